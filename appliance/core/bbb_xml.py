@@ -1,0 +1,198 @@
+"""The XML of the BBB API: reading what servers answer, writing what we answer.
+
+Reads strictly: an answer that is not well-formed, or that brings a DTD, is no answer (faults 9
+and 10 of Scalelite: a recovering parser took a cut-off list for an empty server). Does no I/O
+and never puts a part of an answer into an error, since answers hold passwords.
+Truth: the public BBB API page and answers of real servers in tests/data/bbb-responses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+from lxml import etree
+
+from appliance.core.model import ListedMeeting
+
+XML_TYPE = "application/xml; charset=utf-8"
+
+# CDATA is kept, so that what is handed on is what the server wrote.
+_PARSER = etree.XMLParser(
+    resolve_entities=False,
+    no_network=True,
+    load_dtd=False,
+    dtd_validation=False,
+    huge_tree=False,
+    recover=False,
+    strip_cdata=False,
+)
+
+# A DTD can stand only before the root element; the same text in a meeting's name is harmless.
+# Possessive, so that no prolog makes it slow.
+_DTD_IN_PROLOG = re.compile(
+    rb"(?:\xef\xbb\xbf)?(?:\s++|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL
+).match
+
+_NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 has no way to write, not even escaped (its production 2, Char)."""
+
+_MAX_DIGITS = 15
+
+_NO_MEETINGS = (
+    b"<response><returncode>SUCCESS</returncode><meetings/><messageKey>noMeetings</messageKey>"
+    b"<message>no meetings were found on this server</message></response>"
+)
+_NOT_RUNNING = b"<response><returncode>SUCCESS</returncode><running>false</running></response>"
+
+
+class MalformedAnswer(Exception):
+    """An answer of a server that cannot be used. Its text is safe to log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A well-formed answer of a server, to be handed on as it is."""
+
+    succeeded: bool
+    message_key: str | None
+    body: bytes = field(repr=False)
+
+
+def parse_answer(body: bytes) -> Answer:
+    """Read whether a call succeeded, and its messageKey.
+
+    Raises MalformedAnswer: not well-formed, a DTD, no returncode. Any returncode other than
+    SUCCESS is a failure.
+    """
+    root = _parse(body)
+    return Answer(_succeeded(root), _text(root, "messageKey"), body)
+
+
+def parse_meetings(body: bytes) -> tuple[ListedMeeting, ...]:
+    """Read the meetings of a getMeetings answer, in its order.
+
+    A number that is missing or garbage is 0, and a meeting without an id is left out: one odd
+    meeting does not make a server unhealthy. Raises MalformedAnswer: as `parse_answer`, and if
+    the server says FAILED.
+    """
+    root = _parse(body)
+    if not _succeeded(root):
+        raise MalformedAnswer("the server answered FAILED")
+    return tuple(
+        ListedMeeting(
+            id=meeting_id,
+            create_time_ms=_number(meeting, "createTime"),
+            participants=_number(meeting, "participantCount"),
+            moderators=_number(meeting, "moderatorCount"),
+            videos=_number(meeting, "videoCount"),
+            is_breakout=_text(meeting, "isBreakout") == "true",
+        )
+        for meeting in root.iterfind("meetings/meeting")
+        # Not stripped: an id counts as the front-end wrote it.
+        if (meeting_id := meeting.findtext("meetingID"))
+    )
+
+
+def parse_version(body: bytes) -> str | None:
+    """Return the bbbVersion of an index answer, None if the server does not tell.
+
+    Raises MalformedAnswer as `parse_answer`.
+    """
+    root = _parse(body)
+    _succeeded(root)
+    return _text(root, "bbbVersion")
+
+
+def merge_meetings(bodies: Sequence[bytes], *, tenant_id: str | None) -> bytes:
+    """Join getMeetings answers into one, each meeting as its server wrote it.
+
+    With `tenant_id` only that tenant's meetings are left, without only those of no tenant.
+    Answers that say FAILED hold none. Raises MalformedAnswer if one cannot be parsed: the caller
+    leaves those out and reports their servers.
+    """
+    meetings = [meeting for body in bodies for meeting in _meetings_of(body, tenant_id)]
+    if not meetings:
+        return _NO_MEETINGS
+    return (
+        b"<response><returncode>SUCCESS</returncode><meetings>"
+        + b"".join(meetings)
+        + b"</meetings></response>"
+    )
+
+
+def render_error(key: str, message: str) -> bytes:
+    """Render a FAILED answer. Any text may be passed; what XML cannot hold becomes U+FFFD."""
+    return (
+        "<response><returncode>FAILED</returncode>"
+        f"<messageKey>{_escape(key)}</messageKey><message>{_escape(message)}</message></response>"
+    ).encode()
+
+
+def render_index(build: str | None) -> bytes:
+    """Render the answer of the API's index; `build` (BUILD_NUMBER) is left out if not set."""
+    build_element = f"<build>{_escape(build)}</build>" if build else ""
+    return (
+        "<response><returncode>SUCCESS</returncode><version>2.0</version>"
+        f"<apiVersion>2.0</apiVersion>{build_element}</response>"
+    ).encode()
+
+
+def render_not_running() -> bytes:
+    """Render the isMeetingRunning answer for a meeting that nobody knows."""
+    return _NOT_RUNNING
+
+
+def render_no_meetings() -> bytes:
+    """Render the getMeetings answer of a pool in which nothing runs."""
+    return _NO_MEETINGS
+
+
+def _parse(body: bytes) -> etree._Element:
+    # Asked first, so that a DTD's entities are not even read (fault 10).
+    if _DTD_IN_PROLOG(body):
+        raise MalformedAnswer("the answer has a DTD")
+    try:
+        root = etree.fromstring(body, _PARSER)
+    except etree.XMLSyntaxError as error:
+        # The parser's own words quote the answer; line and column do not. `from None` for the
+        # same reason.
+        line, column = error.position
+        where = f"line {line}, column {column}"
+        raise MalformedAnswer(f"the answer is not well-formed XML ({where})") from None
+    # Once more, for encodings in which the bytes look otherwise (UTF-16).
+    if root.getroottree().docinfo.internalDTD is not None:
+        raise MalformedAnswer("the answer has a DTD")
+    return root
+
+
+def _succeeded(root: etree._Element) -> bool:
+    code = _text(root, "returncode")
+    if code is None:
+        raise MalformedAnswer("the answer has no returncode")
+    return code == "SUCCESS"
+
+
+def _meetings_of(body: bytes, tenant_id: str | None) -> Iterator[bytes]:
+    for meeting in _parse(body).iterfind("meetings/meeting"):
+        if _text(meeting, "metadata/tenant-id") == tenant_id:
+            # Without the tail, which is white space between the elements.
+            yield etree.tostring(meeting, encoding="utf-8", with_tail=False)
+
+
+def _text(element: etree._Element, path: str) -> str | None:
+    """Return the stripped text at a path; None if it is missing or blank."""
+    return (element.findtext(path) or "").strip() or None
+
+
+def _number(element: etree._Element, name: str) -> int:
+    text = _text(element, name)
+    if text is None or len(text) > _MAX_DIGITS or not (text.isascii() and text.isdigit()):
+        return 0
+    return int(text)
+
+
+def _escape(text: str) -> str:
+    return escape(_NOT_XML.sub("\ufffd", text), quote=False).replace("\r", "&#13;")

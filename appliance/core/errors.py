@@ -1,0 +1,97 @@
+"""The failures that a front-end can be told about, each with its key, text and HTTP status.
+
+Holds the table only; it renders nothing (bbb_xml) and logs nothing (web, once).
+Truth: spec table "Error answer" of the public BBB API, whose keys and texts are BBB's and
+Scalelite's own, since front-ends compare them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One FAILED answer as a value. `message` is unescaped text."""
+
+    key: str
+    message: str
+    http_status: int = 200
+
+
+class ApiError(Exception):
+    """Ends a request with a FAILED answer; rendered in one place by web."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure)
+        self.failure = failure
+
+    def __str__(self) -> str:
+        return f"{self.failure.key}: {self.failure.message}"
+
+    @property
+    def key(self) -> str:
+        """Return the messageKey."""
+        return self.failure.key
+
+    @property
+    def message(self) -> str:
+        """Return the text for people, unescaped."""
+        return self.failure.message
+
+    @property
+    def http_status(self) -> int:
+        """Return the HTTP status, 200 for nearly all, as BBB does."""
+        return self.failure.http_status
+
+
+CHECKSUM_ERROR = Failure("checksumError", "You did not pass the checksum security check")
+MISSING_MEETING_ID = Failure(
+    "missingParamMeetingID", "You must specify a meeting ID for the meeting."
+)
+MEETING_NOT_FOUND = Failure(
+    "notFound",
+    "We could not find a meeting with that meeting ID - perhaps the meeting is not yet running?",
+)
+UNSUPPORTED_REQUEST = Failure("unsupportedRequest", "This request is not supported.")
+UNSUPPORTED_CONTENT_TYPE = Failure(
+    "unsupportedContentType", "POST request Content-Type is missing or unsupported"
+)
+SIZE_ERROR = Failure("sizeError", "Meeting ID must be between 2 and 256 characters")
+ID_NOT_UNIQUE = Failure(
+    "idNotUnique",
+    "A meeting already exists with that meeting ID.  Please use a different meeting ID.",
+)
+FORMAT_ERROR = Failure("formatError", "Meeting ID cannot contain ','")
+
+NO_SERVER_AVAILABLE = Failure("internalError", "Could not find any available servers.")
+UNABLE_TO_CREATE = Failure("internalError", "Unable to create meeting on server.")
+UNABLE_TO_ACCESS_MEETING = Failure("internalError", "Unable to access meeting on server.")
+UNABLE_TO_ACCESS_SERVER = Failure("internalError", "Unable to access server.")
+UNABLE_TO_INSERT_DOCUMENT = Failure("internalError", "Unable to insert document on server.")
+SERVER_UNAVAILABLE = Failure(
+    "serverUnavailable", "The server for this meeting is disabled/offline."
+)
+
+STORE_DOWN = Failure("internalError", "The meeting store is not reachable.")
+NO_VOICE_BRIDGE = Failure("internalError", "Could not allocate a voice bridge number.")
+INTERNAL_ERROR = Failure("internalError", "The request could not be handled.")
+"""For a defect of ours: the answer tells nothing, the log tells all."""
+
+MISSING_RECORDING_FILTER = Failure(
+    "missingParameters", "param meetingID or recordID must be included."
+)
+MISSING_RECORD_ID = Failure("missingParamRecordID", "You must specify a recordID.")
+MISSING_PUBLISH = Failure("missingParamPublish", "You must specify a publish value true or false.")
+RECORDINGS_NOT_FOUND = Failure("notFound", "We could not find recordings")
+
+BODY_STALLED = Failure("requestTimeout", "The body of the request did not arrive.", 408)
+BODY_TOO_LARGE = Failure("requestTooLarge", "The body of the request is too large.", 413)
+URI_TOO_LONG = Failure("requestTooLarge", "The address of the request is too long.")
+
+
+def tag_unavailable(tag: str) -> Failure:
+    """Return the failure of a create whose required tag no available server has."""
+    return Failure(
+        "serverTagUnavailable", f"There is no available server with the required tag={tag}."
+    )
