@@ -1,0 +1,198 @@
+"""A simulated BigBlueButton 3.0 server: a real HTTP server in a process of its own.
+
+    python tests/doubles/bbb_server.py --port 0 --secret S
+
+prints `{"port": N, "control_port": M}` when it listens on 127.0.0.1 and runs until SIGTERM. The
+API is under /bigbluebutton/api, a page that stands for the client under /html5client/join, the
+control door (bbb_control) on its own port. Used by the tests, by `make run` and by the benchmarks.
+Parts: bbb_http and bbb_connection (HTTP), bbb_api (calls), bbb_state (meetings), bbb_xml_answers,
+bbb_faults.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import os
+import signal
+import sys
+import time
+from collections import deque
+from typing import Any
+
+if __package__ in (None, ""):  # run as a script: the sibling modules are found from the root
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from tests.doubles.bbb_api import CLIENT_PATH, Api, call_name
+from tests.doubles.bbb_connection import Connection, Listener
+from tests.doubles.bbb_control import SHOWN_BODY_BYTES, Control
+from tests.doubles.bbb_faults import Faults, strike
+from tests.doubles.bbb_http import Reply, Request
+from tests.doubles.bbb_state import Meeting, State
+
+CALLBACK_TIMEOUT_S = 10.0
+PR_SET_PDEATHSIG = 1
+NOT_FOUND = Reply(b"<html><body><h1>404 Not Found</h1></body></html>", "text/html", 404)
+
+
+class BbbServer:
+    """The application behind the API port: faults first, then the call."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.state = State()
+        self.log: deque[Request] = deque(maxlen=options.log_size)
+        self.callbacks: list[dict[str, Any]] = []
+        self.listener = Listener(options.port, self)
+        self.faults = Faults(self.listener)
+        base_url = options.public_url or f"http://127.0.0.1:{self.listener.port}"
+        self.api = Api(
+            self.state,
+            options.secret,
+            options.version,
+            options.id or f"bbb-{self.listener.port}",
+            base_url.rstrip("/"),
+            self.end_meeting,
+        )
+        self._tasks: set[asyncio.Future[None]] = set()
+
+    def handle_head(self, request: Request, connection: Connection) -> bool:
+        """Let faults strike that do not wait for the body."""
+        call = call_name(request.path)
+        if call is None or not self.faults.active:
+            return False
+        fault = self.faults.take(call, request, early=True)
+        if fault is None:
+            return False
+        self.log.append(request)
+        strike(fault, request, connection, lambda: self.api.answer(call, request))
+        return True
+
+    def handle(self, request: Request, connection: Connection) -> None:
+        """Answer one request."""
+        self.log.append(request)
+        call = call_name(request.path)
+        if call is None:
+            page = self.api.client_page(request) if request.path == CLIENT_PATH else NOT_FOUND
+            connection.send(page.encode())
+            return
+        fault = self.faults.take(call, request) if self.faults.active else None
+        if fault is None:
+            connection.send(self._answer(call, request).encode())
+        else:
+            strike(fault, request, connection, lambda: self._answer(call, request))
+
+    def _answer(self, call: str, request: Request) -> Reply:
+        reply = self.api.answer(call, request)
+        if len(request.body) > SHOWN_BODY_BYTES:
+            request.body = request.body[:SHOWN_BODY_BYTES]
+        return reply
+
+    def end_meeting(self, meeting: Meeting) -> None:
+        """End a meeting at once and call its URLs in the background."""
+        self.state.end(meeting)
+        if meeting.is_breakout:
+            return
+        urls = [_with_query(meeting.ended_url, "recordingmarks=false")]
+        # BBB's older way of the same, a piece of metadata; it is also told the meetingID.
+        hook = meeting.metadata.get("endcallbackurl", "")
+        urls.append(_with_query(hook, f"recordingmarks=false&meetingID={_quote(meeting.id)}"))
+        for url in filter(None, urls):
+            loop = asyncio.get_running_loop()
+            future = loop.run_in_executor(None, self._call_back, meeting.id, url)
+            self._tasks.add(future)
+            future.add_done_callback(self._tasks.discard)
+
+    def _call_back(self, meeting_id: str, url: str) -> None:
+        # Imported here: half of the start-up time, and most processes never need it.
+        import urllib.request
+
+        record: dict[str, Any] = {"meetingID": meeting_id, "url": url, "sent_s": time.time()}
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(url, timeout=CALLBACK_TIMEOUT_S) as answer:
+                record["status"] = answer.status
+        except (OSError, ValueError) as error:
+            record["error"] = f"{type(error).__name__}: {error}"
+        self.callbacks.append(record)
+
+
+def _with_query(url: str, query: str) -> str:
+    if not url:
+        return ""
+    return f"{url}{'&' if '?' in url else '?'}{query}"
+
+
+def _quote(text: str) -> str:
+    from urllib.parse import quote_plus
+
+    return quote_plus(text)
+
+
+def _parse_options(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="A simulated BigBlueButton server.")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--control-port", type=int, default=0)
+    parser.add_argument("--secret", required=True)
+    parser.add_argument("--version", default="3.0.10", help="what the index call calls itself")
+    parser.add_argument("--id", default="", help="name shown on the client page")
+    parser.add_argument("--public-url", default="", help="scheme://host[:port] of join redirects")
+    parser.add_argument("--log-size", type=int, default=10_000, help="requests remembered")
+    parser.add_argument("--with-parent", action="store_true", help="end when stdin closes")
+    parser.add_argument(
+        "--die-with-thread",
+        action="store_true",
+        help="be killed, even while stopped, when the thread that started this process ends",
+    )
+    return parser.parse_args(arguments)
+
+
+def _die_with_parent_thread() -> None:
+    import ctypes
+
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    server = BbbServer(options)
+    control = Listener(
+        options.control_port,
+        Control(
+            server.state,
+            lambda: server.faults,
+            lambda: server.listener,
+            server.log,
+            server.callbacks,
+            server.end_meeting,
+        ),
+    )
+    server.listener.open()
+    control.open()
+    print(json.dumps({"port": server.listener.port, "control_port": control.port}), flush=True)
+    if options.with_parent:
+        loop.add_reader(0, lambda: stopped.set() if not os.read(0, 4096) else None)
+    await stopped.wait()
+    server.listener.close()
+    control.close()
+
+
+def main() -> None:
+    """Run until SIGTERM, SIGINT or, with --with-parent, the end of stdin."""
+    options = _parse_options(sys.argv[1:])
+    if options.die_with_thread:
+        _die_with_parent_thread()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    asyncio.run(_serve(options))
+    # A callback that still hangs in its thread must not hold the process up.
+    sys.stdout.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
