@@ -9,11 +9,11 @@ from __future__ import annotations
 from appliance.core.model import ServerId
 
 
-class StoreDown(Exception):  # noqa: N818 - a state of the world, not a mistake
+class StoreDown(Exception):
     """The meeting store (Redis) cannot be used now. `str()` is safe to log."""
 
 
-class DatabaseDown(Exception):  # noqa: N818
+class DatabaseDown(Exception):
     """The recording store (PostgreSQL) cannot be used now. `str()` is safe to log."""
 
 
@@ -31,15 +31,15 @@ class BbbError(Exception):
         self.body_started = body_started
 
 
-class NotSent(BbbError):  # noqa: N818
+class NotSent(BbbError):
     """The server has seen no byte of the request: refused, not connected in time, DNS, TLS."""
 
 
-class Ambiguous(BbbError):  # noqa: N818
+class Ambiguous(BbbError):
     """Nobody knows what the server did: no answer in time, connection lost, 504."""
 
 
-class ServerFault(BbbError):  # noqa: N818
+class ServerFault(BbbError):
     """An answer came and cannot be used; `status` is its HTTP status."""
 
     def __init__(

@@ -57,11 +57,13 @@ class Server:
     bbb_version: str | None = None
     healthy_count: int = 0
     unhealthy_count: int = 0
+    suspected: bool = False
+    """A call to it failed since its last poll."""
 
     @property
     def unstable(self) -> bool:
         """Online, but its last poll or call failed: new meetings go elsewhere if they can."""
-        return self.online and self.unhealthy_count > 0
+        return self.online and (self.unhealthy_count > 0 or self.suspected)
 
     @property
     def target(self) -> Target:
@@ -281,3 +283,5 @@ class PlacementRules:
     """No forecast reserves more users than this for one meeting."""
     avoid_ms: int = 30_000
     """How long a server that failed a create ambiguously is avoided for the same meeting."""
+    suspect_ms: int = 30_000
+    """How long a failed call counts against a server if no poll decides before."""

@@ -1,0 +1,296 @@
+"""The only logging set-up: structlog over the standard library's logging, onto standard error.
+
+One event is one line: a name and fields. Whatever the fields and other people's messages hold, no
+secret gets out and no line can be forged (appliance/core/redaction.py). Must not read the
+environment or the settings; `configure_logging` is told what it needs. Truth: spec/appliance.md
+(Observability), spec/configuration.md (LOG_LEVEL, LOG_FORMAT), sd-daemon(3), systemd.exec(5).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence, Set
+from typing import Any, TextIO
+
+import structlog
+from structlog.stdlib import ProcessorFormatter
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from appliance.core.redaction import MASK, escape_control, is_secret_name, mask_text
+
+LEVELS: Mapping[str, int] = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "fatal": logging.CRITICAL,
+    "critical": logging.CRITICAL,
+    "unknown": logging.CRITICAL,
+}
+"""Python's names and Rails'."""
+
+_ROOT_NAME = "appliance"
+_MAX_TEXT = 4096
+_MAX_TRACEBACK = 32768
+_MARGIN = 1024
+_MAX_DEPTH = 4
+_MAX_ITEMS = 100
+_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+_COLOURS = {"debug": 2, "info": 32, "warning": 33, "error": 31, "critical": 31}
+_BARE = re.compile(r"[^\s\"'=\\]+").fullmatch
+_NOT_IN_KEYS = re.compile(r"[^\w.-]", re.ASCII)
+
+
+class EventLogger(structlog.BoundLoggerBase):
+    """Logs events; what the level leaves out costs one look-up and no processor runs.
+
+    Usage: `log.info("server_online", server=id)`. The event is a name in lower case, the same
+    every time; everything that varies is a field.
+    """
+
+    _logger: logging.Logger
+
+    def debug(self, event: str, **fields: object) -> None:
+        """Log what helps to find a fault."""
+        if self._logger.isEnabledFor(logging.DEBUG):
+            self._proxy_to_logger("debug", event, **fields)
+
+    def info(self, event: str, **fields: object) -> None:
+        """Log a change of state."""
+        if self._logger.isEnabledFor(logging.INFO):
+            self._proxy_to_logger("info", event, **fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Log that something is degraded or retried."""
+        if self._logger.isEnabledFor(logging.WARNING):
+            self._proxy_to_logger("warning", event, **fields)
+
+    def error(self, event: str, **fields: object) -> None:
+        """Log what a person must act on."""
+        if self._logger.isEnabledFor(logging.ERROR):
+            self._proxy_to_logger("error", event, **fields)
+
+    def exception(self, event: str, **fields: object) -> None:
+        """Log an error with the traceback of the exception that is being handled, or `exc_info`."""
+        if self._logger.isEnabledFor(logging.ERROR):
+            self._proxy_to_logger("error", event, **({"exc_info": True} | fields))
+
+    def is_enabled_for(self, level: int) -> bool:
+        """Tell whether events of this level are logged, for fields that are dear to make."""
+        return self._logger.isEnabledFor(level)
+
+    def bind(self, **fields: object) -> EventLogger:
+        """Return a logger that adds fields to every event."""
+        return EventLogger(self._logger, self._processors, {**self._context, **fields})
+
+
+# One list for all loggers, changed in place only: structlog.testing.capture_logs relies on it.
+_PROCESSORS: list[Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    ProcessorFormatter.wrap_for_formatter,
+]
+structlog.configure(
+    processors=_PROCESSORS,
+    wrapper_class=EventLogger,
+    logger_factory=structlog.stdlib.LoggerFactory(),
+)
+logging.getLogger(_ROOT_NAME).setLevel(logging.INFO)
+
+
+def get_logger(name: str) -> EventLogger:
+    """Return the logger of a module; name: its `__name__` or any word."""
+    full = name if name.partition(".")[0] == _ROOT_NAME else f"{_ROOT_NAME}.{name}"
+    return EventLogger(logging.getLogger(full), _PROCESSORS, {})
+
+
+def configure_logging(
+    level: str,
+    log_format: str,
+    *,
+    journal_stream: str | None = None,
+    stream: TextIO | None = None,
+) -> None:
+    """Send every log of the process to one stream in one form; may be called again.
+
+    level: a name of LEVELS. Libraries (hypercorn, quart, asyncio, redis, asyncpg …) are heard from
+    WARNING on. log_format: `auto`, `console`, `json` or `journal`. journal_stream: JOURNAL_STREAM
+    as systemd set it. stream: standard error by default.
+    Raises ValueError: an unknown level or format.
+    """
+    if level not in LEVELS:
+        raise ValueError(f"unknown log level {level!r}")
+    target = sys.stderr if stream is None else stream
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(_formatter(_choose_format(log_format, target, journal_stream), target))
+    root = logging.getLogger()
+    for old in [old for old in root.handlers if getattr(old, "is_ours", False)]:
+        root.removeHandler(old)
+    handler.is_ours = True  # type: ignore[attr-defined]
+    root.addHandler(handler)
+    root.setLevel(max(LEVELS[level], logging.WARNING))
+    logging.getLogger(_ROOT_NAME).setLevel(LEVELS[level])
+    # Whoever reads standard error may go away; a log that cannot be written must not be a fault.
+    logging.raiseExceptions = False
+    logging.captureWarnings(True)
+
+
+def reopen_logs() -> None:
+    """Do what SIGHUP asks of a log: nothing, since standard error is the reader's to rotate."""
+
+
+def _choose_format(log_format: str, stream: TextIO, journal_stream: str | None) -> str:
+    if log_format in ("console", "json", "journal"):
+        return log_format
+    if log_format != "auto":
+        raise ValueError(f"unknown log format {log_format!r}")
+    if stream.isatty():
+        return "console"
+    return "journal" if _is_journal(stream, journal_stream) else "json"
+
+
+def _is_journal(stream: TextIO, journal_stream: str | None) -> bool:
+    """Compare device and inode: children inherit the variable, but may have another stderr."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return journal_stream == f"{status.st_dev}:{status.st_ino}"
+
+
+def _formatter(log_format: str, stream: TextIO) -> ProcessorFormatter:
+    render: dict[str, Callable[[EventDict], str]] = {
+        "console": _render_colours if stream.isatty() else _render_console,
+        "json": _render_json,
+        "journal": _render_journal,
+    }
+    chosen = render[log_format]
+    common: list[Processor] = [
+        ProcessorFormatter.remove_processors_meta,
+        structlog.processors.format_exc_info,
+        redact,
+    ]
+    if log_format != "journal":  # The journal stamps lines itself.
+        common.append(structlog.processors.TimeStamper(fmt="iso", utc=True))
+    return ProcessorFormatter(
+        foreign_pre_chain=[_add_foreign],
+        processors=[*common, lambda _logger, _method, event: chosen(event)],
+    )
+
+
+def _add_foreign(logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
+    """Give a library's record the fields that ours have, and say whose it is."""
+    record: logging.LogRecord = event_dict["_record"]
+    event_dict["level"] = record.levelname.lower()
+    event_dict["logger"] = record.name
+    return event_dict
+
+
+def redact(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
+    """Mask what is secret by its field's name or inside text, and cut what is too long.
+
+    Every value becomes None, a boolean, a number, a text, or a list or mapping of these.
+    """
+    return {key: _safe_field(key, value, 0) for key, value in event_dict.items()}
+
+
+def _safe_field(key: object, value: object, depth: int) -> object:
+    if key == "event":
+        return _safe_text(str(value), _MAX_TEXT)
+    if key in ("exception", "stack"):
+        return _safe_text(str(value), _MAX_TRACEBACK)
+    if value is not None and is_secret_name(str(key)):
+        return MASK
+    return _safe(value, depth)
+
+
+def _safe(value: object, depth: int) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping) and depth < _MAX_DEPTH:
+        return {
+            _safe_text(str(key), _MAX_TEXT): _safe_field(key, item, depth + 1)
+            for key, item in list(value.items())[:_MAX_ITEMS]
+        }
+    if isinstance(value, list | tuple | Set) and depth < _MAX_DEPTH:
+        return [_safe(item, depth + 1) for item in list(value)[:_MAX_ITEMS]]
+    if isinstance(value, BaseException):
+        return _safe_text(f"{type(value).__name__}: {_to_text(value)}", _MAX_TEXT)
+    return _safe_text(_to_text(value), _MAX_TEXT)
+
+
+def _to_text(value: object) -> str:
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value[: _MAX_TEXT + _MARGIN]).decode("utf-8", "backslashreplace")
+    try:
+        return str(value)
+    except Exception:
+        return f"<{type(value).__name__}>"
+
+
+def _safe_text(text: str, limit: int) -> str:
+    # Masked before it is cut: half a password in front of the cut would not look like one.
+    masked = mask_text(text[: limit + _MARGIN])
+    if len(text) <= limit:
+        return masked
+    return f"{masked[:limit]}… ({len(text)} characters)"
+
+
+def _pop_head(event: MutableMapping[str, Any]) -> tuple[str, str]:
+    return str(event.pop("level", "info")), escape_control(str(event.pop("event", "")))
+
+
+def _render_json(event: EventDict) -> str:
+    level, name = str(event.pop("level", "info")), str(event.pop("event", ""))
+    stamp = event.pop("timestamp", None)
+    document = {"timestamp": stamp, "level": level, "event": name, **event}
+    # ASCII only: no line separator, bidi mark or lone surrogate reaches the reader unescaped.
+    return json.dumps(document, default=str)
+
+
+def _render_journal(event: EventDict) -> str:
+    level, name = _pop_head(event)
+    return f"<{_PRIORITIES.get(level, 6)}>" + " ".join([name, *_pairs(event)])
+
+
+def _render_console(event: EventDict, colour: str = "{}") -> str:
+    level, name = _pop_head(event)
+    time = str(event.pop("timestamp", ""))[11:19]
+    blocks = [str(event.pop(key)) for key in ("exception", "stack") if event.get(key)]
+    line = " ".join([time, colour.format(f"{level:<8}"), name, *_pairs(event)])
+    # The bar keeps a line break inside an exception's text from starting a line of the log.
+    bars = [f"    | {escape_control(part)}" for block in blocks for part in block.splitlines()]
+    return "\n".join([line, *bars])
+
+
+def _render_colours(event: EventDict) -> str:
+    code = _COLOURS.get(str(event.get("level")), 0)
+    return _render_console(event, f"\x1b[{code}m{{}}\x1b[0m")
+
+
+def _pairs(event: Mapping[str, object]) -> Iterator[str]:
+    for key, value in event.items():
+        yield f"{_NOT_IN_KEYS.sub('_', str(key))}={_spell(value)}"
+
+
+def _spell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, Mapping | Sequence) and not isinstance(value, str):
+        value = json.dumps(value, default=str)
+    text = str(value)
+    if _BARE(text) and text != "-" and text.isprintable():
+        return text
+    quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escape_control(quoted)}"'

@@ -1,0 +1,87 @@
+"""Environment -> frozen, typed settings; the only reader of the environment.
+
+Must not import trio, lxml or a driver, and opens no file but those that NAME_FILE names.
+Truth: spec/configuration.md. The table of variables is in access_, pool_, recording_variables.
+
+The names below are imported when they are first used, so that `ctl`, which needs only
+`control_socket_path`, does not pay for the dataclasses and parsers of the rest.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from appliance.settings.paths import CONTROL_GROUP, SYSTEM_CONTROL_SOCKET, control_socket_path
+
+if TYPE_CHECKING:
+    from appliance.settings.check import (
+        SettingRow,
+        describe_settings,
+        render_check_json,
+        render_check_text,
+    )
+    from appliance.settings.load import SettingsError, load_settings
+    from appliance.settings.model import (
+        AdminSettings,
+        ApiSettings,
+        Bind,
+        ControlSettings,
+        FsapiSettings,
+        LoadSettings,
+        LogSettings,
+        MeetingSettings,
+        MetricsSettings,
+        PollingSettings,
+        ProtectedSettings,
+        RecordingSettings,
+        S3Settings,
+        ServerSettings,
+        Settings,
+        StoreSettings,
+        VoiceBridgeSettings,
+        WebSettings,
+    )
+
+__all__ = [
+    "CONTROL_GROUP",
+    "SYSTEM_CONTROL_SOCKET",
+    "AdminSettings",
+    "ApiSettings",
+    "Bind",
+    "ControlSettings",
+    "FsapiSettings",
+    "LoadSettings",
+    "LogSettings",
+    "MeetingSettings",
+    "MetricsSettings",
+    "PollingSettings",
+    "ProtectedSettings",
+    "RecordingSettings",
+    "S3Settings",
+    "ServerSettings",
+    "SettingRow",
+    "Settings",
+    "SettingsError",
+    "StoreSettings",
+    "VoiceBridgeSettings",
+    "WebSettings",
+    "control_socket_path",
+    "describe_settings",
+    "load_settings",
+    "render_check_json",
+    "render_check_text",
+]
+
+_CHECK = frozenset({"SettingRow", "describe_settings", "render_check_json", "render_check_text"})
+_LOAD = frozenset({"SettingsError", "load_settings"})
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name on first use (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = "check" if name in _CHECK else "load" if name in _LOAD else "model"
+    value: object = getattr(import_module(f"appliance.settings.{home}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,244 @@
+"""Values that are addresses: listeners, hosts, networks, the stores' URLs.
+
+Pure. As in `kinds`, a parser raises ValueError for what it does not understand.
+Truth: spec/configuration.md; asyncpg's connect_utils (which URL options the driver knows: it sends
+all others to PostgreSQL, which refuses the connection); Puma's BIND for the listeners.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
+from typing import Literal
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+from appliance.core.redaction import MASK, mask_url
+from appliance.settings.kinds import MAX_SOCKET_PATH_BYTES, Kind
+from appliance.settings.model import Bind
+
+Network = IPv4Network | IPv6Network
+
+_HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?").fullmatch
+_HOST_PORT = re.compile(r"(?:\[([^\[\]]+)\]|([^:\[\]/?#\s]+)):([0-9]{1,5})").fullmatch
+_STORE_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.%\w]+\]|[^:\[\]\s]*)(?::([0-9]{1,5}))?").fullmatch
+_MAX_PORT = 65535
+_SENTINEL_PORT = 26379
+
+# fmt: off
+_DRIVER_OPTIONS = frozenset({
+    "host", "port", "dbname", "database", "user", "password", "passfile",
+    "sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslpassword",
+    "ssl_min_protocol_version", "ssl_max_protocol_version", "target_session_attrs", "krbsrvname",
+})
+_SERVER_OPTIONS = frozenset({
+    "application_name", "search_path",
+    "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout",
+})
+# fmt: on
+_SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
+
+PRIVATE_NETWORKS: tuple[Network, ...] = tuple(
+    ip_network(network)
+    for network in (
+        "127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7",
+    )
+)  # fmt: skip
+"""Loopback and private ranges: what Rails trusts, and so Scalelite's proxies live in."""
+
+
+def _parse_host(raw: str) -> str:
+    host = raw.strip().lower()
+    if _HOST(host) is None:
+        raise ValueError(raw)
+    return host
+
+
+HOST: Kind[str] = Kind(
+    "a host name such as bbb.example.org, without scheme, port and path", _parse_host, str
+)
+
+
+def _parse_http_url(raw: str) -> str:
+    url = raw.strip()
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError(raw)
+    if parts.port == 0 or not url.isprintable() or "@" in parts.netloc:
+        raise ValueError(raw)
+    return url.rstrip("/")
+
+
+HTTP_URL: Kind[str] = Kind("an http:// or https:// URL", _parse_http_url, str)
+
+
+def _split_host_port(raw: str) -> tuple[str, int]:
+    match = _HOST_PORT(raw)
+    if match is None or int(match[3]) > _MAX_PORT:
+        raise ValueError(raw)
+    if match[1] is not None:
+        return str(IPv6Address(match[1])), int(match[3])
+    if _HOST(match[2]) is None:
+        raise ValueError(raw)
+    return match[2], int(match[3])
+
+
+def _parse_bind(raw: str) -> Bind:
+    if raw.startswith("unix:"):
+        path = raw.removeprefix("unix:").removeprefix("//").partition("?")[0]
+        if not path.startswith("/") or not 1 < len(path.encode()) <= MAX_SOCKET_PATH_BYTES:
+            raise ValueError(raw)
+        return Bind("unix", path=path)
+    scheme: Literal["tcp", "ssl"] = "ssl" if raw.startswith("ssl://") else "tcp"
+    address = raw.removeprefix(f"{scheme}://").partition("?")[0].removesuffix("/")
+    host, port = _split_host_port(address)
+    return Bind(scheme, host, port)
+
+
+def _parse_binds(raw: str) -> tuple[Bind, ...]:
+    return tuple(_parse_bind(item) for item in raw.split())
+
+
+def show_binds(binds: tuple[Bind, ...]) -> str:
+    """Spell listeners as BIND does."""
+    return " ".join(str(bind) for bind in binds)
+
+
+def _warn_bind_options(raw: str) -> str | None:
+    options = {name for item in raw.split() for name, _ in parse_qsl(item.partition("?")[2], True)}
+    if not options:
+        return None
+    return f"options of an address are ignored: {', '.join(sorted(options))}"
+
+
+BINDS: Kind[tuple[Bind, ...]] = Kind(
+    "tcp://HOST:PORT, ssl://HOST:PORT or unix:///PATH, several separated by a blank",
+    _parse_binds,
+    show_binds,
+    warn=_warn_bind_options,
+)
+
+
+def _parse_networks(raw: str) -> tuple[Network, ...]:
+    items = [item for item in re.split(r"[,\s]+", raw) if item]
+    if items == ["none"]:
+        return ()
+    found = tuple(ip_network(item, strict=False) for item in items)
+    # A prefix of 0 would let every peer name any address as its own.
+    if not found or any(network.prefixlen == 0 for network in found):
+        raise ValueError(raw)
+    return found
+
+
+NETWORKS: Kind[tuple[Network, ...]] = Kind(
+    "addresses or networks such as 10.0.0.0/8, separated by ',' (not 0.0.0.0/0 or ::/0), or none",
+    _parse_networks,
+    lambda value: ",".join(str(network) for network in value) or "none",
+)
+
+
+def _parse_sentinels(raw: str) -> tuple[tuple[str, int], ...]:
+    items = [item.strip() for item in raw.split(",") if item.strip()]
+    found = []
+    for item in items:
+        host, port = _split_host_port(item if _HOST_PORT(item) else f"{item}:{_SENTINEL_PORT}")
+        if port == 0:
+            raise ValueError(raw)
+        found.append((host, port))
+    if not found:
+        raise ValueError(raw)
+    return tuple(found)
+
+
+SENTINELS: Kind[tuple[tuple[str, int], ...]] = Kind(
+    "HOST:PORT, several separated by ','",
+    _parse_sentinels,
+    lambda value: ",".join(str(Bind("tcp", *item)).removeprefix("tcp://") for item in value),
+)
+
+
+def _check_store_hosts(hosts: str) -> None:
+    for host in hosts.split(","):
+        match = _STORE_HOST(host)
+        if match is None or (match[1] and not 1 <= int(match[1]) <= _MAX_PORT):
+            raise ValueError(hosts)
+
+
+def _quoted_userinfo(userinfo: str) -> str:
+    user, colon, password = userinfo.partition(":")
+    return quote(unquote(user), safe="") + colon + quote(unquote(password), safe="")
+
+
+def _options(query: str) -> list[tuple[str, str]]:
+    return parse_qsl(query, keep_blank_values=True)
+
+
+def _kept(name: str) -> bool:
+    return name in _DRIVER_OPTIONS or name in _SERVER_OPTIONS
+
+
+def parse_database_url(raw: str) -> str:
+    """Return a PostgreSQL URL as the driver takes it: `postgresql://`, named, Rails' options gone.
+
+    Raises ValueError: another scheme, a bad port, host or sslmode, characters that need a `%`.
+    """
+    parts = urlsplit(raw.strip())
+    name = parts.path.removeprefix("/")
+    if parts.scheme not in ("postgres", "postgresql") or not raw.strip().isprintable():
+        raise ValueError
+    if "://" not in raw or parts.fragment or "/" in name or " " in raw.strip():
+        raise ValueError
+    userinfo, at, hosts = parts.netloc.rpartition("@")
+    _check_store_hosts(hosts)
+    options = [(key, value) for key, value in _options(parts.query) if _kept(key)]
+    given = dict(options)
+    if given.get("sslmode", "prefer") not in _SSL_MODES:
+        raise ValueError
+    _check_store_hosts(f"x:{given['port']}" if given.get("port") else "")
+    if not name and not (given.get("dbname") or given.get("database")):
+        name = "scalelite"
+    query = urlencode(options, quote_via=quote, safe="/")
+    return f"postgresql://{_quoted_userinfo(userinfo)}{at}{hosts}/{name}" + (query and f"?{query}")
+
+
+def _warn_database_options(raw: str) -> str | None:
+    names = sorted({name for name, _ in _options(urlsplit(raw.strip()).query) if not _kept(name)})
+    if not names:
+        return None
+    hint = " (use PREPARED_STATEMENT)" if "prepared_statements" in names else ""
+    return f"options that only Rails knows are ignored: {', '.join(names)}{hint}"
+
+
+def _parse_redis_url(raw: str) -> str:
+    url = raw.strip()
+    parts = urlsplit(url)
+    if "://" not in url or parts.fragment or not url.isprintable() or " " in url:
+        raise ValueError
+    if parts.scheme == "unix":
+        if not 1 < len(unquote(parts.path).encode()) <= MAX_SOCKET_PATH_BYTES:
+            raise ValueError
+        return url
+    if parts.scheme not in ("redis", "rediss") or not re.fullmatch(r"/?|/[0-9]{1,5}", parts.path):
+        raise ValueError
+    _check_store_hosts(parts.netloc.rpartition("@")[2].replace(",", ":"))
+    return url
+
+
+def show_store_url(url: str) -> str:
+    """Spell a store's URL without its password."""
+    return mask_url(url) if re.match(r"[a-z]+://", url) else MASK
+
+
+POSTGRESQL: Kind[str] = Kind(
+    "postgresql://USER:PASSWORD@HOST:PORT/NAME, special characters as %XX, sslmode one of"
+    " disable, allow, prefer, require, verify-ca, verify-full",
+    parse_database_url,
+    show_store_url,
+    secret=True,
+    warn=_warn_database_options,
+)
+REDIS: Kind[str] = Kind(
+    "redis://USER:PASSWORD@HOST:PORT/NUMBER, rediss://… or unix:///PATH, special characters as %XX",
+    _parse_redis_url,
+    show_store_url,
+    secret=True,
+)

@@ -1,0 +1,112 @@
+"""The effective configuration as `config check` prints it: value, masked if secret, and origin.
+
+Must not show a secret, nor how long one is. Truth: the settings that `load` built, so that what is
+printed is what the program would run with.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from appliance.core.redaction import MASK, escape_control
+from appliance.settings.addresses import show_binds
+from appliance.settings.kinds import ALGORITHMS, show_boolean, show_number
+from appliance.settings.load import build_settings
+from appliance.settings.model import Settings
+from appliance.settings.reading import VARIABLES, Values, read_values
+from appliance.settings.table import Variable
+
+
+@dataclass(frozen=True, slots=True)
+class SettingRow:
+    """One variable of the effective configuration."""
+
+    name: str
+    value: str
+    """Empty: there is none."""
+    source: str
+    """`environment`, `environment (OTHER_NAME)`, `file PATH`, `default`, `generated` or
+    `derived from NAME`."""
+
+
+def describe_settings(environ: Mapping[str, str], *, is_root: bool) -> list[SettingRow]:
+    """Return every variable with its effective value and where that came from, in table order.
+
+    Raises SettingsError: as `load_settings`.
+    """
+    values = read_values(environ)
+    settings = build_settings(values, environ, is_root=is_root)
+    derived = _derived(settings)
+    return [_row(variable, values, derived) for variable in VARIABLES]
+
+
+def _row(
+    variable: Variable[Any], values: Values, derived: Mapping[str, tuple[str, str]]
+) -> SettingRow:
+    name = variable.name
+    if values.is_set(variable):
+        value = values.find(variable)
+        text = "" if value == "" else variable.kind.show(value)
+        return SettingRow(name, text, values.sources[name])
+    if name in derived:
+        return SettingRow(name, *derived[name])
+    text = "" if variable.default is None else variable.kind.show(variable.default)
+    return SettingRow(name, text, "default")
+
+
+def _derived(settings: Settings) -> dict[str, tuple[str, str]]:
+    """Return value and origin of the variables whose default is not in the table."""
+    stores, fsapi = settings.stores, settings.fsapi
+    database = "not used" if stores.database_disabled else "embedded"
+    redis = "by REDIS_SENTINELS" if stores.redis_sentinels else "embedded"
+    algorithms = settings.api.allowed_algorithms
+    rows = {
+        "LOADBALANCER_CHECKSUM_ALGORITHM": (ALGORITHMS.show(algorithms), "default"),
+        "STATE_DIR": (str(stores.state_dir), "default"),
+        "CTL_SOCKET": (str(settings.control.socket_path), "default"),
+        "DATABASE_URL": (database, "default"),
+        "REDIS_URL": (redis, "default"),
+        "SECRET_KEY_BASE": (MASK, "generated"),
+        "BIND": (show_binds(settings.web.binds), "derived from PORT"),
+        "ADMIN_SECRET": (":".join(MASK for _ in settings.admin.secrets), _from_secrets(settings)),
+        "FSAPI_PASSWORD": (MASK, _from_secrets(settings)),
+        "FSAPI_MAX_DURATION": (
+            show_number(fsapi.max_duration_s / 60),
+            "derived from MAX_MEETING_DURATION",
+        ),
+    }
+    if settings.api.base_url:
+        rows["BASE_URL"] = (settings.api.base_url, "derived from URL_HOST")
+    if stores.database_disabled:
+        rows["RECORDING_DISABLED"] = (show_boolean(True), "derived from DB_DISABLED")
+        rows["DB_DISABLED"] = (show_boolean(True), "derived from RECORDING_DISABLED")
+    return rows
+
+
+def _from_secrets(settings: Settings) -> str:
+    both = len(settings.api.secrets) > 1
+    return f"derived from {'LOADBALANCER_SECRET(S)' if both else 'LOADBALANCER_SECRET'}"
+
+
+def render_check_text(rows: Sequence[SettingRow], warnings: Sequence[str] = ()) -> str:
+    """Return the rows as an aligned table, the warnings after it; no final line break."""
+    table = [("VARIABLE", "VALUE", "SOURCE")]
+    table += [(row.name, escape_control(row.value) or "-", row.source) for row in rows]
+    first = max(len(row[0]) for row in table)
+    # One long list must not push the sources of all the others off the screen.
+    second = min(max(len(row[1]) for row in table), 48)
+    lines = [
+        f"{name:<{first}}  {value:<{second}}  {escape_control(source)}"
+        for name, value, source in table
+    ]
+    lines += [f"warning: {escape_control(warning)}" for warning in warnings]
+    return "\n".join(lines)
+
+
+def render_check_json(rows: Sequence[SettingRow], warnings: Sequence[str] = ()) -> str:
+    """Return `{"settings": [{"name", "value", "source"}…], "warnings": […]}`; one document."""
+    document = {"settings": [asdict(row) for row in rows], "warnings": list(warnings)}
+    return json.dumps(document, indent=2, ensure_ascii=False)

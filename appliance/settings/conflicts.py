@@ -1,0 +1,105 @@
+"""The rules that tie variables together: what must be set with what, and what is hardly meant.
+
+Must not read the environment. Truth: spec/configuration.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from appliance.settings import access_variables as a
+from appliance.settings import pool_variables as p
+from appliance.settings import recording_variables as r
+from appliance.settings.kinds import MAX_SOCKET_PATH_BYTES
+from appliance.settings.reading import Problem, Values
+
+
+def database_disabled(values: Values) -> bool:
+    """Tell whether PostgreSQL is never touched. Source: spec/stores.md, its last lines."""
+    return values.get(a.DB_DISABLED) or values.get(r.RECORDING_DISABLED)
+
+
+def find_conflicts(values: Values, socket: str) -> Iterator[Problem]:
+    """Find every pair of variables that cannot both be meant, and every one that must be set.
+
+    socket: path of the control socket. A variable that has a problem already gets no second one.
+    """
+    yield from _secret_conflicts(values)
+    yield from _listener_conflicts(values)
+    yield from _store_conflicts(values)
+    yield from _s3_conflicts(values)
+    low, high = values.get(p.VOICE_BRIDGE_MIN), values.get(p.VOICE_BRIDGE_MAX)
+    if low > high:
+        yield Problem("VOICE_BRIDGE_MIN", f'"{low}"', f"expected at most VOICE_BRIDGE_MAX ({high})")
+    if len(socket.encode()) > MAX_SOCKET_PATH_BYTES and not values.is_bad(a.CTL_SOCKET):
+        yield Problem("CTL_SOCKET", None, "its default is too long for a socket; set a shorter one")
+
+
+def _secret_conflicts(values: Values) -> Iterator[Problem]:
+    secrets = (a.LOADBALANCER_SECRET, a.LOADBALANCER_SECRETS)
+    if not any(values.is_set(one) or values.is_bad(one) for one in secrets):
+        yield Problem(
+            "LOADBALANCER_SECRET",
+            None,
+            "set it (or LOADBALANCER_SECRETS): without a secret nobody could be told from anybody",
+        )
+    database = () if database_disabled(values) else (a.DATABASE_URL,)
+    external = (*database, a.REDIS_URL, a.REDIS_SENTINELS)
+    named = [one.name for one in external if values.is_set(one)]
+    if named and not values.is_set(a.SECRET_KEY_BASE) and not values.is_bad(a.SECRET_KEY_BASE):
+        yield Problem(
+            "SECRET_KEY_BASE",
+            None,
+            f"set it, to the same value on all appliances, since {named[0]} names a store that"
+            " several can share",
+        )
+
+
+def _listener_conflicts(values: Values) -> Iterator[Problem]:
+    cert, key = a.TLS_CERT_FILE, a.TLS_KEY_FILE
+    for one, other in ((cert, key), (key, cert)):
+        if values.is_set(one) and not values.is_set(other) and not values.is_bad(other):
+            yield Problem(other.name, None, f"set it, since {one.name} is set")
+    if values.is_set(cert) or values.is_bad(cert):
+        return
+    for variable in (a.BIND, a.METRICS_BIND, p.FSAPI_BIND):
+        if any(bind.scheme == "ssl" for bind in values.find(variable) or ()):
+            yield Problem(variable.name, None, "ssl:// needs TLS_CERT_FILE and TLS_KEY_FILE")
+
+
+def _store_conflicts(values: Values) -> Iterator[Problem]:
+    sentinels, master = a.REDIS_SENTINELS, a.REDIS_SENTINEL_MASTER
+    for one, other in ((sentinels, master), (master, sentinels)):
+        if values.is_set(one) and not values.is_set(other) and not values.is_bad(other):
+            yield Problem(other.name, None, f"set it, since {one.name} is set")
+
+
+def _s3_conflicts(values: Values) -> Iterator[Problem]:
+    if not values.get(r.S3_RECORDING):
+        return
+    groups = (
+        (r.S3_RECORDING, r.S3_BUCKET_NAME),
+        (r.AWS_ACCESS_KEY_ID, r.AWS_SECRET_ACCESS_KEY),
+        (r.AWS_SECRET_ACCESS_KEY, r.AWS_ACCESS_KEY_ID),
+        (r.CLOUDFRONT_URL, r.CF_KEY_PAIR_ID),
+        (r.CLOUDFRONT_URL, r.CF_PRIVATE_KEY_B64),
+    )
+    for one, other in groups:
+        if values.is_set(one) and not values.is_set(other) and not values.is_bad(other):
+            yield Problem(other.name, None, f"set it, since {one.name} is set")
+
+
+def find_doubts(values: Values) -> Iterator[str]:
+    """Find what is allowed but hardly meant."""
+    length, high = values.get(p.VOICE_BRIDGE_LEN), values.get(p.VOICE_BRIDGE_MAX)
+    low = values.get(p.VOICE_BRIDGE_MIN)
+    if not low <= length <= high:
+        yield (
+            f"VOICE_BRIDGE_LEN: callers may enter {low} to {high} digits (VOICE_BRIDGE_MIN,"
+            f" VOICE_BRIDGE_MAX), but numbers have {length}"
+        )
+    binds = values.find(a.BIND) or ()
+    if values.is_set(a.TLS_CERT_FILE) and binds and all(bind.scheme != "ssl" for bind in binds):
+        yield "TLS_CERT_FILE: unused, since BIND has no ssl:// address"
+    if values.find(p.FSAPI_PASSWORD) == "":
+        yield "FSAPI_PASSWORD: empty, so the dialplan endpoint answers everybody who reaches it"

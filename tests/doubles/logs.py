@@ -1,0 +1,37 @@
+"""Catches what the log writes, and leaves the process's logging as it was."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from appliance.log import configure_logging
+
+
+@contextmanager
+def logging_restored() -> Iterator[None]:
+    """Undo what `configure_logging` does to the process."""
+    root, ours = logging.getLogger(), logging.getLogger("appliance")
+    handlers, levels = list(root.handlers), (root.level, ours.level)
+    raising = logging.raiseExceptions
+    try:
+        yield
+    finally:
+        root.handlers[:] = [handler for handler in root.handlers if handler in handlers]
+        root.setLevel(levels[0])
+        ours.setLevel(levels[1])
+        logging.raiseExceptions = raising
+        logging.captureWarnings(False)
+        structlog.contextvars.clear_contextvars()
+
+
+def logged(log_format: str, emit: Callable[[], object]) -> str:
+    """Return what is written while emit runs, without the final line break."""
+    written = io.StringIO()
+    configure_logging("debug", log_format, stream=written)
+    emit()
+    return written.getvalue().removesuffix("\n")

@@ -1,0 +1,149 @@
+"""Rules that tie variables together."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.doubles.settings import refusal, settings_of
+
+EXTERNAL = {
+    "DATABASE_URL": "postgres://h/d",
+    "REDIS_URL": "redis://h",
+    "REDIS_SENTINELS": "a:1",
+}
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"LOADBALANCER_SECRET": ""},
+        {"LOADBALANCER_SECRET": "  "},
+        {"LOADBALANCER_SECRET": "", "LOADBALANCER_SECRETS": ""},
+        {"LOADBALANCER_SECRET": "", "ADMIN_SECRET": "a", "FSAPI_PASSWORD": "b"},
+    ],
+)
+def test_start_without_any_secret_is_refused(variables: dict[str, str]) -> None:
+    assert "LOADBALANCER_SECRET: set it" in refusal(**variables)
+
+
+def test_list_of_no_secret_is_refused() -> None:
+    message = refusal(LOADBALANCER_SECRET="", LOADBALANCER_SECRETS="::")
+
+    assert "LOADBALANCER_SECRETS=***: expected secrets" in message
+    assert len(message.splitlines()) == 2
+
+
+def test_bad_secret_file_is_one_problem_not_two() -> None:
+    message = refusal(LOADBALANCER_SECRET="", LOADBALANCER_SECRET_FILE="/nonexistent/x")
+
+    assert len(message.splitlines()) == 2
+
+
+@pytest.mark.parametrize("name", EXTERNAL)
+def test_external_store_needs_secret_key_base(name: str) -> None:
+    variables = {name: EXTERNAL[name]}
+    if name == "REDIS_SENTINELS":
+        variables["REDIS_SENTINEL_MASTER"] = "m"
+
+    message = refusal(**variables)
+
+    assert message.splitlines()[1:] == [
+        "  SECRET_KEY_BASE: set it, to the same value on all appliances, since"
+        f" {name} names a store that several can share"
+    ]
+    assert refusal(**variables, SECRET_KEY_BASE="k") == ""
+
+
+def test_database_that_is_not_used_needs_no_secret_key_base() -> None:
+    assert refusal(DATABASE_URL="postgres://h/d", DB_DISABLED="true") == ""
+
+
+def test_embedded_stores_need_no_secret_key_base() -> None:
+    assert settings_of().secret_key_base is None
+
+
+@pytest.mark.parametrize(
+    ("variables", "name"),
+    [
+        ({"TLS_CERT_FILE": "/c"}, "TLS_KEY_FILE"),
+        ({"TLS_KEY_FILE": "/k"}, "TLS_CERT_FILE"),
+        ({"BIND": "ssl://a:1"}, "BIND"),
+        ({"METRICS_BIND": "ssl://a:1"}, "METRICS_BIND"),
+        ({"FSAPI_BIND": "tcp://a:1 ssl://a:2"}, "FSAPI_BIND"),
+        ({"REDIS_SENTINELS": "a:1", "SECRET_KEY_BASE": "k"}, "REDIS_SENTINEL_MASTER"),
+        ({"REDIS_SENTINEL_MASTER": "m"}, "REDIS_SENTINELS"),
+        ({"S3_RECORDING": "true"}, "S3_BUCKET_NAME"),
+        (
+            {"S3_RECORDING": "true", "S3_BUCKET_NAME": "b", "AWS_ACCESS_KEY_ID": "i"},
+            "AWS_SECRET_ACCESS_KEY",
+        ),
+        (
+            {"S3_RECORDING": "true", "S3_BUCKET_NAME": "b", "AWS_SECRET_ACCESS_KEY": "i"},
+            "AWS_ACCESS_KEY_ID",
+        ),
+        ({"VOICE_BRIDGE_MIN": "7", "VOICE_BRIDGE_MAX": "6"}, "VOICE_BRIDGE_MIN"),
+        ({"STATE_DIR": "/x", "CTL_SOCKET": "/" + "y" * 107}, "CTL_SOCKET"),
+    ],
+)
+def test_half_of_a_pair_is_refused(variables: dict[str, str], name: str) -> None:
+    lines = refusal(**variables).splitlines()
+
+    assert len(lines) == 2
+    assert lines[1].startswith(f"  {name}")
+
+
+def test_cloudfront_needs_both_halves_of_its_key() -> None:
+    message = refusal(S3_RECORDING="true", S3_BUCKET_NAME="b", CLOUDFRONT_URL="https://c")
+
+    assert "CF_KEY_PAIR_ID: set it" in message
+    assert "CF_PRIVATE_KEY_B64: set it" in message
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"TLS_CERT_FILE": "/c", "TLS_KEY_FILE": "/k", "BIND": "ssl://a:1"},
+        {"S3_RECORDING": "true", "S3_BUCKET_NAME": "b"},
+        {"AWS_ACCESS_KEY_ID": "of another program"[:2]},
+        {"VOICE_BRIDGE_MIN": "9", "VOICE_BRIDGE_MAX": "9"},
+    ],
+)
+def test_whole_pair_is_accepted(variables: dict[str, str]) -> None:
+    assert refusal(**variables) == ""
+
+
+def test_long_default_of_the_control_socket_is_refused() -> None:
+    from appliance.settings import SettingsError, load_settings
+
+    environ = {"LOADBALANCER_SECRET": "s", "HOME": "/" + "x" * 100}
+    with pytest.raises(SettingsError, match="CTL_SOCKET: its default is too long"):
+        load_settings(environ, is_root=False)
+
+
+@pytest.mark.parametrize(
+    ("variables", "start"),
+    [
+        ({"VOICE_BRIDGE_LEN": "10"}, "VOICE_BRIDGE_LEN: callers may enter 5 to 9 digits"),
+        ({"VOICE_BRIDGE_LEN": "4"}, "VOICE_BRIDGE_LEN: callers may enter 5 to 9 digits"),
+        (
+            {"TLS_CERT_FILE": "/c", "TLS_KEY_FILE": "/k", "BIND": "tcp://a:1"},
+            "TLS_CERT_FILE: unused",
+        ),
+        ({"FSAPI_PASSWORD": ""}, "FSAPI_PASSWORD: empty"),
+    ],
+)
+def test_what_is_hardly_meant_is_warned_about(variables: dict[str, str], start: str) -> None:
+    (warning,) = settings_of(**variables).warnings
+
+    assert warning.startswith(start)
+
+
+def test_bad_secret_key_base_is_one_problem_not_two() -> None:
+    message = refusal(REDIS_URL="redis://h", SECRET_KEY_BASE_FILE="/nonexistent/x")
+
+    assert len(message.splitlines()) == 2
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL", "LOADBALANCER_SECRETS"])
+def test_variable_with_a_problem_gets_no_second_one(name: str) -> None:
+    assert len(refusal(**{name: "a\x01b"}).splitlines()) == 2

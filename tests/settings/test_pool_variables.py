@@ -1,0 +1,121 @@
+"""The table's defaults and ranges: BBB servers, polling, load, calls, dial-in."""
+
+from __future__ import annotations
+
+import pytest
+
+from appliance.settings import pool_variables
+from appliance.settings.table import Variable
+from tests.doubles.settings import refusal, settings_of
+
+MAX_COUNT = 2**31 - 1
+
+
+def test_every_constant_has_the_name_of_its_variable() -> None:
+    constants = {k: v for k, v in vars(pool_variables).items() if isinstance(v, Variable)}
+
+    assert len(constants) == 36
+    assert all(variable.name == name for name, variable in constants.items())
+
+
+def test_defaults_are_the_specified_ones() -> None:
+    settings = settings_of()
+    servers, polling, load = settings.servers, settings.polling, settings.load
+
+    assert (servers.connect_timeout_s, servers.response_timeout_s) == (5, 10)
+    assert servers.response_max_bytes == 64 * 1024 * 1024
+    assert (servers.ca_file, servers.id_is_hostname) == (None, False)
+    assert (polling.interval_s, polling.retry_interval_s, polling.deadline_s) == (60, 5, 10)
+    assert (polling.healthy_threshold, polling.unhealthy_threshold) == (1, 2)
+    assert polling.concurrency == 64
+    assert (load.min_user_count, load.join_buffer_ms) == (15, 15 * 60 * 1000)
+    assert load.count_moderators_twice
+    assert load.forecast
+    assert settings.meetings.ttl_s == 86400
+    assert settings.api.request_max_bytes == 256 * 1024 * 1024
+    assert settings.api.max_meeting_duration_min == 0
+    assert settings.api.passthrough_calls == {"sendChatMessage"}
+    assert settings.api.get_meetings_disabled is False
+    bridge = settings.voice_bridge
+    assert (bridge.length, bridge.pin_min, bridge.pin_max, bridge.use_external) == (9, 5, 9, False)
+    assert (settings.fsapi.max_attempts_per_min, settings.fsapi.max_duration_s) == (30, 0)
+    assert settings.fsapi.binds == ()
+    assert settings.callback_block_private is False
+    assert settings.analytics_store is False
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [
+        ("POLLER_THREADS", 1, 10_000),
+        ("SERVER_HEALTHY_THRESHOLD", 1, MAX_COUNT),
+        ("SERVER_UNHEALTHY_THRESHOLD", 1, MAX_COUNT),
+        ("LOAD_MIN_USER_COUNT", 0, MAX_COUNT),
+        ("VOICE_BRIDGE_LEN", 3, 15),
+        ("FSAPI_MAX_ATTEMPTS", 0, MAX_COUNT),
+        ("REQUEST_MAX_BYTES", 0, 2**53),
+        ("RESPONSE_MAX_BYTES", 0, 2**53),
+        ("MAX_MEETING_DURATION", 0, 16_666_666),
+        ("FSAPI_MAX_DURATION", 0, 16_666_666),
+        ("LOAD_JOIN_BUFFER_TIME", 0, 16_666_666),
+    ],
+)
+def test_number_is_taken_up_to_its_borders(name: str, low: int, high: int) -> None:
+    assert [refusal(**{name: str(value)}) for value in (low, high)] == ["", ""]
+    for value in (low - 1, high + 1):
+        assert f'{name}="{value}"' in refusal(**{name: str(value)})
+
+
+@pytest.mark.parametrize("low", [1, 20])
+def test_voice_bridge_digits_are_taken_up_to_their_borders(low: int) -> None:
+    assert refusal(VOICE_BRIDGE_MIN=str(low), VOICE_BRIDGE_MAX=str(low)) == ""
+    assert "VOICE_BRIDGE_MIN" in refusal(VOICE_BRIDGE_MIN="0")
+    assert "VOICE_BRIDGE_MAX" in refusal(VOICE_BRIDGE_MAX="21")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CONNECT_TIMEOUT",
+        "RESPONSE_TIMEOUT",
+        "POLL_INTERVAL",
+        "INTERVAL",
+        "POLL_RETRY_INTERVAL",
+        "POLLER_WAIT_TIMEOUT",
+        "DEFAULT_MEETING_TTL",
+    ],
+)
+def test_time_is_above_zero_and_takes_decimals(name: str) -> None:
+    assert [refusal(**{name: raw}) for raw in ("0.001", "2.5", "1000000000")] == ["", "", ""]
+    for raw in ("0", "0.0", "-1", "1000000001", "abc", "inf", "nan", "1e3"):
+        assert f'{name}="{raw}"' in refusal(**{name: raw})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SERVER_ID_IS_HOSTNAME",
+        "LOAD_COUNT_MODERATORS_TWICE",
+        "LOAD_FORECAST",
+        "GET_MEETINGS_API_DISABLED",
+        "CALLBACK_BLOCK_PRIVATE",
+        "ANALYTICS_STORE",
+        "USE_EXTERNAL_VOICE_BRIDGE",
+    ],
+)
+def test_boolean_is_taken_in_any_spelling_and_nothing_else(name: str) -> None:
+    assert [refusal(**{name: word}) for word in ("TRUE", "no", "0", "On")] == [""] * 4
+    assert name in refusal(**{name: "maybe"})
+
+
+@pytest.mark.parametrize(
+    ("raw", "calls"),
+    [("a,b", {"a", "b"}), ("sendChatMessage:hooks/create", {"sendChatMessage", "hooks/create"})],
+)
+def test_passthrough_calls_are_a_list(raw: str, calls: set[str]) -> None:
+    assert settings_of(PASSTHROUGH_CALLS=raw).api.passthrough_calls == calls
+
+
+@pytest.mark.parametrize("raw", ["../x", "a b", "*", "a//b", "/a", ","])
+def test_passthrough_calls_are_names(raw: str) -> None:
+    assert "PASSTHROUGH_CALLS" in refusal(PASSTHROUGH_CALLS=raw)
