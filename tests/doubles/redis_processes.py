@@ -1,0 +1,230 @@
+"""Redis servers that a test may kill, stop, restart and configure, on a Unix socket and on TCP.
+
+For tests that only need a Redis, tests/doubles/stores.py is the place.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+
+import hiredis
+import trio
+
+from appliance.adapters.redis_client import RedisAddress, RedisClient, Script, open_redis_client
+
+_READY_S = 20.0
+
+
+class RedisProcess:
+    """One redis-server with a directory of its own. Not started until `start`."""
+
+    def __init__(self, directory: Path, *options: str, port: int | None = None) -> None:
+        self.directory = directory
+        self.socket_path = directory / "redis.sock"
+        self.port = free_port() if port is None else port
+        self.options = options
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def unix_url(self) -> str:
+        """Its address in REDIS_URL's form, by the Unix socket."""
+        return f"unix://{self.socket_path}"
+
+    @property
+    def tcp_url(self) -> str:
+        """Its address in REDIS_URL's form, by TCP."""
+        return f"redis://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start the process, without waiting for it."""
+        self.process = _spawn(
+            *("redis-server", *self._ports(), "--unixsocket", str(self.socket_path)),
+            *("--dir", str(self.directory), "--save", "", "--bind", "127.0.0.1"),
+            *("--enable-debug-command", "yes", *self.options),
+        )
+
+    def _ports(self) -> tuple[str, ...]:
+        if "--tls-cert-file" in self.options:
+            return ("--port", "0", "--tls-port", str(self.port))
+        return ("--port", str(self.port))
+
+    def wait_ready(self) -> None:
+        """Wait until it answers, if only that a password is missing."""
+        wait_until(lambda: self.ask("PING") is not None)
+
+    def ask(self, *args: str) -> object:
+        """Send one command over a connection of its own; an error reply is returned as such."""
+        reader = hiredis.Reader(encoding="utf-8")
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(5)
+            connection.connect(str(self.socket_path))
+            connection.sendall(hiredis.pack_command(args))  # type: ignore[arg-type]
+            while (reply := reader.gets()) is False:
+                reader.feed(connection.recv(65_536))
+        return reply
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """Kill it at once and wait for its end."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(10)
+            self.process = None
+
+
+def _spawn(*argv: str) -> subprocess.Popen[bytes]:
+    # setpriv: the kernel kills the server when the test run is killed.
+    return subprocess.Popen(
+        ["setpriv", "--pdeathsig", "KILL", "--", *argv],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def free_port() -> int:
+    """Return a loopback TCP port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Poll until `condition()` is true; a socket that is not there yet counts as false."""
+    deadline = time.monotonic() + _READY_S
+    while time.monotonic() < deadline:
+        with suppress(OSError):
+            if condition():
+                return
+        time.sleep(0.005)
+    raise AssertionError("not ready in time")
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Poll until `condition()` is true, while other tasks go on."""
+    with trio.fail_after(_READY_S):
+        while not condition():
+            await trio.sleep(0.002)
+
+
+@contextmanager
+def short_directory() -> Iterator[Path]:
+    """Make a directory whose path is short enough for Unix sockets (107 bytes)."""
+    made = Path(tempfile.mkdtemp(prefix="sl-"))
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+@contextmanager
+def redis_process(*options: str) -> Iterator[RedisProcess]:
+    """Run an empty Redis until the block ends; `options` are redis-server arguments."""
+    with short_directory() as directory:
+        server = RedisProcess(directory, *options)
+        server.start()
+        try:
+            server.wait_ready()
+            yield server
+        finally:
+            server.kill()
+
+
+def _openssl(directory: Path, *arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], cwd=directory, check=True, capture_output=True)
+
+
+@contextmanager
+def tls_redis_process(directory: Path) -> Iterator[RedisProcess]:
+    """Run a Redis that speaks TLS only, for "localhost", with its CA in ca.crt."""
+    (directory / "empty.cnf").write_text("[req]\ndistinguished_name = name\n[name]\n")
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2")
+    for name, signer, *extensions in (
+        ("ca", (), "basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign"),
+        ("redis", ("-CA", "ca.crt", "-CAkey", "ca.key"), "subjectAltName=DNS:localhost"),
+    ):
+        files = ("-keyout", f"{name}.key", "-out", f"{name}.crt", "-subj", f"/CN={name}")
+        extra = [part for extension in extensions for part in ("-addext", extension)]
+        _openssl(directory, "req", "-x509", "-config", "empty.cnf", *curve, *files, *signer, *extra)
+    certificate, key, authority = (
+        str(directory / name) for name in ("redis.crt", "redis.key", "ca.crt")
+    )
+    with redis_process(
+        *("--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", authority),
+        *("--tls-auth-clients", "no"),
+    ) as server:
+        yield server
+
+
+@contextmanager
+def sentinel_process(master_port: int, *, quorum: int = 1) -> Iterator[int]:
+    """Run a Sentinel that watches the master "pool" and fails over fast; give its port."""
+    port = free_port()
+    with short_directory() as directory:
+        configuration = directory / "sentinel.conf"
+        configuration.write_text(
+            f"port {port}\nbind 127.0.0.1\ndir {directory}\n"
+            f"sentinel monitor pool 127.0.0.1 {master_port} {quorum}\n"
+            "sentinel down-after-milliseconds pool 300\n"
+            "sentinel failover-timeout pool 2000\n"
+        )
+        process = _spawn("redis-server", str(configuration), "--sentinel")
+        try:
+            wait_until(lambda: _listens(port))
+            yield port
+        finally:
+            process.kill()
+            process.wait(10)
+
+
+def _listens(port: int) -> bool:
+    with socket.create_connection(("127.0.0.1", port), 1):
+        return True
+
+
+@asynccontextmanager
+async def connected_client(
+    url: str, *scripts: Script, deadline_s: float = 0.9, log: object = None
+) -> AsyncIterator[RedisClient]:
+    """Open a client and wait for its connection."""
+    async with open_redis_client(
+        RedisAddress(url),
+        scripts=scripts,
+        deadline_s=deadline_s,
+        log=log,  # type: ignore[arg-type]
+    ) as client:
+        with trio.fail_after(5):
+            await client.wait_connected()
+        yield client
+
+
+class LogBook:
+    """A logger that keeps the events."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str]] = []
+
+    def info(self, event: str, **fields: object) -> None:
+        """Keep an INFO event."""
+        self.events.append((event, str(fields)))
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Keep a WARNING event."""
+        self.events.append((event, str(fields)))
+
+    @property
+    def names(self) -> list[str]:
+        """The events' names, in order."""
+        return [name for name, _ in self.events]
