@@ -1,0 +1,40 @@
+# Two commands do everything on a fresh machine: `make run` and `make test`. `make` alone lists the targets.
+# ARGS goes to the program behind a target: make test ARGS="tests/core -k checksum".
+.DEFAULT_GOAL := help
+.PHONY: help venv dev run test lint bench lock clean
+MAKEFLAGS += --no-print-directory
+ARGS ?=
+CODE = appliance tests benchmarks tools
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: ## install what the appliance needs to run: Debian packages and .venv
+	@tools/make-venv runtime
+
+dev: ## the same and what the tests and lint need
+	@tools/make-venv dev
+
+run: venv ## start the appliance with three simulated BigBlueButton servers
+	@exec .venv/bin/python tools/demo.py $(ARGS)
+
+test: dev ## run the test suite
+	@.venv/bin/python -m pytest $(ARGS)
+
+lint: dev ## check style, types, layers and what must not be committed
+	@.venv/bin/ruff check $(CODE)
+	@.venv/bin/ruff format --check $(CODE)
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-logo
+	@.venv/bin/flake8-async --enable=ASYNC102,ASYNC103,ASYNC104 $$(find $(CODE) -name '*.py')
+	@.venv/bin/python tools/check_tree.py
+
+bench: dev ## measure the API: requests/s, latencies, CPU per request
+	@.venv/bin/python benchmarks/api.py $(ARGS)
+
+lock: ## pin requirements/*.in anew (ARGS=--upgrade takes the newest releases)
+	@tools/lock $(ARGS)
+
+clean: ## remove .venv, caches and what was built
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

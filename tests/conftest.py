@@ -1,0 +1,74 @@
+"""What every test gets: a deadline, the hypothesis profile, a guard against unexpected ERROR logs.
+
+Must not start servers: fixtures for those stand beside the tests that use them.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Generator, Iterator
+
+import hypothesis
+import pytest
+import trio
+import trio.testing
+
+# For one async test. Below pytest-timeout's limit (pyproject.toml), which interrupts Trio itself,
+# so that every later async test fails too; it stays for what hangs outside of Trio.
+DEADLINE_S = 60.0
+
+# No deadline per example: two shared cores make single runs slow. Derandomised: a red run can be
+# repeated.
+hypothesis.settings.register_profile("house", deadline=None, derandomize=True, max_examples=100)
+hypothesis.settings.load_profile("house")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Put each async test under DEADLINE_S, before pytest-trio makes a plain function of it."""
+    if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+        item.obj = with_deadline(item.obj)
+    return (yield)
+
+
+def with_deadline(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """Fail the test with trio.TooSlowError after DEADLINE_S, except on a clock that jumps."""
+
+    @functools.wraps(test)
+    async def limited(**fixtures: object) -> None:
+        on_mock_clock = isinstance(trio.lowlevel.current_clock(), trio.testing.MockClock)
+        with trio.fail_after(float("inf") if on_mock_clock else DEADLINE_S):
+            await test(**fixtures)
+
+    return limited
+
+
+class ErrorRecords(logging.Handler):
+    """Keeps what was logged at ERROR and above."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the record's text."""
+        self.messages.append(f"{record.name}: {record.getMessage()}")
+
+
+@pytest.fixture(autouse=True)
+def error_logs() -> Iterator[list[str]]:
+    """Fail the test if it logs an ERROR; one that expects some checks this list and clears it.
+
+    ERROR means that a person must act (CONTRIBUTING.md), so a test that causes one without saying
+    so has found a fault.
+    """
+    handler = ErrorRecords()
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield handler.messages
+    finally:
+        root.removeHandler(handler)
+    assert not handler.messages, "logged at ERROR without being expected"
