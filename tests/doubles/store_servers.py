@@ -1,0 +1,219 @@
+"""Real Redis and PostgreSQL servers for tests, on Unix sockets in short temporary directories.
+
+Both run without syncing to disk, so nothing here says anything about durability (test_embedded.py).
+Most tests want the fixtures of tests/doubles/stores.py; these context managers are for a test that
+stops or kills its server.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.adapters.embedded_state import StoreUser, choose_store_user, find_postgres
+
+START_DEADLINE_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class RedisServer:
+    """A running redis-server (or valkey-server) on a Unix socket."""
+
+    socket_path: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        """Return the URL in REDIS_URL's form, `unix:///…`."""
+        return f"unix://{self.socket_path}"
+
+    def command(self, *args: str) -> bytes:
+        """Send one command and return the raw reply."""
+        return redis_command(self.socket_path, *args)
+
+
+def redis_command(socket_path: Path, *args: str) -> bytes:
+    """Send one command and return the raw reply; for the odd look inside, not for bulk."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(5)
+        connection.connect(str(socket_path))
+        parts = [f"*{len(args)}\r\n".encode()]
+        parts += [b"$%d\r\n%s\r\n" % (len(a.encode()), a.encode()) for a in args]
+        connection.sendall(b"".join(parts))
+        return connection.recv(1 << 20)
+
+
+@contextmanager
+def private_redis(directory: Path | None = None, *options: str) -> Iterator[RedisServer]:
+    """Run a Redis of one's own, empty and without persistence, until the block ends.
+
+    `directory` must be short (Unix socket paths end at 107 bytes); by default a new one under the
+    system's temporary directory. `options` are further redis-server arguments, e.g. `"--
+    appendonly", "yes"`.
+    """
+    with _directory(directory) as where:
+        path = where / "redis.sock"
+        binary = shutil.which("redis-server") or shutil.which("valkey-server")
+        assert binary is not None, "redis-server or valkey-server is not installed"
+        where_options = ["--port", "0", "--unixsocket", str(path), "--dir", str(where)]
+        argv = [binary, *where_options, "--save", "", *options]
+        with _child(argv, where / "redis.log", signal.SIGTERM) as process:
+            server = RedisServer(path, process)
+            _poll(lambda: server.command("PING") == b"+PONG\r\n", process, where / "redis.log")
+            yield server
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresServer:
+    """A running PostgreSQL on a Unix socket, whose superuser is `scalelite`."""
+
+    socket_dir: Path
+    process: subprocess.Popen[bytes]
+
+    def url(self, database: str = "postgres") -> str:
+        """Return the URL of a database in DATABASE_URL's form."""
+        return f"postgresql://scalelite@/{database}?host={self.socket_dir}"
+
+    def sql(self, statements: str, database: str = "postgres") -> str:
+        """Run statements in psql and return its unaligned answer, a row a line."""
+        return run_sql(self.socket_dir, statements, database)
+
+    @contextmanager
+    def new_database(self, template: str = "template0") -> Iterator[str]:
+        """Make a database of one's own from `template`, give its name, and drop it."""
+        name = f"t{uuid.uuid4().hex[:12]}"
+        self.sql(f"CREATE DATABASE {name} TEMPLATE {template}")
+        try:
+            yield name
+        finally:
+            if self.process.poll() is None:
+                self.sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+def run_sql(socket_dir: Path, statements: str, database: str = "scalelite") -> str:
+    """Run statements in psql and return its unaligned answer, a row a line.
+
+    Raises AssertionError: psql's error text.
+    """
+    psql = (
+        shutil.which("psql") or Path(find_postgres(Path("/nonexistent")).postgres).parent / "psql"
+    )
+    done = subprocess.run(
+        [
+            psql,
+            "-XqAt",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-h",
+            str(socket_dir),
+            "-U",
+            "scalelite",
+            database,
+        ],
+        input=statements,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@contextmanager
+def private_postgres(directory: Path | None = None) -> Iterator[PostgresServer]:
+    """Run a PostgreSQL of one's own, with the databases of initdb only, until the block ends.
+
+    `directory` must be empty, short, and open to the user that the server runs as when we are root;
+    by default it is a new one under the system's temporary directory.
+    """
+    with _directory(directory) as where:
+        programs = find_postgres(where / "data")
+        user = choose_store_user(where)
+        if user is not None:
+            os.chown(where, user.uid, user.gid)
+        log = where / "postgres.log"
+        common = ["-D", str(where / "data")]
+        initdb = [programs.initdb, *common, "--username=scalelite", "--auth=trust", "--no-sync"]
+        with _child(
+            [*initdb, "--locale=C.UTF-8", "--encoding=UTF8"], log, signal.SIGTERM, user
+        ) as made:
+            assert made.wait(60) == 0, log.read_text()[-2000:]
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(where),
+            "max_connections": "100",
+            "shared_buffers": "32MB",
+            "fsync": "off",
+            "full_page_writes": "off",
+            "synchronous_commit": "off",
+        }
+        options = [word for k, v in settings.items() for word in ("-c", f"{k}={v}")]
+        with _child([programs.postgres, *common, *options], log, signal.SIGINT, user) as process:
+            server = PostgresServer(where, process)
+            _poll(lambda: server.sql("SELECT 1") == "1", process, log)
+            yield server
+
+
+@contextmanager
+def _directory(given: Path | None) -> Iterator[Path]:
+    if given is not None:
+        yield given
+        return
+    made = Path(tempfile.mkdtemp(prefix="sl-"))
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+@contextmanager
+def _child(
+    argv: list[str], log: Path, stop: signal.Signals, user: StoreUser | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    # setpriv makes the kernel stop the server when pytest is killed, so no run leaves servers
+    # behind.
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", stop.name.removeprefix("SIG"), "--", *argv],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            user=None if user is None else user.uid,
+            group=None if user is None else user.gid,
+            extra_groups=None if user is None else [],
+        )
+    try:
+        yield process
+    finally:
+        # A test may have frozen it: a stopped process does not see any other signal.
+        process.send_signal(signal.SIGCONT)
+        process.send_signal(stop)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _poll(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_DEADLINE_S
+    while time.monotonic() < deadline:
+        ended = process.poll()
+        assert ended is None, f"server ended with {ended}: {log.read_text()[-2000:]}"
+        with suppress(OSError, AssertionError):
+            if ready():
+                return
+        time.sleep(0.005)
+    raise AssertionError(f"server not ready in {START_DEADLINE_S} s: {log.read_text()[-2000:]}")
