@@ -14,7 +14,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence, Set
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 import structlog
 from structlog.stdlib import ProcessorFormatter
@@ -44,6 +44,22 @@ _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 _COLOURS = {"debug": 2, "info": 32, "warning": 33, "error": 31, "critical": 31}
 _BARE = re.compile(r"[^\s\"'=\\]+").fullmatch
 _NOT_IN_KEYS = re.compile(r"[^\w.-]", re.ASCII)
+
+
+class Log(Protocol):
+    """What a part of the program needs of a log: an event name and fields."""
+
+    def debug(self, event: str, **fields: Any) -> Any:
+        """Log detail."""
+
+    def info(self, event: str, **fields: Any) -> Any:
+        """Log a change of state."""
+
+    def warning(self, event: str, **fields: Any) -> Any:
+        """Log what is degraded and retried."""
+
+    def error(self, event: str, **fields: Any) -> Any:
+        """Log what a person must act on."""
 
 
 class EventLogger(structlog.BoundLoggerBase):

@@ -22,8 +22,9 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar, TypeVarTuple
 
 import sniffio
-import structlog
 import trio
+
+from appliance.log import Log, get_logger
 
 with warnings.catch_warnings():
     # It derives from classes that Python 3.12 deprecated; a strict filter would refuse the import.
@@ -36,7 +37,6 @@ TUNED_VERSION = "0.16."
 REAP_AFTER = 100
 """So many cancelled timers are left alone: a heap with so few is small anyway."""
 
-Log = structlog.typing.FilteringBoundLogger
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
@@ -54,7 +54,7 @@ async def open_asyncio_loop(
     What asyncio has nobody to tell (an exception in a callback, a task that nobody awaits) is
     logged and nothing more. `tuned=False` leaves trio-asyncio's loop as it is.
     """
-    logger: Log = log if log is not None else structlog.get_logger(__name__)
+    logger: Log = log if log is not None else get_logger(__name__)
     async with trio_asyncio.open_loop() as loop:
         loop.set_exception_handler(_log_only(logger))
         if tuned and trio_asyncio.__version__.startswith(TUNED_VERSION):

@@ -20,13 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-import structlog
 import trio
 
 from appliance.adapters.embedded_child import (
     Child,
     ChildSpec,
-    Log,
     describe_exit,
     end_strays,
     last_lines,
@@ -45,6 +43,7 @@ from appliance.adapters.embedded_state import (
     make_store_directory,
     store_directories,
 )
+from appliance.log import Log, get_logger
 
 DATABASE = ROLE = "scalelite"
 REDIS_SOCKET = "redis.sock"
@@ -72,7 +71,7 @@ async def open_embedded_stores(
     Raises EmbeddedStoresError: programs missing, directory unusable or in use, a server that does
     not start.
     """
-    logger: Log = log if log is not None else structlog.get_logger(__name__)
+    logger: Log = log if log is not None else get_logger(__name__)
     if not (redis or postgres):
         yield EmbeddedStores(None, None)
         return

@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import structlog
 import trio
 
 from appliance.adapters.embedded_state import EmbeddedStoresError, StoreUser
+from appliance.log import Log
 
 SERVER_NAMES = frozenset({"postgres", "redis-server", "valkey-server"})
 """Processes that we may end when they work in our data directory: not an operator's shell."""
@@ -37,8 +37,6 @@ POLL_S = 0.005
 LOG_MAX_BYTES = 1_000_000
 QUIET_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
 """All that a child gets to see: our own environment holds the secrets."""
-
-Log = structlog.typing.FilteringBoundLogger
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ class Child:
 
     def __init__(self, spec: ChildSpec, log: Log) -> None:
         self._spec = spec
-        self._log = log.bind(store=spec.name)
+        self._log = log
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at_s = 0.0
 
@@ -96,10 +94,12 @@ class Child:
             if trio.current_time() >= report_at_s:
                 report_at_s += 5
                 waited_s = round(trio.current_time() - self._started_at_s)
-                self._log.info("embedded_store_starting", waited_s=waited_s)
+                self._log.info("embedded_store_starting", store=self._spec.name, waited_s=waited_s)
             await trio.sleep(POLL_S)
         ready_ms = round((trio.current_time() - self._started_at_s) * 1000)
-        self._log.info("embedded_store_ready", pid=self._process.pid, ms=ready_ms)
+        self._log.info(
+            "embedded_store_ready", store=self._spec.name, pid=self._process.pid, ms=ready_ms
+        )
 
     async def _answers(self) -> bool:
         with trio.move_on_after(2):
@@ -115,7 +115,10 @@ class Child:
                 if trio.current_time() - self._started_at_s > LAST_RESTART_S:
                     delay_s = FIRST_RESTART_S
                 self._log.warning(
-                    "embedded_store_ended", exit=describe_exit(code), restart_in_s=delay_s
+                    "embedded_store_ended",
+                    store=self._spec.name,
+                    exit=describe_exit(code),
+                    restart_in_s=delay_s,
                 )
             await trio.sleep(delay_s)
             delay_s = min(delay_s * 2, LAST_RESTART_S)
@@ -124,7 +127,10 @@ class Child:
             except (EmbeddedStoresError, OSError) as error:
                 self._process = None
                 self._log.error(
-                    "embedded_store_restart_failed", error=str(error), retry_in_s=delay_s
+                    "embedded_store_restart_failed",
+                    store=self._spec.name,
+                    error=str(error),
+                    retry_in_s=delay_s,
                 )
 
     async def stop(self) -> None:
@@ -136,7 +142,9 @@ class Child:
                 with trio.move_on_after(STOP_DEADLINE_S):
                     await wait_exit(process)
                 if process.poll() is None:
-                    self._log.warning("embedded_store_killed", waited_s=STOP_DEADLINE_S)
+                    self._log.warning(
+                        "embedded_store_killed", store=self._spec.name, waited_s=STOP_DEADLINE_S
+                    )
                     process.kill()
                     await wait_exit(process)
             # PostgreSQL's own children outlive a killed postmaster for a moment.

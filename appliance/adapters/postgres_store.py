@@ -16,13 +16,13 @@ from contextlib import asynccontextmanager
 from typing import TypeAlias, TypeVar
 
 import asyncpg
-import structlog
 import trio
 
 from appliance.adapters.asyncio_bridge import run_asyncio
 from appliance.adapters.postgres_errors import FOREIGN, DatabaseRefused, translate
 from appliance.adapters.postgres_migrations import migrate
 from appliance.core.faults import DatabaseDown
+from appliance.log import Log, get_logger
 
 POOL_SIZE = 10
 CONNECT_TIMEOUT_S = 5.0
@@ -34,7 +34,6 @@ PING_INTERVAL_S = 10.0
 PING_DEADLINE_S = 2.0
 FIRST_RETRY_S, LAST_RETRY_S = 0.25, 30.0
 
-Log = structlog.typing.FilteringBoundLogger
 T = TypeVar("T")
 Connection: TypeAlias = asyncpg.pool.PoolConnectionProxy
 Work: TypeAlias = Callable[[Connection], Awaitable[T]]
@@ -217,7 +216,7 @@ class PostgresStore:
             return str(error)
         except Exception as error:
             # A fault of ours or of the driver; the rest of the appliance can do without recordings.
-            self._log.exception("database_connection_broke")
+            self._log.error("database_connection_broke", exc_info=error)
             return type(error).__name__
         self._note_ready()
         return None
@@ -255,7 +254,7 @@ async def open_postgres_store(
         database_url,
         prepared_statements=prepared_statements,
         retry_count=retry_count,
-        log=log if log is not None else structlog.get_logger(__name__),
+        log=log if log is not None else get_logger(__name__),
     )
     await store.open_pool()
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import trio
 
@@ -24,6 +24,7 @@ from appliance.adapters.redis_connection import (
 )
 from appliance.adapters.redis_errors import NoScriptError, RedisDown, RedisError
 from appliance.adapters.redis_link import MAX_OUTSTANDING, Link
+from appliance.log import Log
 
 __all__ = [
     "RedisAddress",
@@ -44,13 +45,6 @@ _BACKOFF_S = (0.05, 1.0)
 _STEADY_S = 1.0
 """A connection that lived for less does not reset the back-off."""
 _REFUSAL_LOG_S = 60.0
-
-
-class Log(Protocol):
-    """What the client needs of a logger: an event name and fields."""
-
-    def info(self, event: str, **fields: Any) -> Any: ...
-    def warning(self, event: str, **fields: Any) -> Any: ...
 
 
 class RedisClient:

@@ -1,0 +1,94 @@
+"""The command line: argv -> settings -> the supervisor, or the ctl client. The only trio.run.
+
+Imports as little as possible before it knows what is asked, so that `ctl` starts fast.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+from appliance import __version__
+
+USAGE = """\
+usage: scalelite-appliance COMMAND
+
+  run                run the appliance; it is configured by the environment (docs/configuration.md)
+  ctl ...            administer the running appliance; `ctl --help` lists what it can do
+  config check       show the effective configuration and where each value comes from
+  version            print the version
+"""
+
+EX_FAILED = 1
+EX_USAGE = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command of `argv` (default: the process's own) and return the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    match words:
+        case ["run"]:
+            return _run(os.environ)
+        case ["ctl", *rest]:
+            return _ctl(rest)
+        case ["config", *_] | ["secret", *_] | ["database", *_]:
+            return _ctl(words)
+        case ["version"] | ["--version"] | ["-V"]:
+            print(f"scalelite-appliance {__version__}")
+            return 0
+        case ["help"] | ["--help"] | ["-h"]:
+            print(USAGE, end="")
+            return 0
+    print(USAGE, end="", file=sys.stderr)
+    return EX_USAGE
+
+
+def _ctl(words: Sequence[str]) -> int:
+    from appliance import ctl
+
+    return ctl.main(words)
+
+
+def _run(environ: Mapping[str, str]) -> int:
+    from appliance.log import configure_logging, get_logger
+    from appliance.settings import SettingsError, load_settings
+
+    try:
+        settings = load_settings(environ, is_root=os.geteuid() == 0)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return EX_FAILED
+    configure_logging(
+        settings.log.level, settings.log.format, journal_stream=environ.get("JOURNAL_STREAM")
+    )
+    log = get_logger("appliance")
+    for warning in settings.warnings:
+        log.warning("configuration", problem=warning)
+
+    import trio
+
+    from appliance import supervisor
+
+    failed = False
+    try:
+        trio.run(supervisor.run, settings)
+    except* supervisor.START_ERRORS as group:
+        failed = True
+        for leaf in _leaves(group):
+            print(f"scalelite-appliance: {leaf}", file=sys.stderr)
+    except* Exception as group:
+        failed = True
+        log.error("crashed", exc_info=group)
+    return EX_FAILED if failed else 0
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found.extend(_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

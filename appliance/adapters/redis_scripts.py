@@ -1,0 +1,56 @@
+"""Load the Lua scripts: each is one atomic rule of the pool, prepended with `lib.lua`.
+
+The scripts are the rule where a rule must run inside Redis; they are tested as such.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from importlib.resources import files
+
+from appliance.adapters.redis_client import Script
+
+
+@dataclass(frozen=True, slots=True)
+class Scripts:
+    """Every script of `scripts/`, by the name of its file."""
+
+    abandon_meeting: Script
+    begin_poll: Script
+    clear_server: Script
+    confirm_meeting: Script
+    extend_creating: Script
+    fail_server: Script
+    find_meeting: Script
+    find_tenant: Script
+    forget_meeting: Script
+    join_meeting: Script
+    lease_servers: Script
+    list_meetings: Script
+    list_servers: Script
+    observe_server: Script
+    place_meeting: Script
+    release_leases: Script
+    remove_server: Script
+    save_server: Script
+    set_server_state: Script
+    suspect_server: Script
+    sweep_meetings: Script
+    sweep_servers: Script
+    sweep_voice_bridges: Script
+
+    @property
+    def all(self) -> tuple[Script, ...]:
+        """Return every script, to be loaded when a connection is made."""
+        return tuple(getattr(self, field.name) for field in fields(self))
+
+
+def load_scripts() -> Scripts:
+    """Read the scripts from the package."""
+    folder = files("appliance.adapters") / "scripts"
+    library = (folder / "lib.lua").read_text("utf-8")
+
+    def load(name: str) -> Script:
+        return Script(name, f"{library}\n{(folder / f'{name}.lua').read_text('utf-8')}")
+
+    return Scripts(**{field.name: load(field.name) for field in fields(Scripts)})

@@ -1,0 +1,13 @@
+-- ARGV: meeting id, server id, placement, now_ms, may_exist (1/0), avoid_ms.
+-- Undo a placement that was not confirmed. may_exist: the server may have created the meeting,
+-- so it is ended there when it shows up, and the next create goes elsewhere if it can.
+-- Reply: 1 if undone, 0 if the record is another one or was confirmed by another request.
+local id, now_ms = ARGV[1], tonumber(ARGV[4])
+local r = read_record(id)
+if not r or r.server_id ~= ARGV[2] or r.placement ~= tonumber(ARGV[3]) or not r.creating_ms then return 0 end
+forget(id)
+if ARGV[5] == '1' then
+  detach(id, r, now_ms, true)
+  call('SET', A .. 'avoid:' .. id, r.server_id, 'PX', ARGV[6])
+end
+return 1

@@ -1,0 +1,37 @@
+-- Forget every meeting of a server, those detached from it too, in one step.
+-- ARGV: server id, now_ms, to_be_ended (1/0). With 1 they are remembered as to be ended there, so
+-- that one whose `end` did not arrive is ended when the server is polled again.
+-- Reply: {{meeting id, moderator_pw}, ...}, or nil for an unknown server.
+local sid, now_ms, to_be_ended = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
+local server_key = P .. 'server:' .. sid
+if call('EXISTS', server_key) == 0 then return false end
+
+local reply = {}
+local detached = call('HGETALL', A .. 'detached:' .. sid)
+for i = 1, #detached, 2 do
+  local id, d = detached[i], cjson.decode(detached[i + 1])
+  if not d.abandoned then
+    reply[#reply + 1] = { id, d.moderator_pw }
+    drop_claim(sid, id, d.voice_bridge)
+    if to_be_ended then
+      d.abandoned = true
+      d.detached_ms = now_ms
+      call('HSET', A .. 'detached:' .. sid, id, cjson.encode(d))
+    else
+      call('HDEL', A .. 'detached:' .. sid, id)
+    end
+  end
+end
+
+-- The whole set, not our own index: a Scalelite beside us places meetings too.
+for _, id in ipairs(call('SMEMBERS', P .. 'meetings')) do
+  if call('HGET', P .. 'meeting:' .. id, 'server_id') == sid then
+    local r = read_record(id)
+    reply[#reply + 1] = { id, r.moderator_pw }
+    forget(id)
+    if to_be_ended then detach(id, r, now_ms, true) end
+  end
+end
+
+call('HSET', server_key, 'meetings', 0, 'users', 0, 'largest_meeting', 0, 'videos', 0)
+return reply

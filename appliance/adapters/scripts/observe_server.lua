@@ -1,0 +1,186 @@
+-- What a successful poll changes. ARGV[1]: JSON, see redis_store.py, observe_server.
+-- The estimate of the load is replaced by what was measured; the reservations of meetings that
+-- the poll could not see yet, and joins made since it began, are kept on top.
+-- Reply: JSON.
+
+local q = cjson.decode(ARGV[1])
+local sid, now_ms = q.server_id, q.now_ms
+local server_key = P .. 'server:' .. sid
+local s = call('HMGET', server_key, 'url', 'state', 'online', 'load_multiplier')
+if not s[1] then return cjson.encode({ known = false }) end
+local state = state_of(sid, s[2])
+if q.bbb_version then call('HSET', server_key, 'bbb_version', q.bbb_version) end
+if state == 'disabled' then return cjson.encode({ known = false }) end
+
+local FOREIGN_GRACE_MS = 30000
+-- A create that nobody waits for any more may still arrive at the server this much later.
+local ABANDONED_GRACE_MS = 60000
+
+call('SADD', A .. 'servers', sid)
+local online, came_online = s[3] == 'true', false
+call('HSET', P .. sid, 'unhealthy_counter', 0)
+call('DEL', A .. 'suspect:' .. sid) -- this poll has decided
+if not online then
+  local healthy = call('HINCRBY', P .. sid, 'healthy_counter', 1)
+  if healthy >= q.healthy_threshold then
+    online, came_online = true, true
+    call('HSET', server_key, 'online', 'true')
+  end
+end
+if online then
+  call('HSET', server_key, 'meetings', decimal(q.meetings), 'users', decimal(q.users),
+    'largest_meeting', decimal(q.largest_meeting), 'videos', decimal(q.videos))
+end
+
+local listed, pending_meetings, pending_users, creating_here = {}, 0, 0, false
+
+-- A meeting's peak, remembered for the forecast of its next run.
+local function remember_size(id, participants, placement)
+  local size = call('HMGET', A .. 'size:' .. id, 'run', 'peak')
+  if size[1] ~= placement or participants > number(size[2], -1) then
+    call('HSET', A .. 'size:' .. id, 'run', placement, 'peak', decimal(participants))
+    call('EXPIRE', A .. 'size:' .. id, SIZE_TTL_S)
+  end
+end
+
+local function see(id, meeting)
+  local key = A .. 'meeting:' .. id
+  local a = call('HMGET', key, 'placement', 'creating', 'placed_ms', 'expected')
+  -- Users who are still to come count against the limit as they do in the load.
+  local pending = 0
+  if a[4] and now_ms - number(a[3], 0) < q.join_buffer_ms then
+    pending = math.max(0, tonumber(a[4]) - meeting.participants)
+  end
+  pending_users = pending_users + pending
+  call('SADD', A .. 'meetings_of:' .. sid, id)
+  call('HSET', key, 'reserved', decimal(meeting.contribution), 'pending', decimal(pending), 'counted', 1)
+  if a[2] and tonumber(a[2]) > now_ms then
+    creating_here = true
+  elseif a[2] then
+    -- Whoever created it did not live to say so: it runs, so no failing create may remove it.
+    call('HDEL', key, 'creating')
+    call('HSET', key, 'confirmed_ms', decimal(now_ms))
+    call('DEL', A .. 'detached_meeting:' .. id)
+  end
+  call('EXPIRE', P .. 'meeting:' .. id, decimal(q.ttl_s))
+  call('EXPIRE', key, decimal(q.ttl_s))
+  remember_size(id, meeting.participants, text(a[1]))
+end
+
+for _, meeting in ipairs(q.listed) do
+  listed[meeting.id] = meeting
+  if call('HGET', P .. 'meeting:' .. meeting.id, 'server_id') == sid then see(meeting.id, meeting) end
+end
+
+-- Not to be expected in the answer: placed or confirmed since the poll began, or still being
+-- created; a record that Scalelite made (no placement number) gets a grace instead.
+local function too_young(a)
+  local placed_ms = number(a[3], 0)
+  if not a[1] and placed_ms + FOREIGN_GRACE_MS >= q.began_ms then return true end
+  return number(a[2], 0) > now_ms or placed_ms >= q.began_ms or number(a[4], 0) >= q.began_ms
+end
+
+local pending, missing = 0, {}
+
+local function miss(id)
+  local a = call('HMGET', A .. 'meeting:' .. id,
+    'placement', 'creating', 'placed_ms', 'confirmed_ms', 'pending', 'reserved', 'counted')
+  creating_here = creating_here or number(a[2], 0) > now_ms
+  if too_young(a) then
+    pending = pending + number(a[6], 0)
+    pending_meetings = pending_meetings + 1
+    pending_users = pending_users + number(a[5], 0)
+    if a[7] ~= '1' then call('HSET', A .. 'meeting:' .. id, 'counted', 1) end
+  else
+    missing[#missing + 1] = { id, number(a[1], 0) }
+    -- What was measured does not contain it: nothing is to be taken off when it is forgotten.
+    if a[1] or a[7] then call('HSET', A .. 'meeting:' .. id, 'reserved', 0, 'pending', 0, 'counted', 0) end
+  end
+end
+
+for _, id in ipairs(call('SMEMBERS', A .. 'meetings_of:' .. sid)) do
+  if call('HGET', P .. 'meeting:' .. id, 'server_id') ~= sid then
+    call('SREM', A .. 'meetings_of:' .. sid, id)
+  elseif not listed[id] then
+    miss(id)
+  end
+end
+
+local function take_back(id, d, meeting)
+  local fields = { 'server_id', sid, 'moderator_pw', d.moderator_pw, 'voice_bridge', d.voice_bridge }
+  if d.tenant_id ~= '' then
+    fields[#fields + 1] = 'tenant_id'
+    fields[#fields + 1] = d.tenant_id
+  end
+  call('HSET', P .. 'meeting:' .. id, unpack(fields))
+  call('SADD', P .. 'meetings', id)
+  call('HSETNX', P .. 'voice_bridges', d.voice_bridge, id)
+  local own = { 'placement', call('INCR', A .. 'placements'), 'confirmed_ms', decimal(now_ms),
+    'joins', decimal(d.joins or 0), 'placed_ms', decimal(d.placed_ms or 0) }
+  if d.expected then
+    own[#own + 1] = 'expected'
+    own[#own + 1] = decimal(d.expected)
+  end
+  call('DEL', A .. 'meeting:' .. id)
+  call('HSET', A .. 'meeting:' .. id, unpack(own))
+  see(id, meeting)
+end
+
+local taken_back, to_end = {}, {}
+
+-- Decide about one detached meeting; return whether it is settled, so that it can be forgotten.
+local function settle(id, d)
+  local owner = call('HGET', P .. 'meeting:' .. id, 'server_id')
+  if owner == sid then return true end
+  if not listed[id] then
+    return d.detached_ms + (d.abandoned and ABANDONED_GRACE_MS or 0) < q.began_ms
+  end
+  local newer_home = owner and call('HEXISTS', A .. 'meeting:' .. id, 'creating') == 0
+  if d.abandoned or newer_home then
+    to_end[#to_end + 1] = { id, d.moderator_pw }
+    return false
+  end
+  if owner then return false end -- being created elsewhere just now: that will tell
+  if now_ms - d.detached_ms >= DETACHED_TTL_MS then return true end
+  if not has_claim(sid, id) then -- it had a newer home, and is over there already
+    to_end[#to_end + 1] = { id, d.moderator_pw }
+    return false
+  end
+  take_back(id, d, listed[id])
+  taken_back[#taken_back + 1] = id
+  return true
+end
+
+if online then
+  local detached = call('HGETALL', A .. 'detached:' .. sid)
+  for i = 1, #detached, 2 do
+    local id, d = detached[i], cjson.decode(detached[i + 1])
+    if settle(id, d) then
+      call('HDEL', A .. 'detached:' .. sid, id)
+      if not d.abandoned then drop_claim(sid, id, d.voice_bridge) end
+    end
+  end
+end
+
+local joins = math.max(0, number(call('HGET', A .. 'load:' .. sid, 'joins'), 0) - q.joins_before)
+local load = q.load + pending + joins
+local joined = math.floor(joins / multiplier_of(s[4]) + 0.5)
+call('HSET', A .. 'load:' .. sid, 'pending_meetings', decimal(pending_meetings),
+  'pending_users', decimal(pending_users + joined))
+
+-- Cordoned and empty: no load, nobody in a breakout room (those are no load), nothing on its way.
+local auto_disabled = online and state == 'cordoned' and load == 0 and q.users == 0
+  and pending_meetings == 0 and not creating_here
+if online then
+  call('ZREM', P .. 'server_load', sid)
+  call('ZREM', P .. 'cordoned_server_load', sid)
+end
+if auto_disabled then
+  call('HSET', server_key, 'state', 'disabled')
+  call('SREM', P .. 'server_enabled', sid)
+elseif online then
+  local set = state == 'enabled' and 'server_load' or 'cordoned_server_load'
+  call('ZADD', P .. set, decimal(load), sid)
+end
+return cjson.encode({ known = true, online = online, came_online = came_online, auto_disabled = auto_disabled,
+  load = load, taken_back = taken_back, to_end = to_end, missing = missing })

@@ -1,0 +1,204 @@
+-- The placement rule (docs/placement.md): find the meeting, or choose a server for it, count it
+-- there, reserve its voice bridge number and record it, all in one step, so that a thousand
+-- creates at once spread over the pool and two creates of one id meet on one server.
+-- ARGV[1]: JSON, see redis_store.py, place_meeting.
+-- Reply: {outcome, moved_from or '', record...}.
+
+local q = cjson.decode(ARGV[1])
+local id = q.id
+local CHUNK = 32
+local WORST_RANK = 8
+
+-- A number is free, its own already, or orphaned: its owner has no record any more and is not
+-- detached anywhere.
+local function is_available(owner)
+  if not owner or owner == id then return true end
+  return call('EXISTS', P .. 'meeting:' .. owner) == 0 and not is_detached(owner)
+end
+
+local function take_voice_bridge(first)
+  local candidates = q.voice_bridges
+  if first and first ~= '' then table.insert(candidates, 1, first) end
+  for _, candidate in ipairs(candidates) do
+    if is_available(call('HGET', P .. 'voice_bridges', candidate)) then
+      call('HSET', P .. 'voice_bridges', candidate, id)
+      return candidate
+    end
+  end
+  return nil
+end
+
+local function expected_size()
+  local expected = q.min_user_count
+  if not q.forecast then return expected end
+  local known = q.size_hint or number(call('HGET', A .. 'size:' .. id, 'peak'), 0)
+  expected = math.max(expected, math.min(known, q.size_cap))
+  if q.max_participants then expected = math.min(expected, q.max_participants) end
+  return expected
+end
+
+local function below_limits(server_id, polled_meetings, polled_users)
+  local limits = call('HMGET', A .. 'server:' .. server_id, 'max_meetings', 'max_users')
+  local max_meetings, max_users = number(limits[1], nil), number(limits[2], nil)
+  if not max_meetings and not max_users then return true end
+  local pending = call('HMGET', A .. 'load:' .. server_id, 'pending_meetings', 'pending_users')
+  local meetings = number(polled_meetings, 0) + number(pending[1], 0)
+  local users = number(polled_users, 0) + number(pending[2], 0)
+  return meetings < (max_meetings or math.huge) and users < (max_users or math.huge)
+end
+
+-- 0: what the create asked for; 1: an untagged server instead; nil: not for this meeting.
+local function tag_rank(tag)
+  if tag == '' then tag = false end
+  if not q.tags then
+    if tag then return nil end
+    return 0
+  end
+  for _, wanted in ipairs(q.tags) do
+    if (wanted == 'none' and not tag) or wanted == tag then return 0 end
+  end
+  if not q.tag_required and not tag then return 1 end
+  return nil
+end
+
+local function is_unstable(server_id)
+  return number(call('HGET', P .. server_id, 'unhealthy_counter'), 0) > 0
+    or call('EXISTS', A .. 'suspect:' .. server_id) == 1
+end
+
+-- Ranks: tag (0, 1), +2 unstable (its last poll or call failed: only if no healthy one is left),
+-- +4 a server on which a create of this very meeting just failed ambiguously. So a healthy
+-- untagged server is preferred to an unstable one with the tag, unless the tag is required.
+local avoided = call('GET', A .. 'avoid:' .. id)
+local found_any, best, best_rank, best_load = false, {}, WORST_RANK, nil
+
+local function consider(server_id, load)
+  if q.excluded[server_id] then return end
+  local s = call('HMGET', P .. 'server:' .. server_id,
+    'url', 'state', 'online', 'tag', 'load_multiplier', 'meetings', 'users')
+  if not s[1] or s[3] ~= 'true' or state_of(server_id, s[2]) ~= 'enabled' then return end
+  local rank = tag_rank(s[4])
+  if not rank and found_any then return end
+  if best_load and rank and rank >= best_rank and load > best_load then return end
+  if not below_limits(server_id, s[6], s[7]) then return end
+  found_any = true
+  if not rank then return end
+  if is_unstable(server_id) then rank = rank + 2 end
+  if avoided == server_id then rank = rank + 4 end
+  if rank < best_rank then best, best_rank, best_load = {}, rank, load end
+  if rank == best_rank and load == best_load then
+    best[#best + 1] = { id = server_id, multiplier = multiplier_of(s[5]) }
+  end
+end
+
+-- With very many equally loaded servers (a large pool in the morning) a few of them, from a random
+-- place on, decide as well as all: reading a thousand would take milliseconds. Returns the random
+-- number that is left for the choice among those.
+local function consider_some_of_equals()
+  local least = call('ZRANGE', P .. 'server_load', 0, 0, 'WITHSCORES')
+  if #least == 0 then return q.tie end
+  local places = call('ZCOUNT', P .. 'server_load', '-inf', least[2]) - CHUNK + 1
+  if places <= CHUNK then return q.tie end
+  local from = math.floor(q.tie * places)
+  for _, server_id in ipairs(call('ZRANGE', P .. 'server_load', decimal(from), decimal(from + CHUNK - 1))) do
+    consider(server_id, tonumber(least[2]))
+  end
+  return q.tie * places - from
+end
+
+-- Least loaded first, in chunks: of a large pool only the head is read.
+local function consider_all()
+  best, best_rank, best_load = {}, WORST_RANK, nil
+  local from = 0
+  while true do
+    local chunk = call('ZRANGE', P .. 'server_load', decimal(from), decimal(from + CHUNK - 1), 'WITHSCORES')
+    if #chunk == 0 then return end
+    for i = 1, #chunk, 2 do
+      local load = tonumber(chunk[i + 1])
+      if best_rank == 0 and load > best_load then return end
+      consider(chunk[i], load)
+    end
+    from = from + CHUNK
+  end
+end
+
+local function choose_server()
+  local tie = consider_some_of_equals()
+  if best_rank > 0 then
+    tie = q.tie
+    consider_all()
+  end
+  return best[math.floor(tie * #best) + 1]
+end
+
+local record = read_record(id)
+local moved_from = ''
+if record then
+  local r = q.replaces
+  local lost = not record.url or not record.online or record.state == 'disabled'
+  local foreign = record.tenant_id ~= q.tenant_id
+  -- A record whose server is gone is unknown, and nobody's any more.
+  if foreign and record.url then return { 'foreign', '' } end
+  local replace = r and record.server_id == r.server_id and record.placement == r.placement
+    and (r.even_if_confirmed or record.creating_ms ~= nil)
+  if not replace and not lost then
+    return { 'known', '', unpack(reply_record(id, record, q.now_ms)) }
+  end
+  if foreign then
+    forget(id)
+    record = nil
+  elseif not replace then
+    moved_from = record.server_id
+  end
+end
+
+local chosen = choose_server()
+if not chosen then
+  if found_any and q.tag_required then return { 'no_tagged_server', '' } end
+  return { 'no_server', '' }
+end
+
+local kept_pw, kept_bridge
+if record then
+  kept_pw, kept_bridge = record.moderator_pw, record.voice_bridge
+else
+  local earlier = call('HMGET', A .. 'detached_meeting:' .. id, 'moderator_pw', 'voice_bridge', 'tenant_id')
+  if text(earlier[3]) == q.tenant_id then kept_pw, kept_bridge = earlier[1], earlier[2] end
+end
+if kept_pw == '' then kept_pw = nil end
+
+local voice_bridge = take_voice_bridge(kept_bridge)
+if not voice_bridge then return { 'no_voice_bridge', '' } end
+
+if record then
+  if moved_from ~= '' then
+    detach(id, record, q.now_ms, false)
+  elseif q.replaces.may_exist then
+    detach(id, record, q.now_ms, true)
+  end
+  uncount(record.server_id, id)
+end
+-- Ours may be left over from a record that somebody else removed.
+call('DEL', P .. 'meeting:' .. id, A .. 'meeting:' .. id)
+if record and record.voice_bridge ~= voice_bridge then free_voice_bridge(id, record.voice_bridge) end
+
+local expected = expected_size()
+local load = expected * chosen.multiplier
+local placement = call('INCR', A .. 'placements')
+local fields = { 'server_id', chosen.id, 'moderator_pw', q.moderator_pw or kept_pw or q.new_moderator_pw,
+  'voice_bridge', voice_bridge }
+if q.tenant_id ~= '' then
+  fields[#fields + 1] = 'tenant_id'
+  fields[#fields + 1] = q.tenant_id
+end
+call('HSET', P .. 'meeting:' .. id, unpack(fields))
+call('HSET', A .. 'meeting:' .. id, 'placement', placement, 'creating', decimal(q.creating_until_ms),
+  'expected', decimal(expected), 'joins', 0, 'placed_ms', decimal(q.now_ms), 'reserved', decimal(load),
+  'pending', decimal(expected), 'counted', 1)
+call('EXPIRE', P .. 'meeting:' .. id, decimal(q.ttl_s))
+call('EXPIRE', A .. 'meeting:' .. id, decimal(q.ttl_s))
+call('SADD', P .. 'meetings', id)
+call('SADD', A .. 'meetings_of:' .. chosen.id, id)
+add_pending(chosen.id, 1, expected)
+add_load(chosen.id, load)
+return { 'placed', moved_from, unpack(reply_record(id, read_record(id), q.now_ms)) }

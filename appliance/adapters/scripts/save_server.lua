@@ -1,0 +1,20 @@
+-- Add or change a server. ARGV[1]: JSON {id, new, fields = {...}, removed = [...],
+-- limits = {...}, removed_limits = [...]}. Reply: 1; 0 if it exists already (new) or does not (change).
+local q = cjson.decode(ARGV[1])
+local key = P .. 'server:' .. q.id
+local exists = call('EXISTS', key) == 1
+if q.new == exists then return 0 end
+if q.new then
+  call('SADD', P .. 'servers', q.id)
+  -- What an earlier server of this id left behind must not be taken for this one's.
+  call('DEL', P .. q.id, A .. 'server:' .. q.id, A .. 'load:' .. q.id)
+  call('SREM', P .. 'server_enabled', q.id)
+  call('ZREM', P .. 'server_load', q.id)
+  call('ZREM', P .. 'cordoned_server_load', q.id)
+end
+call('SADD', A .. 'servers', q.id)
+for name, value in pairs(q.fields) do call('HSET', key, name, value) end
+for _, name in ipairs(q.removed) do call('HDEL', key, name) end
+for name, value in pairs(q.limits) do call('HSET', A .. 'server:' .. q.id, name, value) end
+for _, name in ipairs(q.removed_limits) do call('HDEL', A .. 'server:' .. q.id, name) end
+return 1

@@ -1,0 +1,161 @@
+"""Rake's spelling of the commands: `servers:add[url,secret,2.0]` -> the words of ctl.
+
+Pure. Also what rake prints before it begins. Truth: the section Administration of Scalelite's
+README; the order of the arguments is that of its tasks.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+_TASK = re.compile(r"([A-Za-z_]+(?::[A-Za-z_]+)*)(?:\[(.*)\])?", re.DOTALL).fullmatch
+_NEEDLESS = "WARNING! Load-multiplier was not readable or 0, so it is now 1"
+
+
+class NotRake(Exception):
+    """It is spelt as rake does, but there is no such task, or an argument is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class RakeTask:
+    """One task in the words of ctl."""
+
+    words: tuple[str, ...]
+    before: tuple[str, ...] = ()
+    """The lines that rake prints before it begins."""
+    server_id: str | None = None
+    """The server that the task is about."""
+
+
+def parse_rake(words: Sequence[str]) -> RakeTask | None:
+    """Translate a word in rake's spelling; None: it is ctl's own spelling.
+
+    Raises NotRake: no such task, or an argument is missing.
+    """
+    if len(words) != 1 or not (":" in words[0] or "[" in words[0]):
+        return None
+    match = _TASK(words[0])
+    task = _TASKS.get(match[1]) if match else None
+    if match is None or task is None:
+        raise NotRake(f"no such task: {words[0].partition('[')[0]}")
+    # As rake: blanks around the arguments do not count, missing ones are absent.
+    return task([part.strip() for part in match[2].split(",")] if match[2] else [])
+
+
+def _argument(given: list[str], index: int) -> str:
+    return given[index] if index < len(given) else ""
+
+
+def _required(given: list[str], count: int, names: str) -> list[str]:
+    if len(given) < count or not all(given[:count]):
+        raise NotRake(f"the task needs {names}: 'task[{names}]'")
+    return given
+
+
+def _multiplier(text: str) -> tuple[str, tuple[str, ...]]:
+    """Return the multiplier and what to print: rake takes 1 for what it cannot read."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    return (text, ()) if math.isfinite(value) and value != 0 else ("1", (_NEEDLESS,))
+
+
+def _add(given: list[str]) -> RakeTask:
+    url, secret, *rest = _required(given, 2, "url,secret")
+    before: tuple[str, ...] = ()
+    options: list[str] = []
+    if _argument(rest, 0):
+        value, before = _multiplier(rest[0])
+        options.append(f"--load-multiplier={value}")
+    if _argument(rest, 1):
+        options.append(f"--tag={rest[1]}")
+    return RakeTask(("servers", "add", *options, "--", url, secret), before)
+
+
+def _update(given: list[str]) -> RakeTask:
+    server_id, *rest = _required(given, 1, "id")
+    options: list[str] = []
+    before: tuple[str, ...] = (f"Updating server {server_id}...",)
+    if _argument(rest, 0):
+        options.append(f"--secret={rest[0]}")
+    if _argument(rest, 1):
+        value, warning = _multiplier(rest[1])
+        options.append(f"--load-multiplier={value}")
+        before = (*before, *warning)
+    if len(rest) > 2:
+        options.append(f"--tag={rest[2]}")
+    return RakeTask(("servers", "update", *options, "--", server_id), before, server_id)
+
+
+def _load_multiplier(given: list[str]) -> RakeTask:
+    server_id = _required(given, 1, "id,load_multiplier")[0]
+    value, before = _multiplier(_argument(given, 1))
+    return RakeTask(("servers", "load-multiplier", "--", server_id, value), before, server_id)
+
+
+def _tag(given: list[str]) -> RakeTask:
+    server_id = _required(given, 1, "id,tag")[0]
+    return RakeTask(("servers", "tag", "--", server_id, _argument(given, 1)), (), server_id)
+
+
+def _panic(given: list[str]) -> RakeTask:
+    server_id = _required(given, 1, "id")[0]
+    options = [
+        option
+        for index, option in ((1, "--keep-state"), (2, "--skip-end-calls"))
+        if _argument(given, index) not in ("", "false")
+    ]
+    before = (f"Panicking server {server_id}...",)
+    return RakeTask(("servers", "panic", *options, "--", server_id), before, server_id)
+
+
+def _on_server(command: str, doing: str) -> Callable[[list[str]], RakeTask]:
+    def translate(given: list[str]) -> RakeTask:
+        server_id = _required(given, 1, "id")[0]
+        before = (f"{doing} server {server_id}...",)
+        return RakeTask(("servers", command, "--", server_id), before, server_id)
+
+    return translate
+
+
+def _with_ids(*words: str) -> Callable[[list[str]], RakeTask]:
+    def translate(given: list[str]) -> RakeTask:
+        # One argument, colons between the ids; a comma is part of none.
+        ids = [part for part in ",".join(given).split(":") if part]
+        return RakeTask((*words, "--", *ids))
+
+    return translate
+
+
+def _info(given: list[str]) -> RakeTask:
+    return RakeTask(("meetings", "info", "--", _required(given, 1, "meetingId")[0]))
+
+
+def _plain(*words: str) -> Callable[[list[str]], RakeTask]:
+    return lambda given: RakeTask(words)
+
+
+_TASKS: dict[str, Callable[[list[str]], RakeTask]] = {
+    "servers:add": _add,
+    "servers:update": _update,
+    "servers:remove": _on_server("remove", "Removing"),
+    "servers:enable": _on_server("enable", "Enabling"),
+    "servers:cordon": _on_server("cordon", "Cordoning"),
+    "servers:disable": _on_server("disable", "Disabling"),
+    "servers:panic": _panic,
+    "servers:loadMultiplier": _load_multiplier,
+    "servers:tag": _tag,
+    "servers:meeting_list": _with_ids("servers", "meetings"),
+    "meetings:list": _with_ids("meetings", "list"),
+    "meetings": _with_ids("meetings", "list"),
+    "meetings:info": _info,
+    "meetings:end": _with_ids("meetings", "end"),
+    "poll:all": _plain("poll", "all"),
+    "poll:servers": _plain("poll", "servers"),
+    "poll:meetings": _plain("poll", "meetings"),
+    "poll:versions": _plain("poll", "versions"),
+}

@@ -1,0 +1,158 @@
+"""`ctl meetings [list|info|end]` and `ctl servers meetings`: what runs where."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping
+from typing import Any
+
+from appliance.control import Caller
+from appliance.control.client import LONG_S
+from appliance.ctl.console import Console
+from appliance.ctl.tables import Column
+
+DONE, FAILED = 0, 1
+
+_COLUMNS = (Column("MEETING ID"), Column("SERVER ID"), Column("SERVER URL"), Column("STATUS"))
+
+
+def list_table(console: Console, caller: Caller, args: Namespace) -> int:
+    """Show meetings in a table."""
+    if console.rake:
+        return list_blocks(console, caller, args)
+    answer = _find(caller, args)
+    if console.as_json:
+        console.document(answer["meetings"])
+    else:
+        rows = [
+            (
+                meeting["id"],
+                meeting["server_id"],
+                meeting["server_url"],
+                "online" if meeting["reachable"] else "offline",
+            )
+            for meeting in answer["meetings"]
+        ]
+        console.table(_COLUMNS, rows)
+    return _report_unknown(console, answer)
+
+
+def list_blocks(console: Console, caller: Caller, args: Namespace) -> int:
+    """Show meetings as `rake meetings` does."""
+    answer = _find(caller, args)
+    if console.as_json:
+        console.document(answer["meetings"])
+    for meeting in [] if console.as_json else answer["meetings"]:
+        console.show(f"\nMeetingID: {meeting['id']}")
+        console.show(f"\tServer ID: {meeting['server_id']}")
+        console.show(f"\tServer Url: {meeting['server_url']}")
+    return _report_unknown(console, answer)
+
+
+def _find(caller: Caller, args: Namespace) -> Mapping[str, Any]:
+    answer: Mapping[str, Any] = caller.post("listMeetings", {"ids": args.ids}, deadline_s=LONG_S)
+    return answer
+
+
+def _report_unknown(console: Console, answer: Mapping[str, Any]) -> int:
+    for meeting_id in answer["unknown"]:
+        console.error(f"no meeting with id {meeting_id}")
+    return FAILED if answer["unknown"] else DONE
+
+
+def show(console: Console, caller: Caller, args: Namespace) -> int:
+    """Show one meeting as `rake meetings:info` does, with all its metadata."""
+    meeting = caller.get("getMeetingInfo", id=args.id)
+    if console.as_json:
+        console.document(meeting)
+        return DONE
+    recording = "true" if meeting["recording"] else "false"
+    if console.rake:
+        console.line()
+    console.show(f"Meeting ID: {meeting['id']}")
+    console.show(f"\tMeeting Name: {meeting['name']}")
+    console.show(f"\tInternal MeetingID: {meeting['internal_id']}")
+    console.show(f"\tCreated Date: {meeting['created']}")
+    console.show(f"\tRecording Enabled: {recording}")
+    console.show(f"\tServer id: {meeting['server_id']}")
+    # rake's line has a slip in it, which scripts may look for.
+    word = "Serevr" if console.rake else "Server"
+    console.show(f"\t{word} url: {meeting['server_url']}")
+    if not console.rake:
+        console.show(f"\tUsers: {meeting['participants']}, {meeting['moderators']} moderators")
+        console.show(f"\tVoice bridge: {meeting['voice_bridge']}")
+    console.show("\tMetaData:")
+    for name, value in meeting["metadata"].items():
+        console.show(f"\t\t{name}: {value}")
+    return DONE
+
+
+def end(console: Console, caller: Caller, args: Namespace) -> int:
+    """End meetings; ask first."""
+    if not args.yes and not _confirm_end(console, args.ids):
+        return FAILED
+    body = {"ids": args.ids} if args.ids else {"all": True}
+    answer = caller.post("endMeetings", body, deadline_s=LONG_S)
+    failed = _report_ended(console, answer)
+    if console.rake:
+        console.line("OK")
+    return FAILED if answer["unknown"] or failed else DONE
+
+
+def _confirm_end(console: Console, ids: list[str]) -> bool:
+    if console.rake:
+        console.line("WARNING: You are trying to clear active meetings.")
+        console.line("If you still wish to continue please enter `yes`")
+        console.out.flush()
+        agreed = console.read_yes()
+    else:
+        what = f"{len(ids)} meeting{'s' if len(ids) > 1 else ''}" if ids else "ALL meetings"
+        if not console.can_ask():
+            console.error(f"ending {what} must be confirmed; --yes does it without asking")
+            return False
+        agreed = console.ask(f"This ends {what} for everybody in them.")
+    if not agreed:
+        console.error("no meeting was ended")
+    return agreed
+
+
+def _report_ended(console: Console, answer: Mapping[str, Any]) -> int:
+    """Show what became of each meeting; return how many could not be ended."""
+    ended = answer["meetings"]
+    failed = [meeting for meeting in ended if meeting["outcome"] == "failed"]
+    if console.as_json:
+        console.document(answer)
+    elif not ended and not answer["unknown"]:
+        console.error("No meetings to clear")
+    for meeting in [] if console.as_json else ended:
+        if meeting["outcome"] != "failed":
+            console.show(f"Clearing Meeting id={meeting['id']}")
+    for meeting in failed:
+        console.error(f"WARNING: Could not end meeting id={meeting['id']}: {meeting['reason']}")
+    _report_unknown(console, answer)
+    return len(failed)
+
+
+def list_on_servers(console: Console, caller: Caller, args: Namespace) -> int:
+    """Show what runs on servers, as `rake servers:meeting_list` does."""
+    found = caller.post("getServerMeetings", {"ids": args.ids}, deadline_s=LONG_S)
+    if console.as_json:
+        console.document(found)
+    for server in [] if console.as_json else found:
+        _show_server(console, server)
+    failed = [server for server in found if server["failure"]]
+    for server in failed:
+        console.error(f"Failed to get server id={server['id']} status: {server['failure']}")
+    return FAILED if failed else DONE
+
+
+def _show_server(console: Console, server: Mapping[str, Any]) -> None:
+    console.show(f"\nServer ID: {server['id']}")
+    console.show(f"Server Url: {server['url']}")
+    if server["failure"]:
+        return
+    console.show("MeetingIDs: ")
+    for meeting in server["meetings"]:
+        console.show(f"\t{meeting['id']}")
+    if not server["meetings"]:
+        console.show("\tNo meetings to display")

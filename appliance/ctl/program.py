@@ -1,0 +1,58 @@
+"""The ctl program: parse, run the command, turn every failure into one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from appliance.control import ControlClient, ControlError, NotRunning, Refusal, find_socket
+from appliance.control.rake_names import NotRake, parse_rake
+from appliance.ctl.arguments import build_parser
+from appliance.ctl.console import Console, open_console
+
+FAILED, USAGE, NOT_RUNNING, INTERRUPTED = 1, 2, 3, 130
+"""As docs/administration.md lists them; 130 is the shell's for Ctrl-C."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one ctl command and return the exit code. argv: the words after `ctl`."""
+    words, rake = list(argv), None
+    try:
+        rake = parse_rake(words)
+    except NotRake as error:
+        print(f"scalelite-appliance ctl: {error}", file=sys.stderr)
+        return USAGE
+    try:
+        args = build_parser().parse_args(words if rake is None else list(rake.words))
+    except SystemExit as stop:  # argparse has said what is wrong
+        return stop.code if isinstance(stop.code, int) else USAGE
+    environ = os.environ
+    console = open_console(environ, as_json=args.json, rake=rake is not None)
+    client = ControlClient(find_socket(environ, is_root=os.geteuid() == 0))
+    try:
+        for line in () if rake is None else rake.before:
+            console.show(line)
+        code: int = args.run(console, client, args)
+        console.out.flush()
+        return code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader, say `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except NotRunning as error:
+        console.error(str(error))
+        return NOT_RUNNING
+    except ControlError as error:
+        _report(console, error, None if rake is None else rake.server_id)
+        return FAILED
+
+
+def _report(console: Console, error: ControlError, server_id: str | None) -> None:
+    if not console.rake:
+        console.error(str(error))
+    elif isinstance(error, Refusal) and error.status == 404 and server_id is not None:
+        console.error(f"ERROR: No server found with id: {server_id}")
+    else:
+        console.error(f"ERROR: {error}")

@@ -1,0 +1,1 @@
+"""Use cases: one async function each, the only place where rules meet I/O."""

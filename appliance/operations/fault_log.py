@@ -1,0 +1,38 @@
+"""Name a fault once, not once per request.
+
+A dead server at eight in the morning fails hundreds of creates in a minute; the log says it at
+warning once a minute, with the number of times since, and the rest at debug.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from appliance.log import Log
+
+_REPEAT_MS = 60_000
+_MAX_KEYS = 10_000
+
+
+class FaultLog:
+    """Remembers when each fault was last named."""
+
+    def __init__(self, log: Log, now_ms: Callable[[], int]) -> None:
+        self._log = log
+        self._now_ms = now_ms
+        self._named: dict[tuple[str, str], tuple[int, int]] = {}
+
+    def note(self, event: str, subject: str, **fields: Any) -> None:
+        """Log a fault of `subject` (a server id, a store)."""
+        key = event, subject
+        now_ms = self._now_ms()
+        named_ms, since = self._named.get(key, (-_REPEAT_MS, 0))
+        if now_ms - named_ms < _REPEAT_MS:
+            self._named[key] = named_ms, since + 1
+            self._log.debug(event, subject=subject, **fields)
+            return
+        if len(self._named) >= _MAX_KEYS:
+            self._named.clear()
+        self._named[key] = now_ms, 0
+        self._log.warning(event, subject=subject, repeated=since, **fields)

@@ -1,0 +1,191 @@
+"""The calls that name a meeting, but for create: find its server, ask it, hand on the answer.
+
+A server's own answer is handed on as it is; ApiError carries every other. Truth: docs of the
+public BBB API, and what the spec says Scalelite does otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import trio
+
+from appliance.core import errors
+from appliance.core.bbb_xml import Answer, merge_meetings, render_no_meetings, render_not_running
+from appliance.core.errors import ApiError, Failure
+from appliance.core.faults import BbbError
+from appliance.core.model import Meeting, MeetingId, Server, ServerId, ServerState, Target
+from appliance.core.params import Params, get, merge_params, replace_param
+from appliance.core.request_body import RequestBody
+from appliance.operations.resources import Caller, Resources
+
+NOT_FOUND = "notFound"
+"""messageKey of BBB for a meeting it does not know."""
+
+_BIG_MERGE_BYTES = 256 * 1024
+"""Lists above this are merged in a thread, so that they delay no other request."""
+
+
+async def is_meeting_running(res: Resources, caller: Caller, params: Params) -> bytes:
+    """Return the server's answer, or `running` false for an unknown meeting."""
+    meeting = await _find(res, caller, params)
+    if meeting is None:
+        return render_not_running()
+    answer = await _ask(res, meeting, "isMeetingRunning", params, errors.UNABLE_TO_ACCESS_MEETING)
+    return answer.body
+
+
+async def get_meeting_info(res: Resources, caller: Caller, params: Params) -> bytes:
+    """Return the server's answer; a meeting that it does not know is forgotten at once."""
+    meeting = await _find_or_fail(res, caller, params)
+    answer = await _ask(res, meeting, "getMeetingInfo", params, errors.UNABLE_TO_ACCESS_MEETING)
+    if answer.message_key == NOT_FOUND and not answer.succeeded:
+        await res.store.forget_meeting(meeting, now_ms=res.now_ms())
+    return answer.body
+
+
+async def join_meeting(res: Resources, caller: Caller, params: Params) -> str:
+    """Return the signed URL of the server's join, and count the user in."""
+    meeting_id = _meeting_id(params)
+    meeting = await res.store.join_meeting(meeting_id, caller.tenant_id, now_ms=res.now_ms())
+    if meeting is None or meeting.tenant_id != caller.tenant_id:
+        raise ApiError(errors.MEETING_NOT_FOUND)
+    if not meeting.reachable:
+        raise ApiError(errors.SERVER_UNAVAILABLE)
+    api, tenant = res.settings.api, caller.tenant
+    merged = merge_params(
+        params,
+        defaults=(api.default_join, tenant.default_join if tenant else ()),
+        overrides=(api.override_join, tenant.override_join if tenant else ()),
+        excluded=api.join_exclude,
+    )
+    return res.bbb.join_url(_target(meeting), merged)
+
+
+async def end_meeting(res: Resources, caller: Caller, params: Params) -> bytes:
+    """Have the server end a meeting; it is forgotten after the server's word, not before."""
+    meeting = await _find_or_fail(res, caller, params)
+    if not get(params, "password"):
+        params = replace_param(params, "password", meeting.moderator_pw)
+    answer = await _ask(res, meeting, "end", params, errors.UNABLE_TO_ACCESS_MEETING)
+    if answer.succeeded or answer.message_key == NOT_FOUND:
+        # A create under way outlives a notFound (it has not arrived yet), but not an end.
+        await res.store.forget_meeting(
+            meeting, now_ms=res.now_ms(), even_if_creating=answer.succeeded
+        )
+    return answer.body
+
+
+async def insert_document(
+    res: Resources, caller: Caller, params: Params, body: RequestBody
+) -> bytes:
+    """Hand a document on to the meeting's server."""
+    meeting = await _find_or_fail(res, caller, params)
+    answer = await _ask(
+        res, meeting, "insertDocument", params, errors.UNABLE_TO_INSERT_DOCUMENT, body
+    )
+    return answer.body
+
+
+async def pass_through(
+    res: Resources, caller: Caller, call: str, params: Params, body: RequestBody | None = None
+) -> bytes:
+    """Hand any other call that names a meeting on to its server, signed anew."""
+    meeting = await _find_or_fail(res, caller, params)
+    answer = await _ask(res, meeting, call, params, errors.UNABLE_TO_ACCESS_MEETING, body)
+    return answer.body
+
+
+async def get_meetings(res: Resources, caller: Caller, params: Params) -> bytes:
+    """Ask every server that is online and not disabled at once; merge what they answer.
+
+    A server that fails is left out, logged and watched; only if all fail is it an error.
+    """
+    if res.settings.api.get_meetings_disabled:
+        return render_no_meetings()
+    asked = [
+        server
+        for server in await res.store.list_servers()
+        if server.online and server.state is not ServerState.DISABLED
+    ]
+    bodies = await _gather(res, asked, params)
+    if asked and not bodies:
+        raise ApiError(errors.UNABLE_TO_ACCESS_SERVER)
+    if sum(map(len, bodies)) < _BIG_MERGE_BYTES:
+        return merge_meetings(bodies, tenant_id=caller.tenant_id)
+    return await trio.to_thread.run_sync(lambda: merge_meetings(bodies, tenant_id=caller.tenant_id))
+
+
+async def _gather(res: Resources, asked: Sequence[Server], params: Params) -> list[bytes]:
+    bodies: dict[ServerId, bytes] = {}
+
+    async def ask(server: Server) -> None:
+        try:
+            answer = await res.bbb.call(server.target, "getMeetings", params)
+        except BbbError as error:
+            note_trouble(res, error, "getMeetings")
+            return
+        if answer.succeeded:
+            bodies[server.id] = answer.body
+        else:
+            res.faults.note(
+                "server_refused_call", server.id, call="getMeetings", key=answer.message_key
+            )
+
+    async with trio.open_nursery() as nursery:
+        for server in asked:
+            nursery.start_soon(ask, server)
+    return [bodies[server.id] for server in asked if server.id in bodies]
+
+
+def note_trouble(res: Resources, error: BbbError, call: str) -> None:
+    """Log a failed call, and have its server looked at and avoided until a poll has decided."""
+    res.faults.note("server_call_failed", error.server_id, call=call, reason=error.reason)
+    res.later(_suspect, res, error.server_id)
+
+
+async def _suspect(res: Resources, server_id: ServerId) -> None:
+    await res.store.suspect_server(server_id)
+    res.poll_soon(server_id)
+
+
+def _meeting_id(params: Params) -> MeetingId:
+    meeting_id = get(params, "meetingID")
+    if not meeting_id:
+        raise ApiError(errors.MISSING_MEETING_ID)
+    return MeetingId(meeting_id)
+
+
+async def _find(res: Resources, caller: Caller, params: Params) -> Meeting | None:
+    meeting = await res.store.find_meeting(_meeting_id(params), now_ms=res.now_ms())
+    if meeting is None or meeting.tenant_id != caller.tenant_id:
+        return None
+    return meeting
+
+
+async def _find_or_fail(res: Resources, caller: Caller, params: Params) -> Meeting:
+    meeting = await _find(res, caller, params)
+    if meeting is None:
+        raise ApiError(errors.MEETING_NOT_FOUND)
+    return meeting
+
+
+async def _ask(
+    res: Resources,
+    meeting: Meeting,
+    call: str,
+    params: Params,
+    failure: Failure,
+    body: RequestBody | None = None,
+) -> Answer:
+    try:
+        return await res.bbb.call(_target(meeting), call, params, body=body)
+    except BbbError as error:
+        note_trouble(res, error, call)
+        raise ApiError(failure) from error
+
+
+def _target(meeting: Meeting) -> Target:
+    if meeting.server is None:  # the store removes records whose server is gone
+        raise ApiError(errors.MEETING_NOT_FOUND)
+    return meeting.server

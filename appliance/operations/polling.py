@@ -1,0 +1,254 @@
+"""Poll a server: one getMeetings call tells its load, its counts and which meetings exist.
+
+What a poll changes is decided by observe_server.lua and fail_server.lua; this asks the server,
+reports, and follows up: meetings that were not listed are looked at, leftovers are ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import trio
+
+from appliance.core.bbb_xml import MalformedAnswer, parse_meetings
+from appliance.core.faults import BbbError
+from appliance.core.load import contributions, counts
+from appliance.core.model import (
+    FailureResult,
+    ListedMeeting,
+    MeetingId,
+    Observation,
+    ObservationResult,
+    PollStart,
+    SeenMeeting,
+    Server,
+    ServerState,
+)
+from appliance.operations.meetings import NOT_FOUND
+from appliance.operations.resources import Resources
+
+_FOLLOW_UPS_AT_ONCE = 8
+_BIG_LIST_BYTES = 256 * 1024
+"""Lists above this are parsed in a thread (10 ms a megabyte would delay every request)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PollResult:
+    """What one poll of one server came to."""
+
+    server: Server
+    succeeded: bool
+    reason: str = ""
+    """Why it failed; safe to show."""
+    online: bool = False
+    unhealthy_count: int = 0
+    meetings: int = 0
+    users: int = 0
+    load: float | None = None
+    bbb_version: str | None = None
+
+
+async def poll_server(res: Resources, server: Server, *, read_version: bool) -> PollResult:
+    """Poll one server and record what it says; a disabled one is only asked for its version.
+
+    Takes POLLER_WAIT_TIMEOUT at most for the poll itself. Raises StoreDown.
+    """
+    start = await res.store.begin_poll(server.id)
+    if start is None:
+        return PollResult(server, succeeded=False, reason="not in the pool any more")
+    if start.state is ServerState.DISABLED:
+        return await check_version(res, server)
+    began_ms = res.now_ms()
+    try:
+        with trio.fail_after(res.settings.polling.deadline_s):
+            answer = await res.bbb.call(server.target, "getMeetings", ())
+        listed = await _parse(answer.body)
+    except BbbError as error:
+        return await _record_failure(res, server, error.reason)
+    except MalformedAnswer as error:
+        return await _record_failure(res, server, str(error))
+    except trio.TooSlowError:
+        return await _record_failure(res, server, "no answer within POLLER_WAIT_TIMEOUT")
+    result = await _record_success(res, server, start, began_ms, listed)
+    version = await check_version(res, server) if read_version else None
+    return PollResult(
+        server,
+        succeeded=True,
+        online=result.online,
+        meetings=len(listed),
+        users=counts(listed).users,
+        load=result.load,
+        bbb_version=version.bbb_version if version else server.bbb_version,
+    )
+
+
+async def _parse(body: bytes) -> tuple[ListedMeeting, ...]:
+    if len(body) < _BIG_LIST_BYTES:
+        return parse_meetings(body)
+    return await trio.to_thread.run_sync(parse_meetings, body)
+
+
+async def check_version(res: Resources, server: Server) -> PollResult:
+    """Ask a server for its BBB version, which also tells whether it can be reached."""
+    try:
+        with trio.fail_after(res.settings.polling.deadline_s):
+            version = await res.bbb.version(server.target)
+    except BbbError as error:
+        return PollResult(server, succeeded=False, reason=error.reason)
+    except trio.TooSlowError:
+        return PollResult(server, succeeded=False, reason="no answer within POLLER_WAIT_TIMEOUT")
+    if version is not None and version != server.bbb_version:
+        await res.store.record_version(server.id, version)
+    return PollResult(server, succeeded=True, online=server.online, bbb_version=version)
+
+
+async def _record_success(
+    res: Resources,
+    server: Server,
+    start: PollStart,
+    began_ms: int,
+    listed: Sequence[ListedMeeting],
+) -> ObservationResult:
+    load, now_ms, seen = res.settings.load, res.now_ms(), counts(listed)
+    each = contributions(
+        listed,
+        await res.store.expected_sizes([meeting.id for meeting in listed]),
+        now_ms=now_ms,
+        load_multiplier=server.load_multiplier,
+        min_user_count=load.min_user_count,
+        join_buffer_ms=load.join_buffer_ms,
+        count_moderators_twice=load.count_moderators_twice,
+    )
+    observation = Observation(
+        server_id=server.id,
+        began_ms=began_ms,
+        now_ms=now_ms,
+        joins_before=start.joins,
+        load=sum(each.values()),
+        meetings=seen.meetings,
+        users=seen.users,
+        largest_meeting=seen.largest_meeting,
+        videos=seen.videos,
+        listed=tuple(
+            SeenMeeting(meeting.id, each.get(meeting.id, 0.0), meeting.participants)
+            for meeting in listed
+        ),
+    )
+    result = await res.store.observe_server(
+        observation, healthy_threshold=res.settings.polling.healthy_threshold
+    )
+    _log_success(res, server, result)
+    await _follow_up(res, server, result)
+    return result
+
+
+def _log_success(res: Resources, server: Server, result: ObservationResult) -> None:
+    if result.came_online:
+        res.log.info("server_online", server=server.id)
+    if result.taken_back:
+        res.log.warning("meetings_taken_back", server=server.id, meetings=len(result.taken_back))
+    if result.auto_disabled:
+        res.log.info("cordoned_server_is_empty", server=server.id, state="disabled")
+
+
+async def _follow_up(res: Resources, server: Server, result: ObservationResult) -> None:
+    limiter = trio.CapacityLimiter(_FOLLOW_UPS_AT_ONCE)
+    async with trio.open_nursery() as nursery:
+        for meeting_id, password in result.to_end:
+            nursery.start_soon(_end_duplicate, res, server, meeting_id, password, limiter)
+        for meeting_id, placement in result.missing:
+            nursery.start_soon(_look_for, res, server, meeting_id, placement, limiter)
+
+
+async def _end_duplicate(
+    res: Resources,
+    server: Server,
+    meeting_id: MeetingId,
+    password: str,
+    limiter: trio.CapacityLimiter,
+) -> None:
+    """End a meeting that was created elsewhere while its server was away."""
+    async with limiter:
+        params = (("meetingID", meeting_id), ("password", password))
+        try:
+            answer = await res.bbb.call(server.target, "end", params)
+        except BbbError as error:
+            res.log.info(
+                "duplicate_not_ended", server=server.id, meeting=meeting_id, reason=error.reason
+            )
+            return
+    res.log.warning(
+        "duplicate_ended", server=server.id, meeting=meeting_id, succeeded=answer.succeeded
+    )
+
+
+async def _look_for(
+    res: Resources,
+    server: Server,
+    meeting_id: MeetingId,
+    placement: int,
+    limiter: trio.CapacityLimiter,
+) -> None:
+    """Forget a meeting that was not listed, if its server says it does not know it."""
+    async with limiter:
+        try:
+            answer = await res.bbb.call(
+                server.target, "getMeetingInfo", (("meetingID", meeting_id),)
+            )
+        except BbbError:
+            return  # the next poll decides
+    if answer.succeeded or answer.message_key != NOT_FOUND:
+        return
+    meeting = await res.store.find_meeting(meeting_id, now_ms=res.now_ms())
+    if meeting and meeting.server_id == server.id and meeting.placement == placement:
+        await res.store.forget_meeting(meeting, now_ms=res.now_ms())
+        res.log.debug("meeting_over", server=server.id, meeting=meeting_id)
+
+
+async def _record_failure(res: Resources, server: Server, reason: str) -> PollResult:
+    result = await res.store.fail_server(
+        server.id,
+        now_ms=res.now_ms(),
+        unhealthy_threshold=res.settings.polling.unhealthy_threshold,
+    )
+    _log_failure(res, server, result, reason)
+    return PollResult(
+        server,
+        succeeded=False,
+        reason=reason,
+        online=server.online and not result.went_offline,
+        unhealthy_count=result.unhealthy_count,
+    )
+
+
+def _log_failure(res: Resources, server: Server, result: FailureResult, reason: str) -> None:
+    if result.went_offline:
+        res.log.warning(
+            "server_offline", server=server.id, reason=reason, detached_meetings=result.detached
+        )
+    elif server.online:
+        res.log.warning(
+            "server_unstable", server=server.id, reason=reason, failures=result.unhealthy_count
+        )
+    else:
+        res.log.debug("server_still_offline", server=server.id, reason=reason)
+
+
+async def poll_pool(res: Resources, *, versions_only: bool = False) -> list[PollResult]:
+    """Poll every server now, whoever holds its lease; return the results by server id."""
+    results: dict[str, PollResult] = {}
+    limiter = trio.CapacityLimiter(res.settings.polling.concurrency)
+    servers = await res.store.list_servers()
+
+    async def poll(server: Server) -> None:
+        async with limiter:
+            if versions_only:
+                results[server.id] = await check_version(res, server)
+            else:
+                results[server.id] = await poll_server(res, server, read_version=True)
+
+    async with trio.open_nursery() as nursery:
+        for server in servers:
+            nursery.start_soon(poll, server)
+    return [results[server.id] for server in servers]

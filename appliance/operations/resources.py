@@ -1,0 +1,49 @@
+"""What every operation is handed: the stores, the settings, the clock, the dice."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from appliance.core.model import ServerId, Tenant, TenantId
+from appliance.log import Log
+from appliance.operations.fault_log import FaultLog
+from appliance.operations.ports import PoolStore, ServerCaller
+from appliance.operations.tenants import TenantCache
+from appliance.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Everything an operation may touch. Made once, by the supervisor."""
+
+    settings: Settings
+    store: PoolStore
+    bbb: ServerCaller
+    tenants: TenantCache
+    faults: FaultLog
+    log: Log
+    now_ms: Callable[[], int]
+    """Milliseconds since the epoch."""
+    tie: Callable[[], float]
+    """A random number, 0 <= x < 1."""
+    new_password: Callable[[], str]
+    """8 random letters and digits."""
+    later: Callable[[Callable[..., Awaitable[Any]], *tuple[Any, ...]], None]
+    poll_soon: Callable[[ServerId], None]
+    """Ask the poller to look at a server now."""
+    instance: str
+    """Names this process among the appliances on the same stores."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose request it is: a tenant's, or with multitenancy off nobody's in particular."""
+
+    tenant: Tenant | None = None
+
+    @property
+    def tenant_id(self) -> TenantId | None:
+        """Return the tenant's id, None without tenants."""
+        return self.tenant.id if self.tenant else None

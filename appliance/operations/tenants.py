@@ -1,0 +1,36 @@
+"""Who is asking: the tenant of a host, kept for at most a second.
+
+A Scalelite on the same stores sends no notice of changes, so nothing is kept longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from appliance.core.model import Tenant
+from appliance.operations.ports import PoolStore
+
+_KEEP_MS = 1000
+_MAX_ENTRIES = 10_000
+
+
+class TenantCache:
+    """Tenants by host label, re-read after a second."""
+
+    def __init__(self, store: PoolStore, now_ms: Callable[[], int]) -> None:
+        self._store = store
+        self._now_ms = now_ms
+        self._kept: dict[str, tuple[int, Tenant | None]] = {}
+
+    async def find(self, label: str) -> Tenant | None:
+        """Return the tenant of a host label in any case. Raises StoreDown."""
+        label = label.lower()
+        now_ms = self._now_ms()
+        kept = self._kept.get(label)
+        if kept and 0 <= now_ms - kept[0] < _KEEP_MS:
+            return kept[1]
+        tenant = await self._store.find_tenant(label)
+        if len(self._kept) >= _MAX_ENTRIES:
+            self._kept.clear()  # host labels come from outside: never let them pile up
+        self._kept[label] = now_ms, tenant
+        return tenant

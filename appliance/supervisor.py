@@ -1,0 +1,277 @@
+"""The whole system at a glance: opens the adapters, starts every service, stops them in order.
+
+Composition only: no rule, no protocol. The children of the inner nursery are the services; what
+they stand on (embedded stores, connections) is opened around them and closed after them.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import secrets
+import string
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from appliance.adapters.asyncio_bridge import open_asyncio_loop
+from appliance.adapters.bbb_client import BbbClient
+from appliance.adapters.embedded import open_embedded_stores
+from appliance.adapters.embedded_state import EmbeddedStoresError
+from appliance.adapters.http_dial import open_ssl_context
+from appliance.adapters.http_pool import PoolTransport
+from appliance.adapters.postgres_store import PostgresStore, open_postgres_store
+from appliance.adapters.redis_client import RedisAddress
+from appliance.adapters.redis_store import RedisStore, open_redis_store
+from appliance.adapters.systemd import SystemdNotifier
+from appliance.core.model import PlacementRules
+from appliance.log import EventLogger, get_logger
+from appliance.operations.fault_log import FaultLog
+from appliance.operations.resources import Resources
+from appliance.operations.tenants import TenantCache
+from appliance.settings import Settings, StoreSettings
+from appliance.tasks.background import Background
+from appliance.tasks.control_server import ControlSocketError, serve_control
+from appliance.tasks.http_server import ListenError, PublicServer
+from appliance.tasks.poller import Poller
+from appliance.tasks.signals import watch_signals
+from appliance.tasks.supervise import supervise
+from appliance.tasks.sweeper import sweep_forever
+from appliance.tasks.watchdog import feed_watchdog, report_status
+from appliance.web.admin_routes import make_control_app
+from appliance.web.app import MAX_TARGET_BYTES, PublicApp
+
+START_ERRORS = (ListenError, ControlSocketError, EmbeddedStoresError)
+"""What an operator must mend before the appliance can run; their texts say how."""
+
+_WAIT_LOG_S = 5.0
+_EXTEND_START_US = 30_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Outside:
+    """The adapters: everything that reaches out of the process."""
+
+    store: RedisStore
+    recordings: PostgresStore | None
+    """None: DB_DISABLED or RECORDING_DISABLED."""
+    bbb: BbbClient
+
+
+async def run(settings: Settings) -> None:
+    """Run the appliance until SIGTERM or SIGINT.
+
+    Raises START_ERRORS, in exception groups.
+    """
+    log = get_logger("appliance")
+    systemd = SystemdNotifier(os.environ)
+    stop = trio.Event()
+    _raise_file_limit()
+    reload = _Reload()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch_signals, stop, nursery.cancel_scope.cancel, reload.run, log)
+        async with _open_outside(settings, log) as outside:
+            if await _wait_for_redis(outside.store, stop, systemd, log):
+                await _serve(settings, outside, stop, reload, systemd, log)
+        nursery.cancel_scope.cancel()
+    log.info("stopped")
+
+
+class _Reload:
+    """What SIGHUP does, once there is something to reload."""
+
+    def __init__(self) -> None:
+        self.server: PublicServer | None = None
+
+    def run(self) -> None:
+        """Reread the TLS files."""
+        if self.server is not None:
+            self.server.reload_certificate()
+
+
+@asynccontextmanager
+async def _open_outside(settings: Settings, log: EventLogger) -> AsyncIterator[_Outside]:
+    """Open the embedded stores (outermost, so that they stop last) and every connection."""
+    stores, servers = settings.stores, settings.servers
+    async with (
+        open_embedded_stores(
+            stores.state_dir,
+            redis=stores.redis_embedded,
+            postgres=stores.database_embedded,
+            log=log,
+        ) as embedded,
+        open_asyncio_loop(log=log),
+        open_redis_store(
+            _redis_address(stores, embedded.redis_url),
+            namespace=stores.redis_namespace,
+            rules=_placement_rules(settings),
+            log=log,
+        ) as store,
+        _open_recordings(stores, embedded.database_url, log) as recordings,
+        aclosing(PoolTransport(open_ssl_context(_path(servers.ca_file)))) as pool,
+    ):
+        bbb = BbbClient(
+            pool,
+            connect_timeout_s=servers.connect_timeout_s,
+            response_timeout_s=servers.response_timeout_s,
+            response_max_bytes=servers.response_max_bytes,
+            send_algorithm=servers.send_algorithm,
+        )
+        yield _Outside(store, recordings, bbb)
+
+
+def _path(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _redis_address(stores: StoreSettings, embedded_url: str | None) -> RedisAddress:
+    return RedisAddress(
+        stores.redis_url or embedded_url or "redis://",
+        stores.redis_sentinels,
+        stores.redis_sentinel_master,
+    )
+
+
+def _placement_rules(settings: Settings) -> PlacementRules:
+    return PlacementRules(
+        min_user_count=settings.load.min_user_count,
+        join_buffer_ms=settings.load.join_buffer_ms,
+        forecast=settings.load.forecast,
+        ttl_s=settings.meetings.ttl_s,
+        creating_ms=settings.meetings.creating_limit_ms,
+    )
+
+
+@asynccontextmanager
+async def _open_recordings(
+    stores: StoreSettings, embedded_url: str | None, log: EventLogger
+) -> AsyncIterator[PostgresStore | None]:
+    url = stores.database_url or embedded_url
+    if stores.database_disabled or url is None:
+        yield None
+        return
+    async with open_postgres_store(
+        url,
+        prepared_statements=stores.prepared_statements,
+        retry_count=stores.database_retry_count,
+        log=log,
+    ) as recordings:
+        yield recordings
+
+
+async def _wait_for_redis(
+    store: RedisStore, stop: trio.Event, systemd: SystemdNotifier, log: EventLogger
+) -> bool:
+    """Wait as long as it takes; False: asked to stop meanwhile."""
+    connected = False
+
+    async def wait(scope: trio.CancelScope) -> None:
+        nonlocal connected
+        await store.client.wait_connected()
+        await store.bulk.wait_connected()
+        connected = True
+        scope.cancel()
+
+    async def give_up(scope: trio.CancelScope) -> None:
+        await stop.wait()
+        scope.cancel()
+
+    async def complain() -> None:
+        while True:
+            await trio.sleep(_WAIT_LOG_S)
+            log.warning("waiting_for_redis")
+            systemd.send(f"EXTEND_TIMEOUT_USEC={_EXTEND_START_US}", "STATUS=waiting for Redis")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait, nursery.cancel_scope)
+        nursery.start_soon(give_up, nursery.cancel_scope)
+        nursery.start_soon(complain)
+    return connected and not stop.is_set()
+
+
+async def _serve(
+    settings: Settings,
+    outside: _Outside,
+    stop: trio.Event,
+    reload: _Reload,
+    systemd: SystemdNotifier,
+    log: EventLogger,
+) -> None:
+    """Start every service, be ready, and stop them in order when `stop` is set."""
+    background, poller, drained = Background(log), Poller(), trio.Event()
+    res = _resources(settings, outside, background, poller, log)
+    server = reload.server = PublicServer(
+        PublicApp(res), settings.web, log, max_target_bytes=MAX_TARGET_BYTES
+    )
+
+    async def serve_public(*, task_status: trio.TaskStatus[list[str]]) -> None:
+        await server.run(stop, task_status=task_status)
+        drained.set()
+
+    async with trio.open_nursery() as services:
+        await services.start(background.run)
+        urls: list[str] = await services.start(serve_public)
+        await services.start(serve_control, make_control_app(res), settings.control, log)
+        for name, service in (
+            ("poller", partial(poller.run, res)),
+            ("sweeper", partial(sweep_forever, res)),
+            ("status", partial(report_status, res, systemd.send)),
+        ):
+            services.start_soon(supervise, name, service, log)
+        if systemd.watchdog_s is not None:
+            feed = partial(feed_watchdog, _own_url(urls), systemd.watchdog_s, systemd.send)
+            services.start_soon(supervise, "watchdog", feed, log)
+        systemd.send("READY=1")
+        log.info("ready", listening=urls, control=str(settings.control.socket_path))
+        await stop.wait()
+        systemd.send("STOPPING=1", "STATUS=stopping")
+        await drained.wait()
+        services.cancel_scope.cancel()
+
+
+def _resources(
+    settings: Settings, outside: _Outside, background: Background, poller: Poller, log: EventLogger
+) -> Resources:
+    return Resources(
+        settings=settings,
+        store=outside.store,
+        bbb=outside.bbb,
+        tenants=TenantCache(outside.store, _now_ms),
+        faults=FaultLog(log, _now_ms),
+        log=log,
+        now_ms=_now_ms,
+        tie=random.random,
+        new_password=_new_password,
+        later=background.later,
+        poll_soon=poller.poll_soon,
+        instance=secrets.token_hex(8),
+    )
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _new_password() -> str:
+    letters = string.ascii_letters + string.digits
+    return "".join(secrets.choice(letters) for _ in range(8))
+
+
+def _own_url(urls: list[str]) -> str | None:
+    """Return a URL of our own listener that can be asked over TCP."""
+    for url in urls:
+        if not url.startswith("http+unix") and "unix:" not in url:
+            return url.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")
+    return None
+
+
+def _raise_file_limit() -> None:
+    """Allow as many connections as the system lets us: a thousand clients are no reason to stop."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

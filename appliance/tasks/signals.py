@@ -1,0 +1,44 @@
+"""SIGTERM and SIGINT stop the appliance, SIGHUP rereads its TLS files.
+
+The stop is bounded twice: requests get their drain, and a timer ends the process should anything
+hang for longer, since a service that does not stop blocks upgrades and shutdowns.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+
+import trio
+
+from appliance.log import Log
+
+HARD_STOP_S = 40.0
+"""Above the 25 s of the drain and the seconds of everything after it."""
+_FAILED_TO_STOP = 1
+
+
+async def watch_signals(
+    stop: trio.Event, cancel_now: Callable[[], None], reload: Callable[[], None], log: Log
+) -> None:
+    """Set `stop` at the first SIGTERM or SIGINT, cancel at the second; never returns."""
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as received:
+        async for number in received:
+            if number == signal.SIGHUP:
+                log.info("reloading")
+                reload()
+            elif stop.is_set():
+                log.warning("stopping_at_once", signal=signal.Signals(number).name)
+                cancel_now()
+            else:
+                log.info("stopping", signal=signal.Signals(number).name)
+                _arm_hard_stop()
+                stop.set()
+
+
+def _arm_hard_stop() -> None:
+    timer = threading.Timer(HARD_STOP_S, os._exit, (_FAILED_TO_STOP,))
+    timer.daemon = True
+    timer.start()

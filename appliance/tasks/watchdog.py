@@ -1,0 +1,64 @@
+"""Feed systemd's watchdog while the loop turns and the listener answers; keep STATUS current.
+
+Redis is not part of the check: the process stays up without it and recovers by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import httpx
+import trio
+
+from appliance.core.faults import StoreDown
+from appliance.core.model import Server, ServerState
+from appliance.operations.resources import Resources
+
+_STATUS_S = 10.0
+_ANSWER_S = 5.0
+_INDEX = "/bigbluebutton/api"
+
+Notify = Callable[..., None]
+
+
+async def feed_watchdog(
+    url: str | None, watchdog_s: float, notify: Notify, verify: bool = False
+) -> None:
+    """Ask our own listener for its index, and tell systemd when it answered.
+
+    `url` is one the listener is bound to; None (Unix socket only): the loop's turning must do.
+    The certificate is not checked: it names the public host, not the loopback.
+    """
+    async with httpx.AsyncClient(timeout=_ANSWER_S, verify=verify, trust_env=False) as client:
+        while True:
+            if url is None or await _answers(client, url):
+                notify("WATCHDOG=1")
+            await trio.sleep(watchdog_s / 3)
+
+
+async def _answers(client: httpx.AsyncClient, url: str) -> bool:
+    try:
+        # Any status will do (403: the host check): what counts is that it answers.
+        await client.get(url + _INDEX)
+    except httpx.HTTPError:
+        return False
+    return True
+
+
+async def report_status(res: Resources, notify: Notify) -> None:
+    """Keep the STATUS line of `systemctl status` current."""
+    while True:
+        try:
+            notify(f"STATUS={describe_pool(await res.store.list_servers())}")
+        except StoreDown:
+            notify("STATUS=waiting for the meeting store")
+        await trio.sleep(_STATUS_S)
+
+
+def describe_pool(servers: list[Server]) -> str:
+    """Return one line about the pool: servers and meetings."""
+    enabled = [server for server in servers if server.state is ServerState.ENABLED]
+    online = sum(server.online for server in enabled)
+    meetings = sum(server.meetings for server in servers)
+    users = sum(server.users for server in servers)
+    return f"{online} of {len(enabled)} enabled servers online, {meetings} meetings, {users} users"

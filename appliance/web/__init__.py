@@ -1,0 +1,1 @@
+"""HTTP in and out: parse a request, call one operation, render its answer."""

@@ -1,0 +1,131 @@
+"""The calls of the public BBB API: which methods and bodies each takes, and its operation.
+
+Parses, calls one operation, renders; no rule and no store. Truth: docs of the public BBB API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from appliance.core import errors
+from appliance.core.bbb_xml import XML_TYPE, render_index
+from appliance.core.errors import ApiError
+from appliance.operations import meetings
+from appliance.operations.creating import create_meeting
+from appliance.operations.resources import Caller, Resources
+from appliance.web.http import Request, Response
+from appliance.web.signed_request import Accepts, SignedRequest, read_signed
+
+PREFIX = "/bigbluebutton/api"
+XML = XML_TYPE.encode()
+
+Handler = Callable[[Resources, Caller, SignedRequest], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of the API."""
+
+    handler: Handler
+    methods: frozenset[str] = frozenset({"GET", "POST"})
+    accepts: Accepts = Accepts.FORM
+
+
+def xml_response(body: bytes, status: int = 200) -> Response:
+    """Return an XML answer; API errors have status 200 too, as BBB's do."""
+    return Response(status, XML, body)
+
+
+async def _create(res: Resources, caller: Caller, request: SignedRequest) -> Response:
+    return xml_response(await create_meeting(res, caller, request.params, request.body))
+
+
+async def _join(res: Resources, caller: Caller, request: SignedRequest) -> Response:
+    url = await meetings.join_meeting(res, caller, request.params)
+    # A signed URL must not be kept by anything on the way.
+    headers = ((b"location", url.encode("ascii")), (b"cache-control", b"no-store"))
+    return Response(302, b"text/html; charset=utf-8", b"", headers)
+
+
+async def _is_meeting_running(res: Resources, caller: Caller, request: SignedRequest) -> Response:
+    return xml_response(await meetings.is_meeting_running(res, caller, request.params))
+
+
+async def _get_meeting_info(res: Resources, caller: Caller, request: SignedRequest) -> Response:
+    return xml_response(await meetings.get_meeting_info(res, caller, request.params))
+
+
+async def _get_meetings(res: Resources, caller: Caller, request: SignedRequest) -> Response:
+    return xml_response(await meetings.get_meetings(res, caller, request.params))
+
+
+async def _end(res: Resources, caller: Caller, request: SignedRequest) -> Response:
+    return xml_response(await meetings.end_meeting(res, caller, request.params))
+
+
+async def _insert_document(res: Resources, caller: Caller, request: SignedRequest) -> Response:
+    if request.body is None:
+        raise ApiError(errors.UNSUPPORTED_CONTENT_TYPE)
+    return xml_response(await meetings.insert_document(res, caller, request.params, request.body))
+
+
+CALLS: Mapping[str, Call] = {
+    "create": Call(_create, accepts=Accepts.FORM_OR_XML),
+    "join": Call(_join, methods=frozenset({"GET"}), accepts=Accepts.NOTHING),
+    "isMeetingRunning": Call(_is_meeting_running),
+    "getMeetingInfo": Call(_get_meeting_info),
+    "getMeetings": Call(_get_meetings),
+    "end": Call(_end),
+    "insertDocument": Call(_insert_document, frozenset({"POST"}), Accepts.XML),
+}
+
+
+def _pass_through(name: str) -> Call:
+    async def handle(res: Resources, caller: Caller, request: SignedRequest) -> Response:
+        return xml_response(await meetings.pass_through(res, caller, name, request.params))
+
+    return Call(handle)
+
+
+class BbbApi:
+    """The API under PREFIX."""
+
+    def __init__(self, res: Resources) -> None:
+        self._res = res
+        api = res.settings.api
+        self._index = xml_response(render_index(api.build_number))
+        passed = {name: _pass_through(name) for name in api.passthrough_calls}
+        self._calls = passed | dict(CALLS)
+
+    async def handle(self, request: Request, host: str) -> Response:
+        """Answer one request for a path under PREFIX. Raises ApiError, StoreDown, ClientGone."""
+        name = request.path[len(PREFIX) :].removeprefix("/")
+        if not name:
+            if request.method not in ("GET", "POST", "HEAD"):
+                raise ApiError(errors.UNSUPPORTED_REQUEST)
+            return self._index
+        call = self._calls.get(name)
+        if call is None or request.method not in call.methods:
+            raise ApiError(errors.UNSUPPORTED_REQUEST)
+        caller, secrets = await self._identify(host)
+        api = self._res.settings.api
+        signed = await read_signed(
+            request,
+            name,
+            call.accepts,
+            secrets=secrets,
+            allowed=api.allowed_algorithms,
+            max_bytes=api.request_max_bytes,
+        )
+        return await call.handler(self._res, caller, signed)
+
+    async def _identify(self, host: str) -> tuple[Caller, tuple[str, ...]]:
+        """Return whose request it is, and the secrets that may have signed it."""
+        api = self._res.settings.api
+        if not api.multitenancy:
+            return Caller(), api.secrets
+        tenant = await self._res.tenants.find(host.partition(".")[0])
+        if tenant is None:
+            raise ApiError(errors.CHECKSUM_ERROR)
+        return Caller(tenant), tenant.secrets

@@ -1,0 +1,91 @@
+"""Where a request came from and for which host: proxies, the host check, the tenant's label.
+
+X-Forwarded-* count only from trusted peers, or anybody could name another host or address.
+Truth: docs/configuration.md (TRUSTED_PROXIES, URL_HOST, BASE_URL).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+from appliance.web.http import Request
+
+Network = IPv4Network | IPv6Network
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._=+/:-]{1,128}").fullmatch
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the client asked for, as the last trusted proxy tells it."""
+
+    host: str
+    """Host name in lower case, without port; '' if the request names none."""
+    request_id: bytes | None
+
+
+class OriginReader:
+    """Reads the origin of requests by the settings."""
+
+    def __init__(
+        self,
+        trusted: Sequence[Network],
+        *,
+        url_host: str | None,
+        base_url: str | None,
+        multitenancy: bool,
+    ) -> None:
+        self._is_trusted = _trust(tuple(trusted))
+        self._check = url_host is not None
+        self._allowed = frozenset(host.lower() for host in (url_host, base_url) if host)
+        self._multitenancy = multitenancy
+
+    def read(self, request: Request) -> Origin:
+        """Return the origin of a request."""
+        host = request.header(b"host") or ""
+        if self._is_trusted(request.peer):
+            forwarded = request.header(b"x-forwarded-host")
+            if forwarded:
+                # The last one is what the proxy next to us was asked for; Rails reads it so too.
+                host = forwarded.rpartition(",")[2].strip()
+        request_id = request.header(b"x-request-id")
+        encoded = request_id.encode("latin-1") if request_id else None
+        return Origin(
+            host=strip_port(host).lower(),
+            request_id=encoded if encoded and _REQUEST_ID(encoded) else None,
+        )
+
+    def allows(self, host: str) -> bool:
+        """Whether requests for a host are answered (protects against DNS rebinding)."""
+        if not self._check or host in self._allowed:
+            return True
+        return self._multitenancy and any(host.endswith(f".{base}") for base in self._allowed)
+
+
+def strip_port(host: str) -> str:
+    """Return the host of a Host header: `[::1]:3000` -> `::1`."""
+    host = host.strip()
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    name, colon, _ = host.rpartition(":")
+    return name if colon else host
+
+
+def _trust(networks: tuple[Network, ...]) -> Callable[[str | None], bool]:
+    @lru_cache(maxsize=4096)
+    def is_trusted(peer: str | None) -> bool:
+        """Whether a peer is one of our proxies; on a Unix socket it always is."""
+        if peer is None:
+            return True
+        try:
+            address = ip_address(peer.partition("%")[0])
+        except ValueError:
+            return False
+        mapped = getattr(address, "ipv4_mapped", None) or address
+        return any(mapped.version == net.version and mapped in net for net in networks)
+
+    return is_trusted

@@ -1,0 +1,75 @@
+"""Where commands write: JSON, escaped lines, colours and questions only on a terminal."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from appliance.ctl.console import Console
+from appliance.ctl.tables import Column
+
+
+class Terminal(io.StringIO):
+    """A text stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+def console(answer: str = "", *, terminal: bool = True, no_color: bool = False) -> Console:
+    stream = Terminal if terminal else io.StringIO
+    return Console(stream(), stream(), stream(answer), no_color=no_color)
+
+
+def written(stream: object) -> str:
+    assert isinstance(stream, io.StringIO)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("terminal", "no_color", "colours"),
+    [(True, False, True), (True, True, False), (False, False, False)],
+)
+def test_colours_are_for_terminals_without_no_color(
+    terminal: bool, no_color: bool, colours: bool
+) -> None:
+    one = console(terminal=terminal, no_color=no_color)
+    one.table([Column("STATUS")], [("online",)])
+
+    assert one.colours is colours
+    assert ("\x1b[" in written(one.out)) is colours
+
+
+@pytest.mark.parametrize(
+    ("answer", "agreed"),
+    [("yes\n", True), ("YES\n", True), ("y\n", False), ("no\n", False), ("", False)],
+)
+def test_only_yes_means_yes(answer: str, agreed: bool) -> None:
+    one = console(answer)
+
+    assert one.can_ask()
+    assert one.ask("Really?") is agreed
+    assert written(one.err).startswith("Really?")
+    assert written(one.out) == ""
+
+
+def test_nobody_can_be_asked_without_a_terminal() -> None:
+    assert not console(terminal=False).can_ask()
+
+
+def test_lines_keep_their_tabs_and_lose_escapes() -> None:
+    one = console(terminal=False)
+    one.show("\n\tid: a\x1b[2J\nb")
+    one.error("bad\x1b")
+
+    assert written(one.out) == "\n\tid: a\\x1b[2J\\nb\n"
+    assert written(one.err) == "bad\\x1b\n"
+
+
+def test_document_is_json() -> None:
+    one = console(terminal=False)
+    one.document({"é": [1]})
+
+    assert written(one.out) == '{\n  "\\u00e9": [\n    1\n  ]\n}\n'

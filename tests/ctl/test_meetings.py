@@ -1,0 +1,117 @@
+"""`ctl meetings list|info|end` and `ctl servers meetings`."""
+
+from __future__ import annotations
+
+from tests.doubles.control import Done
+from tests.doubles.pool import open_pool
+
+pytest_plugins = ["tests.doubles.stores"]
+
+
+async def test_meetings_are_listed_in_a_table_and_in_rakes_blocks(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_pool(redis_url, redis_namespace) as pool:
+        (bbb,) = pool.servers
+        await pool.enable_all()
+        await pool.create("alpha", "beta")
+
+        table = await pool.control.ctl("meetings", "list")
+        blocks = await pool.control.ctl("meetings")
+        some = await pool.control.ctl("meetings", "list", "beta", "nobody", "--json")
+
+        heading, *rows = table.out.splitlines()
+        assert heading.split() == ["MEETING", "ID", "SERVER", "ID", "SERVER", "URL", "STATUS"]
+        assert [row.split() for row in rows] == [
+            [name, "bbb-1", bbb.url, "online"] for name in ("alpha", "beta")
+        ]
+        assert blocks.out == "".join(
+            f"\nMeetingID: {name}\n\tServer ID: bbb-1\n\tServer Url: {bbb.url}\n"
+            for name in ("alpha", "beta")
+        )
+        assert [meeting["id"] for meeting in some.json] == ["beta"]
+        assert (some.code, some.err) == (1, "no meeting with id nobody\n")
+
+
+async def test_meeting_is_shown_with_its_metadata(redis_url: str, redis_namespace: str) -> None:
+    async with open_pool(redis_url, redis_namespace) as pool:
+        (bbb,) = pool.servers
+        await pool.enable_all()
+        await pool.create("alpha")
+        bbb.set_users("alpha", participants=3, moderators=1)
+
+        shown = await pool.control.ctl("meetings", "info", "alpha")
+        document = (await pool.control.ctl("meetings", "info", "alpha", "--json")).json
+
+        lines = shown.out.splitlines()
+        assert lines[:2] == ["Meeting ID: alpha", "\tMeeting Name: Room alpha"]
+        assert "\tRecording Enabled: false" in lines
+        assert "\tServer id: bbb-1" in lines
+        assert f"\tServer url: {bbb.url}" in lines
+        assert "\tUsers: 3, 1 moderators" in lines
+        assert lines[lines.index("\tMetaData:") + 1 :] == ["\t\tcourse: Physics"]
+        assert (document["name"], document["participants"]) == ("Room alpha", 3)
+        assert await pool.control.ctl("meetings", "info", "x") == Done(
+            1, "", "no meeting with id x\n"
+        )
+
+
+async def test_meetings_are_ended_only_when_confirmed(redis_url: str, redis_namespace: str) -> None:
+    async with open_pool(redis_url, redis_namespace) as pool:
+        (bbb,) = pool.servers
+        await pool.enable_all()
+        await pool.create("alpha", "beta", "gamma")
+
+        for words, what in ((("alpha",), "1 meeting"), ((), "ALL meetings")):
+            refused = await pool.control.ctl("meetings", "end", *words, stdin="yes\n")
+            assert refused == Done(
+                1, "", f"ending {what} must be confirmed; --yes does it without asking\n"
+            )
+        assert len(bbb.meetings()) == 3
+
+        one = await pool.control.ctl("meetings", "end", "--yes", "alpha", "nobody")
+        assert one == Done(1, "Clearing Meeting id=alpha\n", "no meeting with id nobody\n")
+        every = await pool.control.ctl("meetings", "end", "--yes")
+        assert (every.code, sorted(every.out.splitlines())) == (
+            0,
+            ["Clearing Meeting id=beta", "Clearing Meeting id=gamma"],
+        )
+        assert not bbb.meetings()
+        none = await pool.control.ctl("meetings", "end", "--yes")
+        assert none == Done(0, "", "No meetings to clear\n")
+
+
+async def test_meeting_that_cannot_be_ended_is_a_failure(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_pool(redis_url, redis_namespace) as pool:
+        await pool.enable_all()
+        await pool.create("alpha")
+        pool.servers[0].kill()
+
+        done = await pool.control.ctl("meetings", "end", "--yes", "alpha")
+
+        assert (done.code, done.out) == (1, "")
+        assert done.err.startswith("WARNING: Could not end meeting id=alpha: ")
+
+
+async def test_meetings_of_servers_are_those_that_they_list(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_pool(redis_url, redis_namespace, 2) as pool:
+        first, second = pool.servers
+        await pool.enable_all()
+        first.create_meeting("not-ours")
+
+        one = await pool.control.ctl("servers", "meetings", "bbb-1")
+        assert one == Done(
+            0, f"\nServer ID: bbb-1\nServer Url: {first.url}\nMeetingIDs: \n\tnot-ours\n", ""
+        )
+        two = await pool.control.ctl("servers", "meetings", "bbb-2")
+        assert two.out.endswith("MeetingIDs: \n\tNo meetings to display\n")
+
+        second.kill()
+        both = await pool.control.ctl("servers", "meetings")
+        assert both.code == 1
+        assert both.err.startswith("Failed to get server id=bbb-2 status: ")
+        assert "\tnot-ours\n" in both.out

@@ -1,0 +1,40 @@
+"""`ctl poll`: at once, with each server's result."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.doubles.pool import open_pool
+
+pytest_plugins = ["tests.doubles.stores"]
+
+
+@pytest.mark.parametrize("what", ["", "all", "servers", "meetings"])
+async def test_poll_shows_the_result_of_each_server(
+    what: str, redis_url: str, redis_namespace: str
+) -> None:
+    async with open_pool(redis_url, redis_namespace, 2) as pool:
+        await pool.enable_all()
+        pool.servers[0].create_meeting("room")
+        pool.servers[1].kill()
+
+        done = await pool.control.ctl("poll", *([what] if what else []))
+
+        assert (done.code, done.err) == (0, "")
+        heading, first, second = done.out.splitlines()
+        assert heading.split()[-1] == "RESULT"
+        assert first.split()[1:5] == ["enabled", "online", "1", "0"]
+        assert first.endswith("ok")
+        assert second.split()[1:3] == ["enabled", "online"]  # one failure decides nothing yet
+        assert not second.endswith("ok")
+
+
+async def test_poll_of_versions_asks_for_nothing_else(redis_url: str, redis_namespace: str) -> None:
+    async with open_pool(redis_url, redis_namespace) as pool:
+        (bbb,) = pool.servers
+        await pool.control.post("addServer", {"url": bbb.url, "secret": bbb.secret, "id": "one"})
+
+        (result,) = (await pool.control.ctl("poll", "versions", "--json")).json
+
+        assert (result["succeeded"], result["bbb_version"]) == (True, bbb.version)
+        assert not bbb.requests("getMeetings")

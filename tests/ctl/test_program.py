@@ -1,0 +1,147 @@
+"""Exit codes, errors and rake's spelling of the whole program."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+
+from appliance.ctl import main
+from tests.doubles.control import Done, ctl_environment, run_ctl
+from tests.doubles.pool import Pool, open_pool
+from tests.doubles.redis_processes import redis_process
+
+pytest_plugins = ["tests.doubles.stores"]
+
+
+@pytest.mark.parametrize("words", ["status", "servers", "meetings end --yes", "poll:all"])
+def test_exit_code_is_3_when_the_appliance_is_not_running(words: str, tmp_path: Path) -> None:
+    path = tmp_path / "ctl.sock"
+
+    done = run_ctl(path, *words.split())
+
+    assert done == Done(3, "", f"the appliance is not running (no socket {path})\n")
+
+
+@pytest.mark.parametrize("words", [[], ["nothing"], ["servers:nothing"], ["servers", "add"]])
+def test_exit_code_is_2_for_bad_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.splitlines()) == 1
+
+
+async def test_store_that_is_down_is_one_line_and_exit_code_1(redis_namespace: str) -> None:
+    with redis_process() as redis:
+        async with open_pool(redis.unix_url, redis_namespace, 0) as pool:
+            redis.kill()
+
+            done = await pool.control.ctl("status")
+
+            assert done == Done(1, "", "The meeting store is not reachable.\n")
+
+
+def first_line(pool: Pool) -> tuple[str, int, str]:
+    """Read one line of a long output and close the pipe, as `head` does."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "appliance", "ctl", "servers"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ctl_environment(pool.control.path),
+        cwd="/",
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    line = process.stdout.readline()
+    process.stdout.close()
+    errors = process.stderr.read()
+    process.stderr.close()
+    return line, process.wait(20), errors
+
+
+async def test_reader_that_goes_away_is_no_traceback(redis_url: str, redis_namespace: str) -> None:
+    async with open_pool(redis_url, redis_namespace, 0) as pool:
+        for number in range(400):
+            fields = {"url": f"http://h{number}/{'x' * 900}", "secret": "s" * 200}
+            await pool.control.post("addServer", fields)
+
+        line, code, errors = await trio.to_thread.run_sync(first_line, pool)
+
+        assert line.startswith("id: ")
+        assert (code, errors) == (1, "")
+
+
+async def test_rake_spelling_prints_what_rake_prints(redis_url: str, redis_namespace: str) -> None:
+    async with open_pool(redis_url, redis_namespace, SERVER_ID_IS_HOSTNAME="true") as pool:
+        (bbb,) = pool.servers
+        ctl = pool.control.ctl
+
+        assert await ctl(f"servers:add[{bbb.url},{bbb.secret},x]") == Done(
+            0,
+            "WARNING! Load-multiplier was not readable or 0, so it is now 1\nOK\nid: 127.0.0.1\n",
+            "",
+        )
+        for task, doing in (
+            (f"servers:update[127.0.0.1,{bbb.secret},2.0,gpu]", "Updating"),
+            ("servers:enable[127.0.0.1]", "Enabling"),
+            ("servers:cordon[127.0.0.1]", "Cordoning"),
+            ("servers:panic[127.0.0.1,true]", "Panicking"),
+            ("servers:disable[127.0.0.1]", "Disabling"),
+        ):
+            assert await ctl(task) == Done(0, f"{doing} server 127.0.0.1...\nOK\n", "")
+        assert await ctl("servers:loadMultiplier[127.0.0.1,1.5]") == Done(0, "OK\n", "")
+        assert await ctl("servers:tag[127.0.0.1,]") == Done(0, "OK\n", "")
+        assert await ctl("poll:all") == Done(0, "", "")
+        assert (await ctl("servers")).out.startswith("id: 127.0.0.1\n\turl: ")
+        assert await ctl("servers:enable[x]") == Done(
+            1, "Enabling server x...\n", "ERROR: No server found with id: x\n"
+        )
+        assert await ctl("servers:remove[127.0.0.1]") == Done(
+            0, "Removing server 127.0.0.1...\nOK\n", ""
+        )
+
+
+async def test_rake_spelling_reads_yes_from_standard_input(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_pool(redis_url, redis_namespace) as pool:
+        (bbb,) = pool.servers
+        await pool.enable_all()
+        await pool.create("alpha", "beta")
+
+        refused = await pool.control.ctl("servers:disable[bbb-1]", stdin="no\n")
+        assert refused.code == 1
+        assert "please enter `yes`" in refused.out
+        assert len(bbb.meetings()) == 2
+
+        listed = await pool.control.ctl("meetings:list[beta]")
+        assert listed.out.startswith("\nMeetingID: beta\n\tServer ID: bbb-1\n")
+        info = await pool.control.ctl("meetings:info[beta]")
+        assert info.out.startswith("\nMeeting ID: beta\n")
+        assert f"\tSerevr url: {bbb.url}\n" in info.out
+
+        ended = await pool.control.ctl("meetings:end[beta]", stdin="yes\n")
+        assert ended.code == 0
+        assert ended.out.endswith("Clearing Meeting id=beta\nOK\n")
+        done = await pool.control.ctl("servers:disable[bbb-1]", stdin="YES\n")
+        assert done.out.endswith("Clearing Meeting id=alpha\nOK\n")
+        assert not bbb.meetings()
+
+
+async def test_change_is_logged_with_the_user_who_made_it(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_pool(redis_url, redis_namespace) as pool:
+        await pool.enable_all()
+
+        await pool.control.ctl("servers", "cordon", "bbb-1")
+
+        event = pool.log.named("server_state_set")[-1]
+        assert event["by"].startswith(f"uid {os.getuid()}")
+        assert event["state"] == "cordoned"

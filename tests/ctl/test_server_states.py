@@ -1,0 +1,257 @@
+"""`ctl servers enable|cordon|disable|panic|drain`, the questions and the waiting included."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+import trio
+
+from tests.doubles.control import Done, ctl_environment
+from tests.doubles.pool import Pool, open_pool
+from tests.doubles.redis_processes import free_port
+
+pytest_plugins = ["tests.doubles.stores"]
+
+
+def on_terminal(pool: Pool, words: Sequence[str], answer: str = "") -> tuple[int, str]:
+    """Run ctl on a terminal, type an answer, and return exit code and what the screen got."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "appliance", "ctl", *words],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=ctl_environment(pool.control.path, TERM="xterm"),
+        cwd="/",
+        start_new_session=True,
+    )
+    os.close(theirs)
+    os.write(ours, answer.encode())
+    screen = b""
+    while True:
+        try:
+            chunk = os.read(ours, 65_536)
+        except OSError:  # the other end is closed
+            break
+        if not chunk:
+            break
+        screen += chunk
+    os.close(ours)
+    return process.wait(20), screen.decode()
+
+
+async def test_enable_says_what_the_first_poll_came_to(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_pool(redis_url, redis_namespace) as pool:
+        (bbb,) = pool.servers
+        dead = f"http://127.0.0.1:{free_port()}/bigbluebutton/api"
+        for server_id, url, secret in (
+            ("good", bbb.url, bbb.secret),
+            ("wrong", bbb.url, "another-secret"),
+            ("dead", dead, "s"),
+        ):
+            fields = {"url": url, "secret": secret, "id": server_id}
+            await pool.control.post("addServer", fields)
+
+        good = await pool.control.ctl("servers", "enable", "good")
+        wrong = await pool.control.ctl("servers", "enable", "wrong")
+        dead_one = await pool.control.ctl("servers", "enable", "dead")
+
+        assert good == Done(0, "enabled, online\n", "")
+        assert wrong.out == "enabled, but the server refuses our calls: is its secret right?\n"
+        assert dead_one.out.startswith("enabled, but the server does not answer: ")
+        assert (wrong.code, dead_one.code) == (0, 0)
+
+
+async def test_enable_says_that_more_polls_are_needed(redis_url: str, redis_namespace: str) -> None:
+    async with open_pool(redis_url, redis_namespace, SERVER_HEALTHY_THRESHOLD="2") as pool:
+        (bbb,) = pool.servers
+        await pool.control.post("addServer", {"url": bbb.url, "secret": bbb.secret, "id": "one"})
+
+        assert (
+            "after more successful polls"
+            in (await pool.control.ctl("servers", "enable", "one")).out
+        )
+
+
+async def test_cordon_tells_what_is_left(redis_url: str, redis_namespace: str) -> None:
+    async with open_pool(redis_url, redis_namespace) as pool:
+        await pool.enable_all()
+
+        done = await pool.control.ctl("servers", "cordon", "bbb-1")
+        shown = await pool.control.ctl("servers", "cordon", "bbb-1", "--json")
+
+        assert done == Done(
+            0, "cordoned (0 meetings, 0 users); it is disabled once it is empty\n", ""
+        )
+        assert shown.json["state"] == "cordoned"
+
+
+async def test_disable_asks_only_when_the_server_has_load(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_pool(redis_url, redis_namespace) as pool:
+        await pool.enable_all()
+        assert await pool.control.ctl("servers", "disable", "bbb-1") == Done(
+            0, "disabled; 0 meetings cleared\n", ""
+        )
+        await pool.control.post("enableServer", {"id": "bbb-1"})
+        await pool.create("room")
+
+        refused = await pool.control.ctl("servers", "disable", "bbb-1", stdin="yes\n")
+        assert (refused.code, refused.out) == (1, "")
+        assert "bbb-1 is in use" in refused.err
+        assert "--yes does it without asking" in refused.err
+        assert len(refused.err.splitlines()) == 1
+        assert list(pool.servers[0].meetings()) == ["room"]
+
+        done = await pool.control.ctl("servers", "disable", "bbb-1", "--yes")
+        assert done == Done(0, "Clearing Meeting id=room\ndisabled; 1 meeting cleared\n", "")
+        assert not pool.servers[0].meetings()
+
+
+async def test_disable_asks_on_a_terminal_and_takes_no_for_no(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_pool(redis_url, redis_namespace) as pool:
+        await pool.enable_all()
+        await pool.create("room")
+        words = ("servers", "disable", "bbb-1")
+
+        code, screen = await trio.to_thread.run_sync(on_terminal, pool, words, "no\n")
+        assert code == 1
+        assert "Type yes to go on" in screen
+        assert "not disabled" in screen
+        assert pool.servers[0].meetings()
+
+        code, screen = await trio.to_thread.run_sync(on_terminal, pool, words, "yes\n")
+        assert code == 0
+        assert "disabled; 1 meeting cleared" in screen
+        assert not pool.servers[0].meetings()
+
+
+async def test_panic_reports_each_meeting(redis_url: str, redis_namespace: str) -> None:
+    async with open_pool(redis_url, redis_namespace) as pool:
+        await pool.enable_all()
+        await pool.create("here", "gone")
+        pool.servers[0].end_meeting("gone")
+
+        done = await pool.control.ctl("servers", "panic", "bbb-1")
+
+        assert (done.code, done.err) == (0, "")
+        assert sorted(done.out.splitlines()) == [
+            "Clearing Meeting id=gone",
+            "Clearing Meeting id=here",
+            "disabled; 2 meetings cleared",
+        ]
+
+
+async def test_panic_of_a_dead_server_warns_and_is_done(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_pool(redis_url, redis_namespace) as pool:
+        await pool.enable_all()
+        await pool.create("room")
+        pool.servers[0].kill()
+
+        done = await pool.control.ctl("servers", "panic", "bbb-1", "--keep-state")
+
+        assert done.code == 0
+        assert done.err.startswith("WARNING: Could not end meeting id=room: ")
+        assert done.out.endswith(
+            "cleared, state kept; 1 meeting cleared, 1 of them could not be ended there\n"
+        )
+        assert (await pool.control.get("getServerInfo", id="bbb-1"))["state"] == "enabled"
+
+
+async def test_panic_can_skip_the_calls(redis_url: str, redis_namespace: str) -> None:
+    async with open_pool(redis_url, redis_namespace) as pool:
+        await pool.enable_all()
+        await pool.create("room")
+
+        done = await pool.control.ctl("servers", "panic", "bbb-1", "--skip-end-calls", "--json")
+
+        assert [one["outcome"] for one in done.json["meetings"]] == ["skipped"]
+        assert list(pool.servers[0].meetings()) == ["room"]
+
+
+async def test_drain_waits_until_the_server_is_empty_and_disabled(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_pool(redis_url, redis_namespace) as pool:
+        (bbb,) = pool.servers
+        await pool.enable_all()
+        await pool.create("room")
+        bbb.set_users("room", participants=2)
+        results: list[Done] = []
+
+        async def drain() -> None:
+            results.append(await pool.control.ctl("servers", "drain", "bbb-1", "--wait"))
+
+        began_s = time.monotonic()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(drain)
+            await bbb.until_called("getMeetings", len(bbb.requests("getMeetings")) + 1)
+            bbb.end_meeting("room")
+
+        (done,) = results
+        assert (done.code, done.err) == (0, "")
+        assert done.out.splitlines() == [
+            "draining: 1 meeting, 2 users left",
+            "drained: empty and disabled",
+        ]
+        assert (await pool.control.get("getServerInfo", id="bbb-1"))["state"] == "disabled"
+        assert time.monotonic() - began_s < 15
+
+
+async def test_drain_without_wait_only_cordons(redis_url: str, redis_namespace: str) -> None:
+    async with open_pool(redis_url, redis_namespace) as pool:
+        await pool.enable_all()
+
+        assert (await pool.control.ctl("servers", "drain", "bbb-1")).out.startswith("cordoned (")
+        await pool.control.post("disableServer", {"id": "bbb-1"})
+        assert await pool.control.ctl("servers", "drain", "bbb-1", "--wait") == Done(
+            0, "already disabled\n", ""
+        )
+
+
+async def test_drain_of_a_server_that_does_not_answer_is_given_up(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_pool(redis_url, redis_namespace, SERVER_UNHEALTHY_THRESHOLD="1") as pool:
+        await pool.enable_all()
+        await pool.create("room")
+        pool.servers[0].kill()
+
+        done = await pool.control.ctl("servers", "drain", "bbb-1", "--wait")
+
+        assert (done.code, done.out) == (1, "")
+        assert done.err.startswith("server bbb-1 does not answer")
+
+
+async def test_drain_shows_a_bar_on_a_terminal(redis_url: str, redis_namespace: str) -> None:
+    async with open_pool(redis_url, redis_namespace) as pool:
+        await pool.enable_all()
+        await pool.create("room")
+        results: list[tuple[int, str]] = []
+
+        async def drain() -> None:
+            words = ("servers", "drain", "bbb-1", "--wait")
+            results.append(await trio.to_thread.run_sync(on_terminal, pool, words))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(drain)
+            (bbb,) = pool.servers
+            await bbb.until_called("getMeetings", len(bbb.requests("getMeetings")) + 1)
+            bbb.end_meeting("room")
+
+        ((code, screen),) = results
+        assert code == 0
+        assert "[------------------------] draining: 1 meeting, 0 users left" in screen
+        assert screen.endswith("drained: empty and disabled\r\n")

@@ -1,0 +1,134 @@
+"""`ctl status`: the table, JSON, --watch, and how fast it is there."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+
+import trio
+
+from appliance.ctl.status import render_status
+from tests.doubles.control import ctl_environment
+from tests.doubles.pool import Pool, open_pool
+
+pytest_plugins = ["tests.doubles.stores"]
+
+HEADING = (
+    "HOSTNAME   STATE     STATUS   MEETINGS  USERS  LARGEST MEETING  VIDEOS  LOAD  BBB VERSION  TAG"
+)
+START_LIMIT_S = 0.15
+"""Wall time, the start of the interpreter included (spec of ctl). The best of a few runs counts,
+since the tests share their two cores."""
+
+
+async def test_status_is_the_table_that_people_know(redis_url: str, redis_namespace: str) -> None:
+    async with open_pool(redis_url, redis_namespace) as pool:
+        (bbb,) = pool.servers
+        await pool.enable_all()
+        await pool.create("alpha")
+        bbb.set_users("alpha", participants=4, videos=2)
+        await pool.control.post("poll", {})
+        await pool.control.post(
+            "addServer",
+            {"url": "http://127.0.0.1/api", "secret": "s", "id": "a-second", "tag": "gpu"},
+        )
+
+        shown = await pool.control.ctl("status")
+        rows = (await pool.control.ctl("status", "--json")).json
+
+        heading, second, first = shown.out.splitlines()
+        assert heading == HEADING
+        assert first.split() == [
+            *("127.0.0.1", "enabled", "online", "1", "4", "4", "2", "15.0", bbb.version)
+        ]
+        assert second.split() == [
+            *("127.0.0.1", "disabled", "offline", "0", "0", "0", "0", "-", "gpu")
+        ]
+        assert second.endswith("gpu")
+        assert (shown.code, shown.err) == (0, "")
+        assert [row["id"] for row in rows] == ["a-second", "bbb-1"]
+        assert rows[1]["load"] == 15.0
+
+
+def test_words_are_coloured_only_when_asked_for() -> None:
+    row = {
+        **{"hostname": "h", "state": "enabled", "status": "unstable", "meetings": 1, "users": 2},
+        **{"largest_meeting": 2, "videos": 0, "load": 1.5, "bbb_version": "3.0", "tag": ""},
+    }
+
+    assert "\x1b[33munstable\x1b[0m" in render_status({"servers": [row]}, colours=True)
+    assert "\x1b" not in render_status({"servers": [row]}, colours=False)
+
+
+def watch(pool: Pool, tables: int) -> tuple[int, str]:
+    """Watch in a pipe, interrupt it after some tables, and return exit code and output."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "appliance", "ctl", "status", "--watch", "--interval", "0.05"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=ctl_environment(pool.control.path),
+        cwd="/",
+    )
+    assert process.stdout is not None
+    seen = ""
+    while seen.count("HOSTNAME") < tables:
+        line = process.stdout.readline()
+        assert line
+        seen += line
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=20)
+    return process.returncode, seen + rest
+
+
+async def test_watch_goes_on_until_it_is_interrupted(redis_url: str, redis_namespace: str) -> None:
+    async with open_pool(redis_url, redis_namespace, 0) as pool:
+        code, seen = await trio.to_thread.run_sync(watch, pool, 3)
+
+        assert code == 0
+        assert "\x1b" not in seen
+        assert "Traceback" not in seen
+
+
+def watch_on_terminal(pool: Pool) -> str:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "appliance", "ctl", "status", "--watch", "--interval", "0.05"],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=ctl_environment(pool.control.path, TERM="xterm"),
+        cwd="/",
+        start_new_session=True,
+    )
+    os.close(theirs)
+    screen = b""
+    while screen.count(b"HOSTNAME") < 3:
+        screen += os.read(ours, 65_536)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+    os.close(ours)
+    return screen.decode()
+
+
+async def test_watch_clears_the_screen_on_a_terminal(redis_url: str, redis_namespace: str) -> None:
+    async with open_pool(redis_url, redis_namespace, 0) as pool:
+        screen = await trio.to_thread.run_sync(watch_on_terminal, pool)
+
+        assert screen.count("\x1b[H\x1b[2J") >= 3
+
+
+async def test_status_is_there_in_a_moment(redis_url: str, redis_namespace: str) -> None:
+    async with open_pool(redis_url, redis_namespace) as pool:
+        await pool.enable_all()
+        times = []
+        for _ in range(5):
+            began_s = time.perf_counter()
+            assert (await pool.control.ctl("status")).code == 0
+            times.append(time.perf_counter() - began_s)
+
+        assert min(times) < START_LIMIT_S

@@ -1,0 +1,60 @@
+"""Aligned tables: widths, numbers to the right, colours that do not shift, nothing injected."""
+
+from __future__ import annotations
+
+import re
+
+from appliance.ctl.tables import Column, paint, render_bar, render_table
+
+COLUMNS = (Column("HOSTNAME"), Column("STATUS"), Column("USERS", right=True), Column("TAG"))
+ROWS = [
+    ("bbb1.example.com", "online", 25, ""),
+    ("b2", "offline", 7, "gpu"),
+]
+
+
+def test_columns_are_aligned_without_trailing_blanks() -> None:
+    assert render_table(COLUMNS, ROWS) == (
+        "HOSTNAME          STATUS   USERS  TAG\n"
+        "bbb1.example.com  online      25\n"
+        "b2                offline      7  gpu"
+    )
+
+
+def test_table_without_rows_is_its_heading() -> None:
+    assert render_table(COLUMNS, []) == "HOSTNAME  STATUS  USERS  TAG"
+
+
+def test_colours_change_no_width() -> None:
+    coloured = render_table(COLUMNS, ROWS, colours=True)
+
+    assert "\x1b[32monline\x1b[0m" in coloured
+    assert "\x1b[31moffline\x1b[0m" in coloured
+    plain = re.sub(r"\x1b\[\d+m", "", coloured)
+    assert [line.rstrip() for line in plain.splitlines()] == render_table(
+        COLUMNS, ROWS
+    ).splitlines()
+
+
+def test_wide_letters_take_two_columns() -> None:
+    table = render_table((Column("A"), Column("B")), [("日本", 1), ("abcd", 2)])
+
+    assert table.splitlines()[1:] == ["日本  1", "abcd  2"]
+
+
+def test_cell_cannot_command_the_terminal() -> None:
+    table = render_table((Column("ID"),), [("evil\x1b[2J\nfake  row",)])
+
+    assert "\x1b" not in table
+    assert len(table.splitlines()) == 2
+
+
+def test_paint_without_style_is_the_text() -> None:
+    assert paint("x", None) == "x"
+
+
+def test_bar_shows_progress() -> None:
+    assert render_bar(0, 4, 8) == "[--------]"
+    assert render_bar(1, 4, 8) == "[##------]"
+    assert render_bar(9, 4, 8) == "[########]"
+    assert render_bar(0, 0, 8) == "[########]"

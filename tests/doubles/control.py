@@ -1,0 +1,107 @@
+"""A running control socket for tests: real routes, real Hypercorn, on a path of one's own.
+
+Also the real ctl program, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from appliance.control import ControlClient
+from appliance.operations.resources import Resources
+from appliance.settings import ControlSettings
+from appliance.tasks.control_server import serve_control
+from appliance.web.admin_routes import make_control_app
+from tests.doubles.redis_processes import short_directory
+
+NO_GROUP = "no-such-group-here"
+
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CTL_DEADLINE_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a ctl command came to."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The output as JSON."""
+        return json.loads(self.out)
+
+
+def ctl_environment(socket_path: Path | str, **variables: str) -> dict[str, str]:
+    """Return the environment for a ctl process."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return {
+        **kept,
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUTF8": "1",
+        "CTL_SOCKET": str(socket_path),
+        **variables,
+    }
+
+
+def run_ctl(socket_path: Path | str, *words: str, stdin: str = "", **variables: str) -> Done:
+    """Run ctl in a process of its own and wait for its end."""
+    done = subprocess.run(
+        [sys.executable, "-m", "appliance", "ctl", *words],
+        env=ctl_environment(socket_path, **variables),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=CTL_DEADLINE_S,
+        check=False,
+        cwd="/",
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+@dataclass(frozen=True, slots=True)
+class ControlDouble:
+    """Where the control socket is, and a client of it."""
+
+    path: Path
+    client: ControlClient
+
+    async def get(self, call: str, **query: str) -> Any:
+        """Make a call, off the event loop. Raises ControlError."""
+        return await trio.to_thread.run_sync(partial(self.client.get, call, **query))
+
+    async def post(self, call: str, body: dict[str, Any]) -> Any:
+        """Make a call with a body, off the event loop. Raises ControlError."""
+        return await trio.to_thread.run_sync(self.client.post, call, body)
+
+    async def ctl(self, *words: str, stdin: str = "", **variables: str) -> Done:
+        """Run ctl against this socket."""
+        run = partial(run_ctl, self.path, *words, stdin=stdin, **variables)
+        return await trio.to_thread.run_sync(run)
+
+
+@asynccontextmanager
+async def open_control(res: Resources, group: str = NO_GROUP) -> AsyncIterator[ControlDouble]:
+    """Serve the control socket for the block."""
+    with short_directory() as directory:
+        path = directory / "run" / "ctl.sock"
+        async with trio.open_nursery() as nursery:
+            await nursery.start(
+                serve_control, make_control_app(res), ControlSettings(path, group), res.log
+            )
+            yield ControlDouble(path, ControlClient(str(path)))
+            nursery.cancel_scope.cancel()

@@ -1,0 +1,243 @@
+"""Checks that what is in Redis is laid out as docs/stores.md says, so that a Scalelite beside us or
+after us finds nothing that it does not know, and that no key of ours stays for ever.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from appliance.adapters.redis_client import RedisClient
+
+_STATES = {"enabled", "cordoned", "disabled"}
+_LRS = ("lrs_endpoint", "lrs_username", "lrs_password")
+_KC = ("kc_token_url", "kc_client_id", "kc_client_secret", "kc_username", "kc_password")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of key: what it may hold, and whether it lives for ever."""
+
+    name: str
+    pattern: str
+    type: str
+    fields: frozenset[str] | None = None
+    """Of a hash; None: any."""
+    expires: bool = False
+    of: str = ""
+    """What the pattern's group is: "server" must be one of the pool, so that there are only as
+    many of these keys as servers."""
+
+
+def _kind(name: str, pattern: str, type_: str, *fields: str, **more: Any) -> Kind:
+    return Kind(name, pattern, type_, frozenset(fields) or None, **more)
+
+
+_COUNTS = ("meetings", "users", "largest_meeting", "videos")
+_SERVER = ("url", "secret", "tag", "online", "load_multiplier", "state", *_COUNTS, "bbb_version")
+_OWN = ("placement", "creating", "confirmed_ms", "placed_ms")
+_SEATS = ("expected", "joins", "reserved", "pending", "counted")
+_MEETING = ("server_id", "moderator_pw", "voice_bridge", "tenant_id")
+
+KINDS = (
+    _kind("servers", "servers", "set"),
+    _kind("server", "server:(.+)", "hash", *_SERVER),
+    _kind("enabled", "server_enabled", "set"),
+    _kind("load", "server_load", "zset"),
+    _kind("cordoned", "cordoned_server_load", "zset"),
+    _kind("meetings", "meetings", "set"),
+    _kind("meeting", "meeting:(.+)", "hash", *_MEETING, expires=True),
+    _kind("bridges", "voice_bridges", "hash"),
+    _kind("tenants", "tenants", "set"),
+    _kind("tenant", "tenant:(.+)", "hash", "name", "secrets", *_LRS, *_KC),
+    _kind("tenant name", "tenant_name:(.+)", "hash", "id"),
+    _kind("tenant settings", "tenant_settings:(.+)", "set"),
+    _kind(
+        "tenant setting", "tenant_setting:(.+)", "hash", "param", "value", "override", "tenant_id"
+    ),
+    _kind("token", "protector_token_(.+)", "string", expires=True),
+    _kind("our server", "appliance:server:(.+)", "hash", "max_meetings", "max_users", of="server"),
+    _kind(
+        "our load",
+        "appliance:load:(.+)",
+        "hash",
+        *("joins", "pending_meetings", "pending_users"),
+        of="server",
+    ),
+    _kind("our servers", "appliance:servers", "set"),
+    _kind("index", "appliance:meetings_of:(.+)", "set", of="server"),
+    _kind("our meeting", "appliance:meeting:(.+)", "hash", *_OWN, *_SEATS, expires=True),
+    _kind("our setting", "appliance:tenant_setting:(.+)", "hash", "call"),
+    _kind("detached", "appliance:detached:(.+)", "hash", expires=True),
+    _kind("claim", "appliance:detached_meeting:(.+)", "hash", *_MEETING, expires=True),
+    _kind("size", "appliance:size:(.+)", "hash", "run", "peak", expires=True),
+    _kind("avoid", "appliance:avoid:(.+)", "string", expires=True),
+    _kind("suspect", "appliance:suspect:(.+)", "string", expires=True),
+    _kind("lease", "appliance:lease:(.+)", "string", expires=True),
+    _kind("sweep", "appliance:lease-sweep", "string", expires=True),
+    _kind("instances", "appliance:instances", "zset", expires=True),
+    _kind("placements", "appliance:placements", "string"),
+    _kind("stale", "appliance:stale_(?:meetings|voice_bridges)", "zset", expires=True),
+    _kind("health", "(.+)", "hash", "healthy_counter", "unhealthy_counter", of="server"),
+)
+
+_NUMBER = re.compile(r"-?\d+(\.\d+)?").fullmatch
+_NUMBERS = {*_OWN, *_SEATS, *_COUNTS, "max_meetings", "max_users", "pending_meetings", "peak"}
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """All keys of a namespace: (kind, the pattern's group, value, seconds to live or -1)."""
+
+    found: dict[str, tuple[Kind, str, Any, int]] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+
+    def value(self, key: str) -> Any:
+        """Return the value of a key, an empty dict if there is none."""
+        return self.found[key][2] if key in self.found else {}
+
+    def of_kind(self, name: str) -> dict[str, Any]:
+        """Return the values of one kind by what its pattern's group matched."""
+        return {part: value for kind, part, value, _ in self.found.values() if kind.name == name}
+
+
+async def take_snapshot(client: RedisClient, namespace: str) -> Snapshot:
+    """Read everything below the namespace."""
+    snapshot = Snapshot()
+    for key in sorted(await _keys(client, f"{namespace}:*")):
+        name = key.removeprefix(f"{namespace}:")
+        matches = ((kind, re.fullmatch(kind.pattern, name, re.DOTALL)) for kind in KINDS)
+        kind, match = next(found for found in matches if found[1])
+        assert match is not None
+        type_ = await client.command("TYPE", key)
+        if type_ != kind.type:
+            snapshot.unknown.append(f"{name} is a {type_}")
+            continue
+        part = match[1] if match.re.groups else ""
+        value = await _read(client, type_, key)
+        snapshot.found[name] = kind, part, value, await client.command("TTL", key)
+    return snapshot
+
+
+async def _keys(client: RedisClient, pattern: str) -> set[str]:
+    keys: set[str] = set()
+    cursor = "0"
+    while True:
+        cursor, chunk = await client.command("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
+        keys.update(chunk)
+        if cursor == "0":
+            return keys
+
+
+async def _read(client: RedisClient, type_: str, key: str) -> Any:
+    if type_ == "set":
+        return set(await client.command("SMEMBERS", key))
+    if type_ == "string":
+        return await client.command("GET", key)
+    scores = ("ZRANGE", key, 0, -1, "WITHSCORES")
+    flat = await client.command(*(scores if type_ == "zset" else ("HGETALL", key)))
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+async def layout_faults(
+    client: RedisClient, namespace: str, *, loose_ends: bool = False
+) -> list[str]:
+    """Return what is not as it must be; `loose_ends`: members without their hash are expected."""
+    snapshot = await take_snapshot(client, namespace)
+    checks: list[Callable[[Snapshot], Iterator[str]]] = [
+        _keys_as_known,
+        _values_well_formed,
+        _records_well_formed,
+    ]
+    if not loose_ends:
+        checks += [_members_have_hashes, _bridges_consistent]
+        checks += [_servers_well_formed, _load_sets_consistent]
+    return [*snapshot.unknown, *(fault for check in checks for fault in check(snapshot))]
+
+
+def _keys_as_known(snapshot: Snapshot) -> Iterator[str]:
+    servers = snapshot.value("servers") or set()
+    for key, (kind, part, value, ttl_s) in snapshot.found.items():
+        if kind.of == "server" and part not in servers:
+            yield f"{key}: no such server"
+        if kind.expires != (ttl_s >= 0):
+            yield f"{key}: time to live is {ttl_s}"
+        if kind.type == "hash" and kind.fields is not None and not set(value) <= kind.fields:
+            yield f"{key}: unknown fields {set(value) - kind.fields}"
+
+
+def _values_well_formed(snapshot: Snapshot) -> Iterator[str]:
+    for key, (kind, _, value, _) in snapshot.found.items():
+        if kind.type == "hash" and kind.name != "bridges":
+            for name in _NUMBERS.intersection(value):
+                if not _NUMBER(value[name]):
+                    yield f"{key}: {name} is {value[name]!r}"
+        if kind.type == "zset":
+            for member, score in value.items():
+                if not _NUMBER(score) or float(score) < 0:
+                    yield f"{key}: {member} has score {score}"
+        if kind.name == "detached":
+            for text in value.values():
+                json.loads(text)
+
+
+def _records_well_formed(snapshot: Snapshot) -> Iterator[str]:
+    for kind in ("meeting", "claim"):
+        for part, value in snapshot.of_kind(kind).items():
+            if not {"server_id", "moderator_pw", "voice_bridge"} <= set(value):
+                yield f"{kind} {part}: incomplete"
+    for part, value in snapshot.of_kind("meeting").items():
+        if value.get("tenant_id") == "":
+            yield f"meeting:{part}: an empty tenant_id is no tenant to Scalelite"
+
+
+def _members_have_hashes(snapshot: Snapshot) -> Iterator[str]:
+    for holder, kind in (
+        *(("servers", "server"), ("server_enabled", "server"), ("server_load", "server")),
+        *(("cordoned_server_load", "server"), ("meetings", "meeting"), ("tenants", "tenant")),
+        ("appliance:servers", "server"),
+    ):
+        for member in set(snapshot.value(holder)) - set(snapshot.of_kind(kind)):
+            yield f"{holder}: {member} has no hash"
+    for member in set(snapshot.of_kind("server")) - set(snapshot.value("servers")):
+        yield f"server:{member} is not in servers"
+    for member in set(snapshot.of_kind("meeting")) ^ set(snapshot.value("meetings")):
+        yield f"meeting:{member} is not in meetings, or the other way round"
+    for member in set(snapshot.of_kind("our meeting")) - set(snapshot.of_kind("meeting")):
+        yield f"appliance:meeting:{member} belongs to no record"
+
+
+def _bridges_consistent(snapshot: Snapshot) -> Iterator[str]:
+    bridges = snapshot.value("voice_bridges")
+    meetings, claims = snapshot.of_kind("meeting"), snapshot.of_kind("claim")
+    for number, owner in bridges.items():
+        holders = [kept.get(owner, {}).get("voice_bridge") for kept in (meetings, claims)]
+        if number not in holders:
+            yield f"voice_bridges: {number} of {owner} is nobody's"
+    for meeting_id, record in meetings.items():
+        if bridges.get(record["voice_bridge"]) != meeting_id:
+            yield f"meeting:{meeting_id}: number {record['voice_bridge']} is not reserved"
+
+
+def _servers_well_formed(snapshot: Snapshot) -> Iterator[str]:
+    for part, value in snapshot.of_kind("server").items():
+        if value.get("online") not in ("true", "false") or value.get("state") not in (
+            *_STATES,
+            None,
+        ):
+            yield f"server:{part}: {value.get('online')}, {value.get('state')}"
+
+
+def _load_sets_consistent(snapshot: Snapshot) -> Iterator[str]:
+    servers, enabled = snapshot.of_kind("server"), snapshot.value("server_enabled")
+    for name, state in (("server_load", "enabled"), ("cordoned_server_load", "cordoned")):
+        for member in set(snapshot.value(name)) & set(servers):
+            stored = servers[member].get("state", "enabled" if member in enabled else "disabled")
+            if (stored, servers[member].get("online")) != (state, "true"):
+                yield f"{name}: {member} is {stored}, online {servers[member].get('online')}"
+    for member, record in servers.items():
+        if record.get("state") not in (None, "enabled") and member in enabled:
+            yield f"server_enabled: {member} is {record['state']}"

@@ -1,0 +1,39 @@
+"""Load the keys of a real Scalelite (tests/data/scalelite/redis.json) into a Redis.
+
+Types and times to live are kept; the prefix `scalelite:` becomes the namespace that is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from appliance.adapters.redis_client import RedisClient
+
+DATA = Path(__file__).parents[1] / "data" / "scalelite" / "redis.json"
+_PREFIX = "scalelite:"
+
+
+async def load_scalelite_data(client: RedisClient, namespace: str) -> dict[str, Any]:
+    """Write every key of the file; return the values by key without the prefix."""
+    values: dict[str, Any] = {}
+    for item in json.loads(DATA.read_text("utf-8")):
+        name = item["key"].removeprefix(_PREFIX)
+        key = f"{namespace}:{name}"
+        values[name] = item["value"]
+        await client.command(*_write(item["type"], key, item["value"]))
+        if item["ttl_s"] is not None:
+            await client.command("EXPIRE", key, item["ttl_s"])
+    return values
+
+
+def _write(kind: str, key: str, value: Any) -> list[str | int | float]:
+    if kind == "hash":
+        return ["HSET", key, *(part for pair in value.items() for part in pair)]
+    if kind == "set":
+        return ["SADD", key, *value]
+    if kind == "zset":
+        return ["ZADD", key, *(part for member, score in value for part in (score, member))]
+    assert kind == "string", kind
+    return ["SET", key, value]

@@ -1,0 +1,210 @@
+"""A pool of servers in a real Redis, driven by calls of the store alone: no server answers here.
+
+The clock stands still until a test moves it. Polls are put together as operations/polling.py does
+it: from the meetings that a server would list, with the load formula of core/load.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import trio
+
+from appliance.adapters.redis_client import RedisAddress
+from appliance.adapters.redis_store import RedisStore, open_redis_store
+from appliance.core.load import contributions
+from appliance.core.model import (
+    FailureResult,
+    ListedMeeting,
+    Meeting,
+    MeetingId,
+    Observation,
+    ObservationResult,
+    Placement,
+    PlacementOutcome,
+    PlacementRules,
+    PlacementWish,
+    SeenMeeting,
+    ServerChange,
+    ServerId,
+    ServerState,
+    TenantId,
+)
+from tests.doubles.redis_layout import layout_faults
+
+CONNECT_S = 10.0
+START_MS = 1_700_000_000_123
+"""Thirteen digits, the last ones not zero: what loses precision shows."""
+MINUTE_MS = 60_000
+
+
+@dataclass(slots=True)
+class StorePool:
+    """The store under test, and a clock."""
+
+    store: RedisStore
+    now_ms: int = START_MS
+    numbers: int = 100_000_000
+    loose_ends: bool = False
+    """Set by tests that leave members without their hash on purpose."""
+
+    @property
+    def namespace(self) -> str:
+        """Return the store's namespace."""
+        return self.store.namespace
+
+    async def redis(self, command: str, key: str, *args: str | int | float) -> Any:
+        """Run a command on a key of the namespace."""
+        return await self.store.bulk.command(command, f"{self.namespace}:{key}", *args)
+
+    async def add(
+        self,
+        name: str,
+        *,
+        load: float | None = 0.0,
+        state: ServerState = ServerState.ENABLED,
+        online: bool = True,
+        **change: Any,
+    ) -> ServerId:
+        """Add a server with this load (None: in no load set); `change` as in ServerChange."""
+        server = ServerId(name)
+        given = {"url": f"https://{name}/bigbluebutton/api", "secret": f"secret of {name}"}
+        assert await self.store.add_server(server, ServerChange(**{**given, **change}))
+        await self.store.set_server_state(server, state)
+        if online:
+            await self.redis("HSET", f"server:{name}", "online", "true")
+        if load is not None and online and state is not ServerState.DISABLED:
+            key = "server_load" if state is ServerState.ENABLED else "cordoned_server_load"
+            await self.redis("ZADD", key, load, name)
+        return server
+
+    def wish(self, meeting_id: str, **fields: Any) -> PlacementWish:
+        """Return a wish with one fresh voice bridge candidate."""
+        self.numbers += 1
+        wish = PlacementWish(
+            meeting_id=MeetingId(meeting_id),
+            tenant_id=None,
+            moderator_pw=None,
+            new_moderator_pw=f"new pw {self.numbers}",
+            voice_bridges=(str(self.numbers),),
+            now_ms=self.now_ms,
+            tie=0.0,
+        )
+        return replace(wish, **fields)
+
+    async def place(self, meeting_id: str, **fields: Any) -> Placement:
+        """Place a meeting."""
+        return await self.store.place_meeting(self.wish(meeting_id, **fields))
+
+    async def create(self, meeting_id: str, *, confirm: bool = True, **fields: Any) -> Meeting:
+        """Place a meeting that must be new, and confirm it."""
+        placement = await self.place(meeting_id, **fields)
+        assert placement.outcome is PlacementOutcome.PLACED
+        assert placement.meeting is not None
+        if confirm:
+            assert await self.store.confirm_meeting(placement.meeting, now_ms=self.now_ms)
+        return placement.meeting
+
+    async def forget(self, meeting: Meeting) -> None:
+        """Forget a meeting that is over."""
+        assert await self.store.forget_meeting(meeting, now_ms=self.now_ms)
+
+    async def join(self, meeting_id: str, tenant: str | None = None) -> Meeting | None:
+        """Join a meeting."""
+        tenant_id = TenantId(tenant) if tenant else None
+        return await self.store.join_meeting(MeetingId(meeting_id), tenant_id, now_ms=self.now_ms)
+
+    async def find(self, meeting_id: str) -> Meeting | None:
+        """Find a meeting."""
+        return await self.store.find_meeting(MeetingId(meeting_id), now_ms=self.now_ms)
+
+    async def poll(
+        self,
+        server: ServerId,
+        listed: Mapping[str, int] | None = None,
+        *,
+        began_ms: int | None = None,
+        joins_before: float | None = None,
+        age_ms: int = 0,
+        multiplier: float = 1.0,
+        healthy_threshold: int = 1,
+        bbb_version: str | None = None,
+    ) -> ObservationResult:
+        """Record a successful poll that listed these meetings with their participants.
+
+        The poll began when it ended, unless `began_ms` is given; a meeting is `age_ms` old.
+        """
+        rules, start = self.store.rules, await self.store.begin_poll(server)
+        created_ms = self.now_ms - age_ms
+        meetings = [
+            ListedMeeting(id_, created_ms, count, 0, 0, is_breakout=False)
+            for id_, count in (listed or {}).items()
+        ]
+        each = contributions(
+            meetings,
+            await self.store.expected_sizes([meeting.id for meeting in meetings]),
+            now_ms=self.now_ms,
+            load_multiplier=multiplier,
+            min_user_count=rules.min_user_count,
+            join_buffer_ms=rules.join_buffer_ms,
+            count_moderators_twice=True,
+        )
+        if joins_before is None:
+            joins_before = start.joins if start else 0.0
+        observation = Observation(
+            server_id=server,
+            began_ms=self.now_ms if began_ms is None else began_ms,
+            now_ms=self.now_ms,
+            joins_before=joins_before,
+            load=sum(each.values()),
+            meetings=len(meetings),
+            users=sum(meeting.participants for meeting in meetings),
+            largest_meeting=max((meeting.participants for meeting in meetings), default=0),
+            videos=0,
+            listed=tuple(SeenMeeting(m.id, each[m.id], m.participants) for m in meetings),
+            bbb_version=bbb_version,
+        )
+        return await self.store.observe_server(observation, healthy_threshold=healthy_threshold)
+
+    async def fail(self, server: ServerId, *, threshold: int = 2) -> FailureResult:
+        """Record a failed poll."""
+        return await self.store.fail_server(
+            server, now_ms=self.now_ms, unhealthy_threshold=threshold
+        )
+
+    async def lose(self, server: ServerId) -> FailureResult:
+        """Take a server offline."""
+        return await self.fail(server, threshold=1)
+
+    async def load(self, server: ServerId) -> float | None:
+        """Return a server's load, None if it is in no load set."""
+        found = await self.store.find_server(server)
+        return found.load if found else None
+
+    async def bridges(self) -> dict[str, str]:
+        """Return the owners of the voice bridge numbers."""
+        flat = await self.redis("HGETALL", "voice_bridges")
+        return dict(zip(flat[::2], flat[1::2], strict=True))
+
+    async def check_layout(self) -> None:
+        """Assert that Redis holds what docs/stores.md allows and nothing else."""
+        faults = await layout_faults(self.store.bulk, self.namespace, loose_ends=self.loose_ends)
+        if faults:
+            raise AssertionError("\n".join(faults))
+
+
+@asynccontextmanager
+async def open_store_pool(
+    url: str, namespace: str, rules: PlacementRules | None = None
+) -> AsyncIterator[StorePool]:
+    """Open an empty pool, or another client's view of one, and wait for its connections."""
+    async with open_redis_store(
+        RedisAddress(url), namespace=namespace, rules=rules or PlacementRules(), log=None
+    ) as store:
+        with trio.fail_after(CONNECT_S):
+            await store.client.wait_connected()
+            await store.bulk.wait_connected()
+        yield StorePool(store)
