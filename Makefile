@@ -1,7 +1,7 @@
 # Two commands do everything on a fresh machine: `make run` and `make test`. `make` alone lists the targets.
 # ARGS goes to the program behind a target: make test ARGS="tests/core -k checksum".
 .DEFAULT_GOAL := help
-.PHONY: help venv dev run test lint bench lock clean
+.PHONY: help venv dev run test lint bench docs lock clean
 MAKEFLAGS += --no-print-directory
 ARGS ?=
 CODE = appliance tests benchmarks tools
@@ -31,6 +31,10 @@ lint: dev ## check style, types, layers and what must not be committed
 
 bench: dev ## measure the API: requests/s, latencies, CPU per request
 	@.venv/bin/python benchmarks/api.py $(ARGS)
+
+docs: venv ## write the files anew that are made from the settings: sample configuration and its reference
+	@.venv/bin/python -m appliance.settings sample >config/new && mv config/new config/scalelite-appliance.default
+	@.venv/bin/python -m appliance.settings reference >docs/new && mv docs/new docs/configuration.md
 
 lock: ## pin requirements/*.in anew (ARGS=--upgrade takes the newest releases)
 	@tools/lock $(ARGS)

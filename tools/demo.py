@@ -1,0 +1,193 @@
+"""`make run`: the appliance on its embedded stores, with three simulated BBB servers behind it.
+
+For trying it out on one machine: it listens on the loopback only, and its secret is in the source.
+Starts and stops processes, nothing else; the pool is filled by the ctl program, as a person would.
+What it keeps is in .state/demo of the checkout, or in --state-dir; the servers keep nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # run as a script: its packages are found from the root
+
+from appliance.control import ControlError  # noqa: E402
+from tests.doubles.bbb_process import BbbProcess  # noqa: E402
+from tests.doubles.signing import sign_url  # noqa: E402
+from tools.demo_appliance import (  # noqa: E402
+    PROGRAM,
+    SECRET,
+    Appliance,
+    DemoError,
+    Interrupted,
+    Signals,
+    describe_exit,
+    open_state,
+    run_appliance,
+)
+
+SERVERS = ("bbb1", "bbb2", "bbb3")
+MEETING = {"meetingID": "demo", "name": "Demo", "moderatorPW": "mp", "attendeePW": "ap"}
+
+
+def main(arguments: list[str]) -> int:
+    """Run the demo until it is told to stop; return the exit code."""
+    options = _parse_options(arguments)
+    signals = Signals()
+    try:
+        port = _check_port(options.port)
+        with (
+            open_state(Path(options.state_dir).resolve()) as state,
+            _run_servers(port) as servers,
+            run_appliance(port, state, signals) as appliance,
+        ):
+            say(f"the appliance starts; its log is {state.log_file}")
+            appliance.wait_until_ready()
+            _fill_pool(appliance, servers)
+            appliance.wait_until_online(SERVERS)
+            _print_tour(appliance, servers)
+            _watch(appliance, servers, signals)
+    except Interrupted:
+        say("stopped")
+    except (DemoError, ControlError, RuntimeError, OSError, subprocess.SubprocessError) as error:
+        print(f"demo: {error}", file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+def say(text: str) -> None:
+    """Print a line of progress."""
+    _print(f"demo: {text}")
+
+
+def _print(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except OSError:  # the terminal, or `head`, is gone: go on without
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _parse_options(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="make run", description="Try the appliance with three simulated servers."
+    )
+    parser.add_argument(
+        "--port",
+        default=os.environ.get("PORT") or "3000",
+        help="of the API, on 127.0.0.1 (default: the variable PORT, else 3000)",
+    )
+    parser.add_argument(
+        "--state-dir", default=ROOT / ".state" / "demo", help="where stores and log are kept"
+    )
+    return parser.parse_args(arguments)
+
+
+def _check_port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        raise DemoError(f"PORT must be a number from 1 to 65535, not {text!r}")
+    if not _is_free(int(text)):
+        raise DemoError(f"port {text} is taken; choose another one, say: PORT=3100 make run")
+    return int(text)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+            probe.listen()
+        except (OSError, OverflowError):
+            return False
+    return True
+
+
+@contextlib.contextmanager
+def _run_servers(port: int) -> Iterator[list[BbbProcess]]:
+    """Run the servers, on the ports after ours where those are free (an ssh tunnel needs few)."""
+    servers = [
+        BbbProcess(
+            server_id=name,
+            secret=f"{name}-secret",
+            port=port + number if _is_free(port + number) else 0,
+        )
+        for number, name in enumerate(SERVERS, start=1)
+    ]
+    with contextlib.ExitStack() as stack:
+        # Ctrl-C in a terminal reaches the whole group; blocked, it leaves them to us. The mask is
+        # inherited; SIGTERM, which stops them, is not in it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            for server in servers:
+                stack.enter_context(server)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        yield servers
+
+
+def _fill_pool(appliance: Appliance, servers: list[BbbProcess]) -> None:
+    """Add the servers anew: those of an earlier run had other ports and forgot their meetings."""
+    known = {row["id"] for row in appliance.servers()}
+    for server in servers:
+        if server.server_id in known:
+            appliance.ctl("servers", "remove", server.server_id, "--force")
+        appliance.ctl(
+            "servers", "add", server.url, server.secret, "--id", server.server_id, "--enable"
+        )
+
+
+def _print_tour(appliance: Appliance, servers: list[BbbProcess]) -> None:
+    def url(call: str, **params: str) -> str:
+        return sign_url(appliance.api, call, params, SECRET)
+
+    ctl = f"{shlex.quote(PROGRAM)} ctl"
+    kill = servers[0].pid
+    create = url("create", **MEETING)
+    join = url("join", meetingID="demo", fullName="Ada", password="mp")
+    running = url("isMeetingRunning", meetingID="demo")
+    _print(f"""
+The appliance runs, with {len(servers)} simulated servers, for this machine only.
+  API     {appliance.api}
+  secret  {SECRET} (everybody knows it: never use it for real)
+
+In a browser, one after the other: create a meeting, join it as moderator, see that it runs.
+  {create}
+  {join}
+  {running}
+
+In another terminal:
+  export CTL_SOCKET={shlex.quote(str(appliance.state.control_socket))}
+  {ctl} status
+  {ctl} meetings list
+  {ctl} servers drain bbb2
+  kill {kill}  # {SERVERS[0]} dies; seconds later its meetings can be created anew elsewhere
+
+Ctrl-C stops everything.""")
+
+
+def _watch(appliance: Appliance, servers: list[BbbProcess], signals: Signals) -> None:
+    """Watch the children. Raises Interrupted; DemoError: the appliance is gone."""
+    left = {server.server_id: server.pid for server in servers if server.pid is not None}
+    while True:
+        signals.pause()
+        appliance.check()
+        for name, pid in list(left.items()):
+            # Looked at only (WNOWAIT): it is BbbProcess that collects it.
+            ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if ended is not None:
+                del left[name]
+                code = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+                say(f"{name} has ended ({describe_exit(code)}); the pool goes on without it")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
