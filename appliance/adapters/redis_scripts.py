@@ -23,6 +23,7 @@ class Scripts:
     fail_server: Script
     find_meeting: Script
     find_tenant: Script
+    find_voice_bridge: Script
     forget_meeting: Script
     join_meeting: Script
     lease_servers: Script

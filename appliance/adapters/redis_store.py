@@ -34,6 +34,7 @@ from appliance.adapters.redis_replies import (
     parse_tenant,
 )
 from appliance.adapters.redis_scripts import Scripts, load_scripts
+from appliance.core.dialplan import WRONG_PINS_WINDOW_MS, PinLookup, PinOutcome
 from appliance.core.faults import StoreDown
 from appliance.core.model import (
     FailureResult,
@@ -134,6 +135,17 @@ class RedisStore:
     async def find_tenant(self, label: str) -> Tenant | None:
         """Return the tenant of a host label (any case), with its settings."""
         return parse_tenant(await self._hot(self.scripts.find_tenant, label.lower()))
+
+    async def find_voice_bridge(
+        self, pin: str, parent: str | None, *, caller: str, most_wrong: int, now_ms: int
+    ) -> PinLookup:
+        """Return the meeting of a pin, or of its parent's; see find_voice_bridge.lua."""
+        reply = await self._hot(
+            self.scripts.find_voice_bridge,
+            *(pin, parent or "", caller, most_wrong, WRONG_PINS_WINDOW_MS, now_ms),
+        )
+        meeting = parse_meeting(reply[2:]) if len(reply) > 2 else None
+        return PinLookup(PinOutcome(reply[0]), int(reply[1]), meeting)
 
     async def suspect_server(self, server_id: ServerId) -> bool:
         """Note that a call to the server failed, so that new meetings go elsewhere."""

@@ -123,6 +123,19 @@ async def test_old_place_waits_while_the_meeting_is_being_created_elsewhere(
     assert (await pool.poll(one, {"m": 3})).taken_back == ("m",)
 
 
+async def test_meeting_taken_back_is_confirmed_whatever_else_was_tried(pool: StorePool) -> None:
+    one = await pool.add("a")
+    await pool.create("m")
+    await pool.lose(one)
+    await pool.add("b")
+    await pool.create("m", confirm=False)
+    await pool.redis("DEL", "meeting:m")  # a Scalelite beside us ended it
+    assert (await pool.poll(one, {"m": 3})).taken_back == ("m",)
+    found = await pool.find("m")
+    assert found is not None
+    assert found.confirmed
+
+
 @pytest.mark.parametrize("first", ["a", "b"])
 async def test_only_the_last_of_two_lost_servers_may_give_the_meeting_back(
     pool: StorePool, first: str

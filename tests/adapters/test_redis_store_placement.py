@@ -244,7 +244,7 @@ async def test_place_counts_joins_beyond_the_reservation_against_max_users(pool:
     await pool.create("m1")
     for _ in range(19):
         await pool.join("m1")
-    await pool.create("m2", size_hint=1)
+    await pool.create("m2", max_participants=1)
     assert (await pool.place("m3")).outcome is PlacementOutcome.NO_SERVER
     await pool.poll(one, {"m1": 5, "m2": 0}, joins_before=0)
     assert (await pool.place("m3")).outcome is PlacementOutcome.NO_SERVER

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.core.model import MeetingId, Observation, PollStart, ServerId, ServerState
-from tests.doubles.store_pool import MINUTE_MS, StorePool
+from appliance.core.model import (
+    MeetingId,
+    Observation,
+    PlacementRules,
+    PollStart,
+    ServerId,
+    ServerState,
+)
+from tests.doubles.store_pool import MINUTE_MS, StorePool, open_store_pool
 
 pytest_plugins = ["tests.doubles.stores", "tests.doubles.store_pool_fixtures"]
 
@@ -267,16 +274,24 @@ async def test_cordoned_server_is_disabled_once_it_is_empty(pool: StorePool) -> 
     assert not (await pool.poll(one, {})).known
 
 
-async def test_cordoned_server_stays_while_a_meeting_is_being_created_on_it(
-    pool: StorePool,
+@pytest.mark.parametrize(
+    ("confirm", "listed"),
+    [(False, False), (False, True), (True, False)],
+    ids=["creating", "creating and listed", "just confirmed"],
+)
+async def test_cordoned_server_stays_while_a_meeting_without_load_is_new(
+    redis_url: str, redis_namespace: str, confirm: bool, listed: bool
 ) -> None:
-    one = await pool.add("a")
-    meeting = await pool.create("m", confirm=False, size_hint=1, max_participants=1)
-    await pool.store.set_server_state(one, ServerState.CORDONED)
-    await pool.redis("HSET", "appliance:meeting:m", "reserved", "0")
-    assert not (await pool.poll(one, {})).auto_disabled
-    assert await pool.store.abandon_meeting(meeting, now_ms=pool.now_ms, may_exist=False)
-    assert (await pool.poll(one, {})).auto_disabled
+    rules = PlacementRules(min_user_count=0)  # reserves nothing
+    async with open_store_pool(redis_url, redis_namespace, rules) as pool:
+        one = await pool.add("a")
+        meeting = await pool.create("m", confirm=confirm)
+        await pool.store.set_server_state(one, ServerState.CORDONED)
+        result = await pool.poll(one, {"m": 0} if listed else {})
+        assert (result.load, result.auto_disabled) == (0, False)
+        await pool.store.forget_meeting(meeting, now_ms=pool.now_ms, even_if_creating=True)
+        assert (await pool.poll(one, {})).auto_disabled
+        await pool.check_layout()
 
 
 async def test_cordoned_server_stays_while_users_are_in_breakout_rooms(pool: StorePool) -> None:

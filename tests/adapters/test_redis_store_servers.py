@@ -169,6 +169,7 @@ async def test_old_record_is_understood(
     assert start.state is state
     placed = (await pool.place("m")).meeting
     assert (placed is not None) == (state is ServerState.ENABLED)
+    assert (await pool.poll(A, {"m": 1})).known == (state is not ServerState.DISABLED)
 
 
 async def test_list_cleans_up_members_without_a_server(pool: StorePool) -> None:

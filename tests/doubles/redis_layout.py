@@ -76,6 +76,7 @@ KINDS = (
     _kind("size", "appliance:size:(.+)", "hash", "run", "peak", expires=True),
     _kind("avoid", "appliance:avoid:(.+)", "string", expires=True),
     _kind("suspect", "appliance:suspect:(.+)", "string", expires=True),
+    _kind("wrong pins", "appliance:wrong_pins:(.+)", "string", expires=True),
     _kind("lease", "appliance:lease:(.+)", "string", expires=True),
     _kind("sweep", "appliance:lease-sweep", "string", expires=True),
     _kind("instances", "appliance:instances", "zset", expires=True),

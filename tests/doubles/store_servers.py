@@ -100,7 +100,9 @@ class PostgresServer:
                 self.sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
-def run_sql(socket_dir: Path, statements: str, database: str = "scalelite") -> str:
+def run_sql(
+    socket_dir: Path, statements: str, database: str = "scalelite", *, port: int = 5432
+) -> str:
     """Run statements in psql and return its unaligned answer, a row a line.
 
     Raises AssertionError: psql's error text.
@@ -116,6 +118,8 @@ def run_sql(socket_dir: Path, statements: str, database: str = "scalelite") -> s
             "ON_ERROR_STOP=1",
             "-h",
             str(socket_dir),
+            "-p",
+            str(port),
             "-U",
             "scalelite",
             database,

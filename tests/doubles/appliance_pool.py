@@ -1,0 +1,105 @@
+"""A running appliance with simulated BBB servers behind it, emptied between two tests.
+
+The appliance keeps nothing in memory that counts, so a test may have it to itself by emptying its
+namespace in Redis: much quicker than a process for each test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from tests.doubles.appliance_client import FrontEnd
+from tests.doubles.appliance_process import ApplianceProcess
+from tests.doubles.bbb_process import BbbProcess
+
+
+class Keys:
+    """The keys of one namespace in a Redis on a Unix socket; a connection a look."""
+
+    def __init__(self, socket_path: Path, namespace: str) -> None:
+        self._path = socket_path
+        self._prefix = f"{namespace}:"
+
+    def ask(self, command: str, key: str, *args: object) -> Any:
+        """Send a command about a key, given without its prefix."""
+        with redis.Redis(unix_socket_path=str(self._path), decode_responses=True) as client:
+            return client.execute_command(command, self._prefix + key, *args)  # type: ignore[no-untyped-call]
+
+    def clear(self) -> None:
+        """Remove the keys of the namespace."""
+        with redis.Redis(unix_socket_path=str(self._path), decode_responses=True) as client:
+            keys = list(client.scan_iter(f"{self._prefix}*", count=1000))
+            if keys:
+                client.delete(*keys)
+
+
+class ServedPool:
+    """Simulated servers behind one appliance (or several on the same stores)."""
+
+    def __init__(
+        self, appliance: ApplianceProcess, servers: Sequence[BbbProcess], keys: Keys
+    ) -> None:
+        self.appliance = appliance
+        self.servers = servers
+        self.keys = keys
+        self.ids: list[str] = []
+        """Of the servers, in their order."""
+
+    @property
+    def front(self) -> FrontEnd:
+        """The front-end of the appliance."""
+        return self.appliance.front
+
+    def reset(self) -> None:
+        """Empty pool and servers; the servers must run."""
+        self.keys.clear()
+        for server in self.servers:
+            server.clear_faults()
+            server.forget_meetings()
+            server.clear_requests()
+        self.ids = []
+
+    def add_all(self, **fields: object) -> None:
+        """Add every server, enabled."""
+        self.ids = [self.appliance.add_server(server, **fields) for server in self.servers]
+
+    def clear_requests(self) -> None:
+        """Have the servers forget what they were asked."""
+        for server in self.servers:
+            server.clear_requests()
+
+    def holders(self, meeting_id: str) -> list[BbbProcess]:
+        """Return the servers that have a meeting."""
+        return [server for server in self.servers if meeting_id in server.meetings()]
+
+    def holder(self, meeting_id: str) -> BbbProcess:
+        """Return the one server that has a meeting. Raises AssertionError: not exactly one."""
+        found = self.holders(meeting_id)
+        assert len(found) == 1, f"{meeting_id} is on {found}"
+        return found[0]
+
+    def others(self, server: BbbProcess) -> list[BbbProcess]:
+        """Return the servers but for one."""
+        return [other for other in self.servers if other is not server]
+
+    def id_of(self, server: BbbProcess) -> str:
+        """Return a server's id."""
+        return self.ids[list(self.servers).index(server)]
+
+    def requests(self, call: str) -> int:
+        """Return how many requests of a call the servers have received together."""
+        return sum(len(server.requests(call)) for server in self.servers)
+
+    def load(self, server: BbbProcess) -> float | None:
+        """Return the stored load of an enabled server, None while it is out."""
+        score = self.keys.ask("ZSCORE", "server_load", self.id_of(server))
+        return None if score is None else float(score)
+
+    def record(self, meeting_id: str) -> dict[str, str]:
+        """Return the stored record of a meeting, empty if there is none."""
+        found: dict[str, str] = self.keys.ask("HGETALL", f"meeting:{meeting_id}")
+        return found

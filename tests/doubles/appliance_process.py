@@ -1,0 +1,310 @@
+"""Start the real appliance as a process of its own, and look at what it leaves behind.
+
+`with ApplianceProcess(tmp_path, REDIS_URL=...) as appliance:` gives one that is ready; at the end
+of the block it is stopped by SIGTERM, and must have ended with 0 in time, without a child, without
+an ERROR in its log that was not expected, and with no secret, password or checksum in the log.
+Nothing of our own environment reaches it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from appliance.control import ControlClient
+from tests.doubles.appliance_client import ATTENDEE_PW, MODERATOR_PW, FrontEnd
+from tests.doubles.bbb_process import BbbProcess
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = (sys.executable, "-m", "appliance")
+READY_LIMIT_S = 40.0
+STOP_LIMIT_S = 15.0
+"""With no request in flight; the appliance gives those 25 s."""
+PROGRAM_LIMIT_S = 60.0
+_TICK_S = 0.01
+_SIGNED = re.compile(r"checksum[=:\"' ]{1,4}[0-9a-fA-F]{40,}")
+
+Json = Any
+
+
+class ApplianceProcess:
+    """One appliance, with a state directory of its own below `directory`.
+
+    `environ` are its variables; None takes one of ours away. BIND is a free port of the loopback,
+    LOADBALANCER_SECRET a random one, the log is JSON at level debug.
+    """
+
+    def __init__(self, directory: Path, **environ: str | None) -> None:
+        self.state_dir = directory / "state"
+        self.log_file = directory / "appliance.log"
+        self._socket_dir = Path(tempfile.mkdtemp(prefix="sl-"))  # socket paths end at 107 bytes
+        self.control_socket = self._socket_dir / "ctl.sock"
+        ours = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(directory),
+            "LANG": "C.UTF-8",
+            "STATE_DIR": str(self.state_dir),
+            "CTL_SOCKET": str(self.control_socket),
+            "BIND": "tcp://127.0.0.1:0",
+            "LOADBALANCER_SECRET": secrets.token_hex(20),
+            "LOG_LEVEL": "debug",
+            "LOG_FORMAT": "json",
+        }
+        self.environ = {k: v for k, v in {**ours, **environ}.items() if v is not None}
+        self.front = FrontEnd(0, self.environ.get("LOADBALANCER_SECRET", ""))
+        self.sensitive = {ATTENDEE_PW, MODERATOR_PW, self.front.secret}
+        """What may not be in the log."""
+        self.expected_errors: set[str] = set()
+        """Events that may be logged at ERROR."""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log_from = 0
+
+    def __repr__(self) -> str:
+        return f"<ApplianceProcess port={self.front.port} pid={self.pid}>"
+
+    # -- the process -----------------------------------------------------------------------------
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, None while it does not run."""
+        return None if self._process is None else self._process.pid
+
+    def start(self, *, wait: bool = True) -> Self:
+        """Start it, again too, and wait until it is ready unless told otherwise.
+
+        Raises AssertionError: it was not in time, or ended.
+        """
+        self._log_from = self.log_file.stat().st_size if self.log_file.exists() else 0
+        # The kernel stops it if pytest is killed (bound to the thread that starts it).
+        command = ["setpriv", "--pdeathsig", "TERM", "--", *COMMAND, "run"]
+        with self.log_file.open("ab") as output:
+            self._process = subprocess.Popen(
+                command,
+                env=self.environ,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        if wait:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self) -> None:
+        """Wait until it says that it is ready. Raises AssertionError."""
+        ready = self.wait_event("ready", READY_LIMIT_S)
+        for url in ready["listening"]:
+            if (port := urlsplit(url).port) is not None:
+                self.front.port = port
+
+    def wait_event(self, name: str, within_s: float = 10.0, **fields: object) -> Json:
+        """Wait until an event with these fields is logged in this run, and return it."""
+        wait_for(lambda: self._is_over() or bool(self.events(name, **fields)), within_s, name)
+        found = self.events(name, **fields)
+        assert found, f"it ended before {name}:\n{self.log_text()[-4000:]}"
+        return found[-1]
+
+    def _is_over(self) -> bool:
+        return self._process is None or self._process.poll() is not None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def wait(self, within_s: float = STOP_LIMIT_S) -> int:
+        """Wait for its end and return the exit code. Raises AssertionError."""
+        process = self._process
+        assert process is not None
+        try:
+            code = process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(
+                f"still there after {within_s} s:\n{self.log_text()[-4000:]}"
+            ) from None
+        self._process = None
+        return code
+
+    def terminate(self, within_s: float = STOP_LIMIT_S) -> int:
+        """End it by SIGTERM and return the exit code. Raises AssertionError: not in time."""
+        self.signal(signal.SIGTERM)
+        return self.wait(within_s)
+
+    def kill(self) -> None:
+        """End it by SIGKILL."""
+        process = self._process
+        assert process is not None
+        process.kill()
+        process.wait(5)
+        self._process = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if exc is None:
+                self.finish()
+            else:
+                exc.add_note(f"The end of the appliance's log:\n{self.log_text()[-6000:]}")
+        finally:
+            self.clean_up()
+
+    def finish(self) -> None:
+        """Stop it if it runs, and check what it left behind. Raises AssertionError."""
+        if self._process is not None:
+            assert self.terminate() == 0, self.log_text()[-4000:]
+        wait_for(lambda: not self.children(), 2, lambda: f"no child: {self.children()}")
+        assert not self.control_socket.exists()
+        self.check_log()
+
+    def clean_up(self) -> None:
+        """End it somehow, children included, and remove what is not below tmp_path."""
+        if self._process is not None:
+            self.kill()
+            with suppress(AssertionError):
+                wait_for(lambda: not self.children(), 5, "children")
+        for pid in self.children():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(self._socket_dir, ignore_errors=True)
+
+    def children(self) -> dict[int, str]:
+        """Return the processes that work below the state directory: the embedded stores."""
+        found = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with suppress(OSError):
+                    if (entry / "cwd").readlink().is_relative_to(self.state_dir):
+                        found[int(entry.name)] = (entry / "comm").read_text().strip()
+        return found
+
+    def memory_bytes(self) -> int:
+        """Return the resident memory of the process."""
+        fields = Path(f"/proc/{self.pid}/statm").read_text().split()
+        return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    # -- its log ---------------------------------------------------------------------------------
+
+    def log_text(self) -> str:
+        """Return what it has logged, earlier runs included."""
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+    def events(self, name: str | None = None, **fields: object) -> list[Json]:
+        """Return the log records of this run, oldest first, with this event name and fields."""
+        with self.log_file.open("rb") as log:
+            log.seek(self._log_from)
+            lines = log.read().splitlines()
+        found = []
+        for line in lines:
+            with suppress(ValueError):
+                record = json.loads(line)
+                if name in (None, record.get("event")) and fields.items() <= record.items():
+                    found.append(record)
+        return found
+
+    def check_log(self) -> None:
+        """Raise AssertionError for an ERROR that nobody expected, or a secret."""
+        text = self.log_text()
+        errors = [
+            line
+            for line in text.splitlines()
+            if re.search(r'"level": "(error|critical)"', line)
+            and not any(f'"event": "{event}"' in line for event in self.expected_errors)
+        ]
+        assert not errors, "\n".join(errors)[:6000]
+        assert "Traceback" not in text or self.expected_errors, text[-6000:]
+        leaked = [word for word in self.sensitive | self.front.checksums if word and word in text]
+        assert not leaked, f"in the log: {leaked}"
+        assert not _SIGNED.search(text), f"in the log: {_SIGNED.findall(text)}"
+
+    # -- its control socket ------------------------------------------------------------------------
+
+    @property
+    def control(self) -> ControlClient:
+        """A client of its control socket: what ctl does, without starting a program."""
+        return ControlClient(str(self.control_socket))
+
+    def ctl(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run the ctl program with its environment."""
+        return run_program("ctl", *words, environ=self.environ, stdin=stdin)
+
+    def add_server(self, bbb: BbbProcess, *, enable: bool = True, **fields: object) -> str:
+        """Add a simulated server to the pool, enabled and polled, and return its id."""
+        self.sensitive.add(bbb.secret)
+        server = {"url": bbb.url, "secret": bbb.secret, **fields}
+        server_id: str = self.control.post("addServer", {"server": server})["id"]
+        if enable:
+            self.control.post("enableServer", {"id": server_id})
+        return server_id
+
+    def server(self, server_id: str) -> Json:
+        """Return a server as `ctl status --json` shows it."""
+        servers = self.control.get("getStatus")["servers"]
+        return next(server for server in servers if server["id"] == server_id)
+
+    def status(self, server_id: str) -> str:
+        """Return `online`, `unstable` or `offline`."""
+        return str(self.server(server_id)["status"])
+
+    def poll(self) -> Json:
+        """Have every server polled now."""
+        return self.control.post("poll", {"what": "all"})
+
+
+def run_program(
+    *words: str, environ: Mapping[str, str], stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run the program to its end, with this environment alone."""
+    return subprocess.run(
+        [*COMMAND, *words],
+        env=dict(environ),
+        cwd=ROOT,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=PROGRAM_LIMIT_S,
+        check=False,
+    )
+
+
+def wait_for(
+    condition: Callable[[], object], within_s: float, what: str | Callable[[], str]
+) -> None:
+    """Poll a condition until it holds. Raises AssertionError: not in time."""
+    deadline_s = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > deadline_s:
+            text = what if isinstance(what, str) else what()
+            raise AssertionError(f"not within {within_s} s: {text}")
+        time.sleep(_TICK_S)
+
+
+@contextmanager
+def not_started(directory: Path, **environ: str | None) -> Iterator[ApplianceProcess]:
+    """Give an appliance that the block starts itself, or that is not to come up."""
+    appliance = ApplianceProcess(directory, **environ)
+    try:
+        yield appliance
+    finally:
+        appliance.clean_up()
