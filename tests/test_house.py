@@ -27,7 +27,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
 }
 
 # Directories under tests/ that mirror nothing in appliance/.
-OTHER_TESTS = {"contracts", "doubles", "end_to_end", "packaging", "tools", "data"}
+OTHER_TESTS = {"benchmarks", "doubles", "end_to_end", "packaging", "tools", "data"}
 
 
 def modules() -> list[str]:

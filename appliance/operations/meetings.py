@@ -11,7 +11,13 @@ from collections.abc import Sequence
 import trio
 
 from appliance.core import errors
-from appliance.core.bbb_xml import Answer, merge_meetings, render_no_meetings, render_not_running
+from appliance.core.bbb_xml import (
+    Answer,
+    can_splice,
+    merge_meetings,
+    render_no_meetings,
+    render_not_running,
+)
 from appliance.core.errors import ApiError, Failure
 from appliance.core.faults import BbbError
 from appliance.core.model import Meeting, MeetingId, Server, ServerId, ServerState, Target
@@ -23,7 +29,7 @@ NOT_FOUND = "notFound"
 """messageKey of BBB for a meeting it does not know."""
 
 _BIG_MERGE_BYTES = 256 * 1024
-"""Lists above this are merged in a thread, so that they delay no other request."""
+"""Lists to be parsed that are above this are merged in a thread, and delay no other request."""
 
 
 async def is_meeting_running(res: Resources, caller: Caller, params: Params) -> bytes:
@@ -99,7 +105,8 @@ async def pass_through(
 async def get_meetings(res: Resources, caller: Caller, params: Params) -> bytes:
     """Ask every server that is online and not disabled at once; merge what they answer.
 
-    A server that fails is left out, logged and watched; only if all fail is it an error.
+    A server that fails is left out, logged and watched; only if all fail is it an error. Takes
+    RESPONSE_TIMEOUT at most, connecting included.
     """
     if res.settings.api.get_meetings_disabled:
         return render_no_meetings()
@@ -111,17 +118,20 @@ async def get_meetings(res: Resources, caller: Caller, params: Params) -> bytes:
     bodies = await _gather(res, asked, params)
     if asked and not bodies:
         raise ApiError(errors.UNABLE_TO_ACCESS_SERVER)
-    if sum(map(len, bodies)) < _BIG_MERGE_BYTES:
-        return merge_meetings(bodies, tenant_id=caller.tenant_id)
-    return await trio.to_thread.run_sync(lambda: merge_meetings(bodies, tenant_id=caller.tenant_id))
+    tenant_id = caller.tenant_id
+    to_parse = sum(len(body) for body in bodies if not can_splice(body, tenant_id))
+    if to_parse < _BIG_MERGE_BYTES:
+        return merge_meetings(bodies, tenant_id=tenant_id)
+    return await trio.to_thread.run_sync(lambda: merge_meetings(bodies, tenant_id=tenant_id))
 
 
 async def _gather(res: Resources, asked: Sequence[Server], params: Params) -> list[bytes]:
     bodies: dict[ServerId, bytes] = {}
+    limit_s = res.settings.servers.response_timeout_s
 
     async def ask(server: Server) -> None:
         try:
-            answer = await res.bbb.call(server.target, "getMeetings", params)
+            answer = await res.bbb.call(server.target, "getMeetings", params, deadline_s=limit_s)
         except BbbError as error:
             note_trouble(res, error, "getMeetings")
             return

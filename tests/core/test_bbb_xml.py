@@ -13,6 +13,7 @@ from lxml import etree
 from appliance.core import errors
 from appliance.core.bbb_xml import (
     MalformedAnswer,
+    can_splice,
     merge_meetings,
     parse_answer,
     parse_meetings,
@@ -368,3 +369,43 @@ def test_index_names_the_build_when_it_is_set(build: str | None, element: str) -
 
 def test_meeting_that_nobody_knows_is_not_running() -> None:
     assert render_not_running() == answer("<running>false</running>")
+
+
+LIST = b"<response><returncode>SUCCESS</returncode><meetings>%s</meetings></response>"
+MEETING = b"<meeting><meetingID>a</meetingID></meeting>"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (LIST % MEETING, True),
+        (b'<?xml version="1.0"?>\n' + LIST % MEETING, True),
+        (b"<?xml version='1.0' encoding='utf-8' standalone='yes'?>" + LIST % MEETING, True),
+        (b'<?xml version="1.0" encoding="ISO-8859-1"?>' + LIST % MEETING, False),
+        (LIST % b"<meeting><meetingID><![CDATA[</meetings>]]></meetingID></meeting>", False),
+        (LIST % b"<!-- </meetings> -->", False),
+        (LIST % b"<?p </meetings> ?>", False),
+        (LIST % b"<meeting><metadata><tenant-id>t</tenant-id></metadata></meeting>", False),
+        (LIST % (MEETING + b"</meetings><meetings>"), False),
+        (b"<response><returncode>SUCCESS</returncode><meetings/></response>", False),
+        (b"\xef\xbb\xbf" + LIST % MEETING, False),
+        ("<response><meetings></meetings></response>".encode("utf-16"), False),
+    ],
+)
+def test_can_splice_only_what_cannot_be_read_otherwise(body: bytes, expected: bool) -> None:
+    assert can_splice(body, None) is expected
+
+
+def test_can_splice_nothing_for_a_tenant() -> None:
+    assert not can_splice(LIST % MEETING, "t")
+
+
+@pytest.mark.parametrize(
+    "text", [b"a", b"<![CDATA[</meetings><meeting>]]>", b"&lt;/meetings&gt;", "ü".encode()]
+)
+def test_merge_meetings_is_the_same_spliced_and_parsed(text: bytes) -> None:
+    one = b"<meeting><meetingID>%s</meetingID></meeting>" % text
+    spliced = merge_meetings([LIST % one, LIST % MEETING], tenant_id=None)
+    parsed = merge_meetings([LIST % (one + b"<!-- -->"), LIST % MEETING], tenant_id=None)
+    assert parse_meetings(spliced) == parse_meetings(parsed)
+    assert len(parse_meetings(spliced)) == 2
