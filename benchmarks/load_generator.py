@@ -1,0 +1,264 @@
+"""The load generator: a process that keeps N connections busy and times every answer.
+
+    python -m benchmarks.load_generator
+
+reads one job a line on stdin (JSON, `Job`), does it and writes its result as a line on stdout
+(`Report`); ends when stdin does. Raw sockets and epoll in one thread, because what it spends is
+taken from the two cores that it measures. Knows nothing of how the pool was set up.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import json
+import os
+import re
+import select
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.figures import SHARES, percentile
+from benchmarks.process_figures import cpu_s, machine_cpu_s
+from benchmarks.scenarios import Exchange, Workload, end, exchanges
+
+ANSWER_LIMIT_S = 10.0
+"""An answer that takes longer is an error, and ends the job."""
+MAX_SAMPLES = 3
+RECEIVE_BYTES = 256 * 1024
+LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
+MESSAGE_KEY = re.compile(rb"<messageKey>([A-Za-z]{1,40})</messageKey>")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One measurement."""
+
+    scenario: str
+    host: str
+    port: int
+    connections: int
+    warm_up_s: float
+    seconds: float
+    secret: str
+    meetings: list[str]
+    label: str
+    pids: dict[str, int]
+    """Processes whose CPU time is wanted, by any name."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What one measurement found."""
+
+    requests: int = 0
+    seconds: float = 0.0
+    latency_ms: list[float] = field(default_factory=list)
+    """At each of figures.SHARES."""
+    cpu_s: dict[str, float] = field(default_factory=dict)
+    """Used within those seconds: by the names of Job.pids, "generator" and, by all, "machine"."""
+    errors: int = 0
+    """Of all requests, those of the warm-up and the clean-up included."""
+    samples: list[str] = field(default_factory=list)
+    """What the first wrong answers were; nothing that is signed."""
+    failure: str = ""
+    """Why it was given up, '' if it was not."""
+
+
+class Stalled(Exception):
+    """The server gave no answer for ANSWER_LIMIT_S."""
+
+
+class Client:
+    """One connection with at most one request under way."""
+
+    __slots__ = ("expected", "received", "sent_ns", "sock", "wanted")
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self.sock = socket.create_connection(address, ANSWER_LIMIT_S)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.expected: Exchange
+        self.sent_ns = 0
+        self.received = b""
+        self.wanted = 0
+        """Length of the answer under way, 0 while its head is incomplete."""
+
+    def send(self, exchange: Exchange) -> None:
+        """Send a request. It fits the socket's buffer: nothing else is in it."""
+        self.expected = exchange
+        self.received = b""
+        self.wanted = 0
+        self.sent_ns = time.perf_counter_ns()
+        self.sock.sendall(exchange.request)
+
+    def receive(self) -> bytes | None:
+        """Read what has come; return the answer once it is whole.
+
+        Raises: ConnectionError: closed, or something else than an answer with a length.
+        """
+        data = self.sock.recv(RECEIVE_BYTES)
+        if not data:
+            raise ConnectionError("connection closed")
+        answer = self.received = self.received + data if self.received else data
+        if not self.wanted:
+            self.wanted = _answer_length(answer)
+        return answer if self.wanted and len(answer) >= self.wanted else None
+
+
+def _answer_length(received: bytes) -> int:
+    """Return the length of head and body, 0 while the head is incomplete."""
+    end_of_head = received.find(b"\r\n\r\n")
+    if end_of_head < 0:
+        return 0
+    length = LENGTH.search(received, 0, end_of_head + 2)
+    if length is None:
+        raise ConnectionError("answer without a length")
+    return end_of_head + 4 + int(length[1])
+
+
+def fault(answer: bytes, expected: Exchange) -> str | None:
+    """Say what is wrong with an answer, None if nothing is. Quotes nothing that is signed."""
+    status = answer[9:12]
+    if status != expected.status:
+        key = MESSAGE_KEY.search(answer)
+        return f"status {status!r} {key[1].decode() if key else ''}".strip()
+    for needle in expected.needles:
+        if needle not in answer:
+            key = MESSAGE_KEY.search(answer)
+            return f"{key[1].decode()}" if key else f"no {needle.decode()} in the answer"
+    return None
+
+
+class Run:
+    """One job: warm-up, measured window, drain, clean-up."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.report = Report()
+        self._source: Iterator[Exchange] = exchanges(
+            job.scenario, Workload(job.secret, job.meetings, job.label)
+        )
+        self._poll = select.epoll()
+        self._clients: dict[int, Client] = {}
+        self._latencies: list[int] = []
+        self._created: list[str] = []
+
+    def measure(self) -> Report:
+        """Do the job."""
+        gc.collect()
+        gc.disable()  # a collection in the middle would be taken for the server's latency
+        try:
+            self._measure()
+        except (Stalled, OSError) as error:
+            self.report.failure = str(error) or type(error).__name__
+        finally:
+            gc.enable()
+            for client in self._clients.values():
+                client.sock.close()
+            self._poll.close()
+        return self.report
+
+    def _measure(self) -> None:
+        for _ in range(self.job.connections):
+            self._open()
+        for client in list(self._clients.values()):
+            client.send(next(self._source))
+        self._turn_until(time.perf_counter() + self.job.warm_up_s)
+        self._latencies.clear()
+        start_s, start_cpu_s = time.perf_counter(), self._cpu_s()
+        self._turn_until(start_s + self.job.seconds)
+        used_cpu_s, seconds = self._cpu_s(), time.perf_counter() - start_s
+        ordered = sorted(self._latencies)
+        self.report.requests = len(ordered)
+        self.report.seconds = seconds
+        self.report.latency_ms = [percentile(ordered, share) / 1e6 for share in SHARES]
+        self.report.cpu_s = {name: used_cpu_s[name] - start_cpu_s[name] for name in used_cpu_s}
+        self._clean_up()
+
+    def _cpu_s(self) -> dict[str, float]:
+        used = {name: cpu_s(pid) for name, pid in self.job.pids.items()}
+        return used | {"generator": time.process_time(), "machine": machine_cpu_s()}
+
+    def _open(self) -> Client:
+        client = Client((self.job.host, self.job.port))
+        self._clients[client.sock.fileno()] = client
+        self._poll.register(client.sock, select.EPOLLIN)
+        return client
+
+    def _turn_until(self, deadline_s: float) -> None:
+        """Answer each whole answer with the next request, until the deadline."""
+        clock, poll, clients = time.perf_counter, self._poll.poll, self._clients
+        while clock() < deadline_s:
+            events = poll(ANSWER_LIMIT_S)
+            if not events:
+                raise Stalled(f"no answer for {ANSWER_LIMIT_S:g} s")
+            for number, _ in events:
+                client = clients[number]
+                if self._took_answer(client):
+                    client.send(next(self._source))
+
+    def _took_answer(self, client: Client) -> bool:
+        """Read from a client; return whether it has nothing under way any more."""
+        try:
+            answer = client.receive()
+        except ConnectionError as error:
+            self._note(str(error))
+            self._replace(client)
+            return False
+        if answer is None:
+            return False
+        self._latencies.append(time.perf_counter_ns() - client.sent_ns)
+        problem = fault(answer, client.expected)
+        if problem is not None:
+            self._note(problem)
+        elif client.expected.creates:
+            self._created.append(client.expected.creates)
+        return True
+
+    def _replace(self, client: Client) -> None:
+        """Open another connection in place of one that broke, and go on there."""
+        del self._clients[client.sock.fileno()]
+        client.sock.close()
+        self._open().send(next(self._source))
+
+    def _note(self, problem: str) -> None:
+        self.report.errors += 1
+        if len(self.report.samples) < MAX_SAMPLES and problem not in self.report.samples:
+            self.report.samples.append(problem)
+
+    def _clean_up(self) -> None:
+        """Take the last answers, and end the meetings that were created, on all connections.
+
+        So that the next measurement finds the pool as this one did.
+        """
+        busy = set(self._clients)
+        while busy or self._created:
+            events = self._poll.poll(ANSWER_LIMIT_S)
+            if not events:
+                raise Stalled(f"no answer for {ANSWER_LIMIT_S:g} s after the measurement")
+            for number, _ in events:
+                client = self._clients[number]
+                if not self._took_answer(client):
+                    continue
+                busy.discard(number)
+                if self._created:
+                    client.send(end(self._created.pop(), self.job.secret))
+                    busy.add(number)
+
+
+def main() -> None:
+    """Do jobs until stdin ends."""
+    gc.freeze()
+    for line in sys.stdin:
+        arguments: dict[str, Any] = json.loads(line)
+        report = Run(Job(**arguments)).measure()
+        print(json.dumps(dataclasses.asdict(report)), flush=True)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""Where the appliance's time goes: py-spy's samples, summed by function and by part.
+
+py-spy is not among the development dependencies (it is needed by nobody but the curious), so it is
+looked for beside this Python and on PATH. Nothing in the product knows of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SAMPLES_PER_S = 250
+TOP_FUNCTIONS = 25
+TOP_INCLUSIVE = 50
+STOP_LIMIT_S = 30.0
+MISSING = """\
+py-spy is needed for a profile and was not found beside this Python or on PATH. It need not be in
+.venv, any environment will do:
+    python3 -m venv /tmp/py-spy && /tmp/py-spy/bin/pip install py-spy
+    PATH=/tmp/py-spy/bin:$PATH make bench ARGS="--profile join"
+As another user than root it also needs the right to look into processes
+(sysctl kernel.yama.ptrace_scope=0)."""
+
+# Whose time a sample is: the first of these that begins the place of a frame, from the innermost
+# outwards. Not here: trio, h11, the standard library, which work for whoever called them.
+PARTS = (
+    ("hypercorn/", "listener (hypercorn and tasks.http_*)"),
+    ("appliance/tasks/http_", "listener (hypercorn and tasks.http_*)"),
+    ("appliance/web/", "web: requests, routes, answers"),
+    ("appliance/operations/", "operations"),
+    ("appliance/adapters/redis_", "Redis client and store"),
+    ("appliance/adapters/http_", "HTTP client to the servers"),
+    ("appliance/adapters/bbb_client", "BBB client (signing, URLs)"),
+    ("appliance/core/bbb_xml", "XML (core.bbb_xml and the lxml it calls)"),
+    ("appliance/core/meeting_info", "XML (core.bbb_xml and the lxml it calls)"),
+    ("appliance/core/", "core: checksum, parameters"),
+    ("appliance/tasks/", "other tasks"),
+    ("appliance/adapters/asyncio_bridge", "asyncio bridge"),
+    ("trio_asyncio/", "asyncio bridge"),
+)
+SCHEDULER = "trio's own loop (scheduling, epoll)"
+IDLE = "WorkerThread._work ("
+"""A thread of trio's cache that waits for work, which py-spy at times takes for working."""
+
+
+class ProfileError(Exception):
+    """There is no profile; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Samples with the same frames."""
+
+    frames: tuple[str, ...]
+    """Outermost first, each `function (path:line)`."""
+    count: int
+
+
+def find_py_spy() -> str:
+    """Return py-spy's path. Raises ProfileError: it is not installed."""
+    beside = Path(sys.executable).with_name("py-spy")
+    found = str(beside) if beside.exists() else shutil.which("py-spy")
+    if found is None:
+        raise ProfileError(MISSING)
+    return found
+
+
+@contextlib.contextmanager
+def recorded(pid: int, seconds: float, output: Path) -> Iterator[None]:
+    """Sample a process for some seconds from the start of the block; its end waits for them.
+
+    Raises ProfileError.
+    """
+    command = [
+        *(find_py_spy(), "record", "--pid", str(pid), "--duration", str(max(round(seconds), 1))),
+        *("--rate", str(SAMPLES_PER_S), "--format", "raw", "--output", str(output)),
+        *("--full-filenames", "--function"),
+    ]
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    try:
+        yield
+        _, complaint = process.communicate(timeout=seconds + STOP_LIMIT_S)
+    except BaseException:
+        process.kill()
+        process.communicate()
+        raise
+    if process.returncode != 0:
+        raise ProfileError(f"py-spy failed: {complaint.decode(errors='replace').strip()}")
+
+
+def parse_stacks(text: str) -> list[Stack]:
+    """Read collapsed stacks: `outer;inner count` a line."""
+    stacks = []
+    for line in text.splitlines():
+        frames, _, count = line.rpartition(" ")
+        if frames:
+            stacks.append(Stack(tuple(frames.split(";")), int(count)))
+    return stacks
+
+
+def part_of(stack: Stack) -> str:
+    """Return whose time a stack is."""
+    for frame in reversed(stack.frames):
+        for place, part in PARTS:
+            if _place(frame).startswith(place):
+                return part
+    return SCHEDULER
+
+
+def render_profile(stacks: Sequence[Stack]) -> str:
+    """Return the shares of the parts, and the functions that took most, in per cent."""
+    stacks = [stack for stack in stacks if not stack.frames[-1].startswith(IDLE)]
+    total = sum(stack.count for stack in stacks)
+    parts: Counter[str] = Counter()
+    alone: Counter[str] = Counter()
+    inclusive: Counter[str] = Counter()
+    for stack in stacks:
+        parts[part_of(stack)] += stack.count
+        alone[_short(stack.frames[-1])] += stack.count
+        inclusive.update(dict.fromkeys(map(_short, stack.frames), stack.count))
+    lines = [f"{total} samples. By part (with the trio, h11 and library code it calls):"]
+    lines += _ranking(parts, total, len(parts))
+    lines += ["", "By function, itself alone:", *_ranking(alone, total, TOP_FUNCTIONS)]
+    lines += ["", "By function, with what it calls:"]
+    lines += _ranking(inclusive, total, TOP_INCLUSIVE)
+    return "\n".join(lines)
+
+
+def _ranking(counts: Counter[str], total: int, limit: int) -> list[str]:
+    return [f"  {count / total:6.1%}  {name}" for name, count in counts.most_common(limit)]
+
+
+def _short(frame: str) -> str:
+    """Return `function (package/module.py:line)` of a frame."""
+    return f"{frame.partition(' (')[0]} ({_place(frame)})"
+
+
+def _place(frame: str) -> str:
+    """Return `package/module.py:line` of a frame, without the way to the package."""
+    path = frame.partition(" (")[2].rstrip(")")
+    for anchor in ("/site-packages/", "/lib/python"):
+        if anchor in path:
+            return path.rpartition(anchor)[2]
+    return path[path.rfind("/appliance/") + 1 :] if "/appliance/" in path else path
