@@ -27,13 +27,16 @@ class Background:
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Host the work until cancelled."""
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            task_status.started()
-            await trio.sleep_forever()
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                task_status.started()
+                await trio.sleep_forever()
+        finally:
+            self._nursery = None  # requests that outlive it are answered all the same
 
     def later(self, work: Callable[..., Awaitable[Any]], *args: Any) -> None:
-        """Run `work(*args)` in the background."""
+        """Run `work(*args)` in the background; not if there is too much or we are stopping."""
         if self._nursery is None or self._under_way >= _MAX_UNDER_WAY:
             self._log.debug("background_work_dropped", work=work.__name__)
             return

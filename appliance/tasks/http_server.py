@@ -1,138 +1,124 @@
 """The public listener: the ASGI application under Hypercorn, started and stopped in order.
 
-On stop the listeners close at once and requests in flight get DRAIN_S. Truth of the settings:
-what was measured of Hypercorn (docs/architecture.md).
+Connections are accepted here and served one by one (http_connection), since whatever goes wrong in
+one must not end the others: Hypercorn's own `serve` ends with the first exception.
+On stop the listeners close at once, idle connections too, and requests under way get a while.
 """
 
 from __future__ import annotations
 
 import logging
-import socket
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from contextlib import ExitStack
+from functools import partial
 
 import trio
-from hypercorn.config import Config, Sockets
-from hypercorn.trio import serve
+from hypercorn.config import Config
+from hypercorn.trio.worker_context import WorkerContext
 
 from appliance.log import Log
-from appliance.settings import Bind, WebSettings
+from appliance.settings import WebSettings
+from appliance.tasks.http_connection import AsgiApp, Connection, Limits, Stream
+from appliance.tasks.http_listeners import Listener, ListenError, load_tls, open_listeners
 
-AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
+__all__ = ["AsgiApp", "Limits", "ListenError", "PublicServer"]
 
-DRAIN_S = 25.0
-_KEEP_ALIVE_S = 75.0
-"""Longer than the 60 s that nginx keeps its upstream connections, so that it closes first."""
-_BACKLOG = 1024
-_USER_TIMEOUT_MS = 30_000
-"""A client that takes nothing for so long is cut off: a blocked send cannot be cancelled, and
-would hold up a stop for ever."""
-
-
-class ListenError(Exception):
-    """A listener could not be bound."""
-
-
-class _Config(Config):
-    """Hypercorn's configuration, with what it has no setting for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tls_context: ssl.SSLContext | None = None
-
-    def create_sockets(self) -> Sockets:
-        """Bind, and set TCP_USER_TIMEOUT on what is accepted."""
-        sockets = super().create_sockets()
-        for listener in (*sockets.secure_sockets, *sockets.insecure_sockets):
-            if listener.family != socket.AF_UNIX:
-                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
-        return sockets
-
-    def create_ssl_context(self) -> ssl.SSLContext | None:
-        """Make the context, and keep it: its certificate can be replaced while it serves."""
-        self.tls_context = super().create_ssl_context()
-        return self.tls_context
+_LIMITS = Limits()
 
 
 class PublicServer:
     """The public listener of one appliance."""
 
-    def __init__(self, app: AsgiApp, web: WebSettings, log: Log, *, max_target_bytes: int) -> None:
+    def __init__(
+        self,
+        app: AsgiApp,
+        web: WebSettings,
+        log: Log,
+        *,
+        max_target_bytes: int,
+        limits: Limits = _LIMITS,
+    ) -> None:
         """Serve an ASGI application that answers request lines up to `max_target_bytes`."""
         self._app = app
         self._web = web
         self._log = log
-        self._config = _build_config(web, max_target_bytes)
+        self._limits = limits
+        self._config = _build_config(max_target_bytes)
+        self._context = WorkerContext(None)
+        self._open: set[Connection] = set()
+        self._tls: ssl.SSLContext | None = None
 
-    async def run(self, stop: trio.Event, *, task_status: trio.TaskStatus[list[str]]) -> None:
+    async def run(
+        self,
+        stop: trio.Event,
+        *,
+        task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
         """Serve until `stop`, then drain; started with the bound URLs. Raises ListenError."""
-        try:
-            await serve(
-                self._app,
-                self._config,
-                shutdown_trigger=stop.wait,
-                task_status=task_status,
-            )
-        except* OSError as group:
-            raise ListenError(_describe(group, self._web.binds)) from group
+        self._tls = load_tls(self._web)
+        with ExitStack() as stack:
+            opening = open_listeners(self._web.binds, user_timeout_s=self._limits.unread_s)
+            listeners = stack.enter_context(opening)
+            async with trio.open_nursery() as connections:
+                async with trio.open_nursery() as accepting:
+                    for listener in listeners:
+                        accepting.start_soon(self._accept, listener, connections)
+                    task_status.started([listener.url for listener in listeners])
+                    await stop.wait()
+                    accepting.cancel_scope.cancel()
+                stack.close()
+                await self._close_idle()
+                connections.cancel_scope.deadline = trio.current_time() + self._limits.drain_s
 
     def reload_certificate(self) -> None:
-        """Read the TLS files again; new connections get the new certificate."""
-        context, web = self._config.tls_context, self._web
-        if context is None or web.tls_cert_file is None or web.tls_key_file is None:
+        """Read the TLS files again; new connections get the new certificate.
+
+        Files that cannot be used are logged, and the certificate stays.
+        """
+        if self._tls is None:
             return
         try:
-            context.load_cert_chain(web.tls_cert_file, web.tls_key_file)
-        except (OSError, ssl.SSLError) as error:
+            self._tls = load_tls(self._web)
+        except ListenError as error:
             self._log.error("certificate_not_reloaded", reason=str(error))
         else:
             self._log.info("certificate_reloaded")
 
+    async def _close_idle(self) -> None:
+        """Close connections without a request now, and the others after their answer."""
+        await self._context.terminated.set()
+        for connection in list(self._open):
+            connection.close_if_idle()
 
-def _build_config(web: WebSettings, max_target_bytes: int) -> _Config:
-    config = _Config()
-    secure = [bind for bind in web.binds if bind.scheme == "ssl"]
-    plain = [bind for bind in web.binds if bind.scheme != "ssl"]
-    if web.tls_cert_file is not None and not secure:
-        # Only PORT, or only tcp:// addresses: with a certificate they serve HTTPS.
-        secure = [bind for bind in plain if bind.scheme == "tcp"]
-        plain = [bind for bind in plain if bind.scheme == "unix"]
-    if secure:
-        config.certfile = str(web.tls_cert_file)
-        config.keyfile = str(web.tls_key_file)
-        config.bind = [_hypercorn_bind(bind) for bind in secure]
-        config.insecure_bind = [_hypercorn_bind(bind) for bind in plain]
-    else:
-        config.bind = [_hypercorn_bind(bind) for bind in plain]
-    _tune(config, max_target_bytes)
-    return config
+    async def _accept(self, listener: Listener, connections: trio.Nursery) -> None:
+        serve = partial(self._serve, tls=listener.tls)
+        await trio.serve_listeners(serve, [listener.socket], handler_nursery=connections)
+
+    async def _serve(self, accepted: trio.SocketStream, *, tls: bool) -> None:
+        """Serve one connection to its end, whatever happens in it."""
+        stream: Stream = accepted
+        if tls and self._tls is not None:
+            stream = trio.SSLStream(accepted, self._tls, server_side=True, https_compatible=True)
+        connection = Connection(
+            self._app, self._config, self._context, stream, self._limits, self._log
+        )
+        self._open.add(connection)
+        try:
+            await connection.run()
+        except OSError as error:  # the client is gone again
+            self._log.debug("connection_lost", reason=str(error))
+        except Exception as error:
+            self._log.error("connection_failed", exc_info=error)
+        finally:
+            self._open.discard(connection)
+            await trio.aclose_forcefully(accepted)
 
 
-def _tune(config: Config, max_target_bytes: int) -> None:
-    config.backlog = _BACKLOG
-    config.graceful_timeout = DRAIN_S
-    config.keep_alive_timeout = _KEEP_ALIVE_S
-    config.keep_alive_max_requests = 10**9
+def _build_config(max_target_bytes: int) -> Config:
+    config = Config()
     # Room for the longest request line we answer, and as much again for headers and beyond, so
     # that a line that is too long still gets an answer of the API.
     config.h11_max_incomplete_size = 4 * max_target_bytes
-    config.alpn_protocols = ["http/1.1"]
     config.errorlog = logging.getLogger("hypercorn.error")  # no handler of its own
     config.include_server_header = False
-    config.umask = 0o111
-
-
-def _hypercorn_bind(bind: Bind) -> str:
-    if bind.scheme == "unix":
-        return f"unix:{bind.path}"
-    host = f"[{bind.host}]" if ":" in bind.host else bind.host
-    return f"{host}:{bind.port}"
-
-
-def _describe(group: BaseExceptionGroup[Any], binds: Sequence[Bind]) -> str:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    addresses = ", ".join(str(bind) for bind in binds)
-    return f"cannot listen on {addresses}: {error}"
+    return config

@@ -18,9 +18,8 @@ from appliance.operations.resources import Resources
 
 TICK_S = 0.5
 LEASE_MS = 5_000
-"""A tenth of a tick would do for renewal; this is how long a dead appliance's servers wait."""
+"""Ten ticks: this is how long a dead appliance's servers wait for another one."""
 _VERSION_EVERY = 10
-_NUDGE_GAP_S = 1.0
 _STORE_PAUSE_S = 1.0
 _RELEASE_S = 2.0
 
@@ -32,9 +31,14 @@ class _Watched:
     server: Server
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     wake: trio.Event = field(default_factory=trio.Event)
-    polled_s: float = -_NUDGE_GAP_S
-    """Trio time when the last poll began."""
-    polls: int = 0
+    patient: bool = False
+    """It is online and waits for its next regular poll, so that a failed call may hurry it. Not so
+    while it is polled, and not between a failed poll and the next try, which has its own time."""
+    nudge_from_s: float = 0.0
+    """Trio time before which no failed call hurries it."""
+    in_phase: bool = False
+    """It has had its random pause, so that the pool is not polled in one burst."""
+    successes: int = 0
 
 
 class Poller:
@@ -46,7 +50,8 @@ class Poller:
     def poll_soon(self, server_id: ServerId) -> None:
         """Have a server polled now if it is ours; others see the suspicion in the store."""
         watched = self._watched.get(server_id)
-        if watched is not None and trio.current_time() - watched.polled_s >= _NUDGE_GAP_S:
+        # Too early is not lost: while the suspicion stands in the store, each tick comes back here.
+        if watched and watched.patient and trio.current_time() >= watched.nudge_from_s:
             watched.wake.set()
 
     async def run(self, res: Resources) -> None:
@@ -95,7 +100,7 @@ class Poller:
         before, watched.server = watched.server, server
         if _identity(before) != _identity(server):
             watched.wake.set()
-        elif server.suspected and not before.suspected:
+        elif server.suspected:
             self.poll_soon(server.id)
 
     async def _watch(
@@ -107,16 +112,18 @@ class Poller:
                 pause_s = await self._poll(res, watched, limiter)
                 with trio.move_on_after(pause_s):
                     await watched.wake.wait()
+                watched.patient = False
 
     async def _poll(
         self, res: Resources, watched: _Watched, limiter: trio.CapacityLimiter
     ) -> float:
         """Poll once; return the seconds until the next time."""
         polling = res.settings.polling
-        read_version = watched.polls % _VERSION_EVERY == 0
+        read_version = watched.successes % _VERSION_EVERY == 0
         try:
             async with limiter:
-                watched.polled_s = trio.current_time()
+                began_s = trio.current_time()
+                watched.nudge_from_s = began_s + min(polling.retry_interval_s, polling.interval_s)
                 result = await poll_server(res, watched.server, read_version=read_version)
         except StoreDown as error:
             res.faults.note("poller_waits_for_store", "redis", reason=str(error))
@@ -124,13 +131,14 @@ class Poller:
         except Exception as error:  # a defect met at one server must not stop its polls
             res.log.error("poll_failed", server=watched.server.id, exc_info=error)
             return polling.interval_s
-        watched.polls += 1
+        watched.successes += result.succeeded
         if _is_wavering(result):
             return polling.retry_interval_s
-        if watched.polls == 1:
-            # From here on at a phase of its own, so that the pool is not polled in one burst.
+        watched.patient = result.online
+        if not watched.in_phase:
+            watched.in_phase = True
             return polling.interval_s * res.tie()
-        return max(0.0, watched.polled_s + polling.interval_s - trio.current_time())
+        return max(0.0, began_s + polling.interval_s - trio.current_time())
 
 
 def _is_wavering(result: PollResult) -> bool:

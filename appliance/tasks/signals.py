@@ -21,9 +21,17 @@ _FAILED_TO_STOP = 1
 
 
 async def watch_signals(
-    stop: trio.Event, cancel_now: Callable[[], None], reload: Callable[[], None], log: Log
+    stop: trio.Event,
+    cancel_now: Callable[[], None],
+    reload: Callable[[], None],
+    log: Log,
+    *,
+    hard_stop_s: float = HARD_STOP_S,
 ) -> None:
-    """Set `stop` at the first SIGTERM or SIGINT, cancel at the second; never returns."""
+    """Set `stop` at the first SIGTERM or SIGINT, cancel at the second; never returns.
+
+    `hard_stop_s` after the first one the process ends, whatever still runs.
+    """
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as received:
         async for number in received:
             if number == signal.SIGHUP:
@@ -34,11 +42,11 @@ async def watch_signals(
                 cancel_now()
             else:
                 log.info("stopping", signal=signal.Signals(number).name)
-                _arm_hard_stop()
+                _arm_hard_stop(hard_stop_s)
                 stop.set()
 
 
-def _arm_hard_stop() -> None:
-    timer = threading.Timer(HARD_STOP_S, os._exit, (_FAILED_TO_STOP,))
+def _arm_hard_stop(after_s: float) -> None:
+    timer = threading.Timer(after_s, os._exit, (_FAILED_TO_STOP,))
     timer.daemon = True
     timer.start()

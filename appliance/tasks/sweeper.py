@@ -13,17 +13,21 @@ from appliance.operations.resources import Resources
 INTERVAL_S = 61.0
 """A little more than the grace, so that the second sweep may remove."""
 GRACE_MS = 60_000
+_LEASE_SHARE = 0.95
 
 
-async def sweep_forever(res: Resources) -> None:
-    """Sweep once a minute until cancelled."""
+async def sweep_forever(
+    res: Resources, *, interval_s: float = INTERVAL_S, grace_ms: int = GRACE_MS
+) -> None:
+    """Sweep once a minute until cancelled; what was found `grace_ms` ago too is removed."""
+    # A little less than the interval, so that whoever swept last may sweep again.
+    lease_ms = int(interval_s * _LEASE_SHARE * 1000)
     while True:
         try:
-            lease_ms = int((INTERVAL_S - 1) * 1000)
             if await res.store.claim_sweep(res.instance, lease_ms=lease_ms):
-                removed = await res.store.sweep(now_ms=res.now_ms(), grace_ms=GRACE_MS)
+                removed = await res.store.sweep(now_ms=res.now_ms(), grace_ms=grace_ms)
                 if removed:
                     res.log.info("store_swept", removed=removed)
         except StoreDown:
             pass  # the store's own log names the fault; the next round sweeps
-        await trio.sleep(INTERVAL_S)
+        await trio.sleep(interval_s)

@@ -29,30 +29,36 @@ async def feed_watchdog(
     `url` is one the listener is bound to; None (Unix socket only): the loop's turning must do.
     The certificate is not checked: it names the public host, not the loopback.
     """
-    async with httpx.AsyncClient(timeout=_ANSWER_S, verify=verify, trust_env=False) as client:
+    # A third for the answer and a third for the pause: one round may fail.
+    third_s = watchdog_s / 3
+    limit_s = min(third_s, _ANSWER_S)
+    async with httpx.AsyncClient(timeout=limit_s, verify=verify, trust_env=False) as client:
         while True:
-            if url is None or await _answers(client, url):
+            if url is None or await _answers(client, url, limit_s):
                 notify("WATCHDOG=1")
-            await trio.sleep(watchdog_s / 3)
+            await trio.sleep(third_s)
 
 
-async def _answers(client: httpx.AsyncClient, url: str) -> bool:
-    try:
-        # Any status will do (403: the host check): what counts is that it answers.
-        await client.get(url + _INDEX)
-    except httpx.HTTPError:
-        return False
-    return True
+async def _answers(client: httpx.AsyncClient, url: str, limit_s: float) -> bool:
+    # httpx limits each step only; an answer that drips must not hold up the feeding.
+    with trio.move_on_after(limit_s):
+        try:
+            # Any status will do (403: the host check): what counts is that it answers.
+            await client.get(url + _INDEX)
+        except httpx.HTTPError:
+            return False
+        return True
+    return False
 
 
-async def report_status(res: Resources, notify: Notify) -> None:
+async def report_status(res: Resources, notify: Notify, *, every_s: float = _STATUS_S) -> None:
     """Keep the STATUS line of `systemctl status` current."""
     while True:
         try:
             notify(f"STATUS={describe_pool(await res.store.list_servers())}")
         except StoreDown:
             notify("STATUS=waiting for the meeting store")
-        await trio.sleep(_STATUS_S)
+        await trio.sleep(every_s)
 
 
 def describe_pool(servers: list[Server]) -> str:

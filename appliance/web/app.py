@@ -9,24 +9,39 @@ from __future__ import annotations
 from appliance.core import errors
 from appliance.core.bbb_xml import render_error
 from appliance.core.errors import ApiError, Failure
-from appliance.core.faults import StoreDown
+from appliance.core.faults import DatabaseDown, StoreDown
 from appliance.operations.resources import Resources
 from appliance.web.bbb_routes import PREFIX, BbbApi, xml_response
+from appliance.web.dialplan_routes import DIALPLAN_PATHS, DialplanEndpoint
 from appliance.web.health_routes import HEALTH_PATHS, check_health
-from appliance.web.http import ClientGone, Receive, Request, Response, Scope, Send, send_response
-from appliance.web.origin import OriginReader
+from appliance.web.http import (
+    Body,
+    ClientGone,
+    Patience,
+    Receive,
+    Request,
+    Response,
+    Scope,
+    Send,
+    send_response,
+)
+from appliance.web.origin import Origin, OriginReader
+from appliance.web.streaming import AnswerStream, Streamed
 
 MAX_TARGET_BYTES = 64 * 1024
 """Front-ends send long queries (a welcome text in `create`); Scalelite stops at 10 KB."""
 
 _WRONG_HOST = Response(403, b"text/plain; charset=utf-8", b"This host is not served here.\n")
+_BELOW_PREFIX = PREFIX + "/"
+_PATIENCE = Patience()
 
 
 class PublicApp:
     """Answers every request of the public listener."""
 
-    def __init__(self, res: Resources) -> None:
+    def __init__(self, res: Resources, patience: Patience = _PATIENCE) -> None:
         self._res = res
+        self._patience = patience
         self._api = BbbApi(res)
         api = res.settings.api
         self._origins = OriginReader(
@@ -35,67 +50,73 @@ class PublicApp:
             base_url=api.base_url,
             multitenancy=api.multitenancy,
         )
+        own_listener = bool(res.settings.fsapi.binds)
+        self._dialplan = None if own_listener else DialplanEndpoint(res, self._origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one ASGI connection scope."""
-        if scope["type"] == "lifespan":
-            await _serve_lifespan(receive, send)
-        elif scope["type"] == "http":
-            await self._serve_http(scope, receive, send)
-
-    async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request; other scopes are none of ours."""
+        if scope["type"] != "http":
+            return
         client = scope.get("client")
         request = Request(
             method=scope["method"],
             path=scope["path"],
             query=scope["query_string"],
-            headers=scope["headers"],
-            receive=receive,
+            headers=dict(scope["headers"]),
+            body=Body(receive, self._patience),
             peer=client[0] if client else None,
+            scheme=scope.get("scheme", "http"),
         )
         origin = self._origins.read(request)
+        stream = AnswerStream(send, request, origin.request_id)
         try:
-            response = await self._answer(request, origin.host)
+            response = await self._answer(request, origin, stream)
         except ClientGone:
             return
-        head_only = request.method == "HEAD"
-        await send_response(send, response, origin.request_id, head_only=head_only)
+        # Of an answer that was begun the end must not look like one: the connection is cut off.
+        if response is not None and not stream.started:
+            await send_response(send, response, request, origin.request_id)
 
-    async def _answer(self, request: Request, host: str) -> Response:
-        if request.path in HEALTH_PATHS:  # load balancers ask by address: no host check
-            return await check_health(self._res, request)
-        if not self._origins.allows(host):
-            return _WRONG_HOST
-        if request.path != PREFIX and not request.path.startswith(PREFIX + "/"):
-            return xml_response(_render(errors.UNSUPPORTED_REQUEST), 404)
+    async def _answer(
+        self, request: Request, origin: Origin, stream: AnswerStream
+    ) -> Response | None:
         try:
-            if len(request.path) + len(request.query) > MAX_TARGET_BYTES:
-                raise ApiError(errors.URI_TOO_LONG)
-            return await self._api.handle(request, host)
+            answer = await self._route(request, origin)
+            return await stream.run(answer) if isinstance(answer, Streamed) else answer
         except ApiError as error:
             return _refuse(error.failure)
         except StoreDown as error:
             self._res.faults.note("request_without_store", "redis", reason=str(error))
             return _refuse(errors.STORE_DOWN)
+        except DatabaseDown as error:
+            self._res.faults.note("request_without_store", "postgres", reason=str(error))
+            return _refuse(errors.RECORDINGS_DOWN)
         except ClientGone:
             raise
         except Exception as error:
             # Never the query: it is signed, and may hold passwords.
             self._res.log.error("request_failed", path=request.path, exc_info=error)
-            return _refuse(errors.INTERNAL_ERROR)
+            # A load balancer looks at the status only.
+            status = 503 if request.path in HEALTH_PATHS else None
+            return _refuse(errors.INTERNAL_ERROR, status)
+
+    async def _route(self, request: Request, origin: Origin) -> Response | Streamed:
+        path = request.path
+        if path in HEALTH_PATHS:  # load balancers ask by address: no host check
+            return await check_health(self._res, request)
+        if not self._origins.allows(origin.host):
+            return _WRONG_HOST
+        if path in DIALPLAN_PATHS and self._dialplan is not None:
+            return await self._dialplan.handle(request)
+        # The answer to a CONNECT must not be a 200: what follows would be a tunnel (RFC 9110).
+        below = path.startswith(_BELOW_PREFIX) or path == PREFIX
+        if not below or request.method == "CONNECT":
+            return _refuse(errors.UNSUPPORTED_REQUEST, 404)
+        if len(path) + len(request.query) > MAX_TARGET_BYTES:
+            raise ApiError(errors.URI_TOO_LONG)
+        return await self._api.handle(request, origin)
 
 
-def _refuse(failure: Failure) -> Response:
-    return xml_response(_render(failure), failure.http_status)
-
-
-def _render(failure: Failure) -> bytes:
-    return render_error(failure.key, failure.message)
-
-
-async def _serve_lifespan(receive: Receive, send: Send) -> None:
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return
+def _refuse(failure: Failure, status: int | None = None) -> Response:
+    body = render_error(failure.key, failure.message)
+    return xml_response(body, failure.http_status if status is None else status)

@@ -21,5 +21,5 @@ async def check_health(res: Resources, request: Request) -> Response:
         await res.store.ping()
     except StoreDown as error:
         reason = f"Health Check Failure: the meeting store is not reachable ({error})"
-        return Response(503, _TEXT, reason.encode())
+        return Response(503, _TEXT, reason.encode("utf-8", "replace"))
     return Response(200, _TEXT, b"success")

@@ -6,7 +6,8 @@ the API. Truth: the ASGI HTTP specification.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,12 +20,65 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-CHUNK_PATIENCE_S = 60.0
-"""How long a body may stall before the request is given up."""
+_MAX_LENGTH_DIGITS = 18
+"""More no Content-Length has, and Python refuses to read very many."""
 
 
 class ClientGone(Exception):
-    """The client closed the connection while its body was being read."""
+    """The client closed the connection before its body had come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long the client of a request is waited for, in seconds."""
+
+    chunk_s: float = 60.0
+    """A body may stall for so long."""
+    form_s: float = 60.0
+    """A form must have come as a whole."""
+    linger_s: float = 5.0
+    """What comes of a body that was refused is read for so long after the answer. A connection
+    closed with bytes unread takes back the answer that the client has not read yet."""
+
+
+class Body:
+    """The body of one request, to be read once."""
+
+    __slots__ = ("_receive", "ended", "patience")
+
+    def __init__(self, receive: Receive, patience: Patience) -> None:
+        self._receive = receive
+        self.patience = patience
+        self.ended = False
+
+    async def read_chunk(self) -> bytes:
+        """Return what came next, b"" at the end. Raises ApiError (BODY_STALLED), ClientGone."""
+        while not self.ended:
+            with trio.move_on_after(self.patience.chunk_s) as patience:
+                message = await self._receive()
+            if patience.cancelled_caught:
+                raise ApiError(errors.BODY_STALLED)
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            self.ended = not message.get("more_body", False)
+            chunk: bytes = message.get("body", b"")
+            if chunk:
+                return chunk
+        return b""
+
+    async def wait_gone(self) -> None:
+        """Return when the client has closed the connection; what it still sends is forgotten."""
+        while (message := await self._receive())["type"] != "http.disconnect":
+            self.ended = self.ended or not message.get("more_body", False)
+
+    async def discard(self) -> None:
+        """Read what the client still sends, for a while, and forget it."""
+        with trio.move_on_after(self.patience.linger_s):
+            try:
+                while await self.read_chunk():
+                    pass
+            except (ApiError, ClientGone):
+                pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,31 +87,31 @@ class Request:
 
     method: str
     path: str
-    query: bytes
+    query: bytes = field(repr=False)
     """Raw, as received, without the `?`."""
-    headers: Sequence[tuple[bytes, bytes]] = field(repr=False)
-    """Names in lower case."""
-    receive: Receive = field(repr=False)
+    headers: Mapping[bytes, bytes] = field(repr=False)
+    """By name in lower case; of several of one name the last, which the proxy next to us wrote."""
+    body: Body = field(repr=False)
     peer: str | None
     """Address of the connected peer, None on a Unix socket."""
+    scheme: str = "http"
+    """Of the connection to us; what a proxy was asked by is in Origin."""
 
     def header(self, name: bytes) -> str | None:
-        """Return the first header of a lower-case name."""
-        for key, value in self.headers:
-            if key == name:
-                return value.decode("latin-1")
-        return None
+        """Return the header of a lower-case name."""
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
 
     def has_body(self) -> bool:
         """Whether the request announces a body."""
-        if self.header(b"transfer-encoding") is not None:
+        if b"transfer-encoding" in self.headers:
             return True
-        return (self.header(b"content-length") or "0").strip() != "0"
+        return self.headers.get(b"content-length", b"").strip(b"0 ") != b""
 
     def content_length(self) -> int | None:
         """Return the announced length of the body in bytes, None if there is none."""
-        value = self.header(b"content-length")
-        return int(value) if value is not None and value.isascii() and value.isdigit() else None
+        value = self.headers.get(b"content-length", b"")
+        return int(value) if value.isdigit() and len(value) <= _MAX_LENGTH_DIGITS else None
 
     def media_type(self) -> str:
         """Return the type and subtype of the body in lower case, '' if none is given."""
@@ -75,43 +129,59 @@ class Response:
 
 
 async def send_response(
-    send: Send, response: Response, request_id: bytes | None, *, head_only: bool = False
+    send: Send, response: Response, request: Request, request_id: bytes | None
 ) -> None:
-    """Send an answer; an incoming X-Request-ID is echoed."""
+    """Send an answer; an incoming X-Request-ID is echoed.
+
+    If the body of the request was not read, the connection is closed, but not at once.
+    """
     headers = [
         (b"content-type", response.content_type),
-        (b"content-length", str(len(response.body)).encode()),
+        (b"content-length", b"%d" % len(response.body)),
         *response.headers,
     ]
     if request_id is not None:
         headers.append((b"x-request-id", request_id))
+    unread = request.has_body() and not request.body.ended
+    if unread:
+        headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    body = b"" if head_only else response.body
+    body = b"" if request.method == "HEAD" else response.body
+    if unread:
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        await request.body.discard()
+        body = b""
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-async def read_chunks(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
-    """Yield the body as it arrives.
+class Chunks:
+    """The body of a request as it arrives, up to a number of bytes; iterated over once.
 
-    Raises ApiError (BODY_TOO_LARGE, BODY_STALLED) and ClientGone.
+    Iterating raises ApiError (BODY_TOO_LARGE, BODY_STALLED) and ClientGone.
     """
-    announced = request.content_length()
-    if announced is not None and announced > max_bytes:
-        raise ApiError(errors.BODY_TOO_LARGE)
-    received = 0
-    while True:
-        message = None
-        with trio.move_on_after(CHUNK_PATIENCE_S):
-            message = await request.receive()
-        if message is None:
-            raise ApiError(errors.BODY_STALLED)
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        chunk: bytes = message.get("body", b"")
-        received += len(chunk)
-        if received > max_bytes:
+
+    def __init__(self, request: Request, max_bytes: int) -> None:
+        """Raises ApiError (BODY_TOO_LARGE) if more is announced."""
+        if (request.content_length() or 0) > max_bytes:
             raise ApiError(errors.BODY_TOO_LARGE)
-        if chunk:
-            yield chunk
-        if not message.get("more_body", False):
-            return
+        self._body = request.body
+        self._left = max_bytes
+        self._again: deque[bytes] = deque()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._again:
+            return self._again.popleft()
+        chunk = await self._body.read_chunk()
+        if not chunk:
+            raise StopAsyncIteration
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise ApiError(errors.BODY_TOO_LARGE)
+        return chunk
+
+    def put_back(self, chunks: Iterable[bytes]) -> None:
+        """Have chunks that were taken come once more, before the others."""
+        self._again.extendleft(reversed(list(chunks)))

@@ -26,6 +26,14 @@ class Origin:
     host: str
     """Host name in lower case, without port; '' if the request names none."""
     request_id: bytes | None
+    authority: str = ""
+    """Host and, if it was named, port, as the client wrote them."""
+    scheme: str = "http"
+
+    @property
+    def base_url(self) -> str:
+        """Return scheme and host, with which URLs that lead to us begin."""
+        return f"{self.scheme}://{self.authority}"
 
 
 class OriginReader:
@@ -46,18 +54,40 @@ class OriginReader:
 
     def read(self, request: Request) -> Origin:
         """Return the origin of a request."""
-        host = request.header(b"host") or ""
-        if self._is_trusted(request.peer):
-            forwarded = request.header(b"x-forwarded-host")
-            if forwarded:
-                # The last one is what the proxy next to us was asked for; Rails reads it so too.
-                host = forwarded.rpartition(",")[2].strip()
-        request_id = request.header(b"x-request-id")
-        encoded = request_id.encode("latin-1") if request_id else None
+        headers = request.headers
+        host = headers.get(b"host", b"")
+        forwarded = headers.get(b"x-forwarded-host")
+        scheme = headers.get(b"x-forwarded-proto", b"").rpartition(b",")[2].strip().lower()
+        if (forwarded or scheme) and not self._is_trusted(request.peer):
+            forwarded, scheme = None, b""
+        if forwarded:
+            # The last one is what the proxy next to us was asked for; Rails reads it so too.
+            host = forwarded.rpartition(b",")[2]
+        request_id = headers.get(b"x-request-id")
+        if request_id is not None and not _REQUEST_ID(request_id):
+            request_id = None
+        authority = host.decode("latin-1").strip()
+        known = scheme in (b"http", b"https")
         return Origin(
-            host=strip_port(host).lower(),
-            request_id=encoded if encoded and _REQUEST_ID(encoded) else None,
+            strip_port(authority).lower(),
+            request_id,
+            authority,
+            scheme.decode() if known else request.scheme,
         )
+
+    def client_address(self, request: Request) -> str:
+        """Return the address that a request came from, as far as trusted proxies tell; '' if none.
+
+        Each proxy adds the address it was called from at the end, so what stands before the last
+        untrusted one may be anything.
+        """
+        client = request.peer
+        hops = request.headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",")
+        for hop in reversed(hops):
+            if not self._is_trusted(client) or not hop.strip():
+                break
+            client = strip_port(hop) if hop.count(":") == 1 else hop.strip()
+        return client or ""
 
     def allows(self, host: str) -> bool:
         """Whether requests for a host are answered (protects against DNS rebinding)."""

@@ -7,12 +7,11 @@ Truth: docs of the public BBB API; the rules are in core.checksum and core.param
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 
 import trio
-from werkzeug.sansio.multipart import Data, Epilogue, Field, MultipartDecoder, NeedData
 
 from appliance.core import errors
 from appliance.core.checksum import (
@@ -22,18 +21,23 @@ from appliance.core.checksum import (
     verify_checksum,
 )
 from appliance.core.errors import ApiError
-from appliance.core.params import Params, encode_query, parse_query, repeated_guarded_name
+from appliance.core.params import Params, parse_query, repeated_guarded_name
 from appliance.core.request_body import RequestBody
-from appliance.web.http import Request, read_chunks
+from appliance.web.http import Chunks, Request
+from appliance.web.multipart import file_of_multipart, form_of_multipart
 
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 XML_TYPES = frozenset({"application/xml", "text/xml"})
 FORM_MAX_BYTES = 1024 * 1024
 """Form bodies are held in memory."""
+FILE_MAX_BYTES = 10 * 1024 * 1024
+"""Of a body with the captions of a recording, which is held in memory too: a day's have less."""
+INLINE_BYTES = 16 * 1024
+"""A larger multipart body is parsed in a thread: a hostile one of a mebibyte takes half a second,
+before anyone has shown a secret."""
 REPLAY_MAX_BYTES = 1024 * 1024
 """A document up to this size is kept, so that a create can fail over; a larger one is streamed."""
-FORM_PATIENCE_S = 60.0
 
 
 class Accepts(Enum):
@@ -43,6 +47,8 @@ class Accepts(Enum):
     FORM = "form"
     FORM_OR_XML = "form or xml"
     XML = "xml"
+    FILE = "file"
+    """A multipart body, of which the part `file` is read and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,7 @@ class SignedRequest:
 
     params: Params
     body: RequestBody | None = None
+    file: bytes | None = field(default=None, repr=False)
 
 
 async def read_signed(
@@ -64,7 +71,8 @@ async def read_signed(
 ) -> SignedRequest:
     """Return the parameters and the document of a signed request.
 
-    Raises ApiError: checksumError, unsupportedContentType, requestTooLarge (413).
+    Raises ApiError: checksumError, unsupportedContentType, requestTooLarge (413), requestTimeout;
+    and ClientGone.
     """
     rest, url_checksum = split_checksum(request.query)
     params = parse_query(rest)
@@ -72,92 +80,72 @@ async def read_signed(
     media_type = request.media_type() if posted else ""
     if posted:
         _require_media_type(media_type, accepts)
-    if media_type in (FORM, MULTIPART) and not params:
+    if media_type in (FORM, MULTIPART) and not params and accepts is not Accepts.FILE:
         form = await _read_form(request, media_type)
+        if verify_body_checksum(call, form, url_checksum, secrets, allowed) is None:
+            raise ApiError(errors.CHECKSUM_ERROR)
         params = parse_query(split_checksum(form)[0])
-        signed = verify_body_checksum(call, form, url_checksum, secrets, allowed)
-    else:
-        signed = verify_checksum(call, request.query, secrets, allowed)
-    if signed is None or repeated_guarded_name(params) is not None:
+    elif verify_checksum(call, request.query, secrets, allowed) is None:
+        raise ApiError(errors.CHECKSUM_ERROR)
+    if repeated_guarded_name(params) is not None:
         raise ApiError(errors.CHECKSUM_ERROR)
     if media_type in XML_TYPES:
         return SignedRequest(params, await _read_document(request, max_bytes))
+    if posted and accepts is Accepts.FILE:
+        return SignedRequest(params, file=await _read_file(request))
     return SignedRequest(params)
 
 
 def _require_media_type(media_type: str, accepts: Accepts) -> None:
+    if accepts is Accepts.FILE:
+        if media_type != MULTIPART:
+            raise ApiError(errors.UNSUPPORTED_CONTENT_TYPE)
+        return
     form = accepts is not Accepts.XML and media_type in (FORM, MULTIPART)
     xml = accepts in (Accepts.XML, Accepts.FORM_OR_XML) and media_type in XML_TYPES
     if not form and not xml:
         raise ApiError(errors.UNSUPPORTED_CONTENT_TYPE)
 
 
-async def _read_form(request: Request, media_type: str) -> bytes:
-    chunks = []
-    with trio.move_on_after(FORM_PATIENCE_S) as patience:
-        chunks = [chunk async for chunk in read_chunks(request, FORM_MAX_BYTES)]
+async def _read_whole(request: Request, max_bytes: int) -> bytes:
+    with trio.move_on_after(request.body.patience.form_s) as patience:
+        body = b"".join([chunk async for chunk in Chunks(request, max_bytes)])
     if patience.cancelled_caught:
         raise ApiError(errors.BODY_STALLED)
-    body = b"".join(chunks)
+    return body
+
+
+async def _read_file(request: Request) -> bytes | None:
+    """Return the part `file`, None if there is none. Its sender has shown a secret."""
+    body = await _read_whole(request, FILE_MAX_BYTES)
+    content_type = request.header(b"content-type") or ""
+    return await trio.to_thread.run_sync(file_of_multipart, body, content_type, "file")
+
+
+async def _read_form(request: Request, media_type: str) -> bytes:
+    body = await _read_whole(request, FORM_MAX_BYTES)
     if media_type == FORM:
         return body
-    return _form_of_multipart(body, request.header(b"content-type") or "")
-
-
-def _form_of_multipart(body: bytes, content_type: str) -> bytes:
-    """Return the text fields of a multipart body, encoded as a form; files are not parameters."""
-    boundary = _boundary(content_type)
-    if not boundary:
+    content_type = request.header(b"content-type") or ""
+    if len(body) <= INLINE_BYTES:
+        form = form_of_multipart(body, content_type)
+    else:
+        form = await trio.to_thread.run_sync(form_of_multipart, body, content_type)
+    if form is None:
         raise ApiError(errors.UNSUPPORTED_CONTENT_TYPE)
-    decoder = MultipartDecoder(boundary.encode("latin-1"), max_parts=1000)
-    fields: list[tuple[str, bytes]] = []
-    try:
-        decoder.receive_data(body)
-        decoder.receive_data(None)
-        event = decoder.next_event()
-        name: str | None = None
-        while not isinstance(event, Epilogue | NeedData):
-            if isinstance(event, Field):
-                name = event.name or ""
-                fields.append((name, b""))
-            elif isinstance(event, Data):
-                if name is not None:
-                    fields[-1] = name, fields[-1][1] + event.data
-            else:
-                name = None
-            event = decoder.next_event()
-    except ValueError as error:
-        raise ApiError(errors.UNSUPPORTED_CONTENT_TYPE) from error
-    return encode_query(
-        tuple((name, value.decode("utf-8", "replace")) for name, value in fields)
-    ).encode()
-
-
-def _boundary(content_type: str) -> str | None:
-    for part in content_type.split(";")[1:]:
-        name, _, value = part.strip().partition("=")
-        if name.strip().lower() == "boundary":
-            return value.strip().strip('"') or None
-    return None
+    return form
 
 
 async def _read_document(request: Request, max_bytes: int) -> RequestBody:
-    """Return a document: whole if it is small, else a stream that goes on where we stopped."""
+    """Return a document: whole if it is small, else a stream that begins with what was read."""
     content_type = request.header(b"content-type") or ""
-    source = read_chunks(request, max_bytes)
+    source = Chunks(request, max_bytes)
     head: list[bytes] = []
     size = 0
     async for chunk in source:
         head.append(chunk)
         size += len(chunk)
         if size > REPLAY_MAX_BYTES:
-            stream = _chain(head, source)
-            return RequestBody(content_type, stream, request.content_length())
+            source.put_back(head)
+            return RequestBody(content_type, source, request.content_length())
     return RequestBody(content_type, b"".join(head), size)
-
-
-async def _chain(head: list[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    while head:
-        yield head.pop(0)
-    async for chunk in rest:
-        yield chunk

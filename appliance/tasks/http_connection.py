@@ -1,0 +1,287 @@
+"""One client's connection: Hypercorn's HTTP/1.1, with what it lacks for a server that must stay up.
+
+Differs from Hypercorn's own TCPServer and H11Protocol in this only:
+- HTTP/1.1 alone. A client could otherwise ask for h2c or WebSockets, past a proxy that believes it
+  saw HTTP/1.1; and a malformed request for either raised an error that ended the whole process.
+- What the application does not read (a body it refuses) never blocks the end of the connection.
+- Sends can be cancelled, so that a client that never reads does not hold up a stop.
+- A connection that is closed with a second request waiting in it is done with.
+- An idle connection is a deadline, not a task that is started and cancelled around each request,
+  and a whole answer is one send.
+Leans on Hypercorn's inside, which is the same in 0.17.3 and 0.18; its test file shows that it fits.
+Truth: RFC 9112, and what was measured of Hypercorn (docs/architecture.md).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import h11
+import trio
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol.events import Body, EndBody, Request, Response
+from hypercorn.protocol.events import Event as StreamEvent
+from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
+from hypercorn.protocol.http_stream import HTTPStream
+from hypercorn.trio.task_group import TaskGroup
+from hypercorn.trio.tcp_server import MAX_RECV, TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
+from hypercorn.utils import parse_socket_addr
+
+from appliance.log import Log
+
+AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
+Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
+Message = dict[str, Any]
+
+_JOIN_BYTES = 64 * 1024
+"""A body up to this is copied behind its head, so that both go out in one send."""
+_INBOX_SIZE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a client may take, in seconds."""
+
+    keep_alive_s: float = 75.0
+    """For a whole request head to come. Longer than the 60 s that nginx keeps its connections to
+    us, so that it is nginx that closes them."""
+    handshake_s: float = 30.0
+    unread_s: float = 30.0
+    """A client that takes nothing for so long is cut off (TCP_USER_TIMEOUT)."""
+    drain_s: float = 25.0
+    """What requests under way get when the server stops."""
+
+
+class _Inbox:
+    """What a client sends for one request, until the application takes it; holds a little only."""
+
+    __slots__ = ("_arrived", "_gone", "_messages", "_room")
+
+    def __init__(self) -> None:
+        self._messages: deque[Message] = deque()
+        self._gone = False
+        self._arrived = trio.lowlevel.ParkingLot()
+        self._room = trio.lowlevel.ParkingLot()
+
+    async def put(self, message: Message) -> None:
+        """Add a part of the body, when there is room; after the end nothing is added."""
+        if message["type"] == "http.disconnect":
+            self._gone = True
+            self._arrived.unpark_all()
+            self._room.unpark_all()
+            return
+        while len(self._messages) >= _INBOX_SIZE and not self._gone:
+            await self._room.park()
+        if not self._gone:
+            self._messages.append(message)
+            self._arrived.unpark()
+
+    async def receive(self) -> Message:
+        """Give the next part, http.disconnect at the end."""
+        while not self._messages:
+            if self._gone:
+                await trio.lowlevel.checkpoint()
+                return {"type": "http.disconnect"}
+            await self._arrived.park()
+        self._room.unpark()
+        return self._messages.popleft()
+
+
+class _Requests(TaskGroup):
+    """The requests of one connection."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__()
+        self._log = log
+
+    async def spawn_app(self, app: Any, config: Config, scope: Any, send: Any) -> Any:
+        """Run the application for one request; return what gives it the request's body."""
+        inbox = _Inbox()
+        assert self._nursery is not None
+        self._nursery.start_soon(self._answer, app, scope, inbox.receive, send)
+        return inbox.put
+
+    async def _answer(self, app: AsgiApp, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await app(scope, receive, send)
+        except Exception as error:
+            # Never the query: it is signed.
+            self._log.error("request_not_answered", path=scope["path"], exc_info=error)
+        await send(None)
+
+
+class _Http1(H11Protocol):
+    """HTTP/1.1 without upgrades; a whole answer in one send."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._held = b""
+        """The head of an answer whose body is still to come."""
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Ignore every wish to speak another protocol, as RFC 9110 section 7.8 allows."""
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        self.stream = HTTPStream(
+            self.app,
+            self.config,
+            self.context,
+            self.task_group,
+            self.ssl,
+            self.client,
+            self.server,
+            self.stream_send,
+            STREAM_ID,
+        )
+        await self.stream.handle(
+            Request(
+                stream_id=STREAM_ID,
+                headers=list(request.headers),
+                http_version=request.http_version.decode("ascii"),
+                method=request.method.decode("ascii").upper(),
+                raw_path=request.target,
+                state=self.connection_state,
+            )
+        )
+
+    async def stream_send(self, event: StreamEvent) -> None:
+        """Send a part of an answer; its head goes out with the first part of its body."""
+        if isinstance(event, Response):
+            headers = [*event.headers, *self.config.response_headers("h11")]
+            self._held = self._render(h11.Response(headers=headers, status_code=event.status_code))
+        elif isinstance(event, Body):
+            await self._send_behind_head(self._render(h11.Data(data=event.data)))
+        elif isinstance(event, EndBody):
+            await self._send_behind_head(self._render(h11.EndOfMessage()))
+        else:
+            await super().stream_send(event)
+
+    async def _send_behind_head(self, data: bytes) -> None:
+        head, self._held = self._held, b""
+        if head and len(data) > _JOIN_BYTES:
+            await self.send(RawData(data=head))
+            head = b""
+        if head or data:
+            await self.send(RawData(data=head + data))
+
+    def _render(self, event: h11.Response | h11.Data | h11.EndOfMessage) -> bytes:
+        try:
+            return self.connection.send(event) or b""
+        except h11.LocalProtocolError:
+            # After an error of the client's h11 takes nothing but the answer that says so.
+            if self.connection.their_state is not h11.ERROR:
+                raise
+            return b""
+
+
+class Connection(TCPServer):
+    """One accepted connection, plain or TLS."""
+
+    def __init__(
+        self,
+        app: AsgiApp,
+        config: Config,
+        context: WorkerContext,
+        stream: Stream,
+        limits: Limits,
+        log: Log,
+    ) -> None:
+        # Hypercorn takes plain streams too, whatever its annotation says.
+        tls: Any = stream
+        super().__init__(app, config, context, ConnectionState({}), tls)  # type: ignore[arg-type]
+        self._limits = limits
+        self._log = log
+        self._listening = trio.CancelScope()
+        """Around the handshake, then around all reading; an idle connection has a deadline."""
+        self._idle = True
+
+    def close_if_idle(self) -> None:
+        """Close at once, unless a request is under way."""
+        if self._idle:
+            self._listening.cancel()
+
+    async def run(self) -> None:
+        """Serve to the end; closing the stream is the caller's. Raises OSError."""
+        stream: Any = self.stream
+        tls = isinstance(stream, trio.SSLStream)
+        if tls and not await self._shake_hands(stream):
+            return
+        socket = (stream.transport_stream if tls else stream).socket
+        client = parse_socket_addr(socket.family, socket.getpeername())
+        server = parse_socket_addr(socket.family, socket.getsockname())
+        async with _Requests(self._log) as requests:
+            self.protocol: Any = _Http1(
+                self.app,
+                self.config,
+                self.context,
+                requests,
+                self.state,
+                tls,
+                client,
+                server,
+                self.protocol_send,
+            )
+            await self._read_data()
+
+    async def _shake_hands(self, stream: trio.SSLStream[trio.SocketStream]) -> bool:
+        with trio.move_on_after(self._limits.handshake_s) as self._listening:
+            try:
+                await stream.do_handshake()
+            except trio.BrokenResourceError:
+                return False
+            return True
+        return False
+
+    async def _read_data(self) -> None:
+        """Hand on what comes, until the client or the idle deadline ends it."""
+        with trio.CancelScope() as self._listening:
+            self._note_idle(True)
+            while not self.context.terminated.is_set() or not self._idle:
+                try:
+                    data = bytes(await self.stream.receive_some(MAX_RECV))
+                except (trio.ClosedResourceError, trio.BrokenResourceError):
+                    break
+                await self.protocol.handle(RawData(data))
+                if not data:
+                    break
+        await self.protocol.handle(Closed())
+
+    async def protocol_send(self, event: Event) -> None:
+        """Do what the protocol wants: send, close, or know whether a request is under way."""
+        if isinstance(event, RawData):
+            await self._send(event.data)
+        elif isinstance(event, Closed):
+            await self._close()
+        elif isinstance(event, Updated):
+            self._note_idle(event.idle)
+
+    async def _send(self, data: bytes) -> None:
+        whole = False
+        try:
+            async with self.send_lock:
+                await self.stream.send_all(data)
+            whole = True
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            await self._close()
+        finally:
+            if not whole:  # cancelled: nothing may follow half an answer
+                await trio.aclose_forcefully(self.stream)
+
+    async def _close(self) -> None:
+        await trio.aclose_forcefully(self.stream)
+        # With a second request in its buffer the protocol waits for the end of the first, and
+        # would wait for ever.
+        self._listening.cancel()
+        await self.protocol.handle(Closed())
+
+    def _note_idle(self, idle: bool) -> None:
+        self._idle = idle
+        limit_s = self._limits.keep_alive_s if idle else math.inf
+        self._listening.deadline = trio.current_time() + limit_s
