@@ -15,6 +15,9 @@ import pytest
 import trio
 import trio.testing
 
+# Redis and PostgreSQL for whoever asks for them.
+pytest_plugins = ["tests.doubles.stores"]
+
 # For one async test. Below pytest-timeout's limit (pyproject.toml), which interrupts Trio itself,
 # so that every later async test fails too; it stays for what hangs outside of Trio.
 DEADLINE_S = 60.0

@@ -28,7 +28,8 @@ class FaultLog:
         key = event, subject
         now_ms = self._now_ms()
         named_ms, since = self._named.get(key, (-_REPEAT_MS, 0))
-        if now_ms - named_ms < _REPEAT_MS:
+        # A clock that was set back must not silence a fault until it has caught up.
+        if 0 <= now_ms - named_ms < _REPEAT_MS:
             self._named[key] = named_ms, since + 1
             self._log.debug(event, subject=subject, **fields)
             return

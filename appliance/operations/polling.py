@@ -6,13 +6,14 @@ reports, and follows up: meetings that were not listed are looked at, leftovers 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import trio
 
 from appliance.core.bbb_xml import MalformedAnswer, parse_meetings
-from appliance.core.faults import BbbError
+from appliance.core.faults import BbbError, StoreDown
 from appliance.core.load import contributions, counts
 from appliance.core.model import (
     FailureResult,
@@ -52,7 +53,8 @@ class PollResult:
 async def poll_server(res: Resources, server: Server, *, read_version: bool) -> PollResult:
     """Poll one server and record what it says; a disabled one is only asked for its version.
 
-    Takes POLLER_WAIT_TIMEOUT at most for the poll itself. Raises StoreDown.
+    Takes POLLER_WAIT_TIMEOUT at most for the poll itself, as much for reading the version, and
+    as much for what follows from it. Raises StoreDown.
     """
     start = await res.store.begin_poll(server.id)
     if start is None:
@@ -79,7 +81,7 @@ async def poll_server(res: Resources, server: Server, *, read_version: bool) -> 
         meetings=len(listed),
         users=counts(listed).users,
         load=result.load,
-        bbb_version=version.bbb_version if version else server.bbb_version,
+        bbb_version=(version and version.bbb_version) or server.bbb_version,
     )
 
 
@@ -153,51 +155,49 @@ def _log_success(res: Resources, server: Server, result: ObservationResult) -> N
 
 
 async def _follow_up(res: Resources, server: Server, result: ObservationResult) -> None:
+    """End and look for meetings, as many as the time of a poll allows; the next one goes on."""
     limiter = trio.CapacityLimiter(_FOLLOW_UPS_AT_ONCE)
-    async with trio.open_nursery() as nursery:
-        for meeting_id, password in result.to_end:
-            nursery.start_soon(_end_duplicate, res, server, meeting_id, password, limiter)
-        for meeting_id, placement in result.missing:
-            nursery.start_soon(_look_for, res, server, meeting_id, placement, limiter)
+
+    async def follow(work: Callable[..., Awaitable[None]], *args: object) -> None:
+        # Caught here: a nursery would wrap it in a group. The next poll does it.
+        with suppress(StoreDown):
+            async with limiter:
+                await work(res, server, *args)
+
+    with trio.move_on_after(res.settings.polling.deadline_s):
+        async with trio.open_nursery() as nursery:
+            for meeting_id, password in result.to_end:
+                nursery.start_soon(follow, _end_duplicate, meeting_id, password)
+            for meeting_id, placement in result.missing:
+                nursery.start_soon(follow, _look_for, meeting_id, placement)
 
 
 async def _end_duplicate(
-    res: Resources,
-    server: Server,
-    meeting_id: MeetingId,
-    password: str,
-    limiter: trio.CapacityLimiter,
+    res: Resources, server: Server, meeting_id: MeetingId, password: str
 ) -> None:
     """End a meeting that was created elsewhere while its server was away."""
-    async with limiter:
-        params = (("meetingID", meeting_id), ("password", password))
-        try:
-            answer = await res.bbb.call(server.target, "end", params)
-        except BbbError as error:
-            res.log.info(
-                "duplicate_not_ended", server=server.id, meeting=meeting_id, reason=error.reason
-            )
-            return
+    current = await res.store.find_meeting(meeting_id, now_ms=res.now_ms())
+    if current is not None and current.server_id == server.id:
+        return  # placed here again since the poll: it is wanted now
+    params = (("meetingID", meeting_id), ("password", password))
+    try:
+        answer = await res.bbb.call(server.target, "end", params)
+    except BbbError as error:
+        res.log.info(
+            "duplicate_not_ended", server=server.id, meeting=meeting_id, reason=error.reason
+        )
+        return
     res.log.warning(
         "duplicate_ended", server=server.id, meeting=meeting_id, succeeded=answer.succeeded
     )
 
 
-async def _look_for(
-    res: Resources,
-    server: Server,
-    meeting_id: MeetingId,
-    placement: int,
-    limiter: trio.CapacityLimiter,
-) -> None:
+async def _look_for(res: Resources, server: Server, meeting_id: MeetingId, placement: int) -> None:
     """Forget a meeting that was not listed, if its server says it does not know it."""
-    async with limiter:
-        try:
-            answer = await res.bbb.call(
-                server.target, "getMeetingInfo", (("meetingID", meeting_id),)
-            )
-        except BbbError:
-            return  # the next poll decides
+    try:
+        answer = await res.bbb.call(server.target, "getMeetingInfo", (("meetingID", meeting_id),))
+    except BbbError:
+        return  # the next poll decides
     if answer.succeeded or answer.message_key != NOT_FOUND:
         return
     meeting = await res.store.find_meeting(meeting_id, now_ms=res.now_ms())
@@ -212,7 +212,8 @@ async def _record_failure(res: Resources, server: Server, reason: str) -> PollRe
         now_ms=res.now_ms(),
         unhealthy_threshold=res.settings.polling.unhealthy_threshold,
     )
-    _log_failure(res, server, result, reason)
+    if result.known:
+        _log_failure(res, server, result, reason)
     return PollResult(
         server,
         succeeded=False,
@@ -236,19 +237,29 @@ def _log_failure(res: Resources, server: Server, result: FailureResult, reason: 
 
 
 async def poll_pool(res: Resources, *, versions_only: bool = False) -> list[PollResult]:
-    """Poll every server now, whoever holds its lease; return the results by server id."""
+    """Poll every server now, whoever holds its lease; return the results by server id.
+
+    Raises StoreDown.
+    """
     results: dict[str, PollResult] = {}
+    down: list[StoreDown] = []
     limiter = trio.CapacityLimiter(res.settings.polling.concurrency)
     servers = await res.store.list_servers()
 
     async def poll(server: Server) -> None:
-        async with limiter:
-            if versions_only:
-                results[server.id] = await check_version(res, server)
-            else:
-                results[server.id] = await poll_server(res, server, read_version=True)
+        try:
+            async with limiter:
+                if versions_only:
+                    results[server.id] = await check_version(res, server)
+                else:
+                    results[server.id] = await poll_server(res, server, read_version=True)
+        except StoreDown as error:
+            down.append(error)  # raised below: the nursery would wrap it in a group
+            nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:
         for server in servers:
             nursery.start_soon(poll, server)
+    if down:
+        raise down[0]
     return [results[server.id] for server in servers]

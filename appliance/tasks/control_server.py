@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import grp
 import json
+import logging
 import os
 import pwd
 import secrets
@@ -141,6 +142,7 @@ async def _call_with_actor(
 def _build_config() -> Config:
     config = Config()
     config.keep_alive_timeout = _KEEP_ALIVE_S
+    config.errorlog = logging.getLogger("hypercorn.error")  # no handler of its own
     config.include_server_header = False
     return config
 

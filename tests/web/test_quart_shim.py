@@ -43,6 +43,7 @@ async def echo() -> Any:
 async def serving(app: Any) -> AsyncIterator[int]:
     """Serve on a loopback port, and give the port."""
     config = Config()
+    config.errorlog = logging.getLogger("hypercorn.error")
     config.bind = ["127.0.0.1:0"]
     config.keep_alive_timeout = KEEP_ALIVE_S
     stop = trio.Event()

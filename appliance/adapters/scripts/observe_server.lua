@@ -115,7 +115,9 @@ local function take_back(id, d, meeting)
   call('HSET', P .. 'meeting:' .. id, unpack(fields))
   call('SADD', P .. 'meetings', id)
   call('HSETNX', P .. 'voice_bridges', d.voice_bridge, id)
-  local own = { 'placement', call('INCR', A .. 'placements'), 'confirmed_ms', decimal(now_ms),
+  -- A record of Scalelite's stays one: without a reservation, and with no placement number.
+  local placement = d.expected and call('INCR', A .. 'placements') or 0
+  local own = { 'placement', placement, 'confirmed_ms', decimal(now_ms),
     'joins', decimal(d.joins or 0), 'placed_ms', decimal(d.placed_ms or 0) }
   if d.expected then
     own[#own + 1] = 'expected'

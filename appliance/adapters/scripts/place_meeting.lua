@@ -67,7 +67,8 @@ local function is_unstable(server_id)
 end
 
 -- Ranks: tag (0, 1), +2 unstable (its last poll or call failed: only if no healthy one is left),
--- +4 a server on which a create of this very meeting just failed ambiguously. So a healthy
+-- +4 a server on which a create of this very meeting just failed ambiguously, or where an earlier
+-- one is still to be ended: that `end` could hit the new one. So a healthy
 -- untagged server is preferred to an unstable one with the tag, unless the tag is required.
 local avoided = call('GET', A .. 'avoid:' .. id)
 local found_any, best, best_rank, best_load = false, {}, WORST_RANK, nil
@@ -84,7 +85,7 @@ local function consider(server_id, load)
   found_any = true
   if not rank then return end
   if is_unstable(server_id) then rank = rank + 2 end
-  if avoided == server_id then rank = rank + 4 end
+  if avoided == server_id or call('HEXISTS', A .. 'detached:' .. server_id, id) == 1 then rank = rank + 4 end
   if rank < best_rank then best, best_rank, best_load = {}, rank, load end
   if rank == best_rank and load == best_load then
     best[#best + 1] = { id = server_id, multiplier = multiplier_of(s[5]) }
