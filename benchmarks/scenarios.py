@@ -14,9 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
+from appliance.core.voice_bridge import candidates
+from tests.doubles.dialplan import basic, form
+
 PREFIX = "/bigbluebutton/api"
 SCENARIOS = (
-    *("index", "isMeetingRunning", "getMeetingInfo", "join", "create", "mix"),
+    *("index", "isMeetingRunning", "getMeetingInfo", "join", "create", "mix", "fsapi"),
     "getMeetings",
 )
 MIX_SHARES = {
@@ -32,6 +35,8 @@ SUCCESS = b"<returncode>SUCCESS</returncode>"
 HEADERS = "Host: 127.0.0.1\r\nUser-Agent: appliance-benchmark\r\nAccept: */*\r\n"
 MODERATOR_PASSWORD = "moderator"
 ATTENDEE_PASSWORD = "attendee"
+NUMBER_DIGITS = 9
+"""The default of VOICE_BRIDGE_LEN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +141,25 @@ def _join(meeting: str, secret: str) -> Exchange:
     return Exchange(_get("join", params, secret), b"302", needles)
 
 
+def _fsapi(meeting: str, secret: str) -> Exchange:
+    """A caller has typed the number of a meeting: it is the first that the meeting draws."""
+    (pin,) = candidates(meeting, NUMBER_DIGITS, count=1)
+    body = form("pin", pin=pin)
+    head = (
+        f"POST /fsapi HTTP/1.1\r\n{HEADERS}{basic('fsapi', secret)}\r\n"
+        f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    needles = (b'"bridge_to_bbb_server"', f"meeting_id={meeting}".encode(), f"/{pin}@".encode())
+    return Exchange(head.encode() + body, b"200", needles)
+
+
 _CALLS: dict[str, Callable[[str, str], Exchange]] = {
     "index": _index,
     "isMeetingRunning": _is_meeting_running,
     "getMeetingInfo": _get_meeting_info,
     "getMeetings": _get_meetings,
     "join": _join,
+    "fsapi": _fsapi,
 }
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from appliance.core.bbb_xml import Answer
+from appliance.core.dialplan import PinLookup
 from appliance.core.model import (
     FailureResult,
     Meeting,
@@ -125,7 +126,16 @@ class ServerStore(Protocol):
         """Remove entries that lost what they point to."""
 
 
-class PoolStore(MeetingStore, ServerStore, Protocol):
+class DialInStore(Protocol):
+    """What callers enter."""
+
+    async def find_voice_bridge(
+        self, pin: str, parent: str | None, *, caller: str, most_wrong: int, now_ms: int
+    ) -> PinLookup:
+        """Return the meeting of a pin, or of its parent's number; count a wrong one."""
+
+
+class PoolStore(MeetingStore, ServerStore, DialInStore, Protocol):
     """Everything that is kept in Redis."""
 
     async def find_tenant(self, label: str) -> Tenant | None:

@@ -142,7 +142,7 @@ class Gateway:
         return len(text) + 1
 
     def _evaluate(self, body: str) -> str:
-        """A blank or a parenthesis makes it a call of an API; a variable's value is expanded too."""
+        """A blank or a parenthesis makes it an API call; a variable's value is expanded too."""
         self.evaluated.append(body)
         if " " in body or "(" in body:
             return ""

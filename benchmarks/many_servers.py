@@ -1,0 +1,147 @@
+"""One process that answers as very many BBB servers: the other end of the poll benchmark.
+
+    python -m benchmarks.many_servers SERVERS MEETINGS
+
+Server N is the path /sN/bigbluebutton/api on one port; server 0 has a port of its own, so that it
+can be dead (connections refused) or hang while the others live. Prints its ports as JSON, then
+reads commands on stdin, a word a line, each answered with a line of JSON; ends when stdin does.
+Answers are strung together from a template as long as a real server's. Checks no checksums.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+import time
+from collections import Counter
+
+from tests.doubles.bbb_state import Meeting, User
+from tests.doubles.bbb_xml_answers import index, meetings, running
+
+HOST = "127.0.0.1"
+AGE_MS = 30 * 60_000
+"""Age of all meetings: their joins are over."""
+ATTENDEES = 2
+_REQUEST = re.compile(rb"GET /s(\d+)/bigbluebutton/api/?([A-Za-z]*)")
+_MARK, _TAIL = "MEETING-ID", "</meetings></response>"
+
+
+def meeting_id(server: int, number: int) -> str:
+    """Return the id of a server's meeting."""
+    return f"bench-{server:04}-{number:03}"
+
+
+class Pool:
+    """The simulated servers."""
+
+    def __init__(self, servers: int, meetings_each: int) -> None:
+        self.servers, self.meetings_each = servers, meetings_each
+        self.counts: Counter[tuple[int, str]] = Counter()
+        self.hanging = False
+        self._pieces, self._head = _template()
+        self._index = index("3.0.10", f"http://{HOST}/bigbluebutton")
+        self._running = running(True)
+
+    def answer(self, server: int, call: str) -> bytes:
+        """Return the body of the answer to a call, and count it."""
+        self.counts[server, call or "index"] += 1
+        if call == "getMeetings":
+            ids = (meeting_id(server, n) for n in range(self.meetings_each))
+            return (self._head + "".join(id_.join(self._pieces) for id_ in ids) + _TAIL).encode()
+        return self._running if call == "isMeetingRunning" else self._index
+
+    def report(self) -> dict[str, list[int]]:
+        """Return how often each server got each call since the last report, and forget it."""
+        counts, self.counts = self.counts, Counter()
+        calls = {call for _, call in counts}
+        return {call: [counts[n, call] for n in range(self.servers)] for call in calls}
+
+
+def _template() -> tuple[list[str], str]:
+    """Return the text of one meeting, split at its id, and what comes before the first."""
+    users = [User(f"w_{n:012}", f"Student Number {n}", "VIEWER") for n in range(ATTENDEES)]
+    meeting = Meeting(
+        id=_MARK,
+        internal_id=f"183f0bf3a0982a127bdb8161e0c44eb696b3e75c-{_MARK}",
+        name="Introduction to Botany, lecture",
+        create_time_ms=round(time.time() * 1000) - AGE_MS,
+        attendee_pw="attendee",
+        moderator_pw="moderator",
+        voice_bridge="70000",
+        metadata={"bbb-origin": "Moodle", "bbb-context-name": "Botany", "bbb-context-id": "1234"},
+        has_user_joined=True,
+        participants=ATTENDEES,
+        moderators=1,
+        users=users,
+    )
+    text = meetings([meeting]).decode()
+    head, _, rest = text.partition("<meeting>")
+    return f"<meeting>{rest.removesuffix(_TAIL)}".split(_MARK), head
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, pool: Pool, own: set[asyncio.Transport], mortal: bool) -> None:
+        self._pool, self._own, self._mortal = pool, own, mortal
+        self._received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._own.add(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._own.discard(self._transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        while b"\r\n\r\n" in self._received:
+            head, _, self._received = self._received.partition(b"\r\n\r\n")
+            if self._mortal and self._pool.hanging:
+                return
+            asked = _REQUEST.match(head)
+            if asked is None:
+                self._transport.abort()
+                return
+            body = self._pool.answer(int(asked[1]), asked[2].decode())
+            self._transport.write(
+                b"HTTP/1.1 200 OK\r\nContent-Type: text/xml;charset=utf-8\r\n"
+                b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+            )
+
+
+async def serve(servers: int, meetings_each: int) -> None:
+    """Serve until stdin ends."""
+    pool, loop = Pool(servers, meetings_each), asyncio.get_running_loop()
+    crowd: set[asyncio.Transport] = set()
+    first: set[asyncio.Transport] = set()
+    common = await loop.create_server(lambda: _Connection(pool, crowd, False), HOST, 0)
+    mortal = await loop.create_server(lambda: _Connection(pool, first, True), HOST, 0)
+    ports = [each.sockets[0].getsockname()[1] for each in (common, mortal)]
+    _tell({"port": ports[0], "first_port": ports[1]})
+    commands = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
+    while line := await commands.readline():
+        word = line.decode().strip()
+        if word == "die":
+            mortal.close()
+        if word in ("die", "hang"):
+            pool.hanging = word == "hang"
+            for transport in list(first):
+                transport.abort()
+        if word == "live":
+            pool.hanging = False
+            if not mortal.is_serving():
+                mortal = await loop.create_server(
+                    lambda: _Connection(pool, first, True), HOST, ports[1]
+                )
+        _tell(pool.report() if word == "counts" else {})
+
+
+def _tell(value: object) -> None:
+    print(json.dumps(value), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(int(sys.argv[1]), int(sys.argv[2])))

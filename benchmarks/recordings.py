@@ -1,0 +1,140 @@
+"""getRecordings: how fast, how large, how much memory.
+
+    python benchmarks/recordings.py [--count 100000] [--unfiltered 10000] [--repeat 30]
+
+Runs the appliance on embedded stores as a process of its own, with so many recordings of 2 formats,
+6 metadata and 3 thumbnails, and asks it over HTTP from this one. Measures only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+if __package__ in (None, ""):  # run as a script: tests are found from the root
+    sys.path[0] = str(ROOT)
+
+from tests.doubles.appliance_process import ApplianceProcess  # noqa: E402
+from tests.doubles.recordings import fill_statements  # noqa: E402
+from tests.doubles.settings import SECRET  # noqa: E402
+from tests.doubles.signing import sign_url  # noqa: E402
+from tests.doubles.store_servers import run_sql  # noqa: E402
+
+READ_BYTES = 1 << 20
+TIMEOUT_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One call that is measured."""
+
+    name: str
+    query: str
+    repeat: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one case came to."""
+
+    median_ms: float
+    worst_ms: float
+    first_ms: float
+    """Until the head of the answer, in the median."""
+    size_bytes: int
+    peak_mb: float
+    """Resident memory of the appliance after the case, the most it ever had (VmHWM)."""
+
+
+def cases(unfiltered: int, repeat: int) -> list[Case]:
+    """Return what is measured, the large answers last since they raise the peak."""
+    return [
+        Case("10 by meetingID", "meetingID=meeting-77", repeat),
+        Case("10 by recordID prefix", "recordID=rec-000077", repeat),
+        Case("10 by meta_course", "meta_course=course-77", repeat),
+        Case("page of 10", "limit=10&offset=20", repeat),
+        Case(f"{unfiltered} unfiltered", f"limit={unfiltered}", max(3, repeat // 10)),
+        Case("all", "", 3),
+    ]
+
+
+def measure(appliance: ApplianceProcess, case: Case) -> Result:
+    """Make a call so often over one connection, and once before that does not count."""
+    address = appliance.front
+    client = http.client.HTTPConnection("127.0.0.1", address.port, timeout=TIMEOUT_S)
+    target = sign_url("/bigbluebutton/api", "getRecordings", case.query, SECRET)
+    times, firsts, size = [], [], 0
+    for number in range(case.repeat + 1):
+        began_s = time.perf_counter()
+        client.request("GET", target)
+        answer = client.getresponse()
+        first_s = time.perf_counter()
+        size = 0
+        tail = b""
+        while piece := answer.read(READ_BYTES):
+            size += len(piece)
+            tail = (tail + piece)[-100:]
+        ended_s = time.perf_counter()
+        if not tail.endswith(b"</recordings></response>"):
+            raise SystemExit(f"{case.name}: not a listing: {tail!r}")
+        if number:
+            times.append((ended_s - began_s) * 1000)
+            firsts.append((first_s - began_s) * 1000)
+    client.close()
+    return Result(
+        statistics.median(times),
+        max(times),
+        statistics.median(firsts),
+        size,
+        peak_mb(appliance.pid),
+    )
+
+
+def peak_mb(pid: int | None) -> float:
+    """Return the most resident memory that a process ever had, in MB (10^6)."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    return 0.0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--count", type=int, default=100_000, help="recordings in the table")
+    parser.add_argument(
+        "--unfiltered", type=int, default=10_000, help="recordings of the large answer"
+    )
+    parser.add_argument("--repeat", type=int, default=30, help="calls of each small case")
+    options = parser.parse_args(arguments)
+    with (
+        tempfile.TemporaryDirectory(prefix="sl-bench-") as directory,
+        ApplianceProcess(Path(directory), LOADBALANCER_SECRET=SECRET) as appliance,
+    ):
+        appliance.wait_event("database_ready")
+        sockets = appliance.state_dir / "stores" / "run"
+        run_sql(sockets, ";\n".join(fill_statements(options.count)))
+        print(f"{options.count} recordings; memory at start {peak_mb(appliance.pid):.0f} MB")
+        print(f"{'':24}{'median ms':>10}{'worst ms':>10}{'first ms':>10}{'kB':>9}{'peak MB':>9}")
+        for case in cases(options.unfiltered, options.repeat):
+            found = measure(appliance, case)
+            print(
+                f"{case.name:24}{found.median_ms:10.1f}{found.worst_ms:10.1f}"
+                f"{found.first_ms:10.1f}{found.size_bytes / 1000:9.0f}{found.peak_mb:9.0f}",
+                flush=True,
+            )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,247 @@
+"""Replay a trace against a placement rule, in simulated time, and measure how well it spreads.
+
+Holds what the pool's servers really have; a rule learns of it only by what a balancer learns:
+creates, joins, the end of a meeting (meetingEndedURL) and a poll of each server a minute, at a
+phase of its own. All rules get the same events at the same times; a lost server is out of the pool
+for all of them at once, because how fast that is noticed is poll.py's matter.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from appliance.core.model import ListedMeeting
+from benchmarks.traces import DAY_MS, MINUTE_MS, SECOND_MS, Session, Trace
+
+POLL_MS = 60 * SECOND_MS
+SAMPLE_MS = 10 * SECOND_MS
+HEADROOM = 1.25
+"""Capacity of a server above its fair share of the peak: what an operator might have bought."""
+RETURN_MS = (20 * SECOND_MS, 90 * SECOND_MS)
+"""When the first user of a class on a lost server tries again, and the class is created anew."""
+REJOIN_MS = 90 * SECOND_MS
+"""Within which the others follow."""
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """A class that takes place: what its server knows of it."""
+
+    session: Session
+    server: int = -1
+    created_ms: int = 0
+    users: int = 0
+    leaving: bool = False
+
+
+class Rule(Protocol):
+    """A way to choose servers; all times are simulated."""
+
+    name: str
+    learns: bool
+    """Whether the first day matters to it."""
+
+    async def place(self, run: Run, now_ms: int) -> int:
+        """Choose a server for a new meeting and return its number."""
+
+    async def join(self, run: Run, now_ms: int) -> None:
+        """Note that a user is sent to the meeting."""
+
+    async def end(self, run: Run, now_ms: int) -> None:
+        """Note that the meeting is over."""
+
+    async def poll(self, server: int, listed: Sequence[ListedMeeting], now_ms: int) -> None:
+        """Take in what a server says of itself."""
+
+    async def lose(self, server: int, now_ms: int) -> None:
+        """Note that a server is gone, and its meetings with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one rule fared on one trace. Load is users x multiplier of their server."""
+
+    trace: str
+    rule: str
+    peak: float
+    """Load of the worst server at its worst moment."""
+    fair: float
+    """Load that each server would have had at the fullest moment, perfectly spread."""
+    over_users: int
+    """Users above the capacity of their servers at the worst moment."""
+    over_user_minutes: float
+    """The same, summed over time."""
+    worst: tuple[tuple[float, float], ...] = field(repr=False)
+    """(hour of the day, load of the worst server), sampled."""
+
+    @property
+    def spread(self) -> float:
+        """Return the worst server's peak in fair shares: 1 is perfect."""
+        return self.peak / self.fair
+
+
+async def replay(trace: Trace, rule: Rule, seed: int) -> Outcome:
+    """Return what became of the pool when this rule chose its servers."""
+    world = _World(trace, rule, seed)
+    await world.run()
+    return world.outcome()
+
+
+def fair_load(trace: Trace) -> float:
+    """Return the load at the fullest measured moment, were users spread perfectly.
+
+    On all servers: a lost one raises it only afterwards, which `replay` samples.
+    """
+    changes = sorted(
+        [(ms, 1) for s in trace.sessions for ms in s.joins_ms]
+        + [(ms, -1) for s in trace.sessions for ms in s.leaves_ms]
+    )
+    users = most = 0
+    for ms, change in changes:
+        users += change
+        if trace.measured_from_ms <= ms < trace.measured_to_ms:
+            most = max(most, users)
+    return most / sum(1 / multiplier for multiplier in trace.multipliers)
+
+
+class _World:
+    def __init__(self, trace: Trace, rule: Rule, seed: int) -> None:
+        self.trace, self.rule = trace, rule
+        self.users = [0] * len(trace.multipliers)
+        self.alive = [True] * len(trace.multipliers)
+        self.runs: list[dict[str, Run]] = [{} for _ in trace.multipliers]
+        self._seed = seed
+        self._events: list[tuple[int, int, str, object]] = []
+        self._order = itertools.count()
+        self._samples: list[tuple[int, float, float, float]] = []
+        capacity = HEADROOM * fair_load(trace)
+        self._capacities = [capacity / multiplier for multiplier in trace.multipliers]
+        self._fill()
+
+    def _fill(self) -> None:
+        from_ms = 0 if self.rule.learns else DAY_MS
+        sessions = [s for s in self.trace.sessions if s.created_ms >= from_ms]
+        for session in sessions:
+            self._at(session.created_ms, "create", Run(session))
+        rng = random.Random(f"phases {self._seed}")
+        phases = [rng.randrange(POLL_MS) for _ in self.users]
+        busy = sorted((s.created_ms, s.leaves_ms[-1] + POLL_MS) for s in sessions)
+        for begin, finish in _merged(busy):
+            for server, phase in enumerate(phases):
+                for ms in range(begin - begin % POLL_MS + phase, finish + POLL_MS, POLL_MS):
+                    self._at(ms, "poll", server)
+        for ms, server in self.trace.lost:
+            self._at(ms, "lose", server)
+        for ms in range(self.trace.measured_from_ms, self.trace.measured_to_ms, SAMPLE_MS):
+            self._at(ms, "sample", None)
+
+    def _at(self, ms: int, kind: str, subject: object) -> None:
+        heapq.heappush(self._events, (ms, next(self._order), kind, subject))
+
+    async def run(self) -> None:
+        while self._events:
+            ms, _, kind, subject = heapq.heappop(self._events)
+            if ms > self.trace.measured_to_ms:
+                return
+            if isinstance(subject, Run):
+                await self._meeting_event(ms, kind, subject)
+            elif isinstance(subject, int):
+                await (self._poll if kind == "poll" else self._lose)(ms, subject)
+            else:
+                self._sample(ms)
+
+    async def _meeting_event(self, ms: int, kind: str, run: Run) -> None:
+        if kind == "create":
+            await self._create(ms, run)
+        elif run.server < 0:
+            return  # its server was lost; its users come back to a run of their own
+        elif kind == "join":
+            run.users += 1
+            self.users[run.server] += 1
+            await self.rule.join(run, ms)
+        else:
+            await self._leave(ms, run)
+
+    async def _create(self, ms: int, run: Run) -> None:
+        run.created_ms = ms
+        run.server = await self.rule.place(run, ms)
+        assert self.alive[run.server], "placed on a lost server"
+        self.runs[run.server][run.session.id] = run
+        for join_ms in run.session.joins_ms:
+            self._at(join_ms, "join", run)
+        for leave_ms in run.session.leaves_ms:
+            self._at(leave_ms, "leave", run)
+
+    async def _leave(self, ms: int, run: Run) -> None:
+        run.users -= 1
+        run.leaving = True
+        self.users[run.server] -= 1
+        if run.users == 0:
+            del self.runs[run.server][run.session.id]
+            await self.rule.end(run, ms)
+
+    async def _poll(self, ms: int, server: int) -> None:
+        if self.alive[server]:
+            listed = [
+                # The teacher is the moderator.
+                ListedMeeting(name, run.created_ms, run.users, min(run.users, 1), 0, False)
+                for name, run in self.runs[server].items()
+            ]
+            await self.rule.poll(server, listed, ms)
+
+    async def _lose(self, ms: int, server: int) -> None:
+        runs, self.runs[server] = self.runs[server], {}
+        self.alive[server] = False
+        self.users[server] = 0
+        await self.rule.lose(server, ms)
+        for run in runs.values():
+            run.server = -1
+            self._come_back(ms, run)
+
+    def _come_back(self, ms: int, run: Run) -> None:
+        """Have the class created anew, and all its users join again, those still to come too."""
+        session = run.session
+        rng = random.Random(f"{self._seed} {session.id} comes back")
+        again_ms = ms + rng.randint(*RETURN_MS)
+        joins = sorted(
+            join_ms if join_ms > again_ms else again_ms + SECOND_MS + rng.randint(0, REJOIN_MS)
+            for join_ms in session.joins_ms
+        )
+        back = Session(session.id, again_ms, tuple(joins), session.leaves_ms)
+        if joins[-1] < session.leaves_ms[0]:
+            self._at(again_ms, "create", Run(back))
+
+    def _sample(self, ms: int) -> None:
+        multipliers = self.trace.multipliers
+        alive = [number for number, there in enumerate(self.alive) if there]
+        worst = max(self.users[number] * multipliers[number] for number in alive)
+        fair = sum(self.users) / sum(1 / multipliers[number] for number in alive)
+        over = sum(max(0, self.users[n] - self._capacities[n]) for n in alive)
+        self._samples.append((ms, worst, fair, over))
+
+    def outcome(self) -> Outcome:
+        return Outcome(
+            trace=self.trace.name,
+            rule=self.rule.name,
+            peak=max(worst for _, worst, _, _ in self._samples),
+            fair=max(fair for _, _, fair, _ in self._samples),
+            over_users=round(max(over for _, _, _, over in self._samples)),
+            over_user_minutes=sum(over for *_, over in self._samples) * SAMPLE_MS / MINUTE_MS,
+            worst=tuple((ms / 3_600_000 % 24, worst) for ms, worst, _, _ in self._samples),
+        )
+
+
+def _merged(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Join sorted spans that overlap: nothing is polled through the night."""
+    merged: list[tuple[int, int]] = []
+    for begin, finish in spans:
+        if merged and begin <= merged[-1][1] + POLL_MS:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], finish))
+        else:
+            merged.append((begin, finish))
+    return merged

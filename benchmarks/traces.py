@@ -1,0 +1,185 @@
+"""Arrival traces for the placement benchmark: who creates, joins and leaves which class when.
+
+Pure and seeded: the same seed gives the same trace. No trace was recorded anywhere; their shape is
+that of a university's timetable (project's quality goals, Placement): hundreds of creates around
+the full hour, log-normal class sizes, joins over ten minutes, two days with mostly the same
+classes. Times are milliseconds since the trace's first midnight.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+SECOND_MS = 1_000
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+
+SERVERS = 12
+CLASSES_PER_HOUR = 240
+HOURS = (8, 9)
+MEDIAN_SIZE, SIZE_SPREAD = 16, 0.8
+"""Of a class: half have at most 16 users, the mean is 22, one of a hundred has over 100."""
+SMALLEST, LARGEST = 2, 300
+JOIN_WINDOW_MS = 10 * MINUTE_MS
+LEAVE_WINDOW_MS = 2 * MINUTE_MS
+RECURRING = 0.9
+"""Share of the second day's classes that took place on the first day."""
+ATTENDANCE_SPREAD = 0.15
+"""How much the size of a class differs from the day before (of the logarithm)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One class on one day."""
+
+    id: str
+    """The same on both days, as a front-end's room id is."""
+    created_ms: int
+    joins_ms: tuple[int, ...]
+    """One for each user, in order."""
+    leaves_ms: tuple[int, ...]
+    """As many; the last one ends it."""
+
+    @property
+    def size(self) -> int:
+        """Return the final number of users."""
+        return len(self.joins_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What happens to a pool on two days; the second one is measured."""
+
+    name: str
+    multipliers: tuple[float, ...]
+    """One for each server: 0.5 is twice as large as 1."""
+    sessions: tuple[Session, ...]
+    measured_from_ms: int
+    measured_to_ms: int
+    lost: tuple[tuple[int, int], ...] = ()
+    """(time, number of the server) of servers that die and do not come back."""
+
+
+def all_traces(seed: int, *, small: bool = False) -> list[Trace]:
+    """Return every trace; `small` ones have a quarter of the servers and classes."""
+    return [make(seed, small) for make in TRACES.values()]
+
+
+def timetable(seed: int, small: bool = False) -> Trace:
+    """Return the burst: each hour most classes are created within a minute or two."""
+    rng = random.Random(f"timetable {seed}")
+    count = CLASSES_PER_HOUR // (4 if small else 1)
+    first = [(hour, number, _class_size(rng)) for hour in HOURS for number in range(count)]
+    sessions = []
+    for hour, number, size in first:
+        name = f"class-{hour}-{number:03}"
+        sessions.append(_lecture(rng, name, hour * HOUR_MS, size))
+        name, size = _next_day(rng, name, size, _class_size)
+        sessions.append(_lecture(rng, name, DAY_MS + hour * HOUR_MS, size))
+    return Trace(
+        "timetable",
+        (1.0,) * _servers(small),
+        tuple(sessions),
+        DAY_MS + HOURS[0] * HOUR_MS,
+        DAY_MS + (HOURS[-1] + 1) * HOUR_MS + 15 * MINUTE_MS,
+    )
+
+
+def unequal(seed: int, small: bool = False) -> Trace:
+    """Return the timetable on servers of three sizes."""
+    count = _servers(small)
+    multipliers = tuple((0.5, 1.0, 2.0)[number * 3 // count] for number in range(count))
+    return replace(timetable(seed, small), name="unequal", multipliers=multipliers)
+
+
+def server_lost(seed: int, small: bool = False) -> Trace:
+    """Return the timetable with a server that dies when everybody is there; measured from then."""
+    lost_ms = DAY_MS + HOURS[-1] * HOUR_MS + 12 * MINUTE_MS
+    trace = timetable(seed, small)
+    return replace(trace, name="server-lost", measured_from_ms=lost_ms, lost=((lost_ms, 1),))
+
+
+def steady(seed: int, small: bool = False) -> Trace:
+    """Return meetings that come at any time and last as long as they like, half of them anew."""
+    rng = random.Random(f"steady {seed}")
+    mean_gap_ms = MINUTE_MS / (1 if small else 4)
+    sessions, now, number = [], 8.0 * HOUR_MS, 0
+    while now < 11 * HOUR_MS:
+        now += rng.expovariate(1 / mean_gap_ms)
+        number += 1
+        name, size = f"room-{number:04}", _room_size(rng)
+        sessions.append(_meeting(rng, name, round(now), size))
+        if rng.random() < 0.5:
+            size = _attendance(rng, size)
+        else:
+            name, size = f"{name}-new", _room_size(rng)
+        again = DAY_MS + round(now + rng.uniform(-10, 10) * MINUTE_MS)
+        sessions.append(_meeting(rng, name, again, size))
+    return Trace(
+        "steady",
+        (1.0,) * _servers(small),
+        tuple(sessions),
+        DAY_MS + 9 * HOUR_MS + 30 * MINUTE_MS,
+        DAY_MS + 11 * HOUR_MS,
+    )
+
+
+TRACES: dict[str, Callable[[int, bool], Trace]] = {
+    "timetable": timetable,
+    "steady": steady,
+    "server-lost": server_lost,
+    "unequal": unequal,
+}
+
+
+def _servers(small: bool) -> int:
+    return SERVERS // (4 if small else 1)
+
+
+def _class_size(rng: random.Random) -> int:
+    return _bounded(MEDIAN_SIZE * rng.lognormvariate(0, SIZE_SPREAD))
+
+
+def _room_size(rng: random.Random) -> int:
+    return min(_bounded(8 * rng.lognormvariate(0, 0.9)), 100)
+
+
+def _attendance(rng: random.Random, size: int) -> int:
+    return _bounded(size * rng.lognormvariate(0, ATTENDANCE_SPREAD))
+
+
+def _bounded(size: float) -> int:
+    return min(max(round(size), SMALLEST), LARGEST)
+
+
+def _next_day(
+    rng: random.Random, name: str, size: int, new_size: Callable[[random.Random], int]
+) -> tuple[str, int]:
+    if rng.random() < RECURRING:
+        return name, _attendance(rng, size)
+    return f"{name}-new", new_size(rng)
+
+
+def _lecture(rng: random.Random, name: str, hour_ms: int, size: int) -> Session:
+    """Seven of ten are created in the minute after the full hour, the others up to 5 before it;
+    they end about five minutes before the next hour, some only after it."""
+    early = rng.random() < 0.3
+    created_ms = hour_ms + round(rng.uniform(-5 if early else 0, 0 if early else 1) * MINUTE_MS)
+    end_ms = hour_ms + round(min(max(rng.gauss(55, 4), 45), 64) * MINUTE_MS)
+    return _session(rng, name, created_ms, end_ms, size)
+
+
+def _meeting(rng: random.Random, name: str, created_ms: int, size: int) -> Session:
+    minutes = min(max(45 * rng.lognormvariate(0, 0.5), 15), 180)
+    return _session(rng, name, created_ms, created_ms + round(minutes * MINUTE_MS), size)
+
+
+def _session(rng: random.Random, name: str, created_ms: int, end_ms: int, size: int) -> Session:
+    """The first user joins at once, the others over ten minutes, most of them early."""
+    later = (rng.triangular(0, JOIN_WINDOW_MS, JOIN_WINDOW_MS / 4) for _ in range(size - 1))
+    joins = (created_ms + SECOND_MS, *sorted(created_ms + 2 * SECOND_MS + round(d) for d in later))
+    leaves = sorted(end_ms - round(rng.uniform(0, LEAVE_WINDOW_MS)) for _ in range(size))
+    return Session(name, created_ms, joins, tuple(leaves))
