@@ -51,6 +51,7 @@ def _ctl(words: Sequence[str]) -> int:
 
 
 def _run(environ: Mapping[str, str]) -> int:
+    _leave_when_told()
     from appliance.log import configure_logging, get_logger
     from appliance.settings import SettingsError, load_settings
 
@@ -81,6 +82,18 @@ def _run(environ: Mapping[str, str]) -> int:
         failed = True
         log.error("crashed", exc_info=group)
     return EX_FAILED if failed else 0
+
+
+def _leave_when_told() -> None:
+    """End with 0 at SIGTERM or SIGINT until tasks/signals.py takes over, and after it has let go.
+
+    Loading everything takes half a second, in which a stop must not look like a crash. There is
+    nothing to clean up: the kernel ends what little may have been started (embedded_child.py).
+    """
+    import signal
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: os._exit(0))
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:

@@ -6,6 +6,7 @@ they stand on (embedded stores, connections) is opened around them and closed af
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import resource
@@ -14,7 +15,7 @@ import string
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,17 +23,26 @@ import trio
 
 from appliance.adapters.asyncio_bridge import open_asyncio_loop
 from appliance.adapters.bbb_client import BbbClient
+from appliance.adapters.caption_files import CaptionFiles
 from appliance.adapters.embedded import open_embedded_stores
 from appliance.adapters.embedded_state import EmbeddedStoresError
 from appliance.adapters.http_dial import open_ssl_context
 from appliance.adapters.http_pool import PoolTransport
+from appliance.adapters.import_journal import ImportJournal
+from appliance.adapters.inotify import open_directory_watch
 from appliance.adapters.postgres_store import PostgresStore, open_postgres_store
+from appliance.adapters.recording_files import RecordingFiles
+from appliance.adapters.recording_store import RecordingStore
 from appliance.adapters.redis_client import RedisAddress
 from appliance.adapters.redis_store import RedisStore, open_redis_store
+from appliance.adapters.spool import Spool
+from appliance.adapters.redis_tokens import RedisTokens
 from appliance.adapters.systemd import SystemdNotifier
 from appliance.core.model import PlacementRules
+from appliance.core.recording_merge import ImportRules
 from appliance.log import EventLogger, get_logger
 from appliance.operations.fault_log import FaultLog
+from appliance.operations.imports import Importer
 from appliance.operations.resources import Resources
 from appliance.operations.tenants import TenantCache
 from appliance.settings import Settings, StoreSettings
@@ -41,11 +51,13 @@ from appliance.tasks.control_server import ControlSocketError, serve_control
 from appliance.tasks.http_server import ListenError, PublicServer
 from appliance.tasks.poller import Poller
 from appliance.tasks.signals import watch_signals
+from appliance.tasks.spool_watcher import SpoolWatcher
 from appliance.tasks.supervise import supervise
 from appliance.tasks.sweeper import sweep_forever
 from appliance.tasks.watchdog import feed_watchdog, report_status
 from appliance.web.admin_routes import make_control_app
 from appliance.web.app import MAX_TARGET_BYTES, PublicApp
+from appliance.web.dialplan_routes import DialplanApp
 
 START_ERRORS = (ListenError, ControlSocketError, EmbeddedStoresError)
 """What an operator must mend before the appliance can run; their texts say how."""
@@ -79,6 +91,8 @@ async def run(settings: Settings) -> None:
         async with _open_outside(settings, log) as outside:
             if await _wait_for_redis(outside.store, stop, systemd, log):
                 await _serve(settings, outside, stop, reload, systemd, log)
+            else:
+                systemd.send("STOPPING=1")
         nursery.cancel_scope.cancel()
     log.info("stopped")
 
@@ -87,12 +101,12 @@ class _Reload:
     """What SIGHUP does, once there is something to reload."""
 
     def __init__(self) -> None:
-        self.server: PublicServer | None = None
+        self.listeners: tuple[PublicServer, ...] = ()
 
     def run(self) -> None:
         """Reread the TLS files."""
-        if self.server is not None:
-            self.server.reload_certificate()
+        for listener in self.listeners:
+            listener.reload_certificate()
 
 
 @asynccontextmanager
@@ -204,19 +218,18 @@ async def _serve(
     log: EventLogger,
 ) -> None:
     """Start every service, be ready, and stop them in order when `stop` is set."""
-    background, poller, drained = Background(log), Poller(), trio.Event()
+    background, poller = Background(log), Poller()
     res = _resources(settings, outside, background, poller, log)
-    server = reload.server = PublicServer(
-        PublicApp(res), settings.web, log, max_target_bytes=MAX_TARGET_BYTES
-    )
+    listeners = reload.listeners = _listeners(res, log)
+    drained = [trio.Event() for _ in listeners]
 
-    async def serve_public(*, task_status: trio.TaskStatus[list[str]]) -> None:
-        await server.run(stop, task_status=task_status)
-        drained.set()
+    async def listen(number: int, *, task_status: trio.TaskStatus[list[str]]) -> None:
+        await listeners[number].run(stop, task_status=task_status)
+        drained[number].set()
 
     async with trio.open_nursery() as services:
         await services.start(background.run)
-        urls: list[str] = await services.start(serve_public)
+        urls, *other_urls = [await services.start(listen, n) for n in range(len(listeners))]
         await services.start(serve_control, make_control_app(res), settings.control, log)
         for name, service in (
             ("poller", partial(poller.run, res)),
@@ -224,15 +237,33 @@ async def _serve(
             ("status", partial(report_status, res, systemd.send)),
         ):
             services.start_soon(supervise, name, service, log)
+        if outside.recordings is not None:
+            watcher = _spool_watcher(settings, outside.recordings, log)
+            services.start_soon(supervise, "spool_watcher", watcher.run, log)
         if systemd.watchdog_s is not None:
             feed = partial(feed_watchdog, _own_url(urls), systemd.watchdog_s, systemd.send)
             services.start_soon(supervise, "watchdog", feed, log)
+        _tune_garbage_collector()
         systemd.send("READY=1")
-        log.info("ready", listening=urls, control=str(settings.control.socket_path))
+        control = str(settings.control.socket_path)
+        dialplan = [url for own in other_urls for url in own]
+        log.info("ready", listening=urls, dialplan=dialplan, control=control)
         await stop.wait()
         systemd.send("STOPPING=1", "STATUS=stopping")
-        await drained.wait()
+        for listener_drained in drained:
+            await listener_drained.wait()
         services.cancel_scope.cancel()
+
+
+def _listeners(res: Resources, log: EventLogger) -> tuple[PublicServer, ...]:
+    """Return the public listener, and after it that of the dialplan endpoint if it has its own."""
+    web, fsapi = res.settings.web, res.settings.fsapi
+    public = PublicServer(PublicApp(res), web, log, max_target_bytes=MAX_TARGET_BYTES)
+    if not fsapi.binds:
+        return (public,)
+    own = replace(web, binds=fsapi.binds)
+    dialplan = PublicServer(DialplanApp(res), own, log, max_target_bytes=MAX_TARGET_BYTES)
+    return public, dialplan
 
 
 def _resources(
@@ -251,6 +282,38 @@ def _resources(
         later=background.later,
         poll_soon=poller.poll_soon,
         instance=secrets.token_hex(8),
+        recordings=None if outside.recordings is None else RecordingStore(outside.recordings),
+        files=RecordingFiles(settings.recordings),
+        uploads=None if outside.recordings is None else Spool(settings.recordings),
+        captions=CaptionFiles(),
+        tokens=RedisTokens(
+            outside.store.client,
+            settings.stores.redis_namespace,
+            settings.protected.token_timeout_s,
+        ),
+    )
+
+
+def _spool_watcher(settings: Settings, database: PostgresStore, log: EventLogger) -> SpoolWatcher:
+    recordings = settings.recordings
+    spool, files = Spool(recordings), RecordingFiles(recordings)
+    importer = Importer(
+        journal=ImportJournal(database),
+        recordings=RecordingStore(database),
+        spool=spool,
+        files=files,
+        rules=ImportRules(recordings.import_unpublished, settings.protected.enabled),
+        log=log,
+    )
+    return SpoolWatcher(
+        tools=importer,
+        spool=spool,
+        trash=files,
+        open_watch=open_directory_watch,
+        log=log,
+        scan_interval_s=recordings.import_poll_interval_s,
+        concurrency=recordings.import_concurrency,
+        scan=recordings.import_poll,
     )
 
 
@@ -275,3 +338,14 @@ def _raise_file_limit() -> None:
     """Allow as many connections as the system lets us: a thousand clients are no reason to stop."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _tune_garbage_collector() -> None:
+    """Leave what start-up made alone, and look less often at the rest.
+
+    A request makes little that is cyclic; with the defaults the collector walks the whole heap
+    every few thousand requests, which shows in the p99 (docs/performance.md).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)

@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if __package__ in (None, ""):  # run as a script: tests are found from the root
     sys.path[0] = str(ROOT)
 
+from benchmarks.process_figures import cpu_s  # noqa: E402
 from tests.doubles.appliance_process import ApplianceProcess  # noqa: E402
 from tests.doubles.recordings import fill_statements  # noqa: E402
 from tests.doubles.settings import SECRET  # noqa: E402
@@ -30,6 +31,7 @@ from tests.doubles.store_servers import run_sql  # noqa: E402
 
 READ_BYTES = 1 << 20
 TIMEOUT_S = 300.0
+COLUMNS = ("median ms", "worst ms", "first ms", "CPU ms", "kB", "peak MB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class Result:
     worst_ms: float
     first_ms: float
     """Until the head of the answer, in the median."""
+    cpu_ms: float
+    """Of the appliance, per call; without PostgreSQL. Robust where the machine has other work."""
     size_bytes: int
     peak_mb: float
     """Resident memory of the appliance after the case, the most it ever had (VmHWM)."""
@@ -71,7 +75,8 @@ def measure(appliance: ApplianceProcess, case: Case) -> Result:
     address = appliance.front
     client = http.client.HTTPConnection("127.0.0.1", address.port, timeout=TIMEOUT_S)
     target = sign_url("/bigbluebutton/api", "getRecordings", case.query, SECRET)
-    times, firsts, size = [], [], 0
+    assert appliance.pid is not None
+    times, firsts, size, cpu_began_s = [], [], 0, 0.0
     for number in range(case.repeat + 1):
         began_s = time.perf_counter()
         client.request("GET", target)
@@ -85,7 +90,9 @@ def measure(appliance: ApplianceProcess, case: Case) -> Result:
         ended_s = time.perf_counter()
         if not tail.endswith(b"</recordings></response>"):
             raise SystemExit(f"{case.name}: not a listing: {tail!r}")
-        if number:
+        if not number:
+            cpu_began_s = cpu_s(appliance.pid)
+        else:
             times.append((ended_s - began_s) * 1000)
             firsts.append((first_s - began_s) * 1000)
     client.close()
@@ -93,6 +100,7 @@ def measure(appliance: ApplianceProcess, case: Case) -> Result:
         statistics.median(times),
         max(times),
         statistics.median(firsts),
+        (cpu_s(appliance.pid) - cpu_began_s) * 1000 / case.repeat,
         size,
         peak_mb(appliance.pid),
     )
@@ -125,12 +133,13 @@ def main(arguments: Sequence[str]) -> int:
         sockets = appliance.state_dir / "stores" / "run"
         run_sql(sockets, ";\n".join(fill_statements(options.count)))
         print(f"{options.count} recordings; memory at start {peak_mb(appliance.pid):.0f} MB")
-        print(f"{'':24}{'median ms':>10}{'worst ms':>10}{'first ms':>10}{'kB':>9}{'peak MB':>9}")
+        print(f"{'':24}" + "".join(f"{name:>10}" for name in COLUMNS))
         for case in cases(options.unfiltered, options.repeat):
             found = measure(appliance, case)
+            times = (found.median_ms, found.worst_ms, found.first_ms, found.cpu_ms)
+            line = "".join(f"{ms:10.1f}" for ms in times)
             print(
-                f"{case.name:24}{found.median_ms:10.1f}{found.worst_ms:10.1f}"
-                f"{found.first_ms:10.1f}{found.size_bytes / 1000:9.0f}{found.peak_mb:9.0f}",
+                f"{case.name:24}{line}{found.size_bytes / 1000:10.0f}{found.peak_mb:10.0f}",
                 flush=True,
             )
     return 0

@@ -140,6 +140,11 @@ class Appliance:
             "LOADBALANCER_SECRET": SECRET,
             "POLL_INTERVAL": str(POLL_INTERVAL_S),
             "LOG_FORMAT": "console",
+            # Below the state too: a trial leaves /var/bigbluebutton alone.
+            **{
+                f"RECORDING_{name}_DIR": str(state.directory / "recordings" / name.lower())
+                for name in ("SPOOL", "WORK", "PUBLISH", "UNPUBLISH")
+            },
         }
         with state.log_file.open("ab") as log:
             self._process = subprocess.Popen(

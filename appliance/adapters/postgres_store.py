@@ -73,6 +73,11 @@ class PostgresStore:
         """Why the store is not ready, for the log and for health answers; None if it is."""
         return self._down_reason
 
+    @property
+    def prepared_statements(self) -> bool:
+        """Whether a session is ours alone, with its settings; False behind PgBouncer."""
+        return self._prepared
+
     async def wait_ready(self) -> None:
         """Return when the store is ready."""
         while not self.ready:
@@ -168,6 +173,9 @@ class PostgresStore:
             max_inactive_connection_lifetime=0,
             command_timeout=None,
             statement_cache_size=100 if self._prepared else 0,
+            # To compile our larger queries takes longer than to run them. PgBouncer would refuse
+            # the parameter.
+            server_settings={"jit": "off"} if self._prepared else None,
             connection_class=_PlainConnection,
         )
 

@@ -5,6 +5,7 @@ Does nothing outside systemd (no NOTIFY_SOCKET). Truth: sd_notify(3), systemd.se
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Mapping
 
@@ -15,8 +16,7 @@ class SystemdNotifier:
     def __init__(self, environ: Mapping[str, str]) -> None:
         address = environ.get("NOTIFY_SOCKET", "")
         self._address = "\0" + address[1:] if address.startswith("@") else address
-        watchdog_us = environ.get("WATCHDOG_USEC", "")
-        self.watchdog_s = int(watchdog_us) / 1e6 if watchdog_us.isdigit() else None
+        self.watchdog_s = _read_watchdog(environ)
         """Systemd kills the service when it hears nothing for so long; None: no watchdog."""
 
     def send(self, *states: str) -> None:
@@ -30,3 +30,12 @@ class SystemdNotifier:
                 notify.sendto(message, self._address)
         except OSError:
             return
+
+
+def _read_watchdog(environ: Mapping[str, str]) -> float | None:
+    """Return the limit in s if it is meant for us. Source: sd_watchdog_enabled(3)."""
+    limit_us = environ.get("WATCHDOG_USEC", "")
+    if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None  # inherited from a process that started us
+    ours = limit_us.isascii() and limit_us.isdigit() and int(limit_us) > 0
+    return int(limit_us) / 1e6 if ours else None

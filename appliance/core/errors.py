@@ -84,10 +84,21 @@ MISSING_RECORDING_FILTER = Failure(
 MISSING_RECORD_ID = Failure("missingParamRecordID", "You must specify a recordID.")
 MISSING_PUBLISH = Failure("missingParamPublish", "You must specify a publish value true or false.")
 RECORDINGS_NOT_FOUND = Failure("notFound", "We could not find recordings")
+UNABLE_TO_PUBLISH = Failure("internalError", "Unable to publish/unpublish recording.")
+UNABLE_TO_DELETE = Failure("internalError", "Unable to delete recording.")
+EMPTY_TEXT_TRACK = Failure("empty_uploaded_text_track", "Empty uploaded text track.")
+INVALID_KIND = Failure("invalidKind", "Invalid kind parameter, expected subtitles or captions.")
+INVALID_LANG = Failure("invalidLang", "Malformed lang parameter, expected a tag as of RFC 5646.")
+RECORDINGS_DOWN = Failure("internalError", "The recording store is not reachable.")
 
 BODY_STALLED = Failure("requestTimeout", "The body of the request did not arrive.", 408)
 BODY_TOO_LARGE = Failure("requestTooLarge", "The body of the request is too large.", 413)
 URI_TOO_LONG = Failure("requestTooLarge", "The address of the request is too long.")
+
+
+def no_recording(record_id: str) -> Failure:
+    """Return the failure of a text track call whose recording nobody knows."""
+    return Failure("noRecordings", f"No recording was found for {record_id}.")
 
 
 def tag_unavailable(tag: str) -> Failure:

@@ -9,7 +9,14 @@ from typing import Any
 from appliance.core.model import ServerId, Tenant, TenantId
 from appliance.log import Log
 from appliance.operations.fault_log import FaultLog
+from appliance.operations.import_ports import Uploads
 from appliance.operations.ports import PoolStore, ServerCaller
+from appliance.operations.recording_ports import (
+    CaptionFiles,
+    PlaybackTokens,
+    RecordingFiles,
+    RecordingStore,
+)
 from appliance.operations.tenants import TenantCache
 from appliance.settings import Settings
 
@@ -35,6 +42,13 @@ class Resources:
     """Ask the poller to look at a server now."""
     instance: str
     """Names this process among the appliances on the same stores."""
+    recordings: RecordingStore | None = None
+    """None: DB_DISABLED or RECORDING_DISABLED."""
+    files: RecordingFiles | None = None
+    captions: CaptionFiles | None = None
+    tokens: PlaybackTokens | None = None
+    uploads: Uploads | None = None
+    """None: no imports here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +56,8 @@ class Caller:
     """Whose request it is: a tenant's, or with multitenancy off nobody's in particular."""
 
     tenant: Tenant | None = None
+    base_url: str = ""
+    """Scheme and host by which we were asked, `https://bbb.example.org`; URLs of ours begin so."""
 
     @property
     def tenant_id(self) -> TenantId | None:

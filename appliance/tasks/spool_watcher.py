@@ -81,6 +81,7 @@ class SpoolWatcher:
     """What the scan before found."""
     _under_way: dict[str, SpooledTar] = field(default_factory=dict)
     _complained: bool = False
+    _cleaned: bool = False
 
     async def run(self) -> None:
         """Watch for ever."""
@@ -101,7 +102,8 @@ class SpoolWatcher:
         async with self.open_watch(self.spool.directory) as watch, trio.open_nursery() as nursery:
             slots = trio.Semaphore(min(self.concurrency, MAX_CONCURRENCY))
             try:
-                nursery.start_soon(self._clean_up)
+                if not self._cleaned:
+                    nursery.start_soon(self._clean_up)
                 async with trio.open_nursery() as looking:
                     looking.start_soon(self._scan_forever, nursery, slots)
                     looking.start_soon(self._follow, watch, nursery, slots)
@@ -116,6 +118,7 @@ class SpoolWatcher:
         while True:
             try:
                 await remove_leftovers(self.tools)
+                self._cleaned = True
                 return
             except (DatabaseDown, OSError):
                 await trio.sleep(self.tools.waits.database_s)

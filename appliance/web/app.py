@@ -27,6 +27,7 @@ from appliance.web.http import (
 )
 from appliance.web.origin import Origin, OriginReader
 from appliance.web.streaming import AnswerStream, Streamed
+from appliance.web.upload_routes import UPLOAD_PREFIX, UploadRoute
 
 MAX_TARGET_BYTES = 64 * 1024
 """Front-ends send long queries (a welcome text in `create`); Scalelite stops at 10 KB."""
@@ -43,6 +44,7 @@ class PublicApp:
         self._res = res
         self._patience = patience
         self._api = BbbApi(res)
+        self._uploads = None if res.uploads is None else UploadRoute(res, res.uploads)
         api = res.settings.api
         self._origins = OriginReader(
             res.settings.web.trusted_proxies,
@@ -108,6 +110,8 @@ class PublicApp:
             return _WRONG_HOST
         if path in DIALPLAN_PATHS and self._dialplan is not None:
             return await self._dialplan.handle(request)
+        if self._uploads is not None and path.startswith(UPLOAD_PREFIX):
+            return await self._uploads.handle(request)
         # The answer to a CONNECT must not be a 200: what follows would be a tunnel (RFC 9110).
         below = path.startswith(_BELOW_PREFIX) or path == PREFIX
         if not below or request.method == "CONNECT":

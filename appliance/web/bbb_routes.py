@@ -11,16 +11,20 @@ from dataclasses import dataclass
 from appliance.core import errors
 from appliance.core.bbb_xml import XML_TYPE, render_index
 from appliance.core.errors import ApiError
+from appliance.core.faults import DatabaseDown
 from appliance.operations import meetings
 from appliance.operations.creating import create_meeting
 from appliance.operations.resources import Caller, Resources
+from appliance.web import recording_routes
 from appliance.web.http import Request, Response
+from appliance.web.origin import Origin
 from appliance.web.signed_request import Accepts, SignedRequest, read_signed
+from appliance.web.streaming import Streamed
 
 PREFIX = "/bigbluebutton/api"
 XML = XML_TYPE.encode()
 
-Handler = Callable[[Resources, Caller, SignedRequest], Awaitable[Response]]
+Handler = Callable[[Resources, Caller, SignedRequest], Awaitable[Response | Streamed]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,8 @@ class Call:
     handler: Handler
     methods: frozenset[str] = frozenset({"GET", "POST"})
     accepts: Accepts = Accepts.FORM
+    json: bool = False
+    """Failures are told in JSON."""
 
 
 def xml_response(body: bytes, status: int = 200) -> Response:
@@ -78,6 +84,16 @@ CALLS: Mapping[str, Call] = {
     "getMeetings": Call(_get_meetings),
     "end": Call(_end),
     "insertDocument": Call(_insert_document, frozenset({"POST"}), Accepts.XML),
+    "getRecordings": Call(recording_routes.get_recordings),
+    "publishRecordings": Call(recording_routes.publish_recordings),
+    "updateRecordings": Call(recording_routes.update_recordings),
+    "deleteRecordings": Call(recording_routes.delete_recordings),
+    "getRecordingTextTracks": Call(
+        recording_routes.get_text_tracks, accepts=Accepts.NOTHING, json=True
+    ),
+    "putRecordingTextTrack": Call(
+        recording_routes.put_text_track, frozenset({"POST"}), Accepts.FILE, json=True
+    ),
 }
 
 
@@ -98,7 +114,7 @@ class BbbApi:
         passed = {name: _pass_through(name) for name in api.passthrough_calls}
         self._calls = passed | dict(CALLS)
 
-    async def handle(self, request: Request, host: str) -> Response:
+    async def handle(self, request: Request, origin: Origin) -> Response | Streamed:
         """Answer one request for a path under PREFIX. Raises ApiError, StoreDown, ClientGone."""
         name = request.path[len(PREFIX) :].removeprefix("/")
         if not name:
@@ -108,7 +124,20 @@ class BbbApi:
         call = self._calls.get(name)
         if call is None or request.method not in call.methods:
             raise ApiError(errors.UNSUPPORTED_REQUEST)
-        caller, secrets = await self._identify(host)
+        if not call.json:
+            return await self._answer(request, origin, name, call)
+        try:
+            return await self._answer(request, origin, name, call)
+        except ApiError as error:
+            return recording_routes.json_failure(error.failure)
+        except DatabaseDown as error:
+            self._res.faults.note("request_without_store", "postgres", reason=str(error))
+            return recording_routes.json_failure(errors.RECORDINGS_DOWN)
+
+    async def _answer(
+        self, request: Request, origin: Origin, name: str, call: Call
+    ) -> Response | Streamed:
+        caller, secrets = await self._identify(origin)
         api = self._res.settings.api
         signed = await read_signed(
             request,
@@ -120,12 +149,12 @@ class BbbApi:
         )
         return await call.handler(self._res, caller, signed)
 
-    async def _identify(self, host: str) -> tuple[Caller, tuple[str, ...]]:
+    async def _identify(self, origin: Origin) -> tuple[Caller, tuple[str, ...]]:
         """Return whose request it is, and the secrets that may have signed it."""
         api = self._res.settings.api
         if not api.multitenancy:
-            return Caller(), api.secrets
-        tenant = await self._res.tenants.find(host.partition(".")[0])
+            return Caller(base_url=origin.base_url), api.secrets
+        tenant = await self._res.tenants.find(origin.host.partition(".")[0])
         if tenant is None:
             raise ApiError(errors.CHECKSUM_ERROR)
-        return Caller(tenant), tenant.secrets
+        return Caller(tenant, origin.base_url), tenant.secrets

@@ -19,7 +19,13 @@ pytest_plugins = ["tests.doubles.stores"]
 
 DEADLINE_S = 30.0
 SCALELITE_DUMP = Path(__file__).parents[1] / "data" / "scalelite" / "postgres.sql"
-ALL = ["0001_appliance", "0002_scalelite", "0003_indexes"]
+ALL = [
+    "0001_appliance",
+    "0002_scalelite",
+    "0003_indexes",
+    "0004_recordings",
+    "0005_imports",
+]
 TABLES = ["recordings", "metadata", "playback_formats", "thumbnails", "callback_data"]
 COLUMNS = """
     SELECT table_name, column_name, data_type, is_nullable, datetime_precision,
@@ -188,7 +194,7 @@ def test_load_migrations_gives_the_files_in_order() -> None:
     migrations = load_migrations()
 
     assert [f"{m.version:04}_{m.name}" for m in migrations] == ALL
-    assert [m.in_transaction for m in migrations] == [True, True, False]
+    assert [m.in_transaction for m in migrations] == [True, True, False, True, True]
 
 
 def test_index_statements_finds_every_index() -> None:

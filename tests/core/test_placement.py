@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.core.model import TagWish
 from appliance.core.params import Params, parse_query
 from appliance.core.placement import (
-    TagWish,
     clamp_duration,
     effective_tag,
     max_participants,

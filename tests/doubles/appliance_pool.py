@@ -16,6 +16,9 @@ from tests.doubles.appliance_client import FrontEnd
 from tests.doubles.appliance_process import ApplianceProcess
 from tests.doubles.bbb_process import BbbProcess
 
+SHORT_TIMEOUTS = {"CONNECT_TIMEOUT": "1", "RESPONSE_TIMEOUT": "1", "POLLER_WAIT_TIMEOUT": "1"}
+"""Variables for tests of servers that do not answer."""
+
 
 class Keys:
     """The keys of one namespace in a Redis on a Unix socket; a connection a look."""
@@ -27,7 +30,7 @@ class Keys:
     def ask(self, command: str, key: str, *args: object) -> Any:
         """Send a command about a key, given without its prefix."""
         with redis.Redis(unix_socket_path=str(self._path), decode_responses=True) as client:
-            return client.execute_command(command, self._prefix + key, *args)  # type: ignore[no-untyped-call]
+            return client.execute_command(command, self._prefix + key, *args)
 
     def clear(self) -> None:
         """Remove the keys of the namespace."""
@@ -63,9 +66,9 @@ class ServedPool:
             server.clear_requests()
         self.ids = []
 
-    def add_all(self, **fields: object) -> None:
+    def add_all(self) -> None:
         """Add every server, enabled."""
-        self.ids = [self.appliance.add_server(server, **fields) for server in self.servers]
+        self.ids = [self.appliance.add_server(server) for server in self.servers]
 
     def clear_requests(self) -> None:
         """Have the servers forget what they were asked."""

@@ -58,6 +58,11 @@ class ApplianceProcess:
             "HOME": str(directory),
             "LANG": "C.UTF-8",
             "STATE_DIR": str(self.state_dir),
+            # Its watcher makes them: not in /var/bigbluebutton, which tests would share.
+            "RECORDING_SPOOL_DIR": str(directory / "spool"),
+            "RECORDING_WORK_DIR": str(directory / "work"),
+            "RECORDING_PUBLISH_DIR": str(directory / "published"),
+            "RECORDING_UNPUBLISH_DIR": str(directory / "unpublished"),
             "CTL_SOCKET": str(self.control_socket),
             "BIND": "tcp://127.0.0.1:0",
             "LOADBALANCER_SECRET": secrets.token_hex(20),
@@ -121,6 +126,16 @@ class ApplianceProcess:
 
     def _is_over(self) -> bool:
         return self._process is None or self._process.poll() is not None
+
+    def wait_catching(self) -> None:
+        """Wait until it has handlers for signals: its first moment. Raises AssertionError."""
+
+        def is_caught() -> bool:
+            status = Path(f"/proc/{self.pid}/status").read_text()
+            mask = int(status.partition("SigCgt:")[2].split()[0], 16)
+            return bool(mask >> (signal.SIGTERM - 1) & 1)
+
+        wait_for(is_caught, 10, "it runs")
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""

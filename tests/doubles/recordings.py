@@ -72,9 +72,13 @@ async def fill(postgres: PostgresStore, count: int) -> None:
 
     `rec-0000001` to `rec-…` with meetings `meeting-0` …, and the tenants `tenant-0` to `tenant-9`.
     """
-    for sql in _FILL:
-        args = (count,) if "$1" in sql else ()
-        await postgres.execute(sql, *args, deadline_s=120.0)
+    for sql in fill_statements(count):
+        await postgres.execute(sql, deadline_s=120.0)
+
+
+def fill_statements(count: int) -> list[str]:
+    """Return the statements of `fill`."""
+    return [sql.replace("$1", str(count)) for sql in _FILL]
 
 
 _FILL = (

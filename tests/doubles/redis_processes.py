@@ -224,6 +224,8 @@ class LogBook:
         """Keep a WARNING event."""
         self.events.append((event, str(fields)))
 
+    debug = error = warning
+
     @property
     def names(self) -> list[str]:
         """The events' names, in order."""

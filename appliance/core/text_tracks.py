@@ -1,0 +1,129 @@
+"""Captions of recordings: language tags, SRT into WebVTT, the index that the BBB player reads.
+
+Pure. Truth: RFC 5646 section 2.1 (language tags), W3C WebVTT, bbb-playback (which hands the list of
+`{locale, localeName}` in `captions.json` to its player, with a file `caption_{locale}.vtt` each).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+KINDS = ("subtitles", "captions")
+
+_LANGTAG = re.compile(
+    r"(?:[a-z]{2,3}(?:-[a-z]{3}){0,3}|[a-z]{4,8})"
+    r"(?:-[a-z]{4})?"
+    r"(?:-(?:[a-z]{2}|[0-9]{3}))?"
+    r"(?:-(?:[a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*"
+    r"(?:-[0-9a-wyz](?:-[a-z0-9]{2,8})+)*"
+    r"(?:-x(?:-[a-z0-9]{1,8})+)?",
+    re.IGNORECASE | re.ASCII,
+).fullmatch
+_MAX_LANG = 64
+_TIME = r"(?:(\d{1,3}):)?([0-5]?\d):([0-5]?\d)[.,](\d{1,3})"
+_TIMING = re.compile(rf"[ \t]*{_TIME}[ \t]*-->[ \t]*{_TIME}(?:[ \t].*)?", re.ASCII).fullmatch
+
+
+@dataclass(frozen=True, slots=True)
+class TextTrack:
+    """One track of a recording."""
+
+    lang: str
+    label: str
+    kind: str = "captions"
+    source: str = "live"
+    """`upload`, or `live` for what BBB itself recorded."""
+
+    @property
+    def file_name(self) -> str:
+        """Return the name of its file."""
+        return f"caption_{self.lang}.vtt"
+
+
+def canonical_lang(text: str) -> str | None:
+    """Return a language tag in the case of RFC 5646 section 2.1.1, None if it is malformed."""
+    if len(text) > _MAX_LANG or not _LANGTAG(text):
+        return None
+    language, *rest = text.lower().split("-")
+    parts, after_singleton = [language], False
+    for part in rest:
+        if len(part) == 1:
+            after_singleton = True
+        elif not after_singleton and len(part) == 2:
+            part = part.upper()
+        elif not after_singleton and len(part) == 4 and part.isalpha():
+            part = part.title()
+        parts.append(part)
+    return "-".join(parts)
+
+
+def to_webvtt(body: bytes) -> bytes | None:
+    """Return WebVTT of WebVTT or SRT; None: it is neither.
+
+    UTF-8, with or without a byte order mark; what is not UTF-8 is taken for Windows-1252, in which
+    old SRT files are.
+    """
+    text = _decode(body).replace("\r\n", "\n").replace("\r", "\n")
+    if re.match(r"WEBVTT(?:[ \t\n]|$)", text):
+        return text.encode()
+    cues = [cue for block in re.split(r"\n[ \t]*\n", text) if (cue := _cue(block)) is not None]
+    return ("\n\n".join(["WEBVTT", *cues]) + "\n").encode() if cues else None
+
+
+def read_index(entries: object) -> list[TextTrack]:
+    """Read a parsed `captions.json`; what is no entry of a track is left out."""
+    tracks = []
+    for entry in entries if isinstance(entries, list) else []:
+        if not isinstance(entry, dict) or not isinstance(entry.get("locale"), str):
+            continue
+        # Becomes part of a path. BBB itself writes underscores, `pt_BR`.
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", entry["locale"]):
+            continue
+        kind, name = entry.get("kind"), entry.get("localeName")
+        tracks.append(
+            TextTrack(
+                entry["locale"],
+                name if isinstance(name, str) else entry["locale"],
+                kind if kind in KINDS else "captions",
+                "upload" if entry.get("source") == "upload" else "live",
+            )
+        )
+    return tracks
+
+
+def write_index(tracks: list[TextTrack], track: TextTrack) -> list[dict[str, str]]:
+    """Return the entries of `captions.json` with one more track, or in the place of its like."""
+    kept = [one for one in tracks if one.lang != track.lang]
+    return [
+        {"locale": one.lang, "localeName": one.label, "kind": one.kind, "source": one.source}
+        for one in [*kept, track]
+    ]
+
+
+def _decode(body: bytes) -> str:
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return body.decode("cp1252", "replace")
+
+
+def _cue(block: str) -> str | None:
+    """Return one SRT block as a WebVTT cue; None: it is none."""
+    lines = block.strip("\n").split("\n")
+    if lines and lines[0].strip().isdigit():
+        del lines[0]
+    match = _TIMING(lines[0]) if lines else None
+    if match is None:
+        return None
+    spoken = [line for line in lines[1:] if line.strip()]
+    if not spoken:
+        return None
+    # An arrow in the text would begin a new cue.
+    text = "\n".join(line.replace("-->", "--&gt;") for line in spoken)
+    return f"{_time(match.groups()[:4])} --> {_time(match.groups()[4:])}\n{text}"
+
+
+def _time(parts: tuple[str | None, ...]) -> str:
+    hours, minutes, seconds, fraction = (part or "0" for part in parts)
+    return f"{int(hours):02}:{int(minutes):02}:{int(seconds):02}.{fraction.ljust(3, '0')}"

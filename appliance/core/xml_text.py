@@ -1,0 +1,48 @@
+"""What XML can hold: names, characters, and how both are written.
+
+Pure. Truth: XML 1.0 (fifth edition), productions 2 (Char) and 4 to 5 (Name); no colons, since a
+front-end that knows namespaces would take the part before one for a prefix.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+_START = (
+    "A-Z_a-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02ff\u0370-\u037d\u037f-\u1fff\u200c\u200d"
+    "\u2070-\u218f\u2c00-\u2fef\u3001-\ud7ff\uf900-\ufdcf\ufdf0-\ufffd\U00010000-\U000effff"
+)
+_NAME = re.compile(f"[{_START}][{_START}\\-.0-9\u00b7\u0300-\u036f\u203f\u2040]*").fullmatch
+_NOT_CHAR = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_SPECIAL = re.compile('[&<>"\x00-\x1f\ud800-\udfff\ufffe\uffff]').search
+_MAX_NAME = 1000
+"""Longer names are refused: no front-end makes them, and some parsers stop at them."""
+
+
+@lru_cache(maxsize=4096)
+def is_xml_name(text: str) -> bool:
+    """Whether a text can be the name of an element."""
+    return len(text) <= _MAX_NAME and _NAME(text) is not None
+
+
+def has_forbidden(text: str) -> bool:
+    """Whether a text has characters that XML cannot hold, not even escaped."""
+    return _NOT_CHAR.search(text) is not None
+
+
+def drop_forbidden(text: str) -> str:
+    """Return a text without the characters that XML cannot hold."""
+    return _NOT_CHAR.sub("", text)
+
+
+def escape_text(text: str) -> str:
+    """Write any text as the content of an element or, in double quotes, as an attribute's value.
+
+    What XML cannot hold is left out.
+    """
+    # Most texts need nothing, and to see that is much cheaper than to replace nothing.
+    if not _SPECIAL(text):
+        return text
+    text = _NOT_CHAR.sub("", text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return text.replace('"', "&quot;").replace("\r", "&#13;")

@@ -1,0 +1,248 @@
+"""Imports one tar of the spool: unpack, move the files, write the rows, remove the tar. In this
+order, so that whatever ends the process, the tar is still there or everything is in its place.
+
+Every step can be done twice. Truth: spec (recordings, Watcher and importer).
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+import trio
+
+from appliance.core.faults import DatabaseDown
+from appliance.core.import_model import MAX_ATTEMPTS, ImportEntry, ImportState, SpooledTar
+from appliance.core.import_plan import ImportPlan, PlannedRecording, plan_import
+from appliance.core.recording_merge import (
+    ImportOutcome,
+    ImportRules,
+    is_deleted,
+    published_after_import,
+)
+from appliance.core.tar_format import BrokenTar, DiskFull, HostileTar
+from appliance.log import Log
+from appliance.operations.import_ports import ImportFiles, ImportJournal, Spool
+from appliance.operations.recording_ports import RecordingStore
+
+MAX_CONCURRENCY = 4
+"""Each import keeps a connection to PostgreSQL, of which the pool has 10."""
+DELETED = "the recording was deleted; `ctl recordings import --undelete` brings it back"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Seconds until a tar is looked at again."""
+
+    busy_s: float = 60.0
+    """Another appliance is at it; should that one die, we take over."""
+    database_s: float = 10.0
+    retry_s: float = 60.0
+    """After a failure, doubled after the second."""
+    disk_s: float = 300.0
+    """What is no fault of the tar is tried for ever and does not count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Importer:
+    """What imports work with."""
+
+    journal: ImportJournal
+    recordings: RecordingStore
+    spool: Spool
+    files: ImportFiles
+    rules: ImportRules
+    log: Log
+    waits: Waits = Waits()
+    threads: trio.CapacityLimiter = field(
+        default_factory=lambda: trio.CapacityLimiter(MAX_CONCURRENCY + 1)
+    )
+    """Ours alone: a disk that hangs must not stop anything else."""
+
+    async def in_thread(self, call: Callable[[], T]) -> T:
+        """Run what blocks; cancelled, it is left to itself (each such call may end anywhere)."""
+        return await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self.threads)
+
+
+async def import_tar(tools: Importer, tar: SpooledTar) -> float | None:
+    """Import a tar; return in how many seconds it is to be tried again, None if it is done with.
+
+    Done with: imported and removed, moved to `failed/`, or gone. Logs and journals what it did.
+    """
+    try:
+        async with tools.journal.claim(tar) as entry:
+            if entry is None:
+                return tools.waits.busy_s
+            return await _import_claimed(tools, entry)
+    except DatabaseDown as error:
+        tools.log.debug("import_waits_for_database", file=tar.name, reason=str(error))
+        return tools.waits.database_s
+
+
+async def remove_leftovers(tools: Importer) -> None:
+    """Remove what imports that were cut off have unpacked: once, before the process's first import
+    could leave a thread behind. Raises DatabaseDown, OSError.
+    """
+    for import_id, work in await tools.in_thread(tools.spool.leftovers):
+        async with tools.journal.claim_work(import_id) as free:
+            if free:
+                await tools.in_thread(partial(tools.spool.discard, work))
+
+
+async def retry_import(tools: Importer, name: str, *, undelete: bool = False) -> bool:
+    """Put a tar of `failed/` back into the spool with new tries; False: there is none of the name.
+
+    `undelete` brings back a recording that a user has deleted. Raises DatabaseDown, OSError
+    (FileExistsError: the spool has another tar of this name).
+    """
+    tar = await tools.in_thread(partial(tools.spool.look_failed, name))
+    if tar is None:
+        return False
+    await tools.journal.forgive(tar, undelete=undelete)
+    await tools.in_thread(partial(tools.spool.restore, name))
+    return True
+
+
+async def _import_claimed(tools: Importer, entry: ImportEntry) -> float | None:
+    tar = entry.tar
+    if await tools.in_thread(partial(tools.spool.look, tar.name)) != tar:
+        return None  # gone, or replaced: the watcher sees the new one
+    if entry.state is ImportState.DONE:  # cut off between the commit and this
+        await tools.in_thread(partial(tools.spool.accept, tar))
+        return None
+    if entry.state is ImportState.FAILED:
+        await tools.in_thread(partial(tools.spool.reject, tar, entry.error or "failed before"))
+        return None
+    if entry.wait_s > 0:
+        return entry.wait_s
+    try:
+        return await _attempt(tools, entry)
+    except (HostileTar, BrokenTar) as error:
+        return await _fail(tools, entry, str(error))
+    except DiskFull as error:
+        return await _wait(tools, entry, str(error))
+    except OSError as error:
+        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or "I/O"
+        return await _wait(tools, entry, reason)
+    except DatabaseDown:
+        raise
+    except Exception as error:
+        tools.log.error("recording_import_broke", file=tar.name, exc_info=error)
+        return await _fail(tools, entry, f"{type(error).__name__}, see the log")
+
+
+async def _attempt(tools: Importer, entry: ImportEntry) -> float | None:
+    began_s = trio.current_time()
+    await tools.journal.begin(entry.id)
+    work = tools.spool.new_work(entry.id)
+    try:
+        plan = await _unpack(tools, entry, work)
+        if not plan.recordings:
+            raise BrokenTar("; ".join(plan.problems) or "no {format}/{recordID} in it")
+        await tools.journal.note(entry.id, ImportState.PLACING)
+        problems = await _import_recordings(tools, entry, plan)
+    except Exception:
+        await tools.in_thread(partial(tools.spool.discard, work))
+        raise
+    await tools.in_thread(partial(tools.spool.discard, work))
+    if problems:
+        await _give_up(tools, entry, "; ".join(problems))
+        return None
+    await tools.in_thread(partial(tools.spool.accept, entry.tar))
+    tools.log.info(
+        "recording_imported",
+        file=entry.tar.name,
+        bytes=entry.tar.size,
+        recordings=[planned.recording.record_id for planned in plan.recordings],
+        took_s=round(trio.current_time() - began_s, 3),
+    )
+    return None
+
+
+async def _unpack(tools: Importer, entry: ImportEntry, work: str) -> ImportPlan:
+    stop = threading.Event()
+    try:
+        unpack = partial(tools.spool.unpack, entry.tar, work, stop.is_set)
+        unpacked = await tools.in_thread(unpack)
+    finally:
+        stop.set()
+    plan = plan_import(unpacked)
+    if plan.left_out:
+        tools.log.warning("metadata_left_out", file=entry.tar.name, keys=plan.left_out)
+    return plan
+
+
+async def _import_recordings(tools: Importer, entry: ImportEntry, plan: ImportPlan) -> list[str]:
+    """Import each recording; return why the tar must be kept all the same."""
+    problems = list(plan.problems)
+    last = plan.recordings[-1]
+    for planned in plan.recordings:
+        done = planned is last and not problems
+        state = ImportState.DONE if done else ImportState.PLACING
+        if not await _import_recording(tools, entry, planned, state):
+            problems.append(f"{planned.recording.record_id}: {DELETED}")
+    return problems
+
+
+async def _import_recording(
+    tools: Importer, entry: ImportEntry, planned: PlannedRecording, state: ImportState
+) -> bool:
+    """Move the files, write the rows; False: a user has deleted this recording."""
+    recording = planned.recording
+    rules = ImportRules(tools.rules.unpublished, tools.rules.protected, entry.undelete)
+    known = await tools.recordings.find_recording(recording.record_id)
+    if is_deleted(known) and not rules.undelete:
+        return False
+    published = published_after_import(known, recording, rules)
+    for source in planned.sources:
+        place = partial(tools.files.place, source.path, source.record_id, source.format)
+        await tools.in_thread(partial(place, published=published))
+    result = await tools.journal.write_recording(entry.id, recording, rules, state=state)
+    if result.outcome is ImportOutcome.DELETED:  # meanwhile
+        await tools.in_thread(partial(tools.files.remove, recording.record_id))
+        return False
+    if result.published != published:
+        await _put_right(tools, planned)
+    return True
+
+
+async def _put_right(tools: Importer, planned: PlannedRecording) -> None:
+    """Move files to where they belong now: a user has published or unpublished meanwhile."""
+    record_id = planned.recording.record_id
+    async with tools.recordings.lock_recordings([record_id], None) as locked:
+        for recording in locked.recordings:
+            move = tools.files.publish if recording.published else tools.files.unpublish
+            for source in planned.sources:
+                await tools.in_thread(partial(move, record_id, source.format))
+
+
+async def _fail(tools: Importer, entry: ImportEntry, reason: str) -> float | None:
+    attempts = entry.attempts + 1
+    if attempts >= MAX_ATTEMPTS:
+        await _give_up(tools, entry, reason)
+        return None
+    wait_s = tools.waits.retry_s * 2.0 ** (attempts - 1)
+    fields = {"file": entry.tar.name, "reason": reason, "attempts": attempts}
+    tools.log.warning("recording_import_failed", **fields, wait_s=wait_s)
+    await tools.journal.retry_later(entry.id, reason, wait_s=wait_s, counts=True)
+    return wait_s
+
+
+async def _wait(tools: Importer, entry: ImportEntry, reason: str) -> float:
+    wait_s = tools.waits.disk_s
+    if entry.error != reason:  # once, not at every try
+        tools.log.warning("recording_import_waits", file=entry.tar.name, reason=reason)
+    await tools.journal.retry_later(entry.id, reason, wait_s=wait_s, counts=False)
+    return wait_s
+
+
+async def _give_up(tools: Importer, entry: ImportEntry, reason: str) -> None:
+    await tools.journal.give_up(entry.id, reason)
+    await tools.in_thread(partial(tools.spool.reject, entry.tar, reason))
+    tools.log.error("recording_import_given_up", file=entry.tar.name, reason=reason)

@@ -1,0 +1,129 @@
+"""benchmarks/replay.py and rules.py: what a trace does to a pool under a rule."""
+
+from __future__ import annotations
+
+import pytest
+
+from appliance.core.model import PlacementRules
+from benchmarks.replay import Outcome, Run, fair_load, replay
+from benchmarks.rules import (
+    SIMPLE_RULES,
+    OracleRule,
+    RoundRobinRule,
+    ScaleliteRule,
+    open_product_rule,
+)
+from benchmarks.traces import DAY_MS, HOUR_MS, MINUTE_MS, TRACES, Session, Trace
+from tests.doubles.store_servers import private_redis
+
+START_MS = DAY_MS + 8 * HOUR_MS
+
+
+def _session(name: str, size: int, at_ms: int = START_MS) -> Session:
+    """A class whose users come in the second minute and leave together after half an hour."""
+    joins = tuple(at_ms + MINUTE_MS + number for number in range(size))
+    return Session(name, at_ms, joins, (at_ms + 30 * MINUTE_MS,) * size)
+
+
+def _trace(
+    *sessions: Session, multipliers: tuple[float, ...] = (1.0, 1.0), **fields: object
+) -> Trace:
+    return Trace(
+        "trace",
+        multipliers,
+        sessions,
+        START_MS,
+        START_MS + HOUR_MS,
+        **fields,  # type: ignore[arg-type]
+    )
+
+
+UNEVEN = _trace(*(_session(f"class-{n}", size) for n, size in enumerate((40, 10, 10, 20))))
+
+
+async def test_oracle_spreads_by_final_size() -> None:
+    outcome = await replay(UNEVEN, OracleRule(UNEVEN.multipliers, 1), 1)
+
+    assert (outcome.peak, outcome.fair, outcome.spread) == (40, 40, 1.0)
+    assert outcome.over_users == 0
+
+
+async def test_round_robin_spreads_by_number() -> None:
+    outcome = await replay(UNEVEN, RoundRobinRule(UNEVEN.multipliers, 1), 1)
+
+    assert outcome.peak == 50
+
+
+async def test_larger_server_has_less_load_for_the_same_users() -> None:
+    trace = _trace(_session("a", 30), multipliers=(0.5,))
+
+    outcome = await replay(trace, OracleRule(trace.multipliers, 1), 1)
+
+    assert (outcome.peak, fair_load(trace)) == (15, 15)
+
+
+async def test_scalelite_sends_a_burst_to_the_emptier_server() -> None:
+    sessions = [_session("old", 30)]
+    sessions += [_session(f"new-{n}", 30, START_MS + 10 * MINUTE_MS + n) for n in range(8)]
+    trace = _trace(*sessions)
+
+    outcome = await replay(trace, ScaleliteRule(trace.multipliers, 1), 1)
+
+    assert outcome.peak == 8 * 30
+
+
+async def test_users_above_capacity_are_counted() -> None:
+    trace = _trace(_session("a", 100))
+
+    outcome = await replay(trace, OracleRule(trace.multipliers, 1), 1)
+
+    assert outcome.over_users == 38  # 100 less 1.25 times a fair share of 50, rounded
+    assert outcome.over_user_minutes == pytest.approx(37.5 * 29, rel=0.02)
+
+
+async def test_class_comes_back_elsewhere_when_its_server_is_lost() -> None:
+    lost = ((START_MS + 5 * MINUTE_MS, 0),)
+    trace = _trace(_session("a", 20), _session("b", 10), lost=lost)
+    rule = OracleRule(trace.multipliers, 1)
+    placed: list[tuple[str, int]] = []
+    choose = rule.choose
+
+    def noted(run: Run) -> int:
+        server = choose(run)
+        placed.append((run.session.id, server))
+        return server
+
+    rule.choose = noted  # type: ignore[method-assign]
+    outcome = await replay(trace, rule, 1)
+
+    assert placed == [("a", 0), ("b", 1), ("a", 1)]
+    assert outcome.peak == 30
+
+
+@pytest.mark.parametrize("name", TRACES)
+async def test_every_rule_lasts_through_a_small_trace(name: str) -> None:
+    trace = TRACES[name](3, True)
+    for rule in SIMPLE_RULES:
+        outcome = await replay(trace, rule(trace.multipliers, 3), 3)
+        assert outcome.spread >= 0.99
+        assert outcome.worst
+
+
+async def test_product_knows_sizes_from_the_day_before() -> None:
+    today = UNEVEN.sessions
+    before = [_session(s.id, s.size, s.created_ms - DAY_MS) for s in today]
+    trace = _trace(*before, *today)
+
+    with private_redis() as redis:
+        outcomes = [
+            await _replay_product(redis.url, trace, PlacementRules(forecast=forecast))
+            for forecast in (True, False)
+        ]
+
+    assert outcomes[0].peak == 40
+    assert outcomes[1].peak >= 50
+
+
+async def _replay_product(url: str, trace: Trace, rules: PlacementRules) -> Outcome:
+    async with open_product_rule(url, "product", trace.multipliers, 1, rules=rules) as rule:
+        return await replay(trace, rule, 1)

@@ -1,0 +1,103 @@
+"""An importer on a real database and real directories below one that the test gives."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from appliance.adapters.asyncio_bridge import open_asyncio_loop
+from appliance.adapters.import_journal import ImportJournal
+from appliance.adapters.postgres_store import PostgresStore, open_postgres_store
+from appliance.adapters.recording_files import RecordingFiles
+from appliance.adapters.recording_store import RecordingStore
+from appliance.adapters.spool import Spool
+from appliance.core.import_model import SpooledTar
+from appliance.core.recording_merge import ImportRules
+from appliance.core.recording_model import Recording
+from appliance.operations.imports import Importer, Waits, import_tar
+from appliance.settings.model import RecordingSettings
+from tests.doubles.resources import EventBook
+from tests.doubles.settings import settings_of
+
+READY_S = 20.0
+NO_WAITS = Waits(busy_s=0.05, database_s=0.1, retry_s=0.0, disk_s=0.05)
+
+
+def recording_settings(root: Path, **variables: str) -> RecordingSettings:
+    """Return settings whose directories are all below `root`."""
+    return settings_of(
+        **{
+            "RECORDING_SPOOL_DIR": str(root / "spool"),
+            "RECORDING_WORK_DIR": str(root / "work"),
+            "RECORDING_PUBLISH_DIR": str(root / "published"),
+            "RECORDING_UNPUBLISH_DIR": str(root / "unpublished"),
+            **variables,
+        }
+    ).recordings
+
+
+@dataclass(slots=True)
+class ImportBench:
+    """An importer and what it works on."""
+
+    root: Path
+    database: PostgresStore
+    recordings: RecordingStore
+    journal: ImportJournal
+    spool: Spool
+    files: RecordingFiles
+    tools: Importer
+    log: EventBook
+
+    def tar(self, name: str) -> SpooledTar:
+        """Return a tar that is in the spool."""
+        found = self.spool.look(name)
+        assert found is not None, name
+        return found
+
+    async def run(self, name: str) -> float | None:
+        """Import a tar of the spool once."""
+        return await import_tar(self.tools, self.tar(name))
+
+    async def find(self, record_id: str) -> Recording | None:
+        """Return a recording's rows."""
+        return await self.recordings.find_recording(record_id)
+
+    def tree(self) -> set[str]:
+        """Return every published and unpublished file, `published/video/r1/metadata.xml`."""
+        return {
+            str(path.relative_to(self.root))
+            for top in ("published", "unpublished")
+            for path in (self.root / top).rglob("*")
+            if path.is_file() and not {".removed", ".incoming"} & set(path.parts)
+        }
+
+
+@asynccontextmanager
+async def open_import_bench(
+    database_url: str, root: Path, rules: ImportRules | None = None, **variables: str
+) -> AsyncIterator[ImportBench]:
+    """Open the database, migrated, and make the directories."""
+    log: Any = EventBook()
+    settings = recording_settings(root, **variables)
+    spool, files = Spool(settings), RecordingFiles(settings)
+    spool.make()
+    async with open_asyncio_loop(), open_postgres_store(database_url, log=log) as database:
+        with trio.fail_after(READY_S):
+            await database.wait_ready()
+        recordings, journal = RecordingStore(database), ImportJournal(database)
+        tools = Importer(
+            journal=journal,
+            recordings=recordings,
+            spool=spool,
+            files=files,
+            rules=rules or ImportRules(),
+            log=log,
+            waits=NO_WAITS,
+        )
+        yield ImportBench(root, database, recordings, journal, spool, files, tools, log)

@@ -1,0 +1,81 @@
+"""An appliance with recordings and no BBB servers, for tests: real stores, files and HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from appliance.adapters.caption_files import CaptionFiles
+from appliance.adapters.postgres_store import PostgresStore
+from appliance.adapters.recording_files import RecordingFiles
+from appliance.adapters.recording_store import RecordingStore
+from appliance.core.recording_model import Recording
+from appliance.operations.resources import Resources
+from tests.doubles.public import Public, serve_public
+from tests.doubles.recordings import add, open_recordings
+from tests.doubles.resources import open_resources
+
+
+class CountedTokens:
+    """Tokens that tell their number: `token-1`, `token-2`, …"""
+
+    def __init__(self) -> None:
+        self.issued: list[tuple[str, str]] = []
+
+    async def issue_tokens(self, pairs: Sequence[tuple[str, str]]) -> list[str]:
+        """Return a token for each (recordID, format)."""
+        first = len(self.issued) + 1
+        self.issued += pairs
+        return [f"token-{number}" for number in range(first, first + len(pairs))]
+
+
+@dataclass(frozen=True)
+class RecordingPool:
+    """What a test touches."""
+
+    res: Resources
+    public: Public
+    postgres: PostgresStore
+    store: RecordingStore
+    files: RecordingFiles
+    tokens: CountedTokens
+    published: Path
+    unpublished: Path
+
+    async def add(self, *recordings: Recording) -> None:
+        """Import recordings, with a file `index.html` in each format."""
+        await add(self.store, *recordings)
+        for one in recordings:
+            for shown in one.formats:
+                root = self.published if one.published else self.unpublished
+                directory = root / shown.format / one.record_id
+                directory.mkdir(parents=True)
+                (directory / "index.html").write_text(one.record_id)
+
+    async def find(self, record_id: str) -> Recording:
+        """Return a recording that is there."""
+        found = await self.store.find_recording(record_id)
+        assert found is not None
+        return found
+
+
+@asynccontextmanager
+async def open_recording_pool(
+    redis_url: str, namespace: str, database_url: str, directory: Path, **variables: str
+) -> AsyncIterator[RecordingPool]:
+    """Serve an appliance with the recordings of a database; files are below `directory`."""
+    published, unpublished = directory / "published", directory / "unpublished"
+    paths = {
+        "RECORDING_PUBLISH_DIR": str(published),
+        "RECORDING_UNPUBLISH_DIR": str(unpublished),
+    }
+    async with (
+        open_resources(redis_url, namespace, log=None, **(paths | variables)) as bare,
+        open_recordings(database_url) as (postgres, store),
+    ):
+        files, tokens = RecordingFiles(bare.settings.recordings), CountedTokens()
+        res = replace(bare, recordings=store, files=files, captions=CaptionFiles(), tokens=tokens)
+        async with serve_public(res) as public:
+            yield RecordingPool(res, public, postgres, store, files, tokens, published, unpublished)

@@ -1,0 +1,62 @@
+"""Real processes for the tests of this folder: an appliance a module, emptied for each test.
+
+A module that needs other variables defines its own `environ`.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.doubles.appliance_pool import SHORT_TIMEOUTS, Keys, ServedPool
+from tests.doubles.appliance_process import ApplianceProcess
+from tests.doubles.bbb_process import BbbProcess, bbb_servers
+from tests.doubles.store_servers import RedisServer
+
+
+@pytest.fixture(scope="module")
+def environ() -> dict[str, str]:
+    """Give the variables of the module's appliance: no poll comes unless it is asked for."""
+    return {**SHORT_TIMEOUTS, "POLL_INTERVAL": "600"}
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[list[BbbProcess]]:
+    """Give three simulated servers, started once a module."""
+    with bbb_servers(3) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def appliance(
+    redis_server: RedisServer,
+    environ: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[ApplianceProcess]:
+    """Give an appliance on the session's Redis, in a namespace of its own, without PostgreSQL."""
+    stores = {"REDIS_URL": redis_server.url, "REDIS_NAMESPACE": f"t{uuid.uuid4().hex[:12]}"}
+    directory = tmp_path_factory.mktemp("appliance")
+    secret_key = {"SECRET_KEY_BASE": "k" * 64, "DB_DISABLED": "true"}
+    with ApplianceProcess(directory, **{**stores, **secret_key, **environ}) as started:
+        yield started
+
+
+@pytest.fixture
+def empty_pool(
+    appliance: ApplianceProcess, servers: list[BbbProcess], redis_server: RedisServer
+) -> Iterator[ServedPool]:
+    """Give the module's appliance with no server in its pool."""
+    keys = Keys(redis_server.socket_path, appliance.environ["REDIS_NAMESPACE"])
+    pool = ServedPool(appliance, servers, keys)
+    pool.reset()
+    yield pool
+    appliance.check_log()  # here, so that it is this test that fails
+
+
+@pytest.fixture
+def pool(empty_pool: ServedPool) -> ServedPool:
+    """Give the module's appliance with its three servers enabled and online."""
+    empty_pool.add_all()
+    return empty_pool

@@ -1,0 +1,66 @@
+"""The command line in this process; tests/end_to_end/ starts the program."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from appliance import __version__
+from appliance.__main__ import EX_FAILED, EX_USAGE, USAGE, main
+
+
+@pytest.mark.parametrize("words", [["version"], ["--version"], ["-V"]])
+def test_version_is_printed(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    assert main(words) == 0
+    assert capsys.readouterr().out == f"scalelite-appliance {__version__}\n"
+
+
+@pytest.mark.parametrize("words", [["help"], ["--help"], ["-h"]])
+def test_help_is_printed(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    assert main(words) == 0
+    assert capsys.readouterr().out == USAGE
+
+
+@pytest.mark.parametrize("words", [[], ["bogus"], ["run", "x"], ["version", "x"], [""]])
+def test_usage_goes_to_standard_error(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    assert main(words) == EX_USAGE
+    assert capsys.readouterr() == ("", USAGE)
+
+
+def test_run_says_what_is_wrong_with_the_configuration(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOADBALANCER_SECRET", "")
+    monkeypatch.setenv("PORT", "high")
+
+    assert main(["run"]) == EX_FAILED
+    error = capsys.readouterr().err
+    assert "LOADBALANCER_SECRET" in error
+    assert 'PORT="high"' in error
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [(["ctl", "bogus"], EX_USAGE), (["config"], EX_USAGE), (["ctl"], EX_USAGE)]
+)
+def test_ctl_words_are_handed_over(
+    capsys: pytest.CaptureFixture[str], words: list[str], code: int
+) -> None:
+    assert main(words) == code
+    assert "scalelite-appliance ctl" in capsys.readouterr().err
+
+
+def test_ctl_loads_nothing_heavy() -> None:
+    """`ctl status` has 150 ms, the interpreter included."""
+    heavy = ["trio", "hypercorn", "quart", "httpx", "redis", "asyncpg", "structlog", "lxml"]
+    program = (
+        "import sys; from appliance.__main__ import main; main(['ctl', 'version']);"
+        f"print([name for name in {heavy!r} if name in sys.modules])"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True
+    )
+
+    assert done.stdout.splitlines()[-1] == "[]"
