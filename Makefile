@@ -1,13 +1,13 @@
 # Two commands do everything on a fresh machine: `make run` and `make test`. `make` alone lists the targets.
 # ARGS goes to the program behind a target: make test ARGS="tests/core -k checksum".
 .DEFAULT_GOAL := help
-.PHONY: help venv dev run test lint bench docs lock clean
+.PHONY: help venv dev run test lint bench bench-all docs lock clean
 MAKEFLAGS += --no-print-directory
 ARGS ?=
 CODE = appliance tests benchmarks tools
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: ## install what the appliance needs to run: Debian packages and .venv
 	@tools/make-venv runtime
@@ -31,6 +31,10 @@ lint: dev ## check style, types, layers and what must not be committed
 
 bench: dev ## measure the API: requests/s, latencies, CPU per request
 	@.venv/bin/python benchmarks/api.py $(ARGS)
+
+bench-all: bench ## measure placement and polling too (about a quarter of an hour)
+	@.venv/bin/python benchmarks/placement.py
+	@.venv/bin/python benchmarks/poll.py
 
 docs: venv ## write the files anew that are made from the settings: sample configuration and its reference
 	@.venv/bin/python -m appliance.settings sample >config/new && mv config/new config/scalelite-appliance.default

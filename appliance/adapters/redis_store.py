@@ -160,9 +160,10 @@ class RedisStore:
 
     # Servers
 
-    async def list_servers(self) -> list[Server]:
+    async def list_servers(self, *, in_background: bool = False) -> list[Server]:
         """Return all servers, by id."""
-        return [parse_server(item) for item in await self._hot(self.scripts.list_servers)]
+        ask = self._bulk if in_background else self._hot
+        return [parse_server(item) for item in await ask(self.scripts.list_servers)]
 
     async def find_server(self, server_id: ServerId) -> Server | None:
         """Return one server, None if there is no such."""

@@ -32,7 +32,7 @@ class RedisTokens:
         if not pairs:
             return []
         tokens = [secrets.token_hex(_TOKEN_BYTES) for _ in pairs]
-        commands = [
+        commands: list[list[str | int]] = [
             [
                 "SET",
                 self._key(token),

@@ -244,7 +244,7 @@ async def poll_pool(res: Resources, *, versions_only: bool = False) -> list[Poll
     results: dict[str, PollResult] = {}
     down: list[StoreDown] = []
     limiter = trio.CapacityLimiter(res.settings.polling.concurrency)
-    servers = await res.store.list_servers()
+    servers = await res.store.list_servers(in_background=True)
 
     async def poll(server: Server) -> None:
         try:

@@ -66,8 +66,8 @@ class MeetingStore(Protocol):
 class ServerStore(Protocol):
     """The servers of the pool and what polls find."""
 
-    async def list_servers(self) -> list[Server]:
-        """Return all servers."""
+    async def list_servers(self, *, in_background: bool = False) -> list[Server]:
+        """Return all servers; `in_background` keeps a long list out of the way of API calls."""
 
     async def find_server(self, server_id: ServerId) -> Server | None:
         """Return one server."""

@@ -80,7 +80,7 @@ class Poller:
     async def _tick(
         self, res: Resources, nursery: trio.Nursery, limiter: trio.CapacityLimiter
     ) -> None:
-        servers = {server.id: server for server in await res.store.list_servers()}
+        servers = {server.id: server for server in await res.store.list_servers(in_background=True)}
         held = set(
             await res.store.lease_servers(
                 res.instance, list(servers), now_ms=res.now_ms(), lease_ms=LEASE_MS
@@ -102,6 +102,9 @@ class Poller:
             watched.wake.set()
         elif server.suspected:
             self.poll_soon(server.id)
+        if server.online and not before.online:
+            # Brought back by another path (`ctl poll`, another appliance): it may be hurried again.
+            watched.patient = True
 
     async def _watch(
         self, res: Resources, watched: _Watched, limiter: trio.CapacityLimiter

@@ -55,7 +55,7 @@ async def report_status(res: Resources, notify: Notify, *, every_s: float = _STA
     """Keep the STATUS line of `systemctl status` current."""
     while True:
         try:
-            notify(f"STATUS={describe_pool(await res.store.list_servers())}")
+            notify(f"STATUS={describe_pool(await res.store.list_servers(in_background=True))}")
         except StoreDown:
             notify("STATUS=waiting for the meeting store")
         await trio.sleep(every_s)

@@ -122,7 +122,7 @@ class FlakyStore:
         self._list_servers = list_servers
         self.looks = 0
 
-    async def list_servers(self) -> list[Server]:
+    async def list_servers(self, *, in_background: bool = False) -> list[Server]:
         """Return the servers, or not."""
         self.looks += 1
         if self.looks == 2:
