@@ -30,13 +30,16 @@ from appliance.adapters.http_dial import open_ssl_context
 from appliance.adapters.http_pool import PoolTransport
 from appliance.adapters.import_journal import ImportJournal
 from appliance.adapters.inotify import open_directory_watch
+from appliance.adapters.locale_files import load_error_texts
 from appliance.adapters.postgres_store import PostgresStore, open_postgres_store
 from appliance.adapters.recording_files import RecordingFiles
 from appliance.adapters.recording_store import RecordingStore
 from appliance.adapters.redis_client import RedisAddress
 from appliance.adapters.redis_store import RedisStore, open_redis_store
-from appliance.adapters.spool import Spool
 from appliance.adapters.redis_tokens import RedisTokens
+from appliance.adapters.served_files import ServedFiles
+from appliance.adapters.spool import Spool
+from appliance.adapters.state_secrets import StateSecretError, load_secret_key_base
 from appliance.adapters.systemd import SystemdNotifier
 from appliance.core.model import PlacementRules
 from appliance.core.recording_merge import ImportRules
@@ -59,7 +62,7 @@ from appliance.web.admin_routes import make_control_app
 from appliance.web.app import MAX_TARGET_BYTES, PublicApp
 from appliance.web.dialplan_routes import DialplanApp
 
-START_ERRORS = (ListenError, ControlSocketError, EmbeddedStoresError)
+START_ERRORS = (ListenError, ControlSocketError, EmbeddedStoresError, StateSecretError)
 """What an operator must mend before the appliance can run; their texts say how."""
 
 _WAIT_LOG_S = 5.0
@@ -291,6 +294,9 @@ def _resources(
             settings.stores.redis_namespace,
             settings.protected.token_timeout_s,
         ),
+        served=ServedFiles(settings.recordings),
+        secret_key_base=settings.secret_key_base or load_secret_key_base(settings.stores.state_dir),
+        error_texts=load_error_texts(settings.locale, log),
     )
 
 

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from appliance.operations.playback_ports import DirectoryFound
+from appliance.core.playback import NotAFile
 from appliance.settings.model import RecordingSettings
 
 INDEX = "index.html"
@@ -55,21 +55,21 @@ class ServedFiles:
 
     def open_published(
         self, format: str, record_id: str, names: Sequence[str]
-    ) -> OpenedFile | DirectoryFound | None:
-        """Open a file of a published recording; None: there is none. Raises OSError.
+    ) -> OpenedFile | NotAFile:
+        """Open a file of a published recording. Raises OSError.
 
         `format` and `record_id` are checked names, `names` come from core.playback.split_path.
         """
         return open_inside(self._published / format, (record_id,), names)
 
-    def open_player(self, names: Sequence[str]) -> OpenedFile | DirectoryFound | None:
-        """Open a file of the BBB player; None: there is none. Raises OSError."""
+    def open_player(self, names: Sequence[str]) -> OpenedFile | NotAFile:
+        """Open a file of the BBB player. Raises OSError."""
         return open_inside(self._player, (), names)
 
 
 def open_inside(
     root: Path, directory: Sequence[str], names: Sequence[str]
-) -> OpenedFile | DirectoryFound | None:
+) -> OpenedFile | NotAFile:
     """Open a file below `root`/`directory`, wherever symbolic links point to.
 
     `root` may be or lie behind a link (the operator's); what lies below it may not lead out of
@@ -80,21 +80,23 @@ def open_inside(
     try:
         real = os.path.realpath(path, strict=True)
         if not real.startswith(base + os.sep):
-            return DirectoryFound() if real == base and names[-1] else None
+            return NotAFile.DIRECTORY if real == base and names[-1] else NotAFile.MISSING
         descriptor = os.open(real, _FLAGS)
     except OSError as error:
         # ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG, EACCES, ENXIO (a socket), …: nothing to be served.
         if error.errno in _FAULTS:
             raise
-        return None
+        return NotAFile.MISSING
     except ValueError:  # a surrogate: no name of a file can have one
-        return None
+        return NotAFile.MISSING
     try:
         found = os.fstat(descriptor)
         if stat.S_ISREG(found.st_mode):
             kept, descriptor = descriptor, -1
             return OpenedFile(kept, os.path.basename(path), found)
-        return DirectoryFound() if stat.S_ISDIR(found.st_mode) and names[-1] else None
+        if stat.S_ISDIR(found.st_mode) and names[-1]:
+            return NotAFile.DIRECTORY
+        return NotAFile.MISSING
     finally:
         if descriptor >= 0:
             os.close(descriptor)

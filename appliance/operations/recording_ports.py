@@ -96,3 +96,6 @@ class PlaybackTokens(Protocol):
 
     async def issue_tokens(self, pairs: Sequence[tuple[str, str]]) -> list[str]:
         """Return a fresh token for each (recordID, format)."""
+
+    async def consume_token(self, token: str) -> tuple[str, str] | None:
+        """Take a token: return its (recordID, format), None if it is unknown, used or too old."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from appliance.core.model import ServerId, Tenant, TenantId
 from appliance.log import Log
 from appliance.operations.fault_log import FaultLog
 from appliance.operations.import_ports import Uploads
+from appliance.operations.playback_ports import ServedFiles
 from appliance.operations.ports import PoolStore, ServerCaller
 from appliance.operations.recording_ports import (
     CaptionFiles,
@@ -49,6 +50,12 @@ class Resources:
     tokens: PlaybackTokens | None = None
     uploads: Uploads | None = None
     """None: no imports here."""
+    served: ServedFiles | None = None
+    """None: nothing is played here."""
+    secret_key_base: str = field(default="", repr=False)
+    """Signs what opens protected recordings; as configured, else as made in STATE_DIR."""
+    error_texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Texts of the error pages in the language of the appliance."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from appliance.core.faults import DatabaseDown, StoreDown
 from appliance.operations.resources import Resources
 from appliance.web.bbb_routes import PREFIX, BbbApi, xml_response
 from appliance.web.dialplan_routes import DIALPLAN_PATHS, DialplanEndpoint
+from appliance.web.file_response import FileAnswer, send_file
 from appliance.web.health_routes import HEALTH_PATHS, check_health
 from appliance.web.http import (
     Body,
@@ -26,6 +27,7 @@ from appliance.web.http import (
     send_response,
 )
 from appliance.web.origin import Origin, OriginReader
+from appliance.web.playback_routes import PlaybackRoutes
 from appliance.web.streaming import AnswerStream, Streamed
 from appliance.web.upload_routes import UPLOAD_PREFIX, UploadRoute
 
@@ -45,6 +47,7 @@ class PublicApp:
         self._patience = patience
         self._api = BbbApi(res)
         self._uploads = None if res.uploads is None else UploadRoute(res, res.uploads)
+        self._playback = None if res.served is None else PlaybackRoutes(res, res.served)
         api = res.settings.api
         self._origins = OriginReader(
             res.settings.web.trusted_proxies,
@@ -73,6 +76,9 @@ class PublicApp:
         stream = AnswerStream(send, request, origin.request_id)
         try:
             response = await self._answer(request, origin, stream)
+            if isinstance(response, FileAnswer):
+                await send_file(send, response, request, origin.request_id, self._res.log)
+                return
         except ClientGone:
             return
         # Of an answer that was begun the end must not look like one: the connection is cut off.
@@ -81,7 +87,7 @@ class PublicApp:
 
     async def _answer(
         self, request: Request, origin: Origin, stream: AnswerStream
-    ) -> Response | None:
+    ) -> Response | FileAnswer | None:
         try:
             answer = await self._route(request, origin)
             return await stream.run(answer) if isinstance(answer, Streamed) else answer
@@ -102,7 +108,7 @@ class PublicApp:
             status = 503 if request.path in HEALTH_PATHS else None
             return _refuse(errors.INTERNAL_ERROR, status)
 
-    async def _route(self, request: Request, origin: Origin) -> Response | Streamed:
+    async def _route(self, request: Request, origin: Origin) -> Response | FileAnswer | Streamed:
         path = request.path
         if path in HEALTH_PATHS:  # load balancers ask by address: no host check
             return await check_health(self._res, request)
@@ -112,6 +118,8 @@ class PublicApp:
             return await self._dialplan.handle(request)
         if self._uploads is not None and path.startswith(UPLOAD_PREFIX):
             return await self._uploads.handle(request)
+        if self._playback is not None and self._playback.serves(path):
+            return await self._playback.handle(request, origin)
         # The answer to a CONNECT must not be a 200: what follows would be a tunnel (RFC 9110).
         below = path.startswith(_BELOW_PREFIX) or path == PREFIX
         if not below or request.method == "CONNECT":

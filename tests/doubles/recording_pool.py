@@ -30,6 +30,11 @@ class CountedTokens:
         self.issued += pairs
         return [f"token-{number}" for number in range(first, first + len(pairs))]
 
+    async def consume_token(self, token: str) -> tuple[str, str] | None:
+        """Return what a token was issued for."""
+        number = token.removeprefix("token-")
+        return self.issued[int(number) - 1] if number.isdecimal() else None
+
 
 @dataclass(frozen=True)
 class RecordingPool:

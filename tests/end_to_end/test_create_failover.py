@@ -87,7 +87,7 @@ def test_ambiguous_failure_is_not_moved_but_a_retry_lands(
     assert pool.record("m1") == {}
     for server in pool.servers:
         server.clear_faults()
-    wait_for(lambda: pool.requests("end") == 1, 5, "a best-effort end")
+    wait_for(lambda: pool.requests("end") >= 1, 5, "a best-effort end")  # a poll may do it, too
     wait_for(lambda: pool.holders("m1") == [], 5, "nothing is left of it")
     assert pool.front.create("m1").returncode == "SUCCESS"
     assert pool.holder("m1") in pool.servers

@@ -14,13 +14,19 @@ import pytest
 
 from appliance import __version__
 from tests.doubles.appliance_client import MODERATOR_PW
-from tests.doubles.appliance_pool import ServedPool
+from tests.doubles.appliance_pool import SHORT_TIMEOUTS, ServedPool
 from tests.doubles.appliance_process import COMMAND, ROOT, wait_for
 from tests.doubles.ctl_program import DONE, FAILED, NOT_RUNNING, ctl, ctl_json, table
 
 STATUS_COLUMNS = (
     "HOSTNAME  STATE  STATUS  MEETINGS  USERS  LARGEST MEETING  VIDEOS  LOAD  BBB VERSION  TAG"
 )
+
+
+@pytest.fixture(scope="module")
+def environ() -> dict[str, str]:
+    """Give a pool whose servers stay unstable, however often the poller itself looks."""
+    return {**SHORT_TIMEOUTS, "POLL_INTERVAL": "600", "SERVER_UNHEALTHY_THRESHOLD": "1000"}
 
 
 # -- status, poll ----------------------------------------------------------------------------------

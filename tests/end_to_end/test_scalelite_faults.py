@@ -75,6 +75,7 @@ def environ() -> dict[str, str]:
         "MAX_MEETING_DURATION": "90",
         "DEFAULT_CREATE_PARAMS": "duration=600",
         "LOAD_COUNT_MODERATORS_TWICE": "false",
+        "SERVER_UNHEALTHY_THRESHOLD": "1000",  # unstable, however often the poller itself looks
     }
 
 

@@ -1,0 +1,63 @@
+"""The texts of the pages people see, out of YAML files by language.
+
+A file that is missing or broken leaves texts out and never stops the start: there is always
+English. Truth: the directories, of which a later one overrides an earlier one text by text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from appliance.log import Log
+
+OVERRIDE_DIR = Path("/etc/scalelite-appliance/locales")
+LOCALE_DIRS = (
+    Path("/usr/share/scalelite-appliance/locales"),
+    Path(__file__).resolve().parents[2] / "config" / "locales",
+    OVERRIDE_DIR,
+)
+"""Where the package puts ours, where a checkout has them, and the operator's own."""
+_MAX_BYTES = 256 * 1024
+
+
+def load_error_texts(
+    locale: str, log: Log, directories: Sequence[Path] = LOCALE_DIRS
+) -> dict[str, dict[str, str]]:
+    """Return `{name: {"title": …, "info": …}}` of a language.
+
+    `pt-BR` takes what it lacks from `pt`. Files hold `{locale: {errors: {name: {key: text}}}}`.
+    """
+    texts: dict[str, dict[str, str]] = {}
+    locale = locale.replace("_", "-")
+    language = locale.partition("-")[0]
+    for name in dict.fromkeys((language, locale)):
+        for directory in directories:
+            for key, words in _read(directory / f"{name}.yml", name, log).items():
+                texts.setdefault(key, {}).update(words)
+    return texts
+
+
+def _read(path: Path, locale: str, log: Log) -> dict[str, dict[str, str]]:
+    try:
+        with path.open("rb") as file:
+            content = yaml.safe_load(file.read(_MAX_BYTES))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        log.warning("locale_not_read", path=str(path), reason=error.strerror)
+        return {}
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
+        log.warning("locale_not_read", path=str(path), reason="no YAML")
+        return {}
+    errors = _mapping(_mapping(_mapping(content).get(locale)).get("errors"))
+    return {
+        str(name): {str(key): str(text) for key, text in _mapping(words).items()}
+        for name, words in errors.items()
+    }
+
+
+def _mapping(value: object) -> dict[object, object]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,85 @@
+"""An appliance that plays recordings, for tests: real stores, tokens, files and HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from appliance.adapters.recording_files import RecordingFiles
+from appliance.adapters.recording_store import RecordingStore
+from appliance.adapters.redis_tokens import RedisTokens
+from appliance.adapters.served_files import ServedFiles
+from appliance.core.recording_model import Recording
+from tests.doubles.public import Public, serve_public
+from tests.doubles.recordings import add, make_format, make_recording, open_recordings
+from tests.doubles.resources import open_resources
+
+KEY = "k" * 64
+INDEX = b"<p>index</p>"
+
+
+@dataclass(frozen=True)
+class Player:
+    """What a test touches."""
+
+    public: Public
+    store: RecordingStore
+    tokens: RedisTokens
+    published: Path
+    unpublished: Path
+    player: Path
+
+    def place(self, record_id: str, format: str, **files: bytes) -> Path:
+        """Write files of a published recording, always with an index.html; `_` stands for a dot."""
+        directory = self.published / format / record_id
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "index.html").write_bytes(INDEX)
+        for name, content in files.items():
+            (directory / name.replace("_", ".")).write_bytes(content)
+        return directory
+
+    async def add(self, record_id: str = "rec-1", *formats: str, **changes: object) -> Recording:
+        """Import a recording with files."""
+        names = formats or ("presentation",)
+        shown = tuple(make_format(name, record_id) for name in names)
+        one = make_recording(record_id, **({"formats": shown} | changes))
+        await add(self.store, one)
+        for name in names:
+            self.place(record_id, name)
+        return one
+
+    async def protect(self, record_id: str, protected: bool = True) -> None:
+        """Protect a recording as updateRecordings does."""
+        async with self.store.lock_recordings([record_id], None) as locked:
+            for one in locked.recordings:
+                await locked.update(one, metadata=(), protected=protected)
+
+
+@asynccontextmanager
+async def open_player(
+    redis_url: str, namespace: str, database_url: str, directory: Path, **variables: str
+) -> AsyncIterator[Player]:
+    """Serve an appliance whose files are below `directory`."""
+    paths = [directory / name for name in ("published", "unpublished", "playback")]
+    names = ("RECORDING_PUBLISH_DIR", "RECORDING_UNPUBLISH_DIR", "PLAYBACK_DIR")
+    for path in paths:
+        path.mkdir(exist_ok=True)
+    environment = dict(zip(names, map(str, paths), strict=True)) | variables
+    async with (
+        open_resources(redis_url, namespace, log=None, **environment) as bare,
+        open_recordings(database_url) as (_, store),
+    ):
+        recordings = bare.settings.recordings
+        tokens = RedisTokens(bare.store.client, namespace, 60)  # type: ignore[attr-defined]
+        res = replace(
+            bare,
+            recordings=store,
+            files=RecordingFiles(recordings),
+            tokens=tokens,
+            served=ServedFiles(recordings),
+            secret_key_base=KEY,
+        )
+        async with serve_public(res) as public:
+            yield Player(public, store, tokens, *paths)
