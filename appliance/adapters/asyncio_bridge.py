@@ -76,7 +76,7 @@ async def run_asyncio(function: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
         return await trio_asyncio.aio_as_trio(function)(*args)  # type: ignore[no-any-return]
     except asyncio.CancelledError as error:
         # Not an Exception, so it would run through every `except Exception` and end the process.
-        raise AsyncioCancelled("cancelled on the asyncio side") from error
+        raise AsyncioCancelled("cancelled on the asyncio side") from error  # noqa: ASYNC104
 
 
 def _log_only(log: Log) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:

@@ -156,8 +156,8 @@ class PostgresStore:
                 return await work(connection)
         finally:
             # With a time limit: a cancelled statement is waited for here, on a hung server for
-            # ever.
-            await self._pool.release(connection, timeout=RELEASE_DEADLINE_S)
+            # ever. This runs in asyncio, whose exits run when they are cancelled.
+            await self._pool.release(connection, timeout=RELEASE_DEADLINE_S)  # noqa: ASYNC102
 
     async def open_pool(self) -> None:
         """Make the pool; nothing is connected yet."""
@@ -271,7 +271,8 @@ async def open_postgres_store(
             yield store
             nursery.cancel_scope.cancel()
     finally:
-        await store.close_pool()
+        with trio.move_on_after(2 * CLOSE_DEADLINE_S, shield=True):
+            await store.close_pool()
 
 
 def retry_delay_s(failures: int, retry_count: int) -> float:

@@ -88,7 +88,8 @@ class Creation:
             raise
         finally:
             if self._mine is not None:
-                await self._undo(self._mine)
+                with trio.move_on_after(_UNDO_S, shield=True):
+                    await self._undo(self._mine)
 
     async def _run(self) -> Answer:
         for _ in range(_MAX_STEPS):
@@ -315,12 +316,10 @@ class Creation:
 
     async def _undo(self, meeting: Meeting) -> None:
         """Abandon the record although the request is over, cancelled perhaps."""
-        deadline = trio.current_time() + _UNDO_S
-        with trio.CancelScope(shield=True, deadline=deadline):
-            try:
-                await self._abandon(meeting)
-            except StoreDown as error:
-                self._res.log.debug("placement_not_undone", meeting=meeting.id, reason=str(error))
+        try:
+            await self._abandon(meeting)
+        except StoreDown as error:
+            self._res.log.debug("placement_not_undone", meeting=meeting.id, reason=str(error))
 
     def _end_later(self, meeting: Meeting) -> None:
         if self._may_exist:

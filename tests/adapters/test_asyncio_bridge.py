@@ -54,7 +54,7 @@ async def test_cancellation_runs_the_coroutine_to_its_exits(tuned: bool) -> None
         try:
             await asyncio.sleep(60)
         finally:
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # noqa: ASYNC102 - asyncio's: it is what is tested
             seen.append("left")
 
     with trio.fail_after(DEADLINE_S):

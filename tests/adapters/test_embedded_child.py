@@ -105,7 +105,7 @@ async def test_spawn_starts_a_session_so_that_ctrl_c_does_not_reach_it(directory
             assert os.getsid(process.pid) == process.pid
         finally:
             process.kill()
-            assert await wait_exit(process) == -signal.SIGKILL
+            assert await wait_exit(process) == -signal.SIGKILL  # noqa: ASYNC102
 
 
 def test_spawn_says_why_it_cannot(directory: Path) -> None:
@@ -214,8 +214,8 @@ async def test_end_strays_ends_servers_and_nobody_else(
             assert other.pid is not None
             assert bystander.poll() is None
         finally:
-            await mine.stop()
-            await other.stop()
+            await mine.stop()  # noqa: ASYNC102 - shields itself, with a deadline
+            await other.stop()  # noqa: ASYNC102
     assert {
         "event": "embedded_store_orphans_found",
         "pids": [stray],
