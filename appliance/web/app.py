@@ -16,7 +16,6 @@ from appliance.web.dialplan_routes import DIALPLAN_PATHS, DialplanEndpoint
 from appliance.web.file_response import FileAnswer, send_file
 from appliance.web.health_routes import HEALTH_PATHS, check_health
 from appliance.web.http import (
-    Body,
     ClientGone,
     Patience,
     Receive,
@@ -24,6 +23,7 @@ from appliance.web.http import (
     Response,
     Scope,
     Send,
+    read_request,
     send_response,
 )
 from appliance.web.origin import Origin, OriginReader
@@ -62,16 +62,7 @@ class PublicApp:
         """Answer one HTTP request; other scopes are none of ours."""
         if scope["type"] != "http":
             return
-        client = scope.get("client")
-        request = Request(
-            method=scope["method"],
-            path=scope["path"],
-            query=scope["query_string"],
-            headers=dict(scope["headers"]),
-            body=Body(receive, self._patience),
-            peer=client[0] if client else None,
-            scheme=scope.get("scheme", "http"),
-        )
+        request = read_request(scope, receive, self._patience)
         origin = self._origins.read(request)
         stream = AnswerStream(send, request, origin.request_id)
         try:

@@ -27,7 +27,6 @@ from appliance.core.params import parse_query
 from appliance.operations.dial_in import answer_call
 from appliance.operations.resources import Resources
 from appliance.web.http import (
-    Body,
     Chunks,
     ClientGone,
     Patience,
@@ -36,6 +35,7 @@ from appliance.web.http import (
     Response,
     Scope,
     Send,
+    read_request,
     send_response,
 )
 from appliance.web.origin import OriginReader
@@ -109,15 +109,7 @@ class DialplanApp:
         """Answer one HTTP request; other scopes are none of ours."""
         if scope["type"] != "http":
             return
-        client = scope.get("client")
-        request = Request(
-            method=scope["method"],
-            path=scope["path"],
-            query=scope["query_string"],
-            headers=dict(scope["headers"]),
-            body=Body(receive, self._patience),
-            peer=client[0] if client else None,
-        )
+        request = read_request(scope, receive, self._patience)
         try:
             response = await self._answer(request)
         except ClientGone:

@@ -128,6 +128,20 @@ class Response:
     headers: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
 
 
+def read_request(scope: Scope, receive: Receive, patience: Patience) -> Request:
+    """Return the request of an ASGI scope of type `http`."""
+    client = scope.get("client")
+    return Request(
+        method=scope["method"],
+        path=scope["path"],
+        query=scope["query_string"],
+        headers=dict(scope["headers"]),
+        body=Body(receive, patience),
+        peer=client[0] if client else None,
+        scheme=scope.get("scheme", "http"),
+    )
+
+
 async def send_response(
     send: Send, response: Response, request: Request, request_id: bytes | None
 ) -> None:
