@@ -26,11 +26,14 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "appliance/core/faults.py": "declarations only; the adapters' tests walk every translation",
     "appliance/core/model.py": "declarations only; each rule's test uses them",
     "appliance/core/request_body.py": "declarations only",
+    "appliance/ctl/parsing.py": "tests/ctl/test_arguments.py parses every command with it",
     "appliance/operations/import_ports.py": "Protocols only; mypy holds the adapters to them",
     "appliance/operations/playback_ports.py": "Protocols only; mypy holds the adapters to them",
     "appliance/operations/ports.py": "Protocols only; mypy holds the adapters to them",
     "appliance/operations/recording_ports.py": "Protocols only; mypy holds the adapters to them",
     "appliance/operations/resources.py": "declarations only",
+    "appliance/web/admin_call.py": "declarations; tests/web/test_admin_routes.py makes the calls",
+    "appliance/web/admin_pool_calls.py": "tests/web/test_admin_routes.py makes the calls",
 }
 
 # Directories under tests/ that mirror nothing in appliance/.

@@ -6,15 +6,10 @@ Holds no command; each leaf names the function that runs it. An error here is ex
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
-from appliance.control import Caller
 from appliance.ctl import local, meetings, polling, server_states, servers, status
-from appliance.ctl.console import Console
-
-Command = Callable[[Console, Caller, argparse.Namespace], int]
+from appliance.ctl.parsing import Group, Parser, add_common, leaf, limit, positive
 
 _EXIT_CODES = """\
 Exit codes: 0 done, 1 refused or failed (one line on standard error says why), 2 usage,
@@ -23,29 +18,14 @@ Exit codes: 0 done, 1 refused or failed (one line on standard error says why), 2
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser without abbreviations, whose errors say where help is."""
-
-    def __init__(self, **options: Any) -> None:
-        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
-        super().__init__(allow_abbrev=False, **options)
-
-    def error(self, message: str) -> NoReturn:
-        """Exit with 2 and one line."""
-        self.exit(2, f"{self.prog}: {message} ({self.prog} --help)\n")
-
-
-_Group = argparse._SubParsersAction  # argparse has no public name for it
-
-
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    parser = _Parser(
+    parser = Parser(
         prog="scalelite-appliance ctl",
         description="Administer the running appliance over its control socket.",
         epilog=_EXIT_CODES,
     )
-    _add_common(parser, default=False)
+    add_common(parser, default=False)
     groups = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_servers(groups)
     _add_status(groups)
@@ -55,48 +35,32 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_common(parser: argparse.ArgumentParser, *, default: Any = argparse.SUPPRESS) -> None:
-    parser.add_argument("--json", action="store_true", default=default, help="JSON, for scripts")
-
-
-def _leaf(
-    group: _Group[Any], name: str, run: Command, about: str, example: str = ""
-) -> argparse.ArgumentParser:
-    epilog = f"example:\n  scalelite-appliance ctl {example}" if example else None
-    parser: argparse.ArgumentParser = group.add_parser(
-        name, help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=epilog
-    )
-    _add_common(parser)
-    parser.set_defaults(run=run)
-    return parser
-
-
 def _with_id(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("id", metavar="ID", help="id of the server, as `servers list` shows it")
     return parser
 
 
-def _add_servers(groups: _Group[Any]) -> None:
+def _add_servers(groups: Group[Any]) -> None:
     about = "the BigBlueButton servers of the pool"
     parser = groups.add_parser("servers", help=about, description=about.capitalize() + ".")
-    _add_common(parser)
+    add_common(parser)
     parser.set_defaults(run=servers.list_all)
     group = parser.add_subparsers(metavar="COMMAND")
-    _leaf(group, "list", servers.list_all, "show every server with its id, url, secret and load")
+    leaf(group, "list", servers.list_all, "show every server with its id, url, secret and load")
     _add_server_values(group)
     _add_server_states(group)
-    remove = _with_id(_leaf(group, "remove", servers.remove, "remove a server from the pool"))
+    remove = _with_id(leaf(group, "remove", servers.remove, "remove a server from the pool"))
     remove.add_argument(
         "--force",
         action="store_true",
         help="even if it has meetings: they run on there, but nobody finds them any more",
     )
-    found = _leaf(group, "meetings", meetings.list_on_servers, "ask servers what runs on them")
+    found = leaf(group, "meetings", meetings.list_on_servers, "ask servers what runs on them")
     found.add_argument("ids", metavar="ID", nargs="*", help="only these servers")
 
 
-def _add_server_values(group: _Group[Any]) -> None:
-    add = _leaf(
+def _add_server_values(group: Group[Any]) -> None:
+    add = leaf(
         group,
         "add",
         servers.add,
@@ -109,7 +73,7 @@ def _add_server_values(group: _Group[Any]) -> None:
     add.add_argument("--id", help="id (default: a UUID, or the host: SERVER_ID_IS_HOSTNAME)")
     add.add_argument("--enable", action="store_true", help="enable it, too")
     update = _with_id(
-        _leaf(
+        leaf(
             group,
             "update",
             servers.update,
@@ -120,32 +84,32 @@ def _add_server_values(group: _Group[Any]) -> None:
     update.add_argument("--secret", metavar="S", help="the server's shared secret")
     _add_value_options(update)
     multiplier = _with_id(
-        _leaf(group, "load-multiplier", servers.set_multiplier, "set how weak a server is")
+        leaf(group, "load-multiplier", servers.set_multiplier, "set how weak a server is")
     )
-    multiplier.add_argument("load_multiplier", metavar="N", type=_positive)
-    tag = _with_id(_leaf(group, "tag", servers.set_tag, "set a server's tag; '' removes it"))
+    multiplier.add_argument("load_multiplier", metavar="N", type=positive)
+    tag = _with_id(leaf(group, "tag", servers.set_tag, "set a server's tag; '' removes it"))
     tag.add_argument("tag", metavar="T")
 
 
 def _add_value_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--load-multiplier", metavar="N", type=_positive, help="greater for weaker servers"
+        "--load-multiplier", metavar="N", type=positive, help="greater for weaker servers"
     )
     parser.add_argument("--tag", metavar="T", help="for meta_server-tag; '' removes it")
     parser.add_argument(
-        "--max-meetings", metavar="N", type=_limit, help="no more meetings than this; 0: no limit"
+        "--max-meetings", metavar="N", type=limit, help="no more meetings than this; 0: no limit"
     )
     parser.add_argument(
-        "--max-users", metavar="N", type=_limit, help="no more users than this; 0: no limit"
+        "--max-users", metavar="N", type=limit, help="no more users than this; 0: no limit"
     )
 
 
-def _add_server_states(group: _Group[Any]) -> None:
+def _add_server_states(group: Group[Any]) -> None:
     _with_id(
-        _leaf(group, "enable", server_states.enable, "let a server take meetings, and poll it now")
+        leaf(group, "enable", server_states.enable, "let a server take meetings, and poll it now")
     )
     _with_id(
-        _leaf(
+        leaf(
             group,
             "cordon",
             server_states.cordon,
@@ -153,11 +117,11 @@ def _add_server_states(group: _Group[Any]) -> None:
         )
     )
     disable = _with_id(
-        _leaf(group, "disable", server_states.disable, "disable a server and end its meetings")
+        leaf(group, "disable", server_states.disable, "disable a server and end its meetings")
     )
     disable.add_argument("--yes", action="store_true", help="do not ask if it has load")
     panic = _with_id(
-        _leaf(
+        leaf(
             group,
             "panic",
             server_states.panic,
@@ -167,7 +131,7 @@ def _add_server_states(group: _Group[Any]) -> None:
     panic.add_argument("--keep-state", action="store_true", help="do not disable it")
     panic.add_argument("--skip-end-calls", action="store_true", help="only forget the meetings")
     drain = _with_id(
-        _leaf(
+        leaf(
             group,
             "drain",
             server_states.drain,
@@ -178,25 +142,25 @@ def _add_server_states(group: _Group[Any]) -> None:
     drain.add_argument("--wait", action="store_true", help="until it is empty and disabled")
 
 
-def _add_status(groups: _Group[Any]) -> None:
-    parser = _leaf(groups, "status", status.show, "show the state of the pool in a table")
+def _add_status(groups: Group[Any]) -> None:
+    parser = leaf(groups, "status", status.show, "show the state of the pool in a table")
     parser.add_argument("--watch", action="store_true", help="show it anew until Ctrl-C")
     parser.add_argument(
-        "--interval", metavar="S", type=_positive, default=2.0, help="with --watch (default 2 s)"
+        "--interval", metavar="S", type=positive, default=2.0, help="with --watch (default 2 s)"
     )
 
 
-def _add_meetings(groups: _Group[Any]) -> None:
+def _add_meetings(groups: Group[Any]) -> None:
     about = "the meetings of the pool"
     parser = groups.add_parser("meetings", help=about, description=about.capitalize() + ".")
-    _add_common(parser)
+    add_common(parser)
     parser.set_defaults(run=meetings.list_blocks, ids=[])
     group = parser.add_subparsers(metavar="COMMAND")
-    found = _leaf(group, "list", meetings.list_table, "show meetings and their servers")
+    found = leaf(group, "list", meetings.list_table, "show meetings and their servers")
     found.add_argument("ids", metavar="ID", nargs="*", help="only these meetings")
-    info = _leaf(group, "info", meetings.show, "show what a meeting's server says about it")
+    info = leaf(group, "info", meetings.show, "show what a meeting's server says about it")
     info.add_argument("id", metavar="ID", help="the front-end's meetingID")
-    end = _leaf(
+    end = leaf(
         group,
         "end",
         meetings.end,
@@ -207,8 +171,8 @@ def _add_meetings(groups: _Group[Any]) -> None:
     end.add_argument("--yes", action="store_true", help="do not ask")
 
 
-def _add_poll(groups: _Group[Any]) -> None:
-    parser = _leaf(groups, "poll", polling.poll, "ask every server now, and show its answer")
+def _add_poll(groups: Group[Any]) -> None:
+    parser = leaf(groups, "poll", polling.poll, "ask every server now, and show its answer")
     parser.add_argument(
         "what",
         nargs="?",
@@ -218,27 +182,11 @@ def _add_poll(groups: _Group[Any]) -> None:
     )
 
 
-def _add_local(groups: _Group[Any]) -> None:
+def _add_local(groups: Group[Any]) -> None:
     config = groups.add_parser("config", help="the configuration in the environment")
     group = config.add_subparsers(metavar="COMMAND", required=True)
-    _leaf(group, "check", local.check_configuration, "show the effective configuration")
+    leaf(group, "check", local.check_configuration, "show the effective configuration")
     secret = groups.add_parser("secret", help="secrets for the configuration")
     group = secret.add_subparsers(metavar="COMMAND", required=True)
-    _leaf(group, "generate", local.generate_secret, "print a new random secret")
-    _leaf(groups, "version", local.show_version, "print the version of this package")
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value) or value <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number greater than 0")
-    return value
-
-
-def _limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 9):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, or 0 for no limit")
-    return int(text)
+    leaf(group, "generate", local.generate_secret, "print a new random secret")
+    leaf(groups, "version", local.show_version, "print the version of this package")

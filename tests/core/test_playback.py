@@ -170,7 +170,7 @@ def test_cookie_opens_its_format_until_it_ends() -> None:
         jwt.encode({"sub": "/video/rec-1"}, KEY, "HS256"),
         jwt.encode({"exp": NOW + 60}, KEY, "HS256"),
         jwt.encode({"sub": "/video/rec-1", "exp": NOW + 60}, KEY, "HS512"),
-        jwt.encode({"sub": "/video/rec-1", "exp": NOW + 60}, None, "none"),
+        jwt.encode({"sub": "/video/rec-1", "exp": NOW + 60}, "", "none"),
     ],
 )
 def test_other_cookies_open_nothing(cookie: str) -> None:

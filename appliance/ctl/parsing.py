@@ -1,0 +1,63 @@
+"""How commands of ctl are declared: parsers, leaves, and the kinds of their values.
+
+An error of these parsers is exit code 2. Which commands there are is in the *arguments.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from appliance.control import Caller
+from appliance.ctl.console import Console
+
+Command = Callable[[Console, Caller, argparse.Namespace], int]
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser without abbreviations, whose errors say where help is."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with 2 and one line."""
+        self.exit(2, f"{self.prog}: {message} ({self.prog} --help)\n")
+
+
+Group = argparse._SubParsersAction  # argparse has no public name for it
+
+
+def add_common(parser: argparse.ArgumentParser, *, default: Any = argparse.SUPPRESS) -> None:
+    parser.add_argument("--json", action="store_true", default=default, help="JSON, for scripts")
+
+
+def leaf(
+    group: Group[Any], name: str, run: Command, about: str, example: str = ""
+) -> argparse.ArgumentParser:
+    epilog = f"example:\n  scalelite-appliance ctl {example}" if example else None
+    parser: argparse.ArgumentParser = group.add_parser(
+        name, help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=epilog
+    )
+    add_common(parser)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number greater than 0")
+    return value
+
+
+def limit(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 9):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, or 0 for no limit")
+    return int(text)
