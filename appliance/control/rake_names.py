@@ -9,25 +9,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from appliance.control.rake_task import NotRake, RakeTask, argument, required, split_arguments
 
 _TASK = re.compile(r"([A-Za-z_]+(?::[A-Za-z_]+)*)(?:\[(.*)\])?", re.DOTALL).fullmatch
 _NEEDLESS = "WARNING! Load-multiplier was not readable or 0, so it is now 1"
-
-
-class NotRake(Exception):
-    """It is spelt as rake does, but there is no such task, or an argument is missing."""
-
-
-@dataclass(frozen=True, slots=True)
-class RakeTask:
-    """One task in the words of ctl."""
-
-    words: tuple[str, ...]
-    before: tuple[str, ...] = ()
-    """The lines that rake prints before it begins."""
-    server_id: str | None = None
-    """The server that the task is about."""
 
 
 def parse_rake(words: Sequence[str]) -> RakeTask | None:
@@ -41,18 +27,7 @@ def parse_rake(words: Sequence[str]) -> RakeTask | None:
     task = _TASKS.get(match[1]) if match else None
     if match is None or task is None:
         raise NotRake(f"no such task: {words[0].partition('[')[0]}")
-    # As rake: blanks around the arguments do not count, missing ones are absent.
-    return task([part.strip() for part in match[2].split(",")] if match[2] else [])
-
-
-def _argument(given: list[str], index: int) -> str:
-    return given[index] if index < len(given) else ""
-
-
-def _required(given: list[str], count: int, names: str) -> list[str]:
-    if len(given) < count or not all(given[:count]):
-        raise NotRake(f"the task needs {names}: 'task[{names}]'")
-    return given
+    return task(split_arguments(match[2] or ""))
 
 
 def _multiplier(text: str) -> tuple[str, tuple[str, ...]]:
@@ -65,24 +40,24 @@ def _multiplier(text: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _add(given: list[str]) -> RakeTask:
-    url, secret, *rest = _required(given, 2, "url,secret")
+    url, secret, *rest = required(given, 2, "url,secret")
     before: tuple[str, ...] = ()
     options: list[str] = []
-    if _argument(rest, 0):
+    if argument(rest, 0):
         value, before = _multiplier(rest[0])
         options.append(f"--load-multiplier={value}")
-    if _argument(rest, 1):
+    if argument(rest, 1):
         options.append(f"--tag={rest[1]}")
     return RakeTask(("servers", "add", *options, "--", url, secret), before)
 
 
 def _update(given: list[str]) -> RakeTask:
-    server_id, *rest = _required(given, 1, "id")
+    server_id, *rest = required(given, 1, "id")
     options: list[str] = []
     before: tuple[str, ...] = (f"Updating server {server_id}...",)
-    if _argument(rest, 0):
+    if argument(rest, 0):
         options.append(f"--secret={rest[0]}")
-    if _argument(rest, 1):
+    if argument(rest, 1):
         value, warning = _multiplier(rest[1])
         options.append(f"--load-multiplier={value}")
         before = (*before, *warning)
@@ -92,22 +67,22 @@ def _update(given: list[str]) -> RakeTask:
 
 
 def _load_multiplier(given: list[str]) -> RakeTask:
-    server_id = _required(given, 1, "id,load_multiplier")[0]
-    value, before = _multiplier(_argument(given, 1))
+    server_id = required(given, 1, "id,load_multiplier")[0]
+    value, before = _multiplier(argument(given, 1))
     return RakeTask(("servers", "load-multiplier", "--", server_id, value), before, server_id)
 
 
 def _tag(given: list[str]) -> RakeTask:
-    server_id = _required(given, 1, "id,tag")[0]
-    return RakeTask(("servers", "tag", "--", server_id, _argument(given, 1)), (), server_id)
+    server_id = required(given, 1, "id,tag")[0]
+    return RakeTask(("servers", "tag", "--", server_id, argument(given, 1)), (), server_id)
 
 
 def _panic(given: list[str]) -> RakeTask:
-    server_id = _required(given, 1, "id")[0]
+    server_id = required(given, 1, "id")[0]
     options = [
         option
         for index, option in ((1, "--keep-state"), (2, "--skip-end-calls"))
-        if _argument(given, index) not in ("", "false")
+        if argument(given, index) not in ("", "false")
     ]
     before = (f"Panicking server {server_id}...",)
     return RakeTask(("servers", "panic", *options, "--", server_id), before, server_id)
@@ -115,7 +90,7 @@ def _panic(given: list[str]) -> RakeTask:
 
 def _on_server(command: str, doing: str) -> Callable[[list[str]], RakeTask]:
     def translate(given: list[str]) -> RakeTask:
-        server_id = _required(given, 1, "id")[0]
+        server_id = required(given, 1, "id")[0]
         before = (f"{doing} server {server_id}...",)
         return RakeTask(("servers", command, "--", server_id), before, server_id)
 
@@ -132,7 +107,7 @@ def _with_ids(*words: str) -> Callable[[list[str]], RakeTask]:
 
 
 def _info(given: list[str]) -> RakeTask:
-    return RakeTask(("meetings", "info", "--", _required(given, 1, "meetingId")[0]))
+    return RakeTask(("meetings", "info", "--", required(given, 1, "meetingId")[0]))
 
 
 def _plain(*words: str) -> Callable[[list[str]], RakeTask]:
@@ -159,3 +134,5 @@ _TASKS: dict[str, Callable[[list[str]], RakeTask]] = {
     "poll:meetings": _plain("poll", "meetings"),
     "poll:versions": _plain("poll", "versions"),
 }
+
+__all__ = ["NotRake", "RakeTask", "parse_rake"]

@@ -1,0 +1,54 @@
+"""What a task in rake's spelling is, and how its arguments are read. Pure.
+
+Which tasks there are is in the rake_*names.py. Truth: rake's `parse_task_string`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class NotRake(Exception):
+    """It is spelt as rake does, but there is no such task, or an argument is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class RakeTask:
+    """One task in the words of ctl."""
+
+    words: tuple[str, ...]
+    before: tuple[str, ...] = ()
+    """The lines that rake prints before it begins."""
+    server_id: str | None = None
+    """The server that the task is about."""
+
+
+def split_arguments(text: str) -> list[str]:
+    """Split what stands between the brackets, as rake does.
+
+    Blanks around an argument do not count; a backslash takes the next character as it is, so
+    that a comma may be part of a value.
+    """
+    if not text:
+        return []
+    parts = [""]
+    characters = iter(text)
+    for character in characters:
+        if character == ",":
+            parts.append("")
+        else:
+            escaped = character == "\\"
+            parts[-1] += next(characters, character) if escaped else character
+    return [part.strip() for part in parts]
+
+
+def argument(given: list[str], index: int) -> str:
+    """Return an argument, empty if it is missing."""
+    return given[index] if index < len(given) else ""
+
+
+def required(given: list[str], count: int, names: str) -> list[str]:
+    """Return the arguments. Raises NotRake: one of the first `count` is missing or empty."""
+    if len(given) < count or not all(given[:count]):
+        raise NotRake(f"the task needs {names}: 'task[{names}]'")
+    return given
