@@ -1,7 +1,7 @@
 # Two commands do everything on a fresh machine: `make run` and `make test`. `make` alone lists the targets.
 # ARGS goes to the program behind a target: make test ARGS="tests/core -k checksum".
 .DEFAULT_GOAL := help
-.PHONY: help venv dev run test lint bench bench-all docs lock clean
+.PHONY: help venv dev run test lint bench bench-all docs man lock clean
 MAKEFLAGS += --no-print-directory
 ARGS ?=
 CODE = appliance tests benchmarks tools
@@ -39,6 +39,9 @@ bench-all: bench ## measure placement and polling too (about a quarter of an hou
 docs: venv ## write the files anew that are made from the settings: sample configuration and its reference
 	@.venv/bin/python -m appliance.settings sample >config/new && mv config/new config/scalelite-appliance.default
 	@.venv/bin/python -m appliance.settings reference >docs/new && mv docs/new docs/configuration.md
+
+man: venv ## write the manual page and the completion for bash and zsh into build/man
+	@.venv/bin/python tools/make_manual.py build/man
 
 lock: ## pin requirements/*.in anew (ARGS=--upgrade takes the newest releases)
 	@tools/lock $(ARGS)

@@ -1,0 +1,26 @@
+"""The tree has every word that the program takes, `run` and its like too."""
+
+from __future__ import annotations
+
+import re
+
+from appliance import __main__
+from appliance.ctl.program_tree import WITHOUT_CTL, read_program
+
+
+def test_program_words_are_those_of_its_usage() -> None:
+    told = set(re.findall(r"^  ([a-z]+)", __main__.USAGE, re.MULTILINE))
+    tree = {command.name for command in read_program().commands}
+
+    assert told <= tree
+    assert tree <= told | {*WITHOUT_CTL, "help"}
+
+
+def test_groups_without_ctl_are_those_of_ctl() -> None:
+    program = {command.name: command for command in read_program().commands}
+    of_ctl = {command.name: command for command in program["ctl"].commands}
+
+    shared = set(WITHOUT_CTL) & set(program)
+    assert {"config", "secret"} <= shared
+    for name in shared:
+        assert program[name] == of_ctl[name]
