@@ -23,6 +23,8 @@ import trio
 
 from appliance.adapters.asyncio_bridge import open_asyncio_loop
 from appliance.adapters.bbb_client import BbbClient
+from appliance.adapters.callback_buffer import CallbackBuffer
+from appliance.adapters.callback_queue import CallbackRows
 from appliance.adapters.caption_files import CaptionFiles
 from appliance.adapters.embedded import open_embedded_stores
 from appliance.adapters.embedded_state import EmbeddedStoresError
@@ -44,6 +46,8 @@ from appliance.adapters.systemd import SystemdNotifier
 from appliance.core.model import PlacementRules
 from appliance.core.recording_merge import ImportRules
 from appliance.log import EventLogger, get_logger
+from appliance.operations.callback_ports import CallbackStore
+from appliance.operations.callbacks import Callbacks
 from appliance.operations.fault_log import FaultLog
 from appliance.operations.imports import Importer
 from appliance.operations.resources import Resources
@@ -285,6 +289,7 @@ def _resources(
         later=background.later,
         poll_soon=poller.poll_soon,
         instance=secrets.token_hex(8),
+        callbacks=Callbacks(_callback_stores(settings, outside), lambda: None, log),
         recordings=None if outside.recordings is None else RecordingStore(outside.recordings),
         files=RecordingFiles(settings.recordings),
         uploads=None if outside.recordings is None else Spool(settings.recordings),
@@ -298,6 +303,15 @@ def _resources(
         secret_key_base=settings.secret_key_base or load_secret_key_base(settings.stores.state_dir),
         error_texts=load_error_texts(settings.locale, log),
     )
+
+
+def _callback_stores(settings: Settings, outside: _Outside) -> tuple[CallbackStore, ...]:
+    """Return where callbacks are kept, the first choice first."""
+    redis = outside.store
+    buffer = CallbackBuffer(redis.bulk, settings.stores.redis_namespace, redis.scripts, _now_ms)
+    if outside.recordings is None:
+        return (buffer,)
+    return CallbackRows(outside.recordings), buffer
 
 
 def _spool_watcher(settings: Settings, database: PostgresStore, log: EventLogger) -> SpoolWatcher:

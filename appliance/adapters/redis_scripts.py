@@ -16,7 +16,10 @@ class Scripts:
     """Every script of `scripts/`, by the name of its file."""
 
     abandon_meeting: Script
+    add_callback: Script
     begin_poll: Script
+    change_callbacks: Script
+    claim_callbacks: Script
     clear_server: Script
     confirm_meeting: Script
     extend_creating: Script
@@ -35,6 +38,7 @@ class Scripts:
     remove_server: Script
     save_server: Script
     set_server_state: Script
+    settle_callback: Script
     suspect_server: Script
     sweep_meetings: Script
     sweep_servers: Script

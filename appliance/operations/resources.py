@@ -8,6 +8,7 @@ from typing import Any
 
 from appliance.core.model import ServerId, Tenant, TenantId
 from appliance.log import Log
+from appliance.operations.callback_ports import CallbackQueue
 from appliance.operations.fault_log import FaultLog
 from appliance.operations.import_ports import Uploads
 from appliance.operations.playback_ports import ServedFiles
@@ -43,6 +44,8 @@ class Resources:
     """Ask the poller to look at a server now."""
     instance: str
     """Names this process among the appliances on the same stores."""
+    callbacks: CallbackQueue
+    """Calls to front-ends; what is put here is sent, now or later."""
     recordings: RecordingStore | None = None
     """None: DB_DISABLED or RECORDING_DISABLED."""
     files: RecordingFiles | None = None

@@ -25,6 +25,8 @@ ALL = [
     "0003_indexes",
     "0004_recordings",
     "0005_imports",
+    "0006_callbacks",
+    "0007_callback_data",
 ]
 TABLES = ["recordings", "metadata", "playback_formats", "thumbnails", "callback_data"]
 COLUMNS = """
@@ -85,7 +87,7 @@ async def test_migrate_takes_over_a_scalelite_as_it_is(
         assert await migrate(database_url) == ALL
     assert [postgres_server.sql(look, database) for look in looks] == before
     made = "SELECT count(*) FROM pg_indexes WHERE indexname LIKE 'appliance_%'"
-    assert postgres_server.sql(made, database) == "3"
+    assert postgres_server.sql(made, database) == "4"
 
 
 async def test_migrate_adds_missing_tables_but_does_not_speak_for_rails(
@@ -194,7 +196,7 @@ def test_load_migrations_gives_the_files_in_order() -> None:
     migrations = load_migrations()
 
     assert [f"{m.version:04}_{m.name}" for m in migrations] == ALL
-    assert [m.in_transaction for m in migrations] == [True, True, False, True, True]
+    assert [m.in_transaction for m in migrations] == [True, True, False, True, True, True, False]
 
 
 def test_index_statements_finds_every_index() -> None:

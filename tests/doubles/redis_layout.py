@@ -40,6 +40,10 @@ _COUNTS = ("meetings", "users", "largest_meeting", "videos")
 _SERVER = ("url", "secret", "tag", "online", "load_multiplier", "state", *_COUNTS, "bbb_version")
 _OWN = ("placement", "creating", "confirmed_ms", "placed_ms")
 _SEATS = ("expected", "joins", "reserved", "pending", "counted")
+_CALLBACK = (
+    *("host", "data", "state", "attempts", "created", "since", "due", "status", "error"),
+    *("owner", "till"),
+)
 _MEETING = ("server_id", "moderator_pw", "voice_bridge", "tenant_id")
 
 KINDS = (
@@ -77,6 +81,9 @@ KINDS = (
     _kind("avoid", "appliance:avoid:(.+)", "string", expires=True),
     _kind("suspect", "appliance:suspect:(.+)", "string", expires=True),
     _kind("wrong pins", "appliance:wrong_pins:(.+)", "string", expires=True),
+    _kind("callback", "appliance:callback:(.+)", "hash", *_CALLBACK, expires=True),
+    _kind("callbacks", "appliance:callbacks", "zset"),
+    _kind("callbacks due", "appliance:callbacks_due", "zset"),
     _kind("lease", "appliance:lease:(.+)", "string", expires=True),
     _kind("sweep", "appliance:lease-sweep", "string", expires=True),
     _kind("instances", "appliance:instances", "zset", expires=True),

@@ -16,12 +16,14 @@ from typing import Any
 import trio
 
 from appliance.adapters.bbb_client import BbbClient
+from appliance.adapters.callback_buffer import CallbackBuffer
 from appliance.adapters.http_dial import open_ssl_context
 from appliance.adapters.http_pool import PoolTransport
 from appliance.adapters.redis_client import RedisAddress
 from appliance.adapters.redis_store import open_redis_store
 from appliance.core.faults import StoreDown
 from appliance.core.model import PlacementRules
+from appliance.operations.callbacks import Callbacks
 from appliance.operations.fault_log import FaultLog
 from appliance.operations.resources import Resources
 from appliance.operations.tenants import TenantCache
@@ -101,6 +103,7 @@ async def open_resources(
         def later(function: Callable[..., Awaitable[Any]], *args: Any) -> None:
             nursery.start_soon(run_later, function, *args)
 
+        buffer = CallbackBuffer(store.bulk, namespace, store.scripts, now_ms)
         yield Resources(
             settings=settings,
             store=store,
@@ -114,6 +117,7 @@ async def open_resources(
             later=later,
             poll_soon=lambda _server_id: None,
             instance=secrets.token_hex(8),
+            callbacks=Callbacks((buffer,), lambda: None, book),
         )
         nursery.cancel_scope.cancel()
 

@@ -53,6 +53,7 @@ def empty_resources(**variables: str) -> Resources:
         later=forbidden,
         poll_soon=forbidden,
         instance="test",
+        callbacks=forbidden,  # type: ignore[arg-type]
     )
 
 

@@ -1,0 +1,43 @@
+-- The queue of callbacks: each row is one call to a front-end, until some time after it is done.
+
+CREATE TABLE IF NOT EXISTS appliance.callbacks (
+    id bigserial PRIMARY KEY,
+    dedup_key text NOT NULL UNIQUE,
+    kind text NOT NULL,
+    url text NOT NULL,
+    -- scheme, host and port of the url: one receiver
+    host text NOT NULL,
+    method text NOT NULL,
+    content_type text,
+    body bytea NOT NULL DEFAULT '',
+    signing text NOT NULL,
+    -- names the secret that signs; never the secret itself
+    secret_id text,
+    tenant_id text,
+    meeting_id text NOT NULL,
+    record_id text,
+    state text NOT NULL DEFAULT 'pending',
+    attempts integer NOT NULL DEFAULT 0,
+    last_status integer,
+    last_error text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    -- the day of attempts begins here
+    since timestamptz NOT NULL DEFAULT now(),
+    next_at timestamptz NOT NULL DEFAULT now(),
+    finished_at timestamptz,
+    claimed_by text,
+    claimed_until timestamptz
+);
+
+CREATE INDEX IF NOT EXISTS callbacks_due ON appliance.callbacks (next_at) WHERE state = 'pending';
+CREATE INDEX IF NOT EXISTS callbacks_finished
+    ON appliance.callbacks (finished_at) WHERE state <> 'pending';
+CREATE INDEX IF NOT EXISTS callbacks_newest ON appliance.callbacks (created_at DESC, id DESC);
+
+-- Which secret signed the create that gave a meeting's callback URLs, which are in callback_data.
+-- Without a foreign key, so that a Scalelite beside us may do with its tables what it likes.
+CREATE TABLE IF NOT EXISTS appliance.callback_secrets (
+    meeting_id text PRIMARY KEY,
+    secret_id text NOT NULL,
+    updated_at timestamptz NOT NULL DEFAULT now()
+);
