@@ -38,6 +38,7 @@ from appliance.adapters.recording_files import RecordingFiles
 from appliance.adapters.recording_store import RecordingStore
 from appliance.adapters.redis_client import RedisAddress
 from appliance.adapters.redis_store import RedisStore, open_redis_store
+from appliance.adapters.redis_tenants import RedisTenants
 from appliance.adapters.redis_tokens import RedisTokens
 from appliance.adapters.served_files import ServedFiles
 from appliance.adapters.spool import Spool
@@ -281,6 +282,9 @@ def _resources(
         store=outside.store,
         bbb=outside.bbb,
         tenants=TenantCache(outside.store, _now_ms),
+        tenant_store=RedisTenants(
+            outside.store.bulk, outside.store.namespace, outside.store.scripts
+        ),
         faults=FaultLog(log, _now_ms),
         log=log,
         now_ms=_now_ms,

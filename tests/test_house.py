@@ -33,6 +33,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "appliance/operations/ports.py": "Protocols only; mypy holds the adapters to them",
     "appliance/operations/recording_ports.py": "Protocols only; mypy holds the adapters to them",
     "appliance/operations/resources.py": "declarations only",
+    "appliance/operations/tenant_admin_ports.py": "Protocols only; mypy holds the adapters to them",
     "appliance/web/admin_call.py": "declarations; tests/web/test_admin_routes.py makes the calls",
     "appliance/web/admin_pool_calls.py": "tests/web/test_admin_routes.py makes the calls",
 }

@@ -32,11 +32,16 @@ class Scripts:
     lease_servers: Script
     list_meetings: Script
     list_servers: Script
+    list_tenants: Script
     observe_server: Script
     place_meeting: Script
     release_leases: Script
     remove_server: Script
+    remove_tenant: Script
+    remove_tenant_setting: Script
     save_server: Script
+    save_tenant: Script
+    save_tenant_setting: Script
     set_server_state: Script
     settle_callback: Script
     suspect_server: Script

@@ -37,3 +37,13 @@ def no_server(server_id: str) -> Refused:
 def no_meeting(meeting_id: str) -> Refused:
     """Return the refusal for an unknown meeting."""
     return Refused(RefusalKind.NOT_FOUND, f"no meeting with id {meeting_id}")
+
+
+def no_tenant(tenant_id: str) -> Refused:
+    """Return the refusal for an unknown tenant, in Scalelite's words."""
+    return Refused(RefusalKind.NOT_FOUND, f"Couldn't find Tenant with id={tenant_id}")
+
+
+def no_tenant_setting(setting_id: str) -> Refused:
+    """Return the refusal for an unknown setting of a tenant, in Scalelite's words."""
+    return Refused(RefusalKind.NOT_FOUND, f"Couldn't find TenantSetting with id={setting_id}")

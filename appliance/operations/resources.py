@@ -19,6 +19,7 @@ from appliance.operations.recording_ports import (
     RecordingFiles,
     RecordingStore,
 )
+from appliance.operations.tenant_admin_ports import TenantStore
 from appliance.operations.tenants import TenantCache
 from appliance.settings import Settings
 
@@ -31,6 +32,8 @@ class Resources:
     store: PoolStore
     bbb: ServerCaller
     tenants: TenantCache
+    tenant_store: TenantStore
+    """For administration; requests ask `tenants`."""
     faults: FaultLog
     log: Log
     now_ms: Callable[[], int]

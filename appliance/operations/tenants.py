@@ -21,6 +21,12 @@ class TenantCache:
         self._store = store
         self._now_ms = now_ms
         self._kept: dict[str, tuple[int, Tenant | None]] = {}
+        self._changes = 0
+
+    def forget_all(self) -> None:
+        """Read every tenant anew: one was changed through this appliance."""
+        self._kept.clear()
+        self._changes += 1
 
     async def find(self, label: str) -> Tenant | None:
         """Return the tenant of a host label in any case. Raises StoreDown."""
@@ -29,7 +35,10 @@ class TenantCache:
         kept = self._kept.get(label)
         if kept and 0 <= now_ms - kept[0] < _KEEP_MS:
             return kept[1]
+        changes = self._changes
         tenant = await self._store.find_tenant(label)
+        if changes != self._changes:
+            return tenant  # it may have been read before the change
         if len(self._kept) >= _MAX_ENTRIES:
             self._kept.clear()  # host labels come from outside: never let them pile up
         self._kept[label] = now_ms, tenant

@@ -21,6 +21,7 @@ from appliance.adapters.http_dial import open_ssl_context
 from appliance.adapters.http_pool import PoolTransport
 from appliance.adapters.redis_client import RedisAddress
 from appliance.adapters.redis_store import open_redis_store
+from appliance.adapters.redis_tenants import RedisTenants
 from appliance.core.faults import StoreDown
 from appliance.core.model import PlacementRules
 from appliance.operations.callbacks import Callbacks
@@ -109,6 +110,7 @@ async def open_resources(
             store=store,
             bbb=bbb,
             tenants=TenantCache(store, now_ms),
+            tenant_store=RedisTenants(store.bulk, store.namespace, store.scripts),
             faults=FaultLog(book, now_ms),
             log=book,
             now_ms=now_ms,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import trio
 
 from appliance.adapters.redis_store import RedisStore
 from appliance.core.faults import StoreDown
@@ -125,3 +126,37 @@ async def test_store_that_is_down_is_said_as_such(redis_namespace: str) -> None:
             tenants.clock.now_ms += 1000
             with pytest.raises(StoreDown):
                 await secrets(tenants)
+
+
+async def test_change_is_seen_at_once_when_the_cache_is_told(tenants: Tenants) -> None:
+    assert await secrets(tenants) == ("s1", "s2")
+    await tenants.save("school", "s3")
+
+    tenants.cache.forget_all()
+
+    assert await secrets(tenants) == ("s3",)
+
+
+async def test_what_was_read_before_a_change_is_not_kept(tenants: Tenants) -> None:
+    """A request that began to read before the change must not keep what it read for others."""
+    reading, changed = trio.Event(), trio.Event()
+
+    class SlowStore:
+        async def find_tenant(self, label: str) -> Tenant | None:
+            found = await tenants.pool.store.find_tenant(label)
+            if not changed.is_set():
+                reading.set()
+                await changed.wait()
+            return found
+
+    cache = TenantCache(SlowStore(), tenants.clock.read)  # type: ignore[arg-type]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(cache.find, "school")
+        await reading.wait()
+        await tenants.save("school", "s3")
+        cache.forget_all()
+        changed.set()
+
+    found = await cache.find("school")
+    assert found is not None
+    assert found.secrets == ("s3",)

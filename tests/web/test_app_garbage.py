@@ -45,6 +45,7 @@ def empty_resources(**variables: str) -> Resources:
         store=store,  # type: ignore[arg-type]
         bbb=forbidden,  # type: ignore[arg-type]
         tenants=TenantCache(store, lambda: 0),  # type: ignore[arg-type]
+        tenant_store=forbidden,  # type: ignore[arg-type]
         faults=FaultLog(book, lambda: 0),
         log=book,
         now_ms=lambda: 0,

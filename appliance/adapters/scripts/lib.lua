@@ -170,3 +170,19 @@ local function is_stale(key, member, now_ms, grace_ms)
   end
   return false
 end
+
+-- Take the name from a tenant that is renamed or removed. Where an old Scalelite let two tenants
+-- have one name, the other one is found by it from now on.
+local function release_tenant_name(name, id)
+  local key = P .. 'tenant_name:' .. name
+  if call('HGET', key, 'id') ~= id then return end
+  call('DEL', key)
+  local ids = call('SMEMBERS', P .. 'tenants')
+  table.sort(ids)
+  for _, other in ipairs(ids) do
+    if other ~= id and call('HGET', P .. 'tenant:' .. other, 'name') == name then
+      call('HSET', key, 'id', other)
+      return
+    end
+  end
+end

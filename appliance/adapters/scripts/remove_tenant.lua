@@ -1,0 +1,20 @@
+-- ARGV: tenant id, force (1/0). Reply: -1 unknown; n > 0 refused because of n meetings; 0 removed,
+-- with its settings and its name.
+local id = ARGV[1]
+local key = P .. 'tenant:' .. id
+if call('EXISTS', key) == 0 then return -1 end
+if ARGV[2] ~= '1' then
+  local held = 0
+  for _, meeting in ipairs(call('SMEMBERS', P .. 'meetings')) do
+    if call('HGET', P .. 'meeting:' .. meeting, 'tenant_id') == id then held = held + 1 end
+  end
+  if held > 0 then return held end
+end
+local name = call('HGET', key, 'name')
+if name then release_tenant_name(name, id) end
+for _, setting in ipairs(call('SMEMBERS', P .. 'tenant_settings:' .. id)) do
+  call('DEL', P .. 'tenant_setting:' .. setting, A .. 'tenant_setting:' .. setting)
+end
+call('DEL', P .. 'tenant_settings:' .. id, key)
+call('SREM', P .. 'tenants', id)
+return 0

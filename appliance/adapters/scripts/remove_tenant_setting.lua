@@ -1,0 +1,9 @@
+-- ARGV: setting id. Reply: {id, param, value, override, call, tenant id} of what was removed, or nil.
+local id = ARGV[1]
+local key = P .. 'tenant_setting:' .. id
+local s = call('HMGET', key, 'param', 'value', 'override', 'tenant_id')
+if call('EXISTS', key) == 0 then return false end
+local for_call = text(call('HGET', A .. 'tenant_setting:' .. id, 'call'))
+call('DEL', key, A .. 'tenant_setting:' .. id)
+if s[4] then call('SREM', P .. 'tenant_settings:' .. s[4], id) end
+return { id, text(s[1]), text(s[2]), text(s[3]), for_call, text(s[4]) }
