@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from appliance.control.rake_task import NotRake, RakeTask, argument, required, split_arguments
+from appliance.control.rake_tenant_names import TENANT_TASKS
 
 _TASK = re.compile(r"([A-Za-z_]+(?::[A-Za-z_]+)*)(?:\[(.*)\])?", re.DOTALL).fullmatch
 _NEEDLESS = "WARNING! Load-multiplier was not readable or 0, so it is now 1"
@@ -21,7 +22,7 @@ def parse_rake(words: Sequence[str]) -> RakeTask | None:
 
     Raises NotRake: no such task, or an argument is missing.
     """
-    if len(words) != 1 or not (":" in words[0] or "[" in words[0]):
+    if len(words) != 1 or not (":" in words[0] or "[" in words[0] or words[0] in _BARE):
         return None
     match = _TASK(words[0])
     task = _TASKS.get(match[1]) if match else None
@@ -133,6 +134,9 @@ _TASKS: dict[str, Callable[[list[str]], RakeTask]] = {
     "poll:servers": _plain("poll", "servers"),
     "poll:meetings": _plain("poll", "meetings"),
     "poll:versions": _plain("poll", "versions"),
+    **TENANT_TASKS,
 }
+_BARE = frozenset({"tenantSettings"})
+"""Tasks that look like a word of ctl, and are none."""
 
 __all__ = ["NotRake", "RakeTask", "parse_rake"]

@@ -10,6 +10,7 @@ from typing import Any
 
 from appliance.ctl import local, meetings, polling, server_states, servers, status
 from appliance.ctl.parsing import Group, Parser, add_common, leaf, limit, positive
+from appliance.ctl.tenant_arguments import add_tenant_settings, add_tenants
 
 _EXIT_CODES = """\
 Exit codes: 0 done, 1 refused or failed (one line on standard error says why), 2 usage,
@@ -31,6 +32,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_status(groups)
     _add_meetings(groups)
     _add_poll(groups)
+    add_tenants(groups)
+    add_tenant_settings(groups)
     _add_local(groups)
     return parser
 

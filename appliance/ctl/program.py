@@ -54,5 +54,7 @@ def _report(console: Console, error: ControlError, server_id: str | None) -> Non
         console.error(str(error))
     elif isinstance(error, Refusal) and error.status == 404 and server_id is not None:
         console.error(f"ERROR: No server found with id: {server_id}")
+    elif isinstance(error, Refusal) and error.status == 412:
+        console.error("Multitenancy is disabled, task can not be completed")
     else:
         console.error(f"ERROR: {error}")

@@ -24,6 +24,7 @@ from appliance.web import admin_json as form
 from appliance.web.admin_call import AdminCall, Answer, Call, Handler
 from appliance.web.admin_json import BadRequest, Json
 from appliance.web.admin_pool_calls import POOL_CALLS
+from appliance.web.admin_tenant_calls import TENANT_CALLS
 from appliance.web.quart_shim import AsgiApp, QuartShim
 
 PREFIX = "/scalelite/api"
@@ -37,7 +38,7 @@ _STATUS_OF = {
     RefusalKind.UNREACHABLE: 502,
 }
 
-CALLS: tuple[AdminCall, ...] = (*POOL_CALLS,)
+CALLS: tuple[AdminCall, ...] = (*POOL_CALLS, *TENANT_CALLS)
 
 
 def make_control_app(res: Resources) -> AsgiApp:

@@ -249,9 +249,10 @@ async def test_second_setting_of_a_kind_is_refused(tenants: RedisTenants) -> Non
 
     again = setting("s2", value="other")
     assert await tenants.add_setting(again) == Saved(SaveOutcome.TAKEN, "s1")
-    for number, other in enumerate(
-        ({"override": True}, {"call": "create"}, {"param": "record"}, {"tenant_id": T2})
-    ):
+    others: list[dict[str, Any]] = [
+        *({"override": True}, {"call": "create"}, {"param": "record"}, {"tenant_id": T2})
+    ]
+    for number, other in enumerate(others):
         assert await tenants.add_setting(setting(f"o{number}", **other)) == SAVED
 
 

@@ -79,7 +79,7 @@ def test_own_spelling_is_left_alone(words: list[str]) -> None:
 @pytest.mark.parametrize(
     "spelling",
     [
-        *("servers:nothing", "tenants:add[a,b]", "x[", "servers:add[", ":", "poll:x", "[]"),
+        *("servers:nothing", "tenants:nothing[a,b]", "x[", "servers:add[", ":", "poll:x", "[]"),
         *("servers:add", "servers:add[]", f"servers:add[{URL}]", "servers:add[,s]"),
         *("servers:enable", "servers:enable[]", "meetings:info", "servers:tag[]"),
     ],

@@ -85,7 +85,11 @@ def test_values_are_read() -> None:
         "poll everything",
         "status --interval 0",
         "config",
-        "tenants list",
+        "tenants nothing",
+        "tenants add school",
+        "tenants update",
+        "tenant-settings add t p v yes",
+        "tenant-settings add t p v true --call end",
         "doctor",
     ],
 )

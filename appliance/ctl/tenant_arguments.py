@@ -1,0 +1,95 @@
+"""The command line of `ctl tenants` and `ctl tenant-settings`. Holds no command."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from appliance.ctl import tenants
+from appliance.ctl.parsing import Group, add_common, leaf
+
+_SECRETS = "one secret or several, with : or , between them"
+
+
+def add_tenants(groups: Group[Any]) -> None:
+    about = "the tenants: each has a host name and secrets of its own"
+    parser = groups.add_parser("tenants", help=about, description=about.capitalize() + ".")
+    add_common(parser)
+    parser.set_defaults(run=tenants.list_all, brief=False)
+    group = parser.add_subparsers(metavar="COMMAND")
+    listed = leaf(group, "list", tenants.list_all, "show every tenant with its id and secrets")
+    listed.add_argument("--brief", action="store_true", help="one line a tenant")
+    add = leaf(
+        group,
+        "add",
+        tenants.add,
+        "add a tenant; its name is the first label of the host that its front-ends call",
+        "tenants add school SECRET1:SECRET2",
+    )
+    add.add_argument("name", metavar="NAME", help="school, for https://school.bbb.example.com")
+    add.add_argument("secrets", metavar="SECRETS", help=_SECRETS)
+    update = leaf(
+        group,
+        "update",
+        tenants.update,
+        "change a tenant; what is not given stays as it is, '' removes a field of LRS or Keycloak",
+        "tenants update ID --secrets NEW:OLD",
+    )
+    update.add_argument("id", metavar="ID", help="as `tenants list` shows it")
+    _add_field_options(update)
+    remove = leaf(group, "remove", tenants.remove, "remove a tenant and its settings")
+    remove.add_argument("id", metavar="ID", help="as `tenants list` shows it")
+    remove.add_argument(
+        "--force",
+        action="store_true",
+        help="even if it has meetings: they run on, but nobody can ask about them any more",
+    )
+
+
+def _add_field_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--name", metavar="N", help="the first label of its host")
+    parser.add_argument("--secrets", metavar="S", help=_SECRETS)
+    for option, about in (
+        ("--lrs-endpoint", "URL of its learning record store (xAPI)"),
+        ("--lrs-username", "user name there"),
+        ("--lrs-password", "password there"),
+        ("--kc-token-url", "URL of the OpenID Connect token endpoint, say Keycloak's"),
+        ("--kc-client-id", "client id there"),
+        ("--kc-client-secret", "client secret there"),
+        ("--kc-username", "user name there"),
+        ("--kc-password", "password there"),
+    ):
+        parser.add_argument(option, metavar="V", help=about)
+
+
+def add_tenant_settings(groups: Group[Any]) -> None:
+    about = "parameters that the create and join calls of a tenant get"
+    parser = groups.add_parser("tenant-settings", help=about, description=about.capitalize() + ".")
+    add_common(parser)
+    parser.set_defaults(run=tenants.list_settings, tenant_id=None)
+    group = parser.add_subparsers(metavar="COMMAND")
+    listed = leaf(group, "list", tenants.list_settings, "show the settings of all tenants")
+    listed.add_argument("tenant_id", metavar="TENANT_ID", nargs="?", help="only of this tenant")
+    add = leaf(
+        group,
+        "add",
+        tenants.add_setting,
+        "set a parameter for every create or join of a tenant",
+        "tenant-settings add ID logo https://school.example.com/logo.png true --call create",
+    )
+    add.add_argument("tenant_id", metavar="TENANT_ID", help="as `tenants list` shows it")
+    add.add_argument("param", metavar="PARAM", help="name of a parameter of create or join")
+    add.add_argument("value", metavar="VALUE")
+    add.add_argument(
+        "override",
+        metavar="true|false",
+        choices=("true", "false"),
+        help="true: instead of what the front-end says; false: if it says nothing",
+    )
+    add.add_argument(
+        "--call",
+        choices=("create", "join"),
+        help="only for this call (default: the calls that know the parameter)",
+    )
+    remove = leaf(group, "remove", tenants.remove_setting, "remove a setting")
+    remove.add_argument("id", metavar="ID", help="id of the setting, as the list shows it")
