@@ -36,9 +36,10 @@ bench-all: bench ## measure placement and polling too (about a quarter of an hou
 	@.venv/bin/python benchmarks/placement.py
 	@.venv/bin/python benchmarks/poll.py
 
-docs: venv ## write the files anew that are made from the settings: sample configuration and its reference
+docs: venv ## write the files anew that are made from the code: sample configuration, its reference, the admin calls
 	@.venv/bin/python -m appliance.settings sample >config/new && mv config/new config/scalelite-appliance.default
 	@.venv/bin/python -m appliance.settings reference >docs/new && mv docs/new docs/configuration.md
+	@PYTHONPATH=. .venv/bin/python tools/admin_reference.py
 
 man: venv ## write the manual page and the completion for bash and zsh into build/man
 	@.venv/bin/python tools/make_manual.py build/man

@@ -36,6 +36,10 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "appliance/operations/tenant_admin_ports.py": "Protocols only; mypy holds the adapters to them",
     "appliance/web/admin_call.py": "declarations; tests/web/test_admin_routes.py makes the calls",
     "appliance/web/admin_pool_calls.py": "tests/web/test_admin_routes.py makes the calls",
+    "appliance/web/admin_pool_schema.py": "tests/web/test_openapi.py, _contract.py hold to it",
+    "appliance/web/admin_tenant_schema.py": "tests/web/test_openapi.py, _contract.py hold to it",
+    "appliance/web/admin_schema.py": "declarations; tests/web/test_openapi.py reads it",
+    "appliance/web/admin_server_schema.py": "tests/web/test_openapi.py, _contract.py hold to it",
 }
 
 # Directories under tests/ that mirror nothing in appliance/.

@@ -1,7 +1,7 @@
 """What one call of the admin API is: its name and method, the operation behind it, its deadline.
 
 The tables of calls are in admin_*_calls.py, one for each field of administration; admin_routes.py
-serves them.
+serves them on the control socket, admin_api.py on the public listener.
 """
 
 from __future__ import annotations
@@ -10,13 +10,29 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+import trio
+
+from appliance.core.faults import DatabaseDown, StoreDown
+from appliance.operations.refusal import RefusalKind, Refused
 from appliance.operations.resources import Resources
 from appliance.web import admin_json as form
 from appliance.web.admin_json import BadRequest, Json
+from appliance.web.admin_schema import About
+
+PREFIX = "/scalelite/api"
+MAX_BODY_BYTES = 1024 * 1024
+BODY_TIMEOUT_S = 10
 
 SHORT_S = 15.0
 LONG_S = 600.0
 """For calls that ask many servers, some of which may be dead."""
+
+STATUS_OF = {
+    RefusalKind.INVALID: 400,
+    RefusalKind.NOT_FOUND: 404,
+    RefusalKind.CONFIRMATION_NEEDED: 409,
+    RefusalKind.UNREACHABLE: 502,
+}
 
 Answer = tuple[Any, int]
 
@@ -49,3 +65,51 @@ class AdminCall:
     method: str
     handler: Handler
     deadline_s: float = SHORT_S
+    about: About | None = None
+
+
+async def answer_call(
+    res: Resources, call: AdminCall, read: Callable[[], Awaitable[Call]]
+) -> Answer:
+    """Read a request and do what it asks; whatever goes wrong becomes an answer, too.
+
+    Errors of `read` that are no BadRequest are its caller's.
+    """
+    try:
+        request = await read()
+    except BadRequest as error:
+        return {"error": str(error)}, 400
+    try:
+        with trio.fail_after(call.deadline_s):
+            return await call.handler(res, request)
+    except trio.TooSlowError:
+        return {"error": f"not done within {call.deadline_s:g} seconds"}, 504
+    except Exception as error:
+        answer = _describe(res, _first_leaf(error))
+        if answer is None:
+            # Never the query or the body: they may hold secrets.
+            res.log.error("request_failed", call=call.name, exc_info=error)
+            return {"error": "The request failed; the appliance's log says why."}, 500
+        return answer
+
+
+def _describe(res: Resources, error: BaseException) -> Answer | None:
+    """Return the answer for an error that is expected, None for a defect."""
+    if isinstance(error, BadRequest):
+        return {"error": str(error)}, 400
+    if isinstance(error, Refused):
+        return {"error": error.reason, "kind": error.kind.value}, STATUS_OF[error.kind]
+    if isinstance(error, StoreDown):
+        res.faults.note("request_without_store", "redis", reason=str(error))
+        return {"error": "The meeting store is not reachable."}, 503
+    if isinstance(error, DatabaseDown):
+        res.faults.note("request_without_store", "postgres", reason=str(error))
+        return {"error": "The recording store is not reachable."}, 503
+    return None
+
+
+def _first_leaf(error: BaseException) -> BaseException:
+    """Look into the groups that nurseries make: one lost store fails all tasks alike."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from appliance.core.model import Meeting, Server, ServerChange
@@ -23,6 +23,8 @@ Json = dict[str, Any]
 UNAVAILABLE = "unavailable"
 _TRUE = re.compile(r"true|1|yes|on", re.IGNORECASE).fullmatch
 _FALSE = re.compile(r"false|0|no|off|", re.IGNORECASE).fullmatch
+_LONE = re.compile("[\ud800-\udfff]").search
+"""JSON can spell it, but it is no text that could be stored."""
 
 
 class BadRequest(Exception):
@@ -168,12 +170,25 @@ def parse_body(body: bytes) -> Json:
     if not body.strip():
         return {}
     try:
-        document = json.loads(body)
+        document = json.loads(body.decode())
     except (ValueError, RecursionError):
         raise BadRequest("the body is not valid JSON") from None
     if not isinstance(document, dict):
         raise BadRequest("the body must be a JSON object")
+    if b"\\u" in body and _LONE(json.dumps(document, ensure_ascii=False)):
+        raise BadRequest("the body must not hold half a surrogate pair")
     return document
+
+
+def merge_fields(body: Json, query: Iterable[tuple[str, str]]) -> Json:
+    """Return the fields of a request; of several parameters with one name the first counts.
+
+    The query wins, as with Rails: it is what a checksum covers, so nobody can make a signed
+    address mean another server by the body.
+    """
+    merged = dict(body)
+    merged.update(reversed(list(query)))
+    return merged
 
 
 def server_fields(body: Json) -> Json:

@@ -9,6 +9,8 @@ from appliance.core.model import ServerChange, ServerState
 from appliance.operations import meeting_admin, polling, server_clearing, servers, status
 from appliance.operations.resources import Resources
 from appliance.web import admin_json as form
+from appliance.web import admin_pool_schema as pool_about
+from appliance.web import admin_server_schema as servers_about
 from appliance.web.admin_call import LONG_S, AdminCall, Answer, Call
 from appliance.web.admin_json import BadRequest
 
@@ -137,19 +139,27 @@ async def _poll(res: Resources, call: Call) -> Answer:
 
 
 POOL_CALLS: tuple[AdminCall, ...] = (
-    AdminCall("getServers", "GET", _get_servers),
-    AdminCall("getServerInfo", "GET", _get_server_info),
-    AdminCall("addServer", "POST", _add_server),
-    AdminCall("updateServer", "POST", _update_server, LONG_S),
-    AdminCall("deleteServer", "POST", _delete_server),
-    AdminCall("panicServer", "POST", _panic_server, LONG_S),
-    AdminCall("enableServer", "POST", _enable_server),
-    AdminCall("cordonServer", "POST", _cordon_server),
-    AdminCall("disableServer", "POST", _disable_server, LONG_S),
-    AdminCall("getServerMeetings", "POST", _get_server_meetings, LONG_S),
-    AdminCall("getStatus", "GET", _get_status),
-    AdminCall("listMeetings", "POST", _list_meetings, LONG_S),
-    AdminCall("getMeetingInfo", "GET", _get_meeting_info, LONG_S),
-    AdminCall("endMeetings", "POST", _end_meetings, LONG_S),
-    AdminCall("poll", "POST", _poll, LONG_S),
+    AdminCall("getServers", "GET", _get_servers, about=servers_about.GET_SERVERS),
+    AdminCall("getServerInfo", "GET", _get_server_info, about=servers_about.GET_SERVER_INFO),
+    AdminCall("addServer", "POST", _add_server, about=servers_about.ADD_SERVER),
+    AdminCall("updateServer", "POST", _update_server, LONG_S, about=servers_about.UPDATE_SERVER),
+    AdminCall("deleteServer", "POST", _delete_server, about=servers_about.DELETE_SERVER),
+    AdminCall("panicServer", "POST", _panic_server, LONG_S, about=servers_about.PANIC_SERVER),
+    AdminCall("enableServer", "POST", _enable_server, about=servers_about.ENABLE_SERVER),
+    AdminCall("cordonServer", "POST", _cordon_server, about=servers_about.CORDON_SERVER),
+    AdminCall("disableServer", "POST", _disable_server, LONG_S, about=servers_about.DISABLE_SERVER),
+    AdminCall(
+        "getServerMeetings",
+        "POST",
+        _get_server_meetings,
+        LONG_S,
+        about=servers_about.GET_SERVER_MEETINGS,
+    ),
+    AdminCall("getStatus", "GET", _get_status, about=pool_about.GET_STATUS),
+    AdminCall("listMeetings", "POST", _list_meetings, LONG_S, about=pool_about.LIST_MEETINGS),
+    AdminCall(
+        "getMeetingInfo", "GET", _get_meeting_info, LONG_S, about=pool_about.GET_MEETING_INFO
+    ),
+    AdminCall("endMeetings", "POST", _end_meetings, LONG_S, about=pool_about.END_MEETINGS),
+    AdminCall("poll", "POST", _poll, LONG_S, about=pool_about.POLL_SERVERS),
 )

@@ -16,6 +16,7 @@ from appliance.core.tenant_values import TENANT_FIELDS, TenantChange, TenantReco
 from appliance.operations import tenant_admin
 from appliance.operations.resources import Resources
 from appliance.web import admin_json as form
+from appliance.web import admin_tenant_schema as about
 from appliance.web.admin_call import AdminCall, Answer, Call, Handler
 from appliance.web.admin_json import BadRequest, Json
 
@@ -154,12 +155,27 @@ async def _delete_tenant_setting(res: Resources, call: Call) -> Answer:
 
 
 TENANT_CALLS: tuple[AdminCall, ...] = (
-    AdminCall("getTenants", "GET", _with_tenants(_get_tenants)),
-    AdminCall("getTenantInfo", "GET", _with_tenants(_get_tenant_info)),
-    AdminCall("addTenant", "POST", _with_tenants(_add_tenant)),
-    AdminCall("updateTenant", "POST", _with_tenants(_update_tenant)),
-    AdminCall("deleteTenant", "POST", _with_tenants(_delete_tenant)),
-    AdminCall("getTenantSettings", "GET", _with_tenants(_get_tenant_settings)),
-    AdminCall("addTenantSetting", "POST", _with_tenants(_add_tenant_setting)),
-    AdminCall("deleteTenantSetting", "POST", _with_tenants(_delete_tenant_setting)),
+    AdminCall("getTenants", "GET", _with_tenants(_get_tenants), about=about.GET_TENANTS),
+    AdminCall("getTenantInfo", "GET", _with_tenants(_get_tenant_info), about=about.GET_TENANT_INFO),
+    AdminCall("addTenant", "POST", _with_tenants(_add_tenant), about=about.ADD_TENANT),
+    AdminCall("updateTenant", "POST", _with_tenants(_update_tenant), about=about.UPDATE_TENANT),
+    AdminCall("deleteTenant", "POST", _with_tenants(_delete_tenant), about=about.DELETE_TENANT),
+    AdminCall(
+        "getTenantSettings",
+        "GET",
+        _with_tenants(_get_tenant_settings),
+        about=about.GET_TENANT_SETTINGS,
+    ),
+    AdminCall(
+        "addTenantSetting",
+        "POST",
+        _with_tenants(_add_tenant_setting),
+        about=about.ADD_TENANT_SETTING,
+    ),
+    AdminCall(
+        "deleteTenantSetting",
+        "POST",
+        _with_tenants(_delete_tenant_setting),
+        about=about.DELETE_TENANT_SETTING,
+    ),
 )

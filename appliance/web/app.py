@@ -11,6 +11,7 @@ from appliance.core.bbb_xml import render_error
 from appliance.core.errors import ApiError, Failure
 from appliance.core.faults import DatabaseDown, StoreDown
 from appliance.operations.resources import Resources
+from appliance.web.admin_api import ADMIN_PREFIX, AdminApi
 from appliance.web.bbb_routes import PREFIX, BbbApi, xml_response
 from appliance.web.dialplan_routes import DIALPLAN_PATHS, DialplanEndpoint
 from appliance.web.file_response import FileAnswer, send_file
@@ -46,6 +47,7 @@ class PublicApp:
         self._res = res
         self._patience = patience
         self._api = BbbApi(res)
+        self._admin = AdminApi(res)
         self._uploads = None if res.uploads is None else UploadRoute(res, res.uploads)
         self._playback = None if res.served is None else PlaybackRoutes(res, res.served)
         api = res.settings.api
@@ -109,6 +111,8 @@ class PublicApp:
             return await self._dialplan.handle(request)
         if self._uploads is not None and path.startswith(UPLOAD_PREFIX):
             return await self._uploads.handle(request)
+        if path.startswith(ADMIN_PREFIX):
+            return await self._admin.handle(request, self._origins.client_address(request))
         if self._playback is not None and self._playback.serves(path):
             return await self._playback.handle(request, origin)
         # The answer to a CONNECT must not be a 200: what follows would be a tunnel (RFC 9110).

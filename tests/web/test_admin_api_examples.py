@@ -1,0 +1,70 @@
+"""Each admin call, asked as its description shows it: the answer, and the line that a change logs.
+
+A call whose example cannot be done, or whose change is not logged with who made it, fails here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from appliance.web.admin_call import AdminCall
+from appliance.web.admin_routes import CALLS
+from appliance.web.openapi import make_document
+from tests.doubles.admin_examples import PREPARED, open_place
+from tests.doubles.bbb_process import BbbProcess
+
+pytest_plugins = ["tests.doubles.live_pool_fixtures"]
+
+DOCUMENT = json.loads(json.dumps(make_document(CALLS)))
+CHANGES = [call for call in CALLS if call.about is not None and call.about.logs]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
+async def test_example_is_answered_as_described_and_a_change_is_logged_once(
+    call: AdminCall, redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    about = call.about
+    assert about is not None
+    async with open_place(redis_url, redis_namespace, bbbs) as place:
+        if call.name in PREPARED:
+            await PREPARED[call.name](place)
+        before = len(place.public.log.events)
+
+        status, document = await place.ask(call)
+
+        operation = DOCUMENT["paths"][f"/scalelite/api/{call.name}"][call.method.lower()]
+        answers = operation["responses"][str(about.status)]["content"]
+        schema = {**answers["application/json"]["schema"], "components": DOCUMENT["components"]}
+        assert status == about.status, document
+        Draft202012Validator(schema).validate(document)
+        events = place.public.log.events[before:]
+        told = [
+            event
+            for level, event, fields in events
+            if (level, fields.get("by")) == ("info", "address 127.0.0.1")
+        ]
+        assert told.count(about.logs) == (1 if about.logs else 0), events
+        assert about.logs or not told, f"{call.name} changes something: name it in `logs`"
+        assert "SECRET" not in str(events)
+
+
+@pytest.mark.parametrize("call", CHANGES, ids=lambda call: call.name)
+async def test_change_over_the_socket_is_logged_with_uid_and_name(
+    call: AdminCall, redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    about = call.about
+    assert about is not None
+    async with open_place(redis_url, redis_namespace, bbbs) as place:
+        if call.name in PREPARED:
+            await PREPARED[call.name](place)
+        before = len(place.public.log.events)
+
+        await place.control.post(call.name, about.body_example)
+
+        events = place.public.log.events[before:]
+        (by,) = [fields["by"] for _, event, fields in events if event == about.logs]
+        assert by.startswith(f"uid {os.getuid()} (")
