@@ -178,23 +178,27 @@ async def test_unknown_tenant_and_setting_are_none(pool: StorePool, tenants: Red
     assert await keys(pool) == set()
 
 
+@pytest.mark.parametrize(("removed", "left"), [("t1", "t2"), ("t2", "t1")])
+@pytest.mark.parametrize("by", ["removal", "renaming"])
 async def test_one_of_two_tenants_of_one_name_leaves_it_to_the_other(
-    pool: StorePool, tenants: RedisTenants
+    pool: StorePool, tenants: RedisTenants, removed: str, left: str, by: str
 ) -> None:
     """Scalelite lets two tenants have one name, and deleting one locks out the other (fault 24)."""
     for tenant_id in ("t1", "t2"):
         await pool.redis("SADD", "tenants", tenant_id)
         await pool.redis("HSET", f"tenant:{tenant_id}", "name", "school", "secrets", tenant_id)
         await pool.redis("HSET", "tenant_name:school", "id", tenant_id)
-    assert await tenants.update_tenant(T1, TenantChange(secrets="n")) == SAVED
+    assert await tenants.update_tenant(T1, TenantChange(kc_username="u")) == SAVED
 
-    assert await tenants.remove_tenant(T2, force=False) is None
+    if by == "removal":
+        assert await tenants.remove_tenant(TenantId(removed), force=False) is None
+    else:
+        assert await tenants.update_tenant(TenantId(removed), TenantChange(name="new")) == SAVED
 
+    assert await hash_of(pool, "tenant_name:school") == {"id": left}
     found = await pool.store.find_tenant("school")
     assert found is not None
-    assert (found.id, found.secrets) == (T1, ("n",))
-    assert await tenants.remove_tenant(T1, force=False) is None
-    assert await keys(pool) == set()
+    assert found.secrets == (left,)
 
 
 async def test_tenant_with_meetings_is_removed_only_by_force(

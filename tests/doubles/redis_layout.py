@@ -162,7 +162,7 @@ async def layout_faults(
     ]
     if not loose_ends:
         checks += [_members_have_hashes, _bridges_consistent]
-        checks += [_servers_well_formed, _load_sets_consistent]
+        checks += [_servers_well_formed, _load_sets_consistent, _tenants_consistent]
     return [*snapshot.unknown, *(fault for check in checks for fault in check(snapshot))]
 
 
@@ -249,3 +249,15 @@ def _load_sets_consistent(snapshot: Snapshot) -> Iterator[str]:
     for member, record in servers.items():
         if record.get("state") not in (None, "enabled") and member in enabled:
             yield f"server_enabled: {member} is {record['state']}"
+
+
+def _tenants_consistent(snapshot: Snapshot) -> Iterator[str]:
+    tenants, settings = snapshot.of_kind("tenant"), snapshot.of_kind("tenant setting")
+    for name, index in snapshot.of_kind("tenant name").items():
+        if tenants.get(index["id"], {}).get("name") != name:
+            yield f"tenant_name:{name}: leads to {index['id']}, which has another name"
+    for part, record in settings.items():
+        if record["tenant_id"] not in tenants or record["override"] not in ("true", "false"):
+            yield f"tenant_setting:{part}: of {record['tenant_id']}, override {record['override']}"
+    for part in set(snapshot.of_kind("our setting")) - set(settings):
+        yield f"appliance:tenant_setting:{part} belongs to no setting"
