@@ -37,6 +37,7 @@ from appliance.adapters.postgres_store import PostgresStore, open_postgres_store
 from appliance.adapters.recording_files import RecordingFiles
 from appliance.adapters.recording_store import RecordingStore
 from appliance.adapters.redis_client import RedisAddress
+from appliance.adapters.redis_ended import RedisEndedMeetings
 from appliance.adapters.redis_store import RedisStore, open_redis_store
 from appliance.adapters.redis_tenants import RedisTenants
 from appliance.adapters.redis_tokens import RedisTokens
@@ -56,6 +57,7 @@ from appliance.operations.tenants import TenantCache
 from appliance.settings import Settings, StoreSettings
 from appliance.tasks.background import Background
 from appliance.tasks.control_server import ControlSocketError, serve_control
+from appliance.tasks.ended_meetings import tell_ended_forever
 from appliance.tasks.http_server import ListenError, PublicServer
 from appliance.tasks.poller import Poller
 from appliance.tasks.signals import watch_signals
@@ -242,6 +244,7 @@ async def _serve(
         for name, service in (
             ("poller", partial(poller.run, res)),
             ("sweeper", partial(sweep_forever, res)),
+            ("ended_meetings", partial(tell_ended_forever, res)),
             ("status", partial(report_status, res, systemd.send)),
         ):
             services.start_soon(supervise, name, service, log)
@@ -294,6 +297,7 @@ def _resources(
         poll_soon=poller.poll_soon,
         instance=secrets.token_hex(8),
         callbacks=Callbacks(_callback_stores(settings, outside), lambda: None, log),
+        ended=RedisEndedMeetings(outside.store),
         recordings=None if outside.recordings is None else RecordingStore(outside.recordings),
         files=RecordingFiles(settings.recordings),
         uploads=None if outside.recordings is None else Spool(settings.recordings),

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from appliance.core.ended_meetings import TELL_AFTER_LOSS_MS
 from appliance.core.model import (
     Observation,
     PlacementRules,
@@ -73,6 +74,7 @@ def observation_arguments(
             "healthy_threshold": healthy_threshold,
             "ttl_s": rules.ttl_s,
             "join_buffer_ms": rules.join_buffer_ms,
+            "tell_after_ms": TELL_AFTER_LOSS_MS,
         }
     )
 

@@ -20,8 +20,11 @@ class Scripts:
     begin_poll: Script
     change_callbacks: Script
     claim_callbacks: Script
+    claim_ended: Script
     clear_server: Script
     confirm_meeting: Script
+    drop_ended: Script
+    end_meeting: Script
     extend_creating: Script
     fail_server: Script
     find_meeting: Script

@@ -35,6 +35,7 @@ from appliance.adapters.redis_replies import (
 )
 from appliance.adapters.redis_scripts import Scripts, load_scripts
 from appliance.core.dialplan import WRONG_PINS_WINDOW_MS, PinLookup, PinOutcome
+from appliance.core.ended_meetings import TELL_AFTER_END_MS, TELL_AFTER_LOSS_MS, Run
 from appliance.core.faults import StoreDown
 from appliance.core.model import (
     FailureResult,
@@ -97,10 +98,18 @@ class RedisStore:
         meeting = parse_meeting(reply[2:]) if len(reply) > 2 else None
         return Placement(outcome, meeting, ServerId(reply[1]) if reply[1] else None)
 
-    async def confirm_meeting(self, meeting: Meeting, *, now_ms: int) -> bool:
-        """Record that the server created the meeting; False: the record is another one now."""
+    async def confirm_meeting(
+        self, meeting: Meeting, *, now_ms: int, run: Run | None = None, began: bool = True
+    ) -> bool:
+        """Record that the server created the meeting; False: the record is another one now.
+
+        `began`: this create began the `run`; else the server had the meeting already.
+        """
+        run_ms = run.began_ms if run and began else ""
+        ended_url = (run.ended_url if run else None) or ""
         reply = await self._hot(
-            self.scripts.confirm_meeting, *_identity(meeting), now_ms, self.rules.ttl_s
+            self.scripts.confirm_meeting,
+            *(*_identity(meeting), now_ms, self.rules.ttl_s, run_ms, ended_url),
         )
         return bool(reply)
 
@@ -127,8 +136,10 @@ class RedisStore:
         self, meeting: Meeting, *, now_ms: int, even_if_creating: bool = False
     ) -> bool:
         """Forget a meeting that its server does not have; False: the record is another one."""
+        tell_after_ms = TELL_AFTER_END_MS if even_if_creating else TELL_AFTER_LOSS_MS
         reply = await self._hot(
-            self.scripts.forget_meeting, *_identity(meeting), now_ms, int(even_if_creating)
+            self.scripts.forget_meeting,
+            *(*_identity(meeting), now_ms, int(even_if_creating), tell_after_ms),
         )
         return bool(reply)
 
@@ -198,7 +209,9 @@ class RedisStore:
 
         `to_be_ended`: should one still run there at a later poll, it is ended.
         """
-        reply = await self._bulk(self.scripts.clear_server, server_id, now_ms, int(to_be_ended))
+        reply = await self._bulk(
+            self.scripts.clear_server, server_id, now_ms, int(to_be_ended), TELL_AFTER_END_MS
+        )
         return None if reply is None else [(MeetingId(item), pw) for item, pw in reply]
 
     async def list_meetings(self) -> list[Meeting]:

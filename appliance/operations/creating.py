@@ -7,6 +7,8 @@ Truth: docs of the public BBB API, docs/placement.md.
 from __future__ import annotations
 
 from appliance.core import errors
+from appliance.core.callbacks import refusal_of_url
+from appliance.core.ended_meetings import ENDED_PARAM, EndWatch, Run
 from appliance.core.errors import ApiError
 from appliance.core.meeting_id import check_meeting_id
 from appliance.core.model import MeetingId, PlacementWish
@@ -40,7 +42,20 @@ async def create_meeting(
         raise ApiError(failure or errors.MISSING_MEETING_ID)
     sent = _merge(res, caller, params)
     wish, tag = _wish(res, caller, MeetingId(meeting_id), params, sent)
-    return (await Creation(res, wish, tag, sent, body).run()).body
+    watch = _watch(res, caller, sent, wish.now_ms)
+    return (await Creation(res, wish, tag, sent, body, watch).run()).body
+
+
+def _watch(res: Resources, caller: Caller, sent: Params, now_ms: int) -> EndWatch:
+    """Return how the end of the meeting comes to us, and to whom it is told then."""
+    ended_url = get(sent, ENDED_PARAM)
+    refusal = refusal_of_url(ended_url) if ended_url else None
+    if refusal is not None:
+        res.log.info("callback_url_refused", param=ENDED_PARAM, reason=refusal)
+        ended_url = None
+    host = res.settings.api.url_host
+    base_url = f"https://{host}" if host else caller.base_url
+    return EndWatch(base_url, Run(now_ms, ended_url or None), res.secret_key_base)
 
 
 def _merge(res: Resources, caller: Caller, params: Params) -> Params:

@@ -14,6 +14,7 @@ import trio
 
 from appliance.core import errors
 from appliance.core.bbb_xml import Answer
+from appliance.core.ended_meetings import ENDED_PARAM, EndWatch
 from appliance.core.errors import ApiError, Failure
 from appliance.core.faults import BbbError, NotSent, ServerFault, StoreDown
 from appliance.core.model import (
@@ -58,6 +59,7 @@ class Creation:
         tag: str,
         sent: Params,
         body: RequestBody | None,
+        watch: EndWatch,
     ) -> None:
         """Place by `wish`; `tag` is its text for errors, `sent` and `body` go to the server."""
         self._res = res
@@ -65,6 +67,7 @@ class Creation:
         self._tag = tag
         self._sent = sent
         self._body = body
+        self._watch = watch
         self._mine: Meeting | None = None
         """The record that this request made, until it is confirmed, undone or moved."""
         self._may_exist = False
@@ -195,6 +198,8 @@ class Creation:
         params = replace_param(self._sent, "voiceBridge", meeting.voice_bridge)
         params = replace_param(params, "moderatorPW", self._password(meeting))
         params = replace_param(params, TAG_PARAM, meeting.server_tag)
+        ended_url = self._watch.url_for(meeting.id, meeting.server_id)
+        params = replace_param(params, ENDED_PARAM, ended_url)
         # A record of Scalelite's (no placement number) was created without one.
         if meeting.placement and not get(params, "attendeePW"):
             derived = attendee_password(meeting.id, self._password(meeting))
@@ -252,13 +257,14 @@ class Creation:
         # Its server has it: whatever comes now, the record is right.
         self._mine = None
         store, now_ms = self._res.store, self._res.now_ms()
-        if await store.confirm_meeting(meeting, now_ms=now_ms):
+        run, began = self._watch.run, answer.message_key != DUPLICATE
+        if await store.confirm_meeting(meeting, now_ms=now_ms, run=run, began=began):
             return answer
         current = await store.find_meeting(meeting.id, now_ms=now_ms)
         if (
             current is not None
             and current.server_id == meeting.server_id
-            and await store.confirm_meeting(current, now_ms=now_ms)
+            and await store.confirm_meeting(current, now_ms=now_ms, run=run, began=began)
         ):
             return answer
         # The meeting lives elsewhere by now, or was ended or forgotten: what was made here is one

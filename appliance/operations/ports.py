@@ -10,6 +10,7 @@ from typing import Protocol
 
 from appliance.core.bbb_xml import Answer
 from appliance.core.dialplan import PinLookup
+from appliance.core.ended_meetings import EndedCall, EndedMeeting, Run
 from appliance.core.model import (
     FailureResult,
     Meeting,
@@ -45,8 +46,10 @@ class MeetingStore(Protocol):
     async def place_meeting(self, wish: PlacementWish) -> Placement:
         """Find the meeting or choose a server for it."""
 
-    async def confirm_meeting(self, meeting: Meeting, *, now_ms: int) -> bool:
-        """Record that its server created it."""
+    async def confirm_meeting(
+        self, meeting: Meeting, *, now_ms: int, run: Run | None = None, began: bool = True
+    ) -> bool:
+        """Record that its server created it, and whether this create began the run."""
 
     async def extend_creating(self, meeting: Meeting, *, until_ms: int) -> bool:
         """Keep it from being taken for dead while its create is under way."""
@@ -143,6 +146,19 @@ class PoolStore(MeetingStore, ServerStore, DialInStore, Protocol):
 
     async def ping(self) -> None:
         """Ask for a sign of life."""
+
+
+class EndedMeetings(Protocol):
+    """Meetings that have ended, until their front-ends are as good as told."""
+
+    async def end_meeting(self, call: EndedCall, *, now_ms: int) -> bool:
+        """Forget a meeting whose server says that it has ended; False: not that run of it."""
+
+    async def claim(self, *, now_ms: int, at_most: int) -> list[EndedMeeting]:
+        """Take on meetings whose front-ends are to be told now; nobody else does for a while."""
+
+    async def drop(self, keys: Sequence[str]) -> None:
+        """Forget those that the queue of callbacks has."""
 
 
 class ServerCaller(Protocol):

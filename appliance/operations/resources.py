@@ -12,7 +12,7 @@ from appliance.operations.callback_ports import CallbackQueue
 from appliance.operations.fault_log import FaultLog
 from appliance.operations.import_ports import Uploads
 from appliance.operations.playback_ports import ServedFiles
-from appliance.operations.ports import PoolStore, ServerCaller
+from appliance.operations.ports import EndedMeetings, PoolStore, ServerCaller
 from appliance.operations.recording_ports import (
     CaptionFiles,
     PlaybackTokens,
@@ -49,6 +49,8 @@ class Resources:
     """Names this process among the appliances on the same stores."""
     callbacks: CallbackQueue
     """Calls to front-ends; what is put here is sent, now or later."""
+    ended: EndedMeetings
+    """Meetings whose end is still to be told."""
     recordings: RecordingStore | None = None
     """None: DB_DISABLED or RECORDING_DISABLED."""
     files: RecordingFiles | None = None

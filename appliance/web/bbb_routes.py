@@ -18,6 +18,7 @@ from appliance.operations.resources import Caller, Resources
 from appliance.web import recording_routes
 from appliance.web.http import Request, Response
 from appliance.web.origin import Origin
+from appliance.web.server_calls import SERVER_CALLS
 from appliance.web.signed_request import Accepts, SignedRequest, read_signed
 from appliance.web.streaming import Streamed
 
@@ -121,6 +122,9 @@ class BbbApi:
             if request.method not in ("GET", "POST", "HEAD"):
                 raise ApiError(errors.UNSUPPORTED_REQUEST)
             return self._index
+        by_server = SERVER_CALLS.get(name)
+        if by_server is not None and request.method == by_server.method:
+            return await by_server.handler(self._res, request, origin)
         call = self._calls.get(name)
         if call is None or request.method not in call.methods:
             raise ApiError(errors.UNSUPPORTED_REQUEST)

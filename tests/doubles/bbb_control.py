@@ -101,6 +101,7 @@ class Control:
 
     def _end_meeting(self, body: Body) -> Body:
         meeting = self._state.find(body["meetingID"])
+        meeting.recording_marks = bool(body.get("marks", meeting.recording_marks))
         if body.get("callback", True):
             self._on_end(meeting)
         else:

@@ -226,9 +226,13 @@ class BbbProcess:
         answer: Json = self.control("set_users", body)
         return answer
 
-    def end_meeting(self, meeting_id: str, *, callback: bool = True) -> None:
-        """End a meeting as if its last user had left; its meetingEndedURL is called."""
-        self.control("end_meeting", {"meetingID": meeting_id, "callback": callback})
+    def end_meeting(self, meeting_id: str, *, callback: bool = True, marks: bool = False) -> None:
+        """End a meeting as if its last user had left; its meetingEndedURL is called.
+
+        `marks`: parts of it were to be recorded.
+        """
+        body = {"meetingID": meeting_id, "callback": callback, "marks": marks}
+        self.control("end_meeting", body)
 
     def forget_meetings(self) -> None:
         """Lose all meetings without ending them."""

@@ -94,10 +94,11 @@ class BbbServer:
         self.state.end(meeting)
         if meeting.is_breakout:
             return
-        urls = [_with_query(meeting.ended_url, "recordingmarks=false")]
+        marks = f"recordingmarks={'true' if meeting.recording_marks else 'false'}"
+        urls = [_with_query(meeting.ended_url, marks)]
         # BBB's older way of the same, a piece of metadata; it is also told the meetingID.
         hook = meeting.metadata.get("endcallbackurl", "")
-        urls.append(_with_query(hook, f"recordingmarks=false&meetingID={_quote(meeting.id)}"))
+        urls.append(_with_query(hook, f"{marks}&meetingID={_quote(meeting.id)}"))
         for url in filter(None, urls):
             loop = asyncio.get_running_loop()
             future = loop.run_in_executor(None, self._call_back, meeting.id, url)

@@ -58,6 +58,8 @@ class Meeting:
     recording: bool = False
     metadata: dict[str, str] = field(default_factory=dict)
     ended_url: str = ""
+    recording_marks: bool = False
+    """A moderator has pressed the record button."""
     is_breakout: bool = False
     parent_id: str = "bbb-none"
     sequence: str = "0"

@@ -38,7 +38,7 @@ def _kind(name: str, pattern: str, type_: str, *fields: str, **more: Any) -> Kin
 
 _COUNTS = ("meetings", "users", "largest_meeting", "videos")
 _SERVER = ("url", "secret", "tag", "online", "load_multiplier", "state", *_COUNTS, "bbb_version")
-_OWN = ("placement", "creating", "confirmed_ms", "placed_ms")
+_OWN = ("placement", "creating", "confirmed_ms", "placed_ms", "run_ms")
 _SEATS = ("expected", "joins", "reserved", "pending", "counted")
 _CALLBACK = (
     *("host", "data", "state", "attempts", "created", "since", "due", "status", "error"),
@@ -73,7 +73,11 @@ KINDS = (
     ),
     _kind("our servers", "appliance:servers", "set"),
     _kind("index", "appliance:meetings_of:(.+)", "set", of="server"),
-    _kind("our meeting", "appliance:meeting:(.+)", "hash", *_OWN, *_SEATS, expires=True),
+    _kind(
+        "our meeting", "appliance:meeting:(.+)", "hash", *_OWN, *_SEATS, "ended_url", expires=True
+    ),
+    _kind("ended", "appliance:ended", "hash"),
+    _kind("ended due", "appliance:ended_due", "zset"),
     _kind("our setting", "appliance:tenant_setting:(.+)", "hash", "call"),
     _kind("detached", "appliance:detached:(.+)", "hash", expires=True),
     _kind("claim", "appliance:detached_meeting:(.+)", "hash", *_MEETING, expires=True),
@@ -187,7 +191,7 @@ def _values_well_formed(snapshot: Snapshot) -> Iterator[str]:
             for member, score in value.items():
                 if not _NUMBER(score) or float(score) < 0:
                     yield f"{key}: {member} has score {score}"
-        if kind.name == "detached":
+        if kind.name in ("detached", "ended"):
             for text in value.values():
                 json.loads(text)
 

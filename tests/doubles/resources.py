@@ -20,6 +20,7 @@ from appliance.adapters.callback_buffer import CallbackBuffer
 from appliance.adapters.http_dial import open_ssl_context
 from appliance.adapters.http_pool import PoolTransport
 from appliance.adapters.redis_client import RedisAddress
+from appliance.adapters.redis_ended import RedisEndedMeetings
 from appliance.adapters.redis_store import open_redis_store
 from appliance.adapters.redis_tenants import RedisTenants
 from appliance.core.faults import StoreDown
@@ -120,6 +121,8 @@ async def open_resources(
             poll_soon=lambda _server_id: None,
             instance=secrets.token_hex(8),
             callbacks=Callbacks((buffer,), lambda: None, book),
+            ended=RedisEndedMeetings(store),
+            secret_key_base="k" * 64,
         )
         nursery.cancel_scope.cancel()
 

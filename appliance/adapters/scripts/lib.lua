@@ -121,16 +121,34 @@ local function forget(id)
   if m[2] then free_voice_bridge(id, m[2]) end
 end
 
+-- The run of a meeting that its server has: when the create came that began it, and what the
+-- front-end wants to be called when it ends. Both nil where nobody knows.
+local function run_of(id)
+  local a = call('HMGET', A .. 'meeting:' .. id, 'run_ms', 'ended_url')
+  return number(a[1], nil), a[2] or nil
+end
+
+-- A run has ended: its front-end is to be told at due_ms. Until then its server may still tell us
+-- more about it (end_meeting.lua). Without an URL nobody waits for anything.
+local function tell_later(id, run_ms, ended_url, tenant_id, due_ms, marks)
+  if not ended_url or ended_url == '' then return end
+  local key = decimal(run_ms or 0) .. ':' .. id
+  call('HSET', A .. 'ended', key, cjson.encode({
+    id = id, url = ended_url, tenant_id = text(tenant_id), marks = marks }))
+  call('ZADD', A .. 'ended_due', decimal(due_ms), key)
+end
+
 -- Remember at a server that a meeting was (or may have been) there when the record left it.
 -- `abandoned`: it must be ended there once the server answers, whatever else.
 -- `detached_meeting:` is the claim to come back, held for the server that had the meeting last;
 -- who was never confirmed does not take it from another, and a confirmed newer home ends it.
 local function detach(id, r, now_ms, abandoned)
   abandoned = abandoned or (r.creating_ms ~= nil and is_detached(id))
+  local run_ms, ended_url = run_of(id)
   call('HSET', A .. 'detached:' .. r.server_id, id, cjson.encode({
     moderator_pw = r.moderator_pw, voice_bridge = r.voice_bridge, tenant_id = r.tenant_id,
     expected = r.expected, joins = r.joins, placed_ms = r.placed_ms,
-    detached_ms = now_ms, abandoned = abandoned }))
+    run_ms = run_ms, ended_url = ended_url, detached_ms = now_ms, abandoned = abandoned }))
   call('EXPIRE', A .. 'detached:' .. r.server_id, DETACHED_TTL_S)
   if not abandoned then
     local key = A .. 'detached_meeting:' .. id

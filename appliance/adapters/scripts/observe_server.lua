@@ -123,6 +123,14 @@ local function take_back(id, d, meeting)
     own[#own + 1] = 'expected'
     own[#own + 1] = decimal(d.expected)
   end
+  if d.run_ms then
+    own[#own + 1] = 'run_ms'
+    own[#own + 1] = decimal(d.run_ms)
+  end
+  if d.ended_url then
+    own[#own + 1] = 'ended_url'
+    own[#own + 1] = d.ended_url
+  end
   call('DEL', A .. 'meeting:' .. id)
   call('HSET', A .. 'meeting:' .. id, unpack(own))
   see(id, meeting)
@@ -135,7 +143,12 @@ local function settle(id, d)
   local owner = call('HGET', P .. 'meeting:' .. id, 'server_id')
   if owner == sid then return true end
   if not listed[id] then
-    return d.detached_ms + (d.abandoned and ABANDONED_GRACE_MS or 0) < q.began_ms
+    if d.detached_ms + (d.abandoned and ABANDONED_GRACE_MS or 0) >= q.began_ms then return false end
+    -- It ended while its server was away, if nobody has placed it anew.
+    if not owner and has_claim(sid, id) then
+      tell_later(id, d.run_ms, d.ended_url, d.tenant_id, now_ms + q.tell_after_ms)
+    end
+    return true
   end
   local newer_home = owner and call('HEXISTS', A .. 'meeting:' .. id, 'creating') == 0
   if d.abandoned or newer_home then

@@ -1,0 +1,18 @@
+-- Hand out meetings that have ended and whose front-end is to be told. ARGV: now_ms, claim_ms,
+-- at most. Each is handed out once in claim_ms, until drop_ended.lua says that it is done.
+-- Reply: {{key, JSON}, ...}.
+local now_ms = tonumber(ARGV[1])
+local reply = {}
+for _, key in ipairs(call('ZRANGEBYSCORE', A .. 'ended_due', '-inf', ARGV[1], 'LIMIT', 0, ARGV[3])) do
+  local entry = call('HGET', A .. 'ended', key)
+  if entry then
+    local claimed = cjson.decode(entry)
+    claimed.claimed = true
+    call('HSET', A .. 'ended', key, cjson.encode(claimed))
+    call('ZADD', A .. 'ended_due', decimal(now_ms + tonumber(ARGV[2])), key)
+    reply[#reply + 1] = { key, entry }
+  else
+    call('ZREM', A .. 'ended_due', key)
+  end
+end
+return reply

@@ -1,0 +1,37 @@
+-- A server says that a run of a meeting has ended. ARGV: meeting id, server id, run_ms, marks
+-- ('true', 'false' or ''), now_ms. Forget the meeting at once, and have its front-end told, if that
+-- run is the one that we know; a run that is over already, or never was, changes nothing.
+-- Reply: 1 if something changed, else 0.
+local id, sid, run_ms, now_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[5])
+local marks = ARGV[4] ~= '' and ARGV[4] or nil
+
+-- Found ended by a poll, or ended by a call, and not told yet.
+local key = decimal(run_ms) .. ':' .. id
+local waiting = call('HGET', A .. 'ended', key)
+if waiting then
+  local entry = cjson.decode(waiting)
+  if entry.claimed then return 0 end
+  tell_later(id, run_ms, entry.url, entry.tenant_id, now_ms, marks)
+  return 1
+end
+
+local r = read_record(id)
+if r then
+  local known_ms, ended_url = run_of(id)
+  -- Nobody has noted the run of a record whose creator died, nor of Scalelite's.
+  local is_this = known_ms == run_ms or (not known_ms and run_ms >= r.placed_ms)
+  if r.server_id ~= sid or not is_this or is_creating(r, now_ms) then return 0 end
+  tell_later(id, run_ms, ended_url, r.tenant_id, now_ms, marks)
+  forget(id)
+  return 1
+end
+
+-- We have lost sight of its server, which ends it in good order.
+local detached = call('HGET', A .. 'detached:' .. sid, id)
+if not detached or not has_claim(sid, id) then return 0 end
+local d = cjson.decode(detached)
+if d.abandoned or d.run_ms ~= run_ms then return 0 end
+tell_later(id, run_ms, d.ended_url, d.tenant_id, now_ms, marks)
+call('HDEL', A .. 'detached:' .. sid, id)
+drop_claim(sid, id, d.voice_bridge)
+return 1

@@ -1,0 +1,131 @@
+"""The end of a meeting: the signed URL by which its server tells us, and the front-end's own.
+
+Every create carries our meetingEndedURL. It is bound to the meeting, to its server and to the one
+run that the create began, so that a forged call, a replayed one and one for an earlier run of the
+same id do nothing. Which runs there are is known in Redis (scripts/end_meeting.lua).
+Pure. Truth: docs of the public BBB API (meetingEndedURL, recordingmarks); BBB's MeetingService.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit, urlunsplit
+
+from appliance.core.model import MeetingId, ServerId
+from appliance.core.params import encode_query, get, parse_query
+
+ENDED_CALL = "meeting_ended"
+"""Name of our call, below the path of the API."""
+ENDED_PARAM = "meetingEndedURL"
+MARKS = "recordingmarks"
+"""What BBB adds: whether a recorded meeting has marks. Not covered by the signature."""
+
+TELL_AFTER_LOSS_MS = 5_000
+"""A meeting that its server does not know any more has ended, and our URL is called about then."""
+TELL_AFTER_END_MS = 15_000
+"""After an `end` a server takes its time to put everybody out."""
+
+_PURPOSE = "meeting ended"
+_MAX_DIGITS = 15
+_MAX_QUERY_BYTES = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a meeting: what a create began on a server."""
+
+    began_ms: int
+    """When the create came that began it."""
+    ended_url: str | None = None
+    """What the front-end wants to be called when it ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndedCall:
+    """What our URL says when a server calls it."""
+
+    meeting_id: MeetingId
+    server_id: ServerId
+    began_ms: int
+    marks: str | None = None
+    """`true` or `false` as BBB added it; None: it added nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndedMeeting:
+    """A meeting that has ended, whose front-end is still to be told."""
+
+    key: str
+    """Names it among those still to be told."""
+    meeting_id: MeetingId
+    tenant_id: str | None
+    url: str
+    marks: str | None = None
+
+    @property
+    def target(self) -> str:
+        """Return the front-end's URL with the `recordingmarks` that the server sent, if any."""
+        return self.url if self.marks is None else _with_marks(self.url, self.marks)
+
+
+@dataclass(frozen=True, slots=True)
+class EndWatch:
+    """How one create makes its server tell us of the end."""
+
+    base_url: str
+    """By which the servers reach us; empty: they do not."""
+    run: Run
+    secret: str = field(repr=False)
+
+    def url_for(self, meeting_id: MeetingId, server_id: ServerId) -> str | None:
+        """Return our meetingEndedURL for a server; None: it could not reach us, or not prove it."""
+        if not self.base_url or not self.secret:
+            return None
+        call = EndedCall(meeting_id, server_id, self.run.began_ms)
+        query = encode_query(
+            (
+                ("meeting", meeting_id),
+                ("server", server_id),
+                ("began", str(call.began_ms)),
+                ("signature", _signature(call, self.secret)),
+            )
+        )
+        return f"{self.base_url}/bigbluebutton/api/{ENDED_CALL}?{query}"
+
+
+def read_ended_call(query: bytes, secret: str) -> EndedCall | None:
+    """Return what a call of our URL says; None: we have not signed it.
+
+    Parameters may come in any order and encoding, since BBB takes the URL apart and builds it anew.
+    """
+    if not secret or len(query) > _MAX_QUERY_BYTES:
+        return None
+    params = parse_query(query)
+    began, signature = get(params, "began") or "", get(params, "signature") or ""
+    if not (began.isascii() and began.isdigit() and len(began) <= _MAX_DIGITS):
+        return None
+    marks = get(params, MARKS)
+    call = EndedCall(
+        MeetingId(get(params, "meeting") or ""),
+        ServerId(get(params, "server") or ""),
+        int(began),
+        marks if marks in ("true", "false") else None,
+    )
+    wanted = _signature(call, secret).encode()
+    return call if hmac.compare_digest(wanted, signature.encode("utf-8", "replace")) else None
+
+
+def _signature(call: EndedCall, secret: str) -> str:
+    # As JSON, so that no two triples have the same text.
+    signed = json.dumps([_PURPOSE, call.meeting_id, call.server_id, call.began_ms])
+    key = secret.encode("utf-8", "surrogateescape")
+    return hmac.new(key, signed.encode("ascii"), hashlib.sha256).hexdigest()
+
+
+def _with_marks(url: str, marks: str) -> str:
+    parts = urlsplit(url)
+    kept = [part for part in parts.query.split("&") if part and part.partition("=")[0] != MARKS]
+    return urlunsplit(parts._replace(query="&".join([*kept, f"{MARKS}={marks}"])))

@@ -1,0 +1,59 @@
+"""The end of meetings: taken from their servers, told to their front-ends.
+
+A meeting that has ended waits in Redis until the queue of callbacks has what is to be told: its
+server may tell us of the end, a call or a poll may find it, and either way the front-end is told
+once. Truth: docs/callbacks.md; the rules are in the scripts (lib.lua, `tell_later`).
+"""
+
+from __future__ import annotations
+
+from appliance.core.callbacks import meeting_ended
+from appliance.core.ended_meetings import EndedMeeting, read_ended_call
+from appliance.core.faults import StoreDown
+from appliance.core.model import TenantId
+from appliance.core.scoped_id import front_end_id
+from appliance.operations.resources import Resources
+
+AT_ONCE = 100
+
+
+async def take_end(res: Resources, query: bytes) -> bool:
+    """Take a server's word that a meeting has ended; False: it is not what we have signed.
+
+    Raises StoreDown.
+    """
+    call = read_ended_call(query, res.secret_key_base)
+    if call is None:
+        return False
+    if await res.ended.end_meeting(call, now_ms=res.now_ms()):
+        res.log.debug("meeting_ended", meeting=call.meeting_id, server=call.server_id)
+        res.later(tell_ended, res)
+    return True
+
+
+async def tell_ended(res: Resources) -> int:
+    """Put what front-ends are to be told now into the queue; return how many. Raises StoreDown.
+
+    What cannot be put there now is taken on again later.
+    """
+    claimed = await res.ended.claim(now_ms=res.now_ms(), at_most=AT_ONCE)
+    done: list[str] = []
+    try:
+        for meeting in claimed:
+            await _enqueue(res, meeting)
+            done.append(meeting.key)
+    except StoreDown as error:
+        res.faults.note("meeting_end_not_told", "callbacks", reason=str(error))
+    if done:
+        await res.ended.drop(done)
+    return len(done)
+
+
+async def _enqueue(res: Resources, meeting: EndedMeeting) -> None:
+    tenant_id = TenantId(meeting.tenant_id) if meeting.tenant_id else None
+    callback = meeting_ended(
+        meeting.target,
+        meeting_id=front_end_id(meeting.meeting_id, meeting.tenant_id),
+        tenant_id=tenant_id,
+    )
+    await res.callbacks.enqueue(callback, dedup_key=f"meeting_ended:{meeting.key}")

@@ -1,0 +1,156 @@
+"""What servers tell us over real HTTP: the end of a meeting, with all that hangs on it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from appliance.core.callbacks import QueuedCallback
+from appliance.core.ended_meetings import EndWatch, Run
+from appliance.core.model import MeetingId, ServerId
+from appliance.operations.ended_meetings import tell_ended
+from appliance.web.server_calls import SERVER_CALLS
+from tests.doubles.bbb_process import BbbProcess, until
+from tests.doubles.live_pool import LivePool
+from tests.doubles.public import Public, open_public
+from tests.doubles.public_pool import open_both
+from tests.doubles.redis_processes import redis_process
+
+pytest_plugins = ["tests.doubles.live_pool_fixtures"]
+
+LMS = "https://lms.example.org/ended?course=7"
+WITHIN_S = 5.0
+
+
+@pytest.fixture
+async def both(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> AsyncIterator[tuple[Public, LivePool]]:
+    """Give a listener that the servers can reach, with a pool behind it."""
+    async with open_both(redis_url, redis_namespace, bbbs, spread=False) as opened:
+        yield opened
+
+
+async def create(public: Public, **params: Any) -> None:
+    """Create a meeting through the address by which the servers reach us."""
+    answer = await public.call(
+        "create", {"meetingID": "room", **params}, host=f"127.0.0.1:{public.port}"
+    )
+    assert answer.returncode == "SUCCESS"
+
+
+def ended_url(bbb: BbbProcess, number: int = -1) -> str:
+    """Return the meetingEndedURL that a server was given."""
+    query: str = bbb.requests("create")[number]["query"]
+    return dict(parse_qsl(query))["meetingEndedURL"]
+
+
+async def queued(pool: LivePool) -> list[QueuedCallback]:
+    """Return what is in the queue."""
+    stores: Any = pool.res.callbacks
+    found: list[QueuedCallback] = await stores.stores[0].show(None, 10)
+    return found
+
+
+async def until_queued(pool: LivePool, count: int = 1) -> list[str]:
+    """Wait until so many callbacks are in the queue, and return their URLs."""
+    await pool.settled()
+    found = await queued(pool)
+    assert len(found) == count
+    return [one.callback.url for one in found]
+
+
+async def call(public: Public, url: str, method: str = "GET") -> int:
+    """Call one of our URLs and return the status."""
+    parts = urlsplit(url)
+    answer = await public.ask(method, f"{parts.path}?{parts.query}", host=parts.netloc)
+    return answer.status
+
+
+async def test_end_of_a_meeting_comes_from_its_server_and_goes_on_to_the_front_end(
+    both: tuple[Public, LivePool],
+) -> None:
+    public, pool = both
+    bbb = pool.servers[0]
+    await create(public, meetingEndedURL=LMS)
+    assert LMS not in bbb.requests("create")[-1]["query"]
+
+    bbb.end_meeting("room", marks=True)
+    await until(lambda: bool(bbb.callbacks()), WITHIN_S, "the server's call")
+
+    assert bbb.callbacks()[0]["status"] == 200
+    assert (await pool.traces())["records"] == []
+    assert (await pool.traces())["bridges"] == []
+    assert await until_queued(pool) == [f"{LMS}&recordingmarks=true"]
+    (found,) = await queued(pool)
+    assert (found.callback.method, found.callback.meeting_id) == ("GET", "room")
+
+
+async def test_replayed_call_does_nothing_to_the_meeting_that_was_created_again(
+    both: tuple[Public, LivePool],
+) -> None:
+    public, pool = both
+    bbb = pool.servers[0]
+    await create(public, meetingEndedURL=LMS)
+    first = ended_url(bbb)
+    bbb.end_meeting("room", callback=False)
+    # Its server has lost the first run, and nobody has noticed: the record stays.
+    await create(public, meetingEndedURL=LMS)
+    assert ended_url(bbb) != first
+
+    assert await call(public, first) == 200
+
+    assert await pool.meeting() is not None
+    assert pool.holders() == ["bbb-1"]
+    await tell_ended(pool.res)
+    assert await until_queued(pool) == [LMS]
+    assert await call(public, ended_url(bbb) + "&recordingmarks=false") == 200
+    assert await pool.meeting() is None
+    assert len(await until_queued(pool, 2)) == 2
+
+
+async def test_repeated_create_is_not_refused_and_leaves_the_url_good(
+    both: tuple[Public, LivePool],
+) -> None:
+    public, pool = both
+    bbb = pool.servers[0]
+    await create(public, meetingEndedURL=LMS)
+    await create(public, meetingEndedURL="https://other.example.org/")
+    assert await call(public, ended_url(bbb, 0)) == 200
+    assert await pool.meeting() is None
+    assert await until_queued(pool) == [LMS]
+
+
+@pytest.mark.parametrize("changed", ["began=1", "meeting=other", "signature=00", ""])
+async def test_forged_call_does_nothing(both: tuple[Public, LivePool], changed: str) -> None:
+    public, pool = both
+    await create(public, meetingEndedURL=LMS)
+    url = urlsplit(ended_url(pool.servers[0]))
+    forged = f"{changed}&{url.query}" if changed else ""
+    assert await call(public, url._replace(query=forged).geturl()) == 403
+    assert await pool.meeting() is not None
+    assert await queued(pool) == []
+
+
+async def test_other_methods_are_no_calls_of_servers(both: tuple[Public, LivePool]) -> None:
+    public, pool = both
+    await create(public)
+    assert await call(public, ended_url(pool.servers[0]), "POST") == 200
+    assert await pool.meeting() is not None
+    assert set(SERVER_CALLS) >= {"meeting_ended"}
+
+
+async def test_call_is_asked_to_come_again_while_the_store_is_down(
+    redis_namespace: str,
+) -> None:
+    with redis_process() as redis:
+        async with open_public(redis.unix_url, redis_namespace) as public:
+            watch = EndWatch("http://x", Run(1), public.res.secret_key_base)
+            url = watch.url_for(MeetingId("room"), ServerId("bbb-1"))
+            assert url is not None
+            assert await call(public, url) == 200
+            redis.kill()
+            assert await call(public, url) == 503
