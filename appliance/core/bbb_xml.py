@@ -9,7 +9,7 @@ Truth: the public BBB API page and answers of real servers in tests/data/bbb-res
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
@@ -41,6 +41,8 @@ _PLAIN_PROLOG = re.compile(
     rb"(?:<\?xml(?:(?!\?>|encoding).)*(?:encoding\s*=\s*[\"'](?i:utf-8)[\"'](?:(?!\?>).)*)?\?>\s*)?<response>"
 ).match
 
+_ODD_END = re.compile(rb"</meeting\s").search
+
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 has no way to write, not even escaped (its production 2, Char)."""
 
@@ -66,6 +68,15 @@ class Answer:
     body: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class ReadMeeting:
+    """What a `<meeting>` element says."""
+
+    listed: ListedMeeting | None
+    """None: it has no id."""
+    tenant_id: str | None
+
+
 def parse_answer(body: bytes) -> Answer:
     """Read whether a call succeeded, and its messageKey.
 
@@ -87,18 +98,36 @@ def parse_meetings(body: bytes) -> tuple[ListedMeeting, ...]:
     if not _succeeded(root):
         raise MalformedAnswer("the server answered FAILED")
     return tuple(
-        ListedMeeting(
-            id=meeting_id,
-            create_time_ms=_number(meeting, "createTime"),
-            participants=_number(meeting, "participantCount"),
-            moderators=_number(meeting, "moderatorCount"),
-            videos=_number(meeting, "videoCount"),
-            is_breakout=_text(meeting, "isBreakout") == "true",
-        )
+        read.listed
         for meeting in root.iterfind("meetings/meeting")
-        # Not stripped: an id counts as the front-end wrote it.
-        if (meeting_id := meeting.findtext("meetingID"))
+        if (read := _read_meeting(meeting)).listed is not None
     )
+
+
+def read_meeting_elements(elements: Sequence[bytes]) -> list[ReadMeeting] | None:
+    """Read `<meeting>` elements, cut out of an answer where `</meeting>` ends each.
+
+    None: they are not well-formed, or it cannot be seen at once that each is an element by itself.
+    """
+    joined = b"<meetings>" + b"".join(elements) + b"</meetings>"
+    # Where nothing is in which a tag would be mere text, and no end tag is spelt otherwise, there
+    # are as many as elements; then a document that is well-formed has each where it was cut out.
+    if b"<!" in joined or b"<?" in joined or _ODD_END(joined):
+        return None
+    try:
+        return [_read_meeting(meeting) for meeting in _parse(joined)]
+    except MalformedAnswer:
+        return None
+
+
+def parse_meeting_elements(body: bytes) -> Iterator[tuple[bytes, ReadMeeting]]:
+    """Yield each meeting of a getMeetings answer: its element, and what it says.
+
+    Raises MalformedAnswer.
+    """
+    for meeting in _parse(body).iterfind("meetings/meeting"):
+        # Without the tail, which is white space between the elements.
+        yield etree.tostring(meeting, encoding="utf-8", with_tail=False), _read_meeting(meeting)
 
 
 def parse_version(body: bytes) -> str | None:
@@ -217,9 +246,28 @@ def _text(element: etree._Element, path: str) -> str | None:
     return (element.findtext(path) or "").strip() or None
 
 
-def _number(element: etree._Element, name: str) -> int:
-    text = _text(element, name)
-    if text is None or len(text) > _MAX_DIGITS or not (text.isascii() and text.isdigit()):
+def _read_meeting(meeting: etree._Element) -> ReadMeeting:
+    # One walk, backwards so that the first of equal names counts, is a third of six searches.
+    texts = {str(child.tag): child.text or "" for child in meeting.iterchildren(reversed=True)}
+    tenant_id = _text(meeting, "metadata/tenant-id")
+    # Not stripped: an id counts as the front-end wrote it.
+    meeting_id = texts.get("meetingID")
+    if not meeting_id:
+        return ReadMeeting(None, tenant_id)
+    listed = ListedMeeting(
+        id=meeting_id,
+        create_time_ms=_number(texts, "createTime"),
+        participants=_number(texts, "participantCount"),
+        moderators=_number(texts, "moderatorCount"),
+        videos=_number(texts, "videoCount"),
+        is_breakout=texts.get("isBreakout", "").strip() == "true",
+    )
+    return ReadMeeting(listed, tenant_id)
+
+
+def _number(texts: Mapping[str, str], name: str) -> int:
+    text = texts.get(name, "").strip()
+    if not text or len(text) > _MAX_DIGITS or not (text.isascii() and text.isdigit()):
         return 0
     return int(text)
 
