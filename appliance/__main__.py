@@ -17,6 +17,7 @@ usage: scalelite-appliance COMMAND
   run                run the appliance; it is configured by the environment (docs/configuration.md)
   ctl ...            administer the running appliance; `ctl --help` lists what it can do
   config check       show the effective configuration and where each value comes from
+  simulate ...       how many servers a timetable takes (`simulate --help`)
   version            print the version
 """
 
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _run(os.environ)
         case ["ctl", *rest]:
             return _ctl(rest)
-        case ["config", *_] | ["secret", *_] | ["database", *_]:
+        case ["config", *_] | ["secret", *_] | ["database", *_] | ["simulate", *_]:
             return _ctl(words)
         case ["version"] | ["--version"] | ["-V"]:
             print(f"scalelite-appliance {__version__}")

@@ -31,11 +31,11 @@ if __package__ in (None, ""):  # run as a script: benchmarks and tests are found
     sys.path[0] = str(ROOT)
 
 from appliance.core.model import PlacementRules  # noqa: E402
-from benchmarks.line_plot import Panel, render_lines  # noqa: E402
-from benchmarks.replay import HEADROOM, Outcome, fair_load, replay  # noqa: E402
+from appliance.simulation.line_plot import Panel, render_lines  # noqa: E402
+from appliance.simulation.replay import HEADROOM, Outcome, fair_load, replay  # noqa: E402
+from appliance.simulation.rules import SIMPLE_RULES, OracleRule, open_product_rule  # noqa: E402
+from appliance.simulation.traces import TRACES  # noqa: E402
 from benchmarks.report import render_table  # noqa: E402
-from benchmarks.rules import SIMPLE_RULES, OracleRule, open_product_rule  # noqa: E402
-from benchmarks.traces import TRACES  # noqa: E402
 from tests.doubles.store_servers import private_redis  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results"

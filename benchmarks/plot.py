@@ -9,16 +9,11 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+from appliance.simulation.svg import COLOURS, STYLE, nice_ceiling
 from benchmarks.figures import Cell
 
-COLOURS = ("#2a78d6", "#1baf7a", "#c98500", "#8a63d2", "#d6456b", "#6b7280", "#0891b2", "#7c5c3b")
 PANEL_WIDTH, PANEL_HEIGHT = 420, 300
 LEFT, TOP, GAP, LEGEND = 60, 50, 90, 240
-STYLE = (
-    "text{font:12px sans-serif;fill:#374151}.t{font-weight:bold;font-size:14px}"
-    ".m{text-anchor:middle}.g{stroke:#9ca3af;stroke-opacity:.35}"
-    "@media(prefers-color-scheme:dark){text{fill:#d1d5db}.b{fill:#111827}}"
-)
 Series = list[tuple[str, str, list[Cell]]]
 """Label, colour, cells by number of connections."""
 
@@ -108,12 +103,6 @@ def _legend(series: Series, left: float) -> list[str]:
         parts.append(f'<rect x="{left}" y="{y}" width="12" height="12" fill="{colour}"/>')
         parts.append(_text(left + 18, y + 11, label))
     return parts
-
-
-def nice_ceiling(value: float) -> float:
-    """Return the next 1, 2, 4, 6, 8 or 10 times a power of ten."""
-    power = 10.0 ** math.floor(math.log10(max(value, 1.0)))
-    return next(step * power for step in (1, 2, 4, 6, 8, 10, 20) if step * power >= value)
 
 
 def _x(number: int, connections: Sequence[int], left: float) -> float:

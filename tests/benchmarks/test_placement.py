@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from appliance.simulation.replay import Outcome
+from appliance.simulation.traces import TRACES
 from benchmarks.placement import Task, parse_options, render_goal, summarise
-from benchmarks.replay import Outcome
-from benchmarks.traces import TRACES
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks.figures import SHARES, Cell, Measurement, Start
-from benchmarks.plot import nice_ceiling, render_plot
+from benchmarks.plot import render_plot
 from benchmarks.report import render_report, render_table, to_json
 
 GOOD = Measurement(
@@ -121,10 +121,3 @@ def test_plot_can_be_made_of_one_cell_without_answers() -> None:
     root = ElementTree.fromstring(render_plot([Cell("this", "join", 1, (nothing,))], ""))
 
     assert len(list(root)) > 0
-
-
-@pytest.mark.parametrize(
-    ("value", "ceiling"), [(0, 1), (1, 1), (3, 4), (4512, 6000), (8001, 10_000), (9999, 10_000)]
-)
-def test_nice_ceiling_is_the_next_round_number(value: float, ceiling: float) -> None:
-    assert nice_ceiling(value) == ceiling

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.ctl import local, meetings, polling, server_states, servers, status
+from appliance.ctl import local, meetings, polling, server_states, servers, simulate, status
 from appliance.ctl.arguments import build_parser
 
 
@@ -33,6 +33,7 @@ from appliance.ctl.arguments import build_parser
         ("config check", local.check_configuration),
         ("secret generate", local.generate_secret),
         ("version", local.show_version),
+        ("simulate t.csv --servers 3", simulate.simulate),
     ],
 )
 def test_command_is_found_and_has_help(

@@ -1,10 +1,18 @@
-"""benchmarks/traces.py: what the traces are made of, and that they repeat."""
+"""What the traces are made of, and that they repeat."""
 
 from __future__ import annotations
 
 import pytest
 
-from benchmarks.traces import DAY_MS, HOUR_MS, JOIN_WINDOW_MS, MINUTE_MS, TRACES, Trace, all_traces
+from appliance.simulation.traces import (
+    DAY_MS,
+    HOUR_MS,
+    JOIN_WINDOW_MS,
+    MINUTE_MS,
+    TRACES,
+    Trace,
+    all_traces,
+)
 
 
 @pytest.mark.parametrize("name", TRACES)

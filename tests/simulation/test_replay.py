@@ -1,19 +1,19 @@
-"""benchmarks/replay.py and rules.py: what a trace does to a pool under a rule."""
+"""What a trace does to a pool under a rule."""
 
 from __future__ import annotations
 
 import pytest
 
 from appliance.core.model import PlacementRules
-from benchmarks.replay import Outcome, Run, fair_load, replay
-from benchmarks.rules import (
+from appliance.simulation.replay import Outcome, Run, fair_load, replay
+from appliance.simulation.rules import (
     SIMPLE_RULES,
     OracleRule,
     RoundRobinRule,
     ScaleliteRule,
     open_product_rule,
 )
-from benchmarks.traces import DAY_MS, HOUR_MS, MINUTE_MS, TRACES, Session, Trace
+from appliance.simulation.traces import DAY_MS, HOUR_MS, MINUTE_MS, TRACES, Session, Trace
 from tests.doubles.store_servers import private_redis
 
 START_MS = DAY_MS + 8 * HOUR_MS

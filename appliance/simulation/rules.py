@@ -30,7 +30,7 @@ from appliance.core.model import (
     ServerId,
     ServerState,
 )
-from benchmarks.replay import Run
+from appliance.simulation.replay import Run
 
 CONNECT_S = 10.0
 

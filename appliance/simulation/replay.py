@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from appliance.core.model import ListedMeeting
-from benchmarks.traces import DAY_MS, MINUTE_MS, SECOND_MS, Session, Trace
+from appliance.simulation.traces import DAY_MS, MINUTE_MS, SECOND_MS, Session, Trace
 
 POLL_MS = 60 * SECOND_MS
 SAMPLE_MS = 10 * SECOND_MS

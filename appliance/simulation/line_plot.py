@@ -1,4 +1,4 @@
-"""Pictures of lines over time, one panel below the other, as SVG. Pure text; style: plot.py's."""
+"""Pictures of lines over time, one panel below the other, as SVG. Pure text; look: svg.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from benchmarks.plot import COLOURS, STYLE, nice_ceiling
+from appliance.simulation.svg import COLOURS, STYLE, nice_ceiling
 
 WIDTH, HEIGHT = 820, 240
 LEFT, TOP, GAP, LEGEND = 60, 40, 70, 170

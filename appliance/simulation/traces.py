@@ -1,4 +1,4 @@
-"""Arrival traces for the placement benchmark: who creates, joins and leaves which class when.
+"""Arrival traces: who creates, joins and leaves which class when.
 
 Pure and seeded: the same seed gives the same trace. No trace was recorded anywhere; their shape is
 that of a university's timetable (project's quality goals, Placement): hundreds of creates around
@@ -113,7 +113,7 @@ def steady(seed: int, small: bool = False) -> Trace:
         name, size = f"room-{number:04}", _room_size(rng)
         sessions.append(_meeting(rng, name, round(now), size))
         if rng.random() < 0.5:
-            size = _attendance(rng, size)
+            size = _bounded(next_attendance(rng, size))
         else:
             name, size = f"{name}-new", _room_size(rng)
         again = DAY_MS + round(now + rng.uniform(-10, 10) * MINUTE_MS)
@@ -147,8 +147,9 @@ def _room_size(rng: random.Random) -> int:
     return min(_bounded(8 * rng.lognormvariate(0, 0.9)), 100)
 
 
-def _attendance(rng: random.Random, size: int) -> int:
-    return _bounded(size * rng.lognormvariate(0, ATTENDANCE_SPREAD))
+def next_attendance(rng: random.Random, size: int) -> int:
+    """Return how many come to a class to which usually `size` do."""
+    return max(round(size * rng.lognormvariate(0, ATTENDANCE_SPREAD)), 1)
 
 
 def _bounded(size: float) -> int:
@@ -159,7 +160,7 @@ def _next_day(
     rng: random.Random, name: str, size: int, new_size: Callable[[random.Random], int]
 ) -> tuple[str, int]:
     if rng.random() < RECURRING:
-        return name, _attendance(rng, size)
+        return name, _bounded(next_attendance(rng, size))
     return f"{name}-new", new_size(rng)
 
 
@@ -170,6 +171,16 @@ def _lecture(rng: random.Random, name: str, hour_ms: int, size: int) -> Session:
     created_ms = hour_ms + round(rng.uniform(-5 if early else 0, 0 if early else 1) * MINUTE_MS)
     end_ms = hour_ms + round(min(max(rng.gauss(55, 4), 45), 64) * MINUTE_MS)
     return _session(rng, name, created_ms, end_ms, size)
+
+
+def take_place(rng: random.Random, name: str, start_ms: int, length_ms: int, size: int) -> Session:
+    """Return a class that begins and ends about when the timetable says."""
+    early = rng.random() < 0.3
+    created_ms = start_ms + round(rng.uniform(-5 if early else 0, 0 if early else 1) * MINUTE_MS)
+    # Never over before everybody has come: _session spreads joins over ten minutes.
+    least_ms = created_ms + JOIN_WINDOW_MS + LEAVE_WINDOW_MS + 3 * MINUTE_MS
+    end_ms = start_ms + length_ms + round(rng.gauss(0, 3) * MINUTE_MS)
+    return _session(rng, name, created_ms, max(end_ms, least_ms), size)
 
 
 def _meeting(rng: random.Random, name: str, created_ms: int, size: int) -> Session:

@@ -1,0 +1,1 @@
+"""Replaying timetables against placement rules: `scalelite-appliance simulate`, and benchmarks."""

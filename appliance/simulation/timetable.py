@@ -1,0 +1,132 @@
+"""An operator's timetable as a trace: a CSV file of classes, each a row with its start and size.
+
+Pure and seeded. Columns by name, in any order: `start` (HH:MM) and `users`; optional `minutes` (how
+long, 50), `count` (how many such classes, 1), `name`. Comma, semicolon or tab between them.
+"""
+
+from __future__ import annotations
+
+import csv
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from appliance.simulation.traces import (
+    DAY_MS,
+    MINUTE_MS,
+    Session,
+    Trace,
+    next_attendance,
+    take_place,
+)
+
+MAX_USERS = 500_000
+"""In all: a whole country's morning; more would take hours to replay."""
+DEFAULT_MINUTES = 50
+_CLOCK = re.compile(r"([01]?\d|2[0-3])[:.]([0-5]\d)").fullmatch
+_KNOWN = ("start", "users", "minutes", "count", "name")
+
+
+class TimetableError(Exception):
+    """The file cannot be used; `str()` says why, with the line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Classes of one kind, at one time."""
+
+    start_min: int
+    """Minutes since midnight."""
+    minutes: int
+    users: int
+    """Who usually come to one of them."""
+    count: int = 1
+    name: str = ""
+
+
+def parse_timetable(text: str) -> list[Row]:
+    """Read a CSV file. Raises TimetableError."""
+    lines = text.removeprefix("\ufeff").splitlines()
+    numbered = [(n, line) for n, line in enumerate(lines, 1) if line.strip() and line[0] != "#"]
+    if not numbered:
+        raise TimetableError("the timetable is empty; its first line must be: start,users")
+    delimiter = next((mark for mark in ";\t" if mark in numbered[0][1]), ",")
+    cells = list(csv.reader([line for _, line in numbered], delimiter=delimiter))
+    heading = [cell.strip().lower() for cell in cells[0]]
+    unknown = [name for name in heading if name not in _KNOWN]
+    missing = [name for name in ("start", "users") if name not in heading]
+    if unknown or missing:
+        raise TimetableError(
+            f"line {numbered[0][0]}: the columns must be start,users and may be "
+            f"minutes,count,name; found {','.join(heading)}"
+        )
+    rows = [
+        _parse_row(number, dict(zip(heading, found, strict=False)))
+        for (number, _), found in zip(numbered[1:], cells[1:], strict=True)
+    ]
+    if not rows:
+        raise TimetableError("the timetable has no classes")
+    if sum(row.users * row.count for row in rows) > MAX_USERS:
+        raise TimetableError(f"the timetable has more than {MAX_USERS} users in all")
+    return rows
+
+
+def _parse_row(line: int, cells: Mapping[str, str]) -> Row:
+    clock = _CLOCK(cells["start"].strip())
+    if clock is None:
+        raise TimetableError(f"line {line}: start must be HH:MM, not {cells['start'].strip()!r}")
+    return Row(
+        start_min=int(clock[1]) * 60 + int(clock[2]),
+        minutes=_number(line, cells, "minutes", 5, 24 * 60, DEFAULT_MINUTES),
+        users=_number(line, cells, "users", 1, 10_000),
+        count=_number(line, cells, "count", 0, 10_000, 1),
+        name=cells.get("name", "").strip(),
+    )
+
+
+def _number(
+    line: int,
+    cells: Mapping[str, str],
+    name: str,
+    least: int,
+    most: int,
+    default: int | None = None,
+) -> int:
+    text = (cells.get(name) or "").strip()
+    if not text and default is not None:
+        return default
+    if not (text.isascii() and text.isdigit() and least <= int(text[:9]) <= most):
+        raise TimetableError(f"line {line}: {name} must be from {least} to {most}, not {text!r}")
+    return int(text)
+
+
+def make_trace(
+    rows: Sequence[Row], multipliers: Sequence[float], *, seed: int, known: float
+) -> Trace:
+    """Return two days of a timetable, the second of which is measured.
+
+    `known`: the share of classes that took place on the first day, too, so that their size can be
+    remembered. Attendance differs from day to day.
+    """
+    rng = random.Random(f"timetable {seed}")
+    sessions: list[Session] = []
+    for number, row in enumerate(rows):
+        for copy in range(row.count):
+            name = f"{row.name or 'class'}-{number}-{copy}"
+            start_ms, length_ms = row.start_min * MINUTE_MS, row.minutes * MINUTE_MS
+            if rng.random() < known:
+                sessions.append(
+                    take_place(rng, name, start_ms, length_ms, next_attendance(rng, row.users))
+                )
+            size = next_attendance(rng, row.users)
+            sessions.append(take_place(rng, name, DAY_MS + start_ms, length_ms, size))
+    first = min(row.start_min for row in rows) * MINUTE_MS
+    last = max(row.start_min + row.minutes for row in rows) * MINUTE_MS
+    return Trace(
+        "timetable",
+        tuple(multipliers),
+        tuple(sessions),
+        DAY_MS + first - 6 * MINUTE_MS,
+        DAY_MS + last + 15 * MINUTE_MS,
+    )

@@ -1,0 +1,83 @@
+"""`simulate` as an operator runs it: the real program, no running appliance."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def simulate(
+    *arguments: str, top: tuple[str, ...] = ("simulate",)
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "appliance", *top, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "CTL_SOCKET": "/nonexistent/ctl.sock"},
+    )
+
+
+def test_timetable_is_replayed_and_drawn(tmp_path: Path) -> None:
+    table, picture = tmp_path / "t.csv", tmp_path / "p.svg"
+    table.write_text("start,users,minutes,count\n08:00,12,30,8\n")
+
+    done = simulate(
+        str(table), "--multipliers", "1,0.5", "--capacity", "90", "--picture", str(picture)
+    )
+
+    assert done.stderr == ""
+    assert done.returncode == 0
+    assert "8 classes, " in done.stdout
+    assert "on 2 servers (multipliers 1, 0.5)" in done.stdout
+    assert "With 90 users each, 2 are enough" in done.stdout
+    assert str(picture) in done.stdout
+    assert picture.read_text().startswith("<svg")
+
+
+def test_ctl_has_it_too_and_json_for_scripts(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("start,users,minutes\n08:00,12,30\n")
+
+    done = simulate(str(table), "--servers", "2", "--json", top=("ctl", "simulate"))
+
+    assert json.loads(done.stdout)["servers"] == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [(None, "No such file"), ("start,users\n8,1\n", "line 2: start must be HH:MM")],
+)
+def test_file_that_cannot_be_used_is_one_line_and_1(
+    tmp_path: Path, text: str | None, says: str
+) -> None:
+    table = tmp_path / "t.csv"
+    if text is not None:
+        table.write_text(text)
+
+    done = simulate(str(table))
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--servers 0",
+        "--servers x",
+        "--multipliers 1,-1",
+        "--capacity 0",
+        "--known 2",
+        "--servers 2 --multipliers 1,1",
+    ],
+)
+def test_wrong_options_are_usage_errors(arguments: str) -> None:
+    assert simulate(*arguments.split()).returncode == 2
