@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 
@@ -21,6 +22,8 @@ CALLS = ("create", "join")
 
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?").fullmatch
 """RFC 1123, section 2.1."""
+_REACHABLE = re.compile(r"[A-Za-z0-9_-]+").fullmatch
+"""Not all of these are host labels, but they work."""
 _PARAM = re.compile(r"[\x21-\x7e]{1,255}").fullmatch
 _OF_THE_REQUEST = frozenset({"checksum", "meetingID"})
 
@@ -141,6 +144,27 @@ def check_secrets(secrets: str) -> str:
             raise UnacceptableValue("the secrets must not be empty; a colon stands between two")
         check_secret(secret)
     return secrets
+
+
+def tenant_doubts(tenants: Iterable[tuple[str, str, str]]) -> list[tuple[str, str]]:
+    """Return (id, what is wrong) of tenants (id, name, secrets) that no request can reach.
+
+    A Scalelite stores any name, and one name twice.
+    """
+    found = list(tenants)
+    holders: dict[str, list[str]] = {}
+    for tenant_id, name, _ in found:
+        holders.setdefault(name.lower(), []).append(tenant_id)
+    doubts = []
+    for tenant_id, name, secrets in found:
+        others = [other for other in holders[name.lower()] if other != tenant_id]
+        if not _REACHABLE(name):
+            doubts.append((tenant_id, f"no request has a host that begins with {name!r}"))
+        elif others:
+            doubts.append((tenant_id, f"its name {name} is also that of {', '.join(others)}"))
+        if not any(secrets.split(SEPARATOR)):
+            doubts.append((tenant_id, "it has no secret"))
+    return doubts
 
 
 def check_setting(setting: TenantSetting) -> TenantSetting:

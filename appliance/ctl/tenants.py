@@ -7,7 +7,7 @@ The output is what Scalelite's rake tasks print (people and scripts know it), se
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from appliance.control import Caller
@@ -36,12 +36,24 @@ def list_all(console: Console, caller: Caller, args: Namespace) -> int:
         else:
             _show_block(console, tenant)
     console.line(f"Total number of tenants: {len(found)}")
+    if not console.rake:
+        _warn_of_doubts(console, found)
     return DONE
 
 
 def _get_tenants(caller: Caller) -> list[dict[str, Any]]:
     found = caller.get("getTenants")
     return found if isinstance(found, list) else []  # Scalelite's answer for none is a message
+
+
+def _warn_of_doubts(console: Console, found: Sequence[Mapping[str, Any]]) -> None:
+    from appliance.core.tenant_values import tenant_doubts  # no other command needs it
+
+    console.out.flush()
+    for tenant_id, doubt in tenant_doubts(
+        (tenant["id"], tenant["name"], tenant["secrets"]) for tenant in found
+    ):
+        console.error(f"warning: tenant {tenant_id}: {doubt}")
 
 
 def _show_block(console: Console, tenant: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from appliance.core.tenant_values import (
     TenantSetting,
     check_setting,
     check_tenant_change,
+    tenant_doubts,
 )
 
 SETTING = TenantSetting("", TenantId("t"), "welcome", "hello", override=True)
@@ -131,3 +132,20 @@ def test_no_repr_shows_a_secret() -> None:
     assert shown.count("S3C") == 2 * 6
     assert "lrs_password" not in shown
     assert "S3C" not in repr(replace(SETTING, value="S3C"))
+
+
+def test_tenants_that_no_request_can_reach_are_found() -> None:
+    tenants = [
+        *(("1", "school", "s"), ("2", "SCHOOL", "s"), ("3", "uni", "s"), ("4", "my_class", ":s")),
+        *(("5", "a.b", "s"), ("6", "", ""), ("7", "b\u00fccher", "s"), ("8", "empty", ":")),
+    ]
+
+    assert tenant_doubts(tenants) == [
+        ("1", "its name school is also that of 2"),
+        ("2", "its name SCHOOL is also that of 1"),
+        ("5", "no request has a host that begins with 'a.b'"),
+        ("6", "no request has a host that begins with ''"),
+        ("6", "it has no secret"),
+        ("7", "no request has a host that begins with 'b\u00fccher'"),
+        ("8", "it has no secret"),
+    ]

@@ -70,6 +70,23 @@ async def test_tenant_is_changed_and_removed(control: ControlDouble) -> None:
     assert (await control.ctl("tenants")).out == "Total number of tenants: 0\n"
 
 
+async def test_tenants_of_a_scalelite_that_cannot_be_used_are_warned_of(
+    control: ControlDouble, redis_url: str, redis_namespace: str
+) -> None:
+    async with open_resources(redis_url, redis_namespace) as res:
+        client = res.store.client  # type: ignore[attr-defined]
+        await client.command("SADD", f"{redis_namespace}:tenants", "old")
+        fields = ("name", "my school", "secrets", "s")
+        await client.command("HSET", f"{redis_namespace}:tenant:old", *fields)
+
+    done = await control.ctl("tenants")
+
+    assert (done.code, done.out.splitlines()[-1]) == (0, "Total number of tenants: 1")
+    assert done.err == ("warning: tenant old: no request has a host that begins with 'my school'\n")
+    assert (await control.ctl("tenants", "--json")).err == ""
+    assert (await control.ctl("tenants:showall")).err == ""
+
+
 async def test_refusal_is_one_line_and_exit_code_1(control: ControlDouble) -> None:
     tenant_id = await add(control, "school")
     for words, reason in (
