@@ -98,6 +98,7 @@ def change_arguments(
             "removed": ["tag"] if change.tag == "" else [],
             "limits": {name: str(value) for name, value in limits.items() if value},
             "removed_limits": [name for name, value in limits.items() if value == 0],
+            "state": change.state,
         }
     )
 

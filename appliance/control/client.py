@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http.client import HTTPConnection, HTTPException
 from typing import Any, Protocol
 
@@ -32,9 +32,13 @@ class NotRunning(ControlError):
 class Refusal(ControlError):
     """The appliance answered, and refused."""
 
-    def __init__(self, reason: str, status: int, kind: str = "") -> None:
+    def __init__(
+        self, reason: str, status: int, kind: str = "", problems: Sequence[str] = ()
+    ) -> None:
         super().__init__(reason)
         self.status = status
+        self.problems = tuple(problems)
+        """Everything that is wrong, one by one, where a call says so."""
         self.kind = kind
         """`confirmation_needed`, `not_found` …, as operations/refusal.py has them."""
 
@@ -107,7 +111,9 @@ def _read(status: int, content: bytes) -> Any:
         return document
     error = document if isinstance(document, dict) else {}
     reason = str(error.get("error") or f"HTTP status {status}")
-    raise Refusal(reason, status, str(error.get("kind", "")))
+    problems = error.get("problems")
+    listed = [str(one) for one in problems] if isinstance(problems, list) else []
+    raise Refusal(reason, status, str(error.get("kind", "")), listed)
 
 
 class _UnixConnection(HTTPConnection):

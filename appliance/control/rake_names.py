@@ -98,6 +98,24 @@ def _on_server(command: str, doing: str) -> Callable[[list[str]], RakeTask]:
     return translate
 
 
+def _sync(given: list[str]) -> RakeTask:
+    path = required(given, 1, "path")[0]
+    options = [f"--mode={argument(given, 1)}"] if argument(given, 1) else []
+    # As rake: whatever is given but for these words means a dry run.
+    if argument(given, 2).lower() not in ("", "n", "no", "false"):
+        options.append("--dry-run")
+    return RakeTask(("servers", "sync", *options, "--", path))
+
+
+def _yaml(given: list[str]) -> RakeTask:
+    # As rake: whatever is given, even `false`, means yes.
+    return RakeTask(("servers", "export", *(["--verbose"] if argument(given, 0) else [])))
+
+
+def _add_all(given: list[str]) -> RakeTask:
+    return RakeTask(("servers", "add-all", "--", required(given, 1, "path")[0]))
+
+
 def _with_ids(*words: str) -> Callable[[list[str]], RakeTask]:
     def translate(given: list[str]) -> RakeTask:
         # One argument, colons between the ids; a comma is part of none.
@@ -125,6 +143,9 @@ _TASKS: dict[str, Callable[[list[str]], RakeTask]] = {
     "servers:panic": _panic,
     "servers:loadMultiplier": _load_multiplier,
     "servers:tag": _tag,
+    "servers:sync": _sync,
+    "servers:yaml": _yaml,
+    "servers:addAll": _add_all,
     "servers:meeting_list": _with_ids("servers", "meetings"),
     "meetings:list": _with_ids("meetings", "list"),
     "meetings": _with_ids("meetings", "list"),

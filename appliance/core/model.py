@@ -267,6 +267,7 @@ class ServerChange:
     tag: str | None = None
     max_meetings: int | None = None
     max_users: int | None = None
+    state: ServerState | None = None
 
 
 @dataclass(frozen=True, slots=True)

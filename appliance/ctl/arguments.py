@@ -11,6 +11,7 @@ from typing import Any
 from appliance.ctl import local, meetings, polling, server_states, servers, status
 from appliance.ctl.parsing import Group, Parser, add_common, leaf, limit, positive
 from appliance.ctl.simulate_arguments import add_simulate
+from appliance.ctl.sync_arguments import add_sync
 from appliance.ctl.tenant_arguments import add_tenant_settings, add_tenants
 
 _EXIT_CODES = """\
@@ -60,6 +61,7 @@ def _add_servers(groups: Group[Any]) -> None:
         action="store_true",
         help="even if it has meetings: they run on there, but nobody finds them any more",
     )
+    add_sync(group)
     found = leaf(group, "meetings", meetings.list_on_servers, "ask servers what runs on them")
     found.add_argument("ids", metavar="ID", nargs="*", help="only these servers")
 

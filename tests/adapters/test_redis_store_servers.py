@@ -125,6 +125,22 @@ async def test_state_moves_the_load_between_the_sets(
     assert enabled == (after is ServerState.ENABLED)
 
 
+async def test_values_and_state_are_set_in_one_step(pool: StorePool) -> None:
+    change = ServerChange(url="https://a", secret="s", state=ServerState.ENABLED)
+    assert await pool.store.add_server(A, change)
+    assert await pool.store.find_server(A) == Server(A, "https://a", "s", ServerState.ENABLED)
+    await pool.redis("HSET", "server:a", "online", "true")
+    await pool.redis("ZADD", "server_load", 7, "a")
+
+    assert await pool.store.update_server(A, ServerChange(tag="t", state=ServerState.CORDONED))
+
+    assert await pool.store.find_server(A) == Server(
+        A, "https://a", "s", ServerState.CORDONED, online=True, tag="t", load=7.0
+    )
+    assert await pool.redis("ZSCORE", "cordoned_server_load", "a") == "7"
+    assert await pool.redis("SMEMBERS", "server_enabled") == []
+
+
 async def test_enabled_server_waits_for_its_first_poll(pool: StorePool) -> None:
     await pool.store.add_server(A, CHANGE)
     await pool.store.update_server(A, ServerChange(tag=""))

@@ -34,6 +34,21 @@ local function state_of(id, stored)
   return 'disabled'
 end
 
+-- Set the state of a server; its load goes to the set of that state.
+local function set_state(sid, state)
+  call('HSET', P .. 'server:' .. sid, 'state', state)
+  local load = call('ZSCORE', P .. 'server_load', sid) or call('ZSCORE', P .. 'cordoned_server_load', sid)
+  call('ZREM', P .. 'server_load', sid)
+  call('ZREM', P .. 'cordoned_server_load', sid)
+  if state == 'enabled' then
+    call('SADD', P .. 'server_enabled', sid)
+    if load then call('ZADD', P .. 'server_load', load, sid) end
+  else
+    call('SREM', P .. 'server_enabled', sid)
+    if state == 'cordoned' and load then call('ZADD', P .. 'cordoned_server_load', load, sid) end
+  end
+end
+
 local function multiplier_of(stored)
   local value = number(stored, 1)
   -- Scalelite stores what it is given; tonumber reads "nan" and "inf" too.

@@ -1,0 +1,104 @@
+"""The admin calls that take or give the whole list of servers as a YAML file.
+
+Knows no rule and no store. The file is text inside the JSON: whoever asks needs no YAML.
+"""
+
+from __future__ import annotations
+
+from appliance.core.model import ServerChange
+from appliance.core.server_list import BadServerList
+from appliance.core.server_sync import SyncMode, named_values
+from appliance.core.yaml_nodes import MAX_CHARS
+from appliance.operations import server_sync
+from appliance.operations.resources import Resources
+from appliance.operations.server_sync import AddedServer, SyncedServer
+from appliance.web import admin_json as form
+from appliance.web.admin_call import LONG_S, AdminCall, Answer, Call
+from appliance.web.admin_json import BadRequest, Json
+
+_HIDDEN = "*****"
+
+
+async def _sync_servers(res: Resources, call: Call) -> Answer:
+    word = form.text(call.fields, "mode") or SyncMode.CORDON.value
+    if word not in list(SyncMode):
+        raise BadRequest(f"mode must be one of {', '.join(SyncMode)}")
+    dry_run = form.flag(call.fields, "dry_run")
+    try:
+        result = await server_sync.sync_servers(
+            res, call.who, _file(call), mode=SyncMode(word), dry_run=dry_run
+        )
+    except BadServerList as error:
+        return _problems_json(error), 400
+    return {
+        "dry_run": dry_run,
+        "failure": result.failure,
+        "notes": list(result.notes),
+        "servers": [_step_json(one) for one in result.servers],
+    }, 200
+
+
+def _file(call: Call) -> str:
+    text = form.text(call.fields, "yaml")
+    if text is None:
+        raise BadRequest("yaml is missing: the file as a text")
+    if len(text) > MAX_CHARS:
+        raise BadRequest(f"the file must not be longer than {MAX_CHARS // 1024} KiB")
+    return text
+
+
+def _problems_json(error: BadServerList) -> Json:
+    return {
+        "error": f"the file cannot be used, nothing was changed: {error}",
+        "kind": "bad_server_list",
+        "problems": [str(problem) for problem in error.problems],
+    }
+
+
+def _step_json(one: SyncedServer) -> Json:
+    step = one.step
+    return {
+        "id": step.server_id,
+        "kind": step.kind.value,
+        "changes": _changes_json(step.change),
+        "meetings": step.meetings,
+        "outcome": one.outcome.value,
+        "reason": one.reason,
+        "ended": form.ended_json(one.ended),
+    }
+
+
+def _changes_json(change: ServerChange) -> Json:
+    """Render what is set, in the order of the fields; never the secret."""
+    values = named_values(change)
+    return {name: _HIDDEN if name == "secret" else value for name, value in values.items()}
+
+
+async def _export_servers(res: Resources, call: Call) -> Answer:
+    verbose = form.flag(call.fields, "verbose")
+    return {"yaml": await server_sync.export_servers(res, verbose=verbose)}, 200
+
+
+async def _add_servers(res: Resources, call: Call) -> Answer:
+    try:
+        added = await server_sync.add_all_servers(res, call.who, _file(call))
+    except BadServerList as error:
+        return _problems_json(error), 400
+    return [_added_json(one) for one in added], 200
+
+
+def _added_json(one: AddedServer) -> Json:
+    return {
+        "id": "" if one.server is None else one.server.id,
+        "url": one.new.url,
+        "outcome": one.outcome.value,
+        "reason": one.reason,
+        "was_there": one.was_there,
+    }
+
+
+SYNC_CALLS: tuple[AdminCall, ...] = (
+    AdminCall("syncServers", "POST", _sync_servers, LONG_S),
+    AdminCall("exportServers", "GET", _export_servers),
+    AdminCall("addServers", "POST", _add_servers, LONG_S),
+)
