@@ -17,12 +17,14 @@ from appliance.core.model import (
     ServerChange,
     ServerId,
 )
+from appliance.core.scoped_id import scoped_id
 
 
 def placement_arguments(wish: PlacementWish, rules: PlacementRules) -> str:
     """Return the argument of place_meeting.lua. What is not given is absent, not null."""
     arguments: dict[str, Any] = {
         "id": wish.meeting_id,
+        "scoped_id": scoped_id(wish.meeting_id, wish.tenant_id) if wish.tenant_id else None,
         "tenant_id": wish.tenant_id or "",
         "moderator_pw": wish.moderator_pw,
         "new_moderator_pw": wish.new_moderator_pw,

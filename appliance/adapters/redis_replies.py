@@ -22,6 +22,7 @@ from appliance.core.model import (
     Tenant,
     TenantId,
 )
+from appliance.core.tenant_params import calls_of_setting
 
 
 def parse_meeting(reply: Sequence[Any]) -> Meeting:
@@ -143,7 +144,7 @@ def parse_tenant(reply: str | None) -> Tenant | None:
     found = json.loads(reply)
     merged: dict[tuple[str, bool], list[tuple[str, str]]] = {}
     for param, value, override, call in list(found["settings"]):
-        for kind in _calls_of_setting(param, call):
+        for kind in calls_of_setting(param, call):
             merged.setdefault((kind, override), []).append((param, value))
     secrets = tuple(secret for secret in found["secrets"].split(":") if secret)
     return Tenant(
@@ -155,42 +156,6 @@ def parse_tenant(reply: str | None) -> Tenant | None:
         default_join=tuple(merged.get(("join", False), ())),
         override_join=tuple(merged.get(("join", True), ())),
     )
-
-
-# Parameters of join, BBB API documentation ("join"); every other one belongs to create.
-_JOIN_PARAMETERS = frozenset(
-    {
-        "fullName",
-        "firstName",
-        "lastName",
-        "password",
-        "role",
-        "createTime",
-        "userID",
-        "webVoiceConf",
-        "avatarURL",
-        "webcamBackgroundURL",
-        "redirect",
-        "errorRedirectUrl",
-        "logoutURL",
-        "guest",
-        "excludeFromDashboard",
-        "enforceLayout",
-        "bot",
-        "defaultLayout",
-    }
-)
-_BOTH = frozenset({"logoutURL"})
-
-
-def _calls_of_setting(param: str, call: str) -> tuple[str, ...]:
-    if call:
-        return (call,)
-    if param in _BOTH:
-        return ("create", "join")
-    if param in _JOIN_PARAMETERS or param.startswith("userdata-"):
-        return ("join",)
-    return ("create",)
 
 
 def _int(value: str) -> int | None:

@@ -55,6 +55,7 @@ from appliance.core.model import (
     Tenant,
     TenantId,
 )
+from appliance.core.scoped_id import scoped_id
 
 _SCAN_CHUNK = 500
 
@@ -74,18 +75,29 @@ class RedisStore:
     # Meetings: the hot path
 
     async def find_meeting(self, meeting_id: MeetingId, *, now_ms: int) -> Meeting | None:
-        """Return the record of a meeting, None if it is unknown (or its server is gone)."""
+        """Return the record kept under an id, None if there is none (or its server is gone)."""
         reply = await self._hot(self.scripts.find_meeting, meeting_id, now_ms)
+        return None if reply is None else parse_meeting(reply)
+
+    async def find_meeting_of(
+        self, tenant_id: TenantId | None, meeting_id: MeetingId, *, now_ms: int
+    ) -> Meeting | None:
+        """Return the record of a tenant's meeting by its front-end's id; see lib.lua, find_record.
+
+        None: the tenant has no such meeting. Without tenants it is a meeting of none.
+        """
+        tenant = _tenant_arguments(tenant_id, meeting_id)
+        reply = await self._hot(self.scripts.find_meeting, meeting_id, now_ms, *tenant)
         return None if reply is None else parse_meeting(reply)
 
     async def join_meeting(
         self, meeting_id: MeetingId, tenant_id: TenantId | None, *, now_ms: int
     ) -> Meeting | None:
-        """Count one user into a meeting of this tenant and return its record."""
+        """Count one user into a tenant's meeting and return its record, as `find_meeting_of`."""
         reply = await self._hot(
             self.scripts.join_meeting,
             meeting_id,
-            tenant_id or "",
+            *_tenant_arguments(tenant_id, meeting_id),
             now_ms,
             self.rules.join_buffer_ms,
         )
@@ -332,6 +344,11 @@ class RedisStore:
                 yield chunk
             if cursor == "0":
                 return
+
+
+def _tenant_arguments(tenant_id: TenantId | None, meeting_id: MeetingId) -> tuple[str, str]:
+    """Return scoped id and tenant id, as the scripts want them."""
+    return (scoped_id(meeting_id, tenant_id), tenant_id) if tenant_id else ("", "")
 
 
 def _identity(meeting: Meeting) -> tuple[str, str, int]:

@@ -9,13 +9,14 @@ Truth: the public BBB API page and answers of real servers in tests/data/bbb-res
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
 from lxml import etree
 
 from appliance.core.model import ListedMeeting
+from appliance.core.tenant_view import needs_view, show_meeting_as, show_meetings
 
 XML_TYPE = "application/xml; charset=utf-8"
 
@@ -140,17 +141,35 @@ def parse_version(body: bytes) -> str | None:
     return _text(root, "bbbVersion")
 
 
+def show_answer(body: bytes, tenant_id: str | None, meeting_id: str) -> bytes:
+    """Return what a front-end may see of an answer to a call that named `meeting_id`.
+
+    Takes what `parse_answer` accepted; nearly always it is handed on as it is.
+    """
+    if tenant_id is None or not needs_view(body, tenant_id):
+        return body
+    root = _parse(body)
+    show_meeting_as(root, tenant_id, meeting_id)
+    return etree.tostring(root, encoding="utf-8")
+
+
 def merge_meetings(bodies: Sequence[bytes], *, tenant_id: str | None) -> bytes:
     """Join getMeetings answers into one, each meeting as its server wrote it.
 
     Takes only what `parse_answer` accepted. With `tenant_id` only that tenant's meetings are
     left, without only those of no tenant. Answers that say FAILED hold none.
     """
-    lists = [
-        _spliced(body) if can_splice(body, tenant_id) else b"".join(_meetings_of(body, tenant_id))
-        for body in bodies
-    ]
-    meetings = b"".join(lists)
+    if tenant_id is not None and any(needs_view(body, tenant_id) for body in bodies):
+        own = [meeting for body in bodies for meeting in _meetings_of(body, tenant_id)]
+        show_meetings(own, tenant_id)
+        meetings = _write(own)
+    else:
+        # One after the other: parsed, a list takes ten times the memory.
+        lists = [
+            _spliced(body) if can_splice(body, tenant_id) else _write(_meetings_of(body, tenant_id))
+            for body in bodies
+        ]
+        meetings = b"".join(lists)
     if not meetings:
         return _NO_MEETINGS
     return (
@@ -234,11 +253,17 @@ def _succeeded(root: etree._Element) -> bool:
     return code == "SUCCESS"
 
 
-def _meetings_of(body: bytes, tenant_id: str | None) -> Iterator[bytes]:
+def _meetings_of(body: bytes, tenant_id: str | None) -> Iterator[etree._Element]:
     for meeting in _parse(body).iterfind("meetings/meeting"):
         if _text(meeting, "metadata/tenant-id") == tenant_id:
-            # Without the tail, which is white space between the elements.
-            yield etree.tostring(meeting, encoding="utf-8", with_tail=False)
+            yield meeting
+
+
+def _write(meetings: Iterable[etree._Element]) -> bytes:
+    # Without the tail, which is white space between the elements.
+    return b"".join(
+        [etree.tostring(meeting, encoding="utf-8", with_tail=False) for meeting in meetings]
+    )
 
 
 def _text(element: etree._Element, path: str) -> str | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from appliance.core.import_model import UnpackedFormat
 from appliance.core.metadata_xml import MalformedMetadata, ParsedMetadata, parse_metadata_xml
 from appliance.core.recording_model import Recording, is_format, is_record_id
+from appliance.core.tenant_view import show_recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def _read(source: UnpackedFormat) -> ParsedMetadata:
         raise MalformedMetadata("metadata.xml is about another recording")
     if parsed.format.format != source.format:
         raise MalformedMetadata("metadata.xml is about another format")
-    return parsed
+    return replace(parsed, recording=show_recording(parsed.recording))
 
 
 def merge_formats(recordings: Sequence[Recording]) -> Recording:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from appliance.core.params import Params, get
 from appliance.core.recording_model import RecordingStates
+from appliance.core.scoped_id import scoped_id
 
 META = "meta_"
 _MAX_PAGE = 2**53
@@ -45,10 +46,14 @@ class RecordingFilter:
 def read_filter(params: Params, tenant_id: str | None) -> RecordingFilter:
     """Read the filter of a getRecordings call. `offset` and `limit` that are no numbers count not.
 
-    A parameter that is present but empty is no filter, as in BBB.
+    A parameter that is present but empty is no filter, as in BBB. Meetings of a tenant are looked
+    for under both ids that they may have been kept under.
     """
+    meeting_ids = _elements(get(params, "meetingID"))
+    if meeting_ids is not None and tenant_id:
+        meeting_ids += tuple([scoped_id(one, tenant_id) for one in meeting_ids])
     return RecordingFilter(
-        meeting_ids=_elements(get(params, "meetingID")),
+        meeting_ids=meeting_ids,
         record_id_prefixes=_elements(get(params, "recordID")),
         states=_states(get(params, "state")),
         metadata=_metadata(params),

@@ -7,6 +7,7 @@ Truth: docs of the public BBB API, docs/placement.md.
 from __future__ import annotations
 
 from appliance.core import errors
+from appliance.core.bbb_xml import show_answer
 from appliance.core.callbacks import refusal_of_url
 from appliance.core.ended_meetings import ENDED_PARAM, EndWatch, Run
 from appliance.core.errors import ApiError
@@ -21,12 +22,11 @@ from appliance.core.placement import (
     size_hint,
 )
 from appliance.core.request_body import RequestBody
+from appliance.core.scoped_id import scoped_id
+from appliance.core.tenant_params import PARENT, add_tenant, drop_reserved
 from appliance.core.voice_bridge import candidates
 from appliance.operations.failover import Creation
 from appliance.operations.resources import Caller, Resources
-
-_OURS = ("meta_tenant-id", "meta_tenant-name")
-"""Set by us alone: a front-end could give its meeting to another tenant."""
 
 
 async def create_meeting(
@@ -40,10 +40,12 @@ async def create_meeting(
     failure = check_meeting_id(meeting_id)
     if failure is not None or meeting_id is None:
         raise ApiError(failure or errors.MISSING_MEETING_ID)
-    sent = _merge(res, caller, params)
+    params = drop_reserved(params)
+    sent = await _name_parent(res, caller, _merge(res, caller, params))
     wish, tag = _wish(res, caller, MeetingId(meeting_id), params, sent)
     watch = _watch(res, caller, sent, wish.now_ms)
-    return (await Creation(res, wish, tag, sent, body, watch).run()).body
+    answer = await Creation(res, wish, tag, sent, body, watch).run()
+    return show_answer(answer.body, caller.tenant_id, meeting_id)
 
 
 def _watch(res: Resources, caller: Caller, sent: Params, now_ms: int) -> EndWatch:
@@ -65,17 +67,29 @@ def _merge(res: Resources, caller: Caller, params: Params) -> Params:
         params,
         defaults=(api.default_create, tenant.default_create if tenant else ()),
         overrides=(api.override_create, tenant.override_create if tenant else ()),
-        excluded=api.create_exclude.union(_OURS),
+        excluded=api.create_exclude,
     )
     limit_min = api.max_meeting_duration_min
     if limit_min:
         merged = replace_param(
             merged, "duration", clamp_duration(get(merged, "duration"), limit_min)
         )
-    if tenant:
-        merged = replace_param(merged, "meta_tenant-id", tenant.id)
-        merged = replace_param(merged, "meta_tenant-name", tenant.name)
-    return merged
+    return add_tenant(merged, tenant) if tenant else merged
+
+
+async def _name_parent(res: Resources, caller: Caller, sent: Params) -> Params:
+    """Let a breakout room name a meeting of its own tenant only, by the id that its server knows.
+
+    One that the tenant does not have becomes an id that nobody's meeting can have.
+    """
+    parent_id = get(sent, PARENT)
+    if not caller.tenant_id or not parent_id:
+        return sent
+    parent = await res.store.find_meeting_of(
+        caller.tenant_id, MeetingId(parent_id), now_ms=res.now_ms()
+    )
+    kept = parent.id if parent else scoped_id(parent_id, caller.tenant_id)
+    return replace_param(sent, PARENT, kept)
 
 
 def _wish(

@@ -21,6 +21,7 @@ from appliance.core.dialplan import (
     shown_name,
 )
 from appliance.core.faults import StoreDown
+from appliance.core.scoped_id import front_end_id
 from appliance.operations.resources import Resources
 
 
@@ -58,7 +59,8 @@ def _connect(res: Resources, call: IncomingCall, found: PinLookup) -> Step | Bri
         res.faults.note("server_without_host", meeting.server_id)
         return Step.REPROMPT
     res.log.info("call_connected", meeting=meeting.id, server=meeting.server_id)
-    return Bridge(meeting.id, shown_name(call), call.pin, host)
+    meeting_id = front_end_id(meeting.id, meeting.tenant_id)
+    return Bridge(meeting_id, shown_name(call), call.pin, host)
 
 
 def _caller_key(call: IncomingCall, gateway: str) -> str:

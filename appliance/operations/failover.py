@@ -30,7 +30,8 @@ from appliance.core.params import Params, get, replace_param
 from appliance.core.passwords import attendee_password
 from appliance.core.placement import TAG_PARAM
 from appliance.core.request_body import RequestBody
-from appliance.operations.meetings import NOT_FOUND, note_trouble
+from appliance.core.scoped_id import ORIGINAL_KEY, is_reversible
+from appliance.operations.meetings import NOT_FOUND, name_meeting, note_trouble
 from appliance.operations.resources import Resources
 
 MAX_SERVERS = 3
@@ -195,7 +196,7 @@ class Creation:
         return answer
 
     async def _send(self, meeting: Meeting) -> Answer:
-        params = replace_param(self._sent, "voiceBridge", meeting.voice_bridge)
+        params = self._name(replace_param(self._sent, "voiceBridge", meeting.voice_bridge), meeting)
         params = replace_param(params, "moderatorPW", self._password(meeting))
         params = replace_param(params, TAG_PARAM, meeting.server_tag)
         ended_url = self._watch.url_for(meeting.id, meeting.server_id)
@@ -207,6 +208,13 @@ class Creation:
         if meeting.confirmed or self._body is None:
             return await self._call(meeting, params)
         return await self._call_kept_alive(meeting, params)
+
+    def _name(self, params: Params, meeting: Meeting) -> Params:
+        """Name the meeting as its record does, and where that cannot tell its id, say that too."""
+        asked_for = self._wish.meeting_id
+        if meeting.id != asked_for and not is_reversible(meeting.id, asked_for):
+            params = replace_param(params, f"meta_{ORIGINAL_KEY}", asked_for)
+        return name_meeting(params, meeting)
 
     async def _call(self, meeting: Meeting, params: Params) -> Answer:
         servers = self._res.settings.servers

@@ -17,6 +17,7 @@ from appliance.core.bbb_xml import (
     merge_meetings,
     render_no_meetings,
     render_not_running,
+    show_answer,
 )
 from appliance.core.errors import ApiError, Failure
 from appliance.core.faults import BbbError
@@ -38,7 +39,7 @@ async def is_meeting_running(res: Resources, caller: Caller, params: Params) -> 
     if meeting is None:
         return render_not_running()
     answer = await _ask(res, meeting, "isMeetingRunning", params, errors.UNABLE_TO_ACCESS_MEETING)
-    return answer.body
+    return _shown(caller, params, answer)
 
 
 async def get_meeting_info(res: Resources, caller: Caller, params: Params) -> bytes:
@@ -47,14 +48,14 @@ async def get_meeting_info(res: Resources, caller: Caller, params: Params) -> by
     answer = await _ask(res, meeting, "getMeetingInfo", params, errors.UNABLE_TO_ACCESS_MEETING)
     if answer.message_key == NOT_FOUND and not answer.succeeded:
         await res.store.forget_meeting(meeting, now_ms=res.now_ms())
-    return answer.body
+    return _shown(caller, params, answer)
 
 
 async def join_meeting(res: Resources, caller: Caller, params: Params) -> str:
     """Return the signed URL of the server's join, and count the user in."""
     meeting_id = _meeting_id(params)
     meeting = await res.store.join_meeting(meeting_id, caller.tenant_id, now_ms=res.now_ms())
-    if meeting is None or meeting.tenant_id != caller.tenant_id:
+    if meeting is None:
         raise ApiError(errors.MEETING_NOT_FOUND)
     if not meeting.reachable:
         raise ApiError(errors.SERVER_UNAVAILABLE)
@@ -65,7 +66,7 @@ async def join_meeting(res: Resources, caller: Caller, params: Params) -> str:
         overrides=(api.override_join, tenant.override_join if tenant else ()),
         excluded=api.join_exclude,
     )
-    return res.bbb.join_url(_target(meeting), merged)
+    return res.bbb.join_url(_target(meeting), name_meeting(merged, meeting))
 
 
 async def end_meeting(res: Resources, caller: Caller, params: Params) -> bytes:
@@ -79,7 +80,7 @@ async def end_meeting(res: Resources, caller: Caller, params: Params) -> bytes:
         await res.store.forget_meeting(
             meeting, now_ms=res.now_ms(), even_if_creating=answer.succeeded
         )
-    return answer.body
+    return _shown(caller, params, answer)
 
 
 async def insert_document(
@@ -90,7 +91,7 @@ async def insert_document(
     answer = await _ask(
         res, meeting, "insertDocument", params, errors.UNABLE_TO_INSERT_DOCUMENT, body
     )
-    return answer.body
+    return _shown(caller, params, answer)
 
 
 async def pass_through(
@@ -99,7 +100,7 @@ async def pass_through(
     """Hand any other call that names a meeting on to its server, signed anew."""
     meeting = await _find_or_fail(res, caller, params)
     answer = await _ask(res, meeting, call, params, errors.UNABLE_TO_ACCESS_MEETING, body)
-    return answer.body
+    return _shown(caller, params, answer)
 
 
 async def get_meetings(res: Resources, caller: Caller, params: Params) -> bytes:
@@ -167,10 +168,9 @@ def _meeting_id(params: Params) -> MeetingId:
 
 
 async def _find(res: Resources, caller: Caller, params: Params) -> Meeting | None:
-    meeting = await res.store.find_meeting(_meeting_id(params), now_ms=res.now_ms())
-    if meeting is None or meeting.tenant_id != caller.tenant_id:
-        return None
-    return meeting
+    return await res.store.find_meeting_of(
+        caller.tenant_id, _meeting_id(params), now_ms=res.now_ms()
+    )
 
 
 async def _find_or_fail(res: Resources, caller: Caller, params: Params) -> Meeting:
@@ -189,10 +189,21 @@ async def _ask(
     body: RequestBody | None = None,
 ) -> Answer:
     try:
-        return await res.bbb.call(_target(meeting), call, params, body=body)
+        return await res.bbb.call(_target(meeting), call, name_meeting(params, meeting), body=body)
     except BbbError as error:
         note_trouble(res, error, call)
         raise ApiError(failure) from error
+
+
+def name_meeting(params: Params, meeting: Meeting) -> Params:
+    """Return the parameters with the id by which the meeting's server knows it."""
+    if get(params, "meetingID") == meeting.id:
+        return params
+    return replace_param(params, "meetingID", meeting.id)
+
+
+def _shown(caller: Caller, params: Params, answer: Answer) -> bytes:
+    return show_answer(answer.body, caller.tenant_id, _meeting_id(params))
 
 
 def _target(meeting: Meeting) -> Target:

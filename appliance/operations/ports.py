@@ -36,7 +36,12 @@ class MeetingStore(Protocol):
     """The meetings of the pool. One round trip a method."""
 
     async def find_meeting(self, meeting_id: MeetingId, *, now_ms: int) -> Meeting | None:
-        """Return a meeting's record."""
+        """Return the record kept under an id."""
+
+    async def find_meeting_of(
+        self, tenant_id: TenantId | None, meeting_id: MeetingId, *, now_ms: int
+    ) -> Meeting | None:
+        """Return the record of a tenant's meeting by its front-end's id."""
 
     async def join_meeting(
         self, meeting_id: MeetingId, tenant_id: TenantId | None, *, now_ms: int

@@ -29,6 +29,7 @@ from appliance.core.recording_xml import (
     render_published,
     render_updated,
 )
+from appliance.core.tenant_view import show_recording
 from appliance.operations.recording_ports import (
     LockedRecordings,
     PlaybackTokens,
@@ -75,7 +76,14 @@ async def _send_listing(
         head = LISTING_HEAD
         while chunk := await listing.next_chunk():
             tokens = await _issue_tokens(res.tokens, chunk)
-            written = [writer.write(one, next(tokens) if one.protected else ()) for one in chunk]
+            written = [
+                writer.write(
+                    # A Scalelite beside us imports recordings under their scoped ids.
+                    show_recording(one) if wanted.tenant_id else one,
+                    next(tokens) if one.protected else (),
+                )
+                for one in chunk
+            ]
             await send(head + "".join(written).encode())
             head = b""
     if head:

@@ -22,6 +22,7 @@ from appliance.core.model import (
     ServerChange,
     ServerId,
     ServerState,
+    TenantId,
 )
 from tests.doubles.redis_processes import short_directory
 from tests.doubles.store_pool import StorePool, open_store_pool
@@ -45,6 +46,9 @@ HOT: dict[str, Callable[[StorePool, Any], Awaitable[Any]]] = {
         m, now_ms=pool.now_ms, may_exist=True
     ),
     "forget_meeting": lambda pool, m: pool.store.forget_meeting(m, now_ms=pool.now_ms),
+    "find_meeting_of": lambda pool, m: pool.store.find_meeting_of(
+        TenantId("t1"), m.id, now_ms=pool.now_ms
+    ),
     "find_tenant": lambda pool, m: pool.store.find_tenant("school"),
     "suspect_server": lambda pool, m: pool.store.suspect_server(A),
     "list_servers": lambda pool, m: pool.store.list_servers(),

@@ -80,3 +80,10 @@ def test_filter_names_recordings(params: tuple[tuple[str, str], ...], named: boo
 def test_ids_are_split() -> None:
     assert split_ids("b,a, b ,,") == ("b", "a")
     assert split_ids(None) == split_ids(",") == ()
+
+
+def test_tenants_meetings_are_looked_for_under_both_ids() -> None:
+    wanted = read_filter((("meetingID", "a,b"),), "t-1")
+    assert wanted.meeting_ids == ("a", "b", "a~t-1", "b~t-1")
+    assert read_filter((("meetingID", ","),), "t-1").matches_nothing
+    assert read_filter((), "t-1").meeting_ids is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -12,6 +13,7 @@ from appliance.core.errors import ApiError
 from appliance.core.model import Tenant, TenantId
 from appliance.core.passwords import attendee_password
 from appliance.core.request_body import RequestBody
+from appliance.core.scoped_id import scoped_id
 from appliance.core.voice_bridge import candidates
 from appliance.operations.creating import create_meeting
 from appliance.operations.resources import Caller
@@ -27,6 +29,8 @@ SCHOOL = Tenant(
     default_create=(("welcome", "tenant default"), ("logo", "tenant")),
     override_create=(("record", "tenant override"),),
 )
+
+OTHER = Tenant(TenantId("t-2"), "other", ("s",))
 
 
 @pytest.fixture
@@ -217,24 +221,89 @@ async def test_parameters_are_merged_by_their_strength(
 
 async def test_tenant_metadata_is_ours_alone(pool: LivePool) -> None:
     forged: dict[str, Any] = {"meta_tenant-id": "t-2", "meta_tenant-name": "other", "meta_x": "y"}
+    # BBB lower-cases the names of metadata.
+    forged |= {"meta_Tenant-Id": "t-2", "meta_TENANT-ID": "t-2", "meta_tenant-meeting-id": "x"}
 
     await pool.create("school-room", caller=Caller(SCHOOL), **forged)
     await pool.create("room", **forged)
 
     school, nobody = sent(pool.servers[0]), sent(pool.servers[1])
     assert (school["meta_tenant-id"], school["meta_tenant-name"]) == ("t-1", "school")
-    assert not {"meta_tenant-id", "meta_tenant-name"} & set(nobody)
+    ours = {"meta_tenant-id", "meta_tenant-name"}
+    assert {name for name in school if "tenant" in name.lower()} == ours
+    assert not {name for name in nobody if "tenant" in name.lower()}
     assert school["meta_x"] == nobody["meta_x"] == "y"
     meeting = await pool.meeting("school-room")
     assert meeting is not None
     assert meeting.tenant_id == "t-1"
 
 
-async def test_id_of_another_tenants_meeting_is_refused(pool: LivePool) -> None:
+async def test_id_of_a_tenants_meeting_is_refused_without_a_tenant(pool: LivePool) -> None:
     await pool.create(caller=Caller(SCHOOL))
 
     assert "already exists" in await pool.failure()
     assert len(pool.servers[0].requests("create")) == 1
+
+
+async def test_meeting_of_a_second_tenant_is_created_under_its_scoped_id(pool: LivePool) -> None:
+    await pool.create(caller=Caller(SCHOOL))
+
+    before = pool.client.round_trips
+    answer = await pool.create(caller=Caller(OTHER), attendeePW="ap")
+    assert pool.client.round_trips - before == 2
+    before = pool.client.round_trips
+    again = await pool.create(caller=Caller(OTHER), attendeePW="ap")
+    assert pool.client.round_trips - before == 1
+
+    assert answer["meetingID"] == again["meetingID"] == "room"
+    assert again["internalMeetingID"] == answer["internalMeetingID"]
+    assert pool.holders("room~t-2") == ["bbb-2"]
+    params = sent(pool.servers[1])
+    assert (params["meetingID"], params["meta_tenant-id"]) == ("room~t-2", "t-2")
+    assert "meta_tenant-meeting-id" not in params
+
+
+async def test_long_id_of_a_second_tenant_is_sent_along(pool: LivePool) -> None:
+    long = "x" * 256
+    await pool.create(long, caller=Caller(SCHOOL))
+
+    answer = await pool.create(long, caller=Caller(OTHER))
+
+    assert answer["meetingID"] == long
+    params = sent(pool.servers[1])
+    assert params["meetingID"] == scoped_id(long, "t-2")
+    assert params["meta_tenant-meeting-id"] == long
+
+
+async def test_scoped_meeting_fails_over_under_its_id(pool: LivePool) -> None:
+    await pool.create(caller=Caller(SCHOOL))
+    pool.servers[1].add_fault("refuse", "create")
+
+    answer = await pool.create(caller=Caller(OTHER))
+
+    assert answer["meetingID"] == "room"
+    assert "room~t-2" in pool.bbb(await pool.home("room~t-2")).meetings()
+
+
+@pytest.mark.parametrize(
+    ("parent", "named"),
+    [("own", "own"), ("shared", "shared~t-2"), ("foreign", "foreign~t-2"), ("no", "no~t-2")],
+)
+async def test_breakout_room_names_a_parent_of_its_tenant_only(
+    pool: LivePool, parent: str, named: str
+) -> None:
+    for meeting_id in ("shared", "foreign"):
+        await pool.create(meeting_id, caller=Caller(SCHOOL))
+    for meeting_id in ("own", "shared"):
+        await pool.create(meeting_id, caller=Caller(OTHER))
+
+    with suppress(AssertionError):  # its parent may be on another server
+        await pool.create(
+            "breakout", caller=Caller(OTHER), isBreakout="true", parentMeetingID=parent
+        )
+
+    home = next(bbb for bbb in pool.servers if "breakout" in bbb.requests("create")[-1]["query"])
+    assert sent(home)["parentMeetingID"] == named
 
 
 async def test_order_of_parameters_is_kept(pool: LivePool) -> None:

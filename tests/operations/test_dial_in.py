@@ -77,6 +77,15 @@ async def test_call_is_answered_by_its_pin(
     assert await dial_in.call(pin) == answer
 
 
+async def test_call_of_a_tenants_meeting_names_the_front_ends_id(dial_in: DialIn) -> None:
+    for number, tenant in (("222222222", "t-1"), ("333333333", "t-2")):
+        await dial_in.pool.create("physics", tenant_id=tenant, voice_bridges=(number,))
+        answer = await dial_in.call(number)
+        assert isinstance(answer, Bridge)
+        assert answer.meeting_id == "physics"
+        assert (await dial_in.pool.bridges())[number] in ("physics", "physics~t-2")
+
+
 async def test_call_takes_one_round_trip_and_a_prompt_none(dial_in: DialIn) -> None:
     client = dial_in.pool.store.client
     for pin, round_trips in (("", 0), ("1*2", 0), (PIN, 1), (f"{PIN}7", 1), ("1", 1)):

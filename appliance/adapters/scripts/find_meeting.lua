@@ -1,10 +1,11 @@
--- ARGV: meeting id, now_ms. Reply: the record, or nil. A record whose server was removed counts
--- as unknown and is cleaned up (Scalelite keeps such ids stuck for a day).
+-- ARGV: meeting id, now_ms; and for a front-end's meeting its scoped id and tenant id (both '' without
+-- tenants), where only a meeting of that tenant is found. Reply: the record, or nil.
 local id, now_ms = ARGV[1], tonumber(ARGV[2])
-local r = read_record(id)
-if not r then return false end
-if not r.url then
-  forget(id)
-  return false
+local r
+if ARGV[4] then
+  id, r = find_record(id, ARGV[3], ARGV[4])
+else
+  r = read_living(id)
 end
+if not r then return false end
 return reply_record(id, r, now_ms)

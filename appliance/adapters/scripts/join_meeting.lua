@@ -1,13 +1,10 @@
--- ARGV: meeting id, tenant id or '', now_ms, join_buffer_ms. Reply: the record, or nil.
+-- ARGV: meeting id, scoped id and tenant id (both '' without tenants), now_ms, join_buffer_ms.
+-- Reply: the record of that tenant's meeting, or nil.
 -- Raises the load of the server by one user once the reservation is used up or has lapsed.
-local id, tenant_id, now_ms, buffer_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local r = read_record(id)
+local now_ms, buffer_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
+local id, r = find_record(ARGV[1], ARGV[2], ARGV[3])
 if not r then return false end
-if not r.url then
-  forget(id)
-  return false
-end
-if r.tenant_id == tenant_id and r.online and r.state ~= 'disabled' then
+if r.online and r.state ~= 'disabled' then
   local joins = r.joins + 1
   -- A record of Scalelite's has no reservation of ours: each of its joins counts, as there.
   if not r.expected or joins > r.expected or now_ms - r.placed_ms > buffer_ms then

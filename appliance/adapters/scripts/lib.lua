@@ -184,6 +184,56 @@ local function drop_claim(server_id, id, voice_bridge)
   end
 end
 
+-- A record of which the server is still in the pool; one whose server was removed counts as unknown
+-- and is cleaned up (Scalelite keeps such ids stuck for a day).
+local function read_living(id)
+  local r = read_record(id)
+  if r and not r.url then
+    forget(id)
+    return nil
+  end
+  return r
+end
+
+-- Equal ids of two tenants (core/scoped_id.py): whoever comes first has the plain id, the meeting of
+-- another tenant is kept under its scoped id. `scoped` and `tenant_id` are '' without tenants.
+
+-- Whether an id could be the scoped one of a tenant: it ends in `~{tenant id}`. No plain id may.
+local function names_tenant(id, tenant_id)
+  local at = string.find(id, '~', 1, true)
+  while at do
+    local tail = string.sub(id, at + 1)
+    if tail == tenant_id or call('SISMEMBER', P .. 'tenants', tail) == 1 then return true end
+    at = string.find(id, '~', at + 1, true)
+  end
+  return false
+end
+
+-- The id under which a tenant's meeting is kept and its record, or nil: it has none of this id.
+local function find_record(id, scoped, tenant_id)
+  local r = scoped ~= '' and read_living(scoped)
+  if r and r.tenant_id == tenant_id then return scoped, r end
+  r = read_living(id)
+  if not r or r.tenant_id ~= tenant_id then return nil end
+  if scoped ~= '' and names_tenant(id, tenant_id) then return nil end
+  return id, r
+end
+
+-- The id under which a create of a tenant's is kept. The scoped one as long as its meeting lives or
+-- may come back, and where the plain one belongs to another tenant whose meeting does.
+local function kept_id(id, scoped, tenant_id)
+  if scoped == '' then return id end
+  if call('EXISTS', P .. 'meeting:' .. scoped) == 1 or is_detached(scoped) or names_tenant(id, tenant_id) then
+    return scoped
+  end
+  local r = read_record(id)
+  if r and r.tenant_id == tenant_id then return id end
+  if r and r.url then return scoped end
+  local claim = call('HMGET', A .. 'detached_meeting:' .. id, 'server_id', 'tenant_id')
+  if claim[1] and text(claim[2]) ~= tenant_id then return scoped end
+  return id
+end
+
 -- A sweep's notes of what it found without its hash, by time. Those that no sweep has come back to
 -- for ten graces were cleared meanwhile: the same name found again is another case.
 local function drop_old_notes(key, now_ms, grace_ms)

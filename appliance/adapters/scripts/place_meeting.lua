@@ -5,7 +5,7 @@
 -- Reply: {outcome, moved_from or '', record...}.
 
 local q = cjson.decode(ARGV[1])
-local id = q.id
+local id = kept_id(q.id, text(q.scoped_id), q.tenant_id)
 local CHUNK = 32
 local WORST_RANK = 8
 

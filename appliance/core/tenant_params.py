@@ -1,0 +1,51 @@
+"""Parameters and tenants: what no front-end may set, what a tenant's create carries, and which
+call a tenant's setting is for.
+
+Pure. Truth: spec/administration.md, Tenants; faults 20 and 28 of Scalelite (a tenant could give
+its meeting to another; settings meant for create appeared on join URLs).
+"""
+
+from __future__ import annotations
+
+from appliance.core.model import Tenant
+from appliance.core.params import Params, replace_param
+from appliance.core.recording_model import TENANT_KEY, TENANT_PREFIX
+
+META = "meta_"
+PARENT = "parentMeetingID"
+CREATE, JOIN = "create", "join"
+
+_RESERVED = f"{META}{TENANT_PREFIX}"
+
+# Parameters of join, BBB API documentation ("join"); every other one belongs to create.
+_JOIN_PARAMETERS = frozenset(
+    {
+        *("fullName", "firstName", "lastName", "password", "role", "createTime", "userID"),
+        *("webVoiceConf", "avatarURL", "webcamBackgroundURL", "redirect", "errorRedirectUrl"),
+        *("logoutURL", "guest", "excludeFromDashboard", "enforceLayout", "bot", "defaultLayout"),
+        *("clientURL", "joinViaHtml5"),
+    }
+)
+_BOTH = frozenset({"logoutURL"})
+
+
+def drop_reserved(params: Params) -> Params:
+    """Drop what only we may set. In any case: BBB lower-cases the names of metadata."""
+    return tuple([pair for pair in params if not pair[0].lower().startswith(_RESERVED)])
+
+
+def add_tenant(params: Params, tenant: Tenant) -> Params:
+    """Say whose meeting it is. So it is known in lists and recordings."""
+    params = replace_param(params, f"{META}{TENANT_KEY}", tenant.id)
+    return replace_param(params, f"{META}{TENANT_PREFIX}name", tenant.name)
+
+
+def calls_of_setting(param: str, call: str) -> tuple[str, ...]:
+    """Return the calls that a setting is for: the one it names, else those that know it."""
+    if call:
+        return (call,)
+    if param in _BOTH:
+        return (CREATE, JOIN)
+    if param in _JOIN_PARAMETERS or param.startswith("userdata-"):
+        return (JOIN,)
+    return (CREATE,)

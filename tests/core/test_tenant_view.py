@@ -1,0 +1,147 @@
+"""What a tenant's front-end sees of servers' answers: its own ids, and nothing of ours."""
+
+from __future__ import annotations
+
+import pytest
+from lxml import etree
+
+from appliance.core.bbb_xml import merge_meetings, parse_answer, show_answer
+from appliance.core.scoped_id import scoped_id
+from appliance.core.tenant_view import needs_view, show_recording
+from tests.doubles.recordings import make_recording
+
+T1 = "588d7588-5557-41f9-9533-a75d5f42cb21"
+T2 = "981810d6-1b91-4022-9f8d-71c128cd378e"
+LONG = "x" * 256
+
+
+def answer(content: str) -> bytes:
+    return f"<response><returncode>SUCCESS</returncode>{content}</response>".encode()
+
+
+def listing(*meetings: str) -> bytes:
+    return answer(
+        f"<meetings>{''.join(f'<meeting>{one}</meeting>' for one in meetings)}</meetings>"
+    )
+
+
+def meeting(meeting_id: str, *metadata: str, rest: str = "", tenant: str = T2) -> str:
+    own = f"<tenant-id>{tenant}</tenant-id>{''.join(metadata)}"
+    return f"<meetingID>{meeting_id}</meetingID>{rest}<metadata>{own}</metadata>"
+
+
+@pytest.mark.parametrize(
+    ("meeting_id", "written"),
+    [
+        ("room", f"room~{T2}"),
+        ("a&b ü", f"a&amp;b ü~{T2}"),
+        ("a<b", f"<![CDATA[a<b~{T2}]]>"),
+        (f"room~{T2}", f"room~{T2}~{T2}"),
+        (f"room~{T1}", f"room~{T1}~{T2}"),
+        (LONG, scoped_id(LONG, T2)),
+    ],
+)
+@pytest.mark.parametrize("text", ["{}", "A meeting {} exists."])
+def test_scoped_id_is_turned_back(meeting_id: str, written: str, text: str) -> None:
+    elements = ("meetingID", "meetingName", "message")
+    content = "".join(f"<{name}>{text.format(written)}</{name}>" for name in elements)
+
+    shown = etree.fromstring(show_answer(answer(content), T2, meeting_id))
+
+    assert [shown.findtext(name) for name in elements] == [text.format(meeting_id)] * 3
+    assert parse_answer(etree.tostring(shown)).succeeded
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "<meetingID>room</meetingID>",
+        f"<meetingID>room~{T1}</meetingID>",
+        "<meetingID>ro~om</meetingID><!-- kept -->",
+        f"<metadata><tenant-id>{T2}</tenant-id></metadata>",
+    ],
+)
+def test_other_answer_is_handed_on_as_it_is(content: str) -> None:
+    assert show_answer(answer(content), T2, "room") is not None
+    assert show_answer(answer(content), T2, "room") == answer(content)
+    assert not needs_view(answer(content), T2)
+
+
+def test_answer_without_tenant_is_handed_on_as_it_is() -> None:
+    body = answer(f"<meetingID>room~{T2}</meetingID><secret-lrs-payload/>")
+    assert show_answer(body, None, "room") == body
+
+
+def test_metadata_of_ours_is_hidden_and_that_of_front_ends_is_not_touched() -> None:
+    metadata = f"<secret-lrs-payload>U2Fs</secret-lrs-payload><a>room~{T2}</a><b/>"
+    metadata += f"<tenant-meeting-id>{LONG}</tenant-meeting-id>"
+    content = f"<meetingID>room</meetingID><metadata>{metadata}</metadata>"
+
+    shown = etree.fromstring(show_answer(answer(content), T2, "room"))
+
+    entries = {entry.tag: entry.text for entry in shown.iterfind("metadata/*")}
+    assert entries == {"a": f"room~{T2}", "b": None}
+
+
+def test_listed_meetings_have_the_front_ends_ids() -> None:
+    kept = scoped_id(LONG, T2)
+    original = f"<tenant-meeting-id>{LONG}</tenant-meeting-id>"
+    inherited = "<breakout><parentMeetingID>{}</parentMeetingID></breakout>".format
+    bodies = [
+        listing(
+            meeting("first"),
+            meeting("room", tenant=T1),
+            meeting(f"room~{T2}", rest=f"<meetingName>Room of room~{T2}</meetingName>"),
+            meeting("breakout-1", rest=inherited(f"room~{T2}")),
+        ),
+        listing(
+            meeting("breakout-2", original, rest=inherited(kept)),
+            meeting(kept, original, "<secret-lrs-payload>x</secret-lrs-payload>"),
+            meeting("breakout-3", rest=inherited("internal-1")),
+        ),
+        listing(meeting("last", rest="<n><![CDATA[kept]]></n>")),
+    ]
+
+    merged = merge_meetings(bodies, tenant_id=T2)
+
+    root = etree.fromstring(merged)
+    ids = [element.text for element in root.iter("meetingID")]
+    assert ids == ["first", "room", "breakout-1", "breakout-2", LONG, "breakout-3", "last"]
+    assert [one.text for one in root.iter("parentMeetingID")] == ["room", LONG, "internal-1"]
+    assert root.findtext("meetings/meeting/meetingName") == "Room of room"
+    assert f"~{T2}".encode() not in merged
+    assert b"tenant-meeting-id" not in merged
+    assert b"secret-lrs-payload" not in merged
+    assert b"<![CDATA[kept]]>" in merged
+
+
+def test_listed_meetings_of_one_id_are_each_tenants_own() -> None:
+    body = listing(meeting("room", tenant=T1), meeting(f"room~{T2}"))
+    for tenant in (T1, T2):
+        root = etree.fromstring(merge_meetings([body], tenant_id=tenant))
+        assert [element.text for element in root.iter("meetingID")] == ["room"]
+        assert root.findtext(".//tenant-id") == tenant
+
+
+@pytest.mark.parametrize(
+    ("kept", "metadata", "shown"),
+    [
+        ("room", {}, "room"),
+        (f"room~{T2}", {"tenant-id": T2}, "room"),
+        (f"room~{T2}", {"tenant-id": T1}, f"room~{T2}"),
+        (f"room~{T2}", {}, f"room~{T2}"),
+        (scoped_id(LONG, T2), {"tenant-id": T2, "tenant-meeting-id": LONG}, LONG),
+        ("breakout", {"tenant-id": T2, "tenant-meeting-id": LONG}, "breakout"),
+        (None, {"tenant-id": T2}, None),
+    ],
+)
+def test_recording_has_the_front_ends_id(
+    kept: str | None, metadata: dict[str, str], shown: str | None
+) -> None:
+    secret = {"secret-lrs-payload": "U2Fs", "a": "b"}
+    recording = make_recording("r1", meeting_id=kept, metadata=tuple((metadata | secret).items()))
+
+    seen = show_recording(recording)
+
+    assert seen.meeting_id == shown
+    assert set(dict(seen.metadata)) == ({"tenant-id"} & set(metadata)) | {"a"}
