@@ -9,7 +9,7 @@ Truth: the public BBB API page and answers of real servers in tests/data/bbb-res
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
@@ -153,23 +153,33 @@ def show_answer(body: bytes, tenant_id: str | None, meeting_id: str) -> bytes:
     return etree.tostring(root, encoding="utf-8")
 
 
+def show_meeting_elements(elements: Sequence[bytes], tenant_id: str) -> list[bytes]:
+    """Return what its front-end may see of a tenant's `<meeting>` elements, of all servers."""
+    parsed = {
+        index: _parse(element)
+        for index, element in enumerate(elements)
+        if needs_view(element, tenant_id)
+    }
+    show_meetings(list(parsed.values()), tenant_id)
+    return [
+        etree.tostring(parsed[index], encoding="utf-8") if index in parsed else element
+        for index, element in enumerate(elements)
+    ]
+
+
 def merge_meetings(bodies: Sequence[bytes], *, tenant_id: str | None) -> bytes:
     """Join getMeetings answers into one, each meeting as its server wrote it.
 
     Takes only what `parse_answer` accepted. With `tenant_id` only that tenant's meetings are
     left, without only those of no tenant. Answers that say FAILED hold none.
     """
-    if tenant_id is not None and any(needs_view(body, tenant_id) for body in bodies):
-        own = [meeting for body in bodies for meeting in _meetings_of(body, tenant_id)]
-        show_meetings(own, tenant_id)
-        meetings = _write(own)
-    else:
-        # One after the other: parsed, a list takes ten times the memory.
-        lists = [
-            _spliced(body) if can_splice(body, tenant_id) else _write(_meetings_of(body, tenant_id))
-            for body in bodies
-        ]
-        meetings = b"".join(lists)
+    lists: list[bytes] = []
+    for body in bodies:
+        if can_splice(body, tenant_id):
+            lists.append(_spliced(body))
+        else:
+            lists += _meetings_of(body, tenant_id)
+    meetings = b"".join(show_meeting_elements(lists, tenant_id) if tenant_id else lists)
     if not meetings:
         return _NO_MEETINGS
     return (
@@ -253,17 +263,10 @@ def _succeeded(root: etree._Element) -> bool:
     return code == "SUCCESS"
 
 
-def _meetings_of(body: bytes, tenant_id: str | None) -> Iterator[etree._Element]:
-    for meeting in _parse(body).iterfind("meetings/meeting"):
-        if _text(meeting, "metadata/tenant-id") == tenant_id:
-            yield meeting
-
-
-def _write(meetings: Iterable[etree._Element]) -> bytes:
-    # Without the tail, which is white space between the elements.
-    return b"".join(
-        [etree.tostring(meeting, encoding="utf-8", with_tail=False) for meeting in meetings]
-    )
+def _meetings_of(body: bytes, tenant_id: str | None) -> Iterator[bytes]:
+    for element, meeting in parse_meeting_elements(body):
+        if meeting.tenant_id == tenant_id:
+            yield element
 
 
 def _text(element: etree._Element, path: str) -> str | None:
