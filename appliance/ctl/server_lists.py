@@ -18,7 +18,6 @@ from appliance.ctl.console import Console
 DONE, FAILED = 0, 1
 
 _MAX_BYTES = 1024 * 1024
-_BAD = "bad_server_list"
 
 
 def sync(console: Console, caller: Caller, args: Namespace) -> int:
@@ -58,7 +57,7 @@ def _send(
     try:
         return caller.post(call, {**body, "yaml": text}, deadline_s=LONG_S)
     except Refusal as refusal:
-        if refusal.kind != _BAD:
+        if not refusal.problems:
             raise
         count = len(refusal.problems)
         problems = "1 problem" if count == 1 else f"{count} problems"

@@ -110,6 +110,7 @@ ERROR = Named(
                 "What can be done about it.",
                 one_of("invalid", "not_found", "confirmation_needed", "unreachable"),
             ),
+            "problems": told("Everything that is wrong, one by one.", list_of(TEXT)),
         },
         "anyOf": [{"required": ["error"]}, {"required": ["message"]}],
     },

@@ -10,9 +10,11 @@ from appliance.core.server_list import BadServerList
 from appliance.core.server_sync import SyncMode, named_values
 from appliance.core.yaml_nodes import MAX_CHARS
 from appliance.operations import server_sync
+from appliance.operations.refusal import RefusalKind
 from appliance.operations.resources import Resources
 from appliance.operations.server_sync import AddedServer, SyncedServer
 from appliance.web import admin_json as form
+from appliance.web import admin_sync_schema as about
 from appliance.web.admin_call import LONG_S, AdminCall, Answer, Call
 from appliance.web.admin_json import BadRequest, Json
 
@@ -50,7 +52,7 @@ def _file(call: Call) -> str:
 def _problems_json(error: BadServerList) -> Json:
     return {
         "error": f"the file cannot be used, nothing was changed: {error}",
-        "kind": "bad_server_list",
+        "kind": RefusalKind.INVALID.value,
         "problems": [str(problem) for problem in error.problems],
     }
 
@@ -98,7 +100,7 @@ def _added_json(one: AddedServer) -> Json:
 
 
 SYNC_CALLS: tuple[AdminCall, ...] = (
-    AdminCall("syncServers", "POST", _sync_servers, LONG_S),
-    AdminCall("exportServers", "GET", _export_servers),
-    AdminCall("addServers", "POST", _add_servers, LONG_S),
+    AdminCall("syncServers", "POST", _sync_servers, LONG_S, about=about.SYNC_SERVERS),
+    AdminCall("exportServers", "GET", _export_servers, about=about.EXPORT_SERVERS),
+    AdminCall("addServers", "POST", _add_servers, LONG_S, about=about.ADD_SERVERS),
 )
