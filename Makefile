@@ -1,7 +1,7 @@
 # Two commands do everything on a fresh machine: `make run` and `make test`. `make` alone lists the targets.
 # ARGS goes to the program behind a target: make test ARGS="tests/core -k checksum".
 .DEFAULT_GOAL := help
-.PHONY: help venv dev run test lint bench bench-all docs man lock clean
+.PHONY: help venv dev run test lint bench bench-all soak docs man lock clean
 MAKEFLAGS += --no-print-directory
 ARGS ?=
 CODE = appliance tests benchmarks tools
@@ -35,6 +35,9 @@ bench: dev ## measure the API: requests/s, latencies, CPU per request
 bench-all: bench ## measure placement and polling too (about a quarter of an hour)
 	@.venv/bin/python benchmarks/placement.py
 	@.venv/bin/python benchmarks/poll.py
+
+soak: dev ## ten minutes of load, bad clients and a bad server: nothing may grow
+	@.venv/bin/python benchmarks/soak.py $(ARGS)
 
 docs: venv ## write the files anew that are made from the code: sample configuration, its reference, the admin calls
 	@.venv/bin/python -m appliance.settings sample >config/new && mv config/new config/scalelite-appliance.default

@@ -18,6 +18,7 @@ import select
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,6 +50,8 @@ class Job:
     label: str
     pids: dict[str, int]
     """Processes whose CPU time is wanted, by any name."""
+    rate: float = 0.0
+    """Requests a second that are not exceeded; 0: as fast as answers come."""
 
 
 @dataclass(slots=True)
@@ -146,6 +149,9 @@ class Run:
         self._clients: dict[int, Client] = {}
         self._latencies: list[int] = []
         self._created: list[str] = []
+        self._idle: deque[Client] = deque()
+        """Connections whose turn has not come, when the rate is limited."""
+        self._due_s = 0.0
 
     def measure(self) -> Report:
         """Do the job."""
@@ -193,13 +199,29 @@ class Run:
         """Answer each whole answer with the next request, until the deadline."""
         clock, poll, clients = time.perf_counter, self._poll.poll, self._clients
         while clock() < deadline_s:
-            events = poll(ANSWER_LIMIT_S)
-            if not events:
+            events = poll(self._send_due(deadline_s) if self.job.rate else ANSWER_LIMIT_S)
+            if not events and not self._idle:
                 raise Stalled(f"no answer for {ANSWER_LIMIT_S:g} s")
             for number, _ in events:
                 client = clients[number]
-                if self._took_answer(client):
+                if not self._took_answer(client):
+                    continue
+                if self.job.rate:
+                    self._idle.append(client)
+                else:
                     client.send(next(self._source))
+
+    def _send_due(self, deadline_s: float) -> float:
+        """Send the requests whose time has come; return the seconds until the next is due."""
+        now_s, step_s = time.perf_counter(), 1 / self.job.rate
+        # What was missed while all connections were busy is not made up for in a burst.
+        self._due_s = max(self._due_s, now_s - step_s)
+        while self._idle and self._due_s <= now_s:
+            self._idle.popleft().send(next(self._source))
+            self._due_s += step_s
+        if not self._idle:
+            return ANSWER_LIMIT_S
+        return min(self._due_s, deadline_s) - now_s if self._due_s > now_s else 0.0
 
     def _took_answer(self, client: Client) -> bool:
         """Read from a client; return whether it has nothing under way any more."""
@@ -235,7 +257,11 @@ class Run:
 
         So that the next measurement finds the pool as this one did.
         """
-        busy = set(self._clients)
+        busy = set(self._clients) - {client.sock.fileno() for client in self._idle}
+        while self._idle and self._created:
+            client = self._idle.popleft()
+            client.send(end(self._created.pop(), self.job.secret))
+            busy.add(client.sock.fileno())
         while busy or self._created:
             events = self._poll.poll(ANSWER_LIMIT_S)
             if not events:

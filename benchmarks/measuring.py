@@ -74,9 +74,17 @@ class Meter:
         self._count = 0
 
     def measure(
-        self, scenario: str, connections: int, seconds: float, warm_up_s: float
+        self,
+        scenario: str,
+        connections: int,
+        seconds: float,
+        warm_up_s: float,
+        rate: float = 0.0,
     ) -> Measurement:
-        """Measure a scenario for some seconds, after a warm-up. Raises PoolError."""
+        """Measure a scenario for some seconds, after a warm-up; `rate` 0 is full speed.
+
+        Raises PoolError.
+        """
         self._count += 1
         report = self._generator.do(
             Job(
@@ -90,6 +98,7 @@ class Meter:
                 meetings=list(MEETINGS),
                 label=f"bench-new-{self._count}",
                 pids=self.pool.pids,
+                rate=rate,
             )
         )
         return _figures(report, rss_mb(self.pool.pid))

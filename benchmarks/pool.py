@@ -16,7 +16,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,8 @@ class Pool:
     servers: list[BbbProcess]
     start: Start
     log_file: Path
+    ctl: Callable[..., Any]
+    """Runs one ctl command, given as words, and returns its JSON. Raises PoolError."""
 
     @property
     def pids(self) -> dict[str, int]:
@@ -102,7 +104,14 @@ def run_pool(build: Build) -> Iterator[Pool]:
         appliance.wait_until_online()
         start = Start(build.name, appliance.ready_s, rss_mb(appliance.pid), rss_mb(redis_pid))
         yield Pool(
-            build, appliance.port, appliance.pid, redis_pid, servers, start, appliance.log_file
+            build,
+            appliance.port,
+            appliance.pid,
+            redis_pid,
+            servers,
+            start,
+            appliance.log_file,
+            appliance.ctl,
         )
 
 

@@ -39,6 +39,11 @@ def rss_mb(pid: int) -> float:
     return 0.0
 
 
+def open_files(pid: int) -> int:
+    """Return how many files and sockets a process has open. Raises: OSError: it is gone."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
 def find_descendant(pid: int, name: str) -> int | None:
     """Return the first process below `pid` that is called `name`, None if there is none."""
     for child in _children(pid):
