@@ -30,8 +30,6 @@ from appliance.adapters.embedded import open_embedded_stores
 from appliance.adapters.embedded_state import EmbeddedStoresError
 from appliance.adapters.http_dial import open_ssl_context
 from appliance.adapters.http_pool import PoolTransport
-from appliance.adapters.import_journal import ImportJournal
-from appliance.adapters.inotify import open_directory_watch
 from appliance.adapters.locale_files import load_error_texts
 from appliance.adapters.postgres_store import PostgresStore, open_postgres_store
 from appliance.adapters.recording_files import RecordingFiles
@@ -46,22 +44,22 @@ from appliance.adapters.spool import Spool
 from appliance.adapters.state_secrets import StateSecretError, load_secret_key_base
 from appliance.adapters.systemd import SystemdNotifier
 from appliance.core.model import PlacementRules
-from appliance.core.recording_merge import ImportRules
 from appliance.log import EventLogger, get_logger
 from appliance.operations.callback_ports import CallbackStore
 from appliance.operations.callbacks import Callbacks
 from appliance.operations.fault_log import FaultLog
-from appliance.operations.imports import Importer
 from appliance.operations.resources import Resources
 from appliance.operations.tenants import TenantCache
+from appliance.recording_wiring import make_recording_desk, make_spool_watcher
 from appliance.settings import Settings, StoreSettings
 from appliance.tasks.background import Background
 from appliance.tasks.control_server import ControlSocketError, serve_control
 from appliance.tasks.ended_meetings import tell_ended_forever
+from appliance.tasks.hand_imports import HandImports
 from appliance.tasks.http_server import ListenError, PublicServer
 from appliance.tasks.poller import Poller
+from appliance.tasks.retention import keep_retention
 from appliance.tasks.signals import watch_signals
-from appliance.tasks.spool_watcher import SpoolWatcher
 from appliance.tasks.supervise import supervise
 from appliance.tasks.sweeper import sweep_forever
 from appliance.tasks.watchdog import feed_watchdog, report_status
@@ -228,8 +226,11 @@ async def _serve(
     log: EventLogger,
 ) -> None:
     """Start every service, be ready, and stop them in order when `stop` is set."""
-    background, poller = Background(log), Poller()
+    background, poller, hand_imports = Background(log), Poller(), HandImports(log)
     res = _resources(settings, outside, background, poller, log)
+    if outside.recordings is not None:
+        desk = make_recording_desk(settings, outside.recordings, hand_imports, log)
+        res = replace(res, desk=desk)
     listeners = reload.listeners = _listeners(res, log)
     drained = [trio.Event() for _ in listeners]
 
@@ -248,9 +249,11 @@ async def _serve(
             ("status", partial(report_status, res, systemd.send)),
         ):
             services.start_soon(supervise, name, service, log)
-        if outside.recordings is not None:
-            watcher = _spool_watcher(settings, outside.recordings, log)
+        if res.desk is not None:
+            await services.start(hand_imports.run)
+            watcher = make_spool_watcher(settings.recordings, res.desk.importer, log)
             services.start_soon(supervise, "spool_watcher", watcher.run, log)
+            services.start_soon(supervise, "retention", partial(keep_retention, res), log)
         if systemd.watchdog_s is not None:
             feed = partial(feed_watchdog, _own_url(urls), systemd.watchdog_s, systemd.send)
             services.start_soon(supervise, "watchdog", feed, log)
@@ -320,29 +323,6 @@ def _callback_stores(settings: Settings, outside: _Outside) -> tuple[CallbackSto
     if outside.recordings is None:
         return (buffer,)
     return CallbackRows(outside.recordings), buffer
-
-
-def _spool_watcher(settings: Settings, database: PostgresStore, log: EventLogger) -> SpoolWatcher:
-    recordings = settings.recordings
-    spool, files = Spool(recordings), RecordingFiles(recordings)
-    importer = Importer(
-        journal=ImportJournal(database),
-        recordings=RecordingStore(database),
-        spool=spool,
-        files=files,
-        rules=ImportRules(recordings.import_unpublished, settings.protected.enabled),
-        log=log,
-    )
-    return SpoolWatcher(
-        tools=importer,
-        spool=spool,
-        trash=files,
-        open_watch=open_directory_watch,
-        log=log,
-        scan_interval_s=recordings.import_poll_interval_s,
-        concurrency=recordings.import_concurrency,
-        scan=recordings.import_poll,
-    )
 
 
 def _now_ms() -> int:

@@ -143,8 +143,8 @@ def recording_of(row: asyncpg.Record) -> Recording:
         published=row["published"],
         state=row["state"],
         participants=row["participants"],
-        start_ms=_ms(row["starttime"]),
-        end_ms=_ms(row["endtime"]),
+        start_ms=ms_of(row["starttime"]),
+        end_ms=ms_of(row["endtime"]),
         protected=row["protected"],
         publish_updated=row["publish_updated"],
         metadata=tuple(
@@ -162,6 +162,11 @@ def timestamp_of(ms: int | None) -> datetime | None:
     return datetime.fromtimestamp(0, UTC).replace(tzinfo=None) + ms * _MS
 
 
+def ms_of(time: datetime | None) -> int | None:
+    """Return PostgreSQL's time without zone as milliseconds since the epoch."""
+    return None if time is None else (time - _EPOCH) // _MS
+
+
 def _formats(
     formats: Sequence[Sequence[Any]], thumbnails: Sequence[Sequence[Any]]
 ) -> tuple[PlaybackFormat, ...]:
@@ -177,10 +182,6 @@ def _formats(
             for id, name, url, length, time in formats
         ]
     )
-
-
-def _ms(time: datetime | None) -> int | None:
-    return None if time is None else (time - _EPOCH) // _MS
 
 
 def _int(text: str | None) -> int | None:

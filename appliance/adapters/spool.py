@@ -36,7 +36,7 @@ class Spool:
         self.directory = settings.spool_dir
         self._failed = settings.spool_dir / FAILED
         self._work = settings.work_dir
-        self._limits = TarLimits(settings.max_files, settings.max_bytes)
+        self.limits = TarLimits(settings.max_files, settings.max_bytes)
 
     def make(self) -> None:
         """Make the directories that are missing."""
@@ -52,7 +52,7 @@ class Spool:
 
     def look(self, name: str) -> SpooledTar | None:
         """Return a tar as it is now; None: there is no regular file of this name."""
-        return _look(self.directory / name)
+        return look_at(self.directory / name)
 
     def new_work(self, import_id: int) -> str:
         """Return the name of a work directory that nobody has; an import that was cancelled may
@@ -61,9 +61,18 @@ class Spool:
 
     def unpack(self, tar: SpooledTar, work: str, stop: Callable[[], bool]) -> list[UnpackedFormat]:
         """Unpack a tar and return what it holds. Raises as `extract_tar`."""
+        target = self.make_work(work)
+        extract_tar(self.directory / tar.name, target, self.limits, stop=stop)
+        return self.unpacked(target)
+
+    def make_work(self, work: str) -> Path:
+        """Make a work directory."""
         target = self._work / work
         target.mkdir(parents=True, mode=0o700)
-        extract_tar(self.directory / tar.name, target, self._limits, stop=stop)
+        return target
+
+    def unpacked(self, target: Path) -> list[UnpackedFormat]:
+        """Return what a work directory holds."""
         return [
             UnpackedFormat(folder.parent.name, folder.name, str(folder), _metadata_of(folder))
             for folder in sorted(target.glob("*/*"))
@@ -105,7 +114,7 @@ class Spool:
         """Return a tar in `failed/`; None: there is none of this name."""
         if not is_tar_name(name) or "/" in name:
             return None
-        return _look(self._failed / name)
+        return look_at(self._failed / name)
 
     def restore(self, name: str) -> None:
         """Move a tar from `failed/` back into the spool.
@@ -175,7 +184,8 @@ class Upload:
         self._path.unlink(missing_ok=True)
 
 
-def _look(path: Path) -> SpooledTar | None:
+def look_at(path: Path) -> SpooledTar | None:
+    """Return a file as it is now; None: there is no regular file."""
     try:
         status = path.lstat()
     except FileNotFoundError:

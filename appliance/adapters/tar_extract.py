@@ -57,16 +57,22 @@ class TarLimits:
 
 
 def extract_tar(
-    source: Path, target: Path, limits: TarLimits, *, stop: Callable[[], bool] = lambda: False
+    source: Path,
+    target: Path,
+    limits: TarLimits,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    progress: Callable[[int], None] = lambda _bytes: None,
 ) -> int:
     """Unpack a tar into a directory that exists and is empty; return the bytes of its files.
 
-    `stop` is asked every megabyte. What was unpacked before an error stays in the directory.
+    `stop` is asked every megabyte, `progress` is told the bytes written since. What was unpacked
+    before an error stays in the directory.
     Raises HostileTar, BrokenTar, DiskFull, Stopped, OSError.
     """
     try:
         with open_tar_stream(source) as stream:
-            return _Extraction(stream, target, limits, stop).run()
+            return _Extraction(stream, target, limits, stop, progress).run()
     except OSError as error:
         raise _translate(error) from error
 
@@ -83,12 +89,18 @@ class _Extraction:
     """One archive on its way."""
 
     def __init__(
-        self, stream: TarStream, target: Path, limits: TarLimits, stop: Callable[[], bool]
+        self,
+        stream: TarStream,
+        target: Path,
+        limits: TarLimits,
+        stop: Callable[[], bool],
+        progress: Callable[[int], None],
     ) -> None:
         self._stream = stream
         self._target = target
         self._limits = limits
         self._stop = stop
+        self._progress = progress
         self._members = 0
         self._bytes = 0
         self._unlooked_bytes = _LOOK_AT_DISK_EVERY
@@ -145,6 +157,7 @@ class _Extraction:
                 chunk = self._stream.read_some(min(left, _CHUNK))
                 left -= len(chunk)
                 _write_all(file, chunk)
+                self._progress(len(chunk))
         if padding := member.padded_size - member.size:
             self._stream.read(padding)
 

@@ -129,6 +129,15 @@ def _info(given: list[str]) -> RakeTask:
     return RakeTask(("meetings", "info", "--", required(given, 1, "meetingId")[0]))
 
 
+def _add_to_tenant(given: list[str]) -> RakeTask:
+    # Without an id rake's task says so itself.
+    return RakeTask(("recordings", "add-to-tenant", "--", argument(given, 0)))
+
+
+def _watch(given: list[str]) -> RakeTask:
+    raise NotRake("recordings:watch is not needed: the appliance watches the spool itself")
+
+
 def _plain(*words: str) -> Callable[[list[str]], RakeTask]:
     return lambda given: RakeTask(words)
 
@@ -151,6 +160,9 @@ _TASKS: dict[str, Callable[[list[str]], RakeTask]] = {
     "meetings": _with_ids("meetings", "list"),
     "meetings:info": _info,
     "meetings:end": _with_ids("meetings", "end"),
+    "recordings:update": _plain("recordings", "update"),
+    "recordings:addToTenant": _add_to_tenant,
+    "recordings:watch": _watch,
     "poll:all": _plain("poll", "all"),
     "poll:servers": _plain("poll", "servers"),
     "poll:meetings": _plain("poll", "meetings"),

@@ -10,6 +10,7 @@ from typing import Any
 
 from appliance.ctl import local, meetings, polling, server_states, servers, status
 from appliance.ctl.parsing import Group, Parser, add_common, leaf, limit, positive
+from appliance.ctl.recording_arguments import add_recordings
 from appliance.ctl.simulate_arguments import add_simulate
 from appliance.ctl.sync_arguments import add_sync
 from appliance.ctl.tenant_arguments import add_tenant_settings, add_tenants
@@ -36,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_poll(groups)
     add_tenants(groups)
     add_tenant_settings(groups)
+    add_recordings(groups)
     _add_local(groups)
     add_simulate(groups)
     return parser

@@ -60,6 +60,7 @@ class Importer:
     rules: ImportRules
     log: Log
     waits: Waits = Waits()
+    max_attempts: int = MAX_ATTEMPTS
     threads: trio.CapacityLimiter = field(
         default_factory=lambda: trio.CapacityLimiter(MAX_CONCURRENCY + 1)
     )
@@ -224,7 +225,7 @@ async def _put_right(tools: Importer, planned: PlannedRecording) -> None:
 
 async def _fail(tools: Importer, entry: ImportEntry, reason: str) -> float | None:
     attempts = entry.attempts + 1
-    if attempts >= MAX_ATTEMPTS:
+    if attempts >= tools.max_attempts:
         await _give_up(tools, entry, reason)
         return None
     wait_s = tools.waits.retry_s * 2.0 ** (attempts - 1)

@@ -116,12 +116,24 @@ async def publish_recordings(res: Resources, caller: Caller, params: Params) -> 
     async with store.lock_recordings(record_ids, caller.tenant_id) as locked:
         if not locked.recordings:
             raise ApiError(errors.RECORDINGS_NOT_FOUND)
-        if not await _move(res, files, locked.recordings, publish=publish):
+        if not await publish_locked(res, files, locked, publish=publish):
             raise ApiError(errors.UNABLE_TO_PUBLISH)
-        for one in locked.recordings:
-            await locked.set_published(one, publish)
     _log_change(res, "recordings_published" if publish else "recordings_unpublished", locked)
     return render_published(publish)
+
+
+async def publish_locked(
+    res: Resources, files: RecordingFiles, locked: LockedRecordings, *, publish: bool
+) -> bool:
+    """Publish or unpublish recordings that are locked, all or none; False: none, the log says why.
+
+    Raises DatabaseDown.
+    """
+    if not await _move(res, files, locked.recordings, publish=publish):
+        return False
+    for one in locked.recordings:
+        await locked.set_published(one, publish)
+    return True
 
 
 async def _move(
@@ -190,17 +202,28 @@ async def delete_recordings(res: Resources, caller: Caller, params: Params) -> b
         if not locked.recordings:
             raise ApiError(errors.RECORDINGS_NOT_FOUND)
         for one in locked.recordings:
-            try:
-                await trio.to_thread.run_sync(files.remove, one.record_id)
-            except OSError as error:
-                res.log.error(
-                    "recording_not_deleted", record_id=one.record_id, reason=error.strerror
-                )
-                raise ApiError(errors.UNABLE_TO_DELETE) from error
-            await locked.delete(one)
+            if not await delete_locked(res, files, locked, one):
+                raise ApiError(errors.UNABLE_TO_DELETE)
     _log_change(res, "recordings_deleted", locked)
     res.later(empty_trash, res, files)
     return render_deleted()
+
+
+async def delete_locked(
+    res: Resources, files: RecordingFiles, locked: LockedRecordings, recording: Recording
+) -> bool:
+    """Delete one recording that is locked; False: its files could not be, and nothing was changed.
+
+    Raises DatabaseDown.
+    """
+    try:
+        await trio.to_thread.run_sync(files.remove, recording.record_id)
+    except OSError as error:
+        record_id = recording.record_id
+        res.log.error("recording_not_deleted", record_id=record_id, reason=error.strerror)
+        return False
+    await locked.delete(recording)
+    return True
 
 
 async def empty_trash(res: Resources, files: RecordingFiles) -> None:

@@ -13,6 +13,7 @@ from appliance.operations.fault_log import FaultLog
 from appliance.operations.import_ports import Uploads
 from appliance.operations.playback_ports import ServedFiles
 from appliance.operations.ports import EndedMeetings, PoolStore, ServerCaller
+from appliance.operations.recording_admin_ports import RecordingDesk
 from appliance.operations.recording_ports import (
     CaptionFiles,
     PlaybackTokens,
@@ -58,6 +59,8 @@ class Resources:
     tokens: PlaybackTokens | None = None
     uploads: Uploads | None = None
     """None: no imports here."""
+    desk: RecordingDesk | None = None
+    """An operator's work on recordings; None: there are none here."""
     served: ServedFiles | None = None
     """None: nothing is played here."""
     secret_key_base: str = field(default="", repr=False)

@@ -27,6 +27,7 @@ ALL = [
     "0005_imports",
     "0006_callbacks",
     "0007_callback_data",
+    "0008_daily_work",
 ]
 TABLES = ["recordings", "metadata", "playback_formats", "thumbnails", "callback_data"]
 COLUMNS = """
@@ -196,7 +197,16 @@ def test_load_migrations_gives_the_files_in_order() -> None:
     migrations = load_migrations()
 
     assert [f"{m.version:04}_{m.name}" for m in migrations] == ALL
-    assert [m.in_transaction for m in migrations] == [True, True, False, True, True, True, False]
+    assert [m.in_transaction for m in migrations] == [
+        True,
+        True,
+        False,
+        True,
+        True,
+        True,
+        False,
+        True,
+    ]
 
 
 def test_index_statements_finds_every_index() -> None:

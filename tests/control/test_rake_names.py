@@ -47,6 +47,8 @@ URL = "https://bbb1.example.com/bigbluebutton/api"
         ("meetings:info[a]", "meetings info -- a"),
         ("meetings:end[a:b]", "meetings end -- a b"),
         ("meetings:end", "meetings end --"),
+        ("recordings:update", "recordings update"),
+        ("recordings:addToTenant[t]", "recordings add-to-tenant -- t"),
         ("poll:all", "poll all"),
         ("poll:versions", "poll versions"),
     ],
@@ -94,3 +96,8 @@ def test_own_spelling_is_left_alone(words: list[str]) -> None:
 def test_unknown_task_or_missing_argument_is_a_usage_error(spelling: str) -> None:
     with pytest.raises(NotRake):
         parse_rake([spelling])
+
+
+def test_task_that_is_not_needed_says_why() -> None:
+    with pytest.raises(NotRake, match="watches the spool itself"):
+        parse_rake(["recordings:watch[true,5]"])

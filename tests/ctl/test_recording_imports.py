@@ -1,0 +1,77 @@
+"""`ctl recordings import|imports|retry`: the real program over a real socket."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.doubles.control import Done
+from tests.doubles.recording_desk import DeskBench, open_desk
+from tests.doubles.recording_tars import recording_tar
+
+pytest_plugins = ["tests.doubles.stores"]
+
+
+@pytest.fixture
+async def opened(
+    redis_url: str, redis_namespace: str, database_url: str, tmp_path: Path
+) -> AsyncIterator[DeskBench]:
+    async with open_desk(redis_url, redis_namespace, database_url, tmp_path) as bench:
+        yield bench
+
+
+async def ctl(opened: DeskBench, *words: str) -> Done:
+    return await opened.control.ctl("recordings", *words)
+
+
+async def test_files_are_imported_and_each_failure_is_a_line(opened: DeskBench) -> None:
+    good = recording_tar(opened.bench.root, "r1")
+    bad = opened.bench.root / "bad.tar"
+    bad.write_bytes(b"x" * 2000)
+    done = await ctl(opened, "import", str(bad), str(good), "nowhere.tar")
+    assert done.code == 1
+    assert done.out.splitlines()[-1] == f"{good}: imported, r1"
+    first, second = done.err.splitlines()
+    assert first.startswith(f"{bad}: ")
+    # A relative path is one of the caller's directory, which is / here.
+    assert second == "nowhere.tar: no file /nowhere.tar on the appliance's machine"
+    again = await ctl(opened, "import", "--json", str(good))
+    assert [(one["state"], one["recordings"]) for one in again.json] == [("done", ["r1"])]
+    journal = await ctl(opened, "imports", "--failed")
+    assert len(journal.out.splitlines()) == 2
+    assert " failed " in journal.out
+
+
+async def test_journal_shows_what_waits_and_what_failed(opened: DeskBench) -> None:
+    spool = opened.bench.root / "spool"
+    (spool / "failed").mkdir()
+    (spool / "waits.tar").write_bytes(b"1")
+    (spool / "failed/bad.tar").write_bytes(b"12")
+    (spool / "failed/bad.tar.error").write_text("broken\n")
+    tar = opened.bench.spool.look("waits.tar")
+    assert tar is not None
+    async with opened.bench.journal.claim(tar) as entry:
+        assert entry is not None
+        await opened.bench.journal.begin(entry.id)
+    shown = (await ctl(opened, "imports")).out.splitlines()
+    assert shown[0].split() == ["FILE", "SIZE", "STATE", "ATTEMPTS", "TIME", "(UTC)", "NOTE"]
+    assert shown[1].split()[:4] == ["waits.tar", "1", "B", "interrupted"]
+    assert shown[2:] == [
+        "", "in the spool: 1 file", "\twaits.tar, 1 B",
+        "", "in failed/: 1 file", "\tbad.tar, 2 B: broken", "`recordings retry` tries them again",
+    ]  # fmt: skip
+
+
+async def test_failed_files_are_tried_again(opened: DeskBench) -> None:
+    assert await ctl(opened, "retry") == Done(0, "nothing is in failed/\n", "")
+    failed = opened.bench.root / "spool/failed"
+    failed.mkdir()
+    (failed / "bad.tar").write_bytes(b"12")
+    done = await ctl(opened, "retry", "gone.tar", "bad.tar")
+    assert done == Done(
+        1,
+        "bad.tar: back in the spool, with new attempts\n",
+        "gone.tar: no such file in failed/ any more: have its BBB server send it again\n",
+    )

@@ -1,0 +1,103 @@
+"""What an operator's work on recordings needs, for tests: real stores, directories and socket.
+
+No watcher runs: what lies in the spool stays there unless a test imports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import trio
+
+from appliance.adapters.import_history import ImportHistory
+from appliance.adapters.recording_places import RecordingPlaces
+from appliance.adapters.recording_table import RecordingTable
+from appliance.adapters.redis_store import RedisStore
+from appliance.adapters.spool_desk import SpoolDesk
+from appliance.core.recording_model import Recording
+from appliance.operations.recording_admin_ports import RecordingDesk
+from appliance.operations.resources import Resources
+from appliance.tasks.hand_imports import HandImports
+from tests.doubles.control import ControlDouble, open_control
+from tests.doubles.import_tools import ImportBench, open_import_bench, recording_settings
+from tests.doubles.recordings import add
+from tests.doubles.resources import EventBook, open_resources
+
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class DeskBench:
+    """What a test touches."""
+
+    res: Resources
+    bench: ImportBench
+    desk: RecordingDesk
+    control: ControlDouble
+
+    @property
+    def log(self) -> EventBook:
+        """What the operations logged."""
+        assert isinstance(self.res.log, EventBook)
+        return self.res.log
+
+    async def add(self, *recordings: Recording, wrong: bool = False) -> None:
+        """Write recordings and a file for each format, on wish in the wrong directory."""
+        await add(self.bench.recordings, *recordings)
+        for one in recordings:
+            for shown in one.formats:
+                top = "published" if one.published != wrong else "unpublished"
+                folder = self.bench.root / top / shown.format / one.record_id
+                folder.mkdir(parents=True)
+                (folder / "index.html").write_text(one.record_id)
+
+    async def find(self, record_id: str) -> Recording:
+        """Return a recording that is there."""
+        found = await self.bench.find(record_id)
+        assert found is not None
+        return found
+
+    async def set_retention(self, tenant_id: str, value: str) -> None:
+        """Store a tenant with a RECORDING_RETENTION_DAYS, as Scalelite does."""
+        store = self.res.store
+        assert isinstance(store, RedisStore)
+        key, setting = store.namespace, f"of-{tenant_id}"
+        fields = ("param", "RECORDING_RETENTION_DAYS", "value", value, "override", "true")
+        await store.bulk.pipeline(
+            [
+                ["SADD", f"{key}:tenants", tenant_id],
+                ["HSET", f"{key}:tenant:{tenant_id}", "name", tenant_id, "secrets", "s"],
+                ["SADD", f"{key}:tenant_settings:{tenant_id}", setting],
+                ["HSET", f"{key}:tenant_setting:{setting}", *fields, "tenant_id", tenant_id],
+            ]
+        )
+
+
+@asynccontextmanager
+async def open_desk(
+    redis_url: str, namespace: str, database_url: str, root: Path, **variables: str
+) -> AsyncIterator[DeskBench]:
+    """Give Resources with a desk; the directories are below `root`."""
+    settings = recording_settings(root)
+    async with (
+        open_import_bench(database_url, root) as bench,
+        open_resources(redis_url, namespace, log=None, **variables) as bare,
+        trio.open_nursery() as nursery,
+    ):
+        by_hand = HandImports(bare.log)
+        await nursery.start(by_hand.run)
+        desk = RecordingDesk(
+            table=RecordingTable(bench.database),
+            history=ImportHistory(bench.database),
+            spool=SpoolDesk(settings),
+            places=RecordingPlaces(settings),
+            importer=bench.tools,
+            start=by_hand.start,
+        )
+        res = replace(bare, recordings=bench.recordings, files=bench.files, desk=desk)
+        async with open_control(res) as control:
+            yield DeskBench(res, bench, desk, control)
+        nursery.cancel_scope.cancel()
