@@ -16,6 +16,8 @@ usage: scalelite-appliance COMMAND
 
   run                run the appliance; it is configured by the environment (docs/configuration.md)
   ctl ...            administer the running appliance; `ctl --help` lists what it can do
+  database migrate   bring the database to the schema of this version
+  secret generate    print a new random secret
   config check       show the effective configuration and where each value comes from
   simulate ...       how many servers a timetable takes (`simulate --help`)
   version            print the version
@@ -48,7 +50,36 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _ctl(words: Sequence[str]) -> int:
     from appliance import ctl
 
-    return ctl.main(words)
+    return ctl.main(words, _migrate)
+
+
+def _migrate() -> list[str]:
+    """Bring the database of the environment up to date. Raises ControlError."""
+    from appliance.control import ControlError
+    from appliance.log import configure_logging
+    from appliance.settings import SettingsError, load_settings
+
+    try:
+        settings = load_settings(os.environ, is_root=os.geteuid() == 0)
+    except SettingsError as error:
+        raise ControlError(str(error)) from None
+    if settings.stores.database_disabled:
+        raise ControlError("there is no database: DB_DISABLED or RECORDING_DISABLED is set")
+    configure_logging("warning", settings.log.format)
+
+    import trio
+
+    from appliance import supervisor
+
+    applied: list[str] = []
+    failures: list[BaseException] = []
+    try:
+        applied = trio.run(supervisor.migrate_database, settings)
+    except* supervisor.MIGRATION_ERRORS as group:
+        failures = _leaves(group)
+    if failures:
+        raise ControlError(f"the database was not migrated: {failures[0]}")
+    return applied
 
 
 def _run(environ: Mapping[str, str]) -> int:

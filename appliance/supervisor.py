@@ -31,6 +31,8 @@ from appliance.adapters.embedded_state import EmbeddedStoresError
 from appliance.adapters.http_dial import open_ssl_context
 from appliance.adapters.http_pool import PoolTransport
 from appliance.adapters.locale_files import load_error_texts
+from appliance.adapters.postgres_errors import DatabaseRefused
+from appliance.adapters.postgres_migrations import migrate
 from appliance.adapters.postgres_store import PostgresStore, open_postgres_store
 from appliance.adapters.recording_files import RecordingFiles
 from appliance.adapters.recording_store import RecordingStore
@@ -43,6 +45,7 @@ from appliance.adapters.served_files import ServedFiles
 from appliance.adapters.spool import Spool
 from appliance.adapters.state_secrets import StateSecretError, load_secret_key_base
 from appliance.adapters.systemd import SystemdNotifier
+from appliance.core.faults import DatabaseDown
 from appliance.core.model import PlacementRules
 from appliance.log import EventLogger, get_logger
 from appliance.operations.callback_ports import CallbackStore
@@ -60,6 +63,7 @@ from appliance.tasks.http_server import ListenError, PublicServer
 from appliance.tasks.poller import Poller
 from appliance.tasks.retention import keep_retention
 from appliance.tasks.signals import watch_signals
+from appliance.tasks.store_wait import wait_for_redis
 from appliance.tasks.supervise import supervise
 from appliance.tasks.sweeper import sweep_forever
 from appliance.tasks.watchdog import feed_watchdog, report_status
@@ -70,8 +74,7 @@ from appliance.web.dialplan_routes import DialplanApp
 START_ERRORS = (ListenError, ControlSocketError, EmbeddedStoresError, StateSecretError)
 """What an operator must mend before the appliance can run; their texts say how."""
 
-_WAIT_LOG_S = 5.0
-_EXTEND_START_US = 30_000_000
+MIGRATION_ERRORS = (EmbeddedStoresError, DatabaseDown, DatabaseRefused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +100,30 @@ async def run(settings: Settings) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch_signals, stop, nursery.cancel_scope.cancel, reload.run, log)
         async with _open_outside(settings, log) as outside:
-            if await _wait_for_redis(outside.store, stop, systemd, log):
+            connections = (outside.store.client, outside.store.bulk)
+            if await wait_for_redis(connections, stop, systemd.send, log):
                 await _serve(settings, outside, stop, reload, systemd, log)
             else:
                 systemd.send("STOPPING=1")
         nursery.cancel_scope.cancel()
     log.info("stopped")
+
+
+async def migrate_database(settings: Settings) -> list[str]:
+    """Bring the database to this version's schema, with an embedded one started for it.
+
+    Returns what was applied. Raises MIGRATION_ERRORS, in exception groups or not.
+    """
+    stores, log = settings.stores, get_logger("appliance")
+    async with (
+        open_embedded_stores(
+            stores.state_dir, redis=False, postgres=stores.database_embedded, log=log
+        ) as embedded,
+        open_asyncio_loop(log=log),
+    ):
+        url = stores.database_url or embedded.database_url
+        assert url is not None
+        return await migrate(url, prepared_statements=stores.prepared_statements)
 
 
 class _Reload:
@@ -185,36 +206,6 @@ async def _open_recordings(
         log=log,
     ) as recordings:
         yield recordings
-
-
-async def _wait_for_redis(
-    store: RedisStore, stop: trio.Event, systemd: SystemdNotifier, log: EventLogger
-) -> bool:
-    """Wait as long as it takes; False: asked to stop meanwhile."""
-    connected = False
-
-    async def wait(scope: trio.CancelScope) -> None:
-        nonlocal connected
-        await store.client.wait_connected()
-        await store.bulk.wait_connected()
-        connected = True
-        scope.cancel()
-
-    async def give_up(scope: trio.CancelScope) -> None:
-        await stop.wait()
-        scope.cancel()
-
-    async def complain() -> None:
-        while True:
-            await trio.sleep(_WAIT_LOG_S)
-            log.warning("waiting_for_redis")
-            systemd.send(f"EXTEND_TIMEOUT_USEC={_EXTEND_START_US}", "STATUS=waiting for Redis")
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(wait, nursery.cancel_scope)
-        nursery.start_soon(give_up, nursery.cancel_scope)
-        nursery.start_soon(complain)
-    return connected and not stop.is_set()
 
 
 async def _serve(

@@ -72,6 +72,11 @@ class RedisClient:
         """Whether there is a connection now."""
         return self._link is not None
 
+    @property
+    def down_reason(self) -> str | None:
+        """Return why there is no connection; None: there is one, or it was not tried yet."""
+        return self._down_reason
+
     async def wait_connected(self) -> None:
         """Wait, for ever if need be, until there is a connection."""
         while self._link is None:

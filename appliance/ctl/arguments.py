@@ -198,4 +198,13 @@ def _add_local(groups: Group[Any]) -> None:
     secret = groups.add_parser("secret", help="secrets for the configuration")
     group = secret.add_subparsers(metavar="COMMAND", required=True)
     leaf(group, "generate", local.generate_secret, "print a new random secret")
+    database = groups.add_parser("database", help="the PostgreSQL of the environment")
+    group = database.add_subparsers(metavar="COMMAND", required=True)
+    leaf(
+        group,
+        "migrate",
+        local.migrate_database,
+        "bring the database to the schema of this version; `run` does it by itself",
+        "database migrate",
+    )
     leaf(groups, "version", local.show_version, "print the version of this package")

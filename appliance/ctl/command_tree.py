@@ -9,8 +9,8 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-FILE_NAMES = frozenset({"FILE", "FILE|-", "PATH", "DIR"})
-"""Metavars of values that name a file."""
+FILE_NAMES = ("FILE", "PATH", "DIR")
+"""What metavars of values begin with that name a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ def _read_value(action: argparse.Action, name: str) -> Value:
     choices = tuple(str(choice) for choice in action.choices or ())
     shown = action.metavar if isinstance(action.metavar, str) else None
     shown = shown or ("|".join(choices) if choices else name)
-    return Value(shown, choices, shown in FILE_NAMES)
+    return Value(shown, choices, shown.startswith(FILE_NAMES))
 
 
 def _about(action: argparse.Action) -> str:

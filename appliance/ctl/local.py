@@ -1,9 +1,13 @@
-"""`ctl config check`, `secret generate`, `version`: what works without a running appliance."""
+"""`ctl config check`, `secret generate`, `database migrate`, `version`.
+
+What works without a running appliance.
+"""
 
 from __future__ import annotations
 
 import os
 from argparse import Namespace
+from collections.abc import Callable
 
 from appliance import __version__
 from appliance.control import Caller
@@ -12,6 +16,12 @@ from appliance.ctl.console import Console
 DONE, FAILED = 0, 1
 
 _SECRET_BYTES = 32
+
+Migrate = Callable[[], list[str]]
+"""Brings the database of the environment up to date and returns what was applied.
+
+Raises ControlError. It is handed in by the program: the drivers are too heavy for ctl.
+"""
 
 
 def check_configuration(console: Console, caller: Caller, args: Namespace) -> int:
@@ -40,6 +50,20 @@ def generate_secret(console: Console, caller: Caller, args: Namespace) -> int:
         console.document({"secret": secret})
     else:
         console.line(secret)
+    return DONE
+
+
+def migrate_database(console: Console, caller: Caller, args: Namespace) -> int:
+    """Bring the database to the schema of this version."""
+    assert args.migrate is not None
+    applied = args.migrate()
+    if console.as_json:
+        console.document({"applied": applied})
+        return DONE
+    for name in applied:
+        console.line(f"applied {name}")
+    if not applied:
+        console.line("nothing to do, the database has the schema of this version")
     return DONE
 
 

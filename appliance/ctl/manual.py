@@ -123,11 +123,11 @@ def _synopsis(program: Command) -> Iterator[str]:
 
 def _program_commands(program: Command) -> Iterator[str]:
     for command in program.commands:
-        if not command.commands and command.name != "ctl":
+        if command.name not in ("ctl", *WITHOUT_CTL):
             yield from _item(f"\\fB{_text(command.name)}\\fR", _sentence(command.about))
     names = ", ".join(f"`{name}`" for name in WITHOUT_CTL)
     yield ".PP"
-    yield _prose(f"The groups {names} may be used without the word `ctl`.")
+    yield _prose(f"What {names} do may be had without the word `ctl`, too.")
 
 
 def _ctl_commands(program: Command) -> Iterator[str]:

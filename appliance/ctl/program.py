@@ -10,13 +10,17 @@ from appliance.control import ControlClient, ControlError, NotRunning, Refusal, 
 from appliance.control.rake_names import NotRake, parse_rake
 from appliance.ctl.arguments import build_parser
 from appliance.ctl.console import Console, open_console
+from appliance.ctl.local import Migrate
 
 FAILED, USAGE, NOT_RUNNING, INTERRUPTED = 1, 2, 3, 130
 """As docs/administration.md lists them; 130 is the shell's for Ctrl-C."""
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run one ctl command and return the exit code. argv: the words after `ctl`."""
+def main(argv: Sequence[str], migrate: Migrate | None = None) -> int:
+    """Run one ctl command and return the exit code. argv: the words after `ctl`.
+
+    migrate: what `database migrate` runs, which needs more than ctl may load.
+    """
     words, rake = list(argv), None
     try:
         rake = parse_rake(words)
@@ -33,6 +37,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         for line in () if rake is None else rake.before:
             console.show(line)
+        args.migrate = migrate
         code: int = args.run(console, client, args)
         console.out.flush()
         return code
@@ -50,11 +55,16 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _report(console: Console, error: ControlError, server_id: str | None) -> None:
-    if not console.rake:
+    if not isinstance(error, Refusal):
+        # Ours to the last word, and the configuration's problems are one a line.
+        lines = str(error).splitlines()
+        for line in lines:
+            console.error(f"ERROR: {line}" if console.rake else line)
+    elif not console.rake:
         console.error(str(error))
-    elif isinstance(error, Refusal) and error.status == 404 and server_id is not None:
+    elif error.status == 404 and server_id is not None:
         console.error(f"ERROR: No server found with id: {server_id}")
-    elif isinstance(error, Refusal) and error.status == 412:
+    elif error.status == 412:
         console.error("Multitenancy is disabled, task can not be completed")
     else:
         console.error(f"ERROR: {error}")

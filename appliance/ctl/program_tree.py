@@ -10,8 +10,8 @@ from appliance.ctl.command_tree import Command, read_tree
 
 PROGRAM = "scalelite-appliance"
 
-WITHOUT_CTL = ("config", "secret", "database")
-"""Groups of ctl that the program takes without the word `ctl`, too."""
+WITHOUT_CTL = ("config", "secret", "database", "simulate")
+"""Commands of ctl that the program takes without the word `ctl`, too."""
 
 
 def read_program() -> Command:

@@ -32,6 +32,7 @@ from appliance.ctl.arguments import build_parser
         ("poll", polling.poll),
         ("config check", local.check_configuration),
         ("secret generate", local.generate_secret),
+        ("database migrate", local.migrate_database),
         ("version", local.show_version),
         ("simulate t.csv --servers 3", simulate.simulate),
     ],

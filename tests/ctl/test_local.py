@@ -1,4 +1,4 @@
-"""What works without a running appliance: config check, secret generate, version."""
+"""What works without a running appliance: config check, secret generate, database migrate …"""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import re
 
 from appliance import __version__
 from tests.doubles.control import Done, run_ctl
+from tests.doubles.redis_processes import short_directory
+
+pytest_plugins = ["tests.doubles.stores"]
 
 NOWHERE = "/nonexistent/ctl.sock"
 
@@ -42,3 +45,47 @@ def test_wrong_configuration_is_named_and_exit_code_1() -> None:
     for name in ("PORT", "POLL_INTERVAL", "LOADBALANCER_SECRET"):
         assert name in done.err
     assert "Traceback" not in done.err
+
+
+OUTSIDE = {
+    "LOADBALANCER_SECRET": "s" * 32,
+    "SECRET_KEY_BASE": "k" * 32,
+    "REDIS_URL": "redis://127.0.0.1:1",
+}
+UP_TO_DATE = "nothing to do, the database has the schema of this version\n"
+
+
+def test_database_is_migrated_once(database_url: str) -> None:
+    environ = {**OUTSIDE, "DATABASE_URL": database_url}
+
+    first = run_ctl(NOWHERE, "database", "migrate", **environ)
+
+    assert (first.code, first.err) == (0, "")
+    assert first.out.splitlines()[0] == "applied 0001_appliance"
+    assert run_ctl(NOWHERE, "database", "migrate", **environ) == Done(0, UP_TO_DATE, "")
+    again = run_ctl(NOWHERE, "database", "migrate", "--json", **environ)
+    assert again.json == {"applied": []}
+
+
+def test_embedded_database_is_migrated_too() -> None:
+    with short_directory() as directory:
+        environ = {"LOADBALANCER_SECRET": "s" * 32, "STATE_DIR": str(directory / "state")}
+
+        done = run_ctl(NOWHERE, "database", "migrate", **environ)
+
+        assert (done.code, done.err) == (0, "")
+        assert done.out.startswith("applied 0001_appliance\n")
+
+
+def test_database_that_cannot_be_migrated_is_one_line_and_exit_code_1() -> None:
+    gone = {**OUTSIDE, "DATABASE_URL": "postgresql://127.0.0.1:1/none"}
+    done = run_ctl(NOWHERE, "database", "migrate", **gone)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("the database was not migrated: ")
+    assert len(done.err.splitlines()) == 1
+
+    none = run_ctl(NOWHERE, "database", "migrate", **OUTSIDE, DB_DISABLED="true")
+    assert none == Done(1, "", "there is no database: DB_DISABLED or RECORDING_DISABLED is set\n")
+    bad = run_ctl(NOWHERE, "database", "migrate", PORT="many")
+    assert bad.code == 1
+    assert any(line.strip().startswith("PORT=") for line in bad.err.splitlines())
