@@ -50,6 +50,9 @@ man: venv ## write the manual page and the completion for bash and zsh into buil
 lock: ## pin requirements/*.in anew (ARGS=--upgrade takes the newest releases)
 	@tools/lock $(ARGS)
 
+deb: ## build the Debian packages into dist/
+	@packaging/deb/build $(ARGS)
+
 clean: ## remove .venv, caches and what was built
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -96,7 +96,7 @@ async def run(settings: Settings) -> None:
     systemd = SystemdNotifier(os.environ)
     stop = trio.Event()
     _raise_file_limit()
-    reload = _Reload()
+    reload = _Reload(systemd)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch_signals, stop, nursery.cancel_scope.cancel, reload.run, log)
         async with _open_outside(settings, log) as outside:
@@ -129,13 +129,23 @@ async def migrate_database(settings: Settings) -> list[str]:
 class _Reload:
     """What SIGHUP does, once there is something to reload."""
 
-    def __init__(self) -> None:
-        self.listeners: tuple[PublicServer, ...] = ()
+    def __init__(self, systemd: SystemdNotifier) -> None:
+        self._systemd = systemd
+        self._listeners: tuple[PublicServer, ...] = ()
+
+    def begin(self, listeners: tuple[PublicServer, ...]) -> None:
+        """Tell systemd that the appliance is ready, for reloads too."""
+        self._listeners = listeners
+        self._systemd.send("READY=1")
 
     def run(self) -> None:
-        """Reread the TLS files."""
-        for listener in self.listeners:
+        """Reread the TLS files, and tell systemd, which waits, when that is done."""
+        if not self._listeners:
+            return  # not ready yet, and must not say that it is
+        self._systemd.send_reloading()
+        for listener in self._listeners:
             listener.reload_certificate()
+        self._systemd.send("READY=1")
 
 
 @asynccontextmanager
@@ -222,7 +232,7 @@ async def _serve(
     if outside.recordings is not None:
         desk = make_recording_desk(settings, outside.recordings, hand_imports, log)
         res = replace(res, desk=desk)
-    listeners = reload.listeners = _listeners(res, log)
+    listeners = _listeners(res, log)
     drained = [trio.Event() for _ in listeners]
 
     async def listen(number: int, *, task_status: trio.TaskStatus[list[str]]) -> None:
@@ -249,7 +259,7 @@ async def _serve(
             feed = partial(feed_watchdog, _own_url(urls), systemd.watchdog_s, systemd.send)
             services.start_soon(supervise, "watchdog", feed, log)
         _tune_garbage_collector()
-        systemd.send("READY=1")
+        reload.begin(listeners)
         control = str(settings.control.socket_path)
         dialplan = [url for own in other_urls for url in own]
         log.info("ready", listening=urls, dialplan=dialplan, control=control)

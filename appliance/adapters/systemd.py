@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Mapping
 
 
@@ -30,6 +31,10 @@ class SystemdNotifier:
                 notify.sendto(message, self._address)
         except OSError:
             return
+
+    def send_reloading(self) -> None:
+        """Say that a reload has begun; READY=1 ends it. Source: Type=notify-reload."""
+        self.send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
 
 def _read_watchdog(environ: Mapping[str, str]) -> float | None:

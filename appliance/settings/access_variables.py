@@ -120,6 +120,11 @@ DATABASE_URL = Variable(
     " PostgreSQL under STATE_DIR.",
     default_text="embedded",
 )  # fmt: skip
+DB_PROVISION = Variable(
+    "DB_PROVISION", choice(("auto", "none")), "auto",
+    "Read by the package only. auto: before the appliance starts, its role and database are made in"
+    " the PostgreSQL of this machine, unless DATABASE_URL names another. none: never.",
+)  # fmt: skip
 PREPARED_STATEMENT = Variable(
     "PREPARED_STATEMENT", BOOLEAN, True,
     "false: no statement cache and only transaction-level locks, as PgBouncer needs.",

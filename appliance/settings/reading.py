@@ -17,6 +17,7 @@ from appliance.settings import access_variables, pool_variables, recording_varia
 from appliance.settings.addresses import POSTGRESQL, REDIS
 from appliance.settings.kinds import Kind
 from appliance.settings.near_misses import find_near_miss
+from appliance.settings.package_files import SOURCES, source_of
 from appliance.settings.table import Variable
 
 T = TypeVar("T")
@@ -131,7 +132,7 @@ def _find(variable: Variable[Any], environ: Mapping[str, str]) -> _Given | Probl
     if path:
         return _read_file(variable.file_name, path)
     if own is not None:
-        return _Given(variable.name, own, "environment")
+        return _Given(variable.name, own, source_of(variable.name, environ))
     for name in variable.fallbacks:
         raw = _environment(name, environ)
         if raw is not None:
@@ -187,7 +188,7 @@ def _unknown_names(environ: Mapping[str, str]) -> list[str]:
     ours = KNOWN_NAMES | frozenset(recording_variables.WITHOUT_MEANING)
     files = {f"{name}_FILE": name for name in KNOWN_NAMES}
     warnings = []
-    for name in sorted(environ.keys() - ours):
+    for name in sorted(environ.keys() - ours - {SOURCES}):
         if name in files:
             warnings.append(f"{name} is not read: only secrets can come from a file")
         elif (meant := find_near_miss(name, KNOWN_NAMES)) is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +31,19 @@ def test_states_are_lines_of_one_message(listener: tuple[socket.socket, str]) ->
     systemd.send("READY=1", "STATUS=3 servers, 2 fürs Üben")
 
     assert bound.recv(4096).decode() == "READY=1\nSTATUS=3 servers, 2 fürs Üben"
+
+
+def test_reload_is_told_with_the_time_of_the_clock_that_systemd_uses(
+    listener: tuple[socket.socket, str],
+) -> None:
+    bound, name = listener
+    before_us = time.monotonic_ns() // 1000
+
+    SystemdNotifier({"NOTIFY_SOCKET": name}).send_reloading()
+
+    first, _, second = bound.recv(4096).decode().partition("\n")
+    assert first == "RELOADING=1"
+    assert before_us <= int(second.removeprefix("MONOTONIC_USEC=")) <= before_us + 5_000_000
 
 
 def test_state_cannot_forge_another_line(listener: tuple[socket.socket, str]) -> None:

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import shutil
 import signal
 import subprocess
@@ -30,7 +31,10 @@ from tests.doubles.appliance_client import ATTENDEE_PW, MODERATOR_PW, FrontEnd
 from tests.doubles.bbb_process import BbbProcess
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = (sys.executable, "-m", "appliance")
+COMMAND = tuple(
+    shlex.split(os.environ.get("APPLIANCE_COMMAND", "")) or (sys.executable, "-m", "appliance")
+)
+"""The program under test; the package's tests name the installed one (packaging/deb/)."""
 READY_LIMIT_S = 40.0
 STOP_LIMIT_S = 15.0
 """With no request in flight; the appliance gives those 25 s."""

@@ -83,6 +83,14 @@ def test_life_is_told_to_systemd(
         systemd.wait("READY=1")
         systemd.wait("STATUS=0 of 0 enabled servers online")
         systemd.wait("WATCHDOG=1")
+        systemd.forget()
+        now_us = time.monotonic_ns() // 1000
+        appliance.signal(signal.SIGHUP)
+        systemd.wait("READY=1")
+        begin = systemd.lines.index("RELOADING=1")
+        assert int(systemd.lines[begin + 1].removeprefix("MONOTONIC_USEC=")) >= now_us
+        assert "READY=1" in systemd.lines[begin + 2 :]
+
         appliance.add_server(bbb)
         appliance.terminate()
         systemd.forget()

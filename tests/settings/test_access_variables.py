@@ -12,7 +12,7 @@ from tests.doubles.settings import refusal, settings_of
 def test_every_constant_has_the_name_of_its_variable() -> None:
     constants = {k: v for k, v in vars(access_variables).items() if isinstance(v, Variable)}
 
-    assert len(constants) == 30
+    assert len(constants) == 31
     assert all(variable.name == name for name, variable in constants.items())
 
 

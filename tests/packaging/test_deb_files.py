@@ -1,0 +1,104 @@
+"""packaging/deb says the same as the code; what only a built package shows is tried elsewhere."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from appliance.settings.package_files import parse_environment_file
+from appliance.settings.paths import SYSTEM_CONTROL_SOCKET, SYSTEM_STATE_DIR
+from appliance.settings.reading import KNOWN_NAMES
+from tests.doubles.settings import settings_of
+
+ROOT = Path(__file__).resolve().parents[2]
+DEB = ROOT / "packaging" / "deb"
+DEBIAN_NAMES = {"pyjwt": "jwt", "pyyaml": "yaml"}
+# Not in Debian, so it is in the package itself, and these are what it needs besides trio.
+BUNDLED = {"trio-asyncio": {"greenlet", "outcome", "sniffio"}}
+SHELL = sorted(
+    path
+    for path in [*DEB.rglob("*")]
+    if path.is_file() and path.read_bytes()[:2] == b"#!" and b"sh" in path.read_bytes().split()[0]
+)
+
+
+def requirements() -> dict[str, str]:
+    """Return the minimum version of each requirement, by its name in lower case."""
+    lines = (ROOT / "requirements/runtime.in").read_text().splitlines()
+    pairs = [line.split(">=") for line in lines if line and not line.startswith("#")]
+    return {name.lower(): minimum for name, minimum in pairs}
+
+
+def dependencies() -> dict[str, str]:
+    """Return the minimum version, or "", of each Python module the package depends on."""
+    control = (DEB / "debian/control").read_text()
+    found = re.findall(r"^ python3-([a-z0-9-]+)(?: \(>= ([0-9.]+)\))?,$", control, re.MULTILINE)
+    modules = dict(found)
+    # The first are what it is built with.
+    return {name: minimum for name, minimum in modules.items() if name not in ("all", "setuptools")}
+
+
+def test_package_depends_on_what_the_appliance_imports() -> None:
+    required = {
+        DEBIAN_NAMES.get(name, name): minimum
+        for name, minimum in requirements().items()
+        if name not in BUNDLED
+    }
+    found = dependencies()
+
+    assert {name: found.get(name) for name in required} == required
+    assert found.keys() - required.keys() == {one for more in BUNDLED.values() for one in more}
+
+
+def test_defaults_of_the_package_are_variables_and_lead_to_the_units_stores() -> None:
+    defaults = parse_environment_file((DEB / "defaults.env").read_text())
+    stores = settings_of(SECRET_KEY_BASE="k" * 64, **defaults).stores
+    redis = (DEB / "libexec/redis").read_text()
+
+    assert defaults.keys() <= KNOWN_NAMES
+    assert defaults["STATE_DIR"] == SYSTEM_STATE_DIR
+    assert defaults["CTL_SOCKET"] == SYSTEM_CONTROL_SOCKET
+    assert not stores.redis_embedded
+    assert not stores.database_embedded
+    assert defaults["REDIS_URL"].removeprefix("unix://") in redis
+
+
+@pytest.mark.parametrize("script", SHELL, ids=lambda path: path.name)
+def test_script_is_shell_that_can_be_parsed_and_run(script: Path) -> None:
+    shell = script.read_text().split()[0].rpartition("/")[2]
+    shell = "bash" if shell == "env" else shell
+    checked = subprocess.run([shell, "-n", script], capture_output=True, text=True, check=False)
+
+    assert (checked.returncode, checked.stderr) == (0, "")
+    # debhelper makes those of the maintainer executable.
+    assert script.stat().st_mode & 0o100 or script.parent.name == "debian"
+
+
+@pytest.mark.parametrize(
+    ("store", "environ", "wanted"),
+    [
+        ("redis", {}, True),
+        ("redis", {"REDIS_URL": ""}, True),
+        ("redis", {"REDIS_URL": "redis://r"}, False),
+        ("redis", {"REDIS_URL_FILE": "/f"}, False),
+        ("redis", {"REDIS_SENTINELS": "s:1"}, False),
+        ("database", {}, True),
+        ("database", {"DB_PROVISION": "auto"}, True),
+        ("database", {"DB_PROVISION": "none"}, False),
+        ("database", {"DATABASE_URL": "postgresql://p"}, False),
+        ("database", {"DATABASE_URL_FILE": "/f"}, False),
+        ("database", {"DB_DISABLED": "True"}, False),
+        ("database", {"DB_DISABLED": "false"}, True),
+        ("database", {"RECORDING_DISABLED": "yes"}, False),
+    ],
+)
+def test_store_of_this_machine_is_wanted_unless_another_is_named(
+    store: str, environ: dict[str, str], wanted: bool
+) -> None:
+    command = [str(DEB / "libexec/store-wanted"), store]
+    path = {"PATH": "/usr/bin:/bin"}
+
+    assert (subprocess.run(command, env={**path, **environ}, check=False).returncode == 0) == wanted
