@@ -23,12 +23,16 @@ from appliance.adapters.http_pool import Limits, PoolTransport, RawResponse
 from appliance.core.bbb_xml import Answer, MalformedAnswer, parse_answer, parse_version
 from appliance.core.checksum import Algorithm, sign, signed_query
 from appliance.core.faults import Ambiguous, BbbError, NotSent, ServerFault
+from appliance.core.meeting_list import MeetingList, MeetingListReader
 from appliance.core.model import ServerId, Target
 from appliance.core.params import Params, encode_query
 from appliance.core.request_body import RequestBody
 
 MAX_LINE_BYTES = 8192
 """What nginx and Tomcat take as a request line; parameters that need more are sent as a form."""
+
+BIG_LIST_BYTES = 256 * 1024
+"""Lists of meetings above this are read in a thread, and delay no other request."""
 
 LINE_FRAME_BYTES = len("GET  HTTP/1.1\r\n")
 
@@ -93,6 +97,7 @@ class BbbClient:
         """Sign with `send_algorithm`; the other values are the settings of those names."""
         self._pool = pool
         self._algorithm = send_algorithm
+        self._lists = MeetingListReader()
         self._limits = Limits(connect_timeout_s, response_timeout_s, response_max_bytes)
         self._offline_limits = Limits(
             _offline_limit(connect_timeout_s, OFFLINE_CONNECT_S),
@@ -121,6 +126,19 @@ class BbbClient:
         if request_id is not None and _REQUEST_ID(request_id):
             request.headers.append((b"X-Request-ID", request_id.encode("ascii")))
         return await self._send(target, request, parse_answer, deadline_s)
+
+    async def list_meetings(
+        self, target: Target, params: Params = (), *, deadline_s: float | None = None
+    ) -> MeetingList:
+        """Ask for all meetings with getMeetings; the answer may be FAILED.
+
+        Raises: NotSent, Ambiguous, ServerFault.
+        """
+        request = self._request(target, "getMeetings", params, post_form=False, body=None)
+        body = await self._fetch(target, request, deadline_s)
+        if len(body) < BIG_LIST_BYTES:
+            return _parse(target.id, request, body, self._lists.read)
+        return await trio.to_thread.run_sync(_parse, target.id, request, body, self._lists.read)
 
     async def version(self, target: Target, *, deadline_s: float | None = None) -> str | None:
         """Ask the index call, which is not signed, for the BBB version; None: not told.
@@ -170,6 +188,10 @@ class BbbClient:
         parse: Callable[[bytes], _T],
         deadline_s: float | None,
     ) -> _T:
+        body = await self._fetch(target, request, deadline_s)
+        return _parse(target.id, request, body, parse)
+
+    async def _fetch(self, target: Target, request: _Request, deadline_s: float | None) -> bytes:
         deadline = math.inf if deadline_s is None else trio.current_time() + deadline_s
         try:
             endpoint = _parse_endpoint(target.url)
@@ -187,12 +209,7 @@ class BbbClient:
             raise _translate(target.id, exc, request.body_started) from None
         if answer.status != 200:
             raise _status_fault(target.id, answer, request.body_started)
-        try:
-            return parse(answer.body)
-        except MalformedAnswer as exc:
-            raise ServerFault(
-                target.id, str(exc), status=answer.status, body_started=request.body_started
-            ) from None
+        return answer.body
 
 
 @dataclass(slots=True)
@@ -252,6 +269,15 @@ def _parse_endpoint(url: str) -> _Endpoint:
     parsed = httpx.URL(url)
     path = parsed.raw_path.decode("ascii").partition("?")[0]
     return _Endpoint(parse_origin(parsed), path.rstrip("/"))
+
+
+def _parse(server_id: ServerId, request: _Request, body: bytes, parse: Callable[[bytes], _T]) -> _T:
+    try:
+        return parse(body)
+    except MalformedAnswer as exc:
+        raise ServerFault(
+            server_id, str(exc), status=200, body_started=request.body_started
+        ) from None
 
 
 def _offline_limit(configured_s: float, least_s: float) -> float:

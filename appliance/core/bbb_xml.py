@@ -37,11 +37,6 @@ _DTD_IN_PROLOG = re.compile(
     rb"(?:\xef\xbb\xbf)?(?:\s++|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL
 ).match
 
-# Nothing, or a declaration that names no other encoding than UTF-8.
-_PLAIN_PROLOG = re.compile(
-    rb"(?:<\?xml(?:(?!\?>|encoding).)*(?:encoding\s*=\s*[\"'](?i:utf-8)[\"'](?:(?!\?>).)*)?\?>\s*)?<response>"
-).match
-
 _ODD_END = re.compile(rb"</meeting\s").search
 
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -53,6 +48,8 @@ _NO_MEETINGS = (
     b"<response><returncode>SUCCESS</returncode><meetings/><messageKey>noMeetings</messageKey>"
     b"<message>no meetings were found on this server</message></response>"
 )
+_MEETINGS_HEAD = b"<response><returncode>SUCCESS</returncode><meetings>"
+_MEETINGS_TAIL = b"</meetings></response>"
 _NOT_RUNNING = b"<response><returncode>SUCCESS</returncode><running>false</running></response>"
 
 
@@ -86,23 +83,6 @@ def parse_answer(body: bytes) -> Answer:
     """
     root = _parse(body)
     return Answer(_succeeded(root), _text(root, "messageKey"), body)
-
-
-def parse_meetings(body: bytes) -> tuple[ListedMeeting, ...]:
-    """Read the meetings of a getMeetings answer, in its order.
-
-    A number that is missing or garbage is 0, and a meeting without an id is left out: one odd
-    meeting does not make a server unhealthy. Raises MalformedAnswer: as `parse_answer`, and if
-    the server says FAILED.
-    """
-    root = _parse(body)
-    if not _succeeded(root):
-        raise MalformedAnswer("the server answered FAILED")
-    return tuple(
-        read.listed
-        for meeting in root.iterfind("meetings/meeting")
-        if (read := _read_meeting(meeting)).listed is not None
-    )
 
 
 def read_meeting_elements(elements: Sequence[bytes]) -> list[ReadMeeting] | None:
@@ -167,50 +147,6 @@ def show_meeting_elements(elements: Sequence[bytes], tenant_id: str) -> list[byt
     ]
 
 
-def merge_meetings(bodies: Sequence[bytes], *, tenant_id: str | None) -> bytes:
-    """Join getMeetings answers into one, each meeting as its server wrote it.
-
-    Takes only what `parse_answer` accepted. With `tenant_id` only that tenant's meetings are
-    left, without only those of no tenant. Answers that say FAILED hold none.
-    """
-    lists: list[bytes] = []
-    for body in bodies:
-        if can_splice(body, tenant_id):
-            lists.append(_spliced(body))
-        else:
-            lists += _meetings_of(body, tenant_id)
-    meetings = b"".join(show_meeting_elements(lists, tenant_id) if tenant_id else lists)
-    if not meetings:
-        return _NO_MEETINGS
-    return (
-        b"<response><returncode>SUCCESS</returncode><meetings>"
-        + meetings
-        + b"</meetings></response>"
-    )
-
-
-def can_splice(body: bytes, tenant_id: str | None) -> bool:
-    """Whether a well-formed getMeetings answer can be cut out as it stands, unparsed.
-
-    So it is with UTF-8 that holds no comment, CDATA or processing instruction (in which `<` could
-    be text), one list, and nothing to filter. Parsing a big list takes milliseconds.
-    """
-    return (
-        tenant_id is None
-        and b"tenant-id" not in body
-        and b"<!" not in body
-        and _PLAIN_PROLOG(body) is not None
-        and body.find(b"<?", 1) < 0
-        and body.count(b"<meetings>") == 1
-        and body.count(b"</meetings>") == 1
-    )
-
-
-def _spliced(body: bytes) -> bytes:
-    start = body.index(b"<meetings>") + len(b"<meetings>")
-    return body[start : body.index(b"</meetings>")].strip()
-
-
 def render_error(key: str, message: str) -> bytes:
     """Render a FAILED answer. Any text may be passed; what XML cannot hold becomes U+FFFD."""
     return (
@@ -233,9 +169,11 @@ def render_not_running() -> bytes:
     return _NOT_RUNNING
 
 
-def render_no_meetings() -> bytes:
-    """Render the getMeetings answer of a pool in which nothing runs."""
-    return _NO_MEETINGS
+def render_meetings(elements: Sequence[bytes]) -> bytes:
+    """Render the getMeetings answer with these `<meeting>` elements, of which there may be none."""
+    if not elements:
+        return _NO_MEETINGS
+    return b"".join((_MEETINGS_HEAD, *elements, _MEETINGS_TAIL))
 
 
 def _parse(body: bytes) -> etree._Element:
@@ -261,12 +199,6 @@ def _succeeded(root: etree._Element) -> bool:
     if code is None:
         raise MalformedAnswer("the answer has no returncode")
     return code == "SUCCESS"
-
-
-def _meetings_of(body: bytes, tenant_id: str | None) -> Iterator[bytes]:
-    for element, meeting in parse_meeting_elements(body):
-        if meeting.tenant_id == tenant_id:
-            yield element
 
 
 def _text(element: etree._Element, path: str) -> str | None:

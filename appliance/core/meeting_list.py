@@ -9,6 +9,7 @@ Does no I/O. Truth: answers of real servers in tests/data/bbb-responses.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from appliance.core.bbb_xml import (
@@ -17,6 +18,8 @@ from appliance.core.bbb_xml import (
     parse_answer,
     parse_meeting_elements,
     read_meeting_elements,
+    render_meetings,
+    show_meeting_elements,
 )
 from appliance.core.model import ListedMeeting
 
@@ -121,3 +124,15 @@ class MeetingListReader:
         if len(self._young) + len(found) > self._max_known:
             self._old, self._young = self._young, {}
         self._young.update(found)
+
+
+def merge_lists(lists: Sequence[MeetingList], tenant_id: str | None) -> bytes:
+    """Join lists into one answer, each meeting as its server wrote it.
+
+    With `tenant_id` only that tenant's meetings are left, as its front-end knows them; without,
+    only those of no tenant.
+    """
+    elements = [
+        entry.xml for one in lists for entry in one.entries if entry.read.tenant_id == tenant_id
+    ]
+    return render_meetings(show_meeting_elements(elements, tenant_id) if tenant_id else elements)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import trio
 
-from appliance.core.bbb_xml import MalformedAnswer, parse_meetings
 from appliance.core.faults import BbbError
 from appliance.core.meeting_info import MeetingInfo, parse_meeting_info
 from appliance.core.model import ListedMeeting, Meeting, MeetingId, Server
@@ -172,9 +171,9 @@ async def list_server_meetings(
 
 async def _ask_server(res: Resources, server: Server) -> ServerMeetings:
     try:
-        answer = await res.bbb.call(server.target, "getMeetings", ())
-        return ServerMeetings(server, parse_meetings(answer.body))
+        found = await res.bbb.list_meetings(server.target)
     except BbbError as error:
         return ServerMeetings(server, failure=error.reason)
-    except MalformedAnswer as error:
-        return ServerMeetings(server, failure=str(error))
+    if not found.succeeded:
+        return ServerMeetings(server, failure="the server answered FAILED")
+    return ServerMeetings(server, found.listed)

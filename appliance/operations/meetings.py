@@ -13,14 +13,13 @@ import trio
 from appliance.core import errors
 from appliance.core.bbb_xml import (
     Answer,
-    can_splice,
-    merge_meetings,
-    render_no_meetings,
+    render_meetings,
     render_not_running,
     show_answer,
 )
 from appliance.core.errors import ApiError, Failure
 from appliance.core.faults import BbbError
+from appliance.core.meeting_list import MeetingList, merge_lists
 from appliance.core.model import Meeting, MeetingId, Server, ServerId, ServerState, Target
 from appliance.core.params import Params, get, merge_params, replace_param
 from appliance.core.request_body import RequestBody
@@ -28,9 +27,6 @@ from appliance.operations.resources import Caller, Resources
 
 NOT_FOUND = "notFound"
 """messageKey of BBB for a meeting it does not know."""
-
-_BIG_MERGE_BYTES = 256 * 1024
-"""Lists to be parsed that are above this are merged in a thread, and delay no other request."""
 
 
 async def is_meeting_running(res: Resources, caller: Caller, params: Params) -> bytes:
@@ -110,43 +106,39 @@ async def get_meetings(res: Resources, caller: Caller, params: Params) -> bytes:
     RESPONSE_TIMEOUT at most, connecting included.
     """
     if res.settings.api.get_meetings_disabled:
-        return render_no_meetings()
+        return render_meetings(())
     asked = [
         server
         for server in await res.store.list_servers()
         if server.online and server.state is not ServerState.DISABLED
     ]
-    bodies = await _gather(res, asked, params)
-    if asked and not bodies:
+    lists = await _gather(res, asked, params)
+    if asked and not lists:
         raise ApiError(errors.UNABLE_TO_ACCESS_SERVER)
-    tenant_id = caller.tenant_id
-    to_parse = sum(len(body) for body in bodies if not can_splice(body, tenant_id))
-    if to_parse < _BIG_MERGE_BYTES:
-        return merge_meetings(bodies, tenant_id=tenant_id)
-    return await trio.to_thread.run_sync(lambda: merge_meetings(bodies, tenant_id=tenant_id))
+    return merge_lists(lists, caller.tenant_id)
 
 
-async def _gather(res: Resources, asked: Sequence[Server], params: Params) -> list[bytes]:
-    bodies: dict[ServerId, bytes] = {}
+async def _gather(res: Resources, asked: Sequence[Server], params: Params) -> list[MeetingList]:
+    lists: dict[ServerId, MeetingList] = {}
     limit_s = res.settings.servers.response_timeout_s
 
     async def ask(server: Server) -> None:
         try:
-            answer = await res.bbb.call(server.target, "getMeetings", params, deadline_s=limit_s)
+            found = await res.bbb.list_meetings(server.target, params, deadline_s=limit_s)
         except BbbError as error:
             note_trouble(res, error, "getMeetings")
             return
-        if answer.succeeded:
-            bodies[server.id] = answer.body
+        if found.succeeded:
+            lists[server.id] = found
         else:
             res.faults.note(
-                "server_refused_call", server.id, call="getMeetings", key=answer.message_key
+                "server_refused_call", server.id, call="getMeetings", key=found.message_key
             )
 
     async with trio.open_nursery() as nursery:
         for server in asked:
             nursery.start_soon(ask, server)
-    return [bodies[server.id] for server in asked if server.id in bodies]
+    return [lists[server.id] for server in asked if server.id in lists]
 
 
 def note_trouble(res: Resources, error: BbbError, call: str) -> None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import trio
 
-from appliance.core.bbb_xml import MalformedAnswer, parse_meetings
 from appliance.core.faults import BbbError, StoreDown
 from appliance.core.load import contributions, counts
 from appliance.core.model import (
@@ -30,8 +29,6 @@ from appliance.operations.meetings import NOT_FOUND
 from appliance.operations.resources import Resources
 
 _FOLLOW_UPS_AT_ONCE = 8
-_BIG_LIST_BYTES = 256 * 1024
-"""Lists above this are parsed in a thread (10 ms a megabyte would delay every request)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +61,14 @@ async def poll_server(res: Resources, server: Server, *, read_version: bool) -> 
     began_ms = res.now_ms()
     try:
         with trio.fail_after(res.settings.polling.deadline_s):
-            answer = await res.bbb.call(server.target, "getMeetings", ())
-        listed = await _parse(answer.body)
+            found = await res.bbb.list_meetings(server.target)
     except BbbError as error:
         return await _record_failure(res, server, error.reason)
-    except MalformedAnswer as error:
-        return await _record_failure(res, server, str(error))
     except trio.TooSlowError:
         return await _record_failure(res, server, "no answer within POLLER_WAIT_TIMEOUT")
+    if not found.succeeded:
+        return await _record_failure(res, server, "the server answered FAILED")
+    listed = found.listed
     result = await _record_success(res, server, start, began_ms, listed)
     version = await check_version(res, server) if read_version else None
     return PollResult(
@@ -83,12 +80,6 @@ async def poll_server(res: Resources, server: Server, *, read_version: bool) -> 
         load=result.load,
         bbb_version=(version and version.bbb_version) or server.bbb_version,
     )
-
-
-async def _parse(body: bytes) -> tuple[ListedMeeting, ...]:
-    if len(body) < _BIG_LIST_BYTES:
-        return parse_meetings(body)
-    return await trio.to_thread.run_sync(parse_meetings, body)
 
 
 async def check_version(res: Resources, server: Server) -> PollResult:

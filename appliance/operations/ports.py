@@ -11,6 +11,7 @@ from typing import Protocol
 from appliance.core.bbb_xml import Answer
 from appliance.core.dialplan import PinLookup
 from appliance.core.ended_meetings import EndedCall, EndedMeeting, Run
+from appliance.core.meeting_list import MeetingList
 from appliance.core.model import (
     FailureResult,
     Meeting,
@@ -179,6 +180,11 @@ class ServerCaller(Protocol):
         deadline_s: float | None = None,
     ) -> Answer:
         """Make a signed call; an answer of returncode FAILED is an answer."""
+
+    async def list_meetings(
+        self, target: Target, params: Params = (), *, deadline_s: float | None = None
+    ) -> MeetingList:
+        """Return all meetings of a server; an answer of returncode FAILED is an answer."""
 
     async def version(self, target: Target) -> str | None:
         """Return the server's BBB version."""

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from appliance.core.bbb_xml import parse_meetings
+from appliance.core.meeting_list import MeetingListReader
 from benchmarks.many_servers import meeting_id
 from benchmarks.poll import POOLS, Figures, Window, parse_options, render
 from benchmarks.poll_pool import ManyServers
@@ -41,7 +41,7 @@ def _ask(servers: ManyServers, server: int, call: str) -> bytes:
 
 def test_each_server_lists_its_own_meetings(servers: ManyServers) -> None:
     for server in range(3):
-        listed = parse_meetings(_ask(servers, server, "getMeetings"))
+        listed = MeetingListReader().read(_ask(servers, server, "getMeetings")).listed
 
         assert [m.id for m in listed] == [meeting_id(server, n) for n in range(4)]
         assert {m.participants for m in listed} == {2}

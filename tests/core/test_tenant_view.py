@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from lxml import etree
 
-from appliance.core.bbb_xml import merge_meetings, parse_answer, show_answer
+from appliance.core.bbb_xml import parse_answer, show_answer
+from appliance.core.meeting_list import MeetingListReader, merge_lists
 from appliance.core.scoped_id import scoped_id
 from appliance.core.tenant_view import needs_view, show_recording
 from tests.doubles.recordings import make_recording
@@ -17,6 +18,10 @@ LONG = "x" * 256
 
 def answer(content: str) -> bytes:
     return f"<response><returncode>SUCCESS</returncode>{content}</response>".encode()
+
+
+def merge_meetings(bodies: list[bytes], *, tenant_id: str) -> bytes:
+    return merge_lists([MeetingListReader().read(body) for body in bodies], tenant_id)
 
 
 def listing(*meetings: str) -> bytes:
