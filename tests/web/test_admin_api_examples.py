@@ -7,18 +7,24 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+import textwrap
+from pathlib import Path
 
 import pytest
+import trio
 from openapi_schema_validator import OAS31Validator
 
 from appliance.web.admin_call import AdminCall
 from appliance.web.admin_routes import CALLS
 from appliance.web.openapi import make_document
-from tests.doubles.admin_examples import PREPARED, open_place
+from tests.doubles.admin_examples import PREPARED, SERVER_ID, open_place
 from tests.doubles.bbb_process import BbbProcess
+from tests.doubles.settings import SECRET
 
 pytest_plugins = ["tests.doubles.live_pool_fixtures"]
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "admin-api.md"
 DOCUMENT = json.loads(json.dumps(make_document(CALLS)))
 CHANGES = [call for call in CALLS if call.about is not None and call.about.logs]
 
@@ -68,3 +74,21 @@ async def test_change_over_the_socket_is_logged_with_uid_and_name(
         events = place.public.log.events[before:]
         (by,) = [fields["by"] for _, event, fields in events if event == about.logs]
         assert by.startswith(f"uid {os.getuid()} (")
+
+
+async def test_python_of_the_documentation_signs_calls_that_are_done(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    text = PAGE.read_text().partition("With Python:\n")[2].partition("\n## ")[0]
+    code = textwrap.dedent(text).replace('"ID"', f'"{SERVER_ID}"')
+    async with open_place(redis_url, redis_namespace, bbbs) as place:
+        code = code.replace("https://bbb.example.org", f"http://127.0.0.1:{place.public.port}")
+        done = await trio.run_process(
+            [sys.executable, "-c", code],
+            env={**os.environ, "ADMIN_SECRET": SECRET, "no_proxy": "*"},
+            capture_stdout=True,
+        )
+
+        shown, changed = done.stdout.decode().splitlines()
+        assert "'state': 'enabled'" in shown
+        assert "'state': 'cordoned'" in changed
