@@ -18,6 +18,7 @@ from appliance.adapters.spool_desk import SpoolDesk
 from appliance.core.recording_merge import ImportRules
 from appliance.log import Log
 from appliance.operations.imports import Importer
+from appliance.operations.metrics import Metrics
 from appliance.operations.recording_admin_ports import RecordingDesk
 from appliance.settings import Settings
 from appliance.settings.model import RecordingSettings
@@ -26,7 +27,11 @@ from appliance.tasks.spool_watcher import SpoolWatcher
 
 
 def make_recording_desk(
-    settings: Settings, database: PostgresStore, hand_imports: HandImports, log: Log
+    settings: Settings,
+    database: PostgresStore,
+    hand_imports: HandImports,
+    metrics: Metrics,
+    log: Log,
 ) -> RecordingDesk:
     """Return what an operator's work on recordings needs, the importer included."""
     recordings = settings.recordings
@@ -37,6 +42,7 @@ def make_recording_desk(
         files=RecordingFiles(recordings),
         rules=ImportRules(recordings.import_unpublished, settings.protected.enabled),
         log=log,
+        metrics=metrics,
     )
     return RecordingDesk(
         table=RecordingTable(database),

@@ -6,10 +6,8 @@ they stand on (embedded stores, connections) is opened around them and closed af
 
 from __future__ import annotations
 
-import gc
 import os
 import random
-import resource
 import secrets
 import string
 import time
@@ -51,6 +49,7 @@ from appliance.log import EventLogger, get_logger
 from appliance.operations.callback_ports import CallbackStore
 from appliance.operations.callbacks import Callbacks
 from appliance.operations.fault_log import FaultLog
+from appliance.operations.metrics import Metrics
 from appliance.operations.resources import Resources
 from appliance.operations.tenants import TenantCache
 from appliance.recording_wiring import make_recording_desk, make_spool_watcher
@@ -60,7 +59,9 @@ from appliance.tasks.control_server import ControlSocketError, serve_control
 from appliance.tasks.ended_meetings import tell_ended_forever
 from appliance.tasks.hand_imports import HandImports
 from appliance.tasks.http_server import ListenError, PublicServer
+from appliance.tasks.loop_lag import measure_loop_lag
 from appliance.tasks.poller import Poller
+from appliance.tasks.process import raise_file_limit, tune_garbage_collector
 from appliance.tasks.retention import keep_retention
 from appliance.tasks.signals import watch_signals
 from appliance.tasks.store_wait import wait_for_redis
@@ -70,6 +71,7 @@ from appliance.tasks.watchdog import feed_watchdog, report_status
 from appliance.web.admin_routes import make_control_app
 from appliance.web.app import MAX_TARGET_BYTES, PublicApp
 from appliance.web.dialplan_routes import DialplanApp
+from appliance.web.metrics_routes import MetricsApp
 
 START_ERRORS = (ListenError, ControlSocketError, EmbeddedStoresError, StateSecretError)
 """What an operator must mend before the appliance can run; their texts say how."""
@@ -85,6 +87,7 @@ class _Outside:
     recordings: PostgresStore | None
     """None: DB_DISABLED or RECORDING_DISABLED."""
     bbb: BbbClient
+    metrics: Metrics
 
 
 async def run(settings: Settings) -> None:
@@ -95,7 +98,7 @@ async def run(settings: Settings) -> None:
     log = get_logger("appliance")
     systemd = SystemdNotifier(os.environ)
     stop = trio.Event()
-    _raise_file_limit()
+    raise_file_limit()
     reload = _Reload(systemd)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch_signals, stop, nursery.cancel_scope.cancel, reload.run, log)
@@ -151,7 +154,7 @@ class _Reload:
 @asynccontextmanager
 async def _open_outside(settings: Settings, log: EventLogger) -> AsyncIterator[_Outside]:
     """Open the embedded stores (outermost, so that they stop last) and every connection."""
-    stores, servers = settings.stores, settings.servers
+    stores, servers, metrics = settings.stores, settings.servers, Metrics()
     async with (
         open_embedded_stores(
             stores.state_dir,
@@ -165,8 +168,9 @@ async def _open_outside(settings: Settings, log: EventLogger) -> AsyncIterator[_
             namespace=stores.redis_namespace,
             rules=_placement_rules(settings),
             log=log,
+            latency=metrics.stores,
         ) as store,
-        _open_recordings(stores, embedded.database_url, log) as recordings,
+        _open_recordings(stores, embedded.database_url, metrics, log) as recordings,
         aclosing(PoolTransport(open_ssl_context(_path(servers.ca_file)))) as pool,
     ):
         bbb = BbbClient(
@@ -176,7 +180,7 @@ async def _open_outside(settings: Settings, log: EventLogger) -> AsyncIterator[_
             response_max_bytes=servers.response_max_bytes,
             send_algorithm=servers.send_algorithm,
         )
-        yield _Outside(store, recordings, bbb)
+        yield _Outside(store, recordings, bbb, metrics)
 
 
 def _path(path: Path | None) -> str | None:
@@ -203,7 +207,7 @@ def _placement_rules(settings: Settings) -> PlacementRules:
 
 @asynccontextmanager
 async def _open_recordings(
-    stores: StoreSettings, embedded_url: str | None, log: EventLogger
+    stores: StoreSettings, embedded_url: str | None, metrics: Metrics, log: EventLogger
 ) -> AsyncIterator[PostgresStore | None]:
     url = stores.database_url or embedded_url
     if stores.database_disabled or url is None:
@@ -214,6 +218,7 @@ async def _open_recordings(
         prepared_statements=stores.prepared_statements,
         retry_count=stores.database_retry_count,
         log=log,
+        latency=metrics.stores,
     ) as recordings:
         yield recordings
 
@@ -230,22 +235,23 @@ async def _serve(
     background, poller, hand_imports = Background(log), Poller(), HandImports(log)
     res = _resources(settings, outside, background, poller, log)
     if outside.recordings is not None:
-        desk = make_recording_desk(settings, outside.recordings, hand_imports, log)
+        desk = make_recording_desk(settings, outside.recordings, hand_imports, res.metrics, log)
         res = replace(res, desk=desk)
     listeners = _listeners(res, log)
-    drained = [trio.Event() for _ in listeners]
+    drained = {name: trio.Event() for name in listeners}
 
-    async def listen(number: int, *, task_status: trio.TaskStatus[list[str]]) -> None:
-        await listeners[number].run(stop, task_status=task_status)
-        drained[number].set()
+    async def listen(name: str, *, task_status: trio.TaskStatus[list[str]]) -> None:
+        await listeners[name].run(stop, task_status=task_status)
+        drained[name].set()
 
     async with trio.open_nursery() as services:
         await services.start(background.run)
-        urls, *other_urls = [await services.start(listen, n) for n in range(len(listeners))]
+        urls = {name: await services.start(listen, name) for name in listeners}
         await services.start(serve_control, make_control_app(res), settings.control, log)
         for name, service in (
             ("poller", partial(poller.run, res)),
             ("sweeper", partial(sweep_forever, res)),
+            ("loop_lag", partial(measure_loop_lag, res.metrics.loop_lag)),
             ("ended_meetings", partial(tell_ended_forever, res)),
             ("status", partial(report_status, res, systemd.send)),
         ):
@@ -256,29 +262,33 @@ async def _serve(
             services.start_soon(supervise, "spool_watcher", watcher.run, log)
             services.start_soon(supervise, "retention", partial(keep_retention, res), log)
         if systemd.watchdog_s is not None:
-            feed = partial(feed_watchdog, _own_url(urls), systemd.watchdog_s, systemd.send)
+            feed = partial(
+                feed_watchdog, _own_url(urls["listening"]), systemd.watchdog_s, systemd.send
+            )
             services.start_soon(supervise, "watchdog", feed, log)
-        _tune_garbage_collector()
-        reload.begin(listeners)
-        control = str(settings.control.socket_path)
-        dialplan = [url for own in other_urls for url in own]
-        log.info("ready", listening=urls, dialplan=dialplan, control=control)
+        tune_garbage_collector()
+        reload.begin(tuple(listeners.values()))
+        log.info("ready", **urls, control=str(settings.control.socket_path))
         await stop.wait()
         systemd.send("STOPPING=1", "STATUS=stopping")
-        for listener_drained in drained:
+        for listener_drained in drained.values():
             await listener_drained.wait()
         services.cancel_scope.cancel()
 
 
-def _listeners(res: Resources, log: EventLogger) -> tuple[PublicServer, ...]:
-    """Return the public listener, and after it that of the dialplan endpoint if it has its own."""
-    web, fsapi = res.settings.web, res.settings.fsapi
-    public = PublicServer(PublicApp(res), web, log, max_target_bytes=MAX_TARGET_BYTES)
-    if not fsapi.binds:
-        return (public,)
-    own = replace(web, binds=fsapi.binds)
-    dialplan = PublicServer(DialplanApp(res), own, log, max_target_bytes=MAX_TARGET_BYTES)
-    return public, dialplan
+def _listeners(res: Resources, log: EventLogger) -> dict[str, PublicServer]:
+    """Return the listeners by what `ready` calls them; all but the first only if they are set."""
+    web = res.settings.web
+    asked = (
+        ("listening", PublicApp(res), web.binds),
+        ("dialplan", DialplanApp(res), res.settings.fsapi.binds),
+        ("metrics", MetricsApp(res), res.settings.metrics.binds),
+    )
+    return {
+        name: PublicServer(app, replace(web, binds=binds), log, max_target_bytes=MAX_TARGET_BYTES)
+        for name, app, binds in asked
+        if binds
+    }
 
 
 def _resources(
@@ -305,6 +315,7 @@ def _resources(
         recordings=None if outside.recordings is None else RecordingStore(outside.recordings),
         files=RecordingFiles(settings.recordings),
         uploads=None if outside.recordings is None else Spool(settings.recordings),
+        waiting=None if outside.recordings is None else Spool(settings.recordings),
         captions=CaptionFiles(),
         tokens=RedisTokens(
             outside.store.client,
@@ -312,6 +323,7 @@ def _resources(
             settings.protected.token_timeout_s,
         ),
         served=ServedFiles(settings.recordings),
+        metrics=outside.metrics,
         secret_key_base=settings.secret_key_base or load_secret_key_base(settings.stores.state_dir),
         error_texts=load_error_texts(settings.locale, log),
     )
@@ -341,20 +353,3 @@ def _own_url(urls: list[str]) -> str | None:
         if not url.startswith("http+unix") and "unix:" not in url:
             return url.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")
     return None
-
-
-def _raise_file_limit() -> None:
-    """Allow as many connections as the system lets us: a thousand clients are no reason to stop."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _tune_garbage_collector() -> None:
-    """Leave what start-up made alone, and look less often at the rest.
-
-    A request makes little that is cyclic; with the defaults the collector walks the whole heap
-    every few thousand requests, which shows in the p99 (docs/performance.md).
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)

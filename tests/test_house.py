@@ -30,6 +30,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "appliance/operations/callback_ports.py": "Protocols only; mypy holds the adapters to them",
     "appliance/ctl/simulate_arguments.py": "tests/ctl/test_simulate.py runs the command",
     "appliance/operations/import_ports.py": "Protocols only; mypy holds the adapters to them",
+    "appliance/operations/metrics.py": "declarations only; web/metrics_text.py renders them",
     "appliance/operations/playback_ports.py": "Protocols only; mypy holds the adapters to them",
     "appliance/operations/ports.py": "Protocols only; mypy holds the adapters to them",
     "appliance/operations/recording_admin_ports.py": "Protocols; mypy holds the adapters to them",

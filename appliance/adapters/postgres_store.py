@@ -22,6 +22,7 @@ from appliance.adapters.asyncio_bridge import run_asyncio
 from appliance.adapters.postgres_errors import FOREIGN, DatabaseRefused, translate
 from appliance.adapters.postgres_migrations import migrate
 from appliance.core.faults import DatabaseDown
+from appliance.core.instruments import Histogram
 from appliance.log import Log, get_logger
 
 POOL_SIZE = 10
@@ -51,12 +52,19 @@ class PostgresStore:
     """What the stores of recordings, imports and callbacks stand on (open_postgres_store)."""
 
     def __init__(
-        self, database_url: str, *, prepared_statements: bool, retry_count: int, log: Log
+        self,
+        database_url: str,
+        *,
+        prepared_statements: bool,
+        retry_count: int,
+        log: Log,
+        latency: Histogram | None = None,
     ) -> None:
         self._url = database_url
         self._prepared = prepared_statements
         self._retry_count = retry_count
         self._log = log
+        self._latency = latency
         self._pool: asyncpg.Pool | None = None
         self._down_reason: str | None = "not connected yet"
         self._fault_logged = False
@@ -95,11 +103,16 @@ class PostgresStore:
         """
         if self._down_reason is not None:
             raise DatabaseDown(self._down_reason)
+        began_s = trio.current_time()
         try:
-            return await self._attempt(work, deadline_s, transaction)
+            result = await self._attempt(work, deadline_s, transaction)
         except DatabaseDown:
             self._look_now.set()
             raise
+        # What may take longer holds a connection while other things happen.
+        if self._latency is not None and deadline_s <= CALL_DEADLINE_S:
+            self._latency.observe(trio.current_time() - began_s, "postgres")
+        return result
 
     async def fetch(
         self, sql: str, *args: object, deadline_s: float = CALL_DEADLINE_S
@@ -252,6 +265,7 @@ async def open_postgres_store(
     prepared_statements: bool = True,
     retry_count: int = 3,
     log: Log | None = None,
+    latency: Histogram | None = None,
 ) -> AsyncIterator[PostgresStore]:
     """Give a store on the database, which need not be there yet, and keep it connected.
 
@@ -263,6 +277,7 @@ async def open_postgres_store(
         prepared_statements=prepared_statements,
         retry_count=retry_count,
         log=log if log is not None else get_logger(__name__),
+        latency=latency,
     )
     await store.open_pool()
     try:

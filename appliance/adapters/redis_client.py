@@ -24,6 +24,7 @@ from appliance.adapters.redis_connection import (
 )
 from appliance.adapters.redis_errors import NoScriptError, RedisDown, RedisError
 from appliance.adapters.redis_link import MAX_OUTSTANDING, Link
+from appliance.core.instruments import Histogram
 from appliance.log import Log
 
 __all__ = [
@@ -51,7 +52,12 @@ class RedisClient:
     """Commands to one Redis, from any number of tasks. Made by open_redis_client."""
 
     def __init__(
-        self, address: RedisAddress, scripts: Sequence[Script], deadline_s: float, log: Log | None
+        self,
+        address: RedisAddress,
+        scripts: Sequence[Script],
+        deadline_s: float,
+        log: Log | None,
+        latency: Histogram | None = None,
     ) -> None:
         self.round_trips = 0
         """Batches of commands sent so far."""
@@ -60,6 +66,7 @@ class RedisClient:
         self._scripts = tuple(scripts)
         self._deadline_s = deadline_s
         self._log = log
+        self._latency = latency
         self._link: Link | None = None
         self._up = trio.Event()
         self._down_since = trio.current_time()
@@ -119,7 +126,10 @@ class RedisClient:
     async def _exchange(self, data: bytes, count: int, started: float) -> list[Any]:
         link = self._link or await self._hope_for_link(started)
         self.round_trips += 1
-        return await link.exchange(data, count, started)
+        replies = await link.exchange(data, count, started)
+        if self._latency is not None:
+            self._latency.observe(trio.current_time() - started, "redis")
+        return replies
 
     async def _hope_for_link(self, now: float) -> Link:
         """Wait a moment for the connection to come back. Raises: RedisDown."""
@@ -191,13 +201,14 @@ async def open_redis_client(
     scripts: Sequence[Script] = (),
     deadline_s: float = DEADLINE_S,
     log: Log | None = None,
+    latency: Histogram | None = None,
 ) -> AsyncIterator[RedisClient]:
     """Open a client that connects, and reconnects, in the background.
 
     Does not wait for Redis: see `wait_connected`. A second client for slow commands keeps them
     from delaying the others. Raises: ValueError for a bad address, OSError for bad TLS files.
     """
-    client = RedisClient(address, scripts, deadline_s, log)
+    client = RedisClient(address, scripts, deadline_s, log, latency)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(client._stay_connected)
         try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from appliance.adapters.redis_arguments import (
@@ -37,6 +38,7 @@ from appliance.adapters.redis_scripts import Scripts, load_scripts
 from appliance.core.dialplan import WRONG_PINS_WINDOW_MS, PinLookup, PinOutcome
 from appliance.core.ended_meetings import TELL_AFTER_END_MS, TELL_AFTER_LOSS_MS, Run
 from appliance.core.faults import StoreDown
+from appliance.core.instruments import Histogram
 from appliance.core.model import (
     FailureResult,
     Meeting,
@@ -357,17 +359,20 @@ def _identity(meeting: Meeting) -> tuple[str, str, int]:
 
 @asynccontextmanager
 async def open_redis_store(
-    address: RedisAddress, *, namespace: str, rules: PlacementRules, log: Any
+    address: RedisAddress,
+    *,
+    namespace: str,
+    rules: PlacementRules,
+    log: Any,
+    latency: Histogram | None = None,
 ) -> AsyncIterator[RedisStore]:
     """Open the two connections to Redis; they connect and reconnect by themselves.
 
-    Does not wait for Redis: `client.wait_connected` does.
+    Does not wait for Redis: `client.wait_connected` does. `latency` is told of round trips.
     """
     scripts = load_scripts()
-    async with (
-        open_redis_client(address, scripts=scripts.all, log=log) as client,
-        open_redis_client(address, scripts=scripts.all, deadline_s=10.0, log=log) as bulk,
-    ):
+    opened = partial(open_redis_client, address, scripts=scripts.all, log=log, latency=latency)
+    async with opened() as client, opened(deadline_s=10.0) as bulk:
         yield RedisStore(client, bulk, namespace, rules, scripts)
 
 

@@ -119,6 +119,7 @@ class Creation:
         # not know what it has to undo.
         with trio.CancelScope(shield=True):
             placement = await self._res.store.place_meeting(self._wish)
+        self._res.metrics.placements.add(placement.outcome.value)
         return placement
 
     async def _accept(self, placement: Placement) -> Meeting:
@@ -137,6 +138,7 @@ class Creation:
                 self._log_failover(failed, meeting)
             self._end_later(failed)
         if placed and placement.moved_from is not None:
+            self._res.metrics.moves.add()
             self._res.log.warning(
                 "meeting_moved",
                 meeting=meeting.id,
@@ -147,6 +149,7 @@ class Creation:
         return meeting
 
     def _log_failover(self, failed: Meeting, meeting: Meeting) -> None:
+        self._res.metrics.failovers.add()
         self._res.log.info(
             "create_failed_over",
             meeting=meeting.id,

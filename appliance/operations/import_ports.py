@@ -110,3 +110,10 @@ class Uploads(Protocol):
 
     def open_upload(self, record_id: str) -> Upload:
         """Begin one."""
+
+
+class WaitingTars(Protocol):
+    """What waits to be imported; it blocks."""
+
+    def scan(self) -> list[SpooledTar]:
+        """Return the tars that are there, the oldest first. Raises OSError."""

@@ -27,6 +27,7 @@ from appliance.core.recording_merge import (
 from appliance.core.tar_format import BrokenTar, DiskFull, HostileTar
 from appliance.log import Log
 from appliance.operations.import_ports import ImportFiles, ImportJournal, Spool
+from appliance.operations.metrics import Metrics
 from appliance.operations.recording_ports import RecordingStore
 
 MAX_CONCURRENCY = 4
@@ -61,6 +62,7 @@ class Importer:
     log: Log
     waits: Waits = Waits()
     max_attempts: int = MAX_ATTEMPTS
+    metrics: Metrics = field(default_factory=Metrics)
     threads: trio.CapacityLimiter = field(
         default_factory=lambda: trio.CapacityLimiter(MAX_CONCURRENCY + 1)
     )
@@ -156,6 +158,8 @@ async def _attempt(tools: Importer, entry: ImportEntry) -> float | None:
         await _give_up(tools, entry, "; ".join(problems))
         return None
     await tools.in_thread(partial(tools.spool.accept, entry.tar))
+    tools.metrics.imports.add("done")
+    tools.metrics.import_bytes.add(amount=entry.tar.size)
     tools.log.info(
         "recording_imported",
         file=entry.tar.name,
@@ -228,6 +232,7 @@ async def _fail(tools: Importer, entry: ImportEntry, reason: str) -> float | Non
     if attempts >= tools.max_attempts:
         await _give_up(tools, entry, reason)
         return None
+    tools.metrics.imports.add("retried")
     wait_s = tools.waits.retry_s * 2.0 ** (attempts - 1)
     fields = {"file": entry.tar.name, "reason": reason, "attempts": attempts}
     tools.log.warning("recording_import_failed", **fields, wait_s=wait_s)
@@ -244,6 +249,7 @@ async def _wait(tools: Importer, entry: ImportEntry, reason: str) -> float:
 
 
 async def _give_up(tools: Importer, entry: ImportEntry, reason: str) -> None:
+    tools.metrics.imports.add("failed")
     await tools.journal.give_up(entry.id, reason)
     await tools.in_thread(partial(tools.spool.reject, entry.tar, reason))
     tools.log.error("recording_import_given_up", file=entry.tar.name, reason=reason)

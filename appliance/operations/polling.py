@@ -216,6 +216,7 @@ async def _record_failure(res: Resources, server: Server, reason: str) -> PollRe
 
 def _log_failure(res: Resources, server: Server, result: FailureResult, reason: str) -> None:
     if result.went_offline:
+        res.metrics.detached.add(amount=result.detached)
         res.log.warning(
             "server_offline", server=server.id, reason=reason, detached_meetings=result.detached
         )

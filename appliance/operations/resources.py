@@ -10,7 +10,8 @@ from appliance.core.model import ServerId, Tenant, TenantId
 from appliance.log import Log
 from appliance.operations.callback_ports import CallbackQueue
 from appliance.operations.fault_log import FaultLog
-from appliance.operations.import_ports import Uploads
+from appliance.operations.import_ports import Uploads, WaitingTars
+from appliance.operations.metrics import Metrics
 from appliance.operations.playback_ports import ServedFiles
 from appliance.operations.ports import EndedMeetings, PoolStore, ServerCaller
 from appliance.operations.recording_admin_ports import RecordingDesk
@@ -61,8 +62,10 @@ class Resources:
     """None: no imports here."""
     desk: RecordingDesk | None = None
     """An operator's work on recordings; None: there are none here."""
+    waiting: WaitingTars | None = None
     served: ServedFiles | None = None
     """None: nothing is played here."""
+    metrics: Metrics = field(default_factory=Metrics)
     secret_key_base: str = field(default="", repr=False)
     """Signs what opens protected recordings; as configured, else as made in STATE_DIR."""
     error_texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

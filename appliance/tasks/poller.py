@@ -134,6 +134,9 @@ class Poller:
         except Exception as error:  # a defect met at one server must not stop its polls
             res.log.error("poll_failed", server=watched.server.id, exc_info=error)
             return polling.interval_s
+        took_s = trio.current_time() - began_s
+        outcome = "ok" if result.succeeded else "failed"
+        res.metrics.polls.observe(took_s, watched.server.id, outcome)
         watched.successes += result.succeeded
         if _is_wavering(result):
             return polling.retry_interval_s

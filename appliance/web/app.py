@@ -6,13 +6,15 @@ other request. Plain ASGI, since a framework would cost more than the calls them
 
 from __future__ import annotations
 
+import trio
+
 from appliance.core import errors
 from appliance.core.bbb_xml import render_error
 from appliance.core.errors import ApiError, Failure
 from appliance.core.faults import DatabaseDown, StoreDown
 from appliance.operations.resources import Resources
 from appliance.web.admin_api import ADMIN_PREFIX, AdminApi
-from appliance.web.bbb_routes import PREFIX, BbbApi, xml_response
+from appliance.web.bbb_routes import CALLS, PREFIX, BbbApi, xml_response
 from appliance.web.dialplan_routes import DIALPLAN_PATHS, DialplanEndpoint
 from appliance.web.file_response import FileAnswer, send_file
 from appliance.web.health_routes import HEALTH_PATHS, check_health
@@ -27,8 +29,10 @@ from appliance.web.http import (
     read_request,
     send_response,
 )
+from appliance.web.metrics_routes import METRICS_PATH, MetricsEndpoint
 from appliance.web.origin import Origin, OriginReader
 from appliance.web.playback_routes import PlaybackRoutes
+from appliance.web.request_metrics import ERROR, OK, REFUSED, CallNames, result_of
 from appliance.web.streaming import AnswerStream, Streamed
 from appliance.web.upload_routes import UPLOAD_PREFIX, UploadRoute
 
@@ -48,9 +52,11 @@ class PublicApp:
         self._patience = patience
         self._api = BbbApi(res)
         self._admin = AdminApi(res)
+        self._metrics = MetricsEndpoint(res)
         self._uploads = None if res.uploads is None else UploadRoute(res, res.uploads)
         self._playback = None if res.served is None else PlaybackRoutes(res, res.served)
         api = res.settings.api
+        self._call_names = CallNames(PREFIX, {*CALLS, *api.passthrough_calls})
         self._origins = OriginReader(
             res.settings.web.trusted_proxies,
             url_host=api.url_host,
@@ -64,19 +70,26 @@ class PublicApp:
         """Answer one HTTP request; other scopes are none of ours."""
         if scope["type"] != "http":
             return
+        began_s = trio.current_time()
         request = read_request(scope, receive, self._patience)
         origin = self._origins.read(request)
         stream = AnswerStream(send, request, origin.request_id)
         try:
             response = await self._answer(request, origin, stream)
             if isinstance(response, FileAnswer):
+                self._count(request, began_s, OK if response.status < 400 else REFUSED)
                 await send_file(send, response, request, origin.request_id, self._res.log)
                 return
         except ClientGone:
             return
+        self._count(request, began_s, _result_of(response, stream))
         # Of an answer that was begun the end must not look like one: the connection is cut off.
         if response is not None and not stream.started:
             await send_response(send, response, request, origin.request_id)
+
+    def _count(self, request: Request, began_s: float, result: str) -> None:
+        took_s = trio.current_time() - began_s
+        self._res.metrics.requests.observe(took_s, self._call_names.of(request.path), result)
 
     async def _answer(
         self, request: Request, origin: Origin, stream: AnswerStream
@@ -109,6 +122,8 @@ class PublicApp:
             return _WRONG_HOST
         if path in DIALPLAN_PATHS and self._dialplan is not None:
             return await self._dialplan.handle(request)
+        if path == METRICS_PATH:
+            return await self._metrics.handle_public(request)
         if self._uploads is not None and path.startswith(UPLOAD_PREFIX):
             return await self._uploads.handle(request)
         if path.startswith(ADMIN_PREFIX):
@@ -122,6 +137,13 @@ class PublicApp:
         if len(path) + len(request.query) > MAX_TARGET_BYTES:
             raise ApiError(errors.URI_TOO_LONG)
         return await self._api.handle(request, origin)
+
+
+def _result_of(response: Response | None, stream: AnswerStream) -> str:
+    if response is None:  # streamed to its end
+        return OK
+    # One that was begun and could not be ended.
+    return ERROR if stream.started else result_of(response)
 
 
 def _refuse(failure: Failure, status: int | None = None) -> Response:

@@ -1,0 +1,73 @@
+"""The alert rules, the dashboard and the document name metrics that there are, and all of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from appliance.core.model import Server, ServerId
+from appliance.operations.metrics import Metrics
+from appliance.web.metrics_text import Seen, Spooled, render_metrics
+
+ROOT = Path(__file__).resolve().parents[2]
+RULES = ROOT / "config/prometheus/scalelite-appliance.rules.yml"
+DASHBOARD = ROOT / "config/grafana/scalelite-appliance.json"
+DOCUMENT = ROOT / "docs/metrics.md"
+NAME = re.compile(r"\b(?:scalelite|process)_[a-z_]+[a-z]\b")
+
+
+def families() -> dict[str, str]:
+    """Return the type of every metric by its name."""
+    server = Server(id=ServerId("a"), url="https://a.example", secret="s")
+    text = render_metrics(Metrics(), Seen([server], Spooled(0, 0.0)), "")[1].decode()
+    return dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
+
+
+def base_of(name: str) -> str:
+    """Return the metric that a sample belongs to."""
+    return re.sub(r"_(?:bucket|count|sum)$", "", name)
+
+
+def expressions(value: Any) -> list[str]:
+    """Return every `expr`, at any depth."""
+    if isinstance(value, list):
+        return [found for item in value for found in expressions(item)]
+    if isinstance(value, dict):
+        own = [value["expr"]] if isinstance(value.get("expr"), str) else []
+        return own + [found for item in value.values() for found in expressions(item)]
+    return []
+
+
+def unknown(texts: list[str]) -> set[str]:
+    found = {name for text in texts for name in NAME.findall(text)}
+    assert found
+    return {name for name in found if base_of(name) not in families()}
+
+
+def test_alerts_are_of_metrics_that_there_are_and_say_what_to_do() -> None:
+    (group,) = yaml.safe_load(RULES.read_text())["groups"]
+
+    assert not unknown(expressions(group))
+    for rule in group["rules"]:
+        assert rule["labels"]["severity"] in ("warning", "critical")
+        assert rule["annotations"]["summary"]
+        assert rule["annotations"]["action"]
+        assert rule["expr"].count("(") == rule["expr"].count(")")
+
+
+def test_dashboard_shows_metrics_that_there_are() -> None:
+    dashboard = json.loads(DASHBOARD.read_text())
+
+    assert not unknown(expressions(dashboard["panels"]))
+    ids = [panel["id"] for panel in dashboard["panels"]]
+    assert len(set(ids)) == len(ids) > 10
+
+
+def test_document_tells_of_each_metric() -> None:
+    described = set(re.findall(r"`(scalelite_[a-z_]+)`", DOCUMENT.read_text()))
+
+    assert described == {name for name in families() if name.startswith("scalelite_")}
