@@ -262,9 +262,8 @@ async def _serve(
             services.start_soon(supervise, "spool_watcher", watcher.run, log)
             services.start_soon(supervise, "retention", partial(keep_retention, res), log)
         if systemd.watchdog_s is not None:
-            feed = partial(
-                feed_watchdog, _own_url(urls["listening"]), systemd.watchdog_s, systemd.send
-            )
+            own_url = _own_url(urls["listening"])
+            feed = partial(feed_watchdog, own_url, systemd.watchdog_s, systemd.send)
             services.start_soon(supervise, "watchdog", feed, log)
         tune_garbage_collector()
         reload.begin(tuple(listeners.values()))
