@@ -29,6 +29,7 @@ from appliance.tasks.spool_watcher import SpoolWatcher
 def make_recording_desk(
     settings: Settings,
     database: PostgresStore,
+    journal: ImportJournal,
     hand_imports: HandImports,
     metrics: Metrics,
     log: Log,
@@ -36,7 +37,7 @@ def make_recording_desk(
     """Return what an operator's work on recordings needs, the importer included."""
     recordings = settings.recordings
     importer = Importer(
-        journal=ImportJournal(database),
+        journal=journal,
         recordings=RecordingStore(database),
         spool=Spool(recordings),
         files=RecordingFiles(recordings),

@@ -11,7 +11,7 @@ import random
 import secrets
 import string
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,13 +21,13 @@ import trio
 
 from appliance.adapters.asyncio_bridge import open_asyncio_loop
 from appliance.adapters.bbb_client import BbbClient
-from appliance.adapters.callback_buffer import CallbackBuffer
-from appliance.adapters.callback_queue import CallbackRows
+from appliance.adapters.callback_adapters import CallbackAdapters, open_callback_adapters
 from appliance.adapters.caption_files import CaptionFiles
 from appliance.adapters.embedded import open_embedded_stores
 from appliance.adapters.embedded_state import EmbeddedStoresError
 from appliance.adapters.http_dial import open_ssl_context
 from appliance.adapters.http_pool import PoolTransport
+from appliance.adapters.import_journal import ImportJournal
 from appliance.adapters.locale_files import load_error_texts
 from appliance.adapters.postgres_errors import DatabaseRefused
 from appliance.adapters.postgres_migrations import migrate
@@ -46,15 +46,16 @@ from appliance.adapters.systemd import SystemdNotifier
 from appliance.core.faults import DatabaseDown
 from appliance.core.model import PlacementRules
 from appliance.log import EventLogger, get_logger
-from appliance.operations.callback_ports import CallbackStore
-from appliance.operations.callbacks import Callbacks
+from appliance.operations.callbacks import Callbacks, make_callback_tools
 from appliance.operations.fault_log import FaultLog
 from appliance.operations.metrics import Metrics
+from appliance.operations.recording_admin_ports import RecordingDesk
 from appliance.operations.resources import Resources
 from appliance.operations.tenants import TenantCache
 from appliance.recording_wiring import make_recording_desk, make_spool_watcher
 from appliance.settings import Settings, StoreSettings
 from appliance.tasks.background import Background
+from appliance.tasks.callback_sender import CallbackSender
 from appliance.tasks.control_server import ControlSocketError, serve_control
 from appliance.tasks.ended_meetings import tell_ended_forever
 from appliance.tasks.hand_imports import HandImports
@@ -88,6 +89,7 @@ class _Outside:
     """None: DB_DISABLED or RECORDING_DISABLED."""
     bbb: BbbClient
     metrics: Metrics
+    callbacks: CallbackAdapters
 
 
 async def run(settings: Settings) -> None:
@@ -180,7 +182,8 @@ async def _open_outside(settings: Settings, log: EventLogger) -> AsyncIterator[_
             response_max_bytes=servers.response_max_bytes,
             send_algorithm=servers.send_algorithm,
         )
-        yield _Outside(store, recordings, bbb, metrics)
+        async with open_callback_adapters(settings, store, recordings, _now_ms, log) as callbacks:
+            yield _Outside(store, recordings, bbb, metrics, callbacks)
 
 
 def _path(path: Path | None) -> str | None:
@@ -233,10 +236,9 @@ async def _serve(
 ) -> None:
     """Start every service, be ready, and stop them in order when `stop` is set."""
     background, poller, hand_imports = Background(log), Poller(), HandImports(log)
-    res = _resources(settings, outside, background, poller, log)
-    if outside.recordings is not None:
-        desk = make_recording_desk(settings, outside.recordings, hand_imports, res.metrics, log)
-        res = replace(res, desk=desk)
+    sender = _callback_sender(outside.callbacks, log)
+    res = _resources(settings, outside, background, poller, sender, log)
+    res = replace(res, desk=_recording_desk(settings, outside, sender, hand_imports, log))
     listeners = _listeners(res, log)
     drained = {name: trio.Event() for name in listeners}
 
@@ -248,13 +250,8 @@ async def _serve(
         await services.start(background.run)
         urls = {name: await services.start(listen, name) for name in listeners}
         await services.start(serve_control, make_control_app(res), settings.control, log)
-        for name, service in (
-            ("poller", partial(poller.run, res)),
-            ("sweeper", partial(sweep_forever, res)),
-            ("loop_lag", partial(measure_loop_lag, res.metrics.loop_lag)),
-            ("ended_meetings", partial(tell_ended_forever, res)),
-            ("status", partial(report_status, res, systemd.send)),
-        ):
+        call_front_ends = partial(sender.run, make_callback_tools(res, outside.callbacks.client))
+        for name, service in _services(res, poller, call_front_ends, systemd):
             services.start_soon(supervise, name, service, log)
         if res.desk is not None:
             await services.start(hand_imports.run)
@@ -275,6 +272,23 @@ async def _serve(
         services.cancel_scope.cancel()
 
 
+def _services(
+    res: Resources,
+    poller: Poller,
+    call_front_ends: Callable[[], Awaitable[None]],
+    systemd: SystemdNotifier,
+) -> tuple[tuple[str, Callable[[], Awaitable[None]]], ...]:
+    """Return the services that are always there."""
+    return (
+        ("poller", partial(poller.run, res)),
+        ("sweeper", partial(sweep_forever, res)),
+        ("loop_lag", partial(measure_loop_lag, res.metrics.loop_lag)),
+        ("ended_meetings", partial(tell_ended_forever, res)),
+        ("callbacks", call_front_ends),
+        ("status", partial(report_status, res, systemd.send)),
+    )
+
+
 def _listeners(res: Resources, log: EventLogger) -> dict[str, PublicServer]:
     """Return the listeners by what `ready` calls them; all but the first only if they are set."""
     web = res.settings.web
@@ -291,7 +305,12 @@ def _listeners(res: Resources, log: EventLogger) -> dict[str, PublicServer]:
 
 
 def _resources(
-    settings: Settings, outside: _Outside, background: Background, poller: Poller, log: EventLogger
+    settings: Settings,
+    outside: _Outside,
+    background: Background,
+    poller: Poller,
+    sender: CallbackSender,
+    log: EventLogger,
 ) -> Resources:
     return Resources(
         settings=settings,
@@ -309,7 +328,8 @@ def _resources(
         later=background.later,
         poll_soon=poller.poll_soon,
         instance=secrets.token_hex(8),
-        callbacks=Callbacks(_callback_stores(settings, outside), lambda: None, log),
+        callbacks=Callbacks(outside.callbacks.stores, sender.wake, log),
+        callback_urls=outside.callbacks.urls,
         ended=RedisEndedMeetings(outside.store),
         recordings=None if outside.recordings is None else RecordingStore(outside.recordings),
         files=RecordingFiles(settings.recordings),
@@ -328,13 +348,24 @@ def _resources(
     )
 
 
-def _callback_stores(settings: Settings, outside: _Outside) -> tuple[CallbackStore, ...]:
-    """Return where callbacks are kept, the first choice first."""
-    redis = outside.store
-    buffer = CallbackBuffer(redis.bulk, settings.stores.redis_namespace, redis.scripts, _now_ms)
+def _callback_sender(callbacks: CallbackAdapters, log: EventLogger) -> CallbackSender:
+    return CallbackSender(callbacks.stores, callbacks.urls, secrets.token_hex(8), log)
+
+
+def _recording_desk(
+    settings: Settings,
+    outside: _Outside,
+    sender: CallbackSender,
+    hand_imports: HandImports,
+    log: EventLogger,
+) -> RecordingDesk | None:
     if outside.recordings is None:
-        return (buffer,)
-    return CallbackRows(outside.recordings), buffer
+        return None
+    urls = outside.callbacks.urls
+    journal = ImportJournal(outside.recordings, log, urls=urls, wake=sender.wake)
+    return make_recording_desk(
+        settings, outside.recordings, journal, hand_imports, outside.metrics, log
+    )
 
 
 def _now_ms() -> int:

@@ -29,6 +29,10 @@ Lookup = Callable[[str, int], Sequence[tuple[Any, ...]]]
 """A blocking getaddrinfo for stream sockets."""
 
 
+class RefusedAddressError(httpx.ConnectError):
+    """None of the addresses of a host may be connected to."""
+
+
 class Origin(NamedTuple):
     """Where connections go: those to one origin are interchangeable."""
 
@@ -72,15 +76,25 @@ def open_ssl_context(ca_file: str | None = None) -> ssl.SSLContext:
 class Dialer:
     """Opens connections; shares the TLS context and the name look-ups under way."""
 
-    def __init__(self, ssl_context: ssl.SSLContext, lookup: Lookup | None = None) -> None:
-        """Use `lookup` in place of the system's resolver if given (tests)."""
+    def __init__(
+        self,
+        ssl_context: ssl.SSLContext,
+        lookup: Lookup | None = None,
+        allows: Callable[[str], bool] | None = None,
+    ) -> None:
+        """Use `lookup` in place of the system's resolver if given (tests).
+
+        Only addresses that `allows` takes are connected to: the resolved address itself is asked
+        about, so a name cannot change its mind between the question and the connection.
+        """
         self._ssl_context = ssl_context
+        self._allows = allows
         self._names = _Names(lookup or _getaddrinfo)
 
     async def dial(self, origin: Origin) -> Wire:
         """Connect, with the TLS handshake done. Deadlines are the caller's.
 
-        Raises: httpx.ConnectError.
+        Raises: httpx.ConnectError, and of it RefusedAddressError.
         """
         try:
             tcp = TcpWire(await self._connect(origin.host, origin.port))
@@ -103,10 +117,13 @@ class Dialer:
         return TlsWire(tcp, tls)
 
     async def _connect(self, host: str, port: int) -> socket.socket:
-        """Return a connected socket. Raises: OSError."""
-        if _is_address(host):
-            return await _connect_to(host, port)
-        addresses = _interleave(await self._names.resolve(host, port))
+        """Return a connected socket. Raises: OSError, RefusedAddressError."""
+        addresses = [host] if _is_address(host) else await self._names.resolve(host, port)
+        if self._allows is not None:
+            addresses = [address for address in addresses if self._allows(address)]
+            if not addresses:
+                raise RefusedAddressError("the address may not be called")
+        addresses = _interleave(addresses)
         if len(addresses) == 1:
             return await _connect_to(addresses[0], port)
         return await _connect_any(addresses, port)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -116,9 +116,13 @@ class PoolTransport(httpx.AsyncBaseTransport):
         idle_s: float = IDLE_S,
         max_streamed_bytes: float = math.inf,
         lookup: Lookup | None = None,
+        allows: Callable[[str], bool] | None = None,
     ) -> None:
-        """Start with no connection. `max_streamed_bytes` limits answers read through httpx."""
-        self._dialer = Dialer(ssl_context, lookup)
+        """Start with no connection. `max_streamed_bytes` limits answers read through httpx.
+
+        `allows` says which addresses may be connected to, None: all.
+        """
+        self._dialer = Dialer(ssl_context, lookup, allows)
         self._max_per_origin = max_per_origin
         self._max_total = max_total
         self._idle_s = idle_s

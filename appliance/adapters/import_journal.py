@@ -8,17 +8,21 @@ appliance may do the same import besides; every step of it can be done twice.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 
+from appliance.adapters.callback_urls import CallbackUrls
 from appliance.adapters.postgres_session import open_session
 from appliance.adapters.postgres_store import Connection, PostgresStore
+from appliance.adapters.recording_ready import queue_recording_ready
 from appliance.adapters.recording_store import RecordingStore
+from appliance.core.faults import StoreDown
 from appliance.core.import_model import ImportEntry, ImportState, SpooledTar
 from appliance.core.recording_merge import ImportResult, ImportRules
 from appliance.core.recording_model import Recording
+from appliance.log import Log
 
 CLAIM_HOLD_S = 24 * 3600.0
 LOCK_CLASS = 0x5CA1E
@@ -64,8 +68,20 @@ ON CONFLICT (file, size_bytes, mtime_ns, inode) DO UPDATE SET state = 'waiting',
 class ImportJournal:
     """The journal; every method raises DatabaseDown, and DatabaseRefused for a fault of ours."""
 
-    def __init__(self, store: PostgresStore) -> None:
+    def __init__(
+        self,
+        store: PostgresStore,
+        log: Log,
+        *,
+        urls: CallbackUrls | None = None,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`urls` may hold more than the database does yet; `wake` is called after a commit that
+        has put a callback into the queue."""
         self._store = store
+        self._urls = urls
+        self._wake = wake
+        self._log = log
         self._recordings = RecordingStore(store)
 
     @asynccontextmanager
@@ -109,12 +125,24 @@ class ImportJournal:
     async def write_recording(
         self, import_id: int, recording: Recording, rules: ImportRules, *, state: ImportState
     ) -> ImportResult:
-        """Write a recording's rows, and in the same transaction where the import stands then."""
+        """Write a recording's rows, and in the same transaction where the import stands then and
+        the callback to whoever wants to know that it is ready."""
+        queued = False
 
-        async def also(connection: Connection, _: ImportResult) -> None:
+        async def also(connection: Connection, result: ImportResult) -> None:
+            nonlocal queued
             await connection.execute(_DONE, import_id, state, recording.record_id)
+            queued = await queue_recording_ready(
+                connection, recording, result, import_id, self._log
+            )
 
-        return await self._recordings.upsert_recording(recording, rules, also)
+        if self._urls is not None:
+            with suppress(StoreDown):  # a callback may be missed then, but not the recording
+                await self._urls.flush()
+        result = await self._recordings.upsert_recording(recording, rules, also)
+        if queued:
+            self._wake()
+        return result
 
     async def retry_later(self, import_id: int, error: str, *, wait_s: float, counts: bool) -> None:
         """Note why an import ended, and when it is tried again; `counts`: as one of the tries."""

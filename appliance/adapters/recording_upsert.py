@@ -90,7 +90,9 @@ async def upsert_recording(
     for shown in recording.formats:
         await _write_format(connection, row_id, shown)
     outcome = ImportOutcome.NEW if known is None else ImportOutcome.UPDATED
-    return ImportResult(outcome, published, row_id)
+    had = {shown.format for shown in known.formats} if known else set()
+    new = tuple(shown.format for shown in recording.formats if shown.format not in had)
+    return ImportResult(outcome, published, row_id, new)
 
 
 async def _read(connection: Connection, row_id: int) -> asyncpg.Record:

@@ -9,6 +9,7 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
+from urllib.parse import urljoin, urlsplit
 
 from appliance.core.model import TenantId
 
@@ -21,7 +22,7 @@ _GONE = (404, 410)
 # Strict, so that no two readers can take another part of it for the host: no userinfo, nothing
 # escaped in the host, no backslash, no blank or control character anywhere.
 _URL = re.compile(
-    r"(?P<origin>https?://(?:\[[0-9A-Fa-f:.]+\]|[^\s\x00-\x20\x7f/?#@\\:%\[\]]+)(?::[0-9]{1,5})?)"
+    r"(?P<origin>https?://(?:\[[0-9A-Fa-f:.]+\]|[^\s\x00-\x20\x7f/?#@\\:%\[\]]+)(?::(?P<port>[0-9]{1,5}))?)"
     r"(?:[/?#][^\s\x00-\x20\x7f\\]*)?",
     re.IGNORECASE,
 ).fullmatch
@@ -164,13 +165,39 @@ def refusal_of_url(url: str) -> str | None:
         return "not http:// or https://"
     if "@" in re.split(r"[/?#\\]", url.partition("://")[2], maxsplit=1)[0]:
         return "a user name or password in it"
-    return None if _URL(url) else "not a valid URL"
+    match = _URL(url)
+    if match is None or int(match["port"] or 1) not in range(1, 65536):
+        return "not a valid URL"
+    return None
 
 
 def host_of_url(url: str) -> str:
     """Return scheme, host and port: what may be logged, and what counts as one receiver."""
     match = _URL(url)
     return match["origin"].lower() if match else ""
+
+
+def redirect_target(method: str, url: str, status: int, location: str) -> str | None:
+    """Return the URL that a redirect may be followed to, None: it is an answer like any other.
+
+    Only to the same host, from http to https if need be but not back; and only where the same
+    call is made again: 301, 302 and 303 turn a POST into a GET.
+    """
+    if status not in ((301, 302, 303, 307, 308) if method == "GET" else (307, 308)):
+        return None
+    try:
+        target = urljoin(url, location)
+        if refusal_of_url(target) is not None:
+            return None
+        old, new = urlsplit(url), urlsplit(target)
+        same_place = (new.hostname, new.port) == (old.hostname, old.port)
+    except ValueError:
+        return None
+    upgrade = (old.scheme, new.scheme) == ("http", "https")
+    if same_place and old.scheme == new.scheme:
+        return target
+    standard = new.hostname == old.hostname and old.port in (None, 80) and new.port in (None, 443)
+    return target if upgrade and standard else None
 
 
 def id_of_secret(secret: str) -> str:

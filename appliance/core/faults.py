@@ -17,6 +17,14 @@ class DatabaseDown(Exception):
     """The recording store (PostgreSQL) cannot be used now. `str()` is safe to log."""
 
 
+class CallFailed(Exception):
+    """A callback got no answer that says anything. `str()` is safe to log."""
+
+
+class CallRefused(Exception):
+    """A callback that must not be made, for its URL or its address. `str()` is safe to log."""
+
+
 class BbbError(Exception):
     """A call to a BBB server gave no usable answer. `str()` is safe to log.
 

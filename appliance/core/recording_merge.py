@@ -41,6 +41,9 @@ class ImportResult:
     published: bool
     """Where its files belong."""
     id: int = 0
+    """Of the row in `recordings`."""
+    new_formats: tuple[str, ...] = ()
+    """Which of its formats were not there before."""
 
 
 def is_deleted(recording: Recording | None) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from appliance.core.callback_data import KeptUrls
 from appliance.core.callbacks import Callback, CallbackState, QueuedCallback, Settlement
+from appliance.core.model import TenantId
 
 
 class CallbackQueue(Protocol):
@@ -67,21 +68,17 @@ class CallbackClient(Protocol):
         """Make one call and return the status. Raises CallFailed, CallRefused."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeptUrls:
-    """What create said about the callbacks of a meeting."""
-
-    urls: Mapping[str, str]
-    """By the names of core.callback_data."""
-    secret_id: str | None = None
-    """Names the secret that signed the create."""
-
-
 class CallbackUrls(Protocol):
-    """The callback URLs of meetings: `callback_data`, and Redis for what cannot be written yet."""
+    """The callback URLs of meetings, by the front-end's id and its tenant."""
 
-    async def keep(self, meeting_id: str, kept: KeptUrls) -> None:
-        """Remember URLs of a meeting beside those it has. Raises StoreDown: it could not."""
+    async def keep(self, meeting_id: str, tenant_id: TenantId | None, kept: KeptUrls) -> None:
+        """Remember URLs of a meeting beside those it has, for good when this returns.
 
-    async def find(self, meeting_id: str) -> KeptUrls | None:
+        Raises StoreDown: it could not.
+        """
+
+    async def flush(self) -> int:
+        """Write what waits in Redis to `callback_data`. Raises DatabaseDown, StoreDown."""
+
+    async def find(self, meeting_id: str, tenant_id: TenantId | None) -> KeptUrls | None:
         """Return what is kept for a meeting. Raises DatabaseDown, StoreDown."""

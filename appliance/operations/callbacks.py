@@ -6,13 +6,26 @@ docs/callbacks.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from appliance.core.callbacks import Callback
-from appliance.core.faults import DatabaseDown, StoreDown
+from appliance.core.callback_token import form_algorithm, render_request, secrets_to_try
+from appliance.core.callbacks import (
+    Callback,
+    CallbackState,
+    QueuedCallback,
+    Settlement,
+    Signing,
+    settle_fault,
+    settle_status,
+)
+from appliance.core.faults import CallFailed, CallRefused, DatabaseDown, StoreDown
+from appliance.core.model import TenantId
 from appliance.log import Log
-from appliance.operations.callback_ports import CallbackStore
+from appliance.operations.callback_ports import CallbackClient, CallbackStore
+from appliance.operations.resources import Resources
+
+TENANT_GONE = "its tenant was removed, so there is no secret to sign with"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +55,65 @@ class Callbacks:
                 self.log.debug("callback_queued", kind=callback.kind, meeting=callback.meeting_id)
             return added
         raise StoreDown(str(last))
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackTools:
+    """What sending needs."""
+
+    client: CallbackClient
+    secrets_of: Callable[[TenantId | None], Awaitable[Sequence[str] | None]]
+    """The secrets of a front-end; None: its tenant is gone. Raises StoreDown."""
+    algorithm: str
+    """Of the form's token (core.callback_token.form_algorithm)."""
+    now_ms: Callable[[], int]
+
+
+def make_callback_tools(res: Resources, client: CallbackClient) -> CallbackTools:
+    """Return what sending needs: a front-end's secrets are its tenant's, else ours."""
+    api = res.settings.api
+
+    async def secrets_of(tenant_id: TenantId | None) -> Sequence[str] | None:
+        if tenant_id is None or not api.multitenancy:
+            return api.secrets
+        tenant = await res.tenant_store.find_tenant(tenant_id)
+        return None if tenant is None else tuple(tenant.secrets.split(":"))
+
+    return CallbackTools(client, secrets_of, form_algorithm(api.allowed_algorithms), res.now_ms)
+
+
+async def attempt_callback(tools: CallbackTools, queued: QueuedCallback) -> Settlement:
+    """Make a call that was taken from the queue, once, and return what becomes of it.
+
+    With several secrets that come into question, each is tried until one is taken.
+    """
+    callback = queued.callback
+    secrets: Sequence[str] = ("",)
+    if callback.signing is not Signing.NONE:
+        try:
+            found = await tools.secrets_of(callback.tenant_id)
+        except StoreDown as error:
+            return settle_fault(queued, f"the secrets cannot be read: {error}")
+        secrets = secrets_to_try(callback, found or ())
+        if not secrets:
+            return Settlement(CallbackState.FAILED, error=TENANT_GONE)
+    settlement = settle_fault(queued, "not tried")
+    for secret in secrets:
+        settlement = await _send(tools, queued, secret)
+        if settlement.state is not CallbackState.PENDING or settlement.status is None:
+            break
+    return settlement
+
+
+async def _send(tools: CallbackTools, queued: QueuedCallback, secret: str) -> Settlement:
+    callback = queued.callback
+    headers, body = render_request(
+        callback, secret, algorithm=tools.algorithm, now_s=tools.now_ms() // 1000
+    )
+    try:
+        status = await tools.client.send(callback.method, callback.url, headers, body)
+    except CallFailed as error:
+        return settle_fault(queued, str(error))
+    except CallRefused as error:
+        return Settlement(CallbackState.FAILED, error=f"not sent: {error}")
+    return settle_status(queued, status)

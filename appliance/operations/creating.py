@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from appliance.core import errors
 from appliance.core.bbb_xml import show_answer
+from appliance.core.callback_data import take_ready_url
 from appliance.core.callbacks import refusal_of_url
 from appliance.core.ended_meetings import ENDED_PARAM, EndWatch, Run
 from appliance.core.errors import ApiError
@@ -25,15 +26,22 @@ from appliance.core.request_body import RequestBody
 from appliance.core.scoped_id import scoped_id
 from appliance.core.tenant_params import PARENT, add_tenant, drop_reserved
 from appliance.core.voice_bridge import candidates
+from appliance.operations.callback_urls import keep_ready_url
 from appliance.operations.failover import Creation
 from appliance.operations.resources import Caller, Resources
 
 
 async def create_meeting(
-    res: Resources, caller: Caller, params: Params, body: RequestBody | None = None
+    res: Resources,
+    caller: Caller,
+    params: Params,
+    body: RequestBody | None = None,
+    *,
+    secret: str = "",
 ) -> bytes:
     """Create a meeting, or repeat the create of one that exists, and return the server's answer.
 
+    `secret` has signed the request; callbacks about the meeting are signed with it too.
     Raises ApiError, StoreDown; see failover.py for what happens when servers fail.
     """
     meeting_id = get(params, "meetingID")
@@ -41,10 +49,13 @@ async def create_meeting(
     if failure is not None or meeting_id is None:
         raise ApiError(failure or errors.MISSING_MEETING_ID)
     params = drop_reserved(params)
-    sent = await _name_parent(res, caller, _merge(res, caller, params))
+    merged, ready_url = take_ready_url(_merge(res, caller, params))
+    sent = await _name_parent(res, caller, merged)
     wish, tag = _wish(res, caller, MeetingId(meeting_id), params, sent)
     watch = _watch(res, caller, sent, wish.now_ms)
     answer = await Creation(res, wish, tag, sent, body, watch).run()
+    if ready_url is not None and answer.succeeded:
+        await keep_ready_url(res, caller, meeting_id, ready_url, secret)
     return show_answer(answer.body, caller.tenant_id, meeting_id)
 
 

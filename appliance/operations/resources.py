@@ -8,7 +8,7 @@ from typing import Any
 
 from appliance.core.model import ServerId, Tenant, TenantId
 from appliance.log import Log
-from appliance.operations.callback_ports import CallbackQueue
+from appliance.operations.callback_ports import CallbackQueue, CallbackUrls
 from appliance.operations.fault_log import FaultLog
 from appliance.operations.import_ports import Uploads, WaitingTars
 from appliance.operations.metrics import Metrics
@@ -51,6 +51,8 @@ class Resources:
     """Names this process among the appliances on the same stores."""
     callbacks: CallbackQueue
     """Calls to front-ends; what is put here is sent, now or later."""
+    callback_urls: CallbackUrls
+    """Who wants to be called about which meeting."""
     ended: EndedMeetings
     """Meetings whose end is still to be told."""
     recordings: RecordingStore | None = None

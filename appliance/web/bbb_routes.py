@@ -45,7 +45,8 @@ def xml_response(body: bytes, status: int = 200) -> Response:
 
 
 async def _create(res: Resources, caller: Caller, request: SignedRequest) -> Response:
-    return xml_response(await create_meeting(res, caller, request.params, request.body))
+    made = create_meeting(res, caller, request.params, request.body, secret=request.secret)
+    return xml_response(await made)
 
 
 async def _join(res: Resources, caller: Caller, request: SignedRequest) -> Response:

@@ -58,6 +58,8 @@ class SignedRequest:
     params: Params
     body: RequestBody | None = None
     file: bytes | None = field(default=None, repr=False)
+    secret: str = field(default="", repr=False)
+    """The one that has signed it."""
 
 
 async def read_signed(
@@ -82,18 +84,19 @@ async def read_signed(
         _require_media_type(media_type, accepts)
     if media_type in (FORM, MULTIPART) and not params and accepts is not Accepts.FILE:
         form = await _read_form(request, media_type)
-        if verify_body_checksum(call, form, url_checksum, secrets, allowed) is None:
-            raise ApiError(errors.CHECKSUM_ERROR)
+        secret = verify_body_checksum(call, form, url_checksum, secrets, allowed)
         params = parse_query(split_checksum(form)[0])
-    elif verify_checksum(call, request.query, secrets, allowed) is None:
+    else:
+        secret = verify_checksum(call, request.query, secrets, allowed)
+    if secret is None:
         raise ApiError(errors.CHECKSUM_ERROR)
     if repeated_guarded_name(params) is not None:
         raise ApiError(errors.CHECKSUM_ERROR)
     if media_type in XML_TYPES:
-        return SignedRequest(params, await _read_document(request, max_bytes))
+        return SignedRequest(params, await _read_document(request, max_bytes), secret=secret)
     if posted and accepts is Accepts.FILE:
-        return SignedRequest(params, file=await _read_file(request))
-    return SignedRequest(params)
+        return SignedRequest(params, file=await _read_file(request), secret=secret)
+    return SignedRequest(params, secret=secret)
 
 
 def _require_media_type(media_type: str, accepts: Accepts) -> None:

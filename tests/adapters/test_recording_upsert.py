@@ -57,7 +57,7 @@ async def test_new_recording_starts_as_the_settings_say(database_url: str, prote
         result = await store.upsert_recording(make_recording(), rules)
 
         found = await stored(store)
-        assert result == ImportResult(ImportOutcome.NEW, False, found.id)
+        assert result == ImportResult(ImportOutcome.NEW, False, found.id, ("presentation",))
         assert (found.published, found.state, found.protected) == (False, "unpublished", protected)
         assert not found.publish_updated
 
@@ -140,7 +140,7 @@ async def test_deleted_recording_comes_back_when_the_operator_wants_it(database_
         result = await store.upsert_recording(make_recording(), ImportRules(undelete=True))
 
         found = await stored(store)
-        assert result == ImportResult(ImportOutcome.UPDATED, True, found.id)
+        assert result == ImportResult(ImportOutcome.UPDATED, True, found.id, ("presentation",))
         assert (found.state, found.publish_updated) == ("published", False)
         assert found.metadata == make_recording().metadata
         assert found.formats == make_recording().formats

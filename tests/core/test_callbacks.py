@@ -14,6 +14,7 @@ from appliance.core.callbacks import (
     id_of_secret,
     meeting_ended,
     recording_ready,
+    redirect_target,
     refusal_of_url,
     retry_delay_s,
     settle_fault,
@@ -58,6 +59,8 @@ def test_url_is_taken(url: str) -> None:
         ("http:///x", "not a valid URL"),
         ("http://", "not a valid URL"),
         ("http://h:x/", "not a valid URL"),
+        ("http://h:99999/", "not a valid URL"),
+        ("http://h:0/", "not a valid URL"),
         ("http://h/" + "x" * 9000, "longer than 8192 characters"),
     ],
 )
@@ -68,6 +71,40 @@ def test_url_is_refused(url: str, reason: str) -> None:
 def test_host_of_url_is_what_may_be_logged() -> None:
     assert host_of_url("HTTP://Lms.example:80/a?token=x") == "http://lms.example:80"
     assert host_of_url("nonsense") == ""
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "location", "target"),
+    [
+        ("POST", 307, "/b?c=d", "http://h/b?c=d"),
+        ("POST", 308, "http://h/b", "http://h/b"),
+        ("POST", 308, "https://h/b", "https://h/b"),
+        ("POST", 308, "https://h:443/b", "https://h:443/b"),
+        ("GET", 301, "b", "http://h/b"),
+        ("GET", 302, "//h/b", "http://h/b"),
+        ("POST", 301, "/b", None),
+        ("POST", 302, "/b", None),
+        ("POST", 303, "/b", None),
+        ("POST", 200, "/b", None),
+        ("GET", 304, "/b", None),
+        ("GET", 302, "http://other/b", None),
+        ("GET", 302, "//other/b", None),
+        ("GET", 302, "http://h:81/b", None),
+        ("GET", 302, "https://h:8443/b", None),
+        ("GET", 302, "http://u@h/b", None),
+        ("GET", 302, "ftp://h/b", None),
+        ("GET", 302, "http://[::1/b", None),
+        ("GET", 302, "http://h.evil.example/b", None),
+    ],
+)
+def test_redirect_is_followed_to_the_same_host_only(
+    method: str, status: int, location: str, target: str | None
+) -> None:
+    assert redirect_target(method, "http://h/a", status, location) == target
+
+
+def test_redirect_never_leaves_https() -> None:
+    assert redirect_target("GET", "https://h/a", 302, "http://h/a") is None
 
 
 def test_pause_doubles_from_five_seconds_to_an_hour() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import trio
 
 from appliance.adapters.asyncio_bridge import open_asyncio_loop
+from appliance.adapters.callback_urls import CallbackUrls
 from appliance.adapters.import_journal import ImportJournal
 from appliance.adapters.postgres_store import PostgresStore, open_postgres_store
 from appliance.adapters.recording_files import RecordingFiles
@@ -80,7 +81,13 @@ class ImportBench:
 
 @asynccontextmanager
 async def open_import_bench(
-    database_url: str, root: Path, rules: ImportRules | None = None, **variables: str
+    database_url: str,
+    root: Path,
+    rules: ImportRules | None = None,
+    *,
+    urls: CallbackUrls | None = None,
+    wake: Callable[[], None] = lambda: None,
+    **variables: str,
 ) -> AsyncIterator[ImportBench]:
     """Open the database, migrated, and make the directories."""
     log: Any = EventBook()
@@ -90,7 +97,8 @@ async def open_import_bench(
     async with open_asyncio_loop(), open_postgres_store(database_url, log=log) as database:
         with trio.fail_after(READY_S):
             await database.wait_ready()
-        recordings, journal = RecordingStore(database), ImportJournal(database)
+        recordings = RecordingStore(database)
+        journal = ImportJournal(database, log, urls=urls, wake=wake)
         tools = Importer(
             journal=journal,
             recordings=recordings,

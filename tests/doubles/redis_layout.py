@@ -86,6 +86,8 @@ KINDS = (
     _kind("suspect", "appliance:suspect:(.+)", "string", expires=True),
     _kind("wrong pins", "appliance:wrong_pins:(.+)", "string", expires=True),
     _kind("callback", "appliance:callback:(.+)", "hash", *_CALLBACK, expires=True),
+    _kind("callback urls", "appliance:callback_urls", "list"),
+    _kind("callback urls of", "appliance:callback_urls_of:(.+)", "string", expires=True),
     _kind("callbacks", "appliance:callbacks", "zset"),
     _kind("callbacks due", "appliance:callbacks_due", "zset"),
     _kind("lease", "appliance:lease:(.+)", "string", expires=True),
@@ -147,6 +149,8 @@ async def _keys(client: RedisClient, pattern: str) -> set[str]:
 async def _read(client: RedisClient, type_: str, key: str) -> Any:
     if type_ == "set":
         return set(await client.command("SMEMBERS", key))
+    if type_ == "list":
+        return await client.command("LRANGE", key, 0, -1)
     if type_ == "string":
         return await client.command("GET", key)
     scores = ("ZRANGE", key, 0, -1, "WITHSCORES")

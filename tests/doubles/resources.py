@@ -17,6 +17,7 @@ import trio
 
 from appliance.adapters.bbb_client import BbbClient
 from appliance.adapters.callback_buffer import CallbackBuffer
+from appliance.adapters.callback_urls import CallbackUrls
 from appliance.adapters.http_dial import open_ssl_context
 from appliance.adapters.http_pool import PoolTransport
 from appliance.adapters.redis_client import RedisAddress
@@ -121,6 +122,7 @@ async def open_resources(
             poll_soon=lambda _server_id: None,
             instance=secrets.token_hex(8),
             callbacks=Callbacks((buffer,), lambda: None, book),
+            callback_urls=CallbackUrls(None, store.bulk, namespace, book),
             ended=RedisEndedMeetings(store),
             secret_key_base="k" * 64,
         )

@@ -1,7 +1,13 @@
-"""The queue over two real stores: the second takes what the first cannot."""
+"""The queue over two real stores, and what an attempt comes to."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qs
+
+import jwt
 import pytest
 import trio
 
@@ -9,11 +15,27 @@ from appliance.adapters.callback_buffer import CallbackBuffer
 from appliance.adapters.callback_queue import CallbackRows
 from appliance.adapters.redis_client import RedisAddress, open_redis_client
 from appliance.adapters.redis_scripts import load_scripts
-from appliance.core.faults import StoreDown
-from appliance.operations.callbacks import Callbacks
+from appliance.core.callbacks import (
+    Callback,
+    CallbackState,
+    QueuedCallback,
+    Settlement,
+    id_of_secret,
+    meeting_ended,
+)
+from appliance.core.faults import CallFailed, CallRefused, StoreDown
+from appliance.core.model import TenantId
+from appliance.core.tenant_values import TenantChange
+from appliance.operations.callbacks import (
+    TENANT_GONE,
+    Callbacks,
+    attempt_callback,
+    make_callback_tools,
+)
+from appliance.operations.resources import Resources
 from tests.doubles.callback_contract import ready
 from tests.doubles.recordings import open_recordings
-from tests.doubles.resources import EventBook, now_ms
+from tests.doubles.resources import EventBook, now_ms, open_resources
 
 pytest_plugins = ["tests.doubles.stores"]
 
@@ -47,3 +69,103 @@ async def test_enqueue_says_when_no_store_can_take_it() -> None:
         callbacks = Callbacks((buffer,), lambda: None, EventBook())
         with pytest.raises(StoreDown), trio.fail_after(5):
             await callbacks.enqueue(ready(), dedup_key="key")
+
+
+class Calls:
+    """A client that keeps what it is asked to send, and answers as it is told."""
+
+    def __init__(self, *outcomes: int | Exception) -> None:
+        self.outcomes = list(outcomes)
+        self.sent: list[tuple[str, str, bytes]] = []
+
+    async def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> int:
+        """Keep a call."""
+        self.sent.append((method, url, body))
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+
+async def settle(
+    res: Resources, callback: Callback, *outcomes: int | Exception
+) -> tuple[Settlement, Calls]:
+    """Attempt a callback once."""
+    calls = Calls(*outcomes)
+    settled = await attempt_callback(make_callback_tools(res, calls), QueuedCallback("1", callback))
+    assert calls.outcomes == []
+    return settled, calls
+
+
+def signed_by(calls: Calls) -> list[str]:
+    """Return the secrets that signed what was sent."""
+    return [
+        secret
+        for _, _, body in calls.sent
+        for secret in (OURS, SECOND, SCHOOL_1, SCHOOL_2)
+        if is_signed_by(body, secret)
+    ]
+
+
+def is_signed_by(body: bytes, secret: str) -> bool:
+    (token,) = parse_qs(body.decode())["signed_parameters"]
+    try:
+        jwt.decode(token, secret, ["HS256"])
+    except jwt.InvalidSignatureError:
+        return False
+    return True
+
+
+TENANT = TenantId("t-1")
+OURS, SECOND, SCHOOL_1, SCHOOL_2 = (f"secret-{name}-{name * 32}" for name in "abcd")
+VARIABLES: dict[str, Any] = {
+    "LOADBALANCER_SECRET": OURS,
+    "LOADBALANCER_SECRETS": SECOND,
+    "MULTITENANCY_ENABLED": "true",
+}
+
+
+async def test_secrets_of_the_front_end_are_tried_in_turn(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_resources(redis_url, redis_namespace, **VARIABLES) as res:
+        settled, calls = await settle(res, ready(), 401, 500)
+        assert (settled.state, settled.status) == (CallbackState.PENDING, 500)
+        assert signed_by(calls) == [OURS, SECOND]
+        settled, calls = await settle(res, ready(), 403, 200)
+        assert settled.state is CallbackState.DONE
+        for last in (404, 410):
+            settled, calls = await settle(res, ready(), last)
+            assert settled.state is CallbackState.FAILED
+        settled, calls = await settle(res, ready(), CallFailed("refused"))
+        assert (settled.state, settled.error) == (CallbackState.PENDING, "refused")
+        settled, calls = await settle(res, ready(), CallRefused("an address"))
+        assert (settled.state, settled.error) == (CallbackState.FAILED, "not sent: an address")
+
+
+async def test_secret_of_the_create_signs_alone(redis_url: str, redis_namespace: str) -> None:
+    async with open_resources(redis_url, redis_namespace, **VARIABLES) as res:
+        known = replace(ready(), secret_id=id_of_secret(SECOND))
+        settled, calls = await settle(res, known, 401)
+        assert settled.state is CallbackState.PENDING
+        assert signed_by(calls) == [SECOND]
+
+
+async def test_secrets_of_a_tenant_sign_for_it(redis_url: str, redis_namespace: str) -> None:
+    async with open_resources(redis_url, redis_namespace, **VARIABLES) as res:
+        callback = replace(ready(), tenant_id=TENANT)
+        settled, _ = await settle(res, callback)
+        assert (settled.state, settled.error) == (CallbackState.FAILED, TENANT_GONE)
+        change = TenantChange(name="school", secrets=f"{SCHOOL_1}:{SCHOOL_2}")
+        await res.tenant_store.add_tenant(TENANT, change)
+        settled, calls = await settle(res, callback, 401, 204)
+        assert settled.state is CallbackState.DONE
+        assert signed_by(calls) == [SCHOOL_1, SCHOOL_2]
+
+
+async def test_end_of_a_meeting_needs_no_secret(redis_url: str, redis_namespace: str) -> None:
+    async with open_resources(redis_url, redis_namespace, **VARIABLES) as res:
+        callback = meeting_ended("http://h/end", meeting_id="m", tenant_id=TENANT)
+        settled, calls = await settle(res, callback, 200)
+        assert settled.state is CallbackState.DONE
+        assert calls.sent == [("GET", "http://h/end", b"")]

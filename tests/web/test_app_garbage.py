@@ -55,6 +55,7 @@ def empty_resources(**variables: str) -> Resources:
         poll_soon=forbidden,
         instance="test",
         callbacks=forbidden,  # type: ignore[arg-type]
+        callback_urls=forbidden,  # type: ignore[arg-type]
         ended=forbidden,  # type: ignore[arg-type]
     )
 

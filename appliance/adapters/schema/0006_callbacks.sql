@@ -34,10 +34,11 @@ CREATE INDEX IF NOT EXISTS callbacks_finished
     ON appliance.callbacks (finished_at) WHERE state <> 'pending';
 CREATE INDEX IF NOT EXISTS callbacks_newest ON appliance.callbacks (created_at DESC, id DESC);
 
--- Which secret signed the create that gave a meeting's callback URLs, which are in callback_data.
+-- Whose create gave a meeting's callback URLs, which are in callback_data, and which secret signed it.
 -- Without a foreign key, so that a Scalelite beside us may do with its tables what it likes.
-CREATE TABLE IF NOT EXISTS appliance.callback_secrets (
+CREATE TABLE IF NOT EXISTS appliance.callback_origins (
     meeting_id text PRIMARY KEY,
-    secret_id text NOT NULL,
+    tenant_id text,
+    secret_id text,
     updated_at timestamptz NOT NULL DEFAULT now()
 );

@@ -1,0 +1,109 @@
+"""A sender of callbacks over real stores, and receivers for it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+
+import trio
+
+from appliance.adapters.callback_buffer import CallbackBuffer
+from appliance.adapters.callback_client import CallbackClient, open_callback_pool
+from appliance.adapters.callback_queue import CallbackRows
+from appliance.adapters.callback_urls import CallbackUrls
+from appliance.adapters.postgres_store import PostgresStore
+from appliance.adapters.redis_client import RedisAddress, RedisClient, open_redis_client
+from appliance.adapters.redis_scripts import load_scripts
+from appliance.core.callbacks import CallbackState, QueuedCallback
+from appliance.core.model import TenantId
+from appliance.operations.callback_ports import CallbackStore
+from appliance.operations.callbacks import Callbacks, CallbackTools
+from appliance.tasks.callback_sender import CallbackSender
+from tests.doubles.bbb_process import until
+from tests.doubles.recordings import open_recordings
+from tests.doubles.redis_layout import layout_faults
+from tests.doubles.resources import EventBook, now_ms
+
+SECRETS = ("first-secret-" + "x" * 32, "second-secret-" + "y" * 32)
+WITHIN_S = 20.0
+
+
+@dataclass(slots=True)
+class CallbackBench:
+    """Both stores of the queue, and what sends."""
+
+    database: PostgresStore
+    redis: RedisClient
+    namespace: str
+    rows: CallbackRows
+    buffer: CallbackBuffer
+    urls: CallbackUrls
+    tools: CallbackTools
+    log: EventBook
+    secrets: dict[str | None, Sequence[str]]
+
+    def sender(self, who: str = "appliance-1", *stores: CallbackStore) -> CallbackSender:
+        """Return a sender with short waits."""
+        used = stores or (self.rows, self.buffer)
+        return CallbackSender(used, self.urls, who, self.log, look_s=0.05, lease_s=1.0)
+
+    def queue(self, sender: CallbackSender) -> Callbacks:
+        """Return the queue that wakes this sender."""
+        return Callbacks(sender.stores, sender.wake, self.log)
+
+    @asynccontextmanager
+    async def sending(self, sender: CallbackSender) -> AsyncIterator[Callbacks]:
+        """Send for the block."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(sender.run, self.tools)
+            yield self.queue(sender)
+            nursery.cancel_scope.cancel()
+
+    async def wait_for(
+        self, state: CallbackState, count: int, store: CallbackStore | None = None
+    ) -> list[QueuedCallback]:
+        """Wait until so many callbacks are in a state, and return them."""
+        with trio.fail_after(WITHIN_S):
+            while len(found := await (store or self.rows).show(state, 1000)) < count:
+                await trio.sleep(0.01)
+        return found
+
+
+@asynccontextmanager
+async def open_callback_bench(
+    redis_url: str, namespace: str, database_url: str
+) -> AsyncIterator[CallbackBench]:
+    """Open the stores."""
+    log = EventBook()
+    secrets: dict[str | None, Sequence[str]] = {None: SECRETS}
+
+    async def secrets_of(tenant_id: TenantId | None) -> Sequence[str] | None:
+        return secrets.get(tenant_id)
+
+    async with (
+        open_redis_client(RedisAddress(redis_url)) as client,
+        open_recordings(database_url) as (database, _),
+        aclosing(open_callback_pool(block_private=False)) as pool,
+    ):
+        await client.wait_connected()
+        yield CallbackBench(
+            database,
+            client,
+            namespace,
+            CallbackRows(database),
+            CallbackBuffer(client, namespace, load_scripts(), now_ms),
+            CallbackUrls(database, client, namespace, log),
+            CallbackTools(
+                CallbackClient(pool, connect_timeout_s=1.0, response_timeout_s=1.0),
+                secrets_of,
+                "HS256",
+                now_ms,
+            ),
+            log,
+            secrets,
+        )
+        assert await layout_faults(client, namespace) == []
+
+
+__all__ = ["SECRETS", "CallbackBench", "open_callback_bench", "until"]

@@ -1,0 +1,92 @@
+"""create takes the URL out and keeps it, and costs nothing without one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from appliance.adapters.callback_urls import CallbackUrls
+from appliance.adapters.redis_client import RedisAddress, open_redis_client
+from appliance.core.callback_data import RECORDING_READY, KeptUrls
+from appliance.core.callbacks import id_of_secret
+from appliance.operations.creating import create_meeting
+from appliance.operations.resources import Caller
+from tests.doubles.bbb_process import BbbProcess
+from tests.doubles.live_pool import LivePool, open_live
+
+pytest_plugins = ["tests.doubles.live_pool_fixtures"]
+
+URL = "https://lms.example.org/ready?course=1&x=%20"
+
+
+@pytest.fixture
+async def pool(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> AsyncIterator[LivePool]:
+    async with open_live(redis_url, redis_namespace, bbbs) as opened:
+        yield opened
+
+
+async def create(pool: LivePool, **params: str) -> bytes:
+    """Create the meeting `math` as a front-end that knows the secret `s`."""
+    given = (("meetingID", "math"), *params.items())
+    return await create_meeting(pool.res, Caller(), given, secret="s")
+
+
+def ready(value: str, spelling: str = "bn") -> dict[str, Any]:
+    return {f"meta_{spelling}-recording-ready-url": value}
+
+
+async def test_url_is_kept_and_not_sent_to_the_server(pool: LivePool) -> None:
+    assert b"SUCCESS" in await create(pool, **ready("http://h/canvas", "canvas"), **ready(URL))
+    assert await pool.res.callback_urls.find("math", None) == KeptUrls(
+        {RECORDING_READY: URL}, id_of_secret("s")
+    )
+    (request,) = [one for bbb in pool.servers for one in bbb.requests("create")]
+    assert "recording-ready-url" not in request["query"]
+
+
+async def test_url_of_a_repeated_create_counts(pool: LivePool) -> None:
+    await create(pool, **ready("http://h/1"))
+    await create(pool, **ready("http://h/2", "bbb"))
+    await create(pool)
+    kept = await pool.res.callback_urls.find("math", None)
+    assert kept is not None
+    assert kept.urls == {RECORDING_READY: "http://h/2"}
+
+
+async def test_create_takes_one_round_trip_more_only_with_a_url(pool: LivePool) -> None:
+    await create(pool)
+    before = pool.client.round_trips
+    await create(pool)
+    assert pool.client.round_trips - before == 1
+
+
+@pytest.mark.parametrize("url", ["ftp://h/", "http://user:pw@h/", "nonsense"])
+async def test_url_that_may_not_be_called_is_taken_out_all_the_same(
+    pool: LivePool, url: str
+) -> None:
+    assert b"SUCCESS" in await create(pool, **ready(url))
+    assert await pool.res.callback_urls.find("math", None) is None
+    assert len(pool.log.named("callback_url_refused")) == 1
+    (request,) = [one for bbb in pool.servers for one in bbb.requests("create")]
+    assert "recording-ready-url" not in request["query"]
+
+
+async def test_create_that_failed_keeps_nothing(pool: LivePool) -> None:
+    for bbb in pool.servers:
+        bbb.add_fault("failed", "create")
+    assert b"FAILED" in await create(pool, **ready(URL))
+    assert await pool.res.callback_urls.find("math", None) is None
+
+
+async def test_create_succeeds_when_the_url_cannot_be_kept(pool: LivePool) -> None:
+    async with open_redis_client(RedisAddress("redis://127.0.0.1:9")) as nowhere:
+        urls = CallbackUrls(None, nowhere, pool.namespace, pool.log)
+        res = replace(pool.res, callback_urls=urls)
+        given = (("meetingID", "math"), *ready(URL).items())
+        assert b"SUCCESS" in await create_meeting(res, Caller(), given, secret="s")
+    assert len(pool.log.named("callback_url_lost")) == 1
