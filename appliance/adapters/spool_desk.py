@@ -13,7 +13,7 @@ from pathlib import Path
 
 from appliance.adapters.spool import FAILED, Spool, look_at
 from appliance.adapters.tar_extract import extract_tar
-from appliance.core.import_model import SpooledTar, UnpackedFormat
+from appliance.core.import_model import SpooledTar, UnpackedFormat, is_tar_name
 from appliance.core.recording_summary import FailedTar
 from appliance.settings.model import RecordingSettings
 
@@ -55,12 +55,18 @@ class SpoolDesk:
         with real.open("rb"):
             pass  # raises PermissionError
         name = str(real)
-        spool = Path(os.path.realpath(self._spool.directory))
-        if real.parent == spool:
-            name = real.name
-        elif real.parent == spool / FAILED:
-            name = f"{FAILED}/{real.name}"
+        spool = self._spool.directory
+        if is_tar_name(real.name):  # any other is nobody's but the operator's, wherever it lies
+            if str(real.parent) == os.path.realpath(spool):
+                name = real.name
+            elif str(real.parent) == os.path.realpath(spool / FAILED):
+                name = f"{FAILED}/{real.name}"
         return SpooledTar(name, status.st_size, status.st_mtime_ns, status.st_ino)
+
+    def failed_path(self, name: str) -> str | None:
+        """Return the path of a tar in `failed/`; None: there is none of this name."""
+        found = self._spool.look_failed(name)
+        return None if found is None else str(self._spool.directory / FAILED / name)
 
     def one_file(self, progress: Callable[[int], None]) -> FileSpool:
         """Return a spool for files anywhere; `progress` is told the bytes of each piece."""

@@ -34,6 +34,11 @@ class RetentionRules:
         return self.default_days is None and not any(self.own_days.values())
 
 
+def is_retention(text: str) -> bool:
+    """Whether a text can be read as days; 0 or nothing: for ever."""
+    return not text.strip() or _DAYS(text.strip()) is not None
+
+
 def retention_rules(
     default_days: float | None, settings: Iterable[tuple[str, str]]
 ) -> RetentionRules:
@@ -42,7 +47,7 @@ def retention_rules(
     faulty: dict[str, str] = {}
     for tenant_id, value in settings:
         text = value.strip()
-        if text and not _DAYS(text):
+        if not is_retention(text):
             faulty[tenant_id] = value
         days = float(text) if text and tenant_id not in faulty else 0.0
         before = own.get(tenant_id, days)

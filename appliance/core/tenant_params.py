@@ -10,6 +10,7 @@ from __future__ import annotations
 from appliance.core.model import Tenant
 from appliance.core.params import Params, replace_param
 from appliance.core.recording_model import TENANT_KEY, TENANT_PREFIX
+from appliance.core.retention import PARAM as RETENTION_PARAM
 
 META = "meta_"
 PARENT = "parentMeetingID"
@@ -42,6 +43,8 @@ def add_tenant(params: Params, tenant: Tenant) -> Params:
 
 def calls_of_setting(param: str, call: str) -> tuple[str, ...]:
     """Return the calls that a setting is for: the one it names, else those that know it."""
+    if param == RETENTION_PARAM:
+        return ()  # ours alone, no meeting's
     if call:
         return (call,)
     if param in _BOTH:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 
 from appliance.core.model import TenantId
+from appliance.core.retention import MAX_DAYS, is_retention
+from appliance.core.retention import PARAM as RETENTION_PARAM
 from appliance.core.server_values import MAX_TEXT, UnacceptableValue, check_secret, check_url
 
 SEPARATOR = ":"
@@ -182,6 +184,10 @@ def check_setting(setting: TenantSetting) -> TenantSetting:
         raise UnacceptableValue(f"the value must not be longer than {MAX_VALUE} characters")
     if any(unicodedata.category(char) in ("Cc", "Cs") for char in setting.value):
         raise UnacceptableValue("the value must not hold control characters or line breaks")
+    if setting.param == RETENTION_PARAM and not is_retention(setting.value):
+        raise UnacceptableValue(
+            f"{RETENTION_PARAM} must be a number of days up to {MAX_DAYS}, or 0 for ever"
+        )
     if setting.call and setting.call not in CALLS:
         raise UnacceptableValue("call must be create or join, or be left out")
     return setting

@@ -119,7 +119,7 @@ def _repair(console: Console, caller: Caller, args: Namespace) -> int:
         body = {"ids": args.ids, "after": after, "dry_run": args.dry_run}
         step = caller.post("repairRecordings", body, deadline_s=LONG_S)
         found = {name: value + step[name] for name, value in found.items()}
-        after, total = step["next_after"], step.get("count", total)
+        after, total = step["next_after"], step.get("count", total or step["checked"])
         progress.show(found["checked"], total, f"{found['checked']} of {total} looked at")
     progress.end()
     if console.as_json:

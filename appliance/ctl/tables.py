@@ -23,6 +23,8 @@ STYLES = {
     "ended": GREEN,
     "gone": DIM,
     "failed": RED,
+    "done": GREEN,
+    "interrupted": YELLOW,
 }
 """The words that are coloured wherever they fill a cell."""
 

@@ -112,6 +112,11 @@ async def _find_file(desk: RecordingDesk, path: str) -> SpooledTar:
         return await desk.importer.in_thread(partial(desk.spool.find_file, path))
     except FileNotFoundError as error:
         reason = f"no file {path} on the appliance's machine"
+        there = await desk.importer.in_thread(
+            partial(desk.spool.failed_path, path.rpartition("/")[2])
+        )
+        if there is not None:
+            reason += f"; do you mean {there}?"
         raise Refused(RefusalKind.NOT_FOUND, reason) from error
     except PermissionError as error:
         reason = f"the appliance may not read {path}: give its user the right to, or move the file"
@@ -124,14 +129,13 @@ async def _find_file(desk: RecordingDesk, path: str) -> SpooledTar:
 async def _import(
     desk: RecordingDesk, tools: Importer, tar: SpooledTar, import_id: int, *, outside: bool
 ) -> None:
-    """Import a file to its end. Of a file outside of the spool nobody comes back to what waits."""
+    """Import a file to its end. Nobody comes back to a file outside of the spool that waits."""
     try:
-        again_s = await import_tar(tools, tar)
-        if outside and again_s is not None:
-            found = await desk.history.find_import(import_id)
-            if found is not None and found.state is ImportState.WAITING:
-                reason = found.error or "it could not be begun"
-                await tools.journal.give_up(import_id, reason)
+        await import_tar(tools, tar)
+        found = await desk.history.find_import(import_id) if outside else None
+        if found is not None and found.state is ImportState.WAITING and not found.running:
+            reason = found.error or "the file was changed or removed meanwhile"
+            await tools.journal.give_up(import_id, reason)
     except DatabaseDown as error:
         tools.log.warning("import_by_hand_cut_off", file=tar.name, reason=str(error))
     finally:
@@ -161,7 +165,9 @@ async def retry_imports(res: Resources, who: str, files: Sequence[str]) -> list[
 
 async def _retry(desk: RecordingDesk, file: str) -> str | None:
     """Return why a file is not tried again, None if it is."""
-    name = file.rpartition("/")[2]
+    folder, _, name = file.rpartition("/")
+    if folder and folder.rpartition("/")[2] != _FAILED.rstrip("/"):
+        return "not a file of failed/; `recordings import` imports files from anywhere"
     try:
         await _restore(desk.importer, name)
     except Refused as refused:

@@ -87,6 +87,9 @@ class SpoolDesk(Protocol):
     def find_file(self, path: str) -> SpooledTar:
         """Return a file anywhere, named by its path; one in the spool by its name alone."""
 
+    def failed_path(self, name: str) -> str | None:
+        """Return the path of a tar in `failed/`."""
+
     def one_file(self, progress: Callable[[int], None]) -> Spool:
         """Return a spool for files anywhere, which are left alone whatever comes."""
 

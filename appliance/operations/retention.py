@@ -62,6 +62,7 @@ async def prune_batch(res: Resources, who: str, rules: RetentionRules, *, after:
     if pruned.deleted:
         record_ids = pruned.deleted
         res.log.info("recordings_expired", by=who, count=len(record_ids), record_ids=record_ids)
+    if pruned.next_after is None:
         res.later(empty_trash, res, opened.files)
     return pruned
 

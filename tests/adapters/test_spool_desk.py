@@ -20,6 +20,7 @@ def desk(tmp_path: Path) -> SpoolDesk:
 
 def test_file_is_named_by_where_it_lies(desk: SpoolDesk, tmp_path: Path) -> None:
     names = {"spool/a.tar": "a.tar", "spool/failed/b.tar": "failed/b.tar"}
+    names["spool/.temporary.tar"] = str(tmp_path / "spool/.temporary.tar")
     names |= {
         "c.tar": str(tmp_path / "c.tar"),
         "spool/failed/x/d": str(tmp_path / "spool/failed/x/d"),
@@ -47,6 +48,8 @@ def test_failed_tars_are_listed_with_the_reason(desk: SpoolDesk, tmp_path: Path)
     found = [(one.tar.name, one.tar.size, one.reason) for one in desk.list_failed()]
     assert found == [("a.tar", 2, "broken \ufffd"), ("b.tar", 0, None)]
     assert desk.scan() == []
+    assert desk.failed_path("a.tar") == str(failed / "a.tar")
+    assert desk.failed_path("c.tar") is None
 
 
 def test_spool_that_is_not_there_yet_is_empty(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.core.retention import RetentionRules, retention_rules
+from appliance.core.retention import RetentionRules, is_retention, retention_rules
 
 
 @pytest.mark.parametrize(
@@ -12,12 +12,14 @@ from appliance.core.retention import RetentionRules, retention_rules
     [("30", 30.0), (" 2.5 ", 2.5), ("0", None), ("0.0", None), ("", None), ("  ", None)],
 )
 def test_tenants_value_is_read(value: str, days: float | None) -> None:
+    assert is_retention(value)
     rules = retention_rules(365.0, [("t", value)])
     assert (rules.own_days, rules.faulty, rules.default_days) == ({"t": days}, {}, 365.0)
 
 
 @pytest.mark.parametrize("value", ["-1", "1e3", "30 days", "nan", "inf", "100000", "٣", "1,5", "x"])
 def test_value_that_cannot_be_read_keeps_everything_of_the_tenant(value: str) -> None:
+    assert not is_retention(value)
     rules = retention_rules(365.0, [("t", value)])
     assert (rules.own_days, rules.faulty) == ({"t": None}, {"t": value})
 

@@ -54,6 +54,8 @@ def test_tenant_is_added_in_place_of_what_was_there() -> None:
         ("duration", "join", ("join",)),
         ("role", "create", ("create",)),
         ("role", "end", ("end",)),
+        ("RECORDING_RETENTION_DAYS", "", ()),
+        ("RECORDING_RETENTION_DAYS", "create", ()),
     ],
 )
 def test_setting_is_for_the_call_it_names_or_those_that_know_it(

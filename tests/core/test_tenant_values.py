@@ -117,6 +117,7 @@ def test_setting_may_be_of_any_param(change: dict[str, str]) -> None:
         ({"value": "\ud800"}, "the value must not hold control"),
         ({"value": "x" * 16_385}, "the value must not be longer"),
         ({"call": "end"}, "call must be create or join"),
+        ({"param": "RECORDING_RETENTION_DAYS", "value": "1 year"}, "RECORDING_RETENTION_DAYS must"),
     ],
 )
 def test_odd_setting_is_refused(change: dict[str, str], reason: str) -> None:

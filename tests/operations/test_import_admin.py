@@ -65,6 +65,30 @@ async def test_bad_file_outside_fails_at_once_and_is_left_alone(opened: DeskBenc
     assert not (opened.bench.root / "spool/failed").exists()
 
 
+async def test_file_that_is_gone_when_its_turn_comes_has_failed(opened: DeskBench) -> None:
+    made = recording_tar(opened.bench.root, "r1")
+    release = trio.Event()
+    opened.desk.start(release.wait)  # one at a time
+    import_id = await admin.start_import(opened.res, "me", str(made), undelete=False)
+    made.write_bytes(b"another")
+    release.set()
+    with trio.fail_after(DEADLINE_S):
+        while (await admin.find_import(opened.res, import_id))[1] is not None:
+            await trio.sleep(TICK_S)
+    found, _ = await admin.find_import(opened.res, import_id)
+    assert (found.state, found.error) == (
+        ImportState.FAILED, "the file was changed or removed meanwhile",
+    )  # fmt: skip
+
+
+async def test_name_of_a_failed_tar_gets_a_hint(opened: DeskBench) -> None:
+    failed = opened.bench.root / "spool/failed/r1.tar"
+    failed.parent.mkdir()
+    failed.write_bytes(b"1")
+    with pytest.raises(Refused, match=f"do you mean {failed}"):
+        await admin.start_import(opened.res, "me", "/elsewhere/r1.tar", undelete=False)
+
+
 async def test_file_in_the_spool_is_removed_when_it_was_imported(opened: DeskBench) -> None:
     made = recording_tar(opened.bench.root, "r1")
     spooled = made.rename(opened.bench.root / "spool" / made.name)
@@ -159,6 +183,12 @@ async def test_failed_files_are_tried_again(opened: DeskBench) -> None:
         ("a.tar", "it is in the spool already, and tried again by itself"),
         ("gone.tar", "no such file in failed/ any more: have its BBB server send it again"),
         ("/x/failed/c.tar", None),
+    ]
+    assert await retry("/srv/by-hand.tar") == [
+        (
+            "/srv/by-hand.tar",
+            "not a file of failed/; `recordings import` imports files from anywhere",
+        )
     ]
     assert await retry() == [
         ("b.tar", "the spool has another tar of this name; rename one of the two")
