@@ -36,6 +36,7 @@ from appliance.adapters.recording_files import RecordingFiles
 from appliance.adapters.recording_store import RecordingStore
 from appliance.adapters.redis_client import RedisAddress
 from appliance.adapters.redis_ended import RedisEndedMeetings
+from appliance.adapters.redis_hooks import RedisHooks
 from appliance.adapters.redis_store import RedisStore, open_redis_store
 from appliance.adapters.redis_tenants import RedisTenants
 from appliance.adapters.redis_tokens import RedisTokens
@@ -48,6 +49,7 @@ from appliance.core.model import PlacementRules
 from appliance.log import EventLogger, get_logger
 from appliance.operations.callbacks import Callbacks, make_callback_tools
 from appliance.operations.fault_log import FaultLog
+from appliance.operations.hook_book import HookBook
 from appliance.operations.metrics import Metrics
 from appliance.operations.recording_admin_ports import RecordingDesk
 from appliance.operations.resources import Resources
@@ -312,6 +314,7 @@ def _resources(
     sender: CallbackSender,
     log: EventLogger,
 ) -> Resources:
+    hooks = RedisHooks(outside.store)
     return Resources(
         settings=settings,
         store=outside.store,
@@ -331,6 +334,8 @@ def _resources(
         callbacks=Callbacks(outside.callbacks.stores, sender.wake, log),
         callback_urls=outside.callbacks.urls,
         ended=RedisEndedMeetings(outside.store),
+        hooks=hooks,
+        hook_book=HookBook(hooks, multitenancy=settings.api.multitenancy),
         recordings=None if outside.recordings is None else RecordingStore(outside.recordings),
         files=RecordingFiles(settings.recordings),
         uploads=None if outside.recordings is None else Spool(settings.recordings),

@@ -29,6 +29,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "appliance/ctl/parsing.py": "tests/ctl/test_arguments.py parses every command with it",
     "appliance/operations/callback_ports.py": "Protocols only; mypy holds the adapters to them",
     "appliance/ctl/simulate_arguments.py": "tests/ctl/test_simulate.py runs the command",
+    "appliance/operations/hook_ports.py": "Protocols only; mypy holds the adapters to them",
     "appliance/operations/import_ports.py": "Protocols only; mypy holds the adapters to them",
     "appliance/operations/metrics.py": "declarations only; web/metrics_text.py renders them",
     "appliance/operations/playback_ports.py": "Protocols only; mypy holds the adapters to them",

@@ -17,6 +17,7 @@ class Scripts:
 
     abandon_meeting: Script
     add_callback: Script
+    add_hook: Script
     begin_poll: Script
     change_callbacks: Script
     claim_callbacks: Script
@@ -36,9 +37,12 @@ class Scripts:
     list_meetings: Script
     list_servers: Script
     list_tenants: Script
+    note_hook: Script
     observe_server: Script
     place_meeting: Script
+    read_hooks: Script
     release_leases: Script
+    remove_hook: Script
     remove_server: Script
     remove_tenant: Script
     remove_tenant_setting: Script

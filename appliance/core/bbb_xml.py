@@ -176,6 +176,11 @@ def render_meetings(elements: Sequence[bytes]) -> bytes:
     return b"".join((_MEETINGS_HEAD, *elements, _MEETINGS_TAIL))
 
 
+def parse_tree(body: bytes) -> etree._Element:
+    """Parse, as strictly, an answer that is read elsewhere. Raises MalformedAnswer."""
+    return _parse(body)
+
+
 def _parse(body: bytes) -> etree._Element:
     # Asked first, so that a DTD's entities are not even read (fault 10).
     if _DTD_IN_PROLOG(body):

@@ -31,6 +31,7 @@ from appliance.core.passwords import attendee_password
 from appliance.core.placement import TAG_PARAM
 from appliance.core.request_body import RequestBody
 from appliance.core.scoped_id import ORIGINAL_KEY, is_reversible
+from appliance.operations.hook_keeping import place_meeting_hooks
 from appliance.operations.meetings import NOT_FOUND, name_meeting, note_trouble
 from appliance.operations.resources import Resources
 
@@ -181,6 +182,8 @@ class Creation:
         """Have the meeting's server create it; None: place it again."""
         if self._body_spent:
             raise ApiError(errors.UNABLE_TO_CREATE)
+        if not meeting.confirmed:
+            await place_meeting_hooks(self._res, meeting)
         self._may_exist = True
         try:
             answer = await self._send(meeting)

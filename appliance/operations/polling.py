@@ -25,6 +25,7 @@ from appliance.core.model import (
     Server,
     ServerState,
 )
+from appliance.operations.hook_keeping import keep_hooks
 from appliance.operations.meetings import NOT_FOUND
 from appliance.operations.resources import Resources
 
@@ -71,6 +72,7 @@ async def poll_server(res: Resources, server: Server, *, read_version: bool) -> 
     listed = found.listed
     result = await _record_success(res, server, start, began_ms, listed)
     version = await check_version(res, server) if read_version else None
+    await _keep_hooks(res, server, result, verify=read_version)
     return PollResult(
         server,
         succeeded=True,
@@ -80,6 +82,14 @@ async def poll_server(res: Resources, server: Server, *, read_version: bool) -> 
         load=result.load,
         bbb_version=(version and version.bbb_version) or server.bbb_version,
     )
+
+
+async def _keep_hooks(
+    res: Resources, server: Server, result: ObservationResult, *, verify: bool
+) -> None:
+    if result.online:
+        with trio.move_on_after(res.settings.polling.deadline_s):
+            await keep_hooks(res, server, verify=verify or result.came_online)
 
 
 async def check_version(res: Resources, server: Server) -> PollResult:

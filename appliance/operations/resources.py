@@ -10,6 +10,8 @@ from appliance.core.model import ServerId, Tenant, TenantId
 from appliance.log import Log
 from appliance.operations.callback_ports import CallbackQueue, CallbackUrls
 from appliance.operations.fault_log import FaultLog
+from appliance.operations.hook_book import HookBook
+from appliance.operations.hook_ports import HookStore
 from appliance.operations.import_ports import Uploads, WaitingTars
 from appliance.operations.metrics import Metrics
 from appliance.operations.playback_ports import ServedFiles
@@ -55,6 +57,9 @@ class Resources:
     """Who wants to be called about which meeting."""
     ended: EndedMeetings
     """Meetings whose end is still to be told."""
+    hooks: HookStore
+    hook_book: HookBook
+    """The hooks as last read, for who must not ask the store."""
     recordings: RecordingStore | None = None
     """None: DB_DISABLED or RECORDING_DISABLED."""
     files: RecordingFiles | None = None

@@ -80,6 +80,7 @@ class Poller:
     async def _tick(
         self, res: Resources, nursery: trio.Nursery, limiter: trio.CapacityLimiter
     ) -> None:
+        await res.hook_book.refresh()
         servers = {server.id: server for server in await res.store.list_servers(in_background=True)}
         held = set(
             await res.store.lease_servers(

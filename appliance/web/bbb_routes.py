@@ -15,7 +15,7 @@ from appliance.core.faults import DatabaseDown
 from appliance.operations import meetings
 from appliance.operations.creating import create_meeting
 from appliance.operations.resources import Caller, Resources
-from appliance.web import recording_routes
+from appliance.web import hook_routes, recording_routes
 from appliance.web.http import Request, Response
 from appliance.web.origin import Origin
 from appliance.web.server_calls import SERVER_CALLS
@@ -86,6 +86,9 @@ CALLS: Mapping[str, Call] = {
     "getMeetings": Call(_get_meetings),
     "end": Call(_end),
     "insertDocument": Call(_insert_document, frozenset({"POST"}), Accepts.XML),
+    "hooks/create": Call(hook_routes.create_hook),
+    "hooks/list": Call(hook_routes.list_hooks),
+    "hooks/destroy": Call(hook_routes.destroy_hook),
     "getRecordings": Call(recording_routes.get_recordings),
     "publishRecordings": Call(recording_routes.publish_recordings),
     "updateRecordings": Call(recording_routes.update_recordings),

@@ -122,7 +122,7 @@ async def test_meeting_whose_creator_died_is_ended_by_its_servers_word(pool: Sto
     await pool.create("m", confirm=False)
     placed_ms, pool.now_ms = pool.now_ms, pool.now_ms + MINUTE_MS
     await pool.poll(one, {"m": 1})
-    assert not await end(pool, placed_ms - 1)
+    assert not await end(pool, placed_ms - MINUTE_MS - 1)
     assert await end(pool, placed_ms)
     assert await pool.find("m") is None
 

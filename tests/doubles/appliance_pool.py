@@ -63,6 +63,7 @@ class ServedPool:
         for server in self.servers:
             server.clear_faults()
             server.forget_meetings()
+            server.forget_hooks()
             server.clear_requests()
         self.ids = []
 

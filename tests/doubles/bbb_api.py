@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import html
 from collections.abc import Callable, Iterable
+from typing import Protocol
 from urllib.parse import quote_plus, unquote_to_bytes
 
 from tests.doubles import bbb_xml_answers as answers
+from tests.doubles.bbb_hooks import Hooks
 from tests.doubles.bbb_http import Reply, Request
 from tests.doubles.bbb_state import Meeting, Refused, State
 
@@ -21,7 +23,27 @@ FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 XML_TYPES = ("application/xml", "text/xml")
 HASHES = {40: hashlib.sha1, 64: hashlib.sha256, 96: hashlib.sha384, 128: hashlib.sha512}
 
+METHODS = {
+    "join": ("GET",),
+    "insertDocument": ("POST",),
+    "hooks/create": ("GET",),
+    "hooks/list": ("GET",),
+    "hooks/destroy": ("GET",),
+}
+
 Params = dict[str, str]
+
+
+class Server(Protocol):
+    """What the calls need of the server around them."""
+
+    hooks: Hooks
+
+    def end_meeting(self, meeting: Meeting) -> None:
+        """End a meeting."""
+
+    def send_event(self, event: str, meeting: Meeting) -> None:
+        """Tell the web hooks of something."""
 
 
 def call_name(path: bytes) -> str | None:
@@ -71,14 +93,14 @@ class Api:
         version: str,
         server_id: str,
         base_url: str,
-        on_end: Callable[[Meeting], None],
+        server: Server,
     ) -> None:
         self.state = state
         self.base_url = base_url
         self.server_id = server_id
         self._secret = secret.encode()
         self._version = version
-        self._on_end = on_end
+        self._server = server
         self._calls: dict[str, Callable[[Request, Params], Reply]] = {
             "create": self._create,
             "join": self._join,
@@ -88,6 +110,9 @@ class Api:
             "end": self._end,
             "insertDocument": self._insert_document,
             "sendChatMessage": self._send_chat_message,
+            "hooks/create": lambda _, params: server.hooks.create(params),
+            "hooks/list": lambda _, params: server.hooks.list(params),
+            "hooks/destroy": lambda _, params: server.hooks.destroy(params),
         }
 
     def answer(self, call: str, request: Request) -> Reply:
@@ -95,7 +120,7 @@ class Api:
         if call == "index":
             return Reply(answers.index(self._version, self.base_url))
         handler = self._calls.get(call)
-        allowed = {"join": ("GET",), "insertDocument": ("POST",)}.get(call, ("GET", "POST"))
+        allowed = METHODS.get(call, ("GET", "POST"))
         if handler is None or request.method not in allowed:
             return Reply(answers.failed("unsupportedRequest", "This request is not supported."))
         try:
@@ -146,6 +171,8 @@ class Api:
     def _create(self, request: Request, params: Params) -> Reply:
         _meeting_id(params)
         meeting, new = self.state.create(params, request.body.count(b"<document"))
+        if new:
+            self._server.send_event("meeting-created", meeting)
         return Reply(answers.created(meeting, new))
 
     def _join(self, request: Request, params: Params) -> Reply:
@@ -173,7 +200,7 @@ class Api:
         password = params.get("password")
         if password and password != meeting.moderator_pw:
             raise Refused("invalidPassword", "The supplied moderator password is incorrect")
-        self._on_end(meeting)
+        self._server.end_meeting(meeting)
         return Reply(answers.succeeded("sentEndMeetingRequest", answers.END_SENT))
 
     def _insert_document(self, request: Request, params: Params) -> Reply:

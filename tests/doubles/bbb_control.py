@@ -15,6 +15,7 @@ from typing import Any
 from tests.doubles.bbb_api import call_name
 from tests.doubles.bbb_connection import Connection, Listener
 from tests.doubles.bbb_faults import Faults, parse_fault
+from tests.doubles.bbb_hooks import Hooks
 from tests.doubles.bbb_http import Reply, Request
 from tests.doubles.bbb_state import Meeting, Refused, State
 
@@ -34,6 +35,7 @@ class Control:
         log: deque[Request],
         callbacks: list[dict[str, Any]],
         on_end: Callable[[Meeting], None],
+        hooks: Hooks,
     ) -> None:
         self._state = state
         self._faults = faults
@@ -41,6 +43,7 @@ class Control:
         self._log = log
         self._callbacks = callbacks
         self._on_end = on_end
+        self._hooks = hooks
         self._verbs: dict[str, Callable[[Body], Any]] = {
             "state": self._show_state,
             "requests": self._show_requests,
@@ -48,6 +51,8 @@ class Control:
             "callbacks": lambda body: self._callbacks,
             "create_meeting": self._create_meeting,
             "set_users": self._set_users,
+            "hooks": lambda body: [asdict(hook) for hook in self._hooks.by_id.values()],
+            "forget_hooks": self._forget_hooks,
             "end_meeting": self._end_meeting,
             "forget_meetings": self._forget_meetings,
             "faults": self._set_faults,
@@ -110,6 +115,10 @@ class Control:
 
     def _forget_meetings(self, body: Body) -> Body:
         self._state.forget_all()
+        return {}
+
+    def _forget_hooks(self, body: Body) -> Body:
+        self._hooks.by_id.clear()
         return {}
 
     def _set_faults(self, body: Body) -> Body:

@@ -211,7 +211,7 @@ class BbbProcess:
         self.control("clear_requests")
 
     def callbacks(self) -> list[Json]:
-        """Return the meetingEndedURL calls made: meetingID, url, sent_s, status or error."""
+        """Return the calls made to others: meetingID, url, method, sent_s, status or error."""
         answer: list[Json] = self.control("callbacks")
         return answer
 
@@ -233,6 +233,15 @@ class BbbProcess:
         """
         body = {"meetingID": meeting_id, "callback": callback, "marks": marks}
         self.control("end_meeting", body)
+
+    def hooks(self) -> list[Json]:
+        """Return the registered web hooks: id, url, meeting_id, event_ids, raw."""
+        answer: list[Json] = self.control("hooks")
+        return answer
+
+    def forget_hooks(self) -> None:
+        """Lose all web hooks."""
+        self.control("forget_hooks")
 
     def forget_meetings(self) -> None:
         """Lose all meetings without ending them."""

@@ -5,8 +5,8 @@
 prints `{"port": N, "control_port": M}` when it listens on 127.0.0.1 and runs until SIGTERM. The
 API is under /bigbluebutton/api, a page that stands for the client under /html5client/join, the
 control door (bbb_control) on its own port. Used by the tests, by `make run` and by the benchmarks.
-Parts: bbb_http and bbb_connection (HTTP), bbb_api (calls), bbb_state (meetings), bbb_xml_answers,
-bbb_faults.
+Parts: bbb_http and bbb_connection (HTTP), bbb_api (calls), bbb_state (meetings), bbb_hooks,
+bbb_callbacks, bbb_xml_answers, bbb_faults.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ if __package__ in (None, ""):  # run as a script: the sibling modules are found 
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from tests.doubles.bbb_api import CLIENT_PATH, Api, call_name
+from tests.doubles.bbb_callbacks import Outgoing, calls_at_end, calls_to_hooks
 from tests.doubles.bbb_connection import Connection, Listener
 from tests.doubles.bbb_control import SHOWN_BODY_BYTES, Control
 from tests.doubles.bbb_faults import Faults, strike
+from tests.doubles.bbb_hooks import Hooks
 from tests.doubles.bbb_http import Reply, Request
 from tests.doubles.bbb_state import Meeting, State
 
@@ -42,6 +44,7 @@ class BbbServer:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.state = State()
+        self.hooks = Hooks()
         self.log: deque[Request] = deque(maxlen=options.log_size)
         self.callbacks: list[dict[str, Any]] = []
         self.listener = Listener(options.port, self)
@@ -53,8 +56,9 @@ class BbbServer:
             options.version,
             options.id or f"bbb-{self.listener.port}",
             base_url.rstrip("/"),
-            self.end_meeting,
+            self,
         )
+        self._secret: str = options.secret
         self._tasks: set[asyncio.Future[None]] = set()
 
     def handle_head(self, request: Request, connection: Connection) -> bool:
@@ -90,45 +94,43 @@ class BbbServer:
         return reply
 
     def end_meeting(self, meeting: Meeting) -> None:
-        """End a meeting at once and call its URLs in the background."""
+        """End a meeting at once and make the calls that follow in the background."""
         self.state.end(meeting)
-        if meeting.is_breakout:
-            return
-        marks = f"recordingmarks={'true' if meeting.recording_marks else 'false'}"
-        urls = [_with_query(meeting.ended_url, marks)]
-        # BBB's older way of the same, a piece of metadata; it is also told the meetingID.
-        hook = meeting.metadata.get("endcallbackurl", "")
-        urls.append(_with_query(hook, f"{marks}&meetingID={_quote(meeting.id)}"))
-        for url in filter(None, urls):
+        if not meeting.is_breakout:
+            self._send(calls_at_end(meeting, self._secret))
+        self.send_event("meeting-ended", meeting)
+
+    def send_event(self, event: str, meeting: Meeting) -> None:
+        """Tell the web hooks of something."""
+        if self.hooks.by_id:
+            hooks, domain = list(self.hooks.by_id.values()), "127.0.0.1"
+            self._send(calls_to_hooks(hooks, event, meeting, domain, self._secret))
+
+    def _send(self, calls: list[Outgoing]) -> None:
+        for call in calls:
             loop = asyncio.get_running_loop()
-            future = loop.run_in_executor(None, self._call_back, meeting.id, url)
+            future = loop.run_in_executor(None, self._call_back, call)
             self._tasks.add(future)
             future.add_done_callback(self._tasks.discard)
 
-    def _call_back(self, meeting_id: str, url: str) -> None:
+    def _call_back(self, call: Outgoing) -> None:
         # Imported here: half of the start-up time, and most processes never need it.
         import urllib.request
 
-        record: dict[str, Any] = {"meetingID": meeting_id, "url": url, "sent_s": time.time()}
+        record: dict[str, Any] = {
+            "meetingID": call.meeting_id,
+            "url": call.url,
+            "sent_s": time.time(),
+            "method": "GET" if call.body is None else "POST",
+        }
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(url, timeout=CALLBACK_TIMEOUT_S) as answer:
+            request = urllib.request.Request(call.url, call.body, call.headers)
+            with opener.open(request, timeout=CALLBACK_TIMEOUT_S) as answer:
                 record["status"] = answer.status
         except (OSError, ValueError) as error:
             record["error"] = f"{type(error).__name__}: {error}"
         self.callbacks.append(record)
-
-
-def _with_query(url: str, query: str) -> str:
-    if not url:
-        return ""
-    return f"{url}{'&' if '?' in url else '?'}{query}"
-
-
-def _quote(text: str) -> str:
-    from urllib.parse import quote_plus
-
-    return quote_plus(text)
 
 
 def _parse_options(arguments: list[str]) -> argparse.Namespace:
@@ -170,6 +172,7 @@ async def _serve(options: argparse.Namespace) -> None:
             server.log,
             server.callbacks,
             server.end_meeting,
+            server.hooks,
         ),
     )
     server.listener.open()

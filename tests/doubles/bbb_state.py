@@ -58,6 +58,7 @@ class Meeting:
     recording: bool = False
     metadata: dict[str, str] = field(default_factory=dict)
     ended_url: str = ""
+    keep_events: bool = False
     recording_marks: bool = False
     """A moderator has pressed the record button."""
     is_breakout: bool = False
@@ -147,6 +148,7 @@ class State:
             recording=params.get("record") == "true",
             metadata={k[5:].lower(): v for k, v in params.items() if k.startswith("meta_")},
             ended_url=params.get("meetingEndedURL", ""),
+            keep_events=params.get("meetingKeepEvents") == "true",
             documents=documents,
         )
         if params.get("isBreakout") == "true":

@@ -205,6 +205,7 @@ async def open_live(
     for bbb in servers:
         bbb.clear_faults()
         bbb.forget_meetings()
+        bbb.forget_hooks()
     async with open_resources(redis_url, namespace, **variables) as res:
         async with trio.open_nursery() as nursery:
             later = Later(nursery)

@@ -76,6 +76,9 @@ KINDS = (
     _kind(
         "our meeting", "appliance:meeting:(.+)", "hash", *_OWN, *_SEATS, "ended_url", expires=True
     ),
+    _kind("hooks", "appliance:hooks", "hash"),
+    _kind("hook ids", "appliance:hook_ids", "string"),
+    _kind("hooks of server", "appliance:hooks_on:(.+)", "hash", of="server"),
     _kind("ended", "appliance:ended", "hash"),
     _kind("ended due", "appliance:ended_due", "zset"),
     _kind("our setting", "appliance:tenant_setting:(.+)", "hash", "call"),
@@ -195,7 +198,7 @@ def _values_well_formed(snapshot: Snapshot) -> Iterator[str]:
             for member, score in value.items():
                 if not _NUMBER(score) or float(score) < 0:
                     yield f"{key}: {member} has score {score}"
-        if kind.name in ("detached", "ended"):
+        if kind.name in ("detached", "ended", "hooks", "hooks of server"):
             for text in value.values():
                 json.loads(text)
 

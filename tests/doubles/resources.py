@@ -22,12 +22,14 @@ from appliance.adapters.http_dial import open_ssl_context
 from appliance.adapters.http_pool import PoolTransport
 from appliance.adapters.redis_client import RedisAddress
 from appliance.adapters.redis_ended import RedisEndedMeetings
+from appliance.adapters.redis_hooks import RedisHooks
 from appliance.adapters.redis_store import open_redis_store
 from appliance.adapters.redis_tenants import RedisTenants
 from appliance.core.faults import StoreDown
 from appliance.core.model import PlacementRules
 from appliance.operations.callbacks import Callbacks
 from appliance.operations.fault_log import FaultLog
+from appliance.operations.hook_book import HookBook
 from appliance.operations.resources import Resources
 from appliance.operations.tenants import TenantCache
 from appliance.settings import Settings
@@ -106,6 +108,7 @@ async def open_resources(
         def later(function: Callable[..., Awaitable[Any]], *args: Any) -> None:
             nursery.start_soon(run_later, function, *args)
 
+        hooks = RedisHooks(store)
         buffer = CallbackBuffer(store.bulk, namespace, store.scripts, now_ms)
         yield Resources(
             settings=settings,
@@ -124,6 +127,8 @@ async def open_resources(
             callbacks=Callbacks((buffer,), lambda: None, book),
             callback_urls=CallbackUrls(None, store.bulk, namespace, book),
             ended=RedisEndedMeetings(store),
+            hooks=hooks,
+            hook_book=HookBook(hooks, multitenancy=settings.api.multitenancy),
             secret_key_base="k" * 64,
         )
         nursery.cancel_scope.cancel()

@@ -57,6 +57,8 @@ def empty_resources(**variables: str) -> Resources:
         callbacks=forbidden,  # type: ignore[arg-type]
         callback_urls=forbidden,  # type: ignore[arg-type]
         ended=forbidden,  # type: ignore[arg-type]
+        hooks=forbidden,  # type: ignore[arg-type]
+        hook_book=forbidden,  # type: ignore[arg-type]
     )
 
 

@@ -73,7 +73,7 @@ async def test_call_takes_its_methods_only(
         "../api/create",
         "getJoinUrl",
         "noSuchCall",
-        "hooks/create",
+        "hooks/Create",
         "create%00",
         "\\create",
     ],

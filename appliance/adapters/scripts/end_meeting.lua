@@ -3,6 +3,7 @@
 -- run is the one that we know; a run that is over already, or never was, changes nothing.
 -- Reply: 1 if something changed, else 0.
 local id, sid, run_ms, now_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[5])
+local PLACING_MS = 60000
 local marks = ARGV[4] ~= '' and ARGV[4] or nil
 
 -- Found ended by a poll, or ended by a call, and not told yet.
@@ -18,8 +19,9 @@ end
 local r = read_record(id)
 if r then
   local known_ms, ended_url = run_of(id)
-  -- Nobody has noted the run of a record whose creator died, nor of Scalelite's.
-  local is_this = known_ms == run_ms or (not known_ms and run_ms >= r.placed_ms)
+  -- Nobody has noted the run of a record whose creator died, nor of Scalelite's. A create comes
+  -- some time before its meeting is placed, for the last time perhaps.
+  local is_this = known_ms == run_ms or (not known_ms and run_ms >= r.placed_ms - PLACING_MS)
   if r.server_id ~= sid or not is_this or is_creating(r, now_ms) then return 0 end
   tell_later(id, run_ms, ended_url, r.tenant_id, now_ms, marks)
   forget(id)
