@@ -1,0 +1,139 @@
+"""Recordings behind the real nginx with the site that we ship: it sends, the appliance decides."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import jwt
+import pytest
+
+from tests.doubles.appliance_process import ApplianceProcess, wait_for
+from tests.doubles.bbb_process import BbbProcess
+from tests.doubles.nginx import HOST, Nginx, run_nginx
+from tests.doubles.recording_tars import recording_tar
+
+VIDEO = bytes(range(256)) * 8000
+FORMATS = {"video": {"video.webm": VIDEO}, "presentation": {"index.html": b"<p>slides"}}
+IMPORT_S = 20.0
+PLAYED = "/video/rec-1/video.webm"
+
+
+@pytest.fixture(scope="module")
+def appliance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApplianceProcess]:
+    root = tmp_path_factory.mktemp("nginx")
+    with ApplianceProcess(
+        root,
+        POLL_INTERVAL="600",
+        X_ACCEL_REDIRECT="true",
+        PROTECTED_RECORDINGS_ENABLED="true",
+    ) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def nginx(appliance: ApplianceProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    root = tmp_path_factory.mktemp("site")
+    published = Path(appliance.environ["RECORDING_PUBLISH_DIR"])
+    with run_nginx(root / "nginx", appliance_port=appliance.front.port, published=published) as one:
+        # Over HTTPS, through nginx, as a BBB server delivers: more than nginx's usual 1 MB.
+        with BbbProcess(server_id="bbb1") as bbb:
+            words = ("servers", "add", bbb.url, bbb.secret, "--id", "bbb1", "--enable")
+            assert appliance.ctl(*words).returncode == 0
+            appliance.sensitive.add(bbb.secret)
+            tar = recording_tar(root, "rec-1", FORMATS).read_bytes()
+            wait_for(lambda: _put(one, bbb, tar) == 201, IMPORT_S, "the upload is taken")
+        appliance.wait_event("recording_imported", IMPORT_S, recordings=["rec-1"])
+        _protect(appliance, "false")
+        yield one
+
+
+def _put(nginx: Nginx, bbb: BbbProcess, tar: bytes) -> int:
+    claims = {"sub": "bbb1", "recordID": "rec-1", "exp": int(time.time()) + 300}
+    token = jwt.encode(claims, bbb.secret, "HS256")
+    target = "/scalelite/api/recordings/rec-1"
+    return nginx.fetch("PUT", target, tar, {"Authorization": f"Bearer {token}"}).status
+
+
+def _protect(appliance: ApplianceProcess, protected: str) -> None:
+    answer = appliance.front.get("updateRecordings", recordID="rec-1", protect=protected)
+    assert answer.text("updated") == "true"
+
+
+def _wait_status(nginx: Nginx, target: str, status: int) -> None:
+    # What was read of a recording counts for a second.
+    wait_for(lambda: nginx.fetch("HEAD", target).status == status, 5, f"{target} is {status}")
+
+
+def test_file_is_sent_by_nginx_whole_in_part_and_not_at_all(
+    appliance: ApplianceProcess, nginx: Nginx
+) -> None:
+    _protect(appliance, "false")
+    _wait_status(nginx, PLAYED, 200)
+
+    whole = nginx.fetch("GET", PLAYED)
+    assert (whole.status, whole.body) == (200, VIDEO)
+    assert whole.headers["server"].startswith("nginx")
+    assert "x-accel-redirect" not in whole.headers
+    part = nginx.fetch("GET", PLAYED, headers={"Range": "bytes=1000-1999"})
+    assert (part.status, part.body) == (206, VIDEO[1000:2000])
+    assert part.headers["content-range"] == f"bytes 1000-1999/{len(VIDEO)}"
+    again = nginx.fetch("GET", PLAYED, headers={"If-None-Match": whole.headers["etag"]})
+    assert (again.status, again.body) == (304, b"")
+    directory = nginx.fetch("GET", "/presentation/rec-1/")
+    assert (directory.status, directory.body) == (200, b"<p>slides")
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/static-resource/video/rec-1/video.webm",
+        "/video/rec-1/none.webm",
+        "/video/rec-2/video.webm",
+        "/video/rec-1/../../../../etc/passwd",
+        "/video/rec-1/%2e%2e/%2e%2e/video/rec-1/video.webm",
+        "/video/rec-1/..%2f..%2fvideo%2frec-1%2fvideo.webm",
+        "/other/rec-1/video.webm",
+    ],
+)
+def test_what_is_not_there_or_not_meant_is_404(nginx: Nginx, target: str) -> None:
+    reply = nginx.fetch("GET", target)
+
+    assert reply.status in (400, 404)
+    assert VIDEO[:256] not in reply.body
+
+
+def test_links_are_https_and_protected_ones_open_once(
+    appliance: ApplianceProcess, nginx: Nginx
+) -> None:
+    _protect(appliance, "true")
+    _wait_status(nginx, PLAYED, 404)
+    listed = nginx.fetch("GET", appliance.front.target("getRecordings", {"recordID": "rec-1"}))
+    start = listed.body.index(f"https://{HOST}/recording/rec-1/video?token=".encode())
+    url = urlsplit(listed.body[start : listed.body.index(b"<", start)].decode().strip("]> \n"))
+    link = f"{url.path}?{url.query}"
+
+    opened = nginx.fetch("GET", link)
+
+    assert opened.status == 307
+    cookie = opened.headers["set-cookie"]
+    assert "Secure" in cookie
+    appliance.sensitive.update(
+        {url.query.partition("=")[2], cookie.partition(";")[0].partition("=")[2]}
+    )
+    assert nginx.fetch("GET", link).status == 404
+    played = nginx.fetch("GET", PLAYED, headers={"Cookie": cookie.partition(";")[0]})
+    assert (played.status, played.body) == (200, VIDEO)
+
+
+def test_link_that_leads_out_of_the_recording_is_not_followed(
+    appliance: ApplianceProcess, nginx: Nginx
+) -> None:
+    _protect(appliance, "false")
+    _wait_status(nginx, PLAYED, 200)
+    published = Path(appliance.environ["RECORDING_PUBLISH_DIR"])
+    (published / "video" / "rec-1" / "leak").symlink_to(published.parent / "appliance.log")
+
+    assert nginx.fetch("GET", "/video/rec-1/leak").status == 404

@@ -1,0 +1,43 @@
+"""The hook that BBB runs after it has published a recording, run by the real Ruby."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+BBB = Path(__file__).resolve().parents[2] / "config" / "bbb"
+HOOK = "post_publish_scalelite_appliance.rb"
+
+
+def test_hook_of_bbb_hands_the_recording_over(tmp_path: Path) -> None:
+    scripts, spool = tmp_path / "scripts", tmp_path / "spool"
+    (scripts / "post_publish").mkdir(parents=True)
+    spool.mkdir()
+    shutil.copy(BBB / "scalelite_appliance.py", scripts)
+    shutil.copy(BBB / HOOK, scripts / "post_publish")
+    published = tmp_path / "published" / "video" / "rec-1"
+    published.mkdir(parents=True)
+    (published / "metadata.xml").write_text("<recording/>")
+    config = tmp_path / "appliance.conf"
+    config.write_text(
+        f"[appliance]\nspool = {spool}\npublished = {tmp_path / 'published'}\n"
+        f"queue = {tmp_path / 'queue'}\n"
+    )
+
+    done = subprocess.run(
+        [
+            *("ruby", str(scripts / "post_publish" / HOOK)),
+            *("-m", "rec-1", "-f", "video", "--config", str(config)),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    with tarfile.open(spool / "rec-1.tar") as tar:
+        assert "video/rec-1/metadata.xml" in tar.getnames()
+    assert not list((tmp_path / "queue").glob("*.tar"))
