@@ -86,7 +86,8 @@ class TwoTenants:
         return (self.one, self.two), (self.two, self.one)
 
     async def state(self) -> dict[str, Any]:
-        """Return everything that a call could change."""
+        """Return everything that a call could change, once nothing is under way."""
+        await self.pool.settled()
         recordings = [
             await self.store.find_recording(f"{kind}-{tenant.name}")
             for tenant in (self.one, self.two)
