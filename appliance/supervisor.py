@@ -44,12 +44,14 @@ from appliance.adapters.served_files import ServedFiles
 from appliance.adapters.spool import Spool
 from appliance.adapters.state_secrets import StateSecretError, load_secret_key_base
 from appliance.adapters.systemd import SystemdNotifier
+from appliance.adapters.token_client import TokenClient
 from appliance.core.faults import DatabaseDown
 from appliance.core.model import PlacementRules
 from appliance.log import EventLogger, get_logger
 from appliance.operations.callbacks import Callbacks, make_callback_tools
 from appliance.operations.fault_log import FaultLog
 from appliance.operations.hook_book import HookBook
+from appliance.operations.lrs import LrsPayloads
 from appliance.operations.metrics import Metrics
 from appliance.operations.recording_admin_ports import RecordingDesk
 from appliance.operations.resources import Resources
@@ -92,6 +94,7 @@ class _Outside:
     bbb: BbbClient
     metrics: Metrics
     callbacks: CallbackAdapters
+    http: PoolTransport
 
 
 async def run(settings: Settings) -> None:
@@ -185,7 +188,7 @@ async def _open_outside(settings: Settings, log: EventLogger) -> AsyncIterator[_
             send_algorithm=servers.send_algorithm,
         )
         async with open_callback_adapters(settings, store, recordings, _now_ms, log) as callbacks:
-            yield _Outside(store, recordings, bbb, metrics, callbacks)
+            yield _Outside(store, recordings, bbb, metrics, callbacks, pool)
 
 
 def _path(path: Path | None) -> str | None:
@@ -315,6 +318,8 @@ def _resources(
     log: EventLogger,
 ) -> Resources:
     hooks = RedisHooks(outside.store)
+    faults, connect_s = FaultLog(log, _now_ms), settings.servers.connect_timeout_s
+    issuer = TokenClient(outside.http, connect_s)
     return Resources(
         settings=settings,
         store=outside.store,
@@ -323,7 +328,8 @@ def _resources(
         tenant_store=RedisTenants(
             outside.store.bulk, outside.store.namespace, outside.store.scripts
         ),
-        faults=FaultLog(log, _now_ms),
+        faults=faults,
+        lrs=LrsPayloads(issuer, faults, deadline_s=connect_s, random_bytes=secrets.token_bytes),
         log=log,
         now_ms=_now_ms,
         tie=random.random,

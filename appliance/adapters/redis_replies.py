@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from appliance.core.lrs import lrs_of
 from appliance.core.model import (
     FailureResult,
     Meeting,
@@ -155,6 +156,7 @@ def parse_tenant(reply: str | None) -> Tenant | None:
         override_create=tuple(merged.get(("create", True), ())),
         default_join=tuple(merged.get(("join", False), ())),
         override_join=tuple(merged.get(("join", True), ())),
+        lrs=lrs_of(dict(found["lrs"])),
     )
 
 

@@ -103,6 +103,28 @@ class Meeting:
 
 
 @dataclass(frozen=True, slots=True)
+class Keycloak:
+    """Where access tokens for a tenant's LRS are had, by the password grant of OAuth."""
+
+    token_url: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Lrs:
+    """The learning record store of a tenant, to which its servers send xAPI statements."""
+
+    endpoint: str
+    username: str = ""
+    password: str = field(default="", repr=False)
+    keycloak: Keycloak | None = None
+    """A token of it is used in place of user name and password."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tenant:
     """One tenant: whose requests come to its own host label."""
 
@@ -113,6 +135,7 @@ class Tenant:
     override_create: tuple[tuple[str, str], ...] = ()
     default_join: tuple[tuple[str, str], ...] = ()
     override_join: tuple[tuple[str, str], ...] = ()
+    lrs: Lrs | None = None
 
 
 @dataclass(frozen=True, slots=True)

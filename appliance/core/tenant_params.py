@@ -11,12 +11,14 @@ from appliance.core.model import Tenant
 from appliance.core.params import Params, replace_param
 from appliance.core.recording_model import TENANT_KEY, TENANT_PREFIX
 from appliance.core.retention import PARAM as RETENTION_PARAM
+from appliance.core.tenant_view import LRS_KEY
 
 META = "meta_"
 PARENT = "parentMeetingID"
 CREATE, JOIN = "create", "join"
 
 _RESERVED = f"{META}{TENANT_PREFIX}"
+_PAYLOAD = f"{META}{LRS_KEY}"
 
 # Parameters of join, BBB API documentation ("join"); every other one belongs to create.
 _JOIN_PARAMETERS = frozenset(
@@ -30,9 +32,13 @@ _JOIN_PARAMETERS = frozenset(
 _BOTH = frozenset({"logoutURL"})
 
 
-def drop_reserved(params: Params) -> Params:
-    """Drop what only we may set. In any case: BBB lower-cases the names of metadata."""
-    return tuple([pair for pair in params if not pair[0].lower().startswith(_RESERVED)])
+def drop_reserved(params: Params, tenant: Tenant | None = None) -> Params:
+    """Drop what only we may set, for a tenant with an LRS its credentials too.
+
+    In any case: BBB lower-cases the names of metadata.
+    """
+    reserved = (_RESERVED, _PAYLOAD) if tenant and tenant.lrs else _RESERVED
+    return tuple([pair for pair in params if not pair[0].lower().startswith(reserved)])
 
 
 def add_tenant(params: Params, tenant: Tenant) -> Params:

@@ -48,12 +48,14 @@ async def create_meeting(
     failure = check_meeting_id(meeting_id)
     if failure is not None or meeting_id is None:
         raise ApiError(failure or errors.MISSING_MEETING_ID)
-    params = drop_reserved(params)
+    params = drop_reserved(params, caller.tenant)
     merged, ready_url = take_ready_url(_merge(res, caller, params))
     sent = await _name_parent(res, caller, merged)
+    # Before anything is placed: it may take its time, but not that of a record being created.
+    lrs = await res.lrs.document(caller.tenant) if res.lrs else None
     wish, tag = _wish(res, caller, MeetingId(meeting_id), params, sent)
     watch = _watch(res, caller, sent, wish.now_ms)
-    answer = await Creation(res, wish, tag, sent, body, watch).run()
+    answer = await Creation(res, wish, tag, sent, body, watch, lrs).run()
     if ready_url is not None and answer.succeeded:
         await keep_ready_url(res, caller, meeting_id, ready_url, secret)
     return show_answer(answer.body, caller.tenant_id, meeting_id)

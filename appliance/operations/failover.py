@@ -14,9 +14,11 @@ import trio
 
 from appliance.core import errors
 from appliance.core.bbb_xml import Answer
-from appliance.core.ended_meetings import ENDED_PARAM, EndWatch
+from appliance.core.create_params import params_for
+from appliance.core.ended_meetings import EndWatch
 from appliance.core.errors import ApiError, Failure
 from appliance.core.faults import BbbError, NotSent, ServerFault, StoreDown
+from appliance.core.lrs import PAYLOAD_PARAM
 from appliance.core.model import (
     Meeting,
     Placement,
@@ -26,13 +28,10 @@ from appliance.core.model import (
     ServerState,
     Target,
 )
-from appliance.core.params import Params, get, replace_param
-from appliance.core.passwords import attendee_password
-from appliance.core.placement import TAG_PARAM
+from appliance.core.params import Params, replace_param
 from appliance.core.request_body import RequestBody
-from appliance.core.scoped_id import ORIGINAL_KEY, is_reversible
 from appliance.operations.hook_keeping import place_meeting_hooks
-from appliance.operations.meetings import NOT_FOUND, name_meeting, note_trouble
+from appliance.operations.meetings import NOT_FOUND, note_trouble
 from appliance.operations.resources import Resources
 
 MAX_SERVERS = 3
@@ -62,14 +61,19 @@ class Creation:
         sent: Params,
         body: RequestBody | None,
         watch: EndWatch,
+        lrs: str | None,
     ) -> None:
-        """Place by `wish`; `tag` is its text for errors, `sent` and `body` go to the server."""
+        """Place by `wish`; `tag` is its text for errors, `sent` and `body` go to the server.
+
+        So does `lrs`, the credentials of the tenant's LRS, encrypted.
+        """
         self._res = res
         self._wish = wish
         self._tag = tag
         self._sent = sent
         self._body = body
         self._watch = watch
+        self._lrs = lrs
         self._mine: Meeting | None = None
         """The record that this request made, until it is confirmed, undone or moved."""
         self._may_exist = False
@@ -202,25 +206,20 @@ class Creation:
         return answer
 
     async def _send(self, meeting: Meeting) -> Answer:
-        params = self._name(replace_param(self._sent, "voiceBridge", meeting.voice_bridge), meeting)
-        params = replace_param(params, "moderatorPW", self._password(meeting))
-        params = replace_param(params, TAG_PARAM, meeting.server_tag)
-        ended_url = self._watch.url_for(meeting.id, meeting.server_id)
-        params = replace_param(params, ENDED_PARAM, ended_url)
-        # A record of Scalelite's (no placement number) was created without one.
-        if meeting.placement and not get(params, "attendeePW"):
-            derived = attendee_password(meeting.id, self._password(meeting))
-            params = replace_param(params, "attendeePW", derived)
+        params = params_for(
+            self._sent,
+            meeting,
+            asked_for=self._wish.meeting_id,
+            moderator_pw=self._password(meeting),
+            ended_url=self._watch.url_for(meeting.id, meeting.server_id),
+        )
+        if self._lrs is not None and self._res.lrs is not None:
+            # Each server reads its own only.
+            payload = await self._res.lrs.seal(self._lrs, _target(meeting).secret)
+            params = replace_param(params, PAYLOAD_PARAM, payload)
         if meeting.confirmed or self._body is None:
             return await self._call(meeting, params)
         return await self._call_kept_alive(meeting, params)
-
-    def _name(self, params: Params, meeting: Meeting) -> Params:
-        """Name the meeting as its record does, and where that cannot tell its id, say that too."""
-        asked_for = self._wish.meeting_id
-        if meeting.id != asked_for and not is_reversible(meeting.id, asked_for):
-            params = replace_param(params, f"meta_{ORIGINAL_KEY}", asked_for)
-        return name_meeting(params, meeting)
 
     async def _call(self, meeting: Meeting, params: Params) -> Answer:
         servers = self._res.settings.servers

@@ -17,6 +17,7 @@ from appliance.core.bbb_xml import (
     render_not_running,
     show_answer,
 )
+from appliance.core.create_params import name_meeting
 from appliance.core.errors import ApiError, Failure
 from appliance.core.faults import BbbError
 from appliance.core.meeting_list import MeetingList, merge_lists
@@ -185,13 +186,6 @@ async def _ask(
     except BbbError as error:
         note_trouble(res, error, call)
         raise ApiError(failure) from error
-
-
-def name_meeting(params: Params, meeting: Meeting) -> Params:
-    """Return the parameters with the id by which the meeting's server knows it."""
-    if get(params, "meetingID") == meeting.id:
-        return params
-    return replace_param(params, "meetingID", meeting.id)
 
 
 def _shown(caller: Caller, params: Params, answer: Answer) -> bytes:

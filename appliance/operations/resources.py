@@ -13,6 +13,7 @@ from appliance.operations.fault_log import FaultLog
 from appliance.operations.hook_book import HookBook
 from appliance.operations.hook_ports import HookStore
 from appliance.operations.import_ports import Uploads, WaitingTars
+from appliance.operations.lrs import LrsPayloads
 from appliance.operations.metrics import Metrics
 from appliance.operations.playback_ports import ServedFiles
 from appliance.operations.ports import EndedMeetings, PoolStore, ServerCaller
@@ -60,6 +61,8 @@ class Resources:
     hooks: HookStore
     hook_book: HookBook
     """The hooks as last read, for who must not ask the store."""
+    lrs: LrsPayloads | None = None
+    """None: without multitenancy nobody has an LRS."""
     recordings: RecordingStore | None = None
     """None: DB_DISABLED or RECORDING_DISABLED."""
     files: RecordingFiles | None = None

@@ -224,6 +224,7 @@ def tenant(*settings: tuple[str, str, bool, str], secrets: str = "s") -> Tenant:
         "name": "school",
         "secrets": secrets,
         "settings": settings or {},
+        "lrs": {},
     }
     found = parse_tenant(json.dumps(reply))
     assert found is not None

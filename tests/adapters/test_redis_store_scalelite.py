@@ -6,7 +6,17 @@ from typing import Any
 
 import pytest
 
-from appliance.core.model import MeetingId, Server, ServerId, ServerState, Target, Tenant, TenantId
+from appliance.core.model import (
+    Keycloak,
+    Lrs,
+    MeetingId,
+    Server,
+    ServerId,
+    ServerState,
+    Target,
+    Tenant,
+    TenantId,
+)
 from tests.doubles.scalelite_data import load_scalelite_data
 from tests.doubles.store_pool import MINUTE_MS, StorePool
 
@@ -118,6 +128,20 @@ async def test_tenant_is_found_by_label_in_any_case(taken_over: StorePool, label
         default_create=(("record", "true"),),
         override_create=(("welcome", "Willkommen"),),
     )
+
+
+async def test_tenants_lrs_is_found(taken_over: StorePool) -> None:
+    found = await taken_over.store.find_tenant("uni")
+    assert found is not None
+    assert found.lrs == Lrs("https://lrs.example.org/xapi", "lrsuser", "lrspass")
+
+    await taken_over.redis(
+        "HSET", f"tenant:{UNI}", "kc_token_url", "https://kc", "kc_username", "u"
+    )
+    found = await taken_over.store.find_tenant("uni")
+    assert found is not None
+    assert found.lrs is not None
+    assert found.lrs.keycloak == Keycloak("https://kc", "", "", "u", "")
 
 
 async def test_tenant_stored_in_capitals_is_found(pool: StorePool) -> None:

@@ -1,4 +1,5 @@
--- ARGV: host label in lower case. Reply: JSON {id, name, secrets, settings = [...]} or nil.
+-- ARGV: host label in lower case. Reply: JSON {id, name, secrets, settings = [...], lrs = {...}} or
+-- nil; `lrs` holds the fields for LRS and Keycloak of a tenant that has an LRS.
 local function tenant_id_of(label)
   local id = call('HGET', P .. 'tenant_name:' .. label, 'id')
   if id then return id end
@@ -12,7 +13,7 @@ end
 
 local id = tenant_id_of(ARGV[1])
 if not id then return false end
-local t = call('HMGET', P .. 'tenant:' .. id, 'name', 'secrets')
+local t = call('HMGET', P .. 'tenant:' .. id, 'name', 'secrets', 'lrs_endpoint')
 if not t[1] then return false end
 local settings = {}
 local setting_ids = call('SMEMBERS', P .. 'tenant_settings:' .. id)
@@ -24,4 +25,11 @@ for _, setting_id in ipairs(setting_ids) do
       text(call('HGET', A .. 'tenant_setting:' .. setting_id, 'call')) }
   end
 end
-return cjson.encode({ id = id, name = t[1], secrets = text(t[2]), settings = settings })
+local lrs = {}
+if text(t[3]) ~= '' then
+  local fields = call('HGETALL', P .. 'tenant:' .. id)
+  for i = 1, #fields, 2 do
+    if string.find(fields[i], '^lrs_') or string.find(fields[i], '^kc_') then lrs[fields[i]] = fields[i + 1] end
+  end
+end
+return cjson.encode({ id = id, name = t[1], secrets = text(t[2]), settings = settings, lrs = lrs })

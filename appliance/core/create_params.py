@@ -1,0 +1,45 @@
+"""The parameters of a create that depend on the meeting's record and its server.
+
+Pure. Truth: docs of the public BBB API (create); docs/placement.md.
+"""
+
+from __future__ import annotations
+
+from appliance.core.ended_meetings import ENDED_PARAM
+from appliance.core.model import Meeting, MeetingId
+from appliance.core.params import Params, get, replace_param
+from appliance.core.passwords import attendee_password
+from appliance.core.placement import TAG_PARAM
+from appliance.core.scoped_id import ORIGINAL_KEY, is_reversible
+
+
+def name_meeting(params: Params, meeting: Meeting) -> Params:
+    """Return the parameters with the id by which the meeting's server knows it."""
+    if get(params, "meetingID") == meeting.id:
+        return params
+    return replace_param(params, "meetingID", meeting.id)
+
+
+def params_for(
+    params: Params,
+    meeting: Meeting,
+    *,
+    asked_for: MeetingId,
+    moderator_pw: str,
+    ended_url: str | None,
+) -> Params:
+    """Return what the meeting's server is sent; `params` are those that depend on no server.
+
+    `asked_for` is the front-end's meetingID.
+    """
+    if meeting.id != asked_for and not is_reversible(meeting.id, asked_for):
+        params = replace_param(params, f"meta_{ORIGINAL_KEY}", asked_for)
+    params = name_meeting(params, meeting)
+    params = replace_param(params, "voiceBridge", meeting.voice_bridge)
+    params = replace_param(params, "moderatorPW", moderator_pw)
+    params = replace_param(params, TAG_PARAM, meeting.server_tag)
+    params = replace_param(params, ENDED_PARAM, ended_url)
+    # A record of Scalelite's (no placement number) was created without one.
+    if meeting.placement and not get(params, "attendeePW"):
+        params = replace_param(params, "attendeePW", attendee_password(meeting.id, moderator_pw))
+    return params
