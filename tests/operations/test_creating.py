@@ -277,7 +277,7 @@ async def test_long_id_of_a_second_tenant_is_sent_along(pool: LivePool) -> None:
 
 async def test_scoped_meeting_fails_over_under_its_id(pool: LivePool) -> None:
     await pool.create(caller=Caller(SCHOOL))
-    pool.servers[1].add_fault("refuse", "create")
+    pool.servers[1].add_fault("status", "create", status=503)
 
     answer = await pool.create(caller=Caller(OTHER))
 
