@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from appliance.core.callback_data import KeptUrls
 from appliance.core.callbacks import Callback, CallbackState, QueuedCallback, Settlement
 from appliance.core.model import TenantId
+
+
+@dataclass(frozen=True, slots=True)
+class ShownCallbacks:
+    """What is in the queue."""
+
+    callbacks: tuple[QueuedCallback, ...]
+    """The newest first."""
+    problems: tuple[str, ...]
+    """Which stores could not be read, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedCallbacks:
+    """What an operator has changed in the queue."""
+
+    ids: tuple[str, ...]
+    unchanged: tuple[str, ...]
+    """What was asked for besides: unknown, being sent, or not in a state for it."""
+    problems: tuple[str, ...]
 
 
 class CallbackQueue(Protocol):
@@ -19,6 +40,15 @@ class CallbackQueue(Protocol):
         When it returns the callback outlives the process. Raises StoreDown: neither PostgreSQL nor
         Redis could keep it.
         """
+
+    async def show(self, state: CallbackState | None, limit: int) -> ShownCallbacks:
+        """Return the newest callbacks of one state or of all."""
+
+    async def retry(self, who: str, ids: Sequence[str] | None) -> ChangedCallbacks:
+        """Give callbacks a new day of attempts, from now; None: all that failed."""
+
+    async def drop(self, who: str, ids: Sequence[str]) -> ChangedCallbacks:
+        """Take callbacks out of the queue."""
 
 
 class CallbackStore(Protocol):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from appliance.core.callback_token import form_algorithm, render_request, secrets_to_try
 from appliance.core.callbacks import (
@@ -22,9 +23,15 @@ from appliance.core.callbacks import (
 from appliance.core.faults import CallFailed, CallRefused, DatabaseDown, StoreDown
 from appliance.core.model import TenantId
 from appliance.log import Log
-from appliance.operations.callback_ports import CallbackClient, CallbackStore
+from appliance.operations.callback_ports import (
+    CallbackClient,
+    CallbackStore,
+    ChangedCallbacks,
+    ShownCallbacks,
+)
 from appliance.operations.resources import Resources
 
+T = TypeVar("T")
 TENANT_GONE = "its tenant was removed, so there is no secret to sign with"
 
 
@@ -55,6 +62,50 @@ class Callbacks:
                 self.log.debug("callback_queued", kind=callback.kind, meeting=callback.meeting_id)
             return added
         raise StoreDown(str(last))
+
+    async def show(self, state: CallbackState | None, limit: int) -> ShownCallbacks:
+        """Return the newest callbacks of one state or of all, of every store that answers."""
+        found, problems = await self._each(lambda store: store.show(state, limit))
+        newest = sorted(found, key=lambda one: one.created_ms, reverse=True)
+        return ShownCallbacks(tuple(newest[:limit]), problems)
+
+    async def retry(self, who: str, ids: Sequence[str] | None) -> ChangedCallbacks:
+        """Give callbacks a new day of attempts, from now; None: all that failed."""
+        changed, problems = await self._each(lambda store: store.retry(ids))
+        return self._report("callbacks_retried_by_hand", who, changed, ids or (), problems)
+
+    async def drop(self, who: str, ids: Sequence[str]) -> ChangedCallbacks:
+        """Take callbacks that are pending or failed out of the queue."""
+        changed, problems = await self._each(lambda store: store.drop(ids))
+        return self._report("callbacks_dropped", who, changed, ids, problems)
+
+    async def _each(
+        self, ask: Callable[[CallbackStore], Awaitable[list[T]]]
+    ) -> tuple[list[T], tuple[str, ...]]:
+        found: list[T] = []
+        problems: list[str] = []
+        for store in self.stores:
+            try:
+                found += await ask(store)
+            except DatabaseDown as error:
+                problems.append(f"PostgreSQL is not reachable: {error}")
+            except StoreDown as error:
+                problems.append(f"Redis is not reachable: {error}")
+        return found, tuple(problems)
+
+    def _report(
+        self,
+        event: str,
+        who: str,
+        changed: Sequence[str],
+        asked: Sequence[str],
+        problems: tuple[str, ...],
+    ) -> ChangedCallbacks:
+        if changed:
+            self.log.info(event, by=who, ids=list(changed))
+            self.wake()
+        others = tuple(one for one in dict.fromkeys(asked) if one not in changed)
+        return ChangedCallbacks(tuple(changed), others, problems)
 
 
 @dataclass(frozen=True, slots=True)

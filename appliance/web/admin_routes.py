@@ -26,13 +26,20 @@ from appliance.web.admin_call import (
     Call,
     answer_call,
 )
+from appliance.web.admin_callback_calls import CALLBACK_CALLS
 from appliance.web.admin_pool_calls import POOL_CALLS
 from appliance.web.admin_recording_calls import RECORDING_CALLS
 from appliance.web.admin_sync_calls import SYNC_CALLS
 from appliance.web.admin_tenant_calls import TENANT_CALLS
 from appliance.web.quart_shim import AsgiApp, QuartShim
 
-CALLS: tuple[AdminCall, ...] = (*POOL_CALLS, *RECORDING_CALLS, *SYNC_CALLS, *TENANT_CALLS)
+CALLS: tuple[AdminCall, ...] = (
+    *POOL_CALLS,
+    *CALLBACK_CALLS,
+    *RECORDING_CALLS,
+    *SYNC_CALLS,
+    *TENANT_CALLS,
+)
 
 
 def make_control_app(res: Resources) -> AsgiApp:

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from appliance.core.callbacks import recording_ready
 from appliance.core.model import ServerChange, ServerId, ServerState, TenantId
 from appliance.core.tenant_values import TenantChange, TenantSetting
 from appliance.operations import tenant_admin
@@ -90,7 +91,16 @@ async def have_a_setting(place: Place) -> None:
     await tenant_admin.add_setting(place.pool.res, "test", setting, new_id=lambda: SETTING_ID)
 
 
+async def have_a_callback(place: Place) -> None:
+    """Put a callback into the queue; its id in Redis is made of its key."""
+    callback = recording_ready("https://lms.example.org/ready", meeting_id="m", record_id="r")
+    assert await place.pool.res.callbacks.enqueue(callback, dedup_key="example")
+
+
 PREPARED: dict[str, Callable[[Place], Awaitable[None]]] = {
+    "listCallbacks": have_a_callback,
+    "retryCallbacks": have_a_callback,
+    "dropCallbacks": have_a_callback,
     "getMeetingInfo": have_a_meeting,
     "endMeetings": have_a_meeting,
     "listMeetings": have_a_meeting,

@@ -173,8 +173,10 @@ async def test_forged_word_is_not_taken(pool: LivePool) -> None:
 class FullQueue:
     """A queue that can take nothing."""
 
-    async def enqueue(self, *_args: Any, **_named: Any) -> bool:
+    async def enqueue(self, *_args: Any, **_named: Any) -> Any:
         raise StoreDown("full")
+
+    show = retry = drop = enqueue
 
 
 async def test_end_that_no_queue_can_take_is_told_later(pool: LivePool) -> None:

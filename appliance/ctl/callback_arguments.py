@@ -1,0 +1,45 @@
+"""The command line of `ctl callbacks`. Holds no command."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from appliance.ctl import callbacks
+from appliance.ctl.parsing import Group, add_common, leaf
+
+STATES = ("pending", "done", "failed", "dropped")
+DEFAULT_LIMIT, MAX_LIMIT = 50, 10_000
+
+
+def add_callbacks(groups: Group[Any]) -> None:
+    """Declare `callbacks` and its commands."""
+    about = "the calls to front-ends: what waits, what failed and why"
+    parser = groups.add_parser("callbacks", help=about, description=about.capitalize() + ".")
+    add_common(parser)
+    parser.set_defaults(run=callbacks.show, state=None, limit=DEFAULT_LIMIT)
+    group = parser.add_subparsers(metavar="COMMAND")
+    found = leaf(
+        group,
+        "list",
+        callbacks.show,
+        "show calls, the newest first",
+        "callbacks list --state failed",
+    )
+    found.add_argument("--state", choices=STATES, help="only those in this state")
+    found.add_argument("--limit", metavar="N", type=_limit, default=DEFAULT_LIMIT, help="at most N")
+    retry = leaf(
+        group, "retry", callbacks.retry, "try calls now and for another day", "callbacks retry 17"
+    )
+    retry.add_argument("ids", metavar="ID", nargs="*", help="only these (default: all that failed)")
+    drop = leaf(
+        group, "drop", callbacks.drop, "take calls out of the queue, so that they are never sent"
+    )
+    drop.add_argument("ids", metavar="ID", nargs="+", help="as `callbacks list` shows it")
+
+
+def _limit(text: str) -> int:
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+    if not 1 <= number <= MAX_LIMIT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not from 1 to {MAX_LIMIT}")
+    return number

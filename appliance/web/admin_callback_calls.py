@@ -1,0 +1,89 @@
+"""The admin calls about the queue of callbacks. Knows no rule and no store."""
+
+from __future__ import annotations
+
+from appliance.core.callbacks import CallbackState, QueuedCallback, host_of_url
+from appliance.operations.callback_ports import ChangedCallbacks
+from appliance.operations.resources import Resources
+from appliance.web import admin_callback_schema as about
+from appliance.web import admin_json as form
+from appliance.web.admin_call import AdminCall, Answer, Call
+from appliance.web.admin_callback_schema import DEFAULT_LIMIT, MAX_LIMIT
+from appliance.web.admin_json import BadRequest, Json
+
+
+def callback_json(queued: QueuedCallback) -> Json:
+    """Render a callback; what it carries and the token are not shown."""
+    callback = queued.callback
+    return {
+        "id": queued.id,
+        "kind": callback.kind.value,
+        "state": queued.state.value,
+        "sending": queued.sending,
+        "receiver": host_of_url(callback.url),
+        "url": callback.url,
+        "tenant_id": callback.tenant_id,
+        "meeting_id": callback.meeting_id,
+        "record_id": callback.record_id,
+        "attempts": queued.attempts,
+        "created_ms": queued.created_ms,
+        "next_in_s": round(queued.wait_s) if queued.state is CallbackState.PENDING else None,
+        "last_status": queued.last_status,
+        "last_error": queued.last_error,
+    }
+
+
+async def _list(res: Resources, call: Call) -> Answer:
+    shown = await res.callbacks.show(_state(call.fields), _limit(call.fields))
+    return {
+        "callbacks": [callback_json(queued) for queued in shown.callbacks],
+        "problems": list(shown.problems),
+    }, 200
+
+
+async def _retry(res: Resources, call: Call) -> Answer:
+    ids = form.texts(call.fields, "ids")
+    return _changed_json(await res.callbacks.retry(call.who, ids or None)), 200
+
+
+async def _drop(res: Resources, call: Call) -> Answer:
+    ids = form.texts(call.fields, "ids")
+    if not ids:
+        raise BadRequest("ids is missing")
+    return _changed_json(await res.callbacks.drop(call.who, ids)), 200
+
+
+def _changed_json(changed: ChangedCallbacks) -> Json:
+    return {
+        "ids": list(changed.ids),
+        "unchanged": list(changed.unchanged),
+        "problems": list(changed.problems),
+    }
+
+
+def _state(fields: Json) -> CallbackState | None:
+    word = form.text(fields, "state")
+    if not word:
+        return None
+    try:
+        return CallbackState(word)
+    except ValueError:
+        raise BadRequest(f"state must be one of {', '.join(CallbackState)}") from None
+
+
+def _limit(fields: Json) -> int:
+    given = fields.get("limit")
+    if given in (None, ""):
+        return DEFAULT_LIMIT
+    text = str(given)
+    limit = int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else 0
+    if not 1 <= limit <= MAX_LIMIT:
+        raise BadRequest(f"limit must be from 1 to {MAX_LIMIT}")
+    return limit
+
+
+CALLBACK_CALLS: tuple[AdminCall, ...] = (
+    AdminCall("listCallbacks", "GET", _list, about=about.LIST_CALLBACKS),
+    AdminCall("retryCallbacks", "POST", _retry, about=about.RETRY_CALLBACKS),
+    AdminCall("dropCallbacks", "POST", _drop, about=about.DROP_CALLBACKS),
+)

@@ -1,0 +1,112 @@
+"""`ctl callbacks` as people and scripts see it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from appliance.adapters.callback_buffer import CallbackBuffer
+from appliance.adapters.redis_client import RedisAddress, open_redis_client
+from appliance.core.callbacks import CallbackState, Settlement
+from appliance.operations.callbacks import Callbacks
+from appliance.operations.resources import Resources
+from tests.doubles.callback_contract import claim, ready
+from tests.doubles.control import ControlDouble, Done, open_control
+from tests.doubles.resources import EventBook, open_resources
+
+pytest_plugins = ["tests.doubles.stores"]
+
+NOT_FOUND = Settlement(CallbackState.FAILED, 404, "the receiver answered 404")
+UNCHANGED = "no such call, or nothing to be done about it now"
+
+
+@pytest.fixture
+async def res(redis_url: str, redis_namespace: str) -> AsyncIterator[Resources]:
+    async with open_resources(redis_url, redis_namespace) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def control(res: Resources) -> AsyncIterator[ControlDouble]:
+    async with open_control(res) as opened:
+        yield opened
+
+
+def store_of(res: Resources) -> CallbackBuffer:
+    assert isinstance(res.callbacks, Callbacks)
+    (store,) = res.callbacks.stores
+    assert isinstance(store, CallbackBuffer)
+    return store
+
+
+async def failed_id(res: Resources) -> str:
+    """Put a callback that failed into the queue, and return its id."""
+    store = store_of(res)
+    await res.callbacks.enqueue(ready(), dedup_key="key")
+    (queued,) = await claim(store)
+    await store.settle("appliance-1", queued, NOT_FOUND)
+    return queued.id
+
+
+async def test_calls_are_listed(control: ControlDouble, res: Resources) -> None:
+    assert (await control.ctl("callbacks")).out.split() == [
+        *("ID", "KIND", "STATE", "RECEIVER", "MEETING", "ID", "TRIES", "NEXT", "LAST")
+    ]
+    callback_id = await failed_id(res)
+    listed = await control.ctl("callbacks", "list", "--state", "failed")
+    row = listed.out.splitlines()[1].split()
+    assert row[:6] == [
+        *(callback_id, "recording_ready", "failed", "https://lms.example.org:8443", "math", "1")
+    ]
+    assert listed.out.rstrip().endswith("the receiver answered 404")
+    assert (await control.ctl("callbacks", "--json")).json[0] | {"created_ms": 0} == {
+        "id": callback_id,
+        "kind": "recording_ready",
+        "state": "failed",
+        "sending": False,
+        "receiver": "https://lms.example.org:8443",
+        "url": ready().url,
+        "tenant_id": None,
+        "meeting_id": "math",
+        "record_id": "rec-1",
+        "attempts": 1,
+        "created_ms": 0,
+        "next_in_s": None,
+        "last_status": 404,
+        "last_error": "the receiver answered 404",
+    }
+    assert (await control.ctl("callbacks", "list", "--state", "done", "--json")).json == []
+
+
+async def test_calls_are_retried_and_dropped(control: ControlDouble, res: Resources) -> None:
+    callback_id = await failed_id(res)
+    assert await control.ctl("callbacks", "retry") == Done(0, "1 call to be tried now\n", "")
+    (shown,) = (await control.ctl("callbacks", "--json")).json
+    assert (shown["state"], shown["attempts"], shown["next_in_s"]) == ("pending", 0, 0)
+    assert await control.ctl("callbacks", "retry") == Done(0, "0 calls to be tried now\n", "")
+
+    dropped = await control.ctl("callbacks", "drop", callback_id, "17")
+
+    assert dropped == Done(1, "1 call dropped\n", f"17: {UNCHANGED}\n")
+    assert await claim(store_of(res)) == []
+    again = await control.ctl("callbacks", "drop", callback_id, "--json")
+    assert (again.code, again.json["unchanged"]) == (1, [callback_id])
+    assert isinstance(res.log, EventBook)
+    assert res.log.named("callbacks_retried_by_hand")[0]["ids"] == [callback_id]
+    assert res.log.named("callbacks_dropped")[0]["ids"] == [callback_id]
+
+
+async def test_store_that_is_down_is_named_and_the_others_are_shown(
+    control: ControlDouble, res: Resources
+) -> None:
+    callback_id = await failed_id(res)
+    async with open_redis_client(RedisAddress("redis://127.0.0.1:9")) as nowhere:
+        store = store_of(res)
+        down = CallbackBuffer(nowhere, store._namespace, store._scripts, store._now_ms)
+        both = replace(res, callbacks=Callbacks((down, store), lambda: None, res.log))
+        async with open_control(both) as opened:
+            listed = await opened.ctl("callbacks", "--json")
+    assert (listed.code, listed.json[0]["id"]) == (1, callback_id)
+    assert listed.err.startswith("Redis is not reachable: ")
