@@ -32,9 +32,10 @@ lint: dev ## check style, types, layers and what must not be committed
 bench: dev ## measure the API: requests/s, latencies, CPU per request
 	@.venv/bin/python benchmarks/api.py $(ARGS)
 
-bench-all: bench ## measure placement and polling too (about a quarter of an hour)
+bench-all: bench ## measure placement, polling and recordings too (about twenty minutes)
 	@.venv/bin/python benchmarks/placement.py
 	@.venv/bin/python benchmarks/poll.py
+	@.venv/bin/python benchmarks/recordings.py
 
 soak: dev ## ten minutes of load, bad clients and a bad server: nothing may grow
 	@.venv/bin/python benchmarks/soak.py $(ARGS)

@@ -1,28 +1,33 @@
-"""getRecordings: how fast, how large, how much memory.
+"""Recordings: getRecordings, imports and playback; how fast, how large, how much memory.
 
-    python benchmarks/recordings.py [--count 100000] [--unfiltered 10000] [--repeat 30]
+    python benchmarks/recordings.py [--count 100000] [--unfiltered 10000] [--repeat 30] [--quick]
 
 Runs the appliance on embedded stores as a process of its own, with so many recordings of 2 formats,
-6 metadata and 3 thumbnails, and asks it over HTTP from this one. Measures only.
+6 metadata and 3 thumbnails (--count 1000000 takes some minutes to make), asks it over HTTP, imports
+a recording of --import-mb while API calls run, and plays a file of 100 MB. Measures only.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import http.client
+import json
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 if __package__ in (None, ""):  # run as a script: tests are found from the root
     sys.path[0] = str(ROOT)
 
 from benchmarks.process_figures import cpu_s  # noqa: E402
+from benchmarks.recording_flow import measure_import, measure_playback  # noqa: E402
 from tests.doubles.appliance_process import ApplianceProcess  # noqa: E402
 from tests.doubles.recordings import fill_statements  # noqa: E402
 from tests.doubles.settings import SECRET  # noqa: E402
@@ -124,25 +129,62 @@ def main(arguments: Sequence[str]) -> int:
         "--unfiltered", type=int, default=10_000, help="recordings of the large answer"
     )
     parser.add_argument("--repeat", type=int, default=30, help="calls of each small case")
+    parser.add_argument("--import-mb", type=int, default=2000, help="size of the import (2000)")
+    parser.add_argument("--import-files", type=int, default=5000, help="files in it (5000)")
+    parser.add_argument("--quick", action="store_true", help="a hundredth of everything")
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
     options = parser.parse_args(arguments)
+    if options.quick:
+        options.count, options.unfiltered, options.repeat = 1000, 100, 3
+        options.import_mb, options.import_files = 20, 50
+    rows: list[dict[str, Any]] = []
     with (
         tempfile.TemporaryDirectory(prefix="sl-bench-") as directory,
-        ApplianceProcess(Path(directory), LOADBALANCER_SECRET=SECRET) as appliance,
+        ApplianceProcess(
+            Path(directory), LOADBALANCER_SECRET=SECRET, LOG_LEVEL="info"
+        ) as appliance,
     ):
         appliance.wait_event("database_ready")
-        sockets = appliance.state_dir / "stores" / "run"
-        run_sql(sockets, ";\n".join(fill_statements(options.count)))
-        print(f"{options.count} recordings; memory at start {peak_mb(appliance.pid):.0f} MB")
-        print(f"{'':24}" + "".join(f"{name:>10}" for name in COLUMNS))
-        for case in cases(options.unfiltered, options.repeat):
-            found = measure(appliance, case)
-            times = (found.median_ms, found.worst_ms, found.first_ms, found.cpu_ms)
-            line = "".join(f"{ms:10.1f}" for ms in times)
+        _measure_calls(appliance, options, rows)
+        imported = measure_import(
+            appliance, Path(directory), options.import_mb, options.import_files
+        )
+        rows.append({"import": asdict(imported)})
+        print(
+            f"import of {imported.megabytes:.0f} MB: "
+            f"{imported.megabytes / imported.seconds:.0f} MB/s; p99 of the mix "
+            f"{imported.quiet_p99_ms:.1f} -> {imported.busy_p99_ms:.1f} ms, "
+            f"{imported.errors} errors"
+        )
+        for clients in (1, 50):
+            played = measure_playback(appliance, clients, 3 if options.quick else 50)
+            rows.append({"playback": asdict(played)})
             print(
-                f"{case.name:24}{line}{found.size_bytes / 1000:10.0f}{found.peak_mb:10.0f}",
-                flush=True,
+                f"playback, {clients} clients: {played.megabytes_s:.0f} MB/s, "
+                f"{played.cpu_ms_per_mb:.2f} ms CPU per MB, {played.grown_mb:.0f} MB more memory"
             )
+    options.output.mkdir(parents=True, exist_ok=True)
+    name = f"recordings-{datetime.datetime.now():%Y%m%d-%H%M%S}.json"
+    (options.output / name).write_text(json.dumps({"count": options.count, "rows": rows}, indent=1))
     return 0
+
+
+def _measure_calls(
+    appliance: ApplianceProcess, options: argparse.Namespace, rows: list[dict[str, Any]]
+) -> None:
+    sockets = appliance.state_dir / "stores" / "run"
+    run_sql(sockets, ";\n".join(fill_statements(options.count)))
+    print(f"{options.count} recordings; memory at start {peak_mb(appliance.pid):.0f} MB")
+    print(f"{'':24}" + "".join(f"{name:>10}" for name in COLUMNS))
+    for case in cases(options.unfiltered, options.repeat):
+        found = measure(appliance, case)
+        rows.append({"case": case.name, **asdict(found)})
+        times = (found.median_ms, found.worst_ms, found.first_ms, found.cpu_ms)
+        line = "".join(f"{ms:10.1f}" for ms in times)
+        print(
+            f"{case.name:24}{line}{found.size_bytes / 1000:10.0f}{found.peak_mb:10.0f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

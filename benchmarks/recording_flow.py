@@ -1,0 +1,198 @@
+"""Imports and playback: how fast, how much memory, and what the API notices of it.
+
+Called by recordings.py on its running appliance. Measures only.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.load_generator import Job, Report
+from benchmarks.measuring import Generator
+from benchmarks.process_figures import cpu_s, rss_mb
+from benchmarks.scenarios import Workload, base_creates
+from tests.doubles.appliance_process import ApplianceProcess
+from tests.doubles.bbb_process import bbb_servers
+from tests.doubles.recording_tars import metadata_xml
+
+RECORD_ID = "rec-bench-import"
+IMPORT_LIMIT_S = 900.0
+BESIDE_CONNECTIONS, BESIDE_RATE = 8, 300.0
+"""The API calls made meanwhile: well below what the appliance can do."""
+SLICE_S = 2.0
+READ_BYTES = 256 * 1024
+PLAYBACK_BYTES = 100_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ImportResult:
+    """What one import came to."""
+
+    megabytes: float
+    seconds: float
+    quiet_p99_ms: float
+    busy_p99_ms: float
+    """The worst slice of SLICE_S during the import."""
+    errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackResult:
+    """What one number of clients came to."""
+
+    clients: int
+    megabytes_s: float
+    cpu_ms_per_mb: float
+    grown_mb: float
+    """Resident memory of the appliance, at most, above what it was before."""
+
+
+def write_tar(directory: Path, megabytes: int, files: int) -> Path:
+    """Write a recording's tar of so many files with bytes that no packer can shrink."""
+    root = directory / "source"
+    folder = root / "presentation" / RECORD_ID
+    folder.mkdir(parents=True)
+    size = megabytes * 1_000_000 // files
+    content = random.Random(1).randbytes(size)
+    for number in range(files):
+        below = folder / f"{number % 50:02}"
+        below.mkdir(exist_ok=True)
+        (below / f"{number}.bin").write_bytes(content)
+    (folder / "metadata.xml").write_text(metadata_xml(RECORD_ID))
+    tar = directory / f"{RECORD_ID}.tar"
+    command = ["tar", "--create", "--file", str(tar), "presentation"]
+    subprocess.run(command, cwd=root, check=True)
+    shutil.rmtree(root)
+    return tar
+
+
+def measure_import(
+    appliance: ApplianceProcess, directory: Path, megabytes: int, files: int
+) -> ImportResult:
+    """Import a recording while the mix of API calls runs."""
+    tar = write_tar(directory, megabytes, files)
+    with bbb_servers(3) as servers, Generator() as generator:
+        for server in servers:
+            appliance.add_server(server)
+        appliance.poll()
+        meetings = [f"bench-{number}" for number in range(20)]
+        for exchange in base_creates(Workload(appliance.front.secret, meetings, "")):
+            _ask(appliance, exchange.request)
+        for server in servers:
+            for meeting in server.meetings():
+                server.set_users(meeting, participants=2, moderators=1, listed=True)
+        quiet = [_beside(appliance, generator, meetings, f"quiet{n}") for n in range(3)]
+        began_s = time.monotonic()
+        target = Path(appliance.environ["RECORDING_SPOOL_DIR"]) / tar.name
+        tar.rename(target)
+        busy: list[Report] = []
+        while not (found := appliance.events("recording_imported", recordings=[RECORD_ID])):
+            if time.monotonic() - began_s > IMPORT_LIMIT_S:
+                raise SystemExit(f"not imported after {IMPORT_LIMIT_S:g} s")
+            busy.append(_beside(appliance, generator, meetings, f"busy{len(busy)}"))
+    return ImportResult(
+        megabytes,
+        found[0].get("ms", 0) / 1000 or time.monotonic() - began_s,
+        min(_p99(each) for each in quiet),
+        max(map(_p99, busy)),
+        sum(each.errors for each in busy + quiet),
+    )
+
+
+def _beside(
+    appliance: ApplianceProcess, generator: Generator, meetings: Sequence[str], label: str
+) -> Report:
+    assert appliance.pid is not None
+    return generator.do(
+        Job(
+            scenario="mix",
+            host="127.0.0.1",
+            port=appliance.front.port,
+            connections=BESIDE_CONNECTIONS,
+            warm_up_s=0.0,
+            seconds=SLICE_S,
+            secret=appliance.front.secret,
+            meetings=list(meetings),
+            label=label,
+            pids={"appliance": appliance.pid},
+            rate=BESIDE_RATE,
+        )
+    )
+
+
+def _p99(report: Report) -> float:
+    return report.latency_ms[-3]
+
+
+def _ask(appliance: ApplianceProcess, request: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", appliance.front.port), 10) as client:
+        client.sendall(request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        while client.recv(READ_BYTES):
+            pass
+
+
+def measure_playback(appliance: ApplianceProcess, clients: int, total: int) -> PlaybackResult:
+    """Have so many clients fetch a file of PLAYBACK_BYTES, `total` times in all, in ranges."""
+    path = Path(appliance.environ["RECORDING_PUBLISH_DIR"]) / "presentation" / RECORD_ID
+    file = path / "video.webm"
+    if not file.exists():
+        file.write_bytes(random.Random(2).randbytes(PLAYBACK_BYTES))
+    pid = appliance.pid
+    assert pid is not None
+    before_mb, before_cpu_s = rss_mb(pid), cpu_s(pid)
+    left = [total]
+    lock, got = threading.Lock(), [0] * clients
+    grown = 0.0
+
+    def fetch(number: int) -> None:
+        while True:
+            with lock:
+                if not left[0]:
+                    return
+                left[0] -= 1
+            got[number] += _fetch(appliance.front.port)
+
+    began_s = time.monotonic()
+    threads = [threading.Thread(target=fetch, args=(n,)) for n in range(clients)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        grown = max(grown, rss_mb(pid) - before_mb)
+        time.sleep(0.05)
+    seconds = time.monotonic() - began_s
+    megabytes = sum(got) / 1e6
+    if round(megabytes) != round(total * PLAYBACK_BYTES / 1e6):
+        raise SystemExit(f"{megabytes:.0f} MB came instead of {total * PLAYBACK_BYTES / 1e6:.0f}")
+    used_ms = (cpu_s(pid) - before_cpu_s) * 1000
+    return PlaybackResult(clients, megabytes / seconds, used_ms / megabytes, grown)
+
+
+def _fetch(port: int) -> int:
+    """Fetch the file in two ranges; return the bytes of the bodies."""
+    received = 0
+    buffer = bytearray(READ_BYTES)
+    half = PLAYBACK_BYTES // 2
+    for first, last in ((0, half - 1), (half, PLAYBACK_BYTES - 1)):
+        with socket.create_connection(("127.0.0.1", port), 60) as client:
+            client.sendall(
+                f"GET /presentation/{RECORD_ID}/video.webm HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+                f"Range: bytes={first}-{last}\r\nConnection: close\r\n\r\n".encode()
+            )
+            head = b""
+            while b"\r\n\r\n" not in head:
+                piece = client.recv(4096)
+                if not piece:
+                    return received
+                head += piece
+            received += len(head) - head.index(b"\r\n\r\n") - 4
+            while size := client.recv_into(buffer):
+                received += size
+    return received
