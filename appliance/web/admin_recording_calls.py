@@ -10,6 +10,7 @@ from appliance.operations import import_admin, recording_admin, retention
 from appliance.operations.resources import Resources
 from appliance.web import admin_json as form
 from appliance.web import admin_recording_json as shape
+from appliance.web import admin_recording_schema as about
 from appliance.web.admin_call import LONG_S, AdminCall, Answer, Call
 from appliance.web.admin_json import BadRequest
 
@@ -23,20 +24,18 @@ async def _list(res: Resources, call: Call) -> Answer:
 
 
 async def _show(res: Resources, call: Call) -> Answer:
-    record_id = form.text(call.fields, "id")
+    record_id = shape.word(call.fields, "id")
     if not record_id:
         raise BadRequest("id is missing")
     return shape.details_json(await recording_admin.show_recording(res, record_id)), 200
 
 
 async def _update(res: Resources, call: Call) -> Answer:
-    record_ids = form.texts(call.fields, "ids")
+    record_ids = shape.words(call.fields, "ids")
     if not record_ids:
         raise BadRequest("ids is missing")
     changes, publish = shape.parse_changes(call.fields)
-    changed = await recording_admin.change_recordings(
-        res, call.who, list(dict.fromkeys(record_ids)), changes, publish
-    )
+    changed = await recording_admin.change_recordings(res, call.who, record_ids, changes, publish)
     return [shape.recording_json(one) for one in changed], 200
 
 
@@ -46,7 +45,7 @@ async def _repair(res: Resources, call: Call) -> Answer:
     repair = await recording_admin.repair_recordings(
         res,
         call.who,
-        record_ids=form.texts(fields, "ids"),
+        record_ids=shape.words(fields, "ids"),
         after=after,
         dry_run=form.flag(fields, "dry_run"),
     )
@@ -67,8 +66,8 @@ async def _assign(res: Resources, call: Call) -> Answer:
     count = await recording_admin.assign_recordings(
         res,
         call.who,
-        form.text(fields, "tenant_id") or "",
-        list(dict.fromkeys(form.texts(fields, "ids"))),
+        shape.word(fields, "tenant_id") or "",
+        shape.words(fields, "ids"),
         force=form.flag(fields, "force"),
     )
     return {"count": count}, 200
@@ -83,6 +82,8 @@ async def _get_imports(res: Resources, call: Call) -> Answer:
 
 async def _get_import(res: Resources, call: Call) -> Answer:
     import_id = shape.number(call.fields, "id", 0)
+    if not import_id:
+        raise BadRequest("id is missing")
     return shape.import_json(*await import_admin.find_import(res, import_id)), 200
 
 
@@ -94,7 +95,7 @@ async def _import(res: Resources, call: Call) -> Answer:
 
 
 async def _retry(res: Resources, call: Call) -> Answer:
-    retried = await import_admin.retry_imports(res, call.who, form.texts(call.fields, "files"))
+    retried = await import_admin.retry_imports(res, call.who, shape.words(call.fields, "files"))
     return [{"file": one.file, "problem": one.problem} for one in retried], 200
 
 
@@ -123,15 +124,15 @@ async def _prune(res: Resources, call: Call) -> Answer:
 
 
 RECORDING_CALLS: tuple[AdminCall, ...] = (
-    AdminCall("listRecordings", "GET", _list, LONG_S),
-    AdminCall("getRecordingInfo", "GET", _show, LONG_S),
-    AdminCall("updateRecordings", "POST", _update, LONG_S),
-    AdminCall("repairRecordings", "POST", _repair, LONG_S),
-    AdminCall("addRecordingsToTenant", "POST", _assign, LONG_S),
-    AdminCall("getImports", "GET", _get_imports, LONG_S),
-    AdminCall("getImport", "GET", _get_import),
-    AdminCall("importRecording", "POST", _import, LONG_S),
-    AdminCall("retryImports", "POST", _retry, LONG_S),
-    AdminCall("getExpiredRecordings", "GET", _get_expired, LONG_S),
-    AdminCall("pruneRecordings", "POST", _prune, LONG_S),
+    AdminCall("listRecordings", "GET", _list, LONG_S, about=about.LIST),
+    AdminCall("getRecordingInfo", "GET", _show, LONG_S, about=about.SHOW),
+    AdminCall("updateRecordings", "POST", _update, LONG_S, about=about.UPDATE),
+    AdminCall("repairRecordings", "POST", _repair, LONG_S, about=about.REPAIR),
+    AdminCall("addRecordingsToTenant", "POST", _assign, LONG_S, about=about.ASSIGN),
+    AdminCall("getImports", "GET", _get_imports, LONG_S, about=about.GET_IMPORTS),
+    AdminCall("getImport", "GET", _get_import, about=about.GET_IMPORT),
+    AdminCall("importRecording", "POST", _import, LONG_S, about=about.IMPORT_FILE),
+    AdminCall("retryImports", "POST", _retry, LONG_S, about=about.RETRY),
+    AdminCall("getExpiredRecordings", "GET", _get_expired, LONG_S, about=about.GET_EXPIRED),
+    AdminCall("pruneRecordings", "POST", _prune, LONG_S, about=about.PRUNE),
 )

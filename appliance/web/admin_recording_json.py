@@ -21,7 +21,7 @@ from appliance.core.recording_summary import (
     RecordingSummary,
 )
 from appliance.core.retention import MAX_DAYS, RetentionRules
-from appliance.core.xml_text import is_xml_name
+from appliance.core.xml_text import has_forbidden, is_xml_name
 from appliance.operations.import_admin import ImportOverview
 from appliance.operations.recording_admin_ports import HandImport
 from appliance.web import admin_json as form
@@ -180,12 +180,36 @@ def parse_query(fields: Mapping[str, Any]) -> RecordingQuery:
     if state not in (None, ANY, *STATES):
         raise BadRequest(f"state must be one of {', '.join((*STATES, ANY))}")
     return RecordingQuery(
-        meeting_id=form.text(fields, "meeting_id") or None,
+        meeting_id=word(fields, "meeting_id"),
         state=None if state == ANY else state,
-        tenant_id=form.text(fields, "tenant_id") or None,
+        tenant_id=word(fields, "tenant_id"),
         limit=limit_of(fields),
         any_state=state == ANY,
     )
+
+
+def word(fields: Mapping[str, Any], name: str) -> str | None:
+    """Return a text that the database can hold, None if it is missing or empty.
+
+    Raises BadRequest.
+    """
+    found = form.text(fields, name)
+    if found and not _is_storable(found):
+        raise BadRequest(f"{name} holds characters that no text can have")
+    return found or None
+
+
+def words(fields: Mapping[str, Any], name: str) -> list[str]:
+    """Return a list of such texts, each once, empty if it is missing. Raises BadRequest."""
+    found = form.texts(fields, name)
+    if not all(map(_is_storable, found)):
+        raise BadRequest(f"{name} holds characters that no text can have")
+    return list(dict.fromkeys(found))
+
+
+def _is_storable(text: str) -> bool:
+    """Whether a text has no control characters, NUL among them, and no half characters."""
+    return not has_forbidden(text)
 
 
 def limit_of(fields: Mapping[str, Any]) -> int:

@@ -10,18 +10,25 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from appliance.core.callbacks import recording_ready
 from appliance.core.model import ServerChange, ServerId, ServerState, TenantId
 from appliance.core.tenant_values import TenantChange, TenantSetting
 from appliance.operations import tenant_admin
+from appliance.operations.resources import Resources
 from appliance.web.admin_call import AdminCall
+from appliance.web.admin_recording_calls import RECORDING_CALLS
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.control import ControlDouble, open_control
-from tests.doubles.live_pool import LivePool
-from tests.doubles.public import Public
-from tests.doubles.public_pool import open_both
+from tests.doubles.import_tools import ImportBench
+from tests.doubles.live_pool import LivePool, open_live
+from tests.doubles.public import LINGER, Public, serve_public
+from tests.doubles.recording_desk import add_with_files, open_desk_of
+from tests.doubles.recording_tars import recording_tar
+from tests.doubles.recordings import make_recording
 from tests.doubles.settings import SECRET
 from tests.doubles.signing import sign_url
 
@@ -30,6 +37,8 @@ SERVER_ID = ServerId("3b6c1f5e-54c9-4a44-9d0c-6a4f7c3d2a10")
 TENANT_ID = TenantId("6d1f7c0e-8f43-4d6b-9a55-0c2f5a1b7e21")
 SETTING_ID = "c1b0f4de-2a9e-4f0a-8a34-b9b4f9e0d312"
 MEETING_ID = "room-7"
+RECORD_ID = "183f0bf3a0982a127bdb8161e0c44eb696b3e75c-1531240585189"
+OF_RECORDINGS = frozenset(call.name for call in RECORDING_CALLS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,15 @@ class Place:
     public: Public
     pool: LivePool
     control: ControlDouble
+    recordings: ImportBench | None
+    """None: it has no recordings."""
+
+    def body_of(self, call: AdminCall) -> Any:
+        """Return the body of a call's example, with a path of this machine."""
+        assert call.about is not None
+        text = json.dumps(call.about.body_example or {})
+        root = "/" if self.recordings is None else str(self.recordings.root)
+        return json.loads(text.replace("/srv/recordings", root))
 
     async def ask(self, call: AdminCall) -> tuple[int, Any]:
         """Make the signed request of a call's example; return status and JSON."""
@@ -49,26 +67,37 @@ class Place:
             answer = await self.public.ask("GET", target)
         else:
             target = sign_url(BASE, call.name, "", SECRET)
-            body = json.dumps(about.body_example or {}).encode()
+            body = json.dumps(self.body_of(call)).encode()
             headers = ["Content-Type: application/json"]
             answer = await self.public.ask("POST", target, headers=headers, body=body)
         return answer.status, json.loads(answer.body)
 
 
+@dataclass(frozen=True, slots=True)
+class RecordingRoom:
+    """Where a place keeps its recordings."""
+
+    database_url: str
+    root: Path
+
+
 @asynccontextmanager
 async def open_place(
-    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+    redis_url: str,
+    redis_namespace: str,
+    bbbs: list[BbbProcess],
+    room: RecordingRoom | None = None,
 ) -> AsyncIterator[Place]:
-    """Serve the appliance; the first of the servers is the one of the examples."""
+    """Serve the appliance; the first of the servers is the one of the examples.
+
+    It has recordings if there is room for them.
+    """
+    variables: Any = {"CONNECT_TIMEOUT": "0.3", "MULTITENANCY_ENABLED": "true"}
     async with (
-        open_both(
-            redis_url,
-            redis_namespace,
-            bbbs[1:],
-            CONNECT_TIMEOUT="0.3",
-            MULTITENANCY_ENABLED="true",
-        ) as (public, pool),
-        open_control(pool.res) as control,
+        open_live(redis_url, redis_namespace, bbbs[1:], spread=True, **variables) as pool,
+        _with_recordings(pool.res, room) as (res, recordings),
+        serve_public(res, LINGER) as public,
+        open_control(res) as control,
     ):
         bbbs[0].forget_meetings()
         values = ServerChange(url=bbbs[0].url, secret=bbbs[0].secret)
@@ -77,7 +106,18 @@ async def open_place(
         await pool.poll(SERVER_ID)
         new = TenantChange(name="school", secrets="s1:s2")
         await tenant_admin.add_tenant(pool.res, "test", new, new_id=lambda: TENANT_ID)
-        yield Place(public, pool, control)
+        yield Place(public, pool, control, recordings)
+
+
+@asynccontextmanager
+async def _with_recordings(
+    res: Resources, room: RecordingRoom | None
+) -> AsyncIterator[tuple[Resources, ImportBench | None]]:
+    if room is None:
+        yield res, None
+        return
+    async with open_desk_of(res, room.database_url, room.root) as (full, bench):
+        yield full, bench
 
 
 async def have_a_meeting(place: Place) -> None:
@@ -97,6 +137,28 @@ async def have_a_callback(place: Place) -> None:
     assert await place.pool.res.callbacks.enqueue(callback, dedup_key="example")
 
 
+async def have_a_recording(place: Place, *, wrong: bool = False) -> None:
+    """Have the recording of the examples, on wish with its files in the wrong directory."""
+    assert place.recordings is not None
+    made = make_recording(RECORD_ID, metadata=(("draft", "yes"),), meeting_id="math-101")
+    await add_with_files(place.recordings, made, wrong=wrong)
+
+
+async def have_files(place: Place) -> None:
+    """Have the tar of the examples, in `failed/` and elsewhere, and a line in the journal."""
+    assert place.recordings is not None
+    root = place.recordings.root
+    made = recording_tar(root, RECORD_ID)
+    failed = root / "spool/failed" / made.name
+    failed.parent.mkdir()
+    failed.write_bytes(b"no tar")
+    tar = place.recordings.spool.look_failed(made.name)
+    assert tar is not None
+    async with place.recordings.journal.claim(tar) as entry:
+        assert entry is not None
+        await place.recordings.journal.give_up(entry.id, "the archive is cut off")
+
+
 PREPARED: dict[str, Callable[[Place], Awaitable[None]]] = {
     "listCallbacks": have_a_callback,
     "retryCallbacks": have_a_callback,
@@ -107,4 +169,16 @@ PREPARED: dict[str, Callable[[Place], Awaitable[None]]] = {
     "getServerMeetings": have_a_meeting,
     "getTenantSettings": have_a_setting,
     "deleteTenantSetting": have_a_setting,
+    "getImports": have_files,
+    "getImport": have_files,
+    "importRecording": have_files,
+    "retryImports": have_files,
+    "repairRecordings": partial(have_a_recording, wrong=True),
+    **dict.fromkeys(
+        (
+            *("listRecordings", "getRecordingInfo", "updateRecordings", "addRecordingsToTenant"),
+            *("getExpiredRecordings", "pruneRecordings"),
+        ),
+        have_a_recording,
+    ),
 }

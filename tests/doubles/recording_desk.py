@@ -46,13 +46,7 @@ class DeskBench:
 
     async def add(self, *recordings: Recording, wrong: bool = False) -> None:
         """Write recordings and a file for each format, on wish in the wrong directory."""
-        await add(self.bench.recordings, *recordings)
-        for one in recordings:
-            for shown in one.formats:
-                top = "published" if one.published != wrong else "unpublished"
-                folder = self.bench.root / top / shown.format / one.record_id
-                folder.mkdir(parents=True)
-                (folder / "index.html").write_text(one.record_id)
+        await add_with_files(self.bench, *recordings, wrong=wrong)
 
     async def find(self, record_id: str) -> Recording:
         """Return a recording that is there."""
@@ -76,15 +70,25 @@ class DeskBench:
         )
 
 
+async def add_with_files(bench: ImportBench, *recordings: Recording, wrong: bool = False) -> None:
+    """Write recordings and a file for each format, on wish in the wrong directory."""
+    await add(bench.recordings, *recordings)
+    for one in recordings:
+        for shown in one.formats:
+            top = "published" if one.published != wrong else "unpublished"
+            folder = bench.root / top / shown.format / one.record_id
+            folder.mkdir(parents=True)
+            (folder / "index.html").write_text(one.record_id)
+
+
 @asynccontextmanager
-async def open_desk(
-    redis_url: str, namespace: str, database_url: str, root: Path, **variables: str
-) -> AsyncIterator[DeskBench]:
-    """Give Resources with a desk; the directories are below `root`."""
+async def open_desk_of(
+    bare: Resources, database_url: str, root: Path
+) -> AsyncIterator[tuple[Resources, ImportBench]]:
+    """Give Resources that have recordings, too; the directories are below `root`."""
     settings = recording_settings(root)
     async with (
         open_import_bench(database_url, root) as bench,
-        open_resources(redis_url, namespace, log=None, **variables) as bare,
         trio.open_nursery() as nursery,
     ):
         by_hand = HandImports(bare.log)
@@ -97,7 +101,19 @@ async def open_desk(
             importer=bench.tools,
             start=by_hand.start,
         )
-        res = replace(bare, recordings=bench.recordings, files=bench.files, desk=desk)
-        async with open_control(res) as control:
-            yield DeskBench(res, bench, desk, control)
+        yield replace(bare, recordings=bench.recordings, files=bench.files, desk=desk), bench
         nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def open_desk(
+    redis_url: str, namespace: str, database_url: str, root: Path, **variables: str
+) -> AsyncIterator[DeskBench]:
+    """Give a desk behind a control socket; the directories are below `root`."""
+    async with (
+        open_resources(redis_url, namespace, log=None, **variables) as bare,
+        open_desk_of(bare, database_url, root) as (res, bench),
+        open_control(res) as control,
+    ):
+        assert res.desk is not None
+        yield DeskBench(res, bench, res.desk, control)

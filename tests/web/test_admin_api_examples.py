@@ -18,7 +18,13 @@ from openapi_schema_validator import OAS31Validator
 from appliance.web.admin_call import AdminCall
 from appliance.web.admin_routes import CALLS
 from appliance.web.openapi import make_document
-from tests.doubles.admin_examples import PREPARED, SERVER_ID, open_place
+from tests.doubles.admin_examples import (
+    OF_RECORDINGS,
+    PREPARED,
+    SERVER_ID,
+    RecordingRoom,
+    open_place,
+)
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.settings import SECRET
 
@@ -29,13 +35,26 @@ DOCUMENT = json.loads(json.dumps(make_document(CALLS)))
 CHANGES = [call for call in CALLS if call.about is not None and call.about.logs]
 
 
+@pytest.fixture
+def room(request: pytest.FixtureRequest, call: AdminCall) -> RecordingRoom | None:
+    """Give a place for recordings to the calls that need one."""
+    if call.name not in OF_RECORDINGS:
+        return None
+    directory = request.getfixturevalue("tmp_path")
+    return RecordingRoom(request.getfixturevalue("database_url"), directory)
+
+
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
 async def test_example_is_answered_as_described_and_a_change_is_logged_once(
-    call: AdminCall, redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+    call: AdminCall,
+    room: RecordingRoom | None,
+    redis_url: str,
+    redis_namespace: str,
+    bbbs: list[BbbProcess],
 ) -> None:
     about = call.about
     assert about is not None
-    async with open_place(redis_url, redis_namespace, bbbs) as place:
+    async with open_place(redis_url, redis_namespace, bbbs, room) as place:
         if call.name in PREPARED:
             await PREPARED[call.name](place)
         before = len(place.public.log.events)
@@ -60,16 +79,20 @@ async def test_example_is_answered_as_described_and_a_change_is_logged_once(
 
 @pytest.mark.parametrize("call", CHANGES, ids=lambda call: call.name)
 async def test_change_over_the_socket_is_logged_with_uid_and_name(
-    call: AdminCall, redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+    call: AdminCall,
+    room: RecordingRoom | None,
+    redis_url: str,
+    redis_namespace: str,
+    bbbs: list[BbbProcess],
 ) -> None:
     about = call.about
     assert about is not None
-    async with open_place(redis_url, redis_namespace, bbbs) as place:
+    async with open_place(redis_url, redis_namespace, bbbs, room) as place:
         if call.name in PREPARED:
             await PREPARED[call.name](place)
         before = len(place.public.log.events)
 
-        await place.control.post(call.name, about.body_example)
+        await place.control.post(call.name, place.body_of(call))
 
         events = place.public.log.events[before:]
         (by,) = [fields["by"] for _, event, fields in events if event == about.logs]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -19,7 +20,13 @@ from schemathesis.engine import events
 
 from appliance.web.admin_routes import CALLS
 from appliance.web.openapi import make_document
-from tests.doubles.admin_examples import have_a_meeting, have_a_setting, open_place
+from tests.doubles.admin_examples import (
+    RecordingRoom,
+    have_a_meeting,
+    have_a_recording,
+    have_a_setting,
+    open_place,
+)
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.settings import SECRET
 
@@ -117,11 +124,17 @@ def run_engine(port: int) -> Findings:
 
 
 async def test_running_api_is_what_its_document_says(
-    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+    redis_url: str,
+    redis_namespace: str,
+    bbbs: list[BbbProcess],
+    database_url: str,
+    tmp_path: Path,
 ) -> None:
-    async with open_place(redis_url, redis_namespace, bbbs) as place:
+    room = RecordingRoom(database_url, tmp_path)
+    async with open_place(redis_url, redis_namespace, bbbs, room) as place:
         await have_a_meeting(place)
         await have_a_setting(place)
+        await have_a_recording(place)
 
         findings = await trio.to_thread.run_sync(run_engine, place.public.port)
 
