@@ -19,6 +19,7 @@ from pathlib import Path
 
 import trio
 
+from appliance.adapters.analytics_files import AnalyticsFiles
 from appliance.adapters.asyncio_bridge import open_asyncio_loop
 from appliance.adapters.bbb_client import BbbClient
 from appliance.adapters.callback_adapters import CallbackAdapters, open_callback_adapters
@@ -317,7 +318,7 @@ def _resources(
     sender: CallbackSender,
     log: EventLogger,
 ) -> Resources:
-    hooks = RedisHooks(outside.store)
+    hooks, state_dir = RedisHooks(outside.store), settings.stores.state_dir
     faults, connect_s = FaultLog(log, _now_ms), settings.servers.connect_timeout_s
     issuer = TokenClient(outside.http, connect_s)
     return Resources(
@@ -341,6 +342,7 @@ def _resources(
         callback_urls=outside.callbacks.urls,
         ended=RedisEndedMeetings(outside.store),
         hooks=hooks,
+        analytics_files=AnalyticsFiles(state_dir) if settings.analytics_store else None,
         hook_book=HookBook(hooks, multitenancy=settings.api.multitenancy),
         recordings=None if outside.recordings is None else RecordingStore(outside.recordings),
         files=RecordingFiles(settings.recordings),
@@ -354,7 +356,7 @@ def _resources(
         ),
         served=ServedFiles(settings.recordings),
         metrics=outside.metrics,
-        secret_key_base=settings.secret_key_base or load_secret_key_base(settings.stores.state_dir),
+        secret_key_base=settings.secret_key_base or load_secret_key_base(state_dir),
         error_texts=load_error_texts(settings.locale, log),
     )
 

@@ -27,6 +27,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "appliance/core/model.py": "declarations only; each rule's test uses them",
     "appliance/core/request_body.py": "declarations only",
     "appliance/ctl/parsing.py": "tests/ctl/test_arguments.py parses every command with it",
+    "appliance/operations/analytics_ports.py": "declarations; mypy holds the adapter to them",
     "appliance/operations/callback_ports.py": "Protocols only; mypy holds the adapters to them",
     "appliance/ctl/simulate_arguments.py": "tests/ctl/test_simulate.py runs the command",
     "appliance/operations/hook_ports.py": "Protocols only; mypy holds the adapters to them",

@@ -1,4 +1,4 @@
-"""What a create says about callbacks: the URL is taken out and kept until there is a recording.
+"""What a create says about callbacks: URLs are taken out and kept until there is something to tell.
 
 A URL that cannot be kept or may not be called never stops a create. Truth: spec (recordings,
 Callbacks).
@@ -6,27 +6,49 @@ Callbacks).
 
 from __future__ import annotations
 
-from appliance.core.callback_data import RECORDING_READY, KeptUrls
+from collections.abc import Mapping
+
+from appliance.core.analytics import take_analytics_url
+from appliance.core.callback_data import ANALYTICS, RECORDING_READY, KeptUrls, take_ready_url
 from appliance.core.callbacks import id_of_secret, refusal_of_url
 from appliance.core.faults import DatabaseDown, StoreDown
+from appliance.core.params import Params, get
+from appliance.operations.analytics import put_our_url
 from appliance.operations.resources import Caller, Resources
 
 
-async def keep_ready_url(
-    res: Resources, caller: Caller, meeting_id: str, url: str, secret: str
+def take_callback_urls(
+    res: Resources, caller: Caller, params: Params
+) -> tuple[Params, dict[str, str]]:
+    """Take the front-end's URLs out of a create, by their names in callback_data.
+
+    Where it wants analytics, the server gets a URL of ours.
+    """
+    params, ready_url = take_ready_url(params)
+    params, analytics_url = take_analytics_url(params)
+    given = {RECORDING_READY: ready_url, ANALYTICS: analytics_url}
+    if res.settings.recordings.disabled:
+        del given[RECORDING_READY]  # there will never be one
+    urls = {}
+    for name, url in given.items():
+        refusal = refusal_of_url(url) if url else None
+        if refusal is not None:
+            meeting_id = get(params, "meetingID")
+            res.log.warning("callback_url_refused", meeting=meeting_id, url=name, reason=refusal)
+        elif url:
+            urls[name] = url
+    return put_our_url(res, caller, params, asked=ANALYTICS in urls), urls
+
+
+async def keep_callback_urls(
+    res: Resources, caller: Caller, meeting_id: str, urls: Mapping[str, str], secret: str
 ) -> None:
-    """Keep who wants to know when a recording of the meeting is ready.
+    """Keep what a create has asked for.
 
     Called when the server has created the meeting, before the front-end is told so: if we die in
     between, the front-end asks again. `secret` signed the create; "" if that is not known.
     """
-    if res.settings.recordings.disabled:
-        return  # there will never be one
-    refusal = refusal_of_url(url)
-    if refusal is not None:
-        res.log.warning("callback_url_refused", meeting=meeting_id, reason=refusal)
-        return
-    kept = KeptUrls({RECORDING_READY: url}, id_of_secret(secret) if secret else None)
+    kept = KeptUrls(urls, id_of_secret(secret) if secret else None)
     try:
         await res.callback_urls.keep(meeting_id, caller.tenant_id, kept)
     except StoreDown as error:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from appliance.core import errors
 from appliance.core.bbb_xml import show_answer
-from appliance.core.callback_data import take_ready_url
 from appliance.core.callbacks import refusal_of_url
 from appliance.core.ended_meetings import ENDED_PARAM, EndWatch, Run
 from appliance.core.errors import ApiError
@@ -26,7 +25,7 @@ from appliance.core.request_body import RequestBody
 from appliance.core.scoped_id import scoped_id
 from appliance.core.tenant_params import PARENT, add_tenant, drop_reserved
 from appliance.core.voice_bridge import candidates
-from appliance.operations.callback_urls import keep_ready_url
+from appliance.operations.callback_urls import keep_callback_urls, take_callback_urls
 from appliance.operations.failover import Creation
 from appliance.operations.resources import Caller, Resources
 
@@ -49,15 +48,15 @@ async def create_meeting(
     if failure is not None or meeting_id is None:
         raise ApiError(failure or errors.MISSING_MEETING_ID)
     params = drop_reserved(params, caller.tenant)
-    merged, ready_url = take_ready_url(_merge(res, caller, params))
+    merged, urls = take_callback_urls(res, caller, _merge(res, caller, params))
     sent = await _name_parent(res, caller, merged)
     # Before anything is placed: it may take its time, but not that of a record being created.
     lrs = await res.lrs.document(caller.tenant) if res.lrs else None
     wish, tag = _wish(res, caller, MeetingId(meeting_id), params, sent)
     watch = _watch(res, caller, sent, wish.now_ms)
     answer = await Creation(res, wish, tag, sent, body, watch, lrs).run()
-    if ready_url is not None and answer.succeeded:
-        await keep_ready_url(res, caller, meeting_id, ready_url, secret)
+    if urls and answer.succeeded:
+        await keep_callback_urls(res, caller, meeting_id, urls, secret)
     return show_answer(answer.body, caller.tenant_id, meeting_id)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from appliance.core.model import ServerId, Tenant, TenantId
 from appliance.log import Log
+from appliance.operations.analytics_ports import AnalyticsFiles
 from appliance.operations.callback_ports import CallbackQueue, CallbackUrls
 from appliance.operations.fault_log import FaultLog
 from appliance.operations.hook_book import HookBook
@@ -59,6 +60,7 @@ class Resources:
     ended: EndedMeetings
     """Meetings whose end is still to be told."""
     hooks: HookStore
+    """Web hooks, as front-ends have registered them."""
     hook_book: HookBook
     """The hooks as last read, for who must not ask the store."""
     lrs: LrsPayloads | None = None
@@ -76,6 +78,8 @@ class Resources:
     served: ServedFiles | None = None
     """None: nothing is played here."""
     metrics: Metrics = field(default_factory=Metrics)
+    analytics_files: AnalyticsFiles | None = None
+    """None: ANALYTICS_STORE is off."""
     secret_key_base: str = field(default="", repr=False)
     """Signs what opens protected recordings; as configured, else as made in STATE_DIR."""
     error_texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

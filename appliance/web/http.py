@@ -199,3 +199,12 @@ class Chunks:
     def put_back(self, chunks: Iterable[bytes]) -> None:
         """Have chunks that were taken come once more, before the others."""
         self._again.extendleft(reversed(list(chunks)))
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """Return the whole body. Raises ApiError (BODY_TOO_LARGE, BODY_STALLED) and ClientGone."""
+    with trio.move_on_after(request.body.patience.form_s) as patience:
+        body = b"".join([chunk async for chunk in Chunks(request, max_bytes)])
+    if patience.cancelled_caught:
+        raise ApiError(errors.BODY_STALLED)
+    return body

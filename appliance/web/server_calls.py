@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from appliance.core.analytics import ANALYTICS_CALL, MAX_BODY_BYTES, BadReport
 from appliance.core.ended_meetings import ENDED_CALL
-from appliance.core.faults import StoreDown
+from appliance.core.errors import ApiError
+from appliance.core.faults import DatabaseDown, StoreDown
+from appliance.core.model import Tenant
+from appliance.operations import analytics
 from appliance.operations.ended_meetings import take_end
 from appliance.operations.resources import Resources
-from appliance.web.http import Request, Response
+from appliance.web.http import Request, Response, read_body
 from appliance.web.origin import Origin
 
 Handler = Callable[[Resources, Request, Origin], Awaitable[Response]]
@@ -41,6 +45,31 @@ async def _meeting_ended(res: Resources, request: Request, origin: Origin) -> Re
     return text_response(200, "ok") if taken else text_response(403, "not signed by us")
 
 
+async def _analytics(res: Resources, request: Request, origin: Origin) -> Response:
+    try:
+        reporter = await analytics.find_reporter(res, request.header(b"authorization"))
+        if reporter is None:
+            return text_response(401, "no valid token", (b"www-authenticate", b"Bearer"))
+        body = await read_body(request, MAX_BODY_BYTES)
+        taken = await analytics.take_report(res, await _tenant(res, origin), body)
+    except BadReport as error:
+        return text_response(400, str(error))
+    except ApiError as error:  # too large, too slow
+        return text_response(error.http_status, error.message)
+    except (StoreDown, DatabaseDown) as error:
+        # Its server does not try again: somebody may want to know.
+        res.log.warning("analytics_not_taken", reason=str(error))
+        return text_response(503, "try again later")
+    return text_response(200, taken.value)
+
+
+async def _tenant(res: Resources, origin: Origin) -> Tenant | None:
+    if not res.settings.api.multitenancy:
+        return None
+    return await res.tenants.find(origin.host.partition(".")[0])
+
+
 SERVER_CALLS: Mapping[str, ServerCall] = {
     ENDED_CALL: ServerCall("GET", _meeting_ended),
+    ANALYTICS_CALL: ServerCall("POST", _analytics),
 }

@@ -23,7 +23,7 @@ from appliance.core.checksum import (
 from appliance.core.errors import ApiError
 from appliance.core.params import Params, parse_query, repeated_guarded_name
 from appliance.core.request_body import RequestBody
-from appliance.web.http import Chunks, Request
+from appliance.web.http import Chunks, Request, read_body
 from appliance.web.multipart import file_of_multipart, form_of_multipart
 
 FORM = "application/x-www-form-urlencoded"
@@ -110,23 +110,15 @@ def _require_media_type(media_type: str, accepts: Accepts) -> None:
         raise ApiError(errors.UNSUPPORTED_CONTENT_TYPE)
 
 
-async def _read_whole(request: Request, max_bytes: int) -> bytes:
-    with trio.move_on_after(request.body.patience.form_s) as patience:
-        body = b"".join([chunk async for chunk in Chunks(request, max_bytes)])
-    if patience.cancelled_caught:
-        raise ApiError(errors.BODY_STALLED)
-    return body
-
-
 async def _read_file(request: Request) -> bytes | None:
     """Return the part `file`, None if there is none. Its sender has shown a secret."""
-    body = await _read_whole(request, FILE_MAX_BYTES)
+    body = await read_body(request, FILE_MAX_BYTES)
     content_type = request.header(b"content-type") or ""
     return await trio.to_thread.run_sync(file_of_multipart, body, content_type, "file")
 
 
 async def _read_form(request: Request, media_type: str) -> bytes:
-    body = await _read_whole(request, FORM_MAX_BYTES)
+    body = await read_body(request, FORM_MAX_BYTES)
     if media_type == FORM:
         return body
     content_type = request.header(b"content-type") or ""

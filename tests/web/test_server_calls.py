@@ -1,23 +1,28 @@
-"""What servers tell us over real HTTP: the end of a meeting, with all that hangs on it."""
+"""What servers tell us over real HTTP: the end of a meeting, and what it was like."""
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from appliance.core.analytics import MAX_BODY_BYTES
 from appliance.core.callbacks import QueuedCallback
 from appliance.core.ended_meetings import EndWatch, Run
 from appliance.core.model import MeetingId, ServerId
 from appliance.operations.ended_meetings import tell_ended
 from appliance.web.server_calls import SERVER_CALLS
+from tests.doubles.bbb_callbacks import bearer_token
 from tests.doubles.bbb_process import BbbProcess, until
 from tests.doubles.live_pool import LivePool
 from tests.doubles.public import Public, open_public
 from tests.doubles.public_pool import open_both
 from tests.doubles.redis_processes import redis_process
+from tests.doubles.settings import SECRET
 
 pytest_plugins = ["tests.doubles.live_pool_fixtures"]
 
@@ -140,7 +145,7 @@ async def test_other_methods_are_no_calls_of_servers(both: tuple[Public, LivePoo
     await create(public)
     assert await call(public, ended_url(pool.servers[0]), "POST") == 200
     assert await pool.meeting() is not None
-    assert set(SERVER_CALLS) >= {"meeting_ended"}
+    assert set(SERVER_CALLS) == {"meeting_ended", "analytics_callback"}
 
 
 async def test_call_is_asked_to_come_again_while_the_store_is_down(
@@ -154,3 +159,101 @@ async def test_call_is_asked_to_come_again_while_the_store_is_down(
             assert await call(public, url) == 200
             redis.kill()
             assert await call(public, url) == 503
+
+
+# --- analytics ------------------------------------------------------------------------------------
+
+
+ANALYTICS = "meta_analytics-callback-url"
+LMS_EVENTS = "https://lms.example.org/events"
+TARGET = "/bigbluebutton/api/analytics_callback"
+
+
+async def post(public: Public, token: str, body: bytes, *headers: str) -> int:
+    """Post analytics and return the status."""
+    given = [f"Authorization: Bearer {token}", "Content-Type: application/json", *headers]
+    return (await public.ask("POST", TARGET, headers=given, body=body)).status
+
+
+async def test_analytics_come_from_the_server_and_go_on_to_the_front_end(
+    both: tuple[Public, LivePool],
+) -> None:
+    public, pool = both
+    await create(public, meetingKeepEvents="true", **{ANALYTICS: LMS_EVENTS})
+    bbb = pool.servers[0]
+    bbb.end_meeting("room")
+    await until(lambda: len(bbb.callbacks()) == 2, WITHIN_S, "two calls")
+
+    assert [one["status"] for one in bbb.callbacks()] == [200, 200]
+    await pool.settled()
+    (found,) = await queued(pool)
+    assert found.callback.url == LMS_EVENTS
+    document = json.loads(found.callback.body)
+    assert document["customer"] == "scalelite"
+    assert document["meeting_id"] == "room"
+    assert set(document) == {
+        *("version", "meeting_id", "internal_meeting_id", "data", "customer"),
+    }
+
+
+async def test_analytics_without_a_good_token_are_not_taken(
+    both: tuple[Public, LivePool],
+) -> None:
+    public, pool = both
+    await create(public, **{ANALYTICS: LMS_EVENTS})
+    secret, body = pool.servers[0].secret, b'{"meeting_id":"room"}'
+    tokens = [
+        "",
+        "x.y.z",
+        bearer_token("another secret of forty letters and so"),
+        bearer_token(secret, algorithm="HS256"),
+        bearer_token(secret, exp=time.time() - 3600),
+    ]
+    assert [await post(public, token, body) for token in tokens] == [401] * len(tokens)
+    assert (await public.ask("POST", TARGET, body=body)).status == 401
+    assert await queued(pool) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"", 400), (b"[]", 400), (b"meeting_id=room", 400), (b'{"meeting_id":"other"}', 200)],
+)
+async def test_analytics_of_nothing_that_we_know_go_nowhere(
+    both: tuple[Public, LivePool], body: bytes, status: int
+) -> None:
+    public, pool = both
+    await create(public, **{ANALYTICS: LMS_EVENTS})
+    assert await post(public, bearer_token(pool.servers[0].secret), body) == status
+    assert await queued(pool) == []
+
+
+async def test_analytics_that_are_too_large_are_not_read(both: tuple[Public, LivePool]) -> None:
+    public, pool = both
+    head = f"Authorization: Bearer {bearer_token(pool.servers[0].secret)}"
+    length = f"Content-Length: {MAX_BODY_BYTES + 1}"
+    answer = await public.ask("POST", TARGET, headers=[head, length])
+    assert answer.status == 413
+
+
+async def test_analytics_of_a_tenant_go_to_its_front_end(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with open_both(redis_url, redis_namespace, bbbs[:1], MULTITENANCY_ENABLED="true") as (
+        public,
+        pool,
+    ):
+        await pool.redis("SADD", "tenants", "t-1")
+        await pool.redis("HSET", "tenant:t-1", "name", "school", "secrets", SECRET)
+        await pool.redis("HSET", "tenant_name:school", "id", "t-1")
+        params = {"meetingID": "room", ANALYTICS: LMS_EVENTS}
+        created = await public.call("create", params, host="school.example.org")
+        assert created.returncode == "SUCCESS"
+        token, body = bearer_token(bbbs[0].secret), b'{"meeting_id":"room"}'
+        head = [f"Authorization: Bearer {token}"]
+        for host in ("other.example.org", "school.example.org"):
+            answer = await public.ask("POST", TARGET, host=host, headers=head, body=body)
+            assert answer.status == 200
+        await pool.settled()
+        (found,) = await queued(pool)
+        assert json.loads(found.callback.body) == {"meeting_id": "room", "customer": "school"}
+        assert found.callback.tenant_id == "t-1"

@@ -1,0 +1,90 @@
+"""Reports about meetings, kept as files: one for each run, below STATE_DIR/analytics.
+
+They hold the names of users: readable by us alone. The oldest go when there are too many.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+DIRECTORY = "analytics"
+MAX_FILES = 20_000
+MAX_TOTAL_BYTES = 4 * 1024**3
+_SUFFIX = ".json"
+_PRUNE_EVERY = 50
+"""Looking at all files costs more than writing one."""
+
+
+@dataclass(slots=True)
+class AnalyticsFiles:
+    """The files. Names are what core.analytics.is_file_name takes. Raises OSError."""
+
+    state_dir: Path
+    max_files: int = MAX_FILES
+    max_total_bytes: int = MAX_TOTAL_BYTES
+    _saved: int = 0
+
+    @property
+    def directory(self) -> Path:
+        """Return where the files are."""
+        return self.state_dir / DIRECTORY
+
+    def save(self, name: str, body: bytes) -> None:
+        """Let a report appear as a whole and on the disk, in the place of an earlier one."""
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self.directory / f"{name}{_SUFFIX}"
+        temporary = self.directory / f".{secrets.token_hex(8)}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(temporary, flags, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(body)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        if self._saved % _PRUNE_EVERY == 0:
+            self._prune()
+        self._saved += 1
+
+    def read(self, name: str) -> bytes | None:
+        """Return a report, None if there is no such."""
+        path = self.directory / f"{name}{_SUFFIX}"
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return None
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read()
+
+    def names(self, limit: int) -> list[tuple[str, int, int]]:
+        """Return name, time (ms) and bytes of the newest, newest first."""
+        return self._all()[:limit]
+
+    def _all(self) -> list[tuple[str, int, int]]:
+        found = []
+        try:
+            entries = os.scandir(self.directory)
+        except FileNotFoundError:
+            return []
+        with entries:
+            for entry in entries:
+                if entry.name.startswith(".") or not entry.name.endswith(_SUFFIX):
+                    continue
+                with suppress(FileNotFoundError):
+                    status = entry.stat(follow_symlinks=False)
+                    name = entry.name.removesuffix(_SUFFIX)
+                    found.append((name, status.st_mtime_ns // 1_000_000, status.st_size))
+        return sorted(found, key=lambda one: (one[1], one[0]), reverse=True)
+
+    def _prune(self) -> None:
+        left = self.max_total_bytes
+        for number, (name, _, size) in enumerate(self._all()):
+            left -= size
+            if number >= self.max_files or left < 0:
+                (self.directory / f"{name}{_SUFFIX}").unlink(missing_ok=True)
