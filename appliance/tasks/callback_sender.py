@@ -112,6 +112,8 @@ class CallbackSender:
             if not batch:
                 return
             for queued in batch:
+                if queued.id in self._under_way:
+                    continue  # ours, claimed anew: the database was away for longer than a lease
                 mine[queued.id] = self._under_way[queued.id] = queued
                 nursery.start_soon(self._send, store, mine, queued, tools)
 

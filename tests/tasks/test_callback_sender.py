@@ -193,6 +193,21 @@ async def test_long_call_keeps_its_claim(bench: CallbackBench, receiver: Callbac
     assert len(receiver.received) == 1
 
 
+async def test_claim_that_ran_out_under_way_is_not_sent_twice(
+    bench: CallbackBench, receiver: CallbackReceiver
+) -> None:
+    """As it happens when the database is away for longer than the lease."""
+    async with bench.sending(replace(bench.sender(), lease_s=1000.0)) as queue:
+        await queue.enqueue(ready(receiver.url("/hang")), dedup_key="key")
+        await receiver.wait(1)
+        await bench.database.execute("UPDATE appliance.callbacks SET claimed_until = now()")
+        await until(lambda: bool(bench.log.named("callback_retried")), WITHIN_S)
+        while not (left := (await bench.rows.show(None, 1))[0]).attempts:
+            await trio.sleep(0.01)
+    assert (len(receiver.received), left.attempts) == (1, 1)
+    assert bench.log.errors == []
+
+
 async def test_callback_that_breaks_the_sender_is_set_aside(
     bench: CallbackBench, receiver: CallbackReceiver
 ) -> None:

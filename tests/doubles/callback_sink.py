@@ -1,0 +1,60 @@
+"""A receiver of callbacks in a thread, for tests that are not async."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs
+
+
+class CallbackSink:
+    """Answers every request with `status` and keeps what came."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.received: list[tuple[str, str, bytes]] = []
+        """Method, target, body."""
+        sink = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def _answer(self) -> None:
+                length = int(self.headers.get("content-length") or 0)
+                sink.received.append((self.command, self.path, self.rfile.read(length)))
+                self.send_response(sink.status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            do_GET = do_POST = _answer
+
+            def log_message(self, *_args: object) -> None:
+                return
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+    def url(self, path: str) -> str:
+        """Return a URL of this receiver."""
+        return f"http://127.0.0.1:{self.server.server_port}{path}"
+
+    def tokens(self, path: str) -> list[str]:
+        """Return the `signed_parameters` that came to a path and query."""
+        return [
+            parse_qs(body.decode(), strict_parsing=True)["signed_parameters"][0]
+            for method, target, body in list(self.received)
+            if (method, target) == ("POST", path)
+        ]
+
+
+@contextmanager
+def callback_sink() -> Iterator[CallbackSink]:
+    """Give a receiver that is there for the block."""
+    sink = CallbackSink()
+    thread = threading.Thread(target=sink.server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield sink
+    finally:
+        sink.server.shutdown()
+        sink.server.server_close()
+        thread.join(5)
