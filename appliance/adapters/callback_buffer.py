@@ -92,15 +92,18 @@ class CallbackBuffer:
     async def show(self, state: CallbackState | None, limit: int) -> list[QueuedCallback]:
         """Return the newest callbacks, newest first."""
         ids = await self._command("ZREVRANGE", self._key("callbacks"), 0, -1)
-        if not ids:
-            return []
-        commands = [("HGETALL", self._key(f"callback:{one}")) for one in ids]
-        try:
-            replies = await self._client.pipeline(commands)
-        except RedisDown as error:
-            raise StoreDown(str(error)) from error
+        replies = await self._pipeline([("HGETALL", self._key(f"callback:{one}")) for one in ids])
         found = [self._queued_of(one, flat) for one, flat in zip(ids, replies, strict=True) if flat]
         return [one for one in found if state in (None, one.state)][:limit]
+
+    async def count(self) -> dict[CallbackState, int]:
+        """Return how many are pending, and how many failed."""
+        ids = await self._command("ZRANGE", self._key("callbacks"), 0, -1)
+        states = await self._pipeline(
+            [("HGET", self._key(f"callback:{one}"), "state") for one in ids]
+        )
+        wanted = (CallbackState.PENDING, CallbackState.FAILED)
+        return {state: states.count(state.value) for state in wanted if state.value in states}
 
     async def retry(self, ids: Sequence[str] | None) -> list[str]:
         """Give callbacks a new day; None: all that failed."""
@@ -127,6 +130,12 @@ class CallbackBuffer:
     async def _command(self, *args: str | int) -> Any:
         try:
             return await self._client.command(*args)
+        except RedisDown as error:
+            raise StoreDown(str(error)) from error
+
+    async def _pipeline(self, commands: Sequence[Sequence[str | int]]) -> list[Any]:
+        try:
+            return await self._client.pipeline(commands)
         except RedisDown as error:
             raise StoreDown(str(error)) from error
 

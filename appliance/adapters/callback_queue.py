@@ -37,16 +37,18 @@ INSERT INTO appliance.callbacks (dedup_key, kind, url, host, method, content_typ
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (dedup_key) DO NOTHING RETURNING id
 """
+# Materialised: a subquery that the planner runs twice would lock, and take, other rows each time.
 _CLAIM = f"""
-UPDATE appliance.callbacks
-SET claimed_by = $1, claimed_until = now() + $2::float8 * interval '1 second'
-WHERE id IN (
-    SELECT id FROM appliance.callbacks
+WITH due AS MATERIALIZED (
+    SELECT id AS due_id FROM appliance.callbacks
     WHERE state = 'pending' AND next_at <= now()
         AND (claimed_until IS NULL OR claimed_until <= now())
         AND host <> ALL ($3::text[]) AND (attempts = 0 OR $4)
     ORDER BY next_at LIMIT $5 FOR UPDATE SKIP LOCKED
 )
+UPDATE appliance.callbacks
+SET claimed_by = $1, claimed_until = now() + $2::float8 * interval '1 second'
+FROM due WHERE id = due_id
 RETURNING {_COLUMNS}
 """
 _RENEW = """
@@ -71,6 +73,10 @@ WHERE state <> 'pending' AND finished_at < now() - $1::float8 * interval '1 seco
 _SHOW = f"""
 SELECT {_COLUMNS} FROM appliance.callbacks WHERE $1::text IS NULL OR state = $1
 ORDER BY created_at DESC, id DESC LIMIT $2
+"""
+_COUNT = """
+SELECT state, count(*) AS number FROM appliance.callbacks
+WHERE state IN ('pending', 'failed') GROUP BY state
 """
 _RETRY = """
 UPDATE appliance.callbacks SET state = 'pending', attempts = 0, since = now(), next_at = now(),
@@ -137,6 +143,11 @@ class CallbackRows:
     async def show(self, state: CallbackState | None, limit: int) -> list[QueuedCallback]:
         """Return the newest callbacks, newest first."""
         return [_queued_of(row) for row in await self._store.fetch(_SHOW, state, limit)]
+
+    async def count(self) -> dict[CallbackState, int]:
+        """Return how many are pending, and how many failed."""
+        rows = await self._store.fetch(_COUNT)
+        return {CallbackState(row["state"]): row["number"] for row in rows}
 
     async def retry(self, ids: Sequence[str] | None) -> list[str]:
         """Give callbacks a new day; None: all that failed."""

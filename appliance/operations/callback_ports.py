@@ -44,6 +44,9 @@ class CallbackQueue(Protocol):
     async def show(self, state: CallbackState | None, limit: int) -> ShownCallbacks:
         """Return the newest callbacks of one state or of all."""
 
+    async def count(self) -> Mapping[CallbackState, int]:
+        """Return how many are pending, and how many failed. Raises DatabaseDown, StoreDown."""
+
     async def retry(self, who: str, ids: Sequence[str] | None) -> ChangedCallbacks:
         """Give callbacks a new day of attempts, from now; None: all that failed."""
 
@@ -83,6 +86,9 @@ class CallbackStore(Protocol):
 
     async def show(self, state: CallbackState | None, limit: int) -> list[QueuedCallback]:
         """Return the newest callbacks, newest first, of one state or of all."""
+
+    async def count(self) -> Mapping[CallbackState, int]:
+        """Return how many are pending, and how many failed, of those that are shown."""
 
     async def retry(self, ids: Sequence[str] | None) -> list[str]:
         """Give callbacks a new day, from now; None: all that failed. Return their ids."""

@@ -69,6 +69,14 @@ class Callbacks:
         newest = sorted(found, key=lambda one: one.created_ms, reverse=True)
         return ShownCallbacks(tuple(newest[:limit]), problems)
 
+    async def count(self) -> dict[CallbackState, int]:
+        """Return how many are pending, and how many failed. Raises DatabaseDown, StoreDown."""
+        counted = {CallbackState.PENDING: 0, CallbackState.FAILED: 0}
+        for store in self.stores:
+            for state, number in (await store.count()).items():
+                counted[state] += number
+        return counted
+
     async def retry(self, who: str, ids: Sequence[str] | None) -> ChangedCallbacks:
         """Give callbacks a new day of attempts, from now; None: all that failed."""
         changed, problems = await self._each(lambda store: store.retry(ids))

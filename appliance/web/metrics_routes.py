@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from contextlib import suppress
 
 import trio
 
-from appliance.core.faults import StoreDown
+from appliance.core.faults import DatabaseDown, StoreDown
 from appliance.operations.resources import Resources
 from appliance.web.http import (
     ClientGone,
@@ -68,14 +69,16 @@ class MetricsEndpoint:
         return Response(200, content_type.encode(), body)
 
     async def _look(self) -> Seen:
-        servers, spool = None, None
+        servers, spool, callbacks = None, None, None
         with trio.move_on_after(_READ_S):
             try:
                 servers = await self._res.store.list_servers(in_background=True)
             except StoreDown as error:
                 self._res.faults.note("metrics_without_store", "redis", reason=str(error))
             spool = await self._look_into_spool()
-        return Seen(servers, spool)
+            with suppress(StoreDown, DatabaseDown):
+                callbacks = await self._res.callbacks.count()
+        return Seen(servers, spool, callbacks)
 
     async def _look_into_spool(self) -> Spooled | None:
         if self._res.waiting is None:

@@ -6,7 +6,7 @@ which the client library writes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -20,6 +20,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from appliance import __version__
+from appliance.core.callbacks import CallbackState
 from appliance.core.instruments import Counter, Histogram
 from appliance.core.model import Server, ServerState
 from appliance.core.server_values import host_of
@@ -40,6 +41,7 @@ class Seen:
 
     servers: Sequence[Server] | None
     spool: Spooled | None = None
+    callbacks: Mapping[CallbackState, int] | None = None
 
 
 class _Snapshot(Collector):
@@ -62,6 +64,8 @@ class _Snapshot(Collector):
             yield from _servers(self._seen.servers)
         if self._seen.spool is not None:
             yield from _spool(self._seen.spool)
+        if self._seen.callbacks is not None:
+            yield _callbacks(self._seen.callbacks)
 
 
 def render_metrics(metrics: Metrics, seen: Seen, accept: str) -> tuple[str, bytes]:
@@ -142,3 +146,10 @@ def _spool(spool: Spooled) -> Iterator[Metric]:
     age = GaugeMetricFamily("scalelite_spool_oldest_seconds", "Age of the oldest of them.")
     age.add_metric([], spool.oldest_age_s)
     yield age
+
+
+def _callbacks(callbacks: Mapping[CallbackState, int]) -> Metric:
+    family = GaugeMetricFamily("scalelite_callbacks", "Calls to front-ends.", labels=["state"])
+    for state, number in callbacks.items():
+        family.add_metric([state.value], number)
+    return family

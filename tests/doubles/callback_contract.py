@@ -137,6 +137,7 @@ async def retries_and_drops_by_hand(store: CallbackStore) -> None:
     assert await store.settle(WHO, third, DONE)
     assert [one.id for one in await store.show(CallbackState.DONE, 10)] == [third.id]
     assert len(await store.show(CallbackState.FAILED, 1)) == 1
+    assert await store.count() == {CallbackState.FAILED: 2}
     assert sorted(await store.retry(None)) == sorted([first.id, second.id])
     assert await store.drop([second.id, third.id, "no-such", "9" * 30]) == [second.id]
     (again,) = await claim(store)

@@ -59,6 +59,10 @@ async def test_enqueue_takes_redis_when_the_database_is_down(
         assert await callbacks.enqueue(ready(2), dedup_key="key-2")
 
         (kept,) = await buffer.show(None, 10)
+        assert await Callbacks((buffer,), lambda: None, EventBook()).count() == {
+            CallbackState.PENDING: 1,
+            CallbackState.FAILED: 0,
+        }
         assert kept.callback == ready(2)
         assert len(woken) == 2
 

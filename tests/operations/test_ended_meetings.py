@@ -176,7 +176,7 @@ class FullQueue:
     async def enqueue(self, *_args: Any, **_named: Any) -> Any:
         raise StoreDown("full")
 
-    show = retry = drop = enqueue
+    show = count = retry = drop = enqueue
 
 
 async def test_end_that_no_queue_can_take_is_told_later(pool: LivePool) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from appliance.core.callbacks import CallbackState
 from appliance.core.model import Server, ServerId
 from appliance.operations.metrics import Metrics
 from appliance.web.metrics_text import Seen, Spooled, render_metrics
@@ -23,7 +24,9 @@ NAME = re.compile(r"\b(?:scalelite|process)_[a-z_]+[a-z]\b")
 def families() -> dict[str, str]:
     """Return the type of every metric by its name."""
     server = Server(id=ServerId("a"), url="https://a.example", secret="s")
-    text = render_metrics(Metrics(), Seen([server], Spooled(0, 0.0)), "")[1].decode()
+    text = render_metrics(
+        Metrics(), Seen([server], Spooled(0, 0.0), {CallbackState.FAILED: 0}), ""
+    )[1].decode()
     return dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
 
 

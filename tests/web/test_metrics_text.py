@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+from appliance.core.callbacks import CallbackState
 from appliance.core.model import Server, ServerId, ServerState
 from appliance.operations.metrics import Metrics
 from appliance.web.metrics_text import Seen, Spooled, render_metrics
@@ -39,7 +40,9 @@ def test_instruments_and_servers_are_told() -> None:
     metrics.placements.add("placed")
     metrics.detached.add(amount=3)
 
-    kind, text = render_metrics(metrics, Seen([BUSY, IDLE], Spooled(2, 90.5)), "")
+    kind, text = render_metrics(
+        metrics, Seen([BUSY, IDLE], Spooled(2, 90.5), {CallbackState.FAILED: 3}), ""
+    )
     read = samples(text)
 
     assert kind.startswith("text/plain")
@@ -60,6 +63,7 @@ def test_instruments_and_servers_are_told() -> None:
     assert read["scalelite_server_state", (*busy, "disabled")] == 0
     assert read["scalelite_spool_files", ()] == 2
     assert read["scalelite_spool_oldest_seconds", ()] == 90.5
+    assert read["scalelite_callbacks", ("failed",)] == 3
     assert read["scalelite_redis_up", ()] == 1
     assert read["process_open_fds", ()] > 0
     assert b"S3C" not in text
