@@ -125,8 +125,10 @@ async def test_detached_scoped_meeting_is_not_made_a_second_time_under_the_plain
     second = await pool.create("m", tenant_id=T2)
     assert second.server_id == one
     await pool.lose(one)
-    await pool.poll(one, {"m~t2": 1})  # the first is over
-    assert await pool.find(first.id) is None
+    pool.now_ms += 1000
+    back = await pool.poll(one, {"m~t2": 1})  # the first is over
+    assert back.taken_back == ("m~t2",)
+    assert await pool.redis("EXISTS", f"appliance:detached_meeting:{first.id}") == 0
     await pool.lose(one)
 
     assert (await pool.create("m", tenant_id=T2)).id == "m~t2"
