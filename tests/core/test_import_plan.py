@@ -35,14 +35,9 @@ def test_plan_import_takes_from_another_format_what_one_does_not_say() -> None:
 
 def test_plan_import_knows_the_front_ends_id_of_a_tenants_meeting() -> None:
     metadata = {"tenant-id": "t-1", "secret-lrs-payload": "x", "a": "1"}
-    text = metadata_xml("r1", "video", metadata=metadata).replace(
-        "<meetingId>", "<meetingId>scoped-"
-    )
-    text = text.replace("</meetingId>", "~t-1</meetingId>")
+    text = metadata_xml("r1", "video", meeting_id="physics~t-1", metadata=metadata)
     recording = plan_import([unpacked("r1", "video", text)]).recordings[0].recording
-    assert recording.meeting_id is not None
-    assert recording.meeting_id.startswith("scoped-")
-    assert not recording.meeting_id.endswith("~t-1")
+    assert recording.meeting_id == "physics"
     assert dict(recording.metadata) == {"tenant-id": "t-1", "a": "1"}
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from html import escape
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from lxml import etree
 
 from appliance.core.bbb_xml import parse_answer, show_answer
@@ -55,6 +59,22 @@ def test_scoped_id_is_turned_back(meeting_id: str, written: str, text: str) -> N
 
     assert [shown.findtext(name) for name in elements] == [text.format(meeting_id)] * 3
     assert parse_answer(etree.tostring(shown)).succeeded
+
+
+XML_TEXT = st.text(
+    st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"), min_size=2
+)
+
+
+@given(meeting_id=XML_TEXT, around=XML_TEXT)
+def test_any_scoped_id_is_turned_back(meeting_id: str, around: str) -> None:
+    kept = scoped_id(meeting_id, T2)
+    content = f"<meetingID>{escape(kept)}</meetingID><m>{escape(around + kept)}</m>"
+
+    shown = etree.fromstring(show_answer(answer(content), T2, meeting_id))
+
+    assert shown.findtext("meetingID") == meeting_id
+    assert shown.findtext("m") == around + meeting_id
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import trio
 from appliance.core.faults import DatabaseDown
 from appliance.core.import_model import ImportState
 from appliance.core.recording_merge import ImportRules
+from appliance.core.scoped_id import scoped_id
 from appliance.operations.imports import import_tar, remove_leftovers, retry_import
 from tests.doubles.import_tools import ImportBench, open_import_bench
 from tests.doubles.recording_tars import metadata_xml, pack, recording_tar, write_format
@@ -58,6 +59,22 @@ async def test_import_puts_files_and_rows_in_their_places(bench: ImportBench) ->
         "presentation": "/playback/presentation/2.3/r1", "video": "/playback/video/2.3/r1",
     }  # fmt: skip
     assert all(len(format.thumbnails) == 1 and format.length_min == 2 for format in found.formats)
+
+
+async def test_import_of_a_tenants_recording_knows_the_front_ends_meeting(
+    bench: ImportBench,
+) -> None:
+    long = "x" * 256
+    for record_id, kept, more in (
+        ("r1", "room~t-1", {}),
+        ("r2", scoped_id(long, "t-1"), {"tenant-meeting-id": long}),
+    ):
+        ours = {"tenant-id": "t-1", "secret-lrs-payload": "U2FsdGVk", **more}
+        name = drop(bench, record_id, meeting_id=kept, metadata=ours)
+        assert await bench.run(name) is None
+    found = [await bench.find(record_id) for record_id in ("r1", "r2")]
+    assert [one and one.meeting_id for one in found] == ["room", long]
+    assert [one and dict(one.metadata) for one in found] == [{"tenant-id": "t-1"}] * 2
     assert bench.spool.scan() == []
     assert list((bench.root / "work").iterdir()) == []
     assert await last_state(bench) == (ImportState.DONE, None)
