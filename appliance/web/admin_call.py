@@ -7,7 +7,7 @@ serves them on the control socket, admin_api.py on the public listener.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import trio
@@ -65,7 +65,9 @@ class AdminCall:
     method: str
     handler: Handler
     deadline_s: float = SHORT_S
-    about: About | None = None
+    about: About = field(kw_only=True)
+    local: bool = False
+    """Only for the control socket: it means something of this machine, a file for instance."""
 
 
 async def answer_call(

@@ -131,7 +131,7 @@ RECORDING_CALLS: tuple[AdminCall, ...] = (
     AdminCall("addRecordingsToTenant", "POST", _assign, LONG_S, about=about.ASSIGN),
     AdminCall("getImports", "GET", _get_imports, LONG_S, about=about.GET_IMPORTS),
     AdminCall("getImport", "GET", _get_import, about=about.GET_IMPORT),
-    AdminCall("importRecording", "POST", _import, LONG_S, about=about.IMPORT_FILE),
+    AdminCall("importRecording", "POST", _import, LONG_S, about=about.IMPORT_FILE, local=True),
     AdminCall("retryImports", "POST", _retry, LONG_S, about=about.RETRY),
     AdminCall("getExpiredRecordings", "GET", _get_expired, LONG_S, about=about.GET_EXPIRED),
     AdminCall("pruneRecordings", "POST", _prune, LONG_S, about=about.PRUNE),

@@ -25,7 +25,7 @@ def render_reference(page: str, calls: Sequence[AdminCall]) -> str:
         raise ValueError("the page has no mark")
     groups: dict[str, list[str]] = {}
     for call in calls:
-        if call.about is not None:
+        if not call.local:
             groups.setdefault(call.about.group, []).append(_render_call(call, call.about))
     parts = [f"### {name.capitalize()}\n\n" + "\n".join(texts) for name, texts in groups.items()]
     return head + mark + "\n" + "\n".join(parts)

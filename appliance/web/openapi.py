@@ -41,7 +41,7 @@ def make_document(calls: Sequence[AdminCall]) -> dict[str, Any]:
     """Return the document that describes calls."""
     paths: dict[str, Any] = {}
     for call in calls:
-        if call.about is not None:
+        if not call.local:
             operation = _describe(call.name, call.about)
             paths.setdefault(f"{PREFIX}/{call.name}", {})[call.method.lower()] = operation
     schemas: dict[str, Any] = {}
@@ -71,7 +71,7 @@ def make_document(calls: Sequence[AdminCall]) -> dict[str, Any]:
 
 
 def _groups_of(calls: Iterable[AdminCall]) -> list[str]:
-    return list(dict.fromkeys(call.about.group for call in calls if call.about is not None))
+    return list(dict.fromkeys(call.about.group for call in calls if not call.local))
 
 
 def _describe(name: str, about: About) -> dict[str, Any]:

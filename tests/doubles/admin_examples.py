@@ -53,7 +53,6 @@ class Place:
 
     def body_of(self, call: AdminCall) -> Any:
         """Return the body of a call's example, with a path of this machine."""
-        assert call.about is not None
         text = json.dumps(call.about.body_example or {})
         root = "/" if self.recordings is None else str(self.recordings.root)
         return json.loads(text.replace("/srv/recordings", root))
@@ -61,7 +60,6 @@ class Place:
     async def ask(self, call: AdminCall) -> tuple[int, Any]:
         """Make the signed request of a call's example; return status and JSON."""
         about = call.about
-        assert about is not None
         if call.method == "GET":
             target = sign_url(BASE, call.name, about.query_example, SECRET)
             answer = await self.public.ask("GET", target)
