@@ -46,6 +46,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "appliance/web/admin_call.py": "declarations; tests/web/test_admin_routes.py makes the calls",
     "appliance/web/admin_recording_schema.py": "tests/web/test_openapi.py checks every description",
     "appliance/web/admin_sync_schema.py": "declarations; tests/web/test_openapi.py checks them",
+    "appliance/web/admin_analytics_schema.py": "declarations, as admin_callback_schema.py",
     "appliance/web/admin_callback_schema.py": "declarations; tests/web/test_openapi.py checks them",
     "appliance/web/admin_sync_calls.py": "tests/ctl/test_server_lists.py makes the calls",
     "appliance/web/admin_pool_calls.py": "tests/web/test_admin_routes.py makes the calls",

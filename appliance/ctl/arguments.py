@@ -9,6 +9,7 @@ import argparse
 from typing import Any
 
 from appliance.ctl import local, meetings, polling, server_states, servers, status
+from appliance.ctl.analytics_arguments import add_analytics
 from appliance.ctl.callback_arguments import add_callbacks
 from appliance.ctl.parsing import Group, Parser, add_common, leaf, limit, positive
 from appliance.ctl.recording_arguments import add_recordings
@@ -37,6 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_meetings(groups)
     _add_poll(groups)
     add_callbacks(groups)
+    add_analytics(groups)
     add_tenants(groups)
     add_tenant_settings(groups)
     add_recordings(groups)

@@ -18,6 +18,7 @@ from werkzeug.exceptions import HTTPException
 from appliance.operations.actors import SCOPE_KEY, UNKNOWN
 from appliance.operations.resources import Resources
 from appliance.web import admin_json as form
+from appliance.web.admin_analytics_calls import ANALYTICS_CALLS
 from appliance.web.admin_call import (
     BODY_TIMEOUT_S,
     MAX_BODY_BYTES,
@@ -36,6 +37,7 @@ from appliance.web.quart_shim import AsgiApp, QuartShim
 CALLS: tuple[AdminCall, ...] = (
     *POOL_CALLS,
     *CALLBACK_CALLS,
+    *ANALYTICS_CALLS,
     *RECORDING_CALLS,
     *SYNC_CALLS,
     *TENANT_CALLS,

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from appliance.adapters.analytics_files import AnalyticsFiles
 from appliance.core.callbacks import recording_ready
 from appliance.core.model import ServerChange, ServerId, ServerState, TenantId
 from appliance.core.tenant_values import TenantChange, TenantSetting
@@ -50,6 +52,7 @@ class Place:
     control: ControlDouble
     recordings: ImportBench | None
     """None: it has no recordings."""
+    analytics: AnalyticsFiles
 
     def body_of(self, call: AdminCall) -> Any:
         """Return the body of a call's example, with a path of this machine."""
@@ -91,20 +94,22 @@ async def open_place(
     It has recordings if there is room for them.
     """
     variables: Any = {"CONNECT_TIMEOUT": "0.3", "MULTITENANCY_ENABLED": "true"}
-    async with (
-        open_live(redis_url, redis_namespace, bbbs[1:], spread=True, **variables) as pool,
-        _with_recordings(pool.res, room) as (res, recordings),
-        serve_public(res, LINGER) as public,
-        open_control(res) as control,
-    ):
-        bbbs[0].forget_meetings()
-        values = ServerChange(url=bbbs[0].url, secret=bbbs[0].secret)
-        assert await pool.res.store.add_server(SERVER_ID, values)
-        await pool.res.store.set_server_state(SERVER_ID, ServerState.ENABLED)
-        await pool.poll(SERVER_ID)
-        new = TenantChange(name="school", secrets="s1:s2")
-        await tenant_admin.add_tenant(pool.res, "test", new, new_id=lambda: TENANT_ID)
-        yield Place(public, pool, control, recordings)
+    with TemporaryDirectory() as kept:
+        files = AnalyticsFiles(Path(kept))
+        async with (
+            open_live(redis_url, redis_namespace, bbbs[1:], spread=True, **variables) as pool,
+            _with_recordings(replace(pool.res, analytics_files=files), room) as (res, recordings),
+            serve_public(res, LINGER) as public,
+            open_control(res) as control,
+        ):
+            bbbs[0].forget_meetings()
+            values = ServerChange(url=bbbs[0].url, secret=bbbs[0].secret)
+            assert await pool.res.store.add_server(SERVER_ID, values)
+            await pool.res.store.set_server_state(SERVER_ID, ServerState.ENABLED)
+            await pool.poll(SERVER_ID)
+            new = TenantChange(name="school", secrets="s1:s2")
+            await tenant_admin.add_tenant(pool.res, "test", new, new_id=lambda: TENANT_ID)
+            yield Place(public, pool, control, recordings, files)
 
 
 @asynccontextmanager
@@ -127,6 +132,11 @@ async def have_a_setting(place: Place) -> None:
     """Have the setting of the examples."""
     setting = TenantSetting("", TENANT_ID, "welcome", "Hello", True, "create")
     await tenant_admin.add_setting(place.pool.res, "test", setting, new_id=lambda: SETTING_ID)
+
+
+async def have_analytics(place: Place) -> None:
+    """Keep the report of the examples."""
+    place.analytics.save(RECORD_ID, b'{"meeting_id":"room-7","customer":"school"}')
 
 
 async def have_a_callback(place: Place) -> None:
@@ -161,6 +171,8 @@ PREPARED: dict[str, Callable[[Place], Awaitable[None]]] = {
     "listCallbacks": have_a_callback,
     "retryCallbacks": have_a_callback,
     "dropCallbacks": have_a_callback,
+    "listAnalytics": have_analytics,
+    "getAnalytics": have_analytics,
     "getMeetingInfo": have_a_meeting,
     "endMeetings": have_a_meeting,
     "listMeetings": have_a_meeting,

@@ -1,0 +1,39 @@
+"""The command line of `ctl analytics`. Holds no command."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from appliance.ctl import analytics
+from appliance.ctl.parsing import Group, add_common, leaf
+
+DEFAULT_LIMIT, MAX_LIMIT = 50, 10_000
+
+
+def add_analytics(groups: Group[Any]) -> None:
+    """Declare `analytics` and its commands."""
+    about = "what servers told of meetings that are over (ANALYTICS_STORE=true)"
+    parser = groups.add_parser("analytics", help=about, description=f"{about.capitalize()}.")
+    add_common(parser)
+    parser.set_defaults(run=analytics.list_all, limit=DEFAULT_LIMIT)
+    group = parser.add_subparsers(metavar="COMMAND")
+    found = leaf(
+        group, "list", analytics.list_all, "show what is kept, the newest first", "analytics list"
+    )
+    found.add_argument("--limit", metavar="N", type=_limit, default=DEFAULT_LIMIT, help="at most N")
+    one = leaf(
+        group,
+        "show",
+        analytics.show,
+        "print one report as JSON, as the server wrote it",
+        "analytics show 183f0bf3a0982a127bdb8161e0c44eb696b3e75c-1531240585189",
+    )
+    one.add_argument("id", metavar="ID", help="as `analytics list` shows it")
+
+
+def _limit(text: str) -> int:
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+    if not 1 <= number <= MAX_LIMIT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not from 1 to {MAX_LIMIT}")
+    return number

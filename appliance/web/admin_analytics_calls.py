@@ -1,0 +1,52 @@
+"""The admin calls about the analytics of meetings. Knows no rule and no store."""
+
+from __future__ import annotations
+
+from appliance.operations import analytics
+from appliance.operations.analytics_ports import StoredReport
+from appliance.operations.resources import Resources
+from appliance.web import admin_analytics_schema as about
+from appliance.web import admin_json as form
+from appliance.web.admin_analytics_schema import DEFAULT_LIMIT, MAX_LIMIT
+from appliance.web.admin_call import LONG_S, AdminCall, Answer, Call
+from appliance.web.admin_json import BadRequest, Json
+
+
+def stored_json(stored: StoredReport) -> Json:
+    """Render what is known of a kept report."""
+    return {
+        "id": stored.id,
+        "meeting_id": stored.meeting_id,
+        "customer": stored.customer,
+        "received_ms": stored.received_ms,
+        "bytes": stored.bytes,
+    }
+
+
+async def _list(res: Resources, call: Call) -> Answer:
+    found = await analytics.list_reports(res, _limit(call.fields))
+    return {"analytics": [stored_json(one) for one in found]}, 200
+
+
+async def _show(res: Resources, call: Call) -> Answer:
+    report_id = form.text(call.fields, "id")
+    if not report_id:
+        raise BadRequest("id is missing")
+    return {"id": report_id, "report": await analytics.show_report(res, report_id)}, 200
+
+
+def _limit(fields: Json) -> int:
+    given = fields.get("limit")
+    if given in (None, ""):
+        return DEFAULT_LIMIT
+    text = str(given)
+    limit = int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else 0
+    if not 1 <= limit <= MAX_LIMIT:
+        raise BadRequest(f"limit must be from 1 to {MAX_LIMIT}")
+    return limit
+
+
+ANALYTICS_CALLS: tuple[AdminCall, ...] = (
+    AdminCall("listAnalytics", "GET", _list, LONG_S, about=about.LIST_ANALYTICS),
+    AdminCall("getAnalytics", "GET", _show, LONG_S, about=about.GET_ANALYTICS),
+)
