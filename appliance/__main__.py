@@ -69,13 +69,13 @@ def _migrate() -> list[str]:
 
     import trio
 
-    from appliance import supervisor
+    from appliance import migration
 
     applied: list[str] = []
     failures: list[BaseException] = []
     try:
-        applied = trio.run(supervisor.migrate_database, settings)
-    except* supervisor.MIGRATION_ERRORS as group:
+        applied = trio.run(migration.migrate_database, settings)
+    except* migration.MIGRATION_ERRORS as group:
         failures = _leaves(group)
     if failures:
         raise ControlError(f"the database was not migrated: {failures[0]}")

@@ -30,8 +30,6 @@ from appliance.adapters.http_dial import open_ssl_context
 from appliance.adapters.http_pool import PoolTransport
 from appliance.adapters.import_journal import ImportJournal
 from appliance.adapters.locale_files import load_error_texts
-from appliance.adapters.postgres_errors import DatabaseRefused
-from appliance.adapters.postgres_migrations import migrate
 from appliance.adapters.postgres_store import PostgresStore, open_postgres_store
 from appliance.adapters.recording_files import RecordingFiles
 from appliance.adapters.recording_store import RecordingStore
@@ -46,8 +44,8 @@ from appliance.adapters.spool import Spool
 from appliance.adapters.state_secrets import StateSecretError, load_secret_key_base
 from appliance.adapters.systemd import SystemdNotifier
 from appliance.adapters.token_client import TokenClient
-from appliance.core.faults import DatabaseDown
 from appliance.core.model import PlacementRules
+from appliance.doctor_wiring import make_probes
 from appliance.log import EventLogger, get_logger
 from appliance.operations.callbacks import Callbacks, make_callback_tools
 from appliance.operations.fault_log import FaultLog
@@ -81,8 +79,6 @@ from appliance.web.metrics_routes import MetricsApp
 
 START_ERRORS = (ListenError, ControlSocketError, EmbeddedStoresError, StateSecretError)
 """What an operator must mend before the appliance can run; their texts say how."""
-
-MIGRATION_ERRORS = (EmbeddedStoresError, DatabaseDown, DatabaseRefused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,23 +114,6 @@ async def run(settings: Settings) -> None:
                 systemd.send("STOPPING=1")
         nursery.cancel_scope.cancel()
     log.info("stopped")
-
-
-async def migrate_database(settings: Settings) -> list[str]:
-    """Bring the database to this version's schema, with an embedded one started for it.
-
-    Returns what was applied. Raises MIGRATION_ERRORS, in exception groups or not.
-    """
-    stores, log = settings.stores, get_logger("appliance")
-    async with (
-        open_embedded_stores(
-            stores.state_dir, redis=False, postgres=stores.database_embedded, log=log
-        ) as embedded,
-        open_asyncio_loop(log=log),
-    ):
-        url = stores.database_url or embedded.database_url
-        assert url is not None
-        return await migrate(url, prepared_statements=stores.prepared_statements)
 
 
 class _Reload:
@@ -356,6 +335,7 @@ def _resources(
         ),
         served=ServedFiles(settings.recordings),
         metrics=outside.metrics,
+        probes=make_probes(outside.store, outside.recordings, outside.http, outside.bbb, _now_ms),
         secret_key_base=settings.secret_key_base or load_secret_key_base(state_dir),
         error_texts=load_error_texts(settings.locale, log),
     )

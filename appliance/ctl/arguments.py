@@ -11,6 +11,7 @@ from typing import Any
 from appliance.ctl import local, meetings, polling, server_states, servers, status
 from appliance.ctl.analytics_arguments import add_analytics
 from appliance.ctl.callback_arguments import add_callbacks
+from appliance.ctl.doctor_arguments import add_doctor
 from appliance.ctl.parsing import Group, Parser, add_common, leaf, limit, positive
 from appliance.ctl.recording_arguments import add_recordings
 from appliance.ctl.simulate_arguments import add_simulate
@@ -42,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_tenants(groups)
     add_tenant_settings(groups)
     add_recordings(groups)
+    add_doctor(groups)
     _add_local(groups)
     add_simulate(groups)
     return parser

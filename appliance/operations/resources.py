@@ -10,6 +10,7 @@ from appliance.core.model import ServerId, Tenant, TenantId
 from appliance.log import Log
 from appliance.operations.analytics_ports import AnalyticsFiles
 from appliance.operations.callback_ports import CallbackQueue, CallbackUrls
+from appliance.operations.doctor_ports import Probes
 from appliance.operations.fault_log import FaultLog
 from appliance.operations.hook_book import HookBook
 from appliance.operations.hook_ports import HookStore
@@ -80,6 +81,8 @@ class Resources:
     metrics: Metrics = field(default_factory=Metrics)
     analytics_files: AnalyticsFiles | None = None
     """None: ANALYTICS_STORE is off."""
+    probes: Probes | None = None
+    """Where doctor looks; None: it does not."""
     secret_key_base: str = field(default="", repr=False)
     """Signs what opens protected recordings; as configured, else as made in STATE_DIR."""
     error_texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -28,6 +28,7 @@ from appliance.web.admin_call import (
     answer_call,
 )
 from appliance.web.admin_callback_calls import CALLBACK_CALLS
+from appliance.web.admin_doctor_calls import DOCTOR_CALLS
 from appliance.web.admin_pool_calls import POOL_CALLS
 from appliance.web.admin_recording_calls import RECORDING_CALLS
 from appliance.web.admin_sync_calls import SYNC_CALLS
@@ -38,6 +39,7 @@ CALLS: tuple[AdminCall, ...] = (
     *POOL_CALLS,
     *CALLBACK_CALLS,
     *ANALYTICS_CALLS,
+    *DOCTOR_CALLS,
     *RECORDING_CALLS,
     *SYNC_CALLS,
     *TENANT_CALLS,

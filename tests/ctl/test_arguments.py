@@ -92,7 +92,6 @@ def test_values_are_read() -> None:
         "tenants update",
         "tenant-settings add t p v yes",
         "tenant-settings add t p v true --call end",
-        "doctor",
     ],
 )
 def test_bad_usage_is_one_line_and_exit_code_2(

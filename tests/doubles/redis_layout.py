@@ -72,6 +72,7 @@ KINDS = (
         of="server",
     ),
     _kind("our servers", "appliance:servers", "set"),
+    _kind("doctor", "appliance:doctor", "string", expires=True),
     _kind("index", "appliance:meetings_of:(.+)", "set", of="server"),
     _kind(
         "our meeting", "appliance:meeting:(.+)", "hash", *_OWN, *_SEATS, "ended_url", expires=True

@@ -27,6 +27,7 @@ from appliance.adapters.redis_store import open_redis_store
 from appliance.adapters.redis_tenants import RedisTenants
 from appliance.core.faults import StoreDown
 from appliance.core.model import PlacementRules
+from appliance.doctor_wiring import make_probes
 from appliance.operations.callbacks import Callbacks
 from appliance.operations.fault_log import FaultLog
 from appliance.operations.hook_book import HookBook
@@ -129,6 +130,7 @@ async def open_resources(
             ended=RedisEndedMeetings(store),
             hooks=hooks,
             hook_book=HookBook(hooks, multitenancy=settings.api.multitenancy),
+            probes=make_probes(store, None, pool, bbb, now_ms),
             secret_key_base="k" * 64,
         )
         nursery.cancel_scope.cancel()

@@ -1,0 +1,68 @@
+"""What this host says, for doctor: names it can resolve, certificates it has, files it may open.
+
+Judges nothing (core/host_findings.py does). Everything here blocks and is called in a
+thread.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import resource
+import socket
+import ssl
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.x509.oid import ExtensionOID
+
+from appliance.core.host_findings import CertificateFacts
+
+
+def resolve_name(host: str) -> str:
+    """Return why a name cannot be resolved, empty if it can."""
+    try:
+        socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        return getattr(error, "strerror", None) or "no valid name"
+    return ""
+
+
+def read_file_limit() -> int:
+    """Return how many files and connections this process may have open."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def own_user() -> str:
+    """Return the name of the user that this process runs as, its number if there is none."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def read_certificate(cert_file: Path, key_file: Path) -> CertificateFacts:
+    """Read the certificate that the listener shows."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert_file, key_file)
+        certificate = x509.load_pem_x509_certificates(cert_file.read_bytes())[0]
+    except ssl.SSLError as error:
+        return CertificateFacts(problem=error.reason or "no certificate and key in PEM")
+    except (OSError, ValueError) as error:
+        return CertificateFacts(problem=getattr(error, "strerror", None) or "no certificate")
+    return CertificateFacts(
+        begins_s=certificate.not_valid_before_utc.timestamp(),
+        ends_s=certificate.not_valid_after_utc.timestamp(),
+        names=_names(certificate),
+    )
+
+
+def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+    try:
+        found = certificate.extensions.get_extension_for_oid(
+            ExtensionOID.SUBJECT_ALTERNATIVE_NAME
+        ).value
+    except x509.ExtensionNotFound:
+        return ()
+    assert isinstance(found, x509.SubjectAlternativeName)
+    return tuple(name.lower() for name in found.get_values_for_type(x509.DNSName))

@@ -1,0 +1,102 @@
+"""`ctl doctor`: findings with what to do next, and what it says when nobody can be asked."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from appliance.control import ControlError, NotRunning
+from appliance.ctl.doctor import explain, judge_unit
+from tests.doubles.control import run_ctl
+from tests.doubles.pool import open_pool
+from tests.doubles.redis_processes import short_directory
+
+pytest_plugins = ["tests.doubles.stores"]
+
+
+async def test_findings_are_shown_and_a_failure_is_exit_code_1(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_pool(redis_url, redis_namespace) as pool:
+        await pool.enable_all()
+        (bbb,) = pool.servers
+        await pool.control.ctl("servers", "update", bbb.server_id, "--secret", "wrong")
+
+        done = await pool.control.ctl("doctor")
+
+        assert (done.code, done.err) == (1, "")
+        lines = done.out.splitlines()
+        (at,) = [
+            n for n, line in enumerate(lines) if line.startswith(f"FAIL  server {bbb.server_id} ")
+        ]
+        assert lines[at].endswith("it refuses our calls: the secret is wrong")
+        assert lines[at + 1].startswith(f"\t-> 'ctl servers update {bbb.server_id} --secret S'")
+        assert "failed" in lines[-1]
+        document = (await pool.control.ctl("doctor", "--json")).json
+        assert document["healthy"] is False
+        assert {one["level"] for one in document["findings"]} == {"ok", "warn", "fail"}
+        assert "\x1b" not in done.out
+
+
+def test_appliance_that_is_not_running_is_exit_code_3_with_a_hint(tmp_path: Path) -> None:
+    done = run_ctl(tmp_path / "ctl.sock", "doctor")
+
+    assert (done.code, done.err) == (3, "")
+    lines = done.out.splitlines()
+    assert lines[0].startswith("FAIL  appliance")
+    assert "not running" in lines[0]
+    assert "systemctl start" in lines[1]
+    document = run_ctl(tmp_path / "gone" / "ctl.sock", "doctor", "--json")
+    assert document.code == 3
+    assert document.json["healthy"] is False
+    assert "export the same" in document.json["findings"][0]["advice"]
+
+
+def test_socket_that_nobody_answers_is_explained() -> None:
+    with short_directory() as directory:
+        path = directory / "ctl.sock"
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(str(path))
+        done = run_ctl(path, "doctor")
+
+        assert (done.code, "nobody listens" in done.out) == (3, True)
+        hangs = explain(str(path), ControlError("no answer"))
+        assert "systemctl restart" in hangs["advice"]
+    refused = explain("/proc/1/none", ControlError("no permission"))
+    assert "group" in refused["advice"]
+    assert "systemctl start" in explain("/ctl.sock", NotRunning("no socket"))["advice"]
+
+
+@pytest.mark.parametrize(
+    ("shown", "text", "advice"),
+    [
+        (
+            "LoadState=loaded\nActiveState=failed\nResult=exit-code\n",
+            "scalelite-appliance.service is failed (exit-code)",
+            "journalctl -u scalelite-appliance",
+        ),
+        (
+            "LoadState=loaded\nActiveState=inactive\n",
+            "scalelite-appliance.service is inactive",
+            "systemctl enable --now",
+        ),
+        (
+            "LoadState=loaded\nActiveState=activating\nStatusText=waiting for Redis: refused\n",
+            "scalelite-appliance.service is activating: waiting for Redis: refused",
+            "systemctl status",
+        ),
+    ],
+)
+def test_unit_is_explained(shown: str, text: str, advice: str) -> None:
+    finding = judge_unit(shown)
+
+    assert finding is not None
+    assert finding["text"] == text
+    assert advice in finding["advice"]
+
+
+def test_unit_that_is_not_installed_is_no_finding() -> None:
+    assert judge_unit("LoadState=not-found\nActiveState=inactive\n") is None
+    assert judge_unit("") is None
