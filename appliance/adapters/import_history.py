@@ -33,7 +33,7 @@ _LIST = f"{_ROWS}{_WANTED} ORDER BY i.created_at DESC, i.id DESC LIMIT $3"
 _COUNT = f"SELECT count(*) FROM appliance.imports {_WANTED}"
 _RESTART = """
 UPDATE appliance.imports SET state = 'waiting', attempts = 0, error = NULL, undelete = $2,
-    record_ids = '{}', started_at = NULL, finished_at = NULL, next_try_at = NULL
+    record_ids = '{}', created_at = now(), started_at = NULL, finished_at = NULL, next_try_at = NULL
 WHERE id = $1
 """
 _FORGET = """

@@ -61,7 +61,8 @@ _FORGIVE = """
 INSERT INTO appliance.imports AS known (file, size_bytes, mtime_ns, inode, undelete)
 VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (file, size_bytes, mtime_ns, inode) DO UPDATE SET state = 'waiting', attempts = 0,
-    next_try_at = NULL, finished_at = NULL, undelete = known.undelete OR EXCLUDED.undelete
+    error = NULL, created_at = now(), started_at = NULL, next_try_at = NULL, finished_at = NULL,
+    undelete = known.undelete OR EXCLUDED.undelete
 """
 
 

@@ -72,12 +72,15 @@ async def test_import_whose_appliance_died_is_seen(bench: ImportBench) -> None:
 async def test_line_is_made_as_new(bench: ImportBench) -> None:
     history = ImportHistory(bench.database)
     import_id = await enter(bench, TAR)
+    await enter(bench, replace(TAR, name="later.tar"))
     await bench.journal.give_up(import_id, "no tar")
     await history.restart(import_id, undelete=True)
     found = await history.find_import(import_id)
     assert found is not None
     assert (found.state, found.error, found.attempts) == (ImportState.WAITING, None, 0)
     assert (found.undelete, found.finished_ms) == (True, None)
+    (newest, _), _ = await history.list_imports(limit=9)
+    assert newest.id == import_id
     await history.restart(import_id, undelete=False)
     async with bench.journal.claim(TAR) as entry:
         assert entry is not None

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.doubles.appliance_process import ApplianceProcess
+from tests.doubles.appliance_process import ApplianceProcess, wait_for
 from tests.doubles.recording_tars import recording_tar
 from tests.doubles.store_servers import PostgresServer, RedisServer
 
@@ -163,6 +163,30 @@ def test_recordings_are_changed_and_put_right(appliance: ApplianceProcess, tmp_p
     done = appliance.ctl("recordings:update")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert (unpublished.is_dir(), published.is_dir()) == (True, False)
+
+
+def test_import_whose_appliance_was_killed_is_seen_and_can_be_begun_anew(
+    appliance: ApplianceProcess, tmp_path: Path
+) -> None:
+    made = recording_tar(tmp_path, "cut-off", {"video": {"video.webm": bytes(200 << 20)}})
+    one = appliance.control.post("importRecording", {"path": str(made)})
+
+    def state() -> str:
+        return str(appliance.control.get("getImport", id=str(one["id"]))["state"])
+
+    wait_for(lambda: state() == "extracting", IMPORT_S, "it is under way")
+    appliance.kill()
+    _, error = ctl(appliance, "imports", code=3)
+    assert error.startswith("the appliance is not running")
+    appliance.start()
+    appliance.wait_event("database_ready", IMPORT_S)
+    wait_for(lambda: state() == "interrupted", IMPORT_S, "nobody is at it")
+    assert "cut-off.tar" in ctl(appliance, "imports")[0]
+    ctl(appliance, "import", str(made))
+    published = directory(appliance, "publish") / "video/cut-off/video.webm"
+    assert published.stat().st_size == 200 << 20
+    work = directory(appliance, "work")
+    wait_for(lambda: not list(work.glob("*import*")), IMPORT_S, "no leftovers")
 
 
 def test_old_recordings_are_deleted_by_age(appliance: ApplianceProcess, tmp_path: Path) -> None:

@@ -81,6 +81,20 @@ async def test_file_that_is_gone_when_its_turn_comes_has_failed(opened: DeskBenc
     )  # fmt: skip
 
 
+async def test_file_that_another_appliance_has_taken_is_left_to_it(opened: DeskBench) -> None:
+    made = recording_tar(opened.bench.root, "r1")
+    release = trio.Event()
+    opened.desk.start(release.wait)  # one at a time
+    import_id = await admin.start_import(opened.res, "me", str(made), undelete=False)
+    async with opened.bench.journal.claim(opened.desk.spool.find_file(str(made))):
+        release.set()
+        with trio.fail_after(DEADLINE_S):
+            while (await admin.find_import(opened.res, import_id))[1] is not None:
+                await trio.sleep(TICK_S)
+        found, _ = await admin.find_import(opened.res, import_id)
+    assert (found.state, found.running) == (ImportState.WAITING, True)
+
+
 async def test_name_of_a_failed_tar_gets_a_hint(opened: DeskBench) -> None:
     failed = opened.bench.root / "spool/failed/r1.tar"
     failed.parent.mkdir()
