@@ -102,7 +102,8 @@ async def _read_call(request: Request, who: str) -> Call:
     """Raises BadRequest, ApiError (BODY_TOO_LARGE, BODY_STALLED), ClientGone."""
     body = b""
     if request.method == "POST":
-        with trio.move_on_after(BODY_TIMEOUT_S) as patience:
+        limit_s = min(BODY_TIMEOUT_S, request.body.patience.form_s)
+        with trio.move_on_after(limit_s) as patience:
             body = b"".join([chunk async for chunk in Chunks(request, MAX_BODY_BYTES)])
         if patience.cancelled_caught:
             raise ApiError(errors.BODY_STALLED)

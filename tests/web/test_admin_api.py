@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.doubles.public import Answer, Public, open_public
+from appliance.web.http import Patience
+from tests.doubles.public import Answer, Public, open_public, read_answer, request
 from tests.doubles.settings import SECRET
 from tests.doubles.signing import ParamsLike, checksum, sign_url
 
@@ -313,6 +314,32 @@ async def test_body_over_a_mebibyte_is_refused(redis_url: str, redis_namespace: 
         413,
         {"error": "The body of the request is too large."},
     )
+
+
+async def test_body_that_does_not_come_is_given_up(redis_url: str, redis_namespace: str) -> None:
+    patience = Patience(form_s=0.2, linger_s=0.2)
+    async with open_public(redis_url, redis_namespace, patience=patience) as public:
+        target = sign_url(BASE, "addServer", "", SECRET)
+        async with await public.connect() as stream:
+            await stream.send_all(request("POST", target, headers=[JSON, "Content-Length: 99"]))
+            answer = await read_answer(stream)
+
+    assert (answer.status, told(answer)) == (
+        408,
+        {"error": "The body of the request did not arrive."},
+    )
+
+
+async def test_nothing_is_read_of_a_body_before_the_checksum_is_known_to_be_right(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_public(redis_url, redis_namespace) as public:
+        target = sign_url(BASE, "addServer", "", "wrong")
+        async with await public.connect() as stream:
+            await stream.send_all(request("POST", target, headers=[JSON, "Content-Length: 99"]))
+            answer = await read_answer(stream)
+
+    assert refused(answer) == CHECKSUM_ERROR
 
 
 async def test_head_is_answered_like_get_without_a_body(
