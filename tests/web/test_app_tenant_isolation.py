@@ -179,6 +179,25 @@ async def test_numbers_to_dial_are_different(world: TwoTenants) -> None:
     assert [owners[number or ""] for number in numbers] == ["room", f"room~{world.two.id}"]
 
 
+async def test_hooks_are_the_tenants_own_and_hear_of_its_meetings_only(world: TwoTenants) -> None:
+    ids = {}
+    for tenant in (world.one, world.two):
+        params = {"callbackURL": f"http://{tenant.name}.example/hook", "meetingID": "room"}
+        ids[tenant.name] = (await tenant.call("hooks/create", params)).text("hookID") or ""
+    await world.pool.settled()
+    registered = {hook["meeting_id"]: hook["url"] for hook in world.pool.servers[0].hooks()}
+    assert set(registered) == {"room", f"room~{world.two.id}"}
+    assert registered["room"].startswith("http://one.example/hook")
+
+    for asker, owner in world.pairs:
+        listed = await asker.call("hooks/list")
+        assert texts(listed, "hookID") == [ids[asker.name]]
+        assert owner.name.encode() not in listed.body
+        answer = await asker.call("hooks/destroy", {"hookID": ids[owner.name]})
+        assert answer.key == "destroyMissingHook"
+        assert texts(await owner.call("hooks/list"), "hookID") == [ids[owner.name]]
+
+
 # --- recordings -----------------------------------------------------------------------------------
 
 
