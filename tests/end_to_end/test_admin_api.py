@@ -32,7 +32,7 @@ def test_server_added_over_http_is_in_ctl_and_in_the_log_but_no_secret(
     assert added.status == 201
     server = json.loads(added.body)
     (listed,) = json.loads(empty_pool.appliance.ctl("servers", "list", "--json").stdout)
-    assert listed == server
+    assert {**listed, "bbb_version": ""} == server  # it may have been polled meanwhile
     event = empty_pool.appliance.wait_event("server_added", server=server["id"])
     assert event["by"] == "address 127.0.0.1"
     assert front_end.key == "checksumError"
