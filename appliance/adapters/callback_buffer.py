@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from appliance.adapters.redis_client import RedisClient, RedisDown, Script
@@ -26,10 +26,13 @@ from appliance.core.callbacks import (
 from appliance.core.faults import StoreDown
 
 KEEP_S = 7 * 86400
-"""How long a finished callback is kept."""
+"""How long a callback that failed or was dropped is kept."""
+DONE_KEEP_S = 86400
+"""One that is done: a large pool ends many meetings a day, and this is memory."""
 PENDING_KEEP_S = 30 * 86400
 """No key of ours stays for ever, even if no appliance ever comes back for it."""
 _MAX_ERROR = 500
+_CHUNK = 200
 
 
 class CallbackBuffer:
@@ -66,8 +69,7 @@ class CallbackBuffer:
 
     async def renew(self, who: str, ids: Sequence[str], lease_s: float) -> None:
         """Keep claims for longer."""
-        if ids:
-            await self._change("renew", who, int(lease_s * 1000), ids)
+        await self._change("renew", who, int(lease_s * 1000), ids)
 
     async def settle(self, who: str, queued: QueuedCallback, settlement: Settlement) -> bool:
         """Write what became of a claimed callback; False: it is somebody else's by now."""
@@ -76,29 +78,36 @@ class CallbackBuffer:
             settlement.status or "",
             (settlement.error or "")[:_MAX_ERROR],
             int(settlement.wait_s * 1000),
-            KEEP_S,
+            DONE_KEEP_S if settlement.state is CallbackState.DONE else KEEP_S,
         )
         now_ms = self._now_ms()
         return bool(await self._run(self._scripts.settle_callback, who, queued.id, now_ms, *values))
 
     async def make_due(self) -> int:
         """Let everything that waits be tried now."""
-        return len(await self._change("due", "", 0, ()))
+        return len(await self._change("due", "", 0, await self._ids("callbacks_due")))
 
     async def prune(self, older_than_s: float) -> int:
         """Forget the ids of what has expired; Redis itself removes the rest."""
-        return len(await self._change("prune", "", 0, ()))
+        return len(await self._change("prune", "", 0, await self._ids("callbacks")))
 
     async def show(self, state: CallbackState | None, limit: int) -> list[QueuedCallback]:
         """Return the newest callbacks, newest first."""
         ids = await self._command("ZREVRANGE", self._key("callbacks"), 0, -1)
-        replies = await self._pipeline([("HGETALL", self._key(f"callback:{one}")) for one in ids])
-        found = [self._queued_of(one, flat) for one, flat in zip(ids, replies, strict=True) if flat]
-        return [one for one in found if state in (None, one.state)][:limit]
+        found: list[QueuedCallback] = []
+        for chunk in _chunks(ids):
+            commands = [("HGETALL", self._key(f"callback:{one}")) for one in chunk]
+            for one, flat in zip(chunk, await self._pipeline(commands), strict=True):
+                queued = self._queued_of(one, flat) if flat else None
+                if queued is not None and state in (None, queued.state):
+                    found.append(queued)
+            if len(found) >= limit:
+                break
+        return found[:limit]
 
     async def count(self) -> dict[CallbackState, int]:
         """Return how many are pending, and how many failed."""
-        ids = await self._command("ZRANGE", self._key("callbacks"), 0, -1)
+        ids = await self._ids("callbacks")
         states = await self._pipeline(
             [("HGET", self._key(f"callback:{one}"), "state") for one in ids]
         )
@@ -107,19 +116,25 @@ class CallbackBuffer:
 
     async def retry(self, ids: Sequence[str] | None) -> list[str]:
         """Give callbacks a new day; None: all that failed."""
-        if ids is not None and not (ids := _ours(ids)):
-            return []
-        return await self._change("retry", "", PENDING_KEEP_S, ids or ())
+        if ids is None:
+            known = await self._ids("callbacks")
+            return await self._change("retry_failed", "", PENDING_KEEP_S, known)
+        return await self._change("retry", "", PENDING_KEEP_S, _ours(ids))
 
     async def drop(self, ids: Sequence[str]) -> list[str]:
         """Take callbacks out of the queue."""
-        mine = _ours(ids)
-        return await self._change("drop", "", KEEP_S, mine) if mine else []
+        return await self._change("drop", "", KEEP_S, _ours(ids))
 
     async def _change(self, what: str, who: str, time: int, ids: Sequence[str]) -> list[str]:
-        script = self._scripts.change_callbacks
-        changed: list[str] = await self._run(script, what, who, self._now_ms(), time, *ids)
+        """Change callbacks, few at a time: Redis does nothing else while a script runs."""
+        script, changed = self._scripts.change_callbacks, list[str]()
+        for chunk in _chunks(ids):
+            changed += await self._run(script, what, who, self._now_ms(), time, *chunk)
         return changed
+
+    async def _ids(self, name: str) -> list[str]:
+        ids: list[str] = await self._command("ZRANGE", self._key(name), 0, -1)
+        return ids
 
     async def _run(self, script: Script, *args: str | int) -> Any:
         try:
@@ -191,3 +206,7 @@ def _parse(text: str) -> Callback:
 
 def _ours(ids: Sequence[str]) -> list[str]:
     return [one for one in ids if one.startswith("r")]
+
+
+def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK))

@@ -25,7 +25,7 @@ from appliance.core.model import TenantId
 _MAX_ERROR = 500
 _MAX_ID = 2**63
 
-_COLUMNS = """id, kind, url, method, content_type, body, signing, secret_id, tenant_id, meeting_id,
+_COLUMNS = """id, kind, url, method, content_type, signing, secret_id, tenant_id, meeting_id,
     record_id, state, attempts, last_status, last_error,
     extract(epoch FROM now() - since)::float8 AS age_s,
     GREATEST(0, extract(epoch FROM next_at - now()))::float8 AS wait_s,
@@ -49,7 +49,7 @@ WITH due AS MATERIALIZED (
 UPDATE appliance.callbacks
 SET claimed_by = $1, claimed_until = now() + $2::float8 * interval '1 second'
 FROM due WHERE id = due_id
-RETURNING {_COLUMNS}
+RETURNING {_COLUMNS}, body
 """
 _RENEW = """
 UPDATE appliance.callbacks SET claimed_until = now() + $3::float8 * interval '1 second'
@@ -71,7 +71,7 @@ DELETE FROM appliance.callbacks
 WHERE state <> 'pending' AND finished_at < now() - $1::float8 * interval '1 second' RETURNING id
 """
 _SHOW = f"""
-SELECT {_COLUMNS} FROM appliance.callbacks WHERE $1::text IS NULL OR state = $1
+SELECT {_COLUMNS}, ''::bytea AS body FROM appliance.callbacks WHERE $1::text IS NULL OR state = $1
 ORDER BY created_at DESC, id DESC LIMIT $2
 """
 _COUNT = """
@@ -141,7 +141,7 @@ class CallbackRows:
         return len(await self._store.fetch(_PRUNE, older_than_s))
 
     async def show(self, state: CallbackState | None, limit: int) -> list[QueuedCallback]:
-        """Return the newest callbacks, newest first."""
+        """Return the newest callbacks, newest first, without their bodies."""
         return [_queued_of(row) for row in await self._store.fetch(_SHOW, state, limit)]
 
     async def count(self) -> dict[CallbackState, int]:

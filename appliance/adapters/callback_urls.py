@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+import trio
 
 from appliance.adapters.postgres_errors import DatabaseRefused
 from appliance.adapters.postgres_store import Connection, PostgresStore
@@ -107,6 +109,7 @@ class CallbackUrls:
     client: RedisClient
     namespace: str
     log: Log
+    _flushing: trio.Lock = field(default_factory=trio.Lock)
 
     async def keep(self, meeting_id: str, tenant_id: TenantId | None, kept: KeptUrls) -> None:
         """Remember URLs of a meeting. Raises StoreDown: neither store could."""
@@ -135,6 +138,15 @@ class CallbackUrls:
         Raises DatabaseDown, StoreDown. An entry is removed after it was written, so at worst it is
         written twice.
         """
+        async with self._flushing:
+            return await self._flush()
+
+    async def flush_soon(self) -> None:
+        """Flush, unless that is being done; it goes on until nothing is left. Raises as `flush`."""
+        if not self._flushing.locked():
+            await self.flush()
+
+    async def _flush(self) -> int:
         moved = 0
         while self.database is not None:
             waiting = await self._redis("LRANGE", self._waiting, 0, _CHUNK - 1)

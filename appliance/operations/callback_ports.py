@@ -116,5 +116,8 @@ class CallbackUrls(Protocol):
     async def flush(self) -> int:
         """Write what waits in Redis to `callback_data`. Raises DatabaseDown, StoreDown."""
 
+    async def flush_soon(self) -> None:
+        """Flush, unless that is being done. Raises DatabaseDown, StoreDown."""
+
     async def find(self, meeting_id: str, tenant_id: TenantId | None) -> KeptUrls | None:
         """Return what is kept for a meeting. Raises DatabaseDown, StoreDown."""

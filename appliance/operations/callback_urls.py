@@ -60,6 +60,6 @@ async def keep_callback_urls(
 async def flush_urls(res: Resources) -> None:
     """Write what waits to the database, if it is there; else the sender does it later."""
     try:
-        await res.callback_urls.flush()
+        await res.callback_urls.flush_soon()
     except (DatabaseDown, StoreDown) as error:
         res.log.debug("callback_urls_wait", reason=str(error))

@@ -6,15 +6,19 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
+import httpx
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 
 from appliance.adapters.callback_client import CallbackClient, open_callback_pool
 from appliance.adapters.http_dial import open_ssl_context
 from appliance.adapters.http_pool import PoolTransport
 from appliance.core.callback_address import is_public_address
+from appliance.core.callbacks import host_of_url, refusal_of_url
 from appliance.core.faults import CallFailed, CallRefused
 from tests.doubles.callback_receiver import CallbackReceiver, open_receiver
 
@@ -136,6 +140,49 @@ async def test_private_address_is_refused_on_wish(receiver: CallbackReceiver, ho
 async def test_url_that_cannot_be_called_is_refused(client: CallbackClient, url: str) -> None:
     with pytest.raises(CallRefused):
         await client.send("POST", url, {}, b"")
+
+
+_ALPHABET = st.sampled_from(
+    [
+        "a",
+        "b",
+        "1",
+        ".",
+        "-",
+        ":",
+        "@",
+        "/",
+        "?",
+        "#",
+        "%",
+        "[",
+        "]",
+        "\\",
+        " ",
+        "0",
+        "2",
+        "é",
+        "。",
+        "\t",
+    ]
+)
+
+
+@given(st.lists(_ALPHABET, max_size=14).map("".join), st.sampled_from(["http://", "HTTPS://"]))
+def test_accepted_url_has_the_same_host_for_every_reader(rest: str, scheme: str) -> None:
+    url = scheme + rest
+    if refusal_of_url(url) is not None:
+        return
+    try:
+        called = httpx.URL(url)
+    except httpx.InvalidURL:
+        return  # not called at all
+    authority = host_of_url(url).partition("://")[2]
+    read = urlsplit(url)
+    assert (called.userinfo, read.username) == (b"", None)
+    assert authority.lower().startswith((read.hostname or "").strip("[]")) or "[" in authority
+    assert (called.port or None) in (read.port, None)
+    assert read.netloc.lower() == authority.lower()
 
 
 async def test_name_is_resolved_once_for_the_question_and_the_connection(

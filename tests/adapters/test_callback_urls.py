@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+import trio
 
 from appliance.adapters.callback_urls import CallbackUrls
 from appliance.adapters.redis_client import RedisAddress, open_redis_client
@@ -50,6 +51,21 @@ async def test_keep_is_one_command_and_is_written_as_scalelite_writes(
     assert await rows(bench) == [("math", "---\n:recording_ready_url: http://h/ready\n")]
     assert await bench.urls.find("math", None) == ready("http://h/ready", "s1")
     assert await bench.urls.find("other", None) is None
+
+
+async def test_burst_of_creates_is_written_once(bench: CallbackBench) -> None:
+    async def create(number: int) -> None:
+        await bench.urls.keep(f"m-{number}", None, ready("http://h/"))
+        await bench.urls.flush_soon()
+
+    before = bench.redis.round_trips
+    async with trio.open_nursery() as nursery:
+        for number in range(50):
+            nursery.start_soon(create, number)
+    await bench.urls.flush()
+    assert len(await rows(bench)) == 50
+    # one to keep and one to remove each, besides some looks at the list
+    assert bench.redis.round_trips - before < 50 * 3
 
 
 async def test_find_sees_what_still_waits(bench: CallbackBench) -> None:

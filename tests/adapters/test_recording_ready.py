@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import trio
@@ -17,11 +19,13 @@ from appliance.core.recording_merge import ImportRules
 from appliance.core.recording_model import Recording
 from tests.doubles.callback_bench import CallbackBench, open_callback_bench
 from tests.doubles.recordings import make_format, make_recording
+from tests.doubles.store_servers import PostgresServer
 
 pytest_plugins = ["tests.doubles.stores"]
 
 URL = "http://h/ready?x=1"
 KEPT = KeptUrls({RECORDING_READY: URL}, "s1")
+SCALELITE_DUMP = Path(__file__).resolve().parents[1] / "data/scalelite/postgres.sql"
 A = TenantId("tenant-a")
 
 
@@ -112,6 +116,23 @@ async def test_recording_of_a_tenant_is_told_to_that_tenant(importing: Importing
     await importing.run(make_recording("of-nobody"))
     (callback,) = await importing.queued()
     assert (callback.record_id, callback.tenant_id) == ("of-a", A)
+
+
+async def test_callbacks_that_a_scalelite_left_are_sent(
+    redis_url: str, redis_namespace: str, database_url: str, postgres_server: PostgresServer
+) -> None:
+    name = urlsplit(database_url).path.removeprefix("/")
+    postgres_server.sql(SCALELITE_DUMP.read_text(), name)
+    async with open_callback_bench(redis_url, redis_namespace, database_url) as bench:
+        importing = Importing(bench, ImportJournal(bench.database, bench.log, urls=bench.urls), [])
+        of = "981810d6-1b91-4022-9f8d-71c128cd378e"
+        await importing.run(make_recording("new", meeting_id="phys", metadata=(("tenant-id", of),)))
+        await importing.run(make_recording("new-2", meeting_id="math-1"))
+        found = [(one.url, one.record_id, one.tenant_id) for one in await importing.queued()]
+    assert found == [
+        ("http://127.0.0.1:9/bn", "new", of),
+        ("http://127.0.0.1:9/ready", "new-2", None),
+    ]
 
 
 async def test_url_that_may_not_be_called_is_not_queued(importing: Importing) -> None:

@@ -1,7 +1,7 @@
--- ARGV: what, who, now_ms, a time in ms or s, ids... (none: all). Reply: the ids that were changed.
+-- ARGV: what, who, now_ms, a time in ms or s, ids... Reply: the ids that were changed.
 -- renew: keep claims of `who` for so many ms. due: try now what waits for its next attempt.
--- retry: give what is there a new day (all: what failed), kept for so many s. drop: take out what is
--- not done, kept for so many s. prune: forget ids whose hash has expired.
+-- retry: give it a new day, kept for so many s; retry_failed: only what failed. drop: take out what
+-- is not done, kept for so many s. prune: forget ids whose hash has expired.
 local what, who, now, time, changed = ARGV[1], ARGV[2], ARGV[3], ARGV[4], {}
 local due = A .. 'callbacks_due'
 
@@ -9,7 +9,7 @@ local function claimed(owner, till)
   return owner and number(till, 0) > tonumber(now)
 end
 
-local function change(id, key, state, owner, till, all)
+local function change(id, key, state, owner, till)
   if what == 'prune' then
     if state then return false end
     call('ZREM', due, id)
@@ -25,8 +25,8 @@ local function change(id, key, state, owner, till, all)
     if state ~= 'pending' or claimed(owner, till) then return false end
     call('HSET', key, 'due', now)
     call('ZADD', due, now, id)
-  elseif what == 'retry' then
-    if claimed(owner, till) or (all and state ~= 'failed') then return false end
+  elseif what == 'retry' or what == 'retry_failed' then
+    if claimed(owner, till) or (what == 'retry_failed' and state ~= 'failed') then return false end
     call('HSET', key, 'state', 'pending', 'attempts', 0, 'since', now, 'due', now)
     call('ZADD', due, now, id)
     call('EXPIRE', key, time)
@@ -40,13 +40,10 @@ local function change(id, key, state, owner, till, all)
   return true
 end
 
-local ids = {}
-for i = 5, #ARGV do ids[#ids + 1] = ARGV[i] end
-local all = #ids == 0
-if all then ids = call('ZRANGE', A .. 'callbacks', 0, -1) end
-for _, id in ipairs(ids) do
+for i = 5, #ARGV do
+  local id = ARGV[i]
   local key = A .. 'callback:' .. id
   local state, owner, till = unpack(call('HMGET', key, 'state', 'owner', 'till'))
-  if change(id, key, state, owner, till, all) then changed[#changed + 1] = id end
+  if change(id, key, state, owner, till) then changed[#changed + 1] = id end
 end
 return changed
