@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
+from appliance.adapters.callback_queue import CallbackRows
 from appliance.adapters.callback_urls import CallbackUrls
+from appliance.adapters.import_journal import ImportJournal
 from appliance.adapters.redis_client import RedisAddress, open_redis_client
 from appliance.core.callback_data import RECORDING_READY, KeptUrls
 from appliance.core.callbacks import id_of_secret
+from appliance.core.model import Tenant, TenantId
 from appliance.operations.creating import create_meeting
+from appliance.operations.imports import import_tar
 from appliance.operations.resources import Caller
 from tests.doubles.bbb_process import BbbProcess
+from tests.doubles.import_tools import open_import_bench
 from tests.doubles.live_pool import LivePool, open_live
+from tests.doubles.recording_tars import recording_tar
 
 pytest_plugins = ["tests.doubles.live_pool_fixtures"]
 
@@ -90,3 +98,42 @@ async def test_create_succeeds_when_the_url_cannot_be_kept(pool: LivePool) -> No
         given = (("meetingID", "math"), *ready(URL).items())
         assert b"SUCCESS" in await create_meeting(res, Caller(), given, secret="s")
     assert len(pool.log.named("callback_url_lost")) == 1
+
+
+async def test_recordings_of_two_tenants_with_one_id_are_told_to_each(
+    redis_url: str,
+    redis_namespace: str,
+    bbbs: list[BbbProcess],
+    database_url: str,
+    tmp_path: Path,
+) -> None:
+    tenants = [Tenant(TenantId(f"t-{name}"), name, (name * 40,)) for name in "ab"]
+    async with (
+        open_live(redis_url, redis_namespace, bbbs, MULTITENANCY_ENABLED="true") as pool,
+        open_import_bench(database_url, tmp_path) as bench,
+    ):
+        urls = CallbackUrls(bench.database, pool.client, pool.namespace, pool.log)
+        res = replace(pool.res, callback_urls=urls)
+        journal = ImportJournal(bench.database, bench.log, urls=urls)
+        tools = replace(bench.tools, journal=journal)
+        for tenant in tenants:
+            given = (("meetingID", "math"), *ready(f"http://{tenant.name}/").items())
+            await create_meeting(res, Caller(tenant), given, secret=tenant.secrets[0])
+        sent = [one["query"] for bbb in bbbs for one in bbb.requests("create")]
+        for tenant, query in zip(tenants, sorted(sent, key=len), strict=True):
+            params = dict(parse_qsl(query))
+            tar = recording_tar(
+                tmp_path,
+                f"rec-{tenant.name}",
+                meeting_id=params["meetingID"],
+                metadata={"tenant-id": params["meta_tenant-id"]},
+            )
+            tar.rename(tmp_path / "spool" / tar.name)
+            assert await import_tar(tools, bench.tar(tar.name)) is None
+        queued = [one.callback for one in await CallbackRows(bench.database).show(None, 10)]
+
+    found = {(one.url, one.record_id, one.meeting_id, one.secret_id) for one in queued}
+    assert found == {
+        ("http://a/", "rec-a", "math", id_of_secret("a" * 40)),
+        ("http://b/", "rec-b", "math", id_of_secret("b" * 40)),
+    }
