@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.doubles.appliance_pool import SHORT_TIMEOUTS, ServedPool
-from tests.web.test_metrics_text import samples
+from tests.doubles.prometheus_text import samples
 
 WITHIN_S = 20.0
 

@@ -29,6 +29,7 @@ from appliance.web.admin_json import (
     ended_json,
     flag,
     meeting_json,
+    merge_fields,
     parse_body,
     parse_change,
     parse_new_server,
@@ -193,3 +194,22 @@ def test_odd_values_are_refused() -> None:
             call({"x": 7}, "x")
     with pytest.raises(BadRequest):
         texts({"x": ["a", ""]}, "x")
+
+
+def test_query_wins_over_the_body_and_its_first_value_counts() -> None:
+    merged = merge_fields({"id": "body", "x": 1}, [("id", "first"), ("id", "second")])
+
+    assert merged == {"id": "first", "x": 1}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"a": "\\ud800"}', b'{"\\udfff": 1}', b'{"a": ["\\ud83d"]}', b'{"a": "\xed\xa0\x80"}'],
+)
+def test_half_a_surrogate_pair_is_refused(body: bytes) -> None:
+    with pytest.raises(BadRequest):
+        parse_body(body)
+
+
+def test_whole_surrogate_pair_is_text() -> None:
+    assert parse_body(b'{"a": "\\ud83d\\ude00"}') == {"a": "\U0001f600"}

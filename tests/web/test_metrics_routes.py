@@ -11,11 +11,11 @@ import pytest
 from appliance.core.instruments import SECONDS
 from appliance.web.metrics_routes import MetricsApp
 from tests.doubles.bbb_process import BbbProcess
+from tests.doubles.prometheus_text import samples
 from tests.doubles.public import Public, open_public, serving
 from tests.doubles.public_pool import open_both
 from tests.doubles.redis_processes import redis_process
 from tests.doubles.resources import open_resources
-from tests.web.test_metrics_text import samples
 
 pytest_plugins = ["tests.doubles.live_pool_fixtures"]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open
-from prometheus_client.parser import text_string_to_metric_families as parse
 
 from appliance.core.callbacks import CallbackState
 from appliance.core.model import Server, ServerId, ServerState
 from appliance.operations.metrics import Metrics
 from appliance.web.metrics_text import Seen, Spooled, render_metrics
+from tests.doubles.prometheus_text import samples
 
 BUSY = Server(
     id=ServerId('b"1'),
@@ -22,15 +22,6 @@ BUSY = Server(
     videos=9,
 )
 IDLE = Server(id=ServerId("b2"), url="https://bbb2.example.com/bigbluebutton/api", secret="S3C")
-
-
-def samples(text: bytes) -> dict[tuple[str, tuple[str, ...]], float]:
-    """Return each sample by its name and the values of its labels, in the order of their names."""
-    return {
-        (sample.name, tuple(value for _, value in sorted(sample.labels.items()))): sample.value
-        for family in parse(text.decode())
-        for sample in family.samples
-    }
 
 
 def test_instruments_and_servers_are_told() -> None:
