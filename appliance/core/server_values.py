@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import SplitResult, urlsplit
 
@@ -114,6 +115,24 @@ def host_of(url: str) -> str:
         return urlsplit(url).hostname or url
     except ValueError:
         return url
+
+
+def host_labels(urls: Sequence[str]) -> list[str]:
+    """Return what to call each of these servers: its host name, with the port where that is
+    another's too."""
+    hosts = [host_of(url) for url in urls]
+    return [
+        f"{host}:{_port_of(url)}" if hosts.count(host) > 1 else host
+        for host, url in zip(hosts, urls, strict=True)
+    ]
+
+
+def _port_of(url: str) -> int:
+    try:
+        parts = urlsplit(url)
+        return parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return 0
 
 
 def check_id(server_id: str) -> ServerId:

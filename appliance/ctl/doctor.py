@@ -7,8 +7,6 @@ systemd, and ends with exit code 3.
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 
@@ -85,6 +83,10 @@ def explain(path: str, error: ControlError) -> Found:
 
 
 def _ask_systemd() -> list[Found]:
+    # Imported here: no other command needs them, and every command loads this.
+    import shutil
+    import subprocess
+
     if not os.path.isdir(_BOOTED) or shutil.which("systemctl") is None:
         return []
     properties = "LoadState,ActiveState,Result,StatusText"

@@ -9,9 +9,11 @@ from typing import Any
 from appliance.control import Caller
 from appliance.control.client import LONG_S
 from appliance.ctl.console import Console
-from appliance.ctl.tables import Column
+from appliance.ctl.tables import Column, render_bar
 
 DONE = 0
+CLEAR_LINE = "\r\x1b[K"
+_AT_ONCE = 16
 
 _COLUMNS = (
     Column("HOSTNAME"),
@@ -27,12 +29,45 @@ _COLUMNS = (
 
 def poll(console: Console, caller: Caller, args: Namespace) -> int:
     """Poll the servers; it is done when all have answered or failed to, so always 0."""
-    results = caller.post("poll", {"what": args.what}, deadline_s=LONG_S)
+    if console.is_terminal and not console.as_json and not console.rake:
+        results = _poll_with_a_bar(console, caller, args.what)
+    else:
+        results = caller.post("poll", {"what": args.what}, deadline_s=LONG_S)
     if console.as_json:
         console.document(results)
     elif not console.rake:  # rake's tasks print nothing
         console.table(_COLUMNS, [_row(result) for result in results])
     return DONE
+
+
+def _poll_with_a_bar(console: Console, caller: Caller, what: str) -> list[Mapping[str, Any]]:
+    """Poll each server with a call of its own, so that a person sees how far it is."""
+    from concurrent.futures import ThreadPoolExecutor, as_completed
+
+    servers = caller.get("getStatus")["servers"]
+    found: dict[str, Mapping[str, Any]] = {}
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        calls = {
+            threads.submit(
+                caller.post, "poll", {"what": what, "ids": [one["id"]]}, deadline_s=LONG_S
+            ): one
+            for one in servers
+        }
+        _show_bar(console, 0, len(servers))
+        try:
+            for number, call in enumerate(as_completed(calls), 1):
+                one = calls[call]
+                found[one["id"]] = {**call.result()[0], "hostname": one["hostname"]}
+                _show_bar(console, number, len(servers))
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
+            console.out.write(CLEAR_LINE)
+    return [found[one["id"]] for one in servers]
+
+
+def _show_bar(console: Console, done: int, total: int) -> None:
+    console.out.write(f"{CLEAR_LINE}{render_bar(done, total)} {done} of {total} polled")
+    console.out.flush()
 
 
 def _row(result: Mapping[str, Any]) -> tuple[object, ...]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from appliance.control import Caller, Refusal
@@ -74,7 +73,7 @@ def _read(console: Console, path: str) -> str:
         raw = getattr(console.stdin, "buffer", console.stdin).read(_MAX_BYTES + 1)
         content = raw if isinstance(raw, bytes) else raw.encode()
     else:
-        with Path(path).open("rb") as file:
+        with open(path, "rb") as file:
             content = file.read(_MAX_BYTES + 1)
     if len(content) > _MAX_BYTES:
         raise ValueError("it is too long for a list of servers")

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from appliance.core.model import Meeting, Server, ServerChange
-from appliance.core.server_values import NewServer, host_of
+from appliance.core.server_values import NewServer, host_labels, host_of
 from appliance.operations.ending import EndedMeeting
 from appliance.operations.meeting_admin import ServerMeetings, ShownMeeting
 from appliance.operations.polling import PollResult
@@ -53,8 +53,10 @@ def server_json(server: Server) -> Json:
 
 def status_json(status: PoolStatus) -> Json:
     """Render the state of the pool; it holds no secret."""
+    labels = host_labels([server.url for server in status.servers])
+    rows = zip(status.servers, labels, strict=True)
     return {
-        "servers": [server_status_json(server) for server in status.servers],
+        "servers": [{**server_status_json(server), "hostname": label} for server, label in rows],
         "meetings": status.meetings,
         "users": status.users,
         "available": status.available,
@@ -83,6 +85,13 @@ def _status(server: Server) -> str:
     if server.unstable:
         return "unstable"
     return "online" if server.online else "offline"
+
+
+def polls_json(results: Sequence[PollResult]) -> list[Json]:
+    """Render what polls came to."""
+    labels = host_labels([result.server.url for result in results])
+    rows = zip(results, labels, strict=True)
+    return [{**poll_json(result), "hostname": label} for result, label in rows]
 
 
 def poll_json(result: PollResult) -> Json:

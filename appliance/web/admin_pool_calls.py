@@ -5,7 +5,7 @@ Knows no rule and no store. Calls that Scalelite has bear its names, fields and 
 
 from __future__ import annotations
 
-from appliance.core.model import ServerChange, ServerState
+from appliance.core.model import Server, ServerChange, ServerState
 from appliance.operations import meeting_admin, polling, server_clearing, servers, status
 from appliance.operations.resources import Resources
 from appliance.web import admin_json as form
@@ -132,10 +132,16 @@ async def _poll(res: Resources, call: Call) -> Answer:
     ids = form.texts(call.fields, "ids")
     if ids:
         chosen = [await servers.find_server(res, one) for one in ids]
-        results = [await polling.poll_server(res, one, read_version=False) for one in chosen]
+        results = [await _poll_one(res, one, form.text(call.fields, "what")) for one in chosen]
     else:
         results = await polling.poll_pool(res, versions_only=what == "versions")
-    return [form.poll_json(result) for result in results], 200
+    return form.polls_json(results), 200
+
+
+async def _poll_one(res: Resources, server: Server, what: str | None) -> polling.PollResult:
+    if what == "versions":
+        return await polling.check_version(res, server)
+    return await polling.poll_server(res, server, read_version=what is not None)
 
 
 POOL_CALLS: tuple[AdminCall, ...] = (

@@ -18,6 +18,7 @@ from appliance.core.server_values import (
     check_secret,
     check_tag,
     check_url,
+    host_labels,
     host_of,
     natural_key,
 )
@@ -173,3 +174,10 @@ def test_names_sort_as_people_count() -> None:
     ordered = sorted(names, key=natural_key)
 
     assert ordered == ["10.0.0.2", "10.0.0.10", "a", "BBB1.x", "bbb2.x", "bbb10.x"]
+
+
+def test_servers_are_called_by_their_host_and_by_port_where_that_is_not_enough() -> None:
+    urls = ["https://A.example/api", "http://b:8080/api", "https://b/api", "http://[::1]/", "no"]
+
+    assert host_labels(urls) == ["a.example", "b:8080", "b:443", "::1", "no"]
+    assert host_labels(["http://x/api", "http://x:x/api"]) == ["x:80", "x:0"]

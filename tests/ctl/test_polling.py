@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import trio
 
 from tests.doubles.pool import open_pool
+from tests.doubles.terminal import on_terminal
 
 pytest_plugins = ["tests.doubles.stores"]
 
@@ -38,3 +40,21 @@ async def test_poll_of_versions_asks_for_nothing_else(redis_url: str, redis_name
 
         assert (result["succeeded"], result["bbb_version"]) == (True, bbb.version)
         assert not bbb.requests("getMeetings")
+
+
+@pytest.mark.parametrize("what", ["all", "versions"])
+async def test_poll_shows_a_bar_on_a_terminal(
+    what: str, redis_url: str, redis_namespace: str
+) -> None:
+    async with open_pool(redis_url, redis_namespace, 3) as pool:
+        await pool.enable_all()
+
+        code, screen = await trio.to_thread.run_sync(on_terminal, pool.control.path, ("poll", what))
+
+        assert code == 0
+        for number in range(4):
+            assert f"{number} of 3 polled" in screen
+        table = screen.rpartition("\x1b[K")[2].splitlines()
+        assert len(table) == 4
+        assert all(line.endswith("ok") for line in table[1:])
+        assert all(bbb.version in screen for bbb in pool.servers)

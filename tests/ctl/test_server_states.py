@@ -2,47 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import pty
-import subprocess
-import sys
 import time
-from collections.abc import Sequence
 
 import trio
 
-from tests.doubles.control import Done, ctl_environment
-from tests.doubles.pool import Pool, open_pool
+from tests.doubles.control import Done
+from tests.doubles.pool import open_pool
 from tests.doubles.redis_processes import free_port
+from tests.doubles.terminal import on_terminal
 
 pytest_plugins = ["tests.doubles.stores"]
-
-
-def on_terminal(pool: Pool, words: Sequence[str], answer: str = "") -> tuple[int, str]:
-    """Run ctl on a terminal, type an answer, and return exit code and what the screen got."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "appliance", "ctl", *words],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env=ctl_environment(pool.control.path, TERM="xterm"),
-        cwd="/",
-        start_new_session=True,
-    )
-    os.close(theirs)
-    os.write(ours, answer.encode())
-    screen = b""
-    while True:
-        try:
-            chunk = os.read(ours, 65_536)
-        except OSError:  # the other end is closed
-            break
-        if not chunk:
-            break
-        screen += chunk
-    os.close(ours)
-    return process.wait(20), screen.decode()
 
 
 async def test_enable_says_what_the_first_poll_came_to(
@@ -124,13 +93,13 @@ async def test_disable_asks_on_a_terminal_and_takes_no_for_no(
         await pool.create("room")
         words = ("servers", "disable", "bbb-1")
 
-        code, screen = await trio.to_thread.run_sync(on_terminal, pool, words, "no\n")
+        code, screen = await trio.to_thread.run_sync(on_terminal, pool.control.path, words, "no\n")
         assert code == 1
         assert "Type yes to go on" in screen
         assert "not disabled" in screen
         assert pool.servers[0].meetings()
 
-        code, screen = await trio.to_thread.run_sync(on_terminal, pool, words, "yes\n")
+        code, screen = await trio.to_thread.run_sync(on_terminal, pool.control.path, words, "yes\n")
         assert code == 0
         assert "disabled; 1 meeting cleared" in screen
         assert not pool.servers[0].meetings()
@@ -243,7 +212,7 @@ async def test_drain_shows_a_bar_on_a_terminal(redis_url: str, redis_namespace: 
 
         async def drain() -> None:
             words = ("servers", "drain", "bbb-1", "--wait")
-            results.append(await trio.to_thread.run_sync(on_terminal, pool, words))
+            results.append(await trio.to_thread.run_sync(on_terminal, pool.control.path, words))
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(drain)
