@@ -31,6 +31,9 @@ FROM appliance.imports i
 _WANTED = "WHERE (NOT $1 OR state = 'failed') AND ($2::text IS NULL OR $2 = ANY(record_ids))"
 _LIST = f"{_ROWS}{_WANTED} ORDER BY i.created_at DESC, i.id DESC LIMIT $3"
 _COUNT = f"SELECT count(*) FROM appliance.imports {_WANTED}"
+_FIND_TAR = f"""{_ROWS}
+WHERE i.file = $1 AND i.size_bytes = $2 AND i.mtime_ns = $3 AND i.inode = $4
+"""
 _RESTART = """
 UPDATE appliance.imports SET state = 'waiting', attempts = 0, error = NULL, undelete = $2,
     record_ids = '{}', created_at = now(), started_at = NULL, finished_at = NULL, next_try_at = NULL
@@ -62,6 +65,11 @@ class ImportHistory:
     async def find_import(self, import_id: int) -> ImportRecord | None:
         """Return one line."""
         row = await self._store.fetchrow(f"{_ROWS} WHERE i.id = $1", import_id)
+        return None if row is None else _record_of(row)
+
+    async def find_tar(self, tar: SpooledTar) -> ImportRecord | None:
+        """Return the line of this version of a tar."""
+        row = await self._store.fetchrow(_FIND_TAR, tar.name, tar.size, tar.mtime_ns, tar.inode)
         return None if row is None else _record_of(row)
 
     async def restart(self, import_id: int, *, undelete: bool) -> None:

@@ -76,7 +76,8 @@ async def find_import(res: Resources, import_id: int) -> tuple[ImportRecord, Han
 async def start_import(res: Resources, who: str, path: str, *, undelete: bool) -> int:
     """Begin to import a file of this machine, and return the id of its line in the journal.
 
-    Raises Refused: there is no such file, or it is being imported now; DatabaseDown.
+    One that is being imported already, by the watcher say, is that import.
+    Raises Refused: there is no such file, or it is being imported in another way; DatabaseDown.
     """
     desk = open_recordings(res).desk
     found = await _find_file(desk, path)
@@ -85,7 +86,7 @@ async def start_import(res: Resources, who: str, path: str, *, undelete: bool) -
     # While we have the claim, the watcher leaves alone what comes into the spool.
     async with desk.importer.journal.claim(tar) as entry:
         if entry is None:
-            raise Refused(RefusalKind.INVALID, f"{path} is being imported now")
+            return await _import_under_way(desk, tar, undelete=undelete)
         await desk.history.restart(entry.id, undelete=undelete)
         if tar != found:
             await _restore(desk.importer, tar.name)
@@ -94,6 +95,15 @@ async def start_import(res: Resources, who: str, path: str, *, undelete: bool) -
     tools = _tools_for_file(desk, under_way) if outside else desk.importer
     desk.start(partial(_import, desk, tools, tar, entry.id, outside=outside))
     return entry.id
+
+
+async def _import_under_way(desk: RecordingDesk, tar: SpooledTar, *, undelete: bool) -> int:
+    """Return the import that somebody else is at. Raises Refused: it is not what is wanted."""
+    found = await desk.history.find_tar(tar)
+    if found is None or (undelete and not found.undelete):
+        reason = f"{tar.name} is being imported now; try again when that has ended"
+        raise Refused(RefusalKind.INVALID, reason)
+    return found.id
 
 
 def _tools_for_file(desk: RecordingDesk, under_way: HandImport) -> Importer:

@@ -68,6 +68,9 @@ class ImportHistory(Protocol):
     async def find_import(self, import_id: int) -> ImportRecord | None:
         """Return one line."""
 
+    async def find_tar(self, tar: SpooledTar) -> ImportRecord | None:
+        """Return the line of this version of a tar."""
+
     async def restart(self, import_id: int, *, undelete: bool) -> None:
         """Make a line as new."""
 

@@ -142,12 +142,16 @@ async def test_deleted_recording_is_refused_with_a_hint_and_brought_back_on_wish
     assert (await import_file(opened, made)).state is ImportState.FAILED
 
 
-async def test_file_that_is_being_imported_is_refused(opened: DeskBench) -> None:
+async def test_file_that_is_being_imported_is_that_import(opened: DeskBench) -> None:
     made = recording_tar(opened.bench.root, "r1")
     tar = opened.desk.spool.find_file(str(made))
-    async with opened.bench.journal.claim(tar):
+    async with opened.bench.journal.claim(tar) as entry:
+        assert entry is not None
+        again = await admin.start_import(opened.res, "me", str(made), undelete=False)
+        assert again == entry.id
         with pytest.raises(Refused, match="is being imported now"):
-            await admin.start_import(opened.res, "me", str(made), undelete=False)
+            await admin.start_import(opened.res, "me", str(made), undelete=True)
+    assert not opened.log.named("import_by_hand")
 
 
 @pytest.mark.parametrize(
