@@ -110,11 +110,9 @@ def _add_changes(group: Group[Any]) -> None:
         "give recordings to a tenant; without recordIDs all that are nobody's",
         "recordings add-to-tenant 9a870f45-ec23-4d29-828b-4673f3536d7b",
     )
+    tenant.add_argument("ids", metavar="ID", nargs="*", help="only these recordIDs")
     tenant.add_argument(
-        "ids_and_tenant",
-        metavar="[ID …] TENANT",
-        nargs="+",
-        help="the recordIDs, and last the tenant's id (`tenants list`)",
+        "tenant", metavar="TENANT", help="the tenant's id, as `tenants list` shows it"
     )
     tenant.add_argument(
         "--force", action="store_true", help="even those of another tenant; even to an unknown one"

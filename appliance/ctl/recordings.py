@@ -146,11 +146,11 @@ def _report_repair(console: Console, found: Mapping[str, Any], *, dry_run: bool)
 
 def add_to_tenant(console: Console, caller: Caller, args: Namespace) -> int:
     """Give recordings to a tenant; without ids all that are nobody's."""
-    *record_ids, tenant_id = args.ids_and_tenant
+    tenant_id = args.tenant
     if console.rake and not tenant_id:
         console.error("No tenant ID was provided")
         return FAILED
-    body = {"ids": record_ids, "tenant_id": tenant_id, "force": args.force}
+    body = {"ids": args.ids, "tenant_id": tenant_id, "force": args.force}
     answer = caller.post("addRecordingsToTenant", body, deadline_s=LONG_S)
     if console.as_json:
         console.document(answer)

@@ -42,7 +42,9 @@ def test_values_are_read() -> None:
     assert parse("update")["publish"] is None
     assert parse("")["limit"] == 50
     assert parse("prune --days 2.5")["days"] == 2.5
-    assert parse("add-to-tenant r1 r2 t")["ids_and_tenant"] == ["r1", "r2", "t"]
+    tenant = parse("add-to-tenant r1 r2 t")
+    assert (tenant["ids"], tenant["tenant"]) == (["r1", "r2"], "t")
+    assert parse("add-to-tenant t")["ids"] == []
 
 
 @pytest.mark.parametrize(
