@@ -46,11 +46,18 @@ class RedisHooks:
         """Remove a tenant's hook; False: it has no such."""
         return bool(await self._run(self.store.scripts.remove_hook, hook_id, tenant_id or ""))
 
+    async def version(self) -> str:
+        """Return what changes whenever hooks are added or removed."""
+        return str(await self._command("GET", "hook_ids"))
+
     async def all(self) -> tuple[Hook, ...]:
         """Return every hook."""
-        key = f"{self.store.namespace}:appliance:hooks"
+        return _hooks(await self._command("HGETALL", "hooks"))
+
+    async def _command(self, command: str, name: str) -> Any:
+        key = f"{self.store.namespace}:appliance:{name}"
         try:
-            return _hooks(await self.store.bulk.command("HGETALL", key))
+            return await self.store.bulk.command(command, key)
         except RedisDown as error:
             raise StoreDown(str(error)) from error
 

@@ -52,6 +52,7 @@ class Scripts:
     set_server_state: Script
     settle_callback: Script
     suspect_server: Script
+    sweep_hooks: Script
     sweep_meetings: Script
     sweep_servers: Script
     sweep_voice_bridges: Script

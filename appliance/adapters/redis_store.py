@@ -304,6 +304,7 @@ class RedisStore:
         In chunks of 500 entries, a round trip each.
         """
         removed = int(await self._bulk(self.scripts.sweep_servers))
+        removed += int(await self._bulk(self.scripts.sweep_hooks))
         async for ids in self._scan("SSCAN", f"{self.namespace}:meetings"):
             removed += await self._bulk(self.scripts.sweep_meetings, now_ms, grace_ms, *ids)
         async for pairs in self._scan("HSCAN", f"{self.namespace}:voice_bridges"):

@@ -22,15 +22,19 @@ from appliance.core.analytics import (
     is_file_name,
     read_report,
 )
-from appliance.core.callback_data import ANALYTICS
+from appliance.core.callback_data import ANALYTICS, KeptUrls
 from appliance.core.callbacks import analytics
-from appliance.core.model import ServerId, Tenant
+from appliance.core.faults import DatabaseDown
+from appliance.core.model import ServerId, Tenant, TenantId
 from appliance.core.params import Params, replace_param
 from appliance.core.server_token import server_of_token
 from appliance.operations.analytics_ports import AnalyticsFiles, StoredReport
 from appliance.operations.refusal import RefusalKind, Refused
 from appliance.operations.resources import Caller, Resources
 
+PATIENCE_S = 40.0
+"""BBB's script waits for an answer for a minute."""
+_PAUSE_S = 1.0
 _BIG_BODY_BYTES = 128 * 1024
 """Reports above this are read in a thread (10 ms a megabyte would delay every request)."""
 
@@ -81,7 +85,7 @@ async def take_report(res: Resources, tenant: Tenant | None, body: bytes) -> Tak
     if res.analytics_files is not None:
         await _keep(res, res.analytics_files, report, sent)
     tenant_id = tenant.id if tenant else None
-    kept = await res.callback_urls.find(meeting_id, tenant_id)
+    kept = await _find_urls(res, meeting_id, tenant_id)
     url = kept.urls.get(ANALYTICS) if kept else None
     if kept is None or not url:
         res.log.debug("analytics_without_receiver", meeting=meeting_id)
@@ -92,6 +96,21 @@ async def take_report(res: Resources, tenant: Tenant | None, body: bytes) -> Tak
     digest = hashlib.sha256(body).hexdigest()
     await res.callbacks.enqueue(callback, dedup_key=f"analytics:{tenant_id or ''}:{digest}")
     return Taken.QUEUED
+
+
+async def _find_urls(
+    res: Resources, meeting_id: str, tenant_id: TenantId | None
+) -> KeptUrls | None:
+    """Look the URLs up, and wait a while for a database that is away: nobody posts this again."""
+    patience_until = trio.current_time() + PATIENCE_S
+    while True:
+        try:
+            return await res.callback_urls.find(meeting_id, tenant_id)
+        except DatabaseDown as error:
+            if trio.current_time() >= patience_until:
+                raise
+            res.faults.note("analytics_wait_for_database", "postgres", reason=str(error))
+            await trio.sleep(_PAUSE_S)
 
 
 def _prepare(tenant: Tenant | None, body: bytes) -> tuple[Report, str, bytes]:

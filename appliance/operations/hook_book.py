@@ -16,10 +16,14 @@ class HookBook:
         self._store = store
         self._multitenancy = multitenancy
         self._hooks: tuple[Hook, ...] = ()
+        self._version: str | None = None
 
     async def refresh(self) -> None:
-        """Read the hooks anew. Raises StoreDown."""
-        self._hooks = tuple(self.active(await self._store.all()))
+        """Read the hooks anew if they have changed. Raises StoreDown."""
+        version = await self._store.version()
+        if version != self._version:
+            self._hooks = tuple(self.active(await self._store.all()))
+            self._version = version
 
     def active(self, hooks: Iterable[Hook]) -> list[Hook]:
         """Return those that count: of tenants, or of nobody if there are no tenants."""

@@ -87,6 +87,13 @@ async def keep_hooks_everywhere(res: Resources, *, disabled_too: bool) -> None:
         raise down[0]
 
 
+async def leave_server(
+    res: Resources, target: Target, registered: tuple[Registration, ...]
+) -> None:
+    """Remove our hooks from a server that has left the pool: best effort, once."""
+    await _Keeper(res, target, ServerHooks((), registered, ())).run(verify=False)
+
+
 def _is_polled(server: Server) -> bool:
     return server.online and server.state is not ServerState.DISABLED
 

@@ -17,6 +17,9 @@ class HookStore(Protocol):
     async def remove(self, hook_id: str, tenant_id: TenantId | None) -> bool:
         """Remove a tenant's hook; False: it has no such."""
 
+    async def version(self) -> str:
+        """Return what changes whenever hooks are added or removed."""
+
     async def all(self) -> tuple[Hook, ...]:
         """Return every hook."""
 

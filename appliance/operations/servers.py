@@ -21,6 +21,7 @@ from appliance.core.server_values import (
     host_of,
     natural_key,
 )
+from appliance.operations.hook_keeping import leave_server
 from appliance.operations.polling import PollResult, poll_server
 from appliance.operations.refusal import RefusalKind, Refused, no_server
 from appliance.operations.resources import Resources
@@ -123,6 +124,8 @@ async def remove_server(res: Resources, who: str, server_id: str, *, force: bool
     Raises Refused: there is no such, or it has meetings (fault 5 of Scalelite: their ids would be
     stuck for a day).
     """
+    removed = await res.store.find_server(ServerId(server_id))
+    hooks = (await res.hooks.read(ServerId(server_id))).registered
     held = await res.store.remove_server(ServerId(server_id), force=force)
     if held == -1:
         raise no_server(server_id)
@@ -133,3 +136,6 @@ async def remove_server(res: Resources, who: str, server_id: str, *, force: bool
             f"server {server_id} has {meetings}; drain or panic it first, or use force",
         )
     res.log.info("server_removed", server=server_id, forced=force, by=who)
+    if removed is not None and hooks:
+        # It may live on elsewhere, and must not tell our front-ends of it.
+        res.later(leave_server, res, removed.target, hooks)

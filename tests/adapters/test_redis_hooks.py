@@ -65,7 +65,7 @@ async def test_hook_is_removed_by_whom_it_belongs_to(pool: StorePool) -> None:
     assert await hooks.remove("1", T1)
     assert not await hooks.remove("1", T1)
     assert await hooks.all() == ()
-    assert await hooks.add(Hook("", URL)) == ("2", True)  # ids are not given again
+    assert await hooks.add(Hook("", URL)) == ("3", True)  # ids are not given again
 
 
 async def test_state_of_a_server_holds_its_meetings_only_where_they_matter(pool: StorePool) -> None:
@@ -112,3 +112,16 @@ async def test_server_that_a_scalelite_removed_leaves_no_registrations(pool: Sto
     await pool.redis("SREM", "server_enabled", "a")
     await pool.store.sweep(now_ms=pool.now_ms, grace_ms=1)
     assert (await hooks.read(one)).registered == ()
+
+
+async def test_hooks_of_a_tenant_that_is_gone_are_swept(pool: StorePool) -> None:
+    hooks = RedisHooks(pool.store)
+    await pool.redis("SADD", "tenants", "t-1")
+    await pool.redis("HSET", "tenant:t-1", "name", "school", "secrets", "s")
+    await hooks.add(Hook("", URL))
+    await hooks.add(Hook("", URL, tenant_id=T1))
+    await hooks.add(Hook("", URL, tenant_id=TenantId("gone")))
+    before = await hooks.version()
+    assert await pool.store.sweep(now_ms=pool.now_ms, grace_ms=1) == 1
+    assert {hook.tenant_id for hook in await hooks.all()} == {None, "t-1"}
+    assert await hooks.version() != before

@@ -16,11 +16,14 @@ class CallbackSink:
         self.status = 200
         self.received: list[tuple[str, str, bytes]] = []
         """Method, target, body."""
+        self.heads: list[dict[str, str]] = []
+        """Their headers, by names in lower case."""
         sink = self
 
         class Handler(BaseHTTPRequestHandler):
             def _answer(self) -> None:
                 length = int(self.headers.get("content-length") or 0)
+                sink.heads.append({name.lower(): text for name, text in self.headers.items()})
                 sink.received.append((self.command, self.path, self.rfile.read(length)))
                 self.send_response(sink.status)
                 self.send_header("Content-Length", "0")

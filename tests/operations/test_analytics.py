@@ -14,7 +14,9 @@ import pytest
 
 from appliance.adapters.analytics_files import AnalyticsFiles
 from appliance.core.analytics import BadReport
+from appliance.core.callback_data import KeptUrls
 from appliance.core.callbacks import Callback, CallbackKind, Signing, id_of_secret
+from appliance.core.faults import DatabaseDown
 from appliance.core.model import Tenant, TenantId
 from appliance.operations import analytics
 from appliance.operations.analytics import Taken, find_reporter, take_report
@@ -171,6 +173,35 @@ async def test_reporter_is_a_server_of_the_pool(pool: LivePool) -> None:
     assert await find_reporter(pool.res, good) == "bbb-1"
     for bad in (None, "", "Bearer x", f"Bearer {bearer_token('x' * 40)}"):
         assert await find_reporter(pool.res, bad) is None
+
+
+class AwayOnce:
+    """The URLs, whose database is away at first."""
+
+    def __init__(self, urls: Any) -> None:
+        self._urls = urls
+        self.asked = 0
+
+    async def find(self, meeting_id: str, tenant_id: TenantId | None) -> KeptUrls | None:
+        self.asked += 1
+        if self.asked == 1:
+            raise DatabaseDown("away")
+        found: KeptUrls | None = await self._urls.find(meeting_id, tenant_id)
+        return found
+
+
+async def test_report_waits_for_a_database_that_is_away(
+    pool: LivePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(analytics, "_PAUSE_S", 0.01)
+    await create(pool)
+    urls: Any = AwayOnce(pool.res.callback_urls)
+    assert await take_report(replace(pool.res, callback_urls=urls), None, report()) is Taken.QUEUED
+    assert urls.asked == 2
+    urls.asked = 0
+    monkeypatch.setattr(analytics, "PATIENCE_S", 0.0)
+    with pytest.raises(DatabaseDown):
+        await take_report(replace(pool.res, callback_urls=urls), None, report())
 
 
 # --- kept reports ---------------------------------------------------------------------------------

@@ -49,3 +49,16 @@ def test_hooks_of_nobody_do_not_count_with_tenants_nor_those_of_tenants_without(
     for multitenancy, expected in ((True, mine), (False, nobodys)):
         book = HookBook(None, multitenancy=multitenancy)  # type: ignore[arg-type]
         assert book.active([mine, nobodys]) == [expected]
+
+
+async def test_hooks_are_read_again_only_when_they_have_changed(pool: StorePool) -> None:
+    hooks = RedisHooks(pool.store)
+    book = HookBook(hooks, multitenancy=False)
+    await hooks.add(Hook("", URL, meeting_id="room"))
+    await book.refresh()
+    before = pool.store.bulk.round_trips
+    await book.refresh()
+    assert pool.store.bulk.round_trips - before == 1
+    await hooks.remove("1", None)
+    await book.refresh()
+    assert not book.concerns(ROOM, None)

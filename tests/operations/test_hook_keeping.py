@@ -11,6 +11,7 @@ from appliance.core.hooks import Hook
 from appliance.core.model import ServerState, Tenant, TenantId
 from appliance.operations.hook_keeping import keep_hooks, keep_hooks_everywhere
 from appliance.operations.resources import Caller
+from appliance.operations.servers import remove_server
 from tests.doubles.bbb_process import BbbProcess, until
 from tests.doubles.live_pool import LivePool, open_live
 
@@ -212,3 +213,12 @@ async def test_disabled_server_loses_hooks_and_gets_none(pool: LivePool) -> None
     assert len(pool.servers[1].hooks()) == 1
     await keep_hooks(pool.res, await pool.server("bbb-1"), verify=False)
     assert bbb.hooks() == []
+
+
+async def test_server_that_leaves_the_pool_leaves_its_hooks(pool: LivePool) -> None:
+    await add(pool)
+    await pool.poll("bbb-1")
+    assert len(pool.servers[0].hooks()) == 1
+    await remove_server(pool.res, "test", "bbb-1", force=False)
+    await pool.settled()
+    assert pool.servers[0].hooks() == []
