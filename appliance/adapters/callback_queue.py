@@ -6,6 +6,7 @@ when its appliance dies, and then another sends the same callback, so a receiver
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import asyncpg
@@ -23,6 +24,8 @@ from appliance.core.callbacks import (
 from appliance.core.model import TenantId
 
 _MAX_ERROR = 500
+_MAX_KEY = 1000
+"""In bytes; an entry of an index can have 2.7 kB."""
 _MAX_ID = 2**63
 
 _COLUMNS = """id, kind, url, method, content_type, signing, secret_id, tenant_id, meeting_id,
@@ -97,7 +100,7 @@ async def insert_callback(connection: Connection, callback: Callback, dedup_key:
 
     False: one of this key is known.
     """
-    found = await connection.fetchval(_INSERT, dedup_key, *_values_of(callback))
+    found = await connection.fetchval(_INSERT, _key_of(dedup_key), *_values_of(callback))
     return found is not None
 
 
@@ -157,6 +160,14 @@ class CallbackRows:
     async def drop(self, ids: Sequence[str]) -> list[str]:
         """Take callbacks out of the queue."""
         return [str(row["id"]) for row in await self._store.fetch(_DROP, _numbers(ids))]
+
+
+def _key_of(dedup_key: str) -> str:
+    """Return a key that an index of PostgreSQL takes."""
+    data = dedup_key.encode("utf-8", "surrogatepass")
+    if len(data) > _MAX_KEY or _storable(dedup_key) != dedup_key:
+        return hashlib.sha256(data).hexdigest()
+    return dedup_key
 
 
 def _values_of(callback: Callback) -> tuple[object, ...]:

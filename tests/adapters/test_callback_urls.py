@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import trio
@@ -13,10 +15,13 @@ from appliance.core.callback_data import ANALYTICS, RECORDING_READY, KeptUrls
 from appliance.core.faults import DatabaseDown, StoreDown
 from appliance.core.model import TenantId
 from tests.doubles.callback_bench import CallbackBench, open_callback_bench
+from tests.doubles.recordings import open_recordings
 from tests.doubles.resources import EventBook
+from tests.doubles.store_servers import PostgresServer
 
 pytest_plugins = ["tests.doubles.stores"]
 
+SCALELITE_DUMP = Path(__file__).resolve().parents[1] / "data/scalelite/postgres.sql"
 A, B = TenantId("tenant-a"), TenantId("tenant-b")
 
 
@@ -89,6 +94,21 @@ async def test_urls_are_added_to_those_that_scalelite_wrote(bench: CallbackBench
         "---\n:analytics_callback_url: http://h/a\n:recording_ready_url: http://h/r\n"
     )
     assert (await rows(bench))[1:] == [("math", "second")]
+
+
+async def test_migration_takes_whatever_scalelite_wrote(
+    database_url: str, postgres_server: PostgresServer
+) -> None:
+    name = urlsplit(database_url).path.removeprefix("/")
+    postgres_server.sql(SCALELITE_DUMP.read_text(), name)
+    # Random, or it would be compressed until it fits.
+    postgres_server.sql(
+        "INSERT INTO public.callback_data SELECT 99, string_agg(md5(n::text), ''), NULL, NULL,"
+        " now(), now() FROM generate_series(1, 300) n",
+        name,
+    )
+    async with open_recordings(database_url) as (database, _):
+        assert database.ready
 
 
 async def test_hostile_attributes_are_taken_for_none(bench: CallbackBench) -> None:

@@ -62,6 +62,13 @@ async def adds_each_key_once(store: CallbackStore) -> None:
     assert await claim(store) == []
 
 
+async def takes_every_key(store: CallbackStore) -> None:
+    """However long it is, and whatever is in it."""
+    keys = ("x" * 10_000, "x" * 10_001, "a\0b", "a\ud800", "a", "")
+    assert [await store.add(ready(), key) for key in keys] == [True] * len(keys)
+    assert [await store.add(ready(), key) for key in keys] == [False] * len(keys)
+
+
 async def gives_each_callback_to_one_claimer(store: CallbackStore) -> None:
     """However many ask at the same time."""
     for number in range(20):
@@ -149,6 +156,7 @@ async def retries_and_drops_by_hand(store: CallbackStore) -> None:
 CONTRACT: tuple[Callable[[CallbackStore], Awaitable[None]], ...] = (
     keeps_a_callback_as_it_is,
     adds_each_key_once,
+    takes_every_key,
     gives_each_callback_to_one_claimer,
     frees_a_claim_whose_lease_ran_out,
     renews_claims,

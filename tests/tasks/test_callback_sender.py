@@ -72,8 +72,9 @@ async def test_receiver_that_fails_is_tried_again(
         assert (waiting.last_status, waiting.last_error) == (503, "the receiver answered 503")
         assert 3 < waiting.wait_s <= 5
     receiver.answer = lambda _: 200
-    async with bench.sending(bench.sender()):  # at once after a start
-        (sent,) = await bench.wait_for(CallbackState.DONE, 1)
+    with trio.fail_after(3):  # at once after a start
+        async with bench.sending(bench.sender()):
+            (sent,) = await bench.wait_for(CallbackState.DONE, 1)
     assert sent.attempts == 2
 
 
