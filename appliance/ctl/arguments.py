@@ -60,17 +60,32 @@ def _add_servers(groups: Group[Any]) -> None:
     add_common(parser)
     parser.set_defaults(run=servers.list_all)
     group = parser.add_subparsers(metavar="COMMAND")
-    leaf(group, "list", servers.list_all, "show every server with its id, url, secret and load")
+    about = "show every server with its id, url, secret and load"
+    leaf(group, "list", servers.list_all, about, "servers list --json | jq -r '.[].id'")
     _add_server_values(group)
     _add_server_states(group)
-    remove = _with_id(leaf(group, "remove", servers.remove, "remove a server from the pool"))
+    remove = _with_id(
+        leaf(
+            group,
+            "remove",
+            servers.remove,
+            "remove a server from the pool",
+            "servers remove bbb1.example.com",
+        )
+    )
     remove.add_argument(
         "--force",
         action="store_true",
         help="even if it has meetings: they run on there, but nobody finds them any more",
     )
     add_sync(group)
-    found = leaf(group, "meetings", meetings.list_on_servers, "ask servers what runs on them")
+    found = leaf(
+        group,
+        "meetings",
+        meetings.list_on_servers,
+        "ask servers what runs on them",
+        "servers meetings bbb1.example.com",
+    )
     found.add_argument("ids", metavar="ID", nargs="*", help="only these servers")
 
 
@@ -99,10 +114,24 @@ def _add_server_values(group: Group[Any]) -> None:
     update.add_argument("--secret", metavar="S", help="the server's shared secret")
     _add_value_options(update)
     multiplier = _with_id(
-        leaf(group, "load-multiplier", servers.set_multiplier, "set how weak a server is")
+        leaf(
+            group,
+            "load-multiplier",
+            servers.set_multiplier,
+            "set how weak a server is",
+            "servers load-multiplier bbb1.example.com 2",
+        )
     )
     multiplier.add_argument("load_multiplier", metavar="N", type=positive)
-    tag = _with_id(leaf(group, "tag", servers.set_tag, "set a server's tag; '' removes it"))
+    tag = _with_id(
+        leaf(
+            group,
+            "tag",
+            servers.set_tag,
+            "set a server's tag; '' removes it",
+            "servers tag bbb1.example.com lectures",
+        )
+    )
     tag.add_argument("tag", metavar="T")
 
 
@@ -121,7 +150,13 @@ def _add_value_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_server_states(group: Group[Any]) -> None:
     _with_id(
-        leaf(group, "enable", server_states.enable, "let a server take meetings, and poll it now")
+        leaf(
+            group,
+            "enable",
+            server_states.enable,
+            "let a server take meetings, and poll it now",
+            "servers enable bbb1.example.com",
+        )
     )
     _with_id(
         leaf(
@@ -129,10 +164,17 @@ def _add_server_states(group: Group[Any]) -> None:
             "cordon",
             server_states.cordon,
             "let a server take no new meetings; it is disabled once it is empty",
+            "servers cordon bbb1.example.com",
         )
     )
     disable = _with_id(
-        leaf(group, "disable", server_states.disable, "disable a server and end its meetings")
+        leaf(
+            group,
+            "disable",
+            server_states.disable,
+            "disable a server and end its meetings",
+            "servers disable bbb1.example.com --yes",
+        )
     )
     disable.add_argument("--yes", action="store_true", help="do not ask if it has load")
     panic = _with_id(
@@ -141,6 +183,7 @@ def _add_server_states(group: Group[Any]) -> None:
             "panic",
             server_states.panic,
             "clear a crashed server: forget and end its meetings, and disable it",
+            "servers panic bbb1.example.com",
         )
     )
     panic.add_argument("--keep-state", action="store_true", help="do not disable it")
@@ -158,7 +201,9 @@ def _add_server_states(group: Group[Any]) -> None:
 
 
 def _add_status(groups: Group[Any]) -> None:
-    parser = leaf(groups, "status", status.show, "show the state of the pool in a table")
+    parser = leaf(
+        groups, "status", status.show, "show the state of the pool in a table", "status --watch"
+    )
     parser.add_argument("--watch", action="store_true", help="show it anew until Ctrl-C")
     parser.add_argument(
         "--interval", metavar="S", type=positive, default=2.0, help="with --watch (default 2 s)"
@@ -171,9 +216,21 @@ def _add_meetings(groups: Group[Any]) -> None:
     add_common(parser)
     parser.set_defaults(run=meetings.list_blocks, ids=[])
     group = parser.add_subparsers(metavar="COMMAND")
-    found = leaf(group, "list", meetings.list_table, "show meetings and their servers")
+    found = leaf(
+        group,
+        "list",
+        meetings.list_table,
+        "show meetings and their servers",
+        "meetings list physics-101",
+    )
     found.add_argument("ids", metavar="ID", nargs="*", help="only these meetings")
-    info = leaf(group, "info", meetings.show, "show what a meeting's server says about it")
+    info = leaf(
+        group,
+        "info",
+        meetings.show,
+        "show what a meeting's server says about it",
+        "meetings info physics-101",
+    )
     info.add_argument("id", metavar="ID", help="the front-end's meetingID")
     end = leaf(
         group,
@@ -187,7 +244,7 @@ def _add_meetings(groups: Group[Any]) -> None:
 
 
 def _add_poll(groups: Group[Any]) -> None:
-    parser = leaf(groups, "poll", polling.poll, "ask every server now, and show its answer")
+    parser = leaf(groups, "poll", polling.poll, "ask every server now, and show its answer", "poll")
     parser.add_argument(
         "what",
         nargs="?",
@@ -200,10 +257,11 @@ def _add_poll(groups: Group[Any]) -> None:
 def _add_local(groups: Group[Any]) -> None:
     config = groups.add_parser("config", help="the configuration in the environment")
     group = config.add_subparsers(metavar="COMMAND", required=True)
-    leaf(group, "check", local.check_configuration, "show the effective configuration")
+    about = "show the effective configuration"
+    leaf(group, "check", local.check_configuration, about, "config check --json")
     secret = groups.add_parser("secret", help="secrets for the configuration")
     group = secret.add_subparsers(metavar="COMMAND", required=True)
-    leaf(group, "generate", local.generate_secret, "print a new random secret")
+    leaf(group, "generate", local.generate_secret, "print a new random secret", "secret generate")
     database = groups.add_parser("database", help="the PostgreSQL of the environment")
     group = database.add_subparsers(metavar="COMMAND", required=True)
     leaf(
@@ -213,4 +271,4 @@ def _add_local(groups: Group[Any]) -> None:
         "bring the database to the schema of this version; `run` does it by itself",
         "database migrate",
     )
-    leaf(groups, "version", local.show_version, "print the version of this package")
+    leaf(groups, "version", local.show_version, "print the version of this package", "version")

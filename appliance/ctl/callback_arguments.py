@@ -33,7 +33,11 @@ def add_callbacks(groups: Group[Any]) -> None:
     )
     retry.add_argument("ids", metavar="ID", nargs="*", help="only these (default: all that failed)")
     drop = leaf(
-        group, "drop", callbacks.drop, "take calls out of the queue, so that they are never sent"
+        group,
+        "drop",
+        callbacks.drop,
+        "take calls out of the queue, so that they are never sent",
+        "callbacks drop 42",
     )
     drop.add_argument("ids", metavar="ID", nargs="+", help="as `callbacks list` shows it")
 

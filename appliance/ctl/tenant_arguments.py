@@ -17,7 +17,8 @@ def add_tenants(groups: Group[Any]) -> None:
     add_common(parser)
     parser.set_defaults(run=tenants.list_all, brief=False)
     group = parser.add_subparsers(metavar="COMMAND")
-    listed = leaf(group, "list", tenants.list_all, "show every tenant with its id and secrets")
+    about = "show every tenant with its id and secrets"
+    listed = leaf(group, "list", tenants.list_all, about, "tenants list --brief")
     listed.add_argument("--brief", action="store_true", help="one line a tenant")
     add = leaf(
         group,
@@ -37,7 +38,8 @@ def add_tenants(groups: Group[Any]) -> None:
     )
     update.add_argument("id", metavar="ID", help="as `tenants list` shows it")
     _add_field_options(update)
-    remove = leaf(group, "remove", tenants.remove, "remove a tenant and its settings")
+    about = "remove a tenant and its settings"
+    remove = leaf(group, "remove", tenants.remove, about, "tenants remove ID")
     remove.add_argument("id", metavar="ID", help="as `tenants list` shows it")
     remove.add_argument(
         "--force",
@@ -68,7 +70,8 @@ def add_tenant_settings(groups: Group[Any]) -> None:
     add_common(parser)
     parser.set_defaults(run=tenants.list_settings, tenant_id=None)
     group = parser.add_subparsers(metavar="COMMAND")
-    listed = leaf(group, "list", tenants.list_settings, "show the settings of all tenants")
+    about = "show the settings of all tenants"
+    listed = leaf(group, "list", tenants.list_settings, about, "tenant-settings list TENANT_ID")
     listed.add_argument("tenant_id", metavar="TENANT_ID", nargs="?", help="only of this tenant")
     add = leaf(
         group,
@@ -91,5 +94,7 @@ def add_tenant_settings(groups: Group[Any]) -> None:
         choices=("create", "join"),
         help="only for this call (default: the calls that know the parameter)",
     )
-    remove = leaf(group, "remove", tenants.remove_setting, "remove a setting")
+    remove = leaf(
+        group, "remove", tenants.remove_setting, "remove a setting", "tenant-settings remove ID"
+    )
     remove.add_argument("id", metavar="ID", help="id of the setting, as the list shows it")

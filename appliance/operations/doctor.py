@@ -38,6 +38,8 @@ _PART = 0.8
 """Of a check's time, for each directory and for the servers: what is slow is then named."""
 _THREADS = 16
 _OLD_TAR_S = 3600.0
+_HOSTS = 20
+"""Of so many tenants the host is looked up; the others are as good or bad, by one wildcard."""
 
 Check = Callable[[], Awaitable[Sequence[Finding]]]
 T = TypeVar("T")
@@ -177,10 +179,31 @@ class _Examination:
         return findings or [ok("imports", f"none failed, {len(waiting)} tars wait")]
 
     async def tenants(self) -> list[Finding]:
-        """Look at the tenants' secrets."""
-        if not self._res.settings.api.multitenancy:
+        """Look at the tenants: their secrets, and whether DNS knows their hosts."""
+        api = self._res.settings.api
+        if not api.multitenancy:
             return []
-        return judge_tenant_secrets(await self._res.tenant_store.list_tenants())
+        tenants = await self._res.tenant_store.list_tenants()
+        findings = judge_tenant_secrets(tenants)
+        if api.base_url is not None:
+            hosts = [f"{tenant.name}.{api.base_url}" for tenant in tenants[:_HOSTS]]
+            findings += await self._look_up("tenant's host", hosts)
+        return findings
+
+    async def _look_up(self, what: str, hosts: Sequence[str]) -> list[Finding]:
+        """Look names up beside each other."""
+        found: dict[str, Finding] = {}
+
+        async def look(host: str) -> None:
+            problem = await self._in_thread(partial(self._probes.resolve, host))
+            found[host] = judge_name(what, host, problem)
+
+        with trio.move_on_after(self._part_s):
+            async with trio.open_nursery() as nursery:
+                for host in hosts:
+                    nursery.start_soon(look, host)
+        late = "no answer of the name server"
+        return [found.get(host) or judge_name(what, host, late) for host in hosts]
 
     async def servers(self) -> list[Finding]:
         """Ask every server."""
@@ -208,6 +231,5 @@ class _Examination:
             facts = await self._in_thread(read)
             findings.append(judge_certificate(facts, api.url_host, self._res.now_ms() / 1000))
         if api.url_host is not None:
-            resolve = partial(self._probes.resolve, api.url_host)
-            findings.append(judge_name("URL_HOST", api.url_host, await self._in_thread(resolve)))
+            findings += await self._look_up("URL_HOST", [api.url_host])
         return findings

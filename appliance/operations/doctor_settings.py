@@ -102,7 +102,7 @@ def judge_server_secrets(servers: Sequence[Server]) -> list[Finding]:
     for server in servers:
         level, reason = judge_secret(server.secret)
         if level is not Level.OK:
-            advice = "`bbb-conf --setsecret` there, then `ctl servers update ID --secret S`"
+            advice = f"`bbb-conf --setsecret S` there, `ctl servers update {server.id} --secret S`"
             # One of somebody else's making: weak, but not ours to fail for.
             findings.append(warn(f"secret of server {server.id}", reason, advice))
     return findings

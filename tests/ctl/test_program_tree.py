@@ -23,3 +23,13 @@ def test_groups_without_ctl_are_those_of_ctl() -> None:
     assert set(WITHOUT_CTL) <= set(program)
     for name in WITHOUT_CTL:
         assert program[name] == of_ctl[name]
+
+
+def test_every_command_has_an_example() -> None:
+    bare = [
+        " ".join(words)
+        for words, command in read_program().leaves()
+        if words[0] == "ctl" and not command.commands and "example" not in command.epilog
+    ]
+
+    assert not bare, bare

@@ -258,6 +258,18 @@ async def test_servers_that_take_too_long_are_named(
     assert ("server a", FAIL) in found
 
 
+async def test_host_of_a_tenant_that_nobody_knows_is_found(
+    redis_url: str, redis_namespace: str, tmp_path: Path
+) -> None:
+    variables = {"MULTITENANCY_ENABLED": "true", "BASE_URL": "nowhere.invalid"}
+    async with patient_of(redis_url, redis_namespace, tmp_path, **variables) as res:
+        new = TenantChange(name="school", secrets=GOOD_SECRET)
+        await tenant_admin.add_tenant(res, "test", new)
+        found = bad(await examine(res))
+
+    assert ("name school.nowhere.invalid", WARN) in found
+
+
 async def test_weak_secret_of_a_server_and_of_a_tenant_is_found(
     redis_url: str, redis_namespace: str, tmp_path: Path
 ) -> None:
@@ -265,10 +277,13 @@ async def test_weak_secret_of_a_server_and_of_a_tenant_is_found(
     async with patient_of(redis_url, redis_namespace, tmp_path, **variables) as res:
         await res.store.update_server(ServerId("a"), ServerChange(secret="bbb"))
         await tenant_admin.add_tenant(res, "test", TenantChange(name="school", secrets="weak"))
-        found = bad(await examine(res))
+        findings = await examine(res)
+        found = bad(findings)
 
     assert ("secret of server a", WARN) in found
     assert ("secret of tenant school", FAIL) in found
+    # localhost is known with everything below it, or by itself alone: as this machine has it.
+    assert "name school.localhost" in {finding.check for finding in findings}
 
 
 async def test_failed_and_old_tars_are_found(
