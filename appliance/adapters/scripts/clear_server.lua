@@ -1,6 +1,7 @@
 -- Forget every meeting of a server, those detached from it too, in one step.
--- ARGV: server id, now_ms, to_be_ended (1/0), tell_after_ms (as in forget_meeting.lua). With 1 they are remembered as to be ended there, so
--- that one whose `end` did not arrive is ended when the server is polled again.
+-- ARGV: server id, now_ms, to_be_ended (1/0), tell_after_ms (as in forget_meeting.lua). With
+-- to_be_ended they are remembered as to be ended there, so that one whose `end` did not arrive is
+-- ended when the server is polled again.
 -- Reply: {{meeting id, moderator_pw}, ...}, or nil for an unknown server.
 local sid, now_ms, to_be_ended = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
 local due_ms = now_ms + tonumber(ARGV[4])
