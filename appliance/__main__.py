@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from appliance import __version__
 
@@ -19,6 +20,7 @@ usage: scalelite-appliance COMMAND
   database migrate   bring the database to the schema of this version
   secret generate    print a new random secret
   config check       show the effective configuration and where each value comes from
+  takeover check     what a Scalelite left in its stores (`takeover check --help`)
   simulate ...       how many servers a timetable takes (`simulate --help`)
   version            print the version
 """
@@ -35,7 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _run(os.environ)
         case ["ctl", *rest]:
             return _ctl(rest)
-        case ["config", *_] | ["secret", *_] | ["database", *_] | ["simulate", *_]:
+        case ["config", *_] | ["secret", *_] | ["database", *_]:
+            return _ctl(words)
+        case ["simulate", *_] | ["takeover", *_]:
             return _ctl(words)
         case ["version"] | ["--version"] | ["-V"]:
             print(f"scalelite-appliance {__version__}")
@@ -50,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _ctl(words: Sequence[str]) -> int:
     from appliance import ctl
 
-    return ctl.main(words, _migrate)
+    return ctl.main(words, _migrate, _look)
 
 
 def _migrate() -> list[str]:
@@ -80,6 +84,31 @@ def _migrate() -> list[str]:
     if failures:
         raise ControlError(f"the database was not migrated: {failures[0]}")
     return applied
+
+
+def _look(environ: Mapping[str, str], show: Callable[[dict[str, Any]], None]) -> None:
+    """Look at the stores of a Scalelite that an environment names. Raises ControlError."""
+    from appliance.control import ControlError
+    from appliance.log import configure_logging
+    from appliance.settings import SettingsError, load_settings
+
+    try:
+        settings = load_settings(environ, is_root=os.geteuid() == 0)
+    except SettingsError as error:
+        raise ControlError(str(error)) from None
+    configure_logging("error", settings.log.format)
+
+    import trio
+
+    from appliance import takeover
+
+    failures: list[BaseException] = []
+    try:
+        trio.run(takeover.look_at_stores, settings, show)
+    except* takeover.LOOK_ERRORS as group:
+        failures = _leaves(group)
+    if failures:
+        raise ControlError(f"the look was not finished: {failures[0]}")
 
 
 def _run(environ: Mapping[str, str]) -> int:

@@ -12,14 +12,19 @@ from appliance.adapters.postgres_store import PostgresStore
 from appliance.adapters.recording_files import RecordingFiles
 from appliance.adapters.recording_places import RecordingPlaces
 from appliance.adapters.recording_store import RecordingStore
+from appliance.adapters.recording_survey import RecordingSurvey
 from appliance.adapters.recording_table import RecordingTable
+from appliance.adapters.redis_store import RedisStore
+from appliance.adapters.redis_survey import RedisSurvey
 from appliance.adapters.spool import Spool
 from appliance.adapters.spool_desk import SpoolDesk
+from appliance.adapters.survey_files import SurveyFiles
 from appliance.core.recording_merge import ImportRules
 from appliance.log import Log
 from appliance.operations.imports import Importer
 from appliance.operations.metrics import Metrics
 from appliance.operations.recording_admin_ports import RecordingDesk
+from appliance.operations.takeover_ports import TakeoverSources
 from appliance.settings import Settings
 from appliance.settings.model import RecordingSettings
 from appliance.tasks.hand_imports import HandImports
@@ -66,4 +71,15 @@ def make_spool_watcher(recordings: RecordingSettings, importer: Importer, log: L
         scan_interval_s=recordings.import_poll_interval_s,
         concurrency=recordings.import_concurrency,
         scan=recordings.import_poll,
+    )
+
+
+def make_takeover_sources(
+    settings: Settings, store: RedisStore, database: PostgresStore | None
+) -> TakeoverSources:
+    """Return what of a Scalelite there is to look at."""
+    return TakeoverSources(
+        pool=RedisSurvey(store.bulk, store.namespace),
+        recordings=None if database is None else RecordingSurvey(database),
+        files=SurveyFiles(settings.recordings),
     )

@@ -55,7 +55,11 @@ from appliance.operations.metrics import Metrics
 from appliance.operations.recording_admin_ports import RecordingDesk
 from appliance.operations.resources import Resources
 from appliance.operations.tenants import TenantCache
-from appliance.recording_wiring import make_recording_desk, make_spool_watcher
+from appliance.recording_wiring import (
+    make_recording_desk,
+    make_spool_watcher,
+    make_takeover_sources,
+)
 from appliance.settings import Settings, StoreSettings
 from appliance.tasks.background import Background
 from appliance.tasks.callback_sender import CallbackSender
@@ -223,7 +227,11 @@ async def _serve(
     background, poller, hand_imports = Background(log), Poller(), HandImports(log)
     sender = _callback_sender(outside.callbacks, log)
     res = _resources(settings, outside, background, poller, sender, log)
-    res = replace(res, desk=_recording_desk(settings, outside, sender, hand_imports, log))
+    res = replace(
+        res,
+        desk=_recording_desk(settings, outside, sender, hand_imports, log),
+        takeover=make_takeover_sources(settings, outside.store, outside.recordings),
+    )
     listeners = _listeners(res, log)
     drained = {name: trio.Event() for name in listeners}
 

@@ -59,10 +59,12 @@ class PostgresStore:
         retry_count: int,
         log: Log,
         latency: Histogram | None = None,
+        read_only: bool = False,
     ) -> None:
         self._url = database_url
         self._prepared = prepared_statements
         self._retry_count = retry_count
+        self._read_only = read_only
         self._log = log
         self._latency = latency
         self._pool: asyncpg.Pool | None = None
@@ -150,7 +152,7 @@ class PostgresStore:
 
     async def _attempt(self, work: Work[T], deadline_s: float, transaction: bool) -> T:
         # Behind PgBouncer only a transaction keeps the steps of one statement on one server.
-        wrapped = transaction or not self._prepared
+        wrapped = transaction or self._read_only or not self._prepared
         try:
             with trio.fail_after(deadline_s):
                 return await run_asyncio(self._use_connection, work, wrapped)
@@ -165,7 +167,7 @@ class PostgresStore:
         try:
             if not transaction:
                 return await work(connection)
-            async with connection.transaction():
+            async with connection.transaction(readonly=self._read_only):
                 return await work(connection)
         finally:
             # With a time limit: a cancelled statement is waited for here, on a hung server for
@@ -229,7 +231,7 @@ class PostgresStore:
     async def _look(self) -> str | None:
         """Bring the schema up to date if we were away, and ask the server. Return what is wrong."""
         try:
-            if not self.ready:
+            if not self.ready and not self._read_only:
                 for name in await migrate(self._url, prepared_statements=self._prepared):
                     self._log.info("database_migrated", migration=name)
             await self._attempt(_select_one, PING_DEADLINE_S, transaction=False)
@@ -264,18 +266,21 @@ async def open_postgres_store(
     *,
     prepared_statements: bool = True,
     retry_count: int = 3,
+    read_only: bool = False,
     log: Log | None = None,
     latency: Histogram | None = None,
 ) -> AsyncIterator[PostgresStore]:
     """Give a store on the database, which need not be there yet, and keep it connected.
 
-    `database_url` as settings normalises it; `prepared_statements=False` for PgBouncer. Needs an
-    open asyncio loop. The block's own errors come out as an exception group.
+    `database_url` as settings normalises it; `prepared_statements=False` for PgBouncer;
+    `read_only`: nothing is migrated, and the server refuses to change anything. Needs an open
+    asyncio loop. The block's own errors come out as an exception group.
     """
     store = PostgresStore(
         database_url,
         prepared_statements=prepared_statements,
         retry_count=retry_count,
+        read_only=read_only,
         log=log if log is not None else get_logger(__name__),
         latency=latency,
     )

@@ -49,6 +49,9 @@ class Caller(Protocol):
     def get(self, call: str, **query: str) -> Any:
         """Make a call that changes nothing and return its JSON. Raises ControlError."""
 
+    def get_long(self, call: str, **query: str) -> Any:
+        """Make one that may take minutes. Raises ControlError."""
+
     def post(self, call: str, body: Mapping[str, Any], *, deadline_s: float = SHORT_S) -> Any:
         """Make a call with a body and return its JSON. Raises ControlError."""
 
@@ -73,12 +76,19 @@ class ControlClient:
 
     def get(self, call: str, **query: str) -> Any:
         """Make a call that changes nothing and return its JSON. Raises ControlError."""
+        return self._get(call, query, SHORT_S)
+
+    def get_long(self, call: str, **query: str) -> Any:
+        """Make one that may take minutes. Raises ControlError."""
+        return self._get(call, query, LONG_S)
+
+    def _get(self, call: str, query: Mapping[str, str], deadline_s: float) -> Any:
         target = f"{PREFIX}/{call}"
         if query:
             from urllib.parse import urlencode
 
             target += f"?{urlencode(query)}"
-        return self._call("GET", target, None, SHORT_S)
+        return self._call("GET", target, None, deadline_s)
 
     def post(self, call: str, body: Mapping[str, Any], *, deadline_s: float = SHORT_S) -> Any:
         """Make a call with a body and return its JSON. Raises ControlError."""

@@ -16,6 +16,7 @@ from appliance.ctl.parsing import Group, Parser, add_common, leaf, limit, positi
 from appliance.ctl.recording_arguments import add_recordings
 from appliance.ctl.simulate_arguments import add_simulate
 from appliance.ctl.sync_arguments import add_sync
+from appliance.ctl.takeover_arguments import add_takeover
 from appliance.ctl.tenant_arguments import add_tenant_settings, add_tenants
 
 _EXIT_CODES = """\
@@ -44,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_tenant_settings(groups)
     add_recordings(groups)
     add_doctor(groups)
+    add_takeover(groups)
     _add_local(groups)
     add_simulate(groups)
     return parser

@@ -11,15 +11,17 @@ from appliance.control.rake_names import NotRake, parse_rake
 from appliance.ctl.arguments import build_parser
 from appliance.ctl.console import Console, open_console
 from appliance.ctl.local import Migrate
+from appliance.ctl.takeover import Look
 
 FAILED, USAGE, NOT_RUNNING, INTERRUPTED = 1, 2, 3, 130
 """As docs/administration.md lists them; 130 is the shell's for Ctrl-C."""
 
 
-def main(argv: Sequence[str], migrate: Migrate | None = None) -> int:
+def main(argv: Sequence[str], migrate: Migrate | None = None, look: Look | None = None) -> int:
     """Run one ctl command and return the exit code. argv: the words after `ctl`.
 
-    migrate: what `database migrate` runs, which needs more than ctl may load.
+    migrate, look: what `database migrate` and `takeover check --local` run, which needs more than
+    ctl may load.
     """
     words, rake = list(argv), None
     try:
@@ -37,7 +39,7 @@ def main(argv: Sequence[str], migrate: Migrate | None = None) -> int:
     try:
         for line in () if rake is None else rake.before:
             console.show(line)
-        args.migrate = migrate
+        args.migrate, args.look = migrate, look
         code: int = args.run(console, client, args)
         console.out.flush()
         return code

@@ -10,7 +10,7 @@ from appliance.ctl.command_tree import Command, read_tree
 
 PROGRAM = "scalelite-appliance"
 
-WITHOUT_CTL = ("config", "secret", "database", "simulate")
+WITHOUT_CTL = ("config", "secret", "database", "simulate", "takeover")
 """Commands of ctl that the program takes without the word `ctl`, too."""
 
 

@@ -26,6 +26,7 @@ from appliance.operations.recording_ports import (
     RecordingFiles,
     RecordingStore,
 )
+from appliance.operations.takeover_ports import TakeoverSources
 from appliance.operations.tenant_admin_ports import TenantStore
 from appliance.operations.tenants import TenantCache
 from appliance.settings import Settings
@@ -76,6 +77,8 @@ class Resources:
     desk: RecordingDesk | None = None
     """An operator's work on recordings; None: there are none here."""
     waiting: WaitingTars | None = None
+    takeover: TakeoverSources | None = None
+    """What of a Scalelite there is to look at."""
     served: ServedFiles | None = None
     """None: nothing is played here."""
     metrics: Metrics = field(default_factory=Metrics)

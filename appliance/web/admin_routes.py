@@ -32,6 +32,7 @@ from appliance.web.admin_doctor_calls import DOCTOR_CALLS
 from appliance.web.admin_pool_calls import POOL_CALLS
 from appliance.web.admin_recording_calls import RECORDING_CALLS
 from appliance.web.admin_sync_calls import SYNC_CALLS
+from appliance.web.admin_takeover_calls import TAKEOVER_CALLS
 from appliance.web.admin_tenant_calls import TENANT_CALLS
 from appliance.web.quart_shim import AsgiApp, QuartShim
 
@@ -42,6 +43,7 @@ CALLS: tuple[AdminCall, ...] = (
     *DOCTOR_CALLS,
     *RECORDING_CALLS,
     *SYNC_CALLS,
+    *TAKEOVER_CALLS,
     *TENANT_CALLS,
 )
 

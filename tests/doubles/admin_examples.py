@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from appliance.adapters.analytics_files import AnalyticsFiles
+from appliance.adapters.redis_store import RedisStore
 from appliance.core.callbacks import recording_ready
 from appliance.core.model import ServerChange, ServerId, ServerState, TenantId
 from appliance.core.tenant_values import TenantChange, TenantSetting
@@ -167,6 +168,20 @@ async def have_files(place: Place) -> None:
         await place.recordings.journal.give_up(entry.id, "the archive is cut off")
 
 
+async def have_a_stale_meeting(place: Place) -> None:
+    """Have a meeting whose server a Scalelite has removed."""
+    store = place.pool.res.store
+    assert isinstance(store, RedisStore)
+    fields = ("server_id", "gone", "moderator_pw", "mp", "voice_bridge", "700000009")
+    await store.bulk.pipeline(
+        [
+            ["HSET", f"{store.namespace}:meeting:room-9", *fields],
+            ["SADD", f"{store.namespace}:meetings", "room-9"],
+            ["HSET", f"{store.namespace}:voice_bridges", "700000009", "room-9"],
+        ]
+    )
+
+
 PREPARED: dict[str, Callable[[Place], Awaitable[None]]] = {
     "listCallbacks": have_a_callback,
     "retryCallbacks": have_a_callback,
@@ -177,6 +192,7 @@ PREPARED: dict[str, Callable[[Place], Awaitable[None]]] = {
     "endMeetings": have_a_meeting,
     "listMeetings": have_a_meeting,
     "getServerMeetings": have_a_meeting,
+    "healTakeover": have_a_stale_meeting,
     "getTenantSettings": have_a_setting,
     "deleteTenantSetting": have_a_setting,
     "getImports": have_files,

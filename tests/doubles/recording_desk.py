@@ -20,6 +20,7 @@ from appliance.adapters.spool_desk import SpoolDesk
 from appliance.core.recording_model import Recording
 from appliance.operations.recording_admin_ports import RecordingDesk
 from appliance.operations.resources import Resources
+from appliance.recording_wiring import make_takeover_sources
 from appliance.tasks.hand_imports import HandImports
 from tests.doubles.control import ControlDouble, open_control
 from tests.doubles.import_tools import ImportBench, open_import_bench, recording_settings
@@ -101,7 +102,16 @@ async def open_desk_of(
             importer=bench.tools,
             start=by_hand.start,
         )
-        yield replace(bare, recordings=bench.recordings, files=bench.files, desk=desk), bench
+        assert isinstance(bare.store, RedisStore)
+        own = replace(bare.settings, recordings=settings)
+        res = replace(
+            bare,
+            recordings=bench.recordings,
+            files=bench.files,
+            desk=desk,
+            takeover=make_takeover_sources(own, bare.store, bench.database),
+        )
+        yield res, bench
         nursery.cancel_scope.cancel()
 
 

@@ -33,6 +33,7 @@ from appliance.operations.fault_log import FaultLog
 from appliance.operations.hook_book import HookBook
 from appliance.operations.resources import Resources
 from appliance.operations.tenants import TenantCache
+from appliance.recording_wiring import make_takeover_sources
 from appliance.settings import Settings
 from tests.doubles.settings import settings_of
 
@@ -131,6 +132,7 @@ async def open_resources(
             hooks=hooks,
             hook_book=HookBook(hooks, multitenancy=settings.api.multitenancy),
             probes=make_probes(store, None, pool, bbb, now_ms),
+            takeover=make_takeover_sources(settings, store, None),
             secret_key_base="k" * 64,
         )
         nursery.cancel_scope.cancel()

@@ -9,6 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import redis
+
 from appliance.adapters.redis_client import RedisClient
 
 DATA = Path(__file__).parents[1] / "data" / "scalelite" / "redis.json"
@@ -25,6 +27,19 @@ async def load_scalelite_data(client: RedisClient, namespace: str) -> dict[str, 
         await client.command(*_write(item["type"], key, item["value"]))
         if item["ttl_s"] is not None:
             await client.command("EXPIRE", key, item["ttl_s"])
+    return values
+
+
+def write_scalelite_data(socket_path: Path, namespace: str) -> dict[str, Any]:
+    """Do the same without an event loop, on a Redis that listens on a Unix socket."""
+    values: dict[str, Any] = {}
+    with redis.Redis(unix_socket_path=str(socket_path), decode_responses=True) as client:
+        for item in json.loads(DATA.read_text("utf-8")):
+            name = item["key"].removeprefix(_PREFIX)
+            values[name] = item["value"]
+            client.execute_command(*_write(item["type"], f"{namespace}:{name}", item["value"]))
+            if item["ttl_s"] is not None:
+                client.expire(f"{namespace}:{name}", item["ttl_s"])
     return values
 
 

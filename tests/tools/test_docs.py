@@ -21,8 +21,11 @@ DOCUMENTS = [
     ROOT / "CONTRIBUTING.md",
     *sorted(path for path in (ROOT / "docs").glob("*.md") if path.name not in GENERATED),
 ]
-OTHER_NAMES = {"BIGBLUEBUTTON_ENDPOINT", "BIGBLUEBUTTON_SECRET", "TCP_USER_TIMEOUT"}
-"""Of Greenlight and of the kernel."""
+OTHER_NAMES = {
+    *("BIGBLUEBUTTON_ENDPOINT", "BIGBLUEBUTTON_SECRET", "TCP_USER_TIMEOUT"),
+    *("NGINX_SSL", "SCALELITE_NGINX_EXTRA_OPTS", "SCALELITE_RECORDING_DIR"),
+}
+"""Of Greenlight, of the kernel, and of Scalelite's containers."""
 PATH = re.compile(r"`((?:appliance|tests|config|docs|tools|benchmarks)/[\w./-]*)`")
 
 

@@ -1,0 +1,86 @@
+"""The commands of a takeover as an operator sees them: the real program over a real socket."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from appliance.adapters.redis_store import RedisStore
+from tests.doubles.recording_desk import DeskBench, open_desk
+from tests.doubles.recordings import make_recording
+from tests.doubles.scalelite_data import load_scalelite_data
+
+pytest_plugins = ["tests.doubles.stores"]
+
+
+@pytest.fixture
+async def place(
+    redis_url: str, redis_namespace: str, database_url: str, tmp_path: Path
+) -> AsyncIterator[DeskBench]:
+    variables = {"MULTITENANCY_ENABLED": "true"}
+    async with open_desk(redis_url, redis_namespace, database_url, tmp_path, **variables) as bench:
+        for name in ("published", "unpublished"):
+            (tmp_path / name).mkdir(exist_ok=True)
+        assert isinstance(bench.res.store, RedisStore)
+        await load_scalelite_data(bench.res.store.bulk, redis_namespace)
+        yield bench
+
+
+async def test_check_shows_what_is_fine_and_succeeds(place: DeskBench) -> None:
+    await place.add(make_recording("right"))
+
+    done = await place.control.ctl("takeover", "check")
+
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("Fine:\n")
+    assert "\n  enabled servers: 2\n" in done.out
+    assert "\n  published recordings: 1\n" in done.out
+    assert "Needs" not in done.out
+
+
+async def test_check_names_the_first_and_says_what_to_do(place: DeskBench) -> None:
+    await place.add(*(make_recording(f"r{number}") for number in range(8)), wrong=True)
+    await place.add(make_recording("lost", formats=()))
+
+    done = await place.control.ctl("takeover", "check")
+
+    assert done.code == 1
+    assert (
+        "\n`ctl takeover heal` puts right:\n"
+        "  formats in the wrong directory: 8\n"
+        "\tr0/presentation\n\tr1/presentation\n\tr2/presentation\n\tr3/presentation\n"
+        "\tr4/presentation\n"
+        "\t… and 3 more (--json names all)\n"
+        "\n"
+        "Needs a person:\n"
+        "  recordings without a format: 1\n"
+        "\tlost\n"
+        "\t-> import the tar again, or delete the recording\n"
+    ) in done.out
+
+
+async def test_check_gives_everything_to_scripts(place: DeskBench) -> None:
+    await place.add(*(make_recording(f"r{number}") for number in range(8)), wrong=True)
+
+    done = await place.control.ctl("takeover", "check", "--json")
+
+    (wrong,) = [one for one in done.json["findings"] if one["verdict"] == "heal"]
+    assert (done.code, done.err) == (0, "")
+    assert (wrong["count"], len(wrong["names"])) == (8, 8)
+
+
+async def test_heal_names_each_thing_first_dry_then_done(place: DeskBench) -> None:
+    await place.add(*(make_recording(f"r{number}") for number in range(8)), wrong=True)
+    names = "".join(f"\tr{number}/presentation\n" for number in range(8))
+
+    dry = await place.control.ctl("takeover", "heal", "--dry-run")
+    done = await place.control.ctl("takeover", "heal")
+    again = await place.control.ctl("takeover", "heal")
+
+    assert (dry.code, done.code, again.code) == (0, 0, 0)
+    assert dry.out.endswith(f"Would be put right:\n  formats in the wrong directory: 8\n{names}")
+    assert done.out.endswith(f"Put right:\n  formats in the wrong directory: 8\n{names}")
+    assert again.out.endswith("nothing to put right\n")
+    assert place.log.named("takeover_healed")[0]["by"].startswith("uid ")
