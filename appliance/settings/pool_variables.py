@@ -135,7 +135,7 @@ REQUEST_MAX_BYTES = Variable(
 )  # fmt: skip
 CALLBACK_BLOCK_PRIVATE = Variable(
     "CALLBACK_BLOCK_PRIVATE", BOOLEAN, False,
-    "Refuse callback URLs of front-ends that lead to private addresses.",
+    "Do not call URLs of front-ends that lead to private addresses (docs/callbacks.md).",
 )  # fmt: skip
 ANALYTICS_STORE = Variable(
     "ANALYTICS_STORE", BOOLEAN, False, "Keep the analytics of meetings as JSON under STATE_DIR.",
