@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -53,6 +54,26 @@ def test_database_is_migrated(appliance: ApplianceProcess) -> None:
     sockets = appliance.state_dir / "stores" / "run"
     assert run_sql(sockets, "SELECT count(*) FROM recordings") == "0"
     assert int(run_sql(sockets, "SELECT count(*) FROM schema_migrations")) > 0
+
+
+def test_doctor_looks_at_both_stores_and_at_what_was_broken(
+    appliance: ApplianceProcess, bbb: BbbProcess
+) -> None:
+    appliance.wait_event("database_ready")
+    appliance.ctl("servers", "add", "http://127.0.0.1:9/api", "s", "--id", "dead", "--enable")
+
+    done = appliance.ctl("doctor", "--json")
+
+    found = {one["check"]: one for one in json.loads(done.stdout)["findings"]}
+    assert done.returncode == 1
+    for check in (
+        *("redis", "redis persistence", "redis memory", "clock of Redis"),
+        *("postgresql", "postgresql schema", "postgresql persistence", "clock of PostgreSQL"),
+        f"server {bbb.server_id}",
+    ):
+        assert found[check]["level"] == "ok", found[check]
+    assert "Connection refused" in found["server dead"]["text"]
+    assert appliance.ctl("servers", "remove", "dead").returncode == 0
 
 
 def test_meetings_and_servers_are_kept_when_restarted(
