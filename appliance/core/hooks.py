@@ -10,11 +10,13 @@ Pure. Truth: docs of bbb-webhooks and its source (api.js, responses.js).
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit, urlunsplit
 
 from appliance.core.bbb_xml import parse_tree
+from appliance.core.callback_address import is_public_address
 from appliance.core.errors import Failure
 from appliance.core.model import MeetingId, TenantId
 from appliance.core.params import Params
@@ -27,6 +29,8 @@ MAX_HOOKS = 100
 """So many a tenant may have, or who there is without tenants."""
 MAX_TEXT = 2048
 """Characters of a URL, and of a list of events."""
+
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*").fullmatch
 
 CREATE_ERROR_KEY = "createHookError"
 MISSING_URL = Failure(
@@ -140,6 +144,21 @@ def _url_for(hook: Hook, meeting_id: str) -> str:
     parts = urlsplit(hook.callback_url)
     query = f"{parts.query}&{added}" if parts.query else added
     return urlunsplit(parts._replace(query=query))
+
+
+def refusal_of_private_url(url: str) -> str | None:
+    """Say why servers may not be told to call a URL, where private addresses are not to be called.
+
+    They look names up themselves, so only what is an address can be judged: in all the forms in
+    which a URL may have one, where a number at the end of the host makes it one (WHATWG URL).
+    """
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    last = host.rpartition(".")[2]
+    if not host.isascii():
+        return "its host is not in ASCII"
+    if last == "localhost" or ((":" in host or _NUMBER(last)) and not is_public_address(host)):
+        return "its address is private"
+    return None
 
 
 def creation_params(hook: Hook, registration: Registration) -> Params:

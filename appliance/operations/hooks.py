@@ -17,6 +17,7 @@ from appliance.core.hooks import (
     TOO_LONG,
     TOO_MANY,
     Hook,
+    refusal_of_private_url,
     render_created,
     render_destroyed,
     render_duplicate,
@@ -36,6 +37,8 @@ async def create_hook(res: Resources, caller: Caller, params: Params) -> bytes:
     if any(len(value) > MAX_TEXT for _, value in params):
         raise ApiError(TOO_LONG)
     refusal = refusal_of_url(url)
+    if refusal is None and res.settings.callback_block_private:
+        refusal = refusal_of_private_url(url)
     if refusal is not None:
         raise ApiError(Failure(CREATE_ERROR_KEY, f"The callbackURL cannot be used: {refusal}."))
     hook = Hook(

@@ -15,6 +15,7 @@ from appliance.core.hooks import (
     parse_hook_id,
     parse_hook_list,
     plan_hooks,
+    refusal_of_private_url,
     render_created,
     render_destroyed,
     render_duplicate,
@@ -184,3 +185,22 @@ def test_other_answers_are_those_of_bbb_webhooks() -> None:
         b"<message>There is already a hook for this callback URL.</message></response>"
     )
     assert b"<removed>true</removed>" in render_destroyed()
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("127.0.0.1", "10.1.2.3:8080", "[::1]", "[::ffff:10.0.0.1]", "169.254.169.254", "0"),
+        *("2130706433", "0x7f.1", "127.1", "0177.0.0.1", "localhost", "a.localhost.", "x.0x7f"),
+        "\uff11\uff12\uff17.1",
+    ],
+)
+def test_private_address_is_seen_in_every_form(host: str) -> None:
+    assert refusal_of_private_url(f"http://{host}/hook")
+
+
+@pytest.mark.parametrize(
+    "host", ["lms.example.org", "1.1.1.1", "[2606:4700::1111]:8443", "10.example.org", "x.0xg"]
+)
+def test_other_host_may_be_called(host: str) -> None:
+    assert refusal_of_private_url(f"https://{host}/hook") is None

@@ -1,7 +1,8 @@
 """The calls that a simulated BBB server makes: at the end of a meeting, and to web hooks.
 
 Puts them together; sends nothing. Follows bbb-web's MeetingService (meetingEndedURL,
-meta_endCallbackUrl), post_events_analytics_callback.rb and bbb-webhooks' callback-emitter.js.
+meta_endCallbackUrl; recordingmarks with both, as BBB's documentation has it),
+post_events_analytics_callback.rb and bbb-webhooks' callback-emitter.js.
 """
 
 from __future__ import annotations

@@ -126,8 +126,10 @@ class BbbServer:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             request = urllib.request.Request(call.url, call.body, call.headers)
-            with opener.open(request, timeout=CALLBACK_TIMEOUT_S) as answer:
-                record["status"] = answer.status
+            # CallbackUrlService gets an URL twice: to see where it redirects, and to call it.
+            for _ in range(2 if call.body is None else 1):
+                with opener.open(request, timeout=CALLBACK_TIMEOUT_S) as answer:
+                    record["status"] = answer.status
         except (OSError, ValueError) as error:
             record["error"] = f"{type(error).__name__}: {error}"
         self.callbacks.append(record)

@@ -158,3 +158,15 @@ async def test_tenants_see_and_destroy_their_own_hooks_only(
         assert caught.value.key == "destroyMissingHook"
         assert await listed(pool, A) == ["1"]
         assert bbbs[0].hooks() == []
+
+
+async def test_private_address_is_refused_where_that_is_wanted(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with open_live(
+        redis_url, redis_namespace, bbbs[:1], CALLBACK_BLOCK_PRIVATE="true"
+    ) as pool:
+        found = await refused(pool, {"callbackURL": "http://10.0.0.1/hook"})
+        assert found[0] == "createHookError"
+        assert "its address is private" in found[1]
+        assert (await create(pool, callbackURL=URL))["hookID"] == "1"
