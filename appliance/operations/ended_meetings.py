@@ -38,12 +38,16 @@ async def tell_ended(res: Resources) -> int:
     """
     claimed = await res.ended.claim(now_ms=res.now_ms(), at_most=AT_ONCE)
     done: list[str] = []
-    try:
-        for meeting in claimed:
+    for meeting in claimed:
+        try:
             await _enqueue(res, meeting)
-            done.append(meeting.key)
-    except StoreDown as error:
-        res.faults.note("meeting_end_not_told", "callbacks", reason=str(error))
+        except StoreDown as error:
+            res.faults.note("meeting_end_not_told", "callbacks", reason=str(error))
+            break
+        except Exception as error:  # a defect met at one meeting must not hold up the others
+            res.log.error("meeting_end_not_told", meeting=meeting.meeting_id, exc_info=error)
+            continue
+        done.append(meeting.key)
     if done:
         await res.ended.drop(done)
     return len(done)

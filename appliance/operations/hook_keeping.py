@@ -138,9 +138,13 @@ class _Keeper:
         for one in [one for one in changes.missing if only(one)][:MAX_CHANGES]:
             await self._create(hooks[one.hook_id], one)
 
-    async def _list(self) -> dict[str, str]:
+    async def _list(self) -> dict[str, str] | None:
+        """Return the hooks that the server has; None: it does not say."""
         answer = await self._call("hooks/list", ())
-        return parse_hook_list(answer.body) if answer.succeeded else {}
+        if answer.succeeded:
+            return parse_hook_list(answer.body)
+        self._note_refusal("hooks/list", answer)
+        return None
 
     async def _create(self, hook: Hook, one: Registration) -> None:
         answer = await self._call("hooks/create", creation_params(hook, one))

@@ -42,6 +42,7 @@ async def _meeting_ended(res: Resources, request: Request, origin: Origin) -> Re
     except StoreDown as error:
         res.faults.note("request_without_store", "redis", reason=str(error))
         return text_response(503, "try again later")
+    # BBB takes no other status for a success, not even 204 (CallbackUrlService).
     return text_response(200, "ok") if taken else text_response(403, "not signed by us")
 
 

@@ -191,3 +191,32 @@ async def test_end_that_no_queue_can_take_is_told_later(pool: LivePool) -> None:
     assert await queued(pool) == []
     await tell(pool, 60_000)
     assert await queued(pool) == [(LMS, None)]
+
+
+class PickyQueue:
+    """A queue that fails at one meeting."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+
+    async def enqueue(self, callback: Any, **_named: Any) -> bool:
+        if callback.meeting_id == "bad":
+            raise ValueError("a defect")
+        self.taken.append(callback.meeting_id)
+        return True
+
+
+async def test_meeting_that_cannot_be_told_holds_up_no_other(pool: LivePool) -> None:
+    for meeting_id in ("bad", "good", "fine"):
+        await pool.create(meeting_id, caller=CALLER, meetingEndedURL=LMS)
+        pool.bbb(await pool.home(meeting_id)).end_meeting(meeting_id, callback=False)
+    for bbb in pool.servers:
+        await pool.poll(bbb.server_id)
+    picky: Any = PickyQueue()
+    later = replace(
+        pool.res, now_ms=lambda: pool.res.now_ms() + TELL_AFTER_LOSS_MS, callbacks=picky
+    )
+    assert await tell_ended(later) == 2
+    assert sorted(picky.taken) == ["fine", "good"]
+    assert [name for name, _ in pool.log.errors] == ["meeting_end_not_told"]
+    pool.log.events.clear()

@@ -222,3 +222,13 @@ async def test_server_that_leaves_the_pool_leaves_its_hooks(pool: LivePool) -> N
     await remove_server(pool.res, "test", "bbb-1", force=False)
     await pool.settled()
     assert pool.servers[0].hooks() == []
+
+
+async def test_server_that_does_not_list_its_hooks_is_believed_to_have_them(pool: LivePool) -> None:
+    bbb = pool.servers[0]
+    await add(pool)
+    with bbb.fault("failed", "hooks/list"):
+        await pool.poll("bbb-1", read_version=True)
+        assert len(bbb.hooks()) == 1
+        await pool.poll("bbb-1", read_version=True)
+        assert len(bbb.requests("hooks/create")) == 1
