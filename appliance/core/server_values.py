@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import SplitResult, urlsplit
@@ -121,8 +122,9 @@ def host_labels(urls: Sequence[str]) -> list[str]:
     """Return what to call each of these servers: its host name, with the port where that is
     another's too."""
     hosts = [host_of(url) for url in urls]
+    times = Counter(hosts)
     return [
-        f"{host}:{_port_of(url)}" if hosts.count(host) > 1 else host
+        f"{host}:{_port_of(url)}" if times[host] > 1 else host
         for host, url in zip(hosts, urls, strict=True)
     ]
 

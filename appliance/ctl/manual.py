@@ -154,16 +154,17 @@ def _command(words: tuple[str, ...], command: Command) -> Iterator[str]:
     yield from _item(head, _sentence(command.about or command.description))
     details = [(one.shown, one.about) for one in options]
     details += [(one.value.name, one.about) for one in command.arguments if one.about]
-    if details:
-        yield ".RS"
-        for name, about in details:
-            yield from _item(f"\\fB{_text(name)}\\fR", _sentence(about))
-        yield ".RE"
     example = _example_of(command)
+    if not details and not example:
+        return
+    yield ".RS"
+    for name, about in details:
+        yield from _item(f"\\fB{_text(name)}\\fR", _sentence(about))
     if example:
-        yield ".RS"
-        yield from _literal(example)
-        yield ".RE"
+        yield ".PP"
+        yield "Example:"
+        yield from _literal(example, break_before=False)
+    yield ".RE"
 
 
 def _example_of(command: Command) -> str:
@@ -253,8 +254,9 @@ def _items(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
         yield from _item(f"\\fB{_text(name)}\\fR", text)
 
 
-def _literal(text: str) -> Iterator[str]:
-    yield ".PP"
+def _literal(text: str, *, break_before: bool = True) -> Iterator[str]:
+    if break_before:
+        yield ".PP"
     yield ".EX"
     yield from (_text(line) for line in text.splitlines())
     yield ".EE"

@@ -21,6 +21,7 @@ from appliance.core.model import Server
 from appliance.core.place_findings import DirectoryFacts, Place, judge_file_systems, judge_places
 from appliance.core.server_findings import judge_pool, judge_server, unasked
 from appliance.core.store_findings import judge_database, judge_redis
+from appliance.log import Log
 from appliance.operations.doctor_ports import Probes
 from appliance.operations.doctor_settings import (
     judge_server_secrets,
@@ -63,7 +64,7 @@ async def examine(res: Resources, *, check_s: float = _CHECK_S) -> list[Finding]
     found: dict[str, Sequence[Finding]] = {}
 
     async def run(name: str, check: Check) -> None:
-        found[name] = await _bounded(name, check, check_s)
+        found[name] = await _bounded(res.log, name, check, check_s)
 
     async with trio.open_nursery() as nursery:
         for name, check in checks:
@@ -71,7 +72,7 @@ async def examine(res: Resources, *, check_s: float = _CHECK_S) -> list[Finding]
     return [finding for name, _ in checks for finding in found[name]]
 
 
-async def _bounded(name: str, check: Check, limit_s: float) -> Sequence[Finding]:
+async def _bounded(log: Log, name: str, check: Check, limit_s: float) -> Sequence[Finding]:
     try:
         with trio.fail_after(limit_s):
             return await check()
@@ -87,6 +88,11 @@ async def _bounded(name: str, check: Check, limit_s: float) -> Sequence[Finding]
                 "start it, or correct DATABASE_URL; recordings and callbacks wait for it",
             )
         ]
+    except Exception as error:
+        # A fault of ours must not hide what the other checks found.
+        log.error("doctor_check_failed", check=name, exc_info=error)
+        text = f"the check itself failed: {type(error).__name__}"
+        return [fail(name, text, "the log has a traceback (doctor_check_failed): please report it")]
 
 
 class _Examination:

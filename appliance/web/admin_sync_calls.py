@@ -19,6 +19,8 @@ from appliance.web.admin_call import LONG_S, AdminCall, Answer, Call
 from appliance.web.admin_json import BadRequest, Json
 
 _HIDDEN = "*****"
+_MOST_PROBLEMS = 200
+"""A file of something else may have one in every line."""
 
 
 async def _sync_servers(res: Resources, call: Call) -> Answer:
@@ -50,10 +52,13 @@ def _file(call: Call) -> str:
 
 
 def _problems_json(error: BadServerList) -> Json:
+    told = [str(problem) for problem in error.problems[:_MOST_PROBLEMS]]
+    if (more := len(error.problems) - len(told)) > 0:
+        told.append(f"and {more} more")
     return {
-        "error": f"the file cannot be used, nothing was changed: {error}",
+        "error": f"the file cannot be used, nothing was changed: {'; '.join(told)}",
         "kind": RefusalKind.INVALID.value,
-        "problems": [str(problem) for problem in error.problems],
+        "problems": told,
     }
 
 

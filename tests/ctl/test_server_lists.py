@@ -74,6 +74,9 @@ async def test_every_problem_is_said_at_once_and_nothing_changes(
             "  line 3: server b: unknown field `laod` (known: url, secret, enabled,"
             " load_multiplier, tag, max_meetings, max_users)\n"
         )
+        many = "servers:\n" + "".join(f"  s{number}: {{}}\n" for number in range(300))
+        endless = (await ctl("servers", "sync", "-", stdin=many)).err.splitlines()
+        assert (len(endless), endless[-1]) == (202, "  and 100 more")
         add = await ctl("servers", "add-all", "-", stdin="servers: 1")
         assert (add.code, len(add.err.splitlines())) == (1, 2)
         assert (await ctl("servers", "list", "--json")).json == []

@@ -33,7 +33,7 @@ from appliance.operations.refusal import Refused
 from appliance.operations.resources import Resources
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.redis_processes import redis_process
-from tests.doubles.resources import open_resources
+from tests.doubles.resources import EventBook, open_resources
 
 pytest_plugins = ["tests.doubles.stores", "tests.doubles.live_pool_fixtures"]
 
@@ -242,6 +242,22 @@ async def test_servers_that_are_dead_strange_or_twice_there_are_found(
     assert ("server dead", FAIL) in found
     assert ("server good", FAIL) not in found
     assert ("servers", FAIL) in found  # good and wrong have one url
+
+
+async def test_check_that_breaks_hides_no_other_and_is_logged(
+    redis_url: str, redis_namespace: str, tmp_path: Path
+) -> None:
+    def broken() -> int:
+        raise ZeroDivisionError
+
+    async with patient_of(redis_url, redis_namespace, tmp_path) as res:
+        probes = replace(cast(Probes, res.probes), file_limit=broken)
+        findings = await examine(replace(res, probes=probes))
+        assert isinstance(res.log, EventBook)
+        assert [fields["check"] for _, fields in res.log.errors] == ["this host"]
+
+    assert ("this host", FAIL) in bad(findings)
+    assert "server a" in {finding.check for finding in findings}
 
 
 async def test_servers_that_take_too_long_are_named(
