@@ -101,7 +101,7 @@ class _Events:
     def next(self) -> Any:
         """Return the next event. Raises UnreadableYaml."""
         event = next(self._events)
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
+        if getattr(event, "anchor", None) is not None:  # an alias has it, too
             raise UnreadableYaml(_line(event), "anchors and aliases (& and *) are not taken")
         return event
 

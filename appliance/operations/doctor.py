@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import trio
 
+from appliance.core.callbacks import CallbackState
 from appliance.core.faults import DatabaseDown, StoreDown
 from appliance.core.findings import Finding, fail, ok, warn
 from appliance.core.host_findings import judge_certificate, judge_file_limit, judge_name
@@ -57,6 +58,7 @@ async def examine(res: Resources, *, check_s: float = _CHECK_S) -> list[Finding]
         ("postgresql", examination.database),
         ("directories", examination.directories),
         ("recordings", examination.recordings),
+        ("callbacks", examination.callbacks),
         ("tenants", examination.tenants),
         ("servers", examination.servers),
         ("this host", examination.host),
@@ -183,6 +185,17 @@ class _Examination:
                 )
             )
         return findings or [ok("imports", f"none failed, {len(waiting)} tars wait")]
+
+    async def callbacks(self) -> list[Finding]:
+        """Look at the calls that no front-end took."""
+        counts = await self._res.callbacks.count()
+        failed, waiting = (
+            counts.get(state, 0) for state in (CallbackState.FAILED, CallbackState.PENDING)
+        )
+        if failed:
+            advice = "`ctl callbacks list` says why, `ctl callbacks retry` or `drop` what to do"
+            return [warn("callbacks", f"{failed} calls to front-ends failed for good", advice)]
+        return [ok("callbacks", f"none failed, {waiting} wait")]
 
     async def tenants(self) -> list[Finding]:
         """Look at the tenants: their secrets, and whether DNS knows their hosts."""

@@ -18,6 +18,7 @@ import pytest
 import trio
 
 from appliance.adapters.spool_desk import SpoolDesk
+from appliance.core.callbacks import CallbackState, Settlement
 from appliance.core.faults import DatabaseDown
 from appliance.core.findings import Finding, Level
 from appliance.core.model import ServerChange, ServerId, ServerState, Target
@@ -26,12 +27,14 @@ from appliance.core.server_findings import ServerFacts
 from appliance.core.store_findings import DatabaseFacts
 from appliance.core.tenant_values import TenantChange
 from appliance.operations import tenant_admin
+from appliance.operations.callbacks import Callbacks
 from appliance.operations.doctor import examine
 from appliance.operations.doctor_ports import Probes
 from appliance.operations.recording_admin_ports import RecordingDesk
 from appliance.operations.refusal import Refused
 from appliance.operations.resources import Resources
 from tests.doubles.bbb_process import BbbProcess
+from tests.doubles.callback_contract import WHO, claim, ready
 from tests.doubles.redis_processes import redis_process
 from tests.doubles.resources import EventBook, open_resources
 
@@ -324,6 +327,19 @@ async def test_failed_and_old_tars_are_found(
         (tmp_path / "spool").rmdir()
         (tmp_path / "spool").touch()
         assert ("imports", FAIL) in bad(await examine(res))
+
+
+async def test_calls_to_front_ends_that_failed_are_found(
+    redis_url: str, redis_namespace: str, tmp_path: Path
+) -> None:
+    async with patient_of(redis_url, redis_namespace, tmp_path) as res:
+        assert "callbacks" not in {check for check, _ in bad(await examine(res))}
+        (buffer,) = cast(Callbacks, res.callbacks).stores
+        await buffer.add(ready(), "key")
+        (queued,) = await claim(buffer)
+        await buffer.settle(WHO, queued, Settlement(CallbackState.FAILED, 404))
+
+        assert ("callbacks", WARN) in bad(await examine(res))
 
 
 async def test_without_probes_there_is_no_doctor(redis_url: str, redis_namespace: str) -> None:

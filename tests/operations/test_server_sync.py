@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 import trio
 
-from appliance.core.model import MeetingId, PlacementWish, Server, ServerId, ServerState
+from appliance.adapters.redis_store import RedisStore
+from appliance.core.model import Meeting, MeetingId, PlacementWish, Server, ServerId, ServerState
 from appliance.core.server_list import BadServerList
 from appliance.core.server_sync import StepKind, SyncMode
 from appliance.operations.ending import EndOutcome
@@ -209,6 +210,39 @@ async def test_cordoned_server_is_removed_once_it_is_empty(
         await sync_servers(res, "me", ONLY_A)
 
         assert await states(res) == {"a": "enabled"}
+
+
+class OutdatedStore(RedisStore):
+    """A store whose meetings came a moment after they were listed."""
+
+    async def list_meetings(self) -> list[Meeting]:
+        """Return what there was a moment ago."""
+        return []
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "after"),
+    [
+        (SyncMode.CORDON, "cordon", {"a": "enabled", "b": "cordoned"}),
+        (SyncMode.FORCE, "evict", {"a": "enabled"}),
+    ],
+)
+async def test_meeting_that_came_after_the_plan_is_seen(
+    mode: SyncMode, kind: str, after: dict[str, str], redis_url: str, redis_namespace: str
+) -> None:
+    async with pool_of(redis_url, redis_namespace, BOTH_ENABLED) as res:
+        await place(res, "room-70001", "b")
+        store = res.store
+        assert isinstance(store, RedisStore)
+        outdated = OutdatedStore(
+            store.client, store.bulk, store.namespace, store.rules, store.scripts
+        )
+
+        result = await sync_servers(replace(res, store=outdated), "me", ONLY_A, mode=mode)
+
+        assert outcomes(result.servers)[1] == ("b", kind, "done")
+        assert result.servers[1].step.meetings == 1
+        assert await states(res) == after
 
 
 async def test_two_servers_of_one_url_are_noted(redis_url: str, redis_namespace: str) -> None:
