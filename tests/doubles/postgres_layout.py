@@ -40,6 +40,7 @@ _OWNED = """
     SELECT pg_get_serial_sequence('public.' || name, 'id') FROM
     unnest(ARRAY['recordings', 'metadata', 'playback_formats', 'thumbnails', 'callback_data']) name
 """
+_MARK = "-- next --"
 _SYMBOLS = re.compile(r"---\n(?::[a-z_]+: \S.*\n)+|--- \{\}\n").fullmatch
 
 
@@ -54,7 +55,9 @@ def schema_of(ask: Ask) -> dict[str, str]:
         "sequences": _OWNED,
         "migrations": "SELECT version FROM public.schema_migrations ORDER BY 1",
     }
-    return {name: ask(query) for name, query in queries.items()}
+    # One psql for all: it is called after each test.
+    answer = ask(f"; SELECT '{_MARK}';".join(queries.values()))
+    return dict(zip(queries, answer.split(_MARK), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ def database_faults(ask: Ask, reference: Reference) -> list[str]:
     ]
     if now.bookkeeping != reference.bookkeeping:
         faults.append("ar_internal_metadata was changed")
-    rows = {table: _rows(ask, table) for table in TABLES}
+    rows = _rows(ask)
     return [
         *faults,
         *_recordings(rows),
@@ -91,9 +94,12 @@ def database_faults(ask: Ask, reference: Reference) -> list[str]:
     ]
 
 
-def _rows(ask: Ask, table: str) -> list[dict[str, Any]]:
-    text = ask(f"SELECT coalesce(json_agg(t ORDER BY id), '[]') FROM public.{table} t")
-    found: list[dict[str, Any]] = json.loads(text)
+def _rows(ask: Ask) -> dict[str, list[dict[str, Any]]]:
+    each = ", ".join(
+        f"'{table}', (SELECT coalesce(json_agg(t ORDER BY id), '[]') FROM public.{table} t)"
+        for table in TABLES
+    )
+    found: dict[str, list[dict[str, Any]]] = json.loads(ask(f"SELECT json_build_object({each})"))
     return found
 
 
@@ -153,8 +159,8 @@ def _callbacks(rows: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
 
 
 def _counters(ask: Ask, rows: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
-    for table in TABLES:
+    each = ", ".join(f"(SELECT last_value FROM public.{table}_id_seq)" for table in TABLES)
+    for table, last in zip(TABLES, ask(f"SELECT {each}").split("|"), strict=True):
         highest = max((row["id"] for row in rows[table]), default=0)
-        last = int(ask(f"SELECT last_value FROM public.{table}_id_seq"))
-        if highest > last:
+        if highest > int(last):
             yield f"{table}: id {highest} is above its sequence's {last}, so Rails gives it again"

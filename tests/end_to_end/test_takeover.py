@@ -5,14 +5,19 @@ dial-in, and what it writes is what a Scalelite can read.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import jwt
 import pytest
 
 from tests.doubles.appliance_client import FORM, MODERATOR_PW, Answer, FrontEnd
 from tests.doubles.appliance_process import ApplianceProcess, run_program, wait_for
 from tests.doubles.dialplan import basic, form
+from tests.doubles.recording_tars import recording_tar
 from tests.doubles.scalelite_files import DELETED, OLD, PUBLISHED, UNPUBLISHED
 from tests.doubles.scalelite_place import (
     BBB1,
@@ -322,6 +327,93 @@ def test_recording_is_edited_and_deleted_on_scalelites_tables(
     row = place.sql(f"SELECT state FROM recordings WHERE record_id = '{PUBLISHED}'")
     assert row == "deleted"
     assert not (place.root / "published/podcast" / PUBLISHED).exists()
+
+
+# --- callbacks, imports ---------------------------------------------------------------------------
+
+READY = "/ready/"
+ATTRIBUTES = {
+    "symbols": "---\n:analytics_callback_url: https://x.example/a\n:recording_ready_url: {url}\n",
+    "quoted": '---\n:recording_ready_url: "{url}"\n',
+    "indifferent": "--- !ruby/hash:ActiveSupport::HashWithIndifferentAccess\n"
+    "analytics_callback_url: https://x.example/a\nrecording_ready_url: {url}\n",
+    "indifferent-object": "--- !ruby/object:ActiveSupport::HashWithIndifferentAccess\n"
+    "recording_ready_url: {url}\n",
+    "plain": "---\nrecording_ready_url: {url}\nanalytics_callback_url:\n",
+}
+"""As Ruby's YAML has written callback_attributes over the years."""
+
+
+@pytest.fixture
+def receiver() -> Iterator[tuple[str, dict[str, str]]]:
+    """Give the URL of a front-end, and what it was sent: the token by path."""
+    received: dict[str, str] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            received[self.path] = parse_qs(body)["signed_parameters"][0]
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", received
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
+def test_front_ends_that_asked_scalelite_for_it_are_told_of_their_recordings(
+    place: Place, appliance: ApplianceProcess, receiver: tuple[str, dict[str, str]], tmp_path: Path
+) -> None:
+    base, received = receiver
+    for name, text in ATTRIBUTES.items():
+        yaml = text.format(url=f"{base}{READY}{name}").replace("'", "''")
+        place.sql(
+            "INSERT INTO callback_data (meeting_id, callback_attributes, created_at, updated_at)"
+            f" VALUES ('{name}', '{yaml}', now(), now())"
+        )
+        tar = recording_tar(
+            tmp_path, f"rec-{name}", meeting_id=name, metadata={"tenant-id": SCHOOL}
+        )
+        hidden = place.root / "spool" / f".{tar.name}"
+        hidden.write_bytes(tar.read_bytes())
+        hidden.rename(place.root / "spool" / tar.name)
+
+    wait_for(lambda: len(received) == len(ATTRIBUTES), 30, lambda: f"told: {sorted(received)}")
+
+    for name in ATTRIBUTES:
+        claims = jwt.decode(received[READY + name], "schoolsecret", algorithms=["HS256"])
+        assert claims == {"meeting_id": name, "record_id": f"rec-{name}"}
+        appliance.sensitive.add(received[READY + name])
+        row = place.sql(
+            "SELECT r.published, r.protected, r.state, c.meeting_id FROM recordings r"
+            f" JOIN callback_data c ON c.recording_id = r.id WHERE r.record_id = 'rec-{name}'"
+        )
+        assert row == f"t|t|published|{name}"
+        assert (place.root / "published/presentation" / f"rec-{name}" / "slides.svg").exists()
+    # What a Scalelite wrote stays as it wrote it, in the form that only old ones have.
+    place.sql("DELETE FROM callback_data WHERE meeting_id = 'plain'")
+
+
+def test_what_a_create_asks_to_be_told_is_kept_as_scalelite_keeps_it(
+    place: Place, school: TenantFront
+) -> None:
+    urls = {
+        "meta_bbb-recording-ready-url": "https://moodle.example.org/ready?id=1&x=é",
+        "meta_analytics-callback-url": "https://moodle.example.org/analytics",
+    }
+    assert school.create("told", **urls).returncode == "SUCCESS"
+
+    text = place.sql("SELECT callback_attributes FROM callback_data WHERE meeting_id = 'told'")
+    assert ":recording_ready_url: " in text
+    assert ":analytics_callback_url: https://moodle.example.org/analytics" in text
+    assert school.get("end", meetingID="told", password=MODERATOR_PW).returncode == "SUCCESS"
 
 
 # --- afterwards -----------------------------------------------------------------------------------
