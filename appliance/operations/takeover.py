@@ -204,10 +204,12 @@ async def _heal_pool(res: Resources, who: str, *, dry_run: bool) -> StepResult:
         result.next = Step("recordings")
         result.total = sum((await sources.recordings.count_by_state()).values())
     before = await _self_healing(sources, settings)
-    if dry_run or not before:
+    if dry_run:
         result.findings = before
         return result
     await res.store.sweep(now_ms=res.now_ms(), grace_ms=_SWEEP_GRACE_MS)
+    if not before:
+        return result
     healed: set[str] = set()
     left = {one.text: set(one.names) for one in await _self_healing(sources, settings)}
     for one in before:
