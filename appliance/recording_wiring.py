@@ -21,6 +21,7 @@ from appliance.adapters.spool_desk import SpoolDesk
 from appliance.adapters.survey_files import SurveyFiles
 from appliance.core.recording_merge import ImportRules
 from appliance.log import Log
+from appliance.operations.doctor_ports import Probes
 from appliance.operations.imports import Importer
 from appliance.operations.metrics import Metrics
 from appliance.operations.recording_admin_ports import RecordingDesk
@@ -75,11 +76,16 @@ def make_spool_watcher(recordings: RecordingSettings, importer: Importer, log: L
 
 
 def make_takeover_sources(
-    settings: Settings, store: RedisStore, database: PostgresStore | None
+    settings: Settings,
+    store: RedisStore,
+    database: PostgresStore | None,
+    probes: Probes | None,
 ) -> TakeoverSources:
     """Return what of a Scalelite there is to look at."""
+    assert probes is not None
     return TakeoverSources(
         pool=RedisSurvey(store.bulk, store.namespace),
         recordings=None if database is None else RecordingSurvey(database),
         files=SurveyFiles(settings.recordings),
+        ask_server=probes.server,
     )

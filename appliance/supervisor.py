@@ -230,7 +230,7 @@ async def _serve(
     res = replace(
         res,
         desk=_recording_desk(settings, outside, sender, hand_imports, log),
-        takeover=make_takeover_sources(settings, outside.store, outside.recordings),
+        takeover=make_takeover_sources(settings, outside.store, outside.recordings, res.probes),
     )
     listeners = _listeners(res, log)
     drained = {name: trio.Event() for name in listeners}

@@ -1,29 +1,34 @@
 """A look at the stores of a running Scalelite from outside: no appliance runs, nothing is changed.
 
 Composition only, beside the supervisor: it opens the adapters for reading and takes the steps of
-operations/takeover.py. The database is opened read-only and not migrated, no server is polled,
-nothing is swept and no directory is made.
+operations/takeover.py. The database is opened read-only and not migrated; servers are asked, but
+not what is recorded of them; nothing is swept and no directory is made.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import trio
 
 from appliance.adapters.asyncio_bridge import open_asyncio_loop
+from appliance.adapters.bbb_client import BbbClient
+from appliance.adapters.http_dial import open_ssl_context
+from appliance.adapters.http_pool import PoolTransport
 from appliance.adapters.postgres_store import open_postgres_store
 from appliance.adapters.recording_survey import RecordingSurvey
 from appliance.adapters.redis_client import RedisAddress, open_redis_client
 from appliance.adapters.redis_survey import RedisSurvey
+from appliance.adapters.server_facts import ServerFactFinder
 from appliance.adapters.survey_files import SurveyFiles
 from appliance.core.faults import DatabaseDown, StoreDown
 from appliance.log import Log, get_logger
 from appliance.operations.takeover import Step, check_step
 from appliance.operations.takeover_ports import TakeoverSources
-from appliance.settings import Settings, StoreSettings
+from appliance.settings import ServerSettings, Settings, StoreSettings
 from appliance.web.admin_takeover_calls import step_json
 
 CONNECT_S = 10.0
@@ -43,8 +48,9 @@ async def look_at_stores(settings: Settings, show: Show) -> None:
         open_asyncio_loop(log=log),
         _open_pool(settings.stores, log) as pool,
         _open_recordings(settings.stores, log) as recordings,
+        _open_servers(settings.servers) as servers,
     ):
-        sources = TakeoverSources(pool, recordings, SurveyFiles(settings.recordings))
+        sources = TakeoverSources(pool, recordings, SurveyFiles(settings.recordings), servers.read)
         step: Step | None = Step()
         while step is not None:
             result = await check_step(sources, settings, step)
@@ -66,6 +72,24 @@ async def _open_pool(stores: StoreSettings, log: Log) -> AsyncIterator[RedisSurv
         if not client.connected:
             raise StoreDown("Redis cannot be reached: see REDIS_URL")
         yield RedisSurvey(client, stores.redis_namespace)
+
+
+@asynccontextmanager
+async def _open_servers(settings: ServerSettings) -> AsyncIterator[ServerFactFinder]:
+    ca_file = None if settings.ca_file is None else str(settings.ca_file)
+    async with aclosing(PoolTransport(open_ssl_context(ca_file))) as pool:
+        bbb = BbbClient(
+            pool,
+            connect_timeout_s=settings.connect_timeout_s,
+            response_timeout_s=settings.response_timeout_s,
+            response_max_bytes=settings.response_max_bytes,
+            send_algorithm=settings.send_algorithm,
+        )
+        yield ServerFactFinder(pool, bbb, _now_ms)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from tests.doubles.appliance_process import run_program
+from tests.doubles.bbb_process import BbbProcess, bbb_servers
 from tests.doubles.scalelite_data import write_scalelite_data
 from tests.doubles.scalelite_files import (
     DUMP,
@@ -30,12 +31,17 @@ class Left:
     """What a Scalelite left behind, and the file of its variables."""
 
     def __init__(
-        self, redis_server: RedisServer, postgres_server: PostgresServer, root: Path, database: str
+        self,
+        redis_server: RedisServer,
+        postgres_server: PostgresServer,
+        root: Path,
+        database: str,
+        servers: dict[str, BbbProcess],
     ) -> None:
         self.root, self.database = root, database
         self.namespace = f"t{uuid.uuid4().hex[:12]}"
         self._redis, self._postgres = redis_server, postgres_server
-        write_scalelite_data(redis_server.socket_path, self.namespace)
+        write_scalelite_data(redis_server.socket_path, self.namespace, servers)
         postgres_server.sql(DUMP.read_text(), database)
         make_scalelite_files(root)
         self.variables = {
@@ -71,12 +77,22 @@ class Left:
         return keys, tables, sorted(str(path) for path in self.root.rglob("*"))
 
 
+@pytest.fixture(scope="module")
+def servers() -> Iterator[dict[str, BbbProcess]]:
+    """Give its servers but the disabled one."""
+    with bbb_servers(3) as started:
+        yield {f"bbb{number}.example.org": bbb for number, bbb in enumerate(started, 1)}
+
+
 @pytest.fixture
 def left(
-    redis_server: RedisServer, postgres_server: PostgresServer, tmp_path: Path
+    redis_server: RedisServer,
+    postgres_server: PostgresServer,
+    tmp_path: Path,
+    servers: dict[str, BbbProcess],
 ) -> Iterator[Left]:
     with postgres_server.new_database() as database:
-        yield Left(redis_server, postgres_server, tmp_path, database)
+        yield Left(redis_server, postgres_server, tmp_path, database, servers)
 
 
 def look(left: Left, *words: str, **environ: str) -> tuple[int, str, str]:
@@ -93,6 +109,7 @@ def test_look_finds_a_scalelite_in_order_and_changes_nothing(left: Left) -> None
 
     assert (code, err) == (0, "")
     assert "enabled servers: 2" in out
+    assert "servers that answer from here: 3" in out
     assert "published recordings: 2" in out
     assert "Needs a person" not in out
     assert SECRET not in out
@@ -114,6 +131,24 @@ def test_look_tells_scripts_what_needs_a_person(left: Left) -> None:
         ("formats without files", 1, [f"{PUBLISHED}/podcast"])
     ]
     assert serious[0]["advice"]
+
+
+def test_servers_that_are_out_of_reach_from_here_need_a_person(
+    left: Left, servers: dict[str, BbbProcess]
+) -> None:
+    before = left.dump()
+    servers["bbb2.example.org"].add_fault("status", "isMeetingRunning", status=502)
+    servers["bbb3.example.org"].add_fault("failed", "isMeetingRunning", key="checksumError")
+
+    code, out, _ = look(left, "--env-file", str(left.file))
+
+    for bbb in servers.values():
+        bbb.clear_faults()
+    assert code == 1
+    assert "servers that answer from here: 1" in out
+    assert "servers that are online, and do not answer from here: 1\n\tbbb2.example.org: " in out
+    assert "servers that refuse our calls: 1\n\tbbb3.example.org\n" in out
+    assert left.dump() == before
 
 
 def test_stores_that_cannot_be_used_are_told_in_one_line(left: Left) -> None:

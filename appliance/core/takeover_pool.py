@@ -120,7 +120,7 @@ def _check_servers(state: PoolState) -> Iterator[Finding]:
     yield from found(
         Verdict.PERSON,
         "servers without a usable url or secret",
-        (name for name, record in known.items() if not _is_callable(record)),
+        (name for name, record in known.items() if not is_callable(record)),
         "remove them and add them again (`ctl servers remove`, `ctl servers add`)",
     )
     yield from found(
@@ -137,7 +137,8 @@ def _check_servers(state: PoolState) -> Iterator[Finding]:
     )
 
 
-def _is_callable(record: Record) -> bool:
+def is_callable(record: Record) -> bool:
+    """Whether a server's record has what a call needs."""
     try:
         check_url(record.get("url", ""))
     except UnacceptableValue:

@@ -44,6 +44,7 @@ _WOULD = {
 }
 _PARTS = {
     "pool": "servers, meetings, tenants",
+    "servers": "servers, asked from here",
     "directories": "directories",
     "database": "database",
     "recordings": "recordings and their files",

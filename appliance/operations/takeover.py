@@ -12,9 +12,12 @@ from dataclasses import dataclass, field
 
 import trio
 
+from appliance.core.model import Target
 from appliance.core.recording_merge import is_deleted
+from appliance.core.server_findings import ServerFacts
 from appliance.core.takeover import Finding, Verdict, found, merge_findings
 from appliance.core.takeover_pool import check_pool
+from appliance.core.takeover_reach import check_reach, polled_servers
 from appliance.core.takeover_recordings import (
     DELETED_FILES,
     WRONG_PLACE,
@@ -36,6 +39,7 @@ from appliance.settings import Settings
 
 PAGE_ROWS = 1000
 _CHUNK = 1000
+_ASKED_AT_ONCE = 32
 MAX_CALLBACKS = 5000
 _SWEEP_GRACE_MS = 60_000
 NO_REDIS = "the Redis of the Scalelite"
@@ -49,7 +53,7 @@ class Step:
     """Where a step begins: a part of the look, and how far it is in it."""
 
     part: str = "pool"
-    """`pool`, `directories`, `database`, `recordings` or `folders`."""
+    """`pool`, `servers`, `directories`, `database`, `recordings` or `folders`."""
     after: int = 0
 
 
@@ -71,6 +75,8 @@ async def check_step(sources: TakeoverSources, settings: Settings, step: Step) -
     match step.part:
         case "pool":
             return await _check_pool(sources, settings)
+        case "servers":
+            return await _check_servers(sources)
         case "directories":
             return await _check_directories(sources, settings)
         case "database":
@@ -91,7 +97,27 @@ async def _check_pool(sources: TakeoverSources, settings: Settings) -> StepResul
     else:
         state = await sources.pool.read_pool()
         result.findings += check_pool(state, multitenancy=settings.api.multitenancy)
+        result.next = Step("servers")
     return result
+
+
+async def _check_servers(sources: TakeoverSources) -> StepResult:
+    """Ask every server that would be polled whether it answers from here."""
+    if sources.pool is None:
+        return StepResult(next=Step("directories"))
+    targets = polled_servers(await sources.pool.read_pool())
+    asked: dict[str, ServerFacts] = {}
+    limiter = trio.CapacityLimiter(_ASKED_AT_ONCE)
+
+    async def ask(target: Target) -> None:
+        async with limiter:
+            asked[target.id] = await sources.ask_server(target)
+
+    async with trio.open_nursery() as nursery:
+        for target in targets:
+            nursery.start_soon(ask, target)
+    findings = list(check_reach([(target, asked[target.id]) for target in targets]))
+    return StepResult(findings, Step("directories"))
 
 
 async def _check_directories(sources: TakeoverSources, settings: Settings) -> StepResult:

@@ -6,10 +6,12 @@ block and raise OSError: they are called in threads. None of them changes anythi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from appliance.core.model import Target
+from appliance.core.server_findings import ServerFacts
 from appliance.core.takeover_pool import PoolState
 from appliance.core.takeover_recordings import (
     DirectoryState,
@@ -76,3 +78,5 @@ class TakeoverSources:
     recordings: RecordingSurvey | None
     """None: recordings are disabled, or no DATABASE_URL."""
     files: SurveyFiles
+    ask_server: Callable[[Target], Awaitable[ServerFacts]]
+    """Asks a server what changes nothing there; whatever goes wrong is a fact, too."""

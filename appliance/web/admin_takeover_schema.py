@@ -20,7 +20,7 @@ from appliance.web.admin_schema import (
 )
 
 _TAKEOVER = "takeover"
-_PARTS = one_of("pool", "directories", "database", "recordings", "folders")
+_PARTS = one_of("pool", "servers", "directories", "database", "recordings", "folders")
 _AFTER = told("How far the part is, as `next` says.", WHOLE, maximum=10**18 - 1)
 _PART: Schema = {"enum": ["pool", "recordings", None]}
 
@@ -62,7 +62,7 @@ _EXAMPLE: dict[str, Any] = {
     ],
     "checked": 0,
     "total": 0,
-    "next": {"part": "directories", "after": 0},
+    "next": {"part": "servers", "after": 0},
 }
 
 CHECK = About(

@@ -13,6 +13,7 @@ from appliance.adapters.asyncio_bridge import open_asyncio_loop
 from appliance.adapters.postgres_errors import DatabaseRefused
 from appliance.adapters.postgres_migrations import index_statements, load_migrations, migrate
 from appliance.core.faults import DatabaseDown
+from tests.doubles.postgres_layout import schema_of
 from tests.doubles.store_servers import PostgresServer
 
 pytest_plugins = ["tests.doubles.stores"]
@@ -30,15 +31,6 @@ ALL = [
     "0008_daily_work",
 ]
 TABLES = ["recordings", "metadata", "playback_formats", "thumbnails", "callback_data"]
-COLUMNS = """
-    SELECT table_name, column_name, data_type, is_nullable, datetime_precision,
-           replace(column_default, 'public.', '')
-    FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2
-"""
-INDEXES = """
-    SELECT indexdef FROM pg_indexes
-    WHERE schemaname = 'public' AND indexname NOT LIKE 'appliance%' ORDER BY 1
-"""
 VERSIONS = "SELECT version FROM public.schema_migrations ORDER BY 1"
 INVALID = "SELECT count(*) FROM pg_index WHERE NOT indisvalid"
 
@@ -65,8 +57,8 @@ async def test_migrate_makes_what_rails_makes_on_an_empty_database(
         with postgres_server.new_database() as scalelite:
             postgres_server.sql(SCALELITE_DUMP.read_text(), scalelite)
             assert await migrate(database_url, prepared_statements=prepared) == ALL
-            for query in (COLUMNS, INDEXES, VERSIONS):
-                assert postgres_server.sql(query, database) == postgres_server.sql(query, scalelite)
+            ours = schema_of(lambda sql: postgres_server.sql(sql, database))
+            assert ours == schema_of(lambda sql: postgres_server.sql(sql, scalelite))
     environment = "SELECT value FROM ar_internal_metadata WHERE key = 'environment'"
     assert postgres_server.sql(environment, database) == "production"
 
@@ -81,12 +73,14 @@ async def test_migrate_takes_over_a_scalelite_as_it_is(
     postgres_server: PostgresServer, database: str, database_url: str
 ) -> None:
     postgres_server.sql(SCALELITE_DUMP.read_text(), database)
-    looks = [COLUMNS, INDEXES, VERSIONS, "SELECT * FROM ar_internal_metadata ORDER BY 1"]
+    looks = ["SELECT * FROM ar_internal_metadata ORDER BY 1"]
     looks += [f"SELECT * FROM {table} ORDER BY id" for table in TABLES]
     before = [postgres_server.sql(look, database) for look in looks]
+    schema = schema_of(lambda sql: postgres_server.sql(sql, database))
     async with asyncio_side():
         assert await migrate(database_url) == ALL
     assert [postgres_server.sql(look, database) for look in looks] == before
+    assert schema_of(lambda sql: postgres_server.sql(sql, database)) == schema
     made = "SELECT count(*) FROM pg_indexes WHERE indexname LIKE 'appliance_%'"
     assert postgres_server.sql(made, database) == "4"
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from appliance.adapters.redis_store import RedisStore
+from tests.doubles.bbb_process import BbbProcess, bbb_servers
 from tests.doubles.recording_desk import DeskBench, open_desk
 from tests.doubles.recordings import make_recording
 from tests.doubles.scalelite_data import load_scalelite_data
@@ -15,16 +16,27 @@ from tests.doubles.scalelite_data import load_scalelite_data
 pytest_plugins = ["tests.doubles.stores"]
 
 
+@pytest.fixture(scope="module")
+def servers() -> Iterator[dict[str, BbbProcess]]:
+    """Give the servers of the real Scalelite but the disabled one."""
+    with bbb_servers(3) as started:
+        yield {f"bbb{number}.example.org": bbb for number, bbb in enumerate(started, 1)}
+
+
 @pytest.fixture
 async def place(
-    redis_url: str, redis_namespace: str, database_url: str, tmp_path: Path
+    redis_url: str,
+    redis_namespace: str,
+    database_url: str,
+    tmp_path: Path,
+    servers: dict[str, BbbProcess],
 ) -> AsyncIterator[DeskBench]:
     variables = {"MULTITENANCY_ENABLED": "true"}
     async with open_desk(redis_url, redis_namespace, database_url, tmp_path, **variables) as bench:
         for name in ("published", "unpublished"):
             (tmp_path / name).mkdir(exist_ok=True)
         assert isinstance(bench.res.store, RedisStore)
-        await load_scalelite_data(bench.res.store.bulk, redis_namespace)
+        await load_scalelite_data(bench.res.store.bulk, redis_namespace, servers)
         yield bench
 
 
@@ -36,6 +48,7 @@ async def test_check_shows_what_is_fine_and_succeeds(place: DeskBench) -> None:
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith("Fine:\n")
     assert "\n  enabled servers: 2\n" in done.out
+    assert "\n  servers that answer from here: 3\n" in done.out
     assert "\n  published recordings: 1\n" in done.out
     assert "Needs" not in done.out
 

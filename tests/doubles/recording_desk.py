@@ -109,7 +109,7 @@ async def open_desk_of(
             recordings=bench.recordings,
             files=bench.files,
             desk=desk,
-            takeover=make_takeover_sources(own, bare.store, bench.database),
+            takeover=make_takeover_sources(own, bare.store, bench.database, bare.probes),
         )
         yield res, bench
         nursery.cancel_scope.cancel()

@@ -111,6 +111,7 @@ async def open_resources(
             nursery.start_soon(run_later, function, *args)
 
         hooks = RedisHooks(store)
+        probes = make_probes(store, None, pool, bbb, now_ms)
         buffer = CallbackBuffer(store.bulk, namespace, store.scripts, now_ms)
         yield Resources(
             settings=settings,
@@ -131,8 +132,8 @@ async def open_resources(
             ended=RedisEndedMeetings(store),
             hooks=hooks,
             hook_book=HookBook(hooks, multitenancy=settings.api.multitenancy),
-            probes=make_probes(store, None, pool, bbb, now_ms),
-            takeover=make_takeover_sources(settings, store, None),
+            probes=probes,
+            takeover=make_takeover_sources(settings, store, None, probes),
             secret_key_base="k" * 64,
         )
         nursery.cancel_scope.cancel()

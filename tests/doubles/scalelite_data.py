@@ -6,21 +6,29 @@ Types and times to live are kept; the prefix `scalelite:` becomes the namespace 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import redis
 
 from appliance.adapters.redis_client import RedisClient
+from tests.doubles.bbb_process import BbbProcess
 
 DATA = Path(__file__).parents[1] / "data" / "scalelite" / "redis.json"
 _PREFIX = "scalelite:"
 
 
-async def load_scalelite_data(client: RedisClient, namespace: str) -> dict[str, Any]:
+Servers = Mapping[str, BbbProcess]
+"""Simulated servers by the ids of the file's, whose places they take."""
+
+
+async def load_scalelite_data(
+    client: RedisClient, namespace: str, servers: Servers | None = None
+) -> dict[str, Any]:
     """Write every key of the file; return the values by key without the prefix."""
     values: dict[str, Any] = {}
-    for item in json.loads(DATA.read_text("utf-8")):
+    for item in _items(servers or {}):
         name = item["key"].removeprefix(_PREFIX)
         key = f"{namespace}:{name}"
         values[name] = item["value"]
@@ -30,17 +38,29 @@ async def load_scalelite_data(client: RedisClient, namespace: str) -> dict[str, 
     return values
 
 
-def write_scalelite_data(socket_path: Path, namespace: str) -> dict[str, Any]:
+def write_scalelite_data(
+    socket_path: Path, namespace: str, servers: Servers | None = None
+) -> dict[str, Any]:
     """Do the same without an event loop, on a Redis that listens on a Unix socket."""
     values: dict[str, Any] = {}
     with redis.Redis(unix_socket_path=str(socket_path), decode_responses=True) as client:
-        for item in json.loads(DATA.read_text("utf-8")):
+        for item in _items(servers or {}):
             name = item["key"].removeprefix(_PREFIX)
             values[name] = item["value"]
             client.execute_command(*_write(item["type"], f"{namespace}:{name}", item["value"]))
             if item["ttl_s"] is not None:
                 client.expire(f"{namespace}:{name}", item["ttl_s"])
     return values
+
+
+def _items(servers: Servers) -> list[Any]:
+    items: list[Any] = json.loads(DATA.read_text("utf-8"))
+    for item in items:
+        bbb = servers.get(item["key"].removeprefix(f"{_PREFIX}server:"))
+        if bbb is not None:
+            slash = "/" if item["value"]["url"].endswith("/") else ""
+            item["value"] |= {"url": bbb.url + slash, "secret": bbb.secret}
+    return items
 
 
 def _write(kind: str, key: str, value: Any) -> list[str | int | float]:

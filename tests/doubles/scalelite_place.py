@@ -164,7 +164,7 @@ def scalelite_place(
     namespace = f"t{uuid.uuid4().hex[:12]}"
     with postgres_server.new_database() as database, bbb_servers(4) as started:
         servers = dict(zip(SERVER_IDS, started, strict=True))
-        values = write_scalelite_data(redis_server.socket_path, namespace)
+        values = write_scalelite_data(redis_server.socket_path, namespace, servers)
         postgres_server.sql(DUMP.read_text(), database)
         make_scalelite_files(root)
         stores = {
@@ -178,10 +178,6 @@ def scalelite_place(
             *(root, namespace, database, redis_server, postgres_server, servers),
             *(environ, reference),
         )
-        for server_id, bbb in servers.items():
-            slash = "/" if server_id == BBB2 else ""  # as one of them is stored
-            fields = ("url", bbb.url + slash, "secret", bbb.secret)
-            place.keys.ask("HSET", f"server:{server_id}", *fields)
         for key, meeting in values.items():
             if key.startswith("meeting:"):
                 bbb = servers[meeting["server_id"]]

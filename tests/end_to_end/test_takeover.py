@@ -318,7 +318,9 @@ def test_protected_recording_is_published_and_played_by_a_link_that_scalelite_ga
 def test_recording_is_edited_and_deleted_on_scalelites_tables(
     place: Place, uni: TenantFront
 ) -> None:
-    edited = uni.get("updateRecordings", recordID=PUBLISHED, meta_course="Physics", meta_empty="")
+    edited = uni.get(
+        "updateRecordings", recordID=PUBLISHED, meta_course="Physics", meta_empty="", protect="true"
+    )
     assert edited.text("updated") == "true"
     assert place.faults() == []
     assert uni.get("deleteRecordings", recordID=PUBLISHED).text("deleted") == "true"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from appliance.operations.takeover import (
     heal_step,
     open_sources,
 )
-from appliance.operations.takeover_ports import TakeoverSources
+from tests.doubles.bbb_process import BbbProcess, bbb_servers
 from tests.doubles.recording_desk import DeskBench, open_desk
 from tests.doubles.recordings import fill, make_format, make_recording
 from tests.doubles.redis_layout import take_snapshot
@@ -42,6 +42,13 @@ async def place(
         for name in ("published", "unpublished"):
             (root / name).mkdir(exist_ok=True)
         yield bench, bench.res, root
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[dict[str, BbbProcess]]:
+    """Give the servers of the real Scalelite but the disabled one."""
+    with bbb_servers(3) as started:
+        yield {f"bbb{number}.example.org": bbb for number, bbb in enumerate(started, 1)}
 
 
 async def take_all(ask: Callable[[Step], Awaitable[StepResult]]) -> list[Finding]:
@@ -214,11 +221,11 @@ async def test_files_that_a_tar_brings_are_no_matter_for_a_person(place: Desk) -
     }
 
 
-async def test_real_scalelite_needs_nobody(place: Desk) -> None:
+async def test_real_scalelite_needs_nobody(place: Desk, servers: dict[str, BbbProcess]) -> None:
     _, res, _ = place
     store = res.store
     assert isinstance(store, RedisStore)
-    await load_scalelite_data(store.bulk, store.namespace)
+    await load_scalelite_data(store.bulk, store.namespace, servers)
     on = replace(res.settings, api=replace(res.settings.api, multitenancy=True))
 
     assert await check(replace(res, settings=on)) == {}
@@ -263,7 +270,7 @@ async def test_part_that_is_none_is_refused(place: Desk, part: str) -> None:
 
 async def test_stores_that_are_not_configured_are_told(place: Desk) -> None:
     _, res, _ = place
-    sources = TakeoverSources(None, None, open_sources(res).files)
+    sources = replace(open_sources(res), pool=None, recordings=None)
     disabled = replace(res.settings, recordings=replace(res.settings.recordings, disabled=True))
 
     found = await take_all(lambda step: check_step(sources, res.settings, step))
