@@ -5,6 +5,7 @@ Composition only, for the supervisor, of which it is a part: no rule, no service
 
 from __future__ import annotations
 
+from appliance.adapters.change_notes import ChangeNotes
 from appliance.adapters.import_history import ImportHistory
 from appliance.adapters.import_journal import ImportJournal
 from appliance.adapters.inotify import open_directory_watch
@@ -49,6 +50,7 @@ def make_recording_desk(
         files=RecordingFiles(recordings),
         rules=ImportRules(recordings.import_unpublished, settings.protected.enabled),
         log=log,
+        deletions=ChangeNotes(recordings),
         metrics=metrics,
     )
     return RecordingDesk(

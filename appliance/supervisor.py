@@ -24,6 +24,7 @@ from appliance.adapters.asyncio_bridge import open_asyncio_loop
 from appliance.adapters.bbb_client import BbbClient
 from appliance.adapters.callback_adapters import CallbackAdapters, open_callback_adapters
 from appliance.adapters.caption_files import CaptionFiles
+from appliance.adapters.change_notes import ChangeNotes
 from appliance.adapters.embedded import open_embedded_stores
 from appliance.adapters.embedded_state import EmbeddedStoresError
 from appliance.adapters.http_dial import open_ssl_context
@@ -75,6 +76,7 @@ from appliance.tasks.signals import watch_signals
 from appliance.tasks.store_wait import wait_for_redis
 from appliance.tasks.supervise import supervise
 from appliance.tasks.sweeper import sweep_forever
+from appliance.tasks.unfinished_changes import finish_changes_forever
 from appliance.tasks.watchdog import feed_watchdog, report_status
 from appliance.web.admin_routes import make_control_app
 from appliance.web.app import MAX_TARGET_BYTES, PublicApp
@@ -250,7 +252,8 @@ async def _serve(
             await services.start(hand_imports.run)
             watcher = make_spool_watcher(settings.recordings, res.desk.importer, log)
             services.start_soon(supervise, "spool_watcher", watcher.run, log)
-            services.start_soon(supervise, "retention", partial(keep_retention, res), log)
+            for name, service in _recording_services(res):
+                services.start_soon(supervise, name, service, log)
         if systemd.watchdog_s is not None:
             own_url = _own_url(urls["listening"])
             feed = partial(feed_watchdog, own_url, systemd.watchdog_s, systemd.send)
@@ -282,6 +285,13 @@ def _services(
     )
 
 
+def _recording_services(res: Resources) -> tuple[tuple[str, Callable[[], Awaitable[None]]], ...]:
+    return (
+        ("retention", partial(keep_retention, res)),
+        ("unfinished_changes", partial(finish_changes_forever, res)),
+    )
+
+
 def _listeners(res: Resources, log: EventLogger) -> dict[str, PublicServer]:
     """Return the listeners by what `ready` calls them; all but the first only if they are set."""
     web = res.settings.web
@@ -305,17 +315,16 @@ def _resources(
     sender: CallbackSender,
     log: EventLogger,
 ) -> Resources:
-    hooks, state_dir = RedisHooks(outside.store), settings.stores.state_dir
+    store, hooks = outside.store, RedisHooks(outside.store)
+    state_dir = settings.stores.state_dir
     faults, connect_s = FaultLog(log, _now_ms), settings.servers.connect_timeout_s
     issuer = TokenClient(outside.http, connect_s)
     return Resources(
         settings=settings,
-        store=outside.store,
+        store=store,
         bbb=outside.bbb,
-        tenants=TenantCache(outside.store, _now_ms),
-        tenant_store=RedisTenants(
-            outside.store.bulk, outside.store.namespace, outside.store.scripts
-        ),
+        tenants=TenantCache(store, _now_ms),
+        tenant_store=RedisTenants(store.bulk, store.namespace, store.scripts),
         faults=faults,
         lrs=LrsPayloads(issuer, faults, deadline_s=connect_s, random_bytes=secrets.token_bytes),
         log=log,
@@ -327,23 +336,24 @@ def _resources(
         instance=secrets.token_hex(8),
         callbacks=Callbacks(outside.callbacks.stores, sender.wake, log),
         callback_urls=outside.callbacks.urls,
-        ended=RedisEndedMeetings(outside.store),
+        ended=RedisEndedMeetings(store),
         hooks=hooks,
         analytics_files=AnalyticsFiles(state_dir) if settings.analytics_store else None,
         hook_book=HookBook(hooks, multitenancy=settings.api.multitenancy),
         recordings=None if outside.recordings is None else RecordingStore(outside.recordings),
         files=RecordingFiles(settings.recordings),
+        change_notes=ChangeNotes(settings.recordings),
         uploads=None if outside.recordings is None else Spool(settings.recordings),
         waiting=None if outside.recordings is None else Spool(settings.recordings),
         captions=CaptionFiles(),
         tokens=RedisTokens(
-            outside.store.client,
+            store.client,
             settings.stores.redis_namespace,
             settings.protected.token_timeout_s,
         ),
         served=ServedFiles(settings.recordings),
         metrics=outside.metrics,
-        probes=make_probes(outside.store, outside.recordings, outside.http, outside.bbb, _now_ms),
+        probes=make_probes(store, outside.recordings, outside.http, outside.bbb, _now_ms),
         secret_key_base=settings.secret_key_base or load_secret_key_base(state_dir),
         error_texts=load_error_texts(settings.locale, log),
     )

@@ -74,6 +74,7 @@ class LockedRecordings:
     def __init__(self, session: Session, recordings: tuple[Recording, ...]) -> None:
         self._session = session
         self.recordings = recordings
+        self.notes: list[str] = []
 
     async def set_published(self, recording: Recording, published: bool) -> None:
         """Record what a user decided."""

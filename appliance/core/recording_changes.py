@@ -29,6 +29,16 @@ class RecordingChanges:
         return not self.metadata and self.protected is None
 
 
+@dataclass(frozen=True, slots=True)
+class ChangeNote:
+    """What was noted before files were moved, until the rows say the same."""
+
+    name: str
+    record_ids: tuple[str, ...]
+    delete: bool
+    """The files are to be removed; else they are moved to where the rows say."""
+
+
 def read_changes(params: Params) -> RecordingChanges | None:
     """Read the changes of an updateRecordings call; None: refused."""
     metadata: dict[str, str] = {}

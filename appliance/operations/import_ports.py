@@ -92,6 +92,13 @@ class ImportFiles(Protocol):
         """Rename every copy of every format aside."""
 
 
+class DeletionNotes(Protocol):
+    """What is noted of deletions under way; it blocks."""
+
+    def forget_deletion(self, record_id: str) -> None:
+        """Remove what is noted about the deletion of a recording. Raises OSError."""
+
+
 class Upload(Protocol):
     """A tar on its way into the spool; what blocks raises OSError."""
 

@@ -26,7 +26,7 @@ from appliance.core.recording_merge import (
 )
 from appliance.core.tar_format import BrokenTar, DiskFull, HostileTar
 from appliance.log import Log
-from appliance.operations.import_ports import ImportFiles, ImportJournal, Spool
+from appliance.operations.import_ports import DeletionNotes, ImportFiles, ImportJournal, Spool
 from appliance.operations.metrics import Metrics
 from appliance.operations.recording_ports import RecordingStore
 
@@ -62,6 +62,7 @@ class Importer:
     log: Log
     waits: Waits = Waits()
     max_attempts: int = MAX_ATTEMPTS
+    deletions: DeletionNotes | None = None
     metrics: Metrics = field(default_factory=Metrics)
     threads: trio.CapacityLimiter = field(
         default_factory=lambda: trio.CapacityLimiter(MAX_CONCURRENCY + 1)
@@ -204,6 +205,9 @@ async def _import_recording(
     known = await tools.recordings.find_recording(recording.record_id)
     if is_deleted(known) and not rules.undelete:
         return False
+    if is_deleted(known) and tools.deletions is not None:
+        # A deletion that was cut off after its commit must not be carried out again.
+        await tools.in_thread(partial(tools.deletions.forget_deletion, recording.record_id))
     published = published_after_import(known, recording, rules)
     for source in planned.sources:
         place = partial(tools.files.place, source.path, source.record_id, source.format)

@@ -21,7 +21,7 @@ from appliance.core.recording_summary import (
 )
 from appliance.operations.recording_admin_ports import RecordingDesk
 from appliance.operations.recording_ports import LockedRecordings, RecordingFiles, RecordingStore
-from appliance.operations.recordings import publish_locked
+from appliance.operations.recordings import open_change, publish_locked
 from appliance.operations.refusal import RefusalKind, Refused
 from appliance.operations.resources import Resources
 
@@ -84,7 +84,7 @@ async def change_recordings(
     opened = open_recordings(res)
     if changes.empty and publish is None:
         raise Refused(RefusalKind.INVALID, "nothing to change")
-    async with opened.store.lock_recordings(record_ids, None) as locked:
+    async with open_change(res, opened.store.lock_recordings(record_ids, None)) as locked:
         _check_all_there(record_ids, locked)
         for one in locked.recordings if not changes.empty else ():
             await locked.update(one, metadata=changes.metadata, protected=changes.protected)

@@ -6,11 +6,12 @@ files block: they are called in threads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
 
+from appliance.core.recording_changes import ChangeNote
 from appliance.core.recording_filter import RecordingFilter
 from appliance.core.recording_model import Recording
 from appliance.core.text_tracks import TextTrack
@@ -27,6 +28,8 @@ class LockedRecordings(Protocol):
     """Recordings whose rows are locked until the block ends; then the changes are committed."""
 
     recordings: tuple[Recording, ...]
+    notes: list[str]
+    """What is noted on the disk of the changes; forgotten when they are committed."""
 
     async def set_published(self, recording: Recording, published: bool) -> None:
         """Record what a user decided."""
@@ -79,6 +82,19 @@ class RecordingFiles(Protocol):
 
     def find(self, format: str, record_id: str) -> Path | None:
         """Return the directory of a format, published or not."""
+
+
+class ChangeNotes(Protocol):
+    """What is noted on the disk while files are ahead of their rows. Blocks; raises OSError."""
+
+    def write(self, record_ids: Sequence[str], *, delete: bool) -> str:
+        """Note that files are about to be moved, or removed; return the note's name."""
+
+    def remove(self, names: Collection[str]) -> None:
+        """Remove notes."""
+
+    def read(self, *, older_than_s: float) -> list[ChangeNote]:
+        """Return the notes that are so old."""
 
 
 class CaptionFiles(Protocol):

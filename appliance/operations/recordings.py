@@ -6,8 +6,8 @@ a call and an import, never work on one recording at once. Truth: spec/recording
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from itertools import islice
 
@@ -113,13 +113,38 @@ async def publish_recordings(res: Resources, caller: Caller, params: Params) -> 
     publish = read_switch(get(params, "publish"))
     if publish is None:
         raise ApiError(errors.MISSING_PUBLISH)
-    async with store.lock_recordings(record_ids, caller.tenant_id) as locked:
+    async with open_change(res, store.lock_recordings(record_ids, caller.tenant_id)) as locked:
         if not locked.recordings:
             raise ApiError(errors.RECORDINGS_NOT_FOUND)
         if not await publish_locked(res, files, locked, publish=publish):
             raise ApiError(errors.UNABLE_TO_PUBLISH)
     _log_change(res, "recordings_published" if publish else "recordings_unpublished", locked)
     return render_published(publish)
+
+
+@asynccontextmanager
+async def open_change(
+    res: Resources, lock: AbstractAsyncContextManager[LockedRecordings]
+) -> AsyncIterator[LockedRecordings]:
+    """Lock recordings whose files are to be moved; what is noted of it is forgotten at the commit.
+
+    If the block fails, or the commit, the notes stay: operations/unfinished.py sees what is true.
+    """
+    async with lock as locked:
+        yield locked
+    if locked.notes and res.change_notes is not None:
+        with suppress(OSError):
+            await trio.to_thread.run_sync(res.change_notes.remove, locked.notes)
+
+
+async def _note(
+    res: Resources, locked: LockedRecordings, recordings: Sequence[Recording], *, delete: bool
+) -> None:
+    """Note that files of recordings are about to change. Raises OSError."""
+    if res.change_notes is not None and recordings:
+        record_ids = [one.record_id for one in recordings]
+        write = partial(res.change_notes.write, record_ids, delete=delete)
+        locked.notes.append(await trio.to_thread.run_sync(write))
 
 
 async def publish_locked(
@@ -129,7 +154,7 @@ async def publish_locked(
 
     Raises DatabaseDown.
     """
-    if not await _move(res, files, locked.recordings, publish=publish):
+    if not await _move(res, files, locked, publish=publish):
         return False
     for one in locked.recordings:
         await locked.set_published(one, publish)
@@ -137,11 +162,13 @@ async def publish_locked(
 
 
 async def _move(
-    res: Resources, files: RecordingFiles, recordings: Sequence[Recording], *, publish: bool
+    res: Resources, files: RecordingFiles, locked: LockedRecordings, *, publish: bool
 ) -> bool:
     """Move the files of every format; False: nothing was moved."""
+    recordings = locked.recordings
     wanted = [(one.record_id, shown.format) for one in recordings for shown in one.formats]
     try:
+        await _note(res, locked, recordings, delete=False)
         missing = await trio.to_thread.run_sync(partial(_move_all, files, wanted, publish=publish))
     except OSError as error:
         res.log.error("recording_not_moved", reason=error.strerror, publish=publish)
@@ -198,7 +225,7 @@ async def delete_recordings(res: Resources, caller: Caller, params: Params) -> b
     """Delete every recording named that is known. Raises as `publish`."""
     store, files = _opened(res)
     record_ids = _record_ids(params)
-    async with store.lock_recordings(record_ids, caller.tenant_id) as locked:
+    async with open_change(res, store.lock_recordings(record_ids, caller.tenant_id)) as locked:
         if not locked.recordings:
             raise ApiError(errors.RECORDINGS_NOT_FOUND)
         for one in locked.recordings:
@@ -217,6 +244,7 @@ async def delete_locked(
     Raises DatabaseDown.
     """
     try:
+        await _note(res, locked, [recording], delete=True)
         await trio.to_thread.run_sync(files.remove, recording.record_id)
     except OSError as error:
         record_id = recording.record_id

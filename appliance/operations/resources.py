@@ -22,6 +22,7 @@ from appliance.operations.ports import EndedMeetings, PoolStore, ServerCaller
 from appliance.operations.recording_admin_ports import RecordingDesk
 from appliance.operations.recording_ports import (
     CaptionFiles,
+    ChangeNotes,
     PlaybackTokens,
     RecordingFiles,
     RecordingStore,
@@ -70,6 +71,8 @@ class Resources:
     recordings: RecordingStore | None = None
     """None: DB_DISABLED or RECORDING_DISABLED."""
     files: RecordingFiles | None = None
+    change_notes: ChangeNotes | None = None
+    """None: files are not on a disk of ours."""
     captions: CaptionFiles | None = None
     tokens: PlaybackTokens | None = None
     uploads: Uploads | None = None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from appliance.core.recording_summary import RecordingSummary
 from appliance.core.retention import PARAM, RetentionRules, retention_rules
 from appliance.operations.recording_admin import Opened, open_recordings
-from appliance.operations.recordings import delete_locked, empty_trash
+from appliance.operations.recordings import delete_locked, empty_trash, open_change
 from appliance.operations.resources import Resources
 
 BATCH = 50
@@ -71,7 +71,7 @@ async def _delete(
     res: Resources, opened: Opened, rules: RetentionRules, after: int, pruned: Pruned
 ) -> None:
     expired = opened.desk.table.lock_expired(rules, now_ms=res.now_ms(), after=after, limit=BATCH)
-    async with expired as locked:
+    async with open_change(res, expired) as locked:
         for one in locked.recordings:
             done = await delete_locked(res, opened.files, locked, one)
             (pruned.deleted if done else pruned.failed).append(one.record_id)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from appliance.adapters.caption_files import CaptionFiles
+from appliance.adapters.change_notes import ChangeNotes
 from appliance.adapters.postgres_store import PostgresStore
 from appliance.adapters.recording_files import RecordingFiles
 from appliance.adapters.recording_store import RecordingStore
@@ -81,6 +82,13 @@ async def open_recording_pool(
         open_recordings(database_url) as (postgres, store),
     ):
         files, tokens = RecordingFiles(bare.settings.recordings), CountedTokens()
-        res = replace(bare, recordings=store, files=files, captions=CaptionFiles(), tokens=tokens)
+        res = replace(
+            bare,
+            recordings=store,
+            files=files,
+            change_notes=ChangeNotes(bare.settings.recordings),
+            captions=CaptionFiles(),
+            tokens=tokens,
+        )
         async with serve_public(res) as public:
             yield RecordingPool(res, public, postgres, store, files, tokens, published, unpublished)

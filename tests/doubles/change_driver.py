@@ -1,0 +1,109 @@
+"""A program that publishes, unpublishes or deletes recordings and is killed by SIGKILL in between.
+
+A recording for each step that the call takes outside of its own memory (`r1`, `r2`, …): a child
+process handles it and kills itself after that step. Arguments: Redis URL, namespace, database URL,
+directory, call (`unpublish` or `delete`). Prints how many were killed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from appliance.operations.recordings import delete_recordings, publish_recordings
+from appliance.operations.resources import Caller
+from tests.doubles.recording_pool import open_recording_pool
+from tests.doubles.recordings import make_format, make_recording
+
+FORMATS = (make_format("presentation"), make_format("video"))
+MAX_STEPS = 40
+_BLOCKING = ("publish", "unpublish", "write", "remove")
+
+
+class Deadly:
+    """Something whose steps are counted."""
+
+    def __init__(self, real: object, passed: Callable[[], None]) -> None:
+        self._real = real
+        self._passed = passed
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._real, name)
+        if name in ("set_published", "delete"):
+
+            async def step(*args: Any) -> None:
+                await method(*args)
+                self._passed()
+
+            return step
+        if name not in _BLOCKING:
+            return method
+
+        def blocking(*args: Any, **kwargs: Any) -> Any:
+            result = method(*args, **kwargs)
+            self._passed()
+            return result
+
+        return blocking
+
+
+class DeadlyStore(Deadly):
+    """A store whose locked recordings are deadly too."""
+
+    @asynccontextmanager
+    async def lock_recordings(self, *args: Any) -> AsyncIterator[Any]:
+        """Lock recordings."""
+        real: Any = self._real
+        async with real.lock_recordings(*args) as locked:
+            yield Deadly(locked, self._passed)
+
+
+async def change(stores: list[str], root: Path, call: str, last: int) -> None:
+    """Change one recording, and die after the step `last`."""
+    steps = 0
+
+    def passed() -> None:
+        nonlocal steps
+        steps += 1
+        if steps == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    record_id = f"r{last}"
+    async with open_recording_pool(stores[0], stores[1], stores[2], root) as pool:
+        await pool.add(make_recording(record_id, formats=FORMATS))
+        store: Any = DeadlyStore(pool.res.recordings, passed)
+        files: Any = Deadly(pool.res.files, passed)
+        notes: Any = Deadly(pool.res.change_notes, passed)
+        res = replace(pool.res, recordings=store, files=files, change_notes=notes)
+        caller = Caller(base_url="http://x")
+        if call == "delete":
+            await delete_recordings(res, caller, (("recordID", record_id),))
+        else:
+            params = (("recordID", record_id), ("publish", "false"))
+            await publish_recordings(res, caller, params)
+
+
+def main(stores: list[str], root: Path, call: str) -> int:
+    """Have a child die at each step."""
+    for step in range(1, MAX_STEPS):
+        child = os.fork()
+        if not child:
+            trio.run(change, stores, root, call, step)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        if os.waitstatus_to_exitcode(status) == 0:
+            return step - 1
+        assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+    raise SystemExit("there are more steps than MAX_STEPS")
+
+
+if __name__ == "__main__":
+    print(main(sys.argv[1:4], Path(sys.argv[4]), sys.argv[5]))
