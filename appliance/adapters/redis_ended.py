@@ -33,6 +33,7 @@ class RedisEndedMeetings:
             self.store.client,
             self.store.scripts.end_meeting,
             *(call.meeting_id, call.server_id, call.began_ms, call.marks or "", now_ms),
+            int(call.named),
         )
         return bool(reply)
 
@@ -61,4 +62,5 @@ def _parse(key: str, entry: dict[str, Any]) -> EndedMeeting:
         tenant_id=entry["tenant_id"] or None,
         url=entry["url"],
         marks=entry.get("marks"),
+        named=bool(entry.get("named")),
     )

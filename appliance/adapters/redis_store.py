@@ -113,17 +113,25 @@ class RedisStore:
         return Placement(outcome, meeting, ServerId(reply[1]) if reply[1] else None)
 
     async def confirm_meeting(
-        self, meeting: Meeting, *, now_ms: int, run: Run | None = None, began: bool = True
+        self,
+        meeting: Meeting,
+        *,
+        now_ms: int,
+        run: Run | None = None,
+        began: bool = True,
+        created: str | None = None,
     ) -> bool:
         """Record that the server created the meeting; False: the record is another one now.
 
-        `began`: this create began the `run`; else the server had the meeting already.
+        `began`: this create began the `run`; else the server had the meeting already, as it had if
+        its createTime, `created`, is that of the run that is known.
         """
         run_ms = run.began_ms if run and began else ""
         ended_url = (run.ended_url if run else None) or ""
         reply = await self._hot(
             self.scripts.confirm_meeting,
-            *(*_identity(meeting), now_ms, self.rules.ttl_s, run_ms, ended_url),
+            *(*_identity(meeting), now_ms, self.rules.ttl_s),
+            *(run_ms, ended_url, created or ""),
         )
         return bool(reply)
 

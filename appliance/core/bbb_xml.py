@@ -64,6 +64,8 @@ class Answer:
     succeeded: bool
     message_key: str | None
     body: bytes = field(repr=False)
+    created: str | None = None
+    """createTime, which each run of a meeting has its own of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +78,14 @@ class ReadMeeting:
 
 
 def parse_answer(body: bytes) -> Answer:
-    """Read whether a call succeeded, and its messageKey.
+    """Read whether a call succeeded, its messageKey, and the createTime of a create.
 
     Raises MalformedAnswer: not well-formed, a DTD, no returncode. Any returncode other than
     SUCCESS is a failure.
     """
     root = _parse(body)
-    return Answer(_succeeded(root), _text(root, "messageKey"), body)
+    created = (root.findtext("createTime") or "")[:_MAX_DIGITS] or None
+    return Answer(_succeeded(root), _text(root, "messageKey"), body, created)
 
 
 def read_meeting_elements(elements: Sequence[bytes]) -> list[ReadMeeting] | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import yaml
 
-from appliance.core.params import Params, get, replace_param
+from appliance.core.params import Params
 
 RECORDING_READY = "recording_ready_url"
 ANALYTICS = "analytics_callback_url"
@@ -55,14 +55,22 @@ class HostileCallbackData(Exception):
 
 
 def take_ready_url(params: Params) -> tuple[Params, str | None]:
-    """Take the URL of RECORDING_READY out of a create's parameters, in all its spellings."""
-    url = None
-    for name in READY_PARAMS:
-        found = get(params, name)
-        if found is not None:
-            params = replace_param(params, name, None)
-            url = url or found.strip()
-    return params, url or None
+    """Take the URL of RECORDING_READY out of a create's parameters, in all its spellings.
+
+    Servers write the names of metadata in lower case, and would call what is left there.
+    """
+    if not any("recording-ready-url" in name.lower() for name, _ in params):
+        return params, None
+    found: dict[str, str] = {}
+    kept = []
+    for name, value in params:
+        spelling = name.lower()
+        if spelling in READY_PARAMS:
+            found.setdefault(spelling, value.strip())
+        else:
+            kept.append((name, value))
+    url = next((found[name] for name in READY_PARAMS if found.get(name)), None)
+    return tuple(kept), url
 
 
 def parse_callback_attributes(text: str) -> dict[str, str]:

@@ -11,17 +11,21 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit, urlunsplit
 
 from appliance.core.model import MeetingId, ServerId
 from appliance.core.params import encode_query, get, parse_query
+from appliance.core.scoped_id import front_end_id
 
 ENDED_CALL = "meeting_ended"
 """Name of our call, below the path of the API."""
 ENDED_PARAM = "meetingEndedURL"
 MARKS = "recordingmarks"
 """What BBB adds: whether a recorded meeting has marks. Not covered by the signature."""
+NAME = "meetingID"
+"""What BBB adds to other URLs of the kind. Only that it did is believed."""
 
 TELL_AFTER_LOSS_MS = 5_000
 """A meeting that its server does not know any more has ended, and our URL is called about then."""
@@ -52,6 +56,8 @@ class EndedCall:
     began_ms: int
     marks: str | None = None
     """`true` or `false` as BBB added it; None: it added nothing."""
+    named: bool = False
+    """BBB has added the meetingID."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +70,20 @@ class EndedMeeting:
     tenant_id: str | None
     url: str
     marks: str | None = None
+    named: bool = False
+
+    @property
+    def front_end_id(self) -> str:
+        """Return the meetingID by which the front-end knows it."""
+        return front_end_id(self.meeting_id, self.tenant_id)
 
     @property
     def target(self) -> str:
-        """Return the front-end's URL with the `recordingmarks` that the server sent, if any."""
-        return self.url if self.marks is None else _with_marks(self.url, self.marks)
+        """Return the front-end's URL with what the server added to ours, if anything."""
+        added = {} if self.marks is None else {MARKS: self.marks}
+        if self.named:
+            added[NAME] = self.front_end_id
+        return _with(self.url, added) if added else self.url
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +128,7 @@ def read_ended_call(query: bytes, secret: str) -> EndedCall | None:
         ServerId(get(params, "server") or ""),
         int(began),
         marks if marks in ("true", "false") else None,
+        get(params, NAME) is not None,
     )
     wanted = _signature(call, secret).encode()
     return call if hmac.compare_digest(wanted, signature.encode("utf-8", "replace")) else None
@@ -125,7 +141,7 @@ def _signature(call: EndedCall, secret: str) -> str:
     return hmac.new(key, signed.encode("ascii"), hashlib.sha256).hexdigest()
 
 
-def _with_marks(url: str, marks: str) -> str:
+def _with(url: str, added: Mapping[str, str]) -> str:
     parts = urlsplit(url)
-    kept = [part for part in parts.query.split("&") if part and part.partition("=")[0] != MARKS]
-    return urlunsplit(parts._replace(query="&".join([*kept, f"{MARKS}={marks}"])))
+    kept = [part for part in parts.query.split("&") if part and part.partition("=")[0] not in added]
+    return urlunsplit(parts._replace(query="&".join([*kept, encode_query(tuple(added.items()))])))

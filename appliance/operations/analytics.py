@@ -85,7 +85,9 @@ async def take_report(res: Resources, tenant: Tenant | None, body: bytes) -> Tak
     if res.analytics_files is not None:
         await _keep(res, res.analytics_files, report, sent)
     tenant_id = tenant.id if tenant else None
-    kept = await _find_urls(res, meeting_id, tenant_id)
+    # Where there are tenants, a report that comes to no tenant's host is of none of their meetings.
+    strange = res.settings.api.multitenancy and tenant is None
+    kept = None if strange else await _find_urls(res, meeting_id, tenant_id)
     url = kept.urls.get(ANALYTICS) if kept else None
     if kept is None or not url:
         res.log.debug("analytics_without_receiver", meeting=meeting_id)

@@ -11,7 +11,6 @@ from appliance.core.callbacks import meeting_ended
 from appliance.core.ended_meetings import EndedMeeting, read_ended_call
 from appliance.core.faults import StoreDown
 from appliance.core.model import TenantId
-from appliance.core.scoped_id import front_end_id
 from appliance.operations.resources import Resources
 
 AT_ONCE = 100
@@ -57,7 +56,7 @@ async def _enqueue(res: Resources, meeting: EndedMeeting) -> None:
     tenant_id = TenantId(meeting.tenant_id) if meeting.tenant_id else None
     callback = meeting_ended(
         meeting.target,
-        meeting_id=front_end_id(meeting.meeting_id, meeting.tenant_id),
+        meeting_id=meeting.front_end_id,
         tenant_id=tenant_id,
     )
     await res.callbacks.enqueue(callback, dedup_key=f"meeting_ended:{meeting.key}")

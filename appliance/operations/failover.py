@@ -269,21 +269,28 @@ class Creation:
     async def _confirm(self, meeting: Meeting, answer: Answer) -> Answer | None:
         # Its server has it: whatever comes now, the record is right.
         self._mine = None
-        store, now_ms = self._res.store, self._res.now_ms()
-        run, began = self._watch.run, answer.message_key != DUPLICATE
-        if await store.confirm_meeting(meeting, now_ms=now_ms, run=run, began=began):
+        if await self._note(meeting, answer):
             return answer
-        current = await store.find_meeting(meeting.id, now_ms=now_ms)
+        current = await self._res.store.find_meeting(meeting.id, now_ms=self._res.now_ms())
         if (
             current is not None
             and current.server_id == meeting.server_id
-            and await store.confirm_meeting(current, now_ms=now_ms, run=run, began=began)
+            and await self._note(current, answer)
         ):
             return answer
         # The meeting lives elsewhere by now, or was ended or forgotten: what was made here is one
         # too many. Not in the background: it may be placed on this very server again.
         await end_leftover(self._res, meeting, self._password(meeting))
         return None
+
+    async def _note(self, meeting: Meeting, answer: Answer) -> bool:
+        return await self._res.store.confirm_meeting(
+            meeting,
+            now_ms=self._res.now_ms(),
+            run=self._watch.run,
+            began=answer.message_key != DUPLICATE,
+            created=answer.created,
+        )
 
     # When a server fails
 

@@ -53,7 +53,13 @@ class MeetingStore(Protocol):
         """Find the meeting or choose a server for it."""
 
     async def confirm_meeting(
-        self, meeting: Meeting, *, now_ms: int, run: Run | None = None, began: bool = True
+        self,
+        meeting: Meeting,
+        *,
+        now_ms: int,
+        run: Run | None = None,
+        began: bool = True,
+        created: str | None = None,
     ) -> bool:
         """Record that its server created it, and whether this create began the run."""
 

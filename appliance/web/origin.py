@@ -16,6 +16,8 @@ from appliance.web.http import Request
 
 Network = IPv4Network | IPv6Network
 
+# A name or an address, and a port: what may stand in a URL. Clients write what they like.
+_AUTHORITY = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?").fullmatch
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._=+/:-]{1,128}").fullmatch
 
 
@@ -32,8 +34,8 @@ class Origin:
 
     @property
     def base_url(self) -> str:
-        """Return scheme and host, with which URLs that lead to us begin."""
-        return f"{self.scheme}://{self.authority}"
+        """Return scheme and host, with which URLs that lead to us begin; '' if no host is named."""
+        return f"{self.scheme}://{self.authority}" if _AUTHORITY(self.authority) else ""
 
 
 class OriginReader:

@@ -104,6 +104,9 @@ def test_ready_url_is_taken_out_in_all_its_spellings() -> None:
     assert take_ready_url((canvas, bbb, *rest, bn)) == (rest, "http://h/bn")
     assert take_ready_url((canvas, *rest, (bn[0], ""))) == (rest, "http://h/canvas")
     assert take_ready_url((*rest, (bn[0], ""))) == (rest, None)
+    # BBB lower-cases the names of metadata, and would call it itself.
+    loud = ("meta_BBB-Recording-Ready-URL", "http://h/loud")
+    assert take_ready_url((canvas, loud, *rest)) == (rest, "http://h/loud")
 
 
 def test_parameters_without_a_ready_url_are_left_as_they_are() -> None:

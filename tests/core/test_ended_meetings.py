@@ -106,3 +106,11 @@ def test_front_end_is_told_the_marks_that_the_server_told(
     given: str, marks: str | None, target: str
 ) -> None:
     assert EndedMeeting("k", MeetingId("m"), None, given, marks).target == target
+
+
+def test_front_end_is_named_the_meeting_by_its_own_id_where_the_server_named_it() -> None:
+    call = read_ended_call(query(url()) + b"&recordingmarks=true&meetingID=who~knows", SECRET)
+    assert call is not None
+    assert call.named
+    meeting = EndedMeeting("k", MeetingId("a&b~t1"), "t1", "https://a.example/e?x", "true", True)
+    assert meeting.target == "https://a.example/e?x&recordingmarks=true&meetingID=a%26b"

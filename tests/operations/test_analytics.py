@@ -161,6 +161,8 @@ async def test_reports_of_two_tenants_go_to_each_ones_front_end(
             await create(pool, Caller(tenant, "http://x"), f"{LMS}&{tenant.name}")
         assert await take_report(pool.res, A, report("math")) is Taken.QUEUED
         assert await take_report(pool.res, B, report("math~t-b")) is Taken.QUEUED
+        # To the host of no tenant.
+        assert await take_report(pool.res, None, report("math~t-b")) is Taken.NOBODY_WAITS
         found = {one.url: (json.loads(one.body), one.tenant_id) for one in await queued(pool)}
         for tenant in (A, B):
             body, tenant_id = found[f"{LMS}&{tenant.name}"]

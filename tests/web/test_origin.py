@@ -56,6 +56,26 @@ def test_request_without_a_host_has_none() -> None:
 
 
 @pytest.mark.parametrize(
+    ("header", "base_url"),
+    [
+        ("bbb.example", "http://bbb.example"),
+        ("BBB_1.example:8443", "http://BBB_1.example:8443"),
+        ("[::1]:3000", "http://[::1]:3000"),
+        ("", ""),
+        ("bbb.example:", ""),
+        ("a b", ""),
+        ("user@bbb.example", ""),
+        ("bbb.example/x?y=", ""),
+        ("<bbb>", ""),
+        ("\xe9.example", ""),
+    ],
+)
+def test_urls_that_lead_to_us_begin_with_a_host_that_can_be_one(header: str, base_url: str) -> None:
+    request = request_from("127.0.0.1", (b"host", header.encode("latin-1")))
+    assert reader().read(request).base_url == base_url
+
+
+@pytest.mark.parametrize(
     ("peer", "trusted"),
     [
         ("127.0.0.1", True),

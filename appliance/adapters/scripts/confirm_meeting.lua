@@ -1,7 +1,8 @@
--- ARGV: meeting id, server id, placement, now_ms, ttl_s, run_ms, ended_url. Reply: 1, or 0 where the
--- record is another one by now (the caller re-reads it and follows). run_ms: when the create came
--- that has begun this run of the meeting; empty where the server had it already. ended_url: what
--- the front-end wants to be called when it ends; may be empty.
+-- ARGV: meeting id, server id, placement, now_ms, ttl_s, run_ms, ended_url, created. Reply: 1, or 0
+-- where the record is another one by now (the caller re-reads it and follows). run_ms: when the
+-- create came that has begun this run of the meeting; empty where the server had it already.
+-- ended_url: what the front-end wants to be called when it ends; may be empty. created: the
+-- server's createTime, which each run has its own of; empty if it told none.
 local id = ARGV[1]
 local r = read_record(id)
 if not r or r.server_id ~= ARGV[2] or r.placement ~= tonumber(ARGV[3]) then return 0 end
@@ -13,14 +14,16 @@ if r.creating_ms then
   call('EXPIRE', P .. 'meeting:' .. id, ARGV[5])
   call('EXPIRE', A .. 'meeting:' .. id, ARGV[5])
 end
-if ARGV[6] ~= '' then
+local run_ms, ended_url = run_of(id)
+local same = run_ms and ARGV[8] ~= '' and call('HGET', A .. 'meeting:' .. id, 'created') == ARGV[8]
+if ARGV[6] ~= '' and not same then
   -- Its server began it anew: the run before has ended, and nobody noticed.
-  local run_ms, ended_url = run_of(id)
   if run_ms and run_ms ~= tonumber(ARGV[6]) then
     tell_later(id, run_ms, ended_url, r.tenant_id, tonumber(ARGV[4]))
   end
-  call('HDEL', A .. 'meeting:' .. id, 'ended_url')
+  call('HDEL', A .. 'meeting:' .. id, 'ended_url', 'created')
   call('HSET', A .. 'meeting:' .. id, 'run_ms', ARGV[6])
+  if ARGV[8] ~= '' then call('HSET', A .. 'meeting:' .. id, 'created', ARGV[8]) end
   if ARGV[7] ~= '' then call('HSET', A .. 'meeting:' .. id, 'ended_url', ARGV[7]) end
   -- A record of Scalelite's may have had nothing of ours yet.
   if call('TTL', A .. 'meeting:' .. id) < 0 then call('EXPIRE', A .. 'meeting:' .. id, ARGV[5]) end

@@ -1,10 +1,11 @@
 -- A server says that a run of a meeting has ended. ARGV: meeting id, server id, run_ms, marks
--- ('true', 'false' or ''), now_ms. Forget the meeting at once, and have its front-end told, if that
--- run is the one that we know; a run that is over already, or never was, changes nothing.
--- Reply: 1 if something changed, else 0.
+-- ('true', 'false' or ''), now_ms, named (1: it names the meeting to front-ends). Forget the meeting
+-- at once, and have its front-end told, if that run is the one that we know; a run that is over
+-- already, or never was, changes nothing. Reply: 1 if something changed, else 0.
 local id, sid, run_ms, now_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[5])
 local PLACING_MS = 60000
 local marks = ARGV[4] ~= '' and ARGV[4] or nil
+local named = ARGV[6] == '1' or nil
 
 -- Found ended by a poll, or ended by a call, and not told yet.
 local key = decimal(run_ms) .. ':' .. id
@@ -12,18 +13,19 @@ local waiting = call('HGET', A .. 'ended', key)
 if waiting then
   local entry = cjson.decode(waiting)
   if entry.claimed then return 0 end
-  tell_later(id, run_ms, entry.url, entry.tenant_id, now_ms, marks)
+  tell_later(id, run_ms, entry.url, entry.tenant_id, now_ms, marks, named)
   return 1
 end
 
 local r = read_record(id)
 if r then
   local known_ms, ended_url = run_of(id)
-  -- Nobody has noted the run of a record whose creator died, nor of Scalelite's. A create comes
-  -- some time before its meeting is placed, for the last time perhaps.
-  local is_this = known_ms == run_ms or (not known_ms and run_ms >= r.placed_ms - PLACING_MS)
-  if r.server_id ~= sid or not is_this or is_creating(r, now_ms) then return 0 end
-  tell_later(id, run_ms, ended_url, r.tenant_id, now_ms, marks)
+  -- A server may use what a later create of the same run has brought: each brings an URL. Nobody
+  -- has noted the run of a record whose creator died, nor of Scalelite's; a create comes some time
+  -- before its meeting is placed, for the last time perhaps.
+  if run_ms < (known_ms or r.placed_ms - PLACING_MS) then return 0 end
+  if r.server_id ~= sid or is_creating(r, now_ms) then return 0 end
+  tell_later(id, known_ms or run_ms, ended_url, r.tenant_id, now_ms, marks, named)
   forget(id)
   return 1
 end
@@ -32,8 +34,8 @@ end
 local detached = call('HGET', A .. 'detached:' .. sid, id)
 if not detached or not has_claim(sid, id) then return 0 end
 local d = cjson.decode(detached)
-if d.abandoned or d.run_ms ~= run_ms then return 0 end
-tell_later(id, run_ms, d.ended_url, d.tenant_id, now_ms, marks)
+if d.abandoned or not d.run_ms or run_ms < d.run_ms then return 0 end
+tell_later(id, d.run_ms, d.ended_url, d.tenant_id, now_ms, marks, named)
 call('HDEL', A .. 'detached:' .. sid, id)
 drop_claim(sid, id, d.voice_bridge)
 return 1

@@ -145,11 +145,11 @@ end
 
 -- A run has ended: its front-end is to be told at due_ms. Until then its server may still tell us
 -- more about it (end_meeting.lua). Without an URL nobody waits for anything.
-local function tell_later(id, run_ms, ended_url, tenant_id, due_ms, marks)
+local function tell_later(id, run_ms, ended_url, tenant_id, due_ms, marks, named)
   if not ended_url or ended_url == '' then return end
   local key = decimal(run_ms or 0) .. ':' .. id
   call('HSET', A .. 'ended', key, cjson.encode({
-    id = id, url = ended_url, tenant_id = text(tenant_id), marks = marks }))
+    id = id, url = ended_url, tenant_id = text(tenant_id), marks = marks, named = named }))
   call('ZADD', A .. 'ended_due', decimal(due_ms), key)
 end
 

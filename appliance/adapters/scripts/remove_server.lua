@@ -1,5 +1,6 @@
 -- ARGV: server id, force (1/0). Reply: {-1} unknown; {n} refused because of n meetings;
--- {0, forgotten} removed.
+-- {0, forgotten} removed. Nobody watches over its meetings any more: their front-ends are told that
+-- they have ended, as getMeetingInfo says.
 local sid = ARGV[1]
 if call('EXISTS', P .. 'server:' .. sid) == 0 then return { -1 } end
 local ids = {}
@@ -7,11 +8,18 @@ for _, id in ipairs(call('SMEMBERS', P .. 'meetings')) do
   if call('HGET', P .. 'meeting:' .. id, 'server_id') == sid then ids[#ids + 1] = id end
 end
 if #ids > 0 and ARGV[2] ~= '1' then return { #ids } end
-for _, id in ipairs(ids) do forget(id) end
+for _, id in ipairs(ids) do
+  local run_ms, ended_url = run_of(id)
+  tell_later(id, run_ms, ended_url, call('HGET', P .. 'meeting:' .. id, 'tenant_id'), 0)
+  forget(id)
+end
 local detached = call('HGETALL', A .. 'detached:' .. sid)
 for i = 1, #detached, 2 do
   local d = cjson.decode(detached[i + 1])
-  if not d.abandoned then drop_claim(sid, detached[i], d.voice_bridge) end
+  if not d.abandoned and has_claim(sid, detached[i]) then
+    tell_later(detached[i], d.run_ms, d.ended_url, d.tenant_id, 0)
+    drop_claim(sid, detached[i], d.voice_bridge)
+  end
 end
 call('DEL', P .. 'server:' .. sid, P .. sid, A .. 'server:' .. sid, A .. 'load:' .. sid, A .. 'meetings_of:' .. sid,
   A .. 'detached:' .. sid, A .. 'lease:' .. sid, A .. 'suspect:' .. sid, A .. 'hooks_on:' .. sid)
