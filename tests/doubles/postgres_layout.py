@@ -29,7 +29,7 @@ _INDEXES = f"""
 """
 _CONSTRAINTS = """
     SELECT conrelid::regclass, conname, pg_get_constraintdef(oid) FROM pg_constraint
-    WHERE connamespace = 'public'::regnamespace AND contype <> 'n' ORDER BY 1, 2
+    WHERE connamespace = 'public'::regnamespace AND contype <> 'n' ORDER BY 2
 """
 _OTHERS = """
     SELECT relkind, relname FROM pg_class WHERE relnamespace = 'public'::regnamespace
