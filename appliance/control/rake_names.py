@@ -10,17 +10,25 @@ import math
 import re
 from collections.abc import Callable, Sequence
 
-from appliance.control.rake_task import NotRake, RakeTask, argument, required, split_arguments
+from appliance.control.rake_task import (
+    MisusedTask,
+    NotRake,
+    RakeTask,
+    argument,
+    required,
+    split_arguments,
+)
 from appliance.control.rake_tenant_names import TENANT_TASKS
 
 _TASK = re.compile(r"([A-Za-z_]+(?::[A-Za-z_]+)*)(?:\[(.*)\])?", re.DOTALL).fullmatch
+_SYNC_MODES = ("keep", "cordon", "force")
 _NEEDLESS = "WARNING! Load-multiplier was not readable or 0, so it is now 1"
 
 
 def parse_rake(words: Sequence[str]) -> RakeTask | None:
     """Translate a word in rake's spelling; None: it is ctl's own spelling.
 
-    Raises NotRake: no such task, or an argument is missing.
+    Raises NotRake: no such task; MisusedTask: an argument is missing or wrong.
     """
     if len(words) != 1 or not (":" in words[0] or "[" in words[0] or words[0] in _BARE):
         return None
@@ -32,16 +40,24 @@ def parse_rake(words: Sequence[str]) -> RakeTask | None:
 
 
 def _multiplier(text: str) -> tuple[str, tuple[str, ...]]:
-    """Return the multiplier and what to print: rake takes 1 for what it cannot read."""
+    """Return the multiplier and what to print: rake takes 1 for what it cannot read.
+
+    Raises MisusedTask: it is negative, which Scalelite stores.
+    """
     try:
         value = float(text)
     except ValueError:
         value = 0.0
+    if value < 0:
+        raise MisusedTask("ERROR: the load multiplier must be a number greater than 0")
     return (text, ()) if math.isfinite(value) and value != 0 else ("1", (_NEEDLESS,))
 
 
 def _add(given: list[str]) -> RakeTask:
-    url, secret, *rest = required(given, 2, "url,secret")
+    missing = "Error: Please input at least a URL and a secret!"
+    url, secret, *rest = required(given, 2, "url,secret", missing)
+    if not url.startswith(("http://", "https://")):
+        raise MisusedTask("Error: Server URL must start with http:// or https://")
     before: tuple[str, ...] = ()
     options: list[str] = []
     if argument(rest, 0):
@@ -99,8 +115,12 @@ def _on_server(command: str, doing: str) -> Callable[[list[str]], RakeTask]:
 
 
 def _sync(given: list[str]) -> RakeTask:
-    path = required(given, 1, "path")[0]
-    options = [f"--mode={argument(given, 1)}"] if argument(given, 1) else []
+    path = required(given, 1, "path", "ERROR: Missing 'path' parameter")[0]
+    mode = argument(given, 1)
+    if mode not in ("", *_SYNC_MODES):
+        modes = " ".join(_SYNC_MODES)
+        raise MisusedTask(f"ERROR: Unknown sync mode '{mode}' (choose: {modes})")
+    options = [f"--mode={mode}"] if mode else []
     # As rake: whatever is given but for these words means a dry run.
     if argument(given, 2).lower() not in ("", "n", "no", "false"):
         options.append("--dry-run")
@@ -126,7 +146,14 @@ def _with_ids(*words: str) -> Callable[[list[str]], RakeTask]:
 
 
 def _info(given: list[str]) -> RakeTask:
-    return RakeTask(("meetings", "info", "--", required(given, 1, "meetingId")[0]))
+    return RakeTask(
+        (
+            "meetings",
+            "info",
+            "--",
+            required(given, 1, "meetingId", "Error: Please input a meetingID!")[0],
+        )
+    )
 
 
 def _add_to_tenant(given: list[str]) -> RakeTask:
@@ -172,4 +199,4 @@ _TASKS: dict[str, Callable[[list[str]], RakeTask]] = {
 _BARE = frozenset({"tenantSettings"})
 """Tasks that look like a word of ctl, and are none."""
 
-__all__ = ["NotRake", "RakeTask", "parse_rake"]
+__all__ = ["MisusedTask", "NotRake", "RakeTask", "parse_rake"]

@@ -9,7 +9,11 @@ from dataclasses import dataclass
 
 
 class NotRake(Exception):
-    """It is spelt as rake does, but there is no such task, or an argument is missing."""
+    """It is spelt as rake does, but there is no such task."""
+
+
+class MisusedTask(NotRake):
+    """An argument of the task is missing or wrong; `str()` is the line that rake prints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +51,11 @@ def argument(given: list[str], index: int) -> str:
     return given[index] if index < len(given) else ""
 
 
-def required(given: list[str], count: int, names: str) -> list[str]:
-    """Return the arguments. Raises NotRake: one of the first `count` is missing or empty."""
+def required(given: list[str], count: int, names: str, missing: str = "") -> list[str]:
+    """Return the arguments. Raises MisusedTask: one of the first `count` is missing or empty.
+
+    missing: what rake says then, if that is any help.
+    """
     if len(given) < count or not all(given[:count]):
-        raise NotRake(f"the task needs {names}: 'task[{names}]'")
+        raise MisusedTask(missing or f"ERROR: the task needs its arguments: 'task[{names}]'")
     return given

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from appliance.control.rake_task import NotRake, RakeTask, argument
+from appliance.control.rake_task import MisusedTask, RakeTask, argument
 
 _LRS = ("lrs_endpoint", "lrs_username", "lrs_password")
 _KEYCLOAK = (
@@ -25,14 +25,14 @@ def _secrets(parts: Sequence[str]) -> str:
 def _add(given: list[str]) -> RakeTask:
     name, secrets = argument(given, 0), _secrets(given[1:])
     if not name or not secrets:
-        raise NotRake("Error: both name and secrets are required to create a Tenant")
+        raise MisusedTask("Error: both name and secrets are required to create a Tenant")
     return RakeTask(("tenants", "add", "--", name, secrets))
 
 
 def _update(given: list[str]) -> RakeTask:
     tenant_id, name, secrets = argument(given, 0), argument(given, 1), _secrets(given[2:])
     if not tenant_id or not (name or secrets):
-        raise NotRake("Error: id and either name or secrets are required to update a Tenant")
+        raise MisusedTask("Error: id and either name or secrets are required to update a Tenant")
     options = [f"--name={name}"] if name else []
     options += [f"--secrets={secrets}"] if secrets else []
     return RakeTask(("tenants", "update", *options, "--", tenant_id))
@@ -42,7 +42,7 @@ def _update_fields(names: Sequence[str], missing: str) -> Callable[[list[str]], 
     def translate(given: list[str]) -> RakeTask:
         tenant_id, *values = [argument(given, index) for index in range(1 + len(names))]
         if not tenant_id or not all(values):
-            raise NotRake(missing)
+            raise MisusedTask(missing)
         options = [
             f"--{name.replace('_', '-')}={value}" for name, value in zip(names, values, strict=True)
         ]
@@ -54,7 +54,7 @@ def _update_fields(names: Sequence[str], missing: str) -> Callable[[list[str]], 
 def _remove(command: str) -> Callable[[list[str]], RakeTask]:
     def translate(given: list[str]) -> RakeTask:
         if not argument(given, 0):
-            raise NotRake("Error: id is required")
+            raise MisusedTask("Error: id is required")
         return RakeTask((command, "remove", "--", given[0]))
 
     return translate
@@ -62,11 +62,11 @@ def _remove(command: str) -> Callable[[list[str]], RakeTask]:
 
 def _add_setting(given: list[str]) -> RakeTask:
     if len(given) < 4 or not all(given[:4]):
-        raise NotRake(
+        raise MisusedTask(
             "Error: tenant_id, param, value and override are required to create a TenantSetting"
         )
     if len(given) > 4:
-        raise NotRake(r"Error: write \, for a comma in the value")
+        raise MisusedTask(r"Error: write \, for a comma in the value")
     return RakeTask(("tenant-settings", "add", "--", *given))
 
 

@@ -18,10 +18,9 @@ from appliance.core.server_values import (
     check_secret,
     check_tag,
 )
-from appliance.core.yaml_nodes import Mapping, Node, Scalar
+from appliance.core.yaml_nodes import RUBY_DECIMAL, Mapping, Node, Scalar
 
 _SCALELITE_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}").fullmatch
-_RUBY_DECIMAL = "!ruby/object:BigDecimal"
 _NUMBER = re.compile(r"[0-9]{0,15}(?:\.[0-9]{0,15})?(?:[eE][+-]?[0-9]{1,3})?").fullmatch
 
 
@@ -164,7 +163,7 @@ class Entry:
 def _number(value: Scalar) -> float:
     """Return a number, NaN for what is none."""
     text = value.text
-    if value.tag == _RUBY_DECIMAL:
+    if value.tag == RUBY_DECIMAL:
         text = text.partition(":")[2]  # `18:0.1e1`: the digits before the colon are a precision
     if not text or not _NUMBER(text):
         return math.nan

@@ -23,8 +23,8 @@ from appliance.core.yaml_nodes import Node, UnreadableYaml, parse_yaml
 from appliance.core.yaml_nodes import Sequence as YamlSequence
 
 _FIELDS = ("url", "secret", "enabled", "load_multiplier", "tag", "max_meetings", "max_users")
-_SHOWN_ONLY = ("state", "load", "online")
-"""Written by export --verbose, read by nobody."""
+_SHOWN_ONLY = ("state", "load", "bbb_version", "online")
+"""Written by export --verbose, and by Scalelite's; read by nobody."""
 _NEW_FIELDS = ("url", "secret", "id", "load_multiplier", "tag", "max_meetings", "max_users")
 _BARE_HOST = re.compile(
     r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9])?(?::[0-9]{1,5})?"
@@ -184,5 +184,6 @@ def _render(server: Server, verbose: bool) -> dict[str, Any]:
     if verbose:
         fields["state"] = server.state.value
         fields["load"] = _UNKNOWN_LOAD if server.load is None else server.load
+        fields["bbb_version"] = server.bbb_version or ""
         fields["online"] = server.online
     return fields

@@ -1,8 +1,9 @@
 """YAML that a person wrote, as a small tree in which every value knows its line.
 
-Pure. Nothing of it is ever made into an object; anchors and aliases are refused (a few lines of
-them unfold to gigabytes), as is nesting that no file of ours has. Scalars keep the text as it is
-written, since a secret of digits is no number.
+Pure. Nothing of it is ever made into an object, and a value that asks for one is refused: whoever
+wrote it meant something else. Anchors and aliases are refused (a few lines of them unfold to
+gigabytes), as is nesting that no file of ours has. Scalars keep the text as it is written, since
+a secret of digits is no number.
 Source: YAML 1.1 (https://yaml.org/spec/1.1/), which Scalelite's files are written in.
 """
 
@@ -19,6 +20,17 @@ MAX_CHARS = 512 * 1024
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's parser where there is one: ten times as fast."""
+RUBY_DECIMAL = "!ruby/object:BigDecimal"
+"""The one type of Ruby's that files of Scalelite's hold."""
+_TAGS = frozenset(
+    {
+        *(None, "!", RUBY_DECIMAL),
+        *(
+            f"tag:yaml.org,2002:{name}"
+            for name in ("str", "int", "float", "bool", "null", "seq", "map", "timestamp")
+        ),
+    }
+)
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUE = frozenset({"true", "yes", "on"})
 _FALSE = frozenset({"false", "no", "off"})
@@ -103,6 +115,8 @@ class _Events:
         event = next(self._events)
         if getattr(event, "anchor", None) is not None:  # an alias has it, too
             raise UnreadableYaml(_line(event), "anchors and aliases (& and *) are not taken")
+        if getattr(event, "tag", None) not in _TAGS:
+            raise UnreadableYaml(_line(event), "types of a program (a value with !) are not taken")
         return event
 
 

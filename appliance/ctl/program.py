@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from appliance.control import ControlClient, ControlError, NotRunning, Refusal, find_socket
-from appliance.control.rake_names import NotRake, parse_rake
+from appliance.control.rake_names import MisusedTask, NotRake, parse_rake
 from appliance.ctl.arguments import build_parser
 from appliance.ctl.console import Console, open_console
 from appliance.ctl.local import Migrate
@@ -26,6 +26,9 @@ def main(argv: Sequence[str], migrate: Migrate | None = None, look: Look | None 
     words, rake = list(argv), None
     try:
         rake = parse_rake(words)
+    except MisusedTask as error:  # a task that fails, as with rake
+        print(error, file=sys.stderr)
+        return FAILED
     except NotRake as error:
         print(f"scalelite-appliance ctl: {error}", file=sys.stderr)
         return USAGE

@@ -51,7 +51,7 @@ def _send(
         text = _read(console, path)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        console.error(f"{path}: {reason}")
+        console.error(f"{'ERROR: ' if console.rake else ''}{path}: {reason}")
         return None
     try:
         return caller.post(call, {**body, "yaml": text}, deadline_s=LONG_S)

@@ -209,7 +209,7 @@ def _find_row(caller: Caller, server_id: str) -> dict[str, Any]:
     for server in caller.get("getStatus")["servers"]:
         if server["id"] == server_id:
             return dict(server)
-    raise Refusal(f"no server with id {server_id}", 404, "not_found")
+    raise Refusal(f"Couldn't find server with id={server_id}", 404, "not_found")
 
 
 def _count(number: int, noun: str) -> str:

@@ -58,13 +58,14 @@ def add(console: Console, caller: Caller, args: Namespace) -> int:
     """Add a server, and enable it if asked to."""
     fields = {"url": args.url, "secret": args.secret, **_given(args, "id", *_VALUES)}
     server = caller.post("addServer", {"server": fields})
-    if console.as_json and not args.enable:
-        console.document(server)
-    elif not console.as_json:
-        console.line("OK")
-        console.show(f"id: {server['id']}")
-        if not args.url.rstrip("/").endswith("/api"):
-            console.error("note: the url of a BigBlueButton API usually ends in /bigbluebutton/api")
+    if console.as_json:
+        enabled = caller.post("enableServer", {"id": server["id"]}) if args.enable else {}
+        console.document({**server, **enabled})
+        return DONE
+    console.line("OK")
+    console.show(f"id: {server['id']}")
+    if not args.url.rstrip("/").endswith("/api"):
+        console.error("note: the url of a BigBlueButton API usually ends in /bigbluebutton/api")
     if args.enable:
         args.id = server["id"]
         return server_states.enable(console, caller, args)

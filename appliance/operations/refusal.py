@@ -30,8 +30,8 @@ class Refused(Exception):
 
 
 def no_server(server_id: str) -> Refused:
-    """Return the refusal for an unknown server."""
-    return Refused(RefusalKind.NOT_FOUND, f"no server with id {server_id}")
+    """Return the refusal for an unknown server, in Scalelite's words."""
+    return Refused(RefusalKind.NOT_FOUND, f"Couldn't find server with id={server_id}")
 
 
 def no_meeting(meeting_id: str) -> Refused:

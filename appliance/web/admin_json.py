@@ -44,8 +44,8 @@ def server_json(server: Server) -> Json:
         "bbb_version": server.bbb_version or "",
         "state": server.state.value,
         "load": UNAVAILABLE if server.load is None else server.load,
-        "load_multiplier": str(float(server.load_multiplier)),
-        "online": "online" if server.online else "offline",
+        "load_multiplier": _multiplier(server),
+        "online": _online(server.online),
         "max_meetings": server.max_meetings,
         "max_users": server.max_users,
     }
@@ -78,13 +78,25 @@ def server_status_json(server: Server) -> Json:
         "load": UNAVAILABLE if server.load is None else server.load,
         "bbb_version": server.bbb_version or "",
         "tag": server.tag or "",
+        "load_multiplier": _multiplier(server),
+        "online": _online(server.online),
+        "max_meetings": server.max_meetings,
+        "max_users": server.max_users,
     }
+
+
+def _multiplier(server: Server) -> str:
+    return str(float(server.load_multiplier))
+
+
+def _online(online: bool) -> str:
+    return "online" if online else "offline"
 
 
 def _status(server: Server) -> str:
     if server.unstable:
         return "unstable"
-    return "online" if server.online else "offline"
+    return _online(server.online)
 
 
 def polls_json(results: Sequence[PollResult]) -> list[Json]:
@@ -102,7 +114,7 @@ def poll_json(result: PollResult) -> Json:
         "state": result.server.state.value,
         "succeeded": result.succeeded,
         "reason": result.reason,
-        "online": "online" if result.online else "offline",
+        "online": _online(result.online),
         "meetings": result.meetings,
         "users": result.users,
         "load": UNAVAILABLE if result.load is None else result.load,

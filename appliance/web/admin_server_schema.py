@@ -40,6 +40,8 @@ _LOAD: Schema = told(
 )
 _LIMIT = told("null: no limit.", {"type": ["integer", "null"], "minimum": 1})
 
+_MULTIPLIER = told("A number, as a text.", TEXT, pattern=r"^[0-9.e+-]+$")
+
 SERVER = Named(
     "Server",
     record(
@@ -50,7 +52,7 @@ SERVER = Named(
         bbb_version=told("Empty: not known.", TEXT),
         state=_STATE,
         load=_LOAD,
-        load_multiplier=told("A number, as a text.", TEXT, pattern=r"^[0-9.e+-]+$"),
+        load_multiplier=_MULTIPLIER,
         online=_ONLINE,
         max_meetings=_LIMIT,
         max_users=_LIMIT,
@@ -69,6 +71,10 @@ _STATUS_FIELDS: dict[str, Schema] = {
     "load": _LOAD,
     "bbb_version": TEXT,
     "tag": TEXT,
+    "load_multiplier": _MULTIPLIER,
+    "online": _ONLINE,
+    "max_meetings": _LIMIT,
+    "max_users": _LIMIT,
 }
 SERVER_STATUS = Named("ServerStatus", record(**_STATUS_FIELDS))
 POLL = Named(
@@ -161,6 +167,10 @@ STATUS_EXAMPLE: dict[str, Any] = {
     "load": 12.0,
     "bbb_version": "3.0.4",
     "tag": "",
+    "load_multiplier": "1.0",
+    "online": "online",
+    "max_meetings": None,
+    "max_users": None,
 }
 POLL_EXAMPLE: dict[str, Any] = {
     "id": SERVER_ID,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.control.rake_names import NotRake, parse_rake
+from appliance.control.rake_names import MisusedTask, NotRake, parse_rake
 
 URL = "https://bbb1.example.com/bigbluebutton/api"
 
@@ -89,13 +89,36 @@ def test_own_spelling_is_left_alone(words: list[str]) -> None:
     "spelling",
     [
         *("servers:nothing", "tenants:nothing[a,b]", "x[", "servers:add[", ":", "poll:x", "[]"),
-        *("servers:add", "servers:add[]", f"servers:add[{URL}]", "servers:add[,s]"),
-        *("servers:enable", "servers:enable[]", "meetings:info", "servers:tag[]"),
     ],
 )
-def test_unknown_task_or_missing_argument_is_a_usage_error(spelling: str) -> None:
-    with pytest.raises(NotRake):
+def test_unknown_task_is_a_usage_error(spelling: str) -> None:
+    with pytest.raises(NotRake) as refused:
         parse_rake([spelling])
+
+    assert not isinstance(refused.value, MisusedTask)
+
+
+@pytest.mark.parametrize(
+    ("spelling", "line"),
+    [
+        ("servers:add", "Error: Please input at least a URL and a secret!"),
+        (f"servers:add[{URL}]", "Error: Please input at least a URL and a secret!"),
+        ("servers:add[,s]", "Error: Please input at least a URL and a secret!"),
+        ("servers:add[bbb1,s]", "Error: Server URL must start with http:// or https://"),
+        (f"servers:add[{URL},s,-1]", "ERROR: the load multiplier must be a number greater than 0"),
+        ("servers:update[i,,-1]", "ERROR: the load multiplier must be a number greater than 0"),
+        ("servers:enable", "ERROR: the task needs its arguments: 'task[id]'"),
+        ("servers:tag[]", "ERROR: the task needs its arguments: 'task[id,tag]'"),
+        ("servers:sync", "ERROR: Missing 'path' parameter"),
+        ("servers:sync[f,x]", "ERROR: Unknown sync mode 'x' (choose: keep cordon force)"),
+        ("meetings:info", "Error: Please input a meetingID!"),
+    ],
+)
+def test_missing_or_wrong_argument_is_said_in_rakes_words(spelling: str, line: str) -> None:
+    with pytest.raises(MisusedTask) as refused:
+        parse_rake([spelling])
+
+    assert str(refused.value) == line
 
 
 def test_task_that_is_not_needed_says_why() -> None:

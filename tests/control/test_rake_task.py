@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.control.rake_task import NotRake, argument, required, split_arguments
+from appliance.control.rake_task import MisusedTask, argument, required, split_arguments
 
 
 @pytest.mark.parametrize(
@@ -28,5 +28,5 @@ def test_missing_argument_is_empty_unless_it_is_required() -> None:
     assert [argument(["a"], index) for index in (0, 1)] == ["a", ""]
     assert required(["a", "b"], 2, "x,y") == ["a", "b"]
     for given in (["a"], ["a", ""], []):
-        with pytest.raises(NotRake, match="the task needs x,y"):
+        with pytest.raises(MisusedTask, match="x,y"):
             required(given, 2, "x,y")

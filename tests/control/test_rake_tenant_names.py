@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.control.rake_names import NotRake, parse_rake
+from appliance.control.rake_names import MisusedTask, parse_rake
 
 LRS, KC = "https://lrs.example.org/xapi", "https://kc.example.org/token"
 
@@ -68,5 +68,5 @@ def test_comma_in_a_value_is_escaped() -> None:
     ],
 )
 def test_missing_argument_is_said_in_rakes_words(spelling: str, reason: str) -> None:
-    with pytest.raises(NotRake, match=f"^{reason}"):
+    with pytest.raises(MisusedTask, match=f"^{reason}"):
         parse_rake([spelling])

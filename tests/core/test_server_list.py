@@ -50,6 +50,7 @@ RUBY_EXPORT = """\
     :enabled:
     :state: enabled
     :load: -1.0
+    :bbb_version: 3.0.10
     :online: true
 """
 
@@ -102,7 +103,8 @@ def test_export_shows_more_when_asked() -> None:
         "    secret: s\n    load_multiplier: 1.0\n    enabled: true\n"
     )
     assert render_server_list((ONE,), verbose=True).endswith(
-        "    enabled: true\n    state: enabled\n    load: 3.5\n    online: true\n"
+        "    enabled: true\n    state: enabled\n    load: 3.5\n"
+        "    bbb_version: ''\n    online: true\n"
     )
     unmeasured = dataclasses.replace(ONE, load=None)
     assert "load: -1.0\n" in render_server_list((unmeasured,), verbose=True)

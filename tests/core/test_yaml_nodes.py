@@ -37,6 +37,14 @@ def test_same_name_twice_is_kept() -> None:
     assert [name.text for name, _ in document.pairs] == ["a", "a"]
 
 
+@pytest.mark.parametrize("text", ["!!str 007", "! 007"])
+def test_standard_types_are_taken(text: str) -> None:
+    document = parse_yaml(text)
+
+    assert isinstance(document, Scalar)
+    assert document.text == "007"
+
+
 @pytest.mark.parametrize("text", ["", "\n# only a comment\n"])
 def test_empty_text_is_nothing(text: str) -> None:
     document = parse_yaml(text)
@@ -69,6 +77,8 @@ def test_scalar_knows_what_it_spells(text: str, truth: bool | None, is_null: boo
     [
         ("a: 1\nb: &x 2\n", 2, "anchors and aliases"),
         ("a: 1\nb: *x\n", 2, "anchors and aliases"),
+        ("a: 1\nb: !!python/object:os.system {}\n", 2, "types of a program"),
+        ("a: 1\nb: !ruby/object:Secret x\n", 2, "types of a program"),
         ("a: [1\nb: 2\n", 2, "no valid YAML"),
         ("a:\n\tb: 1\n", 2, "no valid YAML"),
         ("a: 1\n---\nb: 2\n", 2, "more than one document"),

@@ -36,6 +36,17 @@ def test_exit_code_is_2_for_bad_usage(words: list[str], capsys: pytest.CaptureFi
     assert len(captured.err.splitlines()) == 1
 
 
+@pytest.mark.parametrize("words", ["servers:add[x]", "servers:enable", "tenants:add[x]"])
+def test_exit_code_is_1_when_rake_misses_an_argument(
+    words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([words]) == 1  # as rake's; scripts look at it
+
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.lower().startswith("error: ")
+
+
 async def test_store_that_is_down_is_one_line_and_exit_code_1(redis_namespace: str) -> None:
     with redis_process() as redis:
         async with open_pool(redis.unix_url, redis_namespace, 0) as pool:

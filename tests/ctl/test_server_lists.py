@@ -46,7 +46,10 @@ async def test_file_is_tried_synced_changed_and_exported(
         assert "online" not in export.out
         assert (await ctl("servers", "export", "--json")).json["yaml"] == export.out
         verbose = await ctl("servers", "export", "--verbose")
-        assert "    state: enabled\n    load: -1.0\n    online: false\n" in verbose.out
+        assert (
+            "    state: enabled\n    load: -1.0\n    bbb_version: ''\n    online: false\n"
+            in verbose.out
+        )
 
         changed = FILE.replace("sec1", "new").replace("enabled: false", "enabled: true")
         assert (await ctl("servers", "sync", "-", stdin=changed)).out == (

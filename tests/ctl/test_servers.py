@@ -60,7 +60,10 @@ async def test_server_is_added_and_enabled_in_one_go(redis_url: str, redis_names
         shown = await pool.control.ctl(
             *("servers", "add", bbb.url, bbb.secret, "--id", "two", "--enable", "--json"),
         )
-        assert (shown.json["id"], shown.json["status"]) == ("two", "online")
+        fields = ("id", "secret", "load_multiplier", "status", "online")  # getServers's and more
+        assert [shown.json[field] for field in fields] == [
+            *("two", bbb.secret, "1.0", "online", "online")
+        ]
 
 
 async def test_odd_url_is_refused_or_noted(redis_url: str, redis_namespace: str) -> None:
@@ -123,7 +126,7 @@ async def test_unknown_server_is_one_line_and_exit_code_1(
             ("meetings", "x"),
         ):
             done = await pool.control.ctl("servers", *words)
-            assert done == Done(1, "", "no server with id x\n"), words
+            assert done == Done(1, "", "Couldn't find server with id=x\n"), words
 
 
 async def test_server_with_meetings_is_removed_only_by_force(

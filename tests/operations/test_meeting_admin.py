@@ -142,7 +142,7 @@ async def test_meetings_of_servers_come_from_the_servers(
         assert by_id["bbb-2"].failure
         (only,) = await list_server_meetings(res, ["bbb-1"])
         assert only.server.id == "bbb-1"
-        with pytest.raises(Refused, match="no server with id x"):
+        with pytest.raises(Refused, match="Couldn't find server with id=x"):
             await list_server_meetings(res, ["bbb-1", "x"])
 
 

@@ -6,6 +6,6 @@ from appliance.operations.refusal import RefusalKind, no_meeting, no_server
 
 
 def test_unknown_things_are_named() -> None:
-    assert str(no_server("x")) == "no server with id x"
+    assert str(no_server("x")) == "Couldn't find server with id=x"
     assert str(no_meeting("y")) == "no meeting with id y"
     assert no_server("x").kind is no_meeting("y").kind is RefusalKind.NOT_FOUND

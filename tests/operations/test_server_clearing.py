@@ -158,5 +158,5 @@ async def test_panic_clears_detached_meetings_and_frees_their_numbers(
 async def test_unknown_server_is_refused(redis_url: str, redis_namespace: str) -> None:
     async with open_resources(redis_url, redis_namespace) as res:
         for call in (disable_server(res, "me", "x", confirmed=True), panic_server(res, "me", "x")):
-            with pytest.raises(Refused, match="no server with id x"):
+            with pytest.raises(Refused, match="Couldn't find server with id=x"):
                 await call

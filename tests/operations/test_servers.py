@@ -139,7 +139,7 @@ async def test_unknown_server_is_refused_by_every_call(
             cordon_server(res, "me", "x"),
             remove_server(res, "me", "x", force=True),
         ):
-            with pytest.raises(Refused, match="no server with id x") as refused:
+            with pytest.raises(Refused, match="Couldn't find server with id=x") as refused:
                 await call
             assert refused.value.kind is RefusalKind.NOT_FOUND
 

@@ -113,9 +113,9 @@ async def test_calls_of_scalelite_have_its_paths_codes_and_fields(
         ("addServer", b"[]", 400, "the body must be a JSON object"),
         ("updateServer", {"id": "one", "server": {"state": "x"}}, 400, "Invalid state parameter"),
         ("updateServer", {"id": "one", "server": {"load_multiplier": 0}}, 400, "the load multip"),
-        ("updateServer", {"id": "two", "server": {}}, 404, "no server with id two"),
+        ("updateServer", {"id": "two", "server": {}}, 404, "Couldn't find server with id=two"),
         ("deleteServer", {}, 400, "id is missing"),
-        ("panicServer", {"id": "two"}, 404, "no server with id two"),
+        ("panicServer", {"id": "two"}, 404, "Couldn't find server with id=two"),
     ],
 )
 async def test_bad_request_gets_its_status_and_the_reason(
@@ -171,7 +171,7 @@ async def test_checksum_is_found_anywhere_in_the_query(
     async with open_public(redis_url, redis_namespace) as public:
         answer = await public.ask("GET", f"{BASE}/getServerInfo?{place.format(c=signed)}")
 
-    assert (answer.status, told(answer)["error"]) == (404, "no server with id x")
+    assert (answer.status, told(answer)["error"]) == (404, "Couldn't find server with id=x")
 
 
 async def test_algorithm_that_is_not_allowed_is_refused(
@@ -272,7 +272,7 @@ async def test_post_without_a_body_takes_its_fields_from_the_query(
         target = sign_url(BASE, "deleteServer", {"id": "x"}, SECRET)
         answer = await public.ask("POST", target)
 
-    assert (answer.status, told(answer)["error"]) == (404, "no server with id x")
+    assert (answer.status, told(answer)["error"]) == (404, "Couldn't find server with id=x")
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ async def test_calls_of_scalelite_have_its_codes_and_fields(
 @pytest.mark.parametrize(
     ("head", "body", "code", "error"),
     [
-        ("GET /scalelite/api/getServerInfo?id=x", b"", 404, "no server with id x"),
+        ("GET /scalelite/api/getServerInfo?id=x", b"", 404, "Couldn't find server with id=x"),
         ("GET /scalelite/api/getServerInfo", b"", 400, "id is missing"),
         ("GET /scalelite/api/noSuchCall", b"", 404, "no such call"),
         ("GET /", b"", 404, "no such call"),
@@ -96,15 +96,15 @@ async def test_calls_of_scalelite_have_its_codes_and_fields(
             400,
             "the url must be plain ASCII text without blanks",
         ),
-        ("POST /scalelite/api/updateServer", b'{"id": "x"}', 404, "no server with id x"),
+        ("POST /scalelite/api/updateServer", b'{"id": "x"}', 404, "Couldn't find server with id=x"),
         (
             "POST /scalelite/api/updateServer",
             b'{"id": "x", "server": {"state": "off"}}',
             400,
             "Invalid state parameter: off",
         ),
-        ("POST /scalelite/api/deleteServer", b'{"id": "x"}', 404, "no server with id x"),
-        ("POST /scalelite/api/panicServer", b'{"id": "x"}', 404, "no server with id x"),
+        ("POST /scalelite/api/deleteServer", b'{"id": "x"}', 404, "Couldn't find server with id=x"),
+        ("POST /scalelite/api/panicServer", b'{"id": "x"}', 404, "Couldn't find server with id=x"),
         ("POST /scalelite/api/poll", b'{"what": "x"}', 400, "what must be"),
         ("POST /scalelite/api/endMeetings", b"{}", 400, "no meeting ids were given"),
         ("GET /scalelite/api/getMeetingInfo?id=m", b"", 404, "no meeting with id m"),
