@@ -54,6 +54,9 @@ lock: ## pin requirements/*.in anew (ARGS=--upgrade takes the newest releases)
 deb: ## build the Debian packages into dist/
 	@packaging/deb/build $(ARGS)
 
+deb-test: dev ## build the packages, install and use them in machines of their own (root; six minutes)
+	@.venv/bin/python -m tools.deb_test $(ARGS)
+
 clean: ## remove .venv, caches and what was built
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -27,7 +27,7 @@ def write(root: Path, **files: str) -> None:
             (root / path).write_text(files[name])
 
 
-# Source: systemd.exec(5), EnvironmentFile=; packaging/deb/test compares with a real systemd.
+# Source: systemd.exec(5), EnvironmentFile=; `make deb-test` compares with a real systemd.
 @pytest.mark.parametrize(
     ("text", "variables"),
     [

@@ -23,9 +23,10 @@ DOCUMENTS = [
 ]
 OTHER_NAMES = {
     *("BIGBLUEBUTTON_ENDPOINT", "BIGBLUEBUTTON_SECRET", "TCP_USER_TIMEOUT"),
+    "APPLIANCE_COMMAND",
     *("NGINX_SSL", "SCALELITE_NGINX_EXTRA_OPTS", "SCALELITE_RECORDING_DIR"),
 }
-"""Of Greenlight, of the kernel, and of Scalelite's containers."""
+"""Of Greenlight, of the kernel, of our tests, and of Scalelite's containers."""
 PATH = re.compile(r"`((?:appliance|tests|config|docs|tools|benchmarks)/[\w./-]*)`")
 
 

@@ -1,0 +1,161 @@
+"""What the steps share: the guest, who plays the front-end, and the simulated BBB servers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.doubles.appliance_client import ATTENDEE_PW, MODERATOR_PW, FrontEnd
+from tests.doubles.bbb_process import BbbProcess
+from tools.deb_test.machine import Machine, wait_for
+from tools.deb_test.report import Report
+from tools.deb_test.tree import PACKAGES
+
+UNIT = "scalelite-appliance"
+UNITS = (UNIT, f"{UNIT}-redis", f"{UNIT}-setup", f"{UNIT}-database")
+CONFIGURATION = "/etc/default/scalelite-appliance"
+SECRETS = "/etc/scalelite-appliance/secrets.env"
+PORT = 3000
+SETTLE_S = 20.0
+
+
+@dataclass(slots=True)
+class Scene:
+    """One guest with the package, as its users see it."""
+
+    machine: Machine
+    report: Report
+    servers: list[BbbProcess]
+    front: FrontEnd = field(default_factory=lambda: FrontEnd(PORT, ""))
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Run a step; a failure shows the end of the guest's journal."""
+        with self.report.step(f"{self.machine.name}: {name}", self._look):
+            yield
+
+    def _look(self) -> str:
+        return self.machine.run("journalctl", "--no-pager", "--lines=60", check=False)
+
+    # -- as root in the guest --------------------------------------------------------------------
+
+    def ctl(self, *words: str, user: str = "", check: bool = True) -> str:
+        """Run ctl in the guest."""
+        return self.machine.run("scalelite-appliance", "ctl", *words, user=user, check=check)
+
+    def apt(self, *words: str) -> str:
+        """Run apt-get in the guest; a changed configuration stays as it is."""
+        return self.machine.run(
+            "apt-get", "--yes", "--quiet", "--no-install-recommends",
+            "-o", "Dpkg::Options::=--force-confold", "-o", "Dpkg::Use-Pty=0", *words,
+        )  # fmt: skip
+
+    def install(self, *packages: Path | str) -> str:
+        """Install packages: files of ours by their path, others by name."""
+        names = [
+            f"{PACKAGES}/{package.name}" if isinstance(package, Path) else package
+            for package in packages
+        ]
+        return self.apt("install", "--allow-downgrades", *names)
+
+    def secret(self, name: str = "LOADBALANCER_SECRET") -> str:
+        """Return a secret that the package made."""
+        text = self.machine.path(SECRETS).read_text()
+        found = re.search(rf"^{name}=([0-9a-f]{{64}})$", text, re.MULTILINE)
+        assert found, f"no {name} of 32 bytes in {SECRETS}"
+        return found[1]
+
+    def configure(self, **variables: str) -> None:
+        """Set variables in the configuration as a person would, and restart."""
+        path = self.machine.path(CONFIGURATION)
+        text = path.read_text()
+        for name, value in variables.items():
+            text = re.sub(rf"^#?{name}=.*$", f"{name}={value}", text, count=1, flags=re.MULTILINE)
+        path.write_text(text)
+        self.machine.run("systemctl", "restart", UNIT)
+
+    def drop_in(self, text: str, name: str = "test.conf") -> None:
+        """Give the unit a drop-in and restart it."""
+        folder = self.machine.path(f"/etc/systemd/system/{UNIT}.service.d")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+        self.machine.run("systemctl", "daemon-reload")
+        self.machine.run("systemctl", "restart", UNIT)
+
+    def remove_drop_in(self, name: str = "test.conf") -> None:
+        """Take a drop-in away and restart the unit."""
+        self.machine.path(f"/etc/systemd/system/{UNIT}.service.d/{name}").unlink()
+        self.machine.run("systemctl", "daemon-reload")
+        self.machine.run("systemctl", "restart", UNIT)
+
+    def main_pid(self, unit: str = UNIT) -> str:
+        """Return the number of a unit's process, "0" without one."""
+        return self.machine.show(unit, "MainPID")
+
+    # -- what is seen from outside ---------------------------------------------------------------
+
+    def use_secret(self) -> None:
+        """Let the front-end have the secret that the package made."""
+        self.front = FrontEnd(PORT, self.secret())
+
+    def wait_serving(self) -> None:
+        """Wait until it answers that it can serve."""
+        wait_for(self._serves, SETTLE_S, lambda: "a healthy appliance")
+
+    def _serves(self) -> bool:
+        try:
+            return self.front.fetch("GET", "/health_check", limit_s=5).status == 200
+        except OSError:
+            return False
+
+    def wait_online(self, count: int) -> None:
+        """Wait until so many servers are online."""
+
+        def are_online() -> bool:
+            return self.ctl("status", check=False).count(" online ") == count
+
+        wait_for(are_online, SETTLE_S, lambda: self.ctl("status", check=False))
+
+    def build_number(self) -> str:
+        """Return the version that the index call shows."""
+        return self.front.fetch("GET", "/bigbluebutton/api").text("build")
+
+    def recordings(self) -> list[str]:
+        """Return the ids of the recordings that are listed."""
+        found = self.front.get("getRecordings").xml.findall("recordings/recording/recordID")
+        return sorted(element.text or "" for element in found)
+
+    def wait_recordings(self, *record_ids: str) -> None:
+        """Wait until these are the recordings."""
+        wait_for(
+            lambda: self.recordings() == sorted(record_ids),
+            SETTLE_S,
+            lambda: f"{record_ids}, there is {self.recordings()}",
+        )
+
+    # -- its journal -----------------------------------------------------------------------------
+
+    def check_journal(self, since: str = "") -> None:
+        """Assert that our units complained of nothing, and told no secret."""
+        where = [f"--since={since}"] if since else []
+        units = [f"--unit={unit}" for unit in UNITS]
+        complaints = self.machine.journal("--priority=warning", *where, *units)
+        assert not complaints, f"in the journal:\n{complaints}"
+        self.check_secrets()
+
+    def check_secrets(self) -> None:
+        """Assert that our units told no secret, password or checksum to the journal."""
+        units = [f"--unit={unit}" for unit in UNITS]
+        text = self.machine.journal("--output=export", *units)
+        sensitive = {ATTENDEE_PW, MODERATOR_PW, *self.front.checksums}
+        sensitive |= {server.secret for server in self.servers}
+        sensitive |= set(re.findall(r"=([0-9a-f]{64})", self.machine.path(SECRETS).read_text()))
+        leaked = [word for word in sensitive if word in text]
+        assert not leaked, f"in the journal: {leaked}"
+
+    def now(self) -> str:
+        """Return the guest's time, for check_journal."""
+        return self.machine.run("date", "+%Y-%m-%d %H:%M:%S").strip()

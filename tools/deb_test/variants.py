@@ -1,0 +1,53 @@
+"""The other ways to have stores: Valkey for Redis, and stores on other machines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.doubles.postgres_process import postgres_process
+from tests.doubles.redis_processes import redis_process
+from tools.deb_test.first_meeting import MEETING, add_servers, hold_meeting, import_recording
+from tools.deb_test.machine import wait_for
+from tools.deb_test.mishaps import check_meeting
+from tools.deb_test.scene import UNIT, Scene
+
+
+def use_valkey(scene: Scene, package: Path) -> None:
+    """Install with valkey-server, which Debian has beside redis-server."""
+    machine = scene.machine
+    with scene.step("valkey-server does instead of redis-server"):
+        scene.install(package, "valkey-server")
+        scene.use_secret()
+        scene.wait_serving()
+        command = machine.path(f"/proc/{scene.main_pid(f'{UNIT}-redis')}/comm").read_text()
+        assert command.startswith("valkey"), command
+        assert machine.show("redis-server", "LoadState") == "not-found"
+    add_servers(scene)
+    hold_meeting(scene)
+    with scene.step("a Valkey that was killed has everything again"):
+        machine.run("kill", "-KILL", scene.main_pid(f"{UNIT}-redis"))
+        wait_for(lambda: scene.front.is_running(MEETING) == "true", 20, lambda: "the meeting again")
+        scene.check_secrets()
+
+
+def use_external_stores(scene: Scene, package: Path, external: Path) -> None:
+    """Install with the empty package, and name stores that are elsewhere."""
+    machine = scene.machine
+    with redis_process() as redis, postgres_process("the-password-of-the-test") as postgres:
+        postgres.start()
+        with scene.step("the empty package stands in for the stores"):
+            scene.install(package, external)
+            assert "there is no Redis here" in machine.journal(f"--unit={UNIT}-redis")
+            scene.use_secret()
+            scene.configure(DATABASE_URL=postgres.url, REDIS_URL=redis.tcp_url, DB_PROVISION="none")
+            scene.wait_serving()
+            assert not machine.is_active(f"{UNIT}-redis")
+            assert machine.show("postgresql", "LoadState") == "not-found"
+        add_servers(scene)
+        hold_meeting(scene)
+        import_recording(scene)
+        with scene.step("after a reboot it waits for no store of its own"):
+            machine.reboot()
+            check_meeting(scene)
+            assert "scalelite" not in machine.run("systemctl", "--failed", "--no-legend", "--plain")
+            assert "the-password-of-the-test" not in machine.journal()
