@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import signal
 from collections.abc import Awaitable, Callable, Generator, Iterator
 
 import hypothesis
@@ -26,6 +27,15 @@ DEADLINE_S = 60.0
 # repeated.
 hypothesis.settings.register_profile("house", deadline=None, derandomize=True, max_examples=100)
 hypothesis.settings.load_profile("house")
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C mean what it does on a terminal, also in a job that runs in the background.
+
+    A shell has those ignore it, and all that the tests start would inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
