@@ -12,7 +12,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from appliance.core.text_tracks import TextTrack, read_index, write_index
+from appliance.core.text_tracks import UPLOADED, TextTrack, read_index, write_index
 
 INDEX = "captions.json"
 _FILE_MODE = 0o644
@@ -31,6 +31,13 @@ class CaptionFiles:
         entries = write_index(_index(directory), track)
         _replace(directory / track.file_name, webvtt)
         _replace(directory / INDEX, json.dumps(entries, ensure_ascii=False, indent=2).encode())
+
+    def carry_over(self, old: Path, new: Path) -> None:
+        """Put the tracks that users have added to a directory into the one that replaces it."""
+        for track in self.read_tracks(old):
+            if track.source == UPLOADED:
+                with suppress(IsADirectoryError, NotADirectoryError):  # odd, but no reason to stop
+                    self.write_track(new, track, (old / track.file_name).read_bytes())
 
 
 def _index(directory: Path) -> list[TextTrack]:

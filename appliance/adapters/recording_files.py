@@ -20,6 +20,8 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
+from appliance.adapters.caption_files import CaptionFiles
+from appliance.adapters.disk_space import has_room
 from appliance.core.recording_model import is_format, is_record_id
 from appliance.settings.model import RecordingSettings
 
@@ -78,13 +80,16 @@ class RecordingFiles:
         """Move a directory to where this format's files belong, instead of any that are there.
 
         On the same file system by one rename, else copied, synced and renamed. On the disk when it
-        returns, power failure included. `source` is gone then.
+        returns, power failure included. `source` is gone then. Captions that users have added to
+        the old files are among the new ones.
         """
         _check(record_id, format)
         root, other = self._published, self._unpublished
         if not published:
             root, other = other, root
         directory = Path(source)
+        for old in (other, root):
+            CaptionFiles().carry_over(old / format / record_id, directory)
         _set_modes(directory)
         _sync(directory)
         _put(directory, root, record_id, format)
@@ -142,7 +147,7 @@ def _put(source: Path, root: Path, record_id: str, format: str) -> None:
             raise
         staged = _aside(root, INCOMING, f"{format}.{record_id}")
         try:
-            shutil.copytree(source, staged, symlinks=True)
+            _copy(source, staged)
             _set_modes(staged)
             _sync(staged)
             _replace(staged, root, target)
@@ -150,6 +155,34 @@ def _put(source: Path, root: Path, record_id: str, format: str) -> None:
             shutil.rmtree(staged, ignore_errors=True)
             raise
     _sync_directory(target.parent)
+
+
+def _copy(source: Path, staged: Path) -> None:
+    """Copy a tree. Raises OSError at the first file that cannot be."""
+    if not has_room(staged.parent, _size(source)):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    try:
+        shutil.copytree(source, staged, symlinks=True, copy_function=_copy_file)
+    except _NotCopiedError as error:
+        raise error.reason from None
+    except shutil.Error as error:
+        # Of directories; it goes on with the others and has no errno.
+        raise OSError(errno.EIO, str(error.args[0][0][2])) from None
+
+
+class _NotCopiedError(Exception):
+    """A file could not be copied; copytree goes on after an OSError."""
+
+    def __init__(self, reason: OSError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+def _copy_file(source: str, target: str) -> None:
+    try:
+        shutil.copy2(source, target)
+    except OSError as error:
+        raise _NotCopiedError(error) from error
 
 
 def _replace(source: Path, root: Path, target: Path) -> None:

@@ -17,7 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from appliance.adapters.tar_extract import DISK_RESERVE_BYTES, TarLimits, extract_tar
+from appliance.adapters.disk_space import has_room
+from appliance.adapters.tar_extract import TarLimits, extract_tar
 from appliance.core.import_model import SpooledTar, UnpackedFormat, is_tar_name
 from appliance.core.metadata_xml import MAX_BYTES
 from appliance.core.recording_model import is_record_id
@@ -26,6 +27,8 @@ from appliance.settings.model import RecordingSettings
 
 FAILED = "failed"
 ABANDONED_UPLOAD_S = 24 * 3600.0
+_LONGEST_NAME = 100
+"""Of a name that gets something before or after it: names of files have at most 255 bytes."""
 _WORK_PREFIX, _UPLOAD_PREFIX = "appliance-import-", ".upload-"
 
 
@@ -105,9 +108,10 @@ class Spool:
         self._failed.mkdir(exist_ok=True)
         target = self._failed / tar.name
         while target.exists():  # nothing is overwritten
-            target = self._failed / f"{uuid.uuid4().hex[:8]}.{tar.name}"
+            target = self._failed / f"{uuid.uuid4().hex[:8]}.{tar.name[-_LONGEST_NAME:]}"
         text = reason.encode("utf-8", "backslashreplace")
-        target.with_name(f"{target.name}.error").write_bytes(text + b"\n")
+        with suppress(OSError):  # the disk may be full, the name too long; the journal says it too
+            target.with_name(f"{target.name}.error").write_bytes(text + b"\n")
         (self.directory / tar.name).rename(target)
 
     def look_failed(self, name: str) -> SpooledTar | None:
@@ -125,7 +129,8 @@ class Spool:
         if target.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         (self._failed / name).rename(target)
-        (self._failed / f"{name}.error").unlink(missing_ok=True)
+        with suppress(OSError):  # it is back, whatever becomes of the text
+            (self._failed / f"{name}.error").unlink(missing_ok=True)
 
     def failed_names(self) -> list[str]:
         """Return the tars in `failed/`."""
@@ -152,14 +157,13 @@ class Upload:
         if not is_record_id(record_id):
             raise ValueError("not a recordID")
         self._directory = directory
-        self._target = directory / f"{record_id}.tar"
+        self._target = directory / f"{record_id[:_LONGEST_NAME]}.tar"
         self._path = directory / f"{_UPLOAD_PREFIX}{uuid.uuid4().hex}"
         self._file: BinaryIO = self._path.open("xb")
 
     def write(self, chunk: bytes) -> None:
         """Append. Raises DiskFull: hardly anything would be left on the disk."""
-        disk = os.statvfs(self._directory)
-        if disk.f_bavail * disk.f_frsize - len(chunk) < DISK_RESERVE_BYTES:
+        if not has_room(self._directory, len(chunk)):
             raise DiskFull("the spool is full")
         self._file.write(chunk)
 

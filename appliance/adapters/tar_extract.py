@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.adapters.disk_space import has_room
 from appliance.adapters.tar_stream import TarStream, open_tar_stream
 from appliance.core.tar_format import (
     BLOCK,
@@ -34,9 +35,6 @@ from appliance.core.tar_format import (
     safe_parts,
 )
 
-DISK_RESERVE_BYTES = 256 << 20
-"""So much stays free: the database and the log may be on the same disk."""
-
 _CHUNK = 1 << 20
 _LOOK_AT_DISK_EVERY = 64 << 20
 _MAX_LINK_HOPS = 8
@@ -53,7 +51,6 @@ class TarLimits:
     max_members: int
     max_bytes: int
     """Of all files together, unpacked."""
-    reserve_bytes: int = DISK_RESERVE_BYTES
 
 
 def extract_tar(
@@ -168,8 +165,7 @@ class _Extraction:
         self._unlooked_bytes += size
         if self._unlooked_bytes >= _LOOK_AT_DISK_EVERY:
             self._unlooked_bytes = 0
-            disk = os.statvfs(self._target)
-            if disk.f_bavail * disk.f_frsize - size < self._limits.reserve_bytes:
+            if not has_room(self._target, size):
                 raise DiskFull("the archive would fill the disk")
 
     def _link(self, path: Parts) -> None:

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 
 KINDS = ("subtitles", "captions")
+UPLOADED = "upload"
+"""Source of a track that a user has added."""
 
 _LANGTAG = re.compile(
     r"(?:[a-z]{2,3}(?:-[a-z]{3}){0,3}|[a-z]{4,8})"
@@ -86,7 +88,7 @@ def read_index(entries: object) -> list[TextTrack]:
                 entry["locale"],
                 name if isinstance(name, str) else entry["locale"],
                 kind if kind in KINDS else "captions",
-                "upload" if entry.get("source") == "upload" else "live",
+                UPLOADED if entry.get("source") == UPLOADED else "live",
             )
         )
     return tracks

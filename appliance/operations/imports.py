@@ -41,7 +41,7 @@ T = TypeVar("T")
 class Waits:
     """Seconds until a tar is looked at again."""
 
-    busy_s: float = 60.0
+    busy_s: float = 5.0
     """Another appliance is at it; should that one die, we take over."""
     database_s: float = 10.0
     retry_s: float = 60.0
@@ -89,14 +89,26 @@ async def import_tar(tools: Importer, tar: SpooledTar) -> float | None:
         return tools.waits.database_s
 
 
-async def remove_leftovers(tools: Importer) -> None:
-    """Remove what imports that were cut off have unpacked: once, before the process's first import
-    could leave a thread behind. Raises DatabaseDown, OSError.
+Leftovers = list[tuple[int, str]]
+"""Imports that have work directories, and those."""
+
+
+async def remove_leftovers(tools: Importer, found: Leftovers | None = None) -> Leftovers:
+    """Remove what imports that were cut off have unpacked; return what somebody is still at.
+
+    `found` is what an earlier call returned. Without it the disk is looked at: once, before the
+    process's first import could leave a thread behind. Raises DatabaseDown, OSError.
     """
-    for import_id, work in await tools.in_thread(tools.spool.leftovers):
+    if found is None:
+        found = await tools.in_thread(tools.spool.leftovers)
+    left = []
+    for import_id, work in found:
         async with tools.journal.claim_work(import_id) as free:
             if free:
                 await tools.in_thread(partial(tools.spool.discard, work))
+            else:
+                left.append((import_id, work))
+    return left
 
 
 async def retry_import(tools: Importer, name: str, *, undelete: bool = False) -> bool:

@@ -15,7 +15,7 @@ from appliance.core.errors import ApiError, Failure
 from appliance.core.params import Params, get
 from appliance.core.recording_merge import is_deleted
 from appliance.core.recording_model import Recording
-from appliance.core.text_tracks import KINDS, TextTrack, canonical_lang, to_webvtt
+from appliance.core.text_tracks import KINDS, UPLOADED, TextTrack, canonical_lang, to_webvtt
 from appliance.core.xml_text import drop_forbidden
 from appliance.operations.recording_ports import CaptionFiles, RecordingFiles, RecordingStore
 from appliance.operations.resources import Caller, Resources
@@ -87,7 +87,7 @@ def _read_track(params: Params) -> TextTrack:
     if canonical is None:
         raise ApiError(errors.INVALID_LANG)
     label = drop_forbidden(get(params, "label") or "").strip()[:_MAX_LABEL] or canonical
-    return TextTrack(canonical, label, kind, "upload")
+    return TextTrack(canonical, label, kind, UPLOADED)
 
 
 def _require(params: Params, name: str) -> str:

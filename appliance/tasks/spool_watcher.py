@@ -7,7 +7,7 @@ or two looks find it unchanged. Truth: the spool directory; the journal says wha
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,10 +18,18 @@ import trio
 from appliance.core.faults import DatabaseDown
 from appliance.core.import_model import SpooledTar, is_tar_name
 from appliance.log import Log
-from appliance.operations.imports import MAX_CONCURRENCY, Importer, import_tar, remove_leftovers
+from appliance.operations.imports import (
+    MAX_CONCURRENCY,
+    Importer,
+    Leftovers,
+    import_tar,
+    remove_leftovers,
+)
 
 SETTLE_S = 2.0
 """Between the first two looks after a start: what came while nobody watched is not kept waiting."""
+_CLEAN_UP_S = 1.0
+"""Between two tries to remove what is left, while there is any."""
 _PAUSE_S = 5.0
 """After the spool could not be reached."""
 
@@ -81,7 +89,8 @@ class SpoolWatcher:
     """What the scan before found."""
     _under_way: dict[str, SpooledTar] = field(default_factory=dict)
     _complained: bool = False
-    _cleaned: bool = False
+    _leftovers: Leftovers | None = None
+    """What earlier imports have left and is still to be removed; None: not looked for yet."""
 
     async def run(self) -> None:
         """Watch for ever."""
@@ -102,7 +111,7 @@ class SpoolWatcher:
         async with self.open_watch(self.spool.directory) as watch, trio.open_nursery() as nursery:
             slots = trio.Semaphore(min(self.concurrency, MAX_CONCURRENCY))
             try:
-                if not self._cleaned:
+                if self._leftovers != []:
                     nursery.start_soon(self._clean_up)
                 async with trio.open_nursery() as looking:
                     looking.start_soon(self._scan_forever, nursery, slots)
@@ -114,14 +123,16 @@ class SpoolWatcher:
             raise fault
 
     async def _clean_up(self) -> None:
-        """Remove what imports that were cut off have left, once the database can be asked."""
-        while True:
-            try:
-                await remove_leftovers(self.tools)
-                self._cleaned = True
-                return
-            except (DatabaseDown, OSError):
-                await trio.sleep(self.tools.waits.database_s)
+        """Remove what imports that were cut off have left, once the database can be asked.
+
+        One that has begun anew already keeps its claim on what it had left: that goes when it ends.
+        """
+        while self._leftovers != []:
+            with suppress(DatabaseDown, OSError):
+                self._leftovers = await remove_leftovers(self.tools, self._leftovers)
+                if not self._leftovers:
+                    return
+            await trio.sleep(_CLEAN_UP_S)
 
     async def _follow(
         self, watch: DirectoryWatch, nursery: trio.Nursery, slots: trio.Semaphore

@@ -55,6 +55,8 @@ def answer_with_file(request: Request, file: OpenedFile, extra: Headers = ()) ->
     """Decide what is sent of a file: all of it, a part, or nothing as the client has it already."""
     tag, modified = entity_tag(file), formatdate(file.modified_ns // _SECOND_NS, usegmt=True)
     validators = ((b"etag", tag.encode()), (b"last-modified", modified.encode()), *extra)
+    if has_changed(request.headers, tag, file.modified_ns // _SECOND_NS):
+        return FileAnswer(file, 412, ((b"content-length", b"0"), *validators))
     if is_unchanged(request.headers, tag, file.modified_ns // _SECOND_NS):
         return FileAnswer(file, 304, validators)
     content_type = content_type_of(file.name).encode()
@@ -82,6 +84,17 @@ def answer_with_file(request: Request, file: OpenedFile, extra: Headers = ()) ->
 def entity_tag(file: OpenedFile) -> str:
     """Return the ETag of a file: equal on every appliance that serves it from a shared disk."""
     return f'"{file.modified_ns:x}-{file.size:x}"'
+
+
+def has_changed(headers: Mapping[bytes, bytes], tag: str, modified_s: int) -> bool:
+    """Whether the client wants another file than this (If-Match, else If-Unmodified-Since)."""
+    match = headers.get(b"if-match")
+    if match is not None:
+        tags = {one.strip() for one in match.decode("latin-1").split(",")}
+        return tag not in tags and tags != {"*"}
+    since = headers.get(b"if-unmodified-since")
+    known_s = None if since is None else _seconds(since.decode("latin-1"))
+    return known_s is not None and modified_s > known_s
 
 
 def is_unchanged(headers: Mapping[bytes, bytes], tag: str, modified_s: int) -> bool:

@@ -51,6 +51,25 @@ def test_broken_index_names_no_tracks_and_is_replaced(tmp_path: Path, index: str
     assert FILES.read_tracks(tmp_path) == [ENGLISH]
 
 
+def test_uploaded_tracks_are_carried_over_and_no_others(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    for directory in (old, new):
+        directory.mkdir()
+    FILES.carry_over(tmp_path / "nowhere", new)
+    FILES.write_track(old, ENGLISH, b"WEBVTT\n\nmine\n")
+    FILES.write_track(old, TextTrack("fr", "Live"), b"WEBVTT\n")
+    FILES.write_track(new, TextTrack(ENGLISH.lang, "Live"), b"WEBVTT\n")
+    FILES.write_track(new, TextTrack("de", "Live"), b"WEBVTT\n")
+
+    FILES.carry_over(old, new)
+
+    assert {one.lang: one.source for one in FILES.read_tracks(new)} == {
+        ENGLISH.lang: "upload",
+        "de": "live",
+    }
+    assert (new / ENGLISH.file_name).read_bytes() == b"WEBVTT\n\nmine\n"
+
+
 def test_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / ENGLISH.file_name).mkdir()
     with pytest.raises(OSError, match="directory"):

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from appliance.adapters.caption_files import CaptionFiles
 from appliance.adapters.recording_files import INCOMING, REMOVED, RecordingFiles
+from appliance.core.text_tracks import TextTrack
 from tests.doubles.import_tools import recording_settings
 
 OTHER_DISK = Path("/dev/shm")
@@ -107,6 +109,22 @@ def test_place_replaces_what_is_there_wherever_it_is(
         assert (root / "video/r1").stat().st_mode & 0o777 == 0o755
         assert (root / "video/r1/a").stat().st_mode & 0o777 == 0o644
         assert (root / "video").stat().st_mode & 0o777 == 0o755
+
+
+def test_place_keeps_captions_that_users_have_added(
+    files: RecordingFiles, roots: tuple[Path, Path], tmp_path: Path
+) -> None:
+    write(roots[1] / "presentation/r1", a="old")
+    track = TextTrack("de", "Deutsch", "captions", "upload")
+    CaptionFiles().write_track(roots[1] / "presentation/r1", track, b"WEBVTT\n")
+    source = write(tmp_path / "new", a="new")
+
+    files.place(str(source), "r1", "presentation", published=True)
+
+    placed = roots[0] / "presentation/r1"
+    assert CaptionFiles().read_tracks(placed) == [track]
+    assert (placed / "a").read_text() == "new"
+    assert not (roots[1] / "presentation/r1").exists()
 
 
 def test_remove_takes_every_copy_and_trash_is_emptied(

@@ -55,6 +55,22 @@ def test_reject_overwrites_nothing(spool: Spool) -> None:
     assert all((failed / f"{name}.error").exists() for name in spool.failed_names())
 
 
+def test_names_of_any_length_come_and_go(spool: Spool) -> None:
+    name = "n" * 251 + ".tar"
+    for text in ("one", "two"):
+        put(spool, name, text)
+        tar = spool.look(name)
+        assert tar is not None
+        spool.reject(tar, "reason")
+        assert spool.look(name) is None
+    assert len(spool.failed_names()) == 2
+    spool.restore(name)
+    upload = spool.open_upload("r" * 255)
+    upload.write(b"one")
+    upload.finish()
+    assert len(spool.scan()) == 2
+
+
 def test_restore_brings_a_tar_back_but_not_onto_another(spool: Spool) -> None:
     put(spool, "r1.tar", "bad")
     tar = spool.look("r1.tar")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import tarfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,7 +18,7 @@ from appliance.adapters.tar_extract import TarLimits, extract_tar
 from appliance.core.tar_format import BrokenTar, DiskFull, HostileTar, Stopped
 from tests.doubles.recording_tars import recording_tar
 
-LIMITS = TarLimits(max_members=100, max_bytes=50 << 20, reserve_bytes=0)
+LIMITS = TarLimits(max_members=100, max_bytes=50 << 20)
 FILES = {
     "metadata2.xml": b"<x/>",
     "svg/ünïcödé " + "long" * 40 + ".svg": b"<svg/>",
@@ -148,19 +149,24 @@ def test_extract_tar_makes_files_of_links_that_stay_inside(tmp_path: Path) -> No
 def test_extract_tar_counts_bytes_over_all_files(tmp_path: Path) -> None:
     tar = tar_of(tmp_path / "a.tar", file("a", b"x" * 600), file("b", b"x" * 600))
     with pytest.raises(HostileTar):
-        extract_tar(tar, tmp_path, TarLimits(10, 1000, reserve_bytes=0))
+        extract_tar(tar, tmp_path, TarLimits(10, 1000))
 
 
 def test_extract_tar_counts_a_link_as_a_copy(tmp_path: Path) -> None:
     tar = tar_of(tmp_path / "a.tar", file("v/r/a", b"x" * 600), link("v/r/b", "a"))
     with pytest.raises(HostileTar):
-        extract_tar(tar, tmp_path, TarLimits(10, 1000, reserve_bytes=0))
+        extract_tar(tar, tmp_path, TarLimits(10, 1000))
 
 
 def test_extract_tar_refuses_when_the_disk_would_be_filled(tmp_path: Path) -> None:
-    tar = tar_of(tmp_path / "a.tar", file("a"))
+    # Said before a byte of it is read: the header's size is enough.
+    tar = tmp_path / "a.tar"
+    member = tarfile.TarInfo("a/b/c")
+    member.size = shutil.disk_usage(tmp_path).total + 1
+    tar.write_bytes(member.tobuf() + bytes(1024))
     with pytest.raises(DiskFull):
-        extract_tar(tar, tmp_path, TarLimits(10, 1 << 60, reserve_bytes=1 << 60))
+        extract_tar(tar, tmp_path, TarLimits(10, 1 << 60))
+    assert not (tmp_path / "a").exists()
 
 
 def test_extract_tar_stops_when_it_is_asked_to(tmp_path: Path) -> None:

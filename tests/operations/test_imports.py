@@ -264,9 +264,13 @@ async def test_leftovers_are_removed_unless_somebody_works_on_them(bench: Import
         work = bench.root / f"work/appliance-import-{entry.id}.ab12"
         work.mkdir()
         (bench.root / "work/r1").mkdir()  # a Scalelite's
-        await remove_leftovers(bench.tools)
+        left = await remove_leftovers(bench.tools)
         assert work.exists()
-    await remove_leftovers(bench.tools)
+    late = work.with_name(f"{work.name}later")
+    late.mkdir()
+    assert await remove_leftovers(bench.tools, left) == []
+    assert (work.exists(), late.exists()) == (False, True)
+    assert await remove_leftovers(bench.tools) == []
     assert os.listdir(bench.root / "work") == ["r1"]
 
 

@@ -162,6 +162,14 @@ async def test_conditions_are_kept(public: Public) -> None:
             ([part, f"If-Range: {later}"], 200),
             ([part, 'If-Range: "x"'], 200),
             ([part, f"If-None-Match: {tag}"], 304),
+            ([f'If-Match: "x", {tag}'], 200),
+            (["If-Match: *"], 200),
+            ([f"If-Match: W/{tag}"], 412),
+            ([part, 'If-Match: "x"', f"If-None-Match: {tag}"], 412),
+            ([f"If-Unmodified-Since: {modified}"], 200),
+            ([f"If-Unmodified-Since: {earlier}"], 412),
+            ([f"If-Match: {tag}", f"If-Unmodified-Since: {earlier}"], 200),
+            (["If-Unmodified-Since: yesterday"], 200),
         ):
             answer = await ask(public, *headers)
             assert answer.status == status, headers
