@@ -22,14 +22,12 @@ from appliance.adapters.http_message import UnusableAnswerError, Upload
 from appliance.adapters.http_pool import Limits, PoolTransport, RawResponse
 from appliance.core.bbb_xml import Answer, MalformedAnswer, parse_answer, parse_version
 from appliance.core.checksum import Algorithm, sign, signed_query
+from appliance.core.create_params import MAX_LINE_BYTES
 from appliance.core.faults import Ambiguous, BbbError, NotSent, ServerFault
 from appliance.core.meeting_list import MeetingList, MeetingListReader
 from appliance.core.model import ServerId, Target
 from appliance.core.params import Params, encode_query
 from appliance.core.request_body import RequestBody
-
-MAX_LINE_BYTES = 8192
-"""What nginx and Tomcat take as a request line; parameters that need more are sent as a form."""
 
 BIG_LIST_BYTES = 256 * 1024
 """Lists of meetings above this are read in a thread, and delay no other request."""
@@ -173,7 +171,8 @@ class BbbClient:
                 content = _Watched(content)
             return _Request("POST", f"/{call}?{signed}", headers, content, body.length)
         path = f"/{call}?{signed}"
-        # the URL's length stands for its path's: it is never shorter
+        # What needs more is sent as a form. The URL's length stands for its path's: it is never
+        # shorter.
         if post_form or len(target.url) + len(path) + LINE_FRAME_BYTES > MAX_LINE_BYTES:
             # BBB >= 2.7: the checksum of a form is over the query of the URL, and that is empty
             checksum = sign(call, "", target.secret, self._algorithm)

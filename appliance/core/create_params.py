@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from appliance.core.ended_meetings import ENDED_PARAM
 from appliance.core.model import Meeting, MeetingId
-from appliance.core.params import Params, get, replace_param
+from appliance.core.params import Params, encode_query, get, replace_param
 from appliance.core.passwords import attendee_password
 from appliance.core.placement import TAG_PARAM
 from appliance.core.scoped_id import ORIGINAL_KEY, is_reversible
+
+MAX_LINE_BYTES = 8192
+"""What nginx and Tomcat take as a request line."""
+_SIGNED_LINE_BYTES = len("POST /create?&checksum= HTTP/1.1\r\n") + 128
 
 
 def name_meeting(params: Params, meeting: Meeting) -> Params:
@@ -43,3 +47,13 @@ def params_for(
     if meeting.placement and not get(params, "attendeePW"):
         params = replace_param(params, "attendeePW", attendee_password(meeting.id, moderator_pw))
     return params
+
+
+def fit_line(params: Params, server_url: str) -> Params:
+    """Return the parameters of a create whose body is a document: they must go into its URL.
+
+    What we have added may be too much for that; then the end of the meeting is found by a poll.
+    """
+    if len(server_url) + len(encode_query(params)) + _SIGNED_LINE_BYTES <= MAX_LINE_BYTES:
+        return params
+    return replace_param(params, ENDED_PARAM, None)

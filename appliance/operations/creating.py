@@ -65,7 +65,8 @@ def _watch(res: Resources, caller: Caller, sent: Params, now_ms: int) -> EndWatc
     ended_url = get(sent, ENDED_PARAM)
     refusal = refusal_of_url(ended_url) if ended_url else None
     if refusal is not None:
-        res.log.info("callback_url_refused", param=ENDED_PARAM, reason=refusal)
+        meeting_id = get(sent, "meetingID")
+        res.log.warning("callback_url_refused", meeting=meeting_id, url=ENDED_PARAM, reason=refusal)
         ended_url = None
     host = res.settings.api.url_host
     base_url = f"https://{host}" if host else caller.base_url

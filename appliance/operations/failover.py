@@ -14,7 +14,7 @@ import trio
 
 from appliance.core import errors
 from appliance.core.bbb_xml import Answer
-from appliance.core.create_params import params_for
+from appliance.core.create_params import fit_line, params_for
 from appliance.core.ended_meetings import EndWatch
 from appliance.core.errors import ApiError, Failure
 from appliance.core.faults import BbbError, NotSent, ServerFault, StoreDown
@@ -217,6 +217,8 @@ class Creation:
             # Each server reads its own only.
             payload = await self._res.lrs.seal(self._lrs, _target(meeting).secret)
             params = replace_param(params, PAYLOAD_PARAM, payload)
+        if self._body is not None:
+            params = fit_line(params, _target(meeting).url)
         if meeting.confirmed or self._body is None:
             return await self._call(meeting, params)
         return await self._call_kept_alive(meeting, params)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from appliance.core.create_params import name_meeting, params_for
+from appliance.core.create_params import MAX_LINE_BYTES, fit_line, name_meeting, params_for
 from appliance.core.model import Meeting, MeetingId, ServerId
 from appliance.core.params import Params
 from appliance.core.passwords import attendee_password
@@ -70,3 +70,14 @@ def test_meeting_is_named_as_it_is_kept(
     assert shown["meetingID"] == kept
     assert shown.get("meta_tenant-meeting-id") == original
     assert name_meeting(params, replace(MEETING, id=kept)) == (("meetingID", kept), ("a", "1"))
+
+
+@pytest.mark.parametrize(("more", "kept"), [(0, True), (1, False)])
+def test_url_of_ours_is_left_out_where_the_request_line_would_be_too_long(
+    more: int, kept: bool
+) -> None:
+    url = "https://bbb.example.org/bigbluebutton/api"
+    params: Params = (("welcome", ""), ("meetingEndedURL", "u"))
+    line = f"POST {url}/create?welcome=&meetingEndedURL=u&checksum={'c' * 128} HTTP/1.1\r\n"
+    params = (("welcome", "w" * (MAX_LINE_BYTES - len(line) + more)), params[1])
+    assert (dict(fit_line(params, url)).get("meetingEndedURL") == "u") is kept

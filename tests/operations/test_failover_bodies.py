@@ -14,6 +14,7 @@ import trio
 from appliance.core import errors
 from appliance.core.errors import ApiError
 from appliance.core.request_body import RequestBody
+from appliance.operations.resources import Caller
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.live_pool import QUICK, BrokenOffError, LivePool, chunks_of, open_live, streamed
 
@@ -70,6 +71,14 @@ async def test_large_body_does_not_move_on_once_it_was_begun(pool: LivePool) -> 
 
     assert (pool.holders(), await pool.traces()) == ([], before)
     assert calls(pool, "create") == [1, 0, 0]
+
+
+async def test_small_body_with_a_query_that_just_fits_is_created(pool: LivePool) -> None:
+    body = RequestBody("application/xml", b"<modules/>", 10)
+    caller = Caller(base_url="https://bbb.example.org")
+    assert (await pool.create(body=body, caller=caller, welcome="w" * 7800))["returncode"]
+    request = pool.servers[0].requests("create")[0]
+    assert "meetingEndedURL" not in request["query"]
 
 
 async def test_small_body_is_sent_again_to_the_next_server(pool: LivePool) -> None:
