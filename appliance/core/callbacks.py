@@ -64,7 +64,8 @@ class Callback:
 
     kind: CallbackKind
     url: str = field(repr=False)
-    """As the front-end gave it; it may hold a token of the front-end's."""
+    """As the front-end gave it; it may hold a token of the front-end's. Empty for a report of
+    analytics: nobody could look it up yet."""
     meeting_id: str
     """The front-end's own id of the meeting."""
     tenant_id: TenantId | None = None

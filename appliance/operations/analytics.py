@@ -32,9 +32,6 @@ from appliance.operations.analytics_ports import AnalyticsFiles, StoredReport
 from appliance.operations.refusal import RefusalKind, Refused
 from appliance.operations.resources import Caller, Resources
 
-PATIENCE_S = 40.0
-"""BBB's script waits for an answer for a minute."""
-_PAUSE_S = 1.0
 _BIG_BODY_BYTES = 128 * 1024
 """Reports above this are read in a thread (10 ms a megabyte would delay every request)."""
 
@@ -76,7 +73,7 @@ async def find_reporter(res: Resources, authorization: str | None) -> ServerId |
 async def take_report(res: Resources, tenant: Tenant | None, body: bytes) -> Taken:
     """Keep a report if that is wanted, and hand it on to the front-end of its meeting.
 
-    Raises BadReport, StoreDown, DatabaseDown.
+    Raises BadReport, StoreDown.
     """
     if len(body) < _BIG_BODY_BYTES:
         report, meeting_id, sent = _prepare(tenant, body)
@@ -89,7 +86,7 @@ async def take_report(res: Resources, tenant: Tenant | None, body: bytes) -> Tak
     strange = res.settings.api.multitenancy and tenant is None
     kept = None if strange else await _find_urls(res, meeting_id, tenant_id)
     url = kept.urls.get(ANALYTICS) if kept else None
-    if kept is None or not url:
+    if kept is None or url is None:
         res.log.debug("analytics_without_receiver", meeting=meeting_id)
         return Taken.NOBODY_WAITS
     callback = analytics(
@@ -103,16 +100,15 @@ async def take_report(res: Resources, tenant: Tenant | None, body: bytes) -> Tak
 async def _find_urls(
     res: Resources, meeting_id: str, tenant_id: TenantId | None
 ) -> KeptUrls | None:
-    """Look the URLs up, and wait a while for a database that is away: nobody posts this again."""
-    patience_until = trio.current_time() + PATIENCE_S
-    while True:
-        try:
-            return await res.callback_urls.find(meeting_id, tenant_id)
-        except DatabaseDown as error:
-            if trio.current_time() >= patience_until:
-                raise
-            res.faults.note("analytics_wait_for_database", "postgres", reason=str(error))
-            await trio.sleep(_PAUSE_S)
+    """Look the URLs up; while the database is away that is left to the sender of the queue.
+
+    No server posts a report twice.
+    """
+    try:
+        return await res.callback_urls.find(meeting_id, tenant_id)
+    except DatabaseDown as error:
+        res.faults.note("analytics_wait_for_database", "postgres", reason=str(error))
+        return KeptUrls({ANALYTICS: ""})
 
 
 def _prepare(tenant: Tenant | None, body: bytes) -> tuple[Report, str, bytes]:

@@ -7,9 +7,10 @@ docs/callbacks.md.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from appliance.core.callback_data import ANALYTICS, KeptUrls
 from appliance.core.callback_token import form_algorithm, render_request, secrets_to_try
 from appliance.core.callbacks import (
     Callback,
@@ -33,6 +34,9 @@ from appliance.operations.resources import Resources
 
 T = TypeVar("T")
 TENANT_GONE = "its tenant was removed, so there is no secret to sign with"
+NOBODY_WAITS = "nobody has asked for it"
+LOOK_UP_S = 60.0
+"""Pause at most until it is looked up again who is to be called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,8 @@ class CallbackTools:
     client: CallbackClient
     secrets_of: Callable[[TenantId | None], Awaitable[Sequence[str] | None]]
     """The secrets of a front-end; None: its tenant is gone. Raises StoreDown."""
+    find_urls: Callable[[str, TenantId | None], Awaitable[KeptUrls | None]]
+    """Who is to be called about a meeting. Raises DatabaseDown, StoreDown."""
     algorithm: str
     """Of the form's token (core.callback_token.form_algorithm)."""
     now_ms: Callable[[], int]
@@ -138,7 +144,8 @@ def make_callback_tools(res: Resources, client: CallbackClient) -> CallbackTools
         tenant = await res.tenant_store.find_tenant(tenant_id)
         return None if tenant is None else tuple(tenant.secrets.split(":"))
 
-    return CallbackTools(client, secrets_of, form_algorithm(api.allowed_algorithms), res.now_ms)
+    algorithm = form_algorithm(api.allowed_algorithms)
+    return CallbackTools(client, secrets_of, res.callback_urls.find, algorithm, res.now_ms)
 
 
 async def attempt_callback(tools: CallbackTools, queued: QueuedCallback) -> Settlement:
@@ -146,6 +153,11 @@ async def attempt_callback(tools: CallbackTools, queued: QueuedCallback) -> Sett
 
     With several secrets that come into question, each is tried until one is taken.
     """
+    if not queued.callback.url:
+        found_out = await _address(tools, queued)
+        if isinstance(found_out, Settlement):
+            return found_out
+        queued = found_out
     callback = queued.callback
     secrets: Sequence[str] = ("",)
     if callback.signing is not Signing.NONE:
@@ -162,6 +174,20 @@ async def attempt_callback(tools: CallbackTools, queued: QueuedCallback) -> Sett
         if settlement.state is not CallbackState.PENDING or settlement.status is None:
             break
     return settlement
+
+
+async def _address(tools: CallbackTools, queued: QueuedCallback) -> QueuedCallback | Settlement:
+    """Look up who is to be called with analytics that came while the database was away."""
+    callback = queued.callback
+    try:
+        kept = await tools.find_urls(callback.meeting_id, callback.tenant_id)
+    except (DatabaseDown, StoreDown) as error:
+        later = settle_fault(queued, f"the URL cannot be looked up: {error}")
+        return replace(later, wait_s=min(later.wait_s, LOOK_UP_S))
+    url = kept.urls.get(ANALYTICS) if kept else None
+    if kept is None or not url:
+        return Settlement(CallbackState.DROPPED, error=NOBODY_WAITS)
+    return replace(queued, callback=replace(callback, url=url, secret_id=kept.secret_id))
 
 
 async def _send(tools: CallbackTools, queued: QueuedCallback, secret: str) -> Settlement:

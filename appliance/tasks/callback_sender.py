@@ -179,6 +179,8 @@ class CallbackSender:
             self.log.info("callback_sent", status=settlement.status, **fields)
         elif settlement.state is CallbackState.FAILED:
             self.log.warning("callback_failed", reason=settlement.error, **fields)
+        elif settlement.state is CallbackState.DROPPED:
+            self.log.debug("callback_dropped", reason=settlement.error, **fields)
         elif queued.attempts == 0:
             self.log.warning("callback_retried", reason=settlement.error, **fields)
         else:  # a dead receiver is named once, not at every try

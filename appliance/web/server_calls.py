@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from appliance.core.analytics import ANALYTICS_CALL, MAX_BODY_BYTES, BadReport
 from appliance.core.ended_meetings import ENDED_CALL
 from appliance.core.errors import ApiError
-from appliance.core.faults import DatabaseDown, StoreDown
+from appliance.core.faults import StoreDown
 from appliance.core.model import Tenant
 from appliance.operations import analytics
 from appliance.operations.ended_meetings import take_end
@@ -57,7 +57,7 @@ async def _analytics(res: Resources, request: Request, origin: Origin) -> Respon
         return text_response(400, str(error))
     except ApiError as error:  # too large, too slow
         return text_response(error.http_status, error.message)
-    except (StoreDown, DatabaseDown) as error:
+    except StoreDown as error:
         # Its server does not try again: somebody may want to know.
         res.log.warning("analytics_not_taken", reason=str(error))
         return text_response(503, "try again later")

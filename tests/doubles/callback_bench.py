@@ -97,6 +97,7 @@ async def open_callback_bench(
             CallbackTools(
                 CallbackClient(pool, connect_timeout_s=1.0, response_timeout_s=1.0),
                 secrets_of,
+                CallbackUrls(database, client, namespace, log).find,
                 "HS256",
                 now_ms,
             ),

@@ -177,33 +177,20 @@ async def test_reporter_is_a_server_of_the_pool(pool: LivePool) -> None:
         assert await find_reporter(pool.res, bad) is None
 
 
-class AwayOnce:
-    """The URLs, whose database is away at first."""
-
-    def __init__(self, urls: Any) -> None:
-        self._urls = urls
-        self.asked = 0
+class Away:
+    """The URLs, whose database is away."""
 
     async def find(self, meeting_id: str, tenant_id: TenantId | None) -> KeptUrls | None:
-        self.asked += 1
-        if self.asked == 1:
-            raise DatabaseDown("away")
-        found: KeptUrls | None = await self._urls.find(meeting_id, tenant_id)
-        return found
+        raise DatabaseDown("away")
 
 
-async def test_report_waits_for_a_database_that_is_away(
-    pool: LivePool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(analytics, "_PAUSE_S", 0.01)
+async def test_report_waits_in_the_queue_for_a_database_that_is_away(pool: LivePool) -> None:
     await create(pool)
-    urls: Any = AwayOnce(pool.res.callback_urls)
+    urls: Any = Away()
     assert await take_report(replace(pool.res, callback_urls=urls), None, report()) is Taken.QUEUED
-    assert urls.asked == 2
-    urls.asked = 0
-    monkeypatch.setattr(analytics, "PATIENCE_S", 0.0)
-    with pytest.raises(DatabaseDown):
-        await take_report(replace(pool.res, callback_urls=urls), None, report())
+    (waiting,) = await queued(pool)
+    assert (waiting.url, waiting.meeting_id) == ("", "math")
+    assert json.loads(waiting.body) == json.loads(report()) | {"customer": "scalelite"}
 
 
 # --- kept reports ---------------------------------------------------------------------------------

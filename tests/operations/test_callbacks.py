@@ -15,18 +15,21 @@ from appliance.adapters.callback_buffer import CallbackBuffer
 from appliance.adapters.callback_queue import CallbackRows
 from appliance.adapters.redis_client import RedisAddress, open_redis_client
 from appliance.adapters.redis_scripts import load_scripts
+from appliance.core.callback_data import ANALYTICS, KeptUrls
 from appliance.core.callbacks import (
     Callback,
     CallbackState,
     QueuedCallback,
     Settlement,
+    analytics,
     id_of_secret,
     meeting_ended,
 )
-from appliance.core.faults import CallFailed, CallRefused, StoreDown
+from appliance.core.faults import CallFailed, CallRefused, DatabaseDown, StoreDown
 from appliance.core.model import TenantId
 from appliance.core.tenant_values import TenantChange
 from appliance.operations.callbacks import (
+    LOOK_UP_S,
     TENANT_GONE,
     Callbacks,
     attempt_callback,
@@ -173,3 +176,45 @@ async def test_end_of_a_meeting_needs_no_secret(redis_url: str, redis_namespace:
         settled, calls = await settle(res, callback, 200)
         assert settled.state is CallbackState.DONE
         assert calls.sent == [("GET", "http://h/end", b"")]
+
+
+class Urls:
+    """What is known of who is to be called; None: the database is away."""
+
+    def __init__(self, found: dict[str, str] | None) -> None:
+        self.found = found
+
+    async def find(self, meeting_id: str, tenant_id: TenantId | None) -> KeptUrls | None:
+        assert (meeting_id, tenant_id) == ("math", None)
+        if self.found is None:
+            raise DatabaseDown("away")
+        return KeptUrls(self.found, id_of_secret(SECOND))
+
+
+@pytest.mark.parametrize(
+    ("found", "outcomes", "state", "wait_s"),
+    [
+        (None, (), CallbackState.PENDING, LOOK_UP_S),
+        ({}, (), CallbackState.DROPPED, 0.0),
+        ({"recording_ready_url": "https://lms.example/ready"}, (), CallbackState.DROPPED, 0.0),
+        ({ANALYTICS: "https://lms.example/events"}, (200,), CallbackState.DONE, 0.0),
+    ],
+)
+async def test_report_that_came_while_the_database_was_away_is_addressed_when_it_is_sent(
+    redis_url: str,
+    redis_namespace: str,
+    found: dict[str, str] | None,
+    outcomes: tuple[int, ...],
+    state: CallbackState,
+    wait_s: float,
+) -> None:
+    async with open_resources(redis_url, redis_namespace, **VARIABLES) as res:
+        urls: Any = Urls(found)
+        calls = Calls(*outcomes)
+        tools = make_callback_tools(replace(res, callback_urls=urls), calls)
+        report = QueuedCallback("1", analytics("", b"{}", meeting_id="math"), attempts=9)
+        settled = await attempt_callback(tools, report)
+        assert (settled.state, settled.wait_s) == (state, wait_s)
+        assert [(url, body) for _, url, body in calls.sent] == [
+            ("https://lms.example/events", b"{}") for _ in outcomes
+        ]
