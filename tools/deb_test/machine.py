@@ -63,8 +63,9 @@ class Machine:
         # systemd-nspawn must be in a group of its own from its first moment.
         script = 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"'
         inside = ["bash", "-c", _BOOT, "boot", str(self._tree), str(self._directory), self.name]
+        # Whoever kills this process ends the guest, too.
         command = [
-            "bash", "-c", script, "enter", str(self._group),
+            "setpriv", "--pdeathsig=KILL", "--", "bash", "-c", script, "enter", str(self._group),
             "unshare", "--mount", "--cgroup", "--pid", "--fork", "--kill-child",
             "--propagation=private", *inside, str(ROOT), CHECKOUT,
         ]  # fmt: skip
@@ -176,6 +177,30 @@ class Machine:
     def console(self) -> str:
         """Return the end of what its console showed."""
         return self._console.read_text(errors="replace")[-4000:] if self._console.exists() else ""
+
+
+def find_obstacle(directory: Path) -> str:
+    """Return why no guest can be booted on this host, or nothing: try what _BOOT does."""
+    group = find_cgroup_root() / f"scalelite-deb-test-{os.getpid()}"
+    for part in ("lower", "upper", "work", "root"):
+        (directory / "try" / part).mkdir(parents=True)
+    script = """
+mount -t proc proc /proc && mount -t cgroup2 cgroup2 /sys/fs/cgroup && cd "$0" &&
+mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work root
+"""
+    namespaces = ("--net", "--mount", "--cgroup", "--pid", "--fork", "--propagation=private")
+    try:
+        group.mkdir()
+        tried = subprocess.run(
+            ["unshare", *namespaces, "sh", "-c", script, str(directory / "try")],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        )  # fmt: skip
+        group.rmdir()
+    except OSError as error:
+        return str(error)
+    finally:
+        shutil.rmtree(directory / "try")
+    return "" if tried.returncode == 0 else tried.stdout.strip() or "unshare failed"
 
 
 def find_cgroup_root() -> Path:

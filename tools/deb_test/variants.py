@@ -9,16 +9,29 @@ from tests.doubles.redis_processes import redis_process
 from tools.deb_test.first_meeting import MEETING, add_servers, hold_meeting, import_recording
 from tools.deb_test.machine import wait_for
 from tools.deb_test.mishaps import check_meeting
-from tools.deb_test.scene import UNIT, Scene
+from tools.deb_test.scene import SECRETS, UNIT, Scene
+from tools.deb_test.tree import PACKAGES
 
 
 def use_valkey(scene: Scene, package: Path) -> None:
-    """Install with valkey-server, which Debian has beside redis-server."""
+    """Install with valkey-server, which Debian has beside redis-server, before a first boot."""
     machine = scene.machine
-    with scene.step("valkey-server does instead of redis-server"):
-        scene.install(package, "valkey-server")
+    with scene.step(
+        "installed into a system that does not run, as by an image's builder, it rests"
+    ):
+        # Without /run no maintainer script sees a systemd.
+        names = f"{PACKAGES}/{package.name} valkey-server"
+        apt = "apt-get --yes --quiet --no-install-recommends install"
+        machine.run(
+            "unshare", "--mount", "sh", "-euc", f"mount -t tmpfs tmpfs /run && {apt} {names}"
+        )
+        assert not machine.is_active(UNIT)
+        assert not machine.path(SECRETS).exists()  # or all copies of the image had the same
+    with scene.step("at its first boot it runs, with valkey-server instead of redis-server"):
+        machine.reboot()
         scene.use_secret()
         scene.wait_serving()
+        scene.wait_recordings()
         command = machine.path(f"/proc/{scene.main_pid(f'{UNIT}-redis')}/comm").read_text()
         assert command.startswith("valkey"), command
         assert machine.show("redis-server", "LoadState") == "not-found"
