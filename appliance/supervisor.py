@@ -70,7 +70,7 @@ from appliance.tasks.hand_imports import HandImports
 from appliance.tasks.http_server import ListenError, PublicServer
 from appliance.tasks.loop_lag import measure_loop_lag
 from appliance.tasks.poller import Poller
-from appliance.tasks.process import raise_file_limit, tune_garbage_collector
+from appliance.tasks.process import raise_file_limit, tune_allocator, tune_garbage_collector
 from appliance.tasks.retention import keep_retention
 from appliance.tasks.signals import watch_signals
 from appliance.tasks.store_wait import wait_for_redis
@@ -109,6 +109,7 @@ async def run(settings: Settings) -> None:
     systemd = SystemdNotifier(os.environ)
     stop = trio.Event()
     raise_file_limit()
+    tune_allocator(settings.tuning_off)
     reload = _Reload(systemd)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch_signals, stop, nursery.cancel_scope.cancel, reload.run, log)
@@ -155,7 +156,7 @@ async def _open_outside(settings: Settings, log: EventLogger) -> AsyncIterator[_
             postgres=stores.database_embedded,
             log=log,
         ) as embedded,
-        open_asyncio_loop(log=log),
+        open_asyncio_loop(tuned="asyncio-loop" not in settings.tuning_off, log=log),
         open_redis_store(
             _redis_address(stores, embedded.redis_url),
             namespace=stores.redis_namespace,
@@ -258,7 +259,7 @@ async def _serve(
             own_url = _own_url(urls["listening"])
             feed = partial(feed_watchdog, own_url, systemd.watchdog_s, systemd.send)
             services.start_soon(supervise, "watchdog", feed, log)
-        tune_garbage_collector()
+        tune_garbage_collector(settings.tuning_off)
         reload.begin(tuple(listeners.values()))
         log.info("ready", **urls, control=str(settings.control.socket_path))
         await stop.wait()
@@ -294,14 +295,16 @@ def _recording_services(res: Resources) -> tuple[tuple[str, Callable[[], Awaitab
 
 def _listeners(res: Resources, log: EventLogger) -> dict[str, PublicServer]:
     """Return the listeners by what `ready` calls them; all but the first only if they are set."""
-    web = res.settings.web
+    web, tuned = res.settings.web, "connections" not in res.settings.tuning_off
     asked = (
         ("listening", PublicApp(res), web.binds),
         ("dialplan", DialplanApp(res), res.settings.fsapi.binds),
         ("metrics", MetricsApp(res), res.settings.metrics.binds),
     )
     return {
-        name: PublicServer(app, replace(web, binds=binds), log, max_target_bytes=MAX_TARGET_BYTES)
+        name: PublicServer(
+            app, replace(web, binds=binds), log, max_target_bytes=MAX_TARGET_BYTES, tuned=tuned
+        )
         for name, app, binds in asked
         if binds
     }

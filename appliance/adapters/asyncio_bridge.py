@@ -1,4 +1,4 @@
-"""The asyncio loop inside Trio, for the drivers that know nothing else (asyncpg, redis' Sentinel).
+"""The asyncio loop inside Trio, for the drivers that know nothing else (asyncpg).
 
 The only importer of trio_asyncio. Opened once, around everything that uses such a driver. Holds no
 driver and no rule.
@@ -10,6 +10,9 @@ Three things are put right here:
 - It runs one asyncio callback per Trio scheduler tick, which doubles the price of every query.
 - It keeps cancelled timers, each with its context, until they would have been due: with drivers
   that set a timeout per command, hundreds of megabytes.
+
+The last two lean on its inside (`_Turns`); another version than TUNED_VERSION, or
+TUNING_OFF=asyncio-loop, leaves them as they are. The first is needed always, and is asyncio's own.
 """
 
 from __future__ import annotations
@@ -30,7 +33,6 @@ with warnings.catch_warnings():
     # It derives from classes that Python 3.12 deprecated; a strict filter would refuse the import.
     warnings.simplefilter("ignore", DeprecationWarning)
     import trio_asyncio
-    from trio_asyncio._handles import AsyncHandle
 
 TUNED_VERSION = "0.16."
 """The only trio-asyncio whose inside `_Turns` was checked against; others run as they are."""
@@ -95,6 +97,10 @@ class _Turns:
     """Two methods of one loop object, written anew: how a turn runs, and what becomes of timers."""
 
     def __init__(self, loop: Any) -> None:
+        # Imported here: another version may not have it.
+        from trio_asyncio._handles import AsyncHandle
+
+        self._async_handle: type[Any] = AsyncHandle
         self._loop = loop
         self._timers: list[asyncio.TimerHandle] = loop._timers
         self._queue: trio.MemoryReceiveChannel[asyncio.Handle] = loop._q_recv
@@ -150,10 +156,11 @@ class _Turns:
         return None
 
     async def _run(self, handle: asyncio.Handle) -> None:
-        if isinstance(handle, AsyncHandle):
+        if isinstance(handle, self._async_handle):
+            found: Any = handle
             start = self._loop._nursery.start_soon
-            handle._context.run(start, handle._run, name=handle._callback)
-            await handle._started.wait()
+            found._context.run(start, found._run, name=found._callback)
+            await found._started.wait()
         elif not handle.cancelled():
             # So that libraries that ask (anyio) see themselves in asyncio.
             before, sniffio.thread_local.name = sniffio.thread_local.name, "asyncio"

@@ -12,11 +12,13 @@ import resource
 import socket
 import ssl
 from pathlib import Path
-
-from cryptography import x509
-from cryptography.x509.oid import ExtensionOID
+from typing import TYPE_CHECKING
 
 from appliance.core.host_findings import CertificateFacts
+
+if TYPE_CHECKING:
+    # Imported where it is used: megabytes that only doctor needs.
+    from cryptography import x509
 
 
 def resolve_name(host: str) -> str:
@@ -43,6 +45,8 @@ def own_user() -> str:
 
 def read_certificate(cert_file: Path, key_file: Path) -> CertificateFacts:
     """Read the certificate that the listener shows."""
+    from cryptography import x509
+
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert_file, key_file)
         certificate = x509.load_pem_x509_certificates(cert_file.read_bytes())[0]
@@ -58,6 +62,9 @@ def read_certificate(cert_file: Path, key_file: Path) -> CertificateFacts:
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+    from cryptography import x509
+    from cryptography.x509.oid import ExtensionOID
+
     try:
         found = certificate.extensions.get_extension_for_oid(
             ExtensionOID.SUBJECT_ALTERNATIVE_NAME

@@ -11,14 +11,14 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeAlias, cast
 
 import hiredis
 import trio
-from redis.connection import parse_url
 
 from appliance.adapters.redis_errors import LOST, RedisDown, RedisError, lost_reason, reply_error
+from appliance.adapters.redis_url import Endpoint, parse_redis_url
 
 Argument: TypeAlias = str | bytes | int | float
 Command: TypeAlias = Sequence[Argument]
@@ -31,7 +31,6 @@ _CHUNK_BYTES = 65_536
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 15), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
 _CLIENT_NAME = "scalelite-appliance"
 
-_parse_url = cast("Callable[[str], dict[str, Any]]", parse_url)
 _pack = cast("Callable[[tuple[Argument, ...]], bytes]", hiredis.pack_command)
 
 
@@ -55,19 +54,6 @@ class Script:
     def __post_init__(self) -> None:
         digest = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
         object.__setattr__(self, "sha1", digest)
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A parsed address: a Unix socket path, or host and port, and how to log in."""
-
-    host: str
-    port: int
-    path: str | None
-    db: int
-    username: str | None
-    password: str | None = field(repr=False)
-    tls: ssl.SSLContext | None
 
 
 class Wire(Protocol):
@@ -166,36 +152,9 @@ def new_reader(on_error: Callable[[str], object], not_enough: object) -> hiredis
 
 def parse_address(address: RedisAddress) -> Endpoint:
     """Parse the url. Raises: ValueError, whose text does not hold the url."""
-    try:
-        found = _parse_url(address.url)
-        database = int(found.get("db") or 0)
-    except (ValueError, TypeError):
-        raise ValueError("not a redis://, rediss:// or unix:// address") from None
-    unix = address.url.startswith("unix://")
-    if unix and not found.get("path"):
-        raise ValueError("a unix:// address needs a path")
-    return Endpoint(
-        host=found.get("host") or "localhost",
-        port=int(found.get("port") or 6379),
-        path=found["path"] if unix and not address.sentinels else None,
-        db=database,
-        username=found.get("username"),
-        password=found.get("password"),
-        tls=_tls_context(found) if address.url.startswith("rediss://") else None,
-    )
-
-
-def _tls_context(options: dict[str, Any]) -> ssl.SSLContext:
-    """Build the TLS context; the options in the url are those of the redis library."""
-    context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
-    if options.get("ssl_check_hostname") in (False, "False", "false", "0"):
-        context.check_hostname = False
-    if options.get("ssl_cert_reqs") == "none":
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if certificate := options.get("ssl_certfile"):
-        context.load_cert_chain(certificate, options.get("ssl_keyfile"))
-    return context
+    endpoint = parse_redis_url(address.url)
+    # Where Redis is, the Sentinels say.
+    return replace(endpoint, path=None) if address.sentinels else endpoint
 
 
 async def connect(address: RedisAddress, endpoint: Endpoint, scripts: Sequence[Script]) -> Wire:

@@ -16,9 +16,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.padding import PKCS7
-
 from appliance.core.model import Keycloak, Lrs
 from appliance.core.params import Params
 from appliance.core.tenant_view import LRS_KEY
@@ -90,6 +87,10 @@ def token_document(lrs: Lrs, token: Token) -> str:
 
 def seal(document: str, secret: str, salt: bytes) -> str:
     """Encrypt a document for the server of this secret; `salt` is eight random bytes."""
+    # Imported here: nine megabytes that an appliance without an LRS need not carry.
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+    from cryptography.hazmat.primitives.padding import PKCS7
+
     key_and_iv = hashlib.pbkdf2_hmac(
         "sha256",
         secret.encode("utf-8", "surrogateescape"),

@@ -12,8 +12,6 @@ from enum import Enum
 from typing import Any
 from urllib.parse import parse_qs, quote
 
-import jwt
-
 from appliance.core.recording_model import Recording, RecordingStates, is_record_id
 
 ALGORITHM = "HS256"
@@ -119,6 +117,9 @@ def cookie_path(format: str, record_id: str) -> str:
 def sign_cookie(format: str, record_id: str, *, secret: str, expires_s: int) -> str:
     """Return the value of the cookie, a JWT; `expires_s` is in seconds since the epoch."""
     claims = {"sub": cookie_path(format, record_id), "exp": expires_s}
+    # Imported here, as below: it takes cryptography along, ten megabytes that few appliances use.
+    import jwt
+
     return jwt.encode(claims, secret, ALGORITHM)
 
 
@@ -126,6 +127,8 @@ def opens(cookie: str, format: str, record_id: str, *, secret: str, now_s: float
     """Whether a cookie's value opens a protected format now."""
     if not cookie or len(cookie) > _MAX_TOKEN or not secret:
         return False
+    import jwt
+
     try:
         claims = jwt.decode(cookie, secret, [ALGORITHM], options=_OPTIONS)
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):

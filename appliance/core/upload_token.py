@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-import jwt
-
 from appliance.core.model import Server, ServerId
 
 ALGORITHM = "HS256"
@@ -60,6 +58,9 @@ def _is_for(claims: dict[str, Any], record_id: str, now_s: float) -> bool:
 def _claims(token: str, secret: str) -> dict[str, Any] | None:
     if not secret:
         return None
+    # Imported here: it takes cryptography along, ten megabytes that few appliances use.
+    import jwt
+
     try:
         claims: dict[str, Any] = jwt.decode(token, secret, [ALGORITHM], options=_OPTIONS)
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):

@@ -21,6 +21,7 @@ from appliance.settings.kinds import (
     SECRET,
     SECRETS,
     SOCKET_PATH,
+    TUNINGS,
     choice,
     count,
     text,
@@ -190,6 +191,13 @@ DEFAULT_LOCALE = Variable(
     "DEFAULT_LOCALE", text("a language such as en or pt-BR", r"[A-Za-z]{2,3}(?:[-_]\w{2,8})*"),
     "en",
     "Language of the pages people see; files in /etc/scalelite-appliance/locales override ours.",
+)  # fmt: skip
+TUNING_OFF = Variable(
+    "TUNING_OFF", TUNINGS, None,
+    "Tunings to do without, to see whether one of them is the cause of something: `connections`"
+    " (HTTP by Hypercorn itself), `asyncio-loop`, `garbage-collector`, `allocator`"
+    " (docs/performance.md).",
+    example="connections,asyncio-loop",
 )  # fmt: skip
 
 _OPERATION = variables_of(globals(), after="REDIS_SENTINEL_MASTER")

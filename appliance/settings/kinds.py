@@ -212,6 +212,10 @@ def names(separators: str, expected: str, pattern: str = r"\S+") -> Kind[tuple[s
     return Kind(expected, parse, show)
 
 
+TUNING_NAMES = ("connections", "asyncio-loop", "garbage-collector", "allocator")
+TUNINGS = names(",", f"some of {', '.join(TUNING_NAMES)}, separated by ','", "|".join(TUNING_NAMES))
+
+
 def _parse_algorithms(raw: str) -> frozenset[Algorithm]:
     items = [item.strip().upper() for item in raw.split(":")]
     found = frozenset(Algorithm(item) for item in items if item)

@@ -96,6 +96,7 @@ def build_settings(values: Values, environ: Mapping[str, str], *, is_root: bool)
         locale=values.get(a.DEFAULT_LOCALE),
         callback_block_private=values.get(p.CALLBACK_BLOCK_PRIVATE),
         analytics_store=values.get(p.ANALYTICS_STORE),
+        tuning_off=_names(values, a.TUNING_OFF),
         retention_days=values.find(r.RECORDING_RETENTION_DAYS),
         warnings=(*values.warnings, *find_doubts(values)),
     )

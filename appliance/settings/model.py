@@ -271,4 +271,6 @@ class Settings:
     callback_block_private: bool
     analytics_store: bool
     retention_days: float | None
+    tuning_off: frozenset[str]
+    """Of kinds.TUNING_NAMES."""
     warnings: tuple[str, ...]

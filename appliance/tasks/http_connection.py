@@ -9,6 +9,7 @@ Differs from Hypercorn's own TCPServer and H11Protocol in this only:
 - An idle connection is a deadline, not a task that is started and cancelled around each request,
   and a whole answer is one send.
 Leans on Hypercorn's inside, which is the same in 0.17.3 and 0.18; its test file shows that it fits.
+With another version, or TUNING_OFF=connections, http_stock serves instead.
 Truth: RFC 9112, and what was measured of Hypercorn (docs/architecture.md).
 """
 
@@ -16,8 +17,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 import h11
@@ -35,28 +34,13 @@ from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
 from appliance.log import Log
+from appliance.tasks.http_stock import AsgiApp, Limits, Stream
 
-AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
-Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 Message = dict[str, Any]
 
 _JOIN_BYTES = 64 * 1024
 """A body up to this is copied behind its head, so that both go out in one send."""
 _INBOX_SIZE = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How long a client may take, in seconds."""
-
-    keep_alive_s: float = 75.0
-    """For a whole request head to come. Longer than the 60 s that nginx keeps its connections to
-    us, so that it is nginx that closes them."""
-    handshake_s: float = 30.0
-    unread_s: float = 30.0
-    """A client that takes nothing for so long is cut off (TCP_USER_TIMEOUT)."""
-    drain_s: float = 25.0
-    """What requests under way get when the server stops."""
 
 
 class _Inbox:
@@ -246,7 +230,8 @@ class Connection(TCPServer):
             while not self.context.terminated.is_set() or not self._idle:
                 try:
                     data = bytes(await self.stream.receive_some(MAX_RECV))
-                except (trio.ClosedResourceError, trio.BrokenResourceError):
+                except (trio.ClosedResourceError, trio.BrokenResourceError) as error:
+                    _untie(error)
                     break
                 await self.protocol.handle(RawData(data))
                 if not data:
@@ -268,7 +253,8 @@ class Connection(TCPServer):
             async with self.send_lock:
                 await self.stream.send_all(data)
             whole = True
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            _untie(error)
             await self._close()
         finally:
             if not whole:  # cancelled: nothing may follow half an answer
@@ -285,3 +271,13 @@ class Connection(TCPServer):
         self._idle = idle
         limit_s = self._limits.keep_alive_s if idle else math.inf
         self._listening.deadline = trio.current_time() + limit_s
+
+
+def _untie(error: Exception) -> None:
+    """Let go of the frames that the error of a connection was raised in.
+
+    Trio raises it inside contextlib's `__exit__`, whose frame and the OSError below hold each
+    other; so whole answers stayed in memory until the garbage collector came along.
+    """
+    if error.__cause__ is not None:
+        error.__cause__.__traceback__ = None

@@ -18,8 +18,15 @@ from hypercorn.trio.worker_context import WorkerContext
 
 from appliance.log import Log
 from appliance.settings import WebSettings
-from appliance.tasks.http_connection import AsgiApp, Connection, Limits, Stream
 from appliance.tasks.http_listeners import Listener, ListenError, load_tls, open_listeners
+from appliance.tasks.http_stock import (
+    AsgiApp,
+    Limits,
+    Served,
+    Stream,
+    choose_connection,
+    hypercorn_version,
+)
 
 __all__ = ["AsgiApp", "Limits", "ListenError", "PublicServer"]
 
@@ -37,15 +44,20 @@ class PublicServer:
         *,
         max_target_bytes: int,
         limits: Limits = _LIMITS,
+        tuned: bool = True,
     ) -> None:
-        """Serve an ASGI application that answers request lines up to `max_target_bytes`."""
+        """Serve an ASGI application that answers request lines up to `max_target_bytes`.
+
+        `tuned=False`: connections are served by Hypercorn itself (http_stock).
+        """
         self._app = app
         self._web = web
         self._log = log
         self._limits = limits
-        self._config = _build_config(max_target_bytes)
+        self._config = _build_config(max_target_bytes, limits)
+        self._connection = choose_connection(tuned, hypercorn_version(), log)
         self._context = WorkerContext(None)
-        self._open: set[Connection] = set()
+        self._open: set[Served] = set()
         self._tls: ssl.SSLContext | None = None
 
     async def run(
@@ -99,7 +111,7 @@ class PublicServer:
         stream: Stream = accepted
         if tls and self._tls is not None:
             stream = trio.SSLStream(accepted, self._tls, server_side=True, https_compatible=True)
-        connection = Connection(
+        connection = self._connection(
             self._app, self._config, self._context, stream, self._limits, self._log
         )
         self._open.add(connection)
@@ -114,8 +126,11 @@ class PublicServer:
             await trio.aclose_forcefully(accepted)
 
 
-def _build_config(max_target_bytes: int) -> Config:
+def _build_config(max_target_bytes: int, limits: Limits) -> Config:
     config = Config()
+    # The first two are for http_stock; http_connection has deadlines of its own.
+    config.keep_alive_timeout = limits.keep_alive_s
+    config.ssl_handshake_timeout = limits.handshake_s
     # Room for the longest request line we answer, and as much again for headers and beyond, so
     # that a line that is too long still gets an answer of the API.
     config.h11_max_incomplete_size = 4 * max_target_bytes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -97,21 +96,6 @@ def test_address_hides_its_password_in_a_repr() -> None:
     address = RedisAddress("rediss://ann:geheim@example.org")
 
     assert "geheim" not in repr(address) + repr(parse_address(address))
-
-
-@pytest.mark.parametrize(
-    ("options", "mode", "checks_host"),
-    [
-        ("", ssl.CERT_REQUIRED, True),
-        ("?ssl_check_hostname=false", ssl.CERT_REQUIRED, False),
-        ("?ssl_cert_reqs=none", ssl.CERT_NONE, False),
-    ],
-)
-def test_address_sets_up_tls(options: str, mode: ssl.VerifyMode, checks_host: bool) -> None:
-    context = parse_address(RedisAddress(f"rediss://example.org{options}")).tls
-
-    assert context is not None
-    assert (context.verify_mode, context.check_hostname) == (mode, checks_host)
 
 
 def test_pack_and_reader_keep_bytes_that_are_no_text() -> None:

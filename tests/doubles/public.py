@@ -151,11 +151,12 @@ class Public:
 
 @asynccontextmanager
 async def serving(
-    app: AsgiApp, web: WebSettings, log: Any, limits: Limits | None = None
+    app: AsgiApp, web: WebSettings, log: Any, limits: Limits | None = None, tuned: bool = True
 ) -> AsyncIterator[tuple[PublicServer, list[str], trio.Event]]:
     """Serve any application; gives the server, its URLs and what stops it."""
+    limits = limits or Limits(drain_s=5.0)
     server = PublicServer(
-        app, web, log, max_target_bytes=MAX_TARGET_BYTES, limits=limits or Limits(drain_s=5.0)
+        app, web, log, max_target_bytes=MAX_TARGET_BYTES, limits=limits, tuned=tuned
     )
     stop = trio.Event()
     async with trio.open_nursery() as nursery:

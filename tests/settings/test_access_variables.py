@@ -12,7 +12,7 @@ from tests.doubles.settings import refusal, settings_of
 def test_every_constant_has_the_name_of_its_variable() -> None:
     constants = {k: v for k, v in vars(access_variables).items() if isinstance(v, Variable)}
 
-    assert len(constants) == 31
+    assert len(constants) == 32
     assert all(variable.name == name for name, variable in constants.items())
 
 
@@ -91,3 +91,15 @@ def test_locale_cannot_lead_out_of_its_directory(raw: str) -> None:
 @pytest.mark.parametrize("raw", ["en", "de", "pt-BR", "pt_BR", "zh-Hant-TW"])
 def test_locale_is_a_language(raw: str) -> None:
     assert settings_of(DEFAULT_LOCALE=raw).locale == raw
+
+
+def test_tunings_are_switched_off_by_name() -> None:
+    found = settings_of(TUNING_OFF="connections, asyncio-loop").tuning_off
+
+    assert found == {"connections", "asyncio-loop"}
+    assert settings_of().tuning_off == frozenset()
+
+
+@pytest.mark.parametrize("raw", ["true", "connections,loop", ","])
+def test_unknown_tuning_is_refused(raw: str) -> None:
+    assert "expected some of connections, asyncio-loop" in refusal(TUNING_OFF=raw)

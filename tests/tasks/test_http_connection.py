@@ -5,8 +5,10 @@ Over real sockets, with small ASGI applications in the place of the appliance's.
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,7 +17,7 @@ import pytest
 import trio
 
 from appliance.settings import Bind, WebSettings
-from appliance.tasks.http_connection import Limits
+from appliance.tasks.http_stock import Limits
 from tests.doubles.public import ended, read_answer, receive, serving
 from tests.doubles.resources import EventBook
 
@@ -413,3 +415,38 @@ async def test_unfinished_requests_disturb_nobody() -> None:
             await stream.aclose()
 
     assert took_s < 5
+
+
+class Content:
+    """Something that an application has at hand while it answers."""
+
+
+async def test_answer_that_its_client_did_not_wait_for_leaves_nothing_behind() -> None:
+    held: list[weakref.ref[Content]] = []
+    sending = trio.Event()
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        content = Content()
+        held.append(weakref.ref(content))
+        await send(start(10**9))
+        sending.set()
+        while True:  # until the client is gone, and then this request is over
+            await send(body(b"x" * 1_000_000, more=True))
+            if held and gone.is_set():
+                break
+
+    gone = trio.Event()
+    gc.collect()
+    gc.disable()
+    try:
+        async with serving(app, WEB, EventBook()) as (_, urls, _):
+            stream = await trio.open_tcp_stream("127.0.0.1", int(urls[0].rpartition(":")[2]))
+            await stream.send_all(GET)
+            await sending.wait()
+            gone.set()
+            await trio.aclose_forcefully(stream)
+            with trio.fail_after(5):
+                while held[0]() is not None:
+                    await trio.lowlevel.checkpoint()
+    finally:
+        gc.enable()

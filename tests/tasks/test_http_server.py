@@ -14,8 +14,8 @@ import pytest
 import trio
 from hypercorn.utils import parse_socket_addr
 
-from appliance.tasks.http_connection import Limits
 from appliance.tasks.http_server import ListenError, PublicServer
+from appliance.tasks.http_stock import Limits
 from tests.doubles.bbb_process import until
 from tests.doubles.listener import (
     GET,

@@ -13,8 +13,8 @@ import pytest
 import trio
 
 from appliance.settings import Bind, WebSettings
-from appliance.tasks.http_connection import Limits
 from appliance.tasks.http_server import PublicServer
+from appliance.tasks.http_stock import Limits
 from tests.doubles.bbb_process import until
 from tests.doubles.listener import (
     GET,
