@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from appliance.adapters.caption_files import CaptionFiles
-from appliance.adapters.disk_space import has_room
+from appliance.adapters.disk_space import has_room, write_out
 from appliance.core.recording_model import is_format, is_record_id
 from appliance.settings.model import RecordingSettings
 
@@ -181,6 +181,8 @@ class _NotCopiedError(Exception):
 def _copy_file(source: str, target: str) -> None:
     try:
         shutil.copy2(source, target)
+        with open(target, "rb") as file:
+            write_out(file.fileno())
     except OSError as error:
         raise _NotCopiedError(error) from error
 

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from appliance.adapters.disk_space import has_room
+from appliance.adapters.disk_space import has_room, write_out
 from appliance.adapters.tar_extract import TarLimits, extract_tar
 from appliance.core.import_model import SpooledTar, UnpackedFormat, is_tar_name
 from appliance.core.metadata_xml import MAX_BYTES
@@ -27,6 +27,7 @@ from appliance.settings.model import RecordingSettings
 
 FAILED = "failed"
 ABANDONED_UPLOAD_S = 24 * 3600.0
+_WRITE_OUT_EVERY = 8 << 20
 _LONGEST_NAME = 100
 """Of a name that gets something before or after it: names of files have at most 255 bytes."""
 _WORK_PREFIX, _UPLOAD_PREFIX = "appliance-import-", ".upload-"
@@ -159,6 +160,7 @@ class Upload:
         self._directory = directory
         self._target = directory / f"{record_id[:_LONGEST_NAME]}.tar"
         self._path = directory / f"{_UPLOAD_PREFIX}{uuid.uuid4().hex}"
+        self._unwritten_bytes = 0
         self._file: BinaryIO = self._path.open("xb")
 
     def write(self, chunk: bytes) -> None:
@@ -166,6 +168,10 @@ class Upload:
         if not has_room(self._directory, len(chunk)):
             raise DiskFull("the spool is full")
         self._file.write(chunk)
+        self._unwritten_bytes += len(chunk)
+        if self._unwritten_bytes >= _WRITE_OUT_EVERY:
+            self._unwritten_bytes = 0
+            write_out(self._file.fileno())
 
     def finish(self) -> None:
         """Let the watcher have it. On the disk when this returns: the sender deletes its own."""

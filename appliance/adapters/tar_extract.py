@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.adapters.disk_space import has_room
+from appliance.adapters.disk_space import has_room, write_out
 from appliance.adapters.tar_stream import TarStream, open_tar_stream
 from appliance.core.tar_format import (
     BLOCK,
@@ -37,6 +37,7 @@ from appliance.core.tar_format import (
 
 _CHUNK = 1 << 20
 _LOOK_AT_DISK_EVERY = 64 << 20
+_WRITE_OUT_EVERY = 8 << 20
 _MAX_LINK_HOPS = 8
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _CLASHES = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
@@ -101,6 +102,7 @@ class _Extraction:
         self._members = 0
         self._bytes = 0
         self._unlooked_bytes = _LOOK_AT_DISK_EVERY
+        self._unwritten_bytes = 0
         self._links: dict[Parts, TarMember] = {}
 
     def run(self) -> int:
@@ -155,6 +157,10 @@ class _Extraction:
                 left -= len(chunk)
                 _write_all(file, chunk)
                 self._progress(len(chunk))
+                self._unwritten_bytes += len(chunk)
+                if self._unwritten_bytes >= _WRITE_OUT_EVERY or not left:
+                    self._unwritten_bytes = 0
+                    write_out(file.fileno())
         if padding := member.padded_size - member.size:
             self._stream.read(padding)
 
