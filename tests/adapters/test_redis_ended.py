@@ -86,6 +86,7 @@ async def test_create_that_a_server_answers_like_the_first_is_of_the_same_run(
     await begin(pool, created="1000")
     first_ms, pool.now_ms = pool.now_ms, pool.now_ms + MINUTE_MS
     await begin(pool, created="1000")  # no duplicateWarning
+    await begin(pool)  # not even a createTime
     assert await told(pool) == []
     # It may call what the last create brought.
     assert await end(pool, pool.now_ms)
@@ -135,7 +136,7 @@ async def test_run_that_its_server_began_anew_ends_the_one_before(pool: StorePoo
     assert known.outcome is PlacementOutcome.KNOWN
     run = Run(pool.now_ms, "https://other.example.org/")
 
-    assert await pool.store.confirm_meeting(meeting, now_ms=pool.now_ms, run=run)
+    assert await pool.store.confirm_meeting(meeting, now_ms=pool.now_ms, run=run, created="1")
 
     assert await told(pool) == [("m", URL)]
     assert not await end(pool, first_ms)

@@ -35,8 +35,9 @@ def token(secret: str = SECRET, algorithm: str = "HS512", **claims: Any) -> str:
     [
         ({}, "b"),
         ({"exp": NOW_S + 86_400}, "b"),
-        ({"exp": NOW_S - 59}, "b"),
-        ({"exp": NOW_S - 60}, None),
+        ({"exp": NOW_S + 1}, "b"),
+        ({"exp": NOW_S}, None),
+        ({"exp": NOW_S - 10}, None),
         ({"exp": -1}, None),
         ({"exp": str(int(NOW_S) + 300)}, None),
         ({"exp": True}, None),

@@ -2,7 +2,8 @@
 -- where the record is another one by now (the caller re-reads it and follows). run_ms: when the
 -- create came that has begun this run of the meeting; empty where the server had it already.
 -- ended_url: what the front-end wants to be called when it ends; may be empty. created: the
--- server's createTime, which each run has its own of; empty if it told none.
+-- server's createTime, which each run has its own of; empty if it told none, and then nothing says
+-- that there is a new run.
 local id = ARGV[1]
 local r = read_record(id)
 if not r or r.server_id ~= ARGV[2] or r.placement ~= tonumber(ARGV[3]) then return 0 end
@@ -15,7 +16,7 @@ if r.creating_ms then
   call('EXPIRE', A .. 'meeting:' .. id, ARGV[5])
 end
 local run_ms, ended_url = run_of(id)
-local same = run_ms and ARGV[8] ~= '' and call('HGET', A .. 'meeting:' .. id, 'created') == ARGV[8]
+local same = run_ms and (ARGV[8] == '' or call('HGET', A .. 'meeting:' .. id, 'created') == ARGV[8])
 if ARGV[6] ~= '' and not same then
   -- Its server began it anew: the run before has ended, and nobody noticed.
   if run_ms and run_ms ~= tonumber(ARGV[6]) then
