@@ -55,6 +55,7 @@ class Scripts:
     sweep_hooks: Script
     sweep_meetings: Script
     sweep_servers: Script
+    sweep_setting_calls: Script
     sweep_voice_bridges: Script
 
     @property

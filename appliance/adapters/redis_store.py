@@ -313,6 +313,7 @@ class RedisStore:
         """
         removed = int(await self._bulk(self.scripts.sweep_servers))
         removed += int(await self._bulk(self.scripts.sweep_hooks))
+        removed += int(await self._bulk(self.scripts.sweep_setting_calls))
         async for ids in self._scan("SSCAN", f"{self.namespace}:meetings"):
             removed += await self._bulk(self.scripts.sweep_meetings, now_ms, grace_ms, *ids)
         async for pairs in self._scan("HSCAN", f"{self.namespace}:voice_bridges"):

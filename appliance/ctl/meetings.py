@@ -13,6 +13,13 @@ from appliance.ctl.tables import Column
 
 DONE, FAILED = 0, 1
 
+_RAKE_METADATA = (
+    *("bbb-context-name", "analytics-callback-url", "bbb-recording-tags"),
+    *("bbb-origin-server-common-name", "bbb-context-label", "bbb-origin", "bbb-context"),
+    *("bbb-context-id", "bbb-recording-name", "bbb-origin-server-name"),
+    *("bbb-recording-description", "bbb-origin-tag"),
+)
+"""What rake shows, and nothing else, whether it is there or not."""
 _COLUMNS = (Column("MEETING ID"), Column("SERVER ID"), Column("SERVER URL"), Column("STATUS"))
 
 
@@ -82,8 +89,9 @@ def show(console: Console, caller: Caller, args: Namespace) -> int:
         console.show(f"\tUsers: {meeting['participants']}, {meeting['moderators']} moderators")
         console.show(f"\tVoice bridge: {meeting['voice_bridge']}")
     console.show("\tMetaData:")
-    for name, value in meeting["metadata"].items():
-        console.show(f"\t\t{name}: {value}")
+    metadata: Mapping[str, str] = meeting["metadata"]
+    for name in _RAKE_METADATA if console.rake else metadata:
+        console.show(f"\t\t{name}: {metadata.get(name, '')}")
     return DONE
 
 

@@ -51,6 +51,11 @@ def main(argv: Sequence[str], migrate: Migrate | None = None, look: Look | None 
     except BrokenPipeError:  # the reader, say `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    except OSError as error:  # the disk behind the output is full, say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        what = error.filename or "the output cannot be written"
+        console.error(f"{what}: {error.strerror or error}")
+        return FAILED
     except NotRunning as error:
         console.error(str(error))
         return NOT_RUNNING

@@ -13,6 +13,7 @@ from typing import Any
 from appliance.control import Caller, Refusal
 from appliance.control.client import LONG_S
 from appliance.ctl.console import Console
+from appliance.ctl.tables import counted
 
 DONE, FAILED = 0, 1
 
@@ -112,7 +113,7 @@ def _show(console: Console, answer: Mapping[str, Any]) -> None:
         if server["kind"] != "nothing":
             console.show(f"{server['id']}: {_describe(server)}{_mark(server['outcome'])}")
     same = sum(server["kind"] == "nothing" for server in servers)
-    console.line(f"{_count(same, 'server')} unchanged")
+    console.line(f"{counted(same, 'server')} unchanged")
 
 
 def _describe(server: Mapping[str, Any]) -> str:
@@ -129,9 +130,9 @@ def _describe(server: Mapping[str, Any]) -> str:
         case "remove":
             return "remove"
         case "evict":
-            return f"end {_count(server['meetings'], 'meeting')} and remove"
+            return f"end {counted(server['meetings'], 'meeting')} and remove"
     verb = "cordon" if state else "wait"
-    return f"{verb}: it has {_count(server['meetings'], 'meeting')}, a later sync removes it"
+    return f"{verb}: it has {counted(server['meetings'], 'meeting')}, a later sync removes it"
 
 
 def _values(changes: Mapping[str, Any]) -> list[str]:
@@ -145,10 +146,6 @@ def _mark(outcome: str) -> str:
         "not_reached": " (NOT done)",
     }
     return marks.get(outcome, "")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 # --- the lines of rake ---------------------------------------------------------------------------

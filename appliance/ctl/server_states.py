@@ -10,7 +10,7 @@ from typing import Any
 from appliance.control import Caller, Refusal
 from appliance.control.client import LONG_S
 from appliance.ctl.console import Console
-from appliance.ctl.tables import render_bar
+from appliance.ctl.tables import counted, render_bar
 
 DONE, FAILED = 0, 1
 CONFIRMATION_NEEDED = "confirmation_needed"
@@ -54,8 +54,8 @@ def cordon(console: Console, caller: Caller, args: Namespace) -> int:
         console.line("OK")
     else:
         console.show(
-            f"cordoned ({_count(answer['meetings'], 'meeting')}, "
-            f"{_count(answer['users'], 'user')}); it is disabled once it is empty"
+            f"cordoned ({counted(answer['meetings'], 'meeting')}, "
+            f"{counted(answer['users'], 'user')}); it is disabled once it is empty"
         )
     return DONE
 
@@ -123,7 +123,7 @@ def _report_cleared(
     else:
         failed = sum(meeting["outcome"] == "failed" for meeting in ended)
         not_ended = f", {failed} of them could not be ended there" if failed else ""
-        console.line(f"{state}; {_count(len(ended), 'meeting')} cleared{not_ended}")
+        console.line(f"{state}; {counted(len(ended), 'meeting')} cleared{not_ended}")
     return DONE
 
 
@@ -173,8 +173,8 @@ class _Drain:
     def _show(self, server: Mapping[str, Any]) -> None:
         left = server["meetings"]
         self._most = max(self._most, left)
-        users = _count(server["users"], "user")
-        text = f"draining: {_count(left, 'meeting')}, {users} left"
+        users = counted(server["users"], "user")
+        text = f"draining: {counted(left, 'meeting')}, {users} left"
         if self._live:
             bar = render_bar(self._most - left, self._most)
             self._console.out.write(f"\r\x1b[K{bar} {text}")
@@ -210,7 +210,3 @@ def _find_row(caller: Caller, server_id: str) -> dict[str, Any]:
         if server["id"] == server_id:
             return dict(server)
     raise Refusal(f"Couldn't find server with id={server_id}", 404, "not_found")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

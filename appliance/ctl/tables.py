@@ -86,6 +86,11 @@ def _width(text: str) -> int:
     return len(text) + wide - sum(unicodedata.combining(char) > 0 for char in text)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return `1 meeting`, `2 meetings`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def render_bar(done: int, total: int, width: int = 24) -> str:
     """Return a progress bar, `[######------]`."""
     filled = width if total <= 0 else round(width * min(max(done, 0), total) / total)

@@ -71,6 +71,26 @@ async def end_on_server(
     return tuple(outcomes[index] for index in range(len(meetings)))
 
 
+async def end_unwanted(
+    res: Resources, target: Target, meeting_id: MeetingId, password: str
+) -> bool | None:
+    """End what a server has of a meeting that is not placed there: best effort, once.
+
+    Return whether the server did; None: it is wanted there by now, or the server did not answer.
+    Raises StoreDown.
+    """
+    current = await res.store.find_meeting(meeting_id, now_ms=res.now_ms())
+    if current is not None and current.server_id == target.id:
+        return None  # placed there again meanwhile
+    params = (("meetingID", meeting_id), ("password", password))
+    try:
+        answer = await res.bbb.call(target, "end", params)
+    except BbbError as error:
+        res.log.info("not_ended", server=target.id, meeting=meeting_id, reason=error.reason)
+        return None
+    return answer.succeeded
+
+
 class _Ending:
     """The calls to one server, and whether it is worth calling at all."""
 

@@ -30,6 +30,7 @@ from appliance.core.model import (
 )
 from appliance.core.params import Params, replace_param
 from appliance.core.request_body import RequestBody
+from appliance.operations.ending import end_unwanted
 from appliance.operations.hook_keeping import place_meeting_hooks
 from appliance.operations.meetings import NOT_FOUND, note_trouble
 from appliance.operations.resources import Resources
@@ -362,14 +363,7 @@ async def end_leftover(res: Resources, meeting: Meeting, password: str) -> None:
 
     Should it fail, the store remembers it and a later poll of the server ends it.
     """
-    current = await res.store.find_meeting(meeting.id, now_ms=res.now_ms())
-    if current is not None and current.server_id == meeting.server_id:
-        return  # placed there again meanwhile: it is wanted now
-    params = (("meetingID", meeting.id), ("password", password))
-    try:
-        await res.bbb.call(_target(meeting), "end", params)
-    except BbbError as error:
-        res.log.info("leftover_not_ended", meeting=meeting.id, server=error.server_id)
+    await end_unwanted(res, _target(meeting), meeting.id, password)
 
 
 def _target(meeting: Meeting) -> Target:

@@ -25,6 +25,7 @@ from appliance.core.model import (
     Server,
     ServerState,
 )
+from appliance.operations.ending import end_unwanted
 from appliance.operations.hook_keeping import keep_hooks
 from appliance.operations.meetings import NOT_FOUND
 from appliance.operations.resources import Resources
@@ -177,20 +178,11 @@ async def _end_duplicate(
     res: Resources, server: Server, meeting_id: MeetingId, password: str
 ) -> None:
     """End a meeting that was created elsewhere while its server was away."""
-    current = await res.store.find_meeting(meeting_id, now_ms=res.now_ms())
-    if current is not None and current.server_id == server.id:
-        return  # placed here again since the poll: it is wanted now
-    params = (("meetingID", meeting_id), ("password", password))
-    try:
-        answer = await res.bbb.call(server.target, "end", params)
-    except BbbError as error:
-        res.log.info(
-            "duplicate_not_ended", server=server.id, meeting=meeting_id, reason=error.reason
+    succeeded = await end_unwanted(res, server.target, meeting_id, password)
+    if succeeded is not None:
+        res.log.warning(
+            "duplicate_ended", server=server.id, meeting=meeting_id, succeeded=succeeded
         )
-        return
-    res.log.warning(
-        "duplicate_ended", server=server.id, meeting=meeting_id, succeeded=answer.succeeded
-    )
 
 
 async def _look_for(res: Resources, server: Server, meeting_id: MeetingId, placement: int) -> None:

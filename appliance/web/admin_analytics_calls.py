@@ -24,7 +24,7 @@ def stored_json(stored: StoredReport) -> Json:
 
 
 async def _list(res: Resources, call: Call) -> Answer:
-    found = await analytics.list_reports(res, _limit(call.fields))
+    found = await analytics.list_reports(res, form.limit(call.fields, DEFAULT_LIMIT, MAX_LIMIT))
     return {"analytics": [stored_json(one) for one in found]}, 200
 
 
@@ -33,17 +33,6 @@ async def _show(res: Resources, call: Call) -> Answer:
     if not report_id:
         raise BadRequest("id is missing")
     return {"id": report_id, "report": await analytics.show_report(res, report_id)}, 200
-
-
-def _limit(fields: Json) -> int:
-    given = fields.get("limit")
-    if given in (None, ""):
-        return DEFAULT_LIMIT
-    text = str(given)
-    limit = int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else 0
-    if not 1 <= limit <= MAX_LIMIT:
-        raise BadRequest(f"limit must be from 1 to {MAX_LIMIT}")
-    return limit
 
 
 ANALYTICS_CALLS: tuple[AdminCall, ...] = (

@@ -34,7 +34,9 @@ def callback_json(queued: QueuedCallback) -> Json:
 
 
 async def _list(res: Resources, call: Call) -> Answer:
-    shown = await res.callbacks.show(_state(call.fields), _limit(call.fields))
+    shown = await res.callbacks.show(
+        _state(call.fields), form.limit(call.fields, DEFAULT_LIMIT, MAX_LIMIT)
+    )
     return {
         "callbacks": [callback_json(queued) for queued in shown.callbacks],
         "problems": list(shown.problems),
@@ -69,17 +71,6 @@ def _state(fields: Json) -> CallbackState | None:
         return CallbackState(word)
     except ValueError:
         raise BadRequest(f"state must be one of {', '.join(CallbackState)}") from None
-
-
-def _limit(fields: Json) -> int:
-    given = fields.get("limit")
-    if given in (None, ""):
-        return DEFAULT_LIMIT
-    text = str(given)
-    limit = int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else 0
-    if not 1 <= limit <= MAX_LIMIT:
-        raise BadRequest(f"limit must be from 1 to {MAX_LIMIT}")
-    return limit
 
 
 CALLBACK_CALLS: tuple[AdminCall, ...] = (

@@ -281,6 +281,18 @@ def flag(fields: Mapping[str, Any], name: str) -> bool:
     raise BadRequest(f"{name} must be true or false")
 
 
+def limit(fields: Mapping[str, Any], default: int, most: int) -> int:
+    """Return how many rows are asked for. Raises BadRequest."""
+    given = fields.get("limit")
+    if given in (None, ""):
+        return default
+    word = str(given)
+    number = int(word) if word.isascii() and word.isdecimal() and len(word) < 9 else 0
+    if not 1 <= number <= most:
+        raise BadRequest(f"limit must be from 1 to {most}")
+    return number
+
+
 def _number(fields: Mapping[str, Any], name: str) -> float | None:
     value = fields.get(name)
     if value is None or value == "":

@@ -180,7 +180,7 @@ async def test_tenant_settings_belong_to_the_calls_they_are_for(pool: StorePool)
         fields = ("param", param, "value", value, "override", override, "tenant_id", "t1")
         await pool.redis("HSET", f"tenant_setting:{id_}", *fields)
         if call:
-            await pool.redis("HSET", f"appliance:tenant_setting:{id_}", "call", call)
+            await pool.redis("HSET", "appliance:setting_calls", id_, call)
     await pool.redis("SADD", "tenant_settings:t1", "stale")
     found = await pool.store.find_tenant("school")
     assert found is not None

@@ -144,6 +144,25 @@ async def test_record_without_a_ttl_is_indexed_but_ours_expires(pool: StorePool)
     assert await pool.redis("TTL", "meeting:m") > 86_000
 
 
+async def test_call_of_a_setting_goes_with_a_setting_that_a_scalelite_removed(
+    pool: StorePool,
+) -> None:
+    await pool.redis("SADD", "tenants", "t")
+    await pool.redis("HSET", "tenant:t", "name", "school", "secrets", "s")
+    await pool.redis("HSET", "tenant_name:school", "id", "t")
+    for setting in ("kept", "gone"):
+        fields = ("param", "p", "value", "v", "override", "true", "tenant_id", "t")
+        await pool.redis("HSET", f"tenant_setting:{setting}", *fields)
+        await pool.redis("SADD", "tenant_settings:t", setting)
+        await pool.redis("HSET", "appliance:setting_calls", setting, "join")
+    assert await sweep(pool) == 0
+    await pool.redis("DEL", "tenant_setting:gone")
+    await pool.redis("SREM", "tenant_settings:t", "gone")
+
+    assert await sweep(pool) == 1
+    assert await pool.redis("HKEYS", "appliance:setting_calls") == ["kept"]
+
+
 async def test_large_pools_are_swept_and_listed_in_chunks(pool: StorePool) -> None:
     await pool.add("a")
     names = [f"m{number}" for number in range(1300)]

@@ -230,7 +230,7 @@ async def test_setting_is_written_as_scalelite_writes_it_and_the_call_beside_it(
         **{"param": "welcome", "value": "ü \"' %\\", "override": "true", "tenant_id": "t1"}
     }
     assert sorted(await pool.redis("SMEMBERS", "tenant_settings:t1")) == ["s1", "s2"]
-    assert await hash_of(pool, "appliance:tenant_setting:s2") == {"call": "join"}
+    assert await hash_of(pool, "appliance:setting_calls") == {"s2": "join"}
     assert await tenants.list_settings(T1) == [first, second]
     found = await pool.store.find_tenant("school")
     assert found is not None

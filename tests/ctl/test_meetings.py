@@ -50,6 +50,9 @@ async def test_meeting_is_shown_with_its_metadata(redis_url: str, redis_namespac
         assert f"\tServer url: {bbb.url}" in lines
         assert "\tUsers: 3, 1 moderators" in lines
         assert lines[lines.index("\tMetaData:") + 1 :] == ["\t\tcourse: Physics"]
+        as_rake = (await pool.control.ctl("meetings:info[alpha]")).out.splitlines()
+        names = as_rake[as_rake.index("\tMetaData:") + 1 :]
+        assert (names[0], len(names)) == ("\t\tbbb-context-name: ", 12)
         assert (document["name"], document["participants"]) == ("Room alpha", 3)
         assert await pool.control.ctl("meetings", "info", "x") == Done(
             1, "", "no meeting with id x\n"

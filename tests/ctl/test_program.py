@@ -88,6 +88,30 @@ async def test_reader_that_goes_away_is_no_traceback(redis_url: str, redis_names
         assert (code, errors) == (1, "")
 
 
+def write_to_a_full_disk(pool: Pool) -> tuple[int, str]:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "appliance", "ctl", "status"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=ctl_environment(pool.control.path),
+            cwd="/",
+            timeout=20,
+            check=False,
+        )
+    return done.returncode, done.stderr
+
+
+async def test_output_that_cannot_be_written_is_one_line(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_pool(redis_url, redis_namespace, 0) as pool:
+        code, errors = await trio.to_thread.run_sync(write_to_a_full_disk, pool)
+
+        assert (code, errors) == (1, "the output cannot be written: No space left on device\n")
+
+
 async def test_rake_spelling_prints_what_rake_prints(redis_url: str, redis_namespace: str) -> None:
     async with open_pool(redis_url, redis_namespace, SERVER_ID_IS_HOSTNAME="true") as pool:
         (bbb,) = pool.servers

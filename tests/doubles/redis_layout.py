@@ -82,7 +82,7 @@ KINDS = (
     _kind("hooks of server", "appliance:hooks_on:(.+)", "hash", of="server"),
     _kind("ended", "appliance:ended", "hash"),
     _kind("ended due", "appliance:ended_due", "zset"),
-    _kind("our setting", "appliance:tenant_setting:(.+)", "hash", "call"),
+    _kind("setting calls", "appliance:setting_calls", "hash"),
     _kind("detached", "appliance:detached:(.+)", "hash", expires=True),
     _kind("claim", "appliance:detached_meeting:(.+)", "hash", *_MEETING, expires=True),
     _kind("size", "appliance:size:(.+)", "hash", "run", "peak", expires=True),
@@ -271,5 +271,6 @@ def _tenants_consistent(snapshot: Snapshot) -> Iterator[str]:
     for part, record in settings.items():
         if record["tenant_id"] not in tenants or record["override"] not in ("true", "false"):
             yield f"tenant_setting:{part}: of {record['tenant_id']}, override {record['override']}"
-    for part in set(snapshot.of_kind("our setting")) - set(settings):
-        yield f"appliance:tenant_setting:{part} belongs to no setting"
+    for calls in snapshot.of_kind("setting calls").values():
+        for part in set(calls) - set(settings):
+            yield f"appliance:setting_calls: {part} is no setting"

@@ -22,7 +22,7 @@ for _, setting_id in ipairs(setting_ids) do
   local s = call('HMGET', P .. 'tenant_setting:' .. setting_id, 'param', 'value', 'override')
   if s[1] then
     settings[#settings + 1] = { s[1], text(s[2]), s[3] == 'true',
-      text(call('HGET', A .. 'tenant_setting:' .. setting_id, 'call')) }
+      text(call('HGET', A .. 'setting_calls', setting_id)) }
   end
 end
 local lrs = {}

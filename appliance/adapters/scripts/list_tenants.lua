@@ -8,7 +8,7 @@ local function settings_of(id)
     local s = call('HMGET', P .. 'tenant_setting:' .. setting_id, 'param', 'value', 'override')
     if s[1] then
       settings[#settings + 1] = { setting_id, s[1], text(s[2]), text(s[3]),
-        text(call('HGET', A .. 'tenant_setting:' .. setting_id, 'call')) }
+        text(call('HGET', A .. 'setting_calls', setting_id)) }
     end
   end
   return settings

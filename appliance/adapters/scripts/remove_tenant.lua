@@ -13,7 +13,8 @@ end
 local name = call('HGET', key, 'name')
 if name then release_tenant_name(name, id) end
 for _, setting in ipairs(call('SMEMBERS', P .. 'tenant_settings:' .. id)) do
-  call('DEL', P .. 'tenant_setting:' .. setting, A .. 'tenant_setting:' .. setting)
+  call('DEL', P .. 'tenant_setting:' .. setting)
+  call('HDEL', A .. 'setting_calls', setting)
 end
 call('DEL', P .. 'tenant_settings:' .. id, key)
 call('SREM', P .. 'tenants', id)

@@ -6,11 +6,11 @@ if call('EXISTS', P .. 'tenant:' .. tenant) == 0 then return { 0 } end
 for _, other in ipairs(call('SMEMBERS', P .. 'tenant_settings:' .. tenant)) do
   local s = call('HMGET', P .. 'tenant_setting:' .. other, 'param', 'override')
   if s[1] == param and (s[2] == 'true') == (override == 'true')
-    and text(call('HGET', A .. 'tenant_setting:' .. other, 'call')) == for_call then
+    and text(call('HGET', A .. 'setting_calls', other)) == for_call then
     return { -1, other }
   end
 end
 call('HSET', P .. 'tenant_setting:' .. id, 'param', param, 'value', value, 'override', override, 'tenant_id', tenant)
-if for_call ~= '' then call('HSET', A .. 'tenant_setting:' .. id, 'call', for_call) end
+if for_call ~= '' then call('HSET', A .. 'setting_calls', id, for_call) end
 call('SADD', P .. 'tenant_settings:' .. tenant, id)
 return { 1 }
