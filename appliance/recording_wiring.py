@@ -50,7 +50,7 @@ def make_recording_desk(
         files=RecordingFiles(recordings),
         rules=ImportRules(recordings.import_unpublished, settings.protected.enabled),
         log=log,
-        deletions=ChangeNotes(recordings),
+        notes=ChangeNotes(recordings),
         metrics=metrics,
     )
     return RecordingDesk(

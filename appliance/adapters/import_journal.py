@@ -20,7 +20,7 @@ from appliance.adapters.recording_ready import queue_recording_ready
 from appliance.adapters.recording_store import RecordingStore
 from appliance.core.faults import StoreDown
 from appliance.core.import_model import ImportEntry, ImportState, SpooledTar
-from appliance.core.recording_merge import ImportResult, ImportRules
+from appliance.core.recording_merge import ImportOutcome, ImportResult, ImportRules
 from appliance.core.recording_model import Recording
 from appliance.log import Log
 
@@ -132,6 +132,8 @@ class ImportJournal:
 
         async def also(connection: Connection, result: ImportResult) -> None:
             nonlocal queued
+            if result.outcome is ImportOutcome.DELETED:
+                return  # not done: the tar must be kept
             await connection.execute(_DONE, import_id, state, recording.record_id)
             queued = await queue_recording_ready(
                 connection, recording, result, import_id, self._log

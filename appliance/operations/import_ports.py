@@ -6,7 +6,7 @@ OSError: they are called in threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -92,11 +92,17 @@ class ImportFiles(Protocol):
         """Rename every copy of every format aside."""
 
 
-class DeletionNotes(Protocol):
-    """What is noted of deletions under way; it blocks."""
+class ImportNotes(Protocol):
+    """What is noted while files are ahead of their rows. Blocks; raises OSError."""
+
+    def write(self, record_ids: Sequence[str], *, delete: bool) -> str:
+        """Note that files may not be where the rows say; return the note's name."""
+
+    def remove(self, names: Collection[str]) -> None:
+        """Remove notes."""
 
     def forget_deletion(self, record_id: str) -> None:
-        """Remove what is noted about the deletion of a recording. Raises OSError."""
+        """Remove what is noted about the deletion of a recording."""
 
 
 class Upload(Protocol):

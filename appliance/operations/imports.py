@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -26,7 +27,7 @@ from appliance.core.recording_merge import (
 )
 from appliance.core.tar_format import BrokenTar, DiskFull, HostileTar
 from appliance.log import Log
-from appliance.operations.import_ports import DeletionNotes, ImportFiles, ImportJournal, Spool
+from appliance.operations.import_ports import ImportFiles, ImportJournal, ImportNotes, Spool
 from appliance.operations.metrics import Metrics
 from appliance.operations.recording_ports import RecordingStore
 
@@ -62,7 +63,7 @@ class Importer:
     log: Log
     waits: Waits = Waits()
     max_attempts: int = MAX_ATTEMPTS
-    deletions: DeletionNotes | None = None
+    notes: ImportNotes | None = None
     metrics: Metrics = field(default_factory=Metrics)
     threads: trio.CapacityLimiter = field(
         default_factory=lambda: trio.CapacityLimiter(MAX_CONCURRENCY + 1)
@@ -215,22 +216,40 @@ async def _import_recording(
     recording = planned.recording
     rules = ImportRules(tools.rules.unpublished, tools.rules.protected, entry.undelete)
     known = await tools.recordings.find_recording(recording.record_id)
-    if is_deleted(known) and not rules.undelete:
-        return False
-    if is_deleted(known) and tools.deletions is not None:
-        # A deletion that was cut off after its commit must not be carried out again.
-        await tools.in_thread(partial(tools.deletions.forget_deletion, recording.record_id))
+    if is_deleted(known):
+        if not rules.undelete:
+            # There are files if this import was cut off when the recording was deleted.
+            await tools.in_thread(partial(tools.files.remove, recording.record_id))
+            return False
+        if tools.notes is not None:
+            # A deletion that was cut off after its commit must not be carried out again.
+            await tools.in_thread(partial(tools.notes.forget_deletion, recording.record_id))
     published = published_after_import(known, recording, rules)
     for source in planned.sources:
         place = partial(tools.files.place, source.path, source.record_id, source.format)
         await tools.in_thread(partial(place, published=published))
-    result = await tools.journal.write_recording(entry.id, recording, rules, state=state)
-    if result.outcome is ImportOutcome.DELETED:  # meanwhile
-        await tools.in_thread(partial(tools.files.remove, recording.record_id))
-        return False
-    if result.published != published:
-        await _put_right(tools, planned)
+    async with _noted(tools, recording.record_id, known is not None):
+        result = await tools.journal.write_recording(entry.id, recording, rules, state=state)
+        if result.outcome is ImportOutcome.DELETED:  # meanwhile
+            await tools.in_thread(partial(tools.files.remove, recording.record_id))
+            return False
+        if result.published != published:
+            await _put_right(tools, planned)
     return True
+
+
+@asynccontextmanager
+async def _noted(tools: Importer, record_id: str, known: bool) -> AsyncIterator[None]:
+    """Note that a user may publish or unpublish a known recording before the block's commit.
+
+    Cut off after it, the import is done, and its files lie where the recording no longer is.
+    """
+    if tools.notes is None or not known:
+        yield
+        return
+    name = await tools.in_thread(partial(tools.notes.write, [record_id], delete=False))
+    yield
+    await tools.in_thread(partial(tools.notes.remove, [name]))
 
 
 async def _put_right(tools: Importer, planned: PlannedRecording) -> None:

@@ -26,15 +26,22 @@ from appliance.operations.resources import Resources
 async def finish_changes(res: Resources, *, older_than_s: float) -> int:
     """Look at every change noted so long ago; return how many notes there were.
 
-    A change that is still under way holds the lock of its rows, and is waited for.
+    A change that is still under way holds the lock of its rows, and is waited for. One that cannot
+    be brought to its end, on a full disk say, holds up no other.
     Raises DatabaseDown, OSError.
     """
     notes, store, files = res.change_notes, res.recordings, res.files
     if notes is None or store is None or files is None:
         return 0
     found = await trio.to_thread.run_sync(partial(notes.read, older_than_s=older_than_s))
+    failure: OSError | None = None
     for note in found:
-        await _finish(res, notes, store, files, note)
+        try:
+            await _finish(res, notes, store, files, note)
+        except OSError as error:
+            failure = error
+    if failure is not None:
+        raise failure
     return len(found)
 
 

@@ -12,6 +12,7 @@ import trio
 
 from appliance.adapters.asyncio_bridge import open_asyncio_loop
 from appliance.adapters.callback_urls import CallbackUrls
+from appliance.adapters.change_notes import ChangeNotes
 from appliance.adapters.import_journal import ImportJournal
 from appliance.adapters.postgres_store import PostgresStore, open_postgres_store
 from appliance.adapters.recording_files import RecordingFiles
@@ -75,7 +76,7 @@ class ImportBench:
             str(path.relative_to(self.root))
             for top in ("published", "unpublished")
             for path in (self.root / top).rglob("*")
-            if path.is_file() and not {".removed", ".incoming"} & set(path.parts)
+            if path.is_file() and not {".removed", ".incoming", ".changes"} & set(path.parts)
         }
 
 
@@ -107,5 +108,6 @@ async def open_import_bench(
             rules=rules or ImportRules(),
             log=log,
             waits=NO_WAITS,
+            notes=ChangeNotes(settings),
         )
         yield ImportBench(root, database, recordings, journal, spool, files, tools, log)

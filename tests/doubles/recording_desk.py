@@ -12,6 +12,7 @@ from pathlib import Path
 
 import trio
 
+from appliance.adapters.change_notes import ChangeNotes
 from appliance.adapters.import_history import ImportHistory
 from appliance.adapters.recording_places import RecordingPlaces
 from appliance.adapters.recording_table import RecordingTable
@@ -108,6 +109,7 @@ async def open_desk_of(
             bare,
             recordings=bench.recordings,
             files=bench.files,
+            change_notes=ChangeNotes(settings),
             desk=desk,
             takeover=make_takeover_sources(own, bare.store, bench.database, bare.probes),
         )

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import trio
 
+from appliance.adapters.recording_files import RecordingFiles
 from appliance.core.errors import ApiError
 from appliance.core.faults import DatabaseDown
 from appliance.operations.recordings import delete_recordings, publish_recordings
@@ -112,6 +113,33 @@ async def test_files_go_back_when_the_database_went_away_before_the_commit(store
             assert places(pool, "rec-1") == {"published/presentation", "published/video"}
             (mended,) = pool.public.log.named("recordings_put_right")
             assert mended["record_ids"] == ["rec-1"]
+
+
+async def test_change_that_cannot_be_finished_holds_up_no_other(stores: Any) -> None:
+    class FullDisk(RecordingFiles):
+        def publish(self, record_id: str, format: str) -> bool:
+            if record_id == "full":
+                raise OSError(28, "No space left on device")
+            return super().publish(record_id, format)
+
+    with trio.fail_after(DEADLINE_S):
+        async with open_recording_pool(*stores) as pool:
+            await pool.add(make_recording("full", formats=FORMATS))
+            await pool.add(*(make_recording(f"r{n}", formats=FORMATS) for n in range(3)))
+            notes = pool.res.change_notes
+            assert notes is not None
+            for record_id in ("r0", "full", "r1", "r2"):
+                notes.write([record_id], delete=False)
+                pool.files.unpublish(record_id, "video")
+            res = replace(pool.res, files=FullDisk(pool.res.settings.recordings))
+
+            with pytest.raises(OSError, match="No space"):
+                await finish_changes(res, older_than_s=0.0)
+            for number in range(3):
+                assert places(pool, f"r{number}") == {"published/presentation", "published/video"}
+
+            assert await finish_changes(pool.res, older_than_s=0.0) == 1
+            assert places(pool, "full") == {"published/presentation", "published/video"}
 
 
 async def test_changes_that_are_done_leave_nothing_noted(stores: Any) -> None:

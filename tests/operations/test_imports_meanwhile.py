@@ -1,0 +1,99 @@
+"""What users do to a recording in the middle of its import counts, even if that is cut off then."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.core.faults import DatabaseDown
+from appliance.operations.imports import import_tar
+from appliance.operations.unfinished import finish_changes
+from tests.doubles.recording_desk import DeskBench, open_desk
+from tests.doubles.recording_tars import recording_tar
+
+pytest_plugins = ["tests.doubles.stores"]
+
+BOTH = {"video": {"video.webm": b"v"}, "presentation": {"1.svg": b"<svg/>"}}
+
+
+class Meanwhile:
+    """A journal: a user is faster than the commit, which is the last that is heard of it."""
+
+    def __init__(self, real: Any, change: Callable[[], Awaitable[None]]) -> None:
+        self._real = real
+        self._change = change
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    async def write_recording(self, *args: Any, **kwargs: Any) -> None:
+        """Write a recording's rows, and be cut off."""
+        await self._change()
+        await self._real.write_recording(*args, **kwargs)
+        raise DatabaseDown("cut off after the commit")
+
+
+@pytest.fixture
+async def desk(
+    redis_url: str, redis_namespace: str, database_url: str, tmp_path: Path
+) -> AsyncIterator[DeskBench]:
+    async with open_desk(redis_url, redis_namespace, database_url, tmp_path) as opened:
+        yield opened
+
+
+def drop(desk: DeskBench) -> str:
+    made = recording_tar(desk.bench.root, "r1", BOTH)
+    return made.rename(desk.bench.root / "spool" / made.name).name
+
+
+async def import_while(desk: DeskBench, change: Callable[[], Awaitable[None]]) -> str:
+    """Import a recording a second time, cut off after the change of a user and the commit."""
+    bench = desk.bench
+    assert await bench.run(drop(desk)) is None
+    name = drop(desk)
+    journal: Any = Meanwhile(bench.journal, change)
+    tools = replace(bench.tools, journal=journal)
+    assert await import_tar(tools, bench.tar(name)) == bench.tools.waits.database_s
+    return name
+
+
+async def test_recording_deleted_meanwhile_stays_deleted_and_its_tar_is_kept(
+    desk: DeskBench,
+) -> None:
+    bench = desk.bench
+
+    async def delete() -> None:
+        async with bench.recordings.lock_recordings(["r1"], None) as locked:
+            bench.files.remove("r1")
+            await locked.delete(locked.recordings[0])
+
+    name = await import_while(desk, delete)
+    assert await bench.run(name) is None
+
+    found = await bench.find("r1")
+    assert found is not None
+    assert (found.state, found.formats, bench.tree()) == ("deleted", (), set())
+    assert bench.spool.failed_names() == [name]
+
+
+async def test_recording_unpublished_meanwhile_is_where_it_belongs(desk: DeskBench) -> None:
+    bench = desk.bench
+
+    async def unpublish() -> None:
+        async with bench.recordings.lock_recordings(["r1"], None) as locked:
+            for format in BOTH:
+                bench.files.unpublish("r1", format)
+            await locked.set_published(locked.recordings[0], False)
+
+    name = await import_while(desk, unpublish)
+    assert await bench.run(name) is None  # the tar is removed: the import was done
+
+    await finish_changes(desk.res, older_than_s=0.0)
+
+    assert {path.partition("/")[0] for path in bench.tree()} == {"unpublished"}
+    assert len(bench.tree()) == 2 * len(BOTH)
+    assert await finish_changes(desk.res, older_than_s=0.0) == 0
