@@ -304,3 +304,13 @@ async def test_front_end_without_url_is_not_told(pool: StorePool) -> None:
     assert await pool.store.confirm_meeting(meeting, now_ms=pool.now_ms, run=run)
     assert await end(pool, pool.now_ms)
     assert await told(pool) == []
+
+
+async def test_run_that_came_back_with_its_server_is_the_same(pool: StorePool) -> None:
+    one = await pool.add("a")
+    await begin(pool, created="1000")
+    await pool.lose(one)
+    pool.now_ms += MINUTE_MS
+    assert (await pool.poll(one, {"m": 1})).taken_back == ("m",)
+    await begin(pool, created="1000")
+    assert await told(pool) == []

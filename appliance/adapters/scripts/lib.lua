@@ -163,7 +163,8 @@ local function detach(id, r, now_ms, abandoned)
   call('HSET', A .. 'detached:' .. r.server_id, id, cjson.encode({
     moderator_pw = r.moderator_pw, voice_bridge = r.voice_bridge, tenant_id = r.tenant_id,
     expected = r.expected, joins = r.joins, placed_ms = r.placed_ms,
-    run_ms = run_ms, ended_url = ended_url, detached_ms = now_ms, abandoned = abandoned }))
+    run_ms = run_ms, created = call('HGET', A .. 'meeting:' .. id, 'created') or nil,
+    ended_url = ended_url, detached_ms = now_ms, abandoned = abandoned }))
   call('EXPIRE', A .. 'detached:' .. r.server_id, DETACHED_TTL_S)
   if not abandoned then
     local key = A .. 'detached_meeting:' .. id

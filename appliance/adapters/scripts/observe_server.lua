@@ -127,6 +127,10 @@ local function take_back(id, d, meeting)
     own[#own + 1] = 'run_ms'
     own[#own + 1] = decimal(d.run_ms)
   end
+  if d.created then
+    own[#own + 1] = 'created'
+    own[#own + 1] = d.created
+  end
   if d.ended_url then
     own[#own + 1] = 'ended_url'
     own[#own + 1] = d.ended_url
