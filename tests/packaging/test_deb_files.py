@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,19 @@ def test_store_of_this_machine_is_wanted_unless_another_is_named(
     path = {"PATH": "/usr/bin:/bin"}
 
     assert (subprocess.run(command, env={**path, **environ}, check=False).returncode == 0) == wanted
+
+
+def test_every_file_of_the_appliance_is_installed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    patterns = project["tool"]["setuptools"]["package-data"]
+    installed = {
+        path
+        for package, globs in patterns.items()
+        for one in globs
+        for path in (ROOT / package.replace(".", "/")).glob(one)
+    }
+    files = {path for path in (ROOT / "appliance").rglob("*") if path.is_file()}
+    data = {path for path in files if path.suffix != ".py" and "__pycache__" not in path.parts}
+
+    assert data
+    assert sorted(map(str, data - installed)) == []
