@@ -66,6 +66,8 @@ def test(report: Report, directory: Path, options: argparse.Namespace) -> None:
     with report.step("what the test needs is installed"):
         install_tools(*(("piuparts", "debootstrap") if options.piuparts else ()))
     packages = build_packages(report, directory)
+    if not options.quick and not options.only:
+        check_reproducible(report, directory, packages)
     external, ours = sorted(packages, key=lambda path: "external" not in path.name)
     older = make_older(ours, directory)
     tree = directory / "tree"
@@ -84,8 +86,6 @@ def test(report: Report, directory: Path, options: argparse.Namespace) -> None:
             run_piuparts(directory, [ours, external])
     # From here on there is nothing but the loopback.
     enter_private_network()
-    if not options.quick and not options.only:
-        check_reproducible(report, directory, packages)
 
     @contextmanager
     def scene_of(name: str) -> Iterator[Scene]:
