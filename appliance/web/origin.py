@@ -50,7 +50,8 @@ class OriginReader:
         multitenancy: bool,
     ) -> None:
         self._is_trusted = _trust(tuple(trusted))
-        self._check = url_host is not None
+        # BASE_URL says whose the hosts are, too, where the host says who is asking.
+        self._check = url_host is not None or (multitenancy and base_url is not None)
         self._allowed = frozenset(host.lower() for host in (url_host, base_url) if host)
         self._multitenancy = multitenancy
 

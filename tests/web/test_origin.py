@@ -169,6 +169,12 @@ def test_request_id_is_taken_only_if_it_is_harmless(value: bytes, echoed: bool) 
             ["bbb.example", "a.bbb.example", "a.tenants.example", "a.b.tenants.example"],
             ["", "xtenants.example", "a.example", "tenants.example.evil"],
         ),
+        (
+            reader(base_url="tenants.example", multitenancy=True),
+            ["a.tenants.example", "tenants.example"],
+            ["", "a.evil.example", "1.2.3.4"],
+        ),
+        (reader(base_url="tenants.example"), ["anything"], []),
     ],
 )
 def test_hosts_are_allowed_by_the_settings(
