@@ -73,7 +73,7 @@ def _migrate() -> list[str]:
 
     import trio
 
-    from appliance import migration
+    from appliance.wiring import migration
 
     applied: list[str] = []
     failures: list[BaseException] = []
@@ -100,7 +100,7 @@ def _look(environ: Mapping[str, str], show: Callable[[dict[str, Any]], None]) ->
 
     import trio
 
-    from appliance import takeover
+    from appliance.wiring import takeover
 
     failures: list[BaseException] = []
     try:

@@ -21,8 +21,8 @@ from appliance.adapters.spool_desk import SpoolDesk
 from appliance.core.recording_model import Recording
 from appliance.operations.recording_admin_ports import RecordingDesk
 from appliance.operations.resources import Resources
-from appliance.recording_wiring import make_takeover_sources
 from appliance.tasks.hand_imports import HandImports
+from appliance.wiring.recordings import make_takeover_sources
 from tests.doubles.control import ControlDouble, open_control
 from tests.doubles.import_tools import ImportBench, open_import_bench, recording_settings
 from tests.doubles.recordings import add

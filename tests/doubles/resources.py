@@ -27,14 +27,14 @@ from appliance.adapters.redis_store import open_redis_store
 from appliance.adapters.redis_tenants import RedisTenants
 from appliance.core.faults import StoreDown
 from appliance.core.model import PlacementRules
-from appliance.doctor_wiring import make_probes
 from appliance.operations.callbacks import Callbacks
 from appliance.operations.fault_log import FaultLog
 from appliance.operations.hook_book import HookBook
 from appliance.operations.resources import Resources
 from appliance.operations.tenants import TenantCache
-from appliance.recording_wiring import make_takeover_sources
 from appliance.settings import Settings
+from appliance.wiring.probes import make_probes
+from appliance.wiring.recordings import make_takeover_sources
 from tests.doubles.settings import settings_of
 
 CONNECT_S = 10.0
