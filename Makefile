@@ -32,8 +32,9 @@ lint: dev ## check style, types, layers and what must not be committed
 bench: dev ## measure the API: requests/s, latencies, CPU per request
 	@.venv/bin/python benchmarks/api.py $(ARGS)
 
-bench-all: bench ## measure placement, polling and recordings too (about twenty minutes)
+bench-all: bench ## measure placement, lists, polling and recordings too (about twenty minutes)
 	@.venv/bin/python benchmarks/placement.py
+	@.venv/bin/python benchmarks/lists.py
 	@.venv/bin/python benchmarks/poll.py
 	@.venv/bin/python benchmarks/recordings.py
 

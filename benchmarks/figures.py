@@ -37,6 +37,7 @@ TARGETS = {
     "create": Target(1500, 0.6),
     "mix": Target(1500, 0.6),
     "getMeetings": Target(500, 2.0),
+    "getRecordings": Target(700, 1.4),
 }
 
 

@@ -32,6 +32,9 @@ ANSWER_LIMIT_S = 10.0
 MAX_SAMPLES = 3
 RECEIVE_BYTES = 256 * 1024
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
+CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked\r\n", re.IGNORECASE)
+LAST_CHUNK = b"\r\n0\r\n\r\n"
+UNTIL_LAST_CHUNK = -1
 MESSAGE_KEY = re.compile(rb"<messageKey>([A-Za-z]{1,40})</messageKey>")
 
 
@@ -109,15 +112,22 @@ class Client:
         answer = self.received = self.received + data if self.received else data
         if not self.wanted:
             self.wanted = _answer_length(answer)
+        if self.wanted == UNTIL_LAST_CHUNK:
+            return answer if answer.endswith(LAST_CHUNK) else None
         return answer if self.wanted and len(answer) >= self.wanted else None
 
 
 def _answer_length(received: bytes) -> int:
-    """Return the length of head and body, 0 while the head is incomplete."""
+    """Return the length of head and body, 0 while the head is incomplete.
+
+    UNTIL_LAST_CHUNK: it is told at the end.
+    """
     end_of_head = received.find(b"\r\n\r\n")
     if end_of_head < 0:
         return 0
     length = LENGTH.search(received, 0, end_of_head + 2)
+    if length is None and CHUNKED.search(received, 0, end_of_head + 2):
+        return UNTIL_LAST_CHUNK
     if length is None:
         raise ConnectionError("answer without a length")
     return end_of_head + 4 + int(length[1])

@@ -176,14 +176,14 @@ def measure_pool(servers: int, meetings_each: int, quick: bool) -> Figures:
         run_poll_pool(servers, meetings_each, Path(name)) as pool,
     ):
         with pool.appliance(QUIET_INTERVAL_S) as appliance:
-            _wait_for_first_polls(pool)
+            wait_for_first_polls(pool)
             time.sleep(SETTLE_S)
             # A large pool as long as the cycle: the sweep, once a minute, is to be in both.
             quiet_s = cycles * interval if quick or servers > 100 else 10.0
             quiet = measure_window(pool, appliance, quiet_s)
         pool.servers.tell("counts")
         with pool.appliance(interval) as appliance:
-            _wait_for_first_polls(pool)
+            wait_for_first_polls(pool)
             time.sleep(interval + SETTLE_S)  # by then each has had its random pause
             pool.servers.tell("counts")
             cycle = measure_window(pool, appliance, cycles * interval)
@@ -200,7 +200,8 @@ def measure_pool(servers: int, meetings_each: int, quick: bool) -> Figures:
     )
 
 
-def _wait_for_first_polls(pool: PollPool) -> None:
+def wait_for_first_polls(pool: PollPool) -> None:
+    """Wait until each server has been polled."""
     seen = [0] * pool.servers.servers
     deadline_s = time.monotonic() + FIRST_POLLS_LIMIT_S
     while not all(seen):

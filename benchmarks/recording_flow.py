@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.figures import SHARES
 from benchmarks.load_generator import Job, Report
 from benchmarks.measuring import Generator
 from benchmarks.process_figures import cpu_s, rss_mb
@@ -42,6 +43,19 @@ class ImportResult:
     quiet_p99_ms: float
     busy_p99_ms: float
     """Of each the median of slices of SLICE_S, so that a neighbour's hiccup does not count."""
+    errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListResult:
+    """getRecordings by meetingID on so many keep-alive connections."""
+
+    connections: int
+    rate: float
+    p50_ms: float
+    p99_ms: float
+    cpu_ms: float
+    """Of the appliance, per call; without PostgreSQL."""
     errors: int
 
 
@@ -129,8 +143,39 @@ def _beside(
     )
 
 
+def measure_lists(
+    appliance: ApplianceProcess, connections: int, seconds: float, recordings: int
+) -> ListResult:
+    """Ask for the ten recordings of a meeting, of many meetings in turn."""
+    assert appliance.pid is not None
+    meetings = [f"meeting-{number}" for number in range(1, min(recordings // 10, 500))]
+    with Generator() as generator:
+        report = generator.do(
+            Job(
+                scenario="getRecordings",
+                host="127.0.0.1",
+                port=appliance.front.port,
+                connections=connections,
+                warm_up_s=0.5,
+                seconds=seconds,
+                secret=appliance.front.secret,
+                meetings=meetings,
+                label="lists",
+                pids={"appliance": appliance.pid},
+            )
+        )
+    return ListResult(
+        connections,
+        report.requests / report.seconds,
+        report.latency_ms[SHARES.index(0.5)],
+        _p99(report),
+        report.cpu_s["appliance"] * 1000 / max(report.requests, 1),
+        report.errors,
+    )
+
+
 def _p99(report: Report) -> float:
-    return report.latency_ms[-3]
+    return report.latency_ms[SHARES.index(0.99)]
 
 
 def _ask(appliance: ApplianceProcess, request: bytes) -> None:

@@ -26,8 +26,9 @@ ROOT = Path(__file__).resolve().parent.parent
 if __package__ in (None, ""):  # run as a script: tests are found from the root
     sys.path[0] = str(ROOT)
 
+from benchmarks.figures import TARGETS  # noqa: E402
 from benchmarks.process_figures import cpu_s  # noqa: E402
-from benchmarks.recording_flow import measure_import, measure_playback  # noqa: E402
+from benchmarks.recording_flow import measure_import, measure_lists, measure_playback  # noqa: E402
 from tests.doubles.appliance_process import ApplianceProcess  # noqa: E402
 from tests.doubles.recordings import fill_statements  # noqa: E402
 from tests.doubles.settings import SECRET  # noqa: E402
@@ -131,6 +132,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--repeat", type=int, default=30, help="calls of each small case")
     parser.add_argument("--import-mb", type=int, default=2000, help="size of the import (2000)")
     parser.add_argument("--import-files", type=int, default=5000, help="files in it (5000)")
+    parser.add_argument("--calls-only", action="store_true", help="no import and no playback")
     parser.add_argument("--quick", action="store_true", help="a hundredth of everything")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
     options = parser.parse_args(arguments)
@@ -146,6 +148,19 @@ def main(arguments: Sequence[str]) -> int:
     ):
         appliance.wait_event("database_ready")
         _measure_calls(appliance, options, rows)
+        for connections in (1, 16):
+            lists = measure_lists(
+                appliance, connections, 1.0 if options.quick else 5.0, options.count
+            )
+            rows.append({"lists": asdict(lists)})
+            print(
+                f"10 by meetingID, {connections} connections: {lists.rate:.0f}/s, p50 "
+                f"{lists.p50_ms:.1f} ms, p99 {lists.p99_ms:.1f} ms, {lists.cpu_ms:.2f} ms CPU, "
+                f"{lists.errors} errors (target at 16: {TARGETS['getRecordings']})",
+                flush=True,
+            )
+        if options.calls_only:
+            return _write(options, rows)
         imported = measure_import(
             appliance, Path(directory), options.import_mb, options.import_files
         )
@@ -163,6 +178,10 @@ def main(arguments: Sequence[str]) -> int:
                 f"playback, {clients} clients: {played.megabytes_s:.0f} MB/s, "
                 f"{played.cpu_ms_per_mb:.2f} ms CPU per MB, {played.grown_mb:.0f} MB more memory"
             )
+    return _write(options, rows)
+
+
+def _write(options: argparse.Namespace, rows: list[dict[str, Any]]) -> int:
     options.output.mkdir(parents=True, exist_ok=True)
     name = f"recordings-{datetime.datetime.now():%Y%m%d-%H%M%S}.json"
     (options.output / name).write_text(json.dumps({"count": options.count, "rows": rows}, indent=1))

@@ -141,6 +141,11 @@ def _join(meeting: str, secret: str) -> Exchange:
     return Exchange(_get("join", params, secret), b"302", needles)
 
 
+def _get_recordings(meeting: str, secret: str) -> Exchange:
+    needles = (SUCCESS, b"<recordID>", f"<meetingID>{meeting}</meetingID>".encode())
+    return Exchange(_get("getRecordings", {"meetingID": meeting}, secret), b"200", needles)
+
+
 def _fsapi(meeting: str, secret: str) -> Exchange:
     """A caller has typed the number of a meeting: it is the first that the meeting draws."""
     (pin,) = candidates(meeting, NUMBER_DIGITS, count=1)
@@ -158,6 +163,7 @@ _CALLS: dict[str, Callable[[str, str], Exchange]] = {
     "isMeetingRunning": _is_meeting_running,
     "getMeetingInfo": _get_meeting_info,
     "getMeetings": _get_meetings,
+    "getRecordings": _get_recordings,
     "join": _join,
     "fsapi": _fsapi,
 }

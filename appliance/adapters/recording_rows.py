@@ -63,8 +63,11 @@ READ_SOME = _READ.format(
 )
 
 
-def listing_sql(wanted: RecordingFilter) -> tuple[str, list[object]]:
-    """Return the statement that lists what is wanted, the newest first, and its arguments."""
+def listing_sql(wanted: RecordingFilter, most: int | None = None) -> tuple[str, list[object]]:
+    """Return the statement that lists what is wanted, the newest first, and its arguments.
+
+    `most` cuts it off without changing how the rows are looked for.
+    """
     args: list[object] = []
     conditions = []
 
@@ -93,7 +96,8 @@ def listing_sql(wanted: RecordingFilter) -> tuple[str, list[object]]:
         f"SELECT c.* FROM public.recordings c {where} ORDER BY {_NEWEST.format('c.')}"
         f" {limit} {offset}"
     )
-    return _READ.format(chosen=chosen, order=_NEWEST.format("r.")), args
+    sql = _READ.format(chosen=chosen, order=_NEWEST.format("r."))
+    return (sql if most is None else f"{sql} LIMIT {most:d}"), args
 
 
 # The range of each prefix is looked up by itself, in the index on `record_id text_pattern_ops`. Not

@@ -27,6 +27,8 @@ from appliance.core.request_body import RequestBody
 from appliance.operations.resources import Caller, Resources
 
 NOT_FOUND = "notFound"
+UNSTABLE_LIMIT_S = 1.0
+"""What a list of meetings waits for a server whose last poll or call failed."""
 """messageKey of BBB for a meeting it does not know."""
 
 
@@ -104,7 +106,8 @@ async def get_meetings(res: Resources, caller: Caller, params: Params) -> bytes:
     """Ask every server that is online and not disabled at once; merge what they answer.
 
     A server that fails is left out, logged and watched; only if all fail is it an error. Takes
-    RESPONSE_TIMEOUT at most, connecting included.
+    RESPONSE_TIMEOUT at most, connecting included, and a server that hangs costs that only once:
+    until a poll has decided about it, it is given UNSTABLE_LIMIT_S beside others.
     """
     if res.settings.api.get_meetings_disabled:
         return render_meetings(())
@@ -122,10 +125,12 @@ async def get_meetings(res: Resources, caller: Caller, params: Params) -> bytes:
 async def _gather(res: Resources, asked: Sequence[Server], params: Params) -> list[MeetingList]:
     lists: dict[ServerId, MeetingList] = {}
     limit_s = res.settings.servers.response_timeout_s
+    unstable_s = limit_s if all(one.unstable for one in asked) else min(limit_s, UNSTABLE_LIMIT_S)
 
     async def ask(server: Server) -> None:
         try:
-            found = await res.bbb.list_meetings(server.target, params, deadline_s=limit_s)
+            deadline_s = unstable_s if server.unstable else limit_s
+            found = await res.bbb.list_meetings(server.target, params, deadline_s=deadline_s)
         except BbbError as error:
             note_trouble(res, error, "getMeetings")
             return

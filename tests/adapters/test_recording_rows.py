@@ -103,6 +103,12 @@ def test_values_are_arguments_and_never_text() -> None:
     assert len(args) == 9
 
 
+def test_cut_is_at_the_very_end_so_that_the_rows_are_found_as_without_it() -> None:
+    wanted = RecordingFilter(("meeting",))
+
+    assert listing_sql(wanted, 251)[0] == f"{listing_sql(wanted)[0]} LIMIT 251"
+
+
 def test_times_are_utc_to_the_millisecond() -> None:
     found = timestamp_of(1_700_000_000_123)
     assert found is not None

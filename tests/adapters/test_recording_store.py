@@ -154,6 +154,46 @@ async def test_long_listing_comes_in_chunks(database_url: str, prepared: bool) -
         assert len(await listed(store, limit=CHUNK_ROWS)) == CHUNK_ROWS
 
 
+@BOTH
+async def test_listing_by_name_is_whole_whether_it_fits_a_chunk_or_not(
+    database_url: str, prepared: bool
+) -> None:
+    async with opened(database_url, prepared=prepared) as (postgres, store):
+        await fill(postgres, CHUNK_ROWS + 50)
+
+        for prefixes, count in (
+            (("rec-00001",), 100),  # 100 to 199
+            (("rec-00000", "rec-00001", "rec-000020", "rec-000021"), 219),
+            (("rec-",), CHUNK_ROWS + 50),
+        ):
+            found = await listed(store, record_id_prefixes=prefixes)
+            assert len(found) == len(set(found)) == count
+            assert found == sorted(found, reverse=True)
+        assert (
+            len(await listed(store, record_id_prefixes=("rec-",), limit=CHUNK_ROWS)) == CHUNK_ROWS
+        )
+        assert await listed(store, record_id_prefixes=("rec-",), limit=2, offset=1) == [
+            "rec-0000299",
+            "rec-0000298",
+        ]
+
+
+async def test_listing_of_a_course_holds_no_connection_while_it_is_sent(database_url: str) -> None:
+    async with opened(database_url) as (postgres, store):
+        await fill(postgres, 100)
+
+        async with store.open_listing(RecordingFilter(meeting_ids=("meeting-7",))) as listing:
+            assert len(await listing.next_chunk()) == 10
+            assert await postgres.fetch(_IN_TRANSACTION) == []
+            assert await listing.next_chunk() == []
+
+
+_IN_TRANSACTION = """
+SELECT query FROM pg_stat_activity
+WHERE datname = current_database() AND state = 'idle in transaction'
+"""
+
+
 async def test_listing_is_one_statement(database_url: str, postgres_server: PostgresServer) -> None:
     async with opened(database_url) as (postgres, store):
         await fill(postgres, 3 * CHUNK_ROWS)

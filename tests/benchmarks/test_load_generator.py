@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.load_generator import Job, Report, Run, fault
+from benchmarks.load_generator import Client, Job, Report, Run, fault
 from benchmarks.scenarios import SUCCESS, Exchange
 from tests.doubles.bbb_process import BbbProcess
 
@@ -50,6 +51,20 @@ def run(server: BbbProcess, scenario: str, **changes: object) -> Report:
 )
 def test_answer_is_checked(answer: bytes, problem: str | None) -> None:
     assert fault(answer, EXPECTED) == problem
+
+
+def test_answer_in_chunks_is_whole_with_the_last_one() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = Client(listener.getsockname())
+        peer, _ = listener.accept()
+        with client.sock, peer:
+            client.send(Exchange(b"GET / HTTP/1.1\r\n\r\n", b"200", ()))
+            head = b"HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\n\r\n"
+            for part in (head, b"3\r\nabc\r\n", b"1\r\nd"):
+                peer.sendall(part)
+                assert client.receive() is None
+            peer.sendall(b"\r\n0\r\n\r\n")
+            assert client.receive() == head + b"3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n"
 
 
 @pytest.mark.parametrize("scenario", ["index", "isMeetingRunning", "getMeetingInfo", "getMeetings"])

@@ -469,6 +469,34 @@ async def test_get_meetings_fails_when_every_server_fails(pool: LivePool) -> Non
     assert text == "internalError: Unable to access server."
 
 
+async def test_get_meetings_waits_for_a_server_that_hangs_only_once(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    opening = open_live(
+        redis_url, redis_namespace, bbbs, RESPONSE_TIMEOUT="3", POLLER_WAIT_TIMEOUT="3"
+    )
+    async with opening as pool:
+        pool.servers[0].create_meeting("room")
+        pool.servers[1].add_fault("hang", "getMeetings")
+        took_s = []
+        for _ in range(2):
+            began_s = trio.current_time()
+            assert await listed(pool) == ["room"]
+            took_s.append(trio.current_time() - began_s)
+            await pool.settled()
+
+    assert took_s[0] > 2.5
+    assert took_s[1] < 2
+
+
+async def test_get_meetings_hears_servers_out_when_none_is_stable(pool: LivePool) -> None:
+    for bbb in pool.servers:
+        bbb.create_meeting(f"on {bbb.server_id}")
+        await pool.res.store.suspect_server(ServerId(bbb.server_id))
+
+    assert await listed(pool) == ["on bbb-1", "on bbb-2", "on bbb-3"]
+
+
 async def test_get_meetings_waits_for_one_deadline_not_for_the_sum(pool: LivePool) -> None:
     pool.servers[0].create_meeting("room")
     for bbb in pool.servers[1:]:

@@ -1,0 +1,16 @@
+"""benchmarks/lists.py: the table; what it measures is run by hand."""
+
+from __future__ import annotations
+
+from benchmarks.lists import Figures, render
+
+
+def test_table_has_a_row_for_each_pool() -> None:
+    found = Figures(3, 50, 12.34, 20.0, 1.5, 240.0, 10_002.0, 1003.4, 1010.0, 80.0, 0)
+
+    lines = render([found]).splitlines()
+
+    assert len(lines) == 3
+    assert lines[2].split() == [
+        *("3", "50", "240", "12.3", "20.0", "1.50", "10002", "1003.4", "1010.0", "80", "0")
+    ]
