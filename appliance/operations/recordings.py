@@ -168,8 +168,10 @@ async def _move(
     recordings = locked.recordings
     wanted = [(one.record_id, shown.format) for one in recordings for shown in one.formats]
     try:
-        await _note(res, locked, recordings, delete=False)
-        missing = await trio.to_thread.run_sync(partial(_move_all, files, wanted, publish=publish))
+        missing = await trio.to_thread.run_sync(_find_missing, files, wanted)
+        if missing is None:
+            await _note(res, locked, recordings, delete=False)
+            await trio.to_thread.run_sync(partial(_move_all, files, wanted, publish=publish))
     except OSError as error:
         res.log.error("recording_not_moved", reason=error.strerror, publish=publish)
         return False
@@ -179,13 +181,18 @@ async def _move(
     return missing is None
 
 
-def _move_all(
-    files: RecordingFiles, wanted: Sequence[tuple[str, str]], *, publish: bool
+def _find_missing(
+    files: RecordingFiles, wanted: Sequence[tuple[str, str]]
 ) -> tuple[str, str] | None:
-    """Move all or none; return one that is nowhere. Raises OSError, after moving back."""
+    """Return a format that is nowhere, None if all are somewhere."""
     for record_id, format in wanted:
         if files.find(format, record_id) is None:
             return record_id, format
+    return None
+
+
+def _move_all(files: RecordingFiles, wanted: Sequence[tuple[str, str]], *, publish: bool) -> None:
+    """Move all or none. Raises OSError, after moving back."""
     moved: list[tuple[str, str]] = []
     move, move_back = files.publish, files.unpublish
     if not publish:
@@ -201,7 +208,6 @@ def _move_all(
             with suppress(OSError):
                 move_back(record_id, format)
         raise
-    return None
 
 
 async def update_recordings(res: Resources, caller: Caller, params: Params) -> bytes:

@@ -87,6 +87,7 @@ async def test_missing_format_moves_nothing(stores: Any) -> None:
             assert (await pool.find("a")).published
             ((_, fields),) = pool.public.log.errors
             assert fields == {"record_id": "b", "format": "video"}
+            assert not (pool.published / ".changes").exists()
 
 
 async def test_half_moved_recording_is_repaired(stores: Any) -> None:
