@@ -5,6 +5,7 @@ Colours only on a terminal and without NO_COLOR (no-color.org); questions only o
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -79,6 +80,9 @@ def _is_unicode(stream: TextIO) -> bool:
 
 def open_console(environ: Mapping[str, str], *, as_json: bool, rake: bool) -> Console:
     """Return the console of this process."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of meetings may hold what the terminal's character set does not.
+        sys.stdout.reconfigure(errors="backslashreplace")
     return Console(
         sys.stdout, sys.stderr, sys.stdin, as_json, rake, no_color=bool(environ.get("NO_COLOR"))
     )

@@ -8,6 +8,9 @@ import pytest
 
 from appliance.ctl.console import Console
 from appliance.ctl.tables import Column
+from tests.doubles.pool import open_pool
+
+pytest_plugins = ["tests.doubles.stores"]
 
 
 class Terminal(io.StringIO):
@@ -73,3 +76,17 @@ def test_document_is_json() -> None:
     one.document({"é": [1]})
 
     assert written(one.out) == '{\n  "\\u00e9": [\n    1\n  ]\n}\n'
+
+
+async def test_name_that_the_locale_cannot_show_is_escaped(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_pool(redis_url, redis_namespace) as pool:
+        await pool.enable_all()
+        await pool.create("Räume-日本語")
+
+        shown = await pool.control.ctl("meetings", PYTHONIOENCODING="ascii")
+
+        assert (shown.code, shown.err) == (0, "")
+        assert "MeetingID: R" in shown.out
+        assert "ume-\\u65e5\\u672c\\u8a9e" in shown.out
