@@ -8,7 +8,6 @@ Pure. Truth: docs of the public BBB API (meetingEndedURL, recordingmarks); BBB's
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 from collections.abc import Mapping
@@ -138,7 +137,7 @@ def _signature(call: EndedCall, secret: str) -> str:
     # As JSON, so that no two triples have the same text.
     signed = json.dumps([_PURPOSE, call.meeting_id, call.server_id, call.began_ms])
     key = secret.encode("utf-8", "surrogateescape")
-    return hmac.new(key, signed.encode("ascii"), hashlib.sha256).hexdigest()
+    return hmac.digest(key, signed.encode("ascii"), "sha256").hex()
 
 
 def _with(url: str, added: Mapping[str, str]) -> str:

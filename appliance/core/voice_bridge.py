@@ -36,9 +36,7 @@ def candidates(
     chosen = [external] if external is not None and _is_usable(external) else []
     draws = _Draws(meeting_id)
     while len(chosen) < count:
-        number = draws.digit(1)
-        for _ in range(length - 1):
-            number += draws.digit(0)
+        number = draws.number(length)
         if number != _TEST_BRIDGE:
             chosen.append(number)
     return tuple(chosen)
@@ -61,19 +59,27 @@ class _Draws:
         # Scalelite: `unpack('QQ')`, the first word being the high half.
         high, low = struct.unpack_from("<QQ", digest)
         self._random = Random(high << 64 | low)
-        self._nibbles = iter(b"")
+        self._digits = ""
+        """Drawn for 0..9 and not used yet."""
 
-    def digit(self, lowest: int) -> str:
-        """Draw one of `lowest`..9."""
+    def number(self, length: int) -> str:
+        """Draw one digit of 1..9 and `length - 1` of 0..9."""
         # Ruby masks each 32-bit output to as many low bits as the span of the range needs (four
-        # for a span of 8 and of 9), and draws again while that is out of the range.
-        while True:
-            for nibble in self._nibbles:
-                if nibble <= 9 - lowest:
-                    return chr(48 + lowest + nibble)
-            # Many outputs in one call: every fourth byte is the low byte of one.
-            block = self._random.randbytes(4 * 160)[::4]
-            self._nibbles = iter(block.translate(_LOW_NIBBLE))
+        # for a span of 8 and of 9), and draws again while that is out of the range: for the first
+        # digit from nine on, for the others from ten on.
+        digits = self._digits.lstrip("9")
+        while len(digits) < length:
+            digits = (digits + self._more()).lstrip("9")
+        self._digits = digits[length:]
+        return chr(ord(digits[0]) + 1) + digits[1:length]
+
+    def _more(self) -> str:
+        # Many outputs in one call: every fourth byte is the low byte of one.
+        block = self._random.randbytes(4 * _OUTPUTS)[::4]
+        return block.translate(_DIGITS, delete=_TOO_LARGE).decode("ascii")
 
 
-_LOW_NIBBLE = bytes(byte & 15 for byte in range(256))
+_OUTPUTS = 176
+"""For ten numbers of nine digits, mostly."""
+_DIGITS = bytes(ord("0") + (byte & 15) for byte in range(256))
+_TOO_LARGE = bytes(byte for byte in range(256) if byte & 15 > 9)
