@@ -100,7 +100,7 @@ def _add_server_values(group: Group[Any]) -> None:
         "servers add https://bbb1.example.com/bigbluebutton/api SECRET --enable",
     )
     add.add_argument("url", metavar="URL", help="https://HOST/bigbluebutton/api")
-    add.add_argument("secret", metavar="SECRET", help="the server's shared secret")
+    add.add_argument("secret", metavar="SECRET", help="the server's shared secret; -: from stdin")
     _add_value_options(add)
     add.add_argument("--id", help="id (default: a UUID, or the host: SERVER_ID_IS_HOSTNAME)")
     add.add_argument("--enable", action="store_true", help="enable it, too")
@@ -113,7 +113,7 @@ def _add_server_values(group: Group[Any]) -> None:
             "servers update bbb1.example.com --load-multiplier 2 --tag ''",
         )
     )
-    update.add_argument("--secret", metavar="S", help="the server's shared secret")
+    update.add_argument("--secret", metavar="S", help="the server's shared secret; -: from stdin")
     _add_value_options(update)
     multiplier = _with_id(
         leaf(

@@ -56,7 +56,8 @@ def _show_block(console: Console, server: Mapping[str, Any]) -> None:
 
 def add(console: Console, caller: Caller, args: Namespace) -> int:
     """Add a server, and enable it if asked to."""
-    fields = {"url": args.url, "secret": args.secret, **_given(args, "id", *_VALUES)}
+    secret = _secret(console, args.secret)
+    fields = {"url": args.url, "secret": secret, **_given(args, "id", *_VALUES)}
     server = caller.post("addServer", {"server": fields})
     if console.as_json:
         enabled = caller.post("enableServer", {"id": server["id"]}) if args.enable else {}
@@ -78,10 +79,17 @@ def update(console: Console, caller: Caller, args: Namespace) -> int:
     if not given and not console.rake:
         console.error("nothing to change: give --secret, --load-multiplier, --tag, --max-… or more")
         return USAGE
+    if "secret" in given:
+        given["secret"] = _secret(console, given["secret"])
     if "secret" in given and not given["secret"]:
         console.error("the secret must not be empty")
         return FAILED
     return _change(console, caller, args.id, given)
+
+
+def _secret(console: Console, given: str) -> str:
+    """Return a secret; `-` is read from standard input, where no list of processes shows it."""
+    return console.stdin.readline().strip() if given == "-" else given
 
 
 def set_multiplier(console: Console, caller: Caller, args: Namespace) -> int:

@@ -141,3 +141,23 @@ async def test_server_with_meetings_is_removed_only_by_force(
         assert refused.err.startswith("server bbb-1 has 1 meeting;")
         assert await pool.control.ctl("servers", "remove", "bbb-1", "--force") == OK
         assert (await pool.control.ctl("servers", "list", "--json")).json == []
+
+
+async def test_secret_can_come_from_standard_input(redis_url: str, redis_namespace: str) -> None:
+    async with open_pool(redis_url, redis_namespace, 0) as pool:
+        added = await pool.control.ctl(
+            "servers", "add", URL, "-", "--id", "one", stdin="fr0m-stdin\n"
+        )
+        assert (added.code, added.err) == (0, "")
+        (server,) = (await pool.control.ctl("servers", "list", "--json")).json
+        assert server["secret"] == "fr0m-stdin"
+
+        changed = await pool.control.ctl(
+            "servers", "update", "one", "--secret", "-", stdin="an0ther\n"
+        )
+        assert changed.code == 0
+        (server,) = (await pool.control.ctl("servers", "list", "--json")).json
+        assert server["secret"] == "an0ther"
+
+        refused = await pool.control.ctl("servers", "update", "one", "--secret", "-", stdin="\n")
+        assert (refused.code, refused.err) == (1, "the secret must not be empty\n")

@@ -151,7 +151,7 @@ def run_piuparts(directory: Path, packages: list[Path]) -> None:
 @contextmanager
 def scratch_directory() -> Iterator[Path]:
     """Give a directory for the trees, and remove it, which is big."""
-    path = Path(tempfile.mkdtemp(prefix="deb-test-"))
+    path = Path(tempfile.mkdtemp(prefix=f"deb-test-{os.getpid()}-"))
     try:
         yield path
     finally:
