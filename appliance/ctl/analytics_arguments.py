@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from appliance.ctl import analytics
-from appliance.ctl.parsing import Group, add_common, leaf
+from appliance.ctl.parsing import Group, branch, leaf
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 10_000
 
@@ -14,10 +14,7 @@ DEFAULT_LIMIT, MAX_LIMIT = 50, 10_000
 def add_analytics(groups: Group[Any]) -> None:
     """Declare `analytics` and its commands."""
     about = "what servers told of meetings that are over (ANALYTICS_STORE=true)"
-    parser = groups.add_parser("analytics", help=about, description=f"{about.capitalize()}.")
-    add_common(parser)
-    parser.set_defaults(run=analytics.list_all, limit=DEFAULT_LIMIT)
-    group = parser.add_subparsers(metavar="COMMAND")
+    group = branch(groups, "analytics", about, analytics.list_all, limit=DEFAULT_LIMIT)
     found = leaf(
         group, "list", analytics.list_all, "show what is kept, the newest first", "analytics list"
     )

@@ -12,7 +12,7 @@ from appliance.ctl import local, meetings, polling, server_states, servers, stat
 from appliance.ctl.analytics_arguments import add_analytics
 from appliance.ctl.callback_arguments import add_callbacks
 from appliance.ctl.doctor_arguments import add_doctor
-from appliance.ctl.parsing import Group, Parser, add_common, leaf, limit, positive
+from appliance.ctl.parsing import Group, Parser, add_common, branch, leaf, limit, positive
 from appliance.ctl.recording_arguments import add_recordings
 from appliance.ctl.simulate_arguments import add_simulate
 from appliance.ctl.sync_arguments import add_sync
@@ -58,10 +58,7 @@ def _with_id(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 def _add_servers(groups: Group[Any]) -> None:
     about = "the BigBlueButton servers of the pool"
-    parser = groups.add_parser("servers", help=about, description=about.capitalize() + ".")
-    add_common(parser)
-    parser.set_defaults(run=servers.list_all)
-    group = parser.add_subparsers(metavar="COMMAND")
+    group = branch(groups, "servers", about, servers.list_all)
     about = "show every server with its id, url, secret and load"
     leaf(group, "list", servers.list_all, about, "servers list --json | jq -r '.[].id'")
     _add_server_values(group)
@@ -214,10 +211,7 @@ def _add_status(groups: Group[Any]) -> None:
 
 def _add_meetings(groups: Group[Any]) -> None:
     about = "the meetings of the pool"
-    parser = groups.add_parser("meetings", help=about, description=about.capitalize() + ".")
-    add_common(parser)
-    parser.set_defaults(run=meetings.list_blocks, ids=[])
-    group = parser.add_subparsers(metavar="COMMAND")
+    group = branch(groups, "meetings", about, meetings.list_blocks, ids=[])
     found = leaf(
         group,
         "list",

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from appliance.ctl import callbacks
-from appliance.ctl.parsing import Group, add_common, leaf
+from appliance.ctl.parsing import Group, branch, leaf
 
 STATES = ("pending", "done", "failed", "dropped")
 DEFAULT_LIMIT, MAX_LIMIT = 50, 10_000
@@ -15,10 +15,7 @@ DEFAULT_LIMIT, MAX_LIMIT = 50, 10_000
 def add_callbacks(groups: Group[Any]) -> None:
     """Declare `callbacks` and its commands."""
     about = "the calls to front-ends: what waits, what failed and why"
-    parser = groups.add_parser("callbacks", help=about, description=about.capitalize() + ".")
-    add_common(parser)
-    parser.set_defaults(run=callbacks.show, state=None, limit=DEFAULT_LIMIT)
-    group = parser.add_subparsers(metavar="COMMAND")
+    group = branch(groups, "callbacks", about, callbacks.show, state=None, limit=DEFAULT_LIMIT)
     found = leaf(
         group,
         "list",

@@ -35,12 +35,31 @@ def add_common(parser: argparse.ArgumentParser, *, default: Any = argparse.SUPPR
     parser.add_argument("--json", action="store_true", default=default, help="JSON, for scripts")
 
 
+def branch(
+    groups: Group[Any], name: str, about: str, run: Command | None = None, **defaults: Any
+) -> Group[Any]:
+    """Declare a word that commands follow; `run` and its `defaults` are for the word alone."""
+    parser = groups.add_parser(name, help=about, description=_sentence(about))
+    if run is None:
+        commands: Group[Any] = parser.add_subparsers(metavar="COMMAND", required=True)
+        return commands
+    add_common(parser)
+    parser.set_defaults(run=run, **defaults)
+    commands = parser.add_subparsers(metavar="COMMAND")
+    return commands
+
+
+def _sentence(about: str) -> str:
+    # Not capitalize(), which makes the rest small: ANALYTICS_STORE, Scalelite.
+    return f"{about[0].upper()}{about[1:]}."
+
+
 def leaf(
     group: Group[Any], name: str, run: Command, about: str, example: str = ""
 ) -> argparse.ArgumentParser:
     epilog = f"example:\n  scalelite-appliance ctl {example}" if example else None
     parser: argparse.ArgumentParser = group.add_parser(
-        name, help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=epilog
+        name, help=about, description=_sentence(about), epilog=epilog
     )
     add_common(parser)
     parser.set_defaults(run=run)

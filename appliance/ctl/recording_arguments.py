@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from appliance.ctl import recording_imports, recordings
-from appliance.ctl.parsing import Group, add_common, leaf, positive
+from appliance.ctl.parsing import Group, branch, leaf, positive
 
 _DEFAULT_LIMIT = 50
 _STATES = ("published", "unpublished", "processing", "processed", "deleted", "any")
@@ -15,12 +15,16 @@ _STATES = ("published", "unpublished", "processing", "processed", "deleted", "an
 def add_recordings(groups: Group[Any]) -> None:
     """Declare `recordings` and its commands."""
     about = "the recordings: what there is, and what is on its way in"
-    parser = groups.add_parser("recordings", help=about, description=about.capitalize() + ".")
-    add_common(parser)
-    parser.set_defaults(
-        run=recordings.list_all, meeting=None, state=None, tenant=None, limit=_DEFAULT_LIMIT
+    group = branch(
+        groups,
+        "recordings",
+        about,
+        recordings.list_all,
+        meeting=None,
+        state=None,
+        tenant=None,
+        limit=_DEFAULT_LIMIT,
     )
-    group = parser.add_subparsers(metavar="COMMAND")
     _add_reading(group)
     _add_imports(group)
     _add_changes(group)

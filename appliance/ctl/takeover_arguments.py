@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from appliance.ctl import takeover
-from appliance.ctl.parsing import Group, leaf
+from appliance.ctl.parsing import Group, branch, leaf
 
 
 def add_takeover(groups: Group[Any]) -> None:
     """Declare the commands."""
     about = "take over the stores of a Scalelite"
-    parser = groups.add_parser("takeover", help=about, description=about.capitalize() + ".")
-    group = parser.add_subparsers(metavar="COMMAND", required=True)
+    group = branch(groups, "takeover", about)
     check = leaf(
         group,
         "check",

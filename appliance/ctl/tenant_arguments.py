@@ -6,17 +6,14 @@ import argparse
 from typing import Any
 
 from appliance.ctl import tenants
-from appliance.ctl.parsing import Group, add_common, leaf
+from appliance.ctl.parsing import Group, branch, leaf
 
 _SECRETS = "one secret or several, with : or , between them"
 
 
 def add_tenants(groups: Group[Any]) -> None:
     about = "the tenants: each has a host name and secrets of its own"
-    parser = groups.add_parser("tenants", help=about, description=about.capitalize() + ".")
-    add_common(parser)
-    parser.set_defaults(run=tenants.list_all, brief=False)
-    group = parser.add_subparsers(metavar="COMMAND")
+    group = branch(groups, "tenants", about, tenants.list_all, brief=False)
     about = "show every tenant with its id and secrets"
     listed = leaf(group, "list", tenants.list_all, about, "tenants list --brief")
     listed.add_argument("--brief", action="store_true", help="one line a tenant")
@@ -66,10 +63,7 @@ def _add_field_options(parser: argparse.ArgumentParser) -> None:
 
 def add_tenant_settings(groups: Group[Any]) -> None:
     about = "parameters that the create and join calls of a tenant get"
-    parser = groups.add_parser("tenant-settings", help=about, description=about.capitalize() + ".")
-    add_common(parser)
-    parser.set_defaults(run=tenants.list_settings, tenant_id=None)
-    group = parser.add_subparsers(metavar="COMMAND")
+    group = branch(groups, "tenant-settings", about, tenants.list_settings, tenant_id=None)
     about = "show the settings of all tenants"
     listed = leaf(group, "list", tenants.list_settings, about, "tenant-settings list TENANT_ID")
     listed.add_argument("tenant_id", metavar="TENANT_ID", nargs="?", help="only of this tenant")
