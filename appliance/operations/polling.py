@@ -88,9 +88,17 @@ async def poll_server(res: Resources, server: Server, *, read_version: bool) -> 
 async def _keep_hooks(
     res: Resources, server: Server, result: ObservationResult, *, verify: bool
 ) -> None:
-    if result.online:
-        with trio.move_on_after(res.settings.polling.deadline_s):
+    """Have the hooks of a server that was just polled as they are to be; the next poll goes on.
+
+    What became of the poll is recorded by now: a store that goes away here fails the next one.
+    """
+    if not result.online:
+        return
+    with trio.move_on_after(res.settings.polling.deadline_s):
+        try:
             await keep_hooks(res, server, verify=verify or result.came_online)
+        except StoreDown as error:
+            res.faults.note("hooks_not_kept", server.id, reason=str(error))
 
 
 async def check_version(res: Resources, server: Server) -> PollResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from appliance.operations.resources import Caller
 from appliance.operations.servers import remove_server
 from tests.doubles.bbb_process import BbbProcess, until
 from tests.doubles.live_pool import LivePool, open_live
+from tests.doubles.redis_processes import redis_process
+from tests.doubles.resources import open_resources
 
 pytest_plugins = ["tests.doubles.live_pool_fixtures"]
 
@@ -232,3 +235,19 @@ async def test_server_that_does_not_list_its_hooks_is_believed_to_have_them(pool
         assert len(bbb.hooks()) == 1
         await pool.poll("bbb-1", read_version=True)
         assert len(bbb.requests("hooks/create")) == 1
+
+
+async def test_poll_succeeds_when_the_store_goes_away_before_the_hooks_are_kept(
+    pool: LivePool, redis_namespace: str
+) -> None:
+    with redis_process() as redis:
+        async with open_resources(redis.unix_url, redis_namespace) as other:
+            await add(pool)
+            redis.kill()
+            without = replace(pool, res=replace(pool.res, hooks=other.hooks))
+
+            assert (await without.poll("bbb-1")).succeeded
+
+    assert pool.log.named("hooks_not_kept")
+    assert (await pool.poll("bbb-1", read_version=True)).succeeded
+    assert bound(pool.servers[0]) == [None]
