@@ -18,8 +18,10 @@ dev: ## the same and what the tests and lint need
 run: venv ## start the appliance with three simulated BigBlueButton servers
 	@exec .venv/bin/python tools/demo.py $(ARGS)
 
+# A file's tests stay together: what they share is started once. More than four workers would mean more servers than a
+# desktop likes; ARGS=-n0 runs all in one process, for a debugger.
 test: dev ## run the test suite
-	@.venv/bin/python -m pytest $(ARGS)
+	@.venv/bin/python -m pytest -n auto --maxprocesses=4 --dist=loadfile $(ARGS)
 
 lint: dev ## check style, types, layers and what must not be committed
 	@.venv/bin/ruff check $(CODE)
