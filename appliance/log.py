@@ -14,6 +14,8 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence, Set
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Protocol, TextIO
 
 import structlog
@@ -105,9 +107,34 @@ class EventLogger(structlog.BoundLoggerBase):
         return EventLogger(self._logger, self._processors, {**self._context, **fields})
 
 
+_REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+
+@contextmanager
+def request_context(request_id: str | None) -> Iterator[None]:
+    """Add a request's id to whatever is logged in the block, and by the tasks that it starts."""
+    token = _REQUEST_ID.set(request_id)
+    try:
+        yield
+    finally:
+        _REQUEST_ID.reset(token)
+
+
+def current_request_id() -> str | None:
+    """Return the id of the request that is being answered, None if it has none."""
+    return _REQUEST_ID.get()
+
+
+def _add_request_id(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
+    request_id = _REQUEST_ID.get()
+    if request_id is not None:
+        event_dict.setdefault("request_id", request_id)
+    return event_dict
+
+
 # One list for all loggers, changed in place only: structlog.testing.capture_logs relies on it.
 _PROCESSORS: list[Processor] = [
-    structlog.contextvars.merge_contextvars,
+    _add_request_id,
     structlog.stdlib.add_log_level,
     ProcessorFormatter.wrap_for_formatter,
 ]

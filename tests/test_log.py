@@ -17,8 +17,16 @@ from pathlib import Path
 
 import pytest
 import structlog
+import trio
 
-from appliance.log import LEVELS, configure_logging, get_logger, reopen_logs
+from appliance.log import (
+    LEVELS,
+    configure_logging,
+    current_request_id,
+    get_logger,
+    reopen_logs,
+    request_context,
+)
 from appliance.settings.access_variables import LOG_FORMAT, LOG_LEVEL
 from tests.doubles.logs import logged, logging_restored
 
@@ -111,10 +119,31 @@ def test_bound_fields_are_in_every_event() -> None:
     assert logged("journal", lambda: log.info("e", n=1)) == "<6>e request_id=r1 call=join n=1"
 
 
-def test_context_variables_are_in_every_event() -> None:
-    structlog.contextvars.bind_contextvars(request_id="r2")
+def test_id_of_a_request_is_in_every_event_of_it_and_in_none_after() -> None:
+    log = get_logger("x")
 
-    assert logged("journal", lambda: get_logger("x").info("e")) == "<6>e request_id=r2"
+    def emit() -> None:
+        with request_context("r2"):
+            log.info("e")
+            with request_context(None):
+                log.info("e")
+        log.info("e")
+
+    assert logged("journal", emit).splitlines() == ["<6>e request_id=r2", "<6>e", "<6>e"]
+
+
+async def test_id_of_a_request_is_in_what_it_leaves_to_the_background() -> None:
+    seen = []
+
+    async def work() -> None:
+        seen.append(current_request_id())
+
+    async with trio.open_nursery() as nursery:
+        with request_context("r3"):
+            nursery.start_soon(work)
+        nursery.start_soon(work)
+
+    assert sorted(seen, key=str) == [None, "r3"]
 
 
 # --- levels ---------------------------------------------------------------------------------------

@@ -91,9 +91,14 @@ class BbbClient:
         response_timeout_s: float,
         response_max_bytes: int,
         send_algorithm: Algorithm,
+        request_id: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """Sign with `send_algorithm`; the other values are the settings of those names."""
+        """Sign with `send_algorithm`; the other values are the settings of those names.
+
+        `request_id` returns the X-Request-ID that a call is to carry, if any.
+        """
         self._pool = pool
+        self._request_id = request_id
         self._algorithm = send_algorithm
         self._lists = MeetingListReader()
         self._limits = Limits(connect_timeout_s, response_timeout_s, response_max_bytes)
@@ -112,7 +117,6 @@ class BbbClient:
         post_form: bool = False,
         body: RequestBody | None = None,
         deadline_s: float | None = None,
-        request_id: str | None = None,
     ) -> Answer:
         """Make one API call, once, and return the server's answer, FAILED or not.
 
@@ -121,8 +125,6 @@ class BbbClient:
         Raises: NotSent, Ambiguous, ServerFault; and what the body's iterator raises.
         """
         request = self._request(target, call, params, post_form=post_form, body=body)
-        if request_id is not None and _REQUEST_ID(request_id):
-            request.headers.append((b"X-Request-ID", request_id.encode("ascii")))
         return await self._send(target, request, parse_answer, deadline_s)
 
     async def list_meetings(
@@ -165,7 +167,7 @@ class BbbClient:
         signed = signed_query(call, query, target.secret, self._algorithm)
         if body is not None:
             content_type = body.content_type.encode("latin-1", "replace")
-            headers = [_USER_AGENT, (b"Content-Type", content_type)]
+            headers = self._headers((b"Content-Type", content_type))
             content = body.chunks
             if not isinstance(content, bytes):
                 content = _Watched(content)
@@ -177,8 +179,15 @@ class BbbClient:
             # BBB >= 2.7: the checksum of a form is over the query of the URL, and that is empty
             checksum = sign(call, "", target.secret, self._algorithm)
             form = f"{query}{'&' if query else ''}checksum={checksum}".encode()
-            return _Request("POST", f"/{call}", [_USER_AGENT, _FORM_TYPE], form)
-        return _Request("GET", path, [_USER_AGENT])
+            return _Request("POST", f"/{call}", self._headers(_FORM_TYPE), form)
+        return _Request("GET", path, self._headers())
+
+    def _headers(self, *more: tuple[bytes, bytes]) -> list[tuple[bytes, bytes]]:
+        headers = [_USER_AGENT, *more]
+        request_id = self._request_id()
+        if request_id is not None and _REQUEST_ID(request_id):
+            headers.append((b"X-Request-ID", request_id.encode("ascii")))
+        return headers
 
     async def _send(
         self,

@@ -12,6 +12,7 @@ from appliance.core import errors
 from appliance.core.bbb_xml import render_error
 from appliance.core.errors import ApiError, Failure
 from appliance.core.faults import DatabaseDown, StoreDown
+from appliance.log import request_context
 from appliance.operations.resources import Resources
 from appliance.web.admin_api import ADMIN_PREFIX, AdminApi
 from appliance.web.bbb_routes import CALLS, PREFIX, BbbApi, xml_response
@@ -74,22 +75,25 @@ class PublicApp:
         request = read_request(scope, receive, self._patience)
         origin = self._origins.read(request)
         stream = AnswerStream(send, request, origin.request_id)
-        try:
-            response = await self._answer(request, origin, stream)
-            if isinstance(response, FileAnswer):
-                self._count(request, began_s, OK if response.status < 400 else REFUSED)
-                await send_file(send, response, request, origin.request_id, self._res.log)
+        with request_context(origin.trusted_id):
+            try:
+                response = await self._answer(request, origin, stream)
+                if isinstance(response, FileAnswer):
+                    self._count(request, began_s, OK if response.status < 400 else REFUSED)
+                    await send_file(send, response, request, origin.request_id, self._res.log)
+                    return
+            except ClientGone:
                 return
-        except ClientGone:
-            return
-        self._count(request, began_s, _result_of(response, stream))
+            self._count(request, began_s, _result_of(response, stream))
         # Of an answer that was begun the end must not look like one: the connection is cut off.
         if response is not None and not stream.started:
             await send_response(send, response, request, origin.request_id)
 
     def _count(self, request: Request, began_s: float, result: str) -> None:
-        took_s = trio.current_time() - began_s
-        self._res.metrics.requests.observe(took_s, self._call_names.of(request.path), result)
+        took_s, call = trio.current_time() - began_s, self._call_names.of(request.path)
+        self._res.metrics.requests.observe(took_s, call, result)
+        ms = round(took_s * 1000, 1)
+        self._res.log.debug("request", call=call, result=result, ms=ms, **request.told)
 
     async def _answer(
         self, request: Request, origin: Origin, stream: AnswerStream

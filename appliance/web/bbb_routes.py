@@ -12,6 +12,7 @@ from appliance.core import errors
 from appliance.core.bbb_xml import XML_TYPE, render_index
 from appliance.core.errors import ApiError
 from appliance.core.faults import DatabaseDown
+from appliance.core.params import get
 from appliance.operations import meetings
 from appliance.operations.creating import create_meeting
 from appliance.operations.resources import Caller, Resources
@@ -155,6 +156,8 @@ class BbbApi:
             allowed=api.allowed_algorithms,
             max_bytes=api.request_max_bytes,
         )
+        meeting_id = get(signed.params, "meetingID")
+        request.told.update(meeting=meeting_id, tenant=caller.tenant_id)
         return await call.handler(self._res, caller, signed)
 
     async def _identify(self, origin: Origin) -> tuple[Caller, tuple[str, ...]]:

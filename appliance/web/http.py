@@ -96,6 +96,8 @@ class Request:
     """Address of the connected peer, None on a Unix socket."""
     scheme: str = "http"
     """Of the connection to us; what a proxy was asked by is in Origin."""
+    told: dict[str, object] = field(default_factory=dict, repr=False)
+    """What the log is to say of it: whose meeting it was about."""
 
     def header(self, name: bytes) -> str | None:
         """Return the header of a lower-case name."""

@@ -28,6 +28,9 @@ class Origin:
     host: str
     """Host name in lower case, without port; '' if the request names none."""
     request_id: bytes | None
+    """As the client sent it, for the answer."""
+    trusted_id: str | None = None
+    """The same, if a trusted proxy sent it: for the log and the servers."""
     authority: str = ""
     """Host and, if it was named, port, as the client wrote them."""
     scheme: str = "http"
@@ -69,11 +72,13 @@ class OriginReader:
         request_id = headers.get(b"x-request-id")
         if request_id is not None and not _REQUEST_ID(request_id):
             request_id = None
+        trusted = request_id is not None and self._is_trusted(request.peer)
         authority = host.decode("latin-1").strip()
         known = scheme in (b"http", b"https")
         return Origin(
             strip_port(authority).lower(),
             request_id,
+            request_id.decode() if request_id is not None and trusted else None,
             authority,
             scheme.decode() if known else request.scheme,
         )

@@ -21,7 +21,7 @@ from appliance.adapters.postgres_store import PostgresStore, open_postgres_store
 from appliance.adapters.redis_client import RedisAddress
 from appliance.adapters.redis_store import RedisStore, open_redis_store
 from appliance.core.model import PlacementRules
-from appliance.log import EventLogger
+from appliance.log import EventLogger, current_request_id
 from appliance.operations.metrics import Metrics
 from appliance.settings import Settings, StoreSettings
 
@@ -67,6 +67,7 @@ async def open_outside(settings: Settings, log: EventLogger) -> AsyncIterator[Ou
             response_timeout_s=servers.response_timeout_s,
             response_max_bytes=servers.response_max_bytes,
             send_algorithm=servers.send_algorithm,
+            request_id=current_request_id,
         )
         async with open_callback_adapters(settings, store, recordings, now_ms, log) as callbacks:
             yield Outside(store, recordings, bbb, metrics, callbacks, pool)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import inspect
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -63,6 +63,7 @@ def make_client(
     connect_timeout_s: float = 0.5,
     response_timeout_s: float = 0.5,
     algorithm: Algorithm = Algorithm.SHA256,
+    request_id: Callable[[], str | None] = lambda: None,
 ) -> BbbClient:
     return BbbClient(
         pool,
@@ -70,6 +71,7 @@ def make_client(
         response_timeout_s=response_timeout_s,
         response_max_bytes=1_000_000,
         send_algorithm=algorithm,
+        request_id=request_id,
     )
 
 
@@ -213,12 +215,18 @@ async def test_body_is_passed_on_with_its_type(client: BbbClient, streamed: bool
     ("request_id", "sent"), [("abc-1", "abc-1"), ("a\r\nX: y", None), ("", None), (None, None)]
 )
 async def test_request_id_is_passed_on_if_it_is_one(
-    client: BbbClient, request_id: str | None, sent: str | None
+    pool: PoolTransport, request_id: str | None, sent: str | None
 ) -> None:
+    client = make_client(pool, request_id=lambda: request_id)
+    document = RequestBody("application/xml", b"<modules/>", 10)
     async with open_raw_server(says(answer(SUCCESS))) as server:
-        await client.call(target_of(server), "end", (), request_id=request_id)
+        await client.call(target_of(server), "end", ())
+        await client.call(target_of(server), "create", (), post_form=True)
+        await client.call(target_of(server), "create", (), body=document)
+        await client.list_meetings(target_of(server))
 
-        assert server.requests[0].headers.get("x-request-id") == sent
+        sent_each = [request.headers.get("x-request-id") for request in server.requests]
+        assert sent_each == [sent] * 4
 
 
 @pytest.mark.parametrize(

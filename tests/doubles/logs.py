@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import structlog
 
 from appliance.log import configure_logging
 
@@ -26,7 +25,6 @@ def logging_restored() -> Iterator[None]:
         ours.setLevel(levels[1])
         logging.raiseExceptions = raising
         logging.captureWarnings(False)
-        structlog.contextvars.clear_contextvars()
 
 
 def logged(log_format: str, emit: Callable[[], object]) -> str:

@@ -299,6 +299,26 @@ def test_request_id_of_a_trusted_proxy_is_echoed(pool: ServedPool) -> None:
     assert answer.headers["x-request-id"] == "req-1"
 
 
+def test_request_id_of_a_trusted_proxy_is_in_the_log_and_reaches_the_servers(
+    pool: ServedPool,
+) -> None:
+    headers = {"X-Request-ID": "req-7"}
+    pool.front.create("class")
+    pool.front.fetch(
+        "GET", pool.front.target("getMeetingInfo", {"meetingID": "class"}), None, headers
+    )
+    pool.front.info("class")
+
+    ids = [
+        one["headers"].get("x-request-id")
+        for one in pool.holder("class").requests("getMeetingInfo")
+    ]
+    assert ids == ["req-7", None]
+    (line,) = pool.appliance.events("request", request_id="req-7")
+    assert (line["call"], line["meeting"], line["result"]) == ("getMeetingInfo", "class", "ok")
+    assert line["ms"] >= 0
+
+
 def test_connection_serves_many_requests(pool: ServedPool) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", pool.front.port, timeout=10)
     for number in range(5):

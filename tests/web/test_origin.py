@@ -148,6 +148,13 @@ def test_request_id_is_taken_only_if_it_is_harmless(value: bytes, echoed: bool) 
     origin = reader().read(request_from("198.51.100.1", (b"x-request-id", value)))
 
     assert origin.request_id == (value if echoed else None)
+    assert origin.trusted_id is None
+
+
+def test_request_id_of_a_trusted_proxy_is_passed_on() -> None:
+    origin = reader().read(request_from("10.0.0.1", (b"x-request-id", b"r-1")))
+
+    assert (origin.request_id, origin.trusted_id) == (b"r-1", "r-1")
 
 
 @pytest.mark.parametrize(
