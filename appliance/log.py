@@ -12,9 +12,10 @@ import json
 import logging
 import os
 import re
+import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence, Set
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, Protocol, TextIO
 
@@ -169,12 +170,11 @@ def configure_logging(
     if level not in LEVELS:
         raise ValueError(f"unknown log level {level!r}")
     target = sys.stderr if stream is None else stream
-    handler = logging.StreamHandler(target)
+    handler = _Output(target)
     handler.setFormatter(_formatter(_choose_format(log_format, target, journal_stream), target))
     root = logging.getLogger()
-    for old in [old for old in root.handlers if getattr(old, "is_ours", False)]:
+    for old in _outputs():
         root.removeHandler(old)
-    handler.is_ours = True  # type: ignore[attr-defined]
     root.addHandler(handler)
     root.setLevel(max(LEVELS[level], logging.WARNING))
     logging.getLogger(_ROOT_NAME).setLevel(LEVELS[level])
@@ -184,7 +184,47 @@ def configure_logging(
 
 
 def reopen_logs() -> None:
-    """Do what SIGHUP asks of a log: nothing, since standard error is the reader's to rotate."""
+    """Do what SIGHUP asks of a log: where it is a file that was rotated, go on in a new one.
+
+    Raises OSError: there is no new one; the old one goes on.
+    """
+    for output in _outputs():
+        output.reopen()
+
+
+def _outputs() -> list[_Output]:
+    return [one for one in logging.getLogger().handlers if isinstance(one, _Output)]
+
+
+class _Output(logging.StreamHandler[TextIO]):
+    """Writes to a stream, and knows the name of the file that it leads to, if it is one."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._path = _path_of(stream)
+
+    def reopen(self) -> None:
+        """Open the file by its name again. Nothing to do for the journal, a pipe, a terminal."""
+        if self._path is None:
+            return
+        with self.lock or nullcontext():
+            number = self.stream.fileno()
+            mode = stat.S_IMODE(os.fstat(number).st_mode)
+            new = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, mode)
+            try:
+                # By number: what libraries write to standard error goes there as well.
+                os.dup2(new, number)
+            finally:
+                os.close(new)
+
+
+def _path_of(stream: TextIO) -> str | None:
+    try:
+        number = stream.fileno()
+        is_file = stat.S_ISREG(os.fstat(number).st_mode)
+        return os.readlink(f"/proc/self/fd/{number}") if is_file else None
+    except (OSError, ValueError):
+        return None
 
 
 def _choose_format(log_format: str, stream: TextIO, journal_stream: str | None) -> str:

@@ -19,7 +19,7 @@ from appliance.adapters.embedded_state import EmbeddedStoresError
 from appliance.adapters.import_journal import ImportJournal
 from appliance.adapters.state_secrets import StateSecretError
 from appliance.adapters.systemd import SystemdNotifier
-from appliance.log import EventLogger, get_logger
+from appliance.log import EventLogger, get_logger, reopen_logs
 from appliance.operations.callbacks import make_callback_tools
 from appliance.operations.recording_admin_ports import RecordingDesk
 from appliance.operations.resources import Resources
@@ -66,7 +66,7 @@ async def run(settings: Settings) -> None:
     stop = trio.Event()
     raise_file_limit()
     tune_allocator(settings.tuning_off)
-    reload = _Reload(systemd)
+    reload = _Reload(systemd, log)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch_signals, stop, nursery.cancel_scope.cancel, reload.run, log)
         async with open_outside(settings, log) as outside:
@@ -80,10 +80,11 @@ async def run(settings: Settings) -> None:
 
 
 class _Reload:
-    """What SIGHUP does, once there is something to reload."""
+    """What SIGHUP does."""
 
-    def __init__(self, systemd: SystemdNotifier) -> None:
+    def __init__(self, systemd: SystemdNotifier, log: EventLogger) -> None:
         self._systemd = systemd
+        self._log = log
         self._listeners: tuple[PublicServer, ...] = ()
 
     def begin(self, listeners: tuple[PublicServer, ...]) -> None:
@@ -92,7 +93,11 @@ class _Reload:
         self._systemd.send("READY=1")
 
     def run(self) -> None:
-        """Reread the TLS files, and tell systemd, which waits, when that is done."""
+        """Reopen the log, reread the TLS files; tell systemd, which waits, when that is done."""
+        try:
+            reopen_logs()
+        except OSError as error:
+            self._log.warning("log_not_reopened", reason=error.strerror)
         if not self._listeners:
             return  # not ready yet, and must not say that it is
         self._systemd.send_reloading()

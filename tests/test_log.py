@@ -377,7 +377,39 @@ def test_events_can_be_captured_by_tests() -> None:
     assert captured == [{"event": "server_online", "server": "bbb1", "log_level": "info"}]
 
 
-def test_reopening_changes_nothing() -> None:
+def test_reopening_goes_on_in_a_new_file_where_the_old_one_was_rotated(tmp_path: Path) -> None:
+    path, old = tmp_path / "log", tmp_path / "log.1"
+    path.touch(mode=0o600)
+    log = get_logger("x")
+    with path.open("a") as stream:
+        configure_logging("info", "journal", stream=stream)
+        log.info("first")
+        path.rename(old)
+        log.info("second")
+        reopen_logs()
+        log.info("third")
+        reopen_logs()  # nothing was rotated
+        log.info("fourth")
+
+    assert old.read_text() == "<6>first\n<6>second\n"
+    assert path.read_text() == "<6>third\n<6>fourth\n"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_reopening_without_a_new_file_goes_on_in_the_old_one(tmp_path: Path) -> None:
+    directory = tmp_path / "logs"
+    directory.mkdir()
+    with (directory / "log").open("a") as stream:
+        configure_logging("info", "journal", stream=stream)
+        directory.rename(tmp_path / "moved")
+        with pytest.raises(FileNotFoundError):
+            reopen_logs()
+        get_logger("x").info("e")
+
+    assert (tmp_path / "moved/log").read_text() == "<6>e\n"
+
+
+def test_reopening_changes_nothing_where_the_log_is_no_file() -> None:
     def emit() -> None:
         reopen_logs()
         get_logger("x").info("e")

@@ -175,6 +175,19 @@ def test_hangup_changes_nothing(appliance: ApplianceProcess, bbb: BbbProcess) ->
     assert appliance.front.info("slow").returncode == "SUCCESS"
 
 
+def test_hangup_goes_on_in_a_new_file_where_the_log_was_rotated(
+    appliance: ApplianceProcess,
+) -> None:
+    old = appliance.log_file.with_suffix(".1")
+    appliance.log_file.rename(old)
+    appliance.signal(signal.SIGHUP)
+
+    wait_for(appliance.log_file.exists, 10, "the new file")
+    assert appliance.front.info("unknown").key == "notFound"
+    wait_for(lambda: '"call": "getMeetingInfo"' in appliance.log_text(), 10, "a line in it")
+    assert '"event": "reloading"' in old.read_text()
+
+
 def test_stop_under_load_breaks_no_answer(appliance: ApplianceProcess) -> None:
     """Whoever is connected gets a whole answer or none; nobody gets half of one."""
     stop, broken, answered = threading.Event(), [], [0]
