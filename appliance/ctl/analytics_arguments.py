@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
 from appliance.ctl import analytics
-from appliance.ctl.parsing import Group, branch, leaf
+from appliance.ctl.parsing import Group, add_limit, branch, leaf
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 10_000
 
@@ -18,7 +17,7 @@ def add_analytics(groups: Group[Any]) -> None:
     found = leaf(
         group, "list", analytics.list_all, "show what is kept, the newest first", "analytics list"
     )
-    found.add_argument("--limit", metavar="N", type=_limit, default=DEFAULT_LIMIT, help="at most N")
+    add_limit(found, DEFAULT_LIMIT, MAX_LIMIT)
     one = leaf(
         group,
         "show",
@@ -27,10 +26,3 @@ def add_analytics(groups: Group[Any]) -> None:
         "analytics show 183f0bf3a0982a127bdb8161e0c44eb696b3e75c-1531240585189",
     )
     one.add_argument("id", metavar="ID", help="as `analytics list` shows it")
-
-
-def _limit(text: str) -> int:
-    number = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
-    if not 1 <= number <= MAX_LIMIT:
-        raise argparse.ArgumentTypeError(f"{text!r} is not from 1 to {MAX_LIMIT}")
-    return number

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
 from appliance.ctl import callbacks
-from appliance.ctl.parsing import Group, branch, leaf
+from appliance.ctl.parsing import Group, add_limit, branch, leaf
 
 STATES = ("pending", "done", "failed", "dropped")
 DEFAULT_LIMIT, MAX_LIMIT = 50, 10_000
@@ -24,7 +23,7 @@ def add_callbacks(groups: Group[Any]) -> None:
         "callbacks list --state failed",
     )
     found.add_argument("--state", choices=STATES, help="only those in this state")
-    found.add_argument("--limit", metavar="N", type=_limit, default=DEFAULT_LIMIT, help="at most N")
+    add_limit(found, DEFAULT_LIMIT, MAX_LIMIT)
     retry = leaf(
         group, "retry", callbacks.retry, "try calls now and for another day", "callbacks retry 17"
     )
@@ -37,10 +36,3 @@ def add_callbacks(groups: Group[Any]) -> None:
         "callbacks drop 42",
     )
     drop.add_argument("ids", metavar="ID", nargs="+", help="as `callbacks list` shows it")
-
-
-def _limit(text: str) -> int:
-    number = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
-    if not 1 <= number <= MAX_LIMIT:
-        raise argparse.ArgumentTypeError(f"{text!r} is not from 1 to {MAX_LIMIT}")
-    return number

@@ -76,6 +76,20 @@ def positive(text: str) -> float:
     return value
 
 
+def add_limit(parser: argparse.ArgumentParser, default: int, most: int) -> None:
+    """Add `--limit N`: how many are shown at most, from 1 to `most`."""
+
+    def read(text: str) -> int:
+        number = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+        if not 1 <= number <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {most}")
+        return number
+
+    parser.add_argument(
+        "--limit", metavar="N", type=read, default=default, help=f"at most N (default {default})"
+    )
+
+
 def limit(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 9):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, or 0 for no limit")

@@ -6,9 +6,9 @@ import argparse
 from typing import Any
 
 from appliance.ctl import recording_imports, recordings
-from appliance.ctl.parsing import Group, branch, leaf, positive
+from appliance.ctl.parsing import Group, add_limit, branch, leaf, positive
 
-_DEFAULT_LIMIT = 50
+_DEFAULT_LIMIT, _MAX_LIMIT = 50, 100_000
 _STATES = ("published", "unpublished", "processing", "processed", "deleted", "any")
 
 
@@ -44,7 +44,7 @@ def _add_reading(group: Group[Any]) -> None:
         "--state", choices=_STATES, help="in this state (default: all but the deleted)"
     )
     found.add_argument("--tenant", metavar="ID", help="of this tenant")
-    _add_limit(found)
+    add_limit(found, _DEFAULT_LIMIT, _MAX_LIMIT)
     one = leaf(
         group,
         "show",
@@ -77,7 +77,7 @@ def _add_imports(group: Group[Any]) -> None:
         "recordings imports --failed",
     )
     journal.add_argument("--failed", action="store_true", help="only those that failed")
-    _add_limit(journal)
+    add_limit(journal, _DEFAULT_LIMIT, _MAX_LIMIT)
     retry = leaf(
         group,
         "retry",
@@ -140,28 +140,12 @@ def _add_prune(group: Group[Any]) -> None:
     )
 
 
-def _add_limit(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--limit",
-        metavar="N",
-        type=_limit,
-        default=_DEFAULT_LIMIT,
-        help=f"at most so many (default {_DEFAULT_LIMIT})",
-    )
-
-
 def _add_switch(parser: argparse.ArgumentParser, name: str, on: str, off: str) -> None:
     pair = parser.add_mutually_exclusive_group()
     pair.add_argument(
         f"--{name}", dest=name, action="store_const", const=True, default=None, help=on
     )
     pair.add_argument(f"--un{name}", dest=name, action="store_const", const=False, help=off)
-
-
-def _limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:7]) <= 100_000 and len(text) < 7):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 100000")
-    return int(text)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -20,7 +20,7 @@ def test_bad_limit_is_refused(limit: str, capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(SystemExit) as ended:
         build_parser().parse_args(["analytics", "list", "--limit", limit])
     assert ended.value.code == 2
-    assert "is not from 1 to" in capsys.readouterr().err
+    assert "is not a whole number from 1 to 10000" in capsys.readouterr().err
 
 
 def test_limits_are_those_of_the_call() -> None:
