@@ -13,13 +13,14 @@ from typing import Any
 import trio
 
 from appliance.core.faults import DatabaseDown, StoreDown
-from appliance.operations.refusal import RefusalKind, Refused
+from appliance.operations.refusal import RefusalKind, Refused, no_server
 from appliance.operations.resources import Resources
 from appliance.web import admin_json as form
 from appliance.web.admin_json import BadRequest, Json
 from appliance.web.admin_schema import About
 
 PREFIX = "/scalelite/api"
+ID_MISSING = " (id is missing)"
 MAX_BODY_BYTES = 1024 * 1024
 BODY_TIMEOUT_S = 10
 
@@ -46,11 +47,14 @@ class Call:
 
     @property
     def server_id(self) -> str:
-        """Return the `id`, which may stand beside or inside `server`. Raises BadRequest."""
+        """Return the `id`, which may stand beside or inside `server`.
+
+        Raises BadRequest; Refused: there is none, which Scalelite answers like an unknown one.
+        """
         found = form.text(self.fields, "id")
         found = found or form.text(form.server_fields(self.fields), "id")
         if not found:
-            raise BadRequest("id is missing")
+            raise no_server(ID_MISSING)
         return found
 
 

@@ -35,12 +35,12 @@ async def _add_server(res: Resources, call: Call) -> Answer:
 
 
 async def _update_server(res: Resources, call: Call) -> Answer:
-    fields = form.server_fields(call.fields)
-    server_id, word = call.server_id, form.text(fields, "state")
+    fields, server_id = form.server_fields(call.fields), call.server_id
+    server = await servers.find_server(res, server_id)
+    word = form.text(fields, "state")
     if word and word not in _STATES:
         raise BadRequest(f"Invalid state parameter: {word}")
     change = form.parse_change(fields)
-    server = await servers.find_server(res, server_id)
     if change != ServerChange():
         server = await servers.update_server(res, call.who, server_id, change)
     if word == "disable":
@@ -116,7 +116,10 @@ async def _list_meetings(res: Resources, call: Call) -> Answer:
 
 
 async def _get_meeting_info(res: Resources, call: Call) -> Answer:
-    return form.shown_meeting_json(await meeting_admin.show_meeting(res, call.server_id)), 200
+    meeting_id = form.text(call.fields, "id")
+    if not meeting_id:
+        raise BadRequest("id is missing")
+    return form.shown_meeting_json(await meeting_admin.show_meeting(res, meeting_id)), 200
 
 
 async def _end_meetings(res: Resources, call: Call) -> Answer:

@@ -8,16 +8,18 @@ The calls about settings are ours, named in the same manner.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 from appliance.core.model import TenantId
 from appliance.core.tenant_values import TENANT_FIELDS, TenantChange, TenantRecord, TenantSetting
 from appliance.operations import tenant_admin
+from appliance.operations.refusal import Refused, no_tenant, no_tenant_setting
 from appliance.operations.resources import Resources
 from appliance.web import admin_json as form
 from appliance.web import admin_tenant_schema as about
-from appliance.web.admin_call import AdminCall, Answer, Call, Handler
+from appliance.web.admin_call import ID_MISSING, AdminCall, Answer, Call, Handler
 from appliance.web.admin_json import BadRequest, Json
 
 DISABLED = "Multitenancy is disabled"
@@ -57,10 +59,11 @@ def _nested(body: Json, name: str) -> Json:
     return nested
 
 
-def _id(call: Call) -> str:
+def _id(call: Call, unknown: Callable[[str], Refused] = no_tenant) -> str:
+    """Raises Refused: there is none, which Scalelite answers like an unknown one."""
     found = form.text(call.fields, "id")
     if not found:
-        raise BadRequest("id is missing")
+        raise unknown(ID_MISSING)
     return found
 
 
@@ -123,10 +126,9 @@ async def _add_tenant(res: Resources, call: Call) -> Answer:
 
 async def _update_tenant(res: Resources, call: Call) -> Answer:
     tenant_id = _id(call)
+    tenant = await tenant_admin.find_tenant(res, tenant_id)
     change = parse_tenant_change(_nested(call.fields, "tenant"))
-    if change == TenantChange():
-        tenant = await tenant_admin.find_tenant(res, tenant_id)
-    else:
+    if change != TenantChange():
         tenant = await tenant_admin.update_tenant(res, call.who, tenant_id, change)
     return {**_record_json(tenant), "tenant": _record_json(tenant)}, 200
 
@@ -150,7 +152,7 @@ async def _add_tenant_setting(res: Resources, call: Call) -> Answer:
 
 
 async def _delete_tenant_setting(res: Resources, call: Call) -> Answer:
-    setting = await tenant_admin.remove_setting(res, call.who, _id(call))
+    setting = await tenant_admin.remove_setting(res, call.who, _id(call, no_tenant_setting))
     return {"id": setting.id, "success": f"TenantSetting id={setting.id} was destroyed"}, 200
 
 

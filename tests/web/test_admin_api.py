@@ -114,7 +114,11 @@ async def test_calls_of_scalelite_have_its_paths_codes_and_fields(
         ("updateServer", {"id": "one", "server": {"state": "x"}}, 400, "Invalid state parameter"),
         ("updateServer", {"id": "one", "server": {"load_multiplier": 0}}, 400, "the load multip"),
         ("updateServer", {"id": "two", "server": {}}, 404, "Couldn't find server with id=two"),
-        ("deleteServer", {}, 400, "id is missing"),
+        ("updateServer", {"id": "two", "server": {"state": "x"}}, 404, "Couldn't find server with"),
+        ("deleteServer", {}, 404, "Couldn't find server with id= (id is missing)"),
+        ("panicServer", {"id": ""}, 404, "Couldn't find server with id= (id is missing)"),
+        ("updateServer", {"server": {}}, 404, "Couldn't find server with id= (id is missing)"),
+        ("updateServer", {"id": 1, "server": {}}, 400, "id must be a text"),
         ("panicServer", {"id": "two"}, 404, "Couldn't find server with id=two"),
     ],
 )
