@@ -87,7 +87,8 @@ def _merge(res: Resources, caller: Caller, params: Params) -> Params:
         merged = replace_param(
             merged, "duration", clamp_duration(get(merged, "duration"), limit_min)
         )
-    return add_tenant(merged, tenant) if tenant else merged
+    # Settings, too, could name what says whose it is, in another case: BBB lower-cases the names.
+    return add_tenant(drop_reserved(merged, tenant), tenant) if tenant else merged
 
 
 async def _name_parent(res: Resources, caller: Caller, sent: Params) -> Params:

@@ -1,7 +1,7 @@
 """Managing tenants and their settings: every change is checked, logged, and effective at once here.
 
-Another appliance keeps a tenant for a second at most (tenants.py). Knows no secret's value in a log
-line: what is logged is who changed which field.
+Another appliance keeps a tenant for half a second at most (tenants.py). Knows no secret's value in
+a log line: what is logged is who changed which field.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Who is asking: the tenant of a host, kept for at most a second.
+"""Who is asking: the tenant of a host, kept for half a second at most.
 
-A Scalelite on the same stores sends no notice of changes, so nothing is kept longer.
+A Scalelite on the same stores sends no notice of changes, so nothing is kept longer; a change made
+by another appliance is to be seen within a second, the time of the request included.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from collections.abc import Callable
 from appliance.core.model import Tenant
 from appliance.operations.ports import PoolStore
 
-_KEEP_MS = 1000
+_KEEP_MS = 500
 _MAX_ENTRIES = 10_000
 
 
 class TenantCache:
-    """Tenants by host label, re-read after a second."""
+    """Tenants by host label, re-read after half a second."""
 
     def __init__(self, store: PoolStore, now_ms: Callable[[], int]) -> None:
         self._store = store

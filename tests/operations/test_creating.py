@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -236,6 +237,17 @@ async def test_tenant_metadata_is_ours_alone(pool: LivePool) -> None:
     meeting = await pool.meeting("school-room")
     assert meeting is not None
     assert meeting.tenant_id == "t-1"
+
+
+async def test_setting_cannot_say_whose_a_meeting_is(pool: LivePool) -> None:
+    mistaken = (("meta_Tenant-Id", "t-2"), ("meta_tenant-meeting-id", "x"), ("meta_x", "y"))
+    school = replace(SCHOOL, default_create=mistaken, override_create=mistaken)
+
+    await pool.create(caller=Caller(school))
+
+    params = sent(pool.servers[0])
+    metadata = {name: value for name, value in params.items() if name.startswith("meta_")}
+    assert metadata == {"meta_tenant-id": "t-1", "meta_tenant-name": "school", "meta_x": "y"}
 
 
 async def test_id_of_a_tenants_meeting_is_refused_without_a_tenant(pool: LivePool) -> None:
