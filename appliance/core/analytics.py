@@ -1,7 +1,8 @@
 """Learning analytics: our URL in creates, what servers post there, what goes on to front-ends.
 
 What goes on is the body as it came, byte for byte, and `customer` beside it (fault 27 of Scalelite:
-leftovers of its framework). Only the id of a meeting that is kept under another one is turned back.
+leftovers of its framework). Only what no tenant's front-end may see is changed: the id of a meeting
+that is kept under another one, and the metadata that are between us and the servers.
 Pure. Truth: BBB's post_events_analytics_callback.rb; Scalelite's `customer` is the tenant's name.
 """
 
@@ -15,6 +16,7 @@ from typing import Any
 
 from appliance.core.params import Params
 from appliance.core.scoped_id import ORIGINAL_KEY, front_end_id
+from appliance.core.tenant_view import HIDDEN_KEYS
 
 ANALYTICS_CALL = "analytics_callback"
 """Name of our call, below the path of the API."""
@@ -26,6 +28,16 @@ MAX_BODY_BYTES = 16 * 1024 * 1024
 """A day with hundreds of users is about two."""
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-]{1,200}").fullmatch
 _BLANKS = b" \t\r\n"
+
+
+def _spellings(key: str) -> tuple[str, str]:
+    """Return the names of a piece of metadata: BBB's script writes `_` for `-`."""
+    return key, key.replace("-", "_")
+
+
+_HIDDEN = frozenset(name for key in HIDDEN_KEYS for name in _spellings(key))
+_MEETING_KEYS = frozenset({"meeting_id", "meetingId"})
+"""Under which events.xml, and so the report's metadata, have the meetingID once more."""
 
 
 class BadReport(Exception):
@@ -43,6 +55,8 @@ class Report:
     """The front-end's id, where the server's cannot tell it (core/scoped_id.py)."""
     body: bytes = field(repr=False)
     has_customer: bool = False
+    has_hidden: bool = False
+    """Whether its metadata hold what is between us and the servers."""
 
 
 def take_analytics_url(params: Params) -> tuple[Params, str | None]:
@@ -65,15 +79,17 @@ def analytics_url(base_url: str) -> str:
 def read_report(body: bytes) -> Report:
     """Read what a server has posted. Raises BadReport."""
     document = _parse(body)
+    metadata = _metadata(document)
     meeting_id, internal_id = document.get("meeting_id"), document.get("internal_meeting_id")
     if not isinstance(meeting_id, str) or not meeting_id:
         raise BadReport("meeting_id is missing")
     return Report(
         meeting_id,
         internal_id if isinstance(internal_id, str) else None,
-        _original_id(document),
+        _original_id(metadata),
         body,
         "customer" in document,
+        not _HIDDEN.isdisjoint(metadata),
     )
 
 
@@ -91,13 +107,14 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(name)
 
 
-def _original_id(document: dict[str, Any]) -> str | None:
+def _metadata(document: dict[str, Any]) -> dict[str, Any]:
     data = document.get("data")
     metadata = data.get("metadata") if isinstance(data, dict) else None
-    if not isinstance(metadata, dict):
-        return None
-    # BBB's script writes `_` for `-`.
-    for key in (ORIGINAL_KEY, ORIGINAL_KEY.replace("-", "_")):
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def _original_id(metadata: dict[str, Any]) -> str | None:
+    for key in _spellings(ORIGINAL_KEY):
         if isinstance(metadata.get(key), str):
             return str(metadata[key])
     return None
@@ -108,14 +125,25 @@ def front_end_id_of(report: Report, tenant_id: str | None) -> str:
     return front_end_id(report.meeting_id, tenant_id, report.original_id)
 
 
-def body_for(report: Report, *, meeting_id: str, customer: str) -> bytes:
-    """Return what the front-end gets."""
-    if report.has_customer or report.meeting_id != meeting_id:
+def body_for(report: Report, *, meeting_id: str, customer: str, is_tenants: bool = False) -> bytes:
+    """Return what the front-end gets; `is_tenants`: it is a tenant's."""
+    if report.has_customer or report.meeting_id != meeting_id or (is_tenants and report.has_hidden):
         document = _parse(report.body) | {"meeting_id": meeting_id, "customer": customer}
+        if is_tenants:
+            _show_metadata(_metadata(document), report.meeting_id, meeting_id)
         return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
     # It has `meeting_id`, so there is something before it.
     added = f',"customer":{json.dumps(customer)}}}'.encode()
     return report.body.rstrip(_BLANKS).removesuffix(b"}") + added
+
+
+def _show_metadata(metadata: dict[str, Any], kept: str, meeting_id: str) -> None:
+    """Leave in a report's metadata what its tenant's front-end may see."""
+    for key in _HIDDEN & metadata.keys():
+        del metadata[key]
+    for key in _MEETING_KEYS & metadata.keys():
+        if metadata[key] == kept:
+            metadata[key] = meeting_id
 
 
 def file_name_of(report: Report) -> str:

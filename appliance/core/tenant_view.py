@@ -18,12 +18,13 @@ from appliance.core.scoped_id import ORIGINAL_KEY, SEPARATOR, front_end_id, scop
 LRS_KEY = "secret-lrs-payload"
 """Metadata key of a tenant's credentials for its LRS, encrypted for the server (core/lrs.py)."""
 
-_HIDDEN = (ORIGINAL_KEY, LRS_KEY)
+HIDDEN_KEYS = (ORIGINAL_KEY, LRS_KEY)
+"""Metadata that are between us and the servers."""
 
 
 def needs_view(body: bytes, tenant_id: str) -> bool:
     """Whether an answer to a tenant can hold anything that its front-end must not see."""
-    hints = (f"{SEPARATOR}{tenant_id}", *_HIDDEN)
+    hints = (f"{SEPARATOR}{tenant_id}", *HIDDEN_KEYS)
     return any(hint.encode("utf-8", "surrogateescape") in body for hint in hints)
 
 
@@ -50,7 +51,7 @@ def show_recording(recording: Recording) -> Recording:
     meeting_id = recording.meeting_id
     if meeting_id is not None:
         meeting_id = front_end_id(meeting_id, recording.tenant_id, original)
-    kept = tuple([(key, value) for key, value in metadata.items() if key not in _HIDDEN])
+    kept = tuple([(key, value) for key, value in metadata.items() if key not in HIDDEN_KEYS])
     return replace(recording, meeting_id=meeting_id, metadata=kept)
 
 
@@ -65,7 +66,7 @@ def _turn_back(
     suffix = f"{SEPARATOR}{tenant_id}"
     for metadata in list(root.iter("metadata")):
         for entry in list(metadata):
-            if entry.tag in _HIDDEN:
+            if entry.tag in HIDDEN_KEYS:
                 metadata.remove(entry)
     for element in root.iter():
         if element.text and suffix in element.text and not _is_metadata(element):

@@ -116,7 +116,8 @@ def _prepare(tenant: Tenant | None, body: bytes) -> tuple[Report, str, bytes]:
     report = read_report(body)
     meeting_id = front_end_id_of(report, tenant.id if tenant else None)
     customer = tenant.name if tenant else NOBODY
-    return report, meeting_id, body_for(report, meeting_id=meeting_id, customer=customer)
+    sent = body_for(report, meeting_id=meeting_id, customer=customer, is_tenants=tenant is not None)
+    return report, meeting_id, sent
 
 
 async def _keep(res: Resources, files: AnalyticsFiles, report: Report, sent: bytes) -> None:

@@ -82,6 +82,33 @@ def test_id_that_was_too_long_to_be_told_is_turned_back(key: str) -> None:
     assert front_end_id_of(found, "t-1") == original
 
 
+@pytest.mark.parametrize(("hyphen", "name"), [("-", "meetingId"), ("_", "meeting_id")])
+def test_metadata_show_a_tenant_its_own_only(hyphen: str, name: str) -> None:
+    original = "m" * 250
+    ours = {"tenant-meeting-id": original, "secret-lrs-payload": "c2VjcmV0", "tenant-id": "t-1"}
+    metadata = {key.replace("-", hyphen): value for key, value in ours.items()}
+    data = {"metadata": {**metadata, name: scoped_id(original, "t-1"), "x": "y"}, "duration": 1.5}
+    found = read_report(report(meeting_id=scoped_id(original, "t-1"), data=data))
+
+    sent = json.loads(body_for(found, meeting_id=original, customer="school", is_tenants=True))
+
+    kept = {name: original, f"tenant{hyphen}id": "t-1", "x": "y"}
+    assert sent["data"] == {"metadata": kept, "duration": 1.5}
+    assert (sent["meeting_id"], sent["customer"]) == (original, "school")
+
+
+def test_payload_for_a_server_does_not_go_on_to_a_tenant() -> None:
+    data = {"metadata": {"secret_lrs_payload": "c2VjcmV0", "meeting_id": "math"}}
+    found = read_report(report(data=data))
+
+    sent = body_for(found, meeting_id="math", customer="school", is_tenants=True)
+    assert json.loads(sent)["data"] == {"metadata": {"meeting_id": "math"}}
+
+    # Without tenants it is the front-end's own business.
+    sent = body_for(found, meeting_id="math", customer="scalelite")
+    assert json.loads(sent)["data"] == data
+
+
 @pytest.mark.parametrize(
     "body",
     [

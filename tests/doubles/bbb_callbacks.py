@@ -84,8 +84,14 @@ def analytics_document(meeting: Meeting) -> dict[str, object]:
         "version": "1.0",
         "meeting_id": meeting.id,
         "internal_meeting_id": meeting.internal_id,
-        "data": {"metadata": dict(meeting.metadata), "duration": 1, "attendees": []},
+        "data": {"metadata": _report_metadata(meeting), "duration": 1, "attendees": []},
     }
+
+
+def _report_metadata(meeting: Meeting) -> dict[str, str]:
+    """Return the attributes of events.xml's metadata as BBB's script spells them."""
+    metadata = {key.replace("-", "_"): value for key, value in meeting.metadata.items()}
+    return {**metadata, "meeting_id": meeting.id, "meeting_name": meeting.name}
 
 
 def bearer_token(secret: str, *, algorithm: str = "HS512", exp: float | None = None) -> str:

@@ -160,7 +160,9 @@ async def test_reports_of_two_tenants_go_to_each_ones_front_end(
         for tenant in (A, B):
             await create(pool, Caller(tenant, "http://x"), f"{LMS}&{tenant.name}")
         assert await take_report(pool.res, A, report("math")) is Taken.QUEUED
-        assert await take_report(pool.res, B, report("math~t-b")) is Taken.QUEUED
+        metadata = {"meeting_id": "math~t-b", "secret_lrs_payload": "c2VjcmV0", "x": "y"}
+        scoped = report("math~t-b", data={"metadata": metadata})
+        assert await take_report(pool.res, B, scoped) is Taken.QUEUED
         # To the host of no tenant.
         assert await take_report(pool.res, None, report("math~t-b")) is Taken.NOBODY_WAITS
         found = {one.url: (json.loads(one.body), one.tenant_id) for one in await queued(pool)}
@@ -168,6 +170,8 @@ async def test_reports_of_two_tenants_go_to_each_ones_front_end(
             body, tenant_id = found[f"{LMS}&{tenant.name}"]
             assert (body["meeting_id"], body["customer"]) == ("math", tenant.name)
             assert tenant_id == tenant.id
+        seen, _ = found[f"{LMS}&{B.name}"]
+        assert seen["data"] == {"metadata": {"meeting_id": "math", "x": "y"}}
 
 
 async def test_reporter_is_a_server_of_the_pool(pool: LivePool) -> None:
