@@ -34,6 +34,7 @@ from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
 from appliance.log import Log
+from appliance.tasks.http_accept import ClientStream
 from appliance.tasks.http_stock import AsgiApp, Limits, Stream
 
 Message = dict[str, Any]
@@ -180,6 +181,7 @@ class Connection(TCPServer):
         # Hypercorn takes plain streams too, whatever its annotation says.
         tls: Any = stream
         super().__init__(app, config, context, ConnectionState({}), tls)  # type: ignore[arg-type]
+        self._client = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
         self._limits = limits
         self._log = log
         self._listening = trio.CancelScope()
@@ -194,10 +196,10 @@ class Connection(TCPServer):
     async def run(self) -> None:
         """Serve to the end; closing the stream is the caller's. Raises OSError."""
         stream: Any = self.stream
-        tls = isinstance(stream, trio.SSLStream)
+        tls = stream is not self._client
         if tls and not await self._shake_hands(stream):
             return
-        socket = (stream.transport_stream if tls else stream).socket
+        socket = self._client.socket
         client = parse_socket_addr(socket.family, socket.getpeername())
         server = parse_socket_addr(socket.family, socket.getsockname())
         async with _Requests(self._log) as requests:
@@ -214,7 +216,7 @@ class Connection(TCPServer):
             )
             await self._read_data()
 
-    async def _shake_hands(self, stream: trio.SSLStream[trio.SocketStream]) -> bool:
+    async def _shake_hands(self, stream: trio.SSLStream[ClientStream]) -> bool:
         with trio.move_on_after(self._limits.handshake_s) as self._listening:
             try:
                 await stream.do_handshake()
@@ -250,18 +252,28 @@ class Connection(TCPServer):
     async def _send(self, data: bytes) -> None:
         whole = False
         try:
-            async with self.send_lock:
+            await self._lock_sending()
+            try:
                 await self.stream.send_all(data)
+            finally:
+                self.send_lock.release()
             whole = True
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             _untie(error)
             await self._close()
         finally:
             if not whole:  # cancelled: nothing may follow half an answer
-                await trio.aclose_forcefully(self.stream)
+                self._client.close()
+
+    async def _lock_sending(self) -> None:
+        """Take the lock, without letting all other tasks run first if nobody else has it."""
+        if self.send_lock.locked():
+            await self.send_lock.acquire()
+        else:
+            self.send_lock.acquire_nowait()
 
     async def _close(self) -> None:
-        await trio.aclose_forcefully(self.stream)
+        self._client.close()
         # With a second request in its buffer the protocol waits for the end of the first, and
         # would wait for ever.
         self._listening.cancel()

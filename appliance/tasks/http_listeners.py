@@ -14,9 +14,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import trio
-
 from appliance.settings import Bind, WebSettings
+from appliance.tasks.http_accept import prepare_listener
 
 _BACKLOG = 1024
 """Clients of a Unix socket get EAGAIN beyond it; the kernel lowers it to net.core.somaxconn."""
@@ -34,7 +33,7 @@ class ListenError(Exception):
 class Listener:
     """One bound socket."""
 
-    socket: trio.SocketListener
+    socket: socket.socket
     tls: bool
     url: str
 
@@ -50,15 +49,11 @@ def open_listeners(binds: Sequence[Bind], *, user_timeout_s: float) -> Iterator[
         for bind in binds:
             try:
                 bound = stack.enter_context(_bound(bind, binds))
-                if bind.scheme != "unix":
-                    bound.setsockopt(
-                        socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(user_timeout_s * 1000)
-                    )
+                prepare_listener(bound, user_timeout_s)
                 bound.listen(_BACKLOG)
             except OSError as error:
                 raise ListenError(f"cannot listen on {bind}: {error}") from error
-            listening = trio.SocketListener(trio.socket.from_stdlib_socket(bound))
-            found.append(Listener(listening, bind.scheme == "ssl", _url(bind, bound)))
+            found.append(Listener(bound, bind.scheme == "ssl", _url(bind, bound)))
         yield found
 
 

@@ -18,6 +18,7 @@ from hypercorn.trio.worker_context import WorkerContext
 
 from appliance.log import Log
 from appliance.settings import WebSettings
+from appliance.tasks.http_accept import ClientStream, accept_forever
 from appliance.tasks.http_listeners import Listener, ListenError, load_tls, open_listeners
 from appliance.tasks.http_stock import (
     AsgiApp,
@@ -104,13 +105,13 @@ class PublicServer:
 
     async def _accept(self, listener: Listener, connections: trio.Nursery) -> None:
         serve = partial(self._serve, tls=listener.tls)
-        await trio.serve_listeners(serve, [listener.socket], handler_nursery=connections)
+        await accept_forever(listener.socket, serve, connections, self._log)
 
-    async def _serve(self, accepted: trio.SocketStream, *, tls: bool) -> None:
+    async def _serve(self, client: ClientStream, *, tls: bool) -> None:
         """Serve one connection to its end, whatever happens in it."""
-        stream: Stream = accepted
+        stream: Stream = client
         if tls and self._tls is not None:
-            stream = trio.SSLStream(accepted, self._tls, server_side=True, https_compatible=True)
+            stream = trio.SSLStream(client, self._tls, server_side=True, https_compatible=True)
         connection = self._connection(
             self._app, self._config, self._context, stream, self._limits, self._log
         )
@@ -123,7 +124,7 @@ class PublicServer:
             self._log.error("connection_failed", exc_info=error)
         finally:
             self._open.discard(connection)
-            await trio.aclose_forcefully(accepted)
+            client.close()
 
 
 def _build_config(max_target_bytes: int, limits: Limits) -> Config:

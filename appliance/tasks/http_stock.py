@@ -21,9 +21,10 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 
 from appliance.log import Log
+from appliance.tasks.http_accept import ClientStream
 
 AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
-Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
+Stream = ClientStream | trio.SSLStream[ClientStream]
 
 CHECKED_VERSIONS = ("0.17.3", "0.18.")
 """Beginnings of the versions of Hypercorn whose inside http_connection was checked against."""

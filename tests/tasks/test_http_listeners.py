@@ -47,9 +47,7 @@ async def test_several_addresses_are_listened_on(tmp_path: Path) -> None:
         assert [listener.tls for listener in listeners] == [False, False, True, False]
         assert len(set(urls)) == 4
         for listener in (listeners[0], listeners[2]):
-            timeout_ms = listener.socket.socket.getsockopt(
-                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT
-            )
+            timeout_ms = listener.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
             assert timeout_ms == 7500
         port = int(urls[0].rpartition(":")[2])
         socket.create_connection(("127.0.0.1", port), timeout=5).close()
