@@ -6,6 +6,7 @@ Tests look here at what the server received and set what it shall be and do.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import deque
 from collections.abc import Callable
@@ -76,8 +77,10 @@ class Control:
                 answer = run(json.loads(request.body or b"{}"))
             except (ValueError, KeyError, TypeError, Refused) as error:
                 status, answer = 400, {"error": f"{type(error).__name__}: {error}"}
-        body = json.dumps(answer).encode()
-        connection.send(Reply(body, "application/json", status).encode())
+        reply = Reply(json.dumps(answer).encode(), "application/json", status).encode()
+        # A connection that the call has reset is closed at the loop's next turn: who gets the reply
+        # must not find it open still.
+        asyncio.get_running_loop().call_soon(connection.send, reply)
 
     def _show_state(self, body: Body) -> Body:
         meetings = [_shown(meeting) for meeting in self._state.meetings.values()]
