@@ -42,6 +42,7 @@ def parse_meeting(reply: Sequence[Any]) -> Meeting:
         state,
         online,
         tag,
+        run_ms,
     ) = reply
     server = ServerId(server_id)
     return Meeting(
@@ -56,6 +57,7 @@ def parse_meeting(reply: Sequence[Any]) -> Meeting:
         server=Target(server, url, secret, bool(online)) if url else None,
         server_state=parse_state(state),
         server_tag=tag or None,
+        run_ms=int(run_ms) if run_ms else None,
     )
 
 

@@ -157,11 +157,15 @@ class RedisStore:
     async def forget_meeting(
         self, meeting: Meeting, *, now_ms: int, even_if_creating: bool = False
     ) -> bool:
-        """Forget a meeting that its server does not have; False: the record is another one."""
+        """Forget a meeting that its server does not have; False: it is another one by now.
+
+        `meeting` is the record from before the server was asked.
+        """
         tell_after_ms = TELL_AFTER_END_MS if even_if_creating else TELL_AFTER_LOSS_MS
         reply = await self._hot(
             self.scripts.forget_meeting,
-            *(*_identity(meeting), now_ms, int(even_if_creating), tell_after_ms),
+            *(*_identity(meeting), meeting.run_ms or ""),
+            *(now_ms, int(even_if_creating), tell_after_ms),
         )
         return bool(reply)
 

@@ -91,6 +91,9 @@ class Meeting:
     """None: the server was removed from the pool."""
     server_state: ServerState = ServerState.DISABLED
     server_tag: str | None = None
+    run_ms: int | None = None
+    """When the create came that began the run its server has; None: nobody has noted. What a server
+    says of an end is about the run that was known before it was asked."""
 
     @property
     def reachable(self) -> bool:

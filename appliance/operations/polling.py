@@ -195,15 +195,17 @@ async def _end_duplicate(
 
 async def _look_for(res: Resources, server: Server, meeting_id: MeetingId, placement: int) -> None:
     """Forget a meeting that was not listed, if its server says it does not know it."""
+    # Before the question: the answer says nothing about a run that is begun meanwhile.
+    meeting = await res.store.find_meeting(meeting_id, now_ms=res.now_ms())
+    if meeting is None or (meeting.server_id, meeting.placement) != (server.id, placement):
+        return
     try:
         answer = await res.bbb.call(server.target, "getMeetingInfo", (("meetingID", meeting_id),))
     except BbbError:
         return  # the next poll decides
     if answer.succeeded or answer.message_key != NOT_FOUND:
         return
-    meeting = await res.store.find_meeting(meeting_id, now_ms=res.now_ms())
-    if meeting and meeting.server_id == server.id and meeting.placement == placement:
-        await res.store.forget_meeting(meeting, now_ms=res.now_ms())
+    if await res.store.forget_meeting(meeting, now_ms=res.now_ms()):
         res.log.debug("meeting_over", server=server.id, meeting=meeting_id)
 
 

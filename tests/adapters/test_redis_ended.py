@@ -26,7 +26,9 @@ async def begin(
     assert await pool.store.confirm_meeting(
         placement.meeting, now_ms=pool.now_ms, run=run, created=created
     )
-    return placement.meeting
+    begun = await pool.find(placement.meeting.id)
+    assert begun is not None
+    return begun
 
 
 async def end(

@@ -43,6 +43,7 @@ MEETING = {
     "state": "cordoned",
     "online": 1,
     "tag": "big",
+    "run_ms": "1700000000000",
 }
 
 
@@ -63,6 +64,7 @@ def test_meeting_is_parsed() -> None:
         server=Target(A, "http://a/api", "s", online=True),
         server_state=ServerState.CORDONED,
         server_tag="big",
+        run_ms=1700000000000,
     )
 
 
@@ -71,9 +73,10 @@ def test_meeting_in_creation_is_parsed() -> None:
     assert (found.confirmed, found.creating) == (False, True)
 
 
-def test_meeting_without_tenant_tag_or_server_is_parsed() -> None:
-    found = meeting(tenant_id="", tag="", url="", online=0)
+def test_meeting_without_tenant_tag_server_or_run_is_parsed() -> None:
+    found = meeting(tenant_id="", tag="", url="", online=0, run_ms="")
     assert (found.tenant_id, found.server_tag, found.server) == (None, None, None)
+    assert found.run_ms is None
 
 
 def test_meeting_shows_no_secret() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from appliance.core.ended_meetings import Run
 from appliance.core.model import (
     Meeting,
     PlacementOutcome,
@@ -124,6 +125,28 @@ async def test_change_loses_against_nothing(pool: StorePool, change: Change) -> 
     meeting = await pool.create("m", confirm=False)
     assert await abandon(pool, meeting)
     assert not await change(pool, meeting)
+    assert await pool.find("m") is None
+
+
+@pytest.mark.parametrize("before", [None, Run(1), Run(5)], ids=["unnoted", "older", "newer"])
+@pytest.mark.parametrize("change", [forget, forget_even_creating])
+async def test_forgetting_loses_against_a_run_that_was_begun_meanwhile(
+    pool: StorePool, change: Change, before: Run | None
+) -> None:
+    await pool.add("a")
+    await pool.store.confirm_meeting(
+        await pool.create("m"), now_ms=pool.now_ms, run=before, created="1"
+    )
+    asked = await pool.find("m")
+    assert asked is not None
+    assert asked.run_ms == (before.began_ms if before else None)
+
+    assert await pool.store.confirm_meeting(asked, now_ms=pool.now_ms, run=Run(3), created="2")
+
+    assert not await change(pool, asked)
+    begun = await pool.find("m")
+    assert begun is not None
+    assert await change(pool, begun)
     assert await pool.find("m") is None
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import trio
 
+from appliance.operations.meetings import end_meeting, get_meeting_info
+from appliance.operations.resources import Caller
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.live_pool import QUICK, LivePool, open_live
 
@@ -139,6 +141,26 @@ async def test_meeting_created_anew_is_not_lost_when_it_was_forgotten_meanwhile(
         meeting = await pool.meeting()
         assert meeting is not None
         await pool.res.store.forget_meeting(meeting, now_ms=pool.res.now_ms())
+
+    assert pool.holders() == [await pool.home()]
+
+
+@pytest.mark.parametrize(
+    ("call", "ask"), [("end", end_meeting), ("getMeetingInfo", get_meeting_info)]
+)
+async def test_meeting_begun_anew_is_not_lost_when_the_end_before_is_told_late(
+    pool: LivePool, call: str, ask: Callable[..., Awaitable[bytes]]
+) -> None:
+    await pool.create()
+    first = pool.servers[0]
+    if call != "end":
+        first.forget_meetings()
+    first.add_fault("delay", call, seconds=0.5, executed=True, times=1)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask, pool.res, Caller(), (("meetingID", "room"),))
+        await first.until_called(call)
+        await pool.create()
 
     assert pool.holders() == [await pool.home()]
 

@@ -378,6 +378,20 @@ async def test_meeting_that_is_not_listed_is_kept_without_a_clear_no(
     assert await pool.home() == "bbb-1"
 
 
+async def test_meeting_that_is_begun_anew_while_it_is_looked_for_is_kept(pool: LivePool) -> None:
+    await pool.create()
+    first = pool.servers[0]
+    first.forget_meetings()
+    first.add_fault("delay", "getMeetingInfo", seconds=0.5, executed=True, times=1)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pool.poll, "bbb-1")
+        await first.until_called("getMeetingInfo")
+        await pool.create()
+
+    assert pool.holders() == [await pool.home()]
+
+
 async def test_meeting_being_created_is_not_looked_for(pool: LivePool) -> None:
     first = pool.servers[0]
     first.add_fault("delay", "create", seconds=0.4, executed=False)
