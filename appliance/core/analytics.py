@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from appliance.core.end_callback import END_CALLBACK_KEY, front_ends_url
 from appliance.core.params import Params
 from appliance.core.scoped_id import ORIGINAL_KEY, front_end_id
 from appliance.core.tenant_view import HIDDEN_KEYS
@@ -144,6 +145,8 @@ def _show_metadata(metadata: dict[str, Any], kept: str, meeting_id: str) -> None
     for key in _MEETING_KEYS & metadata.keys():
         if metadata[key] == kept:
             metadata[key] = meeting_id
+    if isinstance(metadata.get(END_CALLBACK_KEY), str):
+        metadata[END_CALLBACK_KEY] = front_ends_url(metadata[END_CALLBACK_KEY])
 
 
 def file_name_of(report: Report) -> str:

@@ -82,7 +82,7 @@ class EndedMeeting:
         added = {} if self.marks is None else {MARKS: self.marks}
         if self.named:
             added[NAME] = self.front_end_id
-        return _with(self.url, added) if added else self.url
+        return with_added(self.url, added) if added else self.url
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,8 @@ def _signature(call: EndedCall, secret: str) -> str:
     return hmac.digest(key, signed.encode("ascii"), "sha256").hex()
 
 
-def _with(url: str, added: Mapping[str, str]) -> str:
+def with_added(url: str, added: Mapping[str, str]) -> str:
+    """Return a URL with parameters added to its query, in the place of those of the same names."""
     parts = urlsplit(url)
     kept = [part for part in parts.query.split("&") if part and part.partition("=")[0] not in added]
     return urlunsplit(parts._replace(query="&".join([*kept, encode_query(tuple(added.items()))])))

@@ -1,5 +1,5 @@
 """What a tenant's front-end may see of servers' XML and recordings: no scoped id, none of the
-metadata that are between us and the servers.
+metadata that are between us and the servers, none of our URLs in the place of its own.
 
 Changes parsed elements; bbb_xml parses and writes them. All other metadata stay as they are.
 Truth: spec/administration.md, Tenants; core/scoped_id.py.
@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from lxml import etree
 
+from appliance.core.end_callback import END_CALLBACK_KEY, OUR_URL_HINT, front_ends_url
 from appliance.core.recording_model import Recording
 from appliance.core.scoped_id import ORIGINAL_KEY, SEPARATOR, front_end_id, scoped_id
 
@@ -24,7 +25,7 @@ HIDDEN_KEYS = (ORIGINAL_KEY, LRS_KEY)
 
 def needs_view(body: bytes, tenant_id: str) -> bool:
     """Whether an answer to a tenant can hold anything that its front-end must not see."""
-    hints = (f"{SEPARATOR}{tenant_id}", *HIDDEN_KEYS)
+    hints = (f"{SEPARATOR}{tenant_id}", OUR_URL_HINT, *HIDDEN_KEYS)
     return any(hint.encode("utf-8", "surrogateescape") in body for hint in hints)
 
 
@@ -51,7 +52,13 @@ def show_recording(recording: Recording) -> Recording:
     meeting_id = recording.meeting_id
     if meeting_id is not None:
         meeting_id = front_end_id(meeting_id, recording.tenant_id, original)
-    kept = tuple([(key, value) for key, value in metadata.items() if key not in HIDDEN_KEYS])
+    kept = tuple(
+        [
+            (key, front_ends_url(value) if key.lower() == END_CALLBACK_KEY else value)
+            for key, value in metadata.items()
+            if key not in HIDDEN_KEYS
+        ]
+    )
     return replace(recording, meeting_id=meeting_id, metadata=kept)
 
 
@@ -68,6 +75,8 @@ def _turn_back(
         for entry in list(metadata):
             if entry.tag in HIDDEN_KEYS:
                 metadata.remove(entry)
+            elif entry.tag == END_CALLBACK_KEY and entry.text:
+                entry.text = front_ends_url(entry.text)
     for element in root.iter():
         if element.text and suffix in element.text and not _is_metadata(element):
             element.text = _shown_text(element.text, suffix, kept, meeting_id, shown)

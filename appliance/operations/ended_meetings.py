@@ -8,6 +8,7 @@ once. Truth: docs/callbacks.md; the rules are in the scripts (lib.lua, `tell_lat
 from __future__ import annotations
 
 from appliance.core.callbacks import meeting_ended
+from appliance.core.end_callback import END_CALLBACK_CALL, read_end_callback
 from appliance.core.ended_meetings import EndedMeeting, read_ended_call
 from appliance.core.faults import StoreDown
 from appliance.core.model import TenantId
@@ -27,6 +28,19 @@ async def take_end(res: Resources, query: bytes) -> bool:
     if await res.ended.end_meeting(call, now_ms=res.now_ms()):
         res.log.debug("meeting_ended", meeting=call.meeting_id, server=call.server_id)
         res.later(tell_ended, res)
+    return True
+
+
+async def pass_on_end(res: Resources, query: bytes) -> bool:
+    """Take a server's call for a front-end that has asked for it by metadata, and queue it.
+
+    False: it is not what we have signed. Raises StoreDown.
+    """
+    call = read_end_callback(query, res.secret_key_base)
+    if call is None:
+        return False
+    callback = meeting_ended(call.target, meeting_id=call.meeting_id, tenant_id=call.tenant_id)
+    await res.callbacks.enqueue(callback, dedup_key=f"{END_CALLBACK_CALL}:{call.name}")
     return True
 
 

@@ -15,6 +15,7 @@ import trio
 from appliance.core import errors
 from appliance.core.bbb_xml import Answer
 from appliance.core.create_params import fit_line, params_for
+from appliance.core.end_callback import relay_end_callback
 from appliance.core.ended_meetings import EndWatch
 from appliance.core.errors import ApiError, Failure
 from appliance.core.faults import BbbError, NotSent, ServerFault, StoreDown
@@ -214,6 +215,13 @@ class Creation:
             moderator_pw=self._password(meeting),
             ended_url=self._watch.url_for(meeting.id, meeting.server_id),
         )
+        if meeting.tenant_id and meeting.id != self._wish.meeting_id:
+            params = relay_end_callback(
+                params,
+                self._watch,
+                meeting_id=self._wish.meeting_id,
+                tenant_id=meeting.tenant_id,
+            )
         if self._lrs is not None and self._res.lrs is not None:
             # Each server reads its own only.
             payload = await self._res.lrs.seal(self._lrs, _target(meeting).secret)

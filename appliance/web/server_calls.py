@@ -10,12 +10,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from appliance.core.analytics import ANALYTICS_CALL, MAX_BODY_BYTES, BadReport
+from appliance.core.end_callback import END_CALLBACK_CALL
 from appliance.core.ended_meetings import ENDED_CALL
 from appliance.core.errors import ApiError
 from appliance.core.faults import StoreDown
 from appliance.core.model import Tenant
 from appliance.operations import analytics
-from appliance.operations.ended_meetings import take_end
+from appliance.operations.ended_meetings import pass_on_end, take_end
 from appliance.operations.resources import Resources
 from appliance.web.http import Request, Response, read_body
 from appliance.web.origin import Origin
@@ -37,8 +38,16 @@ def text_response(status: int, text: str, *headers: tuple[bytes, bytes]) -> Resp
 
 
 async def _meeting_ended(res: Resources, request: Request, origin: Origin) -> Response:
+    return await _answer_end(res, take_end(res, request.query))
+
+
+async def _end_callback(res: Resources, request: Request, origin: Origin) -> Response:
+    return await _answer_end(res, pass_on_end(res, request.query))
+
+
+async def _answer_end(res: Resources, taking: Awaitable[bool]) -> Response:
     try:
-        taken = await take_end(res, request.query)
+        taken = await taking
     except StoreDown as error:
         res.faults.note("request_without_store", "redis", reason=str(error))
         return text_response(503, "try again later")
@@ -72,5 +81,6 @@ async def _tenant(res: Resources, origin: Origin) -> Tenant | None:
 
 SERVER_CALLS: Mapping[str, ServerCall] = {
     ENDED_CALL: ServerCall("GET", _meeting_ended),
+    END_CALLBACK_CALL: ServerCall("GET", _end_callback),
     ANALYTICS_CALL: ServerCall("POST", _analytics),
 }

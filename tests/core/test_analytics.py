@@ -87,12 +87,14 @@ def test_metadata_show_a_tenant_its_own_only(hyphen: str, name: str) -> None:
     original = "m" * 250
     ours = {"tenant-meeting-id": original, "secret-lrs-payload": "c2VjcmV0", "tenant-id": "t-1"}
     metadata = {key.replace("-", hyphen): value for key, value in ours.items()}
-    data = {"metadata": {**metadata, name: scoped_id(original, "t-1"), "x": "y"}, "duration": 1.5}
+    relay = "https://us/bigbluebutton/api/end_callback?url=https%3A%2F%2Fgl%2F&signature=00"
+    theirs = {name: scoped_id(original, "t-1"), "x": "y", "endcallbackurl": relay}
+    data = {"metadata": {**metadata, **theirs}, "duration": 1.5}
     found = read_report(report(meeting_id=scoped_id(original, "t-1"), data=data))
 
     sent = json.loads(body_for(found, meeting_id=original, customer="school", is_tenants=True))
 
-    kept = {name: original, f"tenant{hyphen}id": "t-1", "x": "y"}
+    kept = {name: original, "x": "y", "endcallbackurl": "https://gl/", f"tenant{hyphen}id": "t-1"}
     assert sent["data"] == {"metadata": kept, "duration": 1.5}
     assert (sent["meeting_id"], sent["customer"]) == (original, "school")
 

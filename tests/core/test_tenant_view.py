@@ -108,6 +108,28 @@ def test_metadata_of_ours_is_hidden_and_that_of_front_ends_is_not_touched() -> N
     assert entries == {"a": f"room~{T2}", "b": None}
 
 
+RELAY = (
+    "https://us.example/bigbluebutton/api/end_callback?url=https%3A%2F%2Fgl.example%2F&meeting=m"
+)
+
+
+def test_url_of_ours_is_shown_as_the_front_ends() -> None:
+    entry = f"<endcallbackurl><![CDATA[{RELAY}]]></endcallbackurl>"
+    plain = "<endcallbackurl>https://gl.example/</endcallbackurl>"
+    bodies = [
+        show_answer(answer(f"<metadata>{entry}</metadata>"), T2, "room"),
+        merge_meetings([listing(meeting("room", entry))], tenant_id=T2),
+        merge_meetings([listing(meeting("room", plain))], tenant_id=T2),
+    ]
+
+    found = [etree.fromstring(body).findtext(".//endcallbackurl") for body in bodies]
+
+    assert found == ["https://gl.example/"] * 3
+    metadata = (("tenant-id", T2), ("endCallbackUrl", RELAY), ("x", RELAY))
+    seen = show_recording(make_recording("r1", meeting_id="room", metadata=metadata))
+    assert dict(seen.metadata) == {**dict(metadata), "endCallbackUrl": "https://gl.example/"}
+
+
 def test_listed_meetings_have_the_front_ends_ids() -> None:
     kept = scoped_id(LONG, T2)
     original = f"<tenant-meeting-id>{LONG}</tenant-meeting-id>"

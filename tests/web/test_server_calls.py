@@ -23,6 +23,7 @@ from tests.doubles.public import Public, open_public
 from tests.doubles.public_pool import open_both
 from tests.doubles.redis_processes import redis_process
 from tests.doubles.settings import SECRET
+from tests.doubles.tenant_pool import add_tenant
 
 pytest_plugins = ["tests.doubles.live_pool_fixtures"]
 
@@ -145,7 +146,7 @@ async def test_other_methods_are_no_calls_of_servers(both: tuple[Public, LivePoo
     await create(public)
     assert await call(public, ended_url(pool.servers[0]), "POST") == 200
     assert await pool.meeting() is not None
-    assert set(SERVER_CALLS) == {"meeting_ended", "analytics_callback"}
+    assert set(SERVER_CALLS) == {"meeting_ended", "end_callback", "analytics_callback"}
 
 
 async def test_call_is_asked_to_come_again_while_the_store_is_down(
@@ -159,6 +160,35 @@ async def test_call_is_asked_to_come_again_while_the_store_is_down(
             assert await call(public, url) == 200
             redis.kill()
             assert await call(public, url) == 503
+
+
+async def test_second_tenant_of_an_id_is_called_back_with_its_own(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with open_both(
+        redis_url, redis_namespace, bbbs[:1], spread=False, MULTITENANCY_ENABLED="true"
+    ) as (public, pool):
+        one, two = [await add_tenant(pool, public, *who) for who in (("one", 1), ("two", 2))]
+        for tenant in (one, two):
+            params = {"meetingID": "room", "meta_endCallbackUrl": LMS}
+            assert (await tenant.call("create", params)).returncode == "SUCCESS"
+        given = {
+            name: meeting["metadata"]["endcallbackurl"]
+            for name, meeting in pool.servers[0].meetings().items()
+        }
+        assert given["room"] == LMS
+        url = f"{given[f'room~{two.id}']}&recordingmarks=true&meetingID=room~{two.id}"
+        for tenant in (one, two):
+            shown = await tenant.call("getMeetingInfo", {"meetingID": "room"})
+            assert shown.text("metadata/endcallbackurl") == LMS
+
+        assert await call(public, url.replace("began=", "began=1")) == 403
+        for _ in range(2):  # a server that has not heard our answer tries again
+            assert await call(public, url) == 200
+
+        assert await until_queued(pool) == [f"{LMS}&recordingmarks=true&meetingID=room"]
+        (found,) = await queued(pool)
+        assert (found.callback.meeting_id, found.callback.tenant_id) == ("room", two.id)
 
 
 # --- analytics ------------------------------------------------------------------------------------
