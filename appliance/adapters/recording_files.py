@@ -22,6 +22,7 @@ from pathlib import Path
 
 from appliance.adapters.caption_files import CaptionFiles
 from appliance.adapters.disk_space import has_room, write_out
+from appliance.adapters.renames import exchange
 from appliance.core.recording_model import is_format, is_record_id
 from appliance.settings.model import RecordingSettings
 
@@ -31,7 +32,6 @@ ABANDONED_S = 24 * 3600.0
 appliance on the same NFS may be copying a large recording."""
 
 _DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644  # nginx reads them (spec: Playback)
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # <fcntl.h>, <linux/fs.h>
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -192,7 +192,7 @@ def _replace(source: Path, root: Path, target: Path) -> None:
     if not target.exists():
         source.rename(target)
         return
-    if _exchange(source, target):
+    if exchange(source, target):
         _discard(root, source)
         return
     if source.stat().st_dev != target.parent.stat().st_dev:
@@ -205,16 +205,6 @@ def _replace(source: Path, root: Path, target: Path) -> None:
     except OSError:
         old.rename(target)
         raise
-
-
-def _exchange(one: Path, other: Path) -> bool:
-    """Exchange two directories atomically (renameat2(2)). False: not possible here."""
-    call = getattr(_LIBC, "renameat2", None)
-    if call is None:
-        return False
-    names = os.fsencode(one), os.fsencode(other)
-    result: int = call(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE)
-    return result == 0
 
 
 def _discard(root: Path, path: Path) -> None:

@@ -7,7 +7,6 @@ threads. Names that begin with a dot are somebody's temporary files and are left
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from appliance.adapters.disk_space import has_room, write_out
+from appliance.adapters.renames import rename_new
 from appliance.adapters.tar_extract import TarLimits, extract_tar
 from appliance.core.import_model import SpooledTar, UnpackedFormat, is_tar_name
 from appliance.core.metadata_xml import MAX_BYTES
@@ -126,10 +126,7 @@ class Spool:
 
         Raises FileExistsError: there is another tar of this name.
         """
-        target = self.directory / name
-        if target.exists():
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-        (self._failed / name).rename(target)
+        rename_new(self._failed / name, self.directory / name)
         with suppress(OSError):  # it is back, whatever becomes of the text
             (self._failed / f"{name}.error").unlink(missing_ok=True)
 
@@ -178,10 +175,11 @@ class Upload:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
-        target = self._target
-        if target.exists():  # not imported yet: both will be
-            target = target.with_name(f"{target.stem}.{uuid.uuid4().hex[:8]}.tar")
-        self._path.rename(target)
+        try:
+            rename_new(self._path, self._target)
+        except FileExistsError:  # not imported yet: both will be
+            unlike = f"{self._target.stem}.{uuid.uuid4().hex[:8]}.tar"
+            rename_new(self._path, self._target.with_name(unlike))
         descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(descriptor)

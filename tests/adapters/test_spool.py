@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
-from appliance.adapters.spool import Spool
+from appliance.adapters.spool import Spool, Upload
 from tests.doubles.import_tools import recording_settings
 
 
@@ -105,6 +107,23 @@ def test_upload_appears_when_it_is_whole_and_overwrites_nothing(spool: Spool) ->
     upload.write(b"three")
     upload.abort()
     assert len(os.listdir(spool.directory)) == 2
+
+
+@pytest.mark.parametrize("record_id", [f"r{number}" for number in range(8)])
+def test_uploads_that_end_at_once_are_all_kept(spool: Spool, record_id: str) -> None:
+    texts = [str(number).encode() for number in range(8)]
+    uploads = [spool.open_upload(record_id) for _ in texts]
+    for upload, text in zip(uploads, texts, strict=True):
+        upload.write(text)
+    together = Barrier(len(uploads))
+
+    def finish(upload: Upload) -> None:
+        together.wait()
+        upload.finish()
+
+    with ThreadPoolExecutor(len(uploads)) as threads:
+        list(threads.map(finish, uploads))
+    assert {(spool.directory / tar.name).read_bytes() for tar in spool.scan()} == set(texts)
 
 
 def test_upload_of_an_odd_name_is_refused(spool: Spool) -> None:
