@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 import asyncpg
 
@@ -91,7 +92,7 @@ class ImportJournal:
 
         None: another import has it.
         """
-        async with self._lock(tar.name) as locked:
+        async with self._lock(_storable(tar.name)) as locked:
             yield await self._find(tar) if locked else None
 
     @asynccontextmanager
@@ -103,9 +104,9 @@ class ImportJournal:
             yield await session.run(lock)
 
     async def _find(self, tar: SpooledTar) -> ImportEntry:
-        row = await self._store.fetchrow(_FIND, tar.name, tar.size, tar.mtime_ns, tar.inode)
+        row = await self._store.fetchrow(_FIND, *_key_of(tar))
         assert row is not None
-        return _entry_of(row)
+        return replace(_entry_of(row), tar=tar)
 
     @asynccontextmanager
     async def claim_work(self, import_id: int) -> AsyncIterator[bool]:
@@ -158,13 +159,16 @@ class ImportJournal:
 
     async def forgive(self, tar: SpooledTar, *, undelete: bool = False) -> None:
         """Give a tar that failed new tries, now."""
-        args = (tar.name, tar.size, tar.mtime_ns, tar.inode, undelete)
-        await self._store.execute(_FORGIVE, *args)
+        await self._store.execute(_FORGIVE, *_key_of(tar), undelete)
 
     async def list_imports(self, *, limit: int = 100) -> list[ImportEntry]:
         """Return the newest lines, newest first."""
         sql = f"SELECT {_COLUMNS} FROM appliance.imports ORDER BY created_at DESC, id DESC LIMIT $1"
         return [_entry_of(row) for row in await self._store.fetch(sql, limit)]
+
+
+def _key_of(tar: SpooledTar) -> tuple[str, int, int, int]:
+    return _storable(tar.name), tar.size, tar.mtime_ns, tar.inode
 
 
 def _entry_of(row: asyncpg.Record) -> ImportEntry:
@@ -180,5 +184,5 @@ def _entry_of(row: asyncpg.Record) -> ImportEntry:
 
 
 def _storable(text: str) -> str:
-    """Return a text that PostgreSQL takes, whatever a tar's names hold."""
+    """Return a text that PostgreSQL takes, whatever a tar's name, or one in it, holds."""
     return text.replace("\0", "").encode("utf-8", "backslashreplace").decode()[:_MAX_ERROR]

@@ -233,8 +233,10 @@ async def _import_recording(
         if result.outcome is ImportOutcome.DELETED:  # meanwhile
             await tools.in_thread(partial(tools.files.remove, recording.record_id))
             return False
-        if result.published != published:
-            await _put_right(tools, planned)
+        # Other formats lie where they were; a user may have moved all of them meanwhile.
+        before = published if known is None else known.published
+        if not before == published == result.published:
+            await _put_right(tools, recording.record_id)
     return True
 
 
@@ -252,14 +254,13 @@ async def _noted(tools: Importer, record_id: str, known: bool) -> AsyncIterator[
     await tools.in_thread(partial(tools.notes.remove, [name]))
 
 
-async def _put_right(tools: Importer, planned: PlannedRecording) -> None:
-    """Move files to where they belong now: a user has published or unpublished meanwhile."""
-    record_id = planned.recording.record_id
+async def _put_right(tools: Importer, record_id: str) -> None:
+    """Move the files of every format to where they belong now."""
     async with tools.recordings.lock_recordings([record_id], None) as locked:
         for recording in locked.recordings:
             move = tools.files.publish if recording.published else tools.files.unpublish
-            for source in planned.sources:
-                await tools.in_thread(partial(move, record_id, source.format))
+            for shown in recording.formats:
+                await tools.in_thread(partial(move, record_id, shown.format))
 
 
 async def _fail(tools: Importer, entry: ImportEntry, reason: str) -> float | None:

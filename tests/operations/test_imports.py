@@ -125,6 +125,27 @@ async def test_import_keeps_what_users_changed(bench: ImportBench) -> None:
     assert {path.split("/")[0] for path in bench.tree()} == {"unpublished"}
 
 
+@pytest.mark.parametrize("late", [True, False])
+async def test_import_of_a_late_format_takes_the_others_along(
+    bench: ImportBench, late: bool
+) -> None:
+    await bench.run(drop(bench, "r1", VIDEO, published=not late))
+    await bench.run(drop(bench, "r1", {"notes": {"notes.pdf": b"%PDF"}}, published=late))
+    found = await bench.find("r1")
+    assert found is not None
+    assert found.published is late
+    assert {path.split("/")[0] for path in bench.tree()} == {"published" if late else "unpublished"}
+    assert {path.split("/")[1] for path in bench.tree()} == {"video", "notes"}
+
+
+async def test_import_takes_a_tar_whose_name_is_no_text(bench: ImportBench) -> None:
+    name = os.fsdecode(b"r1-\xff.tar")
+    (bench.root / "spool" / drop(bench, "r1")).rename(bench.root / "spool" / name)
+    assert await bench.run(name) is None
+    assert (await last_state(bench), bench.spool.scan()) == ((ImportState.DONE, None), [])
+    assert (await bench.journal.list_imports())[0].tar.name == "r1-\\udcff.tar"
+
+
 async def test_import_replaces_old_files_by_new_ones(bench: ImportBench) -> None:
     await bench.run(drop(bench, "r1", {"video": {"old.webm": b"old", "same": b"1"}}))
     await bench.run(drop(bench, "r1", {"video": {"new.webm": b"new", "same": b"2"}}))
