@@ -18,7 +18,7 @@ _NOT_POSSIBLE = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
 def rename_new(source: Path, target: Path) -> None:
     """Rename to a name that nothing has. Raises FileExistsError, OSError.
 
-    In one step, so that of two at once one is refused; on NFS with a moment between look and rename.
+    In one step, so that of two at once one is refused; on NFS look and rename are two steps.
     """
     code = _renameat2(source, target, _RENAME_NOREPLACE)
     if code in _NOT_POSSIBLE:

@@ -16,6 +16,8 @@ from appliance.core.scoped_id import scoped_id
 META = "meta_"
 _MAX_PAGE = 2**53
 """More no offset or limit means; PostgreSQL refuses what does not fit into 63 bits."""
+_MAX_DIGITS = 16
+"""Of numbers that may be less; reading long ones takes time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ def _metadata(params: Params) -> tuple[tuple[str, str], ...] | None:
 
 
 def _number(text: str | None) -> int | None:
-    if text is None or not (text.isascii() and text.isdigit()) or len(text) > 18:
+    if text is None or not (text.isascii() and text.isdigit()):
         return None
-    return min(int(text), _MAX_PAGE)
+    digits = text.lstrip("0")
+    return min(int(digits or "0"), _MAX_PAGE) if len(digits) <= _MAX_DIGITS else _MAX_PAGE

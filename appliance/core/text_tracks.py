@@ -6,6 +6,7 @@ Pure. Truth: RFC 5646 section 2.1 (language tags), W3C WebVTT, bbb-playback (whi
 
 from __future__ import annotations
 
+import codecs
 import re
 from dataclasses import dataclass
 
@@ -19,7 +20,8 @@ _LANGTAG = re.compile(
     r"(?:-(?:[a-z]{2}|[0-9]{3}))?"
     r"(?:-(?:[a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*"
     r"(?:-[0-9a-wyz](?:-[a-z0-9]{2,8})+)*"
-    r"(?:-x(?:-[a-z0-9]{1,8})+)?",
+    r"(?:-x(?:-[a-z0-9]{1,8})+)?"
+    r"|x(?:-[a-z0-9]{1,8})+",
     re.IGNORECASE | re.ASCII,
 ).fullmatch
 _MAX_LANG = 64
@@ -48,7 +50,7 @@ def canonical_lang(text: str) -> str | None:
     if len(text) > _MAX_LANG or not _LANGTAG(text):
         return None
     language, *rest = text.lower().split("-")
-    parts, after_singleton = [language], False
+    parts, after_singleton = [language], len(language) == 1
     for part in rest:
         if len(part) == 1:
             after_singleton = True
@@ -63,8 +65,8 @@ def canonical_lang(text: str) -> str | None:
 def to_webvtt(body: bytes) -> bytes | None:
     """Return WebVTT of WebVTT or SRT; None: it is neither.
 
-    UTF-8, with or without a byte order mark; what is not UTF-8 is taken for Windows-1252, in which
-    old SRT files are.
+    UTF-8, with or without a byte order mark, or UTF-16 with one, as Windows writes it; anything
+    else is taken for Windows-1252, in which old SRT files are.
     """
     text = _decode(body).replace("\r\n", "\n").replace("\r", "\n")
     if re.match(r"WEBVTT(?:[ \t\n]|$)", text):
@@ -95,8 +97,11 @@ def read_index(entries: object) -> list[TextTrack]:
 
 
 def write_index(tracks: list[TextTrack], track: TextTrack) -> list[dict[str, str]]:
-    """Return the entries of `captions.json` with one more track, or in the place of its like."""
-    kept = [one for one in tracks if one.lang != track.lang]
+    """Return the entries of `captions.json` with one more track, or in the place of its like.
+
+    BBB itself writes `pt_BR` for what a user calls `pt-BR`.
+    """
+    kept = [one for one in tracks if one.lang.replace("_", "-").lower() != track.lang.lower()]
     return [
         {"locale": one.lang, "localeName": one.label, "kind": one.kind, "source": one.source}
         for one in [*kept, track]
@@ -104,6 +109,8 @@ def write_index(tracks: list[TextTrack], track: TextTrack) -> list[dict[str, str
 
 
 def _decode(body: bytes) -> str:
+    if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return body.decode("utf-16", "replace")
     try:
         return body.decode("utf-8-sig")
     except UnicodeDecodeError:

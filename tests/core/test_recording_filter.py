@@ -24,7 +24,9 @@ from appliance.core.recording_model import RecordingStates
         ((("offset", "5"), ("limit", "10")), RecordingFilter(offset=5, limit=10)),
         ((("offset", "-5"), ("limit", "ten")), RecordingFilter()),
         ((("offset", "9" * 18),), RecordingFilter(offset=2**53)),
-        ((("offset", "9" * 30), ("limit", "٣")), RecordingFilter()),
+        ((("offset", "9" * 5000),), RecordingFilter(offset=2**53)),
+        ((("limit", "0" * 5000 + "7"),), RecordingFilter(limit=7)),
+        ((("limit", "٣"),), RecordingFilter()),
     ],
 )
 def test_filter_is_read(

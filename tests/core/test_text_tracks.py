@@ -34,6 +34,8 @@ a --> b
         ("es-419", "es-419"),
         ("de-CH-1901", "de-CH-1901"),
         ("en-a-bbb-x-a-ccc", "en-a-bbb-x-a-ccc"),
+        ("X-Class-de", "x-class-de"),
+        ("x", None),
         ("", None),
         ("e", None),
         ("en_US", None),
@@ -68,6 +70,12 @@ def test_old_srt_is_read_as_windows_1252() -> None:
     assert "Grüße" in found.decode()
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_srt_of_windows_is_read_by_its_byte_order_mark(encoding: str) -> None:
+    found = to_webvtt("1\r\n00:00:01,000 --> 00:00:02,000\r\nGrüße 𝄞\r\n".encode(encoding))
+    assert found == "WEBVTT\n\n00:00:01.000 --> 00:00:02.000\nGrüße 𝄞\n".encode()
+
+
 @pytest.mark.parametrize("body", [b"", b"hello", b"1\n\n2", b"\x00" * 100, b"WEBVTTX\n"])
 def test_what_is_neither_is_refused(body: bytes) -> None:
     assert to_webvtt(body) is None
@@ -94,3 +102,10 @@ def test_index_is_read_and_written() -> None:
         ("pt_BR", "pt_BR"),
         ("en-US", "New"),
     ]
+
+
+def test_track_replaces_what_bbb_calls_by_an_underscore() -> None:
+    entries = write_index(
+        [TextTrack("pt_BR", "Live"), TextTrack("pt", "Other")], TextTrack("pt-BR", "New")
+    )
+    assert [entry["locale"] for entry in entries] == ["pt", "pt-BR"]
