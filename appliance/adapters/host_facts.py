@@ -14,7 +14,7 @@ import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance.core.host_findings import CertificateFacts
+from appliance.core.host_findings import AuthorityFacts, CertificateFacts
 
 if TYPE_CHECKING:
     # Imported where it is used: megabytes that only doctor needs.
@@ -58,6 +58,25 @@ def read_certificate(cert_file: Path, key_file: Path) -> CertificateFacts:
         begins_s=certificate.not_valid_before_utc.timestamp(),
         ends_s=certificate.not_valid_after_utc.timestamp(),
         names=_names(certificate),
+    )
+
+
+def read_authorities(ca_file: Path) -> AuthorityFacts:
+    """Read the certificates of the authorities that BBB servers are trusted by."""
+    from cryptography import x509
+
+    try:
+        certificates = x509.load_pem_x509_certificates(ca_file.read_bytes())
+    except (OSError, ValueError) as error:
+        return AuthorityFacts(problem=getattr(error, "strerror", None) or "no certificate")
+    return AuthorityFacts(
+        ends_s=tuple(
+            (
+                one.subject.rfc4514_string() or "one without a name",
+                one.not_valid_after_utc.timestamp(),
+            )
+            for one in certificates
+        )
     )
 
 

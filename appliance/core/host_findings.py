@@ -1,4 +1,4 @@
-"""What doctor says of this host: its certificate, its name, how many files it may open. Pure.
+"""What doctor says of this host: its certificates, its name, how many files it may open. Pure.
 
 The facts come from adapters/host_facts.py.
 """
@@ -25,6 +25,34 @@ class CertificateFacts:
     begins_s: float = 0.0
     ends_s: float = 0.0
     names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorityFacts:
+    """What the file of authorities for BBB servers holds."""
+
+    problem: str = ""
+    """Why it cannot be used; empty: it can be read."""
+    ends_s: tuple[tuple[str, float], ...] = ()
+    """Each one's subject, and when it expires, in seconds since the epoch."""
+
+
+def judge_authorities(facts: AuthorityFacts, now_s: float) -> Finding:
+    """Return what is to be said of BBB_CA_FILE: of the one of its authorities that ends first."""
+    check = "bbb authorities"
+    if facts.problem or not facts.ends_s:
+        return fail(
+            check, f"cannot be used: {facts.problem or 'no certificate'}", "look at BBB_CA_FILE"
+        )
+    subject, ends_s = min(facts.ends_s, key=lambda one: one[1])
+    renew = "put its successor into BBB_CA_FILE, then restart"
+    if now_s >= ends_s:
+        text = f"{subject} has expired: servers whose certificates it signed are not trusted"
+        return fail(check, text, renew)
+    days = (ends_s - now_s) / _DAY_S
+    if days < WARN_DAYS:
+        return warn(check, f"{subject} expires in {days:.0f} days", renew)
+    return ok(check, f"valid for {days:.0f} more days")
 
 
 def judge_certificate(facts: CertificateFacts, host: str | None, now_s: float) -> Finding:

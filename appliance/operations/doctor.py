@@ -17,7 +17,12 @@ import trio
 from appliance.core.callbacks import CallbackState
 from appliance.core.faults import DatabaseDown, StoreDown
 from appliance.core.findings import Finding, fail, ok, warn
-from appliance.core.host_findings import judge_certificate, judge_file_limit, judge_name
+from appliance.core.host_findings import (
+    judge_authorities,
+    judge_certificate,
+    judge_file_limit,
+    judge_name,
+)
 from appliance.core.model import Server
 from appliance.core.place_findings import DirectoryFacts, Place, judge_file_systems, judge_places
 from appliance.core.server_findings import judge_pool, judge_server, unasked
@@ -242,13 +247,17 @@ class _Examination:
         return [*judge_pool(servers), *each, *judge_server_secrets(servers)]
 
     async def host(self) -> list[Finding]:
-        """Look at this host: certificate, names, limits."""
+        """Look at this host: certificates, names, limits."""
         findings = [judge_file_limit(self._probes.file_limit())]
-        web, api = self._res.settings.web, self._res.settings.api
+        web, api, now_s = self._res.settings.web, self._res.settings.api, self._res.now_ms() / 1000
         if web.tls_cert_file is not None and web.tls_key_file is not None:
             read = partial(self._probes.certificate, web.tls_cert_file, web.tls_key_file)
             facts = await self._in_thread(read)
-            findings.append(judge_certificate(facts, api.url_host, self._res.now_ms() / 1000))
+            findings.append(judge_certificate(facts, api.url_host, now_s))
+        ca_file = self._res.settings.servers.ca_file
+        if ca_file is not None:
+            authorities = await self._in_thread(partial(self._probes.authorities, ca_file))
+            findings.append(judge_authorities(authorities, now_s))
         if api.url_host is not None:
             findings += await self._look_up("URL_HOST", [api.url_host])
         return findings

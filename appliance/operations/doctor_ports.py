@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from appliance.core.host_findings import CertificateFacts
+from appliance.core.host_findings import AuthorityFacts, CertificateFacts
 from appliance.core.model import Target
 from appliance.core.place_findings import DirectoryFacts
 from appliance.core.server_findings import ServerFacts
@@ -35,6 +35,8 @@ class Probes:
     server: Callable[[Target], Awaitable[ServerFacts]]
     directory: LookAtDirectory
     certificate: Callable[[Path, Path], CertificateFacts]
+    """Blocks."""
+    authorities: Callable[[Path], AuthorityFacts]
     """Blocks."""
     resolve: Callable[[str], str]
     """Returns why a name cannot be resolved, empty if it can. Blocks."""

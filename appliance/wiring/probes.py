@@ -11,6 +11,7 @@ from appliance.adapters.bbb_client import BbbClient
 from appliance.adapters.disk_facts import look_at_directory
 from appliance.adapters.host_facts import (
     own_user,
+    read_authorities,
     read_certificate,
     read_file_limit,
     resolve_name,
@@ -38,6 +39,7 @@ def make_probes(
         server=ServerFactFinder(pool, bbb, now_ms).read,
         directory=look_at_directory,
         certificate=read_certificate,
+        authorities=read_authorities,
         resolve=resolve_name,
         file_limit=read_file_limit,
         user=own_user(),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from appliance.adapters.host_facts import (
     own_user,
+    read_authorities,
     read_certificate,
     read_file_limit,
     resolve_name,
@@ -60,3 +61,19 @@ def test_files_that_cannot_be_used_are_told(tmp_path: Path) -> None:
     assert "MISMATCH" in read_certificate(one, other_key).problem
     assert read_certificate(tmp_path / "gone", key).problem == "No such file or directory"
     assert read_certificate(tmp_path / "text", key).problem
+
+
+def test_authorities_are_read_each(tmp_path: Path) -> None:
+    one, _ = make_certificate(tmp_path, "one", 30)
+    two, _ = make_certificate(tmp_path, "two", 3)
+    both = tmp_path / "both.pem"
+    both.write_text(one.read_text() + two.read_text())
+    (tmp_path / "text").write_text("no certificate")
+
+    days = {name: (ends_s - time.time()) / 86_400 for name, ends_s in read_authorities(both).ends_s}
+
+    assert 29 < days.pop("CN=one") <= 30
+    assert 2 < days.pop("CN=two") <= 3
+    assert not days
+    assert read_authorities(tmp_path / "gone").problem == "No such file or directory"
+    assert read_authorities(tmp_path / "text").problem

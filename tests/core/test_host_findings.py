@@ -1,4 +1,4 @@
-"""The host: certificate, names, number of open files."""
+"""The host: certificates, names, number of open files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pytest
 
 from appliance.core.findings import Level
 from appliance.core.host_findings import (
+    AuthorityFacts,
     CertificateFacts,
+    judge_authorities,
     judge_certificate,
     judge_file_limit,
     judge_name,
@@ -38,6 +40,33 @@ def test_certificate_is_judged(
     changes: dict[str, Any], host: str | None, level: Level, text: str
 ) -> None:
     finding = judge_certificate(replace(FACTS, **changes), host, NOW_S)
+
+    assert finding.level is level
+    assert text in finding.text
+
+
+@pytest.mark.parametrize(
+    ("facts", "level", "text"),
+    [
+        (AuthorityFacts(ends_s=(("CN=a", NOW_S + 60 * DAY_S),)), Level.OK, "60 more days"),
+        (
+            AuthorityFacts(ends_s=(("CN=a", NOW_S + 60 * DAY_S), ("CN=b", NOW_S + 3 * DAY_S))),
+            Level.WARN,
+            "CN=b expires in 3 days",
+        ),
+        (
+            AuthorityFacts(ends_s=(("CN=a", NOW_S), ("CN=b", NOW_S + 60 * DAY_S))),
+            Level.FAIL,
+            "CN=a has expired",
+        ),
+        (AuthorityFacts(problem="Permission denied"), Level.FAIL, "Permission denied"),
+        (AuthorityFacts(), Level.FAIL, "no certificate"),
+    ],
+)
+def test_authorities_are_judged_by_the_one_that_ends_first(
+    facts: AuthorityFacts, level: Level, text: str
+) -> None:
+    finding = judge_authorities(facts, NOW_S)
 
     assert finding.level is level
     assert text in finding.text

@@ -117,6 +117,7 @@ BREAKS: list[tuple[dict[str, str], str, Level]] = [
     ({"URL_HOST": "", "MULTITENANCY_ENABLED": "true"}, "multitenancy", FAIL),
     ({"FSAPI_PASSWORD": "1234"}, "dial-in password", FAIL),
     ({"TLS_CERT_FILE": "/nowhere/c", "TLS_KEY_FILE": "/nowhere/k"}, "tls certificate", FAIL),
+    ({"BBB_CA_FILE": "/nowhere/ca.pem"}, "bbb authorities", FAIL),
 ]
 
 
