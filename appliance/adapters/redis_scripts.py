@@ -40,6 +40,7 @@ class Scripts:
     note_hook: Script
     observe_server: Script
     place_meeting: Script
+    reach_server: Script
     read_hooks: Script
     release_leases: Script
     remove_hook: Script

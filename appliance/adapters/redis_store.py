@@ -288,12 +288,15 @@ class RedisStore:
         return parse_observation(await self._bulk(self.scripts.observe_server, request))
 
     async def fail_server(
-        self, server_id: ServerId, *, now_ms: int, unhealthy_threshold: int
+        self, server_id: ServerId, *, now_ms: int, unhealthy_threshold: int, disabled: bool = False
     ) -> FailureResult:
         """Record a failed poll; see fail_server.lua."""
-        return parse_failure(
-            await self._bulk(self.scripts.fail_server, server_id, now_ms, unhealthy_threshold)
-        )
+        arguments = (server_id, now_ms, unhealthy_threshold, int(disabled))
+        return parse_failure(await self._bulk(self.scripts.fail_server, *arguments))
+
+    async def reach_server(self, server_id: ServerId, *, healthy_threshold: int) -> bool:
+        """Record that a disabled server answered; see reach_server.lua."""
+        return bool(await self._bulk(self.scripts.reach_server, server_id, healthy_threshold))
 
     async def record_version(self, server_id: ServerId, bbb_version: str) -> None:
         """Store the BBB version that a server reported (of a disabled server too)."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import trio
 
@@ -59,7 +59,7 @@ async def poll_server(res: Resources, server: Server, *, read_version: bool) -> 
     if start is None:
         return PollResult(server, succeeded=False, reason="not in the pool any more")
     if start.state is ServerState.DISABLED:
-        return await check_version(res, server)
+        return await _reach_disabled(res, server)
     began_ms = res.now_ms()
     try:
         with trio.fail_after(res.settings.polling.deadline_s):
@@ -99,6 +99,20 @@ async def _keep_hooks(
             await keep_hooks(res, server, verify=verify or result.came_online)
         except StoreDown as error:
             res.faults.note("hooks_not_kept", server.id, reason=str(error))
+
+
+async def _reach_disabled(res: Resources, server: Server) -> PollResult:
+    """Ask a disabled server for its version, and record whether it can be reached."""
+    result = await check_version(res, server)
+    if not result.succeeded:
+        return await _record_failure(res, server, result.reason, disabled=True)
+    if server.online and not server.unhealthy_count:
+        return result
+    threshold = res.settings.polling.healthy_threshold
+    if await res.store.reach_server(server.id, healthy_threshold=threshold):
+        res.log.info("server_online", server=server.id, state=ServerState.DISABLED.value)
+        return replace(result, online=True)
+    return result
 
 
 async def check_version(res: Resources, server: Server) -> PollResult:
@@ -209,14 +223,19 @@ async def _look_for(res: Resources, server: Server, meeting_id: MeetingId, place
         res.log.debug("meeting_over", server=server.id, meeting=meeting_id)
 
 
-async def _record_failure(res: Resources, server: Server, reason: str) -> PollResult:
+async def _record_failure(
+    res: Resources, server: Server, reason: str, *, disabled: bool = False
+) -> PollResult:
     result = await res.store.fail_server(
         server.id,
         now_ms=res.now_ms(),
         unhealthy_threshold=res.settings.polling.unhealthy_threshold,
+        disabled=disabled,
     )
     if result.known:
-        _log_failure(res, server, result, reason)
+        # A disabled server that does not answer is being worked on, as a rule.
+        report = res.log.info if disabled else res.log.warning
+        _log_failure(res, server, result, reason, report)
     return PollResult(
         server,
         succeeded=False,
@@ -226,16 +245,18 @@ async def _record_failure(res: Resources, server: Server, reason: str) -> PollRe
     )
 
 
-def _log_failure(res: Resources, server: Server, result: FailureResult, reason: str) -> None:
+def _log_failure(
+    res: Resources,
+    server: Server,
+    result: FailureResult,
+    reason: str,
+    report: Callable[..., object],
+) -> None:
     if result.went_offline:
         res.metrics.detached.add(amount=result.detached)
-        res.log.warning(
-            "server_offline", server=server.id, reason=reason, detached_meetings=result.detached
-        )
+        report("server_offline", server=server.id, reason=reason, detached_meetings=result.detached)
     elif server.online:
-        res.log.warning(
-            "server_unstable", server=server.id, reason=reason, failures=result.unhealthy_count
-        )
+        report("server_unstable", server=server.id, reason=reason, failures=result.unhealthy_count)
     else:
         res.log.debug("server_still_offline", server=server.id, reason=reason)
 

@@ -119,9 +119,12 @@ class ServerStore(Protocol):
         """Record a successful poll."""
 
     async def fail_server(
-        self, server_id: ServerId, *, now_ms: int, unhealthy_threshold: int
+        self, server_id: ServerId, *, now_ms: int, unhealthy_threshold: int, disabled: bool = False
     ) -> FailureResult:
-        """Record a failed poll."""
+        """Record a failed poll, or a failed look at a disabled server."""
+
+    async def reach_server(self, server_id: ServerId, *, healthy_threshold: int) -> bool:
+        """Record that a disabled server answered; return whether it is online again."""
 
     async def record_version(self, server_id: ServerId, bbb_version: str) -> None:
         """Store a BBB version."""

@@ -70,6 +70,7 @@ COLD: dict[str, Callable[[StorePool, Any], Awaitable[Any]]] = {
     "expected_sizes": lambda pool, m: pool.store.expected_sizes(["m"]),
     "observe_server": lambda pool, m: pool.poll(A, {}),
     "fail_server": lambda pool, m: pool.fail(A),
+    "reach_server": lambda pool, m: pool.store.reach_server(A, healthy_threshold=1),
     "record_version": lambda pool, m: pool.store.record_version(A, "3.0"),
     "claim_sweep": lambda pool, m: pool.store.claim_sweep("me", lease_ms=1),
     "sweep": lambda pool, m: pool.store.sweep(now_ms=1, grace_ms=1),

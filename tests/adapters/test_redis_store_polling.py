@@ -9,6 +9,7 @@ from appliance.core.model import (
     Observation,
     PlacementRules,
     PollStart,
+    ServerChange,
     ServerId,
     ServerState,
 )
@@ -129,6 +130,55 @@ async def test_disabled_server_is_not_touched(pool: StorePool, kind: str) -> Non
     before = await pool.store.find_server(one)
     known = (await (pool.fail(one) if kind == "fail" else pool.poll(one, {"m": 4}))).known
     assert not known
+    assert await pool.store.find_server(one) == before
+
+
+async def test_disabled_server_is_online_as_long_as_it_answers(pool: StorePool) -> None:
+    one = await pool.add("a")
+    await pool.store.set_server_state(one, ServerState.DISABLED)
+
+    async def is_online() -> bool:
+        found = await pool.store.find_server(one)
+        return found is not None and found.online
+
+    assert (await pool.fail(one, disabled=True)).unhealthy_count == 1
+    assert await is_online()
+    assert not await pool.store.reach_server(one, healthy_threshold=1)  # it was online all along
+    assert (await pool.fail(one, disabled=True)).unhealthy_count == 1
+    assert (await pool.fail(one, disabled=True)).went_offline
+    assert not await is_online()
+
+    assert not (await pool.fail(one, disabled=True)).known
+    assert not await pool.store.reach_server(one, healthy_threshold=2)
+    assert await pool.store.reach_server(one, healthy_threshold=2)
+    assert await is_online()
+    assert not await pool.store.reach_server(one, healthy_threshold=2)
+    assert await pool.load(one) is None
+
+
+async def test_disabled_server_that_was_never_polled_stays_offline(pool: StorePool) -> None:
+    one = ServerId("new")
+    await pool.store.add_server(one, ServerChange(url="https://a.example/api", secret="s"))
+
+    assert not (await pool.fail(one, disabled=True)).known
+    assert not await pool.store.reach_server(one, healthy_threshold=1)
+    found = await pool.store.find_server(one)
+    assert found is not None
+    assert (found.online, found.unhealthy_count) == (False, 0)
+
+
+@pytest.mark.parametrize("kind", ["fail", "reach"])
+async def test_look_at_a_disabled_server_does_not_count_once_it_is_enabled(
+    pool: StorePool, kind: str
+) -> None:
+    one = await pool.add("a")
+    await pool.fail(one)
+    before = await pool.store.find_server(one)
+
+    if kind == "fail":
+        assert not (await pool.fail(one, disabled=True)).known
+    else:
+        assert not await pool.store.reach_server(one, healthy_threshold=1)
     assert await pool.store.find_server(one) == before
 
 

@@ -169,10 +169,12 @@ class StorePool:
         )
         return await self.store.observe_server(observation, healthy_threshold=healthy_threshold)
 
-    async def fail(self, server: ServerId, *, threshold: int = 2) -> FailureResult:
+    async def fail(
+        self, server: ServerId, *, threshold: int = 2, disabled: bool = False
+    ) -> FailureResult:
         """Record a failed poll."""
         return await self.store.fail_server(
-            server, now_ms=self.now_ms, unhealthy_threshold=threshold
+            server, now_ms=self.now_ms, unhealthy_threshold=threshold, disabled=disabled
         )
 
     async def lose(self, server: ServerId) -> FailureResult:

@@ -460,17 +460,23 @@ async def test_disabled_server_is_only_asked_for_its_version(pool: LivePool) -> 
 
 
 @pytest.mark.parametrize("kind", ["refuse", "hang", "garbage"])
-async def test_disabled_server_that_does_not_answer_is_not_counted(
+async def test_disabled_server_that_does_not_answer_goes_offline_until_it_does(
     pool: LivePool, kind: str
 ) -> None:
     await pool.set_state("bbb-1", ServerState.DISABLED)
-    pool.servers[0].add_fault(kind, "index")
+    with pool.servers[0].fault(kind, "index"):
+        first, second = await pool.poll("bbb-1"), await pool.poll("bbb-1")
 
-    result = await pool.poll("bbb-1")
+    assert (first.succeeded, first.online, first.unhealthy_count) == (False, True, 1)
+    assert first.reason
+    assert not second.online
+    assert not (await pool.server("bbb-1")).online
+    offline = pool.log.named("server_offline")[0]
+    assert (offline["server"], offline["detached_meetings"]) == ("bbb-1", 0)
 
-    assert not result.succeeded
-    assert result.reason
-    assert (await pool.server("bbb-1")).unhealthy_count == 0
+    assert (await pool.poll("bbb-1")).online
+    assert (await pool.server("bbb-1")).online
+    assert pool.log.named("server_online")[-1] == {"server": "bbb-1", "state": "disabled"}
 
 
 async def test_version_check_has_the_time_of_a_poll(

@@ -1,11 +1,15 @@
--- What a failed poll changes. ARGV: server id, now_ms, unhealthy_threshold.
+-- What a failed poll changes. ARGV: server id, now_ms, unhealthy_threshold, 1 if it was disabled.
 -- At the threshold the server goes offline and its meetings are detached: they no longer count
 -- as known, but are remembered with it. Those being created just then follow with a later poll.
+-- A disabled server, which was only asked for its version, goes offline as well; offline, it is
+-- not counted (see reach_server.lua). One whose state was changed meanwhile is left alone.
 -- Reply: {unhealthy_counter, went_offline, detached} or nil.
 local sid, now_ms = ARGV[1], tonumber(ARGV[2])
 local server_key = P .. 'server:' .. sid
 local s = call('HMGET', server_key, 'url', 'state', 'online')
-if not s[1] or state_of(sid, s[2]) == 'disabled' then return false end
+if not s[1] then return false end
+local disabled = state_of(sid, s[2]) == 'disabled'
+if disabled ~= (ARGV[4] == '1') or (disabled and s[3] ~= 'true') then return false end
 call('HSET', P .. sid, 'healthy_counter', 0)
 local unhealthy = call('HINCRBY', P .. sid, 'unhealthy_counter', 1)
 call('DEL', A .. 'suspect:' .. sid) -- this poll has decided
