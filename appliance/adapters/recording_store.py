@@ -140,6 +140,10 @@ class RecordingStore:
         self._store = store
         self._listings = trio.Semaphore(LISTINGS_AT_ONCE)
 
+    async def ping(self) -> None:
+        """Return when the database has answered."""
+        await self._store.ping()
+
     @asynccontextmanager
     async def open_listing(
         self, wanted: RecordingFilter

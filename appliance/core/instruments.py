@@ -8,7 +8,7 @@ need no locks. Labels must come from small known sets: every combination is kept
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds for whole calls; what takes longer is in a last bucket without one."""
@@ -23,10 +23,17 @@ class Counter:
 
     __slots__ = ("labels", "values")
 
-    def __init__(self, *labels: str) -> None:
+    def __init__(self, *labels: str, known: Iterable[str] = ()) -> None:
+        """`known`: values of the one label that are there from the start.
+
+        Prometheus counts from the first value that it sees: a series that begins with its first
+        failure shows no increase.
+        """
         self.labels = labels
         """Their names."""
-        self.values: dict[Labels, float] = {} if labels else {(): 0.0}
+        self.values: dict[Labels, float] = {(value,): 0.0 for value in known}
+        if not labels:
+            self.values[()] = 0.0
 
     def add(self, *labels: str, amount: float = 1.0) -> None:
         """Count it for these values of the labels."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from appliance.core.instruments import SHORT_SECONDS, Counter, Histogram
+from appliance.core.model import PlacementOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,9 @@ class Metrics:
     """The instruments of one process."""
 
     requests: Histogram = field(default_factory=lambda: Histogram("call", "result"))
-    placements: Counter = field(default_factory=lambda: Counter("outcome"))
+    placements: Counter = field(
+        default_factory=lambda: Counter("outcome", known=(one.value for one in PlacementOutcome))
+    )
     """What the store said to a create: placed, known, or why there is no server."""
     failovers: Counter = field(default_factory=Counter)
     moves: Counter = field(default_factory=Counter)
@@ -24,7 +27,9 @@ class Metrics:
     detached: Counter = field(default_factory=Counter)
     """Meetings whose server went offline."""
     polls: Histogram = field(default_factory=lambda: Histogram("server", "result"))
-    imports: Counter = field(default_factory=lambda: Counter("result"))
+    imports: Counter = field(
+        default_factory=lambda: Counter("result", known=("done", "retried", "failed"))
+    )
     import_bytes: Counter = field(default_factory=Counter)
     stores: Histogram = field(default_factory=lambda: Histogram("store", bounds=SHORT_SECONDS))
     """Round trips, the wait for a connection included."""

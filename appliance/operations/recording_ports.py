@@ -50,6 +50,9 @@ class LockedRecordings(Protocol):
 class RecordingStore(Protocol):
     """The recordings in PostgreSQL."""
 
+    async def ping(self) -> None:
+        """Return when the database has answered."""
+
     def open_listing(self, wanted: RecordingFilter) -> AbstractAsyncContextManager[Listing]:
         """Start a listing, the newest first: one SQL statement."""
 

@@ -69,7 +69,7 @@ class MetricsEndpoint:
         return Response(200, content_type.encode(), body)
 
     async def _look(self) -> Seen:
-        servers, spool, callbacks = None, None, None
+        servers, spool, callbacks, database = None, None, None, None
         with trio.move_on_after(_READ_S):
             try:
                 servers = await self._res.store.list_servers(in_background=True)
@@ -77,8 +77,12 @@ class MetricsEndpoint:
                 self._res.faults.note("metrics_without_store", "redis", reason=str(error))
             spool = await self._look_into_spool()
             with suppress(StoreDown, DatabaseDown):
+                if self._res.recordings is not None:
+                    database = False
+                    await self._res.recordings.ping()
+                    database = True
                 callbacks = await self._res.callbacks.count()
-        return Seen(servers, spool, callbacks)
+        return Seen(servers, spool, callbacks, database)
 
     async def _look_into_spool(self) -> Spooled | None:
         if self._res.waiting is None:

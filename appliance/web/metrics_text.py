@@ -42,6 +42,8 @@ class Seen:
     servers: Sequence[Server] | None
     spool: Spooled | None = None
     callbacks: Mapping[CallbackState, int] | None = None
+    database: bool | None = None
+    """Whether PostgreSQL answered."""
 
 
 class _Snapshot(Collector):
@@ -60,6 +62,10 @@ class _Snapshot(Collector):
         up = GaugeMetricFamily("scalelite_redis_up", "Whether Redis answered just now.")
         up.add_metric([], float(self._seen.servers is not None))
         yield up
+        if self._seen.database is not None:
+            up = GaugeMetricFamily("scalelite_postgres_up", "Whether PostgreSQL answered just now.")
+            up.add_metric([], float(self._seen.database))
+            yield up
         if self._seen.servers is not None:
             yield from _servers(self._seen.servers)
         if self._seen.spool is not None:

@@ -25,7 +25,7 @@ def families() -> dict[str, str]:
     """Return the type of every metric by its name."""
     server = Server(id=ServerId("a"), url="https://a.example", secret="s")
     text = render_metrics(
-        Metrics(), Seen([server], Spooled(0, 0.0), {CallbackState.FAILED: 0}), ""
+        Metrics(), Seen([server], Spooled(0, 0.0), {CallbackState.FAILED: 0}, database=True), ""
     )[1].decode()
     return dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
 

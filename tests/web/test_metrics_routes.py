@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.prometheus_text import samples
 from tests.doubles.public import Public, open_public, serving
 from tests.doubles.public_pool import open_both
+from tests.doubles.recording_pool import open_recording_pool
 from tests.doubles.redis_processes import redis_process
 from tests.doubles.resources import open_resources
 
@@ -88,6 +90,20 @@ async def test_metrics_are_told_while_redis_is_away(redis_namespace: str) -> Non
             assert answer.status == 200
             assert samples(answer.body)["scalelite_redis_up", ()] == 0
             assert not public.log.errors
+
+
+async def test_metrics_tell_whether_the_database_answers(
+    redis_url: str, redis_namespace: str, database_url: str, tmp_path: Path
+) -> None:
+    async with (
+        open_recording_pool(
+            redis_url, redis_namespace, database_url, tmp_path, METRICS_TOKEN="t0ken"
+        ) as pool,
+    ):
+        for up in (1, 0):
+            answer = await pool.public.ask("GET", "/metrics", headers=[TOKEN])
+            assert samples(answer.body)["scalelite_postgres_up", ()] == up
+            await pool.postgres.close_pool()
 
 
 async def test_requests_placements_and_servers_are_counted(

@@ -60,10 +60,21 @@ def test_instruments_and_servers_are_told() -> None:
     assert b"S3C" not in text
 
 
+def test_what_alerts_count_is_there_before_it_happens() -> None:
+    read = samples(render_metrics(Metrics(), Seen(None), "")[1])
+
+    for outcome in ("no_server", "no_tagged_server", "no_voice_bridge"):
+        assert read["scalelite_placements_total", (outcome,)] == 0
+    for result in ("done", "retried", "failed"):
+        assert read["scalelite_imports_total", (result,)] == 0
+    assert read["scalelite_meetings_detached_total", ()] == 0
+
+
 def test_without_redis_the_rest_is_told() -> None:
     read = samples(render_metrics(Metrics(), Seen(None), "")[1])
 
     assert read["scalelite_redis_up", ()] == 0
+    assert ("scalelite_postgres_up", ()) not in read
     assert ("scalelite_spool_files", ()) not in read
     assert not [name for name, _ in read if name.startswith("scalelite_server_")]
 
