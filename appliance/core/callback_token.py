@@ -17,6 +17,7 @@ from appliance.core.checksum import Algorithm
 
 BEARER_LIFE_S = 24 * 3600
 BEARER_ALGORITHM = "HS512"
+_BUSY = (408, 429)
 _HASHES = {"HS256": "sha256", "HS512": "sha512"}
 
 
@@ -26,10 +27,27 @@ def form_algorithm(allowed: frozenset[Algorithm]) -> str:
 
 
 def secrets_to_try(callback: Callback, secrets: Sequence[str]) -> tuple[str, ...]:
-    """Return the secret that signed the create, if it is still one, else each in turn."""
+    """Return each secret in turn, the one that signed the create first.
+
+    A bearer token names nobody, and whoever gets it can show it to others: where the secret of the
+    create is known, such a token is signed with that one alone.
+    """
     usable = tuple(dict.fromkeys(secret for secret in secrets if secret))
     known = tuple(secret for secret in usable if id_of_secret(secret) == callback.secret_id)
-    return known or usable
+    if known and callback.signing is Signing.BEARER:
+        return known
+    return known + tuple(secret for secret in usable if secret not in known)
+
+
+def goes_on(callback: Callback, secret: str, status: int) -> bool:
+    """Whether the next secret is tried after an answer that is no success.
+
+    After the secret of the create only if the receiver does not want that one (its front-end may
+    have got another meanwhile), and not where it is broken.
+    """
+    return id_of_secret(secret) != callback.secret_id or (
+        400 <= status < 500 and status not in _BUSY
+    )
 
 
 def render_request(

@@ -11,7 +11,12 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from appliance.core.callback_data import ANALYTICS, KeptUrls
-from appliance.core.callback_token import form_algorithm, render_request, secrets_to_try
+from appliance.core.callback_token import (
+    form_algorithm,
+    goes_on,
+    render_request,
+    secrets_to_try,
+)
 from appliance.core.callbacks import (
     Callback,
     CallbackState,
@@ -151,7 +156,7 @@ def make_callback_tools(res: Resources, client: CallbackClient) -> CallbackTools
 async def attempt_callback(tools: CallbackTools, queued: QueuedCallback) -> Settlement:
     """Make a call that was taken from the queue, once, and return what becomes of it.
 
-    With several secrets that come into question, each is tried until one is taken.
+    Each secret that comes into question is tried until one is taken, in this one attempt.
     """
     if not queued.callback.url:
         found_out = await _address(tools, queued)
@@ -172,6 +177,8 @@ async def attempt_callback(tools: CallbackTools, queued: QueuedCallback) -> Sett
     for secret in secrets:
         settlement = await _send(tools, queued, secret)
         if settlement.state is not CallbackState.PENDING or settlement.status is None:
+            break
+        if not goes_on(callback, secret, settlement.status):
             break
     return settlement
 

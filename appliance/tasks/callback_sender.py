@@ -32,9 +32,9 @@ MAX_RETRIES = 32
 MAX_PER_RECEIVER = 4
 LOOK_S = 2.0
 """How often the queue is looked at without a reason: other appliances put calls into it too."""
-LEASE_S = 15.0
+LEASE_S = 6.0
 """What an appliance that died was sending is sent by another after this."""
-RENEW_S = 4.0
+RENEW_S = 1.5
 SETTLE_PAUSE_S = 1.0
 STOP_S = 1.0
 TIDY_S = 3600.0

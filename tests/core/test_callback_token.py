@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 import jwt
 import pytest
 
-from appliance.core.callback_token import form_algorithm, render_request, secrets_to_try
+from appliance.core.callback_token import form_algorithm, goes_on, render_request, secrets_to_try
 from appliance.core.callbacks import analytics, id_of_secret, meeting_ended, recording_ready
 from appliance.core.checksum import Algorithm
 
@@ -56,9 +56,23 @@ def test_sha512_alone_asks_for_hs512() -> None:
     assert form_algorithm(frozenset({Algorithm.SHA512, Algorithm.SHA256})) == "HS256"
 
 
-def test_secret_of_the_create_signs_alone_while_it_is_known() -> None:
+def test_secret_of_the_create_is_the_first_while_it_is_one() -> None:
     assert secrets_to_try(READY, ("a", "", "b", "a")) == ("a", "b")
     known = replace(READY, secret_id=id_of_secret("b"))
-    assert secrets_to_try(known, ("a", "b")) == ("b",)
+    assert secrets_to_try(known, ("a", "b", "c", "b")) == ("b", "a", "c")
     assert secrets_to_try(known, ("a", "c")) == ("a", "c")
     assert secrets_to_try(known, ()) == ()
+
+
+def test_bearer_token_is_signed_by_no_secret_but_that_of_the_create_while_it_is_one() -> None:
+    report = analytics("http://x", b"{}", meeting_id="m", secret_id=id_of_secret("b"))
+    assert secrets_to_try(report, ("a", "b")) == ("b",)
+    assert secrets_to_try(report, ("a", "c")) == ("a", "c")
+
+
+def test_next_secret_follows_the_right_one_only_if_that_is_refused() -> None:
+    known = replace(READY, secret_id=id_of_secret("b"))
+    assert all(goes_on(known, "b", status) for status in (400, 401, 403, 422))
+    assert not any(goes_on(known, "b", status) for status in (301, 408, 429, 500, 503))
+    assert goes_on(known, "a", 500)
+    assert goes_on(READY, "a", 500)

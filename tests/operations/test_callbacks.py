@@ -150,12 +150,17 @@ async def test_secrets_of_the_front_end_are_tried_in_turn(
         assert (settled.state, settled.error) == (CallbackState.FAILED, "not sent: an address")
 
 
-async def test_secret_of_the_create_signs_alone(redis_url: str, redis_namespace: str) -> None:
+async def test_secret_of_the_create_is_tried_first_and_the_others_where_it_is_refused(
+    redis_url: str, redis_namespace: str
+) -> None:
     async with open_resources(redis_url, redis_namespace, **VARIABLES) as res:
         known = replace(ready(), secret_id=id_of_secret(SECOND))
-        settled, calls = await settle(res, known, 401)
+        settled, calls = await settle(res, known, 503)
         assert settled.state is CallbackState.PENDING
         assert signed_by(calls) == [SECOND]
+        settled, calls = await settle(res, known, 401, 200)
+        assert settled.state is CallbackState.DONE
+        assert signed_by(calls) == [SECOND, OURS]
 
 
 async def test_secrets_of_a_tenant_sign_for_it(redis_url: str, redis_namespace: str) -> None:

@@ -182,16 +182,32 @@ async def test_sender_that_stops_leaves_its_work_to_the_next(
     assert (left.state, left.attempts, left.sending) == (CallbackState.PENDING, 0, False)
 
 
-async def test_long_call_keeps_its_claim(bench: CallbackBench, receiver: CallbackReceiver) -> None:
-    sender = replace(bench.sender(), lease_s=0.4)
-    async with bench.sending(sender) as queue:
-        await queue.enqueue(ready(receiver.url("/hang")), dedup_key="key")
-        await receiver.wait(1)
-        with trio.move_on_after(0.8):
-            while True:
-                assert await claim(bench.rows, "other") == []
-                await trio.sleep(0.02)
-    assert len(receiver.received) == 1
+class Hanging:
+    """A client whose calls never end."""
+
+    def __init__(self) -> None:
+        self.called = trio.Event()
+
+    async def send(self, *_: object) -> int:
+        """Hang."""
+        self.called.set()
+        await trio.sleep_forever()
+        raise AssertionError
+
+
+async def test_long_call_keeps_its_claim(bench: CallbackBench) -> None:
+    client = Hanging()
+    bench.tools = replace(bench.tools, client=client)
+    renewed = "SELECT 1 FROM appliance.callbacks WHERE claimed_until > now() + interval '30 s'"
+    async with bench.sending(replace(bench.sender(), lease_s=60.0)) as queue:
+        await queue.enqueue(ready("http://receiver.example/"), dedup_key="key")
+        with trio.fail_after(WITHIN_S):
+            await client.called.wait()
+            await bench.database.execute(
+                "UPDATE appliance.callbacks SET claimed_until = now() + interval '20 s'"
+            )
+            while not await bench.database.fetchrow(renewed):
+                await trio.sleep(0.01)
 
 
 async def test_claim_that_ran_out_under_way_is_not_sent_twice(
