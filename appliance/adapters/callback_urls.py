@@ -34,6 +34,7 @@ ALONE_KEEP_S = 7 * 86400
 LOCK_CLASS = 0xCA11
 """First half of the key of our advisory locks on a meeting's URLs; see import_journal.py."""
 WRITE_DEADLINE_S = 1.0
+PRUNE_DEADLINE_S = 60.0
 _CHUNK = 100
 
 _LOCK = "SELECT pg_advisory_xact_lock($1::int, hashtext($2))"
@@ -55,6 +56,19 @@ VALUES ($1, $2, now() AT TIME ZONE 'UTC', now() AT TIME ZONE 'UTC')
 _SET_ROW = """
 UPDATE public.callback_data SET callback_attributes = $2, updated_at = now() AT TIME ZONE 'UTC'
 WHERE id = $1
+"""
+
+
+# Both at once, since without an origin a row is any tenant's. Those that a Scalelite has written
+# have none, and stay.
+_PRUNE = """
+WITH old AS (
+    DELETE FROM appliance.callback_origins
+    WHERE updated_at < now() - $1::float8 * interval '1 second' RETURNING meeting_id
+), removed AS (
+    DELETE FROM public.callback_data USING old WHERE callback_data.meeting_id = old.meeting_id
+)
+SELECT count(*) FROM old
 """
 
 
@@ -157,6 +171,13 @@ class CallbackUrls:
                 moved += 1
         return moved
 
+    async def prune(self, older_than_s: float) -> int:
+        """Forget the URLs of meetings that were not created for so long; return how many."""
+        if self.database is None:
+            return 0
+        row = await self.database.fetchrow(_PRUNE, older_than_s, deadline_s=PRUNE_DEADLINE_S)
+        return int(row["count"]) if row else 0
+
     async def find(self, meeting_id: str, tenant_id: TenantId | None) -> KeptUrls | None:
         """Return what is kept for a meeting. Raises DatabaseDown, StoreDown."""
         if self.database is None:
@@ -190,6 +211,8 @@ class CallbackUrls:
             origin = await connection.fetchrow(_ORIGIN, meeting_id)
             if tenant_id and origin and origin["tenant_id"] not in (None, tenant_id):
                 kept_id = scoped_id(meeting_id, tenant_id)
+            # Before the row is looked for: from here on it is not removed as an old one.
+            await connection.execute(_SET_ORIGIN, kept_id, tenant_id, entry["secret_id"])
             row = await connection.fetchrow(_ROW, kept_id)
             if row is None:
                 await connection.execute(_ADD_ROW, kept_id, render_callback_attributes(urls))
@@ -197,7 +220,6 @@ class CallbackUrls:
                 known = _attributes_of(row["callback_attributes"], kept_id, self.log)
                 text = render_callback_attributes(known | urls)
                 await connection.execute(_SET_ROW, row["id"], text)
-            await connection.execute(_SET_ORIGIN, kept_id, tenant_id, entry["secret_id"])
 
         await self.database.run(work, deadline_s=deadline_s, transaction=True)
 

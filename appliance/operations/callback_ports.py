@@ -116,6 +116,9 @@ class CallbackUrls(Protocol):
     async def flush(self) -> int:
         """Write what waits in Redis to `callback_data`. Raises DatabaseDown, StoreDown."""
 
+    async def prune(self, older_than_s: float) -> int:
+        """Forget those of meetings not created for so long; return how many. Raises DatabaseDown"""
+
     async def flush_soon(self) -> None:
         """Flush, unless that is being done. Raises DatabaseDown, StoreDown."""
 

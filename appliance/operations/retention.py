@@ -18,6 +18,9 @@ from appliance.operations.resources import Resources
 BATCH = 50
 KEEP_JOURNAL_S = 90 * 86400.0
 """Lines of imports that went well are kept so long; those that failed, for ever."""
+KEEP_URLS_S = 180 * 86400.0
+"""Callback URLs of a meeting are kept so long after its last create: servers with a backlog may
+take weeks to process a recording."""
 
 
 @dataclass(slots=True)
@@ -80,7 +83,9 @@ async def _delete(
 
 
 async def run_retention(res: Resources, who: str) -> int:
-    """Delete everything that is too old, and old lines of the journal; return how many recordings.
+    """Delete everything that is too old, also in the journal and of callbacks' URLs.
+
+    Return how many recordings were deleted.
 
     The rules are read anew for each batch, so that a change counts at once.
     Raises Refused, DatabaseDown, StoreDown.
@@ -96,4 +101,7 @@ async def run_retention(res: Resources, who: str) -> int:
     forgotten = await open_recordings(res).desk.history.forget_done(KEEP_JOURNAL_S)
     if forgotten:
         res.log.info("import_journal_pruned", lines=forgotten)
+    forgotten = await res.callback_urls.prune(KEEP_URLS_S)
+    if forgotten:
+        res.log.info("callback_urls_pruned", meetings=forgotten)
     return deleted

@@ -175,3 +175,25 @@ async def test_urls_are_kept_in_redis_alone_without_a_database(
         assert await urls.find("math", A) == ready("http://h/", "s1")
         assert await urls.find("math", B) is None
         assert await urls.find("math", None) is None
+
+
+async def test_old_urls_go_and_those_of_a_scalelite_stay(bench: CallbackBench) -> None:
+    for meeting_id, tenant_id in (("old", A), ("new", A), ("again", None)):
+        await bench.urls.keep(meeting_id, tenant_id, ready(f"http://h/{meeting_id}"))
+    await bench.urls.flush()
+    await bench.database.execute(
+        "UPDATE appliance.callback_origins SET updated_at = now() - interval '2 days'"
+        " WHERE meeting_id <> 'new'"
+    )
+    await bench.database.execute(
+        "INSERT INTO public.callback_data (meeting_id, callback_attributes, created_at, updated_at)"
+        " VALUES ('theirs', '--- {}', '2020-01-01', '2020-01-01')"
+    )
+    await bench.urls.keep("again", None, ready("http://h/again"))
+    await bench.urls.flush()
+
+    assert await bench.urls.prune(86400.0) == 1
+    assert await bench.urls.prune(86400.0) == 0
+    assert sorted(meeting_id for meeting_id, _ in await rows(bench)) == ["again", "new", "theirs"]
+    assert await bench.urls.find("old", A) is None
+    assert await bench.urls.find("old", B) is None

@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from appliance.adapters.callback_urls import CallbackUrls
 from appliance.adapters.recording_files import RecordingFiles
+from appliance.adapters.redis_store import RedisStore
+from appliance.core.callback_data import ANALYTICS, KeptUrls
 from appliance.core.recording_model import Recording
 from appliance.operations import retention
 from tests.doubles.import_tools import recording_settings
@@ -130,3 +133,21 @@ async def test_old_lines_of_the_journal_go(opened: DeskBench) -> None:
     found, _ = await opened.desk.history.list_imports(limit=9)
     assert sorted(one.tar.name for one in found) == ["r1", "r2"]
     assert opened.log.named("import_journal_pruned") == [{"lines": 2}]
+
+
+async def test_callback_urls_of_meetings_long_gone_go(opened: DeskBench) -> None:
+    store, database = opened.res.store, opened.bench.database
+    assert isinstance(store, RedisStore)
+    urls = CallbackUrls(database, store.bulk, store.namespace, opened.log)
+    res = replace(opened.res, callback_urls=urls)
+    for meeting_id in ("old", "new"):
+        await urls.keep(meeting_id, None, KeptUrls({ANALYTICS: "http://h/"}))
+    await urls.flush()
+    await database.execute(
+        "UPDATE appliance.callback_origins SET updated_at = now() - interval '181 days'"
+        " WHERE meeting_id = 'old'"
+    )
+    await retention.run_retention(res, "task")
+    assert opened.log.named("callback_urls_pruned") == [{"meetings": 1}]
+    assert await urls.find("old", None) is None
+    assert await urls.find("new", None)
