@@ -26,7 +26,6 @@ from appliance.core.server_sync import (
     SyncMode,
     SyncStep,
     cordoning,
-    named_values,
     plan_sync,
     shared_urls,
 )
@@ -35,7 +34,7 @@ from appliance.operations.ending import EndedMeeting
 from appliance.operations.refusal import Refused
 from appliance.operations.resources import Resources
 from appliance.operations.server_clearing import panic_server
-from appliance.operations.servers import add_server, list_servers
+from appliance.operations.servers import add_server, list_servers, logged_change
 
 APPLY_S = 570.0
 """Less than the call's own deadline, so that the answer can say how far it came."""
@@ -158,9 +157,7 @@ class _Sync:
     async def _change(self, step: SyncStep) -> SyncedServer:
         if not await self._res.store.update_server(step.server_id, step.change):
             return SyncedServer(step, StepOutcome.FAILED, "it was removed meanwhile")
-        state = step.change.state
-        more = {} if state is None else {"state": state.value}
-        self._log("server_changed", step, changed=list(named_values(step.change)), **more)
+        self._log("server_changed", step, **logged_change(step.change))
         return self._changed(step)
 
     def _changed(self, step: SyncStep) -> SyncedServer:

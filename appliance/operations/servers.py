@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import trio
 
 from appliance.core.model import Server, ServerChange, ServerId, ServerState
+from appliance.core.server_sync import named_values
 from appliance.core.server_values import (
     NewServer,
     UnacceptableValue,
@@ -88,9 +89,17 @@ async def update_server(res: Resources, who: str, server_id: str, change: Server
         raise Refused(RefusalKind.INVALID, str(error)) from error
     if not await res.store.update_server(ServerId(server_id), checked):
         raise no_server(server_id)
-    named = [item.name for item in fields(checked) if getattr(checked, item.name) is not None]
-    res.log.info("server_changed", server=server_id, changed=named, by=who)
+    res.log.info("server_changed", server=server_id, **logged_change(checked), by=who)
     return await find_server(res, server_id)
+
+
+def logged_change(change: ServerChange) -> dict[str, object]:
+    """Return what a log line says of a change: what is set, and to what unless it is a secret."""
+    values = named_values(change)
+    told = {name: value for name, value in values.items() if name != "secret"}
+    if change.state is not None:
+        told["state"] = change.state.value
+    return {"changed": list(values), **told}
 
 
 async def enable_server(res: Resources, who: str, server_id: str) -> EnabledServer:

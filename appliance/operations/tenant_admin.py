@@ -62,7 +62,8 @@ async def update_tenant(
     saved = await res.tenant_store.update_tenant(TenantId(tenant_id), checked)
     _raise_if_refused(saved, tenant_id, checked)
     res.tenants.forget_all()
-    res.log.info("tenant_changed", tenant=tenant_id, changed=[*checked.given], by=who)
+    renamed = {} if checked.name is None else {"name": checked.name}
+    res.log.info("tenant_changed", tenant=tenant_id, changed=[*checked.given], **renamed, by=who)
     return await find_tenant(res, tenant_id)
 
 

@@ -139,6 +139,17 @@ async def test_values_and_states_are_changed(redis_url: str, redis_namespace: st
         a, b = await list_servers(res)
         assert (a.url, a.secret, a.state) == ("http://127.0.0.1:9/a2/api", "s2", "cordoned")
         assert (b.tag, b.state) == (None, "enabled")
+        assert isinstance(res.log, EventBook)
+        assert res.log.named("server_changed") == [
+            {
+                "server": "a",
+                "changed": ["url", "secret", "state"],
+                "url": "http://127.0.0.1:9/a2/api",
+                "state": "cordoned",
+                "by": "me",
+            },
+            {"server": "b", "changed": ["tag", "state"], "tag": "", "state": "enabled", "by": "me"},
+        ]
 
 
 async def test_dry_run_plans_the_same_and_changes_nothing(

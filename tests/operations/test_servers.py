@@ -119,7 +119,13 @@ async def test_update_changes_only_what_is_named(redis_url: str, redis_namespace
         assert (changed.secret, changed.load_multiplier) == ("n3w", 2.5)
         assert (changed.tag, changed.max_meetings, changed.max_users) == ("gpu", 3, 9)
         assert book_of(res).named("server_changed") == [
-            {"server": "one", "changed": ["secret", "load_multiplier", "max_users"], "by": "me"}
+            {
+                "server": "one",
+                "changed": ["secret", "load_multiplier", "max_users"],
+                "load_multiplier": 2.5,
+                "max_users": 9,
+                "by": "me",
+            }
         ]
         assert "n3w" not in str(book_of(res).events)
         emptied = await update_server(

@@ -128,6 +128,9 @@ async def test_renamed_tenant_is_known_by_its_new_name_only(res: Resources) -> N
 
     assert await secrets_of(res, "school") is None
     assert await secrets_of(res, "academy") == ("s3cr3t", "0ther")
+    assert logged(res, "tenant_changed") == [
+        {"tenant": added.id, "changed": ["name"], "name": "academy", "by": "me"}
+    ]
 
 
 async def test_removed_tenant_is_known_no_more_and_leaves_nothing(res: Resources) -> None:
