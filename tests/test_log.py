@@ -347,7 +347,7 @@ def test_threads_do_not_mix_their_lines(written: io.StringIO) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=20)
+        thread.join(timeout=40)
 
     lines = written.getvalue().splitlines()
     assert len(lines) == 200

@@ -60,8 +60,8 @@ def client(pool: PoolTransport) -> BbbClient:
 def make_client(
     pool: PoolTransport,
     *,
-    connect_timeout_s: float = 0.5,
-    response_timeout_s: float = 0.5,
+    connect_timeout_s: float = 40.0,
+    response_timeout_s: float = 40.0,
     algorithm: Algorithm = Algorithm.SHA256,
     request_id: Callable[[], str | None] = lambda: None,
 ) -> BbbClient:
@@ -395,13 +395,13 @@ async def test_url_that_cannot_be_called_was_not_sent_anything(client: BbbClient
 
 @pytest.mark.parametrize("sent", [False, True])
 async def test_callers_deadline_tells_whether_it_was_sent(pool: PoolTransport, sent: bool) -> None:
-    client = make_client(pool, connect_timeout_s=5, response_timeout_s=5)
+    client = make_client(pool, connect_timeout_s=40, response_timeout_s=40)
     async with open_raw_server(never_answers) as server:
         url = f"{server.url}{API}" if sent else f"https://127.0.0.1:{server.port}{API}"
         target = Target(ServerId("bbb-1"), url, SECRET)
 
         with pytest.raises(Ambiguous if sent else NotSent):
-            await client.call(target, "create", (), deadline_s=0.05)
+            await client.call(target, "create", (), deadline_s=1.0)
 
 
 @pytest.mark.parametrize(
@@ -423,13 +423,13 @@ def test_offline_server_gets_a_tenth_of_the_time(
 
 
 async def test_offline_server_is_given_up_sooner(pool: PoolTransport) -> None:
-    client = make_client(pool, response_timeout_s=5)
+    client = make_client(pool, response_timeout_s=10)
     started = trio.current_time()
 
     fault = await failure(client, never_answers, online=False)
 
     assert type(fault) is Ambiguous
-    assert trio.current_time() - started < 3
+    assert trio.current_time() - started < 8
 
 
 # --- streamed bodies ------------------------------------------------------------------------------
@@ -469,10 +469,10 @@ async def test_body_is_started_once_a_part_of_a_stream_was_taken(
 async def test_stalled_upload_is_not_the_servers_fault(pool: PoolTransport) -> None:
     async def stalls() -> AsyncIterator[bytes]:
         yield b"<a"
-        await trio.sleep(0.15)
+        await trio.sleep(1.0)
         yield b"/>"
 
-    client = make_client(pool, response_timeout_s=0.05)
+    client = make_client(pool, response_timeout_s=0.5)
     async with open_raw_server(says(answer(SUCCESS))) as server:
         body = RequestBody("text/xml", stalls(), None)
 

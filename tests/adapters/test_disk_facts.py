@@ -12,7 +12,7 @@ from tests.doubles.redis_processes import short_directory
 
 ROOT = Path(__file__).resolve().parents[2]
 NOBODY = 65534
-DEADLINE_S = 20.0
+DEADLINE_S = 40.0
 
 
 def look_as_nobody(path: Path) -> str:

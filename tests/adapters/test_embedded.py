@@ -102,7 +102,7 @@ def appliance(state_dir: Path, **environment: str) -> Iterator[subprocess.Popen[
             yield process
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(40)
 
 
 @pytest.fixture
@@ -204,7 +204,7 @@ async def test_killed_appliance_leaves_no_server_and_loses_no_data(state_dir: Pa
             sql(state_dir, "CREATE TABLE t (n int); INSERT INTO t VALUES (7)")
             assert set(servers(state_dir).values()) == {"postgres", "redis-server"}
             process.kill()
-            process.wait(10)
+            process.wait(40)
             await until_gone(state_dir)
         async with open_embedded_stores(state_dir, redis=True, postgres=True) as stores:
             assert redis(stores, "GET", "k") == b"$1\r\nv\r\n"
@@ -220,7 +220,7 @@ async def test_orphans_of_a_killed_appliance_are_ended_at_the_next_start(
             redis_command(state_dir / "stores" / "run" / "redis.sock", "SET", "k", "v")
             sql(state_dir, "CREATE TABLE t (n int)")
             process.kill()
-            process.wait(10)
+            process.wait(40)
         orphans = servers(state_dir)
         assert set(orphans.values()) == {"postgres", "redis-server"}
         with capture_logs() as logs:
@@ -241,7 +241,7 @@ async def test_second_appliance_on_the_same_directory_is_refused(state_dir: Path
         assert before == {name: main_server(state_dir, name) for name in before}
         assert list(servers(state_dir).values()).count("redis-server") == 1
         process.terminate()
-        process.wait(20)
+        process.wait(40)
         await until_gone(state_dir)
 
 

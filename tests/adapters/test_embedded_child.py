@@ -26,7 +26,7 @@ from appliance.adapters.embedded_child import (
 )
 from appliance.adapters.embedded_state import EmbeddedStoresError, find_redis
 
-DEADLINE_S = 20.0
+DEADLINE_S = 40.0
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ class HangingLookup:
     def __call__(self, host: str, port: int) -> Sequence[tuple[Any, ...]]:
         self.calls.append(host)
         if host.startswith("slow"):
-            self.let_go.wait(20)
+            self.let_go.wait(40)
         return entries("127.0.0.1")
 
 

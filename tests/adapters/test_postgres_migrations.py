@@ -18,7 +18,7 @@ from tests.doubles.store_servers import PostgresServer
 
 pytest_plugins = ["tests.doubles.stores"]
 
-DEADLINE_S = 30.0
+DEADLINE_S = 40.0
 SCALELITE_DUMP = Path(__file__).parents[1] / "data" / "scalelite" / "postgres.sql"
 ALL = [
     "0001_appliance",

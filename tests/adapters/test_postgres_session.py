@@ -17,7 +17,7 @@ from tests.doubles.recordings import open_recordings
 
 pytest_plugins = ["tests.doubles.stores"]
 
-DEADLINE_S = 30.0
+DEADLINE_S = 40.0
 HOLD_S = 20.0
 
 
@@ -105,12 +105,12 @@ async def test_session_ends_when_it_was_held_too_long(database_url: str) -> None
 
 async def test_step_has_a_deadline(database_url: str) -> None:
     async def sleep(connection: Connection) -> None:
-        await connection.execute("SELECT pg_sleep(20)")
+        await connection.execute("SELECT pg_sleep(100)")
 
     async with opened(database_url) as postgres:
         began_s = trio.current_time()
         with pytest.raises(DatabaseDown):
             async with open_session(postgres, hold_s=HOLD_S) as session:
                 await session.run(sleep, deadline_s=0.2)
-        assert trio.current_time() - began_s < 5
+        assert trio.current_time() - began_s < 30
         assert await count(postgres) == 0

@@ -32,7 +32,7 @@ from tests.doubles.store_servers import PostgresServer
 
 pytest_plugins = ["tests.doubles.stores"]
 
-DEADLINE_S = 30.0
+DEADLINE_S = 40.0
 SCALELITE_SQL = Path(__file__).parents[1] / "data" / "scalelite" / "postgres.sql"
 BOTH = pytest.mark.parametrize("prepared", [True, False])
 

@@ -17,7 +17,7 @@ from tests.doubles.recordings import make_format, make_recording, open_recording
 
 pytest_plugins = ["tests.doubles.stores"]
 
-DEADLINE_S = 30.0
+DEADLINE_S = 40.0
 DEFAULT = ImportRules()
 
 

@@ -44,7 +44,7 @@ def locked_redis() -> Iterator[RedisProcess]:
 
 async def talk(address: RedisAddress, *command: str) -> bytes:
     """Connect, send one command and return the first bytes of the answer."""
-    with trio.fail_after(5):
+    with trio.fail_after(40):
         wire = await connect(address, parse_address(address), ())
         try:
             await wire.send_all(pack(command))
@@ -55,7 +55,7 @@ async def talk(address: RedisAddress, *command: str) -> bytes:
 
 async def refusal(address: RedisAddress) -> str:
     """Return the reason why connecting to address fails."""
-    with trio.fail_after(5), pytest.raises(RedisDown) as failure:
+    with trio.fail_after(40), pytest.raises(RedisDown) as failure:
         await connect(address, parse_address(address), ())
     return failure.value.reason
 

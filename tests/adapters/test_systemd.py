@@ -20,7 +20,7 @@ def listener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[s
     name = f"{tmp_path}/n" if request.param == "file" else f"@{secrets.token_hex(8)}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bound:
         bound.bind("\0" + name[1:] if request.param == "abstract" else name)
-        bound.settimeout(5)
+        bound.settimeout(40)
         yield bound, name
 
 

@@ -190,7 +190,7 @@ def test_extract_tar_takes_garbage_for_broken_or_empty(tmp_path: Path, data: byt
     kind=st.sampled_from([tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE]),
     target=st.text("ab./", min_size=1, max_size=40),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_extract_tar_writes_nothing_outside_whatever_the_names(
     tmp_path_factory: pytest.TempPathFactory, name: str, kind: bytes, target: str
 ) -> None:

@@ -33,7 +33,7 @@ def fixture_servers() -> Iterator[ManyServers]:
 
 def _ask(servers: ManyServers, server: int, call: str) -> bytes:
     url = urlsplit(servers.url(server))
-    connection = http.client.HTTPConnection(str(url.hostname), url.port, timeout=5)
+    connection = http.client.HTTPConnection(str(url.hostname), url.port, timeout=40)
     with closing(connection):
         connection.request("GET", f"{url.path}/{call}?checksum=0")
         return connection.getresponse().read()

@@ -55,7 +55,7 @@ async def test_trouble_is_made_and_ends(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("benchmarks.trouble.FLAP_S", 0.05)
     with BbbProcess() as target, BbbProcess() as flapping:
         with make_trouble(target.port, ("m",), flapping) as trouble:
-            await until(lambda: min(trouble.given_up, trouble.read_slowly, trouble.flaps) > 2, 10.0)
+            await until(lambda: min(trouble.given_up, trouble.read_slowly, trouble.flaps) > 2, 40)
 
         assert trouble.failures == []
         assert flapping.control("state")["faults"] == []

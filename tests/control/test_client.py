@@ -29,12 +29,12 @@ def answering(path: Path, answer: bytes) -> Iterator[list[bytes]]:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
-        listener.settimeout(10)
+        listener.settimeout(40)
 
         def serve() -> None:
             connection, _ = listener.accept()
             with connection:
-                connection.settimeout(10)
+                connection.settimeout(40)
                 received.append(connection.recv(65_536))
                 connection.sendall(answer)
 

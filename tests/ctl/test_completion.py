@@ -13,7 +13,7 @@ from appliance.ctl.command_tree import Argument, Command, Option, Value
 from appliance.ctl.completion import render_bash, render_zsh
 from appliance.ctl.program_tree import read_program
 
-DEADLINE_S = 10.0
+DEADLINE_S = 40.0
 
 SMALL = Command(
     "small",

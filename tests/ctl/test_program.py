@@ -73,7 +73,7 @@ def first_line(pool: Pool) -> tuple[str, int, str]:
     process.stdout.close()
     errors = process.stderr.read()
     process.stderr.close()
-    return line, process.wait(20), errors
+    return line, process.wait(40), errors
 
 
 async def test_reader_that_goes_away_is_no_traceback(redis_url: str, redis_namespace: str) -> None:
@@ -97,7 +97,7 @@ def write_to_a_full_disk(pool: Pool) -> tuple[int, str]:
             text=True,
             env=ctl_environment(pool.control.path),
             cwd="/",
-            timeout=20,
+            timeout=40,
             check=False,
         )
     return done.returncode, done.stderr

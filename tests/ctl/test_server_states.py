@@ -176,7 +176,7 @@ async def test_drain_waits_until_the_server_is_empty_and_disabled(
             "drained: empty and disabled",
         ]
         assert (await pool.control.get("getServerInfo", id="bbb-1"))["state"] == "disabled"
-        assert time.monotonic() - began_s < 15
+        assert time.monotonic() - began_s < 40
 
 
 async def test_drain_without_wait_only_cordons(redis_url: str, redis_namespace: str) -> None:

@@ -21,10 +21,9 @@ pytest_plugins = ["tests.doubles.stores"]
 HEADING = (
     "HOSTNAME   STATE     STATUS   MEETINGS  USERS  LARGEST MEETING  VIDEOS  LOAD  BBB VERSION  TAG"
 )
-START_LIMIT_S = 0.15
-"""On a quiet machine, where it only computes. So what is measured is CPU time, the start of the
-interpreter included: a machine with other work changes that little. The best of
-a few runs counts."""
+STARTS = 25
+"""So many times what an interpreter costs that does nothing: `ctl status` takes nine, an import of
+the appliance sixty. CPU time, and the best of a few runs: other work changes that little."""
 
 
 async def test_status_is_the_table_that_people_know(redis_url: str, redis_namespace: str) -> None:
@@ -84,7 +83,7 @@ def watch(pool: Pool, tables: int) -> tuple[int, str]:
         assert line
         seen += line
     process.send_signal(signal.SIGINT)
-    rest, _ = process.communicate(timeout=20)
+    rest, _ = process.communicate(timeout=40)
     return process.returncode, seen + rest
 
 
@@ -113,7 +112,7 @@ def watch_on_terminal(pool: Pool) -> str:
     while screen.count(b"HOSTNAME") < 3:
         screen += os.read(ours, 65_536)
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 0
+    assert process.wait(40) == 0
     os.close(ours)
     return screen.decode()
 
@@ -134,10 +133,13 @@ def children_s() -> float:
 async def test_status_is_there_in_a_moment(redis_url: str, redis_namespace: str) -> None:
     async with open_pool(redis_url, redis_namespace) as pool:
         await pool.enable_all()
-        times = []
+        idle, status = [], []
         for _ in range(5):
             began_s = children_s()
+            await trio.run_process([sys.executable, "-c", "pass"])
+            middle_s = children_s()
             assert (await pool.control.ctl("status")).code == 0
-            times.append(children_s() - began_s)
+            idle.append(middle_s - began_s)
+            status.append(children_s() - middle_s)
 
-        assert min(times) < START_LIMIT_S
+        assert min(status) < STARTS * min(idle)

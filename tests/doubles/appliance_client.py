@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 from tests.doubles.signing import ParamsLike, checksum, encode_params, sign_form
 
 PREFIX = "/bigbluebutton/api/"
-ANSWER_LIMIT_S = 25.0
+ANSWER_LIMIT_S = 40.0
 FORM = "application/x-www-form-urlencoded"
 XML = "application/xml"
 ATTENDEE_PW, MODERATOR_PW = "attendee-pw-9c41", "moderator-pw-7f3a"

@@ -16,7 +16,7 @@ from tests.doubles.appliance_client import FrontEnd
 from tests.doubles.appliance_process import ApplianceProcess
 from tests.doubles.bbb_process import BbbProcess
 
-SHORT_TIMEOUTS = {"CONNECT_TIMEOUT": "1", "RESPONSE_TIMEOUT": "1", "POLLER_WAIT_TIMEOUT": "1"}
+SHORT_TIMEOUTS = {"CONNECT_TIMEOUT": "2", "RESPONSE_TIMEOUT": "2", "POLLER_WAIT_TIMEOUT": "2"}
 """Variables for tests of servers that do not answer."""
 
 

@@ -35,8 +35,8 @@ COMMAND = tuple(
     shlex.split(os.environ.get("APPLIANCE_COMMAND", "")) or (sys.executable, "-m", "appliance")
 )
 """The program under test; the package's tests name the installed one (packaging/deb/)."""
-READY_LIMIT_S = 40.0
-STOP_LIMIT_S = 15.0
+READY_LIMIT_S = 90.0
+STOP_LIMIT_S = 22.0
 """With no request in flight; the appliance gives those 25 s."""
 PROGRAM_LIMIT_S = 60.0
 _TICK_S = 0.01
@@ -139,7 +139,7 @@ class ApplianceProcess:
             mask = int(status.partition("SigCgt:")[2].split()[0], 16)
             return bool(mask >> (signal.SIGTERM - 1) & 1)
 
-        wait_for(is_caught, 10, "it runs")
+        wait_for(is_caught, 40, "it runs")
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
@@ -169,7 +169,7 @@ class ApplianceProcess:
         process = self._process
         assert process is not None
         process.kill()
-        process.wait(5)
+        process.wait(40)
         self._process = None
 
     def __enter__(self) -> Self:
@@ -193,7 +193,7 @@ class ApplianceProcess:
         """Stop it if it runs, and check what it left behind. Raises AssertionError."""
         if self._process is not None:
             assert self.terminate() == 0, self.log_text()[-4000:]
-        wait_for(lambda: not self.children(), 2, lambda: f"no child: {self.children()}")
+        wait_for(lambda: not self.children(), 40, lambda: f"no child: {self.children()}")
         assert not self.control_socket.exists()
         self.check_log()
 
@@ -202,7 +202,7 @@ class ApplianceProcess:
         if self._process is not None:
             self.kill()
             with suppress(AssertionError):
-                wait_for(lambda: not self.children(), 5, "children")
+                wait_for(lambda: not self.children(), 40, "children")
         for pid in self.children():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -217,6 +217,13 @@ class ApplianceProcess:
                     if (entry / "cwd").readlink().is_relative_to(self.state_dir):
                         found[int(entry.name)] = (entry / "comm").read_text().strip()
         return found
+
+    @property
+    def spool(self) -> Path:
+        """Its spool, once it is there: it is made while the listener answers already."""
+        path = Path(self.environ["RECORDING_SPOOL_DIR"])
+        wait_for(path.is_dir, READY_LIMIT_S, "the spool is made")
+        return path
 
     def memory_bytes(self) -> int:
         """Return the resident memory of the process."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.doubles.bbb_process import BbbProcess
 
-TIMEOUT_S = 5.0
+TIMEOUT_S = 40.0
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

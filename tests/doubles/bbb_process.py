@@ -28,9 +28,9 @@ import trio
 from tests.doubles.signing import ParamsLike, sign_url
 
 SCRIPT = Path(__file__).with_name("bbb_server.py")
-START_TIMEOUT_S = 10.0
-STOP_TIMEOUT_S = 5.0
-CONTROL_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 40.0
+STOP_TIMEOUT_S = 20.0
+CONTROL_TIMEOUT_S = 40.0
 POLL_INTERVAL_S = 0.02
 
 Json = dict[str, Any]
@@ -268,7 +268,7 @@ class BbbProcess:
         finally:
             self.clear_faults()
 
-    async def until_called(self, call: str, count: int = 1, within_s: float = 5.0) -> list[Json]:
+    async def until_called(self, call: str, count: int = 1, within_s: float = 40) -> list[Json]:
         """Wait until `call` has been received `count` times; return those requests.
 
         Raises: TimeoutError: not within `within_s` seconds.

@@ -34,7 +34,7 @@ from tests.doubles.bbb_hooks import Hooks
 from tests.doubles.bbb_http import Reply, Request
 from tests.doubles.bbb_state import Meeting, State
 
-CALLBACK_TIMEOUT_S = 10.0
+CALLBACK_TIMEOUT_S = 40.0
 PR_SET_PDEATHSIG = 1
 NOT_FOUND = Reply(b"<html><body><h1>404 Not Found</h1></body></html>", "text/html", 404)
 

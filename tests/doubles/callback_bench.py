@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import trio
 
@@ -12,6 +12,7 @@ from appliance.adapters.callback_buffer import CallbackBuffer
 from appliance.adapters.callback_client import CallbackClient, open_callback_pool
 from appliance.adapters.callback_queue import CallbackRows
 from appliance.adapters.callback_urls import CallbackUrls
+from appliance.adapters.http_pool import PoolTransport
 from appliance.adapters.postgres_store import PostgresStore
 from appliance.adapters.redis_client import RedisAddress, RedisClient, open_redis_client
 from appliance.adapters.redis_scripts import load_scripts
@@ -26,7 +27,7 @@ from tests.doubles.redis_layout import layout_faults
 from tests.doubles.resources import EventBook, now_ms
 
 SECRETS = ("first-secret-" + "x" * 32, "second-secret-" + "y" * 32)
-WITHIN_S = 20.0
+WITHIN_S = 40.0
 
 
 @dataclass(slots=True)
@@ -42,11 +43,17 @@ class CallbackBench:
     tools: CallbackTools
     log: EventBook
     secrets: dict[str | None, Sequence[str]]
+    pool: PoolTransport
+
+    def wait_no_longer_than(self, limit_s: float) -> None:
+        """Have receivers that do not answer given up soon; by default nobody is given up."""
+        client = CallbackClient(self.pool, connect_timeout_s=limit_s, response_timeout_s=limit_s)
+        self.tools = replace(self.tools, client=client)
 
     def sender(self, who: str = "appliance-1", *stores: CallbackStore) -> CallbackSender:
         """Return a sender with short waits."""
         used = stores or (self.rows, self.buffer)
-        return CallbackSender(used, self.urls, who, self.log, look_s=0.05, lease_s=1.0)
+        return CallbackSender(used, self.urls, who, self.log, look_s=0.05, lease_s=60.0)
 
     def queue(self, sender: CallbackSender) -> Callbacks:
         """Return the queue that wakes this sender."""
@@ -95,7 +102,7 @@ async def open_callback_bench(
             CallbackBuffer(client, namespace, load_scripts(), now_ms),
             CallbackUrls(database, client, namespace, log),
             CallbackTools(
-                CallbackClient(pool, connect_timeout_s=1.0, response_timeout_s=1.0),
+                CallbackClient(pool, connect_timeout_s=60.0, response_timeout_s=60.0),
                 secrets_of,
                 CallbackUrls(database, client, namespace, log).find,
                 "HS256",
@@ -103,6 +110,7 @@ async def open_callback_bench(
             ),
             log,
             secrets,
+            pool,
         )
         assert await layout_faults(client, namespace) == []
 

@@ -6,6 +6,7 @@ Arguments: REDIS_URL, namespace, DATABASE_URL, and `rows` or `buffer`, the store
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import trio
 
@@ -16,7 +17,7 @@ async def main(redis_url: str, namespace: str, database_url: str, store: str) ->
     """Send for ever."""
     async with open_callback_bench(redis_url, namespace, database_url) as bench:
         sender = bench.sender("killed", bench.rows if store == "rows" else bench.buffer)
-        await sender.run(bench.tools)
+        await replace(sender, lease_s=3.0).run(bench.tools)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ NO_GROUP = "no-such-group-here"
 
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-CTL_DEADLINE_S = 20.0
+CTL_DEADLINE_S = 40.0
 
 
 @dataclass(frozen=True, slots=True)

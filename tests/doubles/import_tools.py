@@ -26,7 +26,7 @@ from appliance.settings.model import RecordingSettings
 from tests.doubles.resources import EventBook
 from tests.doubles.settings import settings_of
 
-READY_S = 20.0
+READY_S = 40.0
 NO_WAITS = Waits(busy_s=0.05, database_s=0.1, retry_s=0.0, disk_s=0.05)
 
 

@@ -19,8 +19,8 @@ from tests.doubles.appliance_process import wait_for
 SITE = Path(__file__).resolve().parents[2] / "config" / "nginx" / "scalelite-appliance.conf"
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 HOST = "bbb.example.org"
-START_S = STOP_S = 10.0
-REQUEST_S = 20.0
+START_S = STOP_S = 40.0
+REQUEST_S = 40.0
 
 _MAIN = """\
 daemon off;

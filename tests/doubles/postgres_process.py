@@ -104,7 +104,7 @@ class PostgresProcess:
         if process is not None:
             process.send_signal(number)
             try:
-                process.wait(20)
+                process.wait(40)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

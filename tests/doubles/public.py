@@ -25,8 +25,8 @@ from tests.doubles.signing import ParamsLike, sign_form, sign_url
 
 API = "/bigbluebutton/api"
 HOST = "bbb.example"
-ANSWER_S = 15.0
-LINGER = Patience(linger_s=0.3)
+ANSWER_S = 40.0
+LINGER = Patience(linger_s=2.0)
 
 
 @dataclass(frozen=True)

@@ -165,7 +165,7 @@ def make_authority(folder: Path) -> Authority:
     """Make certificates with openssl."""
 
     def openssl(*args: str) -> None:
-        subprocess.run(["openssl", *args], cwd=folder, check=True, capture_output=True, timeout=20)
+        subprocess.run(["openssl", *args], cwd=folder, check=True, capture_output=True, timeout=40)
 
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     # Python 3.13 verifies as RFC 5280 wants it: no key usage, no CA; no key identifiers, no chain.

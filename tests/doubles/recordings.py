@@ -15,7 +15,7 @@ from appliance.adapters.recording_store import RecordingStore
 from appliance.core.recording_merge import ImportRules
 from appliance.core.recording_model import PlaybackFormat, Recording, Thumbnail
 
-READY_S = 30.0
+READY_S = 40.0
 START_MS = 1_700_000_000_000
 
 

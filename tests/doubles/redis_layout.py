@@ -131,6 +131,8 @@ async def take_snapshot(client: RedisClient, namespace: str) -> Snapshot:
         kind, match = next(found for found in matches if found[1])
         assert match is not None
         type_ = await client.command("TYPE", key)
+        if type_ == "none":
+            continue  # it has expired since it was listed
         if type_ != kind.type:
             snapshot.unknown.append(f"{name} is a {type_}")
             continue

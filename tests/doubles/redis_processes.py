@@ -20,7 +20,7 @@ import trio
 
 from appliance.adapters.redis_client import RedisAddress, RedisClient, Script, open_redis_client
 
-_READY_S = 20.0
+_READY_S = 40.0
 
 
 class RedisProcess:
@@ -64,7 +64,7 @@ class RedisProcess:
         """Send one command over a connection of its own; an error reply is returned as such."""
         reader = hiredis.Reader(encoding="utf-8")
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(5)
+            connection.settimeout(40)
             connection.connect(str(self.socket_path))
             connection.sendall(hiredis.pack_command(args))  # type: ignore[arg-type]
             while (reply := reader.gets()) is False:
@@ -80,7 +80,7 @@ class RedisProcess:
         """Kill it at once and wait for its end."""
         if self.process is not None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(40)
             self.process = None
 
 
@@ -177,7 +177,7 @@ def sentinel_process(master_port: int, *, quorum: int = 1) -> Iterator[int]:
         configuration.write_text(
             f"port {port}\nbind 127.0.0.1\ndir {directory}\n"
             f"sentinel monitor pool 127.0.0.1 {master_port} {quorum}\n"
-            "sentinel down-after-milliseconds pool 300\n"
+            "sentinel down-after-milliseconds pool 1500\n"
             "sentinel failover-timeout pool 2000\n"
         )
         process = _spawn("redis-server", str(configuration), "--sentinel")
@@ -186,7 +186,7 @@ def sentinel_process(master_port: int, *, quorum: int = 1) -> Iterator[int]:
             yield port
         finally:
             process.kill()
-            process.wait(10)
+            process.wait(40)
 
 
 def _listens(port: int) -> bool:
@@ -196,7 +196,7 @@ def _listens(port: int) -> bool:
 
 @asynccontextmanager
 async def connected_client(
-    url: str, *scripts: Script, deadline_s: float = 0.9, log: object = None
+    url: str, *scripts: Script, deadline_s: float = 40.0, log: object = None
 ) -> AsyncIterator[RedisClient]:
     """Open a client and wait for its connection."""
     async with open_redis_client(
@@ -205,7 +205,7 @@ async def connected_client(
         deadline_s=deadline_s,
         log=log,  # type: ignore[arg-type]
     ) as client:
-        with trio.fail_after(5):
+        with trio.fail_after(40):
             await client.wait_connected()
         yield client
 

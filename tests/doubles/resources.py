@@ -37,7 +37,7 @@ from appliance.wiring.probes import make_probes
 from appliance.wiring.recordings import make_takeover_sources
 from tests.doubles.settings import settings_of
 
-CONNECT_S = 10.0
+CONNECT_S = 40.0
 
 
 class EventBook:

@@ -35,7 +35,7 @@ from appliance.core.model import (
 )
 from tests.doubles.redis_layout import layout_faults
 
-CONNECT_S = 10.0
+CONNECT_S = 40.0
 START_MS = 1_700_000_000_123
 """Thirteen digits, the last ones not zero: what loses precision shows."""
 MINUTE_MS = 60_000

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from appliance.adapters.embedded_state import StoreUser, choose_store_user, find_postgres
 
-START_DEADLINE_S = 20.0
+START_DEADLINE_S = 40.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class RedisServer:
 def redis_command(socket_path: Path, *args: str) -> bytes:
     """Send one command and return the raw reply; for the odd look inside, not for bulk."""
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(5)
+        connection.settimeout(40)
         connection.connect(str(socket_path))
         parts = [f"*{len(args)}\r\n".encode()]
         parts += [b"$%d\r\n%s\r\n" % (len(a.encode()), a.encode()) for a in args]
@@ -205,7 +205,7 @@ def _child(
         process.send_signal(signal.SIGCONT)
         process.send_signal(stop)
         try:
-            process.wait(10)
+            process.wait(40)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -36,4 +36,4 @@ def on_terminal(socket_path: Path, words: Sequence[str], answer: str = "") -> tu
             break
         screen += chunk
     os.close(ours)
-    return process.wait(20), screen.decode()
+    return process.wait(40), screen.decode()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.doubles.bbb_calls import call, fetch, open_socket, peak_memory_mb
+from tests.doubles.bbb_calls import TIMEOUT_S, call, fetch, open_socket, peak_memory_mb
 from tests.doubles.bbb_process import BbbProcess
 
 
@@ -49,7 +49,7 @@ def test_fault_leaves_the_caller_without_an_answer(
     bbb: BbbProcess, kind: str, options: dict[str, Any], error: Any
 ) -> None:
     with bbb.fault(kind, **options), pytest.raises(error):
-        fetch(bbb.url, timeout_s=0.5)
+        fetch(bbb.url, timeout_s=0.5 if error is TimeoutError else TIMEOUT_S)
     assert fetch(bbb.url)[0] == 200
 
 
@@ -105,7 +105,8 @@ def test_fault_executes_the_call_only_when_told_to(
 ) -> None:
     bbb.add_fault(kind, "create", executed=executed)
     with contextlib.suppress(OSError, http.client.HTTPException):
-        fetch(bbb.sign("create", {"meetingID": "m1"}), timeout_s=0.3)
+        limit_s = 1.0 if kind == "hang" else TIMEOUT_S
+        fetch(bbb.sign("create", {"meetingID": "m1"}), timeout_s=limit_s)
     assert ("m1" in bbb.meetings()) is executed
 
 

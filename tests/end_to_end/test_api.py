@@ -320,7 +320,7 @@ def test_request_id_of_a_trusted_proxy_is_in_the_log_and_reaches_the_servers(
 
 
 def test_connection_serves_many_requests(pool: ServedPool) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", pool.front.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", pool.front.port, timeout=40)
     for number in range(5):
         connection.request("GET", pool.front.target("create", {"meetingID": f"m{number}"}))
         assert b"SUCCESS" in connection.getresponse().read()

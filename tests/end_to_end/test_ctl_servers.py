@@ -126,7 +126,7 @@ def test_servers_cordon_and_drain(pool: ServedPool) -> None:
         assert drain.stdout is not None
         assert drain.stdout.readline() == "draining: 1 meeting, 0 users left\n"
         holder.end_meeting("m1", callback=False)
-        assert drain.wait(10) == DONE
+        assert drain.wait(40) == DONE
         assert drain.stdout.read() == "drained: empty and disabled\n"
     finally:
         drain.kill()

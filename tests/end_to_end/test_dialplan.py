@@ -22,7 +22,7 @@ PASSWORD = "fsapi-password-of-the-test"
 def ask(port: int, body: bytes, password: str) -> tuple[int, bytes]:
     """Post a form as mod_xml_curl does; return status and body."""
     name, _, value = basic("fsapi", password).partition(": ")
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=40)
     try:
         headers = {name: value, "Content-Type": "application/x-www-form-urlencoded"}
         connection.request("POST", "/fsapi", body, headers)

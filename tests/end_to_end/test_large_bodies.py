@@ -109,7 +109,7 @@ def test_endless_body_is_refused_and_cut_off(pool: ServedPool) -> None:
 
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert limit_s == 0
-    wait_for(lambda: pool.record("endless") == {}, 10, "no record")
+    wait_for(lambda: pool.record("endless") == {}, 40, "no record")
     assert pool.front.create("after").returncode == "SUCCESS"
 
 
@@ -122,7 +122,7 @@ def test_client_that_goes_away_leaves_nothing_behind(pool: ServedPool) -> None:
     with socket.create_connection(("127.0.0.1", pool.front.port), 10) as connection:
         connection.sendall(head.encode() + CHUNK * 40)
 
-    wait_for(lambda: pool.record("gone") == {}, 20, "no record")
+    wait_for(lambda: pool.record("gone") == {}, 40, "no record")
     assert pool.holders("gone") == []
     assert pool.front.create("gone").returncode == "SUCCESS"
 

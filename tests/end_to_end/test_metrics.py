@@ -10,7 +10,7 @@ import pytest
 from tests.doubles.appliance_pool import SHORT_TIMEOUTS, ServedPool
 from tests.doubles.prometheus_text import samples
 
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def test_process_tells_of_its_stores_loop_polls_and_requests(pool: ServedPool) -
     missing = wanted
     while missing:
         assert time.monotonic() < deadline, missing
-        read = samples(httpx.get(f"{url}/metrics", timeout=5.0).content)
+        read = samples(httpx.get(f"{url}/metrics", timeout=40).content)
         missing = wanted - {name for (name, _), value in read.items() if value or "users" in name}
 
     assert read["scalelite_redis_up", ()] == 1

@@ -17,7 +17,7 @@ from tests.doubles.recording_tars import recording_tar
 
 VIDEO = bytes(range(256)) * 8000
 FORMATS = {"video": {"video.webm": VIDEO}, "presentation": {"index.html": b"<p>slides"}}
-IMPORT_S = 20.0
+IMPORT_S = 60.0
 PLAYED = "/video/rec-1/video.webm"
 
 
@@ -64,7 +64,7 @@ def _protect(appliance: ApplianceProcess, protected: str) -> None:
 
 def _wait_status(nginx: Nginx, target: str, status: int) -> None:
     # What was read of a recording counts for a second.
-    wait_for(lambda: nginx.fetch("HEAD", target).status == status, 5, f"{target} is {status}")
+    wait_for(lambda: nginx.fetch("HEAD", target).status == status, 40, f"{target} is {status}")
 
 
 def test_file_is_sent_by_nginx_whole_in_part_and_not_at_all(

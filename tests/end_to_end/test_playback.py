@@ -14,7 +14,7 @@ from tests.doubles.recording_tars import recording_tar
 
 VIDEO = bytes(range(256)) * 4000
 FORMATS = {"video": {"video.webm": VIDEO}, "presentation": {"1.svg": b"<svg/>"}}
-IMPORT_S = 20.0
+IMPORT_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def appliance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppliancePro
 def import_recording(appliance: ApplianceProcess, directory: Path, record_id: str) -> None:
     """Put a recording's tar into the spool and wait for the import."""
     tar = recording_tar(directory, record_id, FORMATS)
-    spool = Path(appliance.environ["RECORDING_SPOOL_DIR"])
+    spool = appliance.spool
     (spool / ".moving").write_bytes(tar.read_bytes())
     (spool / ".moving").rename(spool / f"{record_id}.tar")
     appliance.wait_event("recording_imported", IMPORT_S, recordings=[record_id])
@@ -91,7 +91,7 @@ def test_cookie_opens_the_recording_after_a_restart(appliance: ApplianceProcess)
 
     file = "/presentation/rec-1/1.svg"
     # The appliance is ready before its database is.
-    wait_for(lambda: get(appliance, file, Cookie=cookie).status != 503, 20, "the database is up")
+    wait_for(lambda: get(appliance, file, Cookie=cookie).status != 503, 40, "the database is up")
     played = get(appliance, file, Cookie=cookie)
     assert (played.status, played.body) == (200, b"<svg/>")
 
@@ -104,6 +104,6 @@ def test_player_and_its_files_are_served(appliance: ApplianceProcess) -> None:
     assert get(appliance, link).body == b"the player"
     file = "/video/rec-1/metadata.xml"
     # What was read of a recording counts for a second.
-    wait_for(lambda: get(appliance, file).status == 200, 5, "the file can be seen")
+    wait_for(lambda: get(appliance, file).status == 200, 40, "the file can be seen")
     metadata = get(appliance, file)
     assert metadata.headers["content-type"] == "text/xml; charset=utf-8"

@@ -18,7 +18,7 @@ from tests.doubles.store_servers import PostgresServer, RedisServer
 pytest_plugins = ["tests.doubles.stores"]
 
 FORMATS = {"video": {"video.webm": b"v" * 300_000}, "presentation": {"1.svg": b"<svg/>"}}
-IMPORT_S = 20.0
+IMPORT_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def ctl_json(appliance: ApplianceProcess, *words: str, code: int = 0) -> Any:
 def deliver(appliance: ApplianceProcess, tmp_path: Path, record_id: str, **metadata: Any) -> None:
     """Rename a tar into the spool, as rsync does, and wait until it is imported."""
     made = recording_tar(tmp_path, record_id, FORMATS, **metadata)
-    spool = directory(appliance, "spool")
+    spool = appliance.spool
     (spool / f".{made.name}").write_bytes(made.read_bytes())
     (spool / f".{made.name}").rename(spool / made.name)
     appliance.wait_event("recording_imported", IMPORT_S, recordings=[record_id])
@@ -82,7 +82,7 @@ def test_recordings_are_listed_and_shown(appliance: ApplianceProcess, tmp_path: 
 
 
 def test_bad_tar_is_journalled_and_tried_again(appliance: ApplianceProcess) -> None:
-    spool = directory(appliance, "spool")
+    spool = appliance.spool
     (spool / "failed").mkdir(exist_ok=True)
     (spool / "failed" / "bad.tar").write_bytes(b"x" * 2000)
     (spool / "failed" / "bad.tar.error").write_text("not a tar\n")

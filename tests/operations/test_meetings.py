@@ -473,7 +473,7 @@ async def test_get_meetings_waits_for_a_server_that_hangs_only_once(
     redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
 ) -> None:
     opening = open_live(
-        redis_url, redis_namespace, bbbs, RESPONSE_TIMEOUT="3", POLLER_WAIT_TIMEOUT="3"
+        redis_url, redis_namespace, bbbs, RESPONSE_TIMEOUT="5", POLLER_WAIT_TIMEOUT="5"
     )
     async with opening as pool:
         pool.servers[0].create_meeting("room")
@@ -485,8 +485,8 @@ async def test_get_meetings_waits_for_a_server_that_hangs_only_once(
             took_s.append(trio.current_time() - began_s)
             await pool.settled()
 
-    assert took_s[0] > 2.5
-    assert took_s[1] < 2
+    assert took_s[0] > 4.5
+    assert took_s[1] < 4
 
 
 async def test_get_meetings_hears_servers_out_when_none_is_stable(pool: LivePool) -> None:
@@ -497,16 +497,18 @@ async def test_get_meetings_hears_servers_out_when_none_is_stable(pool: LivePool
     assert await listed(pool) == ["on bbb-1", "on bbb-2", "on bbb-3"]
 
 
-async def test_get_meetings_waits_for_one_deadline_not_for_the_sum(pool: LivePool) -> None:
-    pool.servers[0].create_meeting("room")
-    for bbb in pool.servers[1:]:
-        bbb.add_fault("hang", "getMeetings")
-
-    assert await listed(pool) == ["room"]
-
-    received_s = [bbb.requests("getMeetings")[0]["received_s"] for bbb in pool.servers]
-    limit_s = pool.res.settings.servers.response_timeout_s
-    assert max(received_s) - min(received_s) < limit_s / 2
+async def test_get_meetings_asks_all_servers_at_once(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    """So that it takes one deadline at most, not the sum of many."""
+    async with open_live(redis_url, redis_namespace, bbbs, RESPONSE_TIMEOUT="300") as pool:
+        for bbb in pool.servers:
+            bbb.add_fault("hang", "getMeetings")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listed, pool)
+            for bbb in pool.servers:
+                await bbb.until_called("getMeetings")
+            nursery.cancel_scope.cancel()
 
 
 async def test_get_meetings_merges_long_lists_too(pool: LivePool) -> None:

@@ -23,7 +23,7 @@ from tests.doubles.recordings import make_format, make_recording
 
 pytest_plugins = ["tests.doubles.stores"]
 
-DEADLINE_S = 30.0
+DEADLINE_S = 40.0
 NOBODY = Caller(base_url="http://x")
 FORMATS = (make_format("presentation"), make_format("video"))
 

@@ -20,7 +20,7 @@ from tests.doubles.recordings import make_format, make_recording
 
 pytest_plugins = ["tests.doubles.stores"]
 
-DEADLINE_S = 30.0
+DEADLINE_S = 40.0
 NOBODY = Caller()
 PARAMS = (("recordID", "rec-1"), ("kind", "captions"), ("lang", "de"), ("label", "  "))
 VTT = b"WEBVTT\n\n00:01.000 --> 00:02.000\nHallo\n"

@@ -26,7 +26,7 @@ async def until_told(pool: LivePool) -> None:
     queue: Any = pool.res.callbacks
     async with trio.open_nursery() as nursery:
         nursery.start_soon(partial(tell_ended_forever, later, pause_s=0.05))
-        with trio.fail_after(10):
+        with trio.fail_after(40):
             while not await queue.stores[0].show(None, 1):
                 await trio.sleep(0.02)
         nursery.cancel_scope.cancel()
@@ -45,7 +45,7 @@ async def test_front_end_is_told_by_itself_also_when_the_store_was_away(
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(partial(tell_ended_forever, pool.res, pause_s=0.05))
                 waits = pool.log.named
-                await until(lambda: bool(waits("ended_meetings_wait_for_store")), 10, "a failure")
+                await until(lambda: bool(waits("ended_meetings_wait_for_store")), 40, "a failure")
                 redis.start()
                 redis.wait_ready()
                 await pool.client.wait_connected()

@@ -50,10 +50,10 @@ async def test_several_addresses_are_listened_on(tmp_path: Path) -> None:
             timeout_ms = listener.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
             assert timeout_ms == 7500
         port = int(urls[0].rpartition(":")[2])
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        socket.create_connection(("127.0.0.1", port), timeout=40).close()
 
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port), timeout=5)
+        socket.create_connection(("127.0.0.1", port), timeout=40)
 
 
 async def test_ipv6_takes_ipv4_along_unless_it_is_listed_beside() -> None:
@@ -62,8 +62,8 @@ async def test_ipv6_takes_ipv4_along_unless_it_is_listed_beside() -> None:
     with open_listeners((Bind("tcp", "::", 0),), user_timeout_s=1) as (only,):
         port = int(only.url.rpartition(":")[2])
         assert only.url == f"http://[::]:{port}"
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
-        socket.create_connection(("::1", port), timeout=5).close()
+        socket.create_connection(("127.0.0.1", port), timeout=40).close()
+        socket.create_connection(("::1", port), timeout=40).close()
     both = (Bind("tcp", "0.0.0.0", port), Bind("tcp", "::", port))
     with open_listeners(both, user_timeout_s=1) as listeners:
         assert [listener.url for listener in listeners] == [
@@ -183,7 +183,7 @@ def test_files_that_cannot_be_used_are_named(cert: str, key: str, tmp_path: Path
     make_authority(tmp_path)
     (tmp_path / "garbage").write_text("-----BEGIN CERTIFICATE-----\n")
     lock = ["openssl", "pkey", "-in", "server.key", "-aes128", "-passout", "pass:x"]
-    subprocess.run([*lock, "-out", "locked.key"], cwd=tmp_path, check=True, timeout=20)
+    subprocess.run([*lock, "-out", "locked.key"], cwd=tmp_path, check=True, timeout=40)
     web = replace(WEB, tls_cert_file=tmp_path / cert, tls_key_file=tmp_path / key)
 
     with pytest.raises(ListenError) as caught:

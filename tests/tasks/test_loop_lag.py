@@ -24,8 +24,8 @@ async def test_what_blocks_the_loop_shows_as_lag() -> None:
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(lambda: measure_loop_lag(lag, interval_s=0.01))
-        await until(lambda: measured() > 2, 5.0, "measurements")
+        await until(lambda: measured() > 2, 40, "measurements")
         before = slow()
         time.sleep(BLOCK_S)  # noqa: ASYNC251  # what this is about
-        await until(lambda: slow() > before, 5.0, "the lag")
+        await until(lambda: slow() > before, 40, "the lag")
         nursery.cancel_scope.cancel()

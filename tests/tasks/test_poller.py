@@ -18,7 +18,7 @@ from tests.doubles.redis_processes import redis_process
 
 pytest_plugins = ["tests.doubles.live_pool_fixtures"]
 
-SOON_S = 4.0
+SOON_S = 40.0
 """Changes are followed within a second; the rest is for a busy machine."""
 
 
@@ -127,7 +127,7 @@ async def test_server_is_polled_at_its_interval_and_its_version_read_every_ten_p
     ) as pool:
         await pool.register(bbbs[0])
         async with running(pool.res):
-            await bbbs[0].until_called("getMeetings", 22, within_s=15)
+            await bbbs[0].until_called("getMeetings", 22, within_s=40)
 
         requests = bbbs[0].requests()
         order = [request["call"] for request in requests]
@@ -327,7 +327,7 @@ async def test_servers_of_a_dead_appliance_are_taken_over_when_its_leases_run_ou
         )
         assert len(held) == 3
         async with running(pool.res) as survivor:
-            with trio.fail_after(15):
+            with trio.fail_after(40):
                 while len(survivor.held) < 3:
                     await trio.sleep(0.05)
 

@@ -24,7 +24,7 @@ from tests.doubles.recordings import make_recording
 
 pytest_plugins = ["tests.doubles.stores"]
 
-WITHIN_S = 10.0
+WITHIN_S = 40.0
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from tests.doubles.recording_tars import recording_tar
 
 pytest_plugins = ["tests.doubles.stores"]
 
-LIMIT_S = 20.0
+LIMIT_S = 40.0
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tests.doubles.redis_processes import redis_process
 
 pytest_plugins = ["tests.doubles.live_pool_fixtures"]
 
-WITHIN_S = 5.0
+WITHIN_S = 40.0
 
 
 @asynccontextmanager

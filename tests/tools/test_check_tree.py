@@ -51,7 +51,7 @@ def test_line_passes_when_it_is_allowed(path: str, text: str) -> None:
 
 
 def test_untracked_files_are_read_and_ignored_ones_not(tmp_path: Path) -> None:
-    subprocess.run(["git", "init", "--quiet", tmp_path], check=True, timeout=10)
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True, timeout=40)
     for name, text in {"new.py": "", "ignored.py": "", ".gitignore": "ignored.py\n"}.items():
         (tmp_path / name).write_text(text)
 

@@ -96,7 +96,7 @@ class Demo:
         """Run a ctl command as printed and return its output."""
         script = f"{self.command('export CTL_SOCKET=.*')}\n{self.command(f'.* ctl {words}')}"
         done = subprocess.run(
-            ["sh", "-ec", script], capture_output=True, text=True, timeout=20, check=False
+            ["sh", "-ec", script], capture_output=True, text=True, timeout=40, check=False
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -151,7 +151,7 @@ def free_port() -> int:
 def fetch(url: str) -> str:
     """Return what a browser would show."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(url, timeout=10) as answer:
+    with opener.open(url, timeout=40) as answer:
         return str(answer.read().decode())
 
 
@@ -222,7 +222,7 @@ def test_port_that_is_none_is_refused(port: str, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         cwd=ROOT,
-        timeout=20,
+        timeout=40,
         check=False,
     )
 

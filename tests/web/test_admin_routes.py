@@ -213,7 +213,7 @@ async def test_store_that_is_down_is_said_and_comes_back(redis_namespace: str) -
             assert not book_of(res).errors
 
             redis.start()
-            with trio.fail_after(10):
+            with trio.fail_after(40):
                 while True:
                     try:
                         await control.get("getStatus")

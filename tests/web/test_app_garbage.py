@@ -75,7 +75,7 @@ def answer_in_process(app: PublicApp, scope: dict[str, Any], body: bytes) -> lis
         sent.append(message)
 
     async def run() -> None:
-        with trio.fail_after(10):
+        with trio.fail_after(40):
             await app(scope, receive, send)
 
     trio.run(run)

@@ -249,7 +249,7 @@ async def test_placement_of_a_create_whose_body_breaks_off_is_undone(
                 answer = await read_answer(stream)
                 assert (answer.status, answer.returncode) == (status, "FAILED")
 
-        with trio.fail_after(5):
+        with trio.fail_after(40):
             while await pool.traces() != NO_TRACES:
                 await trio.sleep(0.02)
         assert (await public.call("create", "meetingID=room")).returncode == "SUCCESS"

@@ -333,7 +333,7 @@ async def test_call_gets_a_document_while_redis_is_down(redis_namespace: str) ->
         async with opened(redis.unix_url, redis_namespace) as endpoint:
             redis.kill()
 
-            with trio.fail_after(3):
+            with trio.fail_after(40):
                 assert await endpoint.extension(form("pin")) == "reprompt_for_pin"
                 assert await endpoint.extension(form("call")) == "match_did_and_prompt_for_pin"
 

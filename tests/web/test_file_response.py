@@ -19,7 +19,7 @@ from appliance.web.file_response import CHUNK_BYTES, Span, parse_range
 from tests.doubles.public import Answer, Public, receive, request, serve_public
 from tests.doubles.resources import open_resources
 
-DEADLINE_S = 30.0
+DEADLINE_S = 40.0
 MODIFIED_S = 1_700_000_000
 BODY = bytes(range(256)) * 4
 SIZE = len(BODY)

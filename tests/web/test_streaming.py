@@ -11,7 +11,7 @@ import trio
 from appliance.web.http import Body, ClientGone, Patience, Request, Response
 from appliance.web.streaming import HELD_BYTES, AnswerStream, Sink, Streamed
 
-DEADLINE_S = 10.0
+DEADLINE_S = 40.0
 PIECE = b"x" * HELD_BYTES
 
 
