@@ -7,6 +7,7 @@ Every step can be done twice. Truth: spec (recordings, Watcher and importer).
 from __future__ import annotations
 
 import errno
+import os
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -69,6 +70,8 @@ class Importer:
         default_factory=lambda: trio.CapacityLimiter(MAX_CONCURRENCY + 1)
     )
     """Ours alone: a disk that hangs must not stop anything else."""
+    stuck: set[SpooledTar] = field(default_factory=set)
+    """Tars that are done with and cannot be taken out of the spool; the log has said so."""
 
     async def in_thread(self, call: Callable[[], T]) -> T:
         """Run what blocks; cancelled, it is left to itself (each such call may end anywhere)."""
@@ -131,11 +134,10 @@ async def _import_claimed(tools: Importer, entry: ImportEntry) -> float | None:
     if await tools.in_thread(partial(tools.spool.look, tar.name)) != tar:
         return None  # gone, or replaced: the watcher sees the new one
     if entry.state is ImportState.DONE:  # cut off between the commit and this
-        await tools.in_thread(partial(tools.spool.accept, tar))
-        return None
+        return await _clear(tools, tar, partial(tools.spool.accept, tar))
     if entry.state is ImportState.FAILED:
-        await tools.in_thread(partial(tools.spool.reject, tar, entry.error or "failed before"))
-        return None
+        reject = partial(tools.spool.reject, tar, entry.error or "failed before")
+        return await _clear(tools, tar, reject)
     if entry.wait_s > 0:
         return entry.wait_s
     try:
@@ -145,8 +147,7 @@ async def _import_claimed(tools: Importer, entry: ImportEntry) -> float | None:
     except DiskFull as error:
         return await _wait(tools, entry, str(error))
     except OSError as error:
-        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or "I/O"
-        return await _wait(tools, entry, reason)
+        return await _wait(tools, entry, _reason_of(error))
     except DatabaseDown:
         raise
     except Exception as error:
@@ -169,9 +170,8 @@ async def _attempt(tools: Importer, entry: ImportEntry) -> float | None:
         raise
     await tools.in_thread(partial(tools.spool.discard, work))
     if problems:
-        await _give_up(tools, entry, "; ".join(problems))
-        return None
-    await tools.in_thread(partial(tools.spool.accept, entry.tar))
+        return await _give_up(tools, entry, "; ".join(problems))
+    again_s = await _clear(tools, entry.tar, partial(tools.spool.accept, entry.tar))
     tools.metrics.imports.add("done")
     tools.metrics.import_bytes.add(amount=entry.tar.size)
     tools.log.info(
@@ -181,7 +181,7 @@ async def _attempt(tools: Importer, entry: ImportEntry) -> float | None:
         recordings=[planned.recording.record_id for planned in plan.recordings],
         took_s=round(trio.current_time() - began_s, 3),
     )
-    return None
+    return again_s
 
 
 async def _unpack(tools: Importer, entry: ImportEntry, work: str) -> ImportPlan:
@@ -266,8 +266,7 @@ async def _put_right(tools: Importer, record_id: str) -> None:
 async def _fail(tools: Importer, entry: ImportEntry, reason: str) -> float | None:
     attempts = entry.attempts + 1
     if attempts >= tools.max_attempts:
-        await _give_up(tools, entry, reason)
-        return None
+        return await _give_up(tools, entry, reason)
     tools.metrics.imports.add("retried")
     wait_s = tools.waits.retry_s * 2.0 ** (attempts - 1)
     fields = {"file": entry.tar.name, "reason": reason, "attempts": attempts}
@@ -284,8 +283,32 @@ async def _wait(tools: Importer, entry: ImportEntry, reason: str) -> float:
     return wait_s
 
 
-async def _give_up(tools: Importer, entry: ImportEntry, reason: str) -> None:
+async def _give_up(tools: Importer, entry: ImportEntry, reason: str) -> float | None:
     tools.metrics.imports.add("failed")
     await tools.journal.give_up(entry.id, reason)
-    await tools.in_thread(partial(tools.spool.reject, entry.tar, reason))
+    again_s = await _clear(tools, entry.tar, partial(tools.spool.reject, entry.tar, reason))
     tools.log.error("recording_import_given_up", file=entry.tar.name, reason=reason)
+    return again_s
+
+
+async def _clear(tools: Importer, tar: SpooledTar, remove: Callable[[], None]) -> float | None:
+    """Take a tar that is done with out of the spool; that alone is tried again if it cannot be."""
+    try:
+        await tools.in_thread(remove)
+    except OSError as error:
+        if tar not in tools.stuck:
+            tools.log.error("recording_tar_stays", file=tar.name, reason=_reason_of(error))
+        tools.stuck.add(tar)
+        return tools.waits.disk_s
+    tools.stuck.discard(tar)
+    return None
+
+
+def _reason_of(error: OSError) -> str:
+    """Say what is wrong, and in which directory: of ours each time the same, so that it is logged
+    once."""
+    if error.errno == errno.ENOSPC:
+        return "the disk is full"
+    name = error.filename2 or error.filename
+    where = f" in {os.path.dirname(name)}" if isinstance(name, str) else ""
+    return f"{error.strerror or 'I/O error'}{where}"

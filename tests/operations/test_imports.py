@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -12,12 +13,13 @@ from typing import Any
 import pytest
 import trio
 
+from appliance.adapters.spool import Spool
 from appliance.core.faults import DatabaseDown
-from appliance.core.import_model import ImportState
+from appliance.core.import_model import ImportState, SpooledTar
 from appliance.core.recording_merge import ImportRules
 from appliance.core.scoped_id import scoped_id
 from appliance.operations.imports import import_tar, remove_leftovers, retry_import
-from tests.doubles.import_tools import ImportBench, open_import_bench
+from tests.doubles.import_tools import ImportBench, open_import_bench, recording_settings
 from tests.doubles.recording_tars import metadata_xml, pack, recording_tar, write_format
 
 pytest_plugins = ["tests.doubles.stores"]
@@ -276,6 +278,45 @@ async def test_import_removes_a_tar_whose_import_was_done_already(bench: ImportB
     assert await import_tar(bench.tools, tar) is None
     assert bench.spool.scan() == []
     assert len(bench.log.named("recording_imported")) == 1
+
+
+class LockedSpool(Spool):
+    """A spool of somebody who lets us read, and nothing else."""
+
+    def accept(self, tar: SpooledTar) -> None:
+        """Refuse."""
+        raise PermissionError(errno.EACCES, "Permission denied", str(self.directory / tar.name))
+
+    def reject(self, tar: SpooledTar, reason: str) -> None:
+        """Refuse."""
+        self.accept(tar)
+
+
+@pytest.mark.parametrize(
+    ("good", "event", "state"),
+    [
+        (True, "recording_imported", ImportState.DONE),
+        (False, "recording_import_given_up", ImportState.FAILED),
+    ],
+)
+async def test_import_is_done_once_when_its_tar_cannot_be_taken_away(
+    bench: ImportBench, good: bool, event: str, state: ImportState
+) -> None:
+    locked = replace(bench.tools, spool=LockedSpool(recording_settings(bench.root)), max_attempts=1)
+    tar = bench.tar(drop(bench, "r1", VIDEO))
+    if not good:
+        (bench.root / "spool" / tar.name).write_bytes(b"no tar at all" * 1000)
+        tar = bench.tar(tar.name)
+    for _ in range(3):
+        assert await import_tar(locked, tar) == locked.waits.disk_s
+    assert len(bench.log.named(event)) == 1
+    assert bench.log.named("recording_tar_stays") == [
+        {"file": "r1.tar", "reason": f"Permission denied in {bench.root}/spool"}
+    ]
+    assert (await last_state(bench))[0] is state
+    assert await import_tar(bench.tools, tar) is None
+    assert bench.spool.scan() == []
+    assert len(bench.log.named(event)) == 1
 
 
 async def test_leftovers_are_removed_unless_somebody_works_on_them(bench: ImportBench) -> None:
