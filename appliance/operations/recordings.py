@@ -173,7 +173,9 @@ async def _move(
             await _note(res, locked, recordings, delete=False)
             await trio.to_thread.run_sync(partial(_move_all, files, wanted, publish=publish))
     except OSError as error:
-        res.log.error("recording_not_moved", reason=error.strerror, publish=publish)
+        record_ids = [one.record_id for one in recordings][:_NAMED_IN_LOG]
+        fields = {"record_ids": record_ids, "path": error.filename2 or error.filename}
+        res.log.error("recording_not_moved", reason=error.strerror, publish=publish, **fields)
         return False
     if missing is not None:
         record_id, format = missing

@@ -37,7 +37,7 @@ async def receive_recording(
     sender: ServerId,
     chunks: AsyncIterator[bytes],
 ) -> int:
-    """Write a tar into the spool and return its bytes. It is on the disk then.
+    """Write a tar into the spool and return its bytes. It is on the disk then; 0: there was none.
 
     Raises DiskFull, OSError, and what `chunks` raises; nothing is left then.
     """
@@ -45,6 +45,8 @@ async def receive_recording(
     whole = False
     try:
         size = await _copy(upload, chunks)
+        if not size:
+            return 0
         await trio.to_thread.run_sync(upload.finish)
         whole = True
     finally:

@@ -61,7 +61,7 @@ class UploadRoute:
             reason = error.strerror or "I/O error"
             self._res.log.error("recording_upload_refused", record=record_id, reason=reason)
             return _text(503, "the spool cannot be written, try again later")
-        return _text(201, f"{size} bytes")
+        return _text(201, f"{size} bytes") if size else _text(400, "no tar in the body")
 
 
 def _text(status: int, text: str, *headers: tuple[bytes, bytes]) -> Response:

@@ -71,6 +71,7 @@ async def test_failed_move_is_undone(stores: Any) -> None:
                 assert (pool.published / "presentation" / record_id).is_dir()
             ((event, fields),) = pool.public.log.errors
             assert (event, fields["reason"]) == ("recording_not_moved", "No space left on device")
+            assert fields["record_ids"] == ["a", "b"]
 
 
 async def test_missing_format_moves_nothing(stores: Any) -> None:

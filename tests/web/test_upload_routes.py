@@ -119,6 +119,15 @@ async def test_upload_is_refused_elsewhere(
     assert os.listdir(tmp_path / "spool") == []
 
 
+async def test_upload_of_nothing_is_refused(
+    redis_url: str, redis_namespace: str, tmp_path: Path
+) -> None:
+    async with open_uploads(redis_url, redis_namespace, tmp_path) as public:
+        answer = await public.ask("PUT", PATH, headers=bearer(token()), body=b"")
+    assert (answer.status, answer.body) == (400, b"no tar in the body\n")
+    assert os.listdir(tmp_path / "spool") == []
+
+
 async def test_upload_without_imports_is_no_address(
     redis_url: str, redis_namespace: str, tmp_path: Path
 ) -> None:
