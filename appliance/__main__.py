@@ -37,11 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _run(os.environ)
         case ["ctl", *rest]:
             return _ctl(rest)
-        case ["config", *_] | ["secret", *_] | ["database", *_]:
+        case ["config", *_] | ["secret", *_] | ["database", *_] | ["version", *_]:
             return _ctl(words)
         case ["simulate", *_] | ["takeover", *_]:
             return _ctl(words)
-        case ["version"] | ["--version"] | ["-V"]:
+        case ["--version"] | ["-V"]:
             print(f"scalelite-appliance {__version__}")
             return 0
         case ["help"] | ["--help"] | ["-h"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -17,13 +18,18 @@ def test_version_is_printed(capsys: pytest.CaptureFixture[str], words: list[str]
     assert capsys.readouterr().out == f"scalelite-appliance {__version__}\n"
 
 
+def test_version_is_given_to_scripts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["version", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"version": __version__}
+
+
 @pytest.mark.parametrize("words", [["help"], ["--help"], ["-h"]])
 def test_help_is_printed(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
     assert main(words) == 0
     assert capsys.readouterr().out == USAGE
 
 
-@pytest.mark.parametrize("words", [[], ["bogus"], ["run", "x"], ["version", "x"], [""]])
+@pytest.mark.parametrize("words", [[], ["bogus"], ["run", "x"], ["-V", "x"], [""]])
 def test_usage_goes_to_standard_error(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
     assert main(words) == EX_USAGE
     assert capsys.readouterr() == ("", USAGE)

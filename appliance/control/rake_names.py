@@ -85,7 +85,8 @@ def _update(given: list[str]) -> RakeTask:
 
 def _load_multiplier(given: list[str]) -> RakeTask:
     server_id = required(given, 1, "id,load_multiplier")[0]
-    value, before = _multiplier(argument(given, 1))
+    text = argument(given, 1)
+    value, before = _multiplier(text) if text else ("1", ())  # none is 1 without a word
     return RakeTask(("servers", "load-multiplier", "--", server_id, value), before, server_id)
 
 

@@ -25,7 +25,7 @@ _COLUMNS = (
 
 def list_all(console: Console, caller: Caller, args: Namespace) -> int:
     """Show in a table what is kept."""
-    answer = caller.get("listAnalytics", limit=str(args.limit))
+    answer = caller.get_long("listAnalytics", limit=str(args.limit))
     if console.as_json:
         console.document(answer["analytics"])
     else:
@@ -35,7 +35,7 @@ def list_all(console: Console, caller: Caller, args: Namespace) -> int:
 
 def show(console: Console, caller: Caller, args: Namespace) -> int:
     """Print one report; it is JSON in any case."""
-    console.document(caller.get("getAnalytics", id=args.id)["report"])
+    console.document(caller.get_long("getAnalytics", id=args.id)["report"])
     return DONE
 
 

@@ -197,7 +197,13 @@ _@PROGRAM@() {
             _scalelite_appliance_node "$node"
         fi
     done
+    takes=()
+    for line in ${(f)values}; do takes[${line%%=*}]="=${line#*=}"; done
     if [[ -n $before ]]; then
+        _scalelite_appliance_offer "${takes[$before]#=}"
+    elif [[ $words[CURRENT] == --*=* && -z $after_dashes ]]; then
+        before=${words[CURRENT]%%=*}
+        compset -P '*='
         _scalelite_appliance_offer "${takes[$before]#=}"
     elif [[ $words[CURRENT] == -* && -z $after_dashes ]]; then
         _describe -o option options

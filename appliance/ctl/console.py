@@ -67,11 +67,21 @@ class Console:
     def ask(self, question: str) -> bool:
         """Ask, on standard error so that the output stays clean; only `yes` means yes."""
         print(f"{escape_control(question)} Type yes to go on: ", end="", file=self.err, flush=True)
-        return self.read_yes()
+        line = ""
+        try:
+            line = self.stdin.readline()
+        finally:
+            if not line.endswith("\n"):  # Ctrl-D or Ctrl-C: the cursor is still behind the question
+                self.err.write("\n")
+        return _is_yes(line)
 
     def read_yes(self) -> bool:
         """Read one line and say whether it is `yes`, in any case."""
-        return self.stdin.readline().strip().lower() == "yes"
+        return _is_yes(self.stdin.readline())
+
+
+def _is_yes(line: str) -> bool:
+    return line.strip().lower() == "yes"
 
 
 def _is_unicode(stream: TextIO) -> bool:

@@ -69,7 +69,7 @@ def _report_unknown(console: Console, answer: Mapping[str, Any]) -> int:
 
 def show(console: Console, caller: Caller, args: Namespace) -> int:
     """Show one meeting as `rake meetings:info` does, with all its metadata."""
-    meeting = caller.get("getMeetingInfo", id=args.id)
+    meeting = caller.get_long("getMeetingInfo", id=args.id)
     if console.as_json:
         console.document(meeting)
         return DONE

@@ -101,7 +101,7 @@ def _reason(last: Mapping[str, Any]) -> str:
 
 def list_imports(console: Console, caller: Caller, args: Namespace) -> int:
     """Show the journal, and what lies in the spool and in failed/."""
-    answer = caller.get("getImports", limit=str(args.limit), failed=str(args.failed).lower())
+    answer = caller.get_long("getImports", limit=str(args.limit), failed=str(args.failed).lower())
     if console.as_json:
         console.document(answer)
         return DONE

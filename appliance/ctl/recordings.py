@@ -26,7 +26,7 @@ def list_all(console: Console, caller: Caller, args: Namespace) -> int:
     """Show the newest recordings in a table."""
     wanted = {"meeting_id": args.meeting, "state": args.state, "tenant_id": args.tenant}
     query = {name: value for name, value in wanted.items() if value}
-    answer = caller.get("listRecordings", limit=str(args.limit), **query)
+    answer = caller.get_long("listRecordings", limit=str(args.limit), **query)
     found = answer["recordings"]
     if console.as_json:
         console.document(answer)
@@ -40,7 +40,7 @@ def list_all(console: Console, caller: Caller, args: Namespace) -> int:
 
 def show(console: Console, caller: Caller, args: Namespace) -> int:
     """Show everything about one recording."""
-    one = caller.get("getRecordingInfo", id=args.id)
+    one = caller.get_long("getRecordingInfo", id=args.id)
     if console.as_json:
         console.document(one)
         return DONE
@@ -187,7 +187,7 @@ def _find_expired(
     after: int | None = 0
     query = {name: str(value) for name, value in days.items()}
     while after is not None:
-        answer = caller.get("getExpiredRecordings", after=str(after), **query)
+        answer = caller.get_long("getExpiredRecordings", after=str(after), **query)
         found += answer["recordings"]
         after = answer["next_after"]
     return found, answer["retention"]

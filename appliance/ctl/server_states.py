@@ -55,7 +55,7 @@ def cordon(console: Console, caller: Caller, args: Namespace) -> int:
     else:
         console.show(
             f"cordoned ({counted(answer['meetings'], 'meeting')}, "
-            f"{counted(answer['users'], 'user')}); it is disabled once it is empty"
+            f"{counted(answer['users'], 'user')} at the last poll); it is disabled once it is empty"
         )
     return DONE
 
@@ -78,12 +78,18 @@ def _disable(caller: Caller, server_id: str, *, confirmed: bool) -> Any:
     return caller.post("disableServer", body, deadline_s=LONG_S)
 
 
+_RAKE_WARNING = (
+    "WARNING: You are trying to disable a server with active load. You should use the cordon "
+    "option if",
+    "          you do not want to clear all the meetings",
+)
+"""rake's is one text with a line break in it, so it prints two lines."""
+
+
 def _confirm_disable(console: Console, reason: str) -> bool:
     if console.rake:
-        console.line(
-            "WARNING: You are trying to disable a server with active load. You should use the "
-            "cordon option if you do not want to clear all the meetings"
-        )
+        for line in _RAKE_WARNING:
+            console.line(line)
         console.line("If you still wish to continue please enter `yes`")
         console.out.flush()
         agreed = console.read_yes()
@@ -138,7 +144,13 @@ def drain(console: Console, caller: Caller, args: Namespace) -> int:
     if not args.wait:
         return cordon(console, caller, args)
     caller.post("cordonServer", {"id": args.id})
-    return _Drain(console, caller, args.id).wait()
+    try:
+        return _Drain(console, caller, args.id).wait()
+    except KeyboardInterrupt:
+        if console.is_terminal:
+            console.err.write("\n")  # below the bar, and the ^C of the terminal
+        console.error(f"server {args.id} stays cordoned, and is disabled once it is empty")
+        raise
 
 
 class _Drain:

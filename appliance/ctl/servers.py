@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from appliance.control import Caller, Refusal
+from appliance.control.client import LONG_S
 from appliance.ctl import server_states
 from appliance.ctl.console import Console
 
@@ -109,7 +110,8 @@ def remove(console: Console, caller: Caller, args: Namespace) -> int:
 
 
 def _change(console: Console, caller: Caller, server_id: str, fields: Mapping[str, Any]) -> int:
-    return _done(console, caller.post("updateServer", {"id": server_id, "server": fields}))
+    body = {"id": server_id, "server": fields}
+    return _done(console, caller.post("updateServer", body, deadline_s=LONG_S))
 
 
 def _done(console: Console, answer: Any) -> int:

@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
 
-from appliance.control import Caller, NotRunning
+from appliance.control import Caller, ControlError
 from appliance.ctl.console import Console
 from appliance.ctl.tables import Column, render_table
 
@@ -34,22 +34,23 @@ def show(console: Console, caller: Caller, args: Namespace) -> int:
         _show_once(console, caller.get("getStatus"))
         return DONE
     try:
+        _show_again(console, caller)
         while True:
-            _show_again(console, caller)
             time.sleep(args.interval)
+            try:
+                _show_again(console, caller)
+            except ControlError as error:
+                if not console.is_terminal:
+                    raise
+                # It, or Redis, is being restarted, perhaps: the person watches on.
+                console.line(f"{_CLEAR}{error}")
+                console.out.flush()
     except KeyboardInterrupt:
         return DONE
 
 
 def _show_again(console: Console, caller: Caller) -> None:
-    try:
-        answer = caller.get("getStatus")
-    except NotRunning as error:
-        if not console.is_terminal:
-            raise
-        # It is being restarted, perhaps: the person watches on.
-        console.line(f"{_CLEAR}{error}")
-        return
+    answer = caller.get("getStatus")
     if console.is_terminal and not console.as_json:
         console.out.write(_CLEAR)
     _show_once(console, answer)

@@ -67,6 +67,13 @@ def test_removed_tag_stays_an_empty_word() -> None:
     assert task.words == ("servers", "tag", "--", "i", "")
 
 
+def test_multiplier_that_is_not_given_is_1_without_a_word() -> None:
+    task = parse_rake(["servers:loadMultiplier[i]"])
+
+    assert task is not None
+    assert (task.words, task.before) == (("servers", "load-multiplier", "--", "i", "1"), ())
+
+
 def test_lines_that_rake_prints_first_come_along() -> None:
     task = parse_rake(["servers:update[i,s,0]"])
 

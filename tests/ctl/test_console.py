@@ -58,6 +58,15 @@ def test_only_yes_means_yes(answer: str, agreed: bool) -> None:
     assert written(one.out) == ""
 
 
+@pytest.mark.parametrize(("answer", "end"), [("yes\n", "on: "), ("", "on: \n"), ("no", "on: \n")])
+def test_line_of_a_question_ends_where_the_answer_does_not_end_it(answer: str, end: str) -> None:
+    one = console(answer)
+
+    one.ask("Really?")
+
+    assert written(one.err).endswith(end)
+
+
 def test_nobody_can_be_asked_without_a_terminal() -> None:
     assert not console(terminal=False).can_ask()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -10,7 +11,10 @@ from pathlib import Path
 import pytest
 import trio
 
+from appliance import ctl
+from appliance.control.client import SHORT_S
 from appliance.ctl import main
+from appliance.web.admin_routes import CALLS
 from tests.doubles.control import Done, ctl_environment, run_ctl
 from tests.doubles.pool import Pool, open_pool
 from tests.doubles.redis_processes import redis_process
@@ -45,6 +49,29 @@ def test_exit_code_is_1_when_rake_misses_an_argument(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.lower().startswith("error: ")
+
+
+def calls_in(source: str) -> list[tuple[str, bool]]:
+    """Return the name of each call to the appliance, and whether it is waited for long."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+            continue
+        how, first = node.func.attr, node.args[0] if node.args else None
+        if how in ("get", "get_long", "post") and isinstance(first, ast.Constant):
+            patient = any(keyword.arg == "deadline_s" for keyword in node.keywords)
+            found.append((str(first.value), how == "get_long" or patient))
+    return found
+
+
+def test_every_call_is_waited_for_as_long_as_the_appliance_works_on_it() -> None:
+    known = {call.name: call for call in CALLS}
+    sources = Path(ctl.__file__).parent.glob("*.py")
+    made = [one for source in sources for one in calls_in(source.read_text())]
+
+    asked = [(name, long) for name, long in made if name in known]
+    assert len(asked) > 30
+    assert not [name for name, long in asked if known[name].deadline_s > SHORT_S and not long]
 
 
 async def test_store_that_is_down_is_one_line_and_exit_code_1(redis_namespace: str) -> None:
@@ -152,7 +179,13 @@ async def test_rake_spelling_reads_yes_from_standard_input(
 
         refused = await pool.control.ctl("servers:disable[bbb-1]", stdin="no\n")
         assert refused.code == 1
-        assert "please enter `yes`" in refused.out
+        assert refused.out.splitlines() == [
+            "Disabling server bbb-1...",
+            "WARNING: You are trying to disable a server with active load. "
+            "You should use the cordon option if",
+            "          you do not want to clear all the meetings",
+            "If you still wish to continue please enter `yes`",
+        ]
         assert len(bbb.meetings()) == 2
 
         listed = await pool.control.ctl("meetings:list[beta]")

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
+import signal
+import subprocess
+import sys
 import time
 
 import trio
 
-from tests.doubles.control import Done
-from tests.doubles.pool import open_pool
+from tests.doubles.control import Done, ctl_environment
+from tests.doubles.pool import Pool, open_pool
 from tests.doubles.redis_processes import free_port
 from tests.doubles.terminal import on_terminal
 
@@ -57,7 +63,9 @@ async def test_cordon_tells_what_is_left(redis_url: str, redis_namespace: str) -
         shown = await pool.control.ctl("servers", "cordon", "bbb-1", "--json")
 
         assert done == Done(
-            0, "cordoned (0 meetings, 0 users); it is disabled once it is empty\n", ""
+            0,
+            "cordoned (0 meetings, 0 users at the last poll); it is disabled once it is empty\n",
+            "",
         )
         assert shown.json["state"] == "cordoned"
 
@@ -224,3 +232,42 @@ async def test_drain_shows_a_bar_on_a_terminal(redis_url: str, redis_namespace: 
         assert code == 0
         assert "[------------------------] draining: 1 meeting, 0 users left" in screen
         assert screen.endswith("drained: empty and disabled\r\n")
+
+
+def interrupt_drain(pool: Pool) -> tuple[int, str]:
+    """Wait for a server on a terminal, type Ctrl-C once the bar is there."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "appliance", "ctl", "servers", "drain", "bbb-1", "--wait"],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=ctl_environment(pool.control.path, TERM="xterm"),
+        cwd="/",
+        start_new_session=True,
+    )
+    os.close(theirs)
+    screen = b""
+    with contextlib.suppress(OSError):  # the other end is closed
+        while chunk := os.read(ours, 65_536):
+            if b"left" in chunk and b"left" not in screen:
+                process.send_signal(signal.SIGINT)
+            screen += chunk
+    os.close(ours)
+    return process.wait(20), screen.decode()
+
+
+async def test_drain_that_is_interrupted_says_what_becomes_of_the_server(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_pool(redis_url, redis_namespace) as pool:
+        await pool.enable_all()
+        await pool.create("room")
+
+        code, screen = await trio.to_thread.run_sync(interrupt_drain, pool)
+
+        assert code == 130
+        lines = screen.splitlines()
+        assert lines[-1] == "server bbb-1 stays cordoned, and is disabled once it is empty"
+        assert "Traceback" not in screen
+        assert (await pool.control.get("getServerInfo", id="bbb-1"))["state"] == "cordoned"

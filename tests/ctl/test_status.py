@@ -8,6 +8,8 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import trio
@@ -15,6 +17,8 @@ import trio
 from appliance.ctl.status import render_status
 from tests.doubles.control import ctl_environment
 from tests.doubles.pool import Pool, open_pool
+from tests.doubles.redis_processes import redis_process
+from tests.doubles.terminal import on_terminal
 
 pytest_plugins = ["tests.doubles.stores"]
 
@@ -122,6 +126,46 @@ async def test_watch_clears_the_screen_on_a_terminal(redis_url: str, redis_names
         screen = await trio.to_thread.run_sync(watch_on_terminal, pool)
 
         assert screen.count("\x1b[H\x1b[2J") >= 3
+
+
+def watch_while(pool: Pool, breaks: Callable[[], None]) -> tuple[int, str]:
+    """Watch on a terminal, break something, interrupt it once it says so."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "appliance", "ctl", "status", "--watch", "--interval", "0.05"],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=ctl_environment(pool.control.path, TERM="xterm"),
+        cwd="/",
+        start_new_session=True,
+    )
+    os.close(theirs)
+    screen = b""
+    while b"HOSTNAME" not in screen:
+        screen += os.read(ours, 65_536)
+    breaks()
+    while screen.count(b"not reachable") < 2:
+        screen += os.read(ours, 65_536)
+    process.send_signal(signal.SIGINT)
+    code = process.wait(20)
+    os.close(ours)
+    return code, screen.decode()
+
+
+async def test_watch_on_a_terminal_goes_on_while_the_store_is_away(redis_namespace: str) -> None:
+    with redis_process() as redis:
+        async with open_pool(redis.unix_url, redis_namespace, 0) as pool:
+            code, _ = await trio.to_thread.run_sync(watch_while, pool, redis.kill)
+
+            assert code == 0
+
+
+def test_watch_does_not_begin_without_an_appliance(tmp_path: Path) -> None:
+    code, screen = on_terminal(tmp_path / "ctl.sock", ("status", "--watch"))
+
+    assert code == 3
+    assert screen.startswith("the appliance is not running")
 
 
 def children_s() -> float:
