@@ -6,6 +6,7 @@ Differs from Hypercorn's own TCPServer and H11Protocol in this only:
 - What the application does not read (a body it refuses) never blocks the end of the connection.
 - Sends can be cancelled, so that a client that never reads does not hold up a stop.
 - A connection that is closed with a second request waiting in it is done with.
+- After a request that has both a length and chunks the connection is closed.
 - An idle connection is a deadline, not a task that is started and cancelled around each request,
   and a whole answer is one send.
 Leans on Hypercorn's inside, which is the same in 0.17.3 and 0.18; its test file shows that it fits.
@@ -109,11 +110,17 @@ class _Http1(H11Protocol):
         super().__init__(*args)
         self._held = b""
         """The head of an answer whose body is still to come."""
+        self._last = False
+        """No request is taken after this one."""
 
     async def _check_protocol(self, event: h11.Request) -> None:
         """Ignore every wish to speak another protocol, as RFC 9110 section 7.8 allows."""
 
     async def _create_stream(self, request: h11.Request) -> None:
+        # Two ways to tell where it ends: whoever stands before us may have taken the other one, and
+        # so what follows for this client's (RFC 9112 section 6.1, request smuggling).
+        names = {name for name, _ in request.headers}
+        self._last = {b"content-length", b"transfer-encoding"} <= names
         self.stream = HTTPStream(
             self.app,
             self.config,
@@ -140,6 +147,8 @@ class _Http1(H11Protocol):
         """Send a part of an answer; its head goes out with the first part of its body."""
         if isinstance(event, Response):
             headers = [*event.headers, *self.config.response_headers("h11")]
+            if self._last:
+                headers.append((b"connection", b"close"))
             self._held = self._render(h11.Response(headers=headers, status_code=event.status_code))
         elif isinstance(event, Body):
             await self._send_behind_head(self._render(h11.Data(data=event.data)))
