@@ -11,7 +11,7 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit, urlunsplit
 
 from appliance.core.model import MeetingId, ServerId
@@ -93,6 +93,12 @@ class EndWatch:
     """By which the servers reach us; empty: they do not."""
     run: Run
     secret: str = field(repr=False)
+
+    def begin_again(self, now_ms: int) -> EndWatch:
+        """Return the watch for another attempt of the create: what the one before may have begun is
+        another run, whose end must not be taken for the end of this one."""
+        began_ms = max(now_ms, self.run.began_ms + 1)
+        return replace(self, run=replace(self.run, began_ms=began_ms))
 
     def url_for(self, meeting_id: MeetingId, server_id: ServerId) -> str | None:
         """Return our meetingEndedURL for a server; None: it could not reach us, or not prove it."""

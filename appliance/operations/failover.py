@@ -116,6 +116,7 @@ class Creation:
             answer = await self._create_on(meeting)
             if answer is not None:
                 return answer
+            self._watch = self._watch.begin_again(self._res.now_ms())
         raise ApiError(errors.UNABLE_TO_CREATE)
 
     # Placing

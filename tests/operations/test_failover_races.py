@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import trio
 
+from appliance.operations.ended_meetings import take_end
 from appliance.operations.meetings import end_meeting, get_meeting_info
 from appliance.operations.resources import Caller
 from tests.doubles.bbb_process import BbbProcess
@@ -143,6 +146,28 @@ async def test_meeting_created_anew_is_not_lost_when_it_was_forgotten_meanwhile(
         await pool.res.store.forget_meeting(meeting, now_ms=pool.res.now_ms())
 
     assert pool.holders() == [await pool.home()]
+
+
+async def test_end_of_what_an_earlier_attempt_began_does_not_end_the_meeting(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with open_live(redis_url, redis_namespace, bbbs[:1], **QUICK) as pool:
+        first, caller = pool.servers[0], Caller(base_url="http://lb.example.org")
+        first.add_fault("delay", "create", seconds=0.5, executed=True, times=1)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(pool.create, caller=caller))
+            await first.until_called("create")
+            placed = await pool.meeting()
+            assert placed is not None
+            await pool.res.store.forget_meeting(
+                placed, now_ms=pool.res.now_ms(), even_if_creating=True
+            )
+
+        attempts = [dict(parse_qsl(one["query"])) for one in first.requests("create")]
+        assert len(attempts) == 2
+        ended_url = urlsplit(attempts[0]["meetingEndedURL"])
+        assert await take_end(pool.res, ended_url.query.encode())
+        assert pool.holders() == [await pool.home()]
 
 
 @pytest.mark.parametrize(
