@@ -89,7 +89,7 @@ def parse_server(reply: Sequence[Any]) -> Server:
         load,
         healthy,
         unhealthy,
-        suspected,
+        suspicion,
     ) = reply
     multiplier = _float(load_multiplier)
     return Server(
@@ -110,7 +110,8 @@ def parse_server(reply: Sequence[Any]) -> Server:
         bbb_version=bbb_version or None,
         healthy_count=_int(healthy) or 0,
         unhealthy_count=_int(unhealthy) or 0,
-        suspected=bool(suspected),
+        suspected=bool(suspicion),
+        silent=suspicion == "silent",
     )
 
 

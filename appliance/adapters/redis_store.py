@@ -184,9 +184,10 @@ class RedisStore:
         meeting = parse_meeting(reply[2:]) if len(reply) > 2 else None
         return PinLookup(PinOutcome(reply[0]), int(reply[1]), meeting)
 
-    async def suspect_server(self, server_id: ServerId) -> bool:
-        """Note that a call to the server failed, so that new meetings go elsewhere."""
-        return bool(await self._hot(self.scripts.suspect_server, server_id, self.rules.suspect_ms))
+    async def suspect_server(self, server_id: ServerId, *, silent: bool = False) -> bool:
+        """Note that a call to the server failed, `silent`: got no answer; False: that is known."""
+        arguments = (server_id, self.rules.suspect_ms, int(silent))
+        return bool(await self._hot(self.scripts.suspect_server, *arguments))
 
     async def ping(self) -> None:
         """Ask for a sign of life."""

@@ -59,11 +59,18 @@ class Server:
     unhealthy_count: int = 0
     suspected: bool = False
     """A call to it failed since its last poll."""
+    silent: bool = False
+    """One of those got no answer."""
 
     @property
     def unstable(self) -> bool:
         """Online, but its last poll or call failed: new meetings go elsewhere if they can."""
         return self.online and (self.unhealthy_count > 0 or self.suspected)
+
+    @property
+    def hanging(self) -> bool:
+        """Whether to wait for an answer of it is probably in vain."""
+        return self.online and (self.unhealthy_count > 0 or self.silent)
 
     @property
     def target(self) -> Target:

@@ -19,7 +19,7 @@ from appliance.core.bbb_xml import (
 )
 from appliance.core.create_params import name_meeting
 from appliance.core.errors import ApiError, Failure
-from appliance.core.faults import BbbError
+from appliance.core.faults import BbbError, ServerFault
 from appliance.core.meeting_list import MeetingList, merge_lists
 from appliance.core.model import Meeting, MeetingId, Server, ServerId, ServerState, Target
 from appliance.core.params import Params, get, merge_params, replace_param
@@ -27,9 +27,9 @@ from appliance.core.request_body import RequestBody
 from appliance.operations.resources import Caller, Resources
 
 NOT_FOUND = "notFound"
-UNSTABLE_LIMIT_S = 1.0
-"""What a list of meetings waits for a server whose last poll or call failed."""
 """messageKey of BBB for a meeting it does not know."""
+HANGING_LIMIT_S = 1.0
+"""What a list of meetings waits for a server that gave no answer last time, or failed a poll."""
 
 
 async def is_meeting_running(res: Resources, caller: Caller, params: Params) -> bytes:
@@ -107,7 +107,7 @@ async def get_meetings(res: Resources, caller: Caller, params: Params) -> bytes:
 
     A server that fails is left out, logged and watched; only if all fail is it an error. Takes
     RESPONSE_TIMEOUT at most, connecting included, and a server that hangs costs that only once:
-    until a poll has decided about it, it is given UNSTABLE_LIMIT_S beside others.
+    until a poll has decided about it, it is given HANGING_LIMIT_S beside others.
     """
     if res.settings.api.get_meetings_disabled:
         return render_meetings(())
@@ -125,11 +125,11 @@ async def get_meetings(res: Resources, caller: Caller, params: Params) -> bytes:
 async def _gather(res: Resources, asked: Sequence[Server], params: Params) -> list[MeetingList]:
     lists: dict[ServerId, MeetingList] = {}
     limit_s = res.settings.servers.response_timeout_s
-    unstable_s = limit_s if all(one.unstable for one in asked) else min(limit_s, UNSTABLE_LIMIT_S)
+    hanging_s = limit_s if all(one.hanging for one in asked) else min(limit_s, HANGING_LIMIT_S)
 
     async def ask(server: Server) -> None:
         try:
-            deadline_s = unstable_s if server.unstable else limit_s
+            deadline_s = hanging_s if server.hanging else limit_s
             found = await res.bbb.list_meetings(server.target, params, deadline_s=deadline_s)
         except BbbError as error:
             note_trouble(res, error, "getMeetings")
@@ -150,11 +150,11 @@ async def _gather(res: Resources, asked: Sequence[Server], params: Params) -> li
 def note_trouble(res: Resources, error: BbbError, call: str) -> None:
     """Log a failed call, and have its server looked at and avoided until a poll has decided."""
     res.faults.note("server_call_failed", error.server_id, call=call, reason=error.reason)
-    res.later(_suspect, res, error.server_id)
+    res.later(_suspect, res, error.server_id, not isinstance(error, ServerFault))
 
 
-async def _suspect(res: Resources, server_id: ServerId) -> None:
-    await res.store.suspect_server(server_id)
+async def _suspect(res: Resources, server_id: ServerId, silent: bool) -> None:
+    await res.store.suspect_server(server_id, silent=silent)
     res.poll_soon(server_id)
 
 

@@ -104,8 +104,8 @@ class ServerStore(Protocol):
     ) -> list[tuple[MeetingId, str]] | None:
         """Forget all meetings of a server; return (id, moderator password) of each."""
 
-    async def suspect_server(self, server_id: ServerId) -> bool:
-        """Note that a call failed, so that new meetings go elsewhere."""
+    async def suspect_server(self, server_id: ServerId, *, silent: bool = False) -> bool:
+        """Note that a call failed or was not answered, so that new meetings go elsewhere."""
 
     async def begin_poll(self, server_id: ServerId) -> PollStart | None:
         """Return what a poll needs to know."""

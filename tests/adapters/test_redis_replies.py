@@ -102,7 +102,7 @@ SERVER: dict[str, Any] = {
     "load": "37.5",
     "healthy": "1",
     "unhealthy": "2",
-    "suspected": 0,
+    "suspicion": "",
 }
 
 
@@ -133,7 +133,7 @@ def test_server_is_parsed() -> None:
 
 
 def test_server_with_nothing_but_a_url_is_parsed() -> None:
-    empty = {name: "" for name in SERVER if name not in ("id", "url", "suspected")}
+    empty = {name: "" for name in SERVER if name not in ("id", "url")}
     assert server(**empty) == Server(id=A, url="http://a/api", secret="")
 
 
@@ -154,7 +154,10 @@ def test_server_with_nothing_but_a_url_is_parsed() -> None:
         ("users", "many", "users", 0),
         ("max_users", "nan", "max_users", None),
         ("load", "0", "load", 0.0),
-        ("suspected", 1, "unstable", True),
+        ("suspicion", "failed", "suspected", True),
+        ("suspicion", "failed", "silent", False),
+        ("suspicion", "silent", "suspected", True),
+        ("suspicion", "silent", "silent", True),
         ("unhealthy", "0", "unstable", False),
     ],
 )

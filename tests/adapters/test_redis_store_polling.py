@@ -387,6 +387,18 @@ async def test_suspected_server_is_unstable_until_a_poll_decides(pool: StorePool
     assert (await pool.create("m2")).server_id == one
 
 
+async def test_server_that_gave_no_answer_is_silent_whatever_else_it_did(pool: StorePool) -> None:
+    one = await pool.add("a")
+    changed, silent = [], []
+    for gave_none in (False, True, False, True):
+        changed.append(await pool.store.suspect_server(one, silent=gave_none))
+        found = await pool.store.find_server(one)
+        assert found is not None
+        silent.append(found.silent)
+    assert changed == [True, True, False, False]
+    assert silent == [False, True, True, True]
+
+
 async def test_suspicion_does_not_count_towards_offline(pool: StorePool) -> None:
     one = await pool.add("a")
     await pool.store.suspect_server(one)

@@ -489,10 +489,26 @@ async def test_get_meetings_waits_for_a_server_that_hangs_only_once(
     assert took_s[1] < 4
 
 
-async def test_get_meetings_hears_servers_out_when_none_is_stable(pool: LivePool) -> None:
+async def test_get_meetings_hears_a_slow_server_out_of_which_another_call_failed(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with open_live(redis_url, redis_namespace, bbbs, RESPONSE_TIMEOUT="60") as pool:
+        first = pool.servers[0]
+        await pool.create()
+        first.add_fault("status", "isMeetingRunning")
+        first.add_fault("delay", "getMeetings", seconds=meetings.HANGING_LIMIT_S + 0.5)
+        with pytest.raises(ApiError):
+            await meetings.is_meeting_running(pool.res, NOBODY, ROOM)
+        await pool.settled()
+        assert (await pool.server("bbb-1")).unstable
+
+        assert await listed(pool) == ["room"]
+
+
+async def test_get_meetings_hears_servers_out_when_all_hang(pool: LivePool) -> None:
     for bbb in pool.servers:
         bbb.create_meeting(f"on {bbb.server_id}")
-        await pool.res.store.suspect_server(ServerId(bbb.server_id))
+        await pool.res.store.suspect_server(ServerId(bbb.server_id), silent=True)
 
     assert await listed(pool) == ["on bbb-1", "on bbb-2", "on bbb-3"]
 

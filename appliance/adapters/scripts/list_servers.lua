@@ -12,7 +12,7 @@ for _, id in ipairs(ids) do
     reply[#reply + 1] = { id, s[1], text(s[2]), state_of(id, s[3]), text(s[4]), text(s[5]), text(s[6]),
       text(s[7]), text(s[8]), text(s[9]), text(s[10]), text(s[11]), text(limits[1]), text(limits[2]),
       text(load), text(health[1]), text(health[2]),
-      call('EXISTS', A .. 'suspect:' .. id) }
+      text(call('GET', A .. 'suspect:' .. id)) }
   elseif not ARGV[1] then
     -- A member without its hash is normal (another balancer removed it half-way): clean up.
     call('SREM', P .. 'servers', id)
