@@ -37,6 +37,9 @@ _DTD_IN_PROLOG = re.compile(
     rb"(?:\xef\xbb\xbf)?(?:\s++|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL
 ).match
 
+_UTF8_TOO = frozenset({"UTF-8", "UTF8", "US-ASCII", "ASCII"})
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
 _ODD_END = re.compile(rb"</meeting\s").search
 
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -64,6 +67,7 @@ class Answer:
     succeeded: bool
     message_key: str | None
     body: bytes = field(repr=False)
+    """In UTF-8, as XML_TYPE says."""
     created: str | None = None
     """createTime, which each run of a meeting has its own of."""
 
@@ -85,7 +89,15 @@ def parse_answer(body: bytes) -> Answer:
     """
     root = _parse(body)
     created = (root.findtext("createTime") or "")[:_MAX_DIGITS] or None
-    return Answer(_succeeded(root), _text(root, "messageKey"), body, created)
+    return Answer(_succeeded(root), _text(root, "messageKey"), _in_utf8(body, root), created)
+
+
+def _in_utf8(body: bytes, root: etree._Element) -> bytes:
+    """Return an answer as it came, unless its encoding is another one than we say it is."""
+    declared = (root.getroottree().docinfo.encoding or "UTF-8").upper()
+    if declared in _UTF8_TOO and not body.startswith(_UTF16_MARKS):
+        return body
+    return etree.tostring(root, encoding="utf-8")
 
 
 def read_meeting_elements(elements: Sequence[bytes]) -> list[ReadMeeting] | None:

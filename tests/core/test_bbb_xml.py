@@ -92,6 +92,26 @@ def test_answer_is_read(body: bytes, succeeded: bool, message_key: str | None) -
     assert (read.succeeded, read.message_key, read.body) == (succeeded, message_key, body)
 
 
+@pytest.mark.parametrize(
+    ("encoding", "declared"),
+    [
+        ("iso-8859-1", "ISO-8859-1"),
+        ("cp1252", "windows-1252"),
+        ("utf-16", "UTF-16"),
+        ("utf-16", None),
+    ],
+)
+def test_answer_in_another_encoding_is_handed_on_in_utf_8(
+    encoding: str, declared: str | None
+) -> None:
+    head = f'<?xml version="1.0" encoding="{declared}"?>' if declared else ""
+    text = "<response><returncode>SUCCESS</returncode><n><![CDATA[é & è]]></n></response>"
+
+    read = parse_answer((head + text).encode(encoding))
+
+    assert (read.succeeded, read.body) == (True, text.encode())
+
+
 def test_answer_does_not_show_its_body_when_printed() -> None:
     assert "moderatorPW" not in repr(parse_answer(REAL["createSuccess"]))
 
