@@ -52,7 +52,9 @@ class AdminApi:
     def __init__(self, res: Resources, calls: Sequence[AdminCall] = CALLS) -> None:
         self._res = res
         self._calls = {call.name: call for call in calls if not call.local}
-        self._document = json.dumps(make_document(calls), indent=1).encode()
+        self._document = json.dumps(
+            make_document(calls, uploads=res.uploads is not None), indent=1
+        ).encode()
         self._tag = b'"%s"' % hashlib.sha256(self._document).hexdigest()[:32].encode()
 
     async def handle(self, request: Request, client: str) -> Response:

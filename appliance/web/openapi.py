@@ -11,6 +11,7 @@ from typing import Any
 from appliance import __version__
 from appliance.web.admin_call import PREFIX, AdminCall
 from appliance.web.admin_schema import ERROR, About, Named, Schema
+from appliance.web.upload_schema import UPLOAD, UPLOAD_PATH, UPLOAD_SCHEME, UPLOAD_TOKEN
 
 JSON = "application/json"
 XML = "application/xml"
@@ -37,15 +38,15 @@ _COMMON = {
 _ANYTHING: Schema = {}
 
 
-def make_document(calls: Sequence[AdminCall]) -> dict[str, Any]:
-    """Return the document that describes calls."""
+def make_document(calls: Sequence[AdminCall], *, uploads: bool = False) -> dict[str, Any]:
+    """Return the document that describes calls; `uploads`: recordings are taken, too."""
     paths: dict[str, Any] = {}
     for call in calls:
         if not call.local:
             operation = _describe(call.name, call.about)
             paths.setdefault(f"{PREFIX}/{call.name}", {})[call.method.lower()] = operation
     schemas: dict[str, Any] = {}
-    return {
+    document: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
             "title": "scalelite-appliance: administration",
@@ -68,6 +69,10 @@ def make_document(calls: Sequence[AdminCall]) -> dict[str, Any]:
             },
         },
     }
+    if uploads:
+        document["paths"][UPLOAD_PATH] = UPLOAD
+        document["components"]["securitySchemes"][UPLOAD_SCHEME] = UPLOAD_TOKEN
+    return document
 
 
 def _groups_of(calls: Iterable[AdminCall]) -> list[str]:

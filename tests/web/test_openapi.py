@@ -36,6 +36,17 @@ def test_document_is_valid_openapi_3_1() -> None:
     assert DOCUMENT["info"]["version"] == __version__
 
 
+def test_upload_of_recordings_is_described_where_it_is_taken() -> None:
+    path = "/scalelite/api/recordings/{recordID}"
+    document = make_document(CALLS, uploads=True)
+
+    validate(document, cls=OpenAPIV31SpecValidator)
+    assert path not in DOCUMENT["paths"]
+    (scheme,) = document["paths"][path]["put"]["security"][0]
+    assert document["components"]["securitySchemes"][scheme]["scheme"] == "bearer"
+    assert set(document["paths"][path]["put"]["tags"]) <= {one["name"] for one in document["tags"]}
+
+
 def test_names_of_calls_are_unique() -> None:
     assert len({call.name for call in ALL_CALLS}) == len(ALL_CALLS)
 

@@ -17,8 +17,9 @@ import trio
 from appliance.adapters.spool import Spool
 from appliance.core.model import ServerChange, ServerId
 from appliance.web.http import Patience
+from appliance.web.upload_schema import UPLOAD
 from tests.doubles.import_tools import recording_settings
-from tests.doubles.public import Public, read_answer, serve_public
+from tests.doubles.public import Answer, Public, read_answer, serve_public
 from tests.doubles.resources import open_resources
 
 SERVER_SECRET = "secret-of-the-server-" + "x" * 20
@@ -34,6 +35,12 @@ def token(secret: str = SERVER_SECRET, **claims: Any) -> str:
 
 def bearer(text: str) -> list[str]:
     return [f"Authorization: Bearer {text}"]
+
+
+def check_described(answer: Answer) -> None:
+    """Raise AssertionError unless the document of the API names the answer of an upload."""
+    described = UPLOAD["put"]["responses"][str(answer.status)]
+    assert answer.headers["content-type"].partition(";")[0] in described["content"]
 
 
 @asynccontextmanager
@@ -59,6 +66,7 @@ async def test_upload_reaches_the_spool_whole(
     async with open_uploads(redis_url, redis_namespace, tmp_path) as public:
         answer = await public.ask("PUT", PATH, headers=bearer(token(sub=sub)), body=TAR)
     assert answer.status == 201
+    check_described(answer)
     assert (tmp_path / "spool/r1.tar").read_bytes() == TAR
     assert os.listdir(tmp_path / "spool") == ["r1.tar"]
 
@@ -96,6 +104,7 @@ async def test_upload_is_refused_without_a_good_token(
     async with open_uploads(redis_url, redis_namespace, tmp_path) as public:
         answer = await public.ask("PUT", PATH, headers=BAD_TOKENS[name], body=b"tar")
     assert (answer.status, answer.body) == (401, b"no valid token\n")
+    check_described(answer)
     assert os.listdir(tmp_path / "spool") == []
 
 
@@ -116,6 +125,8 @@ async def test_upload_is_refused_elsewhere(
     async with open_uploads(redis_url, redis_namespace, tmp_path) as public:
         answer = await public.ask(method, path, headers=bearer(token()), body=b"tar")
     assert answer.status == status
+    if method == "PUT":
+        check_described(answer)
     assert os.listdir(tmp_path / "spool") == []
 
 
@@ -169,7 +180,9 @@ async def test_upload_that_stalls_is_ended(
         await public.connect() as stream,
     ):
         await stream.send_all(head.encode())
-        assert (await read_answer(stream)).status == 408
+        answer = await read_answer(stream)
+        assert answer.status == 408
+        check_described(answer)
     assert os.listdir(tmp_path / "spool") == []
 
 
@@ -181,6 +194,7 @@ async def test_upload_larger_than_allowed_is_refused(
     ) as public:
         answer = await public.ask("PUT", PATH, headers=bearer(token()), body=TAR)
     assert answer.status == 413
+    check_described(answer)
     assert os.listdir(tmp_path / "spool") == []
 
 
@@ -193,3 +207,4 @@ async def test_upload_to_a_spool_that_cannot_be_written_is_put_off(
         answer = await public.ask("PUT", PATH, headers=bearer(token()), body=TAR)
         assert [event for event, _ in public.log.errors] == ["recording_upload_refused"]
     assert answer.status == 503
+    check_described(answer)
