@@ -34,10 +34,15 @@ def take_callback_urls(
         refusal = refusal_of_url(url) if url else None
         if refusal is not None:
             meeting_id = get(params, "meetingID")
-            res.log.warning("callback_url_refused", meeting=meeting_id, url=name, reason=refusal)
+            note_refusal(res, meeting_id, name, refusal)
         elif url:
             urls[name] = url
     return put_our_url(res, caller, params, asked=ANALYTICS in urls), urls
+
+
+def note_refusal(res: Resources, meeting_id: str | None, name: str, reason: str) -> None:
+    """Log that a URL of a create may not be called; its front-end gives one with every create."""
+    res.faults.note("callback_url_refused", f"{name}: {reason}", meeting=meeting_id)
 
 
 async def keep_callback_urls(

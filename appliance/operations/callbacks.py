@@ -35,6 +35,7 @@ from appliance.operations.callback_ports import (
     ChangedCallbacks,
     ShownCallbacks,
 )
+from appliance.operations.fault_log import FaultLog
 from appliance.operations.resources import Resources
 
 T = TypeVar("T")
@@ -137,6 +138,7 @@ class CallbackTools:
     algorithm: str
     """Of the form's token (core.callback_token.form_algorithm)."""
     now_ms: Callable[[], int]
+    faults: FaultLog
 
 
 def make_callback_tools(res: Resources, client: CallbackClient) -> CallbackTools:
@@ -150,7 +152,8 @@ def make_callback_tools(res: Resources, client: CallbackClient) -> CallbackTools
         return None if tenant is None else tuple(tenant.secrets.split(":"))
 
     algorithm = form_algorithm(api.allowed_algorithms)
-    return CallbackTools(client, secrets_of, res.callback_urls.find, algorithm, res.now_ms)
+    find = res.callback_urls.find
+    return CallbackTools(client, secrets_of, find, algorithm, res.now_ms, res.faults)
 
 
 async def attempt_callback(tools: CallbackTools, queued: QueuedCallback) -> Settlement:

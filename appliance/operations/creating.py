@@ -25,7 +25,11 @@ from appliance.core.request_body import RequestBody
 from appliance.core.scoped_id import scoped_id
 from appliance.core.tenant_params import PARENT, add_tenant, drop_reserved
 from appliance.core.voice_bridge import candidates
-from appliance.operations.callback_urls import keep_callback_urls, take_callback_urls
+from appliance.operations.callback_urls import (
+    keep_callback_urls,
+    note_refusal,
+    take_callback_urls,
+)
 from appliance.operations.failover import Creation
 from appliance.operations.resources import Caller, Resources
 
@@ -66,7 +70,7 @@ def _watch(res: Resources, caller: Caller, sent: Params, now_ms: int) -> EndWatc
     refusal = refusal_of_url(ended_url) if ended_url else None
     if refusal is not None:
         meeting_id = get(sent, "meetingID")
-        res.log.warning("callback_url_refused", meeting=meeting_id, url=ENDED_PARAM, reason=refusal)
+        note_refusal(res, meeting_id, ENDED_PARAM, refusal)
         ended_url = None
     host = res.settings.api.url_host
     base_url = f"https://{host}" if host else caller.base_url

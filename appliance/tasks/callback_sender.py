@@ -137,6 +137,7 @@ class CallbackSender:
         try:
             async with self._slots[host]:
                 settlement = await self._attempt(queued, tools)
+            self._tell(tools, queued, settlement)
             await self._settle(store, queued, settlement)
             del mine[queued.id]
         finally:
@@ -158,7 +159,6 @@ class CallbackSender:
     ) -> None:
         """Write what became of a callback, for as long as it takes: what is not written is sent
         again."""
-        self._tell(queued, settlement)
         while True:
             try:
                 await store.settle(self.who, queued, settlement)
@@ -166,13 +166,13 @@ class CallbackSender:
             except _DOWN:
                 await trio.sleep(SETTLE_PAUSE_S)
 
-    def _tell(self, queued: QueuedCallback, settlement: Settlement) -> None:
-        callback = queued.callback
+    def _tell(self, tools: CallbackTools, queued: QueuedCallback, settlement: Settlement) -> None:
+        callback, receiver = queued.callback, host_of_url(queued.callback.url)
         fields = {
             "id": queued.id,
             "kind": callback.kind.value,
             "meeting": callback.meeting_id,
-            "receiver": host_of_url(callback.url),
+            "receiver": receiver,
             "attempts": queued.attempts + 1,
         }
         if settlement.state is CallbackState.DONE:
@@ -181,9 +181,9 @@ class CallbackSender:
             self.log.warning("callback_failed", reason=settlement.error, **fields)
         elif settlement.state is CallbackState.DROPPED:
             self.log.debug("callback_dropped", reason=settlement.error, **fields)
-        elif queued.attempts == 0:
-            self.log.warning("callback_retried", reason=settlement.error, **fields)
-        else:  # a dead receiver is named once, not at every try
+        elif queued.attempts == 0:  # a dead receiver is named once, not at every call and try
+            tools.faults.note("callback_retried", receiver, reason=settlement.error, **fields)
+        else:
             self.log.debug("callback_retried", reason=settlement.error, **fields)
 
     async def _renew_forever(self, store: CallbackStore, mine: dict[str, QueuedCallback]) -> None:

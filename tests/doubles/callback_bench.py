@@ -20,6 +20,7 @@ from appliance.core.callbacks import CallbackState, QueuedCallback
 from appliance.core.model import TenantId
 from appliance.operations.callback_ports import CallbackStore
 from appliance.operations.callbacks import Callbacks, CallbackTools
+from appliance.operations.fault_log import FaultLog
 from appliance.tasks.callback_sender import CallbackSender
 from tests.doubles.bbb_process import until
 from tests.doubles.recordings import open_recordings
@@ -107,6 +108,7 @@ async def open_callback_bench(
                 CallbackUrls(database, client, namespace, log).find,
                 "HS256",
                 now_ms,
+                FaultLog(log, now_ms),
             ),
             log,
             secrets,

@@ -108,6 +108,18 @@ async def test_receiver_that_disappears_gets_its_call_when_it_is_back(
     assert len(receiver.received) == 1
 
 
+async def test_dead_receiver_is_named_once_and_not_at_each_call_to_it(
+    bench: CallbackBench,
+) -> None:
+    async with open_receiver(lambda _: 503) as receiver, bench.sending(bench.sender()) as queue:
+        for number in range(5):
+            callback = ready(receiver.url(f"/{number}"))
+            await queue.enqueue(callback, dedup_key=f"key-{number}")
+        await until(lambda: len(bench.log.named("callback_retried")) >= 5, WITHIN_S)
+    warned = [one for one in bench.log.events if one[:2] == ("warning", "callback_retried")]
+    assert len(warned) == 1
+
+
 async def test_dead_receiver_does_not_delay_others(bench: CallbackBench) -> None:
     async with open_receiver() as dead, open_receiver() as alive:
         sender = bench.sender()
