@@ -22,12 +22,12 @@ from appliance.adapters.redis_client import (
     Script,
     open_redis_client,
 )
+from tests.doubles.ports import free_port
 from tests.doubles.redis_processes import (
     LogBook,
     RedisProcess,
     connected_client,
     eventually,
-    free_port,
     redis_process,
     sentinel_process,
     tls_redis_process,

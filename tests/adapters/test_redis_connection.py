@@ -19,9 +19,9 @@ from appliance.adapters.redis_connection import (
     parse_address,
 )
 from appliance.adapters.redis_errors import RedisDown
+from tests.doubles.ports import free_port
 from tests.doubles.redis_processes import (
     RedisProcess,
-    free_port,
     redis_process,
     sentinel_process,
     short_directory,

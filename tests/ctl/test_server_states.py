@@ -14,7 +14,7 @@ import trio
 
 from tests.doubles.control import Done, ctl_environment
 from tests.doubles.pool import Pool, open_pool
-from tests.doubles.redis_processes import free_port
+from tests.doubles.ports import free_port
 from tests.doubles.terminal import on_terminal
 
 pytest_plugins = ["tests.doubles.stores"]

@@ -25,6 +25,7 @@ from typing import Any, Self
 
 import trio
 
+from tests.doubles.ports import free_port
 from tests.doubles.signing import ParamsLike, sign_url
 
 SCRIPT = Path(__file__).with_name("bbb_server.py")
@@ -84,7 +85,7 @@ class BbbProcess:
         Raises: RuntimeError: it did not start.
         """
         arguments = {
-            "--port": str(self.port),
+            "--port": str(self.port or free_port()),
             "--secret": self.secret,
             "--version": self.version,
             "--id": self.server_id,

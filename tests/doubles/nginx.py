@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.doubles.appliance_process import wait_for
+from tests.doubles.ports import free_port
 
 SITE = Path(__file__).resolve().parents[2] / "config" / "nginx" / "scalelite-appliance.conf"
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
@@ -81,7 +82,7 @@ class Nginx:
 def run_nginx(directory: Path, *, appliance_port: int, published: Path) -> Iterator[Nginx]:
     """Run nginx for the block; only ports, paths and the certificate differ from what we ship."""
     directory.mkdir()
-    port = _free_port()
+    port = free_port()
     certificate, key = directory / "cert.pem", directory / "key.pem"
     subprocess.run(
         [
@@ -129,10 +130,3 @@ def _listens(port: int, process: subprocess.Popen[bytes]) -> bool:
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
         return True
     return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

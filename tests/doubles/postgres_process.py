@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from appliance.adapters.embedded_state import choose_store_user, find_postgres
-from tests.doubles.redis_processes import free_port
+from tests.doubles.ports import free_port
 from tests.doubles.store_servers import run_sql
 
 _LIMIT_S = 60.0

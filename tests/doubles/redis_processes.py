@@ -19,6 +19,7 @@ import hiredis
 import trio
 
 from appliance.adapters.redis_client import RedisAddress, RedisClient, Script, open_redis_client
+from tests.doubles.ports import free_port
 
 _READY_S = 40.0
 
@@ -92,13 +93,6 @@ def _spawn(*argv: str) -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-
-
-def free_port() -> int:
-    """Return a loopback TCP port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from appliance.core.model import MeetingId, ServerId, Target
 from appliance.operations.ending import GIVE_UP_AFTER, EndOutcome, ToEnd, end_on_server
 from tests.doubles.bbb_process import open_bbb_servers
-from tests.doubles.redis_processes import free_port
+from tests.doubles.ports import free_port
 from tests.doubles.resources import open_resources
 
 pytest_plugins = ["tests.doubles.stores"]

@@ -20,7 +20,7 @@ from appliance.operations.servers import (
     update_server,
 )
 from tests.doubles.bbb_process import open_bbb_servers
-from tests.doubles.redis_processes import free_port
+from tests.doubles.ports import free_port
 from tests.doubles.resources import EventBook, open_resources
 
 pytest_plugins = ["tests.doubles.stores"]

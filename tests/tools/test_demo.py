@@ -19,6 +19,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.doubles.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 60.0
 STOP_S = 30.0
@@ -140,12 +142,6 @@ def taken_port() -> Iterator[int]:
     """Give a port that somebody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with taken_port() as port:
-        return port
 
 
 def fetch(url: str) -> str:
