@@ -11,6 +11,7 @@ Configuration: see scalelite-appliance.conf beside this file.
 import argparse
 import base64
 import configparser
+import contextlib
 import fcntl
 import hashlib
 import hmac
@@ -40,6 +41,7 @@ DEFAULTS = {
     "secret": "",
 }
 RECORD_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
+NAMES = ".names"  # locked by who puts a tar into the queue or takes it out, for that moment only
 TOKEN_S = 300
 ANSWER_S = 3600  # the appliance answers when everything is on its disk
 
@@ -92,7 +94,8 @@ def pack(published, queue, record_id):
         subprocess.run([*command, *members], check=True)
         with part.open("rb") as file:
             os.fsync(file.fileno())
-        part.rename(queue / f"{record_id}.tar")
+        with locked(queue / NAMES):
+            part.rename(queue / f"{record_id}.tar")
     finally:
         if part.exists():
             part.unlink()
@@ -101,8 +104,7 @@ def pack(published, queue, record_id):
 def deliver_all(config, queue):
     """Send every tar of the queue, the oldest first; another run that does so is waited for."""
     failed = False
-    with (queue / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(queue / ".lock"):
         for tar in sorted(queue.glob("*.tar"), key=lambda path: path.stat().st_mtime):
             before = tar.stat()
             try:
@@ -111,12 +113,22 @@ def deliver_all(config, queue):
                 print(f"{tar.name}: {error}; kept in {queue}", file=sys.stderr)
                 failed = True
                 continue
-            now = tar.stat()
-            # Packed anew meanwhile, with one more format: that one is sent by its own run.
-            if (before.st_ino, before.st_mtime_ns) == (now.st_ino, now.st_mtime_ns):
+            with locked(queue / NAMES):
+                now = tar.stat()
+                # Packed anew meanwhile, with one more format: that one is sent by its own run.
+                if (before.st_ino, before.st_mtime_ns) != (now.st_ino, now.st_mtime_ns):
+                    continue
                 tar.unlink()
-                print(f"{tar.name}: delivered")
+            print(f"{tar.name}: delivered")
     return 1 if failed else 0
+
+
+@contextlib.contextmanager
+def locked(path):
+    """Keep other runs out of the block."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def deliver(config, tar):
@@ -154,7 +166,10 @@ def upload(config, tar):
     try:
         with tar.open("rb") as body:
             path = "/scalelite/api/recordings/" + record_id
-            connection.request("PUT", path, body=body, headers=headers)
+            try:
+                connection.request("PUT", path, body=body, headers=headers)
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # refused before it had everything: the answer says why
             answer = connection.getresponse()
             text = answer.read(200).decode("utf-8", "replace").strip()
     except (OSError, http.client.HTTPException) as error:

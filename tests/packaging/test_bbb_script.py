@@ -1,0 +1,108 @@
+"""The script of BBB servers: the tar stays until it was accepted, and what is wrong is said."""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Thread
+
+from tests.doubles.appliance_process import wait_for
+
+SCRIPT = Path(__file__).resolve().parents[2] / "config" / "bbb" / "scalelite_appliance.py"
+LIMIT_S = 60
+
+
+def start(root: Path, target: str, *arguments: str) -> subprocess.Popen[str]:
+    config = root / "appliance.conf"
+    config.write_text(
+        f"[appliance]\n{target}\npublished = {root / 'published'}\nqueue = {root / 'queue'}\n"
+        "tries = 1\nserver = bbb1\nsecret = s\nproperties =\n"
+    )
+    command = [sys.executable, str(SCRIPT), "--config", str(config), *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def publish(root: Path, format: str, size: int = 1000) -> None:
+    folder = root / "published" / format / "r1"
+    folder.mkdir(parents=True)
+    (folder / "content").write_bytes(b"x" * size)
+
+
+@contextmanager
+def server(answer: bytes, before: Callable[[], object] = lambda: None) -> Iterator[int]:
+    """Answer one request after its head, then close; `before` is called first."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                head = b""
+                while b"\r\n\r\n" not in head:
+                    head += connection.recv(1000)
+                before()
+                connection.sendall(answer)
+
+        thread = Thread(target=serve, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join(LIMIT_S)
+
+
+def waits_for(pid: int, lock: Path) -> bool:
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            if descriptor.readlink() == lock:
+                return True
+    return False
+
+
+def test_answer_that_comes_before_everything_was_sent_is_read(tmp_path: Path) -> None:
+    publish(tmp_path, "video", 30_000_000)
+    answer = b"HTTP/1.1 413 x\r\nContent-Length: 9\r\nConnection: close\r\n\r\ntoo large"
+    with server(answer) as port:
+        _, errors = start(tmp_path, f"url = http://127.0.0.1:{port}", "-m", "r1").communicate(
+            timeout=LIMIT_S
+        )
+    assert "r1.tar: HTTP 413: too large; kept in" in errors
+    assert (tmp_path / "queue/r1.tar").exists()
+
+
+def test_tar_that_is_packed_anew_meanwhile_is_kept(tmp_path: Path) -> None:
+    publish(tmp_path, "video")
+    queue, later = tmp_path / "queue", []
+
+    def pack_again() -> None:
+        publish(tmp_path, "notes")
+        before = (queue / "r1.tar").stat().st_ino
+        later.append(start(tmp_path, "url = http://127.0.0.1:1", "-m", "r1"))
+        wait_for(lambda: (queue / "r1.tar").stat().st_ino != before, LIMIT_S, "packed again")
+
+    answer = b"HTTP/1.1 201 x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    with server(answer, pack_again) as port:
+        first = start(tmp_path, f"url = http://127.0.0.1:{port}", "-m", "r1")
+        assert first.communicate(timeout=LIMIT_S) == ("", "")
+    assert first.returncode == 0
+    later[0].communicate(timeout=LIMIT_S)
+    assert later[0].returncode == 1
+    listed = subprocess.run(
+        ["tar", "-tf", queue / "r1.tar"], capture_output=True, text=True, check=True
+    )
+    assert {"video/r1/content", "notes/r1/content"} <= set(listed.stdout.split())
+
+
+def test_tar_is_put_into_the_queue_while_nobody_takes_one_out(tmp_path: Path) -> None:
+    publish(tmp_path, "video")
+    queue = tmp_path / "queue"
+    queue.mkdir()
+    with (queue / ".names").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run = start(tmp_path, f"spool = {tmp_path}", "-m", "r1")
+        wait_for(lambda: waits_for(run.pid, queue / ".names"), LIMIT_S, "packed")
+        assert not (queue / "r1.tar").exists()
+    assert run.communicate(timeout=LIMIT_S)[0] == "r1.tar: delivered\n"
+    assert (tmp_path / "r1.tar").exists()
