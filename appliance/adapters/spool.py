@@ -30,6 +30,7 @@ ABANDONED_UPLOAD_S = 24 * 3600.0
 _WRITE_OUT_EVERY = 8 << 20
 _LONGEST_NAME = 100
 """Of a name that gets something before or after it: names of files have at most 255 bytes."""
+_METADATA = "metadata.xml"
 _WORK_PREFIX, _UPLOAD_PREFIX = "appliance-import-", ".upload-"
 
 
@@ -82,6 +83,12 @@ class Spool:
             for folder in sorted(target.glob("*/*"))
             if folder.is_dir()
         ]
+
+    def show(self, unpacked: UnpackedFormat, metadata_xml: bytes) -> None:
+        """Write another metadata.xml in the place of what was unpacked."""
+        path = Path(unpacked.path) / _METADATA
+        path.unlink()  # a hard link would change another file, too
+        path.write_bytes(metadata_xml)
 
     def discard(self, work: str) -> None:
         """Remove what an import has unpacked."""
@@ -205,7 +212,7 @@ def look_at(path: Path) -> SpooledTar | None:
 
 def _metadata_of(folder: Path) -> bytes | None:
     try:
-        with (folder / "metadata.xml").open("rb") as file:
+        with (folder / _METADATA).open("rb") as file:
             return file.read(MAX_BYTES + 1)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         return None

@@ -58,6 +58,8 @@ class UnpackedFormat:
     path: str
     metadata_xml: bytes | None
     """None: there is no such file."""
+    shown_xml: bytes | None = None
+    """What is to stand in its place, among the files that viewers get; None: it stays."""
 
 
 def is_tar_name(name: str) -> bool:

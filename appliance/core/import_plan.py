@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from appliance.core.import_model import UnpackedFormat
 from appliance.core.metadata_xml import MalformedMetadata, ParsedMetadata, parse_metadata_xml
 from appliance.core.recording_model import Recording, is_format, is_record_id
-from appliance.core.tenant_view import show_recording
+from appliance.core.tenant_view import show_metadata_xml, show_recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def plan_import(unpacked: Iterable[UnpackedFormat]) -> ImportPlan:
         except MalformedMetadata as error:
             problems.append(f"{source.format}/{source.record_id}: {error}")
             continue
-        good.setdefault(source.record_id, []).append((source, parsed))
+        good.setdefault(source.record_id, []).append((_shown(source), parsed))
         left_out += parsed.left_out
     planned = [
         PlannedRecording(
@@ -67,6 +67,11 @@ def _read(source: UnpackedFormat) -> ParsedMetadata:
     if parsed.format.format != source.format:
         raise MalformedMetadata("metadata.xml is about another format")
     return replace(parsed, recording=show_recording(parsed.recording))
+
+
+def _shown(source: UnpackedFormat) -> UnpackedFormat:
+    shown = None if source.metadata_xml is None else show_metadata_xml(source.metadata_xml)
+    return source if shown is None else replace(source, shown_xml=shown)
 
 
 def merge_formats(recordings: Sequence[Recording]) -> Recording:

@@ -66,7 +66,7 @@ def parse_metadata_xml(body: bytes) -> ParsedMetadata:
 
     Raises MalformedMetadata: too large, not well-formed, a DTD, or no usable id, format or link.
     """
-    root = _parse(body)
+    root = parse_metadata_tree(body)
     record_id = _text(root, "id")
     if record_id is None or not is_record_id(record_id):
         raise MalformedMetadata("no usable <id>")
@@ -89,7 +89,8 @@ def parse_metadata_xml(body: bytes) -> ParsedMetadata:
     )
 
 
-def _parse(body: bytes) -> etree._Element:
+def parse_metadata_tree(body: bytes) -> etree._Element:
+    """Return the root of a metadata.xml. Raises MalformedMetadata."""
     if len(body) > MAX_BYTES:
         raise MalformedMetadata("metadata.xml is too large")
     if _DTD_IN_PROLOG(body):

@@ -13,7 +13,8 @@ from dataclasses import replace
 from lxml import etree
 
 from appliance.core.end_callback import END_CALLBACK_KEY, OUR_URL_HINT, front_ends_url
-from appliance.core.recording_model import Recording
+from appliance.core.metadata_xml import parse_metadata_tree
+from appliance.core.recording_model import TENANT_KEY, Recording
 from appliance.core.scoped_id import ORIGINAL_KEY, SEPARATOR, front_end_id, scoped_id
 
 LRS_KEY = "secret-lrs-payload"
@@ -43,6 +44,34 @@ def show_meetings(meetings: Iterable[etree._Element], tenant_id: str) -> None:
     shown = {kept: front_end_id(kept, tenant_id, original) for _, kept, original in own}
     for meeting, kept, _ in own:
         _turn_back(meeting, tenant_id, kept, shown[kept], shown)
+
+
+def show_metadata_xml(body: bytes) -> bytes | None:
+    """Return what viewers may see of a format's metadata.xml, which lies among its files.
+
+    None: all of it, as it is. Raises MalformedMetadata.
+    """
+    if not any(hint.encode() in body for hint in (SEPARATOR, OUR_URL_HINT, *HIDDEN_KEYS)):
+        return None
+    root = parse_metadata_tree(body)
+    tenant_id = root.findtext(f"meta/{TENANT_KEY}")
+    if not tenant_id:
+        return None
+    before = etree.tostring(root)
+    kept, meeting = root.find("meta/meetingId"), root.find("meeting")
+    original = root.findtext(f"meta/{ORIGINAL_KEY}")
+    if kept is not None and kept.text:
+        kept.text = front_end_id(kept.text, tenant_id, original)
+    if meeting is not None and (external := meeting.get("externalId")):
+        meeting.set("externalId", front_end_id(external, tenant_id, original))
+    for entry in root.findall("meta/*"):
+        if entry.tag in HIDDEN_KEYS and (parent := entry.getparent()) is not None:
+            parent.remove(entry)
+        elif str(entry.tag).lower() == END_CALLBACK_KEY and entry.text:
+            entry.text = front_ends_url(entry.text)
+    if etree.tostring(root) == before:
+        return None
+    return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
 
 
 def show_recording(recording: Recording) -> Recording:

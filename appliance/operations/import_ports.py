@@ -57,6 +57,9 @@ class Spool(Protocol):
     def unpack(self, tar: SpooledTar, work: str, stop: Callable[[], bool]) -> list[UnpackedFormat]:
         """Unpack a tar. Raises HostileTar, BrokenTar, DiskFull, Stopped."""
 
+    def show(self, unpacked: UnpackedFormat, metadata_xml: bytes) -> None:
+        """Write another metadata.xml in the place of what was unpacked."""
+
     def discard(self, work: str) -> None:
         """Remove what an import has unpacked."""
 

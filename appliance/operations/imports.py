@@ -226,6 +226,8 @@ async def _import_recording(
             await tools.in_thread(partial(tools.notes.forget_deletion, recording.record_id))
     published = published_after_import(known, recording, rules)
     for source in planned.sources:
+        if source.shown_xml is not None:
+            await tools.in_thread(partial(tools.spool.show, source, source.shown_xml))
         place = partial(tools.files.place, source.path, source.record_id, source.format)
         await tools.in_thread(partial(place, published=published))
     async with _noted(tools, recording.record_id, known is not None):

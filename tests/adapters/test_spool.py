@@ -10,6 +10,7 @@ from threading import Barrier
 import pytest
 
 from appliance.adapters.spool import Spool, Upload
+from appliance.core.import_model import UnpackedFormat
 from tests.doubles.import_tools import recording_settings
 
 
@@ -137,3 +138,17 @@ def test_abandoned_uploads_are_removed_after_a_day(spool: Spool) -> None:
     os.utime(put(spool, ".r1.tar.Xy"), (0, 0))
     spool.remove_abandoned_uploads()
     assert sorted(os.listdir(spool.directory)) == [".r1.tar.Xy", ".upload-new"]
+
+
+def test_other_metadata_take_the_place_of_what_was_unpacked_alone(
+    spool: Spool, tmp_path: Path
+) -> None:
+    folder = tmp_path / "unpacked"
+    folder.mkdir()
+    (folder / "linked").write_bytes(b"before")
+    (folder / "metadata.xml").hardlink_to(folder / "linked")
+
+    spool.show(UnpackedFormat("video", "r1", str(folder), b"before"), b"after")
+
+    assert (folder / "metadata.xml").read_bytes() == b"after"
+    assert (folder / "linked").read_bytes() == b"before"

@@ -6,6 +6,7 @@ import pytest
 
 from appliance.core.import_model import UnpackedFormat
 from appliance.core.import_plan import plan_import
+from appliance.core.metadata_xml import parse_metadata_xml
 from tests.doubles.recording_tars import metadata_xml
 
 
@@ -36,9 +37,19 @@ def test_plan_import_takes_from_another_format_what_one_does_not_say() -> None:
 def test_plan_import_knows_the_front_ends_id_of_a_tenants_meeting() -> None:
     metadata = {"tenant-id": "t-1", "secret-lrs-payload": "x", "a": "1"}
     text = metadata_xml("r1", "video", meeting_id="physics~t-1", metadata=metadata)
-    recording = plan_import([unpacked("r1", "video", text)]).recordings[0].recording
-    assert recording.meeting_id == "physics"
-    assert dict(recording.metadata) == {"tenant-id": "t-1", "a": "1"}
+    (planned,) = plan_import([unpacked("r1", "video", text)]).recordings
+    assert planned.recording.meeting_id == "physics"
+    assert dict(planned.recording.metadata) == {"tenant-id": "t-1", "a": "1"}
+    (source,) = planned.sources
+    assert source.metadata_xml == text.encode()
+    assert source.shown_xml is not None
+    assert parse_metadata_xml(source.shown_xml).recording == planned.recording
+
+
+def test_plan_import_leaves_the_files_of_others_as_they_are() -> None:
+    text = metadata_xml("r1", "video", meeting_id="physics~t-1", metadata={"a": "~"})
+    (planned,) = plan_import([unpacked("r1", "video", text)]).recordings
+    assert [source.shown_xml for source in planned.sources] == [None]
 
 
 @pytest.mark.parametrize("published", [(True, False), (False, True), (False, False)])

@@ -12,7 +12,8 @@ from lxml import etree
 from appliance.core.bbb_xml import parse_answer, show_answer
 from appliance.core.meeting_list import MeetingListReader, merge_lists
 from appliance.core.scoped_id import scoped_id
-from appliance.core.tenant_view import needs_view, show_recording
+from appliance.core.tenant_view import needs_view, show_metadata_xml, show_recording
+from tests.doubles.recording_tars import metadata_xml
 from tests.doubles.recordings import make_recording
 
 T1 = "588d7588-5557-41f9-9533-a75d5f42cb21"
@@ -128,6 +129,49 @@ def test_url_of_ours_is_shown_as_the_front_ends() -> None:
     metadata = (("tenant-id", T2), ("endCallbackUrl", RELAY), ("x", RELAY))
     seen = show_recording(make_recording("r1", meeting_id="room", metadata=metadata))
     assert dict(seen.metadata) == {**dict(metadata), "endCallbackUrl": "https://gl.example/"}
+
+
+@pytest.mark.parametrize("kept", [f"room~{T2}", scoped_id(LONG, T2), "room"])
+def test_published_file_shows_the_front_ends_id_and_nothing_of_ours(kept: str) -> None:
+    shown = "room" if kept.startswith("room") else LONG
+    ours = {"tenant-id": T2, "secret-lrs-payload": "U2Fs", "endcallbackurl": RELAY, "a": "~ü&"}
+    more = {"tenant-meeting-id": LONG} if shown == LONG else {}
+    text = metadata_xml("r1", meeting_id=kept, metadata=ours | more)
+
+    found = show_metadata_xml(text.encode())
+
+    assert found is not None
+    root = etree.fromstring(found)
+    assert (root.findtext("meta/meetingId"), root.xpath("string(meeting/@externalId)")) == (
+        shown,
+        shown,
+    )
+    meta = {entry.tag: entry.text for entry in root.iterfind("meta/*")}
+    assert meta == {
+        "meetingName": "A meeting",
+        "isBreakout": "false",
+        "meetingId": shown,
+        "tenant-id": T2,
+        "endcallbackurl": "https://gl.example/",
+        "a": "~ü&",
+    }
+    assert root.findtext("playback/format") == "presentation"
+    assert show_metadata_xml(found) is None
+
+
+@pytest.mark.parametrize(
+    ("kept", "metadata"),
+    [
+        ("room", {"tenant-id": T2}),
+        (f"room~{T2}", {}),
+        (f"room~{T2}", {"tenant-id": T1}),
+        (f"room~{T2}", {"tenant-id": ""}),
+        ("a~b", {"secret-lrs-payload": "its own"}),
+    ],
+)
+def test_published_file_of_others_stays_as_it_is(kept: str, metadata: dict[str, str]) -> None:
+    text = metadata_xml("r1", meeting_id=kept, metadata=metadata)
+    assert show_metadata_xml(text.encode()) is None
 
 
 def test_listed_meetings_have_the_front_ends_ids() -> None:

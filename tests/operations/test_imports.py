@@ -16,6 +16,7 @@ import trio
 from appliance.adapters.spool import Spool
 from appliance.core.faults import DatabaseDown
 from appliance.core.import_model import ImportState, SpooledTar
+from appliance.core.metadata_xml import parse_metadata_xml
 from appliance.core.recording_merge import ImportRules
 from appliance.core.scoped_id import scoped_id
 from appliance.operations.imports import import_tar, remove_leftovers, retry_import
@@ -77,6 +78,11 @@ async def test_import_of_a_tenants_recording_knows_the_front_ends_meeting(
     found = [await bench.find(record_id) for record_id in ("r1", "r2")]
     assert [one and one.meeting_id for one in found] == ["room", long]
     assert [one and dict(one.metadata) for one in found] == [{"tenant-id": "t-1"}] * 2
+    for record_id, meeting_id in (("r1", "room"), ("r2", long)):
+        # Viewers get this file, too.
+        text = (bench.root / f"published/presentation/{record_id}/metadata.xml").read_bytes()
+        assert parse_metadata_xml(text).recording.meeting_id == meeting_id
+        assert not [word for word in (b"~t-1", b"tenant-meeting-id", b"lrs") if word in text]
     assert bench.spool.scan() == []
     assert list((bench.root / "work").iterdir()) == []
     assert await last_state(bench) == (ImportState.DONE, None)
