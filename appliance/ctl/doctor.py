@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from appliance.control import Caller, ControlError, NotRunning, Refusal, find_socket
 from appliance.ctl.console import Console
+from appliance.ctl.progress import waiting
 from appliance.ctl.tables import GREEN, RED, YELLOW, paint
 
 DONE, FAILED, NOT_RUNNING = 0, 1, 3
@@ -25,15 +26,16 @@ Found = Mapping[str, str]
 
 
 def doctor(console: Console, caller: Caller, args: Namespace) -> int:
-    """Show what is found; 1 if anything fails, 3 if the appliance cannot be asked."""
+    """Show what is found; 1 if anything fails, 3 if the appliance is not running."""
     try:
-        answer = caller.post("doctor", {})
+        with waiting(console, "looking"):
+            answer = caller.post("doctor", {})
     except Refusal:
         raise
     except ControlError as error:
         path = find_socket(os.environ, is_root=os.geteuid() == 0)
         _show(console, [explain(path, error), *_ask_systemd()], healthy=False)
-        return NOT_RUNNING
+        return NOT_RUNNING if isinstance(error, NotRunning) else FAILED
     _show(console, answer["findings"], healthy=answer["healthy"])
     return DONE if answer["healthy"] else FAILED
 

@@ -9,6 +9,7 @@ from typing import Any
 from appliance.control import Caller
 from appliance.control.client import LONG_S
 from appliance.ctl.console import Console
+from appliance.ctl.progress import waiting
 from appliance.ctl.tables import Column
 
 DONE, FAILED = 0, 1
@@ -100,7 +101,8 @@ def end(console: Console, caller: Caller, args: Namespace) -> int:
     if not args.yes and not _confirm_end(console, args.ids):
         return FAILED
     body = {"ids": args.ids} if args.ids else {"all": True}
-    answer = caller.post("endMeetings", body, deadline_s=LONG_S)
+    with waiting(console, "ending the meetings"):
+        answer = caller.post("endMeetings", body, deadline_s=LONG_S)
     failed = _report_ended(console, answer)
     if console.rake and not answer["unknown"]:
         console.line("OK")
@@ -143,7 +145,8 @@ def _report_ended(console: Console, answer: Mapping[str, Any]) -> int:
 
 def list_on_servers(console: Console, caller: Caller, args: Namespace) -> int:
     """Show what runs on servers, as `rake servers:meeting_list` does."""
-    found = caller.post("getServerMeetings", {"ids": args.ids}, deadline_s=LONG_S)
+    with waiting(console, "asking the servers"):
+        found = caller.post("getServerMeetings", {"ids": args.ids}, deadline_s=LONG_S)
     if console.as_json:
         console.document(found)
     for server in [] if console.as_json else found:

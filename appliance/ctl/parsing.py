@@ -51,7 +51,7 @@ def branch(
 
 def _sentence(about: str) -> str:
     # Not capitalize(), which makes the rest small: ANALYTICS_STORE, Scalelite.
-    return f"{about[0].upper()}{about[1:]}."
+    return f"{about[0].upper()}{about[1:]}{'' if about.endswith('?') else '.'}"
 
 
 def leaf(

@@ -4,9 +4,15 @@ pipe, and not there at all with --json.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from appliance.core.redaction import escape_control
 from appliance.ctl.console import Console
 from appliance.ctl.tables import render_bar
+
+_TICK_S = 1.0
 
 
 class Progress:
@@ -36,3 +42,34 @@ class Progress:
             self._console.out.write("\r\x1b[K")
             self._console.out.flush()
         self._shown = ""
+
+
+@contextmanager
+def waiting(console: Console, text: str) -> Iterator[None]:
+    """Tell a person what is waited for, and how long by now: one call, of which nobody knows more.
+
+    On a terminal only, from the first second on; the line is gone at the end.
+    """
+    if not console.is_terminal or console.as_json or console.rake:
+        yield
+        return
+    import threading  # no command in a pipe needs it
+
+    done, out = threading.Event(), console.out
+    began_s = time.monotonic()
+
+    def show() -> None:
+        while not done.wait(_TICK_S):
+            out.write(f"\r\x1b[K{text} ... {time.monotonic() - began_s:.0f} s")
+            out.flush()
+
+    thread = threading.Thread(target=show, name="waiting", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        if time.monotonic() - began_s >= _TICK_S:
+            out.write("\r\x1b[K")
+            out.flush()

@@ -13,6 +13,7 @@ from typing import Any
 from appliance.control import Caller, Refusal
 from appliance.control.client import LONG_S
 from appliance.ctl.console import Console
+from appliance.ctl.progress import waiting
 from appliance.ctl.tables import counted
 
 DONE, FAILED = 0, 1
@@ -55,7 +56,8 @@ def _send(
         console.error(f"{'ERROR: ' if console.rake else ''}{path}: {reason}")
         return None
     try:
-        return caller.post(call, {**body, "yaml": text}, deadline_s=LONG_S)
+        with waiting(console, "changing the pool"):
+            return caller.post(call, {**body, "yaml": text}, deadline_s=LONG_S)
     except Refusal as refusal:
         if not refusal.problems:
             raise

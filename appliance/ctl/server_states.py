@@ -10,11 +10,13 @@ from typing import Any
 from appliance.control import Caller, Refusal
 from appliance.control.client import LONG_S
 from appliance.ctl.console import Console
+from appliance.ctl.progress import waiting
 from appliance.ctl.tables import counted, render_bar
 
 DONE, FAILED = 0, 1
 CONFIRMATION_NEEDED = "confirmation_needed"
 
+_ENDING = "ending its meetings"
 _DRAIN_TICK_S = 1.0
 _DRAIN_POLL_S = 2.0
 """The poller would see an empty server only at its next round, after up to a minute."""
@@ -63,13 +65,15 @@ def cordon(console: Console, caller: Caller, args: Namespace) -> int:
 def disable(console: Console, caller: Caller, args: Namespace) -> int:
     """Disable a server and end its meetings; ask first if it has load."""
     try:
-        answer = _disable(caller, args.id, confirmed=args.yes)
+        with waiting(console, _ENDING):
+            answer = _disable(caller, args.id, confirmed=args.yes)
     except Refusal as refusal:
         if refusal.kind != CONFIRMATION_NEEDED:
             raise
         if not _confirm_disable(console, str(refusal)):
             return FAILED
-        answer = _disable(caller, args.id, confirmed=True)
+        with waiting(console, _ENDING):
+            answer = _disable(caller, args.id, confirmed=True)
     return _report_cleared(console, answer, answer["ended"], "disabled")
 
 
@@ -109,7 +113,8 @@ def panic(console: Console, caller: Caller, args: Namespace) -> int:
         "id": args.id,
         "server": {"keep_state": args.keep_state, "skip_end_calls": args.skip_end_calls},
     }
-    answer = caller.post("panicServer", body, deadline_s=LONG_S)
+    with waiting(console, _ENDING):
+        answer = caller.post("panicServer", body, deadline_s=LONG_S)
     state = "cleared, state kept" if args.keep_state else "disabled"
     return _report_cleared(console, answer, answer["meetings"], state)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,21 @@ def test_socket_that_nobody_answers_is_explained() -> None:
     refused = explain("/proc/1/none", ControlError("no permission"))
     assert "group" in refused["advice"]
     assert "systemctl start" in explain("/ctl.sock", NotRunning("no socket"))["advice"]
+
+
+def test_appliance_that_runs_and_cannot_be_asked_is_exit_code_1() -> None:
+    with short_directory() as directory, socket.socket(socket.AF_UNIX) as listener:
+        path = directory / "ctl.sock"
+        listener.bind(str(path))
+        listener.listen()
+        hanging_up = threading.Thread(target=lambda: listener.accept()[0].close(), daemon=True)
+        hanging_up.start()
+
+        done = run_ctl(path, "doctor")
+
+        hanging_up.join(10)
+        assert (done.code, done.err) == (1, "")
+        assert "without an answer" in done.out
 
 
 @pytest.mark.parametrize(
