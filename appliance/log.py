@@ -14,6 +14,7 @@ import os
 import re
 import stat
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence, Set
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
@@ -181,6 +182,8 @@ def configure_logging(
     # Whoever reads standard error may go away; a log that cannot be written must not be a fault.
     logging.raiseExceptions = False
     logging.captureWarnings(True)
+    # PyJWT's, of three lines, at whatever secret an upload is tried with: doctor judges secrets.
+    warnings.filterwarnings("ignore", "The HMAC key is")
 
 
 def reopen_logs() -> None:

@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import jwt
 import pytest
 import structlog
 import trio
@@ -218,6 +219,16 @@ def test_libraries_are_not_heard_below_the_level(written: io.StringIO) -> None:
     configure_logging("error", "journal", stream=written)
 
     logging.getLogger("redis").warning("not this")
+
+    assert written.getvalue() == ""
+
+
+def test_short_secret_of_a_server_is_no_warning_of_a_library(written: io.StringIO) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        configure_logging("info", "journal", stream=written)
+        token = jwt.encode({"sub": "x"}, "short", "HS256")
+        jwt.decode(token, "short", ["HS256"])
 
     assert written.getvalue() == ""
 

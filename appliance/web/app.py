@@ -34,6 +34,7 @@ from appliance.web.metrics_routes import METRICS_PATH, MetricsEndpoint
 from appliance.web.origin import Origin, OriginReader
 from appliance.web.playback_routes import PlaybackRoutes
 from appliance.web.request_metrics import ERROR, OK, REFUSED, CallNames, result_of
+from appliance.web.server_calls import SERVER_CALLS
 from appliance.web.streaming import AnswerStream, Streamed
 from appliance.web.upload_routes import UPLOAD_PREFIX, UploadRoute
 
@@ -57,7 +58,7 @@ class PublicApp:
         self._uploads = None if res.uploads is None else UploadRoute(res, res.uploads)
         self._playback = None if res.served is None else PlaybackRoutes(res, res.served)
         api = res.settings.api
-        self._call_names = CallNames(PREFIX, {*CALLS, *api.passthrough_calls})
+        self._call_names = CallNames(PREFIX, {*CALLS, *SERVER_CALLS, *api.passthrough_calls})
         self._origins = OriginReader(
             res.settings.web.trusted_proxies,
             url_host=api.url_host,
@@ -92,7 +93,7 @@ class PublicApp:
     def _count(self, request: Request, began_s: float, result: str) -> None:
         took_s, call = trio.current_time() - began_s, self._call_names.of(request.path)
         self._res.metrics.requests.observe(took_s, call, result)
-        ms = round(took_s * 1000, 1)
+        ms = round(took_s * 1000, 2)
         self._res.log.debug("request", call=call, result=result, ms=ms, **request.told)
 
     async def _answer(

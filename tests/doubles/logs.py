@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -17,7 +18,8 @@ def logging_restored() -> Iterator[None]:
     handlers, levels = list(root.handlers), (root.level, ours.level)
     raising = logging.raiseExceptions
     try:
-        yield
+        with warnings.catch_warnings():
+            yield
     finally:
         root.handlers[:] = [handler for handler in root.handlers if handler in handlers]
         root.setLevel(levels[0])

@@ -114,6 +114,8 @@ async def test_requests_placements_and_servers_are_counted(
         await public.call("create", "meetingID=room")
         await public.call("getMeetings", secret="wrong")
         await public.ask("GET", "/bigbluebutton/api/made-up")
+        await public.ask("GET", "/bigbluebutton/api/meeting_ended?signature=0")
+        await public.ask("POST", "/bigbluebutton/api/analytics_callback")
         pool.res.metrics.polls.observe(0.1, "no-longer-there", "ok")
         pool.res.metrics.polls.observe(0.1, bbbs[0].server_id, "ok")
 
@@ -123,6 +125,8 @@ async def test_requests_placements_and_servers_are_counted(
     assert read["scalelite_request_seconds_bucket", ("create", top, "ok")] == 2
     assert read["scalelite_request_seconds_count", ("getMeetings", "refused")] == 1
     assert read["scalelite_request_seconds_count", ("unsupported", "refused")] == 1
+    assert read["scalelite_request_seconds_count", ("meeting_ended", "refused")] == 1
+    assert read["scalelite_request_seconds_count", ("analytics_callback", "refused")] == 1
     assert read["scalelite_placements_total", ("placed",)] == 1
     assert read["scalelite_placements_total", ("known",)] == 1
     assert {labels[1] for name, labels in read if name == "scalelite_server_online"} == {
