@@ -33,7 +33,7 @@ from appliance.web.http import (
 from appliance.web.metrics_routes import METRICS_PATH, MetricsEndpoint
 from appliance.web.origin import Origin, OriginReader
 from appliance.web.playback_routes import PlaybackRoutes
-from appliance.web.request_metrics import ERROR, OK, REFUSED, CallNames, result_of
+from appliance.web.request_metrics import ERROR, OK, REFUSED, CallNames, count_request, result_of
 from appliance.web.server_calls import SERVER_CALLS
 from appliance.web.streaming import AnswerStream, Streamed
 from appliance.web.upload_routes import UPLOAD_PREFIX, UploadRoute
@@ -91,10 +91,7 @@ class PublicApp:
             await send_response(send, response, request, origin.request_id)
 
     def _count(self, request: Request, began_s: float, result: str) -> None:
-        took_s, call = trio.current_time() - began_s, self._call_names.of(request.path)
-        self._res.metrics.requests.observe(took_s, call, result)
-        ms = round(took_s * 1000, 2)
-        self._res.log.debug("request", call=call, result=result, ms=ms, **request.told)
+        count_request(self._res, request, began_s, self._call_names.of(request.path), result)
 
     async def _answer(
         self, request: Request, origin: Origin, stream: AnswerStream

@@ -24,6 +24,7 @@ from appliance.core.dialplan import (
 )
 from appliance.core.errors import ApiError
 from appliance.core.params import parse_query
+from appliance.log import request_context
 from appliance.operations.dial_in import answer_call
 from appliance.operations.resources import Resources
 from appliance.web.http import (
@@ -39,6 +40,7 @@ from appliance.web.http import (
     send_response,
 )
 from appliance.web.origin import OriginReader
+from appliance.web.request_metrics import count_request, result_of
 
 DIALPLAN_PATHS = frozenset({"/fsapi", "/fsapi/"})
 FORM_MAX_BYTES = 256 * 1024
@@ -109,12 +111,17 @@ class DialplanApp:
         """Answer one HTTP request; other scopes are none of ours."""
         if scope["type"] != "http":
             return
+        began_s = trio.current_time()
         request = read_request(scope, receive, self._patience)
-        try:
-            response = await self._answer(request)
-        except ClientGone:
-            return
-        await send_response(send, response, request, self._origins.read(request).request_id)
+        origin = self._origins.read(request)
+        with request_context(origin.trusted_id):
+            try:
+                response = await self._answer(request)
+            except ClientGone:
+                return
+            call = "fsapi" if request.path in DIALPLAN_PATHS else "other"
+            count_request(self._res, request, began_s, call, result_of(response))
+        await send_response(send, response, request, origin.request_id)
 
     async def _answer(self, request: Request) -> Response:
         if request.path not in DIALPLAN_PATHS:

@@ -1,13 +1,16 @@
-"""Under which names a request is counted: its call, and what became of it.
+"""Requests are counted, and told to the log at debug: their call, and what became of them.
 
-Pure, and quick: every request comes by. Names are from fixed sets, whatever a client asks for.
+Quick: every request comes by. Names are from fixed sets, whatever a client asks for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from appliance.web.http import Response
+import trio
+
+from appliance.operations.resources import Resources
+from appliance.web.http import Request, Response
 
 OK, REFUSED, ERROR = "ok", "refused", "error"
 
@@ -52,3 +55,11 @@ def result_of(response: Response) -> str:
     if b"<returncode>FAILED" in head:
         return ERROR if b"internalError" in head else REFUSED
     return OK
+
+
+def count_request(res: Resources, request: Request, began_s: float, call: str, result: str) -> None:
+    """Count a request that was answered; `began_s` by Trio's clock."""
+    took_s = trio.current_time() - began_s
+    res.metrics.requests.observe(took_s, call, result)
+    ms = round(took_s * 1000, 2)
+    res.log.debug("request", call=call, result=result, ms=ms, **request.told)

@@ -377,6 +377,8 @@ async def test_own_listener_answers_for_any_host(redis_url: str, redis_namespace
         assert answer.headers["x-request-id"] == "abc"
         refused = await public.ask("POST", "/fsapi", headers=[FORM_TYPE], body=form("call"))
         assert refused.status == 401
+        counted = {labels: counts[-1] for labels, counts, _ in public.res.metrics.requests.read()}
+        assert counted == {("fsapi", "ok"): 1, ("fsapi", "refused"): 1}
 
 
 @pytest.mark.parametrize(
