@@ -50,7 +50,7 @@ class Fault:
     early: bool = False
     """Strike once the header has been read, before the body (hang, close, reset, status)."""
     seconds: float = 1.0
-    """delay: before the answer; slow_drip: between two bytes."""
+    """delay: before the answer, or until the faults are cleared; slow_drip: between two bytes."""
     status: int = 500
     size: int = 50 * 1024 * 1024
     """big: bytes; 0 means endless."""
@@ -91,6 +91,7 @@ class Faults:
     def __init__(self, listener: Listener) -> None:
         self.active: list[Fault] = []
         self._listener = listener
+        self._late: list[Callable[[], None]] = []
 
     def add(self, fault: Fault) -> None:
         """Put a fault in force."""
@@ -101,9 +102,11 @@ class Faults:
         self.active.append(fault)
 
     def clear(self) -> None:
-        """Behave again; requests that hang go on hanging."""
+        """Behave again: what is delayed is answered now; requests that hang go on hanging."""
         self.active.clear()
         self._listener.open()
+        for answer in tuple(self._late):
+            answer()
 
     def take(self, call: str, request: Request, early: bool = False) -> Fault | None:
         """Return the fault that strikes this request, counting it."""
@@ -116,24 +119,26 @@ class Faults:
                 return fault
         return None
 
+    def strike(
+        self, fault: Fault, request: Request, connection: Connection, execute: Callable[[], Reply]
+    ) -> None:
+        """Answer one request as the fault says; `execute` runs the call and returns its answer."""
+        if fault.kind == "delay":
+            self._delay(fault, connection, execute)
+            return
+        reply = execute() if fault.executes else Reply(CANNED)
+        _STRIKES[fault.kind](fault, request, connection, reply)
 
-def strike(
-    fault: Fault, request: Request, connection: Connection, execute: Callable[[], Reply]
-) -> None:
-    """Answer one request as the fault says; `execute` runs the call and returns its answer."""
-    if fault.kind == "delay":
-        _delay(fault, connection, execute)
-        return
-    reply = execute() if fault.executes else Reply(CANNED)
-    _STRIKES[fault.kind](fault, request, connection, reply)
+    def _delay(self, fault: Fault, connection: Connection, execute: Callable[[], Reply]) -> None:
+        done = execute() if fault.executes else None
 
+        def answer() -> None:
+            if answer in self._late:
+                self._late.remove(answer)
+                connection.send((done or execute()).encode())
 
-def _delay(fault: Fault, connection: Connection, execute: Callable[[], Reply]) -> None:
-    loop = asyncio.get_running_loop()
-    if fault.executes:
-        loop.call_later(fault.seconds, connection.send, execute().encode())
-    else:
-        loop.call_later(fault.seconds, lambda: connection.send(execute().encode()))
+        self._late.append(answer)
+        asyncio.get_running_loop().call_later(fault.seconds, answer)
 
 
 Strike = Callable[[Fault, Request, Connection, Reply], None]

@@ -29,7 +29,7 @@ from tests.doubles.bbb_api import CLIENT_PATH, Api, call_name
 from tests.doubles.bbb_callbacks import Outgoing, calls_at_end, calls_to_hooks
 from tests.doubles.bbb_connection import Connection, Listener
 from tests.doubles.bbb_control import SHOWN_BODY_BYTES, Control
-from tests.doubles.bbb_faults import Faults, strike
+from tests.doubles.bbb_faults import Faults
 from tests.doubles.bbb_hooks import Hooks
 from tests.doubles.bbb_http import Reply, Request
 from tests.doubles.bbb_state import Meeting, State
@@ -70,7 +70,7 @@ class BbbServer:
         if fault is None:
             return False
         self.log.append(request)
-        strike(fault, request, connection, lambda: self.api.answer(call, request))
+        self.faults.strike(fault, request, connection, lambda: self.api.answer(call, request))
         return True
 
     def handle(self, request: Request, connection: Connection) -> None:
@@ -85,7 +85,7 @@ class BbbServer:
         if fault is None:
             connection.send(self._answer(call, request).encode())
         else:
-            strike(fault, request, connection, lambda: self._answer(call, request))
+            self.faults.strike(fault, request, connection, lambda: self._answer(call, request))
 
     def _answer(self, call: str, request: Request) -> Reply:
         reply = self.api.answer(call, request)

@@ -28,9 +28,9 @@ from tests.doubles.redis_layout import layout_faults
 from tests.doubles.resources import EventBook, open_resources
 
 QUICK: dict[str, Any] = {
-    "CONNECT_TIMEOUT": "0.5",
-    "RESPONSE_TIMEOUT": "0.8",
-    "POLLER_WAIT_TIMEOUT": "1",
+    "CONNECT_TIMEOUT": "1",
+    "RESPONSE_TIMEOUT": "1.6",
+    "POLLER_WAIT_TIMEOUT": "2",
     "SERVER_UNHEALTHY_THRESHOLD": "1",
 }
 """Time limits for tests in which a server hangs."""

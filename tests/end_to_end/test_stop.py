@@ -101,7 +101,7 @@ def is_refused(port: int) -> bool:
 def test_request_in_flight_is_answered_and_new_ones_are_refused(
     appliance: ApplianceProcess, bbb: BbbProcess, number: signal.Signals
 ) -> None:
-    bbb.add_fault("delay", "create", seconds=4)
+    bbb.add_fault("delay", "create", seconds=60)
     with ThreadPoolExecutor(1) as threads:
         slow = threads.submit(appliance.front.create, "slow")
         wait_for(lambda: bbb.requests("create"), 40, "sent")
@@ -109,6 +109,7 @@ def test_request_in_flight_is_answered_and_new_ones_are_refused(
         appliance.signal(number)
         wait_for(lambda: is_refused(appliance.front.port), 40, "refused")
         assert not slow.done()
+        bbb.clear_faults()
 
         assert slow.result().returncode == "SUCCESS"
     assert slow.result().text("meetingID") == "slow"
@@ -123,11 +124,13 @@ def test_request_in_flight_on_a_kept_connection_is_answered_too(
     connection = http.client.HTTPConnection("127.0.0.1", appliance.front.port, timeout=40)
     connection.request("GET", "/health_check")
     assert connection.getresponse().read() == b"success"
-    bbb.add_fault("delay", "getMeetings", seconds=1, times=1)
+    bbb.add_fault("delay", "getMeetings", seconds=60, times=1)
     connection.request("GET", appliance.front.target("getMeetings"))
     wait_for(lambda: len(bbb.requests("getMeetings")) >= 2, 40, "sent")
 
     appliance.signal(signal.SIGTERM)
+    appliance.wait_event("stopping")
+    bbb.clear_faults()
 
     assert b"noMeetings" in connection.getresponse().read()
     assert appliance.wait(within_s=ENDS_S) == 0
@@ -165,15 +168,16 @@ def test_second_signal_stops_at_once(appliance: ApplianceProcess, bbb: BbbProces
 
 
 def test_hangup_changes_nothing(appliance: ApplianceProcess, bbb: BbbProcess) -> None:
-    bbb.add_fault("delay", "create", seconds=0.5)
+    bbb.add_fault("delay", "create", seconds=60)
     with ThreadPoolExecutor(1) as threads:
         slow = threads.submit(appliance.front.create, "slow")
         wait_for(lambda: bbb.requests("create"), 40, "sent")
         for _ in range(3):
             appliance.signal(signal.SIGHUP)
+        appliance.wait_event("reloading")
+        bbb.clear_faults()
 
         assert slow.result().returncode == "SUCCESS"
-    appliance.wait_event("reloading")
     assert appliance.front.info("slow").returncode == "SUCCESS"
 
 
@@ -234,7 +238,7 @@ def test_it_ends_in_time_again_and_again(appliance: ApplianceProcess, bbb: BbbPr
 
 
 def test_killed_while_creating_starts_again(appliance: ApplianceProcess, bbb: BbbProcess) -> None:
-    bbb.add_fault("delay", "create", seconds=5)
+    bbb.add_fault("delay", "create", seconds=60)
     with ThreadPoolExecutor(1) as threads:
         slow = threads.submit(appliance.front.create, "slow")
         wait_for(lambda: bbb.requests("create"), 40, "sent")

@@ -246,7 +246,7 @@ def test_work_is_handed_over_at_once_when_one_stops_orderly(pair: Pair) -> None:
 def test_meeting_whose_creator_was_killed_can_be_created_again(pair: Pair) -> None:
     """The record is left `creating`; the other appliance follows it to the same server."""
     for server in pair.pool.servers:
-        server.add_fault("delay", "create", seconds=4.0)
+        server.add_fault("delay", "create", seconds=60)
     with ThreadPoolExecutor(1) as threads:
         dying = threads.submit(pair.first.front.create, "orphan")
         wait_for(lambda: pair.pool.requests("create") == 1, 40, "sent")

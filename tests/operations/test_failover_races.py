@@ -15,7 +15,7 @@ from appliance.operations.ended_meetings import take_end
 from appliance.operations.meetings import end_meeting, get_meeting_info
 from appliance.operations.resources import Caller
 from tests.doubles.bbb_process import BbbProcess
-from tests.doubles.live_pool import QUICK, LivePool, open_live
+from tests.doubles.live_pool import LivePool, open_live
 
 pytest_plugins = ["tests.doubles.live_pool_fixtures"]
 
@@ -26,8 +26,8 @@ UNABLE = "Unable to create meeting on server."
 async def pool(
     redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
 ) -> AsyncIterator[LivePool]:
-    """Give a pool whose creates prefer bbb-1, then bbb-2; hanging servers cost little."""
-    async with open_live(redis_url, redis_namespace, bbbs, **QUICK) as opened:
+    """Give a pool whose creates prefer bbb-1, then bbb-2, and wait for a slow server."""
+    async with open_live(redis_url, redis_namespace, bbbs, RESPONSE_TIMEOUT="60") as opened:
         yield opened
 
 
@@ -107,7 +107,7 @@ async def test_creates_of_many_meetings_at_once_spread_over_the_pool(
 
 async def test_create_follows_a_meeting_that_was_moved_meanwhile(pool: LivePool) -> None:
     first = pool.servers[0]
-    first.add_fault("delay", "create", seconds=0.4, executed=True, times=1)
+    first.add_fault("delay", "create", seconds=60, executed=True, times=1)
     answers: list[dict[str, str]] = []
 
     async def create() -> None:
@@ -123,6 +123,7 @@ async def test_create_follows_a_meeting_that_was_moved_meanwhile(pool: LivePool)
         )
         await pool.redis("ZADD", "server_load", 100, "bbb-1")
         answers.append(await pool.create())
+        first.clear_faults()
 
     assert pool.holders() == ["bbb-2"]
     assert len({answer["internalMeetingID"] for answer in answers}) == 1
@@ -135,7 +136,7 @@ async def test_meeting_created_anew_is_not_lost_when_it_was_forgotten_meanwhile(
     await pool.create()
     first = pool.servers[0]
     first.forget_meetings()
-    first.add_fault("delay", "create", seconds=0.3, executed=True, times=1)
+    first.add_fault("delay", "create", seconds=60, executed=True, times=1)
     first.clear_requests()
 
     async with trio.open_nursery() as nursery:
@@ -144,6 +145,7 @@ async def test_meeting_created_anew_is_not_lost_when_it_was_forgotten_meanwhile(
         meeting = await pool.meeting()
         assert meeting is not None
         await pool.res.store.forget_meeting(meeting, now_ms=pool.res.now_ms())
+        first.clear_faults()
 
     assert pool.holders() == [await pool.home()]
 
@@ -151,9 +153,9 @@ async def test_meeting_created_anew_is_not_lost_when_it_was_forgotten_meanwhile(
 async def test_end_of_what_an_earlier_attempt_began_does_not_end_the_meeting(
     redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
 ) -> None:
-    async with open_live(redis_url, redis_namespace, bbbs[:1], **QUICK) as pool:
+    async with open_live(redis_url, redis_namespace, bbbs[:1], RESPONSE_TIMEOUT="60") as pool:
         first, caller = pool.servers[0], Caller(base_url="http://lb.example.org")
-        first.add_fault("delay", "create", seconds=0.5, executed=True, times=1)
+        first.add_fault("delay", "create", seconds=60, executed=True, times=1)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(partial(pool.create, caller=caller))
             await first.until_called("create")
@@ -162,6 +164,7 @@ async def test_end_of_what_an_earlier_attempt_began_does_not_end_the_meeting(
             await pool.res.store.forget_meeting(
                 placed, now_ms=pool.res.now_ms(), even_if_creating=True
             )
+            first.clear_faults()
 
         attempts = [dict(parse_qsl(one["query"])) for one in first.requests("create")]
         assert len(attempts) == 2
@@ -180,12 +183,13 @@ async def test_meeting_begun_anew_is_not_lost_when_the_end_before_is_told_late(
     first = pool.servers[0]
     if call != "end":
         first.forget_meetings()
-    first.add_fault("delay", call, seconds=0.5, executed=True, times=1)
+    first.add_fault("delay", call, seconds=60, executed=True, times=1)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ask, pool.res, Caller(), (("meetingID", "room"),))
         await first.until_called(call)
         await pool.create()
+        first.clear_faults()
 
     assert pool.holders() == [await pool.home()]
 
@@ -193,7 +197,7 @@ async def test_meeting_begun_anew_is_not_lost_when_the_end_before_is_told_late(
 async def test_leftover_is_not_ended_where_the_meeting_was_placed_again(
     redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
 ) -> None:
-    async with open_live(redis_url, redis_namespace, bbbs[:1], **QUICK) as pool:
+    async with open_live(redis_url, redis_namespace, bbbs[:1], RESPONSE_TIMEOUT="60") as pool:
         held: list[Callable[[], None]] = []
         later = pool.res.later
         slow = replace(pool.res, later=lambda *work: held.append(lambda: later(*work)))

@@ -205,11 +205,15 @@ async def test_meeting_that_its_server_does_not_know_is_forgotten(pool: LivePool
     await check_unknown(pool)
 
 
-async def test_meeting_is_not_forgotten_while_it_is_being_created(pool: LivePool) -> None:
-    first = pool.servers[0]
-    first.add_fault("delay", "create", seconds=0.4, executed=False)
-
-    async with trio.open_nursery() as nursery:
+async def test_meeting_is_not_forgotten_while_it_is_being_created(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with (
+        open_live(redis_url, redis_namespace, bbbs, RESPONSE_TIMEOUT="60") as pool,
+        trio.open_nursery() as nursery,
+    ):
+        first = pool.servers[0]
+        first.add_fault("delay", "create", seconds=60, executed=False)
         nursery.start_soon(pool.create)
         await first.until_called("create")
         first.forget_meetings()
@@ -218,6 +222,7 @@ async def test_meeting_is_not_forgotten_while_it_is_being_created(pool: LivePool
         ended = elements(await meetings.end_meeting(pool.res, NOBODY, ROOM))
         assert ended["messageKey"] == "notFound"
         assert await pool.home() == "bbb-1"
+        first.clear_faults()
 
 
 # --- join -----------------------------------------------------------------------------------------

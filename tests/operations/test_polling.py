@@ -382,25 +382,27 @@ async def test_meeting_that_is_begun_anew_while_it_is_looked_for_is_kept(pool: L
     await pool.create()
     first = pool.servers[0]
     first.forget_meetings()
-    first.add_fault("delay", "getMeetingInfo", seconds=0.5, executed=True, times=1)
+    first.add_fault("delay", "getMeetingInfo", seconds=60, executed=True, times=1)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(pool.poll, "bbb-1")
         await first.until_called("getMeetingInfo")
         await pool.create()
+        first.clear_faults()
 
     assert pool.holders() == [await pool.home()]
 
 
 async def test_meeting_being_created_is_not_looked_for(pool: LivePool) -> None:
     first = pool.servers[0]
-    first.add_fault("delay", "create", seconds=0.4, executed=False)
+    first.add_fault("delay", "create", seconds=60, executed=False)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(pool.create)
         await first.until_called("create")
         first.forget_meetings()
         result = await pool.poll("bbb-1")
+        first.clear_faults()
 
     assert await pool.home() == "bbb-1"
     assert first.requests("getMeetingInfo") == []
@@ -520,14 +522,16 @@ async def test_store_that_is_down_is_said_as_such(
     redis_namespace: str, bbbs: list[BbbProcess]
 ) -> None:
     with redis_process() as redis:
-        async with open_live(redis.unix_url, redis_namespace, bbbs, **QUICK) as pool:
+        async with open_live(redis.unix_url, redis_namespace, bbbs) as pool:
             server = await pool.server("bbb-1")
             for bbb in bbbs:
-                bbb.add_fault("delay", "getMeetings", seconds=0.2)
+                bbb.add_fault("delay", "getMeetings", seconds=60)
 
             async def stop_redis() -> None:
                 await bbbs[0].until_called("getMeetings")
                 redis.kill()
+                for bbb in bbbs:
+                    bbb.clear_faults()
 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(stop_redis)
@@ -545,15 +549,16 @@ async def test_store_that_goes_away_while_meetings_are_looked_for_is_no_crash(
     redis_namespace: str, bbbs: list[BbbProcess]
 ) -> None:
     with redis_process() as redis:
-        async with open_live(redis.unix_url, redis_namespace, bbbs, RESPONSE_TIMEOUT="3") as pool:
+        async with open_live(redis.unix_url, redis_namespace, bbbs) as pool:
             for number in range(4):
                 await pool.create(f"room {number}")
             bbbs[0].forget_meetings()
-            bbbs[0].add_fault("delay", "getMeetingInfo", seconds=0.2)
+            bbbs[0].add_fault("delay", "getMeetingInfo", seconds=60)
 
             async def pause_redis() -> None:
                 await bbbs[0].until_called("getMeetingInfo")
                 redis.signal(signal.SIGSTOP)
+                bbbs[0].clear_faults()
 
             try:
                 async with trio.open_nursery() as nursery:
