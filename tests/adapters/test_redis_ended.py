@@ -147,6 +147,24 @@ async def test_run_that_its_server_began_anew_ends_the_one_before(pool: StorePoo
     assert await told(pool) == [("m", "https://other.example.org/")]
 
 
+@pytest.mark.parametrize("earlier_ms", [-1, 1], ids=["came before", "came after"])
+async def test_run_whose_create_is_answered_last_is_not_taken_for_the_latest(
+    pool: StorePool, earlier_ms: int
+) -> None:
+    await pool.add("a")
+    meeting = await begin(pool, created="1002")
+    over = Run(pool.now_ms + earlier_ms, "https://other.example.org/")
+
+    assert await pool.store.confirm_meeting(meeting, now_ms=pool.now_ms, run=over, created="1001")
+
+    assert await pool.find("m") == meeting
+    assert await told(pool) == [("m", "https://other.example.org/")]
+    assert not await end(pool, over.began_ms)
+    assert await pool.find("m") == meeting
+    assert await end(pool, pool.now_ms)
+    assert await told(pool) == [("m", URL)]
+
+
 async def test_create_that_found_the_meeting_there_leaves_its_run(pool: StorePool) -> None:
     await pool.add("a")
     meeting = await begin(pool)

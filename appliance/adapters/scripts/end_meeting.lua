@@ -24,6 +24,9 @@ if r then
   -- has noted the run of a record whose creator died, nor of Scalelite's; a create comes some time
   -- before its meeting is placed, for the last time perhaps.
   if run_ms < (known_ms or r.placed_ms - PLACING_MS) then return 0 end
+  -- Two creates may have reached their server in another order than us.
+  local past_ms = number(call('HGET', A .. 'meeting:' .. id, 'past_run_ms'), -1)
+  if run_ms ~= known_ms and run_ms <= past_ms then return 0 end
   if r.server_id ~= sid or is_creating(r, now_ms) then return 0 end
   tell_later(id, known_ms or run_ms, ended_url, r.tenant_id, now_ms, marks, named)
   forget(id)
