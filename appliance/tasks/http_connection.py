@@ -7,8 +7,9 @@ Differs from Hypercorn's own TCPServer and H11Protocol in this only:
 - Sends can be cancelled, so that a client that never reads does not hold up a stop.
 - A connection that is closed with a second request waiting in it is done with.
 - After a request that has both a length and chunks the connection is closed.
-- An idle connection is a deadline, not a task that is started and cancelled around each request,
-  and a whole answer is one send.
+- An idle connection is one that the server finds idle now and then, not a task that is started and
+  cancelled around each request; and a whole answer is one send.
+- What is simple in HTTP/1.1 (http_simple) is read and written without h11.
 Leans on Hypercorn's inside, which is the same in 0.17.3 and 0.18; its test file shows that it fits.
 With another version, or TUNING_OFF=connections, http_stock serves instead.
 Truth: RFC 9112, and what was measured of Hypercorn (docs/architecture.md).
@@ -36,6 +37,7 @@ from hypercorn.utils import parse_socket_addr
 
 from appliance.log import Log
 from appliance.tasks.http_accept import ClientStream
+from appliance.tasks.http_simple import parse_request, render_head
 from appliance.tasks.http_stock import AsgiApp, Limits, Stream
 
 Message = dict[str, Any]
@@ -108,20 +110,70 @@ class _Http1(H11Protocol):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
+        self._begun: Response | None = None
+        """The head of an answer, not written yet."""
         self._held = b""
-        """The head of an answer whose body is still to come."""
+        """The same written, to be sent with the first of its body."""
+        self._simple = b""
+        """The request under way, if h11 has not read it."""
+        self._answered = False
+        """Whether the answer to that one was sent, or is being sent."""
         self._last = False
         """No request is taken after this one."""
 
     async def _check_protocol(self, event: h11.Request) -> None:
         """Ignore every wish to speak another protocol, as RFC 9110 section 7.8 allows."""
 
+    async def handle(self, event: Event) -> None:
+        """Take what comes from the client."""
+        if isinstance(event, RawData):
+            if self._answered:
+                if event.data:
+                    await self.can_read.clear()
+                    await self.can_read.wait()
+            elif self._simple:
+                self._leave_to_h11()
+            if self._is_at_rest() and (simple := parse_request(event.data)) is not None:
+                self._simple = event.data
+                await self.send(Updated(idle=False))
+                await self._open_stream("GET", simple.target, simple.headers, "1.1")
+                await self.stream.handle(EndBody(stream_id=STREAM_ID))
+                return
+        await super().handle(event)
+
+    def _is_at_rest(self) -> bool:
+        """Whether the next byte begins a request."""
+        connection = self.connection
+        return (
+            self.stream is None
+            and connection.their_state is h11.IDLE
+            and connection.our_state is h11.IDLE
+            and not connection.trailing_data[0]
+        )
+
+    def _leave_to_h11(self) -> None:
+        """Have h11 read the simple request that is under way, and write its answer."""
+        self.connection.receive_data(self._simple)
+        self._simple = b""
+        assert isinstance(self.connection.next_event(), h11.Request)
+        assert isinstance(self.connection.next_event(), h11.EndOfMessage)
+
     async def _create_stream(self, request: h11.Request) -> None:
         # Two ways to tell where it ends: whoever stands before us may have taken the other one, and
         # so what follows for this client's (RFC 9112 section 6.1, request smuggling).
         names = {name for name, _ in request.headers}
         self._last = {b"content-length", b"transfer-encoding"} <= names
-        self.stream = HTTPStream(
+        await self._open_stream(
+            request.method.decode("ascii").upper(),
+            request.target,
+            list(request.headers),
+            request.http_version.decode("ascii"),
+        )
+
+    async def _open_stream(
+        self, method: str, target: bytes, headers: list[tuple[bytes, bytes]], version: str
+    ) -> None:
+        self.stream: Any = HTTPStream(
             self.app,
             self.config,
             self.context,
@@ -135,10 +187,10 @@ class _Http1(H11Protocol):
         await self.stream.handle(
             Request(
                 stream_id=STREAM_ID,
-                headers=list(request.headers),
-                http_version=request.http_version.decode("ascii"),
-                method=request.method.decode("ascii").upper(),
-                raw_path=request.target,
+                headers=headers,
+                http_version=version,
+                method=method,
+                raw_path=target,
                 state=self.connection_state,
             )
         )
@@ -149,13 +201,48 @@ class _Http1(H11Protocol):
             headers = [*event.headers, *self.config.response_headers("h11")]
             if self._last:
                 headers.append((b"connection", b"close"))
-            self._held = self._render(h11.Response(headers=headers, status_code=event.status_code))
+            self._begun = Response(STREAM_ID, headers, event.status_code)
         elif isinstance(event, Body):
-            await self._send_behind_head(self._render(h11.Data(data=event.data)))
+            if not await self._answer_simply(event.data):
+                await self._send_behind_head(self._render(h11.Data(data=event.data)))
         elif isinstance(event, EndBody):
-            await self._send_behind_head(self._render(h11.EndOfMessage()))
+            if not self._answered and not await self._answer_simply(b""):
+                await self._send_behind_head(self._render(h11.EndOfMessage()))
         else:
             await super().stream_send(event)
+
+    async def _answer_simply(self, body: bytes) -> bool:
+        """Send the whole of a simple answer, if this is one; else h11 has written its head."""
+        if self._answered:
+            self._answered = False  # so that the connection is closed
+            raise h11.LocalProtocolError("more than the Content-Length of the answer")
+        begun, self._begun = self._begun, None
+        if begun is None:
+            return False
+        if self._simple:
+            head = render_head(begun.status_code, begun.headers, len(body))
+            if head is not None:
+                self._held = head
+                self._answered = True
+                await self._send_behind_head(body)
+                return True
+            self._leave_to_h11()
+        self._held = self._render(
+            h11.Response(headers=begun.headers, status_code=begun.status_code)
+        )
+        return False
+
+    async def _maybe_recycle(self) -> None:
+        """Make ready for the next request, or close."""
+        self._begun = None
+        if not self._simple:
+            await super()._maybe_recycle()
+            return
+        stays = self._answered and not self.context.terminated.is_set()
+        self._simple, self._answered = b"", False
+        await self._close_stream()
+        await self.can_read.set()
+        await self.send(Updated(idle=True) if stays else Closed())
 
     async def _send_behind_head(self, data: bytes) -> None:
         head, self._held = self._held, b""
@@ -194,12 +281,14 @@ class Connection(TCPServer):
         self._limits = limits
         self._log = log
         self._listening = trio.CancelScope()
-        """Around the handshake, then around all reading; an idle connection has a deadline."""
+        """Around the handshake, then around all reading."""
         self._idle = True
+        self._idle_since_s = math.inf
+        """On Trio's clock; before there is a connection, never."""
 
-    def close_if_idle(self) -> None:
-        """Close at once, unless a request is under way."""
-        if self._idle:
+    def close_if_idle(self, since_s: float = math.inf) -> None:
+        """Close at once, unless a request is under way, or came to its end after `since_s`."""
+        if self._idle and self._idle_since_s <= since_s:
             self._listening.cancel()
 
     async def run(self) -> None:
@@ -235,7 +324,7 @@ class Connection(TCPServer):
         return False
 
     async def _read_data(self) -> None:
-        """Hand on what comes, until the client or the idle deadline ends it."""
+        """Hand on what comes, until the client ends it, or who looks for idle ones."""
         with trio.CancelScope() as self._listening:
             self._note_idle(True)
             while not self.context.terminated.is_set() or not self._idle:
@@ -290,8 +379,8 @@ class Connection(TCPServer):
 
     def _note_idle(self, idle: bool) -> None:
         self._idle = idle
-        limit_s = self._limits.keep_alive_s if idle else math.inf
-        self._listening.deadline = trio.current_time() + limit_s
+        if idle:
+            self._idle_since_s = trio.current_time()
 
 
 def _untie(error: Exception) -> None:

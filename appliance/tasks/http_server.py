@@ -32,6 +32,8 @@ from appliance.tasks.http_stock import (
 __all__ = ["AsgiApp", "Limits", "ListenError", "PublicServer"]
 
 _LIMITS = Limits()
+_LOOK_EVERY_S = 5.0
+"""For idle connections: a deadline of each would cost as much as all else that is done with it."""
 
 
 class PublicServer:
@@ -76,6 +78,7 @@ class PublicServer:
                 async with trio.open_nursery() as accepting:
                     for listener in listeners:
                         accepting.start_soon(self._accept, listener, connections)
+                    accepting.start_soon(self._close_unused)
                     task_status.started([listener.url for listener in listeners])
                     await stop.wait()
                     accepting.cancel_scope.cancel()
@@ -102,6 +105,15 @@ class PublicServer:
         await self._context.terminated.set()
         for connection in list(self._open):
             connection.close_if_idle()
+
+    async def _close_unused(self) -> None:
+        """Close, for ever, the connections that no request has come on for keep_alive_s."""
+        unused_s = self._limits.keep_alive_s
+        while True:
+            await trio.sleep(min(unused_s / 8, _LOOK_EVERY_S))
+            since_s = trio.current_time() - unused_s
+            for connection in list(self._open):
+                connection.close_if_idle(since_s)
 
     async def _accept(self, listener: Listener, connections: trio.Nursery) -> None:
         serve = partial(self._serve, tls=listener.tls)

@@ -8,6 +8,7 @@ is spoken to whoever asks for it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -50,8 +51,8 @@ class Served(Protocol):
     async def run(self) -> None:
         """Serve to the end; closing the stream is the caller's. Raises OSError."""
 
-    def close_if_idle(self) -> None:
-        """Close at once, unless a request is under way."""
+    def close_if_idle(self, since_s: float = math.inf) -> None:
+        """Close at once, unless a request is under way, or came to its end after `since_s`."""
 
 
 ServedType = Callable[[AsgiApp, Config, WorkerContext, Stream, Limits, Log], Served]
@@ -73,8 +74,8 @@ class StockConnection(TCPServer):
         tls: Any = stream
         super().__init__(ASGIWrapper(app), config, context, ConnectionState({}), tls)
 
-    def close_if_idle(self) -> None:
-        """Do nothing: an idle connection of Hypercorn's waits for the end of the server itself."""
+    def close_if_idle(self, since_s: float = math.inf) -> None:
+        """Do nothing: Hypercorn's have a deadline, and wait for the end of the server."""
 
 
 def choose_connection(tuned: bool, hypercorn: str, log: Log) -> ServedType:

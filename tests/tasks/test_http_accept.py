@@ -20,7 +20,7 @@ from appliance.tasks.http_accept import (
 )
 from tests.doubles.resources import EventBook
 
-LIMIT_S = 30
+LIMIT_S = 60
 
 
 @contextmanager

@@ -1,0 +1,116 @@
+"""Connections on which some requests are read without h11 and others by it, over real sockets."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from tests.doubles.public import ended, read_answer, receive
+from tests.doubles.served import GET, LAST, Served, body, echo, open_served, start
+
+
+def head(status: int = 200, *headers: tuple[bytes, bytes]) -> dict[str, Any]:
+    return {"type": "http.response.start", "status": status, "headers": list(headers)}
+
+
+CLOSE = (b"connection", b"close")
+WAYS: dict[str, list[dict[str, Any]]] = {
+    "plain": [start(4), body(b"0123")],
+    "redirect": [start(0, (b"location", b"https://x/join?a=b"), status=302), body(b"")],
+    "pieces": [start(10), body(b"0123", more=True), body(b"456789")],
+    "chunked": [head(), body(b"0123", more=True), body(b"456789")],
+    "more": [start(4), body(b"0123", more=True), body(b"456789")],
+    "less": [start(20), body(b"0123")],
+    "half": [start(4)],
+    "closes": [start(4, CLOSE), body(b"0123")],
+    "no-content": [head(204), body(b"")],
+    "injection": [start(4, (b"location", b"/\r\nset-cookie: a=b")), body(b"0123")],
+    "nothing": [],
+}
+
+
+async def answers_as(scope: Any, receive: Any, send: Any) -> None:
+    """Answer in the way that the path names."""
+    for message in WAYS.get(scope["path"][1:], WAYS["plain"]):
+        await send(message)
+
+
+REQUEST = b"GET /%b HTTP/1.1\r\nHost: x\r\n%b\r\n"
+NOT_SIMPLE = b"Connection: keep-alive, x\r\n"
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_every_answer_is_the_same_whether_h11_has_read_the_request(way: str) -> None:
+    """Each is followed by a request that has the connection closed, if it is not yet."""
+
+    async def all_answers(served: Served, extra: bytes) -> bytes:
+        async with await served.connect() as stream:
+            answers = b""
+            with trio.fail_after(60):
+                try:
+                    await stream.send_all(REQUEST % (way.encode(), extra))
+                    answers += await receive(stream)
+                    await stream.send_all(LAST)
+                    while True:
+                        answers += await receive(stream)
+                except (EOFError, trio.BrokenResourceError):
+                    return re.sub(rb"date: [^\r]*", b"date:", answers)
+
+    async with open_served(answers_as) as served:
+        simple = await all_answers(served, b"")
+        by_h11 = await all_answers(served, NOT_SIMPLE)
+        assert simple == by_h11
+        events = [event for event, _ in served.log.errors]
+        assert events[: len(events) // 2] == events[len(events) // 2 :]
+
+
+async def test_request_that_comes_while_another_is_under_way_waits_for_it() -> None:
+    at_work, go_on = trio.Event(), trio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/first":
+            at_work.set()
+            await go_on.wait()
+        await echo(scope, receive, send)
+
+    async with open_served(app) as served, await served.connect() as stream:
+        await stream.send_all(b"GET /first HTTP/1.1\r\nHost: x\r\n\r\n")
+        with trio.fail_after(60):
+            await at_work.wait()
+        await stream.send_all(GET * 2)
+        await wait_all_tasks_blocked(0.01)
+        go_on.set()
+        got = b""
+        with trio.fail_after(60):
+            while got.count(b"http GET") < 3:
+                got += await receive(stream)
+        assert got.index(b"http GET /first") < got.index(b"http GET / ")
+        await stream.send_all(LAST)
+        assert (await read_answer(stream)).body == b"http GET / "
+        assert await ended(stream)
+
+
+async def test_request_that_comes_while_an_answer_is_sent_waits_for_its_end() -> None:
+    size = 30_000_000  # more than the sockets hold
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        content = b"x" * size if scope["path"] == "/first" else b"second"
+        await send(start(len(content)))
+        await send(body(content))
+
+    async with open_served(app) as served, await served.connect() as stream:
+        await stream.send_all(b"GET /first HTTP/1.1\r\nHost: x\r\n\r\n")
+        got = await receive(stream)
+        await stream.send_all(GET)
+        await wait_all_tasks_blocked(0.01)
+        with trio.fail_after(60):
+            while not got.endswith(b"second"):
+                got += await receive(stream)
+        _, _, rest = got.partition(b"\r\n\r\n")
+        assert rest.startswith(b"x" * size + b"HTTP/1.1 200 ")
+        await stream.send_all(LAST)
+        assert (await read_answer(stream)).body == b"second"
