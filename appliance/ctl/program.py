@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 
 from appliance.control import ControlClient, ControlError, NotRunning, Refusal, find_socket
-from appliance.control.rake_names import MisusedTask, NotRake, parse_rake
+from appliance.control.rake_names import MisusedTask, NotRake, RakeTask, parse_rake
 from appliance.ctl.arguments import build_parser
-from appliance.ctl.console import Console, open_console
+from appliance.ctl.console import Console, open_console, open_streams
 from appliance.ctl.local import Migrate
 from appliance.ctl.takeover import Look
 
 FAILED, USAGE, NOT_RUNNING, INTERRUPTED = 1, 2, 3, 130
 """As docs/administration.md lists them; 130 is the shell's for Ctrl-C."""
+_NAME = "scalelite-appliance ctl"
 
 
 def main(argv: Sequence[str], migrate: Migrate | None = None, look: Look | None = None) -> int:
@@ -23,19 +25,11 @@ def main(argv: Sequence[str], migrate: Migrate | None = None, look: Look | None 
     migrate, look: what `database migrate` and `takeover check --local` run, which needs more than
     ctl may load.
     """
-    words, rake = list(argv), None
-    try:
-        rake = parse_rake(words)
-    except MisusedTask as error:  # a task that fails, as with rake
-        print(error, file=sys.stderr)
-        return FAILED
-    except NotRake as error:
-        print(f"scalelite-appliance ctl: {error}", file=sys.stderr)
-        return USAGE
-    try:
-        args = build_parser().parse_args(words if rake is None else list(rake.words))
-    except SystemExit as stop:  # argparse has said what is wrong
-        return stop.code if isinstance(stop.code, int) else USAGE
+    open_streams()
+    understood = _understand(list(argv))
+    if isinstance(understood, int):
+        return understood
+    args, rake = understood
     environ = os.environ
     console = open_console(environ, as_json=args.json, rake=rake is not None)
     client = ControlClient(find_socket(environ, is_root=os.geteuid() == 0))
@@ -62,6 +56,35 @@ def main(argv: Sequence[str], migrate: Migrate | None = None, look: Look | None 
     except ControlError as error:
         _report(console, error, None if rake is None else rake.server_id)
         return FAILED
+
+
+def _understand(words: list[str]) -> tuple[Namespace, RakeTask | None] | int:
+    """Return the arguments, and the task in rake's spelling; or an exit code, having said why."""
+    if unreadable := [word for word in words if not _is_text(word)]:
+        print(f"{_NAME}: {unreadable[0]!a} is no text in UTF-8", file=sys.stderr)
+        return USAGE
+    try:
+        rake = parse_rake(words)
+    except MisusedTask as error:  # a task that fails, as with rake
+        print(error, file=sys.stderr)
+        return FAILED
+    except NotRake as error:
+        print(f"{_NAME}: {error}", file=sys.stderr)
+        return USAGE
+    try:
+        return build_parser().parse_args(words if rake is None else list(rake.words)), rake
+    except SystemExit as stop:  # argparse has said what is wrong
+        return stop.code if isinstance(stop.code, int) else USAGE
+
+
+def _is_text(word: str) -> bool:
+    """Whether a word of the command line can be said to the appliance: Python has half a surrogate
+    pair for each byte that it cannot decode."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _report(console: Console, error: ControlError, server_id: str | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,45 @@ def test_every_call_is_waited_for_as_long_as_the_appliance_works_on_it() -> None
     asked = [(name, long) for name, long in made if name in known]
     assert len(asked) > 30
     assert not [name for name, long in asked if known[name].deadline_s > SHORT_S and not long]
+
+
+@pytest.mark.parametrize(
+    "words", ["meetings info \udcff", "recordings import \udce9.tar", "servers:tag[x,\udcff]"]
+)
+def test_word_that_is_no_text_is_bad_usage(words: str, tmp_path: Path) -> None:
+    done = run_ctl(tmp_path / "ctl.sock", *words.split())
+
+    assert (done.code, done.out) == (2, "")
+    assert done.err.endswith("is no text in UTF-8\n")
+    assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("status", 0),
+        ("meetings end", 1),
+        ("meetings:end", 1),
+        ("servers sync -", 1),
+        ("servers add https://a.example/bigbluebutton/api -", 1),
+    ],
+)
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&- 2>&-"])
+async def test_stream_that_the_caller_has_closed_is_no_traceback(
+    redis_url: str, redis_namespace: str, command: str, code: int, closed: str
+) -> None:
+    async with open_pool(redis_url, redis_namespace, 0) as pool:
+        done = await trio.run_process(
+            ["sh", "-c", f"{shlex.quote(sys.executable)} -m appliance ctl {command} {closed}"],
+            env=ctl_environment(pool.control.path),
+            cwd="/",
+            capture_stdout=True,
+            capture_stderr=True,
+            check=False,
+        )
+
+        assert done.returncode == code
+        assert b"Traceback" not in done.stderr
 
 
 async def test_store_that_is_down_is_one_line_and_exit_code_1(redis_namespace: str) -> None:
