@@ -113,17 +113,16 @@ def _look(environ: Mapping[str, str], show: Callable[[dict[str, Any]], None]) ->
 
 def _run(environ: Mapping[str, str]) -> int:
     _leave_when_told()
-    from appliance.log import configure_logging, get_logger
+    from appliance.log import configure_logging, get_logger, print_failure
     from appliance.settings import SettingsError, load_settings
 
+    journal_stream = environ.get("JOURNAL_STREAM")
     try:
         settings = load_settings(environ, is_root=os.geteuid() == 0)
     except SettingsError as error:
-        print(error, file=sys.stderr)
+        print_failure(str(error), journal_stream)
         return EX_FAILED
-    configure_logging(
-        settings.log.level, settings.log.format, journal_stream=environ.get("JOURNAL_STREAM")
-    )
+    configure_logging(settings.log.level, settings.log.format, journal_stream=journal_stream)
     log = get_logger("appliance")
     for warning in settings.warnings:
         log.warning("configuration", problem=warning)
@@ -138,7 +137,7 @@ def _run(environ: Mapping[str, str]) -> int:
     except* supervisor.START_ERRORS as group:
         failed = True
         for leaf in _leaves(group):
-            print(f"scalelite-appliance: {leaf}", file=sys.stderr)
+            print_failure(f"scalelite-appliance: {leaf}", journal_stream)
     except* Exception as group:
         failed = True
         log.error("crashed", exc_info=group)

@@ -186,6 +186,16 @@ def configure_logging(
     warnings.filterwarnings("ignore", "The HMAC key is")
 
 
+def print_failure(text: str, journal_stream: str | None) -> None:
+    """Say on standard error why the program ends: an error of the journal's, where that reads it.
+
+    journal_stream: JOURNAL_STREAM as systemd set it. For what happens before or outside of a log.
+    """
+    head = "<3>" if _is_journal(sys.stderr, journal_stream) else ""
+    for line in text.splitlines():
+        print(f"{head}{line}", file=sys.stderr)
+
+
 def reopen_logs() -> None:
     """Do what SIGHUP asks of a log: where it is a file that was rotated, go on in a new one.
 

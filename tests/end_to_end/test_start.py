@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +14,15 @@ from pathlib import Path
 import pytest
 
 from appliance import __version__
-from tests.doubles.appliance_process import ApplianceProcess, not_started, run_program, wait_for
+from tests.doubles.appliance_process import (
+    COMMAND,
+    PROGRAM_LIMIT_S,
+    ROOT,
+    ApplianceProcess,
+    not_started,
+    run_program,
+    wait_for,
+)
 from tests.doubles.store_servers import RedisServer
 
 SECRET = "a-secret-of-the-configuration"
@@ -59,6 +69,24 @@ def test_bad_configuration_is_one_message_and_nothing_starts(
     assert "hunter2" not in done.stderr
     assert SECRET not in done.stderr
     assert not state.exists()
+
+
+def test_bad_configuration_is_an_error_of_the_journal(tmp_path: Path) -> None:
+    with (tmp_path / "journal").open("wb") as journal:
+        status = os.fstat(journal.fileno())
+        done = subprocess.run(
+            [*COMMAND, "run"],
+            env={**GOOD, "PORT": "high", "JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"},
+            cwd=ROOT,
+            stderr=journal,
+            timeout=PROGRAM_LIMIT_S,
+            check=False,
+        )
+    lines = (tmp_path / "journal").read_text().splitlines()
+
+    assert done.returncode == 1
+    assert any('PORT="high"' in line for line in lines)
+    assert [line for line in lines if not line.startswith("<3>")] == []
 
 
 def test_start_fails_clearly_when_the_port_is_taken(tmp_path: Path, stores: dict[str, str]) -> None:

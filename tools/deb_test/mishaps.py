@@ -48,6 +48,16 @@ def crash(scene: Scene) -> None:
         wait_for(lambda: scene.main_pid() not in (pid, "0"), 15, lambda: "another process")
         check_meeting(scene)
         scene.wait_online(len(scene.servers))
+        check_count(scene, UNIT)
+
+
+def check_count(scene: Scene, unit: str) -> None:
+    """Assert that the next crash does not cost longer: systemd's delay grows with this count."""
+    wait_for(
+        lambda: scene.machine.show(unit, "NRestarts") == "0",
+        SETTLE_S,
+        lambda: f"no restarts counted, there are {scene.machine.show(unit, 'NRestarts')}",
+    )
 
 
 def restart_stores(scene: Scene) -> None:
@@ -65,6 +75,7 @@ def restart_stores(scene: Scene) -> None:
         )
         assert scene.main_pid() == pid
         scene.wait_online(len(scene.servers))
+        check_count(scene, f"{UNIT}-redis")
 
 
 def _lists(scene: Scene, record_id: str) -> bool:
