@@ -63,7 +63,9 @@ def _judge_place(place: Place, user: str) -> Finding:
             )
         return ok(check, path)
     if problem == "missing":
-        made = f"install -d -o {shlex.quote(user)} -m 0750 {shlex.quote(path)}"
+        # As the package makes them: the group delivers into the spool, and reads the others.
+        mode, owner = ("2770" if place.name == "spool" else "2750"), shlex.quote(user)
+        made = f"install -d -o {owner} -g {owner} -m {mode} {shlex.quote(path)}"
         if place.facts.creatable:
             return warn(
                 check,

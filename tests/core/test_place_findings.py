@@ -23,7 +23,7 @@ PLACE = Place("work", GOOD, "RECORDING_WORK_DIR")
     ("changes", "level", "advice"),
     [
         ({}, Level.OK, ""),
-        ({"problem": "missing"}, Level.FAIL, "install -d -o bbb -m 0750 /rec/work"),
+        ({"problem": "missing"}, Level.FAIL, "install -d -o bbb -g bbb -m 2750 /rec/work"),
         ({"problem": "missing", "creatable": True}, Level.WARN, "mount"),
         ({"problem": "no directory"}, Level.FAIL, "RECORDING_WORK_DIR"),
         ({"problem": "Permission denied"}, Level.FAIL, "chown bbb /rec/work"),
@@ -41,6 +41,12 @@ def test_directory_is_judged(changes: dict[str, Any], level: Level, advice: str)
     assert "/rec/work" in finding.text
     assert advice in finding.advice
     assert bool(finding.advice) == (level is not Level.OK)
+
+
+def test_missing_spool_is_made_so_that_the_group_can_deliver() -> None:
+    (finding,) = judge_places([Place("spool", DirectoryFacts("/s", "missing"), "X")], "bbb")
+
+    assert "install -d -o bbb -g bbb -m 2770 /s" in finding.advice
 
 
 def test_directory_that_is_only_read_is_no_failure() -> None:

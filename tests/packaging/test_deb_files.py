@@ -105,6 +105,33 @@ def test_store_of_this_machine_is_wanted_unless_another_is_named(
     assert (subprocess.run(command, env={**path, **environ}, check=False).returncode == 0) == wanted
 
 
+@pytest.mark.parametrize(
+    ("name", "renewed", "is_taken"),
+    [
+        ("", "bbb.example.org", True),
+        ("bbb.example.org", "bbb.example.org", True),
+        ("bbb.example.org", "www.example.org", False),
+    ],
+)
+def test_certbots_hook_takes_the_certificate_it_is_told_to(
+    tmp_path: Path, name: str, renewed: str, is_taken: bool
+) -> None:
+    script = (DEB / "examples/certbot-deploy-hook").read_text()
+    assert "\nname=\n" in script
+    taken = tmp_path / "install"
+    taken.write_text("#!/bin/sh\necho taken\nexit 1\n")
+    taken.chmod(0o755)
+    done = subprocess.run(
+        ["/bin/sh", "-c", script.replace("\nname=\n", f"\nname={name}\n")],
+        env={"PATH": str(tmp_path), "RENEWED_LINEAGE": f"/etc/letsencrypt/live/{renewed}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.stdout == "taken\n", done.returncode == 0) == (is_taken, not is_taken)
+
+
 def test_every_file_of_the_appliance_is_installed() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     patterns = project["tool"]["setuptools"]["package-data"]

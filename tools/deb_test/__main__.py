@@ -29,6 +29,7 @@ from tools.deb_test.packages import (
     build_packages,
     check_reproducible,
     install_tools,
+    lintian_beside,
     make_older,
     run,
 )
@@ -66,21 +67,24 @@ def test(report: Report, directory: Path, options: argparse.Namespace) -> None:
     with report.step("what the test needs is installed"):
         install_tools(*(("piuparts", "debootstrap") if options.piuparts else ()))
     packages = build_packages(report, directory)
-    if not options.quick and not options.only:
-        check_reproducible(report, directory, packages)
     external, ours = sorted(packages, key=lambda path: "external" not in path.name)
     older = make_older(ours, directory)
     tree = directory / "tree"
-    if obstacle := find_obstacle(directory):
+    obstacle = find_obstacle(directory)
+    with lintian_beside(report, packages):
+        if not options.quick and not options.only:
+            check_reproducible(report, directory, packages)
+        if not obstacle:
+            with report.step("a fresh Debian is made"):
+                wanted = [[f"{PACKAGES}/{ours.name}"]]
+                if not options.quick:
+                    wanted.append(["valkey-server"])
+                make_tree(tree, [*packages, older], wanted)
+    if obstacle:
         if not options.quick:
             raise StepFailed(f"a guest cannot be booted here: {obstacle}")
         print(f"deb-test: NOT INSTALLED, NOT RUN: no guest can be booted here: {obstacle}")
         return
-    with report.step("a fresh Debian is made"):
-        wanted = [[f"{PACKAGES}/{ours.name}"]]
-        if not options.quick:
-            wanted.append(["valkey-server"])
-        make_tree(tree, [*packages, older], wanted)
     if options.piuparts:
         with report.step("piuparts installs, removes and purges it"):
             run_piuparts(directory, [ours, external])
