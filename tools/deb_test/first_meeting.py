@@ -56,6 +56,7 @@ def install(scene: Scene, *packages: Path | str) -> None:
         }
         found = {path: machine.run("stat", "--format=%a %U:%G", path).strip() for path in expected}
         assert found == expected, found
+        machine.run("test", "-r", CONFIGURATION, user="_scalelite")  # docs/migration.md, step 4
         environ = machine.path(f"/proc/{scene.main_pid()}/environ").read_text()
         assert scene.secret() not in environ
     with scene.step("config check shows where each value is from, and no secret"):
