@@ -282,6 +282,10 @@ class ApplianceProcess:
         server_id: str = self.control.post("addServer", {"server": server})["id"]
         if enable:
             self.control.post("enableServer", {"id": server_id})
+            for _ in range(5):  # a server that is offline is not waited for long
+                if self.status(server_id) == "online":
+                    break
+                self.poll()
         return server_id
 
     def server(self, server_id: str) -> Json:

@@ -94,7 +94,9 @@ class LivePool:
     async def add(self, bbb: BbbProcess, *, load: float = 0.0, **change: Any) -> None:
         """Add a server, enabled and online by a poll of its own."""
         await self.register(bbb, **change)
-        assert (await self.poll(bbb.server_id)).online
+        with trio.fail_after(SETTLE_S):  # a server that is offline is not waited for long
+            while not (await self.poll(bbb.server_id)).online:
+                pass
         await self.redis("ZADD", "server_load", load, bbb.server_id)
 
     async def register(self, bbb: BbbProcess, **change: Any) -> None:
