@@ -189,14 +189,15 @@ def _copy_file(source: str, target: str) -> None:
 
 def _replace(source: Path, root: Path, target: Path) -> None:
     """Rename onto a directory that may be there: in one step where the system can exchange."""
-    if not target.exists():
-        source.rename(target)
+    try:
+        source.rename(target)  # onto an empty one too
         return
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
     if exchange(source, target):
         _discard(root, source)
         return
-    if source.stat().st_dev != target.parent.stat().st_dev:
-        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
     # NFS cannot exchange: for the moment between the two a reader finds nothing.
     old = _aside(root, REMOVED, target.name)
     target.rename(old)

@@ -26,6 +26,7 @@ from appliance.core.recording_merge import (
     is_deleted,
     published_after_import,
 )
+from appliance.core.recording_model import Recording
 from appliance.core.tar_format import BrokenTar, DiskFull, HostileTar
 from appliance.log import Log
 from appliance.operations.import_ports import ImportFiles, ImportJournal, ImportNotes, Spool
@@ -33,7 +34,7 @@ from appliance.operations.metrics import Metrics
 from appliance.operations.recording_ports import RecordingStore
 
 MAX_CONCURRENCY = 4
-"""Each import keeps a connection to PostgreSQL, of which the pool has 10."""
+"""Each import keeps a connection to PostgreSQL, two while it moves files; the pool has 10."""
 DELETED = "the recording was deleted; `ctl recordings import --undelete` brings it back"
 
 T = TypeVar("T")
@@ -224,12 +225,10 @@ async def _import_recording(
         if tools.notes is not None:
             # A deletion that was cut off after its commit must not be carried out again.
             await tools.in_thread(partial(tools.notes.forget_deletion, recording.record_id))
-    published = published_after_import(known, recording, rules)
     for source in planned.sources:
         if source.shown_xml is not None:
             await tools.in_thread(partial(tools.spool.show, source, source.shown_xml))
-        place = partial(tools.files.place, source.path, source.record_id, source.format)
-        await tools.in_thread(partial(place, published=published))
+    published = await _place(tools, planned, known, rules)
     async with _noted(tools, recording.record_id, known is not None):
         result = await tools.journal.write_recording(entry.id, recording, rules, state=state)
         if result.outcome is ImportOutcome.DELETED:  # meanwhile
@@ -240,6 +239,24 @@ async def _import_recording(
         if not before == published == result.published:
             await _put_right(tools, recording.record_id)
     return True
+
+
+async def _place(
+    tools: Importer, planned: PlannedRecording, known: Recording | None, rules: ImportRules
+) -> bool:
+    """Move the files of every format to their place; return whether that is a published one.
+
+    While the row is locked: a user who moves the same files waits. What he does after it, and
+    before the rows are written, is seen then.
+    """
+    recording = planned.recording
+    async with tools.recordings.lock_recordings([recording.record_id], None) as locked:
+        known = next(iter(locked.recordings), known)
+        published = published_after_import(known, recording, rules)
+        for source in planned.sources:
+            place = partial(tools.files.place, source.path, source.record_id, source.format)
+            await tools.in_thread(partial(place, published=published))
+    return published
 
 
 @asynccontextmanager

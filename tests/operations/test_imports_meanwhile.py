@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+import trio
 
 from appliance.core.faults import DatabaseDown
 from appliance.operations.imports import import_tar
@@ -59,6 +60,38 @@ async def import_while(desk: DeskBench, change: Callable[[], Awaitable[None]]) -
     tools = replace(bench.tools, journal=journal)
     assert await import_tar(tools, bench.tar(name)) == bench.tools.waits.database_s
     return name
+
+
+class Watched:
+    """Files: before they are placed, the rows are counted that a user could change just now."""
+
+    def __init__(self, real: Any, count: Callable[[], Awaitable[int]]) -> None:
+        self._real = real
+        self._count = count
+        self.counts: list[int] = []
+
+    def place(self, *args: Any, **kwargs: Any) -> None:
+        """Count, and place."""
+        self.counts.append(trio.from_thread.run(self._count))
+        self._real.place(*args, **kwargs)
+
+
+async def test_files_are_placed_while_no_user_can_move_them(desk: DeskBench) -> None:
+    bench = desk.bench
+
+    async def count() -> int:
+        sql = "SELECT FROM public.recordings WHERE record_id = 'r1' FOR UPDATE SKIP LOCKED"
+        return len(await bench.database.fetch(sql))
+
+    assert await bench.run(drop(desk)) is None
+    assert await count() == 1
+    files = Watched(bench.files, count)
+    name = drop(desk)
+    tools = replace(bench.tools, files=cast(Any, files))
+
+    assert await import_tar(tools, bench.tar(name)) is None
+
+    assert files.counts == [0] * len(BOTH)
 
 
 async def test_recording_deleted_meanwhile_stays_deleted_and_its_tar_is_kept(
