@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from appliance.control.rake_task import (
+    MissingArguments,
     MisusedTask,
     NotRake,
     RakeTask,
@@ -36,7 +37,11 @@ def parse_rake(words: Sequence[str]) -> RakeTask | None:
     task = _TASKS.get(match[1]) if match else None
     if match is None or task is None:
         raise NotRake(f"no such task: {words[0].partition('[')[0]}")
-    return task(split_arguments(match[2] or ""))
+    try:
+        return task(split_arguments(match[2] or ""))
+    except MissingArguments as error:
+        name = match[1]
+        raise MisusedTask(f"ERROR: {name} needs its arguments: '{name}[{error}]'") from None
 
 
 def _multiplier(text: str) -> tuple[str, tuple[str, ...]]:

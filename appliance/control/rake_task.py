@@ -16,6 +16,10 @@ class MisusedTask(NotRake):
     """An argument of the task is missing or wrong; `str()` is the line that rake prints."""
 
 
+class MissingArguments(Exception):
+    """An argument of the task is missing, and rake says nothing of use; `str()` are their names."""
+
+
 @dataclass(frozen=True, slots=True)
 class RakeTask:
     """One task in the words of ctl."""
@@ -52,10 +56,11 @@ def argument(given: list[str], index: int) -> str:
 
 
 def required(given: list[str], count: int, names: str, missing: str = "") -> list[str]:
-    """Return the arguments. Raises MisusedTask: one of the first `count` is missing or empty.
+    """Return the arguments.
 
-    missing: what rake says then, if that is any help.
+    Raises MisusedTask: one of the first `count` is missing or empty, with what rake says then
+    (`missing`); MissingArguments: so, and rake says nothing that is any help.
     """
     if len(given) < count or not all(given[:count]):
-        raise MisusedTask(missing or f"ERROR: the task needs its arguments: 'task[{names}]'")
+        raise MisusedTask(missing) if missing else MissingArguments(names)
     return given

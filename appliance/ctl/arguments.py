@@ -121,7 +121,9 @@ def _add_server_values(group: Group[Any]) -> None:
             "servers load-multiplier bbb1.example.com 2",
         )
     )
-    multiplier.add_argument("load_multiplier", metavar="N", type=positive)
+    multiplier.add_argument(
+        "load_multiplier", metavar="N", type=positive, help="greater for weaker servers"
+    )
     tag = _with_id(
         leaf(
             group,
@@ -131,7 +133,7 @@ def _add_server_values(group: Group[Any]) -> None:
             "servers tag bbb1.example.com lectures",
         )
     )
-    tag.add_argument("tag", metavar="T")
+    tag.add_argument("tag", metavar="T", help="what meta_server-tag asks for; '' removes it")
 
 
 def _add_value_options(parser: argparse.ArgumentParser) -> None:

@@ -76,7 +76,7 @@ def add_tenant_settings(groups: Group[Any]) -> None:
     )
     add.add_argument("tenant_id", metavar="TENANT_ID", help="as `tenants list` shows it")
     add.add_argument("param", metavar="PARAM", help="name of a parameter of create or join")
-    add.add_argument("value", metavar="VALUE")
+    add.add_argument("value", metavar="VALUE", help="what the parameter is set to")
     add.add_argument(
         "override",
         metavar="true|false",

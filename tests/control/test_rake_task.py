@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.control.rake_task import MisusedTask, argument, required, split_arguments
+from appliance.control.rake_task import (
+    MissingArguments,
+    MisusedTask,
+    argument,
+    required,
+    split_arguments,
+)
 
 
 @pytest.mark.parametrize(
@@ -28,5 +34,7 @@ def test_missing_argument_is_empty_unless_it_is_required() -> None:
     assert [argument(["a"], index) for index in (0, 1)] == ["a", ""]
     assert required(["a", "b"], 2, "x,y") == ["a", "b"]
     for given in (["a"], ["a", ""], []):
-        with pytest.raises(MisusedTask, match="x,y"):
+        with pytest.raises(MissingArguments, match="x,y"):
             required(given, 2, "x,y")
+        with pytest.raises(MisusedTask, match="as rake says it"):
+            required(given, 2, "x,y", "as rake says it")

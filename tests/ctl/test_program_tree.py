@@ -33,3 +33,17 @@ def test_every_command_has_an_example() -> None:
     ]
 
     assert not bare, bare
+
+
+def test_every_option_and_argument_says_what_it_is() -> None:
+    silent = [
+        " ".join((*words, *names))
+        for words, command in read_program().leaves()
+        for names, about in (
+            *((option.names, option.about) for option in command.options),
+            *(((argument.value.name,), argument.about) for argument in command.arguments),
+        )
+        if not about
+    ]
+
+    assert not silent, silent
