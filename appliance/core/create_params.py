@@ -5,6 +5,7 @@ Pure. Truth: docs of the public BBB API (create); docs/placement.md.
 
 from __future__ import annotations
 
+from appliance.core.end_callback import drop_relayed
 from appliance.core.ended_meetings import ENDED_PARAM
 from appliance.core.model import Meeting, MeetingId
 from appliance.core.params import Params, encode_query, get, replace_param
@@ -52,8 +53,13 @@ def params_for(
 def fit_line(params: Params, server_url: str) -> Params:
     """Return the parameters of a create whose body is a document: they must go into its URL.
 
-    What we have added may be too much for that; then the end of the meeting is found by a poll.
+    What we have added may be too much for that; then the end of the meeting is found by a poll, and
+    who asked by metadata to be called when it ends is not.
     """
-    if len(server_url) + len(encode_query(params)) + _SIGNED_LINE_BYTES <= MAX_LINE_BYTES:
-        return params
-    return replace_param(params, ENDED_PARAM, None)
+    if not _fits(params, server_url):
+        params = replace_param(params, ENDED_PARAM, None)
+    return params if _fits(params, server_url) else drop_relayed(params)
+
+
+def _fits(params: Params, server_url: str) -> bool:
+    return len(server_url) + len(encode_query(params)) + _SIGNED_LINE_BYTES <= MAX_LINE_BYTES

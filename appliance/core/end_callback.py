@@ -73,6 +73,13 @@ def relay_end_callback(
     return tuple(relayed)
 
 
+def drop_relayed(params: Params) -> Params:
+    """Drop our URL where it stands for the front-end's."""
+    return tuple(
+        [(name, value) for name, value in params if name.lower() != _PARAM or not _is_ours(value)]
+    )
+
+
 def _our_url(call: EndCallback, watch: EndWatch) -> str:
     query = encode_query(
         (
@@ -111,13 +118,17 @@ def read_end_callback(query: bytes, secret: str) -> EndCallback | None:
 
 def front_ends_url(text: str) -> str:
     """Return the URL that the front-end gave, where this is ours in its place; else the text."""
+    if not _is_ours(text):
+        return text
+    query = urlsplit(text.strip()).query
+    return get(parse_query(query.encode("utf-8", "surrogateescape")), "url") or text
+
+
+def _is_ours(text: str) -> bool:
     try:
-        parts = urlsplit(text.strip())
+        return urlsplit(text.strip()).path == _PATH
     except ValueError:
-        return text
-    if parts.path != _PATH:
-        return text
-    return get(parse_query(parts.query.encode("utf-8", "surrogateescape")), "url") or text
+        return False
 
 
 def _signature(call: EndCallback, secret: str) -> str:

@@ -72,6 +72,24 @@ def test_meeting_is_named_as_it_is_kept(
     assert name_meeting(params, replace(MEETING, id=kept)) == (("meetingID", kept), ("a", "1"))
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("https://us.example/bigbluebutton/api/end_callback?url=x", False),
+        ("https://gl.example/ended", True),
+    ],
+)
+def test_url_that_we_have_put_in_goes_too_where_the_line_is_still_too_long(
+    given: str, kept: bool
+) -> None:
+    name = "meta_endCallbackUrl"
+    params: Params = (("welcome", "x" * 8000), ("meetingEndedURL", "u"), (name, given))
+    url = "https://bbb.example.org/bigbluebutton/api"
+
+    assert fit_line(params, url) == (*params[:1], *(params[2:] if kept else ()))
+    assert fit_line(params[1:], url) == params[1:]
+
+
 @pytest.mark.parametrize(("more", "kept"), [(0, True), (1, False)])
 def test_url_of_ours_is_left_out_where_the_request_line_would_be_too_long(
     more: int, kept: bool
