@@ -73,13 +73,16 @@ class Clock:
 class Connection:
     """One connection to one origin, used by one exchange at a time."""
 
-    __slots__ = ("_eof", "_h11", "_half_written", "_simple_body", "_wire", "idle_since")
+    __slots__ = ("_begun", "_eof", "_h11", "_half_written", "_missing", "_wire", "idle_since")
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self._h11: h11.Connection | None = None
         """The parser of the present exchange; None: it is simple so far."""
-        self._simple_body: bytes | None = None
+        self._begun: bytes | None = None
+        """The beginning of a simple answer's body, until it is read."""
+        self._missing = 0
+        """How many bytes of a simple answer are to come; below 0: more came than that."""
         self._eof = False
         self._half_written = False
         self.idle_since = 0.0
@@ -118,8 +121,8 @@ class Connection:
         data = await self._receive()
         simple = None if head.method == "HEAD" else parse_simple(data)
         if simple is not None:
-            self._simple_body = simple[1]
-            return simple[0]
+            answer, self._begun, self._missing = simple
+            return answer
         parser = self._h11 = h11.Connection(h11.CLIENT, MAX_HEAD_BYTES)
         parser.send(head.to_h11())
         if body:
@@ -131,8 +134,7 @@ class Connection:
     async def read_chunk(self) -> bytes | bytearray | None:
         """Return the next part of the answer's body, None at its end."""
         if self._h11 is None:
-            part, self._simple_body = self._simple_body, None
-            return part
+            return await self._read_simple()
         while True:
             event = self._next_event(self._h11)
             if type(event) is h11.Data:
@@ -140,6 +142,16 @@ class Connection:
             if type(event) is h11.EndOfMessage:
                 return None
             self._h11.receive_data(await self._receive())
+
+    async def _read_simple(self) -> bytes | None:
+        part, self._begun = self._begun, None
+        if part is not None or self._missing <= 0:
+            return part
+        part = await self._receive()
+        if not part:
+            raise httpx.ReadError("the connection was lost before the whole answer")
+        self._missing -= len(part)
+        return part if self._missing >= 0 else part[: self._missing]
 
     async def read_body(self, head: AnswerHead, max_bytes: int) -> bytes:
         """Return the whole body. Raises: UnusableAnswerError before more is held in memory."""
@@ -156,6 +168,8 @@ class Connection:
     async def rest(self) -> bool:
         """Tell, once the answer was read, whether the next request may use this connection."""
         parser = self._h11
+        if parser is None and self._missing:
+            return False
         if parser is not None and not (
             parser.our_state is h11.DONE
             and parser.their_state is h11.DONE

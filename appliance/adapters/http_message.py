@@ -1,8 +1,8 @@
 """The bytes of HTTP/1.1 requests and answers; no I/O (RFC 9110, RFC 9112).
 
-h11 is the judge of everything that is streamed, chunked, cut up or odd. What nearly every exchange
-consists of, a small request and an answer that came whole with its Content-Length, is rendered
-and read here: h11 takes four times as long for it as all the rest of an exchange. `parse_simple`
+h11 is the judge of everything that is streamed, chunked or odd. What nearly every exchange consists
+of, a small request and an answer whose head came whole with a Content-Length, is rendered and read
+here: h11 takes four times as long for it as all the rest of an exchange. `parse_simple`
 takes only what h11 reads in the very same way (a test compares them) and leaves the rest to it.
 """
 
@@ -142,10 +142,11 @@ def make_head(
     return RequestHead(method, target, fields)
 
 
-def parse_simple(data: bytes) -> tuple[AnswerHead, bytes] | None:
-    """Read an answer that is whole, plain, and leaves its connection open; None: ask h11.
+def parse_simple(data: bytes) -> tuple[AnswerHead, bytes, int] | None:
+    """Read an answer that is plain and leaves its connection open; None: ask h11.
 
-    Not for the answer to a HEAD request, whose Content-Length announces nothing.
+    Gives its head, the beginning of its body, and how many bytes of that are still to come. Not for
+    the answer to a HEAD request, whose Content-Length announces nothing.
     """
     end = data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES)
     match = _IS_HEAD(data, 0, end) if end > 0 else None
@@ -164,6 +165,7 @@ def parse_simple(data: bytes) -> tuple[AnswerHead, bytes] | None:
             length = int(value)
         elif name in _NOT_SIMPLE or (name == b"connection" and value.lower() != b"keep-alive"):
             return None
-    if status in (204, 304) or len(data) != end + 4 + length or length < 0:
+    missing = end + 4 + length - len(data)
+    if status in (204, 304) or length < 0 or missing < 0:
         return None
-    return AnswerHead(status, headers), data[end + 4 :]
+    return AnswerHead(status, headers), data[end + 4 :], missing

@@ -19,6 +19,9 @@ from appliance.core.model import (
 )
 from appliance.core.scoped_id import scoped_id
 
+# Made once: json.dumps makes an encoder for each call that wants something of it.
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
 
 def placement_arguments(wish: PlacementWish, rules: PlacementRules) -> str:
     """Return the argument of place_meeting.lua. What is not given is absent, not null."""
@@ -112,4 +115,4 @@ def _to_json(arguments: Mapping[str, Any]) -> str:
     which cjson knows no escape.
     """
     given = {name: value for name, value in arguments.items() if value is not None}
-    return json.dumps(given, ensure_ascii=False, allow_nan=False)
+    return _encode(given)

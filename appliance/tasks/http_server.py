@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import ssl
+import time
 from contextlib import ExitStack
 from functools import partial
 
@@ -139,8 +140,23 @@ class PublicServer:
             client.close()
 
 
+class _Config(Config):
+    """Hypercorn's, but the Date of answers is written once a second, not for each of them."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._headers: list[tuple[bytes, bytes]] = []
+
+    def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
+        """Return the headers that every answer has."""
+        second = int(time.time())
+        if second != self._second:
+            self._second, self._headers = second, super().response_headers(protocol)
+        return self._headers
+
+
 def _build_config(max_target_bytes: int, limits: Limits) -> Config:
-    config = Config()
+    config = _Config()
     # The first two are for http_stock; http_connection has deadlines of its own.
     config.keep_alive_timeout = limits.keep_alive_s
     config.ssl_handshake_timeout = limits.handshake_s

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 import trio
+import trio.testing
 
 from appliance.adapters.http_dial import open_ssl_context
 from appliance.adapters.http_exchange import Clock, Connection
@@ -525,6 +526,26 @@ async def test_connection_is_not_kept_when_more_came_than_was_asked(pool: PoolTr
         assert first.body == b"one"
         assert second.body == b"one"
         assert server.connections == 2
+
+
+async def test_answer_that_comes_in_parts_is_read_whole_and_no_further(pool: PoolTransport) -> None:
+    whole = answer(b"one, and more of it")
+
+    async def say(peer: Peer) -> None:
+        await peer.read()
+        await peer.send(whole[:-12])
+        await trio.testing.wait_all_tasks_blocked()
+        await peer.send(whole[-12:-5])
+        await trio.testing.wait_all_tasks_blocked()
+        await peer.send(whole[-5:] + (b"poison" if server.connections == 1 else b""))
+        await peer.read()
+
+    async with open_raw_server(say) as server:
+        for connections in (1, 2):
+            response = await pool.exchange(server.origin, "GET", b"/", LIMITS)
+            assert response.body == b"one, and more of it"
+            assert server.connections == connections
+        assert pool.open_connections == 1
 
 
 @pytest.mark.parametrize(

