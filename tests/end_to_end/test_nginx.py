@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,6 +85,16 @@ def test_file_is_sent_by_nginx_whole_in_part_and_not_at_all(
     assert (again.status, again.body) == (304, b"")
     directory = nginx.fetch("GET", "/presentation/rec-1/")
     assert (directory.status, directory.body) == (200, b"<p>slides")
+
+
+def test_request_id_is_of_nginx_and_not_of_its_client(
+    appliance: ApplianceProcess, nginx: Nginx
+) -> None:
+    answer = nginx.fetch("GET", "/bigbluebutton/api", headers={"X-Request-ID": "of-a-client"})
+
+    request_id = answer.headers["x-request-id"]
+    assert re.fullmatch(r"[0-9a-f]{32}", request_id)
+    appliance.wait_event("request", request_id=request_id, call="index")
 
 
 @pytest.mark.parametrize(
