@@ -23,6 +23,7 @@ from appliance.core.recording_model import (
     is_format,
     is_record_id,
 )
+from appliance.core.xml_text import is_xml_name
 
 MAX_BYTES = 8 << 20
 """A metadata.xml is a few kB; what is larger is no metadata."""
@@ -37,6 +38,10 @@ _MAX_INTEGER = 2**31 - 1
 _MAX_MS = 253_402_300_799_999
 """The end of the year 9999, where Python's dates end."""
 _MINUTE_MS = 60_000
+_MAX_MEETING_ID_BYTES = 2000
+"""BBB's have 256 characters at most; an index of PostgreSQL takes 2704 bytes."""
+_MAX_NAMED = 100
+"""Characters of a key in the log."""
 _MAX_DIGITS = 15
 _NUMBER = re.compile(r"[0-9]+")
 _KEPT_IN_URL = "%/:=&?~+!$,;'@()*[]"
@@ -75,7 +80,7 @@ def parse_metadata_xml(body: bytes) -> ParsedMetadata:
     return ParsedMetadata(
         Recording(
             record_id=record_id,
-            meeting_id=root.findtext("meta/meetingId") or _attribute(root, "externalId"),
+            meeting_id=_meeting_id(root),
             name=root.findtext("meta/meetingName"),
             published=(_text(root, "published") or "").lower() != "false",
             state=RecordingStates.PUBLISHED if state == "available" else state,
@@ -144,6 +149,13 @@ def _refuse_dtd(*_: object) -> None:
     raise MalformedMetadata("metadata.xml has a DTD")
 
 
+def _meeting_id(root: etree._Element) -> str | None:
+    text = root.findtext("meta/meetingId") or _attribute(root, "externalId")
+    if text is not None and len(text.encode()) > _MAX_MEETING_ID_BYTES:
+        raise MalformedMetadata("a meetingId that is too long")
+    return text
+
+
 def _metadata(root: etree._Element) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
     """Return the metadata, of two with one key the last, and the keys that cannot be used."""
     found: dict[str, str] = {}
@@ -152,16 +164,11 @@ def _metadata(root: etree._Element) -> tuple[tuple[tuple[str, str], ...], tuple[
         key = str(element.tag)
         if key in _NOT_METADATA:
             continue
-        if not _is_plain_name(key):
-            left_out.append(key.rpartition("}")[2])
+        if not is_xml_name(key):  # with a namespace, or too long
+            left_out.append(key.rpartition("}")[2][:_MAX_NAMED])
             continue
         found[key] = "".join(str(part) for part in element.itertext())
     return tuple(found.items()), tuple(left_out)
-
-
-def _is_plain_name(key: str) -> bool:
-    """Whether a key may stand as an element's name in an answer without namespaces."""
-    return "{" not in key and ":" not in key
 
 
 def _format(root: etree._Element) -> PlaybackFormat:

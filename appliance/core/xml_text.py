@@ -16,14 +16,17 @@ _START = (
 _NAME = re.compile(f"[{_START}][{_START}\\-.0-9\u00b7\u0300-\u036f\u203f\u2040]*").fullmatch
 _NOT_CHAR = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SPECIAL = re.compile('[&<>"\x00-\x1f\ud800-\udfff\ufffe\uffff]').search
-_MAX_NAME = 1000
-"""Longer names are refused: no front-end makes them, and some parsers stop at them."""
+_MAX_NAME_BYTES = 1000
+"""Longer names are refused: no front-end makes them, and some parsers stop at them, as does an
+index of PostgreSQL."""
 
 
 @lru_cache(maxsize=4096)
 def is_xml_name(text: str) -> bool:
     """Whether a text can be the name of an element."""
-    return len(text) <= _MAX_NAME and _NAME(text) is not None
+    if len(text) > _MAX_NAME_BYTES or _NAME(text) is None:
+        return False
+    return len(text.encode()) <= _MAX_NAME_BYTES
 
 
 def has_forbidden(text: str) -> bool:

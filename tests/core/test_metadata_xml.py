@@ -62,6 +62,7 @@ def test_parse_metadata_xml_reads_thumbnails() -> None:
         ("<recording>", "<recordings>"),
         ('<?xml version="1.0"?>', '<!DOCTYPE recording SYSTEM "file:///etc/passwd">'),
         ('<?xml version="1.0"?>', '<!DOCTYPE recording [<!ENTITY x SYSTEM "file:///etc/passwd">]>'),
+        ("<meetingId>", f"<meetingId>{'ä' * 1000}"),
         ("Ä &amp; b", "&unknown;"),
         ("Ä &amp; b", "\x00"),
     ],
@@ -122,6 +123,14 @@ def test_parse_metadata_xml_leaves_out_keys_with_a_namespace() -> None:
     parsed = parse_metadata_xml(text.encode())
     assert dict(parsed.recording.metadata) == {"a": "2", "empty": ""}
     assert parsed.left_out == ("y", "p:q")
+
+
+def test_parse_metadata_xml_leaves_out_keys_that_no_index_takes() -> None:
+    long, longer = "ä" * 500, "ä" * 501
+    text = GOOD.replace("<a>1</a>", f"<{long}>1</{long}><{longer}>2</{longer}>")
+    parsed = parse_metadata_xml(text.encode())
+    assert dict(parsed.recording.metadata) == {long: "1", "empty": ""}
+    assert parsed.left_out == ("ä" * 100,)
 
 
 @pytest.mark.parametrize(
