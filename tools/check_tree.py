@@ -55,6 +55,11 @@ RULES = (
         re.compile(r"pytest\.(?:mark\.)?(?:skip|xfail|importorskip)"),
         ("tests",),
     ),
+    Rule(
+        "line that lintian finds too long for a source package",
+        re.compile(r"^.{500}"),
+        ("appliance", "config", "docs", "packaging", "requirements", "tools"),
+    ),
     Rule("conflict marker", re.compile(r"^(?:<{7} |>{7} )"), ("",)),
 )
 

@@ -30,6 +30,7 @@ def test_tree_holds_nothing_forbidden(capsys: pytest.CaptureFixture[str]) -> Non
         ("appliance/web/app.py", "# TO" + "DO later", "unfinished code"),
         ("appliance/web/app.py", "raise Not" + "ImplementedError", "unfinished code"),
         ("tests/test_x.py", "@pytest.mark.sk" + "ip", "skipped test"),
+        ("docs/x.md", "|" * 500, "line that lintian finds too long for a source package"),
         ("config/x", "<" * 7 + " HEAD", "conflict marker"),
     ],
 )
