@@ -19,6 +19,8 @@ from appliance.core.model import ServerChange, ServerId
 MAX_TEXT = 255
 MAX_URL = 2048
 MAX_LIMIT = 10_000_000
+LEAST_MULTIPLIER, MAX_MULTIPLIER = 1e-6, 1e6
+"""Loads are products and quotients of it, and must stay numbers: 1e308 times 15 is infinite."""
 
 _ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?").fullmatch
 _HOST = re.compile(
@@ -177,6 +179,8 @@ def check_multiplier(value: float) -> float:
     """Check a load multiplier."""
     if not math.isfinite(value) or value <= 0:
         raise UnacceptableValue("the load multiplier must be a number greater than 0")
+    if not LEAST_MULTIPLIER <= value <= MAX_MULTIPLIER:
+        raise UnacceptableValue("the load multiplier must be from 0.000001 to 1000000")
     return float(value)
 
 

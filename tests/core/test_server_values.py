@@ -135,10 +135,15 @@ def test_tag_is_refused_when_it_could_not_be_asked_for(tag: str) -> None:
         check_tag(tag)
 
 
-@pytest.mark.parametrize("value", [0, -1.0, math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("value", [0, -1.0, math.inf, -math.inf, math.nan, 1e308, 1e-320])
 def test_multiplier_is_refused_unless_it_is_a_positive_number(value: float) -> None:
     with pytest.raises(UnacceptableValue):
         check_multiplier(value)
+
+
+@pytest.mark.parametrize("value", [1e-6, 0.5, 1, 1e6])
+def test_multiplier_that_a_load_can_have_is_taken(value: float) -> None:
+    assert check_multiplier(value) == value
 
 
 def test_change_is_checked_whole() -> None:
