@@ -37,7 +37,7 @@ from hypercorn.utils import parse_socket_addr
 
 from appliance.log import Log
 from appliance.tasks.http_accept import ClientStream
-from appliance.tasks.http_simple import parse_request, render_head
+from appliance.tasks.http_simple import CLOSE, parse_request, render_head
 from appliance.tasks.http_stock import AsgiApp, Limits, Stream
 
 Message = dict[str, Any]
@@ -116,6 +116,8 @@ class _Http1(H11Protocol):
         """The same written, to be sent with the first of its body."""
         self._simple = b""
         """The request under way, if h11 has not read it."""
+        self._goes_on = b""
+        """What the answer to that one says of the connection."""
         self._answered = False
         """Whether the answer to that one was sent, or is being sent."""
         self._last = False
@@ -134,9 +136,9 @@ class _Http1(H11Protocol):
             elif self._simple:
                 self._leave_to_h11()
             if self._is_at_rest() and (simple := parse_request(event.data)) is not None:
-                self._simple = event.data
+                self._simple, self._goes_on = event.data, simple.connection
                 await self.send(Updated(idle=False))
-                await self._open_stream("GET", simple.target, simple.headers, "1.1")
+                await self._open_stream("GET", simple.target, simple.headers, simple.version)
                 await self.stream.handle(EndBody(stream_id=STREAM_ID))
                 return
         await super().handle(event)
@@ -220,7 +222,7 @@ class _Http1(H11Protocol):
         if begun is None:
             return False
         if self._simple:
-            head = render_head(begun.status_code, begun.headers, len(body))
+            head = render_head(begun.status_code, begun.headers, len(body), self._goes_on)
             if head is not None:
                 self._held = head
                 self._answered = True
@@ -238,7 +240,7 @@ class _Http1(H11Protocol):
         if not self._simple:
             await super()._maybe_recycle()
             return
-        stays = self._answered and not self.context.terminated.is_set()
+        stays = self._answered and self._goes_on != CLOSE and not self.context.terminated.is_set()
         self._simple, self._answered = b"", False
         await self._close_stream()
         await self.can_read.set()

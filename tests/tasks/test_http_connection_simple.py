@@ -68,6 +68,39 @@ async def test_every_answer_is_the_same_whether_h11_has_read_the_request(way: st
         assert events[: len(events) // 2] == events[len(events) // 2 :]
 
 
+@pytest.mark.parametrize("way", [way for way in WAYS if way != "closes"])
+async def test_last_answer_is_the_same_whether_h11_has_read_the_request(way: str) -> None:
+    async with open_served(answers_as) as served:
+        answers = [
+            await served.all_of(REQUEST % (way.encode(), wish) + GET)
+            for wish in (b"Connection: close\r\n", b"Connection: close, x\r\n")
+        ]
+    simple, by_h11 = (re.sub(rb"date: [^\r]*", b"date:", answer) for answer in answers)
+    assert simple == by_h11
+
+
+async def test_http_1_0_client_keeps_its_connection_only_if_it_says_so() -> None:
+    old = b"GET /a HTTP/1.0\r\nHost: x\r\nConnection: Keep-Alive\r\n\r\n"
+    async with open_served() as served, await served.connect() as stream:
+        for _ in range(3):
+            await stream.send_all(old)
+            answer = await read_answer(stream)
+            assert (answer.body, answer.headers["connection"]) == (b"http GET /a ", "keep-alive")
+        await stream.send_all(b"GET /b HTTP/1.0\r\nHost: x\r\n\r\n")
+        answer = await read_answer(stream)
+        assert (answer.body, answer.headers["connection"]) == (b"http GET /b ", "close")
+        assert await ended(stream)
+
+
+async def test_http_1_0_client_is_not_kept_if_the_answer_has_no_length() -> None:
+    async with open_served(answers_as) as served:
+        old = b"GET /chunked HTTP/1.0\r\nHost: x\r\nConnection: Keep-Alive\r\n\r\n"
+        answer = await served.all_of(old)
+
+    assert answer.endswith(b"\r\n\r\n0123456789")
+    assert b"connection: close\r\n" in answer.lower()
+
+
 async def test_request_that_comes_while_another_is_under_way_waits_for_it() -> None:
     at_work, go_on = trio.Event(), trio.Event()
 

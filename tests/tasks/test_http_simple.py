@@ -9,7 +9,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from appliance.tasks.http_simple import parse_request, render_head
+from appliance.tasks.http_simple import (
+    CLOSE,
+    KEEP_ALIVE,
+    SimpleRequest,
+    parse_request,
+    render_head,
+)
 
 HOST = b"Host: x\r\n"
 
@@ -18,20 +24,30 @@ def get(headers: bytes = HOST, target: bytes = b"/a?b=c", version: bytes = b"1.1
     return b"GET " + target + b" HTTP/" + version + b"\r\n" + headers + b"\r\n"
 
 
-def read_by_h11(data: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]]:
-    """Return target and headers of a request without a body that leaves its connection open."""
+def read_by_h11(data: bytes) -> tuple[bytes, str, list[tuple[bytes, bytes]], bool]:
+    """Return target, version and headers of a GET without a body, and whether another follows."""
     connection = h11.Connection(h11.SERVER)
     connection.receive_data(data)
     request: Any = connection.next_event()
     assert isinstance(request, h11.Request)
-    assert (request.method, request.http_version) == (b"GET", b"1.1")
+    assert request.method == b"GET"
     assert isinstance(connection.next_event(), h11.EndOfMessage)
     assert connection.next_event() is h11.NEED_DATA
     assert not connection.they_are_waiting_for_100_continue
     connection.send(h11.Response(status_code=200, headers=[("content-length", "0")]))
     connection.send(h11.EndOfMessage())
-    connection.start_next_cycle()
-    return request.target, list(request.headers)
+    stays = connection.our_state is h11.DONE
+    return request.target, request.http_version.decode(), list(request.headers), stays
+
+
+def assert_agrees_with_h11(simple: SimpleRequest, data: bytes) -> None:
+    target, version, headers, stays = read_by_h11(data)
+    assert (simple.target, simple.version, simple.headers) == (target, version, headers)
+    if version == "1.1":
+        assert simple.connection == (b"" if stays else CLOSE)
+    else:  # h11 keeps no connection of these
+        asked = (b"connection", KEEP_ALIVE) in [(name, value.lower()) for name, value in headers]
+        assert simple.connection == KEEP_ALIVE if asked else CLOSE
 
 
 # --- requests -------------------------------------------------------------------------------------
@@ -57,7 +73,8 @@ WHOLE = st.lists(PIECES, max_size=5).map(lambda lines: get(b"".join(lines)))
 def test_simple_request_is_what_h11_reads(data: bytes) -> None:
     simple = parse_request(data)
 
-    assert simple is None or tuple(simple) == read_by_h11(data)
+    if simple is not None:
+        assert_agrees_with_h11(simple, data)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +90,29 @@ def test_requests_of_front_ends_are_simple(headers: bytes) -> None:
     simple = parse_request(get(headers))
 
     assert simple is not None
-    assert tuple(simple) == read_by_h11(get(headers))
+    assert_agrees_with_h11(simple, get(headers))
+
+
+@pytest.mark.parametrize(
+    ("version", "headers", "connection"),
+    [
+        (b"1.1", HOST, b""),
+        (b"1.1", HOST + b"Connection: Keep-Alive\r\n", b""),
+        (b"1.1", HOST + b"Connection: Close\r\n", b"close"),
+        (b"1.0", HOST, b"close"),
+        (b"1.0", b"Accept: */*\r\n", b"close"),
+        (b"1.0", HOST + b"Connection: close\r\n", b"close"),
+        (b"1.0", HOST + b"Connection: Keep-Alive\r\n", b"keep-alive"),
+    ],
+)
+def test_answer_says_how_the_connection_goes_on(
+    version: bytes, headers: bytes, connection: bytes
+) -> None:
+    simple = parse_request(get(headers, version=version))
+
+    assert simple is not None
+    assert simple.connection == connection
+    assert_agrees_with_h11(simple, get(headers, version=version))
 
 
 @pytest.mark.parametrize(
@@ -83,7 +122,10 @@ def test_requests_of_front_ends_are_simple(headers: bytes) -> None:
         get()[:-1],
         get() + b"G",
         get() + get(),
-        get(version=b"1.0"),
+        get(version=b"0.9"),
+        get(version=b"2.0"),
+        get(HOST * 2, version=b"1.0"),
+        get(b"", version=b"1.0"),
         get(target=b"/\xc3\xa4"),
         get(target=b"/a b"),
         get(target=b""),
@@ -93,7 +135,8 @@ def test_requests_of_front_ends_are_simple(headers: bytes) -> None:
         get(b""),
         get(HOST * 2),
         get(HOST + b"host: y\r\n"),
-        get(HOST + b"Connection: close\r\n"),
+        get(HOST + b"Connection: close\r\nConnection: keep-alive\r\n"),
+        get(HOST + b"Connection: keep-alive\r\nConnection: close\r\n"),
         get(HOST + b"Connection: keep-alive, Upgrade\r\n"),
         get(HOST + b"Upgrade: h2c\r\n"),
         get(HOST + b"Content-Length: 0\r\n"),
@@ -115,9 +158,11 @@ def test_everything_else_is_left_to_h11(data: bytes) -> None:
 # --- answers --------------------------------------------------------------------------------------
 
 
-def written_by_h11(status: int, headers: list[tuple[bytes, bytes]], size: int) -> bytes:
+def written_by_h11(
+    status: int, headers: list[tuple[bytes, bytes]], size: int, extra: bytes = b""
+) -> bytes:
     connection = h11.Connection(h11.SERVER)
-    connection.receive_data(get())
+    connection.receive_data(get(HOST + extra))
     connection.next_event()
     connection.next_event()
     head = connection.send(h11.Response(status_code=status, headers=headers))
@@ -153,6 +198,8 @@ def test_head_is_what_h11_writes(
 )
 def test_heads_of_whole_answers_are_simple(status: int, headers: list[tuple[bytes, bytes]]) -> None:
     assert render_head(status, headers, 7) == written_by_h11(status, headers, 7)
+    closing = written_by_h11(status, headers, 7, b"Connection: close\r\n")
+    assert render_head(status, headers, 7, CLOSE) == closing
 
 
 @pytest.mark.parametrize(
