@@ -8,7 +8,10 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import os
+import resource
 import signal
+import tempfile
 from collections.abc import Awaitable, Callable, Generator, Iterator
 
 import hypothesis
@@ -23,6 +26,9 @@ pytest_plugins = ["tests.doubles.stores"]
 # so that every later async test fails too; it stays for what hangs outside of Trio.
 DEADLINE_S = 120.0
 
+OPEN_FILES = 8192
+LONGEST_TEMPORARY = 20
+
 # No deadline per example, no check of how long it takes to make them: a loaded machine fails those.
 # Derandomised: a red run can be repeated.
 hypothesis.settings.register_profile(
@@ -36,12 +42,19 @@ hypothesis.settings.load_profile("house")
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C mean what it does on a terminal, also in a job that runs in the background.
+    """Make this process like any other, however it was started.
 
-    A shell has those ignore it, and all that the tests start would inherit that.
+    Ctrl-C means what it does on a terminal: a shell has jobs in the background ignore it, and all
+    that the tests start would inherit that. Two thousand sockets can be open. Temporary directories
+    have short names, since the path of a Unix socket ends at 107 bytes.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < OPEN_FILES:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(OPEN_FILES, hard), hard))
+    if len(tempfile.gettempdir()) > LONGEST_TEMPORARY and os.access("/tmp", os.W_OK | os.X_OK):
+        os.environ["TMPDIR"] = tempfile.tempdir = "/tmp"
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

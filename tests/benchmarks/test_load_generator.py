@@ -31,7 +31,7 @@ def run(server: BbbProcess, scenario: str, **changes: object) -> Report:
         "port": server.port,
         "connections": 3,
         "warm_up_s": 0.02,
-        "seconds": 0.1,
+        "seconds": 0.3,
         "secret": server.secret,
         "meetings": ["base"],
         "label": "new",
@@ -76,9 +76,9 @@ def test_requests_are_counted_and_timed(server: BbbProcess, scenario: str) -> No
 
     assert (report.failure, report.errors, report.samples) == ("", 0, [])
     assert report.requests > 0
-    assert report.seconds == pytest.approx(0.1, abs=0.1)
+    assert report.seconds >= 0.3
     assert report.latency_ms == sorted(report.latency_ms)
-    assert 0 < report.cpu_s["appliance"] <= report.seconds + 0.05
+    assert 0 < report.cpu_s["appliance"] <= report.seconds + 0.1
     assert report.cpu_s["generator"] > 0
 
 

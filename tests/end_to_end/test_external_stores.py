@@ -256,7 +256,7 @@ def test_api_goes_on_without_postgresql_and_finds_it_back(
                 or not is_healthy(front)
                 or len(appliance.events("database_down")) == 2
             ),
-            25,
+            40,
             "the loss is noticed",
         )
         assert is_healthy(front)

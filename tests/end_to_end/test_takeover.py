@@ -458,6 +458,6 @@ def test_operations_on_servers_leave_what_scalelite_reads(
     assert school.get("end", meetingID="art 2", password="PLk2bYyk").returncode == "SUCCESS"
     wait_for(
         lambda: place.keys.ask("HGET", "voice_bridges", "932498093") is None,
-        10,
+        40,
         "the number is free",
     )
