@@ -2,7 +2,7 @@
 -- where the record is another one by now (the caller re-reads it and follows). run_ms: when the
 -- create came that has begun this run of the meeting; empty where the server had it already.
 -- ended_url: what the front-end wants to be called when it ends; may be empty. created: the
--- server's createTime, which each run has its key of; empty if it told none, and then nothing says
+-- server's createTime, which each run has its own of; empty if it told none, and then nothing says
 -- that there is a new run.
 local id = ARGV[1]
 local r = read_record(id)
