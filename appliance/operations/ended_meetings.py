@@ -12,6 +12,7 @@ from appliance.core.end_callback import END_CALLBACK_CALL, read_end_callback
 from appliance.core.ended_meetings import EndedMeeting, read_ended_call
 from appliance.core.faults import StoreDown
 from appliance.core.model import TenantId
+from appliance.operations.meetings import forget_if_gone
 from appliance.operations.resources import Resources
 
 AT_ONCE = 100
@@ -20,6 +21,7 @@ AT_ONCE = 100
 async def take_end(res: Resources, query: bytes) -> bool:
     """Take a server's word that a meeting has ended; False: it is not what we have signed.
 
+    Where nobody knows which run its server has, the server is asked whether it is over.
     Raises StoreDown.
     """
     call = read_ended_call(query, res.secret_key_base)
@@ -28,6 +30,11 @@ async def take_end(res: Resources, query: bytes) -> bool:
     if await res.ended.end_meeting(call, now_ms=res.now_ms()):
         res.log.debug("meeting_ended", meeting=call.meeting_id, server=call.server_id)
         res.later(tell_ended, res)
+        return True
+    meeting = await res.store.find_meeting(call.meeting_id, now_ms=res.now_ms())
+    unnoted = meeting is not None and meeting.confirmed and meeting.run_ms is None
+    if meeting is not None and unnoted and meeting.server_id == call.server_id:
+        res.later(forget_if_gone, res, meeting)
     return True
 
 

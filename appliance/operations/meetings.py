@@ -82,6 +82,22 @@ async def end_meeting(res: Resources, caller: Caller, params: Params) -> bytes:
     return _shown(caller, params, answer)
 
 
+async def forget_if_gone(res: Resources, meeting: Meeting) -> bool:
+    """Forget a meeting if its server says that it does not know it; without an answer a poll will.
+
+    `meeting` is its record as of now: what is begun while the server is asked is left alone.
+    """
+    try:
+        answer = await res.bbb.call(
+            _target(meeting), "getMeetingInfo", (("meetingID", meeting.id),)
+        )
+    except BbbError:
+        return False
+    if answer.succeeded or answer.message_key != NOT_FOUND:
+        return False
+    return await res.store.forget_meeting(meeting, now_ms=res.now_ms())
+
+
 async def insert_document(
     res: Resources, caller: Caller, params: Params, body: RequestBody
 ) -> bytes:

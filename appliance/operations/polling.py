@@ -27,7 +27,7 @@ from appliance.core.model import (
 )
 from appliance.operations.ending import end_unwanted
 from appliance.operations.hook_keeping import keep_hooks
-from appliance.operations.meetings import NOT_FOUND
+from appliance.operations.meetings import forget_if_gone
 from appliance.operations.resources import Resources
 
 _FOLLOW_UPS_AT_ONCE = 8
@@ -209,17 +209,10 @@ async def _end_duplicate(
 
 async def _look_for(res: Resources, server: Server, meeting_id: MeetingId, placement: int) -> None:
     """Forget a meeting that was not listed, if its server says it does not know it."""
-    # Before the question: the answer says nothing about a run that is begun meanwhile.
     meeting = await res.store.find_meeting(meeting_id, now_ms=res.now_ms())
     if meeting is None or (meeting.server_id, meeting.placement) != (server.id, placement):
         return
-    try:
-        answer = await res.bbb.call(server.target, "getMeetingInfo", (("meetingID", meeting_id),))
-    except BbbError:
-        return  # the next poll decides
-    if answer.succeeded or answer.message_key != NOT_FOUND:
-        return
-    if await res.store.forget_meeting(meeting, now_ms=res.now_ms()):
+    if await forget_if_gone(res, meeting):
         res.log.debug("meeting_over", server=server.id, meeting=meeting_id)
 
 

@@ -129,6 +129,23 @@ async def test_meeting_found_gone_is_told_once_without_marks(pool: LivePool) -> 
     assert await queued(pool) == [(LMS, None)]
 
 
+@pytest.mark.parametrize("running", [True, False])
+async def test_server_is_asked_where_nobody_knows_which_run_has_ended(
+    pool: LivePool, running: bool
+) -> None:
+    """Its creator died between the server's answer and its note."""
+    url = await create(pool)
+    assert url is not None
+    await pool.redis("HDEL", "appliance:meeting:room", "run_ms", "created")
+    if not running:
+        pool.servers[0].end_meeting("room", callback=False)
+
+    assert await take_end(pool.res, url.partition("?")[2].encode())
+    await pool.settled()
+
+    assert (await pool.meeting() is not None) is running
+
+
 async def test_poll_that_finds_the_meeting_gone_tells_it(pool: LivePool) -> None:
     await create(pool, meetingEndedURL=LMS)
     pool.servers[0].end_meeting("room", callback=False)

@@ -3,7 +3,6 @@
 -- at once, and have its front-end told, if that run is the one that we know; a run that is over
 -- already, or never was, changes nothing. Reply: 1 if something changed, else 0.
 local id, sid, run_ms, now_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[5])
-local PLACING_MS = 60000
 local marks = ARGV[4] ~= '' and ARGV[4] or nil
 local named = ARGV[6] == '1' or nil
 
@@ -20,15 +19,16 @@ end
 local r = read_record(id)
 if r then
   local known_ms, ended_url = run_of(id)
-  -- A server may use what a later create of the same run has brought: each brings an URL. Nobody
-  -- has noted the run of a record whose creator died, nor of Scalelite's; a create comes some time
-  -- before its meeting is placed, for the last time perhaps.
-  if run_ms < (known_ms or r.placed_ms - PLACING_MS) then return 0 end
+  -- Nobody has noted the run of a record whose creator died, nor of Scalelite's: this may be the end
+  -- of the run before. Its server is asked (operations/ended_meetings.py).
+  if not known_ms then return 0 end
+  -- A server may use what a later create of the same run has brought: each brings an URL.
+  if run_ms < known_ms then return 0 end
   -- Two creates may have reached their server in another order than us.
   local past_ms = number(call('HGET', A .. 'meeting:' .. id, 'past_run_ms'), -1)
   if run_ms ~= known_ms and run_ms <= past_ms then return 0 end
   if r.server_id ~= sid or is_creating(r, now_ms) then return 0 end
-  tell_later(id, known_ms or run_ms, ended_url, r.tenant_id, now_ms, marks, named)
+  tell_later(id, known_ms, ended_url, r.tenant_id, now_ms, marks, named)
   forget(id)
   return 1
 end
