@@ -178,7 +178,7 @@ async def _retry(desk: RecordingDesk, file: str) -> str | None:
     folder, _, name = file.rpartition("/")
     if folder and folder.rpartition("/")[2] != _FAILED.rstrip("/"):
         return "not a file of failed/; `recordings import` imports files from anywhere"
-    if not name.isprintable():
+    if "\0" in name:
         return "no such file in failed/"
     try:
         await _restore(desk.importer, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -215,3 +216,15 @@ async def test_failed_files_are_tried_again(opened: DeskBench) -> None:
     assert await retry() == [("b.tar", None)]
     assert await retry() == []
     assert sorted(tar.name for tar in opened.bench.spool.scan()) == ["a.tar", "b.tar", "c.tar"]
+
+
+async def test_failed_file_of_any_name_is_tried_again(opened: DeskBench) -> None:
+    failed = opened.bench.root / "spool" / "failed"
+    failed.mkdir()
+    name = os.fsdecode(b"two\nlines-\xff.tar")
+    (failed / name).write_bytes(b"1")
+
+    assert await admin.retry_imports(opened.res, "me", []) == [admin.Retried(name, None)]
+    assert [tar.name for tar in opened.bench.spool.scan()] == [name]
+    (refused,) = await admin.retry_imports(opened.res, "me", ["a\0.tar"])
+    assert refused.problem == "no such file in failed/"
