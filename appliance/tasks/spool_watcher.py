@@ -6,8 +6,14 @@ or two looks find it unchanged. Truth: the spool directory; the journal says wha
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, suppress
+import errno
+from collections.abc import AsyncIterator, Callable
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    suppress,
+)
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -30,6 +36,8 @@ SETTLE_S = 2.0
 """Between the first two looks after a start: what came while nobody watched is not kept waiting."""
 _CLEAN_UP_S = 1.0
 """Between two tries to remove what is left, while there is any."""
+_NO_WATCH = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ENOMEM, errno.ENOSYS)
+"""Of inotify(7): its limits are per user, and those of other programs count, too."""
 _PAUSE_S = 5.0
 """After the spool could not be reached."""
 
@@ -108,19 +116,36 @@ class SpoolWatcher:
         self._under_way.clear()
         await self.tools.in_thread(self.spool.make)
         fault: OSError | None = None
-        async with self.open_watch(self.spool.directory) as watch, trio.open_nursery() as nursery:
+        async with self._open_watch() as watch, trio.open_nursery() as nursery:
             slots = trio.Semaphore(min(self.concurrency, MAX_CONCURRENCY))
             try:
                 if self._leftovers != []:
                     nursery.start_soon(self._clean_up)
                 async with trio.open_nursery() as looking:
                     looking.start_soon(self._scan_forever, nursery, slots)
-                    looking.start_soon(self._follow, watch, nursery, slots)
+                    if watch is not None:
+                        looking.start_soon(self._follow, watch, nursery, slots)
             except* OSError as group:
                 fault = _first_of(group)
             nursery.cancel_scope.cancel()
         if fault is not None:
             raise fault
+
+    @asynccontextmanager
+    async def _open_watch(self) -> AsyncIterator[DirectoryWatch | None]:
+        """Watch the spool; None: the system has no watch left for us, scans must do.
+
+        Raises OSError.
+        """
+        async with AsyncExitStack() as stack:
+            try:
+                watch = await stack.enter_async_context(self.open_watch(self.spool.directory))
+            except OSError as error:
+                if error.errno not in _NO_WATCH or not self.scan:
+                    raise
+                self.log.warning("spool_scanned_only", reason=error.strerror)
+                watch = None
+            yield watch
 
     async def _clean_up(self) -> None:
         """Remove what imports that were cut off have left, once the database can be asked.

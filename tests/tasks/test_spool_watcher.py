@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable
@@ -31,12 +32,12 @@ async def bench(database_url: str, tmp_path: Path) -> AsyncIterator[ImportBench]
 
 @asynccontextmanager
 async def watching(bench: ImportBench, **fields: Any) -> AsyncIterator[SpoolWatcher]:
-    given = {"scan_interval_s": 3600.0, "settle_s": 3600.0, "concurrency": 2, **fields}
+    usual = {"scan_interval_s": 3600.0, "settle_s": 3600.0, "concurrency": 2}
+    given: dict[str, Any] = {"open_watch": open_directory_watch, **usual, **fields}
     watcher = SpoolWatcher(
         tools=bench.tools,
         spool=bench.spool,
         trash=bench.files,
-        open_watch=open_directory_watch,
         log=bench.log,
         **given,
     )
@@ -129,6 +130,31 @@ async def test_watcher_finds_by_scanning_what_inotify_does_not_tell(bench: Impor
         await settled(bench)
         os.link(tar, bench.root / "spool/r1.tar")  # no event that says finished
         await until(lambda: "r1.tar" in imported(bench))
+
+
+class NoWatch:
+    """A watch that there is none of: what runs as this user has taken them all."""
+
+    def __init__(self, _directory: Path) -> None:
+        pass
+
+    async def __aenter__(self) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+async def test_watcher_scans_when_the_system_has_no_watch_left(bench: ImportBench) -> None:
+    async with watching(bench, open_watch=NoWatch, settle_s=0.05, scan_interval_s=0.05):
+        move_in(recording_tar(bench.root, "r1"), bench.root / "spool")
+        await until(lambda: imported(bench) == ["r1.tar"])
+    assert bench.log.named("spool_scanned_only") == [{"reason": "Too many open files"}]
+
+
+async def test_watcher_that_may_not_scan_says_that_there_is_no_watch(bench: ImportBench) -> None:
+    async with watching(bench, open_watch=NoWatch, scan=False):
+        await until(lambda: bench.log.named("spool_not_reachable"))
 
 
 async def test_watcher_goes_on_with_others_beside_a_bad_tar(bench: ImportBench) -> None:
