@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -548,24 +547,24 @@ async def test_store_that_is_down_is_said_as_such(
 async def test_store_that_goes_away_while_meetings_are_looked_for_is_no_crash(
     redis_namespace: str, bbbs: list[BbbProcess]
 ) -> None:
-    with redis_process() as redis:
+    with redis_process("--appendonly", "yes", "--appendfsync", "always") as redis:
         async with open_live(redis.unix_url, redis_namespace, bbbs) as pool:
             for number in range(4):
                 await pool.create(f"room {number}")
             bbbs[0].forget_meetings()
             bbbs[0].add_fault("delay", "getMeetingInfo", seconds=60)
 
-            async def pause_redis() -> None:
+            async def kill_redis() -> None:
                 await bbbs[0].until_called("getMeetingInfo")
-                redis.signal(signal.SIGSTOP)
+                redis.kill()
                 bbbs[0].clear_faults()
 
-            try:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(pause_redis)
-                    assert (await pool.poll("bbb-1")).succeeded
-            finally:
-                redis.signal(signal.SIGCONT)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(kill_redis)
+                assert (await pool.poll("bbb-1")).succeeded
+            redis.start()
+            redis.wait_ready()
+            await pool.res.store.bulk.wait_connected()  # type: ignore[attr-defined]
             await pool.res.store.client.wait_connected()  # type: ignore[attr-defined]
             await pool.poll("bbb-1")
             found = await pool.res.store.find_meeting(MeetingId("room 0"), now_ms=pool.res.now_ms())
