@@ -94,6 +94,7 @@ async def test_signed_query_is_accepted(query: str, redis_url: str, redis_namesp
         f"{ID}&meetingID=b&checksum={checksum(CALL, f'{ID}&meetingID=b', SECRET)}",
         f"{ID}&meeting%49D=b&checksum={checksum(CALL, f'{ID}&meeting%49D=b', SECRET)}",
         f"{ID}&role=a&role=a&checksum={checksum(CALL, f'{ID}&role=a&role=a', SECRET)}",
+        f"{ID}&check%73um=1&checksum={checksum(CALL, f'{ID}&check%73um=1', SECRET)}",
         f"{ID}&check%73um=1&check%73um=2&checksum="
         + checksum(CALL, f"{ID}&check%73um=1&check%73um=2", SECRET),
     ],
@@ -179,6 +180,7 @@ async def test_signed_form_is_accepted(
         ("", f"{ID}&checksum={SIGNED}&checksum={SIGNED}"),
         ("", f"{ID}&meetingID=b&checksum={OVER_NOTHING}"),
         (f"?checksum={SIGNED}", f"{ID}&checksum={SIGNED}"),
+        (f"?checksum={OVER_NOTHING}", f"{ID}&check%73um=1"),
         # Parameters in the query: the form is not read, not even for the checksum.
         (f"?{ID}", f"checksum={SIGNED}"),
         ("?a=1", f"{ID}&checksum={OVER_NOTHING}"),
