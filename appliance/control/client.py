@@ -116,6 +116,8 @@ def _read(status: int, content: bytes) -> Any:
     try:
         document = json.loads(content)
     except ValueError:
+        if status >= 400:  # before the call was looked at: a target that is too long, say
+            raise ControlError(f"the appliance refused the call: HTTP status {status}") from None
         raise ControlError("the appliance gave an answer that is no JSON") from None
     if status < 400:
         return document

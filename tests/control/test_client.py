@@ -79,6 +79,7 @@ def test_refusal_has_reason_status_and_kind(path: Path) -> None:
         (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{", "closed the connection"),
         (b"SSH-2.0\r\n", "closed the connection"),
         (http(200, b"<html>"), "no JSON"),
+        (http(400, b"Bad Request"), "refused the call: HTTP status 400"),
         (http(502, b"[]"), "HTTP status 502"),
     ],
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.settings.package_files import parse_environment_file
+from appliance.settings.environment_file import parse_environment_file
 from appliance.settings.paths import SYSTEM_CONTROL_SOCKET, SYSTEM_STATE_DIR
 from appliance.settings.reading import KNOWN_NAMES
 from tests.doubles.settings import settings_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.settings.package_files import parse_environment_file
+from appliance.settings.environment_file import parse_environment_file
 from tools.deb_test.machine import CHECKOUT
 from tools.deb_test.scene import UNITS, Scene
 
