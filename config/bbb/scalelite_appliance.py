@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Hands the recordings of a BBB server over to the Scalelite appliance.
 
-Runs on BBB servers with the Python that they have (3.8 or newer) and nothing else. Called for each
+Runs on BBB servers with the Python that they have (3.6 or newer) and nothing else. Called for each
 published format (`-m RECORD_ID`), and by hand or by a timer with `--flush`. The tar is kept in the
 queue until the appliance has said that it has it; every run sends what an earlier one could not.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 import subprocess
 import tarfile
@@ -41,3 +42,8 @@ def test_hook_of_bbb_hands_the_recording_over(tmp_path: Path) -> None:
     with tarfile.open(spool / "rec-1.tar") as tar:
         assert "video/rec-1/metadata.xml" in tar.getnames()
     assert not list((tmp_path / "queue").glob("*.tar"))
+
+
+def test_script_of_bbb_is_read_by_the_oldest_python_that_servers_have() -> None:
+    # BBB 2.4 runs on Ubuntu 18.04.
+    ast.parse((BBB / "scalelite_appliance.py").read_text(), feature_version=(3, 6))

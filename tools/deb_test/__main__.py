@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.doubles.bbb_process import bbb_servers
+from tools.deb_test.elsewhere import use_scalelites_volume
 from tools.deb_test.first_meeting import hold_first_meeting
 from tools.deb_test.hardening import check_units, compare_with_systemd, run_end_to_end_tests
 from tools.deb_test.https import serve_behind_nginx, serve_https
@@ -122,6 +123,7 @@ def stories(
         compare_with_systemd(scene)
         serve_https(scene)
         serve_behind_nginx(scene)
+        use_scalelites_volume(scene)
         run_end_to_end_tests(scene)
         reboot(scene)
         remove_and_restore(scene, ours)

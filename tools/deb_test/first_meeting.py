@@ -114,7 +114,7 @@ def hold_meeting(scene: Scene) -> None:
         wait_for(is_shown, 30, lambda: scene.machine.show(UNIT, "StatusText"))
 
 
-def deliver(scene: Scene, record_id: str) -> None:
+def deliver(scene: Scene, record_id: str, spool: str = "/var/bigbluebutton/spool") -> None:
     """Put a recording into the spool as a user who may."""
     with tempfile.TemporaryDirectory() as directory:
         tar = recording_tar(
@@ -123,8 +123,7 @@ def deliver(scene: Scene, record_id: str) -> None:
         arrived = scene.machine.path(f"/home/{DELIVERER}/{record_id}.tar")
         arrived.write_bytes(tar.read_bytes())
     arrived.chmod(0o644)
-    script = f"cp {record_id}.tar /var/bigbluebutton/spool/.new"
-    script += f" && mv /var/bigbluebutton/spool/.new /var/bigbluebutton/spool/{record_id}.tar"
+    script = f"cp {record_id}.tar {spool}/.new && mv {spool}/.new {spool}/{record_id}.tar"
     scene.machine.run("sh", "-c", f"cd ~{DELIVERER} && {script}", user=DELIVERER)
 
 
