@@ -23,6 +23,9 @@ from tests.doubles.ports import free_port
 
 _READY_S = 40.0
 
+DURABLE = ("--appendonly", "yes", "--appendfsync", "no")
+"""Options of a Redis that keeps its data when it is killed, and waits for no slow disk."""
+
 
 class RedisProcess:
     """One redis-server with a directory of its own. Not started until `start`."""

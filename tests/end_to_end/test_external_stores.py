@@ -14,12 +14,11 @@ from tests.doubles.appliance_client import FrontEnd
 from tests.doubles.appliance_process import ApplianceProcess, not_started, wait_for
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.postgres_process import PostgresProcess, postgres_process
-from tests.doubles.redis_processes import RedisProcess, redis_process
+from tests.doubles.redis_processes import DURABLE, RedisProcess, redis_process
 from tests.doubles.store_servers import PostgresServer, RedisServer
 
 STORE_DOWN = "The meeting store is not reachable."
 REDIS_PW, DATABASE_PW = "redis-pw-4d1e", "database-pw-8b2f"
-DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 WITHIN_S = 5.0
 """Due within a second; what hangs here does so for longer than this."""
 COMMON = {"SECRET_KEY_BASE": "k" * 64, "POLL_INTERVAL": "2", "POLL_RETRY_INTERVAL": "0.5"}

@@ -15,7 +15,7 @@ from appliance.operations.polling import check_version, poll_pool, poll_server
 from appliance.operations.resources import Caller
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.live_pool import QUICK, LivePool, black_hole, elements, open_live
-from tests.doubles.redis_processes import redis_process
+from tests.doubles.redis_processes import DURABLE, redis_process
 
 pytest_plugins = ["tests.doubles.live_pool_fixtures"]
 
@@ -547,7 +547,7 @@ async def test_store_that_is_down_is_said_as_such(
 async def test_store_that_goes_away_while_meetings_are_looked_for_is_no_crash(
     redis_namespace: str, bbbs: list[BbbProcess]
 ) -> None:
-    with redis_process("--appendonly", "yes", "--appendfsync", "always") as redis:
+    with redis_process(*DURABLE) as redis:
         async with open_live(redis.unix_url, redis_namespace, bbbs) as pool:
             for number in range(4):
                 await pool.create(f"room {number}")

@@ -13,7 +13,7 @@ from appliance.operations.resources import Caller
 from appliance.tasks.ended_meetings import tell_ended_forever
 from tests.doubles.bbb_process import BbbProcess, until
 from tests.doubles.live_pool import LivePool, open_live
-from tests.doubles.redis_processes import redis_process
+from tests.doubles.redis_processes import DURABLE, redis_process
 
 pytest_plugins = ["tests.doubles.live_pool_fixtures"]
 
@@ -35,7 +35,7 @@ async def until_told(pool: LivePool) -> None:
 async def test_front_end_is_told_by_itself_also_when_the_store_was_away(
     redis_namespace: str, bbbs: list[BbbProcess]
 ) -> None:
-    with redis_process("--appendonly", "yes", "--appendfsync", "always") as redis:
+    with redis_process(*DURABLE) as redis:
         async with open_live(redis.unix_url, redis_namespace, bbbs[:1]) as pool:
             caller = Caller(base_url="http://127.0.0.1:9")
             await pool.create(caller=caller, meetingEndedURL=LMS)
