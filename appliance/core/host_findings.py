@@ -38,7 +38,11 @@ class AuthorityFacts:
 
 
 def judge_authorities(facts: AuthorityFacts, now_s: float) -> Finding:
-    """Return what is to be said of BBB_CA_FILE: of the one of its authorities that ends first."""
+    """Return what is to be said of BBB_CA_FILE: of the one of its authorities that ends first.
+
+    One that has expired beside others that have not may be a left-over: if servers still need it,
+    their own findings fail.
+    """
     check = "bbb authorities"
     if facts.problem or not facts.ends_s:
         return fail(
@@ -47,8 +51,9 @@ def judge_authorities(facts: AuthorityFacts, now_s: float) -> Finding:
     subject, ends_s = min(facts.ends_s, key=lambda one: one[1])
     renew = "put its successor into BBB_CA_FILE, then restart"
     if now_s >= ends_s:
+        report = fail if all(now_s >= ends_s for _, ends_s in facts.ends_s) else warn
         text = f"{subject} has expired: servers whose certificates it signed are not trusted"
-        return fail(check, text, renew)
+        return report(check, text, f"{renew}; take it out if none of them is left")
     days = (ends_s - now_s) / _DAY_S
     if days < WARN_DAYS:
         return warn(check, f"{subject} expires in {days:.0f} days", renew)

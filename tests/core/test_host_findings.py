@@ -56,6 +56,11 @@ def test_certificate_is_judged(
         ),
         (
             AuthorityFacts(ends_s=(("CN=a", NOW_S), ("CN=b", NOW_S + 60 * DAY_S))),
+            Level.WARN,
+            "CN=a has expired",
+        ),
+        (
+            AuthorityFacts(ends_s=(("CN=a", NOW_S - 1), ("CN=b", NOW_S))),
             Level.FAIL,
             "CN=a has expired",
         ),
