@@ -58,6 +58,7 @@ class RedisClient:
         deadline_s: float,
         log: Log | None,
         latency: Histogram | None = None,
+        name: str = "",
     ) -> None:
         self.round_trips = 0
         """Batches of commands sent so far."""
@@ -67,6 +68,7 @@ class RedisClient:
         self._deadline_s = deadline_s
         self._log = log
         self._latency = latency
+        self._fields = {"connection": name} if name else {}
         self._link: Link | None = None
         self._up = trio.Event()
         self._down_since = trio.current_time()
@@ -170,9 +172,10 @@ class RedisClient:
         now = trio.current_time()
         if self._log is not None:
             if self._down_reason is None:
-                self._log.info("redis_connected")
+                self._log.info("redis_connected", **self._fields)
             else:
-                self._log.info("redis_recovered", down_s=round(now - self._down_since, 1))
+                down_s = round(now - self._down_since, 1)
+                self._log.info("redis_recovered", down_s=down_s, **self._fields)
         self._down_reason = None
         return now
 
@@ -184,14 +187,14 @@ class RedisClient:
     def _note_down(self, reason: str) -> None:
         """Log the loss once, not every attempt to get over it."""
         if self._log is not None and self._down_reason is None:
-            self._log.warning("redis_lost", reason=reason)
+            self._log.warning("redis_lost", reason=reason, **self._fields)
         self._down_reason = reason
 
     def _note_refusal(self, error: RedisDown) -> None:
         now = trio.current_time()
         if self._log is not None and now >= self._next_refusal_log.get(error.reason, 0.0):
             self._next_refusal_log[error.reason] = now + _REFUSAL_LOG_S
-            self._log.warning("redis_refuses", reason=error.reason)
+            self._log.warning("redis_refuses", reason=error.reason, **self._fields)
 
 
 @asynccontextmanager
@@ -202,13 +205,15 @@ async def open_redis_client(
     deadline_s: float = DEADLINE_S,
     log: Log | None = None,
     latency: Histogram | None = None,
+    name: str = "",
 ) -> AsyncIterator[RedisClient]:
     """Open a client that connects, and reconnects, in the background.
 
     Does not wait for Redis: see `wait_connected`. A second client for slow commands keeps them
-    from delaying the others. Raises: ValueError for a bad address, OSError for bad TLS files.
+    from delaying the others; `name` tells them apart in the log.
+    Raises: ValueError for a bad address, OSError for bad TLS files.
     """
-    client = RedisClient(address, scripts, deadline_s, log, latency)
+    client = RedisClient(address, scripts, deadline_s, log, latency, name)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(client._stay_connected)
         try:

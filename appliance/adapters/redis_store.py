@@ -390,7 +390,8 @@ async def open_redis_store(
     """
     scripts = load_scripts()
     opened = partial(open_redis_client, address, scripts=scripts.all, log=log, latency=latency)
-    async with opened() as client, opened(deadline_s=10.0) as bulk:
+    slow = partial(opened, name="background", deadline_s=10.0)
+    async with opened(name="calls") as client, slow() as bulk:
         yield RedisStore(client, bulk, namespace, rules, scripts)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+import trio
 
 from appliance.adapters.redis_client import RedisAddress
 from appliance.adapters.redis_store import open_redis_store
@@ -24,7 +25,7 @@ from appliance.core.model import (
     ServerState,
     TenantId,
 )
-from tests.doubles.redis_processes import short_directory
+from tests.doubles.redis_processes import LogBook, short_directory
 from tests.doubles.store_pool import StorePool, open_store_pool
 
 pytest_plugins = ["tests.doubles.stores", "tests.doubles.store_pool_fixtures"]
@@ -188,3 +189,18 @@ async def test_store_says_that_it_is_down(
             pool = StorePool(store)
             with pytest.raises(StoreDown):
                 await call(pool, MEETING)
+
+
+async def test_log_tells_the_two_connections_apart(redis_url: str) -> None:
+    log = LogBook()
+    async with open_redis_store(
+        RedisAddress(redis_url), namespace="s", rules=PlacementRules(), log=log
+    ) as store:
+        with trio.fail_after(20):
+            await store.client.wait_connected()
+            await store.bulk.wait_connected()
+
+    assert sorted(log.events) == [
+        ("redis_connected", "{'connection': 'background'}"),
+        ("redis_connected", "{'connection': 'calls'}"),
+    ]
