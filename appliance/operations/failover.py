@@ -136,7 +136,7 @@ class Creation:
         meeting = placement.meeting
         if meeting is None:
             if failed is None:
-                raise ApiError(self._refusal(placement.outcome))
+                raise ApiError(self._refuse(placement.outcome))
             if self._is_ours(failed):
                 await self._abandon(failed)
             raise ApiError(errors.UNABLE_TO_CREATE)
@@ -165,7 +165,9 @@ class Creation:
             server=meeting.server_id,
         )
 
-    def _refusal(self, outcome: PlacementOutcome) -> Failure:
+    def _refuse(self, outcome: PlacementOutcome) -> Failure:
+        if outcome is not PlacementOutcome.FOREIGN:  # that is the front-end's fault
+            self._res.faults.note("no_place_for_meeting", outcome, meeting=self._wish.meeting_id)
         if outcome is PlacementOutcome.NO_TAGGED_SERVER:
             return errors.tag_unavailable(self._tag.strip().removesuffix("!").strip())
         return _REFUSALS[outcome]
