@@ -1,13 +1,15 @@
 """What XML can hold: names, characters, and how both are written.
 
 Pure. Truth: XML 1.0 (fifth edition), productions 2 (Char) and 4 to 5 (Name); no colons, since a
-front-end that knows namespaces would take the part before one for a prefix.
+front-end that knows namespaces would take the part before one for a prefix. Only names that the
+fourth edition has too, whose tables many parsers still go by (expat, Xerces).
 """
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
+from xml.parsers import expat
 
 _START = (
     "A-Z_a-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02ff\u0370-\u037d\u037f-\u1fff\u200c\u200d"
@@ -26,7 +28,16 @@ def is_xml_name(text: str) -> bool:
     """Whether a text can be the name of an element."""
     if len(text) > _MAX_NAME_BYTES or _NAME(text) is None:
         return False
-    return len(text.encode()) <= _MAX_NAME_BYTES
+    return text.isascii() or (len(text.encode()) <= _MAX_NAME_BYTES and _expat_takes(text))
+
+
+def _expat_takes(name: str) -> bool:
+    """Whether a parser of the fourth edition takes a name of the fifth."""
+    try:
+        expat.ParserCreate().Parse(f"<{name}/>".encode(), True)
+    except expat.ExpatError:
+        return False
+    return True
 
 
 def has_forbidden(text: str) -> bool:
