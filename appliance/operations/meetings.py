@@ -28,6 +28,8 @@ from appliance.operations.resources import Caller, Resources
 
 NOT_FOUND = "notFound"
 """messageKey of BBB for a meeting it does not know."""
+TOO_LARGE = frozenset({413, 414, 431})
+"""HTTP statuses that speak of the request alone: whoever answers so is well."""
 HANGING_LIMIT_S = 1.0
 """What a list of meetings waits for a server that gave no answer last time, or failed a poll."""
 
@@ -166,6 +168,8 @@ async def _gather(res: Resources, asked: Sequence[Server], params: Params) -> li
 def note_trouble(res: Resources, error: BbbError, call: str) -> None:
     """Log a failed call, and have its server looked at and avoided until a poll has decided."""
     res.faults.note("server_call_failed", error.server_id, call=call, reason=error.reason)
+    if isinstance(error, ServerFault) and error.status in TOO_LARGE:
+        return
     res.later(_suspect, res, error.server_id, not isinstance(error, ServerFault))
 
 

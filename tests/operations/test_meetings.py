@@ -543,6 +543,22 @@ async def test_get_meetings_merges_long_lists_too(pool: LivePool) -> None:
 # --- trouble --------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("status", "suspected"), [(413, False), (414, False), (404, True)])
+async def test_server_that_finds_a_request_too_large_is_not_suspected(
+    pool: LivePool, status: int, suspected: bool
+) -> None:
+    await pool.create()
+    pool.servers[0].add_fault("status", "insertDocument", status=status)
+    document = RequestBody("application/xml", b"<modules/>", 10)
+
+    with pytest.raises(ApiError, match="Unable to insert document"):
+        await meetings.insert_document(pool.res, NOBODY, ROOM, document)
+    await pool.settled()
+
+    assert len(pool.log.named("server_call_failed")) == 1
+    assert (await pool.server("bbb-1")).suspected is suspected
+
+
 async def test_trouble_is_named_once_and_the_poller_is_asked_to_look(pool: LivePool) -> None:
     asked: list[str] = []
     res = replace(pool.res, poll_soon=asked.append)
