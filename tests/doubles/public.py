@@ -63,10 +63,11 @@ async def read_answer(stream: trio.abc.ReceiveStream, *, head_only: bool = False
         pairs = [line.split(": ", 1) for line in lines[1:]]
         headers = {name.lower(): value for name, value in pairs}
         length = 0 if head_only else int(headers["content-length"])
-        while len(body) < length:
-            body += await receive(stream)
-    assert len(body) == length
-    return Answer(int(lines[0].split()[1]), headers, body)
+        content = bytearray(body)  # bytes would be copied with every piece
+        while len(content) < length:
+            content += await receive(stream)
+    assert len(content) == length
+    return Answer(int(lines[0].split()[1]), headers, bytes(content))
 
 
 async def receive(stream: trio.abc.ReceiveStream) -> bytes:

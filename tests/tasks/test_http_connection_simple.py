@@ -137,7 +137,7 @@ async def test_request_that_comes_while_an_answer_is_sent_waits_for_its_end() ->
 
     async with open_served(app) as served, await served.connect() as stream:
         await stream.send_all(b"GET /first HTTP/1.1\r\nHost: x\r\n\r\n")
-        got = await receive(stream)
+        got = bytearray(await receive(stream))
         await stream.send_all(GET)
         await wait_all_tasks_blocked(0.01)
         with trio.fail_after(60):
