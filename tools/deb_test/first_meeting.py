@@ -111,7 +111,7 @@ def hold_meeting(scene: Scene) -> None:
             return expected in scene.machine.show(UNIT, "StatusText")
 
         scene.ctl("poll", "all")
-        wait_for(is_shown, 30, lambda: scene.machine.show(UNIT, "StatusText"))
+        wait_for(is_shown, SETTLE_S, lambda: scene.machine.show(UNIT, "StatusText"))
 
 
 def deliver(scene: Scene, record_id: str, spool: str = "/var/bigbluebutton/spool") -> None:

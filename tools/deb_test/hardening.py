@@ -88,7 +88,7 @@ def run_end_to_end_tests(scene: Scene) -> None:
         said = scene.machine.run(
             "env", "-C", CHECKOUT, f"APPLIANCE_COMMAND={PROGRAM}", "PYTHONDONTWRITEBYTECODE=1",
             f"{CHECKOUT}/.venv/bin/python", "-m", "pytest", "-p", "no:cacheprovider", "-x", *tests,
-            limit_s=300,
+            limit_s=1200,
         )  # fmt: skip
         assert " passed" in said, said
         assert "failed" not in said, said

@@ -19,7 +19,7 @@ from typing import Self
 
 ROOT = Path(__file__).resolve().parents[2]
 CGROUPS = Path("/sys/fs/cgroup")
-BOOT_S = 90.0
+BOOT_S = 300.0
 _TICK_S = 0.05
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _HALT = signal.SIGRTMIN + 4
@@ -134,7 +134,7 @@ class Machine:
     # -- what is done in it ----------------------------------------------------------------------
 
     def run(
-        self, *words: str, check: bool = True, stdin: str = "", user: str = "", limit_s: float = 120
+        self, *words: str, check: bool = True, stdin: str = "", user: str = "", limit_s: float = 600
     ) -> str:
         """Run a program in it, as root or another user, and return both of its outputs.
 

@@ -27,12 +27,14 @@ def hang(scene: Scene) -> None:
     """Stop the process without ending it, so that only the watchdog can tell."""
     machine = scene.machine
     with scene.step("the watchdog restarts it when it hangs"):
-        scene.drop_in("[Service]\nWatchdogSec=3\nTimeoutAbortSec=2\n")
+        scene.drop_in("[Service]\nWatchdogSec=10\nTimeoutAbortSec=2\n")
         scene.wait_serving()
         pid = scene.main_pid()
         machine.run("kill", "-STOP", pid)
         wait_for(
-            lambda: scene.main_pid() not in (pid, "0"), 30, lambda: machine.show(UNIT, "SubState")
+            lambda: scene.main_pid() not in (pid, "0"),
+            SETTLE_S,
+            lambda: machine.show(UNIT, "SubState"),
         )
         assert "Watchdog timeout" in machine.journal(f"--unit={UNIT}")
         check_meeting(scene)
@@ -45,7 +47,7 @@ def crash(scene: Scene) -> None:
     with scene.step("it is restarted after a crash, and knows its meetings"):
         pid = scene.main_pid()
         scene.machine.run("kill", "-KILL", pid)
-        wait_for(lambda: scene.main_pid() not in (pid, "0"), 15, lambda: "another process")
+        wait_for(lambda: scene.main_pid() not in (pid, "0"), SETTLE_S, lambda: "another process")
         check_meeting(scene)
         scene.wait_online(len(scene.servers))
         check_count(scene, UNIT)
@@ -90,10 +92,10 @@ def start_without_database(scene: Scene) -> None:
         pid = scene.main_pid()
         machine.run("systemctl", "stop", "postgresql")
         machine.run("systemctl", "restart", "--no-block", UNIT)
-        wait_for(lambda: scene.main_pid() not in (pid, "0"), 60, lambda: "another process")
+        wait_for(lambda: scene.main_pid() not in (pid, "0"), SETTLE_S, lambda: "another process")
         check_meeting(scene)
         machine.run("systemctl", "start", "postgresql")
-        wait_for(lambda: _lists(scene, RECORDING), 60, lambda: "the recording again")
+        wait_for(lambda: _lists(scene, RECORDING), SETTLE_S, lambda: "the recording again")
         machine.run("systemctl", "reset-failed")
 
 

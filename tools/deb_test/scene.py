@@ -19,7 +19,8 @@ UNITS = (UNIT, f"{UNIT}-redis", f"{UNIT}-setup", f"{UNIT}-database")
 CONFIGURATION = "/etc/default/scalelite-appliance"
 SECRETS = "/etc/scalelite-appliance/secrets.env"
 PORT = 3000
-SETTLE_S = 20.0
+SETTLE_S = 90.0
+"""Waiting ends with what is waited for; it takes this long on a slow and busy machine alone."""
 
 
 @dataclass(slots=True)

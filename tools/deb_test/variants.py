@@ -9,7 +9,7 @@ from tests.doubles.redis_processes import redis_process
 from tools.deb_test.first_meeting import MEETING, add_servers, hold_meeting, import_recording
 from tools.deb_test.machine import wait_for
 from tools.deb_test.mishaps import check_meeting
-from tools.deb_test.scene import SECRETS, UNIT, Scene
+from tools.deb_test.scene import SECRETS, SETTLE_S, UNIT, Scene
 from tools.deb_test.tree import PACKAGES
 
 
@@ -39,7 +39,9 @@ def use_valkey(scene: Scene, package: Path) -> None:
     hold_meeting(scene)
     with scene.step("a Valkey that was killed has everything again"):
         machine.run("kill", "-KILL", scene.main_pid(f"{UNIT}-redis"))
-        wait_for(lambda: scene.front.is_running(MEETING) == "true", 20, lambda: "the meeting again")
+        wait_for(
+            lambda: scene.front.is_running(MEETING) == "true", SETTLE_S, lambda: "the meeting again"
+        )
         scene.check_secrets()
 
 
