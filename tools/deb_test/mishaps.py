@@ -51,6 +51,9 @@ def crash(scene: Scene) -> None:
         check_meeting(scene)
         scene.wait_online(len(scene.servers))
         check_count(scene, UNIT)
+        # A loop of crashes starts these as often; systemd's own limit is five times in ten seconds.
+        before = " ".join((f"{UNIT}-setup", f"{UNIT}-database"))
+        scene.machine.shell(f"for _ in 1 2 3 4 5 6 7 8 9; do systemctl start {before}; done")
 
 
 def check_count(scene: Scene, unit: str) -> None:
