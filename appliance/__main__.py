@@ -27,6 +27,7 @@ usage: scalelite-appliance COMMAND
 
 EX_FAILED = 1
 EX_USAGE = 2
+EX_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,9 +53,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _ctl(words: Sequence[str]) -> int:
+    import signal
+
+    # Loading takes a moment, in which Ctrl-C must end it without a word (a job in the background
+    # has it ignored, and keeps that).
+    interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if interruptible:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     from appliance import ctl
 
-    return ctl.main(words, _migrate, _look)
+    if interruptible:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return ctl.main(words, _migrate, _look)
+    except KeyboardInterrupt:
+        return EX_INTERRUPTED
 
 
 def _migrate() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -70,3 +71,32 @@ def test_ctl_loads_nothing_heavy() -> None:
     )
 
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+INTERRUPTED_WHILE_LOADING = """
+import os, signal, sys
+from appliance import __main__
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "appliance.ctl":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+if sys.argv[1:] == ["ignored"]:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+sys.exit(__main__.main(["ctl", "version"]))
+"""
+
+
+@pytest.mark.parametrize(("how", "code"), [("", -signal.SIGINT), ("ignored", 0)])
+def test_interrupt_while_ctl_loads_is_no_traceback(how: str, code: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_WHILE_LOADING, how],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (code, b"")
+    assert bool(done.stdout) is (code == 0)
