@@ -7,6 +7,7 @@ Differs from Hypercorn's own TCPServer and H11Protocol in this only:
 - Sends can be cancelled, so that a client that never reads does not hold up a stop.
 - A connection that is closed with a second request waiting in it is done with.
 - After a request that has both a length and chunks the connection is closed.
+- What follows the last request of a connection is ignored, and does not take its answer away.
 - An idle connection is one that the server finds idle now and then, not a task that is started and
   cancelled around each request; and a whole answer is one send.
 - What is simple in HTTP/1.1 (http_simple) is read and written without h11.
@@ -105,11 +106,26 @@ class _Requests(TaskGroup):
         await send(None)
 
 
+class _H11(h11.Connection):
+    """Ignores what comes after the last request, where h11 sees an error of that request.
+
+    Some clients end a form with a line too many, which is then not of it (RFC 9112 section 2.2).
+    """
+
+    def receive_data(self, data: bytes) -> None:
+        if not data or self.their_state is not h11.MUST_CLOSE:
+            super().receive_data(data)
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        return h11.NEED_DATA if self.their_state is h11.MUST_CLOSE else super().next_event()
+
+
 class _Http1(H11Protocol):
     """HTTP/1.1 without upgrades; a whole answer in one send."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
+        self.connection = _H11(h11.SERVER, self.config.h11_max_incomplete_size)
         self._begun: Response | None = None
         """The head of an answer, not written yet."""
         self._held = b""
@@ -243,7 +259,8 @@ class _Http1(H11Protocol):
         stays = self._answered and self._goes_on != CLOSE and not self.context.terminated.is_set()
         self._simple, self._answered = b"", False
         await self._close_stream()
-        await self.can_read.set()
+        if stays:
+            await self.can_read.set()
         await self.send(Updated(idle=True) if stays else Closed())
 
     async def _send_behind_head(self, data: bytes) -> None:
@@ -335,6 +352,8 @@ class Connection(TCPServer):
                 except (trio.ClosedResourceError, trio.BrokenResourceError) as error:
                     _untie(error)
                     break
+                if self._listening.cancel_called:
+                    break  # too late: it would be done, and its answer perhaps cut off
                 await self.protocol.handle(RawData(data))
                 if not data:
                     break
