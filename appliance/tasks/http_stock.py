@@ -74,6 +74,10 @@ class StockConnection(TCPServer):
         tls: Any = stream
         super().__init__(ASGIWrapper(app), config, context, ConnectionState({}), tls)
 
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        await self.idle_task.stop()  # else the file stays open until the end of its deadline
+
     def close_if_idle(self, since_s: float = math.inf) -> None:
         """Do nothing: Hypercorn's have a deadline, and wait for the end of the server."""
 

@@ -54,6 +54,17 @@ async def test_stock_connection_answers_and_is_closed_when_it_is_idle_too_long()
             assert await ended(stream)
 
 
+async def test_stock_connection_is_closed_when_its_client_has_closed_it() -> None:
+    async with serving(App(), WEB, EventBook(), tuned=False) as (_, urls, _):
+        for _ in range(2):
+            async with await connect(urls[0]) as stream:
+                await stream.send_all(GET)
+                await read_answer(stream)
+                await stream.send_eof()
+                with trio.fail_after(40):
+                    assert await ended(stream)
+
+
 async def test_idle_stock_connection_is_closed_when_the_server_stops() -> None:
     async with (
         serving(App(), WEB, EventBook(), tuned=False) as (_, urls, stop),
