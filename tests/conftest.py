@@ -45,11 +45,13 @@ def pytest_configure() -> None:
     """Make this process like any other, however it was started.
 
     Ctrl-C means what it does on a terminal: a shell has jobs in the background ignore it, and all
-    that the tests start would inherit that. Two thousand sockets can be open. Temporary directories
-    have short names, since the path of a Unix socket ends at 107 bytes.
+    that the tests start would inherit that. Files are made with the usual modes, two thousand
+    sockets can be open, and temporary directories have short names, since the path of a Unix socket
+    ends at 107 bytes.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.umask(0o022)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < OPEN_FILES:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(OPEN_FILES, hard), hard))
