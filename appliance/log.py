@@ -100,10 +100,6 @@ class EventLogger(structlog.BoundLoggerBase):
         if self._logger.isEnabledFor(logging.ERROR):
             self._proxy_to_logger("error", event, **({"exc_info": True} | fields))
 
-    def is_enabled_for(self, level: int) -> bool:
-        """Tell whether events of this level are logged, for fields that are dear to make."""
-        return self._logger.isEnabledFor(level)
-
     def bind(self, **fields: object) -> EventLogger:
         """Return a logger that adds fields to every event."""
         return EventLogger(self._logger, self._processors, {**self._context, **fields})

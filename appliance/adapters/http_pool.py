@@ -3,7 +3,8 @@
 An own pool because httpx's scans every connection at every request, and loses slots to cancelled
 waiters for good. What it must hold:
 - A request is never sent twice. Only a kept connection that turns out dead before the kernel took
-  a byte of the request is replaced; `was_sent` tells which errors leave a request in doubt.
+  a byte of the request is replaced; an error of connecting, or
+  for want of a slot, says that the server has seen no byte of it.
 - A connection whose exchange did not run to its end (error, cancel, early answer) is closed, so
   no answer reaches another request.
 - One origin that hangs takes its own slots only.
@@ -43,20 +44,6 @@ IDLE_S = 30.0
 and keeps its end for 60 s or more, so that requests seldom meet a connection being closed."""
 
 SWEEP_S = 5.0
-
-NOT_SENT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.UnsupportedProtocol,
-    httpx.LocalProtocolError,
-)
-"""The errors of this pool that mean: the server has seen no byte of the request."""
-
-
-def was_sent(error: httpx.TransportError) -> bool:
-    """Tell whether any byte of the request may have reached the server."""
-    return not isinstance(error, NOT_SENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +138,7 @@ class PoolTransport(httpx.AsyncBaseTransport):
         """Send one request and return its whole answer.
 
         `target` is the encoded path with its query; `deadline`, on Trio's clock, is for all.
-        Raises: httpx.TransportError (`was_sent` tells what it says about the request); and what
-        the body's iterator raises.
+        Raises: httpx.TransportError; and what the body's iterator raises.
         """
         request = make_head(method, target, origin.host_header, headers, body)
         with trio.CancelScope() as scope:

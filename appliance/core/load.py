@@ -23,28 +23,6 @@ class Counts:
     videos: int
 
 
-def server_load(
-    meetings: Sequence[ListedMeeting],
-    expected: Mapping[str, int],
-    *,
-    now_ms: int,
-    load_multiplier: float,
-    min_user_count: int,
-    join_buffer_ms: int,
-    count_moderators_twice: bool,
-) -> float:
-    """Return the load of a server: its multiplier times the seats of all its meetings.
-
-    `expected` is the stored reservation by meeting id; a meeting that we did not place has none
-    and counts as `min_user_count`. `now_ms` and the meetings' create times are Unix times.
-    """
-    seats = _seats(
-        meetings, expected, now_ms, min_user_count, join_buffer_ms, count_moderators_twice
-    )
-    # Whole numbers are summed first, so that no rounding of the multiplier adds up.
-    return load_multiplier * sum(seats.values())
-
-
 def contributions(
     meetings: Sequence[ListedMeeting],
     expected: Mapping[str, int],
@@ -57,11 +35,20 @@ def contributions(
 ) -> dict[str, float]:
     """Return what each meeting adds to the load of its server, by meeting id.
 
-    Arguments as for `server_load`. Breakout rooms add nothing and are left out.
+    `expected` is the stored reservation by meeting id; a meeting that we did not place has none
+    and counts as `min_user_count`. `now_ms` and the meetings' create times are Unix times.
+    Breakout rooms add nothing and are left out.
     """
-    seats = _seats(
-        meetings, expected, now_ms, min_user_count, join_buffer_ms, count_moderators_twice
-    )
+    seats: dict[str, int] = {}
+    for meeting in meetings:
+        if meeting.is_breakout:
+            continue
+        # participantCount includes the moderators: Scalelite counts them twice (fault 31).
+        count = meeting.participants + (meeting.moderators if count_moderators_twice else 0)
+        if now_ms - meeting.create_time_ms < join_buffer_ms:
+            count = max(count, expected.get(meeting.id, min_user_count))
+        # Should a server list an id twice, both are load.
+        seats[meeting.id] = seats.get(meeting.id, 0) + count
     return {meeting_id: load_multiplier * count for meeting_id, count in seats.items()}
 
 
@@ -73,24 +60,3 @@ def counts(meetings: Sequence[ListedMeeting]) -> Counts:
         largest_meeting=max((meeting.participants for meeting in meetings), default=0),
         videos=sum(meeting.videos for meeting in meetings),
     )
-
-
-def _seats(
-    meetings: Sequence[ListedMeeting],
-    expected: Mapping[str, int],
-    now_ms: int,
-    min_user_count: int,
-    join_buffer_ms: int,
-    count_moderators_twice: bool,
-) -> dict[str, int]:
-    seats: dict[str, int] = {}
-    for meeting in meetings:
-        if meeting.is_breakout:
-            continue
-        # participantCount includes the moderators: Scalelite counts them twice (fault 31).
-        count = meeting.participants + (meeting.moderators if count_moderators_twice else 0)
-        if now_ms - meeting.create_time_ms < join_buffer_ms:
-            count = max(count, expected.get(meeting.id, min_user_count))
-        # Should a server list an id twice, both are load.
-        seats[meeting.id] = seats.get(meeting.id, 0) + count
-    return seats

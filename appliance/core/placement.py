@@ -14,9 +14,6 @@ from appliance.core.params import Params, get
 TAG_PARAM = "meta_server-tag"
 SIZE_HINT_PARAM = "meta_bbb-meeting-size-hint"
 
-UNTAGGED = "none"
-"""The tag that stands for servers without one."""
-
 _MANY = 999_999_999
 """What a longer number is taken for: beyond any meeting, still small for Lua and Redis."""
 

@@ -147,7 +147,8 @@ REDIS_NAMESPACE = Variable(
     "Prefix of all keys; Scalelite's own by default, so that both can use one Redis.",
 )  # fmt: skip
 REDIS_POOL = Variable(
-    "REDIS_POOL", count(1, 10_000), 32, "Connections to Redis at most.",
+    "REDIS_POOL", count(1, 10_000), 32,
+    "Connections to Redis at most. A few are enough here, whatever this says.",
 )  # fmt: skip
 REDIS_SENTINELS = Variable(
     "REDIS_SENTINELS", SENTINELS, None,

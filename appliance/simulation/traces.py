@@ -63,11 +63,6 @@ class Trace:
     """(time, number of the server) of servers that die and do not come back."""
 
 
-def all_traces(seed: int, *, small: bool = False) -> list[Trace]:
-    """Return every trace; `small` ones have a quarter of the servers and classes."""
-    return [make(seed, small) for make in TRACES.values()]
-
-
 def timetable(seed: int, small: bool = False) -> Trace:
     """Return the burst: each hour most classes are created within a minute or two."""
     rng = random.Random(f"timetable {seed}")

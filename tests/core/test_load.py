@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from appliance.core.load import Counts, contributions, counts, server_load
+from appliance.core.load import Counts, contributions, counts
 from appliance.core.model import ListedMeeting
 
 NOW_MS = 1_700_000_000_000
@@ -91,13 +89,7 @@ def listed(
 def test_load_follows_the_formula(
     meetings: list[ListedMeeting], expected: dict[str, int], rules: dict[str, Any], load: float
 ) -> None:
-    assert server_load(meetings, expected, **(RULES | rules)) == load
-
-
-def test_load_has_no_rounding_of_its_own() -> None:
-    meetings = [listed(str(number), participants=1) for number in range(3)]
-
-    assert server_load(meetings, {}, **(RULES | {"load_multiplier": 0.1})) == 0.1 * 3
+    assert sum(contributions(meetings, expected, **(RULES | rules)).values()) == load
 
 
 def test_contributions_are_per_meeting_without_breakout_rooms() -> None:
@@ -113,35 +105,6 @@ def test_contributions_are_per_meeting_without_breakout_rooms() -> None:
         "b": 40.0,
         "c": 0.0,
     }
-
-
-meetings_of_a_server = st.lists(
-    st.builds(
-        ListedMeeting,
-        st.sampled_from("abcd"),
-        st.integers(NOW_MS - 2 * BUFFER_MS, NOW_MS),
-        st.integers(0, 500),
-        st.integers(0, 50),
-        st.integers(0, 50),
-        st.booleans(),
-    )
-)
-
-
-@given(
-    meetings_of_a_server,
-    st.dictionaries(st.sampled_from("abcd"), st.integers(0, 500)),
-    st.floats(0.1, 10),
-)
-def test_contributions_add_up_to_the_load(
-    meetings: list[ListedMeeting], expected: dict[str, int], multiplier: float
-) -> None:
-    rules = RULES | {"load_multiplier": multiplier}
-
-    parts = contributions(meetings, expected, **rules)
-
-    assert sum(parts.values()) == pytest.approx(server_load(meetings, expected, **rules))
-    assert parts.keys() == {meeting.id for meeting in meetings if not meeting.is_breakout}
 
 
 def test_counts_include_breakout_rooms() -> None:

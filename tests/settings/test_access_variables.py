@@ -21,7 +21,6 @@ def test_defaults_are_the_specified_ones() -> None:
 
     assert [str(bind) for bind in settings.web.binds] == ["tcp://0.0.0.0:3000"]
     assert settings.stores.redis_namespace == "scalelite"
-    assert settings.stores.redis_pool == 32
     assert settings.stores.database_retry_count == 3
     assert settings.stores.prepared_statements is True
     assert (settings.log.level, settings.log.format) == ("info", "auto")
