@@ -6,10 +6,10 @@ from typing import Any
 
 from appliance.web.admin_schema import (
     GIVEN_TEXT,
-    MAYBE_WHOLE,
     TEXT,
     WHOLE,
     About,
+    limit,
     list_of,
     record,
     told,
@@ -41,10 +41,7 @@ LIST_ANALYTICS = About(
     record(analytics=list_of(_STORED)),
     {"analytics": [_EXAMPLE]},
     query={
-        "limit": told(
-            f"At most so many; default: {DEFAULT_LIMIT}.",
-            {**MAYBE_WHOLE, "minimum": 1, "maximum": MAX_LIMIT},
-        ),
+        "limit": limit(DEFAULT_LIMIT, MAX_LIMIT),
     },
     optional=("limit",),
     query_example={"limit": "50"},

@@ -8,13 +8,15 @@ from appliance.core.callbacks import CallbackKind, CallbackState
 from appliance.web.admin_schema import (
     GIVEN_TEXT,
     MAYBE_TEXTS,
-    MAYBE_WHOLE,
     TEXT,
+    TEXT_OR_NULL,
     TRUTH,
     WHOLE,
+    WHOLE_OR_NULL,
     About,
     Schema,
     fields,
+    limit,
     list_of,
     one_of,
     record,
@@ -26,7 +28,6 @@ EXAMPLE_ID = "r50d858e0985ecc7f"
 
 _GROUP = "callbacks"
 _STATES = tuple(state.value for state in CallbackState)
-_MAYBE: Schema = {"type": ["string", "null"]}
 _COUNT: Schema = {"type": ["integer", "null"], "minimum": 0}
 _PROBLEMS = told("Which of the queue's two stores could not be asked, and why.", list_of(TEXT))
 _CALLBACK = record(
@@ -39,14 +40,14 @@ _CALLBACK = record(
     sending=told("An appliance is at it.", TRUTH),
     receiver=told("Scheme, host and port of the url.", TEXT),
     url=told("As the front-end gave it; it may hold a token of the front-end's.", TEXT),
-    tenant_id=_MAYBE,
+    tenant_id=TEXT_OR_NULL,
     meeting_id=told("The front-end's own.", TEXT),
-    record_id=_MAYBE,
+    record_id=TEXT_OR_NULL,
     attempts=WHOLE,
     created_ms=told("Milliseconds since the epoch.", WHOLE),
     next_in_s=told("Until the next attempt, of a pending one.", _COUNT),
-    last_status=told("HTTP status of the last answer.", {"type": ["integer", "null"]}),
-    last_error=told("Why it is not done.", _MAYBE),
+    last_status=told("HTTP status of the last answer.", WHOLE_OR_NULL),
+    last_error=told("Why it is not done.", TEXT_OR_NULL),
 )
 _EXAMPLE: dict[str, Any] = {
     "id": EXAMPLE_ID,
@@ -81,10 +82,7 @@ LIST_CALLBACKS = About(
     {"callbacks": [_EXAMPLE], "problems": []},
     query={
         "state": told("Only those in this state.", {"enum": [*_STATES, "", None]}),
-        "limit": told(
-            f"At most so many; default: {DEFAULT_LIMIT}.",
-            {**MAYBE_WHOLE, "minimum": 1, "maximum": MAX_LIMIT},
-        ),
+        "limit": limit(DEFAULT_LIMIT, MAX_LIMIT),
     },
     optional=("state", "limit"),
     query_example={"state": "pending", "limit": "50"},

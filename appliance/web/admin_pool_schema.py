@@ -12,6 +12,7 @@ from appliance.web.admin_schema import (
     MAYBE_FLAG,
     MAYBE_TEXTS,
     TEXT,
+    TEXT_OR_NULL,
     TRUTH,
     WHOLE,
     About,
@@ -41,7 +42,7 @@ _MEETING_FIELDS: dict[str, Schema] = {
     "server_id": TEXT,
     "server_url": told("Empty: its server is gone.", TEXT),
     "tenant_id": TEXT,
-    "voice_bridge": {"type": ["string", "null"]},
+    "voice_bridge": TEXT_OR_NULL,
     "reachable": told("Whether its server can be asked.", TRUTH),
 }
 MEETING = Named("Meeting", record(**_MEETING_FIELDS))

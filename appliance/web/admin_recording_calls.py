@@ -75,7 +75,9 @@ async def _assign(res: Resources, call: Call) -> Answer:
 
 async def _get_imports(res: Resources, call: Call) -> Answer:
     overview = await import_admin.show_imports(
-        res, limit=shape.limit_of(call.fields), failed=form.flag(call.fields, "failed")
+        res,
+        limit=form.limit(call.fields, shape.DEFAULT_LIMIT, shape.MAX_LIMIT),
+        failed=form.flag(call.fields, "failed"),
     )
     return shape.overview_json(overview), 200
 

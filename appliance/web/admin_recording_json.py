@@ -183,7 +183,7 @@ def parse_query(fields: Mapping[str, Any]) -> RecordingQuery:
         meeting_id=word(fields, "meeting_id"),
         state=None if state == ANY else state,
         tenant_id=word(fields, "tenant_id"),
-        limit=limit_of(fields),
+        limit=form.limit(fields, DEFAULT_LIMIT, MAX_LIMIT),
         any_state=state == ANY,
     )
 
@@ -210,14 +210,6 @@ def words(fields: Mapping[str, Any], name: str) -> list[str]:
 def _is_storable(text: str) -> bool:
     """Whether a text has no control characters, NUL among them, and no half characters."""
     return not has_forbidden(text)
-
-
-def limit_of(fields: Mapping[str, Any]) -> int:
-    """Return the `limit`, 50 if it is missing. Raises BadRequest."""
-    limit = number(fields, "limit", DEFAULT_LIMIT)
-    if not 1 <= limit <= MAX_LIMIT:
-        raise BadRequest(f"limit must be from 1 to {MAX_LIMIT}")
-    return limit
 
 
 def number(fields: Mapping[str, Any], name: str, default: int) -> int:

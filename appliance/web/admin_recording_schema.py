@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from appliance.web.admin_recording_json import DEFAULT_LIMIT, MAX_LIMIT
 from appliance.web.admin_schema import (
     GIVEN_TEXT,
     ID,
@@ -16,27 +17,28 @@ from appliance.web.admin_schema import (
     MAYBE_TEXTS,
     MAYBE_WHOLE,
     TEXT,
+    TEXT_OR_NULL,
     TRUTH,
     WHOLE,
+    WHOLE_OR_NULL,
     About,
     Named,
     Schema,
     fields,
+    limit,
     list_of,
     record,
     told,
 )
 
 _RECORDINGS = "recordings"
-_TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
-_WHOLE_OR_NULL: Schema = {"type": ["integer", "null"]}
 _NUMBER_OR_NULL: Schema = {"type": ["number", "null"]}
-_TIME = told("In UTC, as 2026-11-25T10:40:07Z.", _TEXT_OR_NULL)
+_TIME = told("In UTC, as 2026-11-25T10:40:07Z.", TEXT_OR_NULL)
 _TEXTS = list_of(TEXT)
 _NO_RECORDING = {404: "There is no recording with this id."}
-_LIMIT = told("At most so many; default: 50.", MAYBE_WHOLE)
+_LIMIT = limit(DEFAULT_LIMIT, MAX_LIMIT)
 _AFTER = told("The `next_after` of the answer before; none for the first step.", MAYBE_WHOLE)
-_NEXT = told("For the next step; null: that was the last.", _WHOLE_OR_NULL)
+_NEXT = told("For the next step; null: that was the last.", WHOLE_OR_NULL)
 _DAYS = told("In place of RECORDING_RETENTION_DAYS; a tenant's own goes before it.", MAYBE_NUMBER)
 _IDS = told("The recordIDs.", {"type": "array", "items": GIVEN_TEXT, "minItems": 1})
 
@@ -46,12 +48,12 @@ _TENANT_EXAMPLE = "6d1f7c0e-8f43-4d6b-9a55-0c2f5a1b7e21"
 
 _COMMON: dict[str, Schema] = {
     "record_id": TEXT,
-    "meeting_id": _TEXT_OR_NULL,
-    "name": _TEXT_OR_NULL,
-    "state": _TEXT_OR_NULL,
+    "meeting_id": TEXT_OR_NULL,
+    "name": TEXT_OR_NULL,
+    "state": TEXT_OR_NULL,
     "published": TRUTH,
     "protected": TRUTH,
-    "tenant_id": _TEXT_OR_NULL,
+    "tenant_id": TEXT_OR_NULL,
     "start_time": _TIME,
     "end_time": _TIME,
 }
@@ -73,13 +75,13 @@ _SUMMARY_EXAMPLE = {**_COMMON_EXAMPLE, "formats": ["presentation"]}
 _FORMAT = record(
     format=TEXT,
     url=told("Path and query.", TEXT),
-    length_min=_WHOLE_OR_NULL,
-    processing_time_ms=_WHOLE_OR_NULL,
+    length_min=WHOLE_OR_NULL,
+    processing_time_ms=WHOLE_OR_NULL,
     thumbnails=WHOLE,
 )
 _ROWS: dict[str, Schema] = {
     **_COMMON,
-    "participants": _WHOLE_OR_NULL,
+    "participants": WHOLE_OR_NULL,
     "metadata": {"type": "object", "additionalProperties": TEXT},
     "formats": list_of(_FORMAT),
 }
@@ -112,7 +114,7 @@ IMPORT = Named(
             ),
             running=told("Whether an appliance is at it.", TRUTH),
             attempts=WHOLE,
-            error=_TEXT_OR_NULL,
+            error=TEXT_OR_NULL,
             undelete=TRUTH,
             recordings=told("The recordIDs that it brought.", _TEXTS),
             created=_TIME,
@@ -263,7 +265,7 @@ GET_IMPORTS = About(
         imports=list_of(IMPORT),
         count=told("Of imports in all.", WHOLE),
         spool=list_of(record(**_TAR)),
-        failed=list_of(record(**_TAR, reason=_TEXT_OR_NULL)),
+        failed=list_of(record(**_TAR, reason=TEXT_OR_NULL)),
     ),
     {
         "imports": [_IMPORT_EXAMPLE],
@@ -317,7 +319,7 @@ IMPORT_FILE = About(
 RETRY = About(
     _RECORDINGS,
     "Puts tars of failed/ back into the spool with new tries: those named, or all.",
-    list_of(record(file=TEXT, problem=told("Null: it is back in the spool.", _TEXT_OR_NULL))),
+    list_of(record(file=TEXT, problem=told("Null: it is back in the spool.", TEXT_OR_NULL))),
     [{"file": _FILE_EXAMPLE, "problem": None}],
     body=fields(files=told("Their names in failed/.", MAYBE_TEXTS)),
     body_example={"files": [_FILE_EXAMPLE]},

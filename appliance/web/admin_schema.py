@@ -81,6 +81,8 @@ def one_of(*words: str) -> Schema:
 TEXT: Schema = {"type": "string"}
 WHOLE: Schema = {"type": "integer", "minimum": 0}
 TRUTH: Schema = {"type": "boolean"}
+TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
+WHOLE_OR_NULL: Schema = {"type": ["integer", "null"]}
 
 # --- what requests hold --------------------------------------------------------------------------
 
@@ -94,6 +96,13 @@ MAYBE_FLAG: Schema = {
     "enum": [True, False, None, "true", "false", "1", "0", "yes", "no", "on", "off", ""]
 }
 ID: Schema = told("The id, as the lists show it.", GIVEN_TEXT)
+
+
+def limit(default: int, most: int) -> Schema:
+    """Return the schema of the parameter that says how many rows are wanted (admin_json.limit)."""
+    bounds = {**MAYBE_WHOLE, "minimum": 1, "maximum": most}
+    return told(f"At most so many; default: {default}.", bounds)
+
 
 # --- what every call may answer ------------------------------------------------------------------
 
