@@ -76,6 +76,28 @@ class RecordingFiles:
             if (root / name / record_id).is_dir()
         }
 
+    def stage(self, source: str, record_id: str, format: str, *, published: bool) -> str:
+        """Bring a directory to the file system of where it belongs; return where it is then.
+
+        What takes long is done here: `place`, which follows, only renames. `source` may be gone.
+        """
+        _check(record_id, format)
+        directory = Path(source)
+        root, name = self._root(published), f"{format}.{record_id}"
+        _set_modes(directory)  # so that we may move it
+        staged = _aside(root, INCOMING, name)
+        try:
+            directory.rename(staged)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            staged = _copy_into(root, directory, name)
+        return str(staged)
+
+    def unstage(self, staged: str) -> None:
+        """Remove what was brought there, and is not placed after all."""
+        shutil.rmtree(staged, ignore_errors=True)
+
     def place(self, source: str, record_id: str, format: str, *, published: bool) -> None:
         """Move a directory to where this format's files belong, instead of any that are there.
 
@@ -84,9 +106,7 @@ class RecordingFiles:
         the old files are among the new ones.
         """
         _check(record_id, format)
-        root, other = self._published, self._unpublished
-        if not published:
-            root, other = other, root
+        root, other = self._root(published), self._root(not published)
         directory = Path(source)
         for old in (other, root):
             CaptionFiles().carry_over(old / format / record_id, directory)
@@ -95,6 +115,9 @@ class RecordingFiles:
         _put(directory, root, record_id, format)
         _discard(other, other / format / record_id)
         shutil.rmtree(directory, ignore_errors=True)  # there only if it was copied
+
+    def _root(self, published: bool) -> Path:
+        return self._published if published else self._unpublished
 
     def remove(self, record_id: str) -> None:
         """Rename every copy of every format aside; `empty_trash` removes them."""
@@ -145,16 +168,26 @@ def _put(source: Path, root: Path, record_id: str, format: str) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        staged = _aside(root, INCOMING, f"{format}.{record_id}")
+        staged = _copy_into(root, source, f"{format}.{record_id}")
         try:
-            _copy(source, staged)
-            _set_modes(staged)
-            _sync(staged)
             _replace(staged, root, target)
         except OSError:
             shutil.rmtree(staged, ignore_errors=True)
             raise
     _sync_directory(target.parent)
+
+
+def _copy_into(root: Path, source: Path, name: str) -> Path:
+    """Copy a directory to the file system of `root`, aside; it is on the disk then."""
+    staged = _aside(root, INCOMING, name)
+    try:
+        _copy(source, staged)
+        _set_modes(staged)
+        _sync(staged)
+    except OSError:
+        shutil.rmtree(staged, ignore_errors=True)
+        raise
+    return staged
 
 
 def _copy(source: Path, staged: Path) -> None:

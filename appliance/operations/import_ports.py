@@ -82,6 +82,12 @@ class Spool(Protocol):
 class ImportFiles(Protocol):
     """Where the files of recordings go."""
 
+    def stage(self, source: str, record_id: str, format: str, *, published: bool) -> str:
+        """Bring an unpacked format near its place, and return where it is then; may take long."""
+
+    def unstage(self, staged: str) -> None:
+        """Remove what was brought there."""
+
     def place(self, source: str, record_id: str, format: str, *, published: bool) -> None:
         """Move an unpacked format to its place."""
 

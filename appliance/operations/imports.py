@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -246,15 +246,37 @@ async def _place(
 ) -> bool:
     """Move the files of every format to their place; return whether that is a published one.
 
-    While the row is locked: a user who moves the same files waits. What he does after it, and
-    before the rows are written, is seen then.
+    Where they must be copied to another file system that is done before: what changes the row of a
+    recording waits while it is locked, and not for long.
     """
+    files, staged = tools.files, list[str]()
+    expected = published_after_import(known, planned.recording, rules)
+    try:
+        for source in planned.sources:
+            stage = partial(files.stage, source.path, source.record_id, source.format)
+            staged.append(await tools.in_thread(partial(stage, published=expected)))
+        return await _place_staged(tools, planned, staged, known, rules)
+    except Exception:
+        for path in staged:
+            await tools.in_thread(partial(files.unstage, path))
+        raise
+
+
+async def _place_staged(
+    tools: Importer,
+    planned: PlannedRecording,
+    staged: Sequence[str],
+    known: Recording | None,
+    rules: ImportRules,
+) -> bool:
+    """Do it while the row is locked: a user who moves the same files waits. What he does after it,
+    and before the rows are written, is seen then."""
     recording = planned.recording
     async with tools.recordings.lock_recordings([recording.record_id], None) as locked:
         known = next(iter(locked.recordings), known)
         published = published_after_import(known, recording, rules)
-        for source in planned.sources:
-            place = partial(tools.files.place, source.path, source.record_id, source.format)
+        for source, path in zip(planned.sources, staged, strict=True):
+            place = partial(tools.files.place, path, source.record_id, source.format)
             await tools.in_thread(partial(place, published=published))
     return published
 

@@ -111,6 +111,31 @@ def test_place_replaces_what_is_there_wherever_it_is(
         assert (root / "video").stat().st_mode & 0o777 == 0o755
 
 
+@pytest.mark.parametrize("published", [True, False])
+def test_staged_files_are_placed_wherever_they_belong_by_then(
+    files: RecordingFiles, roots: tuple[Path, Path], tmp_path: Path, published: bool
+) -> None:
+    source = write(tmp_path / "work", a="1")
+    source.chmod(0o500)
+    staged = Path(files.stage(str(source), "r1", "video", published=False))
+    assert read(staged) == {"a": "1"}
+    assert staged.stat().st_dev == roots[1].stat().st_dev
+    assert files.formats("r1") == set()
+
+    files.place(str(staged), "r1", "video", published=published)
+
+    assert read(roots[0 if published else 1] / "video/r1") == {"a": "1"}
+    assert not staged.exists()
+
+
+def test_staged_files_that_are_not_wanted_are_gone(files: RecordingFiles, tmp_path: Path) -> None:
+    source = write(tmp_path / "work", a="1")
+    staged = files.stage(str(source), "r1", "video", published=False)
+    files.unstage(staged)
+    files.unstage(staged)
+    assert not Path(staged).exists()
+
+
 def test_place_keeps_captions_that_users_have_added(
     files: RecordingFiles, roots: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -63,20 +63,41 @@ async def import_while(desk: DeskBench, change: Callable[[], Awaitable[None]]) -
 
 
 class Watched:
-    """Files: before they are placed, the rows are counted that a user could change just now."""
+    """Files: while they are moved, the rows are counted that a user could change just now."""
 
     def __init__(self, real: Any, count: Callable[[], Awaitable[int]]) -> None:
         self._real = real
         self._count = count
-        self.counts: list[int] = []
+        self.counts: list[tuple[str, int]] = []
+
+    def stage(self, *args: Any, **kwargs: Any) -> str:
+        """Count, and do what may take long."""
+        self.counts.append(("stage", trio.from_thread.run(self._count)))
+        return str(self._real.stage(*args, **kwargs))
 
     def place(self, *args: Any, **kwargs: Any) -> None:
         """Count, and place."""
-        self.counts.append(trio.from_thread.run(self._count))
+        self.counts.append(("place", trio.from_thread.run(self._count)))
         self._real.place(*args, **kwargs)
 
 
-async def test_files_are_placed_while_no_user_can_move_them(desk: DeskBench) -> None:
+class Lost:
+    """Recordings whose rows cannot be locked."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def lock_recordings(self, *args: Any) -> Any:
+        """Fail."""
+        raise DatabaseDown("lost")
+
+
+async def test_files_are_placed_while_no_user_can_move_them_and_copied_before(
+    desk: DeskBench,
+) -> None:
     bench = desk.bench
 
     async def count() -> int:
@@ -91,7 +112,20 @@ async def test_files_are_placed_while_no_user_can_move_them(desk: DeskBench) -> 
 
     assert await import_tar(tools, bench.tar(name)) is None
 
-    assert files.counts == [0] * len(BOTH)
+    assert files.counts == [("stage", 1)] * len(BOTH) + [("place", 0)] * len(BOTH)
+
+
+async def test_nothing_is_left_of_files_that_are_not_placed_after_all(desk: DeskBench) -> None:
+    bench = desk.bench
+    tools = replace(bench.tools, recordings=cast(Any, Lost(bench.recordings)))
+    name = drop(desk)
+
+    assert await import_tar(tools, bench.tar(name)) == bench.tools.waits.database_s
+
+    places = [bench.root / place for place in ("work", "published", "unpublished")]
+    assert not [path for place in places for path in place.rglob("*") if path.is_file()]
+    assert await bench.run(name) is None
+    assert len(bench.tree()) == 2 * len(BOTH)
 
 
 async def test_recording_deleted_meanwhile_stays_deleted_and_its_tar_is_kept(
