@@ -15,8 +15,6 @@ from tests.doubles.recordings import open_recordings
 from tests.doubles.resources import EventBook, now_ms, rules_of
 from tests.doubles.settings import settings_of
 
-pytest_plugins = ["tests.doubles.stores"]
-
 
 async def test_adapters_follow_the_settings(
     redis_url: str, redis_namespace: str, database_url: str

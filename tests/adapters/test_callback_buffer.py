@@ -16,8 +16,6 @@ from tests.doubles.callback_contract import CONTRACT, DONE, WHO, claim, ready
 from tests.doubles.redis_layout import layout_faults
 from tests.doubles.resources import now_ms
 
-pytest_plugins = ["tests.doubles.stores"]
-
 
 @dataclass
 class Bench:

@@ -14,8 +14,6 @@ from appliance.operations.callback_ports import CallbackStore
 from tests.doubles.callback_contract import CONTRACT, DONE, WHO, claim, ready
 from tests.doubles.recordings import open_recordings
 
-pytest_plugins = ["tests.doubles.stores"]
-
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[PostgresStore]:

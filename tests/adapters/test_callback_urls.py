@@ -19,8 +19,6 @@ from tests.doubles.recordings import open_recordings
 from tests.doubles.resources import EventBook
 from tests.doubles.store_servers import PostgresServer
 
-pytest_plugins = ["tests.doubles.stores"]
-
 SCALELITE_DUMP = Path(__file__).resolve().parents[1] / "data/scalelite/postgres.sql"
 A, B = TenantId("tenant-a"), TenantId("tenant-b")
 

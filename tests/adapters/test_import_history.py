@@ -13,8 +13,6 @@ from appliance.core.import_model import ImportState, SpooledTar
 from tests.doubles.import_tools import ImportBench, open_import_bench
 from tests.doubles.recording_tars import recording_tar
 
-pytest_plugins = ["tests.doubles.stores"]
-
 TAR = SpooledTar("r1.tar", 10, 10**18, 5)
 
 

@@ -11,8 +11,6 @@ import pytest
 from appliance.core.import_model import ImportState, SpooledTar
 from tests.doubles.import_tools import ImportBench, open_import_bench
 
-pytest_plugins = ["tests.doubles.stores"]
-
 TAR = SpooledTar("r1.tar", 10, 10**18, 5)
 
 

@@ -12,8 +12,6 @@ from appliance.adapters.postgres_facts import DatabaseFactFinder
 from appliance.adapters.postgres_store import PostgresStore, open_postgres_store
 from tests.doubles.resources import EventBook, now_ms
 
-pytest_plugins = ["tests.doubles.stores"]
-
 
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[PostgresStore]:

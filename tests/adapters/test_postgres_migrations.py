@@ -16,8 +16,6 @@ from appliance.core.faults import DatabaseDown
 from tests.doubles.postgres_layout import schema_of
 from tests.doubles.store_servers import PostgresServer
 
-pytest_plugins = ["tests.doubles.stores"]
-
 DEADLINE_S = 40.0
 SCALELITE_DUMP = Path(__file__).parents[1] / "data" / "scalelite" / "postgres.sql"
 ALL = [

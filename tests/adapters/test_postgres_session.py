@@ -15,8 +15,6 @@ from appliance.adapters.postgres_store import POOL_SIZE, Connection, PostgresSto
 from appliance.core.faults import DatabaseDown
 from tests.doubles.recordings import open_recordings
 
-pytest_plugins = ["tests.doubles.stores"]
-
 DEADLINE_S = 40.0
 HOLD_S = 20.0
 

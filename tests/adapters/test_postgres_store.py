@@ -27,8 +27,6 @@ from appliance.adapters.postgres_store import (
 from appliance.core.faults import DatabaseDown
 from tests.doubles.store_servers import PostgresServer, private_postgres
 
-pytest_plugins = ["tests.doubles.stores"]
-
 DEADLINE_S = 40.0
 
 

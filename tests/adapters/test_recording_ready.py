@@ -21,8 +21,6 @@ from tests.doubles.callback_bench import CallbackBench, open_callback_bench
 from tests.doubles.recordings import make_format, make_recording
 from tests.doubles.store_servers import PostgresServer
 
-pytest_plugins = ["tests.doubles.stores"]
-
 URL = "http://h/ready?x=1"
 KEPT = KeptUrls({RECORDING_READY: URL}, "s1")
 SCALELITE_DUMP = Path(__file__).resolve().parents[1] / "data/scalelite/postgres.sql"

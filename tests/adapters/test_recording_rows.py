@@ -18,8 +18,6 @@ from appliance.adapters.recording_rows import (
 from appliance.core.recording_filter import RecordingFilter
 from tests.doubles.recordings import fill, open_recordings
 
-pytest_plugins = ["tests.doubles.stores"]
-
 DEADLINE_S = 110.0
 MANY = 100_000
 MEETING = "index_recordings_on_meeting_id"

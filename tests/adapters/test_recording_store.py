@@ -30,8 +30,6 @@ from tests.doubles.recordings import (
 )
 from tests.doubles.store_servers import PostgresServer
 
-pytest_plugins = ["tests.doubles.stores"]
-
 DEADLINE_S = 40.0
 SCALELITE_SQL = Path(__file__).parents[1] / "data" / "scalelite" / "postgres.sql"
 BOTH = pytest.mark.parametrize("prepared", [True, False])

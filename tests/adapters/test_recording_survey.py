@@ -22,8 +22,6 @@ from appliance.core.takeover_recordings import (
 from tests.doubles.scalelite_files import DELETED, DUMP, OLD, PUBLISHED, UNPUBLISHED
 from tests.doubles.store_servers import PostgresServer
 
-pytest_plugins = ["tests.doubles.stores"]
-
 
 @pytest.fixture
 def database(database_url: str) -> str:

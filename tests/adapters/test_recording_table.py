@@ -17,8 +17,6 @@ from appliance.core.recording_summary import RecordingQuery
 from appliance.core.retention import RetentionRules, retention_rules
 from tests.doubles.recordings import add, make_recording, open_recordings
 
-pytest_plugins = ["tests.doubles.stores"]
-
 DAY_MS = 86_400_000
 Opened = tuple[PostgresStore, RecordingStore, RecordingTable]
 

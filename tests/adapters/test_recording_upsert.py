@@ -15,8 +15,6 @@ from appliance.core.recording_merge import ImportOutcome, ImportResult, ImportRu
 from appliance.core.recording_model import Recording
 from tests.doubles.recordings import make_format, make_recording, open_recordings
 
-pytest_plugins = ["tests.doubles.stores"]
-
 DEADLINE_S = 40.0
 DEFAULT = ImportRules()
 

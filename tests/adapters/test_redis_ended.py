@@ -11,7 +11,7 @@ from appliance.core.ended_meetings import TELL_AFTER_END_MS, TELL_AFTER_LOSS_MS,
 from appliance.core.model import Meeting, MeetingId, PlacementOutcome, Replaced, ServerId, TenantId
 from tests.doubles.store_pool import MINUTE_MS, StorePool
 
-pytest_plugins = ["tests.doubles.stores", "tests.doubles.store_pool_fixtures"]
+pytest_plugins = ["tests.doubles.store_pool_fixtures"]
 
 URL = "https://lms.example.org/ended?x=1"
 

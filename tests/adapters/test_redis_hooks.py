@@ -9,7 +9,7 @@ from appliance.core.hooks import MAX_HOOKS, Hook, Registration, ServerHooks
 from appliance.core.model import MeetingId, TenantId
 from tests.doubles.store_pool import StorePool
 
-pytest_plugins = ["tests.doubles.stores", "tests.doubles.store_pool_fixtures"]
+pytest_plugins = ["tests.doubles.store_pool_fixtures"]
 
 T1 = TenantId("t-1")
 URL = "https://lms.example.org/höök?x=1"

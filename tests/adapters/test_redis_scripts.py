@@ -11,8 +11,6 @@ import pytest
 from appliance.adapters.redis_client import Script
 from appliance.adapters.redis_scripts import load_scripts
 
-pytest_plugins = ["tests.doubles.stores"]
-
 SCRIPTS = load_scripts()
 FOLDER = files("appliance.adapters") / "scripts"
 ALL = pytest.mark.parametrize("script", SCRIPTS.all, ids=lambda script: script.name)

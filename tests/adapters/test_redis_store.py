@@ -28,7 +28,7 @@ from appliance.core.model import (
 from tests.doubles.redis_processes import LogBook, short_directory
 from tests.doubles.store_pool import StorePool, open_store_pool
 
-pytest_plugins = ["tests.doubles.stores", "tests.doubles.store_pool_fixtures"]
+pytest_plugins = ["tests.doubles.store_pool_fixtures"]
 
 A = ServerId("a")
 

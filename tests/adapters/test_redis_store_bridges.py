@@ -9,7 +9,7 @@ import pytest
 from appliance.core.model import PlacementOutcome, Replaced
 from tests.doubles.store_pool import StorePool
 
-pytest_plugins = ["tests.doubles.stores", "tests.doubles.store_pool_fixtures"]
+pytest_plugins = ["tests.doubles.store_pool_fixtures"]
 
 TEN = tuple(str(number) for number in range(100_000_001, 100_000_011))
 

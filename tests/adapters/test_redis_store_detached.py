@@ -7,7 +7,7 @@ import pytest
 from appliance.core.model import Replaced, ServerState, TenantId
 from tests.doubles.store_pool import MINUTE_MS, StorePool
 
-pytest_plugins = ["tests.doubles.stores", "tests.doubles.store_pool_fixtures"]
+pytest_plugins = ["tests.doubles.store_pool_fixtures"]
 
 DAY_MS = 86_400_000
 T1 = TenantId("t1")

@@ -17,7 +17,7 @@ from appliance.core.model import (
 )
 from tests.doubles.store_pool import StorePool
 
-pytest_plugins = ["tests.doubles.stores", "tests.doubles.store_pool_fixtures"]
+pytest_plugins = ["tests.doubles.store_pool_fixtures"]
 
 Change = Callable[[StorePool, Meeting], Awaitable[bool]]
 T1, T2 = TenantId("t1"), TenantId("t2")

@@ -8,7 +8,7 @@ from appliance.core.dialplan import WRONG_PINS_WINDOW_MS, PinLookup, PinOutcome
 from appliance.core.model import ServerState
 from tests.doubles.store_pool import StorePool, open_store_pool
 
-pytest_plugins = ["tests.doubles.stores", "tests.doubles.store_pool_fixtures"]
+pytest_plugins = ["tests.doubles.store_pool_fixtures"]
 
 PIN = "123456789"
 

@@ -17,7 +17,7 @@ from appliance.core.model import (
 )
 from tests.doubles.store_pool import StorePool
 
-pytest_plugins = ["tests.doubles.stores", "tests.doubles.store_pool_fixtures"]
+pytest_plugins = ["tests.doubles.store_pool_fixtures"]
 
 NO_SERVER = PlacementOutcome.NO_SERVER.value
 NO_TAGGED = PlacementOutcome.NO_TAGGED_SERVER.value

@@ -15,7 +15,7 @@ from appliance.core.model import (
 )
 from tests.doubles.store_pool import MINUTE_MS, StorePool, open_store_pool
 
-pytest_plugins = ["tests.doubles.stores", "tests.doubles.store_pool_fixtures"]
+pytest_plugins = ["tests.doubles.store_pool_fixtures"]
 
 
 async def test_poll_replaces_the_estimate_by_what_it_measured(pool: StorePool) -> None:

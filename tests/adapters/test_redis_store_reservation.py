@@ -18,7 +18,7 @@ from appliance.core.model import (
 )
 from tests.doubles.store_pool import MINUTE_MS, StorePool, open_store_pool
 
-pytest_plugins = ["tests.doubles.stores", "tests.doubles.store_pool_fixtures"]
+pytest_plugins = ["tests.doubles.store_pool_fixtures"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from appliance.core.model import (
 from tests.doubles.scalelite_data import load_scalelite_data
 from tests.doubles.store_pool import MINUTE_MS, StorePool
 
-pytest_plugins = ["tests.doubles.stores", "tests.doubles.store_pool_fixtures"]
+pytest_plugins = ["tests.doubles.store_pool_fixtures"]
 
 SCHOOL = TenantId("588d7588-5557-41f9-9533-a75d5f42cb21")
 UNI = TenantId("981810d6-1b91-4022-9f8d-71c128cd378e")

@@ -9,7 +9,7 @@ import pytest
 from appliance.core.model import Server, ServerChange, ServerId, ServerState
 from tests.doubles.store_pool import StorePool, open_store_pool
 
-pytest_plugins = ["tests.doubles.stores", "tests.doubles.store_pool_fixtures"]
+pytest_plugins = ["tests.doubles.store_pool_fixtures"]
 
 A, B, C = ServerId("a"), ServerId("b"), ServerId("c")
 CHANGE = ServerChange(

@@ -7,7 +7,7 @@ import pytest
 from appliance.core.model import Meeting
 from tests.doubles.store_pool import MINUTE_MS, StorePool
 
-pytest_plugins = ["tests.doubles.stores", "tests.doubles.store_pool_fixtures"]
+pytest_plugins = ["tests.doubles.store_pool_fixtures"]
 
 
 async def sweep(pool: StorePool) -> int:

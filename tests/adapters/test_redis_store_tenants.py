@@ -8,7 +8,7 @@ from appliance.core.model import Meeting, MeetingId, PlacementOutcome, Replaced,
 from appliance.core.scoped_id import scoped_id
 from tests.doubles.store_pool import StorePool
 
-pytest_plugins = ["tests.doubles.stores", "tests.doubles.store_pool_fixtures"]
+pytest_plugins = ["tests.doubles.store_pool_fixtures"]
 
 T1, T2, T3 = TenantId("t1"), TenantId("t2"), TenantId("t3")
 

@@ -14,8 +14,6 @@ from appliance.core.takeover_pool import PoolState
 from tests.doubles.redis_layout import take_snapshot
 from tests.doubles.scalelite_data import load_scalelite_data
 
-pytest_plugins = ["tests.doubles.stores"]
-
 
 @pytest.fixture
 async def client(redis_url: str) -> AsyncIterator[RedisClient]:

@@ -21,7 +21,7 @@ from tests.doubles.redis_processes import redis_process
 from tests.doubles.scalelite_data import load_scalelite_data
 from tests.doubles.store_pool import StorePool, open_store_pool
 
-pytest_plugins = ["tests.doubles.stores", "tests.doubles.store_pool_fixtures"]
+pytest_plugins = ["tests.doubles.store_pool_fixtures"]
 
 SAVED, UNKNOWN = Saved(SaveOutcome.SAVED), Saved(SaveOutcome.UNKNOWN)
 T1, T2 = TenantId("t1"), TenantId("t2")

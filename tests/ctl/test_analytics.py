@@ -14,8 +14,6 @@ from appliance.adapters.analytics_files import AnalyticsFiles
 from tests.doubles.control import ControlDouble, open_control
 from tests.doubles.resources import open_resources
 
-pytest_plugins = ["tests.doubles.stores"]
-
 BODY = b'{"meeting_id":"math\\u001b[2J","customer":"school","data":{"name":"Z\xc3\xb6e"}}'
 
 

@@ -16,8 +16,6 @@ from tests.doubles.callback_contract import claim, ready
 from tests.doubles.control import ControlDouble, Done, open_control
 from tests.doubles.resources import EventBook, open_resources
 
-pytest_plugins = ["tests.doubles.stores"]
-
 NOT_FOUND = Settlement(CallbackState.FAILED, 404, "the receiver answered 404")
 UNCHANGED = "no such call, or nothing to be done about it now"
 

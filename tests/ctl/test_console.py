@@ -10,8 +10,6 @@ from appliance.ctl.console import Console
 from appliance.ctl.tables import Column
 from tests.doubles.pool import open_pool
 
-pytest_plugins = ["tests.doubles.stores"]
-
 
 class Terminal(io.StringIO):
     """A text stream that says it is a terminal."""

@@ -14,8 +14,6 @@ from tests.doubles.control import run_ctl
 from tests.doubles.pool import open_pool
 from tests.doubles.redis_processes import short_directory
 
-pytest_plugins = ["tests.doubles.stores"]
-
 
 async def test_findings_are_shown_and_a_failure_is_exit_code_1(
     redis_url: str, redis_namespace: str

@@ -8,8 +8,6 @@ from appliance import __version__
 from tests.doubles.control import Done, run_ctl
 from tests.doubles.redis_processes import short_directory
 
-pytest_plugins = ["tests.doubles.stores"]
-
 NOWHERE = "/nonexistent/ctl.sock"
 
 

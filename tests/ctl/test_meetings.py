@@ -5,8 +5,6 @@ from __future__ import annotations
 from tests.doubles.control import Done
 from tests.doubles.pool import open_pool
 
-pytest_plugins = ["tests.doubles.stores"]
-
 
 async def test_meetings_are_listed_in_a_table_and_in_rakes_blocks(
     redis_url: str, redis_namespace: str

@@ -8,8 +8,6 @@ import trio
 from tests.doubles.pool import open_pool
 from tests.doubles.terminal import on_terminal
 
-pytest_plugins = ["tests.doubles.stores"]
-
 
 @pytest.mark.parametrize("what", ["", "all", "servers", "meetings"])
 async def test_poll_shows_the_result_of_each_server(

@@ -20,8 +20,6 @@ from tests.doubles.control import Done, ctl_environment, run_ctl
 from tests.doubles.pool import Pool, open_pool
 from tests.doubles.redis_processes import redis_process
 
-pytest_plugins = ["tests.doubles.stores"]
-
 
 @pytest.mark.parametrize("words", ["status", "servers", "meetings end --yes", "poll:all"])
 def test_exit_code_is_3_when_the_appliance_is_not_running(words: str, tmp_path: Path) -> None:

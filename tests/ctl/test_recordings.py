@@ -11,8 +11,6 @@ from tests.doubles.control import Done
 from tests.doubles.recording_desk import DeskBench, open_desk
 from tests.doubles.recordings import make_recording
 
-pytest_plugins = ["tests.doubles.stores"]
-
 
 @pytest.fixture
 async def opened(

@@ -7,8 +7,6 @@ from pathlib import Path
 from tests.doubles.control import Done
 from tests.doubles.pool import open_pool
 
-pytest_plugins = ["tests.doubles.stores"]
-
 FILE = """\
 servers:
   bbb1.example.com:

@@ -17,8 +17,6 @@ from tests.doubles.pool import Pool, open_pool
 from tests.doubles.ports import free_port
 from tests.doubles.terminal import on_terminal
 
-pytest_plugins = ["tests.doubles.stores"]
-
 
 async def test_enable_says_what_the_first_poll_came_to(
     redis_url: str, redis_namespace: str

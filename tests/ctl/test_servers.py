@@ -7,8 +7,6 @@ import re
 from tests.doubles.control import Done
 from tests.doubles.pool import open_pool
 
-pytest_plugins = ["tests.doubles.stores"]
-
 URL = "https://bbb1.example.com/bigbluebutton/api"
 OK = Done(0, "OK\n", "")
 

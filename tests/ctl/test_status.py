@@ -20,8 +20,6 @@ from tests.doubles.pool import Pool, open_pool
 from tests.doubles.redis_processes import redis_process
 from tests.doubles.terminal import on_terminal
 
-pytest_plugins = ["tests.doubles.stores"]
-
 HEADING = (
     "HOSTNAME   STATE     STATUS   MEETINGS  USERS  LARGEST MEETING  VIDEOS  LOAD  BBB VERSION  TAG"
 )

@@ -13,8 +13,6 @@ from tests.doubles.recording_desk import DeskBench, open_desk
 from tests.doubles.recordings import make_recording
 from tests.doubles.scalelite_data import load_scalelite_data
 
-pytest_plugins = ["tests.doubles.stores"]
-
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[dict[str, BbbProcess]]:

@@ -10,8 +10,6 @@ import pytest
 from tests.doubles.control import ControlDouble, Done, open_control
 from tests.doubles.resources import open_resources
 
-pytest_plugins = ["tests.doubles.stores"]
-
 LRS = "https://lrs.example.org/xapi"
 DELETED = Done(0, "Tenant was successfully deleted.\n", "")
 

@@ -1,6 +1,6 @@
 """Fixtures: an empty pool in the session's Redis, whose layout is checked when the test is over.
 
-A pytest plugin, beside `tests.doubles.stores`. Not to be imported by tests.
+A pytest plugin. Not to be imported by tests.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Fixtures: one Redis and one PostgreSQL a session, a clean corner of it for each test.
 
-A pytest plugin: `pytest_plugins = ["tests.doubles.stores"]`. Not to be imported by tests, since
+A pytest plugin, which tests/conftest.py loads for all. Not to be imported by tests, since
 pytest refuses a plugin that was imported before; what is to be imported is in store_servers.py.
 """
 

@@ -11,8 +11,6 @@ from tests.doubles.postgres_layout import Ask, Reference, database_faults
 from tests.doubles.scalelite_files import DUMP
 from tests.doubles.store_servers import PostgresServer
 
-pytest_plugins = ["tests.doubles.stores"]
-
 
 @pytest.fixture
 def ask(postgres_server: PostgresServer) -> Iterator[Ask]:

@@ -19,8 +19,6 @@ from tests.doubles.postgres_process import PostgresProcess, postgres_process
 from tests.doubles.recording_tars import recording_tar
 from tests.doubles.store_servers import RedisServer
 
-pytest_plugins = ["tests.doubles.stores"]
-
 DATABASE_PW = "database-pw-51c7"
 PATH = "/ready?course=7&token=front-end-token-77"
 SECOND = secrets.token_hex(20)

@@ -15,8 +15,6 @@ from tests.doubles.appliance_process import ApplianceProcess, wait_for
 from tests.doubles.recording_tars import recording_tar
 from tests.doubles.store_servers import PostgresServer, RedisServer
 
-pytest_plugins = ["tests.doubles.stores"]
-
 FORMATS = {"video": {"video.webm": b"v" * 300_000}, "presentation": {"1.svg": b"<svg/>"}}
 IMPORT_S = 60.0
 

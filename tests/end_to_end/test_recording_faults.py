@@ -16,8 +16,6 @@ from tests.doubles.appliance_process import ApplianceProcess, wait_for
 from tests.doubles.recording_tars import metadata_xml, recording_tar
 from tests.doubles.store_servers import PostgresServer, RedisServer
 
-pytest_plugins = ["tests.doubles.stores"]
-
 MANY = 8
 LARGE_FILES, FILE_BYTES = 40, 8 << 20
 """Of zeros: packed it is small, and unpacking takes a second or two."""

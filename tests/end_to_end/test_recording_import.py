@@ -15,8 +15,6 @@ from tests.doubles.appliance_process import ROOT, ApplianceProcess, wait_for
 from tests.doubles.recording_tars import metadata_xml, recording_tar, write_format
 from tests.doubles.store_servers import PostgresServer, RedisServer
 
-pytest_plugins = ["tests.doubles.stores"]
-
 SCRIPT = ROOT / "config/bbb/scalelite_appliance.py"
 SECRET = "secret-of-the-bbb-server-" + "y" * 20
 FORMATS = {"video": {"video.webm": b"v" * 300_000}, "presentation": {"1.svg": b"<svg/>"}}

@@ -16,8 +16,6 @@ from tests.doubles.appliance_pool import SHORT_TIMEOUTS, ServedPool
 from tests.doubles.appliance_process import wait_for
 from tests.doubles.callback_sink import CallbackSink, callback_sink
 
-pytest_plugins = ["tests.doubles.stores"]
-
 WITHIN_S = 60.0
 
 

@@ -26,8 +26,6 @@ from tests.doubles.scalelite_place import (
 )
 from tests.doubles.store_servers import PostgresServer, RedisServer
 
-pytest_plugins = ["tests.doubles.stores"]
-
 NUMBER = "700000001"
 
 

@@ -35,8 +35,6 @@ from tests.doubles.scalelite_place import (
 )
 from tests.doubles.store_servers import PostgresServer, RedisServer
 
-pytest_plugins = ["tests.doubles.stores"]
-
 TOKEN = "04512ad106d789af91f982c1173b87fc3d53133561a0ece8ab3f5e979d1d1745"
 """Of a one-time link that Scalelite has given out."""
 

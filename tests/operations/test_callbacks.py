@@ -40,8 +40,6 @@ from tests.doubles.callback_contract import ready
 from tests.doubles.recordings import open_recordings
 from tests.doubles.resources import EventBook, now_ms, open_resources
 
-pytest_plugins = ["tests.doubles.stores"]
-
 
 async def test_enqueue_takes_redis_when_the_database_is_down(
     redis_url: str, redis_namespace: str, database_url: str

@@ -16,8 +16,6 @@ from tests.doubles.redis_processes import redis_process
 from tests.doubles.resources import EventBook, open_resources
 from tests.doubles.store_pool import StorePool
 
-pytest_plugins = ["tests.doubles.stores"]
-
 PIN = "123456789"
 CALL = IncomingCall(PIN, PIN, "Anna", "+4930123456", hide_name=False, hide_number=False)
 GATEWAY = "203.0.113.10"

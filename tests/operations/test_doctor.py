@@ -38,7 +38,7 @@ from tests.doubles.callback_contract import WHO, claim, ready
 from tests.doubles.redis_processes import redis_process
 from tests.doubles.resources import EventBook, open_resources
 
-pytest_plugins = ["tests.doubles.stores", "tests.doubles.live_pool_fixtures"]
+pytest_plugins = ["tests.doubles.live_pool_fixtures"]
 
 GOOD_SECRET = "3f9a1c7e5b2d8046af13c2e9d7b05846"
 WITHIN_S = 40.0

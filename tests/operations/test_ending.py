@@ -8,8 +8,6 @@ from tests.doubles.bbb_process import open_bbb_servers
 from tests.doubles.ports import free_port
 from tests.doubles.resources import open_resources
 
-pytest_plugins = ["tests.doubles.stores"]
-
 
 def to_end(*names: str, password: str = "mp") -> list[ToEnd]:
     return [ToEnd(MeetingId(name), password) for name in names]

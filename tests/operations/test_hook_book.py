@@ -8,7 +8,7 @@ from appliance.core.model import MeetingId, TenantId
 from appliance.operations.hook_book import HookBook
 from tests.doubles.store_pool import StorePool
 
-pytest_plugins = ["tests.doubles.stores", "tests.doubles.store_pool_fixtures"]
+pytest_plugins = ["tests.doubles.store_pool_fixtures"]
 
 URL = "https://lms.example.org/hook"
 ROOM, T1 = MeetingId("room"), TenantId("t-1")

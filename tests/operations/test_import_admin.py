@@ -16,8 +16,6 @@ from appliance.operations.refusal import Refused
 from tests.doubles.recording_desk import DeskBench, open_desk
 from tests.doubles.recording_tars import recording_tar
 
-pytest_plugins = ["tests.doubles.stores"]
-
 DEADLINE_S = 40.0
 TICK_S = 0.01
 

@@ -23,8 +23,6 @@ from appliance.operations.imports import import_tar, remove_leftovers, retry_imp
 from tests.doubles.import_tools import ImportBench, open_import_bench, recording_settings
 from tests.doubles.recording_tars import metadata_xml, pack, recording_tar, write_format
 
-pytest_plugins = ["tests.doubles.stores"]
-
 VIDEO = {"video": {"video.webm": b"v" * 5000}}
 BOTH = {**VIDEO, "presentation": {"slides/1.svg": b"<svg/>"}}
 

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import trio
 
-pytest_plugins = ["tests.doubles.stores"]
-
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 50.0
 # Who is not root becomes it in a user namespace of his own, and may mount there.

@@ -16,8 +16,6 @@ from appliance.operations.imports import import_tar, remove_leftovers
 from tests.doubles.import_tools import ImportBench, open_import_bench
 from tests.doubles.recording_tars import recording_tar
 
-pytest_plugins = ["tests.doubles.stores"]
-
 ROOT = Path(__file__).resolve().parents[2]
 FORMATS = {"video": {"video.webm": b"v" * 5000}, "presentation": {"1.svg": b"<svg/>"}}
 MAX_POINTS = 60

@@ -16,8 +16,6 @@ from appliance.operations.unfinished import finish_changes
 from tests.doubles.recording_desk import DeskBench, open_desk
 from tests.doubles.recording_tars import recording_tar
 
-pytest_plugins = ["tests.doubles.stores"]
-
 BOTH = {"video": {"video.webm": b"v"}, "presentation": {"1.svg": b"<svg/>"}}
 
 

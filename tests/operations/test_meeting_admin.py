@@ -19,8 +19,6 @@ from appliance.operations.servers import add_server, enable_server
 from tests.doubles.bbb_process import BbbProcess, open_bbb_servers
 from tests.doubles.resources import open_resources
 
-pytest_plugins = ["tests.doubles.stores"]
-
 
 async def fill(res: Resources, servers: list[BbbProcess], *names: str) -> None:
     """Enable the servers, and spread meetings over them."""

@@ -16,8 +16,6 @@ from appliance.operations.refusal import RefusalKind, Refused
 from tests.doubles.recording_desk import DeskBench, open_desk
 from tests.doubles.recordings import make_format, make_recording
 
-pytest_plugins = ["tests.doubles.stores"]
-
 NOTHING = RecordingChanges()
 
 

@@ -21,8 +21,6 @@ from appliance.operations.resources import Caller
 from tests.doubles.recording_pool import RecordingPool, open_recording_pool
 from tests.doubles.recordings import make_format, make_recording
 
-pytest_plugins = ["tests.doubles.stores"]
-
 DEADLINE_S = 40.0
 NOBODY = Caller(base_url="http://x")
 FORMATS = (make_format("presentation"), make_format("video"))

@@ -20,8 +20,6 @@ from tests.doubles.import_tools import recording_settings
 from tests.doubles.recording_desk import DAY_MS, DeskBench, open_desk
 from tests.doubles.recordings import make_recording
 
-pytest_plugins = ["tests.doubles.stores"]
-
 
 @pytest.fixture
 async def opened(

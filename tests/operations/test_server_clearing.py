@@ -15,8 +15,6 @@ from appliance.operations.servers import add_server, enable_server, find_server
 from tests.doubles.bbb_process import BbbProcess, open_bbb_servers
 from tests.doubles.resources import EventBook, open_resources
 
-pytest_plugins = ["tests.doubles.stores"]
-
 
 async def add_enabled(res: Resources, bbb: BbbProcess, server_id: str = "one") -> None:
     await add_server(res, "me", NewServer(bbb.url, bbb.secret, id=server_id))

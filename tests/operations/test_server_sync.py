@@ -27,8 +27,6 @@ from tests.doubles.redis_layout import layout_faults
 from tests.doubles.resources import EventBook, open_resources
 from tests.doubles.store_servers import private_redis
 
-pytest_plugins = ["tests.doubles.stores"]
-
 FILE = """\
 servers:
   a:

@@ -23,8 +23,6 @@ from tests.doubles.bbb_process import open_bbb_servers
 from tests.doubles.ports import free_port
 from tests.doubles.resources import EventBook, open_resources
 
-pytest_plugins = ["tests.doubles.stores"]
-
 URL = "https://BBB1.example.com/bigbluebutton/api"
 
 

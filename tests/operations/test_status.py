@@ -6,8 +6,6 @@ from appliance.core.model import Server, ServerId, ServerState
 from appliance.operations.status import PoolStatus, read_status
 from tests.doubles.resources import open_resources
 
-pytest_plugins = ["tests.doubles.stores"]
-
 
 def server(number: int, state: ServerState, *, online: bool = True) -> Server:
     return Server(ServerId(str(number)), "http://x/api", "s", state, online, meetings=1, users=10)

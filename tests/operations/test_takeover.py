@@ -27,8 +27,6 @@ from tests.doubles.recordings import fill, make_format, make_recording
 from tests.doubles.redis_layout import take_snapshot
 from tests.doubles.scalelite_data import load_scalelite_data
 
-pytest_plugins = ["tests.doubles.stores"]
-
 Desk = tuple[DeskBench, Resources, Path]
 
 

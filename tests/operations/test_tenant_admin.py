@@ -24,8 +24,6 @@ from appliance.operations.tenant_admin import (
 )
 from tests.doubles.resources import EventBook, open_resources
 
-pytest_plugins = ["tests.doubles.stores"]
-
 SCHOOL = TenantChange(name="school", secrets="s3cr3t:0ther")
 
 

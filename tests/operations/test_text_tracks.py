@@ -18,8 +18,6 @@ from appliance.operations.text_tracks import list_tracks, put_track
 from tests.doubles.recording_pool import open_recording_pool
 from tests.doubles.recordings import make_format, make_recording
 
-pytest_plugins = ["tests.doubles.stores"]
-
 DEADLINE_S = 40.0
 NOBODY = Caller()
 PARAMS = (("recordID", "rec-1"), ("kind", "captions"), ("lang", "de"), ("label", "  "))

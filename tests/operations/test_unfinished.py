@@ -23,8 +23,6 @@ from tests.doubles.change_driver import FORMATS
 from tests.doubles.recording_pool import RecordingPool, open_recording_pool
 from tests.doubles.recordings import make_recording
 
-pytest_plugins = ["tests.doubles.stores"]
-
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 50.0
 NOBODY = Caller(base_url="http://x")

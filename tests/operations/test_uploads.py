@@ -11,8 +11,6 @@ from appliance.core.tar_format import DiskFull
 from appliance.operations.uploads import receive_recording
 from tests.doubles.resources import EventBook, open_resources
 
-pytest_plugins = ["tests.doubles.stores"]
-
 
 class Memory:
     """An upload into memory; the disk is full after `room` bytes."""

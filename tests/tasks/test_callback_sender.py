@@ -15,8 +15,6 @@ from tests.doubles.callback_bench import SECRETS, CallbackBench, open_callback_b
 from tests.doubles.callback_contract import claim
 from tests.doubles.callback_receiver import CallbackReceiver, Received, open_receiver
 
-pytest_plugins = ["tests.doubles.stores"]
-
 WITHIN_S = 40.0
 
 

@@ -14,8 +14,6 @@ from appliance.core.callbacks import CallbackState, recording_ready
 from tests.doubles.callback_bench import open_callback_bench
 from tests.doubles.callback_receiver import open_receiver
 
-pytest_plugins = ["tests.doubles.stores"]
-
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -22,8 +22,6 @@ from tests.doubles.bbb_process import until
 from tests.doubles.recording_desk import DAY_MS, DeskBench, open_desk
 from tests.doubles.recordings import make_recording
 
-pytest_plugins = ["tests.doubles.stores"]
-
 WITHIN_S = 40.0
 
 

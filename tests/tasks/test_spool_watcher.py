@@ -19,8 +19,6 @@ from appliance.tasks.spool_watcher import SpoolWatcher
 from tests.doubles.import_tools import ImportBench, open_import_bench
 from tests.doubles.recording_tars import recording_tar
 
-pytest_plugins = ["tests.doubles.stores"]
-
 LIMIT_S = 40.0
 
 

@@ -14,8 +14,6 @@ from tests.doubles.bbb_process import until
 from tests.doubles.recording_pool import open_recording_pool
 from tests.doubles.recordings import make_recording
 
-pytest_plugins = ["tests.doubles.stores"]
-
 WITHIN_S = 40.0
 
 

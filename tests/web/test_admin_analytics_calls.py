@@ -14,8 +14,6 @@ from appliance.operations.resources import Resources
 from tests.doubles.control import ControlDouble, open_control
 from tests.doubles.resources import open_resources
 
-pytest_plugins = ["tests.doubles.stores"]
-
 BODY = b'{"meeting_id":"math","customer":"school","data":{"duration":1}}'
 
 

@@ -11,8 +11,6 @@ from appliance.control import Refusal
 from tests.doubles.control import ControlDouble, open_control
 from tests.doubles.resources import open_resources
 
-pytest_plugins = ["tests.doubles.stores"]
-
 
 @pytest.fixture
 async def control(redis_url: str, redis_namespace: str) -> AsyncIterator[ControlDouble]:

@@ -15,8 +15,6 @@ from tests.doubles.recording_desk import DeskBench, open_desk
 from tests.doubles.recordings import make_recording
 from tests.doubles.resources import open_resources
 
-pytest_plugins = ["tests.doubles.stores"]
-
 
 @pytest.fixture
 async def opened(

@@ -16,8 +16,6 @@ from tests.doubles.control import ControlDouble, open_control
 from tests.doubles.redis_processes import redis_process
 from tests.doubles.resources import EventBook, open_resources
 
-pytest_plugins = ["tests.doubles.stores"]
-
 URL = "https://bbb1.example.com/bigbluebutton/api"
 
 

@@ -12,8 +12,6 @@ from tests.doubles.control import open_control
 from tests.doubles.resources import open_resources
 from tests.doubles.scalelite_data import load_scalelite_data
 
-pytest_plugins = ["tests.doubles.stores"]
-
 
 async def test_steps_lead_from_part_to_part(redis_url: str, redis_namespace: str) -> None:
     async with (

@@ -15,8 +15,6 @@ from appliance.web.admin_tenant_calls import TENANT_CALLS
 from tests.doubles.control import ControlDouble, open_control
 from tests.doubles.resources import EventBook, open_resources
 
-pytest_plugins = ["tests.doubles.stores"]
-
 SCHOOL = {"name": "school", "secrets": "s3cr3t:0ther"}
 
 

@@ -20,7 +20,7 @@ from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.public import Answer
 from tests.doubles.tenant_pool import FORMATS, KINDS, FrontEnd, TwoTenants, open_two_tenants
 
-pytest_plugins = ["tests.doubles.live_pool_fixtures", "tests.doubles.stores"]
+pytest_plugins = ["tests.doubles.live_pool_fixtures"]
 
 
 @pytest.fixture

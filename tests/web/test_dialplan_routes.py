@@ -32,8 +32,6 @@ from tests.doubles.resources import open_resources
 from tests.doubles.settings import SECRET
 from tests.doubles.store_pool import StorePool
 
-pytest_plugins = ["tests.doubles.stores"]
-
 NOT_FOUND = (
     b'<document type="freeswitch/xml"><section name="result"><result status="not found"/></section>'
     b"</document>"

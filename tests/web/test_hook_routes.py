@@ -8,8 +8,6 @@ import pytest
 
 from tests.doubles.public import Public, open_public
 
-pytest_plugins = ["tests.doubles.stores"]
-
 HOOK = {"callbackURL": "https://lms.example.org/hook?a=1&b=2"}
 
 

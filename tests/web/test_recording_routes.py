@@ -18,8 +18,6 @@ from tests.doubles.recordings import fill, make_format, make_recording
 from tests.doubles.settings import SECRET
 from tests.doubles.signing import sign_url
 
-pytest_plugins = ["tests.doubles.stores"]
-
 DEADLINE_S = 40.0
 XML = "application/xml; charset=utf-8"
 CALLS = {

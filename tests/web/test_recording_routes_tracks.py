@@ -16,8 +16,6 @@ from tests.doubles.recordings import make_recording
 from tests.doubles.settings import SECRET
 from tests.doubles.signing import sign_url
 
-pytest_plugins = ["tests.doubles.stores"]
-
 DEADLINE_S = 40.0
 JSON = "application/json; charset=utf-8"
 SRT = b"1\n00:00:01,000 --> 00:00:02,000\nHello\n"

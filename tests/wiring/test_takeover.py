@@ -22,8 +22,6 @@ from tests.doubles.scalelite_files import (
 )
 from tests.doubles.store_servers import PostgresServer, RedisServer
 
-pytest_plugins = ["tests.doubles.stores"]
-
 SECRET = "the-secret-of-the-load-balancer"
 
 
