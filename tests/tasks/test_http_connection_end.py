@@ -14,22 +14,23 @@ from trio.testing import wait_all_tasks_blocked
 from appliance.tasks.http_accept import ClientStream
 from appliance.tasks.http_connection import Connection
 from appliance.tasks.http_stock import Limits
-from tests.doubles.public import ended, read_answer
+from tests.doubles.public import ended, read_answer, receive
 from tests.doubles.resources import EventBook
-from tests.doubles.served import GET, body, echo, open_served, start
+from tests.doubles.served import GET, LAST, body, echo, open_served, start
 
 
 @pytest.mark.parametrize("apart", [False, True])
 @pytest.mark.parametrize(
-    ("fields", "rest"),
+    ("last", "rest"),
     [
-        (b"Connection: close\r\nContent-Length: 3\r\n\r\na=b", b"\r\n"),
-        (b"Connection: close\r\n\r\n", GET),
-        (b"Connection: keep-alive, close\r\n\r\n", b"\x00" * 300_000),
+        (b"POST / HTTP/1.1\r\nConnection: close\r\nContent-Length: 3\r\n%b\r\na=b", b"\r\n"),
+        (b"GET / HTTP/1.1\r\nConnection: close\r\n%b\r\n", GET),
+        (b"HEAD / HTTP/1.0\r\n%b\r\n", b"\n"),
+        (b"GET / HTTP/1.1\r\n%bConnection: keep-alive, close\r\n\r\n", b"\x00" * 300_000),
     ],
 )
 async def test_what_follows_the_last_request_does_not_take_its_answer_away(
-    fields: bytes, rest: bytes, apart: bool
+    last: bytes, rest: bytes, apart: bool
 ) -> None:
     """Some clients end a form with an empty line too many, which is nobody's (RFC 9112, 2.2)."""
     at_work, go_on = trio.Event(), trio.Event()
@@ -43,7 +44,7 @@ async def test_what_follows_the_last_request_does_not_take_its_answer_away(
         await echo(scope, receive, send)
 
     async with open_served(app) as served, await served.connect() as stream:
-        request = b"POST / HTTP/1.1\r\nHost: x\r\n" + fields
+        request = last % b"Host: x\r\n"
         with trio.fail_after(60):
             await stream.send_all(request if apart else request + rest)
             await at_work.wait()
@@ -51,9 +52,8 @@ async def test_what_follows_the_last_request_does_not_take_its_answer_away(
                 await stream.send_all(rest)
             await wait_all_tasks_blocked(0.01)
             go_on.set()
-            answer = await read_answer(stream)
+            answer = await read_answer(stream, head_only=last.startswith(b"HEAD"))
         assert (answer.status, answer.headers["connection"]) == (200, "close")
-        assert answer.body.startswith(b"http POST / ")
         assert await ended(stream)
     assert asked == 1
 
@@ -83,6 +83,31 @@ async def test_request_behind_an_answer_that_ends_the_connection_is_not_carried_
         assert await ended(stream)
         await wait_all_tasks_blocked(0.01)
     assert served.log.named("request_not_answered")
+    assert asked == 1
+
+
+async def test_request_that_comes_while_the_last_answer_is_sent_is_not_carried_out() -> None:
+    size = 30_000_000  # more than the sockets hold
+    asked = 0
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        nonlocal asked
+        asked += 1
+        await send(start(size))
+        await send(body(b"x" * size))
+
+    async with open_served(app) as served, await served.connect() as stream:
+        await stream.send_all(LAST)
+        head, _, begun = (await receive(stream)).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 ")
+        missing = size - len(begun)
+        await stream.send_all(GET)
+        await wait_all_tasks_blocked(0.01)
+        with trio.fail_after(60):
+            while missing:
+                missing -= len(await receive(stream))
+        assert await ended(stream)
+        await wait_all_tasks_blocked(0.01)
     assert asked == 1
 
 
