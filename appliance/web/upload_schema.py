@@ -23,6 +23,7 @@ UPLOAD_TOKEN: dict[str, Any] = {
 
 _ANSWERS = {
     201: "The tar is on the disk; it is imported now.",
+    400: "There is no tar: the body is empty.",
     401: "The token is not good.",
     404: "This is no recordID, or recordings are disabled.",
     408: "The body did not arrive.",

@@ -136,6 +136,7 @@ async def test_upload_of_nothing_is_refused(
     async with open_uploads(redis_url, redis_namespace, tmp_path) as public:
         answer = await public.ask("PUT", PATH, headers=bearer(token()), body=b"")
     assert (answer.status, answer.body) == (400, b"no tar in the body\n")
+    check_described(answer)
     assert os.listdir(tmp_path / "spool") == []
 
 
