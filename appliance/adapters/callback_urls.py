@@ -60,13 +60,19 @@ WHERE id = $1
 
 
 # Both at once, since without an origin a row is any tenant's. Those that a Scalelite has written
-# have none, and stay.
+# have none, and stay; so do those that one has changed since.
 _PRUNE = """
 WITH old AS (
-    DELETE FROM appliance.callback_origins
-    WHERE updated_at < now() - $1::float8 * interval '1 second' RETURNING meeting_id
+    DELETE FROM appliance.callback_origins AS origin
+    WHERE updated_at < now() - $1::float8 * interval '1 second' AND NOT EXISTS (
+        SELECT FROM public.callback_data AS row
+        WHERE row.meeting_id = origin.meeting_id
+            AND row.updated_at >= now() AT TIME ZONE 'UTC' - $1::float8 * interval '1 second'
+    ) RETURNING meeting_id
 ), removed AS (
-    DELETE FROM public.callback_data USING old WHERE callback_data.meeting_id = old.meeting_id
+    DELETE FROM public.callback_data AS row USING old
+    WHERE row.meeting_id = old.meeting_id
+        AND row.updated_at < now() AT TIME ZONE 'UTC' - $1::float8 * interval '1 second'
 )
 SELECT count(*) FROM old
 """

@@ -176,12 +176,17 @@ async def test_urls_are_kept_in_redis_alone_without_a_database(
 
 
 async def test_old_urls_go_and_those_of_a_scalelite_stay(bench: CallbackBench) -> None:
-    for meeting_id, tenant_id in (("old", A), ("new", A), ("again", None)):
+    for meeting_id, tenant_id in (("old", A), ("new", A), ("again", None), ("shared", None)):
         await bench.urls.keep(meeting_id, tenant_id, ready(f"http://h/{meeting_id}"))
     await bench.urls.flush()
     await bench.database.execute(
         "UPDATE appliance.callback_origins SET updated_at = now() - interval '2 days'"
         " WHERE meeting_id <> 'new'"
+    )
+    # A Scalelite beside us has had a create of `shared` since.
+    await bench.database.execute(
+        "UPDATE public.callback_data SET updated_at = updated_at - interval '2 days'"
+        " WHERE meeting_id NOT IN ('new', 'shared')"
     )
     await bench.database.execute(
         "INSERT INTO public.callback_data (meeting_id, callback_attributes, created_at, updated_at)"
@@ -192,6 +197,7 @@ async def test_old_urls_go_and_those_of_a_scalelite_stay(bench: CallbackBench) -
 
     assert await bench.urls.prune(86400.0) == 1
     assert await bench.urls.prune(86400.0) == 0
-    assert sorted(meeting_id for meeting_id, _ in await rows(bench)) == ["again", "new", "theirs"]
+    kept = ["again", "new", "shared", "theirs"]
+    assert sorted(meeting_id for meeting_id, _ in await rows(bench)) == kept
     assert await bench.urls.find("old", A) is None
     assert await bench.urls.find("old", B) is None

@@ -141,10 +141,11 @@ async def test_callback_urls_of_meetings_long_gone_go(opened: DeskBench) -> None
     for meeting_id in ("old", "new"):
         await urls.keep(meeting_id, None, KeptUrls({ANALYTICS: "http://h/"}))
     await urls.flush()
-    await database.execute(
-        "UPDATE appliance.callback_origins SET updated_at = now() - interval '181 days'"
-        " WHERE meeting_id = 'old'"
-    )
+    for table in ("appliance.callback_origins", "public.callback_data"):
+        await database.execute(
+            f"UPDATE {table} SET updated_at = updated_at - interval '181 days'"
+            " WHERE meeting_id = 'old'"
+        )
     await retention.run_retention(res, "task")
     assert opened.log.named("callback_urls_pruned") == [{"meetings": 1}]
     assert await urls.find("old", None) is None
