@@ -218,10 +218,14 @@ class ApplianceProcess:
                         found[int(entry.name)] = (entry / "comm").read_text().strip()
         return found
 
+    def directory(self, name: str) -> Path:
+        """Return a directory of recordings: `spool`, `work`, `publish` or `unpublish`."""
+        return Path(self.environ[f"RECORDING_{name.upper()}_DIR"])
+
     @property
     def spool(self) -> Path:
         """Its spool, once it is there: it is made while the listener answers already."""
-        path = Path(self.environ["RECORDING_SPOOL_DIR"])
+        path = self.directory("spool")
         wait_for(path.is_dir, READY_LIMIT_S, "the spool is made")
         return path
 

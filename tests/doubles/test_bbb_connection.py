@@ -5,28 +5,12 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
-from collections.abc import Iterator
 
 import pytest
 
 from tests.doubles.bbb_calls import fetch, open_socket, parsed, peak_memory_mb
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.signing import encode_params
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[BbbProcess]:
-    with BbbProcess(secret="s3cret", server_id="one") as server:
-        yield server
-
-
-@pytest.fixture
-def bbb(shared: BbbProcess) -> BbbProcess:
-    """The running server, as if it were new."""
-    shared.clear_faults()
-    shared.forget_meetings()
-    shared.clear_requests()
-    return shared
 
 
 def test_connection_is_kept_alive_and_pipelined_requests_are_answered(bbb: BbbProcess) -> None:

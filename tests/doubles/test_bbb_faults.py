@@ -7,28 +7,12 @@ import gzip
 import http.client
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.doubles.bbb_calls import TIMEOUT_S, call, fetch, open_socket, peak_memory_mb
 from tests.doubles.bbb_process import BbbProcess
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[BbbProcess]:
-    with BbbProcess(secret="s3cret", server_id="one") as server:
-        yield server
-
-
-@pytest.fixture
-def bbb(shared: BbbProcess) -> BbbProcess:
-    """The running server, as if it were new."""
-    shared.clear_faults()
-    shared.forget_meetings()
-    shared.clear_requests()
-    return shared
 
 
 @pytest.mark.parametrize(

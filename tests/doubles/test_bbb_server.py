@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import Any
@@ -13,21 +12,6 @@ import pytest
 from tests.doubles.bbb_calls import TIMEOUT_S, call, fetch, parsed
 from tests.doubles.bbb_process import BbbProcess, until
 from tests.doubles.signing import checksum, sign_form
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[BbbProcess]:
-    with BbbProcess(secret="s3cret", server_id="one") as server:
-        yield server
-
-
-@pytest.fixture
-def bbb(shared: BbbProcess) -> BbbProcess:
-    """The running server, as if it were new."""
-    shared.clear_faults()
-    shared.forget_meetings()
-    shared.clear_requests()
-    return shared
 
 
 def test_index_names_the_version_without_checksum(bbb: BbbProcess) -> None:

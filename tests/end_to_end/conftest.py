@@ -13,7 +13,8 @@ import pytest
 from tests.doubles.appliance_pool import SHORT_TIMEOUTS, Keys, ServedPool
 from tests.doubles.appliance_process import ApplianceProcess
 from tests.doubles.bbb_process import BbbProcess, bbb_servers
-from tests.doubles.store_servers import RedisServer
+from tests.doubles.scalelite_place import BBB3, Place, scalelite_place
+from tests.doubles.store_servers import PostgresServer, RedisServer
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,33 @@ def appliance(
     secret_key = {"SECRET_KEY_BASE": "k" * 64, "DB_DISABLED": "true"}
     with ApplianceProcess(directory, **{**stores, **secret_key, **environ}) as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def both_stores(
+    redis_server: RedisServer, postgres_server: PostgresServer
+) -> Iterator[dict[str, str]]:
+    """Give the variables of the session's Redis and PostgreSQL, in corners of the module's own."""
+    with postgres_server.new_database() as database:
+        yield {
+            "REDIS_URL": redis_server.url,
+            "REDIS_NAMESPACE": f"t{uuid.uuid4().hex[:12]}",
+            "DATABASE_URL": postgres_server.url(database),
+            "SECRET_KEY_BASE": "k" * 64,
+        }
+
+
+@pytest.fixture(scope="module")
+def place(
+    redis_server: RedisServer,
+    postgres_server: PostgresServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Place]:
+    """Give a Scalelite's place, whose cordoned server is not empty, and stays cordoned."""
+    root = tmp_path_factory.mktemp("volume")
+    with scalelite_place(redis_server, postgres_server, root) as made:
+        made.servers[BBB3].create_meeting("seminar")
+        yield made
 
 
 @pytest.fixture

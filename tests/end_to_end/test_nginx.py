@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import jwt
@@ -37,7 +36,7 @@ def appliance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppliancePro
 @pytest.fixture(scope="module")
 def nginx(appliance: ApplianceProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     root = tmp_path_factory.mktemp("site")
-    published = Path(appliance.environ["RECORDING_PUBLISH_DIR"])
+    published = appliance.directory("publish")
     with run_nginx(root / "nginx", appliance_port=appliance.front.port, published=published) as one:
         # Over HTTPS, through nginx, as a BBB server delivers: more than nginx's usual 1 MB.
         with BbbProcess(server_id="bbb1") as bbb:
@@ -144,7 +143,7 @@ def test_link_that_leads_out_of_the_recording_is_not_followed(
 ) -> None:
     _protect(appliance, "false")
     _wait_status(nginx, PLAYED, 200)
-    published = Path(appliance.environ["RECORDING_PUBLISH_DIR"])
+    published = appliance.directory("publish")
     (published / "video" / "rec-1" / "leak").symlink_to(published.parent / "appliance.log")
 
     assert nginx.fetch("GET", "/video/rec-1/leak").status == 404

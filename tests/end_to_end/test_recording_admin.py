@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import pytest
 
 from tests.doubles.appliance_process import ApplianceProcess, wait_for
 from tests.doubles.recording_tars import recording_tar
-from tests.doubles.store_servers import PostgresServer, RedisServer
 
 FORMATS = {"video": {"video.webm": b"v" * 300_000}, "presentation": {"1.svg": b"<svg/>"}}
 IMPORT_S = 60.0
@@ -21,26 +19,12 @@ IMPORT_S = 60.0
 
 @pytest.fixture(scope="module")
 def appliance(
-    redis_server: RedisServer,
-    postgres_server: PostgresServer,
-    tmp_path_factory: pytest.TempPathFactory,
+    both_stores: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ApplianceProcess]:
     root = tmp_path_factory.mktemp("recording-admin")
-    with postgres_server.new_database() as database:
-        environ = {
-            "REDIS_URL": redis_server.url,
-            "REDIS_NAMESPACE": f"t{uuid.uuid4().hex[:12]}",
-            "DATABASE_URL": postgres_server.url(database),
-            "SECRET_KEY_BASE": "k" * 64,
-            "POLL_INTERVAL": "600",
-        }
-        with ApplianceProcess(root, **environ) as started:
-            started.wait_event("retention_done", IMPORT_S)
-            yield started
-
-
-def directory(appliance: ApplianceProcess, name: str) -> Path:
-    return Path(appliance.environ[f"RECORDING_{name.upper()}_DIR"])
+    with ApplianceProcess(root, **both_stores, POLL_INTERVAL="600") as started:
+        started.wait_event("retention_done", IMPORT_S)
+        yield started
 
 
 def ctl(appliance: ApplianceProcess, *words: str, code: int = 0) -> tuple[str, str]:
@@ -71,7 +55,7 @@ def test_recordings_are_listed_and_shown(appliance: ApplianceProcess, tmp_path: 
     text, _ = ctl(appliance, "list", "--meeting", "listed", "--limit", "2")
     assert text.splitlines()[-1] == "1 more; --limit shows more of them"
     shown, _ = ctl(appliance, "show", "list-1")
-    published = directory(appliance, "publish")
+    published = appliance.directory("publish")
     assert f"{published}/video/list-1: 2 files, 29" in shown
     assert "\tName: Week 1" in shown
     assert "list-1.tar (done)" in shown
@@ -108,7 +92,7 @@ def test_file_is_imported_by_hand_and_left_alone(
     text, _ = ctl(appliance, "import", os.path.relpath(made, Path.cwd()))
     assert text.splitlines()[-1].endswith("by-hand.tar: imported, by-hand")
     assert made.exists()
-    assert (directory(appliance, "publish") / "video/by-hand/video.webm").stat().st_size == 300_000
+    assert (appliance.directory("publish") / "video/by-hand/video.webm").stat().st_size == 300_000
 
     (tmp_path / "broken.tar").write_bytes(b"x" * 3000)
     _, error = ctl(appliance, "import", str(tmp_path / "broken.tar"), str(made), code=1)
@@ -149,8 +133,8 @@ def test_recordings_are_changed_and_put_right(appliance: ApplianceProcess, tmp_p
         "draft=",
     )
     assert text == "1 recording changed\n"
-    unpublished = directory(appliance, "unpublish") / "video/changed"
-    published = directory(appliance, "publish") / "video/changed"
+    unpublished = appliance.directory("unpublish") / "video/changed"
+    published = appliance.directory("publish") / "video/changed"
     assert (unpublished.is_dir(), published.is_dir()) == (True, False)
     shown = ctl_json(appliance, "show", "changed")
     assert shown["metadata"] == {"course": "Physics"}
@@ -181,9 +165,9 @@ def test_import_whose_appliance_was_killed_is_seen_and_can_be_begun_anew(
     wait_for(lambda: state() == "interrupted", IMPORT_S, "nobody is at it")
     assert "cut-off.tar" in ctl(appliance, "imports")[0]
     ctl(appliance, "import", str(made))
-    published = directory(appliance, "publish") / "video/cut-off/video.webm"
+    published = appliance.directory("publish") / "video/cut-off/video.webm"
     assert published.stat().st_size == 200 << 20
-    work = directory(appliance, "work")
+    work = appliance.directory("work")
     wait_for(lambda: not list(work.glob("*import*")), IMPORT_S, "no leftovers")
 
 
@@ -197,5 +181,5 @@ def test_old_recordings_are_deleted_by_age(appliance: ApplianceProcess, tmp_path
     assert ctl_json(appliance, "prune", "--days", "90000")["deleted"] == []
     pruned = ctl_json(appliance, "prune", "--days", "30")
     assert sorted(pruned["deleted"]) == sorted(listed)
-    assert not list(directory(appliance, "publish").glob("video/*"))
+    assert not list(appliance.directory("publish").glob("video/*"))
     assert ctl_json(appliance, "show", "old")["state"] == "deleted"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import os
 import tarfile
-import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 
 from tests.doubles.appliance_process import ApplianceProcess, wait_for
 from tests.doubles.recording_tars import metadata_xml, recording_tar
-from tests.doubles.store_servers import PostgresServer, RedisServer
+from tests.doubles.store_servers import PostgresServer
 
 MANY = 8
 LARGE_FILES, FILE_BYTES = 40, 8 << 20
@@ -29,9 +28,9 @@ class Pair:
     def __init__(self, one: ApplianceProcess, two: ApplianceProcess, root: Path) -> None:
         self.both = (one, two)
         self.root = root
-        self.work = Path(one.environ["RECORDING_WORK_DIR"])
+        self.work = one.directory("work")
         self.spool = one.spool
-        self.published = Path(one.environ["RECORDING_PUBLISH_DIR"])
+        self.published = one.directory("publish")
 
     def drop(self, tar: Path) -> None:
         """Let them see a tar."""
@@ -63,10 +62,14 @@ class Pair:
 
     def wait_unpacking(self) -> ApplianceProcess:
         """Wait until one of them unpacks something, and return it."""
-        wait_for(lambda: self.unpacking() is not None, WITHIN_S, "somebody unpacks")
-        found = self.unpacking()
-        assert found is not None
-        return found
+        seen: list[ApplianceProcess] = []
+
+        def looks() -> bool:
+            seen.extend(filter(None, [self.unpacking()]))
+            return bool(seen)
+
+        wait_for(looks, WITHIN_S, "somebody unpacks")
+        return seen[0]
 
     def imports(self, record_id: str) -> int:
         """Return how often both of them, in all their runs, said that they imported it."""
@@ -91,29 +94,18 @@ class Pair:
 
 
 @pytest.fixture(scope="module")
-def pair(
-    redis_server: RedisServer,
-    postgres_server: PostgresServer,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Pair]:
+def pair(both_stores: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     root = tmp_path_factory.mktemp("pair")
-    with postgres_server.new_database() as database:
-        environ = {
-            "REDIS_URL": redis_server.url,
-            "REDIS_NAMESPACE": f"t{uuid.uuid4().hex[:12]}",
-            "DATABASE_URL": postgres_server.url(database),
-            "SECRET_KEY_BASE": "k" * 64,
-            "LOADBALANCER_SECRET": "s" * 40,
-            **{f"RECORDING_{name}_DIR": str(root / name.lower()) for name in SHARED},
-        }
-        homes = root / "one", root / "two"
-        for home in homes:
-            home.mkdir()
-        with (
-            ApplianceProcess(homes[0], **environ) as one,
-            ApplianceProcess(homes[1], **environ) as two,
-        ):
-            yield Pair(one, two, root)
+    shared = {f"RECORDING_{name}_DIR": str(root / name.lower()) for name in SHARED}
+    environ = {**both_stores, **shared, "LOADBALANCER_SECRET": "s" * 40}
+    homes = root / "one", root / "two"
+    for home in homes:
+        home.mkdir()
+    with (
+        ApplianceProcess(homes[0], **environ) as one,
+        ApplianceProcess(homes[1], **environ) as two,
+    ):
+        yield Pair(one, two, root)
 
 
 def test_each_tar_is_imported_once_by_one_of_two(pair: Pair) -> None:

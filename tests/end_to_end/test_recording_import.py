@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,6 @@ import pytest
 
 from tests.doubles.appliance_process import ROOT, ApplianceProcess, wait_for
 from tests.doubles.recording_tars import metadata_xml, recording_tar, write_format
-from tests.doubles.store_servers import PostgresServer, RedisServer
 
 SCRIPT = ROOT / "config/bbb/scalelite_appliance.py"
 SECRET = "secret-of-the-bbb-server-" + "y" * 20
@@ -23,28 +21,14 @@ IMPORT_S = 60.0
 
 @pytest.fixture(scope="module")
 def appliance(
-    redis_server: RedisServer,
-    postgres_server: PostgresServer,
-    tmp_path_factory: pytest.TempPathFactory,
+    both_stores: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ApplianceProcess]:
     root = tmp_path_factory.mktemp("recordings")
-    with postgres_server.new_database() as database:
-        environ = {
-            "REDIS_URL": redis_server.url,
-            "REDIS_NAMESPACE": f"t{uuid.uuid4().hex[:12]}",
-            "DATABASE_URL": postgres_server.url(database),
-            "SECRET_KEY_BASE": "k" * 64,
-            "POLL_INTERVAL": "600",
-        }
-        with ApplianceProcess(root, **environ) as started:
-            started.sensitive.add(SECRET)
-            server = {"url": "https://127.0.0.1:9/bigbluebutton/api", "secret": SECRET}
-            started.control.post("addServer", {"server": server})
-            yield started
-
-
-def directory(appliance: ApplianceProcess, name: str) -> Path:
-    return Path(appliance.environ[f"RECORDING_{name.upper()}_DIR"])
+    with ApplianceProcess(root, **both_stores, POLL_INTERVAL="600") as started:
+        started.sensitive.add(SECRET)
+        server = {"url": "https://127.0.0.1:9/bigbluebutton/api", "secret": SECRET}
+        started.control.post("addServer", {"server": server})
+        yield started
 
 
 def deliver(
@@ -73,7 +57,7 @@ def url_of(appliance: ApplianceProcess) -> str:
 
 
 def wait_imported(appliance: ApplianceProcess, record_id: str) -> None:
-    published = directory(appliance, "publish")
+    published = appliance.directory("publish")
     appliance.wait_event("recording_imported", IMPORT_S, recordings=[record_id])
     for format, files in FORMATS.items():
         for name, content in files.items():

@@ -14,31 +14,16 @@ from tests.doubles.scalelite_beside import ScaleliteBeside
 from tests.doubles.scalelite_place import (
     BBB1,
     BBB2,
-    BBB3,
     FSAPI_PASSWORD,
     HOST,
     OLD_SERVER,
     SCHOOL,
     Place,
     TenantFront,
-    scalelite_place,
     taken_over,
 )
-from tests.doubles.store_servers import PostgresServer, RedisServer
 
 NUMBER = "700000001"
-
-
-@pytest.fixture(scope="module")
-def place(
-    redis_server: RedisServer,
-    postgres_server: PostgresServer,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Place]:
-    root = tmp_path_factory.mktemp("volume")
-    with scalelite_place(redis_server, postgres_server, root) as made:
-        made.servers[BBB3].create_meeting("seminar")
-        yield made
 
 
 @pytest.fixture(scope="module")

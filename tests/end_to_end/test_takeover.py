@@ -30,33 +30,25 @@ from tests.doubles.scalelite_place import (
     UNI,
     Place,
     TenantFront,
-    scalelite_place,
     taken_over,
 )
-from tests.doubles.store_servers import PostgresServer, RedisServer
 
 TOKEN = "04512ad106d789af91f982c1173b87fc3d53133561a0ece8ab3f5e979d1d1745"
 """Of a one-time link that Scalelite has given out."""
 
 
 @pytest.fixture(scope="module")
-def place(
-    redis_server: RedisServer,
-    postgres_server: PostgresServer,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Place]:
-    root = tmp_path_factory.mktemp("volume")
-    with scalelite_place(redis_server, postgres_server, root) as made:
-        # bbb1 as a Scalelite before 1.1 stored it, which knew no states.
-        made.keys.ask("HDEL", f"server:{BBB1}", "state")
-        made.servers[BBB3].create_meeting("seminar")  # so that it is not empty, and stays cordoned
-        made.servers[BBB3].set_users("seminar", participants=3)
-        made.sql(
-            "INSERT INTO recordings (record_id, meeting_id) VALUES ('bare', 'math-1');"
-            " INSERT INTO metadata (recording_id, key, value)"
-            f" SELECT id, 'tenant-id', '{SCHOOL}' FROM recordings WHERE record_id = 'bare'"
-        )
-        yield made
+def place(place: Place) -> Place:
+    """Give the place with what only an old Scalelite leaves."""
+    # bbb1 as a Scalelite before 1.1 stored it, which knew no states.
+    place.keys.ask("HDEL", f"server:{BBB1}", "state")
+    place.servers[BBB3].set_users("seminar", participants=3)
+    place.sql(
+        "INSERT INTO recordings (record_id, meeting_id) VALUES ('bare', 'math-1');"
+        " INSERT INTO metadata (recording_id, key, value)"
+        f" SELECT id, 'tenant-id', '{SCHOOL}' FROM recordings WHERE record_id = 'bare'"
+    )
+    return place
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,24 @@
+"""The simulated BBB server for the tests of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.doubles.bbb_process import BbbProcess
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[BbbProcess]:
+    with BbbProcess(secret="s3cret", server_id="one") as server:
+        yield server
+
+
+@pytest.fixture
+def bbb(shared: BbbProcess) -> BbbProcess:
+    """Give the module's running server, as if it were new."""
+    shared.clear_faults()
+    shared.forget_meetings()
+    shared.clear_requests()
+    return shared
