@@ -6,6 +6,7 @@ import pytest
 
 from appliance.ctl import local, meetings, polling, server_states, servers, simulate, status
 from appliance.ctl.arguments import build_parser
+from tests.doubles.ctl_usage import check_command, check_refusal
 
 
 @pytest.mark.parametrize(
@@ -40,14 +41,7 @@ from appliance.ctl.arguments import build_parser
 def test_command_is_found_and_has_help(
     words: str, run: object, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    args = build_parser().parse_args(words.split())
-    assert args.run is run
-    assert args.json is False
-
-    with pytest.raises(SystemExit) as stop:
-        build_parser().parse_args([*words.split(), "--help"])
-    assert stop.value.code == 0
-    assert "usage: scalelite-appliance ctl" in capsys.readouterr().out
+    check_command(words, run, capsys)
 
 
 @pytest.mark.parametrize(
@@ -97,10 +91,4 @@ def test_values_are_read() -> None:
 def test_bad_usage_is_one_line_and_exit_code_2(
     words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as stop:
-        build_parser().parse_args(words.split())
-
-    assert stop.value.code == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert len(captured.err.splitlines()) == 1
+    check_refusal(words, capsys)

@@ -6,8 +6,8 @@ import pytest
 
 from appliance.core.callbacks import CallbackState
 from appliance.ctl import callbacks
-from appliance.ctl.arguments import build_parser
 from appliance.ctl.callback_arguments import STATES
+from tests.doubles.ctl_usage import check_command, check_refusal
 
 
 @pytest.mark.parametrize(
@@ -24,20 +24,16 @@ from appliance.ctl.callback_arguments import STATES
 def test_command_is_found_and_has_help(
     words: str, run: object, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert build_parser().parse_args(words.split()).run is run
-    with pytest.raises(SystemExit) as stop:
-        build_parser().parse_args([*words.split(), "--help"])
-    assert stop.value.code == 0
-    assert "usage: scalelite-appliance ctl" in capsys.readouterr().out
+    check_command(words, run, capsys)
 
 
 @pytest.mark.parametrize(
     "words", ["callbacks drop", "callbacks list --state x", "callbacks list --limit 0"]
 )
-def test_wrong_usage_is_refused(words: str) -> None:
-    with pytest.raises(SystemExit) as stop:
-        build_parser().parse_args(words.split())
-    assert stop.value.code == 2
+def test_bad_usage_is_one_line_and_exit_code_2(
+    words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check_refusal(words, capsys)
 
 
 def test_every_state_can_be_asked_for() -> None:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import pytest
 
 from appliance.ctl import doctor
-from appliance.ctl.arguments import build_parser
+from tests.doubles.ctl_usage import check_command, check_refusal
 
 
-def test_command_is_found() -> None:
-    assert build_parser().parse_args(["doctor", "--json"]).run is doctor.doctor
+def test_command_is_found_and_has_help(capsys: pytest.CaptureFixture[str]) -> None:
+    check_command("doctor --json", doctor.doctor, capsys)
 
 
-def test_bad_usage_is_exit_code_2() -> None:
-    with pytest.raises(SystemExit) as stop:
-        build_parser().parse_args(["doctor", "me"])
-
-    assert stop.value.code == 2
+def test_bad_usage_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    check_refusal("doctor me", capsys)

@@ -6,6 +6,7 @@ import pytest
 
 from appliance.ctl import recording_imports, recordings
 from appliance.ctl.arguments import build_parser
+from tests.doubles.ctl_usage import check_command, check_refusal
 
 
 @pytest.mark.parametrize(
@@ -25,11 +26,7 @@ from appliance.ctl.arguments import build_parser
 def test_command_is_found_and_has_help(
     words: str, run: object, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert build_parser().parse_args(words.split()).run is run
-    with pytest.raises(SystemExit) as stop:
-        build_parser().parse_args([*words.split(), "--help"])
-    assert stop.value.code == 0
-    assert "usage: scalelite-appliance ctl recordings" in capsys.readouterr().out
+    check_command(words, run, capsys)
 
 
 def test_values_are_read() -> None:
@@ -59,7 +56,4 @@ def test_values_are_read() -> None:
 def test_bad_usage_is_one_line_and_exit_code_2(
     words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as stop:
-        build_parser().parse_args(f"recordings {words}".split())
-    assert stop.value.code == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    check_refusal(f"recordings {words}", capsys)

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import pty
-import signal
-import subprocess
-import sys
 import time
 
 import trio
 
-from tests.doubles.control import Done, ctl_environment
+from tests.doubles.control import Done
 from tests.doubles.pool import Pool, open_pool
 from tests.doubles.ports import free_port
-from tests.doubles.terminal import on_terminal
+from tests.doubles.terminal import Terminal, on_terminal
 
 
 async def test_enable_says_what_the_first_poll_came_to(
@@ -234,25 +228,10 @@ async def test_drain_shows_a_bar_on_a_terminal(redis_url: str, redis_namespace: 
 
 def interrupt_drain(pool: Pool) -> tuple[int, str]:
     """Wait for a server on a terminal, type Ctrl-C once the bar is there."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "appliance", "ctl", "servers", "drain", "bbb-1", "--wait"],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env=ctl_environment(pool.control.path, TERM="xterm"),
-        cwd="/",
-        start_new_session=True,
-    )
-    os.close(theirs)
-    screen = b""
-    with contextlib.suppress(OSError):  # the other end is closed
-        while chunk := os.read(ours, 65_536):
-            if b"left" in chunk and b"left" not in screen:
-                process.send_signal(signal.SIGINT)
-            screen += chunk
-    os.close(ours)
-    return process.wait(20), screen.decode()
+    terminal = Terminal(pool.control.path, ("servers", "drain", "bbb-1", "--wait"))
+    terminal.wait_for("left")
+    terminal.interrupt()
+    return terminal.end()
 
 
 async def test_drain_that_is_interrupted_says_what_becomes_of_the_server(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import resource
 import signal
 import subprocess
@@ -18,7 +16,7 @@ from appliance.ctl.status import render_status
 from tests.doubles.control import ctl_environment
 from tests.doubles.pool import Pool, open_pool
 from tests.doubles.redis_processes import redis_process
-from tests.doubles.terminal import on_terminal
+from tests.doubles.terminal import Terminal, on_terminal
 
 HEADING = (
     "HOSTNAME   STATE     STATUS   MEETINGS  USERS  LARGEST MEETING  VIDEOS  LOAD  BBB VERSION  TAG"
@@ -98,57 +96,32 @@ async def test_watch_goes_on_until_it_is_interrupted(redis_url: str, redis_names
         assert "Traceback" not in seen
 
 
-def watch_on_terminal(pool: Pool) -> str:
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "appliance", "ctl", "status", "--watch", "--interval", "0.05"],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env=ctl_environment(pool.control.path, TERM="xterm"),
-        cwd="/",
-        start_new_session=True,
-    )
-    os.close(theirs)
-    screen = b""
-    while screen.count(b"HOSTNAME") < 3:
-        screen += os.read(ours, 65_536)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(40) == 0
-    os.close(ours)
-    return screen.decode()
+WATCH = ("status", "--watch", "--interval", "0.05")
+
+
+def watch_on_terminal(pool: Pool) -> tuple[int, str]:
+    terminal = Terminal(pool.control.path, WATCH)
+    terminal.wait_for("HOSTNAME", 3)
+    terminal.interrupt()
+    return terminal.end()
 
 
 async def test_watch_clears_the_screen_on_a_terminal(redis_url: str, redis_namespace: str) -> None:
     async with open_pool(redis_url, redis_namespace, 0) as pool:
-        screen = await trio.to_thread.run_sync(watch_on_terminal, pool)
+        code, screen = await trio.to_thread.run_sync(watch_on_terminal, pool)
 
+        assert code == 0
         assert screen.count("\x1b[H\x1b[2J") >= 3
 
 
 def watch_while(pool: Pool, breaks: Callable[[], None]) -> tuple[int, str]:
     """Watch on a terminal, break something, interrupt it once it says so."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "appliance", "ctl", "status", "--watch", "--interval", "0.05"],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env=ctl_environment(pool.control.path, TERM="xterm"),
-        cwd="/",
-        start_new_session=True,
-    )
-    os.close(theirs)
-    screen = b""
-    while b"HOSTNAME" not in screen:
-        screen += os.read(ours, 65_536)
+    terminal = Terminal(pool.control.path, WATCH)
+    terminal.wait_for("HOSTNAME")
     breaks()
-    while screen.count(b"not reachable") < 2:
-        screen += os.read(ours, 65_536)
-    process.send_signal(signal.SIGINT)
-    code = process.wait(20)
-    os.close(ours)
-    return code, screen.decode()
+    terminal.wait_for("not reachable", 2)
+    terminal.interrupt()
+    return terminal.end()
 
 
 async def test_watch_on_a_terminal_goes_on_while_the_store_is_away(redis_namespace: str) -> None:

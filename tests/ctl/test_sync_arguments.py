@@ -6,6 +6,7 @@ import pytest
 
 from appliance.ctl import server_lists
 from appliance.ctl.arguments import build_parser
+from tests.doubles.ctl_usage import check_command, check_refusal
 
 
 @pytest.mark.parametrize(
@@ -17,8 +18,10 @@ from appliance.ctl.arguments import build_parser
         ("servers add-all f.yml", server_lists.add_all),
     ],
 )
-def test_command_is_found(words: str, run: object) -> None:
-    assert build_parser().parse_args(words.split()).run is run
+def test_command_is_found_and_has_help(
+    words: str, run: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check_command(words, run, capsys)
 
 
 def test_values_are_read() -> None:
@@ -32,8 +35,7 @@ def test_values_are_read() -> None:
 @pytest.mark.parametrize(
     "words", ["servers sync", "servers sync f --mode all", "servers add-all", "servers export x"]
 )
-def test_bad_usage_is_exit_code_2(words: str) -> None:
-    with pytest.raises(SystemExit) as stop:
-        build_parser().parse_args(words.split())
-
-    assert stop.value.code == 2
+def test_bad_usage_is_one_line_and_exit_code_2(
+    words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check_refusal(words, capsys)

@@ -6,6 +6,7 @@ import pytest
 
 from appliance.ctl import tenants
 from appliance.ctl.arguments import build_parser
+from tests.doubles.ctl_usage import check_command
 
 
 @pytest.mark.parametrize(
@@ -26,12 +27,7 @@ from appliance.ctl.arguments import build_parser
 def test_command_is_found_and_has_help(
     words: str, run: object, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert build_parser().parse_args(words.split()).run is run
-
-    with pytest.raises(SystemExit) as stop:
-        build_parser().parse_args([*words.split(), "--help"])
-    assert stop.value.code == 0
-    assert "usage: scalelite-appliance ctl" in capsys.readouterr().out
+    check_command(words, run, capsys)
 
 
 def test_every_field_of_a_tenant_has_its_option() -> None:

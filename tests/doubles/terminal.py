@@ -4,36 +4,60 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tests.doubles.control import ctl_environment
 
+END_LIMIT_S = 40.0
+_CHUNK = 65_536
+
+
+class Terminal:
+    """A ctl that runs on a terminal; `end` must be called."""
+
+    def __init__(self, socket_path: Path, words: Sequence[str]) -> None:
+        self._ours, theirs = pty.openpty()
+        self._screen = b""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "appliance", "ctl", *words],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env=ctl_environment(socket_path, TERM="xterm"),
+            cwd="/",
+            start_new_session=True,
+        )
+        os.close(theirs)
+
+    def type(self, text: str) -> None:
+        """Type an answer."""
+        os.write(self._ours, text.encode())
+
+    def wait_for(self, text: str, times: int = 1) -> None:
+        """Read until the screen has got a text so often. Raises OSError: ctl ended before."""
+        while self._screen.count(text.encode()) < times:
+            self._screen += os.read(self._ours, _CHUNK)
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C."""
+        self._process.send_signal(signal.SIGINT)
+
+    def end(self) -> tuple[int, str]:
+        """Wait for the end, and return exit code and what the screen got."""
+        with suppress(OSError):  # the other end is closed
+            while chunk := os.read(self._ours, _CHUNK):
+                self._screen += chunk
+        os.close(self._ours)
+        return self._process.wait(END_LIMIT_S), self._screen.decode()
+
 
 def on_terminal(socket_path: Path, words: Sequence[str], answer: str = "") -> tuple[int, str]:
     """Run ctl on a terminal, type an answer, and return exit code and what the screen got."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "appliance", "ctl", *words],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env=ctl_environment(socket_path, TERM="xterm"),
-        cwd="/",
-        start_new_session=True,
-    )
-    os.close(theirs)
-    os.write(ours, answer.encode())
-    screen = b""
-    while True:
-        try:
-            chunk = os.read(ours, 65_536)
-        except OSError:  # the other end is closed
-            break
-        if not chunk:
-            break
-        screen += chunk
-    os.close(ours)
-    return process.wait(40), screen.decode()
+    terminal = Terminal(socket_path, words)
+    terminal.type(answer)
+    return terminal.end()
