@@ -226,7 +226,8 @@ def _replace(source: Path, root: Path, target: Path) -> None:
         source.rename(target)  # onto an empty one too
         return
     except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+        # Not a directory: somebody has moved it to another disk and left a link.
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             raise
     if exchange(source, target):
         _discard(root, source)
@@ -273,9 +274,12 @@ def _children(directory: Path) -> list[Path]:
 
 
 def _delete(path: Path) -> None:
-    """Remove a tree that another appliance may be removing too."""
+    """Remove a tree, or a link to one, that another appliance may be removing too."""
     with suppress(FileNotFoundError):
-        shutil.rmtree(path)
+        if path.is_symlink():
+            path.unlink()
+        else:
+            shutil.rmtree(path)
 
 
 def _size(directory: Path) -> int:

@@ -111,6 +111,21 @@ def test_place_replaces_what_is_there_wherever_it_is(
         assert (root / "video").stat().st_mode & 0o777 == 0o755
 
 
+def test_place_replaces_a_link_and_leaves_what_it_leads_to(
+    files: RecordingFiles, roots: tuple[Path, Path], tmp_path: Path
+) -> None:
+    elsewhere = write(tmp_path / "elsewhere", a="old")
+    place = roots[0] / "video/r1"
+    place.parent.mkdir(parents=True)
+    place.symlink_to(elsewhere)
+
+    files.place(str(write(tmp_path / "new", a="new")), "r1", "video", published=True)
+    files.empty_trash()
+
+    assert (place.is_symlink(), read(place), read(elsewhere)) == (False, {"a": "new"}, {"a": "old"})
+    assert list((roots[0] / ".removed").iterdir()) == []
+
+
 @pytest.mark.parametrize("published", [True, False])
 def test_staged_files_are_placed_wherever_they_belong_by_then(
     files: RecordingFiles, roots: tuple[Path, Path], tmp_path: Path, published: bool
