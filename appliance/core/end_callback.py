@@ -10,13 +10,20 @@ Pure. Truth: spec/administration.md, Tenants; BBB's MeetingService (meetingEnded
 from __future__ import annotations
 
 import hashlib
-import hmac
-import json
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from appliance.core.callbacks import refusal_of_url
-from appliance.core.ended_meetings import MARKS, NAME, EndWatch, with_added
+from appliance.core.ended_meetings import (
+    MARKS,
+    NAME,
+    EndWatch,
+    is_signed,
+    read_began,
+    read_marks,
+    sign,
+    with_added,
+)
 from appliance.core.model import TenantId
 from appliance.core.params import Params, encode_query, get, parse_query
 
@@ -29,7 +36,6 @@ _PARAM = f"meta_{END_CALLBACK_KEY}"
 _PATH = f"/bigbluebutton/api/{END_CALLBACK_CALL}"
 OUR_URL_HINT = f"{_PATH}?"
 _PURPOSE = "end callback"
-_MAX_DIGITS = 15
 _MAX_QUERY_BYTES = 32 * 1024
 
 
@@ -101,19 +107,17 @@ def read_end_callback(query: bytes, secret: str) -> EndCallback | None:
     if not secret or len(query) > _MAX_QUERY_BYTES:
         return None
     params = parse_query(query)
-    began, signature = get(params, "began") or "", get(params, "signature") or ""
-    if not (began.isascii() and began.isdigit() and len(began) <= _MAX_DIGITS):
+    began_ms = read_began(params)
+    if began_ms is None:
         return None
-    marks = get(params, MARKS)
     call = EndCallback(
         get(params, "url") or "",
         get(params, "meeting") or "",
         TenantId(get(params, "tenant") or ""),
-        int(began),
-        marks if marks in ("true", "false") else None,
+        began_ms,
+        read_marks(params),
     )
-    wanted = _signature(call, secret).encode()
-    return call if hmac.compare_digest(wanted, signature.encode("utf-8", "replace")) else None
+    return call if is_signed(params, _signature(call, secret)) else None
 
 
 def front_ends_url(text: str) -> str:
@@ -132,7 +136,4 @@ def _is_ours(text: str) -> bool:
 
 
 def _signature(call: EndCallback, secret: str) -> str:
-    # As JSON, so that no two of them have the same text.
-    signed = json.dumps([_PURPOSE, call.url, call.meeting_id, call.tenant_id, call.began_ms])
-    key = secret.encode("utf-8", "surrogateescape")
-    return hmac.digest(key, signed.encode("ascii"), "sha256").hex()
+    return sign(secret, _PURPOSE, call.url, call.meeting_id, call.tenant_id, call.began_ms)

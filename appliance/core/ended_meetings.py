@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit, urlunsplit
 
 from appliance.core.model import MeetingId, ServerId
-from appliance.core.params import encode_query, get, parse_query
+from appliance.core.params import Params, encode_query, get, parse_query
 from appliance.core.scoped_id import front_end_id
 
 ENDED_CALL = "meeting_ended"
@@ -124,26 +124,50 @@ def read_ended_call(query: bytes, secret: str) -> EndedCall | None:
     if not secret or len(query) > _MAX_QUERY_BYTES:
         return None
     params = parse_query(query)
-    began, signature = get(params, "began") or "", get(params, "signature") or ""
-    if not (began.isascii() and began.isdigit() and len(began) <= _MAX_DIGITS):
+    began_ms = read_began(params)
+    if began_ms is None:
         return None
-    marks = get(params, MARKS)
     call = EndedCall(
         MeetingId(get(params, "meeting") or ""),
         ServerId(get(params, "server") or ""),
-        int(began),
-        marks if marks in ("true", "false") else None,
+        began_ms,
+        read_marks(params),
         get(params, NAME) is not None,
     )
-    wanted = _signature(call, secret).encode()
-    return call if hmac.compare_digest(wanted, signature.encode("utf-8", "replace")) else None
+    return call if is_signed(params, _signature(call, secret)) else None
 
 
 def _signature(call: EndedCall, secret: str) -> str:
-    # As JSON, so that no two triples have the same text.
-    signed = json.dumps([_PURPOSE, call.meeting_id, call.server_id, call.began_ms])
+    return sign(secret, _PURPOSE, call.meeting_id, call.server_id, call.began_ms)
+
+
+# --- what both URLs of ours have, this one and that of end_callback ------------------------------
+
+
+def sign(secret: str, *values: str | int) -> str:
+    """Return the signature of the values of a URL, the first of which is its purpose."""
+    signed = json.dumps(values)  # so that no two of them have the same text
     key = secret.encode("utf-8", "surrogateescape")
     return hmac.digest(key, signed.encode("ascii"), "sha256").hex()
+
+
+def is_signed(params: Params, wanted: str) -> bool:
+    """Tell, in constant time, whether parameters bring this signature."""
+    signature = get(params, "signature") or ""
+    return hmac.compare_digest(wanted.encode(), signature.encode("utf-8", "replace"))
+
+
+def read_began(params: Params) -> int | None:
+    """Return when the run began, in Unix milliseconds; None: it does not say."""
+    began = get(params, "began") or ""
+    is_number = began.isascii() and began.isdigit() and len(began) <= _MAX_DIGITS
+    return int(began) if is_number else None
+
+
+def read_marks(params: Params) -> str | None:
+    """Return `true` or `false`, as BBB has added it."""
+    marks = get(params, MARKS)
+    return marks if marks in ("true", "false") else None
 
 
 def with_added(url: str, added: Mapping[str, str]) -> str:

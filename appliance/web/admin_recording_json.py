@@ -51,8 +51,7 @@ def time_json(ms: int | None) -> str | None:
     return f"{_EPOCH + timedelta(seconds=ms // 1000):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def summary_json(one: RecordingSummary) -> Json:
-    """Render a line of a listing."""
+def _common_json(one: RecordingSummary | Recording) -> Json:
     return {
         "record_id": one.record_id,
         "meeting_id": one.meeting_id,
@@ -63,22 +62,18 @@ def summary_json(one: RecordingSummary) -> Json:
         "tenant_id": one.tenant_id,
         "start_time": time_json(one.start_ms),
         "end_time": time_json(one.end_ms),
-        "formats": list(one.formats),
     }
+
+
+def summary_json(one: RecordingSummary) -> Json:
+    """Render a line of a listing."""
+    return {**_common_json(one), "formats": list(one.formats)}
 
 
 def recording_json(one: Recording) -> Json:
     """Render a recording's rows."""
     return {
-        "record_id": one.record_id,
-        "meeting_id": one.meeting_id,
-        "name": one.name,
-        "state": one.state,
-        "published": one.published,
-        "protected": one.protected,
-        "tenant_id": one.tenant_id,
-        "start_time": time_json(one.start_ms),
-        "end_time": time_json(one.end_ms),
+        **_common_json(one),
         "participants": one.participants,
         "metadata": dict(one.metadata),
         "formats": [
