@@ -37,6 +37,8 @@ MAX_CONCURRENCY = 4
 """Each import keeps a connection to PostgreSQL, two while it moves files; the pool has 10."""
 DELETED = "the recording was deleted; `ctl recordings import --undelete` brings it back"
 
+_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
+
 T = TypeVar("T")
 
 
@@ -348,8 +350,8 @@ async def _clear(tools: Importer, tar: SpooledTar, remove: Callable[[], None]) -
 def _reason_of(error: OSError) -> str:
     """Say what is wrong, and in which directory: of ours each time the same, so that it is logged
     once."""
-    if error.errno == errno.ENOSPC:
-        return "the disk is full"
+    if error.errno in _FULL:
+        return _FULL[error.errno]
     name = error.filename2 or error.filename
     where = f" in {os.path.dirname(name)}" if isinstance(name, str) else ""
     return f"{error.strerror or 'I/O error'}{where}"

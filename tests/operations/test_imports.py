@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ import trio
 
 from appliance.adapters.spool import Spool
 from appliance.core.faults import DatabaseDown
-from appliance.core.import_model import ImportState, SpooledTar
+from appliance.core.import_model import ImportState, SpooledTar, UnpackedFormat
 from appliance.core.metadata_xml import parse_metadata_xml
 from appliance.core.recording_merge import ImportRules
 from appliance.core.scoped_id import scoped_id
@@ -282,6 +282,35 @@ async def test_import_removes_a_tar_whose_import_was_done_already(bench: ImportB
     assert await import_tar(bench.tools, tar) is None
     assert bench.spool.scan() == []
     assert len(bench.log.named("recording_imported")) == 1
+
+
+class FullSpool(Spool):
+    """A spool whose work directory takes nothing more."""
+
+    code = errno.ENOSPC
+
+    def unpack(self, tar: SpooledTar, work: str, stop: Callable[[], bool]) -> list[UnpackedFormat]:
+        """Refuse a file of the directory that is made anew for each try."""
+        raise OSError(self.code, os.strerror(self.code), str(self.make_work(work) / "video/1"))
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [(errno.ENOSPC, "the disk is full"), (errno.EDQUOT, "the disk quota is used up")],
+)
+async def test_import_that_waits_for_room_says_so_once(
+    bench: ImportBench, code: int, reason: str
+) -> None:
+    spool = FullSpool(recording_settings(bench.root))
+    spool.code = code
+    full = replace(bench.tools, spool=spool, waits=replace(bench.tools.waits, disk_s=0.0))
+    tar = bench.tar(drop(bench, "r1", VIDEO))
+
+    for _ in range(3):
+        assert await import_tar(full, tar) == 0.0
+
+    assert bench.log.named("recording_import_waits") == [{"file": tar.name, "reason": reason}]
+    assert await last_state(bench) == (ImportState.WAITING, reason)
 
 
 class LockedSpool(Spool):
