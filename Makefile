@@ -1,7 +1,7 @@
 # Two commands do everything on a fresh machine: `make run` and `make test`. `make` alone lists the targets.
 # ARGS goes to the program behind a target: make test ARGS="tests/core -k checksum".
 .DEFAULT_GOAL := help
-.PHONY: help venv dev run test lint bench bench-all soak docs man lock clean
+.PHONY: help venv dev run test lint bench bench-all soak docs man lock deb deb-test clean
 MAKEFLAGS += --no-print-directory
 ARGS ?=
 CODE = appliance tests benchmarks tools
