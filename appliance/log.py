@@ -1,21 +1,18 @@
 """The only logging set-up: structlog over the standard library's logging, onto standard error.
 
-One event is one line: a name and fields. Whatever the fields and other people's messages hold, no
-secret gets out and no line can be forged (appliance/core/redaction.py). Must not read the
-environment or the settings; `configure_logging` is told what it needs. Truth: spec/appliance.md
-(Observability), spec/configuration.md (LOG_LEVEL, LOG_FORMAT), sd-daemon(3), systemd.exec(5).
+One event is one line: a name and fields; what a line looks like is core/log_line.py's matter. Must
+not read the environment or the settings; `configure_logging` is told what it needs. Truth:
+spec/appliance.md (Observability), spec/configuration.md (LOG_LEVEL, LOG_FORMAT), systemd.exec(5).
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import re
 import stat
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, Protocol, TextIO
@@ -24,7 +21,13 @@ import structlog
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from appliance.core.redaction import MASK, escape_control, is_secret_name, mask_text
+from appliance.core.log_line import (
+    redact,
+    render_colours,
+    render_console,
+    render_journal,
+    render_json,
+)
 
 LEVELS: Mapping[str, int] = {
     "debug": logging.DEBUG,
@@ -39,15 +42,6 @@ LEVELS: Mapping[str, int] = {
 """Python's names and Rails'."""
 
 _ROOT_NAME = "appliance"
-_MAX_TEXT = 4096
-_MAX_TRACEBACK = 32768
-_MARGIN = 1024
-_MAX_DEPTH = 4
-_MAX_ITEMS = 100
-_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
-_COLOURS = {"debug": 2, "info": 32, "warning": 33, "error": 31, "critical": 31}
-_BARE = re.compile(r"[^\s\"'=\\]+").fullmatch
-_NOT_IN_KEYS = re.compile(r"[^\w.-]", re.ASCII)
 
 
 class Log(Protocol):
@@ -265,15 +259,15 @@ def _is_journal(stream: TextIO, journal_stream: str | None) -> bool:
 
 def _formatter(log_format: str, stream: TextIO) -> ProcessorFormatter:
     render: dict[str, Callable[[EventDict], str]] = {
-        "console": _render_colours if stream.isatty() else _render_console,
-        "json": _render_json,
-        "journal": _render_journal,
+        "console": render_colours if stream.isatty() else render_console,
+        "json": render_json,
+        "journal": render_journal,
     }
     chosen = render[log_format]
     common: list[Processor] = [
         ProcessorFormatter.remove_processors_meta,
         structlog.processors.format_exc_info,
-        redact,
+        _redact,
     ]
     if log_format != "journal":  # The journal stamps lines itself.
         common.append(structlog.processors.TimeStamper(fmt="iso", utc=True))
@@ -291,106 +285,5 @@ def _add_foreign(logger: WrappedLogger, _method: str, event_dict: EventDict) -> 
     return event_dict
 
 
-def redact(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
-    """Mask what is secret by its field's name or inside text, and cut what is too long.
-
-    Every value becomes None, a boolean, a number, a text, or a list or mapping of these.
-    """
-    return {key: _safe_field(key, value, 0) for key, value in event_dict.items()}
-
-
-def _safe_field(key: object, value: object, depth: int) -> object:
-    if key == "event":
-        return _safe_text(str(value), _MAX_TEXT)
-    if key in ("exception", "stack"):
-        return _safe_text(str(value), _MAX_TRACEBACK)
-    if value is not None and is_secret_name(str(key)):
-        return MASK
-    return _safe(value, depth)
-
-
-def _safe(value: object, depth: int) -> object:
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    if isinstance(value, Mapping) and depth < _MAX_DEPTH:
-        return {
-            _safe_text(str(key), _MAX_TEXT): _safe_field(key, item, depth + 1)
-            for key, item in list(value.items())[:_MAX_ITEMS]
-        }
-    if isinstance(value, list | tuple | Set) and depth < _MAX_DEPTH:
-        return [_safe(item, depth + 1) for item in list(value)[:_MAX_ITEMS]]
-    if isinstance(value, BaseException):
-        return _safe_text(f"{type(value).__name__}: {_to_text(value)}", _MAX_TEXT)
-    return _safe_text(_to_text(value), _MAX_TEXT)
-
-
-def _to_text(value: object) -> str:
-    if isinstance(value, str):
-        return str(value)
-    if isinstance(value, bytes | bytearray | memoryview):
-        return bytes(value[: _MAX_TEXT + _MARGIN]).decode("utf-8", "backslashreplace")
-    try:
-        return str(value)
-    except Exception:
-        return f"<{type(value).__name__}>"
-
-
-def _safe_text(text: str, limit: int) -> str:
-    # Masked before it is cut: half a password in front of the cut would not look like one.
-    masked = mask_text(text[: limit + _MARGIN])
-    if len(text) <= limit:
-        return masked
-    return f"{masked[:limit]}… ({len(text)} characters)"
-
-
-def _pop_head(event: MutableMapping[str, Any]) -> tuple[str, str]:
-    return str(event.pop("level", "info")), escape_control(str(event.pop("event", "")))
-
-
-def _render_json(event: EventDict) -> str:
-    level, name = str(event.pop("level", "info")), str(event.pop("event", ""))
-    stamp = event.pop("timestamp", None)
-    document = {"timestamp": stamp, "level": level, "event": name, **event}
-    # ASCII only: no line separator, bidi mark or lone surrogate reaches the reader unescaped.
-    return json.dumps(document, default=str)
-
-
-def _render_journal(event: EventDict) -> str:
-    level, name = _pop_head(event)
-    return f"<{_PRIORITIES.get(level, 6)}>" + " ".join([name, *_pairs(event)])
-
-
-def _render_console(event: EventDict, colour: str = "{}") -> str:
-    level, name = _pop_head(event)
-    time = str(event.pop("timestamp", ""))[11:19]
-    blocks = [str(event.pop(key)) for key in ("exception", "stack") if event.get(key)]
-    line = " ".join([time, colour.format(f"{level:<8}"), name, *_pairs(event)])
-    # The bar keeps a line break inside an exception's text from starting a line of the log.
-    bars = [f"    | {escape_control(part)}" for block in blocks for part in block.splitlines()]
-    return "\n".join([line, *bars])
-
-
-def _render_colours(event: EventDict) -> str:
-    code = _COLOURS.get(str(event.get("level")), 0)
-    return _render_console(event, f"\x1b[{code}m{{}}\x1b[0m")
-
-
-def _pairs(event: Mapping[str, object]) -> Iterator[str]:
-    for key, value in event.items():
-        yield f"{_NOT_IN_KEYS.sub('_', str(key))}={_spell(value)}"
-
-
-def _spell(value: object) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, Mapping | Sequence) and not isinstance(value, str):
-        value = json.dumps(value, default=str)
-    text = str(value)
-    if _BARE(text) and text != "-" and text.isprintable():
-        return text
-    quoted = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escape_control(quoted)}"'
+def _redact(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
+    return redact(event_dict)

@@ -86,34 +86,6 @@ def test_console_line_has_time_level_event_and_fields() -> None:
     assert re.fullmatch(r"\d\d:\d\d:\d\d warning  slow ms=12\.3457", line)
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        ("plain", "plain"),
-        ("", '""'),
-        ("a b", '"a b"'),
-        ("a=b", '"a=b"'),
-        ('say "x"', r'"say \"x\""'),
-        ("back\\slash", r'"back\\slash"'),
-        ("a\nb", r'"a\nb"'),
-        ("-", '"-"'),
-        (None, "-"),
-        (True, "true"),
-        (3, "3"),
-        (0.1 + 0.2, "0.3"),
-        (["a", 1], r'"[\"a\", 1]"'),
-        ({"k": "v"}, r'"{\"k\": \"v\"}"'),
-        (Path("/a/b"), "/a/b"),
-        (b"bytes\xff", r'"bytes\\xff"'),
-        (ValueError("bad thing"), '"ValueError: bad thing"'),
-    ],
-)
-def test_field_is_spelt_unambiguously(value: object, text: str) -> None:
-    line = logged("journal", lambda: get_logger("x").info("e", f=value))
-
-    assert line == f"<6>e f={text}"
-
-
 def test_bound_fields_are_in_every_event() -> None:
     log = get_logger("x").bind(request_id="r1").bind(call="join")
 
@@ -321,14 +293,6 @@ def test_auto_is_console_with_colour_on_a_terminal() -> None:
 
 
 # --- robustness -----------------------------------------------------------------------------------
-
-
-def test_value_that_cannot_be_printed_is_named() -> None:
-    class Broken:
-        def __str__(self) -> str:
-            raise RuntimeError
-
-    assert logged("journal", lambda: get_logger("x").info("e", f=Broken())) == "<6>e f=<Broken>"
 
 
 def test_reader_that_went_away_is_no_fault(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,7 @@
 """What must never be shown, and how it is blotted out: names of secrets, and secrets inside text.
 
-Pure. `log` (every event) and `settings` (error message, `config check`) both use these rules, so
-that a secret's name is known in one place. Source: spec/quality.md, section Security.
+Pure. `log_line` (every event) and `settings` (error message, `config check`) both use these rules,
+so that a secret's name is known in one place. Source: spec/quality.md, section Security.
 """
 
 from __future__ import annotations

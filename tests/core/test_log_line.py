@@ -1,4 +1,4 @@
-"""What no log line holds: a secret, or a line break of somebody else's."""
+"""How fields are spelt in a line of the log, and what no line holds: a secret, somebody's break."""
 
 from __future__ import annotations
 
@@ -19,6 +19,42 @@ from tests.doubles.logs import logged, logging_restored
 def _logging_as_before() -> Iterator[None]:
     with logging_restored():
         yield
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("plain", "plain"),
+        ("", '""'),
+        ("a b", '"a b"'),
+        ("a=b", '"a=b"'),
+        ('say "x"', r'"say \"x\""'),
+        ("back\\slash", r'"back\\slash"'),
+        ("a\nb", r'"a\nb"'),
+        ("-", '"-"'),
+        (None, "-"),
+        (True, "true"),
+        (3, "3"),
+        (0.1 + 0.2, "0.3"),
+        (["a", 1], r'"[\"a\", 1]"'),
+        ({"k": "v"}, r'"{\"k\": \"v\"}"'),
+        (Path("/a/b"), "/a/b"),
+        (b"bytes\xff", r'"bytes\\xff"'),
+        (ValueError("bad thing"), '"ValueError: bad thing"'),
+    ],
+)
+def test_field_is_spelt_unambiguously(value: object, text: str) -> None:
+    line = logged("journal", lambda: get_logger("x").info("e", f=value))
+
+    assert line == f"<6>e f={text}"
+
+
+def test_value_that_cannot_be_printed_is_named() -> None:
+    class Broken:
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    assert logged("journal", lambda: get_logger("x").info("e", f=Broken())) == "<6>e f=<Broken>"
 
 
 # --- redaction ------------------------------------------------------------------------------------
