@@ -2,42 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
-
 from tests.doubles.control import Done
-from tests.doubles.recording_desk import DeskBench, open_desk
+from tests.doubles.recording_desk import DeskBench
 from tests.doubles.recording_tars import recording_tar
 
-
-@pytest.fixture
-async def opened(
-    redis_url: str, redis_namespace: str, database_url: str, tmp_path: Path
-) -> AsyncIterator[DeskBench]:
-    async with open_desk(redis_url, redis_namespace, database_url, tmp_path) as bench:
-        yield bench
-
-
-async def ctl(opened: DeskBench, *words: str) -> Done:
-    return await opened.control.ctl("recordings", *words)
+pytest_plugins = ["tests.doubles.recording_desk_fixtures"]
 
 
 async def test_files_are_imported_and_each_failure_is_a_line(opened: DeskBench) -> None:
     good = recording_tar(opened.bench.root, "r1")
     bad = opened.bench.root / "bad.tar"
     bad.write_bytes(b"x" * 2000)
-    done = await ctl(opened, "import", str(bad), str(good), "nowhere.tar")
+    done = await opened.ctl("import", str(bad), str(good), "nowhere.tar")
     assert done.code == 1
     assert done.out.splitlines()[-1] == f"{good}: imported, r1"
     first, second = done.err.splitlines()
     assert first.startswith(f"{bad}: ")
     # A relative path is one of the caller's directory, which is / here.
     assert second == "nowhere.tar: no file /nowhere.tar on the appliance's machine"
-    again = await ctl(opened, "import", "--json", str(good))
+    again = await opened.ctl("import", "--json", str(good))
     assert [(one["state"], one["recordings"]) for one in again.json] == [("done", ["r1"])]
-    journal = await ctl(opened, "imports", "--failed")
+    journal = await opened.ctl("imports", "--failed")
     assert len(journal.out.splitlines()) == 2
     assert " failed " in journal.out
 
@@ -53,7 +38,7 @@ async def test_journal_shows_what_waits_and_what_failed(opened: DeskBench) -> No
     async with opened.bench.journal.claim(tar) as entry:
         assert entry is not None
         await opened.bench.journal.begin(entry.id)
-    shown = (await ctl(opened, "imports")).out.splitlines()
+    shown = (await opened.ctl("imports")).out.splitlines()
     assert shown[0].split() == ["FILE", "SIZE", "STATE", "ATTEMPTS", "TIME", "(UTC)", "NOTE"]
     assert shown[1].split()[:4] == ["waits.tar", "1", "B", "interrupted"]
     assert shown[2:] == [
@@ -63,11 +48,11 @@ async def test_journal_shows_what_waits_and_what_failed(opened: DeskBench) -> No
 
 
 async def test_failed_files_are_tried_again(opened: DeskBench) -> None:
-    assert await ctl(opened, "retry") == Done(0, "nothing is in failed/\n", "")
+    assert await opened.ctl("retry") == Done(0, "nothing is in failed/\n", "")
     failed = opened.bench.root / "spool/failed"
     failed.mkdir()
     (failed / "bad.tar").write_bytes(b"12")
-    done = await ctl(opened, "retry", "gone.tar", "bad.tar")
+    done = await opened.ctl("retry", "gone.tar", "bad.tar")
     assert done == Done(
         1,
         "bad.tar: back in the spool, with new attempts\n",

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
-
 from tests.doubles.control import Done
-from tests.doubles.recording_desk import DeskBench, open_desk
+from tests.doubles.recording_desk import DeskBench
 from tests.doubles.recordings import make_recording
 
-
-@pytest.fixture
-async def opened(
-    redis_url: str, redis_namespace: str, database_url: str, tmp_path: Path
-) -> AsyncIterator[DeskBench]:
-    async with open_desk(redis_url, redis_namespace, database_url, tmp_path) as bench:
-        yield bench
-
-
-async def ctl(opened: DeskBench, *words: str) -> Done:
-    return await opened.control.ctl("recordings", *words)
+pytest_plugins = ["tests.doubles.recording_desk_fixtures"]
 
 
 async def test_recordings_are_listed_in_a_table(opened: DeskBench) -> None:
     await opened.add(make_recording("r1"), make_recording("r2", meeting_id="\x1b[2J"))
-    listed = await ctl(opened, "list", "--limit", "1")
+    listed = await opened.ctl("list", "--limit", "1")
     heading, row, more = listed.out.splitlines()
     assert heading.split() == [
         "RECORD", "ID", "MEETING", "ID", "NAME", "STATE", "ENDED", "(UTC)", "FORMATS", "TENANT",
@@ -36,14 +21,14 @@ async def test_recordings_are_listed_in_a_table(opened: DeskBench) -> None:
         "-",
     ]  # fmt: skip
     assert more == "1 more; --limit shows more of them"
-    assert (await ctl(opened)).out.splitlines()[0] == heading
-    filtered = await ctl(opened, "list", "--meeting", "math", "--json")
+    assert (await opened.ctl()).out.splitlines()[0] == heading
+    filtered = await opened.ctl("list", "--meeting", "math", "--json")
     assert [one["record_id"] for one in filtered.json["recordings"]] == ["r1"]
 
 
 async def test_recording_is_shown(opened: DeskBench) -> None:
     await opened.add(make_recording("r1"), wrong=True)
-    shown = (await ctl(opened, "show", "r1")).out.splitlines()
+    shown = (await opened.ctl("show", "r1")).out.splitlines()
     folder = opened.bench.root / "unpublished/presentation/r1"
     for line in (
         "Recording: r1",
@@ -58,31 +43,31 @@ async def test_recording_is_shown(opened: DeskBench) -> None:
         "\tChanged by users: -",
     ):
         assert line in shown
-    assert await ctl(opened, "show", "r2") == Done(1, "", "no recording with id r2\n")
+    assert await opened.ctl("show", "r2") == Done(1, "", "no recording with id r2\n")
 
 
 async def test_recordings_are_changed(opened: DeskBench) -> None:
     await opened.add(make_recording("r1"))
-    assert await ctl(opened, "update", "r1", "--protect", "--meta", "course=x") == Done(
+    assert await opened.ctl("update", "r1", "--protect", "--meta", "course=x") == Done(
         0, "1 recording changed\n", ""
     )
     found = await opened.find("r1")
     assert (found.protected, dict(found.metadata)["course"]) == (True, "x")
-    assert (await ctl(opened, "update", "--protect")).code == 2
-    assert (await ctl(opened, "update", "r1", "--protect", "--dry-run")).code == 2
-    refused = await ctl(opened, "update", "r1", "--meta", "tenant-id=x")
+    assert (await opened.ctl("update", "--protect")).code == 2
+    assert (await opened.ctl("update", "r1", "--protect", "--dry-run")).code == 2
+    refused = await opened.ctl("update", "r1", "--meta", "tenant-id=x")
     assert (refused.code, refused.out) == (1, "")
     assert refused.err == "tenant-id is set by `recordings add-to-tenant` alone\n"
 
 
 async def test_repair_says_what_it_did(opened: DeskBench) -> None:
     await opened.add(make_recording("r1"), wrong=True)
-    seen = await ctl(opened, "update", "--dry-run")
+    seen = await opened.ctl("update", "--dry-run")
     assert seen.out.splitlines() == [
         "in the wrong place: r1/presentation",
         "1 recording looked at: 1 format in the wrong place, 0 without files",
     ]
-    done = await ctl(opened, "update", "r1", "--json")
+    done = await opened.ctl("update", "r1", "--json")
     assert done.json == {"checked": 1, "moved": ["r1/presentation"], "missing": [], "failed": []}
     assert (await opened.control.ctl("recordings:update")) == Done(0, "", "")
 
@@ -90,7 +75,7 @@ async def test_repair_says_what_it_did(opened: DeskBench) -> None:
 async def test_tenant_gets_recordings_as_with_rake(opened: DeskBench) -> None:
     await opened.set_retention("t1", "0")
     await opened.add(make_recording("r1"), make_recording("r2"))
-    assert await ctl(opened, "add-to-tenant", "r1", "t1") == Done(
+    assert await opened.ctl("add-to-tenant", "r1", "t1") == Done(
         0, "1 recording added to tenant t1\n", ""
     )
     rake = await opened.control.ctl("recordings:addToTenant[t1]")
@@ -104,12 +89,12 @@ async def test_tenant_gets_recordings_as_with_rake(opened: DeskBench) -> None:
 
 async def test_prune_shows_and_does_the_same(opened: DeskBench) -> None:
     await opened.add(make_recording("r1"), make_recording("r2"))
-    nothing = await ctl(opened, "prune")
+    nothing = await opened.ctl("prune")
     assert (nothing.code, nothing.out, len(nothing.err.splitlines())) == (1, "", 1)
-    would = await ctl(opened, "prune", "--dry-run", "--days", "30")
+    would = await opened.ctl("prune", "--dry-run", "--days", "30")
     assert [line.split()[0] for line in would.out.splitlines()[1:]] == ["r1", "r2", "2"]
     assert would.out.endswith("2 recordings would be deleted\n")
     await opened.set_retention("t1", "abc")
-    done = await ctl(opened, "prune", "--days", "30")
+    done = await opened.ctl("prune", "--days", "30")
     assert (done.code, done.out) == (0, "r1\nr2\n2 recordings deleted\n")
     assert done.err.startswith("tenant t1: RECORDING_RETENTION_DAYS is 'abc'")

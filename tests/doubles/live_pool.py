@@ -87,6 +87,10 @@ class LivePool:
         """The store's namespace."""
         return str(self.res.store.namespace)  # type: ignore[attr-defined]
 
+    def calls(self, call: str) -> list[int]:
+        """Return how often each server received a call."""
+        return [len(bbb.requests(call)) for bbb in self.servers]
+
     async def redis(self, command: str, key: str, *args: Any) -> Any:
         """Run a command on a key of the namespace."""
         return await self.client.command(command, f"{self.namespace}:{key}", *args)

@@ -23,7 +23,7 @@ from appliance.operations.recording_admin_ports import RecordingDesk
 from appliance.operations.resources import Resources
 from appliance.tasks.hand_imports import HandImports
 from appliance.wiring.recordings import make_takeover_sources
-from tests.doubles.control import ControlDouble, open_control
+from tests.doubles.control import ControlDouble, Done, open_control
 from tests.doubles.import_tools import ImportBench, open_import_bench, recording_settings
 from tests.doubles.recordings import add
 from tests.doubles.resources import EventBook, open_resources
@@ -45,6 +45,10 @@ class DeskBench:
         """What the operations logged."""
         assert isinstance(self.res.log, EventBook)
         return self.res.log
+
+    async def ctl(self, *words: str) -> Done:
+        """Run a command of `ctl recordings`."""
+        return await self.control.ctl("recordings", *words)
 
     async def add(self, *recordings: Recording, wrong: bool = False) -> None:
         """Write recordings and a file for each format, on wish in the wrong directory."""

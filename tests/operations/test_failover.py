@@ -25,11 +25,6 @@ async def pool(
         yield opened
 
 
-def calls(pool: LivePool, call: str) -> list[int]:
-    """How often each server received a call."""
-    return [len(bbb.requests(call)) for bbb in pool.servers]
-
-
 # --- it moves -------------------------------------------------------------------------------------
 
 
@@ -118,7 +113,7 @@ async def test_create_stays_within_its_required_tag(
 
         assert await pool.failure(**{"meta_server-tag": "gpu!"}) == UNABLE
 
-        assert calls(pool, "create") == [1, 0, 1]
+        assert pool.calls("create") == [1, 0, 1]
 
 
 # --- it must not move -----------------------------------------------------------------------------
@@ -149,8 +144,8 @@ async def test_ambiguous_failure_places_nothing_elsewhere(
     assert await pool.failure() == UNABLE
     await pool.settled()
 
-    assert calls(pool, "create") == [1, 0, 0]
-    assert calls(pool, "end") == [1, 0, 0]
+    assert pool.calls("create") == [1, 0, 0]
+    assert pool.calls("end") == [1, 0, 0]
     assert (pool.holders(), await pool.traces()) == ([], before)
     assert (await pool.create())["returncode"] == "SUCCESS"
     assert pool.holders() == ["bbb-2"]
@@ -178,7 +173,7 @@ async def test_failed_answer_is_passed_on_and_undoes_the_placement(pool: LivePoo
 
     assert answer == {"returncode": "FAILED", "messageKey": "maxMeetings", "message": "Too many"}
     assert await pool.traces() == before
-    assert (calls(pool, "create"), calls(pool, "end")) == ([1, 0, 0], [0, 0, 0])
+    assert (pool.calls("create"), pool.calls("end")) == ([1, 0, 0], [0, 0, 0])
 
 
 # --- meetings that are known ----------------------------------------------------------------------
@@ -222,7 +217,7 @@ async def test_known_meeting_is_kept_when_its_server_does_not_answer(
 
     assert await pool.failure() == UNABLE
     assert (pool.holders(), await pool.home()) == (["bbb-1"], "bbb-1")
-    assert calls(pool, "end") == [0, 0, 0]
+    assert pool.calls("end") == [0, 0, 0]
 
 
 async def lose(pool: LivePool) -> None:

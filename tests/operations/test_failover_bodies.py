@@ -33,11 +33,6 @@ async def pool(
         yield opened
 
 
-def calls(pool: LivePool, call: str) -> list[int]:
-    """How often each server received a call."""
-    return [len(bbb.requests(call)) for bbb in pool.servers]
-
-
 def digest(size: int) -> str:
     whole = b"".join(bytes([number % 256]) * 65_536 for number in range(size // 65_536))
     return hashlib.sha256(whole).hexdigest()
@@ -70,7 +65,7 @@ async def test_large_body_does_not_move_on_once_it_was_begun(pool: LivePool) -> 
     await pool.settled()
 
     assert (pool.holders(), await pool.traces()) == ([], before)
-    assert calls(pool, "create") == [1, 0, 0]
+    assert pool.calls("create") == [1, 0, 0]
 
 
 async def test_small_body_with_a_query_that_just_fits_is_created(pool: LivePool) -> None:
@@ -189,4 +184,4 @@ async def test_upload_goes_on_when_the_meeting_was_moved_but_is_not_sent_twice(
 
     assert failures == [UNABLE]
     assert (pool.holders(), await pool.home()) == (["bbb-2"], "bbb-2")
-    assert calls(pool, "create") == [1, 1, 0]
+    assert pool.calls("create") == [1, 1, 0]

@@ -31,11 +31,6 @@ async def pool(
         yield opened
 
 
-def calls(pool: LivePool, call: str) -> list[int]:
-    """How often each server received a call."""
-    return [len(bbb.requests(call)) for bbb in pool.servers]
-
-
 async def create_many(pool: LivePool, count: int = 32, **params: str) -> list[dict[str, str]]:
     answers: list[dict[str, str]] = []
 
@@ -59,7 +54,7 @@ async def test_creates_of_one_meeting_at_once_all_get_the_same(
         assert len({answer["internalMeetingID"] for answer in answers}) == 1
         assert pool.holders() == [await pool.home()]
         assert list((await pool.traces())["load"].values()) == [15]
-        assert sum(calls(pool, "create")) == 32
+        assert sum(pool.calls("create")) == 32
 
 
 @pytest.mark.parametrize(
@@ -127,7 +122,7 @@ async def test_create_follows_a_meeting_that_was_moved_meanwhile(pool: LivePool)
 
     assert pool.holders() == ["bbb-2"]
     assert len({answer["internalMeetingID"] for answer in answers}) == 1
-    assert calls(pool, "end") == [1, 0, 0]
+    assert pool.calls("end") == [1, 0, 0]
 
 
 async def test_meeting_created_anew_is_not_lost_when_it_was_forgotten_meanwhile(
@@ -210,4 +205,4 @@ async def test_leftover_is_not_ended_where_the_meeting_was_placed_again(
             start()
         await pool.settled()
 
-        assert (pool.holders(), calls(pool, "end")) == (["bbb-1"], [0])
+        assert (pool.holders(), pool.calls("end")) == (["bbb-1"], [0])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -13,19 +12,13 @@ from appliance.core.import_model import ImportState
 from appliance.core.recording_summary import ImportRecord
 from appliance.operations import import_admin as admin
 from appliance.operations.refusal import Refused
-from tests.doubles.recording_desk import DeskBench, open_desk
+from tests.doubles.recording_desk import DeskBench
 from tests.doubles.recording_tars import recording_tar
+
+pytest_plugins = ["tests.doubles.recording_desk_fixtures"]
 
 DEADLINE_S = 40.0
 TICK_S = 0.01
-
-
-@pytest.fixture
-async def opened(
-    redis_url: str, redis_namespace: str, database_url: str, tmp_path: Path
-) -> AsyncIterator[DeskBench]:
-    async with open_desk(redis_url, redis_namespace, database_url, tmp_path) as bench:
-        yield bench
 
 
 async def import_file(opened: DeskBench, path: Path, *, undelete: bool = False) -> ImportRecord:

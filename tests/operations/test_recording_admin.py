@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,18 +11,12 @@ from appliance.core.recording_changes import RecordingChanges
 from appliance.core.recording_summary import RecordingQuery
 from appliance.operations import recording_admin as admin
 from appliance.operations.refusal import RefusalKind, Refused
-from tests.doubles.recording_desk import DeskBench, open_desk
+from tests.doubles.recording_desk import DeskBench
 from tests.doubles.recordings import make_format, make_recording
 
+pytest_plugins = ["tests.doubles.recording_desk_fixtures"]
+
 NOTHING = RecordingChanges()
-
-
-@pytest.fixture
-async def opened(
-    redis_url: str, redis_namespace: str, database_url: str, tmp_path: Path
-) -> AsyncIterator[DeskBench]:
-    async with open_desk(redis_url, redis_namespace, database_url, tmp_path) as bench:
-        yield bench
 
 
 async def test_disabled_recordings_are_refused(opened: DeskBench) -> None:

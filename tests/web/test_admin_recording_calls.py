@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from appliance.control import Refusal
 from tests.doubles.control import open_control
-from tests.doubles.recording_desk import DeskBench, open_desk
+from tests.doubles.recording_desk import DeskBench
 from tests.doubles.recordings import make_recording
 from tests.doubles.resources import open_resources
 
-
-@pytest.fixture
-async def opened(
-    redis_url: str, redis_namespace: str, database_url: str, tmp_path: Path
-) -> AsyncIterator[DeskBench]:
-    async with open_desk(redis_url, redis_namespace, database_url, tmp_path) as bench:
-        yield bench
+pytest_plugins = ["tests.doubles.recording_desk_fixtures"]
 
 
 async def refusal(opened: DeskBench, call: str, body: dict[str, Any]) -> tuple[int, str]:
