@@ -7,11 +7,13 @@ once. Truth: docs/callbacks.md; the rules are in the scripts (lib.lua, `tell_lat
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from appliance.core.callbacks import meeting_ended
 from appliance.core.end_callback import END_CALLBACK_CALL, read_end_callback
-from appliance.core.ended_meetings import EndedMeeting, read_ended_call
+from appliance.core.ended_meetings import EndedCall, EndedMeeting, read_ended_call
 from appliance.core.faults import StoreDown
-from appliance.core.model import TenantId
+from appliance.core.model import Meeting, TenantId
 from appliance.operations.meetings import forget_if_gone
 from appliance.operations.resources import Resources
 
@@ -21,7 +23,7 @@ AT_ONCE = 100
 async def take_end(res: Resources, query: bytes) -> bool:
     """Take a server's word that a meeting has ended; False: it is not what we have signed.
 
-    Where nobody knows which run its server has, the server is asked whether it is over.
+    Where the run that its server has may be this one all the same, the server is asked.
     Raises StoreDown.
     """
     call = read_ended_call(query, res.secret_key_base)
@@ -32,10 +34,22 @@ async def take_end(res: Resources, query: bytes) -> bool:
         res.later(tell_ended, res)
         return True
     meeting = await res.store.find_meeting(call.meeting_id, now_ms=res.now_ms())
-    unnoted = meeting is not None and meeting.confirmed and meeting.run_ms is None
-    if meeting is not None and unnoted and meeting.server_id == call.server_id:
-        res.later(forget_if_gone, res, meeting)
+    if (
+        meeting is not None
+        and meeting.confirmed
+        and meeting.server_id == call.server_id
+        and (meeting.run_ms is None or meeting.run_ms < call.began_ms)
+    ):
+        res.later(_ask_server, res, call, meeting)
     return True
+
+
+async def _ask_server(res: Resources, call: EndedCall, meeting: Meeting) -> None:
+    """Ask whether a meeting is over; if so, its server has spoken of the run that we knew."""
+    if await forget_if_gone(res, meeting):
+        known = replace(call, began_ms=meeting.run_ms or 0)
+        await res.ended.end_meeting(known, now_ms=res.now_ms())
+        await tell_ended(res)
 
 
 async def pass_on_end(res: Resources, query: bytes) -> bool:

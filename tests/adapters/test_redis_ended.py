@@ -90,8 +90,9 @@ async def test_create_that_a_server_answers_like_the_first_is_of_the_same_run(
     await begin(pool, created="1000")  # no duplicateWarning
     await begin(pool)  # not even a createTime
     assert await told(pool) == []
-    # It may call what the last create brought.
-    assert await end(pool, pool.now_ms)
+    # It may call what the last create brought: then it is asked.
+    assert not await end(pool, pool.now_ms)
+    assert await end(pool, first_ms)
     assert await pool.find("m") is None
     assert await told(pool) == [("m", URL)]
     assert not await end(pool, first_ms)
@@ -163,6 +164,16 @@ async def test_run_whose_create_is_answered_last_is_not_taken_for_the_latest(
     assert await pool.find("m") == meeting
     assert await end(pool, pool.now_ms)
     assert await told(pool) == [("m", URL)]
+
+
+async def test_word_about_a_run_whose_create_was_not_answered_yet_does_not_end_a_later_one(
+    pool: StorePool,
+) -> None:
+    """Its create came last, and reached the server before the other one."""
+    await pool.add("a")
+    meeting = await begin(pool, created="1002")
+    assert not await end(pool, pool.now_ms + 1)
+    assert await pool.find("m") == meeting
 
 
 async def test_create_that_found_the_meeting_there_leaves_its_run(pool: StorePool) -> None:

@@ -130,20 +130,28 @@ async def test_meeting_found_gone_is_told_once_without_marks(pool: LivePool) -> 
 
 
 @pytest.mark.parametrize("running", [True, False])
+@pytest.mark.parametrize(
+    "change",
+    [("HDEL", "run_ms", "created"), ("HSET", "run_ms", 1)],
+    ids=[
+        "its creator died before it noted the run",
+        "its server calls what a later create brought",
+    ],
+)
 async def test_server_is_asked_where_nobody_knows_which_run_has_ended(
-    pool: LivePool, running: bool
+    pool: LivePool, change: tuple[Any, ...], running: bool
 ) -> None:
-    """Its creator died between the server's answer and its note."""
-    url = await create(pool)
+    url = await create(pool, meetingEndedURL=LMS)
     assert url is not None
-    await pool.redis("HDEL", "appliance:meeting:room", "run_ms", "created")
+    await pool.redis(change[0], "appliance:meeting:room", *change[1:])
     if not running:
         pool.servers[0].end_meeting("room", callback=False)
 
-    assert await take_end(pool.res, url.partition("?")[2].encode())
+    assert await take_end(pool.res, f"{url.partition('?')[2]}&recordingmarks=true".encode())
     await pool.settled()
 
     assert (await pool.meeting() is not None) is running
+    assert await queued(pool) == ([] if running else [(f"{LMS}&recordingmarks=true", None)])
 
 
 async def test_poll_that_finds_the_meeting_gone_tells_it(pool: LivePool) -> None:

@@ -19,19 +19,15 @@ local key = A .. 'meeting:' .. id
 local run_ms, ended_url = run_of(id)
 local created = call('HGET', key, 'created')
 
--- A run that is over: what its server says of its end, later, is not about this one (end_meeting.lua).
-local function note_over(past_ms, past_url)
-  call('HSET', key, 'past_run_ms', decimal(math.max(past_ms, number(call('HGET', key, 'past_run_ms'), 0))))
-  tell_later(id, past_ms, past_url, r.tenant_id, tonumber(ARGV[4]))
-end
-
 local same = run_ms and (ARGV[8] == '' or created == ARGV[8])
 if ARGV[6] ~= '' and number(ARGV[8], math.huge) < number(created, 0) then
   -- The create of a later run was answered before: this one is over already.
-  note_over(tonumber(ARGV[6]), ARGV[7])
+  tell_later(id, tonumber(ARGV[6]), ARGV[7], r.tenant_id, tonumber(ARGV[4]))
 elseif ARGV[6] ~= '' and not same then
   -- Its server began it anew: the run before has ended, and nobody noticed.
-  if run_ms and run_ms ~= tonumber(ARGV[6]) then note_over(run_ms, ended_url) end
+  if run_ms and run_ms ~= tonumber(ARGV[6]) then
+    tell_later(id, run_ms, ended_url, r.tenant_id, tonumber(ARGV[4]))
+  end
   call('HDEL', key, 'ended_url', 'created')
   call('HSET', key, 'run_ms', ARGV[6])
   if ARGV[8] ~= '' then call('HSET', key, 'created', ARGV[8]) end

@@ -1,7 +1,7 @@
 -- A server says that a run of a meeting has ended. ARGV: meeting id, server id, run_ms, marks
 -- ('true', 'false' or ''), now_ms, named (1: it names the meeting to front-ends). Forget the meeting
--- at once, and have its front-end told, if that run is the one that we know; a run that is over
--- already, or never was, changes nothing. Reply: 1 if something changed, else 0.
+-- at once, and have its front-end told, if that run is the one that we know; any other changes
+-- nothing. Reply: 1 if something changed, else 0.
 local id, sid, run_ms, now_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[5])
 local marks = ARGV[4] ~= '' and ARGV[4] or nil
 local named = ARGV[6] == '1' or nil
@@ -19,14 +19,9 @@ end
 local r = read_record(id)
 if r then
   local known_ms, ended_url = run_of(id)
-  -- Nobody has noted the run of a record whose creator died, nor of Scalelite's: this may be the end
-  -- of the run before. Its server is asked (operations/ended_meetings.py).
-  if not known_ms then return 0 end
-  -- A server may use what a later create of the same run has brought: each brings an URL.
-  if run_ms < known_ms then return 0 end
-  -- Two creates may have reached their server in another order than us.
-  local past_ms = number(call('HGET', A .. 'meeting:' .. id, 'past_run_ms'), -1)
-  if run_ms ~= known_ms and run_ms <= past_ms then return 0 end
+  -- Creates may reach a server in another order than us, and nobody has noted the run of a record
+  -- whose creator died, nor of Scalelite's. The server is asked (operations/ended_meetings.py).
+  if run_ms ~= known_ms then return 0 end
   if r.server_id ~= sid or is_creating(r, now_ms) then return 0 end
   tell_later(id, known_ms, ended_url, r.tenant_id, now_ms, marks, named)
   forget(id)
@@ -37,7 +32,7 @@ end
 local detached = call('HGET', A .. 'detached:' .. sid, id)
 if not detached or not has_claim(sid, id) then return 0 end
 local d = cjson.decode(detached)
-if d.abandoned or not d.run_ms or run_ms < d.run_ms then return 0 end
+if d.abandoned or run_ms ~= d.run_ms then return 0 end
 tell_later(id, d.run_ms, d.ended_url, d.tenant_id, now_ms, marks, named)
 call('HDEL', A .. 'detached:' .. sid, id)
 drop_claim(sid, id, d.voice_bridge)
