@@ -169,9 +169,9 @@ async def _attempt(tools: Importer, entry: ImportEntry) -> float | None:
         await tools.journal.note(entry.id, ImportState.PLACING)
         problems = await _import_recordings(tools, entry, plan)
     except Exception:
-        await tools.in_thread(partial(tools.spool.discard, work))
+        await _discard(tools, work)
         raise
-    await tools.in_thread(partial(tools.spool.discard, work))
+    await _discard(tools, work)
     if problems:
         return await _give_up(tools, entry, "; ".join(problems))
     again_s = await _clear(tools, entry.tar, partial(tools.spool.accept, entry.tar))
@@ -185,6 +185,15 @@ async def _attempt(tools: Importer, entry: ImportEntry) -> float | None:
         took_s=round(trio.current_time() - began_s, 3),
     )
     return again_s
+
+
+async def _discard(tools: Importer, work: str) -> None:
+    """Remove what was unpacked. What cannot be removed is at the next start: it says nothing about
+    the import, which may be done."""
+    try:
+        await tools.in_thread(partial(tools.spool.discard, work))
+    except OSError as error:
+        tools.log.warning("import_leftovers_stay", directory=work, reason=error.strerror)
 
 
 async def _unpack(tools: Importer, entry: ImportEntry, work: str) -> ImportPlan:

@@ -313,6 +313,31 @@ async def test_import_that_waits_for_room_says_so_once(
     assert await last_state(bench) == (ImportState.WAITING, reason)
 
 
+class StickySpool(Spool):
+    """A spool whose work directories cannot be emptied, as on NFS while somebody reads there."""
+
+    def discard(self, work: str) -> None:
+        """Refuse."""
+        raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), work)
+
+
+@pytest.mark.parametrize(("good", "state"), [(True, ImportState.DONE), (False, ImportState.FAILED)])
+async def test_import_ends_as_it_does_when_its_work_directory_stays(
+    bench: ImportBench, good: bool, state: ImportState
+) -> None:
+    sticky = replace(bench.tools, spool=StickySpool(recording_settings(bench.root)), max_attempts=1)
+    name = drop(bench, "r1", VIDEO)
+    if not good:
+        (bench.root / "spool" / name).write_bytes(b"no tar at all" * 1000)
+
+    assert await import_tar(sticky, bench.tar(name)) is None
+
+    assert (await last_state(bench))[0] is state
+    assert bench.spool.scan() == []
+    (told,) = bench.log.named("import_leftovers_stay")
+    assert told["reason"] == "Directory not empty"
+
+
 class LockedSpool(Spool):
     """A spool of somebody who lets us read, and nothing else."""
 
