@@ -32,6 +32,7 @@ Group = argparse._SubParsersAction  # argparse has no public name for it
 
 
 def add_common(parser: argparse.ArgumentParser, *, default: Any = argparse.SUPPRESS) -> None:
+    """Add what every command takes."""
     parser.add_argument("--json", action="store_true", default=default, help="JSON, for scripts")
 
 
@@ -57,6 +58,7 @@ def _sentence(about: str) -> str:
 def leaf(
     group: Group[Any], name: str, run: Command, about: str, example: str = ""
 ) -> argparse.ArgumentParser:
+    """Declare a command, which `run` does; its arguments are added to what is returned."""
     epilog = f"example:\n  scalelite-appliance ctl {example}" if example else None
     parser: argparse.ArgumentParser = group.add_parser(
         name, help=about, description=_sentence(about), epilog=epilog
@@ -67,6 +69,7 @@ def leaf(
 
 
 def positive(text: str) -> float:
+    """Read a value that is a number greater than 0."""
     try:
         value = float(text)
     except ValueError:
@@ -91,6 +94,7 @@ def add_limit(parser: argparse.ArgumentParser, default: int, most: int) -> None:
 
 
 def limit(text: str) -> int:
+    """Read a server's limit: a whole number, 0 for none."""
     if not (text.isascii() and text.isdigit() and len(text) < 9):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, or 0 for no limit")
     return int(text)

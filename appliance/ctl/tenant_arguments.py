@@ -12,6 +12,7 @@ _SECRETS = "one secret or several, with : or , between them"
 
 
 def add_tenants(groups: Group[Any]) -> None:
+    """Declare `tenants` and its commands."""
     about = "the tenants: each has a host name and secrets of its own"
     group = branch(groups, "tenants", about, tenants.list_all, brief=False)
     about = "show every tenant with its id and secrets"
@@ -62,6 +63,7 @@ def _add_field_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_tenant_settings(groups: Group[Any]) -> None:
+    """Declare `tenant-settings` and its commands."""
     about = "parameters that the create and join calls of a tenant get"
     group = branch(groups, "tenant-settings", about, tenants.list_settings, tenant_id=None)
     about = "show the settings of all tenants"
