@@ -131,7 +131,7 @@ class CallbackRows:
 
     async def settle(self, who: str, queued: QueuedCallback, settlement: Settlement) -> bool:
         """Write what became of a claimed callback; False: it is somebody else's by now."""
-        error = None if settlement.error is None else _storable(settlement.error)[:_MAX_ERROR]
+        error = None if settlement.error is None else storable(settlement.error)[:_MAX_ERROR]
         values = (settlement.state, settlement.status, error, settlement.wait_s)
         return await self._store.fetchrow(_SETTLE, who, int(queued.id), *values) is not None
 
@@ -165,7 +165,7 @@ class CallbackRows:
 def _key_of(dedup_key: str) -> str:
     """Return a key that an index of PostgreSQL takes."""
     data = dedup_key.encode("utf-8", "surrogatepass")
-    if len(data) > _MAX_KEY or _storable(dedup_key) != dedup_key:
+    if len(data) > _MAX_KEY or storable(dedup_key) != dedup_key:
         return hashlib.sha256(data).hexdigest()
     return dedup_key
 
@@ -173,7 +173,7 @@ def _key_of(dedup_key: str) -> str:
 def _values_of(callback: Callback) -> tuple[object, ...]:
     return (
         callback.kind,
-        _storable(callback.url),
+        storable(callback.url),
         host_of_url(callback.url),
         callback.method,
         callback.content_type,
@@ -181,7 +181,7 @@ def _values_of(callback: Callback) -> tuple[object, ...]:
         callback.signing,
         callback.secret_id,
         callback.tenant_id,
-        _storable(callback.meeting_id),
+        storable(callback.meeting_id),
         callback.record_id,
     )
 
@@ -219,6 +219,6 @@ def _numbers(ids: Sequence[str]) -> list[int]:
     return [number for number in map(int, plain) if number < _MAX_ID]
 
 
-def _storable(text: str) -> str:
-    """Return a text that PostgreSQL takes."""
+def storable(text: str) -> str:
+    """Return a text that PostgreSQL takes: no NUL, no half characters."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()

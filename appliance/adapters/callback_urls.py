@@ -15,6 +15,7 @@ from typing import Any
 
 import trio
 
+from appliance.adapters.callback_queue import storable
 from appliance.adapters.postgres_errors import DatabaseRefused
 from appliance.adapters.postgres_store import Connection, PostgresStore
 from appliance.adapters.redis_client import RedisClient, RedisDown
@@ -208,8 +209,8 @@ class CallbackUrls:
 
     async def _write(self, entry: dict[str, Any], deadline_s: float = 5.0) -> None:
         assert self.database is not None
-        meeting_id, tenant_id = _storable(entry["meeting_id"]), entry["tenant_id"]
-        urls = {name: _storable(url) for name, url in entry["urls"].items()}
+        meeting_id, tenant_id = storable(entry["meeting_id"]), entry["tenant_id"]
+        urls = {name: storable(url) for name, url in entry["urls"].items()}
 
         async def work(connection: Connection) -> None:
             await connection.execute(_LOCK, LOCK_CLASS, meeting_id)
@@ -246,8 +247,3 @@ class CallbackUrls:
 
 def _kept_of(entry: dict[str, Any]) -> KeptUrls:
     return KeptUrls(entry["urls"], entry["secret_id"])
-
-
-def _storable(text: str) -> str:
-    """Return a text that PostgreSQL takes."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()

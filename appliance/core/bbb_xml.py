@@ -17,6 +17,7 @@ from lxml import etree
 
 from appliance.core.model import ListedMeeting
 from appliance.core.tenant_view import needs_view, show_meeting_as, show_meetings
+from appliance.core.xml_text import has_dtd, replace_forbidden
 
 XML_TYPE = "application/xml; charset=utf-8"
 
@@ -31,19 +32,10 @@ _PARSER = etree.XMLParser(
     strip_cdata=False,
 )
 
-# A DTD can stand only before the root element; the same text in a meeting's name is harmless.
-# Possessive, so that no prolog makes it slow.
-_DTD_IN_PROLOG = re.compile(
-    rb"(?:\xef\xbb\xbf)?(?:\s++|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL
-).match
-
 _UTF8_TOO = frozenset({"UTF-8", "UTF8", "US-ASCII", "ASCII"})
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 _ODD_END = re.compile(rb"</meeting\s").search
-
-_NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 has no way to write, not even escaped (its production 2, Char)."""
 
 _MAX_DIGITS = 15
 
@@ -198,7 +190,7 @@ def parse_tree(body: bytes) -> etree._Element:
 
 def _parse(body: bytes) -> etree._Element:
     # Asked first, so that a DTD's entities are not even read (fault 10).
-    if _DTD_IN_PROLOG(body):
+    if has_dtd(body):
         raise MalformedAnswer("the answer has a DTD")
     try:
         root = etree.fromstring(body, _PARSER)
@@ -253,4 +245,4 @@ def _number(texts: Mapping[str, str], name: str) -> int:
 
 
 def _escape(text: str) -> str:
-    return escape(_NOT_XML.sub("\ufffd", text), quote=False).replace("\r", "&#13;")
+    return escape(replace_forbidden(text, "\ufffd"), quote=False).replace("\r", "&#13;")

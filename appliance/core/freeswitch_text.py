@@ -22,9 +22,9 @@ from __future__ import annotations
 import re
 from html import escape
 
+from appliance.core.xml_text import replace_forbidden
+
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 has no way to write, not even escaped (its production 2, Char)."""
 
 _TO_ESCAPE = re.compile(r"\\|(?<=\$)\$|\$(?=\{)")
 _EVALUATED = re.compile(r"\$(?=[$\\']*\{)")
@@ -36,7 +36,7 @@ _PREPROCESSED = re.compile("(x)-(?=pre-process)", re.IGNORECASE)
 
 def clean(text: str) -> str:
     """Return the text with every control character and what XML cannot hold as a blank."""
-    return _NOT_XML.sub(" ", _CONTROL.sub(" ", text))
+    return replace_forbidden(_CONTROL.sub(" ", text), " ")
 
 
 def is_altered_by_expansion(text: str) -> bool:
@@ -74,7 +74,7 @@ def match_exactly(number: str) -> str:
     if number.isascii() and number.isalnum():
         return number
     literal = _CODED.sub(_code, number)
-    return escape_expansion(_NOT_XML.sub("\ufffd", literal))
+    return escape_expansion(replace_forbidden(literal, "\ufffd"))
 
 
 def _code(part: re.Match[str]) -> str:

@@ -23,15 +23,10 @@ from appliance.core.recording_model import (
     is_format,
     is_record_id,
 )
-from appliance.core.xml_text import is_xml_name
+from appliance.core.xml_text import has_dtd, is_xml_name
 
 MAX_BYTES = 8 << 20
 """A metadata.xml is a few kB; what is larger is no metadata."""
-
-# A DTD can stand only before the root element. Possessive, so that no prolog makes it slow.
-_DTD_IN_PROLOG = re.compile(
-    rb"(?:\xef\xbb\xbf)?(?:\s++|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL
-).match
 
 _NOT_METADATA = {"isBreakout", "meetingId", "meetingName"}
 _MAX_INTEGER = 2**31 - 1
@@ -98,7 +93,7 @@ def parse_metadata_tree(body: bytes) -> etree._Element:
     """Return the root of a metadata.xml. Raises MalformedMetadata."""
     if len(body) > MAX_BYTES:
         raise MalformedMetadata("metadata.xml is too large")
-    if _DTD_IN_PROLOG(body):
+    if has_dtd(body):
         raise MalformedMetadata("metadata.xml has a DTD")
     root = _parse_tree(body)
     document: Any = root.getroottree().docinfo

@@ -1,4 +1,4 @@
-"""What XML can hold: names, characters, and how both are written.
+"""What XML can hold: names, characters, how both are written; and whether it brings a DTD.
 
 Pure. Truth: XML 1.0 (fifth edition), productions 2 (Char) and 4 to 5 (Name); no colons, since a
 front-end that knows namespaces would take the part before one for a prefix. Only names that the
@@ -17,6 +17,11 @@ _START = (
 )
 _NAME = re.compile(f"[{_START}][{_START}\\-.0-9\u00b7\u0300-\u036f\u203f\u2040]*").fullmatch
 _NOT_CHAR = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# A DTD can stand only before the root element; the same text in a meeting's name is harmless.
+# Possessive, so that no prolog makes it slow.
+_DTD_IN_PROLOG = re.compile(
+    rb"(?:\xef\xbb\xbf)?(?:\s++|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL
+).match
 _SPECIAL = re.compile('[&<>"\x00-\x1f\ud800-\udfff\ufffe\uffff]').search
 _MAX_NAME_BYTES = 1000
 """Longer names are refused: no front-end makes them, and some parsers stop at them, as does an
@@ -40,6 +45,11 @@ def _expat_takes(name: str) -> bool:
     return True
 
 
+def has_dtd(document: bytes) -> bool:
+    """Whether a document has a DTD, by a look before anything of it is read."""
+    return _DTD_IN_PROLOG(document) is not None
+
+
 def has_forbidden(text: str) -> bool:
     """Whether a text has characters that XML cannot hold, not even escaped."""
     return _NOT_CHAR.search(text) is not None
@@ -47,7 +57,12 @@ def has_forbidden(text: str) -> bool:
 
 def drop_forbidden(text: str) -> str:
     """Return a text without the characters that XML cannot hold."""
-    return _NOT_CHAR.sub("", text)
+    return replace_forbidden(text, "")
+
+
+def replace_forbidden(text: str, by: str) -> str:
+    """Return a text with something else for each character that XML cannot hold."""
+    return _NOT_CHAR.sub(by, text)
 
 
 def escape_text(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from appliance.control import Caller
 from appliance.ctl.console import Console
-from appliance.ctl.tables import Column
+from appliance.ctl.tables import Column, shorten
 
 DONE, FAILED = 0, 1
 
@@ -22,7 +22,6 @@ _COLUMNS = (
     Column("NEXT", right=True),
     Column("LAST"),
 )
-_MAX_CELL = 40
 
 
 def show(console: Console, caller: Caller, args: Namespace) -> int:
@@ -43,15 +42,11 @@ def _row(one: Mapping[str, Any]) -> tuple[object, ...]:
         one["kind"],
         one["state"],
         one["receiver"],
-        _shorten(one["meeting_id"]),
+        shorten(one["meeting_id"]),
         one["attempts"],
         "now" if one["sending"] else waits,
         one["last_error"] or one["last_status"] or "-",
     )
-
-
-def _shorten(text: str) -> str:
-    return text if len(text) <= _MAX_CELL else f"{text[: _MAX_CELL - 1]}…"
 
 
 def retry(console: Console, caller: Caller, args: Namespace) -> int:

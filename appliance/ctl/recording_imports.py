@@ -12,8 +12,8 @@ from appliance.control import Caller, ControlError, NotRunning
 from appliance.control.client import LONG_S
 from appliance.ctl.console import Console
 from appliance.ctl.progress import Progress
-from appliance.ctl.recording_shapes import count_text, shorten, size_text, time_text
-from appliance.ctl.tables import Column
+from appliance.ctl.recording_shapes import size_text, time_text
+from appliance.ctl.tables import Column, counted, shorten
 
 DONE, FAILED = 0, 1
 _TICK_S = 0.2
@@ -110,11 +110,11 @@ def list_imports(console: Console, caller: Caller, args: Namespace) -> int:
     if (more := answer["count"] - len(found)) > 0:
         console.line(f"{more} more; --limit shows more of them")
     if answer["spool"] and not args.failed:
-        console.line(f"\nin the spool: {count_text(len(answer['spool']), 'file')}")
+        console.line(f"\nin the spool: {counted(len(answer['spool']), 'file')}")
         for tar in answer["spool"]:
             console.show(f"\t{tar['file']}, {size_text(tar['size'])}")
     if answer["failed"]:
-        console.line(f"\nin failed/: {count_text(len(answer['failed']), 'file')}")
+        console.line(f"\nin failed/: {counted(len(answer['failed']), 'file')}")
         for tar in answer["failed"]:
             reason = tar["reason"] or "no reason is noted"
             console.show(f"\t{tar['file']}, {size_text(tar['size'])}: {reason}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from appliance.ctl.tables import Column
+from appliance.ctl.tables import Column, shorten
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -18,7 +18,6 @@ COLUMNS = (
     Column("FORMATS"),
     Column("TENANT"),
 )
-_MAX_CELL = 40
 
 
 def recording_row(one: Mapping[str, Any]) -> tuple[object, ...]:
@@ -35,11 +34,6 @@ def recording_row(one: Mapping[str, Any]) -> tuple[object, ...]:
     )
 
 
-def shorten(text: str) -> str:
-    """Return a text that fits into a cell."""
-    return text if len(text) <= _MAX_CELL else f"{text[: _MAX_CELL - 1]}…"
-
-
 def time_text(time: str | None) -> str:
     """Return `2026-11-25 10:40` of `2026-11-25T10:40:07Z`."""
     return "-" if time is None else time[:16].replace("T", " ")
@@ -52,11 +46,6 @@ def size_text(size: float) -> str:
             break
         size /= 1024
     return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-
-
-def count_text(number: int, noun: str) -> str:
-    """Return `1 recording`, `2 recordings`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def few(names: Sequence[str], most: int = 10) -> str:

@@ -12,12 +12,12 @@ from appliance.ctl.console import Console
 from appliance.ctl.progress import Progress
 from appliance.ctl.recording_shapes import (
     COLUMNS,
-    count_text,
     few,
     recording_row,
     size_text,
     time_text,
 )
+from appliance.ctl.tables import counted
 
 DONE, FAILED, USAGE = 0, 1, 2
 
@@ -68,8 +68,8 @@ def _show_parts(console: Console, one: Mapping[str, Any]) -> None:
     console.show(f"\tFiles: {size_text(one['size'])}")
     for files in one["files"]:
         wrong = "" if files["published"] == one["published"] else " (wrong place)"
-        counted = f"{count_text(files['files'], 'file')}, {size_text(files['size'])}"
-        console.show(f"\t\t{files['path']}: {counted}{wrong}")
+        size = f"{counted(files['files'], 'file')}, {size_text(files['size'])}"
+        console.show(f"\t\t{files['path']}: {size}{wrong}")
     there = {files["format"] for files in one["files"]}
     for shown in one["formats"]:
         if shown["format"] not in there:
@@ -106,7 +106,7 @@ def update(console: Console, caller: Caller, args: Namespace) -> int:
     if console.as_json:
         console.document(changed)
     else:
-        console.line(f"{count_text(len(changed), 'recording')} changed")
+        console.line(f"{counted(len(changed), 'recording')} changed")
     return DONE
 
 
@@ -139,7 +139,7 @@ def _report_repair(console: Console, found: Mapping[str, Any], *, dry_run: bool)
     moved, missing = len(found["moved"]), len(found["missing"])
     verb = "in the wrong place" if dry_run else "moved to where they belong"
     console.line(
-        f"{count_text(found['checked'], 'recording')} looked at: {count_text(moved, 'format')} "
+        f"{counted(found['checked'], 'recording')} looked at: {counted(moved, 'format')} "
         f"{verb}, {missing} without files"
     )
 
@@ -158,7 +158,7 @@ def add_to_tenant(console: Console, caller: Caller, args: Namespace) -> int:
         text = f"All existing recordings have been successfully linked to tenant {tenant_id}"
         console.show(text)
     else:
-        console.show(f"{count_text(answer['count'], 'recording')} added to tenant {tenant_id}")
+        console.show(f"{counted(answer['count'], 'recording')} added to tenant {tenant_id}")
     return DONE
 
 
@@ -199,7 +199,7 @@ def _show_expired(console: Console, expired: list[dict[str, Any]], rules: Mappin
         return DONE
     if expired:
         console.table(COLUMNS, [recording_row(one) for one in expired])
-    console.line(f"{count_text(len(expired), 'recording')} would be deleted")
+    console.line(f"{counted(len(expired), 'recording')} would be deleted")
     return DONE
 
 
@@ -220,7 +220,7 @@ def _prune(console: Console, caller: Caller, days: Mapping[str, Any], total: int
     else:
         for record_id in deleted:
             console.show(record_id)
-        console.line(f"{count_text(len(deleted), 'recording')} deleted")
+        console.line(f"{counted(len(deleted), 'recording')} deleted")
     if failed:
         console.error(f"not deleted, the appliance's log says why: {few(failed)}")
     return FAILED if failed else DONE

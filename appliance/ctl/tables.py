@@ -28,6 +28,8 @@ STYLES = {
 }
 """The words that are coloured wherever they fill a cell."""
 
+_MAX_CELL = 40
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -84,6 +86,11 @@ def _width(text: str) -> int:
         return len(text)
     wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
     return len(text) + wide - sum(unicodedata.combining(char) > 0 for char in text)
+
+
+def shorten(text: str) -> str:
+    """Return a text that fits into a cell."""
+    return text if len(text) <= _MAX_CELL else f"{text[: _MAX_CELL - 1]}…"
 
 
 def counted(number: int, noun: str) -> str:

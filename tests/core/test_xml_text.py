@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from appliance.core.xml_text import drop_forbidden, escape_text, has_forbidden, is_xml_name
+from appliance.core.xml_text import (
+    drop_forbidden,
+    escape_text,
+    has_dtd,
+    has_forbidden,
+    is_xml_name,
+    replace_forbidden,
+)
 
 
 @pytest.mark.parametrize(
@@ -57,3 +64,21 @@ def test_plain_text_is_left_alone() -> None:
     text = "Größe 7: Mathe"
     assert escape_text(text) is text
     assert escape_text('a & b < "c" \x07') == "a &amp; b &lt; &quot;c&quot; "
+
+
+@pytest.mark.parametrize(
+    ("document", "has"),
+    [
+        (b"<!DOCTYPE a><a/>", True),
+        (b"\xef\xbb\xbf<?xml version='1.0'?>\n<!-- x --> <!DOCTYPE a><a/>", True),
+        (b"<a>&lt;!DOCTYPE a></a>", False),
+        (b"<a><![CDATA[<!DOCTYPE a>]]></a>", False),
+        (b"<!--" * 50_000, False),
+    ],
+)
+def test_dtd_is_seen_before_the_root_alone(document: bytes, has: bool) -> None:
+    assert has_dtd(document) is has
+
+
+def test_forbidden_characters_are_replaced_one_by_one() -> None:
+    assert replace_forbidden("a\x00\ud800b\n", "\ufffd") == "a\ufffd\ufffdb\n"

@@ -32,8 +32,7 @@ def test_row_shows_what_is_missing_as_a_dash() -> None:
     )  # fmt: skip
 
 
-def test_lists_and_counts_are_words() -> None:
+def test_lists_and_times_are_words() -> None:
     assert shapes.few(["a", "b"]) == "a, b"
     assert shapes.few(["a", "b", "c"], 2) == "a, b and 1 more"
-    assert (shapes.count_text(1, "file"), shapes.count_text(0, "file")) == ("1 file", "0 files")
     assert shapes.time_text(None) == "-"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from appliance.ctl.tables import Column, paint, render_bar, render_table
+from appliance.ctl.tables import Column, counted, paint, render_bar, render_table, shorten
 
 COLUMNS = (Column("HOSTNAME"), Column("STATUS"), Column("USERS", right=True), Column("TAG"))
 ROWS = [
@@ -58,3 +58,11 @@ def test_bar_shows_progress() -> None:
     assert render_bar(1, 4, 8) == "[##------]"
     assert render_bar(9, 4, 8) == "[########]"
     assert render_bar(0, 0, 8) == "[########]"
+
+
+def test_long_text_is_cut_to_a_cell() -> None:
+    assert (shorten("n" * 40), shorten("n" * 41)) == ("n" * 40, "n" * 39 + "…")
+
+
+def test_one_has_no_plural() -> None:
+    assert (counted(1, "file"), counted(0, "file")) == ("1 file", "0 files")
