@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import inspect
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from urllib.parse import parse_qsl
 
 import httpx
@@ -26,7 +25,6 @@ from tests.doubles.raw_http import (
     RawServer,
     Received,
     answer,
-    make_authority,
     never_answers,
     open_raw_server,
     says,
@@ -38,12 +36,6 @@ SECRET = "s3cret-of-the-server"
 SUCCESS = b"<response><returncode>SUCCESS</returncode></response>"
 FAILED = b"<response><returncode>FAILED</returncode><messageKey>notFound</messageKey></response>"
 API = "/bigbluebutton/api"
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    folder: Path = tmp_path_factory.mktemp("tls")
-    return make_authority(folder)
 
 
 @pytest.fixture

@@ -17,17 +17,10 @@ from tests.doubles.raw_http import (
     Authority,
     Peer,
     answer,
-    make_authority,
     open_raw_server,
     says,
     until,
 )
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    folder: Path = tmp_path_factory.mktemp("tls")
-    return make_authority(folder)
 
 
 def entries(*addresses: str) -> Sequence[tuple[Any, ...]]:

@@ -5,7 +5,6 @@ import random
 import socket
 import struct
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -18,7 +17,6 @@ from tests.doubles.raw_http import (
     Authority,
     Peer,
     answer,
-    make_authority,
     never_answers,
     open_raw_server,
     says,
@@ -28,12 +26,6 @@ from tests.doubles.raw_http import (
 SSL_CONTEXT = open_ssl_context()
 LIMITS = Limits(connect_s=40, answer_s=40, max_answer_bytes=1_000_000)
 SHORT = Limits(connect_s=0.3, answer_s=0.05, max_answer_bytes=1_000_000)
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    folder: Path = tmp_path_factory.mktemp("tls")
-    return make_authority(folder)
 
 
 @pytest.fixture

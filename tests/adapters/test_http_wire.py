@@ -3,20 +3,13 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import trio
 
 from appliance.adapters.http_dial import Dialer, open_ssl_context
 from appliance.adapters.http_wire import TcpWire
-from tests.doubles.raw_http import Authority, Peer, make_authority, open_raw_server, until
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    folder: Path = tmp_path_factory.mktemp("tls")
-    return make_authority(folder)
+from tests.doubles.raw_http import Authority, Peer, open_raw_server, until
 
 
 @pytest.fixture

@@ -342,3 +342,9 @@ def not_started(directory: Path, **environ: str | None) -> Iterator[AppliancePro
         yield appliance
     finally:
         appliance.clean_up()
+
+
+def wait_for_more(counter: list[int], more: int) -> None:
+    """Wait until a counter of other threads has grown."""
+    before = counter[0]
+    wait_for(lambda: counter[0] > before + more, 40, f"{more} more")

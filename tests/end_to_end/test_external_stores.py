@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from tests.doubles.appliance_client import FrontEnd
-from tests.doubles.appliance_process import ApplianceProcess, not_started, wait_for
+from tests.doubles.appliance_process import ApplianceProcess, not_started, wait_for, wait_for_more
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.postgres_process import PostgresProcess, postgres_process
 from tests.doubles.redis_processes import DURABLE, RedisProcess, redis_process
@@ -65,12 +65,6 @@ def appliance(tmp_path: Path, store: RedisProcess, bbb: BbbProcess) -> Iterator[
 def is_healthy(front: FrontEnd) -> bool:
     """Return whether the health check succeeds."""
     return front.fetch("GET", "/health_check").status == 200
-
-
-def wait_for_more(counter: list[int], more: int) -> None:
-    """Wait until a counter of other threads has grown."""
-    before = counter[0]
-    wait_for(lambda: counter[0] > before + more, 40, f"{more} more")
 
 
 # -- Redis ---------------------------------------------------------------------------------------

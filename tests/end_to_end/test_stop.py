@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.doubles.appliance_client import PREFIX, XML
-from tests.doubles.appliance_process import ApplianceProcess, not_started, wait_for
+from tests.doubles.appliance_process import ApplianceProcess, not_started, wait_for, wait_for_more
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.store_servers import RedisServer
 
@@ -80,12 +80,6 @@ def stuck(
             wait_for(lambda: hanging.requests("create"), 40, "sent")
             appliance.signal(signal.SIGTERM)
             yield appliance, time.monotonic()
-
-
-def wait_for_more(counter: list[int], more: int) -> None:
-    """Wait until a counter of other threads has grown."""
-    before = counter[0]
-    wait_for(lambda: counter[0] > before + more, 40, f"{more} more")
 
 
 def is_refused(port: int) -> bool:
