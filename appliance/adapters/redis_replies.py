@@ -87,7 +87,6 @@ def parse_server(reply: Sequence[Any]) -> Server:
         max_meetings,
         max_users,
         load,
-        healthy,
         unhealthy,
         suspicion,
     ) = reply
@@ -108,7 +107,6 @@ def parse_server(reply: Sequence[Any]) -> Server:
         largest_meeting=_int(largest_meeting) or 0,
         videos=_int(videos) or 0,
         bbb_version=bbb_version or None,
-        healthy_count=_int(healthy) or 0,
         unhealthy_count=_int(unhealthy) or 0,
         suspected=bool(suspicion),
         silent=suspicion == "silent",

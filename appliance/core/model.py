@@ -55,7 +55,6 @@ class Server:
     largest_meeting: int = 0
     videos: int = 0
     bbb_version: str | None = None
-    healthy_count: int = 0
     unhealthy_count: int = 0
     suspected: bool = False
     """A call to it failed since its last poll."""

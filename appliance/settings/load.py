@@ -1,7 +1,7 @@
 """Values of variables -> Settings: which variable fills which field, converted to its unit.
 
-Must not read the environment itself but for JOURNAL_STREAM, HOME and XDG_RUNTIME_DIR, which others
-set. Truth: spec/configuration.md.
+Must not read the environment itself but for HOME and XDG_RUNTIME_DIR, which others set. Truth:
+spec/configuration.md.
 """
 
 from __future__ import annotations
@@ -90,7 +90,6 @@ def build_settings(values: Values, environ: Mapping[str, str], *, is_root: bool)
         log=LogSettings(
             level=values.get(a.LOG_LEVEL),
             format=values.get(a.LOG_FORMAT),
-            journal_stream=environ.get("JOURNAL_STREAM") or None,
         ),
         secret_key_base=values.find(a.SECRET_KEY_BASE),
         locale=values.get(a.DEFAULT_LOCALE),

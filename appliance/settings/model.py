@@ -234,14 +234,12 @@ class ControlSettings:
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
-    """What `log.configure_logging` takes."""
+    """What `log.configure_logging` takes of the configuration."""
 
     level: str
     """debug, info, warning, error, fatal or unknown."""
     format: str
     """auto, console, json or journal."""
-    journal_stream: str | None
-    """JOURNAL_STREAM as systemd set it."""
 
 
 @dataclass(frozen=True, slots=True)

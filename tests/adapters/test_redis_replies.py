@@ -100,7 +100,6 @@ SERVER: dict[str, Any] = {
     "max_meetings": "10",
     "max_users": "300",
     "load": "37.5",
-    "healthy": "1",
     "unhealthy": "2",
     "suspicion": "",
 }
@@ -127,7 +126,6 @@ def test_server_is_parsed() -> None:
         largest_meeting=12,
         videos=3,
         bbb_version="3.0.10",
-        healthy_count=1,
         unhealthy_count=2,
     )
 

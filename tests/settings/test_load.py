@@ -215,11 +215,6 @@ def test_state_and_control_socket_depend_on_the_user() -> None:
     assert settings_of().control.group == "scalelite-appliance"
 
 
-def test_journal_stream_is_handed_to_the_log() -> None:
-    assert settings_of(JOURNAL_STREAM="8:1").log.journal_stream == "8:1"
-    assert settings_of().log.journal_stream is None
-
-
 def test_metrics_and_dial_in_listeners_arrive() -> None:
     settings = settings_of(
         METRICS_BIND="127.0.0.1:9100", METRICS_TOKEN="t", FSAPI_BIND="unix:///run/f"
