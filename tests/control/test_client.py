@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -22,6 +23,18 @@ def path() -> Iterator[Path]:
         yield directory / "ctl.sock"
 
 
+def read_request(connection: socket.socket) -> bytes:
+    """Read a request and its body, which may come apart."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += connection.recv(65_536)
+    head, body = data.split(b"\r\n\r\n", 1)
+    length = re.search(rb"content-length: (\d+)", head.lower())
+    while length and len(body) < int(length[1]):
+        body += connection.recv(65_536)
+    return head + b"\r\n\r\n" + body
+
+
 @contextmanager
 def answering(path: Path, answer: bytes) -> Iterator[list[bytes]]:
     """Answer one connection with these bytes; what it sent is put into the list."""
@@ -35,7 +48,7 @@ def answering(path: Path, answer: bytes) -> Iterator[list[bytes]]:
             connection, _ = listener.accept()
             with connection:
                 connection.settimeout(40)
-                received.append(connection.recv(65_536))
+                received.append(read_request(connection))
                 connection.sendall(answer)
 
         thread = threading.Thread(target=serve)
