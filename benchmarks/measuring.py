@@ -123,9 +123,14 @@ def _figures(report: Report, rss: float) -> Measurement:
 
 
 @contextlib.contextmanager
-def open_meter(build: Build, generator: Generator, users: int) -> Iterator[Meter]:
-    """Run a pool with its base meetings, `users` in each, for the block. Raises PoolError."""
-    with run_pool(build) as pool:
+def open_meter(
+    build: Build, generator: Generator, users: int, *, callbacks: bool = False
+) -> Iterator[Meter]:
+    """Run a pool with its base meetings, `users` in each, for the block. Raises PoolError.
+
+    Without `callbacks`, so that no measurement pays for the thousands of ends of the one before.
+    """
+    with run_pool(build, callbacks=callbacks) as pool:
         _create_base_meetings(pool)
         pool.fill_meetings(users)
         yield Meter(pool, generator)

@@ -83,14 +83,15 @@ class Pool:
 
 
 @contextlib.contextmanager
-def run_pool(build: Build) -> Iterator[Pool]:
+def run_pool(build: Build, *, callbacks: bool) -> Iterator[Pool]:
     """Run an appliance and its servers for the block.
 
+    `callbacks`: servers say when a meeting has ended, as BBB's do.
     Raises: PoolError: something does not start.
     """
     with (
         tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as name,
-        bbb_servers(SERVER_COUNT) as servers,
+        bbb_servers(SERVER_COUNT, callbacks=callbacks) as servers,
         _run_appliance(build, Path(name)) as appliance,
     ):
         redis_pid = find_descendant(appliance.pid, "redis-server")

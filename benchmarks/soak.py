@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         with (
             Generator() as generator,
-            open_meter(Build("this", options.program), generator, USERS) as meter,
+            open_meter(Build("this", options.program), generator, USERS, callbacks=True) as meter,
             BbbProcess(server_id="flapping") as flapping,
         ):
             slices, trouble, complaints = _soak(options, meter, flapping)

@@ -49,6 +49,7 @@ class BbbProcess:
         server_id: str = "",
         public_url: str = "",
         log_size: int = 10_000,
+        callbacks: bool = True,
     ) -> None:
         self.secret = secret or secrets.token_hex(20)
         self.port = port
@@ -57,6 +58,7 @@ class BbbProcess:
         self.server_id = server_id
         self._public_url = public_url
         self._log_size = log_size
+        self._callbacks = callbacks
         self._control_port = 0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -96,6 +98,8 @@ class BbbProcess:
         if threading.current_thread() is threading.main_thread():
             # Also ends a paused one if we are killed. The kernel ties it to the starting thread.
             command.append("--die-with-thread")
+        if not self._callbacks:
+            command.append("--no-callbacks")
         for name, value in arguments.items():
             command.append(f"{name}={value}")
         self._process = subprocess.Popen(

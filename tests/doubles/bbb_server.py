@@ -59,6 +59,9 @@ class BbbServer:
             self,
         )
         self._secret: str = options.secret
+        self._calls_back: bool = not options.no_callbacks
+        self._opener: Any = None
+        """Made with the first call: one with TLS costs milliseconds."""
         self._tasks: set[asyncio.Future[None]] = set()
 
     def handle_head(self, request: Request, connection: Connection) -> bool:
@@ -107,7 +110,7 @@ class BbbServer:
             self._send(calls_to_hooks(hooks, event, meeting, domain, self._secret))
 
     def _send(self, calls: list[Outgoing]) -> None:
-        for call in calls:
+        for call in calls if self._calls_back else ():
             loop = asyncio.get_running_loop()
             future = loop.run_in_executor(None, self._call_back, call)
             self._tasks.add(future)
@@ -117,18 +120,19 @@ class BbbServer:
         # Imported here: half of the start-up time, and most processes never need it.
         import urllib.request
 
+        if self._opener is None:
+            self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         record: dict[str, Any] = {
             "meetingID": call.meeting_id,
             "url": call.url,
             "sent_s": time.time(),
             "method": "GET" if call.body is None else "POST",
         }
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             request = urllib.request.Request(call.url, call.body, call.headers)
             # CallbackUrlService gets an URL twice: to see where it redirects, and to call it.
             for _ in range(2 if call.body is None else 1):
-                with opener.open(request, timeout=CALLBACK_TIMEOUT_S) as answer:
+                with self._opener.open(request, timeout=CALLBACK_TIMEOUT_S) as answer:
                     record["status"] = answer.status
         except (OSError, ValueError) as error:
             record["error"] = f"{type(error).__name__}: {error}"
@@ -144,6 +148,7 @@ def _parse_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--id", default="", help="name shown on the client page")
     parser.add_argument("--public-url", default="", help="scheme://host[:port] of join redirects")
     parser.add_argument("--log-size", type=int, default=10_000, help="requests remembered")
+    parser.add_argument("--no-callbacks", action="store_true", help="call nobody, whatever ends")
     parser.add_argument("--with-parent", action="store_true", help="end when stdin closes")
     parser.add_argument(
         "--die-with-thread",

@@ -246,8 +246,10 @@ class State:
         """Remove a meeting, and its breakout rooms."""
         self.meetings.pop(meeting.id, None)
         self._bridges.pop(meeting.voice_bridge, None)
-        for room in [m for m in self.meetings.values() if m.parent_id == meeting.internal_id]:
-            self.end(room)
+        if meeting.breakout_rooms:
+            rooms = [m for m in self.meetings.values() if m.parent_id == meeting.internal_id]
+            for room in rooms:
+                self.end(room)
 
 
 def _number(text: str | None) -> int:
