@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -91,16 +92,18 @@ class BbbClient:
         response_timeout_s: float,
         response_max_bytes: int,
         send_algorithm: Algorithm,
+        remember_lists_s: float = math.inf,
         request_id: Callable[[], str | None] = lambda: None,
     ) -> None:
         """Sign with `send_algorithm`; the other values are the settings of those names.
 
-        `request_id` returns the X-Request-ID that a call is to carry, if any.
+        A meeting that a list held within `remember_lists_s` is not parsed again. `request_id`
+        returns the X-Request-ID that a call is to carry, if any.
         """
         self._pool = pool
         self._request_id = request_id
         self._algorithm = send_algorithm
-        self._lists = MeetingListReader()
+        self._lists = MeetingListReader(keep_s=remember_lists_s, clock=time.monotonic)
         self._limits = Limits(connect_timeout_s, response_timeout_s, response_max_bytes)
         self._offline_limits = Limits(
             _offline_limit(connect_timeout_s, OFFLINE_CONNECT_S),

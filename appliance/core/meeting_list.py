@@ -8,8 +8,9 @@ Does no I/O. Truth: answers of real servers in tests/data/bbb-responses.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from appliance.core.bbb_xml import (
@@ -66,8 +67,22 @@ class MeetingListReader:
     threads at once.
     """
 
-    def __init__(self, max_known: int = _MAX_KNOWN) -> None:
+    def __init__(
+        self,
+        max_known: int = _MAX_KNOWN,
+        *,
+        keep_s: float = math.inf,
+        clock: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        """Forget what no list has held for `keep_s` to twice that, by the clock (seconds).
+
+        At most `max_known` are remembered in each of two generations.
+        """
         self._max_known = max_known
+        self._keep_s = keep_s
+        self._clock = clock
+        self._turn_s = clock() + keep_s
+        """When the young ones become the old."""
         self._young: dict[int, ReadMeeting] = {}
         self._old: dict[int, ReadMeeting] = {}
 
@@ -114,15 +129,17 @@ class MeetingListReader:
             if read is None:
                 return None
             found.update(zip(new, read, strict=True))
-            self._remember(found)
+        self._remember(found)
         return [found[key] for key in keys]
 
     def _recall(self, key: int) -> ReadMeeting | None:
         return self._young.get(key) or self._old.get(key)
 
     def _remember(self, found: dict[int, ReadMeeting]) -> None:
-        if len(self._young) + len(found) > self._max_known:
+        now_s = self._clock()
+        if now_s >= self._turn_s or len(self._young) + len(found) > self._max_known:
             self._old, self._young = self._young, {}
+            self._turn_s = now_s + self._keep_s
         self._young.update(found)
 
 

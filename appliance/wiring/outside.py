@@ -67,6 +67,8 @@ async def open_outside(settings: Settings, log: EventLogger) -> AsyncIterator[Ou
             response_timeout_s=servers.response_timeout_s,
             response_max_bytes=servers.response_max_bytes,
             send_algorithm=servers.send_algorithm,
+            # A little longer than from one poll of a server to the next.
+            remember_lists_s=1.5 * settings.polling.interval_s,
             request_id=current_request_id,
         )
         async with open_callback_adapters(settings, store, recordings, now_ms, log) as callbacks:

@@ -143,6 +143,18 @@ def test_memory_is_bounded() -> None:
     assert len(reader._young) + len(reader._old) <= 20
 
 
+def test_only_meetings_that_are_still_listed_are_remembered() -> None:
+    now_s = 0.0
+    reader = MeetingListReader(keep_s=90, clock=lambda: now_s)
+    for number in range(100):  # a meeting comes and goes with each poll, another one stays
+        reader.read(listing(meeting(f"m{number}"), meeting("always")))
+        now_s += 60
+    stays = hash(meeting("always"))
+
+    assert reader._recall(stays) is not None
+    assert len(reader._young.keys() | reader._old.keys()) <= 5
+
+
 def test_list_longer_than_the_memory_is_read() -> None:
     reader = MeetingListReader(max_known=3)
     body = listing(*(meeting(f"m{number}") for number in range(20)))
