@@ -18,9 +18,7 @@ from appliance.core.ended_meetings import (
     MARKS,
     NAME,
     EndWatch,
-    is_signed,
-    read_began,
-    read_marks,
+    read_signed,
     sign,
     with_added,
 )
@@ -100,24 +98,18 @@ def _our_url(call: EndCallback, watch: EndWatch) -> str:
 
 
 def read_end_callback(query: bytes, secret: str) -> EndCallback | None:
-    """Return what a call of our URL asks for; None: we have not signed it.
+    """Return what a call of our URL asks for; None: we have not signed it."""
+    return read_signed(query, secret, _read_call, _signature, max_bytes=_MAX_QUERY_BYTES)
 
-    Parameters may come in any order and encoding, since BBB takes the URL apart and builds it anew.
-    """
-    if not secret or len(query) > _MAX_QUERY_BYTES:
-        return None
-    params = parse_query(query)
-    began_ms = read_began(params)
-    if began_ms is None:
-        return None
-    call = EndCallback(
+
+def _read_call(params: Params, began_ms: int, marks: str | None) -> EndCallback:
+    return EndCallback(
         get(params, "url") or "",
         get(params, "meeting") or "",
         TenantId(get(params, "tenant") or ""),
         began_ms,
-        read_marks(params),
+        marks,
     )
-    return call if is_signed(params, _signature(call, secret)) else None
 
 
 def front_ends_url(text: str) -> str:

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from appliance.core.model import MeetingId, ServerId
 from appliance.core.params import Params, encode_query, get, parse_query
 from appliance.core.scoped_id import front_end_id
+
+T = TypeVar("T")
 
 ENDED_CALL = "meeting_ended"
 """Name of our call, below the path of the API."""
@@ -117,24 +120,18 @@ class EndWatch:
 
 
 def read_ended_call(query: bytes, secret: str) -> EndedCall | None:
-    """Return what a call of our URL says; None: we have not signed it.
+    """Return what a call of our URL says; None: we have not signed it."""
+    return read_signed(query, secret, _read_call, _signature, max_bytes=_MAX_QUERY_BYTES)
 
-    Parameters may come in any order and encoding, since BBB takes the URL apart and builds it anew.
-    """
-    if not secret or len(query) > _MAX_QUERY_BYTES:
-        return None
-    params = parse_query(query)
-    began_ms = read_began(params)
-    if began_ms is None:
-        return None
-    call = EndedCall(
+
+def _read_call(params: Params, began_ms: int, marks: str | None) -> EndedCall:
+    return EndedCall(
         MeetingId(get(params, "meeting") or ""),
         ServerId(get(params, "server") or ""),
         began_ms,
-        read_marks(params),
+        marks,
         get(params, NAME) is not None,
     )
-    return call if is_signed(params, _signature(call, secret)) else None
 
 
 def _signature(call: EndedCall, secret: str) -> str:
@@ -151,20 +148,38 @@ def sign(secret: str, *values: str | int) -> str:
     return hmac.digest(key, signed.encode("ascii"), "sha256").hex()
 
 
-def is_signed(params: Params, wanted: str) -> bool:
-    """Tell, in constant time, whether parameters bring this signature."""
-    signature = get(params, "signature") or ""
-    return hmac.compare_digest(wanted.encode(), signature.encode("utf-8", "replace"))
+def read_signed(
+    query: bytes,
+    secret: str,
+    read: Callable[[Params, int, str | None], T],
+    signature_of: Callable[[T, str], str],
+    *,
+    max_bytes: int,
+) -> T | None:
+    """Return what `read` makes of the parameters, began_ms and recordingmarks of a URL of ours.
+
+    None: we have not signed it, or it is longer than `max_bytes`. Parameters may come in any order
+    and encoding, since BBB takes the URL apart and builds it anew.
+    """
+    if not secret or len(query) > max_bytes:
+        return None
+    params = parse_query(query)
+    began_ms = _read_began(params)
+    if began_ms is None:
+        return None
+    call = read(params, began_ms, _read_marks(params))
+    wanted, given = signature_of(call, secret), get(params, "signature") or ""
+    return call if hmac.compare_digest(wanted.encode(), given.encode("utf-8", "replace")) else None
 
 
-def read_began(params: Params) -> int | None:
+def _read_began(params: Params) -> int | None:
     """Return when the run began, in Unix milliseconds; None: it does not say."""
     began = get(params, "began") or ""
     is_number = began.isascii() and began.isdigit() and len(began) <= _MAX_DIGITS
     return int(began) if is_number else None
 
 
-def read_marks(params: Params) -> str | None:
+def _read_marks(params: Params) -> str | None:
     """Return `true` or `false`, as BBB has added it."""
     marks = get(params, MARKS)
     return marks if marks in ("true", "false") else None
