@@ -47,8 +47,7 @@ async def get_meeting_info(res: Resources, caller: Caller, params: Params) -> by
     """Return the server's answer; a meeting that it does not know is forgotten at once."""
     meeting = await _find_or_fail(res, caller, params)
     answer = await _ask(res, meeting, "getMeetingInfo", params, errors.UNABLE_TO_ACCESS_MEETING)
-    if answer.message_key == NOT_FOUND and not answer.succeeded:
-        await res.store.forget_meeting(meeting, now_ms=res.now_ms())
+    await _forget_if_unknown(res, meeting, answer)
     return _shown(caller, params, answer)
 
 
@@ -95,6 +94,11 @@ async def forget_if_gone(res: Resources, meeting: Meeting) -> bool:
         )
     except BbbError:
         return False
+    return await _forget_if_unknown(res, meeting, answer)
+
+
+async def _forget_if_unknown(res: Resources, meeting: Meeting, answer: Answer) -> bool:
+    """Forget a meeting if its server has said that it does not know it."""
     if answer.succeeded or answer.message_key != NOT_FOUND:
         return False
     return await res.store.forget_meeting(meeting, now_ms=res.now_ms())

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from appliance.core.recording_model import RECORD_ID
+from appliance.web.upload_routes import UPLOAD_PREFIX
 
-UPLOAD_PATH = "/scalelite/api/recordings/{recordID}"
+UPLOAD_PATH = f"{UPLOAD_PREFIX}{{recordID}}"
 UPLOAD_SCHEME = "server"
 
 UPLOAD_TOKEN: dict[str, Any] = {
