@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
-import pytest
 import trio
 
 from appliance.core.faults import DatabaseDown
 from appliance.operations.imports import import_tar
 from appliance.operations.unfinished import finish_changes
-from tests.doubles.recording_desk import DeskBench, open_desk
+from tests.doubles.recording_desk import DeskBench
 from tests.doubles.recording_tars import recording_tar
+
+pytest_plugins = ["tests.doubles.recording_desk_fixtures"]
 
 BOTH = {"video": {"video.webm": b"v"}, "presentation": {"1.svg": b"<svg/>"}}
 
@@ -36,24 +36,16 @@ class Meanwhile:
         raise DatabaseDown("cut off after the commit")
 
 
-@pytest.fixture
-async def desk(
-    redis_url: str, redis_namespace: str, database_url: str, tmp_path: Path
-) -> AsyncIterator[DeskBench]:
-    async with open_desk(redis_url, redis_namespace, database_url, tmp_path) as opened:
-        yield opened
+def drop(opened: DeskBench) -> str:
+    made = recording_tar(opened.bench.root, "r1", BOTH)
+    return made.rename(opened.bench.root / "spool" / made.name).name
 
 
-def drop(desk: DeskBench) -> str:
-    made = recording_tar(desk.bench.root, "r1", BOTH)
-    return made.rename(desk.bench.root / "spool" / made.name).name
-
-
-async def import_while(desk: DeskBench, change: Callable[[], Awaitable[None]]) -> str:
+async def import_while(opened: DeskBench, change: Callable[[], Awaitable[None]]) -> str:
     """Import a recording a second time, cut off after the change of a user and the commit."""
-    bench = desk.bench
-    assert await bench.run(drop(desk)) is None
-    name = drop(desk)
+    bench = opened.bench
+    assert await bench.run(drop(opened)) is None
+    name = drop(opened)
     journal: Any = Meanwhile(bench.journal, change)
     tools = replace(bench.tools, journal=journal)
     assert await import_tar(tools, bench.tar(name)) == bench.tools.waits.database_s
@@ -94,18 +86,18 @@ class Lost:
 
 
 async def test_files_are_placed_while_no_user_can_move_them_and_copied_before(
-    desk: DeskBench,
+    opened: DeskBench,
 ) -> None:
-    bench = desk.bench
+    bench = opened.bench
 
     async def count() -> int:
         sql = "SELECT FROM public.recordings WHERE record_id = 'r1' FOR UPDATE SKIP LOCKED"
         return len(await bench.database.fetch(sql))
 
-    assert await bench.run(drop(desk)) is None
+    assert await bench.run(drop(opened)) is None
     assert await count() == 1
     files = Watched(bench.files, count)
-    name = drop(desk)
+    name = drop(opened)
     tools = replace(bench.tools, files=cast(Any, files))
 
     assert await import_tar(tools, bench.tar(name)) is None
@@ -113,10 +105,10 @@ async def test_files_are_placed_while_no_user_can_move_them_and_copied_before(
     assert files.counts == [("stage", 1)] * len(BOTH) + [("place", 0)] * len(BOTH)
 
 
-async def test_nothing_is_left_of_files_that_are_not_placed_after_all(desk: DeskBench) -> None:
-    bench = desk.bench
+async def test_nothing_is_left_of_files_that_are_not_placed_after_all(opened: DeskBench) -> None:
+    bench = opened.bench
     tools = replace(bench.tools, recordings=cast(Any, Lost(bench.recordings)))
-    name = drop(desk)
+    name = drop(opened)
 
     assert await import_tar(tools, bench.tar(name)) == bench.tools.waits.database_s
 
@@ -127,16 +119,16 @@ async def test_nothing_is_left_of_files_that_are_not_placed_after_all(desk: Desk
 
 
 async def test_recording_deleted_meanwhile_stays_deleted_and_its_tar_is_kept(
-    desk: DeskBench,
+    opened: DeskBench,
 ) -> None:
-    bench = desk.bench
+    bench = opened.bench
 
     async def delete() -> None:
         async with bench.recordings.lock_recordings(["r1"], None) as locked:
             bench.files.remove("r1")
             await locked.delete(locked.recordings[0])
 
-    name = await import_while(desk, delete)
+    name = await import_while(opened, delete)
     assert await bench.run(name) is None
 
     found = await bench.find("r1")
@@ -145,8 +137,8 @@ async def test_recording_deleted_meanwhile_stays_deleted_and_its_tar_is_kept(
     assert bench.spool.failed_names() == [name]
 
 
-async def test_recording_unpublished_meanwhile_is_where_it_belongs(desk: DeskBench) -> None:
-    bench = desk.bench
+async def test_recording_unpublished_meanwhile_is_where_it_belongs(opened: DeskBench) -> None:
+    bench = opened.bench
 
     async def unpublish() -> None:
         async with bench.recordings.lock_recordings(["r1"], None) as locked:
@@ -154,11 +146,11 @@ async def test_recording_unpublished_meanwhile_is_where_it_belongs(desk: DeskBen
                 bench.files.unpublish("r1", format)
             await locked.set_published(locked.recordings[0], False)
 
-    name = await import_while(desk, unpublish)
+    name = await import_while(opened, unpublish)
     assert await bench.run(name) is None  # the tar is removed: the import was done
 
-    await finish_changes(desk.res, older_than_s=0.0)
+    await finish_changes(opened.res, older_than_s=0.0)
 
     assert {path.partition("/")[0] for path in bench.tree()} == {"unpublished"}
     assert len(bench.tree()) == 2 * len(BOTH)
-    assert await finish_changes(desk.res, older_than_s=0.0) == 0
+    assert await finish_changes(opened.res, older_than_s=0.0) == 0
