@@ -72,7 +72,7 @@ def _ctl(words: Sequence[str]) -> int:
 
 def _migrate() -> list[str]:
     """Bring the database of the environment up to date. Raises ControlError."""
-    from appliance.control import ControlError
+    from appliance.ctl.client import ControlError
     from appliance.log import configure_logging
     from appliance.settings import SettingsError, load_settings
 
@@ -86,7 +86,7 @@ def _migrate() -> list[str]:
 
     import trio
 
-    from appliance.wiring import migration
+    from appliance.postgres import standalone_migration as migration
 
     applied: list[str] = []
     failures: list[BaseException] = []
@@ -101,7 +101,7 @@ def _migrate() -> list[str]:
 
 def _look(environ: Mapping[str, str], show: Callable[[dict[str, Any]], None]) -> None:
     """Look at the stores of a Scalelite that an environment names. Raises ControlError."""
-    from appliance.control import ControlError
+    from appliance.ctl.client import ControlError
     from appliance.log import configure_logging
     from appliance.settings import SettingsError, load_settings
 
@@ -113,7 +113,7 @@ def _look(environ: Mapping[str, str], show: Callable[[dict[str, Any]], None]) ->
 
     import trio
 
-    from appliance.wiring import takeover
+    from appliance.takeover import standalone as takeover
 
     failures: list[BaseException] = []
     try:
@@ -158,7 +158,7 @@ def _run(environ: Mapping[str, str]) -> int:
 
 
 def _leave_when_told() -> None:
-    """End with 0 at SIGTERM or SIGINT until tasks/signals.py takes over, and after it has let go.
+    """End with 0 at SIGTERM or SIGINT until system/signals.py takes over, and after it has let go.
 
     Loading everything takes half a second, in which a stop must not look like a crash. There is
     nothing to clean up: the kernel ends what little may have been started (embedded_child.py).

@@ -1,6 +1,6 @@
 """The only logging set-up: structlog over the standard library's logging, onto standard error.
 
-One event is one line: a name and fields; what a line looks like is core/log_line.py's matter. Must
+One event is one line: a name and fields; what a line looks like is log_line.py's matter. Must
 not read the environment or the settings; `configure_logging` is told what it needs. Truth:
 spec/appliance.md (Observability), spec/configuration.md (LOG_LEVEL, LOG_FORMAT), systemd.exec(5).
 """
@@ -21,7 +21,7 @@ import structlog
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from appliance.core.log_line import (
+from appliance.log_line import (
     redact,
     render_colours,
     render_console,

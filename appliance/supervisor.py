@@ -14,37 +14,37 @@ from functools import partial
 
 import trio
 
-from appliance.adapters.callback_adapters import CallbackAdapters
-from appliance.adapters.embedded_state import EmbeddedStoresError
-from appliance.adapters.import_journal import ImportJournal
-from appliance.adapters.state_secrets import StateSecretError
-from appliance.adapters.systemd import SystemdNotifier
+from appliance.admin.control_socket import ControlSocketError, serve_control
+from appliance.admin.routes import make_control_app
+from appliance.callbacks.ended_task import tell_ended_forever
+from appliance.callbacks.queue import make_callback_tools
+from appliance.callbacks.sender import CallbackSender
+from appliance.callbacks.stores import CallbackAdapters
+from appliance.dialin.routes import DialplanApp
+from appliance.http.server import ListenError, PublicServer
 from appliance.log import EventLogger, get_logger, reopen_logs
-from appliance.operations.callbacks import make_callback_tools
-from appliance.operations.recording_admin_ports import RecordingDesk
-from appliance.operations.resources import Resources
+from appliance.metrics.routes import MetricsApp
+from appliance.public.app import MAX_TARGET_BYTES, PublicApp
+from appliance.recordings.administration_ports import RecordingDesk
+from appliance.recordings.import_journal import ImportJournal
+from appliance.recordings.manual_imports import HandImports
+from appliance.recordings.recovery_task import finish_changes_forever
+from appliance.recordings.retention_task import keep_retention
+from appliance.redis.store_wait import wait_for_redis
+from appliance.resources import Resources
+from appliance.servers.poller import Poller
+from appliance.servers.sweeper import sweep_forever
 from appliance.settings import Settings
-from appliance.tasks.background import Background
-from appliance.tasks.callback_sender import CallbackSender
-from appliance.tasks.control_server import ControlSocketError, serve_control
-from appliance.tasks.ended_meetings import tell_ended_forever
-from appliance.tasks.hand_imports import HandImports
-from appliance.tasks.http_server import ListenError, PublicServer
-from appliance.tasks.loop_lag import measure_loop_lag
-from appliance.tasks.poller import Poller
-from appliance.tasks.process import raise_file_limit, tune_allocator, tune_garbage_collector
-from appliance.tasks.retention import keep_retention
-from appliance.tasks.signals import watch_signals
-from appliance.tasks.store_wait import wait_for_redis
-from appliance.tasks.supervise import supervise
-from appliance.tasks.sweeper import sweep_forever
-from appliance.tasks.unfinished_changes import finish_changes_forever
-from appliance.tasks.watchdog import feed_watchdog, report_status
-from appliance.web.admin_routes import make_control_app
-from appliance.web.app import MAX_TARGET_BYTES, PublicApp
-from appliance.web.dialplan_routes import DialplanApp
-from appliance.web.metrics_routes import MetricsApp
-from appliance.wiring.outside import Outside, open_outside
+from appliance.system.background import Background
+from appliance.system.embedded_state import EmbeddedStoresError
+from appliance.system.loop_lag import measure_loop_lag
+from appliance.system.process import raise_file_limit, tune_allocator, tune_garbage_collector
+from appliance.system.signals import watch_signals
+from appliance.system.state_secrets import StateSecretError
+from appliance.system.supervise import supervise
+from appliance.system.systemd import SystemdNotifier
+from appliance.system.watchdog import feed_watchdog, report_status
+from appliance.wiring.connections import Outside, open_outside
 from appliance.wiring.recordings import (
     make_recording_desk,
     make_spool_watcher,

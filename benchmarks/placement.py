@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if __package__ in (None, ""):  # run as a script: benchmarks and tests are found from the root
     sys.path[0] = str(ROOT)
 
-from appliance.core.model import PlacementRules  # noqa: E402
+from appliance.model import PlacementRules  # noqa: E402
 from appliance.simulation.line_plot import Panel, render_lines  # noqa: E402
 from appliance.simulation.replay import HEADROOM, Outcome, fair_load, replay  # noqa: E402
 from appliance.simulation.rules import SIMPLE_RULES, OracleRule, open_product_rule  # noqa: E402
@@ -123,7 +123,7 @@ def _traces(text: str) -> tuple[str, ...]:
 
 
 def _script(text: str) -> str:
-    library = files("appliance.adapters") / "scripts" / "lib.lua"
+    library = files("appliance.redis") / "lib.lua"
     try:
         return f"{library.read_text('utf-8')}\n{Path(text).read_text('utf-8')}"
     except OSError as error:

@@ -18,9 +18,7 @@ from typing import Any
 
 import trio
 
-from appliance.adapters.redis_client import RedisAddress
-from appliance.adapters.redis_store import RedisStore, open_redis_store
-from appliance.core.model import (
+from appliance.model import (
     MeetingId,
     Observation,
     PlacementOutcome,
@@ -30,6 +28,8 @@ from appliance.core.model import (
     ServerId,
     ServerState,
 )
+from appliance.redis.client import RedisAddress
+from appliance.redis_store import RedisStore, open_redis_store
 from benchmarks.many_servers import AGE_MS, HOST, meeting_id
 from benchmarks.pool import SECRET
 from tests.doubles.appliance_process import ApplianceProcess

@@ -30,19 +30,20 @@ As another user than root it also needs the right to look into processes
 # Whose time a sample is: the first of these that begins the place of a frame, from the innermost
 # outwards. Not here: trio, h11, the standard library, which work for whoever called them.
 PARTS = (
-    ("hypercorn/", "listener (hypercorn and tasks.http_*)"),
-    ("appliance/tasks/http_", "listener (hypercorn and tasks.http_*)"),
-    ("appliance/web/", "web: requests, routes, answers"),
-    ("appliance/operations/", "operations"),
-    ("appliance/adapters/redis_", "Redis client and store"),
-    ("appliance/adapters/http_", "HTTP client to the servers"),
-    ("appliance/adapters/bbb_client", "BBB client (signing, URLs)"),
-    ("appliance/core/bbb_xml", "XML (core.bbb_xml and the lxml it calls)"),
-    ("appliance/core/meeting_info", "XML (core.bbb_xml and the lxml it calls)"),
-    ("appliance/core/", "core: checksum, parameters"),
-    ("appliance/tasks/", "other tasks"),
-    ("appliance/adapters/asyncio_bridge", "asyncio bridge"),
+    ("hypercorn/", "listener (hypercorn and http.server)"),
+    ("appliance/http/server", "listener (hypercorn and http.server)"),
+    ("appliance/http/client", "HTTP client to the servers"),
+    ("appliance/http/", "HTTP: requests, answers"),
+    ("appliance/public/", "HTTP: requests, answers"),
+    ("appliance/redis", "Redis client and store"),
+    ("appliance/bbb/client", "BBB client (signing, URLs)"),
+    ("appliance/bbb/xml", "XML (bbb.xml and the lxml it calls)"),
+    ("appliance/bbb/meeting_info", "XML (bbb.xml and the lxml it calls)"),
+    ("appliance/bbb/", "bbb: checksum, parameters"),
+    ("appliance/meetings/", "meetings"),
+    ("appliance/postgres/asyncio_bridge", "asyncio bridge"),
     ("trio_asyncio/", "asyncio bridge"),
+    ("appliance/", "other features"),
 )
 SCHEDULER = "trio's own loop (scheduling, epoll)"
 IDLE = "WorkerThread._work ("

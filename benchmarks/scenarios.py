@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from appliance.core.voice_bridge import candidates
+from appliance.meetings.voice_bridge import candidates
 from tests.doubles.dialplan import basic, form
 
 PREFIX = "/bigbluebutton/api"

@@ -20,7 +20,7 @@ import trio
 import trio.testing
 
 # Redis and PostgreSQL for whoever asks for them.
-pytest_plugins = ["tests.doubles.stores"]
+pytest_plugins = ["tests.doubles.stores", "tests.doubles.certificates"]
 
 # For one async test. Below pytest-timeout's limit (pyproject.toml), which interrupts Trio itself,
 # so that every later async test fails too; it stays for what hangs outside of Trio.

@@ -45,7 +45,7 @@ def written() -> io.StringIO:
 
 
 def test_json_is_one_object_per_event() -> None:
-    log = get_logger("appliance.tasks.poller")
+    log = get_logger("appliance.servers.poller")
 
     line = logged("json", lambda: log.info("server_online", server="bbb1", load=2.5, n=None))
 

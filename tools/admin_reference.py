@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from appliance.web.admin_reference import render_reference
-from appliance.web.admin_routes import CALLS
+from appliance.admin.reference import render_reference
+from appliance.admin.routes import CALLS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "admin-api.md"
 

@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # run as a script: its packages are found from the root
 
-from appliance.control import ControlError  # noqa: E402
+from appliance.ctl.client import ControlError  # noqa: E402
 from tests.doubles.bbb_process import BbbProcess  # noqa: E402
 from tests.doubles.signing import sign_url  # noqa: E402
 from tools.demo_appliance import (  # noqa: E402

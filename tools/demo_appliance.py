@@ -1,7 +1,7 @@
 """The appliance as tools/demo.py runs it: its process, its state directory, its ctl.
 
 Starts and stops that one process; knows nothing of the simulated servers.
-Truth: docs/configuration.md (its environment), appliance/tasks/signals.py (how it stops).
+Truth: docs/configuration.md (its environment), appliance/system/signals.py (how it stops).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from appliance.control import ControlClient, ControlError
+from appliance.ctl.client import ControlClient, ControlError
 
 PROGRAM = str(Path(sys.executable).with_name("scalelite-appliance"))
 SECRET = "demo-secret"
@@ -30,7 +30,7 @@ POLL_INTERVAL_S = 5
 """Not the default of a minute: a person who tries it wants to see users counted."""
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 50.0
-"""More than the appliance gives itself (tasks/signals.py)."""
+"""More than the appliance gives itself (system/signals.py)."""
 TICK_S = 0.1
 MAX_SOCKET_PATH_BYTES = 107
 INHERITED = ("HOME", "LANG", "LC_ALL", "PATH", "TZ")

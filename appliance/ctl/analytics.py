@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
 
-from appliance.control import Caller
+from appliance.ctl.client import Caller
 from appliance.ctl.console import Console
 from appliance.ctl.recording_shapes import size_text
 from appliance.ctl.tables import Column

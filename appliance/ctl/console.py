@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from appliance.core.redaction import escape_control
 from appliance.ctl.tables import Column, render_table
+from appliance.redaction import escape_control
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """`ctl doctor`: what the appliance finds when it looks at itself; else why it cannot be asked.
 
-The checks are the appliance's (operations/doctor.py). Without it, this looks at the socket and asks
+The checks are the appliance's (doctor/doctor.py). Without it, this looks at the socket and asks
 systemd, and ends with exit code 3.
 """
 
@@ -10,7 +10,7 @@ import os
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 
-from appliance.control import Caller, ControlError, NotRunning, Refusal, find_socket
+from appliance.ctl.client import Caller, ControlError, NotRunning, Refusal, find_socket
 from appliance.ctl.console import Console
 from appliance.ctl.progress import waiting
 from appliance.ctl.tables import GREEN, RED, YELLOW, paint

@@ -10,7 +10,7 @@ from argparse import Namespace
 from collections.abc import Callable
 
 from appliance import __version__
-from appliance.control import Caller
+from appliance.ctl.client import Caller
 from appliance.ctl.console import Console
 
 DONE, FAILED = 0, 1

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from appliance.control import Caller
+from appliance.ctl.client import Caller
 from appliance.ctl.console import Console
 
 Command = Callable[[Console, Caller, argparse.Namespace], int]

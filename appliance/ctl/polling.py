@@ -6,8 +6,7 @@ from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
 
-from appliance.control import Caller
-from appliance.control.client import LONG_S
+from appliance.ctl.client import LONG_S, Caller
 from appliance.ctl.console import Console
 from appliance.ctl.tables import Column, render_bar
 

@@ -7,11 +7,11 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 
-from appliance.control import ControlClient, ControlError, NotRunning, Refusal, find_socket
-from appliance.control.rake_names import MisusedTask, NotRake, RakeTask, parse_rake
 from appliance.ctl.arguments import build_parser
+from appliance.ctl.client import ControlClient, ControlError, NotRunning, Refusal, find_socket
 from appliance.ctl.console import Console, open_console, open_streams
 from appliance.ctl.local import Migrate
+from appliance.ctl.rake_names import MisusedTask, NotRake, RakeTask, parse_rake
 from appliance.ctl.takeover import Look
 
 FAILED, USAGE, NOT_RUNNING, INTERRUPTED = 1, 2, 3, 130

@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from appliance.core.redaction import escape_control
 from appliance.ctl.console import Console
 from appliance.ctl.tables import render_bar
+from appliance.redaction import escape_control
 
 _TICK_S = 1.0
 

@@ -8,8 +8,7 @@ from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
 
-from appliance.control import Caller, ControlError, NotRunning
-from appliance.control.client import LONG_S
+from appliance.ctl.client import LONG_S, Caller, ControlError, NotRunning
 from appliance.ctl.console import Console
 from appliance.ctl.progress import Progress
 from appliance.ctl.recording_shapes import size_text, time_text

@@ -7,8 +7,7 @@ from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from appliance.control import Caller, Refusal
-from appliance.control.client import LONG_S
+from appliance.ctl.client import LONG_S, Caller, Refusal
 from appliance.ctl.console import Console
 from appliance.ctl.progress import waiting
 from appliance.ctl.tables import counted, render_bar

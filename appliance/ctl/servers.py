@@ -9,9 +9,8 @@ from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
 
-from appliance.control import Caller, Refusal
-from appliance.control.client import LONG_S
 from appliance.ctl import server_states
+from appliance.ctl.client import LONG_S, Caller, Refusal
 from appliance.ctl.console import Console
 
 DONE, FAILED, USAGE = 0, 1, 2

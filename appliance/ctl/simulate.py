@@ -12,7 +12,7 @@ import sys
 from argparse import Namespace
 from typing import Any
 
-from appliance.control import Caller
+from appliance.ctl.client import Caller
 from appliance.ctl.console import Console
 from appliance.ctl.tables import Column
 

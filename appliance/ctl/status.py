@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
 
-from appliance.control import Caller, ControlError
+from appliance.ctl.client import Caller, ControlError
 from appliance.ctl.console import Console
 from appliance.ctl.tables import Column, render_table
 

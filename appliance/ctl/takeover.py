@@ -11,11 +11,10 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from appliance.control import Caller, ControlError, NotRunning
-from appliance.control.client import LONG_S
-from appliance.core.takeover import Finding, Verdict, merge_findings
+from appliance.ctl.client import LONG_S, Caller, ControlError, NotRunning
 from appliance.ctl.console import Console
 from appliance.ctl.progress import Progress
+from appliance.takeover.findings import Finding, Verdict, merge_findings
 
 DONE, FAILED = 0, 1
 

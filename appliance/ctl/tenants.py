@@ -10,7 +10,7 @@ from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from appliance.control import Caller
+from appliance.ctl.client import Caller
 from appliance.ctl.console import Console
 
 DONE, FAILED, USAGE = 0, 1, 2
@@ -47,7 +47,7 @@ def _get_tenants(caller: Caller) -> list[dict[str, Any]]:
 
 
 def _warn_of_doubts(console: Console, found: Sequence[Mapping[str, Any]]) -> None:
-    from appliance.core.tenant_values import tenant_doubts  # no other command needs it
+    from appliance.tenants.values import tenant_doubts  # no other command needs it
 
     console.out.flush()
     for tenant_id, doubt in tenant_doubts(

@@ -12,7 +12,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Literal
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-from appliance.core.redaction import MASK, mask_url
+from appliance.redaction import MASK, mask_url
 from appliance.settings.kinds import MAX_SOCKET_PATH_BYTES, Kind
 from appliance.settings.model import Bind
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from appliance.core.redaction import MASK, escape_control
+from appliance.redaction import MASK, escape_control
 from appliance.settings.addresses import show_binds
 from appliance.settings.kinds import ALGORITHMS, show_boolean, show_number
 from appliance.settings.load import build_settings

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from appliance.core.checksum import Algorithm
-from appliance.core.params import Params
-from appliance.core.redaction import MASK, is_secret_name
+from appliance.bbb.checksum import Algorithm
+from appliance.bbb.params import Params
+from appliance.redaction import MASK, is_secret_name
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from appliance.core.checksum import Algorithm
+from appliance.bbb.checksum import Algorithm
 from appliance.settings import access_variables as a
 from appliance.settings import pool_variables as p
 from appliance.settings import recording_variables as r

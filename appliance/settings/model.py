@@ -11,8 +11,8 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
 
-from appliance.core.checksum import Algorithm
-from appliance.core.params import Params
+from appliance.bbb.checksum import Algorithm
+from appliance.bbb.params import Params
 
 
 @dataclass(frozen=True, slots=True)

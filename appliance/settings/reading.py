@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from appliance.core.redaction import MASK, escape_control, mask_text
+from appliance.redaction import MASK, escape_control, mask_text
 from appliance.settings import access_variables, pool_variables, recording_variables
 from appliance.settings.addresses import POSTGRESQL, REDIS
 from appliance.settings.kinds import Kind

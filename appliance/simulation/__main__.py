@@ -12,10 +12,10 @@ from typing import Any
 
 import trio
 
-from appliance.adapters.embedded_state import EmbeddedStoresError
 from appliance.log import configure_logging, get_logger
 from appliance.simulation.study import Question, answer, render_picture, to_json
 from appliance.simulation.timetable import Row, TimetableError, parse_timetable
+from appliance.system.embedded_state import EmbeddedStoresError
 
 
 def main(asked: dict[str, Any]) -> dict[str, Any]:

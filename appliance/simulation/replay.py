@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from appliance.core.model import ListedMeeting
+from appliance.model import ListedMeeting
 from appliance.simulation.traces import DAY_MS, MINUTE_MS, SECOND_MS, Session, Trace
 
 POLL_MS = 60 * SECOND_MS

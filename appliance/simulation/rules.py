@@ -1,8 +1,8 @@
 """The rules that the placement benchmark compares.
 
 The product's is the product itself: RedisStore and its Lua scripts on a real Redis, and
-core/load.py. Nothing of it is written again here, so that what is measured is what runs. The others
-are small enough to be read at a glance.
+servers/load.py. Nothing of it is written again here, so that what is measured is what runs. The
+others are small enough to be read at a glance.
 """
 
 from __future__ import annotations
@@ -14,10 +14,7 @@ from dataclasses import replace
 
 import trio
 
-from appliance.adapters.redis_client import RedisAddress, Script
-from appliance.adapters.redis_store import RedisStore, open_redis_store
-from appliance.core.load import contributions, counts
-from appliance.core.model import (
+from appliance.model import (
     ListedMeeting,
     Meeting,
     MeetingId,
@@ -30,6 +27,9 @@ from appliance.core.model import (
     ServerId,
     ServerState,
 )
+from appliance.redis.client import RedisAddress, Script
+from appliance.redis_store import RedisStore, open_redis_store
+from appliance.servers.load import contributions, counts
 from appliance.simulation.replay import Run
 
 CONNECT_S = 10.0
@@ -100,7 +100,7 @@ class ProductRule:
         await self._store.forget_meeting(self._meetings.pop(run), now_ms=now_ms)
 
     async def poll(self, server: int, listed: Sequence[ListedMeeting], now_ms: int) -> None:
-        """Record what operations/polling.py would record."""
+        """Record what servers/polling.py would record."""
         await self._flush()
         server_id, rules = _server_id(server), self._store.rules
         start = await self._store.begin_poll(server_id)

@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from appliance.adapters.embedded import open_embedded_stores
-from appliance.core.model import PlacementRules
 from appliance.log import Log
+from appliance.model import PlacementRules
 from appliance.simulation.line_plot import Panel, render_lines
 from appliance.simulation.replay import SAMPLE_MS, Outcome, fair_load, replay
 from appliance.simulation.rules import OracleRule, ScaleliteRule, open_product_rule
 from appliance.simulation.timetable import Row, make_trace
 from appliance.simulation.traces import MINUTE_MS, Trace
+from appliance.system.embedded import open_embedded_stores
 
 APPLIANCE, SCALELITE, PERFECT = "appliance", "Scalelite", "perfect"
 MAX_SERVERS = 1000

@@ -7,22 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from appliance.adapters.bbb_client import BbbClient
-from appliance.adapters.disk_facts import look_at_directory
-from appliance.adapters.host_facts import (
+from appliance.bbb.client import BbbClient
+from appliance.bbb.server_facts import ServerFactFinder
+from appliance.doctor.ports import Probes
+from appliance.http.client_pool import PoolTransport
+from appliance.postgres.database import PostgresStore
+from appliance.postgres.facts import DatabaseFactFinder
+from appliance.redis.facts import RedisFactFinder
+from appliance.redis_store import RedisStore
+from appliance.system.disk_facts import look_at_directory
+from appliance.system.host_facts import (
     own_user,
     read_authorities,
     read_certificate,
     read_file_limit,
     resolve_name,
 )
-from appliance.adapters.http_pool import PoolTransport
-from appliance.adapters.postgres_facts import DatabaseFactFinder
-from appliance.adapters.postgres_store import PostgresStore
-from appliance.adapters.redis_facts import RedisFactFinder
-from appliance.adapters.redis_store import RedisStore
-from appliance.adapters.server_facts import ServerFactFinder
-from appliance.operations.doctor_ports import Probes
 
 
 def make_probes(

@@ -5,32 +5,32 @@ Composition only, for the supervisor, of which it is a part: no rule, no service
 
 from __future__ import annotations
 
-from appliance.adapters.change_notes import ChangeNotes
-from appliance.adapters.import_history import ImportHistory
-from appliance.adapters.import_journal import ImportJournal
-from appliance.adapters.inotify import open_directory_watch
-from appliance.adapters.postgres_store import PostgresStore
-from appliance.adapters.recording_files import RecordingFiles
-from appliance.adapters.recording_places import RecordingPlaces
-from appliance.adapters.recording_store import RecordingStore
-from appliance.adapters.recording_survey import RecordingSurvey
-from appliance.adapters.recording_table import RecordingTable
-from appliance.adapters.redis_store import RedisStore
-from appliance.adapters.redis_survey import RedisSurvey
-from appliance.adapters.spool import Spool
-from appliance.adapters.spool_desk import SpoolDesk
-from appliance.adapters.survey_files import SurveyFiles
-from appliance.core.recording_merge import ImportRules
+from appliance.doctor.ports import Probes
+from appliance.instruments import Metrics
 from appliance.log import Log
-from appliance.operations.doctor_ports import Probes
-from appliance.operations.imports import Importer
-from appliance.operations.metrics import Metrics
-from appliance.operations.recording_admin_ports import RecordingDesk
-from appliance.operations.takeover_ports import TakeoverSources
+from appliance.postgres.database import PostgresStore
+from appliance.recordings.admin_store import RecordingTable
+from appliance.recordings.administration_ports import RecordingDesk
+from appliance.recordings.change_notes import ChangeNotes
+from appliance.recordings.file_locations import RecordingPlaces
+from appliance.recordings.files import RecordingFiles
+from appliance.recordings.import_history import ImportHistory
+from appliance.recordings.import_journal import ImportJournal
+from appliance.recordings.importer import Importer
+from appliance.recordings.manual_imports import HandImports
+from appliance.recordings.merge import ImportRules
+from appliance.recordings.spool import Spool
+from appliance.recordings.spool_admin import SpoolDesk
+from appliance.recordings.spool_watcher import SpoolWatcher
+from appliance.recordings.store import RecordingStore
+from appliance.redis_store import RedisStore
 from appliance.settings import Settings
 from appliance.settings.model import RecordingSettings
-from appliance.tasks.hand_imports import HandImports
-from appliance.tasks.spool_watcher import SpoolWatcher
+from appliance.system.inotify import open_directory_watch
+from appliance.takeover.file_survey import SurveyFiles
+from appliance.takeover.ports import TakeoverSources
+from appliance.takeover.recording_survey import RecordingSurvey
+from appliance.takeover.redis_survey import RedisSurvey
 
 
 def make_recording_desk(

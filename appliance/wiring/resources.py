@@ -1,4 +1,4 @@
-"""Puts together what every operation is handed (operations/resources.py).
+"""Puts together what every operation is handed (resources.py).
 
 Composition only: no rule, no service.
 """
@@ -9,32 +9,32 @@ import random
 import secrets
 import string
 
-from appliance.adapters.analytics_files import AnalyticsFiles
-from appliance.adapters.caption_files import CaptionFiles
-from appliance.adapters.change_notes import ChangeNotes
-from appliance.adapters.locale_files import load_error_texts
-from appliance.adapters.recording_files import RecordingFiles
-from appliance.adapters.recording_store import RecordingStore
-from appliance.adapters.redis_ended import RedisEndedMeetings
-from appliance.adapters.redis_hooks import RedisHooks
-from appliance.adapters.redis_tenants import RedisTenants
-from appliance.adapters.redis_tokens import RedisTokens
-from appliance.adapters.served_files import ServedFiles
-from appliance.adapters.spool import Spool
-from appliance.adapters.state_secrets import load_secret_key_base
-from appliance.adapters.token_client import TokenClient
+from appliance.callbacks.analytics_files import AnalyticsFiles
+from appliance.callbacks.ended_store import RedisEndedMeetings
+from appliance.callbacks.hook_cache import HookBook
+from appliance.callbacks.hook_store import RedisHooks
+from appliance.callbacks.queue import Callbacks
+from appliance.callbacks.sender import CallbackSender
+from appliance.fault_log import FaultLog
 from appliance.log import EventLogger
-from appliance.operations.callbacks import Callbacks
-from appliance.operations.fault_log import FaultLog
-from appliance.operations.hook_book import HookBook
-from appliance.operations.lrs import LrsPayloads
-from appliance.operations.resources import Resources
-from appliance.operations.tenants import TenantCache
+from appliance.recordings.caption_files import CaptionFiles
+from appliance.recordings.change_notes import ChangeNotes
+from appliance.recordings.files import RecordingFiles
+from appliance.recordings.playback_tokens import RedisTokens
+from appliance.recordings.served_files import ServedFiles
+from appliance.recordings.spool import Spool
+from appliance.recordings.store import RecordingStore
+from appliance.resources import Resources
+from appliance.servers.poller import Poller
 from appliance.settings import Settings
-from appliance.tasks.background import Background
-from appliance.tasks.callback_sender import CallbackSender
-from appliance.tasks.poller import Poller
-from appliance.wiring.outside import Outside, now_ms
+from appliance.system.background import Background
+from appliance.system.locale_files import load_error_texts
+from appliance.system.state_secrets import load_secret_key_base
+from appliance.tenants.admin_store import RedisTenants
+from appliance.tenants.cache import TenantCache
+from appliance.tenants.lrs import LrsPayloads
+from appliance.tenants.token_client import TokenClient
+from appliance.wiring.connections import Outside, now_ms
 from appliance.wiring.probes import make_probes
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from appliance.core.meeting_list import MeetingListReader
+from appliance.bbb.meeting_list import MeetingListReader
 from benchmarks.many_servers import meeting_id
 from benchmarks.poll import POOLS, Figures, Window, parse_options, render
 from benchmarks.poll_pool import ManyServers

@@ -8,9 +8,9 @@ from benchmarks.profiling import SCHEDULER, Stack, parse_stacks, part_of, render
 
 SITE = "/srv/appliance/.venv/lib/python3.13/site-packages"
 LOOP = f"unrolled_run ({SITE}/trio/_core/_run.py:2712)"
-MAIN = "main (/srv/appliance/appliance/__main__.py:27)"
+MAIN = "main (/usr/lib/python3.13/runpy.py:27)"
 LISTENER = f"handle ({SITE}/hypercorn/protocol/h11.py:113)"
-REDIS = "execute (/srv/appliance/appliance/adapters/redis_client.py:80)"
+REDIS = "execute (/srv/appliance/appliance/redis/client.py:80)"
 SEND = f"send_all ({SITE}/trio/_highlevel_socket.py:109)"
 WAITING = f"WorkerThread._work ({SITE}/trio/_core/_thread_cache.py:209)"
 
@@ -19,7 +19,7 @@ WAITING = f"WorkerThread._work ({SITE}/trio/_core/_thread_cache.py:209)"
     ("frames", "part"),
     [
         ((MAIN, LOOP), SCHEDULER),
-        ((MAIN, LOOP, LISTENER, SEND), "listener (hypercorn and tasks.http_*)"),
+        ((MAIN, LOOP, LISTENER, SEND), "listener (hypercorn and http.server)"),
         ((MAIN, LOOP, LISTENER, REDIS, SEND), "Redis client and store"),
     ],
 )
@@ -44,6 +44,6 @@ def test_profile_gives_shares_and_leaves_out_threads_that_wait() -> None:
     lines = render_profile(stacks).splitlines()
 
     assert lines[0].startswith("50 samples")
-    assert lines[1] == "   80.0%  listener (hypercorn and tasks.http_*)"
+    assert lines[1] == "   80.0%  listener (hypercorn and http.server)"
     assert "   60.0%  handle (hypercorn/protocol/h11.py:113)" in lines
     assert "   20.0%  send_all (trio/_highlevel_socket.py:109)" in lines

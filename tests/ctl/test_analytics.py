@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.adapters.analytics_files import AnalyticsFiles
+from appliance.callbacks.analytics_files import AnalyticsFiles
 from tests.doubles.control import ControlDouble, open_control
 from tests.doubles.resources import open_resources
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from appliance.callbacks import admin_analytics_schema
 from appliance.ctl.analytics_arguments import DEFAULT_LIMIT, MAX_LIMIT
 from appliance.ctl.arguments import build_parser
-from appliance.web import admin_analytics_schema
 
 
 def test_analytics_alone_lists() -> None:

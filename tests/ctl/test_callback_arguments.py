@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.core.callbacks import CallbackState
+from appliance.callbacks.rules import CallbackState
 from appliance.ctl import callbacks
 from appliance.ctl.callback_arguments import STATES
 from tests.doubles.ctl_usage import check_command, check_refusal

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.adapters.callback_buffer import CallbackBuffer
-from appliance.adapters.redis_client import RedisAddress, open_redis_client
-from appliance.core.callbacks import CallbackState, Settlement
-from appliance.operations.callbacks import Callbacks
-from appliance.operations.resources import Resources
+from appliance.callbacks.queue import Callbacks
+from appliance.callbacks.redis_queue import CallbackBuffer
+from appliance.callbacks.rules import CallbackState, Settlement
+from appliance.redis.client import RedisAddress, open_redis_client
+from appliance.resources import Resources
 from tests.doubles.callback_contract import claim, ready
 from tests.doubles.control import ControlDouble, Done, open_control
 from tests.doubles.resources import EventBook, open_resources

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.control import ControlError, NotRunning
+from appliance.ctl.client import ControlError, NotRunning
 from appliance.ctl.doctor import explain, judge_unit
 from tests.doubles.control import run_ctl
 from tests.doubles.pool import open_pool

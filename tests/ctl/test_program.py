@@ -13,9 +13,9 @@ import pytest
 import trio
 
 from appliance import ctl
-from appliance.control.client import SHORT_S
+from appliance.admin.routes import CALLS
 from appliance.ctl import main
-from appliance.web.admin_routes import CALLS
+from appliance.ctl.client import SHORT_S
 from tests.doubles.control import Done, ctl_environment, run_ctl
 from tests.doubles.pool import Pool, open_pool
 from tests.doubles.redis_processes import redis_process

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.adapters.redis_store import RedisStore
+from appliance.redis_store import RedisStore
 from tests.doubles.bbb_process import BbbProcess, bbb_servers
 from tests.doubles.recording_desk import DeskBench, open_desk
 from tests.doubles.recordings import make_recording

@@ -15,15 +15,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from appliance.adapters.analytics_files import AnalyticsFiles
-from appliance.adapters.redis_store import RedisStore
-from appliance.core.callbacks import recording_ready
-from appliance.core.model import ServerChange, ServerId, ServerState, TenantId
-from appliance.core.tenant_values import TenantChange, TenantSetting
-from appliance.operations import tenant_admin
-from appliance.operations.resources import Resources
-from appliance.web.admin_call import AdminCall
-from appliance.web.admin_recording_calls import RECORDING_CALLS
+from appliance.admin_calls.call import AdminCall
+from appliance.callbacks.analytics_files import AnalyticsFiles
+from appliance.callbacks.rules import recording_ready
+from appliance.model import ServerChange, ServerId, ServerState, TenantId
+from appliance.recordings.admin_calls import RECORDING_CALLS
+from appliance.redis_store import RedisStore
+from appliance.resources import Resources
+from appliance.tenants import administration as tenant_admin
+from appliance.tenants.values import TenantChange, TenantSetting
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.control import ControlDouble, open_control
 from tests.doubles.import_tools import ImportBench

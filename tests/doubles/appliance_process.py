@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from appliance.control import ControlClient
+from appliance.ctl.client import ControlClient
 from tests.doubles.appliance_client import ATTENDEE_PW, MODERATOR_PW, FrontEnd
 from tests.doubles.bbb_process import BbbProcess
 

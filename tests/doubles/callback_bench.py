@@ -8,20 +8,20 @@ from dataclasses import dataclass, replace
 
 import trio
 
-from appliance.adapters.callback_buffer import CallbackBuffer
-from appliance.adapters.callback_client import CallbackClient, open_callback_pool
-from appliance.adapters.callback_queue import CallbackRows
-from appliance.adapters.callback_urls import CallbackUrls
-from appliance.adapters.http_pool import PoolTransport
-from appliance.adapters.postgres_store import PostgresStore
-from appliance.adapters.redis_client import RedisAddress, RedisClient, open_redis_client
-from appliance.adapters.redis_scripts import load_scripts
-from appliance.core.callbacks import CallbackState, QueuedCallback
-from appliance.core.model import TenantId
-from appliance.operations.callback_ports import CallbackStore
-from appliance.operations.callbacks import Callbacks, CallbackTools
-from appliance.operations.fault_log import FaultLog
-from appliance.tasks.callback_sender import CallbackSender
+from appliance.callbacks.client import CallbackClient, open_callback_pool
+from appliance.callbacks.ports import CallbackStore
+from appliance.callbacks.postgres_queue import CallbackRows
+from appliance.callbacks.queue import Callbacks, CallbackTools
+from appliance.callbacks.redis_queue import CallbackBuffer
+from appliance.callbacks.rules import CallbackState, QueuedCallback
+from appliance.callbacks.sender import CallbackSender
+from appliance.callbacks.url_store import CallbackUrls
+from appliance.fault_log import FaultLog
+from appliance.http.client_pool import PoolTransport
+from appliance.model import TenantId
+from appliance.postgres.database import PostgresStore
+from appliance.redis.client import RedisAddress, RedisClient, open_redis_client
+from appliance.redis_scripts import load_scripts
 from tests.doubles.bbb_process import until
 from tests.doubles.recordings import open_recordings
 from tests.doubles.redis_layout import layout_faults

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import trio
 
-from appliance.core.callbacks import (
+from appliance.callbacks.ports import CallbackStore
+from appliance.callbacks.rules import (
     Callback,
     CallbackState,
     QueuedCallback,
@@ -15,8 +16,7 @@ from appliance.core.callbacks import (
     analytics,
     recording_ready,
 )
-from appliance.core.model import TenantId
-from appliance.operations.callback_ports import CallbackStore
+from appliance.model import TenantId
 
 URL = "https://lms.example.org:8443/ready?token=1"
 HOST = "https://lms.example.org:8443"

@@ -18,8 +18,8 @@ from typing import Any
 
 import trio
 
-from appliance.operations.recordings import delete_recordings, publish_recordings
-from appliance.operations.resources import Caller
+from appliance.recordings.calls import delete_recordings, publish_recordings
+from appliance.resources import Caller
 from tests.doubles.recording_pool import open_recording_pool
 from tests.doubles.recordings import make_format, make_recording
 

@@ -18,11 +18,11 @@ from typing import Any
 
 import trio
 
-from appliance.control import ControlClient
-from appliance.operations.resources import Resources
+from appliance.admin.control_socket import serve_control
+from appliance.admin.routes import make_control_app
+from appliance.ctl.client import ControlClient
+from appliance.resources import Resources
 from appliance.settings import ControlSettings
-from appliance.tasks.control_server import serve_control
-from appliance.web.admin_routes import make_control_app
 from tests.doubles.redis_processes import short_directory
 
 NO_GROUP = "no-such-group-here"

@@ -17,7 +17,7 @@ from typing import Any
 
 import trio
 
-from appliance.operations.imports import import_tar
+from appliance.recordings.importer import import_tar
 from tests.doubles.import_tools import open_import_bench
 
 _STEPS = (

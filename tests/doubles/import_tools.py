@@ -10,18 +10,18 @@ from typing import Any
 
 import trio
 
-from appliance.adapters.asyncio_bridge import open_asyncio_loop
-from appliance.adapters.callback_urls import CallbackUrls
-from appliance.adapters.change_notes import ChangeNotes
-from appliance.adapters.import_journal import ImportJournal
-from appliance.adapters.postgres_store import PostgresStore, open_postgres_store
-from appliance.adapters.recording_files import RecordingFiles
-from appliance.adapters.recording_store import RecordingStore
-from appliance.adapters.spool import Spool
-from appliance.core.import_model import SpooledTar
-from appliance.core.recording_merge import ImportRules
-from appliance.core.recording_model import Recording
-from appliance.operations.imports import Importer, Waits, import_tar
+from appliance.callbacks.url_store import CallbackUrls
+from appliance.postgres.asyncio_bridge import open_asyncio_loop
+from appliance.postgres.database import PostgresStore, open_postgres_store
+from appliance.recordings.change_notes import ChangeNotes
+from appliance.recordings.files import RecordingFiles
+from appliance.recordings.import_journal import ImportJournal
+from appliance.recordings.import_model import SpooledTar
+from appliance.recordings.importer import Importer, Waits, import_tar
+from appliance.recordings.merge import ImportRules
+from appliance.recordings.recording import Recording
+from appliance.recordings.spool import Spool
+from appliance.recordings.store import RecordingStore
 from appliance.settings.model import RecordingSettings
 from tests.doubles.resources import EventBook
 from tests.doubles.settings import settings_of

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 import trio
 
-from appliance.core.model import Keycloak, Lrs
+from appliance.model import Keycloak, Lrs
 from tests.doubles.raw_http import Peer, RawServer, Received, answer, open_raw_server
 
 PATH = "/realms/school/protocol/openid-connect/token"

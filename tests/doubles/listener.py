@@ -9,8 +9,8 @@ from typing import Any
 
 import trio
 
+from appliance.http.server import Limits, PublicServer
 from appliance.settings import Bind, WebSettings
-from appliance.tasks.http_server import Limits, PublicServer
 from tests.doubles.public import request, serving
 from tests.doubles.resources import EventBook
 from tests.doubles.settings import settings_of

@@ -16,13 +16,13 @@ from xml.etree import ElementTree
 
 import trio
 
-from appliance.core.errors import ApiError
-from appliance.core.faults import StoreDown
-from appliance.core.model import Meeting, MeetingId, Server, ServerChange, ServerId, ServerState
-from appliance.core.request_body import RequestBody
-from appliance.operations.creating import create_meeting
-from appliance.operations.polling import PollResult, poll_server
-from appliance.operations.resources import Caller, Resources
+from appliance.bbb.errors import ApiError
+from appliance.bbb.request_body import RequestBody
+from appliance.faults import StoreDown
+from appliance.meetings.create import create_meeting
+from appliance.model import Meeting, MeetingId, Server, ServerChange, ServerId, ServerState
+from appliance.resources import Caller, Resources
+from appliance.servers.polling import PollResult, poll_server
 from tests.doubles.bbb_process import BbbProcess, until
 from tests.doubles.redis_layout import layout_faults
 from tests.doubles.resources import EventBook, open_resources

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from appliance.adapters.recording_files import RecordingFiles
-from appliance.adapters.recording_store import RecordingStore
-from appliance.adapters.redis_tokens import RedisTokens
-from appliance.adapters.served_files import ServedFiles
-from appliance.core.recording_model import Recording
+from appliance.recordings.files import RecordingFiles
+from appliance.recordings.playback_tokens import RedisTokens
+from appliance.recordings.recording import Recording
+from appliance.recordings.served_files import ServedFiles
+from appliance.recordings.store import RecordingStore
 from tests.doubles.public import Public, serve_public
 from tests.doubles.recordings import add, make_format, make_recording, open_recordings
 from tests.doubles.resources import open_resources

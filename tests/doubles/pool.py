@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from appliance.core.model import MeetingId, PlacementWish
-from appliance.operations.resources import Resources
+from appliance.model import MeetingId, PlacementWish
+from appliance.resources import Resources
 from tests.doubles.bbb_process import BbbProcess, open_bbb_servers
 from tests.doubles.control import ControlDouble, open_control
 from tests.doubles.resources import EventBook, open_resources

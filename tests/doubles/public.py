@@ -14,11 +14,11 @@ from typing import Any
 import trio
 from lxml import etree
 
-from appliance.operations.resources import Resources
+from appliance.http.messages import Patience
+from appliance.http.server import AsgiApp, Limits, PublicServer
+from appliance.public.app import MAX_TARGET_BYTES, PublicApp
+from appliance.resources import Resources
 from appliance.settings import Bind, WebSettings
-from appliance.tasks.http_server import AsgiApp, Limits, PublicServer
-from appliance.web.app import MAX_TARGET_BYTES, PublicApp
-from appliance.web.http import Patience
 from tests.doubles.resources import EventBook, open_resources
 from tests.doubles.settings import SECRET
 from tests.doubles.signing import ParamsLike, sign_form, sign_url

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from appliance.web.http import Patience
+from appliance.http.messages import Patience
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.live_pool import LivePool, open_live
 from tests.doubles.public import LINGER, Public, serve_public

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import trio
 
-from appliance.adapters.change_notes import ChangeNotes
-from appliance.adapters.import_history import ImportHistory
-from appliance.adapters.recording_places import RecordingPlaces
-from appliance.adapters.recording_table import RecordingTable
-from appliance.adapters.redis_store import RedisStore
-from appliance.adapters.spool_desk import SpoolDesk
-from appliance.core.recording_model import Recording
-from appliance.operations.recording_admin_ports import RecordingDesk
-from appliance.operations.resources import Resources
-from appliance.tasks.hand_imports import HandImports
+from appliance.recordings.admin_store import RecordingTable
+from appliance.recordings.administration_ports import RecordingDesk
+from appliance.recordings.change_notes import ChangeNotes
+from appliance.recordings.file_locations import RecordingPlaces
+from appliance.recordings.import_history import ImportHistory
+from appliance.recordings.manual_imports import HandImports
+from appliance.recordings.recording import Recording
+from appliance.recordings.spool_admin import SpoolDesk
+from appliance.redis_store import RedisStore
+from appliance.resources import Resources
 from appliance.wiring.recordings import make_takeover_sources
 from tests.doubles.control import ControlDouble, Done, open_control
 from tests.doubles.import_tools import ImportBench, open_import_bench, recording_settings

@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from appliance.adapters.caption_files import CaptionFiles
-from appliance.adapters.change_notes import ChangeNotes
-from appliance.adapters.postgres_store import PostgresStore
-from appliance.adapters.recording_files import RecordingFiles
-from appliance.adapters.recording_store import RecordingStore
-from appliance.core.recording_model import Recording
-from appliance.operations.resources import Resources
+from appliance.postgres.database import PostgresStore
+from appliance.recordings.caption_files import CaptionFiles
+from appliance.recordings.change_notes import ChangeNotes
+from appliance.recordings.files import RecordingFiles
+from appliance.recordings.recording import Recording
+from appliance.recordings.store import RecordingStore
+from appliance.resources import Resources
 from tests.doubles.public import Public, serve_public
 from tests.doubles.recordings import add, open_recordings
 from tests.doubles.resources import open_resources

@@ -9,11 +9,11 @@ from typing import Any
 import structlog
 import trio
 
-from appliance.adapters.asyncio_bridge import open_asyncio_loop
-from appliance.adapters.postgres_store import PostgresStore, open_postgres_store
-from appliance.adapters.recording_store import RecordingStore
-from appliance.core.recording_merge import ImportRules
-from appliance.core.recording_model import PlaybackFormat, Recording, Thumbnail
+from appliance.postgres.asyncio_bridge import open_asyncio_loop
+from appliance.postgres.database import PostgresStore, open_postgres_store
+from appliance.recordings.merge import ImportRules
+from appliance.recordings.recording import PlaybackFormat, Recording, Thumbnail
+from appliance.recordings.store import RecordingStore
 
 READY_S = 40.0
 START_MS = 1_700_000_000_000

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from appliance.adapters.redis_client import RedisClient
+from appliance.redis.client import RedisClient
 
 _STATES = {"enabled", "cordoned", "disabled"}
 _LRS = ("lrs_endpoint", "lrs_username", "lrs_password")

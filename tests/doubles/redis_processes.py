@@ -18,7 +18,7 @@ from pathlib import Path
 import hiredis
 import trio
 
-from appliance.adapters.redis_client import RedisAddress, RedisClient, Script, open_redis_client
+from appliance.redis.client import RedisAddress, RedisClient, Script, open_redis_client
 from tests.doubles.ports import free_port
 
 _READY_S = 40.0

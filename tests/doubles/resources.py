@@ -15,24 +15,24 @@ from typing import Any
 
 import trio
 
-from appliance.adapters.bbb_client import BbbClient
-from appliance.adapters.callback_buffer import CallbackBuffer
-from appliance.adapters.callback_urls import CallbackUrls
-from appliance.adapters.http_dial import open_ssl_context
-from appliance.adapters.http_pool import PoolTransport
-from appliance.adapters.redis_client import RedisAddress
-from appliance.adapters.redis_ended import RedisEndedMeetings
-from appliance.adapters.redis_hooks import RedisHooks
-from appliance.adapters.redis_store import open_redis_store
-from appliance.adapters.redis_tenants import RedisTenants
-from appliance.core.faults import StoreDown
-from appliance.core.model import PlacementRules
-from appliance.operations.callbacks import Callbacks
-from appliance.operations.fault_log import FaultLog
-from appliance.operations.hook_book import HookBook
-from appliance.operations.resources import Resources
-from appliance.operations.tenants import TenantCache
+from appliance.bbb.client import BbbClient
+from appliance.callbacks.ended_store import RedisEndedMeetings
+from appliance.callbacks.hook_cache import HookBook
+from appliance.callbacks.hook_store import RedisHooks
+from appliance.callbacks.queue import Callbacks
+from appliance.callbacks.redis_queue import CallbackBuffer
+from appliance.callbacks.url_store import CallbackUrls
+from appliance.fault_log import FaultLog
+from appliance.faults import StoreDown
+from appliance.http.client_dial import open_ssl_context
+from appliance.http.client_pool import PoolTransport
+from appliance.model import PlacementRules
+from appliance.redis.client import RedisAddress
+from appliance.redis_store import open_redis_store
+from appliance.resources import Resources
 from appliance.settings import Settings
+from appliance.tenants.admin_store import RedisTenants
+from appliance.tenants.cache import TenantCache
 from appliance.wiring.probes import make_probes
 from appliance.wiring.recordings import make_takeover_sources
 from tests.doubles.settings import settings_of

@@ -12,7 +12,7 @@ from typing import Any
 
 import redis
 
-from appliance.adapters.redis_client import RedisClient
+from appliance.redis.client import RedisClient
 from tests.doubles.bbb_process import BbbProcess
 
 DATA = Path(__file__).parents[1] / "data" / "scalelite" / "redis.json"

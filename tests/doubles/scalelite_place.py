@@ -16,7 +16,7 @@ from pathlib import Path
 import redis
 import trio
 
-from appliance.adapters.redis_client import RedisAddress, open_redis_client
+from appliance.redis.client import RedisAddress, open_redis_client
 from tests.doubles.appliance_client import Answer, FrontEnd
 from tests.doubles.appliance_pool import Keys
 from tests.doubles.appliance_process import ApplianceProcess

@@ -8,8 +8,8 @@ from typing import Any
 
 import trio
 
+from appliance.http.server_hypercorn import Limits
 from appliance.settings import Bind, WebSettings
-from appliance.tasks.http_stock import Limits
 from tests.doubles.public import receive, serving
 from tests.doubles.resources import EventBook
 

@@ -1,7 +1,7 @@
 """A pool of servers in a real Redis, driven by calls of the store alone: no server answers here.
 
-The clock stands still until a test moves it. Polls are put together as operations/polling.py does
-it: from the meetings that a server would list, with the load formula of core/load.py.
+The clock stands still until a test moves it. Polls are put together as servers/polling.py does
+it: from the meetings that a server would list, with the load formula of servers/load.py.
 """
 
 from __future__ import annotations
@@ -13,10 +13,7 @@ from typing import Any
 
 import trio
 
-from appliance.adapters.redis_client import RedisAddress
-from appliance.adapters.redis_store import RedisStore, open_redis_store
-from appliance.core.load import contributions
-from appliance.core.model import (
+from appliance.model import (
     FailureResult,
     ListedMeeting,
     Meeting,
@@ -33,6 +30,9 @@ from appliance.core.model import (
     ServerState,
     TenantId,
 )
+from appliance.redis.client import RedisAddress
+from appliance.redis_store import RedisStore, open_redis_store
+from appliance.servers.load import contributions
 from tests.doubles.redis_layout import layout_faults
 
 CONNECT_S = 40.0

@@ -14,11 +14,11 @@ from typing import Any
 
 import httpx
 
-from appliance.adapters.caption_files import CaptionFiles
-from appliance.adapters.recording_files import RecordingFiles
-from appliance.adapters.recording_store import RecordingStore
-from appliance.adapters.redis_tokens import RedisTokens
-from appliance.adapters.served_files import ServedFiles
+from appliance.recordings.caption_files import CaptionFiles
+from appliance.recordings.files import RecordingFiles
+from appliance.recordings.playback_tokens import RedisTokens
+from appliance.recordings.served_files import ServedFiles
+from appliance.recordings.store import RecordingStore
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.live_pool import LivePool, open_live
 from tests.doubles.public import API, XML_TYPE, Answer, Public, serve_public

@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from appliance.core.model import Server, ServerId
-from appliance.core.server_token import server_of_token
+from appliance.bbb.server_token import server_of_token
+from appliance.model import Server, ServerId
 from tests.doubles.appliance_client import FrontEnd
 from tests.doubles.appliance_pool import SHORT_TIMEOUTS, ServedPool
 from tests.doubles.appliance_process import wait_for

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lxml import etree
 
-from appliance.web.dialplan_routes import DIALPLAN_PATHS, USER
+from appliance.dialin.routes import DIALPLAN_PATHS, USER
 
 FILES = Path(__file__).resolve().parents[2] / "config" / "freeswitch"
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import yaml
 
-from appliance.core.callbacks import CallbackState
-from appliance.core.model import Server, ServerId
-from appliance.operations.metrics import Metrics
-from appliance.web.metrics_text import Seen, Spooled, render_metrics
+from appliance.callbacks.rules import CallbackState
+from appliance.instruments import Metrics
+from appliance.metrics.exposition import Seen, Spooled, render_metrics
+from appliance.model import Server, ServerId
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "config/prometheus/scalelite-appliance.rules.yml"

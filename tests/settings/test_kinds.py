@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.core.checksum import Algorithm
+from appliance.bbb.checksum import Algorithm
 from appliance.settings import kinds
 from appliance.settings.kinds import Kind, parse_params, render_params
 

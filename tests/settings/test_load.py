@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.core.checksum import Algorithm
+from appliance.bbb.checksum import Algorithm
 from appliance.settings import Bind, SettingsError, load_settings
 from tests.doubles.settings import SECRET, environment, settings_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.core.model import PlacementRules
+from appliance.model import PlacementRules
 from appliance.simulation.replay import Outcome, Run, fair_load, replay
 from appliance.simulation.rules import (
     SIMPLE_RULES,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.core import errors
+from appliance.bbb import errors
 from appliance.ctl.arguments import build_parser
 from appliance.settings.reading import KNOWN_NAMES
 from tests.doubles.redis_layout import KINDS

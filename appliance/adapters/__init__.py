@@ -1,1 +1,0 @@
-"""One file per outside system. Each translates its errors once and holds no rule."""

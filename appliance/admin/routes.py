@@ -1,0 +1,93 @@
+"""The calls of the admin API, and how the control socket serves them.
+
+Knows no rule and no store, and authenticates nobody: on the control socket the kernel has said who
+is connected (admin/control_socket.py). On the public listener admin_api.py asks for a checksum.
+Calls that Scalelite has bear its names, fields and status codes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from quart import Blueprint, Response, request
+from quart_trio import QuartTrio
+from werkzeug.exceptions import HTTPException
+
+from appliance.admin_calls import forms as form
+from appliance.admin_calls.actors import SCOPE_KEY, UNKNOWN
+from appliance.admin_calls.call import (
+    BODY_TIMEOUT_S,
+    MAX_BODY_BYTES,
+    PREFIX,
+    AdminCall,
+    Call,
+    answer_call,
+)
+from appliance.callbacks.admin_analytics_calls import ANALYTICS_CALLS
+from appliance.callbacks.admin_calls import CALLBACK_CALLS
+from appliance.doctor.admin_calls import DOCTOR_CALLS
+from appliance.http.quart_shim import AsgiApp, QuartShim
+from appliance.recordings.admin_calls import RECORDING_CALLS
+from appliance.resources import Resources
+from appliance.servers.admin_calls import POOL_CALLS
+from appliance.servers.admin_sync_calls import SYNC_CALLS
+from appliance.takeover.admin_calls import TAKEOVER_CALLS
+from appliance.tenants.admin_calls import TENANT_CALLS
+
+CALLS: tuple[AdminCall, ...] = (
+    *POOL_CALLS,
+    *CALLBACK_CALLS,
+    *ANALYTICS_CALLS,
+    *DOCTOR_CALLS,
+    *RECORDING_CALLS,
+    *SYNC_CALLS,
+    *TAKEOVER_CALLS,
+    *TENANT_CALLS,
+)
+
+
+def make_control_app(res: Resources) -> AsgiApp:
+    """Return the application that the control socket serves."""
+    app = QuartTrio("appliance.control")
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.config["BODY_TIMEOUT"] = BODY_TIMEOUT_S
+    app.register_blueprint(make_admin_blueprint(res), url_prefix=PREFIX)
+    app.register_error_handler(HTTPException, _render_http_error)
+    return QuartShim(app)  # type: ignore[arg-type]
+
+
+def make_admin_blueprint(res: Resources) -> Blueprint:
+    """Return the calls, to be mounted behind something that authenticates."""
+    blueprint = Blueprint("admin", __name__)
+    for call in CALLS:
+        view = _make_view(res, call)
+        blueprint.add_url_rule(f"/{call.name}", call.name, view, methods=[call.method])
+    return blueprint
+
+
+def _make_view(res: Resources, call: AdminCall) -> Callable[[], Awaitable[Response]]:
+    async def view() -> Response:
+        document, code = await answer_call(res, call, _read_call)
+        return _respond(document, code)
+
+    return view
+
+
+async def _read_call() -> Call:
+    body = await request.get_data(False, False, False)
+    return Call(
+        str(request.scope.get(SCOPE_KEY, UNKNOWN)),
+        form.merge_fields(form.parse_body(body), request.args.items()),
+    )
+
+
+async def _render_http_error(error: HTTPException) -> Response:
+    code = error.code or 500
+    texts = {404: "no such call", 405: "this call has another method"}
+    return _respond({"error": texts.get(code, error.name)}, code)
+
+
+def _respond(document: Any, code: int) -> Response:
+    return Response(json.dumps(document), code, content_type="application/json")

@@ -1,0 +1,1 @@
+"""BigBlueButton's protocol: parameters, checksums, XML, errors, the client of servers."""

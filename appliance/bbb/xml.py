@@ -1,0 +1,248 @@
+"""The XML of the BBB API: reading what servers answer, writing what we answer.
+
+Reads strictly: an answer that is not well-formed, or that brings a DTD, is no answer (faults 9
+and 10 of Scalelite: a recovering parser took a cut-off list for an empty server). Does no I/O
+and never puts a part of an answer into an error, since answers hold passwords.
+Truth: the public BBB API page and answers of real servers in tests/data/bbb-responses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+from lxml import etree
+
+from appliance.bbb.xml_text import has_dtd, replace_forbidden
+from appliance.model import ListedMeeting
+from appliance.tenants.view import needs_view, show_meeting_as, show_meetings
+
+XML_TYPE = "application/xml; charset=utf-8"
+
+# CDATA is kept, so that what is handed on is what the server wrote.
+_PARSER = etree.XMLParser(
+    resolve_entities=False,
+    no_network=True,
+    load_dtd=False,
+    dtd_validation=False,
+    huge_tree=False,
+    recover=False,
+    strip_cdata=False,
+)
+
+_UTF8_TOO = frozenset({"UTF-8", "UTF8", "US-ASCII", "ASCII"})
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+_ODD_END = re.compile(rb"</meeting\s").search
+
+_MAX_DIGITS = 15
+
+_NO_MEETINGS = (
+    b"<response><returncode>SUCCESS</returncode><meetings/><messageKey>noMeetings</messageKey>"
+    b"<message>no meetings were found on this server</message></response>"
+)
+_MEETINGS_HEAD = b"<response><returncode>SUCCESS</returncode><meetings>"
+_MEETINGS_TAIL = b"</meetings></response>"
+_NOT_RUNNING = b"<response><returncode>SUCCESS</returncode><running>false</running></response>"
+
+
+class MalformedAnswer(Exception):
+    """An answer of a server that cannot be used. Its text is safe to log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A well-formed answer of a server, to be handed on as it is."""
+
+    succeeded: bool
+    message_key: str | None
+    body: bytes = field(repr=False)
+    """In UTF-8, as XML_TYPE says."""
+    created: str | None = None
+    """createTime, which each run of a meeting has its own of."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadMeeting:
+    """What a `<meeting>` element says."""
+
+    listed: ListedMeeting | None
+    """None: it has no id."""
+    tenant_id: str | None
+
+
+def parse_answer(body: bytes) -> Answer:
+    """Read whether a call succeeded, its messageKey, and the createTime of a create.
+
+    Raises MalformedAnswer: not well-formed, a DTD, no returncode. Any returncode other than
+    SUCCESS is a failure.
+    """
+    root = _parse(body)
+    created = (root.findtext("createTime") or "")[:_MAX_DIGITS] or None
+    return Answer(_succeeded(root), _text(root, "messageKey"), _in_utf8(body, root), created)
+
+
+def _in_utf8(body: bytes, root: etree._Element) -> bytes:
+    """Return an answer as it came, unless its encoding is another one than we say it is."""
+    declared = (root.getroottree().docinfo.encoding or "UTF-8").upper()
+    if declared in _UTF8_TOO and not body.startswith(_UTF16_MARKS):
+        return body
+    return etree.tostring(root, encoding="utf-8")
+
+
+def read_meeting_elements(elements: Sequence[bytes]) -> list[ReadMeeting] | None:
+    """Read `<meeting>` elements, cut out of an answer where `</meeting>` ends each.
+
+    None: they are not well-formed, or it cannot be seen at once that each is an element by itself.
+    """
+    joined = b"<meetings>" + b"".join(elements) + b"</meetings>"
+    # Where nothing is in which a tag would be mere text, and no end tag is spelt otherwise, there
+    # are as many as elements; then a document that is well-formed has each where it was cut out.
+    if b"<!" in joined or b"<?" in joined or _ODD_END(joined):
+        return None
+    try:
+        return [_read_meeting(meeting) for meeting in _parse(joined)]
+    except MalformedAnswer:
+        return None
+
+
+def parse_meeting_elements(body: bytes) -> Iterator[tuple[bytes, ReadMeeting]]:
+    """Yield each meeting of a getMeetings answer: its element, and what it says.
+
+    Raises MalformedAnswer.
+    """
+    for meeting in _parse(body).iterfind("meetings/meeting"):
+        # Without the tail, which is white space between the elements.
+        yield etree.tostring(meeting, encoding="utf-8", with_tail=False), _read_meeting(meeting)
+
+
+def parse_version(body: bytes) -> str | None:
+    """Return the bbbVersion of an index answer, None if the server does not tell.
+
+    Raises MalformedAnswer as `parse_answer`.
+    """
+    root = _parse(body)
+    _succeeded(root)
+    return _text(root, "bbbVersion")
+
+
+def show_answer(body: bytes, tenant_id: str | None, meeting_id: str) -> bytes:
+    """Return what a front-end may see of an answer to a call that named `meeting_id`.
+
+    Takes what `parse_answer` accepted; nearly always it is handed on as it is.
+    """
+    if tenant_id is None or not needs_view(body, tenant_id):
+        return body
+    root = _parse(body)
+    show_meeting_as(root, tenant_id, meeting_id)
+    return etree.tostring(root, encoding="utf-8")
+
+
+def show_meeting_elements(elements: Sequence[bytes], tenant_id: str) -> list[bytes]:
+    """Return what its front-end may see of a tenant's `<meeting>` elements, of all servers."""
+    parsed = {
+        index: _parse(element)
+        for index, element in enumerate(elements)
+        if needs_view(element, tenant_id)
+    }
+    show_meetings(list(parsed.values()), tenant_id)
+    return [
+        etree.tostring(parsed[index], encoding="utf-8") if index in parsed else element
+        for index, element in enumerate(elements)
+    ]
+
+
+def render_error(key: str, message: str) -> bytes:
+    """Render a FAILED answer. Any text may be passed; what XML cannot hold becomes U+FFFD."""
+    return (
+        "<response><returncode>FAILED</returncode>"
+        f"<messageKey>{_escape(key)}</messageKey><message>{_escape(message)}</message></response>"
+    ).encode()
+
+
+def render_index(build: str | None) -> bytes:
+    """Render the answer of the API's index; `build` (BUILD_NUMBER) is left out if not set."""
+    build_element = f"<build>{_escape(build)}</build>" if build else ""
+    return (
+        "<response><returncode>SUCCESS</returncode><version>2.0</version>"
+        f"<apiVersion>2.0</apiVersion>{build_element}</response>"
+    ).encode()
+
+
+def render_not_running() -> bytes:
+    """Render the isMeetingRunning answer for a meeting that nobody knows."""
+    return _NOT_RUNNING
+
+
+def render_meetings(elements: Sequence[bytes]) -> bytes:
+    """Render the getMeetings answer with these `<meeting>` elements, of which there may be none."""
+    if not elements:
+        return _NO_MEETINGS
+    return b"".join((_MEETINGS_HEAD, *elements, _MEETINGS_TAIL))
+
+
+def parse_tree(body: bytes) -> etree._Element:
+    """Parse, as strictly, an answer that is read elsewhere. Raises MalformedAnswer."""
+    return _parse(body)
+
+
+def _parse(body: bytes) -> etree._Element:
+    # Asked first, so that a DTD's entities are not even read (fault 10).
+    if has_dtd(body):
+        raise MalformedAnswer("the answer has a DTD")
+    try:
+        root = etree.fromstring(body, _PARSER)
+    except etree.XMLSyntaxError as error:
+        # The parser's own words quote the answer; line and column do not. `from None` for the
+        # same reason.
+        line, column = error.position
+        where = f"line {line}, column {column}"
+        raise MalformedAnswer(f"the answer is not well-formed XML ({where})") from None
+    # Once more, for encodings in which the bytes look otherwise (UTF-16).
+    if root.getroottree().docinfo.internalDTD is not None:
+        raise MalformedAnswer("the answer has a DTD")
+    return root
+
+
+def _succeeded(root: etree._Element) -> bool:
+    code = _text(root, "returncode")
+    if code is None:
+        raise MalformedAnswer("the answer has no returncode")
+    return code == "SUCCESS"
+
+
+def _text(element: etree._Element, path: str) -> str | None:
+    """Return the stripped text at a path; None if it is missing or blank."""
+    return (element.findtext(path) or "").strip() or None
+
+
+def _read_meeting(meeting: etree._Element) -> ReadMeeting:
+    # One walk, backwards so that the first of equal names counts, is a third of six searches.
+    texts = {str(child.tag): child.text or "" for child in meeting.iterchildren(reversed=True)}
+    tenant_id = _text(meeting, "metadata/tenant-id")
+    # Not stripped: an id counts as the front-end wrote it.
+    meeting_id = texts.get("meetingID")
+    if not meeting_id:
+        return ReadMeeting(None, tenant_id)
+    listed = ListedMeeting(
+        id=meeting_id,
+        create_time_ms=_number(texts, "createTime"),
+        participants=_number(texts, "participantCount"),
+        moderators=_number(texts, "moderatorCount"),
+        videos=_number(texts, "videoCount"),
+        is_breakout=texts.get("isBreakout", "").strip() == "true",
+    )
+    return ReadMeeting(listed, tenant_id)
+
+
+def _number(texts: Mapping[str, str], name: str) -> int:
+    text = texts.get(name, "").strip()
+    if not text or len(text) > _MAX_DIGITS or not (text.isascii() and text.isdigit()):
+        return 0
+    return int(text)
+
+
+def _escape(text: str) -> str:
+    return escape(replace_forbidden(text, "\ufffd"), quote=False).replace("\r", "&#13;")

@@ -1,0 +1,1 @@
+"""Calls to front-ends: the durable queue, ended meetings, web hooks, analytics."""

@@ -1,0 +1,118 @@
+"""Web hooks in Redis: what front-ends have registered with us, and what we have on each server.
+
+In Redis and not in PostgreSQL, so that the poller keeps them up also while that is down, or is not
+used at all. One round trip a method; each raises StoreDown when Redis cannot be used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from appliance.callbacks.hook_rules import MAX_HOOKS, Hook, Registration, ServerHooks
+from appliance.faults import StoreDown
+from appliance.model import MeetingId, ServerId, TenantId
+from appliance.redis.client import RedisDown, Script
+from appliance.redis_store import RedisStore
+
+
+@dataclass(frozen=True, slots=True)
+class RedisHooks:
+    """Operations' HookStore, in Redis."""
+
+    store: RedisStore
+
+    async def add(self, hook: Hook) -> tuple[str, bool] | None:
+        """Register a hook; return its id and whether it is new, None: there are too many."""
+        document = json.dumps(
+            {
+                "callback_url": hook.callback_url,
+                "tenant_id": hook.tenant_id or "",
+                "raw": hook.raw,
+                **({} if hook.meeting_id is None else {"meeting_id": hook.meeting_id}),
+                **({} if hook.event_ids is None else {"event_ids": hook.event_ids}),
+            },
+            ensure_ascii=False,
+        )
+        hook_id, new = await self._run(
+            self.store.scripts.add_hook,
+            *(hook.tenant_id or "", hook.callback_url, document, MAX_HOOKS),
+        )
+        return (hook_id, bool(new)) if hook_id else None
+
+    async def remove(self, hook_id: str, tenant_id: TenantId | None) -> bool:
+        """Remove a tenant's hook; False: it has no such."""
+        return bool(await self._run(self.store.scripts.remove_hook, hook_id, tenant_id or ""))
+
+    async def version(self) -> str:
+        """Return what changes whenever hooks are added or removed."""
+        return str(await self._command("GET", "hook_ids"))
+
+    async def all(self) -> tuple[Hook, ...]:
+        """Return every hook."""
+        return _hooks(await self._command("HGETALL", "hooks"))
+
+    async def _command(self, command: str, name: str) -> Any:
+        key = f"{self.store.namespace}:appliance:{name}"
+        try:
+            return await self.store.bulk.command(command, key)
+        except RedisDown as error:
+            raise StoreDown(str(error)) from error
+
+    async def read(self, server_id: ServerId) -> ServerHooks:
+        """Return what is known of the hooks of a server."""
+        hooks, registered, meetings = await self._run(self.store.scripts.read_hooks, server_id)
+        return ServerHooks(
+            _hooks(hooks),
+            tuple(_registration(url, text) for url, text in _pairs(registered)),
+            tuple((MeetingId(one), tenant or None) for one, tenant in _pairs(meetings)),
+        )
+
+    async def note(self, server_id: ServerId, registration: Registration) -> None:
+        """Remember what is registered on a server."""
+        document = json.dumps(
+            {
+                "hook": registration.hook_id,
+                "meeting": registration.meeting_id or "",
+                "id": registration.server_hook_id,
+            },
+            ensure_ascii=False,
+        )
+        await self._run(self.store.scripts.note_hook, server_id, registration.url, document)
+
+    async def forget(self, server_id: ServerId, registration: Registration) -> None:
+        """Forget what is registered on a server no more."""
+        await self._run(self.store.scripts.note_hook, server_id, registration.url, "")
+
+    async def _run(self, script: Script, *args: str | int) -> Any:
+        try:
+            return await self.store.bulk.run_script(script, [f"{self.store.namespace}:"], args)
+        except RedisDown as error:
+            raise StoreDown(str(error)) from error
+
+
+def _pairs(flat: Sequence[str]) -> list[tuple[str, str]]:
+    return list(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _hooks(flat: Sequence[str]) -> tuple[Hook, ...]:
+    return tuple(_hook(hook_id, json.loads(text)) for hook_id, text in _pairs(flat))
+
+
+def _hook(hook_id: str, found: dict[str, Any]) -> Hook:
+    return Hook(
+        id=hook_id,
+        callback_url=found["callback_url"],
+        meeting_id=found.get("meeting_id"),
+        event_ids=found.get("event_ids"),
+        raw=found["raw"],
+        tenant_id=TenantId(found["tenant_id"]) if found["tenant_id"] else None,
+    )
+
+
+def _registration(url: str, text: str) -> Registration:
+    found = json.loads(text)
+    meeting_id = MeetingId(found["meeting"]) if found["meeting"] else None
+    return Registration(url, found["hook"], meeting_id, found["id"])

@@ -1,0 +1,80 @@
+"""hooks/create, hooks/list, hooks/destroy: a front-end's web hooks, registered once with us.
+
+What is registered here is put on the servers at once as far as they answer, and kept there by the
+polls (hook_keeping.py). Truth: docs of bbb-webhooks.
+"""
+
+from __future__ import annotations
+
+from appliance.bbb.errors import ApiError, Failure
+from appliance.bbb.params import Params, get
+from appliance.callbacks.hook_rules import (
+    CREATE_ERROR_KEY,
+    MAX_TEXT,
+    MISSING_HOOK_ID,
+    MISSING_URL,
+    NO_SUCH_HOOK,
+    TOO_LONG,
+    TOO_MANY,
+    Hook,
+    refusal_of_private_url,
+    render_created,
+    render_destroyed,
+    render_duplicate,
+    render_hooks,
+    visible_hooks,
+)
+from appliance.callbacks.hook_sync import keep_hooks_everywhere
+from appliance.callbacks.rules import refusal_of_url
+from appliance.resources import Caller, Resources
+
+
+async def create_hook(res: Resources, caller: Caller, params: Params) -> bytes:
+    """Register a hook and return the answer. Raises ApiError, StoreDown."""
+    url = get(params, "callbackURL")
+    if not url:
+        raise ApiError(MISSING_URL)
+    if any(len(value) > MAX_TEXT for _, value in params):
+        raise ApiError(TOO_LONG)
+    refusal = refusal_of_url(url)
+    if refusal is None and res.settings.callback_block_private:
+        refusal = refusal_of_private_url(url)
+    if refusal is not None:
+        raise ApiError(Failure(CREATE_ERROR_KEY, f"The callbackURL cannot be used: {refusal}."))
+    hook = Hook(
+        id="",
+        callback_url=url,
+        meeting_id=get(params, "meetingID") or None,
+        event_ids=get(params, "eventID") or None,
+        raw=(get(params, "getRaw") or "").lower() == "true",
+        tenant_id=caller.tenant_id,
+    )
+    added = await res.hooks.add(hook)
+    if added is None:
+        raise ApiError(TOO_MANY)
+    hook_id, new = added
+    if not new:
+        return render_duplicate(hook_id)
+    res.log.info("hook_created", hook=hook_id, tenant=hook.tenant_id, meeting=hook.meeting_id)
+    await res.hook_book.refresh()
+    await keep_hooks_everywhere(res, disabled_too=False)
+    return render_created(Hook(hook_id, url, raw=hook.raw))
+
+
+async def list_hooks(res: Resources, caller: Caller, params: Params) -> bytes:
+    """Return the answer with the caller's hooks. Raises StoreDown."""
+    hooks = await res.hooks.all()
+    return render_hooks(visible_hooks(hooks, caller.tenant_id, get(params, "meetingID")))
+
+
+async def destroy_hook(res: Resources, caller: Caller, params: Params) -> bytes:
+    """Remove a hook here and on the servers. Raises ApiError, StoreDown."""
+    hook_id = get(params, "hookID")
+    if not hook_id:
+        raise ApiError(MISSING_HOOK_ID)
+    if not await res.hooks.remove(hook_id, caller.tenant_id):
+        raise ApiError(NO_SUCH_HOOK)
+    res.log.info("hook_destroyed", hook=hook_id, tenant=caller.tenant_id)
+    await res.hook_book.refresh()
+    await keep_hooks_everywhere(res, disabled_too=True)
+    return render_destroyed()

@@ -1,0 +1,87 @@
+"""The tokens by which a receiver knows that a callback is ours, and the request that carries them.
+
+Pure. Truth: spec (recordings, Callbacks), RFC 7519, and BBB's own post-publish scripts, whose
+tokens front-ends expect: neither has an end for a recording, one for analytics ends after a day.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlencode
+
+from appliance.bbb.checksum import Algorithm
+from appliance.callbacks.rules import Callback, Signing, id_of_secret
+
+BEARER_LIFE_S = 24 * 3600
+BEARER_ALGORITHM = "HS512"
+_BUSY = (408, 429)
+_HASHES = {"HS256": "sha256", "HS512": "sha512"}
+
+
+def form_algorithm(allowed: frozenset[Algorithm]) -> str:
+    """Return how `signed_parameters` is signed where these checksums are allowed."""
+    return "HS512" if allowed == {Algorithm.SHA512} else "HS256"
+
+
+def secrets_to_try(callback: Callback, secrets: Sequence[str]) -> tuple[str, ...]:
+    """Return each secret in turn, the one that signed the create first.
+
+    A bearer token names nobody, and whoever gets it can show it to others: where the secret of the
+    create is known, such a token is signed with that one alone.
+    """
+    usable = tuple(dict.fromkeys(secret for secret in secrets if secret))
+    known = tuple(secret for secret in usable if id_of_secret(secret) == callback.secret_id)
+    if known and callback.signing is Signing.BEARER:
+        return known
+    return known + tuple(secret for secret in usable if secret not in known)
+
+
+def goes_on(callback: Callback, secret: str, status: int) -> bool:
+    """Whether the next secret is tried after an answer that is no success.
+
+    After the secret of the create only if the receiver does not want that one (its front-end may
+    have got another meanwhile), and not where it is broken.
+    """
+    return id_of_secret(secret) != callback.secret_id or (
+        400 <= status < 500 and status not in _BUSY
+    )
+
+
+def render_request(
+    callback: Callback, secret: str, *, algorithm: str, now_s: int
+) -> tuple[dict[str, str], bytes]:
+    """Return the headers and the body of a callback; `secret` is not read if nothing is signed."""
+    headers = {} if callback.content_type is None else {"Content-Type": callback.content_type}
+    if callback.signing is Signing.FORM:
+        claims = {"meeting_id": callback.meeting_id, "record_id": callback.record_id}
+        token = encode_token(claims, secret, algorithm)
+        return headers, urlencode({"signed_parameters": token}).encode()
+    if callback.signing is Signing.BEARER:
+        token = encode_token({"exp": now_s + BEARER_LIFE_S}, secret, BEARER_ALGORITHM)
+        headers["Authorization"] = f"Bearer {token}"
+    return headers, callback.body
+
+
+def encode_token(claims: Mapping[str, object], secret: str, algorithm: str) -> str:
+    """Return a JWT (RFC 7515, compact).
+
+    Not by PyJWT: it complains on standard error of keys shorter than the hash, which the secrets
+    that BBB makes are for SHA-512.
+    """
+    parts = [_part({"alg": algorithm, "typ": "JWT"}), _part(claims)]
+    signed = ".".join(parts)
+    # A secret from an environment that is not UTF-8 still has its own bytes (PEP 383).
+    key = secret.encode("utf-8", "surrogateescape")
+    digest = hmac.digest(key, signed.encode("ascii"), _HASHES[algorithm])
+    return f"{signed}.{_base64url(digest)}"
+
+
+def _part(document: Mapping[str, object]) -> str:
+    return _base64url(json.dumps(document, separators=(",", ":")).encode("ascii"))
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")

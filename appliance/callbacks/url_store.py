@@ -1,0 +1,249 @@
+"""The callback URLs of meetings: Scalelite's table `callback_data`, and Redis in front of it.
+
+What a create gives is kept in Redis first, which is quick and which that create needs anyway, and
+written to PostgreSQL in the background, whenever that is there. Whose URLs they are is beside them
+in `appliance.callback_origins`: two tenants may have the same meetingID, of which the second is
+kept under its scoped id. Truth: the table; entries that still wait in Redis are newer.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import trio
+
+from appliance.callbacks.attributes_yaml import (
+    HostileCallbackData,
+    KeptUrls,
+    parse_callback_attributes,
+    render_callback_attributes,
+)
+from appliance.callbacks.postgres_queue import storable
+from appliance.faults import DatabaseDown, StoreDown
+from appliance.log import Log
+from appliance.model import TenantId
+from appliance.postgres.database import Connection, PostgresStore
+from appliance.postgres.errors import DatabaseRefused
+from appliance.redis.client import RedisClient, RedisDown
+from appliance.tenants.scoped_id import scoped_id
+
+ALONE_KEEP_S = 7 * 86400
+"""Without a database: how long the URLs of a meeting are kept in Redis."""
+LOCK_CLASS = 0xCA11
+"""First half of the key of our advisory locks on a meeting's URLs; see import_journal.py."""
+WRITE_DEADLINE_S = 1.0
+PRUNE_DEADLINE_S = 60.0
+_CHUNK = 100
+
+_LOCK = "SELECT pg_advisory_xact_lock($1::int, hashtext($2))"
+_ORIGIN = "SELECT tenant_id, secret_id FROM appliance.callback_origins WHERE meeting_id = $1"
+_SET_ORIGIN = """
+INSERT INTO appliance.callback_origins (meeting_id, tenant_id, secret_id) VALUES ($1, $2, $3)
+ON CONFLICT (meeting_id) DO UPDATE SET tenant_id = EXCLUDED.tenant_id,
+    secret_id = EXCLUDED.secret_id, updated_at = now()
+"""
+# Nothing in Scalelite's schema makes meetings unique; it takes the first row that it finds.
+_ROW = """
+SELECT id, callback_attributes FROM public.callback_data WHERE meeting_id = $1
+ORDER BY id LIMIT 1
+"""
+_ADD_ROW = """
+INSERT INTO public.callback_data (meeting_id, callback_attributes, created_at, updated_at)
+VALUES ($1, $2, now() AT TIME ZONE 'UTC', now() AT TIME ZONE 'UTC')
+"""
+_SET_ROW = """
+UPDATE public.callback_data SET callback_attributes = $2, updated_at = now() AT TIME ZONE 'UTC'
+WHERE id = $1
+"""
+
+
+# Both at once, since without an origin a row is any tenant's. Those that a Scalelite has written
+# have none, and stay; so do those that one has changed since.
+_PRUNE = """
+WITH old AS (
+    DELETE FROM appliance.callback_origins AS origin
+    WHERE updated_at < now() - $1::float8 * interval '1 second' AND NOT EXISTS (
+        SELECT FROM public.callback_data AS row
+        WHERE row.meeting_id = origin.meeting_id
+            AND row.updated_at >= now() AT TIME ZONE 'UTC' - $1::float8 * interval '1 second'
+    ) RETURNING meeting_id
+), removed AS (
+    DELETE FROM public.callback_data AS row USING old
+    WHERE row.meeting_id = old.meeting_id
+        AND row.updated_at < now() AT TIME ZONE 'UTC' - $1::float8 * interval '1 second'
+)
+SELECT count(*) FROM old
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundUrls:
+    """A row of callback_data."""
+
+    row_id: int
+    kept: KeptUrls
+
+
+async def find_urls(
+    connection: Connection, meeting_id: str, tenant_id: str | None, log: Log
+) -> FoundUrls | None:
+    """Return the row of a tenant's meeting; None: there is none, or it is another tenant's."""
+    if tenant_id:
+        scoped = scoped_id(meeting_id, tenant_id)
+        found = await _read(connection, scoped, tenant_id, log)
+        if found is not None:
+            return found
+    return await _read(connection, meeting_id, tenant_id, log)
+
+
+async def _read(
+    connection: Connection, kept_id: str, tenant_id: str | None, log: Log
+) -> FoundUrls | None:
+    row = await connection.fetchrow(_ROW, kept_id)
+    if row is None:
+        return None
+    origin = await connection.fetchrow(_ORIGIN, kept_id)
+    # A Scalelite, which writes no origin, has one row for all who have the id.
+    if origin is not None and origin["tenant_id"] != tenant_id:
+        return None
+    urls = _attributes_of(row["callback_attributes"], kept_id, log)
+    return FoundUrls(row["id"], KeptUrls(urls, origin["secret_id"] if origin else None))
+
+
+def _attributes_of(text: str | None, kept_id: str, log: Log) -> dict[str, str]:
+    try:
+        return parse_callback_attributes(text or "")
+    except HostileCallbackData as error:
+        log.warning("callback_data_refused", meeting=kept_id, reason=str(error))
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackUrls:
+    """The URLs."""
+
+    database: PostgresStore | None
+    """None: DB_DISABLED or RECORDING_DISABLED."""
+    client: RedisClient
+    namespace: str
+    log: Log
+    _flushing: trio.Lock = field(default_factory=trio.Lock)
+
+    async def keep(self, meeting_id: str, tenant_id: TenantId | None, kept: KeptUrls) -> None:
+        """Remember URLs of a meeting. Raises StoreDown: neither store could."""
+        entry = json.dumps(
+            {
+                "meeting_id": meeting_id,
+                "tenant_id": tenant_id,
+                "secret_id": kept.secret_id,
+                "urls": dict(kept.urls),
+            }
+        )
+        if self.database is None:
+            await self._redis("SET", self._alone(meeting_id, tenant_id), entry, "EX", ALONE_KEEP_S)
+            return
+        try:
+            await self._redis("RPUSH", self._waiting, entry)
+        except StoreDown:
+            try:
+                await self._write(json.loads(entry), WRITE_DEADLINE_S)
+            except (DatabaseDown, DatabaseRefused) as error:
+                raise StoreDown(str(error)) from error
+
+    async def flush(self) -> int:
+        """Write what waits in Redis to the database; return how many creates it was.
+
+        Raises DatabaseDown, StoreDown. An entry is removed after it was written, so at worst it is
+        written twice.
+        """
+        async with self._flushing:
+            return await self._flush()
+
+    async def flush_soon(self) -> None:
+        """Flush, unless that is being done; it goes on until nothing is left. Raises as `flush`."""
+        if not self._flushing.locked():
+            await self.flush()
+
+    async def _flush(self) -> int:
+        moved = 0
+        while self.database is not None:
+            waiting = await self._redis("LRANGE", self._waiting, 0, _CHUNK - 1)
+            if not waiting:
+                break
+            for entry in waiting:
+                await self._move(entry)
+                moved += 1
+        return moved
+
+    async def prune(self, older_than_s: float) -> int:
+        """Forget the URLs of meetings that were not created for so long; return how many."""
+        if self.database is None:
+            return 0
+        row = await self.database.fetchrow(_PRUNE, older_than_s, deadline_s=PRUNE_DEADLINE_S)
+        return int(row["count"]) if row else 0
+
+    async def find(self, meeting_id: str, tenant_id: TenantId | None) -> KeptUrls | None:
+        """Return what is kept for a meeting. Raises DatabaseDown, StoreDown."""
+        if self.database is None:
+            entry = await self._redis("GET", self._alone(meeting_id, tenant_id))
+            return None if entry is None else _kept_of(json.loads(entry))
+        with suppress(StoreDown):  # what is in the database is good enough
+            await self.flush()
+
+        async def work(connection: Connection) -> FoundUrls | None:
+            return await find_urls(connection, meeting_id, tenant_id, self.log)
+
+        found = await self.database.run(work)
+        return None if found is None else found.kept
+
+    async def _move(self, entry: str) -> None:
+        try:
+            await self._write(json.loads(entry))
+        except (DatabaseRefused, ValueError, KeyError, TypeError) as error:
+            # No later attempt would do better, and everything behind it waits.
+            self.log.error("callback_url_lost", reason=f"{type(error).__name__}: {error}")
+        await self._redis("LREM", self._waiting, 1, entry)
+
+    async def _write(self, entry: dict[str, Any], deadline_s: float = 5.0) -> None:
+        assert self.database is not None
+        meeting_id, tenant_id = storable(entry["meeting_id"]), entry["tenant_id"]
+        urls = {name: storable(url) for name, url in entry["urls"].items()}
+
+        async def work(connection: Connection) -> None:
+            await connection.execute(_LOCK, LOCK_CLASS, meeting_id)
+            kept_id = meeting_id
+            origin = await connection.fetchrow(_ORIGIN, meeting_id)
+            if tenant_id and origin and origin["tenant_id"] not in (None, tenant_id):
+                kept_id = scoped_id(meeting_id, tenant_id)
+            # Before the row is looked for: from here on it is not removed as an old one.
+            await connection.execute(_SET_ORIGIN, kept_id, tenant_id, entry["secret_id"])
+            row = await connection.fetchrow(_ROW, kept_id)
+            if row is None:
+                await connection.execute(_ADD_ROW, kept_id, render_callback_attributes(urls))
+            else:
+                known = _attributes_of(row["callback_attributes"], kept_id, self.log)
+                text = render_callback_attributes(known | urls)
+                await connection.execute(_SET_ROW, row["id"], text)
+
+        await self.database.run(work, deadline_s=deadline_s, transaction=True)
+
+    @property
+    def _waiting(self) -> str:
+        return f"{self.namespace}:appliance:callback_urls"
+
+    def _alone(self, meeting_id: str, tenant_id: str | None) -> str:
+        kept_id = scoped_id(meeting_id, tenant_id) if tenant_id else meeting_id
+        return f"{self.namespace}:appliance:callback_urls_of:{kept_id}"
+
+    async def _redis(self, *args: str | int) -> Any:
+        try:
+            return await self.client.command(*args)
+        except RedisDown as error:
+            raise StoreDown(str(error)) from error
+
+
+def _kept_of(entry: dict[str, Any]) -> KeptUrls:
+    return KeptUrls(entry["urls"], entry["secret_id"])

@@ -1,1 +1,0 @@
-"""Pure rules: values in, values out. No I/O, clock, randomness, environment or logging."""

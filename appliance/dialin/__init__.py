@@ -1,0 +1,1 @@
+"""The FreeSWITCH endpoint: callers by telephone find their meeting."""

@@ -1,0 +1,157 @@
+"""/fsapi: FreeSWITCH's mod_xml_curl posts a form about a call and gets its dialplan.
+
+On the public listener, or on one of its own (FSAPI_BIND). FreeSWITCH takes any status but 200 for
+"no answer" and goes on with its own dialplan, so a call that we know of gets 200 whatever happens.
+Truth: docs/dial-in.md; `xml_url_fetch` in FreeSWITCH's mod_xml_curl.c.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+
+import trio
+
+from appliance.bbb import errors
+from appliance.bbb.errors import ApiError
+from appliance.bbb.params import parse_query
+from appliance.dialin.calls import answer_call
+from appliance.dialin.dialplan import (
+    FIELDS,
+    NOT_FOUND,
+    PromptRules,
+    read_call,
+    render_answer,
+)
+from appliance.http.messages import (
+    Chunks,
+    ClientGone,
+    Patience,
+    Receive,
+    Request,
+    Response,
+    Scope,
+    Send,
+    read_request,
+    send_response,
+)
+from appliance.http.origin import OriginReader
+from appliance.log import request_context
+from appliance.public.request_metrics import count_request, result_of
+from appliance.resources import Resources
+
+DIALPLAN_PATHS = frozenset({"/fsapi", "/fsapi/"})
+FORM_MAX_BYTES = 256 * 1024
+"""FreeSWITCH's forms have 5 to 20 KB: all variables of the call, session descriptions included."""
+
+USER = "fsapi"
+
+_XML = b"text/xml; charset=utf-8"
+_TEXT = b"text/plain; charset=utf-8"
+_PATIENCE = Patience()
+
+
+class DialplanEndpoint:
+    """Answers requests for dialplans."""
+
+    def __init__(self, res: Resources, origins: OriginReader) -> None:
+        settings = res.settings
+        self._res = res
+        self._origins = origins
+        bridges = settings.voice_bridge
+        self._rules = PromptRules(bridges.pin_min, bridges.pin_max, settings.fsapi.max_duration_s)
+        password = settings.fsapi.password
+        self._credentials = None if password is None else _digest(f"{USER}:{password}".encode())
+        realm = (settings.api.url_host or "scalelite-appliance").replace('"', "")
+        challenge = (b"www-authenticate", f'Basic realm="{realm}"'.encode("ascii", "replace"))
+        self._unauthorized = Response(401, _TEXT, b"Wrong user or password.\n", (challenge,))
+
+    async def handle(self, request: Request) -> Response:
+        """Answer one request. Raises ClientGone."""
+        if request.method != "POST":
+            return Response(405, _TEXT, b"POST only.\n", ((b"allow", b"POST"),))
+        if not self._is_authorized(request):
+            return self._unauthorized
+        try:
+            call = read_call(_fields_of(await _read_form(request)))
+        except ApiError as error:
+            return Response(error.failure.http_status, _TEXT, error.failure.message.encode())
+        if call is None:
+            return Response(200, _XML, NOT_FOUND)
+        answer = await answer_call(self._res, call, self._origins.client_address(request))
+        return Response(200, _XML, render_answer(answer, call.number, self._rules))
+
+    def _is_authorized(self, request: Request) -> bool:
+        if self._credentials is None:
+            return True
+        scheme, _, token = (request.header(b"authorization") or "").strip().partition(" ")
+        try:
+            given = base64.b64decode(token.strip(), validate=True)
+        except (binascii.Error, ValueError):
+            given = b""
+        # Hashes are compared, so that not even the length of the password shows.
+        right = hmac.compare_digest(_digest(given), self._credentials)
+        return right and scheme.lower() == "basic"
+
+
+class DialplanApp:
+    """The application of FSAPI_BIND: nothing but the endpoint, for whichever host it is asked."""
+
+    def __init__(self, res: Resources, patience: Patience = _PATIENCE) -> None:
+        self._res = res
+        self._patience = patience
+        self._origins = OriginReader(
+            res.settings.web.trusted_proxies, url_host=None, base_url=None, multitenancy=False
+        )
+        self._endpoint = DialplanEndpoint(res, self._origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request; other scopes are none of ours."""
+        if scope["type"] != "http":
+            return
+        began_s = trio.current_time()
+        request = read_request(scope, receive, self._patience)
+        origin = self._origins.read(request)
+        with request_context(origin.trusted_id):
+            try:
+                response = await self._answer(request)
+            except ClientGone:
+                return
+            call = "fsapi" if request.path in DIALPLAN_PATHS else "other"
+            count_request(self._res, request, began_s, call, result_of(response))
+        await send_response(send, response, request, origin.request_id)
+
+    async def _answer(self, request: Request) -> Response:
+        if request.path not in DIALPLAN_PATHS:
+            return Response(404, _TEXT, b"There is nothing here but /fsapi.\n")
+        try:
+            return await self._endpoint.handle(request)
+        except ClientGone:
+            raise
+        except Exception as error:
+            self._res.log.error("request_failed", path=request.path, exc_info=error)
+            return Response(500, _TEXT, b"The request failed; the log says why.\n")
+
+
+async def _read_form(request: Request) -> bytes:
+    with trio.move_on_after(request.body.patience.form_s) as patience:
+        body = b"".join([chunk async for chunk in Chunks(request, FORM_MAX_BYTES)])
+    if patience.cancelled_caught:
+        raise ApiError(errors.BODY_STALLED)
+    return body
+
+
+def _fields_of(form: bytes) -> dict[str, str]:
+    """Return the fields that are read; of several with one name the first, as FreeSWITCH has it."""
+    ours = [part for part in form.split(b"&") if part.partition(b"=")[0] in _ENCODED]
+    return dict(reversed(parse_query(b"&".join(ours))))
+
+
+# mod_xml_curl writes the names as they are, and none of ours needs encoding.
+_ENCODED = frozenset(name.encode() for name in FIELDS)
+
+
+def _digest(text: bytes) -> bytes:
+    return hashlib.sha256(text).digest()

@@ -1,0 +1,1 @@
+"""`ctl doctor`: inspects everything that the appliance depends on and says what to do next."""

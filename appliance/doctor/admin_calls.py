@@ -1,0 +1,28 @@
+"""The admin call that looks at everything the appliance stands on. Knows no rule and no store."""
+
+from __future__ import annotations
+
+from appliance.admin_calls.call import AdminCall, Answer, Call
+from appliance.doctor import admin_schema as about
+from appliance.doctor.doctor import examine
+from appliance.doctor.findings import Level
+from appliance.resources import Resources
+
+
+async def _doctor(res: Resources, call: Call) -> Answer:
+    findings = await examine(res)
+    return {
+        "healthy": all(finding.level is not Level.FAIL for finding in findings),
+        "findings": [
+            {
+                "check": finding.check,
+                "level": finding.level.value,
+                "text": finding.text,
+                "advice": finding.advice,
+            }
+            for finding in findings
+        ],
+    }, 200
+
+
+DOCTOR_CALLS: tuple[AdminCall, ...] = (AdminCall("doctor", "POST", _doctor, about=about.DOCTOR),)

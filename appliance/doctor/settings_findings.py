@@ -1,0 +1,108 @@
+"""What doctor says of the configuration: secrets that can be guessed, hosts that are not set.
+
+Pure: settings and tenants in, findings out; nothing that `config check` refuses gets this far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from appliance.doctor.findings import Finding, Level, fail, ok, warn
+from appliance.model import Server
+from appliance.settings import Settings
+from appliance.settings.secret_strength import judge_secret
+from appliance.tenants.values import TenantRecord
+
+_NEW = "make one with `scalelite-appliance secret generate`"
+
+
+def judge_settings(settings: Settings) -> list[Finding]:
+    """Return what is to be said of the configuration alone."""
+    return [*_judge_secrets(settings), *_judge_hosts(settings), _judge_fsapi(settings)]
+
+
+def _judge_secrets(settings: Settings) -> Iterator[Finding]:
+    for number, secret in enumerate(settings.api.secrets):
+        name = "LOADBALANCER_SECRET" if number == 0 else f"LOADBALANCER_SECRETS, no. {number + 1}"
+        yield _judge(name, secret, f"{_NEW}, and give it to the front-ends")
+    if settings.secret_key_base is not None:
+        yield _judge("SECRET_KEY_BASE", settings.secret_key_base, _NEW)
+    yield _judge_admin_secret(settings)
+
+
+def _judge(name: str, secret: str, advice: str) -> Finding:
+    level, reason = judge_secret(secret)
+    if level is Level.OK:
+        return ok(f"secret {name}", "long enough")
+    return Finding(f"secret {name}", level, reason, advice)
+
+
+def _judge_admin_secret(settings: Settings) -> Finding:
+    if set(settings.admin.secrets) & set(settings.api.secrets):
+        return warn(
+            "secret ADMIN_SECRET",
+            "is not set, so every front-end could administer the pool with its API secret",
+            f"set it: {_NEW}",
+        )
+    (secret,) = settings.admin.secrets
+    return _judge("ADMIN_SECRET", secret, _NEW)
+
+
+def _judge_hosts(settings: Settings) -> Iterator[Finding]:
+    api = settings.api
+    if api.multitenancy and api.base_url is None:
+        yield fail(
+            "multitenancy",
+            "neither BASE_URL nor URL_HOST is set: any host whose first label is a tenant's counts",
+            "set BASE_URL to the domain that the tenants' hosts are below",
+        )
+    elif api.multitenancy:
+        yield ok("multitenancy", f"tenants are hosts below {api.base_url}")
+    if api.url_host is None and not api.multitenancy:
+        yield warn(
+            "public host",
+            "URL_HOST is not set: every host name is served, and callbacks go to the one asked",
+            "set URL_HOST to the name that front-ends call",
+        )
+    elif api.url_host is not None:
+        yield ok("public host", api.url_host)
+
+
+def _judge_fsapi(settings: Settings) -> Finding:
+    check, password = "dial-in password", settings.fsapi.password
+    if password is None:
+        return warn(
+            check,
+            "FSAPI_PASSWORD is empty: whoever reaches /fsapi is answered",
+            "set it, or let FSAPI_BIND be an address that only the gateway reaches",
+        )
+    if password in settings.api.secrets:
+        return ok(check, "is LOADBALANCER_SECRET; with a gateway, set FSAPI_PASSWORD to another")
+    level, reason = judge_secret(password)
+    if level is Level.OK:
+        return ok(check, "long enough")
+    return Finding(check, level, reason, _NEW)
+
+
+def judge_tenant_secrets(tenants: Sequence[TenantRecord]) -> list[Finding]:
+    """Return what is to be said of the tenants' secrets: the bad ones, or that all are good."""
+    found = [
+        _judge(f"of tenant {tenant.name}", secret, f"`ctl tenants update {tenant.id} --secrets S`")
+        for tenant in tenants
+        for secret in tenant.secrets.split(":")
+        if secret
+    ]
+    bad = [finding for finding in found if finding.level is not Level.OK]
+    return bad or ([ok("secrets of tenants", f"{len(found)} are long enough")] if found else [])
+
+
+def judge_server_secrets(servers: Sequence[Server]) -> list[Finding]:
+    """Return what is to be said of the servers' secrets, the bad ones only."""
+    findings = []
+    for server in servers:
+        level, reason = judge_secret(server.secret)
+        if level is not Level.OK:
+            advice = f"`bbb-conf --setsecret S` there, `ctl servers update {server.id} --secret S`"
+            # One of somebody else's making: weak, but not ours to fail for.
+            findings.append(warn(f"secret of server {server.id}", reason, advice))
+    return findings

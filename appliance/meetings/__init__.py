@@ -1,0 +1,1 @@
+"""Meetings: create, join, end, look-ups and lists; placement, failover, voice bridge numbers."""

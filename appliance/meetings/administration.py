@@ -1,0 +1,179 @@
+"""The meetings of the pool as the operator sees them: list, show, end.
+
+Not for front-ends: these know no tenant and no checksum (meetings.py has the API's calls).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import trio
+
+from appliance.admin_calls.refusal import RefusalKind, Refused, no_meeting
+from appliance.bbb.meeting_info import MeetingInfo, parse_meeting_info
+from appliance.faults import BbbError
+from appliance.meetings.calls import NOT_FOUND
+from appliance.model import ListedMeeting, Meeting, MeetingId, Server
+from appliance.resources import Resources
+from appliance.servers.administration import find_server, list_servers
+from appliance.servers.ending import EndedMeeting, EndOutcome, ToEnd, end_on_server
+
+
+@dataclass(frozen=True, slots=True)
+class FoundMeetings:
+    """The meetings that were asked for, and the ids that nobody knows."""
+
+    meetings: tuple[Meeting, ...]
+    unknown: tuple[MeetingId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ShownMeeting:
+    """One meeting with what its server says about it."""
+
+    meeting: Meeting
+    info: MeetingInfo
+
+
+@dataclass(frozen=True, slots=True)
+class EndedMeetings:
+    """What became of the meetings to be ended, and the ids that nobody knows."""
+
+    meetings: tuple[EndedMeeting, ...]
+    unknown: tuple[MeetingId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ServerMeetings:
+    """What one server says that runs on it."""
+
+    server: Server
+    meetings: tuple[ListedMeeting, ...] = ()
+    failure: str = ""
+    """Why it could not be asked; safe to show."""
+
+
+async def find_meetings(res: Resources, ids: Sequence[str] = ()) -> FoundMeetings:
+    """Return the records of the pool, or those of `ids` in their order."""
+    if not ids:
+        return FoundMeetings(tuple(await res.store.list_meetings()))
+    found: list[Meeting] = []
+    unknown: list[MeetingId] = []
+    for meeting_id in dict.fromkeys(map(MeetingId, ids)):
+        meeting = await res.store.find_meeting(meeting_id, now_ms=res.now_ms())
+        if meeting is None:
+            unknown.append(meeting_id)
+        else:
+            found.append(meeting)
+    return FoundMeetings(tuple(found), tuple(unknown))
+
+
+async def show_meeting(res: Resources, meeting_id: str) -> ShownMeeting:
+    """Ask a meeting's server about it.
+
+    Raises Refused: nobody knows it (any more), or its server does not answer.
+    """
+    meeting = await res.store.find_meeting(MeetingId(meeting_id), now_ms=res.now_ms())
+    if meeting is None or meeting.server is None:
+        raise no_meeting(meeting_id)
+    try:
+        answer = await res.bbb.call(meeting.server, "getMeetingInfo", (("meetingID", meeting.id),))
+    except BbbError as error:
+        raise _unreachable(meeting, error.reason) from error
+    if answer.succeeded:
+        return ShownMeeting(meeting, parse_meeting_info(answer))
+    if answer.message_key != NOT_FOUND:
+        raise _unreachable(meeting, f"it answered {answer.message_key or 'FAILED'}")
+    await res.store.forget_meeting(meeting, now_ms=res.now_ms())
+    raise no_meeting(meeting_id)
+
+
+def _unreachable(meeting: Meeting, reason: str) -> Refused:
+    return Refused(
+        RefusalKind.UNREACHABLE,
+        f"server {meeting.server_id} cannot say anything about meeting {meeting.id}: {reason}",
+    )
+
+
+async def end_meetings(res: Resources, who: str, ids: Sequence[str] | None) -> EndedMeetings:
+    """End the meetings of `ids`, or all (None); a record is forgotten on its server's word.
+
+    Raises Refused: `ids` is empty, which must never mean all.
+    """
+    if ids is not None and not ids:
+        raise Refused(RefusalKind.INVALID, "no meeting ids were given")
+    found = await find_meetings(res, ids or ())
+    ended: dict[MeetingId, EndedMeeting] = {}
+
+    async def end_group(group: Sequence[Meeting]) -> None:
+        for one in await _end_on_one_server(res, group):
+            ended[one.id] = one
+
+    async with trio.open_nursery() as nursery:
+        for group in _by_server(found.meetings):
+            nursery.start_soon(end_group, group)
+    result = tuple(ended[meeting.id] for meeting in found.meetings)
+    failed = sum(one.outcome is EndOutcome.FAILED for one in result)
+    res.log.info("meetings_ended", meetings=len(result), failed=failed, every=ids is None, by=who)
+    return EndedMeetings(result, found.unknown)
+
+
+def _by_server(meetings: Iterable[Meeting]) -> Iterable[list[Meeting]]:
+    groups: dict[str, list[Meeting]] = {}
+    for meeting in meetings:
+        groups.setdefault(meeting.server_id, []).append(meeting)
+    return groups.values()
+
+
+async def _end_on_one_server(
+    res: Resources, meetings: Sequence[Meeting]
+) -> tuple[EndedMeeting, ...]:
+    target = meetings[0].server
+    if target is None:  # the store removes records whose server is gone
+        return tuple(EndedMeeting(one.id, one.server_id, EndOutcome.GONE) for one in meetings)
+    ended = await end_on_server(res, target, [ToEnd(one.id, one.moderator_pw) for one in meetings])
+    for meeting, result in zip(meetings, ended, strict=True):
+        if result.outcome is EndOutcome.FAILED:
+            continue
+        # As in the API's end: a create under way outlives a notFound, but not an end.
+        await res.store.forget_meeting(
+            meeting,
+            now_ms=res.now_ms(),
+            even_if_creating=result.outcome is EndOutcome.ENDED,
+        )
+    return ended
+
+
+async def list_server_meetings(
+    res: Resources, server_ids: Sequence[str] = ()
+) -> tuple[ServerMeetings, ...]:
+    """Ask all servers, or those of `server_ids`, what runs on them.
+
+    Raises Refused: there is no such server. One that does not answer is reported, no error.
+    """
+    if server_ids:
+        servers = tuple([await find_server(res, one) for one in dict.fromkeys(server_ids)])
+    else:
+        servers = await list_servers(res)
+    asked: dict[str, ServerMeetings] = {}
+    limiter = trio.CapacityLimiter(res.settings.polling.concurrency)
+
+    async def ask(server: Server) -> None:
+        async with limiter:
+            asked[server.id] = await _ask_server(res, server)
+
+    async with trio.open_nursery() as nursery:
+        for server in servers:
+            nursery.start_soon(ask, server)
+    return tuple(asked[server.id] for server in servers)
+
+
+async def _ask_server(res: Resources, server: Server) -> ServerMeetings:
+    try:
+        found = await res.bbb.list_meetings(server.target)
+    except BbbError as error:
+        return ServerMeetings(server, failure=error.reason)
+    if not found.succeeded:
+        return ServerMeetings(server, failure="the server answered FAILED")
+    return ServerMeetings(server, found.listed)

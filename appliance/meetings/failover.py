@@ -1,0 +1,383 @@
+"""One create on its way from server to server, until one has answered.
+
+The rules (docs/placement.md): a create moves to the next server only if the first one certainly
+has not made the meeting, or has said that it failed; when nobody knows, nothing is created twice.
+Moving, removing and confirming compare the record first: who loses re-reads it and follows.
+However a request ends, it leaves no unconfirmed record of its own behind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import trio
+
+from appliance.bbb import errors
+from appliance.bbb.errors import ApiError, Failure
+from appliance.bbb.params import Params, replace_param
+from appliance.bbb.request_body import RequestBody
+from appliance.bbb.xml import Answer
+from appliance.callbacks.end_callback_url import relay_end_callback
+from appliance.callbacks.ended_rules import EndWatch
+from appliance.callbacks.hook_sync import place_meeting_hooks
+from appliance.faults import BbbError, NotSent, ServerFault, StoreDown
+from appliance.meetings.calls import NOT_FOUND, note_trouble
+from appliance.meetings.create_params import fit_line, params_for
+from appliance.model import (
+    Meeting,
+    Placement,
+    PlacementOutcome,
+    PlacementWish,
+    Replaced,
+    ServerState,
+    Target,
+)
+from appliance.resources import Resources
+from appliance.servers.ending import end_unwanted
+from appliance.tenants.lrs_rules import PAYLOAD_PARAM
+
+MAX_SERVERS = 3
+"""How many servers one create tries at most."""
+DUPLICATE = "duplicateWarning"
+"""messageKey of BBB's SUCCESS for a create of a meeting that exists already."""
+_MAX_STEPS = 12
+"""Bounds the loop where many requests move one record at once."""
+_UNDO_S = 1.0
+"""How long a request that ends early may take to undo its placement."""
+
+_REFUSALS = {
+    PlacementOutcome.NO_SERVER: errors.NO_SERVER_AVAILABLE,
+    PlacementOutcome.NO_VOICE_BRIDGE: errors.NO_VOICE_BRIDGE,
+    PlacementOutcome.FOREIGN: errors.ID_NOT_UNIQUE,
+}
+
+
+class Creation:
+    """One create, and how far it has come."""
+
+    def __init__(
+        self,
+        res: Resources,
+        wish: PlacementWish,
+        tag: str,
+        sent: Params,
+        body: RequestBody | None,
+        watch: EndWatch,
+        lrs: str | None,
+    ) -> None:
+        """Place by `wish`; `tag` is its text for errors, `sent` and `body` go to the server.
+
+        So does `lrs`, the credentials of the tenant's LRS, encrypted.
+        """
+        self._res = res
+        self._wish = wish
+        self._tag = tag
+        self._sent = sent
+        self._body = body
+        self._watch = watch
+        self._lrs = lrs
+        self._mine: Meeting | None = None
+        """The record that this request made, until it is confirmed, undone or moved."""
+        self._may_exist = False
+        """Whether the server asked last may have made the meeting all the same."""
+        self._failed: Meeting | None = None
+        """The unconfirmed record whose server failed last, about to be moved."""
+        self._body_spent = False
+        """A streamed body was begun, so no other server can be sent it."""
+
+    async def run(self) -> Answer:
+        """Go on until a server has answered. Raises ApiError, StoreDown, and what `body` raises.
+
+        A body that breaks off and a request that is cancelled undo the placement too.
+        """
+        try:
+            return await self._run()
+        except StoreDown:
+            # Nothing can be undone now. A repeated create follows the record to its server, and
+            # without one it runs out by itself.
+            self._mine = None
+            raise
+        finally:
+            if self._mine is not None:
+                with trio.move_on_after(_UNDO_S, shield=True):
+                    await self._undo(self._mine)
+
+    async def _run(self) -> Answer:
+        for _ in range(_MAX_STEPS):
+            placement = await self._place()
+            meeting = await self._accept(placement)
+            if not await self._is_still_there(placement.outcome, meeting):
+                self._wish = replace(
+                    self._wish,
+                    replaces=Replaced(meeting.server_id, meeting.placement, even_if_confirmed=True),
+                )
+                continue
+            self._wish = replace(self._wish, replaces=None)
+            answer = await self._create_on(meeting)
+            if answer is not None:
+                return answer
+            self._watch = self._watch.begin_again(self._res.now_ms())
+        raise ApiError(errors.UNABLE_TO_CREATE)
+
+    # Placing
+
+    async def _place(self) -> Placement:
+        self._wish = replace(self._wish, now_ms=self._res.now_ms())
+        # Shielded, for as long as the store takes at most: a request that is cancelled here would
+        # not know what it has to undo.
+        with trio.CancelScope(shield=True):
+            placement = await self._res.store.place_meeting(self._wish)
+        self._res.metrics.placements.add(placement.outcome.value)
+        return placement
+
+    async def _accept(self, placement: Placement) -> Meeting:
+        """Return the placed meeting; settle what became of the one that failed before."""
+        failed, self._failed = self._failed, None
+        meeting = placement.meeting
+        if meeting is None:
+            if failed is None:
+                raise ApiError(self._refuse(placement.outcome))
+            if self._is_ours(failed):
+                await self._abandon(failed)
+            raise ApiError(errors.UNABLE_TO_CREATE)
+        placed = placement.outcome is PlacementOutcome.PLACED
+        if failed is not None and failed.server_id != meeting.server_id:
+            if placed:
+                self._log_failover(failed, meeting)
+            self._end_later(failed)
+        if placed and placement.moved_from is not None:
+            self._res.metrics.moves.add()
+            self._res.log.warning(
+                "meeting_moved",
+                meeting=meeting.id,
+                moved_from=placement.moved_from,
+                server=meeting.server_id,
+            )
+        self._mine, self._may_exist = (meeting if placed else None), False
+        return meeting
+
+    def _log_failover(self, failed: Meeting, meeting: Meeting) -> None:
+        self._res.metrics.failovers.add()
+        self._res.log.info(
+            "create_failed_over",
+            meeting=meeting.id,
+            failed=failed.server_id,
+            server=meeting.server_id,
+        )
+
+    def _refuse(self, outcome: PlacementOutcome) -> Failure:
+        if outcome is not PlacementOutcome.FOREIGN:  # that is the front-end's fault
+            self._res.faults.note("no_place_for_meeting", outcome, meeting=self._wish.meeting_id)
+        if outcome is PlacementOutcome.NO_TAGGED_SERVER:
+            return errors.tag_unavailable(self._tag.strip().removesuffix("!").strip())
+        return _REFUSALS[outcome]
+
+    async def _is_still_there(self, outcome: PlacementOutcome, meeting: Meeting) -> bool:
+        """Ask a cordoned server whether it has a known meeting; only its notFound is a no."""
+        cordoned = meeting.server_state is ServerState.CORDONED
+        if outcome is not PlacementOutcome.KNOWN or not cordoned or meeting.creating:
+            return True
+        params = (("meetingID", meeting.id),)
+        try:
+            answer = await self._res.bbb.call(_target(meeting), "getMeetingInfo", params)
+        except BbbError as error:
+            note_trouble(self._res, error, "getMeetingInfo")
+            raise ApiError(errors.UNABLE_TO_CREATE) from error
+        return answer.succeeded or answer.message_key != NOT_FOUND
+
+    # Creating
+
+    async def _create_on(self, meeting: Meeting) -> Answer | None:
+        """Have the meeting's server create it; None: place it again."""
+        if self._body_spent:
+            raise ApiError(errors.UNABLE_TO_CREATE)
+        if not meeting.confirmed:
+            await place_meeting_hooks(self._res, meeting)
+        self._may_exist = True
+        try:
+            answer = await self._send(meeting)
+        except BbbError as error:
+            note_trouble(self._res, error, "create")
+            if meeting.confirmed:
+                raise ApiError(errors.UNABLE_TO_CREATE) from error
+            await self._fail(meeting, error)
+            return None
+        if answer.succeeded and not (meeting.confirmed and answer.message_key == DUPLICATE):
+            return await self._confirm(meeting, answer)
+        if not answer.succeeded and not meeting.confirmed:
+            self._may_exist = False
+            if self._is_ours(meeting):
+                await self._abandon(meeting)
+        return answer
+
+    async def _send(self, meeting: Meeting) -> Answer:
+        params = params_for(
+            self._sent,
+            meeting,
+            asked_for=self._wish.meeting_id,
+            moderator_pw=self._password(meeting),
+            ended_url=self._watch.url_for(meeting.id, meeting.server_id),
+        )
+        if meeting.tenant_id and meeting.id != self._wish.meeting_id:
+            params = relay_end_callback(
+                params,
+                self._watch,
+                meeting_id=self._wish.meeting_id,
+                tenant_id=meeting.tenant_id,
+            )
+        if self._lrs is not None and self._res.lrs is not None:
+            # Each server reads its own only.
+            payload = await self._res.lrs.seal(self._lrs, _target(meeting).secret)
+            params = replace_param(params, PAYLOAD_PARAM, payload)
+        if self._body is not None:
+            params = fit_line(params, _target(meeting).url)
+        if meeting.confirmed or self._body is None:
+            return await self._call(meeting, params)
+        return await self._call_kept_alive(meeting, params)
+
+    async def _call(self, meeting: Meeting, params: Params) -> Answer:
+        servers = self._res.settings.servers
+        # A long form takes its time to be written too, and must not outlive `creating`.
+        limit_s = servers.connect_timeout_s + servers.response_timeout_s
+        streamed = self._body is not None and not self._body.replayable
+        try:
+            answer = await self._res.bbb.call(
+                _target(meeting),
+                "create",
+                params,
+                body=self._body,
+                deadline_s=limit_s if self._body is None else None,
+            )
+        except BbbError as error:
+            self._body_spent = streamed and error.body_started
+            raise
+        self._body_spent = streamed
+        return answer
+
+    async def _call_kept_alive(self, meeting: Meeting, params: Params) -> Answer:
+        """Keep the record in creation while a body is uploaded."""
+        result: Answer | Exception
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._extend, meeting)
+            try:
+                result = await self._call(meeting, params)
+            except Exception as error:  # the body's too; the nursery would wrap it in a group
+                result = error
+            nursery.cancel_scope.cancel()
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    async def _extend(self, meeting: Meeting) -> None:
+        limit_ms = self._res.settings.meetings.creating_limit_ms
+        pause_ms = limit_ms // 3
+        while True:
+            await trio.sleep(pause_ms / 1000)
+            # The upload may end just before the next round, and then the server has its time.
+            until_ms = self._res.now_ms() + pause_ms + limit_ms
+            try:
+                await self._res.store.extend_creating(meeting, until_ms=until_ms)
+            except StoreDown:
+                continue  # the next round may find it back; the create itself will tell
+
+    async def _confirm(self, meeting: Meeting, answer: Answer) -> Answer | None:
+        # Its server has it: whatever comes now, the record is right.
+        self._mine = None
+        if await self._note(meeting, answer):
+            return answer
+        current = await self._res.store.find_meeting(meeting.id, now_ms=self._res.now_ms())
+        if (
+            current is not None
+            and current.server_id == meeting.server_id
+            and await self._note(current, answer)
+        ):
+            return answer
+        # The meeting lives elsewhere by now, or was ended or forgotten: what was made here is one
+        # too many. Not in the background: it may be placed on this very server again.
+        await end_leftover(self._res, meeting, self._password(meeting))
+        return None
+
+    async def _note(self, meeting: Meeting, answer: Answer) -> bool:
+        return await self._res.store.confirm_meeting(
+            meeting,
+            now_ms=self._res.now_ms(),
+            run=self._watch.run,
+            began=answer.message_key != DUPLICATE,
+            created=answer.created,
+        )
+
+    # When a server fails
+
+    async def _fail(self, meeting: Meeting, error: BbbError) -> None:
+        """Prepare the move to another server, or raise ApiError where that is not safe."""
+        not_sent = isinstance(error, NotSent)
+        if not not_sent and not (isinstance(error, ServerFault) and error.refused_by_server):
+            await self._give_up(meeting, error)
+            return
+        self._may_exist = not not_sent
+        excluded = self._wish.excluded | {meeting.server_id}
+        if len(excluded) >= MAX_SERVERS or self._body_spent:
+            if self._is_ours(meeting):
+                await self._abandon(meeting)
+            raise ApiError(errors.UNABLE_TO_CREATE) from error
+        self._failed = meeting
+        self._wish = replace(
+            self._wish,
+            excluded=excluded,
+            replaces=Replaced(meeting.server_id, meeting.placement, may_exist=self._may_exist),
+        )
+
+    async def _give_up(self, meeting: Meeting, error: BbbError) -> None:
+        """Place nothing elsewhere, unless another request has already moved the meeting."""
+        undone = False
+        if self._is_ours(meeting):
+            undone = await self._abandon(meeting)
+        else:
+            self._end_later(meeting)
+        current = None
+        if not undone:
+            current = await self._res.store.find_meeting(meeting.id, now_ms=self._res.now_ms())
+        if current is None or current.server_id == meeting.server_id:
+            raise ApiError(errors.UNABLE_TO_CREATE) from error
+
+    def _is_ours(self, meeting: Meeting) -> bool:
+        """Whether this request may undo the record: another's only once that must be dead."""
+        return meeting is self._mine or not meeting.creating
+
+    async def _abandon(self, meeting: Meeting) -> bool:
+        """Undo the placement; what the server may have made is ended there."""
+        undone = await self._res.store.abandon_meeting(
+            meeting, now_ms=self._res.now_ms(), may_exist=self._may_exist
+        )
+        if meeting is self._mine:
+            self._mine = None
+        self._end_later(meeting)
+        return undone
+
+    async def _undo(self, meeting: Meeting) -> None:
+        """Abandon the record although the request is over, cancelled perhaps."""
+        try:
+            await self._abandon(meeting)
+        except StoreDown as error:
+            self._res.log.debug("placement_not_undone", meeting=meeting.id, reason=str(error))
+
+    def _end_later(self, meeting: Meeting) -> None:
+        if self._may_exist:
+            self._res.later(end_leftover, self._res, meeting, self._password(meeting))
+
+    def _password(self, meeting: Meeting) -> str:
+        return self._wish.moderator_pw or meeting.moderator_pw
+
+
+async def end_leftover(res: Resources, meeting: Meeting, password: str) -> None:
+    """End what a server may have created although its record is gone: best effort, once.
+
+    Should it fail, the store remembers it and a later poll of the server ends it.
+    """
+    await end_unwanted(res, _target(meeting), meeting.id, password)
+
+
+def _target(meeting: Meeting) -> Target:
+    if meeting.server is None:  # the store removes records whose server is gone
+        raise ApiError(errors.UNABLE_TO_CREATE)
+    return meeting.server

@@ -1,0 +1,161 @@
+"""The metrics in the text that Prometheus reads.
+
+Pure: instruments and what the stores said in, text out. Truth: the Prometheus exposition formats,
+which the client library writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from appliance import __version__
+from appliance.callbacks.rules import CallbackState
+from appliance.instruments import Metrics
+from appliance.model import Server, ServerState
+from appliance.servers.values import host_of
+from appliance.system.instruments import Counter, Histogram
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """What waits in the spool of recordings."""
+
+    files: int
+    oldest_age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the stores say at this moment; None: they did not answer, or there is no such thing."""
+
+    servers: Sequence[Server] | None
+    spool: Spooled | None = None
+    callbacks: Mapping[CallbackState, int] | None = None
+    database: bool | None = None
+    """Whether PostgreSQL answered."""
+
+
+class _Snapshot(Collector):
+    """One reading, handed to the client library."""
+
+    def __init__(self, metrics: Metrics, seen: Seen) -> None:
+        self._metrics = metrics
+        self._seen = seen
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every family."""
+        info = GaugeMetricFamily("scalelite_info", "Version of the appliance.", labels=["version"])
+        info.add_metric([__version__], 1)
+        yield info
+        yield from _counted(self._metrics)
+        up = GaugeMetricFamily("scalelite_redis_up", "Whether Redis answered just now.")
+        up.add_metric([], float(self._seen.servers is not None))
+        yield up
+        if self._seen.database is not None:
+            up = GaugeMetricFamily("scalelite_postgres_up", "Whether PostgreSQL answered just now.")
+            up.add_metric([], float(self._seen.database))
+            yield up
+        if self._seen.servers is not None:
+            yield from _servers(self._seen.servers)
+        if self._seen.spool is not None:
+            yield from _spool(self._seen.spool)
+        if self._seen.callbacks is not None:
+            yield _callbacks(self._seen.callbacks)
+
+
+def render_metrics(metrics: Metrics, seen: Seen, accept: str) -> tuple[str, bytes]:
+    """Return content type and text, in the format that an Accept header prefers."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    registry.register(_Snapshot(metrics, seen))
+    encode, content_type = choose_encoder(accept)
+    return content_type, encode(registry)
+
+
+def _counted(metrics: Metrics) -> Iterator[Metric]:
+    for name, text, histogram in (
+        ("request_seconds", "Requests, by call and result.", metrics.requests),
+        ("poll_seconds", "Polls by this process.", metrics.polls),
+        ("store_seconds", "Round trips to the stores.", metrics.stores),
+        ("loop_lag_seconds", "How late the event loop was.", metrics.loop_lag),
+    ):
+        yield _histogram(f"scalelite_{name}", text, histogram)
+    for name, text, counter in (
+        ("placements", "Creates, by what the store decided.", metrics.placements),
+        ("failovers", "Creates that went on to another server.", metrics.failovers),
+        ("meetings_moved", "Meetings created anew elsewhere.", metrics.moves),
+        ("meetings_detached", "Meetings whose server went offline.", metrics.detached),
+        ("imports", "Imports of recordings, by result.", metrics.imports),
+        ("import_bytes", "Size of the tars imported.", metrics.import_bytes),
+    ):
+        yield _counter(f"scalelite_{name}", text, counter)
+
+
+def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
+    family = HistogramMetricFamily(name, text, labels=list(histogram.labels))
+    bounds = [*(repr(bound) for bound in histogram.bounds), "+Inf"]
+    for labels, counts, total in histogram.read():
+        buckets = [(bound, float(count)) for bound, count in zip(bounds, counts, strict=True)]
+        family.add_metric(list(labels), buckets, sum_value=total)
+    return family
+
+
+def _counter(name: str, text: str, counter: Counter) -> Metric:
+    family = CounterMetricFamily(name, text, labels=list(counter.labels))
+    for labels, value in counter.values.items():
+        family.add_metric(list(labels), value)
+    return family
+
+
+_PER_SERVER: tuple[tuple[str, str, Callable[[Server], float | None]], ...] = (
+    ("online", "Whether it answers its polls.", lambda server: float(server.online)),
+    ("load", "Load; missing if it takes no meetings.", lambda server: server.load),
+    ("meetings", "Meetings at its last poll.", lambda server: server.meetings),
+    ("users", "Users at its last poll.", lambda server: server.users),
+    ("videos", "Videos at its last poll.", lambda server: server.videos),
+)
+
+
+def _servers(servers: Iterable[Server]) -> Iterator[Metric]:
+    known = [(server, [server.id, host_of(server.url)]) for server in servers]
+    for name, text, read in _PER_SERVER:
+        family = GaugeMetricFamily(f"scalelite_server_{name}", text, labels=["server", "host"])
+        for server, labels in known:
+            value = read(server)
+            if value is not None:
+                family.add_metric(labels, value)
+        yield family
+    states = GaugeMetricFamily(
+        "scalelite_server_state", "1 for the state it is in.", labels=["server", "host", "state"]
+    )
+    for server, labels in known:
+        for state in ServerState:
+            states.add_metric([*labels, state.value], float(server.state is state))
+    yield states
+
+
+def _spool(spool: Spooled) -> Iterator[Metric]:
+    files = GaugeMetricFamily("scalelite_spool_files", "Tars that wait to be imported.")
+    files.add_metric([], spool.files)
+    yield files
+    age = GaugeMetricFamily("scalelite_spool_oldest_seconds", "Age of the oldest of them.")
+    age.add_metric([], spool.oldest_age_s)
+    yield age
+
+
+def _callbacks(callbacks: Mapping[CallbackState, int]) -> Metric:
+    family = GaugeMetricFamily("scalelite_callbacks", "Calls to front-ends.", labels=["state"])
+    for state, number in callbacks.items():
+        family.add_metric([state.value], number)
+    return family

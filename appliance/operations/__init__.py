@@ -1,1 +1,0 @@
-"""Use cases: one async function each, the only place where rules meet I/O."""

@@ -1,0 +1,310 @@
+"""The connections to PostgreSQL: a pool that keeps itself alive, and a quick answer while it is
+not.
+
+Holds no SQL of any feature: the stores that do call `run`, `fetch`, `execute`. The database may be
+away when we start and at any time later; that is a state of the store, never a failure of ours.
+Truth: the server's answers; a call that failed and a ping every PING_INTERVAL_S tell.
+
+Every unit of work runs inside ONE asyncio coroutine, connection taken and given back included: a
+cancelled `async with pool.acquire()` on Trio's side would lose its connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeAlias, TypeVar
+
+import asyncpg
+import trio
+
+from appliance.faults import DatabaseDown
+from appliance.log import Log, get_logger
+from appliance.postgres.asyncio_bridge import run_asyncio
+from appliance.postgres.errors import FOREIGN, DatabaseRefused, translate
+from appliance.postgres.migrations import migrate
+from appliance.system.instruments import Histogram
+
+POOL_SIZE = 10
+CONNECT_TIMEOUT_S = 5.0
+CALL_DEADLINE_S = 5.0
+RELEASE_DEADLINE_S = 1.0
+"""A connection that cannot be cleaned up in this time is dropped: its server hangs."""
+CLOSE_DEADLINE_S = 5.0
+PING_INTERVAL_S = 10.0
+PING_DEADLINE_S = 2.0
+FIRST_RETRY_S, LAST_RETRY_S = 0.25, 30.0
+
+T = TypeVar("T")
+Connection: TypeAlias = asyncpg.pool.PoolConnectionProxy
+Work: TypeAlias = Callable[[Connection], Awaitable[T]]
+
+
+class _PlainConnection(asyncpg.Connection):
+    """Saves the round trip of asyncpg's clean-up: nothing here sets the state of a session."""
+
+    def get_reset_query(self) -> str:
+        """Return what a connection is cleaned with when it goes back to the pool: nothing."""
+        return ""
+
+
+class PostgresStore:
+    """What the stores of recordings, imports and callbacks stand on (open_postgres_store)."""
+
+    def __init__(
+        self,
+        database_url: str,
+        *,
+        prepared_statements: bool,
+        retry_count: int,
+        log: Log,
+        latency: Histogram | None = None,
+        read_only: bool = False,
+    ) -> None:
+        self._url = database_url
+        self._prepared = prepared_statements
+        self._retry_count = retry_count
+        self._read_only = read_only
+        self._log = log
+        self._latency = latency
+        self._pool: asyncpg.Pool | None = None
+        self._down_reason: str | None = "not connected yet"
+        self._fault_logged = False
+        self._became_ready = trio.Event()
+        self._look_now = trio.Event()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the database answers and has our schema, as far as we know."""
+        return self._down_reason is None
+
+    @property
+    def down_reason(self) -> str | None:
+        """Why the store is not ready, for the log and for health answers; None if it is."""
+        return self._down_reason
+
+    @property
+    def prepared_statements(self) -> bool:
+        """Whether a session is ours alone, with its settings; False behind PgBouncer."""
+        return self._prepared
+
+    async def wait_ready(self) -> None:
+        """Return when the store is ready."""
+        while not self.ready:
+            await self._became_ready.wait()
+
+    async def run(
+        self, work: Work[T], *, deadline_s: float = CALL_DEADLINE_S, transaction: bool = False
+    ) -> T:
+        """Run an asyncio coroutine function on a connection, on wish in a transaction.
+
+        `work` must await nothing but the connection; it is cancelled at the deadline, then the
+        statement is cancelled on the server and the transaction rolled back.
+        Raises DatabaseDown: at once when the store is not ready, or no answer within `deadline_s`
+        (plus at most RELEASE_DEADLINE_S); DatabaseRefused: the server refused a statement.
+        """
+        if self._down_reason is not None:
+            raise DatabaseDown(self._down_reason)
+        began_s = trio.current_time()
+        try:
+            result = await self._attempt(work, deadline_s, transaction)
+        except DatabaseDown:
+            self._look_now.set()
+            raise
+        # What may take longer holds a connection while other things happen.
+        if self._latency is not None and deadline_s <= CALL_DEADLINE_S:
+            self._latency.observe(trio.current_time() - began_s, "postgres")
+        return result
+
+    async def fetch(
+        self, sql: str, *args: object, deadline_s: float = CALL_DEADLINE_S
+    ) -> list[asyncpg.Record]:
+        """Run one statement and return its rows. Raises as `run`."""
+
+        async def work(connection: Connection) -> list[asyncpg.Record]:
+            return list(await connection.fetch(sql, *args))
+
+        return await self.run(work, deadline_s=deadline_s)
+
+    async def fetchrow(
+        self, sql: str, *args: object, deadline_s: float = CALL_DEADLINE_S
+    ) -> asyncpg.Record | None:
+        """Run one statement and return its first row. Raises as `run`."""
+
+        async def work(connection: Connection) -> asyncpg.Record | None:
+            return await connection.fetchrow(sql, *args)
+
+        return await self.run(work, deadline_s=deadline_s)
+
+    async def execute(self, sql: str, *args: object, deadline_s: float = CALL_DEADLINE_S) -> str:
+        """Run one statement, return PostgreSQL's word on it, e.g. `UPDATE 3`. Raises as `run`."""
+
+        async def work(connection: Connection) -> str:
+            return str(await connection.execute(sql, *args))
+
+        return await self.run(work, deadline_s=deadline_s)
+
+    async def ping(self, *, deadline_s: float = PING_DEADLINE_S) -> float:
+        """Return how long a round trip takes, in s. Raises DatabaseDown."""
+        began_s = trio.current_time()
+        await self.fetchrow("SELECT 1", deadline_s=deadline_s)
+        return trio.current_time() - began_s
+
+    async def _attempt(self, work: Work[T], deadline_s: float, transaction: bool) -> T:
+        # Behind PgBouncer only a transaction keeps the steps of one statement on one server.
+        wrapped = transaction or self._read_only or not self._prepared
+        try:
+            with trio.fail_after(deadline_s):
+                return await run_asyncio(self._use_connection, work, wrapped)
+        except trio.TooSlowError:
+            raise DatabaseDown(f"no answer within {deadline_s:g} s") from None
+        except FOREIGN as error:
+            raise translate(error) from error
+
+    async def _use_connection(self, work: Work[T], transaction: bool) -> T:
+        assert self._pool is not None
+        connection = await self._pool.acquire()
+        try:
+            if not transaction:
+                return await work(connection)
+            async with connection.transaction(readonly=self._read_only):
+                return await work(connection)
+        finally:
+            # With a time limit: a cancelled statement is waited for here, on a hung server for
+            # ever. This runs in asyncio, whose exits run when they are cancelled.
+            await self._pool.release(connection, timeout=RELEASE_DEADLINE_S)  # noqa: ASYNC102
+
+    async def open_pool(self) -> None:
+        """Make the pool; nothing is connected yet."""
+        self._pool = await run_asyncio(self._make_pool)
+
+    async def _make_pool(self) -> asyncpg.Pool:
+        return await asyncpg.create_pool(
+            self._url,
+            min_size=0,
+            max_size=POOL_SIZE,
+            timeout=CONNECT_TIMEOUT_S,
+            # Each of these two would leave an asyncio timer behind per call.
+            max_inactive_connection_lifetime=0,
+            command_timeout=None,
+            statement_cache_size=100 if self._prepared else 0,
+            # To compile our larger queries takes longer than to run them. PgBouncer would refuse
+            # the parameter.
+            server_settings={"jit": "off"} if self._prepared else None,
+            connection_class=_PlainConnection,
+        )
+
+    async def close_pool(self) -> None:
+        """Give the connections back to the server, or drop them if it does not take them."""
+        pool, self._pool = self._pool, None
+        self._down_reason = "closed"
+        if pool is None:
+            return
+        with trio.CancelScope(shield=True):
+            with trio.move_on_after(CLOSE_DEADLINE_S):
+                try:
+                    await run_asyncio(pool.close)
+                    return
+                except FOREIGN as error:
+                    self._log.info("database_close_failed", reason=str(translate(error)))
+            await run_asyncio(_terminate, pool)
+
+    async def keep_connected(self) -> None:
+        """Connect, migrate, and look after the connection; for ever. Logs a fault once.
+
+        After a fault it tries again at once, `retry_count` times, then after 0.25 s, doubling to
+        30 s. While ready it looks every PING_INTERVAL_S, and at once when a call has failed.
+        """
+        failures = 0
+        while True:
+            self._look_now = trio.Event()
+            reason = await self._look()
+            if reason is None:
+                failures = 0
+                with trio.move_on_after(PING_INTERVAL_S):
+                    await self._look_now.wait()
+            else:
+                failures += 1
+                self._note_down(reason)
+                await trio.sleep(retry_delay_s(failures, self._retry_count))
+
+    async def _look(self) -> str | None:
+        """Bring the schema up to date if we were away, and ask the server. Return what is wrong."""
+        try:
+            if not self.ready and not self._read_only:
+                for name in await migrate(self._url, prepared_statements=self._prepared):
+                    self._log.info("database_migrated", migration=name)
+            await self._attempt(_select_one, PING_DEADLINE_S, transaction=False)
+        except (DatabaseDown, DatabaseRefused) as error:
+            return str(error)
+        except Exception as error:
+            # A fault of ours or of the driver; the rest of the appliance can do without recordings.
+            self._log.error("database_connection_broke", exc_info=error)
+            return type(error).__name__
+        self._note_ready()
+        return None
+
+    def _note_down(self, reason: str) -> None:
+        if self._down_reason is None:
+            self._became_ready = trio.Event()
+        self._down_reason = reason
+        if not self._fault_logged:
+            self._fault_logged = True
+            self._log.warning("database_down", reason=reason)
+
+    def _note_ready(self) -> None:
+        if self._down_reason is not None:
+            self._log.info("database_ready", recovered=self._fault_logged)
+        self._down_reason = None
+        self._fault_logged = False
+        self._became_ready.set()
+
+
+@asynccontextmanager
+async def open_postgres_store(
+    database_url: str,
+    *,
+    prepared_statements: bool = True,
+    retry_count: int = 3,
+    read_only: bool = False,
+    log: Log | None = None,
+    latency: Histogram | None = None,
+) -> AsyncIterator[PostgresStore]:
+    """Give a store on the database, which need not be there yet, and keep it connected.
+
+    `database_url` as settings normalises it; `prepared_statements=False` for PgBouncer;
+    `read_only`: nothing is migrated, and the server refuses to change anything. Needs an open
+    asyncio loop. The block's own errors come out as an exception group.
+    """
+    store = PostgresStore(
+        database_url,
+        prepared_statements=prepared_statements,
+        retry_count=retry_count,
+        read_only=read_only,
+        log=log if log is not None else get_logger(__name__),
+        latency=latency,
+    )
+    await store.open_pool()
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(store.keep_connected)
+            yield store
+            nursery.cancel_scope.cancel()
+    finally:
+        with trio.move_on_after(2 * CLOSE_DEADLINE_S, shield=True):
+            await store.close_pool()
+
+
+def retry_delay_s(failures: int, retry_count: int) -> float:
+    """Return how long to wait after so many failures in a row; the first `retry_count` do not."""
+    waits = failures - retry_count - 1
+    # Bounded before it is raised: after a night without a database the power would be huge.
+    return 0.0 if waits < 0 else min(FIRST_RETRY_S * 2.0 ** min(waits, 20), LAST_RETRY_S)
+
+
+async def _select_one(connection: Connection) -> None:
+    await connection.execute("SELECT 1")
+
+
+async def _terminate(pool: asyncpg.Pool) -> None:
+    pool.terminate()

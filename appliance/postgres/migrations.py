@@ -1,0 +1,187 @@
+"""Brings a database to the schema that this version needs: the numbered files of `schema/`, once
+each.
+
+Must not change what a Scalelite made. Runs on asyncpg connections of its own, never on the pool's.
+Truth: the files; `appliance.schema_version` in the database says which of them were applied.
+
+Several appliances may start at once. The lock is a transaction-level one, held by an otherwise idle
+transaction on a second connection, so that it holds behind PgBouncer too, and over the statements
+that must not run in a transaction. It is tried, not waited for: a waiting statement is a snapshot
+that CREATE INDEX CONCURRENTLY of the lock's holder would wait for in turn, for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+
+import asyncpg
+
+from appliance.postgres.asyncio_bridge import run_asyncio
+from appliance.postgres.errors import FOREIGN, translate
+
+CONNECT_TIMEOUT_S = 5.0
+STATEMENT_TIMEOUT_S = 60.0
+"""For a server that is gone without a word. Not for indexes: a large one may take hours."""
+INDEX_TIMEOUT_S = 24 * 3600.0
+LOCK_KEY = 0x5CA1E117E
+"""Any number that nobody else takes on the same database; Rails' own are hashes of its name."""
+LOCK_RETRY_S = 0.25
+
+_FILE = re.compile(r"(\d{4})_(\w+)(\.concurrently)?\.sql")
+_INDEX = re.compile(r"CREATE (?:UNIQUE )?INDEX CONCURRENTLY IF NOT EXISTS (\w+)\s+ON (\w+)\.", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One file of `schema/`."""
+
+    version: int
+    name: str
+    sql: str
+    in_transaction: bool
+    """False: `NNNN_name.concurrently.sql`, each of its statements by itself."""
+
+
+def load_migrations() -> list[Migration]:
+    """Return the shipped migrations in their order."""
+    found = []
+    for file in files("appliance.postgres").joinpath("schema").iterdir():
+        if match := _FILE.fullmatch(file.name):
+            sql = file.read_text(encoding="utf-8")
+            found.append(Migration(int(match[1]), match[2], sql, match[3] is None))
+    return sorted(found, key=lambda migration: migration.version)
+
+
+def index_statements(sql: str) -> list[tuple[str, str, str]]:
+    """Split a concurrent file into (schema, index, statement).
+
+    Raises ValueError: a statement is something else than CREATE INDEX CONCURRENTLY IF NOT EXISTS.
+    """
+    bare = re.sub(r"--[^\n]*", "", sql)
+    statements = []
+    for statement in filter(None, (part.strip() for part in bare.split(";"))):
+        match = _INDEX.match(statement)
+        if match is None:
+            raise ValueError(f"not a concurrent index: {statement[:60]}")
+        statements.append((match[2], match[1], statement))
+    return statements
+
+
+async def migrate(database_url: str, *, prepared_statements: bool = True) -> list[str]:
+    """Apply what is missing and return its names, `0001_appliance` …; an empty list if nothing was.
+
+    Waits while another appliance does it. A failed migration leaves no trace, but indexes that
+    were finished stay. Takes as long as the indexes of a large database take. Needs an open
+    asyncio loop.
+    Raises DatabaseDown, DatabaseRefused.
+    """
+    try:
+        return await run_asyncio(_migrate, database_url, prepared_statements)
+    except FOREIGN as error:
+        raise translate(error) from error
+
+
+async def _migrate(database_url: str, prepared_statements: bool) -> list[str]:
+    async with (
+        _connection(database_url, prepared_statements) as worker,
+        _connection(database_url, prepared_statements) as guard,
+        _lock(guard),
+    ):
+        applied = await _applied_versions(worker)
+        done = []
+        for migration in load_migrations():
+            if migration.version not in applied:
+                await _apply(worker, migration)
+                done.append(f"{migration.version:04}_{migration.name}")
+        return done
+
+
+@asynccontextmanager
+async def _connection(
+    database_url: str, prepared_statements: bool
+) -> AsyncIterator[asyncpg.Connection]:
+    cache_size = 100 if prepared_statements else 0
+    connection = await asyncpg.connect(
+        database_url,
+        timeout=CONNECT_TIMEOUT_S,
+        command_timeout=STATEMENT_TIMEOUT_S,
+        statement_cache_size=cache_size,
+    )
+    try:
+        if prepared_statements:
+            # For the large indexes. Not behind PgBouncer, where it would stay with the server's
+            # connection; there the administrator's limits hold.
+            await connection.execute("SET statement_timeout = 0; SET lock_timeout = 0")
+        yield connection
+    finally:
+        # close() may wait for a server that hangs.
+        connection.terminate()
+
+
+@asynccontextmanager
+async def _lock(guard: asyncpg.Connection) -> AsyncIterator[None]:
+    while True:
+        transaction = guard.transaction()
+        await transaction.start()
+        # Else a server that ends idle transactions would take the lock away from a long migration.
+        await guard.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        # By the simple protocol (no fetch): else the portal stays open with its snapshot, and
+        # CREATE INDEX CONCURRENTLY waits for it.
+        answer = await guard.execute(f"SELECT WHERE pg_try_advisory_xact_lock({LOCK_KEY})")
+        if answer == "SELECT 1":
+            break
+        await transaction.rollback()
+        await asyncio.sleep(LOCK_RETRY_S)
+    try:
+        yield
+    finally:
+        if not guard.is_closed():
+            await transaction.rollback()
+
+
+async def _applied_versions(worker: asyncpg.Connection) -> set[int]:
+    async with worker.transaction():
+        if await worker.fetchval("SELECT to_regclass('appliance.schema_version') IS NULL"):
+            return set()
+        rows = await worker.fetch("SELECT version FROM appliance.schema_version")
+        return {row["version"] for row in rows}
+
+
+async def _apply(worker: asyncpg.Connection, migration: Migration) -> None:
+    if not migration.in_transaction:
+        for schema, index, statement in index_statements(migration.sql):
+            await _create_index(worker, schema, index, statement)
+    async with worker.transaction():
+        if migration.in_transaction:
+            await worker.execute(migration.sql)
+        await worker.execute(
+            "INSERT INTO appliance.schema_version (version, name) VALUES ($1, $2)",
+            migration.version,
+            migration.name,
+        )
+
+
+async def _create_index(
+    worker: asyncpg.Connection, schema: str, index: str, statement: str
+) -> None:
+    """Build one index. One that a failed or killed build left invalid is dropped and built anew.
+
+    By the simple protocol, as a statement without arguments goes: it opens no transaction.
+    """
+    invalid = (
+        "SELECT FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid"
+        " JOIN pg_namespace ON pg_namespace.oid = relnamespace"
+        " WHERE nspname = $1 AND relname = $2 AND NOT indisvalid"
+    )
+    async with worker.transaction():
+        rows = await worker.fetch(invalid, schema, index)
+    if rows:
+        await worker.execute(
+            f"DROP INDEX CONCURRENTLY IF EXISTS {schema}.{index}", timeout=INDEX_TIMEOUT_S
+        )
+    await worker.execute(statement, timeout=INDEX_TIMEOUT_S)

@@ -1,0 +1,1 @@
+"""Recordings: spool and import, files and rows, API calls, playback, text tracks, retention."""

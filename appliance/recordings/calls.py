@@ -1,0 +1,289 @@
+"""The recording calls of the BBB API: list, publish, update, delete.
+
+Every change locks the rows first and moves the files while they are locked, so that two calls, or
+a call and an import, never work on one recording at once. Truth: spec/recordings.md (Calls).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import partial
+from itertools import islice
+
+import trio
+
+from appliance.bbb import errors
+from appliance.bbb.errors import ApiError
+from appliance.bbb.params import Params, get
+from appliance.faults import StoreDown
+from appliance.recordings.changes import read_changes, read_switch
+from appliance.recordings.filter import RecordingFilter, read_filter, split_ids
+from appliance.recordings.ports import (
+    LockedRecordings,
+    PlaybackTokens,
+    RecordingFiles,
+    RecordingStore,
+)
+from appliance.recordings.recording import Recording
+from appliance.recordings.xml import (
+    LISTING_HEAD,
+    LISTING_TAIL,
+    NO_RECORDINGS,
+    RecordingWriter,
+    render_deleted,
+    render_published,
+    render_updated,
+)
+from appliance.resources import Caller, Resources
+from appliance.tenants.view import show_recording
+
+Sink = Callable[[bytes], Awaitable[None]]
+"""Takes the answer piece by piece; waits while the client does not take them."""
+
+_NAMED_IN_LOG = 10
+
+
+async def list_recordings(res: Resources, caller: Caller, params: Params, send: Sink) -> None:
+    """Send the answer of getRecordings in pieces: what is held in memory does not grow with it.
+
+    Raises ApiError, DatabaseDown, StoreDown; once a piece was sent, the answer is cut off then.
+    """
+    settings = res.settings
+    wanted = read_filter(params, caller.tenant_id)
+    if res.recordings is None:
+        await send(NO_RECORDINGS)
+        return
+    if settings.recordings.api_filtered and not wanted.names_recordings:
+        raise ApiError(errors.MISSING_RECORDING_FILTER)
+    writer = RecordingWriter(caller.base_url, show_protected=settings.protected.enabled)
+    if wanted.matches_nothing or not await _send_listing(res, res.recordings, wanted, writer, send):
+        await send(NO_RECORDINGS)
+    if writer.odd:
+        named = sorted(writer.odd)[:_NAMED_IN_LOG]
+        res.log.warning("recordings_not_xml", count=len(writer.odd), record_ids=named)
+
+
+async def _send_listing(
+    res: Resources,
+    store: RecordingStore,
+    wanted: RecordingFilter,
+    writer: RecordingWriter,
+    send: Sink,
+) -> bool:
+    """Send what is found; False: nothing was."""
+    async with store.open_listing(wanted) as listing:
+        head = LISTING_HEAD
+        while chunk := await listing.next_chunk():
+            tokens = await _issue_tokens(res.tokens, chunk)
+            written = [
+                writer.write(
+                    # A Scalelite beside us imports recordings under their scoped ids.
+                    show_recording(one) if wanted.tenant_id else one,
+                    next(tokens) if one.protected else (),
+                )
+                for one in chunk
+            ]
+            await send(head + "".join(written).encode())
+            head = b""
+    if head:
+        return False
+    await send(LISTING_TAIL)
+    return True
+
+
+async def _issue_tokens(
+    tokens: PlaybackTokens | None, chunk: Sequence[Recording]
+) -> Iterator[Sequence[str]]:
+    """Return the tokens of each protected recording of a chunk, in its order."""
+    protected = [one for one in chunk if one.protected]
+    pairs = [(one.record_id, shown.format) for one in protected for shown in one.formats]
+    if not pairs:
+        return iter([()] * len(protected))
+    if tokens is None:
+        raise StoreDown("no store of tokens")
+    issued = iter(await tokens.issue_tokens(pairs))
+    return iter([tuple(islice(issued, len(one.formats))) for one in protected])
+
+
+async def publish_recordings(res: Resources, caller: Caller, params: Params) -> bytes:
+    """Publish or unpublish every recording named that is known. Raises ApiError, DatabaseDown."""
+    store, files = _opened(res)
+    record_ids = _record_ids(params)
+    publish = read_switch(get(params, "publish"))
+    if publish is None:
+        raise ApiError(errors.MISSING_PUBLISH)
+    async with open_change(res, store.lock_recordings(record_ids, caller.tenant_id)) as locked:
+        if not locked.recordings:
+            raise ApiError(errors.RECORDINGS_NOT_FOUND)
+        if not await publish_locked(res, files, locked, publish=publish):
+            raise ApiError(errors.UNABLE_TO_PUBLISH)
+    _log_change(res, "recordings_published" if publish else "recordings_unpublished", locked)
+    return render_published(publish)
+
+
+@asynccontextmanager
+async def open_change(
+    res: Resources, lock: AbstractAsyncContextManager[LockedRecordings]
+) -> AsyncIterator[LockedRecordings]:
+    """Lock recordings whose files are to be moved; what is noted of it is forgotten at the commit.
+
+    If the block fails, or the commit, the notes stay: recordings/recovery.py sees what is true.
+    """
+    async with lock as locked:
+        yield locked
+    if locked.notes and res.change_notes is not None:
+        with suppress(OSError):
+            await trio.to_thread.run_sync(res.change_notes.remove, locked.notes)
+
+
+async def _note(
+    res: Resources, locked: LockedRecordings, recordings: Sequence[Recording], *, delete: bool
+) -> None:
+    """Note that files of recordings are about to change. Raises OSError."""
+    if res.change_notes is not None and recordings:
+        record_ids = [one.record_id for one in recordings]
+        write = partial(res.change_notes.write, record_ids, delete=delete)
+        locked.notes.append(await trio.to_thread.run_sync(write))
+
+
+async def publish_locked(
+    res: Resources, files: RecordingFiles, locked: LockedRecordings, *, publish: bool
+) -> bool:
+    """Publish or unpublish recordings that are locked, all or none; False: none, the log says why.
+
+    Raises DatabaseDown.
+    """
+    if not await _move(res, files, locked, publish=publish):
+        return False
+    for one in locked.recordings:
+        await locked.set_published(one, publish)
+    return True
+
+
+async def _move(
+    res: Resources, files: RecordingFiles, locked: LockedRecordings, *, publish: bool
+) -> bool:
+    """Move the files of every format; False: nothing was moved."""
+    recordings = locked.recordings
+    wanted = [(one.record_id, shown.format) for one in recordings for shown in one.formats]
+    try:
+        missing = await trio.to_thread.run_sync(_find_missing, files, wanted)
+        if missing is None:
+            await _note(res, locked, recordings, delete=False)
+            await trio.to_thread.run_sync(partial(_move_all, files, wanted, publish=publish))
+    except OSError as error:
+        record_ids = [one.record_id for one in recordings][:_NAMED_IN_LOG]
+        fields = {"record_ids": record_ids, "path": error.filename2 or error.filename}
+        res.log.error("recording_not_moved", reason=error.strerror, publish=publish, **fields)
+        return False
+    if missing is not None:
+        record_id, format = missing
+        res.log.error("recording_files_missing", record_id=record_id, format=format)
+    return missing is None
+
+
+def _find_missing(
+    files: RecordingFiles, wanted: Sequence[tuple[str, str]]
+) -> tuple[str, str] | None:
+    """Return a format that is nowhere, None if all are somewhere."""
+    for record_id, format in wanted:
+        if files.find(format, record_id) is None:
+            return record_id, format
+    return None
+
+
+def _move_all(files: RecordingFiles, wanted: Sequence[tuple[str, str]], *, publish: bool) -> None:
+    """Move all or none. Raises OSError, after moving back."""
+    moved: list[tuple[str, str]] = []
+    move, move_back = files.publish, files.unpublish
+    if not publish:
+        move, move_back = move_back, move
+    try:
+        for record_id, format in wanted:
+            there = files.is_published(format, record_id) == publish
+            move(record_id, format)
+            if not there:
+                moved.append((record_id, format))
+    except OSError:
+        for record_id, format in moved:
+            with suppress(OSError):
+                move_back(record_id, format)
+        raise
+
+
+async def update_recordings(res: Resources, caller: Caller, params: Params) -> bytes:
+    """Change metadata and protection of all recordings named, or of none. Raises as `publish`."""
+    store, _ = _opened(res)
+    record_ids = _record_ids(params)
+    changes = read_changes(params)
+    if changes is None or changes.empty:
+        return render_updated(False)
+    async with store.lock_recordings(record_ids, caller.tenant_id) as locked:
+        # Another tenant's is as good as unknown, so that nobody can find out what there is.
+        if not record_ids or len(locked.recordings) != len(record_ids):
+            return render_updated(False)
+        for one in locked.recordings:
+            await locked.update(one, metadata=changes.metadata, protected=changes.protected)
+    _log_change(res, "recordings_updated", locked)
+    return render_updated(True)
+
+
+async def delete_recordings(res: Resources, caller: Caller, params: Params) -> bytes:
+    """Delete every recording named that is known. Raises as `publish`."""
+    store, files = _opened(res)
+    record_ids = _record_ids(params)
+    async with open_change(res, store.lock_recordings(record_ids, caller.tenant_id)) as locked:
+        if not locked.recordings:
+            raise ApiError(errors.RECORDINGS_NOT_FOUND)
+        for one in locked.recordings:
+            if not await delete_locked(res, files, locked, one):
+                raise ApiError(errors.UNABLE_TO_DELETE)
+    _log_change(res, "recordings_deleted", locked)
+    res.later(empty_trash, res, files)
+    return render_deleted()
+
+
+async def delete_locked(
+    res: Resources, files: RecordingFiles, locked: LockedRecordings, recording: Recording
+) -> bool:
+    """Delete one recording that is locked; False: its files could not be, and nothing was changed.
+
+    Raises DatabaseDown.
+    """
+    try:
+        await _note(res, locked, [recording], delete=True)
+        await trio.to_thread.run_sync(files.remove, recording.record_id)
+    except OSError as error:
+        record_id = recording.record_id
+        res.log.error("recording_not_deleted", record_id=record_id, reason=error.strerror)
+        return False
+    await locked.delete(recording)
+    return True
+
+
+async def empty_trash(res: Resources, files: RecordingFiles) -> None:
+    """Remove from the disk what was deleted."""
+    try:
+        await trio.to_thread.run_sync(files.empty_trash)
+    except OSError as error:
+        res.log.warning("recording_trash_stays", reason=error.strerror)
+
+
+def _opened(res: Resources) -> tuple[RecordingStore, RecordingFiles]:
+    """Return what the calls need. Raises ApiError (notFound): recordings are disabled."""
+    if res.recordings is None or res.files is None:
+        raise ApiError(errors.RECORDINGS_NOT_FOUND)
+    return res.recordings, res.files
+
+
+def _record_ids(params: Params) -> tuple[str, ...]:
+    text = get(params, "recordID")
+    if not text:
+        raise ApiError(errors.MISSING_RECORD_ID)
+    return split_ids(text)
+
+
+def _log_change(res: Resources, event: str, locked: LockedRecordings) -> None:
+    record_ids = [one.record_id for one in locked.recordings]
+    res.log.info(event, count=len(record_ids), record_ids=record_ids[:_NAMED_IN_LOG])

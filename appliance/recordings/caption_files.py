@@ -1,0 +1,64 @@
+"""The captions in the directory of a recording: `captions.json` and `caption_{locale}.vtt`.
+
+Holds no rule (core.text_tracks). Everything blocks, so it is called in threads; who writes holds
+the recording's lock. Truth: bbb-playback, which reads these files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from appliance.recordings.text_track_rules import UPLOADED, TextTrack, read_index, write_index
+
+INDEX = "captions.json"
+_FILE_MODE = 0o644
+"""nginx reads them."""
+
+
+class CaptionFiles:
+    """Reads and writes tracks. Every method raises OSError."""
+
+    def read_tracks(self, directory: Path) -> list[TextTrack]:
+        """Return the tracks that the index names and that are there."""
+        return [one for one in _index(directory) if (directory / one.file_name).is_file()]
+
+    def write_track(self, directory: Path, track: TextTrack, webvtt: bytes) -> None:
+        """Add a track or replace the one of its language: first the file, then the index."""
+        entries = write_index(_index(directory), track)
+        _replace(directory / track.file_name, webvtt)
+        _replace(directory / INDEX, json.dumps(entries, ensure_ascii=False, indent=2).encode())
+
+    def carry_over(self, old: Path, new: Path) -> None:
+        """Put the tracks that users have added to a directory into the one that replaces it."""
+        for track in self.read_tracks(old):
+            if track.source == UPLOADED:
+                with suppress(IsADirectoryError, NotADirectoryError):  # odd, but no reason to stop
+                    self.write_track(new, track, (old / track.file_name).read_bytes())
+
+
+def _index(directory: Path) -> list[TextTrack]:
+    """Read the index; one that is missing or broken names no tracks."""
+    try:
+        return read_index(json.loads((directory / INDEX).read_bytes()))
+    except (FileNotFoundError, ValueError, RecursionError):
+        return []
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old or the new one, also after a crash."""
+    descriptor, name = tempfile.mkstemp(prefix=".", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), _FILE_MODE)
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(name)
+        raise

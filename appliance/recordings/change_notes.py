@@ -1,0 +1,101 @@
+"""Notes of changes under way: whose files are being moved or removed while their rows are locked.
+
+Between a move and the commit of the rows the process may die, or the database go away; what is
+noted is looked at again then (recordings/recovery.py). On the disk and not in the database: it is
+the disk that is ahead. Truth: `.changes` below the directory of published recordings, one file a
+change; whoever shares the recordings shares it. Everything blocks and is called in threads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from appliance.recordings.changes import ChangeNote
+from appliance.recordings.recording import is_record_id
+from appliance.settings.model import RecordingSettings
+
+CHANGES = ".changes"
+_SUFFIX = ".json"
+
+
+class ChangeNotes:
+    """The notes of these settings. Every method raises OSError."""
+
+    def __init__(self, settings: RecordingSettings) -> None:
+        self._directory = settings.publish_dir / CHANGES
+
+    def write(self, record_ids: Sequence[str], *, delete: bool) -> str:
+        """Note that files of recordings are about to be moved, or removed; return its name.
+
+        On the disk when it returns, power failure included.
+        """
+        self._directory.mkdir(parents=True, exist_ok=True)
+        name = uuid.uuid4().hex
+        text = json.dumps({"record_ids": list(record_ids), "delete": delete})
+        draft, path = self._directory / f"{name}.new", self._directory / f"{name}{_SUFFIX}"
+        try:
+            with draft.open("x") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.rename(path)
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
+        descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        return name
+
+    def remove(self, names: Collection[str]) -> None:
+        """Remove notes; one that is gone is no fault."""
+        for name in names:
+            (self._directory / f"{name}{_SUFFIX}").unlink(missing_ok=True)
+
+    def read(self, *, older_than_s: float) -> list[ChangeNote]:
+        """Return the notes that are so old; what is none is removed."""
+        found = []
+        for path in self._paths():
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime < older_than_s:
+                    continue
+                note = _note_of(path)
+                if note is None:  # cut off before anything was moved
+                    path.unlink(missing_ok=True)
+                else:
+                    found.append(note)
+        return found
+
+    def forget_deletion(self, record_id: str) -> None:
+        """Remove what is noted about the deletion of a recording that is imported anew."""
+        for path in self._paths():
+            with suppress(FileNotFoundError):
+                note = _note_of(path)
+                if note is not None and note.delete and note.record_ids == (record_id,):
+                    path.unlink(missing_ok=True)
+
+    def _paths(self) -> list[Path]:
+        try:
+            return sorted(self._directory.iterdir())
+        except FileNotFoundError:
+            return []
+
+
+def _note_of(path: Path) -> ChangeNote | None:
+    """Read a note; None: it is none. Raises FileNotFoundError."""
+    if path.suffix != _SUFFIX:
+        return None
+    try:
+        content = json.loads(path.read_bytes())
+        record_ids = tuple(one for one in content["record_ids"] if is_record_id(one))
+        return ChangeNote(path.stem, record_ids, content["delete"] is True)
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,107 @@
+"""What a getRecordings call asks for, read from its parameters.
+
+Pure. A filter that cannot match means nothing, never everything: what is left of a list after its
+empty elements were dropped may be empty, and then nothing is listed.
+Truth: spec of getRecordings; Scalelite for what it leaves open (meta_ filters are OR-ed).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from appliance.bbb.params import Params, get
+from appliance.recordings.recording import RecordingStates
+from appliance.tenants.scoped_id import scoped_id
+
+META = "meta_"
+_MAX_PAGE = 2**53
+"""More no offset or limit means; PostgreSQL refuses what does not fit into 63 bits."""
+_MAX_DIGITS = 16
+"""Of numbers that may be less; reading long ones takes time."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingFilter:
+    """Which recordings are wanted; None is no restriction, an empty tuple matches nothing."""
+
+    meeting_ids: tuple[str, ...] | None = None
+    record_id_prefixes: tuple[str, ...] | None = None
+    states: tuple[str, ...] | None = RecordingStates.LISTED
+    metadata: tuple[tuple[str, str], ...] | None = None
+    """(key, value) pairs; one that matches is enough."""
+    tenant_id: str | None = None
+    offset: int = 0
+    limit: int | None = None
+
+    @property
+    def names_recordings(self) -> bool:
+        """Whether it asks for certain meetings or recordings (GET_RECORDINGS_API_FILTERED)."""
+        return self.meeting_ids is not None or self.record_id_prefixes is not None
+
+    @property
+    def matches_nothing(self) -> bool:
+        """Whether no recording can be listed, so that nobody needs to be asked."""
+        lists = (self.meeting_ids, self.record_id_prefixes, self.states, self.metadata)
+        return any(wanted is not None and not wanted for wanted in lists) or self.limit == 0
+
+
+def read_filter(params: Params, tenant_id: str | None) -> RecordingFilter:
+    """Read the filter of a getRecordings call. `offset` and `limit` that are no numbers count not.
+
+    A parameter that is present but empty is no filter, as in BBB. Meetings of a tenant are looked
+    for under both ids that they may have been kept under.
+    """
+    meeting_ids = _elements(get(params, "meetingID"))
+    if meeting_ids is not None and tenant_id:
+        meeting_ids += tuple([scoped_id(one, tenant_id) for one in meeting_ids])
+    return RecordingFilter(
+        meeting_ids=meeting_ids,
+        record_id_prefixes=_elements(get(params, "recordID")),
+        states=_states(get(params, "state")),
+        metadata=_metadata(params),
+        tenant_id=tenant_id,
+        offset=_number(get(params, "offset")) or 0,
+        limit=_number(get(params, "limit")),
+    )
+
+
+def split_ids(text: str | None) -> tuple[str, ...]:
+    """Return the distinct elements of a comma-separated list, in its order, without empty ones."""
+    return _elements(text) or ()
+
+
+def _elements(text: str | None) -> tuple[str, ...] | None:
+    if not text:
+        return None
+    # PostgreSQL's texts have no NUL, so an element with one matches nothing.
+    parts = (part.strip() for part in text.split(","))
+    return tuple(dict.fromkeys(part for part in parts if part and "\0" not in part))
+
+
+def _states(text: str | None) -> tuple[str, ...] | None:
+    states = _elements(text)
+    if states is None:
+        return RecordingStates.LISTED
+    return None if "any" in states else states
+
+
+def _metadata(params: Params) -> tuple[tuple[str, str], ...] | None:
+    pairs: dict[tuple[str, str], None] = {}
+    filtered = False
+    for name, text in params:
+        if not name.startswith(META):
+            continue
+        filtered = True
+        key = name.removeprefix(META)
+        for value in text.split(","):
+            if "\0" not in key + value:
+                # BBB lower-cases what a create brings, but not what it adds itself.
+                pairs |= {(key, value): None, (key.lower(), value): None}
+    return tuple(pairs) if filtered else None
+
+
+def _number(text: str | None) -> int | None:
+    if text is None or not (text.isascii() and text.isdigit()):
+        return None
+    digits = text.lstrip("0")
+    return min(int(digits or "0"), _MAX_PAGE) if len(digits) <= _MAX_DIGITS else _MAX_PAGE

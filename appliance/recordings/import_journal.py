@@ -1,0 +1,188 @@
+"""The journal of imports in PostgreSQL (`appliance.imports`), and the claim on a tar.
+
+Holds no rule about what is tried again. Truth: the table. A claim is an advisory lock in a
+transaction that stays open as long as the import takes: when its process dies, PostgreSQL lets go
+of it at once, so no lease has to run out. Should the connection be lost in the middle, another
+appliance may do the same import besides; every step of it can be done twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+
+import asyncpg
+
+from appliance.callbacks.url_store import CallbackUrls
+from appliance.faults import StoreDown
+from appliance.log import Log
+from appliance.postgres.database import Connection, PostgresStore
+from appliance.postgres.session import open_session
+from appliance.recordings.import_model import ImportEntry, ImportState, SpooledTar
+from appliance.recordings.merge import ImportOutcome, ImportResult, ImportRules
+from appliance.recordings.ready_callback import queue_recording_ready
+from appliance.recordings.recording import Recording
+from appliance.recordings.store import RecordingStore
+
+CLAIM_HOLD_S = 24 * 3600.0
+LOCK_CLASS = 0x5CA1E
+"""First half of the key of our advisory locks on imports; the other is a hash of the name."""
+_MAX_ERROR = 2000
+
+_COLUMNS = """id, file, size_bytes, mtime_ns, inode, state, error, attempts, undelete,
+    GREATEST(0, extract(epoch FROM next_try_at - now()))::float8 AS wait_s"""
+_LOCK = "SELECT pg_try_advisory_xact_lock($1::int, hashtext($2))"
+_FIND = f"""
+INSERT INTO appliance.imports (file, size_bytes, mtime_ns, inode) VALUES ($1, $2, $3, $4)
+ON CONFLICT (file, size_bytes, mtime_ns, inode) DO UPDATE SET file = EXCLUDED.file
+RETURNING {_COLUMNS}
+"""
+_BEGIN = """
+UPDATE appliance.imports SET state = $2, started_at = COALESCE(started_at, now()), error = NULL
+WHERE id = $1
+"""
+_STATE = "UPDATE appliance.imports SET state = $2 WHERE id = $1"
+_DONE = """
+UPDATE appliance.imports SET state = $2, error = NULL, finished_at = now(), next_try_at = NULL,
+    record_ids = array_append(record_ids, $3)
+WHERE id = $1
+"""
+_RETRY = """
+UPDATE appliance.imports SET state = $2, error = $3, attempts = attempts + $4,
+    next_try_at = now() + $5::float8 * interval '1 second'
+WHERE id = $1
+"""
+_FAILED = """
+UPDATE appliance.imports SET state = $2, error = $3, attempts = attempts + 1, finished_at = now(),
+    next_try_at = NULL
+WHERE id = $1
+"""
+_FORGIVE = """
+INSERT INTO appliance.imports AS known (file, size_bytes, mtime_ns, inode, undelete)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (file, size_bytes, mtime_ns, inode) DO UPDATE SET state = 'waiting', attempts = 0,
+    error = NULL, created_at = now(), started_at = NULL, next_try_at = NULL, finished_at = NULL,
+    undelete = known.undelete OR EXCLUDED.undelete
+"""
+
+
+class ImportJournal:
+    """The journal; every method raises DatabaseDown, and DatabaseRefused for a fault of ours."""
+
+    def __init__(
+        self,
+        store: PostgresStore,
+        log: Log,
+        *,
+        urls: CallbackUrls | None = None,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`urls` may hold more than the database does yet; `wake` is called after a commit that
+        has put a callback into the queue."""
+        self._store = store
+        self._urls = urls
+        self._wake = wake
+        self._log = log
+        self._recordings = RecordingStore(store)
+
+    @asynccontextmanager
+    async def claim(self, tar: SpooledTar) -> AsyncIterator[ImportEntry | None]:
+        """Give the tar's line, a new one if need be, and nobody else the same tar meanwhile.
+
+        None: another import has it.
+        """
+        async with self._lock(_storable(tar.name)) as locked:
+            yield await self._find(tar) if locked else None
+
+    @asynccontextmanager
+    async def _lock(self, name: str) -> AsyncIterator[bool]:
+        async def lock(connection: Connection) -> bool:
+            return bool(await connection.fetchval(_LOCK, LOCK_CLASS, name))
+
+        async with open_session(self._store, hold_s=CLAIM_HOLD_S) as session:
+            yield await session.run(lock)
+
+    async def _find(self, tar: SpooledTar) -> ImportEntry:
+        row = await self._store.fetchrow(_FIND, *_key_of(tar))
+        assert row is not None
+        return replace(_entry_of(row), tar=tar)
+
+    @asynccontextmanager
+    async def claim_work(self, import_id: int) -> AsyncIterator[bool]:
+        """Give whether an import is nobody's, so that what it left behind may be removed."""
+        sql = "SELECT file FROM appliance.imports WHERE id = $1"
+        row = await self._store.fetchrow(sql, import_id)
+        async with self._lock("" if row is None else row["file"]) as locked:
+            yield locked
+
+    async def begin(self, import_id: int) -> None:
+        """Note that the tar is being unpacked."""
+        await self._store.execute(_BEGIN, import_id, ImportState.EXTRACTING)
+
+    async def note(self, import_id: int, state: ImportState) -> None:
+        """Note where an import stands."""
+        await self._store.execute(_STATE, import_id, state)
+
+    async def write_recording(
+        self, import_id: int, recording: Recording, rules: ImportRules, *, state: ImportState
+    ) -> ImportResult:
+        """Write a recording's rows, and in the same transaction where the import stands then and
+        the callback to whoever wants to know that it is ready."""
+        queued = False
+
+        async def also(connection: Connection, result: ImportResult) -> None:
+            nonlocal queued
+            if result.outcome is ImportOutcome.DELETED:
+                return  # not done: the tar must be kept
+            await connection.execute(_DONE, import_id, state, recording.record_id)
+            queued = await queue_recording_ready(
+                connection, recording, result, import_id, self._log
+            )
+
+        if self._urls is not None:
+            with suppress(StoreDown):  # a callback may be missed then, but not the recording
+                await self._urls.flush()
+        result = await self._recordings.upsert_recording(recording, rules, also)
+        if queued:
+            self._wake()
+        return result
+
+    async def retry_later(self, import_id: int, error: str, *, wait_s: float, counts: bool) -> None:
+        """Note why an import ended, and when it is tried again; `counts`: as one of the tries."""
+        text, count = _storable(error), 1 if counts else 0
+        await self._store.execute(_RETRY, import_id, ImportState.WAITING, text, count, wait_s)
+
+    async def give_up(self, import_id: int, error: str) -> None:
+        """Note that an import failed for good."""
+        await self._store.execute(_FAILED, import_id, ImportState.FAILED, _storable(error))
+
+    async def forgive(self, tar: SpooledTar, *, undelete: bool = False) -> None:
+        """Give a tar that failed new tries, now."""
+        await self._store.execute(_FORGIVE, *_key_of(tar), undelete)
+
+    async def list_imports(self, *, limit: int = 100) -> list[ImportEntry]:
+        """Return the newest lines, newest first."""
+        sql = f"SELECT {_COLUMNS} FROM appliance.imports ORDER BY created_at DESC, id DESC LIMIT $1"
+        return [_entry_of(row) for row in await self._store.fetch(sql, limit)]
+
+
+def _key_of(tar: SpooledTar) -> tuple[str, int, int, int]:
+    return _storable(tar.name), tar.size, tar.mtime_ns, tar.inode
+
+
+def _entry_of(row: asyncpg.Record) -> ImportEntry:
+    return ImportEntry(
+        id=row["id"],
+        tar=SpooledTar(row["file"], row["size_bytes"], row["mtime_ns"], row["inode"]),
+        state=ImportState(row["state"]),
+        error=row["error"],
+        attempts=row["attempts"],
+        undelete=row["undelete"],
+        wait_s=row["wait_s"] or 0.0,
+    )
+
+
+def _storable(text: str) -> str:
+    """Return a text that PostgreSQL takes, whatever a tar's name, or one in it, holds."""
+    return text.replace("\0", "").encode("utf-8", "backslashreplace").decode()[:_MAX_ERROR]

@@ -1,0 +1,240 @@
+"""Reads the `metadata.xml` that a BBB server writes into each playback format of a recording.
+
+Trusts nothing in it: no DTD, no entities, every number in its column's range, and what becomes a
+path or a redirect is checked here. Truth: spec (recordings, `metadata.xml` to rows) and files of
+real servers in tests/data/recordings.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlsplit
+from xml.parsers import expat
+
+from lxml import etree
+
+from appliance.bbb.xml_text import has_dtd, is_xml_name
+from appliance.recordings.recording import (
+    PlaybackFormat,
+    Recording,
+    RecordingStates,
+    Thumbnail,
+    is_format,
+    is_record_id,
+)
+
+MAX_BYTES = 8 << 20
+"""A metadata.xml is a few kB; what is larger is no metadata."""
+
+_NOT_METADATA = {"isBreakout", "meetingId", "meetingName"}
+_MAX_INTEGER = 2**31 - 1
+_MAX_MS = 253_402_300_799_999
+"""The end of the year 9999, where Python's dates end."""
+_MINUTE_MS = 60_000
+_MAX_MEETING_ID_BYTES = 2000
+"""BBB's have 256 characters at most; an index of PostgreSQL takes 2704 bytes."""
+_MAX_NAMED = 100
+"""Characters of a key in the log."""
+_MAX_DIGITS = 15
+_NUMBER = re.compile(r"[0-9]+")
+_KEPT_IN_URL = "%/:=&?~+!$,;'@()*[]"
+
+
+class MalformedMetadata(Exception):
+    """A metadata.xml that cannot be used. Its text is safe to log."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedMetadata:
+    """What one metadata.xml says."""
+
+    recording: Recording
+    """With the one format that the file is about. `published` is what the file says."""
+    left_out: tuple[str, ...] = ()
+    """Keys of `<meta>` that no answer could hold as an element's name."""
+
+    @property
+    def format(self) -> PlaybackFormat:
+        """Return the format that the file is about."""
+        return self.recording.formats[0]
+
+
+def parse_metadata_xml(body: bytes) -> ParsedMetadata:
+    """Read a metadata.xml. A number that is missing or garbage is None.
+
+    Raises MalformedMetadata: too large, not well-formed, a DTD, or no usable id, format or link.
+    """
+    root = parse_metadata_tree(body)
+    record_id = _text(root, "id")
+    if record_id is None or not is_record_id(record_id):
+        raise MalformedMetadata("no usable <id>")
+    metadata, left_out = _metadata(root)
+    state = _text(root, "state")
+    return ParsedMetadata(
+        Recording(
+            record_id=record_id,
+            meeting_id=_meeting_id(root),
+            name=root.findtext("meta/meetingName"),
+            published=(_text(root, "published") or "").lower() != "false",
+            state=RecordingStates.PUBLISHED if state == "available" else state,
+            participants=_number(_text(root, "participants"), _MAX_INTEGER),
+            start_ms=_number(_text(root, "start_time"), _MAX_MS),
+            end_ms=_number(_text(root, "end_time"), _MAX_MS),
+            metadata=metadata,
+            formats=(_format(root),),
+        ),
+        left_out,
+    )
+
+
+def parse_metadata_tree(body: bytes) -> etree._Element:
+    """Return the root of a metadata.xml. Raises MalformedMetadata."""
+    if len(body) > MAX_BYTES:
+        raise MalformedMetadata("metadata.xml is too large")
+    if has_dtd(body):
+        raise MalformedMetadata("metadata.xml has a DTD")
+    root = _parse_tree(body)
+    document: Any = root.getroottree().docinfo
+    if document.doctype:  # in UTF-16, where the pattern finds nothing
+        raise MalformedMetadata("metadata.xml has a DTD")
+    if root.tag != "recording":
+        raise MalformedMetadata("metadata.xml is not about a recording")
+    return root
+
+
+def _parser(*, recover: bool) -> etree.XMLParser:
+    return etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        huge_tree=False,
+        recover=recover,
+        remove_comments=True,
+        remove_pis=True,
+    )
+
+
+def _parse_tree(body: bytes) -> etree._Element:
+    try:
+        return etree.fromstring(body, _parser(recover=False))
+    except etree.XMLSyntaxError:
+        # BBB writes `meta_a:b` of a front-end as `<a:b>`: no reason to lose the recording.
+        if _is_well_formed_without_namespaces(body):
+            return etree.fromstring(body, _parser(recover=True))
+        raise MalformedMetadata("metadata.xml is not well-formed") from None
+    except (ValueError, LookupError):
+        raise MalformedMetadata("metadata.xml is not well-formed") from None
+
+
+def _is_well_formed_without_namespaces(body: bytes) -> bool:
+    """Ask a parser that knows none; lxml's log of errors is no help, it has earlier documents'."""
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = _refuse_dtd
+    try:
+        parser.Parse(body, True)
+    except (expat.ExpatError, ValueError, LookupError):
+        return False
+    return True
+
+
+def _refuse_dtd(*_: object) -> None:
+    raise MalformedMetadata("metadata.xml has a DTD")
+
+
+def _meeting_id(root: etree._Element) -> str | None:
+    text = root.findtext("meta/meetingId") or _attribute(root, "externalId")
+    if text is not None and len(text.encode()) > _MAX_MEETING_ID_BYTES:
+        raise MalformedMetadata("a meetingId that is too long")
+    return text
+
+
+def _metadata(root: etree._Element) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """Return the metadata, of two with one key the last, and the keys that cannot be used."""
+    found: dict[str, str] = {}
+    left_out = []
+    for element in root.iterfind("meta/*"):
+        key = str(element.tag)
+        if key in _NOT_METADATA:
+            continue
+        if not is_xml_name(key):  # with a namespace, or too long
+            left_out.append(key.rpartition("}")[2][:_MAX_NAMED])
+            continue
+        found[key] = "".join(str(part) for part in element.itertext())
+    return tuple(found.items()), tuple(left_out)
+
+
+def _format(root: etree._Element) -> PlaybackFormat:
+    playback = root.find("playback")
+    if playback is None:
+        raise MalformedMetadata("no <playback>")
+    name = _text(playback, "format")
+    if name is None or not is_format(name):
+        raise MalformedMetadata("no usable <format>")
+    link = _text(playback, "link")
+    if link is None:
+        raise MalformedMetadata("no <link>")
+    duration_ms = _number(_text(playback, "duration"), _MAX_MS)
+    return PlaybackFormat(
+        format=name,
+        url=_path_of(link),
+        length_min=None if duration_ms is None else _minutes(duration_ms),
+        processing_time_ms=_number(_text(playback, "processing_time"), _MAX_INTEGER),
+        thumbnails=_thumbnails(root, playback),
+    )
+
+
+def _minutes(duration_ms: int) -> int:
+    return min((duration_ms + _MINUTE_MS // 2) // _MINUTE_MS, _MAX_INTEGER)
+
+
+def _thumbnails(root: etree._Element, playback: etree._Element) -> tuple[Thumbnail, ...]:
+    path = "extensions/preview/images/image"
+    found: list[Thumbnail] = []
+    for image in [*playback.iterfind(path), *root.iterfind(path)]:
+        if link := (image.text or "").strip():
+            found.append(
+                Thumbnail(
+                    width=_number(image.get("width"), _MAX_INTEGER),
+                    height=_number(image.get("height"), _MAX_INTEGER),
+                    alt=image.get("alt"),
+                    url=_path_of(link),
+                    sequence=len(found),
+                )
+            )
+    return tuple(found)
+
+
+def _path_of(link: str) -> str:
+    """Return path and query of a link: we put our own host before it.
+
+    What a browser would take for another host (`//x`, `/\\x`) does not get through, nor what
+    could end a header: the rest is ASCII without blanks.
+    """
+    try:
+        parts = urlsplit(link)
+    except ValueError:
+        raise MalformedMetadata("a link is no URL") from None
+    url = "/" + parts.path.lstrip("/") + (f"?{parts.query}" if parts.query else "")
+    return quote(url, safe=_KEPT_IN_URL)
+
+
+def _attribute(root: etree._Element, name: str) -> str | None:
+    meeting = root.find("meeting")
+    return None if meeting is None else meeting.get(name)
+
+
+def _text(element: etree._Element, path: str) -> str | None:
+    text = element.findtext(path)
+    return (text.strip() or None) if text is not None else None
+
+
+def _number(text: str | None, limit: int) -> int | None:
+    """Return a number of 0 to `limit`, None for anything else."""
+    text = (text or "").strip()
+    if len(text) > _MAX_DIGITS or not _NUMBER.fullmatch(text):
+        return None
+    number = int(text)
+    return number if number <= limit else None

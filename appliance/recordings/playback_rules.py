@@ -1,0 +1,188 @@
+"""Rules of playback: which paths may be read, what a link leads to, the cookie of a protected one.
+
+Pure. Truth: spec (recordings: Playback), RFC 6265bis (SameSite), RFC 7519, and Chromium's published
+list of the browsers that mishandle SameSite=None.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from enum import Enum
+from typing import Any
+from urllib.parse import parse_qs, quote
+
+from appliance.recordings.recording import Recording, RecordingStates, is_record_id
+
+ALGORITHM = "HS256"
+INLINE_FORMATS = frozenset({"presentation", "video", "screenshare"})
+"""Formats that play in the browser; the files of others are to be saved."""
+STATIC_RESOURCE = "/static-resource"
+"""Prefix of the internal location in nginx (X_ACCEL_REDIRECT)."""
+
+_MAX_TOKEN = 4096
+_PLAYER_APPLICATION = "presentation/2.3"
+_URL_SAFE = "/?&=%~!$'()*+,;:@#"
+_OPTIONS: Any = {
+    "require": ["exp", "sub"],
+    # The time is handed in.
+    "verify_exp": False,
+    "verify_iat": False,
+    "verify_nbf": False,
+    "verify_aud": False,
+}
+
+
+class NotAFile(Enum):
+    """What was found where a file was looked for."""
+
+    MISSING = "missing"
+    DIRECTORY = "directory"
+
+
+def split_path(path: str) -> tuple[str, ...] | None:
+    """Return the names that a decoded path below a directory consists of; None: not one of a file.
+
+    A last empty name stands for a directory's own page: `a/` -> ("a", "").
+    """
+    names = tuple(path.split("/"))
+    if "\0" in path or any(name in (".", "..") for name in names) or "" in names[:-1]:
+        return None
+    return names
+
+
+def player_page(names: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Return which page stands in for a missing file of the BBB player, None for no page.
+
+    The player of presentation/2.3 is one page that reads the recording from its own address.
+    """
+    inside = "/".join((*names, "")).startswith(f"{_PLAYER_APPLICATION}/")
+    return (*_PLAYER_APPLICATION.split("/"), "index.html") if inside else None
+
+
+def moved_address(names: tuple[str, ...], query: str) -> str | None:
+    """Return where something lives that BBB's servers name by another address below /playback/.
+
+    Scalelite's nginx leads them there too: the files of `video`, and the player before 2.3.
+    """
+    if len(names) > 2 and names[0] == "video":
+        return "/" + "/".join(quote(name) for name in names)
+    if names == ("presentation", "2.0", "playback.html"):
+        meeting = parse_qs(query).get("meetingId", [""])[0]
+        if is_record_id(meeting):
+            return f"/playback/{_PLAYER_APPLICATION}/{meeting}"
+    return None
+
+
+def is_shown(recording: Recording, format: str, tenant_id: str | None) -> bool:
+    """Whether this caller may know of a format; tenant_id None: there are no tenants."""
+    if not recording.published or recording.state == RecordingStates.DELETED:
+        return False
+    if tenant_id is not None and recording.tenant_id != tenant_id:
+        return False
+    return any(shown.format == format for shown in recording.formats)
+
+
+def playback_target(recording: Recording, format: str) -> str | None:
+    """Return the path and query at which a format is played; None: the recording has it not.
+
+    Whatever is stored, it leads to no other host and breaks no header.
+    """
+    for shown in recording.formats:
+        if shown.format == format:
+            return "/" + quote(shown.url.lstrip("/\\"), safe=_URL_SAFE)
+    return None
+
+
+def accel_path(format: str, record_id: str, names: Iterable[str]) -> str:
+    """Return the internal address at which nginx finds a file."""
+    return "/".join((STATIC_RESOURCE, format, record_id, *(quote(name) for name in names)))
+
+
+def is_inline(format: str) -> bool:
+    """Whether a browser shows the files of a format rather than saves them."""
+    return format in INLINE_FORMATS
+
+
+def cookie_name(format: str, record_id: str) -> str:
+    """Return the name of the cookie that opens a protected format."""
+    return f"recording_{format}_{record_id}"
+
+
+def cookie_path(format: str, record_id: str) -> str:
+    """Return the path that the cookie is sent to, which is its subject too."""
+    return f"/{format}/{record_id}"
+
+
+def sign_cookie(format: str, record_id: str, *, secret: str, expires_s: int) -> str:
+    """Return the value of the cookie, a JWT; `expires_s` is in seconds since the epoch."""
+    claims = {"sub": cookie_path(format, record_id), "exp": expires_s}
+    # Imported here, as below: it takes cryptography along, ten megabytes that few appliances use.
+    import jwt
+
+    return jwt.encode(claims, secret, ALGORITHM)
+
+
+def opens(cookie: str, format: str, record_id: str, *, secret: str, now_s: float) -> bool:
+    """Whether a cookie's value opens a protected format now."""
+    if not cookie or len(cookie) > _MAX_TOKEN or not secret:
+        return False
+    import jwt
+
+    try:
+        claims = jwt.decode(cookie, secret, [ALGORITHM], options=_OPTIONS)
+    except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+        return False  # the last three: headers that are odd JSON
+    expires = claims["exp"]
+    in_time = isinstance(expires, int | float) and now_s < expires
+    return in_time and claims["sub"] == cookie_path(format, record_id)
+
+
+def render_cookie(
+    format: str, record_id: str, value: str, *, max_age_s: int, user_agent: str
+) -> str:
+    """Return the Set-Cookie header of an opened format. Players stand in frames of other sites."""
+    parts = [
+        f"{cookie_name(format, record_id)}={value}",
+        f"Path={cookie_path(format, record_id)}",
+        f"Max-Age={max_age_s}",
+        "Secure",
+        "HttpOnly",
+    ]
+    if not mishandles_same_site_none(user_agent):
+        parts.append("SameSite=None")
+    return "; ".join(parts)
+
+
+def cookies_named(header: str, name: str) -> list[str]:
+    """Return the values of every cookie of a name in a Cookie header."""
+    pairs = (pair.strip().partition("=") for pair in header.split(";"))
+    return [value.strip('"') for found, _, value in pairs if found == name]
+
+
+_IOS_12 = re.compile(r"\(iP.+; CPU .*OS 12[_\d]*.*\) AppleWebKit/")
+_MACOS_10_14 = re.compile(r"\(Macintosh;.*Mac OS X 10_14[_\d]*.*\) AppleWebKit/")
+_SAFARI = re.compile(r"Version/.* Safari/")
+_MAC_EMBEDDED = re.compile(
+    r"^Mozilla/[.\d]+ \(Macintosh;.*Mac OS X [_\d]+\) AppleWebKit/[.\d]+ \(KHTML, like Gecko\)$"
+)
+_CHROMIUM = re.compile(r"Chrom(?:e|ium)/(\d{1,6})")
+_UC_BROWSER = re.compile(r"UCBrowser/(\d{1,6})\.(\d{1,6})\.(\d{1,6})")
+_UC_MENDED = (12, 13, 2)
+_MAX_USER_AGENT = 1024
+
+
+def mishandles_same_site_none(user_agent: str) -> bool:
+    """Whether a browser takes SameSite=None for Strict, or drops the cookie because of it."""
+    agent = user_agent[:_MAX_USER_AGENT]
+    if _IOS_12.search(agent):
+        return True
+    chromium = _CHROMIUM.search(agent)
+    if _MACOS_10_14.search(agent):
+        safari = _SAFARI.search(agent) is not None and chromium is None
+        if safari or _MAC_EMBEDDED.search(agent):
+            return True
+    uc_browser = _UC_BROWSER.search(agent)
+    if uc_browser:
+        return tuple(int(number) for number in uc_browser.groups()) < _UC_MENDED
+    return chromium is not None and 51 <= int(chromium.group(1)) <= 66

@@ -1,0 +1,68 @@
+"""One-time tokens of protected playback, kept in Redis as Scalelite keeps them.
+
+Key `protector_token_{token}`, JSON {"record_id", "format"}, with a time to live; taken once.
+Every method raises StoreDown when Redis cannot be used.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from appliance.faults import StoreDown
+from appliance.redis.client import RedisClient, RedisDown
+
+_TOKEN_BYTES = 32
+_HEX_DIGITS = 2 * _TOKEN_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class RedisTokens:
+    """Issues and takes tokens."""
+
+    client: RedisClient
+    namespace: str
+    timeout_s: int
+    """How long a token can be used."""
+
+    async def issue_tokens(self, pairs: Sequence[tuple[str, str]]) -> list[str]:
+        """Return a fresh token for each (recordID, format), in one round trip."""
+        if not pairs:
+            return []
+        tokens = [secrets.token_hex(_TOKEN_BYTES) for _ in pairs]
+        commands: list[list[str | int]] = [
+            [
+                "SET",
+                self._key(token),
+                json.dumps({"record_id": record_id, "format": format_name}),
+                "EX",
+                self.timeout_s,
+            ]
+            for token, (record_id, format_name) in zip(tokens, pairs, strict=True)
+        ]
+        try:
+            await self.client.pipeline(commands)
+        except RedisDown as error:
+            raise StoreDown(str(error)) from error
+        return tokens
+
+    async def consume_token(self, token: str) -> tuple[str, str] | None:
+        """Take a token: return its (recordID, format), None if it is unknown, used or too old."""
+        if len(token) != _HEX_DIGITS or not (token.isascii() and token.isalnum()):
+            return None
+        try:
+            found = await self.client.command("GETDEL", self._key(token))
+        except RedisDown as error:
+            raise StoreDown(str(error)) from error
+        if found is None:
+            return None
+        try:
+            value = json.loads(found)
+            return str(value["record_id"]), str(value["format"])
+        except (ValueError, KeyError, TypeError):
+            return None  # not what anybody of us wrote
+
+    def _key(self, token: str) -> str:
+        return f"{self.namespace}:protector_token_{token}"

@@ -1,0 +1,107 @@
+"""Deletes recordings that are older than the appliance or their tenant keeps them.
+
+As deleteRecordings deletes: files renamed aside, rows of formats and metadata removed, the state
+`deleted`. In batches, so that nobody waits long for a lock. Nothing is deleted by a setting that
+cannot be read. Truth: spec (recordings, Retention); which are too old says the database.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from appliance.recordings.administration import Opened, open_recordings
+from appliance.recordings.calls import delete_locked, empty_trash, open_change
+from appliance.recordings.retention_rules import PARAM, RetentionRules, retention_rules
+from appliance.recordings.summary import RecordingSummary
+from appliance.resources import Resources
+
+BATCH = 50
+KEEP_JOURNAL_S = 90 * 86400.0
+"""Lines of imports that went well are kept so long; those that failed, for ever."""
+KEEP_URLS_S = 180 * 86400.0
+"""Callback URLs of a meeting are kept so long after its last create: servers with a backlog may
+take weeks to process a recording."""
+
+
+@dataclass(slots=True)
+class Pruned:
+    """What one batch came to."""
+
+    deleted: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    """Recordings whose files could not be moved; the log says why."""
+    next_after: int | None = None
+    """Where the next batch begins; None: that was the last."""
+
+
+async def read_rules(res: Resources, days: float | None = None) -> RetentionRules:
+    """Return the rules as they are now; `days` stands in for RECORDING_RETENTION_DAYS.
+
+    Raises StoreDown.
+    """
+    default = res.settings.retention_days if days is None else days
+    settings = await res.tenant_store.list_settings() or ()
+    own = [(one.tenant_id, one.value) for one in settings if one.param == PARAM]
+    return retention_rules(default, own)
+
+
+async def list_expired(
+    res: Resources, rules: RetentionRules, *, after: int, limit: int
+) -> list[RecordingSummary]:
+    """Return recordings that `prune_batch` would delete. Raises Refused, DatabaseDown."""
+    table = open_recordings(res).desk.table
+    if rules.keep_all:
+        return []
+    return await table.list_expired(rules, now_ms=res.now_ms(), after=after, limit=limit)
+
+
+async def prune_batch(res: Resources, who: str, rules: RetentionRules, *, after: int = 0) -> Pruned:
+    """Delete the next recordings that are too old. Raises Refused, DatabaseDown."""
+    opened = open_recordings(res)
+    pruned = Pruned()
+    if rules.keep_all:
+        return pruned
+    await _delete(res, opened, rules, after, pruned)
+    if pruned.deleted:
+        record_ids = pruned.deleted
+        res.log.info("recordings_expired", by=who, count=len(record_ids), record_ids=record_ids)
+    if pruned.next_after is None:
+        res.later(empty_trash, res, opened.files)
+    return pruned
+
+
+async def _delete(
+    res: Resources, opened: Opened, rules: RetentionRules, after: int, pruned: Pruned
+) -> None:
+    expired = opened.desk.table.lock_expired(rules, now_ms=res.now_ms(), after=after, limit=BATCH)
+    async with open_change(res, expired) as locked:
+        for one in locked.recordings:
+            done = await delete_locked(res, opened.files, locked, one)
+            (pruned.deleted if done else pruned.failed).append(one.record_id)
+        if len(locked.recordings) == BATCH:
+            pruned.next_after = locked.recordings[-1].id
+
+
+async def run_retention(res: Resources, who: str) -> int:
+    """Delete everything that is too old, also in the journal and of callbacks' URLs.
+
+    Return how many recordings were deleted.
+
+    The rules are read anew for each batch, so that a change counts at once.
+    Raises Refused, DatabaseDown, StoreDown.
+    """
+    deleted, after = 0, 0
+    while True:
+        rules = await read_rules(res)
+        pruned = await prune_batch(res, who, rules, after=after)
+        deleted += len(pruned.deleted)
+        if pruned.next_after is None:
+            break
+        after = pruned.next_after
+    forgotten = await open_recordings(res).desk.history.forget_done(KEEP_JOURNAL_S)
+    if forgotten:
+        res.log.info("import_journal_pruned", lines=forgotten)
+    forgotten = await res.callback_urls.prune(KEEP_URLS_S)
+    if forgotten:
+        res.log.info("callback_urls_pruned", meetings=forgotten)
+    return deleted

@@ -1,0 +1,61 @@
+"""Has old recordings deleted once a day, by one appliance for all that share the database.
+
+Decides nothing but when: soon after a start if it was not done for a day, else a day after the last
+time. Truth: `appliance.daily_work` (when it was last done), recordings/retention.py (what).
+"""
+
+from __future__ import annotations
+
+import trio
+
+from appliance.faults import DatabaseDown, StoreDown
+from appliance.recordings.administration import open_recordings
+from appliance.recordings.retention import read_rules, run_retention
+from appliance.resources import Resources
+
+NAME = "retention"
+DAY_S = 86400.0
+FIRST_S = 3.0
+CHECK_S = 600.0
+RETRY_S = 10.0
+BY = "retention"
+"""Who deletes, in the log."""
+
+
+async def keep_retention(
+    res: Resources,
+    *,
+    first_s: float = FIRST_S,
+    check_s: float = CHECK_S,
+    retry_s: float = RETRY_S,
+    interval_s: float = DAY_S,
+) -> None:
+    """Delete what is too old once a day until cancelled; a store that is away is waited for."""
+    warned: dict[str, str] = {}
+    await trio.sleep(first_s)
+    while True:
+        try:
+            await _run_if_due(res, interval_s, warned)
+            pause_s = check_s
+        except (DatabaseDown, StoreDown) as error:
+            res.log.debug("retention_waits", reason=str(error))
+            pause_s = retry_s
+        await trio.sleep(pause_s)
+
+
+async def _run_if_due(res: Resources, interval_s: float, warned: dict[str, str]) -> None:
+    async with open_recordings(res).desk.table.claim_daily(NAME, interval_s) as due:
+        if not due:
+            return
+        rules = await read_rules(res)
+        for tenant_id, value in rules.faulty.items():
+            if warned.get(tenant_id) != value:
+                warned[tenant_id] = value
+                res.log.warning(
+                    "tenant_retention_unreadable",
+                    tenant=tenant_id,
+                    value=value,
+                    effect="nothing of this tenant is deleted",
+                )
+        deleted = await run_retention(res, BY)
+        res.log.info("retention_done", deleted=deleted)

@@ -1,0 +1,192 @@
+"""The SQL that reads recordings, and their rows as values.
+
+Builds text and arguments only, runs nothing. One statement reads recordings with all that belongs
+to them: the parts of each come as arrays, through the indexes, while the rows stream.
+Truth: Scalelite's tables (schema/0002_scalelite.sql) and the indexes of schema/0003.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+
+from appliance.recordings.filter import RecordingFilter
+from appliance.recordings.recording import (
+    TENANT_KEY,
+    PlaybackFormat,
+    Recording,
+    Thumbnail,
+)
+
+_EPOCH = datetime(1970, 1, 1)
+_MS = timedelta(milliseconds=1)
+_LAST_CHAR = 0x10FFFF
+
+# OFFSET 0 keeps each part from being merged into the whole: the rows are chosen first, in the order
+# of an index, and the parts are looked up for those alone.
+_READ = """
+SELECT r.id, r.record_id, r.meeting_id, r.name, r.published, r.state, r.participants, r.starttime,
+    r.endtime, r.protected, r.publish_updated, m.pairs, f.formats, t.thumbnails
+FROM ({chosen}) r
+LEFT JOIN LATERAL (
+    SELECT array_agg(ARRAY[key, value]) AS pairs
+    FROM (SELECT key, value FROM public.metadata WHERE recording_id = r.id ORDER BY key OFFSET 0) x
+) m ON true
+LEFT JOIN LATERAL (
+    SELECT array_agg(ARRAY[id::text, format, url, length::text, processing_time::text]) AS formats
+    FROM (
+        SELECT * FROM public.playback_formats WHERE recording_id = r.id ORDER BY format OFFSET 0
+    ) x
+) f ON true
+LEFT JOIN LATERAL (
+    SELECT array_agg(
+        ARRAY[playback_format_id::text, width::text, height::text, alt, url, sequence::text]
+    ) AS thumbnails
+    FROM (
+        SELECT i.* FROM public.playback_formats p
+        JOIN public.thumbnails i ON i.playback_format_id = p.id
+        WHERE p.recording_id = r.id ORDER BY i.sequence, i.id OFFSET 0
+    ) x
+) t ON true
+ORDER BY {order}
+"""
+_NEWEST = "{0}starttime DESC, {0}id DESC"
+
+READ_ONE = _READ.format(
+    chosen="SELECT * FROM public.recordings WHERE record_id = $1 OFFSET 0", order="r.id"
+)
+READ_SOME = _READ.format(
+    chosen="SELECT * FROM public.recordings WHERE id = ANY($1::bigint[]) OFFSET 0", order="r.id"
+)
+
+
+def listing_sql(wanted: RecordingFilter, most: int | None = None) -> tuple[str, list[object]]:
+    """Return the statement that lists what is wanted, the newest first, and its arguments.
+
+    `most` cuts it off without changing how the rows are looked for.
+    """
+    args: list[object] = []
+    conditions = []
+
+    def argument(value: object) -> str:
+        args.append(value)
+        return f"${len(args)}"
+
+    if wanted.states is not None:
+        conditions.append(f"c.state = ANY({argument(list(wanted.states))}::text[])")
+    if wanted.meeting_ids is not None:
+        conditions.append(f"c.meeting_id = ANY({argument(list(wanted.meeting_ids))}::text[])")
+    if wanted.record_id_prefixes is not None:
+        ranges = [prefix_range(prefix) for prefix in wanted.record_id_prefixes]
+        low, high = argument([low for low, _ in ranges]), argument([high for _, high in ranges])
+        conditions.append(_RECORD_IDS.format(low=low, high=high))
+    if wanted.metadata is not None:
+        keys = argument([key for key, _ in wanted.metadata])
+        values = argument([value for _, value in wanted.metadata])
+        conditions.append(_METADATA.format(keys=keys, values=values))
+    if wanted.tenant_id is not None:
+        conditions.append(_TENANT.format(tenant=argument(wanted.tenant_id)))
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    limit = "" if wanted.limit is None else f"LIMIT {argument(wanted.limit)}"
+    offset = f"OFFSET {argument(wanted.offset)}" if wanted.offset else "OFFSET 0"
+    chosen = (
+        f"SELECT c.* FROM public.recordings c {where} ORDER BY {_NEWEST.format('c.')}"
+        f" {limit} {offset}"
+    )
+    sql = _READ.format(chosen=chosen, order=_NEWEST.format("r."))
+    return (sql if most is None else f"{sql} LIMIT {most:d}"), args
+
+
+# The range of each prefix is looked up by itself, in the index on `record_id text_pattern_ops`. Not
+# by LIKE: of a prefix that is a parameter the planner knows nothing, and reads the whole table.
+_RECORD_IDS = """c.id IN (
+    SELECT found.id FROM unnest({low}::text[], {high}::text[]) AS wanted (low, high)
+    CROSS JOIN LATERAL (
+        SELECT id FROM public.recordings
+        WHERE record_id ~>=~ wanted.low AND record_id ~<~ wanted.high OFFSET 0
+    ) found
+)"""
+
+# By the hash, as the index has it, and by the value, as hashes can be equal.
+_METADATA = """c.id IN (
+    SELECT found.recording_id FROM unnest({keys}::text[], {values}::text[]) AS wanted (key, value)
+    CROSS JOIN LATERAL (
+        SELECT recording_id FROM public.metadata
+        WHERE key = wanted.key AND md5(value) = md5(wanted.value) AND value = wanted.value OFFSET 0
+    ) found
+)"""
+
+_TENANT = f"""c.id IN (
+    SELECT recording_id FROM public.metadata
+    WHERE key = '{TENANT_KEY}' AND md5(value) = md5({{tenant}}::text) AND value = {{tenant}}::text
+)"""
+
+
+def prefix_range(prefix: str) -> tuple[str, str]:
+    """Return the half-open range of the texts, compared byte by byte, that begin with a prefix."""
+    head = prefix
+    while head:
+        next_char = ord(head[-1]) + 1
+        if next_char <= _LAST_CHAR:
+            # Surrogates are no characters, so no text has them.
+            next_char = 0xE000 if 0xD800 <= next_char < 0xE000 else next_char
+            return prefix, head[:-1] + chr(next_char)
+        head = head[:-1]
+    return prefix, prefix  # of the last characters only: no recordID begins so
+
+
+def recording_of(row: asyncpg.Record) -> Recording:
+    """Return the recording of a row of READ_ONE, READ_SOME or a listing."""
+    return Recording(
+        record_id=row["record_id"] or "",
+        meeting_id=row["meeting_id"],
+        name=row["name"],
+        published=row["published"],
+        state=row["state"],
+        participants=row["participants"],
+        start_ms=ms_of(row["starttime"]),
+        end_ms=ms_of(row["endtime"]),
+        protected=row["protected"],
+        publish_updated=row["publish_updated"],
+        metadata=tuple(
+            [(key, value) for key, value in row["pairs"] or () if key and value is not None]
+        ),
+        formats=_formats(row["formats"] or (), row["thumbnails"] or ()),
+        id=row["id"],
+    )
+
+
+def timestamp_of(ms: int | None) -> datetime | None:
+    """Return milliseconds since the epoch as PostgreSQL's time without zone, which is UTC."""
+    if ms is None:
+        return None
+    return datetime.fromtimestamp(0, UTC).replace(tzinfo=None) + ms * _MS
+
+
+def ms_of(time: datetime | None) -> int | None:
+    """Return PostgreSQL's time without zone as milliseconds since the epoch."""
+    return None if time is None else (time - _EPOCH) // _MS
+
+
+def _formats(
+    formats: Sequence[Sequence[Any]], thumbnails: Sequence[Sequence[Any]]
+) -> tuple[PlaybackFormat, ...]:
+    images: dict[str, list[Thumbnail]] = {}
+    for format_id, width, height, alt, url, sequence in thumbnails:
+        image = Thumbnail(_int(width), _int(height), alt, url or "", _int(sequence) or 0)
+        images.setdefault(format_id, []).append(image)
+    return tuple(
+        [
+            PlaybackFormat(
+                name or "", url or "", _int(length), _int(time), tuple(images.get(id, ()))
+            )
+            for id, name, url, length, time in formats
+        ]
+    )
+
+
+def _int(text: str | None) -> int | None:
+    return None if text is None else int(text)

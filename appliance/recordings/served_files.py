@@ -1,0 +1,102 @@
+"""Files that are served: opened only inside their directory, read in pieces.
+
+Holds no rule about who may see them. Everything here blocks and is called in threads. A file that
+was opened stays readable when its name is renamed away or removed. Truth: the disk.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from appliance.recordings.playback_rules import NotAFile
+from appliance.settings.model import RecordingSettings
+
+INDEX = "index.html"
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY
+_FAULTS = frozenset({errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE})
+"""What is no answer to the question whether a file is there."""
+
+
+class OpenedFile:
+    """A regular file, open until `close`."""
+
+    def __init__(self, descriptor: int, name: str, found: os.stat_result) -> None:
+        self._descriptor = descriptor
+        self.name = name
+        self.size = found.st_size
+        self.modified_ns = found.st_mtime_ns
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Return up to so many bytes; fewer at the end only. Raises OSError."""
+        parts: list[bytes] = []
+        while count > 0 and (part := os.pread(self._descriptor, count, offset)):
+            parts.append(part)
+            offset += len(part)
+            count -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def close(self) -> None:
+        """Close the file; once more does nothing."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+class ServedFiles:
+    """The published recordings and the files of the BBB player."""
+
+    def __init__(self, settings: RecordingSettings) -> None:
+        self._published = settings.publish_dir
+        self._player = settings.playback_dir
+
+    def open_published(
+        self, format: str, record_id: str, names: Sequence[str]
+    ) -> OpenedFile | NotAFile:
+        """Open a file of a published recording. Raises OSError.
+
+        `format` and `record_id` are checked names, `names` come from core.playback.split_path.
+        """
+        return open_inside(self._published / format, (record_id,), names)
+
+    def open_player(self, names: Sequence[str]) -> OpenedFile | NotAFile:
+        """Open a file of the BBB player. Raises OSError."""
+        return open_inside(self._player, (), names)
+
+
+def open_inside(
+    root: Path, directory: Sequence[str], names: Sequence[str]
+) -> OpenedFile | NotAFile:
+    """Open a file below `root`/`directory`, wherever symbolic links point to.
+
+    `root` may be or lie behind a link (the operator's); what lies below it may not lead out of
+    `root`/`directory`. A last name '' is the directory's index.html. Raises OSError.
+    """
+    base = os.path.join(os.path.realpath(root), *directory)
+    path = os.path.join(base, *names[:-1], names[-1] or INDEX)
+    try:
+        real = os.path.realpath(path, strict=True)
+        if not real.startswith(base + os.sep):
+            return NotAFile.DIRECTORY if real == base and names[-1] else NotAFile.MISSING
+        descriptor = os.open(real, _FLAGS)
+    except OSError as error:
+        # ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG, EACCES, ENXIO (a socket), …: nothing to be served.
+        if error.errno in _FAULTS:
+            raise
+        return NotAFile.MISSING
+    except ValueError:  # a surrogate: no name of a file can have one
+        return NotAFile.MISSING
+    try:
+        found = os.fstat(descriptor)
+        if stat.S_ISREG(found.st_mode):
+            kept, descriptor = descriptor, -1
+            return OpenedFile(kept, os.path.basename(path), found)
+        if stat.S_ISDIR(found.st_mode) and names[-1]:
+            return NotAFile.DIRECTORY
+        return NotAFile.MISSING
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)

@@ -1,0 +1,247 @@
+"""The recordings in PostgreSQL: listing, finding, and what users and imports change.
+
+Holds no rule of the API. Every change of a recording locks its row first, in the order of the ids.
+Truth: Scalelite's tables, which a Scalelite beside us reads and writes too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import asyncpg
+import trio
+
+from appliance.faults import DatabaseDown
+from appliance.postgres.database import POOL_SIZE, Connection, PostgresStore
+from appliance.postgres.session import Session, open_session
+from appliance.recordings.filter import RecordingFilter
+from appliance.recordings.merge import ImportResult, ImportRules, state_of
+from appliance.recordings.recording import Recording, RecordingStates
+from appliance.recordings.rows import READ_ONE, READ_SOME, listing_sql, recording_of
+from appliance.recordings.upsert import upsert_recording
+
+CHUNK_ROWS = 250
+"""Some 600 kB of XML: what a listing holds in memory at a time."""
+LISTING_HOLD_S = 900.0
+LISTINGS_AT_ONCE = POOL_SIZE // 2
+"""A slow reader keeps its connection; the others are for everything else."""
+LISTING_WAIT_S = 5.0
+CHANGE_HOLD_S = 1800.0
+"""Files may have to be copied to another file system while the row is locked."""
+
+AlsoWrite = Callable[[Connection, ImportResult], Awaitable[None]]
+
+
+class RecordingListing:
+    """One listing: a cursor on one statement, read in chunks."""
+
+    def __init__(self, session: Session, wanted: RecordingFilter, *, own_session: bool) -> None:
+        self._session = session
+        self._own_session = own_session
+        self._wanted = wanted
+        self._ended = False
+        self._rows: AsyncIterator[asyncpg.Record] | None = None
+
+    async def next_chunk(self) -> list[Recording]:
+        """Return the next recordings, none at the end. The connection goes back with the last."""
+        if self._ended:
+            return []
+        chunk = await self._session.run(self._read)
+        if len(chunk) < CHUNK_ROWS:
+            self._ended = True
+            await self._session.commit()
+        return chunk
+
+    async def _read(self, connection: Connection) -> list[Recording]:
+        if self._rows is None:
+            if not self._own_session:
+                await connection.execute("SET LOCAL jit = off")
+            sql, args = listing_sql(self._wanted)
+            # As an iterator a cursor takes one round trip less.
+            self._rows = aiter(connection.cursor(sql, *args, prefetch=CHUNK_ROWS))
+        chunk = []
+        async for row in self._rows:
+            chunk.append(recording_of(row))
+            if len(chunk) == CHUNK_ROWS:
+                break
+        return chunk
+
+
+class ShortListing:
+    """A listing that was read at once."""
+
+    def __init__(self, recordings: list[Recording]) -> None:
+        self._recordings = recordings
+
+    async def next_chunk(self) -> list[Recording]:
+        """Return all recordings, then none."""
+        chunk, self._recordings = self._recordings, []
+        return chunk
+
+
+class LockedRecordings:
+    """Recordings whose rows are locked; every method raises DatabaseDown."""
+
+    def __init__(self, session: Session, recordings: tuple[Recording, ...]) -> None:
+        self._session = session
+        self.recordings = recordings
+        self.notes: list[str] = []
+
+    async def set_published(self, recording: Recording, published: bool) -> None:
+        """Record what a user decided."""
+
+        async def work(connection: Connection) -> None:
+            await connection.execute(
+                "UPDATE public.recordings SET published = $2, publish_updated = true, state = $3"
+                " WHERE id = $1",
+                recording.id,
+                published,
+                state_of(published),
+            )
+
+        await self._session.run(work)
+
+    async def update(
+        self, recording: Recording, *, metadata: Sequence[tuple[str, str]], protected: bool | None
+    ) -> None:
+        """Set metadata (an empty value removes) and, if given, the protection."""
+        kept = [(key, value) for key, value in metadata if value]
+        removed = [key for key, value in metadata if not value]
+        keys = [key for key, _ in kept]
+
+        async def work(connection: Connection) -> None:
+            row_id = recording.id
+            await connection.execute(_SET_METADATA, row_id, keys, [value for _, value in kept])
+            await connection.execute(_REMOVE_METADATA, row_id, removed)
+            await connection.execute(_NOTE_REMOVED, row_id, removed)
+            await connection.execute(_FORGET_REMOVED, row_id, keys)
+            if protected is not None:
+                await connection.execute(
+                    "UPDATE public.recordings SET protected = $2 WHERE id = $1", row_id, protected
+                )
+
+        await self._session.run(work)
+
+    async def delete(self, recording: Recording) -> None:
+        """Delete the rows of formats and metadata and keep the recording's as deleted."""
+
+        async def work(connection: Connection) -> None:
+            for sql in _DELETE:
+                await connection.execute(sql, recording.id)
+
+        await self._session.run(work)
+
+
+class RecordingStore:
+    """The recordings; every method raises DatabaseDown, and DatabaseRefused for a fault of ours."""
+
+    def __init__(self, store: PostgresStore) -> None:
+        self._store = store
+        self._listings = trio.Semaphore(LISTINGS_AT_ONCE)
+
+    async def ping(self) -> None:
+        """Return when the database has answered."""
+        await self._store.ping()
+
+    @asynccontextmanager
+    async def open_listing(
+        self, wanted: RecordingFilter
+    ) -> AsyncIterator[RecordingListing | ShortListing]:
+        """Start a listing, the newest first: one SQL statement, whatever the number."""
+        short = await self._read_short(wanted)
+        if short is not None:
+            yield short
+            return
+        with trio.move_on_after(LISTING_WAIT_S) as patience:
+            await self._listings.acquire()
+        if patience.cancelled_caught:
+            raise DatabaseDown("too many listings at once")
+        try:
+            async with open_session(self._store, hold_s=LISTING_HOLD_S) as session:
+                own_session = self._store.prepared_statements
+                yield RecordingListing(session, wanted, own_session=own_session)
+        finally:
+            self._listings.release()
+
+    async def _read_short(self, wanted: RecordingFilter) -> ShortListing | None:
+        """Read a listing in one round trip; None: it may be, or is, longer than a chunk.
+
+        A cursor needs a transaction around it: three round trips, which cost more than the rows of
+        one course.
+        """
+        short = wanted.names_recordings or (wanted.limit or CHUNK_ROWS + 1) <= CHUNK_ROWS
+        if not short or not self._store.prepared_statements:
+            return None
+        sql, args = listing_sql(wanted, CHUNK_ROWS + 1)
+        rows = await self._store.fetch(sql, *args)
+        return (
+            ShortListing([recording_of(row) for row in rows]) if len(rows) <= CHUNK_ROWS else None
+        )
+
+    @asynccontextmanager
+    async def lock_recordings(
+        self, record_ids: Sequence[str], tenant_id: str | None
+    ) -> AsyncIterator[LockedRecordings]:
+        """Lock the recordings of these ids that are not deleted, and the tenant's if one is given.
+
+        What the block changes is committed at its end; nothing of it if the block fails.
+        """
+
+        async def work(connection: Connection) -> tuple[Recording, ...]:
+            rows = await connection.fetch(_LOCK, list(record_ids), RecordingStates.DELETED)
+            found = await connection.fetch(READ_SOME, [row["id"] for row in rows])
+            recordings = [recording_of(row) for row in found]
+            return tuple(
+                one for one in recordings if tenant_id is None or one.tenant_id == tenant_id
+            )
+
+        async with open_session(self._store, hold_s=CHANGE_HOLD_S) as session:
+            yield LockedRecordings(session, await session.run(work))
+
+    async def find_recording(self, record_id: str) -> Recording | None:
+        """Return one recording in whatever state."""
+        if "\0" in record_id:  # no text of PostgreSQL has one
+            return None
+        row = await self._store.fetchrow(READ_ONE, record_id)
+        return None if row is None else recording_of(row)
+
+    async def upsert_recording(
+        self, recording: Recording, rules: ImportRules, also: AlsoWrite | None = None
+    ) -> ImportResult:
+        """Write an imported recording; `also` writes more in the same transaction."""
+
+        async def work(connection: Connection) -> ImportResult:
+            result = await upsert_recording(connection, recording, rules)
+            if also is not None:
+                await also(connection, result)
+            return result
+
+        return await self._store.run(work, transaction=True)
+
+
+_LOCK = """
+SELECT id FROM public.recordings WHERE record_id = ANY($1::text[]) AND state IS DISTINCT FROM $2
+ORDER BY id FOR UPDATE
+"""
+_SET_METADATA = """
+INSERT INTO public.metadata (recording_id, key, value)
+SELECT $1, pair.key, pair.value FROM unnest($2::text[], $3::text[]) AS pair (key, value)
+ON CONFLICT (recording_id, key) DO UPDATE SET value = EXCLUDED.value
+"""
+_REMOVE_METADATA = "DELETE FROM public.metadata WHERE recording_id = $1 AND key = ANY($2::text[])"
+_NOTE_REMOVED = """
+INSERT INTO appliance.removed_metadata (recording_id, key) SELECT $1, unnest($2::text[])
+ON CONFLICT DO NOTHING
+"""
+_FORGET_REMOVED = (
+    "DELETE FROM appliance.removed_metadata WHERE recording_id = $1 AND key = ANY($2::text[])"
+)
+_DELETE = (
+    "DELETE FROM public.thumbnails WHERE playback_format_id IN"
+    " (SELECT id FROM public.playback_formats WHERE recording_id = $1)",
+    "DELETE FROM public.playback_formats WHERE recording_id = $1",
+    "DELETE FROM public.metadata WHERE recording_id = $1",
+    "DELETE FROM appliance.removed_metadata WHERE recording_id = $1",
+    f"UPDATE public.recordings SET state = '{RecordingStates.DELETED}' WHERE id = $1",
+)

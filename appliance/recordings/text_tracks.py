@@ -1,0 +1,117 @@
+"""The captions of recordings: getRecordingTextTracks and putRecordingTextTrack.
+
+Tracks belong to the presentation format, whose player shows them. Truth: spec/recordings.md (Calls)
+and BBB's answers in tests/data/bbb-responses.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import trio
+
+from appliance.bbb import errors
+from appliance.bbb.errors import ApiError, Failure
+from appliance.bbb.params import Params, get
+from appliance.bbb.xml_text import drop_forbidden
+from appliance.recordings.merge import is_deleted
+from appliance.recordings.ports import CaptionFiles, RecordingFiles, RecordingStore
+from appliance.recordings.recording import Recording
+from appliance.recordings.text_track_rules import (
+    KINDS,
+    UPLOADED,
+    TextTrack,
+    canonical_lang,
+    to_webvtt,
+)
+from appliance.resources import Caller, Resources
+
+FORMAT = "presentation"
+_MAX_LABEL = 200
+
+
+async def list_tracks(
+    res: Resources, caller: Caller, params: Params
+) -> tuple[str, list[TextTrack]]:
+    """Return the recordID and its tracks. Raises ApiError, DatabaseDown."""
+    store, files, captions = _opened(res)
+    record_id = _require(params, "recordID")
+    recording = await store.find_recording(record_id)
+    if recording is None or is_deleted(recording) or not _belongs(caller, recording):
+        raise ApiError(errors.no_recording(record_id))
+    directory = await trio.to_thread.run_sync(files.find, FORMAT, record_id)
+    if directory is None:
+        return record_id, []
+    return record_id, await trio.to_thread.run_sync(captions.read_tracks, directory)
+
+
+async def put_track(
+    res: Resources, caller: Caller, params: Params, uploaded: bytes | None
+) -> tuple[str, bool]:
+    """Add or replace a track; return the recordID and whether it was taken.
+
+    `uploaded` is WebVTT or SRT. Raises ApiError, DatabaseDown.
+    """
+    store, files, captions = _opened(res)
+    record_id, track = _require(params, "recordID"), _read_track(params)
+    if not uploaded or not uploaded.strip():
+        raise ApiError(errors.EMPTY_TEXT_TRACK)
+    async with store.lock_recordings([record_id], caller.tenant_id) as locked:
+        if not locked.recordings:
+            raise ApiError(errors.no_recording(record_id))
+        save = partial(_save, files, captions, record_id, track, uploaded)
+        try:
+            taken = await trio.to_thread.run_sync(save)
+        except OSError as error:
+            res.log.error("text_track_not_written", record_id=record_id, reason=error.strerror)
+            taken = False
+    if taken:
+        res.log.info("text_track_written", record_id=record_id, lang=track.lang)
+    return record_id, taken
+
+
+def _save(
+    files: RecordingFiles,
+    captions: CaptionFiles,
+    record_id: str,
+    track: TextTrack,
+    uploaded: bytes,
+) -> bool:
+    webvtt = to_webvtt(uploaded)
+    directory = files.find(FORMAT, record_id)
+    if webvtt is None or directory is None:
+        return False
+    captions.write_track(directory, track, webvtt)
+    return True
+
+
+def _read_track(params: Params) -> TextTrack:
+    kind, lang = _require(params, "kind"), _require(params, "lang")
+    if kind not in KINDS:
+        raise ApiError(errors.INVALID_KIND)
+    canonical = canonical_lang(lang)
+    if canonical is None:
+        raise ApiError(errors.INVALID_LANG)
+    label = drop_forbidden(get(params, "label") or "").strip()[:_MAX_LABEL] or canonical
+    return TextTrack(canonical, label, kind, UPLOADED)
+
+
+def _require(params: Params, name: str) -> str:
+    value = get(params, name)
+    if not value:
+        raise ApiError(_missing(name))
+    return value
+
+
+def _missing(name: str) -> Failure:
+    return Failure("missingParameter", f"Missing param {name}.")
+
+
+def _belongs(caller: Caller, recording: Recording) -> bool:
+    return caller.tenant_id is None or recording.tenant_id == caller.tenant_id
+
+
+def _opened(res: Resources) -> tuple[RecordingStore, RecordingFiles, CaptionFiles]:
+    if res.recordings is None or res.files is None or res.captions is None:
+        raise ApiError(errors.RECORDINGS_NOT_FOUND)
+    return res.recordings, res.files, res.captions

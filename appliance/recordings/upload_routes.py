@@ -1,0 +1,68 @@
+"""`PUT /scalelite/api/recordings/{recordID}`: a BBB server hands the tar of a recording over.
+
+Answers in plain text and with HTTP statuses, since a script reads them. A status of 2xx means that
+the tar is on our disk, so that the sender may remove its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from appliance.bbb.errors import ApiError
+from appliance.faults import StoreDown
+from appliance.http.messages import Chunks, Request, Response
+from appliance.model import ServerId
+from appliance.recordings.import_ports import Uploads
+from appliance.recordings.recording import is_record_id
+from appliance.recordings.tar_format import DiskFull
+from appliance.recordings.uploads import find_sender, receive_recording
+from appliance.resources import Resources
+
+UPLOAD_PREFIX = "/scalelite/api/recordings/"
+
+
+class UploadRoute:
+    """Takes recordings from BBB servers."""
+
+    def __init__(self, res: Resources, uploads: Uploads) -> None:
+        self._res = res
+        self._uploads = uploads
+
+    async def handle(self, request: Request) -> Response:
+        """Answer one request below UPLOAD_PREFIX."""
+        record_id = request.path.removeprefix(UPLOAD_PREFIX)
+        if not is_record_id(record_id):
+            return _text(404, "not a recordID")
+        if request.method != "PUT":
+            return _text(405, "only PUT", (b"allow", b"PUT"))
+        try:
+            sender = await find_sender(self._res, request.header(b"authorization"), record_id)
+        except StoreDown as error:
+            self._res.faults.note("request_without_store", "redis", reason=str(error))
+            return _text(503, "try again later")
+        if sender is None:
+            return _text(401, "no valid token", (b"www-authenticate", b"Bearer"))
+        try:
+            chunks = Chunks(request, self._res.settings.recordings.max_bytes)
+            return await self._receive(record_id, sender, chunks)
+        except ApiError as error:
+            too_large = error.failure.http_status == 413
+            return _text(413 if too_large else 408, error.message)
+
+    async def _receive(
+        self, record_id: str, sender: ServerId, chunks: AsyncIterator[bytes]
+    ) -> Response:
+        try:
+            size = await receive_recording(self._res, self._uploads, record_id, sender, chunks)
+        except DiskFull:
+            self._res.log.error("recording_upload_refused", record=record_id, reason="disk full")
+            return _text(507, "the disk is full, try again later")
+        except OSError as error:
+            reason = error.strerror or "I/O error"
+            self._res.log.error("recording_upload_refused", record=record_id, reason=reason)
+            return _text(503, "the spool cannot be written, try again later")
+        return _text(201, f"{size} bytes") if size else _text(400, "no tar in the body")
+
+
+def _text(status: int, text: str, *headers: tuple[bytes, bytes]) -> Response:
+    return Response(status, b"text/plain; charset=utf-8", text.encode() + b"\n", headers)

@@ -1,0 +1,69 @@
+"""Takes a recording over HTTP: who may send it, and the way of its bytes into the spool.
+
+The tar is never in memory: what waits is a megabyte. What becomes of it then is the importer's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from functools import partial
+
+import trio
+
+from appliance.model import ServerId
+from appliance.recordings.import_ports import Upload, Uploads
+from appliance.recordings.upload_token import server_of_upload
+from appliance.resources import Resources
+
+_BATCH_BYTES = 1 << 20
+ABORT_LIMIT_S = 10.0
+
+
+async def find_sender(res: Resources, authorization: str | None, record_id: str) -> ServerId | None:
+    """Return the server that may hand this recording over; None: the token is not good.
+
+    Raises StoreDown.
+    """
+    if not authorization:
+        return None
+    servers = await res.store.list_servers()
+    return server_of_upload(servers, authorization, record_id, now_s=res.now_ms() / 1000)
+
+
+async def receive_recording(
+    res: Resources,
+    uploads: Uploads,
+    record_id: str,
+    sender: ServerId,
+    chunks: AsyncIterator[bytes],
+) -> int:
+    """Write a tar into the spool and return its bytes. It is on the disk then; 0: there was none.
+
+    Raises DiskFull, OSError, and what `chunks` raises; nothing is left then.
+    """
+    upload = await trio.to_thread.run_sync(uploads.open_upload, record_id)
+    whole = False
+    try:
+        size = await _copy(upload, chunks)
+        if not size:
+            return 0
+        await trio.to_thread.run_sync(upload.finish)
+        whole = True
+    finally:
+        if not whole:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + ABORT_LIMIT_S):
+                await trio.to_thread.run_sync(upload.abort)
+    res.log.info("recording_received", record=record_id, server=sender, bytes=size)
+    return size
+
+
+async def _copy(upload: Upload, chunks: AsyncIterator[bytes]) -> int:
+    size, waiting, waiting_bytes = 0, [], 0
+    async for chunk in chunks:
+        waiting.append(chunk)
+        waiting_bytes += len(chunk)
+        if waiting_bytes >= _BATCH_BYTES:
+            await trio.to_thread.run_sync(partial(upload.write, b"".join(waiting)))
+            size, waiting, waiting_bytes = size + waiting_bytes, [], 0
+    await trio.to_thread.run_sync(partial(upload.write, b"".join(waiting)))
+    return size + waiting_bytes

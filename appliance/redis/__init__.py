@@ -1,0 +1,1 @@
+"""The Redis engine: a client on Trio, scripts, errors, facts for doctor."""

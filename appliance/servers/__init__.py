@@ -1,0 +1,1 @@
+"""The pool of BBB servers: registry, states, polling, load, sync."""

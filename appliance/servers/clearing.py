@@ -1,0 +1,98 @@
+"""Take a server out of service at once: disable and panic, which forget and end its meetings.
+
+The records go first, in one atomic step, so that their meetings can be created elsewhere at once;
+the calls to end them follow. One whose call fails is ended when the server is polled again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from appliance.admin_calls.refusal import RefusalKind, Refused, no_server
+from appliance.model import Server, ServerId, ServerState
+from appliance.resources import Resources
+from appliance.servers.administration import find_server, set_server_state
+from appliance.servers.ending import EndedMeeting, EndOutcome, ToEnd, end_on_server
+
+
+@dataclass(frozen=True, slots=True)
+class ClearedServer:
+    """A server without meetings, and what became of those it had."""
+
+    server: Server
+    meetings: tuple[EndedMeeting, ...]
+
+
+async def disable_server(
+    res: Resources, who: str, server_id: str, *, confirmed: bool
+) -> ClearedServer:
+    """Disable a server and end its meetings.
+
+    Raises Refused: there is no such, or it has load or meetings and this was not `confirmed`.
+    """
+    server = await find_server(res, server_id)
+    if not confirmed:
+        await _refuse_if_in_use(res, server)
+    await set_server_state(res, who, server_id, ServerState.DISABLED)
+    return await _clear(res, who, server, end=True)
+
+
+async def _refuse_if_in_use(res: Resources, server: Server) -> None:
+    records = sum(one.server_id == server.id for one in await res.store.list_meetings())
+    meetings = max(records, server.meetings)
+    if not meetings and not server.load:
+        return
+    load = "unavailable" if server.load is None else f"{server.load:g}"
+    raise Refused(
+        RefusalKind.CONFIRMATION_NEEDED,
+        f"server {server.id} is in use (meetings: {meetings}, users: {server.users}, load: {load});"
+        " disabling it ends its meetings, cordon or drain it to let them finish",
+    )
+
+
+async def panic_server(
+    res: Resources,
+    who: str,
+    server_id: str,
+    *,
+    keep_state: bool = False,
+    skip_end_calls: bool = False,
+) -> ClearedServer:
+    """Forget all meetings of a server, end them there, and disable it unless `keep_state`.
+
+    Raises Refused: there is no such server. A server that does not answer is no error.
+    """
+    server = await find_server(res, server_id)
+    if not keep_state:
+        await set_server_state(res, who, server_id, ServerState.DISABLED)
+    return await _clear(res, who, server, end=not skip_end_calls)
+
+
+async def _clear(res: Resources, who: str, server: Server, *, end: bool) -> ClearedServer:
+    held = await res.store.clear_server(server.id, now_ms=res.now_ms(), to_be_ended=end)
+    if held is None:
+        raise no_server(server.id)
+    if end:
+        ended = await end_on_server(
+            res, server.target, [ToEnd(meeting_id, password) for meeting_id, password in held]
+        )
+    else:
+        ended = tuple(
+            EndedMeeting(meeting_id, server.id, EndOutcome.SKIPPED) for meeting_id, _ in held
+        )
+    _log_cleared(res, who, server.id, ended)
+    return ClearedServer(await find_server(res, server.id), ended)
+
+
+def _log_cleared(
+    res: Resources, who: str, server_id: ServerId, ended: tuple[EndedMeeting, ...]
+) -> None:
+    failed = [one for one in ended if one.outcome is EndOutcome.FAILED]
+    res.log.info("server_cleared", server=server_id, meetings=len(ended), by=who)
+    if failed:
+        res.log.warning(
+            "meetings_not_ended",
+            server=server_id,
+            meetings=[one.id for one in failed],
+            reason=failed[0].reason,
+        )

@@ -1,0 +1,252 @@
+"""Make the pool what a file says: `servers sync`, `servers add-all`, and the file of the pool.
+
+A file is checked whole before anything changes. Each server is then changed in one atomic step;
+should the store be lost between two of them, the result says what was done and what was not.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import trio
+
+from appliance.admin_calls.refusal import Refused
+from appliance.faults import StoreDown
+from appliance.model import Server, ServerId, ServerState
+from appliance.resources import Resources
+from appliance.servers.administration import add_server, list_servers, logged_change
+from appliance.servers.clearing import panic_server
+from appliance.servers.ending import EndedMeeting
+from appliance.servers.sync_plan import (
+    StepKind,
+    SyncMode,
+    SyncStep,
+    cordoning,
+    plan_sync,
+    shared_urls,
+)
+from appliance.servers.values import NewServer
+from appliance.servers.yaml_list import (
+    parse_new_servers,
+    parse_server_list,
+    render_server_list,
+)
+
+APPLY_S = 570.0
+"""Less than the call's own deadline, so that the answer can say how far it came."""
+
+
+class StepOutcome(StrEnum):
+    """What became of one step."""
+
+    PLANNED = "planned"
+    """A dry run: nothing was changed."""
+    DONE = "done"
+    FAILED = "failed"
+    UNCERTAIN = "uncertain"
+    """The store was lost on the way: it may be done."""
+    NOT_REACHED = "not_reached"
+
+
+@dataclass(frozen=True, slots=True)
+class SyncedServer:
+    """One step and what became of it."""
+
+    step: SyncStep
+    outcome: StepOutcome
+    reason: str = ""
+    ended: tuple[EndedMeeting, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SyncResult:
+    """What a sync did, or would do."""
+
+    servers: tuple[SyncedServer, ...]
+    notes: tuple[str, ...] = ()
+    """What the operator should look at, though it stopped nothing."""
+    failure: str = ""
+    """Why it ended early; empty: it went through."""
+
+
+async def sync_servers(
+    res: Resources,
+    who: str,
+    text: str,
+    *,
+    mode: SyncMode = SyncMode.CORDON,
+    dry_run: bool = False,
+    apply_s: float = APPLY_S,
+) -> SyncResult:
+    """Add, change and remove servers until the pool is what the file says.
+
+    Raises core.server_list.BadServerList: nothing was changed.
+    """
+    present = await list_servers(res)
+    known = {server.id for server in present}
+    # libyaml lets nothing else run meanwhile only for milliseconds, but pure Python may take long.
+    wanted = await trio.to_thread.run_sync(parse_server_list, text, known)
+    held = Counter(meeting.server_id for meeting in await res.store.list_meetings())
+    steps = plan_sync(wanted, present, held, mode)
+    notes = _notes({one.id: one.url for one in wanted})
+    if dry_run:
+        planned = tuple(SyncedServer(step, StepOutcome.PLANNED) for step in steps)
+        return SyncResult(planned, notes)
+    sync = _Sync(res, who, mode)
+    await sync.apply(steps, apply_s)
+    return SyncResult(sync.results(steps), notes, sync.failure)
+
+
+def _notes(urls: dict[ServerId, str]) -> tuple[str, ...]:
+    groups = shared_urls({str(server_id): url for server_id, url in urls.items()})
+    return tuple(f"servers with the same url: {', '.join(group)}" for group in groups)
+
+
+class _Sync:
+    """Carries out the steps, one after the other."""
+
+    def __init__(self, res: Resources, who: str, mode: SyncMode) -> None:
+        self._res = res
+        self._who = who
+        self._mode = mode
+        self._done: list[SyncedServer] = []
+        self.failure = ""
+
+    async def apply(self, steps: Sequence[SyncStep], deadline_s: float) -> None:
+        """Apply steps until all are done, the store is lost or time is up."""
+        with trio.move_on_after(deadline_s) as scope:
+            for step in steps:
+                try:
+                    self._done.append(await self._apply(step))
+                except StoreDown:
+                    self.failure = "the meeting store (Redis) was lost on the way"
+                    break
+        if scope.cancelled_caught:
+            self.failure = f"not done within {deadline_s:g} seconds"
+
+    def results(self, steps: Sequence[SyncStep]) -> tuple[SyncedServer, ...]:
+        """Return what became of each step; the one that was broken off may be done."""
+        rest = [SyncedServer(step, StepOutcome.NOT_REACHED) for step in steps[len(self._done) :]]
+        if rest and rest[0].step.changes_something:
+            rest[0] = replace(rest[0], outcome=StepOutcome.UNCERTAIN)
+        return (*self._done, *rest)
+
+    async def _apply(self, step: SyncStep) -> SyncedServer:
+        match step.kind:
+            case StepKind.ADD:
+                return await self._add(step)
+            case StepKind.CHANGE | StepKind.CORDON if step.changes_something:
+                return await self._change(step)
+            case StepKind.REMOVE:
+                return await self._remove(step)
+            case StepKind.EVICT:
+                return await self._evict(step)
+        return SyncedServer(step, StepOutcome.DONE)
+
+    async def _add(self, step: SyncStep) -> SyncedServer:
+        if not await self._res.store.add_server(step.server_id, step.change):
+            return SyncedServer(step, StepOutcome.FAILED, "another server got this id meanwhile")
+        state = step.change.state or ServerState.DISABLED
+        self._log("server_added", step, url=step.change.url, state=state.value)
+        return self._changed(step)
+
+    async def _change(self, step: SyncStep) -> SyncedServer:
+        if not await self._res.store.update_server(step.server_id, step.change):
+            return SyncedServer(step, StepOutcome.FAILED, "it was removed meanwhile")
+        self._log("server_changed", step, **logged_change(step.change))
+        return self._changed(step)
+
+    def _changed(self, step: SyncStep) -> SyncedServer:
+        if step.change.state is ServerState.ENABLED:
+            self._res.poll_soon(step.server_id)
+        return SyncedServer(step, StepOutcome.DONE)
+
+    async def _remove(self, step: SyncStep) -> SyncedServer:
+        held = await self._res.store.remove_server(step.server_id, force=False)
+        if held is not None and held > 0:  # a meeting was placed there meanwhile
+            return await self._not_empty(replace(step, meetings=held))
+        if held is None:
+            self._log("server_removed", step, forced=False)
+        return SyncedServer(step, StepOutcome.DONE)
+
+    async def _not_empty(self, step: SyncStep) -> SyncedServer:
+        if self._mode is SyncMode.FORCE:
+            return await self._evict(replace(step, kind=StepKind.EVICT))
+        server = await self._res.store.find_server(step.server_id)
+        state = ServerState.DISABLED if server is None else server.state
+        return await self._apply(cordoning(step.server_id, state, step.meetings))
+
+    async def _evict(self, step: SyncStep) -> SyncedServer:
+        try:
+            cleared = await panic_server(self._res, self._who, step.server_id)
+        except Refused:  # removed by somebody else
+            return SyncedServer(step, StepOutcome.DONE)
+        await self._res.store.remove_server(step.server_id, force=True)
+        self._log("server_removed", step, forced=True)
+        return SyncedServer(step, StepOutcome.DONE, ended=cleared.meetings)
+
+    def _log(self, event: str, step: SyncStep, **more: object) -> None:
+        self._res.log.info(event, server=step.server_id, **more, by=self._who)
+
+
+async def export_servers(res: Resources, *, verbose: bool) -> str:
+    """Return the file that `sync_servers` takes; it holds the servers' secrets."""
+    return render_server_list(await list_servers(res), verbose=verbose)
+
+
+# --- add-all -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AddedServer:
+    """One server of a file for add-all."""
+
+    new: NewServer
+    server: Server | None
+    """None: not reached."""
+    outcome: StepOutcome
+    reason: str = ""
+    was_there: bool = False
+    """A server with this url is in the pool already, and was left alone."""
+
+
+async def add_all_servers(
+    res: Resources, who: str, text: str, *, new_id: Callable[[], object] = uuid.uuid4
+) -> tuple[AddedServer, ...]:
+    """Add every server of a file, disabled; those whose url is there already are left alone.
+
+    So a file that was not done to its end can be given again.
+    Raises core.server_list.BadServerList: nothing was changed.
+    """
+    present = await list_servers(res)
+    by_url = {_key(server.url): server for server in present}
+    taken = {str(server.id): server.url for server in present}
+    wanted = await trio.to_thread.run_sync(parse_new_servers, text, taken)
+    results: list[AddedServer] = []
+    lost = False
+    for new in wanted:
+        if lost:
+            results.append(AddedServer(new, None, StepOutcome.NOT_REACHED))
+            continue
+        if (there := by_url.get(_key(new.url))) is not None:
+            results.append(AddedServer(new, there, StepOutcome.DONE, was_there=True))
+            continue
+        try:
+            server = await add_server(res, who, new, new_id=new_id)
+        except Refused as refused:
+            results.append(AddedServer(new, None, StepOutcome.FAILED, refused.reason))
+        except StoreDown:
+            lost = True
+            results.append(AddedServer(new, None, StepOutcome.UNCERTAIN))
+        else:
+            by_url[_key(server.url)] = server
+            results.append(AddedServer(new, server, StepOutcome.DONE))
+    return tuple(results)
+
+
+def _key(url: str) -> str:
+    return url.rstrip("/").lower()

@@ -1,0 +1,157 @@
+"""What `servers sync` must do to make the pool what a file says: one step for each server.
+
+Pure. Truth: Scalelite's README, `servers:sync`, and its three modes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from enum import StrEnum
+
+from appliance.model import Server, ServerChange, ServerId, ServerState
+from appliance.servers.yaml_list import Wanted
+
+
+class SyncMode(StrEnum):
+    """What becomes of servers that the file does not name."""
+
+    KEEP = "keep"
+    CORDON = "cordon"
+    """Empty ones are removed, others cordoned; asked again later, they are removed too."""
+    FORCE = "force"
+    """Their meetings are ended, and they are removed."""
+
+
+class StepKind(StrEnum):
+    """What a step does."""
+
+    ADD = "add"
+    CHANGE = "change"
+    NOTHING = "nothing"
+    """It is as the file wants it."""
+    KEEP = "keep"
+    """Not in the file; stays, as the mode says."""
+    REMOVE = "remove"
+    CORDON = "cordon"
+    """Not in the file, but it has meetings; to be removed by a later sync."""
+    EVICT = "evict"
+    """Not in the file: its meetings are ended, then it is removed."""
+
+
+_NO_CHANGE = ServerChange()
+
+
+@dataclass(frozen=True, slots=True)
+class SyncStep:
+    """What is to be done with one server."""
+
+    server_id: ServerId
+    kind: StepKind
+    change: ServerChange = _NO_CHANGE
+    """ADD: all values; CHANGE: those that differ."""
+    meetings: int = 0
+    """Meetings of ours on a server that the file does not name."""
+
+    @property
+    def changes_something(self) -> bool:
+        """Whether the step does anything at all."""
+        if self.kind is StepKind.CORDON:
+            return self.change.state is not None
+        return self.kind not in (StepKind.NOTHING, StepKind.KEEP)
+
+
+def plan_sync(
+    wanted: Sequence[Wanted],
+    present: Sequence[Server],
+    meetings: Mapping[ServerId, int],
+    mode: SyncMode,
+) -> tuple[SyncStep, ...]:
+    """Return a step for each server: those of the file in its order, then the others.
+
+    meetings: how many meetings of ours each server has.
+    """
+    known = {server.id: server for server in present}
+    named = {one.id for one in wanted}
+    steps = [_step(one, known.get(one.id)) for one in wanted]
+    steps += [
+        _removal(server, meetings.get(server.id, 0), mode)
+        for server in present
+        if server.id not in named
+    ]
+    return tuple(steps)
+
+
+def _step(wanted: Wanted, server: Server | None) -> SyncStep:
+    if server is None:
+        return SyncStep(wanted.id, StepKind.ADD, _all_values(wanted))
+    change = _difference(wanted, server)
+    kind = StepKind.NOTHING if change == _NO_CHANGE else StepKind.CHANGE
+    return SyncStep(wanted.id, kind, change)
+
+
+def _all_values(wanted: Wanted) -> ServerChange:
+    return ServerChange(
+        url=wanted.url,
+        secret=wanted.secret,
+        load_multiplier=wanted.load_multiplier,
+        tag=wanted.tag or None,
+        max_meetings=wanted.max_meetings or None,
+        max_users=wanted.max_users or None,
+        state=ServerState.ENABLED if wanted.enabled else None,
+    )
+
+
+def _difference(wanted: Wanted, server: Server) -> ServerChange:
+    pairs = {
+        "url": (wanted.url, server.url),
+        "secret": (wanted.secret, server.secret),
+        "load_multiplier": (wanted.load_multiplier, server.load_multiplier),
+        "tag": (wanted.tag, server.tag or ""),
+        "max_meetings": (wanted.max_meetings, server.max_meetings or 0),
+        "max_users": (wanted.max_users, server.max_users or 0),
+    }
+    values = {name: new for name, (new, old) in pairs.items() if new is not None and new != old}
+    return ServerChange(**values, state=_wanted_state(wanted, server))  # type: ignore[arg-type]
+
+
+def _wanted_state(wanted: Wanted, server: Server) -> ServerState | None:
+    """Return the state to set, None to leave it: a server that is wanted off is cordoned."""
+    enabled = server.state is ServerState.ENABLED
+    if wanted.enabled == enabled:
+        return None
+    return ServerState.ENABLED if wanted.enabled else ServerState.CORDONED
+
+
+def _removal(server: Server, meetings: int, mode: SyncMode) -> SyncStep:
+    if mode is SyncMode.KEEP:
+        return SyncStep(server.id, StepKind.KEEP)
+    if not meetings:
+        return SyncStep(server.id, StepKind.REMOVE)
+    if mode is SyncMode.FORCE:
+        return SyncStep(server.id, StepKind.EVICT, meetings=meetings)
+    return cordoning(server.id, server.state, meetings)
+
+
+def cordoning(server_id: ServerId, state: ServerState, meetings: int) -> SyncStep:
+    """Return the step for an unwanted server that is not empty: only an enabled one changes."""
+    enabled = state is ServerState.ENABLED
+    change = ServerChange(state=ServerState.CORDONED if enabled else None)
+    return SyncStep(server_id, StepKind.CORDON, change, meetings)
+
+
+def named_values(change: ServerChange) -> dict[str, object]:
+    """Return what a change sets by name, in the order of its fields."""
+    pairs = ((item.name, getattr(change, item.name)) for item in fields(change))
+    return {name: value for name, value in pairs if value is not None}
+
+
+def shared_urls(urls: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """Return the groups of servers that share a url: one BBB server in the pool twice.
+
+    urls: by server id.
+    """
+    groups: dict[str, list[str]] = {}
+    for server_id, url in urls.items():
+        groups.setdefault(url.rstrip("/").lower(), []).append(server_id)
+    return [tuple(group) for group in groups.values() if len(group) > 1]

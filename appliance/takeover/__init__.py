@@ -1,0 +1,1 @@
+"""Inspects a Scalelite's stores before the appliance takes over from it."""

@@ -1,0 +1,77 @@
+"""The admin calls about taking over the stores of a Scalelite.
+
+Knows no rule and no store. Both work in steps: the caller asks again with the `next` of the answer
+until it is null.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+
+from appliance.admin_calls import forms as form
+from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Call
+from appliance.admin_calls.forms import BadRequest, Json
+from appliance.admin_calls.refusal import RefusalKind, Refused
+from appliance.resources import Resources
+from appliance.takeover import admin_schema as about
+from appliance.takeover import inspection as takeover
+from appliance.takeover.findings import Finding
+from appliance.takeover.inspection import Step, StepResult
+
+_WHOLE = re.compile(r"[0-9]{1,18}").fullmatch
+
+
+def step_json(result: StepResult) -> Json:
+    """Render what a step found, and where the next one begins."""
+    return {
+        "findings": [_finding_json(one) for one in result.findings],
+        "checked": result.checked,
+        "total": result.total,
+        "next": None if result.next is None else asdict(result.next),
+    }
+
+
+def _finding_json(one: Finding) -> Json:
+    return {
+        "verdict": one.verdict.value,
+        "text": one.text,
+        "count": one.total,
+        "names": list(one.names),
+        "advice": one.advice,
+    }
+
+
+def _step(call: Call) -> Step:
+    part, after = form.text(call.fields, "part"), call.fields.get("after", 0)
+    if isinstance(after, bool) or not _WHOLE(str(after)):
+        raise BadRequest("after must be a whole number, as `next` of an answer has it")
+    return Step("pool" if part is None else part, int(after))
+
+
+async def _check(res: Resources, call: Call) -> Answer:
+    step = _step(call)
+    sources = takeover.open_sources(res)
+    try:
+        return step_json(await takeover.check_step(sources, res.settings, step)), 200
+    except OSError as error:
+        raise _unreadable(error) from error
+
+
+async def _heal(res: Resources, call: Call) -> Answer:
+    step, dry_run = _step(call), form.flag(call.fields, "dry_run")
+    try:
+        return step_json(await takeover.heal_step(res, call.who, step, dry_run=dry_run)), 200
+    except OSError as error:
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: OSError) -> Refused:
+    reason = f"the directories cannot be read: {error.strerror or 'I/O error'}"
+    return Refused(RefusalKind.INVALID, reason)
+
+
+TAKEOVER_CALLS: tuple[AdminCall, ...] = (
+    AdminCall("checkTakeover", "GET", _check, LONG_S, about=about.CHECK),
+    AdminCall("healTakeover", "POST", _heal, LONG_S, about=about.HEAL),
+)

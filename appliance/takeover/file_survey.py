@@ -1,0 +1,115 @@
+"""Looks at the directories of recordings before a takeover. Changes nothing, makes nothing.
+
+Everything blocks and is called in threads; raises OSError. Holds no rule. Truth: the disk.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from appliance.recordings.import_model import is_tar_name
+from appliance.recordings.recording import is_format, is_record_id
+from appliance.recordings.spool import FAILED
+from appliance.settings.model import RecordingSettings
+from appliance.takeover.recording_findings import DirectoryState, Places
+
+
+class SurveyFiles:
+    """The directories of these settings."""
+
+    def __init__(self, settings: RecordingSettings) -> None:
+        self._roots = ((settings.publish_dir, True), (settings.unpublish_dir, False))
+        self._spool = settings.spool_dir
+        self._directories = (
+            ("RECORDING_PUBLISH_DIR", settings.publish_dir),
+            ("RECORDING_UNPUBLISH_DIR", settings.unpublish_dir),
+            ("RECORDING_SPOOL_DIR", settings.spool_dir),
+            ("RECORDING_WORK_DIR", settings.work_dir),
+        )
+
+    def directories(self) -> list[DirectoryState]:
+        """Return what the directories are, and of those below them some that we may not write."""
+        found = [_look(purpose, path) for purpose, path in self._directories]
+        for purpose, root in self._directories[:2]:
+            found += [
+                one
+                for path in self._samples(root)
+                if (one := _look(purpose, path)).exists and not one.writable
+            ]
+        return found
+
+    def _samples(self, root: Path) -> list[Path]:
+        """Return each format's directory below a root, and a recording's in it.
+
+        A directory that is not ours cannot be moved to another one.
+        """
+        paths = []
+        for name in _formats(root):
+            paths.append(root / name)
+            paths += [root / name / one for one in self.recordings_in(str(root / name))[:1]]
+        return paths
+
+    def tars(self) -> dict[str, float]:
+        """Return the tars in the spool with their age in seconds."""
+        now_s = time.time()
+        found = {}
+        for name in _names(self._spool):
+            if is_tar_name(name):
+                try:
+                    found[name] = now_s - (self._spool / name).stat().st_mtime
+                except FileNotFoundError:  # imported meanwhile
+                    continue
+        return found
+
+    def failed_tars(self) -> list[str]:
+        """Return the tars that were given up."""
+        return sorted(name for name in _names(self._spool / FAILED) if is_tar_name(name))
+
+    def where(self, record_ids: Iterable[str]) -> dict[str, Places]:
+        """Return where the files of each recording are, by format."""
+        folders = [
+            (root / name, name, published)
+            for root, published in self._roots
+            for name in _formats(root)
+        ]
+        found: dict[str, Places] = {}
+        for record_id in record_ids:
+            if not is_record_id(record_id):
+                continue
+            there = {(name, at) for path, name, at in folders if (path / record_id).is_dir()}
+            found[record_id] = {
+                name: ((name, True) in there, (name, False) in there) for name, _ in there
+            }
+        return found
+
+    def folders(self) -> list[str]:
+        """Return the directories that hold those of recordings, in an order that stays."""
+        return [str(root / name) for root, _ in self._roots for name in _formats(root)]
+
+    def recordings_in(self, folder: str) -> list[str]:
+        """Return the recordings that have files in one of these."""
+        return sorted(name for name in _names(Path(folder)) if is_record_id(name))
+
+
+def _look(purpose: str, path: Path) -> DirectoryState:
+    try:
+        found = path.stat()
+    except OSError:  # missing, or not to be reached: as good as missing
+        return DirectoryState(purpose, str(path), exists=False)
+    writable = path.is_dir() and os.access(path, os.R_OK | os.W_OK | os.X_OK)
+    owner = f"{found.st_uid}:{found.st_gid}"
+    return DirectoryState(purpose, str(path), True, writable, found.st_dev, owner)
+
+
+def _formats(root: Path) -> list[str]:
+    return sorted(name for name in _names(root) if is_format(name))
+
+
+def _names(directory: Path) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return []

@@ -1,0 +1,112 @@
+"""A look at the stores of a running Scalelite from outside: no appliance runs, nothing is changed.
+
+Composition only, beside the supervisor: it opens the adapters for reading and takes the steps of
+takeover/inspection.py. The database is opened read-only and not migrated; servers are asked, but
+not what is recorded of them; nothing is swept and no directory is made.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+import trio
+
+from appliance.bbb.client import BbbClient
+from appliance.bbb.server_facts import ServerFactFinder
+from appliance.faults import DatabaseDown, StoreDown
+from appliance.http.client_dial import open_ssl_context
+from appliance.http.client_pool import PoolTransport
+from appliance.log import Log, get_logger
+from appliance.postgres.asyncio_bridge import open_asyncio_loop
+from appliance.postgres.database import open_postgres_store
+from appliance.redis.client import RedisAddress, open_redis_client
+from appliance.settings import ServerSettings, Settings, StoreSettings
+from appliance.takeover.admin_calls import step_json
+from appliance.takeover.file_survey import SurveyFiles
+from appliance.takeover.inspection import Step, check_step
+from appliance.takeover.ports import TakeoverSources
+from appliance.takeover.recording_survey import RecordingSurvey
+from appliance.takeover.redis_survey import RedisSurvey
+
+CONNECT_S = 10.0
+COMMAND_S = 30.0
+
+LOOK_ERRORS = (StoreDown, DatabaseDown, OSError)
+"""What an operator must mend before there is something to see; their texts say what."""
+
+Show = Callable[[dict[str, Any]], None]
+"""Takes the document of each step, as the admin call answers it."""
+
+
+async def look_at_stores(settings: Settings, show: Show) -> None:
+    """Look at everything, step by step. Raises LOOK_ERRORS, in exception groups."""
+    log = get_logger("appliance")
+    async with (
+        open_asyncio_loop(log=log),
+        _open_pool(settings.stores, log) as pool,
+        _open_recordings(settings.stores, log) as recordings,
+        _open_servers(settings.servers) as servers,
+    ):
+        sources = TakeoverSources(pool, recordings, SurveyFiles(settings.recordings), servers.read)
+        step: Step | None = Step()
+        while step is not None:
+            result = await check_step(sources, settings, step)
+            show(step_json(result))
+            step = result.next
+
+
+@asynccontextmanager
+async def _open_pool(stores: StoreSettings, log: Log) -> AsyncIterator[RedisSurvey | None]:
+    if stores.redis_embedded:
+        yield None
+        return
+    address = RedisAddress(
+        stores.redis_url or "redis://", stores.redis_sentinels, stores.redis_sentinel_master
+    )
+    async with open_redis_client(address, deadline_s=COMMAND_S, log=log) as client:
+        with trio.move_on_after(CONNECT_S):
+            await client.wait_connected()
+        if not client.connected:
+            raise StoreDown("Redis cannot be reached: see REDIS_URL")
+        yield RedisSurvey(client, stores.redis_namespace)
+
+
+@asynccontextmanager
+async def _open_servers(settings: ServerSettings) -> AsyncIterator[ServerFactFinder]:
+    ca_file = None if settings.ca_file is None else str(settings.ca_file)
+    async with aclosing(PoolTransport(open_ssl_context(ca_file))) as pool:
+        bbb = BbbClient(
+            pool,
+            connect_timeout_s=settings.connect_timeout_s,
+            response_timeout_s=settings.response_timeout_s,
+            response_max_bytes=settings.response_max_bytes,
+            send_algorithm=settings.send_algorithm,
+        )
+        yield ServerFactFinder(pool, bbb, _now_ms)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@asynccontextmanager
+async def _open_recordings(
+    stores: StoreSettings, log: Log
+) -> AsyncIterator[RecordingSurvey | None]:
+    if stores.database_disabled or stores.database_url is None:
+        yield None
+        return
+    async with open_postgres_store(
+        stores.database_url,
+        prepared_statements=stores.prepared_statements,
+        read_only=True,
+        log=log,
+    ) as database:
+        with trio.move_on_after(CONNECT_S):
+            await database.wait_ready()
+        if not database.ready:
+            raise DatabaseDown(f"PostgreSQL cannot be used: {database.down_reason}")
+        yield RecordingSurvey(database)

@@ -1,1 +1,0 @@
-"""The children of the supervisor's nursery: `ls` of this folder is the list of what runs."""

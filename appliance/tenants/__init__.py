@@ -1,0 +1,1 @@
+"""Tenants: their secrets, settings, scoped meeting ids, LRS."""

@@ -1,0 +1,164 @@
+"""Managing tenants and their settings: every change is checked, logged, and effective at once here.
+
+Another appliance keeps a tenant for half a second at most (tenants.py). Knows no secret's value in
+a log line: what is logged is who changed which field.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+
+from appliance.admin_calls.refusal import RefusalKind, Refused, no_tenant, no_tenant_setting
+from appliance.model import TenantId
+from appliance.resources import Resources
+from appliance.servers.values import UnacceptableValue, natural_key
+from appliance.tenants.values import (
+    Saved,
+    SaveOutcome,
+    TenantChange,
+    TenantRecord,
+    TenantSetting,
+    check_setting,
+    check_tenant_change,
+)
+
+
+async def list_tenants(res: Resources) -> tuple[TenantRecord, ...]:
+    """Return all tenants as people sort them: by name."""
+    found = await res.tenant_store.list_tenants()
+    return tuple(sorted(found, key=lambda one: (natural_key(one.name), one.id)))
+
+
+async def find_tenant(res: Resources, tenant_id: str) -> TenantRecord:
+    """Return one tenant. Raises Refused: there is no such."""
+    tenant = await res.tenant_store.find_tenant(TenantId(tenant_id))
+    if tenant is None:
+        raise no_tenant(tenant_id)
+    return tenant
+
+
+async def add_tenant(
+    res: Resources, who: str, new: TenantChange, *, new_id: Callable[[], object] = uuid.uuid4
+) -> TenantRecord:
+    """Add a tenant. Raises Refused: a value is bad or missing, or the name is taken."""
+    checked = _check_change(replace(new, name=new.name or "", secrets=new.secrets or ""))
+    tenant_id = TenantId(str(new_id()))
+    _raise_if_refused(await res.tenant_store.add_tenant(tenant_id, checked), tenant_id, checked)
+    res.tenants.forget_all()
+    res.log.info("tenant_added", tenant=tenant_id, name=checked.name, by=who)
+    return await find_tenant(res, tenant_id)
+
+
+async def update_tenant(
+    res: Resources, who: str, tenant_id: str, change: TenantChange
+) -> TenantRecord:
+    """Change what `change` names; an empty field of LRS or Keycloak is removed.
+
+    Raises Refused: a value is bad, the name is taken, or there is no such tenant.
+    """
+    checked = _check_change(change)
+    saved = await res.tenant_store.update_tenant(TenantId(tenant_id), checked)
+    _raise_if_refused(saved, tenant_id, checked)
+    res.tenants.forget_all()
+    renamed = {} if checked.name is None else {"name": checked.name}
+    res.log.info("tenant_changed", tenant=tenant_id, changed=[*checked.given], **renamed, by=who)
+    return await find_tenant(res, tenant_id)
+
+
+def _check_change(change: TenantChange) -> TenantChange:
+    try:
+        return check_tenant_change(change)
+    except UnacceptableValue as error:
+        raise Refused(RefusalKind.INVALID, str(error)) from error
+
+
+def _raise_if_refused(saved: Saved, tenant_id: str, change: TenantChange) -> None:
+    if saved.outcome is SaveOutcome.UNKNOWN:
+        raise no_tenant(tenant_id)
+    if saved.outcome is SaveOutcome.TAKEN:
+        raise Refused(
+            RefusalKind.INVALID,
+            f"the name {change.name} is taken by tenant {saved.holder}; "
+            "host names know no upper and lower case",
+        )
+
+
+async def remove_tenant(res: Resources, who: str, tenant_id: str, *, force: bool) -> TenantRecord:
+    """Remove a tenant with its settings and return what it was.
+
+    With `force` its meetings run on, but nobody can ask about them any more; recordings stay.
+    Raises Refused: there is no such, or it has meetings.
+    """
+    tenant = await find_tenant(res, tenant_id)
+    held = await res.tenant_store.remove_tenant(tenant.id, force=force)
+    if held == -1:
+        raise no_tenant(tenant_id)
+    if held is not None:
+        meetings = "1 meeting" if held == 1 else f"{held} meetings"
+        raise Refused(
+            RefusalKind.INVALID,
+            f"tenant {tenant_id} has {meetings}; let them end first, or use force",
+        )
+    res.tenants.forget_all()
+    res.log.info("tenant_removed", tenant=tenant_id, name=tenant.name, forced=force, by=who)
+    return tenant
+
+
+async def list_settings(res: Resources, tenant_id: str | None = None) -> tuple[TenantSetting, ...]:
+    """Return the settings of all tenants or of one. Raises Refused: there is no such tenant."""
+    found = await res.tenant_store.list_settings(None if tenant_id is None else TenantId(tenant_id))
+    if found is None:
+        raise no_tenant(tenant_id or "")
+    return tuple(sorted(found, key=lambda one: (one.tenant_id, one.param, one.id)))
+
+
+async def add_setting(
+    res: Resources,
+    who: str,
+    setting: TenantSetting,
+    *,
+    new_id: Callable[[], object] = uuid.uuid4,
+) -> TenantSetting:
+    """Add a setting under a new id. Raises Refused: a value is bad, the tenant unknown, or has it.
+
+    Scalelite keeps two settings of one parameter, and chance decides which of them counts.
+    """
+    try:
+        setting = check_setting(replace(setting, id=str(new_id())))
+    except UnacceptableValue as error:
+        raise Refused(RefusalKind.INVALID, str(error)) from error
+    saved = await res.tenant_store.add_setting(setting)
+    if saved.outcome is SaveOutcome.UNKNOWN:
+        raise no_tenant(setting.tenant_id)
+    if saved.outcome is SaveOutcome.TAKEN:
+        raise Refused(
+            RefusalKind.INVALID,
+            f"the tenant has a setting of {setting.param} already ({saved.holder}); "
+            "remove it first",
+        )
+    res.tenants.forget_all()
+    res.log.info("tenant_setting_added", **_logged(setting), by=who)
+    return setting
+
+
+async def remove_setting(res: Resources, who: str, setting_id: str) -> TenantSetting:
+    """Remove a setting and return what it was. Raises Refused: there is no such."""
+    setting = await res.tenant_store.remove_setting(setting_id)
+    if setting is None:
+        raise no_tenant_setting(setting_id)
+    res.tenants.forget_all()
+    res.log.info("tenant_setting_removed", **_logged(setting), by=who)
+    return setting
+
+
+def _logged(setting: TenantSetting) -> dict[str, object]:
+    """Return what a log line says of a setting: not its value, which may be a password."""
+    return {
+        "tenant": setting.tenant_id,
+        "setting": setting.id,
+        "param": setting.param,
+        "override": setting.override,
+        "call": setting.call or "any",
+    }

@@ -1,0 +1,247 @@
+"""The end of meetings: which URL a server gets, and when the front-end's own is queued."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+
+from appliance.callbacks.ended import take_end, tell_ended
+from appliance.callbacks.ended_rules import TELL_AFTER_END_MS, TELL_AFTER_LOSS_MS
+from appliance.faults import StoreDown
+from appliance.meetings import calls as meetings
+from appliance.model import Tenant, TenantId
+from appliance.resources import Caller
+from tests.doubles.bbb_process import BbbProcess
+from tests.doubles.live_pool import LivePool, open_live
+
+pytest_plugins = ["tests.doubles.live_pool_fixtures"]
+
+LMS = "https://lms.example.org/ended?course=7"
+CALLER = Caller(base_url="http://127.0.0.1:9")
+OURS = "http://127.0.0.1:9/bigbluebutton/api/meeting_ended?"
+
+
+@pytest.fixture
+async def pool(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> AsyncIterator[LivePool]:
+    """Give a pool with the default settings."""
+    async with open_live(redis_url, redis_namespace, bbbs) as opened:
+        yield opened
+
+
+async def create(pool: LivePool, **params: Any) -> str | None:
+    """Create a meeting; return the meetingEndedURL that its server got."""
+    given = {"caller": CALLER, **params}
+    await pool.create(**given)
+    home = pool.bbb(await pool.home())
+    return dict(parse_qsl(home.requests("create")[-1]["query"])).get("meetingEndedURL")
+
+
+async def queued(pool: LivePool) -> list[tuple[str, str | None]]:
+    """Return URL and tenant of what is in the queue."""
+    stores: Any = pool.res.callbacks
+    found = await stores.stores[0].show(None, 10)
+    return [(one.callback.url, one.callback.tenant_id) for one in found]
+
+
+async def tell(pool: LivePool, after_ms: int = 0) -> None:
+    """Tell what is due by then."""
+    later = replace(pool.res, now_ms=lambda: pool.res.now_ms() + after_ms)
+    await tell_ended(later)
+
+
+async def test_server_gets_our_url_at_the_address_that_the_front_end_used(pool: LivePool) -> None:
+    url = await create(pool)
+    assert url is not None
+    assert url.startswith(OURS)
+
+
+async def test_server_gets_our_url_at_url_host(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with open_live(redis_url, redis_namespace, bbbs[:1], URL_HOST="bbb.example.org") as pool:
+        url = await create(pool)
+        assert url is not None
+        assert url.startswith("https://bbb.example.org/bigbluebutton/api/meeting_ended?")
+
+
+async def test_create_takes_no_further_round_trips(pool: LivePool) -> None:
+    for expected in (2, 1):
+        before = pool.client.round_trips
+        await pool.create(caller=CALLER, meetingEndedURL=LMS)
+        assert pool.client.round_trips - before == expected
+
+
+@pytest.mark.parametrize(
+    ("variables", "given", "told"),
+    [
+        ({"DEFAULT_CREATE_PARAMS": f"meetingEndedURL={LMS}"}, {}, [LMS]),
+        (
+            {"OVERRIDE_CREATE_PARAMS": f"meetingEndedURL={LMS}"},
+            {"meetingEndedURL": "https://other.example.org/"},
+            [LMS],
+        ),
+        ({"CREATE_EXCLUDE_PARAMS": "meetingEndedURL"}, {"meetingEndedURL": LMS}, []),
+        ({}, {"meetingEndedURL": "ftp://lms.example.org/"}, []),
+        ({}, {"meetingEndedURL": "https://user:pw@lms.example.org/"}, []),
+        ({}, {"meetingEndedURL": ""}, []),
+    ],
+)
+async def test_front_ends_url_is_what_the_merged_parameters_say(
+    redis_url: str,
+    redis_namespace: str,
+    bbbs: list[BbbProcess],
+    variables: dict[str, Any],
+    given: dict[str, str],
+    told: list[str],
+) -> None:
+    async with open_live(redis_url, redis_namespace, bbbs[:1], **variables) as pool:
+        url = await create(pool, **given)
+        assert url is not None
+        assert url.startswith(OURS)
+        assert await take_end(pool.res, url.partition("?")[2].encode())
+        await pool.settled()
+        assert await queued(pool) == [(one, None) for one in told]
+
+
+async def test_other_urls_pass_untouched(pool: LivePool) -> None:
+    await create(pool, meta_endCallbackUrl=LMS)
+    assert pool.servers[0].meetings()["room"]["metadata"]["endcallbackurl"] == LMS
+
+
+async def test_meeting_found_gone_is_told_once_without_marks(pool: LivePool) -> None:
+    url = await create(pool, meetingEndedURL=LMS)
+    pool.servers[0].end_meeting("room", callback=False)
+    await meetings.get_meeting_info(pool.res, CALLER, (("meetingID", "room"),))
+    await tell(pool)
+    assert await queued(pool) == []
+    await tell(pool, TELL_AFTER_LOSS_MS)
+    assert await queued(pool) == [(LMS, None)]
+    assert url is not None
+    assert await take_end(pool.res, url.partition("?")[2].encode())
+    await pool.settled()
+    await tell(pool, TELL_AFTER_LOSS_MS)
+    assert await queued(pool) == [(LMS, None)]
+
+
+@pytest.mark.parametrize("running", [True, False])
+@pytest.mark.parametrize(
+    "change",
+    [("HDEL", "run_ms", "created"), ("HSET", "run_ms", 1)],
+    ids=[
+        "its creator died before it noted the run",
+        "its server calls what a later create brought",
+    ],
+)
+async def test_server_is_asked_where_nobody_knows_which_run_has_ended(
+    pool: LivePool, change: tuple[Any, ...], running: bool
+) -> None:
+    url = await create(pool, meetingEndedURL=LMS)
+    assert url is not None
+    await pool.redis(change[0], "appliance:meeting:room", *change[1:])
+    if not running:
+        pool.servers[0].end_meeting("room", callback=False)
+
+    assert await take_end(pool.res, f"{url.partition('?')[2]}&recordingmarks=true".encode())
+    await pool.settled()
+
+    assert (await pool.meeting() is not None) is running
+    assert await queued(pool) == ([] if running else [(f"{LMS}&recordingmarks=true", None)])
+
+
+async def test_poll_that_finds_the_meeting_gone_tells_it(pool: LivePool) -> None:
+    await create(pool, meetingEndedURL=LMS)
+    pool.servers[0].end_meeting("room", callback=False)
+    await pool.poll("bbb-1")
+    assert await pool.meeting() is None
+    await tell(pool, TELL_AFTER_LOSS_MS)
+    assert await queued(pool) == [(LMS, None)]
+
+
+async def test_ended_meeting_waits_for_its_servers_word(pool: LivePool) -> None:
+    url = await create(pool, meetingEndedURL=LMS)
+    await meetings.end_meeting(pool.res, CALLER, (("meetingID", "room"),))
+    await tell(pool, TELL_AFTER_END_MS - 5000)
+    assert await queued(pool) == []
+    assert url is not None
+    assert await take_end(pool.res, f"{url.partition('?')[2]}&recordingmarks=true".encode())
+    await pool.settled()
+    await tell(pool, TELL_AFTER_END_MS)
+    assert await queued(pool) == [(f"{LMS}&recordingmarks=true", None)]
+
+
+async def test_meeting_of_a_tenant_is_told_as_the_tenants(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    school = Tenant(TenantId("t-1"), "school", ("s",))
+    async with open_live(redis_url, redis_namespace, bbbs[:1]) as pool:
+        url = await create(
+            pool, caller=Caller(school, "http://school.example.org"), meetingEndedURL=LMS
+        )
+        assert url is not None
+        assert await take_end(pool.res, url.partition("?")[2].encode())
+        await pool.settled()
+        assert await queued(pool) == [(LMS, "t-1")]
+
+
+async def test_forged_word_is_not_taken(pool: LivePool) -> None:
+    await create(pool)
+    assert not await take_end(pool.res, b"meeting=room&server=bbb-1&began=1&signature=00")
+    assert await pool.meeting() is not None
+
+
+class FullQueue:
+    """A queue that can take nothing."""
+
+    async def enqueue(self, *_args: Any, **_named: Any) -> Any:
+        raise StoreDown("full")
+
+    show = count = retry = drop = enqueue
+
+
+async def test_end_that_no_queue_can_take_is_told_later(pool: LivePool) -> None:
+    await create(pool, meetingEndedURL=LMS)
+    pool.servers[0].end_meeting("room", callback=False)
+    await pool.poll("bbb-1")
+    later = replace(
+        pool.res, now_ms=lambda: pool.res.now_ms() + TELL_AFTER_LOSS_MS, callbacks=FullQueue()
+    )
+    assert await tell_ended(later) == 0
+    await tell(pool, TELL_AFTER_LOSS_MS)
+    assert await queued(pool) == []
+    await tell(pool, 60_000)
+    assert await queued(pool) == [(LMS, None)]
+
+
+class PickyQueue:
+    """A queue that fails at one meeting."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+
+    async def enqueue(self, callback: Any, **_named: Any) -> bool:
+        if callback.meeting_id == "bad":
+            raise ValueError("a defect")
+        self.taken.append(callback.meeting_id)
+        return True
+
+
+async def test_meeting_that_cannot_be_told_holds_up_no_other(pool: LivePool) -> None:
+    for meeting_id in ("bad", "good", "fine"):
+        await pool.create(meeting_id, caller=CALLER, meetingEndedURL=LMS)
+        pool.bbb(await pool.home(meeting_id)).end_meeting(meeting_id, callback=False)
+    for bbb in pool.servers:
+        await pool.poll(bbb.server_id)
+    picky: Any = PickyQueue()
+    later = replace(
+        pool.res, now_ms=lambda: pool.res.now_ms() + TELL_AFTER_LOSS_MS, callbacks=picky
+    )
+    assert await tell_ended(later) == 2
+    assert sorted(picky.taken) == ["fine", "good"]
+    assert [name for name, _ in pool.log.errors] == ["meeting_end_not_told"]
+    pool.log.events.clear()

@@ -1,0 +1,200 @@
+"""Which calls are connected, which are asked again, and who is turned away."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+import pytest
+
+from appliance.dialin.calls import answer_call
+from appliance.dialin.dialplan import Bridge, IncomingCall, Step
+from appliance.model import ServerState
+from appliance.resources import Resources
+from tests.doubles.redis_processes import redis_process
+from tests.doubles.resources import EventBook, open_resources
+from tests.doubles.store_pool import StorePool
+
+PIN = "123456789"
+CALL = IncomingCall(PIN, PIN, "Anna", "+4930123456", hide_name=False, hide_number=False)
+GATEWAY = "203.0.113.10"
+
+
+@dataclass(frozen=True)
+class DialIn:
+    """One meeting that can be called."""
+
+    res: Resources
+    pool: StorePool
+
+    @property
+    def log(self) -> EventBook:
+        assert isinstance(self.res.log, EventBook)
+        return self.res.log
+
+    async def call(
+        self, pin: str = PIN, *, gateway: str = GATEWAY, number: str = CALL.caller_number
+    ) -> Step | Bridge:
+        call = replace(CALL, pin=pin, caller_number=number)
+        return await answer_call(self.res, call, gateway)
+
+
+@asynccontextmanager
+async def opened(redis_url: str, namespace: str, **variables: str) -> AsyncIterator[DialIn]:
+    async with open_resources(redis_url, namespace, log=None, **variables) as res:
+        pool = StorePool(res.store)  # type: ignore[arg-type]  # it is the real one
+        pool.now_ms = res.now_ms()
+        await pool.add("bbb1.example")
+        await pool.create("math", voice_bridges=(PIN,))
+        yield DialIn(res, pool)
+
+
+@pytest.fixture
+async def dial_in(redis_url: str, redis_namespace: str) -> AsyncIterator[DialIn]:
+    async with opened(redis_url, redis_namespace) as double:
+        yield double
+
+
+@pytest.mark.parametrize(
+    ("pin", "answer"),
+    [
+        ("", Step.PROMPT),
+        (PIN, Bridge("math", "Anna", PIN, "bbb1.example")),
+        (f"{PIN}7", Bridge("math", "Anna", f"{PIN}7", "bbb1.example")),
+        ("12345678", Step.REPROMPT),
+        (f"{PIN}77", Step.REPROMPT),
+        ("12345678*", Step.REPROMPT),
+        ("${system id}", Step.REPROMPT),
+        ("1" * 40, Step.REPROMPT),
+    ],
+)
+async def test_call_is_answered_by_its_pin(
+    dial_in: DialIn, pin: str, answer: Step | Bridge
+) -> None:
+    assert await dial_in.call(pin) == answer
+
+
+async def test_call_of_a_tenants_meeting_names_the_front_ends_id(dial_in: DialIn) -> None:
+    for number, tenant in (("222222222", "t-1"), ("333333333", "t-2")):
+        await dial_in.pool.create("physics", tenant_id=tenant, voice_bridges=(number,))
+        answer = await dial_in.call(number)
+        assert isinstance(answer, Bridge)
+        assert answer.meeting_id == "physics"
+        assert (await dial_in.pool.bridges())[number] in ("physics", "physics~t-2")
+
+
+async def test_call_takes_one_round_trip_and_a_prompt_none(dial_in: DialIn) -> None:
+    client = dial_in.pool.store.client
+    for pin, round_trips in (("", 0), ("1*2", 0), (PIN, 1), (f"{PIN}7", 1), ("1", 1)):
+        before = client.round_trips
+        await dial_in.call(pin)
+        assert client.round_trips - before == round_trips
+
+
+@pytest.mark.parametrize(
+    ("state", "connected"),
+    [
+        (ServerState.ENABLED, True),
+        (ServerState.CORDONED, True),
+        (ServerState.DISABLED, False),
+    ],
+)
+async def test_call_needs_a_server_that_takes_joins(
+    dial_in: DialIn, state: ServerState, connected: bool
+) -> None:
+    (server,) = await dial_in.res.store.list_servers()
+    await dial_in.res.store.set_server_state(server.id, state)
+
+    assert isinstance(await dial_in.call(), Bridge) == connected
+
+
+async def test_call_is_asked_again_while_its_server_is_offline(dial_in: DialIn) -> None:
+    (server,) = await dial_in.res.store.list_servers()
+    await dial_in.pool.redis("HSET", f"server:{server.id}", "online", "false")
+    assert await dial_in.call() is Step.REPROMPT
+
+    await dial_in.pool.lose(server.id)  # its meetings are detached
+    assert await dial_in.call() is Step.REPROMPT
+
+    await dial_in.pool.poll(server.id, {"math": 2})
+    assert isinstance(await dial_in.call(), Bridge)
+
+
+async def test_call_is_asked_again_when_the_url_of_the_server_names_no_host(
+    dial_in: DialIn,
+) -> None:
+    await dial_in.pool.redis("HSET", "server:bbb1.example", "url", "https://a|b.example/api")
+
+    assert [await dial_in.call() for _ in range(2)] == [Step.REPROMPT] * 2
+    assert dial_in.log.named("server_without_host") == [
+        {"subject": "bbb1.example", "repeated": 0},
+        {"subject": "bbb1.example"},  # at debug
+    ]
+
+
+async def test_guessing_is_stopped_and_logged_once(redis_url: str, redis_namespace: str) -> None:
+    async with opened(redis_url, redis_namespace, FSAPI_MAX_ATTEMPTS="3") as dial_in:
+        for pin in ("11111", "22222", "33333"):
+            assert await dial_in.call(pin) is Step.REPROMPT
+
+        assert await dial_in.call() is Step.REPROMPT
+        assert isinstance(await dial_in.call(number="+4930999999"), Bridge)
+        assert isinstance(await dial_in.call(gateway="203.0.113.11"), Bridge)
+        assert dial_in.log.named("pins_guessed") == [
+            {"gateway": GATEWAY, "caller": "+493012XXXX", "wrong": 3}
+        ]
+
+
+async def test_pins_that_are_no_numbers_are_no_guesses(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with opened(redis_url, redis_namespace, FSAPI_MAX_ATTEMPTS="1") as dial_in:
+        for pin in ("1*", "abc", "1" * 30):
+            await dial_in.call(pin)
+
+        assert isinstance(await dial_in.call(), Bridge)
+
+
+async def test_pins_may_be_guessed_when_there_is_no_limit(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with opened(redis_url, redis_namespace, FSAPI_MAX_ATTEMPTS="0") as dial_in:
+        for _ in range(40):
+            await dial_in.call("11111")
+
+        assert isinstance(await dial_in.call(), Bridge)
+        assert dial_in.log.named("pins_guessed") == []
+
+
+async def test_neither_pin_nor_number_is_logged_or_kept(dial_in: DialIn) -> None:
+    for pin in (PIN, "55555"):
+        await dial_in.call(pin)
+
+    _, keys = await dial_in.pool.store.bulk.command(
+        "SCAN", 0, "MATCH", f"{dial_in.pool.namespace}:*wrong_pins*", "COUNT", 100_000
+    )
+    logged = repr(dial_in.log.events)
+    assert len(keys) == 1
+    for text in (PIN, "55555", CALL.caller_number, "4930123456"):
+        assert text not in logged
+        assert text not in keys[0]
+    assert dial_in.log.named("call_connected") == [{"meeting": "math", "server": "bbb1.example"}]
+
+
+async def test_caller_is_asked_again_while_redis_is_down(redis_namespace: str) -> None:
+    with redis_process() as redis:
+        async with opened(redis.unix_url, redis_namespace) as dial_in:
+            redis.kill()
+
+            assert await dial_in.call() is Step.REPROMPT
+            assert await dial_in.call("") is Step.PROMPT
+            (fault,) = dial_in.log.named("call_without_store")
+            assert fault["subject"] == "redis"
+
+            redis.start()
+            redis.wait_ready()
+            await dial_in.pool.store.client.wait_connected()
+            await dial_in.pool.add("bbb2.example")
+            again = await dial_in.pool.create("other", voice_bridges=("44444",))
+            assert isinstance(await dial_in.call(again.voice_bridge), Bridge)

@@ -1,0 +1,404 @@
+"""What a call is answered: the four documents, the caller's name, and pins.
+
+The documents are executed by a model of FreeSWITCH: what it does counts, not how they are spelled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lxml import etree
+
+from appliance.dialin.dialplan import (
+    FIELDS,
+    Bridge,
+    IncomingCall,
+    PromptRules,
+    Step,
+    is_pin,
+    mask_number,
+    media_host,
+    parent_pin,
+    read_call,
+    render_answer,
+    shown_name,
+)
+from appliance.dialin.escaping import clean, defuse
+from tests.doubles.freeswitch import EXPAND_ONCE, Gateway, clean_variable, split_arguments
+
+RULES = PromptRules(pin_min=5, pin_max=9, max_duration_s=0)
+NUMBER = "49305550100"
+CALL = IncomingCall(NUMBER, "", "Anna", "+4930123456", hide_name=False, hide_number=False)
+BRIDGE = Bridge("math-101", "Anna", "123456789", "bbb1.example")
+
+ASK = [
+    (
+        "play_and_get_digits",
+        "5 9 3 7000 # conference/conf-enter_conf_pin.wav conference/conf-bad-pin.wav pin \\d+",
+    ),
+    ("transfer", "${pin} XML public"),
+]
+HOSTILE = st.text(st.sampled_from("$$$\\\\{{}'() \"<>&;,^|%#[]=-\n\tsystem0")) | st.text()
+BITS = st.sampled_from(["$", "\\", "{", "}", "'", "system id", "${system id}", "0", "(", "x"])
+HOSTILE_NAME = HOSTILE | st.lists(BITS).map("".join)
+
+ATTACKS = [
+    "${system touch /tmp/x}",
+    "$${system touch /tmp/x}",
+    r"\${system id}",
+    r"$\{system id}",
+    r"$\'{system id}",
+    "${${x}}",
+    '"/><action application="system" data="id',
+    "a;b,c'd|e^f",
+    "^^:a:b",
+    "%[api_hangup_hook=system id]x",
+    "x\r\nVia: y",
+    "<X-PRE-PROCESS cmd='exec' data='id'/>",
+    "X-pre-process",
+    "<!--#exec system id-->",
+    "<?xml",
+    "&#36;{system id}",
+    "&lt;&amp;${x}",
+    "a\\",
+    "$0 $1 ${0}",
+]
+
+
+def actions_of(document: bytes) -> list[tuple[str | None, str | None]]:
+    """Return (application, data) of every action, as written."""
+    actions = etree.fromstring(document).iterfind(".//action")
+    return [(action.get("application"), action.get("data")) for action in actions]
+
+
+def place_of(document: bytes) -> tuple[str, ...]:
+    """Return type, section, context, extension, field and expression."""
+    root = etree.fromstring(document)
+    found = [root.get("type")]
+    for path in ("section", "section/context", "section/context/extension"):
+        (element,) = root.findall(path)
+        found.append(element.get("name"))
+    (condition,) = root.findall("section/context/extension/condition")
+    return tuple(
+        str(word) for word in (*found, condition.get("field"), condition.get("expression"))
+    )
+
+
+# --- the four answers ----------------------------------------------------------------------------
+
+
+def test_not_found_is_the_document_that_freeswitch_knows() -> None:
+    assert render_answer(Step.NOT_FOUND, NUMBER, RULES) == (
+        b'<document type="freeswitch/xml"><section name="result"><result status="not found"/>'
+        b"</section></document>"
+    )
+
+
+def test_prompt_answers_and_asks_for_a_pin() -> None:
+    document = render_answer(Step.PROMPT, NUMBER, RULES)
+
+    assert place_of(document) == (
+        *("freeswitch/xml", "dialplan", "public", "match_did_and_prompt_for_pin"),
+        *("destination_number", f"^{NUMBER}$"),
+    )
+    assert actions_of(document) == [
+        ("answer", None),
+        ("sleep", "500"),
+        ("playback", "ivr/ivr-welcome.wav"),
+        ("sleep", "200"),
+        *ASK,
+    ]
+
+
+def test_prompt_limits_the_call_when_a_duration_is_set() -> None:
+    document = render_answer(Step.PROMPT, NUMBER, replace(RULES, max_duration_s=5400))
+
+    assert actions_of(document)[:2] == [
+        ("answer", None),
+        ("sched_hangup", "+5400 normal_clearing"),
+    ]
+
+
+def test_reprompt_asks_again() -> None:
+    document = render_answer(Step.REPROMPT, "123456789", RULES)
+
+    assert place_of(document)[3:] == ("reprompt_for_pin", "destination_number", "^123456789$")
+    assert actions_of(document) == [
+        ("playback", "conference/conf-bad-pin.wav"),
+        ("sleep", "500"),
+        *ASK,
+    ]
+
+
+@pytest.mark.parametrize("step", [Step.PROMPT, Step.REPROMPT])
+def test_pins_are_as_long_as_the_settings_say(step: Step) -> None:
+    document = render_answer(step, NUMBER, PromptRules(3, 12, 0))
+
+    (data,) = [data for application, data in actions_of(document) if application == ASK[0][0]]
+    assert data is not None
+    assert split_arguments(data) == [
+        *("3", "12", "3", "7000", "#", "conference/conf-enter_conf_pin.wav"),
+        *("conference/conf-bad-pin.wav", "pin", r"\d+"),
+    ]
+
+
+def test_freeswitch_transfers_the_call_to_the_pin_that_was_entered() -> None:
+    gateway = Gateway(variables={"pin": "123456789"})
+
+    assert gateway.run(render_answer(Step.PROMPT, NUMBER, RULES), NUMBER)
+
+    assert gateway.executed[-1] == ("transfer", "123456789 XML public")
+    assert gateway.evaluated == ["pin"]
+
+
+def test_bridge_connects_the_call() -> None:
+    document = render_answer(BRIDGE, "123456789", RULES)
+
+    assert place_of(document)[3:] == ("bridge_to_bbb_server", "destination_number", "^123456789$")
+    assert actions_of(document) == [
+        ("set", "meeting_id=math-101"),
+        ("set", "effective_caller_id_name=Anna"),
+        ("bridge", "sofia/external/123456789@bbb1.example"),
+    ]
+
+
+def test_document_has_one_element_a_line_and_no_declaration() -> None:
+    """FreeSWITCH drops a whole line where it finds `<?`."""
+    lines = render_answer(BRIDGE, NUMBER, RULES).splitlines()
+
+    assert all(line.count(b"<") <= 1 for line in lines)
+    assert not any(b"<?" in line for line in lines)
+
+
+# --- what comes from outside ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ATTACKS)
+def test_attack_is_shown_as_text_and_nothing_runs(text: str) -> None:
+    bridge = replace(BRIDGE, meeting_id=text, caller_name=clean(text).strip())
+    gateway = Gateway()
+
+    assert gateway.run(render_answer(bridge, text, RULES), text)
+
+    assert gateway.evaluated == []
+    assert gateway.variables["effective_caller_id_name"] == bridge.caller_name
+    assert gateway.variables["meeting_id"] == defuse(clean(text))
+    assert [application for application, _ in gateway.executed if application != "set"] == [
+        "bridge"
+    ]
+    assert gateway.executed[-1] == ("bridge", "sofia/external/123456789@bbb1.example")
+
+
+@pytest.mark.parametrize("step", Step)
+@pytest.mark.parametrize("number", ATTACKS)
+def test_attack_by_the_number_dialled_runs_nothing(number: str, step: Step) -> None:
+    gateway = Gateway(variables={"pin": "1"})
+
+    matched = gateway.run(render_answer(step, number, RULES), number)
+
+    assert matched == (step is not Step.NOT_FOUND)
+    assert gateway.evaluated == (["pin"] if matched else [])
+
+
+def test_caller_name_is_escaped_as_gateways_expect() -> None:
+    document = render_answer(replace(BRIDGE, caller_name="${system id}"), NUMBER, RULES)
+
+    assert actions_of(document) == [
+        ("set", f"{EXPAND_ONCE}=true"),
+        ("set", "meeting_id=math-101"),
+        ("set", r"effective_caller_id_name=\${system id}"),
+        ("set", f"{EXPAND_ONCE}=false"),
+        ("bridge", "sofia/external/123456789@bbb1.example"),
+    ]
+
+
+def test_variable_of_a_meeting_is_harmless_to_whoever_reads_it() -> None:
+    """A template of call records that reads ${meeting_id} expands its value once more."""
+    gateway = Gateway()
+    bridge = replace(BRIDGE, meeting_id=r"a ${system id} $\'{system id}")
+    gateway.run(render_answer(bridge, NUMBER, RULES), NUMBER)
+
+    gateway.execute("set", "copy=${meeting_id}")
+    gateway.execute("set", "copy=${copy}")
+
+    assert gateway.evaluated == ["meeting_id", "copy"]
+
+
+@given(HOSTILE_NAME, HOSTILE_NAME, HOSTILE_NAME)
+def test_nothing_from_outside_is_evaluated(name: str, meeting_id: str, number: str) -> None:
+    call = replace(CALL, caller_name=name, number=number)
+    bridge = Bridge(meeting_id, shown_name(call), "12345", "bbb1.example")
+    gateway = Gateway()
+
+    gateway.run(render_answer(bridge, number, RULES), number)
+    if gateway.executed:
+        assert gateway.variables["effective_caller_id_name"] == bridge.caller_name
+        assert gateway.variables["meeting_id"] == defuse(clean(meeting_id))
+        assert gateway.executed[-1] == ("bridge", "sofia/external/12345@bbb1.example")
+    assert gateway.evaluated == []
+
+
+@given(HOSTILE_NAME, HOSTILE_NAME)
+def test_old_gateway_evaluates_nothing_either(name: str, meeting_id: str) -> None:
+    """Before 1.10.7 each `set` expands twice; there FreeSWITCH has cleaned the name itself."""
+    call = replace(CALL, caller_name=clean_variable(name))
+    gateway = Gateway(knows_expand_once=False)
+
+    bridge = Bridge(meeting_id, shown_name(call), "12345", "bbb1.example")
+    assert gateway.run(render_answer(bridge, NUMBER, RULES), NUMBER)
+
+    assert gateway.evaluated == []
+
+
+def test_set_would_evaluate_what_is_escaped_for_one_expansion_only() -> None:
+    """Why the answer is more than the escaping: the model of `set` finds the hole."""
+    gateway = Gateway(knows_expand_once=False)
+
+    gateway.execute("set", r"effective_caller_id_name=\${system id}")
+
+    assert gateway.evaluated == ["system id"]
+
+
+# --- the request ---------------------------------------------------------------------------------
+
+FORM = {"section": "dialplan", "Caller-Destination-Number": NUMBER}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"section": "dialplan"},
+        {"section": "dialplan", "Caller-Destination-Number": ""},
+        {"section": "dialplan", "Caller-Destination-Number": " "},
+        {**FORM, "section": "directory"},
+        {**FORM, "section": ""},
+        {"Caller-Destination-Number": NUMBER},
+    ],
+)
+def test_form_that_asks_for_no_dialplan_is_no_call(fields: dict[str, str]) -> None:
+    assert read_call(fields) is None
+
+
+def test_form_is_read() -> None:
+    fields = {
+        **FORM,
+        "variable_pin": "12345",
+        "Caller-Caller-ID-Name": "Anna",
+        "Caller-Caller-ID-Number": "030",
+        "Caller-Privacy-Hide-Name": "true",
+        "Caller-Privacy-Hide-Number": "false",
+    }
+
+    assert read_call(fields) == IncomingCall(
+        NUMBER, "12345", "Anna", "030", hide_name=True, hide_number=False
+    )
+    assert set(fields) == FIELDS
+
+
+# --- the caller's name ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Anna Müller", "Anna Müller"),
+        ("  Anna  ", "Anna"),
+        ("4930123456", "493012XXXX"),
+        ("+4930123456", "+493012XXXX"),
+        ("+49 (30) 123-456", "+49 (30) 12X-XXX"),
+        ("030/123.456", "030/12X.XXX"),
+        ("1234", "XXXX"),
+        ("12", "XX"),
+        ("+", "+"),
+        ("Room 101", "Room 101"),
+        ("\u0664\u0669\u0663\u0660\u0661\u0662\u0663\u0664", "\u0664\u0669\u0663\u0660XXXX"),
+        ("", "Unavailable"),
+        (" \t", "Unavailable"),
+        ("a\r\nb", "a  b"),
+    ],
+)
+def test_caller_is_shown_without_the_end_of_a_number(name: str, shown: str) -> None:
+    assert shown_name(replace(CALL, caller_name=name)) == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "hide_name", "hide_number", "shown"),
+    [
+        ("Anna", True, False, "Unavailable"),
+        ("Anna", False, True, "Anna"),
+        ("Anna", True, True, "Unavailable"),
+        ("4930123456", True, False, "493012XXXX"),
+        ("4930123456", False, True, "Unavailable"),
+        ("+4930123456", False, True, "Unavailable"),
+        ("", False, True, "Unavailable"),
+    ],
+)
+def test_hidden_caller_is_unavailable(
+    name: str, hide_name: bool, hide_number: bool, shown: str
+) -> None:
+    call = replace(CALL, caller_name=name, hide_name=hide_name, hide_number=hide_number)
+
+    assert shown_name(call) == shown
+
+
+@given(st.text(st.sampled_from("0123456789+-. ()"), min_size=1))
+def test_masked_number_keeps_all_but_four_digits(number: str) -> None:
+    masked = mask_number(number)
+
+    assert len(masked) == len(number)
+    assert masked.count("X") == min(4, sum(char.isdigit() for char in number))
+
+
+# --- pins ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "good"),
+    [
+        ("12345", True),
+        ("0", True),
+        ("1" * 21, True),
+        ("1" * 22, False),
+        ("", False),
+        ("12*4", False),
+        ("12 4", False),
+        ("12345#", False),
+        ("١٢٣٤٥", False),
+        ("²", False),
+        ("${pin}", False),
+        ("123@evil.example", False),
+    ],
+)
+def test_pin_is_digits_only(text: str, good: bool) -> None:
+    assert is_pin(text) == good
+
+
+@pytest.mark.parametrize(
+    ("pin", "parent"), [("12345", None), ("123456", "12345"), ("1234567890", "123456789")]
+)
+def test_breakout_room_has_a_digit_more_than_its_parent(pin: str, parent: str | None) -> None:
+    assert parent_pin(pin) == parent
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://bbb1.example/bigbluebutton/api", "bbb1.example"),
+        ("https://BBB1.example:8443/bigbluebutton/api/", "bbb1.example"),
+        ("http://10.0.0.5/api", "10.0.0.5"),
+        ("https://user:pw@bbb1.example/api", "bbb1.example"),
+        ("https://[2001:db8::1]:443/api", "[2001:db8::1]"),
+        ("https://a,b.example/api", None),
+        ("https://${x}/api", None),
+        ("https://[2001:db8::1%25eth0]/api", None),
+        ("https://[broken/api", None),
+        ("nonsense", None),
+        ("", None),
+    ],
+)
+def test_call_goes_to_the_host_of_the_server(url: str, host: str | None) -> None:
+    assert media_host(url) == host

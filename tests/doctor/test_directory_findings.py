@@ -1,0 +1,71 @@
+"""Directories: what is well, what must be mended, and with which command."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from appliance.doctor.directory_findings import (
+    DirectoryFacts,
+    Place,
+    judge_file_systems,
+    judge_places,
+)
+from appliance.doctor.findings import Level
+
+GOOD = DirectoryFacts("/rec/work", "", device=1, free_bytes=50 << 30, size_bytes=100 << 30)
+PLACE = Place("work", GOOD, "RECORDING_WORK_DIR")
+
+
+@pytest.mark.parametrize(
+    ("changes", "level", "advice"),
+    [
+        ({}, Level.OK, ""),
+        ({"problem": "missing"}, Level.FAIL, "install -d -o bbb -g bbb -m 2750 /rec/work"),
+        ({"problem": "missing", "creatable": True}, Level.WARN, "mount"),
+        ({"problem": "no directory"}, Level.FAIL, "RECORDING_WORK_DIR"),
+        ({"problem": "Permission denied"}, Level.FAIL, "chown bbb /rec/work"),
+        ({"problem": "Read-only file system"}, Level.FAIL, "findmnt -T /rec/work"),
+        ({"free_bytes": 500 << 20}, Level.FAIL, "df -h /rec/work"),
+        ({"free_bytes": 5 << 30}, Level.WARN, "df -h /rec/work"),
+        ({"free_bytes": 20 << 30, "size_bytes": 1 << 40}, Level.WARN, "df -h"),
+        ({"free_inodes": 0.01}, Level.WARN, "df -i /rec/work"),
+    ],
+)
+def test_directory_is_judged(changes: dict[str, Any], level: Level, advice: str) -> None:
+    (finding,) = judge_places([replace(PLACE, facts=replace(GOOD, **changes))], "bbb")
+
+    assert (finding.check, finding.level) == ("directory work", level)
+    assert "/rec/work" in finding.text
+    assert advice in finding.advice
+    assert bool(finding.advice) == (level is not Level.OK)
+
+
+def test_missing_spool_is_made_so_that_the_group_can_deliver() -> None:
+    (finding,) = judge_places([Place("spool", DirectoryFacts("/s", "missing"), "X")], "bbb")
+
+    assert "install -d -o bbb -g bbb -m 2770 /s" in finding.advice
+
+
+def test_directory_that_is_only_read_is_no_failure() -> None:
+    place = Place("playback", DirectoryFacts("/p", "missing"), "PLAYBACK_DIR", read_only=True)
+
+    (missing,) = judge_places([place], "bbb")
+    (there,) = judge_places([replace(place, facts=replace(GOOD, free_bytes=0))], "bbb")
+
+    assert (missing.level, there.level) == (Level.WARN, Level.OK)
+
+
+def test_different_file_systems_are_found() -> None:
+    other = Place("published", replace(GOOD, device=2), "X")
+    gone = Place("unpublished", replace(GOOD, problem="missing"), "Y")
+
+    (same,) = judge_file_systems([PLACE, replace(other, facts=GOOD), gone])
+    (different,) = judge_file_systems([PLACE, other, gone])
+
+    assert (same.level, same.text) == (Level.OK, "work and published are on the same")
+    assert different.level is Level.WARN
+    assert "copied, not renamed" in different.text
+    assert judge_file_systems([PLACE, gone]) == []

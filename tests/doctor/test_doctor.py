@@ -1,0 +1,349 @@
+"""Doctor finds each thing that is broken, and says what to do; what is well stays well.
+
+The table at the end breaks one thing a row. What a probe sees of it is tested with the adapters.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import trio
+
+from appliance.admin_calls.refusal import Refused
+from appliance.callbacks.queue import Callbacks
+from appliance.callbacks.rules import CallbackState, Settlement
+from appliance.doctor.directory_findings import DirectoryFacts
+from appliance.doctor.doctor import examine
+from appliance.doctor.findings import Finding, Level
+from appliance.doctor.ports import Probes
+from appliance.doctor.server_findings import ServerFacts
+from appliance.doctor.store_findings import DatabaseFacts
+from appliance.faults import DatabaseDown
+from appliance.model import ServerChange, ServerId, ServerState, Target
+from appliance.recordings.administration_ports import RecordingDesk
+from appliance.recordings.spool_admin import SpoolDesk
+from appliance.resources import Resources
+from appliance.tenants import administration as tenant_admin
+from appliance.tenants.values import TenantChange
+from tests.doubles.bbb_process import BbbProcess
+from tests.doubles.callback_contract import WHO, claim, ready
+from tests.doubles.redis_processes import redis_process
+from tests.doubles.resources import EventBook, open_resources
+
+pytest_plugins = ["tests.doubles.live_pool_fixtures"]
+
+GOOD_SECRET = "3f9a1c7e5b2d8046af13c2e9d7b05846"
+WITHIN_S = 40.0
+
+
+def variables_of(folder: Path, **variables: str) -> dict[str, Any]:
+    """Return a configuration with which all is well; its directories are made."""
+    found = {
+        "LOADBALANCER_SECRET": GOOD_SECRET,
+        "ADMIN_SECRET": GOOD_SECRET[::-1],
+        "URL_HOST": "localhost",
+        "STATE_DIR": str(folder / "state"),
+        "PLAYBACK_DIR": str(folder / "playback"),
+    }
+    for name in ("SPOOL", "WORK", "PUBLISH", "UNPUBLISH"):
+        found[f"RECORDING_{name}_DIR"] = str(folder / name.lower())
+    for name, path in found.items():
+        if name.endswith("_DIR"):
+            Path(path).mkdir(exist_ok=True)
+    return {**found, **variables}
+
+
+async def good_database() -> DatabaseFacts:
+    return DatabaseFacts(170002, "17.2", False, True, "UTF8", 0.0)
+
+
+async def good_server(target: Target) -> ServerFacts:
+    return ServerFacts(version="3.0.4", skew_s=0.0)
+
+
+def roomy(path: Path, *, write: bool = True) -> DirectoryFacts:
+    """Return that a directory is good, whatever this machine's disk is like."""
+    return DirectoryFacts(str(path), device=1, free_bytes=50 << 30, size_bytes=100 << 30)
+
+
+@asynccontextmanager
+async def patient_of(
+    redis_url: str, namespace: str, folder: Path, **variables: str
+) -> AsyncIterator[Resources]:
+    """Give an appliance that is well but for what the variables say."""
+    async with open_resources(redis_url, namespace, **variables_of(folder, **variables)) as res:
+        probes = replace(res.probes, database=good_database, directory=roomy)  # type: ignore[type-var]
+        server = ServerChange(url="https://a.example/api", secret=GOOD_SECRET)
+        await res.store.add_server(ServerId("a"), replace(server, state=ServerState.ENABLED))
+        key = f"{namespace}:server:a"
+        await res.store.client.command("HSET", key, "online", "true")  # type: ignore[attr-defined]
+        yield replace(res, probes=replace(cast(Probes, probes), server=good_server))
+
+
+def bad(findings: list[Finding]) -> list[tuple[str, Level]]:
+    for finding in findings:
+        assert "\n" not in finding.text + finding.advice
+        assert bool(finding.advice) == (finding.level is not Level.OK), finding
+    return [(one.check, one.level) for one in findings if one.level is not Level.OK]
+
+
+async def test_healthy_appliance_is_well(redis_namespace: str, tmp_path: Path) -> None:
+    with redis_process("--appendonly", "yes") as redis, trio.fail_after(WITHIN_S):
+        async with patient_of(redis.unix_url, redis_namespace, tmp_path) as res:
+            findings = await examine(res)
+
+    assert bad(findings) == [("open files", Level.WARN)] or not bad(findings)
+    checks = {finding.check for finding in findings}
+    assert {"redis", "postgresql", "directory spool", "server a", "name localhost"} <= checks
+
+
+FAIL, WARN = Level.FAIL, Level.WARN
+BREAKS: list[tuple[dict[str, str], str, Level]] = [
+    ({"LOADBALANCER_SECRET": "short"}, "secret LOADBALANCER_SECRET", FAIL),
+    ({"LOADBALANCER_SECRETS": "changeme"}, "secret LOADBALANCER_SECRETS, no. 2", FAIL),
+    ({"SECRET_KEY_BASE": "aaaaaaaaaaaaaaaaaaaa"}, "secret SECRET_KEY_BASE", FAIL),
+    ({"ADMIN_SECRET": ""}, "secret ADMIN_SECRET", WARN),
+    ({"ADMIN_SECRET": "admin"}, "secret ADMIN_SECRET", FAIL),
+    ({"URL_HOST": ""}, "public host", WARN),
+    ({"URL_HOST": "nothing.invalid"}, "name nothing.invalid", WARN),
+    ({"URL_HOST": "", "MULTITENANCY_ENABLED": "true"}, "multitenancy", FAIL),
+    ({"FSAPI_PASSWORD": "1234"}, "dial-in password", FAIL),
+    ({"TLS_CERT_FILE": "/nowhere/c", "TLS_KEY_FILE": "/nowhere/k"}, "tls certificate", FAIL),
+    ({"BBB_CA_FILE": "/nowhere/ca.pem"}, "bbb authorities", FAIL),
+]
+
+
+@pytest.mark.parametrize(("variables", "check", "level"), BREAKS, ids=lambda value: str(value)[:30])
+async def test_each_wrong_setting_is_found(
+    variables: dict[str, str],
+    check: str,
+    level: Level,
+    redis_url: str,
+    redis_namespace: str,
+    tmp_path: Path,
+) -> None:
+    async with patient_of(redis_url, redis_namespace, tmp_path, **variables) as res:
+        found = await examine(res)
+
+    assert (check, level) in bad(found)
+    assert GOOD_SECRET not in str(found)
+
+
+async def test_empty_dial_in_password_is_found(
+    redis_url: str, redis_namespace: str, tmp_path: Path
+) -> None:
+    async with patient_of(redis_url, redis_namespace, tmp_path) as res:
+        settings = replace(res.settings, fsapi=replace(res.settings.fsapi, password=None))
+        assert ("dial-in password", WARN) in bad(await examine(replace(res, settings=settings)))
+
+
+async def test_redis_without_persistence_is_found(
+    redis_url: str, redis_namespace: str, tmp_path: Path
+) -> None:
+    async with patient_of(redis_url, redis_namespace, tmp_path) as res:
+        assert ("redis persistence", FAIL) in bad(await examine(res))
+
+
+async def test_redis_that_is_gone_hides_nothing_else(redis_namespace: str, tmp_path: Path) -> None:
+    with redis_process() as redis, trio.fail_after(WITHIN_S):
+        async with patient_of(redis.unix_url, redis_namespace, tmp_path) as res:
+            redis.kill()
+            found = bad(await examine(res))
+
+    assert ("redis", FAIL) in found
+    assert ("servers", FAIL) in found
+    assert "postgresql" not in {check for check, _ in found}
+
+
+async def test_database_that_is_gone_or_unused_is_told(
+    redis_url: str, redis_namespace: str, tmp_path: Path
+) -> None:
+    async def gone() -> DatabaseFacts:
+        raise DatabaseDown("connection refused")
+
+    async with patient_of(redis_url, redis_namespace, tmp_path) as res:
+        probes = cast(Probes, res.probes)
+        broken = await examine(replace(res, probes=replace(probes, database=gone)))
+        unused = await examine(replace(res, probes=replace(probes, database=None)))
+
+    assert ("postgresql", FAIL) in bad(broken)
+    texts = {finding.check: finding.text for finding in unused}
+    assert texts["postgresql"].startswith("not used")
+    assert "directory spool" not in texts
+
+
+async def test_missing_directories_are_found(
+    redis_url: str, redis_namespace: str, tmp_path: Path
+) -> None:
+    async with open_resources(redis_url, redis_namespace, **variables_of(tmp_path)) as res:
+        probes = replace(cast(Probes, res.probes), database=good_database)
+        (tmp_path / "work").rmdir()
+        (tmp_path / "unpublish").rmdir()
+        (tmp_path / "unpublish").touch()
+        (tmp_path / "playback").rmdir()
+        found = bad(await examine(replace(res, probes=probes)))
+
+    assert ("directory work", WARN) in found
+    assert ("directory unpublished", FAIL) in found
+    assert ("directory playback", WARN) in found
+
+
+async def test_another_file_system_is_found(
+    redis_url: str, redis_namespace: str, tmp_path: Path
+) -> None:
+    def on_its_own(path: Path, *, write: bool = True) -> DirectoryFacts:
+        device = 2 if path.name == "publish" else 1
+        return replace(roomy(path), device=device)
+
+    async with patient_of(redis_url, redis_namespace, tmp_path) as res:
+        probes = replace(cast(Probes, res.probes), directory=on_its_own)
+        assert ("file system", WARN) in bad(await examine(replace(res, probes=probes)))
+
+
+async def test_directory_that_hangs_hides_no_other(
+    redis_url: str, redis_namespace: str, tmp_path: Path
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    def hang(path: Path, *, write: bool = True) -> DirectoryFacts:
+        if path.name == "spool":
+            pipe.read_bytes()  # until somebody writes, as on a dead NFS
+        return roomy(path)
+
+    async with patient_of(redis_url, redis_namespace, tmp_path) as res:
+        probes = replace(cast(Probes, res.probes), directory=hang)
+        found = bad(await examine(replace(res, probes=probes), check_s=0.5))
+        pipe.write_bytes(b"")
+
+    assert ("directory spool", FAIL) in found
+    assert ("directory work", FAIL) not in found
+
+
+async def test_servers_that_are_dead_strange_or_twice_there_are_found(
+    redis_url: str, redis_namespace: str, tmp_path: Path, bbbs: list[BbbProcess]
+) -> None:
+    bbbs[0].clear_faults()
+    async with open_resources(redis_url, redis_namespace, **variables_of(tmp_path)) as res:
+        change = ServerChange(url=bbbs[0].url, secret=bbbs[0].secret, state=ServerState.ENABLED)
+        for name, one in (
+            ("good", change),
+            ("wrong", replace(change, secret="an-entirely-wrong-secret-9")),
+            ("dead", replace(change, url="http://127.0.0.1:1/api")),
+        ):
+            await res.store.add_server(ServerId(name), one)
+        found = bad(await examine(res))
+
+    assert ("server wrong", FAIL) in found
+    assert ("server dead", FAIL) in found
+    assert ("server good", FAIL) not in found
+    assert ("servers", FAIL) in found  # good and wrong have one url
+
+
+async def test_check_that_breaks_hides_no_other_and_is_logged(
+    redis_url: str, redis_namespace: str, tmp_path: Path
+) -> None:
+    def broken() -> int:
+        raise ZeroDivisionError
+
+    async with patient_of(redis_url, redis_namespace, tmp_path) as res:
+        probes = replace(cast(Probes, res.probes), file_limit=broken)
+        findings = await examine(replace(res, probes=probes))
+        assert isinstance(res.log, EventBook)
+        assert [fields["check"] for _, fields in res.log.errors] == ["this host"]
+
+    assert ("this host", FAIL) in bad(findings)
+    assert "server a" in {finding.check for finding in findings}
+
+
+async def test_servers_that_take_too_long_are_named(
+    redis_url: str, redis_namespace: str, tmp_path: Path
+) -> None:
+    async def hang(target: Target) -> ServerFacts:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    async with patient_of(redis_url, redis_namespace, tmp_path) as res:
+        probes = replace(cast(Probes, res.probes), server=hang)
+        found = bad(await examine(replace(res, probes=probes), check_s=4.0))
+
+    assert ("server a", FAIL) in found
+
+
+async def test_host_of_a_tenant_that_nobody_knows_is_found(
+    redis_url: str, redis_namespace: str, tmp_path: Path
+) -> None:
+    variables = {"MULTITENANCY_ENABLED": "true", "BASE_URL": "nowhere.invalid"}
+    async with patient_of(redis_url, redis_namespace, tmp_path, **variables) as res:
+        new = TenantChange(name="school", secrets=GOOD_SECRET)
+        await tenant_admin.add_tenant(res, "test", new)
+        found = bad(await examine(res))
+
+    assert ("name school.nowhere.invalid", WARN) in found
+
+
+async def test_weak_secret_of_a_server_and_of_a_tenant_is_found(
+    redis_url: str, redis_namespace: str, tmp_path: Path
+) -> None:
+    variables = {"MULTITENANCY_ENABLED": "true", "URL_HOST": "localhost"}
+    async with patient_of(redis_url, redis_namespace, tmp_path, **variables) as res:
+        await res.store.update_server(ServerId("a"), ServerChange(secret="bbb"))
+        await tenant_admin.add_tenant(res, "test", TenantChange(name="school", secrets="weak"))
+        findings = await examine(res)
+        found = bad(findings)
+
+    assert ("secret of server a", WARN) in found
+    assert ("secret of tenant school", FAIL) in found
+    # localhost is known with everything below it, or by itself alone: as this machine has it.
+    assert "name school.localhost" in {finding.check for finding in findings}
+
+
+async def test_failed_and_old_tars_are_found(
+    redis_url: str, redis_namespace: str, tmp_path: Path
+) -> None:
+    async with patient_of(redis_url, redis_namespace, tmp_path) as res:
+        spool = SpoolDesk(res.settings.recordings)
+        desk = cast(RecordingDesk, SimpleNamespace(spool=spool))
+        res = replace(res, desk=desk)
+        assert "imports" not in {check for check, _ in bad(await examine(res))}
+
+        (tmp_path / "spool" / "failed").mkdir()
+        (tmp_path / "spool" / "failed" / "r1.tar").touch()
+        (tmp_path / "spool" / "r2.tar").touch()
+        two_hours_ago = time.time() - 7200
+        os.utime(tmp_path / "spool" / "r2.tar", (two_hours_ago, two_hours_ago))
+
+        assert bad(await examine(res)).count(("imports", WARN)) == 2
+        (tmp_path / "spool" / "failed" / "r1.tar").unlink()
+        (tmp_path / "spool" / "failed").rmdir()
+        (tmp_path / "spool" / "r2.tar").unlink()
+        (tmp_path / "spool").rmdir()
+        (tmp_path / "spool").touch()
+        assert ("imports", FAIL) in bad(await examine(res))
+
+
+async def test_calls_to_front_ends_that_failed_are_found(
+    redis_url: str, redis_namespace: str, tmp_path: Path
+) -> None:
+    async with patient_of(redis_url, redis_namespace, tmp_path) as res:
+        assert "callbacks" not in {check for check, _ in bad(await examine(res))}
+        (buffer,) = cast(Callbacks, res.callbacks).stores
+        await buffer.add(ready(), "key")
+        (queued,) = await claim(buffer)
+        await buffer.settle(WHO, queued, Settlement(CallbackState.FAILED, 404))
+
+        assert ("callbacks", WARN) in bad(await examine(res))
+
+
+async def test_without_probes_there_is_no_doctor(redis_url: str, redis_namespace: str) -> None:
+    async with open_resources(redis_url, redis_namespace) as res:
+        with pytest.raises(Refused):
+            await examine(replace(res, probes=None))

@@ -1,0 +1,61 @@
+"""Servers: dead, wrong secret, wrong clock, old, twice in the pool."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from appliance.doctor.findings import Level
+from appliance.doctor.server_findings import ServerFacts, judge_pool, judge_server, unasked
+from appliance.model import Server, ServerId, ServerState
+
+SERVER = Server(ServerId("one"), "https://a/api", "s", ServerState.ENABLED, online=True)
+FACTS = ServerFacts(version="3.0.4", skew_s=0.4)
+
+
+@pytest.mark.parametrize(
+    ("server", "facts", "level", "advice"),
+    [
+        ({}, {}, Level.OK, ""),
+        ({}, {"failure": "refused"}, Level.FAIL, "ctl servers panic one"),
+        ({"state": "disabled"}, {"failure": "refused"}, Level.WARN, "ctl servers remove one"),
+        ({}, {"secret_refused": True}, Level.FAIL, "bbb-conf --secret"),
+        ({}, {"skew_s": 6.0}, Level.WARN, "NTP"),
+        ({}, {"skew_s": -300.0}, Level.FAIL, "NTP"),
+        ({}, {"skew_s": None}, Level.OK, ""),
+        ({}, {"version": "2.4.9"}, Level.WARN, "2.6"),
+        ({}, {"version": "2.6.0-rc.1"}, Level.OK, ""),
+        ({}, {"version": "v3-devel"}, Level.OK, ""),
+        ({}, {"version": None}, Level.OK, ""),
+        ({"online": False}, {}, Level.WARN, "ctl poll"),
+        ({"online": False, "state": "disabled"}, {}, Level.OK, ""),
+    ],
+)
+def test_server_is_judged(
+    server: dict[str, Any], facts: dict[str, Any], level: Level, advice: str
+) -> None:
+    if "state" in server:
+        server = {**server, "state": ServerState(server["state"])}
+
+    finding = judge_server(replace(SERVER, **server), replace(FACTS, **facts))
+
+    assert (finding.check, finding.level) == ("server one", level)
+    assert advice in finding.advice
+    assert bool(finding.advice) == (level is not Level.OK)
+
+
+def test_server_that_was_not_reached_in_time_is_a_failure() -> None:
+    assert unasked(SERVER, 7.0).level is Level.FAIL
+
+
+def test_pool_is_judged_as_a_whole() -> None:
+    twin = replace(SERVER, id=ServerId("two"), url="https://A/api/")
+    off = replace(SERVER, id=ServerId("off"), url="https://b", state=ServerState.DISABLED)
+
+    assert [one.level for one in judge_pool([])] == [Level.WARN]
+    assert [one.level for one in judge_pool([SERVER, off])] == [Level.OK]
+    assert [one.level for one in judge_pool([off])] == [Level.FAIL]
+    (same,) = judge_pool([SERVER, twin])
+    assert (same.level, same.text) == (Level.FAIL, "one and two are the same server")

@@ -1,0 +1,23 @@
+"""The pages that people see."""
+
+from __future__ import annotations
+
+from appliance.http.error_pages import ErrorPages
+
+
+def test_pages_speak_the_language_and_are_escaped() -> None:
+    pages = ErrorPages("de_AT", {"recording_not_found": {"title": "<b>Ü</b>", "lang": "x"}})
+
+    body = pages.not_found.body.decode()
+    assert (pages.not_found.status, pages.unavailable.status) == (404, 503)
+    assert '<html lang="de-AT">' in body
+    assert "<h1>&lt;b&gt;Ü&lt;/b&gt;</h1>" in body
+    assert "you may not see it" in body
+    assert b"try again later" in pages.unavailable.body
+
+
+def test_pages_are_kept_by_nobody_and_run_nothing() -> None:
+    headers = dict(ErrorPages("en", {}).not_found.headers)
+
+    assert headers[b"cache-control"] == b"no-store"
+    assert headers[b"content-security-policy"].startswith(b"default-src 'none'")

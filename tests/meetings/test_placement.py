@@ -1,0 +1,173 @@
+"""Tags, sizes and durations that a create asks for."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.bbb.params import Params, parse_query
+from appliance.meetings.placement import (
+    clamp_duration,
+    effective_tag,
+    max_participants,
+    parse_tag,
+    size_hint,
+)
+from appliance.model import TagWish
+
+
+@pytest.mark.parametrize(
+    ("spec", "wish"),
+    [
+        (None, None),
+        ("", None),
+        ("  ", None),
+        ("!", None),
+        (" ! ", None),
+        (";", None),
+        (" ; ;! ", None),
+        ("a", TagWish(("a",), False)),
+        ("a!", TagWish(("a",), True)),
+        (" a ! ", TagWish(("a",), True)),
+        ("a;b", TagWish(("a", "b"), False)),
+        (" a ; ;b;", TagWish(("a", "b"), False)),
+        ("b;a;b!", TagWish(("b", "a"), True)),
+        ("none", TagWish(("none",), False)),
+        ("a;none!", TagWish(("a", "none"), True)),
+        ("a!;b", TagWish(("a!", "b"), False)),
+        ("two words;A", TagWish(("two words", "A"), False)),
+    ],
+)
+def test_tag_is_parsed(spec: str | None, wish: TagWish | None) -> None:
+    assert parse_tag(spec) == wish
+
+
+tags = st.text("ab !;")
+
+
+@given(tags)
+def test_parsed_tag_has_only_clean_parts(spec: str) -> None:
+    wish = parse_tag(spec)
+
+    if wish is not None:
+        assert wish.tags
+        assert len(set(wish.tags)) == len(wish.tags)
+        assert all(tag == tag.strip() and tag and ";" not in tag for tag in wish.tags)
+        assert wish.required == spec.rstrip().endswith("!")
+
+
+@given(tags)
+def test_parsed_tag_is_the_same_when_written_again(spec: str) -> None:
+    wish = parse_tag(spec)
+
+    if wish is not None:
+        # A part may end in "!" itself; a last ";" keeps that from being read as the mark.
+        assert parse_tag(";".join(wish.tags) + (";!" if wish.required else ";")) == wish
+
+
+def tagged(value: str | None) -> Params:
+    return () if value is None else (("meta_server-tag", value),)
+
+
+@pytest.mark.parametrize(
+    ("tenant_override", "override", "request_tag", "tenant_default", "default", "tag"),
+    [
+        (None, None, None, None, None, None),
+        ("a", "b", "c", "d", "e", "a"),
+        (None, "b", "c", "d", "e", "b"),
+        (None, None, "c", "d", "e", "c"),
+        (None, None, None, "d", "e", "d"),
+        (None, None, None, None, "e", "e"),
+        ("", " ", "", "", "e", "e"),
+        ("", "", "", "", "", None),
+        (None, None, " c! ", None, "e", "c!"),
+        (None, None, "!", None, "e!", "!"),
+    ],
+)
+def test_effective_tag_is_the_strongest_that_is_not_empty(
+    tenant_override: str | None,
+    override: str | None,
+    request_tag: str | None,
+    tenant_default: str | None,
+    default: str | None,
+    tag: str | None,
+) -> None:
+    assert (
+        effective_tag(
+            (("name", "x"), *tagged(request_tag)),
+            defaults=[tagged(default), tagged(tenant_default)],
+            overrides=[tagged(override), tagged(tenant_override)],
+        )
+        == tag
+    )
+
+
+def test_effective_tag_is_not_the_requests_when_that_is_excluded() -> None:
+    excluded = frozenset({"meta_server-tag"})
+
+    tag = effective_tag(tagged("a"), defaults=[tagged("b")], overrides=[], excluded=excluded)
+
+    assert tag == "b"
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("25", 25),
+        ("0025", 25),
+        ("1", 1),
+        ("0", None),
+        ("", None),
+        ("-5", None),
+        ("+5", None),
+        (" 5", None),
+        ("5.0", None),
+        ("1_0", None),
+        ("٣", None),
+        ("many", None),
+        ("9" * 9, 999_999_999),
+        ("9" * 10_000, 999_999_999),
+    ],
+)
+def test_size_is_a_positive_number(text: str, number: int | None) -> None:
+    assert size_hint((("meta_bbb-meeting-size-hint", text),)) == number
+    assert max_participants((("maxParticipants", text),)) == number
+
+
+def test_size_is_unknown_when_it_is_not_given() -> None:
+    params = parse_query(b"meetingID=x")
+
+    assert size_hint(params) is None
+    assert max_participants(params) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "max_min", "sent"),
+    [
+        (None, 0, None),
+        ("", 0, ""),
+        ("abc", 0, "abc"),
+        ("500", 0, "500"),
+        (None, 90, "90"),
+        ("", 90, "90"),
+        ("0", 90, "90"),
+        ("00", 90, "90"),
+        ("91", 90, "90"),
+        ("90", 90, "90"),
+        ("89", 90, "89"),
+        ("1", 90, "1"),
+        ("030", 90, "030"),
+        ("-1", 90, "90"),
+        (" 30", 90, "90"),
+        ("30.5", 90, "90"),
+        ("3_0", 90, "90"),
+        ("٣", 90, "90"),
+        ("abc", 90, "90"),
+        ("9" * 10_000, 90, "90"),
+    ],
+)
+def test_duration_is_held_within_the_limit(
+    value: str | None, max_min: int, sent: str | None
+) -> None:
+    assert clamp_duration(value, max_min) == sent

@@ -1,0 +1,91 @@
+"""The text of the metrics, read back by Prometheus' own parser."""
+
+from __future__ import annotations
+
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open
+
+from appliance.callbacks.rules import CallbackState
+from appliance.instruments import Metrics
+from appliance.metrics.exposition import Seen, Spooled, render_metrics
+from appliance.model import Server, ServerId, ServerState
+from tests.doubles.prometheus_text import samples
+
+BUSY = Server(
+    id=ServerId('b"1'),
+    url="https://bbb1.example.com/bigbluebutton/api",
+    secret="S3C",
+    state=ServerState.ENABLED,
+    online=True,
+    load=12.5,
+    meetings=3,
+    users=41,
+    videos=9,
+)
+IDLE = Server(id=ServerId("b2"), url="https://bbb2.example.com/bigbluebutton/api", secret="S3C")
+
+
+def test_instruments_and_servers_are_told() -> None:
+    metrics = Metrics()
+    metrics.requests.observe(0.003, "create", "ok")
+    metrics.requests.observe(60.0, "create", "ok")
+    metrics.placements.add("placed")
+    metrics.detached.add(amount=3)
+
+    kind, text = render_metrics(
+        metrics, Seen([BUSY, IDLE], Spooled(2, 90.5), {CallbackState.FAILED: 3}), ""
+    )
+    read = samples(text)
+
+    assert kind.startswith("text/plain")
+    assert read["scalelite_request_seconds_count", ("create", "ok")] == 2
+    assert read["scalelite_request_seconds_sum", ("create", "ok")] == 60.003
+    assert read["scalelite_request_seconds_bucket", ("create", "0.0025", "ok")] == 0
+    assert read["scalelite_request_seconds_bucket", ("create", "0.005", "ok")] == 1
+    assert read["scalelite_request_seconds_bucket", ("create", "+Inf", "ok")] == 2
+    assert read["scalelite_placements_total", ("placed",)] == 1
+    assert read["scalelite_failovers_total", ()] == 0
+    assert read["scalelite_meetings_detached_total", ()] == 3
+    busy, idle = ("bbb1.example.com", 'b"1'), ("bbb2.example.com", "b2")
+    assert read["scalelite_server_online", busy] == 1
+    assert read["scalelite_server_load", busy] == 12.5
+    assert read["scalelite_server_users", busy] == 41
+    assert ("scalelite_server_load", idle) not in read
+    assert read["scalelite_server_state", (*idle, "disabled")] == 1
+    assert read["scalelite_server_state", (*busy, "disabled")] == 0
+    assert read["scalelite_spool_files", ()] == 2
+    assert read["scalelite_spool_oldest_seconds", ()] == 90.5
+    assert read["scalelite_callbacks", ("failed",)] == 3
+    assert read["scalelite_redis_up", ()] == 1
+    assert read["process_open_fds", ()] > 0
+    assert b"S3C" not in text
+
+
+def test_what_alerts_count_is_there_before_it_happens() -> None:
+    read = samples(render_metrics(Metrics(), Seen(None), "")[1])
+
+    for outcome in ("no_server", "no_tagged_server", "no_voice_bridge"):
+        assert read["scalelite_placements_total", (outcome,)] == 0
+    for result in ("done", "retried", "failed"):
+        assert read["scalelite_imports_total", (result,)] == 0
+    assert read["scalelite_meetings_detached_total", ()] == 0
+
+
+def test_without_redis_the_rest_is_told() -> None:
+    read = samples(render_metrics(Metrics(), Seen(None), "")[1])
+
+    assert read["scalelite_redis_up", ()] == 0
+    assert ("scalelite_postgres_up", ()) not in read
+    assert ("scalelite_spool_files", ()) not in read
+    assert not [name for name, _ in read if name.startswith("scalelite_server_")]
+
+
+def test_openmetrics_are_valid_too() -> None:
+    accept = "application/openmetrics-text; version=1.0.0"
+    metrics = Metrics()
+    metrics.stores.observe(0.0002, "redis")
+
+    kind, text = render_metrics(metrics, Seen([BUSY]), accept)
+
+    assert kind.startswith("application/openmetrics-text")
+    families = parse_open(text.decode())  # type: ignore[no-untyped-call]
+    assert len(list(families)) > 15

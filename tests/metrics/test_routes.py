@@ -1,0 +1,136 @@
+"""/metrics over the wire: who may read it, and what is counted on the way."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from appliance.metrics.routes import MetricsApp
+from appliance.system.instruments import SECONDS
+from tests.doubles.bbb_process import BbbProcess
+from tests.doubles.prometheus_text import samples
+from tests.doubles.public import Public, open_public, serving
+from tests.doubles.public_pool import open_both
+from tests.doubles.recording_pool import open_recording_pool
+from tests.doubles.redis_processes import redis_process
+from tests.doubles.resources import open_resources
+
+pytest_plugins = ["tests.doubles.live_pool_fixtures"]
+
+TOKEN = "Authorization: Bearer t0ken"
+
+
+@asynccontextmanager
+async def own_listener(redis_url: str, namespace: str) -> AsyncIterator[Public]:
+    """Serve METRICS_BIND on a loopback port."""
+    async with open_resources(redis_url, namespace, METRICS_BIND="tcp://127.0.0.1:0") as res:
+        web = replace(res.settings.web, binds=res.settings.metrics.binds)
+        async with serving(MetricsApp(res), web, res.log) as (_, urls, _):
+            yield Public(res, int(urls[0].rpartition(":")[2]))
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        (TOKEN, 200),
+        ("Authorization: bearer  t0ken ", 200),
+        ("Authorization: Bearer t0ke", 401),
+        ("Authorization: Bearer", 401),
+        ("Authorization: Basic t0ken", 401),
+        ("X-Nothing: here", 401),
+    ],
+)
+async def test_public_listener_asks_for_the_token(
+    header: str, status: int, redis_url: str, redis_namespace: str
+) -> None:
+    async with open_public(redis_url, redis_namespace, METRICS_TOKEN="t0ken") as public:
+        answer = await public.ask("GET", "/metrics", headers=[header])
+
+    assert answer.status == status
+    assert (b"scalelite_info" in answer.body) == (status == 200)
+    assert answer.headers.get("www-authenticate") == (None if status == 200 else "Bearer")
+
+
+async def test_without_a_token_the_public_listener_has_no_metrics(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_public(redis_url, redis_namespace) as public:
+        assert (
+            await public.ask("GET", "/metrics", headers=["Authorization: Bearer "])
+        ).status == 404
+
+
+async def test_own_listener_is_open_and_has_nothing_else(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with own_listener(redis_url, redis_namespace) as public:
+        metrics = await public.ask("GET", "/metrics")
+        head = await public.ask("HEAD", "/metrics")
+        posted = await public.ask("POST", "/metrics")
+        other = await public.ask("GET", "/bigbluebutton/api")
+
+    assert metrics.status == 200
+    assert metrics.headers["content-type"].startswith("text/plain; version=")
+    assert samples(metrics.body)["scalelite_redis_up", ()] == 1
+    assert (head.status, head.body) == (200, b"")
+    assert (posted.status, posted.headers["allow"]) == (405, "GET, HEAD")
+    assert other.status == 404
+
+
+async def test_metrics_are_told_while_redis_is_away(redis_namespace: str) -> None:
+    with redis_process() as redis:
+        async with own_listener(redis.unix_url, redis_namespace) as public:
+            redis.kill()
+            answer = await public.ask("GET", "/metrics")
+
+            assert answer.status == 200
+            assert samples(answer.body)["scalelite_redis_up", ()] == 0
+            assert not public.log.errors
+
+
+async def test_metrics_tell_whether_the_database_answers(
+    redis_url: str, redis_namespace: str, database_url: str, tmp_path: Path
+) -> None:
+    async with (
+        open_recording_pool(
+            redis_url, redis_namespace, database_url, tmp_path, METRICS_TOKEN="t0ken"
+        ) as pool,
+    ):
+        for up in (1, 0):
+            answer = await pool.public.ask("GET", "/metrics", headers=[TOKEN])
+            assert samples(answer.body)["scalelite_postgres_up", ()] == up
+            await pool.postgres.close_pool()
+
+
+async def test_requests_placements_and_servers_are_counted(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with open_both(redis_url, redis_namespace, bbbs, METRICS_TOKEN="t0ken") as (public, pool):
+        await public.call("create", "meetingID=room")
+        await public.call("create", "meetingID=room")
+        await public.call("getMeetings", secret="wrong")
+        await public.ask("GET", "/bigbluebutton/api/made-up")
+        await public.ask("GET", "/bigbluebutton/api/meeting_ended?signature=0")
+        await public.ask("POST", "/bigbluebutton/api/analytics_callback")
+        pool.res.metrics.polls.observe(0.1, "no-longer-there", "ok")
+        pool.res.metrics.polls.observe(0.1, bbbs[0].server_id, "ok")
+
+        read = samples((await public.ask("GET", "/metrics", headers=[TOKEN])).body)
+
+    top = str(SECONDS[-1])
+    assert read["scalelite_request_seconds_bucket", ("create", top, "ok")] == 2
+    assert read["scalelite_request_seconds_count", ("getMeetings", "refused")] == 1
+    assert read["scalelite_request_seconds_count", ("unsupported", "refused")] == 1
+    assert read["scalelite_request_seconds_count", ("meeting_ended", "refused")] == 1
+    assert read["scalelite_request_seconds_count", ("analytics_callback", "refused")] == 1
+    assert read["scalelite_placements_total", ("placed",)] == 1
+    assert read["scalelite_placements_total", ("known",)] == 1
+    assert {labels[1] for name, labels in read if name == "scalelite_server_online"} == {
+        bbb.server_id for bbb in bbbs
+    }
+    polled = {labels[1] for name, labels in read if name == "scalelite_poll_seconds_count"}
+    assert polled == {bbbs[0].server_id}

@@ -1,0 +1,163 @@
+"""Arbitrary bytes in every part of a request: never a defect, and always an answer."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.fault_log import FaultLog
+from appliance.public.app import PublicApp
+from appliance.resources import Resources
+from appliance.tenants.cache import TenantCache
+from tests.doubles.public import API
+from tests.doubles.resources import EventBook
+from tests.doubles.settings import SECRET, settings_of
+
+
+class EmptyStore:
+    """A store that knows nothing."""
+
+    async def nothing(self, *_args: Any, **_named: Any) -> None:
+        """Find nothing."""
+        await trio.lowlevel.checkpoint()
+
+    find_meeting = join_meeting = find_tenant = ping = nothing
+
+    async def list_servers(self) -> list[Any]:
+        """Return no server."""
+        return []
+
+
+def empty_resources(**variables: str) -> Resources:
+    """Make Resources on an EmptyStore; what would place a meeting is not there."""
+    book, store = EventBook(), EmptyStore()
+
+    def forbidden(*_args: Any) -> Any:
+        raise AssertionError("not expected")
+
+    return Resources(
+        settings=settings_of(**variables),
+        store=store,  # type: ignore[arg-type]
+        bbb=forbidden,  # type: ignore[arg-type]
+        tenants=TenantCache(store, lambda: 0),  # type: ignore[arg-type]
+        tenant_store=forbidden,  # type: ignore[arg-type]
+        faults=FaultLog(book, lambda: 0),
+        log=book,
+        now_ms=lambda: 0,
+        tie=lambda: 0.0,
+        new_password=lambda: "pw",
+        later=forbidden,
+        poll_soon=forbidden,
+        instance="test",
+        callbacks=forbidden,  # type: ignore[arg-type]
+        callback_urls=forbidden,  # type: ignore[arg-type]
+        ended=forbidden,  # type: ignore[arg-type]
+        hooks=forbidden,  # type: ignore[arg-type]
+        hook_book=forbidden,  # type: ignore[arg-type]
+    )
+
+
+def answer_in_process(app: PublicApp, scope: dict[str, Any], body: bytes) -> list[dict[str, Any]]:
+    """Let the application answer one request, without a network."""
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        nonlocal body
+        chunk, body = body[:1000], body[1000:]
+        return {"type": "http.request", "body": chunk, "more_body": bool(body)}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    async def run() -> None:
+        with trio.fail_after(40):
+            await app(scope, receive, send)
+
+    trio.run(run)
+    return sent
+
+
+texts = st.text(st.characters(max_codepoint=0x2FF), max_size=20)
+paths = texts | st.sampled_from(["", "/", API, f"{API}/"]) | texts.map(lambda x: f"{API}/{x}")
+calls = st.sampled_from(["isMeetingRunning", "getMeetingInfo", "join", "end", "getMeetings"])
+names = st.sampled_from(
+    [
+        b"host",
+        b"content-type",
+        b"content-length",
+        b"transfer-encoding",
+        b"x-forwarded-host",
+        b"x-request-id",
+    ]
+)
+values = st.binary(max_size=30) | st.sampled_from(
+    [
+        b"application/x-www-form-urlencoded",
+        b"multipart/form-data; boundary=b",
+        b"text/xml",
+        b"chunked",
+        b"10",
+        b"9" * 5000,
+        b"[::1",
+        b"a.bbb.example, b",
+    ]
+)
+headers = st.lists(st.tuples(names | st.binary(max_size=10), values), max_size=6)
+peers = st.sampled_from([None, ("127.0.0.1", 1), ("::1", 1), ("fe80::1%eth0", 1), ("", 0)])
+
+
+@pytest.mark.parametrize("tenants", [False, True])
+@given(
+    method=st.sampled_from(["GET", "POST", "HEAD", "PUT", "\xff"]),
+    path=paths | calls.map(lambda call: f"{API}/{call}"),
+    query=st.binary(max_size=60),
+    head=headers,
+    client=peers,
+    body=st.binary(max_size=2500),
+    signed=st.booleans(),
+)
+def test_no_bytes_are_a_defect(
+    tenants: bool,
+    method: str,
+    path: str,
+    query: bytes,
+    head: list[tuple[bytes, bytes]],
+    client: tuple[str, int] | None,
+    body: bytes,
+    signed: bool,
+) -> None:
+    variables = {"MULTITENANCY_ENABLED": "true", "URL_HOST": "bbb.example"} if tenants else {}
+    res = empty_resources(**variables)
+    if signed:
+        query += b"&checksum=" + digest(path.removeprefix(f"{API}/"), query).encode()
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "query_string": query,
+        "headers": head,
+        "client": client,
+    }
+
+    sent = answer_in_process(PublicApp(res), scope, body)
+
+    assert sent[0]["status"] in (200, 403, 404, 405, 408, 413)
+    assert sent[-1]["more_body"] is False
+    assert not res.log.errors  # type: ignore[attr-defined]
+
+
+def digest(call: str, query: bytes) -> str:
+    """Return the checksum of a raw query."""
+    return hashlib.sha256(call.encode("utf-8", "replace") + query + SECRET.encode()).hexdigest()
+
+
+async def test_other_scopes_are_left_alone() -> None:
+    async def unexpected(*_args: Any) -> Any:
+        raise AssertionError("not expected")
+
+    await PublicApp(empty_resources())({"type": "websocket"}, unexpected, unexpected)

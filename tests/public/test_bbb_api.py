@@ -1,0 +1,237 @@
+"""The calls over the wire: methods, bodies, answers, tenants; against simulated BBB servers."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from appliance.model import ServerState
+from tests.doubles.bbb_process import BbbProcess
+from tests.doubles.public import (
+    API,
+    FORM_TYPE,
+    XML_TYPE,
+    open_public,
+)
+from tests.doubles.public_pool import open_both
+from tests.doubles.settings import SECRET
+from tests.doubles.signing import checksum, sign_form, sign_url
+
+pytest_plugins = ["tests.doubles.live_pool_fixtures"]
+
+METHODS = ("GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE", "X")
+
+# --- what is routed -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "allowed"),
+    [
+        ("", {"GET", "POST", "HEAD"}),
+        ("create", {"GET", "POST"}),
+        ("join", {"GET"}),
+        ("isMeetingRunning", {"GET", "POST"}),
+        ("getMeetingInfo", {"GET", "POST"}),
+        ("getMeetings", {"GET", "POST"}),
+        ("end", {"GET", "POST"}),
+        ("insertDocument", {"POST"}),
+        ("sendChatMessage", {"GET", "POST"}),
+    ],
+)
+async def test_call_takes_its_methods_only(
+    call: str, allowed: set[str], redis_url: str, redis_namespace: str
+) -> None:
+    async with open_public(redis_url, redis_namespace) as public:
+        taken = set()
+        for method in METHODS:
+            answer = await public.ask(method, sign_url(API, call, "meetingID=abc", SECRET))
+            if method == "CONNECT":  # a 200 would open a tunnel
+                assert (answer.status, answer.key) == (404, "unsupportedRequest")
+            elif method == "HEAD":
+                taken |= {"HEAD"} if call == "" else set()
+                assert answer.status == 200
+            elif answer.key != "unsupportedRequest":
+                taken.add(method)
+            else:
+                assert answer.status == 200
+                assert answer.text("message") == "This request is not supported."
+
+        assert taken == allowed
+        assert not public.log.errors
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "Create",
+        "CREATE",
+        "ismeetingrunning",
+        "create/",
+        "/create",
+        "create/x",
+        "../api/create",
+        "getJoinUrl",
+        "noSuchCall",
+        "hooks/Create",
+        "create%00",
+        "\\create",
+    ],
+)
+async def test_other_spelling_of_a_call_is_unsupported(
+    call: str, redis_url: str, redis_namespace: str
+) -> None:
+    async with open_public(redis_url, redis_namespace) as public:
+        answer = await public.call(call, "meetingID=abc")
+
+    assert (answer.status, answer.key) == (200, "unsupportedRequest")
+
+
+async def test_escaped_path_is_the_same_call(redis_url: str, redis_namespace: str) -> None:
+    signed = checksum("isMeetingRunning", "meetingID=abc", SECRET)
+    async with open_public(redis_url, redis_namespace) as public:
+        target = f"{API}/is%4DeetingRunning?meetingID=abc&checksum={signed}"
+
+        assert (await public.ask("GET", target)).text("running") == "false"
+
+
+@pytest.mark.parametrize("path", [API, f"{API}/", f"{API}?x=1", f"{API}/?checksum=x"])
+@pytest.mark.parametrize("build", ["", "v1.2"])
+async def test_index_tells_version_and_build(
+    path: str, build: str, redis_url: str, redis_namespace: str
+) -> None:
+    async with open_public(redis_url, redis_namespace, BUILD_NUMBER=build) as public:
+        for method in ("GET", "POST"):
+            answer = await public.ask(method, path)
+
+            assert answer.returncode == "SUCCESS"
+            assert answer.text("version") == "2.0"
+            assert answer.text("apiVersion") == "2.0"
+            assert answer.text("build") == (build or None)
+
+
+# --- join -----------------------------------------------------------------------------------------
+
+
+async def test_join_redirects_to_a_url_that_is_signed_for_the_server(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with open_both(redis_url, redis_namespace, bbbs) as (public, pool):
+        await pool.create()
+        params = {"meetingID": "room", "fullName": "Ä B&c", "role": "VIEWER", "x[]": "1"}
+
+        answer = await public.call("join", params)
+
+        bbb = pool.bbb(await pool.home())
+        location = urlsplit(answer.headers["location"])
+        query, _, given = location.query.rpartition("&checksum=")
+        assert answer.status == 302
+        assert answer.headers["cache-control"] == "no-store"
+        assert f"{location.scheme}://{location.netloc}{location.path}" == f"{bbb.url}/join"
+        assert dict(parse_qsl(query, keep_blank_values=True)) == params
+        assert given == checksum("join", query, bbb.secret)
+        assert answer.body == b""
+
+
+async def test_join_without_redirect_is_redirected_too(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with open_both(redis_url, redis_namespace, bbbs) as (public, pool):
+        await pool.create()
+        answer = await public.call(
+            "join", {"meetingID": "room", "fullName": "A", "redirect": "false"}
+        )
+
+        assert answer.status == 302
+        assert "redirect=false" in answer.headers["location"]
+
+
+@pytest.mark.parametrize("headers", [[FORM_TYPE], [XML_TYPE], []])
+async def test_join_never_reads_a_body(
+    headers: list[str], redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with open_both(redis_url, redis_namespace, bbbs) as (public, pool):
+        await pool.create()
+        target = sign_url(API, "join", {"meetingID": "room", "fullName": "A"}, SECRET)
+        extra = b"role=MODERATOR&password=mp"
+
+        added = await public.ask("GET", target, headers=headers, body=extra)
+        empty = f"{API}/join?checksum={checksum('join', '', SECRET)}"
+        only = await public.ask(
+            "GET", empty, headers=headers, body=sign_form("join", "meetingID=room", SECRET).encode()
+        )
+        posted = await public.ask("POST", target, headers=headers, body=extra)
+
+        assert added.status == 302
+        assert "MODERATOR" not in added.headers["location"]
+        assert "password" not in added.headers["location"]
+        assert only.key == "missingParamMeetingID"
+        assert posted.key == "unsupportedRequest"
+
+
+async def test_join_of_an_unknown_meeting_is_not_found(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_public(redis_url, redis_namespace) as public:
+        assert (await public.call("join", "meetingID=abc&fullName=A")).key == "notFound"
+        assert (await public.call("join", "meetingID=&fullName=A")).key == "missingParamMeetingID"
+
+
+async def test_join_to_a_lost_server_is_unavailable(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with open_both(redis_url, redis_namespace, bbbs) as (public, pool):
+        await pool.create()
+        await pool.set_state(await pool.home() or "", ServerState.DISABLED)
+
+        answer = await public.call("join", "meetingID=room&fullName=A")
+
+        assert (answer.status, answer.key) == (200, "serverUnavailable")
+
+
+# --- pass-through ---------------------------------------------------------------------------------
+
+
+async def test_chat_message_reaches_the_meetings_server(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with open_both(redis_url, redis_namespace, bbbs) as (public, pool):
+        await pool.create()
+        params = {"meetingID": "room", "message": "Hällo & so"}
+
+        answers = [
+            await public.call("sendChatMessage", params),
+            await public.post_form("sendChatMessage", params),
+        ]
+        unknown = await public.call("sendChatMessage", params | {"meetingID": "other"})
+        refused = await public.call("sendChatMessage", "meetingID=room")
+
+        assert [answer.returncode for answer in answers] == ["SUCCESS", "SUCCESS"]
+        assert pool.bbb(await pool.home()).meetings()["room"]["chat"] == [params["message"]] * 2
+        assert unknown.key == "notFound"
+        # The server's own word, unchanged.
+        assert refused.key == "validationError"
+        assert refused.text("message") == "You must provide the param message"
+
+
+async def test_calls_that_are_passed_through_are_those_of_the_setting(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with open_both(
+        redis_url, redis_namespace, bbbs, PASSTHROUGH_CALLS="newCall,other/call,create"
+    ) as (public, pool):
+        await pool.create()
+
+        await public.call("newCall", "meetingID=room&a=1")
+        await public.call("other/call", "meetingID=room")
+        chat = await public.call("sendChatMessage", "meetingID=room&message=x")
+        missing = await public.call("newCall", "a=1")
+        created = await public.call("create", "meetingID=second")
+
+        bbb = pool.bbb(await pool.home())
+        (passed,) = bbb.requests("newCall")
+        assert passed["query"].startswith("meetingID=room&a=1&checksum=")
+        assert len(bbb.requests("other/call")) == 1
+        assert chat.key == "unsupportedRequest"
+        assert missing.key == "missingParamMeetingID"
+        assert created.returncode == "SUCCESS"

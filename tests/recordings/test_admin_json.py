@@ -1,0 +1,102 @@
+"""Requests of the admin calls about recordings, and their documents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from appliance.admin_calls.forms import BadRequest
+from appliance.recordings import admin_json as shape
+from appliance.recordings.administration_ports import HandImport
+from appliance.recordings.import_model import ImportState, SpooledTar
+from appliance.recordings.summary import ImportRecord, RecordingQuery
+
+TAR = SpooledTar("r1.tar", 10, 10**18, 5)
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [
+        (None, None),
+        (0, "1970-01-01T00:00:00Z"),
+        (1_700_000_000_999, "2023-11-14T22:13:20Z"),
+        (-1, "1969-12-31T23:59:59Z"),
+    ],
+)
+def test_times_are_iso_in_utc(ms: int | None, text: str | None) -> None:
+    assert shape.time_json(ms) == text
+
+
+@pytest.mark.parametrize(
+    ("fields", "query"),
+    [
+        ({}, RecordingQuery()),
+        ({"limit": "7", "meeting_id": "m", "tenant_id": "t"}, RecordingQuery("m", None, "t", 7)),
+        ({"state": "deleted", "limit": 7}, RecordingQuery(None, "deleted", None, 7)),
+        ({"state": "any", "meeting_id": ""}, RecordingQuery(any_state=True)),
+    ],
+)
+def test_query_is_read(fields: dict[str, Any], query: RecordingQuery) -> None:
+    assert shape.parse_query(fields) == query
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"state": "lost"}, {"limit": "0"}, {"limit": "many"}, {"limit": -1}, {"limit": True},
+        {"limit": "1000000"}, {"meeting_id": 5}, {"limit": 1.5}, {"limit": "9" * 5000},
+    ],
+)  # fmt: skip
+def test_bad_query_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(BadRequest):
+        shape.parse_query(fields)
+
+
+@pytest.mark.parametrize(
+    ("value", "days"), [(None, None), ("", None), ("30", 30.0), (0.5, 0.5), (99_999, 99_999.0)]
+)
+def test_days_are_read(value: Any, days: float | None) -> None:
+    assert shape.days_of({"days": value}) == days
+
+
+@pytest.mark.parametrize("value", ["0", 0, -1, "nan", "inf", "x", True, [], 100_000, "1e400"])
+def test_bad_days_are_refused(value: Any) -> None:
+    with pytest.raises(BadRequest):
+        shape.days_of({"days": value})
+
+
+def test_changes_are_read() -> None:
+    fields = {"metadata": {"Course": "Physics", "draft": ""}, "protect": True, "publish": "false"}
+    changes, publish = shape.parse_changes(fields)
+    assert dict(changes.metadata) == {"course": "Physics", "draft": ""}
+    assert (changes.protected, publish) == (True, False)
+    changes, publish = shape.parse_changes({})
+    assert (changes.empty, publish) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"metadata": {"tenant-id": "x"}}, "add-to-tenant"),
+        ({"metadata": {"Tenant-Id": "x"}}, "add-to-tenant"),
+        ({"metadata": {"no name": "x"}}, "no name that XML can have"),
+        ({"metadata": {"a": 5}}, "must be a text"),
+        ({"metadata": {"a": "\0"}}, "must be a text"),
+        ({"metadata": ["a"]}, "must be a JSON object"),
+        ({"publish": "perhaps"}, "publish must be true or false"),
+        ({"protect": 3}, "protect must be true or false"),
+    ],
+)
+def test_bad_changes_are_refused(fields: dict[str, Any], reason: str) -> None:
+    with pytest.raises(BadRequest, match=reason):
+        shape.parse_changes(fields)
+
+
+def test_import_tells_whether_anybody_is_at_it() -> None:
+    states = {"state": ImportState.EXTRACTING, "error": None, "attempts": 0, "undelete": False}
+    times = {"created_ms": 0, "started_ms": None, "finished_ms": None, "next_try_ms": None}
+    record = ImportRecord(1, TAR, record_ids=(), running=False, **states, **times)  # type: ignore[arg-type]
+    assert shape.import_json(record)["state"] == "interrupted"
+    document = shape.import_json(record, HandImport(10, 5))
+    assert (document["state"], document["unpacked"]) == ("extracting", 5)

@@ -1,0 +1,87 @@
+"""SIGKILL at every step of an import: nothing is lost, nothing is there twice, nothing is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+
+from appliance.recordings.import_model import ImportState
+from appliance.recordings.importer import import_tar, remove_leftovers
+from tests.doubles.import_tools import ImportBench, open_import_bench
+from tests.doubles.recording_tars import recording_tar
+
+ROOT = Path(__file__).resolve().parents[2]
+FORMATS = {"video": {"video.webm": b"v" * 5000}, "presentation": {"1.svg": b"<svg/>"}}
+MAX_POINTS = 60
+SHARES = 4
+"""So many tests share the points, so that each stays in its time."""
+TAKEOVER_S = 40.0
+
+
+async def kill_at(database_url: str, root: Path, name: str, point: int) -> int:
+    """Run an import that dies at a point; return how the process ended."""
+    command = [sys.executable, "-m", "tests.doubles.import_driver"]
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"}
+    done = await trio.run_process(
+        [*command, database_url, str(root), name, str(point)],
+        cwd=ROOT, env=environ, check=False, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    return done.returncode
+
+
+async def recover(bench: ImportBench, name: str) -> None:
+    """Do what the appliance does after a start, as soon as the database has seen the death."""
+    with trio.fail_after(TAKEOVER_S):
+        await remove_leftovers(bench.tools)
+        while (tar := bench.spool.look(name)) is not None:
+            if await import_tar(bench.tools, tar) is not None:
+                await trio.sleep(0.01)
+        while list((bench.root / "work").iterdir()):
+            await remove_leftovers(bench.tools)
+
+
+async def check(bench: ImportBench, record_id: str) -> None:
+    found = await bench.find(record_id)
+    assert found is not None
+    assert (found.published, len(found.metadata)) == (True, 1)
+    assert sorted(format.format for format in found.formats) == ["presentation", "video"]
+    assert all(len(format.thumbnails) == 1 for format in found.formats)
+    expected = {
+        f"published/{format}/{record_id}/{file}": content
+        for format, files in FORMATS.items()
+        for file, content in files.items()
+    }
+    tree = {path for path in bench.tree() if f"/{record_id}/" in path}
+    metadata = {path for path in tree if path.endswith("/metadata.xml")}
+    assert (len(metadata), tree - metadata) == (2, set(expected))
+    assert all((bench.root / path).read_bytes() == content for path, content in expected.items())
+    entries = await bench.journal.list_imports()
+    assert [entry.state for entry in entries if record_id in entry.tar.name] == [ImportState.DONE]
+    assert os.listdir(bench.root / "spool") == []
+
+
+@pytest.mark.parametrize("share", range(SHARES))
+async def test_import_loses_and_doubles_nothing_when_killed_at_any_step(
+    database_url: str, tmp_path: Path, share: int
+) -> None:
+    kills = 0
+    async with open_import_bench(database_url, tmp_path) as bench:
+        for point in range(1 + share, MAX_POINTS, SHARES):
+            record_id = f"r{point}"
+            tar = recording_tar(tmp_path, record_id, FORMATS, metadata={"a": "1"})
+            tar.rename(tmp_path / "spool" / tar.name)
+            code = await kill_at(database_url, tmp_path, tar.name, point)
+            assert code in (0, -signal.SIGKILL)
+            kills += code != 0
+            await recover(bench, tar.name)
+            await check(bench, record_id)
+            if code == 0:
+                break
+    assert code == 0, "there are more points than MAX_POINTS"
+    assert kills >= 4

@@ -1,0 +1,61 @@
+"""Counters and histograms: what is sorted where, and what is forgotten."""
+
+from __future__ import annotations
+
+import pytest
+
+from appliance.system.instruments import Counter, Histogram
+
+
+def test_counter_counts_each_combination_of_labels_apart() -> None:
+    counter = Counter("a", "b")
+
+    counter.add("1", "x")
+    counter.add("1", "x", amount=2)
+    counter.add("1", "y")
+
+    assert counter.values == {("1", "x"): 3, ("1", "y"): 1}
+
+
+def test_counter_without_labels_begins_at_zero() -> None:
+    counter = Counter()
+
+    assert counter.values == {(): 0}
+    counter.add()
+    assert counter.values == {(): 1}
+
+
+@pytest.mark.parametrize(
+    ("value", "counts"),
+    [
+        (0.0, [1, 1, 1]),
+        (1.0, [1, 1, 1]),  # a bound belongs to its bucket
+        (1.5, [0, 1, 1]),
+        (2.0, [0, 1, 1]),
+        (3.0, [0, 0, 1]),
+    ],
+)
+def test_value_is_in_its_bucket_and_in_every_higher_one(value: float, counts: list[int]) -> None:
+    histogram = Histogram("call", bounds=(1.0, 2.0))
+
+    histogram.observe(value, "create")
+
+    assert list(histogram.read()) == [(("create",), counts, value)]
+
+
+def test_histogram_sums_up() -> None:
+    histogram = Histogram(bounds=(1.0,))
+    for value in (0.5, 0.75, 4.0):
+        histogram.observe(value)
+
+    assert list(histogram.read()) == [((), [2, 3], 5.25)]
+
+
+def test_series_of_what_is_gone_are_forgotten() -> None:
+    histogram = Histogram("server", "result", bounds=(1.0,))
+    for labels in (("a", "ok"), ("b", "ok"), ("a", "failed")):
+        histogram.observe(0.1, *labels)
+
+    histogram.forget("server", frozenset({"a"}))
+
+    assert [labels for labels, *_ in histogram.read()] == [("a", "ok"), ("a", "failed")]

@@ -1,0 +1,70 @@
+"""Limits of the process; the collector is looked at in a process of its own."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from appliance.system.process import raise_file_limit
+
+
+def test_as_many_files_as_the_system_allows_can_be_open() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        raise_file_limit()
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+    assert soft == hard == before[1]
+
+
+def run_python(code: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
+    )
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("off", "expected"),
+    [("()", ["True", "10000"]), ("{'garbage-collector'}", ["False", "True"])],
+    ids=["tuned", "off"],
+)
+def test_what_start_up_made_is_left_alone_by_the_collector(off: str, expected: list[str]) -> None:
+    last = "gc.get_threshold() == before" if "garbage" in off else "gc.get_threshold()[0]"
+    code = (
+        "import gc; from appliance.system.process import tune_garbage_collector as tune;"
+        f"before = gc.get_threshold(); tune({off}); print(gc.get_freeze_count() > 0, {last})"
+    )
+
+    assert run_python(code) == expected
+
+
+FILL = """
+def resident_mb():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 / 1e6
+from appliance.system.process import tune_allocator
+print(tune_allocator({off}))
+for _ in range(3):  # glibc raises its threshold when such a block is freed
+    block = bytes(20_000_000); del block
+before = resident_mb()
+blocks, held = [], []
+for _ in range(200):
+    blocks.append(b"x" * 400_000)
+    held.append(bytearray(2_000))  # lies behind the block
+del blocks
+print(resident_mb() - before > 40)
+"""
+
+
+@pytest.mark.parametrize(
+    ("off", "expected"),
+    [("()", ["True", "False"]), ("{'allocator'}", ["False", "True"])],
+    ids=["tuned", "off"],
+)
+def test_large_blocks_that_are_freed_do_not_stay(off: str, expected: list[str]) -> None:
+    assert run_python(FILL.format(off=off)) == expected
