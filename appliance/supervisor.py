@@ -21,17 +21,15 @@ from appliance.callbacks.queue import make_callback_tools
 from appliance.callbacks.sender import CallbackSender
 from appliance.callbacks.stores import CallbackAdapters
 from appliance.dialin.routes import DialplanApp
+from appliance.features import Features
 from appliance.http.server import ListenError, PublicServer
 from appliance.log import EventLogger, get_logger, reopen_logs
 from appliance.metrics.routes import MetricsApp
 from appliance.public.app import MAX_TARGET_BYTES, PublicApp
-from appliance.recordings.administration_ports import RecordingDesk
-from appliance.recordings.import_journal import ImportJournal
-from appliance.recordings.manual_imports import HandImports
+from appliance.recordings.manual_imports import ManualImports
 from appliance.recordings.recovery_task import finish_changes_forever
 from appliance.recordings.retention_task import keep_retention
 from appliance.redis.store_wait import wait_for_redis
-from appliance.resources import Resources
 from appliance.servers.poller import Poller
 from appliance.servers.sweeper import sweep_forever
 from appliance.settings import Settings
@@ -44,13 +42,9 @@ from appliance.system.state_secrets import StateSecretError
 from appliance.system.supervise import supervise
 from appliance.system.systemd import SystemdNotifier
 from appliance.system.watchdog import feed_watchdog, report_status
-from appliance.wiring.connections import Outside, open_outside
-from appliance.wiring.recordings import (
-    make_recording_desk,
-    make_spool_watcher,
-    make_takeover_sources,
-)
-from appliance.wiring.resources import make_resources
+from appliance.wiring.connections import Connections, open_connections
+from appliance.wiring.features import Tasks, make_features
+from appliance.wiring.recordings import make_spool_watcher
 
 START_ERRORS = (ListenError, ControlSocketError, EmbeddedStoresError, StateSecretError)
 """What an operator must mend before the appliance can run; their texts say how."""
@@ -69,10 +63,11 @@ async def run(settings: Settings) -> None:
     reload = _Reload(systemd, log)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch_signals, stop, nursery.cancel_scope.cancel, reload.run, log)
-        async with open_outside(settings, log) as outside:
-            connections = (outside.store.client, outside.store.bulk)
-            if await wait_for_redis(connections, stop, systemd.send, log):
-                await _serve(settings, outside, stop, reload, systemd, log)
+        async with open_connections(settings, log) as connections:
+            redis = connections.redis
+            clients = (redis.foreground.client, redis.background.client)
+            if await wait_for_redis(clients, stop, systemd.send, log):
+                await _serve(settings, connections, stop, reload, systemd, log)
             else:
                 systemd.send("STOPPING=1")
         nursery.cancel_scope.cancel()
@@ -108,22 +103,18 @@ class _Reload:
 
 async def _serve(
     settings: Settings,
-    outside: Outside,
+    connections: Connections,
     stop: trio.Event,
     reload: _Reload,
     systemd: SystemdNotifier,
     log: EventLogger,
 ) -> None:
     """Start every service, be ready, and stop them in order when `stop` is set."""
-    background, poller, hand_imports = Background(log), Poller(), HandImports(log)
-    sender = _callback_sender(outside.callbacks, log)
-    res = make_resources(settings, outside, background, poller, sender, log)
-    res = replace(
-        res,
-        desk=_recording_desk(settings, outside, sender, hand_imports, log),
-        takeover=make_takeover_sources(settings, outside.store, outside.recordings, res.probes),
-    )
-    listeners = _listeners(res, log)
+    background, poller, manual_imports = Background(log), Poller(), ManualImports(log)
+    sender = _callback_sender(connections.callbacks, log)
+    tasks = Tasks(background, poller, sender, manual_imports)
+    features = make_features(settings, connections, tasks, log)
+    listeners = _listeners(features, log)
     drained = {name: trio.Event() for name in listeners}
 
     async def listen(name: str, *, task_status: trio.TaskStatus[list[str]]) -> None:
@@ -133,15 +124,19 @@ async def _serve(
     async with trio.open_nursery() as services:
         await services.start(background.run)
         urls = {name: await services.start(listen, name) for name in listeners}
-        await services.start(serve_control, make_control_app(res), settings.control, log)
-        call_front_ends = partial(sender.run, make_callback_tools(res, outside.callbacks.client))
-        for name, service in _services(res, poller, call_front_ends, systemd):
+        await services.start(serve_control, make_control_app(features), settings.control, log)
+        call_front_ends = partial(
+            sender.run, make_callback_tools(features.callbacks, connections.callbacks.client)
+        )
+        for name, service in _services(features, poller, call_front_ends, systemd):
             services.start_soon(supervise, name, service, log)
-        if res.desk is not None:
-            await services.start(hand_imports.run)
-            watcher = make_spool_watcher(settings.recordings, res.desk.importer, log)
+        if features.recordings.admin is not None:
+            await services.start(manual_imports.run)
+            watcher = make_spool_watcher(
+                settings.recordings, features.recordings.admin.importer, log
+            )
             services.start_soon(supervise, "spool_watcher", watcher.run, log)
-            for name, service in _recording_services(res):
+            for name, service in _recording_services(features):
                 services.start_soon(supervise, name, service, log)
         if systemd.watchdog_s is not None:
             own_url = _own_url(urls["listening"])
@@ -158,36 +153,39 @@ async def _serve(
 
 
 def _services(
-    res: Resources,
+    features: Features,
     poller: Poller,
     call_front_ends: Callable[[], Awaitable[None]],
     systemd: SystemdNotifier,
 ) -> tuple[tuple[str, Callable[[], Awaitable[None]]], ...]:
     """Return the services that are always there."""
+    list_servers = partial(features.pool.records.list_servers, in_background=True)
     return (
-        ("poller", partial(poller.run, res)),
-        ("sweeper", partial(sweep_forever, res)),
-        ("loop_lag", partial(measure_loop_lag, res.metrics.loop_lag)),
-        ("ended_meetings", partial(tell_ended_forever, res)),
+        ("poller", partial(poller.run, features.servers)),
+        ("sweeper", partial(sweep_forever, features.servers)),
+        ("loop_lag", partial(measure_loop_lag, features.metrics.loop_lag)),
+        ("ended_meetings", partial(tell_ended_forever, features.callbacks)),
         ("callbacks", call_front_ends),
-        ("status", partial(report_status, res, systemd.send)),
+        ("status", partial(report_status, list_servers, systemd.send)),
     )
 
 
-def _recording_services(res: Resources) -> tuple[tuple[str, Callable[[], Awaitable[None]]], ...]:
+def _recording_services(
+    features: Features,
+) -> tuple[tuple[str, Callable[[], Awaitable[None]]], ...]:
     return (
-        ("retention", partial(keep_retention, res)),
-        ("unfinished_changes", partial(finish_changes_forever, res)),
+        ("retention", partial(keep_retention, features.recordings)),
+        ("unfinished_changes", partial(finish_changes_forever, features.recordings)),
     )
 
 
-def _listeners(res: Resources, log: EventLogger) -> dict[str, PublicServer]:
+def _listeners(features: Features, log: EventLogger) -> dict[str, PublicServer]:
     """Return the listeners by what `ready` calls them; all but the first only if they are set."""
-    web, tuned = res.settings.web, "connections" not in res.settings.tuning_off
+    web, tuned = features.settings.web, "connections" not in features.settings.tuning_off
     asked = (
-        ("listening", PublicApp(res), web.binds),
-        ("dialplan", DialplanApp(res), res.settings.fsapi.binds),
-        ("metrics", MetricsApp(res), res.settings.metrics.binds),
+        ("listening", PublicApp(features), web.binds),
+        ("dialplan", DialplanApp(features.dialin), features.settings.fsapi.binds),
+        ("metrics", MetricsApp(features.exposition), features.settings.metrics.binds),
     )
     return {
         name: PublicServer(
@@ -200,22 +198,6 @@ def _listeners(res: Resources, log: EventLogger) -> dict[str, PublicServer]:
 
 def _callback_sender(callbacks: CallbackAdapters, log: EventLogger) -> CallbackSender:
     return CallbackSender(callbacks.stores, callbacks.urls, secrets.token_hex(8), log)
-
-
-def _recording_desk(
-    settings: Settings,
-    outside: Outside,
-    sender: CallbackSender,
-    hand_imports: HandImports,
-    log: EventLogger,
-) -> RecordingDesk | None:
-    if outside.recordings is None:
-        return None
-    urls = outside.callbacks.urls
-    journal = ImportJournal(outside.recordings, log, urls=urls, wake=sender.wake)
-    return make_recording_desk(
-        settings, outside.recordings, journal, hand_imports, outside.metrics, log
-    )
 
 
 def _own_url(urls: list[str]) -> str | None:

@@ -29,10 +29,10 @@ from appliance.model import (
     ServerState,
 )
 from appliance.redis.client import RedisAddress
-from appliance.redis_store import RedisStore, open_redis_store
 from benchmarks.many_servers import AGE_MS, HOST, meeting_id
 from benchmarks.pool import SECRET
 from tests.doubles.appliance_process import ApplianceProcess
+from tests.doubles.pool_store import PoolStore, open_pool_store
 from tests.doubles.store_servers import RedisServer, private_redis
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -122,7 +122,7 @@ def run_poll_pool(servers: int, meetings_each: int, directory: Path) -> Iterator
 
 
 async def _fill(url: str, pool: ManyServers) -> None:
-    async with open_redis_store(
+    async with open_pool_store(
         RedisAddress(url), namespace=NAMESPACE, rules=PlacementRules(), log=None
     ) as store:
         with trio.fail_after(CONNECT_S):
@@ -139,7 +139,7 @@ async def _fill(url: str, pool: ManyServers) -> None:
 
 
 async def _fill_server(
-    store: RedisStore, server: ServerId, number: int, count: int, now_ms: int
+    store: PoolStore, server: ServerId, number: int, count: int, now_ms: int
 ) -> None:
     """Place its meetings while it is the only server that takes any."""
     await store.set_server_state(server, ServerState.ENABLED)
@@ -152,7 +152,7 @@ async def _fill_server(
     await store.set_server_state(server, ServerState.DISABLED)
 
 
-async def _place(store: RedisStore, name: str, bridge: int, now_ms: int) -> None:
+async def _place(store: PoolStore, name: str, bridge: int, now_ms: int) -> None:
     wish = PlacementWish(
         meeting_id=MeetingId(name),
         tenant_id=None,

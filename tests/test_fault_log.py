@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from appliance.fault_log import FaultLog
-from tests.doubles.resources import EventBook
+from tests.doubles.features import EventBook
 
 MINUTE_MS = 60_000
 

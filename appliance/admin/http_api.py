@@ -11,31 +11,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from functools import partial
 
 import trio
 
 from appliance.admin.openapi import make_document
-from appliance.admin.routes import CALLS
+from appliance.admin.routes import CALLS, bind_calls
 from appliance.admin_calls import forms as form
 from appliance.admin_calls.actors import remote_actor
 from appliance.admin_calls.call import (
     BODY_TIMEOUT_S,
     MAX_BODY_BYTES,
     PREFIX,
-    AdminCall,
     Call,
     answer_call,
 )
 from appliance.bbb import errors
+from appliance.bbb.api_call import xml_response
 from appliance.bbb.checksum import split_checksum, verify_checksum
 from appliance.bbb.errors import ApiError, Failure
 from appliance.bbb.params import parse_query
 from appliance.bbb.xml import render_error
+from appliance.features import Features
 from appliance.http.messages import Chunks, Request, Response
-from appliance.public.bbb_api import xml_response
-from appliance.resources import Resources
 
 ADMIN_PREFIX = PREFIX + "/"
 DOCUMENT_NAME = "openapi.json"
@@ -49,11 +47,12 @@ _PRIVATE = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosni
 class AdminApi:
     """Answers what is asked below ADMIN_PREFIX."""
 
-    def __init__(self, res: Resources, calls: Sequence[AdminCall] = CALLS) -> None:
-        self._res = res
-        self._calls = {call.name: call for call in calls if not call.local}
+    def __init__(self, features: Features) -> None:
+        self._features = features
+        public = {call.name for call in CALLS if not call.local}
+        self._calls = {call.name: call for call in bind_calls(features) if call.name in public}
         self._document = json.dumps(
-            make_document(calls, uploads=res.uploads is not None), indent=1
+            make_document(CALLS, uploads=features.recordings.spool is not None), indent=1
         ).encode()
         self._tag = b'"%s"' % hashlib.sha256(self._document).hexdigest()[:32].encode()
 
@@ -72,17 +71,19 @@ class AdminApi:
         if posted and request.media_type() != "application/json":
             return _refuse(errors.UNSUPPORTED_CONTENT_TYPE)
         if not self._is_signed(request, name):
-            self._res.faults.note("admin_checksum_wrong", client, call=name)
+            self._features.faults.note("admin_checksum_wrong", client, call=name)
             return _refuse(errors.CHECKSUM_ERROR)
         try:
             read = partial(_read_call, request, remote_actor(client))
-            document, status = await answer_call(self._res, call, read)
+            document, status = await answer_call(
+                call, read, self._features.faults, self._features.log
+            )
         except ApiError as error:  # the body is too large, or does not come
             document, status = {"error": error.failure.message}, error.failure.http_status
         return Response(status, _JSON, json.dumps(document).encode(), _PRIVATE)
 
     def _is_signed(self, request: Request, name: str) -> bool:
-        settings = self._res.settings
+        settings = self._features.settings
         if len(request.query) > _MAX_TARGET_BYTES:
             return False
         secrets, allowed = settings.admin.secrets, settings.api.allowed_algorithms

@@ -38,7 +38,7 @@ _COMMON = {
 _ANYTHING: Schema = {}
 
 
-def make_document(calls: Sequence[AdminCall], *, uploads: bool = False) -> dict[str, Any]:
+def make_document(calls: Sequence[AdminCall[Any]], *, uploads: bool = False) -> dict[str, Any]:
     """Return the document that describes calls; `uploads`: recordings are taken, too."""
     paths: dict[str, Any] = {}
     for call in calls:
@@ -75,7 +75,7 @@ def make_document(calls: Sequence[AdminCall], *, uploads: bool = False) -> dict[
     return document
 
 
-def _groups_of(calls: Iterable[AdminCall]) -> list[str]:
+def _groups_of(calls: Iterable[AdminCall[Any]]) -> list[str]:
     return list(dict.fromkeys(call.about.group for call in calls if not call.local))
 
 

@@ -18,7 +18,7 @@ MARK = "<!-- The rest of this page is made of the descriptions beside the calls:
 _WIDTH = 108
 
 
-def render_reference(page: str, calls: Sequence[AdminCall]) -> str:
+def render_reference(page: str, calls: Sequence[AdminCall[Any]]) -> str:
     """Return the page with what stands behind MARK made anew. Raises ValueError: no MARK."""
     head, mark, _ = page.partition(MARK)
     if not mark:
@@ -31,7 +31,7 @@ def render_reference(page: str, calls: Sequence[AdminCall]) -> str:
     return head + mark + "\n" + "\n".join(parts)
 
 
-def _render_call(call: AdminCall, about: About) -> str:
+def _render_call(call: AdminCall[Any], about: About) -> str:
     query = "&".join(f"{name}={value}" for name, value in about.query_example.items())
     lines = [f"#### {call.method} {PREFIX}/{call.name}{'?' if query else ''}{query}", ""]
     lines += [about.summary, ""]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 import trio
 
@@ -16,8 +17,9 @@ from appliance.admin_calls import forms as form
 from appliance.admin_calls.forms import BadRequest, Json
 from appliance.admin_calls.refusal import RefusalKind, Refused, no_server
 from appliance.admin_calls.schema import About
+from appliance.fault_log import FaultLog
 from appliance.faults import DatabaseDown, StoreDown
-from appliance.resources import Resources
+from appliance.log import Log
 
 PREFIX = "/scalelite/api"
 ID_MISSING = " (id is missing)"
@@ -58,28 +60,42 @@ class Call:
         return found
 
 
-Handler = Callable[[Resources, Call], Awaitable[Answer]]
+Deps = TypeVar("Deps")
 
 
 @dataclass(frozen=True, slots=True)
-class AdminCall:
+class AdminCall(Generic[Deps]):
     """One row of a table of calls."""
 
     name: str
     method: str
-    handler: Handler
+    handler: Callable[[Deps, Call], Awaitable[Answer]]
     deadline_s: float = SHORT_S
     about: About = field(kw_only=True)
     local: bool = False
-    """Only for the control socket: it means something of this machine, a file for instance."""
+    """Only for the control socket: its arguments mean something of this machine, such as a file."""
+
+    def bind(self, deps: Deps) -> BoundAdminCall:
+        """Return the call with what its feature is given."""
+        return BoundAdminCall(self.name, self.method, partial(self.handler, deps), self.deadline_s)
+
+
+@dataclass(frozen=True, slots=True)
+class BoundAdminCall:
+    """A call that is ready to be answered."""
+
+    name: str
+    method: str
+    handler: Callable[[Call], Awaitable[Answer]]
+    deadline_s: float
 
 
 async def answer_call(
-    res: Resources, call: AdminCall, read: Callable[[], Awaitable[Call]]
+    call: BoundAdminCall, read: Callable[[], Awaitable[Call]], faults: FaultLog, log: Log
 ) -> Answer:
     """Read a request and do what it asks; whatever goes wrong becomes an answer, too.
 
-    Errors of `read` that are no BadRequest are its caller's.
+    Errors of `read` other than BadRequest are its caller's.
     """
     try:
         request = await read()
@@ -87,29 +103,29 @@ async def answer_call(
         return {"error": str(error)}, 400
     try:
         with trio.fail_after(call.deadline_s):
-            return await call.handler(res, request)
+            return await call.handler(request)
     except trio.TooSlowError:
         return {"error": f"not done within {call.deadline_s:g} seconds"}, 504
     except Exception as error:
-        answer = _describe(res, _first_leaf(error))
+        answer = _describe(faults, _first_leaf(error))
         if answer is None:
             # Never the query or the body: they may hold secrets.
-            res.log.error("request_failed", call=call.name, exc_info=error)
+            log.error("request_failed", call=call.name, exc_info=error)
             return {"error": "The request failed; the appliance's log says why."}, 500
         return answer
 
 
-def _describe(res: Resources, error: BaseException) -> Answer | None:
+def _describe(faults: FaultLog, error: BaseException) -> Answer | None:
     """Return the answer for an error that is expected, None for a defect."""
     if isinstance(error, BadRequest):
         return {"error": str(error)}, 400
     if isinstance(error, Refused):
         return {"error": error.reason, "kind": error.kind.value}, STATUS_OF[error.kind]
     if isinstance(error, StoreDown):
-        res.faults.note("request_without_store", "redis", reason=str(error))
+        faults.note("request_without_store", "redis", reason=str(error))
         return {"error": "The meeting store is not reachable."}, 503
     if isinstance(error, DatabaseDown):
-        res.faults.note("request_without_store", "postgres", reason=str(error))
+        faults.note("request_without_store", "postgres", reason=str(error))
         return {"error": "The recording store is not reachable."}, 503
     return None
 

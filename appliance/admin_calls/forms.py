@@ -1,26 +1,17 @@
-"""The JSON of the admin API: our values as documents, a request's body as values.
+"""Reads the fields of admin calls: a JSON body and the query. Pure.
 
-Pure. Names and types of the fields that Scalelite has are Scalelite's (its docs/api-README.md);
-further fields are ours.
+The documents of each feature are in its `admin_json.py`.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
-
-from appliance.meetings.administration import ServerMeetings, ShownMeeting
-from appliance.model import Meeting, Server, ServerChange
-from appliance.servers.ending import EndedMeeting
-from appliance.servers.polling import PollResult
-from appliance.servers.status import PoolStatus
-from appliance.servers.values import NewServer, host_labels, host_of
 
 Json = dict[str, Any]
 
-UNAVAILABLE = "unavailable"
 _TRUE = re.compile(r"true|1|yes|on", re.IGNORECASE).fullmatch
 _FALSE = re.compile(r"false|0|no|off|", re.IGNORECASE).fullmatch
 _LONE = re.compile("[\ud800-\udfff]").search
@@ -29,158 +20,6 @@ _LONE = re.compile("[\ud800-\udfff]").search
 
 class BadRequest(Exception):
     """The request cannot be understood; `str()` says why."""
-
-
-# --- documents -----------------------------------------------------------------------------------
-
-
-def server_json(server: Server) -> Json:
-    """Render a server as getServers does: Scalelite's fields first, with its types."""
-    return {
-        "id": server.id,
-        "url": server.url,
-        "secret": server.secret,
-        "tag": server.tag or "",
-        "bbb_version": server.bbb_version or "",
-        "state": server.state.value,
-        "load": UNAVAILABLE if server.load is None else server.load,
-        "load_multiplier": _multiplier(server),
-        "online": _online(server.online),
-        "max_meetings": server.max_meetings,
-        "max_users": server.max_users,
-    }
-
-
-def status_json(status: PoolStatus) -> Json:
-    """Render the state of the pool; it holds no secret."""
-    labels = host_labels([server.url for server in status.servers])
-    rows = zip(status.servers, labels, strict=True)
-    return {
-        "servers": [{**server_status_json(server), "hostname": label} for server, label in rows],
-        "meetings": status.meetings,
-        "users": status.users,
-        "available": status.available,
-    }
-
-
-def server_status_json(server: Server) -> Json:
-    """Render a row of the status table."""
-    return {
-        "hostname": host_of(server.url),
-        "id": server.id,
-        "url": server.url,
-        "state": server.state.value,
-        "status": _status(server),
-        "meetings": server.meetings,
-        "users": server.users,
-        "largest_meeting": server.largest_meeting,
-        "videos": server.videos,
-        "load": UNAVAILABLE if server.load is None else server.load,
-        "bbb_version": server.bbb_version or "",
-        "tag": server.tag or "",
-        "load_multiplier": _multiplier(server),
-        "online": _online(server.online),
-        "max_meetings": server.max_meetings,
-        "max_users": server.max_users,
-    }
-
-
-def _multiplier(server: Server) -> str:
-    return str(float(server.load_multiplier))
-
-
-def _online(online: bool) -> str:
-    return "online" if online else "offline"
-
-
-def _status(server: Server) -> str:
-    if server.unstable:
-        return "unstable"
-    return _online(server.online)
-
-
-def polls_json(results: Sequence[PollResult]) -> list[Json]:
-    """Render what polls came to."""
-    labels = host_labels([result.server.url for result in results])
-    rows = zip(results, labels, strict=True)
-    return [{**poll_json(result), "hostname": label} for result, label in rows]
-
-
-def poll_json(result: PollResult) -> Json:
-    """Render what one poll came to."""
-    return {
-        "id": result.server.id,
-        "hostname": host_of(result.server.url),
-        "state": result.server.state.value,
-        "succeeded": result.succeeded,
-        "reason": result.reason,
-        "online": _online(result.online),
-        "meetings": result.meetings,
-        "users": result.users,
-        "load": UNAVAILABLE if result.load is None else result.load,
-        "bbb_version": result.bbb_version or "",
-    }
-
-
-def meeting_json(meeting: Meeting) -> Json:
-    """Render a meeting's record, without its password."""
-    return {
-        "id": meeting.id,
-        "server_id": meeting.server_id,
-        "server_url": meeting.server.url if meeting.server else "",
-        "tenant_id": meeting.tenant_id or "",
-        "voice_bridge": meeting.voice_bridge,
-        "reachable": meeting.reachable,
-    }
-
-
-def shown_meeting_json(shown: ShownMeeting) -> Json:
-    """Render a meeting with what its server says about it."""
-    info = shown.info
-    return {
-        **meeting_json(shown.meeting),
-        "name": info.name,
-        "internal_id": info.internal_id,
-        "created": info.created,
-        "recording": info.recording,
-        "running": info.running,
-        "participants": info.participants,
-        "moderators": info.moderators,
-        "videos": info.videos,
-        "metadata": dict(info.metadata),
-    }
-
-
-def server_meetings_json(one: ServerMeetings) -> Json:
-    """Render what one server says that runs on it."""
-    return {
-        "id": one.server.id,
-        "url": one.server.url,
-        "failure": one.failure,
-        "meetings": [
-            {
-                "id": meeting.id,
-                "participants": meeting.participants,
-                "moderators": meeting.moderators,
-                "videos": meeting.videos,
-                "breakout": meeting.is_breakout,
-            }
-            for meeting in one.meetings
-        ],
-    }
-
-
-def ended_json(meetings: Sequence[EndedMeeting]) -> list[Json]:
-    """Render what became of meetings that were to be ended."""
-    return [
-        {
-            "id": one.id,
-            "server_id": one.server_id,
-            "outcome": one.outcome.value,
-            "reason": one.reason,
-        }
-        for one in meetings
-    ]
 
 
 # --- bodies --------------------------------------------------------------------------------------
@@ -220,37 +59,6 @@ def server_fields(body: Json) -> Json:
     if not isinstance(nested, dict):
         raise BadRequest("server must be a JSON object")
     return nested
-
-
-def parse_new_server(fields: Json) -> NewServer:
-    """Read what addServer is given. Raises BadRequest."""
-    url, secret = text(fields, "url"), text(fields, "secret")
-    if not url or not secret:
-        raise BadRequest("Server needs a URL and a secret")
-    return NewServer(
-        url=url,
-        secret=secret,
-        id=text(fields, "id") or None,
-        # Scalelite takes 0 for "not given" here, and only here.
-        load_multiplier=_number(fields, "load_multiplier") or 1.0,
-        tag=text(fields, "tag") or "",
-        max_meetings=_whole(fields, "max_meetings") or 0,
-        max_users=_whole(fields, "max_users") or 0,
-    )
-
-
-def parse_change(fields: Json) -> ServerChange:
-    """Read what updateServer is given; empty means unchanged, but for the tag.
-
-    Raises BadRequest.
-    """
-    return ServerChange(
-        secret=text(fields, "secret") or None,
-        load_multiplier=_number(fields, "load_multiplier"),
-        tag=text(fields, "tag"),
-        max_meetings=_whole(fields, "max_meetings"),
-        max_users=_whole(fields, "max_users"),
-    )
 
 
 def text(fields: Mapping[str, Any], name: str) -> str | None:
@@ -293,7 +101,7 @@ def limit(fields: Mapping[str, Any], default: int, most: int) -> int:
     return number
 
 
-def _number(fields: Mapping[str, Any], name: str) -> float | None:
+def number(fields: Mapping[str, Any], name: str) -> float | None:
     value = fields.get(name)
     if value is None or value == "":
         return None
@@ -305,10 +113,18 @@ def _number(fields: Mapping[str, Any], name: str) -> float | None:
     raise BadRequest(f"{name} must be a number")
 
 
-def _whole(fields: Mapping[str, Any], name: str) -> int | None:
-    value = _number(fields, name)
+def whole(fields: Mapping[str, Any], name: str) -> int | None:
+    value = number(fields, name)
     if value is None:
         return None
     if not value.is_integer():
         raise BadRequest(f"{name} must be a whole number")
     return int(value)
+
+
+def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Return a sort key that puts bbb2 before bbb10."""
+    parts = re.split(r"(\d{1,18})", text.lower())
+    return tuple(
+        (0, int(part), "") if index % 2 else (1, 0, part) for index, part in enumerate(parts)
+    )

@@ -27,12 +27,13 @@ from appliance.faults import Ambiguous, BbbError, NotSent, ServerFault
 from appliance.http.client_dial import Origin, parse_origin
 from appliance.http.client_message import UnusableAnswerError, Upload
 from appliance.http.client_pool import Limits, PoolTransport, RawResponse
-from appliance.meetings.create_params import MAX_LINE_BYTES
 from appliance.model import ServerId, Target
 
 BIG_LIST_BYTES = 256 * 1024
 """Lists of meetings above this are read in a thread, and delay no other request."""
 
+MAX_LINE_BYTES = 8192
+"""What nginx and Tomcat take as a request line."""
 LINE_FRAME_BYTES = len("GET  HTTP/1.1\r\n")
 
 OFFLINE_SHARE = 0.1

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from appliance.bbb.xml import (
@@ -19,8 +19,6 @@ from appliance.bbb.xml import (
     parse_answer,
     parse_meeting_elements,
     read_meeting_elements,
-    render_meetings,
-    show_meeting_elements,
 )
 from appliance.model import ListedMeeting
 
@@ -141,15 +139,3 @@ class MeetingListReader:
             self._old, self._young = self._young, {}
             self._turn_s = now_s + self._keep_s
         self._young.update(found)
-
-
-def merge_lists(lists: Sequence[MeetingList], tenant_id: str | None) -> bytes:
-    """Join lists into one answer, each meeting as its server wrote it.
-
-    With `tenant_id` only that tenant's meetings are left, as its front-end knows them; without,
-    only those of no tenant.
-    """
-    elements = [
-        entry.xml for one in lists for entry in one.entries if entry.read.tenant_id == tenant_id
-    ]
-    return render_meetings(show_meeting_elements(elements, tenant_id) if tenant_id else elements)

@@ -17,7 +17,6 @@ from lxml import etree
 
 from appliance.bbb.xml_text import has_dtd, replace_forbidden
 from appliance.model import ListedMeeting
-from appliance.tenants.view import needs_view, show_meeting_as, show_meetings
 
 XML_TYPE = "application/xml; charset=utf-8"
 
@@ -126,32 +125,6 @@ def parse_version(body: bytes) -> str | None:
     root = _parse(body)
     _succeeded(root)
     return _text(root, "bbbVersion")
-
-
-def show_answer(body: bytes, tenant_id: str | None, meeting_id: str) -> bytes:
-    """Return what a front-end may see of an answer to a call that named `meeting_id`.
-
-    Takes what `parse_answer` accepted; nearly always it is handed on as it is.
-    """
-    if tenant_id is None or not needs_view(body, tenant_id):
-        return body
-    root = _parse(body)
-    show_meeting_as(root, tenant_id, meeting_id)
-    return etree.tostring(root, encoding="utf-8")
-
-
-def show_meeting_elements(elements: Sequence[bytes], tenant_id: str) -> list[bytes]:
-    """Return what its front-end may see of a tenant's `<meeting>` elements, of all servers."""
-    parsed = {
-        index: _parse(element)
-        for index, element in enumerate(elements)
-        if needs_view(element, tenant_id)
-    }
-    show_meetings(list(parsed.values()), tenant_id)
-    return [
-        etree.tostring(parsed[index], encoding="utf-8") if index in parsed else element
-        for index, element in enumerate(elements)
-    ]
 
 
 def render_error(key: str, message: str) -> bytes:

@@ -8,8 +8,8 @@ from appliance.admin_calls.forms import BadRequest, Json
 from appliance.callbacks import admin_analytics_schema as about
 from appliance.callbacks import analytics
 from appliance.callbacks.admin_analytics_schema import DEFAULT_LIMIT, MAX_LIMIT
-from appliance.callbacks.analytics_ports import StoredReport
-from appliance.resources import Resources
+from appliance.callbacks.analytics_files import StoredReport
+from appliance.callbacks.deps import CallbackDeps
 
 
 def stored_json(stored: StoredReport) -> Json:
@@ -23,19 +23,19 @@ def stored_json(stored: StoredReport) -> Json:
     }
 
 
-async def _list(res: Resources, call: Call) -> Answer:
-    found = await analytics.list_reports(res, form.limit(call.fields, DEFAULT_LIMIT, MAX_LIMIT))
+async def _list(deps: CallbackDeps, call: Call) -> Answer:
+    found = await analytics.list_reports(deps, form.limit(call.fields, DEFAULT_LIMIT, MAX_LIMIT))
     return {"analytics": [stored_json(one) for one in found]}, 200
 
 
-async def _show(res: Resources, call: Call) -> Answer:
+async def _show(deps: CallbackDeps, call: Call) -> Answer:
     report_id = form.text(call.fields, "id")
     if not report_id:
         raise BadRequest("id is missing")
-    return {"id": report_id, "report": await analytics.show_report(res, report_id)}, 200
+    return {"id": report_id, "report": await analytics.show_report(deps, report_id)}, 200
 
 
-ANALYTICS_CALLS: tuple[AdminCall, ...] = (
+ANALYTICS_CALLS: tuple[AdminCall[CallbackDeps], ...] = (
     AdminCall("listAnalytics", "GET", _list, LONG_S, about=about.LIST_ANALYTICS),
     AdminCall("getAnalytics", "GET", _show, LONG_S, about=about.GET_ANALYTICS),
 )

@@ -7,9 +7,9 @@ from appliance.admin_calls.call import AdminCall, Answer, Call
 from appliance.admin_calls.forms import BadRequest, Json
 from appliance.callbacks import admin_schema as about
 from appliance.callbacks.admin_schema import DEFAULT_LIMIT, MAX_LIMIT
-from appliance.callbacks.ports import ChangedCallbacks
+from appliance.callbacks.deps import CallbackDeps
+from appliance.callbacks.queue import ChangedCallbacks
 from appliance.callbacks.rules import CallbackState, QueuedCallback, host_of_url
-from appliance.resources import Resources
 
 
 def callback_json(queued: QueuedCallback) -> Json:
@@ -33,8 +33,8 @@ def callback_json(queued: QueuedCallback) -> Json:
     }
 
 
-async def _list(res: Resources, call: Call) -> Answer:
-    shown = await res.callbacks.show(
+async def _list(deps: CallbackDeps, call: Call) -> Answer:
+    shown = await deps.queue.show(
         _state(call.fields), form.limit(call.fields, DEFAULT_LIMIT, MAX_LIMIT)
     )
     return {
@@ -43,16 +43,16 @@ async def _list(res: Resources, call: Call) -> Answer:
     }, 200
 
 
-async def _retry(res: Resources, call: Call) -> Answer:
+async def _retry(deps: CallbackDeps, call: Call) -> Answer:
     ids = form.texts(call.fields, "ids")
-    return _changed_json(await res.callbacks.retry(call.who, ids or None)), 200
+    return _changed_json(await deps.queue.retry(call.who, ids or None)), 200
 
 
-async def _drop(res: Resources, call: Call) -> Answer:
+async def _drop(deps: CallbackDeps, call: Call) -> Answer:
     ids = form.texts(call.fields, "ids")
     if not ids:
         raise BadRequest("ids is missing")
-    return _changed_json(await res.callbacks.drop(call.who, ids)), 200
+    return _changed_json(await deps.queue.drop(call.who, ids)), 200
 
 
 def _changed_json(changed: ChangedCallbacks) -> Json:
@@ -73,7 +73,7 @@ def _state(fields: Json) -> CallbackState | None:
         raise BadRequest(f"state must be one of {', '.join(CallbackState)}") from None
 
 
-CALLBACK_CALLS: tuple[AdminCall, ...] = (
+CALLBACK_CALLS: tuple[AdminCall[CallbackDeps], ...] = (
     AdminCall("listCallbacks", "GET", _list, about=about.LIST_CALLBACKS),
     AdminCall("retryCallbacks", "POST", _retry, about=about.RETRY_CALLBACKS),
     AdminCall("dropCallbacks", "POST", _drop, about=about.DROP_CALLBACKS),

@@ -12,9 +12,10 @@ from enum import Enum
 import trio
 
 from appliance.admin_calls.refusal import RefusalKind, Refused
+from appliance.bbb.caller import Caller
 from appliance.bbb.params import Params, replace_param
 from appliance.bbb.server_token import server_of_token
-from appliance.callbacks.analytics_ports import AnalyticsFiles, StoredReport
+from appliance.callbacks.analytics_files import AnalyticsFiles, StoredReport
 from appliance.callbacks.analytics_rules import (
     ANALYTICS_PARAM,
     NOBODY,
@@ -27,10 +28,10 @@ from appliance.callbacks.analytics_rules import (
     read_report,
 )
 from appliance.callbacks.attributes_yaml import ANALYTICS, KeptUrls
+from appliance.callbacks.deps import CallbackDeps
 from appliance.callbacks.rules import analytics
 from appliance.faults import DatabaseDown
 from appliance.model import ServerId, Tenant, TenantId
-from appliance.resources import Caller, Resources
 
 _BIG_BODY_BYTES = 128 * 1024
 """Reports above this are read in a thread (10 ms a megabyte would delay every request)."""
@@ -43,34 +44,34 @@ class Taken(Enum):
     NOBODY_WAITS = "nobody waits for it"
 
 
-def put_our_url(res: Resources, caller: Caller, params: Params, *, asked: bool) -> Params:
+def put_our_url(deps: CallbackDeps, caller: Caller, params: Params, *, asked: bool) -> Params:
     """Have the server post to us: if the front-end `asked` for a report, or if we keep them."""
-    if not asked and not res.settings.analytics_store:
+    if not asked and not deps.settings.analytics_store:
         return params
-    base_url = _base_url(res, caller)
+    base_url = _base_url(deps, caller)
     return replace_param(params, ANALYTICS_PARAM, analytics_url(base_url)) if base_url else params
 
 
-def _base_url(res: Resources, caller: Caller) -> str:
+def _base_url(deps: CallbackDeps, caller: Caller) -> str:
     """Return by which scheme and host servers reach us: the tenant's own, by which we know it."""
-    api = res.settings.api
+    api = deps.settings.api
     if caller.tenant is not None and api.base_url:
         return f"https://{caller.tenant.name}.{api.base_url}"
     return f"https://{api.url_host}" if api.url_host else caller.base_url
 
 
-async def find_reporter(res: Resources, authorization: str | None) -> ServerId | None:
+async def find_reporter(deps: CallbackDeps, authorization: str | None) -> ServerId | None:
     """Return the server that may hand in a report; None: the token is not good.
 
     Raises StoreDown.
     """
     if not authorization:
         return None
-    servers = await res.store.list_servers()
-    return server_of_token(servers, authorization, now_s=res.now_ms() / 1000)
+    servers = await deps.pool.records.list_servers()
+    return server_of_token(servers, authorization, now_s=deps.now_ms() / 1000)
 
 
-async def take_report(res: Resources, tenant: Tenant | None, body: bytes) -> Taken:
+async def take_report(deps: CallbackDeps, tenant: Tenant | None, body: bytes) -> Taken:
     """Keep a report if that is wanted, and hand it on to the front-end of its meeting.
 
     Raises BadReport, StoreDown.
@@ -79,35 +80,35 @@ async def take_report(res: Resources, tenant: Tenant | None, body: bytes) -> Tak
         report, meeting_id, sent = _prepare(tenant, body)
     else:
         report, meeting_id, sent = await trio.to_thread.run_sync(_prepare, tenant, body)
-    if res.analytics_files is not None:
-        await _keep(res, res.analytics_files, report, sent)
+    if deps.analytics_files is not None:
+        await _keep(deps, deps.analytics_files, report, sent)
     tenant_id = tenant.id if tenant else None
     # Where there are tenants, a report that comes to no tenant's host is of none of their meetings.
-    strange = res.settings.api.multitenancy and tenant is None
-    kept = None if strange else await _find_urls(res, meeting_id, tenant_id)
+    strange = deps.settings.api.multitenancy and tenant is None
+    kept = None if strange else await _find_urls(deps, meeting_id, tenant_id)
     url = kept.urls.get(ANALYTICS) if kept else None
     if kept is None or url is None:
-        res.log.debug("analytics_without_receiver", meeting=meeting_id)
+        deps.log.debug("analytics_without_receiver", meeting=meeting_id)
         return Taken.NOBODY_WAITS
     callback = analytics(
         url, sent, meeting_id=meeting_id, tenant_id=tenant_id, secret_id=kept.secret_id
     )
     digest = hashlib.sha256(body).hexdigest()
-    await res.callbacks.enqueue(callback, dedup_key=f"analytics:{tenant_id or ''}:{digest}")
+    await deps.queue.enqueue(callback, dedup_key=f"analytics:{tenant_id or ''}:{digest}")
     return Taken.QUEUED
 
 
 async def _find_urls(
-    res: Resources, meeting_id: str, tenant_id: TenantId | None
+    deps: CallbackDeps, meeting_id: str, tenant_id: TenantId | None
 ) -> KeptUrls | None:
     """Look the URLs up; while the database is away that is left to the sender of the queue.
 
     No server posts a report twice.
     """
     try:
-        return await res.callback_urls.find(meeting_id, tenant_id)
+        return await deps.urls.find(meeting_id, tenant_id)
     except DatabaseDown as error:
-        res.faults.note("analytics_wait_for_database", "postgres", reason=str(error))
+        deps.faults.note("analytics_wait_for_database", "postgres", reason=str(error))
         return KeptUrls({ANALYTICS: ""})
 
 
@@ -120,22 +121,22 @@ def _prepare(tenant: Tenant | None, body: bytes) -> tuple[Report, str, bytes]:
     return report, meeting_id, sent
 
 
-async def _keep(res: Resources, files: AnalyticsFiles, report: Report, sent: bytes) -> None:
+async def _keep(deps: CallbackDeps, files: AnalyticsFiles, report: Report, sent: bytes) -> None:
     try:
         await trio.to_thread.run_sync(files.save, file_name_of(report), sent)
     except OSError as error:
-        res.log.error("analytics_not_stored", meeting=report.meeting_id, reason=error.strerror)
+        deps.log.error("analytics_not_stored", meeting=report.meeting_id, reason=error.strerror)
 
 
-async def list_reports(res: Resources, limit: int) -> list[StoredReport]:
+async def list_reports(deps: CallbackDeps, limit: int) -> list[StoredReport]:
     """Return the newest kept reports, newest first. Raises Refused."""
-    files = _files(res)
+    files = _files(deps)
     return await trio.to_thread.run_sync(_list, files, limit)
 
 
-async def show_report(res: Resources, report_id: str) -> object:
+async def show_report(deps: CallbackDeps, report_id: str) -> object:
     """Return a kept report. Raises Refused."""
-    files = _files(res)
+    files = _files(deps)
     body = await trio.to_thread.run_sync(files.read, report_id) if is_file_name(report_id) else None
     if body is None:
         raise Refused(RefusalKind.NOT_FOUND, f"no analytics are kept for {report_id}")
@@ -143,12 +144,12 @@ async def show_report(res: Resources, report_id: str) -> object:
     return document
 
 
-def _files(res: Resources) -> AnalyticsFiles:
-    if res.analytics_files is None:
+def _files(deps: CallbackDeps) -> AnalyticsFiles:
+    if deps.analytics_files is None:
         raise Refused(
             RefusalKind.INVALID, "no analytics are kept: set ANALYTICS_STORE=true and restart"
         )
-    return res.analytics_files
+    return deps.analytics_files
 
 
 def _list(files: AnalyticsFiles, limit: int) -> list[StoredReport]:

@@ -19,6 +19,19 @@ _PRUNE_EVERY = 50
 """Looking at all files costs more than writing one."""
 
 
+@dataclass(frozen=True, slots=True)
+class StoredReport:
+    """One kept report."""
+
+    id: str
+    """Of the run of the meeting: BBB's internal meeting id."""
+    meeting_id: str
+    """As the front-end knows it."""
+    customer: str
+    received_ms: int
+    bytes: int
+
+
 @dataclass(slots=True)
 class AnalyticsFiles:
     """The files. Names are what core.analytics.is_file_name takes. Raises OSError."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from appliance.bbb.params import Params
-from appliance.callbacks.end_callback_url import END_CALLBACK_KEY, front_ends_url
+from appliance.tenants.end_callback import END_CALLBACK_KEY, front_ends_url
 from appliance.tenants.scoped_id import ORIGINAL_KEY, front_end_id
 from appliance.tenants.view import HIDDEN_KEYS
 

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
-from appliance.bbb.params import Params, encode_query, get, parse_query
+from appliance.bbb.params import Params, encode_query, get
 from appliance.callbacks.ended_rules import (
     MARKS,
     NAME,
@@ -24,15 +23,9 @@ from appliance.callbacks.ended_rules import (
 )
 from appliance.callbacks.rules import refusal_of_url
 from appliance.model import TenantId
-
-END_CALLBACK_CALL = "end_callback"
-"""Name of our call, below the path of the API."""
-END_CALLBACK_KEY = "endcallbackurl"
-"""BBB writes the names of metadata in lower case."""
+from appliance.tenants.end_callback import END_CALLBACK_KEY, OUR_URL_HINT, is_our_url
 
 _PARAM = f"meta_{END_CALLBACK_KEY}"
-_PATH = f"/bigbluebutton/api/{END_CALLBACK_CALL}"
-OUR_URL_HINT = f"{_PATH}?"
 _PURPOSE = "end callback"
 _MAX_QUERY_BYTES = 32 * 1024
 
@@ -80,7 +73,7 @@ def relay_end_callback(
 def drop_relayed(params: Params) -> Params:
     """Drop our URL where it stands for the front-end's."""
     return tuple(
-        [(name, value) for name, value in params if name.lower() != _PARAM or not _is_ours(value)]
+        [(name, value) for name, value in params if name.lower() != _PARAM or not is_our_url(value)]
     )
 
 
@@ -110,21 +103,6 @@ def _read_call(params: Params, began_ms: int, marks: str | None) -> EndCallback:
         began_ms,
         marks,
     )
-
-
-def front_ends_url(text: str) -> str:
-    """Return the URL that the front-end gave, where this is ours in its place; else the text."""
-    if not _is_ours(text):
-        return text
-    query = urlsplit(text.strip()).query
-    return get(parse_query(query.encode("utf-8", "surrogateescape")), "url") or text
-
-
-def _is_ours(text: str) -> bool:
-    try:
-        return urlsplit(text.strip()).path == _PATH
-    except ValueError:
-        return False
 
 
 def _signature(call: EndCallback, secret: str) -> str:

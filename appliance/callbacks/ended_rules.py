@@ -29,11 +29,6 @@ MARKS = "recordingmarks"
 NAME = "meetingID"
 """What BBB adds to other URLs of the kind. Only that it did is believed."""
 
-TELL_AFTER_LOSS_MS = 5_000
-"""A meeting that its server does not know any more has ended, and our URL is called about then."""
-TELL_AFTER_END_MS = 15_000
-"""After an `end` a server takes its time to put everybody out."""
-
 _PURPOSE = "meeting ended"
 _MAX_DIGITS = 15
 _MAX_QUERY_BYTES = 8192

@@ -12,26 +12,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from appliance.callbacks.ended_rules import EndedCall, EndedMeeting
-from appliance.faults import StoreDown
 from appliance.model import MeetingId
-from appliance.redis.client import RedisClient, RedisDown, Script
-from appliance.redis_store import RedisStore
+from appliance.redis.store import RedisStores
 
 CLAIM_MS = 30_000
 """So long has who took one on to put it into the queue; then another appliance may."""
 
 
 @dataclass(frozen=True, slots=True)
-class RedisEndedMeetings:
-    """Operations' EndedMeetings, in Redis."""
+class EndedStore:
+    """The ended meetings."""
 
-    store: RedisStore
+    redis: RedisStores
 
     async def end_meeting(self, call: EndedCall, *, now_ms: int) -> bool:
         """Forget a meeting whose server says that it has ended; False: not that run of it."""
-        reply = await self._run(
-            self.store.client,
-            self.store.scripts.end_meeting,
+        reply = await self.redis.foreground.run(
+            "end_meeting",
             *(call.meeting_id, call.server_id, call.began_ms, call.marks or "", now_ms),
             int(call.named),
         )
@@ -39,20 +36,12 @@ class RedisEndedMeetings:
 
     async def claim(self, *, now_ms: int, at_most: int) -> list[EndedMeeting]:
         """Take on meetings whose front-ends are to be told now; nobody else does for a while."""
-        found = await self._run(
-            self.store.bulk, self.store.scripts.claim_ended, now_ms, CLAIM_MS, at_most
-        )
+        found = await self.redis.background.run("claim_ended", now_ms, CLAIM_MS, at_most)
         return [_parse(key, json.loads(entry)) for key, entry in found]
 
     async def drop(self, keys: Sequence[str]) -> None:
         """Forget those that the queue of callbacks has."""
-        await self._run(self.store.bulk, self.store.scripts.drop_ended, *keys)
-
-    async def _run(self, client: RedisClient, script: Script, *args: str | int) -> Any:
-        try:
-            return await client.run_script(script, [f"{self.store.namespace}:"], args)
-        except RedisDown as error:
-            raise StoreDown(str(error)) from error
+        await self.redis.background.run("drop_ended", *keys)
 
 
 def _parse(key: str, entry: dict[str, Any]) -> EndedMeeting:

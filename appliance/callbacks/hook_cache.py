@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from appliance.callbacks.hook_ports import HookStore
 from appliance.callbacks.hook_rules import Hook
+from appliance.callbacks.hook_store import HookStore
 from appliance.model import MeetingId, TenantId
 
 
-class HookBook:
+class HookCache:
     """What the poller and the calls about hooks have read last."""
 
     def __init__(self, store: HookStore, *, multitenancy: bool) -> None:

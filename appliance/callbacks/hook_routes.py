@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from appliance.bbb.api_call import ApiCall, xml_response
+from appliance.bbb.caller import Caller
 from appliance.bbb.signed_request import SignedRequest
-from appliance.bbb.xml import XML_TYPE
 from appliance.callbacks import hooks
+from appliance.callbacks.deps import CallbackDeps
 from appliance.http.messages import Response
-from appliance.resources import Caller, Resources
-
-XML = XML_TYPE.encode()
 
 
-async def create_hook(res: Resources, caller: Caller, request: SignedRequest) -> Response:
+async def create_hook(deps: CallbackDeps, caller: Caller, request: SignedRequest) -> Response:
     """Answer hooks/create."""
-    return Response(200, XML, await hooks.create_hook(res, caller, request.params))
+    return xml_response(await hooks.create_hook(deps, caller, request.params))
 
 
-async def list_hooks(res: Resources, caller: Caller, request: SignedRequest) -> Response:
+async def list_hooks(deps: CallbackDeps, caller: Caller, request: SignedRequest) -> Response:
     """Answer hooks/list."""
-    return Response(200, XML, await hooks.list_hooks(res, caller, request.params))
+    return xml_response(await hooks.list_hooks(deps, caller, request.params))
 
 
-async def destroy_hook(res: Resources, caller: Caller, request: SignedRequest) -> Response:
+async def destroy_hook(deps: CallbackDeps, caller: Caller, request: SignedRequest) -> Response:
     """Answer hooks/destroy."""
-    return Response(200, XML, await hooks.destroy_hook(res, caller, request.params))
+    return xml_response(await hooks.destroy_hook(deps, caller, request.params))
+
+
+HOOK_CALLS: Mapping[str, ApiCall[CallbackDeps]] = {
+    "hooks/create": ApiCall(create_hook),
+    "hooks/list": ApiCall(list_hooks),
+    "hooks/destroy": ApiCall(destroy_hook),
+}

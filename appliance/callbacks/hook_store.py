@@ -12,17 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from appliance.callbacks.hook_rules import MAX_HOOKS, Hook, Registration, ServerHooks
-from appliance.faults import StoreDown
 from appliance.model import MeetingId, ServerId, TenantId
-from appliance.redis.client import RedisDown, Script
-from appliance.redis_store import RedisStore
+from appliance.redis.store import RedisStore
 
 
 @dataclass(frozen=True, slots=True)
-class RedisHooks:
-    """Operations' HookStore, in Redis."""
+class HookStore:
+    """The web hooks."""
 
-    store: RedisStore
+    redis: RedisStore
 
     async def add(self, hook: Hook) -> tuple[str, bool] | None:
         """Register a hook; return its id and whether it is new, None: there are too many."""
@@ -36,34 +34,27 @@ class RedisHooks:
             },
             ensure_ascii=False,
         )
-        hook_id, new = await self._run(
-            self.store.scripts.add_hook,
+        hook_id, new = await self.redis.run(
+            "add_hook",
             *(hook.tenant_id or "", hook.callback_url, document, MAX_HOOKS),
         )
         return (hook_id, bool(new)) if hook_id else None
 
     async def remove(self, hook_id: str, tenant_id: TenantId | None) -> bool:
         """Remove a tenant's hook; False: it has no such."""
-        return bool(await self._run(self.store.scripts.remove_hook, hook_id, tenant_id or ""))
+        return bool(await self.redis.run("remove_hook", hook_id, tenant_id or ""))
 
     async def version(self) -> str:
         """Return what changes whenever hooks are added or removed."""
-        return str(await self._command("GET", "hook_ids"))
+        return str(await self.redis.command("GET", self.redis.own_key("hook_ids")))
 
     async def all(self) -> tuple[Hook, ...]:
         """Return every hook."""
-        return _hooks(await self._command("HGETALL", "hooks"))
-
-    async def _command(self, command: str, name: str) -> Any:
-        key = f"{self.store.namespace}:appliance:{name}"
-        try:
-            return await self.store.bulk.command(command, key)
-        except RedisDown as error:
-            raise StoreDown(str(error)) from error
+        return _hooks(await self.redis.command("HGETALL", self.redis.own_key("hooks")))
 
     async def read(self, server_id: ServerId) -> ServerHooks:
         """Return what is known of the hooks of a server."""
-        hooks, registered, meetings = await self._run(self.store.scripts.read_hooks, server_id)
+        hooks, registered, meetings = await self.redis.run("read_hooks", server_id)
         return ServerHooks(
             _hooks(hooks),
             tuple(_registration(url, text) for url, text in _pairs(registered)),
@@ -80,17 +71,11 @@ class RedisHooks:
             },
             ensure_ascii=False,
         )
-        await self._run(self.store.scripts.note_hook, server_id, registration.url, document)
+        await self.redis.run("note_hook", server_id, registration.url, document)
 
     async def forget(self, server_id: ServerId, registration: Registration) -> None:
         """Forget what is registered on a server no more."""
-        await self._run(self.store.scripts.note_hook, server_id, registration.url, "")
-
-    async def _run(self, script: Script, *args: str | int) -> Any:
-        try:
-            return await self.store.bulk.run_script(script, [f"{self.store.namespace}:"], args)
-        except RedisDown as error:
-            raise StoreDown(str(error)) from error
+        await self.redis.run("note_hook", server_id, registration.url, "")
 
 
 def _pairs(flat: Sequence[str]) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import trio
 
 from appliance.bbb.xml import Answer, MalformedAnswer
+from appliance.callbacks.deps import CallbackDeps
 from appliance.callbacks.hook_rules import (
     Hook,
     HookChanges,
@@ -24,7 +25,6 @@ from appliance.callbacks.hook_rules import (
 )
 from appliance.faults import BbbError, StoreDown
 from appliance.model import Meeting, Server, ServerState, Target
-from appliance.resources import Resources
 
 MAX_CHANGES = 200
 """So many hooks of a server are changed at a time; the next poll goes on."""
@@ -34,38 +34,38 @@ _SERVERS_AT_ONCE = 16
 _MISSING = "destroyMissingHook"
 
 
-async def keep_hooks(res: Resources, server: Server, *, verify: bool) -> None:
+async def keep_hooks(deps: CallbackDeps, server: Server, *, verify: bool) -> None:
     """Make a server have the hooks that it should; `verify`: ask it which it has.
 
     One that is not polled gets no further hooks. Raises StoreDown.
     """
-    state = await _read(res, server.target)
+    state = await _read(deps, server.target)
     if not _is_polled(server):
         known = {one.hook_id for one in state.registered}
         state = replace(state, hooks=tuple(one for one in state.hooks if one.id in known))
     if state.hooks or state.registered:
-        await _Keeper(res, server.target, state).run(verify=verify)
+        await _ServerHookSync(deps, server.target, state).run(verify=verify)
 
 
-async def place_meeting_hooks(res: Resources, meeting: Meeting) -> None:
+async def place_meeting_hooks(deps: CallbackDeps, meeting: Meeting) -> None:
     """Have the hooks of a meeting on its server before the meeting is created there.
 
     Only where it has any; never longer than PLACING_S, and nothing that goes wrong is an error.
     """
     target = meeting.server
-    if target is None or not res.hook_book.concerns(meeting.id, meeting.tenant_id):
+    if target is None or not deps.hook_cache.concerns(meeting.id, meeting.tenant_id):
         return
     with trio.move_on_after(PLACING_S) as patience:
         try:
-            keeper = _Keeper(res, target, await _read(res, target))
+            keeper = _ServerHookSync(deps, target, await _read(deps, target))
             await keeper.run(verify=False, only=lambda one: one.meeting_id == meeting.id)
         except StoreDown as error:
-            res.faults.note("hooks_not_placed", target.id, reason=str(error))
+            deps.faults.note("hooks_not_placed", target.id, reason=str(error))
     if patience.cancelled_caught:
-        res.faults.note("hooks_not_placed", target.id, reason=f"not done within {PLACING_S:g} s")
+        deps.faults.note("hooks_not_placed", target.id, reason=f"not done within {PLACING_S:g} s")
 
 
-async def keep_hooks_everywhere(res: Resources, *, disabled_too: bool) -> None:
+async def keep_hooks_everywhere(deps: CallbackDeps, *, disabled_too: bool) -> None:
     """Make the servers have the hooks that they should, as many as the time of a call allows."""
     limiter = trio.CapacityLimiter(_SERVERS_AT_ONCE)
     down: list[StoreDown] = []
@@ -73,12 +73,12 @@ async def keep_hooks_everywhere(res: Resources, *, disabled_too: bool) -> None:
     async def keep(server: Server) -> None:
         async with limiter:
             try:
-                await keep_hooks(res, server, verify=False)
+                await keep_hooks(deps, server, verify=False)
             except StoreDown as error:
                 down.append(error)  # the nursery would wrap it in a group
 
-    servers = await res.store.list_servers()
-    with trio.move_on_after(res.settings.servers.response_timeout_s):
+    servers = await deps.pool.records.list_servers()
+    with trio.move_on_after(deps.settings.servers.response_timeout_s):
         async with trio.open_nursery() as nursery:
             for server in servers:
                 if _is_polled(server) or disabled_too:
@@ -88,26 +88,26 @@ async def keep_hooks_everywhere(res: Resources, *, disabled_too: bool) -> None:
 
 
 async def leave_server(
-    res: Resources, target: Target, registered: tuple[Registration, ...]
+    deps: CallbackDeps, target: Target, registered: tuple[Registration, ...]
 ) -> None:
     """Remove our hooks from a server that has left the pool: best effort, once."""
-    await _Keeper(res, target, ServerHooks((), registered, ())).run(verify=False)
+    await _ServerHookSync(deps, target, ServerHooks((), registered, ())).run(verify=False)
 
 
 def _is_polled(server: Server) -> bool:
     return server.online and server.state is not ServerState.DISABLED
 
 
-async def _read(res: Resources, target: Target) -> ServerHooks:
-    state = await res.hooks.read(target.id)
-    return replace(state, hooks=tuple(res.hook_book.active(state.hooks)))
+async def _read(deps: CallbackDeps, target: Target) -> ServerHooks:
+    state = await deps.hooks.read(target.id)
+    return replace(state, hooks=tuple(deps.hook_cache.active(state.hooks)))
 
 
 @dataclass(frozen=True, slots=True)
-class _Keeper:
+class _ServerHookSync:
     """Changes the hooks of one server."""
 
-    res: Resources
+    deps: CallbackDeps
     target: Target
     state: ServerHooks
 
@@ -120,7 +120,7 @@ class _Keeper:
             await self._change(changes, actual, only)
         except (BbbError, MalformedAnswer) as error:
             reason = error.reason if isinstance(error, BbbError) else str(error)
-            self.res.faults.note("hooks_not_kept", self.target.id, reason=reason)
+            self.deps.faults.note("hooks_not_kept", self.target.id, reason=reason)
 
     async def _change(
         self,
@@ -133,7 +133,7 @@ class _Keeper:
             if actual is None or actual.get(one.url) == one.server_hook_id:
                 await self._destroy(one)
             else:
-                await self.res.hooks.forget(self.target.id, one)
+                await self.deps.hooks.forget(self.target.id, one)
         hooks = {hook.id: hook for hook in self.state.hooks}
         for one in [one for one in changes.missing if only(one)][:MAX_CHANGES]:
             await self._create(hooks[one.hook_id], one)
@@ -152,21 +152,21 @@ class _Keeper:
         if hook_id is None:
             self._note_refusal("hooks/create", answer)
             return
-        await self.res.hooks.note(self.target.id, replace(one, server_hook_id=hook_id))
-        self.res.log.debug("hook_placed", hook=hook.id, server=self.target.id)
+        await self.deps.hooks.note(self.target.id, replace(one, server_hook_id=hook_id))
+        self.deps.log.debug("hook_placed", hook=hook.id, server=self.target.id)
 
     async def _destroy(self, one: Registration) -> None:
         answer = await self._call("hooks/destroy", (("hookID", one.server_hook_id),))
         if answer.succeeded or answer.message_key == _MISSING:
-            await self.res.hooks.forget(self.target.id, one)
+            await self.deps.hooks.forget(self.target.id, one)
         else:
             self._note_refusal("hooks/destroy", answer)
 
     async def _call(self, call: str, params: tuple[tuple[str, str], ...]) -> Answer:
-        limit_s = self.res.settings.servers.response_timeout_s
-        return await self.res.bbb.call(self.target, call, params, deadline_s=limit_s)
+        limit_s = self.deps.settings.servers.response_timeout_s
+        return await self.deps.pool.bbb.call(self.target, call, params, deadline_s=limit_s)
 
     def _note_refusal(self, call: str, answer: Answer) -> None:
-        self.res.faults.note(
+        self.deps.faults.note(
             "server_refused_call", self.target.id, call=call, key=answer.message_key
         )

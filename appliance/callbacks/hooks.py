@@ -6,8 +6,10 @@ polls (hook_keeping.py). Truth: docs of bbb-webhooks.
 
 from __future__ import annotations
 
+from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError, Failure
 from appliance.bbb.params import Params, get
+from appliance.callbacks.deps import CallbackDeps
 from appliance.callbacks.hook_rules import (
     CREATE_ERROR_KEY,
     MAX_TEXT,
@@ -26,10 +28,9 @@ from appliance.callbacks.hook_rules import (
 )
 from appliance.callbacks.hook_sync import keep_hooks_everywhere
 from appliance.callbacks.rules import refusal_of_url
-from appliance.resources import Caller, Resources
 
 
-async def create_hook(res: Resources, caller: Caller, params: Params) -> bytes:
+async def create_hook(deps: CallbackDeps, caller: Caller, params: Params) -> bytes:
     """Register a hook and return the answer. Raises ApiError, StoreDown."""
     url = get(params, "callbackURL")
     if not url:
@@ -37,7 +38,7 @@ async def create_hook(res: Resources, caller: Caller, params: Params) -> bytes:
     if any(len(value) > MAX_TEXT for _, value in params):
         raise ApiError(TOO_LONG)
     refusal = refusal_of_url(url)
-    if refusal is None and res.settings.callback_block_private:
+    if refusal is None and deps.settings.callback_block_private:
         refusal = refusal_of_private_url(url)
     if refusal is not None:
         raise ApiError(Failure(CREATE_ERROR_KEY, f"The callbackURL cannot be used: {refusal}."))
@@ -49,32 +50,32 @@ async def create_hook(res: Resources, caller: Caller, params: Params) -> bytes:
         raw=(get(params, "getRaw") or "").lower() == "true",
         tenant_id=caller.tenant_id,
     )
-    added = await res.hooks.add(hook)
+    added = await deps.hooks.add(hook)
     if added is None:
         raise ApiError(TOO_MANY)
     hook_id, new = added
     if not new:
         return render_duplicate(hook_id)
-    res.log.info("hook_created", hook=hook_id, tenant=hook.tenant_id, meeting=hook.meeting_id)
-    await res.hook_book.refresh()
-    await keep_hooks_everywhere(res, disabled_too=False)
+    deps.log.info("hook_created", hook=hook_id, tenant=hook.tenant_id, meeting=hook.meeting_id)
+    await deps.hook_cache.refresh()
+    await keep_hooks_everywhere(deps, disabled_too=False)
     return render_created(Hook(hook_id, url, raw=hook.raw))
 
 
-async def list_hooks(res: Resources, caller: Caller, params: Params) -> bytes:
+async def list_hooks(deps: CallbackDeps, caller: Caller, params: Params) -> bytes:
     """Return the answer with the caller's hooks. Raises StoreDown."""
-    hooks = await res.hooks.all()
+    hooks = await deps.hooks.all()
     return render_hooks(visible_hooks(hooks, caller.tenant_id, get(params, "meetingID")))
 
 
-async def destroy_hook(res: Resources, caller: Caller, params: Params) -> bytes:
+async def destroy_hook(deps: CallbackDeps, caller: Caller, params: Params) -> bytes:
     """Remove a hook here and on the servers. Raises ApiError, StoreDown."""
     hook_id = get(params, "hookID")
     if not hook_id:
         raise ApiError(MISSING_HOOK_ID)
-    if not await res.hooks.remove(hook_id, caller.tenant_id):
+    if not await deps.hooks.remove(hook_id, caller.tenant_id):
         raise ApiError(NO_SUCH_HOOK)
-    res.log.info("hook_destroyed", hook=hook_id, tenant=caller.tenant_id)
-    await res.hook_book.refresh()
-    await keep_hooks_everywhere(res, disabled_too=True)
+    deps.log.info("hook_destroyed", hook=hook_id, tenant=caller.tenant_id)
+    await deps.hook_cache.refresh()
+    await keep_hooks_everywhere(deps, disabled_too=True)
     return render_destroyed()

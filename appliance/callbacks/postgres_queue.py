@@ -21,7 +21,7 @@ from appliance.callbacks.rules import (
     host_of_url,
 )
 from appliance.model import TenantId
-from appliance.postgres.database import Connection, PostgresStore
+from appliance.postgres.database import Connection, Database
 
 _MAX_ERROR = 500
 _MAX_KEY = 1000
@@ -104,10 +104,10 @@ async def insert_callback(connection: Connection, callback: Callback, dedup_key:
     return found is not None
 
 
-class CallbackRows:
+class PostgresQueue:
     """The queue; every method raises DatabaseDown, and DatabaseRefused for a fault of ours."""
 
-    def __init__(self, store: PostgresStore) -> None:
+    def __init__(self, store: Database) -> None:
         self._store = store
 
     async def add(self, callback: Callback, dedup_key: str) -> bool:

@@ -1,4 +1,4 @@
-"""Callbacks: put into the queue by whoever has something to tell, sent by callbacks/sender.py.
+"""The queue of callbacks, which sender.py works off.
 
 The queue is two stores: PostgreSQL, and Redis for what PostgreSQL cannot take. Truth:
 docs/callbacks.md.
@@ -11,12 +11,9 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from appliance.callbacks.attributes_yaml import ANALYTICS, KeptUrls
-from appliance.callbacks.ports import (
-    CallbackClient,
-    CallbackStore,
-    ChangedCallbacks,
-    ShownCallbacks,
-)
+from appliance.callbacks.client import CallbackClient
+from appliance.callbacks.deps import CallbackDeps
+from appliance.callbacks.queue_store import CallbackStore
 from appliance.callbacks.rules import (
     Callback,
     CallbackState,
@@ -36,7 +33,6 @@ from appliance.fault_log import FaultLog
 from appliance.faults import CallFailed, CallRefused, DatabaseDown, StoreDown
 from appliance.log import Log
 from appliance.model import TenantId
-from appliance.resources import Resources
 
 T = TypeVar("T")
 TENANT_GONE = "its tenant was removed, so there is no secret to sign with"
@@ -46,7 +42,27 @@ LOOK_UP_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Callbacks:
+class ShownCallbacks:
+    """What is in the queue."""
+
+    callbacks: tuple[QueuedCallback, ...]
+    """The newest first."""
+    problems: tuple[str, ...]
+    """Which stores could not be read, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedCallbacks:
+    """What an operator has changed in the queue."""
+
+    ids: tuple[str, ...]
+    unchanged: tuple[str, ...]
+    """What was asked for besides: unknown, being sent, or not in a state for it."""
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackQueue:
     """The queue of callbacks."""
 
     stores: Sequence[CallbackStore]
@@ -141,19 +157,19 @@ class CallbackTools:
     faults: FaultLog
 
 
-def make_callback_tools(res: Resources, client: CallbackClient) -> CallbackTools:
+def make_callback_tools(deps: CallbackDeps, client: CallbackClient) -> CallbackTools:
     """Return what sending needs: a front-end's secrets are its tenant's, else ours."""
-    api = res.settings.api
+    api = deps.settings.api
 
     async def secrets_of(tenant_id: TenantId | None) -> Sequence[str] | None:
         if tenant_id is None or not api.multitenancy:
             return api.secrets
-        tenant = await res.tenant_store.find_tenant(tenant_id)
+        tenant = await deps.tenants.store.find_tenant(tenant_id)
         return None if tenant is None else tuple(tenant.secrets.split(":"))
 
     algorithm = form_algorithm(api.allowed_algorithms)
-    find = res.callback_urls.find
-    return CallbackTools(client, secrets_of, find, algorithm, res.now_ms, res.faults)
+    find = deps.urls.find
+    return CallbackTools(client, secrets_of, find, algorithm, deps.now_ms, deps.faults)
 
 
 async def attempt_callback(tools: CallbackTools, queued: QueuedCallback) -> Settlement:

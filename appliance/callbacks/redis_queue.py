@@ -10,7 +10,6 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 from appliance.callbacks.rules import (
     Callback,
@@ -21,9 +20,7 @@ from appliance.callbacks.rules import (
     Signing,
     host_of_url,
 )
-from appliance.faults import StoreDown
-from appliance.redis.client import RedisClient, RedisDown, Script
-from appliance.redis_scripts import Scripts
+from appliance.redis.store import RedisStore
 
 KEEP_S = 7 * 86400
 """How long a callback that failed or was dropped is kept."""
@@ -35,22 +32,18 @@ _MAX_ERROR = 500
 _CHUNK = 200
 
 
-class CallbackBuffer:
+class RedisQueue:
     """The queue; every method raises StoreDown."""
 
-    def __init__(
-        self, client: RedisClient, namespace: str, scripts: Scripts, now_ms: Callable[[], int]
-    ) -> None:
-        self._client = client
-        self._namespace = namespace
-        self._scripts = scripts
+    def __init__(self, redis: RedisStore, now_ms: Callable[[], int]) -> None:
+        self._redis = redis
         self._now_ms = now_ms
 
     async def add(self, callback: Callback, dedup_key: str) -> bool:
         """Keep a callback; False: its key is known."""
         digest = hashlib.sha256(dedup_key.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        reply = await self._run(
-            self._scripts.add_callback,
+        reply = await self._redis.run(
+            "add_callback",
             f"r{digest}",
             self._now_ms(),
             PENDING_KEEP_S,
@@ -64,7 +57,7 @@ class CallbackBuffer:
     ) -> list[QueuedCallback]:
         """Take callbacks that are due."""
         about = (self._now_ms(), int(lease_s * 1000), limit, int(retries))
-        found = await self._run(self._scripts.claim_callbacks, who, *about, *full)
+        found = await self._redis.run("claim_callbacks", who, *about, *full)
         return [self._queued_of(callback_id, flat) for callback_id, flat in found]
 
     async def renew(self, who: str, ids: Sequence[str], lease_s: float) -> None:
@@ -81,7 +74,7 @@ class CallbackBuffer:
             DONE_KEEP_S if settlement.state is CallbackState.DONE else KEEP_S,
         )
         now_ms = self._now_ms()
-        return bool(await self._run(self._scripts.settle_callback, who, queued.id, now_ms, *values))
+        return bool(await self._redis.run("settle_callback", who, queued.id, now_ms, *values))
 
     async def make_due(self) -> int:
         """Let everything that waits be tried now."""
@@ -93,11 +86,11 @@ class CallbackBuffer:
 
     async def show(self, state: CallbackState | None, limit: int) -> list[QueuedCallback]:
         """Return the newest callbacks, newest first."""
-        ids = await self._command("ZREVRANGE", self._key("callbacks"), 0, -1)
+        ids = await self._redis.command("ZREVRANGE", self._redis.own_key("callbacks"), 0, -1)
         found: list[QueuedCallback] = []
         for chunk in _chunks(ids):
-            commands = [("HGETALL", self._key(f"callback:{one}")) for one in chunk]
-            for one, flat in zip(chunk, await self._pipeline(commands), strict=True):
+            commands = [("HGETALL", self._redis.own_key(f"callback:{one}")) for one in chunk]
+            for one, flat in zip(chunk, await self._redis.pipeline(commands), strict=True):
                 queued = self._queued_of(one, flat) if flat else None
                 if queued is not None and state in (None, queued.state):
                     found.append(queued)
@@ -108,8 +101,8 @@ class CallbackBuffer:
     async def count(self) -> dict[CallbackState, int]:
         """Return how many are pending, and how many failed."""
         ids = await self._ids("callbacks")
-        states = await self._pipeline(
-            [("HGET", self._key(f"callback:{one}"), "state") for one in ids]
+        states = await self._redis.pipeline(
+            [("HGET", self._redis.own_key(f"callback:{one}"), "state") for one in ids]
         )
         wanted = (CallbackState.PENDING, CallbackState.FAILED)
         return {state: states.count(state.value) for state in wanted if state.value in states}
@@ -127,35 +120,16 @@ class CallbackBuffer:
 
     async def _change(self, what: str, who: str, time: int, ids: Sequence[str]) -> list[str]:
         """Change callbacks, few at a time: Redis does nothing else while a script runs."""
-        script, changed = self._scripts.change_callbacks, list[str]()
+        changed = list[str]()
         for chunk in _chunks(ids):
-            changed += await self._run(script, what, who, self._now_ms(), time, *chunk)
+            changed += await self._redis.run(
+                "change_callbacks", what, who, self._now_ms(), time, *chunk
+            )
         return changed
 
     async def _ids(self, name: str) -> list[str]:
-        ids: list[str] = await self._command("ZRANGE", self._key(name), 0, -1)
+        ids: list[str] = await self._redis.command("ZRANGE", self._redis.own_key(name), 0, -1)
         return ids
-
-    async def _run(self, script: Script, *args: str | int) -> Any:
-        try:
-            return await self._client.run_script(script, [f"{self._namespace}:"], args)
-        except RedisDown as error:
-            raise StoreDown(str(error)) from error
-
-    async def _command(self, *args: str | int) -> Any:
-        try:
-            return await self._client.command(*args)
-        except RedisDown as error:
-            raise StoreDown(str(error)) from error
-
-    async def _pipeline(self, commands: Sequence[Sequence[str | int]]) -> list[Any]:
-        try:
-            return await self._client.pipeline(commands)
-        except RedisDown as error:
-            raise StoreDown(str(error)) from error
-
-    def _key(self, name: str) -> str:
-        return f"{self._namespace}:appliance:{name}"
 
     def _queued_of(self, callback_id: str, flat: Sequence[str]) -> QueuedCallback:
         fields = dict(zip(flat[::2], flat[1::2], strict=True))

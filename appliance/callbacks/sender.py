@@ -15,8 +15,8 @@ from functools import partial
 
 import trio
 
-from appliance.callbacks.ports import CallbackStore, CallbackUrls
 from appliance.callbacks.queue import CallbackTools, attempt_callback
+from appliance.callbacks.queue_store import CallbackStore
 from appliance.callbacks.rules import (
     CallbackState,
     QueuedCallback,
@@ -24,6 +24,7 @@ from appliance.callbacks.rules import (
     host_of_url,
     settle_fault,
 )
+from appliance.callbacks.url_store import CallbackUrls
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.log import Log
 

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from appliance.bbb.errors import ApiError
 from appliance.callbacks import analytics
 from appliance.callbacks.analytics_rules import ANALYTICS_CALL, MAX_BODY_BYTES, BadReport
-from appliance.callbacks.end_callback_url import END_CALLBACK_CALL
+from appliance.callbacks.deps import CallbackDeps
 from appliance.callbacks.ended import pass_on_end, take_end
 from appliance.callbacks.ended_rules import ENDED_CALL
 from appliance.faults import StoreDown
 from appliance.http.messages import Request, Response, read_body
 from appliance.http.origin import Origin
 from appliance.model import Tenant
-from appliance.resources import Resources
+from appliance.tenants.end_callback import END_CALLBACK_CALL
 
-Handler = Callable[[Resources, Request, Origin], Awaitable[Response]]
+Handler = Callable[[CallbackDeps, Request, Origin], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,46 +37,46 @@ def text_response(status: int, text: str, *headers: tuple[bytes, bytes]) -> Resp
     return Response(status, b"text/plain; charset=utf-8", f"{text}\n".encode(), headers)
 
 
-async def _meeting_ended(res: Resources, request: Request, origin: Origin) -> Response:
-    return await _answer_end(res, take_end(res, request.query))
+async def _meeting_ended(deps: CallbackDeps, request: Request, origin: Origin) -> Response:
+    return await _answer_end(deps, take_end(deps, request.query))
 
 
-async def _end_callback(res: Resources, request: Request, origin: Origin) -> Response:
-    return await _answer_end(res, pass_on_end(res, request.query))
+async def _end_callback(deps: CallbackDeps, request: Request, origin: Origin) -> Response:
+    return await _answer_end(deps, pass_on_end(deps, request.query))
 
 
-async def _answer_end(res: Resources, taking: Awaitable[bool]) -> Response:
+async def _answer_end(deps: CallbackDeps, taking: Awaitable[bool]) -> Response:
     try:
         taken = await taking
     except StoreDown as error:
-        res.faults.note("request_without_store", "redis", reason=str(error))
+        deps.faults.note("request_without_store", "redis", reason=str(error))
         return text_response(503, "try again later")
     # BBB takes no other status for a success, not even 204 (CallbackUrlService).
     return text_response(200, "ok") if taken else text_response(403, "not signed by us")
 
 
-async def _analytics(res: Resources, request: Request, origin: Origin) -> Response:
+async def _analytics(deps: CallbackDeps, request: Request, origin: Origin) -> Response:
     try:
-        reporter = await analytics.find_reporter(res, request.header(b"authorization"))
+        reporter = await analytics.find_reporter(deps, request.header(b"authorization"))
         if reporter is None:
             return text_response(401, "no valid token", (b"www-authenticate", b"Bearer"))
         body = await read_body(request, MAX_BODY_BYTES)
-        taken = await analytics.take_report(res, await _tenant(res, origin), body)
+        taken = await analytics.take_report(deps, await _tenant(deps, origin), body)
     except BadReport as error:
         return text_response(400, str(error))
     except ApiError as error:  # too large, too slow
         return text_response(error.http_status, error.message)
     except StoreDown as error:
         # Its server does not try again: somebody may want to know.
-        res.log.warning("analytics_not_taken", reason=str(error))
+        deps.log.warning("analytics_not_taken", reason=str(error))
         return text_response(503, "try again later")
     return text_response(200, taken.value)
 
 
-async def _tenant(res: Resources, origin: Origin) -> Tenant | None:
-    if not res.settings.api.multitenancy:
+async def _tenant(deps: CallbackDeps, origin: Origin) -> Tenant | None:
+    if not deps.settings.api.multitenancy:
         return None
-    return await res.tenants.find(origin.host.partition(".")[0])
+    return await deps.tenants.cache.find(origin.host.partition(".")[0])
 
 
 SERVER_CALLS: Mapping[str, ServerCall] = {

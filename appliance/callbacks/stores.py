@@ -10,12 +10,12 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from appliance.callbacks.client import CallbackClient, open_callback_pool
-from appliance.callbacks.postgres_queue import CallbackRows
-from appliance.callbacks.redis_queue import CallbackBuffer
+from appliance.callbacks.postgres_queue import PostgresQueue
+from appliance.callbacks.redis_queue import RedisQueue
 from appliance.callbacks.url_store import CallbackUrls
 from appliance.log import Log
-from appliance.postgres.database import PostgresStore
-from appliance.redis_store import RedisStore
+from appliance.postgres.database import Database
+from appliance.redis.store import RedisStores
 from appliance.settings import Settings
 
 
@@ -23,7 +23,7 @@ from appliance.settings import Settings
 class CallbackAdapters:
     """What callbacks reach out by."""
 
-    stores: tuple[CallbackRows | CallbackBuffer, ...]
+    stores: tuple[PostgresQueue | RedisQueue, ...]
     """Where they are kept, the first choice first."""
     urls: CallbackUrls
     client: CallbackClient
@@ -32,15 +32,15 @@ class CallbackAdapters:
 @asynccontextmanager
 async def open_callback_adapters(
     settings: Settings,
-    redis: RedisStore,
-    database: PostgresStore | None,
+    redis: RedisStores,
+    database: Database | None,
     now_ms: Callable[[], int],
     log: Log,
 ) -> AsyncIterator[CallbackAdapters]:
     """Give them; the end closes the connections to receivers."""
-    buffer = CallbackBuffer(redis.bulk, redis.namespace, redis.scripts, now_ms)
-    urls = CallbackUrls(database, redis.client, redis.namespace, log)
-    stores = (buffer,) if database is None else (CallbackRows(database), buffer)
+    buffer = RedisQueue(redis.background, now_ms)
+    urls = CallbackUrls(database, redis.foreground, log)
+    stores = (buffer,) if database is None else (PostgresQueue(database), buffer)
     async with aclosing(open_callback_pool(block_private=settings.callback_block_private)) as pool:
         client = CallbackClient(
             pool,

@@ -25,9 +25,9 @@ from appliance.callbacks.postgres_queue import storable
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.log import Log
 from appliance.model import TenantId
-from appliance.postgres.database import Connection, PostgresStore
+from appliance.postgres.database import Connection, Database
 from appliance.postgres.errors import DatabaseRefused
-from appliance.redis.client import RedisClient, RedisDown
+from appliance.redis.store import RedisStore
 from appliance.tenants.scoped_id import scoped_id
 
 ALONE_KEEP_S = 7 * 86400
@@ -125,10 +125,9 @@ def _attributes_of(text: str | None, kept_id: str, log: Log) -> dict[str, str]:
 class CallbackUrls:
     """The URLs."""
 
-    database: PostgresStore | None
+    database: Database | None
     """None: DB_DISABLED or RECORDING_DISABLED."""
-    client: RedisClient
-    namespace: str
+    redis: RedisStore
     log: Log
     _flushing: trio.Lock = field(default_factory=trio.Lock)
 
@@ -143,10 +142,12 @@ class CallbackUrls:
             }
         )
         if self.database is None:
-            await self._redis("SET", self._alone(meeting_id, tenant_id), entry, "EX", ALONE_KEEP_S)
+            await self.redis.command(
+                "SET", self._alone(meeting_id, tenant_id), entry, "EX", ALONE_KEEP_S
+            )
             return
         try:
-            await self._redis("RPUSH", self._waiting, entry)
+            await self.redis.command("RPUSH", self._waiting, entry)
         except StoreDown:
             try:
                 await self._write(json.loads(entry), WRITE_DEADLINE_S)
@@ -170,7 +171,7 @@ class CallbackUrls:
     async def _flush(self) -> int:
         moved = 0
         while self.database is not None:
-            waiting = await self._redis("LRANGE", self._waiting, 0, _CHUNK - 1)
+            waiting = await self.redis.command("LRANGE", self._waiting, 0, _CHUNK - 1)
             if not waiting:
                 break
             for entry in waiting:
@@ -188,7 +189,7 @@ class CallbackUrls:
     async def find(self, meeting_id: str, tenant_id: TenantId | None) -> KeptUrls | None:
         """Return what is kept for a meeting. Raises DatabaseDown, StoreDown."""
         if self.database is None:
-            entry = await self._redis("GET", self._alone(meeting_id, tenant_id))
+            entry = await self.redis.command("GET", self._alone(meeting_id, tenant_id))
             return None if entry is None else _kept_of(json.loads(entry))
         with suppress(StoreDown):  # what is in the database is good enough
             await self.flush()
@@ -205,7 +206,7 @@ class CallbackUrls:
         except (DatabaseRefused, ValueError, KeyError, TypeError) as error:
             # No later attempt would do better, and everything behind it waits.
             self.log.error("callback_url_lost", reason=f"{type(error).__name__}: {error}")
-        await self._redis("LREM", self._waiting, 1, entry)
+        await self.redis.command("LREM", self._waiting, 1, entry)
 
     async def _write(self, entry: dict[str, Any], deadline_s: float = 5.0) -> None:
         assert self.database is not None
@@ -232,17 +233,11 @@ class CallbackUrls:
 
     @property
     def _waiting(self) -> str:
-        return f"{self.namespace}:appliance:callback_urls"
+        return self.redis.own_key("callback_urls")
 
     def _alone(self, meeting_id: str, tenant_id: str | None) -> str:
         kept_id = scoped_id(meeting_id, tenant_id) if tenant_id else meeting_id
-        return f"{self.namespace}:appliance:callback_urls_of:{kept_id}"
-
-    async def _redis(self, *args: str | int) -> Any:
-        try:
-            return await self.client.command(*args)
-        except RedisDown as error:
-            raise StoreDown(str(error)) from error
+        return self.redis.own_key(f"callback_urls_of:{kept_id}")
 
 
 def _kept_of(entry: dict[str, Any]) -> KeptUrls:

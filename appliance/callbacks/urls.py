@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from appliance.bbb.caller import Caller
 from appliance.bbb.params import Params, get
 from appliance.callbacks.analytics import put_our_url
 from appliance.callbacks.analytics_rules import take_analytics_url
 from appliance.callbacks.attributes_yaml import ANALYTICS, RECORDING_READY, KeptUrls, take_ready_url
+from appliance.callbacks.deps import CallbackDeps
 from appliance.callbacks.rules import id_of_secret, refusal_of_url
 from appliance.faults import DatabaseDown, StoreDown
-from appliance.resources import Caller, Resources
 
 
 def take_callback_urls(
-    res: Resources, caller: Caller, params: Params
+    deps: CallbackDeps, caller: Caller, params: Params
 ) -> tuple[Params, dict[str, str]]:
     """Take the front-end's URLs out of a create, by their names in callback_data.
 
@@ -27,26 +28,26 @@ def take_callback_urls(
     params, ready_url = take_ready_url(params)
     params, analytics_url = take_analytics_url(params)
     given = {RECORDING_READY: ready_url, ANALYTICS: analytics_url}
-    if res.settings.recordings.disabled:
+    if deps.settings.recordings.disabled:
         del given[RECORDING_READY]  # there will never be one
     urls = {}
     for name, url in given.items():
         refusal = refusal_of_url(url) if url else None
         if refusal is not None:
             meeting_id = get(params, "meetingID")
-            note_refusal(res, meeting_id, name, refusal)
+            note_refusal(deps, meeting_id, name, refusal)
         elif url:
             urls[name] = url
-    return put_our_url(res, caller, params, asked=ANALYTICS in urls), urls
+    return put_our_url(deps, caller, params, asked=ANALYTICS in urls), urls
 
 
-def note_refusal(res: Resources, meeting_id: str | None, name: str, reason: str) -> None:
+def note_refusal(deps: CallbackDeps, meeting_id: str | None, name: str, reason: str) -> None:
     """Log that a URL of a create may not be called; its front-end gives one with every create."""
-    res.faults.note("callback_url_refused", f"{name}: {reason}", meeting=meeting_id)
+    deps.faults.note("callback_url_refused", f"{name}: {reason}", meeting=meeting_id)
 
 
 async def keep_callback_urls(
-    res: Resources, caller: Caller, meeting_id: str, urls: Mapping[str, str], secret: str
+    deps: CallbackDeps, caller: Caller, meeting_id: str, urls: Mapping[str, str], secret: str
 ) -> None:
     """Keep what a create has asked for.
 
@@ -55,16 +56,16 @@ async def keep_callback_urls(
     """
     kept = KeptUrls(urls, id_of_secret(secret) if secret else None)
     try:
-        await res.callback_urls.keep(meeting_id, caller.tenant_id, kept)
+        await deps.urls.keep(meeting_id, caller.tenant_id, kept)
     except StoreDown as error:
-        res.log.warning("callback_url_lost", meeting=meeting_id, reason=str(error))
+        deps.log.warning("callback_url_lost", meeting=meeting_id, reason=str(error))
         return
-    res.later(flush_urls, res)
+    deps.later(flush_urls, deps)
 
 
-async def flush_urls(res: Resources) -> None:
+async def flush_urls(deps: CallbackDeps) -> None:
     """Write what waits to the database, if it is there; else the sender does it later."""
     try:
-        await res.callback_urls.flush_soon()
+        await deps.urls.flush_soon()
     except (DatabaseDown, StoreDown) as error:
-        res.log.debug("callback_urls_wait", reason=str(error))
+        deps.log.debug("callback_urls_wait", reason=str(error))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 
+from appliance.dialin.deps import DialInDeps
 from appliance.dialin.dialplan import (
     Bridge,
     IncomingCall,
@@ -21,11 +22,10 @@ from appliance.dialin.dialplan import (
     shown_name,
 )
 from appliance.faults import StoreDown
-from appliance.resources import Resources
 from appliance.tenants.scoped_id import front_end_id
 
 
-async def answer_call(res: Resources, call: IncomingCall, gateway: str) -> Step | Bridge:
+async def answer_call(deps: DialInDeps, call: IncomingCall, gateway: str) -> Step | Bridge:
     """Return what is done with a call; `gateway` is the address of the FreeSWITCH that asks.
 
     Never raises for want of a store: a caller who hears "bad pin" can try again, one whose gateway
@@ -36,29 +36,29 @@ async def answer_call(res: Resources, call: IncomingCall, gateway: str) -> Step 
     if not is_pin(call.pin):
         return Step.REPROMPT
     try:
-        found = await res.store.find_voice_bridge(
+        found = await deps.voice_bridges.find_voice_bridge(
             call.pin,
             parent_pin(call.pin),
             caller=_caller_key(call, gateway),
-            most_wrong=res.settings.fsapi.max_attempts_per_min,
-            now_ms=res.now_ms(),
+            most_wrong=deps.settings.fsapi.max_attempts_per_min,
+            now_ms=deps.now_ms(),
         )
     except StoreDown as error:
-        res.faults.note("call_without_store", "redis", reason=str(error))
+        deps.faults.note("call_without_store", "redis", reason=str(error))
         return Step.REPROMPT
-    _log_guessing(res, call, gateway, found)
-    return _connect(res, call, found)
+    _log_guessing(deps, call, gateway, found)
+    return _connect(deps, call, found)
 
 
-def _connect(res: Resources, call: IncomingCall, found: PinLookup) -> Step | Bridge:
+def _connect(deps: DialInDeps, call: IncomingCall, found: PinLookup) -> Step | Bridge:
     meeting = found.meeting
     if meeting is None or meeting.server is None or not meeting.reachable:
         return Step.REPROMPT
     host = media_host(meeting.server.url)
     if host is None:
-        res.faults.note("server_without_host", meeting.server_id)
+        deps.faults.note("server_without_host", meeting.server_id)
         return Step.REPROMPT
-    res.log.info("call_connected", meeting=meeting.id, server=meeting.server_id)
+    deps.log.info("call_connected", meeting=meeting.id, server=meeting.server_id)
     meeting_id = front_end_id(meeting.id, meeting.tenant_id)
     return Bridge(meeting_id, shown_name(call), call.pin, host)
 
@@ -69,9 +69,9 @@ def _caller_key(call: IncomingCall, gateway: str) -> str:
     return hashlib.sha256(caller.encode("utf-8", "replace")).hexdigest()
 
 
-def _log_guessing(res: Resources, call: IncomingCall, gateway: str, found: PinLookup) -> None:
+def _log_guessing(deps: DialInDeps, call: IncomingCall, gateway: str, found: PinLookup) -> None:
     """Say once a minute that a caller is being turned away."""
-    most = res.settings.fsapi.max_attempts_per_min
+    most = deps.settings.fsapi.max_attempts_per_min
     if found.outcome is PinOutcome.UNKNOWN and most and found.wrong == most:
         caller = mask_number(call.caller_number)
-        res.log.warning("pins_guessed", gateway=gateway, caller=caller, wrong=found.wrong)
+        deps.log.warning("pins_guessed", gateway=gateway, caller=caller, wrong=found.wrong)

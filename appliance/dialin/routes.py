@@ -18,6 +18,7 @@ from appliance.bbb import errors
 from appliance.bbb.errors import ApiError
 from appliance.bbb.params import parse_query
 from appliance.dialin.calls import answer_call
+from appliance.dialin.deps import DialInDeps
 from appliance.dialin.dialplan import (
     FIELDS,
     NOT_FOUND,
@@ -38,9 +39,8 @@ from appliance.http.messages import (
     send_response,
 )
 from appliance.http.origin import OriginReader
+from appliance.http.request_metrics import count_request, result_of
 from appliance.log import request_context
-from appliance.public.request_metrics import count_request, result_of
-from appliance.resources import Resources
 
 DIALPLAN_PATHS = frozenset({"/fsapi", "/fsapi/"})
 FORM_MAX_BYTES = 256 * 1024
@@ -56,9 +56,9 @@ _PATIENCE = Patience()
 class DialplanEndpoint:
     """Answers requests for dialplans."""
 
-    def __init__(self, res: Resources, origins: OriginReader) -> None:
-        settings = res.settings
-        self._res = res
+    def __init__(self, deps: DialInDeps, origins: OriginReader) -> None:
+        settings = deps.settings
+        self._deps = deps
         self._origins = origins
         bridges = settings.voice_bridge
         self._rules = PromptRules(bridges.pin_min, bridges.pin_max, settings.fsapi.max_duration_s)
@@ -80,7 +80,7 @@ class DialplanEndpoint:
             return Response(error.failure.http_status, _TEXT, error.failure.message.encode())
         if call is None:
             return Response(200, _XML, NOT_FOUND)
-        answer = await answer_call(self._res, call, self._origins.client_address(request))
+        answer = await answer_call(self._deps, call, self._origins.client_address(request))
         return Response(200, _XML, render_answer(answer, call.number, self._rules))
 
     def _is_authorized(self, request: Request) -> bool:
@@ -99,13 +99,13 @@ class DialplanEndpoint:
 class DialplanApp:
     """The application of FSAPI_BIND: nothing but the endpoint, for whichever host it is asked."""
 
-    def __init__(self, res: Resources, patience: Patience = _PATIENCE) -> None:
-        self._res = res
+    def __init__(self, deps: DialInDeps, patience: Patience = _PATIENCE) -> None:
+        self._deps = deps
         self._patience = patience
         self._origins = OriginReader(
-            res.settings.web.trusted_proxies, url_host=None, base_url=None, multitenancy=False
+            deps.settings.web.trusted_proxies, url_host=None, base_url=None, multitenancy=False
         )
-        self._endpoint = DialplanEndpoint(res, self._origins)
+        self._endpoint = DialplanEndpoint(deps, self._origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request; other scopes are none of ours."""
@@ -120,7 +120,8 @@ class DialplanApp:
             except ClientGone:
                 return
             call = "fsapi" if request.path in DIALPLAN_PATHS else "other"
-            count_request(self._res, request, began_s, call, result_of(response))
+            metrics, log = self._deps.metrics, self._deps.log
+            count_request(metrics, log, request, began_s, call, result_of(response))
         await send_response(send, response, request, origin.request_id)
 
     async def _answer(self, request: Request) -> Response:
@@ -131,7 +132,7 @@ class DialplanApp:
         except ClientGone:
             raise
         except Exception as error:
-            self._res.log.error("request_failed", path=request.path, exc_info=error)
+            self._deps.log.error("request_failed", path=request.path, exc_info=error)
             return Response(500, _TEXT, b"The request failed; the log says why.\n")
 
 

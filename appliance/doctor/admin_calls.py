@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from appliance.admin_calls.call import AdminCall, Answer, Call
 from appliance.doctor import admin_schema as about
+from appliance.doctor.deps import DoctorDeps
 from appliance.doctor.doctor import examine
 from appliance.doctor.findings import Level
-from appliance.resources import Resources
 
 
-async def _doctor(res: Resources, call: Call) -> Answer:
-    findings = await examine(res)
+async def _doctor(deps: DoctorDeps, call: Call) -> Answer:
+    findings = await examine(deps)
     return {
         "healthy": all(finding.level is not Level.FAIL for finding in findings),
         "findings": [
@@ -25,4 +25,6 @@ async def _doctor(res: Resources, call: Call) -> Answer:
     }, 200
 
 
-DOCTOR_CALLS: tuple[AdminCall, ...] = (AdminCall("doctor", "POST", _doctor, about=about.DOCTOR),)
+DOCTOR_CALLS: tuple[AdminCall[DoctorDeps], ...] = (
+    AdminCall("doctor", "POST", _doctor, about=about.DOCTOR),
+)

@@ -16,6 +16,7 @@ import trio
 
 from appliance.admin_calls.refusal import RefusalKind, Refused
 from appliance.callbacks.rules import CallbackState
+from appliance.doctor.deps import DoctorDeps
 from appliance.doctor.directory_findings import (
     DirectoryFacts,
     Place,
@@ -40,7 +41,6 @@ from appliance.doctor.store_findings import judge_database, judge_redis
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.log import Log
 from appliance.model import Server
-from appliance.resources import Resources
 from appliance.servers.administration import list_servers
 
 _CHECK_S = 9.0
@@ -57,11 +57,11 @@ Check = Callable[[], Awaitable[Sequence[Finding]]]
 T = TypeVar("T")
 
 
-async def examine(res: Resources, *, check_s: float = _CHECK_S) -> list[Finding]:
+async def examine(deps: DoctorDeps, *, check_s: float = _CHECK_S) -> list[Finding]:
     """Return everything that was found, in the order of the checks. Raises Refused: no probes."""
-    if res.probes is None:
+    if deps.probes is None:
         raise Refused(RefusalKind.INVALID, "this appliance has no doctor")
-    examination = _Examination(res, res.probes, _PART * check_s)
+    examination = _Examination(deps, deps.probes, _PART * check_s)
     checks: tuple[tuple[str, Check], ...] = (
         ("configuration", examination.settings),
         ("redis", examination.redis),
@@ -76,7 +76,7 @@ async def examine(res: Resources, *, check_s: float = _CHECK_S) -> list[Finding]
     found: dict[str, Sequence[Finding]] = {}
 
     async def run(name: str, check: Check) -> None:
-        found[name] = await _bounded(res.log, name, check, check_s)
+        found[name] = await _bounded(deps.log, name, check, check_s)
 
     async with trio.open_nursery() as nursery:
         for name, check in checks:
@@ -110,8 +110,8 @@ async def _bounded(log: Log, name: str, check: Check, limit_s: float) -> Sequenc
 class _Examination:
     """One look at everything."""
 
-    def __init__(self, res: Resources, probes: Probes, part_s: float) -> None:
-        self._res = res
+    def __init__(self, deps: DoctorDeps, probes: Probes, part_s: float) -> None:
+        self._deps = deps
         self._probes = probes
         self._part_s = part_s
         # Of its own: a directory that hangs keeps its thread after nobody waits for it any more.
@@ -122,7 +122,7 @@ class _Examination:
 
     async def settings(self) -> list[Finding]:
         """Look at the configuration."""
-        return judge_settings(self._res.settings)
+        return judge_settings(self._deps.settings)
 
     async def redis(self) -> list[Finding]:
         """Look at Redis."""
@@ -136,7 +136,7 @@ class _Examination:
 
     async def directories(self) -> list[Finding]:
         """Look at the directories, each in a thread: one that hangs hides no other."""
-        stores, recordings = self._res.settings.stores, self._res.settings.recordings
+        stores, recordings = self._deps.settings.stores, self._deps.settings.recordings
         wanted = []
         if stores.redis_embedded or stores.database_embedded:
             wanted.append(("state", stores.state_dir, "STATE_DIR", False))
@@ -166,7 +166,7 @@ class _Examination:
 
     async def recordings(self) -> list[Finding]:
         """Look at what was not imported."""
-        desk = self._res.desk
+        desk = self._deps.recordings.admin
         if desk is None:
             return []
         try:
@@ -184,7 +184,7 @@ class _Examination:
                     "`ctl recordings imports` says why, `ctl recordings retry` tries again",
                 )
             )
-        now_s = self._res.now_ms() / 1000
+        now_s = self._deps.now_ms() / 1000
         old = [tar for tar in waiting if now_s - tar.mtime_ns / 1e9 > _OLD_TAR_S]
         if old:
             findings.append(
@@ -198,7 +198,7 @@ class _Examination:
 
     async def callbacks(self) -> list[Finding]:
         """Look at the calls that no front-end took."""
-        counts = await self._res.callbacks.count()
+        counts = await self._deps.callbacks.queue.count()
         failed, waiting = (
             counts.get(state, 0) for state in (CallbackState.FAILED, CallbackState.PENDING)
         )
@@ -209,10 +209,10 @@ class _Examination:
 
     async def tenants(self) -> list[Finding]:
         """Look at the tenants: their secrets, and whether DNS knows their hosts."""
-        api = self._res.settings.api
+        api = self._deps.settings.api
         if not api.multitenancy:
             return []
-        tenants = await self._res.tenant_store.list_tenants()
+        tenants = await self._deps.tenants.store.list_tenants()
         findings = judge_tenant_secrets(tenants)
         if api.base_url is not None:
             hosts = [f"{tenant.name}.{api.base_url}" for tenant in tenants[:_HOSTS]]
@@ -236,7 +236,7 @@ class _Examination:
 
     async def servers(self) -> list[Finding]:
         """Ask every server."""
-        servers = await list_servers(self._res)
+        servers = await list_servers(self._deps.servers)
         asked: dict[str, Finding] = {}
         limiter = trio.CapacityLimiter(_SERVERS_AT_ONCE)
 
@@ -254,12 +254,16 @@ class _Examination:
     async def host(self) -> list[Finding]:
         """Look at this host: certificates, names, limits."""
         findings = [judge_file_limit(self._probes.file_limit())]
-        web, api, now_s = self._res.settings.web, self._res.settings.api, self._res.now_ms() / 1000
+        web, api, now_s = (
+            self._deps.settings.web,
+            self._deps.settings.api,
+            self._deps.now_ms() / 1000,
+        )
         if web.tls_cert_file is not None and web.tls_key_file is not None:
             read = partial(self._probes.certificate, web.tls_cert_file, web.tls_key_file)
             facts = await self._in_thread(read)
             findings.append(judge_certificate(facts, api.url_host, now_s))
-        ca_file = self._res.settings.servers.ca_file
+        ca_file = self._deps.settings.servers.ca_file
         if ca_file is not None:
             authorities = await self._in_thread(partial(self._probes.authorities, ca_file))
             findings.append(judge_authorities(authorities, now_s))

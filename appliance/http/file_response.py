@@ -17,7 +17,7 @@ import trio
 from appliance.http.content_types import content_type_of
 from appliance.http.messages import ClientGone, Request, Send
 from appliance.log import Log
-from appliance.recordings.playback_ports import OpenedFile
+from appliance.recordings.served_files import OpenedFile
 
 CHUNK_BYTES = 256 * 1024
 """What is read at a time: smaller pieces cost a thread more often, larger ones gain nothing."""

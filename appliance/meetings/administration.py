@@ -13,11 +13,10 @@ import trio
 from appliance.admin_calls.refusal import RefusalKind, Refused, no_meeting
 from appliance.bbb.meeting_info import MeetingInfo, parse_meeting_info
 from appliance.faults import BbbError
-from appliance.meetings.calls import NOT_FOUND
+from appliance.meetings.deps import MeetingDeps
 from appliance.model import ListedMeeting, Meeting, MeetingId, Server
-from appliance.resources import Resources
+from appliance.pool.ending import NOT_FOUND, EndedMeeting, EndOutcome, ToEnd, end_on_server
 from appliance.servers.administration import find_server, list_servers
-from appliance.servers.ending import EndedMeeting, EndOutcome, ToEnd, end_on_server
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +53,14 @@ class ServerMeetings:
     """Why it could not be asked; safe to show."""
 
 
-async def find_meetings(res: Resources, ids: Sequence[str] = ()) -> FoundMeetings:
+async def find_meetings(deps: MeetingDeps, ids: Sequence[str] = ()) -> FoundMeetings:
     """Return the records of the pool, or those of `ids` in their order."""
     if not ids:
-        return FoundMeetings(tuple(await res.store.list_meetings()))
+        return FoundMeetings(tuple(await deps.pool.records.list_meetings()))
     found: list[Meeting] = []
     unknown: list[MeetingId] = []
     for meeting_id in dict.fromkeys(map(MeetingId, ids)):
-        meeting = await res.store.find_meeting(meeting_id, now_ms=res.now_ms())
+        meeting = await deps.pool.records.find_meeting(meeting_id, now_ms=deps.now_ms())
         if meeting is None:
             unknown.append(meeting_id)
         else:
@@ -69,23 +68,25 @@ async def find_meetings(res: Resources, ids: Sequence[str] = ()) -> FoundMeeting
     return FoundMeetings(tuple(found), tuple(unknown))
 
 
-async def show_meeting(res: Resources, meeting_id: str) -> ShownMeeting:
+async def show_meeting(deps: MeetingDeps, meeting_id: str) -> ShownMeeting:
     """Ask a meeting's server about it.
 
     Raises Refused: nobody knows it (any more), or its server does not answer.
     """
-    meeting = await res.store.find_meeting(MeetingId(meeting_id), now_ms=res.now_ms())
+    meeting = await deps.pool.records.find_meeting(MeetingId(meeting_id), now_ms=deps.now_ms())
     if meeting is None or meeting.server is None:
         raise no_meeting(meeting_id)
     try:
-        answer = await res.bbb.call(meeting.server, "getMeetingInfo", (("meetingID", meeting.id),))
+        answer = await deps.pool.bbb.call(
+            meeting.server, "getMeetingInfo", (("meetingID", meeting.id),)
+        )
     except BbbError as error:
         raise _unreachable(meeting, error.reason) from error
     if answer.succeeded:
         return ShownMeeting(meeting, parse_meeting_info(answer))
     if answer.message_key != NOT_FOUND:
         raise _unreachable(meeting, f"it answered {answer.message_key or 'FAILED'}")
-    await res.store.forget_meeting(meeting, now_ms=res.now_ms())
+    await deps.pool.records.forget_meeting(meeting, now_ms=deps.now_ms())
     raise no_meeting(meeting_id)
 
 
@@ -96,18 +97,18 @@ def _unreachable(meeting: Meeting, reason: str) -> Refused:
     )
 
 
-async def end_meetings(res: Resources, who: str, ids: Sequence[str] | None) -> EndedMeetings:
+async def end_meetings(deps: MeetingDeps, who: str, ids: Sequence[str] | None) -> EndedMeetings:
     """End the meetings of `ids`, or all (None); a record is forgotten on its server's word.
 
     Raises Refused: `ids` is empty, which must never mean all.
     """
     if ids is not None and not ids:
         raise Refused(RefusalKind.INVALID, "no meeting ids were given")
-    found = await find_meetings(res, ids or ())
+    found = await find_meetings(deps, ids or ())
     ended: dict[MeetingId, EndedMeeting] = {}
 
     async def end_group(group: Sequence[Meeting]) -> None:
-        for one in await _end_on_one_server(res, group):
+        for one in await _end_on_one_server(deps, group):
             ended[one.id] = one
 
     async with trio.open_nursery() as nursery:
@@ -115,7 +116,7 @@ async def end_meetings(res: Resources, who: str, ids: Sequence[str] | None) -> E
             nursery.start_soon(end_group, group)
     result = tuple(ended[meeting.id] for meeting in found.meetings)
     failed = sum(one.outcome is EndOutcome.FAILED for one in result)
-    res.log.info("meetings_ended", meetings=len(result), failed=failed, every=ids is None, by=who)
+    deps.log.info("meetings_ended", meetings=len(result), failed=failed, every=ids is None, by=who)
     return EndedMeetings(result, found.unknown)
 
 
@@ -127,41 +128,43 @@ def _by_server(meetings: Iterable[Meeting]) -> Iterable[list[Meeting]]:
 
 
 async def _end_on_one_server(
-    res: Resources, meetings: Sequence[Meeting]
+    deps: MeetingDeps, meetings: Sequence[Meeting]
 ) -> tuple[EndedMeeting, ...]:
     target = meetings[0].server
     if target is None:  # the store removes records whose server is gone
         return tuple(EndedMeeting(one.id, one.server_id, EndOutcome.GONE) for one in meetings)
-    ended = await end_on_server(res, target, [ToEnd(one.id, one.moderator_pw) for one in meetings])
+    ended = await end_on_server(
+        deps.pool, target, [ToEnd(one.id, one.moderator_pw) for one in meetings]
+    )
     for meeting, result in zip(meetings, ended, strict=True):
         if result.outcome is EndOutcome.FAILED:
             continue
         # As in the API's end: a create under way outlives a notFound, but not an end.
-        await res.store.forget_meeting(
+        await deps.pool.records.forget_meeting(
             meeting,
-            now_ms=res.now_ms(),
+            now_ms=deps.now_ms(),
             even_if_creating=result.outcome is EndOutcome.ENDED,
         )
     return ended
 
 
 async def list_server_meetings(
-    res: Resources, server_ids: Sequence[str] = ()
+    deps: MeetingDeps, server_ids: Sequence[str] = ()
 ) -> tuple[ServerMeetings, ...]:
     """Ask all servers, or those of `server_ids`, what runs on them.
 
     Raises Refused: there is no such server. One that does not answer is reported, no error.
     """
     if server_ids:
-        servers = tuple([await find_server(res, one) for one in dict.fromkeys(server_ids)])
+        servers = tuple([await find_server(deps.servers, one) for one in dict.fromkeys(server_ids)])
     else:
-        servers = await list_servers(res)
+        servers = await list_servers(deps.servers)
     asked: dict[str, ServerMeetings] = {}
-    limiter = trio.CapacityLimiter(res.settings.polling.concurrency)
+    limiter = trio.CapacityLimiter(deps.settings.polling.concurrency)
 
     async def ask(server: Server) -> None:
         async with limiter:
-            asked[server.id] = await _ask_server(res, server)
+            asked[server.id] = await _ask_server(deps, server)
 
     async with trio.open_nursery() as nursery:
         for server in servers:
@@ -169,9 +172,9 @@ async def list_server_meetings(
     return tuple(asked[server.id] for server in servers)
 
 
-async def _ask_server(res: Resources, server: Server) -> ServerMeetings:
+async def _ask_server(deps: MeetingDeps, server: Server) -> ServerMeetings:
     try:
-        found = await res.bbb.list_meetings(server.target)
+        found = await deps.pool.bbb.list_meetings(server.target)
     except BbbError as error:
         return ServerMeetings(server, failure=error.reason)
     if not found.succeeded:

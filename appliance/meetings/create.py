@@ -7,10 +7,11 @@ Truth: docs of the public BBB API, docs/placement.md.
 from __future__ import annotations
 
 from appliance.bbb import errors
+from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError
+from appliance.bbb.meeting_id import check_meeting_id
 from appliance.bbb.params import Params, get, merge_params, replace_param
 from appliance.bbb.request_body import RequestBody
-from appliance.bbb.xml import show_answer
 from appliance.callbacks.ended_rules import ENDED_PARAM, EndWatch, Run
 from appliance.callbacks.rules import refusal_of_url
 from appliance.callbacks.urls import (
@@ -18,8 +19,8 @@ from appliance.callbacks.urls import (
     note_refusal,
     take_callback_urls,
 )
+from appliance.meetings.deps import MeetingDeps
 from appliance.meetings.failover import Creation
-from appliance.meetings.meeting_id import check_meeting_id
 from appliance.meetings.placement import (
     clamp_duration,
     effective_tag,
@@ -29,13 +30,13 @@ from appliance.meetings.placement import (
 )
 from appliance.meetings.voice_bridge import candidates
 from appliance.model import MeetingId, PlacementWish
-from appliance.resources import Caller, Resources
 from appliance.tenants.params import PARENT, add_tenant, drop_reserved
 from appliance.tenants.scoped_id import scoped_id
+from appliance.tenants.view import show_answer
 
 
 async def create_meeting(
-    res: Resources,
+    deps: MeetingDeps,
     caller: Caller,
     params: Params,
     body: RequestBody | None = None,
@@ -52,34 +53,34 @@ async def create_meeting(
     if failure is not None or meeting_id is None:
         raise ApiError(failure or errors.MISSING_MEETING_ID)
     params = drop_reserved(params, caller.tenant)
-    merged, urls = take_callback_urls(res, caller, _merge(res, caller, params))
-    sent = await _name_parent(res, caller, merged)
+    merged, urls = take_callback_urls(deps.callbacks, caller, _merge(deps, caller, params))
+    sent = await _name_parent(deps, caller, merged)
     # Before anything is placed: it may take its time, but not that of a record being created.
-    lrs = await res.lrs.document(caller.tenant) if res.lrs else None
-    wish, tag = _wish(res, caller, MeetingId(meeting_id), params, sent)
-    watch = _watch(res, caller, sent, wish.now_ms)
-    answer = await Creation(res, wish, tag, sent, body, watch, lrs).run()
+    lrs = await deps.tenants.lrs.document(caller.tenant) if deps.tenants.lrs else None
+    wish, tag = _wish(deps, caller, MeetingId(meeting_id), params, sent)
+    watch = _watch(deps, caller, sent, wish.now_ms)
+    answer = await Creation(deps, wish, tag, sent, body, watch, lrs).run()
     if urls and answer.succeeded:
-        await keep_callback_urls(res, caller, meeting_id, urls, secret)
+        await keep_callback_urls(deps.callbacks, caller, meeting_id, urls, secret)
     return show_answer(answer.body, caller.tenant_id, meeting_id)
 
 
-def _watch(res: Resources, caller: Caller, sent: Params, now_ms: int) -> EndWatch:
+def _watch(deps: MeetingDeps, caller: Caller, sent: Params, now_ms: int) -> EndWatch:
     """Return how the end of the meeting comes to us, and to whom it is told then."""
     ended_url = get(sent, ENDED_PARAM)
     refusal = refusal_of_url(ended_url) if ended_url else None
     if refusal is not None:
         meeting_id = get(sent, "meetingID")
-        note_refusal(res, meeting_id, ENDED_PARAM, refusal)
+        note_refusal(deps.callbacks, meeting_id, ENDED_PARAM, refusal)
         ended_url = None
-    host = res.settings.api.url_host
+    host = deps.settings.api.url_host
     base_url = f"https://{host}" if host else caller.base_url
-    return EndWatch(base_url, Run(now_ms, ended_url or None), res.secret_key_base)
+    return EndWatch(base_url, Run(now_ms, ended_url or None), deps.secret_key_base)
 
 
-def _merge(res: Resources, caller: Caller, params: Params) -> Params:
+def _merge(deps: MeetingDeps, caller: Caller, params: Params) -> Params:
     """Return the parameters that do not depend on the server."""
-    api, tenant = res.settings.api, caller.tenant
+    api, tenant = deps.settings.api, caller.tenant
     merged = merge_params(
         params,
         defaults=(api.default_create, tenant.default_create if tenant else ()),
@@ -95,7 +96,7 @@ def _merge(res: Resources, caller: Caller, params: Params) -> Params:
     return add_tenant(drop_reserved(merged, tenant), tenant) if tenant else merged
 
 
-async def _name_parent(res: Resources, caller: Caller, sent: Params) -> Params:
+async def _name_parent(deps: MeetingDeps, caller: Caller, sent: Params) -> Params:
     """Let a breakout room name a meeting of its own tenant only, by the id that its server knows.
 
     One that the tenant does not have becomes an id that nobody's meeting can have.
@@ -103,17 +104,17 @@ async def _name_parent(res: Resources, caller: Caller, sent: Params) -> Params:
     parent_id = get(sent, PARENT)
     if not caller.tenant_id or not parent_id:
         return sent
-    parent = await res.store.find_meeting_of(
-        caller.tenant_id, MeetingId(parent_id), now_ms=res.now_ms()
+    parent = await deps.pool.records.find_meeting_of(
+        caller.tenant_id, MeetingId(parent_id), now_ms=deps.now_ms()
     )
     kept = parent.id if parent else scoped_id(parent_id, caller.tenant_id)
     return replace_param(sent, PARENT, kept)
 
 
 def _wish(
-    res: Resources, caller: Caller, meeting_id: MeetingId, params: Params, sent: Params
+    deps: MeetingDeps, caller: Caller, meeting_id: MeetingId, params: Params, sent: Params
 ) -> tuple[PlacementWish, str]:
-    api, tenant, bridges = res.settings.api, caller.tenant, res.settings.voice_bridge
+    api, tenant, bridges = deps.settings.api, caller.tenant, deps.settings.voice_bridge
     tag = effective_tag(
         params,
         defaults=(api.default_create, tenant.default_create if tenant else ()),
@@ -125,10 +126,10 @@ def _wish(
         meeting_id=meeting_id,
         tenant_id=caller.tenant_id,
         moderator_pw=get(sent, "moderatorPW") or None,
-        new_moderator_pw=res.new_password(),
+        new_moderator_pw=deps.new_password(),
         voice_bridges=candidates(meeting_id, bridges.length, external=external),
-        now_ms=res.now_ms(),
-        tie=res.tie(),
+        now_ms=deps.now_ms(),
+        tie=deps.random(),
         tag=parse_tag(tag),
         size_hint=size_hint(sent),
         max_participants=max_participants(sent),

@@ -5,6 +5,7 @@ Pure. Truth: docs of the public BBB API (create); docs/placement.md.
 
 from __future__ import annotations
 
+from appliance.bbb.client import MAX_LINE_BYTES
 from appliance.bbb.params import Params, encode_query, get, replace_param
 from appliance.callbacks.end_callback_url import drop_relayed
 from appliance.callbacks.ended_rules import ENDED_PARAM
@@ -13,8 +14,6 @@ from appliance.meetings.placement import TAG_PARAM
 from appliance.model import Meeting, MeetingId
 from appliance.tenants.scoped_id import ORIGINAL_KEY, is_reversible
 
-MAX_LINE_BYTES = 8192
-"""What nginx and Tomcat take as a request line."""
 _SIGNED_LINE_BYTES = len("POST /create?&checksum= HTTP/1.1\r\n") + 128
 
 

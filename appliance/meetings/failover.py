@@ -21,8 +21,9 @@ from appliance.callbacks.end_callback_url import relay_end_callback
 from appliance.callbacks.ended_rules import EndWatch
 from appliance.callbacks.hook_sync import place_meeting_hooks
 from appliance.faults import BbbError, NotSent, ServerFault, StoreDown
-from appliance.meetings.calls import NOT_FOUND, note_trouble
+from appliance.meetings.calls import note_trouble
 from appliance.meetings.create_params import fit_line, params_for
+from appliance.meetings.deps import MeetingDeps
 from appliance.model import (
     Meeting,
     Placement,
@@ -32,8 +33,7 @@ from appliance.model import (
     ServerState,
     Target,
 )
-from appliance.resources import Resources
-from appliance.servers.ending import end_unwanted
+from appliance.pool.ending import NOT_FOUND, end_unwanted
 from appliance.tenants.lrs_rules import PAYLOAD_PARAM
 
 MAX_SERVERS = 3
@@ -57,7 +57,7 @@ class Creation:
 
     def __init__(
         self,
-        res: Resources,
+        deps: MeetingDeps,
         wish: PlacementWish,
         tag: str,
         sent: Params,
@@ -69,7 +69,7 @@ class Creation:
 
         So does `lrs`, the credentials of the tenant's LRS, encrypted.
         """
-        self._res = res
+        self._deps = deps
         self._wish = wish
         self._tag = tag
         self._sent = sent
@@ -116,18 +116,18 @@ class Creation:
             answer = await self._create_on(meeting)
             if answer is not None:
                 return answer
-            self._watch = self._watch.begin_again(self._res.now_ms())
+            self._watch = self._watch.begin_again(self._deps.now_ms())
         raise ApiError(errors.UNABLE_TO_CREATE)
 
     # Placing
 
     async def _place(self) -> Placement:
-        self._wish = replace(self._wish, now_ms=self._res.now_ms())
+        self._wish = replace(self._wish, now_ms=self._deps.now_ms())
         # Shielded, for as long as the store takes at most: a request that is cancelled here would
         # not know what it has to undo.
         with trio.CancelScope(shield=True):
-            placement = await self._res.store.place_meeting(self._wish)
-        self._res.metrics.placements.add(placement.outcome.value)
+            placement = await self._deps.store.place_meeting(self._wish)
+        self._deps.metrics.placements.add(placement.outcome.value)
         return placement
 
     async def _accept(self, placement: Placement) -> Meeting:
@@ -146,8 +146,8 @@ class Creation:
                 self._log_failover(failed, meeting)
             self._end_later(failed)
         if placed and placement.moved_from is not None:
-            self._res.metrics.moves.add()
-            self._res.log.warning(
+            self._deps.metrics.moves.add()
+            self._deps.log.warning(
                 "meeting_moved",
                 meeting=meeting.id,
                 moved_from=placement.moved_from,
@@ -157,8 +157,8 @@ class Creation:
         return meeting
 
     def _log_failover(self, failed: Meeting, meeting: Meeting) -> None:
-        self._res.metrics.failovers.add()
-        self._res.log.info(
+        self._deps.metrics.failovers.add()
+        self._deps.log.info(
             "create_failed_over",
             meeting=meeting.id,
             failed=failed.server_id,
@@ -167,7 +167,7 @@ class Creation:
 
     def _refuse(self, outcome: PlacementOutcome) -> Failure:
         if outcome is not PlacementOutcome.FOREIGN:  # that is the front-end's fault
-            self._res.faults.note("no_place_for_meeting", outcome, meeting=self._wish.meeting_id)
+            self._deps.faults.note("no_place_for_meeting", outcome, meeting=self._wish.meeting_id)
         if outcome is PlacementOutcome.NO_TAGGED_SERVER:
             return errors.tag_unavailable(self._tag.strip().removesuffix("!").strip())
         return _REFUSALS[outcome]
@@ -179,9 +179,9 @@ class Creation:
             return True
         params = (("meetingID", meeting.id),)
         try:
-            answer = await self._res.bbb.call(_target(meeting), "getMeetingInfo", params)
+            answer = await self._deps.pool.bbb.call(_target(meeting), "getMeetingInfo", params)
         except BbbError as error:
-            note_trouble(self._res, error, "getMeetingInfo")
+            note_trouble(self._deps, error, "getMeetingInfo")
             raise ApiError(errors.UNABLE_TO_CREATE) from error
         return answer.succeeded or answer.message_key != NOT_FOUND
 
@@ -192,12 +192,12 @@ class Creation:
         if self._body_spent:
             raise ApiError(errors.UNABLE_TO_CREATE)
         if not meeting.confirmed:
-            await place_meeting_hooks(self._res, meeting)
+            await place_meeting_hooks(self._deps.callbacks, meeting)
         self._may_exist = True
         try:
             answer = await self._send(meeting)
         except BbbError as error:
-            note_trouble(self._res, error, "create")
+            note_trouble(self._deps, error, "create")
             if meeting.confirmed:
                 raise ApiError(errors.UNABLE_TO_CREATE) from error
             await self._fail(meeting, error)
@@ -225,9 +225,9 @@ class Creation:
                 meeting_id=self._wish.meeting_id,
                 tenant_id=meeting.tenant_id,
             )
-        if self._lrs is not None and self._res.lrs is not None:
+        if self._lrs is not None and self._deps.tenants.lrs is not None:
             # Each server reads its own only.
-            payload = await self._res.lrs.seal(self._lrs, _target(meeting).secret)
+            payload = await self._deps.tenants.lrs.seal(self._lrs, _target(meeting).secret)
             params = replace_param(params, PAYLOAD_PARAM, payload)
         if self._body is not None:
             params = fit_line(params, _target(meeting).url)
@@ -236,12 +236,12 @@ class Creation:
         return await self._call_kept_alive(meeting, params)
 
     async def _call(self, meeting: Meeting, params: Params) -> Answer:
-        servers = self._res.settings.servers
+        servers = self._deps.settings.servers
         # A long form takes its time to be written too, and must not outlive `creating`.
         limit_s = servers.connect_timeout_s + servers.response_timeout_s
         streamed = self._body is not None and not self._body.replayable
         try:
-            answer = await self._res.bbb.call(
+            answer = await self._deps.pool.bbb.call(
                 _target(meeting),
                 "create",
                 params,
@@ -269,14 +269,14 @@ class Creation:
         return result
 
     async def _extend(self, meeting: Meeting) -> None:
-        limit_ms = self._res.settings.meetings.creating_limit_ms
+        limit_ms = self._deps.settings.meetings.creating_limit_ms
         pause_ms = limit_ms // 3
         while True:
             await trio.sleep(pause_ms / 1000)
             # The upload may end just before the next round, and then the server has its time.
-            until_ms = self._res.now_ms() + pause_ms + limit_ms
+            until_ms = self._deps.now_ms() + pause_ms + limit_ms
             try:
-                await self._res.store.extend_creating(meeting, until_ms=until_ms)
+                await self._deps.store.extend_creating(meeting, until_ms=until_ms)
             except StoreDown:
                 continue  # the next round may find it back; the create itself will tell
 
@@ -285,7 +285,7 @@ class Creation:
         self._mine = None
         if await self._note(meeting, answer):
             return answer
-        current = await self._res.store.find_meeting(meeting.id, now_ms=self._res.now_ms())
+        current = await self._deps.pool.records.find_meeting(meeting.id, now_ms=self._deps.now_ms())
         if (
             current is not None
             and current.server_id == meeting.server_id
@@ -294,13 +294,13 @@ class Creation:
             return answer
         # The meeting lives elsewhere by now, or was ended or forgotten: what was made here is one
         # too many. Not in the background: it may be placed on this very server again.
-        await end_leftover(self._res, meeting, self._password(meeting))
+        await end_leftover(self._deps, meeting, self._password(meeting))
         return None
 
     async def _note(self, meeting: Meeting, answer: Answer) -> bool:
-        return await self._res.store.confirm_meeting(
+        return await self._deps.store.confirm_meeting(
             meeting,
-            now_ms=self._res.now_ms(),
+            now_ms=self._deps.now_ms(),
             run=self._watch.run,
             began=answer.message_key != DUPLICATE,
             created=answer.created,
@@ -336,7 +336,9 @@ class Creation:
             self._end_later(meeting)
         current = None
         if not undone:
-            current = await self._res.store.find_meeting(meeting.id, now_ms=self._res.now_ms())
+            current = await self._deps.pool.records.find_meeting(
+                meeting.id, now_ms=self._deps.now_ms()
+            )
         if current is None or current.server_id == meeting.server_id:
             raise ApiError(errors.UNABLE_TO_CREATE) from error
 
@@ -346,8 +348,8 @@ class Creation:
 
     async def _abandon(self, meeting: Meeting) -> bool:
         """Undo the placement; what the server may have made is ended there."""
-        undone = await self._res.store.abandon_meeting(
-            meeting, now_ms=self._res.now_ms(), may_exist=self._may_exist
+        undone = await self._deps.store.abandon_meeting(
+            meeting, now_ms=self._deps.now_ms(), may_exist=self._may_exist
         )
         if meeting is self._mine:
             self._mine = None
@@ -359,22 +361,22 @@ class Creation:
         try:
             await self._abandon(meeting)
         except StoreDown as error:
-            self._res.log.debug("placement_not_undone", meeting=meeting.id, reason=str(error))
+            self._deps.log.debug("placement_not_undone", meeting=meeting.id, reason=str(error))
 
     def _end_later(self, meeting: Meeting) -> None:
         if self._may_exist:
-            self._res.later(end_leftover, self._res, meeting, self._password(meeting))
+            self._deps.later(end_leftover, self._deps, meeting, self._password(meeting))
 
     def _password(self, meeting: Meeting) -> str:
         return self._wish.moderator_pw or meeting.moderator_pw
 
 
-async def end_leftover(res: Resources, meeting: Meeting, password: str) -> None:
+async def end_leftover(deps: MeetingDeps, meeting: Meeting, password: str) -> None:
     """End what a server may have created although its record is gone: best effort, once.
 
     Should it fail, the store remembers it and a later poll of the server ends it.
     """
-    await end_unwanted(res, _target(meeting), meeting.id, password)
+    await end_unwanted(deps.pool, _target(meeting), meeting.id, password)
 
 
 def _target(meeting: Meeting) -> Target:

@@ -20,10 +20,10 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from appliance import __version__
+from appliance.bbb.endpoint import host_of
 from appliance.callbacks.rules import CallbackState
 from appliance.instruments import Metrics
 from appliance.model import Server, ServerState
-from appliance.servers.values import host_of
 from appliance.system.instruments import Counter, Histogram
 
 

@@ -23,8 +23,8 @@ from appliance.http.messages import (
     read_request,
     send_response,
 )
+from appliance.metrics.deps import MetricsDeps
 from appliance.metrics.exposition import Seen, Spooled, render_metrics
-from appliance.resources import Resources
 
 METRICS_PATH = "/metrics"
 _READ_S = 5.0
@@ -39,9 +39,9 @@ _FAILED = Response(500, _TEXT, b"The metrics could not be read; the log says why
 class MetricsEndpoint:
     """Answers whoever collects the metrics."""
 
-    def __init__(self, res: Resources) -> None:
-        self._res = res
-        token = res.settings.metrics.token
+    def __init__(self, deps: MetricsDeps) -> None:
+        self._deps = deps
+        token = deps.settings.metrics.token
         self._token = None if token is None else _digest(token.encode())
 
     async def handle_public(self, request: Request) -> Response:
@@ -62,9 +62,9 @@ class MetricsEndpoint:
         seen = await self._look()
         if seen.servers is not None:
             ids = frozenset(server.id for server in seen.servers)
-            self._res.metrics.polls.forget("server", ids)
+            self._deps.metrics.polls.forget("server", ids)
         content_type, body = render_metrics(
-            self._res.metrics, seen, request.header(b"accept") or ""
+            self._deps.metrics, seen, request.header(b"accept") or ""
         )
         return Response(200, content_type.encode(), body)
 
@@ -72,36 +72,38 @@ class MetricsEndpoint:
         servers, spool, callbacks, database = None, None, None, None
         with trio.move_on_after(_READ_S):
             try:
-                servers = await self._res.store.list_servers(in_background=True)
+                servers = await self._deps.pool.records.list_servers(in_background=True)
             except StoreDown as error:
-                self._res.faults.note("metrics_without_store", "redis", reason=str(error))
+                self._deps.faults.note("metrics_without_store", "redis", reason=str(error))
             spool = await self._look_into_spool()
             with suppress(StoreDown, DatabaseDown):
-                if self._res.recordings is not None:
+                if self._deps.recordings.store is not None:
                     database = False
-                    await self._res.recordings.ping()
+                    await self._deps.recordings.store.ping()
                     database = True
-                callbacks = await self._res.callbacks.count()
+                callbacks = await self._deps.callbacks.queue.count()
         return Seen(servers, spool, callbacks, database)
 
     async def _look_into_spool(self) -> Spooled | None:
-        if self._res.waiting is None:
+        if self._deps.recordings.spool is None:
             return None
         try:
-            waiting = await trio.to_thread.run_sync(self._res.waiting.scan, abandon_on_cancel=True)
+            waiting = await trio.to_thread.run_sync(
+                self._deps.recordings.spool.scan, abandon_on_cancel=True
+            )
         except OSError:
             return None  # the importer complains
-        oldest_ms = waiting[0].mtime_ns // 1_000_000 if waiting else self._res.now_ms()
-        return Spooled(len(waiting), max(0.0, (self._res.now_ms() - oldest_ms) / 1000))
+        oldest_ms = waiting[0].mtime_ns // 1_000_000 if waiting else self._deps.now_ms()
+        return Spooled(len(waiting), max(0.0, (self._deps.now_ms() - oldest_ms) / 1000))
 
 
 class MetricsApp:
     """The application of METRICS_BIND: nothing but the metrics, for whoever reaches it."""
 
-    def __init__(self, res: Resources, patience: Patience = _PATIENCE) -> None:
-        self._res = res
+    def __init__(self, deps: MetricsDeps, patience: Patience = _PATIENCE) -> None:
+        self._deps = deps
         self._patience = patience
-        self._endpoint = MetricsEndpoint(res)
+        self._endpoint = MetricsEndpoint(deps)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request; other scopes are none of ours."""
@@ -120,7 +122,7 @@ class MetricsApp:
         try:
             return await self._endpoint.handle(request)
         except Exception as error:
-            self._res.log.error("request_failed", path=request.path, exc_info=error)
+            self._deps.log.error("request_failed", path=request.path, exc_info=error)
             return _FAILED
 
 

@@ -48,7 +48,7 @@ class _PlainConnection(asyncpg.Connection):
         return ""
 
 
-class PostgresStore:
+class Database:
     """What the stores of recordings, imports and callbacks stand on (open_postgres_store)."""
 
     def __init__(
@@ -269,14 +269,14 @@ async def open_postgres_store(
     read_only: bool = False,
     log: Log | None = None,
     latency: Histogram | None = None,
-) -> AsyncIterator[PostgresStore]:
+) -> AsyncIterator[Database]:
     """Give a store on the database, which need not be there yet, and keep it connected.
 
     `database_url` as settings normalises it; `prepared_statements=False` for PgBouncer;
     `read_only`: nothing is migrated, and the server refuses to change anything. Needs an open
     asyncio loop. The block's own errors come out as an exception group.
     """
-    store = PostgresStore(
+    store = Database(
         database_url,
         prepared_statements=prepared_statements,
         retry_count=retry_count,

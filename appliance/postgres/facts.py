@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from appliance.doctor.store_findings import DatabaseFacts
 from appliance.faults import DatabaseDown
-from appliance.postgres.database import Connection, PostgresStore
+from appliance.postgres.database import Connection, Database
 from appliance.postgres.errors import DatabaseRefused
 from appliance.postgres.migrations import load_migrations
 
@@ -34,7 +34,7 @@ class _TakenBack(Exception):
 class DatabaseFactFinder:
     """Asks one PostgreSQL."""
 
-    def __init__(self, store: PostgresStore, now_ms: Callable[[], int]) -> None:
+    def __init__(self, store: Database, now_ms: Callable[[], int]) -> None:
         self._store = store
         self._now_ms = now_ms
 

@@ -3,8 +3,8 @@
 For what must stay in one transaction while Trio does something else: a row lock during which files
 are moved, a cursor whose rows are sent to a client. Holds no SQL of any feature.
 
-The connection lives inside one asyncio coroutine, as everything of PostgresStore; the steps are
-handed over to it one by one. Truth: PostgresStore.
+The connection lives inside one asyncio coroutine, as everything of Database; the steps are
+handed over to it one by one. Truth: Database.
 """
 
 from __future__ import annotations
@@ -18,13 +18,7 @@ from typing import Any
 import trio
 
 from appliance.faults import DatabaseDown
-from appliance.postgres.database import (
-    CALL_DEADLINE_S,
-    Connection,
-    PostgresStore,
-    T,
-    Work,
-)
+from appliance.postgres.database import CALL_DEADLINE_S, Connection, Database, T, Work
 from appliance.postgres.errors import DatabaseRefused
 
 
@@ -40,7 +34,7 @@ class _Step:
 class Session:
     """A transaction that is open until the block of `open_session` ends."""
 
-    def __init__(self, store: PostgresStore, hold_s: float) -> None:
+    def __init__(self, store: Database, hold_s: float) -> None:
         self._store = store
         self._hold_s = hold_s
         self._steps: asyncio.Queue[_Step | None] | None = None
@@ -102,7 +96,7 @@ class Session:
 
 
 @asynccontextmanager
-async def open_session(store: PostgresStore, *, hold_s: float) -> AsyncIterator[Session]:
+async def open_session(store: Database, *, hold_s: float) -> AsyncIterator[Session]:
     """Give a session of at most `hold_s`, committed at the end and rolled back if the block fails.
 
     Raises DatabaseDown, DatabaseRefused; the block's own errors come out as they are.

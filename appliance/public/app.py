@@ -10,11 +10,13 @@ import trio
 
 from appliance.admin.http_api import ADMIN_PREFIX, AdminApi
 from appliance.bbb import errors
+from appliance.bbb.api_call import xml_response
 from appliance.bbb.errors import ApiError, Failure
 from appliance.bbb.xml import render_error
 from appliance.callbacks.server_routes import SERVER_CALLS
 from appliance.dialin.routes import DIALPLAN_PATHS, DialplanEndpoint
 from appliance.faults import DatabaseDown, StoreDown
+from appliance.features import Features
 from appliance.http.file_response import FileAnswer, send_file
 from appliance.http.messages import (
     ClientGone,
@@ -28,15 +30,14 @@ from appliance.http.messages import (
     send_response,
 )
 from appliance.http.origin import Origin, OriginReader
+from appliance.http.request_metrics import ERROR, OK, REFUSED, CallNames, count_request, result_of
 from appliance.http.streaming import AnswerStream, Streamed
 from appliance.log import request_context
 from appliance.metrics.routes import METRICS_PATH, MetricsEndpoint
-from appliance.public.bbb_api import CALLS, PREFIX, BbbApi, xml_response
+from appliance.public.bbb_api import CALL_NAMES, PREFIX, BbbApi
 from appliance.public.health import HEALTH_PATHS, check_health
-from appliance.public.request_metrics import ERROR, OK, REFUSED, CallNames, count_request, result_of
 from appliance.recordings.playback_routes import PlaybackRoutes
 from appliance.recordings.upload_routes import UPLOAD_PREFIX, UploadRoute
-from appliance.resources import Resources
 
 MAX_TARGET_BYTES = 64 * 1024
 """Front-ends send long queries (a welcome text in `create`); Scalelite stops at 10 KB."""
@@ -49,24 +50,29 @@ _PATIENCE = Patience()
 class PublicApp:
     """Answers every request of the public listener."""
 
-    def __init__(self, res: Resources, patience: Patience = _PATIENCE) -> None:
-        self._res = res
+    def __init__(self, features: Features, patience: Patience = _PATIENCE) -> None:
+        self._features = features
         self._patience = patience
-        self._api = BbbApi(res)
-        self._admin = AdminApi(res)
-        self._metrics = MetricsEndpoint(res)
-        self._uploads = None if res.uploads is None else UploadRoute(res, res.uploads)
-        self._playback = None if res.served is None else PlaybackRoutes(res, res.served)
-        api = res.settings.api
-        self._call_names = CallNames(PREFIX, {*CALLS, *SERVER_CALLS, *api.passthrough_calls})
+        self._api = BbbApi(features)
+        self._admin = AdminApi(features)
+        self._metrics = MetricsEndpoint(features.exposition)
+        recordings = features.recordings
+        self._uploads = (
+            None if recordings.spool is None else UploadRoute(recordings, recordings.spool)
+        )
+        self._playback = (
+            None if recordings.served is None else PlaybackRoutes(recordings, recordings.served)
+        )
+        api = features.settings.api
+        self._call_names = CallNames(PREFIX, {*CALL_NAMES, *SERVER_CALLS, *api.passthrough_calls})
         self._origins = OriginReader(
-            res.settings.web.trusted_proxies,
+            features.settings.web.trusted_proxies,
             url_host=api.url_host,
             base_url=api.base_url,
             multitenancy=api.multitenancy,
         )
-        own_listener = bool(res.settings.fsapi.binds)
-        self._dialplan = None if own_listener else DialplanEndpoint(res, self._origins)
+        own_listener = bool(features.settings.fsapi.binds)
+        self._dialplan = None if own_listener else DialplanEndpoint(features.dialin, self._origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request; other scopes are none of ours."""
@@ -81,7 +87,7 @@ class PublicApp:
                 response = await self._answer(request, origin, stream)
                 if isinstance(response, FileAnswer):
                     self._count(request, began_s, OK if response.status < 400 else REFUSED)
-                    await send_file(send, response, request, origin.request_id, self._res.log)
+                    await send_file(send, response, request, origin.request_id, self._features.log)
                     return
             except ClientGone:
                 return
@@ -91,7 +97,8 @@ class PublicApp:
             await send_response(send, response, request, origin.request_id)
 
     def _count(self, request: Request, began_s: float, result: str) -> None:
-        count_request(self._res, request, began_s, self._call_names.of(request.path), result)
+        call, features = self._call_names.of(request.path), self._features
+        count_request(features.metrics, features.log, request, began_s, call, result)
 
     async def _answer(
         self, request: Request, origin: Origin, stream: AnswerStream
@@ -102,16 +109,16 @@ class PublicApp:
         except ApiError as error:
             return _refuse(error.failure)
         except StoreDown as error:
-            self._res.faults.note("request_without_store", "redis", reason=str(error))
+            self._features.faults.note("request_without_store", "redis", reason=str(error))
             return _refuse(errors.STORE_DOWN)
         except DatabaseDown as error:
-            self._res.faults.note("request_without_store", "postgres", reason=str(error))
+            self._features.faults.note("request_without_store", "postgres", reason=str(error))
             return _refuse(errors.RECORDINGS_DOWN)
         except ClientGone:
             raise
         except Exception as error:
             # Never the query: it is signed, and may hold passwords.
-            self._res.log.error("request_failed", path=request.path, exc_info=error)
+            self._features.log.error("request_failed", path=request.path, exc_info=error)
             # A load balancer looks at the status only.
             status = 503 if request.path in HEALTH_PATHS else None
             return _refuse(errors.INTERNAL_ERROR, status)
@@ -119,7 +126,7 @@ class PublicApp:
     async def _route(self, request: Request, origin: Origin) -> Response | FileAnswer | Streamed:
         path = request.path
         if path in HEALTH_PATHS:  # load balancers ask by address: no host check
-            return await check_health(self._res, request)
+            return await check_health(self._features.redis, request)
         if not self._origins.allows(origin.host):
             return _WRONG_HOST
         if path in DIALPLAN_PATHS and self._dialplan is not None:

@@ -1,127 +1,51 @@
-"""The calls of the public BBB API: which methods and bodies each takes, and its operation.
+"""The public BBB API: routes each call to its feature, after its checksum was verified.
 
-Parses, calls one operation, renders; no rule and no store. Truth: docs of the public BBB API.
+Knows no rule and no store. Source: BigBlueButton API reference.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-
 from appliance.bbb import errors
+from appliance.bbb.api_call import Answer, BoundCall, xml_response
+from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError
 from appliance.bbb.params import get
-from appliance.bbb.signed_request import Accepts, SignedRequest, read_signed
-from appliance.bbb.xml import XML_TYPE, render_index
-from appliance.callbacks import hook_routes
+from appliance.bbb.signed_request import read_signed
+from appliance.bbb.xml import render_index
+from appliance.callbacks.hook_routes import HOOK_CALLS
 from appliance.callbacks.server_routes import SERVER_CALLS
 from appliance.faults import DatabaseDown
-from appliance.http.messages import Request, Response
+from appliance.features import Features
+from appliance.http.messages import Request
 from appliance.http.origin import Origin
-from appliance.http.streaming import Streamed
-from appliance.meetings import calls as meetings
-from appliance.meetings.create import create_meeting
-from appliance.recordings import routes as recording_routes
-from appliance.resources import Caller, Resources
+from appliance.meetings.routes import MEETING_CALLS, passed_through
+from appliance.recordings.routes import RECORDING_CALLS, json_failure
 
 PREFIX = "/bigbluebutton/api"
-XML = XML_TYPE.encode()
-
-Handler = Callable[[Resources, Caller, SignedRequest], Awaitable[Response | Streamed]]
+CALL_NAMES = frozenset({*MEETING_CALLS, *HOOK_CALLS, *RECORDING_CALLS})
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call of the API."""
-
-    handler: Handler
-    methods: frozenset[str] = frozenset({"GET", "POST"})
-    accepts: Accepts = Accepts.FORM
-    json: bool = False
-    """Failures are told in JSON."""
-
-
-def xml_response(body: bytes, status: int = 200) -> Response:
-    """Return an XML answer; API errors have status 200 too, as BBB's do."""
-    return Response(status, XML, body)
-
-
-async def _create(res: Resources, caller: Caller, request: SignedRequest) -> Response:
-    made = create_meeting(res, caller, request.params, request.body, secret=request.secret)
-    return xml_response(await made)
-
-
-async def _join(res: Resources, caller: Caller, request: SignedRequest) -> Response:
-    url = await meetings.join_meeting(res, caller, request.params)
-    # A signed URL must not be kept by anything on the way.
-    headers = ((b"location", url.encode("ascii")), (b"cache-control", b"no-store"))
-    return Response(302, b"text/html; charset=utf-8", b"", headers)
-
-
-async def _is_meeting_running(res: Resources, caller: Caller, request: SignedRequest) -> Response:
-    return xml_response(await meetings.is_meeting_running(res, caller, request.params))
-
-
-async def _get_meeting_info(res: Resources, caller: Caller, request: SignedRequest) -> Response:
-    return xml_response(await meetings.get_meeting_info(res, caller, request.params))
-
-
-async def _get_meetings(res: Resources, caller: Caller, request: SignedRequest) -> Response:
-    return xml_response(await meetings.get_meetings(res, caller, request.params))
-
-
-async def _end(res: Resources, caller: Caller, request: SignedRequest) -> Response:
-    return xml_response(await meetings.end_meeting(res, caller, request.params))
-
-
-async def _insert_document(res: Resources, caller: Caller, request: SignedRequest) -> Response:
-    if request.body is None:
-        raise ApiError(errors.UNSUPPORTED_CONTENT_TYPE)
-    return xml_response(await meetings.insert_document(res, caller, request.params, request.body))
-
-
-CALLS: Mapping[str, Call] = {
-    "create": Call(_create, accepts=Accepts.FORM_OR_XML),
-    "join": Call(_join, methods=frozenset({"GET"}), accepts=Accepts.NOTHING),
-    "isMeetingRunning": Call(_is_meeting_running),
-    "getMeetingInfo": Call(_get_meeting_info),
-    "getMeetings": Call(_get_meetings),
-    "end": Call(_end),
-    "insertDocument": Call(_insert_document, frozenset({"POST"}), Accepts.XML),
-    "hooks/create": Call(hook_routes.create_hook),
-    "hooks/list": Call(hook_routes.list_hooks),
-    "hooks/destroy": Call(hook_routes.destroy_hook),
-    "getRecordings": Call(recording_routes.get_recordings),
-    "publishRecordings": Call(recording_routes.publish_recordings),
-    "updateRecordings": Call(recording_routes.update_recordings),
-    "deleteRecordings": Call(recording_routes.delete_recordings),
-    "getRecordingTextTracks": Call(
-        recording_routes.get_text_tracks, accepts=Accepts.NOTHING, json=True
-    ),
-    "putRecordingTextTrack": Call(
-        recording_routes.put_text_track, frozenset({"POST"}), Accepts.FILE, json=True
-    ),
-}
-
-
-def _pass_through(name: str) -> Call:
-    async def handle(res: Resources, caller: Caller, request: SignedRequest) -> Response:
-        return xml_response(await meetings.pass_through(res, caller, name, request.params))
-
-    return Call(handle)
+def bind_calls(features: Features) -> dict[str, BoundCall]:
+    """Return every call by its name; what PASSTHROUGH_CALLS names never replaces one."""
+    meetings, passed = features.meetings, features.settings.api.passthrough_calls
+    return {
+        **{name: passed_through(name).bind(meetings) for name in passed},
+        **{name: call.bind(meetings) for name, call in MEETING_CALLS.items()},
+        **{name: call.bind(features.callbacks) for name, call in HOOK_CALLS.items()},
+        **{name: call.bind(features.recordings) for name, call in RECORDING_CALLS.items()},
+    }
 
 
 class BbbApi:
     """The API under PREFIX."""
 
-    def __init__(self, res: Resources) -> None:
-        self._res = res
-        api = res.settings.api
+    def __init__(self, features: Features) -> None:
+        self._features = features
+        api = features.settings.api
         self._index = xml_response(render_index(api.build_number))
-        passed = {name: _pass_through(name) for name in api.passthrough_calls}
-        self._calls = passed | dict(CALLS)
+        self._calls = bind_calls(features)
 
-    async def handle(self, request: Request, origin: Origin) -> Response | Streamed:
+    async def handle(self, request: Request, origin: Origin) -> Answer:
         """Answer one request for a path under PREFIX. Raises ApiError, StoreDown, ClientGone."""
         name = request.path[len(PREFIX) :].removeprefix("/")
         if not name:
@@ -130,7 +54,7 @@ class BbbApi:
             return self._index
         by_server = SERVER_CALLS.get(name)
         if by_server is not None and request.method == by_server.method:
-            return await by_server.handler(self._res, request, origin)
+            return await by_server.handler(self._features.callbacks, request, origin)
         call = self._calls.get(name)
         if call is None or request.method not in call.methods:
             raise ApiError(errors.UNSUPPORTED_REQUEST)
@@ -139,16 +63,14 @@ class BbbApi:
         try:
             return await self._answer(request, origin, name, call)
         except ApiError as error:
-            return recording_routes.json_failure(error.failure)
+            return json_failure(error.failure)
         except DatabaseDown as error:
-            self._res.faults.note("request_without_store", "postgres", reason=str(error))
-            return recording_routes.json_failure(errors.RECORDINGS_DOWN)
+            self._features.faults.note("request_without_store", "postgres", reason=str(error))
+            return json_failure(errors.RECORDINGS_DOWN)
 
-    async def _answer(
-        self, request: Request, origin: Origin, name: str, call: Call
-    ) -> Response | Streamed:
+    async def _answer(self, request: Request, origin: Origin, name: str, call: BoundCall) -> Answer:
         caller, secrets = await self._identify(origin)
-        api = self._res.settings.api
+        api = self._features.settings.api
         signed = await read_signed(
             request,
             name,
@@ -159,14 +81,14 @@ class BbbApi:
         )
         meeting_id = get(signed.params, "meetingID")
         request.told.update(meeting=meeting_id, tenant=caller.tenant_id)
-        return await call.handler(self._res, caller, signed)
+        return await call.answer(caller, signed)
 
     async def _identify(self, origin: Origin) -> tuple[Caller, tuple[str, ...]]:
         """Return whose request it is, and the secrets that may have signed it."""
-        api = self._res.settings.api
+        api = self._features.settings.api
         if not api.multitenancy:
             return Caller(base_url=origin.base_url), api.secrets
-        tenant = await self._res.tenants.find(origin.host.partition(".")[0])
+        tenant = await self._features.tenants.cache.find(origin.host.partition(".")[0])
         if tenant is None:
             raise ApiError(errors.CHECKSUM_ERROR)
         return Caller(tenant, origin.base_url), tenant.secrets

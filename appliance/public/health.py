@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from appliance.faults import StoreDown
 from appliance.http.messages import Request, Response
-from appliance.resources import Resources
+from appliance.redis.store import RedisStores
 
 HEALTH_PATHS = frozenset({"/health_check", "/"})
 _TEXT = b"text/plain; charset=utf-8"
 
 
-async def check_health(res: Resources, request: Request) -> Response:
+async def check_health(redis: RedisStores, request: Request) -> Response:
     """Answer 200 `success`, or 503 with the reason (Scalelite: 200 even then)."""
     if request.method not in ("GET", "HEAD"):
         return Response(405, _TEXT, b"GET only.\n", ((b"allow", b"GET, HEAD"),))
     try:
-        await res.store.ping()
+        await redis.ping()
     except StoreDown as error:
         reason = f"Health Check Failure: the meeting store is not reachable ({error})"
         return Response(503, _TEXT, reason.encode("utf-8", "replace"))

@@ -14,38 +14,38 @@ from appliance.recordings import admin_schema as about
 from appliance.recordings import administration as recording_admin
 from appliance.recordings import import_administration as import_admin
 from appliance.recordings import retention
-from appliance.resources import Resources
+from appliance.recordings.deps import RecordingDeps
 
 _PAGE = 1000
 
 
-async def _list(res: Resources, call: Call) -> Answer:
+async def _list(deps: RecordingDeps, call: Call) -> Answer:
     query = shape.parse_query(call.fields)
-    found, count = await recording_admin.list_recordings(res, query)
+    found, count = await recording_admin.list_recordings(deps, query)
     return {"recordings": [shape.summary_json(one) for one in found], "count": count}, 200
 
 
-async def _show(res: Resources, call: Call) -> Answer:
+async def _show(deps: RecordingDeps, call: Call) -> Answer:
     record_id = shape.word(call.fields, "id")
     if not record_id:
         raise BadRequest("id is missing")
-    return shape.details_json(await recording_admin.show_recording(res, record_id)), 200
+    return shape.details_json(await recording_admin.show_recording(deps, record_id)), 200
 
 
-async def _update(res: Resources, call: Call) -> Answer:
+async def _update(deps: RecordingDeps, call: Call) -> Answer:
     record_ids = shape.words(call.fields, "ids")
     if not record_ids:
         raise BadRequest("ids is missing")
     changes, publish = shape.parse_changes(call.fields)
-    changed = await recording_admin.change_recordings(res, call.who, record_ids, changes, publish)
+    changed = await recording_admin.change_recordings(deps, call.who, record_ids, changes, publish)
     return [shape.recording_json(one) for one in changed], 200
 
 
-async def _repair(res: Resources, call: Call) -> Answer:
+async def _repair(deps: RecordingDeps, call: Call) -> Answer:
     fields = call.fields
     after = shape.number(fields, "after", 0)
     repair = await recording_admin.repair_recordings(
-        res,
+        deps,
         call.who,
         record_ids=shape.words(fields, "ids"),
         after=after,
@@ -59,14 +59,14 @@ async def _repair(res: Resources, call: Call) -> Answer:
         "next_after": repair.next_after,
     }
     if not after and repair.next_after is not None:
-        document["count"] = await recording_admin.open_recordings(res).desk.table.count()
+        document["count"] = await recording_admin.open_recordings(deps).desk.table.count()
     return document, 200
 
 
-async def _assign(res: Resources, call: Call) -> Answer:
+async def _assign(deps: RecordingDeps, call: Call) -> Answer:
     fields = call.fields
     count = await recording_admin.assign_recordings(
-        res,
+        deps,
         call.who,
         shape.word(fields, "tenant_id") or "",
         shape.words(fields, "ids"),
@@ -75,38 +75,38 @@ async def _assign(res: Resources, call: Call) -> Answer:
     return {"count": count}, 200
 
 
-async def _get_imports(res: Resources, call: Call) -> Answer:
+async def _get_imports(deps: RecordingDeps, call: Call) -> Answer:
     overview = await import_admin.show_imports(
-        res,
+        deps,
         limit=form.limit(call.fields, shape.DEFAULT_LIMIT, shape.MAX_LIMIT),
         failed=form.flag(call.fields, "failed"),
     )
     return shape.overview_json(overview), 200
 
 
-async def _get_import(res: Resources, call: Call) -> Answer:
+async def _get_import(deps: RecordingDeps, call: Call) -> Answer:
     import_id = shape.number(call.fields, "id", 0)
     if not import_id:
         raise BadRequest("id is missing")
-    return shape.import_json(*await import_admin.find_import(res, import_id)), 200
+    return shape.import_json(*await import_admin.find_import(deps, import_id)), 200
 
 
-async def _import(res: Resources, call: Call) -> Answer:
+async def _import(deps: RecordingDeps, call: Call) -> Answer:
     path = form.text(call.fields, "path") or ""
     undelete = form.flag(call.fields, "undelete")
-    import_id = await import_admin.start_import(res, call.who, path, undelete=undelete)
-    return shape.import_json(*await import_admin.find_import(res, import_id)), 202
+    import_id = await import_admin.start_import(deps, call.who, path, undelete=undelete)
+    return shape.import_json(*await import_admin.find_import(deps, import_id)), 202
 
 
-async def _retry(res: Resources, call: Call) -> Answer:
-    retried = await import_admin.retry_imports(res, call.who, shape.words(call.fields, "files"))
+async def _retry(deps: RecordingDeps, call: Call) -> Answer:
+    retried = await import_admin.retry_imports(deps, call.who, shape.words(call.fields, "files"))
     return [{"file": one.file, "problem": one.problem} for one in retried], 200
 
 
-async def _get_expired(res: Resources, call: Call) -> Answer:
-    rules = await retention.read_rules(res, shape.days_of(call.fields))
+async def _get_expired(deps: RecordingDeps, call: Call) -> Answer:
+    rules = await retention.read_rules(deps, shape.days_of(call.fields))
     found = await retention.list_expired(
-        res, rules, after=shape.number(call.fields, "after", 0), limit=_PAGE
+        deps, rules, after=shape.number(call.fields, "after", 0), limit=_PAGE
     )
     return {
         "recordings": [shape.summary_json(one) for one in found],
@@ -115,10 +115,10 @@ async def _get_expired(res: Resources, call: Call) -> Answer:
     }, 200
 
 
-async def _prune(res: Resources, call: Call) -> Answer:
-    rules = await retention.read_rules(res, shape.days_of(call.fields))
+async def _prune(deps: RecordingDeps, call: Call) -> Answer:
+    rules = await retention.read_rules(deps, shape.days_of(call.fields))
     after = shape.number(call.fields, "after", 0)
-    pruned = await retention.prune_batch(res, call.who, rules, after=after)
+    pruned = await retention.prune_batch(deps, call.who, rules, after=after)
     return {
         "deleted": pruned.deleted,
         "failed": pruned.failed,
@@ -127,7 +127,7 @@ async def _prune(res: Resources, call: Call) -> Answer:
     }, 200
 
 
-RECORDING_CALLS: tuple[AdminCall, ...] = (
+RECORDING_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
     AdminCall("listRecordings", "GET", _list, LONG_S, about=about.LIST),
     AdminCall("getRecordingInfo", "GET", _show, LONG_S, about=about.SHOW),
     AdminCall("updateRecordings", "POST", _update, LONG_S, about=about.UPDATE),

@@ -12,12 +12,11 @@ from typing import Any
 from appliance.admin_calls import forms as form
 from appliance.admin_calls.forms import BadRequest, Json
 from appliance.bbb.xml_text import has_forbidden, is_xml_name
-from appliance.recordings.administration_ports import HandImport
 from appliance.recordings.changes import RecordingChanges, read_changes, read_switch
 from appliance.recordings.import_administration import ImportOverview
 from appliance.recordings.import_model import SpooledTar
-from appliance.recordings.recording import TENANT_PREFIX, Recording, RecordingStates
-from appliance.recordings.retention_rules import MAX_DAYS, RetentionRules
+from appliance.recordings.manual_imports import ManualImport
+from appliance.recordings.recording import Recording, RecordingStates
 from appliance.recordings.summary import (
     FailedTar,
     FormatFiles,
@@ -26,6 +25,8 @@ from appliance.recordings.summary import (
     RecordingQuery,
     RecordingSummary,
 )
+from appliance.tenants.params import TENANT_PREFIX
+from appliance.tenants.retention import MAX_DAYS, RetentionRules
 
 MAX_LIMIT = 100_000
 DEFAULT_LIMIT = 50
@@ -113,7 +114,7 @@ def _files_json(one: FormatFiles) -> Json:
     }
 
 
-def import_json(one: ImportRecord, by_hand: HandImport | None = None) -> Json:
+def import_json(one: ImportRecord, by_hand: ManualImport | None = None) -> Json:
     """Render a line of the journal; `state` is `interrupted` if nobody is at it any more."""
     document = {
         "id": one.id,

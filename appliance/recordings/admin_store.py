@@ -11,13 +11,14 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-from appliance.postgres.database import Connection, PostgresStore
+from appliance.postgres.database import Connection, Database
 from appliance.postgres.session import open_session
-from appliance.recordings.recording import TENANT_KEY, RecordingStates
-from appliance.recordings.retention_rules import RetentionRules
+from appliance.recordings.recording import RecordingStates
 from appliance.recordings.rows import READ_SOME, ms_of, recording_of, timestamp_of
 from appliance.recordings.store import CHANGE_HOLD_S, LockedRecordings
 from appliance.recordings.summary import RecordingQuery, RecordingSummary
+from appliance.tenants.params import TENANT_KEY
+from appliance.tenants.retention import RetentionRules
 
 LONG_S = 120.0
 """For statements that read whole tables: once a day, or an operator waits for them."""
@@ -94,7 +95,7 @@ ON CONFLICT (name) DO UPDATE SET finished_at = EXCLUDED.finished_at
 class RecordingTable:
     """The rows; every method raises DatabaseDown, and DatabaseRefused for a fault of ours."""
 
-    def __init__(self, store: PostgresStore) -> None:
+    def __init__(self, store: Database) -> None:
         self._store = store
 
     async def list_summaries(self, query: RecordingQuery) -> tuple[list[RecordingSummary], int]:

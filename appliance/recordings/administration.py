@@ -13,17 +13,18 @@ import trio
 
 from appliance.admin_calls.refusal import RefusalKind, Refused
 from appliance.model import TenantId
-from appliance.recordings.administration_ports import RecordingDesk
 from appliance.recordings.calls import open_change, publish_locked
 from appliance.recordings.changes import RecordingChanges
-from appliance.recordings.ports import LockedRecordings, RecordingFiles, RecordingStore
-from appliance.recordings.recording import TENANT_KEY, Recording
+from appliance.recordings.deps import RecordingAdmin, RecordingDeps
+from appliance.recordings.files import RecordingFiles
+from appliance.recordings.recording import Recording
+from appliance.recordings.store import LockedRecordings, RecordingStore
 from appliance.recordings.summary import (
     RecordingDetails,
     RecordingQuery,
     RecordingSummary,
 )
-from appliance.resources import Resources
+from appliance.tenants.params import TENANT_KEY
 
 REPAIR_ROWS = 200
 """Recordings looked at in one call: on NFS a second or two."""
@@ -34,29 +35,29 @@ _SHOWN_IMPORTS = 10
 class Opened:
     """What this work needs; there is none of it where recordings are disabled."""
 
-    desk: RecordingDesk
+    desk: RecordingAdmin
     store: RecordingStore
     files: RecordingFiles
 
 
-def open_recordings(res: Resources) -> Opened:
+def open_recordings(deps: RecordingDeps) -> Opened:
     """Return what the work on recordings needs. Raises Refused: recordings are disabled."""
-    if res.desk is None or res.recordings is None or res.files is None:
+    if deps.admin is None or deps.store is None or deps.files is None:
         reason = "recordings are disabled here (RECORDING_DISABLED or DB_DISABLED)"
         raise Refused(RefusalKind.INVALID, reason)
-    return Opened(res.desk, res.recordings, res.files)
+    return Opened(deps.admin, deps.store, deps.files)
 
 
 async def list_recordings(
-    res: Resources, query: RecordingQuery
+    deps: RecordingDeps, query: RecordingQuery
 ) -> tuple[list[RecordingSummary], int]:
     """Return the newest recordings, and how many there are in all. Raises Refused, DatabaseDown."""
-    return await open_recordings(res).desk.table.list_summaries(query)
+    return await open_recordings(deps).desk.table.list_summaries(query)
 
 
-async def show_recording(res: Resources, record_id: str) -> RecordingDetails:
+async def show_recording(deps: RecordingDeps, record_id: str) -> RecordingDetails:
     """Return everything about one recording. Raises Refused, DatabaseDown."""
-    opened = open_recordings(res)
+    opened = open_recordings(deps)
     desk = opened.desk
     recording = await opened.store.find_recording(record_id)
     if recording is None:
@@ -71,7 +72,7 @@ async def show_recording(res: Resources, record_id: str) -> RecordingDetails:
 
 
 async def change_recordings(
-    res: Resources,
+    deps: RecordingDeps,
     who: str,
     record_ids: Sequence[str],
     changes: RecordingChanges,
@@ -81,22 +82,22 @@ async def change_recordings(
 
     Raises Refused, DatabaseDown.
     """
-    opened = open_recordings(res)
+    opened = open_recordings(deps)
     if changes.empty and publish is None:
         raise Refused(RefusalKind.INVALID, "nothing to change")
-    async with open_change(res, opened.store.lock_recordings(record_ids, None)) as locked:
+    async with open_change(deps, opened.store.lock_recordings(record_ids, None)) as locked:
         _check_all_there(record_ids, locked)
         for one in locked.recordings if not changes.empty else ():
             await locked.update(one, metadata=changes.metadata, protected=changes.protected)
         if publish is not None and not await publish_locked(
-            res, opened.files, locked, publish=publish
+            deps, opened.files, locked, publish=publish
         ):
             # Raised inside the block, so that nothing of it is committed.
             raise Refused(
                 RefusalKind.INVALID,
                 "files are missing or cannot be moved; nothing was changed (the log says more)",
             )
-    res.log.info(
+    deps.log.info(
         "recordings_changed",
         by=who,
         record_ids=list(record_ids),
@@ -119,17 +120,17 @@ def _check_all_there(record_ids: Sequence[str], locked: LockedRecordings) -> Non
 
 
 async def assign_recordings(
-    res: Resources, who: str, tenant_id: str, record_ids: Sequence[str], *, force: bool
+    deps: RecordingDeps, who: str, tenant_id: str, record_ids: Sequence[str], *, force: bool
 ) -> int:
     """Give recordings to a tenant, without ids every one that is nobody's; return how many.
 
     Refused: the tenant is unknown, or a recording is another tenant's, unless `force`.
     Raises Refused, DatabaseDown, StoreDown.
     """
-    opened = open_recordings(res)
+    opened = open_recordings(deps)
     if not tenant_id.strip() or "\0" in tenant_id:
         raise Refused(RefusalKind.INVALID, "the id of the tenant is missing")
-    if not force and await res.tenant_store.find_tenant(TenantId(tenant_id)) is None:
+    if not force and await deps.tenants.store.find_tenant(TenantId(tenant_id)) is None:
         reason = f"no tenant with id {tenant_id} (not its name; --force does it all the same)"
         raise Refused(RefusalKind.NOT_FOUND, reason)
     if record_ids:
@@ -137,7 +138,7 @@ async def assign_recordings(
     else:
         count = await opened.desk.table.assign_all(tenant_id)
     named = list(record_ids) or "all that were nobody's"
-    res.log.info(
+    deps.log.info(
         "recordings_assigned", by=who, tenant=tenant_id, count=count, record_ids=named, force=force
     )
     return count
@@ -176,14 +177,14 @@ class Repair:
 
 
 async def repair_recordings(
-    res: Resources, who: str, *, record_ids: Sequence[str], after: int, dry_run: bool
+    deps: RecordingDeps, who: str, *, record_ids: Sequence[str], after: int, dry_run: bool
 ) -> Repair:
     """Move files that lie in the wrong directory to where the recording's state wants them.
 
     A step looks at REPAIR_ROWS recordings whose rows' ids are above `after`, or at those named.
     Raises Refused, DatabaseDown.
     """
-    opened = open_recordings(res)
+    opened = open_recordings(deps)
     if record_ids:
         async with opened.store.lock_recordings(record_ids, None) as locked:
             _check_all_there(record_ids, locked)
@@ -200,7 +201,7 @@ async def repair_recordings(
     for record_id, _ in wrong:
         await _put_right(opened, record_id, repair)
     if repair.moved or repair.failed:
-        res.log.info("recordings_repaired", by=who, moved=repair.moved, failed=repair.failed)
+        deps.log.info("recordings_repaired", by=who, moved=repair.moved, failed=repair.failed)
     return repair
 
 
@@ -209,7 +210,7 @@ def _expected(recording: Recording) -> tuple[bool, tuple[str, ...]]:
 
 
 async def _look(
-    desk: RecordingDesk, page: dict[str, tuple[bool, tuple[str, ...]]], repair: Repair
+    desk: RecordingAdmin, page: dict[str, tuple[bool, tuple[str, ...]]], repair: Repair
 ) -> list[tuple[str, list[str]]]:
     """Return the recordings with formats in the wrong place, and note the missing ones."""
 

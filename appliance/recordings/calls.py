@@ -14,18 +14,18 @@ from itertools import islice
 import trio
 
 from appliance.bbb import errors
+from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError
 from appliance.bbb.params import Params, get
 from appliance.faults import StoreDown
 from appliance.recordings.changes import read_changes, read_switch
+from appliance.recordings.deps import RecordingDeps
+from appliance.recordings.files import RecordingFiles
 from appliance.recordings.filter import RecordingFilter, read_filter, split_ids
-from appliance.recordings.ports import (
-    LockedRecordings,
-    PlaybackTokens,
-    RecordingFiles,
-    RecordingStore,
-)
+from appliance.recordings.playback_tokens import PlaybackTokens
 from appliance.recordings.recording import Recording
+from appliance.recordings.store import LockedRecordings, RecordingStore
+from appliance.recordings.tenant_view import show_recording
 from appliance.recordings.xml import (
     LISTING_HEAD,
     LISTING_TAIL,
@@ -35,8 +35,6 @@ from appliance.recordings.xml import (
     render_published,
     render_updated,
 )
-from appliance.resources import Caller, Resources
-from appliance.tenants.view import show_recording
 
 Sink = Callable[[bytes], Awaitable[None]]
 """Takes the answer piece by piece; waits while the client does not take them."""
@@ -44,28 +42,28 @@ Sink = Callable[[bytes], Awaitable[None]]
 _NAMED_IN_LOG = 10
 
 
-async def list_recordings(res: Resources, caller: Caller, params: Params, send: Sink) -> None:
+async def list_recordings(deps: RecordingDeps, caller: Caller, params: Params, send: Sink) -> None:
     """Send the answer of getRecordings in pieces: what is held in memory does not grow with it.
 
     Raises ApiError, DatabaseDown, StoreDown; once a piece was sent, the answer is cut off then.
     """
-    settings = res.settings
+    settings = deps.settings
     wanted = read_filter(params, caller.tenant_id)
-    if res.recordings is None:
+    if deps.store is None:
         await send(NO_RECORDINGS)
         return
     if settings.recordings.api_filtered and not wanted.names_recordings:
         raise ApiError(errors.MISSING_RECORDING_FILTER)
     writer = RecordingWriter(caller.base_url, show_protected=settings.protected.enabled)
-    if wanted.matches_nothing or not await _send_listing(res, res.recordings, wanted, writer, send):
+    if wanted.matches_nothing or not await _send_listing(deps, deps.store, wanted, writer, send):
         await send(NO_RECORDINGS)
     if writer.odd:
         named = sorted(writer.odd)[:_NAMED_IN_LOG]
-        res.log.warning("recordings_not_xml", count=len(writer.odd), record_ids=named)
+        deps.log.warning("recordings_not_xml", count=len(writer.odd), record_ids=named)
 
 
 async def _send_listing(
-    res: Resources,
+    deps: RecordingDeps,
     store: RecordingStore,
     wanted: RecordingFilter,
     writer: RecordingWriter,
@@ -75,7 +73,7 @@ async def _send_listing(
     async with store.open_listing(wanted) as listing:
         head = LISTING_HEAD
         while chunk := await listing.next_chunk():
-            tokens = await _issue_tokens(res.tokens, chunk)
+            tokens = await _issue_tokens(deps.tokens, chunk)
             written = [
                 writer.write(
                     # A Scalelite beside us imports recordings under their scoped ids.
@@ -106,25 +104,25 @@ async def _issue_tokens(
     return iter([tuple(islice(issued, len(one.formats))) for one in protected])
 
 
-async def publish_recordings(res: Resources, caller: Caller, params: Params) -> bytes:
+async def publish_recordings(deps: RecordingDeps, caller: Caller, params: Params) -> bytes:
     """Publish or unpublish every recording named that is known. Raises ApiError, DatabaseDown."""
-    store, files = _opened(res)
+    store, files = _opened(deps)
     record_ids = _record_ids(params)
     publish = read_switch(get(params, "publish"))
     if publish is None:
         raise ApiError(errors.MISSING_PUBLISH)
-    async with open_change(res, store.lock_recordings(record_ids, caller.tenant_id)) as locked:
+    async with open_change(deps, store.lock_recordings(record_ids, caller.tenant_id)) as locked:
         if not locked.recordings:
             raise ApiError(errors.RECORDINGS_NOT_FOUND)
-        if not await publish_locked(res, files, locked, publish=publish):
+        if not await publish_locked(deps, files, locked, publish=publish):
             raise ApiError(errors.UNABLE_TO_PUBLISH)
-    _log_change(res, "recordings_published" if publish else "recordings_unpublished", locked)
+    _log_change(deps, "recordings_published" if publish else "recordings_unpublished", locked)
     return render_published(publish)
 
 
 @asynccontextmanager
 async def open_change(
-    res: Resources, lock: AbstractAsyncContextManager[LockedRecordings]
+    deps: RecordingDeps, lock: AbstractAsyncContextManager[LockedRecordings]
 ) -> AsyncIterator[LockedRecordings]:
     """Lock recordings whose files are to be moved; what is noted of it is forgotten at the commit.
 
@@ -132,29 +130,29 @@ async def open_change(
     """
     async with lock as locked:
         yield locked
-    if locked.notes and res.change_notes is not None:
+    if locked.notes and deps.change_notes is not None:
         with suppress(OSError):
-            await trio.to_thread.run_sync(res.change_notes.remove, locked.notes)
+            await trio.to_thread.run_sync(deps.change_notes.remove, locked.notes)
 
 
 async def _note(
-    res: Resources, locked: LockedRecordings, recordings: Sequence[Recording], *, delete: bool
+    deps: RecordingDeps, locked: LockedRecordings, recordings: Sequence[Recording], *, delete: bool
 ) -> None:
     """Note that files of recordings are about to change. Raises OSError."""
-    if res.change_notes is not None and recordings:
+    if deps.change_notes is not None and recordings:
         record_ids = [one.record_id for one in recordings]
-        write = partial(res.change_notes.write, record_ids, delete=delete)
+        write = partial(deps.change_notes.write, record_ids, delete=delete)
         locked.notes.append(await trio.to_thread.run_sync(write))
 
 
 async def publish_locked(
-    res: Resources, files: RecordingFiles, locked: LockedRecordings, *, publish: bool
+    deps: RecordingDeps, files: RecordingFiles, locked: LockedRecordings, *, publish: bool
 ) -> bool:
     """Publish or unpublish recordings that are locked, all or none; False: none, the log says why.
 
     Raises DatabaseDown.
     """
-    if not await _move(res, files, locked, publish=publish):
+    if not await _move(deps, files, locked, publish=publish):
         return False
     for one in locked.recordings:
         await locked.set_published(one, publish)
@@ -162,7 +160,7 @@ async def publish_locked(
 
 
 async def _move(
-    res: Resources, files: RecordingFiles, locked: LockedRecordings, *, publish: bool
+    deps: RecordingDeps, files: RecordingFiles, locked: LockedRecordings, *, publish: bool
 ) -> bool:
     """Move the files of every format; False: nothing was moved."""
     recordings = locked.recordings
@@ -170,16 +168,16 @@ async def _move(
     try:
         missing = await trio.to_thread.run_sync(_find_missing, files, wanted)
         if missing is None:
-            await _note(res, locked, recordings, delete=False)
+            await _note(deps, locked, recordings, delete=False)
             await trio.to_thread.run_sync(partial(_move_all, files, wanted, publish=publish))
     except OSError as error:
         record_ids = [one.record_id for one in recordings][:_NAMED_IN_LOG]
         fields = {"record_ids": record_ids, "path": error.filename2 or error.filename}
-        res.log.error("recording_not_moved", reason=error.strerror, publish=publish, **fields)
+        deps.log.error("recording_not_moved", reason=error.strerror, publish=publish, **fields)
         return False
     if missing is not None:
         record_id, format = missing
-        res.log.error("recording_files_missing", record_id=record_id, format=format)
+        deps.log.error("recording_files_missing", record_id=record_id, format=format)
     return missing is None
 
 
@@ -212,9 +210,9 @@ def _move_all(files: RecordingFiles, wanted: Sequence[tuple[str, str]], *, publi
         raise
 
 
-async def update_recordings(res: Resources, caller: Caller, params: Params) -> bytes:
+async def update_recordings(deps: RecordingDeps, caller: Caller, params: Params) -> bytes:
     """Change metadata and protection of all recordings named, or of none. Raises as `publish`."""
-    store, _ = _opened(res)
+    store, _ = _opened(deps)
     record_ids = _record_ids(params)
     changes = read_changes(params)
     if changes is None or changes.empty:
@@ -225,56 +223,56 @@ async def update_recordings(res: Resources, caller: Caller, params: Params) -> b
             return render_updated(False)
         for one in locked.recordings:
             await locked.update(one, metadata=changes.metadata, protected=changes.protected)
-    _log_change(res, "recordings_updated", locked)
+    _log_change(deps, "recordings_updated", locked)
     return render_updated(True)
 
 
-async def delete_recordings(res: Resources, caller: Caller, params: Params) -> bytes:
+async def delete_recordings(deps: RecordingDeps, caller: Caller, params: Params) -> bytes:
     """Delete every recording named that is known. Raises as `publish`."""
-    store, files = _opened(res)
+    store, files = _opened(deps)
     record_ids = _record_ids(params)
-    async with open_change(res, store.lock_recordings(record_ids, caller.tenant_id)) as locked:
+    async with open_change(deps, store.lock_recordings(record_ids, caller.tenant_id)) as locked:
         if not locked.recordings:
             raise ApiError(errors.RECORDINGS_NOT_FOUND)
         for one in locked.recordings:
-            if not await delete_locked(res, files, locked, one):
+            if not await delete_locked(deps, files, locked, one):
                 raise ApiError(errors.UNABLE_TO_DELETE)
-    _log_change(res, "recordings_deleted", locked)
-    res.later(empty_trash, res, files)
+    _log_change(deps, "recordings_deleted", locked)
+    deps.later(empty_trash, deps, files)
     return render_deleted()
 
 
 async def delete_locked(
-    res: Resources, files: RecordingFiles, locked: LockedRecordings, recording: Recording
+    deps: RecordingDeps, files: RecordingFiles, locked: LockedRecordings, recording: Recording
 ) -> bool:
     """Delete one recording that is locked; False: its files could not be, and nothing was changed.
 
     Raises DatabaseDown.
     """
     try:
-        await _note(res, locked, [recording], delete=True)
+        await _note(deps, locked, [recording], delete=True)
         await trio.to_thread.run_sync(files.remove, recording.record_id)
     except OSError as error:
         record_id = recording.record_id
-        res.log.error("recording_not_deleted", record_id=record_id, reason=error.strerror)
+        deps.log.error("recording_not_deleted", record_id=record_id, reason=error.strerror)
         return False
     await locked.delete(recording)
     return True
 
 
-async def empty_trash(res: Resources, files: RecordingFiles) -> None:
+async def empty_trash(deps: RecordingDeps, files: RecordingFiles) -> None:
     """Remove from the disk what was deleted."""
     try:
         await trio.to_thread.run_sync(files.empty_trash)
     except OSError as error:
-        res.log.warning("recording_trash_stays", reason=error.strerror)
+        deps.log.warning("recording_trash_stays", reason=error.strerror)
 
 
-def _opened(res: Resources) -> tuple[RecordingStore, RecordingFiles]:
+def _opened(deps: RecordingDeps) -> tuple[RecordingStore, RecordingFiles]:
     """Return what the calls need. Raises ApiError (notFound): recordings are disabled."""
-    if res.recordings is None or res.files is None:
+    if deps.store is None or deps.files is None:
         raise ApiError(errors.RECORDINGS_NOT_FOUND)
-    return res.recordings, res.files
+    return deps.store, deps.files
 
 
 def _record_ids(params: Params) -> tuple[str, ...]:
@@ -284,6 +282,6 @@ def _record_ids(params: Params) -> tuple[str, ...]:
     return split_ids(text)
 
 
-def _log_change(res: Resources, event: str, locked: LockedRecordings) -> None:
+def _log_change(deps: RecordingDeps, event: str, locked: LockedRecordings) -> None:
     record_ids = [one.record_id for one in locked.recordings]
-    res.log.info(event, count=len(record_ids), record_ids=record_ids[:_NAMED_IN_LOG])
+    deps.log.info(event, count=len(record_ids), record_ids=record_ids[:_NAMED_IN_LOG])

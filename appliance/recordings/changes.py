@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from appliance.bbb.params import Params, get
 from appliance.bbb.xml_text import drop_forbidden, is_xml_name
-from appliance.recordings.recording import TENANT_PREFIX
+from appliance.tenants.params import TENANT_PREFIX
 
 _META = "meta_"
 

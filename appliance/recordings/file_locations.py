@@ -14,7 +14,7 @@ from appliance.recordings.summary import FormatFiles
 from appliance.settings.model import RecordingSettings
 
 
-class RecordingPlaces:
+class FileLocations:
     """The two directories of these settings."""
 
     def __init__(self, settings: RecordingSettings) -> None:

@@ -13,11 +13,11 @@ from functools import partial
 from appliance.admin_calls.refusal import RefusalKind, Refused
 from appliance.faults import DatabaseDown
 from appliance.recordings.administration import open_recordings
-from appliance.recordings.administration_ports import HandImport, RecordingDesk
+from appliance.recordings.deps import RecordingAdmin, RecordingDeps
 from appliance.recordings.import_model import ImportState, SpooledTar
 from appliance.recordings.importer import Importer, import_tar, retry_import
+from appliance.recordings.manual_imports import ManualImport
 from appliance.recordings.summary import FailedTar, ImportRecord
-from appliance.resources import Resources
 
 _FAILED = "failed/"
 
@@ -43,12 +43,12 @@ class Retried:
     """None: it is back in the spool."""
 
 
-async def show_imports(res: Resources, *, limit: int, failed: bool) -> ImportOverview:
+async def show_imports(deps: RecordingDeps, *, limit: int, failed: bool) -> ImportOverview:
     """Return the newest lines of the journal and what lies on the disk.
 
     Raises Refused, DatabaseDown.
     """
-    desk = open_recordings(res).desk
+    desk = open_recordings(deps).desk
     found, count = await desk.history.list_imports(limit=limit, failed=failed)
     try:
         spool = await desk.importer.in_thread(desk.spool.scan)
@@ -58,12 +58,14 @@ async def show_imports(res: Resources, *, limit: int, failed: bool) -> ImportOve
     return ImportOverview(tuple(found), count, tuple(spool), tuple(rejected))
 
 
-async def find_import(res: Resources, import_id: int) -> tuple[ImportRecord, HandImport | None]:
+async def find_import(
+    deps: RecordingDeps, import_id: int
+) -> tuple[ImportRecord, ManualImport | None]:
     """Return a line of the journal, and how far it is if it is an import by hand under way here.
 
     Raises Refused, DatabaseDown.
     """
-    desk = open_recordings(res).desk
+    desk = open_recordings(deps).desk
     found = await desk.history.find_import(import_id)
     if found is None:
         raise Refused(RefusalKind.NOT_FOUND, f"no import with id {import_id}")
@@ -73,13 +75,13 @@ async def find_import(res: Resources, import_id: int) -> tuple[ImportRecord, Han
 # --- by hand -------------------------------------------------------------------------------------
 
 
-async def start_import(res: Resources, who: str, path: str, *, undelete: bool) -> int:
+async def start_import(deps: RecordingDeps, who: str, path: str, *, undelete: bool) -> int:
     """Begin to import a file of this machine, and return the id of its line in the journal.
 
     One that is being imported already, by the watcher say, is that import.
     Raises Refused: there is no such file, or it is being imported in another way; DatabaseDown.
     """
-    desk = open_recordings(res).desk
+    desk = open_recordings(deps).desk
     found = await _find_file(desk, path)
     tar = replace(found, name=found.name.removeprefix(_FAILED))
     outside = tar.name.startswith("/")
@@ -90,14 +92,14 @@ async def start_import(res: Resources, who: str, path: str, *, undelete: bool) -
         await desk.history.restart(entry.id, undelete=undelete)
         if tar != found:
             await _restore(desk.importer, tar.name)
-    res.log.info("import_by_hand", by=who, file=tar.name, bytes=tar.size, undelete=undelete)
-    under_way = desk.under_way[entry.id] = HandImport(tar.size)
+    deps.log.info("import_by_hand", by=who, file=tar.name, bytes=tar.size, undelete=undelete)
+    under_way = desk.under_way[entry.id] = ManualImport(tar.size)
     tools = _tools_for_file(desk, under_way) if outside else desk.importer
     desk.start(partial(_import, desk, tools, tar, entry.id, outside=outside))
     return entry.id
 
 
-async def _import_under_way(desk: RecordingDesk, tar: SpooledTar, *, undelete: bool) -> int:
+async def _import_under_way(desk: RecordingAdmin, tar: SpooledTar, *, undelete: bool) -> int:
     """Return the import that somebody else is at. Raises Refused: it is not what is wanted."""
     found = await desk.history.find_tar(tar)
     if found is None or (undelete and not found.undelete):
@@ -106,7 +108,7 @@ async def _import_under_way(desk: RecordingDesk, tar: SpooledTar, *, undelete: b
     return found.id
 
 
-def _tools_for_file(desk: RecordingDesk, under_way: HandImport) -> Importer:
+def _tools_for_file(desk: RecordingAdmin, under_way: ManualImport) -> Importer:
     def progress(size: int) -> None:
         under_way.unpacked += size
 
@@ -114,7 +116,7 @@ def _tools_for_file(desk: RecordingDesk, under_way: HandImport) -> Importer:
     return replace(desk.importer, spool=desk.spool.one_file(progress), max_attempts=1)
 
 
-async def _find_file(desk: RecordingDesk, path: str) -> SpooledTar:
+async def _find_file(desk: RecordingAdmin, path: str) -> SpooledTar:
     if not path.startswith("/") or not path.isprintable():
         reason = f"not the absolute path of a file: {path!a}"
         raise Refused(RefusalKind.INVALID, reason)
@@ -137,7 +139,7 @@ async def _find_file(desk: RecordingDesk, path: str) -> SpooledTar:
 
 
 async def _import(
-    desk: RecordingDesk, tools: Importer, tar: SpooledTar, import_id: int, *, outside: bool
+    desk: RecordingAdmin, tools: Importer, tar: SpooledTar, import_id: int, *, outside: bool
 ) -> None:
     """Import a file to its end. Nobody comes back to a file outside of the spool that waits."""
     try:
@@ -155,12 +157,12 @@ async def _import(
 # --- again ---------------------------------------------------------------------------------------
 
 
-async def retry_imports(res: Resources, who: str, files: Sequence[str]) -> list[Retried]:
+async def retry_imports(deps: RecordingDeps, who: str, files: Sequence[str]) -> list[Retried]:
     """Put tars of `failed/` back into the spool with new tries, all of them if none is named.
 
     Raises Refused, DatabaseDown.
     """
-    desk = open_recordings(res).desk
+    desk = open_recordings(deps).desk
     try:
         there = await desk.importer.in_thread(desk.spool.list_failed)
     except OSError as error:
@@ -169,11 +171,11 @@ async def retry_imports(res: Resources, who: str, files: Sequence[str]) -> list[
     retried = [Retried(name, await _retry(desk, name)) for name in names]
     done = [one.file for one in retried if one.problem is None]
     if done:
-        res.log.info("imports_retried", by=who, files=done)
+        deps.log.info("imports_retried", by=who, files=done)
     return retried
 
 
-async def _retry(desk: RecordingDesk, file: str) -> str | None:
+async def _retry(desk: RecordingAdmin, file: str) -> str | None:
     """Return why a file is not tried again, None if it is."""
     folder, _, name = file.rpartition("/")
     if folder and folder.rpartition("/")[2] != _FAILED.rstrip("/"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncpg
 
-from appliance.postgres.database import PostgresStore
+from appliance.postgres.database import Database
 from appliance.recordings.import_journal import LOCK_CLASS
 from appliance.recordings.import_model import ImportState, SpooledTar
 from appliance.recordings.summary import ImportRecord
@@ -48,7 +48,7 @@ WHERE state = 'done' AND finished_at < now() - $1::float8 * interval '1 second'
 class ImportHistory:
     """The lines; every method raises DatabaseDown, and DatabaseRefused for a fault of ours."""
 
-    def __init__(self, store: PostgresStore) -> None:
+    def __init__(self, store: Database) -> None:
         self._store = store
 
     async def list_imports(

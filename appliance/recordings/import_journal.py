@@ -17,7 +17,7 @@ import asyncpg
 from appliance.callbacks.url_store import CallbackUrls
 from appliance.faults import StoreDown
 from appliance.log import Log
-from appliance.postgres.database import Connection, PostgresStore
+from appliance.postgres.database import Connection, Database
 from appliance.postgres.session import open_session
 from appliance.recordings.import_model import ImportEntry, ImportState, SpooledTar
 from appliance.recordings.merge import ImportOutcome, ImportResult, ImportRules
@@ -72,7 +72,7 @@ class ImportJournal:
 
     def __init__(
         self,
-        store: PostgresStore,
+        store: Database,
         log: Log,
         *,
         urls: CallbackUrls | None = None,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from appliance.recordings.import_model import UnpackedFormat
 from appliance.recordings.metadata_xml import MalformedMetadata, ParsedMetadata, parse_metadata_xml
 from appliance.recordings.recording import Recording, is_format, is_record_id
-from appliance.tenants.view import show_metadata_xml, show_recording
+from appliance.recordings.tenant_view import show_metadata_xml, show_recording
 
 
 @dataclass(frozen=True, slots=True)

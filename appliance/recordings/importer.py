@@ -20,17 +20,20 @@ import trio
 from appliance.faults import DatabaseDown
 from appliance.instruments import Metrics
 from appliance.log import Log
+from appliance.recordings.change_notes import ChangeNotes
+from appliance.recordings.files import RecordingFiles
+from appliance.recordings.import_journal import ImportJournal
 from appliance.recordings.import_model import MAX_ATTEMPTS, ImportEntry, ImportState, SpooledTar
 from appliance.recordings.import_plan import ImportPlan, PlannedRecording, plan_import
-from appliance.recordings.import_ports import ImportFiles, ImportJournal, ImportNotes, Spool
 from appliance.recordings.merge import (
     ImportOutcome,
     ImportRules,
     is_deleted,
     published_after_import,
 )
-from appliance.recordings.ports import RecordingStore
 from appliance.recordings.recording import Recording
+from appliance.recordings.spool import Spool
+from appliance.recordings.store import RecordingStore
 from appliance.recordings.tar_format import BrokenTar, DiskFull, HostileTar
 
 MAX_CONCURRENCY = 4
@@ -62,12 +65,12 @@ class Importer:
     journal: ImportJournal
     recordings: RecordingStore
     spool: Spool
-    files: ImportFiles
+    files: RecordingFiles
     rules: ImportRules
     log: Log
     waits: Waits = Waits()
     max_attempts: int = MAX_ATTEMPTS
-    notes: ImportNotes | None = None
+    notes: ChangeNotes | None = None
     metrics: Metrics = field(default_factory=Metrics)
     threads: trio.CapacityLimiter = field(
         default_factory=lambda: trio.CapacityLimiter(MAX_CONCURRENCY + 1)

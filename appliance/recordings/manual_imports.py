@@ -7,13 +7,24 @@ anew: the tar is still there.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import trio
 
 from appliance.log import Log
 
 
-class HandImports:
+@dataclass(slots=True)
+class ManualImport:
+    """An import by hand that is under way in this process."""
+
+    size: int
+    """Of the tar."""
+    unpacked: int = 0
+    """Bytes so far."""
+
+
+class ManualImports:
     """Runs jobs in the nursery of `run`."""
 
     def __init__(self, log: Log) -> None:

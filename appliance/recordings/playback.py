@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import trio
 
+from appliance.bbb.caller import Caller
 from appliance.faults import DatabaseDown, StoreDown
-from appliance.recordings.playback_ports import OpenedFile, ServedFiles
+from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.playback_rules import (
     NotAFile,
     is_shown,
@@ -22,9 +23,9 @@ from appliance.recordings.playback_rules import (
     render_cookie,
     sign_cookie,
 )
-from appliance.recordings.ports import RecordingStore
 from appliance.recordings.recording import Recording, is_record_id
-from appliance.resources import Caller, Resources
+from appliance.recordings.served_files import OpenedFile, ServedFiles
+from appliance.recordings.store import RecordingStore
 
 _KEEP_MS = 1000
 _MAX_ENTRIES = 10_000
@@ -101,7 +102,7 @@ class Viewer:
 
 
 async def open_link(
-    res: Resources,
+    deps: RecordingDeps,
     lookup: RecordingLookup,
     viewer: Viewer,
     record_id: str,
@@ -122,16 +123,16 @@ async def open_link(
         return None if target is None else Link(target)
     if not consume:
         return Link(target) if token else None
-    if res.tokens is None or not res.secret_key_base:
+    if deps.tokens is None or not deps.secret_key_base:
         raise StoreDown("no store of tokens")
-    if not token or await res.tokens.consume_token(token) != (record_id, format):
+    if not token or await deps.tokens.consume_token(token) != (record_id, format):
         return None
-    timeout_s = res.settings.protected.cookie_timeout_s
+    timeout_s = deps.settings.protected.cookie_timeout_s
     value = sign_cookie(
         format,
         record_id,
-        secret=res.secret_key_base,
-        expires_s=res.now_ms() // 1000 + timeout_s,
+        secret=deps.secret_key_base,
+        expires_s=deps.now_ms() // 1000 + timeout_s,
     )
     cookie = render_cookie(
         format, record_id, value, max_age_s=timeout_s, user_agent=viewer.user_agent
@@ -140,7 +141,7 @@ async def open_link(
 
 
 async def find_playable(
-    res: Resources, lookup: RecordingLookup, viewer: Viewer, record_id: str, format: str
+    deps: RecordingDeps, lookup: RecordingLookup, viewer: Viewer, record_id: str, format: str
 ) -> Recording | None:
     """Return a recording whose files of a format this viewer may see now. Raises DatabaseDown.
 
@@ -151,7 +152,7 @@ async def find_playable(
         return None
     if not recording.protected:
         return recording
-    now_s, secret = res.now_ms() / 1000, res.secret_key_base
+    now_s, secret = deps.now_ms() / 1000, deps.secret_key_base
     opened = any(
         opens(cookie, format, record_id, secret=secret, now_s=now_s) for cookie in viewer.cookies
     )

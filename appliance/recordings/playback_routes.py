@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from urllib.parse import parse_qs, quote
 
+from appliance.bbb.caller import Caller
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.http.content_types import content_type_of
 from appliance.http.error_pages import ErrorPages
@@ -15,8 +16,8 @@ from appliance.http.file_response import FileAnswer, Headers, answer_with_file
 from appliance.http.messages import Request, Response
 from appliance.http.origin import Origin
 from appliance.recordings import playback
+from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.playback import RecordingLookup, Viewer
-from appliance.recordings.playback_ports import OpenedFile, ServedFiles
 from appliance.recordings.playback_rules import (
     NotAFile,
     accel_path,
@@ -27,7 +28,7 @@ from appliance.recordings.playback_rules import (
     split_path,
 )
 from appliance.recordings.recording import Recording, is_format, is_record_id
-from appliance.resources import Caller, Resources
+from appliance.recordings.served_files import OpenedFile, ServedFiles
 
 _HTML = b"text/html; charset=utf-8"
 _LINK, _PLAYER = "recording", "playback"
@@ -42,13 +43,13 @@ _NOT_ALLOWED = Response(
 class PlaybackRoutes:
     """Answers what browsers ask for to play a recording."""
 
-    def __init__(self, res: Resources, files: ServedFiles) -> None:
-        self._res = res
+    def __init__(self, deps: RecordingDeps, files: ServedFiles) -> None:
+        self._deps = deps
         self._files = files
-        self._lookup = RecordingLookup(res.recordings, res.now_ms)
-        self._pages = ErrorPages(res.settings.locale, res.error_texts)
-        self._accel = res.settings.recordings.x_accel_redirect
-        formats = frozenset(res.settings.recordings.playback_formats) - _RESERVED
+        self._lookup = RecordingLookup(deps.store, deps.now_ms)
+        self._pages = ErrorPages(deps.settings.locale, deps.error_texts)
+        self._accel = deps.settings.recordings.x_accel_redirect
+        formats = frozenset(deps.settings.recordings.playback_formats) - _RESERVED
         self._first_names = formats | {_LINK, _PLAYER}
 
     def serves(self, path: str) -> bool:
@@ -71,11 +72,11 @@ class PlaybackRoutes:
                 return await self._serve_player(request, names)
             return await self._serve_recording(request, origin, first, names)
         except StoreDown as error:
-            self._res.faults.note("request_without_store", "redis", reason=str(error))
+            self._deps.faults.note("request_without_store", "redis", reason=str(error))
         except DatabaseDown as error:
-            self._res.faults.note("request_without_store", "postgres", reason=str(error))
+            self._deps.faults.note("request_without_store", "postgres", reason=str(error))
         except OSError as error:
-            self._res.log.error("file_not_opened", path=request.path, reason=error.strerror)
+            self._deps.log.error("file_not_opened", path=request.path, reason=error.strerror)
         return self._pages.unavailable
 
     async def _follow_link(
@@ -92,7 +93,7 @@ class PlaybackRoutes:
         record_id, format = names
         query = parse_qs(request.query.decode("latin-1"))
         link = await playback.open_link(
-            self._res,
+            self._deps,
             self._lookup,
             Viewer(caller, user_agent=request.header(b"user-agent") or ""),
             record_id,
@@ -114,7 +115,7 @@ class PlaybackRoutes:
             return self._pages.not_found
         cookies = cookies_named(request.header(b"cookie") or "", cookie_name(format, record_id))
         viewer = Viewer(caller, cookies=cookies)
-        found = await playback.find_playable(self._res, self._lookup, viewer, record_id, format)
+        found = await playback.find_playable(self._deps, self._lookup, viewer, record_id, format)
         if found is None:
             return self._pages.not_found
         if not inside:
@@ -148,9 +149,9 @@ class PlaybackRoutes:
 
     async def _caller(self, origin: Origin) -> Caller | None:
         """Return whose host was asked; None: nobody's."""
-        if not self._res.settings.api.multitenancy:
+        if not self._deps.settings.api.multitenancy:
             return Caller(base_url=origin.base_url)
-        tenant = await self._res.tenants.find(origin.host.partition(".")[0])
+        tenant = await self._deps.tenants.cache.find(origin.host.partition(".")[0])
         return None if tenant is None else Caller(tenant, origin.base_url)
 
 

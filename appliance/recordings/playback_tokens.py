@@ -11,19 +11,17 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from appliance.faults import StoreDown
-from appliance.redis.client import RedisClient, RedisDown
+from appliance.redis.store import RedisStore
 
 _TOKEN_BYTES = 32
 _HEX_DIGITS = 2 * _TOKEN_BYTES
 
 
 @dataclass(frozen=True, slots=True)
-class RedisTokens:
+class PlaybackTokens:
     """Issues and takes tokens."""
 
-    client: RedisClient
-    namespace: str
+    redis: RedisStore
     timeout_s: int
     """How long a token can be used."""
 
@@ -42,20 +40,14 @@ class RedisTokens:
             ]
             for token, (record_id, format_name) in zip(tokens, pairs, strict=True)
         ]
-        try:
-            await self.client.pipeline(commands)
-        except RedisDown as error:
-            raise StoreDown(str(error)) from error
+        await self.redis.pipeline(commands)
         return tokens
 
     async def consume_token(self, token: str) -> tuple[str, str] | None:
         """Take a token: return its (recordID, format), None if it is unknown, used or too old."""
         if len(token) != _HEX_DIGITS or not (token.isascii() and token.isalnum()):
             return None
-        try:
-            found = await self.client.command("GETDEL", self._key(token))
-        except RedisDown as error:
-            raise StoreDown(str(error)) from error
+        found = await self.redis.command("GETDEL", self._key(token))
         if found is None:
             return None
         try:
@@ -65,4 +57,4 @@ class RedisTokens:
             return None  # not what anybody of us wrote
 
     def _key(self, token: str) -> str:
-        return f"{self.namespace}:protector_token_{token}"
+        return self.redis.key(f"protector_token_{token}")

@@ -9,10 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-TENANT_KEY = "tenant-id"
-"""Metadata key that says whose recording it is; `create` puts it there."""
-TENANT_PREFIX = "tenant-"
-"""Metadata keys that begin so are ours: no front-end may set them (fault 20)."""
+from appliance.tenants.params import TENANT_KEY
 
 RECORD_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 """A recordID; matched as a whole, since it becomes the name of a directory."""

@@ -12,32 +12,29 @@ from functools import partial
 import trio
 
 from appliance.recordings.calls import empty_trash
+from appliance.recordings.change_notes import ChangeNotes
 from appliance.recordings.changes import ChangeNote
-from appliance.recordings.ports import (
-    ChangeNotes,
-    LockedRecordings,
-    RecordingFiles,
-    RecordingStore,
-)
+from appliance.recordings.deps import RecordingDeps
+from appliance.recordings.files import RecordingFiles
 from appliance.recordings.recording import Recording
-from appliance.resources import Resources
+from appliance.recordings.store import LockedRecordings, RecordingStore
 
 
-async def finish_changes(res: Resources, *, older_than_s: float) -> int:
+async def finish_changes(deps: RecordingDeps, *, older_than_s: float) -> int:
     """Look at every change noted so long ago; return how many notes there were.
 
     A change that is still under way holds the lock of its rows, and is waited for. One that cannot
     be brought to its end, on a full disk say, holds up no other.
     Raises DatabaseDown, OSError.
     """
-    notes, store, files = res.change_notes, res.recordings, res.files
+    notes, store, files = deps.change_notes, deps.store, deps.files
     if notes is None or store is None or files is None:
         return 0
     found = await trio.to_thread.run_sync(partial(notes.read, older_than_s=older_than_s))
     failure: OSError | None = None
     for note in found:
         try:
-            await _finish(res, notes, store, files, note)
+            await _finish(deps, notes, store, files, note)
         except OSError as error:
             failure = error
     if failure is not None:
@@ -46,7 +43,7 @@ async def finish_changes(res: Resources, *, older_than_s: float) -> int:
 
 
 async def _finish(
-    res: Resources,
+    deps: RecordingDeps,
     notes: ChangeNotes,
     store: RecordingStore,
     files: RecordingFiles,
@@ -63,9 +60,9 @@ async def _finish(
     await trio.to_thread.run_sync(notes.remove, [note.name])
     if mended:
         event = "recordings_deleted" if note.delete else "recordings_put_right"
-        res.log.info(event, count=len(mended), record_ids=mended, by="change cut off")
+        deps.log.info(event, count=len(mended), record_ids=mended, by="change cut off")
     if note.delete:
-        res.later(empty_trash, res, files)
+        deps.later(empty_trash, deps, files)
 
 
 async def _delete(files: RecordingFiles, locked: LockedRecordings, recording: Recording) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import trio
 
 from appliance.faults import DatabaseDown
+from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.recovery import finish_changes
-from appliance.resources import Resources
 
 FIRST_S = 1.0
 INTERVAL_S = 15.0
@@ -18,7 +18,7 @@ AGE_S = 10.0
 
 
 async def finish_changes_forever(
-    res: Resources,
+    deps: RecordingDeps,
     *,
     first_s: float = FIRST_S,
     interval_s: float = INTERVAL_S,
@@ -30,7 +30,7 @@ async def finish_changes_forever(
     await trio.sleep(first_s)
     while True:
         try:
-            await finish_changes(res, older_than_s=older_than_s)
+            await finish_changes(deps, older_than_s=older_than_s)
             complained, older_than_s = False, age_s
         except DatabaseDown:
             pass  # the database's own log names the fault
@@ -38,5 +38,5 @@ async def finish_changes_forever(
             if not complained:
                 complained = True
                 reason = error.strerror or "I/O error"
-                res.log.warning("changes_not_finished", reason=reason)
+                deps.log.warning("changes_not_finished", reason=reason)
         await trio.sleep(interval_s)

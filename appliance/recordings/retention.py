@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from appliance.recordings.administration import Opened, open_recordings
 from appliance.recordings.calls import delete_locked, empty_trash, open_change
-from appliance.recordings.retention_rules import PARAM, RetentionRules, retention_rules
+from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.summary import RecordingSummary
-from appliance.resources import Resources
+from appliance.tenants.retention import PARAM, RetentionRules, retention_rules
 
 BATCH = 50
 KEEP_JOURNAL_S = 90 * 86400.0
@@ -34,55 +34,57 @@ class Pruned:
     """Where the next batch begins; None: that was the last."""
 
 
-async def read_rules(res: Resources, days: float | None = None) -> RetentionRules:
+async def read_rules(deps: RecordingDeps, days: float | None = None) -> RetentionRules:
     """Return the rules as they are now; `days` stands in for RECORDING_RETENTION_DAYS.
 
     Raises StoreDown.
     """
-    default = res.settings.retention_days if days is None else days
-    settings = await res.tenant_store.list_settings() or ()
+    default = deps.settings.retention_days if days is None else days
+    settings = await deps.tenants.store.list_settings() or ()
     own = [(one.tenant_id, one.value) for one in settings if one.param == PARAM]
     return retention_rules(default, own)
 
 
 async def list_expired(
-    res: Resources, rules: RetentionRules, *, after: int, limit: int
+    deps: RecordingDeps, rules: RetentionRules, *, after: int, limit: int
 ) -> list[RecordingSummary]:
     """Return recordings that `prune_batch` would delete. Raises Refused, DatabaseDown."""
-    table = open_recordings(res).desk.table
+    table = open_recordings(deps).desk.table
     if rules.keep_all:
         return []
-    return await table.list_expired(rules, now_ms=res.now_ms(), after=after, limit=limit)
+    return await table.list_expired(rules, now_ms=deps.now_ms(), after=after, limit=limit)
 
 
-async def prune_batch(res: Resources, who: str, rules: RetentionRules, *, after: int = 0) -> Pruned:
+async def prune_batch(
+    deps: RecordingDeps, who: str, rules: RetentionRules, *, after: int = 0
+) -> Pruned:
     """Delete the next recordings that are too old. Raises Refused, DatabaseDown."""
-    opened = open_recordings(res)
+    opened = open_recordings(deps)
     pruned = Pruned()
     if rules.keep_all:
         return pruned
-    await _delete(res, opened, rules, after, pruned)
+    await _delete(deps, opened, rules, after, pruned)
     if pruned.deleted:
         record_ids = pruned.deleted
-        res.log.info("recordings_expired", by=who, count=len(record_ids), record_ids=record_ids)
+        deps.log.info("recordings_expired", by=who, count=len(record_ids), record_ids=record_ids)
     if pruned.next_after is None:
-        res.later(empty_trash, res, opened.files)
+        deps.later(empty_trash, deps, opened.files)
     return pruned
 
 
 async def _delete(
-    res: Resources, opened: Opened, rules: RetentionRules, after: int, pruned: Pruned
+    deps: RecordingDeps, opened: Opened, rules: RetentionRules, after: int, pruned: Pruned
 ) -> None:
-    expired = opened.desk.table.lock_expired(rules, now_ms=res.now_ms(), after=after, limit=BATCH)
-    async with open_change(res, expired) as locked:
+    expired = opened.desk.table.lock_expired(rules, now_ms=deps.now_ms(), after=after, limit=BATCH)
+    async with open_change(deps, expired) as locked:
         for one in locked.recordings:
-            done = await delete_locked(res, opened.files, locked, one)
+            done = await delete_locked(deps, opened.files, locked, one)
             (pruned.deleted if done else pruned.failed).append(one.record_id)
         if len(locked.recordings) == BATCH:
             pruned.next_after = locked.recordings[-1].id
 
 
-async def run_retention(res: Resources, who: str) -> int:
+async def run_retention(deps: RecordingDeps, who: str) -> int:
     """Delete everything that is too old, also in the journal and of callbacks' URLs.
 
     Return how many recordings were deleted.
@@ -92,16 +94,16 @@ async def run_retention(res: Resources, who: str) -> int:
     """
     deleted, after = 0, 0
     while True:
-        rules = await read_rules(res)
-        pruned = await prune_batch(res, who, rules, after=after)
+        rules = await read_rules(deps)
+        pruned = await prune_batch(deps, who, rules, after=after)
         deleted += len(pruned.deleted)
         if pruned.next_after is None:
             break
         after = pruned.next_after
-    forgotten = await open_recordings(res).desk.history.forget_done(KEEP_JOURNAL_S)
+    forgotten = await open_recordings(deps).desk.history.forget_done(KEEP_JOURNAL_S)
     if forgotten:
-        res.log.info("import_journal_pruned", lines=forgotten)
-    forgotten = await res.callback_urls.prune(KEEP_URLS_S)
+        deps.log.info("import_journal_pruned", lines=forgotten)
+    forgotten = await deps.callbacks.urls.prune(KEEP_URLS_S)
     if forgotten:
-        res.log.info("callback_urls_pruned", meetings=forgotten)
+        deps.log.info("callback_urls_pruned", meetings=forgotten)
     return deleted

@@ -10,8 +10,8 @@ import trio
 
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.recordings.administration import open_recordings
+from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.retention import read_rules, run_retention
-from appliance.resources import Resources
 
 NAME = "retention"
 DAY_S = 86400.0
@@ -23,7 +23,7 @@ BY = "retention"
 
 
 async def keep_retention(
-    res: Resources,
+    deps: RecordingDeps,
     *,
     first_s: float = FIRST_S,
     check_s: float = CHECK_S,
@@ -35,27 +35,27 @@ async def keep_retention(
     await trio.sleep(first_s)
     while True:
         try:
-            await _run_if_due(res, interval_s, warned)
+            await _run_if_due(deps, interval_s, warned)
             pause_s = check_s
         except (DatabaseDown, StoreDown) as error:
-            res.log.debug("retention_waits", reason=str(error))
+            deps.log.debug("retention_waits", reason=str(error))
             pause_s = retry_s
         await trio.sleep(pause_s)
 
 
-async def _run_if_due(res: Resources, interval_s: float, warned: dict[str, str]) -> None:
-    async with open_recordings(res).desk.table.claim_daily(NAME, interval_s) as due:
+async def _run_if_due(deps: RecordingDeps, interval_s: float, warned: dict[str, str]) -> None:
+    async with open_recordings(deps).desk.table.claim_daily(NAME, interval_s) as due:
         if not due:
             return
-        rules = await read_rules(res)
+        rules = await read_rules(deps)
         for tenant_id, value in rules.faulty.items():
             if warned.get(tenant_id) != value:
                 warned[tenant_id] = value
-                res.log.warning(
+                deps.log.warning(
                     "tenant_retention_unreadable",
                     tenant=tenant_id,
                     value=value,
                     effect="nothing of this tenant is deleted",
                 )
-        deleted = await run_retention(res, BY)
-        res.log.info("retention_done", deleted=deleted)
+        deleted = await run_retention(deps, BY)
+        deps.log.info("retention_done", deleted=deleted)

@@ -6,64 +6,70 @@ The two text track calls answer in JSON, errors too, as BBB's do.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 from urllib.parse import quote
 
+from appliance.bbb.api_call import XML, ApiCall
+from appliance.bbb.caller import Caller
 from appliance.bbb.errors import Failure
 from appliance.bbb.params import Params
-from appliance.bbb.signed_request import SignedRequest
-from appliance.bbb.xml import XML_TYPE
+from appliance.bbb.signed_request import Accepts, SignedRequest
 from appliance.http.messages import Response
 from appliance.http.streaming import Streamed
 from appliance.recordings import calls as recordings
 from appliance.recordings import text_tracks
+from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.text_track_rules import TextTrack
-from appliance.resources import Caller, Resources
 
-XML = XML_TYPE.encode()
 JSON = b"application/json; charset=utf-8"
 
-Change = Callable[[Resources, Caller, Params], Awaitable[bytes]]
+Change = Callable[[RecordingDeps, Caller, Params], Awaitable[bytes]]
 
 
-async def get_recordings(res: Resources, caller: Caller, request: SignedRequest) -> Streamed:
+async def get_recordings(deps: RecordingDeps, caller: Caller, request: SignedRequest) -> Streamed:
     """Answer getRecordings."""
-    return Streamed(XML, partial(recordings.list_recordings, res, caller, request.params))
+    return Streamed(XML, partial(recordings.list_recordings, deps, caller, request.params))
 
 
-async def publish_recordings(res: Resources, caller: Caller, request: SignedRequest) -> Response:
+async def publish_recordings(
+    deps: RecordingDeps, caller: Caller, request: SignedRequest
+) -> Response:
     """Answer publishRecordings."""
-    return await _change(recordings.publish_recordings, res, caller, request)
+    return await _change(recordings.publish_recordings, deps, caller, request)
 
 
-async def update_recordings(res: Resources, caller: Caller, request: SignedRequest) -> Response:
+async def update_recordings(
+    deps: RecordingDeps, caller: Caller, request: SignedRequest
+) -> Response:
     """Answer updateRecordings."""
-    return await _change(recordings.update_recordings, res, caller, request)
+    return await _change(recordings.update_recordings, deps, caller, request)
 
 
-async def delete_recordings(res: Resources, caller: Caller, request: SignedRequest) -> Response:
+async def delete_recordings(
+    deps: RecordingDeps, caller: Caller, request: SignedRequest
+) -> Response:
     """Answer deleteRecordings."""
-    return await _change(recordings.delete_recordings, res, caller, request)
+    return await _change(recordings.delete_recordings, deps, caller, request)
 
 
 async def _change(
-    change: Change, res: Resources, caller: Caller, request: SignedRequest
+    change: Change, deps: RecordingDeps, caller: Caller, request: SignedRequest
 ) -> Response:
-    return Response(200, XML, await change(res, caller, request.params))
+    return Response(200, XML, await change(deps, caller, request.params))
 
 
-async def get_text_tracks(res: Resources, caller: Caller, request: SignedRequest) -> Response:
+async def get_text_tracks(deps: RecordingDeps, caller: Caller, request: SignedRequest) -> Response:
     """Answer getRecordingTextTracks."""
-    record_id, tracks = await text_tracks.list_tracks(res, caller, request.params)
+    record_id, tracks = await text_tracks.list_tracks(deps, caller, request.params)
     base = f"{caller.base_url}/{text_tracks.FORMAT}/{quote(record_id)}"
     return _json(returncode="SUCCESS", tracks=[_track(one, base) for one in tracks])
 
 
-async def put_text_track(res: Resources, caller: Caller, request: SignedRequest) -> Response:
+async def put_text_track(deps: RecordingDeps, caller: Caller, request: SignedRequest) -> Response:
     """Answer putRecordingTextTrack. What is neither WebVTT nor SRT is a SUCCESS too, as in BBB."""
-    record_id, taken = await text_tracks.put_track(res, caller, request.params, request.file)
+    record_id, taken = await text_tracks.put_track(deps, caller, request.params, request.file)
     if taken:
         key, message = "upload_text_track_success", "Text track uploaded successfully"
     else:
@@ -93,3 +99,13 @@ def _track(track: TextTrack, base: str) -> dict[str, str]:
 
 def _json(status: int = 200, /, **content: Any) -> Response:
     return Response(status, JSON, json.dumps({"response": content}).encode())
+
+
+RECORDING_CALLS: Mapping[str, ApiCall[RecordingDeps]] = {
+    "getRecordings": ApiCall(get_recordings),
+    "publishRecordings": ApiCall(publish_recordings),
+    "updateRecordings": ApiCall(update_recordings),
+    "deleteRecordings": ApiCall(delete_recordings),
+    "getRecordingTextTracks": ApiCall(get_text_tracks, accepts=Accepts.NOTHING, json=True),
+    "putRecordingTextTrack": ApiCall(put_text_track, frozenset({"POST"}), Accepts.FILE, json=True),
+}

@@ -14,12 +14,8 @@ from typing import Any
 import asyncpg
 
 from appliance.recordings.filter import RecordingFilter
-from appliance.recordings.recording import (
-    TENANT_KEY,
-    PlaybackFormat,
-    Recording,
-    Thumbnail,
-)
+from appliance.recordings.recording import PlaybackFormat, Recording, Thumbnail
+from appliance.tenants.params import TENANT_KEY
 
 _EPOCH = datetime(1970, 1, 1)
 _MS = timedelta(milliseconds=1)

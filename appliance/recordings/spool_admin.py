@@ -20,7 +20,7 @@ from appliance.settings.model import RecordingSettings
 _MAX_REASON = 4000
 
 
-class SpoolDesk:
+class SpoolAdmin:
     """The spool of these settings, and everything beside it. Every method raises OSError."""
 
     def __init__(self, settings: RecordingSettings) -> None:

@@ -13,7 +13,7 @@ import asyncpg
 import trio
 
 from appliance.faults import DatabaseDown
-from appliance.postgres.database import POOL_SIZE, Connection, PostgresStore
+from appliance.postgres.database import POOL_SIZE, Connection, Database
 from appliance.postgres.session import Session, open_session
 from appliance.recordings.filter import RecordingFilter
 from appliance.recordings.merge import ImportResult, ImportRules, state_of
@@ -136,7 +136,7 @@ class LockedRecordings:
 class RecordingStore:
     """The recordings; every method raises DatabaseDown, and DatabaseRefused for a fault of ours."""
 
-    def __init__(self, store: PostgresStore) -> None:
+    def __init__(self, store: Database) -> None:
         self._store = store
         self._listings = trio.Semaphore(LISTINGS_AT_ONCE)
 

@@ -11,12 +11,16 @@ from functools import partial
 import trio
 
 from appliance.bbb import errors
+from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError, Failure
 from appliance.bbb.params import Params, get
 from appliance.bbb.xml_text import drop_forbidden
+from appliance.recordings.caption_files import CaptionFiles
+from appliance.recordings.deps import RecordingDeps
+from appliance.recordings.files import RecordingFiles
 from appliance.recordings.merge import is_deleted
-from appliance.recordings.ports import CaptionFiles, RecordingFiles, RecordingStore
 from appliance.recordings.recording import Recording
+from appliance.recordings.store import RecordingStore
 from appliance.recordings.text_track_rules import (
     KINDS,
     UPLOADED,
@@ -24,17 +28,16 @@ from appliance.recordings.text_track_rules import (
     canonical_lang,
     to_webvtt,
 )
-from appliance.resources import Caller, Resources
 
 FORMAT = "presentation"
 _MAX_LABEL = 200
 
 
 async def list_tracks(
-    res: Resources, caller: Caller, params: Params
+    deps: RecordingDeps, caller: Caller, params: Params
 ) -> tuple[str, list[TextTrack]]:
     """Return the recordID and its tracks. Raises ApiError, DatabaseDown."""
-    store, files, captions = _opened(res)
+    store, files, captions = _opened(deps)
     record_id = _require(params, "recordID")
     recording = await store.find_recording(record_id)
     if recording is None or is_deleted(recording) or not _belongs(caller, recording):
@@ -46,13 +49,13 @@ async def list_tracks(
 
 
 async def put_track(
-    res: Resources, caller: Caller, params: Params, uploaded: bytes | None
+    deps: RecordingDeps, caller: Caller, params: Params, uploaded: bytes | None
 ) -> tuple[str, bool]:
     """Add or replace a track; return the recordID and whether it was taken.
 
     `uploaded` is WebVTT or SRT. Raises ApiError, DatabaseDown.
     """
-    store, files, captions = _opened(res)
+    store, files, captions = _opened(deps)
     record_id, track = _require(params, "recordID"), _read_track(params)
     if not uploaded or not uploaded.strip():
         raise ApiError(errors.EMPTY_TEXT_TRACK)
@@ -63,10 +66,10 @@ async def put_track(
         try:
             taken = await trio.to_thread.run_sync(save)
         except OSError as error:
-            res.log.error("text_track_not_written", record_id=record_id, reason=error.strerror)
+            deps.log.error("text_track_not_written", record_id=record_id, reason=error.strerror)
             taken = False
     if taken:
-        res.log.info("text_track_written", record_id=record_id, lang=track.lang)
+        deps.log.info("text_track_written", record_id=record_id, lang=track.lang)
     return record_id, taken
 
 
@@ -111,7 +114,7 @@ def _belongs(caller: Caller, recording: Recording) -> bool:
     return caller.tenant_id is None or recording.tenant_id == caller.tenant_id
 
 
-def _opened(res: Resources) -> tuple[RecordingStore, RecordingFiles, CaptionFiles]:
-    if res.recordings is None or res.files is None or res.captions is None:
+def _opened(deps: RecordingDeps) -> tuple[RecordingStore, RecordingFiles, CaptionFiles]:
+    if deps.store is None or deps.files is None or deps.captions is None:
         raise ApiError(errors.RECORDINGS_NOT_FOUND)
-    return res.recordings, res.files, res.captions
+    return deps.store, deps.files, deps.captions

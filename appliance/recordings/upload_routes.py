@@ -12,11 +12,11 @@ from appliance.bbb.errors import ApiError
 from appliance.faults import StoreDown
 from appliance.http.messages import Chunks, Request, Response
 from appliance.model import ServerId
-from appliance.recordings.import_ports import Uploads
+from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.recording import is_record_id
+from appliance.recordings.spool import Spool
 from appliance.recordings.tar_format import DiskFull
 from appliance.recordings.uploads import find_sender, receive_recording
-from appliance.resources import Resources
 
 UPLOAD_PREFIX = "/scalelite/api/recordings/"
 
@@ -24,8 +24,8 @@ UPLOAD_PREFIX = "/scalelite/api/recordings/"
 class UploadRoute:
     """Takes recordings from BBB servers."""
 
-    def __init__(self, res: Resources, uploads: Uploads) -> None:
-        self._res = res
+    def __init__(self, deps: RecordingDeps, uploads: Spool) -> None:
+        self._deps = deps
         self._uploads = uploads
 
     async def handle(self, request: Request) -> Response:
@@ -36,14 +36,14 @@ class UploadRoute:
         if request.method != "PUT":
             return _text(405, "only PUT", (b"allow", b"PUT"))
         try:
-            sender = await find_sender(self._res, request.header(b"authorization"), record_id)
+            sender = await find_sender(self._deps, request.header(b"authorization"), record_id)
         except StoreDown as error:
-            self._res.faults.note("request_without_store", "redis", reason=str(error))
+            self._deps.faults.note("request_without_store", "redis", reason=str(error))
             return _text(503, "try again later")
         if sender is None:
             return _text(401, "no valid token", (b"www-authenticate", b"Bearer"))
         try:
-            chunks = Chunks(request, self._res.settings.recordings.max_bytes)
+            chunks = Chunks(request, self._deps.settings.recordings.max_bytes)
             return await self._receive(record_id, sender, chunks)
         except ApiError as error:
             too_large = error.failure.http_status == 413
@@ -53,13 +53,13 @@ class UploadRoute:
         self, record_id: str, sender: ServerId, chunks: AsyncIterator[bytes]
     ) -> Response:
         try:
-            size = await receive_recording(self._res, self._uploads, record_id, sender, chunks)
+            size = await receive_recording(self._deps, self._uploads, record_id, sender, chunks)
         except DiskFull:
-            self._res.log.error("recording_upload_refused", record=record_id, reason="disk full")
+            self._deps.log.error("recording_upload_refused", record=record_id, reason="disk full")
             return _text(507, "the disk is full, try again later")
         except OSError as error:
             reason = error.strerror or "I/O error"
-            self._res.log.error("recording_upload_refused", record=record_id, reason=reason)
+            self._deps.log.error("recording_upload_refused", record=record_id, reason=reason)
             return _text(503, "the spool cannot be written, try again later")
         return _text(201, f"{size} bytes") if size else _text(400, "no tar in the body")
 

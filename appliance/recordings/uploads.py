@@ -11,28 +11,30 @@ from functools import partial
 import trio
 
 from appliance.model import ServerId
-from appliance.recordings.import_ports import Upload, Uploads
+from appliance.recordings.deps import RecordingDeps
+from appliance.recordings.spool import Spool, Upload
 from appliance.recordings.upload_token import server_of_upload
-from appliance.resources import Resources
 
 _BATCH_BYTES = 1 << 20
 ABORT_LIMIT_S = 10.0
 
 
-async def find_sender(res: Resources, authorization: str | None, record_id: str) -> ServerId | None:
+async def find_sender(
+    deps: RecordingDeps, authorization: str | None, record_id: str
+) -> ServerId | None:
     """Return the server that may hand this recording over; None: the token is not good.
 
     Raises StoreDown.
     """
     if not authorization:
         return None
-    servers = await res.store.list_servers()
-    return server_of_upload(servers, authorization, record_id, now_s=res.now_ms() / 1000)
+    servers = await deps.pool.records.list_servers()
+    return server_of_upload(servers, authorization, record_id, now_s=deps.now_ms() / 1000)
 
 
 async def receive_recording(
-    res: Resources,
-    uploads: Uploads,
+    deps: RecordingDeps,
+    uploads: Spool,
     record_id: str,
     sender: ServerId,
     chunks: AsyncIterator[bytes],
@@ -53,7 +55,7 @@ async def receive_recording(
         if not whole:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + ABORT_LIMIT_S):
                 await trio.to_thread.run_sync(upload.abort)
-    res.log.info("recording_received", record=record_id, server=sender, bytes=size)
+    deps.log.info("recording_received", record=record_id, server=sender, bytes=size)
     return size
 
 

@@ -10,9 +10,10 @@ from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Call
 from appliance.admin_calls.forms import BadRequest, Json
 from appliance.admin_calls.refusal import RefusalKind
 from appliance.model import ServerChange
-from appliance.resources import Resources
+from appliance.servers import admin_json as shape
 from appliance.servers import admin_sync_schema as about
 from appliance.servers import sync as server_sync
+from appliance.servers.deps import ServerDeps
 from appliance.servers.sync import AddedServer, SyncedServer
 from appliance.servers.sync_plan import SyncMode, named_values
 from appliance.servers.yaml_list import BadServerList
@@ -23,14 +24,14 @@ _MOST_PROBLEMS = 200
 """A file of something else may have one in every line."""
 
 
-async def _sync_servers(res: Resources, call: Call) -> Answer:
+async def _sync_servers(deps: ServerDeps, call: Call) -> Answer:
     word = form.text(call.fields, "mode") or SyncMode.CORDON.value
     if word not in list(SyncMode):
         raise BadRequest(f"mode must be one of {', '.join(SyncMode)}")
     dry_run = form.flag(call.fields, "dry_run")
     try:
         result = await server_sync.sync_servers(
-            res, call.who, _file(call), mode=SyncMode(word), dry_run=dry_run
+            deps, call.who, _file(call), mode=SyncMode(word), dry_run=dry_run
         )
     except BadServerList as error:
         return _problems_json(error), 400
@@ -71,7 +72,7 @@ def _step_json(one: SyncedServer) -> Json:
         "meetings": step.meetings,
         "outcome": one.outcome.value,
         "reason": one.reason,
-        "ended": form.ended_json(one.ended),
+        "ended": shape.ended_json(one.ended),
     }
 
 
@@ -81,14 +82,14 @@ def _changes_json(change: ServerChange) -> Json:
     return {name: _HIDDEN if name == "secret" else value for name, value in values.items()}
 
 
-async def _export_servers(res: Resources, call: Call) -> Answer:
+async def _export_servers(deps: ServerDeps, call: Call) -> Answer:
     verbose = form.flag(call.fields, "verbose")
-    return {"yaml": await server_sync.export_servers(res, verbose=verbose)}, 200
+    return {"yaml": await server_sync.export_servers(deps, verbose=verbose)}, 200
 
 
-async def _add_servers(res: Resources, call: Call) -> Answer:
+async def _add_servers(deps: ServerDeps, call: Call) -> Answer:
     try:
-        added = await server_sync.add_all_servers(res, call.who, _file(call))
+        added = await server_sync.add_all_servers(deps, call.who, _file(call))
     except BadServerList as error:
         return _problems_json(error), 400
     return [_added_json(one) for one in added], 200
@@ -104,7 +105,7 @@ def _added_json(one: AddedServer) -> Json:
     }
 
 
-SYNC_CALLS: tuple[AdminCall, ...] = (
+SYNC_CALLS: tuple[AdminCall[ServerDeps], ...] = (
     AdminCall("syncServers", "POST", _sync_servers, LONG_S, about=about.SYNC_SERVERS),
     AdminCall("exportServers", "GET", _export_servers, about=about.EXPORT_SERVERS),
     AdminCall("addServers", "POST", _add_servers, LONG_S, about=about.ADD_SERVERS),

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from appliance.admin_calls.refusal import RefusalKind, Refused, no_server
 from appliance.model import Server, ServerId, ServerState
-from appliance.resources import Resources
+from appliance.pool.ending import EndedMeeting, EndOutcome, ToEnd, end_on_server
 from appliance.servers.administration import find_server, set_server_state
-from appliance.servers.ending import EndedMeeting, EndOutcome, ToEnd, end_on_server
+from appliance.servers.deps import ServerDeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,21 +24,21 @@ class ClearedServer:
 
 
 async def disable_server(
-    res: Resources, who: str, server_id: str, *, confirmed: bool
+    deps: ServerDeps, who: str, server_id: str, *, confirmed: bool
 ) -> ClearedServer:
     """Disable a server and end its meetings.
 
     Raises Refused: there is no such, or it has load or meetings and this was not `confirmed`.
     """
-    server = await find_server(res, server_id)
+    server = await find_server(deps, server_id)
     if not confirmed:
-        await _refuse_if_in_use(res, server)
-    await set_server_state(res, who, server_id, ServerState.DISABLED)
-    return await _clear(res, who, server, end=True)
+        await _refuse_if_in_use(deps, server)
+    await set_server_state(deps, who, server_id, ServerState.DISABLED)
+    return await _clear(deps, who, server, end=True)
 
 
-async def _refuse_if_in_use(res: Resources, server: Server) -> None:
-    records = sum(one.server_id == server.id for one in await res.store.list_meetings())
+async def _refuse_if_in_use(deps: ServerDeps, server: Server) -> None:
+    records = sum(one.server_id == server.id for one in await deps.pool.records.list_meetings())
     meetings = max(records, server.meetings)
     if not meetings and not server.load:
         return
@@ -51,7 +51,7 @@ async def _refuse_if_in_use(res: Resources, server: Server) -> None:
 
 
 async def panic_server(
-    res: Resources,
+    deps: ServerDeps,
     who: str,
     server_id: str,
     *,
@@ -62,35 +62,35 @@ async def panic_server(
 
     Raises Refused: there is no such server. A server that does not answer is no error.
     """
-    server = await find_server(res, server_id)
+    server = await find_server(deps, server_id)
     if not keep_state:
-        await set_server_state(res, who, server_id, ServerState.DISABLED)
-    return await _clear(res, who, server, end=not skip_end_calls)
+        await set_server_state(deps, who, server_id, ServerState.DISABLED)
+    return await _clear(deps, who, server, end=not skip_end_calls)
 
 
-async def _clear(res: Resources, who: str, server: Server, *, end: bool) -> ClearedServer:
-    held = await res.store.clear_server(server.id, now_ms=res.now_ms(), to_be_ended=end)
+async def _clear(deps: ServerDeps, who: str, server: Server, *, end: bool) -> ClearedServer:
+    held = await deps.store.clear_server(server.id, now_ms=deps.now_ms(), to_be_ended=end)
     if held is None:
         raise no_server(server.id)
     if end:
         ended = await end_on_server(
-            res, server.target, [ToEnd(meeting_id, password) for meeting_id, password in held]
+            deps.pool, server.target, [ToEnd(meeting_id, password) for meeting_id, password in held]
         )
     else:
         ended = tuple(
             EndedMeeting(meeting_id, server.id, EndOutcome.SKIPPED) for meeting_id, _ in held
         )
-    _log_cleared(res, who, server.id, ended)
-    return ClearedServer(await find_server(res, server.id), ended)
+    _log_cleared(deps, who, server.id, ended)
+    return ClearedServer(await find_server(deps, server.id), ended)
 
 
 def _log_cleared(
-    res: Resources, who: str, server_id: ServerId, ended: tuple[EndedMeeting, ...]
+    deps: ServerDeps, who: str, server_id: ServerId, ended: tuple[EndedMeeting, ...]
 ) -> None:
     failed = [one for one in ended if one.outcome is EndOutcome.FAILED]
-    res.log.info("server_cleared", server=server_id, meetings=len(ended), by=who)
+    deps.log.info("server_cleared", server=server_id, meetings=len(ended), by=who)
     if failed:
-        res.log.warning(
+        deps.log.warning(
             "meetings_not_ended",
             server=server_id,
             meetings=[one.id for one in failed],

@@ -7,13 +7,14 @@ or dead server delays nobody else. Rules: servers/polling.py and the scripts.
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, field
 
 import trio
 
 from appliance.faults import StoreDown
 from appliance.model import Server, ServerId
-from appliance.resources import Resources
+from appliance.servers.deps import ServerDeps
 from appliance.servers.polling import PollResult, poll_server
 
 TICK_S = 0.5
@@ -54,37 +55,39 @@ class Poller:
         if watched and watched.patient and trio.current_time() >= watched.nudge_from_s:
             watched.wake.set()
 
-    async def run(self, res: Resources) -> None:
+    async def run(self, deps: ServerDeps) -> None:
         """Poll until cancelled; the leases are given back at the end."""
         try:
             async with trio.open_nursery() as nursery:
-                limiter = trio.CapacityLimiter(res.settings.polling.concurrency)
+                limiter = trio.CapacityLimiter(deps.settings.polling.concurrency)
                 while True:
                     try:
-                        await self._tick(res, nursery, limiter)
+                        await self._tick(deps, nursery, limiter)
                     except StoreDown as error:
-                        res.faults.note("poller_waits_for_store", "redis", reason=str(error))
+                        deps.faults.note("poller_waits_for_store", "redis", reason=str(error))
                     await trio.sleep(TICK_S)
         finally:
             held = list(self._watched)
             self._watched.clear()
             with trio.move_on_after(_RELEASE_S, shield=True):
-                await self._release(res, held)
+                await self._release(deps, held)
 
-    async def _release(self, res: Resources, held: list[ServerId]) -> None:
+    async def _release(self, deps: ServerDeps, held: list[ServerId]) -> None:
         try:
-            await res.store.release_leases(res.instance, held)
+            await deps.store.release_leases(deps.instance, held)
         except StoreDown:
-            res.log.debug("leases_not_released")  # they run out by themselves
+            deps.log.debug("leases_not_released")  # they run out by themselves
 
     async def _tick(
-        self, res: Resources, nursery: trio.Nursery, limiter: trio.CapacityLimiter
+        self, deps: ServerDeps, nursery: trio.Nursery, limiter: trio.CapacityLimiter
     ) -> None:
-        await res.hook_book.refresh()
-        servers = {server.id: server for server in await res.store.list_servers(in_background=True)}
+        await deps.callbacks.hook_cache.refresh()
+        servers = {
+            server.id: server for server in await deps.pool.records.list_servers(in_background=True)
+        }
         held = set(
-            await res.store.lease_servers(
-                res.instance, list(servers), now_ms=res.now_ms(), lease_ms=LEASE_MS
+            await deps.store.lease_servers(
+                deps.instance, list(servers), now_ms=deps.now_ms(), lease_ms=LEASE_MS
             )
         )
         for server_id in [known for known in self._watched if known not in held]:
@@ -93,7 +96,7 @@ class Poller:
             watched = self._watched.get(server_id)
             if watched is None:
                 watched = self._watched[server_id] = _Watched(servers[server_id])
-                nursery.start_soon(self._watch, res, watched, limiter)
+                nursery.start_soon(self._watch, deps, watched, limiter)
             else:
                 self._follow(watched, servers[server_id])
 
@@ -108,43 +111,43 @@ class Poller:
             watched.patient = True
 
     async def _watch(
-        self, res: Resources, watched: _Watched, limiter: trio.CapacityLimiter
+        self, deps: ServerDeps, watched: _Watched, limiter: trio.CapacityLimiter
     ) -> None:
         with watched.scope:
             while True:
                 watched.wake = trio.Event()
-                pause_s = await self._poll(res, watched, limiter)
+                pause_s = await self._poll(deps, watched, limiter)
                 with trio.move_on_after(pause_s):
                     await watched.wake.wait()
                 watched.patient = False
 
     async def _poll(
-        self, res: Resources, watched: _Watched, limiter: trio.CapacityLimiter
+        self, deps: ServerDeps, watched: _Watched, limiter: trio.CapacityLimiter
     ) -> float:
         """Poll once; return the seconds until the next time."""
-        polling = res.settings.polling
+        polling = deps.settings.polling
         read_version = watched.successes % _VERSION_EVERY == 0
         try:
             async with limiter:
                 began_s = trio.current_time()
                 watched.nudge_from_s = began_s + min(polling.retry_interval_s, polling.interval_s)
-                result = await poll_server(res, watched.server, read_version=read_version)
+                result = await poll_server(deps, watched.server, read_version=read_version)
         except StoreDown as error:
-            res.faults.note("poller_waits_for_store", "redis", reason=str(error))
+            deps.faults.note("poller_waits_for_store", "redis", reason=str(error))
             return _STORE_PAUSE_S
         except Exception as error:  # a defect met at one server must not stop its polls
-            res.log.error("poll_failed", server=watched.server.id, exc_info=error)
+            deps.log.error("poll_failed", server=watched.server.id, exc_info=error)
             return polling.interval_s
         took_s = trio.current_time() - began_s
         outcome = "ok" if result.succeeded else "failed"
-        res.metrics.polls.observe(took_s, watched.server.id, outcome)
+        deps.metrics.polls.observe(took_s, watched.server.id, outcome)
         watched.successes += result.succeeded
         if _is_wavering(result):
             return polling.retry_interval_s
         watched.patient = result.online
         if not watched.in_phase:
             watched.in_phase = True
-            return polling.interval_s * res.tie()
+            return polling.interval_s * random.random()
         return max(0.0, began_s + polling.interval_s - trio.current_time())
 
 

@@ -14,7 +14,6 @@ import trio
 
 from appliance.callbacks.hook_sync import keep_hooks
 from appliance.faults import BbbError, StoreDown
-from appliance.meetings.calls import forget_if_gone
 from appliance.model import (
     FailureResult,
     ListedMeeting,
@@ -26,8 +25,8 @@ from appliance.model import (
     Server,
     ServerState,
 )
-from appliance.resources import Resources
-from appliance.servers.ending import end_unwanted
+from appliance.pool.ending import end_unwanted, forget_if_gone
+from appliance.servers.deps import ServerDeps
 from appliance.servers.load import contributions, counts
 
 _FOLLOW_UPS_AT_ONCE = 8
@@ -49,31 +48,31 @@ class PollResult:
     bbb_version: str | None = None
 
 
-async def poll_server(res: Resources, server: Server, *, read_version: bool) -> PollResult:
+async def poll_server(deps: ServerDeps, server: Server, *, read_version: bool) -> PollResult:
     """Poll one server and record what it says; a disabled one is only asked for its version.
 
     Takes POLLER_WAIT_TIMEOUT at most for the poll itself, as much for reading the version, and
     as much for what follows from it. Raises StoreDown.
     """
-    start = await res.store.begin_poll(server.id)
+    start = await deps.store.begin_poll(server.id)
     if start is None:
         return PollResult(server, succeeded=False, reason="not in the pool any more")
     if start.state is ServerState.DISABLED:
-        return await _reach_disabled(res, server)
-    began_ms = res.now_ms()
+        return await _reach_disabled(deps, server)
+    began_ms = deps.now_ms()
     try:
-        with trio.fail_after(res.settings.polling.deadline_s):
-            found = await res.bbb.list_meetings(server.target)
+        with trio.fail_after(deps.settings.polling.deadline_s):
+            found = await deps.pool.bbb.list_meetings(server.target)
     except BbbError as error:
-        return await _record_failure(res, server, error.reason)
+        return await _record_failure(deps, server, error.reason)
     except trio.TooSlowError:
-        return await _record_failure(res, server, "no answer within POLLER_WAIT_TIMEOUT")
+        return await _record_failure(deps, server, "no answer within POLLER_WAIT_TIMEOUT")
     if not found.succeeded:
-        return await _record_failure(res, server, "the server answered FAILED")
+        return await _record_failure(deps, server, "the server answered FAILED")
     listed = found.listed
-    result = await _record_success(res, server, start, began_ms, listed)
-    version = await check_version(res, server) if read_version else None
-    await _keep_hooks(res, server, result, verify=read_version)
+    result = await _record_success(deps, server, start, began_ms, listed)
+    version = await check_version(deps, server) if read_version else None
+    await _keep_hooks(deps, server, result, verify=read_version)
     return PollResult(
         server,
         succeeded=True,
@@ -86,7 +85,7 @@ async def poll_server(res: Resources, server: Server, *, read_version: bool) -> 
 
 
 async def _keep_hooks(
-    res: Resources, server: Server, result: ObservationResult, *, verify: bool
+    deps: ServerDeps, server: Server, result: ObservationResult, *, verify: bool
 ) -> None:
     """Have the hooks of a server that was just polled as they are to be; the next poll goes on.
 
@@ -94,52 +93,52 @@ async def _keep_hooks(
     """
     if not result.online:
         return
-    with trio.move_on_after(res.settings.polling.deadline_s):
+    with trio.move_on_after(deps.settings.polling.deadline_s):
         try:
-            await keep_hooks(res, server, verify=verify or result.came_online)
+            await keep_hooks(deps.callbacks, server, verify=verify or result.came_online)
         except StoreDown as error:
-            res.faults.note("hooks_not_kept", server.id, reason=str(error))
+            deps.faults.note("hooks_not_kept", server.id, reason=str(error))
 
 
-async def _reach_disabled(res: Resources, server: Server) -> PollResult:
+async def _reach_disabled(deps: ServerDeps, server: Server) -> PollResult:
     """Ask a disabled server for its version, and record whether it can be reached."""
-    result = await check_version(res, server)
+    result = await check_version(deps, server)
     if not result.succeeded:
-        return await _record_failure(res, server, result.reason, disabled=True)
+        return await _record_failure(deps, server, result.reason, disabled=True)
     if server.online and not server.unhealthy_count:
         return result
-    threshold = res.settings.polling.healthy_threshold
-    if await res.store.reach_server(server.id, healthy_threshold=threshold):
-        res.log.info("server_online", server=server.id, state=ServerState.DISABLED.value)
+    threshold = deps.settings.polling.healthy_threshold
+    if await deps.store.reach_server(server.id, healthy_threshold=threshold):
+        deps.log.info("server_online", server=server.id, state=ServerState.DISABLED.value)
         return replace(result, online=True)
     return result
 
 
-async def check_version(res: Resources, server: Server) -> PollResult:
+async def check_version(deps: ServerDeps, server: Server) -> PollResult:
     """Ask a server for its BBB version, which also tells whether it can be reached."""
     try:
-        with trio.fail_after(res.settings.polling.deadline_s):
-            version = await res.bbb.version(server.target)
+        with trio.fail_after(deps.settings.polling.deadline_s):
+            version = await deps.pool.bbb.version(server.target)
     except BbbError as error:
         return PollResult(server, succeeded=False, reason=error.reason)
     except trio.TooSlowError:
         return PollResult(server, succeeded=False, reason="no answer within POLLER_WAIT_TIMEOUT")
     if version is not None and version != server.bbb_version:
-        await res.store.record_version(server.id, version)
+        await deps.store.record_version(server.id, version)
     return PollResult(server, succeeded=True, online=server.online, bbb_version=version)
 
 
 async def _record_success(
-    res: Resources,
+    deps: ServerDeps,
     server: Server,
     start: PollStart,
     began_ms: int,
     listed: Sequence[ListedMeeting],
 ) -> ObservationResult:
-    load, now_ms, seen = res.settings.load, res.now_ms(), counts(listed)
+    load, now_ms, seen = deps.settings.load, deps.now_ms(), counts(listed)
     each = contributions(
         listed,
-        await res.store.expected_sizes([meeting.id for meeting in listed]),
+        await deps.store.expected_sizes([meeting.id for meeting in listed]),
         now_ms=now_ms,
         load_multiplier=server.load_multiplier,
         min_user_count=load.min_user_count,
@@ -161,24 +160,24 @@ async def _record_success(
             for meeting in listed
         ),
     )
-    result = await res.store.observe_server(
-        observation, healthy_threshold=res.settings.polling.healthy_threshold
+    result = await deps.store.observe_server(
+        observation, healthy_threshold=deps.settings.polling.healthy_threshold
     )
-    _log_success(res, server, result)
-    await _follow_up(res, server, result)
+    _log_success(deps, server, result)
+    await _follow_up(deps, server, result)
     return result
 
 
-def _log_success(res: Resources, server: Server, result: ObservationResult) -> None:
+def _log_success(deps: ServerDeps, server: Server, result: ObservationResult) -> None:
     if result.came_online:
-        res.log.info("server_online", server=server.id)
+        deps.log.info("server_online", server=server.id)
     if result.taken_back:
-        res.log.warning("meetings_taken_back", server=server.id, meetings=len(result.taken_back))
+        deps.log.warning("meetings_taken_back", server=server.id, meetings=len(result.taken_back))
     if result.auto_disabled:
-        res.log.info("cordoned_server_is_empty", server=server.id, state="disabled")
+        deps.log.info("cordoned_server_is_empty", server=server.id, state="disabled")
 
 
-async def _follow_up(res: Resources, server: Server, result: ObservationResult) -> None:
+async def _follow_up(deps: ServerDeps, server: Server, result: ObservationResult) -> None:
     """End and look for meetings, as many as the time of a poll allows; the next one goes on."""
     limiter = trio.CapacityLimiter(_FOLLOW_UPS_AT_ONCE)
 
@@ -186,9 +185,9 @@ async def _follow_up(res: Resources, server: Server, result: ObservationResult) 
         # Caught here: a nursery would wrap it in a group. The next poll does it.
         with suppress(StoreDown):
             async with limiter:
-                await work(res, server, *args)
+                await work(deps, server, *args)
 
-    with trio.move_on_after(res.settings.polling.deadline_s):
+    with trio.move_on_after(deps.settings.polling.deadline_s):
         async with trio.open_nursery() as nursery:
             for meeting_id, password in result.to_end:
                 nursery.start_soon(follow, _end_duplicate, meeting_id, password)
@@ -197,38 +196,40 @@ async def _follow_up(res: Resources, server: Server, result: ObservationResult) 
 
 
 async def _end_duplicate(
-    res: Resources, server: Server, meeting_id: MeetingId, password: str
+    deps: ServerDeps, server: Server, meeting_id: MeetingId, password: str
 ) -> None:
     """End a meeting that was created elsewhere while its server was away."""
-    succeeded = await end_unwanted(res, server.target, meeting_id, password)
+    succeeded = await end_unwanted(deps.pool, server.target, meeting_id, password)
     if succeeded is not None:
-        res.log.warning(
+        deps.log.warning(
             "duplicate_ended", server=server.id, meeting=meeting_id, succeeded=succeeded
         )
 
 
-async def _look_for(res: Resources, server: Server, meeting_id: MeetingId, placement: int) -> None:
+async def _look_for(
+    deps: ServerDeps, server: Server, meeting_id: MeetingId, placement: int
+) -> None:
     """Forget a meeting that was not listed, if its server says it does not know it."""
-    meeting = await res.store.find_meeting(meeting_id, now_ms=res.now_ms())
+    meeting = await deps.pool.records.find_meeting(meeting_id, now_ms=deps.now_ms())
     if meeting is None or (meeting.server_id, meeting.placement) != (server.id, placement):
         return
-    if await forget_if_gone(res, meeting):
-        res.log.debug("meeting_over", server=server.id, meeting=meeting_id)
+    if await forget_if_gone(deps.pool, meeting):
+        deps.log.debug("meeting_over", server=server.id, meeting=meeting_id)
 
 
 async def _record_failure(
-    res: Resources, server: Server, reason: str, *, disabled: bool = False
+    deps: ServerDeps, server: Server, reason: str, *, disabled: bool = False
 ) -> PollResult:
-    result = await res.store.fail_server(
+    result = await deps.store.fail_server(
         server.id,
-        now_ms=res.now_ms(),
-        unhealthy_threshold=res.settings.polling.unhealthy_threshold,
+        now_ms=deps.now_ms(),
+        unhealthy_threshold=deps.settings.polling.unhealthy_threshold,
         disabled=disabled,
     )
     if result.known:
         # A disabled server that does not answer is being worked on, as a rule.
-        report = res.log.info if disabled else res.log.warning
-        _log_failure(res, server, result, reason, report)
+        report = deps.log.info if disabled else deps.log.warning
+        _log_failure(deps, server, result, reason, report)
     return PollResult(
         server,
         succeeded=False,
@@ -239,38 +240,38 @@ async def _record_failure(
 
 
 def _log_failure(
-    res: Resources,
+    deps: ServerDeps,
     server: Server,
     result: FailureResult,
     reason: str,
     report: Callable[..., object],
 ) -> None:
     if result.went_offline:
-        res.metrics.detached.add(amount=result.detached)
+        deps.metrics.detached.add(amount=result.detached)
         report("server_offline", server=server.id, reason=reason, detached_meetings=result.detached)
     elif server.online:
         report("server_unstable", server=server.id, reason=reason, failures=result.unhealthy_count)
     else:
-        res.log.debug("server_still_offline", server=server.id, reason=reason)
+        deps.log.debug("server_still_offline", server=server.id, reason=reason)
 
 
-async def poll_pool(res: Resources, *, versions_only: bool = False) -> list[PollResult]:
+async def poll_pool(deps: ServerDeps, *, versions_only: bool = False) -> list[PollResult]:
     """Poll every server now, whoever holds its lease; return the results by server id.
 
     Raises StoreDown.
     """
     results: dict[str, PollResult] = {}
     down: list[StoreDown] = []
-    limiter = trio.CapacityLimiter(res.settings.polling.concurrency)
-    servers = await res.store.list_servers(in_background=True)
+    limiter = trio.CapacityLimiter(deps.settings.polling.concurrency)
+    servers = await deps.pool.records.list_servers(in_background=True)
 
     async def poll(server: Server) -> None:
         try:
             async with limiter:
                 if versions_only:
-                    results[server.id] = await check_version(res, server)
+                    results[server.id] = await check_version(deps, server)
                 else:
-                    results[server.id] = await poll_server(res, server, read_version=True)
+                    results[server.id] = await poll_server(deps, server, read_version=True)
         except StoreDown as error:
             down.append(error)  # raised below: the nursery would wrap it in a group
             nursery.cancel_scope.cancel()

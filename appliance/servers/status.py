@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from appliance.model import Server, ServerState
-from appliance.resources import Resources
 from appliance.servers.administration import list_servers
+from appliance.servers.deps import ServerDeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,6 @@ class PoolStatus:
         return sum(server.online and server.state is ServerState.ENABLED for server in self.servers)
 
 
-async def read_status(res: Resources) -> PoolStatus:
+async def read_status(deps: ServerDeps) -> PoolStatus:
     """Read the state of the pool from the store."""
-    return PoolStatus(await list_servers(res))
+    return PoolStatus(await list_servers(deps))

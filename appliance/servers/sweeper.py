@@ -8,7 +8,7 @@ from __future__ import annotations
 import trio
 
 from appliance.faults import StoreDown
-from appliance.resources import Resources
+from appliance.servers.deps import ServerDeps
 
 INTERVAL_S = 61.0
 """A little more than the grace, so that the second sweep may remove."""
@@ -17,17 +17,17 @@ _LEASE_SHARE = 0.95
 
 
 async def sweep_forever(
-    res: Resources, *, interval_s: float = INTERVAL_S, grace_ms: int = GRACE_MS
+    deps: ServerDeps, *, interval_s: float = INTERVAL_S, grace_ms: int = GRACE_MS
 ) -> None:
     """Sweep once a minute until cancelled; what was found `grace_ms` ago too is removed."""
     # A little less than the interval, so that whoever swept last may sweep again.
     lease_ms = int(interval_s * _LEASE_SHARE * 1000)
     while True:
         try:
-            if await res.store.claim_sweep(res.instance, lease_ms=lease_ms):
-                removed = await res.store.sweep(now_ms=res.now_ms(), grace_ms=grace_ms)
+            if await deps.store.claim_sweep(deps.instance, lease_ms=lease_ms):
+                removed = await deps.store.sweep(now_ms=deps.now_ms(), grace_ms=grace_ms)
                 if removed:
-                    res.log.info("store_swept", removed=removed)
+                    deps.log.info("store_swept", removed=removed)
         except StoreDown:
             pass  # the store's own log names the fault; the next round sweeps
         await trio.sleep(interval_s)

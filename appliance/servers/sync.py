@@ -17,10 +17,10 @@ import trio
 from appliance.admin_calls.refusal import Refused
 from appliance.faults import StoreDown
 from appliance.model import Server, ServerId, ServerState
-from appliance.resources import Resources
+from appliance.pool.ending import EndedMeeting
 from appliance.servers.administration import add_server, list_servers, logged_change
 from appliance.servers.clearing import panic_server
-from appliance.servers.ending import EndedMeeting
+from appliance.servers.deps import ServerDeps
 from appliance.servers.sync_plan import (
     StepKind,
     SyncMode,
@@ -74,7 +74,7 @@ class SyncResult:
 
 
 async def sync_servers(
-    res: Resources,
+    deps: ServerDeps,
     who: str,
     text: str,
     *,
@@ -86,17 +86,17 @@ async def sync_servers(
 
     Raises core.server_list.BadServerList: nothing was changed.
     """
-    present = await list_servers(res)
+    present = await list_servers(deps)
     known = {server.id for server in present}
     # libyaml lets nothing else run meanwhile only for milliseconds, but pure Python may take long.
     wanted = await trio.to_thread.run_sync(parse_server_list, text, known)
-    held = Counter(meeting.server_id for meeting in await res.store.list_meetings())
+    held = Counter(meeting.server_id for meeting in await deps.pool.records.list_meetings())
     steps = plan_sync(wanted, present, held, mode)
     notes = _notes({one.id: one.url for one in wanted})
     if dry_run:
         planned = tuple(SyncedServer(step, StepOutcome.PLANNED) for step in steps)
         return SyncResult(planned, notes)
-    sync = _Sync(res, who, mode)
+    sync = _Sync(deps, who, mode)
     await sync.apply(steps, apply_s)
     return SyncResult(sync.results(steps), notes, sync.failure)
 
@@ -109,8 +109,8 @@ def _notes(urls: dict[ServerId, str]) -> tuple[str, ...]:
 class _Sync:
     """Carries out the steps, one after the other."""
 
-    def __init__(self, res: Resources, who: str, mode: SyncMode) -> None:
-        self._res = res
+    def __init__(self, deps: ServerDeps, who: str, mode: SyncMode) -> None:
+        self._deps = deps
         self._who = who
         self._mode = mode
         self._done: list[SyncedServer] = []
@@ -148,25 +148,25 @@ class _Sync:
         return SyncedServer(step, StepOutcome.DONE)
 
     async def _add(self, step: SyncStep) -> SyncedServer:
-        if not await self._res.store.add_server(step.server_id, step.change):
+        if not await self._deps.store.add_server(step.server_id, step.change):
             return SyncedServer(step, StepOutcome.FAILED, "another server got this id meanwhile")
         state = step.change.state or ServerState.DISABLED
         self._log("server_added", step, url=step.change.url, state=state.value)
         return self._changed(step)
 
     async def _change(self, step: SyncStep) -> SyncedServer:
-        if not await self._res.store.update_server(step.server_id, step.change):
+        if not await self._deps.store.update_server(step.server_id, step.change):
             return SyncedServer(step, StepOutcome.FAILED, "it was removed meanwhile")
         self._log("server_changed", step, **logged_change(step.change))
         return self._changed(step)
 
     def _changed(self, step: SyncStep) -> SyncedServer:
         if step.change.state is ServerState.ENABLED:
-            self._res.poll_soon(step.server_id)
+            self._deps.poll_soon(step.server_id)
         return SyncedServer(step, StepOutcome.DONE)
 
     async def _remove(self, step: SyncStep) -> SyncedServer:
-        held = await self._res.store.remove_server(step.server_id, force=False)
+        held = await self._deps.store.remove_server(step.server_id, force=False)
         if held is not None and held > 0:  # a meeting was placed there meanwhile
             return await self._not_empty(replace(step, meetings=held))
         if held is None:
@@ -176,26 +176,26 @@ class _Sync:
     async def _not_empty(self, step: SyncStep) -> SyncedServer:
         if self._mode is SyncMode.FORCE:
             return await self._evict(replace(step, kind=StepKind.EVICT))
-        server = await self._res.store.find_server(step.server_id)
+        server = await self._deps.pool.records.find_server(step.server_id)
         state = ServerState.DISABLED if server is None else server.state
         return await self._apply(cordoning(step.server_id, state, step.meetings))
 
     async def _evict(self, step: SyncStep) -> SyncedServer:
         try:
-            cleared = await panic_server(self._res, self._who, step.server_id)
+            cleared = await panic_server(self._deps, self._who, step.server_id)
         except Refused:  # removed by somebody else
             return SyncedServer(step, StepOutcome.DONE)
-        await self._res.store.remove_server(step.server_id, force=True)
+        await self._deps.store.remove_server(step.server_id, force=True)
         self._log("server_removed", step, forced=True)
         return SyncedServer(step, StepOutcome.DONE, ended=cleared.meetings)
 
     def _log(self, event: str, step: SyncStep, **more: object) -> None:
-        self._res.log.info(event, server=step.server_id, **more, by=self._who)
+        self._deps.log.info(event, server=step.server_id, **more, by=self._who)
 
 
-async def export_servers(res: Resources, *, verbose: bool) -> str:
+async def export_servers(deps: ServerDeps, *, verbose: bool) -> str:
     """Return the file that `sync_servers` takes; it holds the servers' secrets."""
-    return render_server_list(await list_servers(res), verbose=verbose)
+    return render_server_list(await list_servers(deps), verbose=verbose)
 
 
 # --- add-all -------------------------------------------------------------------------------------
@@ -215,14 +215,14 @@ class AddedServer:
 
 
 async def add_all_servers(
-    res: Resources, who: str, text: str, *, new_id: Callable[[], object] = uuid.uuid4
+    deps: ServerDeps, who: str, text: str, *, new_id: Callable[[], object] = uuid.uuid4
 ) -> tuple[AddedServer, ...]:
     """Add every server of a file, disabled; those whose url is there already are left alone.
 
     So a file that was not done to its end can be given again.
     Raises core.server_list.BadServerList: nothing was changed.
     """
-    present = await list_servers(res)
+    present = await list_servers(deps)
     by_url = {_key(server.url): server for server in present}
     taken = {str(server.id): server.url for server in present}
     wanted = await trio.to_thread.run_sync(parse_new_servers, text, taken)
@@ -236,7 +236,7 @@ async def add_all_servers(
             results.append(AddedServer(new, there, StepOutcome.DONE, was_there=True))
             continue
         try:
-            server = await add_server(res, who, new, new_id=new_id)
+            server = await add_server(deps, who, new, new_id=new_id)
         except Refused as refused:
             results.append(AddedServer(new, None, StepOutcome.FAILED, refused.reason))
         except StoreDown:

@@ -9,23 +9,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from urllib.parse import SplitResult, urlsplit
 
+from appliance.bbb.endpoint import MAX_TEXT, UnacceptableValue, check_secret, check_url
 from appliance.model import ServerChange, ServerId
 
-MAX_TEXT = 255
-MAX_URL = 2048
 MAX_LIMIT = 10_000_000
 LEAST_MULTIPLIER, MAX_MULTIPLIER = 1e-6, 1e6
 """Loads are products and quotients of it, and must stay numbers: 1e308 times 15 is infinite."""
 
 _ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?").fullmatch
-_HOST = re.compile(
-    r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]+\]"
-).fullmatch
 
 _TAKEN_IDS = frozenset(
     {
@@ -35,10 +28,6 @@ _TAKEN_IDS = frozenset(
 )
 """A server's counters live under its bare id, so an id must not be the name of another key."""
 _TAKEN_PREFIX = "protector_token_"
-
-
-class UnacceptableValue(Exception):
-    """A value cannot be stored; `str()` says why and is safe to show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,63 +71,6 @@ def check_change(change: ServerChange) -> ServerChange:
     )
 
 
-def check_url(url: str) -> str:
-    """Check the API endpoint of a server: http or https, a host, nothing behind the path."""
-    # urlsplit drops line breaks and blanks silently: asked first.
-    if not url or not url.isascii() or not url.isprintable() or " " in url:
-        raise UnacceptableValue("the url must be plain ASCII text without blanks")
-    if len(url) > MAX_URL:
-        raise UnacceptableValue(f"the url must not be longer than {MAX_URL} characters")
-    if not url.lower().startswith(("http://", "https://")):
-        raise UnacceptableValue("the url must start with http:// or https://")
-    if "?" in url or "#" in url or "\\" in url:
-        raise UnacceptableValue("the url must end with its path: no ?, # or backslash")
-    parts = _split(url)
-    if "@" in parts.netloc:
-        raise UnacceptableValue("the url must not hold a user name or password")
-    host = parts.netloc.rsplit(":", 1)[0] if not parts.netloc.endswith("]") else parts.netloc
-    if not _HOST(host):
-        raise UnacceptableValue("the url must have a host")
-    return url
-
-
-def _split(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        if parts.port == 0:
-            raise ValueError
-    except ValueError:  # a port that is none, brackets that hold no address
-        raise UnacceptableValue("the url has no valid host and port") from None
-    return parts
-
-
-def host_of(url: str) -> str:
-    """Return the host name of a url in lower case, the url itself if it has none."""
-    try:
-        return urlsplit(url).hostname or url
-    except ValueError:
-        return url
-
-
-def host_labels(urls: Sequence[str]) -> list[str]:
-    """Return what to call each of these servers: its host name, with the port where that is
-    another's too."""
-    hosts = [host_of(url) for url in urls]
-    times = Counter(hosts)
-    return [
-        f"{host}:{_port_of(url)}" if times[host] > 1 else host
-        for host, url in zip(hosts, urls, strict=True)
-    ]
-
-
-def _port_of(url: str) -> int:
-    try:
-        parts = urlsplit(url)
-        return parts.port or (443 if parts.scheme == "https" else 80)
-    except ValueError:
-        return 0
-
-
 def check_id(server_id: str) -> ServerId:
     """Check an id given by the operator, or taken from the host name."""
     if not _ID(server_id):
@@ -149,17 +81,6 @@ def check_id(server_id: str) -> ServerId:
     if server_id in _TAKEN_IDS or server_id.startswith(_TAKEN_PREFIX):
         raise UnacceptableValue("this id is reserved")
     return ServerId(server_id)
-
-
-def check_secret(secret: str) -> str:
-    """Check a server's secret."""
-    if not secret:
-        raise UnacceptableValue("the secret must not be empty")
-    if not secret.isprintable() or any(char.isspace() for char in secret):
-        raise UnacceptableValue("the secret must not hold blanks or line breaks")
-    if len(secret) > MAX_TEXT:
-        raise UnacceptableValue(f"the secret must not be longer than {MAX_TEXT} characters")
-    return secret
 
 
 def check_tag(tag: str) -> str:
@@ -190,11 +111,3 @@ def _check_limit(name: str, value: int | None) -> int | None:
             f"{name} must be a whole number from 1 to {MAX_LIMIT}, or 0 for no limit"
         )
     return value
-
-
-def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
-    """Return a sort key that puts bbb2 before bbb10."""
-    parts = re.split(r"(\d{1,18})", text.lower())
-    return tuple(
-        (0, int(part), "") if index % 2 else (1, 0, part) for index, part in enumerate(parts)
-    )

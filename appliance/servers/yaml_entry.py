@@ -10,14 +10,8 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from appliance.servers.values import (
-    MAX_LIMIT,
-    UnacceptableValue,
-    check_id,
-    check_multiplier,
-    check_secret,
-    check_tag,
-)
+from appliance.bbb.endpoint import UnacceptableValue, check_secret
+from appliance.servers.values import MAX_LIMIT, check_id, check_multiplier, check_tag
 from appliance.system.yaml_nodes import RUBY_DECIMAL, Mapping, Node, Scalar
 
 _SCALELITE_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}").fullmatch

@@ -15,8 +15,9 @@ from typing import Any
 
 import yaml
 
+from appliance.bbb.endpoint import check_url
 from appliance.model import Server, ServerId, ServerState
-from appliance.servers.values import NewServer, check_id, check_url
+from appliance.servers.values import NewServer, check_id
 from appliance.servers.yaml_entry import Entry, Problem, field_name
 from appliance.system.yaml_nodes import Mapping as YamlMapping
 from appliance.system.yaml_nodes import Node, UnreadableYaml, parse_yaml

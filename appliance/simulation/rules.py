@@ -10,10 +10,11 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import trio
 
+from appliance.log import get_logger
+from appliance.meetings.store import MeetingStore
 from appliance.model import (
     ListedMeeting,
     Meeting,
@@ -27,9 +28,11 @@ from appliance.model import (
     ServerId,
     ServerState,
 )
+from appliance.pool.records import PoolRecords
 from appliance.redis.client import RedisAddress, Script
-from appliance.redis_store import RedisStore, open_redis_store
+from appliance.redis.store import RedisStores, load_scripts, open_redis_stores
 from appliance.servers.load import contributions, counts
+from appliance.servers.store import ServerStore
 from appliance.simulation.replay import Run
 
 CONNECT_S = 10.0
@@ -38,10 +41,18 @@ CONNECT_S = 10.0
 class ProductRule:
     """The appliance's own rule: its store, driven as operations/ drives it."""
 
-    def __init__(self, store: RedisStore, name: str, multipliers: Sequence[float], seed: int):
+    def __init__(
+        self,
+        redis: RedisStores,
+        rules: PlacementRules,
+        name: str,
+        multipliers: Sequence[float],
+        seed: int,
+    ) -> None:
         self.name = name
-        self.learns = store.rules.forecast
-        self._store = store
+        self.learns = rules.forecast
+        self._records = PoolRecords(redis)
+        self._servers, self._meeting_store = ServerStore(redis, rules), MeetingStore(redis, rules)
         self._multipliers = multipliers
         self._rng = random.Random(f"{name} {seed}")
         self._meetings: dict[Run, Meeting] = {}
@@ -55,8 +66,8 @@ class ProductRule:
             change = ServerChange(
                 url=f"http://{server}/api", secret="secret", load_multiplier=multiplier
             )
-            await self._store.add_server(server, change)
-            await self._store.set_server_state(server, ServerState.ENABLED)
+            await self._servers.add_server(server, change)
+            await self._servers.set_server_state(server, ServerState.ENABLED)
             await self.poll(number, (), 0)
 
     async def place(self, run: Run, now_ms: int) -> int:
@@ -72,11 +83,11 @@ class ProductRule:
             now_ms=now_ms,
             tie=self._rng.random(),
         )
-        placement = await self._store.place_meeting(wish)
+        placement = await self._meeting_store.place_meeting(wish)
         assert placement.outcome is PlacementOutcome.PLACED, placement.outcome
         meeting = placement.meeting
         assert meeting is not None
-        assert await self._store.confirm_meeting(meeting, now_ms=now_ms)
+        assert await self._meeting_store.confirm_meeting(meeting, now_ms=now_ms)
         self._meetings[run] = meeting
         return int(meeting.server_id[1:])
 
@@ -92,22 +103,22 @@ class ProductRule:
                 nursery.start_soon(self._join, meeting_id, now_ms)
 
     async def _join(self, meeting_id: MeetingId, now_ms: int) -> None:
-        assert await self._store.join_meeting(meeting_id, None, now_ms=now_ms) is not None
+        assert await self._meeting_store.join_meeting(meeting_id, None, now_ms=now_ms) is not None
 
     async def end(self, run: Run, now_ms: int) -> None:
         """Forget it, as its meetingEndedURL has it forgotten."""
         await self._flush()
-        await self._store.forget_meeting(self._meetings.pop(run), now_ms=now_ms)
+        await self._records.forget_meeting(self._meetings.pop(run), now_ms=now_ms)
 
     async def poll(self, server: int, listed: Sequence[ListedMeeting], now_ms: int) -> None:
         """Record what servers/polling.py would record."""
         await self._flush()
-        server_id, rules = _server_id(server), self._store.rules
-        start = await self._store.begin_poll(server_id)
+        server_id, rules = _server_id(server), self._servers.rules
+        start = await self._servers.begin_poll(server_id)
         assert start is not None
         each = contributions(
             listed,
-            await self._store.expected_sizes([meeting.id for meeting in listed]),
+            await self._servers.expected_sizes([meeting.id for meeting in listed]),
             now_ms=now_ms,
             load_multiplier=self._multipliers[server],
             min_user_count=rules.min_user_count,
@@ -127,12 +138,12 @@ class ProductRule:
             videos=0,
             listed=tuple(SeenMeeting(m.id, each[m.id], m.participants) for m in listed),
         )
-        await self._store.observe_server(observation, healthy_threshold=1)
+        await self._servers.observe_server(observation, healthy_threshold=1)
 
     async def lose(self, server: int, now_ms: int) -> None:
         """Take the server offline: its meetings are detached."""
         await self._flush()
-        await self._store.fail_server(_server_id(server), now_ms=now_ms, unhealthy_threshold=1)
+        await self._servers.fail_server(_server_id(server), now_ms=now_ms, unhealthy_threshold=1)
 
 
 @asynccontextmanager
@@ -146,17 +157,18 @@ async def open_product_rule(
     place_meeting: str = "",
 ) -> AsyncIterator[ProductRule]:
     """Open the product's rule on an empty Redis; `place_meeting` is another Lua text to try."""
-    async with open_redis_store(
-        RedisAddress(url), namespace="bench", rules=rules, log=None
-    ) as store:
+    scripts = load_scripts()
+    if place_meeting:
+        scripts["place_meeting"] = Script("place_meeting", place_meeting)
+    address = RedisAddress(url)
+    async with open_redis_stores(
+        address, namespace="bench", scripts=scripts, log=get_logger("simulation")
+    ) as redis:
         with trio.fail_after(CONNECT_S):
-            await store.client.wait_connected()
-            await store.bulk.wait_connected()
-        await store.client.command("FLUSHALL")
-        if place_meeting:
-            script = Script("place_meeting", place_meeting)
-            store = replace(store, scripts=replace(store.scripts, place_meeting=script))
-        rule = ProductRule(store, name, multipliers, seed)
+            await redis.foreground.client.wait_connected()
+            await redis.background.client.wait_connected()
+        await redis.foreground.command("FLUSHALL")
+        rule = ProductRule(redis, rules, name, multipliers, seed)
         await rule.add_servers()
         yield rule
 

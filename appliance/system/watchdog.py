@@ -5,14 +5,13 @@ Redis is not part of the check: the process stays up without it and recovers by 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import httpx
 import trio
 
 from appliance.faults import StoreDown
 from appliance.model import Server, ServerState
-from appliance.resources import Resources
 
 _STATUS_S = 10.0
 _ANSWER_S = 5.0
@@ -51,11 +50,16 @@ async def _answers(client: httpx.AsyncClient, url: str, limit_s: float) -> bool:
     return False
 
 
-async def report_status(res: Resources, notify: Notify, *, every_s: float = _STATUS_S) -> None:
+async def report_status(
+    list_servers: Callable[[], Awaitable[list[Server]]],
+    notify: Notify,
+    *,
+    every_s: float = _STATUS_S,
+) -> None:
     """Keep the STATUS line of `systemctl status` current."""
     while True:
         try:
-            notify(f"STATUS={describe_pool(await res.store.list_servers(in_background=True))}")
+            notify(f"STATUS={describe_pool(await list_servers())}")
         except StoreDown:
             notify("STATUS=waiting for the meeting store")
         await trio.sleep(every_s)

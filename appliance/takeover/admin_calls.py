@@ -13,9 +13,9 @@ from appliance.admin_calls import forms as form
 from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Call
 from appliance.admin_calls.forms import BadRequest, Json
 from appliance.admin_calls.refusal import RefusalKind, Refused
-from appliance.resources import Resources
 from appliance.takeover import admin_schema as about
 from appliance.takeover import inspection as takeover
+from appliance.takeover.deps import TakeoverDeps
 from appliance.takeover.findings import Finding
 from appliance.takeover.inspection import Step, StepResult
 
@@ -49,19 +49,19 @@ def _step(call: Call) -> Step:
     return Step("pool" if part is None else part, int(after))
 
 
-async def _check(res: Resources, call: Call) -> Answer:
+async def _check(deps: TakeoverDeps, call: Call) -> Answer:
     step = _step(call)
-    sources = takeover.open_sources(res)
+    sources = takeover.open_sources(deps)
     try:
-        return step_json(await takeover.check_step(sources, res.settings, step)), 200
+        return step_json(await takeover.check_step(sources, deps.settings, step)), 200
     except OSError as error:
         raise _unreadable(error) from error
 
 
-async def _heal(res: Resources, call: Call) -> Answer:
+async def _heal(deps: TakeoverDeps, call: Call) -> Answer:
     step, dry_run = _step(call), form.flag(call.fields, "dry_run")
     try:
-        return step_json(await takeover.heal_step(res, call.who, step, dry_run=dry_run)), 200
+        return step_json(await takeover.heal_step(deps, call.who, step, dry_run=dry_run)), 200
     except OSError as error:
         raise _unreadable(error) from error
 
@@ -71,7 +71,7 @@ def _unreadable(error: OSError) -> Refused:
     return Refused(RefusalKind.INVALID, reason)
 
 
-TAKEOVER_CALLS: tuple[AdminCall, ...] = (
+TAKEOVER_CALLS: tuple[AdminCall[TakeoverDeps], ...] = (
     AdminCall("checkTakeover", "GET", _check, LONG_S, about=about.CHECK),
     AdminCall("healTakeover", "POST", _heal, LONG_S, about=about.HEAL),
 )

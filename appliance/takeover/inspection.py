@@ -18,8 +18,8 @@ from appliance.model import Target
 from appliance.recordings.administration import open_recordings, repair_recordings
 from appliance.recordings.calls import empty_trash
 from appliance.recordings.merge import is_deleted
-from appliance.resources import Resources
 from appliance.settings import Settings
+from appliance.takeover.deps import TakeoverDeps
 from appliance.takeover.findings import Finding, Verdict, found, merge_findings
 from appliance.takeover.pool_findings import check_pool
 from appliance.takeover.ports import RecordingSurvey, TakeoverSources
@@ -202,29 +202,29 @@ def _survey(sources: TakeoverSources) -> RecordingSurvey:
 # --- healing -------------------------------------------------------------------------------------
 
 
-def open_sources(res: Resources) -> TakeoverSources:
+def open_sources(deps: TakeoverDeps) -> TakeoverSources:
     """Return what there is to look at. Raises Refused."""
-    if res.takeover is None:
+    if deps.sources is None:
         raise Refused(RefusalKind.INVALID, "there are no stores to look at")
-    return res.takeover
+    return deps.sources
 
 
-async def heal_step(res: Resources, who: str, step: Step, *, dry_run: bool) -> StepResult:
+async def heal_step(deps: TakeoverDeps, who: str, step: Step, *, dry_run: bool) -> StepResult:
     """Put one part right, or with `dry_run` only say what would be; findings: what was done.
 
     `person`: what could not be done. Raises StoreDown, DatabaseDown, OSError, Refused.
     """
     match step.part:
         case "pool":
-            return await _heal_pool(res, who, dry_run=dry_run)
+            return await _heal_pool(deps, who, dry_run=dry_run)
         case "recordings":
-            return await _heal_recordings(res, who, step.after, dry_run=dry_run)
+            return await _heal_recordings(deps, who, step.after, dry_run=dry_run)
     raise Refused(RefusalKind.INVALID, f"no part of healing is called {step.part!r}")
 
 
-async def _heal_pool(res: Resources, who: str, *, dry_run: bool) -> StepResult:
+async def _heal_pool(deps: TakeoverDeps, who: str, *, dry_run: bool) -> StepResult:
     """Sweep, and say what went with it; the rest goes when a later sweep has found it again."""
-    sources, settings = open_sources(res), res.settings
+    sources, settings = open_sources(deps), deps.settings
     result = StepResult()
     if sources.recordings is not None and not settings.s3.enabled:
         result.next = Step("recordings")
@@ -233,7 +233,7 @@ async def _heal_pool(res: Resources, who: str, *, dry_run: bool) -> StepResult:
     if dry_run:
         result.findings = before
         return result
-    await res.store.sweep(now_ms=res.now_ms(), grace_ms=_SWEEP_GRACE_MS)
+    await deps.servers.store.sweep(now_ms=deps.now_ms(), grace_ms=_SWEEP_GRACE_MS)
     if not before:
         return result
     healed: set[str] = set()
@@ -243,7 +243,7 @@ async def _heal_pool(res: Resources, who: str, *, dry_run: bool) -> StepResult:
         healed |= gone
         result.findings += found(Verdict.HEAL, one.text, gone)
         result.findings += found(Verdict.SELF, one.text, set(one.names) - gone)
-    res.log.info(
+    deps.log.info(
         "takeover_healed", by=who, part="pool", count=len(healed), entries=sorted(healed)[:20]
     )
     return result
@@ -256,8 +256,10 @@ async def _self_healing(sources: TakeoverSources, settings: Settings) -> list[Fi
     return [one for one in findings if one.verdict is Verdict.SELF]
 
 
-async def _heal_recordings(res: Resources, who: str, after: int, *, dry_run: bool) -> StepResult:
-    sources = open_sources(res)
+async def _heal_recordings(
+    deps: TakeoverDeps, who: str, after: int, *, dry_run: bool
+) -> StepResult:
+    sources = open_sources(deps)
     rows = await _survey(sources).page(after, PAGE_ROWS)
     places = await trio.to_thread.run_sync(sources.files.where, [row.record_id for row in rows])
     wanted = [one for one in check_recordings(rows, places, ()) if one.verdict is Verdict.HEAL]
@@ -269,22 +271,22 @@ async def _heal_recordings(res: Resources, who: str, after: int, *, dry_run: boo
     result.findings = []
     for row in rows:
         if row.deleted and places.get(row.record_id):
-            result.findings += await _remove_files(res, row, sorted(places[row.record_id]))
+            result.findings += await _remove_files(deps, row, sorted(places[row.record_id]))
         elif not row.deleted and wrong_places(row, places.get(row.record_id, {})):
-            result.findings += await _put_right(res, who, row)
+            result.findings += await _put_right(deps, who, row)
     result.findings = merge_findings(result.findings)
     healed = [name for one in result.findings if one.verdict is Verdict.HEAL for name in one.names]
-    res.log.info(
+    deps.log.info(
         "takeover_healed", by=who, part="recordings", count=len(healed), formats=healed[:20]
     )
     return result
 
 
 async def _remove_files(
-    res: Resources, row: SurveyedRecording, formats: Sequence[str]
+    deps: TakeoverDeps, row: SurveyedRecording, formats: Sequence[str]
 ) -> list[Finding]:
     """Remove the files of a recording that is still deleted."""
-    opened = open_recordings(res)
+    opened = open_recordings(deps.recordings)
     names = [f"{row.record_id}/{name}" for name in formats]
     if not is_deleted(await opened.store.find_recording(row.record_id)):
         return []
@@ -294,15 +296,15 @@ async def _remove_files(
         reason = error.strerror or "I/O error"
         named = [f"{name}: {reason}" for name in names]
         return found(Verdict.PERSON, _FAILED, named, _FAILED_ADVICE)
-    res.later(empty_trash, res, opened.files)
+    deps.later(empty_trash, deps.recordings, opened.files)
     return found(Verdict.HEAL, DELETED_FILES, names)
 
 
-async def _put_right(res: Resources, who: str, row: SurveyedRecording) -> list[Finding]:
+async def _put_right(deps: TakeoverDeps, who: str, row: SurveyedRecording) -> list[Finding]:
     """Have the formats of a recording moved to where its row wants them."""
     try:
         repair = await repair_recordings(
-            res, who, record_ids=[row.record_id], after=0, dry_run=False
+            deps.recordings, who, record_ids=[row.record_id], after=0, dry_run=False
         )
     except Refused as refusal:
         if refusal.kind is RefusalKind.NOT_FOUND:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from appliance.servers.values import UnacceptableValue, check_url
+from appliance.bbb.endpoint import UnacceptableValue, check_url
 from appliance.takeover.findings import Finding, Verdict, found
 from appliance.tenants.values import tenant_doubts
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from appliance.callbacks.attributes_yaml import MAX_TEXT
-from appliance.postgres.database import PostgresStore
+from appliance.postgres.database import Database
 from appliance.takeover.recording_findings import COLUMNS, SchemaState, SurveyedRecording
 
 DEADLINE_S = 60.0
@@ -58,7 +58,7 @@ ORDER BY id DESC LIMIT $1
 class RecordingSurvey:
     """Looks at one database. Every method raises DatabaseDown."""
 
-    store: PostgresStore
+    store: Database
 
     async def read_schema(self) -> SchemaState:
         """Return what of Scalelite's tables is there."""

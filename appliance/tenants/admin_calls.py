@@ -8,18 +8,18 @@ The calls about settings are ours, named in the same manner.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 
 from appliance.admin_calls import forms as form
-from appliance.admin_calls.call import ID_MISSING, AdminCall, Answer, Call, Handler
+from appliance.admin_calls.call import ID_MISSING, AdminCall, Answer, Call
 from appliance.admin_calls.forms import BadRequest, Json
 from appliance.admin_calls.refusal import Refused, no_tenant, no_tenant_setting
 from appliance.model import TenantId
-from appliance.resources import Resources
 from appliance.tenants import admin_schema as about
 from appliance.tenants import administration as tenant_admin
+from appliance.tenants.deps import TenantDeps
 from appliance.tenants.values import TENANT_FIELDS, TenantChange, TenantRecord, TenantSetting
 
 DISABLED = "Multitenancy is disabled"
@@ -92,71 +92,74 @@ def parse_setting(fields: Json) -> TenantSetting:
     return TenantSetting("", TenantId(tenant_id), param, value, override == "true", call)
 
 
+Handler = Callable[[TenantDeps, Call], Awaitable[Answer]]
+
+
 def _with_tenants(handler: Handler) -> Handler:
     """Refuse the call while there are no tenants, in Scalelite's words."""
 
     @functools.wraps(handler)
-    async def answer(res: Resources, call: Call) -> Answer:
-        if not res.settings.api.multitenancy:
+    async def answer(deps: TenantDeps, call: Call) -> Answer:
+        if not deps.settings.api.multitenancy:
             hint = f"{DISABLED}: set MULTITENANCY_ENABLED=true and restart the appliance"
             return {"message": DISABLED, "error": hint}, 412
-        return await handler(res, call)
+        return await handler(deps, call)
 
     return answer
 
 
-async def _get_tenants(res: Resources, call: Call) -> Answer:
-    found = await tenant_admin.list_tenants(res)
+async def _get_tenants(deps: TenantDeps, call: Call) -> Answer:
+    found = await tenant_admin.list_tenants(deps)
     if not found:
         return {"message": "No tenants exist"}, 200
     return [tenant_json(tenant) for tenant in found], 200
 
 
-async def _get_tenant_info(res: Resources, call: Call) -> Answer:
-    return _record_json(await tenant_admin.find_tenant(res, _id(call))), 200
+async def _get_tenant_info(deps: TenantDeps, call: Call) -> Answer:
+    return _record_json(await tenant_admin.find_tenant(deps, _id(call))), 200
 
 
-async def _add_tenant(res: Resources, call: Call) -> Answer:
+async def _add_tenant(deps: TenantDeps, call: Call) -> Answer:
     change = parse_tenant_change(_nested(call.fields, "tenant"))
     if change.name is None or change.secrets is None:
         return {"message": NAME_AND_SECRETS, "error": NAME_AND_SECRETS}, 400
-    tenant = await tenant_admin.add_tenant(res, call.who, change)
+    tenant = await tenant_admin.add_tenant(deps, call.who, change)
     return {"id": tenant.id, "tenant": _record_json(tenant)}, 201
 
 
-async def _update_tenant(res: Resources, call: Call) -> Answer:
+async def _update_tenant(deps: TenantDeps, call: Call) -> Answer:
     tenant_id = _id(call)
-    tenant = await tenant_admin.find_tenant(res, tenant_id)
+    tenant = await tenant_admin.find_tenant(deps, tenant_id)
     change = parse_tenant_change(_nested(call.fields, "tenant"))
     if change != TenantChange():
-        tenant = await tenant_admin.update_tenant(res, call.who, tenant_id, change)
+        tenant = await tenant_admin.update_tenant(deps, call.who, tenant_id, change)
     return {**_record_json(tenant), "tenant": _record_json(tenant)}, 200
 
 
-async def _delete_tenant(res: Resources, call: Call) -> Answer:
+async def _delete_tenant(deps: TenantDeps, call: Call) -> Answer:
     tenant_id, force = _id(call), form.flag(call.fields, "force")
-    await tenant_admin.remove_tenant(res, call.who, tenant_id, force=force)
+    await tenant_admin.remove_tenant(deps, call.who, tenant_id, force=force)
     return {"id": tenant_id, "success": f"Tenant id={tenant_id} was destroyed"}, 200
 
 
-async def _get_tenant_settings(res: Resources, call: Call) -> Answer:
+async def _get_tenant_settings(deps: TenantDeps, call: Call) -> Answer:
     tenant_id = form.text(call.fields, "tenant_id")
-    found = await tenant_admin.list_settings(res, tenant_id or None)
+    found = await tenant_admin.list_settings(deps, tenant_id or None)
     return [setting_json(setting) for setting in found], 200
 
 
-async def _add_tenant_setting(res: Resources, call: Call) -> Answer:
+async def _add_tenant_setting(deps: TenantDeps, call: Call) -> Answer:
     new = parse_setting(_nested(call.fields, "tenant_setting"))
-    setting = await tenant_admin.add_setting(res, call.who, new)
+    setting = await tenant_admin.add_setting(deps, call.who, new)
     return {"id": setting.id, "tenant_setting": setting_json(setting)}, 201
 
 
-async def _delete_tenant_setting(res: Resources, call: Call) -> Answer:
-    setting = await tenant_admin.remove_setting(res, call.who, _id(call, no_tenant_setting))
+async def _delete_tenant_setting(deps: TenantDeps, call: Call) -> Answer:
+    setting = await tenant_admin.remove_setting(deps, call.who, _id(call, no_tenant_setting))
     return {"id": setting.id, "success": f"TenantSetting id={setting.id} was destroyed"}, 200
 
 
-TENANT_CALLS: tuple[AdminCall, ...] = (
+TENANT_CALLS: tuple[AdminCall[TenantDeps], ...] = (
     AdminCall("getTenants", "GET", _with_tenants(_get_tenants), about=about.GET_TENANTS),
     AdminCall("getTenantInfo", "GET", _with_tenants(_get_tenant_info), about=about.GET_TENANT_INFO),
     AdminCall("addTenant", "POST", _with_tenants(_add_tenant), about=about.ADD_TENANT),

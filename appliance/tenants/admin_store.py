@@ -11,10 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.faults import StoreDown
 from appliance.model import TenantId
-from appliance.redis.client import RedisClient, RedisDown, Script
-from appliance.redis_scripts import Scripts
+from appliance.redis.store import RedisStore
 from appliance.tenants.values import (
     TENANT_FIELDS,
     Saved,
@@ -28,23 +26,21 @@ _OUTCOMES = {1: SaveOutcome.SAVED, 0: SaveOutcome.UNKNOWN, -1: SaveOutcome.TAKEN
 
 
 @dataclass(frozen=True, slots=True)
-class RedisTenants:
+class TenantStore:
     """Reads and changes tenants."""
 
-    client: RedisClient
-    namespace: str
-    scripts: Scripts
+    redis: RedisStore
 
     async def list_tenants(self) -> list[TenantRecord]:
         """Return all tenants, by id."""
-        found = await self._run(self.scripts.list_tenants, "", 0)
+        found = await self.redis.run("list_tenants", "", 0)
         return [_parse_tenant(tenant_id, flat) for tenant_id, flat, _ in found]
 
     async def find_tenant(self, tenant_id: TenantId) -> TenantRecord | None:
         """Return one tenant, None if there is no such."""
         if not tenant_id:
             return None
-        found = await self._run(self.scripts.list_tenants, tenant_id, 0)
+        found = await self.redis.run("list_tenants", tenant_id, 0)
         return _parse_tenant(found[0][0], found[0][1]) if found else None
 
     async def add_tenant(self, tenant_id: TenantId, change: TenantChange) -> Saved:
@@ -63,7 +59,7 @@ class RedisTenants:
             "removed": [name for name, value in change.given.items() if not value],
         }
         document = json.dumps(request, ensure_ascii=False)
-        saved = _parse_saved(await self._run(self.scripts.save_tenant, document))
+        saved = _parse_saved(await self.redis.run("save_tenant", document))
         if new and saved.outcome is SaveOutcome.UNKNOWN:
             return Saved(SaveOutcome.TAKEN, tenant_id)
         return saved
@@ -73,22 +69,22 @@ class RedisTenants:
 
         Return None if done, the number of its meetings if refused, -1 if there is no such.
         """
-        reply = int(await self._run(self.scripts.remove_tenant, tenant_id, int(force)))
+        reply = int(await self.redis.run("remove_tenant", tenant_id, int(force)))
         return reply or None
 
     async def list_settings(self, tenant_id: TenantId | None = None) -> list[TenantSetting] | None:
         """Return the settings of all tenants or of one; None: there is no such tenant."""
         if tenant_id == "":
             return None
-        found = await self._run(self.scripts.list_tenants, tenant_id or "", 1)
+        found = await self.redis.run("list_tenants", tenant_id or "", 1)
         if tenant_id is not None and not found:
             return None
         return [_parse_setting(item, owner) for owner, _, items in found for item in items]
 
     async def add_setting(self, setting: TenantSetting) -> Saved:
         """Add a setting; TAKEN: the tenant has one of this param, call and kind already."""
-        reply = await self._run(
-            self.scripts.save_tenant_setting,
+        reply = await self.redis.run(
+            "save_tenant_setting",
             *(setting.id, setting.tenant_id, setting.param, setting.value),
             *("true" if setting.override else "false", setting.call),
         )
@@ -96,14 +92,8 @@ class RedisTenants:
 
     async def remove_setting(self, setting_id: str) -> TenantSetting | None:
         """Remove a setting and return it, None if there is no such."""
-        reply = await self._run(self.scripts.remove_tenant_setting, setting_id)
+        reply = await self.redis.run("remove_tenant_setting", setting_id)
         return None if reply is None else _parse_setting(reply[:-1], reply[-1])
-
-    async def _run(self, script: Script, *args: str | int) -> Any:
-        try:
-            return await self.client.run_script(script, [f"{self.namespace}:"], args)
-        except RedisDown as error:
-            raise StoreDown(str(error)) from error
 
 
 def _parse_tenant(tenant_id: str, flat: Sequence[str]) -> TenantRecord:

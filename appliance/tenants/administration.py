@@ -10,10 +10,11 @@ import uuid
 from collections.abc import Callable
 from dataclasses import replace
 
+from appliance.admin_calls.forms import natural_key
 from appliance.admin_calls.refusal import RefusalKind, Refused, no_tenant, no_tenant_setting
+from appliance.bbb.endpoint import UnacceptableValue
 from appliance.model import TenantId
-from appliance.resources import Resources
-from appliance.servers.values import UnacceptableValue, natural_key
+from appliance.tenants.deps import TenantDeps
 from appliance.tenants.values import (
     Saved,
     SaveOutcome,
@@ -25,46 +26,46 @@ from appliance.tenants.values import (
 )
 
 
-async def list_tenants(res: Resources) -> tuple[TenantRecord, ...]:
+async def list_tenants(deps: TenantDeps) -> tuple[TenantRecord, ...]:
     """Return all tenants as people sort them: by name."""
-    found = await res.tenant_store.list_tenants()
+    found = await deps.store.list_tenants()
     return tuple(sorted(found, key=lambda one: (natural_key(one.name), one.id)))
 
 
-async def find_tenant(res: Resources, tenant_id: str) -> TenantRecord:
+async def find_tenant(deps: TenantDeps, tenant_id: str) -> TenantRecord:
     """Return one tenant. Raises Refused: there is no such."""
-    tenant = await res.tenant_store.find_tenant(TenantId(tenant_id))
+    tenant = await deps.store.find_tenant(TenantId(tenant_id))
     if tenant is None:
         raise no_tenant(tenant_id)
     return tenant
 
 
 async def add_tenant(
-    res: Resources, who: str, new: TenantChange, *, new_id: Callable[[], object] = uuid.uuid4
+    deps: TenantDeps, who: str, new: TenantChange, *, new_id: Callable[[], object] = uuid.uuid4
 ) -> TenantRecord:
     """Add a tenant. Raises Refused: a value is bad or missing, or the name is taken."""
     checked = _check_change(replace(new, name=new.name or "", secrets=new.secrets or ""))
     tenant_id = TenantId(str(new_id()))
-    _raise_if_refused(await res.tenant_store.add_tenant(tenant_id, checked), tenant_id, checked)
-    res.tenants.forget_all()
-    res.log.info("tenant_added", tenant=tenant_id, name=checked.name, by=who)
-    return await find_tenant(res, tenant_id)
+    _raise_if_refused(await deps.store.add_tenant(tenant_id, checked), tenant_id, checked)
+    deps.cache.forget_all()
+    deps.log.info("tenant_added", tenant=tenant_id, name=checked.name, by=who)
+    return await find_tenant(deps, tenant_id)
 
 
 async def update_tenant(
-    res: Resources, who: str, tenant_id: str, change: TenantChange
+    deps: TenantDeps, who: str, tenant_id: str, change: TenantChange
 ) -> TenantRecord:
     """Change what `change` names; an empty field of LRS or Keycloak is removed.
 
     Raises Refused: a value is bad, the name is taken, or there is no such tenant.
     """
     checked = _check_change(change)
-    saved = await res.tenant_store.update_tenant(TenantId(tenant_id), checked)
+    saved = await deps.store.update_tenant(TenantId(tenant_id), checked)
     _raise_if_refused(saved, tenant_id, checked)
-    res.tenants.forget_all()
+    deps.cache.forget_all()
     renamed = {} if checked.name is None else {"name": checked.name}
-    res.log.info("tenant_changed", tenant=tenant_id, changed=[*checked.given], **renamed, by=who)
-    return await find_tenant(res, tenant_id)
+    deps.log.info("tenant_changed", tenant=tenant_id, changed=[*checked.given], **renamed, by=who)
+    return await find_tenant(deps, tenant_id)
 
 
 def _check_change(change: TenantChange) -> TenantChange:
@@ -85,14 +86,14 @@ def _raise_if_refused(saved: Saved, tenant_id: str, change: TenantChange) -> Non
         )
 
 
-async def remove_tenant(res: Resources, who: str, tenant_id: str, *, force: bool) -> TenantRecord:
+async def remove_tenant(deps: TenantDeps, who: str, tenant_id: str, *, force: bool) -> TenantRecord:
     """Remove a tenant with its settings and return what it was.
 
     With `force` its meetings run on, but nobody can ask about them any more; recordings stay.
     Raises Refused: there is no such, or it has meetings.
     """
-    tenant = await find_tenant(res, tenant_id)
-    held = await res.tenant_store.remove_tenant(tenant.id, force=force)
+    tenant = await find_tenant(deps, tenant_id)
+    held = await deps.store.remove_tenant(tenant.id, force=force)
     if held == -1:
         raise no_tenant(tenant_id)
     if held is not None:
@@ -101,21 +102,23 @@ async def remove_tenant(res: Resources, who: str, tenant_id: str, *, force: bool
             RefusalKind.INVALID,
             f"tenant {tenant_id} has {meetings}; let them end first, or use force",
         )
-    res.tenants.forget_all()
-    res.log.info("tenant_removed", tenant=tenant_id, name=tenant.name, forced=force, by=who)
+    deps.cache.forget_all()
+    deps.log.info("tenant_removed", tenant=tenant_id, name=tenant.name, forced=force, by=who)
     return tenant
 
 
-async def list_settings(res: Resources, tenant_id: str | None = None) -> tuple[TenantSetting, ...]:
+async def list_settings(
+    deps: TenantDeps, tenant_id: str | None = None
+) -> tuple[TenantSetting, ...]:
     """Return the settings of all tenants or of one. Raises Refused: there is no such tenant."""
-    found = await res.tenant_store.list_settings(None if tenant_id is None else TenantId(tenant_id))
+    found = await deps.store.list_settings(None if tenant_id is None else TenantId(tenant_id))
     if found is None:
         raise no_tenant(tenant_id or "")
     return tuple(sorted(found, key=lambda one: (one.tenant_id, one.param, one.id)))
 
 
 async def add_setting(
-    res: Resources,
+    deps: TenantDeps,
     who: str,
     setting: TenantSetting,
     *,
@@ -129,7 +132,7 @@ async def add_setting(
         setting = check_setting(replace(setting, id=str(new_id())))
     except UnacceptableValue as error:
         raise Refused(RefusalKind.INVALID, str(error)) from error
-    saved = await res.tenant_store.add_setting(setting)
+    saved = await deps.store.add_setting(setting)
     if saved.outcome is SaveOutcome.UNKNOWN:
         raise no_tenant(setting.tenant_id)
     if saved.outcome is SaveOutcome.TAKEN:
@@ -138,18 +141,18 @@ async def add_setting(
             f"the tenant has a setting of {setting.param} already ({saved.holder}); "
             "remove it first",
         )
-    res.tenants.forget_all()
-    res.log.info("tenant_setting_added", **_logged(setting), by=who)
+    deps.cache.forget_all()
+    deps.log.info("tenant_setting_added", **_logged(setting), by=who)
     return setting
 
 
-async def remove_setting(res: Resources, who: str, setting_id: str) -> TenantSetting:
+async def remove_setting(deps: TenantDeps, who: str, setting_id: str) -> TenantSetting:
     """Remove a setting and return what it was. Raises Refused: there is no such."""
-    setting = await res.tenant_store.remove_setting(setting_id)
+    setting = await deps.store.remove_setting(setting_id)
     if setting is None:
         raise no_tenant_setting(setting_id)
-    res.tenants.forget_all()
-    res.log.info("tenant_setting_removed", **_logged(setting), by=who)
+    deps.cache.forget_all()
+    deps.log.info("tenant_setting_removed", **_logged(setting), by=who)
     return setting
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from appliance.model import Tenant
-from appliance.ports import PoolStore
+from appliance.tenants.store import TenantLookup
 
 _KEEP_MS = 500
 _MAX_ENTRIES = 10_000
@@ -18,7 +18,7 @@ _MAX_ENTRIES = 10_000
 class TenantCache:
     """Tenants by host label, re-read after half a second."""
 
-    def __init__(self, store: PoolStore, now_ms: Callable[[], int]) -> None:
+    def __init__(self, store: TenantLookup, now_ms: Callable[[], int]) -> None:
         self._store = store
         self._now_ms = now_ms
         self._kept: dict[str, tuple[int, Tenant | None]] = {}

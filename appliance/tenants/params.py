@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from appliance.bbb.params import Params, replace_param
 from appliance.model import Tenant
-from appliance.recordings.recording import TENANT_KEY, TENANT_PREFIX
-from appliance.recordings.retention_rules import PARAM as RETENTION_PARAM
+from appliance.tenants.retention import PARAM as RETENTION_PARAM
 from appliance.tenants.view import LRS_KEY
 
 META = "meta_"
+TENANT_KEY = "tenant-id"
+"""Metadata key that names the tenant of a meeting or recording; `create` sets it."""
+TENANT_PREFIX = "tenant-"
+"""Metadata keys that begin so are the appliance's: no front-end may set them."""
 PARENT = "parentMeetingID"
 CREATE, JOIN = "create", "join"
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 
-from appliance.meetings.meeting_id import MAX_CHARACTERS
+from appliance.bbb.meeting_id import MAX_CHARACTERS
 from appliance.model import MeetingId
 
 SEPARATOR = "~"

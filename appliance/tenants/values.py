@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 
+from appliance.bbb.endpoint import MAX_TEXT, UnacceptableValue, check_secret, check_url
 from appliance.model import TenantId
-from appliance.recordings.retention_rules import MAX_DAYS, is_retention
-from appliance.recordings.retention_rules import PARAM as RETENTION_PARAM
-from appliance.servers.values import MAX_TEXT, UnacceptableValue, check_secret, check_url
+from appliance.tenants.retention import MAX_DAYS, is_retention
+from appliance.tenants.retention import PARAM as RETENTION_PARAM
 
 SEPARATOR = ":"
 """Between the secrets of a tenant."""

@@ -7,14 +7,13 @@ Truth: spec/administration.md, Tenants; tenants/scoped_id.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 
 from lxml import etree
 
-from appliance.callbacks.end_callback_url import END_CALLBACK_KEY, OUR_URL_HINT, front_ends_url
-from appliance.recordings.metadata_xml import parse_metadata_tree
-from appliance.recordings.recording import TENANT_KEY, Recording
+from appliance.bbb.meeting_list import MeetingList
+from appliance.bbb.xml import parse_tree, render_meetings
+from appliance.tenants.end_callback import END_CALLBACK_KEY, OUR_URL_HINT, front_ends_url
 from appliance.tenants.scoped_id import ORIGINAL_KEY, SEPARATOR, front_end_id, scoped_id
 
 LRS_KEY = "secret-lrs-payload"
@@ -28,6 +27,44 @@ def needs_view(body: bytes, tenant_id: str) -> bool:
     """Whether an answer to a tenant can hold anything that its front-end must not see."""
     hints = (f"{SEPARATOR}{tenant_id}", OUR_URL_HINT, *HIDDEN_KEYS)
     return any(hint.encode("utf-8", "surrogateescape") in body for hint in hints)
+
+
+def merge_lists(lists: Sequence[MeetingList], tenant_id: str | None) -> bytes:
+    """Join lists into one answer, each meeting as its server wrote it.
+
+    With `tenant_id` only that tenant's meetings are left, as its front-end knows them; without,
+    only those of no tenant.
+    """
+    elements = [
+        entry.xml for one in lists for entry in one.entries if entry.read.tenant_id == tenant_id
+    ]
+    return render_meetings(show_meeting_elements(elements, tenant_id) if tenant_id else elements)
+
+
+def show_answer(body: bytes, tenant_id: str | None, meeting_id: str) -> bytes:
+    """Return what a front-end may see of an answer to a call that named `meeting_id`.
+
+    Takes what `parse_answer` accepted; nearly always it is handed on as it is.
+    """
+    if tenant_id is None or not needs_view(body, tenant_id):
+        return body
+    root = parse_tree(body)
+    show_meeting_as(root, tenant_id, meeting_id)
+    return etree.tostring(root, encoding="utf-8")
+
+
+def show_meeting_elements(elements: Sequence[bytes], tenant_id: str) -> list[bytes]:
+    """Return what its front-end may see of a tenant's `<meeting>` elements, of all servers."""
+    parsed = {
+        index: parse_tree(element)
+        for index, element in enumerate(elements)
+        if needs_view(element, tenant_id)
+    }
+    show_meetings(list(parsed.values()), tenant_id)
+    return [
+        etree.tostring(parsed[index], encoding="utf-8") if index in parsed else element
+        for index, element in enumerate(elements)
+    ]
 
 
 def show_meeting_as(root: etree._Element, tenant_id: str, meeting_id: str) -> None:
@@ -44,51 +81,6 @@ def show_meetings(meetings: Iterable[etree._Element], tenant_id: str) -> None:
     shown = {kept: front_end_id(kept, tenant_id, original) for _, kept, original in own}
     for meeting, kept, _ in own:
         _turn_back(meeting, tenant_id, kept, shown[kept], shown)
-
-
-def show_metadata_xml(body: bytes) -> bytes | None:
-    """Return what viewers may see of a format's metadata.xml, which lies among its files.
-
-    None: all of it, as it is. Raises MalformedMetadata.
-    """
-    if not any(hint.encode() in body for hint in (SEPARATOR, OUR_URL_HINT, *HIDDEN_KEYS)):
-        return None
-    root = parse_metadata_tree(body)
-    tenant_id = root.findtext(f"meta/{TENANT_KEY}")
-    if not tenant_id:
-        return None
-    before = etree.tostring(root)
-    kept, meeting = root.find("meta/meetingId"), root.find("meeting")
-    original = root.findtext(f"meta/{ORIGINAL_KEY}")
-    if kept is not None and kept.text:
-        kept.text = front_end_id(kept.text, tenant_id, original)
-    if meeting is not None and (external := meeting.get("externalId")):
-        meeting.set("externalId", front_end_id(external, tenant_id, original))
-    for entry in root.findall("meta/*"):
-        if entry.tag in HIDDEN_KEYS and (parent := entry.getparent()) is not None:
-            parent.remove(entry)
-        elif str(entry.tag).lower() == END_CALLBACK_KEY and entry.text:
-            entry.text = front_ends_url(entry.text)
-    if etree.tostring(root) == before:
-        return None
-    return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
-
-
-def show_recording(recording: Recording) -> Recording:
-    """Return a recording as its tenant's front-end knows it."""
-    metadata = dict(recording.metadata)
-    original = metadata.get(ORIGINAL_KEY)
-    meeting_id = recording.meeting_id
-    if meeting_id is not None:
-        meeting_id = front_end_id(meeting_id, recording.tenant_id, original)
-    kept = tuple(
-        [
-            (key, front_ends_url(value) if key.lower() == END_CALLBACK_KEY else value)
-            for key, value in metadata.items()
-            if key not in HIDDEN_KEYS
-        ]
-    )
-    return replace(recording, meeting_id=meeting_id, metadata=kept)
 
 
 def _original(meeting: etree._Element) -> str | None:

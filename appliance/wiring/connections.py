@@ -1,7 +1,4 @@
-"""Opens everything that reaches out of the process: the stores, the HTTP client, the callbacks.
-
-Composition only: no rule, no service.
-"""
+"""Opens every connection of the process: stores, HTTP clients, callbacks. Composition only."""
 
 from __future__ import annotations
 
@@ -19,19 +16,19 @@ from appliance.instruments import Metrics
 from appliance.log import EventLogger, current_request_id
 from appliance.model import PlacementRules
 from appliance.postgres.asyncio_bridge import open_asyncio_loop
-from appliance.postgres.database import PostgresStore, open_postgres_store
+from appliance.postgres.database import Database, open_postgres_store
 from appliance.redis.client import RedisAddress
-from appliance.redis_store import RedisStore, open_redis_store
+from appliance.redis.store import RedisStores, load_scripts, open_redis_stores
 from appliance.settings import Settings, StoreSettings
 from appliance.system.embedded import open_embedded_stores
 
 
 @dataclass(frozen=True, slots=True)
-class Outside:
-    """The adapters: everything that reaches out of the process."""
+class Connections:
+    """Everything that reaches out of the process."""
 
-    store: RedisStore
-    recordings: PostgresStore | None
+    redis: RedisStores
+    database: Database | None
     """None: DB_DISABLED or RECORDING_DISABLED."""
     bbb: BbbClient
     metrics: Metrics
@@ -40,7 +37,7 @@ class Outside:
 
 
 @asynccontextmanager
-async def open_outside(settings: Settings, log: EventLogger) -> AsyncIterator[Outside]:
+async def open_connections(settings: Settings, log: EventLogger) -> AsyncIterator[Connections]:
     """Open the embedded stores (outermost, so that they stop last) and every connection."""
     stores, servers, metrics = settings.stores, settings.servers, Metrics()
     async with (
@@ -51,14 +48,14 @@ async def open_outside(settings: Settings, log: EventLogger) -> AsyncIterator[Ou
             log=log,
         ) as embedded,
         open_asyncio_loop(tuned="asyncio-loop" not in settings.tuning_off, log=log),
-        open_redis_store(
+        open_redis_stores(
             _redis_address(stores, embedded.redis_url),
             namespace=stores.redis_namespace,
-            rules=_placement_rules(settings),
+            scripts=load_scripts(),
             log=log,
             latency=metrics.stores,
-        ) as store,
-        _open_recordings(stores, embedded.database_url, metrics, log) as recordings,
+        ) as redis,
+        _open_database(stores, embedded.database_url, metrics, log) as database,
         aclosing(PoolTransport(open_ssl_context(_path(servers.ca_file)))) as pool,
     ):
         bbb = BbbClient(
@@ -71,8 +68,8 @@ async def open_outside(settings: Settings, log: EventLogger) -> AsyncIterator[Ou
             remember_lists_s=1.5 * settings.polling.interval_s,
             request_id=current_request_id,
         )
-        async with open_callback_adapters(settings, store, recordings, now_ms, log) as callbacks:
-            yield Outside(store, recordings, bbb, metrics, callbacks, pool)
+        async with open_callback_adapters(settings, redis, database, now_ms, log) as callbacks:
+            yield Connections(redis, database, bbb, metrics, callbacks, pool)
 
 
 def _path(path: Path | None) -> str | None:
@@ -87,7 +84,8 @@ def _redis_address(stores: StoreSettings, embedded_url: str | None) -> RedisAddr
     )
 
 
-def _placement_rules(settings: Settings) -> PlacementRules:
+def placement_rules(settings: Settings) -> PlacementRules:
+    """Return what placements and records depend on."""
     return PlacementRules(
         min_user_count=settings.load.min_user_count,
         join_buffer_ms=settings.load.join_buffer_ms,
@@ -98,9 +96,9 @@ def _placement_rules(settings: Settings) -> PlacementRules:
 
 
 @asynccontextmanager
-async def _open_recordings(
+async def _open_database(
     stores: StoreSettings, embedded_url: str | None, metrics: Metrics, log: EventLogger
-) -> AsyncIterator[PostgresStore | None]:
+) -> AsyncIterator[Database | None]:
     url = stores.database_url or embedded_url
     if stores.database_disabled or url is None:
         yield None
@@ -111,9 +109,10 @@ async def _open_recordings(
         retry_count=stores.database_retry_count,
         log=log,
         latency=metrics.stores,
-    ) as recordings:
-        yield recordings
+    ) as database:
+        yield database
 
 
 def now_ms() -> int:
+    """Return milliseconds since the epoch."""
     return time.time_ns() // 1_000_000

@@ -11,10 +11,10 @@ from appliance.bbb.client import BbbClient
 from appliance.bbb.server_facts import ServerFactFinder
 from appliance.doctor.ports import Probes
 from appliance.http.client_pool import PoolTransport
-from appliance.postgres.database import PostgresStore
+from appliance.postgres.database import Database
 from appliance.postgres.facts import DatabaseFactFinder
 from appliance.redis.facts import RedisFactFinder
-from appliance.redis_store import RedisStore
+from appliance.redis.store import RedisStores
 from appliance.system.disk_facts import look_at_directory
 from appliance.system.host_facts import (
     own_user,
@@ -26,15 +26,15 @@ from appliance.system.host_facts import (
 
 
 def make_probes(
-    store: RedisStore,
-    database: PostgresStore | None,
+    redis: RedisStores,
+    database: Database | None,
     pool: PoolTransport,
     bbb: BbbClient,
     now_ms: Callable[[], int],
 ) -> Probes:
     """Return where doctor looks. database: None if there is none, as configured."""
     return Probes(
-        redis=RedisFactFinder(store.bulk, store.namespace, now_ms).read,
+        redis=RedisFactFinder(redis.background.client, redis.background.namespace, now_ms).read,
         database=None if database is None else DatabaseFactFinder(database, now_ms).read,
         server=ServerFactFinder(pool, bbb, now_ms).read,
         directory=look_at_directory,

@@ -5,46 +5,79 @@ Composition only, for the supervisor, of which it is a part: no rule, no service
 
 from __future__ import annotations
 
+from appliance.callbacks.deps import CallbackDeps
 from appliance.doctor.ports import Probes
 from appliance.instruments import Metrics
 from appliance.log import Log
-from appliance.postgres.database import PostgresStore
+from appliance.postgres.database import Database
 from appliance.recordings.admin_store import RecordingTable
-from appliance.recordings.administration_ports import RecordingDesk
+from appliance.recordings.caption_files import CaptionFiles
 from appliance.recordings.change_notes import ChangeNotes
-from appliance.recordings.file_locations import RecordingPlaces
+from appliance.recordings.deps import RecordingAdmin, RecordingDeps
+from appliance.recordings.file_locations import FileLocations
 from appliance.recordings.files import RecordingFiles
 from appliance.recordings.import_history import ImportHistory
 from appliance.recordings.import_journal import ImportJournal
 from appliance.recordings.importer import Importer
-from appliance.recordings.manual_imports import HandImports
+from appliance.recordings.manual_imports import ManualImports
 from appliance.recordings.merge import ImportRules
+from appliance.recordings.playback_tokens import PlaybackTokens
+from appliance.recordings.served_files import ServedFiles
 from appliance.recordings.spool import Spool
-from appliance.recordings.spool_admin import SpoolDesk
+from appliance.recordings.spool_admin import SpoolAdmin
 from appliance.recordings.spool_watcher import SpoolWatcher
 from appliance.recordings.store import RecordingStore
-from appliance.redis_store import RedisStore
+from appliance.redis.store import RedisStore, RedisStores
 from appliance.settings import Settings
 from appliance.settings.model import RecordingSettings
 from appliance.system.inotify import open_directory_watch
+from appliance.system.locale_files import load_error_texts
 from appliance.takeover.file_survey import SurveyFiles
 from appliance.takeover.ports import TakeoverSources
 from appliance.takeover.recording_survey import RecordingSurvey
 from appliance.takeover.redis_survey import RedisSurvey
 
 
-def make_recording_desk(
-    settings: Settings,
-    database: PostgresStore,
-    journal: ImportJournal,
-    hand_imports: HandImports,
+def make_recording_deps(
+    callbacks: CallbackDeps,
+    database: Database | None,
+    redis: RedisStore,
+    manual_imports: ManualImports,
     metrics: Metrics,
-    log: Log,
-) -> RecordingDesk:
-    """Return what an operator's work on recordings needs, the importer included."""
+) -> RecordingDeps:
+    """Return what recordings are given. database: None if there is none, as configured."""
+    settings, log = callbacks.settings, callbacks.log
+    return RecordingDeps(
+        settings=settings,
+        log=log,
+        faults=callbacks.faults,
+        now_ms=callbacks.now_ms,
+        later=callbacks.later,
+        pool=callbacks.pool,
+        tenants=callbacks.tenants,
+        callbacks=callbacks,
+        store=None if database is None else RecordingStore(database),
+        files=RecordingFiles(settings.recordings),
+        change_notes=ChangeNotes(settings.recordings),
+        captions=CaptionFiles(),
+        tokens=PlaybackTokens(redis, settings.protected.token_timeout_s),
+        spool=None if database is None else Spool(settings.recordings),
+        admin=(
+            None if database is None else _make_admin(callbacks, database, manual_imports, metrics)
+        ),
+        served=ServedFiles(settings.recordings),
+        secret_key_base=callbacks.secret_key_base,
+        error_texts=load_error_texts(settings.locale, log),
+    )
+
+
+def _make_admin(
+    callbacks: CallbackDeps, database: Database, manual_imports: ManualImports, metrics: Metrics
+) -> RecordingAdmin:
+    settings, log = callbacks.settings, callbacks.log
     recordings = settings.recordings
     importer = Importer(
-        journal=journal,
+        journal=ImportJournal(database, log, urls=callbacks.urls, wake=callbacks.queue.wake),
         recordings=RecordingStore(database),
         spool=Spool(recordings),
         files=RecordingFiles(recordings),
@@ -53,13 +86,13 @@ def make_recording_desk(
         notes=ChangeNotes(recordings),
         metrics=metrics,
     )
-    return RecordingDesk(
+    return RecordingAdmin(
         table=RecordingTable(database),
         history=ImportHistory(database),
-        spool=SpoolDesk(recordings),
-        places=RecordingPlaces(recordings),
+        spool=SpoolAdmin(recordings),
+        places=FileLocations(recordings),
         importer=importer,
-        start=hand_imports.start,
+        start=manual_imports.start,
     )
 
 
@@ -79,14 +112,14 @@ def make_spool_watcher(recordings: RecordingSettings, importer: Importer, log: L
 
 def make_takeover_sources(
     settings: Settings,
-    store: RedisStore,
-    database: PostgresStore | None,
+    redis: RedisStores,
+    database: Database | None,
     probes: Probes | None,
 ) -> TakeoverSources:
     """Return what of a Scalelite there is to look at."""
     assert probes is not None
     return TakeoverSources(
-        pool=RedisSurvey(store.bulk, store.namespace),
+        pool=RedisSurvey(redis.background.client, redis.background.namespace),
         recordings=None if database is None else RecordingSurvey(database),
         files=SurveyFiles(settings.recordings),
         ask_server=probes.server,

@@ -25,8 +25,8 @@ from appliance.admin.control_socket import (
     serve_control,
 )
 from appliance.settings import ControlSettings
+from tests.doubles.features import EventBook
 from tests.doubles.redis_processes import short_directory
-from tests.doubles.resources import EventBook
 
 NO_GROUP = "no-such-group-here"
 GET = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -214,7 +214,7 @@ async def test_each_of_several_secrets_may_call_but_no_tenant_s(
         MULTITENANCY_ENABLED="true",
         URL_HOST="bbb.example",
     ) as public:
-        redis = public.res.store.client  # type: ignore[attr-defined]
+        redis = public.res.redis.foreground.client
         await redis.command("SADD", f"{redis_namespace}:tenants", "id-1")
         await redis.command(
             "HSET", f"{redis_namespace}:tenant:id-1", "name", "one", "secrets", "t1"

@@ -10,6 +10,7 @@ import os
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -37,7 +38,7 @@ CHANGES = [call for call in CALLS if call.about.logs]
 
 
 @pytest.fixture
-def room(request: pytest.FixtureRequest, call: AdminCall) -> RecordingRoom | None:
+def room(request: pytest.FixtureRequest, call: AdminCall[Any]) -> RecordingRoom | None:
     """Give a place for recordings to the calls that need one."""
     if call.name not in OF_RECORDINGS:
         return None
@@ -47,7 +48,7 @@ def room(request: pytest.FixtureRequest, call: AdminCall) -> RecordingRoom | Non
 
 @pytest.mark.parametrize("call", PUBLIC, ids=lambda call: call.name)
 async def test_example_is_answered_as_described_and_a_change_is_logged_once(
-    call: AdminCall,
+    call: AdminCall[Any],
     room: RecordingRoom | None,
     redis_url: str,
     redis_namespace: str,
@@ -79,7 +80,7 @@ async def test_example_is_answered_as_described_and_a_change_is_logged_once(
 
 @pytest.mark.parametrize("call", CHANGES, ids=lambda call: call.name)
 async def test_change_over_the_socket_is_logged_with_uid_and_name(
-    call: AdminCall,
+    call: AdminCall[Any],
     room: RecordingRoom | None,
     redis_url: str,
     redis_namespace: str,

@@ -25,7 +25,7 @@ def check(instance: Any, schema: dict[str, Any]) -> None:
     OAS31Validator(whole).validate(instance)
 
 
-def operation_of(call: AdminCall) -> dict[str, Any]:
+def operation_of(call: AdminCall[Any]) -> dict[str, Any]:
     found: dict[str, Any] = DOCUMENT["paths"][f"/scalelite/api/{call.name}"][call.method.lower()]
     return found
 
@@ -61,7 +61,7 @@ def test_local_call_is_in_no_document() -> None:
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
-def test_call_is_described(call: AdminCall) -> None:
+def test_call_is_described(call: AdminCall[Any]) -> None:
     about = call.about
 
     assert about.summary.endswith(".")
@@ -74,7 +74,7 @@ def test_call_is_described(call: AdminCall) -> None:
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
-def test_examples_are_what_the_schemas_say(call: AdminCall) -> None:
+def test_examples_are_what_the_schemas_say(call: AdminCall[Any]) -> None:
     about = call.about
     operation = operation_of(call)
     answer = operation["responses"][str(about.status)]["content"]["application/json"]

@@ -10,11 +10,11 @@ import pytest
 import trio
 
 from appliance.ctl.client import ControlError, Refusal
-from appliance.resources import Resources
+from appliance.features import Features
 from tests.doubles.bbb_process import open_bbb_servers
 from tests.doubles.control import ControlDouble, open_control
+from tests.doubles.features import EventBook, open_features
 from tests.doubles.redis_processes import redis_process
-from tests.doubles.resources import EventBook, open_resources
 
 URL = "https://bbb1.example.com/bigbluebutton/api"
 
@@ -38,7 +38,7 @@ async def raw(
     return int(top.split()[1]), json.loads(content)
 
 
-def book_of(res: Resources) -> EventBook:
+def book_of(res: Features) -> EventBook:
     assert isinstance(res.log, EventBook)
     return res.log
 
@@ -47,7 +47,7 @@ async def test_calls_of_scalelite_have_its_codes_and_fields(
     redis_url: str, redis_namespace: str
 ) -> None:
     async with (
-        open_resources(redis_url, redis_namespace) as res,
+        open_features(redis_url, redis_namespace) as res,
         open_control(res) as control,
     ):
         prefix = "/scalelite/api"
@@ -118,7 +118,7 @@ async def test_bad_request_gets_its_code_and_reason(
     head: str, body: bytes, code: int, error: str, redis_url: str, redis_namespace: str
 ) -> None:
     async with (
-        open_resources(redis_url, redis_namespace) as res,
+        open_features(redis_url, redis_namespace) as res,
         open_control(res) as control,
     ):
         status, document = await raw(control, head, body)
@@ -132,7 +132,7 @@ async def test_body_of_more_than_a_mebibyte_is_refused_before_it_is_sent(
     redis_url: str, redis_namespace: str
 ) -> None:
     async with (
-        open_resources(redis_url, redis_namespace) as res,
+        open_features(redis_url, redis_namespace) as res,
         open_control(res) as control,
     ):
         status, document = await raw(
@@ -144,7 +144,7 @@ async def test_body_of_more_than_a_mebibyte_is_refused_before_it_is_sent(
 
 async def test_duplicate_id_is_refused_with_400(redis_url: str, redis_namespace: str) -> None:
     async with (
-        open_resources(redis_url, redis_namespace) as res,
+        open_features(redis_url, redis_namespace) as res,
         open_control(res) as control,
     ):
         fields = {"server": {"url": URL, "secret": "s", "id": "one"}}
@@ -158,7 +158,7 @@ async def test_duplicate_id_is_refused_with_400(redis_url: str, redis_namespace:
 
 async def test_change_is_logged_with_who_made_it(redis_url: str, redis_namespace: str) -> None:
     async with (
-        open_resources(redis_url, redis_namespace) as res,
+        open_features(redis_url, redis_namespace) as res,
         open_control(res) as control,
     ):
         await control.post("addServer", {"url": URL, "secret": "s3cr3t", "id": "one"})
@@ -171,7 +171,7 @@ async def test_change_is_logged_with_who_made_it(redis_url: str, redis_namespace
 async def test_meetings_are_listed_shown_and_ended(redis_url: str, redis_namespace: str) -> None:
     async with (
         open_bbb_servers(1) as (bbb,),
-        open_resources(redis_url, redis_namespace) as res,
+        open_features(redis_url, redis_namespace) as res,
         open_control(res) as control,
     ):
         await control.post("addServer", {"url": bbb.url, "secret": bbb.secret, "id": "one"})
@@ -200,7 +200,7 @@ async def test_meetings_are_listed_shown_and_ended(redis_url: str, redis_namespa
 async def test_store_that_is_down_is_said_and_comes_back(redis_namespace: str) -> None:
     with redis_process() as redis:
         async with (
-            open_resources(redis.unix_url, redis_namespace) as res,
+            open_features(redis.unix_url, redis_namespace) as res,
             open_control(res) as control,
         ):
             redis.kill()

@@ -12,21 +12,14 @@ from hypothesis import strategies as st
 
 from appliance.admin_calls.forms import (
     BadRequest,
-    ended_json,
     flag,
-    meeting_json,
     merge_fields,
     parse_body,
-    parse_change,
-    parse_new_server,
-    poll_json,
     server_fields,
-    server_json,
-    server_meetings_json,
-    status_json,
     text,
     texts,
 )
+from appliance.meetings.admin_json import meeting_json, server_meetings_json
 from appliance.meetings.administration import ServerMeetings
 from appliance.model import (
     ListedMeeting,
@@ -37,7 +30,15 @@ from appliance.model import (
     ServerId,
     ServerState,
 )
-from appliance.servers.ending import EndedMeeting, EndOutcome
+from appliance.pool.ending import EndedMeeting, EndOutcome
+from appliance.servers.admin_json import (
+    ended_json,
+    parse_change,
+    parse_new_server,
+    poll_json,
+    server_json,
+    status_json,
+)
 from appliance.servers.polling import PollResult
 from appliance.servers.status import PoolStatus
 from appliance.servers.values import NewServer

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from appliance.bbb.meeting_list import MeetingListReader, merge_lists
+from appliance.bbb.meeting_list import MeetingListReader
 from appliance.bbb.xml import (
     MalformedAnswer,
     parse_answer,
@@ -18,6 +18,7 @@ from appliance.bbb.xml import (
     render_meetings,
 )
 from appliance.model import ListedMeeting
+from appliance.tenants.view import merge_lists
 
 DATA = Path(__file__).parents[1] / "data" / "bbb-responses"
 REAL = (DATA / "getMeetingsSuccess.xml").read_bytes()

@@ -18,7 +18,7 @@ from appliance.http.client_dial import open_ssl_context
 from appliance.http.client_pool import PoolTransport
 from appliance.model import ServerId, Target
 from tests.doubles.bbb_process import BbbProcess
-from tests.doubles.resources import now_ms
+from tests.doubles.features import now_ms
 
 pytest_plugins = ["tests.doubles.live_pool_fixtures"]
 

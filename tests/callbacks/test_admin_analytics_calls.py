@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from appliance.callbacks.analytics_files import AnalyticsFiles
 from appliance.ctl.client import Refusal
-from appliance.resources import Resources
+from appliance.features import Features
 from tests.doubles.control import ControlDouble, open_control
-from tests.doubles.resources import open_resources
+from tests.doubles.features import open_features, rewire
 
 BODY = b'{"meeting_id":"math","customer":"school","data":{"duration":1}}'
 
 
 @pytest.fixture
-async def res(redis_url: str, redis_namespace: str) -> AsyncIterator[Resources]:
-    async with open_resources(redis_url, redis_namespace) as opened:
+async def res(redis_url: str, redis_namespace: str) -> AsyncIterator[Features]:
+    async with open_features(redis_url, redis_namespace) as opened:
         yield opened
 
 
 @pytest.fixture
-async def control(res: Resources, tmp_path: Path) -> AsyncIterator[ControlDouble]:
+async def control(res: Features, tmp_path: Path) -> AsyncIterator[ControlDouble]:
     files = AnalyticsFiles(tmp_path)
     files.save("run-1", BODY)
-    async with open_control(replace(res, analytics_files=files)) as opened:
+    async with open_control(rewire(res, callbacks__analytics_files=files)) as opened:
         yield opened
 
 
@@ -62,7 +61,7 @@ async def test_what_cannot_be_shown_is_refused(
     assert await status_of(control, call, **query) == status
 
 
-async def test_it_is_said_that_none_are_kept(res: Resources) -> None:
+async def test_it_is_said_that_none_are_kept(res: Features) -> None:
     async with open_control(res) as control:
         for call, query in (("listAnalytics", {}), ("getAnalytics", {"id": "run-1"})):
             assert await status_of(control, call, **query) == 400

@@ -9,12 +9,12 @@ import pytest
 
 from appliance.ctl.client import Refusal
 from tests.doubles.control import ControlDouble, open_control
-from tests.doubles.resources import open_resources
+from tests.doubles.features import open_features
 
 
 @pytest.fixture
 async def control(redis_url: str, redis_namespace: str) -> AsyncIterator[ControlDouble]:
-    async with open_resources(redis_url, redis_namespace) as res, open_control(res) as opened:
+    async with open_features(redis_url, redis_namespace) as res, open_control(res) as opened:
         yield opened
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -13,6 +12,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from appliance.admin_calls.refusal import Refused
+from appliance.bbb.caller import Caller
 from appliance.callbacks import analytics
 from appliance.callbacks.analytics import Taken, find_reporter, take_report
 from appliance.callbacks.analytics_files import AnalyticsFiles
@@ -22,9 +22,9 @@ from appliance.callbacks.rules import Callback, CallbackKind, Signing, id_of_sec
 from appliance.faults import DatabaseDown
 from appliance.meetings.create import create_meeting
 from appliance.model import Tenant, TenantId
-from appliance.resources import Caller
 from tests.doubles.bbb_callbacks import bearer_token
 from tests.doubles.bbb_process import BbbProcess
+from tests.doubles.features import rewire
 from tests.doubles.live_pool import LivePool, open_live
 
 pytest_plugins = ["tests.doubles.live_pool_fixtures"]
@@ -57,7 +57,7 @@ async def create(pool: LivePool, caller: Caller = CALLER, url: str | None = LMS)
     """Create a meeting; return the URL that its server got."""
     asked = () if url is None else ((PARAM, url),)
     given = (("meetingID", "math"), *asked)
-    assert b"SUCCESS" in await create_meeting(pool.res, caller, given, secret="s")
+    assert b"SUCCESS" in await create_meeting(pool.res.meetings, caller, given, secret="s")
     await pool.settled()
     query: str = pool.servers[0].requests("create")[-1]["query"]
     return dict(parse_qsl(query)).get(PARAM)
@@ -68,7 +68,7 @@ def report(meeting_id: str = "math", **fields: Any) -> bytes:
 
 
 async def queued(pool: LivePool) -> list[Callback]:
-    queue: Any = pool.res.callbacks
+    queue: Any = pool.res.callbacks.queue
     return [one.callback for one in await queue.stores[0].show(None, 10)]
 
 
@@ -119,7 +119,7 @@ async def test_server_gets_ours_where_reports_are_kept(
 async def test_report_is_queued_for_the_front_end_that_asked(pool: LivePool) -> None:
     await create(pool)
     body = report(data={"duration": 1.10})
-    assert await take_report(pool.res, None, body) is Taken.QUEUED
+    assert await take_report(pool.res.callbacks, None, body) is Taken.QUEUED
     (callback,) = await queued(pool)
     assert (callback.kind, callback.url, callback.method) == (CallbackKind.ANALYTICS, LMS, "POST")
     assert callback.body == body[:-1] + b',"customer":"scalelite"}'
@@ -130,27 +130,27 @@ async def test_report_is_queued_for_the_front_end_that_asked(pool: LivePool) -> 
 async def test_report_that_comes_twice_is_queued_once(pool: LivePool) -> None:
     await create(pool)
     for _ in range(2):
-        assert await take_report(pool.res, None, report()) is Taken.QUEUED
-    assert await take_report(pool.res, None, report(data={})) is Taken.QUEUED
+        assert await take_report(pool.res.callbacks, None, report()) is Taken.QUEUED
+    assert await take_report(pool.res.callbacks, None, report(data={})) is Taken.QUEUED
     assert len(await queued(pool)) == 2
 
 
 async def test_report_of_a_meeting_that_nobody_asked_about_goes_nowhere(pool: LivePool) -> None:
     await create(pool)
-    assert await take_report(pool.res, None, report("other")) is Taken.NOBODY_WAITS
+    assert await take_report(pool.res.callbacks, None, report("other")) is Taken.NOBODY_WAITS
     assert await queued(pool) == []
 
 
 async def test_large_report_is_taken(pool: LivePool) -> None:
     await create(pool)
     body = report(data=["x" * 1000] * 1000)
-    assert await take_report(pool.res, None, body) is Taken.QUEUED
+    assert await take_report(pool.res.callbacks, None, body) is Taken.QUEUED
     assert len((await queued(pool))[0].body) == len(body) + len(b',"customer":"scalelite"')
 
 
 async def test_bad_report_is_refused(pool: LivePool) -> None:
     with pytest.raises(BadReport):
-        await take_report(pool.res, None, b"[]")
+        await take_report(pool.res.callbacks, None, b"[]")
 
 
 async def test_reports_of_two_tenants_go_to_each_ones_front_end(
@@ -159,12 +159,12 @@ async def test_reports_of_two_tenants_go_to_each_ones_front_end(
     async with open_one(redis_url, redis_namespace, bbbs, MULTITENANCY_ENABLED="true") as pool:
         for tenant in (A, B):
             await create(pool, Caller(tenant, "http://x"), f"{LMS}&{tenant.name}")
-        assert await take_report(pool.res, A, report("math")) is Taken.QUEUED
+        assert await take_report(pool.res.callbacks, A, report("math")) is Taken.QUEUED
         metadata = {"meeting_id": "math~t-b", "secret_lrs_payload": "c2VjcmV0", "x": "y"}
         scoped = report("math~t-b", data={"metadata": metadata})
-        assert await take_report(pool.res, B, scoped) is Taken.QUEUED
+        assert await take_report(pool.res.callbacks, B, scoped) is Taken.QUEUED
         # To the host of no tenant.
-        assert await take_report(pool.res, None, report("math~t-b")) is Taken.NOBODY_WAITS
+        assert await take_report(pool.res.callbacks, None, report("math~t-b")) is Taken.NOBODY_WAITS
         found = {one.url: (json.loads(one.body), one.tenant_id) for one in await queued(pool)}
         for tenant in (A, B):
             body, tenant_id = found[f"{LMS}&{tenant.name}"]
@@ -176,9 +176,9 @@ async def test_reports_of_two_tenants_go_to_each_ones_front_end(
 
 async def test_reporter_is_a_server_of_the_pool(pool: LivePool) -> None:
     good = f"Bearer {bearer_token(pool.servers[0].secret)}"
-    assert await find_reporter(pool.res, good) == "bbb-1"
+    assert await find_reporter(pool.res.callbacks, good) == "bbb-1"
     for bad in (None, "", "Bearer x", f"Bearer {bearer_token('x' * 40)}"):
-        assert await find_reporter(pool.res, bad) is None
+        assert await find_reporter(pool.res.callbacks, bad) is None
 
 
 class Away:
@@ -191,7 +191,10 @@ class Away:
 async def test_report_waits_in_the_queue_for_a_database_that_is_away(pool: LivePool) -> None:
     await create(pool)
     urls: Any = Away()
-    assert await take_report(replace(pool.res, callback_urls=urls), None, report()) is Taken.QUEUED
+    assert (
+        await take_report(rewire(pool.res, callbacks__urls=urls).callbacks, None, report())
+        is Taken.QUEUED
+    )
     (waiting,) = await queued(pool)
     assert (waiting.url, waiting.meeting_id) == ("", "math")
     assert json.loads(waiting.body) == json.loads(report()) | {"customer": "scalelite"}
@@ -201,11 +204,11 @@ async def test_report_waits_in_the_queue_for_a_database_that_is_away(pool: LiveP
 
 
 async def test_report_is_kept_whoever_waits_for_it(pool: LivePool, tmp_path: Path) -> None:
-    res = replace(pool.res, analytics_files=AnalyticsFiles(tmp_path))
-    assert await take_report(res, None, report()) is Taken.NOBODY_WAITS
-    (stored,) = await analytics.list_reports(res, 10)
+    res = rewire(pool.res, callbacks__analytics_files=AnalyticsFiles(tmp_path))
+    assert await take_report(res.callbacks, None, report()) is Taken.NOBODY_WAITS
+    (stored,) = await analytics.list_reports(res.callbacks, 10)
     assert (stored.id, stored.meeting_id, stored.customer) == (RUN, "math", "scalelite")
-    document: Any = await analytics.show_report(res, RUN)
+    document: Any = await analytics.show_report(res.callbacks, RUN)
     assert document == json.loads(report()) | {"customer": "scalelite"}
 
 
@@ -213,8 +216,8 @@ async def test_report_goes_on_although_it_cannot_be_kept(pool: LivePool, tmp_pat
     (tmp_path / "file").write_bytes(b"")
     await create(pool)
     files = AnalyticsFiles(tmp_path / "file")
-    res = replace(pool.res, analytics_files=files)
-    assert await take_report(res, None, report()) is Taken.QUEUED
+    res = rewire(pool.res, callbacks__analytics_files=files)
+    assert await take_report(res.callbacks, None, report()) is Taken.QUEUED
     assert [name for name, _ in pool.log.errors] == ["analytics_not_stored"]
     pool.log.events.clear()
 
@@ -223,10 +226,10 @@ async def test_report_goes_on_although_it_cannot_be_kept(pool: LivePool, tmp_pat
 async def test_report_that_is_not_there_is_not_found(
     pool: LivePool, tmp_path: Path, name: str
 ) -> None:
-    res = replace(pool.res, analytics_files=AnalyticsFiles(tmp_path))
+    res = rewire(pool.res, callbacks__analytics_files=AnalyticsFiles(tmp_path))
     (tmp_path / "secret_key_base.json").write_bytes(b"{}")
     with pytest.raises(Refused, match="no analytics are kept for"):
-        await analytics.show_report(res, name)
+        await analytics.show_report(res.callbacks, name)
 
 
 async def test_file_that_somebody_broke_is_listed_all_the_same(
@@ -234,10 +237,12 @@ async def test_file_that_somebody_broke_is_listed_all_the_same(
 ) -> None:
     files = AnalyticsFiles(tmp_path)
     files.save("broken", b"{")
-    (stored,) = await analytics.list_reports(replace(pool.res, analytics_files=files), 10)
+    (stored,) = await analytics.list_reports(
+        rewire(pool.res, callbacks__analytics_files=files).callbacks, 10
+    )
     assert (stored.id, stored.meeting_id) == ("broken", "")
 
 
 async def test_without_keeping_it_is_said_how_to_switch_it_on(pool: LivePool) -> None:
     with pytest.raises(Refused, match="ANALYTICS_STORE=true"):
-        await analytics.list_reports(pool.res, 10)
+        await analytics.list_reports(pool.res.callbacks, 10)

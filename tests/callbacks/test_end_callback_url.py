@@ -7,14 +7,10 @@ from urllib.parse import parse_qsl, urlencode
 
 import pytest
 
-from appliance.callbacks.end_callback_url import (
-    EndCallback,
-    front_ends_url,
-    read_end_callback,
-    relay_end_callback,
-)
+from appliance.callbacks.end_callback_url import EndCallback, read_end_callback, relay_end_callback
 from appliance.callbacks.ended_rules import EndWatch, Run
 from appliance.model import TenantId
+from appliance.tenants.end_callback import front_ends_url
 
 SECRET = "k" * 32
 WATCH = EndWatch("https://bbb.example.org", Run(1_800_000_000_123), SECRET)

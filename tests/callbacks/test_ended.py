@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
 
+from appliance.bbb.caller import Caller
 from appliance.callbacks.ended import take_end, tell_ended
-from appliance.callbacks.ended_rules import TELL_AFTER_END_MS, TELL_AFTER_LOSS_MS
 from appliance.faults import StoreDown
 from appliance.meetings import calls as meetings
 from appliance.model import Tenant, TenantId
-from appliance.resources import Caller
+from appliance.pool.records import TELL_AFTER_END_MS, TELL_AFTER_LOSS_MS
 from tests.doubles.bbb_process import BbbProcess
+from tests.doubles.features import rewire
 from tests.doubles.live_pool import LivePool, open_live
 
 pytest_plugins = ["tests.doubles.live_pool_fixtures"]
@@ -44,15 +44,15 @@ async def create(pool: LivePool, **params: Any) -> str | None:
 
 async def queued(pool: LivePool) -> list[tuple[str, str | None]]:
     """Return URL and tenant of what is in the queue."""
-    stores: Any = pool.res.callbacks
+    stores: Any = pool.res.callbacks.queue
     found = await stores.stores[0].show(None, 10)
     return [(one.callback.url, one.callback.tenant_id) for one in found]
 
 
 async def tell(pool: LivePool, after_ms: int = 0) -> None:
     """Tell what is due by then."""
-    later = replace(pool.res, now_ms=lambda: pool.res.now_ms() + after_ms)
-    await tell_ended(later)
+    later = rewire(pool.res, now_ms=lambda: pool.res.now_ms() + after_ms)
+    await tell_ended(later.callbacks)
 
 
 async def test_server_gets_our_url_at_the_address_that_the_front_end_used(pool: LivePool) -> None:
@@ -104,7 +104,7 @@ async def test_front_ends_url_is_what_the_merged_parameters_say(
         url = await create(pool, **given)
         assert url is not None
         assert url.startswith(OURS)
-        assert await take_end(pool.res, url.partition("?")[2].encode())
+        assert await take_end(pool.res.callbacks, url.partition("?")[2].encode())
         await pool.settled()
         assert await queued(pool) == [(one, None) for one in told]
 
@@ -117,13 +117,13 @@ async def test_other_urls_pass_untouched(pool: LivePool) -> None:
 async def test_meeting_found_gone_is_told_once_without_marks(pool: LivePool) -> None:
     url = await create(pool, meetingEndedURL=LMS)
     pool.servers[0].end_meeting("room", callback=False)
-    await meetings.get_meeting_info(pool.res, CALLER, (("meetingID", "room"),))
+    await meetings.get_meeting_info(pool.res.meetings, CALLER, (("meetingID", "room"),))
     await tell(pool)
     assert await queued(pool) == []
     await tell(pool, TELL_AFTER_LOSS_MS)
     assert await queued(pool) == [(LMS, None)]
     assert url is not None
-    assert await take_end(pool.res, url.partition("?")[2].encode())
+    assert await take_end(pool.res.callbacks, url.partition("?")[2].encode())
     await pool.settled()
     await tell(pool, TELL_AFTER_LOSS_MS)
     assert await queued(pool) == [(LMS, None)]
@@ -147,7 +147,9 @@ async def test_server_is_asked_where_nobody_knows_which_run_has_ended(
     if not running:
         pool.servers[0].end_meeting("room", callback=False)
 
-    assert await take_end(pool.res, f"{url.partition('?')[2]}&recordingmarks=true".encode())
+    assert await take_end(
+        pool.res.callbacks, f"{url.partition('?')[2]}&recordingmarks=true".encode()
+    )
     await pool.settled()
 
     assert (await pool.meeting() is not None) is running
@@ -165,11 +167,13 @@ async def test_poll_that_finds_the_meeting_gone_tells_it(pool: LivePool) -> None
 
 async def test_ended_meeting_waits_for_its_servers_word(pool: LivePool) -> None:
     url = await create(pool, meetingEndedURL=LMS)
-    await meetings.end_meeting(pool.res, CALLER, (("meetingID", "room"),))
+    await meetings.end_meeting(pool.res.meetings, CALLER, (("meetingID", "room"),))
     await tell(pool, TELL_AFTER_END_MS - 5000)
     assert await queued(pool) == []
     assert url is not None
-    assert await take_end(pool.res, f"{url.partition('?')[2]}&recordingmarks=true".encode())
+    assert await take_end(
+        pool.res.callbacks, f"{url.partition('?')[2]}&recordingmarks=true".encode()
+    )
     await pool.settled()
     await tell(pool, TELL_AFTER_END_MS)
     assert await queued(pool) == [(f"{LMS}&recordingmarks=true", None)]
@@ -184,14 +188,14 @@ async def test_meeting_of_a_tenant_is_told_as_the_tenants(
             pool, caller=Caller(school, "http://school.example.org"), meetingEndedURL=LMS
         )
         assert url is not None
-        assert await take_end(pool.res, url.partition("?")[2].encode())
+        assert await take_end(pool.res.callbacks, url.partition("?")[2].encode())
         await pool.settled()
         assert await queued(pool) == [(LMS, "t-1")]
 
 
 async def test_forged_word_is_not_taken(pool: LivePool) -> None:
     await create(pool)
-    assert not await take_end(pool.res, b"meeting=room&server=bbb-1&began=1&signature=00")
+    assert not await take_end(pool.res.callbacks, b"meeting=room&server=bbb-1&began=1&signature=00")
     assert await pool.meeting() is not None
 
 
@@ -208,10 +212,12 @@ async def test_end_that_no_queue_can_take_is_told_later(pool: LivePool) -> None:
     await create(pool, meetingEndedURL=LMS)
     pool.servers[0].end_meeting("room", callback=False)
     await pool.poll("bbb-1")
-    later = replace(
-        pool.res, now_ms=lambda: pool.res.now_ms() + TELL_AFTER_LOSS_MS, callbacks=FullQueue()
+    later = rewire(
+        pool.res,
+        now_ms=lambda: pool.res.now_ms() + TELL_AFTER_LOSS_MS,
+        callbacks__queue=FullQueue(),
     )
-    assert await tell_ended(later) == 0
+    assert await tell_ended(later.callbacks) == 0
     await tell(pool, TELL_AFTER_LOSS_MS)
     assert await queued(pool) == []
     await tell(pool, 60_000)
@@ -238,10 +244,10 @@ async def test_meeting_that_cannot_be_told_holds_up_no_other(pool: LivePool) -> 
     for bbb in pool.servers:
         await pool.poll(bbb.server_id)
     picky: Any = PickyQueue()
-    later = replace(
-        pool.res, now_ms=lambda: pool.res.now_ms() + TELL_AFTER_LOSS_MS, callbacks=picky
+    later = rewire(
+        pool.res, now_ms=lambda: pool.res.now_ms() + TELL_AFTER_LOSS_MS, callbacks__queue=picky
     )
-    assert await tell_ended(later) == 2
+    assert await tell_ended(later.callbacks) == 2
     assert sorted(picky.taken) == ["fine", "good"]
     assert [name for name, _ in pool.log.errors] == ["meeting_end_not_told"]
     pool.log.events.clear()

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from appliance.callbacks.ended_rules import TELL_AFTER_END_MS, TELL_AFTER_LOSS_MS, EndedCall, Run
-from appliance.callbacks.ended_store import CLAIM_MS, RedisEndedMeetings
+from appliance.callbacks.ended_rules import EndedCall, Run
+from appliance.callbacks.ended_store import CLAIM_MS, EndedStore
 from appliance.model import Meeting, MeetingId, PlacementOutcome, Replaced, ServerId, TenantId
+from appliance.pool.records import TELL_AFTER_END_MS, TELL_AFTER_LOSS_MS
 from tests.doubles.store_pool import MINUTE_MS, StorePool
 
 pytest_plugins = ["tests.doubles.store_pool_fixtures"]
@@ -40,12 +41,12 @@ async def end(
 ) -> bool:
     """Say as a server that a run of a meeting has ended."""
     call = EndedCall(MeetingId(meeting_id), ServerId(server), began_ms, marks)
-    return await RedisEndedMeetings(pool.store).end_meeting(call, now_ms=pool.now_ms)
+    return await EndedStore(pool.store.redis).end_meeting(call, now_ms=pool.now_ms)
 
 
 async def told(pool: StorePool) -> list[tuple[str, str]]:
     """Take on whom to tell now, and be done with them; return (meeting id, URL)."""
-    ended = RedisEndedMeetings(pool.store)
+    ended = EndedStore(pool.store.redis)
     claimed = await ended.claim(now_ms=pool.now_ms, at_most=10)
     await ended.drop([one.key for one in claimed])
     return [(one.meeting_id, one.target) for one in claimed]
@@ -239,7 +240,7 @@ async def test_claimed_meeting_is_nobody_elses_until_the_claim_has_run_out(pool:
     began_ms = pool.now_ms
     await begin(pool)
     assert await end(pool, began_ms)
-    ended = RedisEndedMeetings(pool.store)
+    ended = EndedStore(pool.store.redis)
     assert len(await ended.claim(now_ms=pool.now_ms, at_most=10)) == 1
     assert not await end(pool, began_ms)  # a repeated call does not hand it out again
     pool.now_ms += CLAIM_MS - 1

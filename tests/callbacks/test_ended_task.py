@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import trio
 
-from appliance.callbacks.ended_rules import TELL_AFTER_LOSS_MS
+from appliance.bbb.caller import Caller
 from appliance.callbacks.ended_task import tell_ended_forever
-from appliance.resources import Caller
+from appliance.pool.records import TELL_AFTER_LOSS_MS
 from tests.doubles.bbb_process import BbbProcess, until
+from tests.doubles.features import rewire
 from tests.doubles.live_pool import LivePool, open_live
 from tests.doubles.redis_processes import DURABLE, redis_process
 
@@ -22,10 +22,10 @@ LMS = "https://lms.example.org/ended"
 
 async def until_told(pool: LivePool) -> None:
     """Run the task until the front-end's URL is in the queue."""
-    later = replace(pool.res, now_ms=lambda: pool.res.now_ms() + TELL_AFTER_LOSS_MS)
-    queue: Any = pool.res.callbacks
+    later = rewire(pool.res, now_ms=lambda: pool.res.now_ms() + TELL_AFTER_LOSS_MS)
+    queue: Any = pool.res.callbacks.queue
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(partial(tell_ended_forever, later, pause_s=0.05))
+        nursery.start_soon(partial(tell_ended_forever, later.callbacks, pause_s=0.05))
         with trio.fail_after(40):
             while not await queue.stores[0].show(None, 1):
                 await trio.sleep(0.02)
@@ -43,7 +43,7 @@ async def test_front_end_is_told_by_itself_also_when_the_store_was_away(
             await pool.poll("bbb-1")
             redis.kill()
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(partial(tell_ended_forever, pool.res, pause_s=0.05))
+                nursery.start_soon(partial(tell_ended_forever, pool.res.callbacks, pause_s=0.05))
                 waits = pool.log.named
                 await until(lambda: bool(waits("ended_meetings_wait_for_store")), 40, "a failure")
                 redis.start()

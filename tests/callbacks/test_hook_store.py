@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 
 from appliance.callbacks.hook_rules import MAX_HOOKS, Hook, Registration, ServerHooks
-from appliance.callbacks.hook_store import RedisHooks
+from appliance.callbacks.hook_store import HookStore
 from appliance.model import MeetingId, TenantId
 from tests.doubles.store_pool import StorePool
 
@@ -16,7 +16,7 @@ URL = "https://lms.example.org/höök?x=1"
 
 
 async def test_hook_is_kept_as_it_was_given(pool: StorePool) -> None:
-    hooks = RedisHooks(pool.store)
+    hooks = HookStore(pool.store.redis.background)
     given = [
         Hook("", URL),
         Hook("", URL, "m ü", "user-joined", raw=True, tenant_id=T1),
@@ -29,14 +29,14 @@ async def test_hook_is_kept_as_it_was_given(pool: StorePool) -> None:
 
 
 async def test_url_is_registered_once_by_each_tenant(pool: StorePool) -> None:
-    hooks = RedisHooks(pool.store)
+    hooks = HookStore(pool.store.redis.background)
     assert await hooks.add(Hook("", URL)) == ("1", True)
     assert await hooks.add(Hook("", URL, meeting_id="m")) == ("1", False)
     assert await hooks.add(Hook("", URL, tenant_id=T1)) == ("2", True)
 
 
 async def test_url_is_registered_once_by_many_at_once(pool: StorePool) -> None:
-    hooks = RedisHooks(pool.store)
+    hooks = HookStore(pool.store.redis.background)
     answers: list[tuple[str, bool] | None] = []
 
     async def add() -> None:
@@ -49,7 +49,7 @@ async def test_url_is_registered_once_by_many_at_once(pool: StorePool) -> None:
 
 
 async def test_tenant_cannot_have_too_many(pool: StorePool) -> None:
-    hooks = RedisHooks(pool.store)
+    hooks = HookStore(pool.store.redis.background)
     for number in range(MAX_HOOKS):
         assert await hooks.add(Hook("", f"{URL}&n={number}")) is not None
     assert await hooks.add(Hook("", URL)) is None
@@ -57,7 +57,7 @@ async def test_tenant_cannot_have_too_many(pool: StorePool) -> None:
 
 
 async def test_hook_is_removed_by_whom_it_belongs_to(pool: StorePool) -> None:
-    hooks = RedisHooks(pool.store)
+    hooks = HookStore(pool.store.redis.background)
     await hooks.add(Hook("", URL, tenant_id=T1))
     for who in (None, TenantId("t-2")):
         assert not await hooks.remove("1", who)
@@ -69,7 +69,7 @@ async def test_hook_is_removed_by_whom_it_belongs_to(pool: StorePool) -> None:
 
 
 async def test_state_of_a_server_holds_its_meetings_only_where_they_matter(pool: StorePool) -> None:
-    hooks, one = RedisHooks(pool.store), await pool.add("a")
+    hooks, one = HookStore(pool.store.redis.background), await pool.add("a")
     await pool.create("m")
     await pool.create("n", tenant_id=T1)
     assert await hooks.read(one) == ServerHooks((), (), ())
@@ -84,7 +84,7 @@ async def test_state_of_a_server_holds_its_meetings_only_where_they_matter(pool:
 
 
 async def test_registrations_are_remembered_until_forgotten(pool: StorePool) -> None:
-    hooks, one = RedisHooks(pool.store), await pool.add("a")
+    hooks, one = HookStore(pool.store.redis.background), await pool.add("a")
     first = Registration(URL, "1", None, "uuid-1")
     second = Registration(f"{URL}&y", "2", MeetingId("m"), "uuid-2")
     for registration in (first, second):
@@ -95,7 +95,7 @@ async def test_registrations_are_remembered_until_forgotten(pool: StorePool) -> 
 
 
 async def test_removed_server_leaves_no_registrations(pool: StorePool) -> None:
-    hooks, one = RedisHooks(pool.store), await pool.add("a")
+    hooks, one = HookStore(pool.store.redis.background), await pool.add("a")
     await hooks.note(one, Registration(URL, "1", None, "x"))
     await pool.store.remove_server(one, force=True)
     assert (await hooks.read(one)).registered == ()
@@ -104,7 +104,7 @@ async def test_removed_server_leaves_no_registrations(pool: StorePool) -> None:
 
 
 async def test_server_that_a_scalelite_removed_leaves_no_registrations(pool: StorePool) -> None:
-    hooks, one = RedisHooks(pool.store), await pool.add("a")
+    hooks, one = HookStore(pool.store.redis.background), await pool.add("a")
     await hooks.note(one, Registration(URL, "1", None, "x"))
     for key in ("server:a", "server_load"):
         await pool.redis("DEL", key)
@@ -115,7 +115,7 @@ async def test_server_that_a_scalelite_removed_leaves_no_registrations(pool: Sto
 
 
 async def test_hooks_of_a_tenant_that_is_gone_are_swept(pool: StorePool) -> None:
-    hooks = RedisHooks(pool.store)
+    hooks = HookStore(pool.store.redis.background)
     await pool.redis("SADD", "tenants", "t-1")
     await pool.redis("HSET", "tenant:t-1", "name", "school", "secrets", "s")
     await hooks.add(Hook("", URL))

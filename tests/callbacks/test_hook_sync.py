@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
+from appliance.bbb.caller import Caller
 from appliance.callbacks.hook_rules import Hook
 from appliance.callbacks.hook_sync import keep_hooks, keep_hooks_everywhere
 from appliance.model import ServerState, Tenant, TenantId
-from appliance.resources import Caller
 from appliance.servers.administration import remove_server
 from tests.doubles.bbb_process import BbbProcess, until
+from tests.doubles.features import open_features, rewire
 from tests.doubles.live_pool import LivePool, open_live
 from tests.doubles.redis_processes import redis_process
-from tests.doubles.resources import open_resources
 
 pytest_plugins = ["tests.doubles.live_pool_fixtures"]
 
@@ -47,9 +47,9 @@ async def tenants(
 
 async def add(pool: LivePool, url: str = URL, **fields: Any) -> str:
     """Register a hook with us, and nowhere else."""
-    added = await pool.res.hooks.add(Hook("", url, **fields))
+    added = await pool.res.callbacks.hooks.add(Hook("", url, **fields))
     assert added is not None
-    await pool.res.hook_book.refresh()
+    await pool.res.callbacks.hook_cache.refresh()
     return added[0]
 
 
@@ -110,11 +110,11 @@ async def test_hook_that_the_server_had_already_is_taken_for_ours(pool: LivePool
     await add(pool)
     await pool.poll("bbb-1")
     server = await pool.server("bbb-1")
-    (kept,) = (await pool.res.hooks.read(server.id)).registered
-    await pool.res.hooks.forget(server.id, kept)
+    (kept,) = (await pool.res.callbacks.hooks.read(server.id)).registered
+    await pool.res.callbacks.hooks.forget(server.id, kept)
     await pool.poll("bbb-1")
     assert len(bbb.hooks()) == 1
-    assert (await pool.res.hooks.read(server.id)).registered == (kept,)
+    assert (await pool.res.callbacks.hooks.read(server.id)).registered == (kept,)
 
 
 async def test_destroyed_hook_goes_when_its_server_is_back(pool: LivePool) -> None:
@@ -122,12 +122,12 @@ async def test_destroyed_hook_goes_when_its_server_is_back(pool: LivePool) -> No
     hook_id = await add(pool)
     await pool.poll("bbb-1")
     with bbb.fault("status", "hooks/destroy", status=500):
-        await pool.res.hooks.remove(hook_id, None)
+        await pool.res.callbacks.hooks.remove(hook_id, None)
         await pool.poll("bbb-1")
         assert len(bbb.hooks()) == 1
     await pool.poll("bbb-1")
     assert bbb.hooks() == []
-    assert (await pool.res.hooks.read((await pool.server("bbb-1")).id)).registered == ()
+    assert (await pool.res.callbacks.hooks.read((await pool.server("bbb-1")).id)).registered == ()
 
 
 async def test_hook_of_a_meeting_is_on_its_server_before_the_meeting(pool: LivePool) -> None:
@@ -189,7 +189,7 @@ async def test_id_that_another_tenant_uses_next_is_not_listened_to(tenants: Live
     meeting = await tenants.meeting()
     assert meeting is not None
     bbb.end_meeting("room")
-    assert await tenants.res.store.forget_meeting(meeting, now_ms=tenants.res.now_ms())
+    assert await tenants.res.pool.records.forget_meeting(meeting, now_ms=tenants.res.now_ms())
     await until(lambda: len(events(bbb)) == 2, 40, "events of A's")
 
     await tenants.create("room", caller=Caller(B))
@@ -210,11 +210,11 @@ async def test_disabled_server_loses_hooks_and_gets_none(pool: LivePool) -> None
     await pool.poll("bbb-1")
     await pool.set_state("bbb-1", ServerState.DISABLED)
     await add(pool, f"{URL}/2")
-    await pool.res.hooks.remove(hook_id, None)
-    await keep_hooks_everywhere(pool.res, disabled_too=True)
+    await pool.res.callbacks.hooks.remove(hook_id, None)
+    await keep_hooks_everywhere(pool.res.callbacks, disabled_too=True)
     assert bbb.hooks() == []
     assert len(pool.servers[1].hooks()) == 1
-    await keep_hooks(pool.res, await pool.server("bbb-1"), verify=False)
+    await keep_hooks(pool.res.callbacks, await pool.server("bbb-1"), verify=False)
     assert bbb.hooks() == []
 
 
@@ -222,7 +222,7 @@ async def test_server_that_leaves_the_pool_leaves_its_hooks(pool: LivePool) -> N
     await add(pool)
     await pool.poll("bbb-1")
     assert len(pool.servers[0].hooks()) == 1
-    await remove_server(pool.res, "test", "bbb-1", force=False)
+    await remove_server(pool.res.servers, "test", "bbb-1", force=False)
     await pool.settled()
     assert pool.servers[0].hooks() == []
 
@@ -241,10 +241,10 @@ async def test_poll_succeeds_when_the_store_goes_away_before_the_hooks_are_kept(
     pool: LivePool, redis_namespace: str
 ) -> None:
     with redis_process() as redis:
-        async with open_resources(redis.unix_url, redis_namespace) as other:
+        async with open_features(redis.unix_url, redis_namespace) as other:
             await add(pool)
             redis.kill()
-            without = replace(pool, res=replace(pool.res, hooks=other.hooks))
+            without = replace(pool, res=rewire(pool.res, callbacks__hooks=other.callbacks.hooks))
 
             assert (await without.poll("bbb-1")).succeeded
 

@@ -7,11 +7,11 @@ from xml.etree import ElementTree
 
 import pytest
 
+from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError
 from appliance.callbacks.hook_rules import MAX_HOOKS
 from appliance.callbacks.hooks import create_hook, destroy_hook, list_hooks
 from appliance.model import ServerState, Tenant, TenantId
-from appliance.resources import Caller
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.live_pool import QUICK, LivePool, elements, open_live
 
@@ -32,17 +32,17 @@ async def pool(
 
 async def create(pool: LivePool, caller: Caller | None = None, **params: str) -> dict[str, str]:
     pairs = tuple(params.items())
-    return elements(await create_hook(pool.res, caller or Caller(), pairs))
+    return elements(await create_hook(pool.res.callbacks, caller or Caller(), pairs))
 
 
 async def refused(pool: LivePool, params: dict[str, str]) -> tuple[str, str]:
     with pytest.raises(ApiError) as caught:
-        await create_hook(pool.res, Caller(), tuple(params.items()))
+        await create_hook(pool.res.callbacks, Caller(), tuple(params.items()))
     return caught.value.key, caught.value.message
 
 
 async def listed(pool: LivePool, caller: Caller | None = None, **params: str) -> list[str | None]:
-    body = await list_hooks(pool.res, caller or Caller(), tuple(params.items()))
+    body = await list_hooks(pool.res.callbacks, caller or Caller(), tuple(params.items()))
     return [hook.findtext("hookID") for hook in ElementTree.fromstring(body).iter("hook")]
 
 
@@ -61,7 +61,7 @@ async def test_hook_is_on_every_server_when_it_is_created(pool: LivePool) -> Non
 
 async def test_hook_is_gone_from_every_server_when_it_is_destroyed(pool: LivePool) -> None:
     await create(pool, callbackURL=URL)
-    answer = await destroy_hook(pool.res, Caller(), (("hookID", "1"),))
+    answer = await destroy_hook(pool.res.callbacks, Caller(), (("hookID", "1"),))
     assert elements(answer) == {"returncode": "SUCCESS", "removed": "true"}
     assert [bbb.hooks() for bbb in pool.servers] == [[]] * len(pool.servers)
     assert await listed(pool) == []
@@ -130,7 +130,7 @@ async def test_destroy_says_what_is_missing(
     pool: LivePool, params: tuple[tuple[str, str], ...], key: str
 ) -> None:
     with pytest.raises(ApiError) as caught:
-        await destroy_hook(pool.res, Caller(), params)
+        await destroy_hook(pool.res.callbacks, Caller(), params)
     assert caught.value.key == key
 
 
@@ -154,7 +154,7 @@ async def test_tenants_see_and_destroy_their_own_hooks_only(
         assert await listed(pool, A) == ["1"]
         assert await listed(pool, B) == ["2"]
         with pytest.raises(ApiError) as caught:
-            await destroy_hook(pool.res, B, (("hookID", "1"),))
+            await destroy_hook(pool.res.callbacks, B, (("hookID", "1"),))
         assert caught.value.key == "destroyMissingHook"
         assert await listed(pool, A) == ["1"]
         assert bbbs[0].hooks() == []

@@ -12,15 +12,15 @@ import pytest
 import trio
 
 from appliance.callbacks.attributes_yaml import ANALYTICS, KeptUrls
-from appliance.callbacks.postgres_queue import CallbackRows
+from appliance.callbacks.postgres_queue import PostgresQueue
 from appliance.callbacks.queue import (
     LOOK_UP_S,
     TENANT_GONE,
-    Callbacks,
+    CallbackQueue,
     attempt_callback,
     make_callback_tools,
 )
-from appliance.callbacks.redis_queue import CallbackBuffer
+from appliance.callbacks.redis_queue import RedisQueue
 from appliance.callbacks.rules import (
     Callback,
     CallbackState,
@@ -31,14 +31,14 @@ from appliance.callbacks.rules import (
     meeting_ended,
 )
 from appliance.faults import CallFailed, CallRefused, DatabaseDown, StoreDown
+from appliance.features import Features
 from appliance.model import TenantId
 from appliance.redis.client import RedisAddress, open_redis_client
-from appliance.redis_scripts import load_scripts
-from appliance.resources import Resources
+from appliance.redis.store import RedisStore, load_scripts
 from appliance.tenants.values import TenantChange
 from tests.doubles.callback_contract import ready
+from tests.doubles.features import EventBook, now_ms, open_features, rewire
 from tests.doubles.recordings import open_recordings
-from tests.doubles.resources import EventBook, now_ms, open_resources
 
 
 async def test_enqueue_takes_redis_when_the_database_is_down(
@@ -49,9 +49,9 @@ async def test_enqueue_takes_redis_when_the_database_is_down(
         open_redis_client(RedisAddress(redis_url)) as client,
         open_recordings(database_url) as (postgres, _),
     ):
-        rows = CallbackRows(postgres)
-        buffer = CallbackBuffer(client, redis_namespace, load_scripts(), now_ms)
-        callbacks = Callbacks((rows, buffer), lambda: woken.append(True), EventBook())
+        rows = PostgresQueue(postgres)
+        buffer = RedisQueue(RedisStore(client, redis_namespace, load_scripts()), now_ms)
+        callbacks = CallbackQueue((rows, buffer), lambda: woken.append(True), EventBook())
 
         assert await callbacks.enqueue(ready(1), dedup_key="key-1")
         assert not await callbacks.enqueue(ready(1), dedup_key="key-1")
@@ -60,7 +60,7 @@ async def test_enqueue_takes_redis_when_the_database_is_down(
         assert await callbacks.enqueue(ready(2), dedup_key="key-2")
 
         (kept,) = await buffer.show(None, 10)
-        assert await Callbacks((buffer,), lambda: None, EventBook()).count() == {
+        assert await CallbackQueue((buffer,), lambda: None, EventBook()).count() == {
             CallbackState.PENDING: 1,
             CallbackState.FAILED: 0,
         }
@@ -70,8 +70,8 @@ async def test_enqueue_takes_redis_when_the_database_is_down(
 
 async def test_enqueue_says_when_no_store_can_take_it() -> None:
     async with open_redis_client(RedisAddress("redis://127.0.0.1:9")) as client:
-        buffer = CallbackBuffer(client, "t", load_scripts(), now_ms)
-        callbacks = Callbacks((buffer,), lambda: None, EventBook())
+        buffer = RedisQueue(RedisStore(client, "t", load_scripts()), now_ms)
+        callbacks = CallbackQueue((buffer,), lambda: None, EventBook())
         with pytest.raises(StoreDown), trio.fail_after(40):
             await callbacks.enqueue(ready(), dedup_key="key")
 
@@ -93,11 +93,13 @@ class Calls:
 
 
 async def settle(
-    res: Resources, callback: Callback, *outcomes: int | Exception
+    res: Features, callback: Callback, *outcomes: int | Exception
 ) -> tuple[Settlement, Calls]:
     """Attempt a callback once."""
-    calls = Calls(*outcomes)
-    settled = await attempt_callback(make_callback_tools(res, calls), QueuedCallback("1", callback))
+    calls: Any = Calls(*outcomes)
+    settled = await attempt_callback(
+        make_callback_tools(res.callbacks, calls), QueuedCallback("1", callback)
+    )
     assert calls.outcomes == []
     return settled, calls
 
@@ -133,7 +135,7 @@ VARIABLES: dict[str, Any] = {
 async def test_secrets_of_the_front_end_are_tried_in_turn(
     redis_url: str, redis_namespace: str
 ) -> None:
-    async with open_resources(redis_url, redis_namespace, **VARIABLES) as res:
+    async with open_features(redis_url, redis_namespace, **VARIABLES) as res:
         settled, calls = await settle(res, ready(), 401, 500)
         assert (settled.state, settled.status) == (CallbackState.PENDING, 500)
         assert signed_by(calls) == [OURS, SECOND]
@@ -151,7 +153,7 @@ async def test_secrets_of_the_front_end_are_tried_in_turn(
 async def test_secret_of_the_create_is_tried_first_and_the_others_where_it_is_refused(
     redis_url: str, redis_namespace: str
 ) -> None:
-    async with open_resources(redis_url, redis_namespace, **VARIABLES) as res:
+    async with open_features(redis_url, redis_namespace, **VARIABLES) as res:
         known = replace(ready(), secret_id=id_of_secret(SECOND))
         settled, calls = await settle(res, known, 503)
         assert settled.state is CallbackState.PENDING
@@ -162,19 +164,19 @@ async def test_secret_of_the_create_is_tried_first_and_the_others_where_it_is_re
 
 
 async def test_secrets_of_a_tenant_sign_for_it(redis_url: str, redis_namespace: str) -> None:
-    async with open_resources(redis_url, redis_namespace, **VARIABLES) as res:
+    async with open_features(redis_url, redis_namespace, **VARIABLES) as res:
         callback = replace(ready(), tenant_id=TENANT)
         settled, _ = await settle(res, callback)
         assert (settled.state, settled.error) == (CallbackState.FAILED, TENANT_GONE)
         change = TenantChange(name="school", secrets=f"{SCHOOL_1}:{SCHOOL_2}")
-        await res.tenant_store.add_tenant(TENANT, change)
+        await res.tenants.store.add_tenant(TENANT, change)
         settled, calls = await settle(res, callback, 401, 204)
         assert settled.state is CallbackState.DONE
         assert signed_by(calls) == [SCHOOL_1, SCHOOL_2]
 
 
 async def test_end_of_a_meeting_needs_no_secret(redis_url: str, redis_namespace: str) -> None:
-    async with open_resources(redis_url, redis_namespace, **VARIABLES) as res:
+    async with open_features(redis_url, redis_namespace, **VARIABLES) as res:
         callback = meeting_ended("http://h/end", meeting_id="m", tenant_id=TENANT)
         settled, calls = await settle(res, callback, 200)
         assert settled.state is CallbackState.DONE
@@ -211,10 +213,10 @@ async def test_report_that_came_while_the_database_was_away_is_addressed_when_it
     state: CallbackState,
     wait_s: float,
 ) -> None:
-    async with open_resources(redis_url, redis_namespace, **VARIABLES) as res:
+    async with open_features(redis_url, redis_namespace, **VARIABLES) as res:
         urls: Any = Urls(found)
-        calls = Calls(*outcomes)
-        tools = make_callback_tools(replace(res, callback_urls=urls), calls)
+        calls: Any = Calls(*outcomes)
+        tools = make_callback_tools(rewire(res, callbacks__urls=urls).callbacks, calls)
         report = QueuedCallback("1", analytics("", b"{}", meeting_id="math"), attempts=9)
         settled = await attempt_callback(tools, report)
         assert (settled.state, settled.wait_s) == (state, wait_s)

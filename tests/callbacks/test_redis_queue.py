@@ -7,28 +7,28 @@ from dataclasses import dataclass
 
 import pytest
 
-from appliance.callbacks.ports import CallbackStore
-from appliance.callbacks.redis_queue import CallbackBuffer
+from appliance.callbacks.queue_store import CallbackStore
+from appliance.callbacks.redis_queue import RedisQueue
 from appliance.faults import StoreDown
 from appliance.redis.client import RedisAddress, RedisClient, open_redis_client
-from appliance.redis_scripts import load_scripts
+from appliance.redis.store import RedisStore, load_scripts
 from tests.doubles.callback_contract import CONTRACT, DONE, WHO, claim, ready
+from tests.doubles.features import now_ms
 from tests.doubles.redis_layout import layout_faults
-from tests.doubles.resources import now_ms
 
 
 @dataclass
 class Bench:
     client: RedisClient
     namespace: str
-    buffer: CallbackBuffer
+    buffer: RedisQueue
 
 
 @pytest.fixture
 async def bench(redis_url: str, redis_namespace: str) -> AsyncIterator[Bench]:
     async with open_redis_client(RedisAddress(redis_url)) as client:
         await client.wait_connected()
-        buffer = CallbackBuffer(client, redis_namespace, load_scripts(), now_ms)
+        buffer = RedisQueue(RedisStore(client, redis_namespace, load_scripts()), now_ms)
         yield Bench(client, redis_namespace, buffer)
         assert await layout_faults(client, redis_namespace) == []
 
@@ -63,7 +63,7 @@ async def test_claim_forgets_what_has_expired(bench: Bench) -> None:
 
 async def test_buffer_says_that_redis_is_down() -> None:
     async with open_redis_client(RedisAddress("redis://127.0.0.1:9")) as client:
-        buffer = CallbackBuffer(client, "t", load_scripts(), now_ms)
+        buffer = RedisQueue(RedisStore(client, "t", load_scripts()), now_ms)
         for call in (buffer.add(ready(), "key"), buffer.show(None, 10), buffer.make_due()):
             with pytest.raises(StoreDown):
                 await call

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import jwt
 import pytest
@@ -206,7 +207,7 @@ class Hanging:
 
 
 async def test_long_call_keeps_its_claim(bench: CallbackBench) -> None:
-    client = Hanging()
+    client: Any = Hanging()
     bench.tools = replace(bench.tools, client=client)
     renewed = "SELECT 1 FROM appliance.callbacks WHERE claimed_until > now() + interval '30 s'"
     async with bench.sending(replace(bench.sender(), lease_s=60.0)) as queue:

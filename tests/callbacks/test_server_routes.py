@@ -56,7 +56,7 @@ def ended_url(bbb: BbbProcess, number: int = -1) -> str:
 
 async def queued(pool: LivePool) -> list[QueuedCallback]:
     """Return what is in the queue."""
-    stores: Any = pool.res.callbacks
+    stores: Any = pool.res.callbacks.queue
     found: list[QueuedCallback] = await stores.stores[0].show(None, 10)
     return found
 
@@ -111,7 +111,7 @@ async def test_replayed_call_does_nothing_to_the_meeting_that_was_created_again(
 
     assert await pool.meeting() is not None
     assert pool.holders() == ["bbb-1"]
-    await tell_ended(pool.res)
+    await tell_ended(pool.res.callbacks)
     assert await until_queued(pool) == [LMS]
     assert await call(public, ended_url(bbb) + "&recordingmarks=false") == 200
     assert await pool.meeting() is None
@@ -154,7 +154,7 @@ async def test_call_is_asked_to_come_again_while_the_store_is_down(
 ) -> None:
     with redis_process() as redis:
         async with open_public(redis.unix_url, redis_namespace) as public:
-            watch = EndWatch("http://x", Run(1), public.res.secret_key_base)
+            watch = EndWatch("http://x", Run(1), public.res.callbacks.secret_key_base)
             url = watch.url_for(MeetingId("room"), ServerId("bbb-1"))
             assert url is not None
             assert await call(public, url) == 200

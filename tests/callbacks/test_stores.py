@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.callbacks.postgres_queue import CallbackRows
-from appliance.callbacks.redis_queue import CallbackBuffer
+from appliance.callbacks.postgres_queue import PostgresQueue
+from appliance.callbacks.redis_queue import RedisQueue
 from appliance.callbacks.stores import open_callback_adapters
 from appliance.faults import CallRefused
 from appliance.redis.client import RedisAddress
-from appliance.redis_store import open_redis_store
 from tests.doubles.callback_receiver import open_receiver
+from tests.doubles.features import EventBook, now_ms, rules_of
+from tests.doubles.pool_store import open_pool_store
 from tests.doubles.recordings import open_recordings
-from tests.doubles.resources import EventBook, now_ms, rules_of
 from tests.doubles.settings import settings_of
 
 
@@ -24,14 +24,16 @@ async def test_adapters_follow_the_settings(
     async with (
         open_receiver() as receiver,
         open_recordings(database_url) as (database, _),
-        open_redis_store(
+        open_pool_store(
             address, namespace=redis_namespace, rules=rules_of(settings), log=log
         ) as redis,
     ):
-        async with open_callback_adapters(settings, redis, database, now_ms, log) as adapters:
-            assert [type(store) for store in adapters.stores] == [CallbackRows, CallbackBuffer]
+        async with open_callback_adapters(settings, redis.redis, database, now_ms, log) as adapters:
+            assert [type(store) for store in adapters.stores] == [PostgresQueue, RedisQueue]
             with pytest.raises(CallRefused):
                 await adapters.client.send("GET", receiver.url("/"), {}, b"")
-        async with open_callback_adapters(settings_of(), redis, None, now_ms, log) as adapters:
-            assert [type(store) for store in adapters.stores] == [CallbackBuffer]
+        async with open_callback_adapters(
+            settings_of(), redis.redis, None, now_ms, log
+        ) as adapters:
+            assert [type(store) for store in adapters.stores] == [RedisQueue]
             assert await adapters.client.send("GET", receiver.url("/"), {}, b"") == 200

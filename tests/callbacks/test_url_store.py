@@ -14,9 +14,10 @@ from appliance.callbacks.url_store import CallbackUrls
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.model import TenantId
 from appliance.redis.client import RedisAddress, open_redis_client
+from appliance.redis.store import RedisStore
 from tests.doubles.callback_bench import CallbackBench, open_callback_bench
+from tests.doubles.features import EventBook
 from tests.doubles.recordings import open_recordings
-from tests.doubles.resources import EventBook
 from tests.doubles.store_servers import PostgresServer
 
 SCALELITE_DUMP = Path(__file__).resolve().parents[1] / "data/scalelite/postgres.sql"
@@ -146,7 +147,7 @@ async def test_keep_does_without_the_database_and_flush_makes_up_for_it(
 
 async def test_keep_does_without_redis(bench: CallbackBench) -> None:
     async with open_redis_client(RedisAddress("redis://127.0.0.1:9")) as nowhere:
-        urls = CallbackUrls(bench.database, nowhere, bench.namespace, bench.log)
+        urls = CallbackUrls(bench.database, RedisStore(nowhere, bench.namespace, {}), bench.log)
         await urls.keep("math", None, ready("http://h/"))
         assert await urls.find("math", None) == ready("http://h/")
         await bench.database.close_pool()
@@ -167,7 +168,7 @@ async def test_urls_are_kept_in_redis_alone_without_a_database(
 ) -> None:
     async with open_redis_client(RedisAddress(redis_url)) as client:
         await client.wait_connected()
-        urls = CallbackUrls(None, client, redis_namespace, EventBook())
+        urls = CallbackUrls(None, RedisStore(client, redis_namespace, {}), EventBook())
         await urls.keep("math", A, ready("http://h/", "s1"))
         assert await urls.flush() == 0
         assert await urls.find("math", A) == ready("http://h/", "s1")

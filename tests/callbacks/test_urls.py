@@ -10,8 +10,9 @@ from urllib.parse import parse_qsl
 
 import pytest
 
+from appliance.bbb.caller import Caller
 from appliance.callbacks.attributes_yaml import RECORDING_READY, KeptUrls
-from appliance.callbacks.postgres_queue import CallbackRows
+from appliance.callbacks.postgres_queue import PostgresQueue
 from appliance.callbacks.rules import id_of_secret
 from appliance.callbacks.url_store import CallbackUrls
 from appliance.meetings.create import create_meeting
@@ -19,8 +20,9 @@ from appliance.model import Tenant, TenantId
 from appliance.recordings.import_journal import ImportJournal
 from appliance.recordings.importer import import_tar
 from appliance.redis.client import RedisAddress, open_redis_client
-from appliance.resources import Caller
+from appliance.redis.store import RedisStore
 from tests.doubles.bbb_process import BbbProcess
+from tests.doubles.features import rewire
 from tests.doubles.import_tools import open_import_bench
 from tests.doubles.live_pool import LivePool, open_live
 from tests.doubles.recording_tars import recording_tar
@@ -41,7 +43,7 @@ async def pool(
 async def create(pool: LivePool, **params: str) -> bytes:
     """Create the meeting `math` as a front-end that knows the secret `s`."""
     given = (("meetingID", "math"), *params.items())
-    return await create_meeting(pool.res, Caller(), given, secret="s")
+    return await create_meeting(pool.res.meetings, Caller(), given, secret="s")
 
 
 def ready(value: str, spelling: str = "bn") -> dict[str, Any]:
@@ -50,7 +52,7 @@ def ready(value: str, spelling: str = "bn") -> dict[str, Any]:
 
 async def test_url_is_kept_and_not_sent_to_the_server(pool: LivePool) -> None:
     assert b"SUCCESS" in await create(pool, **ready("http://h/canvas", "canvas"), **ready(URL))
-    assert await pool.res.callback_urls.find("math", None) == KeptUrls(
+    assert await pool.res.callbacks.urls.find("math", None) == KeptUrls(
         {RECORDING_READY: URL}, id_of_secret("s")
     )
     (request,) = [one for bbb in pool.servers for one in bbb.requests("create")]
@@ -61,7 +63,7 @@ async def test_url_of_a_repeated_create_counts(pool: LivePool) -> None:
     await create(pool, **ready("http://h/1"))
     await create(pool, **ready("http://h/2", "bbb"))
     await create(pool)
-    kept = await pool.res.callback_urls.find("math", None)
+    kept = await pool.res.callbacks.urls.find("math", None)
     assert kept is not None
     assert kept.urls == {RECORDING_READY: "http://h/2"}
 
@@ -79,7 +81,7 @@ async def test_url_that_may_not_be_called_is_taken_out_all_the_same(
 ) -> None:
     for _ in range(2):
         assert b"SUCCESS" in await create(pool, **ready(url))
-    assert await pool.res.callback_urls.find("math", None) is None
+    assert await pool.res.callbacks.urls.find("math", None) is None
     requests = [one for bbb in pool.servers for one in bbb.requests("create")]
     assert len(requests) == 2
     assert not any("recording-ready-url" in request["query"] for request in requests)
@@ -91,15 +93,15 @@ async def test_create_that_failed_keeps_nothing(pool: LivePool) -> None:
     for bbb in pool.servers:
         bbb.add_fault("failed", "create")
     assert b"FAILED" in await create(pool, **ready(URL))
-    assert await pool.res.callback_urls.find("math", None) is None
+    assert await pool.res.callbacks.urls.find("math", None) is None
 
 
 async def test_create_succeeds_when_the_url_cannot_be_kept(pool: LivePool) -> None:
     async with open_redis_client(RedisAddress("redis://127.0.0.1:9")) as nowhere:
-        urls = CallbackUrls(None, nowhere, pool.namespace, pool.log)
-        res = replace(pool.res, callback_urls=urls)
+        urls = CallbackUrls(None, RedisStore(nowhere, pool.namespace, {}), pool.log)
+        res = rewire(pool.res, callbacks__urls=urls)
         given = (("meetingID", "math"), *ready(URL).items())
-        assert b"SUCCESS" in await create_meeting(res, Caller(), given, secret="s")
+        assert b"SUCCESS" in await create_meeting(res.meetings, Caller(), given, secret="s")
     assert len(pool.log.named("callback_url_lost")) == 1
 
 
@@ -115,13 +117,13 @@ async def test_recordings_of_two_tenants_with_one_id_are_told_to_each(
         open_live(redis_url, redis_namespace, bbbs, MULTITENANCY_ENABLED="true") as pool,
         open_import_bench(database_url, tmp_path) as bench,
     ):
-        urls = CallbackUrls(bench.database, pool.client, pool.namespace, pool.log)
-        res = replace(pool.res, callback_urls=urls)
+        urls = CallbackUrls(bench.database, pool.res.redis.foreground, pool.log)
+        res = rewire(pool.res, callbacks__urls=urls)
         journal = ImportJournal(bench.database, bench.log, urls=urls)
         tools = replace(bench.tools, journal=journal)
         for tenant in tenants:
             given = (("meetingID", "math"), *ready(f"http://{tenant.name}/").items())
-            await create_meeting(res, Caller(tenant), given, secret=tenant.secrets[0])
+            await create_meeting(res.meetings, Caller(tenant), given, secret=tenant.secrets[0])
         sent = [one["query"] for bbb in bbbs for one in bbb.requests("create")]
         for tenant, query in zip(tenants, sorted(sent, key=len), strict=True):
             params = dict(parse_qsl(query))
@@ -133,7 +135,7 @@ async def test_recordings_of_two_tenants_with_one_id_are_told_to_each(
             )
             tar.rename(tmp_path / "spool" / tar.name)
             assert await import_tar(tools, bench.tar(tar.name)) is None
-        queued = [one.callback for one in await CallbackRows(bench.database).show(None, 10)]
+        queued = [one.callback for one in await PostgresQueue(bench.database).show(None, 10)]
 
     found = {(one.url, one.record_id, one.meeting_id, one.secret_id) for one in queued}
     assert found == {

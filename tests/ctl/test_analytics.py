@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from appliance.callbacks.analytics_files import AnalyticsFiles
 from tests.doubles.control import ControlDouble, open_control
-from tests.doubles.resources import open_resources
+from tests.doubles.features import open_features, rewire
 
 BODY = b'{"meeting_id":"math\\u001b[2J","customer":"school","data":{"name":"Z\xc3\xb6e"}}'
 
@@ -26,8 +25,8 @@ async def control(
         files.save(f"run-{number}", BODY)
         os.utime(files.directory / f"run-{number}.json", (1_700_000_000 + number,) * 2)
     async with (
-        open_resources(redis_url, redis_namespace) as res,
-        open_control(replace(res, analytics_files=files)) as opened,
+        open_features(redis_url, redis_namespace) as res,
+        open_control(rewire(res, callbacks__analytics_files=files)) as opened,
     ):
         yield opened
 

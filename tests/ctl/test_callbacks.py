@@ -3,52 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 
-from appliance.callbacks.queue import Callbacks
-from appliance.callbacks.redis_queue import CallbackBuffer
+from appliance.callbacks.queue import CallbackQueue
+from appliance.callbacks.redis_queue import RedisQueue
 from appliance.callbacks.rules import CallbackState, Settlement
+from appliance.features import Features
 from appliance.redis.client import RedisAddress, open_redis_client
-from appliance.resources import Resources
+from appliance.redis.store import RedisStore, load_scripts
 from tests.doubles.callback_contract import claim, ready
 from tests.doubles.control import ControlDouble, Done, open_control
-from tests.doubles.resources import EventBook, open_resources
+from tests.doubles.features import EventBook, open_features, rewire
 
 NOT_FOUND = Settlement(CallbackState.FAILED, 404, "the receiver answered 404")
 UNCHANGED = "no such call, or nothing to be done about it now"
 
 
 @pytest.fixture
-async def res(redis_url: str, redis_namespace: str) -> AsyncIterator[Resources]:
-    async with open_resources(redis_url, redis_namespace) as opened:
+async def res(redis_url: str, redis_namespace: str) -> AsyncIterator[Features]:
+    async with open_features(redis_url, redis_namespace) as opened:
         yield opened
 
 
 @pytest.fixture
-async def control(res: Resources) -> AsyncIterator[ControlDouble]:
+async def control(res: Features) -> AsyncIterator[ControlDouble]:
     async with open_control(res) as opened:
         yield opened
 
 
-def store_of(res: Resources) -> CallbackBuffer:
-    assert isinstance(res.callbacks, Callbacks)
-    (store,) = res.callbacks.stores
-    assert isinstance(store, CallbackBuffer)
+def store_of(res: Features) -> RedisQueue:
+    assert isinstance(res.callbacks.queue, CallbackQueue)
+    (store,) = res.callbacks.queue.stores
+    assert isinstance(store, RedisQueue)
     return store
 
 
-async def failed_id(res: Resources) -> str:
+async def failed_id(res: Features) -> str:
     """Put a callback that failed into the queue, and return its id."""
     store = store_of(res)
-    await res.callbacks.enqueue(ready(), dedup_key="key")
+    await res.callbacks.queue.enqueue(ready(), dedup_key="key")
     (queued,) = await claim(store)
     await store.settle("appliance-1", queued, NOT_FOUND)
     return queued.id
 
 
-async def test_calls_are_listed(control: ControlDouble, res: Resources) -> None:
+async def test_calls_are_listed(control: ControlDouble, res: Features) -> None:
     assert (await control.ctl("callbacks")).out.split() == [
         *("ID", "KIND", "STATE", "RECEIVER", "MEETING", "ID", "TRIES", "NEXT", "LAST")
     ]
@@ -78,7 +78,7 @@ async def test_calls_are_listed(control: ControlDouble, res: Resources) -> None:
     assert (await control.ctl("callbacks", "list", "--state", "done", "--json")).json == []
 
 
-async def test_calls_are_retried_and_dropped(control: ControlDouble, res: Resources) -> None:
+async def test_calls_are_retried_and_dropped(control: ControlDouble, res: Features) -> None:
     callback_id = await failed_id(res)
     assert await control.ctl("callbacks", "retry") == Done(0, "1 call to be tried now\n", "")
     (shown,) = (await control.ctl("callbacks", "--json")).json
@@ -97,13 +97,13 @@ async def test_calls_are_retried_and_dropped(control: ControlDouble, res: Resour
 
 
 async def test_store_that_is_down_is_named_and_the_others_are_shown(
-    control: ControlDouble, res: Resources
+    control: ControlDouble, res: Features
 ) -> None:
     callback_id = await failed_id(res)
     async with open_redis_client(RedisAddress("redis://127.0.0.1:9")) as nowhere:
         store = store_of(res)
-        down = CallbackBuffer(nowhere, store._namespace, store._scripts, store._now_ms)
-        both = replace(res, callbacks=Callbacks((down, store), lambda: None, res.log))
+        down = RedisQueue(RedisStore(nowhere, "t", load_scripts()), store._now_ms)
+        both = rewire(res, callbacks__queue=CallbackQueue((down, store), lambda: None, res.log))
         async with open_control(both) as opened:
             listed = await opened.ctl("callbacks", "--json")
     assert (listed.code, listed.json[0]["id"]) == (1, callback_id)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from appliance.redis_store import RedisStore
 from tests.doubles.bbb_process import BbbProcess, bbb_servers
 from tests.doubles.recording_desk import DeskBench, open_desk
 from tests.doubles.recordings import make_recording
@@ -33,8 +32,7 @@ async def place(
     async with open_desk(redis_url, redis_namespace, database_url, tmp_path, **variables) as bench:
         for name in ("published", "unpublished"):
             (tmp_path / name).mkdir(exist_ok=True)
-        assert isinstance(bench.res.store, RedisStore)
-        await load_scalelite_data(bench.res.store.bulk, redis_namespace, servers)
+        await load_scalelite_data(bench.res.redis.background.client, redis_namespace, servers)
         yield bench
 
 

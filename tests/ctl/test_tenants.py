@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.doubles.control import ControlDouble, Done, open_control
-from tests.doubles.resources import open_resources
+from tests.doubles.features import open_features
 
 LRS = "https://lrs.example.org/xapi"
 DELETED = Done(0, "Tenant was successfully deleted.\n", "")
@@ -18,7 +18,7 @@ DELETED = Done(0, "Tenant was successfully deleted.\n", "")
 async def control(redis_url: str, redis_namespace: str) -> AsyncIterator[ControlDouble]:
     """Give the control socket of an appliance with multitenancy and no tenant."""
     async with (
-        open_resources(redis_url, redis_namespace, MULTITENANCY_ENABLED="true") as res,
+        open_features(redis_url, redis_namespace, MULTITENANCY_ENABLED="true") as res,
         open_control(res) as opened,
     ):
         yield opened
@@ -71,8 +71,8 @@ async def test_tenant_is_changed_and_removed(control: ControlDouble) -> None:
 async def test_tenants_of_a_scalelite_that_cannot_be_used_are_warned_of(
     control: ControlDouble, redis_url: str, redis_namespace: str
 ) -> None:
-    async with open_resources(redis_url, redis_namespace) as res:
-        client = res.store.client  # type: ignore[attr-defined]
+    async with open_features(redis_url, redis_namespace) as res:
+        client = res.redis.foreground.client
         await client.command("SADD", f"{redis_namespace}:tenants", "old")
         fields = ("name", "my school", "secrets", "s")
         await client.command("HSET", f"{redis_namespace}:tenant:old", *fields)
@@ -145,7 +145,7 @@ async def test_settings_are_added_listed_and_removed(control: ControlDouble) -> 
 async def test_missing_multitenancy_is_said_in_both_spellings(
     redis_url: str, redis_namespace: str
 ) -> None:
-    async with open_resources(redis_url, redis_namespace) as res, open_control(res) as control:
+    async with open_features(redis_url, redis_namespace) as res, open_control(res) as control:
         for words, reason in (
             (("tenants",), "Multitenancy is disabled: set MULTITENANCY_ENABLED=true and "),
             (("tenants:showall",), "Multitenancy is disabled, task can not be completed\n"),

@@ -10,10 +10,11 @@ import pytest
 
 from appliance.dialin.calls import answer_call
 from appliance.dialin.dialplan import Bridge, IncomingCall, Step
+from appliance.features import Features
 from appliance.model import ServerState
-from appliance.resources import Resources
+from tests.doubles.features import EventBook, open_features
+from tests.doubles.pool_store import pool_store
 from tests.doubles.redis_processes import redis_process
-from tests.doubles.resources import EventBook, open_resources
 from tests.doubles.store_pool import StorePool
 
 PIN = "123456789"
@@ -25,7 +26,7 @@ GATEWAY = "203.0.113.10"
 class DialIn:
     """One meeting that can be called."""
 
-    res: Resources
+    res: Features
     pool: StorePool
 
     @property
@@ -37,13 +38,13 @@ class DialIn:
         self, pin: str = PIN, *, gateway: str = GATEWAY, number: str = CALL.caller_number
     ) -> Step | Bridge:
         call = replace(CALL, pin=pin, caller_number=number)
-        return await answer_call(self.res, call, gateway)
+        return await answer_call(self.res.dialin, call, gateway)
 
 
 @asynccontextmanager
 async def opened(redis_url: str, namespace: str, **variables: str) -> AsyncIterator[DialIn]:
-    async with open_resources(redis_url, namespace, log=None, **variables) as res:
-        pool = StorePool(res.store)  # type: ignore[arg-type]  # it is the real one
+    async with open_features(redis_url, namespace, log=None, **variables) as res:
+        pool = StorePool(pool_store(res))  # it is the real one
         pool.now_ms = res.now_ms()
         await pool.add("bbb1.example")
         await pool.create("math", voice_bridges=(PIN,))
@@ -103,14 +104,14 @@ async def test_call_takes_one_round_trip_and_a_prompt_none(dial_in: DialIn) -> N
 async def test_call_needs_a_server_that_takes_joins(
     dial_in: DialIn, state: ServerState, connected: bool
 ) -> None:
-    (server,) = await dial_in.res.store.list_servers()
-    await dial_in.res.store.set_server_state(server.id, state)
+    (server,) = await dial_in.res.pool.records.list_servers()
+    await dial_in.res.servers.store.set_server_state(server.id, state)
 
     assert isinstance(await dial_in.call(), Bridge) == connected
 
 
 async def test_call_is_asked_again_while_its_server_is_offline(dial_in: DialIn) -> None:
-    (server,) = await dial_in.res.store.list_servers()
+    (server,) = await dial_in.res.pool.records.list_servers()
     await dial_in.pool.redis("HSET", f"server:{server.id}", "online", "false")
     assert await dial_in.call() is Step.REPROMPT
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import cast
 from urllib.parse import parse_qsl
 
 import pytest
@@ -14,9 +13,10 @@ from lxml import etree
 
 from appliance.dialin.routes import FORM_MAX_BYTES, DialplanApp
 from appliance.http.messages import Patience
-from appliance.ports import PoolStore
 from tests.doubles.dialplan import DATA, DIALLED, PIN, basic, form
+from tests.doubles.features import open_features
 from tests.doubles.freeswitch import Gateway
+from tests.doubles.pool_store import pool_store, with_store
 from tests.doubles.public import (
     FORM_TYPE,
     LINGER,
@@ -28,7 +28,6 @@ from tests.doubles.public import (
     serving,
 )
 from tests.doubles.redis_processes import redis_process
-from tests.doubles.resources import open_resources
 from tests.doubles.settings import SECRET
 from tests.doubles.store_pool import StorePool
 
@@ -73,7 +72,7 @@ async def opened(redis_url: str, namespace: str, **variables: str) -> AsyncItera
     async with open_public(
         redis_url, namespace, patience=LINGER, limits=None, **variables
     ) as public:
-        pool = StorePool(public.res.store)  # type: ignore[arg-type]  # it is the real one
+        pool = StorePool(pool_store(public.res))  # it is the real one
         pool.now_ms = public.res.now_ms()
         await pool.add("bbb1.example")
         await pool.create("math", voice_bridges=(PIN,))
@@ -354,12 +353,12 @@ async def own_listener(
 ) -> AsyncIterator[Public]:
     """Serve the application of FSAPI_BIND alone."""
     variables = {"FSAPI_BIND": "tcp://127.0.0.1:0", **variables}
-    async with open_resources(redis_url, namespace, log=None, **variables) as res:
+    async with open_features(redis_url, namespace, log=None, **variables) as res:
         (bind,) = res.settings.fsapi.binds
         web = replace(res.settings.web, binds=(bind,))
         if faulty:
-            res = replace(res, store=cast("PoolStore", FaultyStore()))
-        async with serving(DialplanApp(res, LINGER), web, res.log) as (_, urls, _):
+            res = with_store(res, FaultyStore())
+        async with serving(DialplanApp(res.dialin, LINGER), web, res.log) as (_, urls, _):
             yield Public(res, int(urls[0].rpartition(":")[2]))
 
 

@@ -18,7 +18,6 @@ import pytest
 import trio
 
 from appliance.admin_calls.refusal import Refused
-from appliance.callbacks.queue import Callbacks
 from appliance.callbacks.rules import CallbackState, Settlement
 from appliance.doctor.directory_findings import DirectoryFacts
 from appliance.doctor.doctor import examine
@@ -27,16 +26,16 @@ from appliance.doctor.ports import Probes
 from appliance.doctor.server_findings import ServerFacts
 from appliance.doctor.store_findings import DatabaseFacts
 from appliance.faults import DatabaseDown
+from appliance.features import Features
 from appliance.model import ServerChange, ServerId, ServerState, Target
-from appliance.recordings.administration_ports import RecordingDesk
-from appliance.recordings.spool_admin import SpoolDesk
-from appliance.resources import Resources
+from appliance.recordings.deps import RecordingAdmin
+from appliance.recordings.spool_admin import SpoolAdmin
 from appliance.tenants import administration as tenant_admin
 from appliance.tenants.values import TenantChange
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.callback_contract import WHO, claim, ready
+from tests.doubles.features import EventBook, open_features, rewire
 from tests.doubles.redis_processes import redis_process
-from tests.doubles.resources import EventBook, open_resources
 
 pytest_plugins = ["tests.doubles.live_pool_fixtures"]
 
@@ -77,15 +76,17 @@ def roomy(path: Path, *, write: bool = True) -> DirectoryFacts:
 @asynccontextmanager
 async def patient_of(
     redis_url: str, namespace: str, folder: Path, **variables: str
-) -> AsyncIterator[Resources]:
+) -> AsyncIterator[Features]:
     """Give an appliance that is well but for what the variables say."""
-    async with open_resources(redis_url, namespace, **variables_of(folder, **variables)) as res:
-        probes = replace(res.probes, database=good_database, directory=roomy)  # type: ignore[type-var]
+    async with open_features(redis_url, namespace, **variables_of(folder, **variables)) as res:
+        probes = replace(res.doctor.probes, database=good_database, directory=roomy)  # type: ignore[type-var]
         server = ServerChange(url="https://a.example/api", secret=GOOD_SECRET)
-        await res.store.add_server(ServerId("a"), replace(server, state=ServerState.ENABLED))
+        await res.servers.store.add_server(
+            ServerId("a"), replace(server, state=ServerState.ENABLED)
+        )
         key = f"{namespace}:server:a"
-        await res.store.client.command("HSET", key, "online", "true")  # type: ignore[attr-defined]
-        yield replace(res, probes=replace(cast(Probes, probes), server=good_server))
+        await res.redis.foreground.client.command("HSET", key, "online", "true")
+        yield rewire(res, doctor__probes=replace(cast(Probes, probes), server=good_server))
 
 
 def bad(findings: list[Finding]) -> list[tuple[str, Level]]:
@@ -98,7 +99,7 @@ def bad(findings: list[Finding]) -> list[tuple[str, Level]]:
 async def test_healthy_appliance_is_well(redis_namespace: str, tmp_path: Path) -> None:
     with redis_process("--appendonly", "yes") as redis, trio.fail_after(WITHIN_S):
         async with patient_of(redis.unix_url, redis_namespace, tmp_path) as res:
-            findings = await examine(res)
+            findings = await examine(res.doctor)
 
     assert bad(findings) == [("open files", Level.WARN)] or not bad(findings)
     checks = {finding.check for finding in findings}
@@ -131,7 +132,7 @@ async def test_each_wrong_setting_is_found(
     tmp_path: Path,
 ) -> None:
     async with patient_of(redis_url, redis_namespace, tmp_path, **variables) as res:
-        found = await examine(res)
+        found = await examine(res.doctor)
 
     assert (check, level) in bad(found)
     assert GOOD_SECRET not in str(found)
@@ -142,21 +143,23 @@ async def test_empty_dial_in_password_is_found(
 ) -> None:
     async with patient_of(redis_url, redis_namespace, tmp_path) as res:
         settings = replace(res.settings, fsapi=replace(res.settings.fsapi, password=None))
-        assert ("dial-in password", WARN) in bad(await examine(replace(res, settings=settings)))
+        assert ("dial-in password", WARN) in bad(
+            await examine(rewire(res, settings=settings).doctor)
+        )
 
 
 async def test_redis_without_persistence_is_found(
     redis_url: str, redis_namespace: str, tmp_path: Path
 ) -> None:
     async with patient_of(redis_url, redis_namespace, tmp_path) as res:
-        assert ("redis persistence", FAIL) in bad(await examine(res))
+        assert ("redis persistence", FAIL) in bad(await examine(res.doctor))
 
 
 async def test_redis_that_is_gone_hides_nothing_else(redis_namespace: str, tmp_path: Path) -> None:
     with redis_process() as redis, trio.fail_after(WITHIN_S):
         async with patient_of(redis.unix_url, redis_namespace, tmp_path) as res:
             redis.kill()
-            found = bad(await examine(res))
+            found = bad(await examine(res.doctor))
 
     assert ("redis", FAIL) in found
     assert ("servers", FAIL) in found
@@ -170,9 +173,9 @@ async def test_database_that_is_gone_or_unused_is_told(
         raise DatabaseDown("connection refused")
 
     async with patient_of(redis_url, redis_namespace, tmp_path) as res:
-        probes = cast(Probes, res.probes)
-        broken = await examine(replace(res, probes=replace(probes, database=gone)))
-        unused = await examine(replace(res, probes=replace(probes, database=None)))
+        probes = cast(Probes, res.doctor.probes)
+        broken = await examine(rewire(res, doctor__probes=replace(probes, database=gone)).doctor)
+        unused = await examine(rewire(res, doctor__probes=replace(probes, database=None)).doctor)
 
     assert ("postgresql", FAIL) in bad(broken)
     texts = {finding.check: finding.text for finding in unused}
@@ -183,13 +186,13 @@ async def test_database_that_is_gone_or_unused_is_told(
 async def test_missing_directories_are_found(
     redis_url: str, redis_namespace: str, tmp_path: Path
 ) -> None:
-    async with open_resources(redis_url, redis_namespace, **variables_of(tmp_path)) as res:
-        probes = replace(cast(Probes, res.probes), database=good_database)
+    async with open_features(redis_url, redis_namespace, **variables_of(tmp_path)) as res:
+        probes = replace(cast(Probes, res.doctor.probes), database=good_database)
         (tmp_path / "work").rmdir()
         (tmp_path / "unpublish").rmdir()
         (tmp_path / "unpublish").touch()
         (tmp_path / "playback").rmdir()
-        found = bad(await examine(replace(res, probes=probes)))
+        found = bad(await examine(rewire(res, doctor__probes=probes).doctor))
 
     assert ("directory work", WARN) in found
     assert ("directory unpublished", FAIL) in found
@@ -204,8 +207,10 @@ async def test_another_file_system_is_found(
         return replace(roomy(path), device=device)
 
     async with patient_of(redis_url, redis_namespace, tmp_path) as res:
-        probes = replace(cast(Probes, res.probes), directory=on_its_own)
-        assert ("file system", WARN) in bad(await examine(replace(res, probes=probes)))
+        probes = replace(cast(Probes, res.doctor.probes), directory=on_its_own)
+        assert ("file system", WARN) in bad(
+            await examine(rewire(res, doctor__probes=probes).doctor)
+        )
 
 
 async def test_directory_that_hangs_hides_no_other(
@@ -220,8 +225,8 @@ async def test_directory_that_hangs_hides_no_other(
         return roomy(path)
 
     async with patient_of(redis_url, redis_namespace, tmp_path) as res:
-        probes = replace(cast(Probes, res.probes), directory=hang)
-        found = bad(await examine(replace(res, probes=probes), check_s=0.5))
+        probes = replace(cast(Probes, res.doctor.probes), directory=hang)
+        found = bad(await examine(rewire(res, doctor__probes=probes).doctor, check_s=0.5))
         pipe.write_bytes(b"")
 
     assert ("directory spool", FAIL) in found
@@ -232,15 +237,15 @@ async def test_servers_that_are_dead_strange_or_twice_there_are_found(
     redis_url: str, redis_namespace: str, tmp_path: Path, bbbs: list[BbbProcess]
 ) -> None:
     bbbs[0].clear_faults()
-    async with open_resources(redis_url, redis_namespace, **variables_of(tmp_path)) as res:
+    async with open_features(redis_url, redis_namespace, **variables_of(tmp_path)) as res:
         change = ServerChange(url=bbbs[0].url, secret=bbbs[0].secret, state=ServerState.ENABLED)
         for name, one in (
             ("good", change),
             ("wrong", replace(change, secret="an-entirely-wrong-secret-9")),
             ("dead", replace(change, url="http://127.0.0.1:1/api")),
         ):
-            await res.store.add_server(ServerId(name), one)
-        found = bad(await examine(res))
+            await res.servers.store.add_server(ServerId(name), one)
+        found = bad(await examine(res.doctor))
 
     assert ("server wrong", FAIL) in found
     assert ("server dead", FAIL) in found
@@ -255,8 +260,8 @@ async def test_check_that_breaks_hides_no_other_and_is_logged(
         raise ZeroDivisionError
 
     async with patient_of(redis_url, redis_namespace, tmp_path) as res:
-        probes = replace(cast(Probes, res.probes), file_limit=broken)
-        findings = await examine(replace(res, probes=probes))
+        probes = replace(cast(Probes, res.doctor.probes), file_limit=broken)
+        findings = await examine(rewire(res, doctor__probes=probes).doctor)
         assert isinstance(res.log, EventBook)
         assert [fields["check"] for _, fields in res.log.errors] == ["this host"]
 
@@ -272,8 +277,8 @@ async def test_servers_that_take_too_long_are_named(
         raise AssertionError
 
     async with patient_of(redis_url, redis_namespace, tmp_path) as res:
-        probes = replace(cast(Probes, res.probes), server=hang)
-        found = bad(await examine(replace(res, probes=probes), check_s=4.0))
+        probes = replace(cast(Probes, res.doctor.probes), server=hang)
+        found = bad(await examine(rewire(res, doctor__probes=probes).doctor, check_s=4.0))
 
     assert ("server a", FAIL) in found
 
@@ -284,8 +289,8 @@ async def test_host_of_a_tenant_that_nobody_knows_is_found(
     variables = {"MULTITENANCY_ENABLED": "true", "BASE_URL": "nowhere.invalid"}
     async with patient_of(redis_url, redis_namespace, tmp_path, **variables) as res:
         new = TenantChange(name="school", secrets=GOOD_SECRET)
-        await tenant_admin.add_tenant(res, "test", new)
-        found = bad(await examine(res))
+        await tenant_admin.add_tenant(res.tenants, "test", new)
+        found = bad(await examine(res.doctor))
 
     assert ("name school.nowhere.invalid", WARN) in found
 
@@ -295,9 +300,11 @@ async def test_weak_secret_of_a_server_and_of_a_tenant_is_found(
 ) -> None:
     variables = {"MULTITENANCY_ENABLED": "true", "URL_HOST": "localhost"}
     async with patient_of(redis_url, redis_namespace, tmp_path, **variables) as res:
-        await res.store.update_server(ServerId("a"), ServerChange(secret="bbb"))
-        await tenant_admin.add_tenant(res, "test", TenantChange(name="school", secrets="weak"))
-        findings = await examine(res)
+        await res.servers.store.update_server(ServerId("a"), ServerChange(secret="bbb"))
+        await tenant_admin.add_tenant(
+            res.tenants, "test", TenantChange(name="school", secrets="weak")
+        )
+        findings = await examine(res.doctor)
         found = bad(findings)
 
     assert ("secret of server a", WARN) in found
@@ -310,10 +317,10 @@ async def test_failed_and_old_tars_are_found(
     redis_url: str, redis_namespace: str, tmp_path: Path
 ) -> None:
     async with patient_of(redis_url, redis_namespace, tmp_path) as res:
-        spool = SpoolDesk(res.settings.recordings)
-        desk = cast(RecordingDesk, SimpleNamespace(spool=spool))
-        res = replace(res, desk=desk)
-        assert "imports" not in {check for check, _ in bad(await examine(res))}
+        spool = SpoolAdmin(res.settings.recordings)
+        desk = cast(RecordingAdmin, SimpleNamespace(spool=spool))
+        res = rewire(res, recordings__admin=desk)
+        assert "imports" not in {check for check, _ in bad(await examine(res.doctor))}
 
         (tmp_path / "spool" / "failed").mkdir()
         (tmp_path / "spool" / "failed" / "r1.tar").touch()
@@ -321,29 +328,29 @@ async def test_failed_and_old_tars_are_found(
         two_hours_ago = time.time() - 7200
         os.utime(tmp_path / "spool" / "r2.tar", (two_hours_ago, two_hours_ago))
 
-        assert bad(await examine(res)).count(("imports", WARN)) == 2
+        assert bad(await examine(res.doctor)).count(("imports", WARN)) == 2
         (tmp_path / "spool" / "failed" / "r1.tar").unlink()
         (tmp_path / "spool" / "failed").rmdir()
         (tmp_path / "spool" / "r2.tar").unlink()
         (tmp_path / "spool").rmdir()
         (tmp_path / "spool").touch()
-        assert ("imports", FAIL) in bad(await examine(res))
+        assert ("imports", FAIL) in bad(await examine(res.doctor))
 
 
 async def test_calls_to_front_ends_that_failed_are_found(
     redis_url: str, redis_namespace: str, tmp_path: Path
 ) -> None:
     async with patient_of(redis_url, redis_namespace, tmp_path) as res:
-        assert "callbacks" not in {check for check, _ in bad(await examine(res))}
-        (buffer,) = cast(Callbacks, res.callbacks).stores
+        assert "callbacks" not in {check for check, _ in bad(await examine(res.doctor))}
+        (buffer,) = res.callbacks.queue.stores
         await buffer.add(ready(), "key")
         (queued,) = await claim(buffer)
         await buffer.settle(WHO, queued, Settlement(CallbackState.FAILED, 404))
 
-        assert ("callbacks", WARN) in bad(await examine(res))
+        assert ("callbacks", WARN) in bad(await examine(res.doctor))
 
 
 async def test_without_probes_there_is_no_doctor(redis_url: str, redis_namespace: str) -> None:
-    async with open_resources(redis_url, redis_namespace) as res:
+    async with open_features(redis_url, redis_namespace) as res:
         with pytest.raises(Refused):
-            await examine(replace(res, probes=None))
+            await examine(rewire(res, doctor__probes=None).doctor)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,16 +18,17 @@ from typing import Any
 from appliance.admin_calls.call import AdminCall
 from appliance.callbacks.analytics_files import AnalyticsFiles
 from appliance.callbacks.rules import recording_ready
+from appliance.features import Features
 from appliance.model import ServerChange, ServerId, ServerState, TenantId
 from appliance.recordings.admin_calls import RECORDING_CALLS
-from appliance.redis_store import RedisStore
-from appliance.resources import Resources
 from appliance.tenants import administration as tenant_admin
 from appliance.tenants.values import TenantChange, TenantSetting
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.control import ControlDouble, open_control
+from tests.doubles.features import rewire
 from tests.doubles.import_tools import ImportBench
 from tests.doubles.live_pool import LivePool, open_live
+from tests.doubles.pool_store import pool_store
 from tests.doubles.public import LINGER, Public, serve_public
 from tests.doubles.recording_desk import add_with_files, open_desk_of
 from tests.doubles.recording_tars import recording_tar
@@ -55,13 +56,13 @@ class Place:
     """None: it has no recordings."""
     analytics: AnalyticsFiles
 
-    def body_of(self, call: AdminCall) -> Any:
+    def body_of(self, call: AdminCall[Any]) -> Any:
         """Return the body of a call's example, with a path of this machine."""
         text = json.dumps(call.about.body_example or {})
         root = "/" if self.recordings is None else str(self.recordings.root)
         return json.loads(text.replace("/srv/recordings", root))
 
-    async def ask(self, call: AdminCall) -> tuple[int, Any]:
+    async def ask(self, call: AdminCall[Any]) -> tuple[int, Any]:
         """Make the signed request of a call's example; return status and JSON."""
         about = call.about
         if call.method == "GET":
@@ -99,24 +100,27 @@ async def open_place(
         files = AnalyticsFiles(Path(kept))
         async with (
             open_live(redis_url, redis_namespace, bbbs[1:], spread=True, **variables) as pool,
-            _with_recordings(replace(pool.res, analytics_files=files), room) as (res, recordings),
+            _with_recordings(rewire(pool.res, callbacks__analytics_files=files), room) as (
+                res,
+                recordings,
+            ),
             serve_public(res, LINGER) as public,
             open_control(res) as control,
         ):
             bbbs[0].forget_meetings()
             values = ServerChange(url=bbbs[0].url, secret=bbbs[0].secret)
-            assert await pool.res.store.add_server(SERVER_ID, values)
-            await pool.res.store.set_server_state(SERVER_ID, ServerState.ENABLED)
+            assert await pool.res.servers.store.add_server(SERVER_ID, values)
+            await pool.res.servers.store.set_server_state(SERVER_ID, ServerState.ENABLED)
             await pool.poll(SERVER_ID)
             new = TenantChange(name="school", secrets="s1:s2")
-            await tenant_admin.add_tenant(pool.res, "test", new, new_id=lambda: TENANT_ID)
+            await tenant_admin.add_tenant(pool.res.tenants, "test", new, new_id=lambda: TENANT_ID)
             yield Place(public, pool, control, recordings, files)
 
 
 @asynccontextmanager
 async def _with_recordings(
-    res: Resources, room: RecordingRoom | None
-) -> AsyncIterator[tuple[Resources, ImportBench | None]]:
+    res: Features, room: RecordingRoom | None
+) -> AsyncIterator[tuple[Features, ImportBench | None]]:
     if room is None:
         yield res, None
         return
@@ -132,7 +136,9 @@ async def have_a_meeting(place: Place) -> None:
 async def have_a_setting(place: Place) -> None:
     """Have the setting of the examples."""
     setting = TenantSetting("", TENANT_ID, "welcome", "Hello", True, "create")
-    await tenant_admin.add_setting(place.pool.res, "test", setting, new_id=lambda: SETTING_ID)
+    await tenant_admin.add_setting(
+        place.pool.res.tenants, "test", setting, new_id=lambda: SETTING_ID
+    )
 
 
 async def have_analytics(place: Place) -> None:
@@ -143,7 +149,7 @@ async def have_analytics(place: Place) -> None:
 async def have_a_callback(place: Place) -> None:
     """Put a callback into the queue; its id in Redis is made of its key."""
     callback = recording_ready("https://lms.example.org/ready", meeting_id="m", record_id="r")
-    assert await place.pool.res.callbacks.enqueue(callback, dedup_key="example")
+    assert await place.pool.res.callbacks.queue.enqueue(callback, dedup_key="example")
 
 
 async def have_a_recording(place: Place, *, wrong: bool = False) -> None:
@@ -170,8 +176,7 @@ async def have_files(place: Place) -> None:
 
 async def have_a_stale_meeting(place: Place) -> None:
     """Have a meeting whose server a Scalelite has removed."""
-    store = place.pool.res.store
-    assert isinstance(store, RedisStore)
+    store = pool_store(place.pool.res)
     fields = ("server_id", "gone", "moderator_pw", "mp", "voice_bridge", "700000009")
     await store.bulk.pipeline(
         [

@@ -9,23 +9,23 @@ from dataclasses import dataclass, replace
 import trio
 
 from appliance.callbacks.client import CallbackClient, open_callback_pool
-from appliance.callbacks.ports import CallbackStore
-from appliance.callbacks.postgres_queue import CallbackRows
-from appliance.callbacks.queue import Callbacks, CallbackTools
-from appliance.callbacks.redis_queue import CallbackBuffer
+from appliance.callbacks.postgres_queue import PostgresQueue
+from appliance.callbacks.queue import CallbackQueue, CallbackTools
+from appliance.callbacks.queue_store import CallbackStore
+from appliance.callbacks.redis_queue import RedisQueue
 from appliance.callbacks.rules import CallbackState, QueuedCallback
 from appliance.callbacks.sender import CallbackSender
 from appliance.callbacks.url_store import CallbackUrls
 from appliance.fault_log import FaultLog
 from appliance.http.client_pool import PoolTransport
 from appliance.model import TenantId
-from appliance.postgres.database import PostgresStore
+from appliance.postgres.database import Database
 from appliance.redis.client import RedisAddress, RedisClient, open_redis_client
-from appliance.redis_scripts import load_scripts
+from appliance.redis.store import RedisStore, load_scripts
 from tests.doubles.bbb_process import until
+from tests.doubles.features import EventBook, now_ms
 from tests.doubles.recordings import open_recordings
 from tests.doubles.redis_layout import layout_faults
-from tests.doubles.resources import EventBook, now_ms
 
 SECRETS = ("first-secret-" + "x" * 32, "second-secret-" + "y" * 32)
 WITHIN_S = 40.0
@@ -35,11 +35,11 @@ WITHIN_S = 40.0
 class CallbackBench:
     """Both stores of the queue, and what sends."""
 
-    database: PostgresStore
+    database: Database
     redis: RedisClient
     namespace: str
-    rows: CallbackRows
-    buffer: CallbackBuffer
+    rows: PostgresQueue
+    buffer: RedisQueue
     urls: CallbackUrls
     tools: CallbackTools
     log: EventBook
@@ -56,12 +56,12 @@ class CallbackBench:
         used = stores or (self.rows, self.buffer)
         return CallbackSender(used, self.urls, who, self.log, look_s=0.05, lease_s=60.0)
 
-    def queue(self, sender: CallbackSender) -> Callbacks:
+    def queue(self, sender: CallbackSender) -> CallbackQueue:
         """Return the queue that wakes this sender."""
-        return Callbacks(sender.stores, sender.wake, self.log)
+        return CallbackQueue(sender.stores, sender.wake, self.log)
 
     @asynccontextmanager
-    async def sending(self, sender: CallbackSender) -> AsyncIterator[Callbacks]:
+    async def sending(self, sender: CallbackSender) -> AsyncIterator[CallbackQueue]:
         """Send for the block."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(sender.run, self.tools)
@@ -99,13 +99,13 @@ async def open_callback_bench(
             database,
             client,
             namespace,
-            CallbackRows(database),
-            CallbackBuffer(client, namespace, load_scripts(), now_ms),
-            CallbackUrls(database, client, namespace, log),
+            PostgresQueue(database),
+            RedisQueue(RedisStore(client, namespace, load_scripts()), now_ms),
+            CallbackUrls(database, RedisStore(client, namespace, {}), log),
             CallbackTools(
                 CallbackClient(pool, connect_timeout_s=60.0, response_timeout_s=60.0),
                 secrets_of,
-                CallbackUrls(database, client, namespace, log).find,
+                CallbackUrls(database, RedisStore(client, namespace, {}), log).find,
                 "HS256",
                 now_ms,
                 FaultLog(log, now_ms),

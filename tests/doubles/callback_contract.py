@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import trio
 
-from appliance.callbacks.ports import CallbackStore
+from appliance.callbacks.queue_store import CallbackStore
 from appliance.callbacks.rules import (
     Callback,
     CallbackState,

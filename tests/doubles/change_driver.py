@@ -12,14 +12,14 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import trio
 
+from appliance.bbb.caller import Caller
 from appliance.recordings.calls import delete_recordings, publish_recordings
-from appliance.resources import Caller
+from tests.doubles.features import rewire
 from tests.doubles.recording_pool import open_recording_pool
 from tests.doubles.recordings import make_format, make_recording
 
@@ -79,16 +79,21 @@ async def change(stores: list[str], root: Path, call: str, last: int) -> None:
     record_id = f"r{last}"
     async with open_recording_pool(stores[0], stores[1], stores[2], root) as pool:
         await pool.add(make_recording(record_id, formats=FORMATS))
-        store: Any = DeadlyStore(pool.res.recordings, passed)
-        files: Any = Deadly(pool.res.files, passed)
-        notes: Any = Deadly(pool.res.change_notes, passed)
-        res = replace(pool.res, recordings=store, files=files, change_notes=notes)
+        store: Any = DeadlyStore(pool.res.recordings.store, passed)
+        files: Any = Deadly(pool.res.recordings.files, passed)
+        notes: Any = Deadly(pool.res.recordings.change_notes, passed)
+        res = rewire(
+            pool.res,
+            recordings__store=store,
+            recordings__files=files,
+            recordings__change_notes=notes,
+        )
         caller = Caller(base_url="http://x")
         if call == "delete":
-            await delete_recordings(res, caller, (("recordID", record_id),))
+            await delete_recordings(res.recordings, caller, (("recordID", record_id),))
         else:
             params = (("recordID", record_id), ("publish", "false"))
-            await publish_recordings(res, caller, params)
+            await publish_recordings(res.recordings, caller, params)
 
 
 def main(stores: list[str], root: Path, call: str) -> int:

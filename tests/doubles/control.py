@@ -21,7 +21,7 @@ import trio
 from appliance.admin.control_socket import serve_control
 from appliance.admin.routes import make_control_app
 from appliance.ctl.client import ControlClient
-from appliance.resources import Resources
+from appliance.features import Features
 from appliance.settings import ControlSettings
 from tests.doubles.redis_processes import short_directory
 
@@ -95,7 +95,7 @@ class ControlDouble:
 
 
 @asynccontextmanager
-async def open_control(res: Resources, group: str = NO_GROUP) -> AsyncIterator[ControlDouble]:
+async def open_control(res: Features, group: str = NO_GROUP) -> AsyncIterator[ControlDouble]:
     """Serve the control socket for the block."""
     with short_directory() as directory:
         path = directory / "run" / "ctl.sock"

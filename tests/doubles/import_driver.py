@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import trio
 
@@ -74,9 +74,9 @@ async def main(database_url: str, root: str, name: str, last: int) -> None:
     async with open_import_bench(database_url, Path(root)) as bench:
         tools = replace(
             bench.tools,
-            journal=Deadly(bench.journal, point),
-            spool=Deadly(bench.spool, point),
-            files=Deadly(bench.files, point),
+            journal=cast(Any, Deadly(bench.journal, point)),
+            spool=cast(Any, Deadly(bench.spool, point)),
+            files=cast(Any, Deadly(bench.files, point)),
         )
         assert await import_tar(tools, bench.tar(name)) is None
 

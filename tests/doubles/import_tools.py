@@ -12,7 +12,7 @@ import trio
 
 from appliance.callbacks.url_store import CallbackUrls
 from appliance.postgres.asyncio_bridge import open_asyncio_loop
-from appliance.postgres.database import PostgresStore, open_postgres_store
+from appliance.postgres.database import Database, open_postgres_store
 from appliance.recordings.change_notes import ChangeNotes
 from appliance.recordings.files import RecordingFiles
 from appliance.recordings.import_journal import ImportJournal
@@ -23,7 +23,7 @@ from appliance.recordings.recording import Recording
 from appliance.recordings.spool import Spool
 from appliance.recordings.store import RecordingStore
 from appliance.settings.model import RecordingSettings
-from tests.doubles.resources import EventBook
+from tests.doubles.features import EventBook
 from tests.doubles.settings import settings_of
 
 READY_S = 40.0
@@ -48,7 +48,7 @@ class ImportBench:
     """An importer and what it works on."""
 
     root: Path
-    database: PostgresStore
+    database: Database
     recordings: RecordingStore
     journal: ImportJournal
     spool: Spool

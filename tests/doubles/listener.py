@@ -11,8 +11,8 @@ import trio
 
 from appliance.http.server import Limits, PublicServer
 from appliance.settings import Bind, WebSettings
+from tests.doubles.features import EventBook
 from tests.doubles.public import request, serving
-from tests.doubles.resources import EventBook
 from tests.doubles.settings import settings_of
 
 TCP = "tcp://127.0.0.1:0"

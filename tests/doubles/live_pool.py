@@ -10,22 +10,23 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree
 
 import trio
 
+from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError
 from appliance.bbb.request_body import RequestBody
 from appliance.faults import StoreDown
+from appliance.features import Features
 from appliance.meetings.create import create_meeting
 from appliance.model import Meeting, MeetingId, Server, ServerChange, ServerId, ServerState
-from appliance.resources import Caller, Resources
 from appliance.servers.polling import PollResult, poll_server
 from tests.doubles.bbb_process import BbbProcess, until
+from tests.doubles.features import EventBook, open_features, rewire
 from tests.doubles.redis_layout import layout_faults
-from tests.doubles.resources import EventBook, open_resources
 
 QUICK: dict[str, Any] = {
     "CONNECT_TIMEOUT": "1",
@@ -67,7 +68,7 @@ class Later:
 class LivePool:
     """What a test has at hand."""
 
-    res: Resources
+    res: Features
     servers: Sequence[BbbProcess]
     background: Later
 
@@ -80,12 +81,12 @@ class LivePool:
     @property
     def client(self) -> Any:
         """The store's connection for API calls."""
-        return self.res.store.client  # type: ignore[attr-defined]
+        return self.res.redis.foreground.client
 
     @property
     def namespace(self) -> str:
         """The store's namespace."""
-        return str(self.res.store.namespace)  # type: ignore[attr-defined]
+        return str(self.res.redis.foreground.namespace)
 
     def calls(self, call: str) -> list[int]:
         """Return how often each server received a call."""
@@ -107,8 +108,8 @@ class LivePool:
         """Add a server, enabled but offline."""
         server_id = ServerId(bbb.server_id)
         values = ServerChange(**{"url": bbb.url, "secret": bbb.secret, **change})
-        assert await self.res.store.add_server(server_id, values)
-        await self.res.store.set_server_state(server_id, ServerState.ENABLED)
+        assert await self.res.servers.store.add_server(server_id, values)
+        await self.res.servers.store.set_server_state(server_id, ServerState.ENABLED)
 
     async def poll(self, server_id: str, *, read_version: bool = False) -> PollResult:
         """Poll a server once.
@@ -116,27 +117,31 @@ class LivePool:
         What was created in the very millisecond in which a poll begins is left to the next one.
         """
         await trio.sleep(0.002)
-        return await poll_server(self.res, await self.server(server_id), read_version=read_version)
+        return await poll_server(
+            self.res.servers, await self.server(server_id), read_version=read_version
+        )
 
     async def server(self, server_id: str) -> Server:
         """Return what the store holds of a server."""
-        found = await self.res.store.find_server(ServerId(server_id))
+        found = await self.res.pool.records.find_server(ServerId(server_id))
         assert found is not None
         return found
 
     async def set_state(self, server_id: str, state: ServerState) -> None:
         """Set the state of a server."""
-        await self.res.store.set_server_state(ServerId(server_id), state)
+        await self.res.servers.store.set_server_state(ServerId(server_id), state)
 
     async def lose(self, server_id: str) -> None:
         """Take a server offline; its meetings are detached."""
-        await self.res.store.fail_server(
+        await self.res.servers.store.fail_server(
             ServerId(server_id), now_ms=self.res.now_ms(), unhealthy_threshold=1
         )
 
     async def meeting(self, meeting_id: str = "room") -> Meeting | None:
         """Return the record of a meeting."""
-        return await self.res.store.find_meeting(MeetingId(meeting_id), now_ms=self.res.now_ms())
+        return await self.res.pool.records.find_meeting(
+            MeetingId(meeting_id), now_ms=self.res.now_ms()
+        )
 
     async def home(self, meeting_id: str = "room") -> str | None:
         """Return the server that a meeting's record names."""
@@ -164,7 +169,7 @@ class LivePool:
         `caller` is a Caller, `body` a RequestBody; untyped, so that dicts of text can be passed.
         """
         pairs = (("meetingID", meeting_id), *params.items())
-        return elements(await create_meeting(self.res, caller or Caller(), pairs, body))
+        return elements(await create_meeting(self.res.meetings, caller or Caller(), pairs, body))
 
     async def failure(self, **arguments: Any) -> str:
         """Create a meeting, which must fail; return the text of the failure."""
@@ -181,9 +186,9 @@ class LivePool:
 
     async def traces(self) -> dict[str, Any]:
         """Return what the store holds because of meetings: records, numbers, reserved load."""
-        servers = await self.res.store.list_servers()
+        servers = await self.res.pool.records.list_servers()
         return {
-            "records": [meeting.id for meeting in await self.res.store.list_meetings()],
+            "records": [meeting.id for meeting in await self.res.pool.records.list_meetings()],
             "bridges": await self.redis("HGETALL", "voice_bridges"),
             "load": {server.id: server.load for server in servers if server.load},
         }
@@ -216,10 +221,10 @@ async def open_live(
         bbb.clear_faults()
         bbb.forget_meetings()
         bbb.forget_hooks()
-    async with open_resources(redis_url, namespace, **variables) as res:
+    async with open_features(redis_url, namespace, **variables) as res:
         async with trio.open_nursery() as nursery:
             later = Later(nursery)
-            pool = LivePool(replace(res, later=later.start), servers, later)
+            pool = LivePool(rewire(res, later=later.start), servers, later)
             for number, bbb in enumerate(servers if enable else ()):
                 await pool.add(bbb, load=0.0 if spread else number / 10)
             for bbb in servers:

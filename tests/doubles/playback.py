@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.recordings.files import RecordingFiles
-from appliance.recordings.playback_tokens import RedisTokens
+from appliance.recordings.playback_tokens import PlaybackTokens
 from appliance.recordings.recording import Recording
 from appliance.recordings.served_files import ServedFiles
 from appliance.recordings.store import RecordingStore
+from tests.doubles.features import open_features, rewire
 from tests.doubles.public import Public, serve_public
 from tests.doubles.recordings import add, make_format, make_recording, open_recordings
-from tests.doubles.resources import open_resources
 
 KEY = "k" * 64
 INDEX = b"<p>index</p>"
@@ -26,7 +26,7 @@ class Player:
 
     public: Public
     store: RecordingStore
-    tokens: RedisTokens
+    tokens: PlaybackTokens
     published: Path
     unpublished: Path
     player: Path
@@ -68,18 +68,18 @@ async def open_player(
         path.mkdir(exist_ok=True)
     environment = dict(zip(names, map(str, paths), strict=True)) | variables
     async with (
-        open_resources(redis_url, namespace, log=None, **environment) as bare,
+        open_features(redis_url, namespace, log=None, **environment) as bare,
         open_recordings(database_url) as (_, store),
     ):
         recordings = bare.settings.recordings
-        tokens = RedisTokens(bare.store.client, namespace, 60)  # type: ignore[attr-defined]
-        res = replace(
+        tokens = PlaybackTokens(bare.redis.foreground, 60)
+        res = rewire(
             bare,
-            recordings=store,
-            files=RecordingFiles(recordings),
-            tokens=tokens,
-            served=ServedFiles(recordings),
-            secret_key_base=KEY,
+            recordings__store=store,
+            recordings__files=RecordingFiles(recordings),
+            recordings__tokens=tokens,
+            recordings__served=ServedFiles(recordings),
+            recordings__secret_key_base=KEY,
         )
         async with serve_public(res) as public:
             yield Player(public, store, tokens, *paths)

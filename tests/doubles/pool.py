@@ -6,18 +6,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from appliance.features import Features
 from appliance.model import MeetingId, PlacementWish
-from appliance.resources import Resources
 from tests.doubles.bbb_process import BbbProcess, open_bbb_servers
 from tests.doubles.control import ControlDouble, open_control
-from tests.doubles.resources import EventBook, open_resources
+from tests.doubles.features import EventBook, open_features
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
     """What a test of ctl has at hand."""
 
-    res: Resources
+    res: Features
     servers: list[BbbProcess]
     control: ControlDouble
 
@@ -40,9 +40,9 @@ class Pool:
         for offset, name in enumerate(names):
             bridges = (str(number + offset),)
             wish = PlacementWish(MeetingId(name), None, "mp", "mp", bridges, self.res.now_ms(), 0.0)
-            meeting = (await self.res.store.place_meeting(wish)).meeting
+            meeting = (await self.res.meetings.store.place_meeting(wish)).meeting
             assert meeting is not None
-            await self.res.store.confirm_meeting(meeting, now_ms=self.res.now_ms())
+            await self.res.meetings.store.confirm_meeting(meeting, now_ms=self.res.now_ms())
             by_id[meeting.server_id].create_meeting(
                 name, moderatorPW="mp", name=f"Room {name}", meta_course="Physics"
             )
@@ -55,7 +55,7 @@ async def open_pool(
     """Give a pool whose simulated servers run, but are not added yet."""
     async with (
         open_bbb_servers(servers) as simulated,
-        open_resources(redis_url, namespace, log=None, **variables) as res,
+        open_features(redis_url, namespace, log=None, **variables) as res,
         open_control(res) as control,
     ):
         yield Pool(res, simulated, control)

@@ -14,12 +14,12 @@ from typing import Any
 import trio
 from lxml import etree
 
+from appliance.features import Features
 from appliance.http.messages import Patience
 from appliance.http.server import AsgiApp, Limits, PublicServer
 from appliance.public.app import MAX_TARGET_BYTES, PublicApp
-from appliance.resources import Resources
 from appliance.settings import Bind, WebSettings
-from tests.doubles.resources import EventBook, open_resources
+from tests.doubles.features import EventBook, open_features
 from tests.doubles.settings import SECRET
 from tests.doubles.signing import ParamsLike, sign_form, sign_url
 
@@ -108,7 +108,7 @@ XML_TYPE = "Content-Type: application/xml"
 class Public:
     """A listener that answers, and what is behind it."""
 
-    res: Resources
+    res: Features
     port: int
 
     @property
@@ -168,7 +168,7 @@ async def serving(
 
 @asynccontextmanager
 async def serve_public(
-    res: Resources, patience: Patience = LINGER, limits: Limits | None = None
+    res: Features, patience: Patience = LINGER, limits: Limits | None = None
 ) -> AsyncIterator[Public]:
     """Serve the appliance's application on these Resources, on a loopback port."""
     web = replace(res.settings.web, binds=(Bind("tcp", "127.0.0.1", 0),))
@@ -187,7 +187,7 @@ async def open_public(
 ) -> AsyncIterator[Public]:
     """Serve an appliance without BBB servers; `variables` are the environment's."""
     async with (
-        open_resources(redis_url, namespace, log=None, **variables) as res,
+        open_features(redis_url, namespace, log=None, **variables) as res,
         serve_public(res, patience, limits) as public,
     ):
         yield public

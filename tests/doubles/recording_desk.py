@@ -12,21 +12,21 @@ from pathlib import Path
 
 import trio
 
+from appliance.features import Features
 from appliance.recordings.admin_store import RecordingTable
-from appliance.recordings.administration_ports import RecordingDesk
 from appliance.recordings.change_notes import ChangeNotes
-from appliance.recordings.file_locations import RecordingPlaces
+from appliance.recordings.deps import RecordingAdmin
+from appliance.recordings.file_locations import FileLocations
 from appliance.recordings.import_history import ImportHistory
-from appliance.recordings.manual_imports import HandImports
+from appliance.recordings.manual_imports import ManualImports
 from appliance.recordings.recording import Recording
-from appliance.recordings.spool_admin import SpoolDesk
-from appliance.redis_store import RedisStore
-from appliance.resources import Resources
+from appliance.recordings.spool_admin import SpoolAdmin
 from appliance.wiring.recordings import make_takeover_sources
 from tests.doubles.control import ControlDouble, Done, open_control
+from tests.doubles.features import EventBook, open_features, rewire
 from tests.doubles.import_tools import ImportBench, open_import_bench, recording_settings
+from tests.doubles.pool_store import pool_store
 from tests.doubles.recordings import add
-from tests.doubles.resources import EventBook, open_resources
 
 DAY_MS = 86_400_000
 
@@ -35,9 +35,9 @@ DAY_MS = 86_400_000
 class DeskBench:
     """What a test touches."""
 
-    res: Resources
+    res: Features
     bench: ImportBench
-    desk: RecordingDesk
+    desk: RecordingAdmin
     control: ControlDouble
 
     @property
@@ -62,8 +62,7 @@ class DeskBench:
 
     async def set_retention(self, tenant_id: str, value: str) -> None:
         """Store a tenant with a RECORDING_RETENTION_DAYS, as Scalelite does."""
-        store = self.res.store
-        assert isinstance(store, RedisStore)
+        store = pool_store(self.res)
         key, setting = store.namespace, f"of-{tenant_id}"
         fields = ("param", "RECORDING_RETENTION_DAYS", "value", value, "override", "true")
         await store.bulk.pipeline(
@@ -89,33 +88,34 @@ async def add_with_files(bench: ImportBench, *recordings: Recording, wrong: bool
 
 @asynccontextmanager
 async def open_desk_of(
-    bare: Resources, database_url: str, root: Path
-) -> AsyncIterator[tuple[Resources, ImportBench]]:
+    bare: Features, database_url: str, root: Path
+) -> AsyncIterator[tuple[Features, ImportBench]]:
     """Give Resources that have recordings, too; the directories are below `root`."""
     settings = recording_settings(root)
     async with (
         open_import_bench(database_url, root) as bench,
         trio.open_nursery() as nursery,
     ):
-        by_hand = HandImports(bare.log)
+        by_hand = ManualImports(bare.log)
         await nursery.start(by_hand.run)
-        desk = RecordingDesk(
+        desk = RecordingAdmin(
             table=RecordingTable(bench.database),
             history=ImportHistory(bench.database),
-            spool=SpoolDesk(settings),
-            places=RecordingPlaces(settings),
+            spool=SpoolAdmin(settings),
+            places=FileLocations(settings),
             importer=bench.tools,
             start=by_hand.start,
         )
-        assert isinstance(bare.store, RedisStore)
         own = replace(bare.settings, recordings=settings)
-        res = replace(
+        res = rewire(
             bare,
-            recordings=bench.recordings,
-            files=bench.files,
-            change_notes=ChangeNotes(settings),
-            desk=desk,
-            takeover=make_takeover_sources(own, bare.store, bench.database, bare.probes),
+            recordings__store=bench.recordings,
+            recordings__files=bench.files,
+            recordings__change_notes=ChangeNotes(settings),
+            recordings__admin=desk,
+            takeover__sources=make_takeover_sources(
+                own, bare.redis, bench.database, bare.doctor.probes
+            ),
         )
         yield res, bench
         nursery.cancel_scope.cancel()
@@ -127,9 +127,9 @@ async def open_desk(
 ) -> AsyncIterator[DeskBench]:
     """Give a desk behind a control socket; the directories are below `root`."""
     async with (
-        open_resources(redis_url, namespace, log=None, **variables) as bare,
+        open_features(redis_url, namespace, log=None, **variables) as bare,
         open_desk_of(bare, database_url, root) as (res, bench),
         open_control(res) as control,
     ):
-        assert res.desk is not None
-        yield DeskBench(res, bench, res.desk, control)
+        assert res.recordings.admin is not None
+        yield DeskBench(res, bench, res.recordings.admin, control)

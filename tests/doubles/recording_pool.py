@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.postgres.database import PostgresStore
+from appliance.features import Features
+from appliance.postgres.database import Database
 from appliance.recordings.caption_files import CaptionFiles
 from appliance.recordings.change_notes import ChangeNotes
 from appliance.recordings.files import RecordingFiles
 from appliance.recordings.recording import Recording
 from appliance.recordings.store import RecordingStore
-from appliance.resources import Resources
+from tests.doubles.features import open_features, rewire
 from tests.doubles.public import Public, serve_public
 from tests.doubles.recordings import add, open_recordings
-from tests.doubles.resources import open_resources
 
 
 class CountedTokens:
@@ -41,9 +41,9 @@ class CountedTokens:
 class RecordingPool:
     """What a test touches."""
 
-    res: Resources
+    res: Features
     public: Public
-    postgres: PostgresStore
+    postgres: Database
     store: RecordingStore
     files: RecordingFiles
     tokens: CountedTokens
@@ -78,17 +78,17 @@ async def open_recording_pool(
         "RECORDING_UNPUBLISH_DIR": str(unpublished),
     }
     async with (
-        open_resources(redis_url, namespace, log=None, **(paths | variables)) as bare,
+        open_features(redis_url, namespace, log=None, **(paths | variables)) as bare,
         open_recordings(database_url) as (postgres, store),
     ):
         files, tokens = RecordingFiles(bare.settings.recordings), CountedTokens()
-        res = replace(
+        res = rewire(
             bare,
-            recordings=store,
-            files=files,
-            change_notes=ChangeNotes(bare.settings.recordings),
-            captions=CaptionFiles(),
-            tokens=tokens,
+            recordings__store=store,
+            recordings__files=files,
+            recordings__change_notes=ChangeNotes(bare.settings.recordings),
+            recordings__captions=CaptionFiles(),
+            recordings__tokens=tokens,
         )
         async with serve_public(res) as public:
             yield RecordingPool(res, public, postgres, store, files, tokens, published, unpublished)

@@ -10,7 +10,7 @@ import structlog
 import trio
 
 from appliance.postgres.asyncio_bridge import open_asyncio_loop
-from appliance.postgres.database import PostgresStore, open_postgres_store
+from appliance.postgres.database import Database, open_postgres_store
 from appliance.recordings.merge import ImportRules
 from appliance.recordings.recording import PlaybackFormat, Recording, Thumbnail
 from appliance.recordings.store import RecordingStore
@@ -48,7 +48,7 @@ def make_format(name: str, record_id: str = "rec-1", *, thumbnails: int = 1) -> 
 @asynccontextmanager
 async def open_recordings(
     database_url: str, *, prepared: bool = True
-) -> AsyncIterator[tuple[PostgresStore, RecordingStore]]:
+) -> AsyncIterator[tuple[Database, RecordingStore]]:
     """Give the connections and the store on a database of one's own."""
     async with (
         open_asyncio_loop(),
@@ -67,7 +67,7 @@ async def add(store: RecordingStore, *recordings: Recording, **rules: bool) -> N
         await store.upsert_recording(one, ImportRules(**rules))
 
 
-async def fill(postgres: PostgresStore, count: int) -> None:
+async def fill(postgres: Database, count: int) -> None:
     """Make recordings by the thousand: 10 a meeting, 2 formats, 6 metadata, 3 thumbnails each.
 
     `rec-0000001` to `rec-…` with meetings `meeting-0` …, and the tenants `tenant-0` to `tenant-9`.

@@ -10,8 +10,8 @@ import trio
 
 from appliance.http.server_hypercorn import Limits
 from appliance.settings import Bind, WebSettings
+from tests.doubles.features import EventBook
 from tests.doubles.public import receive, serving
-from tests.doubles.resources import EventBook
 
 WEB = WebSettings((Bind("tcp", "127.0.0.1", 0),), None, None, ())
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -31,8 +31,8 @@ from appliance.model import (
     TenantId,
 )
 from appliance.redis.client import RedisAddress
-from appliance.redis_store import RedisStore, open_redis_store
 from appliance.servers.load import contributions
+from tests.doubles.pool_store import PoolStore, open_pool_store
 from tests.doubles.redis_layout import layout_faults
 
 CONNECT_S = 40.0
@@ -45,7 +45,7 @@ MINUTE_MS = 60_000
 class StorePool:
     """The store under test, and a clock."""
 
-    store: RedisStore
+    store: PoolStore
     now_ms: int = START_MS
     numbers: int = 100_000_000
     loose_ends: bool = False
@@ -203,7 +203,7 @@ async def open_store_pool(
     url: str, namespace: str, rules: PlacementRules | None = None
 ) -> AsyncIterator[StorePool]:
     """Open an empty pool, or another client's view of one, and wait for its connections."""
-    async with open_redis_store(
+    async with open_pool_store(
         RedisAddress(url), namespace=namespace, rules=rules or PlacementRules(), log=None
     ) as store:
         with trio.fail_after(CONNECT_S):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ import httpx
 
 from appliance.recordings.caption_files import CaptionFiles
 from appliance.recordings.files import RecordingFiles
-from appliance.recordings.playback_tokens import RedisTokens
+from appliance.recordings.playback_tokens import PlaybackTokens
 from appliance.recordings.served_files import ServedFiles
 from appliance.recordings.store import RecordingStore
 from tests.doubles.bbb_process import BbbProcess
+from tests.doubles.features import rewire
 from tests.doubles.live_pool import LivePool, open_live
 from tests.doubles.public import API, XML_TYPE, Answer, Public, serve_public
 from tests.doubles.recordings import add, make_format, make_recording, open_recordings
@@ -95,7 +96,7 @@ class TwoTenants:
         ]
         files = sorted(str(path) for path in self.directory.rglob("*") if path.is_file())
         meetings = [bbb.meetings() for bbb in self.pool.servers]
-        records = await self.pool.res.store.list_meetings()
+        records = await self.pool.res.pool.records.list_meetings()
         return {
             "recordings": recordings,
             "files": files,
@@ -133,14 +134,14 @@ async def open_two_tenants(
         open_recordings(database_url) as (_, store),
     ):
         settings = pool.res.settings.recordings
-        res = replace(
+        res = rewire(
             pool.res,
-            recordings=store,
-            files=RecordingFiles(settings),
-            captions=CaptionFiles(),
-            tokens=RedisTokens(pool.client, namespace, 60),
-            served=ServedFiles(settings),
-            secret_key_base="k" * 64,
+            recordings__store=store,
+            recordings__files=RecordingFiles(settings),
+            recordings__captions=CaptionFiles(),
+            recordings__tokens=PlaybackTokens(pool.res.redis.foreground, 60),
+            recordings__served=ServedFiles(settings),
+            recordings__secret_key_base="k" * 64,
         )
         async with serve_public(res) as public:
             one = await add_tenant(pool, public, "one", 1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 
@@ -16,8 +15,8 @@ from hypothesis import strategies as st
 
 from appliance.http.file_response import CHUNK_BYTES, Span, parse_range
 from appliance.recordings.served_files import ServedFiles
+from tests.doubles.features import open_features, rewire
 from tests.doubles.public import Answer, Public, receive, request, serve_public
-from tests.doubles.resources import open_resources
 
 DEADLINE_S = 40.0
 MODIFIED_S = 1_700_000_000
@@ -90,8 +89,8 @@ def path(tmp_path: Path) -> Path:
 async def public(redis_url: str, redis_namespace: str, path: Path) -> AsyncIterator[Public]:
     """Serve it."""
     variables = {"PLAYBACK_DIR": str(path.parent.parent)}
-    async with open_resources(redis_url, redis_namespace, log=None, **variables) as bare:
-        res = replace(bare, served=ServedFiles(bare.settings.recordings))
+    async with open_features(redis_url, redis_namespace, log=None, **variables) as bare:
+        res = rewire(bare, recordings__served=ServedFiles(bare.settings.recordings))
         async with serve_public(res) as public:
             yield public
 

@@ -18,6 +18,7 @@ from hypercorn.utils import parse_socket_addr
 from appliance.http.server import ListenError, PublicServer
 from appliance.http.server_hypercorn import Limits
 from tests.doubles.bbb_process import until
+from tests.doubles.features import EventBook
 from tests.doubles.listener import (
     GET,
     TCP,
@@ -29,7 +30,6 @@ from tests.doubles.listener import (
 )
 from tests.doubles.public import ended, read_answer, request
 from tests.doubles.raw_http import Authority, make_authority
-from tests.doubles.resources import EventBook
 from tests.doubles.settings import settings_of
 
 # --- addresses ------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from appliance.http.server_accept import (
     accept_forever,
     prepare_listener,
 )
-from tests.doubles.resources import EventBook
+from tests.doubles.features import EventBook
 
 LIMIT_S = 60
 

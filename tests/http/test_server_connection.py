@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import trio
 
+from tests.doubles.features import EventBook
 from tests.doubles.public import ended, read_answer, receive, serving
-from tests.doubles.resources import EventBook
 from tests.doubles.served import GET, LAST, WEB, body, echo, open_served, start
 
 

@@ -14,8 +14,8 @@ from trio.testing import wait_all_tasks_blocked
 from appliance.http.server_accept import ClientStream
 from appliance.http.server_connection import Connection
 from appliance.http.server_hypercorn import Limits
+from tests.doubles.features import EventBook
 from tests.doubles.public import ended, read_answer, receive
-from tests.doubles.resources import EventBook
 from tests.doubles.served import GET, LAST, body, echo, open_served, start
 
 

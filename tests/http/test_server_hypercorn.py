@@ -14,9 +14,9 @@ from appliance.http.server_hypercorn import (
     choose_connection,
     hypercorn_version,
 )
+from tests.doubles.features import EventBook
 from tests.doubles.listener import GET, WEB, App, connect
 from tests.doubles.public import ended, read_answer, serving
-from tests.doubles.resources import EventBook
 
 
 def test_our_connections_fit_the_hypercorn_that_is_installed() -> None:

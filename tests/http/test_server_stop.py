@@ -16,6 +16,7 @@ from appliance.http.server import PublicServer
 from appliance.http.server_hypercorn import Limits
 from appliance.settings import Bind, WebSettings
 from tests.doubles.bbb_process import until
+from tests.doubles.features import EventBook
 from tests.doubles.listener import (
     GET,
     LIMITS,
@@ -26,7 +27,6 @@ from tests.doubles.listener import (
 )
 from tests.doubles.public import ended, read_answer, request
 from tests.doubles.raw_http import Authority, make_authority
-from tests.doubles.resources import EventBook
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 from xml.etree import ElementTree
@@ -11,14 +10,16 @@ from xml.etree import ElementTree
 import pytest
 import trio
 
+from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError
 from appliance.bbb.params import Params
 from appliance.bbb.request_body import RequestBody
 from appliance.faults import Ambiguous
 from appliance.meetings import calls as meetings
+from appliance.meetings.deps import MeetingDeps
 from appliance.model import ServerId, ServerState, Tenant, TenantId
-from appliance.resources import Caller, Resources
 from tests.doubles.bbb_process import BbbProcess
+from tests.doubles.features import rewire
 from tests.doubles.live_pool import QUICK, LivePool, elements, open_live
 
 pytest_plugins = ["tests.doubles.live_pool_fixtures"]
@@ -37,18 +38,18 @@ OTHER = Caller(Tenant(TenantId("t-2"), "other", ("s",)))
 ROOM: Params = (("meetingID", "room"),)
 MEETING_GONE = "Unable to access meeting on server."
 
-Call = Callable[[Resources, Caller, Params], Awaitable[Any]]
+Call = Callable[[MeetingDeps, Caller, Params], Awaitable[Any]]
 
 
-async def insert_document(res: Resources, caller: Caller, params: Params) -> bytes:
+async def insert_document(deps: MeetingDeps, caller: Caller, params: Params) -> bytes:
     return await meetings.insert_document(
-        res, caller, params, RequestBody("application/xml", b"<modules/>", 10)
+        deps, caller, params, RequestBody("application/xml", b"<modules/>", 10)
     )
 
 
-async def send_chat(res: Resources, caller: Caller, params: Params) -> bytes:
+async def send_chat(deps: MeetingDeps, caller: Caller, params: Params) -> bytes:
     return await meetings.pass_through(
-        res, caller, "sendChatMessage", (*params, ("message", "Hello & welcome"))
+        deps, caller, "sendChatMessage", (*params, ("message", "Hello & welcome"))
     )
 
 
@@ -76,7 +77,7 @@ async def failure(
 ) -> str:
     """Make a call that must fail; return key and text."""
     with pytest.raises(ApiError) as failed:
-        await call(pool.res, caller, params)
+        await call(pool.res.meetings, caller, params)
     return f"{failed.value.key}: {failed.value.message}"
 
 
@@ -89,7 +90,7 @@ async def check_unknown(pool: LivePool, caller: Caller = NOBODY) -> None:
         bbb.clear_requests()
     for name, call in CALLS.items():
         if name == "isMeetingRunning":
-            answer = elements(await call(pool.res, caller, ROOM))
+            answer = elements(await call(pool.res.meetings, caller, ROOM))
             assert answer == {"returncode": "SUCCESS", "running": "false"}
         else:
             assert (await failure(call, pool, caller)).startswith("notFound: We could not find")
@@ -129,7 +130,7 @@ async def test_detached_meeting_is_not_found(pool: LivePool) -> None:
 
 async def test_meeting_of_a_removed_server_is_not_found(pool: LivePool) -> None:
     await pool.create()
-    await pool.res.store.remove_server(ServerId("bbb-1"), force=True)
+    await pool.res.servers.store.remove_server(ServerId("bbb-1"), force=True)
 
     await check_unknown(pool)
 
@@ -139,7 +140,7 @@ async def test_call_takes_one_round_trip(pool: LivePool, name: str) -> None:
     await pool.create()
     before = pool.client.round_trips
 
-    await CALLS[name](pool.res, NOBODY, ROOM)
+    await CALLS[name](pool.res.meetings, NOBODY, ROOM)
 
     assert pool.client.round_trips - before == 1
 
@@ -177,8 +178,8 @@ async def test_servers_answer_is_handed_on_as_it_is(pool: LivePool) -> None:
     await pool.create(name="Physics")
     pool.servers[0].set_users("room", participants=3)
 
-    running = elements(await meetings.is_meeting_running(pool.res, NOBODY, ROOM))
-    info = elements(await meetings.get_meeting_info(pool.res, NOBODY, ROOM))
+    running = elements(await meetings.is_meeting_running(pool.res.meetings, NOBODY, ROOM))
+    info = elements(await meetings.get_meeting_info(pool.res.meetings, NOBODY, ROOM))
 
     assert running["running"] == "true"
     assert (info["meetingName"], info["participantCount"]) == ("Physics", "3")
@@ -188,7 +189,7 @@ async def test_failed_answer_is_handed_on(pool: LivePool) -> None:
     await pool.create()
     pool.servers[0].add_fault("failed", "getMeetingInfo", key="checksumError", message="Odd")
 
-    answer = elements(await meetings.get_meeting_info(pool.res, NOBODY, ROOM))
+    answer = elements(await meetings.get_meeting_info(pool.res.meetings, NOBODY, ROOM))
 
     assert answer["messageKey"] == "checksumError"
     assert await pool.home() == "bbb-1"
@@ -198,7 +199,7 @@ async def test_meeting_that_its_server_does_not_know_is_forgotten(pool: LivePool
     await pool.create()
     pool.servers[0].forget_meetings()
 
-    first = elements(await meetings.get_meeting_info(pool.res, NOBODY, ROOM))
+    first = elements(await meetings.get_meeting_info(pool.res.meetings, NOBODY, ROOM))
 
     assert first["messageKey"] == "notFound"
     assert await pool.home() is None
@@ -217,9 +218,9 @@ async def test_meeting_is_not_forgotten_while_it_is_being_created(
         nursery.start_soon(pool.create)
         await first.until_called("create")
         first.forget_meetings()
-        answer = elements(await meetings.get_meeting_info(pool.res, NOBODY, ROOM))
+        answer = elements(await meetings.get_meeting_info(pool.res.meetings, NOBODY, ROOM))
         assert answer["messageKey"] == "notFound"
-        ended = elements(await meetings.end_meeting(pool.res, NOBODY, ROOM))
+        ended = elements(await meetings.end_meeting(pool.res.meetings, NOBODY, ROOM))
         assert ended["messageKey"] == "notFound"
         assert await pool.home() == "bbb-1"
         first.clear_faults()
@@ -229,7 +230,7 @@ async def test_meeting_is_not_forgotten_while_it_is_being_created(
 
 
 async def join_params(pool: LivePool, caller: Caller = NOBODY, **given: str) -> dict[str, str]:
-    url = await meetings.join_meeting(pool.res, caller, (*ROOM, *given.items()))
+    url = await meetings.join_meeting(pool.res.meetings, caller, (*ROOM, *given.items()))
     return dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
 
 
@@ -239,7 +240,7 @@ async def test_join_leads_to_the_meetings_server_and_is_signed_with_its_secret(
     created = await pool.create()
     given = (("fullName", "Ann Ön"), ("password", created["moderatorPW"]), ("redirect", "false"))
 
-    url = await meetings.join_meeting(pool.res, NOBODY, (*ROOM, *given))
+    url = await meetings.join_meeting(pool.res.meetings, NOBODY, (*ROOM, *given))
 
     bbb = pool.servers[0]
     params = (*ROOM, *given)
@@ -279,7 +280,7 @@ async def test_join_counts_once_the_reservation_is_used_up(
         await pool.create()
         loads = []
         for _ in range(4):
-            await meetings.join_meeting(pool.res, NOBODY, ROOM)
+            await meetings.join_meeting(pool.res.meetings, NOBODY, ROOM)
             loads.append((await pool.server("bbb-1")).load)
 
         assert loads == [2, 2, 3, 4]
@@ -322,7 +323,7 @@ async def test_end_uses_the_stored_password_and_forgets_the_meeting(
 ) -> None:
     await pool.create(moderatorPW="secret-mp")
 
-    answer = elements(await meetings.end_meeting(pool.res, NOBODY, (*ROOM, *given)))
+    answer = elements(await meetings.end_meeting(pool.res.meetings, NOBODY, (*ROOM, *given)))
 
     assert answer["messageKey"] == "sentEndMeetingRequest"
     assert "password=secret-mp" in pool.servers[0].requests("end")[0]["query"]
@@ -334,7 +335,7 @@ async def test_end_with_a_wrong_password_keeps_the_meeting(pool: LivePool) -> No
     await pool.create()
 
     params = (*ROOM, ("password", "wrong"))
-    answer = elements(await meetings.end_meeting(pool.res, NOBODY, params))
+    answer = elements(await meetings.end_meeting(pool.res.meetings, NOBODY, params))
 
     assert answer["messageKey"] == "invalidPassword"
     assert (pool.holders(), await pool.home()) == (["bbb-1"], "bbb-1")
@@ -344,7 +345,7 @@ async def test_end_of_a_meeting_that_its_server_does_not_know_forgets_it(pool: L
     await pool.create()
     pool.servers[0].forget_meetings()
 
-    answer = elements(await meetings.end_meeting(pool.res, NOBODY, ROOM))
+    answer = elements(await meetings.end_meeting(pool.res.meetings, NOBODY, ROOM))
 
     assert answer["messageKey"] == "notFound"
     assert await pool.home() is None
@@ -358,7 +359,7 @@ async def test_document_is_handed_on_to_the_meetings_server(pool: LivePool) -> N
     document = b"<modules><module name='presentation'><document/></module></modules>"
 
     body = RequestBody("application/xml", document, len(document))
-    answer = elements(await meetings.insert_document(pool.res, NOBODY, ROOM, body))
+    answer = elements(await meetings.insert_document(pool.res.meetings, NOBODY, ROOM, body))
 
     assert answer["returncode"] == "SUCCESS"
     assert pool.servers[0].requests("insertDocument")[0]["body_start"] == document.decode()
@@ -373,7 +374,7 @@ async def test_document_that_breaks_off_is_the_clients_error(pool: LivePool) -> 
 
     with pytest.raises(ConnectionAbortedError):
         await meetings.insert_document(
-            pool.res, NOBODY, ROOM, RequestBody("application/xml", chunks(), None)
+            pool.res.meetings, NOBODY, ROOM, RequestBody("application/xml", chunks(), None)
         )
 
     await pool.settled()
@@ -383,7 +384,7 @@ async def test_document_that_breaks_off_is_the_clients_error(pool: LivePool) -> 
 async def test_other_call_is_signed_anew_and_passed_through(pool: LivePool) -> None:
     await pool.create()
 
-    assert elements(await send_chat(pool.res, NOBODY, ROOM))["returncode"] == "SUCCESS"
+    assert elements(await send_chat(pool.res.meetings, NOBODY, ROOM))["returncode"] == "SUCCESS"
 
     assert pool.servers[0].meetings()["room"]["chat"] == ["Hello & welcome"]
 
@@ -393,7 +394,7 @@ async def test_other_call_is_signed_anew_and_passed_through(pool: LivePool) -> N
 
 async def listed(pool: LivePool, caller: Caller = NOBODY) -> list[str]:
     """The meetings that getMeetings answers, sorted."""
-    root = ElementTree.fromstring(await meetings.get_meetings(pool.res, caller, ()))
+    root = ElementTree.fromstring(await meetings.get_meetings(pool.res.meetings, caller, ()))
     assert root.findtext("returncode") == "SUCCESS"
     found = sorted(item.text or "" for item in root.iterfind("meetings/meeting/meetingID"))
     if not found:
@@ -503,7 +504,7 @@ async def test_get_meetings_hears_a_slow_server_out_of_which_another_call_failed
         first.add_fault("status", "isMeetingRunning")
         first.add_fault("delay", "getMeetings", seconds=meetings.HANGING_LIMIT_S + 0.5)
         with pytest.raises(ApiError):
-            await meetings.is_meeting_running(pool.res, NOBODY, ROOM)
+            await meetings.is_meeting_running(pool.res.meetings, NOBODY, ROOM)
         await pool.settled()
         assert (await pool.server("bbb-1")).unstable
 
@@ -513,7 +514,7 @@ async def test_get_meetings_hears_a_slow_server_out_of_which_another_call_failed
 async def test_get_meetings_hears_servers_out_when_all_hang(pool: LivePool) -> None:
     for bbb in pool.servers:
         bbb.create_meeting(f"on {bbb.server_id}")
-        await pool.res.store.suspect_server(ServerId(bbb.server_id), silent=True)
+        await pool.res.pool.records.suspect_server(ServerId(bbb.server_id), silent=True)
 
     assert await listed(pool) == ["on bbb-1", "on bbb-2", "on bbb-3"]
 
@@ -552,7 +553,7 @@ async def test_server_that_finds_a_request_too_large_is_not_suspected(
     document = RequestBody("application/xml", b"<modules/>", 10)
 
     with pytest.raises(ApiError, match="Unable to insert document"):
-        await meetings.insert_document(pool.res, NOBODY, ROOM, document)
+        await meetings.insert_document(pool.res.meetings, NOBODY, ROOM, document)
     await pool.settled()
 
     assert len(pool.log.named("server_call_failed")) == 1
@@ -561,10 +562,10 @@ async def test_server_that_finds_a_request_too_large_is_not_suspected(
 
 async def test_trouble_is_named_once_and_the_poller_is_asked_to_look(pool: LivePool) -> None:
     asked: list[str] = []
-    res = replace(pool.res, poll_soon=asked.append)
+    res = rewire(pool.res, servers__poll_soon=asked.append)
 
     for _ in range(5):
-        meetings.note_trouble(res, Ambiguous(ServerId("bbb-2"), "no answer"), "end")
+        meetings.note_trouble(res.meetings, Ambiguous(ServerId("bbb-2"), "no answer"), "end")
     await pool.settled()
 
     assert asked == ["bbb-2"] * 5

@@ -10,13 +10,13 @@ from urllib.parse import parse_qsl
 
 import pytest
 
+from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError
 from appliance.bbb.request_body import RequestBody
 from appliance.meetings.create import create_meeting
 from appliance.meetings.passwords import attendee_password
 from appliance.meetings.voice_bridge import candidates
 from appliance.model import Tenant, TenantId
-from appliance.resources import Caller
 from appliance.tenants.scoped_id import scoped_id
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.live_pool import LivePool, open_live
@@ -146,7 +146,7 @@ async def test_bad_meeting_id_asks_no_server(
 ) -> None:
     params = () if meeting_id is None else (("meetingID", meeting_id),)
     with pytest.raises(ApiError) as failed:
-        await create_meeting(pool.res, Caller(), params)
+        await create_meeting(pool.res.meetings, Caller(), params)
 
     assert failed.value.key == key
     assert not any(bbb.requests("create") for bbb in pool.servers)

@@ -14,14 +14,15 @@ import pytest
 import trio
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from appliance.bbb.caller import Caller
 from appliance.http.client_dial import open_ssl_context
 from appliance.http.client_pool import PoolTransport
 from appliance.meetings import calls as meetings
 from appliance.model import Lrs, Tenant, TenantId
-from appliance.resources import Caller
 from appliance.tenants.lrs import LrsPayloads
 from appliance.tenants.token_client import TokenClient
 from tests.doubles.bbb_process import BbbProcess
+from tests.doubles.features import rewire
 from tests.doubles.keycloak import TokenEndpoint, open_token_endpoint
 from tests.doubles.live_pool import LivePool, open_live
 
@@ -56,7 +57,7 @@ async def open_sealing(
             deadline_s=deadline_s,
             random_bytes=lambda count: b"s" * count,
         )
-        yield replace(opened, res=replace(opened.res, lrs=lrs))
+        yield replace(opened, res=rewire(opened.res, tenants__lrs=lrs))
 
 
 def caller(lrs: Lrs | None) -> Caller:
@@ -140,8 +141,8 @@ async def test_front_end_neither_sets_nor_sees_the_payload(pool: LivePool) -> No
     assert "secret-lrs-payload" in pool.servers[0].meetings()["room"]["metadata"]
     params = (("meetingID", "room"),)
     for answer in (
-        await meetings.get_meeting_info(pool.res, caller(BASIC), params),
-        await meetings.get_meetings(pool.res, caller(BASIC), ()),
+        await meetings.get_meeting_info(pool.res.meetings, caller(BASIC), params),
+        await meetings.get_meetings(pool.res.meetings, caller(BASIC), ()),
     ):
         assert b"<meetingID>room</meetingID>" in answer
         assert b"<tenant-id>t-1</tenant-id>" in answer

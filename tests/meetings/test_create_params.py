@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from appliance.bbb.client import MAX_LINE_BYTES
 from appliance.bbb.params import Params
-from appliance.meetings.create_params import MAX_LINE_BYTES, fit_line, name_meeting, params_for
+from appliance.meetings.create_params import fit_line, name_meeting, params_for
 from appliance.meetings.passwords import attendee_password
 from appliance.model import Meeting, MeetingId, ServerId
 from appliance.tenants.scoped_id import scoped_id

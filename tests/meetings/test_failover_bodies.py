@@ -12,10 +12,11 @@ import pytest
 import trio
 
 from appliance.bbb import errors
+from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError
 from appliance.bbb.request_body import RequestBody
-from appliance.resources import Caller
 from tests.doubles.bbb_process import BbbProcess
+from tests.doubles.features import rewire
 from tests.doubles.live_pool import BrokenOffError, LivePool, chunks_of, open_live, streamed
 
 pytest_plugins = ["tests.doubles.live_pool_fixtures"]
@@ -142,7 +143,7 @@ def with_creating_limit(pool: LivePool, limit_ms: int) -> LivePool:
         res.settings, meetings=replace(res.settings.meetings, creating_limit_ms=limit_ms)
     )
     store = replace(res.store, rules=replace(res.store.rules, creating_ms=limit_ms))
-    return replace(pool, res=replace(res, settings=settings, store=store))
+    return replace(pool, res=rewire(res, settings=settings, store=store))
 
 
 async def test_record_is_kept_in_creation_while_a_body_is_uploaded(pool: LivePool) -> None:
@@ -176,7 +177,7 @@ async def test_upload_goes_on_when_the_meeting_was_moved_but_is_not_sent_twice(
         nursery.start_soon(upload)
         while not (meeting := await pool.meeting()):
             await trio.sleep(0.01)
-        await pool.res.store.forget_meeting(
+        await pool.res.pool.records.forget_meeting(
             meeting, now_ms=pool.res.now_ms(), even_if_creating=True
         )
         await pool.redis("ZADD", "server_load", 100, "bbb-1")

@@ -11,10 +11,11 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 import trio
 
+from appliance.bbb.caller import Caller
 from appliance.callbacks.ended import take_end
 from appliance.meetings.calls import end_meeting, get_meeting_info
-from appliance.resources import Caller
 from tests.doubles.bbb_process import BbbProcess
+from tests.doubles.features import rewire
 from tests.doubles.live_pool import LivePool, open_live
 
 pytest_plugins = ["tests.doubles.live_pool_fixtures"]
@@ -113,7 +114,7 @@ async def test_create_follows_a_meeting_that_was_moved_meanwhile(pool: LivePool)
         await first.until_called("create")
         meeting = await pool.meeting()
         assert meeting is not None
-        await pool.res.store.forget_meeting(
+        await pool.res.pool.records.forget_meeting(
             meeting, now_ms=pool.res.now_ms(), even_if_creating=True
         )
         await pool.redis("ZADD", "server_load", 100, "bbb-1")
@@ -139,7 +140,7 @@ async def test_meeting_created_anew_is_not_lost_when_it_was_forgotten_meanwhile(
         await first.until_called("create")
         meeting = await pool.meeting()
         assert meeting is not None
-        await pool.res.store.forget_meeting(meeting, now_ms=pool.res.now_ms())
+        await pool.res.pool.records.forget_meeting(meeting, now_ms=pool.res.now_ms())
         first.clear_faults()
 
     assert pool.holders() == [await pool.home()]
@@ -156,7 +157,7 @@ async def test_end_of_what_an_earlier_attempt_began_does_not_end_the_meeting(
             await first.until_called("create")
             placed = await pool.meeting()
             assert placed is not None
-            await pool.res.store.forget_meeting(
+            await pool.res.pool.records.forget_meeting(
                 placed, now_ms=pool.res.now_ms(), even_if_creating=True
             )
             first.clear_faults()
@@ -164,7 +165,7 @@ async def test_end_of_what_an_earlier_attempt_began_does_not_end_the_meeting(
         attempts = [dict(parse_qsl(one["query"])) for one in first.requests("create")]
         assert len(attempts) == 2
         ended_url = urlsplit(attempts[0]["meetingEndedURL"])
-        assert await take_end(pool.res, ended_url.query.encode())
+        assert await take_end(pool.res.callbacks, ended_url.query.encode())
         assert pool.holders() == [await pool.home()]
 
 
@@ -194,8 +195,8 @@ async def test_leftover_is_not_ended_where_the_meeting_was_placed_again(
 ) -> None:
     async with open_live(redis_url, redis_namespace, bbbs[:1], RESPONSE_TIMEOUT="60") as pool:
         held: list[Callable[[], None]] = []
-        later = pool.res.later
-        slow = replace(pool.res, later=lambda *work: held.append(lambda: later(*work)))
+        later = pool.res.callbacks.later
+        slow = rewire(pool.res, later=lambda *work: held.append(lambda: later(*work)))
         slow_pool = replace(pool, res=slow)
         bbbs[0].add_fault("status", "create", status=504, times=1)
         assert await slow_pool.failure() == UNABLE

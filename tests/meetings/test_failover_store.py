@@ -14,6 +14,7 @@ import trio
 from appliance.faults import StoreDown
 from appliance.model import ServerId
 from tests.doubles.bbb_process import BbbProcess
+from tests.doubles.features import rewire
 from tests.doubles.live_pool import BrokenOffError, LivePool, open_live, streamed
 from tests.doubles.redis_processes import RedisProcess, redis_process
 
@@ -74,10 +75,10 @@ async def test_store_that_goes_away_under_a_create_leaves_it_repeatable(
 ) -> None:
     async with pool_with_own_redis(redis_namespace, bbbs) as (pool, redis):
         bbbs[0].add_fault(kind, "create", times=1, **options)
-        caller: Any = StoppingCaller(pool.res.bbb, redis)
+        caller: Any = StoppingCaller(pool.res.pool.bbb, redis)
         try:
             with pytest.raises(StoreDown):
-                await replace(pool, res=replace(pool.res, bbb=caller)).create()
+                await replace(pool, res=rewire(pool.res, pool__bbb=caller)).create()
         finally:
             redis.signal(signal.SIGCONT)
         await until_store_is_back(pool)
@@ -91,10 +92,10 @@ async def test_body_that_breaks_off_while_the_store_is_away_is_still_told(
     redis_namespace: str, bbbs: list[BbbProcess]
 ) -> None:
     async with pool_with_own_redis(redis_namespace, bbbs) as (pool, redis):
-        caller: Any = StoppingCaller(pool.res.bbb, redis)
+        caller: Any = StoppingCaller(pool.res.pool.bbb, redis)
         try:
             with pytest.raises(BrokenOffError):
-                await replace(pool, res=replace(pool.res, bbb=caller)).create(
+                await replace(pool, res=rewire(pool.res, pool__bbb=caller)).create(
                     body=streamed(failure=BrokenOffError())
                 )
         finally:
@@ -108,8 +109,8 @@ async def until_store_is_back(pool: LivePool) -> None:
     with trio.fail_after(40):
         while True:
             try:
-                await pool.res.store.ping()
-                await pool.res.store.find_server(ServerId("bbb-1"))
+                await pool.res.redis.ping()
+                await pool.res.pool.records.find_server(ServerId("bbb-1"))
                 return
             except StoreDown:
                 await trio.sleep(0.02)

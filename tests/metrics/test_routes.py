@@ -12,12 +12,12 @@ import pytest
 from appliance.metrics.routes import MetricsApp
 from appliance.system.instruments import SECONDS
 from tests.doubles.bbb_process import BbbProcess
+from tests.doubles.features import open_features
 from tests.doubles.prometheus_text import samples
 from tests.doubles.public import Public, open_public, serving
 from tests.doubles.public_pool import open_both
 from tests.doubles.recording_pool import open_recording_pool
 from tests.doubles.redis_processes import redis_process
-from tests.doubles.resources import open_resources
 
 pytest_plugins = ["tests.doubles.live_pool_fixtures"]
 
@@ -27,9 +27,9 @@ TOKEN = "Authorization: Bearer t0ken"
 @asynccontextmanager
 async def own_listener(redis_url: str, namespace: str) -> AsyncIterator[Public]:
     """Serve METRICS_BIND on a loopback port."""
-    async with open_resources(redis_url, namespace, METRICS_BIND="tcp://127.0.0.1:0") as res:
+    async with open_features(redis_url, namespace, METRICS_BIND="tcp://127.0.0.1:0") as res:
         web = replace(res.settings.web, binds=res.settings.metrics.binds)
-        async with serving(MetricsApp(res), web, res.log) as (_, urls, _):
+        async with serving(MetricsApp(res.exposition), web, res.log) as (_, urls, _):
             yield Public(res, int(urls[0].rpartition(":")[2]))
 
 

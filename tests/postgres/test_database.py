@@ -19,7 +19,7 @@ from appliance.postgres.asyncio_bridge import open_asyncio_loop
 from appliance.postgres.database import (
     POOL_SIZE,
     Connection,
-    PostgresStore,
+    Database,
     open_postgres_store,
     retry_delay_s,
 )
@@ -33,7 +33,7 @@ DEADLINE_S = 40.0
 @asynccontextmanager
 async def open_store(
     url: str, *, prepared: bool = True, retry_count: int = 3, wait: bool = True
-) -> AsyncIterator[PostgresStore]:
+) -> AsyncIterator[Database]:
     """Open a loop and a store under a deadline, and wait until it is ready."""
     with trio.fail_after(DEADLINE_S):
         async with (
@@ -118,7 +118,7 @@ async def test_deadline_ends_a_slow_statement_on_the_server_too(
 
 
 async def test_cancelled_calls_lose_no_connection(database_url: str) -> None:
-    async def impatient(store: PostgresStore, wait_s: float) -> None:
+    async def impatient(store: Database, wait_s: float) -> None:
         with trio.move_on_after(wait_s):
             await store.execute("SELECT pg_sleep(0.02)")
 
@@ -159,7 +159,7 @@ async def test_store_goes_on_when_its_sessions_are_ended(
         await answers(store)
 
 
-async def answers(store: PostgresStore) -> None:
+async def answers(store: Database) -> None:
     """Poll until the store answers; the surrounding deadline ends it."""
     while True:
         try:

@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 import trio
 
 from appliance.postgres.asyncio_bridge import open_asyncio_loop
-from appliance.postgres.database import PostgresStore, open_postgres_store
+from appliance.postgres.database import Database, open_postgres_store
 from appliance.postgres.facts import DatabaseFactFinder
-from tests.doubles.resources import EventBook, now_ms
+from tests.doubles.features import EventBook, now_ms
 
 
 @asynccontextmanager
-async def opened(url: str) -> AsyncIterator[PostgresStore]:
+async def opened(url: str) -> AsyncIterator[Database]:
     with trio.fail_after(30):
         async with open_asyncio_loop(), open_postgres_store(url, log=EventBook()) as store:
             await store.wait_ready()

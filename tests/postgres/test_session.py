@@ -10,7 +10,7 @@ import trio
 import trio.lowlevel
 
 from appliance.faults import DatabaseDown
-from appliance.postgres.database import POOL_SIZE, Connection, PostgresStore
+from appliance.postgres.database import POOL_SIZE, Connection, Database
 from appliance.postgres.errors import DatabaseRefused
 from appliance.postgres.session import Session, open_session
 from tests.doubles.recordings import open_recordings
@@ -20,7 +20,7 @@ HOLD_S = 20.0
 
 
 @asynccontextmanager
-async def opened(url: str) -> AsyncIterator[PostgresStore]:
+async def opened(url: str) -> AsyncIterator[Database]:
     with trio.fail_after(DEADLINE_S):
         async with open_recordings(url) as (postgres, _):
             yield postgres
@@ -33,7 +33,7 @@ async def insert(session: Session, record_id: str) -> None:
     await session.run(work)
 
 
-async def count(postgres: PostgresStore) -> int:
+async def count(postgres: Database) -> int:
     row = await postgres.fetchrow("SELECT count(*) AS n FROM recordings")
     assert row is not None
     return int(row["n"])

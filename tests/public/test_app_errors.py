@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from appliance.resources import Resources
+from appliance.features import Features
 from tests.doubles.bbb_process import BbbProcess
+from tests.doubles.features import open_features
 from tests.doubles.live_pool import open_live
+from tests.doubles.pool_store import pool_store, with_store
 from tests.doubles.public import (
     API,
     XML_TYPE,
@@ -20,7 +21,6 @@ from tests.doubles.public import (
     request,
     serve_public,
 )
-from tests.doubles.resources import open_resources
 from tests.doubles.settings import SECRET
 from tests.doubles.signing import sign_url
 from tests.doubles.store_servers import private_redis
@@ -49,16 +49,16 @@ class DefectiveStore:
         raise self.error
 
 
-def with_defects(res: Resources) -> tuple[Resources, DefectiveStore]:
+def with_defects(res: Features) -> tuple[Features, DefectiveStore]:
     """Put a store in front of that of these Resources that can be made defective."""
-    store: Any = DefectiveStore(res.store)
-    return replace(res, store=store), store
+    store: Any = DefectiveStore(pool_store(res))
+    return with_store(res, store), store
 
 
 async def test_defect_is_an_internal_error_and_is_logged_without_the_query(
     redis_url: str, redis_namespace: str
 ) -> None:
-    async with open_resources(redis_url, redis_namespace) as sound:
+    async with open_features(redis_url, redis_namespace) as sound:
         res, store = with_defects(sound)
         async with serve_public(res) as public:
             store.error = RuntimeError("a defect")
@@ -138,7 +138,7 @@ async def test_nothing_signed_or_secret_is_logged(
             target = sign_url(API, "create", create, SECRET)
             head = request("POST", target, headers=[XML_TYPE, "Content-Length: 999"])
             await stream.send_all(head + b"<modules>pw-S3CRET")
-        store: Any = public.res.store
+        store: Any = public.res.pool.records
         store.error = defect = RuntimeError("a defect")
         await public.call("isMeetingRunning", signed)
         logged = "\n".join([*map(describe, pool.log.events), *map(describe_record, caplog.records)])

@@ -10,12 +10,12 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.fault_log import FaultLog
+from appliance.features import Features
 from appliance.public.app import PublicApp
-from appliance.resources import Resources
-from appliance.tenants.cache import TenantCache
+from appliance.redis.store import RedisStore, RedisStores
+from tests.doubles.features import EventBook, make_test_features
+from tests.doubles.pool_store import with_store
 from tests.doubles.public import API
-from tests.doubles.resources import EventBook
 from tests.doubles.settings import SECRET, settings_of
 
 
@@ -33,33 +33,23 @@ class EmptyStore:
         return []
 
 
-def empty_resources(**variables: str) -> Resources:
-    """Make Resources on an EmptyStore; what would place a meeting is not there."""
-    book, store = EventBook(), EmptyStore()
+def empty_resources(**variables: str) -> Features:
+    """Make features on an EmptyStore; what would place a meeting is not there."""
+    nothing: Any = None
+    redis = RedisStore(nothing, "test", {})
 
     def forbidden(*_args: Any) -> Any:
         raise AssertionError("not expected")
 
-    return Resources(
-        settings=settings_of(**variables),
-        store=store,  # type: ignore[arg-type]
-        bbb=forbidden,  # type: ignore[arg-type]
-        tenants=TenantCache(store, lambda: 0),  # type: ignore[arg-type]
-        tenant_store=forbidden,  # type: ignore[arg-type]
-        faults=FaultLog(book, lambda: 0),
-        log=book,
-        now_ms=lambda: 0,
-        tie=lambda: 0.0,
-        new_password=lambda: "pw",
-        later=forbidden,
-        poll_soon=forbidden,
-        instance="test",
-        callbacks=forbidden,  # type: ignore[arg-type]
-        callback_urls=forbidden,  # type: ignore[arg-type]
-        ended=forbidden,  # type: ignore[arg-type]
-        hooks=forbidden,  # type: ignore[arg-type]
-        hook_book=forbidden,  # type: ignore[arg-type]
+    features = make_test_features(
+        settings_of(**variables),
+        RedisStores(redis, redis),
+        nothing,
+        nothing,
+        EventBook(),
+        forbidden,
     )
+    return with_store(features, EmptyStore())
 
 
 def answer_in_process(app: PublicApp, scope: dict[str, Any], body: bytes) -> list[dict[str, Any]]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from appliance.ctl.client import Refusal
 from tests.doubles.control import open_control
+from tests.doubles.features import open_features, rewire
 from tests.doubles.recording_desk import DeskBench
 from tests.doubles.recordings import make_recording
-from tests.doubles.resources import open_resources
 
 pytest_plugins = ["tests.doubles.recording_desk_fixtures"]
 
@@ -73,8 +72,8 @@ async def test_database_that_is_away_is_said_in_one_line(opened: DeskBench) -> N
 
 async def test_appliance_without_recordings_says_so(redis_url: str, redis_namespace: str) -> None:
     async with (
-        open_resources(redis_url, redis_namespace) as res,
-        open_control(replace(res)) as control,
+        open_features(redis_url, redis_namespace) as res,
+        open_control(rewire(res)) as control,
     ):
         with pytest.raises(Refusal, match="recordings are disabled here"):
             await control.get("listRecordings")

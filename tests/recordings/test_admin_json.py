@@ -8,8 +8,8 @@ import pytest
 
 from appliance.admin_calls.forms import BadRequest
 from appliance.recordings import admin_json as shape
-from appliance.recordings.administration_ports import HandImport
 from appliance.recordings.import_model import ImportState, SpooledTar
+from appliance.recordings.manual_imports import ManualImport
 from appliance.recordings.summary import ImportRecord, RecordingQuery
 
 TAR = SpooledTar("r1.tar", 10, 10**18, 5)
@@ -98,5 +98,5 @@ def test_import_tells_whether_anybody_is_at_it() -> None:
     times = {"created_ms": 0, "started_ms": None, "finished_ms": None, "next_try_ms": None}
     record = ImportRecord(1, TAR, record_ids=(), running=False, **states, **times)  # type: ignore[arg-type]
     assert shape.import_json(record)["state"] == "interrupted"
-    document = shape.import_json(record, HandImport(10, 5))
+    document = shape.import_json(record, ManualImport(10, 5))
     assert (document["state"], document["unpacked"]) == ("extracting", 5)

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from appliance.postgres.database import PostgresStore
+from appliance.postgres.database import Database
 from appliance.recordings.admin_store import RecordingTable
 from appliance.recordings.recording import Recording
-from appliance.recordings.retention_rules import RetentionRules, retention_rules
 from appliance.recordings.store import RecordingStore
 from appliance.recordings.summary import RecordingQuery
+from appliance.tenants.retention import RetentionRules, retention_rules
 from tests.doubles.recordings import add, make_recording, open_recordings
 
 DAY_MS = 86_400_000
-Opened = tuple[PostgresStore, RecordingStore, RecordingTable]
+Opened = tuple[Database, RecordingStore, RecordingTable]
 
 
 @pytest.fixture

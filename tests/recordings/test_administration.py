@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from appliance.admin_calls.refusal import RefusalKind, Refused
 from appliance.recordings import administration as admin
 from appliance.recordings.changes import RecordingChanges
 from appliance.recordings.summary import RecordingQuery
+from tests.doubles.features import rewire
 from tests.doubles.recording_desk import DeskBench
 from tests.doubles.recordings import make_format, make_recording
 
@@ -21,28 +21,32 @@ NOTHING = RecordingChanges()
 
 async def test_disabled_recordings_are_refused(opened: DeskBench) -> None:
     with pytest.raises(Refused, match="recordings are disabled here"):
-        await admin.list_recordings(replace(opened.res, desk=None), RecordingQuery())
+        await admin.list_recordings(
+            rewire(opened.res, recordings__admin=None).recordings, RecordingQuery()
+        )
 
 
 async def test_recording_is_shown_with_its_files(opened: DeskBench) -> None:
     await opened.add(make_recording("r1"))
-    details = await admin.show_recording(opened.res, "r1")
+    details = await admin.show_recording(opened.res.recordings, "r1")
     assert [(one.format, one.published, one.size) for one in details.files] == [
         ("presentation", True, 2)
     ]
     with pytest.raises(Refused, match="no recording with id r2"):
-        await admin.show_recording(opened.res, "r2")
+        await admin.show_recording(opened.res.recordings, "r2")
 
 
 async def test_changes_reach_all_recordings_or_none(opened: DeskBench) -> None:
     await opened.add(make_recording("r1"), make_recording("r2"))
     changes = RecordingChanges((("course", "x"), ("empty", "")), protected=True)
     with pytest.raises(Refused) as refused:
-        await admin.change_recordings(opened.res, "me", ["r1", "nope"], changes, False)
+        await admin.change_recordings(opened.res.recordings, "me", ["r1", "nope"], changes, False)
     assert refused.value.kind is RefusalKind.NOT_FOUND
     assert not (await opened.find("r1")).protected
 
-    changed = await admin.change_recordings(opened.res, "me", ["r1", "r2"], changes, False)
+    changed = await admin.change_recordings(
+        opened.res.recordings, "me", ["r1", "r2"], changes, False
+    )
     for one in changed:
         assert (one.published, one.state, one.publish_updated) == (False, "unpublished", True)
         assert one.protected
@@ -53,7 +57,7 @@ async def test_changes_reach_all_recordings_or_none(opened: DeskBench) -> None:
          "metadata": ["course", "empty"]}
     ]  # fmt: skip
     with pytest.raises(Refused, match="nothing to change"):
-        await admin.change_recordings(opened.res, "me", ["r1"], NOTHING, None)
+        await admin.change_recordings(opened.res.recordings, "me", ["r1"], NOTHING, None)
 
 
 async def test_missing_files_undo_the_whole_change(opened: DeskBench) -> None:
@@ -62,7 +66,7 @@ async def test_missing_files_undo_the_whole_change(opened: DeskBench) -> None:
     (opened.bench.root / "published/presentation/r1").rmdir()
     changes = RecordingChanges((("course", "x"),))
     with pytest.raises(Refused, match="files are missing"):
-        await admin.change_recordings(opened.res, "me", ["r1"], changes, False)
+        await admin.change_recordings(opened.res.recordings, "me", ["r1"], changes, False)
     found = await opened.find("r1")
     assert (found.published, dict(found.metadata).get("course")) == (True, None)
     assert [name for name, _ in opened.log.errors] == ["recording_files_missing"]
@@ -74,7 +78,7 @@ async def test_recordings_are_given_to_a_tenant(opened: DeskBench) -> None:
     await opened.add(*(make_recording(f"r{number}") for number in range(3)))
 
     async def assign(tenant: str, *ids: str, force: bool = False) -> int:
-        return await admin.assign_recordings(opened.res, "me", tenant, ids, force=force)
+        return await admin.assign_recordings(opened.res.recordings, "me", tenant, ids, force=force)
 
     for tenant, reason in (("", "is missing"), ("t9", "no tenant with id t9")):
         with pytest.raises(Refused, match=reason):
@@ -94,7 +98,7 @@ async def test_recordings_are_given_to_a_tenant(opened: DeskBench) -> None:
 
 async def repair(opened: DeskBench, *ids: str, **options: Any) -> admin.Repair:
     values: dict[str, Any] = {"after": 0, "dry_run": False, **options}
-    return await admin.repair_recordings(opened.res, "me", record_ids=ids, **values)
+    return await admin.repair_recordings(opened.res.recordings, "me", record_ids=ids, **values)
 
 
 async def test_files_in_the_wrong_place_are_moved(opened: DeskBench) -> None:

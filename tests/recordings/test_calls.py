@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
+from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError
 from appliance.faults import StoreDown
 from appliance.recordings.calls import (
@@ -17,7 +17,7 @@ from appliance.recordings.calls import (
     publish_recordings,
 )
 from appliance.recordings.files import RecordingFiles
-from appliance.resources import Caller
+from tests.doubles.features import rewire
 from tests.doubles.recording_pool import RecordingPool, open_recording_pool
 from tests.doubles.recordings import make_format, make_recording
 
@@ -47,7 +47,7 @@ def stores(redis_url: str, redis_namespace: str, database_url: str, tmp_path: Pa
 
 
 def with_full_disk(pool: RecordingPool) -> Any:
-    return replace(pool.res, files=FullDisk(pool.res.settings.recordings))
+    return rewire(pool.res, recordings__files=FullDisk(pool.res.settings.recordings))
 
 
 async def ignore(_piece: bytes) -> None:
@@ -80,7 +80,7 @@ async def test_missing_format_moves_nothing(stores: Any) -> None:
             params = (("recordID", "a,b"), ("publish", "false"))
 
             with pytest.raises(ApiError, match="Unable to publish/unpublish recording"):
-                await publish_recordings(pool.res, NOBODY, params)
+                await publish_recordings(pool.res.recordings, NOBODY, params)
 
             assert (pool.published / "presentation" / "a").is_dir()
             assert (await pool.find("a")).published
@@ -96,7 +96,9 @@ async def test_half_moved_recording_is_repaired(stores: Any) -> None:
             (pool.unpublished / "video").mkdir(parents=True)
             (pool.published / "video" / "rec-1").rename(pool.unpublished / "video" / "rec-1")
 
-            await publish_recordings(pool.res, NOBODY, (("recordID", "rec-1"), ("publish", "true")))
+            await publish_recordings(
+                pool.res.recordings, NOBODY, (("recordID", "rec-1"), ("publish", "true"))
+            )
 
             for name in ("presentation", "video"):
                 assert (pool.published / name / "rec-1").is_dir()
@@ -120,7 +122,7 @@ async def test_unpublished_files_are_deleted_too(stores: Any) -> None:
             await pool.add(make_recording())
             (pool.unpublished / "presentation" / "rec-1").mkdir(parents=True)
 
-            await delete_recordings(pool.res, NOBODY, (("recordID", "rec-1"),))
+            await delete_recordings(pool.res.recordings, NOBODY, (("recordID", "rec-1"),))
 
             assert not list(pool.unpublished.glob("[a-z]*/rec-1"))
             assert not list(pool.published.glob("[a-z]*/rec-1"))
@@ -133,11 +135,11 @@ async def test_protected_recordings_are_not_listed_without_tokens(stores: Any) -
             async with pool.store.lock_recordings(["rec-1", "b"], None) as locked:
                 for one in locked.recordings:
                     await locked.update(one, metadata=(), protected=True)
-            res = replace(pool.res, tokens=None)
+            res = rewire(pool.res, recordings__tokens=None)
 
-            await list_recordings(res, NOBODY, (("recordID", "rec-1"),), ignore)
+            await list_recordings(res.recordings, NOBODY, (("recordID", "rec-1"),), ignore)
             with pytest.raises(StoreDown):
-                await list_recordings(res, NOBODY, (("recordID", "b"),), ignore)
+                await list_recordings(res.recordings, NOBODY, (("recordID", "b"),), ignore)
 
 
 async def test_failing_client_ends_the_listing(stores: Any) -> None:
@@ -152,5 +154,5 @@ async def test_failing_client_ends_the_listing(stores: Any) -> None:
             await pool.add(make_recording())
             for _ in range(12):  # more than there are connections
                 with pytest.raises(Gone):
-                    await list_recordings(pool.res, NOBODY, (), refuse)
-            await list_recordings(pool.res, NOBODY, (), ignore)
+                    await list_recordings(pool.res.recordings, NOBODY, (), refuse)
+            await list_recordings(pool.res.recordings, NOBODY, (), ignore)

@@ -23,12 +23,12 @@ TICK_S = 0.01
 
 async def import_file(opened: DeskBench, path: Path, *, undelete: bool = False) -> ImportRecord:
     """Import a file by hand and wait until nobody is at it any more."""
-    import_id = await admin.start_import(opened.res, "me", str(path), undelete=undelete)
+    import_id = await admin.start_import(opened.res.recordings, "me", str(path), undelete=undelete)
     with trio.fail_after(DEADLINE_S):
         while True:
-            _, under_way = await admin.find_import(opened.res, import_id)
+            _, under_way = await admin.find_import(opened.res.recordings, import_id)
             if under_way is None:
-                return (await admin.find_import(opened.res, import_id))[0]
+                return (await admin.find_import(opened.res.recordings, import_id))[0]
             await trio.sleep(TICK_S)
 
 
@@ -61,13 +61,13 @@ async def test_file_that_is_gone_when_its_turn_comes_has_failed(opened: DeskBenc
     made = recording_tar(opened.bench.root, "r1")
     release = trio.Event()
     opened.desk.start(release.wait)  # one at a time
-    import_id = await admin.start_import(opened.res, "me", str(made), undelete=False)
+    import_id = await admin.start_import(opened.res.recordings, "me", str(made), undelete=False)
     made.write_bytes(b"another")
     release.set()
     with trio.fail_after(DEADLINE_S):
-        while (await admin.find_import(opened.res, import_id))[1] is not None:
+        while (await admin.find_import(opened.res.recordings, import_id))[1] is not None:
             await trio.sleep(TICK_S)
-    found, _ = await admin.find_import(opened.res, import_id)
+    found, _ = await admin.find_import(opened.res.recordings, import_id)
     assert (found.state, found.error) == (
         ImportState.FAILED, "the file was changed or removed meanwhile",
     )  # fmt: skip
@@ -77,13 +77,13 @@ async def test_file_that_another_appliance_has_taken_is_left_to_it(opened: DeskB
     made = recording_tar(opened.bench.root, "r1")
     release = trio.Event()
     opened.desk.start(release.wait)  # one at a time
-    import_id = await admin.start_import(opened.res, "me", str(made), undelete=False)
+    import_id = await admin.start_import(opened.res.recordings, "me", str(made), undelete=False)
     async with opened.bench.journal.claim(opened.desk.spool.find_file(str(made))):
         release.set()
         with trio.fail_after(DEADLINE_S):
-            while (await admin.find_import(opened.res, import_id))[1] is not None:
+            while (await admin.find_import(opened.res.recordings, import_id))[1] is not None:
                 await trio.sleep(TICK_S)
-        found, _ = await admin.find_import(opened.res, import_id)
+        found, _ = await admin.find_import(opened.res.recordings, import_id)
     assert (found.state, found.running) == (ImportState.WAITING, True)
 
 
@@ -92,7 +92,7 @@ async def test_name_of_a_failed_tar_gets_a_hint(opened: DeskBench) -> None:
     failed.parent.mkdir()
     failed.write_bytes(b"1")
     with pytest.raises(Refused, match=f"do you mean {failed}"):
-        await admin.start_import(opened.res, "me", "/elsewhere/r1.tar", undelete=False)
+        await admin.start_import(opened.res.recordings, "me", "/elsewhere/r1.tar", undelete=False)
 
 
 async def test_file_in_the_spool_is_removed_when_it_was_imported(opened: DeskBench) -> None:
@@ -139,10 +139,10 @@ async def test_file_that_is_being_imported_is_that_import(opened: DeskBench) -> 
     tar = opened.desk.spool.find_file(str(made))
     async with opened.bench.journal.claim(tar) as entry:
         assert entry is not None
-        again = await admin.start_import(opened.res, "me", str(made), undelete=False)
+        again = await admin.start_import(opened.res.recordings, "me", str(made), undelete=False)
         assert again == entry.id
         with pytest.raises(Refused, match="is being imported now"):
-            await admin.start_import(opened.res, "me", str(made), undelete=True)
+            await admin.start_import(opened.res.recordings, "me", str(made), undelete=True)
     assert not opened.log.named("import_by_hand")
 
 
@@ -159,9 +159,9 @@ async def test_file_that_is_being_imported_is_that_import(opened: DeskBench) -> 
 )
 async def test_path_that_is_no_file_is_refused(opened: DeskBench, path: str, reason: str) -> None:
     with pytest.raises(Refused, match=reason):
-        await admin.start_import(opened.res, "me", path, undelete=False)
+        await admin.start_import(opened.res.recordings, "me", path, undelete=False)
     with pytest.raises(Refused, match="no import with id 77"):
-        await admin.find_import(opened.res, 77)
+        await admin.find_import(opened.res.recordings, 77)
 
 
 async def test_overview_shows_the_disk_beside_the_journal(opened: DeskBench) -> None:
@@ -171,7 +171,7 @@ async def test_overview_shows_the_disk_beside_the_journal(opened: DeskBench) -> 
     (spool / ".temporary.tar").write_bytes(b"1")
     (spool / "failed/bad.tar").write_bytes(b"12")
     (spool / "failed/bad.tar.error").write_text("broken\n")
-    overview = await admin.show_imports(opened.res, limit=9, failed=False)
+    overview = await admin.show_imports(opened.res.recordings, limit=9, failed=False)
     assert [tar.name for tar in overview.spool] == ["waits.tar"]
     assert [(one.tar.name, one.reason) for one in overview.failed] == [("bad.tar", "broken")]
     assert (overview.imports, overview.count) == ((), 0)
@@ -185,7 +185,7 @@ async def test_failed_files_are_tried_again(opened: DeskBench) -> None:
     (spool / "b.tar").write_bytes(b"another")
 
     async def retry(*files: str) -> list[tuple[str, str | None]]:
-        found = await admin.retry_imports(opened.res, "me", files)
+        found = await admin.retry_imports(opened.res.recordings, "me", files)
         return [(one.file, one.problem) for one in found]
 
     assert await retry("a.tar", "a.tar") == [("a.tar", None)]
@@ -215,7 +215,7 @@ async def test_failed_file_of_any_name_is_tried_again(opened: DeskBench) -> None
     name = os.fsdecode(b"two\nlines-\xff.tar")
     (failed / name).write_bytes(b"1")
 
-    assert await admin.retry_imports(opened.res, "me", []) == [admin.Retried(name, None)]
+    assert await admin.retry_imports(opened.res.recordings, "me", []) == [admin.Retried(name, None)]
     assert [tar.name for tar in opened.bench.spool.scan()] == [name]
-    (refused,) = await admin.retry_imports(opened.res, "me", ["a\0.tar"])
+    (refused,) = await admin.retry_imports(opened.res.recordings, "me", ["a\0.tar"])
     assert refused.problem == "no such file in failed/"

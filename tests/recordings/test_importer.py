@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
@@ -421,7 +421,7 @@ async def test_import_goes_on_when_the_database_was_away_in_the_middle(
             return await getattr(bench.journal, method)(*args, **kwargs)
 
     hit: set[str] = set()
-    tools = replace(bench.tools, journal=Interrupted())
+    tools = replace(bench.tools, journal=cast(Any, Interrupted()))
     tar = bench.tar(name)
     with trio.fail_after(30):
         while (wait_s := await import_tar(tools, tar)) is not None:

@@ -149,8 +149,8 @@ async def test_recording_unpublished_meanwhile_is_where_it_belongs(opened: DeskB
     name = await import_while(opened, unpublish)
     assert await bench.run(name) is None  # the tar is removed: the import was done
 
-    await finish_changes(opened.res, older_than_s=0.0)
+    await finish_changes(opened.res.recordings, older_than_s=0.0)
 
     assert {path.partition("/")[0] for path in bench.tree()} == {"unpublished"}
     assert len(bench.tree()) == 2 * len(BOTH)
-    assert await finish_changes(opened.res, older_than_s=0.0) == 0
+    assert await finish_changes(opened.res.recordings, older_than_s=0.0) == 0

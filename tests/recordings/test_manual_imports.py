@@ -7,8 +7,8 @@ from functools import partial
 import trio
 import trio.testing
 
-from appliance.recordings.manual_imports import HandImports
-from tests.doubles.resources import EventBook
+from appliance.recordings.manual_imports import ManualImports
+from tests.doubles.features import EventBook
 
 DEADLINE_S = 40.0
 
@@ -32,7 +32,7 @@ async def test_jobs_run_one_at_a_time_whatever_becomes_of_them() -> None:
 
     with trio.fail_after(DEADLINE_S):
         async with trio.open_nursery() as nursery:
-            host = HandImports(book)
+            host = ManualImports(book)
             await nursery.start(host.run)
             host.start(slow)
             await trio.testing.wait_all_tasks_blocked()
@@ -49,7 +49,7 @@ async def test_jobs_run_one_at_a_time_whatever_becomes_of_them() -> None:
 
 
 async def test_nothing_is_begun_when_it_has_stopped() -> None:
-    host, went = HandImports(EventBook()), list[int]()
+    host, went = ManualImports(EventBook()), list[int]()
 
     async def job(number: int) -> None:
         went.append(number)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,9 @@ import trio
 
 from appliance.recordings.served_files import ServedFiles
 from appliance.system.locale_files import LOCALE_DIRS, load_error_texts
+from tests.doubles.features import open_features, rewire
 from tests.doubles.playback import INDEX, KEY, Player, open_player
 from tests.doubles.public import Answer, serve_public
-from tests.doubles.resources import open_resources
 
 DEADLINE_S = 40.0
 OLD_SAFARI = (
@@ -278,7 +277,7 @@ async def test_tenants_play_only_what_is_theirs(opener: Opener, redis_namespace:
 
 async def add_tenants(player: Player, namespace: str) -> None:
     """Add the tenants t1 (id-1) and t2 (id-2) as Scalelite stores them."""
-    client = player.tokens.client
+    client = player.tokens.redis.client
     for number in ("1", "2"):
         key, label = f"id-{number}", f"t{number}"
         fields = ("id", key, "name", label, "secrets", f"secret-{number}")
@@ -351,11 +350,11 @@ async def test_page_speaks_the_language_of_the_appliance(
     redis_url: str, redis_namespace: str, tmp_path: Path
 ) -> None:
     with trio.fail_after(DEADLINE_S):
-        async with open_resources(redis_url, redis_namespace, DEFAULT_LOCALE="de") as bare:
+        async with open_features(redis_url, redis_namespace, DEFAULT_LOCALE="de") as bare:
             texts = load_error_texts(bare.settings.locale, bare.log, LOCALE_DIRS[1:2])
             served = ServedFiles(bare.settings.recordings)
             # Without a database, too.
-            res = replace(bare, error_texts=texts, served=served)
+            res = rewire(bare, recordings__error_texts=texts, recordings__served=served)
             async with serve_public(res) as public:
                 answer = await public.ask("GET", "/recording/x/presentation")
                 assert answer.status == 404
@@ -376,12 +375,12 @@ async def test_secrets_are_in_no_log(player: Player) -> None:
 async def test_page_says_when_a_store_is_down(opener: Opener) -> None:
     with trio.fail_after(DEADLINE_S):
         async with opener() as player:
-            broken = replace(player.public.res, recordings=None)
+            broken = rewire(player.public.res, recordings__store=None)
             async with serve_public(broken) as public:
                 assert (await public.ask("GET", "/presentation/rec-1/x")).status == 404
             await player.add("rec-1")
             await player.protect("rec-1")
-            broken = replace(player.public.res, tokens=None)
+            broken = rewire(player.public.res, recordings__tokens=None)
             async with serve_public(broken) as public:
                 answer = await public.ask("GET", "/recording/rec-1/presentation?token=x")
                 assert_page(answer, 503)

@@ -6,20 +6,20 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
+from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError
 from appliance.faults import DatabaseDown
 from appliance.recordings.calls import delete_recordings, publish_recordings
 from appliance.recordings.files import RecordingFiles
 from appliance.recordings.recovery import finish_changes
-from appliance.resources import Caller
 from tests.doubles.change_driver import FORMATS
+from tests.doubles.features import rewire
 from tests.doubles.recording_pool import RecordingPool, open_recording_pool
 from tests.doubles.recordings import make_recording
 
@@ -59,7 +59,7 @@ async def test_unpublishing_killed_at_any_step_leaves_files_where_the_rows_say(
         killed = await run_driver(stores, "unpublish")
         assert killed >= 5
         async with open_recording_pool(*stores) as pool:
-            await finish_changes(pool.res, older_than_s=0.0)
+            await finish_changes(pool.res.recordings, older_than_s=0.0)
             published = []
             for number in range(1, killed + 2):
                 found = await pool.find(f"r{number}")
@@ -67,7 +67,7 @@ async def test_unpublishing_killed_at_any_step_leaves_files_where_the_rows_say(
                 assert places(pool, f"r{number}") == {f"{top}/presentation", f"{top}/video"}
                 published.append(found.published)
             assert published == [True] * (killed - 1) + [False] * 2  # the commit is the point
-            assert await finish_changes(pool.res, older_than_s=0.0) == 0
+            assert await finish_changes(pool.res.recordings, older_than_s=0.0) == 0
 
 
 async def test_deletion_killed_at_any_step_is_carried_out(stores: Any) -> None:
@@ -75,12 +75,12 @@ async def test_deletion_killed_at_any_step_is_carried_out(stores: Any) -> None:
         killed = await run_driver(stores, "delete")
         assert killed >= 4
         async with open_recording_pool(*stores) as pool:
-            await finish_changes(pool.res, older_than_s=0.0)
+            await finish_changes(pool.res.recordings, older_than_s=0.0)
             for number in range(1, killed + 2):
                 found = await pool.find(f"r{number}")
                 assert (found.state, found.formats) == ("deleted", ())
                 assert places(pool, f"r{number}") == set()
-            assert await finish_changes(pool.res, older_than_s=0.0) == 0
+            assert await finish_changes(pool.res.recordings, older_than_s=0.0) == 0
 
 
 class LostDatabase:
@@ -101,12 +101,14 @@ async def test_files_go_back_when_the_database_went_away_before_the_commit(store
     with trio.fail_after(DEADLINE_S):
         async with open_recording_pool(*stores) as pool:
             await pool.add(make_recording(formats=FORMATS))
-            store: Any = LostDatabase(pool.res.recordings)
+            store: Any = LostDatabase(pool.res.recordings.store)
             with pytest.raises(DatabaseDown):
-                await publish_recordings(replace(pool.res, recordings=store), NOBODY, UNPUBLISH)
+                await publish_recordings(
+                    rewire(pool.res, recordings__store=store).recordings, NOBODY, UNPUBLISH
+                )
             assert places(pool, "rec-1") == {"unpublished/presentation", "unpublished/video"}
 
-            assert await finish_changes(pool.res, older_than_s=0.0) == 1
+            assert await finish_changes(pool.res.recordings, older_than_s=0.0) == 1
 
             assert places(pool, "rec-1") == {"published/presentation", "published/video"}
             (mended,) = pool.public.log.named("recordings_put_right")
@@ -124,19 +126,19 @@ async def test_change_that_cannot_be_finished_holds_up_no_other(stores: Any) -> 
         async with open_recording_pool(*stores) as pool:
             await pool.add(make_recording("full", formats=FORMATS))
             await pool.add(*(make_recording(f"r{n}", formats=FORMATS) for n in range(3)))
-            notes = pool.res.change_notes
+            notes = pool.res.recordings.change_notes
             assert notes is not None
             for record_id in ("r0", "full", "r1", "r2"):
                 notes.write([record_id], delete=False)
                 pool.files.unpublish(record_id, "video")
-            res = replace(pool.res, files=FullDisk(pool.res.settings.recordings))
+            res = rewire(pool.res, recordings__files=FullDisk(pool.res.settings.recordings))
 
             with pytest.raises(OSError, match="No space"):
-                await finish_changes(res, older_than_s=0.0)
+                await finish_changes(res.recordings, older_than_s=0.0)
             for number in range(3):
                 assert places(pool, f"r{number}") == {"published/presentation", "published/video"}
 
-            assert await finish_changes(pool.res, older_than_s=0.0) == 1
+            assert await finish_changes(pool.res.recordings, older_than_s=0.0) == 1
             assert places(pool, "full") == {"published/presentation", "published/video"}
 
 
@@ -144,8 +146,8 @@ async def test_changes_that_are_done_leave_nothing_noted(stores: Any) -> None:
     with trio.fail_after(DEADLINE_S):
         async with open_recording_pool(*stores) as pool:
             await pool.add(make_recording(formats=FORMATS))
-            await publish_recordings(pool.res, NOBODY, UNPUBLISH)
-            await delete_recordings(pool.res, NOBODY, (("recordID", "rec-1"),))
+            await publish_recordings(pool.res.recordings, NOBODY, UNPUBLISH)
+            await delete_recordings(pool.res.recordings, NOBODY, (("recordID", "rec-1"),))
             with pytest.raises(ApiError, match="not find"):
-                await publish_recordings(pool.res, NOBODY, UNPUBLISH)
-            assert await finish_changes(pool.res, older_than_s=0.0) == 0
+                await publish_recordings(pool.res.recordings, NOBODY, UNPUBLISH)
+            assert await finish_changes(pool.res.recordings, older_than_s=0.0) == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import trio
 
 from appliance.recordings.recovery_task import finish_changes_forever
 from tests.doubles.bbb_process import until
+from tests.doubles.features import rewire
 from tests.doubles.recording_pool import open_recording_pool
 from tests.doubles.recordings import make_recording
 
@@ -40,15 +40,15 @@ async def test_notes_are_looked_for_until_the_disk_can_be_read(
 ) -> None:
     async with open_recording_pool(redis_url, redis_namespace, database_url, tmp_path) as pool:
         await pool.add(make_recording())
-        assert pool.res.change_notes is not None
-        pool.res.change_notes.write(["rec-1"], delete=False)
+        assert pool.res.recordings.change_notes is not None
+        pool.res.recordings.change_notes.write(["rec-1"], delete=False)
         (pool.unpublished / "presentation").mkdir(parents=True)
         here, there = (top / "presentation/rec-1" for top in (pool.published, pool.unpublished))
         here.rename(there)
-        notes: Any = FailingNotes(pool.res.change_notes)
+        notes: Any = FailingNotes(pool.res.recordings.change_notes)
         run = partial(finish_changes_forever, first_s=0.0, interval_s=0.01, age_s=60.0)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(run, replace(pool.res, change_notes=notes))
+            nursery.start_soon(run, rewire(pool.res, recordings__change_notes=notes))
             complaints = partial(pool.public.log.named, "changes_not_finished")
             await until(lambda: bool(complaints()), WITHIN_S, "a complaint")
             assert there.is_dir()

@@ -15,7 +15,7 @@ from appliance.callbacks.url_store import CallbackUrls
 from appliance.recordings import retention
 from appliance.recordings.files import RecordingFiles
 from appliance.recordings.recording import Recording
-from appliance.redis_store import RedisStore
+from tests.doubles.features import rewire
 from tests.doubles.import_tools import recording_settings
 from tests.doubles.recording_desk import DAY_MS, DeskBench, open_desk
 from tests.doubles.recordings import make_recording
@@ -53,13 +53,13 @@ async def test_too_old_recordings_are_deleted_like_by_a_user(opened: DeskBench) 
         aged("broken", 99, "broken"),
         aged("of-nobody-known", 99, "left"),
     )
-    rules = await retention.read_rules(opened.res)
+    rules = await retention.read_rules(opened.res.recordings)
     assert (rules.faulty, rules.default_days) == ({"broken": "five"}, 30.0)
-    listed = await retention.list_expired(opened.res, rules, after=0, limit=99)
+    listed = await retention.list_expired(opened.res.recordings, rules, after=0, limit=99)
     gone = ["old", "hidden", "short", "of-nobody-known"]
     assert [one.record_id for one in listed] == gone
 
-    assert await retention.run_retention(opened.res, "task") == 4
+    assert await retention.run_retention(opened.res.recordings, "task") == 4
     assert await states(opened, *gone) == ["deleted"] * 4
     assert await states(opened, "young", "keeps", "broken") == ["published"] * 3
     left = {path.split("/")[2] for path in opened.bench.tree()}
@@ -69,7 +69,7 @@ async def test_too_old_recordings_are_deleted_like_by_a_user(opened: DeskBench) 
     assert opened.log.named("recordings_expired") == [
         {"by": "task", "count": 4, "record_ids": gone}
     ]
-    assert await retention.run_retention(opened.res, "task") == 0
+    assert await retention.run_retention(opened.res.recordings, "task") == 0
 
 
 async def test_many_are_deleted_in_batches(
@@ -77,25 +77,28 @@ async def test_many_are_deleted_in_batches(
 ) -> None:
     monkeypatch.setattr(retention, "BATCH", 2)
     await opened.add(*(aged(f"r{number}", 40) for number in range(5)))
-    assert await retention.run_retention(opened.res, "task") == 5
+    assert await retention.run_retention(opened.res.recordings, "task") == 5
     assert [fields["count"] for fields in opened.log.named("recordings_expired")] == [2, 2, 1]
 
 
 async def test_days_stand_in_for_the_setting_but_not_for_a_tenants(opened: DeskBench) -> None:
     await opened.set_retention("keeps", "")
     await opened.add(aged("r1", 20), aged("r2", 20, "keeps"))
-    rules = await retention.read_rules(opened.res, 10.0)
-    pruned = await retention.prune_batch(opened.res, "me", rules)
+    rules = await retention.read_rules(opened.res.recordings, 10.0)
+    pruned = await retention.prune_batch(opened.res.recordings, "me", rules)
     assert (pruned.deleted, pruned.failed, pruned.next_after) == (["r1"], [], None)
 
 
 async def test_nothing_is_deleted_where_nothing_is_set(opened: DeskBench) -> None:
     settings = replace(opened.res.settings, retention_days=None)
-    res = replace(opened.res, settings=settings)
+    res = rewire(opened.res, settings=settings)
     await opened.add(aged("r1", 5000))
-    assert await retention.run_retention(res, "task") == 0
+    assert await retention.run_retention(res.recordings, "task") == 0
     assert (
-        await retention.list_expired(res, await retention.read_rules(res), after=0, limit=9) == []
+        await retention.list_expired(
+            res.recordings, await retention.read_rules(res.recordings), after=0, limit=9
+        )
+        == []
     )
 
 
@@ -114,9 +117,9 @@ async def test_recording_whose_files_stay_is_kept_and_stops_no_other(
 ) -> None:
     monkeypatch.setattr(retention, "BATCH", 1)
     files = Stubborn(recording_settings(opened.bench.root))
-    res = replace(opened.res, files=files)
+    res = rewire(opened.res, recordings__files=files)
     await opened.add(*(aged(f"r{number}", 40) for number in range(3)))
-    assert await retention.run_retention(res, "task") == 2
+    assert await retention.run_retention(res.recordings, "task") == 2
     assert await states(opened, "r0", "r1", "r2") == ["deleted", "published", "deleted"]
     assert [name for name, _ in opened.log.errors] == ["recording_not_deleted"]
 
@@ -127,17 +130,16 @@ async def test_old_lines_of_the_journal_go(opened: DeskBench) -> None:
         " SELECT 'r' || n, 1, 1, n, 'done', now() - n * interval '31 days'"
         " FROM generate_series(1, 4) n"
     )
-    await retention.run_retention(opened.res, "task")
+    await retention.run_retention(opened.res.recordings, "task")
     found, _ = await opened.desk.history.list_imports(limit=9)
     assert sorted(one.tar.name for one in found) == ["r1", "r2"]
     assert opened.log.named("import_journal_pruned") == [{"lines": 2}]
 
 
 async def test_callback_urls_of_meetings_long_gone_go(opened: DeskBench) -> None:
-    store, database = opened.res.store, opened.bench.database
-    assert isinstance(store, RedisStore)
-    urls = CallbackUrls(database, store.bulk, store.namespace, opened.log)
-    res = replace(opened.res, callback_urls=urls)
+    database = opened.bench.database
+    urls = CallbackUrls(database, opened.res.redis.background, opened.log)
+    res = rewire(opened.res, callbacks__urls=urls)
     for meeting_id in ("old", "new"):
         await urls.keep(meeting_id, None, KeptUrls({ANALYTICS: "http://h/"}))
     await urls.flush()
@@ -146,7 +148,7 @@ async def test_callback_urls_of_meetings_long_gone_go(opened: DeskBench) -> None
             f"UPDATE {table} SET updated_at = updated_at - interval '181 days'"
             " WHERE meeting_id = 'old'"
         )
-    await retention.run_retention(res, "task")
+    await retention.run_retention(res.recordings, "task")
     assert opened.log.named("callback_urls_pruned") == [{"meetings": 1}]
     assert await urls.find("old", None) is None
     assert await urls.find("new", None)

@@ -15,10 +15,10 @@ import trio
 from appliance.faults import StoreDown
 from appliance.model import TenantId
 from appliance.recordings.retention_task import NAME, keep_retention
-from appliance.redis_store import RedisStore
-from appliance.tenants.admin_store import RedisTenants
+from appliance.tenants.admin_store import TenantStore
 from appliance.tenants.values import TenantSetting
 from tests.doubles.bbb_process import until
+from tests.doubles.features import rewire
 from tests.doubles.recording_desk import DAY_MS, DeskBench, open_desk
 from tests.doubles.recordings import make_recording
 
@@ -40,7 +40,12 @@ async def opened(
 async def keeping(bench: DeskBench, *, interval_s: float = 3600.0) -> AsyncIterator[None]:
     """Look ten times a second for the block."""
     task = partial(
-        keep_retention, bench.res, first_s=0.0, check_s=0.1, retry_s=0.05, interval_s=interval_s
+        keep_retention,
+        bench.res.recordings,
+        first_s=0.0,
+        check_s=0.1,
+        retry_s=0.05,
+        interval_s=interval_s,
     )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(task)
@@ -75,7 +80,7 @@ async def test_value_that_cannot_be_read_is_warned_of_once(opened: DeskBench) ->
 
 
 async def test_store_that_is_away_is_waited_for(opened: DeskBench) -> None:
-    class Away(RedisTenants):
+    class Away(TenantStore):
         """Tenants of which the first answers do not come."""
 
         asked = 0
@@ -89,10 +94,8 @@ async def test_store_that_is_away_is_waited_for(opened: DeskBench) -> None:
                 raise StoreDown("away")
             return []
 
-    store = opened.res.store
-    assert isinstance(store, RedisStore)
-    away = Away(store.bulk, store.namespace, store.scripts)
-    res = replace(opened.res, tenant_store=away)
+    away = Away(opened.res.redis.background)
+    res = rewire(opened.res, tenants__store=away)
     async with keeping(replace(opened, res=res)):
         await until(lambda: bool(opened.log.named("retention_done")), WITHIN_S, "a run")
     assert away.asked >= 3

@@ -268,7 +268,7 @@ TENANTS = {"MULTITENANCY_ENABLED": "true", "URL_HOST": "bbb.example"}
 async def test_tenants_have_their_own_recordings_only(stores: Any, redis_namespace: str) -> None:
     with trio.fail_after(DEADLINE_S):
         async with stores(**TENANTS) as pool:
-            client = pool.res.store.client
+            client = pool.res.redis.foreground.client
             for command in tenant_commands(redis_namespace, "red", "blue"):
                 await client.command(*command)
             mine = make_recording("mine", metadata=(("tenant-id", "id-red"), ("x", "1")))

@@ -8,7 +8,7 @@ import re
 import pytest
 import trio
 
-from appliance.postgres.database import PostgresStore
+from appliance.postgres.database import Database
 from appliance.recordings.filter import RecordingFilter
 from appliance.recordings.rows import (
     READ_ONE,
@@ -48,7 +48,7 @@ PLANS = {
 it may as well be read from end to end. None: by either of two."""
 
 
-async def plan_of(postgres: PostgresStore, wanted: RecordingFilter, mode: str) -> str:
+async def plan_of(postgres: Database, wanted: RecordingFilter, mode: str) -> str:
     """Return the plan of a listing as PostgreSQL makes it with (custom) or without its values."""
     sql, args = listing_sql(wanted)
 

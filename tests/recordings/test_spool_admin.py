@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from appliance.recordings.spool_admin import SpoolDesk
+from appliance.recordings.spool_admin import SpoolAdmin
 from tests.doubles.import_tools import recording_settings
 from tests.doubles.recording_tars import recording_tar
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> SpoolDesk:
+def desk(tmp_path: Path) -> SpoolAdmin:
     (tmp_path / "spool/failed").mkdir(parents=True)
-    return SpoolDesk(recording_settings(tmp_path))
+    return SpoolAdmin(recording_settings(tmp_path))
 
 
-def test_file_is_named_by_where_it_lies(desk: SpoolDesk, tmp_path: Path) -> None:
+def test_file_is_named_by_where_it_lies(desk: SpoolAdmin, tmp_path: Path) -> None:
     names = {"spool/a.tar": "a.tar", "spool/failed/b.tar": "failed/b.tar"}
     names["spool/.temporary.tar"] = str(tmp_path / "spool/.temporary.tar")
     names |= {
@@ -34,14 +34,14 @@ def test_file_is_named_by_where_it_lies(desk: SpoolDesk, tmp_path: Path) -> None
     assert (found.name, found.size) == ("a.tar", 4)
 
 
-def test_file_that_cannot_be_imported_is_refused(desk: SpoolDesk, tmp_path: Path) -> None:
+def test_file_that_cannot_be_imported_is_refused(desk: SpoolAdmin, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         desk.find_file(str(tmp_path / "none.tar"))
     with pytest.raises(OSError, match="no regular file"):
         desk.find_file(str(tmp_path))
 
 
-def test_failed_tars_are_listed_with_the_reason(desk: SpoolDesk, tmp_path: Path) -> None:
+def test_failed_tars_are_listed_with_the_reason(desk: SpoolAdmin, tmp_path: Path) -> None:
     failed = tmp_path / "spool/failed"
     for name, content in {"a.tar": b"12", "a.tar.error": b"broken \xff\n", "b.tar": b""}.items():
         (failed / name).write_bytes(content)
@@ -53,11 +53,11 @@ def test_failed_tars_are_listed_with_the_reason(desk: SpoolDesk, tmp_path: Path)
 
 
 def test_spool_that_is_not_there_yet_is_empty(tmp_path: Path) -> None:
-    desk = SpoolDesk(recording_settings(tmp_path / "other"))
+    desk = SpoolAdmin(recording_settings(tmp_path / "other"))
     assert (desk.scan(), desk.list_failed()) == ([], [])
 
 
-def test_file_is_unpacked_where_it_lies_and_left_alone(desk: SpoolDesk, tmp_path: Path) -> None:
+def test_file_is_unpacked_where_it_lies_and_left_alone(desk: SpoolAdmin, tmp_path: Path) -> None:
     made = recording_tar(tmp_path, "r1", {"video": {"a": b"x" * 3_000_000}})
     pieces: list[int] = []
     spool = desk.one_file(pieces.append)

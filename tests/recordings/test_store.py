@@ -16,7 +16,7 @@ import trio.testing
 
 from appliance.faults import DatabaseDown
 from appliance.postgres.asyncio_bridge import open_asyncio_loop
-from appliance.postgres.database import PostgresStore, open_postgres_store
+from appliance.postgres.database import Database, open_postgres_store
 from appliance.recordings.filter import RecordingFilter
 from appliance.recordings.recording import Recording
 from appliance.recordings.store import CHUNK_ROWS, LISTINGS_AT_ONCE, RecordingStore
@@ -38,7 +38,7 @@ BOTH = pytest.mark.parametrize("prepared", [True, False])
 @asynccontextmanager
 async def opened(
     url: str, *, prepared: bool = True
-) -> AsyncIterator[tuple[PostgresStore, RecordingStore]]:
+) -> AsyncIterator[tuple[Database, RecordingStore]]:
     with trio.fail_after(DEADLINE_S):
         async with open_recordings(url, prepared=prepared) as both:
             yield both
@@ -202,7 +202,7 @@ async def test_listing_is_one_statement(database_url: str, postgres_server: Post
         assert after == before + 1
 
 
-async def scans(postgres: PostgresStore) -> int:
+async def scans(postgres: Database) -> int:
     """Return how often the table of recordings was read from its start."""
 
     async def work(connection: Any) -> int:

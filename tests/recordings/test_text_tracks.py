@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
+from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError
 from appliance.model import Tenant, TenantId
 from appliance.recordings.caption_files import CaptionFiles
 from appliance.recordings.text_track_rules import TextTrack
 from appliance.recordings.text_tracks import list_tracks, put_track
-from appliance.resources import Caller
+from tests.doubles.features import rewire
 from tests.doubles.recording_pool import open_recording_pool
 from tests.doubles.recordings import make_format, make_recording
 
@@ -43,9 +43,9 @@ async def test_track_is_put_beside_an_unpublished_presentation(stores: Any) -> N
         async with open_recording_pool(*stores) as pool:
             await pool.add(make_recording(published=False))
 
-            assert await put_track(pool.res, NOBODY, PARAMS, VTT) == ("rec-1", True)
+            assert await put_track(pool.res.recordings, NOBODY, PARAMS, VTT) == ("rec-1", True)
 
-            assert await list_tracks(pool.res, NOBODY, (("recordID", "rec-1"),)) == (
+            assert await list_tracks(pool.res.recordings, NOBODY, (("recordID", "rec-1"),)) == (
                 "rec-1",
                 [TextTrack("de", "de", "captions", "upload")],
             )
@@ -57,17 +57,17 @@ async def test_recording_without_presentation_has_no_tracks(stores: Any) -> None
         async with open_recording_pool(*stores) as pool:
             await pool.add(make_recording(formats=(make_format("video"),)))
 
-            assert await list_tracks(pool.res, NOBODY, PARAMS) == ("rec-1", [])
-            assert await put_track(pool.res, NOBODY, PARAMS, VTT) == ("rec-1", False)
+            assert await list_tracks(pool.res.recordings, NOBODY, PARAMS) == ("rec-1", [])
+            assert await put_track(pool.res.recordings, NOBODY, PARAMS, VTT) == ("rec-1", False)
 
 
 async def test_full_disk_is_a_failed_upload(stores: Any) -> None:
     with trio.fail_after(DEADLINE_S):
         async with open_recording_pool(*stores) as pool:
             await pool.add(make_recording())
-            res = replace(pool.res, captions=FullDisk())
+            res = rewire(pool.res, recordings__captions=FullDisk())
 
-            assert await put_track(res, NOBODY, PARAMS, VTT) == ("rec-1", False)
+            assert await put_track(res.recordings, NOBODY, PARAMS, VTT) == ("rec-1", False)
             ((event, _),) = pool.public.log.errors
             assert event == "text_track_not_written"
 
@@ -78,12 +78,12 @@ async def test_tracks_of_others_and_of_deleted_recordings_are_none(stores: Any) 
             await pool.add(make_recording(metadata=(("tenant-id", "t-1"),)))
             other = Caller(Tenant(TenantId("t-2"), "two", ()))
             with pytest.raises(ApiError, match="noRecordings"):
-                await list_tracks(pool.res, other, PARAMS)
+                await list_tracks(pool.res.recordings, other, PARAMS)
             with pytest.raises(ApiError, match="noRecordings"):
-                await put_track(pool.res, other, PARAMS, VTT)
+                await put_track(pool.res.recordings, other, PARAMS, VTT)
             async with pool.store.lock_recordings(["rec-1"], None) as locked:
                 await locked.delete(locked.recordings[0])
             with pytest.raises(ApiError, match="noRecordings"):
-                await list_tracks(pool.res, NOBODY, PARAMS)
+                await list_tracks(pool.res.recordings, NOBODY, PARAMS)
             with pytest.raises(ApiError, match="noRecordings"):
-                await put_track(pool.res, NOBODY, PARAMS, VTT)
+                await put_track(pool.res.recordings, NOBODY, PARAMS, VTT)

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,9 @@ from appliance.http.messages import Patience
 from appliance.model import ServerChange, ServerId
 from appliance.recordings.spool import Spool
 from appliance.recordings.upload_schema import UPLOAD
+from tests.doubles.features import open_features, rewire
 from tests.doubles.import_tools import recording_settings
 from tests.doubles.public import Answer, Public, read_answer, serve_public
-from tests.doubles.resources import open_resources
 
 SERVER_SECRET = "secret-of-the-server-" + "x" * 20
 TAR = os.urandom(3_000_000)
@@ -49,12 +48,12 @@ async def open_uploads(
 ) -> AsyncIterator[Public]:
     spool = Spool(recording_settings(root))
     spool.make()
-    async with open_resources(redis_url, namespace, **variables) as res:
+    async with open_features(redis_url, namespace, **variables) as res:
         change = ServerChange(
             url="https://bbb1.example.org/bigbluebutton/api", secret=SERVER_SECRET
         )
-        assert await res.store.add_server(ServerId("bbb1"), change)
-        with_uploads = replace(res, uploads=spool)
+        assert await res.servers.store.add_server(ServerId("bbb1"), change)
+        with_uploads = rewire(res, recordings__spool=spool)
         async with serve_public(with_uploads, patience or Patience(linger_s=3.0)) as public:
             yield public
 
@@ -144,7 +143,7 @@ async def test_upload_without_imports_is_no_address(
     redis_url: str, redis_namespace: str, tmp_path: Path
 ) -> None:
     async with (
-        open_resources(redis_url, redis_namespace) as res,
+        open_features(redis_url, redis_namespace) as res,
         serve_public(res) as public,
     ):
         answer = await public.ask("PUT", PATH, headers=bearer(token()), body=b"tar")

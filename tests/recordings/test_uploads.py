@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from appliance.model import ServerId
 from appliance.recordings.tar_format import DiskFull
 from appliance.recordings.uploads import receive_recording
-from tests.doubles.resources import EventBook, open_resources
+from tests.doubles.features import EventBook, open_features
 
 
 class Memory:
@@ -44,9 +45,9 @@ async def chunks(count: int, size: int = 1000) -> AsyncIterator[bytes]:
 async def test_receive_recording_writes_everything_in_order(
     redis_url: str, redis_namespace: str
 ) -> None:
-    memory = Memory()
-    async with open_resources(redis_url, redis_namespace) as res:
-        size = await receive_recording(res, memory, "r1", ServerId("s"), chunks(5000))
+    memory: Any = Memory()
+    async with open_features(redis_url, redis_namespace) as res:
+        size = await receive_recording(res.recordings, memory, "r1", ServerId("s"), chunks(5000))
         assert isinstance(res.log, EventBook)
         assert res.log.named("recording_received") == [
             {"record": "r1", "server": "s", "bytes": 5_000_000}
@@ -59,8 +60,8 @@ async def test_receive_recording_writes_everything_in_order(
 async def test_receive_recording_leaves_nothing_when_the_disk_is_full(
     redis_url: str, redis_namespace: str
 ) -> None:
-    memory = Memory(room=2_000_000)
-    async with open_resources(redis_url, redis_namespace) as res:
+    memory: Any = Memory(room=2_000_000)
+    async with open_features(redis_url, redis_namespace) as res:
         with pytest.raises(DiskFull):
-            await receive_recording(res, memory, "r1", ServerId("s"), chunks(5000))
+            await receive_recording(res.recordings, memory, "r1", ServerId("s"), chunks(5000))
     assert memory.end == "aborted"

@@ -7,8 +7,8 @@ import pytest
 from appliance.doctor.store_findings import RedisFacts
 from appliance.faults import StoreDown
 from appliance.redis.facts import RedisFactFinder, parse_info
+from tests.doubles.features import now_ms
 from tests.doubles.redis_processes import RedisProcess, connected_client, redis_process
-from tests.doubles.resources import now_ms
 
 
 async def read(redis: RedisProcess, url: str = "") -> RedisFacts:

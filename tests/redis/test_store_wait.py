@@ -8,8 +8,8 @@ import trio
 
 from appliance.redis.client import RedisAddress, open_redis_client
 from appliance.redis.store_wait import wait_for_redis
+from tests.doubles.features import EventBook
 from tests.doubles.redis_processes import redis_process
-from tests.doubles.resources import EventBook
 
 INTERVAL_S = 0.05
 WITHIN_S = 40.0

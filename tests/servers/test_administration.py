@@ -7,8 +7,8 @@ import uuid
 import pytest
 
 from appliance.admin_calls.refusal import RefusalKind, Refused
+from appliance.features import Features
 from appliance.model import ServerChange, ServerState
-from appliance.resources import Resources
 from appliance.servers.administration import (
     add_server,
     cordon_server,
@@ -20,20 +20,20 @@ from appliance.servers.administration import (
 )
 from appliance.servers.values import NewServer
 from tests.doubles.bbb_process import open_bbb_servers
+from tests.doubles.features import EventBook, open_features
 from tests.doubles.ports import free_port
-from tests.doubles.resources import EventBook, open_resources
 
 URL = "https://BBB1.example.com/bigbluebutton/api"
 
 
-def book_of(res: Resources) -> EventBook:
+def book_of(res: Features) -> EventBook:
     assert isinstance(res.log, EventBook)
     return res.log
 
 
-async def place(res: Resources, meeting_id: str, server_id: str) -> None:
+async def place(res: Features, meeting_id: str, server_id: str) -> None:
     """Record a meeting as a Scalelite beside us does."""
-    client, space = res.store.client, res.store.namespace  # type: ignore[attr-defined]
+    client, space = res.redis.foreground.client, res.redis.foreground.namespace
     await client.command(
         *("HSET", f"{space}:meeting:{meeting_id}", "server_id", server_id),
         *("moderator_pw", "mp", "voice_bridge", "12345"),
@@ -42,11 +42,13 @@ async def place(res: Resources, meeting_id: str, server_id: str) -> None:
 
 
 async def test_server_is_added_disabled_with_a_uuid(redis_url: str, redis_namespace: str) -> None:
-    async with open_resources(redis_url, redis_namespace) as res:
-        added = await add_server(res, "me", NewServer(URL, "s3cr3t", tag="gpu", max_users=7))
+    async with open_features(redis_url, redis_namespace) as res:
+        added = await add_server(
+            res.servers, "me", NewServer(URL, "s3cr3t", tag="gpu", max_users=7)
+        )
 
         assert uuid.UUID(added.id).version == 4
-        assert added == await find_server(res, added.id)
+        assert added == await find_server(res.servers, added.id)
         assert (added.url, added.secret, added.tag) == (URL, "s3cr3t", "gpu")
         assert (added.state, added.online, added.load) == (ServerState.DISABLED, False, None)
         assert (added.load_multiplier, added.max_users, added.max_meetings) == (1.0, 7, None)
@@ -57,11 +59,11 @@ async def test_server_is_added_disabled_with_a_uuid(redis_url: str, redis_namesp
 async def test_server_is_named_after_its_host_when_configured(
     redis_url: str, redis_namespace: str
 ) -> None:
-    async with open_resources(redis_url, redis_namespace, SERVER_ID_IS_HOSTNAME="true") as res:
-        assert (await add_server(res, "me", NewServer(URL, "s"))).id == "bbb1.example.com"
-        assert (await add_server(res, "me", NewServer(URL, "s", id="own"))).id == "own"
+    async with open_features(redis_url, redis_namespace, SERVER_ID_IS_HOSTNAME="true") as res:
+        assert (await add_server(res.servers, "me", NewServer(URL, "s"))).id == "bbb1.example.com"
+        assert (await add_server(res.servers, "me", NewServer(URL, "s", id="own"))).id == "own"
         with pytest.raises(Refused, match="the id must be"):
-            await add_server(res, "me", NewServer("http://[::1]/api", "s"))
+            await add_server(res.servers, "me", NewServer("http://[::1]/api", "s"))
 
 
 @pytest.mark.parametrize(
@@ -78,40 +80,42 @@ async def test_server_is_named_after_its_host_when_configured(
 async def test_server_is_refused_with_the_reason(
     new: NewServer, reason: str, redis_url: str, redis_namespace: str
 ) -> None:
-    async with open_resources(redis_url, redis_namespace) as res:
+    async with open_features(redis_url, redis_namespace) as res:
         with pytest.raises(Refused, match=reason) as refused:
-            await add_server(res, "me", new)
+            await add_server(res.servers, "me", new)
 
         assert refused.value.kind is RefusalKind.INVALID
-        assert await list_servers(res) == ()
+        assert await list_servers(res.servers) == ()
 
 
 async def test_second_server_of_an_id_is_refused(redis_url: str, redis_namespace: str) -> None:
-    async with open_resources(redis_url, redis_namespace) as res:
-        first = await add_server(res, "me", NewServer(URL, "s", id="one"))
+    async with open_features(redis_url, redis_namespace) as res:
+        first = await add_server(res.servers, "me", NewServer(URL, "s", id="one"))
 
         with pytest.raises(Refused, match="a server with id one exists already"):
-            await add_server(res, "me", NewServer(URL, "other", id="one"))
+            await add_server(res.servers, "me", NewServer(URL, "other", id="one"))
 
-        assert await find_server(res, "one") == first
+        assert await find_server(res.servers, "one") == first
 
 
 async def test_servers_are_listed_as_people_sort_them(redis_url: str, redis_namespace: str) -> None:
-    async with open_resources(redis_url, redis_namespace) as res:
+    async with open_features(redis_url, redis_namespace) as res:
         for host in ("bbb10", "bbb2", "Bbb1"):
-            await add_server(res, "me", NewServer(f"http://{host}/api", "s"))
+            await add_server(res.servers, "me", NewServer(f"http://{host}/api", "s"))
 
-        hosts = [server.url for server in await list_servers(res)]
+        hosts = [server.url for server in await list_servers(res.servers)]
 
         assert hosts == ["http://Bbb1/api", "http://bbb2/api", "http://bbb10/api"]
 
 
 async def test_update_changes_only_what_is_named(redis_url: str, redis_namespace: str) -> None:
-    async with open_resources(redis_url, redis_namespace) as res:
-        await add_server(res, "me", NewServer(URL, "s", id="one", tag="gpu", max_meetings=3))
+    async with open_features(redis_url, redis_namespace) as res:
+        await add_server(
+            res.servers, "me", NewServer(URL, "s", id="one", tag="gpu", max_meetings=3)
+        )
 
         changed = await update_server(
-            res, "me", "one", ServerChange(secret="n3w", load_multiplier=2.5, max_users=9)
+            res.servers, "me", "one", ServerChange(secret="n3w", load_multiplier=2.5, max_users=9)
         )
 
         assert (changed.secret, changed.load_multiplier) == ("n3w", 2.5)
@@ -127,7 +131,7 @@ async def test_update_changes_only_what_is_named(redis_url: str, redis_namespace
         ]
         assert "n3w" not in str(book_of(res).events)
         emptied = await update_server(
-            res, "me", "one", ServerChange(tag="", max_meetings=0, max_users=0)
+            res.servers, "me", "one", ServerChange(tag="", max_meetings=0, max_users=0)
         )
         assert (emptied.tag, emptied.max_meetings, emptied.max_users) == (None, None, None)
 
@@ -135,13 +139,13 @@ async def test_update_changes_only_what_is_named(redis_url: str, redis_namespace
 async def test_unknown_server_is_refused_by_every_call(
     redis_url: str, redis_namespace: str
 ) -> None:
-    async with open_resources(redis_url, redis_namespace) as res:
+    async with open_features(redis_url, redis_namespace) as res:
         for call in (
-            find_server(res, "x"),
-            update_server(res, "me", "x", ServerChange(tag="a")),
-            enable_server(res, "me", "x"),
-            cordon_server(res, "me", "x"),
-            remove_server(res, "me", "x", force=True),
+            find_server(res.servers, "x"),
+            update_server(res.servers, "me", "x", ServerChange(tag="a")),
+            enable_server(res.servers, "me", "x"),
+            cordon_server(res.servers, "me", "x"),
+            remove_server(res.servers, "me", "x", force=True),
         ):
             with pytest.raises(Refused, match="Couldn't find server with id=x") as refused:
                 await call
@@ -151,13 +155,13 @@ async def test_unknown_server_is_refused_by_every_call(
 async def test_enabled_server_is_polled_at_once(redis_url: str, redis_namespace: str) -> None:
     async with (
         open_bbb_servers(1) as (bbb,),
-        open_resources(redis_url, redis_namespace) as res,
+        open_features(redis_url, redis_namespace) as res,
     ):
         bbb.create_meeting("room")
         bbb.set_users("room", participants=4)
-        await add_server(res, "me", NewServer(bbb.url, bbb.secret, id="one"))
+        await add_server(res.servers, "me", NewServer(bbb.url, bbb.secret, id="one"))
 
-        enabled = await enable_server(res, "me", "one")
+        enabled = await enable_server(res.servers, "me", "one")
 
         assert enabled.poll is not None
         assert enabled.poll.succeeded
@@ -172,11 +176,11 @@ async def test_enabled_server_is_polled_at_once(redis_url: str, redis_namespace:
 async def test_enabled_server_tells_why_it_cannot_be_polled(
     redis_url: str, redis_namespace: str
 ) -> None:
-    async with open_resources(redis_url, redis_namespace) as res:
+    async with open_features(redis_url, redis_namespace) as res:
         url = f"http://127.0.0.1:{free_port()}/bigbluebutton/api"
-        await add_server(res, "me", NewServer(url, "s", id="one"))
+        await add_server(res.servers, "me", NewServer(url, "s", id="one"))
 
-        enabled = await enable_server(res, "me", "one")
+        enabled = await enable_server(res.servers, "me", "one")
 
         assert enabled.poll is not None
         assert not enabled.poll.succeeded
@@ -187,26 +191,26 @@ async def test_enabled_server_tells_why_it_cannot_be_polled(
 async def test_server_with_meetings_is_removed_only_by_force(
     redis_url: str, redis_namespace: str
 ) -> None:
-    async with open_resources(redis_url, redis_namespace) as res:
-        await add_server(res, "me", NewServer(URL, "s", id="one"))
+    async with open_features(redis_url, redis_namespace) as res:
+        await add_server(res.servers, "me", NewServer(URL, "s", id="one"))
         await place(res, "room", "one")
 
         with pytest.raises(Refused, match="server one has 1 meeting;"):
-            await remove_server(res, "me", "one", force=False)
-        assert len(await list_servers(res)) == 1
+            await remove_server(res.servers, "me", "one", force=False)
+        assert len(await list_servers(res.servers)) == 1
 
-        await remove_server(res, "me", "one", force=True)
-        assert await list_servers(res) == ()
-        assert await res.store.list_meetings() == []
+        await remove_server(res.servers, "me", "one", force=True)
+        assert await list_servers(res.servers) == ()
+        assert await res.pool.records.list_meetings() == []
         assert book_of(res).named("server_removed") == [
             {"server": "one", "forced": True, "by": "me"}
         ]
 
 
 async def test_empty_server_is_removed_without_force(redis_url: str, redis_namespace: str) -> None:
-    async with open_resources(redis_url, redis_namespace) as res:
-        await add_server(res, "me", NewServer(URL, "s", id="one"))
+    async with open_features(redis_url, redis_namespace) as res:
+        await add_server(res.servers, "me", NewServer(URL, "s", id="one"))
 
-        await remove_server(res, "me", "one", force=False)
+        await remove_server(res.servers, "me", "one", force=False)
 
-        assert await list_servers(res) == ()
+        assert await list_servers(res.servers) == ()

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import trio
 
+from appliance.features import Features
 from appliance.model import ServerChange, ServerId, ServerState
-from appliance.resources import Resources
 from appliance.servers.poller import Poller
 from tests.doubles.bbb_process import BbbProcess, until
+from tests.doubles.features import rewire
 from tests.doubles.live_pool import LivePool, open_live
 from tests.doubles.redis_processes import redis_process
 
@@ -27,7 +28,7 @@ class Running:
     """A poller at work."""
 
     poller: Poller
-    res: Resources
+    res: Features
     scope: trio.CancelScope
 
     @property
@@ -37,12 +38,12 @@ class Running:
 
 
 @asynccontextmanager
-async def running(res: Resources) -> AsyncIterator[Running]:
+async def running(res: Features) -> AsyncIterator[Running]:
     """Run a poller for the block."""
     poller = Poller()
-    res = replace(res, poll_soon=poller.poll_soon)
+    res = rewire(res, servers__poll_soon=poller.poll_soon)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(poller.run, res)
+        nursery.start_soon(poller.run, res.servers)
         yield Running(poller, res, nursery.cancel_scope)
         nursery.cancel_scope.cancel()
 
@@ -73,7 +74,7 @@ async def test_server_is_polled_as_soon_as_it_is_enabled(
         running(pool.res),
     ):
         values = ServerChange(url=bbbs[0].url, secret=bbbs[0].secret)
-        await pool.res.store.add_server(ServerId("bbb-1"), values)
+        await pool.res.servers.store.add_server(ServerId("bbb-1"), values)
         await bbbs[0].until_called("index")
         assert not (await pool.server("bbb-1")).online
 
@@ -91,13 +92,13 @@ async def test_changes_of_a_server_are_followed_at_once(
         async with running(pool.res) as at_work:
             await until_online(pool, "bbb-1")
             moved = ServerChange(url=bbbs[1].url, secret=bbbs[1].secret)
-            await pool.res.store.update_server(ServerId("bbb-1"), moved)
+            await pool.res.servers.store.update_server(ServerId("bbb-1"), moved)
             await soon(lambda: polls(bbbs[1]) == 1, "a poll of the new url")
 
             await pool.set_state("bbb-1", ServerState.DISABLED)
             await soon(lambda: len(bbbs[1].requests("index")) == 1, "a look at the version")
 
-            await pool.res.store.remove_server(ServerId("bbb-1"), force=True)
+            await pool.res.servers.store.remove_server(ServerId("bbb-1"), force=True)
             await soon(lambda: not at_work.held, "the end of its task")
             assert polls(bbbs[1]) == 1
 
@@ -111,7 +112,7 @@ async def test_server_is_polled_anew_when_it_changed_during_a_poll(
         async with running(pool.res):
             await bbbs[0].until_called("getMeetings")
             moved = ServerChange(url=bbbs[1].url, secret=bbbs[1].secret)
-            await pool.res.store.update_server(ServerId("bbb-1"), moved)
+            await pool.res.servers.store.update_server(ServerId("bbb-1"), moved)
 
             await soon(lambda: polls(bbbs[1]) == 1, "a poll of the new url")
 
@@ -181,10 +182,10 @@ async def test_suspicion_hurries_the_next_poll(
     async with open_live(
         redis_url, redis_namespace, bbbs[:2], POLL_INTERVAL="60", POLL_RETRY_INTERVAL="0.2"
     ) as pool:
-        async with running(replace(pool.res, tie=lambda: 0.99)):
+        async with running(rewire(pool.res, meetings__random=lambda: 0.99)):
             await soon(lambda: polls(bbbs[0]) == polls(bbbs[1]) == 1)
             for expected in (2, 3):
-                await pool.res.store.suspect_server(ServerId("bbb-1"))
+                await pool.res.pool.records.suspect_server(ServerId("bbb-1"))
                 await bbbs[0].until_called("getMeetings", expected, SOON_S)
                 await soon_not_suspected(pool)
 
@@ -203,9 +204,9 @@ async def test_suspicion_right_after_a_poll_is_not_lost(
     async with open_live(
         redis_url, redis_namespace, bbbs[:1], POLL_INTERVAL="60", POLL_RETRY_INTERVAL="1"
     ) as pool:
-        async with running(replace(pool.res, tie=lambda: 0.99)) as at_work:
+        async with running(rewire(pool.res, meetings__random=lambda: 0.99)) as at_work:
             await soon(lambda: polls(bbbs[0]) == 1)
-            await pool.res.store.suspect_server(ServerId("bbb-1"))
+            await pool.res.pool.records.suspect_server(ServerId("bbb-1"))
             at_work.poller.poll_soon(ServerId("bbb-1"))
 
             await soon(lambda: polls(bbbs[0]) == 2, "a poll after the gap")
@@ -229,7 +230,7 @@ async def test_failed_calls_do_not_take_a_server_offline_sooner(
         async with running(pool.res) as at_work:
             with trio.fail_after(SOON_S):
                 while (await pool.server("bbb-1")).online:
-                    await pool.res.store.suspect_server(ServerId("bbb-1"))
+                    await pool.res.pool.records.suspect_server(ServerId("bbb-1"))
                     at_work.poller.poll_soon(ServerId("bbb-1"))
                     await trio.sleep(0.02)
 
@@ -243,7 +244,7 @@ async def test_pool_is_polled_at_random_phases_after_the_first_time(
     phases = iter([0.01, 0.99, 0.99])
     async with (
         open_live(redis_url, redis_namespace, bbbs, POLL_INTERVAL="30") as pool,
-        running(replace(pool.res, tie=lambda: next(phases))),
+        running(rewire(pool.res, meetings__random=lambda: next(phases))),
     ):
         await soon(lambda: sorted(map(polls, bbbs)) == [1, 1, 2])
 
@@ -298,7 +299,7 @@ async def test_two_appliances_share_the_servers_and_one_takes_over(
     async with (
         open_live(redis_url, redis_namespace, bbbs, POLL_INTERVAL="0.2") as pool,
         running(pool.res) as first,
-        running(replace(pool.res, instance="second")) as second,
+        running(rewire(pool.res, servers__instance="second")) as second,
     ):
         every = {"bbb-1", "bbb-2", "bbb-3"}
         await soon(
@@ -322,7 +323,7 @@ async def test_servers_of_a_dead_appliance_are_taken_over_when_its_leases_run_ou
 ) -> None:
     async with open_live(redis_url, redis_namespace, bbbs) as pool:
         ids = [ServerId(bbb.server_id) for bbb in bbbs]
-        held = await pool.res.store.lease_servers(
+        held = await pool.res.servers.store.lease_servers(
             "dead", ids, now_ms=pool.res.now_ms(), lease_ms=1000
         )
         assert len(held) == 3
@@ -361,7 +362,7 @@ async def test_poller_goes_on_when_the_store_was_away(
                 redis.start()
                 redis.wait_ready()
                 await pool.client.wait_connected()
-                await pool.res.store.bulk.wait_connected()  # type: ignore[attr-defined]
+                await pool.res.redis.background.client.wait_connected()
                 bbbs[0].clear_requests()
                 await pool.register(bbbs[0])
 

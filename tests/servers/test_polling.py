@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import trio
 
+from appliance.bbb.caller import Caller
 from appliance.faults import StoreDown
 from appliance.meetings import calls as meetings
 from appliance.model import MeetingId, ServerId, ServerState
-from appliance.resources import Caller
 from appliance.servers.polling import check_version, poll_pool, poll_server
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.live_pool import QUICK, LivePool, black_hole, elements, open_live
@@ -34,7 +34,9 @@ async def pool(
 
 async def is_running(pool: LivePool, meeting_id: str = "room") -> str:
     params = (("meetingID", meeting_id),)
-    return elements(await meetings.is_meeting_running(pool.res, Caller(), params))["running"]
+    return elements(await meetings.is_meeting_running(pool.res.meetings, Caller(), params))[
+        "running"
+    ]
 
 
 # --- a poll that succeeds -------------------------------------------------------------------------
@@ -116,7 +118,7 @@ async def test_poll_reads_long_lists_too(pool: LivePool) -> None:
 
 
 async def test_poll_ends_the_suspicion(pool: LivePool) -> None:
-    await pool.res.store.suspect_server(ServerId("bbb-1"))
+    await pool.res.pool.records.suspect_server(ServerId("bbb-1"))
     assert (await pool.server("bbb-1")).unstable
 
     await pool.poll("bbb-1")
@@ -126,9 +128,9 @@ async def test_poll_ends_the_suspicion(pool: LivePool) -> None:
 
 async def test_poll_of_a_server_that_is_gone_asks_nobody(pool: LivePool) -> None:
     server = await pool.server("bbb-1")
-    await pool.res.store.remove_server(server.id, force=True)
+    await pool.res.servers.store.remove_server(server.id, force=True)
 
-    result = await poll_server(pool.res, server, read_version=True)
+    result = await poll_server(pool.res.servers, server, read_version=True)
 
     assert (result.succeeded, result.reason) == (False, "not in the pool any more")
     assert pool.servers[0].requests() == []
@@ -423,7 +425,7 @@ async def test_many_missing_meetings_take_no_longer_than_a_poll(
         bbbs[0].clear_faults()
         await pool.poll("bbb-1")
 
-        assert await pool.res.store.list_meetings() == []
+        assert await pool.res.pool.records.list_meetings() == []
 
 
 async def test_meetings_that_we_never_placed_count_but_are_not_adopted(pool: LivePool) -> None:
@@ -489,7 +491,7 @@ async def test_version_check_has_the_time_of_a_poll(
     ) as pool:
         bbbs[0].add_fault("hang", "index")
 
-        result = await check_version(pool.res, await pool.server("bbb-1"))
+        result = await check_version(pool.res.servers, await pool.server("bbb-1"))
 
         assert result.reason == "no answer within POLLER_WAIT_TIMEOUT"
 
@@ -501,7 +503,7 @@ async def test_pool_is_polled_at_once_and_told_by_id(pool: LivePool) -> None:
     pool.servers[1].add_fault("hang", "getMeetings")
     await pool.set_state("bbb-3", ServerState.DISABLED)
 
-    results = await poll_pool(pool.res)
+    results = await poll_pool(pool.res.servers)
 
     assert [(one.server.id, one.succeeded) for one in results] == [
         ("bbb-1", True),
@@ -511,7 +513,7 @@ async def test_pool_is_polled_at_once_and_told_by_id(pool: LivePool) -> None:
 
 
 async def test_versions_alone_are_read_on_request(pool: LivePool) -> None:
-    results = await poll_pool(pool.res, versions_only=True)
+    results = await poll_pool(pool.res.servers, versions_only=True)
 
     assert [one.bbb_version for one in results] == ["3.0.10"] * 3
     assert {request["call"] for bbb in pool.servers for request in bbb.requests()} == {"index"}
@@ -535,13 +537,13 @@ async def test_store_that_is_down_is_said_as_such(
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(stop_redis)
                 with pytest.raises(StoreDown):
-                    await poll_pool(pool.res)
+                    await poll_pool(pool.res.servers)
             with pytest.raises(StoreDown):
-                await poll_server(pool.res, server, read_version=True)
+                await poll_server(pool.res.servers, server, read_version=True)
             redis.start()
             redis.wait_ready()
-            await pool.res.store.bulk.wait_connected()  # type: ignore[attr-defined]
-            await pool.res.store.client.wait_connected()  # type: ignore[attr-defined]
+            await pool.res.redis.background.client.wait_connected()
+            await pool.res.redis.foreground.client.wait_connected()
 
 
 async def test_store_that_goes_away_while_meetings_are_looked_for_is_no_crash(
@@ -564,8 +566,10 @@ async def test_store_that_goes_away_while_meetings_are_looked_for_is_no_crash(
                 assert (await pool.poll("bbb-1")).succeeded
             redis.start()
             redis.wait_ready()
-            await pool.res.store.bulk.wait_connected()  # type: ignore[attr-defined]
-            await pool.res.store.client.wait_connected()  # type: ignore[attr-defined]
+            await pool.res.redis.background.client.wait_connected()
+            await pool.res.redis.foreground.client.wait_connected()
             await pool.poll("bbb-1")
-            found = await pool.res.store.find_meeting(MeetingId("room 0"), now_ms=pool.res.now_ms())
+            found = await pool.res.pool.records.find_meeting(
+                MeetingId("room 0"), now_ms=pool.res.now_ms()
+            )
             assert found is None

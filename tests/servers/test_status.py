@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from appliance.model import Server, ServerId, ServerState
 from appliance.servers.status import PoolStatus, read_status
-from tests.doubles.resources import open_resources
+from tests.doubles.features import open_features
 
 
 def server(number: int, state: ServerState, *, online: bool = True) -> Server:
@@ -24,5 +24,5 @@ def test_sums_count_every_server() -> None:
 
 
 async def test_status_of_an_empty_pool_is_empty(redis_url: str, redis_namespace: str) -> None:
-    async with open_resources(redis_url, redis_namespace) as res:
-        assert await read_status(res) == PoolStatus(())
+    async with open_features(redis_url, redis_namespace) as res:
+        assert await read_status(res.servers) == PoolStatus(())

@@ -8,7 +8,7 @@ from functools import partial
 
 import trio
 
-from appliance.resources import Resources
+from appliance.features import Features
 from appliance.servers.sweeper import GRACE_MS, INTERVAL_S, sweep_forever
 from tests.doubles.bbb_process import BbbProcess, until
 from tests.doubles.live_pool import LivePool, open_live
@@ -20,10 +20,10 @@ WITHIN_S = 40.0
 
 
 @asynccontextmanager
-async def sweeping(res: Resources) -> AsyncIterator[None]:
+async def sweeping(res: Features) -> AsyncIterator[None]:
     """Sweep ten times a second for the block."""
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(partial(sweep_forever, res, interval_s=0.1, grace_ms=50))
+        nursery.start_soon(partial(sweep_forever, res.servers, interval_s=0.1, grace_ms=50))
         yield
         nursery.cancel_scope.cancel()
 
@@ -55,11 +55,11 @@ async def test_entries_without_their_meeting_are_removed_and_others_kept(
 
 async def test_one_appliance_sweeps_for_all(redis_url: str, redis_namespace: str) -> None:
     async with open_live(redis_url, redis_namespace, []) as pool:
-        assert await pool.res.store.claim_sweep("another", lease_ms=60_000)
+        assert await pool.res.servers.store.claim_sweep("another", lease_ms=60_000)
         await lose_ends(pool)
 
         async with sweeping(pool.res):
-            asked = pool.res.store.bulk  # type: ignore[attr-defined]
+            asked = pool.res.redis.background.client
             before = asked.round_trips
             await until(lambda: asked.round_trips >= before + 4, WITHIN_S, "four claims")
 

@@ -9,11 +9,10 @@ from dataclasses import replace
 import pytest
 import trio
 
+from appliance.features import Features
 from appliance.model import Meeting, MeetingId, PlacementWish, Server, ServerId, ServerState
-from appliance.redis_store import RedisStore
-from appliance.resources import Resources
+from appliance.pool.ending import EndOutcome
 from appliance.servers.administration import list_servers
-from appliance.servers.ending import EndOutcome
 from appliance.servers.sync import (
     StepOutcome,
     SyncedServer,
@@ -23,8 +22,9 @@ from appliance.servers.sync import (
 )
 from appliance.servers.sync_plan import StepKind, SyncMode
 from appliance.servers.yaml_list import BadServerList
+from tests.doubles.features import EventBook, open_features, rewire
+from tests.doubles.pool_store import PoolStore, with_store
 from tests.doubles.redis_layout import layout_faults
-from tests.doubles.resources import EventBook, open_resources
 from tests.doubles.store_servers import private_redis
 
 FILE = """\
@@ -45,32 +45,32 @@ ONLY_A = FILE[: FILE.index("  b:")]
 
 
 @asynccontextmanager
-async def pool_of(redis_url: str, namespace: str, file: str = "") -> AsyncIterator[Resources]:
-    async with open_resources(redis_url, namespace) as res:
+async def pool_of(redis_url: str, namespace: str, file: str = "") -> AsyncIterator[Features]:
+    async with open_features(redis_url, namespace) as res:
         if file:
-            await sync_servers(res, "test", file)
+            await sync_servers(res.servers, "test", file)
         yield res
-        faults = await layout_faults(res.store.client, namespace)  # type: ignore[attr-defined]
+        faults = await layout_faults(res.redis.foreground.client, namespace)
         assert not faults, faults
 
 
-async def place(res: Resources, meeting_id: str, server_id: str) -> None:
+async def place(res: Features, meeting_id: str, server_id: str) -> None:
     """Give an online server a meeting."""
-    key = f"{res.store.namespace}:server"  # type: ignore[attr-defined]
-    command = res.store.client.command  # type: ignore[attr-defined]
+    key = f"{res.redis.foreground.namespace}:server"
+    command = res.redis.foreground.client.command
     await command("HSET", f"{key}:{server_id}", "online", "true")
     await command("ZADD", f"{key}_load", 0, server_id)
-    others = frozenset(one.id for one in await list_servers(res) if one.id != server_id)
+    others = frozenset(one.id for one in await list_servers(res.servers) if one.id != server_id)
     wish = PlacementWish(
         MeetingId(meeting_id), None, "mp", "mp", (meeting_id[-5:],), res.now_ms(), 0.0
     )
-    meeting = (await res.store.place_meeting(replace(wish, excluded=others))).meeting
+    meeting = (await res.meetings.store.place_meeting(replace(wish, excluded=others))).meeting
     assert meeting is not None
-    await res.store.confirm_meeting(meeting, now_ms=res.now_ms())
+    await res.meetings.store.confirm_meeting(meeting, now_ms=res.now_ms())
 
 
-async def states(res: Resources) -> dict[str, str]:
-    return {server.id: server.state.value for server in await list_servers(res)}
+async def states(res: Features) -> dict[str, str]:
+    return {server.id: server.state.value for server in await list_servers(res.servers)}
 
 
 def outcomes(servers: tuple[SyncedServer, ...]) -> list[tuple[str, str, str]]:
@@ -83,11 +83,13 @@ async def test_servers_are_added_in_their_state_and_polled_soon(
     async with pool_of(redis_url, redis_namespace) as res:
         polled: list[ServerId] = []
 
-        result = await sync_servers(replace(res, poll_soon=polled.append), "me", FILE)
+        result = await sync_servers(
+            rewire(res, servers__poll_soon=polled.append).servers, "me", FILE
+        )
 
         assert outcomes(result.servers) == [("a", "add", "done"), ("b", "add", "done")]
         assert (result.failure, polled) == ("", ["a"])
-        a, b = await list_servers(res)
+        a, b = await list_servers(res.servers)
         assert a == Server(
             ServerId("a"), "http://127.0.0.1:9/a/api", "secr3t-a", ServerState.ENABLED
         )
@@ -105,21 +107,24 @@ async def test_servers_are_added_in_their_state_and_polled_soon(
 async def test_what_is_exported_changes_nothing(redis_url: str, redis_namespace: str) -> None:
     async with pool_of(redis_url, redis_namespace, FILE) as res:
         for verbose in (False, True):
-            text = await export_servers(res, verbose=verbose)
-            result = await sync_servers(res, "me", text)
+            text = await export_servers(res.servers, verbose=verbose)
+            result = await sync_servers(res.servers, "me", text)
 
             assert {one.step.kind for one in result.servers} == {StepKind.NOTHING}
 
 
 async def test_pool_is_rebuilt_from_its_export(redis_url: str, redis_namespace: str) -> None:
     async with pool_of(redis_url, redis_namespace, FILE) as res:
-        before, text = await list_servers(res), await export_servers(res, verbose=True)
-        await sync_servers(res, "me", "servers: {}")
-        assert await list_servers(res) == ()
+        before, text = (
+            await list_servers(res.servers),
+            await export_servers(res.servers, verbose=True),
+        )
+        await sync_servers(res.servers, "me", "servers: {}")
+        assert await list_servers(res.servers) == ()
 
-        await sync_servers(res, "me", text)
+        await sync_servers(res.servers, "me", text)
 
-        assert await list_servers(res) == before
+        assert await list_servers(res.servers) == before
 
 
 async def test_values_and_states_are_changed(redis_url: str, redis_namespace: str) -> None:
@@ -131,10 +136,10 @@ async def test_values_and_states_are_changed(redis_url: str, redis_namespace: st
             .replace("tag: gpu", "tag: ''")
         )
 
-        result = await sync_servers(res, "me", changed)
+        result = await sync_servers(res.servers, "me", changed)
 
         assert outcomes(result.servers) == [("a", "change", "done"), ("b", "change", "done")]
-        a, b = await list_servers(res)
+        a, b = await list_servers(res.servers)
         assert (a.url, a.secret, a.state) == ("http://127.0.0.1:9/a2/api", "s2", "cordoned")
         assert (b.tag, b.state) == (None, "enabled")
         assert isinstance(res.log, EventBook)
@@ -154,28 +159,28 @@ async def test_dry_run_plans_the_same_and_changes_nothing(
     redis_url: str, redis_namespace: str
 ) -> None:
     async with pool_of(redis_url, redis_namespace, FILE) as res:
-        before = await list_servers(res)
+        before = await list_servers(res.servers)
         file = "servers: {c: {secret: s}, a: {secret: new, url: 'http://127.0.0.1:9/a/api'}}"
 
-        dry = await sync_servers(res, "me", file, dry_run=True)
+        dry = await sync_servers(res.servers, "me", file, dry_run=True)
 
-        assert await list_servers(res) == before
+        assert await list_servers(res.servers) == before
         assert {one.outcome for one in dry.servers} == {StepOutcome.PLANNED}
-        wet = await sync_servers(res, "me", file)
+        wet = await sync_servers(res.servers, "me", file)
         assert [one.step for one in dry.servers] == [one.step for one in wet.servers]
         assert [one.step.kind for one in wet.servers] == ["add", "change", "remove"]
 
 
 async def test_bad_file_changes_nothing(redis_url: str, redis_namespace: str) -> None:
     async with pool_of(redis_url, redis_namespace, FILE) as res:
-        before = await list_servers(res)
+        before = await list_servers(res.servers)
         for text in ("servers: {new: {secret: s}, a: {secret: ''}}", "servers: [", "servers:"):
             with pytest.raises(BadServerList):
-                await sync_servers(res, "me", text, mode=SyncMode.FORCE)
+                await sync_servers(res.servers, "me", text, mode=SyncMode.FORCE)
             with pytest.raises(BadServerList):
-                await add_all_servers(res, "me", text)
+                await add_all_servers(res.servers, "me", text)
 
-        assert await list_servers(res) == before
+        assert await list_servers(res.servers) == before
 
 
 @pytest.mark.parametrize(
@@ -193,14 +198,14 @@ async def test_servers_not_in_the_file_are_dealt_with_as_the_mode_says(
     async with pool_of(redis_url, redis_namespace, file) as res:
         await place(res, "room-70001", "b")
 
-        result = await sync_servers(res, "me", ONLY_A, mode=mode)
+        result = await sync_servers(res.servers, "me", ONLY_A, mode=mode)
 
         assert await states(res) == after
         (b,) = [one for one in result.servers if one.step.server_id == "b"]
         # The server of a forced removal is dead here, which stops nothing.
         failed = [one.outcome for one in b.ended]
         assert failed == ([EndOutcome.FAILED] if mode is SyncMode.FORCE else [])
-        meetings = await res.store.list_meetings()
+        meetings = await res.pool.records.list_meetings()
         assert len(meetings) == (0 if mode is SyncMode.FORCE else 1)
 
 
@@ -209,19 +214,19 @@ async def test_cordoned_server_is_removed_once_it_is_empty(
 ) -> None:
     async with pool_of(redis_url, redis_namespace, BOTH_ENABLED) as res:
         await place(res, "room-70001", "b")
-        await sync_servers(res, "me", ONLY_A)
-        again = await sync_servers(res, "me", ONLY_A)
+        await sync_servers(res.servers, "me", ONLY_A)
+        again = await sync_servers(res.servers, "me", ONLY_A)
         assert outcomes(again.servers)[1] == ("b", "cordon", "done")
         assert not again.servers[1].step.changes_something
-        (meeting,) = await res.store.list_meetings()
-        await res.store.forget_meeting(meeting, now_ms=res.now_ms())
+        (meeting,) = await res.pool.records.list_meetings()
+        await res.pool.records.forget_meeting(meeting, now_ms=res.now_ms())
 
-        await sync_servers(res, "me", ONLY_A)
+        await sync_servers(res.servers, "me", ONLY_A)
 
         assert await states(res) == {"a": "enabled"}
 
 
-class OutdatedStore(RedisStore):
+class OutdatedStore(PoolStore):
     """A store whose meetings came a moment after they were listed."""
 
     async def list_meetings(self) -> list[Meeting]:
@@ -241,13 +246,9 @@ async def test_meeting_that_came_after_the_plan_is_seen(
 ) -> None:
     async with pool_of(redis_url, redis_namespace, BOTH_ENABLED) as res:
         await place(res, "room-70001", "b")
-        store = res.store
-        assert isinstance(store, RedisStore)
-        outdated = OutdatedStore(
-            store.client, store.bulk, store.namespace, store.rules, store.scripts
-        )
+        outdated = OutdatedStore(res.redis, res.servers.store.rules)
 
-        result = await sync_servers(replace(res, store=outdated), "me", ONLY_A, mode=mode)
+        result = await sync_servers(with_store(res, outdated).servers, "me", ONLY_A, mode=mode)
 
         assert outcomes(result.servers)[1] == ("b", kind, "done")
         assert result.servers[1].step.meetings == 1
@@ -256,7 +257,9 @@ async def test_meeting_that_came_after_the_plan_is_seen(
 
 async def test_two_servers_of_one_url_are_noted(redis_url: str, redis_namespace: str) -> None:
     async with pool_of(redis_url, redis_namespace) as res:
-        result = await sync_servers(res, "me", FILE.replace("/b/api", "/a/api/"), dry_run=True)
+        result = await sync_servers(
+            res.servers, "me", FILE.replace("/b/api", "/a/api/"), dry_run=True
+        )
 
         assert result.notes == ("servers with the same url: a, b",)
 
@@ -264,7 +267,7 @@ async def test_two_servers_of_one_url_are_noted(redis_url: str, redis_namespace:
 async def test_store_that_is_lost_on_the_way_leaves_a_true_account(redis_namespace: str) -> None:
     file = "servers:\n" + "".join(f"  s{n}: {{secret: s}}\n" for n in range(4))
     with private_redis() as redis, trio.fail_after(30):
-        async with open_resources(redis.url, redis_namespace) as res:
+        async with open_features(redis.url, redis_namespace) as res:
             calls: list[ServerId] = []
 
             def lose_at_second(server_id: ServerId) -> None:
@@ -273,7 +276,9 @@ async def test_store_that_is_lost_on_the_way_leaves_a_true_account(redis_namespa
                     redis.process.kill()
                     redis.process.wait()
 
-            result = await sync_servers(replace(res, poll_soon=lose_at_second), "me", file)
+            result = await sync_servers(
+                rewire(res, servers__poll_soon=lose_at_second).servers, "me", file
+            )
 
     assert [outcome for _, _, outcome in outcomes(result.servers)] == [
         *("done", "done", "uncertain", "not_reached"),
@@ -282,8 +287,8 @@ async def test_store_that_is_lost_on_the_way_leaves_a_true_account(redis_namespa
 
 
 async def test_time_that_is_up_leaves_a_true_account(redis_url: str, redis_namespace: str) -> None:
-    async with open_resources(redis_url, redis_namespace) as res:
-        result = await sync_servers(res, "me", FILE, apply_s=0.0)
+    async with open_features(redis_url, redis_namespace) as res:
+        result = await sync_servers(res.servers, "me", FILE, apply_s=0.0)
 
         assert [outcome for _, _, outcome in outcomes(result.servers)] == [
             *("uncertain", "not_reached"),
@@ -299,10 +304,10 @@ async def test_add_all_adds_disabled_servers_and_may_be_repeated(
         "- {url: h2.example.com, secret: s, id: two}\n"
     )
     async with pool_of(redis_url, redis_namespace) as res:
-        first = await add_all_servers(res, "me", file)
-        second = await add_all_servers(res, "me", file)
+        first = await add_all_servers(res.servers, "me", file)
+        second = await add_all_servers(res.servers, "me", file)
 
-        servers = await list_servers(res)
+        servers = await list_servers(res.servers)
         assert [(one.url, one.state.value) for one in servers] == [
             (f"https://h{n}.example.com/bigbluebutton/api", "disabled") for n in (1, 2)
         ]
@@ -315,7 +320,7 @@ async def test_add_all_adds_disabled_servers_and_may_be_repeated(
 async def test_add_all_says_what_it_could_not_add(redis_namespace: str) -> None:
     file = "servers:\n" + "".join(f"- {{url: h{n}, secret: s}}\n" for n in range(3))
     with private_redis() as redis, trio.fail_after(30):
-        async with open_resources(redis.url, redis_namespace) as res:
+        async with open_features(redis.url, redis_namespace) as res:
             ids = iter(("one", "two", "three"))
 
             def lose_at_second() -> str:
@@ -325,7 +330,7 @@ async def test_add_all_says_what_it_could_not_add(redis_namespace: str) -> None:
                     redis.process.wait()
                 return found
 
-            added = await add_all_servers(res, "me", file, new_id=lose_at_second)
+            added = await add_all_servers(res.servers, "me", file, new_id=lose_at_second)
 
     assert [one.outcome for one in added] == ["done", "uncertain", "not_reached"]
 
@@ -334,8 +339,8 @@ async def test_ids_that_hosts_share_stop_none_of_the_others(
     redis_url: str, redis_namespace: str
 ) -> None:
     file = "servers:\n" + "".join(f"- {{url: 'h1:{n}', secret: s}}\n" for n in (1, 2))
-    async with open_resources(redis_url, redis_namespace, SERVER_ID_IS_HOSTNAME="true") as res:
-        added = await add_all_servers(res, "me", file)
+    async with open_features(redis_url, redis_namespace, SERVER_ID_IS_HOSTNAME="true") as res:
+        added = await add_all_servers(res.servers, "me", file)
 
     assert [(one.outcome, one.reason) for one in added] == [
         ("done", ""),

@@ -8,20 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.admin_calls.forms import natural_key
+from appliance.bbb.endpoint import UnacceptableValue, check_secret, check_url, host_labels, host_of
 from appliance.model import ServerChange
-from appliance.servers.values import (
-    NewServer,
-    UnacceptableValue,
-    check_change,
-    check_id,
-    check_multiplier,
-    check_secret,
-    check_tag,
-    check_url,
-    host_labels,
-    host_of,
-    natural_key,
-)
+from appliance.servers.values import NewServer, check_change, check_id, check_multiplier, check_tag
 
 
 @pytest.mark.parametrize(

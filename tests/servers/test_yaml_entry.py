@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.servers.values import check_url
+from appliance.bbb.endpoint import check_url
 from appliance.servers.yaml_entry import Entry, Problem
 from appliance.system.yaml_nodes import Mapping, parse_yaml
 

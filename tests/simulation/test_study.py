@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from appliance.simulation.study import Question, answer, render_picture, to_json
 from appliance.simulation.timetable import Row
-from tests.doubles.resources import EventBook
+from tests.doubles.features import EventBook
 
 SMALL = Question(
     rows=(Row(480, 30, 10, 12), Row(480, 30, 40, 1)),

@@ -11,7 +11,7 @@ import trio.testing
 
 from appliance.faults import StoreDown
 from appliance.system.background import Background
-from tests.doubles.resources import EventBook
+from tests.doubles.features import EventBook
 
 
 @dataclass(slots=True)

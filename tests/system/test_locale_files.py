@@ -8,7 +8,7 @@ import pytest
 
 from appliance.http.error_pages import FALLBACK
 from appliance.system.locale_files import LOCALE_DIRS, load_error_texts
-from tests.doubles.resources import EventBook
+from tests.doubles.features import EventBook
 
 OWN = "{0}:\n  errors:\n    recording_not_found:\n      title: {1}\n"
 

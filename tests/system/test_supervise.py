@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from appliance.system.supervise import supervise
-from tests.doubles.resources import EventBook
+from tests.doubles.features import EventBook
 
 
 class Failing:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,6 +15,7 @@ from appliance.faults import StoreDown
 from appliance.model import Server, ServerId, ServerState
 from appliance.system.watchdog import describe_pool, feed_watchdog, report_status
 from tests.doubles.bbb_process import BbbProcess, until
+from tests.doubles.features import rewire
 from tests.doubles.live_pool import open_live
 
 pytest_plugins = ["tests.doubles.live_pool_fixtures"]
@@ -135,11 +135,11 @@ async def test_status_is_kept_current_and_says_when_the_store_is_away(
     redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
 ) -> None:
     async with open_live(redis_url, redis_namespace, bbbs[:2]) as pool:
-        store: Any = FlakyStore(pool.res.store.list_servers)
+        store: Any = FlakyStore(pool.res.pool.records.list_servers)
         told: list[str] = []
         report = partial(report_status, every_s=0.05)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(report, replace(pool.res, store=store), told.append)
+            nursery.start_soon(report, rewire(pool.res, store=store), told.append)
             await until(lambda: len(told) >= 3, WITHIN_S)
             nursery.cancel_scope.cancel()
 

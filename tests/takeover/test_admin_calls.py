@@ -7,19 +7,17 @@ from typing import Any
 import pytest
 
 from appliance.ctl.client import Refusal
-from appliance.redis_store import RedisStore
 from tests.doubles.control import open_control
-from tests.doubles.resources import open_resources
+from tests.doubles.features import open_features
 from tests.doubles.scalelite_data import load_scalelite_data
 
 
 async def test_steps_lead_from_part_to_part(redis_url: str, redis_namespace: str) -> None:
     async with (
-        open_resources(redis_url, redis_namespace, MULTITENANCY_ENABLED="true") as res,
+        open_features(redis_url, redis_namespace, MULTITENANCY_ENABLED="true") as res,
         open_control(res) as control,
     ):
-        assert isinstance(res.store, RedisStore)
-        await load_scalelite_data(res.store.bulk, redis_namespace)
+        await load_scalelite_data(res.redis.background.client, redis_namespace)
         parts: list[tuple[str, bool]] = []
         step: dict[str, Any] | None = {"part": "pool", "after": 0}
         while step is not None:
@@ -43,7 +41,7 @@ async def test_steps_lead_from_part_to_part(redis_url: str, redis_namespace: str
 async def test_step_that_is_none_is_refused(
     redis_url: str, redis_namespace: str, query: dict[str, str], reason: str
 ) -> None:
-    async with open_resources(redis_url, redis_namespace) as res, open_control(res) as control:
+    async with open_features(redis_url, redis_namespace) as res, open_control(res) as control:
         with pytest.raises(Refusal, match=reason):
             await control.get("checkTakeover", **query)
 
@@ -52,6 +50,6 @@ async def test_step_that_is_none_is_refused(
 async def test_healing_takes_whole_numbers_only(
     redis_url: str, redis_namespace: str, after: Any
 ) -> None:
-    async with open_resources(redis_url, redis_namespace) as res, open_control(res) as control:
+    async with open_features(redis_url, redis_namespace) as res, open_control(res) as control:
         with pytest.raises(Refusal, match="after must be a whole number"):
             await control.post("healTakeover", {"part": "recordings", "after": after})

@@ -11,8 +11,7 @@ import pytest
 import trio
 
 from appliance.admin_calls.refusal import Refused
-from appliance.redis_store import RedisStore
-from appliance.resources import Resources
+from appliance.features import Features
 from appliance.takeover.findings import Finding, Verdict, merge_findings
 from appliance.takeover.inspection import (
     Step,
@@ -22,12 +21,14 @@ from appliance.takeover.inspection import (
     open_sources,
 )
 from tests.doubles.bbb_process import BbbProcess, bbb_servers
+from tests.doubles.features import rewire
+from tests.doubles.pool_store import pool_store
 from tests.doubles.recording_desk import DeskBench, open_desk
 from tests.doubles.recordings import fill, make_format, make_recording
 from tests.doubles.redis_layout import take_snapshot
 from tests.doubles.scalelite_data import load_scalelite_data
 
-Desk = tuple[DeskBench, Resources, Path]
+Desk = tuple[DeskBench, Features, Path]
 
 
 @pytest.fixture
@@ -61,9 +62,9 @@ async def take_all(ask: Callable[[Step], Awaitable[StepResult]]) -> list[Finding
     return merge_findings(found)
 
 
-async def check(res: Resources) -> dict[str, list[str]]:
+async def check(res: Features) -> dict[str, list[str]]:
     """Look at everything; return the names of what is not fine, by verdict and text."""
-    found = await take_all(lambda step: check_step(open_sources(res), res.settings, step))
+    found = await take_all(lambda step: check_step(open_sources(res.takeover), res.settings, step))
     return {
         f"{one.verdict.value}: {one.text}": sorted(one.names)
         for one in found
@@ -71,16 +72,15 @@ async def check(res: Resources) -> dict[str, list[str]]:
     }
 
 
-async def heal(res: Resources, *, dry_run: bool = False) -> dict[str, list[str]]:
+async def heal(res: Features, *, dry_run: bool = False) -> dict[str, list[str]]:
     """Put everything right; return what was done, by verdict and text."""
-    found = await take_all(lambda step: heal_step(res, "me", step, dry_run=dry_run))
+    found = await take_all(lambda step: heal_step(res.takeover, "me", step, dry_run=dry_run))
     return {f"{one.verdict.value}: {one.text}": sorted(one.names) for one in found}
 
 
 async def dump(bench: DeskBench, root: Path) -> tuple[Any, Any, Any]:
     """Return everything in Redis, in the database and on the disk."""
-    store = bench.res.store
-    assert isinstance(store, RedisStore)
+    store = pool_store(bench.res)
     snapshot = await take_snapshot(store.bulk, store.namespace)
     keys = {name: value for name, (_, _, value, _) in snapshot.found.items()}
     rows = {}
@@ -117,8 +117,7 @@ async def make_a_mess(bench: DeskBench, root: Path) -> None:
     )
     add_files(root, "published", "podcast", "gone")
     add_files(root, "unpublished", "video", "stranger")
-    store = bench.res.store
-    assert isinstance(store, RedisStore)
+    store = pool_store(bench.res)
     prefix = f"{store.namespace}:"
     await store.bulk.pipeline(
         [
@@ -221,12 +220,11 @@ async def test_files_that_a_tar_brings_are_no_matter_for_a_person(place: Desk) -
 
 async def test_real_scalelite_needs_nobody(place: Desk, servers: dict[str, BbbProcess]) -> None:
     _, res, _ = place
-    store = res.store
-    assert isinstance(store, RedisStore)
+    store = pool_store(res)
     await load_scalelite_data(store.bulk, store.namespace, servers)
     on = replace(res.settings, api=replace(res.settings.api, multitenancy=True))
 
-    assert await check(replace(res, settings=on)) == {}
+    assert await check(rewire(res, settings=on)) == {}
     assert list(await check(res)) == [
         "person: tenants that no request is asked for, since MULTITENANCY_ENABLED is not true"
     ]
@@ -242,7 +240,7 @@ async def test_many_recordings_are_looked_at_in_pages(place: Desk) -> None:
     steps: list[tuple[str, int, int]] = []
 
     async def ask(step: Step) -> StepResult:
-        result = await check_step(open_sources(res), res.settings, step)
+        result = await check_step(open_sources(res.takeover), res.settings, step)
         steps.append((step.part, step.after, result.checked))
         return result
 
@@ -260,15 +258,15 @@ async def test_many_recordings_are_looked_at_in_pages(place: Desk) -> None:
 async def test_part_that_is_none_is_refused(place: Desk, part: str) -> None:
     _, res, _ = place
     with pytest.raises(Refused):
-        await heal_step(res, "me", Step(part), dry_run=False)
+        await heal_step(res.takeover, "me", Step(part), dry_run=False)
     if part != "folders":
         with pytest.raises(Refused):
-            await check_step(open_sources(res), res.settings, Step(part))
+            await check_step(open_sources(res.takeover), res.settings, Step(part))
 
 
 async def test_stores_that_are_not_configured_are_told(place: Desk) -> None:
     _, res, _ = place
-    sources = replace(open_sources(res), pool=None, recordings=None)
+    sources = replace(open_sources(res.takeover), pool=None, recordings=None)
     disabled = replace(res.settings, recordings=replace(res.settings.recordings, disabled=True))
 
     found = await take_all(lambda step: check_step(sources, res.settings, step))

@@ -10,7 +10,7 @@ import trio
 
 from appliance.faults import DatabaseDown
 from appliance.postgres.asyncio_bridge import open_asyncio_loop
-from appliance.postgres.database import PostgresStore, open_postgres_store
+from appliance.postgres.database import Database, open_postgres_store
 from appliance.takeover.recording_findings import (
     COLUMNS,
     MIGRATIONS,
@@ -32,7 +32,7 @@ def database(database_url: str) -> str:
 @asynccontextmanager
 async def opened(
     database_url: str, *, prepared: bool = True
-) -> AsyncIterator[tuple[RecordingSurvey, PostgresStore]]:
+) -> AsyncIterator[tuple[RecordingSurvey, Database]]:
     with trio.fail_after(30):
         async with (
             open_asyncio_loop(),

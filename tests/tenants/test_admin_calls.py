@@ -10,23 +10,23 @@ import pytest
 
 from appliance.admin_calls.call import Call
 from appliance.ctl.client import Refusal
-from appliance.resources import Resources
+from appliance.features import Features
 from appliance.tenants.admin_calls import TENANT_CALLS
 from tests.doubles.control import ControlDouble, open_control
-from tests.doubles.resources import EventBook, open_resources
+from tests.doubles.features import EventBook, open_features
 
 SCHOOL = {"name": "school", "secrets": "s3cr3t:0ther"}
 
 
 @pytest.fixture
-async def res(redis_url: str, redis_namespace: str) -> AsyncIterator[Resources]:
+async def res(redis_url: str, redis_namespace: str) -> AsyncIterator[Features]:
     """Give resources with multitenancy on an empty namespace."""
-    async with open_resources(redis_url, redis_namespace, MULTITENANCY_ENABLED="true") as opened:
+    async with open_features(redis_url, redis_namespace, MULTITENANCY_ENABLED="true") as opened:
         yield opened
 
 
 @pytest.fixture
-async def control(res: Resources) -> AsyncIterator[ControlDouble]:
+async def control(res: Features) -> AsyncIterator[ControlDouble]:
     """Give its control socket."""
     async with open_control(res) as opened:
         yield opened
@@ -136,10 +136,10 @@ async def test_settings_are_added_listed_and_removed(control: ControlDouble) -> 
 
 
 async def test_tenant_with_meetings_is_deleted_by_force(
-    control: ControlDouble, res: Resources
+    control: ControlDouble, res: Features
 ) -> None:
     tenant_id = (await control.post("addTenant", {"tenant": SCHOOL}))["id"]
-    client, space = res.store.client, res.store.namespace  # type: ignore[attr-defined]
+    client, space = res.redis.foreground.client, res.redis.foreground.namespace
     await client.command("HSET", f"{space}:meeting:m", "server_id", "x", "tenant_id", tenant_id)
     await client.command("SADD", f"{space}:meetings", "m")
 
@@ -150,7 +150,7 @@ async def test_tenant_with_meetings_is_deleted_by_force(
     await control.post("deleteTenant", {"id": tenant_id, "force": True})
 
 
-async def test_change_is_logged_with_who_made_it(control: ControlDouble, res: Resources) -> None:
+async def test_change_is_logged_with_who_made_it(control: ControlDouble, res: Features) -> None:
     await control.post("addTenant", {"tenant": SCHOOL})
 
     assert isinstance(res.log, EventBook)
@@ -159,15 +159,15 @@ async def test_change_is_logged_with_who_made_it(control: ControlDouble, res: Re
     assert "s3cr3t" not in str(res.log.events)
 
 
-async def test_status_codes_are_scalelites(res: Resources) -> None:
+async def test_status_codes_are_scalelites(res: Features) -> None:
     handlers = {call.name: call.handler for call in TENANT_CALLS}
 
     async def code(name: str, **fields: Any) -> int:
-        return (await handlers[name](res, Call("me", fields)))[1]
+        return (await handlers[name](res.tenants, Call("me", fields)))[1]
 
     assert await code("getTenants") == 200
     assert await code("addTenant", tenant=SCHOOL) == 201
-    ((tenant, *_), _) = await handlers["getTenants"](res, Call("me", {}))
+    ((tenant, *_), _) = await handlers["getTenants"](res.tenants, Call("me", {}))
     assert await code("getTenantInfo", id=tenant["id"]) == 200
     assert await code("updateTenant", id=tenant["id"], secrets="n") == 200
     setting = {"tenant_id": tenant["id"], "param": "p", "value": "v", "override": True}
@@ -178,9 +178,9 @@ async def test_status_codes_are_scalelites(res: Resources) -> None:
 async def test_every_call_is_refused_without_multitenancy(
     redis_url: str, redis_namespace: str
 ) -> None:
-    async with open_resources(redis_url, redis_namespace) as res:
+    async with open_features(redis_url, redis_namespace) as res:
         for call in TENANT_CALLS:
-            document, code = await call.handler(res, Call("me", {}))
+            document, code = await call.handler(res.tenants, Call("me", {}))
 
             assert code == 412
             assert document["message"] == "Multitenancy is disabled"  # Scalelite's

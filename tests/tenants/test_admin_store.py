@@ -9,7 +9,7 @@ import trio
 
 from appliance.faults import StoreDown
 from appliance.model import TenantId
-from appliance.tenants.admin_store import RedisTenants
+from appliance.tenants.admin_store import TenantStore
 from appliance.tenants.values import (
     Saved,
     SaveOutcome,
@@ -29,12 +29,12 @@ SCHOOL = TenantId("588d7588-5557-41f9-9533-a75d5f42cb21")
 UNI = TenantId("981810d6-1b91-4022-9f8d-71c128cd378e")
 
 
-def tenants_of(pool: StorePool) -> RedisTenants:
-    return RedisTenants(pool.store.bulk, pool.store.namespace, pool.store.scripts)
+def tenants_of(pool: StorePool) -> TenantStore:
+    return TenantStore(pool.store.redis.background)
 
 
 @pytest.fixture
-def tenants(pool: StorePool) -> RedisTenants:
+def tenants(pool: StorePool) -> TenantStore:
     """Give the store under test, empty."""
     return tenants_of(pool)
 
@@ -64,7 +64,7 @@ async def hash_of(pool: StorePool, key: str) -> dict[str, str]:
 
 
 async def test_tenant_is_written_as_scalelite_writes_it(
-    pool: StorePool, tenants: RedisTenants
+    pool: StorePool, tenants: TenantStore
 ) -> None:
     lrs = {"lrs_endpoint": "https://lrs", "lrs_username": "ü", "lrs_password": "p"}
     assert await tenants.add_tenant(T1, change(**lrs)) == SAVED
@@ -80,7 +80,7 @@ async def test_tenant_is_written_as_scalelite_writes_it(
 
 
 async def test_tenants_of_a_scalelite_are_listed_and_changed(
-    pool: StorePool, tenants: RedisTenants
+    pool: StorePool, tenants: TenantStore
 ) -> None:
     await load_scalelite_data(pool.store.bulk, pool.namespace)
 
@@ -101,7 +101,7 @@ async def test_tenants_of_a_scalelite_are_listed_and_changed(
 
 
 async def test_name_of_another_tenant_is_refused_in_any_case(
-    pool: StorePool, tenants: RedisTenants
+    pool: StorePool, tenants: TenantStore
 ) -> None:
     await tenants.add_tenant(T1, change("School"))
 
@@ -113,7 +113,7 @@ async def test_name_of_another_tenant_is_refused_in_any_case(
     assert await hash_of(pool, "tenant_name:uni") == {"id": "t2"}
 
 
-async def test_id_is_given_once(tenants: RedisTenants) -> None:
+async def test_id_is_given_once(tenants: TenantStore) -> None:
     await tenants.add_tenant(T1, change())
 
     assert await tenants.add_tenant(T1, change("other")) == Saved(SaveOutcome.TAKEN, "t1")
@@ -122,7 +122,7 @@ async def test_id_is_given_once(tenants: RedisTenants) -> None:
 async def test_of_many_at_once_one_gets_the_name(pool: StorePool, redis_url: str) -> None:
     outcomes: list[SaveOutcome] = []
 
-    async def add(tenants: RedisTenants, number: int) -> None:
+    async def add(tenants: TenantStore, number: int) -> None:
         saved = await tenants.add_tenant(TenantId(f"t{number}"), change())
         outcomes.append(saved.outcome)
 
@@ -136,7 +136,7 @@ async def test_of_many_at_once_one_gets_the_name(pool: StorePool, redis_url: str
     assert sorted(outcomes) == [SaveOutcome.SAVED, *[SaveOutcome.TAKEN] * 19]
 
 
-async def test_rename_moves_the_name(pool: StorePool, tenants: RedisTenants) -> None:
+async def test_rename_moves_the_name(pool: StorePool, tenants: TenantStore) -> None:
     await tenants.add_tenant(T1, change())
 
     assert await tenants.update_tenant(T1, TenantChange(name="academy")) == SAVED
@@ -151,9 +151,7 @@ async def test_rename_moves_the_name(pool: StorePool, tenants: RedisTenants) -> 
     assert await keys(pool) == {"tenants", "tenant:t1", "tenant_name:Academy"}
 
 
-async def test_update_sets_and_removes_what_is_named(
-    pool: StorePool, tenants: RedisTenants
-) -> None:
+async def test_update_sets_and_removes_what_is_named(pool: StorePool, tenants: TenantStore) -> None:
     await tenants.add_tenant(T1, change(lrs_endpoint="https://lrs", lrs_username="u"))
 
     update = TenantChange(secrets="n", lrs_username="", kc_client_id="c")
@@ -165,7 +163,7 @@ async def test_update_sets_and_removes_what_is_named(
     assert await tenants.update_tenant(T1, TenantChange()) == SAVED
 
 
-async def test_unknown_tenant_and_setting_are_none(pool: StorePool, tenants: RedisTenants) -> None:
+async def test_unknown_tenant_and_setting_are_none(pool: StorePool, tenants: TenantStore) -> None:
     for unknown in ("x", ""):
         assert await tenants.find_tenant(TenantId(unknown)) is None
         assert await tenants.update_tenant(TenantId(unknown), change()) == UNKNOWN
@@ -181,7 +179,7 @@ async def test_unknown_tenant_and_setting_are_none(pool: StorePool, tenants: Red
 @pytest.mark.parametrize(("removed", "left"), [("t1", "t2"), ("t2", "t1")])
 @pytest.mark.parametrize("by", ["removal", "renaming"])
 async def test_one_of_two_tenants_of_one_name_leaves_it_to_the_other(
-    pool: StorePool, tenants: RedisTenants, removed: str, left: str, by: str
+    pool: StorePool, tenants: TenantStore, removed: str, left: str, by: str
 ) -> None:
     """Scalelite lets two tenants have one name, and deleting one locks out the other (fault 24)."""
     for tenant_id in ("t1", "t2"):
@@ -202,7 +200,7 @@ async def test_one_of_two_tenants_of_one_name_leaves_it_to_the_other(
 
 
 async def test_tenant_with_meetings_is_removed_only_by_force(
-    pool: StorePool, tenants: RedisTenants
+    pool: StorePool, tenants: TenantStore
 ) -> None:
     await tenants.add_tenant(T1, change())
     await tenants.add_tenant(T2, change("uni"))
@@ -218,7 +216,7 @@ async def test_tenant_with_meetings_is_removed_only_by_force(
 
 
 async def test_setting_is_written_as_scalelite_writes_it_and_the_call_beside_it(
-    pool: StorePool, tenants: RedisTenants
+    pool: StorePool, tenants: TenantStore
 ) -> None:
     await tenants.add_tenant(T1, change())
     first = setting("s1", value="ü \"' %\\", override=True)
@@ -246,7 +244,7 @@ async def test_setting_is_written_as_scalelite_writes_it_and_the_call_beside_it(
     assert await keys(pool) == set()
 
 
-async def test_second_setting_of_a_kind_is_refused(tenants: RedisTenants) -> None:
+async def test_second_setting_of_a_kind_is_refused(tenants: TenantStore) -> None:
     await tenants.add_tenant(T1, change())
     await tenants.add_tenant(T2, change("uni"))
     await tenants.add_setting(setting("s1"))
@@ -261,7 +259,7 @@ async def test_second_setting_of_a_kind_is_refused(tenants: RedisTenants) -> Non
 
 
 async def test_members_without_their_hash_are_no_error(
-    pool: StorePool, tenants: RedisTenants
+    pool: StorePool, tenants: TenantStore
 ) -> None:
     await pool.redis("SADD", "tenants", "gone")
     await tenants.add_tenant(T1, change())
@@ -273,8 +271,8 @@ async def test_members_without_their_hash_are_no_error(
     assert [one.id for one in await tenants.list_settings(T1) or []] == ["s1"]
 
 
-async def test_each_method_is_one_round_trip(pool: StorePool, tenants: RedisTenants) -> None:
-    before = tenants.client.round_trips
+async def test_each_method_is_one_round_trip(pool: StorePool, tenants: TenantStore) -> None:
+    before = tenants.redis.client.round_trips
 
     await tenants.add_tenant(T1, change())
     await tenants.add_setting(setting("s1"))
@@ -283,7 +281,7 @@ async def test_each_method_is_one_round_trip(pool: StorePool, tenants: RedisTena
     await tenants.remove_setting("s1")
     await tenants.remove_tenant(T1, force=False)
 
-    assert tenants.client.round_trips == before + 6
+    assert tenants.redis.client.round_trips == before + 6
 
 
 async def test_store_that_is_down_is_said_as_such(redis_namespace: str) -> None:

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from appliance.admin_calls.refusal import RefusalKind, Refused
+from appliance.features import Features
 from appliance.model import TenantId
-from appliance.resources import Resources
 from appliance.tenants.administration import (
     add_setting,
     add_tenant,
@@ -22,19 +22,19 @@ from appliance.tenants.administration import (
     update_tenant,
 )
 from appliance.tenants.values import TenantChange, TenantSetting
-from tests.doubles.resources import EventBook, open_resources
+from tests.doubles.features import EventBook, open_features
 
 SCHOOL = TenantChange(name="school", secrets="s3cr3t:0ther")
 
 
 @pytest.fixture
-async def res(redis_url: str, redis_namespace: str) -> AsyncIterator[Resources]:
+async def res(redis_url: str, redis_namespace: str) -> AsyncIterator[Features]:
     """Give resources on an empty namespace."""
-    async with open_resources(redis_url, redis_namespace) as opened:
+    async with open_features(redis_url, redis_namespace) as opened:
         yield opened
 
 
-def logged(res: Resources, event: str) -> list[dict[str, object]]:
+def logged(res: Features, event: str) -> list[dict[str, object]]:
     assert isinstance(res.log, EventBook)
     assert not any(secret in str(res.log.events) for secret in ("s3cr3t", "n3w", "hidd3n"))
     return res.log.named(event)
@@ -45,18 +45,18 @@ def setting(tenant_id: str, **fields: str) -> TenantSetting:
     return replace(bare, **fields)  # type: ignore[arg-type]
 
 
-async def secrets_of(res: Resources, label: str) -> tuple[str, ...] | None:
-    found = await res.tenants.find(label)
+async def secrets_of(res: Features, label: str) -> tuple[str, ...] | None:
+    found = await res.tenants.cache.find(label)
     return found.secrets if found else None
 
 
-async def test_tenant_is_added_under_a_uuid_and_known_at_once(res: Resources) -> None:
+async def test_tenant_is_added_under_a_uuid_and_known_at_once(res: Features) -> None:
     assert await secrets_of(res, "school") is None  # and this is kept for a second
 
-    added = await add_tenant(res, "me", SCHOOL)
+    added = await add_tenant(res.tenants, "me", SCHOOL)
 
     assert uuid.UUID(added.id).version == 4
-    assert added == await find_tenant(res, added.id)
+    assert added == await find_tenant(res.tenants, added.id)
     assert await secrets_of(res, "SCHOOL") == ("s3cr3t", "0ther")
     assert logged(res, "tenant_added") == [{"tenant": added.id, "name": "school", "by": "me"}]
 
@@ -73,42 +73,46 @@ async def test_tenant_is_added_under_a_uuid_and_known_at_once(res: Resources) ->
     ],
 )
 async def test_tenant_is_refused_with_the_reason(
-    res: Resources, new: TenantChange, reason: str
+    res: Features, new: TenantChange, reason: str
 ) -> None:
     with pytest.raises(Refused, match=reason) as refused:
-        await add_tenant(res, "me", new)
+        await add_tenant(res.tenants, "me", new)
 
     assert refused.value.kind is RefusalKind.INVALID
-    assert await list_tenants(res) == ()
+    assert await list_tenants(res.tenants) == ()
 
 
-async def test_second_tenant_of_a_name_is_refused(res: Resources) -> None:
-    first = await add_tenant(res, "me", SCHOOL)
-    other = await add_tenant(res, "me", TenantChange(name="uni", secrets="s"))
+async def test_second_tenant_of_a_name_is_refused(res: Features) -> None:
+    first = await add_tenant(res.tenants, "me", SCHOOL)
+    other = await add_tenant(res.tenants, "me", TenantChange(name="uni", secrets="s"))
 
     for call in (
-        add_tenant(res, "me", replace(SCHOOL, name="School")),
-        update_tenant(res, "me", other.id, TenantChange(name="SCHOOL")),
+        add_tenant(res.tenants, "me", replace(SCHOOL, name="School")),
+        update_tenant(res.tenants, "me", other.id, TenantChange(name="SCHOOL")),
     ):
         with pytest.raises(Refused, match=rf"is taken by tenant {first.id}; ") as refused:
             await call
         assert refused.value.kind is RefusalKind.INVALID
-    assert [tenant.name for tenant in await list_tenants(res)] == ["school", "uni"]
+    assert [tenant.name for tenant in await list_tenants(res.tenants)] == ["school", "uni"]
 
 
-async def test_tenants_are_listed_as_people_sort_them(res: Resources) -> None:
+async def test_tenants_are_listed_as_people_sort_them(res: Features) -> None:
     for name in ("class10", "Class2", "abc"):
-        await add_tenant(res, "me", TenantChange(name=name, secrets="s"))
+        await add_tenant(res.tenants, "me", TenantChange(name=name, secrets="s"))
 
-    assert [tenant.name for tenant in await list_tenants(res)] == ["abc", "Class2", "class10"]
+    assert [tenant.name for tenant in await list_tenants(res.tenants)] == [
+        "abc",
+        "Class2",
+        "class10",
+    ]
 
 
-async def test_change_of_secrets_is_effective_at_once(res: Resources) -> None:
-    added = await add_tenant(res, "me", SCHOOL)
+async def test_change_of_secrets_is_effective_at_once(res: Features) -> None:
+    added = await add_tenant(res.tenants, "me", SCHOOL)
     assert await secrets_of(res, "school") == ("s3cr3t", "0ther")
 
     changed = await update_tenant(
-        res, "me", added.id, TenantChange(secrets="n3w", lrs_password="hidd3n")
+        res.tenants, "me", added.id, TenantChange(secrets="n3w", lrs_password="hidd3n")
     )
 
     assert await secrets_of(res, "school") == ("n3w",)
@@ -118,11 +122,11 @@ async def test_change_of_secrets_is_effective_at_once(res: Resources) -> None:
     ]
 
 
-async def test_renamed_tenant_is_known_by_its_new_name_only(res: Resources) -> None:
-    added = await add_tenant(res, "me", SCHOOL)
+async def test_renamed_tenant_is_known_by_its_new_name_only(res: Features) -> None:
+    added = await add_tenant(res.tenants, "me", SCHOOL)
     assert await secrets_of(res, "school") == ("s3cr3t", "0ther")
 
-    await update_tenant(res, "me", added.id, TenantChange(name="academy"))
+    await update_tenant(res.tenants, "me", added.id, TenantChange(name="academy"))
 
     assert await secrets_of(res, "school") is None
     assert await secrets_of(res, "academy") == ("s3cr3t", "0ther")
@@ -131,64 +135,64 @@ async def test_renamed_tenant_is_known_by_its_new_name_only(res: Resources) -> N
     ]
 
 
-async def test_removed_tenant_is_known_no_more_and_leaves_nothing(res: Resources) -> None:
-    added = await add_tenant(res, "me", SCHOOL)
-    await add_setting(res, "me", setting(added.id))
+async def test_removed_tenant_is_known_no_more_and_leaves_nothing(res: Features) -> None:
+    added = await add_tenant(res.tenants, "me", SCHOOL)
+    await add_setting(res.tenants, "me", setting(added.id))
     assert await secrets_of(res, "school")
 
-    assert (await remove_tenant(res, "me", added.id, force=False)).name == "school"
+    assert (await remove_tenant(res.tenants, "me", added.id, force=False)).name == "school"
 
     assert await secrets_of(res, "school") is None
-    assert (await list_tenants(res), await list_settings(res)) == ((), ())
+    assert (await list_tenants(res.tenants), await list_settings(res.tenants)) == ((), ())
     assert logged(res, "tenant_removed") == [
         {"tenant": added.id, "name": "school", "forced": False, "by": "me"}
     ]
 
 
-async def test_tenant_with_meetings_is_removed_only_by_force(res: Resources) -> None:
-    added = await add_tenant(res, "me", SCHOOL)
-    client, space = res.store.client, res.store.namespace  # type: ignore[attr-defined]
+async def test_tenant_with_meetings_is_removed_only_by_force(res: Features) -> None:
+    added = await add_tenant(res.tenants, "me", SCHOOL)
+    client, space = res.redis.foreground.client, res.redis.foreground.namespace
     for name in ("m1", "m2"):
         key = f"{space}:meeting:{name}"
         await client.command("HSET", key, "server_id", "x", "tenant_id", added.id)
         await client.command("SADD", f"{space}:meetings", name)
 
     with pytest.raises(Refused, match="has 2 meetings; let them end first, or use force"):
-        await remove_tenant(res, "me", added.id, force=False)
+        await remove_tenant(res.tenants, "me", added.id, force=False)
     assert await secrets_of(res, "school")
 
-    await remove_tenant(res, "me", added.id, force=True)
+    await remove_tenant(res.tenants, "me", added.id, force=True)
     assert await secrets_of(res, "school") is None
 
 
-async def test_unknown_tenant_is_refused_by_every_call(res: Resources) -> None:
+async def test_unknown_tenant_is_refused_by_every_call(res: Features) -> None:
     for call in (
-        find_tenant(res, "x"),
-        update_tenant(res, "me", "x", TenantChange(secrets="s")),
-        remove_tenant(res, "me", "x", force=True),
-        list_settings(res, "x"),
-        add_setting(res, "me", setting("x")),
+        find_tenant(res.tenants, "x"),
+        update_tenant(res.tenants, "me", "x", TenantChange(secrets="s")),
+        remove_tenant(res.tenants, "me", "x", force=True),
+        list_settings(res.tenants, "x"),
+        add_setting(res.tenants, "me", setting("x")),
     ):
         with pytest.raises(Refused, match="Couldn't find Tenant with id=x") as refused:
             await call
         assert refused.value.kind is RefusalKind.NOT_FOUND
     with pytest.raises(Refused, match="Couldn't find TenantSetting with id=y") as refused:
-        await remove_setting(res, "me", "y")
+        await remove_setting(res.tenants, "me", "y")
     assert refused.value.kind is RefusalKind.NOT_FOUND
 
 
-async def test_setting_is_effective_at_once_and_until_it_is_removed(res: Resources) -> None:
-    added = await add_tenant(res, "me", SCHOOL)
+async def test_setting_is_effective_at_once_and_until_it_is_removed(res: Features) -> None:
+    added = await add_tenant(res.tenants, "me", SCHOOL)
     assert await secrets_of(res, "school")
 
-    made = await add_setting(res, "me", setting(added.id, call="join"))
+    made = await add_setting(res.tenants, "me", setting(added.id, call="join"))
 
-    assert await list_settings(res, added.id) == (made,)
-    found = await res.tenants.find("school")
+    assert await list_settings(res.tenants, added.id) == (made,)
+    found = await res.tenants.cache.find("school")
     assert found is not None
     assert (found.override_join, found.override_create) == ((("welcome", "hidd3n"),), ())
-    assert await remove_setting(res, "me", made.id) == made
-    found = await res.tenants.find("school")
+    assert await remove_setting(res.tenants, "me", made.id) == made
+    found = await res.tenants.cache.find("school")
     assert found is not None
     assert found.override_join == ()
     fields = {"tenant": added.id, "setting": made.id, "param": "welcome", "override": True}
@@ -196,12 +200,12 @@ async def test_setting_is_effective_at_once_and_until_it_is_removed(res: Resourc
         assert logged(res, event) == [{**fields, "call": "join", "by": "me"}]
 
 
-async def test_second_or_odd_setting_is_refused(res: Resources) -> None:
-    added = await add_tenant(res, "me", SCHOOL)
-    made = await add_setting(res, "me", setting(added.id))
+async def test_second_or_odd_setting_is_refused(res: Features) -> None:
+    added = await add_tenant(res.tenants, "me", SCHOOL)
+    made = await add_setting(res.tenants, "me", setting(added.id))
 
     with pytest.raises(Refused, match=rf"a setting of welcome already \({made.id}\)"):
-        await add_setting(res, "me", setting(added.id, value="other"))
+        await add_setting(res.tenants, "me", setting(added.id, value="other"))
     with pytest.raises(Refused, match="the param must"):
-        await add_setting(res, "me", setting(added.id, param="a b"))
-    assert await list_settings(res) == (made,)
+        await add_setting(res.tenants, "me", setting(added.id, param="a b"))
+    assert await list_settings(res.tenants) == (made,)

@@ -10,8 +10,9 @@ import trio
 
 from appliance.faults import StoreDown
 from appliance.model import Tenant
-from appliance.redis_store import RedisStore
 from appliance.tenants.cache import TenantCache
+from appliance.tenants.store import TenantLookup
+from tests.doubles.pool_store import PoolStore
 from tests.doubles.redis_processes import redis_process
 from tests.doubles.store_pool import StorePool, open_store_pool
 
@@ -38,7 +39,7 @@ class Tenants:
     cache: TenantCache = field(init=False)
 
     def __post_init__(self) -> None:
-        self.cache = TenantCache(self.pool.store, self.clock.read)
+        self.cache = TenantCache(TenantLookup(self.pool.store.redis.foreground), self.clock.read)
 
     async def save(self, name: str, secrets: str) -> None:
         """Store a tenant as Scalelite does."""
@@ -49,7 +50,7 @@ class Tenants:
     @property
     def round_trips(self) -> int:
         """How often the store was asked."""
-        store: RedisStore = self.pool.store
+        store: PoolStore = self.pool.store
         return store.client.round_trips
 
 

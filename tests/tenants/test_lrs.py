@@ -17,9 +17,9 @@ from appliance.model import Lrs, Tenant, TenantId
 from appliance.tenants.lrs import RETRY_S, LrsPayloads
 from appliance.tenants.lrs_rules import seal
 from appliance.tenants.token_client import TokenClient
+from tests.doubles.features import EventBook, now_ms
 from tests.doubles.keycloak import TokenEndpoint, open_token_endpoint
 from tests.doubles.raw_http import until
-from tests.doubles.resources import EventBook, now_ms
 
 SSL_CONTEXT = open_ssl_context(None)
 ENDPOINT = "https://lrs.example/xapi"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.meetings.meeting_id import MAX_CHARACTERS, check_meeting_id
+from appliance.bbb.meeting_id import MAX_CHARACTERS, check_meeting_id
 from appliance.tenants.scoped_id import front_end_id, is_reversible, scoped_id
 
 TENANT = "588d7588-5557-41f9-9533-a75d5f42cb21"

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from appliance.bbb.endpoint import UnacceptableValue
 from appliance.model import TenantId
-from appliance.servers.values import UnacceptableValue
 from appliance.tenants.values import (
     TENANT_FIELDS,
     TenantChange,

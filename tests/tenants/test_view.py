@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from appliance.bbb.meeting_list import MeetingListReader, merge_lists
-from appliance.bbb.xml import parse_answer, show_answer
+from appliance.bbb.meeting_list import MeetingListReader
+from appliance.bbb.xml import parse_answer
+from appliance.recordings.tenant_view import show_metadata_xml, show_recording
 from appliance.tenants.scoped_id import scoped_id
-from appliance.tenants.view import needs_view, show_metadata_xml, show_recording
+from appliance.tenants.view import merge_lists, needs_view, show_answer
 from tests.doubles.recording_tars import metadata_xml
 from tests.doubles.recordings import make_recording
 

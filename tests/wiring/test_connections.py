@@ -13,8 +13,8 @@ def settings(**environ: str) -> Settings:
     return load_settings({"LOADBALANCER_SECRET": "s" * 20, **environ}, is_root=False)
 
 
-def test_placement_rules_come_from_the_settings() -> None:
-    rules = outside._placement_rules(
+def testplacement_rules_come_from_the_settings() -> None:
+    rules = outside.placement_rules(
         settings(
             LOAD_MIN_USER_COUNT="7",
             LOAD_JOIN_BUFFER_TIME="2",

@@ -1,0 +1,91 @@
+"""The URL and the secret by which a server is called: what may be stored, and its host for people.
+
+Pure. Each check returns the value to store or raises UnacceptableValue with a reason for people. No
+reason quotes a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from urllib.parse import SplitResult, urlsplit
+
+MAX_TEXT = 255
+MAX_URL = 2048
+
+_HOST = re.compile(
+    r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]+\]"
+).fullmatch
+
+
+class UnacceptableValue(Exception):
+    """A value cannot be stored; `str()` says why and is safe to show."""
+
+
+def check_url(url: str) -> str:
+    """Check the API endpoint of a server: http or https, a host, nothing behind the path."""
+    # urlsplit drops line breaks and blanks silently: asked first.
+    if not url or not url.isascii() or not url.isprintable() or " " in url:
+        raise UnacceptableValue("the url must be plain ASCII text without blanks")
+    if len(url) > MAX_URL:
+        raise UnacceptableValue(f"the url must not be longer than {MAX_URL} characters")
+    if not url.lower().startswith(("http://", "https://")):
+        raise UnacceptableValue("the url must start with http:// or https://")
+    if "?" in url or "#" in url or "\\" in url:
+        raise UnacceptableValue("the url must end with its path: no ?, # or backslash")
+    parts = _split(url)
+    if "@" in parts.netloc:
+        raise UnacceptableValue("the url must not hold a user name or password")
+    host = parts.netloc.rsplit(":", 1)[0] if not parts.netloc.endswith("]") else parts.netloc
+    if not _HOST(host):
+        raise UnacceptableValue("the url must have a host")
+    return url
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        if parts.port == 0:
+            raise ValueError
+    except ValueError:  # a port that is none, brackets that hold no address
+        raise UnacceptableValue("the url has no valid host and port") from None
+    return parts
+
+
+def host_of(url: str) -> str:
+    """Return the host name of a url in lower case, the url itself if it has none."""
+    try:
+        return urlsplit(url).hostname or url
+    except ValueError:
+        return url
+
+
+def host_labels(urls: Sequence[str]) -> list[str]:
+    """Return what to call each of these servers: its host name, with the port where that is
+    another's too."""
+    hosts = [host_of(url) for url in urls]
+    times = Counter(hosts)
+    return [
+        f"{host}:{_port_of(url)}" if times[host] > 1 else host
+        for host, url in zip(hosts, urls, strict=True)
+    ]
+
+
+def _port_of(url: str) -> int:
+    try:
+        parts = urlsplit(url)
+        return parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return 0
+
+
+def check_secret(secret: str) -> str:
+    """Check a server's secret."""
+    if not secret:
+        raise UnacceptableValue("the secret must not be empty")
+    if not secret.isprintable() or any(char.isspace() for char in secret):
+        raise UnacceptableValue("the secret must not hold blanks or line breaks")
+    if len(secret) > MAX_TEXT:
+        raise UnacceptableValue(f"the secret must not be longer than {MAX_TEXT} characters")
+    return secret

@@ -1,0 +1,45 @@
+"""What the use cases of callbacks/ are given."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from appliance.callbacks.analytics_files import AnalyticsFiles
+from appliance.callbacks.ended_store import EndedStore
+from appliance.callbacks.hook_cache import HookCache
+from appliance.callbacks.hook_store import HookStore
+from appliance.callbacks.queue import CallbackQueue
+from appliance.callbacks.url_store import CallbackUrls
+from appliance.fault_log import FaultLog
+from appliance.log import Log
+from appliance.pool.deps import PoolDeps
+from appliance.settings import Settings
+from appliance.tenants.deps import TenantDeps
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackDeps:
+    """Calls to front-ends, and what servers tell about the end of meetings."""
+
+    settings: Settings
+    log: Log
+    faults: FaultLog
+    now_ms: Callable[[], int]
+    """Milliseconds since the epoch."""
+    later: Callable[[Callable[..., Awaitable[Any]], *tuple[Any, ...]], None]
+    """Run a function in the background."""
+    pool: PoolDeps
+    tenants: TenantDeps
+    queue: CallbackQueue
+    urls: CallbackUrls
+    """The URLs that front-ends gave for each meeting."""
+    ended: EndedStore
+    """Ended meetings whose front-ends have not been notified."""
+    hooks: HookStore
+    hook_cache: HookCache
+    analytics_files: AnalyticsFiles | None = None
+    """None: ANALYTICS_STORE is off."""
+    secret_key_base: str = field(default="", repr=False)
+    """Signs the URLs that servers call."""

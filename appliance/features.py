@@ -1,0 +1,45 @@
+"""Every feature with what it is given: made once, by wiring, for the two ASGI applications."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from appliance.callbacks.deps import CallbackDeps
+from appliance.dialin.deps import DialInDeps
+from appliance.doctor.deps import DoctorDeps
+from appliance.fault_log import FaultLog
+from appliance.instruments import Metrics
+from appliance.log import Log
+from appliance.meetings.deps import MeetingDeps
+from appliance.metrics.deps import MetricsDeps
+from appliance.pool.deps import PoolDeps
+from appliance.recordings.deps import RecordingDeps
+from appliance.redis.store import RedisStores
+from appliance.servers.deps import ServerDeps
+from appliance.settings import Settings
+from appliance.takeover.deps import TakeoverDeps
+from appliance.tenants.deps import TenantDeps
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """The features of one appliance."""
+
+    settings: Settings
+    log: Log
+    faults: FaultLog
+    now_ms: Callable[[], int]
+    """Milliseconds since the epoch."""
+    metrics: Metrics
+    redis: RedisStores
+    pool: PoolDeps
+    tenants: TenantDeps
+    callbacks: CallbackDeps
+    recordings: RecordingDeps
+    servers: ServerDeps
+    meetings: MeetingDeps
+    dialin: DialInDeps
+    doctor: DoctorDeps
+    takeover: TakeoverDeps
+    exposition: MetricsDeps

@@ -1,0 +1,68 @@
+"""Requests are counted, and told to the log at debug: their call, and what became of them.
+
+Quick: every request comes by. Names are from fixed sets, whatever a client asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import trio
+
+from appliance.http.messages import Request, Response
+from appliance.instruments import Metrics
+from appliance.log import Log
+
+OK, REFUSED, ERROR = "ok", "refused", "error"
+
+_HEAD_BYTES = 200
+"""The returncode and messageKey of an answer are at its beginning."""
+_PREFIXES = (
+    ("/bigbluebutton/api", "unsupported"),
+    ("/scalelite/api/recordings/", "upload"),
+    ("/scalelite/", "admin"),
+    ("/recording/", "playback"),
+    ("/playback/", "playback"),
+)
+
+
+class CallNames:
+    """Names the call of a path."""
+
+    def __init__(self, prefix: str, calls: Iterable[str]) -> None:
+        self._names = {f"{prefix}/{name}": name for name in calls}
+        self._names |= {prefix: "index", f"{prefix}/": "index", "/health_check": "health_check"}
+        self._names |= {"/fsapi": "fsapi", "/fsapi/": "fsapi", "/metrics": "metrics"}
+        self._names["/"] = "health_check"
+
+    def of(self, path: str) -> str:
+        """Return the name; `other` is everything else, and mostly files of recordings."""
+        name = self._names.get(path)
+        if name is not None:
+            return name
+        return next((name for prefix, name in _PREFIXES if path.startswith(prefix)), "other")
+
+
+def result_of(response: Response) -> str:
+    """Return what a whole answer says.
+
+    `error`: ours or a server's fault, `internalError` in BBB's words; `refused`: the caller's.
+    """
+    if response.status >= 500:
+        return ERROR
+    if response.status >= 400:
+        return REFUSED
+    head = response.body[:_HEAD_BYTES]
+    if b"<returncode>FAILED" in head:
+        return ERROR if b"internalError" in head else REFUSED
+    return OK
+
+
+def count_request(
+    metrics: Metrics, log: Log, request: Request, began_s: float, call: str, result: str
+) -> None:
+    """Count a request that was answered; `began_s` by Trio's clock."""
+    took_s = trio.current_time() - began_s
+    metrics.requests.observe(took_s, call, result)
+    ms = round(took_s * 1000, 2)
+    log.debug("request", call=call, result=result, ms=ms, **request.told)

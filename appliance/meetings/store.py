@@ -1,0 +1,131 @@
+"""What creates and joins meetings in Redis: one script, one round trip each.
+
+The scripts are the rules (lua/place_meeting.lua and its neighbours); this translates. Look-ups are
+in pool/records.py. Every method raises StoreDown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from appliance.callbacks.ended_rules import Run
+from appliance.model import (
+    Meeting,
+    MeetingId,
+    Placement,
+    PlacementOutcome,
+    PlacementRules,
+    PlacementWish,
+    ServerId,
+    TenantId,
+)
+from appliance.pool.records import identity_of, parse_meeting, tenant_arguments
+from appliance.redis.store import RedisStores, to_script_json
+from appliance.tenants.scoped_id import scoped_id
+
+
+@dataclass(frozen=True)
+class MeetingStore:
+    """Places, confirms and joins meetings."""
+
+    redis: RedisStores
+    rules: PlacementRules
+
+    async def join_meeting(
+        self, meeting_id: MeetingId, tenant_id: TenantId | None, *, now_ms: int
+    ) -> Meeting | None:
+        """Count one user into a tenant's meeting and return its record, as `find_meeting_of`."""
+        reply = await self.redis.foreground.run(
+            "join_meeting",
+            meeting_id,
+            *tenant_arguments(tenant_id, meeting_id),
+            now_ms,
+            self.rules.join_buffer_ms,
+        )
+        return None if reply is None else parse_meeting(reply)
+
+    async def place_meeting(self, wish: PlacementWish) -> Placement:
+        """Find the meeting or choose a server for it; see place_meeting.lua."""
+        reply = await self.redis.foreground.run(
+            "place_meeting", placement_arguments(wish, self.rules)
+        )
+        outcome = PlacementOutcome(reply[0])
+        meeting = parse_meeting(reply[2:]) if len(reply) > 2 else None
+        return Placement(outcome, meeting, ServerId(reply[1]) if reply[1] else None)
+
+    async def confirm_meeting(
+        self,
+        meeting: Meeting,
+        *,
+        now_ms: int,
+        run: Run | None = None,
+        began: bool = True,
+        created: str | None = None,
+    ) -> bool:
+        """Record that the server created the meeting; False: the record is another one now.
+
+        `began`: this create began the `run`; else the server had the meeting already, as it had if
+        its createTime, `created`, is that of the run that is known.
+        """
+        run_ms = run.began_ms if run and began else ""
+        ended_url = (run.ended_url if run else None) or ""
+        reply = await self.redis.foreground.run(
+            "confirm_meeting",
+            *(*identity_of(meeting), now_ms, self.rules.ttl_s),
+            *(run_ms, ended_url, created or ""),
+        )
+        return bool(reply)
+
+    async def extend_creating(self, meeting: Meeting, *, until_ms: int) -> bool:
+        """Keep the record safe while the body of its create is still on its way."""
+        return bool(
+            await self.redis.foreground.run("extend_creating", *identity_of(meeting), until_ms)
+        )
+
+    async def abandon_meeting(self, meeting: Meeting, *, now_ms: int, may_exist: bool) -> bool:
+        """Undo an unconfirmed placement; False: another request changed or confirmed it.
+
+        `may_exist`: the server may have created the meeting, so it is ended there when it shows
+        up, and a create of the same id within `avoid_ms` prefers another server.
+        """
+        reply = await self.redis.foreground.run(
+            "abandon_meeting",
+            *identity_of(meeting),
+            now_ms,
+            int(may_exist),
+            self.rules.avoid_ms,
+        )
+        return bool(reply)
+
+
+def placement_arguments(wish: PlacementWish, rules: PlacementRules) -> str:
+    """Return the argument of place_meeting.lua. What is not given is absent, not null."""
+    arguments: dict[str, Any] = {
+        "id": wish.meeting_id,
+        "scoped_id": scoped_id(wish.meeting_id, wish.tenant_id) if wish.tenant_id else None,
+        "tenant_id": wish.tenant_id or "",
+        "moderator_pw": wish.moderator_pw,
+        "new_moderator_pw": wish.new_moderator_pw,
+        "voice_bridges": wish.voice_bridges,
+        "now_ms": wish.now_ms,
+        "tie": wish.tie,
+        "creating_until_ms": wish.now_ms + rules.creating_ms,
+        "ttl_s": rules.ttl_s,
+        "min_user_count": rules.min_user_count,
+        "forecast": rules.forecast,
+        "size_cap": rules.size_cap,
+        "excluded": dict.fromkeys(wish.excluded, True),
+        "tags": None if wish.tag is None else wish.tag.tags,
+        "tag_required": wish.tag is not None and wish.tag.required,
+        "size_hint": wish.size_hint,
+        "max_participants": wish.max_participants,
+    }
+    if wish.replaces is not None:
+        arguments["replaces"] = {
+            "server_id": wish.replaces.server_id,
+            "placement": wish.replaces.placement,
+            "even_if_confirmed": wish.replaces.even_if_confirmed,
+            "may_exist": wish.replaces.may_exist,
+        }
+    return to_script_json(arguments)

@@ -1,0 +1,29 @@
+"""What /metrics is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from appliance.callbacks.deps import CallbackDeps
+from appliance.fault_log import FaultLog
+from appliance.instruments import Metrics
+from appliance.log import Log
+from appliance.pool.deps import PoolDeps
+from appliance.recordings.deps import RecordingDeps
+from appliance.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsDeps:
+    """What is counted in this process, and what is read from the stores when asked."""
+
+    settings: Settings
+    log: Log
+    faults: FaultLog
+    now_ms: Callable[[], int]
+    """Milliseconds since the epoch."""
+    metrics: Metrics
+    pool: PoolDeps
+    callbacks: CallbackDeps
+    recordings: RecordingDeps

@@ -1,0 +1,21 @@
+"""What the use cases of pool/ are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from appliance.bbb.client import BbbClient
+from appliance.log import Log
+from appliance.pool.records import PoolRecords
+
+
+@dataclass(frozen=True, slots=True)
+class PoolDeps:
+    """The records of the pool and the calls to its servers."""
+
+    records: PoolRecords
+    bbb: BbbClient
+    log: Log
+    now_ms: Callable[[], int]
+    """Milliseconds since the epoch."""

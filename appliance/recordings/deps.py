@@ -1,0 +1,73 @@
+"""What the use cases of recordings/ are given."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from appliance.callbacks.deps import CallbackDeps
+from appliance.fault_log import FaultLog
+from appliance.log import Log
+from appliance.pool.deps import PoolDeps
+from appliance.recordings.admin_store import RecordingTable
+from appliance.recordings.caption_files import CaptionFiles
+from appliance.recordings.change_notes import ChangeNotes
+from appliance.recordings.file_locations import FileLocations
+from appliance.recordings.files import RecordingFiles
+from appliance.recordings.import_history import ImportHistory
+from appliance.recordings.importer import Importer
+from appliance.recordings.manual_imports import ManualImport
+from appliance.recordings.playback_tokens import PlaybackTokens
+from appliance.recordings.served_files import ServedFiles
+from appliance.recordings.spool import Spool
+from appliance.recordings.spool_admin import SpoolAdmin
+from appliance.recordings.store import RecordingStore
+from appliance.settings import Settings
+from appliance.tenants.deps import TenantDeps
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingAdmin:
+    """The administration of recordings and imports."""
+
+    table: RecordingTable
+    history: ImportHistory
+    spool: SpoolAdmin
+    places: FileLocations
+    importer: Importer
+    start: Callable[[Callable[[], Awaitable[object]]], None]
+    """Runs a job to its end, however long it takes, one at a time."""
+    under_way: dict[int, ManualImport] = field(default_factory=dict)
+    """By the id of the import."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingDeps:
+    """Recordings: rows, files, imports, playback. What is None is not there as configured."""
+
+    settings: Settings
+    log: Log
+    faults: FaultLog
+    now_ms: Callable[[], int]
+    """Milliseconds since the epoch."""
+    later: Callable[[Callable[..., Awaitable[Any]], *tuple[Any, ...]], None]
+    """Run a function in the background."""
+    pool: PoolDeps
+    tenants: TenantDeps
+    callbacks: CallbackDeps
+    store: RecordingStore | None = None
+    """None: DB_DISABLED or RECORDING_DISABLED."""
+    files: RecordingFiles | None = None
+    change_notes: ChangeNotes | None = None
+    captions: CaptionFiles | None = None
+    tokens: PlaybackTokens | None = None
+    spool: Spool | None = None
+    """None: no imports here."""
+    admin: RecordingAdmin | None = None
+    served: ServedFiles | None = None
+    """None: nothing is played here."""
+    secret_key_base: str = field(default="", repr=False)
+    """Signs what opens protected recordings; as configured, else as made in STATE_DIR."""
+    error_texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Texts of the error pages in the language of the appliance."""

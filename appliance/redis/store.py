@@ -1,0 +1,142 @@
+"""The two connections to Redis with the Lua scripts of the features: what feature stores build on.
+
+One script is one atomic rule and one round trip. Translates RedisDown to StoreDown, once for all
+features. Knows no key but the namespace.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.resources import files
+from typing import Any
+
+from appliance.faults import StoreDown
+from appliance.log import Log
+from appliance.redis.client import (
+    RedisAddress,
+    RedisClient,
+    RedisDown,
+    Script,
+    open_redis_client,
+)
+from appliance.system.instruments import Histogram
+
+SCAN_CHUNK = 500
+"""Entries per round trip of `RedisStore.scan`."""
+BACKGROUND_DEADLINE_S = 10.0
+
+Argument = str | int | float
+
+# Made once: json.dumps makes an encoder for each call with other than its default options.
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
+
+def load_scripts() -> dict[str, Script]:
+    """Return the scripts of every feature (`appliance/*/lua/`) by name, `lib.lua` in front."""
+    root = files("appliance")
+    library = (root / "redis" / "lib.lua").read_text("utf-8")
+    sources = {
+        path.name.removesuffix(".lua"): path.read_text("utf-8")
+        for feature in root.iterdir()
+        if (folder := feature / "lua").is_dir()
+        for path in folder.iterdir()
+    }
+    return {name: Script(name, f"{library}\n{text}") for name, text in sources.items()}
+
+
+def to_script_json(arguments: Mapping[str, Any]) -> str:
+    """Return JSON for a script; None is left out, since cjson reads null as something true.
+
+    Not escaped: records of other programs may hold bytes that are not UTF-8 (lone surrogates
+    here), for which cjson knows no escape.
+    """
+    return _encode({name: value for name, value in arguments.items() if value is not None})
+
+
+@dataclass(frozen=True, slots=True)
+class RedisStore:
+    """One connection to Redis. Every method raises StoreDown when Redis cannot be used."""
+
+    client: RedisClient
+    namespace: str
+    scripts: Mapping[str, Script]
+
+    async def run(self, script: str, *args: Argument) -> Any:
+        """Run the script of this name; its first key is the namespace."""
+        try:
+            return await self.client.run_script(self.scripts[script], [f"{self.namespace}:"], args)
+        except RedisDown as error:
+            raise StoreDown(str(error)) from error
+
+    async def command(self, *args: Argument) -> Any:
+        """Run one command."""
+        try:
+            return await self.client.command(*args)
+        except RedisDown as error:
+            raise StoreDown(str(error)) from error
+
+    async def pipeline(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
+        """Run several commands in one round trip; not atomic."""
+        try:
+            return await self.client.pipeline(commands)
+        except RedisDown as error:
+            raise StoreDown(str(error)) from error
+
+    async def scan(self, command: str, key: str) -> AsyncIterator[list[str]]:
+        """Yield a collection in chunks by SSCAN or HSCAN; an entry may come twice."""
+        cursor = "0"
+        while True:
+            cursor, chunk = await self.command(command, key, cursor, "COUNT", SCAN_CHUNK)
+            if chunk:
+                yield chunk
+            if cursor == "0":
+                return
+
+    def key(self, name: str) -> str:
+        """Return the full key of a name that Scalelite uses, too."""
+        return f"{self.namespace}:{name}"
+
+    def own_key(self, name: str) -> str:
+        """Return the full key of a name that only the appliance uses."""
+        return f"{self.namespace}:appliance:{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class RedisStores:
+    """Both connections to the Redis that all appliances of a pool share."""
+
+    foreground: RedisStore
+    """For API calls: short commands only."""
+    background: RedisStore
+    """For polls, sweeps and administration, so that a long script delays no API call."""
+
+    async def ping(self) -> None:
+        """Ask for a sign of life. Raises StoreDown."""
+        await self.foreground.command("PING")
+
+
+@asynccontextmanager
+async def open_redis_stores(
+    address: RedisAddress,
+    *,
+    namespace: str,
+    scripts: Mapping[str, Script],
+    log: Log,
+    latency: Histogram | None = None,
+) -> AsyncIterator[RedisStores]:
+    """Open both connections; they connect and reconnect by themselves.
+
+    Does not wait for Redis: `client.wait_connected` does. `latency` counts round trips.
+    """
+    opened = partial(
+        open_redis_client, address, scripts=tuple(scripts.values()), log=log, latency=latency
+    )
+    slow = partial(opened, name="background", deadline_s=BACKGROUND_DEADLINE_S)
+    async with opened(name="calls") as foreground, slow() as background:
+        yield RedisStores(
+            RedisStore(foreground, namespace, scripts), RedisStore(background, namespace, scripts)
+        )

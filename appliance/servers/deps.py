@@ -1,0 +1,37 @@
+"""What the use cases of servers/ are given."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from appliance.callbacks.deps import CallbackDeps
+from appliance.fault_log import FaultLog
+from appliance.instruments import Metrics
+from appliance.log import Log
+from appliance.model import ServerId
+from appliance.pool.deps import PoolDeps
+from appliance.servers.store import ServerStore
+from appliance.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ServerDeps:
+    """The servers of the pool: registry, polls, states."""
+
+    settings: Settings
+    log: Log
+    faults: FaultLog
+    now_ms: Callable[[], int]
+    """Milliseconds since the epoch."""
+    later: Callable[[Callable[..., Awaitable[Any]], *tuple[Any, ...]], None]
+    """Run a function in the background."""
+    pool: PoolDeps
+    store: ServerStore
+    callbacks: CallbackDeps
+    metrics: Metrics
+    poll_soon: Callable[[ServerId], None]
+    """Ask the poller to poll a server now."""
+    instance: str
+    """Names this process among the appliances on the same stores."""

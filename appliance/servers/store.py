@@ -1,0 +1,220 @@
+"""What changes the servers of the pool in Redis: the registry, leases, polls and the sweep.
+
+Translates between the model and the Lua scripts, which are the rules where something must be
+atomic. One round trip a method unless its docstring says otherwise; every method raises StoreDown.
+Source: docs/stores.md, and the heads of the scripts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from appliance.model import (
+    FailureResult,
+    MeetingId,
+    Observation,
+    ObservationResult,
+    PlacementRules,
+    PollStart,
+    ServerChange,
+    ServerId,
+    ServerState,
+)
+from appliance.pool.records import TELL_AFTER_END_MS, TELL_AFTER_LOSS_MS, parse_state
+from appliance.redis.store import RedisStores, to_script_json
+
+
+@dataclass(frozen=True)
+class ServerStore:
+    """The servers of the pool, as operators and polls change them."""
+
+    redis: RedisStores
+    rules: PlacementRules
+
+    async def add_server(self, server_id: ServerId, change: ServerChange) -> bool:
+        """Add a server, disabled and offline; False: the id is taken."""
+        fields = {"online": "false", "state": ServerState.DISABLED.value}
+        request = change_arguments(server_id, change, new=True, fields=fields)
+        return bool(await self.redis.background.run("save_server", request))
+
+    async def update_server(self, server_id: ServerId, change: ServerChange) -> bool:
+        """Change what `change` names; False: there is no such server."""
+        request = change_arguments(server_id, change, new=False, fields={})
+        return bool(await self.redis.background.run("save_server", request))
+
+    async def set_server_state(self, server_id: ServerId, state: ServerState) -> ServerState | None:
+        """Set the state and return the one before, None if there is no such server."""
+        before = await self.redis.background.run("set_server_state", server_id, state.value)
+        return None if before is None else parse_state(before)
+
+    async def remove_server(self, server_id: ServerId, *, force: bool) -> int | None:
+        """Remove a server; None: done; n > 0: refused, it has n meetings; -1: no such server."""
+        reply = await self.redis.background.run("remove_server", server_id, int(force))
+        return None if reply[0] == 0 else int(reply[0])
+
+    async def clear_server(
+        self, server_id: ServerId, *, now_ms: int, to_be_ended: bool
+    ) -> list[tuple[MeetingId, str]] | None:
+        """Forget a server's meetings; return (id, moderator password) of each, None: no server.
+
+        `to_be_ended`: should one still run there at a later poll, it is ended.
+        """
+        reply = await self.redis.background.run(
+            "clear_server", server_id, now_ms, int(to_be_ended), TELL_AFTER_END_MS
+        )
+        return None if reply is None else [(MeetingId(item), pw) for item, pw in reply]
+
+    async def lease_servers(
+        self, instance: str, server_ids: Sequence[ServerId], *, now_ms: int, lease_ms: int
+    ) -> list[ServerId]:
+        """Claim and renew the right to poll; return the servers this appliance polls."""
+        reply = await self.redis.background.run(
+            "lease_servers", instance, now_ms, lease_ms, *server_ids
+        )
+        return [ServerId(item) for item in reply]
+
+    async def release_leases(self, instance: str, server_ids: Sequence[ServerId]) -> None:
+        """Give back what this appliance polls, so that another takes over at once."""
+        await self.redis.background.run("release_leases", instance, *server_ids)
+
+    async def begin_poll(self, server_id: ServerId) -> PollStart | None:
+        """Return what a poll needs to know before it asks; None: the server is gone."""
+        reply = await self.redis.background.run("begin_poll", server_id)
+        if reply is None:
+            return None
+        return PollStart(parse_state(reply[0]), float(reply[1] or 0))
+
+    async def expected_sizes(self, meeting_ids: Sequence[str]) -> dict[str, int]:
+        """Return the reserved size of those meetings that have a reservation."""
+        prefix = self.redis.background.own_key("meeting:")
+        commands = [["HGET", prefix + meeting_id, "expected"] for meeting_id in meeting_ids]
+        replies = await self.redis.background.pipeline(commands) if commands else []
+        pairs = zip(meeting_ids, replies, strict=True)
+        return {meeting_id: int(float(reply)) for meeting_id, reply in pairs if reply is not None}
+
+    async def observe_server(
+        self, seen: Observation, *, healthy_threshold: int
+    ) -> ObservationResult:
+        """Record a successful poll; see observe_server.lua."""
+        request = observation_arguments(seen, self.rules, healthy_threshold=healthy_threshold)
+        return parse_observation(await self.redis.background.run("observe_server", request))
+
+    async def fail_server(
+        self, server_id: ServerId, *, now_ms: int, unhealthy_threshold: int, disabled: bool = False
+    ) -> FailureResult:
+        """Record a failed poll; see fail_server.lua."""
+        arguments = (server_id, now_ms, unhealthy_threshold, int(disabled))
+        return parse_failure(await self.redis.background.run("fail_server", *arguments))
+
+    async def reach_server(self, server_id: ServerId, *, healthy_threshold: int) -> bool:
+        """Record that a disabled server answered; see reach_server.lua."""
+        return bool(await self.redis.background.run("reach_server", server_id, healthy_threshold))
+
+    async def record_version(self, server_id: ServerId, bbb_version: str) -> None:
+        """Store the BBB version that a server reported (of a disabled server too)."""
+        fields = {"bbb_version": bbb_version}
+        request = change_arguments(server_id, ServerChange(), new=False, fields=fields)
+        await self.redis.background.run("save_server", request)
+
+    async def claim_sweep(self, instance: str, *, lease_ms: int) -> bool:
+        """Claim the right to sweep for `lease_ms`: one appliance does it for all."""
+        redis = self.redis.background
+        key = redis.own_key("lease-sweep")
+        return await redis.command("SET", key, instance, "NX", "PX", lease_ms) is not None
+
+    async def sweep(self, *, now_ms: int, grace_ms: int) -> int:
+        """Remove what was found without its hash twice, `grace_ms` apart; return how much.
+
+        In chunks of 500 entries, a round trip each.
+        """
+        redis = self.redis.background
+        removed = 0
+        for script in ("sweep_servers", "sweep_hooks", "sweep_setting_calls"):
+            removed += int(await redis.run(script))
+        async for ids in redis.scan("SSCAN", redis.key("meetings")):
+            removed += await redis.run("sweep_meetings", now_ms, grace_ms, *ids)
+        async for pairs in redis.scan("HSCAN", redis.key("voice_bridges")):
+            removed += await redis.run("sweep_voice_bridges", now_ms, grace_ms, *pairs[::2])
+        return removed
+
+
+def observation_arguments(
+    seen: Observation, rules: PlacementRules, *, healthy_threshold: int
+) -> str:
+    """Return the argument of observe_server.lua."""
+    listed = [
+        {"id": m.id, "contribution": m.contribution, "participants": m.participants}
+        for m in seen.listed
+    ]
+    return to_script_json(
+        {
+            "server_id": seen.server_id,
+            "began_ms": seen.began_ms,
+            "now_ms": seen.now_ms,
+            "joins_before": seen.joins_before,
+            "load": seen.load,
+            "meetings": seen.meetings,
+            "users": seen.users,
+            "largest_meeting": seen.largest_meeting,
+            "videos": seen.videos,
+            "listed": listed,
+            "bbb_version": seen.bbb_version,
+            "healthy_threshold": healthy_threshold,
+            "ttl_s": rules.ttl_s,
+            "join_buffer_ms": rules.join_buffer_ms,
+            "tell_after_ms": TELL_AFTER_LOSS_MS,
+        }
+    )
+
+
+def change_arguments(
+    server_id: ServerId, change: ServerChange, *, new: bool, fields: Mapping[str, str]
+) -> str:
+    """Return the argument of save_server.lua; `fields` are set beside what the change names."""
+    given = {
+        "url": change.url,
+        "secret": change.secret,
+        "load_multiplier": change.load_multiplier,
+        "tag": change.tag or None,
+    }
+    limits = {"max_meetings": change.max_meetings, "max_users": change.max_users}
+    return to_script_json(
+        {
+            "id": server_id,
+            "new": new,
+            "fields": {**fields, **{k: str(v) for k, v in given.items() if v is not None}},
+            "removed": ["tag"] if change.tag == "" else [],
+            "limits": {name: str(value) for name, value in limits.items() if value},
+            "removed_limits": [name for name, value in limits.items() if value == 0],
+            "state": change.state,
+        }
+    )
+
+
+def parse_observation(reply: str) -> ObservationResult:
+    """Parse the JSON of observe_server.lua."""
+    found: Mapping[str, Any] = json.loads(reply)
+    if not found["known"]:
+        return ObservationResult(known=False)
+    # cjson writes an empty list as {}: `list` makes both the same.
+    return ObservationResult(
+        known=True,
+        online=found["online"],
+        came_online=found["came_online"],
+        auto_disabled=found["auto_disabled"],
+        load=float(found["load"]),
+        taken_back=tuple(MeetingId(item) for item in list(found["taken_back"])),
+        to_end=tuple((MeetingId(item[0]), item[1]) for item in list(found["to_end"])),
+        missing=tuple((MeetingId(item[0]), int(item[1])) for item in list(found["missing"])),
+    )
+
+
+def parse_failure(reply: Sequence[int] | None) -> FailureResult:
+    """Parse the reply of fail_server.lua."""
+    if reply is None:
+        return FailureResult(known=False)
+    unhealthy, went_offline, detached = reply
+    return FailureResult(True, unhealthy, bool(went_offline), detached)

@@ -1,0 +1,285 @@
+"""Resources for tests: the real store on a real Redis, the real client, settings as one likes.
+
+The clock and the dice are real too; what would be the supervisor's background nursery is one that
+is cancelled at the end.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import fields, replace
+from typing import Any
+
+import trio
+
+from appliance.bbb.client import BbbClient
+from appliance.callbacks.deps import CallbackDeps
+from appliance.callbacks.ended_store import EndedStore
+from appliance.callbacks.hook_cache import HookCache
+from appliance.callbacks.hook_store import HookStore
+from appliance.callbacks.queue import CallbackQueue
+from appliance.callbacks.redis_queue import RedisQueue
+from appliance.callbacks.url_store import CallbackUrls
+from appliance.dialin.deps import DialInDeps
+from appliance.dialin.store import VoiceBridges
+from appliance.doctor.deps import DoctorDeps
+from appliance.fault_log import FaultLog
+from appliance.faults import StoreDown
+from appliance.features import Features
+from appliance.http.client_dial import open_ssl_context
+from appliance.http.client_pool import PoolTransport
+from appliance.instruments import Metrics
+from appliance.meetings.deps import MeetingDeps
+from appliance.meetings.store import MeetingStore
+from appliance.metrics.deps import MetricsDeps
+from appliance.model import PlacementRules
+from appliance.pool.deps import PoolDeps
+from appliance.pool.records import PoolRecords
+from appliance.recordings.deps import RecordingDeps
+from appliance.redis.client import RedisAddress
+from appliance.redis.store import RedisStores, load_scripts, open_redis_stores
+from appliance.servers.deps import ServerDeps
+from appliance.servers.store import ServerStore
+from appliance.settings import Settings
+from appliance.takeover.deps import TakeoverDeps
+from appliance.tenants.admin_store import TenantStore
+from appliance.tenants.cache import TenantCache
+from appliance.tenants.deps import TenantDeps
+from appliance.tenants.store import TenantLookup
+from appliance.wiring.probes import make_probes
+from appliance.wiring.recordings import make_takeover_sources
+from tests.doubles.settings import settings_of
+
+CONNECT_S = 40.0
+
+
+class EventBook:
+    """A logger that keeps the events with their fields."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str, dict[str, Any]]] = []
+        """(level, event, fields), in order."""
+
+    def debug(self, event: str, **fields: Any) -> None:
+        """Keep a DEBUG event."""
+        self.events.append(("debug", event, fields))
+
+    def info(self, event: str, **fields: Any) -> None:
+        """Keep an INFO event."""
+        self.events.append(("info", event, fields))
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """Keep a WARNING event."""
+        self.events.append(("warning", event, fields))
+
+    def error(self, event: str, **fields: Any) -> None:
+        """Keep an ERROR event."""
+        self.events.append(("error", event, fields))
+
+    def named(self, event: str) -> list[dict[str, Any]]:
+        """Return the fields of every event of this name, in order."""
+        return [fields for _, name, fields in self.events if name == event]
+
+    @property
+    def errors(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return what was logged at ERROR."""
+        return [(name, fields) for level, name, fields in self.events if level == "error"]
+
+
+@asynccontextmanager
+async def open_features(
+    redis_url: str, namespace: str, *, log: EventBook | None = None, **variables: str
+) -> AsyncIterator[Features]:
+    """Give the features on a Redis; `variables` are those of the environment (POLL_INTERVAL="1").
+
+    `log` keeps what is logged, a new EventBook by default (`features.log`).
+    """
+    settings = settings_of(**variables)
+    book = log or EventBook()
+    async with (
+        open_redis_stores(
+            RedisAddress(redis_url), namespace=namespace, scripts=load_scripts(), log=book
+        ) as redis,
+        aclosing(PoolTransport(open_ssl_context(None))) as http,
+        trio.open_nursery() as nursery,
+    ):
+        with trio.fail_after(CONNECT_S):
+            await redis.foreground.client.wait_connected()
+            await redis.background.client.wait_connected()
+        servers = settings.servers
+        bbb = BbbClient(
+            http,
+            connect_timeout_s=servers.connect_timeout_s,
+            response_timeout_s=servers.response_timeout_s,
+            response_max_bytes=servers.response_max_bytes,
+            send_algorithm=servers.send_algorithm,
+        )
+
+        async def run_later(function: Callable[..., Awaitable[Any]], *args: Any) -> None:
+            try:
+                await function(*args)
+            except StoreDown as error:
+                book.warning("later_without_store", reason=str(error))
+
+        def later(function: Callable[..., Awaitable[Any]], *args: Any) -> None:
+            nursery.start_soon(run_later, function, *args)
+
+        yield make_test_features(settings, redis, bbb, http, book, later)
+        nursery.cancel_scope.cancel()
+
+
+def make_test_features(
+    settings: Settings,
+    redis: RedisStores,
+    bbb: BbbClient,
+    http: PoolTransport,
+    book: EventBook,
+    later: Callable[..., None],
+) -> Features:
+    """Put the features together as wiring/features.py does, without recordings."""
+    rules, faults, metrics = rules_of(settings), FaultLog(book, now_ms), Metrics()
+    pool = PoolDeps(PoolRecords(redis), bbb, book, now_ms)
+    tenants = TenantDeps(
+        settings,
+        book,
+        TenantStore(redis.background),
+        TenantCache(TenantLookup(redis.foreground), now_ms),
+    )
+    hooks = HookStore(redis.background)
+    callbacks = CallbackDeps(
+        settings=settings,
+        log=book,
+        faults=faults,
+        now_ms=now_ms,
+        later=later,
+        pool=pool,
+        tenants=tenants,
+        queue=CallbackQueue((RedisQueue(redis.background, now_ms),), lambda: None, book),
+        urls=CallbackUrls(None, redis.background, book),
+        ended=EndedStore(redis),
+        hooks=hooks,
+        hook_cache=HookCache(hooks, multitenancy=settings.api.multitenancy),
+        secret_key_base="k" * 64,
+    )
+    recordings = RecordingDeps(
+        settings=settings,
+        log=book,
+        faults=faults,
+        now_ms=now_ms,
+        later=later,
+        pool=pool,
+        tenants=tenants,
+        callbacks=callbacks,
+        secret_key_base="k" * 64,
+    )
+    servers = ServerDeps(
+        settings=settings,
+        log=book,
+        faults=faults,
+        now_ms=now_ms,
+        later=later,
+        pool=pool,
+        store=ServerStore(redis, rules),
+        callbacks=callbacks,
+        metrics=metrics,
+        poll_soon=lambda _server_id: None,
+        instance=secrets.token_hex(8),
+    )
+    meetings = MeetingDeps(
+        settings=settings,
+        log=book,
+        faults=faults,
+        now_ms=now_ms,
+        later=later,
+        pool=pool,
+        store=MeetingStore(redis, rules),
+        servers=servers,
+        tenants=tenants,
+        callbacks=callbacks,
+        metrics=metrics,
+        random=random.random,
+        new_password=lambda: secrets.token_hex(4),
+        secret_key_base="k" * 64,
+    )
+    probes = make_probes(redis, None, http, bbb, now_ms)
+    return Features(
+        settings=settings,
+        log=book,
+        faults=faults,
+        now_ms=now_ms,
+        metrics=metrics,
+        redis=redis,
+        pool=pool,
+        tenants=tenants,
+        callbacks=callbacks,
+        recordings=recordings,
+        servers=servers,
+        meetings=meetings,
+        dialin=DialInDeps(settings, book, faults, now_ms, VoiceBridges(redis.foreground), metrics),
+        doctor=DoctorDeps(settings, book, now_ms, servers, callbacks, tenants, recordings, probes),
+        takeover=TakeoverDeps(
+            settings=settings,
+            log=book,
+            now_ms=now_ms,
+            later=later,
+            pool=pool,
+            servers=servers,
+            recordings=recordings,
+            sources=make_takeover_sources(settings, redis, None, probes),
+        ),
+        exposition=MetricsDeps(
+            settings, book, faults, now_ms, metrics, pool, callbacks, recordings
+        ),
+    )
+
+
+def rewire(features: Features, **changes: Any) -> Features:
+    """Return features with other parts: `recordings__files=x` is the files of recordings.
+
+    A name without a feature (`settings`, `later`) is changed wherever it is.
+    """
+    common = {name: value for name, value in changes.items() if "__" not in name}
+    made: dict[str, Any] = {}
+    for name in (
+        "pool",
+        "tenants",
+        "callbacks",
+        "recordings",
+        "servers",
+        "meetings",
+        "dialin",
+        "doctor",
+        "takeover",
+        "exposition",
+    ):  # a feature after those that it is given
+        own = {
+            key.split("__", 1)[1]: value
+            for key, value in changes.items()
+            if key.startswith(f"{name}__")
+        }
+        part: Any = getattr(features, name)
+        known = {field.name for field in fields(part)}
+        given = {key: value for key, value in {**common, **made}.items() if key in known}
+        made[name] = replace(part, **{**given, **own})
+    known = {field.name for field in fields(features)}
+    return replace(features, **made, **{k: v for k, v in common.items() if k in known})
+
+
+def rules_of(settings: Settings) -> PlacementRules:
+    """Return the placement rules that settings ask for."""
+    return PlacementRules(
+        min_user_count=settings.load.min_user_count,
+        join_buffer_ms=settings.load.join_buffer_ms,
+        forecast=settings.load.forecast,
+        ttl_s=settings.meetings.ttl_s,
+        creating_ms=settings.meetings.creating_limit_ms,
+    )
+
+
+def now_ms() -> int:
+    """Return the milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
