@@ -16,8 +16,8 @@ import trio
 
 from appliance.admin.control_socket import ControlSocketError, serve_control
 from appliance.admin.routes import make_control_app
+from appliance.callbacks.attempt import make_callback_tools
 from appliance.callbacks.ended_task import tell_ended_forever
-from appliance.callbacks.queue import make_callback_tools
 from appliance.callbacks.sender import CallbackSender
 from appliance.callbacks.stores import CallbackAdapters
 from appliance.dialin.routes import DialplanApp

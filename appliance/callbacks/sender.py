@@ -15,7 +15,7 @@ from functools import partial
 
 import trio
 
-from appliance.callbacks.queue import CallbackTools, attempt_callback
+from appliance.callbacks.attempt import CallbackTools, attempt_callback
 from appliance.callbacks.queue_store import CallbackStore
 from appliance.callbacks.rules import (
     CallbackState,

@@ -11,15 +11,15 @@ import jwt
 import pytest
 import trio
 
-from appliance.callbacks.attributes_yaml import ANALYTICS, KeptUrls
-from appliance.callbacks.postgres_queue import PostgresQueue
-from appliance.callbacks.queue import (
+from appliance.callbacks.attempt import (
     LOOK_UP_S,
     TENANT_GONE,
-    CallbackQueue,
     attempt_callback,
     make_callback_tools,
 )
+from appliance.callbacks.attributes_yaml import ANALYTICS, KeptUrls
+from appliance.callbacks.postgres_queue import PostgresQueue
+from appliance.callbacks.queue import CallbackQueue
 from appliance.callbacks.redis_queue import RedisQueue
 from appliance.callbacks.rules import (
     Callback,

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 
 import trio
 
+from appliance.callbacks.attempt import CallbackTools
 from appliance.callbacks.client import CallbackClient, open_callback_pool
 from appliance.callbacks.postgres_queue import PostgresQueue
-from appliance.callbacks.queue import CallbackQueue, CallbackTools
+from appliance.callbacks.queue import CallbackQueue
 from appliance.callbacks.queue_store import CallbackStore
 from appliance.callbacks.redis_queue import RedisQueue
 from appliance.callbacks.rules import CallbackState, QueuedCallback
