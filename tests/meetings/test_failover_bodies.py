@@ -18,6 +18,7 @@ from appliance.bbb.request_body import RequestBody
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.features import rewire
 from tests.doubles.live_pool import BrokenOffError, LivePool, chunks_of, open_live, streamed
+from tests.doubles.pool_store import PoolStore, pool_store
 
 pytest_plugins = ["tests.doubles.live_pool_fixtures"]
 
@@ -142,8 +143,9 @@ def with_creating_limit(pool: LivePool, limit_ms: int) -> LivePool:
     settings = replace(
         res.settings, meetings=replace(res.settings.meetings, creating_limit_ms=limit_ms)
     )
-    store = replace(res.store, rules=replace(res.store.rules, creating_ms=limit_ms))
-    return replace(pool, res=rewire(res, settings=settings, store=store))
+    before = pool_store(res)
+    store = PoolStore(res.redis, replace(before.rules, creating_ms=limit_ms))
+    return replace(pool, res=rewire(with_store(res, store), settings=settings))
 
 
 async def test_record_is_kept_in_creation_while_a_body_is_uploaded(pool: LivePool) -> None:

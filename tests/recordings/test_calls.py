@@ -61,7 +61,7 @@ async def test_failed_move_is_undone(stores: Any) -> None:
             params = (("recordID", "a,b"), ("publish", "false"))
 
             with pytest.raises(ApiError, match="Unable to publish/unpublish recording"):
-                await publish_recordings(with_full_disk(pool), NOBODY, params)
+                await publish_recordings(with_full_disk(pool).recordings, NOBODY, params)
 
             for record_id in ("a", "b"):
                 found = await pool.find(record_id)
@@ -110,7 +110,9 @@ async def test_failed_delete_changes_nothing(stores: Any) -> None:
             await pool.add(make_recording())
 
             with pytest.raises(ApiError, match="Unable to delete recording"):
-                await delete_recordings(with_full_disk(pool), NOBODY, (("recordID", "rec-1"),))
+                await delete_recordings(
+                    with_full_disk(pool).recordings, NOBODY, (("recordID", "rec-1"),)
+                )
 
             found = await pool.find("rec-1")
             assert (found.state, len(found.formats)) == ("published", 1)

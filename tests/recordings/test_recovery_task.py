@@ -48,7 +48,7 @@ async def test_notes_are_looked_for_until_the_disk_can_be_read(
         notes: Any = FailingNotes(pool.res.recordings.change_notes)
         run = partial(finish_changes_forever, first_s=0.0, interval_s=0.01, age_s=60.0)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(run, rewire(pool.res, recordings__change_notes=notes))
+            nursery.start_soon(run, rewire(pool.res, recordings__change_notes=notes).recordings)
             complaints = partial(pool.public.log.named, "changes_not_finished")
             await until(lambda: bool(complaints()), WITHIN_S, "a complaint")
             assert there.is_dir()

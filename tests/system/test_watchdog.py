@@ -15,7 +15,6 @@ from appliance.faults import StoreDown
 from appliance.model import Server, ServerId, ServerState
 from appliance.system.watchdog import describe_pool, feed_watchdog, report_status
 from tests.doubles.bbb_process import BbbProcess, until
-from tests.doubles.features import rewire
 from tests.doubles.live_pool import open_live
 
 pytest_plugins = ["tests.doubles.live_pool_fixtures"]
@@ -139,7 +138,7 @@ async def test_status_is_kept_current_and_says_when_the_store_is_away(
         told: list[str] = []
         report = partial(report_status, every_s=0.05)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(report, rewire(pool.res, store=store), told.append)
+            nursery.start_soon(report, store.list_servers, told.append)
             await until(lambda: len(told) >= 3, WITHIN_S)
             nursery.cancel_scope.cancel()
 
