@@ -21,7 +21,7 @@ from appliance.model import (
     Observation,
     ObservationResult,
     Placement,
-    PlacementWish,
+    PlacementRequest,
     PollStart,
     Server,
     ServerChange,
@@ -49,7 +49,7 @@ class MeetingStore(Protocol):
     ) -> Meeting | None:
         """Count one user in and return the record."""
 
-    async def place_meeting(self, wish: PlacementWish) -> Placement:
+    async def place_meeting(self, request: PlacementRequest) -> Placement:
         """Find the meeting or choose a server for it."""
 
     async def confirm_meeting(

@@ -24,8 +24,8 @@ from appliance.model import (
     ObservationResult,
     Placement,
     PlacementOutcome,
+    PlacementRequest,
     PlacementRules,
-    PlacementWish,
     PollStart,
     Server,
     ServerChange,
@@ -105,9 +105,11 @@ class RedisStore:
         )
         return None if reply is None else parse_meeting(reply)
 
-    async def place_meeting(self, wish: PlacementWish) -> Placement:
+    async def place_meeting(self, request: PlacementRequest) -> Placement:
         """Find the meeting or choose a server for it; see place_meeting.lua."""
-        reply = await self._hot(self.scripts.place_meeting, placement_arguments(wish, self.rules))
+        reply = await self._hot(
+            self.scripts.place_meeting, placement_arguments(request, self.rules)
+        )
         outcome = PlacementOutcome(reply[0])
         meeting = parse_meeting(reply[2:]) if len(reply) > 2 else None
         return Placement(outcome, meeting, ServerId(reply[1]) if reply[1] else None)

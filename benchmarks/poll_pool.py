@@ -22,8 +22,8 @@ from appliance.model import (
     MeetingId,
     Observation,
     PlacementOutcome,
+    PlacementRequest,
     PlacementRules,
-    PlacementWish,
     ServerChange,
     ServerId,
     ServerState,
@@ -153,16 +153,16 @@ async def _fill_server(
 
 
 async def _place(store: RedisStore, name: str, bridge: int, now_ms: int) -> None:
-    wish = PlacementWish(
+    request = PlacementRequest(
         meeting_id=MeetingId(name),
         tenant_id=None,
         moderator_pw="moderator",
         new_moderator_pw="moderator",
         voice_bridges=(str(bridge),),
         now_ms=now_ms,
-        tie=0.0,
+        tie_breaker=0.0,
     )
-    placement = await store.place_meeting(wish)
+    placement = await store.place_meeting(request)
     assert placement.outcome is PlacementOutcome.PLACED
     assert placement.meeting is not None
     assert await store.confirm_meeting(placement.meeting, now_ms=now_ms)

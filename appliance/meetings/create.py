@@ -1,6 +1,6 @@
 """create: what a create asks for, and what is sent to the server that gets it.
 
-The way from server to server is failover.py; this merges parameters and makes the wish.
+failover.py goes from server to server; this merges parameters and makes the placement request.
 Truth: docs of the public BBB API, docs/placement.md.
 """
 
@@ -28,7 +28,7 @@ from appliance.meetings.placement import (
     size_hint,
 )
 from appliance.meetings.voice_bridge import candidates
-from appliance.model import MeetingId, PlacementWish
+from appliance.model import MeetingId, PlacementRequest
 from appliance.resources import Caller, Resources
 from appliance.tenants.params import PARENT, add_tenant, drop_reserved
 from appliance.tenants.scoped_id import scoped_id
@@ -56,9 +56,9 @@ async def create_meeting(
     sent = await _name_parent(res, caller, merged)
     # Before anything is placed: it may take its time, but not that of a record being created.
     lrs = await res.lrs.document(caller.tenant) if res.lrs else None
-    wish, tag = _wish(res, caller, MeetingId(meeting_id), params, sent)
-    watch = _watch(res, caller, sent, wish.now_ms)
-    answer = await Creation(res, wish, tag, sent, body, watch, lrs).run()
+    request, tag = _placement_request(res, caller, MeetingId(meeting_id), params, sent)
+    watch = _watch(res, caller, sent, request.now_ms)
+    answer = await Creation(res, request, tag, sent, body, watch, lrs).run()
     if urls and answer.succeeded:
         await keep_callback_urls(res, caller, meeting_id, urls, secret)
     return show_answer(answer.body, caller.tenant_id, meeting_id)
@@ -110,9 +110,9 @@ async def _name_parent(res: Resources, caller: Caller, sent: Params) -> Params:
     return replace_param(sent, PARENT, kept)
 
 
-def _wish(
+def _placement_request(
     res: Resources, caller: Caller, meeting_id: MeetingId, params: Params, sent: Params
-) -> tuple[PlacementWish, str]:
+) -> tuple[PlacementRequest, str]:
     api, tenant, bridges = res.settings.api, caller.tenant, res.settings.voice_bridge
     tag = effective_tag(
         params,
@@ -121,16 +121,16 @@ def _wish(
         excluded=api.create_exclude,
     )
     external = get(params, "voiceBridge") if bridges.use_external else None
-    wish = PlacementWish(
+    request = PlacementRequest(
         meeting_id=meeting_id,
         tenant_id=caller.tenant_id,
         moderator_pw=get(sent, "moderatorPW") or None,
         new_moderator_pw=res.new_password(),
         voice_bridges=candidates(meeting_id, bridges.length, external=external),
         now_ms=res.now_ms(),
-        tie=res.tie(),
+        tie_breaker=res.tie(),
         tag=parse_tag(tag),
         size_hint=size_hint(sent),
         max_participants=max_participants(sent),
     )
-    return wish, tag or ""
+    return request, tag or ""

@@ -20,8 +20,8 @@ from appliance.model import (
     MeetingId,
     Observation,
     PlacementOutcome,
+    PlacementRequest,
     PlacementRules,
-    PlacementWish,
     SeenMeeting,
     ServerChange,
     ServerId,
@@ -63,16 +63,16 @@ class ProductRule:
         """Place and confirm it."""
         await self._flush()
         self._bridges += 1
-        wish = PlacementWish(
+        request = PlacementRequest(
             meeting_id=MeetingId(run.session.id),
             tenant_id=None,
             moderator_pw=None,
             new_moderator_pw="pw",
             voice_bridges=(str(self._bridges),),
             now_ms=now_ms,
-            tie=self._rng.random(),
+            tie_breaker=self._rng.random(),
         )
-        placement = await self._store.place_meeting(wish)
+        placement = await self._store.place_meeting(request)
         assert placement.outcome is PlacementOutcome.PLACED, placement.outcome
         meeting = placement.meeting
         assert meeting is not None

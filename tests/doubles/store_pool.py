@@ -22,8 +22,8 @@ from appliance.model import (
     ObservationResult,
     Placement,
     PlacementOutcome,
+    PlacementRequest,
     PlacementRules,
-    PlacementWish,
     SeenMeeting,
     ServerChange,
     ServerId,
@@ -81,23 +81,23 @@ class StorePool:
             await self.redis("ZADD", key, load, name)
         return server
 
-    def wish(self, meeting_id: str, **fields: Any) -> PlacementWish:
-        """Return a wish with one fresh voice bridge candidate."""
+    def request(self, meeting_id: str, **fields: Any) -> PlacementRequest:
+        """Return a request with one fresh voice bridge candidate."""
         self.numbers += 1
-        wish = PlacementWish(
+        request = PlacementRequest(
             meeting_id=MeetingId(meeting_id),
             tenant_id=None,
             moderator_pw=None,
             new_moderator_pw=f"new pw {self.numbers}",
             voice_bridges=(str(self.numbers),),
             now_ms=self.now_ms,
-            tie=0.0,
+            tie_breaker=0.0,
         )
-        return replace(wish, **fields)
+        return replace(request, **fields)
 
     async def place(self, meeting_id: str, **fields: Any) -> Placement:
         """Place a meeting."""
-        return await self.store.place_meeting(self.wish(meeting_id, **fields))
+        return await self.store.place_meeting(self.request(meeting_id, **fields))
 
     async def create(self, meeting_id: str, *, confirm: bool = True, **fields: Any) -> Meeting:
         """Place a meeting that must be new, and confirm it."""

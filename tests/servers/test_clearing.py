@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from appliance.admin_calls.refusal import RefusalKind, Refused
-from appliance.model import MeetingId, PlacementWish, ServerState
+from appliance.model import MeetingId, PlacementRequest, ServerState
 from appliance.resources import Resources
 from appliance.servers.administration import add_server, enable_server, find_server
 from appliance.servers.clearing import disable_server, panic_server
@@ -24,10 +24,10 @@ async def add_enabled(res: Resources, bbb: BbbProcess, server_id: str = "one") -
 async def create(res: Resources, bbb: BbbProcess, *names: str) -> None:
     """Place meetings in the pool, and create them on the server."""
     for number, name in enumerate(names):
-        wish = PlacementWish(
+        request = PlacementRequest(
             MeetingId(name), None, "mp", "mp", (f"7000{number}",), res.now_ms(), 0.0
         )
-        placement = await res.store.place_meeting(wish)
+        placement = await res.store.place_meeting(request)
         assert placement.meeting is not None
         await res.store.confirm_meeting(placement.meeting, now_ms=res.now_ms())
         bbb.create_meeting(name, moderatorPW="mp")

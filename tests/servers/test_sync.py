@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import trio
 
-from appliance.model import Meeting, MeetingId, PlacementWish, Server, ServerId, ServerState
+from appliance.model import Meeting, MeetingId, PlacementRequest, Server, ServerId, ServerState
 from appliance.redis_store import RedisStore
 from appliance.resources import Resources
 from appliance.servers.administration import list_servers
@@ -61,10 +61,10 @@ async def place(res: Resources, meeting_id: str, server_id: str) -> None:
     await command("HSET", f"{key}:{server_id}", "online", "true")
     await command("ZADD", f"{key}_load", 0, server_id)
     others = frozenset(one.id for one in await list_servers(res) if one.id != server_id)
-    wish = PlacementWish(
+    request = PlacementRequest(
         MeetingId(meeting_id), None, "mp", "mp", (meeting_id[-5:],), res.now_ms(), 0.0
     )
-    meeting = (await res.store.place_meeting(replace(wish, excluded=others))).meeting
+    meeting = (await res.store.place_meeting(replace(request, excluded=others))).meeting
     assert meeting is not None
     await res.store.confirm_meeting(meeting, now_ms=res.now_ms())
 
