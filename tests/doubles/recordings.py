@@ -1,4 +1,4 @@
-"""Recordings for tests: values, rows by the thousand, and a store on a real PostgreSQL."""
+"""Recordings for tests: values, thousands of rows, and a store on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ START_MS = 1_700_000_000_000
 
 
 def make_recording(record_id: str = "rec-1", **changes: Any) -> Recording:
-    """Return a published recording with one format of one thumbnail."""
+    """Return a published recording with one format and one thumbnail."""
     values: dict[str, Any] = {
         "record_id": record_id,
         "meeting_id": "math",
@@ -37,7 +37,7 @@ def make_recording(record_id: str = "rec-1", **changes: Any) -> Recording:
 
 
 def make_format(name: str, record_id: str = "rec-1", *, thumbnails: int = 1) -> PlaybackFormat:
-    """Return a format as BBB 3.0 describes it."""
+    """Return a format as described by BBB 3.0."""
     images = tuple(
         Thumbnail(176, 136, f"slide {n} & more", f"/presentation/{record_id}/thumb-{n}.png", n)
         for n in range(thumbnails)
@@ -49,7 +49,7 @@ def make_format(name: str, record_id: str = "rec-1", *, thumbnails: int = 1) -> 
 async def open_recordings(
     database_url: str, *, prepared: bool = True
 ) -> AsyncIterator[tuple[PostgresStore, RecordingStore]]:
-    """Give the connections and the store on a database of one's own."""
+    """Open a database and the store of recordings on it."""
     async with (
         open_asyncio_loop(),
         open_postgres_store(
@@ -68,7 +68,7 @@ async def add(store: RecordingStore, *recordings: Recording, **rules: bool) -> N
 
 
 async def fill(postgres: PostgresStore, count: int) -> None:
-    """Make recordings by the thousand: 10 a meeting, 2 formats, 6 metadata, 3 thumbnails each.
+    """Insert many recordings: 10 per meeting, with 2 formats, 6 metadata and 3 thumbnails each.
 
     `rec-0000001` to `rec-…` with meetings `meeting-0` …, and the tenants `tenant-0` to `tenant-9`.
     """
