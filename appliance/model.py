@@ -160,7 +160,7 @@ class ListedMeeting:
 
 
 @dataclass(frozen=True, slots=True)
-class TagWish:
+class TagRequest:
     """What a create asks of a server's tag; `none` in `tags` matches untagged servers."""
 
     tags: tuple[str, ...]
@@ -180,7 +180,7 @@ class Replaced:
 
 
 @dataclass(frozen=True, slots=True)
-class PlacementWish:
+class PlacementRequest:
     """Everything the placement of one meeting depends on, but for the pool itself."""
 
     meeting_id: MeetingId
@@ -191,9 +191,9 @@ class PlacementWish:
     voice_bridges: tuple[str, ...]
     """Candidates in order; the first that is free is taken."""
     now_ms: int
-    tie: float
-    """Random number, 0 <= tie < 1, that chooses among equally loaded servers."""
-    tag: TagWish | None = None
+    tie_breaker: float
+    """Random number, 0 <= tie_breaker < 1, that chooses among equally loaded servers."""
+    tag: TagRequest | None = None
     size_hint: int | None = None
     max_participants: int | None = None
     excluded: frozenset[ServerId] = frozenset()

@@ -1,11 +1,10 @@
-"""`make bench`: how fast the API is, and what a request costs.
+"""`make bench`: throughput, latency and CPU time of API requests.
 
     python benchmarks/api.py [--quick] [--scenarios join,create] [--profile join] ...
 
-Runs the appliance with three simulated servers and a load generator, each a process of its own;
-prints a table; leaves JSON and a picture in benchmarks/results. benchmarks/README.md says how to
-read them. Measures only: whether the API answers rightly is the tests' matter, though every answer
-is checked.
+Runs the appliance with three simulated servers and a load generator, each in a process of its own;
+prints a table; writes JSON and a picture into benchmarks/results. benchmarks/README.md explains
+the figures. Every answer is checked.
 """
 
 from __future__ import annotations
@@ -55,12 +54,12 @@ Key = tuple[str, str, int]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure as the arguments say; return 1 if an answer was wrong or nothing could be measured.
+    """Run the measurements; return 1 if an answer was wrong or nothing could be measured.
 
-    A target that is missed is no failure: machines differ.
+    A missed target is no failure: machines differ.
     """
     options = parse_options(arguments)
-    # As Ctrl-C, so that everything that was started is stopped in order.
+    # As an exception like that of Ctrl-C, so that every process is stopped in order.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     try:
         if options.profile:
@@ -77,16 +76,16 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line; exits with 2 and a usage line if it is wrong."""
     parser = argparse.ArgumentParser(prog="benchmarks/api.py", description="Measure the API.")
     add = parser.add_argument
-    add("--rounds", type=_positive_int, default=3, help="rounds of all; medians count (3)")
-    add("--seconds", type=_positive, default=2.0, help="of each measurement (2)")
+    add("--rounds", type=_positive_int, default=3, help="rounds, of which medians are taken (3)")
+    add("--seconds", type=_positive, default=2.0, help="seconds of each measurement (2)")
     add("--warm-up", type=_positive, default=0.3, help="seconds before each measurement (0.3)")
     add("--connections", type=_numbers, default=(1, 16, 64), help="keep-alive (1,16,64)")
     add("--scenarios", type=_scenarios, default=SCENARIOS, help=f"of {','.join(SCENARIOS)}")
     add("--users", type=_positive_int, default=2, help="attendees listed in each meeting (2)")
-    add("--quick", action="store_true", help="a few seconds, to see that it works")
-    add("--profile", choices=SCENARIOS, help="show where the time of one scenario goes")
+    add("--quick", action="store_true", help="a run of a few seconds, as a smoke test")
+    add("--profile", choices=SCENARIOS, help="profile one scenario with py-spy")
     add("--program", type=_path, default=PROGRAM, help="another scalelite-appliance script")
-    add("--against", type=_path, help="a second one, measured in turn with the first")
+    add("--against", type=_path, help="a second program, measured alternately with the first")
     add("--output", type=_path, default=RESULTS, help="directory for JSON and SVG")
     options = parser.parse_args(arguments)
     if options.quick:
@@ -114,7 +113,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def _path(text: str) -> Path:
-    return Path(text).absolute()  # the processes that get it run elsewhere
+    return Path(text).absolute()  # the processes run in another directory
 
 
 def _scenarios(text: str) -> tuple[str, ...]:
@@ -137,11 +136,11 @@ def _measure(options: argparse.Namespace) -> int:
     began_s = time.monotonic()
     found: dict[Key, list[Measurement]] = {}
     starts: list[Start] = []
-    complaints = ""
+    logged = ""
     with Generator() as generator:
         for number in range(options.rounds):
             _say(f"round {number + 1} of {options.rounds}")
-            # New processes for each round: a round is not to measure what the last one left.
+            # New processes for each round, so that a round does not depend on the one before.
             with contextlib.ExitStack() as stack:
                 meters = [
                     stack.enter_context(open_meter(build, generator, options.users))
@@ -149,10 +148,10 @@ def _measure(options: argparse.Namespace) -> int:
                 ]
                 _run_round(options, meters, found)
                 starts += [meter.pool.start for meter in meters]
-                complaints += "".join(meter.pool.complaints() for meter in meters)
+                logged += "".join(meter.pool.warnings() for meter in meters)
     cells = [Cell(*key, tuple(rounds)) for key, rounds in found.items()]
     _say(f"took {time.monotonic() - began_s:.0f} s")
-    print(f"\n{render_report(cells, starts, complaints)}\n")
+    print(f"\n{render_report(cells, starts, logged)}\n")
     _write(options, cells, starts)
     return EXIT_DOUBTFUL if any(cell.median.errors for cell in cells) else 0
 
@@ -211,7 +210,7 @@ def _profile(options: argparse.Namespace) -> int:
         meter.measure(options.profile, PROFILE_CONNECTIONS, 1.0, 0.1)
         _say(f"profile of {options.profile}, {PROFILE_CONNECTIONS} connections, {seconds:g} s")
         with recorded(meter.pool.pid, seconds, raw):
-            # A little longer than the samples: they must not see the end of the load.
+            # Longer than the sampling, which must not include the end of the load.
             measured = meter.measure(options.profile, PROFILE_CONNECTIONS, seconds + 1.0, 0.5)
     print(f"\n{render_profile(parse_stacks(raw.read_text()))}\n")
     _say(f"{measured.rate:.0f} requests/s while sampled, {measured.errors} errors")

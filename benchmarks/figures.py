@@ -1,7 +1,7 @@
-"""The figures of a benchmark: one measurement, the medians of several, the targets.
+"""The figures of a benchmark: a measurement, the medians of several, the targets.
 
-Pure. The targets are those of the project for one process with its load generator and three
-simulated servers on the same two cores, at TARGET_CONNECTIONS.
+Pure. The targets (docs/performance.md) are for one process that shares two cores with the load
+generator and three simulated servers, at TARGET_CONNECTIONS.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 SHARES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0)
-"""Points of the latency distribution that are kept; each is one of `Measurement.latency_ms`."""
+"""Quantiles of the latency, in the order of `Measurement.latency_ms`."""
 TARGET_CONNECTIONS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What one process must reach."""
+    """The goal for one process."""
 
     rate: float
-    """Requests per second, at least."""
+    """Minimum of requests per second."""
     cpu_ms: float
-    """CPU milliseconds of the appliance per request, at most."""
+    """Maximum of the appliance's CPU milliseconds per request."""
 
     def __str__(self) -> str:
         return f">={self.rate:g}/s <={self.cpu_ms:g} ms"
@@ -43,31 +43,31 @@ TARGETS = {
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One scenario at one number of connections, for some seconds; or medians of several."""
+    """A measurement of one scenario at one number of connections, or the medians of several."""
 
     rate: float
     """Answers per second."""
     latency_ms: tuple[float, ...]
     """At each of SHARES."""
     cpu_ms: float
-    """Of the appliance's process, user and system, per request."""
+    """User and system time of the appliance's process per request."""
     redis_cpu_ms: float
-    """Of its embedded Redis, per request."""
+    """User and system time of its embedded Redis per request."""
     busy: float
-    """Share of one core that the appliance used."""
+    """Share of one core used by the appliance."""
     generator_busy: float
-    """Share of one core that the load generator used: near 1, it measures itself."""
+    """Share of one core used by the load generator, which is the bottleneck near 1."""
     foreign_busy: float
-    """Cores that processes used which have no part in this."""
+    """Cores used by processes that do not belong to the benchmark."""
     rss_mb: float
-    """Of the appliance at the end."""
+    """Resident memory of the appliance at the end."""
     requests: int
     errors: int
     samples: tuple[str, ...] = ()
-    """What the first wrong answers were."""
+    """Descriptions of the first wrong answers."""
 
     def latency(self, share: float) -> float:
-        """Return the latency in ms that a share of the requests stayed within (one of SHARES)."""
+        """Return the latency in ms at a quantile, which must be one of SHARES."""
         return self.latency_ms[SHARES.index(share)]
 
 
@@ -82,17 +82,17 @@ class Cell:
 
     @property
     def median(self) -> Measurement:
-        """Medians of the rounds, figure by figure; requests and errors are sums."""
+        """Return the median of each figure; requests and errors are sums."""
         return medians(self.rounds)
 
     @property
     def target(self) -> Target | None:
-        """What must be reached here, None where nothing is laid down."""
+        """Return the target, or None if there is none for this scenario and connections."""
         return TARGETS.get(self.scenario) if self.connections == TARGET_CONNECTIONS else None
 
     @property
     def missed(self) -> list[str]:
-        """What is below the target: "rate", "CPU"."""
+        """Return the figures that miss the target: "rate", "CPU"."""
         target, median = self.target, self.median
         if target is None:
             return []
@@ -102,19 +102,19 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What one start of the appliance cost."""
+    """The figures of one start of the appliance."""
 
     build: str
     ready_s: float
     """From the start of the process to READY=1."""
     idle_rss_mb: float
-    """The appliance, before any load."""
+    """Resident memory of the appliance before any load."""
     idle_redis_rss_mb: float
-    """Its embedded Redis."""
+    """Resident memory of its embedded Redis."""
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """Return the smallest value that `share` (0 to 1) of the values do not exceed; 0 for none."""
+    """Return the smallest value that a share (0 to 1) of the values does not exceed, 0 if empty."""
     if not ordered:
         return 0.0
     return ordered[max(math.ceil(share * len(ordered)), 1) - 1]

@@ -1,10 +1,10 @@
-"""getMeetings of 3, 30 and 100 servers of 50 meetings, with and without one that hangs.
+"""getMeetings of 3, 30 and 100 servers of 50 meetings, with and without a hanging server.
 
     python benchmarks/lists.py [--quick] [--pools 3x50,30x50]
 
-Runs the appliance on a private Redis with simulated servers (many_servers.py), and asks over one
-connection. A server that hangs has answered its last poll and says nothing from then on; the first
-call waits for it, and the later ones are timed as they come. Measures only.
+Runs the appliance on a private Redis with simulated servers (many_servers.py) and sends requests on
+one connection. The hanging server answered its last poll and then stops answering: the first call
+waits for it, the later ones are measured separately.
 """
 
 from __future__ import annotations
@@ -42,26 +42,26 @@ ANSWER_LIMIT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One pool, every server well and then one hanging."""
+    """The results of one pool, first with every server healthy, then with one hanging."""
 
     servers: int
     meetings_each: int
-    well_ms: float
-    well_worst_ms: float
+    healthy_ms: float
+    healthy_worst_ms: float
     cpu_ms: float
-    """Of the appliance, per call."""
+    """CPU time of the appliance per call."""
     size_kb: float
     first_ms: float
-    """The first call after a server began to hang."""
+    """Latency of the first call after a server began to hang."""
     later_ms: float
-    """The median of those after it."""
+    """Median latency of the calls after that."""
     later_worst_ms: float
     rss_mb: float
     wrong: int
 
 
-class Asker:
-    """Asks getMeetings over one connection."""
+class ListClient:
+    """Calls getMeetings on one connection."""
 
     def __init__(self, appliance: ApplianceProcess, meeting: str) -> None:
         self._client = Client((HOST, appliance.front.port))
@@ -70,8 +70,8 @@ class Asker:
         self.wrong = 0
         self.size = 0
 
-    def ask(self) -> float:
-        """Return how long the answer took, in ms."""
+    def call(self) -> float:
+        """Send a request and return the latency in ms."""
         exchange = next(self._source)
         began_s = time.perf_counter()
         self._client.send(exchange)
@@ -83,7 +83,7 @@ class Asker:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure as the arguments say; return 1 if an answer was wrong."""
+    """Run the measurements; return 1 if an answer was wrong."""
     parser = argparse.ArgumentParser(prog="benchmarks/lists.py", description="Measure getMeetings.")
     parser.add_argument("--pools", help=f"servers x meetings of each ({','.join(POOLS)})")
     parser.add_argument("--repeat", type=int, default=20, help="calls of each kind (20)")
@@ -117,21 +117,21 @@ def measure(servers: int, meetings_each: int, repeat: int) -> Figures:
 
 def _measure(pool: PollPool, appliance: ApplianceProcess, repeat: int) -> Figures:
     assert appliance.pid is not None
-    asker = Asker(appliance, meeting_id(1, 0))
-    asker.ask()
+    client = ListClient(appliance, meeting_id(1, 0))
+    client.call()
     before_s = cpu_s(appliance.pid)
-    well = [asker.ask() for _ in range(repeat)]
+    healthy = [client.call() for _ in range(repeat)]
     used_ms = (cpu_s(appliance.pid) - before_s) * 1000 / repeat
-    size = asker.size
-    pool.servers.tell("hang")
-    first = asker.ask()
-    later = [asker.ask() for _ in range(repeat)]
+    size = client.size
+    pool.servers.command("hang")
+    first = client.call()
+    later = [client.call() for _ in range(repeat)]
     return Figures(
         *(pool.servers.servers, pool.servers.meetings_each),
-        *(statistics.median(well), max(well), used_ms, size / 1000),
+        *(statistics.median(healthy), max(healthy), used_ms, size / 1000),
         *(first, statistics.median(later), max(later)),
         rss_mb=rss_mb(appliance.pid),
-        wrong=asker.wrong,
+        wrong=client.wrong,
     )
 
 
@@ -147,7 +147,7 @@ def render(found: Sequence[Figures]) -> str:
         rows.append(
             [
                 *(str(each.servers), str(each.meetings_each), f"{each.size_kb:.0f}"),
-                *(f"{each.well_ms:.1f}", f"{each.well_worst_ms:.1f}", f"{each.cpu_ms:.2f}"),
+                *(f"{each.healthy_ms:.1f}", f"{each.healthy_worst_ms:.1f}", f"{each.cpu_ms:.2f}"),
                 *(f"{each.first_ms:.0f}", f"{each.later_ms:.1f}", f"{each.later_worst_ms:.1f}"),
                 *(f"{each.rss_mb:.0f}", str(each.wrong)),
             ]

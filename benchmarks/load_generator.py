@@ -2,9 +2,9 @@
 
     python -m benchmarks.load_generator
 
-reads one job a line on stdin (JSON, `Job`), does it and writes its result as a line on stdout
-(`Report`); ends when stdin does. Raw sockets and epoll in one thread, because what it spends is
-taken from the two cores that it measures. Knows nothing of how the pool was set up.
+reads jobs from stdin, one per line (JSON, `Job`), runs each and writes its result as a line on
+stdout (`Report`); it ends at end of file. It uses raw sockets and epoll in one thread, because it
+shares its two cores with the measured processes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from benchmarks.process_figures import cpu_s, machine_cpu_s
 from benchmarks.scenarios import Exchange, Workload, end, exchanges
 
 ANSWER_LIMIT_S = 10.0
-"""An answer that takes longer is an error, and ends the job."""
+"""Limit for an answer; the job fails after it."""
 MAX_SAMPLES = 3
 RECEIVE_BYTES = 256 * 1024
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
@@ -52,35 +52,35 @@ class Job:
     meetings: list[str]
     label: str
     pids: dict[str, int]
-    """Processes whose CPU time is wanted, by any name."""
+    """Processes whose CPU time is measured, by name."""
     rate: float = 0.0
-    """Requests a second that are not exceeded; 0: as fast as answers come."""
+    """Maximum of requests per second; 0: unlimited."""
 
 
 @dataclass(slots=True)
 class Report:
-    """What one measurement found."""
+    """The result of one measurement."""
 
     requests: int = 0
     seconds: float = 0.0
     latency_ms: list[float] = field(default_factory=list)
     """At each of figures.SHARES."""
     cpu_s: dict[str, float] = field(default_factory=dict)
-    """Used within those seconds: by the names of Job.pids, "generator" and, by all, "machine"."""
+    """CPU time used in those seconds, by the names of Job.pids, "generator" and "machine"."""
     errors: int = 0
-    """Of all requests, those of the warm-up and the clean-up included."""
+    """Wrong answers, including those of the warm-up and the clean-up."""
     samples: list[str] = field(default_factory=list)
-    """What the first wrong answers were; nothing that is signed."""
+    """Descriptions of the first wrong answers, without signed data."""
     failure: str = ""
-    """Why it was given up, '' if it was not."""
+    """Reason for which the job was aborted, or ''."""
 
 
 class Stalled(Exception):
-    """The server gave no answer for ANSWER_LIMIT_S."""
+    """The server did not answer for ANSWER_LIMIT_S."""
 
 
 class Client:
-    """One connection with at most one request under way."""
+    """A connection with at most one request in flight."""
 
     __slots__ = ("expected", "received", "sent_ns", "sock", "wanted")
 
@@ -91,10 +91,10 @@ class Client:
         self.sent_ns = 0
         self.received = b""
         self.wanted = 0
-        """Length of the answer under way, 0 while its head is incomplete."""
+        """Length of the answer in transit, 0 while its head is incomplete."""
 
     def send(self, exchange: Exchange) -> None:
-        """Send a request. It fits the socket's buffer: nothing else is in it."""
+        """Send a request. It fits into the socket's buffer, which is empty."""
         self.expected = exchange
         self.received = b""
         self.wanted = 0
@@ -102,9 +102,9 @@ class Client:
         self.sock.sendall(exchange.request)
 
     def receive(self) -> bytes | None:
-        """Read what has come; return the answer once it is whole.
+        """Read from the socket; return the answer when it is complete, else None.
 
-        Raises: ConnectionError: closed, or something else than an answer with a length.
+        Raises ConnectionError: closed, or an answer without a length.
         """
         data = self.sock.recv(RECEIVE_BYTES)
         if not data:
@@ -120,7 +120,7 @@ class Client:
 def _answer_length(received: bytes) -> int:
     """Return the length of head and body, 0 while the head is incomplete.
 
-    UNTIL_LAST_CHUNK: it is told at the end.
+    UNTIL_LAST_CHUNK if the answer is chunked.
     """
     end_of_head = received.find(b"\r\n\r\n")
     if end_of_head < 0:
@@ -134,7 +134,7 @@ def _answer_length(received: bytes) -> int:
 
 
 def fault(answer: bytes, expected: Exchange) -> str | None:
-    """Say what is wrong with an answer, None if nothing is. Quotes nothing that is signed."""
+    """Describe the fault of an answer without quoting signed data; None if it is correct."""
     status = answer[9:12]
     if status != expected.status:
         key = MESSAGE_KEY.search(answer)
@@ -147,7 +147,7 @@ def fault(answer: bytes, expected: Exchange) -> str | None:
 
 
 class Run:
-    """One job: warm-up, measured window, drain, clean-up."""
+    """A running job: warm-up, measured window, drain, clean-up."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -160,13 +160,13 @@ class Run:
         self._latencies: list[int] = []
         self._created: list[str] = []
         self._idle: deque[Client] = deque()
-        """Connections whose turn has not come, when the rate is limited."""
+        """Connections that wait for their turn when the rate is limited."""
         self._due_s = 0.0
 
     def measure(self) -> Report:
-        """Do the job."""
+        """Run the job."""
         gc.collect()
-        gc.disable()  # a collection in the middle would be taken for the server's latency
+        gc.disable()  # a collection would count as latency of the server
         try:
             self._measure()
         except (Stalled, OSError) as error:
@@ -183,10 +183,10 @@ class Run:
             self._open()
         for client in list(self._clients.values()):
             client.send(next(self._source))
-        self._turn_until(time.perf_counter() + self.job.warm_up_s)
+        self._exchange_until(time.perf_counter() + self.job.warm_up_s)
         self._latencies.clear()
         start_s, start_cpu_s = time.perf_counter(), self._cpu_s()
-        self._turn_until(start_s + self.job.seconds)
+        self._exchange_until(start_s + self.job.seconds)
         used_cpu_s, seconds = self._cpu_s(), time.perf_counter() - start_s
         ordered = sorted(self._latencies)
         self.report.requests = len(ordered)
@@ -205,8 +205,8 @@ class Run:
         self._poll.register(client.sock, select.EPOLLIN)
         return client
 
-    def _turn_until(self, deadline_s: float) -> None:
-        """Answer each whole answer with the next request, until the deadline."""
+    def _exchange_until(self, deadline_s: float) -> None:
+        """Send the next request after each complete answer, until the deadline."""
         clock, poll, clients = time.perf_counter, self._poll.poll, self._clients
         while clock() < deadline_s:
             events = poll(self._send_due(deadline_s) if self.job.rate else ANSWER_LIMIT_S)
@@ -222,9 +222,9 @@ class Run:
                     client.send(next(self._source))
 
     def _send_due(self, deadline_s: float) -> float:
-        """Send the requests whose time has come; return the seconds until the next is due."""
+        """Send the requests that are due; return the seconds until the next is due."""
         now_s, step_s = time.perf_counter(), 1 / self.job.rate
-        # What was missed while all connections were busy is not made up for in a burst.
+        # Requests missed while all connections were busy are not sent in a burst later.
         self._due_s = max(self._due_s, now_s - step_s)
         while self._idle and self._due_s <= now_s:
             self._idle.popleft().send(next(self._source))
@@ -234,7 +234,7 @@ class Run:
         return min(self._due_s, deadline_s) - now_s if self._due_s > now_s else 0.0
 
     def _took_answer(self, client: Client) -> bool:
-        """Read from a client; return whether it has nothing under way any more."""
+        """Read from a client; return whether its answer is complete."""
         try:
             answer = client.receive()
         except ConnectionError as error:
@@ -252,7 +252,7 @@ class Run:
         return True
 
     def _replace(self, client: Client) -> None:
-        """Open another connection in place of one that broke, and go on there."""
+        """Replace a broken connection and continue on the new one."""
         del self._clients[client.sock.fileno()]
         client.sock.close()
         self._open().send(next(self._source))
@@ -263,9 +263,9 @@ class Run:
             self.report.samples.append(problem)
 
     def _clean_up(self) -> None:
-        """Take the last answers, and end the meetings that were created, on all connections.
+        """Receive the last answers and end the created meetings, using all connections.
 
-        So that the next measurement finds the pool as this one did.
+        The next measurement then starts with the same pool.
         """
         busy = set(self._clients) - {client.sock.fileno() for client in self._idle}
         while self._idle and self._created:
@@ -287,7 +287,7 @@ class Run:
 
 
 def main() -> None:
-    """Do jobs until stdin ends."""
+    """Run jobs until the end of stdin."""
     gc.freeze()
     for line in sys.stdin:
         arguments: dict[str, Any] = json.loads(line)

@@ -1,11 +1,11 @@
-"""One process that answers as very many BBB servers: the other end of the poll benchmark.
+"""One process that simulates very many BBB servers for the poll benchmark.
 
     python -m benchmarks.many_servers SERVERS MEETINGS
 
-Server N is the path /sN/bigbluebutton/api on one port; server 0 has a port of its own, so that it
-can be dead (connections refused) or hang while the others live. Prints its ports as JSON, then
-reads commands on stdin, a word a line, each answered with a line of JSON; ends when stdin does.
-Answers are strung together from a template as long as a real server's. Checks no checksums.
+Server N has the path /sN/bigbluebutton/api on a common port; server 0 has a port of its own, so
+that it can refuse connections or hang while the others work. Prints its ports as JSON, then reads
+commands from stdin, one word per line, answers each with a line of JSON, and ends at end of file.
+Answers are made from a template as long as a real server's answer. Checksums are not verified.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from tests.doubles.bbb_xml_answers import index, meetings, running
 
 HOST = "127.0.0.1"
 AGE_MS = 30 * 60_000
-"""Age of all meetings: their joins are over."""
+"""Age of all meetings: past the join buffer."""
 ATTENDEES = 2
 _REQUEST = re.compile(rb"GET /s(\d+)/bigbluebutton/api/?([A-Za-z]*)")
 _MARK, _TAIL = "MEETING-ID", "</meetings></response>"
 
 
 def meeting_id(server: int, number: int) -> str:
-    """Return the id of a server's meeting."""
+    """Return the id of a meeting on a server."""
     return f"bench-{server:04}-{number:03}"
 
 
@@ -45,7 +45,7 @@ class Pool:
         self._running = running(True)
 
     def answer(self, server: int, call: str) -> bytes:
-        """Return the body of the answer to a call, and count it."""
+        """Count a call and return the body of its answer."""
         self.counts[server, call or "index"] += 1
         if call == "getMeetings":
             ids = (meeting_id(server, n) for n in range(self.meetings_each))
@@ -53,14 +53,14 @@ class Pool:
         return self._running if call == "isMeetingRunning" else self._index
 
     def report(self) -> dict[str, list[int]]:
-        """Return how often each server got each call since the last report, and forget it."""
+        """Return the number of calls by call and server since the last report, and reset it."""
         counts, self.counts = self.counts, Counter()
         calls = {call for _, call in counts}
         return {call: [counts[n, call] for n in range(self.servers)] for call in calls}
 
 
 def _template() -> tuple[list[str], str]:
-    """Return the text of one meeting, split at its id, and what comes before the first."""
+    """Return the text of a meeting, split at its id, and the text before the first meeting."""
     users = [User(f"w_{n:012}", f"Student Number {n}", "VIEWER") for n in range(ATTENDEES)]
     meeting = Meeting(
         id=_MARK,
@@ -119,7 +119,7 @@ async def serve(servers: int, meetings_each: int) -> None:
     common = await loop.create_server(lambda: _Connection(pool, crowd, False), HOST, 0)
     mortal = await loop.create_server(lambda: _Connection(pool, first, True), HOST, 0)
     ports = [each.sockets[0].getsockname()[1] for each in (common, mortal)]
-    _tell({"port": ports[0], "first_port": ports[1]})
+    _write({"port": ports[0], "first_port": ports[1]})
     commands = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
     while line := await commands.readline():
@@ -136,10 +136,10 @@ async def serve(servers: int, meetings_each: int) -> None:
                 mortal = await loop.create_server(
                     lambda: _Connection(pool, first, True), HOST, ports[1]
                 )
-        _tell(pool.report() if word == "counts" else {})
+        _write(pool.report() if word == "counts" else {})
 
 
-def _tell(value: object) -> None:
+def _write(value: object) -> None:
     print(json.dumps(value), flush=True)
 
 

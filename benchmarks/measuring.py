@@ -1,6 +1,6 @@
 """Measure a running pool with the load generator, which is a process of its own.
 
-Turns the generator's reports into figures; decides nothing about which measurements are made.
+Turns the generator's reports into figures. The callers choose the measurements.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from benchmarks.scenarios import Exchange, Workload, base_creates
 
 ROOT = Path(__file__).resolve().parent.parent
 MEETINGS = tuple(f"bench-base-{number:03}" for number in range(200))
-"""The meetings that exist throughout: as in the target for getMeetings."""
+"""Meetings that exist during all measurements, as many as in the target for getMeetings."""
 
 
 class Generator:
@@ -36,7 +36,7 @@ class Generator:
             stdout=subprocess.PIPE,
             cwd=ROOT,
             text=True,
-            start_new_session=True,  # Ctrl-C is for us; it ends when its stdin does
+            start_new_session=True,  # keeps Ctrl-C away from it; it ends when its stdin is closed
         )
         return self
 
@@ -50,7 +50,7 @@ class Generator:
         self._process.communicate()
 
     def do(self, job: Job) -> Report:
-        """Do one job. Raises PoolError: it could not be done."""
+        """Run a job and return its report. Raises PoolError: the job failed."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(dataclasses.asdict(job)) + "\n")
@@ -66,7 +66,7 @@ class Generator:
 
 
 class Meter:
-    """Measures one pool; counts its measurements, so that no meeting has the name of another."""
+    """Measures one pool; numbers its measurements, so that meeting ids are unique."""
 
     def __init__(self, pool: Pool, generator: Generator) -> None:
         self.pool = pool
@@ -126,9 +126,10 @@ def _figures(report: Report, rss: float) -> Measurement:
 def open_meter(
     build: Build, generator: Generator, users: int, *, callbacks: bool = False
 ) -> Iterator[Meter]:
-    """Run a pool with its base meetings, `users` in each, for the block. Raises PoolError.
+    """Run a pool with its base meetings and `users` in each while the block runs.
 
-    Without `callbacks`, so that no measurement pays for the thousands of ends of the one before.
+    `callbacks` is off by default, so that no measurement includes the callbacks for the thousands
+    of meetings that the previous one ended. Raises PoolError.
     """
     with run_pool(build, callbacks=callbacks) as pool:
         _create_base_meetings(pool)
@@ -140,12 +141,12 @@ def _create_base_meetings(pool: Pool) -> None:
     client = Client((HOST, pool.port))
     with client.sock:
         for exchange in base_creates(Workload(SECRET, MEETINGS, "")):
-            problem = fault(_ask(client, exchange), exchange)
+            problem = fault(_send(client, exchange), exchange)
             if problem is not None:
                 raise PoolError(f"a base meeting was not created: {problem}")
 
 
-def _ask(client: Client, exchange: Exchange) -> bytes:
+def _send(client: Client, exchange: Exchange) -> bytes:
     client.send(exchange)
     while (answer := client.receive()) is None:
         pass

@@ -2,10 +2,10 @@
 
     python benchmarks/placement.py [--quick] [--seeds 3] [--traces steady,unequal] ...
 
-Replays arrival traces (traces.py) in simulated time against the product's own placement (the real
-store on a private Redis), Scalelite's rule, and others (rules.py). Prints a table, leaves JSON and
-a picture of the worst server's load over time in benchmarks/results. The same seeds give the same
-figures.
+Replays arrival traces (appliance/simulation/traces.py) in simulated time with the appliance's
+placement (its store on a private Redis), Scalelite's rule and others (rules.py). Prints a table;
+writes JSON and a picture of the worst server's load over time into benchmarks/results. The same
+seeds give the same figures.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from tests.doubles.store_servers import private_redis  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results"
 GOAL, FIRST_GOAL = 1.10, 1.15
-"""Peak load of the worst server, at most this many times the oracle's."""
+"""Maximum peak load of the worst server, as a multiple of the oracle's."""
 PRODUCT = "product"
 UNAIDED = "product, no forecast"
 TRIED = "product, script"
@@ -48,33 +48,33 @@ TRIED = "product, script"
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One trace with one seed: everything is replayed on it in one process."""
+    """A trace with a seed, which one process replays with every rule."""
 
     trace: str
     seed: int
     small: bool
     script: str
-    """Text of another place_meeting.lua to compare with, '' for none."""
+    """Text of another place_meeting.lua to compare with, or ''."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One rule on one trace: medians over the seeds."""
+    """The results of one rule on one trace: medians over the seeds."""
 
     trace: str
     rule: str
     spread: float
     against_oracle: float
-    """Peak of the worst server against the oracle's in the same trace."""
+    """Peak load of the worst server, as a multiple of the oracle's on the same trace."""
     least: float
     most: float
-    """The same, of the best and the worst seed."""
+    """The same for the best and the worst seed."""
     over_users: int
     over_user_minutes: float
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Replay, print and write; a missed goal is no failure."""
+    """Replay the traces, print and write the results; a missed goal is no failure."""
     options = parse_options(arguments)
     began_s = time.monotonic()
     tasks = [
@@ -96,9 +96,9 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks/placement.py", description="Compare rules.")
     add = parser.add_argument
     add("--seed", type=int, default=1, help="the first seed (1)")
-    add("--seeds", type=_few, default=3, help="how many, medians count (3)")
+    add("--seeds", type=_few, default=3, help="number of seeds, of which medians are taken (3)")
     add("--traces", type=_traces, default=tuple(TRACES), help=f"of {','.join(TRACES)}")
-    add("--quick", action="store_true", help="a quarter of servers and classes, one seed")
+    add("--quick", action="store_true", help="a quarter of the servers and classes, one seed")
     add("--script", type=_script, help="another place_meeting.lua to compare with")
     add("--output", type=Path, default=RESULTS, help="directory for JSON and SVG")
     options = parser.parse_args(arguments)
@@ -134,7 +134,7 @@ def _script(text: str) -> str:
 
 
 def run_task(task: Task) -> list[Outcome]:
-    """Replay one trace against every rule, the oracle first."""
+    """Replay one trace with every rule, the oracle first."""
     with private_redis() as redis:
         return trio.run(_run_rules, task, redis.url)
 
@@ -195,7 +195,7 @@ def render_rows(rows: Sequence[Row]) -> str:
 
 
 def render_goal(rows: Sequence[Row]) -> str:
-    """Say on which traces the product reaches its goal."""
+    """Return, for each trace, whether the product reaches its goal."""
     lines = []
     for row in rows:
         if row.rule == PRODUCT:

@@ -1,6 +1,6 @@
-"""The picture of a benchmark: throughput over connections, and the spread of latencies, as SVG.
+"""The picture of a benchmark as SVG: throughput over connections, and the spread of latencies.
 
-Pure text. Readable on light and dark pages, without scripts, fonts or other files.
+Pure. Readable on light and dark pages, without scripts, fonts or other files.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Series = list[tuple[str, str, list[Cell]]]
 
 
 def render_plot(cells: Sequence[Cell], title: str) -> str:
-    """Return the SVG of all cells (at least one)."""
+    """Return the SVG of at least one cell."""
     series = _series(cells)
     width = LEFT + 2 * PANEL_WIDTH + GAP + LEGEND
     height = TOP + PANEL_HEIGHT + 60
@@ -106,7 +106,7 @@ def _legend(series: Series, left: float) -> list[str]:
 
 
 def _x(number: int, connections: Sequence[int], left: float) -> float:
-    """Even spacing in the order of the numbers: 1, 16, 64 are not on a line."""
+    """Return the x coordinate: the numbers of connections are spaced evenly, not to scale."""
     return left + PANEL_WIDTH * (connections.index(number) + 0.5) / len(connections)
 
 

@@ -1,11 +1,11 @@
-"""What polling costs: CPU per cycle, requests, API latency; how fast a dead server is noticed.
+"""The cost of polling (CPU per cycle, requests, API latency), and the time to detect a dead server.
 
     python benchmarks/poll.py [--quick] [--pools 3x20,100x200] ...
 
 Runs the appliance on a private Redis with up to a thousand simulated servers (many_servers.py) that
-all have known meetings; prints a table and leaves JSON in benchmarks/results. A cycle is one
-POLL_INTERVAL, in which each server is polled once, at a phase of its own. What the appliance uses
-without polls, with the same API calls going on, is measured first and taken off.
+all have known meetings; prints a table and writes JSON into benchmarks/results. A cycle is one
+POLL_INTERVAL, in which each server is polled once, at a phase of its own. The CPU time used without
+polls, with the same API calls, is measured first and subtracted.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ POOLS = ("3x20", "3x200", "100x20", "100x200", "1000x20", "1000x200")
 QUICK_POOLS = ("3x20", "20x20")
 CALLS_PER_S = 50
 QUIET_INTERVAL_S = 86_400.0
-"""So that no poll falls into the quiet measurement."""
+"""Long enough that no poll falls into the quiet measurement."""
 FIRST_POLLS_LIMIT_S = 120.0
 OUT_LIMIT_S = 120.0
 SETTLE_S = 2.0
 LAST_POLL_S = 6.0
-"""A server dies this long after its last poll: a failed call hurries no poll within
-POLL_RETRY_INTERVAL (5 s) of another."""
+"""Time between a server's last poll and its death: a failed call triggers no poll within
+POLL_RETRY_INTERVAL (5 s) of the last one."""
 TICK_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What was used and seen in some seconds of API calls."""
+    """CPU time and latencies during some seconds of API calls."""
 
     seconds: float
     appliance_s: float
@@ -66,14 +66,14 @@ class Window:
 
     @property
     def foreign_cores(self) -> float:
-        """Cores that were used by what has no part in this (the caller is counted, too)."""
+        """Return the cores used by other processes, including the benchmark's own process."""
         ours_s = self.appliance_s + self.redis_s + self.doubles_s
         return max(self.machine_s - ours_s, 0.0) / self.seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One pool: a cycle, and the same pool without polls."""
+    """The results of one pool, with and without polls."""
 
     servers: int
     meetings_each: int
@@ -82,21 +82,21 @@ class Figures:
     cycle: Window
     cycles: int
     polls: tuple[int, int]
-    """Fewest and most getMeetings that one server got in the window."""
+    """Least and greatest number of getMeetings calls per server in the window."""
     versions: int
-    """Index calls that all servers got."""
+    """Number of index calls to all servers."""
     others: int
-    """Calls but getMeetings, index and those that we asked for: should be 0."""
+    """Number of unexpected calls, which should be 0."""
     rss_mb: float
 
     @property
     def appliance_s(self) -> float:
-        """CPU seconds of the appliance for one cycle."""
+        """Return the CPU seconds of the appliance per cycle."""
         return self._per_cycle(self.cycle.appliance_s, self.quiet.appliance_s)
 
     @property
     def redis_s(self) -> float:
-        """CPU seconds of Redis for one cycle."""
+        """Return the CPU seconds of Redis per cycle."""
         return self._per_cycle(self.cycle.redis_s, self.quiet.redis_s)
 
     def _per_cycle(self, used_s: float, quiet_s: float) -> float:
@@ -106,18 +106,18 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """How long a dead server stayed in the pool, default settings, one API call to it."""
+    """The time to detect a dead server under default settings, after one API call to it."""
 
     kind: str
-    """die: it refuses connections; hang: it accepts them and says nothing."""
+    """die: it refuses connections; hang: it accepts them and does not answer."""
     noticed_s: float
-    """Until it was unstable: new meetings go elsewhere."""
+    """Time until it was unstable: new meetings go to other servers."""
     out_s: float
-    """Until it was offline: its meetings are detached."""
+    """Time until it was offline: its meetings are detached."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure as the arguments say; return 1 if an answer or a count was wrong."""
+    """Run the measurements; return 1 if an answer or a count was wrong."""
     options = parse_options(arguments)
     began_s = time.monotonic()
     found = []
@@ -131,7 +131,9 @@ def main(arguments: Sequence[str]) -> int:
     if deaths:
         print(f"{render_deaths(deaths)}\n")
     _write(options.output, found, deaths)
-    return int(any(each.cycle.wrong or each.quiet.wrong or not _as_asked(each) for each in found))
+    return int(
+        any(each.cycle.wrong or each.quiet.wrong or not _as_expected(each) for each in found)
+    )
 
 
 def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -139,7 +141,7 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks/poll.py", description="Measure polling.")
     add = parser.add_argument
     add("--pools", type=_pools, help=f"servers x meetings of each ({','.join(POOLS)})")
-    add("--no-deaths", action="store_true", help="do not measure how death is noticed")
+    add("--no-deaths", action="store_true", help="do not measure the detection of dead servers")
     add("--quick", action="store_true", help="small pools, short cycles")
     add("--output", type=Path, default=RESULTS, help="directory for JSON")
     options = parser.parse_args(arguments)
@@ -159,7 +161,7 @@ def _pools(text: str) -> tuple[str, ...]:
 
 
 def interval_s(servers: int, quick: bool) -> float:
-    """Return the POLL_INTERVAL that a pool is measured at: the default where it matters."""
+    """Return the POLL_INTERVAL for a pool: the default for large ones."""
     if quick:
         return 2.0
     return 10.0 if servers <= 100 else 60.0
@@ -178,16 +180,16 @@ def measure_pool(servers: int, meetings_each: int, quick: bool) -> Figures:
         with pool.appliance(QUIET_INTERVAL_S) as appliance:
             wait_for_first_polls(pool)
             time.sleep(SETTLE_S)
-            # A large pool as long as the cycle: the sweep, once a minute, is to be in both.
+            # For a large pool as long as the cycle, so that both include a sweep, once a minute.
             quiet_s = cycles * interval if quick or servers > 100 else 10.0
             quiet = measure_window(pool, appliance, quiet_s)
-        pool.servers.tell("counts")
+        pool.servers.command("counts")
         with pool.appliance(interval) as appliance:
             wait_for_first_polls(pool)
-            time.sleep(interval + SETTLE_S)  # by then each has had its random pause
-            pool.servers.tell("counts")
+            time.sleep(interval + SETTLE_S)  # until each server has its random phase
+            pool.servers.command("counts")
             cycle = measure_window(pool, appliance, cycles * interval)
-            counts = pool.servers.tell("counts")
+            counts = pool.servers.command("counts")
             memory = rss_mb(_pid(appliance))
     polls = counts.pop("getMeetings", [0])
     counts.pop("isMeetingRunning", None)
@@ -206,15 +208,16 @@ def wait_for_first_polls(pool: PollPool) -> None:
     deadline_s = time.monotonic() + FIRST_POLLS_LIMIT_S
     while not all(seen):
         assert time.monotonic() < deadline_s, "not all servers were polled in time"
-        polls = pool.servers.tell("counts").get("getMeetings", [0] * len(seen))
+        polls = pool.servers.command("counts").get("getMeetings", [0] * len(seen))
         seen = [before + now for before, now in zip(seen, polls, strict=True)]
         time.sleep(TICK_S)
 
 
 def measure_window(pool: PollPool, appliance: ApplianceProcess, seconds: float) -> Window:
-    """Ask isMeetingRunning at an even rate, and see what is used meanwhile.
+    """Call isMeetingRunning at an even rate and measure CPU time and latency.
 
-    Latency counts from when a call was due, so that one slow answer is not the only one seen.
+    Latency is measured from the time at which a call was due, so that a slow answer also counts
+    for the calls that it delays.
     """
     meetings = [meeting_id(server, 0) for server in range(pool.servers.servers)]
     source = exchanges("isMeetingRunning", Workload(SECRET, meetings, ""))
@@ -260,34 +263,34 @@ def _pid(appliance: ApplianceProcess) -> int:
 
 
 def measure_deaths(kinds: Sequence[str]) -> list[Death]:
-    """Have a server of three die in each way, under the default settings."""
+    """Let one of three servers die in each way, under the default settings."""
     found = []
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as name,
         run_poll_pool(3, 20, Path(name)) as pool,
     ):
         for kind in kinds:
-            pool.servers.tell("live")
-            with pool.appliance(60.0) as appliance:  # one that knows nothing of the last death
+            pool.servers.command("live")
+            with pool.appliance(60.0) as appliance:  # a new one, without the last failure
                 found.append(_measure_death(pool, appliance, kind))
     return found
 
 
 def _measure_death(pool: PollPool, appliance: ApplianceProcess, kind: str) -> Death:
-    _say(f"a server that is to {kind}")
+    _say(f"detection of a dead server: {kind}")
     _wait_for(lambda: appliance.status(FIRST) == "online")
     time.sleep(LAST_POLL_S)
-    pool.servers.tell(kind)
+    pool.servers.command(kind)
     died_s = time.monotonic()
-    _call_in_vain(appliance)
+    _call_dead_server(appliance)
     _wait_for(lambda: appliance.status(FIRST) != "online")
     noticed_s = time.monotonic()
     _wait_for(lambda: appliance.status(FIRST) == "offline")
     return Death(kind, noticed_s - died_s, time.monotonic() - died_s)
 
 
-def _call_in_vain(appliance: ApplianceProcess) -> None:
-    """Send a call that leads to the dead server; its answer is not waited for."""
+def _call_dead_server(appliance: ApplianceProcess) -> None:
+    """Send a call that is forwarded to the dead server, without waiting for the answer."""
     source = exchanges("getMeetingInfo", Workload(SECRET, [meeting_id(0, 0)], ""))
     client = Client((HOST, appliance.front.port))
     client.send(next(source))
@@ -296,7 +299,7 @@ def _call_in_vain(appliance: ApplianceProcess) -> None:
 
 
 _open: list[Client] = []
-"""Kept: a client that hangs up would cancel its call."""
+"""Kept open: a client that disconnects would cancel its call."""
 
 
 def _wait_for(condition: Callable[[], bool]) -> None:
@@ -315,7 +318,7 @@ def render(found: Sequence[Figures]) -> str:
         [
             *("servers", "meetings", "interval s", "CPU s/cycle", "ms/server", "Redis s/cycle"),
             *("polls each", "versions", "p50 ms quiet", "polling", "p99 ms quiet", "polling"),
-            *("worst", "RSS MB", "foreign cores", "as asked"),
+            *("worst", "RSS MB", "foreign cores", "as expected"),
         ]
     ]
     for each in found:
@@ -328,14 +331,14 @@ def render(found: Sequence[Figures]) -> str:
                 *(f"{each.quiet.p99_ms:.1f}", f"{each.cycle.p99_ms:.1f}"),
                 *(f"{each.cycle.worst_ms:.0f}", f"{each.rss_mb:.0f}"),
                 f"{each.cycle.foreign_cores:.1f}",
-                "yes" if _as_asked(each) else "NO",
+                "yes" if _as_expected(each) else "NO",
             ]
         )
     return render_table(rows)
 
 
-def _as_asked(each: Figures) -> bool:
-    """Whether each server got one request a cycle, and at most one more for its version."""
+def _as_expected(each: Figures) -> bool:
+    """Return whether each server got one poll per cycle, and at most one call for its version."""
     least, most = each.polls
     # One more or less may fall on the edge of the window.
     in_time = each.cycles - 1 <= least and most <= each.cycles + 1
@@ -344,7 +347,7 @@ def _as_asked(each: Figures) -> bool:
 
 def render_deaths(deaths: Sequence[Death]) -> str:
     """Return the table of dead servers."""
-    rows = [["a server that", "out for new meetings s", "offline s"]]
+    rows = [["failure", "no new meetings after s", "offline after s"]]
     rows += [[each.kind, f"{each.noticed_s:.1f}", f"{each.out_s:.1f}"] for each in deaths]
     return render_table(rows)
 

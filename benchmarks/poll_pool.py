@@ -1,7 +1,7 @@
-"""What the poll benchmark runs: many simulated servers, a Redis full of meetings, an appliance.
+"""The processes of the poll benchmark: many simulated servers, a Redis with meetings, an appliance.
 
-Starts, fills and stops; measures nothing. The meetings get into Redis through the store itself,
-server by server, so that every record is as the appliance would have left it.
+The meetings are written to Redis through the store, server by server, so that every record is as
+the appliance itself would have written it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from appliance.model import (
     MeetingId,
     Observation,
     PlacementOutcome,
+    PlacementRequest,
     PlacementRules,
-    PlacementWish,
     ServerChange,
     ServerId,
     ServerState,
@@ -38,7 +38,7 @@ from tests.doubles.store_servers import RedisServer, private_redis
 ROOT = Path(__file__).resolve().parent.parent
 NAMESPACE = "scalelite"
 FIRST = ServerId("server-0000")
-"""The one that can die."""
+"""The server that can fail."""
 CONNECT_S = 10.0
 
 
@@ -59,7 +59,7 @@ class ManyServers:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Return the process id."""
         return self._process.pid
 
     def url(self, server: int) -> str:
@@ -67,8 +67,8 @@ class ManyServers:
         port = self._first_port if server == 0 else self._port
         return f"http://{HOST}:{port}/s{server}/bigbluebutton/api"
 
-    def tell(self, word: str) -> Any:
-        """Give a command: counts, die, hang, live."""
+    def command(self, word: str) -> Any:
+        """Send a command (counts, die, hang or live) and return its answer."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{word}\n")
         self._process.stdin.flush()
@@ -81,14 +81,14 @@ class ManyServers:
         return json.loads(line)
 
     def close(self) -> None:
-        """End it."""
+        """Stop the process."""
         self._process.kill()
         self._process.communicate()
 
 
 @dataclass(frozen=True, slots=True)
 class PollPool:
-    """Servers and a filled Redis; appliances come and go."""
+    """Running servers and a filled Redis, on which appliances can be started."""
 
     servers: ManyServers
     redis: RedisServer
@@ -96,7 +96,7 @@ class PollPool:
 
     @contextlib.contextmanager
     def appliance(self, interval_s: float) -> Iterator[ApplianceProcess]:
-        """Run an appliance on them; the first polls are under way when it is ready."""
+        """Run an appliance on them; it has begun the first polls when it is ready."""
         environ = {
             "REDIS_URL": self.redis.url,
             "REDIS_NAMESPACE": NAMESPACE,
@@ -112,7 +112,7 @@ class PollPool:
 
 @contextlib.contextmanager
 def run_poll_pool(servers: int, meetings_each: int, directory: Path) -> Iterator[PollPool]:
-    """Run servers and Redis for the block, all meetings known."""
+    """Run servers and a Redis that knows all their meetings while the block runs."""
     with (
         private_redis() as redis,
         contextlib.closing(ManyServers(servers, meetings_each)) as pool,
@@ -141,7 +141,7 @@ async def _fill(url: str, pool: ManyServers) -> None:
 async def _fill_server(
     store: PoolStore, server: ServerId, number: int, count: int, now_ms: int
 ) -> None:
-    """Place its meetings while it is the only server that takes any."""
+    """Place the meetings of a server while it is the only enabled one."""
     await store.set_server_state(server, ServerState.ENABLED)
     empty = Observation(server, now_ms, now_ms, 0.0, 0.0, 0, 0, 0, 0, ())
     await store.observe_server(empty, healthy_threshold=1)
@@ -153,16 +153,16 @@ async def _fill_server(
 
 
 async def _place(store: PoolStore, name: str, bridge: int, now_ms: int) -> None:
-    wish = PlacementWish(
+    request = PlacementRequest(
         meeting_id=MeetingId(name),
         tenant_id=None,
         moderator_pw="moderator",
         new_moderator_pw="moderator",
         voice_bridges=(str(bridge),),
         now_ms=now_ms,
-        tie=0.0,
+        tie_breaker=0.0,
     )
-    placement = await store.place_meeting(wish)
+    placement = await store.place_meeting(request)
     assert placement.outcome is PlacementOutcome.PLACED
     assert placement.meeting is not None
     assert await store.confirm_meeting(placement.meeting, now_ms=now_ms)

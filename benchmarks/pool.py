@@ -1,8 +1,8 @@
-"""A pool to measure: simulated BBB servers and one appliance, each a process, and their set-up.
+"""The pool under test: simulated BBB servers and one appliance, each in a process of its own.
 
-Starts and stops processes; measures only what a start costs. The appliance runs as an operator
-runs it, configured by the environment, on its own embedded Redis, without PostgreSQL; what it
-keeps is in a temporary directory.
+Starts and stops processes, and measures only the start. The appliance is configured by environment
+variables as in production, uses its embedded Redis and no PostgreSQL, and keeps its state in a
+temporary directory.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ SECRET = "benchmark-secret"
 HOST = "127.0.0.1"
 START_LIMIT_S = 30.0
 STOP_LIMIT_S = 40.0
-"""More than the appliance gives requests in flight."""
+"""Longer than the appliance waits for requests in flight."""
 TICK_S = 0.02
 LISTEN_PORTS = range(20_000, 32_000)
 """Below Linux's ip_local_port_range."""
 INHERITED = ("HOME", "LANG", "LC_ALL", "PATH", "TZ")
-"""All that is taken from the environment: a REDIS_URL in it would lead us to a real pool."""
+"""The only variables passed on: an inherited REDIS_URL could point to a production pool."""
 
 
 class PoolError(Exception):
-    """The pool cannot be measured; the text says why."""
+    """The pool cannot be measured; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """One appliance to measure."""
+    """An installed appliance to measure."""
 
     name: str
     program: Path
-    """Its console script, scalelite-appliance."""
+    """The console script, scalelite-appliance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +63,20 @@ class Pool:
     start: Start
     log_file: Path
     ctl: Callable[..., Any]
-    """Runs one ctl command, given as words, and returns its JSON. Raises PoolError."""
+    """Run a ctl command, given as words, and return its JSON. Raises PoolError."""
 
     @property
     def pids(self) -> dict[str, int]:
-        """The processes whose CPU time is measured."""
+        """Return the processes whose CPU time is measured, by name."""
         doubles = {str(s.server_id): s.pid for s in self.servers if s.pid is not None}
         return {"appliance": self.pid, "redis": self.redis_pid, **doubles}
 
-    def complaints(self) -> str:
-        """Return what the appliance logged; at LOG_LEVEL=warn that should be nothing."""
+    def warnings(self) -> str:
+        """Return the appliance's log, which should be empty at LOG_LEVEL=warn."""
         return self.log_file.read_text(errors="replace").strip()
 
     def fill_meetings(self, users: int) -> None:
-        """Put users into every meeting of the servers, listed as attendees."""
+        """Add users to every meeting on the servers, listed as attendees."""
         for server in self.servers:
             for meeting in server.meetings():
                 server.set_users(meeting, participants=users, moderators=1, listed=True)
@@ -84,10 +84,10 @@ class Pool:
 
 @contextlib.contextmanager
 def run_pool(build: Build, *, callbacks: bool) -> Iterator[Pool]:
-    """Run an appliance and its servers for the block.
+    """Run an appliance and its servers while the block runs.
 
-    `callbacks`: servers say when a meeting has ended, as BBB's do.
-    Raises: PoolError: something does not start.
+    `callbacks`: the servers call meetingEndedURL, as BigBlueButton does.
+    Raises PoolError: a process does not start.
     """
     with (
         tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as name,
@@ -152,20 +152,20 @@ class _Appliance:
             notify.settimeout(TICK_S)
             started_s = time.monotonic()
             self._process = subprocess.Popen(
-                [*_die_with_us(), str(self._build.program), "run"],
+                [*_parent_death_signal(), str(self._build.program), "run"],
                 env=self._environment | {"NOTIFY_SOCKET": str(self._notify_path)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd="/",
-                start_new_session=True,  # Ctrl-C is for us; we stop it in order
+                start_new_session=True,  # keeps Ctrl-C away from it: stop() ends it in order
             )
-            while not _said_ready(notify):
+            while not _is_ready(notify):
                 if time.monotonic() - started_s > START_LIMIT_S:
                     raise PoolError(f"the appliance is not ready after {START_LIMIT_S:g} s")
                 if self._process.poll() is not None:
-                    words = self.log_file.read_text(errors="replace")[-2000:]
-                    raise PoolError(f"the appliance has ended; its last words:\n{words}")
+                    log_tail = self.log_file.read_text(errors="replace")[-2000:]
+                    raise PoolError(f"the appliance has ended; the end of its log:\n{log_tail}")
             self.ready_s = time.monotonic() - started_s
 
     def stop(self) -> None:
@@ -212,20 +212,20 @@ def _run_appliance(build: Build, directory: Path) -> Iterator[_Appliance]:
         appliance.stop()
 
 
-def _said_ready(notify: socket.socket) -> bool:
+def _is_ready(notify: socket.socket) -> bool:
     with contextlib.suppress(TimeoutError):
         return b"READY=1" in notify.recv(4096).split(b"\n")
     return False
 
 
-def _die_with_us() -> list[str]:
-    """Have the kernel stop the appliance should we be killed (util-linux's setpriv)."""
+def _parent_death_signal() -> list[str]:
+    """Return a prefix that makes the kernel stop the appliance if this process is killed."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
 
 
 def _free_port() -> int:
-    """Return a port that is free, and that the kernel gives to no outgoing connection meanwhile."""
+    """Return a free port outside the range from which the kernel picks source ports."""
     for port in random.sample(LISTEN_PORTS, 100):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind((HOST, port))

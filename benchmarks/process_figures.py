@@ -1,7 +1,7 @@
-"""CPU time, memory and children of running processes, as Linux tells them.
+"""CPU time, memory and children of running processes, read from Linux.
 
-Reads only. Sources: proc(5); clock_getcpuclockid(3), whose clock ids the kernel makes of the
-process id (<linux/posix-timers.h>: the id's complement, shifted by 3, with CPUCLOCK_SCHED = 2).
+Sources: proc(5); clock_getcpuclockid(3), whose clock ids are computed from the process id
+(<linux/posix-timers.h>: the complement of the id, shifted by 3, with CPUCLOCK_SCHED = 2).
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ CPUCLOCK_SCHED = 2
 
 
 def cpu_s(pid: int) -> float:
-    """Return the user and system CPU seconds of a process, all its threads, to the nanosecond.
+    """Return the user and system CPU seconds of all threads of a process, to the nanosecond.
 
-    /proc/PID/stat has the same sum in hundredths of a second. Raises: OSError: it is gone.
+    /proc/PID/stat has the same sum in hundredths of a second. Raises OSError: no such process.
     """
     return time.clock_gettime(~pid << 3 | CPUCLOCK_SCHED)
 
 
 def machine_cpu_s() -> float:
-    """Return the CPU seconds that all processes of the machine have used, in steps of 10 ms.
+    """Return the CPU seconds used by all processes of the machine, in steps of 10 ms.
 
-    Time that a hypervisor took away counts as used, too.
+    Time stolen by the hypervisor counts as used.
     """
     fields = Path("/proc/stat").read_text().partition("\n")[0].split()[1:9]
     user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, fields)
@@ -32,7 +32,7 @@ def machine_cpu_s() -> float:
 
 
 def rss_mb(pid: int) -> float:
-    """Return the resident memory of a process in MB (10^6). Raises: OSError: it is gone."""
+    """Return the resident memory of a process in MB (10^6). Raises OSError: no such process."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024 / 1e6
@@ -40,12 +40,12 @@ def rss_mb(pid: int) -> float:
 
 
 def open_files(pid: int) -> int:
-    """Return how many files and sockets a process has open. Raises: OSError: it is gone."""
+    """Return the number of a process's open file descriptors. Raises OSError: no such process."""
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 def find_descendant(pid: int, name: str) -> int | None:
-    """Return the first process below `pid` that is called `name`, None if there is none."""
+    """Return the first descendant of `pid` named `name`, or None."""
     for child in _children(pid):
         if Path(f"/proc/{child}/comm").read_text().strip() == name:
             return child

@@ -1,7 +1,7 @@
-"""Where the appliance's time goes: py-spy's samples, summed by function and by part.
+"""Profiles of the appliance: py-spy's samples, summed by function and by part.
 
-py-spy is not among the development dependencies (it is needed by nobody but the curious), so it is
-looked for beside this Python and on PATH. Nothing in the product knows of it.
+py-spy is an optional tool and no development dependency: it is searched for beside this Python and
+on PATH.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ TOP_FUNCTIONS = 25
 TOP_INCLUSIVE = 50
 STOP_LIMIT_S = 30.0
 MISSING = """\
-py-spy is needed for a profile and was not found beside this Python or on PATH. It need not be in
-.venv, any environment will do:
+py-spy is needed for a profile and was not found beside this Python or on PATH. It can be installed
+in any environment:
     python3 -m venv /tmp/py-spy && /tmp/py-spy/bin/pip install py-spy
     PATH=/tmp/py-spy/bin:$PATH make bench ARGS="--profile join"
-As another user than root it also needs the right to look into processes
+Users other than root must also be allowed to trace processes
 (sysctl kernel.yama.ptrace_scope=0)."""
 
-# Whose time a sample is: the first of these that begins the place of a frame, from the innermost
-# outwards. Not here: trio, h11, the standard library, which work for whoever called them.
+# A sample belongs to the first of these prefixes that matches a frame, from the innermost frame
+# outwards. trio, h11 and the standard library are not listed: their time belongs to the caller.
 PARTS = (
     ("hypercorn/", "listener (hypercorn and http.server)"),
     ("appliance/http/server", "listener (hypercorn and http.server)"),
@@ -45,13 +45,13 @@ PARTS = (
     ("trio_asyncio/", "asyncio bridge"),
     ("appliance/", "other features"),
 )
-SCHEDULER = "trio's own loop (scheduling, epoll)"
+SCHEDULER = "trio's event loop (scheduling, epoll)"
 IDLE = "WorkerThread._work ("
-"""A thread of trio's cache that waits for work, which py-spy at times takes for working."""
+"""An idle thread of trio's cache, which py-spy sometimes reports as busy."""
 
 
 class ProfileError(Exception):
-    """There is no profile; the text says why."""
+    """The profile could not be taken; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Stack:
     """Samples with the same frames."""
 
     frames: tuple[str, ...]
-    """Outermost first, each `function (path:line)`."""
+    """Outermost first, in the form `function (path:line)`."""
     count: int
 
 
@@ -74,7 +74,7 @@ def find_py_spy() -> str:
 
 @contextlib.contextmanager
 def recorded(pid: int, seconds: float, output: Path) -> Iterator[None]:
-    """Sample a process for some seconds from the start of the block; its end waits for them.
+    """Sample a process for `seconds` from the start of the block and wait for the end of sampling.
 
     Raises ProfileError.
     """
@@ -98,7 +98,7 @@ def recorded(pid: int, seconds: float, output: Path) -> Iterator[None]:
 
 
 def parse_stacks(text: str) -> list[Stack]:
-    """Read collapsed stacks: `outer;inner count` a line."""
+    """Parse collapsed stacks, one `outer;inner count` per line."""
     stacks = []
     for line in text.splitlines():
         frames, _, count = line.rpartition(" ")
@@ -108,7 +108,7 @@ def parse_stacks(text: str) -> list[Stack]:
 
 
 def part_of(stack: Stack) -> str:
-    """Return whose time a stack is."""
+    """Return the part to which a stack's time belongs."""
     for frame in reversed(stack.frames):
         for place, part in PARTS:
             if _place(frame).startswith(place):
@@ -117,7 +117,7 @@ def part_of(stack: Stack) -> str:
 
 
 def render_profile(stacks: Sequence[Stack]) -> str:
-    """Return the shares of the parts, and the functions that took most, in per cent."""
+    """Return the shares of the parts and of the most expensive functions, in per cent."""
     stacks = [stack for stack in stacks if not stack.frames[-1].startswith(IDLE)]
     total = sum(stack.count for stack in stacks)
     parts: Counter[str] = Counter()
@@ -127,10 +127,10 @@ def render_profile(stacks: Sequence[Stack]) -> str:
         parts[part_of(stack)] += stack.count
         alone[_short(stack.frames[-1])] += stack.count
         inclusive.update(dict.fromkeys(map(_short, stack.frames), stack.count))
-    lines = [f"{total} samples. By part (with the trio, h11 and library code it calls):"]
+    lines = [f"{total} samples. By part, including the trio, h11 and library code it calls:"]
     lines += _ranking(parts, total, len(parts))
-    lines += ["", "By function, itself alone:", *_ranking(alone, total, TOP_FUNCTIONS)]
-    lines += ["", "By function, with what it calls:"]
+    lines += ["", "By function, own time:", *_ranking(alone, total, TOP_FUNCTIONS)]
+    lines += ["", "By function, including calls:"]
     lines += _ranking(inclusive, total, TOP_INCLUSIVE)
     return "\n".join(lines)
 
@@ -145,7 +145,7 @@ def _short(frame: str) -> str:
 
 
 def _place(frame: str) -> str:
-    """Return `package/module.py:line` of a frame, without the way to the package."""
+    """Return `package/module.py:line` of a frame, without the path of the package."""
     path = frame.partition(" (")[2].rstrip(")")
     for anchor in ("/site-packages/", "/lib/python"):
         if anchor in path:

@@ -1,6 +1,6 @@
-"""Imports and playback: how fast, how much memory, and what the API notices of it.
+"""Speed and memory of imports, lists and playback, and API latency during an import.
 
-Called by recordings.py on its running appliance. Measures only.
+Called by recordings.py on its running appliance.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from tests.doubles.recording_tars import metadata_xml
 
 RECORD_ID = "rec-bench-import"
 IMPORT_LIMIT_S = 900.0
-BESIDE_CONNECTIONS, BESIDE_RATE = 8, 300.0
-"""The API calls made meanwhile: well below what the appliance can do."""
+MIX_CONNECTIONS, MIX_RATE = 8, 300.0
+"""The API calls made during an import: well below the appliance's maximum."""
 SLICE_S = 2.0
 READ_BYTES = 256 * 1024
 PLAYBACK_BYTES = 100_000_000
@@ -36,42 +36,42 @@ PLAYBACK_BYTES = 100_000_000
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """What one import came to."""
+    """The result of one import."""
 
     megabytes: float
     seconds: float
     quiet_p99_ms: float
     busy_p99_ms: float
-    """Of each the median of slices of SLICE_S, so that a neighbour's hiccup does not count."""
+    """Both are medians over slices of SLICE_S, so that a short disturbance does not count."""
     errors: int
 
 
 @dataclass(frozen=True, slots=True)
 class ListResult:
-    """getRecordings by meetingID on so many keep-alive connections."""
+    """The result of getRecordings by meetingID on keep-alive connections."""
 
     connections: int
     rate: float
     p50_ms: float
     p99_ms: float
     cpu_ms: float
-    """Of the appliance, per call; without PostgreSQL."""
+    """CPU time of the appliance per call, without PostgreSQL."""
     errors: int
 
 
 @dataclass(frozen=True, slots=True)
 class PlaybackResult:
-    """What one number of clients came to."""
+    """The result of playback by one number of clients."""
 
     clients: int
     megabytes_s: float
     cpu_ms_per_mb: float
     grown_mb: float
-    """Resident memory of the appliance, at most, above what it was before."""
+    """Greatest increase of the appliance's resident memory."""
 
 
 def write_tar(directory: Path, megabytes: int, files: int) -> Path:
-    """Write a recording's tar of so many files with bytes that no packer can shrink."""
+    """Write the tar of a recording with that many files of incompressible bytes."""
     root = directory / "source"
     folder = root / "presentation" / RECORD_ID
     folder.mkdir(parents=True)
@@ -92,7 +92,7 @@ def write_tar(directory: Path, megabytes: int, files: int) -> Path:
 def measure_import(
     appliance: ApplianceProcess, directory: Path, megabytes: int, files: int
 ) -> ImportResult:
-    """Import a recording while the mix of API calls runs."""
+    """Measure the import of a recording while the mix of API calls runs."""
     tar = write_tar(directory, megabytes, files)
     with bbb_servers(3) as servers, Generator() as generator:
         for server in servers:
@@ -104,7 +104,7 @@ def measure_import(
         for server in servers:
             for meeting in server.meetings():
                 server.set_users(meeting, participants=2, moderators=1, listed=True)
-        quiet = [_beside(appliance, generator, meetings, f"quiet{n}") for n in range(5)]
+        quiet = [_measure_mix(appliance, generator, meetings, f"quiet{n}") for n in range(5)]
         began_s = time.monotonic()
         target = Path(appliance.environ["RECORDING_SPOOL_DIR"]) / tar.name
         tar.rename(target)
@@ -112,7 +112,7 @@ def measure_import(
         while not (found := appliance.events("recording_imported", recordings=[RECORD_ID])):
             if time.monotonic() - began_s > IMPORT_LIMIT_S:
                 raise SystemExit(f"not imported after {IMPORT_LIMIT_S:g} s")
-            busy.append(_beside(appliance, generator, meetings, f"busy{len(busy)}"))
+            busy.append(_measure_mix(appliance, generator, meetings, f"busy{len(busy)}"))
     return ImportResult(
         megabytes,
         found[0]["took_s"],
@@ -122,7 +122,7 @@ def measure_import(
     )
 
 
-def _beside(
+def _measure_mix(
     appliance: ApplianceProcess, generator: Generator, meetings: Sequence[str], label: str
 ) -> Report:
     assert appliance.pid is not None
@@ -131,14 +131,14 @@ def _beside(
             scenario="mix",
             host="127.0.0.1",
             port=appliance.front.port,
-            connections=BESIDE_CONNECTIONS,
+            connections=MIX_CONNECTIONS,
             warm_up_s=0.0,
             seconds=SLICE_S,
             secret=appliance.front.secret,
             meetings=list(meetings),
             label=label,
             pids={"appliance": appliance.pid},
-            rate=BESIDE_RATE,
+            rate=MIX_RATE,
         )
     )
 
@@ -146,7 +146,7 @@ def _beside(
 def measure_lists(
     appliance: ApplianceProcess, connections: int, seconds: float, recordings: int
 ) -> ListResult:
-    """Ask for the ten recordings of a meeting, of many meetings in turn."""
+    """Measure requests for the ten recordings of a meeting, for many meetings in turn."""
     assert appliance.pid is not None
     meetings = [f"meeting-{number}" for number in range(1, min(recordings // 10, 500))]
     with Generator() as generator:
@@ -186,7 +186,7 @@ def _ask(appliance: ApplianceProcess, request: bytes) -> None:
 
 
 def measure_playback(appliance: ApplianceProcess, clients: int, total: int) -> PlaybackResult:
-    """Have so many clients fetch a file of PLAYBACK_BYTES, `total` times in all, in ranges."""
+    """Measure `clients` that fetch a file of PLAYBACK_BYTES `total` times, in two ranges each."""
     path = Path(appliance.environ["RECORDING_PUBLISH_DIR"]) / "presentation" / RECORD_ID
     file = path / "video.webm"
     if not file.exists():
@@ -216,13 +216,14 @@ def measure_playback(appliance: ApplianceProcess, clients: int, total: int) -> P
     seconds = time.monotonic() - began_s
     megabytes = sum(got) / 1e6
     if round(megabytes) != round(total * PLAYBACK_BYTES / 1e6):
-        raise SystemExit(f"{megabytes:.0f} MB came instead of {total * PLAYBACK_BYTES / 1e6:.0f}")
+        expected = total * PLAYBACK_BYTES / 1e6
+        raise SystemExit(f"received {megabytes:.0f} MB instead of {expected:.0f}")
     used_ms = (cpu_s(pid) - before_cpu_s) * 1000
     return PlaybackResult(clients, megabytes / seconds, used_ms / megabytes, grown)
 
 
 def _fetch(port: int) -> int:
-    """Fetch the file in two ranges; return the bytes of the bodies."""
+    """Fetch the file in two ranges and return the total length of the bodies."""
     received = 0
     buffer = bytearray(READ_BYTES)
     half = PLAYBACK_BYTES // 2

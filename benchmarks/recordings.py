@@ -1,10 +1,10 @@
-"""Recordings: getRecordings, imports and playback; how fast, how large, how much memory.
+"""Latency, size and memory of getRecordings, imports and playback.
 
     python benchmarks/recordings.py [--count 100000] [--unfiltered 10000] [--repeat 30] [--quick]
 
-Runs the appliance on embedded stores as a process of its own, with so many recordings of 2 formats,
-6 metadata and 3 thumbnails (--count 1000000 takes some minutes to make), asks it over HTTP, imports
-a recording of --import-mb while API calls run, and plays a file of 100 MB. Measures only.
+Runs the appliance on embedded stores in a process of its own, with --count recordings of 2 formats,
+6 metadata and 3 thumbnails (a million takes some minutes to create), calls it over HTTP, imports
+a recording of --import-mb while API calls run, and plays a file of 100 MB.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ COLUMNS = ("median ms", "worst ms", "first ms", "CPU ms", "kB", "peak MB")
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One call that is measured."""
+    """A call to measure."""
 
     name: str
     query: str
@@ -51,21 +51,21 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one case came to."""
+    """The results of one case."""
 
     median_ms: float
     worst_ms: float
     first_ms: float
-    """Until the head of the answer, in the median."""
+    """Median time until the head of the answer."""
     cpu_ms: float
-    """Of the appliance, per call; without PostgreSQL. Robust where the machine has other work."""
+    """CPU time of the appliance per call, without PostgreSQL. Robust on a busy machine."""
     size_bytes: int
     peak_mb: float
-    """Resident memory of the appliance after the case, the most it ever had (VmHWM)."""
+    """Peak resident memory (VmHWM) of the appliance after the case."""
 
 
 def cases(unfiltered: int, repeat: int) -> list[Case]:
-    """Return what is measured, the large answers last since they raise the peak."""
+    """Return the cases, large answers last because they raise the peak of memory."""
     return [
         Case("10 by meetingID", "meetingID=meeting-77", repeat),
         Case("10 by recordID prefix", "recordID=rec-000077", repeat),
@@ -77,7 +77,7 @@ def cases(unfiltered: int, repeat: int) -> list[Case]:
 
 
 def measure(appliance: ApplianceProcess, case: Case) -> Result:
-    """Make a call so often over one connection, and once before that does not count."""
+    """Repeat a call on one connection, after one call that is not counted."""
     address = appliance.front
     client = http.client.HTTPConnection("127.0.0.1", address.port, timeout=TIMEOUT_S)
     target = sign_url("/bigbluebutton/api", "getRecordings", case.query, SECRET)
@@ -113,7 +113,7 @@ def measure(appliance: ApplianceProcess, case: Case) -> Result:
 
 
 def peak_mb(pid: int | None) -> float:
-    """Return the most resident memory that a process ever had, in MB (10^6)."""
+    """Return the peak resident memory of a process in MB (10^6)."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024 / 1e6

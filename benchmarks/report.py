@@ -1,6 +1,6 @@
-"""What a person reads of a benchmark (a table), and what a program reads (JSON).
+"""The results of a benchmark as a table and as JSON.
 
-Pure text and values; the picture is plot.py's.
+Pure. The picture is made by plot.py.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 from benchmarks.figures import SHARES, TARGET_CONNECTIONS, Cell, Measurement, Start
 
 GENERATOR_LIMIT = 0.9
-"""Above this share of a core the load generator may be what was measured."""
+"""Share of a core above which the load generator may be the bottleneck."""
 FOREIGN_LIMIT = 0.2
-"""Above these cores used by others, say so."""
+"""Cores used by other processes above which the report warns."""
 HEADINGS = (
     *("scenario", "conn", "req/s", "p50 ms", "p95 ms", "p99 ms", "CPU ms", "Redis ms"),
     *("busy", "others", "RSS MB", "errors", f"target at {TARGET_CONNECTIONS}", "reached"),
@@ -23,17 +23,17 @@ HEADINGS = (
 TEXT_COLUMNS = frozenset({"build", "scenario", HEADINGS[-2], "reached"})
 
 
-def render_report(cells: Sequence[Cell], starts: Sequence[Start], complaints: str) -> str:
-    """Return the table, the idle figures, and what casts doubt on them."""
+def render_report(cells: Sequence[Cell], starts: Sequence[Start], logged: str) -> str:
+    """Return the table, the idle figures, and warnings; `logged` is the appliances' log."""
     parts = [render_cells(cells), render_starts(starts)]
     if len({cell.build for cell in cells}) > 1:
         parts.append(render_ratios(cells))
-    parts += render_doubts(cells, complaints)
+    parts += render_warnings(cells, logged)
     return "\n\n".join(part for part in parts if part)
 
 
 def render_cells(cells: Sequence[Cell]) -> str:
-    """Return one row for each scenario, number of connections and build, medians of its rounds."""
+    """Return a row for each scenario, number of connections and build: medians of its rounds."""
     several = len({cell.build for cell in cells}) > 1
     rows = [["build"] * several + list(HEADINGS)]
     rows += [[cell.build] * several + _row(cell) for cell in cells]
@@ -53,7 +53,7 @@ def _row(cell: Cell) -> list[str]:
 
 
 def render_table(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as aligned columns; the first is the heading, numbers are flush right."""
+    """Return rows as aligned columns; the first is the heading, numbers are right-aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
@@ -82,7 +82,7 @@ def render_starts(starts: Sequence[Start]) -> str:
 
 
 def render_ratios(cells: Sequence[Cell]) -> str:
-    """Return each further build against the first, pair by pair of one run."""
+    """Return the ratios of each further build to the first one of the same run."""
     first = {(c.scenario, c.connections): c.median for c in cells if c.build == cells[0].build}
     rows = [["build", "scenario", "conn", "req/s ratio", "CPU ratio", "p99 ratio"]]
     for cell in cells:
@@ -96,12 +96,12 @@ def render_ratios(cells: Sequence[Cell]) -> str:
         )
         ratios = [f"{a / b:.2f}" if b else "-" for a, b in pairs]
         rows.append([cell.build, cell.scenario, str(cell.connections), *ratios])
-    return f"Against {cells[0].build}:\n{render_table(rows)}"
+    return f"Compared with {cells[0].build}:\n{render_table(rows)}"
 
 
-def render_doubts(cells: Sequence[Cell], complaints: str) -> list[str]:
-    """Return what says that the figures should not be believed."""
-    doubts = []
+def render_warnings(cells: Sequence[Cell], logged: str) -> list[str]:
+    """Return the reasons to distrust the figures."""
+    warnings = []
     wrong = [cell for cell in cells if cell.median.errors]
     if wrong:
         lines = [
@@ -109,26 +109,26 @@ def render_doubts(cells: Sequence[Cell], complaints: str) -> list[str]:
             f"{cell.median.requests}: {'; '.join(cell.median.samples)}"
             for cell in wrong
         ]
-        doubts.append("!!! WRONG ANSWERS - THESE FIGURES COUNT FOR NOTHING\n" + "\n".join(lines))
+        warnings.append("!!! WRONG ANSWERS - THESE FIGURES ARE INVALID\n" + "\n".join(lines))
     bound = [cell for cell in cells if cell.median.generator_busy > GENERATOR_LIMIT]
     if bound:
         names = ", ".join(f"{cell.scenario} at {cell.connections}" for cell in bound)
-        doubts.append(f"! The load generator used nearly a whole core: {names}")
+        warnings.append(f"! The load generator used nearly a whole core: {names}")
     foreign = max(cell.median.foreign_busy for cell in cells)
     if foreign > FOREIGN_LIMIT:
-        doubts.append(
+        warnings.append(
             f"! Other processes used up to {foreign:.0%} of a core (column others): rates and "
             "latencies are worse than on a quiet machine, CPU per request hardly"
         )
-    if complaints:
-        doubts.append(f"! The appliance logged warnings:\n{complaints[:2000]}")
-    return doubts
+    if logged:
+        warnings.append(f"! The appliance logged warnings:\n{logged[:2000]}")
+    return warnings
 
 
 def to_json(
     cells: Sequence[Cell], starts: Sequence[Start], facts: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return everything as JSON: facts about the run, medians, and every round."""
+    """Return the results as JSON: facts about the run, medians, and every round."""
     return {
         **facts,
         "latency_shares": SHARES,

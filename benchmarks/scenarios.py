@@ -1,8 +1,7 @@
-"""The traffic of the API benchmarks: which requests are sent, and what a right answer holds.
+"""The requests of the API benchmarks, and the expected content of the answers.
 
-Pure: text and hashes, no sockets, no clock. Shares of the mix: docs/performance targets of the
-project (10 create, 45 join, 25 isMeetingRunning, 15 getMeetingInfo, 5 getMeetings). The checksum is
-the BBB API's: hex(SHA-256(call + query + secret)), written apart from the appliance's own.
+Pure: text and hashes, no sockets, no clock. The checksum, hex(SHA-256(call + query + secret)), is
+computed here independently of the appliance. Source: BigBlueButton API reference, API security.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ MIX_SHARES = {
     "getMeetingInfo": 15,
     "getMeetings": 5,
 }
-"""Of each 100 requests, in a shuffled order that repeats."""
+"""Requests of each kind among 100, in a shuffled order that repeats."""
 
 SUCCESS = b"<returncode>SUCCESS</returncode>"
 HEADERS = "Host: 127.0.0.1\r\nUser-Agent: appliance-benchmark\r\nAccept: */*\r\n"
@@ -41,31 +40,31 @@ NUMBER_DIGITS = 9
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request, and what its answer must look like."""
+    """A request and the expected answer."""
 
     request: bytes
     status: bytes
     needles: tuple[bytes, ...]
-    """Each must be somewhere in the answer, head or body."""
+    """Each must occur in the head or body of the answer."""
     creates: str = ""
-    """The meeting that exists afterwards; it is ended after the measurement."""
+    """Id of the meeting that the request creates, which is ended after the measurement."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What a scenario needs to know of the pool it is sent to."""
+    """The pool's data that a scenario's requests contain."""
 
     secret: str
     meetings: Sequence[str]
     """Ids of meetings that exist and have users."""
     label: str
-    """Begins the ids of new meetings; different for each measurement."""
+    """Prefix of the ids of new meetings, unique to a measurement."""
 
 
 def exchanges(scenario: str, work: Workload) -> Iterator[Exchange]:
-    """Return the endless requests of a scenario (or of a single call, such as getMeetings).
+    """Return an endless iterator of the requests of a scenario or of a single call.
 
-    Raises: KeyError: there is no such scenario.
+    Raises KeyError: no such scenario.
     """
     if scenario != "mix":
         return _single(scenario, work)
@@ -76,7 +75,7 @@ def exchanges(scenario: str, work: Workload) -> Iterator[Exchange]:
 
 
 def base_creates(work: Workload) -> list[Exchange]:
-    """Return the requests that make the meetings of `work`."""
+    """Return the requests that create the meetings of `work`."""
     return [create(meeting, work.secret) for meeting in work.meetings]
 
 
@@ -87,7 +86,7 @@ def end(meeting: str, secret: str) -> Exchange:
 
 
 def create(meeting: str, secret: str) -> Exchange:
-    """Return the request that makes a meeting, as long as Moodle's are."""
+    """Return the request that creates a meeting, as long as those of Moodle."""
     params = {
         "meetingID": meeting,
         "name": "Introduction to Botany, lecture",
@@ -147,7 +146,7 @@ def _get_recordings(meeting: str, secret: str) -> Exchange:
 
 
 def _fsapi(meeting: str, secret: str) -> Exchange:
-    """A caller has typed the number of a meeting: it is the first that the meeting draws."""
+    """Return FreeSWITCH's request after a caller typed a PIN: the meeting's first candidate."""
     (pin,) = candidates(meeting, NUMBER_DIGITS, count=1)
     body = form("pin", pin=pin)
     head = (

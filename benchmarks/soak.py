@@ -1,10 +1,10 @@
-"""Hours in ten minutes: does the appliance stay as quick and as small as it was?
+"""Load for ten minutes: neither latency nor memory nor open files may grow.
 
     python benchmarks/soak.py [--minutes 10] [--share 0.8] ...
 
-Runs the mix at a share of its maximum, with clients that give up, slow readers and a server that
-flaps, and looks at memory, open files and latency over time. Prints a line for each slice and a
-verdict, and leaves JSON and a picture in benchmarks/results. Exit code 1: it did not stay so.
+Runs the mix at a share of its maximum rate, with clients that disconnect early, slow readers and a
+flapping server, and samples memory, open files and latency over time. Prints a line for each sample
+and the result; writes JSON and a picture into benchmarks/results. Exit code 1: something grew.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ RESULTS = ROOT / "benchmarks" / "results"
 CONNECTIONS = 16
 USERS = 2
 FLAPPING_TAG = "soak"
-"""Only a create with this tag would be placed on the server that flaps."""
+"""Tag of the flapping server, so that no create of the mix is placed there."""
 MEMORY_GROWTH, LATENCY_GROWTH, FILES_GROWTH = 1.05, 1.5, 20
-"""What the last quarter may have, against the second: times the memory and the p99, plus files."""
+"""Limits of the last quarter relative to the second: factors of memory and p99, files added."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What some seconds of the soak were like."""
+    """The figures of some seconds of the soak."""
 
     at_s: float
     rate: float
@@ -56,27 +56,28 @@ class Slice:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Soak, print, write. 1: it grew, or answered wrongly."""
+    """Run the soak; return 1 if a figure grew or an answer was wrong."""
     options = parse_options(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # stops everything in order
+    # As an exception, so that every process is stopped in order.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         with (
             Generator() as generator,
             open_meter(Build("this", options.program), generator, USERS, callbacks=True) as meter,
             BbbProcess(server_id="flapping") as flapping,
         ):
-            slices, trouble, complaints = _soak(options, meter, flapping)
+            slices, trouble, logged = _soak(options, meter, flapping)
     except (PoolError, OSError) as error:
         print(f"soak: {error}", file=sys.stderr)
         return 1
     faults = judge(slices) + trouble.failures
-    faults += [line for line in complaints.splitlines() if "[error" in line][:3]
+    faults += [line for line in logged.splitlines() if "[error" in line][:3]
     print(f"\n{render_slices(slices)}\n")
     print(
-        f"{trouble.given_up} requests given up, {trouble.read_slowly} long answers read slowly, "
+        f"{trouble.abandoned} requests abandoned, {trouble.read_slowly} long answers read slowly, "
         f"{trouble.flaps} flaps of a server"
     )
-    print("\n".join(f"GREW: {fault}" for fault in faults) or "It stayed as it was.")
+    print("\n".join(f"FAULT: {fault}" for fault in faults) or "Nothing grew.")
     _write(options, slices, faults)
     return 1 if faults else 0
 
@@ -85,9 +86,9 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line; exits with 2 and a usage line if it is wrong."""
     parser = argparse.ArgumentParser(prog="benchmarks/soak.py", description="Soak the appliance.")
     add = parser.add_argument
-    add("--minutes", type=float, default=10.0, help="how long (10)")
-    add("--share", type=float, default=0.8, help="of the maximum rate of the mix (0.8)")
-    add("--slice", type=float, default=15.0, help="seconds between two looks (15)")
+    add("--minutes", type=float, default=10.0, help="duration (10)")
+    add("--share", type=float, default=0.8, help="share of the maximum rate of the mix (0.8)")
+    add("--slice", type=float, default=15.0, help="seconds per sample (15)")
     program = ROOT / ".venv" / "bin" / "scalelite-appliance"
     add("--program", type=Path, default=program, help="another scalelite-appliance script")
     add("--output", type=Path, default=RESULTS, help="directory for JSON and SVG")
@@ -107,7 +108,7 @@ def _soak(
     )
     highest = meter.measure("mix", CONNECTIONS, min(options.slice, 10.0), 1.0).rate
     rate = highest * options.share
-    print(f"soak: at most {highest:.0f} requests/s; going on with {rate:.0f}", flush=True)
+    print(f"soak: maximum {highest:.0f} requests/s; continuing at {rate:.0f}", flush=True)
     slices: list[Slice] = []
     began_s = time.monotonic()
     with make_trouble(pool.port, MEETINGS, flapping) as trouble:
@@ -127,11 +128,11 @@ def _soak(
             )
             for sample in found.samples:
                 print(f"soak: wrong answer: {sample}", flush=True)
-    return slices, trouble, pool.complaints()
+    return slices, trouble, pool.warnings()
 
 
 def judge(slices: Sequence[Slice]) -> list[str]:
-    """Say what grew from the second quarter to the last; the first is warming up."""
+    """Return the figures that grew from the second quarter to the last; the first is a warm-up."""
     quarter = max(1, len(slices) // 4)
     early, late = slices[quarter : 2 * quarter] or slices[:1], slices[-quarter:]
 

@@ -1,6 +1,7 @@
-"""Bad clients and a bad server, for as long as a block lasts: what a soak adds to plain traffic.
+"""Misbehaving clients and a failing server, which a soak adds to ordinary traffic.
 
-In threads of the caller's process, at a few dozen connections a second, so that they cost little.
+They run in threads of the caller's process, at a few dozen connections a second, so that they use
+little CPU.
 """
 
 from __future__ import annotations
@@ -18,36 +19,36 @@ from benchmarks.scenarios import Workload, exchanges
 from tests.doubles.bbb_process import BbbProcess
 
 LIMIT_S = 10.0
-GIVE_UP_EVERY_S = 0.05
+ABANDON_INTERVAL_S = 0.05
 SLOW_CHUNK_BYTES, SLOW_PAUSE_S = 16 * 1024, 0.1
 FLAP_S = 7.0
 FAULTS = ("refuse", "status", "reset")
-"""Not `hang`: getMeetings waits for each server, as long as RESPONSE_TIMEOUT."""
+"""Without `hang`: getMeetings would wait for the server up to RESPONSE_TIMEOUT."""
 
 
 @dataclass(slots=True)
 class Trouble:
-    """What was done."""
+    """Counts of the disturbances."""
 
-    given_up: int = 0
-    """Requests whose client left before the answer."""
+    abandoned: int = 0
+    """Requests whose client disconnected before the answer."""
     read_slowly: int = 0
     flaps: int = 0
     failures: list[str] = field(default_factory=list)
-    """Why a troublemaker could not go on: that is a failure of the soak."""
+    """Errors of the threads; each is a failure of the soak."""
 
 
 @contextlib.contextmanager
 def make_trouble(port: int, meetings: tuple[str, ...], flapping: BbbProcess) -> Iterator[Trouble]:
-    """Give up requests, read slowly, and have a server fail again and again."""
+    """Abandon requests, read slowly and let a server fail repeatedly while the block runs."""
     done, stop = Trouble(), threading.Event()
     work = Workload(SECRET, meetings, "bench-trouble")
     makers: tuple[Callable[[], None], ...] = (
-        lambda: _give_up(port, work, done, stop),
+        lambda: _abandon(port, work, done, stop),
         lambda: _read_slowly(port, work, done, stop),
         lambda: _flap(flapping, done, stop),
     )
-    threads = [threading.Thread(target=_noting, args=(make, done), daemon=True) for make in makers]
+    threads = [threading.Thread(target=_run, args=(make, done), daemon=True) for make in makers]
     for thread in threads:
         thread.start()
     try:
@@ -59,15 +60,15 @@ def make_trouble(port: int, meetings: tuple[str, ...], flapping: BbbProcess) -> 
         flapping.clear_faults()
 
 
-def _noting(make: Callable[[], None], done: Trouble) -> None:
+def _run(make: Callable[[], None], done: Trouble) -> None:
     try:
         make()
-    except Exception as error:  # a thread has nobody to raise it to
+    except Exception as error:  # nothing receives an exception of a thread
         done.failures.append(f"{type(error).__name__}: {error}")
 
 
-def _give_up(port: int, work: Workload, done: Trouble, stop: threading.Event) -> None:
-    """Send requests, or a part of one, and leave."""
+def _abandon(port: int, work: Workload, done: Trouble, stop: threading.Event) -> None:
+    """Send whole or partial requests and disconnect."""
     rng = random.Random(1)
     requests = itertools.chain.from_iterable(
         zip(
@@ -75,17 +76,17 @@ def _give_up(port: int, work: Workload, done: Trouble, stop: threading.Event) ->
             strict=True,
         )
     )
-    while not stop.wait(GIVE_UP_EVERY_S):
+    while not stop.wait(ABANDON_INTERVAL_S):
         request = next(requests).request
         cut = len(request) if rng.random() < 0.8 else rng.randrange(1, len(request))
         with socket.create_connection((HOST, port), LIMIT_S) as client:
             client.sendall(request[:cut])
             stop.wait(rng.uniform(0, 0.01))
-        done.given_up += 1
+        done.abandoned += 1
 
 
 def _read_slowly(port: int, work: Workload, done: Trouble, stop: threading.Event) -> None:
-    """Take a long answer in small bites: 160 KB/s, through a small window."""
+    """Read long answers at 160 KB/s through a small receive buffer."""
     lists = exchanges("getMeetings", work)
     while not stop.is_set():
         with socket.socket() as client:
@@ -101,7 +102,7 @@ def _read_slowly(port: int, work: Workload, done: Trouble, stop: threading.Event
 
 
 def _flap(server: BbbProcess, done: Trouble, stop: threading.Event) -> None:
-    """Fail for some seconds, be well for some seconds."""
+    """Alternate between a fault and normal operation."""
     for kind in itertools.cycle(FAULTS):
         if stop.wait(FLAP_S):
             return

@@ -121,7 +121,7 @@ def wanted(name: str) -> set[str]:
     """The project names in one of requirements/*.in, normalised."""
     lines = (ROOT / "requirements" / name).read_text().splitlines()
     return {
-        normalised(re.split(r"[<>=!~ ]", line)[0])
+        normalised(re.split(r"[\[<>=!~ ]", line)[0])
         for line in lines
         if line and not line.startswith(("#", "-"))
     }

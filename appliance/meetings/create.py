@@ -1,6 +1,6 @@
 """create: what a create asks for, and what is sent to the server that gets it.
 
-The way from server to server is failover.py; this merges parameters and makes the wish.
+failover.py goes from server to server; this merges parameters and makes the placement request.
 Truth: docs of the public BBB API, docs/placement.md.
 """
 
@@ -29,7 +29,7 @@ from appliance.meetings.placement import (
     size_hint,
 )
 from appliance.meetings.voice_bridge import candidates
-from appliance.model import MeetingId, PlacementWish
+from appliance.model import MeetingId, PlacementRequest
 from appliance.tenants.params import PARENT, add_tenant, drop_reserved
 from appliance.tenants.scoped_id import scoped_id
 from appliance.tenants.view import show_answer
@@ -57,9 +57,9 @@ async def create_meeting(
     sent = await _name_parent(deps, caller, merged)
     # Before anything is placed: it may take its time, but not that of a record being created.
     lrs = await deps.tenants.lrs.document(caller.tenant) if deps.tenants.lrs else None
-    wish, tag = _wish(deps, caller, MeetingId(meeting_id), params, sent)
-    watch = _watch(deps, caller, sent, wish.now_ms)
-    answer = await Creation(deps, wish, tag, sent, body, watch, lrs).run()
+    request, tag = _placement_request(deps, caller, MeetingId(meeting_id), params, sent)
+    watch = _watch(deps, caller, sent, request.now_ms)
+    answer = await Creation(deps, request, tag, sent, body, watch, lrs).run()
     if urls and answer.succeeded:
         await keep_callback_urls(deps.callbacks, caller, meeting_id, urls, secret)
     return show_answer(answer.body, caller.tenant_id, meeting_id)
@@ -111,9 +111,9 @@ async def _name_parent(deps: MeetingDeps, caller: Caller, sent: Params) -> Param
     return replace_param(sent, PARENT, kept)
 
 
-def _wish(
+def _placement_request(
     deps: MeetingDeps, caller: Caller, meeting_id: MeetingId, params: Params, sent: Params
-) -> tuple[PlacementWish, str]:
+) -> tuple[PlacementRequest, str]:
     api, tenant, bridges = deps.settings.api, caller.tenant, deps.settings.voice_bridge
     tag = effective_tag(
         params,
@@ -122,16 +122,16 @@ def _wish(
         excluded=api.create_exclude,
     )
     external = get(params, "voiceBridge") if bridges.use_external else None
-    wish = PlacementWish(
+    request = PlacementRequest(
         meeting_id=meeting_id,
         tenant_id=caller.tenant_id,
         moderator_pw=get(sent, "moderatorPW") or None,
         new_moderator_pw=deps.new_password(),
         voice_bridges=candidates(meeting_id, bridges.length, external=external),
         now_ms=deps.now_ms(),
-        tie=deps.random(),
+        tie_breaker=deps.random(),
         tag=parse_tag(tag),
         size_hint=size_hint(sent),
         max_participants=max_participants(sent),
     )
-    return wish, tag or ""
+    return request, tag or ""

@@ -28,7 +28,7 @@ from appliance.model import (
     Meeting,
     Placement,
     PlacementOutcome,
-    PlacementWish,
+    PlacementRequest,
     Replaced,
     ServerState,
     Target,
@@ -58,19 +58,19 @@ class Creation:
     def __init__(
         self,
         deps: MeetingDeps,
-        wish: PlacementWish,
+        request: PlacementRequest,
         tag: str,
         sent: Params,
         body: RequestBody | None,
         watch: EndWatch,
         lrs: str | None,
     ) -> None:
-        """Place by `wish`; `tag` is its text for errors, `sent` and `body` go to the server.
+        """Place by `request`; `tag` is its text for errors, `sent` and `body` go to the server.
 
         So does `lrs`, the credentials of the tenant's LRS, encrypted.
         """
         self._deps = deps
-        self._wish = wish
+        self._request = request
         self._tag = tag
         self._sent = sent
         self._body = body
@@ -107,12 +107,12 @@ class Creation:
             placement = await self._place()
             meeting = await self._accept(placement)
             if not await self._is_still_there(placement.outcome, meeting):
-                self._wish = replace(
-                    self._wish,
+                self._request = replace(
+                    self._request,
                     replaces=Replaced(meeting.server_id, meeting.placement, even_if_confirmed=True),
                 )
                 continue
-            self._wish = replace(self._wish, replaces=None)
+            self._request = replace(self._request, replaces=None)
             answer = await self._create_on(meeting)
             if answer is not None:
                 return answer
@@ -122,11 +122,11 @@ class Creation:
     # Placing
 
     async def _place(self) -> Placement:
-        self._wish = replace(self._wish, now_ms=self._deps.now_ms())
+        self._request = replace(self._request, now_ms=self._deps.now_ms())
         # Shielded, for as long as the store takes at most: a request that is cancelled here would
         # not know what it has to undo.
         with trio.CancelScope(shield=True):
-            placement = await self._deps.store.place_meeting(self._wish)
+            placement = await self._deps.store.place_meeting(self._request)
         self._deps.metrics.placements.add(placement.outcome.value)
         return placement
 
@@ -167,7 +167,9 @@ class Creation:
 
     def _refuse(self, outcome: PlacementOutcome) -> Failure:
         if outcome is not PlacementOutcome.FOREIGN:  # that is the front-end's fault
-            self._deps.faults.note("no_place_for_meeting", outcome, meeting=self._wish.meeting_id)
+            self._deps.faults.note(
+                "no_place_for_meeting", outcome, meeting=self._request.meeting_id
+            )
         if outcome is PlacementOutcome.NO_TAGGED_SERVER:
             return errors.tag_unavailable(self._tag.strip().removesuffix("!").strip())
         return _REFUSALS[outcome]
@@ -214,15 +216,15 @@ class Creation:
         params = params_for(
             self._sent,
             meeting,
-            asked_for=self._wish.meeting_id,
+            asked_for=self._request.meeting_id,
             moderator_pw=self._password(meeting),
             ended_url=self._watch.url_for(meeting.id, meeting.server_id),
         )
-        if meeting.tenant_id and meeting.id != self._wish.meeting_id:
+        if meeting.tenant_id and meeting.id != self._request.meeting_id:
             params = relay_end_callback(
                 params,
                 self._watch,
-                meeting_id=self._wish.meeting_id,
+                meeting_id=self._request.meeting_id,
                 tenant_id=meeting.tenant_id,
             )
         if self._lrs is not None and self._deps.tenants.lrs is not None:
@@ -315,14 +317,14 @@ class Creation:
             await self._give_up(meeting, error)
             return
         self._may_exist = not not_sent
-        excluded = self._wish.excluded | {meeting.server_id}
+        excluded = self._request.excluded | {meeting.server_id}
         if len(excluded) >= MAX_SERVERS or self._body_spent:
             if self._is_ours(meeting):
                 await self._abandon(meeting)
             raise ApiError(errors.UNABLE_TO_CREATE) from error
         self._failed = meeting
-        self._wish = replace(
-            self._wish,
+        self._request = replace(
+            self._request,
             excluded=excluded,
             replaces=Replaced(meeting.server_id, meeting.placement, may_exist=self._may_exist),
         )
@@ -368,7 +370,7 @@ class Creation:
             self._deps.later(end_leftover, self._deps, meeting, self._password(meeting))
 
     def _password(self, meeting: Meeting) -> str:
-        return self._wish.moderator_pw or meeting.moderator_pw
+        return self._request.moderator_pw or meeting.moderator_pw
 
 
 async def end_leftover(deps: MeetingDeps, meeting: Meeting, password: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from appliance.bbb.params import Params, get
-from appliance.model import TagWish
+from appliance.model import TagRequest
 
 TAG_PARAM = "meta_server-tag"
 SIZE_HINT_PARAM = "meta_bbb-meeting-size-hint"
@@ -18,7 +18,7 @@ _MANY = 999_999_999
 """What a longer number is taken for: beyond any meeting, still small for Lua and Redis."""
 
 
-def parse_tag(spec: str | None) -> TagWish | None:
+def parse_tag(spec: str | None) -> TagRequest | None:
     """Parse a server tag: `;`-list, a final `!` makes it required; None: no tag asked for.
 
     Empty parts are ignored, white space around parts too; `!` alone is no tag.
@@ -27,7 +27,7 @@ def parse_tag(spec: str | None) -> TagWish | None:
     required = text.endswith("!")
     parts = [part.strip() for part in text.removesuffix("!").split(";")]
     tags = tuple(dict.fromkeys(part for part in parts if part))
-    return TagWish(tags, required) if tags else None
+    return TagRequest(tags, required) if tags else None
 
 
 def effective_tag(

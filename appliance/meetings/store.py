@@ -15,8 +15,8 @@ from appliance.model import (
     MeetingId,
     Placement,
     PlacementOutcome,
+    PlacementRequest,
     PlacementRules,
-    PlacementWish,
     ServerId,
     TenantId,
 )
@@ -45,10 +45,10 @@ class MeetingStore:
         )
         return None if reply is None else parse_meeting(reply)
 
-    async def place_meeting(self, wish: PlacementWish) -> Placement:
+    async def place_meeting(self, request: PlacementRequest) -> Placement:
         """Find the meeting or choose a server for it; see place_meeting.lua."""
         reply = await self.redis.foreground.run(
-            "place_meeting", placement_arguments(wish, self.rules)
+            "place_meeting", placement_arguments(request, self.rules)
         )
         outcome = PlacementOutcome(reply[0])
         meeting = parse_meeting(reply[2:]) if len(reply) > 2 else None
@@ -99,33 +99,35 @@ class MeetingStore:
         return bool(reply)
 
 
-def placement_arguments(wish: PlacementWish, rules: PlacementRules) -> str:
+def placement_arguments(request: PlacementRequest, rules: PlacementRules) -> str:
     """Return the argument of place_meeting.lua. What is not given is absent, not null."""
     arguments: dict[str, Any] = {
-        "id": wish.meeting_id,
-        "scoped_id": scoped_id(wish.meeting_id, wish.tenant_id) if wish.tenant_id else None,
-        "tenant_id": wish.tenant_id or "",
-        "moderator_pw": wish.moderator_pw,
-        "new_moderator_pw": wish.new_moderator_pw,
-        "voice_bridges": wish.voice_bridges,
-        "now_ms": wish.now_ms,
-        "tie": wish.tie,
-        "creating_until_ms": wish.now_ms + rules.creating_ms,
+        "id": request.meeting_id,
+        "scoped_id": scoped_id(request.meeting_id, request.tenant_id)
+        if request.tenant_id
+        else None,
+        "tenant_id": request.tenant_id or "",
+        "moderator_pw": request.moderator_pw,
+        "new_moderator_pw": request.new_moderator_pw,
+        "voice_bridges": request.voice_bridges,
+        "now_ms": request.now_ms,
+        "tie": request.tie_breaker,
+        "creating_until_ms": request.now_ms + rules.creating_ms,
         "ttl_s": rules.ttl_s,
         "min_user_count": rules.min_user_count,
         "forecast": rules.forecast,
         "size_cap": rules.size_cap,
-        "excluded": dict.fromkeys(wish.excluded, True),
-        "tags": None if wish.tag is None else wish.tag.tags,
-        "tag_required": wish.tag is not None and wish.tag.required,
-        "size_hint": wish.size_hint,
-        "max_participants": wish.max_participants,
+        "excluded": dict.fromkeys(request.excluded, True),
+        "tags": None if request.tag is None else request.tag.tags,
+        "tag_required": request.tag is not None and request.tag.required,
+        "size_hint": request.size_hint,
+        "max_participants": request.max_participants,
     }
-    if wish.replaces is not None:
+    if request.replaces is not None:
         arguments["replaces"] = {
-            "server_id": wish.replaces.server_id,
-            "placement": wish.replaces.placement,
-            "even_if_confirmed": wish.replaces.even_if_confirmed,
-            "may_exist": wish.replaces.may_exist,
+            "server_id": request.replaces.server_id,
+            "placement": request.replaces.placement,
+            "even_if_confirmed": request.replaces.even_if_confirmed,
+            "may_exist": request.replaces.may_exist,
         }
     return to_script_json(arguments)

@@ -1,6 +1,7 @@
-"""The simulation as a program of its own: one JSON document in, one out. Called by ctl/simulate.py.
+"""The simulation as a program: one JSON document as argument, one on standard output.
 
-Apart from ctl, which must start fast and load no driver. On failure: one line on standard error, 1.
+Started by ctl/simulate.py, because ctl must start fast and loads no driver. On failure it prints
+one line on standard error and exits with 1.
 """
 
 from __future__ import annotations
@@ -13,38 +14,38 @@ from typing import Any
 import trio
 
 from appliance.log import configure_logging, get_logger
-from appliance.simulation.study import Question, answer, render_picture, to_json
+from appliance.simulation.study import Options, render_picture, run_study, to_json
 from appliance.simulation.timetable import Row, TimetableError, parse_timetable
 from appliance.system.embedded_state import EmbeddedStoresError
 
 
-def main(asked: dict[str, Any]) -> dict[str, Any]:
-    """Answer a question; its fields are those of ctl/simulate.py.
+def main(request: dict[str, Any]) -> dict[str, Any]:
+    """Run the study that `request` describes; ctl/simulate.py has its fields.
 
     Raises TimetableError, OSError, EmbeddedStoresError.
     """
-    question = Question(
-        rows=_rows(asked),
-        multipliers=tuple(asked["multipliers"]) if asked["multipliers"] else None,
-        capacity=asked["capacity"],
-        known=asked["known"],
-        forecast=asked["forecast"],
-        seed=asked["seed"],
+    options = Options(
+        rows=_rows(request["timetable"]),
+        multipliers=tuple(request["multipliers"]) if request["multipliers"] else None,
+        capacity=request["capacity"],
+        known=request["known"],
+        forecast=request["forecast"],
+        seed=request["seed"],
     )
     configure_logging("error", "console", journal_stream=None)
-    study = trio.run(answer, question, get_logger("simulate"))
-    document = to_json(study, question)
-    if asked["picture"]:
-        Path(asked["picture"]).write_text(render_picture(study, question), "utf-8")
-        document["picture"] = asked["picture"]
+    study = trio.run(run_study, options, get_logger("simulate"))
+    document = to_json(study, options)
+    if request["picture"]:
+        Path(request["picture"]).write_text(render_picture(study, options), "utf-8")
+        document["picture"] = request["picture"]
     return document
 
 
-def _rows(asked: dict[str, Any]) -> tuple[Row, ...]:
-    if asked["timetable"] is None:
+def _rows(path: str | None) -> tuple[Row, ...]:
+    if path is None:
         return EXAMPLE
     try:
-        return tuple(parse_timetable(Path(asked["timetable"]).read_text("utf-8-sig")))
+        return tuple(parse_timetable(Path(path).read_text("utf-8-sig")))
     except UnicodeDecodeError:
         raise TimetableError("it is not UTF-8 text") from None
 
@@ -54,7 +55,7 @@ EXAMPLE = tuple(
     for hour in (8, 9, 10)
     for users, count in ((8, 60), (15, 60), (25, 40), (45, 20), (90, 6), (180, 2))
 )
-"""A school of some 4,600 on a morning."""
+"""A morning of a school with about 4,600 users."""
 
 
 def _run() -> int:

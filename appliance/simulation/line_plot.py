@@ -1,4 +1,4 @@
-"""Pictures of lines over time, one panel below the other, as SVG. Pure text; look: svg.py."""
+"""Line plots over time as SVG, one panel below the other. Pure; svg.py has colours and fonts."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Panel:
     title: str
     lines: Mapping[str, Points]
     level: float | None = None
-    """A dashed line across, such as the capacity."""
+    """Height of a dashed horizontal line, such as the capacity."""
 
 
 def render_lines(panels: Sequence[Panel], title: str) -> str:
-    """Return the SVG of at least one panel; a line has the same colour in all of them."""
+    """Return the SVG of at least one panel; lines of one name have the same colour."""
     names = list(dict.fromkeys(name for panel in panels for name in panel.lines))
     colours = {name: COLOURS[n % len(COLOURS)] for n, name in enumerate(names)}
     height = TOP + len(panels) * (HEIGHT + GAP)

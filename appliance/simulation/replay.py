@@ -1,9 +1,9 @@
-"""Replay a trace against a placement rule, in simulated time, and measure how well it spreads.
+"""Replay a trace with a placement rule in simulated time, and measure how evenly it spreads.
 
-Holds what the pool's servers really have; a rule learns of it only by what a balancer learns:
-creates, joins, the end of a meeting (meetingEndedURL) and a poll of each server a minute, at a
-phase of its own. All rules get the same events at the same times; a lost server is out of the pool
-for all of them at once, because how fast that is noticed is poll.py's matter.
+The replay knows the true state of all servers. The rule gets only the events that a load balancer
+gets: creates, joins, the end of a meeting (meetingEndedURL) and a poll of each server per minute,
+at a phase of its own. All rules get the same events at the same times. A lost server leaves the
+pool at once for every rule: the detection time is measured by benchmarks/poll.py.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from appliance.simulation.traces import DAY_MS, MINUTE_MS, SECOND_MS, Session, T
 POLL_MS = 60 * SECOND_MS
 SAMPLE_MS = 10 * SECOND_MS
 HEADROOM = 1.25
-"""Capacity of a server above its fair share of the peak: what an operator might have bought."""
+"""Capacity of a server, as a multiple of its fair share of the peak."""
 RETURN_MS = (20 * SECOND_MS, 90 * SECOND_MS)
-"""When the first user of a class on a lost server tries again, and the class is created anew."""
+"""Range of the time after which the class of a lost server is created again."""
 REJOIN_MS = 90 * SECOND_MS
-"""Within which the others follow."""
+"""Time within which its users join again."""
 
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """A class that takes place: what its server knows of it."""
+    """A class in progress: the state of its meeting."""
 
     session: Session
     server: int = -1
@@ -40,62 +40,62 @@ class Run:
 
 
 class Rule(Protocol):
-    """A way to choose servers; all times are simulated."""
+    """A placement rule; all times are simulated."""
 
     name: str
     learns: bool
-    """Whether the first day matters to it."""
+    """True if it uses the events of the first day."""
 
     async def place(self, run: Run, now_ms: int) -> int:
         """Choose a server for a new meeting and return its number."""
 
     async def join(self, run: Run, now_ms: int) -> None:
-        """Note that a user is sent to the meeting."""
+        """Handle the join of a user."""
 
     async def end(self, run: Run, now_ms: int) -> None:
-        """Note that the meeting is over."""
+        """Handle the end of a meeting."""
 
     async def poll(self, server: int, listed: Sequence[ListedMeeting], now_ms: int) -> None:
-        """Take in what a server says of itself."""
+        """Handle the result of a poll."""
 
     async def lose(self, server: int, now_ms: int) -> None:
-        """Note that a server is gone, and its meetings with it."""
+        """Handle the loss of a server and its meetings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one rule fared on one trace. Load is users x multiplier of their server."""
+    """The result of one rule on one trace. Load is users x multiplier of their server."""
 
     trace: str
     rule: str
     peak: float
-    """Load of the worst server at its worst moment."""
+    """Greatest load of any server."""
     fair: float
-    """Load that each server would have had at the fullest moment, perfectly spread."""
+    """Load of each server at the fullest moment if users were spread perfectly."""
     over_users: int
     """Users above the capacity of their servers at the worst moment."""
     over_user_minutes: float
     """The same, summed over time."""
     worst: tuple[tuple[float, float], ...] = field(repr=False)
-    """(hour of the day, load of the worst server), sampled."""
+    """Samples: (hour of the day, load of the most loaded server)."""
 
     @property
     def spread(self) -> float:
-        """Return the worst server's peak in fair shares: 1 is perfect."""
+        """Return the peak as a multiple of the fair share; 1 is perfect."""
         return self.peak / self.fair
 
 
 async def replay(trace: Trace, rule: Rule, seed: int) -> Outcome:
-    """Return what became of the pool when this rule chose its servers."""
+    """Replay the trace with the rule and return the result."""
     world = _World(trace, rule, seed)
     await world.run()
     return world.outcome()
 
 
 def fair_load(trace: Trace) -> float:
-    """Return the load at the fullest measured moment, were users spread perfectly.
+    """Return the load of each server at the fullest measured moment if users were spread perfectly.
 
-    On all servers: a lost one raises it only afterwards, which `replay` samples.
+    Lost servers count as available; `replay` samples the higher share after a loss.
     """
     changes = sorted(
         [(ms, 1) for s in trace.sessions for ms in s.joins_ms]
@@ -159,7 +159,7 @@ class _World:
         if kind == "create":
             await self._create(ms, run)
         elif run.server < 0:
-            return  # its server was lost; its users come back to a run of their own
+            return  # its server was lost; its users return to a new run
         elif kind == "join":
             run.users += 1
             self.users[run.server] += 1
@@ -204,7 +204,7 @@ class _World:
             self._come_back(ms, run)
 
     def _come_back(self, ms: int, run: Run) -> None:
-        """Have the class created anew, and all its users join again, those still to come too."""
+        """Schedule another create of the class and the joins of all its users."""
         session = run.session
         rng = random.Random(f"{self._seed} {session.id} comes back")
         again_ms = ms + rng.randint(*RETURN_MS)
@@ -237,7 +237,7 @@ class _World:
 
 
 def _merged(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Join sorted spans that overlap: nothing is polled through the night."""
+    """Join overlapping sorted spans; servers are not polled in the gaps, such as the night."""
     merged: list[tuple[int, int]] = []
     for begin, finish in spans:
         if merged and begin <= merged[-1][1] + POLL_MS:

@@ -1,8 +1,7 @@
-"""The rules that the placement benchmark compares.
+"""The placement rules to compare.
 
-The product's is the product itself: RedisStore and its Lua scripts on a real Redis, and
-servers/load.py. Nothing of it is written again here, so that what is measured is what runs. The
-others are small enough to be read at a glance.
+ProductRule uses the appliance's own code: RedisStore with its Lua scripts on a real Redis, and
+servers/load.py, so that the measured rule is the running one. The others are small models.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from appliance.model import (
     MeetingId,
     Observation,
     PlacementOutcome,
+    PlacementRequest,
     PlacementRules,
-    PlacementWish,
     SeenMeeting,
     ServerChange,
     ServerId,
@@ -39,7 +38,7 @@ CONNECT_S = 10.0
 
 
 class ProductRule:
-    """The appliance's own rule: its store, driven as operations/ drives it."""
+    """The appliance's rule: its store, called as meetings/ and servers/ call it."""
 
     def __init__(
         self,
@@ -60,7 +59,7 @@ class ProductRule:
         self._joins: list[tuple[MeetingId, int]] = []
 
     async def add_servers(self) -> None:
-        """Put the servers into the pool, enabled and online, as a first poll would."""
+        """Add the servers to the pool, enabled, and make them online by a first poll."""
         for number, multiplier in enumerate(self._multipliers):
             server = _server_id(number)
             change = ServerChange(
@@ -71,19 +70,19 @@ class ProductRule:
             await self.poll(number, (), 0)
 
     async def place(self, run: Run, now_ms: int) -> int:
-        """Place and confirm it."""
+        """Place and confirm the meeting."""
         await self._flush()
         self._bridges += 1
-        wish = PlacementWish(
+        request = PlacementRequest(
             meeting_id=MeetingId(run.session.id),
             tenant_id=None,
             moderator_pw=None,
             new_moderator_pw="pw",
             voice_bridges=(str(self._bridges),),
             now_ms=now_ms,
-            tie=self._rng.random(),
+            tie_breaker=self._rng.random(),
         )
-        placement = await self._meeting_store.place_meeting(wish)
+        placement = await self._meeting_store.place_meeting(request)
         assert placement.outcome is PlacementOutcome.PLACED, placement.outcome
         meeting = placement.meeting
         assert meeting is not None
@@ -92,7 +91,7 @@ class ProductRule:
         return int(meeting.server_id[1:])
 
     async def join(self, run: Run, now_ms: int) -> None:
-        """Count it before anything else happens: joins alone may travel together."""
+        """Queue the join; queued joins are sent together, before any other event."""
         self._joins.append((MeetingId(run.session.id), now_ms))
         await trio.lowlevel.checkpoint()
 
@@ -106,12 +105,12 @@ class ProductRule:
         assert await self._meeting_store.join_meeting(meeting_id, None, now_ms=now_ms) is not None
 
     async def end(self, run: Run, now_ms: int) -> None:
-        """Forget it, as its meetingEndedURL has it forgotten."""
+        """Forget the meeting, as the call of its meetingEndedURL does."""
         await self._flush()
         await self._records.forget_meeting(self._meetings.pop(run), now_ms=now_ms)
 
     async def poll(self, server: int, listed: Sequence[ListedMeeting], now_ms: int) -> None:
-        """Record what servers/polling.py would record."""
+        """Record the poll as servers/polling.py does."""
         await self._flush()
         server_id, rules = _server_id(server), self._servers.rules
         start = await self._servers.begin_poll(server_id)
@@ -141,7 +140,7 @@ class ProductRule:
         await self._servers.observe_server(observation, healthy_threshold=1)
 
     async def lose(self, server: int, now_ms: int) -> None:
-        """Take the server offline: its meetings are detached."""
+        """Take the server offline, which detaches its meetings."""
         await self._flush()
         await self._servers.fail_server(_server_id(server), now_ms=now_ms, unhealthy_threshold=1)
 
@@ -178,7 +177,7 @@ def _server_id(number: int) -> ServerId:
 
 
 class _SimpleRule:
-    """What the rules in memory share; each sees every event."""
+    """The common part of the rules in memory."""
 
     name = ""
     learns = False
@@ -189,7 +188,7 @@ class _SimpleRule:
         self.rng = random.Random(f"{self.name} {seed}")
 
     def choose(self, run: Run) -> int:
-        raise AssertionError("each rule has its own")
+        raise AssertionError("overridden by every rule")
 
     async def place(self, run: Run, now_ms: int) -> int:
         await trio.lowlevel.checkpoint()
@@ -210,10 +209,10 @@ class _SimpleRule:
 
 
 class ScaleliteRule(_SimpleRule):
-    """Scalelite 1.x: one more for each create and join, the load formula at each poll.
+    """Scalelite 1.x: the load rises by 1 with each create and join, and is computed at each poll.
 
-    Source: its README (LOAD_MIN_USER_COUNT, LOAD_JOIN_BUFFER_TIME) and `rake poll:servers`; equal
-    loads go to the first id, as a Redis sorted set has them.
+    Among equal loads the first id is chosen, the order of a Redis sorted set. Source: Scalelite's
+    README (LOAD_MIN_USER_COUNT, LOAD_JOIN_BUFFER_TIME) and `rake poll:servers`.
     """
 
     name = "Scalelite"
@@ -224,18 +223,18 @@ class ScaleliteRule(_SimpleRule):
         self._rules = PlacementRules()
 
     def choose(self, run: Run) -> int:
-        """Take the least loaded and count one for the create."""
+        """Choose the least loaded server and add 1 to its load."""
         server = min(self.alive, key=lambda number: self._load[number])
         self._load[server] += 1
         return server
 
     async def join(self, run: Run, now_ms: int) -> None:
-        """Count one."""
+        """Add 1 to the load of the server."""
         self._load[run.server] += 1
         await trio.lowlevel.checkpoint()
 
     async def poll(self, server: int, listed: Sequence[ListedMeeting], now_ms: int) -> None:
-        """Replace the estimate."""
+        """Replace the load by that of the listed meetings."""
         users = 0
         for meeting in listed:
             attendees = meeting.participants + meeting.moderators
@@ -247,18 +246,18 @@ class ScaleliteRule(_SimpleRule):
 
 
 class RandomRule(_SimpleRule):
-    """Any server, larger ones in proportion more often."""
+    """A random server, weighted by size."""
 
     name = "random"
 
     def choose(self, run: Run) -> int:
-        """Draw one."""
+        """Choose a random server."""
         weights = [1 / self.multipliers[number] for number in self.alive]
         return self.rng.choices(self.alive, weights)[0]
 
 
 class RoundRobinRule(_SimpleRule):
-    """One after the other, larger ones in proportion more often."""
+    """Servers in turn, weighted by size."""
 
     name = "round-robin"
 
@@ -267,14 +266,14 @@ class RoundRobinRule(_SimpleRule):
         self._turns = [0.0] * len(multipliers)
 
     def choose(self, run: Run) -> int:
-        """Take the one that has had the fewest turns for its size."""
+        """Choose the server with the fewest turns for its size."""
         server = min(self.alive, key=lambda n: self._turns[n] + self.multipliers[n])
         self._turns[server] += self.multipliers[server]
         return server
 
 
 class OracleRule(_SimpleRule):
-    """Knows the final size of each meeting when it is created: least loaded by final sizes."""
+    """The least loaded server by the final sizes of meetings, which it knows in advance."""
 
     name = "oracle"
 
@@ -283,7 +282,7 @@ class OracleRule(_SimpleRule):
         self._runs: list[set[Run]] = [set() for _ in multipliers]
 
     def choose(self, run: Run) -> int:
-        """Take the least loaded, before this meeting is on it."""
+        """Choose the server with the least load before this meeting."""
         server = min(self.alive, key=lambda n: self._seats(n) * self.multipliers[n])
         self._runs[server].add(run)
         return server
@@ -297,26 +296,26 @@ class OracleRule(_SimpleRule):
         return run.session.size
 
     async def end(self, run: Run, now_ms: int) -> None:
-        """Forget it."""
+        """Remove the meeting."""
         self._runs[run.server].discard(run)
         await trio.lowlevel.checkpoint()
 
     async def lose(self, server: int, now_ms: int) -> None:
-        """Forget all that was there."""
+        """Remove the meetings of the server."""
         self._runs[server].clear()
         await super().lose(server, now_ms)
 
 
 class FittingRule(OracleRule):
-    """Knows as much, and looks at the load afterwards: a large class goes to a large server.
+    """The server with the least load including the new meeting: large classes go to large servers.
 
-    The same as the oracle where all servers are equal.
+    Equal to the oracle if all servers are equal.
     """
 
     name = "oracle, fitting"
 
     def choose(self, run: Run) -> int:
-        """Take the one that will be the least loaded."""
+        """Choose the server with the least load including this meeting."""
         size = run.session.size
         server = min(self.alive, key=lambda n: (self._seats(n) + size) * self.multipliers[n])
         self._runs[server].add(run)
@@ -324,9 +323,9 @@ class FittingRule(OracleRule):
 
 
 class YesterdayRule(OracleRule):
-    """Knows what a forecast can know at best: yesterday's final sizes, and who has joined.
+    """The best possible forecast: the final sizes of the day before, and the users so far.
 
-    What it loses against the oracle is lost for want of knowledge, not by the rule.
+    Its distance to the oracle is due to missing knowledge, not to the rule.
     """
 
     name = "yesterday"
@@ -341,7 +340,7 @@ class YesterdayRule(OracleRule):
         return max(known, run.users)
 
     async def end(self, run: Run, now_ms: int) -> None:
-        """Remember its size."""
+        """Remember the final size of the meeting."""
         self._known[run.session.id] = run.session.size
         await super().end(run, now_ms)
 

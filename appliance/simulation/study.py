@@ -1,7 +1,7 @@
-"""What a timetable asks of a pool: replayed against the appliance's own rule, and two others.
+"""The load of a pool under a timetable, replayed with the appliance's rule and two others.
 
-The appliance's rule is the product itself, on a private Redis (rules.py); beside it Scalelite's,
-and `perfect`, which knows how many will come to each class.
+The appliance's rule is its own code on a private Redis (rules.py). For comparison there are
+Scalelite's rule and `perfect`, which knows the final size of each class.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from appliance.system.embedded import open_embedded_stores
 APPLIANCE, SCALELITE, PERFECT = "appliance", "Scalelite", "perfect"
 MAX_SERVERS = 1000
 _TRIALS = 8
-"""Of numbers of servers, when one that suffices is looked for."""
+"""Maximum of pool sizes to try in the search for a sufficient one."""
 _FIRST_GUESS = 1.1
-"""The worst server has about this many fair shares."""
+"""Usual load of the most loaded server, in fair shares."""
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What is to be found out."""
+class Options:
+    """The timetable and the pool to study."""
 
     rows: tuple[Row, ...]
     multipliers: tuple[float, ...] | None
-    """Load multipliers of the servers, one each; None: find out how many equal ones it takes."""
+    """Load multiplier of each server; None: find the sufficient number of equal servers."""
     capacity: int | None
-    """Users that a server of multiplier 1 carries."""
+    """Users that a server of multiplier 1 can carry."""
     known: float
     forecast: bool
     seed: int
@@ -46,75 +46,75 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """The outcomes on one pool."""
+    """The results on one pool."""
 
     trace: Trace
     outcomes: dict[str, Outcome]
     lost: Outcome
-    """The appliance's, when the fullest server dies at the fullest moment."""
+    """The appliance's result if the strongest server is lost at the fullest moment."""
     users: int
-    """At the fullest moment, all together."""
+    """Users of the whole pool at the fullest moment."""
     fullest_ms: int
 
 
-async def answer(question: Question, log: Log) -> Study:
-    """Replay. Raises EmbeddedStoresError."""
+async def run_study(options: Options, log: Log) -> Study:
+    """Replay the timetable on a private Redis. Raises EmbeddedStoresError."""
     with tempfile.TemporaryDirectory(prefix="scalelite-simulate-") as directory:
         async with open_embedded_stores(
             Path(directory), redis=True, postgres=False, log=log
         ) as stores:
             assert stores.redis_url is not None
-            if question.multipliers is not None:
-                return await _study(question, question.multipliers, stores.redis_url)
-            return await _find_pool(question, stores.redis_url)
+            if options.multipliers is not None:
+                return await _study(options, options.multipliers, stores.redis_url)
+            return await _find_pool(options, stores.redis_url)
 
 
-async def _find_pool(question: Question, redis_url: str) -> Study:
-    """Study the least number of equal servers that carry it, even if one is lost.
+async def _find_pool(options: Options, redis_url: str) -> Study:
+    """Study the smallest pool of equal servers that is sufficient even if one server is lost.
 
-    The last number tried, if none does: a class may be larger than a server's capacity.
+    If no pool is, since a class may be larger than a server's capacity, study the last one tried.
     """
-    capacity = question.capacity
+    capacity = options.capacity
     assert capacity is not None
-    trace = make_trace(question.rows, (1.0,), seed=question.seed, known=question.known)
+    trace = make_trace(options.rows, (1.0,), seed=options.seed, known=options.known)
     users, _ = _fullest(trace)
     count = max(2, math.ceil(users * _FIRST_GUESS / capacity) + 1)
     hopeless = max(session.size for session in trace.sessions) > capacity
     too_few, enough = 1, 0
     for _ in range(0 if hopeless else _TRIALS):
         pool = replace(trace, multipliers=(1.0,) * count)
-        peak = (await _replay(question, _with_loss(pool), redis_url)).peak
+        peak = (await _replay(options, _with_loss(pool), redis_url)).peak
         if peak > capacity and count < MAX_SERVERS:
             too_few = count
-            # The peak falls about as the number of servers grows.
+            # The peak is about inversely proportional to the number of servers.
             count = min(MAX_SERVERS, max(count + 1, math.floor(count * peak / capacity)))
             continue
         enough = count
         if count - 1 == too_few:
             break
         count -= 1
-    return await _study(question, (1.0,) * (enough or count), redis_url)
+    return await _study(options, (1.0,) * (enough or count), redis_url)
 
 
-async def _study(question: Question, multipliers: Sequence[float], redis_url: str) -> Study:
-    seed = question.seed
-    trace = make_trace(question.rows, multipliers, seed=seed, known=question.known)
+async def _study(options: Options, multipliers: Sequence[float], redis_url: str) -> Study:
+    seed = options.seed
+    trace = make_trace(options.rows, multipliers, seed=seed, known=options.known)
     users, fullest_ms = _fullest(trace)
     return Study(
         trace,
         {
-            APPLIANCE: await _replay(question, trace, redis_url),
+            APPLIANCE: await _replay(options, trace, redis_url),
             SCALELITE: await replay(trace, ScaleliteRule(multipliers, seed), seed),
             PERFECT: await replay(trace, OracleRule(multipliers, seed), seed),
         },
-        await _replay(question, _with_loss(trace), redis_url),
+        await _replay(options, _with_loss(trace), redis_url),
         users,
         fullest_ms,
     )
 
 
 def _with_loss(trace: Trace) -> Trace:
-    """Return the trace with its strongest server lost at the fullest moment."""
+    """Return the trace with the loss of the strongest server at the fullest moment."""
     multipliers = trace.multipliers
     if len(multipliers) == 1:
         return trace
@@ -122,8 +122,8 @@ def _with_loss(trace: Trace) -> Trace:
     return replace(trace, lost=((_fullest(trace)[1], strongest),))
 
 
-async def _replay(question: Question, trace: Trace, redis_url: str) -> Outcome:
-    rules, seed = PlacementRules(forecast=question.forecast), question.seed
+async def _replay(options: Options, trace: Trace, redis_url: str) -> Outcome:
+    rules, seed = PlacementRules(forecast=options.forecast), options.seed
     async with open_product_rule(
         redis_url, APPLIANCE, trace.multipliers, seed, rules=rules
     ) as rule:
@@ -131,7 +131,7 @@ async def _replay(question: Question, trace: Trace, redis_url: str) -> Outcome:
 
 
 def _fullest(trace: Trace) -> tuple[int, int]:
-    """Return the most users at once on the measured day, and when."""
+    """Return the greatest number of users on the measured day, and its time."""
     changes = sorted(
         [(ms, 1) for session in trace.sessions for ms in session.joins_ms]
         + [(ms, -1) for session in trace.sessions for ms in session.leaves_ms]
@@ -145,8 +145,8 @@ def _fullest(trace: Trace) -> tuple[int, int]:
     return most, when - when % SAMPLE_MS
 
 
-def to_json(study: Study, question: Question) -> dict[str, Any]:
-    """Return the study as a document."""
+def to_json(study: Study, options: Options) -> dict[str, Any]:
+    """Return the study as a JSON document."""
     minute = study.fullest_ms // MINUTE_MS % (24 * 60)
     measured = [s for s in study.trace.sessions if s.created_ms >= study.trace.measured_from_ms]
     needed = math.ceil(study.outcomes[APPLIANCE].peak)
@@ -164,19 +164,19 @@ def to_json(study: Study, question: Question) -> dict[str, Any]:
         },
         "capacity_needed": needed,
         "capacity_needed_if_one_is_lost": needed_lost,
-        "capacity": question.capacity,
-        "enough": None if question.capacity is None else needed <= question.capacity,
+        "capacity": options.capacity,
+        "enough": None if options.capacity is None else needed <= options.capacity,
         "enough_if_one_is_lost": (
-            None if question.capacity is None else needed_lost <= question.capacity
+            None if options.capacity is None else needed_lost <= options.capacity
         ),
     }
 
 
-def render_picture(study: Study, question: Question) -> str:
-    """Return the load of the worst server over the day, as SVG."""
-    level = float(question.capacity) if question.capacity else fair_load(study.trace)
-    what = "capacity" if question.capacity else "a fair share of the peak"
+def render_picture(study: Study, options: Options) -> str:
+    """Return the load of the most loaded server over the day, as SVG."""
+    level = float(options.capacity) if options.capacity else fair_load(study.trace)
+    level_name = "capacity" if options.capacity else "a fair share of the peak"
     lines = {name: one.worst for name, one in study.outcomes.items()}
     lines["appliance, a server lost"] = study.lost.worst
-    panel = Panel(f"users x multiplier; dashed: {what}", lines, level)
-    return render_lines([panel], f"The worst of {len(study.trace.multipliers)} servers")
+    panel = Panel(f"users x multiplier; dashed: {level_name}", lines, level)
+    return render_lines([panel], f"The most loaded of {len(study.trace.multipliers)} servers")

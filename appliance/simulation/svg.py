@@ -1,6 +1,6 @@
-"""The look that all pictures share: colours, letters, round numbers for the axes.
+"""The common style of all pictures: colours, fonts, round numbers for the axes.
 
-Readable on light and dark pages, without scripts, fonts or other files.
+The pictures are readable on light and dark pages and need no scripts, fonts or other files.
 """
 
 from __future__ import annotations

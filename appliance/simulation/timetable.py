@@ -1,7 +1,8 @@
-"""An operator's timetable as a trace: a CSV file of classes, each a row with its start and size.
+"""An operator's timetable as a trace: a CSV file with a row for each kind of class.
 
-Pure and seeded. Columns by name, in any order: `start` (HH:MM) and `users`; optional `minutes` (how
-long, 50), `count` (how many such classes, 1), `name`. Comma, semicolon or tab between them.
+Pure and seeded. The columns are named in the first line, in any order: `start` (HH:MM) and `users`;
+optional are `minutes` (duration, default 50), `count` (number of such classes, default 1) and
+`name`. The separator is a comma, semicolon or tab.
 """
 
 from __future__ import annotations
@@ -22,31 +23,31 @@ from appliance.simulation.traces import (
 )
 
 MAX_USERS = 500_000
-"""In all: a whole country's morning; more would take hours to replay."""
+"""Sum over all classes; a larger timetable would take hours to replay."""
 DEFAULT_MINUTES = 50
 _CLOCK = re.compile(r"([01]?\d|2[0-3])[:.]([0-5]\d)").fullmatch
 _KNOWN = ("start", "users", "minutes", "count", "name")
 
 
 class TimetableError(Exception):
-    """The file cannot be used; `str()` says why, with the line."""
+    """The file cannot be used; the message names the line and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Classes of one kind, at one time."""
+    """Classes of one kind at one time."""
 
     start_min: int
     """Minutes since midnight."""
     minutes: int
     users: int
-    """Who usually come to one of them."""
+    """Usual number of users of each class."""
     count: int = 1
     name: str = ""
 
 
 def parse_timetable(text: str) -> list[Row]:
-    """Read a CSV file. Raises TimetableError."""
+    """Parse a CSV file. Raises TimetableError."""
     lines = text.removeprefix("\ufeff").splitlines()
     numbered = [(n, line) for n, line in enumerate(lines, 1) if line.strip() and line[0] != "#"]
     if not numbered:
@@ -106,8 +107,8 @@ def make_trace(
 ) -> Trace:
     """Return two days of a timetable, the second of which is measured.
 
-    `known`: the share of classes that took place on the first day, too, so that their size can be
-    remembered. Attendance differs from day to day.
+    `known` is the share of classes that also take place on the first day, so that the forecast
+    knows their size. Attendance differs from day to day.
     """
     rng = random.Random(f"timetable {seed}")
     sessions: list[Session] = []

@@ -1,9 +1,9 @@
-"""Arrival traces: who creates, joins and leaves which class when.
+"""Arrival traces: the times at which classes are created, joined and left.
 
-Pure and seeded: the same seed gives the same trace. No trace was recorded anywhere; their shape is
-that of a university's timetable (project's quality goals, Placement): hundreds of creates around
-the full hour, log-normal class sizes, joins over ten minutes, two days with mostly the same
-classes. Times are milliseconds since the trace's first midnight.
+Pure and seeded: the same seed gives the same trace. The traces are synthetic, modelled on a
+university's timetable: hundreds of creates around the full hour, log-normal class sizes, joins over
+ten minutes, two days with mostly the same classes (docs/performance.md). Times are milliseconds
+since midnight of the first day.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ SERVERS = 12
 CLASSES_PER_HOUR = 240
 HOURS = (8, 9)
 MEDIAN_SIZE, SIZE_SPREAD = 16, 0.8
-"""Of a class: half have at most 16 users, the mean is 22, one of a hundred has over 100."""
+"""Class sizes: half have at most 16 users, the mean is 22, one in a hundred has over 100."""
 SMALLEST, LARGEST = 2, 300
 JOIN_WINDOW_MS = 10 * MINUTE_MS
 LEAVE_WINDOW_MS = 2 * MINUTE_MS
 RECURRING = 0.9
-"""Share of the second day's classes that took place on the first day."""
+"""Share of the second day's classes that also took place on the first day."""
 ATTENDANCE_SPREAD = 0.15
-"""How much the size of a class differs from the day before (of the logarithm)."""
+"""Standard deviation of the logarithm of a class's size from day to day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,12 @@ class Session:
     """One class on one day."""
 
     id: str
-    """The same on both days, as a front-end's room id is."""
+    """The same on both days, like a front-end's room id."""
     created_ms: int
     joins_ms: tuple[int, ...]
     """One for each user, in order."""
     leaves_ms: tuple[int, ...]
-    """As many; the last one ends it."""
+    """One for each user, in order; the last one ends the meeting."""
 
     @property
     def size(self) -> int:
@@ -51,20 +51,20 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What happens to a pool on two days; the second one is measured."""
+    """The events of a pool on two days, the second of which is measured."""
 
     name: str
     multipliers: tuple[float, ...]
-    """One for each server: 0.5 is twice as large as 1."""
+    """One for each server; a server of 0.5 is twice as large as one of 1."""
     sessions: tuple[Session, ...]
     measured_from_ms: int
     measured_to_ms: int
     lost: tuple[tuple[int, int], ...] = ()
-    """(time, number of the server) of servers that die and do not come back."""
+    """(time, number of the server) of servers that fail and do not return."""
 
 
 def timetable(seed: int, small: bool = False) -> Trace:
-    """Return the burst: each hour most classes are created within a minute or two."""
+    """Return a trace with bursts: each hour most classes are created within a minute or two."""
     rng = random.Random(f"timetable {seed}")
     count = CLASSES_PER_HOUR // (4 if small else 1)
     first = [(hour, number, _class_size(rng)) for hour in HOURS for number in range(count)]
@@ -91,14 +91,14 @@ def unequal(seed: int, small: bool = False) -> Trace:
 
 
 def server_lost(seed: int, small: bool = False) -> Trace:
-    """Return the timetable with a server that dies when everybody is there; measured from then."""
+    """Return the timetable, measured from the failure of a server at the fullest moment."""
     lost_ms = DAY_MS + HOURS[-1] * HOUR_MS + 12 * MINUTE_MS
     trace = timetable(seed, small)
     return replace(trace, name="server-lost", measured_from_ms=lost_ms, lost=((lost_ms, 1),))
 
 
 def steady(seed: int, small: bool = False) -> Trace:
-    """Return meetings that come at any time and last as long as they like, half of them anew."""
+    """Return meetings at random times with random durations, half of them new each day."""
     rng = random.Random(f"steady {seed}")
     mean_gap_ms = MINUTE_MS / (1 if small else 4)
     sessions, now, number = [], 8.0 * HOUR_MS, 0
@@ -143,7 +143,7 @@ def _room_size(rng: random.Random) -> int:
 
 
 def next_attendance(rng: random.Random, size: int) -> int:
-    """Return how many come to a class to which usually `size` do."""
+    """Return the attendance of one day for a class of usually `size` users."""
     return max(round(size * rng.lognormvariate(0, ATTENDANCE_SPREAD)), 1)
 
 
@@ -160,8 +160,10 @@ def _next_day(
 
 
 def _lecture(rng: random.Random, name: str, hour_ms: int, size: int) -> Session:
-    """Seven of ten are created in the minute after the full hour, the others up to 5 before it;
-    they end about five minutes before the next hour, some only after it."""
+    """Return a class that ends about five minutes before the next hour, or after it.
+
+    Seven of ten are created in the minute after the full hour, the others up to 5 minutes before.
+    """
     early = rng.random() < 0.3
     created_ms = hour_ms + round(rng.uniform(-5 if early else 0, 0 if early else 1) * MINUTE_MS)
     end_ms = hour_ms + round(min(max(rng.gauss(55, 4), 45), 64) * MINUTE_MS)
@@ -169,10 +171,10 @@ def _lecture(rng: random.Random, name: str, hour_ms: int, size: int) -> Session:
 
 
 def take_place(rng: random.Random, name: str, start_ms: int, length_ms: int, size: int) -> Session:
-    """Return a class that begins and ends about when the timetable says."""
+    """Return a class that begins and ends near the times of the timetable."""
     early = rng.random() < 0.3
     created_ms = start_ms + round(rng.uniform(-5 if early else 0, 0 if early else 1) * MINUTE_MS)
-    # Never over before everybody has come: _session spreads joins over ten minutes.
+    # Not before all users have joined: _session spreads joins over ten minutes.
     least_ms = created_ms + JOIN_WINDOW_MS + LEAVE_WINDOW_MS + 3 * MINUTE_MS
     end_ms = start_ms + length_ms + round(rng.gauss(0, 3) * MINUTE_MS)
     return _session(rng, name, created_ms, max(end_ms, least_ms), size)
@@ -184,7 +186,7 @@ def _meeting(rng: random.Random, name: str, created_ms: int, size: int) -> Sessi
 
 
 def _session(rng: random.Random, name: str, created_ms: int, end_ms: int, size: int) -> Session:
-    """The first user joins at once, the others over ten minutes, most of them early."""
+    """Return a session whose first user joins at once, the others over ten minutes, most early."""
     later = (rng.triangular(0, JOIN_WINDOW_MS, JOIN_WINDOW_MS / 4) for _ in range(size - 1))
     joins = (created_ms + SECOND_MS, *sorted(created_ms + 2 * SECOND_MS + round(d) for d in later))
     leaves = sorted(end_ms - round(rng.uniform(0, LEAVE_WINDOW_MS)) for _ in range(size))

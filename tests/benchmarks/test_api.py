@@ -1,4 +1,4 @@
-"""benchmarks/api.py: its command line, and one short run of everything it starts."""
+"""benchmarks/api.py: its command line, and a short run."""
 
 from __future__ import annotations
 
@@ -16,28 +16,13 @@ from benchmarks.scenarios import SCENARIOS
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_options_have_defaults_for_a_few_minutes() -> None:
-    options = parse_options([])
-
-    cells = len(options.scenarios) * len(options.connections) * options.rounds
-    assert cells * (options.seconds + options.warm_up) < 180
-    assert (options.scenarios, options.connections) == (SCENARIOS, (1, 16, 64))
-
-
-def test_options_are_read() -> None:
+def test_options_are_parsed() -> None:
     options = parse_options(
         ["--connections", "8,2,8", "--scenarios", "join,index", "--rounds", "5", "--seconds", "0.5"]
     )
 
     assert (options.connections, options.scenarios) == ((8, 2), ("join", "index"))
     assert (options.rounds, options.seconds) == (5, 0.5)
-
-
-def test_quick_run_is_short() -> None:
-    options = parse_options(["--quick"])
-
-    assert (options.rounds, options.connections) == (1, (4,))
-    assert options.seconds < 1
 
 
 @pytest.mark.parametrize(
@@ -63,7 +48,7 @@ def test_wrong_options_are_refused(
     assert "usage: benchmarks/api.py" in capsys.readouterr().err
 
 
-def test_quick_run_measures_every_scenario_and_leaves_its_results(tmp_path: Path) -> None:
+def test_quick_run_measures_every_scenario_and_writes_its_results(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "benchmarks" / "api.py", "--quick", "--output", tmp_path],
         capture_output=True,
@@ -84,7 +69,7 @@ def test_quick_run_measures_every_scenario_and_leaves_its_results(tmp_path: Path
     assert "logged warnings" not in done.stdout
 
 
-def test_profile_says_how_to_get_py_spy_when_it_is_missing(tmp_path: Path) -> None:
+def test_profile_explains_the_installation_of_py_spy_when_it_is_missing(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "benchmarks" / "api.py", "--profile", "join"],
         capture_output=True,

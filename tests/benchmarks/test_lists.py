@@ -1,4 +1,4 @@
-"""benchmarks/lists.py: the table; what it measures is run by hand."""
+"""benchmarks/lists.py: the table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""benchmarks/load_generator.py: against a simulated BBB server, without an appliance."""
+"""benchmarks/load_generator.py with a simulated BBB server, without an appliance."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_answer_is_checked(answer: bytes, problem: str | None) -> None:
     assert fault(answer, EXPECTED) == problem
 
 
-def test_answer_in_chunks_is_whole_with_the_last_one() -> None:
+def test_chunked_answer_is_complete_with_the_last_chunk() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = Client(listener.getsockname())
         peer, _ = listener.accept()
@@ -90,7 +90,7 @@ def test_created_meetings_are_ended_after_the_measurement(server: BbbProcess) ->
     assert list(server.meetings()) == ["base"]
 
 
-def test_wrong_answers_are_counted_and_named(server: BbbProcess) -> None:
+def test_wrong_answers_are_counted_and_described(server: BbbProcess) -> None:
     report = run(server, "isMeetingRunning", secret="wrong")
 
     assert report.failure == ""
@@ -107,7 +107,7 @@ def test_closed_connections_are_counted_and_replaced(server: BbbProcess) -> None
     assert report.requests > 2
 
 
-def test_run_is_given_up_when_nobody_listens(server: BbbProcess) -> None:
+def test_run_fails_when_the_connection_is_refused(server: BbbProcess) -> None:
     with BbbProcess() as gone:
         port = gone.port
 

@@ -1,4 +1,4 @@
-"""benchmarks/poll.py and its simulated servers: what they answer, and a short run of everything."""
+"""benchmarks/poll.py and its simulated servers: their answers, and a short run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 from appliance.bbb.meeting_list import MeetingListReader
 from benchmarks.many_servers import meeting_id
-from benchmarks.poll import POOLS, Figures, Window, parse_options, render
+from benchmarks.poll import Figures, Window, parse_options, render
 from benchmarks.poll_pool import ManyServers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +31,7 @@ def fixture_servers() -> Iterator[ManyServers]:
         yield servers
 
 
-def _ask(servers: ManyServers, server: int, call: str) -> bytes:
+def _call(servers: ManyServers, server: int, call: str) -> bytes:
     url = urlsplit(servers.url(server))
     connection = http.client.HTTPConnection(str(url.hostname), url.port, timeout=40)
     with closing(connection):
@@ -41,37 +41,37 @@ def _ask(servers: ManyServers, server: int, call: str) -> bytes:
 
 def test_each_server_lists_its_own_meetings(servers: ManyServers) -> None:
     for server in range(3):
-        listed = MeetingListReader().read(_ask(servers, server, "getMeetings")).listed
+        listed = MeetingListReader().read(_call(servers, server, "getMeetings")).listed
 
         assert [m.id for m in listed] == [meeting_id(server, n) for n in range(4)]
         assert {m.participants for m in listed} == {2}
 
 
-def test_calls_are_counted_by_server_once(servers: ManyServers) -> None:
-    _ask(servers, 1, "getMeetings")
-    _ask(servers, 1, "getMeetings")
-    _ask(servers, 2, "")
+def test_calls_are_counted_per_server_until_they_are_read(servers: ManyServers) -> None:
+    _call(servers, 1, "getMeetings")
+    _call(servers, 1, "getMeetings")
+    _call(servers, 2, "")
 
-    assert servers.tell("counts") == {"getMeetings": [0, 2, 0], "index": [0, 0, 1]}
-    assert servers.tell("counts") == {}
+    assert servers.command("counts") == {"getMeetings": [0, 2, 0], "index": [0, 0, 1]}
+    assert servers.command("counts") == {}
 
 
-def test_first_server_refuses_once_dead_and_lives_again(servers: ManyServers) -> None:
-    servers.tell("die")
+def test_first_server_refuses_connections_between_die_and_live(servers: ManyServers) -> None:
+    servers.command("die")
     with pytest.raises(ConnectionRefusedError):
-        _ask(servers, 0, "getMeetings")
-    assert _ask(servers, 1, "isMeetingRunning")
+        _call(servers, 0, "getMeetings")
+    assert _call(servers, 1, "isMeetingRunning")
 
-    servers.tell("live")
-    assert _ask(servers, 0, "isMeetingRunning")
+    servers.command("live")
+    assert _call(servers, 0, "isMeetingRunning")
 
 
-def test_cycle_is_what_polling_adds_to_the_quiet_appliance() -> None:
+def test_cpu_time_of_a_cycle_excludes_that_of_the_quiet_appliance() -> None:
     assert (FIGURES.appliance_s, FIGURES.redis_s) == (2.0, 0.5)
 
 
 @pytest.mark.parametrize(
-    ("changes", "as_asked"),
+    ("changes", "as_expected"),
     [
         ({}, True),
         ({"polls": (1, 3)}, True),
@@ -81,18 +81,12 @@ def test_cycle_is_what_polling_adds_to_the_quiet_appliance() -> None:
         ({"versions": 201}, False),
     ],
 )
-def test_table_says_whether_requests_are_as_asked(
-    changes: dict[str, object], as_asked: bool
+def test_table_shows_whether_the_calls_are_as_expected(
+    changes: dict[str, object], as_expected: bool
 ) -> None:
     table = render([replace(FIGURES, **changes)])  # type: ignore[arg-type]
 
-    assert table.endswith("yes" if as_asked else "NO")
-
-
-def test_options_have_defaults_and_a_quick_set() -> None:
-    assert parse_options([]).pools == POOLS
-    assert len(parse_options(["--quick"]).pools) < len(POOLS)
-    assert parse_options(["--pools", "2x3"]).pools == ("2x3",)
+    assert table.endswith("yes" if as_expected else "NO")
 
 
 @pytest.mark.parametrize("pools", ["3", "0x2", "ax2", "1x2x3"])

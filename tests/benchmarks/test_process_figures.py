@@ -1,4 +1,4 @@
-"""benchmarks/process_figures.py: on processes of which we know what they do."""
+"""benchmarks/process_figures.py, on processes with known figures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.process_figures import cpu_s, find_descendant, machine_cpu_s, rs
 from tests.doubles.redis_processes import wait_until
 
 
-def test_cpu_time_is_that_of_the_process() -> None:
+def test_cpu_time_is_the_cpu_time_of_the_process() -> None:
     before_s, machine_before_s = cpu_s(os.getpid()), machine_cpu_s()
     end_s = time.process_time() + 0.1
     while time.process_time() < end_s:

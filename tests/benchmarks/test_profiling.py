@@ -1,4 +1,4 @@
-"""benchmarks/profiling.py: whose time a sample is."""
+"""benchmarks/profiling.py: samples are assigned to parts and summed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WAITING = f"WorkerThread._work ({SITE}/trio/_core/_thread_cache.py:209)"
         ((MAIN, LOOP, LISTENER, REDIS, SEND), "Redis client and store"),
     ],
 )
-def test_sample_is_the_time_of_the_innermost_part(frames: tuple[str, ...], part: str) -> None:
+def test_sample_belongs_to_the_innermost_part(frames: tuple[str, ...], part: str) -> None:
     assert part_of(Stack(frames, 1)) == part
 
 
@@ -33,7 +33,7 @@ def test_stacks_are_parsed() -> None:
     assert parse_stacks(text) == [Stack((MAIN, LOOP), 12), Stack((MAIN,), 3)]
 
 
-def test_profile_gives_shares_and_leaves_out_threads_that_wait() -> None:
+def test_profile_gives_shares_without_idle_threads() -> None:
     stacks = [
         Stack((MAIN, LOOP, LISTENER), 30),
         Stack((MAIN, LOOP, LISTENER, SEND), 10),

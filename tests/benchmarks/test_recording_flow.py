@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.recording_flow import RECORD_ID, write_tar
 
 
-def test_tar_has_the_size_and_the_files_asked_for(tmp_path: Path) -> None:
+def test_tar_has_the_requested_size_and_number_of_files(tmp_path: Path) -> None:
     path = write_tar(tmp_path, 2, 40)
 
     with tarfile.open(path) as tar:

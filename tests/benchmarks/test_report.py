@@ -1,4 +1,4 @@
-"""benchmarks/report.py and plot.py: what is shown of given figures."""
+"""benchmarks/report.py and plot.py: the output for given figures."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ def test_report_shows_the_figures_and_the_target() -> None:
     assert "!" not in report
 
 
-def test_report_says_what_a_target_misses() -> None:
+def test_report_names_the_figures_that_miss_the_target() -> None:
     report = render_report([cell(rate=1.0, cpu_ms=1.0)], [START], "")
 
     assert row(report, 16)[-3:] == ["no:", "rate,", "CPU"]
 
 
 @pytest.mark.parametrize(
-    ("changes", "complaints", "said"),
+    ("changes", "logged", "warning"),
     [
         ({"errors": 3, "samples": ("status b'500'",)}, "", "!!! WRONG ANSWERS"),
         ({"generator_busy": 0.95}, "", "! The load generator"),
@@ -74,13 +74,13 @@ def test_report_says_what_a_target_misses() -> None:
         ({}, "server_unstable", "! The appliance logged warnings:\nserver_unstable"),
     ],
 )
-def test_report_says_when_figures_are_doubtful(
-    changes: dict[str, Any], complaints: str, said: str
+def test_report_warns_of_doubtful_figures(
+    changes: dict[str, Any], logged: str, warning: str
 ) -> None:
-    assert said in render_report([cell(**changes)], [START], complaints)
+    assert warning in render_report([cell(**changes)], [START], logged)
 
 
-def test_report_compares_builds_pair_by_pair() -> None:
+def test_report_compares_each_pair_of_builds() -> None:
     cells = [cell(), cell(build="against", rate=GOOD.rate / 2, cpu_ms=0.3)]
 
     report = render_report(cells, [START, Start("against", 1.0, 90.0, 16.0)], "")
@@ -115,7 +115,7 @@ def test_plot_is_well_formed_and_names_every_scenario() -> None:
     assert len(list(root.iter("{http://www.w3.org/2000/svg}polyline"))) == 2
 
 
-def test_plot_can_be_made_of_one_cell_without_answers() -> None:
+def test_plot_is_well_formed_when_one_cell_has_no_answers() -> None:
     nothing = dataclasses.replace(GOOD, rate=0.0, latency_ms=(0.0,) * len(SHARES))
 
     root = ElementTree.fromstring(render_plot([Cell("this", "join", 1, (nothing,))], ""))

@@ -1,4 +1,4 @@
-"""benchmarks/soak.py: what counts as growth, and that bad clients and a bad server are there."""
+"""benchmarks/soak.py: the criteria of growth, and the misbehaving clients and server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STEADY = [Slice(15.0 * n, 900, 5, 20, 0, 100, 20, 60) for n in range(1, 17)]
 
 
 def rising(name: str, last: float) -> list[Slice]:
-    """The same, with one figure that rises in equal steps."""
+    """Return STEADY with one figure rising in equal steps."""
     first = getattr(STEADY[0], name)
     step = (last - first) / (len(STEADY) - 1)
     changes: list[dict[str, Any]] = [{name: first + step * n} for n in range(len(STEADY))]
@@ -24,7 +24,7 @@ def rising(name: str, last: float) -> list[Slice]:
     ]
 
 
-def test_steady_soak_is_without_fault() -> None:
+def test_steady_soak_has_no_faults() -> None:
     assert judge(STEADY) == []
     assert len(render_slices(STEADY).splitlines()) == len(STEADY) + 2
 
@@ -45,17 +45,17 @@ def test_growth_is_a_fault(name: str, last: float, says: str) -> None:
     assert fault.startswith(says) or says in fault
 
 
-def test_growth_while_warming_up_is_none() -> None:
+def test_growth_during_the_warm_up_is_no_fault() -> None:
     warming = [dataclasses.replace(each, rss_mb=80) for each in STEADY[:4]]
 
     assert judge(warming + STEADY[4:]) == []
 
 
-async def test_trouble_is_made_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_trouble_disturbs_until_the_block_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.trouble.FLAP_S", 0.05)
     with BbbProcess() as target, BbbProcess() as flapping:
         with make_trouble(target.port, ("m",), flapping) as trouble:
-            await until(lambda: min(trouble.given_up, trouble.read_slowly, trouble.flaps) > 2, 40)
+            await until(lambda: min(trouble.abandoned, trouble.read_slowly, trouble.flaps) > 2, 40)
 
         assert trouble.failures == []
         assert flapping.control("state")["faults"] == []

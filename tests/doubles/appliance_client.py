@@ -1,7 +1,7 @@
-"""Speaks to a running appliance as a front-end does: signed calls over plain HTTP/1.1.
+"""A front-end that sends signed calls to a running appliance over plain HTTP/1.1.
 
-Synchronous, a connection a call, so that threads may use it at the same time. Signs with
-tests/doubles/signing.py, which shares nothing with the appliance.
+Synchronous, with a connection per call, so that threads may use it concurrently. Signs with
+tests/doubles/signing.py, which shares no code with the appliance.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ ANSWER_LIMIT_S = 40.0
 FORM = "application/x-www-form-urlencoded"
 XML = "application/xml"
 ATTENDEE_PW, MODERATOR_PW = "attendee-pw-9c41", "moderator-pw-7f3a"
-"""Of meetings that tests create; the launcher looks for them in the log."""
+"""Passwords of the meetings that tests create; ApplianceProcess checks that no log has them."""
 
 Headers = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One HTTP answer."""
+    """An HTTP answer."""
 
     status: int
     headers: Headers
@@ -38,43 +38,43 @@ class Answer:
 
     @property
     def xml(self) -> ElementTree.Element:
-        """The parsed body. Raises ElementTree.ParseError."""
+        """Return the parsed body. Raises ElementTree.ParseError."""
         return ElementTree.fromstring(self.body)
 
     def text(self, path: str) -> str:
-        """Return the text of an element of the body, empty if there is none."""
+        """Return the text of an element of the body, or ''."""
         return self.xml.findtext(path) or ""
 
     @property
     def returncode(self) -> str:
-        """SUCCESS or FAILED."""
+        """Return SUCCESS or FAILED."""
         return self.text("returncode")
 
     @property
     def key(self) -> str:
-        """The messageKey, empty if there is none."""
+        """Return the messageKey, or ''."""
         return self.text("messageKey")
 
     @property
     def message(self) -> str:
-        """The message, empty if there is none."""
+        """Return the message, or ''."""
         return self.text("message")
 
     @property
     def location(self) -> str:
-        """Where a redirect leads."""
+        """Return the target of a redirect, or ''."""
         return self.headers.get("location", "")
 
 
 class FrontEnd:
-    """A front-end that holds a secret of the appliance behind one TCP port of the loopback."""
+    """A front-end with a secret of the appliance that listens on a TCP port of the loopback."""
 
     def __init__(self, port: int, secret: str, *, host: str = "127.0.0.1") -> None:
         self.port = port
         self.secret = secret
         self._host = host
         self.checksums: set[str] = set()
-        """All that were sent: none of them may be in a log."""
+        """All checksums sent: none of them may be in a log."""
 
     def fetch(
         self,
@@ -85,7 +85,7 @@ class FrontEnd:
         *,
         limit_s: float = ANSWER_LIMIT_S,
     ) -> Answer:
-        """Send a request as it is. Raises OSError, http.client.HTTPException."""
+        """Send a request unchanged. Raises OSError, http.client.HTTPException."""
         connection = http.client.HTTPConnection(self._host, self.port, timeout=limit_s)
         began_s = time.monotonic()
         try:
@@ -109,11 +109,11 @@ class FrontEnd:
         return self.fetch("GET", self.target(call, params))
 
     def get_query(self, call: str, query: str, *, limit_s: float = ANSWER_LIMIT_S) -> Answer:
-        """Make a signed GET call with a query string as it is."""
+        """Make a signed GET call with a query string that is sent unchanged."""
         return self.fetch("GET", self.target(call, query), limit_s=limit_s)
 
     def post_form(self, call: str, *, over: str = "empty", **params: str) -> Answer:
-        """Make a signed call by form; `over`: see sign_form."""
+        """Make a signed call with a form; `over` as in sign_form."""
         body = sign_form(call, params, self.secret, over=over)
         self.checksums.add(body.rpartition("checksum=")[2])
         return self.fetch("POST", PREFIX + call, body.encode(), {"Content-Type": FORM})
@@ -126,9 +126,9 @@ class FrontEnd:
         length: int | None = None,
         **params: str,
     ) -> Answer:
-        """Make a signed call with an XML body; `length` of one that is given in pieces.
+        """Make a signed call with an XML body, which is sent chunked if it has no known length.
 
-        In pieces without a length it is sent chunked.
+        `length`: Content-Length of a body that is an iterable.
         """
         headers = {"Content-Type": XML}
         if length is not None:
@@ -136,22 +136,22 @@ class FrontEnd:
         return self.fetch("POST", self.target(call, params), document, headers, limit_s=60)
 
     def create(self, meeting_id: str, **params: str) -> Answer:
-        """Create a meeting with the passwords of tests."""
+        """Create a meeting with ATTENDEE_PW and MODERATOR_PW."""
         known = {"attendeePW": ATTENDEE_PW, "moderatorPW": MODERATOR_PW, "name": meeting_id}
         return self.get("create", **{"meetingID": meeting_id, **known, **params})
 
     def join(self, meeting_id: str, **params: str) -> Answer:
-        """Ask for the redirect into a meeting, as an attendee."""
+        """Join a meeting as an attendee; the answer is a redirect."""
         known = {"fullName": "Ada", "password": ATTENDEE_PW}
         return self.get("join", **{"meetingID": meeting_id, **known, **params})
 
     def is_running(self, meeting_id: str) -> str:
-        """Return `true`, `false`, or the key of a failure."""
+        """Return `true`, `false`, or the messageKey of a failure."""
         answer = self.get("isMeetingRunning", meetingID=meeting_id)
         return answer.text("running") or answer.key
 
     def info(self, meeting_id: str) -> Answer:
-        """Ask for a meeting."""
+        """Call getMeetingInfo."""
         return self.get("getMeetingInfo", meetingID=meeting_id)
 
     def listed(self) -> list[str]:
@@ -162,6 +162,6 @@ class FrontEnd:
     def create_all(
         self, meeting_ids: Iterable[str], at_once: int = 32, **params: str
     ) -> list[Answer]:
-        """Create many meetings, `at_once` at the same time, and return the answers in order."""
+        """Create meetings, `at_once` of them concurrently, and return the answers in order."""
         with ThreadPoolExecutor(at_once) as threads:
             return list(threads.map(partial(self.create, **params), meeting_ids))

@@ -1,4 +1,4 @@
-"""A running appliance with simulated BBB servers behind it, emptied between two tests.
+"""A running appliance with simulated BBB servers, which is reset between tests.
 
 The appliance keeps nothing in memory that counts, so a test may have it to itself by emptying its
 namespace in Redis: much quicker than a process for each test.
@@ -17,23 +17,23 @@ from tests.doubles.appliance_process import ApplianceProcess
 from tests.doubles.bbb_process import BbbProcess
 
 SHORT_TIMEOUTS = {"CONNECT_TIMEOUT": "2", "RESPONSE_TIMEOUT": "2", "POLLER_WAIT_TIMEOUT": "2"}
-"""Variables for tests of servers that do not answer."""
+"""Environment variables for tests with servers that do not answer."""
 
 
 class Keys:
-    """The keys of one namespace in a Redis on a Unix socket; a connection a look."""
+    """The keys of one namespace in a Redis on a Unix socket, with a connection per command."""
 
     def __init__(self, socket_path: Path, namespace: str) -> None:
         self._path = socket_path
         self._prefix = f"{namespace}:"
 
     def ask(self, command: str, key: str, *args: object) -> Any:
-        """Send a command about a key, given without its prefix."""
+        """Send a command with a key, given without its prefix, and return the reply."""
         with redis.Redis(unix_socket_path=str(self._path), decode_responses=True) as client:
             return client.execute_command(command, self._prefix + key, *args)
 
     def clear(self) -> None:
-        """Remove the keys of the namespace."""
+        """Delete the keys of the namespace."""
         with redis.Redis(unix_socket_path=str(self._path), decode_responses=True) as client:
             keys = list(client.scan_iter(f"{self._prefix}*", count=1000))
             if keys:
@@ -41,7 +41,7 @@ class Keys:
 
 
 class ServedPool:
-    """Simulated servers behind one appliance (or several on the same stores)."""
+    """An appliance, or several on the same stores, with simulated servers."""
 
     def __init__(
         self, appliance: ApplianceProcess, servers: Sequence[BbbProcess], keys: Keys
@@ -50,15 +50,15 @@ class ServedPool:
         self.servers = servers
         self.keys = keys
         self.ids: list[str] = []
-        """Of the servers, in their order."""
+        """Ids of the servers, in their order."""
 
     @property
     def front(self) -> FrontEnd:
-        """The front-end of the appliance."""
+        """Return the front-end of the appliance."""
         return self.appliance.front
 
     def reset(self) -> None:
-        """Empty pool and servers; the servers must run."""
+        """Empty the pool and the servers, which must be running."""
         self.keys.clear()
         for server in self.servers:
             server.clear_faults()
@@ -68,11 +68,11 @@ class ServedPool:
         self.ids = []
 
     def add_all(self) -> None:
-        """Add every server, enabled."""
+        """Add and enable all servers."""
         self.ids = [self.appliance.add_server(server) for server in self.servers]
 
     def clear_requests(self) -> None:
-        """Have the servers forget what they were asked."""
+        """Clear the request logs of the servers."""
         for server in self.servers:
             server.clear_requests()
 
@@ -87,7 +87,7 @@ class ServedPool:
         return found[0]
 
     def others(self, server: BbbProcess) -> list[BbbProcess]:
-        """Return the servers but for one."""
+        """Return the other servers."""
         return [other for other in self.servers if other is not server]
 
     def id_of(self, server: BbbProcess) -> str:
@@ -95,15 +95,15 @@ class ServedPool:
         return self.ids[list(self.servers).index(server)]
 
     def requests(self, call: str) -> int:
-        """Return how many requests of a call the servers have received together."""
+        """Return the number of requests of a call that all servers have received."""
         return sum(len(server.requests(call)) for server in self.servers)
 
     def load(self, server: BbbProcess) -> float | None:
-        """Return the stored load of an enabled server, None while it is out."""
+        """Return the stored load of an enabled server, None if it is in no load set."""
         score = self.keys.ask("ZSCORE", "server_load", self.id_of(server))
         return None if score is None else float(score)
 
     def record(self, meeting_id: str) -> dict[str, str]:
-        """Return the stored record of a meeting, empty if there is none."""
+        """Return the stored record of a meeting, or {}."""
         found: dict[str, str] = self.keys.ask("HGETALL", f"meeting:{meeting_id}")
         return found

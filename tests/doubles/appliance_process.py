@@ -1,9 +1,9 @@
-"""Start the real appliance as a process of its own, and look at what it leaves behind.
+"""Run the appliance as a process of its own, and check its exit, its children and its log.
 
-`with ApplianceProcess(tmp_path, REDIS_URL=...) as appliance:` gives one that is ready; at the end
-of the block it is stopped by SIGTERM, and must have ended with 0 in time, without a child, without
-an ERROR in its log that was not expected, and with no secret, password or checksum in the log.
-Nothing of our own environment reaches it.
+`with ApplianceProcess(tmp_path, REDIS_URL=...) as appliance:` waits until it is ready. At the end
+of the block it is stopped with SIGTERM and must exit with 0 in time, without children, without an
+unexpected ERROR in its log, and without secrets, passwords or checksums in the log. It does not
+inherit the environment of the tests.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ ROOT = Path(__file__).resolve().parents[2]
 COMMAND = tuple(
     shlex.split(os.environ.get("APPLIANCE_COMMAND", "")) or (sys.executable, "-m", "appliance")
 )
-"""The program under test; the package's tests name the installed one (packaging/deb/)."""
+"""The program under test; the tests of the package set it to the installed one (tools/deb_test)."""
 READY_LIMIT_S = 90.0
 STOP_LIMIT_S = 22.0
-"""With no request in flight; the appliance gives those 25 s."""
+"""For an appliance without requests in flight, for which it would wait up to 25 s."""
 PROGRAM_LIMIT_S = 60.0
 _TICK_S = 0.01
 _SIGNED = re.compile(r"checksum[=:\"' ]{1,4}[0-9a-fA-F]{40,}")
@@ -46,10 +46,10 @@ Json = Any
 
 
 class ApplianceProcess:
-    """One appliance, with a state directory of its own below `directory`.
+    """An appliance with a state directory of its own below `directory`.
 
-    `environ` are its variables; None takes one of ours away. BIND is a free port of the loopback,
-    LOADBALANCER_SECRET a random one, the log is JSON at level debug.
+    `environ` are its environment variables; None removes a default. By default BIND is a free port
+    of the loopback, LOADBALANCER_SECRET is random, and the log is JSON at level debug.
     """
 
     def __init__(self, directory: Path, **environ: str | None) -> None:
@@ -57,12 +57,12 @@ class ApplianceProcess:
         self.log_file = directory / "appliance.log"
         self._socket_dir = Path(tempfile.mkdtemp(prefix="sl-"))  # socket paths end at 107 bytes
         self.control_socket = self._socket_dir / "ctl.sock"
-        ours = {
+        defaults = {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(directory),
             "LANG": "C.UTF-8",
             "STATE_DIR": str(self.state_dir),
-            # Its watcher makes them: not in /var/bigbluebutton, which tests would share.
+            # The spool watcher creates them; the default /var/bigbluebutton would be shared.
             "RECORDING_SPOOL_DIR": str(directory / "spool"),
             "RECORDING_WORK_DIR": str(directory / "work"),
             "RECORDING_PUBLISH_DIR": str(directory / "published"),
@@ -73,10 +73,10 @@ class ApplianceProcess:
             "LOG_LEVEL": "debug",
             "LOG_FORMAT": "json",
         }
-        self.environ = {k: v for k, v in {**ours, **environ}.items() if v is not None}
+        self.environ = {k: v for k, v in {**defaults, **environ}.items() if v is not None}
         self.front = FrontEnd(0, self.environ.get("LOADBALANCER_SECRET", ""))
         self.sensitive = {ATTENDEE_PW, MODERATOR_PW, self.front.secret}
-        """What may not be in the log."""
+        """Words that must not be in the log."""
         self.expected_errors: set[str] = set()
         """Events that may be logged at ERROR."""
         self._process: subprocess.Popen[bytes] | None = None
@@ -89,16 +89,16 @@ class ApplianceProcess:
 
     @property
     def pid(self) -> int | None:
-        """The process id, None while it does not run."""
+        """Return the process id, None if it is not running."""
         return None if self._process is None else self._process.pid
 
     def start(self, *, wait: bool = True) -> Self:
-        """Start it, again too, and wait until it is ready unless told otherwise.
+        """Start the process, for the first time or again; `wait`: until it is ready.
 
-        Raises AssertionError: it was not in time, or ended.
+        Raises AssertionError: not ready in time, or exited.
         """
         self._log_from = self.log_file.stat().st_size if self.log_file.exists() else 0
-        # The kernel stops it if pytest is killed (bound to the thread that starts it).
+        # The kernel stops it if pytest, or the thread that starts it, ends.
         command = ["setpriv", "--pdeathsig", "TERM", "--", *COMMAND, "run"]
         with self.log_file.open("ab") as output:
             self._process = subprocess.Popen(
@@ -115,7 +115,7 @@ class ApplianceProcess:
         return self
 
     def wait_ready(self) -> None:
-        """Wait until it says that it is ready. Raises AssertionError."""
+        """Wait until it has logged `ready`. Raises AssertionError."""
         ready = self.wait_event("ready", READY_LIMIT_S)
         for url in ready["listening"]:
             if (port := urlsplit(url).port) is not None:
@@ -123,49 +123,49 @@ class ApplianceProcess:
 
     def wait_event(self, name: str, within_s: float = 10.0, **fields: object) -> Json:
         """Wait until an event with these fields is logged in this run, and return it."""
-        wait_for(lambda: self._is_over() or bool(self.events(name, **fields)), within_s, name)
+        wait_for(lambda: self._has_exited() or bool(self.events(name, **fields)), within_s, name)
         found = self.events(name, **fields)
-        assert found, f"it ended before {name}:\n{self.log_text()[-4000:]}"
+        assert found, f"it exited before {name}:\n{self.log_text()[-4000:]}"
         return found[-1]
 
-    def _is_over(self) -> bool:
+    def _has_exited(self) -> bool:
         return self._process is None or self._process.poll() is not None
 
     def wait_catching(self) -> None:
-        """Wait until it has handlers for signals: its first moment. Raises AssertionError."""
+        """Wait until it has installed its signal handlers. Raises AssertionError."""
 
         def is_caught() -> bool:
             status = Path(f"/proc/{self.pid}/status").read_text()
             mask = int(status.partition("SigCgt:")[2].split()[0], 16)
             return bool(mask >> (signal.SIGTERM - 1) & 1)
 
-        wait_for(is_caught, 40, "it runs")
+        wait_for(is_caught, 40, "signal handlers")
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
+        """Send a signal to the process."""
         assert self._process is not None
         self._process.send_signal(number)
 
     def wait(self, within_s: float = STOP_LIMIT_S) -> int:
-        """Wait for its end and return the exit code. Raises AssertionError."""
+        """Wait for the exit and return the exit code. Raises AssertionError."""
         process = self._process
         assert process is not None
         try:
             code = process.wait(within_s)
         except subprocess.TimeoutExpired:
             raise AssertionError(
-                f"still there after {within_s} s:\n{self.log_text()[-4000:]}"
+                f"still running after {within_s} s:\n{self.log_text()[-4000:]}"
             ) from None
         self._process = None
         return code
 
     def terminate(self, within_s: float = STOP_LIMIT_S) -> int:
-        """End it by SIGTERM and return the exit code. Raises AssertionError: not in time."""
+        """Stop it with SIGTERM and return the exit code. Raises AssertionError: not in time."""
         self.signal(signal.SIGTERM)
         return self.wait(within_s)
 
     def kill(self) -> None:
-        """End it by SIGKILL."""
+        """Kill it with SIGKILL."""
         process = self._process
         assert process is not None
         process.kill()
@@ -190,7 +190,7 @@ class ApplianceProcess:
             self.clean_up()
 
     def finish(self) -> None:
-        """Stop it if it runs, and check what it left behind. Raises AssertionError."""
+        """Stop it if it is running, and check its children and its log. Raises AssertionError."""
         if self._process is not None:
             assert self.terminate() == 0, self.log_text()[-4000:]
         wait_for(lambda: not self.children(), 40, lambda: f"no child: {self.children()}")
@@ -198,7 +198,7 @@ class ApplianceProcess:
         self.check_log()
 
     def clean_up(self) -> None:
-        """End it somehow, children included, and remove what is not below tmp_path."""
+        """Kill it and its children, and remove the files that are not below tmp_path."""
         if self._process is not None:
             self.kill()
             with suppress(AssertionError):
@@ -209,7 +209,7 @@ class ApplianceProcess:
         shutil.rmtree(self._socket_dir, ignore_errors=True)
 
     def children(self) -> dict[int, str]:
-        """Return the processes that work below the state directory: the embedded stores."""
+        """Return the processes whose working directory is below the state directory, by pid."""
         found = {}
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
@@ -224,9 +224,9 @@ class ApplianceProcess:
 
     @property
     def spool(self) -> Path:
-        """Its spool, once it is there: it is made while the listener answers already."""
+        """Wait for the spool, which is created after the listener, and return it."""
         path = self.directory("spool")
-        wait_for(path.is_dir, READY_LIMIT_S, "the spool is made")
+        wait_for(path.is_dir, READY_LIMIT_S, "the spool is created")
         return path
 
     def memory_bytes(self) -> int:
@@ -237,7 +237,7 @@ class ApplianceProcess:
     # -- its log ---------------------------------------------------------------------------------
 
     def log_text(self) -> str:
-        """Return what it has logged, earlier runs included."""
+        """Return the log, including that of earlier runs."""
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
     def events(self, name: str | None = None, **fields: object) -> list[Json]:
@@ -254,7 +254,7 @@ class ApplianceProcess:
         return found
 
     def check_log(self) -> None:
-        """Raise AssertionError for an ERROR that nobody expected, or a secret."""
+        """Raise AssertionError for an unexpected ERROR or a secret."""
         text = self.log_text()
         errors = [
             line
@@ -272,21 +272,21 @@ class ApplianceProcess:
 
     @property
     def control(self) -> ControlClient:
-        """A client of its control socket: what ctl does, without starting a program."""
+        """Return a client of the control socket, as ctl uses it."""
         return ControlClient(str(self.control_socket))
 
     def ctl(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Run the ctl program with its environment."""
+        """Run the ctl program with the environment of the appliance."""
         return run_program("ctl", *words, environ=self.environ, stdin=stdin)
 
     def add_server(self, bbb: BbbProcess, *, enable: bool = True, **fields: object) -> str:
-        """Add a simulated server to the pool, enabled and polled, and return its id."""
+        """Add a simulated server to the pool, enable and poll it, and return its id."""
         self.sensitive.add(bbb.secret)
         server = {"url": bbb.url, "secret": bbb.secret, **fields}
         server_id: str = self.control.post("addServer", {"server": server})["id"]
         if enable:
             self.control.post("enableServer", {"id": server_id})
-            for _ in range(5):  # a server that is offline is not waited for long
+            for _ in range(5):  # the timeout for an offline server is short
                 if self.status(server_id) == "online":
                     break
                 self.poll()
@@ -302,14 +302,14 @@ class ApplianceProcess:
         return str(self.server(server_id)["status"])
 
     def poll(self) -> Json:
-        """Have every server polled now."""
+        """Poll every server now."""
         return self.control.post("poll", {"what": "all"})
 
 
 def run_program(
     *words: str, environ: Mapping[str, str], stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run the program to its end, with this environment alone."""
+    """Run the program to its end with exactly this environment."""
     return subprocess.run(
         [*COMMAND, *words],
         env=dict(environ),
@@ -336,7 +336,7 @@ def wait_for(
 
 @contextmanager
 def not_started(directory: Path, **environ: str | None) -> Iterator[ApplianceProcess]:
-    """Give an appliance that the block starts itself, or that is not to come up."""
+    """Give an appliance that the block starts itself, or whose start must fail."""
     appliance = ApplianceProcess(directory, **environ)
     try:
         yield appliance
@@ -345,6 +345,6 @@ def not_started(directory: Path, **environ: str | None) -> Iterator[AppliancePro
 
 
 def wait_for_more(counter: list[int], more: int) -> None:
-    """Wait until a counter of other threads has grown."""
+    """Wait until a counter of other threads has risen by more than `more`."""
     before = counter[0]
     wait_for(lambda: counter[0] > before + more, 40, f"{more} more")

@@ -1,7 +1,7 @@
 """The API calls of a simulated BBB server: checksum, parameters, one function per call.
 
-Request in, Reply out; knows nothing of sockets or faults. Follows BBB 3.0 (bbb-web's
-ValidationService and ApiController) in what is refused and with which words.
+Pure: Request in, Reply out. Refusals and their messages follow BBB 3.0 (ValidationService and
+ApiController of bbb-web).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Params = dict[str, str]
 
 
 class Server(Protocol):
-    """What the calls need of the server around them."""
+    """The parts of the server that the calls use."""
 
     hooks: Hooks
 
@@ -43,11 +43,11 @@ class Server(Protocol):
         """End a meeting."""
 
     def send_event(self, event: str, meeting: Meeting) -> None:
-        """Tell the web hooks of something."""
+        """Send an event to the web hooks."""
 
 
 def call_name(path: bytes) -> str | None:
-    """Return the API call that a path names: "index" for the root, None outside the API."""
+    """Return the API call of a path: "index" for the root, None for a path not of the API."""
     if not path.startswith(PREFIX):
         return None
     rest = path[len(PREFIX) :]
@@ -116,7 +116,7 @@ class Api:
         }
 
     def answer(self, call: str, request: Request) -> Reply:
-        """Execute one call and return what BBB would answer."""
+        """Execute a call and return the answer of BBB."""
         if call == "index":
             return Reply(answers.index(self._version, self.base_url))
         handler = self._calls.get(call)
@@ -128,7 +128,7 @@ class Api:
         except Refused as refusal:
             return Reply(answers.failed(*refusal.args))
 
-    # -- what is signed --------------------------------------------------------------------------
+    # -- checksums -------------------------------------------------------------------------------
 
     def _checked_params(self, call: str, request: Request) -> Params:
         query, checksum = cut_checksum(request.query)
@@ -218,10 +218,10 @@ class Api:
         meeting.chat.append(message)
         return Reply(answers.succeeded("messageSent", "Message successfully sent"))
 
-    # -- the page a joined user sees ---------------------------------------------------------------
+    # -- the page of a joined user -----------------------------------------------------------------
 
     def client_page(self, request: Request) -> Reply:
-        """Return the page that stands for BBB's HTML5 client."""
+        """Return the page that replaces BBB's HTML5 client."""
         token = dict(parse_params(request.query)).get("sessionToken", "")
         session = self.state.sessions.get(token)
         if session is None:
@@ -253,7 +253,7 @@ def _first_wins(pairs: list[tuple[str, str]]) -> Params:
 
 
 def _sorted_form(pairs: list[tuple[str, str]]) -> bytes:
-    """Return what BBB 2.4-2.6 signs: parameters sorted by name, values encoded anew."""
+    """Return the text that BBB 2.4-2.6 signs: parameters sorted by name, values re-encoded."""
     ordered = sorted(pairs, key=lambda pair: pair[0])
     return "&".join(f"{name}={quote_plus(value, safe='*')}" for name, value in ordered).encode()
 

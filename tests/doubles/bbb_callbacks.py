@@ -1,7 +1,7 @@
-"""The calls that a simulated BBB server makes: at the end of a meeting, and to web hooks.
+"""The calls that a simulated BBB server makes at the end of a meeting and to web hooks.
 
-Puts them together; sends nothing. Follows bbb-web's MeetingService (meetingEndedURL,
-meta_endCallbackUrl; recordingmarks with both, as BBB's documentation has it),
+Pure: bbb_server.py sends them. Follows bbb-web's MeetingService (meetingEndedURL,
+meta_endCallbackUrl; recordingmarks with both, as BBB documents it),
 post_events_analytics_callback.rb and bbb-webhooks' callback-emitter.js.
 """
 
@@ -25,7 +25,7 @@ FORM = "application/x-www-form-urlencoded"
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One call to be made: GET without a body, else POST."""
+    """A call to make: GET without a body, else POST."""
 
     meeting_id: str
     url: str
@@ -34,12 +34,12 @@ class Outgoing:
 
 
 def calls_at_end(meeting: Meeting, secret: str) -> list[Outgoing]:
-    """Return what is called when a meeting that is no breakout room has ended."""
+    """Return the calls at the end of a meeting that is no breakout room."""
     marks = f"recordingmarks={'true' if meeting.recording_marks else 'false'}"
     calls = []
     if meeting.ended_url:
         calls.append(Outgoing(meeting.id, _with_query(meeting.ended_url, marks)))
-    # BBB's older way of the same, a piece of metadata; it is also told the meetingID.
+    # The older variant, a metadata parameter, whose call also has the meetingID.
     hook = meeting.metadata.get("endcallbackurl", "")
     if hook:
         query = f"{marks}&meetingID={quote_plus(meeting.id)}"
@@ -53,7 +53,7 @@ def calls_at_end(meeting: Meeting, secret: str) -> list[Outgoing]:
 def calls_to_hooks(
     hooks: Iterable[Hook], event: str, meeting: Meeting, domain: str, secret: str
 ) -> list[Outgoing]:
-    """Return what is posted to web hooks when something has happened to a meeting."""
+    """Return the POST requests to web hooks for an event of a meeting."""
     ids = {"internal-meeting-id": meeting.internal_id, "external-meeting-id": meeting.id}
     now_ms = int(time.time() * 1000)
     document = json.dumps(
@@ -79,7 +79,7 @@ def calls_to_hooks(
 
 
 def analytics_document(meeting: Meeting) -> dict[str, object]:
-    """Return what BBB tells of a meeting that has ended, as far as tests care."""
+    """Return the analytics of an ended meeting, as far as tests use them."""
     return {
         "version": "1.0",
         "meeting_id": meeting.id,
@@ -89,13 +89,13 @@ def analytics_document(meeting: Meeting) -> dict[str, object]:
 
 
 def _report_metadata(meeting: Meeting) -> dict[str, str]:
-    """Return the attributes of events.xml's metadata as BBB's script spells them."""
+    """Return the attributes of events.xml's metadata with the spelling of BBB's script."""
     metadata = {key.replace("-", "_"): value for key, value in meeting.metadata.items()}
     return {**metadata, "meeting_id": meeting.id, "meeting_name": meeting.name}
 
 
 def bearer_token(secret: str, *, algorithm: str = "HS512", exp: float | None = None) -> str:
-    """Return a JWT as BBB makes it for its analytics callback."""
+    """Return a JWT like that of BBB's analytics callback."""
     hashes = {"HS512": hashlib.sha512, "HS256": hashlib.sha256}
     head = _b64(json.dumps({"alg": algorithm, "typ": "JWT"}).encode())
     claims = _b64(json.dumps({"exp": int(exp or time.time() + TOKEN_S)}).encode())

@@ -1,4 +1,4 @@
-"""Plain HTTP calls for tests, by the standard library: no product code, no redirects followed."""
+"""HTTP calls with the standard library, without product code. Redirects are not followed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _lowered(headers: Any) -> dict[str, str]:
 
 
 def call(bbb: BbbProcess, name: str, /, **params: str) -> dict[str, str]:
-    """Make a signed call and return the answer's elements."""
+    """Make a signed call and return the elements of the answer."""
     return parsed(fetch(bbb.sign(name, params))[2])
 
 
@@ -50,12 +50,12 @@ def parsed(body: bytes) -> dict[str, str]:
 
 
 def open_socket(bbb: BbbProcess) -> socket.socket:
-    """Open a bare connection to the API port."""
+    """Open a TCP connection to the API port."""
     return socket.create_connection(("127.0.0.1", bbb.port), TIMEOUT_S)
 
 
 def peak_memory_mb(bbb: BbbProcess) -> float:
-    """Return the most memory the server's process has had resident, in MiB."""
+    """Return the peak resident memory of the server's process in MiB."""
     with open(f"/proc/{bbb.pid}/status") as status:
         line = next(line for line in status if line.startswith("VmHWM"))
     return int(line.split()[1]) / 1024

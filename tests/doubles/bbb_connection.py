@@ -1,7 +1,7 @@
-"""Connections of the simulated BBB server: reading requests, sending answers, and breaking off.
+"""Connections of the simulated BBB server: reading requests, sending answers, breaking off.
 
-It knows nothing of BBB: an `Application` is given each request and answers through its
-`Connection`. On asyncio, standard library only, for speed and a quick start.
+Independent of BBB: an `Application` gets each request and answers through its `Connection`. Uses
+asyncio and only the standard library, for speed and a fast start.
 Source: RFC 9112 (framing, persistence), RFC 9110 (100-continue).
 """
 
@@ -30,17 +30,17 @@ from tests.doubles.bbb_http import (
 
 
 class Application(Protocol):
-    """What a Connection hands its requests to."""
+    """The receiver of a Connection's requests."""
 
     def handle_head(self, request: Request, connection: Connection) -> bool:
-        """Return True if the request is dealt with before its body is read."""
+        """Return True if the request is handled before its body is read."""
 
     def handle(self, request: Request, connection: Connection) -> None:
-        """Answer a whole request through `connection`, now or later."""
+        """Answer a complete request through `connection`, now or later."""
 
 
 class Connection(asyncio.Protocol):
-    """One client connection: reads requests one after another, sends what it is told."""
+    """A client connection, which reads one request after the other and sends the answers."""
 
     def __init__(self, application: Application, connections: set[Connection]) -> None:
         self._application = application
@@ -60,13 +60,13 @@ class Connection(asyncio.Protocol):
     # -- reading -------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Register with the listener, so that the server can drop its clients."""
+        """Register with the listener, which can drop its connections."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection; whatever is still to be sent goes nowhere."""
+        """Forget the connection and discard pending output."""
         self._connections.discard(self)
         self._transport = None
         self._stream = None
@@ -129,10 +129,10 @@ class Connection(asyncio.Protocol):
         self._application.handle(request, self)
 
     def _read_connection_field(self, request: Request) -> None:
-        wish = request.headers.get("connection", "").lower()
-        if wish == "close":
+        option = request.headers.get("connection", "").lower()
+        if option == "close":
             self._keep_alive = False
-        elif wish == "keep-alive":
+        elif option == "keep-alive":
             self._keep_alive = True
 
     def _begin_body(self, request: Request) -> None:
@@ -178,7 +178,7 @@ class Connection(asyncio.Protocol):
     # -- answering -----------------------------------------------------------------------------
 
     def send(self, raw: bytes, close: bool = False) -> None:
-        """Send a whole answer as it is, then read on or close."""
+        """Send an encoded answer, then continue to read or close."""
         if self._transport is None:
             return
         self._transport.write(raw)
@@ -197,7 +197,7 @@ class Connection(asyncio.Protocol):
             self.data_received(data)
 
     def send_in_pieces(self, pieces: Iterator[bytes]) -> None:
-        """Send what `pieces` yields, no faster than the client reads; endless is allowed."""
+        """Send the pieces no faster than the client reads them; they may be endless."""
         self._stream = pieces
         self._pump()
 
@@ -211,7 +211,7 @@ class Connection(asyncio.Protocol):
             self._finish(close=False)
             return
         transport.write(piece)
-        # One piece a turn: a fast reader never lets the buffer fill, and others wait their turn.
+        # One piece per iteration of the loop, so that a fast reader does not starve the others.
         asyncio.get_running_loop().call_soon(self._pump)
 
     def send_slowly(self, raw: bytes, interval_s: float) -> None:
@@ -229,18 +229,18 @@ class Connection(asyncio.Protocol):
         self._paused = True
 
     def resume_writing(self) -> None:
-        """Stream on."""
+        """Continue to stream."""
         self._paused = False
         self._pump()
 
     def hang(self, read_on: bool = True) -> None:
-        """Never answer; what still comes is read and dropped, or with False not read at all."""
+        """Never answer; further input is read and dropped, or not read if `read_on` is False."""
         self._muted = True
         if not read_on and self._transport is not None:
             self._transport.pause_reading()
 
     def stall(self, stalled: bool) -> None:
-        """Stop or resume reading, while the connection stays open."""
+        """Stop or resume reading; the connection stays open."""
         if self._transport is None:
             return
         if stalled:
@@ -249,7 +249,7 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def close(self) -> None:
-        """Close without another byte."""
+        """Close without sending anything."""
         if self._transport is not None:
             self._muted = True
             self._transport.close()
@@ -295,14 +295,14 @@ class Listener:
             connection.stall(False)
 
     def refuse(self) -> None:
-        """Refuse new connections and reset the open ones; the port stays ours."""
+        """Refuse new connections and reset the open ones; the port stays bound."""
         self._stop_accepting()
         self._socket.close()
         self._socket = self._bind(self.port)
         self.drop_connections()
 
     def stall(self) -> None:
-        """Let the kernel accept connections, but never read from any, new or old."""
+        """Let the kernel accept connections, but read from none, new or old."""
         self._stop_accepting()
         self._socket.listen(4096)
         for connection in self._connections:
@@ -314,7 +314,7 @@ class Listener:
             connection.reset()
 
     def close(self) -> None:
-        """Stop listening for good and reset what is open."""
+        """Stop listening and reset the open connections."""
         self._stop_accepting()
         self._socket.close()
         self.drop_connections()

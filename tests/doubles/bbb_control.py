@@ -1,7 +1,7 @@
-"""The control door of a simulated BBB server: JSON over POST /control/<verb>, on a port of its own.
+"""The control interface of a simulated BBB server: JSON over POST /control/<verb>.
 
-Its own port, so that a server told to refuse or to hang can still be told to stop doing so.
-Tests look here at what the server received and set what it shall be and do.
+It has a port of its own, so that a server that refuses or hangs can still be controlled. Tests read
+the received requests here, and set meetings and faults.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ class Control:
             except (ValueError, KeyError, TypeError, Refused) as error:
                 status, answer = 400, {"error": f"{type(error).__name__}: {error}"}
         reply = Reply(json.dumps(answer).encode(), "application/json", status).encode()
-        # A connection that the call has reset is closed at the loop's next turn: who gets the reply
-        # must not find it open still.
+        # A connection that the call resets is closed in the next iteration of the loop, which must
+        # come before the reply.
         asyncio.get_running_loop().call_soon(connection.send, reply)
 
     def _show_state(self, body: Body) -> Body:

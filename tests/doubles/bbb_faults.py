@@ -1,9 +1,9 @@
-"""The ways a simulated BBB server can be told to misbehave.
+"""The faults that can be injected into a simulated BBB server.
 
-A fault is set per call (or `*`), for the next `times` matching requests or until it is cleared.
-`executed` says whether the call takes effect although its answer is spoilt: a create that is
-answered with 500 may or may not have created the meeting.
-The table `_STRIKES` at the end, with LISTENER_KINDS and `delay`, is the list of kinds.
+A fault applies to a call (or `*`), for the next `times` matching requests or until it is cleared.
+`executed` states whether the call takes effect despite its faulty answer: a create that is answered
+with 500 may or may not have created the meeting.
+The kinds are those of the table `_STRIKES` at the end, LISTENER_KINDS and `delay`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from tests.doubles.bbb_connection import Connection, Listener
 from tests.doubles.bbb_http import Reply, Request
 
 LISTENER_KINDS = ("refuse", "hang_accept")
-"""These are about the whole server: `call`, `times` and `match` do not apply."""
+"""Kinds that apply to the whole server: `call`, `times` and `match` are ignored."""
 SPOILERS = ("delay", "half", "truncated", "wrong_content_type", "slow_drip", "gzip")
-"""These spoil the true answer, so they execute the call unless told otherwise."""
+"""Kinds that alter the real answer, and therefore execute the call by default."""
 _BILLION = "".join(f'<!ENTITY a{level} "{f"&a{level - 1};" * 10}">' for level in range(1, 10))
 BOMB = (
     f'<?xml version="1.0"?><!DOCTYPE response [<!ENTITY a0 "ha">{_BILLION}]>'
@@ -32,36 +32,36 @@ EXTERNAL_ENTITY = (
     b'<?xml version="1.0"?><!DOCTYPE response [<!ENTITY x SYSTEM "file:///etc/passwd">]>'
     b"<response><returncode>SUCCESS</returncode><running>&x;</running></response>"
 )
-CANNED = answers.succeeded("simulated", "An answer of a call that was not executed.")
+CANNED = answers.succeeded("simulated", "The answer to a call that was not executed.")
 ERROR_PAGE = b"<html><head><title>Error</title></head><body><h1>Error</h1></body></html>"
 BINARY = bytes(range(256)) * 8
 
 
 @dataclass(slots=True)
 class Fault:
-    """One fault, as the control call `faults` takes it in JSON."""
+    """A fault, with the fields of the control call `faults`."""
 
     kind: str
     call: str = "*"
     times: int | None = None
     """None: until cleared."""
     executed: bool | None = None
-    """None: what is usual for the kind."""
+    """None: the default of the kind."""
     early: bool = False
-    """Strike once the header has been read, before the body (hang, close, reset, status)."""
+    """Strike after the header, before the body is read (hang, close, reset, status)."""
     seconds: float = 1.0
-    """delay: before the answer, or until the faults are cleared; slow_drip: between two bytes."""
+    """delay: before the answer, unless the faults are cleared; slow_drip: between two bytes."""
     status: int = 500
     size: int = 50 * 1024 * 1024
     """big: bytes; 0 means endless."""
     key: str = "internalError"
     message: str = "simulated failure"
     match: str = ""
-    """Only requests whose raw query contains this."""
+    """Strike only requests whose raw query contains this text."""
 
     @property
     def executes(self) -> bool:
-        """Whether the call takes effect."""
+        """Return whether the call takes effect."""
         return self.kind in SPOILERS if self.executed is None else self.executed
 
     def fits(self, call: str, request: Request, early: bool) -> bool:
@@ -75,10 +75,7 @@ class Fault:
 
 
 def parse_fault(raw: dict[str, Any]) -> Fault:
-    """Build a fault from JSON.
-
-    Raises: ValueError: unknown kind or field.
-    """
+    """Make a fault from JSON. Raises ValueError: unknown kind or field."""
     unknown = set(raw) - {field.name for field in fields(Fault)}
     if unknown or raw.get("kind") not in (*LISTENER_KINDS, "delay", *_STRIKES):
         raise ValueError(f"not a fault: {sorted(raw)} kind={raw.get('kind')!r}")
@@ -86,7 +83,7 @@ def parse_fault(raw: dict[str, Any]) -> Fault:
 
 
 class Faults:
-    """The faults in force, in the order they were set; the first that fits strikes."""
+    """The active faults, in the order in which they were set; the first that fits strikes."""
 
     def __init__(self, listener: Listener) -> None:
         self.active: list[Fault] = []
@@ -94,7 +91,7 @@ class Faults:
         self._late: list[Callable[[], None]] = []
 
     def add(self, fault: Fault) -> None:
-        """Put a fault in force."""
+        """Activate a fault."""
         if fault.kind == "refuse":
             self._listener.refuse()
         elif fault.kind == "hang_accept":
@@ -102,14 +99,14 @@ class Faults:
         self.active.append(fault)
 
     def clear(self) -> None:
-        """Behave again: what is delayed is answered now; requests that hang go on hanging."""
+        """Remove all faults: delayed answers are sent now; hanging requests stay unanswered."""
         self.active.clear()
         self._listener.open()
         for answer in tuple(self._late):
             answer()
 
     def take(self, call: str, request: Request, early: bool = False) -> Fault | None:
-        """Return the fault that strikes this request, counting it."""
+        """Return the fault that strikes this request, and decrement its `times`."""
         for fault in self.active:
             if fault.fits(call, request, early):
                 if fault.times is not None:
@@ -122,7 +119,7 @@ class Faults:
     def strike(
         self, fault: Fault, request: Request, connection: Connection, execute: Callable[[], Reply]
     ) -> None:
-        """Answer one request as the fault says; `execute` runs the call and returns its answer."""
+        """Answer a request with the fault; `execute` runs the call and returns its answer."""
         if fault.kind == "delay":
             self._delay(fault, connection, execute)
             return
@@ -195,7 +192,7 @@ def _big(fault: Fault, request: Request, connection: Connection, reply: Reply) -
 
 
 def _big_pieces(size: int) -> Iterator[bytes]:
-    """Yield a chunked, well-formed answer of about `size` bytes; endless for 0."""
+    """Yield a chunked, well-formed answer of about `size` bytes, endless if 0."""
     filler = b"a" * 65_536
     start, end = answers.succeeded("big", "_").split(b"_")
     yield Reply(b"").head("Transfer-Encoding: chunked")

@@ -1,7 +1,8 @@
-"""The web hooks of a simulated BBB server, as bbb-webhooks has them.
+"""The web hooks of a simulated BBB server.
 
-Request in, Reply out. Follows its api.js, responses.js and hooks.js: a URL is registered once,
-whatever else is said; only GET; what is sent to a hook is signed with the server's own secret.
+Pure: Request in, Reply out. Follows api.js, responses.js and hooks.js of bbb-webhooks: a URL is
+registered once, independent of the other parameters; only GET; calls to hooks are signed with the
+server's secret.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ Params = dict[str, str]
 
 @dataclass(slots=True)
 class Hook:
-    """One registered hook."""
+    """A registered hook."""
 
     id: str
     url: str
@@ -26,14 +27,14 @@ class Hook:
     raw: bool
 
     def wants(self, event: str, meeting_id: str) -> bool:
-        """Whether an event of a meeting goes to it."""
+        """Return whether the hook gets an event of a meeting."""
         if self.meeting_id is not None and self.meeting_id != meeting_id:
             return False
         return self.event_ids is None or event in self.event_ids
 
 
 class Hooks:
-    """The hooks of one server; they outlive its meetings."""
+    """The hooks of a server; they outlive its meetings."""
 
     def __init__(self) -> None:
         self.by_id: dict[str, Hook] = {}

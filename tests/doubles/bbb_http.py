@@ -1,7 +1,7 @@
-"""HTTP/1.1 for the simulated BBB server: requests, answers and where a body ends.
+"""HTTP/1.1 for the simulated BBB server: requests, answers and the framing of bodies.
 
-Values and parsing only; sockets are bbb_connection's. Written by hand, because the double must be
-much faster than what it tests and most of its answers are meant to be broken.
+Pure; bbb_connection.py has the sockets. Written without a library, because the double must be much
+faster than the appliance and must be able to send malformed answers.
 Source: RFC 9112 (framing).
 """
 
@@ -12,9 +12,9 @@ from typing import NamedTuple, Protocol
 
 MAX_HEAD_BYTES = 256 * 1024
 MAX_LINE_BYTES = 8 * 1024
-"""nginx in front of a real BBB refuses longer request lines (large_client_header_buffers 8k)."""
+"""The nginx of a real BBB refuses longer request lines (large_client_header_buffers 8k)."""
 KEPT_BODY_BYTES = 1024 * 1024
-"""What of a body is held in memory; larger ones are only counted and hashed."""
+"""Part of a body that is kept in memory; the rest is counted and hashed."""
 
 REASONS = {
     200: "OK",
@@ -32,7 +32,7 @@ REASONS = {
 
 
 class Reply(NamedTuple):
-    """One answer, not yet framed."""
+    """An answer before framing."""
 
     body: bytes
     content_type: str = "text/xml;charset=utf-8"
@@ -40,7 +40,7 @@ class Reply(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
 
     def head(self, framing: str) -> bytes:
-        """Return status line and header fields, with `framing` as the field that ends the body."""
+        """Return status line and header fields; `framing` is the field that delimits the body."""
         extra = "".join(f"{name}: {value}\r\n" for name, value in self.headers)
         return (
             f"HTTP/1.1 {self.status} {REASONS.get(self.status, 'Status')}\r\n"
@@ -48,17 +48,17 @@ class Reply(NamedTuple):
         ).encode()
 
     def encode(self) -> bytes:
-        """Return the whole answer as it goes on the wire."""
+        """Return the encoded answer."""
         return self.head(f"Content-Length: {len(self.body)}") + self.body
 
 
 class BadRequestError(Exception):
-    """The request cannot be read as HTTP; args: status, reason."""
+    """The request is no valid HTTP; args: status, reason."""
 
 
 @dataclass(slots=True)
 class Request:
-    """One request as it was received, nothing decoded."""
+    """A request as received, not decoded."""
 
     method: str
     target: bytes
@@ -94,10 +94,10 @@ class Request:
 
 
 class Framing(Protocol):
-    """Where a request body ends."""
+    """The framing of a request body."""
 
     def feed(self, data: bytes) -> tuple[bytes, bytes | None]:
-        """Return the body bytes in `data`, and what follows the body once it has ended."""
+        """Return the body's bytes in `data`, and the rest of `data` if the body has ended."""
 
 
 class LengthFraming:
@@ -156,6 +156,6 @@ class ChunkedFraming:
         try:
             self._left = int(line.partition(b";")[0].strip(), 16)
         except ValueError:
-            raise BadRequestError(400, "chunk size is no number") from None
+            raise BadRequestError(400, "chunk size is not a number") from None
         self._in_trailer = self._left == 0
         return False

@@ -1,8 +1,8 @@
-"""Start simulated BBB servers as processes, and steer them.
+"""Start and control simulated BBB servers as processes.
 
-Control calls are synchronous: they take about a millisecond, and the double never waits for the
-caller's event loop, so async tests make them directly. What must wait for something is async
-(`until_called`) or runs off the loop (`open_bbb_servers`).
+Control calls are synchronous: they take about a millisecond, and the server never waits for the
+caller's event loop, so async tests call them directly. Functions that wait longer are async
+(`until_called`) or use threads (`open_bbb_servers`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Json = dict[str, Any]
 
 
 class BbbProcess:
-    """One simulated server; start() and stop(), or `with BbbProcess(...) as server:`."""
+    """A simulated server, used with start() and stop(), or `with BbbProcess(...) as server:`."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class BbbProcess:
     ) -> None:
         self.secret = secret or secrets.token_hex(20)
         self.port = port
-        """0 until started; kept over restart()."""
+        """0 until started; restart() keeps it."""
         self.version = version
         self.server_id = server_id
         self._public_url = public_url
@@ -67,12 +67,12 @@ class BbbProcess:
 
     @property
     def url(self) -> str:
-        """The API endpoint, without a trailing slash."""
+        """Return the API endpoint without a trailing slash."""
         return f"http://127.0.0.1:{self.port}/bigbluebutton/api"
 
     @property
     def pid(self) -> int | None:
-        """The process id, None while it does not run."""
+        """Return the process id, None if it is not running."""
         return None if self._process is None else self._process.pid
 
     def sign(self, call: str, params: ParamsLike = "", algorithm: str = "sha256") -> str:
@@ -82,10 +82,7 @@ class BbbProcess:
     # -- the process -----------------------------------------------------------------------------
 
     def start(self) -> Self:
-        """Start and wait until it listens (a fifth of a second).
-
-        Raises: RuntimeError: it did not start.
-        """
+        """Start the server and wait until it listens, about 0.2 s. Raises RuntimeError."""
         arguments = {
             "--port": str(self.port or free_port()),
             "--secret": self.secret,
@@ -96,7 +93,7 @@ class BbbProcess:
         }
         command = [sys.executable, str(SCRIPT), "--with-parent"]
         if threading.current_thread() is threading.main_thread():
-            # Also ends a paused one if we are killed. The kernel ties it to the starting thread.
+            # Ends a paused server, too, if pytest is killed. Bound to the starting thread.
             command.append("--die-with-thread")
         if not self._callbacks:
             command.append("--no-callbacks")
@@ -123,7 +120,7 @@ class BbbProcess:
         return line
 
     def stop(self) -> None:
-        """End it orderly; does nothing if it does not run."""
+        """Stop the server with SIGTERM, if it is running."""
         process = self._process
         if process is None:
             return
@@ -136,7 +133,7 @@ class BbbProcess:
         self._reap(process)
 
     def kill(self) -> None:
-        """End it at once (SIGKILL); open connections are cut by the kernel."""
+        """Kill the server with SIGKILL; the kernel closes its connections."""
         process = self._process
         if process is None:
             return
@@ -151,16 +148,16 @@ class BbbProcess:
         self._process = None
 
     def restart(self) -> Self:
-        """End it and start it again on the same port: it has forgotten all meetings and faults."""
+        """Kill the server and start it on the same port, without its meetings and faults."""
         self.kill()
         return self.start()
 
     def pause(self) -> None:
-        """Freeze the process (SIGSTOP): the kernel accepts connections, nobody reads them."""
+        """Stop the process (SIGSTOP): the kernel accepts connections, but nothing reads them."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let a frozen process go on."""
+        """Continue a paused process."""
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -181,10 +178,7 @@ class BbbProcess:
     # -- control calls -----------------------------------------------------------------------------
 
     def control(self, verb: str, body: Json | None = None) -> Any:
-        """Make one control call and return its JSON.
-
-        Raises: RuntimeError: the server refused it.
-        """
+        """Make a control call and return its JSON. Raises RuntimeError: refused."""
         connection = http.client.HTTPConnection(
             "127.0.0.1", self._control_port, timeout=CONTROL_TIMEOUT_S
         )
@@ -199,13 +193,13 @@ class BbbProcess:
         return content
 
     def meetings(self) -> dict[str, Json]:
-        """Return the meetings that exist, by meetingID (fields of bbb_state.Meeting, `running`)."""
+        """Return the meetings by meetingID, with the fields of bbb_state.Meeting and `running`."""
         return {meeting["id"]: meeting for meeting in self.control("state")["meetings"]}
 
     def requests(self, call: str | None = None) -> list[Json]:
         """Return the requests received, oldest first.
 
-        Each: call ("index", "create", ...; None outside the API), method, path, query (raw),
+        Fields: call ("index", "create", ...; None if not of the API), method, path, query (raw),
         headers, received_s, body_size, body_sha256, body_start (at most 4 KiB).
         """
         answer: list[Json] = self.control("requests", {"call": call})
@@ -216,25 +210,25 @@ class BbbProcess:
         self.control("clear_requests")
 
     def callbacks(self) -> list[Json]:
-        """Return the calls made to others: meetingID, url, method, sent_s, status or error."""
+        """Return the outgoing calls: meetingID, url, method, sent_s, status or error."""
         answer: list[Json] = self.control("callbacks")
         return answer
 
     def create_meeting(self, meeting_id: str, **params: str) -> Json:
-        """Create a meeting past the API; `params` are those of create."""
+        """Create a meeting without an API call; `params` are those of create."""
         answer: Json = self.control("create_meeting", {"meetingID": meeting_id, **params})
         return answer
 
     def set_users(self, meeting_id: str, *, listed: bool = False, **counts: int) -> Json:
-        """Set participants, moderators, listeners, voice, videos; `listed`: as attendees too."""
+        """Set participants, moderators, listeners, voice, videos; `listed`: and attendees."""
         body: Json = {"meetingID": meeting_id, "listed": listed, **counts}
         answer: Json = self.control("set_users", body)
         return answer
 
     def end_meeting(self, meeting_id: str, *, callback: bool = True, marks: bool = False) -> None:
-        """End a meeting as if its last user had left; its meetingEndedURL is called.
+        """End a meeting as if its last user had left, and call its meetingEndedURL.
 
-        `marks`: parts of it were to be recorded.
+        `marks`: a moderator has marked parts for recording.
         """
         body = {"meetingID": meeting_id, "callback": callback, "marks": marks}
         self.control("end_meeting", body)
@@ -245,11 +239,11 @@ class BbbProcess:
         return answer
 
     def forget_hooks(self) -> None:
-        """Lose all web hooks."""
+        """Delete all web hooks."""
         self.control("forget_hooks")
 
     def forget_meetings(self) -> None:
-        """Lose all meetings without ending them."""
+        """Delete all meetings without ending them."""
         self.control("forget_meetings")
 
     def drop_connections(self) -> None:
@@ -257,16 +251,16 @@ class BbbProcess:
         self.control("drop_connections")
 
     def add_fault(self, kind: str, call: str = "*", **options: Any) -> None:
-        """Misbehave; kinds and options: bbb_faults.Fault (times, executed, seconds, status ...)."""
+        """Inject a fault; `options` are the fields of bbb_faults.Fault (times, executed, ...)."""
         self.control("faults", {"faults": [{"kind": kind, "call": call, **options}]})
 
     def clear_faults(self) -> None:
-        """Behave again."""
+        """Remove all faults."""
         self.control("clear_faults")
 
     @contextlib.contextmanager
     def fault(self, kind: str, call: str = "*", **options: Any) -> Iterator[None]:
-        """Misbehave within the block; at its end all faults are cleared."""
+        """Inject a fault while the block runs; at its end all faults are removed."""
         self.add_fault(kind, call, **options)
         try:
             yield
@@ -274,19 +268,16 @@ class BbbProcess:
             self.clear_faults()
 
     async def until_called(self, call: str, count: int = 1, within_s: float = 40) -> list[Json]:
-        """Wait until `call` has been received `count` times; return those requests.
+        """Wait until `call` has been received `count` times; return its requests.
 
-        Raises: TimeoutError: not within `within_s` seconds.
+        Raises TimeoutError.
         """
         await until(lambda: len(self.requests(call)) >= count, within_s, f"{count} x {call}")
         return self.requests(call)
 
 
 async def until(condition: Callable[[], bool], within_s: float, what: str = "condition") -> None:
-    """Poll a condition until it holds.
-
-    Raises: TimeoutError: it did not within `within_s` seconds.
-    """
+    """Poll a condition until it is true. Raises TimeoutError."""
     deadline = time.monotonic() + within_s
     while not condition():
         if time.monotonic() > deadline:
@@ -296,7 +287,7 @@ async def until(condition: Callable[[], bool], within_s: float, what: str = "con
 
 @contextlib.contextmanager
 def bbb_servers(count: int, **options: Any) -> Iterator[list[BbbProcess]]:
-    """Run `count` servers (bbb-1, bbb-2, ...) for the block; `options` are BbbProcess's."""
+    """Run `count` servers (bbb-1, bbb-2, ...); `options` are those of BbbProcess."""
     with contextlib.ExitStack() as stack:
         yield [
             stack.enter_context(BbbProcess(server_id=f"bbb-{number}", **options))
@@ -306,7 +297,7 @@ def bbb_servers(count: int, **options: Any) -> Iterator[list[BbbProcess]]:
 
 @contextlib.asynccontextmanager
 async def open_bbb_servers(count: int, **options: Any) -> AsyncIterator[list[BbbProcess]]:
-    """Run `count` servers for the block, started and stopped off the event loop."""
+    """Run `count` servers, started and stopped concurrently in threads."""
     servers = [BbbProcess(server_id=f"bbb-{number}", **options) for number in range(1, count + 1)]
     try:
         async with trio.open_nursery() as nursery:

@@ -1,10 +1,10 @@
-"""A simulated BigBlueButton 3.0 server: a real HTTP server in a process of its own.
+"""A simulated BigBlueButton 3.0 server: an HTTP server in a process of its own.
 
     python tests/doubles/bbb_server.py --port 0 --secret S
 
 prints `{"port": N, "control_port": M}` when it listens on 127.0.0.1 and runs until SIGTERM. The
-API is under /bigbluebutton/api, a page that stands for the client under /html5client/join, the
-control door (bbb_control) on its own port. Used by the tests, by `make run` and by the benchmarks.
+API is at /bigbluebutton/api, a page in place of the client at /html5client/join, the control
+interface (bbb_control) on its own port. Used by the tests, by `make run` and by the benchmarks.
 Parts: bbb_http and bbb_connection (HTTP), bbb_api (calls), bbb_state (meetings), bbb_hooks,
 bbb_callbacks, bbb_xml_answers, bbb_faults.
 """
@@ -22,7 +22,7 @@ import time
 from collections import deque
 from typing import Any
 
-if __package__ in (None, ""):  # run as a script: the sibling modules are found from the root
+if __package__ in (None, ""):  # run as a script: make the sibling modules importable
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from tests.doubles.bbb_api import CLIENT_PATH, Api, call_name
@@ -61,11 +61,11 @@ class BbbServer:
         self._secret: str = options.secret
         self._calls_back: bool = not options.no_callbacks
         self._opener: Any = None
-        """Made with the first call: one with TLS costs milliseconds."""
+        """Created for the first call, since it takes milliseconds."""
         self._tasks: set[asyncio.Future[None]] = set()
 
     def handle_head(self, request: Request, connection: Connection) -> bool:
-        """Let faults strike that do not wait for the body."""
+        """Apply faults that strike before the body."""
         call = call_name(request.path)
         if call is None or not self.faults.active:
             return False
@@ -97,14 +97,14 @@ class BbbServer:
         return reply
 
     def end_meeting(self, meeting: Meeting) -> None:
-        """End a meeting at once and make the calls that follow in the background."""
+        """End a meeting and make its callbacks in the background."""
         self.state.end(meeting)
         if not meeting.is_breakout:
             self._send(calls_at_end(meeting, self._secret))
         self.send_event("meeting-ended", meeting)
 
     def send_event(self, event: str, meeting: Meeting) -> None:
-        """Tell the web hooks of something."""
+        """Send an event to the web hooks."""
         if self.hooks.by_id:
             hooks, domain = list(self.hooks.by_id.values()), "127.0.0.1"
             self._send(calls_to_hooks(hooks, event, meeting, domain, self._secret))
@@ -117,7 +117,7 @@ class BbbServer:
             future.add_done_callback(self._tasks.discard)
 
     def _call_back(self, call: Outgoing) -> None:
-        # Imported here: half of the start-up time, and most processes never need it.
+        # Imported here: it takes half of the start-up time, and most processes never need it.
         import urllib.request
 
         if self._opener is None:
@@ -130,7 +130,7 @@ class BbbServer:
         }
         try:
             request = urllib.request.Request(call.url, call.body, call.headers)
-            # CallbackUrlService gets an URL twice: to see where it redirects, and to call it.
+            # CallbackUrlService gets a URL twice: to resolve redirects, and to call it.
             for _ in range(2 if call.body is None else 1):
                 with self._opener.open(request, timeout=CALLBACK_TIMEOUT_S) as answer:
                     record["status"] = answer.status
@@ -144,16 +144,16 @@ def _parse_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--control-port", type=int, default=0)
     parser.add_argument("--secret", required=True)
-    parser.add_argument("--version", default="3.0.10", help="what the index call calls itself")
+    parser.add_argument("--version", default="3.0.10", help="bbbVersion of the index call")
     parser.add_argument("--id", default="", help="name shown on the client page")
     parser.add_argument("--public-url", default="", help="scheme://host[:port] of join redirects")
-    parser.add_argument("--log-size", type=int, default=10_000, help="requests remembered")
-    parser.add_argument("--no-callbacks", action="store_true", help="call nobody, whatever ends")
-    parser.add_argument("--with-parent", action="store_true", help="end when stdin closes")
+    parser.add_argument("--log-size", type=int, default=10_000, help="number of requests kept")
+    parser.add_argument("--no-callbacks", action="store_true", help="make no outgoing calls")
+    parser.add_argument("--with-parent", action="store_true", help="exit when stdin is closed")
     parser.add_argument(
         "--die-with-thread",
         action="store_true",
-        help="be killed, even while stopped, when the thread that started this process ends",
+        help="have the kernel kill this process when the thread that started it ends",
     )
     return parser.parse_args(arguments)
 
@@ -200,7 +200,7 @@ def main() -> None:
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     asyncio.run(_serve(options))
-    # A callback that still hangs in its thread must not hold the process up.
+    # Without waiting for threads with hanging callbacks.
     sys.stdout.flush()
     os._exit(0)
 

@@ -1,9 +1,9 @@
-"""The meetings of one simulated BBB server: what exists, who is in it, what ends it.
+"""The meetings of a simulated BBB server and their users.
 
-Holds no HTTP and no XML. Time is passed in. Rules follow BBB 3.0's bbb-web (ApiController,
-MeetingService, ParamsProcessorUtil): a create is repeated without harm only if both passwords
-are the same or neither is given, metadata names are lower-cased, the internal id is the SHA-1 of
-the meetingID with the createTime, a voice bridge belongs to one meeting.
+The rules are those of bbb-web of BBB 3.0 (ApiController, MeetingService, ParamsProcessorUtil): a
+create can be repeated only if both passwords are the same or neither is given, metadata names are
+lower-cased, the internal id is the SHA-1 of the meetingID with the createTime, a voice bridge
+belongs to one meeting.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import time
 from dataclasses import dataclass, field
 
 MAX_SESSIONS = 50_000
-"""Sessions kept for the client page; the oldest are forgotten, so that benchmarks stay flat."""
+"""Sessions kept for the client page; the oldest are dropped, so that benchmarks do not grow."""
 MAX_LISTED_USERS = 1_000
-"""Attendees listed per meeting; beyond it only the counts rise."""
+"""Attendees listed per meeting; further ones are only counted."""
 
 
 class Refused(Exception):
@@ -25,7 +25,7 @@ class Refused(Exception):
 
 @dataclass(slots=True)
 class User:
-    """One attendee as getMeetingInfo lists it."""
+    """An attendee as listed by getMeetingInfo."""
 
     user_id: str
     full_name: str
@@ -34,7 +34,7 @@ class User:
 
 @dataclass(slots=True)
 class Session:
-    """What a session token of a join stands for."""
+    """The session of a joined user."""
 
     meeting_id: str
     meeting_name: str
@@ -44,7 +44,7 @@ class Session:
 
 @dataclass(slots=True)
 class Meeting:
-    """One meeting that has not ended."""
+    """A meeting that has not ended."""
 
     id: str
     internal_id: str
@@ -74,14 +74,14 @@ class Meeting:
     videos: int = 0
     users: list[User] = field(default_factory=list)
     documents: int = 0
-    """Presentations that came with create and insertDocument."""
+    """Number of presentations of create and insertDocument."""
     chat: list[str] = field(default_factory=list)
     rendered: str | None = None
-    """The meeting's XML, kept until it changes."""
+    """Cached XML of the meeting."""
 
     @property
     def running(self) -> bool:
-        """A meeting runs while somebody is in it."""
+        """Return whether the meeting has participants."""
         return self.participants > 0
 
 
@@ -90,12 +90,12 @@ def _new_id(length: int) -> str:
 
 
 def internal_id_prefix(meeting_id: str) -> str:
-    """Return the part of an internal id that is the same for every run of a meeting."""
+    """Return the part of an internal id that is common to all runs of a meeting."""
     return hashlib.sha1(meeting_id.encode()).hexdigest()
 
 
 class State:
-    """All meetings of one server."""
+    """All meetings of a server."""
 
     def __init__(self) -> None:
         self.meetings: dict[str, Meeting] = {}
@@ -104,25 +104,22 @@ class State:
         self._last_create_ms = 0
 
     def forget_all(self) -> None:
-        """Lose everything, as a restarted server does: nothing is ended, nobody is told."""
+        """Delete everything, like a restarted server: without ends and callbacks."""
         self.meetings.clear()
         self.sessions.clear()
         self._bridges.clear()
 
     def find(self, meeting_id: str) -> Meeting:
-        """Return the meeting.
-
-        Raises: Refused: there is none.
-        """
+        """Return the meeting. Raises Refused: there is none."""
         meeting = self.meetings.get(meeting_id)
         if meeting is None:
             raise Refused("notFound", "A meeting with that ID does not exist")
         return meeting
 
     def create(self, params: dict[str, str], documents: int = 0) -> tuple[Meeting, bool]:
-        """Create a meeting or find the one that is there; return it and whether it is new.
+        """Create a meeting or find the existing one; return it and whether it is new.
 
-        Raises: Refused: other passwords, or a voice bridge that another meeting has.
+        Raises Refused: other passwords, or the voice bridge of another meeting.
         """
         meeting_id = params["meetingID"]
         existing = self.meetings.get(meeting_id)
@@ -132,7 +129,7 @@ class State:
         bridge = params.get("voiceBridge") or self._free_bridge()
         if bridge in self._bridges:
             raise Refused("nonUniqueVoiceBridge", "The selected voice bridge is already in use.")
-        # Strictly rising, or two runs of one meeting in the same millisecond look like one.
+        # Strictly rising, so that two runs of one meeting never have the same internal id.
         created_ms = max(int(time.time() * 1000), self._last_create_ms + 1)
         self._last_create_ms = created_ms
         meeting = Meeting(
@@ -183,7 +180,7 @@ class State:
         parent.rendered = None
 
     def _free_bridge(self) -> str:
-        # Five digits as BBB, more once those are crowded (benchmarks create 100,000s of meetings).
+        # Five digits like BBB, more when those are nearly used up by benchmarks.
         lowest = 10_000 if len(self._bridges) < 45_000 else 100_000_000
         while True:
             bridge = str(lowest + secrets.randbelow(9 * lowest))
@@ -191,9 +188,9 @@ class State:
                 return bridge
 
     def join(self, meeting: Meeting, params: dict[str, str]) -> tuple[str, User]:
-        """Let a user in; return the session token and the user.
+        """Add a user; return the session token and the user.
 
-        Raises: Refused: no role and no valid password, another createTime, or the meeting is full.
+        Raises Refused: no role and no valid password, another createTime, or the meeting is full.
         """
         role = _role(meeting, params)
         created = params.get("createTime")
@@ -223,7 +220,7 @@ class State:
     def set_users(self, meeting: Meeting, counts: dict[str, int], listed: bool) -> None:
         """Set counts of a meeting (participants, moderators, listeners, voice, videos).
 
-        With `listed` the attendees are listed too, which makes answers as long as real ones.
+        `listed` also lists the attendees, which makes the answers as long as real ones.
         """
         for name, value in counts.items():
             if name not in ("participants", "moderators", "listeners", "voice", "videos"):
@@ -243,7 +240,7 @@ class State:
         meeting.rendered = None
 
     def end(self, meeting: Meeting) -> None:
-        """Remove a meeting, and its breakout rooms."""
+        """Remove a meeting and its breakout rooms."""
         self.meetings.pop(meeting.id, None)
         self._bridges.pop(meeting.voice_bridge, None)
         if meeting.breakout_rooms:

@@ -1,7 +1,6 @@
-"""The XML that a simulated BBB server answers with: fields and order of BBB 3.0's templates.
+"""The XML answers of a simulated BBB server, with the fields and order of BBB 3.0's templates.
 
-Pure text; knows nothing of HTTP or of faults. Written apart from the appliance's own XML, so that
-the product is never checked against itself.
+Pure. Shares no code with the appliance, so that the appliance is not tested against itself.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ END_SENT = (
 
 
 def escape(text: str) -> str:
-    """Escape for element content, and drop what XML cannot carry."""
+    """Escape text for element content, and drop characters that XML does not allow."""
     if not text.isalnum():
         text = _CONTROL.sub("", text)
         text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
@@ -35,7 +34,7 @@ def failed(key: str, message: str) -> bytes:
 
 
 def succeeded(key: str, message: str) -> bytes:
-    """Render a SUCCESS answer that carries a message."""
+    """Render a SUCCESS answer with a message."""
     return _message("SUCCESS", key, message)
 
 

@@ -1,4 +1,4 @@
-"""A sender of callbacks over real stores, and receivers for it."""
+"""A sender of callbacks on real stores."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WITHIN_S = 40.0
 
 @dataclass(slots=True)
 class CallbackBench:
-    """Both stores of the queue, and what sends."""
+    """Both stores of the queue, and the parts of a sender."""
 
     database: Database
     redis: RedisClient
@@ -48,12 +48,12 @@ class CallbackBench:
     pool: PoolTransport
 
     def wait_no_longer_than(self, limit_s: float) -> None:
-        """Have receivers that do not answer given up soon; by default nobody is given up."""
+        """Limit connecting and waiting for answers; the default limits are a minute."""
         client = CallbackClient(self.pool, connect_timeout_s=limit_s, response_timeout_s=limit_s)
         self.tools = replace(self.tools, client=client)
 
     def sender(self, who: str = "appliance-1", *stores: CallbackStore) -> CallbackSender:
-        """Return a sender with short waits."""
+        """Return a sender that looks for due callbacks at a short interval."""
         used = stores or (self.rows, self.buffer)
         return CallbackSender(used, self.urls, who, self.log, look_s=0.05, lease_s=60.0)
 
@@ -72,7 +72,7 @@ class CallbackBench:
     async def wait_for(
         self, state: CallbackState, count: int, store: CallbackStore | None = None
     ) -> list[QueuedCallback]:
-        """Wait until so many callbacks are in a state, and return them."""
+        """Wait until `count` callbacks are in a state, and return them."""
         with trio.fail_after(WITHIN_S):
             while len(found := await (store or self.rows).show(state, 1000)) < count:
                 await trio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""What both stores of the callback queue must do: one suite, run on each of them."""
+"""The contract of the callback queue's stores, which the tests run on each of them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def ready(number: int = 1, url: str = URL) -> Callback:
 
 
 async def claim(store: CallbackStore, who: str = WHO, **more: object) -> list[QueuedCallback]:
-    """Take what is due, with the usual values."""
+    """Claim due callbacks, with default arguments."""
     values: dict[str, object] = {"full": (), "retries": True, "limit": 10, "lease_s": LEASE_S}
     values |= more
     limit, lease_s = values.pop("limit"), values.pop("lease_s")
@@ -39,7 +39,7 @@ async def claim(store: CallbackStore, who: str = WHO, **more: object) -> list[Qu
 
 
 async def keeps_a_callback_as_it_is(store: CallbackStore) -> None:
-    """Every field comes back; the id and the age are the store's."""
+    """A claimed callback has all fields that were added; the store sets the id and the age."""
     given = [
         replace(ready(1), tenant_id=TenantId("t1"), secret_id="abcd"),
         analytics("http://h/a", b"\x00{\xff}", meeting_id="Mathe é"),
@@ -53,7 +53,7 @@ async def keeps_a_callback_as_it_is(store: CallbackStore) -> None:
 
 
 async def adds_each_key_once(store: CallbackStore) -> None:
-    """A known key is refused, also after the callback was sent."""
+    """A known key is refused, even after the callback was sent."""
     assert await store.add(ready(1), "key")
     assert not await store.add(ready(2), "key")
     (queued,) = await claim(store)
@@ -63,14 +63,14 @@ async def adds_each_key_once(store: CallbackStore) -> None:
 
 
 async def takes_every_key(store: CallbackStore) -> None:
-    """However long it is, and whatever is in it."""
+    """Keys of any length and content are accepted."""
     keys = ("x" * 10_000, "x" * 10_001, "a\0b", "a\ud800", "a", "")
     assert [await store.add(ready(), key) for key in keys] == [True] * len(keys)
     assert [await store.add(ready(), key) for key in keys] == [False] * len(keys)
 
 
 async def gives_each_callback_to_one_claimer(store: CallbackStore) -> None:
-    """However many ask at the same time."""
+    """Concurrent claims get different callbacks."""
     for number in range(20):
         await store.add(ready(number), f"key-{number}")
     taken: list[str] = []
@@ -86,7 +86,7 @@ async def gives_each_callback_to_one_claimer(store: CallbackStore) -> None:
 
 
 async def frees_a_claim_whose_lease_ran_out(store: CallbackStore) -> None:
-    """What a dead appliance has taken is sent by another, and the dead one cannot settle it."""
+    """Another appliance claims the callbacks of a dead one, which can no longer settle them."""
     await store.add(ready(), "key")
     (queued,) = await claim(store, lease_s=0.0)
     (again,) = await claim(store, OTHER)
@@ -96,7 +96,7 @@ async def frees_a_claim_whose_lease_ran_out(store: CallbackStore) -> None:
 
 
 async def renews_claims(store: CallbackStore) -> None:
-    """A claim that is renewed stays; nobody renews another's."""
+    """A claim is renewed by its owner only."""
     await store.add(ready(), "key")
     (queued,) = await claim(store, lease_s=0.0)
     await store.renew(OTHER, [queued.id], LEASE_S)
@@ -106,7 +106,7 @@ async def renews_claims(store: CallbackStore) -> None:
 
 
 async def leaves_out_receivers_and_retries(store: CallbackStore) -> None:
-    """A receiver that is sent enough, or what was tried before, is not taken on wish."""
+    """A claim can exclude receivers and callbacks that were tried before."""
     await store.add(ready(1), "key-1")
     await store.add(ready(2, "http://other.example.org/x"), "key-2")
     (other,) = await claim(store, full=[HOST])
@@ -121,7 +121,7 @@ async def leaves_out_receivers_and_retries(store: CallbackStore) -> None:
 
 
 async def waits_for_the_next_attempt(store: CallbackStore) -> None:
-    """Until it is due, or everything is made due."""
+    """A callback is not claimed before it is due, or made due."""
     await store.add(ready(), "key")
     (queued,) = await claim(store)
     await store.settle(WHO, queued, Settlement(CallbackState.PENDING, None, "refused", 100.0))
@@ -134,7 +134,7 @@ async def waits_for_the_next_attempt(store: CallbackStore) -> None:
 
 
 async def retries_and_drops_by_hand(store: CallbackStore) -> None:
-    """What failed gets a new day; what is dropped is never sent."""
+    """Failed callbacks can be retried from the start; dropped ones are never sent."""
     for number in range(3):
         await store.add(ready(number), f"key-{number}")
     gone = Settlement(CallbackState.FAILED, 404, "the receiver answered 404")

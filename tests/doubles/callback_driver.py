@@ -14,7 +14,7 @@ from tests.doubles.callback_bench import open_callback_bench
 
 
 async def main(redis_url: str, namespace: str, database_url: str, store: str) -> None:
-    """Send for ever."""
+    """Send until killed."""
     async with open_callback_bench(redis_url, namespace, database_url) as bench:
         sender = bench.sender("killed", bench.rows if store == "rows" else bench.buffer)
         await replace(sender, lease_s=3.0).run(bench.tools)

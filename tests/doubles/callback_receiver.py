@@ -1,8 +1,8 @@
-"""A receiver of callbacks: a real HTTP server that behaves as its URLs say, badly too.
+"""A receiver of callbacks: an HTTP server whose behaviour is chosen by the URL.
 
-`/status/503` answers so, `/redirect/302?LOCATION` redirects, `/hang` never answers, `/endless` and
-`/drip` never end, `/huge` announces a terabyte, `/drop` hangs up, `/garbage` answers no HTTP,
-`/zip` compresses. Everything else is answered as `answer` says.
+`/status/503` answers with that status, `/redirect/302?LOCATION` redirects, `/hang` never answers,
+`/endless` and `/drip` never end, `/huge` announces a terabyte, `/drop` disconnects, `/garbage` does
+not answer in HTTP, `/zip` compresses. Other paths are answered by `answer`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WITHIN_S = 40.0
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One request."""
+    """A received request."""
 
     method: str
     target: str
@@ -39,7 +39,7 @@ class Received:
 
 @dataclass(slots=True)
 class CallbackReceiver:
-    """Keeps what it was sent."""
+    """The server, with the requests that it has received."""
 
     answer: Callable[[Received], int] = lambda _: 200
     received: list[Received] = field(default_factory=list)
@@ -54,17 +54,17 @@ class CallbackReceiver:
         return f"http://127.0.0.1:{self.port}{path}"
 
     def at(self, path: str) -> list[Received]:
-        """Return what came to a path."""
+        """Return the requests to a path."""
         return [one for one in self.received if one.target.partition("?")[0] == path]
 
     async def wait(self, count: int) -> list[Received]:
-        """Wait until so many requests have come, and return all."""
+        """Wait until `count` requests have been received, and return all."""
         await until(lambda: len(self.received) >= count, WITHIN_S)
         return self.received
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """Be there for the block; afterwards connections are refused."""
+        """Serve while the block runs; afterwards connections are refused."""
         async with trio.open_nursery() as nursery:
             listeners = await nursery.start(trio.serve_tcp, self._serve, self.port)
             self.port = listeners[0].socket.getsockname()[1]
@@ -79,7 +79,7 @@ class CallbackReceiver:
                 while await self._exchange(stream):
                     pass
         except (trio.BrokenResourceError, h11.RemoteProtocolError):
-            pass  # the sender has had enough
+            pass  # the sender has disconnected
         finally:
             self.under_way -= 1
 
@@ -137,7 +137,7 @@ class CallbackReceiver:
 async def open_receiver(
     answer: Callable[[Received], int] = lambda _: 200,
 ) -> AsyncIterator[CallbackReceiver]:
-    """Give a receiver that is there."""
+    """Give a running receiver."""
     receiver = CallbackReceiver(answer)
     async with receiver.serving():
         yield receiver

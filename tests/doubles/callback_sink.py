@@ -1,4 +1,4 @@
-"""A receiver of callbacks in a thread, for tests that are not async."""
+"""A receiver of callbacks in a thread, for synchronous tests."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from urllib.parse import parse_qs
 
 
 class CallbackSink:
-    """Answers every request with `status` and keeps what came."""
+    """A server that answers every request with `status` and keeps the requests."""
 
     def __init__(self) -> None:
         self.status = 200
         self.received: list[tuple[str, str, bytes]] = []
         """Method, target, body."""
         self.heads: list[dict[str, str]] = []
-        """Their headers, by names in lower case."""
+        """Headers of the requests, with names in lower case."""
         sink = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -41,7 +41,7 @@ class CallbackSink:
         return f"http://127.0.0.1:{self.server.server_port}{path}"
 
     def tokens(self, path: str) -> list[str]:
-        """Return the `signed_parameters` that came to a path and query."""
+        """Return the `signed_parameters` of the requests to a path and query."""
         return [
             parse_qs(body.decode(), strict_parsing=True)["signed_parameters"][0]
             for method, target, body in list(self.received)
@@ -51,7 +51,7 @@ class CallbackSink:
 
 @contextmanager
 def callback_sink() -> Iterator[CallbackSink]:
-    """Give a receiver that is there for the block."""
+    """Give a receiver that runs while the block runs."""
     sink = CallbackSink()
     thread = threading.Thread(target=sink.server.serve_forever, args=(0.01,), daemon=True)
     thread.start()

@@ -9,5 +9,5 @@ from tests.doubles.raw_http import Authority, make_authority
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Give a certificate authority, and a server's certificate that it has signed."""
+    """Give a certificate authority and a server certificate that it signed."""
     return make_authority(tmp_path_factory.mktemp("tls"))

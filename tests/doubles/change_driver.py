@@ -1,8 +1,8 @@
-"""A program that publishes, unpublishes or deletes recordings and is killed by SIGKILL in between.
+"""A program that unpublishes or deletes recordings in processes that kill themselves midway.
 
-A recording for each step that the call takes outside of its own memory (`r1`, `r2`, …): a child
-process handles it and kills itself after that step. Arguments: Redis URL, namespace, database URL,
-directory, call (`unpublish` or `delete`). Prints how many were killed.
+There is a recording (`r1`, `r2`, …) for each step of the call that changes a store or a file: a
+child process runs the call and kills itself with SIGKILL after that step. Arguments: Redis URL,
+namespace, database URL, directory, call (`unpublish` or `delete`). Prints the number of kills.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _BLOCKING = ("publish", "unpublish", "write", "remove")
 
 
 class Deadly:
-    """Something whose steps are counted."""
+    """A proxy that counts the steps of an object."""
 
     def __init__(self, real: object, passed: Callable[[], None]) -> None:
         self._real = real
@@ -56,7 +56,7 @@ class Deadly:
 
 
 class DeadlyStore(Deadly):
-    """A store whose locked recordings are deadly too."""
+    """A proxy of a store that also counts the steps of its locked recordings."""
 
     @asynccontextmanager
     async def lock_recordings(self, *args: Any) -> AsyncIterator[Any]:
@@ -67,7 +67,7 @@ class DeadlyStore(Deadly):
 
 
 async def change(stores: list[str], root: Path, call: str, last: int) -> None:
-    """Change one recording, and die after the step `last`."""
+    """Change a recording, and kill this process after the step `last`."""
     steps = 0
 
     def passed() -> None:
@@ -97,7 +97,7 @@ async def change(stores: list[str], root: Path, call: str, last: int) -> None:
 
 
 def main(stores: list[str], root: Path, call: str) -> int:
-    """Have a child die at each step."""
+    """Run children that are killed after the first step, after the second, and so on."""
     for step in range(1, MAX_STEPS):
         child = os.fork()
         if not child:

@@ -1,4 +1,4 @@
-"""The simulated BBB server for the tests of its own."""
+"""Fixtures for the tests of the simulated BBB server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def shared() -> Iterator[BbbProcess]:
 
 @pytest.fixture
 def bbb(shared: BbbProcess) -> BbbProcess:
-    """Give the module's running server, as if it were new."""
+    """Give the module's server, reset."""
     shared.clear_faults()
     shared.forget_meetings()
     shared.clear_requests()

@@ -1,6 +1,6 @@
-"""A running control socket for tests: real routes, real Hypercorn, on a path of one's own.
+"""A control socket for tests, with the real routes and Hypercorn, and the ctl program.
 
-Also the real ctl program, in a process of its own.
+ctl runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CTL_DEADLINE_S = 40.0
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a ctl command came to."""
+    """The result of a ctl command."""
 
     code: int
     out: str
@@ -42,7 +42,7 @@ class Done:
 
     @property
     def json(self) -> Any:
-        """The output as JSON."""
+        """Return the parsed output."""
         return json.loads(self.out)
 
 
@@ -59,7 +59,7 @@ def ctl_environment(socket_path: Path | str, **variables: str) -> dict[str, str]
 
 
 def run_ctl(socket_path: Path | str, *words: str, stdin: str = "", **variables: str) -> Done:
-    """Run ctl in a process of its own and wait for its end."""
+    """Run ctl in a process of its own and return its result."""
     done = subprocess.run(
         [sys.executable, "-m", "appliance", "ctl", *words],
         env=ctl_environment(socket_path, **variables),
@@ -75,21 +75,21 @@ def run_ctl(socket_path: Path | str, *words: str, stdin: str = "", **variables: 
 
 @dataclass(frozen=True, slots=True)
 class ControlDouble:
-    """Where the control socket is, and a client of it."""
+    """A served control socket and a client."""
 
     path: Path
     client: ControlClient
 
     async def get(self, call: str, **query: str) -> Any:
-        """Make a call, off the event loop. Raises ControlError."""
+        """Make a call in a thread. Raises ControlError."""
         return await trio.to_thread.run_sync(partial(self.client.get, call, **query))
 
     async def post(self, call: str, body: dict[str, Any]) -> Any:
-        """Make a call with a body, off the event loop. Raises ControlError."""
+        """Make a call with a body in a thread. Raises ControlError."""
         return await trio.to_thread.run_sync(self.client.post, call, body)
 
     async def ctl(self, *words: str, stdin: str = "", **variables: str) -> Done:
-        """Run ctl against this socket."""
+        """Run ctl with this socket."""
         run = partial(run_ctl, self.path, *words, stdin=stdin, **variables)
         return await trio.to_thread.run_sync(run)
 

@@ -1,4 +1,4 @@
-"""Run the ctl program against a running appliance, and read what it prints."""
+"""Run the ctl program with a running appliance, and parse its output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DONE, FAILED, USAGE, NOT_RUNNING = 0, 1, 2, 3
 
 
 def ctl(pool: ServedPool, *words: str, code: int = DONE, stdin: str = "") -> str:
-    """Run ctl, check its exit code, and return its output, or its one line of error."""
+    """Run ctl, check its exit code, and return its output, or its error message."""
     done = pool.appliance.ctl(*words, stdin=stdin)
     assert done.returncode == code, (words, done.stdout, done.stderr)
     if code == DONE:
@@ -24,12 +24,12 @@ def ctl(pool: ServedPool, *words: str, code: int = DONE, stdin: str = "") -> str
 
 
 def ctl_json(pool: ServedPool, *words: str) -> Any:
-    """Run ctl with --json and return what it prints."""
+    """Run ctl with --json and return the parsed output."""
     return json.loads(ctl(pool, *words, "--json"))
 
 
 def table(text: str) -> list[dict[str, str]]:
-    """Read an aligned table by its header's columns."""
+    """Parse an aligned table into rows by column name."""
     header, *lines = text.rstrip("\n").splitlines()
     names = [name.strip() for name in header.split("  ") if name.strip()]
     rows = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines]

@@ -1,4 +1,4 @@
-"""The command line of ctl: what a test asks of it."""
+"""Checks of ctl's command line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from appliance.ctl.arguments import build_parser
 
 
 def check_command(words: str, run: object, capsys: pytest.CaptureFixture[str]) -> None:
-    """Check that a command runs this function, and has help."""
+    """Check that a command runs a function and has help."""
     assert build_parser().parse_args(words.split()).run is run
 
     with pytest.raises(SystemExit) as stop:
@@ -18,7 +18,7 @@ def check_command(words: str, run: object, capsys: pytest.CaptureFixture[str]) -
 
 
 def check_refusal(words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Check that words are wrong usage, which is said in one line."""
+    """Check that a command line is refused with one line and exit code 2."""
     with pytest.raises(SystemExit) as stop:
         build_parser().parse_args(words.split())
 

@@ -1,7 +1,7 @@
-"""Requests as FreeSWITCH's mod_xml_curl posts them: the complete forms of tests/data/fsapi.
+"""The requests of FreeSWITCH's mod_xml_curl: the complete forms of tests/data/fsapi.
 
-`call.form` is a call that has just come in, `pin.form` the same call after its pin was entered
-(`play_and_get_digits` and `transfer` have left their marks). Field names: FreeSWITCH's
+`call.form` is an incoming call, `pin.form` the same call after its PIN was entered, with the
+variables set by `play_and_get_digits` and `transfer`. Source of the field names: FreeSWITCH's
 `xml_url_fetch` (mod_xml_curl.c), `switch_event_prep_for_delivery_detailed` (switch_event.c),
 `switch_channel_event_set_basic_data` (switch_channel.c), `switch_caller_profile_event_set_data`
 (switch_caller.c) and its documentation of channel variables.
@@ -16,16 +16,16 @@ from urllib.parse import parse_qsl, urlencode
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "fsapi"
 DIALLED = "+49305550100"
-"""The number of `call.form`."""
+"""The called number of `call.form`."""
 PIN = "123456789"
-"""The pin of `pin.form`."""
+"""The PIN of `pin.form`."""
 
 
 def form(name: str, **changes: str | None) -> bytes:
-    """Return a form of tests/data/fsapi with fields changed, or taken away by None.
+    """Return a form of tests/data/fsapi with changed fields; None removes a field.
 
-    `caller_id_name` stands for Caller-Caller-ID-Name, and so on; `pin` for what follows the entry
-    of a pin: variable_pin and the number that the call was transferred to.
+    `caller_id_name` is Caller-Caller-ID-Name, and so on; `pin` sets variable_pin and the number to
+    which the call was transferred.
     """
     raw = (DATA / f"{name}.form").read_bytes()
     if not changes:

@@ -1,8 +1,8 @@
-r"""A model of what FreeSWITCH does with our answer: how it reads, expands, matches and executes it.
+r"""A model of how FreeSWITCH reads, expands, matches and executes a dialplan document.
 
-Written from the rules in FreeSWITCH's source (1.11.3-dev, cc93a683), not from our escaping, so that
-one proves the other. Each part names the function that it follows. Whatever is evaluated is kept in
-`evaluated`: `${name}`, `${api arguments}` and `$${global}`.
+Follows FreeSWITCH's source (1.11.3-dev, cc93a683) independently of the appliance's escaping, so
+that it can verify it. Each part names the function that it models. All evaluated expressions are
+kept in `evaluated`: `${name}`, `${api arguments}` and `$${global}`.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ def is_expanded(text: str) -> bool:
 
 
 def clean_variable(text: str) -> str:
-    """`switch_var_clean_string`: what FreeSWITCH does to caller ids that come in by SIP."""
+    """`switch_var_clean_string`, which FreeSWITCH applies to caller ids received by SIP."""
     return re.sub(r"\$(?=\\*\{)", "%", text)
 
 
 def split_arguments(text: str) -> list[str]:
-    r"""`switch_separate_string` at blanks: quotes keep them together, `\` takes a meaning away.
+    r"""`switch_separate_string` at blanks: quotes group words, `\` escapes.
 
-    What the unescaping leaves alone keeps its backslash, such as `\d`.
+    Unknown escapes such as `\d` keep their backslash.
     """
     words, word, quoted, at = [], "", False, 0
     while at < len(text):
@@ -57,17 +57,17 @@ def split_arguments(text: str) -> list[str]:
 
 @dataclass(slots=True)
 class Gateway:
-    """One call on a FreeSWITCH gateway."""
+    """A call on a FreeSWITCH gateway."""
 
     knows_expand_once: bool = True
-    """False: older than 1.10.7 of October 2021."""
+    """False: a version before 1.10.7 of October 2021."""
     variables: dict[str, str] = field(default_factory=dict)
     evaluated: list[str] = field(default_factory=list)
     executed: list[tuple[str, str]] = field(default_factory=list)
-    """Application and the argument that it was given, expanded."""
+    """Applications with their expanded arguments."""
 
     def run(self, document: bytes, number: str) -> bool:
-        """Execute an answer for a call to this number; False: no condition matched."""
+        """Execute a document for a call to `number`; return False if no condition matched."""
         root = etree.fromstring("".join(self.preprocess(document.decode())))
         for condition in root.iterfind("section/context/extension/condition"):
             expression = self.expand(condition.get("expression", ""))
@@ -117,14 +117,14 @@ class Gateway:
             if rest.startswith("\\\\"):
                 out, at = out + "\\", at + 2
             elif rest.startswith("\\'"):
-                at += 2  # both are gone
+                at += 2  # both are dropped
             elif rest.startswith("\\$"):
                 out, at = out + "$", at + (3 if rest.startswith("\\$$") else 2)
             elif rest.startswith(("${", "$${")):
                 begin = at + rest.index("{") + 1
                 at = self._end_of(text, begin)
                 out += self._evaluate(text[begin : at - 1])
-                if at < len(text) and text[at] != "$":  # what follows is taken as it is
+                if at < len(text) and text[at] != "$":  # the next character is copied
                     out, at = out + text[at], at + 1
             elif rest.startswith("$$"):
                 out, at = out + "$", at + 2
@@ -142,7 +142,7 @@ class Gateway:
         return len(text) + 1
 
     def _evaluate(self, body: str) -> str:
-        """A blank or a parenthesis makes it an API call; a variable's value is expanded too."""
+        """Evaluate an API call (with a blank or parenthesis), or expand a variable's value."""
         self.evaluated.append(body)
         if " " in body or "(" in body:
             return ""

@@ -1,6 +1,6 @@
-"""A program that imports onto file systems that are full, really: tmpfs of its own.
+"""A program that imports recordings onto full file systems (tmpfs).
 
-To be run in a mount namespace of its own, so that nothing is left mounted. Arguments: database URL,
+It must run in a mount namespace of its own, so that no mount remains. Arguments: database URL,
 directory. Prints `ok`, or fails.
 """
 
@@ -24,13 +24,13 @@ FORMATS = {
 
 
 def mount(path: Path, options: str) -> None:
-    """Mount a tmpfs, or change the one that is there."""
+    """Mount or remount a tmpfs."""
     path.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)], check=True)
 
 
 async def check_waits(bench: ImportBench, name: str) -> None:
-    """Import, in vain: nothing is lost, nothing is shown, nothing is left, no try is counted."""
+    """Check that an import waits for space, leaves no files or rows, and counts no attempt."""
     assert await bench.run(name) == NO_WAITS.disk_s
     await trio.sleep(NO_WAITS.disk_s)
     (entry,) = await bench.journal.list_imports()
@@ -42,10 +42,10 @@ async def check_waits(bench: ImportBench, name: str) -> None:
 
 
 async def main(database_url: str, root: Path) -> None:
-    """Import onto a full work directory, a full directory of published files, and one with room."""
+    """Import with a full work directory, full published directories, and enough space."""
     work, published = root / "work", root / "published"
     mount(work, "size=24m")
-    mount(published, "size=200m,nr_inodes=30")  # room, but not for so many files
+    mount(published, "size=200m,nr_inodes=30")  # enough bytes, but too few inodes
     async with open_import_bench(database_url, root) as bench:
         tar = recording_tar(root, "r1", FORMATS)
         tar.rename(root / "spool" / tar.name)

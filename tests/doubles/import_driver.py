@@ -1,7 +1,8 @@
-"""A program that imports one tar and kills itself by SIGKILL at the n-th point.
+"""A program that imports a tar and kills itself with SIGKILL at the n-th point.
 
-Points lie before and after every step that the importer takes outside of its own memory, and in
-the middle of unpacking. Arguments: database URL, directory, tar, n. Ends with 0 if there are fewer.
+Points are before and after every step of the importer that changes a store or a file, and between
+two chunks of unpacking. Arguments: database URL, directory, tar, n. Exits with 0 if there are fewer
+points.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _STEPS = (
 
 
 class Deadly:
-    """An adapter whose steps are points."""
+    """A proxy that reports the points of an object."""
 
     def __init__(self, real: object, point: Callable[[], None]) -> None:
         self._real = real

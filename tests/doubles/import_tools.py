@@ -1,4 +1,4 @@
-"""An importer on a real database and real directories below one that the test gives."""
+"""An importer on a real database and on directories below one of the test."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def recording_settings(root: Path, **variables: str) -> RecordingSettings:
 
 @dataclass(slots=True)
 class ImportBench:
-    """An importer and what it works on."""
+    """An importer, its stores and its directories."""
 
     root: Path
     database: Database
@@ -57,21 +57,21 @@ class ImportBench:
     log: EventBook
 
     def tar(self, name: str) -> SpooledTar:
-        """Return a tar that is in the spool."""
+        """Return a tar in the spool."""
         found = self.spool.look(name)
         assert found is not None, name
         return found
 
     async def run(self, name: str) -> float | None:
-        """Import a tar of the spool once."""
+        """Try once to import a tar of the spool."""
         return await import_tar(self.tools, self.tar(name))
 
     async def find(self, record_id: str) -> Recording | None:
-        """Return a recording's rows."""
+        """Return a recording, or None."""
         return await self.recordings.find_recording(record_id)
 
     def tree(self) -> set[str]:
-        """Return every published and unpublished file, `published/video/r1/metadata.xml`."""
+        """Return all published and unpublished files, such as `published/video/r1/metadata.xml`."""
         return {
             str(path.relative_to(self.root))
             for top in ("published", "unpublished")
@@ -90,7 +90,7 @@ async def open_import_bench(
     wake: Callable[[], None] = lambda: None,
     **variables: str,
 ) -> AsyncIterator[ImportBench]:
-    """Open the database, migrated, and make the directories."""
+    """Open and migrate the database, and create the directories."""
     log: Any = EventBook()
     settings = recording_settings(root, **variables)
     spool, files = Spool(settings), RecordingFiles(settings)

@@ -1,4 +1,4 @@
-"""A listener of a small application, for tests of the listener itself."""
+"""A listener with a small application, for tests of the listener."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LIMITS = Limits(drain_s=1.0)
 
 
 class App:
-    """Answers with the scheme and the peer; `/slow` waits for `go_on`, `/big` never ends."""
+    """Answer with the scheme and the peer; `/slow` waits for `go_on`, `/big` never ends."""
 
     def __init__(self) -> None:
         self.go_on = trio.Event()
@@ -41,7 +41,7 @@ class App:
             await send({"type": "http.response.start", "status": 200, "headers": head})
             if big:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._send_for_ever, send)
+                    nursery.start_soon(self._send_endlessly, send)
                     while (await receive())["type"] != "http.disconnect":
                         pass
                     nursery.cancel_scope.cancel()
@@ -49,7 +49,7 @@ class App:
         finally:
             self.under_way -= 1
 
-    async def _send_for_ever(self, send: Any) -> None:
+    async def _send_endlessly(self, send: Any) -> None:
         while True:
             part = b"x" * 1_000_000
             await send({"type": "http.response.body", "body": part, "more_body": True})

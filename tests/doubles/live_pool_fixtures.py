@@ -1,6 +1,6 @@
-"""Fixture: three simulated BBB servers a session, for tests that open a live pool of them.
+"""Fixture: three simulated BBB servers per session, for tests that open a live pool of them.
 
-A pytest plugin. Not to be imported by tests.
+A pytest plugin, which tests must not import.
 """
 
 from __future__ import annotations
@@ -14,6 +14,6 @@ from tests.doubles.bbb_process import BbbProcess, bbb_servers
 
 @pytest.fixture(scope="session")
 def bbbs() -> Iterator[list[BbbProcess]]:
-    """Give bbb-1, bbb-2 and bbb-3; `open_live` makes them as good as new."""
+    """Give bbb-1, bbb-2 and bbb-3, which `open_live` resets."""
     with bbb_servers(3) as servers:
         yield servers

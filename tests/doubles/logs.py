@@ -1,4 +1,4 @@
-"""Catches what the log writes, and leaves the process's logging as it was."""
+"""Capture the log of a test, and restore the logging of the process."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from appliance.log import configure_logging
 
 @contextmanager
 def logging_restored() -> Iterator[None]:
-    """Undo what `configure_logging` does to the process."""
-    root, ours = logging.getLogger(), logging.getLogger("appliance")
-    handlers, levels = list(root.handlers), (root.level, ours.level)
+    """Undo the changes of `configure_logging` at the end of the block."""
+    root, appliance = logging.getLogger(), logging.getLogger("appliance")
+    handlers, levels = list(root.handlers), (root.level, appliance.level)
     raising = logging.raiseExceptions
     try:
         with warnings.catch_warnings():
@@ -23,13 +23,13 @@ def logging_restored() -> Iterator[None]:
     finally:
         root.handlers[:] = [handler for handler in root.handlers if handler in handlers]
         root.setLevel(levels[0])
-        ours.setLevel(levels[1])
+        appliance.setLevel(levels[1])
         logging.raiseExceptions = raising
         logging.captureWarnings(False)
 
 
 def logged(log_format: str, emit: Callable[[], object]) -> str:
-    """Return what is written while emit runs, without the final line break."""
+    """Return the log output of `emit` without the final line break."""
     written = io.StringIO()
     configure_logging("debug", log_format, stream=written)
     emit()

@@ -1,4 +1,4 @@
-"""The real nginx with the site file that we ship, on free ports and in a directory of its own."""
+"""nginx with the site file of the package, on free ports and in a directory of its own."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Nginx:
     def fetch(
         self, method: str, target: str, body: bytes | None = None, headers: Mapping[str, str] = {}
     ) -> Reply:
-        """Make one request over TLS, as sent to HOST."""
+        """Send a request for HOST over TLS."""
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE  # the certificate of a test
@@ -80,7 +80,7 @@ class Nginx:
 
 @contextmanager
 def run_nginx(directory: Path, *, appliance_port: int, published: Path) -> Iterator[Nginx]:
-    """Run nginx for the block; only ports, paths and the certificate differ from what we ship."""
+    """Run nginx while the block runs; only ports, paths and certificate differ from the package."""
     directory.mkdir()
     port = free_port()
     certificate, key = directory / "cert.pem", directory / "key.pem"
@@ -103,10 +103,10 @@ def run_nginx(directory: Path, *, appliance_port: int, published: Path) -> Itera
     }
     site = SITE.read_text()
     for old, new in changes.items():
-        assert old in site, f"{SITE.name} has no {old} any more"
+        assert old in site, f"{SITE.name} lacks {old}"
         site = site.replace(old, new)
     (directory / "site.conf").write_text(site)
-    # As root its workers would be nobody, who cannot look into a test's directory.
+    # Started by root, its workers would run as the user nobody, who cannot read the directory.
     user = "user root;" if os.geteuid() == 0 else ""
     (directory / "nginx.conf").write_text(_MAIN.format(directory=directory, user=user))
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""An appliance that plays recordings, for tests: real stores, tokens, files and HTTP."""
+"""An appliance that serves recordings, with real stores, tokens, files and HTTP."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ INDEX = b"<p>index</p>"
 
 @dataclass(frozen=True)
 class Player:
-    """What a test touches."""
+    """A served appliance and its parts."""
 
     public: Public
     store: RecordingStore
@@ -32,7 +32,7 @@ class Player:
     player: Path
 
     def place(self, record_id: str, format: str, **files: bytes) -> Path:
-        """Write files of a published recording, always with an index.html; `_` stands for a dot."""
+        """Write files of a published recording and an index.html; `_` in names becomes a dot."""
         directory = self.published / format / record_id
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "index.html").write_bytes(INDEX)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from appliance.features import Features
-from appliance.model import MeetingId, PlacementWish
+from appliance.model import MeetingId, PlacementRequest
 from tests.doubles.bbb_process import BbbProcess, open_bbb_servers
 from tests.doubles.control import ControlDouble, open_control
 from tests.doubles.features import EventBook, open_features
@@ -39,8 +39,10 @@ class Pool:
         by_id = {bbb.server_id: bbb for bbb in self.servers}
         for offset, name in enumerate(names):
             bridges = (str(number + offset),)
-            wish = PlacementWish(MeetingId(name), None, "mp", "mp", bridges, self.res.now_ms(), 0.0)
-            meeting = (await self.res.meetings.store.place_meeting(wish)).meeting
+            request = PlacementRequest(
+                MeetingId(name), None, "mp", "mp", bridges, self.res.now_ms(), 0.0
+            )
+            meeting = (await self.res.meetings.store.place_meeting(request)).meeting
             assert meeting is not None
             await self.res.meetings.store.confirm_meeting(meeting, now_ms=self.res.now_ms())
             by_id[meeting.server_id].create_meeting(

@@ -1,5 +1,6 @@
-"""Checks that the tables which we share with a Scalelite are as its Rails made them, and that their
-rows are such that it can read and go on with them. Truth: docs/stores.md, and a real dump.
+"""Check that the tables shared with Scalelite have Rails' schema and rows that Scalelite can use.
+
+Source: docs/stores.md, and a dump of a Scalelite database (tests/data/scalelite).
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 Ask = Callable[[str], str]
-"""Runs SQL and returns the unaligned answer (PostgresServer.sql for one database)."""
+"""Run SQL and return the unaligned output (PostgresServer.sql for one database)."""
 
 TABLES = ("recordings", "metadata", "playback_formats", "thumbnails", "callback_data")
 STATES = {"processing", "processed", "published", "unpublished", "deleted", None}
-OURS = "appliance_"
-"""How the names of indexes begin that we add to Scalelite's tables."""
+PREFIX = "appliance_"
+"""Prefix of the indexes that the appliance adds to Scalelite's tables."""
 
 _COLUMNS = """
     SELECT table_name, ordinal_position, column_name, data_type, is_nullable, datetime_precision,
@@ -25,7 +26,7 @@ _COLUMNS = """
 """
 _INDEXES = f"""
     SELECT indexdef FROM pg_indexes
-    WHERE schemaname = 'public' AND indexname NOT LIKE '{OURS}%' ORDER BY 1
+    WHERE schemaname = 'public' AND indexname NOT LIKE '{PREFIX}%' ORDER BY 1
 """
 _CONSTRAINTS = """
     SELECT conrelid::regclass, conname, pg_get_constraintdef(oid) FROM pg_constraint
@@ -45,7 +46,7 @@ _SYMBOLS = re.compile(r"---\n(?::[a-z_]+: \S.*\n)+|--- \{\}\n").fullmatch
 
 
 def schema_of(ask: Ask) -> dict[str, str]:
-    """Return everything that Rails would compare with its own schema; ours left out."""
+    """Return everything that Rails compares with its schema, without the appliance's indexes."""
     queries = {
         "columns": _COLUMNS,
         "indexes": _INDEXES,
@@ -55,26 +56,26 @@ def schema_of(ask: Ask) -> dict[str, str]:
         "sequences": _OWNED,
         "migrations": "SELECT version FROM public.schema_migrations ORDER BY 1",
     }
-    # One psql for all: it is called after each test.
+    # One psql for all queries: it runs after each test.
     answer = ask(f"; SELECT '{_MARK}';".join(queries.values()))
     return dict(zip(queries, answer.split(_MARK), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What must not change: the schema, and Rails' bookkeeping with its times."""
+    """The state that must not change: the schema, and Rails' bookkeeping with its times."""
 
     schema: dict[str, str]
     bookkeeping: str
 
     @classmethod
     def take(cls, ask: Ask) -> Reference:
-        """Take it from a database that a Scalelite made."""
+        """Read the state of a database made by Scalelite."""
         return cls(schema_of(ask), ask("SELECT * FROM public.ar_internal_metadata ORDER BY 1"))
 
 
 def database_faults(ask: Ask, reference: Reference) -> list[str]:
-    """Return what is not as a Scalelite expects it."""
+    """Return the deviations from Scalelite's expectations."""
     now = Reference.take(ask)
     faults = [
         f"{name}: {now.schema[name]!r}, not {before!r}"
@@ -108,7 +109,7 @@ def _recordings(rows: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
         name = f"recording {row['record_id']}"
         if row["state"] not in STATES:
             yield f"{name}: state {row['state']}"
-        # Both are validated by the model, which refuses to save a row without them.
+        # Scalelite's model refuses to save a row without them.
         if not row["record_id"] or not row["meeting_id"]:
             yield f"{name}: no record_id or meeting_id"
         parts = [
@@ -163,4 +164,4 @@ def _counters(ask: Ask, rows: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
     for table, last in zip(TABLES, ask(f"SELECT {each}").split("|"), strict=True):
         highest = max((row["id"] for row in rows[table]), default=0)
         if highest > int(last):
-            yield f"{table}: id {highest} is above its sequence's {last}, so Rails gives it again"
+            yield f"{table}: id {highest} is above its sequence's {last}, so Rails would reuse it"

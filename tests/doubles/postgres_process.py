@@ -1,6 +1,6 @@
-"""A PostgreSQL on a TCP port of the loopback that a test may stop, kill and start again.
+"""A PostgreSQL on a TCP port of the loopback that a test may stop, kill and restart.
 
-For tests that only need a database, tests/doubles/stores.py is the place.
+Tests that only need a database use tests/doubles/stores.py.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LIMIT_S = 60.0
 
 
 class PostgresProcess:
-    """One cluster with the superuser and database `scalelite`. Not started until `start`."""
+    """A cluster with the superuser and database `scalelite`, not started until `start`."""
 
     def __init__(self, directory: Path, password: str) -> None:
         self.directory = directory
@@ -37,7 +37,7 @@ class PostgresProcess:
 
     @property
     def url(self) -> str:
-        """Its address in DATABASE_URL's form, by TCP and with the password."""
+        """Return the DATABASE_URL for TCP with the password."""
         return f"postgresql://scalelite:{self.password}@127.0.0.1:{self.port}/scalelite"
 
     def _initialise(self) -> None:
@@ -70,11 +70,11 @@ class PostgresProcess:
             )
 
     def log_text(self) -> str:
-        """Return the end of its log."""
+        """Return the end of the log."""
         return (self.directory / "log").read_text(errors="replace")[-2000:]
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start the server and wait until it answers."""
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
@@ -95,11 +95,11 @@ class PostgresProcess:
         raise AssertionError(f"not ready: {self.log_text()}")
 
     def sql(self, statements: str, database: str = "scalelite") -> str:
-        """Run statements in psql and return its unaligned answer, a row a line."""
+        """Run statements in psql and return its unaligned output, a line per row."""
         return run_sql(self.directory, statements, database, port=self.port)
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
-        """Stop it (by default "fast": sessions are ended) and wait for its end."""
+        """Stop the server (by default "fast": sessions are ended) and wait for its exit."""
         process, self.process = self.process, None
         if process is not None:
             process.send_signal(number)
@@ -112,7 +112,7 @@ class PostgresProcess:
 
 @contextmanager
 def postgres_process(password: str) -> Iterator[PostgresProcess]:
-    """Make a cluster, not started, and remove it at the end of the block."""
+    """Make a stopped cluster, and remove it at the end of the block."""
     directory = Path(tempfile.mkdtemp(prefix="sl-"))
     server = None
     try:

@@ -1,4 +1,4 @@
-"""Reads the text of metrics back, by Prometheus' own parser."""
+"""Parse the text of metrics with Prometheus' parser."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 
 def samples(text: bytes) -> dict[tuple[str, tuple[str, ...]], float]:
-    """Return each sample by its name and the values of its labels, in the order of their names."""
+    """Return the samples by name and label values, which are in the order of the label names."""
     return {
         (sample.name, tuple(value for _, value in sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(text.decode())

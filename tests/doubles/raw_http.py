@@ -1,6 +1,6 @@
-"""A server that says exactly the bytes a test tells it to, on loopback, plain or TLS.
+"""A server on the loopback that sends exactly the bytes of a test, with or without TLS.
 
-Knows HTTP only as far as reading whole requests goes, and counts what arrives.
+It parses requests, counts connections and keeps the requests.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Handler = Callable[["Peer"], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Received:
-    """One request, read wholly."""
+    """A complete request."""
 
     method: str
     target: str
@@ -32,7 +32,7 @@ class Received:
 
 @dataclass
 class RawServer:
-    """What a test sees of a server."""
+    """A running server with its requests and connections."""
 
     port: int
     connections: int = 0
@@ -42,17 +42,17 @@ class RawServer:
 
     @property
     def origin(self) -> Origin:
-        """Where it is called."""
+        """Return the origin of the server."""
         return Origin(self.tls, "localhost" if self.tls else "127.0.0.1", self.port)
 
     @property
     def url(self) -> str:
-        """Its root, without a trailing slash."""
+        """Return the root URL without a trailing slash."""
         return f"{'https' if self.tls else 'http'}://{self.origin.host}:{self.port}"
 
 
 class Peer:
-    """One connection, as a handler sees it."""
+    """A connection, as passed to a handler."""
 
     def __init__(self, stream: trio.abc.Stream, server: RawServer) -> None:
         self.stream = stream
@@ -61,7 +61,7 @@ class Peer:
         self._h11 = h11.Connection(h11.SERVER, 256 * 1024)
 
     async def read(self) -> Received | None:
-        """Read one request, with its body; None: the client closed."""
+        """Read a request with its body; return None if the client closed."""
         if self._h11.our_state is not h11.IDLE:
             self._h11 = h11.Connection(h11.SERVER, 256 * 1024)
         request: h11.Request | None = None
@@ -90,18 +90,18 @@ class Peer:
         return received
 
     async def send(self, data: bytes) -> None:
-        """Send bytes as they are."""
+        """Send bytes unchanged."""
         await self.stream.send_all(data)
 
 
 def answer(body: bytes = b"ok", status: int = 200, headers: bytes = b"") -> bytes:
-    """Render a plain answer with Content-Length."""
+    """Render an answer with Content-Length."""
     length = b"Content-Length: %d\r\n" % len(body)
     return b"HTTP/1.1 %d Status\r\n" % status + length + headers + b"\r\n" + body
 
 
 def says(*answers: bytes, then_close: bool = False) -> Handler:
-    """Make a handler that answers each request with the next of `answers`, the last for ever."""
+    """Return a handler that answers with `answers` in order, and repeats the last one."""
 
     async def handle(peer: Peer) -> None:
         left = list(answers)
@@ -114,7 +114,7 @@ def says(*answers: bytes, then_close: bool = False) -> Handler:
 
 
 async def never_answers(peer: Peer) -> None:
-    """Read requests and say nothing."""
+    """Read requests without answering."""
     while await peer.read() is not None:
         pass
 
@@ -123,7 +123,7 @@ async def never_answers(peer: Peer) -> None:
 async def open_raw_server(
     handler: Handler, *, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[RawServer]:
-    """Serve until the block ends; connections are then cut."""
+    """Serve until the block ends; connections are then aborted."""
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1", backlog=1024)
     server = RawServer(listener.socket.getsockname()[1], tls=tls is not None)
 
@@ -136,7 +136,7 @@ async def open_raw_server(
                 stream = trio.SSLStream(tcp, tls, server_side=True, https_compatible=True)
             await handler(Peer(stream, server))
         except (trio.BrokenResourceError, h11.RemoteProtocolError):
-            pass  # the client went away, as some are meant to
+            pass  # the client disconnected, as some tests intend
         finally:
             server.open_connections -= 1
             tcp.socket.close()
@@ -155,7 +155,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 @dataclass(frozen=True)
 class Authority:
-    """A private CA and a server certificate for `localhost` that it signed."""
+    """A private CA and a server certificate for `localhost` signed by it."""
 
     ca_file: str
     server_context: ssl.SSLContext
@@ -168,7 +168,7 @@ def make_authority(folder: Path) -> Authority:
         subprocess.run(["openssl", *args], cwd=folder, check=True, capture_output=True, timeout=40)
 
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    # Python 3.13 verifies as RFC 5280 wants it: no key usage, no CA; no key identifiers, no chain.
+    # Python 3.13 verifies strictly by RFC 5280: a CA needs the key usage, a chain key identifiers.
     usage = ("-addext", "keyUsage=critical,keyCertSign", "-subj", "/CN=Test CA")
     (folder / "san.ext").write_text(
         "subjectAltName=DNS:localhost\nauthorityKeyIdentifier=keyid\nsubjectKeyIdentifier=hash\n"

@@ -1,4 +1,4 @@
-"""An appliance with recordings and no BBB servers, for tests: real stores, files and HTTP."""
+"""An appliance with recordings and without BBB servers, with real stores, files and HTTP."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.doubles.recordings import add, open_recordings
 
 
 class CountedTokens:
-    """Tokens that tell their number: `token-1`, `token-2`, …"""
+    """Numbered tokens: `token-1`, `token-2`, …"""
 
     def __init__(self) -> None:
         self.issued: list[tuple[str, str]] = []
@@ -32,14 +32,14 @@ class CountedTokens:
         return [f"token-{number}" for number in range(first, first + len(pairs))]
 
     async def consume_token(self, token: str) -> tuple[str, str] | None:
-        """Return what a token was issued for."""
+        """Return the recording and format of a token."""
         number = token.removeprefix("token-")
         return self.issued[int(number) - 1] if number.isdecimal() else None
 
 
 @dataclass(frozen=True)
 class RecordingPool:
-    """What a test touches."""
+    """A served appliance and its parts."""
 
     res: Features
     public: Public
@@ -51,7 +51,7 @@ class RecordingPool:
     unpublished: Path
 
     async def add(self, *recordings: Recording) -> None:
-        """Import recordings, with a file `index.html` in each format."""
+        """Import recordings with a file `index.html` in each format."""
         await add(self.store, *recordings)
         for one in recordings:
             for shown in one.formats:
@@ -61,7 +61,7 @@ class RecordingPool:
                 (directory / "index.html").write_text(one.record_id)
 
     async def find(self, record_id: str) -> Recording:
-        """Return a recording that is there."""
+        """Return an existing recording."""
         found = await self.store.find_recording(record_id)
         assert found is not None
         return found
@@ -71,7 +71,7 @@ class RecordingPool:
 async def open_recording_pool(
     redis_url: str, namespace: str, database_url: str, directory: Path, **variables: str
 ) -> AsyncIterator[RecordingPool]:
-    """Serve an appliance with the recordings of a database; files are below `directory`."""
+    """Serve an appliance with the recordings of a database and files below `directory`."""
     published, unpublished = directory / "published", directory / "unpublished"
     paths = {
         "RECORDING_PUBLISH_DIR": str(published),

@@ -1,4 +1,4 @@
-"""Tars of recordings as the post-publish script of a BBB server makes them, by the program tar."""
+"""Tars of recordings like those of the post-publish script of a BBB server, made by `tar`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def metadata_xml(
     published: bool = True,
     metadata: Mapping[str, str] | None = None,
 ) -> str:
-    """Return a metadata.xml in the form of tests/data/recordings/metadata.xml."""
+    """Return a metadata.xml like tests/data/recordings/metadata.xml."""
     entries = "".join(
         f"<{key}>{escape(value)}</{key}>" if value else f"<{key}/>"
         for key, value in (metadata or {}).items()
@@ -56,7 +56,7 @@ def metadata_xml(
 def write_format(
     root: Path, record_id: str, format: str, files: Mapping[str, bytes], metadata: str | None
 ) -> Path:
-    """Write `{format}/{recordID}` with its files below `root`; metadata None: none is written."""
+    """Write `{format}/{recordID}` with files, and metadata.xml unless `metadata` is None."""
     folder = root / format / record_id
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
@@ -68,7 +68,7 @@ def write_format(
 
 
 def pack(root: Path, target: Path) -> Path:
-    """Pack everything below `root`, as the script does; the suffix says by which packer."""
+    """Pack everything below `root` like the script; the suffix selects the compression."""
     tar = target.with_suffix("") if target.suffix in PACKERS else target
     members = sorted(path.name for path in root.iterdir())
     subprocess.run(["tar", "--create", "--file", tar, *members], cwd=root, check=True)

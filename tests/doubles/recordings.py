@@ -1,4 +1,4 @@
-"""Recordings for tests: values, rows by the thousand, and a store on a real PostgreSQL."""
+"""Recordings for tests: values, thousands of rows, and a store on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ START_MS = 1_700_000_000_000
 
 
 def make_recording(record_id: str = "rec-1", **changes: Any) -> Recording:
-    """Return a published recording with one format of one thumbnail."""
+    """Return a published recording with one format and one thumbnail."""
     values: dict[str, Any] = {
         "record_id": record_id,
         "meeting_id": "math",
@@ -37,7 +37,7 @@ def make_recording(record_id: str = "rec-1", **changes: Any) -> Recording:
 
 
 def make_format(name: str, record_id: str = "rec-1", *, thumbnails: int = 1) -> PlaybackFormat:
-    """Return a format as BBB 3.0 describes it."""
+    """Return a format as described by BBB 3.0."""
     images = tuple(
         Thumbnail(176, 136, f"slide {n} & more", f"/presentation/{record_id}/thumb-{n}.png", n)
         for n in range(thumbnails)

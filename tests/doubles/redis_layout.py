@@ -1,5 +1,7 @@
-"""Checks that what is in Redis is laid out as docs/stores.md says, so that a Scalelite beside us or
-after us finds nothing that it does not know, and that no key of ours stays for ever.
+"""Check that Redis holds only the keys of docs/stores.md.
+
+A Scalelite on the same Redis, or one that takes over later, must find nothing unknown, and no key
+of the appliance may stay without limit.
 """
 
 from __future__ import annotations
@@ -19,17 +21,17 @@ _KC = ("kc_token_url", "kc_client_id", "kc_client_secret", "kc_username", "kc_pa
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of key: what it may hold, and whether it lives for ever."""
+    """A kind of key, with the type and fields of its value."""
 
     name: str
     pattern: str
     type: str
     fields: frozenset[str] | None = None
-    """Of a hash; None: any."""
+    """Allowed fields of a hash; None: any."""
     expires: bool = False
+    """True if the key must have a time to live, False if it must not."""
     of: str = ""
-    """What the pattern's group is: "server" must be one of the pool, so that there are only as
-    many of these keys as servers."""
+    """With "server" the group of the pattern must be a server of the pool: this bounds the keys."""
 
 
 def _kind(name: str, pattern: str, type_: str, *fields: str, **more: Any) -> Kind:
@@ -118,12 +120,12 @@ class Snapshot:
         return self.found[key][2] if key in self.found else {}
 
     def of_kind(self, name: str) -> dict[str, Any]:
-        """Return the values of one kind by what its pattern's group matched."""
+        """Return the values of one kind by the text of the pattern's group."""
         return {part: value for kind, part, value, _ in self.found.values() if kind.name == name}
 
 
 async def take_snapshot(client: RedisClient, namespace: str) -> Snapshot:
-    """Read everything below the namespace."""
+    """Read all keys of the namespace."""
     snapshot = Snapshot()
     for key in sorted(await _keys(client, f"{namespace}:*")):
         name = key.removeprefix(f"{namespace}:")
@@ -167,7 +169,7 @@ async def _read(client: RedisClient, type_: str, key: str) -> Any:
 async def layout_faults(
     client: RedisClient, namespace: str, *, loose_ends: bool = False
 ) -> list[str]:
-    """Return what is not as it must be; `loose_ends`: members without their hash are expected."""
+    """Return the deviations; `loose_ends`: members without their hash are allowed."""
     snapshot = await take_snapshot(client, namespace)
     checks: list[Callable[[Snapshot], Iterator[str]]] = [
         _keys_as_known,
@@ -238,7 +240,7 @@ def _bridges_consistent(snapshot: Snapshot) -> Iterator[str]:
     for number, owner in bridges.items():
         holders = [kept.get(owner, {}).get("voice_bridge") for kept in (meetings, claims)]
         if number not in holders:
-            yield f"voice_bridges: {number} of {owner} is nobody's"
+            yield f"voice_bridges: {number} of {owner} belongs to no meeting"
     for meeting_id, record in meetings.items():
         if bridges.get(record["voice_bridge"]) != meeting_id:
             yield f"meeting:{meeting_id}: number {record['voice_bridge']} is not reserved"
@@ -269,7 +271,7 @@ def _tenants_consistent(snapshot: Snapshot) -> Iterator[str]:
     tenants, settings = snapshot.of_kind("tenant"), snapshot.of_kind("tenant setting")
     for name, index in snapshot.of_kind("tenant name").items():
         if tenants.get(index["id"], {}).get("name") != name:
-            yield f"tenant_name:{name}: leads to {index['id']}, which has another name"
+            yield f"tenant_name:{name}: refers to {index['id']}, which has another name"
     for part, record in settings.items():
         if record["tenant_id"] not in tenants or record["override"] not in ("true", "false"):
             yield f"tenant_setting:{part}: of {record['tenant_id']}, override {record['override']}"

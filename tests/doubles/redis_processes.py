@@ -1,6 +1,6 @@
-"""Redis servers that a test may kill, stop, restart and configure, on a Unix socket and on TCP.
+"""Redis servers that a test may kill, stop, restart and configure, on a Unix socket and TCP.
 
-For tests that only need a Redis, tests/doubles/stores.py is the place.
+Tests that only need a Redis use tests/doubles/stores.py.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from tests.doubles.ports import free_port
 _READY_S = 40.0
 
 DURABLE = ("--appendonly", "yes", "--appendfsync", "no")
-"""Options of a Redis that keeps its data when it is killed, and waits for no slow disk."""
+"""Options of a Redis that keeps its data when it is killed and does not wait for the disk."""
 
 
 class RedisProcess:
-    """One redis-server with a directory of its own. Not started until `start`."""
+    """A redis-server with a directory of its own, not started until `start`."""
 
     def __init__(self, directory: Path, *options: str, port: int | None = None) -> None:
         self.directory = directory
@@ -39,16 +39,16 @@ class RedisProcess:
 
     @property
     def unix_url(self) -> str:
-        """Its address in REDIS_URL's form, by the Unix socket."""
+        """Return the REDIS_URL for the Unix socket."""
         return f"unix://{self.socket_path}"
 
     @property
     def tcp_url(self) -> str:
-        """Its address in REDIS_URL's form, by TCP."""
+        """Return the REDIS_URL for TCP."""
         return f"redis://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start the process, without waiting for it."""
+        """Start the process without waiting until it is ready."""
         self.process = _spawn(
             *("redis-server", *self._ports(), "--unixsocket", str(self.socket_path)),
             *("--dir", str(self.directory), "--save", "", "--bind", "127.0.0.1"),
@@ -61,11 +61,11 @@ class RedisProcess:
         return ("--port", str(self.port))
 
     def wait_ready(self) -> None:
-        """Wait until it answers, if only that a password is missing."""
+        """Wait until it answers, even with an error such as a missing password."""
         wait_until(lambda: self.ask("PING") is not None)
 
     def ask(self, *args: str) -> object:
-        """Send one command over a connection of its own; an error reply is returned as such."""
+        """Send a command on a new connection; return the reply, which may be an error."""
         reader = hiredis.Reader(encoding="utf-8")
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(40)
@@ -76,12 +76,12 @@ class RedisProcess:
         return reply
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
+        """Send a signal to the server."""
         assert self.process is not None
         self.process.send_signal(number)
 
     def kill(self) -> None:
-        """Kill it at once and wait for its end."""
+        """Kill the server and wait for its exit."""
         if self.process is not None:
             self.process.kill()
             self.process.wait(40)
@@ -99,7 +99,7 @@ def _spawn(*argv: str) -> subprocess.Popen[bytes]:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    """Poll until `condition()` is true; a socket that is not there yet counts as false."""
+    """Poll until `condition()` is true; OSError, as of a missing socket, counts as false."""
     deadline = time.monotonic() + _READY_S
     while time.monotonic() < deadline:
         with suppress(OSError):
@@ -110,7 +110,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
-    """Poll until `condition()` is true, while other tasks go on."""
+    """Poll until `condition()` is true, without blocking other tasks."""
     with trio.fail_after(_READY_S):
         while not condition():
             await trio.sleep(0.002)
@@ -145,7 +145,7 @@ def _openssl(directory: Path, *arguments: str) -> None:
 
 @contextmanager
 def tls_redis_process(directory: Path) -> Iterator[RedisProcess]:
-    """Run a Redis that speaks TLS only, for "localhost", with its CA in ca.crt."""
+    """Run a Redis that accepts only TLS, for "localhost", with its CA in ca.crt."""
     (directory / "empty.cnf").write_text("[req]\ndistinguished_name = name\n[name]\n")
     curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2")
     for name, signer, *extensions in (
@@ -167,7 +167,7 @@ def tls_redis_process(directory: Path) -> Iterator[RedisProcess]:
 
 @contextmanager
 def sentinel_process(master_port: int, *, quorum: int = 1) -> Iterator[int]:
-    """Run a Sentinel that watches the master "pool" and fails over fast; give its port."""
+    """Run a Sentinel with short timeouts for the master "pool"; give its port."""
     port = free_port()
     with short_directory() as directory:
         configuration = directory / "sentinel.conf"
@@ -195,7 +195,7 @@ def _listens(port: int) -> bool:
 async def connected_client(
     url: str, *scripts: Script, deadline_s: float = 40.0, log: object = None
 ) -> AsyncIterator[RedisClient]:
-    """Open a client and wait for its connection."""
+    """Open a client and wait until it is connected."""
     async with open_redis_client(
         RedisAddress(url),
         scripts=scripts,
@@ -208,22 +208,22 @@ async def connected_client(
 
 
 class LogBook:
-    """A logger that keeps the events."""
+    """A logger that records events."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, str]] = []
 
     def info(self, event: str, **fields: object) -> None:
-        """Keep an INFO event."""
+        """Record an INFO event."""
         self.events.append((event, str(fields)))
 
     def warning(self, event: str, **fields: object) -> None:
-        """Keep a WARNING event."""
+        """Record a WARNING event."""
         self.events.append((event, str(fields)))
 
     debug = error = warning
 
     @property
     def names(self) -> list[str]:
-        """The events' names, in order."""
+        """Return the names of the events, in order."""
         return [name for name, _ in self.events]

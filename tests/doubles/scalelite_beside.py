@@ -1,6 +1,7 @@
-"""The other side of a rolling switch: writes to the stores exactly what a Scalelite writes, in its
-order and with its transactions. Source: its models Server, Meeting, Tenant, its poller and its
-importer, as spec and data of this project describe them.
+"""A Scalelite on the same stores, as during a rolling migration.
+
+Writes what Scalelite writes, in the same order and transactions. Source: Scalelite's models Server,
+Meeting and Tenant, its poller and its importer.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ MEETING_TTL_S = 86400
 
 @dataclass(frozen=True, slots=True)
 class ScaleliteBeside:
-    """A Scalelite on the stores of a place."""
+    """The writes of a Scalelite on the stores of a Place."""
 
     place: Place
 
     # -- its poller -------------------------------------------------------------------------------
 
     def poll(self, server_id: str, load: float, meetings: int, users: int) -> None:
-        """Write what a successful poll of an enabled server writes."""
+        """Write the result of a successful poll of an enabled server."""
         self.place.multi(("HSET", server_id, "unhealthy_counter", "0"))
         self.place.multi(
             ("HSET", f"server:{server_id}", "meetings", str(meetings)),
@@ -32,7 +33,7 @@ class ScaleliteBeside:
         )
 
     def lose(self, server_id: str) -> None:
-        """Write what the poll writes that takes a server offline: its meetings go first."""
+        """Write the result of the poll that takes a server offline, its meetings first."""
         self.place.multi(("HSET", server_id, "healthy_counter", "0"))
         self.place.multi(("HINCRBY", server_id, "unhealthy_counter", "1"))
         for meeting_id in self.place.keys.ask("SMEMBERS", "meetings"):
@@ -51,7 +52,7 @@ class ScaleliteBeside:
         )
 
     def forget(self, meeting_id: str) -> None:
-        """Forget a meeting that has ended: its number leaks."""
+        """Remove an ended meeting; its voice bridge number leaks."""
         self.place.multi(("DEL", f"meeting:{meeting_id}"), ("SREM", "meetings", meeting_id))
 
     # -- its administration -----------------------------------------------------------------------
@@ -99,7 +100,7 @@ class ScaleliteBeside:
         )
 
     def remove_server(self, server_id: str) -> None:
-        """Remove a server; its counters stay."""
+        """Remove a server; its counters remain."""
         self.place.multi(
             ("DEL", f"server:{server_id}"),
             ("SREM", "servers", server_id),
@@ -128,11 +129,11 @@ class ScaleliteBeside:
     # -- its API ----------------------------------------------------------------------------------
 
     def reserve_number(self, meeting_id: str, number: str) -> None:
-        """Take a voice bridge number: the first thing that a create writes."""
+        """Reserve a voice bridge number: the first write of a create."""
         self.place.keys.ask("HSETNX", "voice_bridges", number, meeting_id)
 
     def write_meeting(self, meeting_id: str, server_id: str, number: str, tenant_id: str) -> None:
-        """Write the record: the second thing, before the server is asked."""
+        """Write the record: the second write of a create, before the call to the server."""
         key = f"meeting:{meeting_id}"
         self.place.multi(
             ("HSETNX", key, "server_id", server_id),
@@ -146,7 +147,7 @@ class ScaleliteBeside:
         self.place.multi(("ZINCRBY", "server_load", "1", server_id))
 
     def ask_server(self, meeting_id: str, server_id: str, number: str, tenant_id: str) -> None:
-        """Have the server create the meeting: the last thing."""
+        """Create the meeting on the server: the last step of a create."""
         self.place.servers[server_id].create_meeting(
             meeting_id,
             moderatorPW=f"mp-{meeting_id}",
@@ -156,7 +157,7 @@ class ScaleliteBeside:
         )
 
     def find_meeting(self, meeting_id: str) -> dict[str, str]:
-        """Read a meeting as its join does: a field that the record does not know is an error."""
+        """Read a meeting like Scalelite's join, for which an unknown field is an error."""
         flat = self.place.keys.ask("HGETALL", f"meeting:{meeting_id}")
         pairs = flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
         found: dict[str, str] = pairs
@@ -167,7 +168,7 @@ class ScaleliteBeside:
     # -- its importer -----------------------------------------------------------------------------
 
     def import_recording(self, record_id: str, meeting_id: str, tenant_id: str) -> None:
-        """Write the rows of an import, and then place the files."""
+        """Write the rows of an import, then the files."""
         self.place.sql(
             "BEGIN; INSERT INTO recordings (record_id, meeting_id, name, published, participants,"
             " state, starttime, endtime)"

@@ -1,6 +1,6 @@
-"""Load the keys of a real Scalelite (tests/data/scalelite/redis.json) into a Redis.
+"""Load the keys of a Scalelite (tests/data/scalelite/redis.json) into a Redis.
 
-Types and times to live are kept; the prefix `scalelite:` becomes the namespace that is asked for.
+Types and times to live are kept; the prefix `scalelite:` is replaced by a namespace.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _PREFIX = "scalelite:"
 
 
 Servers = Mapping[str, BbbProcess]
-"""Simulated servers by the ids of the file's, whose places they take."""
+"""Simulated servers by the ids of the servers in the file that they replace."""
 
 
 async def load_scalelite_data(
     client: RedisClient, namespace: str, servers: Servers | None = None
 ) -> dict[str, Any]:
-    """Write every key of the file; return the values by key without the prefix."""
+    """Write all keys of the file; return the values by key without the prefix."""
     values: dict[str, Any] = {}
     for item in _items(servers or {}):
         name = item["key"].removeprefix(_PREFIX)
@@ -41,7 +41,7 @@ async def load_scalelite_data(
 def write_scalelite_data(
     socket_path: Path, namespace: str, servers: Servers | None = None
 ) -> dict[str, Any]:
-    """Do the same without an event loop, on a Redis that listens on a Unix socket."""
+    """Write all keys like load_scalelite_data, synchronously, through a Unix socket."""
     values: dict[str, Any] = {}
     with redis.Redis(unix_socket_path=str(socket_path), decode_responses=True) as client:
         for item in _items(servers or {}):

@@ -1,6 +1,6 @@
-"""The directories of the Scalelite whose stores are in tests/data/scalelite: files of recordings.
+"""The recordings' files of the Scalelite whose stores are in tests/data/scalelite.
 
-One file a format, where the rows say; what a test wants otherwise it moves.
+There is one file per format, at the location given by the rows.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FORMATS = (
 
 
 def make_scalelite_files(root: Path) -> None:
-    """Make the directories below `root` with the files of every recording."""
+    """Create the directories below `root` with the files of all recordings."""
     for name in ("spool", "work", "published", "unpublished"):
         (root / name).mkdir(parents=True, exist_ok=True)
     for top, format, record_id in FORMATS:
@@ -33,7 +33,7 @@ def make_scalelite_files(root: Path) -> None:
 
 
 def add_format(root: Path, top: str, format: str, record_id: str) -> Path:
-    """Make the files of one format and return their directory."""
+    """Create the files of a format and return their directory."""
     folder = root / top / format / record_id
     folder.mkdir(parents=True)
     (folder / "metadata.xml").write_text(metadata_xml(record_id, format))
@@ -42,7 +42,7 @@ def add_format(root: Path, top: str, format: str, record_id: str) -> Path:
 
 
 def directory_variables(root: Path) -> dict[str, str]:
-    """Return the variables that name these directories."""
+    """Return the environment variables of these directories."""
     settings = recording_settings(root)
     return {
         "RECORDING_SPOOL_DIR": str(settings.spool_dir),

@@ -1,7 +1,7 @@
-"""A running Scalelite's place with an appliance in it: its stores, its files, its environment.
+"""The stores, files and environment of a running Scalelite, for an appliance that takes over.
 
-The stores are those of tests/data/scalelite; its four servers are simulated ones, on which its
-meetings run. The environment holds every variable that Scalelite's documentation names.
+The stores are those of tests/data/scalelite; the four servers are simulated and have its meetings.
+The environment has every variable of Scalelite's documentation.
 """
 
 from __future__ import annotations
@@ -94,11 +94,11 @@ ENVIRONMENT: Mapping[str, str] = {
     "SCALELITE_TAG": "v1.6",
     "SCALELITE_RECORDING_DIR": "/mnt/scalelite-recordings/var/bigbluebutton",
 }
-"""But for the stores and directories, which the place adds."""
+"""Without the stores and directories, which scalelite_place adds."""
 
 
 class TenantFront(FrontEnd):
-    """A front-end of one tenant: it calls the tenant's host."""
+    """The front-end of a tenant, which calls the tenant's host."""
 
     def __init__(self, port: int, secret: str, tenant: str) -> None:
         super().__init__(port, secret)
@@ -109,13 +109,13 @@ class TenantFront(FrontEnd):
         return self.fetch("GET", self.target(call, params), headers={"Host": self.host})
 
     def open(self, target: str, **headers: str) -> Answer:
-        """Ask for a page of the tenant's host."""
+        """Get a page of the tenant's host."""
         return self.fetch("GET", target, headers={"Host": self.host, **headers})
 
 
 @dataclass(slots=True)
 class Place:
-    """Where the appliance is put in, and what is looked at afterwards."""
+    """The stores, files, servers and environment of a Scalelite."""
 
     root: Path
     namespace: str
@@ -131,11 +131,11 @@ class Place:
         self.keys = Keys(self.redis_server.socket_path, self.namespace)
 
     def sql(self, statements: str) -> str:
-        """Run SQL on the database, as a Scalelite beside us does."""
+        """Run SQL on the database."""
         return self.postgres.sql(statements, self.database)
 
     def multi(self, *commands: tuple[str, ...]) -> None:
-        """Run commands in one MULTI, as a Scalelite does; the second word is a key."""
+        """Run commands in a MULTI; the second word of each is a key."""
         path = str(self.redis_server.socket_path)
         with redis.Redis(unix_socket_path=path, decode_responses=True) as client:
             pipeline = client.pipeline(transaction=True)
@@ -144,23 +144,23 @@ class Place:
             pipeline.execute()
 
     def faults(self, *, loose_ends: bool = False) -> list[str]:
-        """Return what in the stores a Scalelite would stumble over."""
+        """Return the deviations in both stores that would disturb a Scalelite."""
         url, namespace = self.redis_server.url, self.namespace
 
-        async def look() -> list[str]:
+        async def check_redis() -> list[str]:
             with trio.fail_after(30):
                 async with open_redis_client(RedisAddress(url)) as client:
                     await client.wait_connected()
                     return await layout_faults(client, namespace, loose_ends=loose_ends)
 
-        return [*trio.run(look), *database_faults(self.sql, self.reference)]
+        return [*trio.run(check_redis), *database_faults(self.sql, self.reference)]
 
 
 @contextmanager
 def scalelite_place(
     redis_server: RedisServer, postgres_server: PostgresServer, root: Path
 ) -> Iterator[Place]:
-    """Make what a Scalelite leaves, and start its servers with their meetings."""
+    """Create stores and files, and start the servers with their meetings."""
     namespace = f"t{uuid.uuid4().hex[:12]}"
     with postgres_server.new_database() as database, bbb_servers(4) as started:
         servers = dict(zip(SERVER_IDS, started, strict=True))
@@ -197,7 +197,7 @@ def _ask(server: PostgresServer, database: str, sql: str) -> str:
 
 @contextmanager
 def taken_over(place: Place, directory: Path) -> Iterator[ApplianceProcess]:
-    """Run an appliance in the place."""
+    """Run an appliance in the place of the Scalelite."""
     with ApplianceProcess(directory, LOG_LEVEL=None, **place.environ) as appliance:
         appliance.sensitive.update(bbb.secret for bbb in place.servers.values())
         appliance.sensitive.update({"schoolsecret", "unisecret", "lrspass", FSAPI_PASSWORD})

@@ -1,4 +1,4 @@
-"""The public listener with a small application in the place of the appliance's."""
+"""The public listener with a small application instead of the appliance's."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def body(content: bytes, more: bool = False) -> dict[str, Any]:
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
-    """Answer with the method, the path and the body; `/unread` leaves the body where it is."""
+    """Answer with the method, the path and the body; `/unread` does not read the body."""
     content = f"{scope['type']} {scope['method']} {scope['path']} ".encode()
     while scope["path"] != "/unread":
         message = await receive()
@@ -40,7 +40,7 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 
 
 class Served:
-    """A server of a small application."""
+    """A running server of a small application."""
 
     def __init__(self, port: int, log: EventBook) -> None:
         self.port = port
@@ -50,7 +50,7 @@ class Served:
         return await trio.open_tcp_stream("127.0.0.1", self.port)
 
     async def all_of(self, data: bytes, within_s: float = 40) -> bytes:
-        """Send bytes and return what comes until the server closes."""
+        """Send bytes and return everything received until the server closes."""
         answer = b""
         async with await self.connect() as stream:
             with trio.fail_after(within_s):

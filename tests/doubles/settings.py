@@ -1,4 +1,4 @@
-"""Settings for tests: an environment with the one variable that must be set, and what is given."""
+"""Settings for tests: an environment with the one required variable and the given ones."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ SECRET = "test-loadbalancer-secret"
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Return an environment that can be loaded, with variables added."""
+    """Return a valid environment with these variables."""
     return {"LOADBALANCER_SECRET": SECRET, **variables}
 
 
 def settings_of(**variables: str) -> Settings:
-    """Load settings as root would with these variables."""
+    """Load settings from these variables, as root."""
     return load_settings(environment(**variables), is_root=True)
 
 
 def refusal(**variables: str) -> str:
-    """Return the message with which these variables are refused, empty if they are accepted."""
+    """Return the error message for these variables, or '' if they are accepted."""
     try:
         settings_of(**variables)
     except SettingsError as error:

@@ -1,4 +1,4 @@
-"""Sign BBB API calls for tests, written apart from the appliance's own signing.
+"""Sign BBB API calls for tests, without the appliance's code.
 
 Source: BBB API reference, section Usage: hex(HASH(call + query string + secret)).
 """
@@ -13,7 +13,7 @@ ParamsLike = Mapping[str, str] | Iterable[tuple[str, str]] | str
 
 
 def encode_params(params: ParamsLike) -> str:
-    """Return the query string of the parameters; a string is taken as it is."""
+    """Return the query string of the parameters; a string is returned unchanged."""
     if isinstance(params, str):
         return params
     return urlencode(list(params.items()) if isinstance(params, Mapping) else list(params))
@@ -43,8 +43,8 @@ def sign_form(
 ) -> str:
     """Return a signed form body.
 
-    `over` is what the checksum covers: "empty" (BBB 2.7 and newer), "body" (the body as sent), or
-    "sorted" (BBB 2.4 to 2.6: parameters sorted by name).
+    `over` is the text that the checksum covers: "empty" (BBB 2.7 and newer), "body" (the body as
+    sent), or "sorted" (BBB 2.4 to 2.6: parameters sorted by name).
     """
     body = encode_params(params)
     covered = {

@@ -1,7 +1,7 @@
-"""A pool of servers in a real Redis, driven by calls of the store alone: no server answers here.
+"""A pool of servers in a real Redis, driven only by calls of the store, without servers.
 
-The clock stands still until a test moves it. Polls are put together as servers/polling.py does
-it: from the meetings that a server would list, with the load formula of servers/load.py.
+The clock stands still until a test moves it. The results of polls are made as in
+servers/polling.py: from listed meetings, with the load formula of servers/load.py.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from appliance.model import (
     ObservationResult,
     Placement,
     PlacementOutcome,
+    PlacementRequest,
     PlacementRules,
-    PlacementWish,
     SeenMeeting,
     ServerChange,
     ServerId,
@@ -37,7 +37,7 @@ from tests.doubles.redis_layout import layout_faults
 
 CONNECT_S = 40.0
 START_MS = 1_700_000_000_123
-"""Thirteen digits, the last ones not zero: what loses precision shows."""
+"""Thirteen digits with a non-zero end, so that a loss of precision is visible."""
 MINUTE_MS = 60_000
 
 
@@ -49,7 +49,7 @@ class StorePool:
     now_ms: int = START_MS
     numbers: int = 100_000_000
     loose_ends: bool = False
-    """Set by tests that leave members without their hash on purpose."""
+    """Set by tests that leave members without their hash."""
 
     @property
     def namespace(self) -> str:
@@ -69,7 +69,7 @@ class StorePool:
         online: bool = True,
         **change: Any,
     ) -> ServerId:
-        """Add a server with this load (None: in no load set); `change` as in ServerChange."""
+        """Add a server with a load (None: in no load set); `change` as in ServerChange."""
         server = ServerId(name)
         given = {"url": f"https://{name}/bigbluebutton/api", "secret": f"secret of {name}"}
         assert await self.store.add_server(server, ServerChange(**{**given, **change}))
@@ -81,26 +81,26 @@ class StorePool:
             await self.redis("ZADD", key, load, name)
         return server
 
-    def wish(self, meeting_id: str, **fields: Any) -> PlacementWish:
-        """Return a wish with one fresh voice bridge candidate."""
+    def request(self, meeting_id: str, **fields: Any) -> PlacementRequest:
+        """Return a request with one unused voice bridge candidate."""
         self.numbers += 1
-        wish = PlacementWish(
+        request = PlacementRequest(
             meeting_id=MeetingId(meeting_id),
             tenant_id=None,
             moderator_pw=None,
             new_moderator_pw=f"new pw {self.numbers}",
             voice_bridges=(str(self.numbers),),
             now_ms=self.now_ms,
-            tie=0.0,
+            tie_breaker=0.0,
         )
-        return replace(wish, **fields)
+        return replace(request, **fields)
 
     async def place(self, meeting_id: str, **fields: Any) -> Placement:
         """Place a meeting."""
-        return await self.store.place_meeting(self.wish(meeting_id, **fields))
+        return await self.store.place_meeting(self.request(meeting_id, **fields))
 
     async def create(self, meeting_id: str, *, confirm: bool = True, **fields: Any) -> Meeting:
-        """Place a meeting that must be new, and confirm it."""
+        """Place a new meeting, and confirm it."""
         placement = await self.place(meeting_id, **fields)
         assert placement.outcome is PlacementOutcome.PLACED
         assert placement.meeting is not None
@@ -109,7 +109,7 @@ class StorePool:
         return placement.meeting
 
     async def forget(self, meeting: Meeting) -> None:
-        """Forget a meeting that is over."""
+        """Forget an ended meeting."""
         assert await self.store.forget_meeting(meeting, now_ms=self.now_ms)
 
     async def join(self, meeting_id: str, tenant: str | None = None) -> Meeting | None:
@@ -133,9 +133,9 @@ class StorePool:
         healthy_threshold: int = 1,
         bbb_version: str | None = None,
     ) -> ObservationResult:
-        """Record a successful poll that listed these meetings with their participants.
+        """Record a successful poll that listed meetings with their participants.
 
-        The poll began when it ended, unless `began_ms` is given; a meeting is `age_ms` old.
+        The poll took no time unless `began_ms` is given; the meetings are `age_ms` old.
         """
         rules, start = self.store.rules, await self.store.begin_poll(server)
         created_ms = self.now_ms - age_ms
@@ -192,7 +192,7 @@ class StorePool:
         return dict(zip(flat[::2], flat[1::2], strict=True))
 
     async def check_layout(self) -> None:
-        """Assert that Redis holds what docs/stores.md allows and nothing else."""
+        """Assert that Redis holds only the keys of docs/stores.md."""
         faults = await layout_faults(self.store.bulk, self.namespace, loose_ends=self.loose_ends)
         if faults:
             raise AssertionError("\n".join(faults))

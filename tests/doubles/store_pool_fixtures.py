@@ -1,6 +1,6 @@
-"""Fixtures: an empty pool in the session's Redis, whose layout is checked when the test is over.
+"""Fixture: an empty pool in the session's Redis, whose layout is checked after the test.
 
-A pytest plugin. Not to be imported by tests.
+A pytest plugin, which tests must not import.
 """
 
 from __future__ import annotations

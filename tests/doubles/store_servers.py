@@ -1,8 +1,8 @@
-"""Real Redis and PostgreSQL servers for tests, on Unix sockets in short temporary directories.
+"""Redis and PostgreSQL servers for tests, on Unix sockets in short temporary directories.
 
-Both run without syncing to disk, so nothing here says anything about durability (test_embedded.py).
-Most tests want the fixtures of tests/doubles/stores.py; these context managers are for a test that
-stops or kills its server.
+Both run without syncing to disk; durability is tested in test_embedded.py. Most tests use the
+fixtures of tests/doubles/stores.py; these context managers are for tests that stop or kill their
+server.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        """Return the URL in REDIS_URL's form, `unix:///…`."""
+        """Return the REDIS_URL, `unix:///…`."""
         return f"unix://{self.socket_path}"
 
     def command(self, *args: str) -> bytes:
-        """Send one command and return the raw reply."""
+        """Send a command and return the raw reply."""
         return redis_command(self.socket_path, *args)
 
 
 def redis_command(socket_path: Path, *args: str) -> bytes:
-    """Send one command and return the raw reply; for the odd look inside, not for bulk."""
+    """Send a command on a new connection and return the raw reply."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(40)
         connection.connect(str(socket_path))
@@ -55,11 +55,11 @@ def redis_command(socket_path: Path, *args: str) -> bytes:
 
 @contextmanager
 def private_redis(directory: Path | None = None, *options: str) -> Iterator[RedisServer]:
-    """Run a Redis of one's own, empty and without persistence, until the block ends.
+    """Run a private Redis, empty and without persistence, until the block ends.
 
-    `directory` must be short (Unix socket paths end at 107 bytes); by default a new one under the
-    system's temporary directory. `options` are further redis-server arguments, e.g. `"--
-    appendonly", "yes"`.
+    `directory` must be short (Unix socket paths are limited to 107 bytes); the default is a new
+    temporary directory. `options` are further arguments of redis-server, such as
+    `"--appendonly", "yes"`.
     """
     with _directory(directory) as where:
         path = where / "redis.sock"
@@ -81,16 +81,16 @@ class PostgresServer:
     process: subprocess.Popen[bytes]
 
     def url(self, database: str = "postgres") -> str:
-        """Return the URL of a database in DATABASE_URL's form."""
+        """Return the DATABASE_URL of a database."""
         return f"postgresql://scalelite@/{database}?host={self.socket_dir}"
 
     def sql(self, statements: str, database: str = "postgres") -> str:
-        """Run statements in psql and return its unaligned answer, a row a line."""
+        """Run statements in psql and return its unaligned output, a line per row."""
         return run_sql(self.socket_dir, statements, database)
 
     @contextmanager
     def new_database(self, template: str = "template0") -> Iterator[str]:
-        """Make a database of one's own from `template`, give its name, and drop it."""
+        """Create a database from `template`, give its name, and drop it."""
         name = f"t{uuid.uuid4().hex[:12]}"
         self.sql(f"CREATE DATABASE {name} TEMPLATE {template}")
         try:
@@ -103,7 +103,7 @@ class PostgresServer:
 def run_sql(
     socket_dir: Path, statements: str, database: str = "scalelite", *, port: int = 5432
 ) -> str:
-    """Run statements in psql and return its unaligned answer, a row a line.
+    """Run statements in psql and return its unaligned output, a line per row.
 
     Raises AssertionError: psql's error text.
     """
@@ -136,10 +136,10 @@ def run_sql(
 
 @contextmanager
 def private_postgres(directory: Path | None = None) -> Iterator[PostgresServer]:
-    """Run a PostgreSQL of one's own, with the databases of initdb only, until the block ends.
+    """Run a private PostgreSQL, with the databases of initdb only, until the block ends.
 
-    `directory` must be empty, short, and open to the user that the server runs as when we are root;
-    by default it is a new one under the system's temporary directory.
+    `directory` must be empty, short, and accessible to the user of the server if the tests run as
+    root; the default is a new temporary directory.
     """
     with _directory(directory) as where:
         programs = find_postgres(where / "data")
@@ -185,8 +185,7 @@ def _directory(given: Path | None) -> Iterator[Path]:
 def _child(
     argv: list[str], log: Path, stop: signal.Signals, user: StoreUser | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    # setpriv makes the kernel stop the server when pytest is killed, so no run leaves servers
-    # behind.
+    # setpriv makes the kernel stop the server when pytest is killed.
     with log.open("ab") as output:
         process = subprocess.Popen(
             ["setpriv", "--pdeathsig", stop.name.removeprefix("SIG"), "--", *argv],
@@ -201,7 +200,7 @@ def _child(
     try:
         yield process
     finally:
-        # A test may have frozen it: a stopped process does not see any other signal.
+        # A test may have paused it: a stopped process handles no other signal.
         process.send_signal(signal.SIGCONT)
         process.send_signal(stop)
         try:

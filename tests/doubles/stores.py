@@ -1,7 +1,7 @@
-"""Fixtures: one Redis and one PostgreSQL a session, a clean corner of it for each test.
+"""Fixtures: one Redis and one PostgreSQL per session, with a namespace and a database per test.
 
-A pytest plugin, which tests/conftest.py loads for all. Not to be imported by tests, since
-pytest refuses a plugin that was imported before; what is to be imported is in store_servers.py.
+A pytest plugin, loaded by tests/conftest.py. Tests must not import it, since pytest refuses a
+plugin that was imported before; importable functions are in store_servers.py.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.doubles.store_servers import (
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
-    """Give the session's Redis; tests share it and must keep to their own `redis_namespace`."""
+    """Give the session's Redis, which tests share; each uses its own `redis_namespace`."""
     with private_redis() as server:
         yield server
 
@@ -40,13 +40,13 @@ def redis_namespace() -> str:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """Give the session's PostgreSQL; tests share it and must keep to a database of their own."""
+    """Give the session's PostgreSQL, which tests share; each uses a database of its own."""
     with private_postgres() as server:
         yield server
 
 
 @pytest.fixture
 def database_url(postgres_server: PostgresServer) -> Iterator[str]:
-    """Give the URL of an empty database that is the test's own."""
+    """Give the URL of an empty database of the test."""
     with postgres_server.new_database() as name:
         yield postgres_server.url(name)

@@ -1,4 +1,4 @@
-"""ctl on a terminal, as a person has it."""
+"""ctl on a pseudo-terminal."""
 
 from __future__ import annotations
 
@@ -18,46 +18,46 @@ _CHUNK = 65_536
 
 
 class Terminal:
-    """A ctl that runs on a terminal; `end` must be called."""
+    """A running ctl; `end` must be called."""
 
     def __init__(self, socket_path: Path, words: Sequence[str]) -> None:
-        self._ours, theirs = pty.openpty()
+        self._master, slave = pty.openpty()
         self._screen = b""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "appliance", "ctl", *words],
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
             env=ctl_environment(socket_path, TERM="xterm"),
             cwd="/",
             start_new_session=True,
         )
-        os.close(theirs)
+        os.close(slave)
 
     def type(self, text: str) -> None:
         """Type an answer."""
-        os.write(self._ours, text.encode())
+        os.write(self._master, text.encode())
 
     def wait_for(self, text: str, times: int = 1) -> None:
-        """Read until the screen has got a text so often. Raises OSError: ctl ended before."""
+        """Read until the output has a text `times` times. Raises OSError: ctl has exited."""
         while self._screen.count(text.encode()) < times:
-            self._screen += os.read(self._ours, _CHUNK)
+            self._screen += os.read(self._master, _CHUNK)
 
     def interrupt(self) -> None:
         """Press Ctrl-C."""
         self._process.send_signal(signal.SIGINT)
 
     def end(self) -> tuple[int, str]:
-        """Wait for the end, and return exit code and what the screen got."""
+        """Wait for the exit, and return exit code and output."""
         with suppress(OSError):  # the other end is closed
-            while chunk := os.read(self._ours, _CHUNK):
+            while chunk := os.read(self._master, _CHUNK):
                 self._screen += chunk
-        os.close(self._ours)
+        os.close(self._master)
         return self._process.wait(END_LIMIT_S), self._screen.decode()
 
 
 def on_terminal(socket_path: Path, words: Sequence[str], answer: str = "") -> tuple[int, str]:
-    """Run ctl on a terminal, type an answer, and return exit code and what the screen got."""
+    """Run ctl on a terminal, type an answer, and return exit code and output."""
     terminal = Terminal(socket_path, words)
     terminal.type(answer)
     return terminal.end()

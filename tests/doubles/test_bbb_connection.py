@@ -1,4 +1,4 @@
-"""The simulated BBB server's HTTP: framing, large bodies, what is recorded."""
+"""The HTTP of the simulated BBB server: framing, large bodies, the recorded requests."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_malformed_request_is_refused(bbb: BbbProcess, sent: bytes, status: byte
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_large_body_is_counted_and_not_held(bbb: BbbProcess, chunked: bool) -> None:
+def test_large_body_is_counted_and_not_kept(bbb: BbbProcess, chunked: bool) -> None:
     block, count = os.urandom(1 << 20), 300
     expected = hashlib.sha256()
     connection = http.client.HTTPConnection("127.0.0.1", bbb.port, timeout=60)

@@ -1,4 +1,4 @@
-"""The simulated BBB server misbehaves as it is told to, and only then."""
+"""The faults of the simulated BBB server."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_fault_leaves_the_caller_without_an_answer(
         ("big", {"size": 5_000_000}, 200, b"a" * 4_900_000),
     ],
 )
-def test_fault_spoils_the_answer(
+def test_fault_alters_the_answer(
     bbb: BbbProcess, kind: str, options: dict[str, Any], status: int, content: bytes
 ) -> None:
     bbb.add_fault(kind, "index", times=1, **options)
@@ -84,7 +84,7 @@ def test_endless_answer_is_sent_no_faster_than_it_is_read(bbb: BbbProcess) -> No
 
 @pytest.mark.parametrize("executed", [True, False])
 @pytest.mark.parametrize("kind", ["status", "close", "hang", "half"])
-def test_fault_executes_the_call_only_when_told_to(
+def test_fault_executes_the_call_only_when_it_is_executed(
     bbb: BbbProcess, kind: str, executed: bool
 ) -> None:
     bbb.add_fault(kind, "create", executed=executed)
@@ -94,7 +94,7 @@ def test_fault_executes_the_call_only_when_told_to(
     assert ("m1" in bbb.meetings()) is executed
 
 
-def test_fault_strikes_only_what_it_names(bbb: BbbProcess) -> None:
+def test_fault_strikes_only_matching_requests(bbb: BbbProcess) -> None:
     bbb.add_fault("failed", "create", match="meetingID=m2", times=2)
     keys = [call(bbb, "create", meetingID=name)["returncode"] for name in ("m1", "m2", "m2", "m2")]
     assert keys == ["SUCCESS", "FAILED", "FAILED", "SUCCESS"]
@@ -112,10 +112,10 @@ def test_unknown_fault_is_refused(bbb: BbbProcess) -> None:
         bbb.add_fault("nonsense")
 
 
-def test_open_connections_are_reset_before_the_fault_is_said_to_be_in_force(
+def test_open_connections_are_reset_before_the_fault_is_confirmed(
     bbb: BbbProcess,
 ) -> None:
-    # Many times: each would find it open still now and then.
+    # Repeated, because the race would show only sometimes.
     for _ in range(50):
         with open_socket(bbb) as client:
             client.sendall(b"GET /bigbluebutton/api HTTP/1.1\r\n\r\n")

@@ -1,4 +1,4 @@
-"""Starting, stopping, freezing and restarting simulated BBB servers."""
+"""Starting, stopping, pausing and restarting simulated BBB servers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_paused_server_does_not_answer_until_resumed() -> None:
 
 
 @pytest.mark.parametrize("how", ["stdin", "term"])
-def test_server_ends_when_told_or_when_its_parent_is_gone(how: str) -> None:
+def test_server_exits_on_sigterm_or_when_its_parent_is_gone(how: str) -> None:
     process = subprocess.Popen(
         [sys.executable, str(SCRIPT), "--secret", "s", "--with-parent"],
         stdin=subprocess.PIPE,

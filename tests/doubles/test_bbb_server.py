@@ -1,4 +1,4 @@
-"""The simulated BBB server, started for real: its API calls answer as BBB's do."""
+"""The API calls of the simulated BBB server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.doubles.bbb_process import BbbProcess, until
 from tests.doubles.signing import checksum, sign_form
 
 
-def test_index_names_the_version_without_checksum(bbb: BbbProcess) -> None:
+def test_index_returns_the_version_without_a_checksum(bbb: BbbProcess) -> None:
     for url in (bbb.url, f"{bbb.url}/"):
         status, headers, body = fetch(url)
         assert (status, headers["content-type"]) == (200, "text/xml;charset=utf-8")
@@ -124,7 +124,7 @@ def test_get_meeting_info_shows_what_create_set(bbb: BbbProcess) -> None:
     assert ET.fromstring(body).findtext("metadata/tenant-id") == "t&1"
 
 
-def test_join_redirects_to_a_page_that_names_meeting_and_server(bbb: BbbProcess) -> None:
+def test_join_redirects_to_a_page_with_meeting_and_server(bbb: BbbProcess) -> None:
     call(bbb, "create", meetingID="m1", name="Physics", attendeePW="ap", moderatorPW="mp")
     query = {"meetingID": "m1", "fullName": "Ada <L>", "password": "mp"}
     status, headers, _body = fetch(bbb.sign("join", query))

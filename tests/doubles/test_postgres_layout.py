@@ -1,4 +1,4 @@
-"""The checker of Scalelite's tables finds what it is there for."""
+"""The check of Scalelite's tables finds each kind of fault."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _ask(server: PostgresServer, database: str, sql: str) -> str:
     return server.sql(sql, database)
 
 
-def test_database_of_a_scalelite_has_no_fault(ask: Ask) -> None:
+def test_database_of_a_scalelite_has_no_faults(ask: Ask) -> None:
     assert database_faults(ask, Reference.take(ask)) == []
 
 

@@ -12,7 +12,7 @@ from appliance.meetings.administration import (
     list_server_meetings,
     show_meeting,
 )
-from appliance.model import MeetingId, PlacementWish
+from appliance.model import MeetingId, PlacementRequest
 from appliance.pool.ending import EndOutcome
 from appliance.servers.administration import add_server, enable_server
 from appliance.servers.values import NewServer
@@ -27,10 +27,10 @@ async def fill(res: Features, servers: list[BbbProcess], *names: str) -> None:
         await add_server(res.servers, "me", NewServer(bbb.url, bbb.secret, id=server_id))
         await enable_server(res.servers, "me", server_id)
     for number, name in enumerate(names):
-        wish = PlacementWish(
+        request = PlacementRequest(
             MeetingId(name), None, "mp", "mp", (f"7000{number}",), res.now_ms(), 0.0
         )
-        placement = await res.meetings.store.place_meeting(wish)
+        placement = await res.meetings.store.place_meeting(request)
         assert placement.meeting is not None
         await res.meetings.store.confirm_meeting(placement.meeting, now_ms=res.now_ms())
         by_id[placement.meeting.server_id].create_meeting(

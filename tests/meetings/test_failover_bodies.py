@@ -18,7 +18,7 @@ from appliance.bbb.request_body import RequestBody
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.features import rewire
 from tests.doubles.live_pool import BrokenOffError, LivePool, chunks_of, open_live, streamed
-from tests.doubles.pool_store import PoolStore, pool_store
+from tests.doubles.pool_store import PoolStore, pool_store, with_store
 
 pytest_plugins = ["tests.doubles.live_pool_fixtures"]
 

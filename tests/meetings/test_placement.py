@@ -14,11 +14,11 @@ from appliance.meetings.placement import (
     parse_tag,
     size_hint,
 )
-from appliance.model import TagWish
+from appliance.model import TagRequest
 
 
 @pytest.mark.parametrize(
-    ("spec", "wish"),
+    ("spec", "expected"),
     [
         (None, None),
         ("", None),
@@ -27,20 +27,20 @@ from appliance.model import TagWish
         (" ! ", None),
         (";", None),
         (" ; ;! ", None),
-        ("a", TagWish(("a",), False)),
-        ("a!", TagWish(("a",), True)),
-        (" a ! ", TagWish(("a",), True)),
-        ("a;b", TagWish(("a", "b"), False)),
-        (" a ; ;b;", TagWish(("a", "b"), False)),
-        ("b;a;b!", TagWish(("b", "a"), True)),
-        ("none", TagWish(("none",), False)),
-        ("a;none!", TagWish(("a", "none"), True)),
-        ("a!;b", TagWish(("a!", "b"), False)),
-        ("two words;A", TagWish(("two words", "A"), False)),
+        ("a", TagRequest(("a",), False)),
+        ("a!", TagRequest(("a",), True)),
+        (" a ! ", TagRequest(("a",), True)),
+        ("a;b", TagRequest(("a", "b"), False)),
+        (" a ; ;b;", TagRequest(("a", "b"), False)),
+        ("b;a;b!", TagRequest(("b", "a"), True)),
+        ("none", TagRequest(("none",), False)),
+        ("a;none!", TagRequest(("a", "none"), True)),
+        ("a!;b", TagRequest(("a!", "b"), False)),
+        ("two words;A", TagRequest(("two words", "A"), False)),
     ],
 )
-def test_tag_is_parsed(spec: str | None, wish: TagWish | None) -> None:
-    assert parse_tag(spec) == wish
+def test_tag_is_parsed(spec: str | None, expected: TagRequest | None) -> None:
+    assert parse_tag(spec) == expected
 
 
 tags = st.text("ab !;")
@@ -48,22 +48,22 @@ tags = st.text("ab !;")
 
 @given(tags)
 def test_parsed_tag_has_only_clean_parts(spec: str) -> None:
-    wish = parse_tag(spec)
+    request = parse_tag(spec)
 
-    if wish is not None:
-        assert wish.tags
-        assert len(set(wish.tags)) == len(wish.tags)
-        assert all(tag == tag.strip() and tag and ";" not in tag for tag in wish.tags)
-        assert wish.required == spec.rstrip().endswith("!")
+    if request is not None:
+        assert request.tags
+        assert len(set(request.tags)) == len(request.tags)
+        assert all(tag == tag.strip() and tag and ";" not in tag for tag in request.tags)
+        assert request.required == spec.rstrip().endswith("!")
 
 
 @given(tags)
 def test_parsed_tag_is_the_same_when_written_again(spec: str) -> None:
-    wish = parse_tag(spec)
+    request = parse_tag(spec)
 
-    if wish is not None:
+    if request is not None:
         # A part may end in "!" itself; a last ";" keeps that from being read as the mark.
-        assert parse_tag(";".join(wish.tags) + (";!" if wish.required else ";")) == wish
+        assert parse_tag(";".join(request.tags) + (";!" if request.required else ";")) == request
 
 
 def tagged(value: str | None) -> Params:

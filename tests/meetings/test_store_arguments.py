@@ -12,46 +12,46 @@ from appliance.meetings.store import placement_arguments
 from appliance.model import (
     MeetingId,
     Observation,
+    PlacementRequest,
     PlacementRules,
-    PlacementWish,
     Replaced,
     ServerChange,
     ServerId,
-    TagWish,
+    TagRequest,
 )
 from appliance.servers.store import change_arguments, observation_arguments
 
 RULES = PlacementRules(creating_ms=1000)
-WISH = PlacementWish(
+REQUEST = PlacementRequest(
     meeting_id=MeetingId("m"),
     tenant_id=None,
     moderator_pw=None,
     new_moderator_pw="pw",
     voice_bridges=("1",),
     now_ms=1_700_000_000_123,
-    tie=0.5,
+    tie_breaker=0.5,
 )
 SEEN = Observation(ServerId("a"), 1, 2, 0.0, 1.5, 0, 0, 0, 0, ())
 
 
-def wished(**fields: Any) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(placement_arguments(replace(WISH, **fields), RULES))
+def rendered(**fields: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(placement_arguments(replace(REQUEST, **fields), RULES))
     return found
 
 
 OPTIONAL = {"moderator_pw", "tags", "size_hint", "max_participants", "replaces"}
 
 
-def test_what_is_not_wished_is_absent() -> None:
+def test_placement_arguments_lack_optional_fields_when_not_requested() -> None:
     # cjson.null is true in Lua.
-    assert not OPTIONAL & set(wished())
-    assert None not in wished().values()
+    assert not OPTIONAL & set(rendered())
+    assert None not in rendered().values()
 
 
-def test_what_is_wished_is_given() -> None:
-    found = wished(
+def test_placement_arguments_hold_what_is_requested() -> None:
+    found = rendered(
         moderator_pw="",
-        tag=TagWish(("big",), required=True),
+        tag=TagRequest(("big",), required=True),
         size_hint=0,
         max_participants=3,
         replaces=Replaced(ServerId("a"), 7, may_exist=True),
@@ -61,7 +61,7 @@ def test_what_is_wished_is_given() -> None:
     assert (found["moderator_pw"], found["size_hint"]) == ("", 0)
     assert (found["tags"], found["tag_required"]) == (["big"], True)
     assert found["excluded"] == {"b": True}
-    assert found["creating_until_ms"] == WISH.now_ms + 1000
+    assert found["creating_until_ms"] == REQUEST.now_ms + 1000
     assert found["replaces"] == {
         "server_id": "a",
         "placement": 7,
@@ -72,7 +72,7 @@ def test_what_is_wished_is_given() -> None:
 
 def test_text_that_is_no_utf8_is_not_escaped() -> None:
     odd = b"\xff".decode("utf-8", "surrogateescape")
-    written = placement_arguments(replace(WISH, meeting_id=MeetingId(odd)), RULES)
+    written = placement_arguments(replace(REQUEST, meeting_id=MeetingId(odd)), RULES)
     assert '"id": "\udcff"' in written
 
 

@@ -17,7 +17,7 @@ async def test_offline_server_detaches_its_meetings(pool: StorePool) -> None:
     one = await pool.add("a")
     other = await pool.create("other", tenant_id=T1)
     await pool.add("b")
-    mine = await pool.create("mine", tie=0.99)
+    mine = await pool.create("mine", tie_breaker=0.99)
     assert (other.server_id, mine.server_id) == ("a", "b")
     result = await pool.lose(one)
     assert (result.went_offline, result.detached) == (True, 1)

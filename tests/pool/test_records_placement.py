@@ -13,7 +13,7 @@ from appliance.model import (
     ServerChange,
     ServerId,
     ServerState,
-    TagWish,
+    TagRequest,
 )
 from tests.doubles.store_pool import StorePool
 
@@ -30,15 +30,15 @@ def server(name: str, **fields: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A pool, a wish, and the server or outcome that must come of it."""
+    """A pool, a request, and the server or outcome that must come of it."""
 
     pool: tuple[dict[str, Any], ...]
     chosen: str
-    wish: dict[str, Any] = field(default_factory=dict)
+    request: dict[str, Any] = field(default_factory=dict)
 
 
-OPTIONAL = {"tag": TagWish(("big",), required=False)}
-REQUIRED = {"tag": TagWish(("big",), required=True)}
+OPTIONAL = {"tag": TagRequest(("big",), required=False)}
+REQUIRED = {"tag": TagRequest(("big",), required=True)}
 
 CASES = {
     "an empty pool": Case((), NO_SERVER),
@@ -73,25 +73,25 @@ CASES = {
     "several tags, the least loaded of all": Case(
         (server("a", load=9, tag="big"), server("b", load=8, tag="far"), server("c")),
         "b",
-        {"tag": TagWish(("big", "far"), required=True)},
+        {"tag": TagRequest(("big", "far"), required=True)},
     ),
     "none is the untagged ones": Case(
         (server("a", load=9), server("b", load=8, tag="far")),
         "a",
-        {"tag": TagWish(("none",), required=True)},
+        {"tag": TagRequest(("none",), required=True)},
     ),
     "none beside a tag": Case(
         (server("a", load=7), server("b", load=8, tag="big")),
         "a",
-        {"tag": TagWish(("big", "none"), required=True)},
+        {"tag": TagRequest(("big", "none"), required=True)},
     ),
     "a server tagged none": Case(
-        (server("a", tag="none"),), "a", {"tag": TagWish(("none",), required=True)}
+        (server("a", tag="none"),), "a", {"tag": TagRequest(("none",), required=True)}
     ),
     "an odd tag": Case(
         (server("a"), server("b", tag="ä:% x", load=5)),
         "b",
-        {"tag": TagWish(("ä:% x",), required=True)},
+        {"tag": TagRequest(("ä:% x",), required=True)},
     ),
 }
 
@@ -100,7 +100,7 @@ CASES = {
 async def test_place_chooses(pool: StorePool, case: Case) -> None:
     for one in case.pool:
         await pool.add(**one)
-    placement = await pool.place("m", **case.wish)
+    placement = await pool.place("m", **case.request)
     if placement.meeting is None:
         assert placement.outcome == case.chosen
         assert await pool.find("m") is None
@@ -135,27 +135,28 @@ async def test_place_prefers_health_to_a_tag_unless_it_is_required(
     tagged = await pool.add("tagged", tag="big")
     await pool.add("untagged", load=80)
     await pool.fail(tagged)
-    meeting = await pool.create("m", tag=TagWish(("big",), required=required))
+    meeting = await pool.create("m", tag=TagRequest(("big",), required=required))
     assert meeting.server_id == chosen
 
 
 async def test_place_keeps_to_the_tag_when_all_are_unstable(pool: StorePool) -> None:
     for one in (await pool.add("tagged", tag="big", load=9), await pool.add("untagged")):
         await pool.fail(one)
-    meeting = await pool.create("m", tag=TagWish(("big",), required=False))
+    meeting = await pool.create("m", tag=TagRequest(("big",), required=False))
     assert meeting.server_id == "tagged"
 
 
 @pytest.mark.parametrize(
-    ("tie", "chosen"), [(0.0, "a"), (0.24, "a"), (0.25, "b"), (0.5, "c"), (0.999_999_9, "d")]
+    ("tie_breaker", "chosen"),
+    [(0.0, "a"), (0.24, "a"), (0.25, "b"), (0.5, "c"), (0.999_999_9, "d")],
 )
 async def test_place_breaks_ties_by_the_number_passed_in(
-    pool: StorePool, tie: float, chosen: str
+    pool: StorePool, tie_breaker: float, chosen: str
 ) -> None:
     for name in "abcd":
         await pool.add(name, load=7)
     await pool.add("e", load=8)
-    assert (await pool.create("m", tie=tie)).server_id == chosen
+    assert (await pool.create("m", tie_breaker=tie_breaker)).server_id == chosen
 
 
 async def test_place_reaches_every_one_of_many_equal_servers(pool: StorePool) -> None:
@@ -165,7 +166,7 @@ async def test_place_reaches_every_one_of_many_equal_servers(pool: StorePool) ->
         await pool.add(name)
     chosen: Counter[str] = Counter()
     for number in range(600):
-        placement = await pool.place("m", tie=(number + 0.5) / 600)
+        placement = await pool.place("m", tie_breaker=(number + 0.5) / 600)
         assert placement.meeting is not None
         chosen[placement.meeting.server_id] += 1
         assert await pool.store.abandon_meeting(
@@ -179,8 +180,8 @@ async def test_place_finds_the_one_that_fits_among_many(pool: StorePool) -> None
     for number in range(100):
         await pool.add(f"s{number:03}", tag="small")
     await pool.add("s050x", load=77, tag="big")
-    for tie in (0.0, 0.5, 0.99):
-        placement = await pool.place(f"m{tie}", tie=tie, **REQUIRED)
+    for tie_breaker in (0.0, 0.5, 0.99):
+        placement = await pool.place(f"m{tie_breaker}", tie_breaker=tie_breaker, **REQUIRED)
         assert placement.meeting is not None
         assert placement.meeting.server_id == "s050x"
 

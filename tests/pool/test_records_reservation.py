@@ -208,9 +208,9 @@ async def test_a_thousand_creates_at_once_spread_evenly(redis_url: str, pool: St
     assert [server.load for server in await pool.store.list_servers()] == [1500.0] * 10
 
 
-async def _place(pool: StorePool, meeting_id: str, tie: float, number: int) -> None:
+async def _place(pool: StorePool, meeting_id: str, tie_breaker: float, number: int) -> None:
     bridge = str(200_000_000 + number)
-    placement = await pool.place(meeting_id, tie=tie, voice_bridges=(bridge,))
+    placement = await pool.place(meeting_id, tie_breaker=tie_breaker, voice_bridges=(bridge,))
     assert placement.outcome is PlacementOutcome.PLACED
     assert placement.meeting is not None
     assert await pool.store.confirm_meeting(placement.meeting, now_ms=pool.now_ms)
@@ -221,7 +221,7 @@ async def test_placements_of_one_id_at_once_agree(redis_url: str, pool: StorePoo
     seen = []
 
     async def place(here: StorePool, number: int) -> None:
-        seen.append(await here.place("m", tie=number / 32, new_moderator_pw=f"pw{number}"))
+        seen.append(await here.place("m", tie_breaker=number / 32, new_moderator_pw=f"pw{number}"))
 
     async with open_store_pool(redis_url, pool.namespace) as beside, trio.open_nursery() as nursery:
         beside.numbers += 1000

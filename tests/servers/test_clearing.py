@@ -6,7 +6,7 @@ import pytest
 
 from appliance.admin_calls.refusal import RefusalKind, Refused
 from appliance.features import Features
-from appliance.model import MeetingId, PlacementWish, ServerState
+from appliance.model import MeetingId, PlacementRequest, ServerState
 from appliance.pool.ending import EndOutcome
 from appliance.servers.administration import add_server, enable_server, find_server
 from appliance.servers.clearing import disable_server, panic_server
@@ -24,10 +24,10 @@ async def add_enabled(res: Features, bbb: BbbProcess, server_id: str = "one") ->
 async def create(res: Features, bbb: BbbProcess, *names: str) -> None:
     """Place meetings in the pool, and create them on the server."""
     for number, name in enumerate(names):
-        wish = PlacementWish(
+        request = PlacementRequest(
             MeetingId(name), None, "mp", "mp", (f"7000{number}",), res.now_ms(), 0.0
         )
-        placement = await res.meetings.store.place_meeting(wish)
+        placement = await res.meetings.store.place_meeting(request)
         assert placement.meeting is not None
         await res.meetings.store.confirm_meeting(placement.meeting, now_ms=res.now_ms())
         bbb.create_meeting(name, moderatorPW="mp")

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from appliance.features import Features
-from appliance.model import Meeting, MeetingId, PlacementWish, Server, ServerId, ServerState
+from appliance.model import Meeting, MeetingId, PlacementRequest, Server, ServerId, ServerState
 from appliance.pool.ending import EndOutcome
 from appliance.servers.administration import list_servers
 from appliance.servers.sync import (
@@ -61,10 +61,10 @@ async def place(res: Features, meeting_id: str, server_id: str) -> None:
     await command("HSET", f"{key}:{server_id}", "online", "true")
     await command("ZADD", f"{key}_load", 0, server_id)
     others = frozenset(one.id for one in await list_servers(res.servers) if one.id != server_id)
-    wish = PlacementWish(
+    request = PlacementRequest(
         MeetingId(meeting_id), None, "mp", "mp", (meeting_id[-5:],), res.now_ms(), 0.0
     )
-    meeting = (await res.meetings.store.place_meeting(replace(wish, excluded=others))).meeting
+    meeting = (await res.meetings.store.place_meeting(replace(request, excluded=others))).meeting
     assert meeting is not None
     await res.meetings.store.confirm_meeting(meeting, now_ms=res.now_ms())
 

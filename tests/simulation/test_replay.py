@@ -1,4 +1,4 @@
-"""What a trace does to a pool under a rule."""
+"""The load of a pool during the replay of a trace."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ START_MS = DAY_MS + 8 * HOUR_MS
 
 
 def _session(name: str, size: int, at_ms: int = START_MS) -> Session:
-    """A class whose users come in the second minute and leave together after half an hour."""
+    """Return a class whose users join in the second minute and leave after half an hour."""
     joins = tuple(at_ms + MINUTE_MS + number for number in range(size))
     return Session(name, at_ms, joins, (at_ms + 30 * MINUTE_MS,) * size)
 
@@ -81,7 +81,7 @@ async def test_users_above_capacity_are_counted() -> None:
     assert outcome.over_user_minutes == pytest.approx(37.5 * 29, rel=0.02)
 
 
-async def test_class_comes_back_elsewhere_when_its_server_is_lost() -> None:
+async def test_class_is_created_on_another_server_when_its_server_is_lost() -> None:
     lost = ((START_MS + 5 * MINUTE_MS, 0),)
     trace = _trace(_session("a", 20), _session("b", 10), lost=lost)
     rule = OracleRule(trace.multipliers, 1)
@@ -101,7 +101,7 @@ async def test_class_comes_back_elsewhere_when_its_server_is_lost() -> None:
 
 
 @pytest.mark.parametrize("name", TRACES)
-async def test_every_rule_lasts_through_a_small_trace(name: str) -> None:
+async def test_every_rule_completes_a_small_trace(name: str) -> None:
     trace = TRACES[name](3, True)
     for rule in SIMPLE_RULES:
         outcome = await replay(trace, rule(trace.multipliers, 3), 3)
@@ -109,7 +109,7 @@ async def test_every_rule_lasts_through_a_small_trace(name: str) -> None:
         assert outcome.worst
 
 
-async def test_product_knows_sizes_from_the_day_before() -> None:
+async def test_product_places_by_the_sizes_of_the_day_before_when_it_forecasts() -> None:
     today = UNEVEN.sessions
     before = [_session(s.id, s.size, s.created_ms - DAY_MS) for s in today]
     trace = _trace(*before, *today)

@@ -1,15 +1,15 @@
-"""What a timetable asks of a pool: the figures, the search for enough servers, the picture."""
+"""Studies: the figures, the search for a sufficient pool, the picture."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from xml.etree import ElementTree
 
-from appliance.simulation.study import Question, answer, render_picture, to_json
+from appliance.simulation.study import Options, render_picture, run_study, to_json
 from appliance.simulation.timetable import Row
 from tests.doubles.features import EventBook
 
-SMALL = Question(
+SMALL = Options(
     rows=(Row(480, 30, 10, 12), Row(480, 30, 40, 1)),
     multipliers=(1.0, 1.0, 0.5),
     capacity=None,
@@ -19,8 +19,8 @@ SMALL = Question(
 )
 
 
-async def test_study_says_what_a_server_must_carry() -> None:
-    study = await answer(SMALL, EventBook())
+async def test_study_finds_the_capacity_that_a_server_needs() -> None:
+    study = await run_study(SMALL, EventBook())
 
     found = to_json(study, SMALL)
     assert (found["classes"], found["servers"]) == (13, 3)
@@ -34,37 +34,37 @@ async def test_study_says_what_a_server_must_carry() -> None:
     assert found["enough"] is None
 
 
-async def test_enough_servers_are_found_for_a_capacity() -> None:
-    asked = replace(SMALL, multipliers=None, capacity=60)
+async def test_smallest_sufficient_pool_is_found_for_a_capacity() -> None:
+    options = replace(SMALL, multipliers=None, capacity=60)
 
-    found = to_json(await answer(asked, EventBook()), asked)
+    found = to_json(await run_study(options, EventBook()), options)
 
     assert found["enough_if_one_is_lost"] is True
     assert 3 <= found["servers"] <= 8
-    fewer = replace(asked, multipliers=(1.0,) * (found["servers"] - 1))
-    assert to_json(await answer(fewer, EventBook()), fewer)["enough_if_one_is_lost"] is False
+    fewer = replace(options, multipliers=(1.0,) * (found["servers"] - 1))
+    assert to_json(await run_study(fewer, EventBook()), fewer)["enough_if_one_is_lost"] is False
 
 
-async def test_class_larger_than_a_server_is_said_at_once() -> None:
-    asked = replace(SMALL, multipliers=None, capacity=20)
+async def test_no_pool_is_sufficient_when_a_class_is_larger_than_a_server() -> None:
+    options = replace(SMALL, multipliers=None, capacity=20)
 
-    found = to_json(await answer(asked, EventBook()), asked)
+    found = to_json(await run_study(options, EventBook()), options)
 
     assert found["largest_class"] > 20
     assert found["enough"] is False
 
 
 async def test_single_server_is_studied_without_a_loss() -> None:
-    asked = replace(SMALL, multipliers=(1.0,))
+    options = replace(SMALL, multipliers=(1.0,))
 
-    found = to_json(await answer(asked, EventBook()), asked)
+    found = to_json(await run_study(options, EventBook()), options)
 
     assert found["capacity_needed"] == found["capacity_needed_if_one_is_lost"]
     assert found["capacity_needed"] == found["users_at_peak"]
 
 
 async def test_picture_has_a_line_for_each_rule() -> None:
-    study = await answer(SMALL, EventBook())
+    study = await run_study(SMALL, EventBook())
 
     root = ElementTree.fromstring(render_picture(study, SMALL))
 

@@ -1,4 +1,4 @@
-"""The axes of pictures end at round numbers."""
+"""Axes end at round numbers."""
 
 from __future__ import annotations
 

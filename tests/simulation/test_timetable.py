@@ -1,4 +1,4 @@
-"""A timetable in a CSV file, and the two days that are made of it."""
+"""Timetables in CSV files, and the traces made from them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from appliance.simulation.traces import DAY_MS, MINUTE_MS
         ('# exported\nname,start,users\n"a,b",0:00,1\n', [Row(0, 50, 1, 1, "a,b")]),
     ],
 )
-def test_timetable_is_read(text: str, rows: list[Row]) -> None:
+def test_timetable_is_parsed(text: str, rows: list[Row]) -> None:
     assert parse_timetable(text) == rows
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("", "is empty"),
         ("start,users\n", "no classes"),
@@ -36,8 +36,8 @@ def test_timetable_is_read(text: str, rows: list[Row]) -> None:
         ("start,users,count\n08:00,10000,10000", "more than 500000 users"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_line(text: str, says: str) -> None:
-    with pytest.raises(TimetableError, match=says):
+def test_invalid_timetable_is_refused_with_line_and_reason(text: str, message: str) -> None:
+    with pytest.raises(TimetableError, match=message):
         parse_timetable(text)
 
 
@@ -59,7 +59,7 @@ def test_trace_has_each_class_on_the_second_day_and_the_known_ones_on_the_first(
     assert make_trace(rows, (1.0, 0.5), seed=1, known=0.9) == trace
 
 
-def test_nothing_is_known_if_so_asked() -> None:
+def test_trace_has_no_first_day_when_no_class_is_known() -> None:
     trace = make_trace([Row(480, 45, 20, 50)], (1.0,), seed=1, known=0)
 
     assert all(s.created_ms >= DAY_MS for s in trace.sessions)

@@ -1,4 +1,4 @@
-"""What the traces are made of, and that they repeat."""
+"""The shape of the traces, and that they are reproducible."""
 
 from __future__ import annotations
 

@@ -97,14 +97,14 @@ end
 -- number that is left for the choice among those.
 local function consider_some_of_equals()
   local least = call('ZRANGE', P .. 'server_load', 0, 0, 'WITHSCORES')
-  if #least == 0 then return q.tie end
+  if #least == 0 then return q.tie_breaker end
   local places = call('ZCOUNT', P .. 'server_load', '-inf', least[2]) - CHUNK + 1
-  if places <= CHUNK then return q.tie end
-  local from = math.floor(q.tie * places)
+  if places <= CHUNK then return q.tie_breaker end
+  local from = math.floor(q.tie_breaker * places)
   for _, server_id in ipairs(call('ZRANGE', P .. 'server_load', decimal(from), decimal(from + CHUNK - 1))) do
     consider(server_id, tonumber(least[2]))
   end
-  return q.tie * places - from
+  return q.tie_breaker * places - from
 end
 
 -- Least loaded first, in chunks: of a large pool only the head is read.
@@ -124,12 +124,12 @@ local function consider_all()
 end
 
 local function choose_server()
-  local tie = consider_some_of_equals()
+  local tie_breaker = consider_some_of_equals()
   if best_rank > 0 then
-    tie = q.tie
+    tie_breaker = q.tie_breaker
     consider_all()
   end
-  return best[math.floor(tie * #best) + 1]
+  return best[math.floor(tie_breaker * #best) + 1]
 end
 
 local record = read_record(id)
