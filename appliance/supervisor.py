@@ -22,7 +22,7 @@ from appliance.callbacks.sender import CallbackSender
 from appliance.callbacks.stores import CallbackAdapters
 from appliance.dialin.routes import DialplanApp
 from appliance.features import Features
-from appliance.http.server import ListenError, PublicServer
+from appliance.http.server.server import ListenError, PublicServer
 from appliance.log import EventLogger, get_logger, reopen_logs
 from appliance.metrics.routes import MetricsApp
 from appliance.public.app import MAX_TARGET_BYTES, PublicApp

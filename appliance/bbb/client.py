@@ -24,9 +24,9 @@ from appliance.bbb.params import Params, encode_query
 from appliance.bbb.request_body import RequestBody
 from appliance.bbb.xml import Answer, MalformedAnswer, parse_answer, parse_version
 from appliance.faults import Ambiguous, BbbError, NotSent, ServerFault
-from appliance.http.client_dial import Origin, parse_origin
-from appliance.http.client_message import UnusableAnswerError, Upload
-from appliance.http.client_pool import Limits, PoolTransport, RawResponse
+from appliance.http.client.dial import Origin, parse_origin
+from appliance.http.client.message import UnusableAnswerError, Upload
+from appliance.http.client.pool import Limits, PoolTransport, RawResponse
 from appliance.model import ServerId, Target
 
 BIG_LIST_BYTES = 256 * 1024

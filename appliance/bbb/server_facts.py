@@ -18,9 +18,9 @@ from appliance.bbb.client import BbbClient
 from appliance.bbb.xml import MalformedAnswer, parse_version
 from appliance.doctor.server_findings import ServerFacts
 from appliance.faults import BbbError
-from appliance.http.client_dial import parse_origin
-from appliance.http.client_message import Headers
-from appliance.http.client_pool import Limits, PoolTransport
+from appliance.http.client.dial import parse_origin
+from appliance.http.client.message import Headers
+from appliance.http.client.pool import Limits, PoolTransport
 from appliance.model import Target
 
 ASK_S = 5.0

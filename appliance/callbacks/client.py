@@ -17,9 +17,9 @@ import trio
 from appliance.callbacks.address_rules import is_public_address
 from appliance.callbacks.rules import redirect_target, refusal_of_url
 from appliance.faults import CallFailed, CallRefused
-from appliance.http.client_dial import RefusedAddressError, open_ssl_context
-from appliance.http.client_message import UnusableAnswerError
-from appliance.http.client_pool import PoolTransport
+from appliance.http.client.dial import RefusedAddressError, open_ssl_context
+from appliance.http.client.message import UnusableAnswerError
+from appliance.http.client.pool import PoolTransport
 
 MAX_ANSWER_BYTES = 64 * 1024
 """Read, so that a receiver is not cut off while it answers; what is longer is cut off."""

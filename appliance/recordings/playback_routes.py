@@ -11,12 +11,12 @@ from urllib.parse import parse_qs, quote
 from appliance.bbb.caller import Caller
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.http.content_types import content_type_of
-from appliance.http.error_pages import ErrorPages
 from appliance.http.file_response import FileAnswer, Headers, answer_with_file
 from appliance.http.messages import Request, Response
 from appliance.http.origin import Origin
 from appliance.recordings import playback
 from appliance.recordings.deps import RecordingDeps
+from appliance.recordings.error_pages import ErrorPages
 from appliance.recordings.playback import RecordingLookup, Viewer
 from appliance.recordings.playback_rules import (
     NotAFile,

@@ -17,8 +17,8 @@ import trio
 from appliance.bbb.client import BbbClient
 from appliance.bbb.server_facts import ServerFactFinder
 from appliance.faults import DatabaseDown, StoreDown
-from appliance.http.client_dial import open_ssl_context
-from appliance.http.client_pool import PoolTransport
+from appliance.http.client.dial import open_ssl_context
+from appliance.http.client.pool import PoolTransport
 from appliance.log import Log, get_logger
 from appliance.postgres.asyncio_bridge import open_asyncio_loop
 from appliance.postgres.database import open_postgres_store

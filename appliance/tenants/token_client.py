@@ -12,8 +12,8 @@ import httpx
 import trio
 
 from appliance.bbb.params import encode_query
-from appliance.http.client_dial import parse_origin
-from appliance.http.client_pool import Limits, PoolTransport
+from appliance.http.client.dial import parse_origin
+from appliance.http.client.pool import Limits, PoolTransport
 from appliance.model import Keycloak
 from appliance.tenants.lrs_rules import Token, TokenUnavailable, read_token, token_request
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from appliance.bbb.client import BbbClient
 from appliance.callbacks.stores import CallbackAdapters, open_callback_adapters
-from appliance.http.client_dial import open_ssl_context
-from appliance.http.client_pool import PoolTransport
+from appliance.http.client.dial import open_ssl_context
+from appliance.http.client.pool import PoolTransport
 from appliance.instruments import Metrics
 from appliance.log import EventLogger, current_request_id
 from appliance.model import PlacementRules

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from appliance.bbb.client import BbbClient
 from appliance.bbb.server_facts import ServerFactFinder
 from appliance.doctor.ports import Probes
-from appliance.http.client_pool import PoolTransport
+from appliance.http.client.pool import PoolTransport
 from appliance.postgres.database import Database
 from appliance.postgres.facts import DatabaseFactFinder
 from appliance.redis.facts import RedisFactFinder

@@ -17,8 +17,8 @@ from appliance.callbacks.address_rules import is_public_address
 from appliance.callbacks.client import CallbackClient, open_callback_pool
 from appliance.callbacks.rules import host_of_url, refusal_of_url
 from appliance.faults import CallFailed, CallRefused
-from appliance.http.client_dial import open_ssl_context
-from appliance.http.client_pool import PoolTransport
+from appliance.http.client.dial import open_ssl_context
+from appliance.http.client.pool import PoolTransport
 from tests.doubles.callback_receiver import CallbackReceiver, open_receiver
 
 RESPONSE_S = 40.0

@@ -18,7 +18,7 @@ from appliance.callbacks.rules import CallbackState, QueuedCallback
 from appliance.callbacks.sender import CallbackSender
 from appliance.callbacks.url_store import CallbackUrls
 from appliance.fault_log import FaultLog
-from appliance.http.client_pool import PoolTransport
+from appliance.http.client.pool import PoolTransport
 from appliance.model import TenantId
 from appliance.postgres.database import Database
 from appliance.redis.client import RedisAddress, RedisClient, open_redis_client

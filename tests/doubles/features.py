@@ -30,8 +30,8 @@ from appliance.doctor.deps import DoctorDeps
 from appliance.fault_log import FaultLog
 from appliance.faults import StoreDown
 from appliance.features import Features
-from appliance.http.client_dial import open_ssl_context
-from appliance.http.client_pool import PoolTransport
+from appliance.http.client.dial import open_ssl_context
+from appliance.http.client.pool import PoolTransport
 from appliance.instruments import Metrics
 from appliance.meetings.deps import MeetingDeps
 from appliance.meetings.store import MeetingStore

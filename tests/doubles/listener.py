@@ -9,7 +9,7 @@ from typing import Any
 
 import trio
 
-from appliance.http.server import Limits, PublicServer
+from appliance.http.server.server import Limits, PublicServer
 from appliance.settings import Bind, WebSettings
 from tests.doubles.features import EventBook
 from tests.doubles.public import request, serving

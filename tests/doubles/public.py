@@ -16,7 +16,7 @@ from lxml import etree
 
 from appliance.features import Features
 from appliance.http.messages import Patience
-from appliance.http.server import AsgiApp, Limits, PublicServer
+from appliance.http.server.server import AsgiApp, Limits, PublicServer
 from appliance.public.app import MAX_TARGET_BYTES, PublicApp
 from appliance.settings import Bind, WebSettings
 from tests.doubles.features import EventBook, open_features

@@ -15,7 +15,7 @@ from pathlib import Path
 import h11
 import trio
 
-from appliance.http.client_dial import Origin
+from appliance.http.client.dial import Origin
 
 Handler = Callable[["Peer"], Awaitable[None]]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import trio
 
-from appliance.http.server_hypercorn import Limits
+from appliance.http.server.hypercorn_connection import Limits
 from appliance.settings import Bind, WebSettings
 from tests.doubles.features import EventBook
 from tests.doubles.public import receive, serving

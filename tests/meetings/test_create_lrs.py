@@ -15,8 +15,8 @@ import trio
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from appliance.bbb.caller import Caller
-from appliance.http.client_dial import open_ssl_context
-from appliance.http.client_pool import PoolTransport
+from appliance.http.client.dial import open_ssl_context
+from appliance.http.client.pool import PoolTransport
 from appliance.meetings import calls as meetings
 from appliance.model import Lrs, Tenant, TenantId
 from appliance.tenants.lrs import LrsPayloads

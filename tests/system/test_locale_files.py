@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.http.error_pages import FALLBACK
+from appliance.recordings.error_pages import FALLBACK
 from appliance.system.locale_files import LOCALE_DIRS, load_error_texts
 from tests.doubles.features import EventBook
 

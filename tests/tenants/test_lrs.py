@@ -11,8 +11,8 @@ import pytest
 import trio
 
 from appliance.fault_log import FaultLog
-from appliance.http.client_dial import open_ssl_context
-from appliance.http.client_pool import PoolTransport
+from appliance.http.client.dial import open_ssl_context
+from appliance.http.client.pool import PoolTransport
 from appliance.model import Lrs, Tenant, TenantId
 from appliance.tenants.lrs import RETRY_S, LrsPayloads
 from appliance.tenants.lrs_rules import seal

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 import trio
 
-from appliance.http.client_dial import open_ssl_context
-from appliance.http.client_pool import PoolTransport
+from appliance.http.client.dial import open_ssl_context
+from appliance.http.client.pool import PoolTransport
 from appliance.tenants.lrs_rules import TokenUnavailable
 from appliance.tenants.token_client import TokenClient
 from tests.doubles.keycloak import TokenEndpoint, open_token_endpoint

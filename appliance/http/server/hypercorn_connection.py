@@ -21,7 +21,7 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 
-from appliance.http.server_accept import ClientStream
+from appliance.http.server.accept import ClientStream
 from appliance.log import Log
 
 AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
@@ -86,7 +86,7 @@ def choose_connection(tuned: bool, hypercorn: str, log: Log) -> ServedType:
     """Return what serves connections, by whether ours is wanted and fits this Hypercorn."""
     if tuned and hypercorn.startswith(CHECKED_VERSIONS):
         # Imported here: another Hypercorn may not even have what it is made of.
-        from appliance.http.server_connection import Connection
+        from appliance.http.server.connection import Connection
 
         return Connection
     if tuned:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 import trio
 
-from appliance.http.client_dial import Dialer, open_ssl_context
-from appliance.http.client_wire import TcpWire
+from appliance.http.client.dial import Dialer, open_ssl_context
+from appliance.system.wire import TcpWire
 from tests.doubles.raw_http import Authority, Peer, open_raw_server, until
 
 

@@ -12,7 +12,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from appliance.http.server_accept import (
+from appliance.http.server.accept import (
     PAUSE_S,
     ClientStream,
     accept_forever,

@@ -15,8 +15,8 @@ import pytest
 import trio
 from hypercorn.utils import parse_socket_addr
 
-from appliance.http.server import ListenError, PublicServer
-from appliance.http.server_hypercorn import Limits
+from appliance.http.server.hypercorn_connection import Limits
+from appliance.http.server.server import ListenError, PublicServer
 from tests.doubles.bbb_process import until
 from tests.doubles.features import EventBook
 from tests.doubles.listener import (
@@ -232,7 +232,7 @@ async def test_defect_in_one_connection_ends_no_other(monkeypatch: pytest.Monkey
             raise RuntimeError("a defect")
         return real(*arguments)
 
-    monkeypatch.setattr("appliance.http.server_connection.parse_socket_addr", fail_once)
+    monkeypatch.setattr("appliance.http.server.connection.parse_socket_addr", fail_once)
     async with open_listener() as (_, _, urls, log):
         async with await connect(urls[0]) as stream:
             assert await ended(stream)

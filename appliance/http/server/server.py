@@ -17,8 +17,8 @@ import trio
 from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
 
-from appliance.http.server_accept import ClientStream, accept_forever
-from appliance.http.server_hypercorn import (
+from appliance.http.server.accept import ClientStream, accept_forever
+from appliance.http.server.hypercorn_connection import (
     AsgiApp,
     Limits,
     Served,
@@ -26,7 +26,7 @@ from appliance.http.server_hypercorn import (
     choose_connection,
     hypercorn_version,
 )
-from appliance.http.server_sockets import Listener, ListenError, load_tls, open_listeners
+from appliance.http.server.sockets import Listener, ListenError, load_tls, open_listeners
 from appliance.log import Log
 from appliance.settings import WebSettings
 

@@ -11,8 +11,8 @@ import httpx
 import pytest
 import trio
 
-from appliance.http import client_dial as http_dial
-from appliance.http.client_dial import Dialer, Origin, open_ssl_context, parse_origin
+from appliance.http.client import dial as http_dial
+from appliance.http.client.dial import Dialer, Origin, open_ssl_context, parse_origin
 from tests.doubles.raw_http import (
     Authority,
     Peer,

@@ -10,9 +10,9 @@ import httpx
 import pytest
 import trio
 
-from appliance.http.client_dial import Origin, open_ssl_context
-from appliance.http.client_message import UnusableAnswerError, Upload
-from appliance.http.client_pool import Limits, PoolTransport
+from appliance.http.client.dial import Origin, open_ssl_context
+from appliance.http.client.message import UnusableAnswerError, Upload
+from appliance.http.client.pool import Limits, PoolTransport
 from tests.doubles.raw_http import (
     Authority,
     Peer,
@@ -357,7 +357,7 @@ async def test_connection_idle_too_long_is_not_used() -> None:
 async def test_connections_idle_too_long_are_closed_by_calls_to_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("appliance.http.client_pool.SWEEP_S", 0.01)
+    monkeypatch.setattr("appliance.http.client.pool.SWEEP_S", 0.01)
     async with (
         open_raw_server(says(answer())) as one,
         open_raw_server(says(answer())) as two,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.http.error_pages import ErrorPages
+from appliance.recordings.error_pages import ErrorPages
 
 
 def test_pages_speak_the_language_and_are_escaped() -> None:

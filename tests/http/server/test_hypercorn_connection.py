@@ -7,8 +7,8 @@ import time
 import pytest
 import trio
 
-from appliance.http.server_connection import Connection
-from appliance.http.server_hypercorn import (
+from appliance.http.server.connection import Connection
+from appliance.http.server.hypercorn_connection import (
     Limits,
     StockConnection,
     choose_connection,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from appliance.http.client_message import (
+from appliance.http.client.message import (
     AnswerHead,
     Headers,
     UnusableAnswerError,

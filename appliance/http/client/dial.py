@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import httpx
 import trio
 
-from appliance.http.client_wire import TcpWire, TlsWire, Wire
+from appliance.system.wire import TcpWire, TlsWire, Wire
 
 MAX_LOOKUPS = 128
 """Name look-ups under way at once. Each holds a thread until the system's resolver gives up, which

@@ -26,9 +26,9 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
-from appliance.http.server_accept import ClientStream
-from appliance.http.server_hypercorn import AsgiApp, Limits, Stream
-from appliance.http.server_protocol import Http1
+from appliance.http.server.accept import ClientStream
+from appliance.http.server.hypercorn_connection import AsgiApp, Limits, Stream
+from appliance.http.server.protocol import Http1
 from appliance.log import Log
 
 Message = dict[str, Any]

@@ -22,9 +22,9 @@ from typing import cast
 import httpx
 import trio
 
-from appliance.http.client_dial import Dialer, Lookup, Origin, parse_origin
-from appliance.http.client_exchange import Clock, Connection
-from appliance.http.client_message import (
+from appliance.http.client.dial import Dialer, Lookup, Origin, parse_origin
+from appliance.http.client.exchange import Clock, Connection
+from appliance.http.client.message import (
     AnswerHead,
     Headers,
     RequestHead,

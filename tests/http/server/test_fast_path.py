@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from appliance.http.server_fast_path import (
+from appliance.http.server.fast_path import (
     CLOSE,
     KEEP_ALIVE,
     SimpleRequest,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.http.server_sockets import ListenError, load_tls, open_listeners
+from appliance.http.server.sockets import ListenError, load_tls, open_listeners
 from appliance.settings import Bind, WebSettings
 from tests.doubles.raw_http import make_authority
 

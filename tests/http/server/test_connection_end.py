@@ -11,9 +11,9 @@ from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
 from trio.testing import wait_all_tasks_blocked
 
-from appliance.http.server_accept import ClientStream
-from appliance.http.server_connection import Connection
-from appliance.http.server_hypercorn import Limits
+from appliance.http.server.accept import ClientStream
+from appliance.http.server.connection import Connection
+from appliance.http.server.hypercorn_connection import Limits
 from tests.doubles.features import EventBook
 from tests.doubles.public import ended, read_answer, receive
 from tests.doubles.served import GET, LAST, body, echo, open_served, start

@@ -21,14 +21,14 @@ import h11
 import httpx
 import trio
 
-from appliance.http.client_message import (
+from appliance.http.client.message import (
     MAX_HEAD_BYTES,
     AnswerHead,
     RequestHead,
     Upload,
     parse_simple,
 )
-from appliance.http.client_wire import Wire
+from appliance.system.wire import Wire
 
 SMALL_BODY_BYTES = 16 * 1024
 """A body up to this goes out in one piece with the head. The kernel takes that much at once, so a

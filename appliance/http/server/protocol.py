@@ -22,7 +22,7 @@ from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
 from hypercorn.protocol.http_stream import HTTPStream
 
-from appliance.http.server_fast_path import CLOSE, parse_request, render_head
+from appliance.http.server.fast_path import CLOSE, parse_request, render_head
 
 _JOIN_BYTES = 64 * 1024
 """A body up to this is copied behind its head, so that both go out in one send."""

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.http.server_accept import prepare_listener
+from appliance.http.server.accept import prepare_listener
 from appliance.settings import Bind, WebSettings
 
 _BACKLOG = 1024

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from appliance.http.server import PublicServer
-from appliance.http.server_hypercorn import Limits
+from appliance.http.server.hypercorn_connection import Limits
+from appliance.http.server.server import PublicServer
 from appliance.settings import Bind, WebSettings
 from tests.doubles.bbb_process import until
 from tests.doubles.features import EventBook

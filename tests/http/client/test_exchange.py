@@ -9,10 +9,10 @@ import pytest
 import trio
 import trio.testing
 
-from appliance.http.client_dial import open_ssl_context
-from appliance.http.client_exchange import Clock, Connection
-from appliance.http.client_message import Headers, UnusableAnswerError, Upload, make_head
-from appliance.http.client_pool import Limits, PoolTransport, RawResponse
+from appliance.http.client.dial import open_ssl_context
+from appliance.http.client.exchange import Clock, Connection
+from appliance.http.client.message import Headers, UnusableAnswerError, Upload, make_head
+from appliance.http.client.pool import Limits, PoolTransport, RawResponse
 from tests.doubles.raw_http import (
     Handler,
     Peer,

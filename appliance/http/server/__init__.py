@@ -1,0 +1,1 @@
+"""The HTTP server: a TCP or Unix listener that serves one ASGI application."""
