@@ -22,7 +22,8 @@ from appliance.callbacks.sender import CallbackSender
 from appliance.callbacks.stores import CallbackAdapters
 from appliance.dialin.routes import DialplanApp
 from appliance.features import Features
-from appliance.http.server.server import ListenError, PublicServer
+from appliance.http.server.server import HttpServer
+from appliance.http.server.sockets import ListenError
 from appliance.log import EventLogger, get_logger, reopen_logs
 from appliance.metrics.routes import MetricsApp
 from appliance.public.app import MAX_TARGET_BYTES, PublicApp
@@ -80,9 +81,9 @@ class _Reload:
     def __init__(self, systemd: SystemdNotifier, log: EventLogger) -> None:
         self._systemd = systemd
         self._log = log
-        self._listeners: tuple[PublicServer, ...] = ()
+        self._listeners: tuple[HttpServer, ...] = ()
 
-    def begin(self, listeners: tuple[PublicServer, ...]) -> None:
+    def begin(self, listeners: tuple[HttpServer, ...]) -> None:
         """Tell systemd that the appliance is ready, for reloads too."""
         self._listeners = listeners
         self._systemd.send("READY=1")
@@ -179,7 +180,7 @@ def _recording_services(
     )
 
 
-def _listeners(features: Features, log: EventLogger) -> dict[str, PublicServer]:
+def _listeners(features: Features, log: EventLogger) -> dict[str, HttpServer]:
     """Return the listeners by what `ready` calls them; all but the first only if they are set."""
     web, tuned = features.settings.web, "connections" not in features.settings.tuning_off
     asked = (
@@ -188,7 +189,7 @@ def _listeners(features: Features, log: EventLogger) -> dict[str, PublicServer]:
         ("metrics", MetricsApp(features.exposition), features.settings.metrics.binds),
     )
     return {
-        name: PublicServer(
+        name: HttpServer(
             app, replace(web, binds=binds), log, max_target_bytes=MAX_TARGET_BYTES, tuned=tuned
         )
         for name, app, binds in asked

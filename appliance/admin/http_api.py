@@ -13,8 +13,6 @@ import hashlib
 import json
 from functools import partial
 
-import trio
-
 from appliance.admin.openapi import make_document
 from appliance.admin.routes import CALLS, bind_calls
 from appliance.admin_calls import forms as form
@@ -29,11 +27,12 @@ from appliance.admin_calls.call import (
 from appliance.bbb import errors
 from appliance.bbb.api_call import xml_response
 from appliance.bbb.checksum import split_checksum, verify_checksum
-from appliance.bbb.errors import ApiError, Failure
+from appliance.bbb.errors import Failure
 from appliance.bbb.params import parse_query
 from appliance.bbb.xml import render_error
 from appliance.features import Features
-from appliance.http.messages import Chunks, Request, Response
+from appliance.http.errors import HttpError
+from appliance.http.messages import Request, Response, read_body
 
 ADMIN_PREFIX = PREFIX + "/"
 DOCUMENT_NAME = "openapi.json"
@@ -78,8 +77,8 @@ class AdminApi:
             document, status = await answer_call(
                 call, read, self._features.faults, self._features.log
             )
-        except ApiError as error:  # the body is too large, or does not come
-            document, status = {"error": error.failure.message}, error.failure.http_status
+        except HttpError as error:
+            document, status = {"error": error.reason}, error.status
         return Response(status, _JSON, json.dumps(document).encode(), _PRIVATE)
 
     def _is_signed(self, request: Request, name: str) -> bool:
@@ -102,14 +101,10 @@ class AdminApi:
 
 
 async def _read_call(request: Request, who: str) -> Call:
-    """Raises BadRequest, ApiError (BODY_TOO_LARGE, BODY_STALLED), ClientGone."""
+    """Raises BadRequest, HttpError (413, 408), ClientGone."""
     body = b""
     if request.method == "POST":
-        limit_s = min(BODY_TIMEOUT_S, request.body.patience.form_s)
-        with trio.move_on_after(limit_s) as patience:
-            body = b"".join([chunk async for chunk in Chunks(request, MAX_BODY_BYTES)])
-        if patience.cancelled_caught:
-            raise ApiError(errors.BODY_STALLED)
+        body = await read_body(request, MAX_BODY_BYTES, limit_s=BODY_TIMEOUT_S)
     query = parse_query(split_checksum(request.query)[0])
     return Call(who, form.merge_fields(form.parse_body(body), query))
 

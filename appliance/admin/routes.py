@@ -30,7 +30,8 @@ from appliance.callbacks.admin_analytics_calls import ANALYTICS_CALLS
 from appliance.callbacks.admin_calls import CALLBACK_CALLS
 from appliance.doctor.admin_calls import DOCTOR_CALLS
 from appliance.features import Features
-from appliance.http.quart_shim import AsgiApp, QuartShim
+from appliance.http.messages import AsgiApp
+from appliance.http.quart_shim import QuartShim
 from appliance.meetings.admin_calls import MEETING_CALLS
 from appliance.recordings.admin_calls import RECORDING_CALLS
 from appliance.servers.admin_calls import SERVER_CALLS
@@ -72,7 +73,7 @@ def make_control_app(features: Features) -> AsgiApp:
     app.config["BODY_TIMEOUT"] = BODY_TIMEOUT_S
     app.register_blueprint(make_admin_blueprint(features), url_prefix=PREFIX)
     app.register_error_handler(HTTPException, _render_http_error)
-    return QuartShim(app)  # type: ignore[arg-type]
+    return QuartShim(app)
 
 
 def make_admin_blueprint(features: Features) -> Blueprint:

@@ -11,12 +11,12 @@ from appliance.bbb.caller import Caller
 from appliance.bbb.signed_request import Accepts, SignedRequest
 from appliance.bbb.xml import XML_TYPE
 from appliance.http.messages import Response
-from appliance.http.streaming import Streamed
+from appliance.http.streaming import StreamedResponse
 
 XML = XML_TYPE.encode()
 
 Deps = TypeVar("Deps")
-Answer = Response | Streamed
+Answer = Response | StreamedResponse
 
 
 def xml_response(body: bytes, status: int = 200) -> Response:

@@ -25,8 +25,8 @@ from appliance.bbb.request_body import RequestBody
 from appliance.bbb.xml import Answer, MalformedAnswer, parse_answer, parse_version
 from appliance.faults import Ambiguous, BbbError, NotSent, ServerFault
 from appliance.http.client.dial import Origin, parse_origin
-from appliance.http.client.message import UnusableAnswerError, Upload
-from appliance.http.client.pool import Limits, PoolTransport, RawResponse
+from appliance.http.client.message import StreamedBody, UnusableResponseError
+from appliance.http.client.pool import ExchangeLimits, PoolTransport, RawResponse
 from appliance.model import ServerId, Target
 
 BIG_LIST_BYTES = 256 * 1024
@@ -105,8 +105,8 @@ class BbbClient:
         self._request_id = request_id
         self._algorithm = send_algorithm
         self._lists = MeetingListReader(keep_s=remember_lists_s, clock=time.monotonic)
-        self._limits = Limits(connect_timeout_s, response_timeout_s, response_max_bytes)
-        self._offline_limits = Limits(
+        self._limits = ExchangeLimits(connect_timeout_s, response_timeout_s, response_max_bytes)
+        self._offline_limits = ExchangeLimits(
             _offline_limit(connect_timeout_s, OFFLINE_CONNECT_S),
             _offline_limit(response_timeout_s, OFFLINE_RESPONSE_S),
             response_max_bytes,
@@ -174,7 +174,7 @@ class BbbClient:
             headers = self._headers((b"Content-Type", content_type))
             content = body.chunks
             if not isinstance(content, bytes):
-                content = _Watched(content)
+                content = _TrackedBody(content)
             return _Request("POST", f"/{call}?{signed}", headers, content, body.length)
         path = f"/{call}?{signed}"
         # What needs more is sent as a form. The URL's length stands for its path's: it is never
@@ -232,20 +232,20 @@ class _Request:
     path: str
     """Below the API endpoint, with the query."""
     headers: list[tuple[bytes, bytes]]
-    content: bytes | _Watched | None = None
+    content: bytes | _TrackedBody | None = None
     length: int | None = None
 
     @property
     def body_started(self) -> bool:
-        return isinstance(self.content, _Watched) and self.content.started
+        return isinstance(self.content, _TrackedBody) and self.content.started
 
-    def body_to_send(self) -> bytes | Upload | None:
-        if isinstance(self.content, _Watched):
-            return Upload(self.content, self.length)
+    def body_to_send(self) -> bytes | StreamedBody | None:
+        if isinstance(self.content, _TrackedBody):
+            return StreamedBody(self.content, self.length)
         return self.content
 
 
-class _Watched:
+class _TrackedBody:
     """Passes the chunks of a body on and remembers that it began to."""
 
     def __init__(self, chunks: AsyncIterable[bytes]) -> None:
@@ -302,7 +302,7 @@ def _translate(server_id: ServerId, exc: Exception, body_started: bool) -> BbbEr
     reason = str(exc) or type(exc).__name__
     if outcome is not ServerFault:
         return outcome(server_id, reason, body_started=body_started)
-    status = exc.status if isinstance(exc, UnusableAnswerError) else 0
+    status = exc.status if isinstance(exc, UnusableResponseError) else 0
     if status == 504:
         return Ambiguous(server_id, reason, body_started=body_started)
     return ServerFault(server_id, reason, status=status, body_started=body_started)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from appliance.http.errors import HttpError
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -91,9 +93,14 @@ INVALID_KIND = Failure("invalidKind", "Invalid kind parameter, expected subtitle
 INVALID_LANG = Failure("invalidLang", "Malformed lang parameter, expected a tag as of RFC 5646.")
 RECORDINGS_DOWN = Failure("internalError", "The recording store is not reachable.")
 
-BODY_STALLED = Failure("requestTimeout", "The body of the request did not arrive.", 408)
-BODY_TOO_LARGE = Failure("requestTooLarge", "The body of the request is too large.", 413)
 URI_TOO_LONG = Failure("requestTooLarge", "The address of the request is too long.")
+
+_KEY_OF_STATUS = {408: "requestTimeout", 413: "requestTooLarge"}
+
+
+def failure_of(error: HttpError) -> Failure:
+    """Return the failure of a request that could not be read; its HTTP status stays."""
+    return Failure(_KEY_OF_STATUS[error.status], error.reason, error.status)
 
 
 def no_recording(record_id: str) -> Failure:

@@ -20,7 +20,7 @@ from appliance.doctor.server_findings import ServerFacts
 from appliance.faults import BbbError
 from appliance.http.client.dial import parse_origin
 from appliance.http.client.message import Headers
-from appliance.http.client.pool import Limits, PoolTransport
+from appliance.http.client.pool import ExchangeLimits, PoolTransport
 from appliance.model import Target
 
 ASK_S = 5.0
@@ -64,7 +64,7 @@ class ServerFactFinder:
     async def _ask_index(self, target: Target) -> tuple[str | None, float | None]:
         url = httpx.URL(target.url)
         path = url.raw_path.partition(b"?")[0].rstrip(b"/") or b"/"
-        limits = Limits(self._ask_s, self._ask_s, _MAX_BYTES)
+        limits = ExchangeLimits(self._ask_s, self._ask_s, _MAX_BYTES)
         began_ms = self._now_ms()
         answer = await self._pool.exchange(parse_origin(url), "GET", path, limits)
         ours_s = (began_ms + self._now_ms()) / 2000

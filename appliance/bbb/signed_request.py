@@ -21,10 +21,10 @@ from appliance.bbb.checksum import (
     verify_checksum,
 )
 from appliance.bbb.errors import ApiError
-from appliance.bbb.params import Params, parse_query, repeated_guarded_name
+from appliance.bbb.params import Params, encode_query, parse_query, repeated_guarded_name
 from appliance.bbb.request_body import RequestBody
 from appliance.http.messages import Chunks, Request, read_body
-from appliance.http.multipart import file_of_multipart, form_of_multipart
+from appliance.http.multipart import fields_of_multipart, file_of_multipart
 
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
@@ -73,8 +73,7 @@ async def read_signed(
 ) -> SignedRequest:
     """Return the parameters and the document of a signed request.
 
-    Raises ApiError: checksumError, unsupportedContentType, requestTooLarge (413), requestTimeout;
-    and ClientGone.
+    Raises ApiError (checksumError, unsupportedContentType), HttpError (413, 408), ClientGone.
     """
     rest, url_checksum = split_checksum(request.query)
     params = parse_query(rest)
@@ -124,12 +123,18 @@ async def _read_form(request: Request, media_type: str) -> bytes:
         return body
     content_type = request.header(b"content-type") or ""
     if len(body) <= INLINE_BYTES:
-        form = form_of_multipart(body, content_type)
+        form = _form_of_multipart(body, content_type)
     else:
-        form = await trio.to_thread.run_sync(form_of_multipart, body, content_type)
+        form = await trio.to_thread.run_sync(_form_of_multipart, body, content_type)
     if form is None:
         raise ApiError(errors.UNSUPPORTED_CONTENT_TYPE)
     return form
+
+
+def _form_of_multipart(body: bytes, content_type: str) -> bytes | None:
+    """Return the text fields of a multipart body as a form, None if the body is malformed."""
+    fields = fields_of_multipart(body, content_type)
+    return None if fields is None else encode_query(fields).encode("ascii")
 
 
 async def _read_document(request: Request, max_bytes: int) -> RequestBody:

@@ -18,7 +18,7 @@ from appliance.callbacks.address_rules import is_public_address
 from appliance.callbacks.rules import redirect_target, refusal_of_url
 from appliance.faults import CallFailed, CallRefused
 from appliance.http.client.dial import RefusedAddressError, open_ssl_context
-from appliance.http.client.message import UnusableAnswerError
+from appliance.http.client.message import UnusableResponseError
 from appliance.http.client.pool import PoolTransport
 
 MAX_ANSWER_BYTES = 64 * 1024
@@ -78,7 +78,7 @@ class CallbackClient:
         try:
             request = self._request(method, url, headers, body)
             response = await self._pool.handle_async_request(request)
-        except UnusableAnswerError as error:
+        except UnusableResponseError as error:
             if error.status:
                 return error.status, ""
             raise CallFailed(str(error)) from None

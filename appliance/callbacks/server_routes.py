@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from appliance.bbb.errors import ApiError
 from appliance.callbacks import analytics
 from appliance.callbacks.analytics_rules import ANALYTICS_CALL, MAX_BODY_BYTES, BadReport
 from appliance.callbacks.deps import CallbackDeps
 from appliance.callbacks.ended import pass_on_end, take_end
 from appliance.callbacks.ended_rules import ENDED_CALL
 from appliance.faults import StoreDown
+from appliance.http.errors import HttpError
 from appliance.http.messages import Request, Response, read_body
-from appliance.http.origin import Origin
+from appliance.http.origin import RequestOrigin
 from appliance.model import Tenant
 from appliance.tenants.end_callback import END_CALLBACK_CALL
 
-Handler = Callable[[CallbackDeps, Request, Origin], Awaitable[Response]]
+Handler = Callable[[CallbackDeps, Request, RequestOrigin], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,11 @@ def text_response(status: int, text: str, *headers: tuple[bytes, bytes]) -> Resp
     return Response(status, b"text/plain; charset=utf-8", f"{text}\n".encode(), headers)
 
 
-async def _meeting_ended(deps: CallbackDeps, request: Request, origin: Origin) -> Response:
+async def _meeting_ended(deps: CallbackDeps, request: Request, origin: RequestOrigin) -> Response:
     return await _answer_end(deps, take_end(deps, request.query))
 
 
-async def _end_callback(deps: CallbackDeps, request: Request, origin: Origin) -> Response:
+async def _end_callback(deps: CallbackDeps, request: Request, origin: RequestOrigin) -> Response:
     return await _answer_end(deps, pass_on_end(deps, request.query))
 
 
@@ -55,7 +55,7 @@ async def _answer_end(deps: CallbackDeps, taking: Awaitable[bool]) -> Response:
     return text_response(200, "ok") if taken else text_response(403, "not signed by us")
 
 
-async def _analytics(deps: CallbackDeps, request: Request, origin: Origin) -> Response:
+async def _analytics(deps: CallbackDeps, request: Request, origin: RequestOrigin) -> Response:
     try:
         reporter = await analytics.find_reporter(deps, request.header(b"authorization"))
         if reporter is None:
@@ -64,8 +64,8 @@ async def _analytics(deps: CallbackDeps, request: Request, origin: Origin) -> Re
         taken = await analytics.take_report(deps, await _tenant(deps, origin), body)
     except BadReport as error:
         return text_response(400, str(error))
-    except ApiError as error:  # too large, too slow
-        return text_response(error.http_status, error.message)
+    except HttpError as error:
+        return text_response(error.status, error.reason)
     except StoreDown as error:
         # Its server does not try again: somebody may want to know.
         deps.log.warning("analytics_not_taken", reason=str(error))
@@ -73,7 +73,7 @@ async def _analytics(deps: CallbackDeps, request: Request, origin: Origin) -> Re
     return text_response(200, taken.value)
 
 
-async def _tenant(deps: CallbackDeps, origin: Origin) -> Tenant | None:
+async def _tenant(deps: CallbackDeps, origin: RequestOrigin) -> Tenant | None:
     if not deps.settings.api.multitenancy:
         return None
     return await deps.tenants.cache.find(origin.host.partition(".")[0])

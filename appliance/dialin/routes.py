@@ -14,9 +14,8 @@ import hmac
 
 import trio
 
-from appliance.bbb import errors
-from appliance.bbb.errors import ApiError
 from appliance.bbb.params import parse_query
+from appliance.bbb.request_metrics import count_request, result_of
 from appliance.dialin.calls import answer_call
 from appliance.dialin.deps import DialInDeps
 from appliance.dialin.dialplan import (
@@ -26,20 +25,20 @@ from appliance.dialin.dialplan import (
     read_call,
     render_answer,
 )
+from appliance.http.errors import HttpError
 from appliance.http.messages import (
-    Chunks,
     ClientGone,
-    Patience,
+    ClientTimeouts,
     Receive,
     Request,
     Response,
     Scope,
     Send,
+    read_body,
     read_request,
     send_response,
 )
 from appliance.http.origin import OriginReader
-from appliance.http.request_metrics import count_request, result_of
 from appliance.log import request_context
 
 DIALPLAN_PATHS = frozenset({"/fsapi", "/fsapi/"})
@@ -50,7 +49,7 @@ USER = "fsapi"
 
 _XML = b"text/xml; charset=utf-8"
 _TEXT = b"text/plain; charset=utf-8"
-_PATIENCE = Patience()
+_TIMEOUTS = ClientTimeouts()
 
 
 class DialplanEndpoint:
@@ -75,9 +74,9 @@ class DialplanEndpoint:
         if not self._is_authorized(request):
             return self._unauthorized
         try:
-            call = read_call(_fields_of(await _read_form(request)))
-        except ApiError as error:
-            return Response(error.failure.http_status, _TEXT, error.failure.message.encode())
+            call = read_call(_fields_of(await read_body(request, FORM_MAX_BYTES)))
+        except HttpError as error:
+            return Response(error.status, _TEXT, error.reason.encode())
         if call is None:
             return Response(200, _XML, NOT_FOUND)
         answer = await answer_call(self._deps, call, self._origins.client_address(request))
@@ -99,9 +98,9 @@ class DialplanEndpoint:
 class DialplanApp:
     """The application of FSAPI_BIND: nothing but the endpoint, for whichever host it is asked."""
 
-    def __init__(self, deps: DialInDeps, patience: Patience = _PATIENCE) -> None:
+    def __init__(self, deps: DialInDeps, timeouts: ClientTimeouts = _TIMEOUTS) -> None:
         self._deps = deps
-        self._patience = patience
+        self._timeouts = timeouts
         self._origins = OriginReader(
             deps.settings.web.trusted_proxies, url_host=None, base_url=None, multitenancy=False
         )
@@ -112,7 +111,7 @@ class DialplanApp:
         if scope["type"] != "http":
             return
         began_s = trio.current_time()
-        request = read_request(scope, receive, self._patience)
+        request = read_request(scope, receive, self._timeouts)
         origin = self._origins.read(request)
         with request_context(origin.trusted_id):
             try:
@@ -134,14 +133,6 @@ class DialplanApp:
         except Exception as error:
             self._deps.log.error("request_failed", path=request.path, exc_info=error)
             return Response(500, _TEXT, b"The request failed; the log says why.\n")
-
-
-async def _read_form(request: Request) -> bytes:
-    with trio.move_on_after(request.body.patience.form_s) as patience:
-        body = b"".join([chunk async for chunk in Chunks(request, FORM_MAX_BYTES)])
-    if patience.cancelled_caught:
-        raise ApiError(errors.BODY_STALLED)
-    return body
 
 
 def _fields_of(form: bytes) -> dict[str, str]:

@@ -1,1 +1,11 @@
-"""HTTP engines: the listener on Hypercorn, the client with its pools, ASGI helpers."""
+"""The HTTP engine: a server for ASGI applications, a client, and helpers for applications.
+
+- `server/`: the listener; begin in `server/server.py`.
+- `client/`: pooled connections to other HTTP servers; begin in `client/pool.py`.
+- For applications on plain ASGI: `messages` (requests, bodies, whole responses), `streaming` and
+  `file_response` (the other two kinds of responses), `origin` (client address and host behind
+  proxies), `multipart`, `content_types`, `errors`.
+- `quart_shim` is needed around a Quart application.
+
+Knows nothing of BigBlueButton: imports only system, instruments, settings, model, log and faults.
+"""

@@ -1,7 +1,7 @@
-"""Which content type a file has, by the end of its name.
+"""Content types of files by the extension of their name.
 
-Pure. Our own table and not the system's, so that every appliance answers the same. Truth: IANA's
-media types; the files of BBB's playback formats and of its player.
+Pure. A table of its own instead of the system's, so that every machine answers the same.
+Source: IANA's media types; the files of BBB's playback formats and of its player.
 """
 
 from __future__ import annotations
@@ -62,5 +62,5 @@ def content_type_of(file_name: str) -> str:
     """Return the type of a file; a name that ends with `/` or is empty is a directory's page."""
     if not file_name or file_name.endswith("/"):
         return HTML
-    _, dot, ending = file_name.rpartition(".")
-    return _TYPES.get(ending.lower(), UNKNOWN) if dot else UNKNOWN
+    _, dot, extension = file_name.rpartition(".")
+    return _TYPES.get(extension.lower(), UNKNOWN) if dot else UNKNOWN

@@ -1,12 +1,13 @@
-"""Files as answers: ranges, conditional requests, HEAD, and a body that is never in memory.
+"""Files as responses: ranges, conditional requests, HEAD, and a body that is never in memory.
 
-Must not decide who may see a file. Whatever happens to the file once the head of the answer has
-gone out, the connection is cut off then, so that no client takes a part for the whole.
-Truth: RFC 9110 (13 conditional requests, 14 ranges).
+The caller decides who may see a file. If anything happens to the file after the head of the
+response was sent, the connection is cut off, so that no client takes a part for the whole.
+Source: RFC 9110 (13 conditional requests, 14 ranges).
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,25 +16,48 @@ from email.utils import formatdate, parsedate_to_datetime
 import trio
 
 from appliance.http.content_types import content_type_of
-from appliance.http.messages import ClientGone, Request, Send
+from appliance.http.messages import ClientGone, Headers, Request, Send
 from appliance.log import Log
-from appliance.recordings.served_files import OpenedFile
 
 CHUNK_BYTES = 256 * 1024
-"""What is read at a time: smaller pieces cost a thread more often, larger ones gain nothing."""
+"""Read at a time: smaller pieces need a thread more often (64 KiB: 500 MB/s instead of 1200),
+larger ones are not faster."""
 STALL_S = 120.0
-"""A client that does not take a chunk within this is given up. The slowest of lines brings 256 KiB
-in that time; who has paused a video asks again with a range."""
+"""A client that does not take a chunk within this is given up. The slowest lines take 256 KiB in
+that time; a player that was paused asks again with a range."""
 
 _RANGE = re.compile(r"bytes\s*=\s*([0-9]{0,100})\s*-\s*([0-9]{0,100})\s*", re.IGNORECASE)
 _SECOND_NS = 1_000_000_000
 
-Headers = tuple[tuple[bytes, bytes], ...]
+
+class OpenedFile:
+    """A regular file, open until `close`. The methods block."""
+
+    def __init__(self, descriptor: int, name: str, found: os.stat_result) -> None:
+        self._descriptor = descriptor
+        self.name = name
+        self.size = found.st_size
+        self.modified_ns = found.st_mtime_ns
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Return `count` bytes, fewer at the end of the file only. Raises: OSError."""
+        parts: list[bytes] = []
+        while count > 0 and (part := os.pread(self._descriptor, count, offset)):
+            parts.append(part)
+            offset += len(part)
+            count -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 @dataclass(frozen=True, slots=True)
-class FileAnswer:
-    """An answer out of an open file, which `send_file` closes."""
+class FileResponse:
+    """A response out of an open file, which `send_file` closes."""
 
     file: OpenedFile
     status: int
@@ -51,14 +75,14 @@ class Span:
     length: int
 
 
-def answer_with_file(request: Request, file: OpenedFile, extra: Headers = ()) -> FileAnswer:
+def make_file_response(request: Request, file: OpenedFile, extra: Headers = ()) -> FileResponse:
     """Decide what is sent of a file: all of it, a part, or nothing as the client has it already."""
     tag, modified = entity_tag(file), formatdate(file.modified_ns // _SECOND_NS, usegmt=True)
     validators = ((b"etag", tag.encode()), (b"last-modified", modified.encode()), *extra)
     if has_changed(request.headers, tag, file.modified_ns // _SECOND_NS):
-        return FileAnswer(file, 412, ((b"content-length", b"0"), *validators))
+        return FileResponse(file, 412, ((b"content-length", b"0"), *validators))
     if is_unchanged(request.headers, tag, file.modified_ns // _SECOND_NS):
-        return FileAnswer(file, 304, validators)
+        return FileResponse(file, 304, validators)
     content_type = content_type_of(file.name).encode()
     headers = (
         (b"content-type", content_type),
@@ -66,19 +90,19 @@ def answer_with_file(request: Request, file: OpenedFile, extra: Headers = ()) ->
         (b"x-content-type-options", b"nosniff"),
         *validators,
     )
-    span = _wanted_span(request, tag, modified, file.size)
+    span = _requested_span(request, tag, modified, file.size)
     if span is None:
         length = (b"content-length", b"%d" % file.size)
-        return FileAnswer(file, 200, (length, *headers), 0, file.size)
+        return FileResponse(file, 200, (length, *headers), 0, file.size)
     if not span.length:
         none = ((b"content-length", b"0"), (b"content-range", b"bytes */%d" % file.size))
-        return FileAnswer(file, 416, (*none, *headers))
+        return FileResponse(file, 416, (*none, *headers))
     last = span.start + span.length - 1
     part = (
         (b"content-length", b"%d" % span.length),
         (b"content-range", b"bytes %d-%d/%d" % (span.start, last, file.size)),
     )
-    return FileAnswer(file, 206, (*part, *headers), span.start, span.length)
+    return FileResponse(file, 206, (*part, *headers), span.start, span.length)
 
 
 def entity_tag(file: OpenedFile) -> str:
@@ -87,7 +111,7 @@ def entity_tag(file: OpenedFile) -> str:
 
 
 def has_changed(headers: Mapping[bytes, bytes], tag: str, modified_s: int) -> bool:
-    """Whether the client wants another file than this (If-Match, else If-Unmodified-Since)."""
+    """Return whether the client asks for another version (If-Match, else If-Unmodified-Since)."""
     match = headers.get(b"if-match")
     if match is not None:
         tags = {one.strip() for one in match.decode("latin-1").split(",")}
@@ -98,7 +122,7 @@ def has_changed(headers: Mapping[bytes, bytes], tag: str, modified_s: int) -> bo
 
 
 def is_unchanged(headers: Mapping[bytes, bytes], tag: str, modified_s: int) -> bool:
-    """Whether the client has the file already (If-None-Match, else If-Modified-Since)."""
+    """Return whether the client has this version (If-None-Match, else If-Modified-Since)."""
     none_match = headers.get(b"if-none-match")
     if none_match is not None:
         named = none_match.decode("latin-1").split(",")
@@ -110,9 +134,9 @@ def is_unchanged(headers: Mapping[bytes, bytes], tag: str, modified_s: int) -> b
 
 
 def parse_range(text: str, size: int) -> Span | None:
-    """Return the part that a Range header wants; None: the whole, a length of 0: not satisfiable.
+    """Return the part that a Range header asks for; None: the whole, length 0: not satisfiable.
 
-    Several ranges, another unit and what is malformed are answered with the whole (RFC 9110 14.2).
+    Several ranges, another unit and a malformed header ask for the whole (RFC 9110 14.2).
     """
     found = _RANGE.fullmatch(text.strip())
     if found is None or found[1] == found[2] == "":
@@ -127,15 +151,15 @@ def parse_range(text: str, size: int) -> Span | None:
     return Span(start, max(0, min(last, size - 1) - start + 1))
 
 
-def _wanted_span(request: Request, tag: str, modified: str, size: int) -> Span | None:
-    wanted = request.header(b"range")
-    if wanted is None or request.method != "GET":
+def _requested_span(request: Request, tag: str, modified: str, size: int) -> Span | None:
+    header = request.header(b"range")
+    if header is None or request.method != "GET":
         return None
     condition = request.header(b"if-range")
-    # Compared as they are: a weak tag, or a date of another second, is no proof.
+    # Compared literally: a weak tag, or a date of another second, does not prove equality.
     if condition is not None and condition.strip() not in (tag, modified):
         return None
-    return parse_range(wanted, size)
+    return parse_range(header, size)
 
 
 def _seconds(date: str) -> float | None:
@@ -146,27 +170,28 @@ def _seconds(date: str) -> float | None:
 
 
 async def send_file(
-    send: Send, answer: FileAnswer, request: Request, request_id: bytes | None, log: Log
+    send: Send, response: FileResponse, request: Request, request_id: bytes | None, log: Log
 ) -> None:
-    """Send an answer out of a file and close the file.
+    """Send a response out of a file and close the file.
 
-    Raises ClientGone: the client has gone or takes nothing, or the file has no more to give.
+    Raises: ClientGone (the client has closed the connection or takes no bytes, or the file has
+    become shorter or unreadable).
     """
     try:
-        headers = list(answer.headers)
+        headers = list(response.headers)
         if request_id is not None:
             headers.append((b"x-request-id", request_id))
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        if request.method == "HEAD" or not answer.length:
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        if request.method == "HEAD" or not response.length:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         else:
-            await _send_watched(send, answer, request, log)
+            await _send_watched(send, response, request, log)
     finally:
-        answer.file.close()
+        response.file.close()
 
 
-async def _send_watched(send: Send, answer: FileAnswer, request: Request, log: Log) -> None:
-    """Send the body, and stop when there is nobody left to send it to."""
+async def _send_watched(send: Send, response: FileResponse, request: Request, log: Log) -> None:
+    """Send the body until its end, or until the client has closed the connection."""
     failure: Exception | None = None
     finished = False
 
@@ -177,7 +202,7 @@ async def _send_watched(send: Send, answer: FileAnswer, request: Request, log: L
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch, nursery.cancel_scope)
         try:
-            await _send_body(send, answer)
+            await _send_body(send, response)
             finished = True
         except Exception as error:
             failure = error  # a nursery would wrap it into a group
@@ -190,16 +215,16 @@ async def _send_watched(send: Send, answer: FileAnswer, request: Request, log: L
         raise ClientGone
 
 
-async def _send_body(send: Send, answer: FileAnswer) -> None:
-    """Raises OSError: the file cannot be read, or has become shorter."""
-    offset, left = answer.start, answer.length
+async def _send_body(send: Send, response: FileResponse) -> None:
+    """Raises: OSError (the file cannot be read, or has become shorter), ClientGone."""
+    offset, left = response.start, response.length
     while left:
         count = min(left, CHUNK_BYTES)
-        chunk = await trio.to_thread.run_sync(answer.file.read, offset, count)
+        chunk = await trio.to_thread.run_sync(response.file.read, offset, count)
         if len(chunk) < count:
             raise OSError(0, "the file has become shorter")
         offset, left = offset + count, left - count
-        with trio.move_on_after(STALL_S) as patience:
+        with trio.move_on_after(STALL_S) as scope:
             await send({"type": "http.response.body", "body": chunk, "more_body": left > 0})
-        if patience.cancelled_caught:
+        if scope.cancelled_caught:
             raise ClientGone

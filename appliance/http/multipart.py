@@ -1,6 +1,6 @@
-"""What is in a multipart body: its text fields as a form, or one file. Files are no parameters.
+"""Multipart bodies: the text fields, or one file.
 
-Holds no I/O. Truth: RFC 7578; the parser is Werkzeug's.
+Holds no I/O. Source: RFC 7578; the parser is Werkzeug's.
 """
 
 from __future__ import annotations
@@ -9,28 +9,24 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
 
-from appliance.bbb.params import encode_query
-
 _MAX_PARTS = 1000
 _MAX_BOUNDARY_CHARS = 70
 """RFC 2046 section 5.1.1."""
 
 
-def form_of_multipart(body: bytes, content_type: str) -> bytes | None:
-    """Return a whole multipart body's text fields, encoded as a form; None: it is malformed.
+def fields_of_multipart(body: bytes, content_type: str) -> tuple[tuple[str, str], ...] | None:
+    """Return (name, value) of the text fields of a whole body, None if it is malformed.
 
     `content_type` is the header of that name, with the boundary.
     """
     fields = _parts(body, content_type, Field)
     if fields is None:
         return None
-    return encode_query(
-        tuple((name, value.decode("utf-8", "replace")) for name, value in fields)
-    ).encode("ascii")
+    return tuple((name, value.decode("utf-8", "replace")) for name, value in fields)
 
 
 def file_of_multipart(body: bytes, content_type: str, name: str) -> bytes | None:
-    """Return the first file of a name in a whole multipart body; None: malformed, or no such file.
+    """Return the first file of a name in a whole body; None: malformed, or no such file.
 
     A field without a file name counts as well: some clients send none.
     """
@@ -61,14 +57,14 @@ def _decode(
     decoder.receive_data(body)
     decoder.receive_data(None)
     parts: list[tuple[str, bytes]] = []
-    wanted = False
+    of_kind = False
     while not isinstance(event := decoder.next_event(), Epilogue | NeedData):
         if isinstance(event, Data):
-            if wanted:
+            if of_kind:
                 name, value = parts[-1]
                 parts[-1] = name, value + event.data
         else:
-            wanted = isinstance(event, kind)
+            of_kind = isinstance(event, kind)
             if isinstance(event, kind):
                 parts.append((event.name or "", b""))
     return parts

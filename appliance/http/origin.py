@@ -1,7 +1,7 @@
-"""Where a request came from and for which host: proxies, the host check, the tenant's label.
+"""The origin of a request: the client's address, the requested host and scheme, behind proxies.
 
-X-Forwarded-* count only from trusted peers, or anybody could name another host or address.
-Truth: docs/configuration.md (TRUSTED_PROXIES, URL_HOST, BASE_URL).
+X-Forwarded-* count only from trusted peers; otherwise any client could claim another host or
+address. Source: docs/configuration.md (TRUSTED_PROXIES, URL_HOST, BASE_URL).
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ from appliance.http.messages import Request
 
 Network = IPv4Network | IPv6Network
 
-# A name or an address, and a port: what may stand in a URL. Clients write what they like.
+# A name or an address, and a port, that may stand in a URL. The Host header may hold anything.
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?").fullmatch
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._=+/:-]{1,128}").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """What the client asked for, as the last trusted proxy tells it."""
+class RequestOrigin:
+    """The request as the client made it, according to the last trusted proxy."""
 
     host: str
     """Host name in lower case, without port; '' if the request names none."""
     request_id: bytes | None
-    """As the client sent it, for the answer."""
+    """X-Request-ID as the client sent it, to be repeated in the response."""
     trusted_id: str | None = None
-    """The same, if a trusted proxy sent it: for the log and the servers."""
+    """The same if a trusted proxy sent it: for the log and the BBB servers."""
     authority: str = ""
-    """Host and, if it was named, port, as the client wrote them."""
+    """Host and, if given, port, as the client wrote them."""
     scheme: str = "http"
 
     @property
     def base_url(self) -> str:
-        """Return scheme and host, with which URLs that lead to us begin; '' if no host is named."""
+        """Return scheme and host for URLs that lead back here; '' if no valid host is named."""
         return f"{self.scheme}://{self.authority}" if _AUTHORITY(self.authority) else ""
 
 
 class OriginReader:
-    """Reads the origin of requests by the settings."""
+    """Reads the origin of requests, and checks their host, according to the settings."""
 
     def __init__(
         self,
@@ -53,12 +53,12 @@ class OriginReader:
         multitenancy: bool,
     ) -> None:
         self._is_trusted = _trust(tuple(trusted))
-        # BASE_URL says whose the hosts are, too, where the host says who is asking.
+        # With tenants, whose hosts are below BASE_URL, that setting alone enables the check.
         self._check = url_host is not None or (multitenancy and base_url is not None)
         self._allowed = frozenset(host.lower() for host in (url_host, base_url) if host)
         self._multitenancy = multitenancy
 
-    def read(self, request: Request) -> Origin:
+    def read(self, request: Request) -> RequestOrigin:
         """Return the origin of a request."""
         headers = request.headers
         host = headers.get(b"host", b"")
@@ -67,7 +67,7 @@ class OriginReader:
         if (forwarded or scheme) and not self._is_trusted(request.peer):
             forwarded, scheme = None, b""
         if forwarded:
-            # The last one is what the proxy next to us was asked for; Rails reads it so too.
+            # The last entry is the host that the nearest proxy received; Rails reads it so too.
             host = forwarded.rpartition(b",")[2]
         request_id = headers.get(b"x-request-id")
         if request_id is not None and not _REQUEST_ID(request_id):
@@ -75,7 +75,7 @@ class OriginReader:
         trusted = request_id is not None and self._is_trusted(request.peer)
         authority = host.decode("latin-1").strip()
         known = scheme in (b"http", b"https")
-        return Origin(
+        return RequestOrigin(
             strip_port(authority).lower(),
             request_id,
             request_id.decode() if request_id is not None and trusted else None,
@@ -84,10 +84,10 @@ class OriginReader:
         )
 
     def client_address(self, request: Request) -> str:
-        """Return the address that a request came from, as far as trusted proxies tell; '' if none.
+        """Return the client's address as far as trusted proxies name it; '' if none is known.
 
-        Each proxy adds the address it was called from at the end, so what stands before the last
-        untrusted one may be anything.
+        Each proxy appends the address that connected to it, so only the entries after the last
+        untrusted one are reliable.
         """
         client = request.peer
         hops = request.headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",")
@@ -98,7 +98,7 @@ class OriginReader:
         return client or ""
 
     def allows(self, host: str) -> bool:
-        """Whether requests for a host are answered (protects against DNS rebinding)."""
+        """Return whether requests for a host are served (protects against DNS rebinding)."""
         if not self._check or host in self._allowed:
             return True
         return self._multitenancy and any(host.endswith(f".{base}") for base in self._allowed)
@@ -116,7 +116,7 @@ def strip_port(host: str) -> str:
 def _trust(networks: tuple[Network, ...]) -> Callable[[str | None], bool]:
     @lru_cache(maxsize=4096)
     def is_trusted(peer: str | None) -> bool:
-        """Whether a peer is one of our proxies; on a Unix socket it always is."""
+        """Return whether a peer is a trusted proxy; a peer on a Unix socket always is."""
         if peer is None:
             return True
         try:

@@ -14,7 +14,7 @@ import trio
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.http.messages import (
     ClientGone,
-    Patience,
+    ClientTimeouts,
     Receive,
     Request,
     Response,
@@ -29,7 +29,7 @@ from appliance.metrics.exposition import Seen, Spooled, render_metrics
 METRICS_PATH = "/metrics"
 _READ_S = 5.0
 _TEXT = b"text/plain; charset=utf-8"
-_PATIENCE = Patience()
+_TIMEOUTS = ClientTimeouts()
 _NOT_FOUND = Response(404, _TEXT, b"There is nothing here.\n")
 _WRONG_METHOD = Response(405, _TEXT, b"GET only.\n", ((b"allow", b"GET, HEAD"),))
 _UNAUTHORIZED = Response(401, _TEXT, b"Wrong token.\n", ((b"www-authenticate", b"Bearer"),))
@@ -100,16 +100,16 @@ class MetricsEndpoint:
 class MetricsApp:
     """The application of METRICS_BIND: nothing but the metrics, for whoever reaches it."""
 
-    def __init__(self, deps: MetricsDeps, patience: Patience = _PATIENCE) -> None:
+    def __init__(self, deps: MetricsDeps, timeouts: ClientTimeouts = _TIMEOUTS) -> None:
         self._deps = deps
-        self._patience = patience
+        self._timeouts = timeouts
         self._endpoint = MetricsEndpoint(deps)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request; other scopes are none of ours."""
         if scope["type"] != "http":
             return
-        request = read_request(scope, receive, self._patience)
+        request = read_request(scope, receive, self._timeouts)
         try:
             response = await self._answer(request)
         except ClientGone:

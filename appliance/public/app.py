@@ -12,15 +12,17 @@ from appliance.admin.http_api import ADMIN_PREFIX, AdminApi
 from appliance.bbb import errors
 from appliance.bbb.api_call import xml_response
 from appliance.bbb.errors import ApiError, Failure
+from appliance.bbb.request_metrics import ERROR, OK, REFUSED, CallNames, count_request, result_of
 from appliance.bbb.xml import render_error
 from appliance.callbacks.server_routes import SERVER_CALLS
 from appliance.dialin.routes import DIALPLAN_PATHS, DialplanEndpoint
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.features import Features
-from appliance.http.file_response import FileAnswer, send_file
+from appliance.http.errors import HttpError
+from appliance.http.file_response import FileResponse, send_file
 from appliance.http.messages import (
     ClientGone,
-    Patience,
+    ClientTimeouts,
     Receive,
     Request,
     Response,
@@ -29,9 +31,8 @@ from appliance.http.messages import (
     read_request,
     send_response,
 )
-from appliance.http.origin import Origin, OriginReader
-from appliance.http.request_metrics import ERROR, OK, REFUSED, CallNames, count_request, result_of
-from appliance.http.streaming import AnswerStream, Streamed
+from appliance.http.origin import OriginReader, RequestOrigin
+from appliance.http.streaming import ResponseStream, StreamedResponse
 from appliance.log import request_context
 from appliance.metrics.routes import METRICS_PATH, MetricsEndpoint
 from appliance.public.bbb_api import CALL_NAMES, PREFIX, BbbApi
@@ -44,15 +45,15 @@ MAX_TARGET_BYTES = 64 * 1024
 
 _WRONG_HOST = Response(403, b"text/plain; charset=utf-8", b"This host is not served here.\n")
 _BELOW_PREFIX = PREFIX + "/"
-_PATIENCE = Patience()
+_TIMEOUTS = ClientTimeouts()
 
 
 class PublicApp:
     """Answers every request of the public listener."""
 
-    def __init__(self, features: Features, patience: Patience = _PATIENCE) -> None:
+    def __init__(self, features: Features, timeouts: ClientTimeouts = _TIMEOUTS) -> None:
         self._features = features
-        self._patience = patience
+        self._timeouts = timeouts
         self._api = BbbApi(features)
         self._admin = AdminApi(features)
         self._metrics = MetricsEndpoint(features.exposition)
@@ -79,13 +80,13 @@ class PublicApp:
         if scope["type"] != "http":
             return
         began_s = trio.current_time()
-        request = read_request(scope, receive, self._patience)
+        request = read_request(scope, receive, self._timeouts)
         origin = self._origins.read(request)
-        stream = AnswerStream(send, request, origin.request_id)
+        stream = ResponseStream(send, request, origin.request_id)
         with request_context(origin.trusted_id):
             try:
                 response = await self._answer(request, origin, stream)
-                if isinstance(response, FileAnswer):
+                if isinstance(response, FileResponse):
                     self._count(request, began_s, OK if response.status < 400 else REFUSED)
                     await send_file(send, response, request, origin.request_id, self._features.log)
                     return
@@ -101,13 +102,15 @@ class PublicApp:
         count_request(features.metrics, features.log, request, began_s, call, result)
 
     async def _answer(
-        self, request: Request, origin: Origin, stream: AnswerStream
-    ) -> Response | FileAnswer | None:
+        self, request: Request, origin: RequestOrigin, stream: ResponseStream
+    ) -> Response | FileResponse | None:
         try:
             answer = await self._route(request, origin)
-            return await stream.run(answer) if isinstance(answer, Streamed) else answer
+            return await stream.run(answer) if isinstance(answer, StreamedResponse) else answer
         except ApiError as error:
             return _refuse(error.failure)
+        except HttpError as error:
+            return _refuse(errors.failure_of(error))
         except StoreDown as error:
             self._features.faults.note("request_without_store", "redis", reason=str(error))
             return _refuse(errors.STORE_DOWN)
@@ -123,7 +126,9 @@ class PublicApp:
             status = 503 if request.path in HEALTH_PATHS else None
             return _refuse(errors.INTERNAL_ERROR, status)
 
-    async def _route(self, request: Request, origin: Origin) -> Response | FileAnswer | Streamed:
+    async def _route(
+        self, request: Request, origin: RequestOrigin
+    ) -> Response | FileResponse | StreamedResponse:
         path = request.path
         if path in HEALTH_PATHS:  # load balancers ask by address: no host check
             return await check_health(self._features.redis, request)
@@ -148,7 +153,7 @@ class PublicApp:
         return await self._api.handle(request, origin)
 
 
-def _result_of(response: Response | None, stream: AnswerStream) -> str:
+def _result_of(response: Response | None, stream: ResponseStream) -> str:
     if response is None:  # streamed to its end
         return OK
     # One that was begun and could not be ended.

@@ -16,8 +16,9 @@ from appliance.callbacks.hook_routes import HOOK_CALLS
 from appliance.callbacks.server_routes import SERVER_CALLS
 from appliance.faults import DatabaseDown
 from appliance.features import Features
+from appliance.http.errors import HttpError
 from appliance.http.messages import Request
-from appliance.http.origin import Origin
+from appliance.http.origin import RequestOrigin
 from appliance.meetings.routes import MEETING_CALLS, passed_through
 from appliance.recordings.routes import RECORDING_CALLS, json_failure
 
@@ -45,8 +46,11 @@ class BbbApi:
         self._index = xml_response(render_index(api.build_number))
         self._calls = bind_calls(features)
 
-    async def handle(self, request: Request, origin: Origin) -> Answer:
-        """Answer one request for a path under PREFIX. Raises ApiError, StoreDown, ClientGone."""
+    async def handle(self, request: Request, origin: RequestOrigin) -> Answer:
+        """Answer one request for a path under PREFIX.
+
+        Raises ApiError, HttpError, StoreDown, ClientGone.
+        """
         name = request.path[len(PREFIX) :].removeprefix("/")
         if not name:
             if request.method not in ("GET", "POST", "HEAD"):
@@ -64,11 +68,15 @@ class BbbApi:
             return await self._answer(request, origin, name, call)
         except ApiError as error:
             return json_failure(error.failure)
+        except HttpError as error:
+            return json_failure(errors.failure_of(error))
         except DatabaseDown as error:
             self._features.faults.note("request_without_store", "postgres", reason=str(error))
             return json_failure(errors.RECORDINGS_DOWN)
 
-    async def _answer(self, request: Request, origin: Origin, name: str, call: BoundCall) -> Answer:
+    async def _answer(
+        self, request: Request, origin: RequestOrigin, name: str, call: BoundCall
+    ) -> Answer:
         caller, secrets = await self._identify(origin)
         api = self._features.settings.api
         signed = await read_signed(
@@ -80,10 +88,10 @@ class BbbApi:
             max_bytes=api.request_max_bytes,
         )
         meeting_id = get(signed.params, "meetingID")
-        request.told.update(meeting=meeting_id, tenant=caller.tenant_id)
+        request.log_fields.update(meeting=meeting_id, tenant=caller.tenant_id)
         return await call.answer(caller, signed)
 
-    async def _identify(self, origin: Origin) -> tuple[Caller, tuple[str, ...]]:
+    async def _identify(self, origin: RequestOrigin) -> tuple[Caller, tuple[str, ...]]:
         """Return whose request it is, and the secrets that may have signed it."""
         api = self._features.settings.api
         if not api.multitenancy:

@@ -1,7 +1,7 @@
-"""The pages that people see instead of a recording, in the language of the appliance.
+"""The pages that are shown in place of a recording, in the language of the appliance.
 
-Holds no text but the English one that stands in for a missing file. Truth: config/locales/*.yml,
-whose structure is Scalelite's.
+Holds only the English texts that replace missing ones. Source: config/locales/*.yml, whose
+structure is Scalelite's.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 
-from appliance.http.messages import Response
+from appliance.http.messages import Headers, Response
 
-Headers = tuple[tuple[bytes, bytes], ...]
 Texts = Mapping[str, Mapping[str, str]]
 """`{"recording_not_found": {"title": …, "info": …}, …}`."""
 

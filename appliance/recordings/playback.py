@@ -13,6 +13,7 @@ import trio
 
 from appliance.bbb.caller import Caller
 from appliance.faults import DatabaseDown, StoreDown
+from appliance.http.file_response import OpenedFile
 from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.playback_rules import (
     NotAFile,
@@ -24,7 +25,7 @@ from appliance.recordings.playback_rules import (
     sign_cookie,
 )
 from appliance.recordings.recording import Recording, is_record_id
-from appliance.recordings.served_files import OpenedFile, ServedFiles
+from appliance.recordings.served_files import ServedFiles
 from appliance.recordings.store import RecordingStore
 
 _KEEP_MS = 1000

@@ -11,9 +11,9 @@ from urllib.parse import parse_qs, quote
 from appliance.bbb.caller import Caller
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.http.content_types import content_type_of
-from appliance.http.file_response import FileAnswer, Headers, answer_with_file
-from appliance.http.messages import Request, Response
-from appliance.http.origin import Origin
+from appliance.http.file_response import FileResponse, OpenedFile, make_file_response
+from appliance.http.messages import Headers, Request, Response
+from appliance.http.origin import RequestOrigin
 from appliance.recordings import playback
 from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.error_pages import ErrorPages
@@ -28,7 +28,7 @@ from appliance.recordings.playback_rules import (
     split_path,
 )
 from appliance.recordings.recording import Recording, is_format, is_record_id
-from appliance.recordings.served_files import OpenedFile, ServedFiles
+from appliance.recordings.served_files import ServedFiles
 
 _HTML = b"text/html; charset=utf-8"
 _LINK, _PLAYER = "recording", "playback"
@@ -57,7 +57,7 @@ class PlaybackRoutes:
         first, slash, _ = path[1:].partition("/")
         return bool(slash) and first in self._first_names
 
-    async def handle(self, request: Request, origin: Origin) -> Response | FileAnswer:
+    async def handle(self, request: Request, origin: RequestOrigin) -> Response | FileResponse:
         """Answer a request for a path that `serves` knows."""
         if request.method not in ("GET", "HEAD"):
             return _NOT_ALLOWED
@@ -80,7 +80,7 @@ class PlaybackRoutes:
         return self._pages.unavailable
 
     async def _follow_link(
-        self, request: Request, origin: Origin, names: tuple[str, ...]
+        self, request: Request, origin: RequestOrigin, names: tuple[str, ...]
     ) -> Response:
         if names[0] == _SCREENSHARE and len(names) > 1:
             # BBB's links to screenshares begin so; Scalelite's nginx leads them to the files.
@@ -107,8 +107,8 @@ class PlaybackRoutes:
         return _redirect(307, link.target, ((b"cache-control", b"no-store"), *cookie))
 
     async def _serve_recording(
-        self, request: Request, origin: Origin, format: str, names: tuple[str, ...]
-    ) -> Response | FileAnswer:
+        self, request: Request, origin: RequestOrigin, format: str, names: tuple[str, ...]
+    ) -> Response | FileResponse:
         record_id, inside = names[0], names[1:]
         caller = await self._caller(origin)
         if caller is None or not _are_names(record_id, format):
@@ -130,7 +130,7 @@ class PlaybackRoutes:
 
     async def _serve_player(
         self, request: Request, names: tuple[str, ...]
-    ) -> Response | FileAnswer:
+    ) -> Response | FileResponse:
         file = await playback.open_player_file(self._files, names)
         if isinstance(file, NotAFile):
             moved = moved_address(names, request.query.decode("latin-1"))
@@ -140,14 +140,14 @@ class PlaybackRoutes:
 
     def _answer(
         self, request: Request, file: OpenedFile | NotAFile, headers: Headers
-    ) -> Response | FileAnswer:
+    ) -> Response | FileResponse:
         if file is NotAFile.DIRECTORY:
             return _redirect(301, _with_slash(request), headers)
         if isinstance(file, NotAFile):
             return self._pages.not_found
-        return answer_with_file(request, file, headers)
+        return make_file_response(request, file, headers)
 
-    async def _caller(self, origin: Origin) -> Caller | None:
+    async def _caller(self, origin: RequestOrigin) -> Caller | None:
         """Return whose host was asked; None: nobody's."""
         if not self._deps.settings.api.multitenancy:
             return Caller(base_url=origin.base_url)

@@ -17,7 +17,7 @@ from appliance.bbb.errors import Failure
 from appliance.bbb.params import Params
 from appliance.bbb.signed_request import Accepts, SignedRequest
 from appliance.http.messages import Response
-from appliance.http.streaming import Streamed
+from appliance.http.streaming import StreamedResponse
 from appliance.recordings import calls as recordings
 from appliance.recordings import text_tracks
 from appliance.recordings.deps import RecordingDeps
@@ -28,9 +28,11 @@ JSON = b"application/json; charset=utf-8"
 Change = Callable[[RecordingDeps, Caller, Params], Awaitable[bytes]]
 
 
-async def get_recordings(deps: RecordingDeps, caller: Caller, request: SignedRequest) -> Streamed:
+async def get_recordings(
+    deps: RecordingDeps, caller: Caller, request: SignedRequest
+) -> StreamedResponse:
     """Answer getRecordings."""
-    return Streamed(XML, partial(recordings.list_recordings, deps, caller, request.params))
+    return StreamedResponse(XML, partial(recordings.list_recordings, deps, caller, request.params))
 
 
 async def publish_recordings(

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
+from appliance.http.file_response import OpenedFile
 from appliance.recordings.playback_rules import NotAFile
 from appliance.settings.model import RecordingSettings
 
@@ -19,31 +20,6 @@ INDEX = "index.html"
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY
 _FAULTS = frozenset({errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE})
 """What is no answer to the question whether a file is there."""
-
-
-class OpenedFile:
-    """A regular file, open until `close`."""
-
-    def __init__(self, descriptor: int, name: str, found: os.stat_result) -> None:
-        self._descriptor = descriptor
-        self.name = name
-        self.size = found.st_size
-        self.modified_ns = found.st_mtime_ns
-
-    def read(self, offset: int, count: int) -> bytes:
-        """Return up to so many bytes; fewer at the end only. Raises OSError."""
-        parts: list[bytes] = []
-        while count > 0 and (part := os.pread(self._descriptor, count, offset)):
-            parts.append(part)
-            offset += len(part)
-            count -= len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def close(self) -> None:
-        """Close the file; once more does nothing."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
 
 
 class ServedFiles:

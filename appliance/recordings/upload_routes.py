@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from appliance.bbb.errors import ApiError
 from appliance.faults import StoreDown
+from appliance.http.errors import HttpError
 from appliance.http.messages import Chunks, Request, Response
 from appliance.model import ServerId
 from appliance.recordings.deps import RecordingDeps
@@ -45,9 +45,8 @@ class UploadRoute:
         try:
             chunks = Chunks(request, self._deps.settings.recordings.max_bytes)
             return await self._receive(record_id, sender, chunks)
-        except ApiError as error:
-            too_large = error.failure.http_status == 413
-            return _text(413 if too_large else 408, error.message)
+        except HttpError as error:
+            return _text(error.status, error.reason)
 
     async def _receive(
         self, record_id: str, sender: ServerId, chunks: AsyncIterator[bytes]

@@ -14,8 +14,9 @@ from typing import Any
 import outcome
 import trio
 
-from appliance.redis.connection import Wire, new_reader
+from appliance.redis.connection import new_reader
 from appliance.redis.errors import LOST, RedisDown, RedisError, lost_reason, reply_error
+from appliance.system.wire import Wire
 
 MAX_OUTSTANDING = 4096
 """Batches of commands that may wait for Redis; more would only be late together."""
@@ -144,7 +145,7 @@ class Link:
 
     async def _receive(self) -> None:
         receive, feed, gets, waiting = (
-            self._wire.receive,
+            self._wire.receive_some,
             self._reader.feed,
             self._reader.gets,
             self._waiting,

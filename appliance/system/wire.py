@@ -1,145 +1,216 @@
-"""Carries bytes over one connection to an HTTP server, plain or TLS.
+"""Bytes over one connected socket, plain or TLS: shared by the HTTP client, the listener and Redis.
 
-Knows no HTTP. Must not decide when a request is sent again: it only tells, to the byte, whether
-anything was handed to the kernel (`touched`). It sits directly on a non-blocking socket instead
-of trio.SocketStream, because only so a failed first `send` can be told from a failed later one,
-and because an answer is never there yet when one starts to wait for it: waiting first saves a
-system call per exchange.
+Knows no protocol. Sits on a non-blocking socket instead of trio.SocketStream for three reasons:
+- A caller can send without awaiting (`send_now`), and learns to the byte whether the kernel took
+  anything (`touched`): that decides whether a request may be sent again.
+- Only waiting is a checkpoint. Every method of trio.SocketStream is one, which costs 2 µs each time
+  and lets all other tasks run between a request and its response.
+- A reply has never arrived yet when a client starts to wait for it. Waiting first saves the system
+  call of a `recv` that fails.
+Uses Trio's published interface only. The errors are Trio's: BrokenResourceError, with the OSError
+as its cause, once the connection is lost; ClosedResourceError after `close`.
 """
 
 from __future__ import annotations
 
 import select
 import socket
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import trio
 
-RECEIVE_BYTES = 65536
+RECEIVE_BYTES = 64 * 1024
+
+LOST = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
+"""The errors after which a connection is of no more use."""
 
 
 class Wire(Protocol):
-    """What an exchange needs of a connection; every method but `close` raises OSError or
-    trio.BrokenResourceError when the connection is gone."""
+    """One connection. One task may send while another receives; both raise one of LOST."""
 
     touched: bool
     """Whether a byte was handed to the kernel since this was last set to False."""
 
-    async def send_all(self, data: bytes) -> None: ...
+    def send_now(self, data: bytes) -> int:
+        """Send as much as the kernel takes without waiting and return how many bytes: maybe 0."""
+
+    async def send_all(self, data: bytes) -> None:
+        """Send everything."""
 
     async def receive_some(self) -> bytes:
         """Wait for bytes; b"" is the end of the stream."""
-        ...
 
     async def leftover(self) -> bool:
-        """Tell whether bytes beyond the last answer are buffered in this process."""
-        ...
+        """Return whether received bytes are buffered in this process."""
 
     def stale(self) -> bool:
-        """Tell whether an idle connection got bytes, an end or an error; never blocks."""
-        ...
+        """Return whether an idle connection has received bytes, an end or an error."""
 
     def close(self) -> None:
-        """Close at once; safe to call twice, and from a cancelled task."""
-        ...
+        """Close at once. Safe to call twice, and from a cancelled task."""
 
 
-class TcpWire(trio.abc.Stream):
-    """One TCP connection; also the transport beneath a `TlsWire`."""
+class SocketWire(trio.abc.Stream):
+    """A connected socket; also the transport below a TlsWire."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        """Take over a connected, non-blocking socket."""
-        self._sock = sock
-        self._poll = select.poll()
-        self._poll.register(sock, select.POLLIN)
+    def __init__(self, connected: socket.socket) -> None:
+        """Take over a connected socket."""
+        connected.setblocking(False)
+        self.socket = connected
         self.touched = False
         self.refuse_to_wait = False
+        """While set, `receive_some` raises trio.WouldBlock."""
+        self._waiting = 0
+        self._poll: select.poll | None = None
+
+    def send_now(self, data: bytes) -> int:
+        """Send as much as the kernel takes without waiting and return how many bytes: maybe 0."""
+        try:
+            sent = self.socket.send(data)
+        except OSError:  # full; or broken, which send_all and receive_some will raise
+            return 0
+        self.touched = True
+        return sent
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send everything. Raises: OSError."""
+        """Send everything. Raises: trio.BrokenResourceError, trio.ClosedResourceError."""
         with memoryview(data) as view:
             sent = 0
             while sent < len(view):
                 try:
-                    sent += self._sock.send(view[sent:])
+                    sent += self.socket.send(view[sent:])
                     self.touched = True
                 except BlockingIOError:
-                    await trio.lowlevel.wait_writable(self._sock)
+                    await self._wait(trio.lowlevel.wait_writable)
+                except OSError as error:
+                    raise self._translate() from error
+
+    def receive_now(self, max_bytes: int | None = None) -> bytes | None:
+        """Return what has arrived, None if nothing has; b"" is the end of the stream.
+
+        Raises: trio.BrokenResourceError, trio.ClosedResourceError.
+        """
+        try:
+            return self.socket.recv(max_bytes or RECEIVE_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise self._translate() from error
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Wait for bytes. Raises: OSError; _WouldWaitError while `refuse_to_wait` is set."""
+        """Wait for bytes; b"" is the end of the stream.
+
+        Raises: trio.BrokenResourceError, trio.ClosedResourceError; trio.WouldBlock while
+        `refuse_to_wait` is set.
+        """
         if self.refuse_to_wait:
-            raise _WouldWaitError
+            raise trio.WouldBlock
         while True:
-            await trio.lowlevel.wait_readable(self._sock)
-            try:
-                return self._sock.recv(max_bytes or RECEIVE_BYTES)
-            except BlockingIOError:
-                continue
+            await self._wait(trio.lowlevel.wait_readable)
+            data = self.receive_now(max_bytes)
+            if data is not None:
+                return data
 
     async def leftover(self) -> bool:
+        """Return False: nothing is buffered in this process."""
         return False
 
     def stale(self) -> bool:
+        """Return whether an idle connection has received bytes, an end or an error."""
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self.socket, select.POLLIN)
         return bool(self._poll.poll(0))
 
     def close(self) -> None:
-        if self._sock.fileno() != -1:
-            trio.lowlevel.notify_closing(self._sock)
-            self._sock.close()
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await trio.lowlevel.wait_writable(self._sock)
+        """Close at once. Safe to call twice, and from a cancelled task."""
+        if self.socket.fileno() == -1:
+            return
+        if self._waiting:  # the call costs a system call even if no task waits
+            trio.lowlevel.notify_closing(self.socket)
+        self.socket.close()
 
     async def aclose(self) -> None:
+        """Close; for trio.SSLStream."""
         self.close()
         await trio.lowlevel.checkpoint()
 
+    async def wait_send_all_might_not_block(self) -> None:
+        """Wait until the kernel takes bytes; for trio.SSLStream."""
+        await self._wait(trio.lowlevel.wait_writable)
+
+    async def _wait(self, until: Callable[[socket.socket], Awaitable[None]]) -> None:
+        if self.socket.fileno() == -1:
+            raise self._translate()
+        self._waiting += 1
+        try:
+            await until(self.socket)
+        finally:
+            self._waiting -= 1
+
+    def _translate(self) -> trio.ClosedResourceError | trio.BrokenResourceError:
+        if self.socket.fileno() == -1:
+            return trio.ClosedResourceError("the connection was closed")
+        return trio.BrokenResourceError("the connection is lost")
+
 
 class TlsWire:
-    """One TLS connection over a TcpWire; the handshake is done before it is handed out."""
+    """TLS over a SocketWire."""
 
-    def __init__(self, tcp: TcpWire, tls: trio.SSLStream[TcpWire]) -> None:
-        self._tcp = tcp
+    def __init__(self, tls: trio.SSLStream[SocketWire]) -> None:
+        """Take over a stream. If no handshake was done, the first `send_all` does it."""
         self._tls = tls
+        self._tcp = tls.transport_stream
 
     @property
     def touched(self) -> bool:
+        """Whether a byte was handed to the kernel since this was last set to False."""
         return self._tcp.touched
 
     @touched.setter
     def touched(self, value: bool) -> None:
         self._tcp.touched = value
 
+    def send_now(self, data: bytes) -> int:
+        """Return 0: TLS may have to receive before it can send."""
+        return 0
+
     async def send_all(self, data: bytes) -> None:
+        """Send everything. Raises: trio.BrokenResourceError, trio.ClosedResourceError."""
         await self._tls.send_all(data)
 
     async def receive_some(self) -> bytes:
+        """Wait for bytes; b"" is the end of the stream. Raises: as send_all."""
         return bytes(await self._tls.receive_some())
 
     async def leftover(self) -> bool:
-        """Tell whether decrypted or still encrypted bytes are buffered.
+        """Return whether decrypted or still encrypted bytes are buffered in this process.
 
-        A server that sends two answers at once may have both read into TLS's buffers; the second
-        would answer the next request. Nothing public looks in there but a read, so one is made
-        whose transport refuses to wait for more.
+        A server that sends two responses at once may have both of them read into TLS's buffers;
+        the second one would then answer the next request. The only public way to look into those
+        buffers is to read, so this reads with a transport that refuses to wait for more.
         """
         self._tcp.refuse_to_wait = True
         try:
             await self._tls.receive_some(1)
-        except _WouldWaitError:
+        except trio.WouldBlock:
             return False
         finally:
             self._tcp.refuse_to_wait = False
         return True
 
     def stale(self) -> bool:
+        """Return whether an idle connection has received bytes, an end or an error."""
         return self._tcp.stale()
 
     def close(self) -> None:
-        # No close_notify: HTTP frames its messages itself, and a farewell could block.
+        """Close at once, without a close_notify: it could block, and each protocol that is used
+        here marks the end of its messages itself."""
         self._tcp.close()
 
 
-class _WouldWaitError(Exception):
-    """The transport had to wait for bytes while it was told not to."""
+async def connect_tcp(host: str, port: int) -> SocketWire:
+    """Connect to a name or an address, with the TCP options that Trio sets. Raises: OSError."""
+    stream = await trio.open_tcp_stream(host, port)
+    return SocketWire(socket.socket(fileno=stream.socket.detach()))

@@ -13,7 +13,7 @@ import trio
 
 from appliance.bbb.params import encode_query
 from appliance.http.client.dial import parse_origin
-from appliance.http.client.pool import Limits, PoolTransport
+from appliance.http.client.pool import ExchangeLimits, PoolTransport
 from appliance.model import Keycloak
 from appliance.tenants.lrs_rules import Token, TokenUnavailable, read_token, token_request
 
@@ -42,7 +42,7 @@ class TokenClient:
                 parse_origin(url),
                 "POST",
                 url.raw_path,
-                Limits(self.deadline_s, self.deadline_s, _MAX_ANSWER_BYTES),
+                ExchangeLimits(self.deadline_s, self.deadline_s, _MAX_ANSWER_BYTES),
                 headers=_HEADERS,
                 body=form,
                 deadline=trio.current_time() + self.deadline_s,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from appliance.http.messages import Patience
+from appliance.http.messages import ClientTimeouts
 from tests.doubles.public import Answer, Public, open_public, read_answer, request
 from tests.doubles.settings import SECRET
 from tests.doubles.signing import ParamsLike, checksum, sign_url
@@ -321,8 +321,8 @@ async def test_body_over_a_mebibyte_is_refused(redis_url: str, redis_namespace: 
 
 
 async def test_body_that_does_not_come_is_given_up(redis_url: str, redis_namespace: str) -> None:
-    patience = Patience(form_s=0.2, linger_s=0.2)
-    async with open_public(redis_url, redis_namespace, patience=patience) as public:
+    timeouts = ClientTimeouts(form_s=0.2, linger_s=0.2)
+    async with open_public(redis_url, redis_namespace, timeouts=timeouts) as public:
         target = sign_url(BASE, "addServer", "", SECRET)
         async with await public.connect() as stream:
             await stream.send_all(request("POST", target, headers=[JSON, "Content-Length: 99"]))

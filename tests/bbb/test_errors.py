@@ -6,31 +6,25 @@ import pytest
 
 from appliance.bbb import errors
 from appliance.bbb.errors import ApiError, Failure
-
-ALL = {name: value for name, value in vars(errors).items() if isinstance(value, Failure)}
+from appliance.http.errors import HttpError
 
 
 def test_api_error_carries_its_failure() -> None:
-    error = ApiError(errors.BODY_TOO_LARGE)
+    error = ApiError(Failure("someKey", "Some text.", 503))
 
-    assert (error.key, error.message, error.http_status) == (
-        errors.BODY_TOO_LARGE.key,
-        errors.BODY_TOO_LARGE.message,
-        413,
-    )
-    assert error.failure is errors.BODY_TOO_LARGE
-    assert str(error) == f"{error.key}: {error.message}"
+    assert (error.key, error.message, error.http_status) == ("someKey", "Some text.", 503)
+    assert str(error) == "someKey: Some text."
+
+
+@pytest.mark.parametrize(("status", "key"), [(408, "requestTimeout"), (413, "requestTooLarge")])
+def test_http_error_becomes_a_failure_with_its_status(status: int, key: str) -> None:
+    assert errors.failure_of(HttpError(status, "Why.")) == Failure(key, "Why.", status)
 
 
 def test_tag_failure_names_the_tag() -> None:
     assert errors.tag_unavailable("gpu;big") == Failure(
         "serverTagUnavailable", "There is no available server with the required tag=gpu;big."
     )
-
-
-@pytest.mark.parametrize("name", sorted(ALL.keys() - {"BODY_TOO_LARGE", "BODY_STALLED"}))
-def test_failure_has_status_200_when_it_is_of_the_api(name: str) -> None:
-    assert ALL[name].http_status == 200
 
 
 @pytest.mark.parametrize(

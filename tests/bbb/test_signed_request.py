@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from appliance.bbb.signed_request import FORM_MAX_BYTES
-from appliance.http.messages import Patience
+from appliance.http.messages import ClientTimeouts
 from tests.doubles.public import API, FORM_TYPE, Answer, open_public, read_answer, request
 from tests.doubles.settings import SECRET
 from tests.doubles.signing import checksum, sign_form, sign_url
@@ -306,16 +306,16 @@ async def test_form_of_a_mebibyte_is_read_and_one_byte_more_is_413(
 
 
 @pytest.mark.parametrize(
-    "patience",
+    "timeouts",
     [
-        Patience(chunk_s=0.1, linger_s=0.1),
-        Patience(form_s=0.1, linger_s=0.1),
+        ClientTimeouts(chunk_s=0.1, linger_s=0.1),
+        ClientTimeouts(form_s=0.1, linger_s=0.1),
     ],
 )
 async def test_form_that_stalls_is_given_up(
-    patience: Patience, redis_url: str, redis_namespace: str
+    timeouts: ClientTimeouts, redis_url: str, redis_namespace: str
 ) -> None:
-    async with open_public(redis_url, redis_namespace, patience=patience) as public:
+    async with open_public(redis_url, redis_namespace, timeouts=timeouts) as public:
         head = request("POST", f"{API}/{CALL}", headers=[FORM_TYPE, "Content-Length: 100"])
         async with await public.connect() as stream:
             await stream.send_all(head + b"meetingID=")

@@ -12,7 +12,7 @@ import trio
 from lxml import etree
 
 from appliance.dialin.routes import FORM_MAX_BYTES, DialplanApp
-from appliance.http.messages import Patience
+from appliance.http.messages import ClientTimeouts
 from tests.doubles.dialplan import DATA, DIALLED, PIN, basic, form
 from tests.doubles.features import open_features
 from tests.doubles.freeswitch import Gateway
@@ -70,7 +70,7 @@ class Endpoint:
 @asynccontextmanager
 async def opened(redis_url: str, namespace: str, **variables: str) -> AsyncIterator[Endpoint]:
     async with open_public(
-        redis_url, namespace, patience=LINGER, limits=None, **variables
+        redis_url, namespace, timeouts=LINGER, listener_timeouts=None, **variables
     ) as public:
         pool = StorePool(pool_store(public.res))  # it is the real one
         pool.now_ms = public.res.now_ms()
@@ -309,8 +309,8 @@ async def test_form_that_is_too_large_is_refused(endpoint: Endpoint) -> None:
 
 
 async def test_form_that_does_not_come_is_given_up(redis_url: str, redis_namespace: str) -> None:
-    patience = Patience(chunk_s=0.2, form_s=0.2, linger_s=0.1)
-    async with open_public(redis_url, redis_namespace, patience=patience) as public:
+    timeouts = ClientTimeouts(chunk_s=0.2, form_s=0.2, linger_s=0.1)
+    async with open_public(redis_url, redis_namespace, timeouts=timeouts) as public:
         head = request("POST", "/fsapi", headers=[FORM_TYPE, AUTHORIZED, "Content-Length: 10"])
 
         assert (await public.raw(head)).status == 408

@@ -9,7 +9,8 @@ from typing import Any
 
 import trio
 
-from appliance.http.server.server import Limits, PublicServer
+from appliance.http.server.interface import ListenerTimeouts
+from appliance.http.server.server import HttpServer
 from appliance.settings import Bind, WebSettings
 from tests.doubles.features import EventBook
 from tests.doubles.public import request, serving
@@ -18,7 +19,7 @@ from tests.doubles.settings import settings_of
 TCP = "tcp://127.0.0.1:0"
 WEB = WebSettings((Bind("tcp", "127.0.0.1", 0),), None, None, ())
 GET = request("GET", "/")
-LIMITS = Limits(drain_s=1.0)
+TIMEOUTS = ListenerTimeouts(drain_s=1.0)
 
 
 class App:
@@ -57,10 +58,10 @@ class App:
 
 @asynccontextmanager
 async def open_listener(
-    web: WebSettings = WEB, limits: Limits = LIMITS
-) -> AsyncIterator[tuple[App, PublicServer, list[str], EventBook]]:
+    web: WebSettings = WEB, timeouts: ListenerTimeouts = TIMEOUTS
+) -> AsyncIterator[tuple[App, HttpServer, list[str], EventBook]]:
     app, log = App(), EventBook()
-    async with serving(app, web, log, limits) as (server, urls, _):
+    async with serving(app, web, log, timeouts) as (server, urls, _):
         yield app, server, urls, log
 
 

@@ -15,8 +15,9 @@ import trio
 from lxml import etree
 
 from appliance.features import Features
-from appliance.http.messages import Patience
-from appliance.http.server.server import AsgiApp, Limits, PublicServer
+from appliance.http.messages import AsgiApp, ClientTimeouts
+from appliance.http.server.interface import ListenerTimeouts
+from appliance.http.server.server import HttpServer
 from appliance.public.app import MAX_TARGET_BYTES, PublicApp
 from appliance.settings import Bind, WebSettings
 from tests.doubles.features import EventBook, open_features
@@ -26,7 +27,7 @@ from tests.doubles.signing import ParamsLike, sign_form, sign_url
 API = "/bigbluebutton/api"
 HOST = "bbb.example"
 ANSWER_S = 40.0
-LINGER = Patience(linger_s=2.0)
+LINGER = ClientTimeouts(linger_s=2.0)
 
 
 @dataclass(frozen=True)
@@ -152,12 +153,20 @@ class Public:
 
 @asynccontextmanager
 async def serving(
-    app: AsgiApp, web: WebSettings, log: Any, limits: Limits | None = None, tuned: bool = True
-) -> AsyncIterator[tuple[PublicServer, list[str], trio.Event]]:
+    app: AsgiApp,
+    web: WebSettings,
+    log: Any,
+    listener_timeouts: ListenerTimeouts | None = None,
+    tuned: bool = True,
+) -> AsyncIterator[tuple[HttpServer, list[str], trio.Event]]:
     """Serve any application; gives the server, its URLs and what stops it."""
-    limits = limits or Limits(drain_s=5.0)
-    server = PublicServer(
-        app, web, log, max_target_bytes=MAX_TARGET_BYTES, limits=limits, tuned=tuned
+    server = HttpServer(
+        app,
+        web,
+        log,
+        max_target_bytes=MAX_TARGET_BYTES,
+        timeouts=listener_timeouts or ListenerTimeouts(drain_s=5.0),
+        tuned=tuned,
     )
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
@@ -168,11 +177,13 @@ async def serving(
 
 @asynccontextmanager
 async def serve_public(
-    res: Features, patience: Patience = LINGER, limits: Limits | None = None
+    res: Features,
+    timeouts: ClientTimeouts = LINGER,
+    listener_timeouts: ListenerTimeouts | None = None,
 ) -> AsyncIterator[Public]:
     """Serve the appliance's application on these Resources, on a loopback port."""
     web = replace(res.settings.web, binds=(Bind("tcp", "127.0.0.1", 0),))
-    async with serving(PublicApp(res, patience), web, res.log, limits) as (_, urls, _):
+    async with serving(PublicApp(res, timeouts), web, res.log, listener_timeouts) as (_, urls, _):
         yield Public(res, int(urls[0].rpartition(":")[2]))
 
 
@@ -181,13 +192,13 @@ async def open_public(
     redis_url: str,
     namespace: str,
     *,
-    patience: Patience = LINGER,
-    limits: Limits | None = None,
+    timeouts: ClientTimeouts = LINGER,
+    listener_timeouts: ListenerTimeouts | None = None,
     **variables: str,
 ) -> AsyncIterator[Public]:
     """Serve an appliance without BBB servers; `variables` are the environment's."""
     async with (
         open_features(redis_url, namespace, log=None, **variables) as res,
-        serve_public(res, patience, limits) as public,
+        serve_public(res, timeouts, listener_timeouts) as public,
     ):
         yield public

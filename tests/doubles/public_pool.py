@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from appliance.http.messages import Patience
+from appliance.http.messages import ClientTimeouts
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.live_pool import LivePool, open_live
 from tests.doubles.public import LINGER, Public, serve_public
@@ -17,13 +17,13 @@ async def open_both(
     namespace: str,
     bbbs: list[BbbProcess],
     *,
-    patience: Patience = LINGER,
+    timeouts: ClientTimeouts = LINGER,
     spread: bool = True,
     **variables: str,
 ) -> AsyncIterator[tuple[Public, LivePool]]:
     """Serve a pool of these servers; `spread`: all with the same load."""
     async with (
         open_live(redis_url, namespace, bbbs, spread=spread, enable=True, **variables) as pool,
-        serve_public(pool.res, patience) as public,
+        serve_public(pool.res, timeouts) as public,
     ):
         yield public, pool

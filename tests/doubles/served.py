@@ -8,7 +8,7 @@ from typing import Any
 
 import trio
 
-from appliance.http.server.hypercorn_connection import Limits
+from appliance.http.server.interface import ListenerTimeouts
 from appliance.settings import Bind, WebSettings
 from tests.doubles.features import EventBook
 from tests.doubles.public import receive, serving
@@ -63,7 +63,7 @@ class Served:
 
 
 @asynccontextmanager
-async def open_served(app: Any = echo, **limits: float) -> AsyncIterator[Served]:
+async def open_served(app: Any = echo, **timeouts: float) -> AsyncIterator[Served]:
     log = EventBook()
-    async with serving(app, WEB, log, Limits(drain_s=60.0, **limits)) as (_, urls, _):
+    async with serving(app, WEB, log, ListenerTimeouts(drain_s=60.0, **timeouts)) as (_, urls, _):
         yield Served(int(urls[0].rpartition(":")[2]), log)

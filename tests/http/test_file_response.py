@@ -77,7 +77,7 @@ async def ask(public: Public, *headers: str, method: str = "GET") -> Answer:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Give the file."""
+    """Make the file."""
     file = tmp_path / "files" / "a.webm"
     file.parent.mkdir()
     file.write_bytes(BODY)
@@ -87,7 +87,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def public(redis_url: str, redis_namespace: str, path: Path) -> AsyncIterator[Public]:
-    """Serve it."""
+    """Serve the file."""
     variables = {"PLAYBACK_DIR": str(path.parent.parent)}
     async with open_features(redis_url, redis_namespace, log=None, **variables) as bare:
         res = rewire(bare, recordings__served=ServedFiles(bare.settings.recordings))
@@ -205,7 +205,7 @@ async def test_connection_is_kept_after_each_kind_of_answer(public: Public) -> N
 
 
 def write(path: Path, content: bytes) -> None:
-    """Replace what a file holds."""
+    """Replace the content of a file."""
     path.write_bytes(content)
 
 

@@ -1,4 +1,4 @@
-"""Requests as values, bodies with limits, and answers that leave the connection in order."""
+"""Requests as values, bodies with limits, and responses that keep the connection in order."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import pytest
 import trio
 import trio.testing
 
-from appliance.bbb.errors import ApiError
+from appliance.http.errors import HttpError
 from appliance.http.messages import (
     Body,
     Chunks,
     ClientGone,
-    Patience,
+    ClientTimeouts,
     Request,
     Response,
     send_response,
 )
 
 Message = dict[str, Any]
-PATIENCE = Patience(chunk_s=10.0, linger_s=5.0)
+TIMEOUTS = ClientTimeouts(chunk_s=10.0, linger_s=5.0)
 
 
 def part(body: bytes, more: bool = True) -> Message:
@@ -31,7 +31,7 @@ def part(body: bytes, more: bool = True) -> Message:
 def request_of(
     *messages: Message, method: str = "POST", headers: dict[bytes, bytes] | None = None
 ) -> Request:
-    """Make a request whose body is these messages, and then silence."""
+    """Make a request whose body is these messages, then nothing."""
     left = list(messages)
 
     async def receive() -> Message:
@@ -45,7 +45,7 @@ def request_of(
         path="/",
         query=b"",
         headers=headers or {},
-        body=Body(receive, PATIENCE),
+        body=Body(receive, TIMEOUTS),
         peer=None,
     )
 
@@ -68,7 +68,7 @@ async def collect(chunks: Chunks) -> list[bytes]:
         ({b"transfer-encoding": b"chunked"}, True, None),
     ],
 )
-def test_announced_body_is_told(
+def test_announced_body_is_recognised(
     headers: dict[bytes, bytes], has_body: bool, length: int | None
 ) -> None:
     request = request_of(headers=headers)
@@ -91,21 +91,21 @@ def test_media_type_is_lower_case_and_bare(value: bytes, media_type: str) -> Non
     assert request_of().media_type() == ""
 
 
-def test_repr_shows_nothing_signed() -> None:
+def test_repr_does_not_show_signed_data() -> None:
     request = Request("GET", "/a", b"checksum=abc", {}, request_of().body, "::1")
 
     assert "abc" not in repr(request)
     assert "secret" not in repr(Response(302, b"text/html", b"secret", ((b"location", b"secret"),)))
 
 
-async def test_chunks_are_given_as_they_come_but_empty_ones() -> None:
+async def test_chunks_are_yielded_as_they_arrive_except_empty_ones() -> None:
     request = request_of(part(b"ab"), part(b""), part(b"c"), part(b"", more=False))
 
     assert await collect(Chunks(request, 3)) == [b"ab", b"c"]
     assert request.body.ended
 
 
-async def test_chunks_that_are_put_back_come_first_and_are_not_counted_twice() -> None:
+async def test_chunks_that_are_put_back_come_first_and_are_not_counted_again() -> None:
     chunks = Chunks(request_of(part(b"ab"), part(b"cd"), part(b"e", more=False)), 5)
     taken = [await anext(chunks), await anext(chunks)]
     chunks.put_back(taken)
@@ -123,20 +123,20 @@ async def test_chunks_that_are_put_back_come_first_and_are_not_counted_twice() -
 async def test_body_over_the_limit_is_refused(
     headers: dict[bytes, bytes], messages: list[Message]
 ) -> None:
-    with pytest.raises(ApiError) as caught:
+    with pytest.raises(HttpError) as caught:
         await collect(Chunks(request_of(*messages, headers=headers), 3))
 
-    assert (caught.value.key, caught.value.http_status) == ("requestTooLarge", 413)
+    assert caught.value.status == 413
 
 
 async def test_body_that_stalls_is_given_up(autojump_clock: trio.testing.MockClock) -> None:
     began = trio.current_time()
 
-    with pytest.raises(ApiError) as caught:
+    with pytest.raises(HttpError) as caught:
         await collect(Chunks(request_of(part(b"ab")), 100))
 
-    assert (caught.value.key, caught.value.http_status) == ("requestTimeout", 408)
-    assert trio.current_time() - began == pytest.approx(PATIENCE.chunk_s)
+    assert caught.value.status == 408
+    assert trio.current_time() - began == pytest.approx(TIMEOUTS.chunk_s)
 
 
 async def test_client_that_is_gone_ends_the_body() -> None:
@@ -149,8 +149,8 @@ async def test_client_that_is_gone_ends_the_body() -> None:
 ANSWER = Response(200, b"text/plain", b"hello", ((b"x-more", b"1"),))
 
 
-class Wire:
-    """Keeps what was sent, with the time."""
+class Recorder:
+    """Keeps the messages that were sent, with the time."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[float, Message]] = []
@@ -170,34 +170,37 @@ class Wire:
 
 
 async def test_answer_has_its_length_and_headers() -> None:
-    wire = Wire()
-    await send_response(wire.send, ANSWER, request_of(method="GET"), b"id-1")
+    recorder = Recorder()
+    await send_response(recorder.send, ANSWER, request_of(method="GET"), b"id-1")
 
-    assert wire.sent[0][1]["status"] == 200
-    assert wire.head == {
+    assert recorder.sent[0][1]["status"] == 200
+    assert recorder.head == {
         b"content-type": b"text/plain",
         b"content-length": b"5",
         b"x-more": b"1",
         b"x-request-id": b"id-1",
     }
-    assert wire.bodies == [(b"hello", False)]
+    assert recorder.bodies == [(b"hello", False)]
 
 
 async def test_answer_to_head_has_no_body() -> None:
-    wire = Wire()
-    await send_response(wire.send, ANSWER, request_of(method="HEAD"), None)
+    recorder = Recorder()
+    await send_response(recorder.send, ANSWER, request_of(method="HEAD"), None)
 
-    assert wire.head[b"content-length"] == b"5"
-    assert wire.bodies == [(b"", False)]
+    assert recorder.head[b"content-length"] == b"5"
+    assert recorder.bodies == [(b"", False)]
 
 
 async def test_read_body_keeps_the_connection() -> None:
-    wire, request = Wire(), request_of(part(b"abc", more=False), headers={b"content-length": b"3"})
+    recorder, request = (
+        Recorder(),
+        request_of(part(b"abc", more=False), headers={b"content-length": b"3"}),
+    )
     await collect(Chunks(request, 3))
-    await send_response(wire.send, ANSWER, request, None)
+    await send_response(recorder.send, ANSWER, request, None)
 
-    assert b"connection" not in wire.head
-    assert wire.bodies == [(b"hello", False)]
+    assert b"connection" not in recorder.head
+    assert recorder.bodies == [(b"hello", False)]
 
 
 def _nothing() -> list[Message]:
@@ -213,18 +216,18 @@ def _rest() -> list[Message]:
 
 
 @pytest.mark.parametrize(
-    ("still_to_come", "waited_s"), [(_nothing, PATIENCE.linger_s), (_gone, 0.0), (_rest, 0.0)]
+    ("still_to_come", "waited_s"), [(_nothing, TIMEOUTS.linger_s), (_gone, 0.0), (_rest, 0.0)]
 )
 async def test_unread_body_is_read_for_a_while_after_the_answer(
     still_to_come: Callable[[], list[Message]],
     waited_s: float,
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    wire, began = Wire(), trio.current_time()
+    recorder, began = Recorder(), trio.current_time()
     request = request_of(part(b"ab"), *still_to_come(), headers={b"content-length": b"4"})
-    await send_response(wire.send, ANSWER, request, None)
+    await send_response(recorder.send, ANSWER, request, None)
 
-    assert wire.head[b"connection"] == b"close"
-    assert wire.bodies == [(b"hello", True), (b"", False)]
-    assert wire.sent[1][0] == began
-    assert wire.sent[2][0] - began == pytest.approx(waited_s)
+    assert recorder.head[b"connection"] == b"close"
+    assert recorder.bodies == [(b"hello", True), (b"", False)]
+    assert recorder.sent[1][0] == began
+    assert recorder.sent[2][0] - began == pytest.approx(waited_s)

@@ -1,4 +1,4 @@
-"""Which host a request is for, who may say so, and which hosts are served."""
+"""The host and the client address of requests behind proxies, and the host check."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ipaddress import ip_network
 import pytest
 import trio
 
-from appliance.http.messages import Body, Patience, Request
+from appliance.http.messages import Body, ClientTimeouts, Request
 from appliance.http.origin import OriginReader, strip_port
 from appliance.settings.addresses import PRIVATE_NETWORKS
 
@@ -27,8 +27,8 @@ def request_from(peer: str | None, *headers: tuple[bytes, bytes]) -> Request:
     async def receive() -> dict[str, object]:
         await trio.sleep_forever()
 
-    # As the application makes it: of several headers of one name the last counts.
-    return Request("GET", "/", b"", dict(headers), Body(receive, Patience()), peer)
+    # As read_request does: of several headers of one name the last counts.
+    return Request("GET", "/", b"", dict(headers), Body(receive, ClientTimeouts()), peer)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_request_without_a_host_has_none() -> None:
         ("\xe9.example", ""),
     ],
 )
-def test_urls_that_lead_to_us_begin_with_a_host_that_can_be_one(header: str, base_url: str) -> None:
+def test_base_url_is_made_of_a_valid_host_only(header: str, base_url: str) -> None:
     request = request_from("127.0.0.1", (b"host", header.encode("latin-1")))
     assert reader().read(request).base_url == base_url
 
@@ -117,7 +117,7 @@ def test_trusted_networks_are_those_of_the_setting() -> None:
     [
         ([b"evil.example, bbb.example"], "bbb.example"),
         ([b"evil.example,bbb.example:8443"], "bbb.example"),
-        # A proxy may add a line of its own instead of a word to the client's.
+        # A proxy may add a header of its own instead of extending the client's.
         ([b"evil.example", b"bbb.example"], "bbb.example"),
         ([b""], "own.example"),
         ([b"evil.example,"], ""),
@@ -144,7 +144,7 @@ def test_last_forwarded_host_counts(values: list[bytes], host: str) -> None:
         (b"\xff", False),
     ],
 )
-def test_request_id_is_taken_only_if_it_is_harmless(value: bytes, echoed: bool) -> None:
+def test_request_id_is_repeated_only_when_it_is_harmless(value: bytes, echoed: bool) -> None:
     origin = reader().read(request_from("198.51.100.1", (b"x-request-id", value)))
 
     assert origin.request_id == (value if echoed else None)
@@ -189,3 +189,40 @@ def test_hosts_are_allowed_by_the_settings(
 ) -> None:
     assert [host for host in allowed if not rules.allows(host)] == []
     assert [host for host in refused if rules.allows(host)] == []
+
+
+# --- the client's address -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "address"),
+    [
+        ("203.0.113.10", None, "203.0.113.10"),
+        ("203.0.113.10", "198.51.100.7", "203.0.113.10"),
+        ("127.0.0.1", None, "127.0.0.1"),
+        ("127.0.0.1", "", "127.0.0.1"),
+        ("127.0.0.1", "203.0.113.10", "203.0.113.10"),
+        ("127.0.0.1", "198.51.100.7, 203.0.113.10", "203.0.113.10"),
+        ("127.0.0.1", "198.51.100.7, 203.0.113.10, 10.0.0.2", "203.0.113.10"),
+        ("127.0.0.1", "10.0.0.7", "10.0.0.7"),
+        ("127.0.0.1", "10.0.0.7:5060", "10.0.0.7"),
+        ("127.0.0.1", "2001:db8::1", "2001:db8::1"),
+        ("127.0.0.1", "198.51.100.7, nonsense", "nonsense"),
+        ("127.0.0.1", ",", "127.0.0.1"),
+        ("::1", "203.0.113.10", "203.0.113.10"),
+        (None, "203.0.113.10", "203.0.113.10"),
+        (None, None, ""),
+    ],
+)
+def test_address_is_the_last_that_a_trusted_proxy_names(
+    peer: str | None, forwarded: str | None, address: str
+) -> None:
+    headers = () if forwarded is None else ((b"x-forwarded-for", forwarded.encode()),)
+
+    assert reader().client_address(request_from(peer, *headers)) == address
+
+
+def test_address_is_the_peers_when_it_is_not_trusted() -> None:
+    request = request_from("127.0.0.1", (b"x-forwarded-for", b"203.0.113.10"))
+
+    assert reader(trusted=("192.0.2.0/24",)).client_address(request) == "127.0.0.1"

@@ -42,7 +42,7 @@ async def echo() -> Any:
 
 @asynccontextmanager
 async def serving(app: Any, keep_alive_s: float = 600.0) -> AsyncIterator[int]:
-    """Serve on a loopback port, and give the port."""
+    """Serve on a loopback port and yield the port."""
     config = Config()
     config.errorlog = logging.getLogger("hypercorn.error")
     config.bind = ["127.0.0.1:0"]
@@ -75,7 +75,7 @@ async def read_all(stream: trio.SocketStream) -> bytes:
     ],
 )
 async def test_connection_is_closed_after_the_answer(head: bytes) -> None:
-    async with serving(QuartShim(make_app()), KEEP_ALIVE_S) as port:  # type: ignore[arg-type]
+    async with serving(QuartShim(make_app()), KEEP_ALIVE_S) as port:
         stream = await trio.open_tcp_stream("127.0.0.1", port)
         await stream.send_all(head)
 
@@ -86,7 +86,7 @@ async def test_connection_is_closed_after_the_answer(head: bytes) -> None:
 
 
 async def test_connection_serves_many_requests() -> None:
-    async with serving(QuartShim(make_app())) as port:  # type: ignore[arg-type]
+    async with serving(QuartShim(make_app())) as port:
         stream = await trio.open_tcp_stream("127.0.0.1", port)
         for _ in range(20):
             await stream.send_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -99,7 +99,7 @@ async def test_connection_serves_many_requests() -> None:
 
 async def test_client_that_goes_away_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        async with serving(QuartShim(make_app())) as port:  # type: ignore[arg-type]
+        async with serving(QuartShim(make_app())) as port:
             for head in (
                 b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n",
                 b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\nhalf",
@@ -123,9 +123,12 @@ async def test_other_scopes_pass_through() -> None:
     async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         seen.append(scope["type"])
 
-    async def nothing(*_: Any) -> dict[str, Any]:
+    async def receive() -> dict[str, Any]:
         return {}
 
-    await QuartShim(app)({"type": "lifespan"}, nothing, nothing)  # type: ignore[arg-type]
+    async def send(message: dict[str, Any]) -> None:
+        """Take any message."""
+
+    await QuartShim(app)({"type": "lifespan"}, receive, send)
 
     assert seen == ["lifespan"]

@@ -1,4 +1,4 @@
-"""Streamed answers: whole when small, cut off when they fail, ended when nobody reads."""
+"""Streamed responses: whole when small, cut off when they fail, ended when the client leaves."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any
 import pytest
 import trio
 
-from appliance.http.messages import Body, ClientGone, Patience, Request, Response
-from appliance.http.streaming import HELD_BYTES, AnswerStream, Sink, Streamed
+from appliance.http.messages import Body, ClientGone, ClientTimeouts, Request, Response
+from appliance.http.streaming import HELD_BYTES, ResponseStream, Sink, StreamedResponse
 
 DEADLINE_S = 40.0
 PIECE = b"x" * HELD_BYTES
 
 
 class Client:
-    """What stands at the other end: takes everything, until it goes away."""
+    """A client that takes everything until it goes away."""
 
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
         self.gone = trio.Event()
 
     async def receive(self) -> dict[str, Any]:
-        """Give the end of the request's body once, then wait for the end of the connection."""
+        """Wait for the end of the connection."""
         await self.gone.wait()
         return {"type": "http.disconnect"}
 
@@ -32,28 +32,28 @@ class Client:
         await trio.lowlevel.checkpoint()
         self.sent.append(message)
 
-    def stream(self) -> AnswerStream:
+    def stream(self) -> ResponseStream:
         """Return a stream to this client."""
-        body = Body(self.receive, Patience())
-        return AnswerStream(self.send, Request("GET", "/", b"", {}, body, None), b"id-1")
+        body = Body(self.receive, ClientTimeouts())
+        return ResponseStream(self.send, Request("GET", "/", b"", {}, body, None), b"id-1")
 
     @property
     def body(self) -> bytes:
-        """What was sent after the head."""
+        """The bytes sent after the head."""
         return b"".join(message.get("body", b"") for message in self.sent)
 
 
-def pieces(*parts: bytes, failure: Exception | None = None) -> Streamed:
+def pieces(*parts: bytes, failure: Exception | None = None) -> StreamedResponse:
     async def produce(send: Sink) -> None:
         for part in parts:
             await send(part)
         if failure is not None:
             raise failure
 
-    return Streamed(b"text/plain", produce)
+    return StreamedResponse(b"text/plain", produce)
 
 
-async def run(client: Client, answer: Streamed) -> tuple[AnswerStream, Response | None]:
+async def run(client: Client, answer: StreamedResponse) -> tuple[ResponseStream, Response | None]:
     stream = client.stream()
     with trio.fail_after(DEADLINE_S):
         return stream, await stream.run(answer)
@@ -83,7 +83,7 @@ async def test_large_answer_goes_out_in_pieces() -> None:
 
 
 @pytest.mark.parametrize(("parts", "started"), [((b"a",), False), ((PIECE, b"b"), True)])
-async def test_failure_comes_out_bare(parts: tuple[bytes, ...], started: bool) -> None:
+async def test_failure_is_raised_as_it_is(parts: tuple[bytes, ...], started: bool) -> None:
     client = Client()
     stream = client.stream()
     with trio.fail_after(DEADLINE_S), pytest.raises(KeyError):
@@ -109,7 +109,7 @@ async def test_work_ends_when_the_client_goes_away() -> None:
 
         nursery.start_soon(leave)
         with trio.fail_after(DEADLINE_S), pytest.raises(ClientGone):
-            await client.stream().run(Streamed(b"text/plain", produce))
+            await client.stream().run(StreamedResponse(b"text/plain", produce))
 
 
 async def test_client_that_takes_nothing_is_given_up(
@@ -124,10 +124,10 @@ async def test_client_that_takes_nothing_is_given_up(
         await Stuck().stream().run(pieces(PIECE))
 
 
-async def test_cancellation_goes_through() -> None:
+async def test_cancellation_is_passed_on() -> None:
     async def produce(_send: Callable[[bytes], Awaitable[None]]) -> None:
         await trio.sleep_forever()
 
     with trio.move_on_after(0.05) as scope:
-        await Client().stream().run(Streamed(b"text/plain", produce))
+        await Client().stream().run(StreamedResponse(b"text/plain", produce))
     assert scope.cancelled_caught

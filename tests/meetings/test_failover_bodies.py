@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 import trio
 
-from appliance.bbb import errors
 from appliance.bbb.caller import Caller
-from appliance.bbb.errors import ApiError
 from appliance.bbb.request_body import RequestBody
+from appliance.http.errors import HttpError
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.features import rewire
 from tests.doubles.live_pool import BrokenOffError, LivePool, chunks_of, open_live, streamed
@@ -91,7 +90,7 @@ async def test_small_body_is_sent_again_to_the_next_server(pool: LivePool) -> No
 
 @pytest.mark.parametrize(
     "failure",
-    [BrokenOffError("client gone"), ApiError(errors.BODY_TOO_LARGE), ValueError("defect")],
+    [BrokenOffError("client gone"), HttpError(413, "too large"), ValueError("defect")],
 )
 @pytest.mark.parametrize("known", [False, True])
 async def test_body_that_breaks_off_undoes_the_placement(

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from appliance.bbb.signed_request import REPLAY_MAX_BYTES
-from appliance.http.messages import Patience
+from appliance.http.messages import ClientTimeouts
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.live_pool import NO_TRACES
 from tests.doubles.public import (
@@ -168,7 +168,10 @@ async def test_client_that_sends_all_of_a_body_over_the_limit_can_read_the_answe
     redis_url: str, redis_namespace: str
 ) -> None:
     async with open_public(
-        redis_url, redis_namespace, REQUEST_MAX_BYTES=str(LIMIT), patience=Patience(linger_s=5.0)
+        redis_url,
+        redis_namespace,
+        REQUEST_MAX_BYTES=str(LIMIT),
+        timeouts=ClientTimeouts(linger_s=5.0),
     ) as public:
         target = sign_url(API, "create", "meetingID=room", SECRET)
         answer = await public.ask("POST", target, headers=[XML_TYPE], body=b"x" * (8 * LIMIT))
@@ -219,7 +222,7 @@ async def test_small_document_goes_to_the_next_server_when_one_fails(
 # --- creates that are broken off ------------------------------------------------------------------
 
 BREAKS: Mapping[str, tuple[dict[str, Any], list[str], int, int]] = {
-    # What ends the body: (patience, header, bytes that come, the status that is answered or 0)
+    # What ends the body: (timeouts, header, bytes that come, the status that is answered or 0)
     "over the limit": ({}, ["Transfer-Encoding: chunked"], LIMIT + 1, 413),
     "stalled": ({"chunk_s": 0.3}, [f"Content-Length: {LIMIT}"], LIMIT - 5, 408),
     "client gone": ({}, [f"Content-Length: {LIMIT}"], LIMIT - 5, 0),
@@ -230,12 +233,12 @@ BREAKS: Mapping[str, tuple[dict[str, Any], list[str], int, int]] = {
 async def test_placement_of_a_create_whose_body_breaks_off_is_undone(
     name: str, redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
 ) -> None:
-    patience, headers, length, status = BREAKS[name]
+    timeouts, headers, length, status = BREAKS[name]
     async with open_both(
         redis_url,
         redis_namespace,
         bbbs,
-        patience=Patience(linger_s=0.2, **patience),
+        timeouts=ClientTimeouts(linger_s=0.2, **timeouts),
         REQUEST_MAX_BYTES=str(LIMIT),
     ) as (public, pool):
         target = sign_url(API, "create", "meetingID=room", SECRET)

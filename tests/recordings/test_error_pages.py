@@ -1,11 +1,11 @@
-"""The pages that people see."""
+"""The pages in place of a recording."""
 
 from __future__ import annotations
 
 from appliance.recordings.error_pages import ErrorPages
 
 
-def test_pages_speak_the_language_and_are_escaped() -> None:
+def test_pages_are_in_the_language_and_escaped() -> None:
     pages = ErrorPages("de_AT", {"recording_not_found": {"title": "<b>Ü</b>", "lang": "x"}})
 
     body = pages.not_found.body.decode()
@@ -16,7 +16,7 @@ def test_pages_speak_the_language_and_are_escaped() -> None:
     assert b"try again later" in pages.unavailable.body
 
 
-def test_pages_are_kept_by_nobody_and_run_nothing() -> None:
+def test_pages_are_not_cached_and_run_no_scripts() -> None:
     headers = dict(ErrorPages("en", {}).not_found.headers)
 
     assert headers[b"cache-control"] == b"no-store"

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from appliance.http.file_response import OpenedFile
 from appliance.recordings.playback_rules import NotAFile
-from appliance.recordings.served_files import OpenedFile, ServedFiles, open_inside
+from appliance.recordings.served_files import ServedFiles, open_inside
 from tests.doubles.settings import settings_of
 
 

@@ -13,7 +13,7 @@ import jwt
 import pytest
 import trio
 
-from appliance.http.messages import Patience
+from appliance.http.messages import ClientTimeouts
 from appliance.model import ServerChange, ServerId
 from appliance.recordings.spool import Spool
 from appliance.recordings.upload_schema import UPLOAD
@@ -44,7 +44,11 @@ def check_described(answer: Answer) -> None:
 
 @asynccontextmanager
 async def open_uploads(
-    redis_url: str, namespace: str, root: Path, patience: Patience | None = None, **variables: Any
+    redis_url: str,
+    namespace: str,
+    root: Path,
+    timeouts: ClientTimeouts | None = None,
+    **variables: Any,
 ) -> AsyncIterator[Public]:
     spool = Spool(recording_settings(root))
     spool.make()
@@ -54,7 +58,7 @@ async def open_uploads(
         )
         assert await res.servers.store.add_server(ServerId("bbb1"), change)
         with_uploads = rewire(res, recordings__spool=spool)
-        async with serve_public(with_uploads, patience or Patience(linger_s=3.0)) as public:
+        async with serve_public(with_uploads, timeouts or ClientTimeouts(linger_s=3.0)) as public:
             yield public
 
 
@@ -174,9 +178,9 @@ async def test_upload_that_stalls_is_ended(
 ) -> None:
     head = f"PUT {PATH} HTTP/1.1\r\nHost: bbb.example\r\nContent-Length: 100\r\n"
     head += f"Authorization: Bearer {token()}\r\n\r\nhalf"
-    patience = Patience(chunk_s=0.2, linger_s=0.1)
+    timeouts = ClientTimeouts(chunk_s=0.2, linger_s=0.1)
     async with (
-        open_uploads(redis_url, redis_namespace, tmp_path, patience) as public,
+        open_uploads(redis_url, redis_namespace, tmp_path, timeouts) as public,
         await public.connect() as stream,
     ):
         await stream.send_all(head.encode())

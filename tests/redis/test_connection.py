@@ -1,4 +1,4 @@
-"""One connection to real Redis servers: TCP, Unix socket, TLS, log-in, Sentinel, bad company."""
+"""One connection to real Redis servers: TCP, Unix socket, TLS, authentication, Sentinel."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def talk(address: RedisAddress, *command: str) -> bytes:
         wire = await connect(address, parse_address(address), ())
         try:
             await wire.send_all(pack(command))
-            return await wire.receive()
+            return await wire.receive_some()
         finally:
             wire.close()
 
@@ -92,7 +92,7 @@ def test_address_is_refused_without_repeating_it(url: str) -> None:
     assert "geheim" not in str(failure.value)
 
 
-def test_address_hides_its_password_in_a_repr() -> None:
+def test_repr_of_an_address_hides_its_password() -> None:
     address = RedisAddress("rediss://ann:geheim@example.org")
 
     assert "geheim" not in repr(address) + repr(parse_address(address))
@@ -141,7 +141,7 @@ async def test_connect_logs_in(locked_redis: RedisProcess) -> None:
         assert b"user=default" in await talk(RedisAddress(url), "CLIENT", "INFO")
 
 
-async def test_connect_accepts_a_user_who_may_do_little(locked_redis: RedisProcess) -> None:
+async def test_connect_accepts_a_user_with_few_rights(locked_redis: RedisProcess) -> None:
     url = f"redis://ann:wort@127.0.0.1:{locked_redis.port}"
 
     assert await talk(RedisAddress(url), "GET", "nothing") == b"$-1\r\n"
@@ -156,7 +156,7 @@ async def test_connect_accepts_a_user_who_may_do_little(locked_redis: RedisProce
         ("nobody:geheim@", "WRONGPASS"),
     ],
 )
-async def test_connect_says_what_is_wrong_with_the_log_in(
+async def test_connect_names_the_refusal_of_the_credentials(
     locked_redis: RedisProcess, login: str, reason: str
 ) -> None:
     assert await refusal(RedisAddress(f"redis://{login}127.0.0.1:{locked_redis.port}")) == reason
@@ -166,7 +166,7 @@ async def test_connect_refuses_an_unknown_database(redis: RedisProcess) -> None:
     assert await refusal(RedisAddress(redis.tcp_url + "/999")) == "SELECT refused"
 
 
-async def test_connect_fails_when_nobody_listens() -> None:
+async def test_connect_fails_when_there_is_no_listener() -> None:
     with short_directory() as directory:
         reasons = [
             await refusal(RedisAddress(f"redis://127.0.0.1:{free_port()}")),
@@ -200,7 +200,7 @@ async def test_connect_checks_the_certificate_of_tls(tmp_path: Path) -> None:
         assert await talk(RedisAddress(unknown_signer + "?ssl_cert_reqs=none"), "PING")
 
 
-# --- bad company ----------------------------------------------------------------------------------
+# --- servers that misbehave -----------------------------------------------------------------------
 
 
 @asynccontextmanager
@@ -231,7 +231,9 @@ async def answering(answer: bytes | None) -> AsyncIterator[int]:
         (None, "no answer to connecting"),
     ],
 )
-async def test_connect_gives_up_on_a_server_that(answer: bytes | None, reason: str) -> None:
+async def test_connect_fails_when_the_server_answers_wrongly(
+    answer: bytes | None, reason: str
+) -> None:
     async with answering(answer) as port:
         assert await refusal(RedisAddress(f"redis://127.0.0.1:{port}")) == reason
 

@@ -11,9 +11,10 @@ import pytest
 import trio
 import trio.testing
 
-from appliance.redis.connection import PlainWire, pack
+from appliance.redis.connection import pack
 from appliance.redis.errors import RedisDown, RedisError
 from appliance.redis.link import MAX_OUTSTANDING, Link
+from appliance.system.wire import SocketWire
 
 DEADLINE_S = 0.9
 
@@ -58,11 +59,10 @@ class Bench:
 @asynccontextmanager
 async def bench() -> AsyncIterator[Bench]:
     ours, theirs = socket.socketpair()
-    ours.setblocking(False)
     redis = trio.SocketStream(trio.socket.from_stdlib_socket(theirs))
     refusals: list[str] = []
     link = Link(
-        PlainWire(ours), DEADLINE_S, lambda error: refusals.append(error.reason), lambda: None
+        SocketWire(ours), DEADLINE_S, lambda error: refusals.append(error.reason), lambda: None
     )
     async with redis, trio.open_nursery() as nursery:
         made = Bench(link, redis, nursery, refusals)

@@ -1,7 +1,7 @@
 """Opens connections to HTTP servers: name look-up, TCP, TLS.
 
-Holds no connection after handing it out and knows no HTTP. Every failure here happened before a
-byte of a request was sent; it is raised as httpx.ConnectError with a text that is safe to log.
+Keeps no connection after handing it out and knows no HTTP. Every failure here happens before a
+byte of a request is sent; it is raised as httpx.ConnectError with a text that is safe to log.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Any, NamedTuple
 import httpx
 import trio
 
-from appliance.system.wire import TcpWire, TlsWire, Wire
+from appliance.system.wire import SocketWire, TlsWire, Wire, connect_tcp
 
 MAX_LOOKUPS = 128
-"""Name look-ups under way at once. Each holds a thread until the system's resolver gives up, which
-may be half a minute after everybody stopped waiting for it."""
+"""Name look-ups that may run at once. Each holds a thread until the system's resolver gives up,
+which may be half a minute after the last caller has stopped waiting for it."""
 
 STAGGER_S = 0.25
-"""How long one address is tried alone before the next is tried beside it (RFC 8305)."""
+"""How long one address is tried alone before the next is tried in parallel (RFC 8305)."""
 
 Lookup = Callable[[str, int], Sequence[tuple[Any, ...]]]
 """A blocking getaddrinfo for stream sockets."""
@@ -34,7 +34,7 @@ class RefusedAddressError(httpx.ConnectError):
 
 
 class Origin(NamedTuple):
-    """Where connections go: those to one origin are interchangeable."""
+    """Scheme, host and port of a server; connections to one origin are interchangeable."""
 
     tls: bool
     host: str
@@ -43,7 +43,7 @@ class Origin(NamedTuple):
 
     @property
     def host_header(self) -> bytes:
-        """Render the Host header (RFC 9110 section 7.2); the scheme's own port is left out."""
+        """Render the Host header (RFC 9110 section 7.2); the scheme's default port is left out."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         default_port = 443 if self.tls else 80
         return (host if self.port == default_port else f"{host}:{self.port}").encode()
@@ -62,7 +62,7 @@ def parse_origin(url: httpx.URL) -> Origin:
 
 
 def open_ssl_context(ca_file: str | None = None) -> ssl.SSLContext:
-    """Make the one context all connections share: the system's CAs, plus those of `ca_file`.
+    """Make the context that all connections share: the system's CAs, plus those of `ca_file`.
 
     Raises: OSError (not readable), ssl.SSLError (no certificate in it).
     """
@@ -74,7 +74,7 @@ def open_ssl_context(ca_file: str | None = None) -> ssl.SSLContext:
 
 
 class Dialer:
-    """Opens connections; shares the TLS context and the name look-ups under way."""
+    """Opens connections; shares the TLS context and the name look-ups that are running."""
 
     def __init__(
         self,
@@ -82,22 +82,23 @@ class Dialer:
         lookup: Lookup | None = None,
         allows: Callable[[str], bool] | None = None,
     ) -> None:
-        """Use `lookup` in place of the system's resolver if given (tests).
+        """Resolve names with `lookup`, None: with the system's resolver.
 
-        Only addresses that `allows` takes are connected to: the resolved address itself is asked
-        about, so a name cannot change its mind between the question and the connection.
+        Only addresses that `allows` accepts are connected to. It is called with the resolved
+        address, which is then the one connected to: a name cannot resolve to another address
+        between the check and the connection.
         """
         self._ssl_context = ssl_context
         self._allows = allows
         self._names = _Names(lookup or _getaddrinfo)
 
     async def dial(self, origin: Origin) -> Wire:
-        """Connect, with the TLS handshake done. Deadlines are the caller's.
+        """Connect, with the TLS handshake done. The caller sets the deadline.
 
-        Raises: httpx.ConnectError, and of it RefusedAddressError.
+        Raises: httpx.ConnectError, including RefusedAddressError.
         """
         try:
-            tcp = TcpWire(await self._connect(origin.host, origin.port))
+            tcp = await self._connect(origin.host, origin.port)
         except OSError as exc:
             raise httpx.ConnectError(f"cannot connect: {_reason(exc)}") from exc
         if not origin.tls:
@@ -114,9 +115,9 @@ class Dialer:
         finally:
             if not shaken:
                 tcp.close()
-        return TlsWire(tcp, tls)
+        return TlsWire(tls)
 
-    async def _connect(self, host: str, port: int) -> socket.socket:
+    async def _connect(self, host: str, port: int) -> SocketWire:
         """Return a connected socket. Raises: OSError, RefusedAddressError."""
         addresses = [host] if _is_address(host) else await self._names.resolve(host, port)
         if self._allows is not None:
@@ -125,7 +126,7 @@ class Dialer:
                 raise RefusedAddressError("the address may not be called")
         addresses = _interleave(addresses)
         if len(addresses) == 1:
-            return await _connect_to(addresses[0], port)
+            return await connect_tcp(addresses[0], port)
         return await _connect_any(addresses, port)
 
 
@@ -133,28 +134,28 @@ class _Names:
     """Looks names up in threads, at most one thread for a name at any time.
 
     trio.socket.getaddrinfo is not used: a look-up that hangs keeps its token of Trio's thread
-    limiter after its caller is cancelled, so forty of them would stop every other thread of the
-    process, and the retries against one dead name would multiply.
+    limiter after its caller is cancelled, so forty of them would block every other thread of the
+    process, and retries against one dead name would each start another.
     """
 
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
-        self._running: dict[tuple[str, int], _Pending] = {}
+        self._running: dict[tuple[str, int], _PendingLookup] = {}
 
     async def resolve(self, host: str, port: int) -> list[str]:
         """Return the addresses of a name. Raises: OSError (socket.gaierror)."""
         pending = self._running.get((host, port))
         if pending is None:
             if len(self._running) >= MAX_LOOKUPS:
-                raise OSError("too many name look-ups under way")
-            pending = self._running[host, port] = _Pending()
+                raise OSError("too many name look-ups are running")
+            pending = self._running[host, port] = _PendingLookup()
             self._start(host, port, pending)
         await pending.done.wait()
         if pending.failure is not None:
             raise OSError(_reason(pending.failure)) from pending.failure
         return pending.addresses
 
-    def _start(self, host: str, port: int, pending: _Pending) -> None:
+    def _start(self, host: str, port: int, pending: _PendingLookup) -> None:
         token = trio.lowlevel.current_trio_token()
 
         def work() -> None:
@@ -162,7 +163,7 @@ class _Names:
                 pending.addresses = [str(entry[4][0]) for entry in self._lookup(host, port)]
                 if not pending.addresses:
                     pending.failure = OSError("the name has no address")
-            except Exception as exc:  # a thread has nobody else to tell
+            except Exception as exc:  # raised in the waiting tasks by `resolve`
                 pending.failure = exc
 
         def finish() -> None:
@@ -173,13 +174,13 @@ class _Names:
             try:
                 token.run_sync_soon(finish)
             except trio.RunFinishedError:
-                return  # the process is going down; nobody waits any more
+                return  # the process is stopping, no task waits any more
 
         trio.lowlevel.start_thread_soon(work, deliver, name="name look-up")
 
 
-class _Pending:
-    """One look-up under way, shared by all who wait for it."""
+class _PendingLookup:
+    """One running look-up, shared by all tasks that wait for it."""
 
     __slots__ = ("addresses", "done", "failure")
 
@@ -208,22 +209,14 @@ def _interleave(addresses: Sequence[str]) -> list[str]:
     return [unique[0], *other[:1], *(a for a in unique[1:] if a not in other[:1])]
 
 
-async def _connect_to(address: str, port: int) -> socket.socket:
-    """Connect to one address. Raises: OSError."""
-    stream = await trio.open_tcp_stream(address, port)
-    sock = socket.socket(fileno=stream.socket.detach())
-    sock.setblocking(False)
-    return sock
-
-
-async def _connect_any(addresses: Sequence[str], port: int) -> socket.socket:
-    """Connect to whichever address answers first ("happy eyeballs"). Raises: OSError."""
-    winners: list[socket.socket] = []
+async def _connect_any(addresses: Sequence[str], port: int) -> SocketWire:
+    """Connect to the address that accepts first ("happy eyeballs"). Raises: OSError."""
+    winners: list[SocketWire] = []
     failures: list[OSError] = []
 
     async def attempt(address: str, failed: trio.Event) -> None:
         try:
-            winners.append(await _connect_to(address, port))
+            winners.append(await connect_tcp(address, port))
         except OSError as exc:
             failures.append(exc)
             failed.set()
@@ -248,9 +241,10 @@ async def _connect_any(addresses: Sequence[str], port: int) -> socket.socket:
 
 
 def _reason(exc: BaseException) -> str:
-    """Say why in a few words: never an address, a path or what the other side sent.
+    """Return the reason in a few words: never an address, a path or what the peer sent.
 
-    trio.open_tcp_stream buries the errno of each address in a group below its own OSError.
+    trio.open_tcp_stream raises an OSError without errno whose cause is a group of the errors of
+    each address.
     """
     cause = exc.__cause__
     if isinstance(cause, BaseExceptionGroup) and cause.exceptions:

@@ -1,14 +1,16 @@
-"""One client's connection: Hypercorn's HTTP/1.1, with what it lacks for a server that must stay up.
+"""One client's connection: Hypercorn's TCPServer, corrected and made cheaper.
 
-Differs from Hypercorn's own TCPServer in this only (http_protocol has the rest):
-- What the application does not read (a body it refuses) never blocks the end of the connection.
-- Sends can be cancelled, so that a client that never reads does not hold up a stop.
-- A connection that is closed with a second request waiting in it is done with.
-- An idle connection is one that the server finds idle now and then, not a task that is started and
-  cancelled around each request.
-Leans on Hypercorn's inside, which is the same in 0.17.3 and 0.18; its test file shows that it fits.
-With another version, or TUNING_OFF=connections, http_stock serves instead.
-Truth: RFC 9112, and what was measured of Hypercorn (docs/architecture.md).
+Corrected:
+- A request body that the application does not read never blocks the end of the connection.
+- A send can be cancelled, so that a client that never reads does not hold up a stop.
+- A connection that is closed while a second request waits in its buffer ends.
+Made cheaper, for a small request:
+- The server looks for idle connections every few seconds. Hypercorn starts and cancels a task
+  around each request: 40 to 60 µs.
+- The send lock is taken without a checkpoint when it is free: 5 µs a send.
+The rest is in `protocol`. Uses internals of Hypercorn that are the same in 0.17.3 and 0.18
+(`tuning` checks the version, tests/http/server/ shows that they fit).
+Source: RFC 9112.
 """
 
 from __future__ import annotations
@@ -26,18 +28,17 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
-from appliance.http.server.accept import ClientStream
-from appliance.http.server.hypercorn_connection import AsgiApp, Limits, Stream
-from appliance.http.server.protocol import Http1
+from appliance.http.messages import AsgiApp, Message
+from appliance.http.server.accept import AcceptedStream
+from appliance.http.server.interface import ListenerTimeouts, ServedStream
+from appliance.http.server.protocol import Http1Protocol
 from appliance.log import Log
-
-Message = dict[str, Any]
 
 _INBOX_SIZE = 10
 
 
 class _Inbox:
-    """What a client sends for one request, until the application takes it; holds a little only."""
+    """The messages of one request until the application takes them; bounded."""
 
     __slots__ = ("_arrived", "_gone", "_messages", "_room")
 
@@ -48,7 +49,7 @@ class _Inbox:
         self._room = trio.lowlevel.ParkingLot()
 
     async def put(self, message: Message) -> None:
-        """Add a part of the body, when there is room; after the end nothing is added."""
+        """Add a part of the body once there is room; after http.disconnect nothing is added."""
         if message["type"] == "http.disconnect":
             self._gone = True
             self._arrived.unpark_all()
@@ -61,7 +62,7 @@ class _Inbox:
             self._arrived.unpark()
 
     async def receive(self) -> Message:
-        """Give the next part, http.disconnect at the end."""
+        """Return the next part, http.disconnect at the end."""
         while not self._messages:
             if self._gone:
                 await trio.lowlevel.checkpoint()
@@ -79,22 +80,22 @@ class _Requests(TaskGroup):
         self._log = log
 
     async def spawn_app(self, app: Any, config: Config, scope: Any, send: Any) -> Any:
-        """Run the application for one request; return what gives it the request's body."""
+        """Run the application for one request; return the function that passes it the body."""
         inbox = _Inbox()
         assert self._nursery is not None
-        self._nursery.start_soon(self._answer, app, scope, inbox.receive, send)
+        self._nursery.start_soon(self._call_app, app, scope, inbox.receive, send)
         return inbox.put
 
-    async def _answer(self, app: AsgiApp, scope: Any, receive: Any, send: Any) -> None:
+    async def _call_app(self, app: AsgiApp, scope: Any, receive: Any, send: Any) -> None:
         try:
             await app(scope, receive, send)
         except Exception as error:
-            # Never the query: it is signed.
+            # The path only: the query is signed.
             self._log.error("request_not_answered", path=scope["path"], exc_info=error)
         await send(None)
 
 
-class Connection(TCPServer):
+class TunedConnection(TCPServer):
     """One accepted connection, plain or TLS."""
 
     def __init__(
@@ -102,29 +103,29 @@ class Connection(TCPServer):
         app: AsgiApp,
         config: Config,
         context: WorkerContext,
-        stream: Stream,
-        limits: Limits,
+        stream: ServedStream,
+        timeouts: ListenerTimeouts,
         log: Log,
     ) -> None:
-        # Hypercorn takes plain streams too, whatever its annotation says.
+        # Hypercorn takes plain streams too; its annotation names TLS only.
         tls: Any = stream
         super().__init__(app, config, context, ConnectionState({}), tls)  # type: ignore[arg-type]
         self._client = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
-        self._limits = limits
+        self._timeouts = timeouts
         self._log = log
-        self._listening = trio.CancelScope()
+        self._reading = trio.CancelScope()
         """Around the handshake, then around all reading."""
         self._idle = True
         self._idle_since_s = math.inf
-        """On Trio's clock; before there is a connection, never."""
+        """On Trio's clock; infinite until the handshake is done."""
 
     def close_if_idle(self, since_s: float = math.inf) -> None:
-        """Close at once, unless a request is under way, or came to its end after `since_s`."""
+        """Close at once unless a request is running or ended after `since_s` (Trio's clock)."""
         if self._idle and self._idle_since_s <= since_s:
-            self._listening.cancel()
+            self._reading.cancel()
 
     async def run(self) -> None:
-        """Serve to the end; closing the stream is the caller's. Raises OSError."""
+        """Serve to the end; the caller closes the stream. Raises: OSError."""
         stream: Any = self.stream
         tls = stream is not self._client
         if tls and not await self._shake_hands(stream):
@@ -133,7 +134,7 @@ class Connection(TCPServer):
         client = parse_socket_addr(socket.family, socket.getpeername())
         server = parse_socket_addr(socket.family, socket.getsockname())
         async with _Requests(self._log) as requests:
-            self.protocol: Any = Http1(
+            self.protocol: Any = Http1Protocol(
                 self.app,
                 self.config,
                 self.context,
@@ -146,8 +147,8 @@ class Connection(TCPServer):
             )
             await self._read_data()
 
-    async def _shake_hands(self, stream: trio.SSLStream[ClientStream]) -> bool:
-        with trio.move_on_after(self._limits.handshake_s) as self._listening:
+    async def _shake_hands(self, stream: trio.SSLStream[AcceptedStream]) -> bool:
+        with trio.move_on_after(self._timeouts.handshake_s) as self._reading:
             try:
                 await stream.do_handshake()
             except trio.BrokenResourceError:
@@ -156,24 +157,24 @@ class Connection(TCPServer):
         return False
 
     async def _read_data(self) -> None:
-        """Hand on what comes, until the client ends it, or who looks for idle ones."""
-        with trio.CancelScope() as self._listening:
+        """Pass on what arrives until the client ends the stream or `close_if_idle` does."""
+        with trio.CancelScope() as self._reading:
             self._note_idle(True)
             while not self.context.terminated.is_set() or not self._idle:
                 try:
                     data = bytes(await self.stream.receive_some(MAX_RECV))
                 except (trio.ClosedResourceError, trio.BrokenResourceError) as error:
-                    _untie(error)
+                    _drop_traceback(error)
                     break
-                if self._listening.cancel_called:
-                    break  # too late: it would be done, and its answer perhaps cut off
+                if self._reading.cancel_called:
+                    break  # too late: the request would run, and its response might be cut off
                 await self.protocol.handle(RawData(data))
                 if not data:
                     break
         await self.protocol.handle(Closed())
 
     async def protocol_send(self, event: Event) -> None:
-        """Do what the protocol wants: send, close, or know whether a request is under way."""
+        """Do what the protocol asks for: send, close, note whether a request is running."""
         if isinstance(event, RawData):
             await self._send(event.data)
         elif isinstance(event, Closed):
@@ -191,14 +192,13 @@ class Connection(TCPServer):
                 self.send_lock.release()
             whole = True
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            _untie(error)
+            _drop_traceback(error)
             await self._close()
         finally:
-            if not whole:  # cancelled: nothing may follow half an answer
+            if not whole:  # cancelled: nothing may follow half a response
                 self._client.close()
 
     async def _lock_sending(self) -> None:
-        """Take the lock, without letting all other tasks run first if nobody else has it."""
         if self.send_lock.locked():
             await self.send_lock.acquire()
         else:
@@ -206,9 +206,9 @@ class Connection(TCPServer):
 
     async def _close(self) -> None:
         self._client.close()
-        # With a second request in its buffer the protocol waits for the end of the first, and
-        # would wait for ever.
-        self._listening.cancel()
+        # With a second request in its buffer the protocol waits for the end of the first one, and
+        # would wait forever.
+        self._reading.cancel()
         await self.protocol.handle(Closed())
 
     def _note_idle(self, idle: bool) -> None:
@@ -217,11 +217,11 @@ class Connection(TCPServer):
             self._idle_since_s = trio.current_time()
 
 
-def _untie(error: Exception) -> None:
-    """Let go of the frames that the error of a connection was raised in.
+def _drop_traceback(error: Exception) -> None:
+    """Drop the frames in which the cause of a connection's error was raised.
 
-    Trio raises it inside contextlib's `__exit__`, whose frame and the OSError below hold each
-    other; so whole answers stayed in memory until the garbage collector came along.
+    Trio raises the error inside contextlib's `__exit__`, whose frame and the OSError below refer
+    to each other; without this, whole responses stay in memory until the garbage collector runs.
     """
     if error.__cause__ is not None:
         error.__cause__.__traceback__ = None

@@ -1,10 +1,11 @@
-"""Reads requests and writes heads of answers that need no state of HTTP/1.1: nearly all of them.
+"""Parses requests and renders heads of responses without h11 where no state of HTTP/1.1 is needed.
 
-A request is simple if it came whole and is a GET without a body or a wish for another protocol; an
-answer, if its one body is as long as its Content-Length says. h11 does all others, and would read
-and write the simple ones as they are read and written here, to the byte: its work on them is a
-third of what the cheapest call costs. Only what it would not do, and load generators ask for, is
-done here: an HTTP/1.0 client that says so keeps its connection. Pure. Truth: RFC 9112, h11.
+A request is simple if it arrived whole and is a GET without a body and without a request for
+another protocol; a response, if its one body is as long as its Content-Length says. Nearly all
+are. h11 reads and writes the others, and would read and write the simple ones to the byte as they
+are here (a test compares them), but needs 88 µs for a request and its response instead of 7. One
+exception: an HTTP/1.0 client that asks for it keeps its connection, as load generators do. Pure.
+Source: RFC 9112.
 """
 
 from __future__ import annotations
@@ -15,37 +16,37 @@ from typing import NamedTuple
 
 Headers = Sequence[tuple[bytes, bytes]]
 
-# Narrower than what h11 takes: what is left to it is refused there, or not.
+# Narrower than what h11 accepts: h11 decides about the rest.
 _FIELD = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]++:[\t -~\x80-\xff]*+\r\n"
 _REQUEST = re.compile(rb"GET ([!-~]++) HTTP/1\.([01])\r\n((?:" + _FIELD + rb")++)\r\n").fullmatch
-_OWN_NAME = re.compile(rb"[-0-9a-z]++").fullmatch
-_OWN_VALUE = re.compile(rb"(?:[!-~]++(?: ++[!-~]++)*+)?+").fullmatch
+_RESPONSE_NAME = re.compile(rb"[-0-9a-z]++").fullmatch
+_RESPONSE_VALUE = re.compile(rb"(?:[!-~]++(?: ++[!-~]++)*+)?+").fullmatch
 
 CLOSE, KEEP_ALIVE = b"close", b"keep-alive"
-_SAY_MORE = frozenset({b"content-length", b"expect", b"transfer-encoding", b"upgrade"})
+_NOT_SIMPLE = frozenset({b"content-length", b"expect", b"transfer-encoding", b"upgrade"})
 """Request headers that announce a body or another protocol."""
 _CONNECTION = frozenset({b"connection", b"transfer-encoding"})
 _WITHOUT_BODY = frozenset({204, 304})
 
 
 class SimpleRequest(NamedTuple):
-    """A GET that is wholly there."""
+    """A GET that arrived whole."""
 
     target: bytes
     version: str
     headers: list[tuple[bytes, bytes]]
     """Names in lower case."""
     connection: bytes
-    """What the answer says of how the connection goes on, if anything."""
+    """The Connection header of the response, b"" if it needs none."""
 
 
 def parse_request(data: bytes) -> SimpleRequest | None:
-    """Read what is exactly one simple request; None: ask h11."""
+    """Parse exactly one simple request; None: leave it to h11."""
     match = _REQUEST(data)
     if match is None:
         return None
-    old = match[2] == b"0"
-    hosts, wishes = 0, []
+    http_1_0 = match[2] == b"0"
+    hosts, options = 0, []
     headers = []
     for line in match[3].split(b"\r\n")[:-1]:
         name, _, value = line.partition(b":")
@@ -53,29 +54,29 @@ def parse_request(data: bytes) -> SimpleRequest | None:
         if name == b"host":
             hosts += 1
         elif name == b"connection":
-            wishes.append(value.lower())
-        elif name in _SAY_MORE:
+            options.append(value.lower())
+        elif name in _NOT_SIMPLE:
             return None
         headers.append((name, value))
-    wish = b",".join(wishes) or (CLOSE if old else KEEP_ALIVE)
-    if hosts > 1 or (not hosts and not old) or wish not in (CLOSE, KEEP_ALIVE):
+    option = b",".join(options) or (CLOSE if http_1_0 else KEEP_ALIVE)
+    if hosts > 1 or (not hosts and not http_1_0) or option not in (CLOSE, KEEP_ALIVE):
         return None
-    connection = wish if old or wish == CLOSE else b""
-    return SimpleRequest(match[1], "1.0" if old else "1.1", headers, connection)
+    connection = option if http_1_0 or option == CLOSE else b""
+    return SimpleRequest(match[1], "1.0" if http_1_0 else "1.1", headers, connection)
 
 
 def render_head(
     status: int, headers: Headers, body_bytes: int, connection: bytes = b""
 ) -> bytes | None:
-    """Write the head of a simple answer to a simple request; None: ask h11."""
+    """Render the head of a simple response to a simple request; None: leave it to h11."""
     lengths = 0
     for name, value in headers:
         if name == b"content-length":
             if value != b"%d" % body_bytes:
                 return None
             lengths += 1
-        # Nothing of a value may become a header of its own.
-        elif name in _CONNECTION or not (_OWN_NAME(name) and _OWN_VALUE(value)):
+        # No part of a value may become a header of its own.
+        elif name in _CONNECTION or not (_RESPONSE_NAME(name) and _RESPONSE_VALUE(value)):
             return None
     if lengths != 1 or not 200 <= status < 600 or status in _WITHOUT_BODY:
         return None

@@ -1,8 +1,8 @@
-"""The public listener: the ASGI application under Hypercorn, started and stopped in order.
+"""Serves one ASGI application on the addresses of a listener, and stops in order.
 
-Connections are accepted here and served one by one (http_connection), since whatever goes wrong in
-one must not end the others: Hypercorn's own `serve` ends with the first exception.
-On stop the listeners close at once, idle connections too, and requests under way get a while.
+Connections are accepted and served here one by one, because an error in one of them must not end
+the others: Hypercorn's own `serve` ends with the first exception.
+On stop the listeners and idle connections close at once; running requests get a while to finish.
 """
 
 from __future__ import annotations
@@ -17,28 +17,21 @@ import trio
 from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
 
-from appliance.http.server.accept import ClientStream, accept_forever
-from appliance.http.server.hypercorn_connection import (
-    AsgiApp,
-    Limits,
-    Served,
-    Stream,
-    choose_connection,
-    hypercorn_version,
-)
+from appliance.http.messages import AsgiApp
+from appliance.http.server.accept import AcceptedStream, accept_forever
+from appliance.http.server.interface import ListenerTimeouts, ServedConnection, ServedStream
 from appliance.http.server.sockets import Listener, ListenError, load_tls, open_listeners
+from appliance.http.server.tuning import choose_connection, hypercorn_version
 from appliance.log import Log
 from appliance.settings import WebSettings
 
-__all__ = ["AsgiApp", "Limits", "ListenError", "PublicServer"]
-
-_LIMITS = Limits()
-_LOOK_EVERY_S = 5.0
-"""For idle connections: a deadline of each would cost as much as all else that is done with it."""
+_TIMEOUTS = ListenerTimeouts()
+_IDLE_CHECK_S = 5.0
+"""Between two checks for idle connections. A deadline for each of them costs 12 µs a request."""
 
 
-class PublicServer:
-    """The public listener of one appliance."""
+class HttpServer:
+    """The server of one ASGI application."""
 
     def __init__(
         self,
@@ -47,21 +40,21 @@ class PublicServer:
         log: Log,
         *,
         max_target_bytes: int,
-        limits: Limits = _LIMITS,
+        timeouts: ListenerTimeouts = _TIMEOUTS,
         tuned: bool = True,
     ) -> None:
-        """Serve an ASGI application that answers request lines up to `max_target_bytes`.
+        """Serve an application that accepts request targets up to `max_target_bytes`.
 
-        `tuned=False`: connections are served by Hypercorn itself (http_stock).
+        `tuned=False`: Hypercorn's own connections serve it (see `tuning`).
         """
         self._app = app
         self._web = web
         self._log = log
-        self._limits = limits
-        self._config = _build_config(max_target_bytes, limits)
+        self._timeouts = timeouts
+        self._config = _build_config(max_target_bytes, timeouts)
         self._connection = choose_connection(tuned, hypercorn_version(), log)
         self._context = WorkerContext(None)
-        self._open: set[Served] = set()
+        self._open: set[ServedConnection] = set()
         self._tls: ssl.SSLContext | None = None
 
     async def run(
@@ -70,10 +63,10 @@ class PublicServer:
         *,
         task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Serve until `stop`, then drain; started with the bound URLs. Raises ListenError."""
+        """Serve until `stop`, then drain; `started` gets the bound URLs. Raises: ListenError."""
         self._tls = load_tls(self._web)
         with ExitStack() as stack:
-            opening = open_listeners(self._web.binds, user_timeout_s=self._limits.unread_s)
+            opening = open_listeners(self._web.binds, unread_s=self._timeouts.unread_s)
             listeners = stack.enter_context(opening)
             async with trio.open_nursery() as connections:
                 async with trio.open_nursery() as accepting:
@@ -85,12 +78,12 @@ class PublicServer:
                     accepting.cancel_scope.cancel()
                 stack.close()
                 await self._close_idle()
-                connections.cancel_scope.deadline = trio.current_time() + self._limits.drain_s
+                connections.cancel_scope.deadline = trio.current_time() + self._timeouts.drain_s
 
     def reload_certificate(self) -> None:
-        """Read the TLS files again; new connections get the new certificate.
+        """Load the TLS files again; new connections use the new certificate.
 
-        Files that cannot be used are logged, and the certificate stays.
+        If the files cannot be used, that is logged and the present certificate stays.
         """
         if self._tls is None:
             return
@@ -102,16 +95,16 @@ class PublicServer:
             self._log.info("certificate_reloaded")
 
     async def _close_idle(self) -> None:
-        """Close connections without a request now, and the others after their answer."""
+        """Close connections without a request now, the others after their response."""
         await self._context.terminated.set()
         for connection in list(self._open):
             connection.close_if_idle()
 
     async def _close_unused(self) -> None:
-        """Close, for ever, the connections that no request has come on for keep_alive_s."""
-        unused_s = self._limits.keep_alive_s
+        """Close, until cancelled, the connections that are idle for longer than keep_alive_s."""
+        unused_s = self._timeouts.keep_alive_s
         while True:
-            await trio.sleep(min(unused_s / 8, _LOOK_EVERY_S))
+            await trio.sleep(min(unused_s / 8, _IDLE_CHECK_S))
             since_s = trio.current_time() - unused_s
             for connection in list(self._open):
                 connection.close_if_idle(since_s)
@@ -120,18 +113,18 @@ class PublicServer:
         serve = partial(self._serve, tls=listener.tls)
         await accept_forever(listener.socket, serve, connections, self._log)
 
-    async def _serve(self, client: ClientStream, *, tls: bool) -> None:
-        """Serve one connection to its end, whatever happens in it."""
-        stream: Stream = client
+    async def _serve(self, client: AcceptedStream, *, tls: bool) -> None:
+        """Serve one connection to its end; raises nothing but Cancelled."""
+        stream: ServedStream = client
         if tls and self._tls is not None:
             stream = trio.SSLStream(client, self._tls, server_side=True, https_compatible=True)
         connection = self._connection(
-            self._app, self._config, self._context, stream, self._limits, self._log
+            self._app, self._config, self._context, stream, self._timeouts, self._log
         )
         self._open.add(connection)
         try:
             await connection.run()
-        except OSError as error:  # the client is gone again
+        except OSError as error:  # the client has closed the connection
             self._log.debug("connection_lost", reason=str(error))
         except Exception as error:
             self._log.error("connection_failed", exc_info=error)
@@ -141,27 +134,27 @@ class PublicServer:
 
 
 class _Config(Config):
-    """Hypercorn's, but the Date of answers is written once a second, not for each of them."""
+    """Hypercorn's configuration, which renders the Date header once a second: 1.2 µs a request."""
 
     def __init__(self) -> None:
         self._second = -1
         self._headers: list[tuple[bytes, bytes]] = []
 
     def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
-        """Return the headers that every answer has."""
+        """Return the headers that every response has."""
         second = int(time.time())
         if second != self._second:
             self._second, self._headers = second, super().response_headers(protocol)
         return self._headers
 
 
-def _build_config(max_target_bytes: int, limits: Limits) -> Config:
+def _build_config(max_target_bytes: int, timeouts: ListenerTimeouts) -> Config:
     config = _Config()
-    # The first two are for http_stock; http_connection has deadlines of its own.
-    config.keep_alive_timeout = limits.keep_alive_s
-    config.ssl_handshake_timeout = limits.handshake_s
-    # Room for the longest request line we answer, and as much again for headers and beyond, so
-    # that a line that is too long still gets an answer of the API.
+    # These two are for hypercorn_connection; `connection` has deadlines of its own.
+    config.keep_alive_timeout = timeouts.keep_alive_s
+    config.ssl_handshake_timeout = timeouts.handshake_s
+    # Room for the longest accepted request line, as much again for headers, and more, so that a
+    # line that is too long still gets a response of the application.
     config.h11_max_incomplete_size = 4 * max_target_bytes
     config.errorlog = logging.getLogger("hypercorn.error")  # no handler of its own
     config.include_server_header = False

@@ -1,6 +1,6 @@
-"""Opens the sockets of a listener's addresses, and reads its TLS files.
+"""Binds the addresses of a listener, and loads its TLS files.
 
-Serves nothing. Truth: spec/configuration.md (BIND, TLS_CERT_FILE, TLS_KEY_FILE); ip(7), unix(7).
+Source: docs/configuration.md (BIND, TLS_CERT_FILE, TLS_KEY_FILE); ip(7), unix(7).
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from appliance.settings import Bind, WebSettings
 _BACKLOG = 1024
 """Clients of a Unix socket get EAGAIN beyond it; the kernel lowers it to net.core.somaxconn."""
 _SOCKET_MODE = 0o666
-"""Who may connect to a Unix socket is said by its directory, as the proxy is another user."""
+"""The directory of a Unix socket decides who may connect: the proxy runs as another user."""
 _PROBE_S = 1.0
 _ANY_IPV4 = "0.0.0.0"  # compared, not bound
 
 
 class ListenError(Exception):
-    """A listener cannot be opened, or its TLS files not be used; `str()` says which and why."""
+    """A listener cannot be opened, or its TLS files not be used; `str()` names it and says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +39,26 @@ class Listener:
 
 
 @contextmanager
-def open_listeners(binds: Sequence[Bind], *, user_timeout_s: float) -> Iterator[list[Listener]]:
-    """Listen on addresses; at the end their sockets are closed and Unix sockets removed.
+def open_listeners(binds: Sequence[Bind], *, unread_s: float) -> Iterator[list[Listener]]:
+    """Listen on addresses; on exit their sockets are closed and Unix sockets removed.
 
-    `user_timeout_s`: how long an accepted connection may take nothing. Raises ListenError.
+    `unread_s`: how long a client may take no bytes. Raises: ListenError.
     """
     with ExitStack() as stack:
-        found = []
+        listeners = []
         for bind in binds:
             try:
                 bound = stack.enter_context(_bound(bind, binds))
-                prepare_listener(bound, user_timeout_s)
+                prepare_listener(bound, unread_s)
                 bound.listen(_BACKLOG)
             except OSError as error:
                 raise ListenError(f"cannot listen on {bind}: {error}") from error
-            found.append(Listener(bound, bind.scheme == "ssl", _url(bind, bound)))
-        yield found
+            listeners.append(Listener(bound, bind.scheme == "ssl", _url(bind, bound)))
+        yield listeners
 
 
 def load_tls(web: WebSettings) -> ssl.SSLContext | None:
-    """Read the certificate and its key, None if there is none. Raises ListenError."""
+    """Load the certificate and its key, None if there is none. Raises: ListenError."""
     if web.tls_cert_file is None or web.tls_key_file is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -85,17 +85,17 @@ def _bound(bind: Bind, binds: Sequence[Bind]) -> Iterator[socket.socket]:
     with socket.socket(family) as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            # [::] takes IPv4 along, unless the same port of 0.0.0.0 is listed beside it.
-            beside = any(other.host == _ANY_IPV4 and other.port == bind.port for other in binds)
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, beside)
+            # [::] includes IPv4 unless 0.0.0.0 is listed with the same port.
+            both = any(other.host == _ANY_IPV4 and other.port == bind.port for other in binds)
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, both)
         bound.bind((bind.host, bind.port))
         yield bound
 
 
 @contextmanager
 def _socket_file(bound: socket.socket, path: Path) -> Iterator[None]:
-    """Bind to a socket file, in place of one that a dead process left; remove it at the end."""
-    if _is_left_behind(path):
+    """Bind to a socket file, replacing one left by a dead process; remove it on exit."""
+    if _is_stale(path):
         path.unlink()
     bound.bind(str(path))
     path.chmod(_SOCKET_MODE)
@@ -104,12 +104,12 @@ def _socket_file(bound: socket.socket, path: Path) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):
-            if _identity(path) == own:  # a successor may have put its own there
+            if _identity(path) == own:  # a successor may have replaced it
                 path.unlink()
 
 
-def _is_left_behind(path: Path) -> bool:
-    """Whether a file is a socket that nobody listens on."""
+def _is_stale(path: Path) -> bool:
+    """Return whether a file is a socket without a listener."""
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
             return False
@@ -122,7 +122,7 @@ def _is_left_behind(path: Path) -> bool:
         except ConnectionRefusedError:
             return True
         except OSError:
-            pass  # its queue is full, or it is not ours to tell
+            pass  # its queue is full, or this process may not connect to it
     return False
 
 
@@ -132,7 +132,7 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def _url(bind: Bind, bound: socket.socket) -> str:
-    """Return where it listens, with the port that was given out if PORT is 0."""
+    """Return the URL of a listener, with the port that the kernel chose if PORT is 0."""
     if bind.scheme == "unix":
         return str(bind)
     host, port = bound.getsockname()[:2]

@@ -11,7 +11,7 @@ import httpx
 import pytest
 import trio
 
-from appliance.http.client import dial as http_dial
+from appliance.http.client import dial as dial
 from appliance.http.client.dial import Dialer, Origin, open_ssl_context, parse_origin
 from tests.doubles.raw_http import (
     Authority,
@@ -24,21 +24,21 @@ from tests.doubles.raw_http import (
 
 
 def entries(*addresses: str) -> Sequence[tuple[Any, ...]]:
-    """What getaddrinfo answers, as far as the dialer reads it."""
+    """Return a result of getaddrinfo, as far as the dialer reads it."""
     return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in addresses]
 
 
 class HangingLookup:
-    """A resolver that hangs for `slow.example` until it is let go."""
+    """A resolver that hangs for `slow…` names until it is released."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
-        self.let_go = threading.Event()
+        self.release = threading.Event()
 
     def __call__(self, host: str, port: int) -> Sequence[tuple[Any, ...]]:
         self.calls.append(host)
         if host.startswith("slow"):
-            self.let_go.wait(40)
+            self.release.wait(40)
         return entries("127.0.0.1")
 
 
@@ -46,7 +46,7 @@ class HangingLookup:
 def hanging() -> Iterator[HangingLookup]:
     lookup = HangingLookup()
     yield lookup
-    lookup.let_go.set()
+    lookup.release.set()
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def dialer(lookup: Callable[[str, int], Sequence[tuple[Any, ...]]] | None = None
         ("http://bücher.example/", Origin(False, "xn--bcher-kva.example", 80), None),
     ],
 )
-def test_parse_origin_names_where_a_url_points(
+def test_origin_of_a_url_is_its_scheme_host_and_port(
     url: str, origin: Origin, host_header: bytes | None
 ) -> None:
     parsed = parse_origin(httpx.URL(url))
@@ -97,7 +97,7 @@ def test_parse_origin_names_where_a_url_points(
 
 
 @pytest.mark.parametrize("url", ["ftp://a.example/", "/path", "http:///path", "file:///etc/passwd"])
-def test_parse_origin_refuses_what_cannot_be_called(url: str) -> None:
+def test_url_that_cannot_be_called_is_refused(url: str) -> None:
     with pytest.raises(httpx.UnsupportedProtocol):
         parse_origin(httpx.URL(url))
 
@@ -186,7 +186,7 @@ async def test_hanging_lookup_ends_with_the_callers_deadline(hanging: HangingLoo
     assert scope.cancelled_caught
 
 
-async def test_hanging_lookup_costs_one_thread_however_often_it_is_wanted(
+async def test_hanging_lookup_uses_one_thread_for_many_callers(
     hanging: HangingLookup,
 ) -> None:
     subject = dialer(hanging)
@@ -220,7 +220,7 @@ async def test_name_is_looked_up_again_after_a_hanging_lookup_ended(
         origin = Origin(False, "slow.example", server.port)
         with trio.move_on_after(0.02):
             await subject.dial(origin)
-        hanging.let_go.set()
+        hanging.release.set()
 
         (await subject.dial(origin)).close()
         (await subject.dial(origin)).close()
@@ -231,7 +231,7 @@ async def test_name_is_looked_up_again_after_a_hanging_lookup_ended(
 async def test_lookups_beyond_the_limit_fail_at_once(
     hanging: HangingLookup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_dial, "MAX_LOOKUPS", 2)
+    monkeypatch.setattr(dial, "MAX_LOOKUPS", 2)
     subject = dialer(hanging)
     async with trio.open_nursery() as nursery:
         for name in ("slow1.example", "slow2.example"):
@@ -259,7 +259,7 @@ async def test_lookup_that_outlives_the_run_is_forgotten(hanging: HangingLookup)
     assert finished.is_set()
 
 
-async def test_tls_trusts_a_ca_of_its_own_file(authority: Authority) -> None:
+async def test_tls_trusts_a_ca_of_the_given_file(authority: Authority) -> None:
     async with open_raw_server(echo, tls=authority.server_context) as server:
         wire = await Dialer(open_ssl_context(authority.ca_file)).dial(server.origin)
         await wire.send_all(b"hello")
@@ -291,7 +291,7 @@ async def test_tls_refuses_what_it_cannot_verify(
         await until(lambda: open_sockets() == before)
 
 
-async def test_tls_fails_when_the_server_speaks_none() -> None:
+async def test_tls_fails_when_the_server_speaks_no_tls() -> None:
     async with open_raw_server(speaks_first) as server:
         with pytest.raises(httpx.ConnectError, match="TLS handshake failed"):
             await dialer().dial(Origin(True, "127.0.0.1", server.port))

@@ -10,9 +10,9 @@ import trio
 import trio.testing
 
 from appliance.http.client.dial import open_ssl_context
-from appliance.http.client.exchange import Clock, Connection
-from appliance.http.client.message import Headers, UnusableAnswerError, Upload, make_head
-from appliance.http.client.pool import Limits, PoolTransport, RawResponse
+from appliance.http.client.exchange import ExchangeDeadline, PooledConnection
+from appliance.http.client.message import Headers, StreamedBody, UnusableResponseError, make_head
+from appliance.http.client.pool import ExchangeLimits, PoolTransport, RawResponse
 from tests.doubles.raw_http import (
     Handler,
     Peer,
@@ -25,8 +25,8 @@ from tests.doubles.raw_http import (
 )
 
 SSL_CONTEXT = open_ssl_context()
-LIMITS = Limits(connect_s=40, answer_s=40, max_answer_bytes=1_000_000)
-SHORT = Limits(connect_s=40, answer_s=0.3, max_answer_bytes=1_000_000)
+LIMITS = ExchangeLimits(connect_s=40, response_s=40, max_response_bytes=1_000_000)
+SHORT = ExchangeLimits(connect_s=40, response_s=0.3, max_response_bytes=1_000_000)
 
 
 @pytest.fixture
@@ -35,16 +35,18 @@ async def pool() -> AsyncIterator[PoolTransport]:
         yield pool
 
 
-async def ask(pool: PoolTransport, handler: Handler, limits: Limits = LIMITS) -> RawResponse:
+async def ask(
+    pool: PoolTransport, handler: Handler, limits: ExchangeLimits = LIMITS
+) -> RawResponse:
     """Make one GET to a server of that behaviour."""
     async with open_raw_server(handler) as server:
         return await pool.exchange(server.origin, "GET", b"/x", limits)
 
 
 async def failure(
-    pool: PoolTransport, handler: Handler, limits: Limits = LIMITS
+    pool: PoolTransport, handler: Handler, limits: ExchangeLimits = LIMITS
 ) -> httpx.TransportError:
-    """Make one GET that fails, and check that nothing is left of it."""
+    """Make one GET that fails, and check that no connection is left."""
     async with open_raw_server(handler) as server:
         with pytest.raises(httpx.TransportError) as caught:
             await pool.exchange(server.origin, "GET", b"/x", limits)
@@ -53,7 +55,9 @@ async def failure(
         return caught.value
 
 
-async def test_request_has_our_framing_and_no_compression(pool: PoolTransport) -> None:
+async def test_request_has_its_framing_and_asks_for_no_compression(
+    pool: PoolTransport,
+) -> None:
     async with open_raw_server(says(answer())) as server:
         await pool.exchange(
             server.origin, "GET", b"/a?b=c", LIMITS, headers=[(b"X-Request-ID", b"7")]
@@ -72,7 +76,7 @@ async def test_request_has_our_framing_and_no_compression(pool: PoolTransport) -
     "name",
     [b"Host", b"content-length", b"Transfer-Encoding", b"CONNECTION", b"Upgrade", b"Expect"],
 )
-async def test_request_drops_headers_that_are_not_the_callers(
+async def test_request_drops_headers_that_belong_to_the_connection(
     pool: PoolTransport, name: bytes
 ) -> None:
     async with open_raw_server(says(answer())) as server:
@@ -98,7 +102,7 @@ async def test_request_drops_headers_that_are_not_the_callers(
         ("GET", b"", []),
     ],
 )
-async def test_request_that_would_not_stay_one_is_refused_unsent(
+async def test_request_that_would_become_two_is_refused_unsent(
     pool: PoolTransport, method: str, target: bytes, headers: Headers
 ) -> None:
     async with open_raw_server(says(answer())) as server:
@@ -191,7 +195,7 @@ async def test_answer_may_come_byte_by_byte(pool: PoolTransport) -> None:
         (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 100_000, httpx.RemoteProtocolError),
     ],
 )
-async def test_broken_answer_is_told_from_a_lost_connection(
+async def test_broken_answer_is_distinguished_from_a_lost_connection(
     pool: PoolTransport, said: bytes, error: type[Exception]
 ) -> None:
     exc = await failure(pool, says(said, then_close=True))
@@ -208,14 +212,14 @@ async def test_compressed_answer_is_refused_with_its_status(
 
     exc = await failure(pool, says(said))
 
-    assert isinstance(exc, UnusableAnswerError)
+    assert isinstance(exc, UnusableResponseError)
     assert exc.status == status
 
 
 async def test_answer_beyond_the_limit_is_refused_by_its_announcement(pool: PoolTransport) -> None:
     exc = await failure(pool, says(b"HTTP/1.1 200 OK\r\nContent-Length: 1000001\r\n\r\n"))
 
-    assert isinstance(exc, UnusableAnswerError)
+    assert isinstance(exc, UnusableResponseError)
     assert "larger than 1000000 bytes" in str(exc)
 
 
@@ -232,12 +236,12 @@ async def test_answer_beyond_the_limit_is_cut_off_while_it_comes(pool: PoolTrans
 
     exc = await failure(pool, flood)
 
-    assert isinstance(exc, UnusableAnswerError)
+    assert isinstance(exc, UnusableResponseError)
     assert sent < 20_000_000  # of 50 MB: the limit and what the sockets' buffers took
 
 
 async def test_answer_of_exactly_the_limit_is_taken(pool: PoolTransport) -> None:
-    limits = Limits(40, 40, 5)
+    limits = ExchangeLimits(40, 40, 5)
 
     assert (await ask(pool, says(answer(b"12345")), limits)).body == b"12345"
 
@@ -271,7 +275,10 @@ async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
 
 
 async def post(
-    pool: PoolTransport, server: RawServer, body: bytes | Upload, limits: Limits = LIMITS
+    pool: PoolTransport,
+    server: RawServer,
+    body: bytes | StreamedBody,
+    limits: ExchangeLimits = LIMITS,
 ) -> RawResponse:
     return await pool.exchange(server.origin, "POST", b"/", limits, body=body)
 
@@ -294,7 +301,7 @@ async def test_streamed_body_arrives(
     pool: PoolTransport, length: int | None, header: tuple[str, str]
 ) -> None:
     async with open_raw_server(says(answer())) as server:
-        await post(pool, server, Upload(pieces(b"abc", b"", b"defgh"), length))
+        await post(pool, server, StreamedBody(pieces(b"abc", b"", b"defgh"), length))
 
         (request,) = server.requests
         assert request.body == b"abcdefgh"
@@ -319,7 +326,7 @@ async def test_streamed_body_is_taken_no_faster_than_the_server_reads(pool: Pool
         await peer.read()
 
     async with open_raw_server(slow) as server, trio.open_nursery() as nursery:
-        nursery.start_soon(post, pool, server, Upload(source(), 30_000_000))
+        nursery.start_soon(post, pool, server, StreamedBody(source(), 30_000_000))
         await until(lambda: taken > 0)
         before = -1
         while taken != before:
@@ -331,14 +338,14 @@ async def test_streamed_body_is_taken_no_faster_than_the_server_reads(pool: Pool
     assert len(server.requests[0].body) == 30_000_000
 
 
-async def test_stalled_source_is_not_the_servers_fault(pool: PoolTransport) -> None:
+async def test_stalled_source_does_not_use_up_the_time_of_the_server(pool: PoolTransport) -> None:
     async def source() -> AsyncIterator[bytes]:
         yield b"abc"
-        await trio.sleep(3 * SHORT.answer_s)
+        await trio.sleep(3 * SHORT.response_s)
         yield b"def"
 
     async with open_raw_server(says(answer(b"got it"))) as server:
-        response = await post(pool, server, Upload(source(), 6), SHORT)
+        response = await post(pool, server, StreamedBody(source(), 6), SHORT)
 
         assert response.body == b"got it"
 
@@ -357,7 +364,7 @@ async def test_server_that_reads_the_body_and_never_answers_is_a_read_timeout(
 ) -> None:
     async with open_raw_server(never_answers) as server:
         with pytest.raises(httpx.ReadTimeout):
-            await post(pool, server, Upload(pieces(b"abc"), 3), SHORT)
+            await post(pool, server, StreamedBody(pieces(b"abc"), 3), SHORT)
 
         assert server.requests[0].body == b"abc"
 
@@ -384,9 +391,9 @@ async def test_answer_before_the_body_was_sent_ends_the_upload(
 
     async with open_raw_server(refuses) as server:
         try:
-            response = await post(pool, server, Upload(endless(), None))
+            response = await post(pool, server, StreamedBody(endless(), None))
         except httpx.NetworkError:
-            # What the server said is lost if its reset comes first; it must be one or the other.
+            # If the reset of the server comes first, the answer is lost.
             assert then_close
         else:
             assert (response.status, response.body) == (413, b"too much")
@@ -405,13 +412,13 @@ async def test_answer_while_the_source_stalls_ends_the_upload(pool: PoolTranspor
         await trio.sleep_forever()
 
     async with open_raw_server(refuses) as server:
-        response = await post(pool, server, Upload(stalls(), 10))
+        response = await post(pool, server, StreamedBody(stalls(), 10))
 
         assert response.status == 400
         assert pool.open_connections == 0
 
 
-async def test_answer_after_the_whole_body_keeps_the_connection_though_the_source_goes_on(
+async def test_connection_is_kept_when_the_answer_follows_the_whole_body_and_its_source_goes_on(
     pool: PoolTransport,
 ) -> None:
     async def slow_to_end() -> AsyncIterator[bytes]:
@@ -419,7 +426,7 @@ async def test_answer_after_the_whole_body_keeps_the_connection_though_the_sourc
         await trio.sleep_forever()
 
     async with open_raw_server(says(answer(b"got it"))) as server:
-        response = await post(pool, server, Upload(slow_to_end(), 3))
+        response = await post(pool, server, StreamedBody(slow_to_end(), 3))
         again = await post(pool, server, b"x")
 
         assert (response.body, again.body) == (b"got it", b"got it")
@@ -427,7 +434,7 @@ async def test_answer_after_the_whole_body_keeps_the_connection_though_the_sourc
 
 
 class StuckWire:
-    """A connection that takes some writes, then none; an answer comes when it is stuck."""
+    """A connection that accepts some writes, then blocks; an answer comes once it blocks."""
 
     def __init__(self, writes: int) -> None:
         self.touched = False
@@ -444,6 +451,9 @@ class StuckWire:
         await self._stuck.wait()
         return answer(b"enough", 413)
 
+    def send_now(self, data: bytes) -> int:
+        return 0
+
     async def leftover(self) -> bool:
         return False
 
@@ -458,15 +468,15 @@ class StuckWire:
 async def test_connection_is_not_kept_when_an_answer_cut_off_the_last_write(
     length: int | None, writes: int
 ) -> None:
-    connection = Connection(StuckWire(writes))
-    body = Upload(pieces(b"abc"), length)
+    connection = PooledConnection(StuckWire(writes))
+    body = StreamedBody(pieces(b"abc"), length)
     head = make_head("POST", b"/", b"h", [], body)
     with trio.CancelScope() as scope:
-        received = await connection.converse(head, body, Clock(scope, 5, math.inf))
+        received = await connection.send_request(head, body, ExchangeDeadline(scope, 5, math.inf))
         assert received.status == 413
         assert await connection.read_body(received, 100) == b"enough"
 
-        assert not await connection.rest()
+        assert not await connection.is_reusable()
 
 
 async def test_error_of_the_source_is_raised_as_it_is(pool: PoolTransport) -> None:
@@ -479,7 +489,7 @@ async def test_error_of_the_source_is_raised_as_it_is(pool: PoolTransport) -> No
 
     async with open_raw_server(says(answer())) as server:
         with pytest.raises(GoneError):
-            await pool.exchange(server.origin, "POST", b"/", LIMITS, body=Upload(breaks(), 6))
+            await pool.exchange(server.origin, "POST", b"/", LIMITS, body=StreamedBody(breaks(), 6))
 
         assert pool.open_connections == 0
         await until(lambda: server.connections == 1 and server.open_connections == 0)
@@ -492,7 +502,7 @@ async def test_body_of_another_length_than_announced_is_a_write_error(
 ) -> None:
     async with open_raw_server(never_answers) as server:
         with pytest.raises(httpx.WriteError, match="not as long as announced"):
-            await post(pool, server, Upload(pieces(b"abc"), announced), SHORT)
+            await post(pool, server, StreamedBody(pieces(b"abc"), announced), SHORT)
 
         assert server.requests == []
 
@@ -510,7 +520,9 @@ async def test_cancelled_upload_closes_its_source_and_connection(pool: PoolTrans
 
     async with open_raw_server(never_answers) as server:
         with trio.move_on_after(0.05) as scope:
-            await pool.exchange(server.origin, "POST", b"/", LIMITS, body=Upload(source(), None))
+            await pool.exchange(
+                server.origin, "POST", b"/", LIMITS, body=StreamedBody(source(), None)
+            )
 
         assert scope.cancelled_caught
         assert closed
@@ -555,7 +567,7 @@ async def test_answer_that_comes_in_parts_is_read_whole_and_no_further(pool: Poo
         answer().replace(b"HTTP/1.1", b"HTTP/1.0"),
     ],
 )
-async def test_connection_is_not_kept_when_the_server_will_not(
+async def test_connection_is_not_kept_when_the_server_closes_it(
     pool: PoolTransport, said: bytes
 ) -> None:
     async with open_raw_server(says(said)) as server:

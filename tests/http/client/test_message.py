@@ -9,10 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from appliance.http.client.message import (
-    AnswerHead,
     Headers,
-    UnusableAnswerError,
-    Upload,
+    ResponseHead,
+    StreamedBody,
+    UnusableResponseError,
     make_head,
     parse_simple,
 )
@@ -22,7 +22,7 @@ from tests.doubles.raw_http import answer
 
 
 class NoChunks:
-    """A stream that nobody reads."""
+    """A stream that must not be read."""
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         raise AssertionError
@@ -33,14 +33,14 @@ class NoChunks:
     [(5, (b"Content-Length", b"5")), (None, (b"Transfer-Encoding", b"chunked"))],
 )
 def test_head_announces_how_a_stream_ends(length: int | None, header: tuple[bytes, bytes]) -> None:
-    assert make_head("POST", b"/", b"h", [], Upload(NoChunks(), length)).headers[-1] == header
+    assert make_head("POST", b"/", b"h", [], StreamedBody(NoChunks(), length)).headers[-1] == header
 
 
 @pytest.mark.parametrize(
     ("method", "body", "length"),
     [("GET", None, None), ("POST", None, b"0"), ("POST", b"ab", b"2"), ("GET", b"ab", b"2")],
 )
-def test_head_announces_what_body_there_is(
+def test_head_announces_the_length_of_a_body(
     method: str, body: bytes | None, length: bytes | None
 ) -> None:
     head = make_head(method, b"/", b"h", [], body)
@@ -72,7 +72,7 @@ def test_head_renders_as_it_was_made() -> None:
 @example("GET", b"/a\r\nX: y", [], None)
 @example("GET", b"/", [(b"X-A", b"b\r\n\r\nGET /other HTTP/1.1")], None)
 @example("GET", b"/", [(b"X-A", b"b\x0bc")], None)
-def test_head_is_refused_or_read_by_others_as_it_was_meant(
+def test_head_is_refused_or_read_by_h11_as_it_was_meant(
     method: str, target: bytes, headers: Headers, body: bytes | None
 ) -> None:
     try:
@@ -100,7 +100,7 @@ def test_head_is_refused_or_read_by_others_as_it_was_meant(
 
 
 def by_h11(data: bytes) -> tuple[int, Headers, bytes] | None:
-    """Read an answer by h11; None: it is not whole, or the connection cannot be used again."""
+    """Read an answer with h11; None: it is not whole, or the connection is not reusable."""
     client = h11.Connection(h11.CLIENT)
     client.send(h11.Request(method="GET", target="/", headers=[("Host", "h")]))
     client.send(h11.EndOfMessage())
@@ -177,7 +177,7 @@ def test_simple_answer_made_of_odd_lines_is_what_h11_reads(
     removed=st.integers(0, 3),
     inserted=st.one_of(st.binary(max_size=3), st.sampled_from([b"\r\n", b"\n", b"\r\n\r\n", b":"])),
 )
-def test_simple_answer_with_a_changed_place_is_what_h11_reads(
+def test_simple_answer_with_changed_bytes_is_what_h11_reads(
     position: int, removed: int, inserted: bytes
 ) -> None:
     assert_agrees_with_h11(SIMPLE[:position] + inserted + SIMPLE[position + removed :])
@@ -235,12 +235,12 @@ def test_answer_that_is_not_simple_is_left_to_h11(data: bytes) -> None:
 
 @pytest.mark.parametrize(("announced", "refused"), [(b"100", False), (b"101", True)])
 def test_answer_is_refused_by_the_length_it_announces(announced: bytes, refused: bool) -> None:
-    head = AnswerHead(503, [(b"content-length", announced)])
+    head = ResponseHead(503, [(b"content-length", announced)])
 
     if not refused:
         head.check_length(100)
         return
-    with pytest.raises(UnusableAnswerError, match="larger than 100 bytes") as caught:
+    with pytest.raises(UnusableResponseError, match="larger than 100 bytes") as caught:
         head.check_length(100)
     assert caught.value.status == 503
 
@@ -249,10 +249,10 @@ def test_answer_is_refused_by_the_length_it_announces(announced: bytes, refused:
     ("encoding", "refused"), [(b"gzip", True), (b"br", True), (b"Identity", False), (b"", False)]
 )
 def test_answer_is_refused_when_compressed(encoding: bytes, refused: bool) -> None:
-    head = AnswerHead(200, [(b"content-encoding", encoding)])
+    head = ResponseHead(200, [(b"content-encoding", encoding)])
 
     if not refused:
         head.check_encoding()
         return
-    with pytest.raises(UnusableAnswerError, match="compressed"):
+    with pytest.raises(UnusableResponseError, match="compressed"):
         head.check_encoding()

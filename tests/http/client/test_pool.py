@@ -11,8 +11,8 @@ import pytest
 import trio
 
 from appliance.http.client.dial import Origin, open_ssl_context
-from appliance.http.client.message import UnusableAnswerError, Upload
-from appliance.http.client.pool import Limits, PoolTransport
+from appliance.http.client.message import StreamedBody, UnusableResponseError
+from appliance.http.client.pool import ExchangeLimits, PoolTransport
 from tests.doubles.raw_http import (
     Authority,
     Peer,
@@ -24,8 +24,8 @@ from tests.doubles.raw_http import (
 )
 
 SSL_CONTEXT = open_ssl_context()
-LIMITS = Limits(connect_s=40, answer_s=40, max_answer_bytes=1_000_000)
-SHORT = Limits(connect_s=0.3, answer_s=0.05, max_answer_bytes=1_000_000)
+LIMITS = ExchangeLimits(connect_s=40, response_s=40, max_response_bytes=1_000_000)
+SHORT = ExchangeLimits(connect_s=0.3, response_s=0.05, max_response_bytes=1_000_000)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ async def pool() -> AsyncIterator[PoolTransport]:
         yield pool
 
 
-async def get(pool: PoolTransport, origin: Origin, limits: Limits = LIMITS) -> bytes:
+async def get(pool: PoolTransport, origin: Origin, limits: ExchangeLimits = LIMITS) -> bytes:
     return (await pool.exchange(origin, "GET", b"/", limits)).body
 
 
@@ -45,13 +45,13 @@ async def echo_target(peer: Peer) -> None:
 
 
 async def silent(peer: Peer) -> None:
-    """Say nothing until the client goes."""
+    """Send nothing until the client closes."""
     while await peer.stream.receive_some(65536):
         pass
 
 
 def reset(peer: Peer) -> None:
-    """Close so that the other side gets a reset, not an end."""
+    """Close with a reset."""
     assert isinstance(peer.stream, trio.SocketStream)
     peer.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     peer.stream.socket.close()
@@ -173,7 +173,7 @@ async def test_connecting_has_its_own_limit(pool: PoolTransport) -> None:
         await until(lambda: server.connections == 1 and server.open_connections == 0)
 
 
-async def test_callers_deadline_while_connecting_says_not_sent(pool: PoolTransport) -> None:
+async def test_callers_deadline_while_connecting_is_a_connect_timeout(pool: PoolTransport) -> None:
     async with open_raw_server(silent) as server:
         with pytest.raises(httpx.ConnectTimeout):
             await pool.exchange(
@@ -192,7 +192,7 @@ async def test_exchange_waits_for_a_slot_no_longer_than_to_connect() -> None:
         trio.open_nursery() as nursery,
     ):
         for _ in range(2):
-            nursery.start_soon(get, pool, server.origin, Limits(40, 40, 1000))
+            nursery.start_soon(get, pool, server.origin, ExchangeLimits(40, 40, 1000))
         await until(lambda: len(server.requests) == 2)
 
         with pytest.raises(httpx.PoolTimeout):
@@ -223,14 +223,14 @@ async def test_cancelled_waiters_take_no_slot_with_them() -> None:
         PoolTransport(SSL_CONTEXT, max_per_origin=4) as pool,
     ):
 
-        async def impatient() -> None:
+        async def cancelled_early() -> None:
             with trio.move_on_after(rng.random() * 0.02):
                 await get(pool, server.origin)
 
         for _ in range(5):
             async with trio.open_nursery() as nursery:
                 for _ in range(60):
-                    nursery.start_soon(impatient)
+                    nursery.start_soon(cancelled_early)
 
         async with trio.open_nursery() as nursery:
             for _ in range(4):
@@ -254,9 +254,9 @@ async def test_no_answer_reaches_another_request_when_many_are_cancelled(
         async def client(number: int) -> None:
             for turn in range(25):
                 target = b"/%d/%d" % (number, turn)
-                body = (None, target, Upload(_parts(target), None))[turn % 3]
-                patience_s = rng.choice([math.inf, rng.random() * 0.016])
-                with trio.move_on_after(patience_s) as scope:
+                body = (None, target, StreamedBody(_parts(target), None))[turn % 3]
+                limit_s = rng.choice([math.inf, rng.random() * 0.016])
+                with trio.move_on_after(limit_s) as scope:
                     response = await pool.exchange(server.origin, "POST", target, LIMITS, body=body)
                     sent = b"" if body is None else target
                     assert response.body == target + b" " + sent
@@ -283,12 +283,12 @@ async def _parts(data: bytes) -> AsyncIterator[bytes]:
 
 
 async def test_hung_origin_does_not_disturb_another(pool: PoolTransport) -> None:
-    limits = Limits(2, 60, 1000)
+    limits = ExchangeLimits(2, 60, 1000)
     failed = 0
 
     async with (
         open_raw_server(never_answers) as hung,
-        open_raw_server(echo_target) as well,
+        open_raw_server(echo_target) as healthy,
         trio.open_nursery() as nursery,
     ):
 
@@ -299,16 +299,16 @@ async def test_hung_origin_does_not_disturb_another(pool: PoolTransport) -> None
             except httpx.PoolTimeout:
                 failed += 1
 
-        for _ in range(140):  # more than one origin may have
+        for _ in range(140):  # more than MAX_PER_ORIGIN
             nursery.start_soon(hangs)
         await until(lambda: len(hung.requests) == 128)
 
         with trio.fail_after(40):
             for _ in range(20):
-                assert await get(pool, well.origin) == b"/"
+                assert await get(pool, healthy.origin) == b"/"
         await until(lambda: failed == 12)
 
-        assert well.connections == 1
+        assert healthy.connections == 1
         nursery.cancel_scope.cancel()
 
 
@@ -495,7 +495,7 @@ async def test_httpx_answer_beyond_the_pools_limit_is_refused(said: bytes) -> No
         PoolTransport(SSL_CONTEXT, max_streamed_bytes=100) as pool,
         httpx.AsyncClient(transport=pool) as client,
     ):
-        with pytest.raises(UnusableAnswerError):
+        with pytest.raises(UnusableResponseError):
             await client.get(server.url)
 
         assert pool.open_connections == 0

@@ -1,6 +1,6 @@
-"""Hypercorn's connection with our changes: that they fit its inside, and that nothing ends others.
+"""A tuned connection: its changes fit Hypercorn's internals, and no connection ends another.
 
-Over real sockets, with small ASGI applications in the place of the appliance's.
+Over real sockets, with small ASGI applications in place of the appliance's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.doubles.public import ended, read_answer, receive, serving
 from tests.doubles.served import GET, LAST, WEB, body, echo, open_served, start
 
 
-async def send_for_ever(stream: trio.SocketStream, data: bytes, pause_s: float = 0.0) -> None:
+async def send_forever(stream: trio.SocketStream, data: bytes, pause_s: float = 0.0) -> None:
     """Send until the connection is cut. Raises trio.BrokenResourceError."""
     with trio.fail_after(40):
         while True:
@@ -28,7 +28,7 @@ async def send_for_ever(stream: trio.SocketStream, data: bytes, pause_s: float =
             await trio.sleep(pause_s)
 
 
-# --- what HTTP/1.1 asks for -----------------------------------------------------------------------
+# --- HTTP/1.1 ------------------------------------------------------------------------------------
 
 
 async def test_connection_serves_many_requests_and_closes_when_asked() -> None:
@@ -64,8 +64,8 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
     assert bodies == [b"http GET %b " % path for path in paths]
 
 
-async def test_connection_with_a_second_request_in_it_can_be_closed() -> None:
-    """Left to itself, Hypercorn waits for ever for a first request that has ended."""
+async def test_connection_closes_when_a_second_request_is_in_its_buffer() -> None:
+    """Hypercorn itself waits forever for a first request that has ended."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send(start(2, (b"connection", b"close")))
@@ -74,10 +74,10 @@ async def test_connection_with_a_second_request_in_it_can_be_closed() -> None:
     began_s = time.monotonic()
     async with open_served(app) as served:
         assert (await served.all_of(GET * 3)).count(b"HTTP/1.1 200") == 1
-    assert time.monotonic() - began_s < 40  # nothing is left that the stop would wait for
+    assert time.monotonic() - began_s < 40  # nothing is left for the stop to wait for
 
 
-async def test_body_is_handed_on_however_it_is_framed() -> None:
+async def test_body_is_passed_on_with_a_length_and_with_chunks() -> None:
     head = b"POST /p HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
     async with open_served() as served:
         plain = await served.all_of(head + b"Content-Length: 5\r\n\r\nhello")
@@ -89,7 +89,7 @@ async def test_body_is_handed_on_however_it_is_framed() -> None:
     assert chunked.endswith(b"http POST /p hello")
 
 
-async def test_client_that_asks_first_is_told_to_go_on() -> None:
+async def test_client_gets_100_continue_when_it_asks_for_it() -> None:
     head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
     async with open_served() as served, await served.connect() as stream:
         await stream.send_all(head)
@@ -100,7 +100,7 @@ async def test_client_that_asks_first_is_told_to_go_on() -> None:
         assert (await read_answer(stream)).body == b"http POST / hello"
 
 
-async def test_answer_is_one_piece_with_its_head_and_a_large_one_is_whole() -> None:
+async def test_answer_is_whole_whatever_its_size() -> None:
     sizes = [0, 1, 65_536, 65_537, 3_000_000]
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -115,7 +115,7 @@ async def test_answer_is_one_piece_with_its_head_and_a_large_one_is_whole() -> N
             assert (await read_answer(stream)).body == b"x" * size
 
 
-# --- no other protocol ----------------------------------------------------------------------------
+# --- other protocols ------------------------------------------------------------------------------
 
 H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: %b\r\n"
 SOCKET = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
@@ -134,7 +134,7 @@ KEY = b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
         b"Connection: Upgrade\r\nUpgrade: TLS/1.0, h2c, \xff\r\n",
     ],
 )
-async def test_wish_for_another_protocol_is_ignored(headers: bytes) -> None:
+async def test_request_for_another_protocol_is_ignored(headers: bytes) -> None:
     async with open_served() as served, await served.connect() as stream:
         for _ in range(2):
             await stream.send_all(b"GET /up HTTP/1.1\r\nHost: x\r\n" + headers + b"\r\n")
@@ -167,18 +167,18 @@ async def test_wish_for_another_protocol_is_ignored(headers: bytes) -> None:
         b"CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n",
     ],
 )
-async def test_bytes_that_are_no_request_end_their_own_connection_only(data: bytes) -> None:
+async def test_bytes_that_are_no_request_end_only_their_own_connection(data: bytes) -> None:
     async with open_served() as served, await served.connect() as other:
         await other.send_all(GET[:10])
         answer = await served.all_of(data)
 
-        # hardly more than an error, and never a second request out of the bytes of the first
+        # an error at most, and never a second request out of the bytes of the first
         assert answer.count(b"http GET") == 0
         await other.send_all(GET[10:])
         assert (await read_answer(other)).body == b"http GET / "
 
 
-async def test_length_beside_chunks_hides_no_second_request() -> None:
+async def test_no_second_request_is_read_when_one_has_a_length_and_chunks() -> None:
     """Request smuggling: chunks win over a length, and nothing follows (RFC 9112, section 6.1)."""
     data = (
         b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 60\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -223,7 +223,7 @@ async def test_answer_of_another_length_than_announced_ends_the_connection(lengt
         assert [name for name, _ in served.log.errors] == ["request_not_answered"]
 
 
-async def test_application_that_says_nothing_is_a_500() -> None:
+async def test_application_that_sends_nothing_is_a_500() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         return
 
@@ -231,7 +231,7 @@ async def test_application_that_says_nothing_is_a_500() -> None:
         assert (await served.all_of(GET)).startswith(b"HTTP/1.1 500 ")
 
 
-# --- bodies that nobody reads ---------------------------------------------------------------------
+# --- bodies that are not read ---------------------------------------------------------------------
 
 
 async def test_body_that_is_not_read_does_not_keep_the_connection() -> None:
@@ -241,12 +241,11 @@ async def test_body_that_is_not_read_does_not_keep_the_connection() -> None:
         assert (await read_answer(stream)).body == b"http POST /unread "
 
         with pytest.raises(trio.BrokenResourceError):
-            await send_for_ever(stream, b"x" * 100_000)
+            await send_forever(stream, b"x" * 100_000)
         assert not served.log.errors
 
 
-async def test_application_may_answer_while_more_is_queued_than_it_reads() -> None:
-    """The queue between the connection and the application is full when the answer goes out."""
+async def test_application_can_answer_when_the_queue_of_its_body_is_full() -> None:
     full = trio.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -264,7 +263,7 @@ async def test_application_may_answer_while_more_is_queued_than_it_reads() -> No
         assert await ended(stream)
 
 
-async def test_body_is_read_no_faster_than_the_application_takes_it() -> None:
+async def test_body_is_read_no_faster_than_the_application_reads_it() -> None:
     go_on = trio.Event()
     seen = 0
 
@@ -292,10 +291,12 @@ async def test_body_is_read_no_faster_than_the_application_takes_it() -> None:
     assert seen == size
 
 
-# --- clients that leave, or never come to the point -----------------------------------------------
+# --- clients that leave or stall ------------------------------------------------------------------
 
 
-async def test_application_goes_on_when_its_client_leaves(caplog: pytest.LogCaptureFixture) -> None:
+async def test_application_continues_when_its_client_leaves(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     began, finished, gone = trio.Event(), trio.Event(), trio.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -329,14 +330,14 @@ async def test_idle_connection_is_closed_after_its_time() -> None:
     assert took_s > 0.95
 
 
-async def test_head_that_drips_is_cut_off_after_the_time_of_an_idle_connection() -> None:
+async def test_connection_is_cut_off_when_a_request_head_drips() -> None:
     async with open_served(keep_alive_s=0.3) as served, await served.connect() as stream:
         await stream.send_all(b"GET /")
         with pytest.raises(trio.BrokenResourceError):
-            await send_for_ever(stream, b"a", pause_s=0.01)
+            await send_forever(stream, b"a", pause_s=0.01)
 
 
-async def test_request_under_way_is_not_idle() -> None:
+async def test_connection_with_a_running_request_is_not_idle() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await trio.sleep(1.0)
         await echo(scope, receive, send)
@@ -345,9 +346,9 @@ async def test_request_under_way_is_not_idle() -> None:
         assert (await served.all_of(LAST)).endswith(b"http GET / ")
 
 
-async def test_unfinished_requests_disturb_nobody() -> None:
+async def test_requests_are_served_while_many_others_are_unfinished() -> None:
     async with open_served() as served:
-        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4  # both ends are ours
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4  # both ends are in this process
         silent = [await served.connect() for _ in range(min(500, most))]
         for number, stream in enumerate(silent):
             await stream.send_all(GET[: number % len(GET)])
@@ -362,10 +363,10 @@ async def test_unfinished_requests_disturb_nobody() -> None:
 
 
 class Content:
-    """Something that an application has at hand while it answers."""
+    """An object that an application holds while it answers."""
 
 
-async def test_answer_that_its_client_did_not_wait_for_leaves_nothing_behind() -> None:
+async def test_memory_of_an_answer_is_freed_when_its_client_left() -> None:
     held: list[weakref.ref[Content]] = []
     sending = trio.Event()
 

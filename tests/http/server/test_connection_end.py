@@ -1,4 +1,4 @@
-"""The end of a connection: what still belongs to it, and what is neither done nor half answered."""
+"""The end of a connection: which requests are still served, and none is half answered."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
 from trio.testing import wait_all_tasks_blocked
 
-from appliance.http.server.accept import ClientStream
-from appliance.http.server.connection import Connection
-from appliance.http.server.hypercorn_connection import Limits
+from appliance.http.server.accept import AcceptedStream
+from appliance.http.server.connection import TunedConnection
+from appliance.http.server.interface import ListenerTimeouts
 from tests.doubles.features import EventBook
 from tests.doubles.public import ended, read_answer, receive
 from tests.doubles.served import GET, LAST, body, echo, open_served, start
@@ -29,10 +29,10 @@ from tests.doubles.served import GET, LAST, body, echo, open_served, start
         (b"GET / HTTP/1.1\r\n%bConnection: keep-alive, close\r\n\r\n", b"\x00" * 300_000),
     ],
 )
-async def test_what_follows_the_last_request_does_not_take_its_answer_away(
+async def test_last_request_is_answered_when_bytes_follow_it(
     last: bytes, rest: bytes, apart: bool
 ) -> None:
-    """Some clients end a form with an empty line too many, which is nobody's (RFC 9112, 2.2)."""
+    """Some clients end a form with one empty line too many (RFC 9112, 2.2)."""
     at_work, go_on = trio.Event(), trio.Event()
     asked = 0
 
@@ -58,8 +58,7 @@ async def test_what_follows_the_last_request_does_not_take_its_answer_away(
     assert asked == 1
 
 
-async def test_request_behind_an_answer_that_ends_the_connection_is_not_carried_out() -> None:
-    """It would be a meeting created, or ended, that nobody is told of."""
+async def test_request_is_not_carried_out_when_the_answer_before_it_ends_the_connection() -> None:
     sent, go_on = trio.Event(), trio.Event()
     asked = 0
 
@@ -86,7 +85,7 @@ async def test_request_behind_an_answer_that_ends_the_connection_is_not_carried_
     assert asked == 1
 
 
-async def test_request_that_comes_while_the_last_answer_is_sent_is_not_carried_out() -> None:
+async def test_request_is_not_carried_out_when_the_last_answer_is_being_sent() -> None:
     size = 30_000_000  # more than the sockets hold
     asked = 0
 
@@ -111,8 +110,8 @@ async def test_request_that_comes_while_the_last_answer_is_sent_is_not_carried_o
     assert asked == 1
 
 
-async def test_request_that_meets_the_end_of_an_idle_connection_is_whole_or_not_at_all() -> None:
-    """In each round the request is there when the connection is closed; who is first is chance."""
+async def test_request_is_answered_wholly_or_not_at_all_when_its_connection_closes() -> None:
+    """In each round the request arrives while the connection is closed; either may be first."""
     whole = b"0123" * 2
     begun = False
 
@@ -137,15 +136,20 @@ async def test_request_that_meets_the_end_of_an_idle_connection_is_whole_or_not_
     for _ in range(40):
         begun = False
         client, accepted = socket.socketpair()
-        connection = Connection(
-            app, Config(), WorkerContext(None), ClientStream(accepted), Limits(), EventBook()
+        connection = TunedConnection(
+            app,
+            Config(),
+            WorkerContext(None),
+            AcceptedStream(accepted),
+            ListenerTimeouts(),
+            EventBook(),
         )
         with client:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(connection.run)
                 await wait_all_tasks_blocked()
                 client.send(GET)
-                await trio.lowlevel.checkpoint()  # who reads it is to run next, as we are
+                await trio.lowlevel.checkpoint()  # the reader and this task run next
                 connection.close_if_idle()
                 await wait_all_tasks_blocked()
                 connection.close_if_idle()

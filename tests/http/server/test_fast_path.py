@@ -1,4 +1,4 @@
-"""What is read and written without h11 is what h11 reads and writes."""
+"""The messages that are read and written without h11: they agree with h11."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_requests_of_front_ends_are_simple(headers: bytes) -> None:
         (b"1.0", HOST + b"Connection: Keep-Alive\r\n", b"keep-alive"),
     ],
 )
-def test_answer_says_how_the_connection_goes_on(
+def test_answer_says_whether_the_connection_is_kept(
     version: bytes, headers: bytes, connection: bytes
 ) -> None:
     simple = parse_request(get(headers, version=version))
@@ -151,7 +151,7 @@ def test_answer_says_how_the_connection_goes_on(
         get(HOST + b"no colon\r\n"),
     ],
 )
-def test_everything_else_is_left_to_h11(data: bytes) -> None:
+def test_every_other_request_is_left_to_h11(data: bytes) -> None:
     assert parse_request(data) is None
 
 

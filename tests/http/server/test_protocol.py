@@ -1,4 +1,4 @@
-"""Connections on which some requests are read without h11 and others by it, over real sockets."""
+"""Connections on which h11 reads some requests and not others, over real sockets."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WAYS: dict[str, list[dict[str, Any]]] = {
 
 
 async def answers_as(scope: Any, receive: Any, send: Any) -> None:
-    """Answer in the way that the path names."""
+    """Respond in the way that the path names."""
     for message in WAYS.get(scope["path"][1:], WAYS["plain"]):
         await send(message)
 
@@ -45,7 +45,7 @@ NOT_SIMPLE = b"Connection: keep-alive, x\r\n"
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_every_answer_is_the_same_whether_h11_has_read_the_request(way: str) -> None:
-    """Each is followed by a request that has the connection closed, if it is not yet."""
+    """Each is followed by a request that closes the connection, unless it is closed already."""
 
     async def all_answers(served: Served, extra: bytes) -> bytes:
         async with await served.connect() as stream:
@@ -72,14 +72,14 @@ async def test_every_answer_is_the_same_whether_h11_has_read_the_request(way: st
 async def test_last_answer_is_the_same_whether_h11_has_read_the_request(way: str) -> None:
     async with open_served(answers_as) as served:
         answers = [
-            await served.all_of(REQUEST % (way.encode(), wish) + GET)
-            for wish in (b"Connection: close\r\n", b"Connection: close, x\r\n")
+            await served.all_of(REQUEST % (way.encode(), option) + GET)
+            for option in (b"Connection: close\r\n", b"Connection: close, x\r\n")
         ]
     simple, by_h11 = (re.sub(rb"date: [^\r]*", b"date:", answer) for answer in answers)
     assert simple == by_h11
 
 
-async def test_http_1_0_client_keeps_its_connection_only_if_it_says_so() -> None:
+async def test_http_1_0_connection_is_kept_only_when_its_client_asks_for_it() -> None:
     old = b"GET /a HTTP/1.0\r\nHost: x\r\nConnection: Keep-Alive\r\n\r\n"
     async with open_served() as served, await served.connect() as stream:
         for _ in range(3):
@@ -92,7 +92,7 @@ async def test_http_1_0_client_keeps_its_connection_only_if_it_says_so() -> None
         assert await ended(stream)
 
 
-async def test_http_1_0_client_is_not_kept_if_the_answer_has_no_length() -> None:
+async def test_http_1_0_connection_is_closed_when_the_answer_has_no_length() -> None:
     async with open_served(answers_as) as served:
         old = b"GET /chunked HTTP/1.0\r\nHost: x\r\nConnection: Keep-Alive\r\n\r\n"
         answer = await served.all_of(old)
@@ -101,7 +101,7 @@ async def test_http_1_0_client_is_not_kept_if_the_answer_has_no_length() -> None
     assert b"connection: close\r\n" in answer.lower()
 
 
-async def test_request_that_comes_while_another_is_under_way_waits_for_it() -> None:
+async def test_request_waits_when_another_is_running() -> None:
     at_work, go_on = trio.Event(), trio.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -127,7 +127,7 @@ async def test_request_that_comes_while_another_is_under_way_waits_for_it() -> N
         assert await ended(stream)
 
 
-async def test_request_that_comes_while_an_answer_is_sent_waits_for_its_end() -> None:
+async def test_request_waits_when_an_answer_is_being_sent() -> None:
     size = 30_000_000  # more than the sockets hold
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -1,4 +1,4 @@
-"""The public listener: addresses and certificates from the settings, and its orderly end."""
+"""The server: its addresses and certificates, and clients that misbehave."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ import pytest
 import trio
 from hypercorn.utils import parse_socket_addr
 
-from appliance.http.server.hypercorn_connection import Limits
-from appliance.http.server.server import ListenError, PublicServer
+from appliance.http.server.interface import ListenerTimeouts
+from appliance.http.server.server import HttpServer
+from appliance.http.server.sockets import ListenError
 from tests.doubles.bbb_process import until
 from tests.doubles.features import EventBook
 from tests.doubles.listener import (
@@ -50,19 +51,19 @@ async def test_every_address_of_bind_is_served(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-async def test_address_that_is_taken_ends_the_start_with_its_name() -> None:
+async def test_start_fails_with_the_address_when_it_is_taken() -> None:
     async with open_listener() as (_, _, urls, _):
         web = settings_of(BIND=f"{TCP} {urls[0].replace('http', 'tcp')}").web
-        server = PublicServer(App(), web, EventBook(), max_target_bytes=1024)
+        server = HttpServer(App(), web, EventBook(), max_target_bytes=1024)
 
         with pytest.raises(ListenError, match=rf"{port_of(urls[0])}: .*Address already in use"):
             await server.run(trio.Event())
 
 
-async def test_missing_certificate_ends_the_start_with_its_name(tmp_path: Path) -> None:
+async def test_start_fails_with_the_file_when_the_certificate_is_missing(tmp_path: Path) -> None:
     cert, key = tmp_path / "c.pem", tmp_path / "k.pem"
     web = settings_of(BIND=TCP, TLS_CERT_FILE=str(cert), TLS_KEY_FILE=str(key)).web
-    server = PublicServer(App(), web, EventBook(), max_target_bytes=1024)
+    server = HttpServer(App(), web, EventBook(), max_target_bytes=1024)
 
     with pytest.raises(ListenError, match=r"c\.pem"):
         await server.run(trio.Event())
@@ -92,7 +93,7 @@ async def serial_of(url: str, ca_file: str) -> str:
         return str(certificate["serialNumber"])
 
 
-async def test_ssl_address_serves_https_beside_plain_ones(
+async def test_ssl_address_serves_https_next_to_plain_ones(
     tmp_path: Path, authority: Authority
 ) -> None:
     web = tls_settings(tmp_path, f"ssl://127.0.0.1:0 {TCP} unix://{tmp_path}/a.sock")
@@ -119,10 +120,9 @@ async def test_certificate_alone_makes_the_port_https(tmp_path: Path, authority:
         assert await serial_of(urls[0], authority.ca_file)
 
 
-async def test_tcp_address_stays_plain_although_there_is_a_certificate(
+async def test_tcp_address_stays_plain_when_there_is_a_certificate(
     tmp_path: Path, authority: Authority
 ) -> None:
-    """As the settings say when they warn that the certificate is not used."""
     async with open_listener(tls_settings(tmp_path, TCP)) as (_, _, urls, _):
         assert urls[0].startswith("http://")
         async with await connect(urls[0]) as stream:
@@ -146,7 +146,7 @@ async def test_new_certificate_is_used_after_a_reload(tmp_path: Path, authority:
 
 
 @pytest.mark.parametrize("broken", ["server.pem", "server.key"])
-async def test_certificate_stays_if_the_new_files_are_no_good(
+async def test_certificate_stays_when_the_new_files_cannot_be_used(
     broken: str, tmp_path: Path, authority: Authority
 ) -> None:
     async with open_listener(tls_settings(tmp_path, "ssl://127.0.0.1:0")) as listener:
@@ -169,11 +169,11 @@ async def test_reload_without_a_certificate_does_nothing() -> None:
         assert not log.events
 
 
-async def test_client_that_does_not_speak_tls_disturbs_nobody(
+async def test_tls_clients_are_served_when_others_do_not_speak_tls(
     tmp_path: Path, authority: Authority
 ) -> None:
     web = tls_settings(tmp_path, "ssl://127.0.0.1:0")
-    async with open_listener(web, Limits(handshake_s=0.3)) as (_, _, urls, log):
+    async with open_listener(web, ListenerTimeouts(handshake_s=0.3)) as (_, _, urls, log):
         async with await connect(urls[0]) as plain, await connect(urls[0]) as silent:
             await plain.send_all(GET)
             await trio.testing.wait_all_tasks_blocked(0.01)
@@ -185,8 +185,8 @@ async def test_client_that_does_not_speak_tls_disturbs_nobody(
         assert not log.errors
 
 
-async def test_client_that_never_reads_is_cut_off_in_the_end() -> None:
-    async with open_listener(limits=Limits(unread_s=0.5)) as (app, _, urls, log):
+async def test_client_that_never_reads_is_cut_off() -> None:
+    async with open_listener(timeouts=ListenerTimeouts(unread_s=0.5)) as (app, _, urls, log):
         async with await connect(urls[0]) as stream:
             await stream.send_all(request("GET", "/big"))
             await until(lambda: app.under_way == 1, 40)
@@ -195,11 +195,11 @@ async def test_client_that_never_reads_is_cut_off_in_the_end() -> None:
         assert not [name for name, _ in log.errors if name != "request_not_answered"]
 
 
-async def test_thousand_silent_connections_do_not_disturb_requests() -> None:
+async def test_requests_are_served_while_a_thousand_connections_are_silent() -> None:
     async with open_listener() as (_, _, urls, log):
         silent: list[trio.SocketStream] = []
 
-        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 40  # both ends are ours
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 40  # both ends are in this process
 
         async def open_some() -> None:
             for _ in range(min(100, most)):
@@ -220,8 +220,7 @@ async def test_thousand_silent_connections_do_not_disturb_requests() -> None:
     assert took_s < 40
 
 
-async def test_defect_in_one_connection_ends_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever Hypercorn or we overlook: it must not reach the nursery of all connections."""
+async def test_other_connections_are_served_when_one_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     real: Callable[..., Any] = parse_socket_addr
     calls = 0
 

@@ -1,4 +1,4 @@
-"""The orderly end of the public listener: who is let go at once, and who is waited for."""
+"""The orderly stop of the server: what closes at once, and what is waited for."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 import trio
 
-from appliance.http.server.hypercorn_connection import Limits
-from appliance.http.server.server import PublicServer
+from appliance.http.server.interface import ListenerTimeouts
+from appliance.http.server.server import HttpServer
 from appliance.settings import Bind, WebSettings
 from tests.doubles.bbb_process import until
 from tests.doubles.features import EventBook
 from tests.doubles.listener import (
     GET,
-    LIMITS,
+    TIMEOUTS,
     WEB,
     App,
     connect,
@@ -35,12 +35,12 @@ def authority(tmp_path: Path) -> Authority:
     return make_authority(tmp_path)
 
 
-class Ending:
-    """A listener whose end the test brings about."""
+class StoppableServer:
+    """A server that the test stops."""
 
-    def __init__(self, web: WebSettings, limits: Limits) -> None:
+    def __init__(self, web: WebSettings, timeouts: ListenerTimeouts) -> None:
         self.app, self.log, self.stop = App(), EventBook(), trio.Event()
-        self.server = PublicServer(self.app, web, self.log, max_target_bytes=1024, limits=limits)
+        self.server = HttpServer(self.app, web, self.log, max_target_bytes=1024, timeouts=timeouts)
         self.url = ""
         self.ended_s: float | None = None
         self._streams: list[trio.SocketStream] = []
@@ -64,7 +64,7 @@ class Ending:
             stream.socket.close()
 
     async def begin(self, path: str) -> trio.SocketStream:
-        """Make a request and wait until it is under way."""
+        """Make a request and wait until the application runs it."""
         stream = await self.connect()
         before = self.app.under_way
         await stream.send_all(request("GET", path))
@@ -73,95 +73,97 @@ class Ending:
 
 
 @asynccontextmanager
-async def open_ending(web: WebSettings = WEB, limits: Limits = LIMITS) -> AsyncIterator[Ending]:
-    ending = Ending(web, limits)
+async def open_stoppable(
+    web: WebSettings = WEB, timeouts: ListenerTimeouts = TIMEOUTS
+) -> AsyncIterator[StoppableServer]:
+    server = StoppableServer(web, timeouts)
     with trio.fail_after(40):
         async with trio.open_nursery() as nursery:
-            await nursery.start(ending.run)
-            yield ending
-            ending.stop.set()
-    ending.close()
+            await nursery.start(server.run)
+            yield server
+            server.stop.set()
+    server.close()
 
 
 async def test_stop_closes_listeners_and_idle_connections_at_once() -> None:
-    async with open_ending(limits=Limits(drain_s=60)) as ending:
-        fresh, used, half = [await ending.connect() for _ in range(3)]
+    async with open_stoppable(timeouts=ListenerTimeouts(drain_s=60)) as server:
+        fresh, used, half = [await server.connect() for _ in range(3)]
         await used.send_all(GET)
         await read_answer(used)
         await half.send_all(GET[:20])
         await trio.testing.wait_all_tasks_blocked(0.01)
 
         began_s = time.monotonic()
-        ending.stop.set()
+        server.stop.set()
         for stream in (fresh, used, half):
             assert await ended(stream)
         with pytest.raises(OSError, match="failed"):
-            await ending.connect()
-    assert ending.ended_s is not None
-    assert ending.ended_s - began_s < 30
+            await server.connect()
+    assert server.ended_s is not None
+    assert server.ended_s - began_s < 30
 
 
 async def test_stop_ends_a_tls_handshake_under_way(tmp_path: Path, authority: Authority) -> None:
     web = tls_settings(tmp_path, "ssl://127.0.0.1:0")
-    async with open_ending(web, Limits(drain_s=60)) as ending:
-        stream = await ending.connect()
+    async with open_stoppable(web, ListenerTimeouts(drain_s=60)) as server:
+        stream = await server.connect()
         await trio.testing.wait_all_tasks_blocked(0.01)
 
         began_s = time.monotonic()
-        ending.stop.set()
+        server.stop.set()
         assert await ended(stream)
-    assert ending.ended_s is not None
-    assert ending.ended_s - began_s < 30
+    assert server.ended_s is not None
+    assert server.ended_s - began_s < 30
 
 
-async def test_request_under_way_is_finished_and_its_connection_closed() -> None:
-    async with open_ending(limits=Limits(drain_s=60)) as ending:
-        stream = await ending.begin("/slow")
-        ending.stop.set()
+async def test_running_request_is_finished_and_its_connection_closed() -> None:
+    async with open_stoppable(timeouts=ListenerTimeouts(drain_s=60)) as server:
+        stream = await server.begin("/slow")
+        server.stop.set()
         await trio.testing.wait_all_tasks_blocked(0.02)
-        ending.app.go_on.set()
+        server.app.go_on.set()
 
         assert (await read_answer(stream)).body == b"http 127.0.0.1"
         assert await ended(stream)
-    assert not ending.log.errors
+    assert not server.log.errors
 
 
-async def test_second_request_in_a_connection_does_not_hold_up_the_stop() -> None:
-    async with open_ending(limits=Limits(drain_s=60)) as ending:
-        stream = await ending.begin("/slow")
+async def test_stop_is_not_held_up_by_a_second_request_in_a_connection() -> None:
+    async with open_stoppable(timeouts=ListenerTimeouts(drain_s=60)) as server:
+        stream = await server.begin("/slow")
         await stream.send_all(GET * 2)
         await trio.testing.wait_all_tasks_blocked(0.02)
         began_s = time.monotonic()
-        ending.stop.set()
-        ending.app.go_on.set()
+        server.stop.set()
+        server.app.go_on.set()
 
         assert (await read_answer(stream)).body == b"http 127.0.0.1"
-    assert ending.ended_s is not None
-    assert ending.ended_s - began_s < 30
+    assert server.ended_s is not None
+    assert server.ended_s - began_s < 30
 
 
-async def test_request_that_takes_too_long_is_cut_off() -> None:
-    async with open_ending(limits=Limits(drain_s=0.2)) as ending:
-        stream = await ending.begin("/slow")
+async def test_running_request_is_cut_off_when_it_takes_too_long() -> None:
+    async with open_stoppable(timeouts=ListenerTimeouts(drain_s=0.2)) as server:
+        stream = await server.begin("/slow")
         began_s = time.monotonic()
-        ending.stop.set()
+        server.stop.set()
 
         assert await ended(stream)
-    assert ending.ended_s is not None
-    assert 0.15 < ending.ended_s - began_s < 30
-    assert ending.app.under_way == 0
+    assert server.ended_s is not None
+    assert 0.15 < server.ended_s - began_s < 30
+    assert server.app.under_way == 0
 
 
 @pytest.mark.parametrize("local", [False, True])
-async def test_client_that_never_reads_does_not_hold_up_the_stop(
+async def test_stop_is_not_held_up_by_a_client_that_never_reads(
     local: bool, tmp_path: Path
 ) -> None:
     web = replace(WEB, binds=(Bind("unix", path=f"{tmp_path}/a.sock"),)) if local else WEB
-    async with open_ending(web, Limits(drain_s=0.2)) as ending:
-        await ending.begin("/big")
+    async with open_stoppable(web, ListenerTimeouts(drain_s=0.2)) as server:
+        await server.begin("/big")
         await trio.testing.wait_all_tasks_blocked(0.05)
         began_s = time.monotonic()
-        ending.stop.set()
-        await until(lambda: ending.ended_s is not None, 40)
-    assert ending.ended_s is not None
-    assert ending.ended_s - began_s < 30
+        server.stop.set()
+        await until(lambda: server.ended_s is not None, 40)
+    assert server.ended_s is not None
+    assert server.ended_s - began_s < 30

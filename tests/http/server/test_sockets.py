@@ -1,4 +1,4 @@
-"""Addresses become sockets, with the right options and a clear word when they do not."""
+"""Listening on addresses, and loading TLS files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def unix(path: Path) -> Bind:
 
 async def test_several_addresses_are_listened_on(tmp_path: Path) -> None:
     binds = (TCP, unix(tmp_path / "a.sock"), Bind("ssl", "localhost", 0), TCP)
-    with open_listeners(binds, user_timeout_s=7.5) as listeners:
+    with open_listeners(binds, unread_s=7.5) as listeners:
         urls = [listener.url for listener in listeners]
         assert [url.rpartition(":")[0] for url in urls] == [
             "http://127.0.0.1",
@@ -56,25 +56,25 @@ async def test_several_addresses_are_listened_on(tmp_path: Path) -> None:
         socket.create_connection(("127.0.0.1", port), timeout=40)
 
 
-async def test_ipv6_takes_ipv4_along_unless_it_is_listed_beside() -> None:
+async def test_ipv6_includes_ipv4_unless_it_is_listed_too() -> None:
     if not has_ipv6():
-        return  # nothing to be shown here; CI has IPv6
-    with open_listeners((Bind("tcp", "::", 0),), user_timeout_s=1) as (only,):
+        return  # nothing to test here; CI has IPv6
+    with open_listeners((Bind("tcp", "::", 0),), unread_s=1) as (only,):
         port = int(only.url.rpartition(":")[2])
         assert only.url == f"http://[::]:{port}"
         socket.create_connection(("127.0.0.1", port), timeout=40).close()
         socket.create_connection(("::1", port), timeout=40).close()
     both = (Bind("tcp", "0.0.0.0", port), Bind("tcp", "::", port))
-    with open_listeners(both, user_timeout_s=1) as listeners:
+    with open_listeners(both, unread_s=1) as listeners:
         assert [listener.url for listener in listeners] == [
             f"http://0.0.0.0:{port}",
             f"http://[::]:{port}",
         ]
 
 
-async def test_unix_socket_is_open_to_all_who_reach_its_directory(tmp_path: Path) -> None:
+async def test_unix_socket_is_open_to_all_users_who_reach_its_directory(tmp_path: Path) -> None:
     path = tmp_path / "a.sock"
-    with open_listeners((unix(path),), user_timeout_s=1) as (listener,):
+    with open_listeners((unix(path),), unread_s=1) as (listener,):
         assert stat.S_IMODE(path.stat().st_mode) == 0o666
         assert listener.url == f"unix://{path}"
         with socket.socket(socket.AF_UNIX) as client:
@@ -87,14 +87,14 @@ async def test_socket_of_a_dead_process_is_replaced(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
 
-    with open_listeners((unix(path),), user_timeout_s=1), socket.socket(socket.AF_UNIX) as client:
+    with open_listeners((unix(path),), unread_s=1), socket.socket(socket.AF_UNIX) as client:
         client.connect(str(path))
 
 
 async def test_socket_of_a_successor_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "a.sock"
     with socket.socket(socket.AF_UNIX) as successor:
-        with open_listeners((unix(path),), user_timeout_s=1):
+        with open_listeners((unix(path),), unread_s=1):
             path.unlink()
             successor.bind(str(path))
 
@@ -136,19 +136,19 @@ def _foreign_address(_: Path) -> tuple[Bind, list[socket.socket]]:
         (_foreign_address, "Cannot assign requested address"),
     ],
 )
-async def test_address_that_cannot_be_had_is_named_with_the_reason(
+async def test_error_names_the_address_and_the_reason_when_it_cannot_be_bound(
     case: Callable[[Path], tuple[Bind, list[socket.socket]]], reason: str, tmp_path: Path
 ) -> None:
     bind, holders = case(tmp_path)
     first = unix(tmp_path / "first.sock")
     before = set(os.listdir(tmp_path))
 
-    with pytest.raises(ListenError) as caught, open_listeners((first, bind), user_timeout_s=1):
+    with pytest.raises(ListenError) as caught, open_listeners((first, bind), unread_s=1):
         raise AssertionError("it listens")
 
     assert str(bind) in str(caught.value)
     assert reason in str(caught.value)
-    # What was open already is closed, and what was there is still there.
+    # What was opened before is closed, and existing files are kept.
     assert set(os.listdir(tmp_path)) == before
     for holder in holders:
         holder.close()
@@ -179,7 +179,9 @@ def test_certificate_is_loaded_with_its_key(tmp_path: Path) -> None:
         ("server.pem", "locked.key"),
     ],
 )
-def test_files_that_cannot_be_used_are_named(cert: str, key: str, tmp_path: Path) -> None:
+def test_error_names_the_files_when_they_cannot_be_used(
+    cert: str, key: str, tmp_path: Path
+) -> None:
     make_authority(tmp_path)
     (tmp_path / "garbage").write_text("-----BEGIN CERTIFICATE-----\n")
     lock = ["openssl", "pkey", "-in", "server.key", "-aes128", "-passout", "pass:x"]

@@ -65,4 +65,4 @@ def count_request(
     took_s = trio.current_time() - began_s
     metrics.requests.observe(took_s, call, result)
     ms = round(took_s * 1000, 2)
-    log.debug("request", call=call, result=result, ms=ms, **request.told)
+    log.debug("request", call=call, result=result, ms=ms, **request.log_fields)

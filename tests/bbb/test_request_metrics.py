@@ -6,9 +6,9 @@ import pytest
 
 from appliance.bbb import errors
 from appliance.bbb.errors import Failure
+from appliance.bbb.request_metrics import CallNames, result_of
 from appliance.bbb.xml import render_error
 from appliance.http.messages import Response
-from appliance.http.request_metrics import CallNames, result_of
 
 NAMES = CallNames("/bigbluebutton/api", ["create", "join"])
 
