@@ -23,7 +23,15 @@ from appliance.log import Log
 from appliance.recordings.change_notes import ChangeNotes
 from appliance.recordings.files import RecordingFiles
 from appliance.recordings.import_journal import ImportJournal
-from appliance.recordings.import_model import MAX_ATTEMPTS, ImportEntry, ImportState, SpooledTar
+from appliance.recordings.import_model import (
+    MAX_ATTEMPTS,
+    BrokenTar,
+    DiskFull,
+    HostileTar,
+    ImportEntry,
+    ImportState,
+    SpooledTar,
+)
 from appliance.recordings.import_plan import ImportPlan, PlannedRecording, plan_import
 from appliance.recordings.merge import (
     ImportOutcome,
@@ -34,7 +42,6 @@ from appliance.recordings.merge import (
 from appliance.recordings.recording import Recording
 from appliance.recordings.spool import Spool
 from appliance.recordings.store import RecordingStore
-from appliance.recordings.tar_format import BrokenTar, DiskFull, HostileTar
 
 MAX_CONCURRENCY = 4
 """Each import keeps a connection to PostgreSQL, two while it moves files; the pool has 10."""

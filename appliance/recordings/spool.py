@@ -16,11 +16,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from appliance.recordings.import_model import SpooledTar, UnpackedFormat, is_tar_name
+from appliance.recordings.import_model import DiskFull, SpooledTar, UnpackedFormat, is_tar_name
 from appliance.recordings.metadata_xml import MAX_BYTES
 from appliance.recordings.recording import is_record_id
-from appliance.recordings.tar_extract import TarLimits, extract_tar
-from appliance.recordings.tar_format import DiskFull
+from appliance.recordings.tar import TarLimits, extract_tar
 from appliance.settings.model import RecordingSettings
 from appliance.system.disk_space import has_room, write_out
 from appliance.system.renames import rename_new

@@ -14,7 +14,7 @@ from pathlib import Path
 from appliance.recordings.import_model import SpooledTar, UnpackedFormat, is_tar_name
 from appliance.recordings.spool import FAILED, Spool, look_at
 from appliance.recordings.summary import FailedTar
-from appliance.recordings.tar_extract import extract_tar
+from appliance.recordings.tar import extract_tar
 from appliance.settings.model import RecordingSettings
 
 _MAX_REASON = 4000
