@@ -39,7 +39,8 @@ ON CONFLICT (file, size_bytes, mtime_ns, inode) DO UPDATE SET file = EXCLUDED.fi
 RETURNING {_COLUMNS}
 """
 _BEGIN = """
-UPDATE appliance.imports SET state = $2, started_at = COALESCE(started_at, now()), error = NULL
+UPDATE appliance.imports SET state = $2, attempts = attempts + $3, error = NULL,
+    started_at = COALESCE(started_at, now())
 WHERE id = $1
 """
 _STATE = "UPDATE appliance.imports SET state = $2 WHERE id = $1"
@@ -49,14 +50,18 @@ UPDATE appliance.imports SET state = $2, error = NULL, finished_at = now(), next
 WHERE id = $1
 """
 _RETRY = """
-UPDATE appliance.imports SET state = $2, error = $3, attempts = attempts + $4,
+UPDATE appliance.imports SET state = $2, error = $3, attempts = GREATEST(attempts - $4, 0),
     next_try_at = now() + $5::float8 * interval '1 second'
 WHERE id = $1
 """
 _FAILED = """
-UPDATE appliance.imports SET state = $2, error = $3, attempts = attempts + 1, finished_at = now(),
-    next_try_at = NULL
+UPDATE appliance.imports SET state = $2, error = $3, attempts = GREATEST(attempts, 1),
+    finished_at = now(), next_try_at = NULL
 WHERE id = $1
+"""
+_STOPPED = """
+UPDATE appliance.imports SET attempts = GREATEST(attempts - 1, 0)
+WHERE id = $1 AND state IN ('extracting', 'placing')
 """
 _FORGIVE = """
 INSERT INTO appliance.imports AS known (file, size_bytes, mtime_ns, inode, undelete)
@@ -116,9 +121,13 @@ class ImportJournal:
         async with self._lock("" if row is None else row["file"]) as locked:
             yield locked
 
-    async def begin(self, import_id: int) -> None:
-        """Note that the tar is being unpacked."""
-        await self._store.execute(_BEGIN, import_id, ImportState.EXTRACTING)
+    async def begin(self, import_id: int, *, counts: bool = True) -> None:
+        """Record an attempt before it unpacks the tar, since it may end the process."""
+        await self._store.execute(_BEGIN, import_id, ImportState.EXTRACTING, int(counts))
+
+    async def stop(self, import_id: int) -> None:
+        """Record that the attempt was cancelled, so that it does not count."""
+        await self._store.execute(_STOPPED, import_id)
 
     async def note(self, import_id: int, state: ImportState) -> None:
         """Note where an import stands."""
@@ -149,9 +158,9 @@ class ImportJournal:
         return result
 
     async def retry_later(self, import_id: int, error: str, *, wait_s: float, counts: bool) -> None:
-        """Note why an import ended, and when it is tried again; `counts`: as one of the tries."""
-        text, count = _storable(error), 1 if counts else 0
-        await self._store.execute(_RETRY, import_id, ImportState.WAITING, text, count, wait_s)
+        """Record why an attempt failed, when the next is due, and whether this one `counts`."""
+        text, uncounted = _storable(error), 0 if counts else 1
+        await self._store.execute(_RETRY, import_id, ImportState.WAITING, text, uncounted, wait_s)
 
     async def give_up(self, import_id: int, error: str) -> None:
         """Note that an import failed for good."""
