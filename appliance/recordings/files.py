@@ -42,11 +42,11 @@ class RecordingFiles:
         self._unpublished = settings.unpublish_dir
 
     def publish(self, record_id: str, format: str) -> bool:
-        """Move a format to the published files; False: no files. Completes an interrupted move."""
+        """Move a format to the published files; False: no files. Completes interrupted moves."""
         return _move(self._unpublished, self._published, record_id, format)
 
     def unpublish(self, record_id: str, format: str) -> bool:
-        """Move a format to the unpublished files; False: no files. Completes an interrupted move."""
+        """Move a format to the unpublished files; False: no files. Completes interrupted moves."""
         return _move(self._published, self._unpublished, record_id, format)
 
     def find(self, format: str, record_id: str) -> Path | None:

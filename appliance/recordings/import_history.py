@@ -46,7 +46,7 @@ WHERE state = 'done' AND finished_at < now() - $1::float8 * interval '1 second'
 
 
 class ImportHistory:
-    """The rows. Every method raises DatabaseDown, and DatabaseRefused for a bug in the appliance."""
+    """The rows. Every method raises DatabaseDown, and DatabaseRefused if a statement is wrong."""
 
     def __init__(self, store: Database) -> None:
         self._store = store

@@ -73,7 +73,7 @@ ON CONFLICT (file, size_bytes, mtime_ns, inode) DO UPDATE SET state = 'waiting',
 
 
 class ImportJournal:
-    """The journal. Every method raises DatabaseDown, and DatabaseRefused for a bug in the appliance."""
+    """The journal. Every method raises DatabaseDown, or DatabaseRefused if a statement is wrong."""
 
     def __init__(
         self,

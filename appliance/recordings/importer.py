@@ -88,7 +88,7 @@ class Importer:
     stuck: set[SpooledTar] = field(default_factory=set)
     """Tars that are done with and cannot be taken out of the spool; the log has said so."""
     cut_off: set[int] = field(default_factory=set)
-    """Imports whose last attempt here ended because of the database: the next one does not count."""
+    """Imports that the loss of the database interrupted here; their next attempt does not count."""
 
     async def in_thread(self, call: Callable[[], T]) -> T:
         """Run what blocks; cancelled, it is left to itself (each such call may end anywhere)."""
@@ -159,8 +159,13 @@ async def _import_claimed(tools: Importer, entry: ImportEntry) -> float | None:
         return entry.wait_s
     if entry.attempts >= tools.max_attempts and entry.id not in tools.cut_off:
         return await _give_up(tools, entry, INTERRUPTED)
+    return await _attempt(tools, entry)
+
+
+async def _attempt(tools: Importer, entry: ImportEntry) -> float | None:
+    """Import a tar and record how it ended."""
     try:
-        return await _attempt(tools, entry)
+        return await _unpack_and_place(tools, entry)
     except trio.Cancelled:
         await _stop(tools, entry)
         raise
@@ -174,11 +179,11 @@ async def _import_claimed(tools: Importer, entry: ImportEntry) -> float | None:
         tools.cut_off.add(entry.id)
         raise
     except Exception as error:
-        tools.log.error("recording_import_broke", file=tar.name, exc_info=error)
+        tools.log.error("recording_import_broke", file=entry.tar.name, exc_info=error)
         return await _fail(tools, entry, f"{type(error).__name__}, see the log")
 
 
-async def _attempt(tools: Importer, entry: ImportEntry) -> float | None:
+async def _unpack_and_place(tools: Importer, entry: ImportEntry) -> float | None:
     began_s = trio.current_time()
     await tools.journal.begin(entry.id, counts=entry.id not in tools.cut_off)
     tools.cut_off.discard(entry.id)
@@ -209,10 +214,10 @@ async def _attempt(tools: Importer, entry: ImportEntry) -> float | None:
 
 
 async def _stop(tools: Importer, entry: ImportEntry) -> None:
-    """Take the attempt back: that the appliance stops is not the fault of the tar."""
-    with trio.CancelScope(shield=True, deadline=trio.current_time() + STOP_LIMIT_S):
-        with suppress(DatabaseDown):
-            await tools.journal.stop(entry.id)
+    """Uncount the attempt, since the appliance stops for a reason other than the tar."""
+    deadline = trio.current_time() + STOP_LIMIT_S
+    with trio.CancelScope(shield=True, deadline=deadline), suppress(DatabaseDown):
+        await tools.journal.stop(entry.id)
 
 
 async def _discard(tools: Importer, work: str) -> None:

@@ -22,8 +22,8 @@ _EPOCH = datetime(1970, 1, 1)
 _MS = timedelta(milliseconds=1)
 _LAST_CHAR = 0x10FFFF
 
-# OFFSET 0 prevents the planner from flattening a subquery: the recordings are selected first, in the
-# order of an index, and the other tables are read for these only.
+# OFFSET 0 prevents the planner from flattening a subquery: the recordings are selected first, in
+# the order of an index, and the other tables are read for these only.
 _READ = """
 SELECT r.id, r.record_id, r.meeting_id, r.name, r.published, r.state, r.participants, r.starttime,
     r.endtime, r.protected, r.publish_updated, m.pairs, f.formats, t.thumbnails

@@ -46,7 +46,7 @@ class DirectoryWatch(Protocol):
     """A watch on the spool."""
 
     async def next_names(self) -> list[str] | None:
-        """Wait for finished files and return their names; None: events were lost. Raises OSError."""
+        """Wait for finished files, return their names; None: events were lost. Raises OSError."""
 
 
 OpenWatch = Callable[[Path], AbstractAsyncContextManager[DirectoryWatch]]

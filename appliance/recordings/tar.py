@@ -90,7 +90,7 @@ class _Header(tarfile.TarInfo):
         """Read the next header. Raises BrokenTar, HostileTar, EOFHeaderError: a block of zeros."""
         try:
             return super().fromtarfile(archive)
-        except tarfile.EOFHeaderError:
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             raise
         except (tarfile.HeaderError, ValueError, OverflowError):
             raise BrokenTar("not a tar header") from None
@@ -100,7 +100,8 @@ def _read_members(stream: TarStream) -> Iterator[tarfile.TarInfo]:
     """Yield the members; the caller reads the data of each from the stream."""
     stream.start_member()
     # Not tarfile.open: its streams read ahead, so headers could not be told from data.
-    archive: Any = tarfile.TarFile(fileobj=stream, tarinfo=_Header, encoding="utf-8")
+    source: Any = stream
+    archive: Any = tarfile.TarFile(fileobj=source, tarinfo=_Header, encoding="utf-8")
     while (member := archive.next()) is not None:
         archive.members.clear()
         archive.pax_headers = {

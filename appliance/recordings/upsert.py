@@ -20,8 +20,8 @@ from appliance.recordings.merge import (
 from appliance.recordings.recording import PlaybackFormat, Recording
 from appliance.recordings.rows import READ_SOME, recording_of, timestamp_of
 
-# ON CONFLICT locks the row: of two concurrent imports, one waits for the other. `xmax` is 0 in a row
-# that this statement inserted.
+# ON CONFLICT locks the row: of two concurrent imports, one waits for the other. `xmax` is 0 in a
+# row that this statement inserted.
 _CLAIM = """
 INSERT INTO public.recordings (record_id, published, protected) VALUES ($1, false, $2)
 ON CONFLICT (record_id) DO UPDATE SET record_id = EXCLUDED.record_id
