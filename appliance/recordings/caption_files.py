@@ -1,7 +1,9 @@
-"""The captions in the directory of a recording: `captions.json` and `caption_{locale}.vtt`.
+"""The caption files in the directory of a recording: `captions.json` and `caption_{locale}.vtt`.
 
-Holds no rule (core.text_tracks). Everything blocks, so it is called in threads; who writes holds
-the recording's lock. Truth: bbb-playback, which reads these files.
+The rules are in text_track_rules.py. Everything blocks and is called in threads; a writer holds the
+recording's lock.
+
+Source: bbb-playback, which reads these files.
 """
 
 from __future__ import annotations
@@ -16,32 +18,32 @@ from appliance.recordings.text_track_rules import UPLOADED, TextTrack, read_inde
 
 INDEX = "captions.json"
 _FILE_MODE = 0o644
-"""nginx reads them."""
+"""Readable by nginx."""
 
 
 class CaptionFiles:
-    """Reads and writes tracks. Every method raises OSError."""
+    """Reads and writes text tracks. Every method raises OSError."""
 
     def read_tracks(self, directory: Path) -> list[TextTrack]:
-        """Return the tracks that the index names and that are there."""
+        """Return the tracks of the index whose files exist."""
         return [one for one in _index(directory) if (directory / one.file_name).is_file()]
 
     def write_track(self, directory: Path, track: TextTrack, webvtt: bytes) -> None:
-        """Add a track or replace the one of its language: first the file, then the index."""
+        """Add a track or replace the one of its language; the file is written before the index."""
         entries = write_index(_index(directory), track)
         _replace(directory / track.file_name, webvtt)
         _replace(directory / INDEX, json.dumps(entries, ensure_ascii=False, indent=2).encode())
 
     def carry_over(self, old: Path, new: Path) -> None:
-        """Put the tracks that users have added to a directory into the one that replaces it."""
+        """Copy the tracks that users added to a directory into the one that replaces it."""
         for track in self.read_tracks(old):
             if track.source == UPLOADED:
-                with suppress(IsADirectoryError, NotADirectoryError):  # odd, but no reason to stop
+                with suppress(IsADirectoryError, NotADirectoryError):  # not a file
                     self.write_track(new, track, (old / track.file_name).read_bytes())
 
 
 def _index(directory: Path) -> list[TextTrack]:
-    """Read the index; one that is missing or broken names no tracks."""
+    """Read the index; a missing or broken one has no tracks."""
     try:
         return read_index(json.loads((directory / INDEX).read_bytes()))
     except (FileNotFoundError, ValueError, RecursionError):

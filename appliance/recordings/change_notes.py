@@ -1,9 +1,9 @@
-"""Notes of changes under way: whose files are being moved or removed while their rows are locked.
+"""Notes on changes in progress: recordings whose files are moved or removed before their rows.
 
-Between a move and the commit of the rows the process may die, or the database go away; what is
-noted is looked at again then (recordings/recovery.py). On the disk and not in the database: it is
-the disk that is ahead. Truth: `.changes` below the directory of published recordings, one file a
-change; whoever shares the recordings shares it. Everything blocks and is called in threads.
+If the process ends or the database is lost before the commit, recovery.py reads these notes. They
+are files, one per change in `.changes` below the directory of published recordings, because the
+files are ahead of the database then, and so that all appliances that share the recordings share
+them. Everything blocks and is called in threads.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class ChangeNotes:
         self._directory = settings.publish_dir / CHANGES
 
     def write(self, record_ids: Sequence[str], *, delete: bool) -> str:
-        """Note that files of recordings are about to be moved, or removed; return its name.
+        """Write a note that files of recordings will be moved or removed; return its name.
 
-        On the disk when it returns, power failure included.
+        It survives a power failure from then on.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
         name = uuid.uuid4().hex
@@ -56,26 +56,26 @@ class ChangeNotes:
         return name
 
     def remove(self, names: Collection[str]) -> None:
-        """Remove notes; one that is gone is no fault."""
+        """Remove notes; missing ones are ignored."""
         for name in names:
             (self._directory / f"{name}{_SUFFIX}").unlink(missing_ok=True)
 
     def read(self, *, older_than_s: float) -> list[ChangeNote]:
-        """Return the notes that are so old; what is none is removed."""
+        """Return the notes of at least this age; files that are not notes are removed."""
         found = []
         for path in self._paths():
             with suppress(FileNotFoundError):
                 if time.time() - path.stat().st_mtime < older_than_s:
                     continue
                 note = _note_of(path)
-                if note is None:  # cut off before anything was moved
+                if note is None:  # interrupted before anything was moved
                     path.unlink(missing_ok=True)
                 else:
                     found.append(note)
         return found
 
     def forget_deletion(self, record_id: str) -> None:
-        """Remove what is noted about the deletion of a recording that is imported anew."""
+        """Remove the note on the deletion of a recording that is imported again."""
         for path in self._paths():
             with suppress(FileNotFoundError):
                 note = _note_of(path)
@@ -90,7 +90,7 @@ class ChangeNotes:
 
 
 def _note_of(path: Path) -> ChangeNote | None:
-    """Read a note; None: it is none. Raises FileNotFoundError."""
+    """Read a note; None: not a note. Raises FileNotFoundError."""
     if path.suffix != _SUFFIX:
         return None
     try:

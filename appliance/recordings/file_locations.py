@@ -1,7 +1,6 @@
-"""Looks where the files of recordings are, and how large they are; moves nothing.
+"""Finds the files of recordings, published or not, and their sizes; moves nothing.
 
-Truth: the directories of published and unpublished files. Everything blocks and is called in
-threads; raises OSError.
+Everything blocks, is called in threads and raises OSError.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ from appliance.settings.model import RecordingSettings
 
 
 class FileLocations:
-    """The two directories of these settings."""
+    """The directories of published and unpublished files."""
 
     def __init__(self, settings: RecordingSettings) -> None:
         self._roots = ((settings.publish_dir, True), (settings.unpublish_dir, False))
 
     def locate(self, record_id: str) -> list[FormatFiles]:
-        """Return the directories of a recording; one format may have two."""
+        """Return the directories of a recording; a format may have one in both places."""
         found = []
         for format, places in sorted(self.where(record_id).items()):
             for (root, published), there in zip(self._roots, places, strict=True):
@@ -32,8 +31,7 @@ class FileLocations:
         return found
 
     def where(self, record_id: str) -> dict[str, tuple[bool, bool]]:
-        """Return of each format that has files whether it is among the published ones, and whether
-        among the unpublished."""
+        """Return for each format with files whether they are published, and whether unpublished."""
         if not is_record_id(record_id):
             return {}
         names = {name for root, _ in self._roots for name in _formats_below(root)}
@@ -53,13 +51,13 @@ def _formats_below(root: Path) -> list[str]:
 
 
 def _measure(directory: Path) -> tuple[int, int]:
-    """Return how many files there are below a directory, and their bytes."""
+    """Return the number of files below a directory and their total size in bytes."""
     files, size = 0, 0
     for folder, _, names in os.walk(directory):
         for name in names:
             try:
                 size += (Path(folder) / name).lstat().st_size
-            except FileNotFoundError:  # moved or replaced meanwhile
+            except FileNotFoundError:  # moved or replaced in the meantime
                 continue
             files += 1
     return files, size

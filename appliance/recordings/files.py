@@ -1,12 +1,11 @@
-"""The files of recordings: `{publish dir or unpublish dir}/{format}/{recordID}`, moved as wholes.
+"""The files of recordings: `{publish dir or unpublish dir}/{format}/{recordID}`, moved atomically.
 
-Holds no rule about who may see what. A reader finds a format's old files, its new ones or none,
-never half of them: what is copied is copied beside its place and renamed into it. Truth: the disk.
-Everything here blocks and is called in threads; two calls for one recording at a time are kept
-apart by its row lock or its import's lock, not here.
+A reader finds the old files of a format, the new ones or none, never a part of them: copies are
+made beside their place and renamed into it. Everything blocks and is called in threads. Callers
+hold the row lock or the import lock of a recording, so calls for one recording do not overlap.
 
-Beside the formats stand `.incoming` (copies under way) and `.removed` (renamed aside, to be
-emptied); no format's name has a dot.
+Beside the formats are `.incoming` (copies in progress) and `.removed` (renamed aside for removal);
+the name of a format has no dot.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ from appliance.system.renames import exchange
 
 INCOMING, REMOVED = ".incoming", ".removed"
 ABANDONED_S = 24 * 3600.0
-"""A copy whose top directory nobody touched for so long is a crash's leftover. Not less: another
-appliance on the same NFS may be copying a large recording."""
+"""Age from which a copy in progress counts as left behind by a crash; long, since another appliance
+on the same NFS may be copying a large recording."""
 
-_DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644  # nginx reads them (spec: Playback)
+_DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644  # readable by nginx
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -43,15 +42,15 @@ class RecordingFiles:
         self._unpublished = settings.unpublish_dir
 
     def publish(self, record_id: str, format: str) -> bool:
-        """Move a format to the published ones; False: it is nowhere. Repairs a half-made move."""
+        """Move a format to the published files; False: no files. Completes interrupted moves."""
         return _move(self._unpublished, self._published, record_id, format)
 
     def unpublish(self, record_id: str, format: str) -> bool:
-        """Move a format to the unpublished ones; False: it is nowhere. Repairs a half-made move."""
+        """Move a format to the unpublished files; False: no files. Completes interrupted moves."""
         return _move(self._published, self._unpublished, record_id, format)
 
     def find(self, format: str, record_id: str) -> Path | None:
-        """Return the directory of a format, the published one first; None: it is nowhere."""
+        """Return the directory of a format, the published one first; None: no files."""
         if not (is_format(format) and is_record_id(record_id)):
             return None
         for root in (self._published, self._unpublished):
@@ -61,12 +60,12 @@ class RecordingFiles:
         return None
 
     def is_published(self, format: str, record_id: str) -> bool:
-        """Whether a format's files stand among the published ones."""
+        """Return whether a format has published files."""
         known = is_format(format) and is_record_id(record_id)
         return known and (self._published / format / record_id).is_dir()
 
     def formats(self, record_id: str) -> set[str]:
-        """Return the formats that have files, published or not."""
+        """Return the formats with files, published or not."""
         if not is_record_id(record_id):
             return set()
         return {
@@ -77,14 +76,15 @@ class RecordingFiles:
         }
 
     def stage(self, source: str, record_id: str, format: str, *, published: bool) -> str:
-        """Bring a directory to the file system of where it belongs; return where it is then.
+        """Move or copy a directory to the file system of its destination; return its new path.
 
-        What takes long is done here: `place`, which follows, only renames. `source` may be gone.
+        This is the slow step: `place`, which follows, only renames. `source` may not exist
+        afterwards.
         """
         _check(record_id, format)
         directory = Path(source)
         root, name = self._root(published), f"{format}.{record_id}"
-        _set_modes(directory)  # so that we may move it
+        _set_modes(directory)  # permits the move
         staged = _aside(root, INCOMING, name)
         try:
             directory.rename(staged)
@@ -95,15 +95,15 @@ class RecordingFiles:
         return str(staged)
 
     def unstage(self, staged: str) -> None:
-        """Remove what was brought there, and is not placed after all."""
+        """Remove a staged directory that will not be placed."""
         shutil.rmtree(staged, ignore_errors=True)
 
     def place(self, source: str, record_id: str, format: str, *, published: bool) -> None:
-        """Move a directory to where this format's files belong, instead of any that are there.
+        """Make a directory the files of a format, replacing the present ones.
 
-        On the same file system by one rename, else copied, synced and renamed. On the disk when it
-        returns, power failure included. `source` is gone then. Captions that users have added to
-        the old files are among the new ones.
+        One rename on the same file system, else a copy, a sync and a rename. Afterwards `source`
+        does not exist, and the files survive a power failure. Captions that users added are carried
+        over.
         """
         _check(record_id, format)
         root, other = self._root(published), self._root(not published)
@@ -114,13 +114,13 @@ class RecordingFiles:
         _sync(directory)
         _put(directory, root, record_id, format)
         _discard(other, other / format / record_id)
-        shutil.rmtree(directory, ignore_errors=True)  # there only if it was copied
+        shutil.rmtree(directory, ignore_errors=True)  # exists only after a copy
 
     def _root(self, published: bool) -> Path:
         return self._published if published else self._unpublished
 
     def remove(self, record_id: str) -> None:
-        """Rename every copy of every format aside; `empty_trash` removes them."""
+        """Rename all files of a recording aside; `empty_trash` removes them."""
         if not is_record_id(record_id):
             return
         for root in (self._published, self._unpublished):
@@ -128,7 +128,7 @@ class RecordingFiles:
                 _discard(root, root / format / record_id)
 
     def empty_trash(self, *, abandoned_s: float = ABANDONED_S) -> None:
-        """Remove what was renamed aside, and copies that a crash left behind."""
+        """Remove files that were renamed aside, and copies that a crash left behind."""
         for root in (self._published, self._unpublished):
             for path in _children(root / REMOVED):
                 _delete(path)
@@ -149,8 +149,8 @@ def _move(source_root: Path, target_root: Path, record_id: str, format: str) -> 
     source, target = source_root / format / record_id, target_root / format / record_id
     if not source.is_dir():
         return target.is_dir()
-    # Both: a move that was cut off, by Scalelite in the middle of its copy or its removal (what is
-    # larger is whole), by us between the two (both are whole).
+    # Both exist: an interrupted move. Scalelite may have stopped during its copy or its removal, so
+    # the larger one is complete; the appliance only between the two, so both are complete.
     if target.is_dir() and _size(target) > _size(source):
         _discard(source_root, source)
         return True
@@ -160,7 +160,7 @@ def _move(source_root: Path, target_root: Path, record_id: str, format: str) -> 
 
 
 def _put(source: Path, root: Path, record_id: str, format: str) -> None:
-    """Make `source` the directory of this format below `root`; the one before goes to the trash."""
+    """Make `source` the directory of a format below `root`; the present one goes to the trash."""
     target = root / format / record_id
     _make(target.parent)
     try:
@@ -178,7 +178,7 @@ def _put(source: Path, root: Path, record_id: str, format: str) -> None:
 
 
 def _copy_into(root: Path, source: Path, name: str) -> Path:
-    """Copy a directory to the file system of `root`, aside; it is on the disk then."""
+    """Copy a directory to the file system of `root`, aside, and sync it."""
     staged = _aside(root, INCOMING, name)
     try:
         _copy(source, staged)
@@ -191,7 +191,7 @@ def _copy_into(root: Path, source: Path, name: str) -> Path:
 
 
 def _copy(source: Path, staged: Path) -> None:
-    """Copy a tree. Raises OSError at the first file that cannot be."""
+    """Copy a tree. Raises OSError at the first file that fails."""
     if not has_room(staged.parent, _size(source)):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     try:
@@ -199,12 +199,12 @@ def _copy(source: Path, staged: Path) -> None:
     except _NotCopiedError as error:
         raise error.reason from None
     except shutil.Error as error:
-        # Of directories; it goes on with the others and has no errno.
+        # From directories: copytree continues after it, and it has no errno.
         raise OSError(errno.EIO, str(error.args[0][0][2])) from None
 
 
 class _NotCopiedError(Exception):
-    """A file could not be copied; copytree goes on after an OSError."""
+    """A file could not be copied; after an OSError copytree would continue."""
 
     def __init__(self, reason: OSError) -> None:
         super().__init__(str(reason))
@@ -221,18 +221,18 @@ def _copy_file(source: str, target: str) -> None:
 
 
 def _replace(source: Path, root: Path, target: Path) -> None:
-    """Rename onto a directory that may be there: in one step where the system can exchange."""
+    """Rename onto a directory that may exist; atomic where two names can be exchanged."""
     try:
-        source.rename(target)  # onto an empty one too
+        source.rename(target)  # also replaces an empty directory
         return
     except OSError as error:
-        # Not a directory: somebody has moved it to another disk and left a link.
+        # ENOTDIR: an operator moved the directory to another disk and left a link.
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             raise
     if exchange(source, target):
         _discard(root, source)
         return
-    # NFS cannot exchange: for the moment between the two a reader finds nothing.
+    # NFS cannot exchange names: between the two renames a reader finds no files.
     old = _aside(root, REMOVED, target.name)
     target.rename(old)
     try:
@@ -243,7 +243,7 @@ def _replace(source: Path, root: Path, target: Path) -> None:
 
 
 def _discard(root: Path, path: Path) -> None:
-    """Rename a directory into its root's trash, if it is there."""
+    """Rename a directory, if it exists, into the trash of its root."""
     with suppress(FileNotFoundError):
         path.rename(_aside(root, REMOVED, path.name))
         _sync_directory(path.parent)
@@ -255,7 +255,7 @@ def _aside(root: Path, kind: str, name: str) -> Path:
 
 
 def _make(directory: Path) -> None:
-    """Make a directory that nginx may enter, whatever our umask is."""
+    """Make a directory that nginx can read, regardless of the umask."""
     if not directory.is_dir():
         directory.mkdir(parents=True, exist_ok=True)
         directory.chmod(_DIRECTORY_MODE)
@@ -274,7 +274,7 @@ def _children(directory: Path) -> list[Path]:
 
 
 def _delete(path: Path) -> None:
-    """Remove a tree, or a link to one, that another appliance may be removing too."""
+    """Remove a tree or a link to one; another appliance may be removing it, too."""
     with suppress(FileNotFoundError):
         if path.is_symlink():
             path.unlink()
@@ -300,7 +300,7 @@ def _set_modes(directory: Path) -> None:
 
 
 def _sync(directory: Path) -> None:
-    """Write the whole file system out: one call for 5,000 files, not one each (syncfs(2))."""
+    """Sync the whole file system: one call instead of one for each of 5,000 files (syncfs(2))."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         if _LIBC.syncfs(descriptor) != 0:

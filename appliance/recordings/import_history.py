@@ -1,7 +1,7 @@
-"""The journal of imports as an operator reads it: what was imported, what waits, what failed.
+"""The journal of imports for operators: finished, waiting and failed imports.
 
-Changes nothing of an import that is under way. Truth: `appliance.imports`; whether somebody is at
-an import say the advisory locks that import_journal.py takes.
+Never changes an import in progress. Whether an import is running is known from the advisory locks
+that import_journal.py takes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from appliance.recordings.summary import ImportRecord
 
 FORGET_DEADLINE_S = 60.0
 
-# A lock of two numbers has the second, unsigned, as objid (pg_locks of PostgreSQL's manual).
+# For a lock on two integers, objid is the second one, unsigned (PostgreSQL manual, pg_locks).
 _ROWS = f"""
 SELECT i.id, file, size_bytes, mtime_ns, inode, state, error, attempts, undelete, record_ids,
     created_at, started_at, finished_at, next_try_at, EXISTS (
@@ -46,7 +46,7 @@ WHERE state = 'done' AND finished_at < now() - $1::float8 * interval '1 second'
 
 
 class ImportHistory:
-    """The lines; every method raises DatabaseDown, and DatabaseRefused for a fault of ours."""
+    """The rows. Every method raises DatabaseDown, and DatabaseRefused if a statement is wrong."""
 
     def __init__(self, store: Database) -> None:
         self._store = store
@@ -54,7 +54,7 @@ class ImportHistory:
     async def list_imports(
         self, *, limit: int, failed: bool = False, record_id: str | None = None
     ) -> tuple[list[ImportRecord], int]:
-        """Return the newest lines, newest first, and how many there are in all."""
+        """Return the newest rows, newest first, and the number of all rows."""
         rows = await self._store.fetch(_LIST, failed, record_id, limit)
         if len(rows) < limit:
             return [_record_of(row) for row in rows], len(rows)
@@ -63,21 +63,21 @@ class ImportHistory:
         return [_record_of(row) for row in rows], count["count"]
 
     async def find_import(self, import_id: int) -> ImportRecord | None:
-        """Return one line."""
+        """Return one row."""
         row = await self._store.fetchrow(f"{_ROWS} WHERE i.id = $1", import_id)
         return None if row is None else _record_of(row)
 
     async def find_tar(self, tar: SpooledTar) -> ImportRecord | None:
-        """Return the line of this version of a tar."""
+        """Return the row of this version of a tar."""
         row = await self._store.fetchrow(_FIND_TAR, tar.name, tar.size, tar.mtime_ns, tar.inode)
         return None if row is None else _record_of(row)
 
     async def restart(self, import_id: int, *, undelete: bool) -> None:
-        """Make a line as new; for whoever has claimed its tar."""
+        """Reset a row; the caller has claimed its tar."""
         await self._store.execute(_RESTART, import_id, undelete)
 
     async def forget_done(self, older_than_s: float) -> int:
-        """Remove lines of imports that went well; return how many. Failed ones stay."""
+        """Remove the rows of successful imports; return how many. Failed ones stay."""
         word = await self._store.execute(_FORGET, older_than_s, deadline_s=FORGET_DEADLINE_S)
         return int(word.rpartition(" ")[2])
 

@@ -1,9 +1,9 @@
 """The journal of imports in PostgreSQL (`appliance.imports`), and the claim on a tar.
 
-Holds no rule about what is tried again. Truth: the table. A claim is an advisory lock in a
-transaction that stays open as long as the import takes: when its process dies, PostgreSQL lets go
-of it at once, so no lease has to run out. Should the connection be lost in the middle, another
-appliance may do the same import besides; every step of it can be done twice.
+What is tried again is decided in importer.py. A claim is an advisory lock in a transaction that
+stays open during the import: PostgreSQL releases it as soon as the process ends, so there is no
+lease to expire. If the connection is lost, another appliance may run the same import concurrently;
+every step of an import can be repeated.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from appliance.recordings.store import RecordingStore
 
 CLAIM_HOLD_S = 24 * 3600.0
 LOCK_CLASS = 0x5CA1E
-"""First half of the key of our advisory locks on imports; the other is a hash of the name."""
+"""First half of the key of an advisory lock on an import; the other is a hash of the name."""
 _MAX_ERROR = 2000
 
 _COLUMNS = """id, file, size_bytes, mtime_ns, inode, state, error, attempts, undelete,
@@ -39,7 +39,8 @@ ON CONFLICT (file, size_bytes, mtime_ns, inode) DO UPDATE SET file = EXCLUDED.fi
 RETURNING {_COLUMNS}
 """
 _BEGIN = """
-UPDATE appliance.imports SET state = $2, started_at = COALESCE(started_at, now()), error = NULL
+UPDATE appliance.imports SET state = $2, attempts = attempts + $3, error = NULL,
+    started_at = COALESCE(started_at, now())
 WHERE id = $1
 """
 _STATE = "UPDATE appliance.imports SET state = $2 WHERE id = $1"
@@ -49,14 +50,18 @@ UPDATE appliance.imports SET state = $2, error = NULL, finished_at = now(), next
 WHERE id = $1
 """
 _RETRY = """
-UPDATE appliance.imports SET state = $2, error = $3, attempts = attempts + $4,
+UPDATE appliance.imports SET state = $2, error = $3, attempts = GREATEST(attempts - $4, 0),
     next_try_at = now() + $5::float8 * interval '1 second'
 WHERE id = $1
 """
 _FAILED = """
-UPDATE appliance.imports SET state = $2, error = $3, attempts = attempts + 1, finished_at = now(),
-    next_try_at = NULL
+UPDATE appliance.imports SET state = $2, error = $3, attempts = GREATEST(attempts, 1),
+    finished_at = now(), next_try_at = NULL
 WHERE id = $1
+"""
+_STOPPED = """
+UPDATE appliance.imports SET attempts = GREATEST(attempts - 1, 0)
+WHERE id = $1 AND state IN ('extracting', 'placing')
 """
 _FORGIVE = """
 INSERT INTO appliance.imports AS known (file, size_bytes, mtime_ns, inode, undelete)
@@ -68,7 +73,7 @@ ON CONFLICT (file, size_bytes, mtime_ns, inode) DO UPDATE SET state = 'waiting',
 
 
 class ImportJournal:
-    """The journal; every method raises DatabaseDown, and DatabaseRefused for a fault of ours."""
+    """The journal. Every method raises DatabaseDown, or DatabaseRefused if a statement is wrong."""
 
     def __init__(
         self,
@@ -78,8 +83,8 @@ class ImportJournal:
         urls: CallbackUrls | None = None,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
-        """`urls` may hold more than the database does yet; `wake` is called after a commit that
-        has put a callback into the queue."""
+        """`urls` may hold URLs that are not in the database yet; `wake` is called after a commit
+        that queued a callback."""
         self._store = store
         self._urls = urls
         self._wake = wake
@@ -88,9 +93,9 @@ class ImportJournal:
 
     @asynccontextmanager
     async def claim(self, tar: SpooledTar) -> AsyncIterator[ImportEntry | None]:
-        """Give the tar's line, a new one if need be, and nobody else the same tar meanwhile.
+        """Claim a tar exclusively and yield its row, a new one if there is none.
 
-        None: another import has it.
+        None: another import has claimed it.
         """
         async with self._lock(_storable(tar.name)) as locked:
             yield await self._find(tar) if locked else None
@@ -110,38 +115,42 @@ class ImportJournal:
 
     @asynccontextmanager
     async def claim_work(self, import_id: int) -> AsyncIterator[bool]:
-        """Give whether an import is nobody's, so that what it left behind may be removed."""
+        """Claim an import whose leftovers are to be removed; yield False if it is running."""
         sql = "SELECT file FROM appliance.imports WHERE id = $1"
         row = await self._store.fetchrow(sql, import_id)
         async with self._lock("" if row is None else row["file"]) as locked:
             yield locked
 
-    async def begin(self, import_id: int) -> None:
-        """Note that the tar is being unpacked."""
-        await self._store.execute(_BEGIN, import_id, ImportState.EXTRACTING)
+    async def begin(self, import_id: int, *, counts: bool = True) -> None:
+        """Record an attempt before it unpacks the tar, since it may end the process."""
+        await self._store.execute(_BEGIN, import_id, ImportState.EXTRACTING, int(counts))
+
+    async def stop(self, import_id: int) -> None:
+        """Record that the attempt was cancelled, so that it does not count."""
+        await self._store.execute(_STOPPED, import_id)
 
     async def note(self, import_id: int, state: ImportState) -> None:
-        """Note where an import stands."""
+        """Record the step that an import has reached."""
         await self._store.execute(_STATE, import_id, state)
 
     async def write_recording(
         self, import_id: int, recording: Recording, rules: ImportRules, *, state: ImportState
     ) -> ImportResult:
-        """Write a recording's rows, and in the same transaction where the import stands then and
-        the callback to whoever wants to know that it is ready."""
+        """Write a recording's rows and, in the same transaction, the state of the import and the
+        recording-ready callback."""
         queued = False
 
         async def also(connection: Connection, result: ImportResult) -> None:
             nonlocal queued
             if result.outcome is ImportOutcome.DELETED:
-                return  # not done: the tar must be kept
+                return  # the tar must be kept
             await connection.execute(_DONE, import_id, state, recording.record_id)
             queued = await queue_recording_ready(
                 connection, recording, result, import_id, self._log
             )
 
         if self._urls is not None:
-            with suppress(StoreDown):  # a callback may be missed then, but not the recording
+            with suppress(StoreDown):  # a callback may be missed, but not the recording
                 await self._urls.flush()
         result = await self._recordings.upsert_recording(recording, rules, also)
         if queued:
@@ -149,20 +158,20 @@ class ImportJournal:
         return result
 
     async def retry_later(self, import_id: int, error: str, *, wait_s: float, counts: bool) -> None:
-        """Note why an import ended, and when it is tried again; `counts`: as one of the tries."""
-        text, count = _storable(error), 1 if counts else 0
-        await self._store.execute(_RETRY, import_id, ImportState.WAITING, text, count, wait_s)
+        """Record why an attempt failed, when the next is due, and whether this one `counts`."""
+        text, uncounted = _storable(error), 0 if counts else 1
+        await self._store.execute(_RETRY, import_id, ImportState.WAITING, text, uncounted, wait_s)
 
     async def give_up(self, import_id: int, error: str) -> None:
-        """Note that an import failed for good."""
+        """Record that an import failed permanently."""
         await self._store.execute(_FAILED, import_id, ImportState.FAILED, _storable(error))
 
     async def forgive(self, tar: SpooledTar, *, undelete: bool = False) -> None:
-        """Give a tar that failed new tries, now."""
+        """Reset the attempts of a failed tar, which is due at once."""
         await self._store.execute(_FORGIVE, *_key_of(tar), undelete)
 
     async def list_imports(self, *, limit: int = 100) -> list[ImportEntry]:
-        """Return the newest lines, newest first."""
+        """Return the newest rows, newest first."""
         sql = f"SELECT {_COLUMNS} FROM appliance.imports ORDER BY created_at DESC, id DESC LIMIT $1"
         return [_entry_of(row) for row in await self._store.fetch(sql, limit)]
 
@@ -184,5 +193,5 @@ def _entry_of(row: asyncpg.Record) -> ImportEntry:
 
 
 def _storable(text: str) -> str:
-    """Return a text that PostgreSQL takes, whatever a tar's name, or one in it, holds."""
+    """Return a text that PostgreSQL accepts, whatever names the tar has."""
     return text.replace("\0", "").encode("utf-8", "backslashreplace").decode()[:_MAX_ERROR]

@@ -1,6 +1,7 @@
-"""What an import is: the tar in the spool, its line in the journal, and the rules of trying again.
+"""The data of an import: the archive in the spool, its row in the journal, and the errors that
+unpacking ends with.
 
-Pure. Truth: spec (recordings, Watcher and importer).
+Pure. What each error leads to is described in docs/recordings.md.
 """
 
 from __future__ import annotations
@@ -9,12 +10,28 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 MAX_ATTEMPTS = 3
-"""A tar that failed so often goes to `failed/`."""
+"""A tar whose import failed this often is moved to `failed/`."""
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.zst")
 
 
+class BrokenTar(Exception):
+    """The file is not a complete tar archive. The text is safe to log."""
+
+
+class HostileTar(Exception):
+    """The archive holds what no BBB server puts into one. The text is safe to log."""
+
+
+class DiskFull(Exception):
+    """There is no room on the disk for the archive now. The text is safe to log."""
+
+
+class Stopped(Exception):
+    """Unpacking was asked to stop."""
+
+
 class ImportState(StrEnum):
-    """Where an import stands; each is written before the step that it names."""
+    """The step an import has reached; each is written before the step that it names."""
 
     WAITING = "waiting"
     EXTRACTING = "extracting"
@@ -26,7 +43,7 @@ class ImportState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SpooledTar:
-    """One version of a tar in the spool: another upload of the same name differs in the rest."""
+    """One version of a tar in the spool; another upload with this name differs in another field."""
 
     name: str
     size: int
@@ -36,7 +53,7 @@ class SpooledTar:
 
 @dataclass(frozen=True, slots=True)
 class ImportEntry:
-    """A line of the journal."""
+    """A row of the journal."""
 
     id: int
     tar: SpooledTar
@@ -44,9 +61,9 @@ class ImportEntry:
     error: str | None = None
     attempts: int = 0
     undelete: bool = False
-    """The operator wants the recording back that a user had deleted."""
+    """The operator asked to restore a recording that a user deleted."""
     wait_s: float = 0.0
-    """Seconds until the next try is due."""
+    """Time until the next attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +76,9 @@ class UnpackedFormat:
     metadata_xml: bytes | None
     """None: there is no such file."""
     shown_xml: bytes | None = None
-    """What is to stand in its place, among the files that viewers get; None: it stays."""
+    """A replacement for viewers, without private metadata; None: the file is served as it is."""
 
 
 def is_tar_name(name: str) -> bool:
-    """Whether a name in the spool is a finished tar's; temporary names begin with a dot."""
+    """Return whether a name is that of a finished tar; temporary names begin with a dot."""
     return not name.startswith(".") and name.endswith(TAR_SUFFIXES)

@@ -1,6 +1,6 @@
-"""Decides what of an unpacked tar is imported: which formats are whole, and as which recordings.
+"""Decides which formats of an unpacked tar are imported, and as which recordings.
 
-Pure. Truth: spec (recordings, importer 3): one broken format does not stop the others.
+Pure. A broken format does not stop the others (docs/recordings.md, When an import fails).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from appliance.recordings.tenant_view import show_metadata_xml, show_recording
 
 @dataclass(frozen=True, slots=True)
 class PlannedRecording:
-    """One recording of a tar, usually the only one."""
+    """One recording of a tar; usually there is only one."""
 
     recording: Recording
     sources: tuple[UnpackedFormat, ...]
@@ -24,13 +24,13 @@ class PlannedRecording:
 
 @dataclass(frozen=True, slots=True)
 class ImportPlan:
-    """What is to be imported, and what cannot be."""
+    """The recordings of a tar, and the reasons why others are left out."""
 
     recordings: tuple[PlannedRecording, ...]
     problems: tuple[str, ...]
-    """Why formats are left out. Safe to log."""
+    """Reasons why formats are left out. Safe to log."""
     left_out: tuple[str, ...]
-    """Metadata keys that no answer could hold."""
+    """Metadata keys that cannot be the name of an XML element."""
 
 
 def plan_import(unpacked: Iterable[UnpackedFormat]) -> ImportPlan:
@@ -75,9 +75,9 @@ def _shown(source: UnpackedFormat) -> UnpackedFormat:
 
 
 def merge_formats(recordings: Sequence[Recording]) -> Recording:
-    """Join what the metadata.xml of each format say; of what they differ in, the first counts.
+    """Merge the metadata of the formats of a recording; where they differ, the first one counts.
 
-    Published only if all of them say so.
+    Published only if all of them are.
     """
     merged = recordings[0]
     for other in recordings[1:]:

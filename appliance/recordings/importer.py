@@ -10,7 +10,7 @@ import errno
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -23,7 +23,15 @@ from appliance.log import Log
 from appliance.recordings.change_notes import ChangeNotes
 from appliance.recordings.files import RecordingFiles
 from appliance.recordings.import_journal import ImportJournal
-from appliance.recordings.import_model import MAX_ATTEMPTS, ImportEntry, ImportState, SpooledTar
+from appliance.recordings.import_model import (
+    MAX_ATTEMPTS,
+    BrokenTar,
+    DiskFull,
+    HostileTar,
+    ImportEntry,
+    ImportState,
+    SpooledTar,
+)
 from appliance.recordings.import_plan import ImportPlan, PlannedRecording, plan_import
 from appliance.recordings.merge import (
     ImportOutcome,
@@ -34,10 +42,11 @@ from appliance.recordings.merge import (
 from appliance.recordings.recording import Recording
 from appliance.recordings.spool import Spool
 from appliance.recordings.store import RecordingStore
-from appliance.recordings.tar_format import BrokenTar, DiskFull, HostileTar
 
 MAX_CONCURRENCY = 4
 """Each import keeps a connection to PostgreSQL, two while it moves files; the pool has 10."""
+STOP_LIMIT_S = 2.0
+INTERRUPTED = "the appliance was killed during each attempt; `ctl recordings retry` starts again"
 DELETED = "the recording was deleted; `ctl recordings import --undelete` brings it back"
 
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
@@ -78,6 +87,8 @@ class Importer:
     """Ours alone: a disk that hangs must not stop anything else."""
     stuck: set[SpooledTar] = field(default_factory=set)
     """Tars that are done with and cannot be taken out of the spool; the log has said so."""
+    cut_off: set[int] = field(default_factory=set)
+    """Imports that the loss of the database interrupted here; their next attempt does not count."""
 
     async def in_thread(self, call: Callable[[], T]) -> T:
         """Run what blocks; cancelled, it is left to itself (each such call may end anywhere)."""
@@ -146,8 +157,18 @@ async def _import_claimed(tools: Importer, entry: ImportEntry) -> float | None:
         return await _clear(tools, tar, reject)
     if entry.wait_s > 0:
         return entry.wait_s
+    if entry.attempts >= tools.max_attempts and entry.id not in tools.cut_off:
+        return await _give_up(tools, entry, INTERRUPTED)
+    return await _attempt(tools, entry)
+
+
+async def _attempt(tools: Importer, entry: ImportEntry) -> float | None:
+    """Import a tar and record how it ended."""
     try:
-        return await _attempt(tools, entry)
+        return await _unpack_and_place(tools, entry)
+    except trio.Cancelled:
+        await _stop(tools, entry)
+        raise
     except (HostileTar, BrokenTar) as error:
         return await _fail(tools, entry, str(error))
     except DiskFull as error:
@@ -155,15 +176,17 @@ async def _import_claimed(tools: Importer, entry: ImportEntry) -> float | None:
     except OSError as error:
         return await _wait(tools, entry, _reason_of(error))
     except DatabaseDown:
+        tools.cut_off.add(entry.id)
         raise
     except Exception as error:
-        tools.log.error("recording_import_broke", file=tar.name, exc_info=error)
+        tools.log.error("recording_import_broke", file=entry.tar.name, exc_info=error)
         return await _fail(tools, entry, f"{type(error).__name__}, see the log")
 
 
-async def _attempt(tools: Importer, entry: ImportEntry) -> float | None:
+async def _unpack_and_place(tools: Importer, entry: ImportEntry) -> float | None:
     began_s = trio.current_time()
-    await tools.journal.begin(entry.id)
+    await tools.journal.begin(entry.id, counts=entry.id not in tools.cut_off)
+    tools.cut_off.discard(entry.id)
     work = tools.spool.new_work(entry.id)
     try:
         plan = await _unpack(tools, entry, work)
@@ -188,6 +211,13 @@ async def _attempt(tools: Importer, entry: ImportEntry) -> float | None:
         took_s=round(trio.current_time() - began_s, 3),
     )
     return again_s
+
+
+async def _stop(tools: Importer, entry: ImportEntry) -> None:
+    """Uncount the attempt, since the appliance stops for a reason other than the tar."""
+    deadline = trio.current_time() + STOP_LIMIT_S
+    with trio.CancelScope(shield=True, deadline=deadline), suppress(DatabaseDown):
+        await tools.journal.stop(entry.id)
 
 
 async def _discard(tools: Importer, work: str) -> None:

@@ -1,8 +1,9 @@
-"""Reads the `metadata.xml` that a BBB server writes into each playback format of a recording.
+"""Parses the `metadata.xml` that a BBB server writes into each playback format of a recording.
 
-Trusts nothing in it: no DTD, no entities, every number in its column's range, and what becomes a
-path or a redirect is checked here. Truth: spec (recordings, `metadata.xml` to rows) and files of
-real servers in tests/data/recordings.
+The file is untrusted: DTDs and entities are refused, numbers must fit their database column, and
+names that become paths and links that become redirects are checked.
+
+Source: files of real servers in tests/data/recordings.
 """
 
 from __future__ import annotations
@@ -26,43 +27,43 @@ from appliance.recordings.recording import (
 )
 
 MAX_BYTES = 8 << 20
-"""A metadata.xml is a few kB; what is larger is no metadata."""
+"""A metadata.xml usually has a few kB."""
 
 _NOT_METADATA = {"isBreakout", "meetingId", "meetingName"}
 _MAX_INTEGER = 2**31 - 1
 _MAX_MS = 253_402_300_799_999
-"""The end of the year 9999, where Python's dates end."""
+"""The end of the year 9999, the last that datetime can represent."""
 _MINUTE_MS = 60_000
 _MAX_MEETING_ID_BYTES = 2000
-"""BBB's have 256 characters at most; an index of PostgreSQL takes 2704 bytes."""
+"""BBB allows 256 characters; an index entry of PostgreSQL has at most 2704 bytes."""
 _MAX_NAMED = 100
-"""Characters of a key in the log."""
+"""Maximum length of a key in the log."""
 _MAX_DIGITS = 15
 _NUMBER = re.compile(r"[0-9]+")
 _KEPT_IN_URL = "%/:=&?~+!$,;'@()*[]"
 
 
 class MalformedMetadata(Exception):
-    """A metadata.xml that cannot be used. Its text is safe to log."""
+    """A metadata.xml that cannot be used. The text is safe to log."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedMetadata:
-    """What one metadata.xml says."""
+    """The content of one metadata.xml."""
 
     recording: Recording
-    """With the one format that the file is about. `published` is what the file says."""
+    """With exactly one format; `published` is the value in the file."""
     left_out: tuple[str, ...] = ()
-    """Keys of `<meta>` that no answer could hold as an element's name."""
+    """Keys of `<meta>` that cannot be the name of an XML element."""
 
     @property
     def format(self) -> PlaybackFormat:
-        """Return the format that the file is about."""
+        """Return the only format."""
         return self.recording.formats[0]
 
 
 def parse_metadata_xml(body: bytes) -> ParsedMetadata:
-    """Read a metadata.xml. A number that is missing or garbage is None.
+    """Parse a metadata.xml. A missing or malformed number becomes None.
 
     Raises MalformedMetadata: too large, not well-formed, a DTD, or no usable id, format or link.
     """
@@ -97,10 +98,10 @@ def parse_metadata_tree(body: bytes) -> etree._Element:
         raise MalformedMetadata("metadata.xml has a DTD")
     root = _parse_tree(body)
     document: Any = root.getroottree().docinfo
-    if document.doctype:  # in UTF-16, where the pattern finds nothing
+    if document.doctype:  # for example in UTF-16, which has_dtd does not read
         raise MalformedMetadata("metadata.xml has a DTD")
     if root.tag != "recording":
-        raise MalformedMetadata("metadata.xml is not about a recording")
+        raise MalformedMetadata("the root of metadata.xml is not <recording>")
     return root
 
 
@@ -121,7 +122,7 @@ def _parse_tree(body: bytes) -> etree._Element:
     try:
         return etree.fromstring(body, _parser(recover=False))
     except etree.XMLSyntaxError:
-        # BBB writes `meta_a:b` of a front-end as `<a:b>`: no reason to lose the recording.
+        # BBB writes the parameter `meta_a:b` of a front-end as `<a:b>` without declaring `a`.
         if _is_well_formed_without_namespaces(body):
             return etree.fromstring(body, _parser(recover=True))
         raise MalformedMetadata("metadata.xml is not well-formed") from None
@@ -130,7 +131,7 @@ def _parse_tree(body: bytes) -> etree._Element:
 
 
 def _is_well_formed_without_namespaces(body: bytes) -> bool:
-    """Ask a parser that knows none; lxml's log of errors is no help, it has earlier documents'."""
+    """Use a parser without namespaces: lxml's error log also has errors of earlier documents."""
     parser = expat.ParserCreate()
     parser.StartDoctypeDeclHandler = _refuse_dtd
     try:
@@ -147,12 +148,12 @@ def _refuse_dtd(*_: object) -> None:
 def _meeting_id(root: etree._Element) -> str | None:
     text = root.findtext("meta/meetingId") or _attribute(root, "externalId")
     if text is not None and len(text.encode()) > _MAX_MEETING_ID_BYTES:
-        raise MalformedMetadata("a meetingId that is too long")
+        raise MalformedMetadata("the meetingId is too long")
     return text
 
 
 def _metadata(root: etree._Element) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
-    """Return the metadata, of two with one key the last, and the keys that cannot be used."""
+    """Return the metadata, the last value of each key, and the keys that cannot be used."""
     found: dict[str, str] = {}
     left_out = []
     for element in root.iterfind("meta/*"):
@@ -208,15 +209,14 @@ def _thumbnails(root: etree._Element, playback: etree._Element) -> tuple[Thumbna
 
 
 def _path_of(link: str) -> str:
-    """Return path and query of a link: we put our own host before it.
+    """Return the path and query of a link, in ASCII without spaces; the appliance's host is used.
 
-    What a browser would take for another host (`//x`, `/\\x`) does not get through, nor what
-    could end a header: the rest is ASCII without blanks.
+    The result cannot name another host in a browser (`//x`, `/\\x`) and cannot end a header.
     """
     try:
         parts = urlsplit(link)
     except ValueError:
-        raise MalformedMetadata("a link is no URL") from None
+        raise MalformedMetadata("a link is not a URL") from None
     url = "/" + parts.path.lstrip("/") + (f"?{parts.query}" if parts.query else "")
     return quote(url, safe=_KEPT_IN_URL)
 
@@ -232,7 +232,7 @@ def _text(element: etree._Element, path: str) -> str | None:
 
 
 def _number(text: str | None, limit: int) -> int | None:
-    """Return a number of 0 to `limit`, None for anything else."""
+    """Return a number from 0 to `limit`, None for any other text."""
     text = (text or "").strip()
     if len(text) > _MAX_DIGITS or not _NUMBER.fullmatch(text):
         return None

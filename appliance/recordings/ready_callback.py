@@ -1,7 +1,7 @@
-"""Queues the callback that a recording is ready, in the transaction that writes the recording.
+"""Queues the recording-ready callback in the transaction that writes the recording.
 
-Holds no rule but this: a front-end is told once about each format that comes (BBB itself tells at
-each format, Scalelite at each tar), and not again when the same is imported anew.
+A front-end gets one callback for the new formats of an import, and none when the same formats are
+imported again. BBB sends one for each format, Scalelite one for each tar.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ WHERE id = $1
 async def queue_recording_ready(
     connection: Connection, recording: Recording, result: ImportResult, import_id: int, log: Log
 ) -> bool:
-    """Link an imported recording to what its create said about callbacks, and queue the callback.
+    """Link an imported recording to the callback URLs of its create, and queue the callback.
 
-    False: there is nobody to be told.
+    False: no callback is queued.
     """
     meeting_id, tenant_id = recording.meeting_id, recording.tenant_id
     if result.outcome is ImportOutcome.DELETED or not meeting_id:
@@ -36,7 +36,7 @@ async def queue_recording_ready(
     found = await find_urls(connection, meeting_id, tenant_id, log)
     if found is None:
         return False
-    if result.id < _MAX_INTEGER:  # the column is an integer, the key a bigint
+    if result.id < _MAX_INTEGER:  # the column is an integer, the primary key a bigint
         await connection.execute(_LINK, found.row_id, result.id)
     url = found.kept.urls.get(RECORDING_READY)
     if not url or not result.new_formats:

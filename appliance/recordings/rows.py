@@ -1,8 +1,9 @@
-"""The SQL that reads recordings, and their rows as values.
+"""The SQL that reads recordings, and the conversion of rows to recordings.
 
-Builds text and arguments only, runs nothing. One statement reads recordings with all that belongs
-to them: the parts of each come as arrays, through the indexes, while the rows stream.
-Truth: Scalelite's tables (schema/0002_scalelite.sql) and the indexes of schema/0003.
+Builds statements and arguments, and runs none. One statement reads recordings with their metadata,
+formats and thumbnails, which come as arrays through the indexes, so rows can be streamed.
+
+Source: Scalelite's tables (postgres/schema/0002_scalelite.sql) and the indexes of 0003.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ _EPOCH = datetime(1970, 1, 1)
 _MS = timedelta(milliseconds=1)
 _LAST_CHAR = 0x10FFFF
 
-# OFFSET 0 keeps each part from being merged into the whole: the rows are chosen first, in the order
-# of an index, and the parts are looked up for those alone.
+# OFFSET 0 prevents the planner from flattening a subquery: the recordings are selected first, in
+# the order of an index, and the other tables are read for these only.
 _READ = """
 SELECT r.id, r.record_id, r.meeting_id, r.name, r.published, r.state, r.participants, r.starttime,
     r.endtime, r.protected, r.publish_updated, m.pairs, f.formats, t.thumbnails
@@ -60,9 +61,9 @@ READ_SOME = _READ.format(
 
 
 def listing_sql(wanted: RecordingFilter, most: int | None = None) -> tuple[str, list[object]]:
-    """Return the statement that lists what is wanted, the newest first, and its arguments.
+    """Return the statement that lists recordings, newest first, and its arguments.
 
-    `most` cuts it off without changing how the rows are looked for.
+    `most` limits the result without changing the query plan.
     """
     args: list[object] = []
     conditions = []
@@ -96,8 +97,8 @@ def listing_sql(wanted: RecordingFilter, most: int | None = None) -> tuple[str, 
     return (sql if most is None else f"{sql} LIMIT {most:d}"), args
 
 
-# The range of each prefix is looked up by itself, in the index on `record_id text_pattern_ops`. Not
-# by LIKE: of a prefix that is a parameter the planner knows nothing, and reads the whole table.
+# The range of each prefix is read separately from the index on `record_id text_pattern_ops`. With
+# LIKE and a parameter as prefix the planner does not use the index and reads the whole table.
 _RECORD_IDS = """c.id IN (
     SELECT found.id FROM unnest({low}::text[], {high}::text[]) AS wanted (low, high)
     CROSS JOIN LATERAL (
@@ -106,7 +107,7 @@ _RECORD_IDS = """c.id IN (
     ) found
 )"""
 
-# By the hash, as the index has it, and by the value, as hashes can be equal.
+# Compare the hash, which is indexed, and the value, since hashes can collide.
 _METADATA = """c.id IN (
     SELECT found.recording_id FROM unnest({keys}::text[], {values}::text[]) AS wanted (key, value)
     CROSS JOIN LATERAL (
@@ -122,20 +123,20 @@ _TENANT = f"""c.id IN (
 
 
 def prefix_range(prefix: str) -> tuple[str, str]:
-    """Return the half-open range of the texts, compared byte by byte, that begin with a prefix."""
+    """Return the half-open range, in byte order, of the texts that begin with a prefix."""
     head = prefix
     while head:
         next_char = ord(head[-1]) + 1
         if next_char <= _LAST_CHAR:
-            # Surrogates are no characters, so no text has them.
+            # Skip the surrogates, which no text contains.
             next_char = 0xE000 if 0xD800 <= next_char < 0xE000 else next_char
             return prefix, head[:-1] + chr(next_char)
         head = head[:-1]
-    return prefix, prefix  # of the last characters only: no recordID begins so
+    return prefix, prefix  # only last characters: an empty range, since no recordID begins so
 
 
 def recording_of(row: asyncpg.Record) -> Recording:
-    """Return the recording of a row of READ_ONE, READ_SOME or a listing."""
+    """Return the recording of a row of READ_ONE, READ_SOME or listing_sql."""
     return Recording(
         record_id=row["record_id"] or "",
         meeting_id=row["meeting_id"],
@@ -156,14 +157,14 @@ def recording_of(row: asyncpg.Record) -> Recording:
 
 
 def timestamp_of(ms: int | None) -> datetime | None:
-    """Return milliseconds since the epoch as PostgreSQL's time without zone, which is UTC."""
+    """Return milliseconds since the epoch as a PostgreSQL timestamp without time zone, in UTC."""
     if ms is None:
         return None
     return datetime.fromtimestamp(0, UTC).replace(tzinfo=None) + ms * _MS
 
 
 def ms_of(time: datetime | None) -> int | None:
-    """Return PostgreSQL's time without zone as milliseconds since the epoch."""
+    """Return a PostgreSQL timestamp without time zone as milliseconds since the epoch."""
     return None if time is None else (time - _EPOCH) // _MS
 
 

@@ -1,7 +1,7 @@
-"""Files that are served: opened only inside their directory, read in pieces.
+"""Opens and reads the files that are served, and none outside their directory.
 
-Holds no rule about who may see them. Everything here blocks and is called in threads. A file that
-was opened stays readable when its name is renamed away or removed. Truth: the disk.
+Access rules are in playback_rules.py. Everything blocks and is called in threads. An opened file
+stays readable after it is renamed or removed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from appliance.settings.model import RecordingSettings
 INDEX = "index.html"
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY
 _FAULTS = frozenset({errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE})
-"""What is no answer to the question whether a file is there."""
+"""Errors that do not tell whether a file exists."""
 
 
 class ServedFiles:
@@ -34,7 +34,7 @@ class ServedFiles:
     ) -> OpenedFile | NotAFile:
         """Open a file of a published recording. Raises OSError.
 
-        `format` and `record_id` are checked names, `names` come from core.playback.split_path.
+        `format` and `record_id` are checked names, `names` come from playback_rules.split_path.
         """
         return open_inside(self._published / format, (record_id,), names)
 
@@ -46,10 +46,10 @@ class ServedFiles:
 def open_inside(
     root: Path, directory: Sequence[str], names: Sequence[str]
 ) -> OpenedFile | NotAFile:
-    """Open a file below `root`/`directory`, wherever symbolic links point to.
+    """Open a file whose real path is below `root`/`directory`.
 
-    `root` may be or lie behind a link (the operator's); what lies below it may not lead out of
-    `root`/`directory`. A last name '' is the directory's index.html. Raises OSError.
+    An operator may make `root` or a directory above it a symbolic link; links below must not leave
+    `root`/`directory`. If the last name is '', it stands for index.html. Raises OSError.
     """
     base = os.path.join(os.path.realpath(root), *directory)
     path = os.path.join(base, *names[:-1], names[-1] or INDEX)
@@ -59,11 +59,11 @@ def open_inside(
             return NotAFile.DIRECTORY if real == base and names[-1] else NotAFile.MISSING
         descriptor = os.open(real, _FLAGS)
     except OSError as error:
-        # ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG, EACCES, ENXIO (a socket), …: nothing to be served.
+        # ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG, EACCES, ENXIO (a socket), …: no file to serve.
         if error.errno in _FAULTS:
             raise
         return NotAFile.MISSING
-    except ValueError:  # a surrogate: no name of a file can have one
+    except ValueError:  # a surrogate, which no file name can contain
         return NotAFile.MISSING
     try:
         found = os.fstat(descriptor)

@@ -1,8 +1,9 @@
 """The spool directory, where tars arrive, and the work directory, where they are unpacked.
 
-Holds no rule about what becomes of a tar. Truth: the disk. Everything here blocks and is called in
-threads. Names that begin with a dot are somebody's temporary files and are left alone; our own are
-`.upload-…`. In the work directory only `appliance-import-…` is ours: a Scalelite may use it too.
+importer.py decides what happens to a tar. Everything blocks and is called in threads. Names that
+begin with a dot are temporary files of other programs and are ignored, except for uploads over HTTP
+(`.upload-…`). In the work directory only `appliance-import-…` is touched, since a Scalelite may use
+it, too.
 """
 
 from __future__ import annotations
@@ -16,11 +17,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from appliance.recordings.import_model import SpooledTar, UnpackedFormat, is_tar_name
+from appliance.recordings.import_model import DiskFull, SpooledTar, UnpackedFormat, is_tar_name
 from appliance.recordings.metadata_xml import MAX_BYTES
 from appliance.recordings.recording import is_record_id
-from appliance.recordings.tar_extract import TarLimits, extract_tar
-from appliance.recordings.tar_format import DiskFull
+from appliance.recordings.tar import TarLimits, extract_tar
 from appliance.settings.model import RecordingSettings
 from appliance.system.disk_space import has_room, write_out
 from appliance.system.renames import rename_new
@@ -29,13 +29,13 @@ FAILED = "failed"
 ABANDONED_UPLOAD_S = 24 * 3600.0
 _WRITE_OUT_EVERY = 8 << 20
 _LONGEST_NAME = 100
-"""Of a name that gets something before or after it: names of files have at most 255 bytes."""
+"""Of a name that gets a prefix or suffix; a file name has at most 255 bytes."""
 _METADATA = "metadata.xml"
 _WORK_PREFIX, _UPLOAD_PREFIX = "appliance-import-", ".upload-"
 
 
 class Spool:
-    """The spool of these settings. Every method raises OSError."""
+    """The spool and work directories. Every method raises OSError."""
 
     def __init__(self, settings: RecordingSettings) -> None:
         self.directory = settings.spool_dir
@@ -44,28 +44,28 @@ class Spool:
         self.limits = TarLimits(settings.max_files, settings.max_bytes)
 
     def make(self) -> None:
-        """Make the directories that are missing."""
+        """Make missing directories."""
         for directory in (self.directory, self._work):
             directory.mkdir(parents=True, exist_ok=True)
 
     def scan(self) -> list[SpooledTar]:
-        """Return the tars that are there, the oldest first."""
+        """Return the tars, oldest first."""
         with os.scandir(self.directory) as entries:
             names = [entry.name for entry in entries if is_tar_name(entry.name)]
         found = [tar for tar in map(self.look, names) if tar is not None]
         return sorted(found, key=lambda tar: tar.mtime_ns)
 
     def look(self, name: str) -> SpooledTar | None:
-        """Return a tar as it is now; None: there is no regular file of this name."""
+        """Return the current version of a tar; None: no regular file has this name."""
         return look_at(self.directory / name)
 
     def new_work(self, import_id: int) -> str:
-        """Return the name of a work directory that nobody has; an import that was cancelled may
-        leave a thread behind that is still busy in its own."""
+        """Return an unused name for a work directory; the thread of a cancelled import may still
+        write to its own."""
         return f"{_WORK_PREFIX}{import_id}.{uuid.uuid4().hex[:12]}"
 
     def unpack(self, tar: SpooledTar, work: str, stop: Callable[[], bool]) -> list[UnpackedFormat]:
-        """Unpack a tar and return what it holds. Raises as `extract_tar`."""
+        """Unpack a tar and return its formats. Raises as `extract_tar`."""
         target = self.make_work(work)
         extract_tar(self.directory / tar.name, target, self.limits, stop=stop)
         return self.unpacked(target)
@@ -77,7 +77,7 @@ class Spool:
         return target
 
     def unpacked(self, target: Path) -> list[UnpackedFormat]:
-        """Return what a work directory holds."""
+        """Return the formats in a work directory."""
         return [
             UnpackedFormat(folder.parent.name, folder.name, str(folder), _metadata_of(folder))
             for folder in sorted(target.glob("*/*"))
@@ -85,18 +85,18 @@ class Spool:
         ]
 
     def show(self, unpacked: UnpackedFormat, metadata_xml: bytes) -> None:
-        """Write another metadata.xml in the place of what was unpacked."""
+        """Replace the metadata.xml of an unpacked format."""
         path = Path(unpacked.path) / _METADATA
-        path.unlink()  # a hard link would change another file, too
+        path.unlink()  # writing to a hard link would change another file
         path.write_bytes(metadata_xml)
 
     def discard(self, work: str) -> None:
-        """Remove what an import has unpacked."""
+        """Remove a work directory."""
         with suppress(FileNotFoundError):
             shutil.rmtree(self._work / work)
 
     def leftovers(self) -> list[tuple[int, str]]:
-        """Return the imports that have work directories, and those."""
+        """Return the work directories, each with the id of its import."""
         found = []
         for path in self._work.glob(f"{_WORK_PREFIX}*"):
             number = path.name.removeprefix(_WORK_PREFIX).partition(".")[0]
@@ -105,25 +105,25 @@ class Spool:
         return sorted(found)
 
     def accept(self, tar: SpooledTar) -> None:
-        """Remove a tar that was imported, unless another one came in its place."""
+        """Remove an imported tar, unless another one has replaced it."""
         if self.look(tar.name) == tar:
             (self.directory / tar.name).unlink(missing_ok=True)
 
     def reject(self, tar: SpooledTar, reason: str) -> None:
-        """Move a tar to `failed/`, with the reason beside it, unless another came in its place."""
+        """Move a tar to `failed/` with the reason beside it, unless another one has replaced it."""
         if self.look(tar.name) != tar:
             return
         self._failed.mkdir(exist_ok=True)
         target = self._failed / tar.name
-        while target.exists():  # nothing is overwritten
+        while target.exists():  # never overwrite a file
             target = self._failed / f"{uuid.uuid4().hex[:8]}.{tar.name[-_LONGEST_NAME:]}"
         text = reason.encode("utf-8", "backslashreplace")
-        with suppress(OSError):  # the disk may be full, the name too long; the journal says it too
+        with suppress(OSError):  # disk full or name too long; the journal has the reason, too
             target.with_name(f"{target.name}.error").write_bytes(text + b"\n")
         (self.directory / tar.name).rename(target)
 
     def look_failed(self, name: str) -> SpooledTar | None:
-        """Return a tar in `failed/`; None: there is none of this name."""
+        """Return a tar in `failed/`; None: none has this name."""
         if not is_tar_name(name) or "/" in name:
             return None
         return look_at(self._failed / name)
@@ -131,24 +131,24 @@ class Spool:
     def restore(self, name: str) -> None:
         """Move a tar from `failed/` back into the spool.
 
-        Raises FileExistsError: there is another tar of this name.
+        Raises FileExistsError: the spool has another tar of this name.
         """
         rename_new(self._failed / name, self.directory / name)
-        with suppress(OSError):  # it is back, whatever becomes of the text
+        with suppress(OSError):  # the tar is restored, even if this fails
             (self._failed / f"{name}.error").unlink(missing_ok=True)
 
     def failed_names(self) -> list[str]:
-        """Return the tars in `failed/`."""
+        """Return the names of the tars in `failed/`."""
         if not self._failed.is_dir():
             return []
         return sorted(path.name for path in self._failed.iterdir() if is_tar_name(path.name))
 
     def open_upload(self, record_id: str) -> Upload:
-        """Begin to write a tar that a BBB server sends."""
+        """Start to receive a tar from a BBB server."""
         return Upload(self.directory, record_id)
 
     def remove_abandoned_uploads(self) -> None:
-        """Remove uploads that a crash left behind."""
+        """Remove uploads left behind by a crash."""
         for path in self.directory.glob(f"{_UPLOAD_PREFIX}*"):
             with suppress(FileNotFoundError):
                 if time.time() - path.stat().st_mtime > ABANDONED_UPLOAD_S:
@@ -156,7 +156,7 @@ class Spool:
 
 
 class Upload:
-    """A tar on its way into the spool, under a temporary name until it is whole."""
+    """A tar being received, under a temporary name until it is complete."""
 
     def __init__(self, directory: Path, record_id: str) -> None:
         if not is_record_id(record_id):
@@ -168,7 +168,7 @@ class Upload:
         self._file: BinaryIO = self._path.open("xb")
 
     def write(self, chunk: bytes) -> None:
-        """Append. Raises DiskFull: hardly anything would be left on the disk."""
+        """Append. Raises DiskFull: the disk's reserve would be used."""
         if not has_room(self._directory, len(chunk)):
             raise DiskFull("the spool is full")
         self._file.write(chunk)
@@ -178,13 +178,13 @@ class Upload:
             write_out(self._file.fileno())
 
     def finish(self) -> None:
-        """Let the watcher have it. On the disk when this returns: the sender deletes its own."""
+        """Sync the tar and give it its final name; the sender may then delete its copy."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
         try:
             rename_new(self._path, self._target)
-        except FileExistsError:  # not imported yet: both will be
+        except FileExistsError:  # not imported yet: keep both
             unlike = f"{self._target.stem}.{uuid.uuid4().hex[:8]}.tar"
             rename_new(self._path, self._target.with_name(unlike))
         descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
@@ -194,13 +194,13 @@ class Upload:
             os.close(descriptor)
 
     def abort(self) -> None:
-        """Remove what came so far."""
+        """Remove the received part."""
         self._file.close()
         self._path.unlink(missing_ok=True)
 
 
 def look_at(path: Path) -> SpooledTar | None:
-    """Return a file as it is now; None: there is no regular file."""
+    """Return the current version of a file; None: not a regular file."""
     try:
         status = path.lstat()
     except FileNotFoundError:

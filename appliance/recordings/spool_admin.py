@@ -1,7 +1,7 @@
-"""The tars as an operator sees them: in the spool, in `failed/`, or anywhere on this machine.
+"""The tars that an operator can import: in the spool, in `failed/`, or anywhere on this machine.
 
-A tar outside of the spool is named by its path and left alone, whatever becomes of its import.
-Truth: the disk. Everything here blocks and is called in threads.
+A tar elsewhere is named by its path, and is neither moved nor removed by its import. Everything
+blocks and is called in threads.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from pathlib import Path
 from appliance.recordings.import_model import SpooledTar, UnpackedFormat, is_tar_name
 from appliance.recordings.spool import FAILED, Spool, look_at
 from appliance.recordings.summary import FailedTar
-from appliance.recordings.tar_extract import extract_tar
+from appliance.recordings.tar import extract_tar
 from appliance.settings.model import RecordingSettings
 
 _MAX_REASON = 4000
 
 
 class SpoolAdmin:
-    """The spool of these settings, and everything beside it. Every method raises OSError."""
+    """The spool, `failed/` and other files. Every method raises OSError."""
 
     def __init__(self, settings: RecordingSettings) -> None:
         self._settings = settings
         self._spool = Spool(settings)
 
     def scan(self) -> list[SpooledTar]:
-        """Return the tars in the spool, the oldest first; none if there is no spool yet."""
+        """Return the tars in the spool, oldest first; none if the spool does not exist yet."""
         try:
             return self._spool.scan()
         except FileNotFoundError:
             return []
 
     def list_failed(self) -> list[FailedTar]:
-        """Return the tars in `failed/` with the reason that lies beside each."""
+        """Return the tars in `failed/`, each with the reason beside it."""
         found = []
         for name in self._spool.failed_names():
             tar = self._spool.look_failed(name)
@@ -45,18 +45,18 @@ class SpoolAdmin:
         return found
 
     def find_file(self, path: str) -> SpooledTar:
-        """Return a file of this machine: one in the spool or in `failed/` by its name there
-        (`r1.tar`, `failed/r1.tar`), any other by its path. Raises OSError: it is no readable file.
+        """Return a file of this machine, named relative to the spool if it is a tar there
+        (`r1.tar`, `failed/r1.tar`), else by its real path. Raises OSError: not a readable file.
         """
         real = Path(os.path.realpath(path))
         status = real.stat()
         if not real.is_file():
-            raise OSError(errno.EINVAL, "it is no regular file")
+            raise OSError(errno.EINVAL, "not a regular file")
         with real.open("rb"):
             pass  # raises PermissionError
         name = str(real)
         spool = self._spool.directory
-        if is_tar_name(real.name):  # any other is nobody's but the operator's, wherever it lies
+        if is_tar_name(real.name):  # the watcher ignores other names, even in the spool
             if str(real.parent) == os.path.realpath(spool):
                 name = real.name
             elif str(real.parent) == os.path.realpath(spool / FAILED):
@@ -64,38 +64,38 @@ class SpoolAdmin:
         return SpooledTar(name, status.st_size, status.st_mtime_ns, status.st_ino)
 
     def failed_path(self, name: str) -> str | None:
-        """Return the path of a tar in `failed/`; None: there is none of this name."""
+        """Return the path of a tar in `failed/`; None: none has this name."""
         found = self._spool.look_failed(name)
         return None if found is None else str(self._spool.directory / FAILED / name)
 
     def one_file(self, progress: Callable[[int], None]) -> FileSpool:
-        """Return a spool for files anywhere; `progress` is told the bytes of each piece."""
+        """Return a spool for files anywhere; `progress` gets the size of each chunk in bytes."""
         return FileSpool(self._settings, progress)
 
 
 class FileSpool(Spool):
-    """Files anywhere, named by their absolute paths; unpacked like those of the spool."""
+    """Files anywhere, named by absolute paths and unpacked like those of the spool."""
 
     def __init__(self, settings: RecordingSettings, progress: Callable[[int], None]) -> None:
         super().__init__(settings)
         self._progress = progress
 
     def look(self, name: str) -> SpooledTar | None:
-        """Return a file as it is now."""
+        """Return the current version of a file."""
         found = look_at(Path(name))
         return None if found is None else SpooledTar(name, found.size, found.mtime_ns, found.inode)
 
     def unpack(self, tar: SpooledTar, work: str, stop: Callable[[], bool]) -> list[UnpackedFormat]:
-        """Unpack a file and return what it holds. Raises as `extract_tar`."""
+        """Unpack a file and return its formats. Raises as `extract_tar`."""
         target = self.make_work(work)
         extract_tar(Path(tar.name), target, self.limits, stop=stop, progress=self._progress)
         return self.unpacked(target)
 
     def accept(self, tar: SpooledTar) -> None:
-        """Leave the file alone."""
+        """Keep the file."""
 
     def reject(self, tar: SpooledTar, reason: str) -> None:
-        """Leave the file alone; the journal has the reason."""
+        """Keep the file; the journal has the reason."""
 
 
 def _read_reason(path: Path) -> str | None:

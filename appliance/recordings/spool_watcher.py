@@ -1,7 +1,7 @@
-"""Sees tars arrive in the spool and has them imported, a few at a time.
+"""Watches the spool for finished tars and imports them, a few at a time.
 
-Decides nothing about a tar but that it is finished: inotify says that it was closed or moved in,
-or two looks find it unchanged. Truth: the spool directory; the journal says what has been tried.
+A tar is finished when inotify reports that it was closed or moved in, or when two scans find it
+unchanged. What happens to it is decided in importer.py.
 """
 
 from __future__ import annotations
@@ -33,49 +33,49 @@ from appliance.recordings.importer import (
 )
 
 SETTLE_S = 2.0
-"""Between the first two looks after a start: what came while nobody watched is not kept waiting."""
+"""Between the first two scans after a start; short, for tars that arrived before it."""
 _CLEAN_UP_S = 1.0
-"""Between two tries to remove what is left, while there is any."""
+"""Between two attempts to remove leftovers."""
 _NO_WATCH = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ENOMEM, errno.ENOSYS)
-"""Of inotify(7): its limits are per user, and those of other programs count, too."""
+"""inotify(7): no watch is left; its limits are per user and shared with other programs."""
 _PAUSE_S = 5.0
-"""After the spool could not be reached."""
+"""After an error of the spool directory."""
 
 
 class DirectoryWatch(Protocol):
-    """What happens in the spool."""
+    """A watch on the spool."""
 
     async def next_names(self) -> list[str] | None:
-        """Wait for finished files; None: some were missed. Raises OSError."""
+        """Wait for finished files, return their names; None: events were lost. Raises OSError."""
 
 
 OpenWatch = Callable[[Path], AbstractAsyncContextManager[DirectoryWatch]]
-"""Opens a watch on a directory; the block's end closes it. Raises OSError."""
+"""Opens a watch on a directory, closed at the end of the block. Raises OSError."""
 
 
 class WatchedSpool(Protocol):
-    """The spool, as far as it is watched; what blocks raises OSError."""
+    """The operations of the spool that watching needs. They block and raise OSError."""
 
     directory: Path
 
     def make(self) -> None:
-        """Make the directories that are missing."""
+        """Make missing directories."""
 
     def scan(self) -> list[SpooledTar]:
-        """Return the tars that are there."""
+        """Return the tars."""
 
     def look(self, name: str) -> SpooledTar | None:
-        """Return a tar as it is now."""
+        """Return the current version of a tar."""
 
     def remove_abandoned_uploads(self) -> None:
-        """Remove what a crash left behind."""
+        """Remove uploads left behind by a crash."""
 
 
 class Trash(Protocol):
-    """What was renamed aside among the published and unpublished files."""
+    """The recording files that were renamed aside."""
 
     def empty_trash(self) -> None:
-        """Remove it. Raises OSError."""
+        """Remove them. Raises OSError."""
 
 
 @dataclass(slots=True)
@@ -90,18 +90,18 @@ class SpoolWatcher:
     scan_interval_s: float
     concurrency: int
     scan: bool = True
-    """RECORDING_IMPORT_POLL: scan again and again, not only after a start."""
+    """RECORDING_IMPORT_POLL: scan periodically, not only after a start."""
     settle_s: float = SETTLE_S
     pause_s: float = _PAUSE_S
     _seen: dict[str, SpooledTar] = field(default_factory=dict)
-    """What the scan before found."""
+    """Results of the previous scan, by name."""
     _under_way: dict[str, SpooledTar] = field(default_factory=dict)
     _complained: bool = False
     _leftovers: Leftovers | None = None
-    """What earlier imports have left and is still to be removed; None: not looked for yet."""
+    """Leftovers of earlier imports that are still to be removed; None: not searched yet."""
 
     async def run(self) -> None:
-        """Watch for ever."""
+        """Watch until cancelled."""
         while True:
             try:
                 await self._watch()
@@ -133,7 +133,7 @@ class SpoolWatcher:
 
     @asynccontextmanager
     async def _open_watch(self) -> AsyncIterator[DirectoryWatch | None]:
-        """Watch the spool; None: the system has no watch left for us, scans must do.
+        """Watch the spool; None: the system has no watch left, so only scans are used.
 
         Raises OSError.
         """
@@ -148,9 +148,9 @@ class SpoolWatcher:
             yield watch
 
     async def _clean_up(self) -> None:
-        """Remove what imports that were cut off have left, once the database can be asked.
+        """Remove the leftovers of interrupted imports as soon as the database is available.
 
-        One that has begun anew already keeps its claim on what it had left: that goes when it ends.
+        Those of an import that is running again are removed when it ends and releases its claim.
         """
         while self._leftovers != []:
             with suppress(DatabaseDown, OSError):
@@ -173,7 +173,7 @@ class SpoolWatcher:
         return [tar for tar in map(self.spool.look, filter(is_tar_name, names)) if tar]
 
     async def _scan_forever(self, nursery: trio.Nursery, slots: trio.Semaphore) -> None:
-        """Look at once, soon again, then at intervals."""
+        """Scan at once, again after `settle_s`, then at intervals."""
         await self._scan_once(nursery, slots)
         await trio.sleep(min(self.settle_s, self.scan_interval_s))
         await self._scan_once(nursery, slots)
@@ -196,7 +196,7 @@ class SpoolWatcher:
         self.spool.remove_abandoned_uploads()
 
     def _start(self, tar: SpooledTar, nursery: trio.Nursery, slots: trio.Semaphore) -> None:
-        """Have a tar imported, unless it is being imported already."""
+        """Start the import of a tar, unless it is running."""
         if self._under_way.get(tar.name) != tar:
             self._under_way[tar.name] = tar
             nursery.start_soon(self._import, tar, slots)
@@ -210,7 +210,7 @@ class SpoolWatcher:
                     return
                 await trio.sleep(wait_s)
         except Exception as error:
-            # One tar must not end the imports of the others; the next scan finds it again.
+            # A bug in one import must not end the others; the next scan finds the tar again.
             self.log.error("recording_import_broke", file=tar.name, exc_info=error)
         finally:
             if self._under_way.get(tar.name) == tar:

@@ -1,8 +1,10 @@
-"""Gives the bytes of a tar that may be compressed by gzip, xz or zstd, told apart by magic number.
+"""Reads a tar archive that may be compressed by gzip, xz or zstd, recognized by magic number.
 
-Memory stays small whatever the archive claims. Truth: RFC 1952, the .xz format, RFC 8878. The
-standard library reads zstd from Python 3.14 on only; before, the program `zstd` is called, and
-where it is missing such a tar is refused with these words.
+Memory use is bounded whatever the archive claims. The tarfile module's own streams are not used:
+they do not check gzip's CRC, accept a truncated file, and unpack a whole input block at once.
+zstd is in the standard library from Python 3.14 on; before that the program `zstd` is run.
+
+Source: RFC 1952, the .xz file format, RFC 8878.
 """
 
 from __future__ import annotations
@@ -19,74 +21,107 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from appliance.recordings.tar_format import BrokenTar
+from appliance.recordings.import_model import BrokenTar, HostileTar
+
+MAX_HEADER_BYTES = 64 << 10
+"""Per member, with its extension headers: the longest path has 4096 bytes. It also limits how deep
+tarfile recurses, one level for each extension header of 512 bytes."""
 
 _GZIP, _XZ, _ZSTD = b"\x1f\x8b", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd"
 _XZ_MEMORY_BYTES = 256 << 20
 """`xz -9` needs 65 MiB; a hostile header may ask for 4 GiB."""
 _ZSTD_MEMORY = "256MiB"
-_CHUNK = 1 << 18
-_MAX_AFTER_END = 64 << 20
+_BUFFER_BYTES = 1 << 18
+_MAX_TRAILING_BYTES = 64 << 20
 
 
 class Readable(Protocol):
-    """What read(n) is asked of."""
+    """A source of bytes."""
 
     def read(self, size: int, /) -> bytes:
         """Return up to `size` bytes, b"" at the end."""
 
 
 class TarStream:
-    """The archive's bytes in order, without compression."""
+    """The uncompressed archive, as the file object from which tarfile reads headers.
+
+    tarfile reads an extension header of any size in one call and any number of them in a row, so
+    everything it reads is charged to the current member. Every method raises BrokenTar if the
+    archive is truncated or its compression is damaged.
+    """
 
     def __init__(self, source: Readable) -> None:
         self._source = source
+        self._position = 0
+        self._member_bytes = 0
+        self.header_bytes = 0
+        """Of all members so far, with padding."""
+
+    def start_member(self) -> None:
+        """Expect the headers of the next member."""
+        self._member_bytes = 0
 
     def read(self, size: int) -> bytes:
-        """Return exactly `size` bytes. Raises BrokenTar: it ends before, or is not well packed."""
+        """Return exactly `size` bytes of headers or padding. Raises HostileTar: too many."""
+        self._member_bytes += size
+        self.header_bytes += size
+        if self._member_bytes > MAX_HEADER_BYTES:
+            raise HostileTar("the headers of a member are too large")
         parts = []
         while size > 0:
-            part = self.read_some(size)
-            parts.append(part)
-            size -= len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+            parts.append(self.read_data(size))
+            size -= len(parts[-1])
+        return b"".join(parts)
 
-    def read_some(self, size: int) -> bytes:
-        """Return 1 to `size` bytes. Raises BrokenTar as `read`."""
+    def read_data(self, size: int) -> bytes:
+        """Return 1 to `size` bytes of a member's data."""
         part = self._read(size)
         if not part:
-            raise BrokenTar("the archive is cut off")
+            raise BrokenTar("the archive is truncated")
+        self._position += len(part)
         return part
 
-    def finish(self) -> None:
-        """Read what follows the archive's end: the packers' checksums come last.
+    def tell(self) -> int:
+        """Return the position in the uncompressed archive."""
+        return self._position
 
-        Raises BrokenTar: they do not fit, or much follows.
+    def seek(self, position: int) -> None:
+        """Skip the padding up to a position. Raises HostileTar as `read`."""
+        if position < self._position:
+            raise BrokenTar("the sizes in the headers contradict each other")
+        self.read(position - self._position)
+
+    def finish(self, check: Callable[[], None]) -> None:
+        """Read what follows the end of the archive, since compressors put their checksums last.
+
+        `check` is called for each block. Raises BrokenTar: a checksum does not match, or too much
+        data follows.
         """
-        left = _MAX_AFTER_END
-        while part := self._read(_CHUNK):
+        left = _MAX_TRAILING_BYTES
+        while part := self._read(_BUFFER_BYTES):
+            check()
             left -= len(part)
             if left < 0:
-                raise BrokenTar("much follows the archive's end")
+                raise BrokenTar("too much data follows the end of the archive")
 
     def _read(self, size: int) -> bytes:
         try:
             return self._source.read(size)
         except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile):
-            raise BrokenTar("the compressed archive is damaged or cut off") from None
+            raise BrokenTar("the compressed archive is damaged or truncated") from None
 
 
 @contextmanager
 def open_tar_stream(path: Path) -> Iterator[TarStream]:
-    """Open a tar. Raises BrokenTar (zstd is missing), OSError."""
-    with path.open("rb", buffering=_CHUNK) as file:
+    """Open an archive. Raises BrokenTar (the program zstd is missing), OSError."""
+    with path.open("rb", buffering=_BUFFER_BYTES) as file:
         magic = file.read(8)
         file.seek(0)
         if magic.startswith(_ZSTD):
             with _run_zstd(file) as output:
                 yield TarStream(output)
         elif magic.startswith(_XZ):
-            yield TarStream(io.BufferedReader(_XzReader(file), _CHUNK))
+            yield TarStream(io.BufferedReader(_XzReader(file), _BUFFER_BYTES))
         elif magic.startswith(_GZIP):
             with gzip.GzipFile(fileobj=file) as unpacked:
                 yield TarStream(unpacked)
@@ -95,44 +130,43 @@ def open_tar_stream(path: Path) -> Iterator[TarStream]:
 
 
 class _XzReader(io.RawIOBase):
-    """lzma.LZMAFile with a limit of memory, which that cannot be given."""
+    """A reader like lzma.LZMAFile, which has no memory limit."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._new: Callable[[], lzma.LZMADecompressor] = lambda: lzma.LZMADecompressor(
-            lzma.FORMAT_XZ, _XZ_MEMORY_BYTES
-        )
-        self._decompressor = self._new()
-        self._began = False
+        self._decompressor = _new_xz_decompressor()
 
     def readable(self) -> bool:
-        """Whether it can be read: yes."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
-        """Fill a buffer. Raises EOFError: cut off."""
+        """Fill a buffer. Raises EOFError: the file is truncated."""
         while True:
             data = b""
-            if self._decompressor.needs_input and not self._decompressor.eof:
-                data = self._file.read(_CHUNK)
-                if not data:
-                    if self._began:
-                        raise EOFError
-                    return 0
-                self._began = True
             if self._decompressor.eof:  # another stream may follow
-                rest = self._decompressor.unused_data.lstrip(b"\0") or self._file.read(_CHUNK)
-                if not rest:
+                data = self._decompressor.unused_data.lstrip(b"\0") or self._file.read(
+                    _BUFFER_BYTES
+                )
+                if not data:
                     return 0
-                self._decompressor, data = self._new(), rest
+                self._decompressor = _new_xz_decompressor()
+            elif self._decompressor.needs_input:
+                data = self._file.read(_BUFFER_BYTES)
+                if not data:
+                    raise EOFError
             part = self._decompressor.decompress(data, len(buffer))
             if part:
                 buffer[: len(part)] = part
                 return len(part)
 
 
+def _new_xz_decompressor() -> lzma.LZMADecompressor:
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, _XZ_MEMORY_BYTES)
+
+
 class _Output:
-    """What a program writes; that it failed is known at the end."""
+    """The output of a program, whose failure is known at its end."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
@@ -151,9 +185,9 @@ class _Output:
 def _run_zstd(file: BinaryIO) -> Iterator[Readable]:
     program = shutil.which("zstd")
     if program is None:
-        raise BrokenTar("packed by zstd, and the program zstd is not installed")
+        raise BrokenTar("compressed by zstd, and the program zstd is not installed")
     command = [program, "-dcq", f"--memory={_ZSTD_MEMORY}"]
-    os.lseek(file.fileno(), 0, os.SEEK_SET)  # the program reads where the descriptor stands
+    os.lseek(file.fileno(), 0, os.SEEK_SET)  # the program shares the descriptor's position
     with subprocess.Popen(
         command, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:

@@ -13,9 +13,9 @@ from appliance.http.errors import HttpError
 from appliance.http.messages import Chunks, Request, Response
 from appliance.model import ServerId
 from appliance.recordings.deps import RecordingDeps
+from appliance.recordings.import_model import DiskFull
 from appliance.recordings.recording import is_record_id
 from appliance.recordings.spool import Spool
-from appliance.recordings.tar_format import DiskFull
 from appliance.recordings.uploads import find_sender, receive_recording
 
 UPLOAD_PREFIX = "/scalelite/api/recordings/"

@@ -1,7 +1,7 @@
-"""Writes what an import found of a recording, and leaves alone what users changed.
+"""Writes the rows of an imported recording and keeps changes by users.
 
-Runs on a connection in a transaction, given by the caller, so that the import's journal can be
-written in the same one. Holds no rule but which rows stay (core.recording_merge has the others).
+Runs in a transaction of the caller, so that the import journal is written in the same one. The
+other rules of merging are in merge.py.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from appliance.recordings.merge import (
 from appliance.recordings.recording import PlaybackFormat, Recording
 from appliance.recordings.rows import READ_SOME, recording_of, timestamp_of
 
-# The conflict is what locks: of two imports at once, one waits for the other's row. `xmax` is 0 in
-# a row that this statement has inserted.
+# ON CONFLICT locks the row: of two concurrent imports, one waits for the other. `xmax` is 0 in a
+# row that this statement inserted.
 _CLAIM = """
 INSERT INTO public.recordings (record_id, published, protected) VALUES ($1, false, $2)
 ON CONFLICT (record_id) DO UPDATE SET record_id = EXCLUDED.record_id
@@ -59,10 +59,10 @@ VALUES ($1, $2, $3, $4, $5, $6)
 async def upsert_recording(
     connection: Connection, recording: Recording, rules: ImportRules
 ) -> ImportResult:
-    """Write a recording's rows; formats that it does not bring stay as they are.
+    """Write a recording's rows; formats that are not part of this import stay.
 
-    Must run in a transaction; the row stays locked to its end. A deleted recording is left alone
-    unless `rules.undelete`.
+    Must run in a transaction; the row stays locked until its end. A deleted recording is not
+    changed unless `rules.undelete`.
     """
     claimed = await connection.fetchrow(_CLAIM, recording.record_id, rules.protected)
     assert claimed is not None

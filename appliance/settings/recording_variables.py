@@ -57,8 +57,11 @@ RECORDING_IMPORT_CONCURRENCY = Variable(
     "RECORDING_IMPORT_CONCURRENCY", count(1, 100), 2, "Imports under way at once.",
 )  # fmt: skip
 RECORDING_MAX_FILES = Variable(
-    "RECORDING_MAX_FILES", count(), 200_000, "A recording of more files is refused.",
-)  # fmt: skip
+    "RECORDING_MAX_FILES",
+    count(),
+    200_000,
+    "A recording of more files and directories is refused.",
+)
 RECORDING_MAX_BYTES = Variable(
     "RECORDING_MAX_BYTES", SIZE, 200 << 30, "A recording that unpacks to more is refused.",
 )  # fmt: skip

@@ -1,6 +1,8 @@
-"""Renames that rename(2) cannot do: onto nothing only, and two names exchanged. Blocks.
+"""Renames that rename(2) does not offer: without replacing a file, and exchanging two. Blocks.
 
-Truth: renameat2(2). Where the file system has none of it (NFS), each function says what holds.
+Each function documents its behaviour on file systems without support (NFS).
+
+Source: renameat2(2).
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ _NOT_POSSIBLE = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
 
 
 def rename_new(source: Path, target: Path) -> None:
-    """Rename to a name that nothing has. Raises FileExistsError, OSError.
+    """Rename to an unused name. Raises FileExistsError, OSError.
 
-    In one step, so that of two at once one is refused; on NFS look and rename are two steps.
+    Atomic, so that one of two concurrent calls is refused; on NFS check and rename are two steps.
     """
     code = _renameat2(source, target, _RENAME_NOREPLACE)
     if code in _NOT_POSSIBLE:
@@ -30,12 +32,12 @@ def rename_new(source: Path, target: Path) -> None:
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Exchange two directories in one step. False: not possible here."""
+    """Exchange two directories atomically. False: not supported here."""
     return _renameat2(one, other, _RENAME_EXCHANGE) == 0
 
 
 def _renameat2(source: Path, target: Path, flags: int) -> int:
-    """Return 0 or the errno."""
+    """Return 0 or an errno."""
     call = getattr(_LIBC, "renameat2", None)
     if call is None:
         return errno.ENOSYS

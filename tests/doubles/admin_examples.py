@@ -171,7 +171,7 @@ async def have_files(place: Place) -> None:
     assert tar is not None
     async with place.recordings.journal.claim(tar) as entry:
         assert entry is not None
-        await place.recordings.journal.give_up(entry.id, "the archive is cut off")
+        await place.recordings.journal.give_up(entry.id, "the archive is truncated")
 
 
 async def have_a_stale_meeting(place: Place) -> None:

@@ -154,7 +154,7 @@ async def test_file_that_is_being_imported_is_that_import(opened: DeskBench) -> 
         ("/x\udcff.tar", "not the absolute path"),
         ("/x\0.tar", "not the absolute path"),
         ("/nowhere/r1.tar", "no file /nowhere/r1.tar on the appliance's machine"),
-        ("/tmp", "no regular file"),
+        ("/tmp", "not a regular file"),
     ],
 )
 async def test_path_that_is_no_file_is_refused(opened: DeskBench, path: str, reason: str) -> None:

@@ -51,11 +51,13 @@ async def test_journal_keeps_why_and_how_often(bench: ImportBench) -> None:
         assert entry is not None
     await bench.journal.begin(entry.id)
     await bench.journal.retry_later(entry.id, "bad\0 \udcff", wait_s=100, counts=True)
+    await bench.journal.begin(entry.id)
     await bench.journal.retry_later(entry.id, "disk", wait_s=100, counts=False)
     async with bench.journal.claim(TAR) as entry:
         assert entry is not None
         assert (entry.state, entry.error, entry.attempts) == (ImportState.WAITING, "disk", 1)
         assert 90 < entry.wait_s <= 100
+    await bench.journal.begin(entry.id)
     await bench.journal.give_up(entry.id, "x" * 10_000)
     async with bench.journal.claim(TAR) as entry:
         assert entry is not None
@@ -65,3 +67,22 @@ async def test_journal_keeps_why_and_how_often(bench: ImportBench) -> None:
     async with bench.journal.claim(TAR) as entry:
         assert entry is not None
         assert (entry.state, entry.attempts, entry.undelete) == (ImportState.WAITING, 0, True)
+
+
+async def test_journal_counts_an_attempt_until_it_was_stopped(bench: ImportBench) -> None:
+    async def attempts() -> int:
+        async with bench.journal.claim(TAR) as entry:
+            assert entry is not None
+            return entry.attempts
+
+    async with bench.journal.claim(TAR) as entry:
+        assert entry is not None
+    await bench.journal.begin(entry.id)
+    await bench.journal.begin(entry.id)
+    await bench.journal.begin(entry.id, counts=False)
+    assert await attempts() == 2
+    await bench.journal.stop(entry.id)
+    assert await attempts() == 1
+    await bench.journal.note(entry.id, ImportState.DONE)
+    await bench.journal.stop(entry.id)
+    assert await attempts() == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import partial
@@ -14,7 +15,7 @@ import pytest
 import trio
 
 from appliance.faults import DatabaseDown
-from appliance.recordings.import_model import ImportState, SpooledTar, UnpackedFormat
+from appliance.recordings.import_model import ImportState, SpooledTar, Stopped, UnpackedFormat
 from appliance.recordings.importer import import_tar, remove_leftovers, retry_import
 from appliance.recordings.merge import ImportRules
 from appliance.recordings.metadata_xml import parse_metadata_xml
@@ -253,6 +254,52 @@ async def test_import_waits_without_counting_while_the_disk_is_full(
         (bench.root / "published").unlink()
         assert await bench.run(name) is None
         assert len(bench.tree()) == 2
+
+
+async def test_import_does_not_count_attempts_that_were_stopped(bench: ImportBench) -> None:
+    name = drop(bench, "r1", VIDEO)
+
+    class SlowSpool(Spool):
+        """A spool that unpacks until it is asked to stop."""
+
+        def unpack(
+            self, tar: SpooledTar, work: str, stop: Callable[[], bool]
+        ) -> list[UnpackedFormat]:
+            trio.from_thread.run_sync(unpacking.set)
+            while not stop():
+                time.sleep(0.001)
+            raise Stopped
+
+    slow = replace(bench.tools, spool=SlowSpool(recording_settings(bench.root)))
+    for _ in range(4):
+        unpacking = trio.Event()
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(import_tar, slow, bench.tar(name))
+                await unpacking.wait()
+                nursery.cancel_scope.cancel()
+    assert await bench.run(name) is None
+    assert len(bench.tree()) == 2
+
+
+async def test_import_does_not_count_attempts_that_lost_the_database(bench: ImportBench) -> None:
+    name = drop(bench, "r1", VIDEO)
+
+    class Failing:
+        """A journal whose database is lost in the middle of each attempt."""
+
+        def __getattr__(self, method: str) -> Any:
+            return getattr(bench.journal, method)
+
+        async def note(self, import_id: int, state: ImportState) -> None:
+            raise DatabaseDown("lost")
+
+    failing: Any = Failing()
+    for _ in range(4):
+        tools = replace(bench.tools, journal=failing)
+        assert await import_tar(tools, bench.tar(name)) == bench.tools.waits.database_s
+    assert await bench.run(name) is None
+    assert len(bench.tree()) == 2
 
 
 async def test_import_leaves_a_tar_alone_that_another_import_has(bench: ImportBench) -> None:

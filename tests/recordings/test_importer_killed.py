@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 import trio
 
-from appliance.recordings.import_model import ImportState
-from appliance.recordings.importer import import_tar, remove_leftovers
+from appliance.recordings.import_model import MAX_ATTEMPTS, ImportState
+from appliance.recordings.importer import import_tar, remove_leftovers, retry_import
 from tests.doubles.import_tools import ImportBench, open_import_bench
 from tests.doubles.recording_tars import recording_tar
 
 ROOT = Path(__file__).resolve().parents[2]
 FORMATS = {"video": {"video.webm": b"v" * 5000}, "presentation": {"1.svg": b"<svg/>"}}
 MAX_POINTS = 60
+UNPACKING = 4
+"""A point in the middle of unpacking."""
 SHARES = 4
 """So many tests share the points, so that each stays in its time."""
 TAKEOVER_S = 40.0
@@ -46,10 +48,10 @@ async def recover(bench: ImportBench, name: str) -> None:
             await remove_leftovers(bench.tools)
 
 
-async def check(bench: ImportBench, record_id: str) -> None:
+async def check(bench: ImportBench, record_id: str, *, metadata: int = 1) -> None:
     found = await bench.find(record_id)
     assert found is not None
-    assert (found.published, len(found.metadata)) == (True, 1)
+    assert (found.published, len(found.metadata)) == (True, metadata)
     assert sorted(format.format for format in found.formats) == ["presentation", "video"]
     assert all(len(format.thumbnails) == 1 for format in found.formats)
     expected = {
@@ -58,12 +60,32 @@ async def check(bench: ImportBench, record_id: str) -> None:
         for file, content in files.items()
     }
     tree = {path for path in bench.tree() if f"/{record_id}/" in path}
-    metadata = {path for path in tree if path.endswith("/metadata.xml")}
-    assert (len(metadata), tree - metadata) == (2, set(expected))
+    described = {path for path in tree if path.endswith("/metadata.xml")}
+    assert (len(described), tree - described) == (2, set(expected))
     assert all((bench.root / path).read_bytes() == content for path, content in expected.items())
     entries = await bench.journal.list_imports()
     assert [entry.state for entry in entries if record_id in entry.tar.name] == [ImportState.DONE]
-    assert os.listdir(bench.root / "spool") == []
+    assert (bench.spool.scan(), bench.spool.failed_names()) == ([], [])
+
+
+async def test_import_that_is_killed_each_time_is_given_up(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with open_import_bench(database_url, tmp_path) as bench:
+        tar = recording_tar(tmp_path, "r1", FORMATS)
+        tar.rename(tmp_path / "spool" / tar.name)
+        for _ in range(MAX_ATTEMPTS):
+            assert await kill_at(database_url, tmp_path, tar.name, UNPACKING) == -signal.SIGKILL
+        with trio.fail_after(TAKEOVER_S):
+            while await bench.run(tar.name) is not None:
+                await trio.sleep(0.01)
+        assert bench.tree() == set()
+        assert bench.spool.failed_names() == [tar.name]
+        assert "killed" in (tmp_path / "spool/failed/r1.tar.error").read_text()
+        assert [event for event, _ in bench.log.errors] == ["recording_import_given_up"]
+        assert await retry_import(bench.tools, tar.name)
+        assert await bench.run(tar.name) is None
+        await check(bench, "r1", metadata=0)
 
 
 @pytest.mark.parametrize("share", range(SHARES))

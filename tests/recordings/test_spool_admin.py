@@ -37,7 +37,7 @@ def test_file_is_named_by_where_it_lies(desk: SpoolAdmin, tmp_path: Path) -> Non
 def test_file_that_cannot_be_imported_is_refused(desk: SpoolAdmin, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         desk.find_file(str(tmp_path / "none.tar"))
-    with pytest.raises(OSError, match="no regular file"):
+    with pytest.raises(OSError, match="not a regular file"):
         desk.find_file(str(tmp_path))
 
 

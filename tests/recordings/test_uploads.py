@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from appliance.model import ServerId
-from appliance.recordings.tar_format import DiskFull
+from appliance.recordings.import_model import DiskFull
 from appliance.recordings.uploads import receive_recording
 from tests.doubles.features import EventBook, open_features
 
