@@ -32,7 +32,7 @@ from appliance.recordings.tar_format import (
     safe_parts,
 )
 from appliance.recordings.tar_stream import TarStream, open_tar_stream
-from appliance.system.disk_space import has_room, write_out
+from appliance.system.file_system import has_room, write_out
 
 _CHUNK = 1 << 20
 _LOOK_AT_DISK_EVERY = 64 << 20
