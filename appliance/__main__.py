@@ -117,8 +117,8 @@ def _look(environ: Mapping[str, str], show: Callable[[dict[str, Any]], None]) ->
 
     failures: list[BaseException] = []
     try:
-        trio.run(takeover.look_at_stores, settings, show)
-    except* takeover.LOOK_ERRORS as group:
+        trio.run(takeover.inspect_stores, settings, show)
+    except* takeover.INSPECTION_ERRORS as group:
         failures = _leaves(group)
     if failures:
         raise ControlError(f"the look was not finished: {failures[0]}")
@@ -161,7 +161,7 @@ def _leave_when_told() -> None:
     """End with 0 at SIGTERM or SIGINT until system/signals.py takes over, and after it has let go.
 
     Loading everything takes half a second, in which a stop must not look like a crash. There is
-    nothing to clean up: the kernel ends what little may have been started (embedded_child.py).
+    nothing to clean up: the kernel ends the children that were started (system/embedded/child.py).
     """
     import signal
 

@@ -1,15 +1,87 @@
-"""Everything that this process counts. Declarations only; docs/metrics.md tells what each means.
+"""The metrics of this process: counters, histograms, and the list of everything that is counted.
 
-What the stores know (servers, their loads, what waits) is not counted but read when it is asked
-for: metrics/routes.py.
+docs/metrics.md describes each metric; metrics/exposition.py renders them. Values that the stores
+hold (servers, their loads, queued callbacks) are not counted here: metrics/routes.py reads them
+when a scrape asks.
+
+The classes replace those of prometheus_client where a request passes: an observation costs well
+under a microsecond instead of several, and each API call makes two. Only the event loop uses them,
+so they take no locks. Labels must come from small known sets, because every combination is kept.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from appliance.model import PlacementOutcome
-from appliance.system.instruments import SHORT_SECONDS, Counter, Histogram
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Bucket bounds for whole calls; longer ones fall into a last bucket without a bound."""
+SHORT_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0)
+"""Bucket bounds for round trips to a store and for the lag of the event loop."""
+
+Labels = tuple[str, ...]
+
+
+class Counter:
+    """Number of times that an event has happened."""
+
+    __slots__ = ("labels", "values")
+
+    def __init__(self, *labels: str, known: Iterable[str] = ()) -> None:
+        """Take the names of the labels; `known`: values of the only label that start at 0.
+
+        Prometheus counts from the first value that it sees: a series that begins with its first
+        failure shows no increase.
+        """
+        self.labels = labels
+        """Names."""
+        self.values: dict[Labels, float] = {(value,): 0.0 for value in known}
+        if not labels:
+            self.values[()] = 0.0
+
+    def add(self, *labels: str, amount: float = 1.0) -> None:
+        """Count the event for these label values."""
+        self.values[labels] = self.values.get(labels, 0.0) + amount
+
+
+class Histogram:
+    """Distribution of durations over buckets."""
+
+    __slots__ = ("_counts", "_sums", "bounds", "labels")
+
+    def __init__(self, *labels: str, bounds: tuple[float, ...] = SECONDS) -> None:
+        self.labels = labels
+        """Names."""
+        self.bounds = bounds
+        self._counts: dict[Labels, list[int]] = {}
+        self._sums: dict[Labels, float] = {}
+
+    def observe(self, value: float, *labels: str) -> None:
+        """Count a value for these label values."""
+        counts = self._counts.get(labels)
+        if counts is None:
+            counts = self._counts[labels] = [0] * (len(self.bounds) + 1)
+            self._sums[labels] = 0.0
+        counts[bisect_left(self.bounds, value)] += 1
+        self._sums[labels] += value
+
+    def read(self) -> Iterator[tuple[Labels, list[int], float]]:
+        """Yield label values, cumulative counts (each bucket and all below it), and the sum."""
+        for labels, counts in self._counts.items():
+            total, cumulative = 0, []
+            for count in counts:
+                total += count
+                cumulative.append(total)
+            yield labels, cumulative, self._sums[labels]
+
+    def forget(self, label: str, kept: frozenset[str]) -> None:
+        """Drop the series whose value of `label` is not in `kept`."""
+        index = self.labels.index(label)
+        for labels in [labels for labels in self._counts if labels[index] not in kept]:
+            del self._counts[labels], self._sums[labels]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +92,10 @@ class Metrics:
     placements: Counter = field(
         default_factory=lambda: Counter("outcome", known=(one.value for one in PlacementOutcome))
     )
-    """What the store said to a create: placed, known, or why there is no server."""
+    """Outcomes of placements: placed, already known, or the reason why no server was free."""
     failovers: Counter = field(default_factory=Counter)
     moves: Counter = field(default_factory=Counter)
-    """Creates of meetings whose server was away, placed on another one."""
+    """Creates of meetings whose server was offline, placed on another one."""
     detached: Counter = field(default_factory=Counter)
     """Meetings whose server went offline."""
     polls: Histogram = field(default_factory=lambda: Histogram("server", "result"))

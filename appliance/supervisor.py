@@ -30,19 +30,22 @@ from appliance.public.app import MAX_TARGET_BYTES, PublicApp
 from appliance.recordings.manual_imports import ManualImports
 from appliance.recordings.recovery_task import finish_changes_forever
 from appliance.recordings.retention_task import keep_retention
-from appliance.redis.store_wait import wait_for_redis
+from appliance.redis.startup import wait_for_redis
 from appliance.servers.poller import Poller
+from appliance.servers.status import describe_pool
 from appliance.servers.sweeper import sweep_forever
 from appliance.settings import Settings
-from appliance.system.background import Background
-from appliance.system.embedded_state import EmbeddedStoresError
-from appliance.system.loop_lag import measure_loop_lag
-from appliance.system.process import raise_file_limit, tune_allocator, tune_garbage_collector
+from appliance.system.embedded.state import EmbeddedStoresError
+from appliance.system.process import (
+    measure_loop_lag,
+    raise_file_limit,
+    tune_allocator,
+    tune_garbage_collector,
+)
 from appliance.system.signals import watch_signals
 from appliance.system.state_secrets import StateSecretError
-from appliance.system.supervise import supervise
-from appliance.system.systemd import SystemdNotifier
-from appliance.system.watchdog import feed_watchdog, report_status
+from appliance.system.systemd import SystemdNotifier, feed_watchdog, report_status
+from appliance.system.tasks import Background, supervise
 from appliance.wiring.connections import Connections, open_connections
 from appliance.wiring.features import Tasks, make_features
 from appliance.wiring.recordings import make_spool_watcher
@@ -160,14 +163,17 @@ def _services(
     systemd: SystemdNotifier,
 ) -> tuple[tuple[str, Callable[[], Awaitable[None]]], ...]:
     """Return the services that are always there."""
-    list_servers = partial(features.pool.records.list_servers, in_background=True)
+
+    async def pool_status() -> str:
+        return describe_pool(await features.pool.records.list_servers(in_background=True))
+
     return (
         ("poller", partial(poller.run, features.servers)),
         ("sweeper", partial(sweep_forever, features.servers)),
         ("loop_lag", partial(measure_loop_lag, features.metrics.loop_lag)),
         ("ended_meetings", partial(tell_ended_forever, features.callbacks)),
         ("callbacks", call_front_ends),
-        ("status", partial(report_status, list_servers, systemd.send)),
+        ("status", partial(report_status, pool_status, systemd.send)),
     )
 
 

@@ -1,13 +1,14 @@
-"""What a BigBlueButton server says, for doctor: does it answer, is the secret right, its clock.
+"""Inspect a BigBlueButton server: does it answer, is the secret right, which time is its clock?
 
-Judges nothing (doctor/server_findings.py does). The index call, which is not signed, has the
-version and, as every HTTP answer, the Date; a signed call without effect tests the secret.
-Source: BBB API reference; RFC 9110 section 6.6.1 (Date).
+Judges nothing: doctor and takeover do. The index call, which is not signed, returns the version
+and, as every HTTP response, the Date; a signed call without effect tests the secret.
+Source: BigBlueButton API reference; RFC 9110, section 6.6.1 (Date).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
@@ -16,7 +17,6 @@ import trio
 
 from appliance.bbb.client import BbbClient
 from appliance.bbb.xml import MalformedAnswer, parse_version
-from appliance.doctor.server_findings import ServerFacts
 from appliance.faults import BbbError
 from appliance.http.client.dial import parse_origin
 from appliance.http.client.message import Headers
@@ -25,11 +25,23 @@ from appliance.model import Target
 
 ASK_S = 5.0
 _MAX_BYTES = 64 * 1024
-_NOBODY = (("meetingID", "scalelite-appliance-doctor"),)
+_NO_MEETING = (("meetingID", "scalelite-appliance-doctor"),)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """State of a BigBlueButton server."""
+
+    failure: str = ""
+    """Why it gave no usable answer; empty: it did."""
+    secret_refused: bool = False
+    version: str | None = None
+    skew_s: float | None = None
+    """Its Date minus the time of this host; None: no Date header."""
 
 
 class ServerFactFinder:
-    """Asks servers, over the connections that the appliance has anyway."""
+    """Inspects servers over the connection pool of the appliance."""
 
     def __init__(
         self,
@@ -45,11 +57,11 @@ class ServerFactFinder:
         self._ask_s = ask_s
 
     async def read(self, target: Target) -> ServerFacts:
-        """Ask one server; whatever goes wrong is a fact, too."""
+        """Inspect one server; every failure is a fact."""
         try:
             with trio.fail_after(self._ask_s):
                 version, skew_s = await self._ask_index(target)
-                answer = await self._bbb.call(target, "isMeetingRunning", _NOBODY)
+                answer = await self._bbb.call(target, "isMeetingRunning", _NO_MEETING)
         except trio.TooSlowError:
             return ServerFacts(failure=f"no answer within {self._ask_s:g} s")
         except BbbError as error:
@@ -67,22 +79,22 @@ class ServerFactFinder:
         limits = ExchangeLimits(self._ask_s, self._ask_s, _MAX_BYTES)
         began_ms = self._now_ms()
         answer = await self._pool.exchange(parse_origin(url), "GET", path, limits)
-        ours_s = (began_ms + self._now_ms()) / 2000
+        local_s = (began_ms + self._now_ms()) / 2000
         if answer.status != 200:
             raise MalformedAnswer(f"HTTP status {answer.status}")
-        return parse_version(answer.body), read_skew_s(answer.headers, ours_s)
+        return parse_version(answer.body), read_skew_s(answer.headers, local_s)
 
 
-def read_skew_s(headers: Headers, ours_s: float) -> float | None:
-    """Return how far the Date of an answer is ahead of our time; None: there is none."""
+def read_skew_s(headers: Headers, local_s: float) -> float | None:
+    """Return how far the Date of a response is ahead of the local time; None: no Date."""
     for name, value in headers:
         if name == b"date":
             try:
-                theirs = parsedate_to_datetime(value.decode("ascii"))
+                date = parsedate_to_datetime(value.decode("ascii"))
             except (ValueError, UnicodeDecodeError):
                 return None
-            if theirs.tzinfo is None:
-                theirs = theirs.replace(tzinfo=UTC)
-            # The header counts whole seconds: on the average half of one has passed.
-            return theirs.timestamp() + 0.5 - ours_s
+            if date.tzinfo is None:
+                date = date.replace(tzinfo=UTC)
+            # The header counts whole seconds: on average half of one has passed.
+            return date.timestamp() + 0.5 - local_s
     return None

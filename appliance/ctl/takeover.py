@@ -14,7 +14,7 @@ from typing import Any
 from appliance.ctl.client import LONG_S, Caller, ControlError, NotRunning
 from appliance.ctl.console import Console
 from appliance.ctl.progress import Progress
-from appliance.takeover.findings import Finding, Verdict, merge_findings
+from appliance.takeover.findings import TakeoverFinding, Verdict, merge_findings
 
 DONE, FAILED = 0, 1
 
@@ -57,7 +57,7 @@ class _Steps:
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(console)
-        self._found: list[Finding] = []
+        self._found: list[TakeoverFinding] = []
         self._checked = self._total = 0
 
     def begin(self) -> None:
@@ -74,16 +74,16 @@ class _Steps:
             counted = f" {self._checked} of {self._total}" if self._checked else ""
             self._progress.show(self._checked, self._total, text + counted)
 
-    def end(self) -> list[Finding]:
+    def end(self) -> list[TakeoverFinding]:
         """Return all that was found, kind by kind."""
         self._progress.end()
         return merge_findings(self._found)
 
 
-def _finding(one: Mapping[str, Any]) -> Finding:
+def _finding(one: Mapping[str, Any]) -> TakeoverFinding:
     names = tuple(one["names"])
     verdict = Verdict(one["verdict"])
-    return Finding(verdict, one["text"], names, one["count"] - len(names), one["advice"])
+    return TakeoverFinding(verdict, one["text"], names, one["count"] - len(names), one["advice"])
 
 
 def check(console: Console, caller: Caller, args: Namespace) -> int:
@@ -155,7 +155,7 @@ def heal(console: Console, caller: Caller, args: Namespace) -> int:
 
 def _show(
     console: Console,
-    findings: list[Finding],
+    findings: list[TakeoverFinding],
     headings: Mapping[Verdict, str],
     *,
     all_names: bool = False,
@@ -176,7 +176,7 @@ def _show(
             _show_finding(console, one, all_names=all_names)
 
 
-def _show_finding(console: Console, one: Finding, *, all_names: bool) -> None:
+def _show_finding(console: Console, one: TakeoverFinding, *, all_names: bool) -> None:
     bare = one.total == 0 and one.advice
     console.line(f"  {one.text}" if bare else f"  {one.text}: {one.total}")
     shown = one.names if all_names else one.names[:_NAMED]
@@ -188,7 +188,7 @@ def _show_finding(console: Console, one: Finding, *, all_names: bool) -> None:
         console.show(f"\t-> {one.advice}")
 
 
-def _document(one: Finding) -> dict[str, Any]:
+def _document(one: TakeoverFinding) -> dict[str, Any]:
     return {
         "verdict": one.verdict.value,
         "text": one.text,

@@ -1,17 +1,43 @@
-"""What doctor is given."""
+"""The dependencies of doctor; wiring/probes.py assembles the probes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
+from appliance.bbb.server_facts import ServerFacts
 from appliance.callbacks.deps import CallbackDeps
-from appliance.doctor.ports import Probes
 from appliance.log import Log
+from appliance.model import Target
+from appliance.postgres.facts import DatabaseFacts
 from appliance.recordings.deps import RecordingDeps
+from appliance.redis.facts import RedisFacts
 from appliance.servers.deps import ServerDeps
 from appliance.settings import Settings
+from appliance.system.disk_facts import DirectoryFacts
+from appliance.system.host_facts import AuthorityFacts, CertificateFacts
 from appliance.tenants.deps import TenantDeps
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """Sources of the facts. Those that do not return an Awaitable block and run in a thread."""
+
+    redis: Callable[[], Awaitable[RedisFacts]]
+    """Raises StoreDown."""
+    database: Callable[[], Awaitable[DatabaseFacts]] | None
+    """Raises DatabaseDown. None: no database is configured."""
+    server: Callable[[Target], Awaitable[ServerFacts]]
+    directory: Callable[[Path, bool], DirectoryFacts]
+    """Takes the path, and whether to try to write there."""
+    certificate: Callable[[Path, Path], CertificateFacts]
+    authorities: Callable[[Path], AuthorityFacts]
+    resolve: Callable[[str], str]
+    """Returns why a name cannot be resolved; empty: it can."""
+    file_limit: Callable[[], int]
+    user: str
+    """Name of the user that this process runs as."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,4 +53,4 @@ class DoctorDeps:
     tenants: TenantDeps
     recordings: RecordingDeps
     probes: Probes | None = None
-    """None: doctor finds nothing."""
+    """None: doctor is not available."""

@@ -1,8 +1,8 @@
-"""Look at everything that the appliance stands on, and say what to do next.
+"""Inspect everything that the appliance depends on.
 
-Every check runs beside the others and has a time limit; none can take another down. Nothing is
-changed, but for a file, a row and a key of a moment, by which writing is tried. What is good and
-what is not is decided in core/*_findings.py and doctor_settings.py.
+The checks run concurrently, each with a time limit, and a check that fails or hangs affects no
+other. Nothing is changed, except that writing is tried with a temporary file, row and key. The
+rules are in the *_findings.py files.
 """
 
 from __future__ import annotations
@@ -16,13 +16,8 @@ import trio
 
 from appliance.admin_calls.refusal import RefusalKind, Refused
 from appliance.callbacks.rules import CallbackState
-from appliance.doctor.deps import DoctorDeps
-from appliance.doctor.directory_findings import (
-    DirectoryFacts,
-    Place,
-    judge_file_systems,
-    judge_places,
-)
+from appliance.doctor.deps import DoctorDeps, Probes
+from appliance.doctor.directory_findings import Place, judge_file_systems, judge_places
 from appliance.doctor.findings import Finding, fail, ok, warn
 from appliance.doctor.host_findings import (
     judge_authorities,
@@ -30,8 +25,7 @@ from appliance.doctor.host_findings import (
     judge_file_limit,
     judge_name,
 )
-from appliance.doctor.ports import Probes
-from appliance.doctor.server_findings import judge_pool, judge_server, unasked
+from appliance.doctor.server_findings import judge_pool, judge_server, timed_out
 from appliance.doctor.settings_findings import (
     judge_server_secrets,
     judge_settings,
@@ -42,25 +36,26 @@ from appliance.faults import DatabaseDown, StoreDown
 from appliance.log import Log
 from appliance.model import Server
 from appliance.servers.administration import list_servers
+from appliance.system.disk_facts import DirectoryFacts
 
 _CHECK_S = 9.0
-"""For each check, and so for all: nobody waits longer than 10 s for a doctor."""
+"""Limit of each check, so that the whole call answers within 10 s."""
 _SERVERS_AT_ONCE = 64
 _PART = 0.8
-"""Of a check's time, for each directory and for the servers: what is slow is then named."""
+"""Fraction of that limit for each directory and for the servers, so that slow ones are named."""
 _THREADS = 16
 _OLD_TAR_S = 3600.0
-_HOSTS = 20
-"""Of so many tenants the host is looked up; the others are as good or bad, by one wildcard."""
+_MAX_HOSTS = 20
+"""Tenants whose host is resolved; one wildcard record usually covers all of them."""
 
 Check = Callable[[], Awaitable[Sequence[Finding]]]
 T = TypeVar("T")
 
 
 async def examine(deps: DoctorDeps, *, check_s: float = _CHECK_S) -> list[Finding]:
-    """Return everything that was found, in the order of the checks. Raises Refused: no probes."""
+    """Return all findings, in the order of the checks. Raises Refused: no probes."""
     if deps.probes is None:
-        raise Refused(RefusalKind.INVALID, "this appliance has no doctor")
+        raise Refused(RefusalKind.INVALID, "doctor is not available here")
     examination = _Examination(deps, deps.probes, _PART * check_s)
     checks: tuple[tuple[str, Check], ...] = (
         ("configuration", examination.settings),
@@ -89,7 +84,8 @@ async def _bounded(log: Log, name: str, check: Check, limit_s: float) -> Sequenc
         with trio.fail_after(limit_s):
             return await check()
     except trio.TooSlowError:
-        return [fail(name, f"nothing within {limit_s:g} s", "something hangs: look at it first")]
+        advice = "a store, a directory or the network hangs: check that first"
+        return [fail(name, f"no result within {limit_s:g} s", advice)]
     except StoreDown as error:
         return [fail(name, f"Redis cannot be used: {error}", "start it, or correct REDIS_URL")]
     except DatabaseDown as error:
@@ -101,41 +97,41 @@ async def _bounded(log: Log, name: str, check: Check, limit_s: float) -> Sequenc
             )
         ]
     except Exception as error:
-        # A fault of ours must not hide what the other checks found.
+        # A defect in one check must not hide the findings of the others.
         log.error("doctor_check_failed", check=name, exc_info=error)
         text = f"the check itself failed: {type(error).__name__}"
         return [fail(name, text, "the log has a traceback (doctor_check_failed): please report it")]
 
 
 class _Examination:
-    """One look at everything."""
+    """The checks of one run of doctor."""
 
     def __init__(self, deps: DoctorDeps, probes: Probes, part_s: float) -> None:
         self._deps = deps
         self._probes = probes
         self._part_s = part_s
-        # Of its own: a directory that hangs keeps its thread after nobody waits for it any more.
+        # Not Trio's default limiter: a directory that hangs keeps its thread after its time limit.
         self._threads = trio.CapacityLimiter(_THREADS)
 
-    async def _in_thread(self, look: Callable[[], T]) -> T:
-        return await trio.to_thread.run_sync(look, abandon_on_cancel=True, limiter=self._threads)
+    async def _in_thread(self, probe: Callable[[], T]) -> T:
+        return await trio.to_thread.run_sync(probe, abandon_on_cancel=True, limiter=self._threads)
 
     async def settings(self) -> list[Finding]:
-        """Look at the configuration."""
+        """Check the configuration."""
         return judge_settings(self._deps.settings)
 
     async def redis(self) -> list[Finding]:
-        """Look at Redis."""
+        """Check Redis."""
         return judge_redis(await self._probes.redis())
 
     async def database(self) -> list[Finding]:
-        """Look at PostgreSQL."""
+        """Check PostgreSQL."""
         if self._probes.database is None:
             return [ok("postgresql", "not used: DB_DISABLED or RECORDING_DISABLED is set")]
         return judge_database(await self._probes.database())
 
     async def directories(self) -> list[Finding]:
-        """Look at the directories, each in a thread: one that hangs hides no other."""
+        """Check the directories, each in its own thread: one that hangs hides no other."""
         stores, recordings = self._deps.settings.stores, self._deps.settings.recordings
         wanted = []
         if stores.redis_embedded or stores.database_embedded:
@@ -150,38 +146,38 @@ class _Examination:
             ]
         places: dict[str, Place] = {}
 
-        async def look(name: str, path: Path, variable: str, read_only: bool) -> None:
-            facts = DirectoryFacts(str(path), f"nothing within {self._part_s:g} s, NFS perhaps")
+        async def inspect(name: str, path: Path, variable: str, read_only: bool) -> None:
+            late = f"no answer within {self._part_s:g} s, perhaps from an NFS server"
+            facts = DirectoryFacts(str(path), late)
             with trio.move_on_after(self._part_s):
-                seen = partial(self._probes.directory, path, write=not read_only)
-                facts = await self._in_thread(seen)
+                facts = await self._in_thread(partial(self._probes.directory, path, not read_only))
             places[name] = Place(name, facts, variable, read_only)
 
         async with trio.open_nursery() as nursery:
             for row in wanted:
-                nursery.start_soon(look, *row)
+                nursery.start_soon(inspect, *row)
         found = [places[name] for name, *_ in wanted]
         moved = [place for place in found if place.name in ("work", "published", "unpublished")]
         return [*judge_places(found, self._probes.user), *judge_file_systems(moved)]
 
     async def recordings(self) -> list[Finding]:
-        """Look at what was not imported."""
-        desk = self._deps.recordings.admin
-        if desk is None:
+        """Check for tars that were not imported."""
+        admin = self._deps.recordings.admin
+        if admin is None:
             return []
         try:
-            waiting = await self._in_thread(desk.spool.scan)
-            failed = await self._in_thread(desk.spool.list_failed)
+            waiting = await self._in_thread(admin.spool.scan)
+            failed = await self._in_thread(admin.spool.list_failed)
         except OSError as error:
-            advice = "look at RECORDING_SPOOL_DIR: without it no recording arrives"
+            advice = "check RECORDING_SPOOL_DIR: without it no recording arrives"
             return [fail("imports", f"the spool cannot be read: {error.strerror}", advice)]
         findings = []
         if failed:
             findings.append(
                 warn(
                     "imports",
-                    f"{len(failed)} tars could not be imported, {failed[0].tar.name} among them",
-                    "`ctl recordings imports` says why, `ctl recordings retry` tries again",
+                    f"{len(failed)} tars could not be imported, among them {failed[0].tar.name}",
+                    "`ctl recordings imports` shows why, `ctl recordings retry` tries again",
                 )
             )
         now_s = self._deps.now_ms() / 1000
@@ -191,51 +187,52 @@ class _Examination:
                 warn(
                     "imports",
                     f"{len(old)} tars have waited for more than an hour",
-                    "look at the log (import_failed); RECORDING_IMPORT_CONCURRENCY may be raised",
+                    "see the log (import_failed); RECORDING_IMPORT_CONCURRENCY can be raised",
                 )
             )
         return findings or [ok("imports", f"none failed, {len(waiting)} tars wait")]
 
     async def callbacks(self) -> list[Finding]:
-        """Look at the calls that no front-end took."""
+        """Check for calls that front-ends did not accept."""
         counts = await self._deps.callbacks.queue.count()
         failed, waiting = (
             counts.get(state, 0) for state in (CallbackState.FAILED, CallbackState.PENDING)
         )
         if failed:
-            advice = "`ctl callbacks list` says why, `ctl callbacks retry` or `drop` what to do"
-            return [warn("callbacks", f"{failed} calls to front-ends failed for good", advice)]
+            advice = "`ctl callbacks list` shows why; then `ctl callbacks retry` or `drop`"
+            text = f"{failed} calls to front-ends failed and are no longer tried"
+            return [warn("callbacks", text, advice)]
         return [ok("callbacks", f"none failed, {waiting} wait")]
 
     async def tenants(self) -> list[Finding]:
-        """Look at the tenants: their secrets, and whether DNS knows their hosts."""
+        """Check the tenants: their secrets, and whether their hosts can be resolved."""
         api = self._deps.settings.api
         if not api.multitenancy:
             return []
         tenants = await self._deps.tenants.store.list_tenants()
         findings = judge_tenant_secrets(tenants)
         if api.base_url is not None:
-            hosts = [f"{tenant.name}.{api.base_url}" for tenant in tenants[:_HOSTS]]
-            findings += await self._look_up("tenant's host", hosts)
+            hosts = [f"{tenant.name}.{api.base_url}" for tenant in tenants[:_MAX_HOSTS]]
+            findings += await self._resolve("tenant's host", hosts)
         return findings
 
-    async def _look_up(self, what: str, hosts: Sequence[str]) -> list[Finding]:
-        """Look names up beside each other."""
+    async def _resolve(self, what: str, hosts: Sequence[str]) -> list[Finding]:
+        """Resolve names concurrently."""
         found: dict[str, Finding] = {}
 
-        async def look(host: str) -> None:
+        async def resolve(host: str) -> None:
             problem = await self._in_thread(partial(self._probes.resolve, host))
             found[host] = judge_name(what, host, problem)
 
         with trio.move_on_after(self._part_s):
             async with trio.open_nursery() as nursery:
                 for host in hosts:
-                    nursery.start_soon(look, host)
-        late = "no answer of the name server"
+                    nursery.start_soon(resolve, host)
+        late = "no answer from the name server"
         return [found.get(host) or judge_name(what, host, late) for host in hosts]
 
     async def servers(self) -> list[Finding]:
-        """Ask every server."""
+        """Check every server."""
         servers = await list_servers(self._deps.servers)
         asked: dict[str, Finding] = {}
         limiter = trio.CapacityLimiter(_SERVERS_AT_ONCE)
@@ -248,11 +245,11 @@ class _Examination:
             async with trio.open_nursery() as nursery:
                 for server in servers:
                     nursery.start_soon(ask, server)
-        each = [asked.get(server.id) or unasked(server, self._part_s) for server in servers]
+        each = [asked.get(server.id) or timed_out(server, self._part_s) for server in servers]
         return [*judge_pool(servers), *each, *judge_server_secrets(servers)]
 
     async def host(self) -> list[Finding]:
-        """Look at this host: certificates, names, limits."""
+        """Check this host: certificates, names, limits."""
         findings = [judge_file_limit(self._probes.file_limit())]
         web, api, now_s = (
             self._deps.settings.web,
@@ -268,5 +265,5 @@ class _Examination:
             authorities = await self._in_thread(partial(self._probes.authorities, ca_file))
             findings.append(judge_authorities(authorities, now_s))
         if api.url_host is not None:
-            findings += await self._look_up("URL_HOST", [api.url_host])
+            findings += await self._resolve("URL_HOST", [api.url_host])
         return findings

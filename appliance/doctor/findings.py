@@ -1,4 +1,4 @@
-"""What `doctor` finds: one line that says what is, and one that says what to do next. Pure."""
+"""The findings of `doctor`: level, statement, and advice. Pure."""
 
 from __future__ import annotations
 
@@ -7,36 +7,36 @@ from enum import StrEnum
 
 
 class Level(StrEnum):
-    """How bad a finding is."""
+    """Severity of a finding."""
 
     OK = "ok"
     WARN = "warn"
     """It works, but not as it should, or not for long."""
     FAIL = "fail"
-    """Something does not work, or what is stored is in danger."""
+    """Something does not work, or stored data is at risk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found. No text holds a secret."""
+    """Result of one check. No text holds a secret."""
 
     check: str
     level: Level
     text: str
     advice: str = ""
-    """What to do next; empty if all is well."""
+    """What to do next; empty for OK."""
 
 
 def ok(check: str, text: str) -> Finding:
-    """Return a finding that all is well."""
+    """Return a finding of level OK."""
     return Finding(check, Level.OK, text)
 
 
 def warn(check: str, text: str, advice: str) -> Finding:
-    """Return a finding that something should be better."""
+    """Return a finding of level WARN."""
     return Finding(check, Level.WARN, text, advice)
 
 
 def fail(check: str, text: str, advice: str) -> Finding:
-    """Return a finding that something must be mended."""
+    """Return a finding of level FAIL."""
     return Finding(check, Level.FAIL, text, advice)

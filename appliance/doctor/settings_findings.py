@@ -1,6 +1,6 @@
-"""What doctor says of the configuration: secrets that can be guessed, hosts that are not set.
+"""Judge the configuration: secrets that can be guessed, hosts that are not set. Pure.
 
-Pure: settings and tenants in, findings out; nothing that `config check` refuses gets this far.
+Invalid settings are not judged here: the appliance does not start with them.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from appliance.settings import Settings
 from appliance.settings.secret_strength import judge_secret
 from appliance.tenants.values import TenantRecord
 
-_NEW = "make one with `scalelite-appliance secret generate`"
+_NEW = "generate one with `scalelite-appliance secret generate`"
 
 
 def judge_settings(settings: Settings) -> list[Finding]:
-    """Return what is to be said of the configuration alone."""
+    """Judge the settings."""
     return [*_judge_secrets(settings), *_judge_hosts(settings), _judge_fsapi(settings)]
 
 
 def _judge_secrets(settings: Settings) -> Iterator[Finding]:
     for number, secret in enumerate(settings.api.secrets):
         name = "LOADBALANCER_SECRET" if number == 0 else f"LOADBALANCER_SECRETS, no. {number + 1}"
-        yield _judge(name, secret, f"{_NEW}, and give it to the front-ends")
+        yield _judge(name, secret, f"{_NEW}, and configure it in the front-ends")
     if settings.secret_key_base is not None:
         yield _judge("SECRET_KEY_BASE", settings.secret_key_base, _NEW)
     yield _judge_admin_secret(settings)
@@ -53,16 +53,17 @@ def _judge_hosts(settings: Settings) -> Iterator[Finding]:
     if api.multitenancy and api.base_url is None:
         yield fail(
             "multitenancy",
-            "neither BASE_URL nor URL_HOST is set: any host whose first label is a tenant's counts",
-            "set BASE_URL to the domain that the tenants' hosts are below",
+            "neither BASE_URL nor URL_HOST is set: every host whose first label is a tenant's name"
+            " is served",
+            "set BASE_URL to the parent domain of the tenants' hosts",
         )
     elif api.multitenancy:
-        yield ok("multitenancy", f"tenants are hosts below {api.base_url}")
+        yield ok("multitenancy", f"tenants have hosts below {api.base_url}")
     if api.url_host is None and not api.multitenancy:
         yield warn(
             "public host",
-            "URL_HOST is not set: every host name is served, and callbacks go to the one asked",
-            "set URL_HOST to the name that front-ends call",
+            "URL_HOST is not set: every host name is served, and used in callback URLs",
+            "set URL_HOST to the host name that front-ends use",
         )
     elif api.url_host is not None:
         yield ok("public host", api.url_host)
@@ -73,8 +74,8 @@ def _judge_fsapi(settings: Settings) -> Finding:
     if password is None:
         return warn(
             check,
-            "FSAPI_PASSWORD is empty: whoever reaches /fsapi is answered",
-            "set it, or let FSAPI_BIND be an address that only the gateway reaches",
+            "FSAPI_PASSWORD is empty: every client that reaches /fsapi is answered",
+            "set it, or set FSAPI_BIND to an address that only the gateway reaches",
         )
     if password in settings.api.secrets:
         return ok(check, "is LOADBALANCER_SECRET; with a gateway, set FSAPI_PASSWORD to another")
@@ -85,7 +86,7 @@ def _judge_fsapi(settings: Settings) -> Finding:
 
 
 def judge_tenant_secrets(tenants: Sequence[TenantRecord]) -> list[Finding]:
-    """Return what is to be said of the tenants' secrets: the bad ones, or that all are good."""
+    """Judge the secrets of the tenants: one finding per weak secret, else one for all."""
     found = [
         _judge(f"of tenant {tenant.name}", secret, f"`ctl tenants update {tenant.id} --secrets S`")
         for tenant in tenants
@@ -97,12 +98,12 @@ def judge_tenant_secrets(tenants: Sequence[TenantRecord]) -> list[Finding]:
 
 
 def judge_server_secrets(servers: Sequence[Server]) -> list[Finding]:
-    """Return what is to be said of the servers' secrets, the bad ones only."""
+    """Judge the secrets of the servers; only weak ones give a finding."""
     findings = []
     for server in servers:
         level, reason = judge_secret(server.secret)
         if level is not Level.OK:
             advice = f"`bbb-conf --setsecret S` there, `ctl servers update {server.id} --secret S`"
-            # One of somebody else's making: weak, but not ours to fail for.
+            # Only a warning: the secret was chosen on the server, not for the appliance.
             findings.append(warn(f"secret of server {server.id}", reason, advice))
     return findings

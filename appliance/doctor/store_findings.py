@@ -1,14 +1,14 @@
-"""What doctor says of Redis and PostgreSQL: do they answer, take writes, and keep what they have?
+"""Judge Redis and PostgreSQL: writes, persistence, memory, schema, version, clock. Pure.
 
-Pure. The facts come from redis/facts.py and postgres_facts.py.
-Truth: the Redis documentation, Persistence and Key eviction; the PostgreSQL manual, Reliability.
+Source: Redis documentation, "Persistence" and "Key eviction"; PostgreSQL manual, "Reliability and
+the Write-Ahead Log".
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from appliance.doctor.findings import Finding, fail, ok, warn
+from appliance.postgres.facts import DatabaseFacts
+from appliance.redis.facts import RedisFacts
 
 OLDEST_REDIS = (6, 0)
 OLDEST_POSTGRES = 13
@@ -22,46 +22,8 @@ _PERSIST = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RedisFacts:
-    """What Redis says about itself."""
-
-    version: str
-    role: str
-    aof: bool
-    aof_failed: bool
-    save_points: str | None
-    """Its `save` setting; None: it does not let us ask (managed services)."""
-    snapshot_failed: bool
-    max_memory: int
-    """0: no limit."""
-    used_memory: int
-    policy: str
-    skew_s: float
-    """Its clock less ours."""
-    write_error: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class DatabaseFacts:
-    """What PostgreSQL says about itself."""
-
-    version_num: int
-    """170002: 17.2."""
-    version: str
-    read_only: bool
-    fsync: bool
-    encoding: str
-    skew_s: float
-    missing: tuple[str, ...] = ()
-    """Our migrations that were not applied."""
-    newer: int = 0
-    """How many were applied that this version does not know."""
-    write_error: str = ""
-
-
 def judge_redis(facts: RedisFacts) -> list[Finding]:
-    """Return what is to be said of Redis."""
+    """Judge Redis."""
     return [
         _redis_use(facts),
         _redis_persistence(facts),
@@ -74,19 +36,19 @@ def _redis_use(facts: RedisFacts) -> Finding:
     if facts.role != "master":
         return fail(
             "redis",
-            f"it is a {facts.role}, which takes no writes",
-            "REDIS_URL must name the master; REDIS_SENTINELS finds it by itself",
+            f"its role is {facts.role}, which accepts no writes",
+            "REDIS_URL must name the master; with REDIS_SENTINELS it is found automatically",
         )
     if facts.write_error:
         return fail(
             "redis",
-            f"it answers, but takes no writes: {facts.write_error}",
-            "look at its log: disk full, out of memory, or a user without the rights",
+            f"it answers, but accepts no writes: {facts.write_error}",
+            "see its log: disk full, out of memory, or a user without permission",
         )
     if _version(facts.version) < OLDEST_REDIS:
         oldest = ".".join(map(str, OLDEST_REDIS))
-        return warn("redis", f"version {facts.version} is old", f"use {oldest} or newer")
-    return ok("redis", f"answers and takes writes, version {facts.version}")
+        return warn("redis", f"version {facts.version} is too old", f"use {oldest} or newer")
+    return ok("redis", f"answers and accepts writes, version {facts.version}")
 
 
 def _version(text: str) -> tuple[int, ...]:
@@ -98,39 +60,38 @@ def _redis_persistence(facts: RedisFacts) -> Finding:
     if facts.aof:
         if facts.aof_failed:
             return fail(
-                check, "it could not write its append-only file", "look at its log and its disk"
+                check, "it could not write its append-only file", "check its log and its disk"
             )
         return ok(check, "append-only file")
     if facts.save_points is None:
         return warn(
             check,
-            "no append-only file, and it does not say whether it makes snapshots",
-            "look at the persistence settings of the service",
+            "no append-only file, and snapshots are unknown because CONFIG is not available",
+            "check the persistence settings of the service",
         )
     if not facts.save_points:
-        return fail(check, "it keeps nothing over a restart: servers and tenants too", _PERSIST)
+        return fail(check, "a restart loses everything, servers and tenants included", _PERSIST)
     if facts.snapshot_failed:
-        return fail(check, "its last snapshot failed", "look at its log and its disk")
+        return fail(check, "its last snapshot failed", "check its log and its disk")
     return warn(check, "snapshots only: a crash loses the last minutes", _PERSIST)
 
 
 def _redis_memory(facts: RedisFacts) -> Finding:
     check = "redis memory"
     if facts.policy != "noeviction":
-        advice = "set `maxmemory-policy noeviction`, and give no other program this Redis"
+        advice = "set `maxmemory-policy noeviction`, and let no other program use this Redis"
         if facts.max_memory:
-            return fail(check, f"it throws records away when it is full ({facts.policy})", advice)
-        return warn(
-            check, f"with a memory limit it would throw records away ({facts.policy})", advice
-        )
+            return fail(check, f"it evicts records when it is full ({facts.policy})", advice)
+        text = f"it would evict records if it had a memory limit ({facts.policy})"
+        return warn(check, text, advice)
     if facts.max_memory and facts.used_memory > NEARLY_FULL * facts.max_memory:
         share = round(100 * facts.used_memory / facts.max_memory)
         return warn(check, f"{share} % of its limit is used", "raise its `maxmemory`")
-    return ok(check, f"{facts.used_memory / 2**20:.0f} MiB used, nothing is thrown away")
+    return ok(check, f"{facts.used_memory / 2**20:.0f} MiB used, nothing is evicted")
 
 
 def judge_database(facts: DatabaseFacts) -> list[Finding]:
-    """Return what is to be said of PostgreSQL."""
+    """Judge PostgreSQL."""
     return [
         _database_use(facts),
         _database_schema(facts),
@@ -143,23 +104,24 @@ def _database_use(facts: DatabaseFacts) -> Finding:
     check = "postgresql"
     if facts.read_only:
         return fail(
-            check, "it is read-only, a standby perhaps", "DATABASE_URL must name the primary"
+            check, "it is read-only, perhaps a standby", "DATABASE_URL must name the primary"
         )
     if facts.write_error:
         return fail(
             check,
-            f"it answers, but takes no writes: {facts.write_error}",
-            "its log says more: disk full, or a role without rights on schema `appliance`",
+            f"it answers, but accepts no writes: {facts.write_error}",
+            "see its log: disk full, or a role without privileges on the schema `appliance`",
         )
     if facts.version_num < OLDEST_POSTGRES * 10_000:
-        return warn(check, f"version {facts.version} is old", f"use {OLDEST_POSTGRES} or newer")
+        text = f"version {facts.version} is too old"
+        return warn(check, text, f"use {OLDEST_POSTGRES} or newer")
     if facts.encoding != "UTF8":
         return fail(
             check,
-            f"its encoding is {facts.encoding}: names of meetings cannot be stored",
-            "make a database with `createdb -E UTF8 -T template0` and move the data",
+            f"its encoding is {facts.encoding}, which cannot store all names of meetings",
+            "create a database with `createdb -E UTF8 -T template0` and move the data",
         )
-    return ok(check, f"answers and takes writes, version {facts.version}")
+    return ok(check, f"answers and accepts writes, version {facts.version}")
 
 
 def _database_schema(facts: DatabaseFacts) -> Finding:
@@ -168,31 +130,33 @@ def _database_schema(facts: DatabaseFacts) -> Finding:
         return fail(
             check,
             f"migrations are missing: {', '.join(facts.missing)}",
-            "`scalelite-appliance database migrate`, which says what is in the way",
+            "`scalelite-appliance database migrate` applies them, or says why it cannot",
         )
     if facts.newer:
         return warn(
             check,
-            f"{facts.newer} migrations are from a newer version of the appliance",
+            f"{facts.newer} migrations belong to a newer version of the appliance",
             "run the same version on all machines",
         )
-    return ok(check, "is that of this version")
+    return ok(check, "matches this version")
 
 
 def _database_durability(facts: DatabaseFacts) -> Finding:
     check = "postgresql persistence"
     if not facts.fsync:
         return fail(
-            check, "fsync is off: a power cut destroys the database", "set `fsync = on`, reload it"
+            check,
+            "fsync is off: a power failure can destroy the database",
+            "set `fsync = on` and reload the configuration",
         )
     return ok(check, "fsync is on")
 
 
 def judge_clock(check: str, skew_s: float) -> Finding:
-    """Return what is to be said of a clock that is `skew_s` ahead of ours."""
+    """Judge a clock that is `skew_s` ahead of the clock of this host."""
     away = abs(skew_s)
     if away < SKEW_WARN_S:
-        return ok(check, "agrees with ours")
-    text = f"is {away:.0f} s {'ahead of' if skew_s > 0 else 'behind'} ours"
-    advice = "run NTP on both machines (`timedatectl`): loads and leases compare their times"
+        return ok(check, "agrees with this host's")
+    text = f"is {away:.0f} s {'ahead of' if skew_s > 0 else 'behind'} this host's"
+    advice = "run NTP on both machines (`timedatectl`): loads and leases depend on both clocks"
     return (fail if away >= SKEW_FAIL_S else warn)(check, text, advice)

@@ -22,9 +22,8 @@ from prometheus_client.registry import Collector
 from appliance import __version__
 from appliance.bbb.endpoint import host_of
 from appliance.callbacks.rules import CallbackState
-from appliance.instruments import Metrics
+from appliance.instruments import Counter, Histogram, Metrics
 from appliance.model import Server, ServerState
-from appliance.system.instruments import Counter, Histogram
 
 
 @dataclass(frozen=True, slots=True)

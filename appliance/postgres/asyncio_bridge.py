@@ -1,18 +1,17 @@
-"""The asyncio loop inside Trio, for the drivers that know nothing else (asyncpg).
+"""Run an asyncio loop inside Trio, for asyncpg.
 
-The only importer of trio_asyncio. Opened once, around everything that uses such a driver. Holds no
-driver and no rule.
-Truth: trio-asyncio 0.16 `_base.py`, `_loop.py`; asyncio's documentation of event loops.
+The only importer of trio_asyncio. The loop is opened once, around everything that uses asyncpg.
+Source: trio-asyncio 0.16 `_base.py`, `_loop.py`; Python documentation, "Event Loop".
 
-Three things are put right here:
+Three properties of trio-asyncio are changed:
 
-- trio-asyncio's default exception handler ends the whole process for what asyncio merely logs.
-- It runs one asyncio callback per Trio scheduler tick, which doubles the price of every query.
-- It keeps cancelled timers, each with its context, until they would have been due: with drivers
-  that set a timeout per command, hundreds of megabytes.
+- Its default exception handler ends the process for errors that asyncio only logs.
+- It runs one asyncio callback per tick of Trio's scheduler, which doubles the cost of a query.
+- It keeps cancelled timers, each with its context, until they would have been due: hundreds of
+  megabytes with a driver that sets a timeout per command.
 
-The last two lean on its inside (`_Turns`); another version than TUNED_VERSION, or
-TUNING_OFF=asyncio-loop, leaves them as they are. The first is needed always, and is asyncio's own.
+The exception handler is always replaced. The other two changes replace private methods (`_Turns`)
+and are made for TUNED_VERSION only; TUNING_OFF=asyncio-loop switches them off.
 """
 
 from __future__ import annotations
@@ -30,31 +29,31 @@ import trio
 from appliance.log import Log, get_logger
 
 with warnings.catch_warnings():
-    # It derives from classes that Python 3.12 deprecated; a strict filter would refuse the import.
+    # It derives from classes that are deprecated since Python 3.12.
     warnings.simplefilter("ignore", DeprecationWarning)
     import trio_asyncio
 
 TUNED_VERSION = "0.16."
-"""The only trio-asyncio whose inside `_Turns` was checked against; others run as they are."""
+"""The version of trio-asyncio that `_Turns` was written for; others run unchanged."""
 REAP_AFTER = 100
-"""So many cancelled timers are left alone: a heap with so few is small anyway."""
+"""Number of cancelled timers that are tolerated: such a heap is small."""
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
 class AsyncioCancelled(Exception):
-    """The asyncio side was cancelled, but not by us: the driver was closed under its users."""
+    """The asyncio side was cancelled, but not from Trio: the driver was closed while in use."""
 
 
 @asynccontextmanager
 async def open_asyncio_loop(
     *, tuned: bool = True, log: Log | None = None
 ) -> AsyncIterator[asyncio.AbstractEventLoop]:
-    """Run an asyncio loop until the block ends; `run_asyncio` and asyncio's own calls use it.
+    """Run an asyncio loop until the block ends; `run_asyncio` and calls of asyncio use it.
 
-    What asyncio has nobody to tell (an exception in a callback, a task that nobody awaits) is
-    logged and nothing more. `tuned=False` leaves trio-asyncio's loop as it is.
+    Errors that reach no caller (in a callback, in a task that is not awaited) are logged.
+    `tuned=False` leaves the loop of trio-asyncio unchanged.
     """
     logger: Log = log if log is not None else get_logger(__name__)
     async with trio_asyncio.open_loop() as loop:
@@ -69,35 +68,35 @@ async def open_asyncio_loop(
 async def run_asyncio(function: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
     """Call an asyncio coroutine function from Trio and return its result.
 
-    A Trio cancellation cancels the asyncio task and waits for it to end. Never put half of an
-    `async with` of asyncio's into it: its exit would not run when cancelled (a connection is lost
-    each time); the whole block belongs into one `function`.
-    Raises whatever it raises; AsyncioCancelled: it was cancelled by somebody else.
+    A Trio cancellation cancels the asyncio task and waits for its end. An `async with` of asyncio
+    must be within one `function` as a whole: otherwise its exit does not run on cancellation, and a
+    connection is lost.
+    Raises the function's errors; AsyncioCancelled: it was cancelled, but not from Trio.
     """
     try:
         return await trio_asyncio.aio_as_trio(function)(*args)  # type: ignore[no-any-return]
     except asyncio.CancelledError as error:
-        # Not an Exception, so it would run through every `except Exception` and end the process.
+        # Not an Exception, so no `except Exception` would catch it and the process would end.
         raise AsyncioCancelled("cancelled on the asyncio side") from error  # noqa: ASYNC104
 
 
 def _log_only(log: Log) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
     def handler(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        # Cut at the first bracket: asyncio puts the callback's arguments there, which may be data.
+        # Cut at the first bracket: asyncio appends the callback's arguments, which may be data.
         message = str(context.get("message", "")).partition("(")[0]
-        # A result that nobody took: drivers leave these when a connection breaks (asyncpg 0.30),
-        # and who used the connection has got an error of his own.
-        tell = log.warning if "never retrieved" in message else log.error
-        tell("asyncio_error", reason=message, exc_info=context.get("exception"))
+        # asyncpg 0.30 leaves results that are never retrieved when a connection breaks; the user of
+        # the connection gets an error of its own.
+        write = log.warning if "never retrieved" in message else log.error
+        write("asyncio_error", reason=message, exc_info=context.get("exception"))
 
     return handler
 
 
 class _Turns:
-    """Two methods of one loop object, written anew: how a turn runs, and what becomes of timers."""
+    """Replacements for two methods of one loop: the main loop's turn, and cancelled timers."""
 
     def __init__(self, loop: Any) -> None:
-        # Imported here: another version may not have it.
+        # Imported here, because another version may not have it.
         from trio_asyncio._handles import AsyncHandle
 
         self._async_handle: type[Any] = AsyncHandle
@@ -108,15 +107,15 @@ class _Turns:
         self._cancelled_timers = 0
 
     def install(self) -> None:
-        """Put them into the loop; other loops of the process stay as they are."""
+        """Install the methods in this loop; other loops of the process are not changed."""
         self._loop._main_loop_one = self.turn
         self._loop._timer_handle_cancelled = self.timer_cancelled
 
     async def turn(self, no_wait: bool = False) -> None:
-        """Run what was queued when the turn began, as asyncio does; stock: one handle.
+        """Run all handles that were queued when the turn began, as asyncio does; stock: one handle.
 
-        What these callbacks queue waits for the next turn: else two of them that call each other
-        would keep Trio's other tasks from running.
+        Handles that these callbacks queue wait for the next turn. Otherwise two callbacks that
+        schedule each other would starve Trio's other tasks.
         """
         if no_wait:  # the loop is being closed
             await self._stock_turn(no_wait=True)
@@ -132,7 +131,7 @@ class _Turns:
             handle = self._sorted_out(self._queue.receive_nowait())
 
     async def _next(self) -> asyncio.Handle | None:
-        """Wait for a handle or the first timer. Always lets other Trio tasks run in between."""
+        """Wait for a handle or the first timer. Always a checkpoint."""
         timers = self._timers
         while timers and timers[0].cancelled():
             heapq.heappop(timers)
@@ -148,7 +147,7 @@ class _Turns:
         return heapq.heappop(timers) if timers else None
 
     def _sorted_out(self, handle: asyncio.Handle) -> asyncio.Handle | None:
-        """Put a timer where timers wait; return what is to run now."""
+        """Push a timer onto the heap; return a handle that is to run now."""
         if not isinstance(handle, asyncio.TimerHandle):
             return handle
         if not handle.cancelled():
@@ -162,7 +161,7 @@ class _Turns:
             found._context.run(start, found._run, name=found._callback)
             await found._started.wait()
         elif not handle.cancelled():
-            # So that libraries that ask (anyio) see themselves in asyncio.
+            # Libraries such as anyio ask sniffio, and must find asyncio.
             before, sniffio.thread_local.name = sniffio.thread_local.name, "asyncio"
             try:
                 handle._run()
@@ -175,6 +174,6 @@ class _Turns:
         if self._cancelled_timers <= REAP_AFTER or self._cancelled_timers * 2 <= len(self._timers):
             return
         self._cancelled_timers = 0
-        if self._loop.is_running():  # a loop that closes is walking through the list itself
+        if self._loop.is_running():  # a closing loop iterates over the list itself
             self._timers[:] = [timer for timer in self._timers if not timer.cancelled()]
             heapq.heapify(self._timers)

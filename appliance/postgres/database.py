@@ -1,12 +1,10 @@
-"""The connections to PostgreSQL: a pool that keeps itself alive, and a quick answer while it is
-not.
+"""The connection pool to PostgreSQL, which reconnects by itself and fails fast meanwhile.
 
-Holds no SQL of any feature: the stores that do call `run`, `fetch`, `execute`. The database may be
-away when we start and at any time later; that is a state of the store, never a failure of ours.
-Truth: the server's answers; a call that failed and a ping every PING_INTERVAL_S tell.
+The stores of the features call `run`, `fetch` and `execute` with their SQL. The database may be
+down at the start and at any later time; failed calls and a ping every PING_INTERVAL_S detect it.
 
-Every unit of work runs inside ONE asyncio coroutine, connection taken and given back included: a
-cancelled `async with pool.acquire()` on Trio's side would lose its connection.
+Each unit of work runs inside ONE asyncio coroutine, including acquiring and releasing the
+connection: a cancelled `async with pool.acquire()` on Trio's side would lose its connection.
 """
 
 from __future__ import annotations
@@ -19,17 +17,17 @@ import asyncpg
 import trio
 
 from appliance.faults import DatabaseDown
+from appliance.instruments import Histogram
 from appliance.log import Log, get_logger
 from appliance.postgres.asyncio_bridge import run_asyncio
 from appliance.postgres.errors import FOREIGN, DatabaseRefused, translate
 from appliance.postgres.migrations import migrate
-from appliance.system.instruments import Histogram
 
 POOL_SIZE = 10
 CONNECT_TIMEOUT_S = 5.0
 CALL_DEADLINE_S = 5.0
 RELEASE_DEADLINE_S = 1.0
-"""A connection that cannot be cleaned up in this time is dropped: its server hangs."""
+"""A connection that cannot be reset in this time is dropped: its server hangs."""
 CLOSE_DEADLINE_S = 5.0
 PING_INTERVAL_S = 10.0
 PING_DEADLINE_S = 2.0
@@ -41,15 +39,15 @@ Work: TypeAlias = Callable[[Connection], Awaitable[T]]
 
 
 class _PlainConnection(asyncpg.Connection):
-    """Saves the round trip of asyncpg's clean-up: nothing here sets the state of a session."""
+    """Saves the round trip of asyncpg's reset: no caller changes the state of a session."""
 
     def get_reset_query(self) -> str:
-        """Return what a connection is cleaned with when it goes back to the pool: nothing."""
+        """Return the statement that resets a released connection: none."""
         return ""
 
 
 class Database:
-    """What the stores of recordings, imports and callbacks stand on (open_postgres_store)."""
+    """Runs SQL on a pool of connections. Made by open_postgres_store."""
 
     def __init__(
         self,
@@ -71,21 +69,21 @@ class Database:
         self._down_reason: str | None = "not connected yet"
         self._fault_logged = False
         self._became_ready = trio.Event()
-        self._look_now = trio.Event()
+        self._check_now = trio.Event()
 
     @property
     def ready(self) -> bool:
-        """Whether the database answers and has our schema, as far as we know."""
+        """Whether the database answered last and has the schema of this version."""
         return self._down_reason is None
 
     @property
     def down_reason(self) -> str | None:
-        """Why the store is not ready, for the log and for health answers; None if it is."""
+        """Return why the store is not ready, for logs and health checks; None: it is ready."""
         return self._down_reason
 
     @property
     def prepared_statements(self) -> bool:
-        """Whether a session is ours alone, with its settings; False behind PgBouncer."""
+        """Whether a connection is one session of the server; False behind PgBouncer."""
         return self._prepared
 
     async def wait_ready(self) -> None:
@@ -96,12 +94,12 @@ class Database:
     async def run(
         self, work: Work[T], *, deadline_s: float = CALL_DEADLINE_S, transaction: bool = False
     ) -> T:
-        """Run an asyncio coroutine function on a connection, on wish in a transaction.
+        """Run an asyncio coroutine function on a connection, optionally in a transaction.
 
-        `work` must await nothing but the connection; it is cancelled at the deadline, then the
-        statement is cancelled on the server and the transaction rolled back.
-        Raises DatabaseDown: at once when the store is not ready, or no answer within `deadline_s`
-        (plus at most RELEASE_DEADLINE_S); DatabaseRefused: the server refused a statement.
+        `work` must await only the connection. At the deadline it is cancelled, the statement is
+        cancelled on the server, and the transaction is rolled back.
+        Raises DatabaseDown: the store is not ready (at once), or no answer within `deadline_s` plus
+        at most RELEASE_DEADLINE_S; DatabaseRefused: the server refused a statement.
         """
         if self._down_reason is not None:
             raise DatabaseDown(self._down_reason)
@@ -109,9 +107,9 @@ class Database:
         try:
             result = await self._attempt(work, deadline_s, transaction)
         except DatabaseDown:
-            self._look_now.set()
+            self._check_now.set()
             raise
-        # What may take longer holds a connection while other things happen.
+        # Work with a longer deadline holds a connection while it waits for other things.
         if self._latency is not None and deadline_s <= CALL_DEADLINE_S:
             self._latency.observe(trio.current_time() - began_s, "postgres")
         return result
@@ -119,7 +117,7 @@ class Database:
     async def fetch(
         self, sql: str, *args: object, deadline_s: float = CALL_DEADLINE_S
     ) -> list[asyncpg.Record]:
-        """Run one statement and return its rows. Raises as `run`."""
+        """Run one statement and return its rows. Raises like `run`."""
 
         async def work(connection: Connection) -> list[asyncpg.Record]:
             return list(await connection.fetch(sql, *args))
@@ -129,7 +127,7 @@ class Database:
     async def fetchrow(
         self, sql: str, *args: object, deadline_s: float = CALL_DEADLINE_S
     ) -> asyncpg.Record | None:
-        """Run one statement and return its first row. Raises as `run`."""
+        """Run one statement and return its first row. Raises like `run`."""
 
         async def work(connection: Connection) -> asyncpg.Record | None:
             return await connection.fetchrow(sql, *args)
@@ -137,7 +135,7 @@ class Database:
         return await self.run(work, deadline_s=deadline_s)
 
     async def execute(self, sql: str, *args: object, deadline_s: float = CALL_DEADLINE_S) -> str:
-        """Run one statement, return PostgreSQL's word on it, e.g. `UPDATE 3`. Raises as `run`."""
+        """Run one statement and return its command tag, e.g. `UPDATE 3`. Raises like `run`."""
 
         async def work(connection: Connection) -> str:
             return str(await connection.execute(sql, *args))
@@ -145,7 +143,7 @@ class Database:
         return await self.run(work, deadline_s=deadline_s)
 
     async def ping(self, *, deadline_s: float = PING_DEADLINE_S) -> float:
-        """Return how long a round trip takes, in s. Raises DatabaseDown."""
+        """Return the duration of a round trip in s. Raises DatabaseDown."""
         began_s = trio.current_time()
         await self.fetchrow("SELECT 1", deadline_s=deadline_s)
         return trio.current_time() - began_s
@@ -170,12 +168,12 @@ class Database:
             async with connection.transaction(readonly=self._read_only):
                 return await work(connection)
         finally:
-            # With a time limit: a cancelled statement is waited for here, on a hung server for
-            # ever. This runs in asyncio, whose exits run when they are cancelled.
+            # The time limit bounds the wait for a cancelled statement on a server that hangs. This
+            # runs in asyncio, where a cancelled task may still await.
             await self._pool.release(connection, timeout=RELEASE_DEADLINE_S)  # noqa: ASYNC102
 
     async def open_pool(self) -> None:
-        """Make the pool; nothing is connected yet."""
+        """Create the pool; it connects on demand."""
         self._pool = await run_asyncio(self._make_pool)
 
     async def _make_pool(self) -> asyncpg.Pool:
@@ -184,18 +182,18 @@ class Database:
             min_size=0,
             max_size=POOL_SIZE,
             timeout=CONNECT_TIMEOUT_S,
-            # Each of these two would leave an asyncio timer behind per call.
+            # Each of these two would leave an asyncio timer per call.
             max_inactive_connection_lifetime=0,
             command_timeout=None,
             statement_cache_size=100 if self._prepared else 0,
-            # To compile our larger queries takes longer than to run them. PgBouncer would refuse
-            # the parameter.
+            # Compiling the larger queries takes longer than running them. PgBouncer refuses the
+            # parameter.
             server_settings={"jit": "off"} if self._prepared else None,
             connection_class=_PlainConnection,
         )
 
     async def close_pool(self) -> None:
-        """Give the connections back to the server, or drop them if it does not take them."""
+        """Close the connections, or drop them if the server does not respond."""
         pool, self._pool = self._pool, None
         self._down_reason = "closed"
         if pool is None:
@@ -210,26 +208,26 @@ class Database:
             await run_asyncio(_terminate, pool)
 
     async def keep_connected(self) -> None:
-        """Connect, migrate, and look after the connection; for ever. Logs a fault once.
+        """Connect, migrate, and monitor the connection until cancelled. Logs each outage once.
 
-        After a fault it tries again at once, `retry_count` times, then after 0.25 s, doubling to
-        30 s. While ready it looks every PING_INTERVAL_S, and at once when a call has failed.
+        After a fault it retries at once, `retry_count` times, then after 0.25 s, doubling to 30 s.
+        While ready it pings every PING_INTERVAL_S, and at once when a call has failed.
         """
         failures = 0
         while True:
-            self._look_now = trio.Event()
-            reason = await self._look()
+            self._check_now = trio.Event()
+            reason = await self._check()
             if reason is None:
                 failures = 0
                 with trio.move_on_after(PING_INTERVAL_S):
-                    await self._look_now.wait()
+                    await self._check_now.wait()
             else:
                 failures += 1
                 self._note_down(reason)
                 await trio.sleep(retry_delay_s(failures, self._retry_count))
 
-    async def _look(self) -> str | None:
-        """Bring the schema up to date if we were away, and ask the server. Return what is wrong."""
+    async def _check(self) -> str | None:
+        """Migrate if the store was not ready, and ping the server. Return the fault, or None."""
         try:
             if not self.ready and not self._read_only:
                 for name in await migrate(self._url, prepared_statements=self._prepared):
@@ -238,7 +236,7 @@ class Database:
         except (DatabaseDown, DatabaseRefused) as error:
             return str(error)
         except Exception as error:
-            # A fault of ours or of the driver; the rest of the appliance can do without recordings.
+            # A defect; the rest of the appliance works without recordings.
             self._log.error("database_connection_broke", exc_info=error)
             return type(error).__name__
         self._note_ready()
@@ -270,11 +268,11 @@ async def open_postgres_store(
     log: Log | None = None,
     latency: Histogram | None = None,
 ) -> AsyncIterator[Database]:
-    """Give a store on the database, which need not be there yet, and keep it connected.
+    """Open a store on the database, which may be down, and keep it connected.
 
-    `database_url` as settings normalises it; `prepared_statements=False` for PgBouncer;
-    `read_only`: nothing is migrated, and the server refuses to change anything. Needs an open
-    asyncio loop. The block's own errors come out as an exception group.
+    `database_url` as normalised by the settings; `prepared_statements=False` for PgBouncer;
+    `read_only`: nothing is migrated, and the server refuses changes. Requires an open asyncio loop.
+    Errors of the block are raised in an exception group.
     """
     store = Database(
         database_url,
@@ -296,9 +294,9 @@ async def open_postgres_store(
 
 
 def retry_delay_s(failures: int, retry_count: int) -> float:
-    """Return how long to wait after so many failures in a row; the first `retry_count` do not."""
+    """Return the pause after `failures` consecutive failures; 0 for the first `retry_count`."""
     waits = failures - retry_count - 1
-    # Bounded before it is raised: after a night without a database the power would be huge.
+    # The exponent is bounded: after a night without a database the power would be huge.
     return 0.0 if waits < 0 else min(FIRST_RETRY_S * 2.0 ** min(waits, 20), LAST_RETRY_S)
 
 

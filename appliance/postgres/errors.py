@@ -1,7 +1,7 @@
-"""What can go wrong between us and PostgreSQL, in two kinds: unusable now, or a statement refused.
+"""Translate errors of asyncpg and of sockets into two: DatabaseDown and DatabaseRefused.
 
-The one place where asyncpg's errors are translated; holds no I/O.
-Source: PostgreSQL manual, appendix "Error Codes"; asyncpg/exceptions.
+The only place where they are translated; does no I/O.
+Source: PostgreSQL manual, appendix "PostgreSQL Error Codes"; asyncpg `exceptions/__init__.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FOREIGN = (
     EOFError,
     AsyncioCancelled,
 )
-"""All that asyncpg and the sockets below it raise when a call fails. TimeoutError is an OSError."""
+"""Everything that asyncpg and its sockets raise when a call fails. TimeoutError is an OSError."""
 
 _DOWN_CLASSES = frozenset(
     {
@@ -38,9 +38,9 @@ _DOWN_CLASSES = frozenset(
 
 
 class DatabaseRefused(Exception):
-    """PostgreSQL refused a statement: a constraint, or a bug of ours. Its text holds no values.
+    """PostgreSQL refused a statement: a constraint, or a defect. The text holds no values.
 
-    `sqlstate` is PostgreSQL's error code, `23505` for a unique violation; "" if asyncpg refused.
+    `sqlstate` is the error code, `23505` for a unique violation; empty if asyncpg refused it.
     """
 
     def __init__(self, text: str, sqlstate: str = "") -> None:
@@ -49,23 +49,23 @@ class DatabaseRefused(Exception):
 
 
 def translate(error: BaseException) -> DatabaseDown | DatabaseRefused:
-    """Return our error for one of FOREIGN. What may repeat values of ours is dropped."""
+    """Translate one of FOREIGN. Texts that may repeat values are dropped."""
     name = type(error).__name__
     if isinstance(error, asyncpg.PostgresError):
         state = str(error.sqlstate or "XX000")
-        # args[0] is the message alone; str() would add the details, which repeat whole rows.
+        # args[0] is the message; str() would append the details, which repeat whole rows.
         message = str(error.args[0]) if error.args else name
         if state in _DOWN_CLASSES or state[:2] in _DOWN_CLASSES:
             return DatabaseDown(message)
-        # 22 is a value that does not fit, and its message repeats it.
+        # Class 22 is an invalid value, which the message repeats.
         return DatabaseRefused(name if state.startswith("22") else message, state)
-    if isinstance(error, asyncpg.InterfaceError) and _is_our_mistake(error):
+    if isinstance(error, asyncpg.InterfaceError) and _is_wrong_argument(error):
         return DatabaseRefused(f"{name}: wrong arguments")
     return DatabaseDown(_connection_reason(error))
 
 
-def _is_our_mistake(error: BaseException) -> bool:
-    """Whether asyncpg refused the arguments; for their number it has no type of its own."""
+def _is_wrong_argument(error: BaseException) -> bool:
+    """Return whether asyncpg refused the arguments; a wrong number has no type of its own."""
     if isinstance(error, asyncpg.exceptions.ClientConfigurationError):
         return False
     return isinstance(error, ValueError) or str(error).startswith("the server expects")

@@ -1,14 +1,15 @@
-"""What PostgreSQL says about itself, for doctor: version, schema, rights, durability, clock.
+"""Inspect a PostgreSQL server: version, schema, whether it accepts writes, durability, clock.
 
-Judges nothing (doctor/store_findings.py does). Truth: the PostgreSQL manual, Server Configuration.
+Judges nothing: doctor/store_findings.py does.
+Source: PostgreSQL manual, "Server Configuration".
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
-from appliance.doctor.store_findings import DatabaseFacts
 from appliance.faults import DatabaseDown
 from appliance.postgres.database import Connection, Database
 from appliance.postgres.errors import DatabaseRefused
@@ -27,24 +28,43 @@ _WRITE = "INSERT INTO appliance.schema_version (version, name) VALUES (-1, 'doct
 """Rolled back at once."""
 
 
-class _TakenBack(Exception):
-    """Rolls back what was tried."""
+@dataclass(frozen=True, slots=True)
+class DatabaseFacts:
+    """State of a PostgreSQL server and of the database."""
+
+    version_num: int
+    """170002 for 17.2."""
+    version: str
+    read_only: bool
+    fsync: bool
+    encoding: str
+    skew_s: float
+    """Time of its clock minus that of this host."""
+    missing: tuple[str, ...] = ()
+    """Migrations of this version that were not applied."""
+    newer: int = 0
+    """Number of applied migrations that this version does not know."""
+    write_error: str = ""
+
+
+class _RollBack(Exception):
+    """Raised to roll the trial write back."""
 
 
 class DatabaseFactFinder:
-    """Asks one PostgreSQL."""
+    """Inspects one database."""
 
     def __init__(self, store: Database, now_ms: Callable[[], int]) -> None:
         self._store = store
         self._now_ms = now_ms
 
     async def read(self) -> DatabaseFacts:
-        """Ask. Raises DatabaseDown."""
+        """Inspect the server. Raises DatabaseDown."""
         began_ms = self._now_ms()
         try:
             row = await self._store.fetchrow(_FACTS)
             assert row is not None
-            ours_ms = (began_ms + self._now_ms()) / 2
+            local_ms = (began_ms + self._now_ms()) / 2
             applied = {one["version"] for one in await self._store.fetch(_VERSIONS)}
         except DatabaseRefused as error:
             raise DatabaseDown(str(error)) from error
@@ -55,20 +75,20 @@ class DatabaseFactFinder:
             read_only=row["read_only"],
             fsync=row["fsync"],
             encoding=row["encoding"],
-            skew_s=row["now_s"] - ours_ms / 1000,
+            skew_s=row["now_s"] - local_ms / 1000,
             missing=tuple(name for version, name in shipped.items() if version not in applied),
             newer=len(applied - shipped.keys()),
             write_error="" if row["read_only"] else await self._try_to_write(),
         )
 
     async def _try_to_write(self) -> str:
-        """Write a row and take it back; return why that failed."""
+        """Write a row and roll it back; return why that failed, empty: it did not."""
 
         async def work(connection: Connection) -> None:
-            with suppress(_TakenBack):
+            with suppress(_RollBack):
                 async with connection.transaction():
                     await connection.execute(_WRITE)
-                    raise _TakenBack
+                    raise _RollBack
 
         try:
             await self._store.run(work)

@@ -1,13 +1,13 @@
-"""Brings a database to the schema that this version needs: the numbered files of `schema/`, once
-each.
+"""Migrate a database: apply each numbered file of `schema/` once.
 
-Must not change what a Scalelite made. Runs on asyncpg connections of its own, never on the pool's.
-Truth: the files; `appliance.schema_version` in the database says which of them were applied.
+Scalelite's own tables and rows are not changed. `appliance.schema_version` records the applied
+files. Uses its own asyncpg connections, not those of the pool.
 
-Several appliances may start at once. The lock is a transaction-level one, held by an otherwise idle
-transaction on a second connection, so that it holds behind PgBouncer too, and over the statements
-that must not run in a transaction. It is tried, not waited for: a waiting statement is a snapshot
-that CREATE INDEX CONCURRENTLY of the lock's holder would wait for in turn, for ever.
+Several appliances may start at once. The lock is an advisory lock of a transaction on a second
+connection, which is otherwise idle: so it also holds behind PgBouncer, and during statements that
+must not run in a transaction. It is tried repeatedly instead of waited for. A waiting statement has
+a snapshot, for which CREATE INDEX CONCURRENTLY of the lock's holder would wait: a deadlock.
+Source: PostgreSQL manual, "Advisory Locks" and CREATE INDEX, "Building Indexes Concurrently".
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from appliance.postgres.errors import FOREIGN, translate
 
 CONNECT_TIMEOUT_S = 5.0
 STATEMENT_TIMEOUT_S = 60.0
-"""For a server that is gone without a word. Not for indexes: a large one may take hours."""
+"""For a server that no longer responds. Not for indexes: a large one may take hours."""
 INDEX_TIMEOUT_S = 24 * 3600.0
 LOCK_KEY = 0x5CA1E117E
-"""Any number that nobody else takes on the same database; Rails' own are hashes of its name."""
+"""Arbitrary; Rails uses keys that it derives from the name of the database."""
 LOCK_RETRY_S = 0.25
 
 _FILE = re.compile(r"(\d{4})_(\w+)(\.concurrently)?\.sql")
@@ -44,11 +44,11 @@ class Migration:
     name: str
     sql: str
     in_transaction: bool
-    """False: `NNNN_name.concurrently.sql`, each of its statements by itself."""
+    """False for `NNNN_name.concurrently.sql`: each statement runs by itself."""
 
 
 def load_migrations() -> list[Migration]:
-    """Return the shipped migrations in their order."""
+    """Return the migrations of this version in order."""
     found = []
     for file in files("appliance.postgres").joinpath("schema").iterdir():
         if match := _FILE.fullmatch(file.name):
@@ -60,7 +60,7 @@ def load_migrations() -> list[Migration]:
 def index_statements(sql: str) -> list[tuple[str, str, str]]:
     """Split a concurrent file into (schema, index, statement).
 
-    Raises ValueError: a statement is something else than CREATE INDEX CONCURRENTLY IF NOT EXISTS.
+    Raises ValueError: a statement is not CREATE INDEX CONCURRENTLY IF NOT EXISTS.
     """
     bare = re.sub(r"--[^\n]*", "", sql)
     statements = []
@@ -73,11 +73,10 @@ def index_statements(sql: str) -> list[tuple[str, str, str]]:
 
 
 async def migrate(database_url: str, *, prepared_statements: bool = True) -> list[str]:
-    """Apply what is missing and return its names, `0001_appliance` …; an empty list if nothing was.
+    """Apply missing migrations and return their names, such as `0001_appliance`.
 
-    Waits while another appliance does it. A failed migration leaves no trace, but indexes that
-    were finished stay. Takes as long as the indexes of a large database take. Needs an open
-    asyncio loop.
+    Waits while another appliance migrates. A failed migration is rolled back, except for finished
+    indexes. On a large database the indexes may take hours. Requires an open asyncio loop.
     Raises DatabaseDown, DatabaseRefused.
     """
     try:
@@ -114,12 +113,12 @@ async def _connection(
     )
     try:
         if prepared_statements:
-            # For the large indexes. Not behind PgBouncer, where it would stay with the server's
-            # connection; there the administrator's limits hold.
+            # For large indexes. Not behind PgBouncer, where the settings would stay with the server
+            # connection; there the limits of its administrator apply.
             await connection.execute("SET statement_timeout = 0; SET lock_timeout = 0")
         yield connection
     finally:
-        # close() may wait for a server that hangs.
+        # Not close(), which waits for a server that hangs.
         connection.terminate()
 
 
@@ -128,10 +127,10 @@ async def _lock(guard: asyncpg.Connection) -> AsyncIterator[None]:
     while True:
         transaction = guard.transaction()
         await transaction.start()
-        # Else a server that ends idle transactions would take the lock away from a long migration.
+        # Otherwise a server that ends idle transactions releases the lock during a long migration.
         await guard.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-        # By the simple protocol (no fetch): else the portal stays open with its snapshot, and
-        # CREATE INDEX CONCURRENTLY waits for it.
+        # execute() uses the simple query protocol. With fetch() a portal with its snapshot stays
+        # open, and CREATE INDEX CONCURRENTLY waits for it.
         answer = await guard.execute(f"SELECT WHERE pg_try_advisory_xact_lock({LOCK_KEY})")
         if answer == "SELECT 1":
             break
@@ -169,9 +168,9 @@ async def _apply(worker: asyncpg.Connection, migration: Migration) -> None:
 async def _create_index(
     worker: asyncpg.Connection, schema: str, index: str, statement: str
 ) -> None:
-    """Build one index. One that a failed or killed build left invalid is dropped and built anew.
+    """Build one index; one that a failed build left invalid is dropped and built again.
 
-    By the simple protocol, as a statement without arguments goes: it opens no transaction.
+    A statement without arguments uses the simple query protocol, which opens no transaction.
     """
     invalid = (
         "SELECT FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid"

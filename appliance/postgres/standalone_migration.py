@@ -1,6 +1,6 @@
-"""`database migrate`: the database of a configuration is brought up to date, without the appliance.
+"""`database migrate`: migrate the configured database without running the appliance.
 
-Composition only, beside the supervisor, which has it done by the database's own connection.
+Composition only. The running appliance migrates when it connects (database.py).
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from appliance.postgres.asyncio_bridge import open_asyncio_loop
 from appliance.postgres.errors import DatabaseRefused
 from appliance.postgres.migrations import migrate
 from appliance.settings import Settings
-from appliance.system.embedded import open_embedded_stores
-from appliance.system.embedded_state import EmbeddedStoresError
+from appliance.system.embedded.state import EmbeddedStoresError
+from appliance.system.embedded.stores import open_embedded_stores
 
 MIGRATION_ERRORS = (EmbeddedStoresError, DatabaseDown, DatabaseRefused)
-"""What an operator must mend; their texts say how."""
+"""Errors that the operator must resolve; their texts say how."""
 
 
 async def migrate_database(settings: Settings) -> list[str]:
-    """Bring the database to this version's schema, with an embedded one started for it.
+    """Migrate the database, starting an embedded one for it, and return the applied migrations.
 
-    Returns what was applied. Raises MIGRATION_ERRORS, in exception groups or not.
+    Raises MIGRATION_ERRORS, possibly in exception groups.
     """
     stores, log = settings.stores, get_logger("appliance")
     async with (

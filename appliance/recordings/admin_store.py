@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from appliance.postgres.database import Connection, Database
-from appliance.postgres.session import open_session
+from appliance.postgres.transaction import open_transaction
 from appliance.recordings.recording import RecordingStates
 from appliance.recordings.rows import READ_SOME, ms_of, recording_of, timestamp_of
 from appliance.recordings.store import CHANGE_HOLD_S, LockedRecordings
@@ -166,9 +166,9 @@ class RecordingTable:
             ids = [row["id"] for row in await connection.fetch(_LOCK_EXPIRED, *args)]
             return list(await connection.fetch(READ_SOME, ids))
 
-        async with open_session(self._store, hold_s=CHANGE_HOLD_S) as session:
-            rows = await session.run(work, deadline_s=LONG_S)
-            yield LockedRecordings(session, tuple(recording_of(row) for row in rows))
+        async with open_transaction(self._store, hold_s=CHANGE_HOLD_S) as transaction:
+            rows = await transaction.run(work, deadline_s=LONG_S)
+            yield LockedRecordings(transaction, tuple(recording_of(row) for row in rows))
 
     @asynccontextmanager
     async def claim_daily(self, name: str, interval_s: float) -> AsyncIterator[bool]:
@@ -184,11 +184,11 @@ class RecordingTable:
         async def finish(connection: Connection) -> None:
             await connection.execute(_FINISHED, name)
 
-        async with open_session(self._store, hold_s=DAILY_HOLD_S) as session:
-            due = await session.run(claim)
+        async with open_transaction(self._store, hold_s=DAILY_HOLD_S) as transaction:
+            due = await transaction.run(claim)
             yield due
             if due:
-                await session.run(finish)
+                await transaction.run(finish)
 
 
 def _expired_arguments(

@@ -22,8 +22,7 @@ from pathlib import Path
 from appliance.recordings.caption_files import CaptionFiles
 from appliance.recordings.recording import is_format, is_record_id
 from appliance.settings.model import RecordingSettings
-from appliance.system.disk_space import has_room, write_out
-from appliance.system.renames import exchange
+from appliance.system.file_system import exchange, has_room, write_out
 
 INCOMING, REMOVED = ".incoming", ".removed"
 ABANDONED_S = 24 * 3600.0

@@ -18,7 +18,7 @@ from appliance.callbacks.url_store import CallbackUrls
 from appliance.faults import StoreDown
 from appliance.log import Log
 from appliance.postgres.database import Connection, Database
-from appliance.postgres.session import open_session
+from appliance.postgres.transaction import open_transaction
 from appliance.recordings.import_model import ImportEntry, ImportState, SpooledTar
 from appliance.recordings.merge import ImportOutcome, ImportResult, ImportRules
 from appliance.recordings.ready_callback import queue_recording_ready
@@ -105,8 +105,8 @@ class ImportJournal:
         async def lock(connection: Connection) -> bool:
             return bool(await connection.fetchval(_LOCK, LOCK_CLASS, name))
 
-        async with open_session(self._store, hold_s=CLAIM_HOLD_S) as session:
-            yield await session.run(lock)
+        async with open_transaction(self._store, hold_s=CLAIM_HOLD_S) as transaction:
+            yield await transaction.run(lock)
 
     async def _find(self, tar: SpooledTar) -> ImportEntry:
         row = await self._store.fetchrow(_FIND, *_key_of(tar))

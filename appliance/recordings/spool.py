@@ -22,8 +22,7 @@ from appliance.recordings.metadata_xml import MAX_BYTES
 from appliance.recordings.recording import is_record_id
 from appliance.recordings.tar import TarLimits, extract_tar
 from appliance.settings.model import RecordingSettings
-from appliance.system.disk_space import has_room, write_out
-from appliance.system.renames import rename_new
+from appliance.system.file_system import has_room, rename_new, write_out
 
 FAILED = "failed"
 ABANDONED_UPLOAD_S = 24 * 3600.0

@@ -14,7 +14,7 @@ import trio
 
 from appliance.faults import DatabaseDown
 from appliance.postgres.database import POOL_SIZE, Connection, Database
-from appliance.postgres.session import Session, open_session
+from appliance.postgres.transaction import Transaction, open_transaction
 from appliance.recordings.filter import RecordingFilter
 from appliance.recordings.merge import ImportResult, ImportRules, state_of
 from appliance.recordings.recording import Recording, RecordingStates
@@ -36,8 +36,10 @@ AlsoWrite = Callable[[Connection, ImportResult], Awaitable[None]]
 class RecordingListing:
     """One listing: a cursor on one statement, read in chunks."""
 
-    def __init__(self, session: Session, wanted: RecordingFilter, *, own_session: bool) -> None:
-        self._session = session
+    def __init__(
+        self, transaction: Transaction, wanted: RecordingFilter, *, own_session: bool
+    ) -> None:
+        self._transaction = transaction
         self._own_session = own_session
         self._wanted = wanted
         self._ended = False
@@ -47,10 +49,10 @@ class RecordingListing:
         """Return the next recordings, none at the end. The connection goes back with the last."""
         if self._ended:
             return []
-        chunk = await self._session.run(self._read)
+        chunk = await self._transaction.run(self._read)
         if len(chunk) < CHUNK_ROWS:
             self._ended = True
-            await self._session.commit()
+            await self._transaction.commit()
         return chunk
 
     async def _read(self, connection: Connection) -> list[Recording]:
@@ -83,8 +85,8 @@ class ShortListing:
 class LockedRecordings:
     """Recordings whose rows are locked; every method raises DatabaseDown."""
 
-    def __init__(self, session: Session, recordings: tuple[Recording, ...]) -> None:
-        self._session = session
+    def __init__(self, transaction: Transaction, recordings: tuple[Recording, ...]) -> None:
+        self._transaction = transaction
         self.recordings = recordings
         self.notes: list[str] = []
 
@@ -100,7 +102,7 @@ class LockedRecordings:
                 state_of(published),
             )
 
-        await self._session.run(work)
+        await self._transaction.run(work)
 
     async def update(
         self, recording: Recording, *, metadata: Sequence[tuple[str, str]], protected: bool | None
@@ -121,7 +123,7 @@ class LockedRecordings:
                     "UPDATE public.recordings SET protected = $2 WHERE id = $1", row_id, protected
                 )
 
-        await self._session.run(work)
+        await self._transaction.run(work)
 
     async def delete(self, recording: Recording) -> None:
         """Delete the rows of formats and metadata and keep the recording's as deleted."""
@@ -130,7 +132,7 @@ class LockedRecordings:
             for sql in _DELETE:
                 await connection.execute(sql, recording.id)
 
-        await self._session.run(work)
+        await self._transaction.run(work)
 
 
 class RecordingStore:
@@ -158,9 +160,9 @@ class RecordingStore:
         if patience.cancelled_caught:
             raise DatabaseDown("too many listings at once")
         try:
-            async with open_session(self._store, hold_s=LISTING_HOLD_S) as session:
+            async with open_transaction(self._store, hold_s=LISTING_HOLD_S) as transaction:
                 own_session = self._store.prepared_statements
-                yield RecordingListing(session, wanted, own_session=own_session)
+                yield RecordingListing(transaction, wanted, own_session=own_session)
         finally:
             self._listings.release()
 
@@ -196,8 +198,8 @@ class RecordingStore:
                 one for one in recordings if tenant_id is None or one.tenant_id == tenant_id
             )
 
-        async with open_session(self._store, hold_s=CHANGE_HOLD_S) as session:
-            yield LockedRecordings(session, await session.run(work))
+        async with open_transaction(self._store, hold_s=CHANGE_HOLD_S) as transaction:
+            yield LockedRecordings(transaction, await transaction.run(work))
 
     async def find_recording(self, record_id: str) -> Recording | None:
         """Return one recording in whatever state."""

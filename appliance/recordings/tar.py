@@ -22,7 +22,7 @@ from typing import Any
 
 from appliance.recordings.import_model import BrokenTar, DiskFull, HostileTar, Stopped
 from appliance.recordings.tar_stream import TarStream, open_tar_stream
-from appliance.system.disk_space import has_room, write_out
+from appliance.system.file_system import has_room, write_out
 
 _CHUNK_BYTES = 1 << 20
 _CHECK_DISK_EVERY_BYTES = 64 << 20

@@ -1,8 +1,8 @@
-"""A Redis client on trio: every caller's commands travel together over one connection.
+"""The Redis client: commands of all tasks, pipelined over one connection (link.py).
 
-Keeps one connection (redis_link) alive and connects again when it is lost. No command whose bytes
-may have been sent is ever sent again. Holds no rule and no key name.
-WATCH, SUBSCRIBE, SELECT and blocking commands must not be sent: the connection is shared by all.
+Reconnects when the connection is lost. A command whose bytes may have been sent is never sent
+again. Knows no key names. WATCH, SUBSCRIBE, SELECT and blocking commands must not be sent, because
+all tasks share the connection.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import trio
 
+from appliance.instruments import Histogram
 from appliance.log import Log
 from appliance.redis.connection import (
     Argument,
@@ -24,8 +25,7 @@ from appliance.redis.connection import (
     parse_address,
 )
 from appliance.redis.errors import NoScriptError, RedisDown, RedisError
-from appliance.redis.link import MAX_OUTSTANDING, Link
-from appliance.system.instruments import Histogram
+from appliance.redis.link import MAX_OUTSTANDING, RedisLink
 
 __all__ = [
     "RedisAddress",
@@ -37,19 +37,19 @@ __all__ = [
 ]
 
 DEADLINE_S = 0.9
-"""An API call must answer within a second when Redis is gone (docs/stores.md)."""
+"""An API call must be answered within a second when Redis is down (docs/stores.md)."""
 _GRACE_S = 0.3
-"""How long a command waits for a connection that was lost a moment ago."""
+"""Time that a command waits for a reconnect after a short outage."""
 _SHORT_OUTAGE_S = 2.0
-"""After this long without Redis, commands fail at once."""
+"""After this time without a connection, commands fail at once."""
 _BACKOFF_S = (0.05, 1.0)
 _STEADY_S = 1.0
-"""A connection that lived for less does not reset the back-off."""
+"""A connection that lasted for less does not reset the back-off."""
 _REFUSAL_LOG_S = 60.0
 
 
 class RedisClient:
-    """Commands to one Redis, from any number of tasks. Made by open_redis_client."""
+    """Runs commands of any number of tasks on one Redis. Made by open_redis_client."""
 
     def __init__(
         self,
@@ -69,41 +69,42 @@ class RedisClient:
         self._log = log
         self._latency = latency
         self._fields = {"connection": name} if name else {}
-        self._link: Link | None = None
+        self._link: RedisLink | None = None
         self._up = trio.Event()
         self._down_since = trio.current_time()
         self._down_reason: str | None = None
-        self._hoping = 0
+        self._waiting_for_link = 0
         self._next_refusal_log: dict[str, float] = {}
 
     @property
     def connected(self) -> bool:
-        """Whether there is a connection now."""
+        """Whether there is a connection."""
         return self._link is not None
 
     @property
     def down_reason(self) -> str | None:
-        """Return why there is no connection; None: there is one, or it was not tried yet."""
+        """Return why there is no connection; None: there is one, or none was tried yet."""
         return self._down_reason
 
     async def wait_connected(self) -> None:
-        """Wait, for ever if need be, until there is a connection."""
+        """Wait until there is a connection, without a time limit."""
         while self._link is None:
             await self._up.wait()
         await trio.lowlevel.checkpoint()
 
     async def command(self, *args: Argument) -> Any:
-        """Run one command: str, int, None or a list. Raises: RedisDown, RedisError.
+        """Run one command and return a str, an int, None or a list.
 
-        Text that is not UTF-8 comes with surrogate escapes, and goes back as the same bytes.
+        Bytes that are not UTF-8 are returned as surrogate escapes, which can be sent back.
+        Raises RedisDown, RedisError.
         """
         return (await self._exchange(pack(args), 1, trio.current_time()))[0]
 
     async def pipeline(self, commands: Sequence[Command]) -> list[Any]:
-        """Run commands in one round trip, nobody else's between them if they are in MULTI and EXEC.
+        """Run commands in one round trip; only MULTI and EXEC make them atomic.
 
-        Raises: RedisDown, RedisError: the first of the replies that is an error, also within an
-        array; the other commands may have run.
+        Raises RedisDown, RedisError: the first error reply, also one within an array; the other
+        commands may have run.
         """
         if not commands:
             return []
@@ -113,9 +114,9 @@ class RedisClient:
     async def run_script(
         self, script: Script, keys: Sequence[str], args: Sequence[Argument] = ()
     ) -> Any:
-        """Run a Lua script, loading it first if Redis has forgotten it.
+        """Run a Lua script; load it first if Redis does not have it.
 
-        Raises: RedisDown, RedisError.
+        Raises RedisDown, RedisError.
         """
         started = trio.current_time()
         call = pack(("EVALSHA", script.sha1, len(keys), *keys, *args))
@@ -126,22 +127,22 @@ class RedisClient:
         return (await self._exchange(load + call, 2, started))[1]
 
     async def _exchange(self, data: bytes, count: int, started: float) -> list[Any]:
-        link = self._link or await self._hope_for_link(started)
+        link = self._link or await self._wait_for_link(started)
         self.round_trips += 1
         replies = await link.exchange(data, count, started)
         if self._latency is not None:
             self._latency.observe(trio.current_time() - started, "redis")
         return replies
 
-    async def _hope_for_link(self, now: float) -> Link:
-        """Wait a moment for the connection to come back. Raises: RedisDown."""
-        if self._hoping < MAX_OUTSTANDING:
-            self._hoping += 1
+    async def _wait_for_link(self, now: float) -> RedisLink:
+        """Wait briefly for a reconnect. Raises RedisDown."""
+        if self._waiting_for_link < MAX_OUTSTANDING:
+            self._waiting_for_link += 1
             try:
                 with trio.move_on_at(min(now + _GRACE_S, self._down_since + _SHORT_OUTAGE_S)):
                     await self.wait_connected()
             finally:
-                self._hoping -= 1
+                self._waiting_for_link -= 1
         else:
             await trio.lowlevel.checkpoint()
         if self._link is None:
@@ -149,7 +150,7 @@ class RedisClient:
         return self._link
 
     async def _stay_connected(self) -> None:
-        """Connect, serve, and connect again, for ever."""
+        """Connect, serve the connection until it is lost, and repeat, until cancelled."""
         shortest, longest = _BACKOFF_S
         delay_s = shortest
         while True:
@@ -159,7 +160,7 @@ class RedisClient:
                 self._note_down(error.reason)
             else:
                 up_at = self._note_up()
-                self._link = Link(wire, self._deadline_s, self._note_refusal, self._note_lost)
+                self._link = RedisLink(wire, self._deadline_s, self._note_refusal, self._note_lost)
                 self._up.set()
                 self._note_down(await self._link.run())
                 if self._down_since - up_at >= _STEADY_S:
@@ -185,7 +186,7 @@ class RedisClient:
         self._down_since = trio.current_time()
 
     def _note_down(self, reason: str) -> None:
-        """Log the loss once, not every attempt to get over it."""
+        """Log the loss, but not the failed attempts to reconnect."""
         if self._log is not None and self._down_reason is None:
             self._log.warning("redis_lost", reason=reason, **self._fields)
         self._down_reason = reason
@@ -207,11 +208,11 @@ async def open_redis_client(
     latency: Histogram | None = None,
     name: str = "",
 ) -> AsyncIterator[RedisClient]:
-    """Open a client that connects, and reconnects, in the background.
+    """Open a client that connects and reconnects in the background.
 
     Does not wait for Redis: see `wait_connected`. A second client for slow commands keeps them
-    from delaying the others; `name` tells them apart in the log.
-    Raises: ValueError for a bad address, OSError for bad TLS files.
+    from delaying the others; `name` distinguishes the clients in the log.
+    Raises ValueError: a bad address; OSError: TLS files cannot be read.
     """
     client = RedisClient(address, scripts, deadline_s, log, latency, name)
     async with trio.open_nursery() as nursery:

@@ -1,8 +1,8 @@
-"""What can go wrong between us and Redis, in two kinds: unusable now, or our own mistake.
+"""Translate errors of Redis, of sockets and of TLS into two: RedisDown and RedisError.
 
-The one place where foreign errors and Redis' error replies are translated; holds no I/O.
-Source: redis.io "RESP protocol specification" (an error reply starts with a code in capitals) and
-the error texts of Redis 6 to 8.
+The only place where they are translated; does no I/O.
+Source: https://redis.io/docs/latest/develop/reference/protocol-spec/ (an error reply starts with a
+code in capitals); error texts of Redis 6 to 8.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import hiredis
 import trio
 
 LOST = (OSError, trio.BrokenResourceError, trio.ClosedResourceError, hiredis.HiredisError)
-"""All that sockets, TLS and the parser raise when a connection is of no more use."""
+"""Everything that sockets, TLS and the parser raise when a connection can no longer be used."""
 
 _UNUSABLE_CODES = frozenset(
     {
-        "BUSY",  # a script runs for seconds
+        "BUSY",  # a script has been running for seconds
         "CLUSTERDOWN",
         "LOADING",
         "MASTERDOWN",
-        "MISCONF",  # cannot persist, so refuses writes
+        "MISCONF",  # cannot persist, so it refuses writes
         "NOAUTH",
         "NOREPLICAS",
         "OOM",
@@ -31,13 +31,13 @@ _UNUSABLE_CODES = frozenset(
         "WRONGPASS",
     }
 )
-# Redis 6 wraps what a command inside a script answers: "ERR Error running script (...): -OOM ...".
+# Redis 6 wraps the error of a command within a script: "ERR Error running script (...): -OOM ...".
 _WRAPPED_CODE = re.compile(r"ERR Error running script.*?-([A-Z]+) ", re.DOTALL)
 _CODE = re.compile(r"[A-Z]+\b")
 
 
 class RedisDown(Exception):
-    """The store is not usable now. `reason` holds no secret and may be logged."""
+    """Redis cannot be used now. `reason` holds no secret and may be logged."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -45,7 +45,7 @@ class RedisDown(Exception):
 
 
 class RedisError(Exception):
-    """Redis refused a command that is wrong: a bug of ours, or data of a wrong type."""
+    """Redis refused a command: a defect of the caller, or a key of the wrong type."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)
@@ -53,11 +53,11 @@ class RedisError(Exception):
 
 
 class NoScriptError(RedisError):
-    """Redis does not know the script, so it did not run any of it."""
+    """Redis does not have the script, so nothing was run."""
 
 
 def reply_error(text: str) -> RedisDown | RedisError:
-    """Translate an error reply. What Redis repeats of our arguments is cut off."""
+    """Translate an error reply; arguments that it repeats are removed, as they may be secret."""
     wrapped = _WRAPPED_CODE.match(text)
     found = _CODE.match(text)
     code = wrapped[1] if wrapped else found[0] if found else "ERR"
@@ -68,11 +68,11 @@ def reply_error(text: str) -> RedisDown | RedisError:
 
 
 def lost_reason(error: BaseException) -> str:
-    """Say in a few words why a connection was lost; `error` is one of LOST."""
+    """Return a short reason why a connection was lost; `error` is one of LOST."""
     if isinstance(error, hiredis.HiredisError):
-        return "not an answer of Redis"
+        return "not a Redis reply"
     if not isinstance(error, OSError) and isinstance(error.__cause__, OSError):
-        error = error.__cause__  # trio wraps what the socket or TLS said
+        error = error.__cause__  # Trio wraps the error of the socket or of TLS
     if isinstance(error, OSError):
         return error.strerror or str(error) or type(error).__name__
     return "connection broken"

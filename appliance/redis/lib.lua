@@ -1,7 +1,7 @@
--- Shared by every script (prepended to each): names of keys, reading and forgetting a record.
--- KEYS[1] is the namespace with its colon ("scalelite:"). Keys without "appliance:" are
--- Scalelite's: no field of ours may ever be added to them (its records refuse unknown fields).
--- Times are milliseconds since the epoch and come from the caller, never from inside.
+-- The prelude of every script: names of keys, reading and removing records.
+-- KEYS[1] is the namespace with its colon ("scalelite:"). Keys without "appliance:" belong to
+-- Scalelite, whose records refuse unknown fields: no field may be added to them.
+-- Times are milliseconds since the epoch, always given by the caller.
 
 local call = redis.call
 local P = KEYS[1]
@@ -18,7 +18,7 @@ local function text(value)
   return value or ''
 end
 
--- Numbers as text: whole ones with all their digits (a time has 13) and no exponent.
+-- A number as text: an integer with all digits (a time has 13) and without an exponent.
 local function decimal(value)
   if value == math.floor(value) and math.abs(value) < 1e15 then return string.format('%.0f', value) end
   return string.format('%.12g', value)
@@ -27,7 +27,7 @@ end
 local STATES = { enabled = true, cordoned = true, disabled = true }
 
 -- Old records have no `state`: then membership in server_enabled means enabled.
--- A word that is no state means disabled, which harms nobody.
+-- An unknown state counts as disabled, which is safe.
 local function state_of(id, stored)
   if stored then return STATES[stored] and stored or 'disabled' end
   if call('SISMEMBER', P .. 'server_enabled', id) == 1 then return 'enabled' end
@@ -51,12 +51,12 @@ end
 
 local function multiplier_of(stored)
   local value = number(stored, 1)
-  -- Scalelite stores what it is given; tonumber reads "nan" and "inf" too.
+  -- Scalelite stores any text; tonumber also reads "nan" and "inf".
   if value > 0 and value < math.huge then return value end
   return 1
 end
 
--- Change the load of a server in whichever set holds it; a server in none stays out.
+-- Change the load of a server in the set that holds it, if any.
 local function add_load(server_id, amount)
   if amount == 0 then return end
   for _, name in ipairs({ 'server_load', 'cordoned_server_load' }) do
@@ -67,14 +67,13 @@ local function add_load(server_id, amount)
   end
 end
 
--- What the limits of a server must know beyond the last poll: meetings and users that it has not
--- seen, or not all of yet.
+-- For the limits of a server: meetings and users that the last poll has not counted yet.
 local function add_pending(server_id, meetings, users)
   if meetings ~= 0 then call('HINCRBY', A .. 'load:' .. server_id, 'pending_meetings', decimal(meetings)) end
   if users ~= 0 then call('HINCRBY', A .. 'load:' .. server_id, 'pending_users', decimal(users)) end
 end
 
--- A record, or nil. `url` is false where the server is gone; `creating_ms` is nil once confirmed.
+-- A record, or nil. `url` is false if the server was removed; `creating_ms` is nil once confirmed.
 local function read_record(id)
   local m = call('HMGET', P .. 'meeting:' .. id, 'server_id', 'moderator_pw', 'voice_bridge', 'tenant_id')
   if not m[1] then return nil end
@@ -99,7 +98,7 @@ local function reply_record(id, r, now_ms)
     r.run_ms and decimal(r.run_ms) or '' }
 end
 
--- The record may still be asked for by the request that makes it: not to be removed by others.
+-- The request that creates the record may still use it, so others must not remove it.
 local function is_creating(r, now_ms)
   return r.creating_ms ~= nil and r.creating_ms > now_ms
 end
@@ -108,19 +107,19 @@ local function is_detached(id)
   return call('EXISTS', A .. 'detached_meeting:' .. id) == 1
 end
 
--- Take a meeting off the server that its record names: out of the index, the load, the limits.
--- To be called before its own key is deleted.
+-- Remove a meeting from the index, the load and the limits of the server in its record.
+-- Must be called before the key of the meeting is deleted.
 local function uncount(server_id, id)
   local a = call('HMGET', A .. 'meeting:' .. id, 'reserved', 'pending', 'counted')
   call('SREM', A .. 'meetings_of:' .. server_id, id)
   add_load(server_id, -number(a[1], 0))
-  -- Not where the server is gone and its counts with it: they would be made anew, for ever.
+  -- Not if the server was removed with its counts: the key would be created again and never deleted.
   if a[3] == '1' and call('EXISTS', A .. 'load:' .. server_id) == 1 then
     add_pending(server_id, -1, -number(a[2], 0))
   end
 end
 
--- A number goes back when no record and no detached meeting of its owner has it.
+-- Release a number that neither the record nor a detached meeting of its owner uses.
 local function free_voice_bridge(id, voice_bridge)
   if call('HGET', P .. 'voice_bridges', voice_bridge) == id and not is_detached(id)
     and call('EXISTS', P .. 'meeting:' .. id) == 0 then
@@ -128,8 +127,8 @@ local function free_voice_bridge(id, voice_bridge)
   end
 end
 
--- Remove a record and all that hangs on it. A voice bridge number stays reserved while the
--- meeting is detached somewhere, since it may come back with that number.
+-- Remove a record and everything that depends on it. The voice bridge number stays reserved while
+-- the meeting is detached, since it may come back with that number.
 local function forget(id)
   local m = call('HMGET', P .. 'meeting:' .. id, 'server_id', 'voice_bridge')
   if m[1] then uncount(m[1], id) end
@@ -138,15 +137,15 @@ local function forget(id)
   if m[2] then free_voice_bridge(id, m[2]) end
 end
 
--- The run of a meeting that its server has: when the create came that began it, and what the
--- front-end wants to be called when it ends. Both nil where nobody knows.
+-- The run of a meeting on its server: the time of the create that started it, and the URL to call
+-- when it ends. Each is nil if unknown.
 local function run_of(id)
   local a = call('HMGET', A .. 'meeting:' .. id, 'run_ms', 'ended_url')
   return number(a[1], nil), a[2] or nil
 end
 
--- A run has ended: its front-end is to be told at due_ms. Until then its server may still tell us
--- more about it (end_meeting.lua). Without an URL nobody waits for anything.
+-- A run has ended: its front-end is to be notified at due_ms. Until then its server may report more
+-- about it (end_meeting.lua). Without a URL there is nothing to do.
 local function tell_later(id, run_ms, ended_url, tenant_id, due_ms, marks, named)
   if not ended_url or ended_url == '' then return end
   local key = decimal(run_ms or 0) .. ':' .. id
@@ -155,10 +154,10 @@ local function tell_later(id, run_ms, ended_url, tenant_id, due_ms, marks, named
   call('ZADD', A .. 'ended_due', decimal(due_ms), key)
 end
 
--- Remember at a server that a meeting was (or may have been) there when the record left it.
--- `abandoned`: it must be ended there once the server answers, whatever else.
--- `detached_meeting:` is the claim to come back, held for the server that had the meeting last;
--- who was never confirmed does not take it from another, and a confirmed newer home ends it.
+-- Record for a server that a meeting was, or may have been, there when the record left it.
+-- `abandoned`: the meeting must be ended there as soon as the server answers.
+-- `detached_meeting:` is the claim to come back, held for the last server of the meeting. A server
+-- that was never confirmed does not take it from another; a newer, confirmed server ends it.
 local function detach(id, r, now_ms, abandoned)
   abandoned = abandoned or (r.creating_ms ~= nil and is_detached(id))
   local run_ms, ended_url = run_of(id)
@@ -187,8 +186,8 @@ local function drop_claim(server_id, id, voice_bridge)
   end
 end
 
--- A record of which the server is still in the pool; one whose server was removed counts as unknown
--- and is cleaned up (Scalelite keeps such ids stuck for a day).
+-- A record whose server is still in the pool; one whose server was removed is deleted and counts as
+-- unknown (in Scalelite such ids cannot be used for a day).
 local function read_living(id)
   local r = read_record(id)
   if r and not r.url then
@@ -198,10 +197,10 @@ local function read_living(id)
   return r
 end
 
--- Equal ids of two tenants (tenants/scoped_id.py): whoever comes first has the plain id, the meeting of
--- another tenant is kept under its scoped id. `scoped` and `tenant_id` are '' without tenants.
+-- Equal ids of two tenants (tenants/scoped_id.py): the first tenant gets the plain id, the meeting of
+-- another tenant is stored under its scoped id. `scoped` and `tenant_id` are '' without tenants.
 
--- Whether an id could be the scoped one of a tenant: it ends in `~{tenant id}`. No plain id may.
+-- Whether an id has the form of a scoped one, `…~{tenant id}`, which a plain id must not have.
 local function names_tenant(id, tenant_id)
   local at = string.find(id, '~', 1, true)
   while at do
@@ -212,7 +211,7 @@ local function names_tenant(id, tenant_id)
   return false
 end
 
--- The id under which a tenant's meeting is kept and its record, or nil: it has none of this id.
+-- The id under which a meeting of a tenant is stored, and its record; nil: there is none.
 local function find_record(id, scoped, tenant_id)
   local r = scoped ~= '' and read_living(scoped)
   if r and r.tenant_id == tenant_id then return scoped, r end
@@ -222,8 +221,8 @@ local function find_record(id, scoped, tenant_id)
   return id, r
 end
 
--- The id under which a create of a tenant's is kept. The scoped one as long as its meeting lives or
--- may come back, and where the plain one belongs to another tenant whose meeting does.
+-- The id under which a create of a tenant is stored: the scoped one while its meeting exists or may
+-- come back, or while the plain one belongs to such a meeting of another tenant.
 local function kept_id(id, scoped, tenant_id)
   if scoped == '' then return id end
   if call('EXISTS', P .. 'meeting:' .. scoped) == 1 or is_detached(scoped) or names_tenant(id, tenant_id) then
@@ -237,13 +236,13 @@ local function kept_id(id, scoped, tenant_id)
   return id
 end
 
--- A sweep's notes of what it found without its hash, by time. Those that no sweep has come back to
--- for ten graces were cleared meanwhile: the same name found again is another case.
+-- Sweeps record by time which names they found without a hash. Entries that no sweep has confirmed
+-- for ten grace periods are obsolete: the same name found again is a new case.
 local function drop_old_notes(key, now_ms, grace_ms)
   call('ZREMRANGEBYSCORE', key, '-inf', decimal(now_ms - 10 * grace_ms))
 end
 
--- Whether a sweep at least grace_ms ago found the same; if none did, note that this one does.
+-- Whether a sweep at least grace_ms ago found the same; if none did, record it for this one.
 local function is_stale(key, member, now_ms, grace_ms)
   local seen_ms = call('ZSCORE', key, member)
   if seen_ms and now_ms - tonumber(seen_ms) >= grace_ms then
@@ -257,8 +256,8 @@ local function is_stale(key, member, now_ms, grace_ms)
   return false
 end
 
--- Take the name from a tenant that is renamed or removed. Where an old Scalelite let two tenants
--- have one name, the other one is found by it from now on.
+-- Release the name of a tenant that is renamed or removed. If another tenant has the same name, which
+-- an old Scalelite allowed, the name leads to that one from now on.
 local function release_tenant_name(name, id)
   local key = P .. 'tenant_name:' .. name
   if call('HGET', key, 'id') ~= id then return end

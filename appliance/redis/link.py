@@ -1,8 +1,8 @@
-"""One live connection to Redis, shared by all callers: who waits for which answer, and how long.
+"""One live connection to Redis, shared by all tasks: matches replies to callers, with deadlines.
 
-Redis answers in the order of the commands, so a queue is all the bookkeeping. A caller that is
-cancelled leaves its place: its reply is read and dropped. Must not send anything twice,
-and ends with its connection: connecting again is the client's business.
+Redis replies in the order of the commands, so a queue is enough. A cancelled caller keeps its place
+in the queue: its reply is read and dropped. Nothing is sent twice. A link ends with its connection;
+client.py reconnects.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from appliance.redis.errors import LOST, RedisDown, RedisError, lost_reason, rep
 from appliance.system.wire import Wire
 
 MAX_OUTSTANDING = 4096
-"""Batches of commands that may wait for Redis; more would only be late together."""
+"""Maximum number of batches that wait for replies; further ones would miss their deadline."""
 _CHECK_S = 0.05
 _MISSING = object()
 
 
 class _Exchange:
-    """One batch of commands on its way, and the task that waits for its replies."""
+    """A batch of commands that was sent, and the task that waits for its replies."""
 
     __slots__ = ("count", "error", "replies", "started", "task")
 
@@ -37,12 +37,12 @@ class _Exchange:
         self.error: RedisDown | RedisError | None = None
 
     def abandon(self, _raise_cancel: Callable[[], Any]) -> trio.lowlevel.Abort:
-        """Let the caller go; its replies will be read and dropped."""
+        """Release a cancelled caller; its replies will be read and dropped."""
         self.task = None
         return trio.lowlevel.Abort.SUCCEEDED
 
     def answer(self) -> None:
-        """Wake the caller, if it still waits, with what has been collected."""
+        """Wake the caller, if it still waits, with the replies or the error."""
         if self.task is None:
             return
         task, self.task = self.task, None
@@ -57,7 +57,7 @@ class _Exchange:
         self.answer()
 
 
-class Link:
+class RedisLink:
     """One live connection: a queue of exchanges, and three tasks that serve it."""
 
     def __init__(
@@ -84,7 +84,7 @@ class Link:
         self._lost: str | None = None
 
     async def run(self) -> str:
-        """Serve until the connection is lost; return why. Every waiting caller gets RedisDown."""
+        """Serve until the connection is lost; return why. Waiting callers get RedisDown."""
         try:
             with self._tasks:
                 async with trio.open_nursery() as nursery:
@@ -92,7 +92,7 @@ class Link:
                     nursery.start_soon(self._until_lost, self._send)
                     nursery.start_soon(self._until_lost, self._watch)
         finally:
-            self._lose("closed by us")
+            self._lose("closed by the client")
             self._wire.close()
             for exchange in self._waiting:
                 exchange.fail(f"connection lost: {self._lost}")
@@ -100,9 +100,9 @@ class Link:
         return self._lost or ""
 
     async def exchange(self, data: bytes, count: int, started: float) -> list[Any]:
-        """Send packed commands and wait for as many replies. Raises: RedisDown, RedisError."""
+        """Send packed commands and wait for `count` replies. Raises RedisDown, RedisError."""
         if self._lost is not None or len(self._waiting) >= MAX_OUTSTANDING:
-            await trio.lowlevel.checkpoint()  # a caller that tries again must not spin
+            await trio.lowlevel.checkpoint()  # a caller that retries must not spin
             raise RedisDown(self._lost or "too many commands waiting")
         exchange = _Exchange(count, started)
         alone = not self._waiting
@@ -155,7 +155,7 @@ class Link:
             self._progress_at = trio.current_time()
             while (reply := gets()) is not _MISSING:
                 if not waiting:
-                    raise RedisDown("an answer that nobody asked for")
+                    raise RedisDown("a reply without a command")
                 exchange = waiting[0]
                 exchange.replies.append(reply)
                 if self._reply_error is not None:
@@ -168,7 +168,7 @@ class Link:
         raise RedisDown("closed by Redis")
 
     def _note_error(self, text: str) -> RedisDown | RedisError:
-        """Called by the parser for every error reply, those within arrays too."""
+        """Note an error reply; the parser calls this for those within arrays, too."""
         error = reply_error(text)
         self._reply_error = self._reply_error or error
         return error
@@ -178,11 +178,11 @@ class Link:
         exchange.error = exchange.error or error
         if isinstance(error, RedisDown):
             self._on_refusal(error)
-            if error.reason == "READONLY":  # failed over: the master is elsewhere now
+            if error.reason == "READONLY":  # after a failover this is no longer the master
                 self._lose(error.reason)
 
     async def _watch(self) -> None:
-        """Fail callers whose time is up; give up a connection that answers nothing."""
+        """Fail callers whose deadline has passed; give up a connection without any reply."""
         checked_at = trio.current_time()
         while True:
             if not self._waiting:
@@ -192,14 +192,14 @@ class Link:
             await trio.sleep(_CHECK_S)
             before, checked_at = checked_at, trio.current_time()
             if checked_at - before > 4 * _CHECK_S:
-                continue  # we were held up ourselves: read first what has come meanwhile
+                continue  # this process was blocked: read the replies that have arrived first
             self._check(checked_at)
 
     def _check(self, now: float) -> None:
         for exchange in self._waiting:
             if exchange.task is not None and now - exchange.started >= self._deadline_s:
-                exchange.fail("no answer in time")
+                exchange.fail("no reply in time")
         if self._waiting:
             silent_since = max(self._progress_at, self._waiting[0].started)
             if now - silent_since >= self._deadline_s:
-                raise RedisDown("no answer in time")
+                raise RedisDown("no reply in time")

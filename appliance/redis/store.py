@@ -1,7 +1,7 @@
-"""The two connections to Redis with the Lua scripts of the features: what feature stores build on.
+"""The two connections to Redis with the Lua scripts, on which the stores of the features build.
 
-One script is one atomic rule and one round trip. Translates RedisDown to StoreDown, once for all
-features. Knows no key but the namespace.
+A script is one atomic rule and one round trip. Translates RedisDown to StoreDown for all features.
+Knows no key, only the namespace.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from importlib.resources import files
 from typing import Any
 
 from appliance.faults import StoreDown
+from appliance.instruments import Histogram
 from appliance.log import Log
 from appliance.redis.client import (
     RedisAddress,
@@ -23,7 +24,6 @@ from appliance.redis.client import (
     Script,
     open_redis_client,
 )
-from appliance.system.instruments import Histogram
 
 SCAN_CHUNK = 500
 """Entries per round trip of `RedisStore.scan`."""
@@ -31,7 +31,7 @@ BACKGROUND_DEADLINE_S = 10.0
 
 Argument = str | int | float
 
-# Made once: json.dumps makes an encoder for each call with other than its default options.
+# Created once: with options, json.dumps creates an encoder for each call.
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
@@ -49,10 +49,10 @@ def load_scripts() -> dict[str, Script]:
 
 
 def to_script_json(arguments: Mapping[str, Any]) -> str:
-    """Return JSON for a script; None is left out, since cjson reads null as something true.
+    """Return JSON for a script, without None values: cjson reads null as a value that is true.
 
-    Not escaped: records of other programs may hold bytes that are not UTF-8 (lone surrogates
-    here), for which cjson knows no escape.
+    Not escaped: records of other programs may hold bytes that are not UTF-8 (here lone surrogates),
+    which cjson cannot read as escapes.
     """
     return _encode({name: value for name, value in arguments.items() if value is not None})
 
@@ -87,7 +87,7 @@ class RedisStore:
             raise StoreDown(str(error)) from error
 
     async def scan(self, command: str, key: str) -> AsyncIterator[list[str]]:
-        """Yield a collection in chunks by SSCAN or HSCAN; an entry may come twice."""
+        """Yield a collection in chunks with SSCAN or HSCAN; an entry may occur twice."""
         cursor = "0"
         while True:
             cursor, chunk = await self.command(command, key, cursor, "COUNT", SCAN_CHUNK)
@@ -115,7 +115,7 @@ class RedisStores:
     """For polls, sweeps and administration, so that a long script delays no API call."""
 
     async def ping(self) -> None:
-        """Ask for a sign of life. Raises StoreDown."""
+        """Check that Redis answers. Raises StoreDown."""
         await self.foreground.command("PING")
 
 
@@ -128,9 +128,9 @@ async def open_redis_stores(
     log: Log,
     latency: Histogram | None = None,
 ) -> AsyncIterator[RedisStores]:
-    """Open both connections; they connect and reconnect by themselves.
+    """Open both clients, which connect and reconnect by themselves.
 
-    Does not wait for Redis: `client.wait_connected` does. `latency` counts round trips.
+    Does not wait for Redis: see `client.wait_connected`. `latency` records round trips.
     """
     opened = partial(
         open_redis_client, address, scripts=tuple(scripts.values()), log=log, latency=latency

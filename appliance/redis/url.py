@@ -1,7 +1,6 @@
-"""Reads REDIS_URL: where one Redis is, and how to log in, by the redis library.
+"""Parse REDIS_URL with the redis library, whose spelling Scalelite's REDIS_URL follows, too.
 
-Pure but for the certificate files of its TLS options. Its spelling is the one that a Scalelite's
-own REDIS_URL and every guide follow.
+Does no I/O, except that it reads the certificate files of the TLS options.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _parse_url = cast("Callable[[str], dict[str, Any]]", parse_url)
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A parsed address: a Unix socket path, or host and port, and how to log in."""
+    """Address of a Redis: a Unix socket, or host and port, and credentials."""
 
     host: str
     port: int
@@ -33,9 +32,10 @@ class Endpoint:
 
 
 def parse_redis_url(url: str) -> Endpoint:
-    """Parse `redis://`, `rediss://` or `unix://`.
+    """Parse a URL with the scheme `redis`, `rediss` or `unix`.
 
-    Raises: ValueError, whose text does not hold the url; OSError: a file of `ssl_*` cannot be read.
+    Raises ValueError: not such a URL (the text does not quote it); OSError: a file of `ssl_*`
+    cannot be read.
     """
     try:
         found = _parse_url(url)

@@ -17,7 +17,7 @@ from appliance.servers.deps import ServerDeps
 from appliance.servers.sync import AddedServer, SyncedServer
 from appliance.servers.sync_plan import SyncMode, named_values
 from appliance.servers.yaml_list import BadServerList
-from appliance.system.yaml_nodes import MAX_CHARS
+from appliance.servers.yaml_nodes import MAX_CHARS
 
 _HIDDEN = "*****"
 _MOST_PROBLEMS = 200

@@ -19,7 +19,7 @@ from appliance.admin_calls.schema import (
     told,
 )
 from appliance.servers.admin_schema import ENDED, URL_EXAMPLE
-from appliance.system.yaml_nodes import MAX_CHARS
+from appliance.servers.yaml_nodes import MAX_CHARS
 
 _SERVERS = "servers"
 _YAML = told(

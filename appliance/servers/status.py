@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from appliance.model import Server, ServerState
@@ -34,3 +35,12 @@ class PoolStatus:
 async def read_status(deps: ServerDeps) -> PoolStatus:
     """Read the state of the pool from the store."""
     return PoolStatus(await list_servers(deps))
+
+
+def describe_pool(servers: Sequence[Server]) -> str:
+    """Return one line about the pool, for the status line of systemd."""
+    enabled = [server for server in servers if server.state is ServerState.ENABLED]
+    online = sum(server.online for server in enabled)
+    meetings = sum(server.meetings for server in servers)
+    users = sum(server.users for server in servers)
+    return f"{online} of {len(enabled)} enabled servers online, {meetings} meetings, {users} users"

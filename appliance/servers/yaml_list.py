@@ -19,9 +19,9 @@ from appliance.bbb.endpoint import check_url
 from appliance.model import Server, ServerId, ServerState
 from appliance.servers.values import NewServer, check_id
 from appliance.servers.yaml_entry import Entry, Problem, field_name
-from appliance.system.yaml_nodes import Mapping as YamlMapping
-from appliance.system.yaml_nodes import Node, UnreadableYaml, parse_yaml
-from appliance.system.yaml_nodes import Sequence as YamlSequence
+from appliance.servers.yaml_nodes import Mapping as YamlMapping
+from appliance.servers.yaml_nodes import Node, UnreadableYaml, parse_yaml
+from appliance.servers.yaml_nodes import Sequence as YamlSequence
 
 _FIELDS = ("url", "secret", "enabled", "load_multiplier", "tag", "max_meetings", "max_users")
 _SHOWN_ONLY = ("state", "load", "bbb_version", "online")

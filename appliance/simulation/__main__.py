@@ -16,7 +16,7 @@ import trio
 from appliance.log import configure_logging, get_logger
 from appliance.simulation.study import Options, render_picture, run_study, to_json
 from appliance.simulation.timetable import Row, TimetableError, parse_timetable
-from appliance.system.embedded_state import EmbeddedStoresError
+from appliance.system.embedded.state import EmbeddedStoresError
 
 
 def main(request: dict[str, Any]) -> dict[str, Any]:

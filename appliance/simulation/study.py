@@ -20,7 +20,7 @@ from appliance.simulation.replay import SAMPLE_MS, Outcome, fair_load, replay
 from appliance.simulation.rules import OracleRule, ScaleliteRule, open_product_rule
 from appliance.simulation.timetable import Row, make_trace
 from appliance.simulation.traces import MINUTE_MS, Trace
-from appliance.system.embedded import open_embedded_stores
+from appliance.system.embedded.stores import open_embedded_stores
 
 APPLIANCE, SCALELITE, PERFECT = "appliance", "Scalelite", "perfect"
 MAX_SERVERS = 1000

@@ -1,7 +1,6 @@
-"""What this host says, for doctor: names it can resolve, certificates it has, files it may open.
+"""Inspect this host: name resolution, certificates, the limit of open files.
 
-Judges nothing (doctor/host_findings.py does). Everything here blocks and is called in a
-thread.
+Judges nothing: doctor/host_findings.py does. Everything blocks and runs in a thread.
 """
 
 from __future__ import annotations
@@ -11,32 +10,52 @@ import pwd
 import resource
 import socket
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance.doctor.host_findings import AuthorityFacts, CertificateFacts
-
 if TYPE_CHECKING:
-    # Imported where it is used: megabytes that only doctor needs.
+    # Imported by the functions that use it: it takes megabytes of memory.
     from cryptography import x509
 
 
+@dataclass(frozen=True, slots=True)
+class CertificateFacts:
+    """Contents of a certificate that a listener presents; times in seconds since the epoch."""
+
+    problem: str = ""
+    """Why it cannot be used; empty: it is readable and matches its key."""
+    begins_s: float = 0.0
+    ends_s: float = 0.0
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorityFacts:
+    """Contents of a file of certificate authorities."""
+
+    problem: str = ""
+    """Why it cannot be used; empty: it is readable."""
+    ends_s: tuple[tuple[str, float], ...] = ()
+    """Subject and expiry of each, in seconds since the epoch."""
+
+
 def resolve_name(host: str) -> str:
-    """Return why a name cannot be resolved, empty if it can."""
+    """Return why a name cannot be resolved; empty: it can."""
     try:
         socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        return getattr(error, "strerror", None) or "no valid name"
+        return getattr(error, "strerror", None) or "not a valid name"
     return ""
 
 
 def read_file_limit() -> int:
-    """Return how many files and connections this process may have open."""
+    """Return the limit of open files and connections of this process."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def own_user() -> str:
-    """Return the name of the user that this process runs as, its number if there is none."""
+    """Return the name of the user that this process runs as, or its uid if it has no name."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
@@ -44,7 +63,7 @@ def own_user() -> str:
 
 
 def read_certificate(cert_file: Path, key_file: Path) -> CertificateFacts:
-    """Read the certificate that the listener shows."""
+    """Read the certificate that the listener presents."""
     from cryptography import x509
 
     try:
@@ -62,7 +81,7 @@ def read_certificate(cert_file: Path, key_file: Path) -> CertificateFacts:
 
 
 def read_authorities(ca_file: Path) -> AuthorityFacts:
-    """Read the certificates of the authorities that BBB servers are trusted by."""
+    """Read the certificates of a file of authorities."""
     from cryptography import x509
 
     try:
@@ -72,7 +91,7 @@ def read_authorities(ca_file: Path) -> AuthorityFacts:
     return AuthorityFacts(
         ends_s=tuple(
             (
-                one.subject.rfc4514_string() or "one without a name",
+                one.subject.rfc4514_string() or "a certificate without a subject",
                 one.not_valid_after_utc.timestamp(),
             )
             for one in certificates

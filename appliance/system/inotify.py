@@ -1,7 +1,6 @@
-"""Waits for files to be finished in one directory: inotify(7) by ctypes, on Trio's own selector.
+"""Watch one directory for finished files: inotify(7) by ctypes, on Trio's event loop.
 
-Sees what processes of this machine do; a file that another machine writes over NFS it does not.
-Truth: the kernel.
+Reports changes by processes of this machine, not files that another machine writes over NFS.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class DirectoryWatch:
-    """What happens in a directory (open_directory_watch)."""
+    """The events of a directory, opened by open_directory_watch."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -33,7 +32,8 @@ class DirectoryWatch:
     async def next_names(self) -> list[str] | None:
         """Wait for files that were closed after writing or moved in, and return their names.
 
-        None: events were lost, look yourself. Raises FileNotFoundError: the directory is gone.
+        None: events were lost, so the directory must be listed.
+        Raises FileNotFoundError: the directory is gone.
         """
         while True:
             await trio.lowlevel.wait_readable(self._descriptor)
@@ -53,7 +53,7 @@ class DirectoryWatch:
 
 @asynccontextmanager
 async def open_directory_watch(directory: Path) -> AsyncIterator[DirectoryWatch]:
-    """Watch a directory, not what is below it. Raises OSError."""
+    """Watch a directory without its subdirectories. Raises OSError."""
     descriptor = _checked(_LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
     try:
         mask = _CLOSE_WRITE | _MOVED_TO | _DELETE_SELF | _MOVE_SELF | _ONLYDIR

@@ -1,6 +1,6 @@
-"""What is set for the whole process once, before and after it has started its services.
+"""Tune the process once around the start of its services, and measure the lag of its event loop.
 
-`off` are the names of TUNING_OFF.
+`off` holds names of the setting TUNING_OFF.
 """
 
 from __future__ import annotations
@@ -9,9 +9,15 @@ import ctypes
 import gc
 import resource
 from collections.abc import Container
+from typing import NoReturn
 
+import trio
+
+from appliance.instruments import Histogram
+
+LAG_INTERVAL_S = 0.5
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
-"""Numbers of malloc.h."""
+"""Constants of <malloc.h>."""
 _MALLOC_OPTIONS = (
     (_M_MMAP_THRESHOLD, 128 * 1024),
     (_M_TRIM_THRESHOLD, 4 * 1024 * 1024),
@@ -20,17 +26,17 @@ _MALLOC_OPTIONS = (
 
 
 def raise_file_limit() -> None:
-    """Allow as many connections as the system lets us: a thousand clients are no reason to stop."""
+    """Raise the limit of open files, and so of connections, to the hard limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def tune_allocator(off: Container[str] = ()) -> bool:
-    """Have large blocks given back to the system when they are freed; return whether they are.
+    """Have large blocks returned to the system when they are freed; return whether they are.
 
-    glibc learns from the first lists of meetings to keep such blocks between the small ones, where
-    little of what is freed can be given back: two hundred megabytes under load, where a hundred are
-    in use. mallopt(3) is glibc's; elsewhere nothing is changed.
+    After the first large lists of meetings glibc allocates such blocks on the heap, between small
+    ones, where freed memory can rarely be returned: under load the process takes 200 MB, of which
+    100 are in use. Only glibc has mallopt(3); elsewhere nothing changes.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None or "allocator" in off:
@@ -39,14 +45,22 @@ def tune_allocator(off: Container[str] = ()) -> bool:
 
 
 def tune_garbage_collector(off: Container[str] = ()) -> None:
-    """Leave what start-up made alone, and look less often at the rest.
+    """Exclude the objects of the start from collection, and collect less often.
 
-    A request makes little that is cyclic; with the defaults the collector walks the whole heap
-    every few thousand requests, which shows in the p99 (docs/performance.md). But what little there
-    is can hold a whole list of meetings each, so it must not be left for minutes.
+    A request makes few reference cycles. With the defaults the collector walks the whole heap every
+    few thousand requests, which shows in the p99 (docs/performance.md). Yet one cycle can hold a
+    whole list of meetings, so collections must not be minutes apart.
     """
     if "garbage-collector" in off:
         return
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 50, 100)
+
+
+async def measure_loop_lag(lag: Histogram, *, interval_s: float = LAG_INTERVAL_S) -> NoReturn:
+    """Record how late the event loop wakes a sleeping task: every request is delayed as much."""
+    while True:
+        due = trio.current_time() + interval_s
+        await trio.sleep_until(due)
+        lag.observe(max(0.0, trio.current_time() - due))

@@ -1,7 +1,7 @@
-"""SIGTERM and SIGINT stop the appliance, SIGHUP rereads its TLS files.
+"""Stop the appliance at SIGTERM and SIGINT, reload at SIGHUP.
 
-The stop is bounded twice: requests get their drain, and a timer ends the process should anything
-hang for longer, since a service that does not stop blocks upgrades and shutdowns.
+A service that does not stop blocks upgrades and shutdowns, so the stop has two limits: the drain of
+requests, and a timer that ends the process if anything hangs for longer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import trio
 from appliance.log import Log
 
 HARD_STOP_S = 40.0
-"""Above the 25 s of the drain and the seconds of everything after it."""
+"""More than the 25 s of the drain and the seconds of the steps after it."""
 _FAILED_TO_STOP = 1
 
 
@@ -30,7 +30,7 @@ async def watch_signals(
 ) -> None:
     """Set `stop` at the first SIGTERM or SIGINT, cancel at the second; never returns.
 
-    `hard_stop_s` after the first one the process ends, whatever still runs.
+    `hard_stop_s` after the first one the process exits, even if tasks still run.
     """
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as received:
         async for number in received:

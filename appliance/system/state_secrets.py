@@ -1,6 +1,6 @@
-"""Secrets that are made once and kept in STATE_DIR, for who did not configure them.
+"""Keep secrets in STATE_DIR that were generated because none is configured.
 
-Must not log or show a secret. Truth: the file; whoever creates it first has made the secret.
+The first process to create the file decides the secret. Secrets are never logged or shown.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ _MIN_LENGTH = 32
 
 
 class StateSecretError(Exception):
-    """The secret cannot be kept or read; the text tells the operator what to do."""
+    """The secret cannot be stored or read; the text says what to do."""
 
 
 def load_secret_key_base(state_dir: Path) -> str:
-    """Return SECRET_KEY_BASE as kept in STATE_DIR; make it (mode 0600) if it is not there.
+    """Return SECRET_KEY_BASE as stored in STATE_DIR; generate it (mode 0600) if it is missing.
 
     Raises StateSecretError: the directory cannot be written, or the file holds no secret.
     """
@@ -56,7 +56,7 @@ def _read(path: Path) -> str | None:
 
 
 def _create(path: Path, secret: str) -> None:
-    """Let the file appear as a whole and on the disk, or not at all; one that is there stays."""
+    """Create the file atomically and on disk; an existing one stays."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(temporary, flags, 0o600)
@@ -65,7 +65,7 @@ def _create(path: Path, secret: str) -> None:
             file.write(secret + "\n")
             file.flush()
             os.fsync(file.fileno())
-        # A link, unlike a rename, never replaces what another process has made meanwhile.
+        # A link, unlike a rename, does not replace a file that another process made meanwhile.
         with suppress(FileExistsError):
             os.link(temporary, path)
     finally:

@@ -1,7 +1,6 @@
-"""The admin calls about taking over the stores of a Scalelite.
+"""The admin calls about a takeover from Scalelite.
 
-Knows no rule and no store. Both work in steps: the caller asks again with the `next` of the answer
-until it is null.
+Both work in steps: the client repeats the call with `next` of the answer until it is null.
 """
 
 from __future__ import annotations
@@ -14,16 +13,16 @@ from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Call
 from appliance.admin_calls.forms import BadRequest, Json
 from appliance.admin_calls.refusal import RefusalKind, Refused
 from appliance.takeover import admin_schema as about
-from appliance.takeover import inspection as takeover
 from appliance.takeover.deps import TakeoverDeps
-from appliance.takeover.findings import Finding
-from appliance.takeover.inspection import Step, StepResult
+from appliance.takeover.findings import TakeoverFinding
+from appliance.takeover.healing import heal_step
+from appliance.takeover.inspection import Cursor, StepResult, check_step, open_sources
 
 _WHOLE = re.compile(r"[0-9]{1,18}").fullmatch
 
 
 def step_json(result: StepResult) -> Json:
-    """Render what a step found, and where the next one begins."""
+    """Render the result of a step."""
     return {
         "findings": [_finding_json(one) for one in result.findings],
         "checked": result.checked,
@@ -32,7 +31,7 @@ def step_json(result: StepResult) -> Json:
     }
 
 
-def _finding_json(one: Finding) -> Json:
+def _finding_json(one: TakeoverFinding) -> Json:
     return {
         "verdict": one.verdict.value,
         "text": one.text,
@@ -42,26 +41,26 @@ def _finding_json(one: Finding) -> Json:
     }
 
 
-def _step(call: Call) -> Step:
+def _cursor(call: Call) -> Cursor:
     part, after = form.text(call.fields, "part"), call.fields.get("after", 0)
     if isinstance(after, bool) or not _WHOLE(str(after)):
         raise BadRequest("after must be a whole number, as `next` of an answer has it")
-    return Step("pool" if part is None else part, int(after))
+    return Cursor("pool" if part is None else part, int(after))
 
 
 async def _check(deps: TakeoverDeps, call: Call) -> Answer:
-    step = _step(call)
-    sources = takeover.open_sources(deps)
+    cursor = _cursor(call)
+    sources = open_sources(deps)
     try:
-        return step_json(await takeover.check_step(sources, deps.settings, step)), 200
+        return step_json(await check_step(sources, deps.settings, cursor)), 200
     except OSError as error:
         raise _unreadable(error) from error
 
 
 async def _heal(deps: TakeoverDeps, call: Call) -> Answer:
-    step, dry_run = _step(call), form.flag(call.fields, "dry_run")
+    cursor, dry_run = _cursor(call), form.flag(call.fields, "dry_run")
     try:
-        return step_json(await takeover.heal_step(deps, call.who, step, dry_run=dry_run)), 200
+        return step_json(await heal_step(deps, call.who, cursor, dry_run=dry_run)), 200
     except OSError as error:
         raise _unreadable(error) from error
 

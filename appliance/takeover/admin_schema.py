@@ -1,4 +1,4 @@
-"""What the admin calls about a takeover take and answer (admin_takeover_calls.py). Pure."""
+"""Descriptions of the admin calls about a takeover. Pure."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from appliance.takeover.findings import Verdict
 
 _TAKEOVER = "takeover"
 _PARTS = one_of("pool", "servers", "directories", "database", "recordings", "folders")
-_AFTER = told("How far the part is, as `next` says.", WHOLE, maximum=10**18 - 1)
+_AFTER = told("Progress within the part, from `next`.", WHOLE, maximum=10**18 - 1)
 _PART: Schema = {"enum": ["pool", "recordings", None]}
 
 FINDING = Named(
     "TakeoverFinding",
     record(
         verdict=told(
-            "fine; self: the appliance puts it right by itself; heal: healTakeover does; person: "
-            "somebody must decide.",
+            "fine; self: the running appliance corrects it; heal: healTakeover corrects it; "
+            "person: a person must decide.",
             one_of(*(verdict.value for verdict in Verdict)),
         ),
-        text=told("What they are.", TEXT),
-        count=told("How many.", WHOLE),
-        names=told("Which, where they are named.", list_of(TEXT)),
+        text=told("Kind of the items.", TEXT),
+        count=told("Number of items.", WHOLE),
+        names=told("Names of the items, where they have names.", list_of(TEXT)),
         advice=told("What to do; may be empty.", TEXT),
     ),
 )
@@ -42,10 +42,10 @@ STEP = Named(
     "TakeoverStep",
     record(
         findings=list_of(FINDING),
-        checked=told("Recordings that this step looked at.", WHOLE),
-        total=told("Recordings in all; 0 where this step has not counted them.", WHOLE),
+        checked=told("Recordings that this step inspected.", WHOLE),
+        total=told("All recordings; 0 if this step has not counted them.", WHOLE),
         next=told(
-            "What to ask for next; null: that was the last.",
+            "Parameters of the next call; null: this was the last.",
             {"anyOf": [{"type": "null"}, record(part=TEXT, after=WHOLE)]},
         ),
     ),
@@ -67,19 +67,24 @@ _EXAMPLE: dict[str, Any] = {
 
 CHECK = About(
     _TAKEOVER,
-    "Looks at a part of what a Scalelite left in the stores; changes nothing.",
+    "Inspects a part of what a Scalelite left in the stores; changes nothing.",
     STEP,
     _EXAMPLE,
-    query={"part": _PARTS, "after": told("How far the part is.", TEXT, pattern="^[0-9]{1,18}$")},
+    query={
+        "part": _PARTS,
+        "after": told("Progress within the part.", TEXT, pattern="^[0-9]{1,18}$"),
+    },
     optional=("part", "after"),
     query_example={"part": "pool", "after": "0"},
 )
 HEAL = About(
     _TAKEOVER,
-    "Puts right a part of it: what is stale in Redis, and where the files of recordings are.",
+    "Repairs a part of it: stale entries in Redis, and files of recordings in the wrong place.",
     STEP,
     {**_EXAMPLE, "next": None},
-    body=fields(part=_PART, after=_AFTER, dry_run=told("Only say what would be done.", MAYBE_FLAG)),
+    body=fields(
+        part=_PART, after=_AFTER, dry_run=told("Only report what would be done.", MAYBE_FLAG)
+    ),
     body_example={"part": "pool", "dry_run": False},
     logs="takeover_healed",
 )

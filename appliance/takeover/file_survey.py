@@ -1,6 +1,6 @@
-"""Looks at the directories of recordings before a takeover. Changes nothing, makes nothing.
+"""Read the directories of recordings. Changes nothing.
 
-Everything blocks and is called in threads; raises OSError. Holds no rule. Truth: the disk.
+Everything blocks and runs in threads; may raise OSError.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from appliance.settings.model import RecordingSettings
 from appliance.takeover.recording_findings import DirectoryState, Places
 
 
-class SurveyFiles:
-    """The directories of these settings."""
+class FileSurvey:
+    """Reads the directories that the settings name."""
 
     def __init__(self, settings: RecordingSettings) -> None:
         self._roots = ((settings.publish_dir, True), (settings.unpublish_dir, False))
@@ -31,20 +31,20 @@ class SurveyFiles:
         )
 
     def directories(self) -> list[DirectoryState]:
-        """Return what the directories are, and of those below them some that we may not write."""
-        found = [_look(purpose, path) for purpose, path in self._directories]
+        """Return the state of the directories, and of samples below them that are not writable."""
+        found = [_inspect(purpose, path) for purpose, path in self._directories]
         for purpose, root in self._directories[:2]:
             found += [
                 one
                 for path in self._samples(root)
-                if (one := _look(purpose, path)).exists and not one.writable
+                if (one := _inspect(purpose, path)).exists and not one.writable
             ]
         return found
 
     def _samples(self, root: Path) -> list[Path]:
-        """Return each format's directory below a root, and a recording's in it.
+        """Return the directory of each format below a root, and that of one recording in it.
 
-        A directory that is not ours cannot be moved to another one.
+        Moving a directory requires write access to it.
         """
         paths = []
         for name in _formats(root):
@@ -53,7 +53,7 @@ class SurveyFiles:
         return paths
 
     def tars(self) -> dict[str, float]:
-        """Return the tars in the spool with their age in seconds."""
+        """Return the tars in the spool and their age in seconds."""
         now_s = time.time()
         found = {}
         for name in _names(self._spool):
@@ -65,11 +65,11 @@ class SurveyFiles:
         return found
 
     def failed_tars(self) -> list[str]:
-        """Return the tars that were given up."""
+        """Return the tars whose import failed."""
         return sorted(name for name in _names(self._spool / FAILED) if is_tar_name(name))
 
     def where(self, record_ids: Iterable[str]) -> dict[str, Places]:
-        """Return where the files of each recording are, by format."""
+        """Return for each recording the places of its files, by format."""
         folders = [
             (root / name, name, published)
             for root, published in self._roots
@@ -86,18 +86,18 @@ class SurveyFiles:
         return found
 
     def folders(self) -> list[str]:
-        """Return the directories that hold those of recordings, in an order that stays."""
+        """Return the directories of formats, in a stable order."""
         return [str(root / name) for root, _ in self._roots for name in _formats(root)]
 
     def recordings_in(self, folder: str) -> list[str]:
-        """Return the recordings that have files in one of these."""
+        """Return the recordings that have files in a directory of a format."""
         return sorted(name for name in _names(Path(folder)) if is_record_id(name))
 
 
-def _look(purpose: str, path: Path) -> DirectoryState:
+def _inspect(purpose: str, path: Path) -> DirectoryState:
     try:
         found = path.stat()
-    except OSError:  # missing, or not to be reached: as good as missing
+    except OSError:  # missing, or below a directory without access
         return DirectoryState(purpose, str(path), exists=False)
     writable = path.is_dir() and os.access(path, os.R_OK | os.W_OK | os.X_OK)
     owner = f"{found.st_uid}:{found.st_gid}"

@@ -1,7 +1,4 @@
-"""What a look at the stores of a Scalelite came to: findings, and how those of many steps add up.
-
-Pure. What is looked for is in takeover_pool.py (Redis) and takeover_recordings.py (the rest).
-"""
+"""A finding of an inspection, and how those of many steps are merged. Pure."""
 
 from __future__ import annotations
 
@@ -11,50 +8,52 @@ from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """What a finding means to the operator."""
+    """Consequence of a finding for the operator."""
 
     FINE = "fine"
     SELF = "self"
-    """The running appliance puts it right without being asked."""
+    """The running appliance corrects it."""
     HEAL = "heal"
-    """`ctl takeover heal` puts it right."""
+    """`ctl takeover heal` corrects it."""
     PERSON = "person"
-    """Nobody but a person can decide what is right."""
+    """A person must decide."""
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One kind of thing that was found, and all that are of it."""
+class TakeoverFinding:
+    """All items of one kind."""
 
     verdict: Verdict
     text: str
-    """What they are, so that a colon and their number may follow."""
+    """A noun phrase that a colon and the number of items can follow."""
     names: tuple[str, ...] = ()
     count: int = 0
-    """How many, where they are not named."""
+    """Number of items that are not named."""
     advice: str = ""
-    """What to do, where somebody has to do something."""
+    """What to do; may be empty."""
 
     @property
     def total(self) -> int:
-        """Return how many there are."""
+        """Return the number of items."""
         return self.count + len(self.names)
 
 
-def merge_findings(findings: Iterable[Finding]) -> list[Finding]:
-    """Put those of one kind together, in the order in which the kinds first came."""
-    kinds: dict[tuple[Verdict, str], Finding] = {}
+def merge_findings(findings: Iterable[TakeoverFinding]) -> list[TakeoverFinding]:
+    """Merge findings of the same kind, in the order in which the kinds first occur."""
+    kinds: dict[tuple[Verdict, str], TakeoverFinding] = {}
     for one in findings:
         key = one.verdict, one.text
         before = kinds.get(key)
         if before is not None:
             names, count = before.names + one.names, before.count + one.count
-            one = Finding(one.verdict, one.text, names, count, one.advice)
+            one = TakeoverFinding(one.verdict, one.text, names, count, one.advice)
         kinds[key] = one
     return list(kinds.values())
 
 
-def found(verdict: Verdict, text: str, names: Iterable[str], advice: str = "") -> list[Finding]:
-    """Return the finding of these names, none if there are none."""
+def found(
+    verdict: Verdict, text: str, names: Iterable[str], advice: str = ""
+) -> list[TakeoverFinding]:
+    """Return a finding with these names, or an empty list without names."""
     named = tuple(sorted(names))
-    return [Finding(verdict, text, named, 0, advice)] if named else []
+    return [TakeoverFinding(verdict, text, named, 0, advice)] if named else []

@@ -1,6 +1,6 @@
-"""What the keys of a Scalelite in Redis hold, judged: what is fine, what heals, what does not.
+"""Judge the keys of a Scalelite in Redis. Pure.
 
-Pure. Truth: docs/stores.md (the layout), and the Lua scripts for what the appliance does about it.
+Source: docs/stores.md (the layout); the Lua scripts, for what the running appliance corrects.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from appliance.bbb.endpoint import UnacceptableValue, check_url
-from appliance.takeover.findings import Finding, Verdict, found
+from appliance.takeover.findings import TakeoverFinding, Verdict, found
 from appliance.tenants.values import tenant_doubts
 
 SINGLE_KEYS = {
@@ -23,7 +23,7 @@ SINGLE_KEYS = {
     "voice_bridges": "hash",
     "tenants": "set",
 }
-"""The keys that there is one of, with their types."""
+"""Type of each key with a fixed name."""
 RECORD_KEYS = {
     "server:": "hash",
     "meeting:": "hash",
@@ -33,8 +33,8 @@ RECORD_KEYS = {
     "tenant_settings:": "set",
     "protector_token_": "string",
 }
-"""The beginnings of the keys that there are many of."""
-OUR_PREFIX = "appliance:"
+"""Type of the keys of records, by prefix."""
+APPLIANCE_PREFIX = "appliance:"
 CLAIM_PREFIX = "appliance:detached_meeting:"
 STATES = frozenset({"enabled", "cordoned", "disabled"})
 _OVERRIDES = ("true", "false")
@@ -44,7 +44,7 @@ Record = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class PoolState:
-    """Everything below the namespace, as it was read. A record of None has no hash."""
+    """Everything in the namespace, as it was read. A record that is None has no hash."""
 
     servers: Mapping[str, Record | None] = field(default_factory=dict, repr=False)
     enabled: frozenset[str] = frozenset()
@@ -53,21 +53,22 @@ class PoolState:
     meetings: Mapping[str, Record | None] = field(default_factory=dict, repr=False)
     voice_bridges: Mapping[str, str] = field(default_factory=dict)
     claimed: frozenset[str] = frozenset()
-    """Meetings that may come back with their server, and so keep their numbers."""
+    """Detached meetings, which keep their numbers because their server may come back."""
     tenants: Mapping[str, Record | None] = field(default_factory=dict, repr=False)
     tenant_names: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Record | None] = field(default_factory=dict, repr=False)
     stray_servers: frozenset[str] = frozenset()
-    """Have a hash and are no members of their set, as the next ones."""
+    """Those with a hash that their set does not contain."""
     stray_settings: frozenset[str] = frozenset()
+    """Those with a hash that the set of no tenant contains."""
     wrong_types: tuple[str, ...] = ()
-    """Keys of our names that hold something else."""
+    """Known keys of a wrong type."""
     others: int = 0
-    """Keys that nobody knows."""
+    """Number of unknown keys."""
 
 
 def expected_type(key: str) -> str | None:
-    """Return the Redis type of a key by its name without the prefix; None: any, or not known."""
+    """Return the Redis type of a key by its name without the namespace; None: unknown, or any."""
     if key in SINGLE_KEYS:
         return SINGLE_KEYS[key]
     for beginning, kind in RECORD_KEYS.items():
@@ -76,21 +77,21 @@ def expected_type(key: str) -> str | None:
     return None
 
 
-def check_pool(state: PoolState, *, multitenancy: bool) -> list[Finding]:
+def judge_pool(state: PoolState, *, multitenancy: bool) -> list[TakeoverFinding]:
     """Judge everything that was read."""
     return [
-        *_check_servers(state),
-        *_check_loads(state),
-        *_check_meetings(state),
-        *_check_voice_bridges(state),
-        *_check_tenants(state, multitenancy=multitenancy),
-        *_check_settings(state),
-        *_check_rest(state),
+        *_judge_servers(state),
+        *_judge_loads(state),
+        *_judge_meetings(state),
+        *_judge_voice_bridges(state),
+        *_judge_tenants(state, multitenancy=multitenancy),
+        *_judge_settings(state),
+        *_judge_rest(state),
     ]
 
 
 def state_of(state: PoolState, server_id: str) -> str:
-    """Return the state of a server; old records have none and are enabled if a set has them."""
+    """Return the state of a server; for records of an old Scalelite the set of enabled ones."""
     record = state.servers.get(server_id) or {}
     stored = record.get("state")
     if stored is None:
@@ -98,24 +99,26 @@ def state_of(state: PoolState, server_id: str) -> str:
     return stored if stored in STATES else "disabled"
 
 
-def _check_servers(state: PoolState) -> Iterator[Finding]:
+def _judge_servers(state: PoolState) -> Iterator[TakeoverFinding]:
     known = {name: record for name, record in state.servers.items() if record is not None}
     if not known:
-        yield Finding(
+        yield TakeoverFinding(
             Verdict.PERSON,
             "servers",
             advice="there are none: is this the Redis, and the REDIS_NAMESPACE, of the Scalelite?",
         )
     for word, count in sorted(Counter(state_of(state, name) for name in known).items()):
-        yield Finding(Verdict.FINE, f"{word} servers", count=count)
+        yield TakeoverFinding(Verdict.FINE, f"{word} servers", count=count)
     yield from found(
-        Verdict.SELF, "servers that were removed half-way", state.servers.keys() - known.keys()
+        Verdict.SELF,
+        "servers whose removal was not completed",
+        state.servers.keys() - known.keys(),
     )
     yield from found(
         Verdict.PERSON,
-        "records of servers that are in no list",
+        "records of servers that are not in the list of servers",
         state.stray_servers,
-        "neither Scalelite nor we see them: add them again, or delete their keys server:ID",
+        "Scalelite and the appliance ignore them: add them again, or delete their keys server:ID",
     )
     yield from found(
         Verdict.PERSON,
@@ -125,20 +128,20 @@ def _check_servers(state: PoolState) -> Iterator[Finding]:
     )
     yield from found(
         Verdict.PERSON,
-        "servers whose state is an unknown word, which counts as disabled",
+        "servers with an unknown state, which counts as disabled",
         (name for name, record in known.items() if record.get("state", "enabled") not in STATES),
         "`ctl servers enable ID` or `disable ID`",
     )
     yield from found(
         Verdict.PERSON,
-        "servers whose load multiplier is no number above 0, which counts as 1",
+        "servers whose load multiplier is not a number above 0, which counts as 1",
         (name for name, record in known.items() if not _is_multiplier(record)),
         "`ctl servers load-multiplier ID N`",
     )
 
 
 def is_callable(record: Record) -> bool:
-    """Whether a server's record has what a call needs."""
+    """Return whether the record of a server has a URL and a secret for calls."""
     try:
         check_url(record.get("url", ""))
     except UnacceptableValue:
@@ -157,7 +160,7 @@ def _is_multiplier(record: Record) -> bool:
     return math.isfinite(value) and value > 0
 
 
-def _check_loads(state: PoolState) -> Iterator[Finding]:
+def _judge_loads(state: PoolState) -> Iterator[TakeoverFinding]:
     misplaced = set()
     for members, wanted in ((state.loads, "enabled"), (state.cordoned_loads, "cordoned")):
         for name in members:
@@ -165,22 +168,24 @@ def _check_loads(state: PoolState) -> Iterator[Finding]:
             if state_of(state, name) != wanted or record.get("online") != "true":
                 misplaced.add(name)
     misplaced |= state.enabled - state.servers.keys()
-    yield from found(Verdict.SELF, "servers in a list of loads that is not theirs", misplaced)
+    yield from found(Verdict.SELF, "servers in the wrong list of loads", misplaced)
 
 
-def _check_meetings(state: PoolState) -> Iterator[Finding]:
+def _judge_meetings(state: PoolState) -> Iterator[TakeoverFinding]:
     known = {name: record for name, record in state.meetings.items() if record is not None}
     lost = {name for name, record in known.items() if not _has_server(state, record)}
-    yield Finding(Verdict.FINE, "meetings", count=len(known) - len(lost))
+    yield TakeoverFinding(Verdict.FINE, "meetings", count=len(known) - len(lost))
     yield from found(
-        Verdict.SELF, "meetings that are over, still in the list", state.meetings.keys() - known
+        Verdict.SELF,
+        "meetings that have ended, but are still listed",
+        state.meetings.keys() - known,
     )
     yield from found(Verdict.SELF, "meetings whose server was removed", lost)
     yield from found(
         Verdict.PERSON,
         "meetings of tenants that were removed",
         (name for name in known if known[name].get("tenant_id", "") not in {"", *state.tenants}),
-        "nobody can join them any more: `ctl meetings end ID`, or wait for their end",
+        "they can no longer be joined: `ctl meetings end ID`, or wait until they end",
     )
 
 
@@ -188,7 +193,7 @@ def _has_server(state: PoolState, record: Record) -> bool:
     return state.servers.get(record.get("server_id", "")) is not None
 
 
-def _check_voice_bridges(state: PoolState) -> Iterator[Finding]:
+def _judge_voice_bridges(state: PoolState) -> Iterator[TakeoverFinding]:
     stuck, taken = [], []
     held = Counter(
         record["voice_bridge"]
@@ -201,35 +206,35 @@ def _check_voice_bridges(state: PoolState) -> Iterator[Finding]:
     for number, count in held.items():
         if count > 1:
             taken.append(number)
-    yield Finding(
+    yield TakeoverFinding(
         Verdict.FINE, "voice bridge numbers in use", count=len(state.voice_bridges) - len(stuck)
     )
-    yield from found(Verdict.SELF, "voice bridge numbers of meetings that are over", stuck)
+    yield from found(Verdict.SELF, "voice bridge numbers of meetings that have ended", stuck)
     yield from found(
         Verdict.PERSON,
-        "voice bridge numbers that two meetings have",
+        "voice bridge numbers that several meetings use",
         taken,
-        "callers reach one of them only; it is over when these meetings are",
+        "callers reach only one of these meetings, until the others have ended",
     )
 
 
-def _check_tenants(state: PoolState, *, multitenancy: bool) -> Iterator[Finding]:
+def _judge_tenants(state: PoolState, *, multitenancy: bool) -> Iterator[TakeoverFinding]:
     known = {name: record for name, record in state.tenants.items() if record is not None}
-    yield Finding(Verdict.FINE, "tenants", count=len(known))
+    yield TakeoverFinding(Verdict.FINE, "tenants", count=len(known))
     if known and not multitenancy:
-        yield Finding(
+        yield TakeoverFinding(
             Verdict.PERSON,
-            "tenants that no request is asked for, since MULTITENANCY_ENABLED is not true",
+            "tenants that are ignored, because MULTITENANCY_ENABLED is not true",
             tuple(sorted(known)),
-            advice="set it, or be sure that they are leftovers",
+            advice="set it, or make sure that these tenants are no longer used",
         )
     if multitenancy and not known:
-        yield Finding(
+        yield TakeoverFinding(
             Verdict.PERSON, "tenants", advice="MULTITENANCY_ENABLED is true and there are none"
         )
     yield from found(
         Verdict.PERSON,
-        "tenants that were removed half-way",
+        "tenants whose removal was not completed",
         state.tenants.keys() - known.keys(),
         "`ctl tenants remove ID`",
     )
@@ -242,10 +247,10 @@ def _check_tenants(state: PoolState, *, multitenancy: bool) -> Iterator[Finding]
         (f"{tenant_id} ({doubt})" for tenant_id, doubt in doubts),
         "`ctl tenants update ID --name NAME --secrets SECRETS`",
     )
-    yield from _check_tenant_names(state, known)
+    yield from _judge_tenant_names(state, known)
 
 
-def _check_tenant_names(state: PoolState, known: Mapping[str, Record]) -> Iterator[Finding]:
+def _judge_tenant_names(state: PoolState, known: Mapping[str, Record]) -> Iterator[TakeoverFinding]:
     lost = [
         name
         for name, tenant_id in state.tenant_names.items()
@@ -253,9 +258,9 @@ def _check_tenant_names(state: PoolState, known: Mapping[str, Record]) -> Iterat
     ]
     yield from found(
         Verdict.PERSON,
-        "names that lead to no tenant of that name",
+        "tenant names that lead to no tenant of that name",
         lost,
-        "`ctl tenants update ID --name NAME` writes a name anew; else delete the key "
+        "`ctl tenants update ID --name NAME` writes a name again; otherwise delete the key "
         "tenant_name:NAME",
     )
     unnamed = [
@@ -265,18 +270,18 @@ def _check_tenant_names(state: PoolState, known: Mapping[str, Record]) -> Iterat
     ]
     yield from found(
         Verdict.PERSON,
-        "tenants that are not found by their name",
+        "tenants that cannot be found by their name",
         unnamed,
-        "`ctl tenants update ID --name NAME` writes it anew",
+        "`ctl tenants update ID --name NAME` writes the name again",
     )
 
 
-def _check_settings(state: PoolState) -> Iterator[Finding]:
+def _judge_settings(state: PoolState) -> Iterator[TakeoverFinding]:
     known = {name: record for name, record in state.settings.items() if record is not None}
-    yield Finding(Verdict.FINE, "tenant settings", count=len(known))
+    yield TakeoverFinding(Verdict.FINE, "tenant settings", count=len(known))
     yield from found(
         Verdict.FINE,
-        "tenant settings that were removed half-way, which count for nothing",
+        "tenant settings whose removal was not completed, which have no effect",
         state.settings.keys() - known.keys(),
     )
     yield from found(
@@ -287,17 +292,17 @@ def _check_settings(state: PoolState) -> Iterator[Finding]:
     )
     yield from found(
         Verdict.FINE,
-        "tenant settings of tenants that were removed, which count for nothing",
+        "tenant settings of tenants that were removed, which have no effect",
         state.stray_settings,
     )
 
 
-def _check_rest(state: PoolState) -> Iterator[Finding]:
+def _judge_rest(state: PoolState) -> Iterator[TakeoverFinding]:
     yield from found(
         Verdict.PERSON,
-        "keys that hold something else than they must",
+        "keys of the wrong type",
         state.wrong_types,
-        "another program uses this namespace? see docs/stores.md for what must be in them",
+        "does another program use this namespace? docs/stores.md has the types",
     )
     if state.others:
-        yield Finding(Verdict.FINE, "other keys, which are left alone", count=state.others)
+        yield TakeoverFinding(Verdict.FINE, "other keys, which are not changed", count=state.others)

@@ -1,21 +1,21 @@
-"""Whether the servers of a Scalelite answer from where the appliance is, or is to be, judged.
+"""Judge whether the servers of a Scalelite answer this host. Pure.
 
-A first poll that reaches nobody would take the whole pool offline in the Redis that both share.
-Pure. The facts come from bbb/server_facts.py.
+A first poll that reaches no server would take the whole pool offline in the Redis that the
+appliance and Scalelite share.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from appliance.doctor.server_findings import ServerFacts
+from appliance.bbb.server_facts import ServerFacts
 from appliance.model import ServerId, Target
-from appliance.takeover.findings import Finding, Verdict, found
+from appliance.takeover.findings import TakeoverFinding, Verdict, found
 from appliance.takeover.pool_findings import PoolState, is_callable, state_of
 
 
 def polled_servers(state: PoolState) -> list[Target]:
-    """Return the servers that the appliance would poll, and can."""
+    """Return the servers that the appliance would poll."""
     return [
         Target(ServerId(name), record["url"], record["secret"], record.get("online") == "true")
         for name, record in sorted(state.servers.items())
@@ -23,27 +23,27 @@ def polled_servers(state: PoolState) -> list[Target]:
     ]
 
 
-def check_reach(asked: Sequence[tuple[Target, ServerFacts]]) -> Iterator[Finding]:
-    """Judge what came of asking the servers."""
-    silent = [(target, facts.failure) for target, facts in asked if facts.failure]
-    refusing = [target.id for target, facts in asked if facts.secret_refused]
-    answering = len(asked) - len(silent) - len(refusing)
-    yield Finding(Verdict.FINE, "servers that answer from here", count=answering)
+def judge_reach(inspected: Sequence[tuple[Target, ServerFacts]]) -> Iterator[TakeoverFinding]:
+    """Judge the facts about the servers."""
+    silent = [(target, facts.failure) for target, facts in inspected if facts.failure]
+    rejecting = [target.id for target, facts in inspected if facts.secret_refused]
+    answering = len(inspected) - len(silent) - len(rejecting)
+    yield TakeoverFinding(Verdict.FINE, "servers that answer this host", count=answering)
     yield from found(
         Verdict.FINE,
-        "servers that are offline, and do not answer from here either",
+        "servers that are offline, and do not answer this host either",
         (f"{target.id}: {failure}" for target, failure in silent if not target.online),
     )
     yield from found(
         Verdict.PERSON,
-        "servers that are online, and do not answer from here",
+        "servers that are online, but do not answer this host",
         (f"{target.id}: {failure}" for target, failure in silent if target.online),
-        "open the way to them before an appliance runs here: its polls would take them offline, "
-        "for a Scalelite on the same Redis, too",
+        "make them reachable before an appliance runs here: its polls would take them offline, "
+        "also for a Scalelite on the same Redis",
     )
     yield from found(
         Verdict.PERSON,
-        "servers that refuse our calls",
-        refusing,
-        "their secrets are wrong, or LOADBALANCER_CHECKSUM_ALGORITHM is none that they take",
+        "servers that reject calls",
+        rejecting,
+        "their secrets are wrong, or they do not accept LOADBALANCER_CHECKSUM_ALGORITHM",
     )

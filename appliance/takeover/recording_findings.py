@@ -1,6 +1,6 @@
-"""What a Scalelite left of recordings, judged: the tables, the directories, rows against files.
+"""Judge the recordings of a Scalelite: tables, directories, rows compared with files. Pure.
 
-Pure. Truth: docs/stores.md (the tables) and spec/recordings.md (where files belong).
+Source: docs/stores.md (tables); docs/recordings.md (places of files).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from appliance.callbacks.attributes_yaml import HostileCallbackData, parse_callback_attributes
 from appliance.recordings.recording import RecordingStates, is_record_id
-from appliance.takeover.findings import Finding, Verdict, found
+from appliance.takeover.findings import TakeoverFinding, Verdict, found
 
 COLUMNS: dict[str, frozenset[str]] = {
     "recordings": frozenset(
@@ -37,43 +37,44 @@ UNIQUE = (
     ("metadata", ("recording_id", "key")),
     ("playback_formats", ("recording_id", "format")),
 )
-"""What no two rows of a table may share; imports count on it."""
+"""Unique columns of the tables, on which imports rely."""
 MIGRATIONS = (
     *("20181123180008", "20210425184558", "20210630205630"),
     *("20210725200414", "20221111194252", "20230627141045"),
 )
-"""All of Scalelite 1.x up to the schema that we know."""
+"""All migrations of Scalelite 1.x up to the last known schema."""
 OLD_TAR_S = 24 * 3600.0
+_TABLES = "tables of Scalelite"
 _MIGRATE_FIRST = "run `bin/rake db:migrate` of the newest Scalelite 1.x first"
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaState:
-    """What of Scalelite's tables is there."""
+    """State of Scalelite's tables."""
 
     columns: Mapping[str, frozenset[str]]
-    """Of the tables that are there."""
+    """By existing table."""
     unique: frozenset[tuple[str, tuple[str, ...]]]
     migrations: frozenset[str]
-    """Rails' bookkeeping."""
+    """Versions that Rails has recorded."""
     not_owned: tuple[str, ...] = ()
-    """Tables on which we may make no index."""
+    """Tables that another role owns, so that no index can be created."""
     may_create: bool = True
-    """Whether we may make a schema of our own, or have one."""
+    """Whether the schema `appliance` exists or can be created."""
 
     @property
     def readable(self) -> bool:
-        """Whether the recordings can be looked at."""
+        """Whether the recordings can be inspected."""
         wanted = ("recordings", "playback_formats")
         return all(COLUMNS[table] <= self.columns.get(table, frozenset()) for table in wanted)
 
 
 @dataclass(frozen=True, slots=True)
 class DirectoryState:
-    """A directory as the process that looks sees it."""
+    """A directory as this process sees it."""
 
     purpose: str
-    """The variable that names it."""
+    """The setting that names it."""
     path: str
     exists: bool
     writable: bool = False
@@ -84,7 +85,7 @@ class DirectoryState:
 
 @dataclass(frozen=True, slots=True)
 class SurveyedRecording:
-    """Of a row what decides where its files belong."""
+    """The columns that determine where the files of a recording belong."""
 
     id: int
     record_id: str
@@ -94,50 +95,49 @@ class SurveyedRecording:
 
     @property
     def deleted(self) -> bool:
-        """Whether a user has deleted it."""
+        """Whether it was deleted."""
         return self.state == RecordingStates.DELETED
 
 
 Places = Mapping[str, tuple[bool, bool]]
-"""Of the files of a recording by format: whether published, and whether unpublished ones exist."""
+"""Files of a recording by format: whether published ones and whether unpublished ones exist."""
 
 
-def check_schema(schema: SchemaState) -> Iterator[Finding]:
+def judge_schema(schema: SchemaState) -> Iterator[TakeoverFinding]:
     """Judge the tables."""
-    there = schema.columns.keys()
-    if not there:
-        text = "tables of a Scalelite"
-        advice = "there are none: is this its database? On an empty one the appliance makes them"
-        yield Finding(Verdict.PERSON, text, advice=advice)
+    tables = schema.columns.keys()
+    if not tables:
+        advice = "there are none: is this its database? In an empty one the appliance makes them"
+        yield TakeoverFinding(Verdict.PERSON, _TABLES, advice=advice)
         return
-    missing = [table for table in COLUMNS if table not in there]
+    missing = [table for table in COLUMNS if table not in tables]
     missing += [
-        f"{table}.{name}" for table in there for name in COLUMNS[table] - schema.columns[table]
+        f"{table}.{name}" for table in tables for name in COLUMNS[table] - schema.columns[table]
     ]
     if not missing:
-        yield Finding(Verdict.FINE, "tables of a Scalelite", count=len(there))
+        yield TakeoverFinding(Verdict.FINE, _TABLES, count=len(tables))
     yield from found(
         Verdict.PERSON,
-        "tables or columns that an older Scalelite did not have",
+        "missing tables or columns, which an older Scalelite did not have",
         missing,
         _MIGRATE_FIRST,
     )
     yield from found(
         Verdict.FINE,
-        "columns that we do not know, which are left alone",
-        (f"{table}.{name}" for table in there for name in schema.columns[table] - COLUMNS[table]),
+        "unknown columns, which are not changed",
+        (f"{table}.{name}" for table in tables for name in schema.columns[table] - COLUMNS[table]),
     )
     yield from found(
         Verdict.PERSON,
-        "unique indexes that are missing, without which no recording can be imported",
+        "missing unique indexes, without which no recording can be imported",
         (f"{table} ({', '.join(cols)})" for table, cols in set(UNIQUE) - schema.unique),
-        "CREATE UNIQUE INDEX on these columns; rows that are there twice must go first",
+        "CREATE UNIQUE INDEX on these columns, after duplicate rows were removed",
     )
-    yield from _check_rights(schema)
+    yield from _judge_rights(schema)
 
 
-def _check_rights(schema: SchemaState) -> Iterator[Finding]:
-    """Judge who has made the tables, and what we may do with them."""
+def _judge_rights(schema: SchemaState) -> Iterator[TakeoverFinding]:
+    """Judge migrations and permissions."""
     yield from found(
         Verdict.PERSON,
         "migrations that Rails has not run",
@@ -146,9 +146,9 @@ def _check_rights(schema: SchemaState) -> Iterator[Finding]:
     )
     yield from found(
         Verdict.PERSON,
-        "migrations of a Scalelite that is newer than we know",
+        "migrations of a newer, unknown version of Scalelite",
         schema.migrations - set(MIGRATIONS),
-        "look in the release notes of the appliance for this version",
+        "see the release notes of the appliance about this version",
     )
     yield from found(
         Verdict.PERSON,
@@ -157,27 +157,27 @@ def _check_rights(schema: SchemaState) -> Iterator[Finding]:
         "use the user of Scalelite's DATABASE_URL, or ALTER TABLE … OWNER TO it",
     )
     if not schema.may_create:
-        text = "permission to make the schema `appliance`"
+        text = "missing permission to create the schema `appliance`"
         advice = "GRANT CREATE ON DATABASE … TO the user of DATABASE_URL"
-        yield Finding(Verdict.PERSON, text, advice=advice)
+        yield TakeoverFinding(Verdict.PERSON, text, advice=advice)
 
 
-def check_directories(directories: Sequence[DirectoryState]) -> Iterator[Finding]:
-    """Judge the directories; the first is the one that the others are moved to."""
+def judge_directories(directories: Sequence[DirectoryState]) -> Iterator[TakeoverFinding]:
+    """Judge the directories; the others must be on the file system of the first."""
     there = [one for one in directories if one.exists]
     usable = [one for one in there if one.writable]
-    yield Finding(Verdict.FINE, "directories that can be written", count=len(usable))
+    yield TakeoverFinding(Verdict.FINE, "writable directories", count=len(usable))
     yield from found(
         Verdict.PERSON,
-        "directories that are missing",
+        "missing directories",
         (f"{one.path} ({one.purpose})" for one in directories if not one.exists),
-        "is the volume mounted? The appliance would begin with empty ones",
+        "is the volume mounted? The appliance would start with empty ones",
     )
     yield from found(
         Verdict.PERSON,
-        "directories that we may not write",
+        "directories that are not writable",
         (f"{one.path} ({one.purpose}, owned by {one.owner})" for one in there if not one.writable),
-        "let the user of the appliance write there: see Files in docs/migration.md",
+        "give the user of the appliance write access: see Files in docs/migration.md",
     )
     yield from found(
         Verdict.FINE,
@@ -186,47 +186,47 @@ def check_directories(directories: Sequence[DirectoryState]) -> Iterator[Finding
     )
 
 
-def check_tars(waiting: Mapping[str, float], failed: Collection[str]) -> Iterator[Finding]:
-    """Judge the tars in the spool, by name with their age in seconds, and those that failed."""
+def judge_tars(waiting: Mapping[str, float], failed: Collection[str]) -> Iterator[TakeoverFinding]:
+    """Judge the tars in the spool, by name with their age in seconds, and the failed ones."""
     old = [name for name, age_s in waiting.items() if age_s > OLD_TAR_S]
-    yield Finding(Verdict.FINE, "tars that wait for their import", count=len(waiting) - len(old))
+    yield TakeoverFinding(Verdict.FINE, "tars that wait for import", count=len(waiting) - len(old))
     yield from found(
         Verdict.PERSON,
-        "tars that wait for more than a day",
+        "tars that have waited for more than a day",
         old,
-        "Scalelite could not import them; the appliance tries three times and says why",
+        "Scalelite could not import them; the appliance tries three times and reports why",
     )
     yield from found(
         Verdict.PERSON,
         "tars that could not be imported",
         failed,
-        "the .error beside each says why; `ctl recordings retry`",
+        "the .error file beside each says why; `ctl recordings retry` tries again",
     )
 
 
-def check_callbacks(rows: Sequence[tuple[str, str | None]]) -> Iterator[Finding]:
-    """Judge the callbacks that are still to come: (meeting id, text of the attributes)."""
+def judge_callbacks(rows: Sequence[tuple[str, str | None]]) -> Iterator[TakeoverFinding]:
+    """Judge the callbacks that are still due: (meeting id, text of the attributes)."""
     unreadable = []
     for meeting_id, text in rows:
         try:
             parse_callback_attributes(text or "")
         except HostileCallbackData as error:
             unreadable.append(f"{meeting_id}: {error}")
-    yield Finding(
+    yield TakeoverFinding(
         Verdict.FINE,
         "meetings whose front-ends wait for a recording",
         count=len(rows) - len(unreadable),
     )
     yield from found(
         Verdict.PERSON,
-        "meetings whose callback addresses cannot be read",
+        "meetings whose callback URLs cannot be read",
         unreadable,
-        "their front-ends will not be told; see their rows in callback_data",
+        "their front-ends will not be notified; see their rows in callback_data",
     )
 
 
-class _Heap:
-    """Names by what they are."""
+class _Groups:
+    """Names grouped by finding."""
 
     def __init__(self) -> None:
         self._names: dict[tuple[Verdict, str, str], list[str]] = defaultdict(list)
@@ -234,86 +234,82 @@ class _Heap:
     def add(self, verdict: Verdict, text: str, name: str, advice: str = "") -> None:
         self._names[verdict, text, advice].append(name)
 
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[TakeoverFinding]:
         return [
-            Finding(verdict, text, tuple(names), 0, advice)
+            TakeoverFinding(verdict, text, tuple(names), 0, advice)
             for (verdict, text, advice), names in self._names.items()
         ]
 
 
 WRONG_PLACE = "formats in the wrong directory"
-DELETED_FILES = "formats of deleted recordings whose files are still there"
+DELETED_FILES = "formats of deleted recordings whose files still exist"
 
 
-def check_recordings(
+def judge_recordings(
     rows: Sequence[SurveyedRecording],
     files: Mapping[str, Places],
     tars: Collection[str],
-) -> list[Finding]:
-    """Judge recordings against their files, by recordID; `tars`: the ids that wait in the spool."""
-    heap = _Heap()
+) -> list[TakeoverFinding]:
+    """Compare recordings with their files; `tars`: recordings whose tar waits in the spool."""
+    groups = _Groups()
     for row in rows:
         if not is_record_id(row.record_id):
-            heap.add(
-                *(Verdict.PERSON, "recordings whose id can be no directory's name", row.record_id),
-                "nobody can play them: delete their rows",
-            )
+            advice = "they cannot be played: delete their rows"
+            text = "recordings whose id is not a valid directory name"
+            groups.add(Verdict.PERSON, text, row.record_id, advice)
         elif row.deleted:
             for name in files.get(row.record_id, ()):
-                heap.add(Verdict.HEAL, DELETED_FILES, f"{row.record_id}/{name}")
+                groups.add(Verdict.HEAL, DELETED_FILES, f"{row.record_id}/{name}")
         else:
-            _check_formats(heap, row, files.get(row.record_id, {}), row.record_id in tars)
-    return heap.findings()
+            _judge_formats(groups, row, files.get(row.record_id, {}), row.record_id in tars)
+    return groups.findings()
 
 
-def _check_formats(heap: _Heap, row: SurveyedRecording, places: Places, waits: bool) -> None:
+def _judge_formats(groups: _Groups, row: SurveyedRecording, places: Places, waits: bool) -> None:
     missing = [name for name in row.formats if name not in places]
     for name in wrong_places(row, places):
-        heap.add(Verdict.HEAL, WRONG_PLACE, f"{row.record_id}/{name}")
+        groups.add(Verdict.HEAL, WRONG_PLACE, f"{row.record_id}/{name}")
     for name in missing:
         shown = f"{row.record_id}/{name}"
         if waits:
-            heap.add(Verdict.SELF, "formats whose files may come with a tar in the spool", shown)
+            groups.add(Verdict.SELF, "formats whose files may be in a tar in the spool", shown)
         else:
             advice = "restore the files, import the tar again, or delete the recording"
-            heap.add(Verdict.PERSON, "formats without files", shown, advice)
+            groups.add(Verdict.PERSON, "formats without files", shown, advice)
     for name in places.keys() - set(row.formats):
         advice = "import the tar again, or remove the directory"
-        text = "formats with files that the database does not know"
-        heap.add(Verdict.PERSON, text, f"{row.record_id}/{name}", advice)
+        text = "formats with files that are not in the database"
+        groups.add(Verdict.PERSON, text, f"{row.record_id}/{name}", advice)
     if not row.formats:
         advice = "import the tar again, or delete the recording"
-        heap.add(Verdict.PERSON, "recordings without a format", row.record_id, advice)
+        groups.add(Verdict.PERSON, "recordings without a format", row.record_id, advice)
     if row.state is None:
-        heap.add(
-            Verdict.FINE,
-            "recordings without a state, which are listed with state=any",
-            row.record_id,
-        )
+        text = "recordings without a state, which are listed with state=any"
+        groups.add(Verdict.FINE, text, row.record_id)
     elif row.published != (row.state == RecordingStates.PUBLISHED):
-        text = "recordings listed in another state than they are in; their flag decides"
-        heap.add(Verdict.FINE, text, row.record_id)
+        text = "recordings whose state contradicts their published flag; the flag applies"
+        groups.add(Verdict.FINE, text, row.record_id)
 
 
 def wrong_places(row: SurveyedRecording, places: Places) -> list[str]:
     """Return the formats whose files are not, or not only, where they belong."""
     right = (row.published, not row.published)
-    return sorted(name for name, is_where in places.items() if is_where != right)
+    return sorted(name for name, place in places.items() if place != right)
 
 
-def check_strangers(
+def judge_strangers(
     folder: str, names: Collection[str], known: Collection[str], tars: Collection[str]
-) -> Iterator[Finding]:
-    """Judge the directories of a format whose recordings the database does not have."""
+) -> Iterator[TakeoverFinding]:
+    """Judge the directories of recordings that are not in the database."""
     strangers = [name for name in names if name not in known]
     yield from found(
         Verdict.SELF,
-        "directories of recordings that are just being imported",
+        "directories of recordings that are being imported",
         (f"{folder}/{name}" for name in strangers if name in tars),
     )
     yield from found(
         Verdict.PERSON,
-        "directories of recordings that the database does not have",
+        "directories of recordings that are not in the database",
         (f"{folder}/{name}" for name in strangers if name not in tars),
-        "nobody can play them: import their tars again, or remove them",
+        "they cannot be played: import their tars again, or remove them",
     )

@@ -1,7 +1,7 @@
-"""Reads of the database what a look before a takeover asks for: the tables as they are, and rows.
+"""Read the schema and the recordings of Scalelite's database, in pages by row id.
 
-Changes nothing, and needs nothing of ours to be there. In pages by the row's id. Holds no rule.
-Truth: PostgreSQL's catalogue and Scalelite's tables.
+Changes nothing, and does not require the schema of the appliance.
+Source: PostgreSQL manual, "System Catalogs"; docs/stores.md.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from appliance.postgres.database import Database
 from appliance.takeover.recording_findings import COLUMNS, SchemaState, SurveyedRecording
 
 DEADLINE_S = 60.0
-"""For one page; nobody waits but the operator."""
+"""For one page: only the operator waits for it."""
 
 _COLUMNS = """
 SELECT table_name, column_name FROM information_schema.columns
@@ -46,7 +46,7 @@ SELECT r.id, r.record_id, r.state, r.published, (
 ) AS formats
 FROM public.recordings r WHERE r.id > $1 AND r.record_id IS NOT NULL ORDER BY r.id LIMIT $2
 """
-# Older ones are of meetings that were not recorded: Scalelite keeps their rows for ever.
+# Older ones belong to meetings that were not recorded: Scalelite never deletes their rows.
 _CALLBACKS = """
 SELECT meeting_id, left(callback_attributes, $2) AS attributes FROM public.callback_data
 WHERE recording_id IS NULL AND updated_at > (now() AT TIME ZONE 'UTC') - interval '14 days'
@@ -56,12 +56,12 @@ ORDER BY id DESC LIMIT $1
 
 @dataclass(frozen=True, slots=True)
 class RecordingSurvey:
-    """Looks at one database. Every method raises DatabaseDown."""
+    """Reads one database. Every method raises DatabaseDown."""
 
     store: Database
 
     async def read_schema(self) -> SchemaState:
-        """Return what of Scalelite's tables is there."""
+        """Return the state of Scalelite's tables."""
         tables = list(COLUMNS)
         columns: dict[str, set[str]] = {}
         for row in await self.store.fetch(_COLUMNS, tables):
@@ -86,18 +86,18 @@ class RecordingSurvey:
         return [one["version"] for one in rows]
 
     async def count_by_state(self) -> dict[str, int]:
-        """Return how many recordings are in each state; an empty name is none."""
+        """Return the number of recordings by state; an empty name stands for no state."""
         sql = "SELECT COALESCE(state, '') AS state, count(*) FROM public.recordings GROUP BY 1"
         rows = await self.store.fetch(sql, deadline_s=DEADLINE_S)
         return {row["state"]: row["count"] for row in rows}
 
     async def callbacks(self, limit: int) -> list[tuple[str, str | None]]:
-        """Return the newest callbacks that are still to come: meeting id and attributes."""
+        """Return the newest callbacks that are still due: meeting id and attributes."""
         rows = await self.store.fetch(_CALLBACKS, limit, MAX_TEXT + 1, deadline_s=DEADLINE_S)
         return [(row["meeting_id"] or "", row["attributes"]) for row in rows]
 
     async def page(self, after: int, limit: int) -> list[SurveyedRecording]:
-        """Return the next recordings, deleted ones too, by the row's id."""
+        """Return the next recordings by row id, deleted ones included."""
         return [
             SurveyedRecording(
                 row["id"],
@@ -110,7 +110,7 @@ class RecordingSurvey:
         ]
 
     async def known(self, record_ids: Sequence[str]) -> set[str]:
-        """Return those of the ids that recordings have, deleted ones too."""
+        """Return those of the ids that belong to recordings, deleted ones included."""
         sql = "SELECT record_id FROM public.recordings WHERE record_id = ANY($1::text[])"
         rows = await self.store.fetch(sql, list(record_ids), deadline_s=DEADLINE_S)
         return {row["record_id"] for row in rows}

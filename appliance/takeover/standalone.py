@@ -1,8 +1,8 @@
-"""A look at the stores of a running Scalelite from outside: no appliance runs, nothing is changed.
+"""Inspect the stores of a Scalelite without a running appliance.
 
-Composition only, beside the supervisor: it opens the adapters for reading and takes the steps of
-takeover/inspection.py. The database is opened read-only and not migrated; servers are asked, but
-not what is recorded of them; nothing is swept and no directory is made.
+Composition only: opens the stores for reading and runs the steps of inspection.py. Nothing is
+changed: the database is opened read-only and not migrated, results about servers are not stored,
+nothing is swept, and no directory is made.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from appliance.postgres.database import open_postgres_store
 from appliance.redis.client import RedisAddress, open_redis_client
 from appliance.settings import ServerSettings, Settings, StoreSettings
 from appliance.takeover.admin_calls import step_json
-from appliance.takeover.file_survey import SurveyFiles
-from appliance.takeover.inspection import Step, check_step
-from appliance.takeover.ports import TakeoverSources
+from appliance.takeover.deps import TakeoverSources
+from appliance.takeover.file_survey import FileSurvey
+from appliance.takeover.inspection import Cursor, check_step
+from appliance.takeover.pool_survey import PoolSurvey
 from appliance.takeover.recording_survey import RecordingSurvey
-from appliance.takeover.redis_survey import RedisSurvey
 
 CONNECT_S = 10.0
 COMMAND_S = 30.0
 
-LOOK_ERRORS = (StoreDown, DatabaseDown, OSError)
-"""What an operator must mend before there is something to see; their texts say what."""
+INSPECTION_ERRORS = (StoreDown, DatabaseDown, OSError)
+"""Errors that the operator must resolve first; their texts say how."""
 
 Show = Callable[[dict[str, Any]], None]
 """Takes the document of each step, as the admin call answers it."""
 
 
-async def look_at_stores(settings: Settings, show: Show) -> None:
-    """Look at everything, step by step. Raises LOOK_ERRORS, in exception groups."""
+async def inspect_stores(settings: Settings, show: Show) -> None:
+    """Run all steps. Raises INSPECTION_ERRORS, in exception groups."""
     log = get_logger("appliance")
     async with (
         open_asyncio_loop(log=log),
@@ -50,16 +50,16 @@ async def look_at_stores(settings: Settings, show: Show) -> None:
         _open_recordings(settings.stores, log) as recordings,
         _open_servers(settings.servers) as servers,
     ):
-        sources = TakeoverSources(pool, recordings, SurveyFiles(settings.recordings), servers.read)
-        step: Step | None = Step()
-        while step is not None:
-            result = await check_step(sources, settings, step)
+        sources = TakeoverSources(pool, recordings, FileSurvey(settings.recordings), servers.read)
+        cursor: Cursor | None = Cursor()
+        while cursor is not None:
+            result = await check_step(sources, settings, cursor)
             show(step_json(result))
-            step = result.next
+            cursor = result.next
 
 
 @asynccontextmanager
-async def _open_pool(stores: StoreSettings, log: Log) -> AsyncIterator[RedisSurvey | None]:
+async def _open_pool(stores: StoreSettings, log: Log) -> AsyncIterator[PoolSurvey | None]:
     if stores.redis_embedded:
         yield None
         return
@@ -70,8 +70,8 @@ async def _open_pool(stores: StoreSettings, log: Log) -> AsyncIterator[RedisSurv
         with trio.move_on_after(CONNECT_S):
             await client.wait_connected()
         if not client.connected:
-            raise StoreDown("Redis cannot be reached: see REDIS_URL")
-        yield RedisSurvey(client, stores.redis_namespace)
+            raise StoreDown("Redis cannot be reached: check REDIS_URL")
+        yield PoolSurvey(client, stores.redis_namespace)
 
 
 @asynccontextmanager

@@ -20,7 +20,7 @@ from appliance.postgres.database import Database, open_postgres_store
 from appliance.redis.client import RedisAddress
 from appliance.redis.store import RedisStores, load_scripts, open_redis_stores
 from appliance.settings import Settings, StoreSettings
-from appliance.system.embedded import open_embedded_stores
+from appliance.system.embedded.stores import open_embedded_stores
 
 
 @dataclass(frozen=True, slots=True)

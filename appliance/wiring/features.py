@@ -30,8 +30,8 @@ from appliance.servers.deps import ServerDeps
 from appliance.servers.poller import Poller
 from appliance.servers.store import ServerStore
 from appliance.settings import Settings
-from appliance.system.background import Background
 from appliance.system.state_secrets import load_secret_key_base
+from appliance.system.tasks import Background
 from appliance.takeover.deps import TakeoverDeps
 from appliance.tenants.admin_store import TenantStore
 from appliance.tenants.cache import TenantCache
@@ -136,7 +136,6 @@ def make_features(
             log=log,
             now_ms=now_ms,
             later=later,
-            pool=pool,
             servers=servers,
             recordings=recordings,
             sources=make_takeover_sources(settings, redis, connections.database, probes),

@@ -1,7 +1,4 @@
-"""Puts together where doctor looks, of open connections.
-
-Composition only, for the supervisor, of which it is a part.
-"""
+"""Assemble the probes of doctor from open connections. Composition only."""
 
 from __future__ import annotations
 
@@ -9,13 +6,13 @@ from collections.abc import Callable
 
 from appliance.bbb.client import BbbClient
 from appliance.bbb.server_facts import ServerFactFinder
-from appliance.doctor.ports import Probes
+from appliance.doctor.deps import Probes
 from appliance.http.client.pool import PoolTransport
 from appliance.postgres.database import Database
 from appliance.postgres.facts import DatabaseFactFinder
 from appliance.redis.facts import RedisFactFinder
 from appliance.redis.store import RedisStores
-from appliance.system.disk_facts import look_at_directory
+from appliance.system.disk_facts import inspect_directory
 from appliance.system.host_facts import (
     own_user,
     read_authorities,
@@ -32,12 +29,12 @@ def make_probes(
     bbb: BbbClient,
     now_ms: Callable[[], int],
 ) -> Probes:
-    """Return where doctor looks. database: None if there is none, as configured."""
+    """Return the probes. `database` is None if the configuration disables it."""
     return Probes(
         redis=RedisFactFinder(redis.background.client, redis.background.namespace, now_ms).read,
         database=None if database is None else DatabaseFactFinder(database, now_ms).read,
         server=ServerFactFinder(pool, bbb, now_ms).read,
-        directory=look_at_directory,
+        directory=inspect_directory,
         certificate=read_certificate,
         authorities=read_authorities,
         resolve=resolve_name,

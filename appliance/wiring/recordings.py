@@ -6,7 +6,8 @@ Composition only, for the supervisor, of which it is a part: no rule, no service
 from __future__ import annotations
 
 from appliance.callbacks.deps import CallbackDeps
-from appliance.doctor.ports import Probes
+from appliance.doctor.deps import Probes
+from appliance.http.error_texts import load_error_texts
 from appliance.instruments import Metrics
 from appliance.log import Log
 from appliance.postgres.database import Database
@@ -31,11 +32,10 @@ from appliance.redis.store import RedisStore, RedisStores
 from appliance.settings import Settings
 from appliance.settings.model import RecordingSettings
 from appliance.system.inotify import open_directory_watch
-from appliance.system.locale_files import load_error_texts
-from appliance.takeover.file_survey import SurveyFiles
-from appliance.takeover.ports import TakeoverSources
+from appliance.takeover.deps import TakeoverSources
+from appliance.takeover.file_survey import FileSurvey
+from appliance.takeover.pool_survey import PoolSurvey
 from appliance.takeover.recording_survey import RecordingSurvey
-from appliance.takeover.redis_survey import RedisSurvey
 
 
 def make_recording_deps(
@@ -116,11 +116,11 @@ def make_takeover_sources(
     database: Database | None,
     probes: Probes | None,
 ) -> TakeoverSources:
-    """Return what of a Scalelite there is to look at."""
+    """Return the stores, directories and servers that a takeover inspects."""
     assert probes is not None
     return TakeoverSources(
-        pool=RedisSurvey(redis.background.client, redis.background.namespace),
+        pool=PoolSurvey(redis.background.client, redis.background.namespace),
         recordings=None if database is None else RecordingSurvey(database),
-        files=SurveyFiles(settings.recordings),
+        files=FileSurvey(settings.recordings),
         ask_server=probes.server,
     )

@@ -1,4 +1,4 @@
-"""What servers say to doctor: simulated ones, and one with a clock of its own."""
+"""Facts about simulated servers, and about one with a wrong clock."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import trio
 
 from appliance.bbb.checksum import Algorithm
 from appliance.bbb.client import BbbClient
-from appliance.bbb.server_facts import ServerFactFinder, read_skew_s
-from appliance.doctor.server_findings import ServerFacts
+from appliance.bbb.server_facts import ServerFactFinder, ServerFacts, read_skew_s
 from appliance.http.client.dial import open_ssl_context
 from appliance.http.client.pool import PoolTransport
 from appliance.model import ServerId, Target
@@ -42,7 +41,7 @@ def target_of(bbb: BbbProcess) -> Target:
     return Target(ServerId(bbb.server_id), bbb.url, bbb.secret)
 
 
-async def test_good_server_tells_its_version(bbbs: list[BbbProcess]) -> None:
+async def test_version_of_a_good_server_is_read(bbbs: list[BbbProcess]) -> None:
     bbbs[0].clear_faults()
     async with finder() as find:
         facts = await find.read(target_of(bbbs[0]))
@@ -53,7 +52,7 @@ async def test_good_server_tells_its_version(bbbs: list[BbbProcess]) -> None:
         assert await find.read(trailing) == facts
 
 
-async def test_wrong_secret_is_told_from_a_dead_server(bbbs: list[BbbProcess]) -> None:
+async def test_wrong_secret_is_distinguished_from_a_dead_server(bbbs: list[BbbProcess]) -> None:
     bbbs[0].clear_faults()
     async with finder() as find:
         wrong = await find.read(replace(target_of(bbbs[0]), secret="wrong"))
@@ -73,7 +72,7 @@ async def test_wrong_secret_is_told_from_a_dead_server(bbbs: list[BbbProcess]) -
         ("failed", {"call": "isMeetingRunning"}, "FAILED (internalError)"),
     ],
 )
-async def test_each_failure_is_named(
+async def test_each_failure_has_its_text(
     kind: str, options: dict[str, str], failure: str, bbbs: list[BbbProcess]
 ) -> None:
     bbbs[0].clear_faults()
@@ -107,7 +106,7 @@ async def test_clock_is_read_from_the_date(ahead_s: int) -> None:
 
 
 @pytest.mark.parametrize("value", [b"never", b"\xff", b""])
-def test_date_that_is_none_is_no_skew(value: bytes) -> None:
+def test_skew_is_unknown_without_a_valid_date(value: bytes) -> None:
     assert read_skew_s(((b"date", value),), 0.0) is None
     assert read_skew_s((), 0.0) is None
     assert ServerFacts().skew_s is None

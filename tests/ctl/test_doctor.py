@@ -30,7 +30,7 @@ async def test_findings_are_shown_and_a_failure_is_exit_code_1(
         (at,) = [
             n for n, line in enumerate(lines) if line.startswith(f"FAIL  server {bbb.server_id} ")
         ]
-        assert lines[at].endswith("it refuses our calls: the secret is wrong")
+        assert lines[at].endswith("it rejects calls: the secret is wrong")
         assert lines[at + 1].startswith(f"\t-> 'ctl servers update {bbb.server_id} --secret S'")
         assert "failed" in lines[-1]
         document = (await pool.control.ctl("doctor", "--json")).json

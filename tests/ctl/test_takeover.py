@@ -44,7 +44,7 @@ async def test_check_shows_what_is_fine_and_succeeds(place: DeskBench) -> None:
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith("Fine:\n")
     assert "\n  enabled servers: 2\n" in done.out
-    assert "\n  servers that answer from here: 3\n" in done.out
+    assert "\n  servers that answer this host: 3\n" in done.out
     assert "\n  published recordings: 1\n" in done.out
     assert "Needs" not in done.out
 

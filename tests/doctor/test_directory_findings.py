@@ -1,4 +1,4 @@
-"""Directories: what is well, what must be mended, and with which command."""
+"""Directories: level and advice for each problem."""
 
 from __future__ import annotations
 
@@ -7,13 +7,9 @@ from typing import Any
 
 import pytest
 
-from appliance.doctor.directory_findings import (
-    DirectoryFacts,
-    Place,
-    judge_file_systems,
-    judge_places,
-)
+from appliance.doctor.directory_findings import Place, judge_file_systems, judge_places
 from appliance.doctor.findings import Level
+from appliance.system.disk_facts import MISSING, NOT_A_DIRECTORY, DirectoryFacts
 
 GOOD = DirectoryFacts("/rec/work", "", device=1, free_bytes=50 << 30, size_bytes=100 << 30)
 PLACE = Place("work", GOOD, "RECORDING_WORK_DIR")
@@ -23,9 +19,9 @@ PLACE = Place("work", GOOD, "RECORDING_WORK_DIR")
     ("changes", "level", "advice"),
     [
         ({}, Level.OK, ""),
-        ({"problem": "missing"}, Level.FAIL, "install -d -o bbb -g bbb -m 2750 /rec/work"),
-        ({"problem": "missing", "creatable": True}, Level.WARN, "mount"),
-        ({"problem": "no directory"}, Level.FAIL, "RECORDING_WORK_DIR"),
+        ({"problem": MISSING}, Level.FAIL, "install -d -o bbb -g bbb -m 2750 /rec/work"),
+        ({"problem": MISSING, "creatable": True}, Level.WARN, "mount"),
+        ({"problem": NOT_A_DIRECTORY}, Level.FAIL, "RECORDING_WORK_DIR"),
         ({"problem": "Permission denied"}, Level.FAIL, "chown bbb /rec/work"),
         ({"problem": "Read-only file system"}, Level.FAIL, "findmnt -T /rec/work"),
         ({"free_bytes": 500 << 20}, Level.FAIL, "df -h /rec/work"),
@@ -43,14 +39,14 @@ def test_directory_is_judged(changes: dict[str, Any], level: Level, advice: str)
     assert bool(finding.advice) == (level is not Level.OK)
 
 
-def test_missing_spool_is_made_so_that_the_group_can_deliver() -> None:
-    (finding,) = judge_places([Place("spool", DirectoryFacts("/s", "missing"), "X")], "bbb")
+def test_missing_spool_is_advised_with_group_write_permission() -> None:
+    (finding,) = judge_places([Place("spool", DirectoryFacts("/s", MISSING), "X")], "bbb")
 
     assert "install -d -o bbb -g bbb -m 2770 /s" in finding.advice
 
 
-def test_directory_that_is_only_read_is_no_failure() -> None:
-    place = Place("playback", DirectoryFacts("/p", "missing"), "PLAYBACK_DIR", read_only=True)
+def test_read_only_directory_never_fails() -> None:
+    place = Place("playback", DirectoryFacts("/p", MISSING), "PLAYBACK_DIR", read_only=True)
 
     (missing,) = judge_places([place], "bbb")
     (there,) = judge_places([replace(place, facts=replace(GOOD, free_bytes=0))], "bbb")
@@ -58,14 +54,14 @@ def test_directory_that_is_only_read_is_no_failure() -> None:
     assert (missing.level, there.level) == (Level.WARN, Level.OK)
 
 
-def test_different_file_systems_are_found() -> None:
+def test_different_file_systems_are_reported() -> None:
     other = Place("published", replace(GOOD, device=2), "X")
-    gone = Place("unpublished", replace(GOOD, problem="missing"), "Y")
+    gone = Place("unpublished", replace(GOOD, problem=MISSING), "Y")
 
     (same,) = judge_file_systems([PLACE, replace(other, facts=GOOD), gone])
     (different,) = judge_file_systems([PLACE, other, gone])
 
-    assert (same.level, same.text) == (Level.OK, "work and published are on the same")
+    assert (same.level, same.text) == (Level.OK, "work and published are on the same file system")
     assert different.level is Level.WARN
-    assert "copied, not renamed" in different.text
+    assert "recordings are copied" in different.text
     assert judge_file_systems([PLACE, gone]) == []

@@ -1,6 +1,6 @@
-"""Doctor finds each thing that is broken, and says what to do; what is well stays well.
+"""Doctor reports each problem with advice, and no problem on a healthy appliance.
 
-The table at the end breaks one thing a row. What a probe sees of it is tested with the adapters.
+The fact finders behind the probes are tested in the folders of the engines.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ import pytest
 import trio
 
 from appliance.admin_calls.refusal import Refused
+from appliance.bbb.server_facts import ServerFacts
 from appliance.callbacks.rules import CallbackState, Settlement
-from appliance.doctor.directory_findings import DirectoryFacts
+from appliance.doctor.deps import Probes
 from appliance.doctor.doctor import examine
 from appliance.doctor.findings import Finding, Level
-from appliance.doctor.ports import Probes
-from appliance.doctor.server_findings import ServerFacts
-from appliance.doctor.store_findings import DatabaseFacts
 from appliance.faults import DatabaseDown
 from appliance.features import Features
 from appliance.model import ServerChange, ServerId, ServerState, Target
+from appliance.postgres.facts import DatabaseFacts
 from appliance.recordings.deps import RecordingAdmin
 from appliance.recordings.spool_admin import SpoolAdmin
+from appliance.system.disk_facts import DirectoryFacts
 from appliance.tenants import administration as tenant_admin
 from appliance.tenants.values import TenantChange
 from tests.doubles.bbb_process import BbbProcess
@@ -44,7 +44,7 @@ WITHIN_S = 40.0
 
 
 def variables_of(folder: Path, **variables: str) -> dict[str, Any]:
-    """Return a configuration with which all is well; its directories are made."""
+    """Return a configuration without problems, and make its directories."""
     found = {
         "LOADBALANCER_SECRET": GOOD_SECRET,
         "ADMIN_SECRET": GOOD_SECRET[::-1],
@@ -68,16 +68,16 @@ async def good_server(target: Target) -> ServerFacts:
     return ServerFacts(version="3.0.4", skew_s=0.0)
 
 
-def roomy(path: Path, *, write: bool = True) -> DirectoryFacts:
-    """Return that a directory is good, whatever this machine's disk is like."""
+def roomy(path: Path, write: bool) -> DirectoryFacts:
+    """Report a good directory with enough room, independent of this machine's disk."""
     return DirectoryFacts(str(path), device=1, free_bytes=50 << 30, size_bytes=100 << 30)
 
 
 @asynccontextmanager
-async def patient_of(
+async def healthy(
     redis_url: str, namespace: str, folder: Path, **variables: str
 ) -> AsyncIterator[Features]:
-    """Give an appliance that is well but for what the variables say."""
+    """Open an appliance without problems, except for those that the variables cause."""
     async with open_features(redis_url, namespace, **variables_of(folder, **variables)) as res:
         probes = replace(res.doctor.probes, database=good_database, directory=roomy)  # type: ignore[type-var]
         server = ServerChange(url="https://a.example/api", secret=GOOD_SECRET)
@@ -96,9 +96,9 @@ def bad(findings: list[Finding]) -> list[tuple[str, Level]]:
     return [(one.check, one.level) for one in findings if one.level is not Level.OK]
 
 
-async def test_healthy_appliance_is_well(redis_namespace: str, tmp_path: Path) -> None:
+async def test_healthy_appliance_has_no_problem(redis_namespace: str, tmp_path: Path) -> None:
     with redis_process("--appendonly", "yes") as redis, trio.fail_after(WITHIN_S):
-        async with patient_of(redis.unix_url, redis_namespace, tmp_path) as res:
+        async with healthy(redis.unix_url, redis_namespace, tmp_path) as res:
             findings = await examine(res.doctor)
 
     assert bad(findings) == [("open files", Level.WARN)] or not bad(findings)
@@ -123,7 +123,7 @@ BREAKS: list[tuple[dict[str, str], str, Level]] = [
 
 
 @pytest.mark.parametrize(("variables", "check", "level"), BREAKS, ids=lambda value: str(value)[:30])
-async def test_each_wrong_setting_is_found(
+async def test_each_wrong_setting_is_reported(
     variables: dict[str, str],
     check: str,
     level: Level,
@@ -131,33 +131,33 @@ async def test_each_wrong_setting_is_found(
     redis_namespace: str,
     tmp_path: Path,
 ) -> None:
-    async with patient_of(redis_url, redis_namespace, tmp_path, **variables) as res:
+    async with healthy(redis_url, redis_namespace, tmp_path, **variables) as res:
         found = await examine(res.doctor)
 
     assert (check, level) in bad(found)
     assert GOOD_SECRET not in str(found)
 
 
-async def test_empty_dial_in_password_is_found(
+async def test_empty_dial_in_password_is_reported(
     redis_url: str, redis_namespace: str, tmp_path: Path
 ) -> None:
-    async with patient_of(redis_url, redis_namespace, tmp_path) as res:
+    async with healthy(redis_url, redis_namespace, tmp_path) as res:
         settings = replace(res.settings, fsapi=replace(res.settings.fsapi, password=None))
         assert ("dial-in password", WARN) in bad(
             await examine(rewire(res, settings=settings).doctor)
         )
 
 
-async def test_redis_without_persistence_is_found(
+async def test_redis_without_persistence_is_reported(
     redis_url: str, redis_namespace: str, tmp_path: Path
 ) -> None:
-    async with patient_of(redis_url, redis_namespace, tmp_path) as res:
+    async with healthy(redis_url, redis_namespace, tmp_path) as res:
         assert ("redis persistence", FAIL) in bad(await examine(res.doctor))
 
 
-async def test_redis_that_is_gone_hides_nothing_else(redis_namespace: str, tmp_path: Path) -> None:
+async def test_redis_outage_hides_no_other_finding(redis_namespace: str, tmp_path: Path) -> None:
     with redis_process() as redis, trio.fail_after(WITHIN_S):
-        async with patient_of(redis.unix_url, redis_namespace, tmp_path) as res:
+        async with healthy(redis.unix_url, redis_namespace, tmp_path) as res:
             redis.kill()
             found = bad(await examine(res.doctor))
 
@@ -166,13 +166,13 @@ async def test_redis_that_is_gone_hides_nothing_else(redis_namespace: str, tmp_p
     assert "postgresql" not in {check for check, _ in found}
 
 
-async def test_database_that_is_gone_or_unused_is_told(
+async def test_database_that_is_down_or_unused_is_reported(
     redis_url: str, redis_namespace: str, tmp_path: Path
 ) -> None:
     async def gone() -> DatabaseFacts:
         raise DatabaseDown("connection refused")
 
-    async with patient_of(redis_url, redis_namespace, tmp_path) as res:
+    async with healthy(redis_url, redis_namespace, tmp_path) as res:
         probes = cast(Probes, res.doctor.probes)
         broken = await examine(rewire(res, doctor__probes=replace(probes, database=gone)).doctor)
         unused = await examine(rewire(res, doctor__probes=replace(probes, database=None)).doctor)
@@ -183,7 +183,7 @@ async def test_database_that_is_gone_or_unused_is_told(
     assert "directory spool" not in texts
 
 
-async def test_missing_directories_are_found(
+async def test_missing_directories_are_reported(
     redis_url: str, redis_namespace: str, tmp_path: Path
 ) -> None:
     async with open_features(redis_url, redis_namespace, **variables_of(tmp_path)) as res:
@@ -199,15 +199,15 @@ async def test_missing_directories_are_found(
     assert ("directory playback", WARN) in found
 
 
-async def test_another_file_system_is_found(
+async def test_directory_on_another_file_system_is_reported(
     redis_url: str, redis_namespace: str, tmp_path: Path
 ) -> None:
-    def on_its_own(path: Path, *, write: bool = True) -> DirectoryFacts:
+    def publish_elsewhere(path: Path, write: bool) -> DirectoryFacts:
         device = 2 if path.name == "publish" else 1
-        return replace(roomy(path), device=device)
+        return replace(roomy(path, write), device=device)
 
-    async with patient_of(redis_url, redis_namespace, tmp_path) as res:
-        probes = replace(cast(Probes, res.doctor.probes), directory=on_its_own)
+    async with healthy(redis_url, redis_namespace, tmp_path) as res:
+        probes = replace(cast(Probes, res.doctor.probes), directory=publish_elsewhere)
         assert ("file system", WARN) in bad(
             await examine(rewire(res, doctor__probes=probes).doctor)
         )
@@ -219,12 +219,12 @@ async def test_directory_that_hangs_hides_no_other(
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
 
-    def hang(path: Path, *, write: bool = True) -> DirectoryFacts:
+    def hang(path: Path, write: bool) -> DirectoryFacts:
         if path.name == "spool":
-            pipe.read_bytes()  # until somebody writes, as on a dead NFS
-        return roomy(path)
+            pipe.read_bytes()  # blocks until a write, as on an NFS server that is down
+        return roomy(path, write)
 
-    async with patient_of(redis_url, redis_namespace, tmp_path) as res:
+    async with healthy(redis_url, redis_namespace, tmp_path) as res:
         probes = replace(cast(Probes, res.doctor.probes), directory=hang)
         found = bad(await examine(rewire(res, doctor__probes=probes).doctor, check_s=0.5))
         pipe.write_bytes(b"")
@@ -233,7 +233,7 @@ async def test_directory_that_hangs_hides_no_other(
     assert ("directory work", FAIL) not in found
 
 
-async def test_servers_that_are_dead_strange_or_twice_there_are_found(
+async def test_dead_rejecting_and_duplicate_servers_are_reported(
     redis_url: str, redis_namespace: str, tmp_path: Path, bbbs: list[BbbProcess]
 ) -> None:
     bbbs[0].clear_faults()
@@ -253,13 +253,13 @@ async def test_servers_that_are_dead_strange_or_twice_there_are_found(
     assert ("servers", FAIL) in found  # good and wrong have one url
 
 
-async def test_check_that_breaks_hides_no_other_and_is_logged(
+async def test_check_that_raises_hides_no_other_and_is_logged(
     redis_url: str, redis_namespace: str, tmp_path: Path
 ) -> None:
     def broken() -> int:
         raise ZeroDivisionError
 
-    async with patient_of(redis_url, redis_namespace, tmp_path) as res:
+    async with healthy(redis_url, redis_namespace, tmp_path) as res:
         probes = replace(cast(Probes, res.doctor.probes), file_limit=broken)
         findings = await examine(rewire(res, doctor__probes=probes).doctor)
         assert isinstance(res.log, EventBook)
@@ -269,25 +269,25 @@ async def test_check_that_breaks_hides_no_other_and_is_logged(
     assert "server a" in {finding.check for finding in findings}
 
 
-async def test_servers_that_take_too_long_are_named(
+async def test_servers_that_take_too_long_are_reported(
     redis_url: str, redis_namespace: str, tmp_path: Path
 ) -> None:
     async def hang(target: Target) -> ServerFacts:
         await trio.sleep_forever()
         raise AssertionError
 
-    async with patient_of(redis_url, redis_namespace, tmp_path) as res:
+    async with healthy(redis_url, redis_namespace, tmp_path) as res:
         probes = replace(cast(Probes, res.doctor.probes), server=hang)
         found = bad(await examine(rewire(res, doctor__probes=probes).doctor, check_s=4.0))
 
     assert ("server a", FAIL) in found
 
 
-async def test_host_of_a_tenant_that_nobody_knows_is_found(
+async def test_host_of_a_tenant_that_cannot_be_resolved_is_reported(
     redis_url: str, redis_namespace: str, tmp_path: Path
 ) -> None:
     variables = {"MULTITENANCY_ENABLED": "true", "BASE_URL": "nowhere.invalid"}
-    async with patient_of(redis_url, redis_namespace, tmp_path, **variables) as res:
+    async with healthy(redis_url, redis_namespace, tmp_path, **variables) as res:
         new = TenantChange(name="school", secrets=GOOD_SECRET)
         await tenant_admin.add_tenant(res.tenants, "test", new)
         found = bad(await examine(res.doctor))
@@ -295,11 +295,11 @@ async def test_host_of_a_tenant_that_nobody_knows_is_found(
     assert ("name school.nowhere.invalid", WARN) in found
 
 
-async def test_weak_secret_of_a_server_and_of_a_tenant_is_found(
+async def test_weak_secret_of_a_server_and_of_a_tenant_is_reported(
     redis_url: str, redis_namespace: str, tmp_path: Path
 ) -> None:
     variables = {"MULTITENANCY_ENABLED": "true", "URL_HOST": "localhost"}
-    async with patient_of(redis_url, redis_namespace, tmp_path, **variables) as res:
+    async with healthy(redis_url, redis_namespace, tmp_path, **variables) as res:
         await res.servers.store.update_server(ServerId("a"), ServerChange(secret="bbb"))
         await tenant_admin.add_tenant(
             res.tenants, "test", TenantChange(name="school", secrets="weak")
@@ -309,17 +309,17 @@ async def test_weak_secret_of_a_server_and_of_a_tenant_is_found(
 
     assert ("secret of server a", WARN) in found
     assert ("secret of tenant school", FAIL) in found
-    # localhost is known with everything below it, or by itself alone: as this machine has it.
+    # Whether names below localhost can be resolved depends on this machine.
     assert "name school.localhost" in {finding.check for finding in findings}
 
 
-async def test_failed_and_old_tars_are_found(
+async def test_failed_and_old_tars_are_reported(
     redis_url: str, redis_namespace: str, tmp_path: Path
 ) -> None:
-    async with patient_of(redis_url, redis_namespace, tmp_path) as res:
+    async with healthy(redis_url, redis_namespace, tmp_path) as res:
         spool = SpoolAdmin(res.settings.recordings)
-        desk = cast(RecordingAdmin, SimpleNamespace(spool=spool))
-        res = rewire(res, recordings__admin=desk)
+        admin = cast(RecordingAdmin, SimpleNamespace(spool=spool))
+        res = rewire(res, recordings__admin=admin)
         assert "imports" not in {check for check, _ in bad(await examine(res.doctor))}
 
         (tmp_path / "spool" / "failed").mkdir()
@@ -337,10 +337,10 @@ async def test_failed_and_old_tars_are_found(
         assert ("imports", FAIL) in bad(await examine(res.doctor))
 
 
-async def test_calls_to_front_ends_that_failed_are_found(
+async def test_failed_calls_to_front_ends_are_reported(
     redis_url: str, redis_namespace: str, tmp_path: Path
 ) -> None:
-    async with patient_of(redis_url, redis_namespace, tmp_path) as res:
+    async with healthy(redis_url, redis_namespace, tmp_path) as res:
         assert "callbacks" not in {check for check, _ in bad(await examine(res.doctor))}
         (buffer,) = res.callbacks.queue.stores
         await buffer.add(ready(), "key")
@@ -350,7 +350,7 @@ async def test_calls_to_front_ends_that_failed_are_found(
         assert ("callbacks", WARN) in bad(await examine(res.doctor))
 
 
-async def test_without_probes_there_is_no_doctor(redis_url: str, redis_namespace: str) -> None:
+async def test_doctor_is_refused_without_probes(redis_url: str, redis_namespace: str) -> None:
     async with open_features(redis_url, redis_namespace) as res:
         with pytest.raises(Refused):
             await examine(rewire(res, doctor__probes=None).doctor)

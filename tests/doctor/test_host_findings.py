@@ -1,4 +1,4 @@
-"""The host: certificates, names, number of open files."""
+"""The host: certificates, names, limit of open files."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import pytest
 
 from appliance.doctor.findings import Level
 from appliance.doctor.host_findings import (
-    AuthorityFacts,
-    CertificateFacts,
     judge_authorities,
     judge_certificate,
     judge_file_limit,
     judge_name,
 )
+from appliance.system.host_facts import AuthorityFacts, CertificateFacts
 
 DAY_S = 86_400.0
 NOW_S = 1000 * DAY_S
@@ -68,7 +67,7 @@ def test_certificate_is_judged(
         (AuthorityFacts(), Level.FAIL, "no certificate"),
     ],
 )
-def test_authorities_are_judged_by_the_one_that_ends_first(
+def test_authorities_are_judged_by_the_one_that_expires_first(
     facts: AuthorityFacts, level: Level, text: str
 ) -> None:
     finding = judge_authorities(facts, NOW_S)
@@ -80,7 +79,7 @@ def test_authorities_are_judged_by_the_one_that_ends_first(
 @pytest.mark.parametrize(
     ("limit", "level"), [(512, Level.FAIL), (1024, Level.WARN), (65_536, Level.OK)]
 )
-def test_number_of_open_files_is_judged(limit: int, level: Level) -> None:
+def test_limit_of_open_files_is_judged(limit: int, level: Level) -> None:
     assert judge_file_limit(limit).level is level
 
 

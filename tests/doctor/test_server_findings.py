@@ -1,4 +1,4 @@
-"""Servers: dead, wrong secret, wrong clock, old, twice in the pool."""
+"""Servers: dead, wrong secret, wrong clock, too old, duplicate."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from appliance.bbb.server_facts import ServerFacts
 from appliance.doctor.findings import Level
-from appliance.doctor.server_findings import ServerFacts, judge_pool, judge_server, unasked
+from appliance.doctor.server_findings import judge_pool, judge_server, timed_out
 from appliance.model import Server, ServerId, ServerState
 
 SERVER = Server(ServerId("one"), "https://a/api", "s", ServerState.ENABLED, online=True)
@@ -46,8 +47,8 @@ def test_server_is_judged(
     assert bool(finding.advice) == (level is not Level.OK)
 
 
-def test_server_that_was_not_reached_in_time_is_a_failure() -> None:
-    assert unasked(SERVER, 7.0).level is Level.FAIL
+def test_server_that_did_not_answer_in_time_fails() -> None:
+    assert timed_out(SERVER, 7.0).level is Level.FAIL
 
 
 def test_pool_is_judged_as_a_whole() -> None:

@@ -1,4 +1,4 @@
-"""Redis and PostgreSQL: what is well, what must be mended."""
+"""Redis and PostgreSQL: level of each problem."""
 
 from __future__ import annotations
 
@@ -8,13 +8,9 @@ from typing import Any
 import pytest
 
 from appliance.doctor.findings import Level
-from appliance.doctor.store_findings import (
-    DatabaseFacts,
-    RedisFacts,
-    judge_clock,
-    judge_database,
-    judge_redis,
-)
+from appliance.doctor.store_findings import judge_clock, judge_database, judge_redis
+from appliance.postgres.facts import DatabaseFacts
+from appliance.redis.facts import RedisFacts
 
 REDIS = RedisFacts("8.0.2", "master", True, False, "", False, 0, 1 << 20, "noeviction", 0.1)
 DATABASE = DatabaseFacts(170002, "17.2", False, True, "UTF8", -0.1)
@@ -25,7 +21,7 @@ def bad(findings: list[Any]) -> list[tuple[str, Level]]:
     return [(one.check, one.level) for one in findings if one.level is not Level.OK]
 
 
-def test_good_stores_are_well() -> None:
+def test_healthy_stores_have_no_problem() -> None:
     assert not bad(judge_redis(REDIS))
     assert not bad(judge_database(DATABASE))
 
@@ -50,7 +46,7 @@ def test_good_stores_are_well() -> None:
         ({"skew_s": -4.0}, [("clock of Redis", Level.WARN)]),
     ],
 )
-def test_each_fault_of_redis_is_found(
+def test_each_problem_of_redis_is_reported(
     changes: dict[str, Any], found: list[tuple[str, Level]]
 ) -> None:
     assert bad(judge_redis(replace(REDIS, **changes))) == found
@@ -69,7 +65,7 @@ def test_each_fault_of_redis_is_found(
         ({"skew_s": 60.0}, [("clock of PostgreSQL", Level.FAIL)]),
     ],
 )
-def test_each_fault_of_postgresql_is_found(
+def test_each_problem_of_postgresql_is_reported(
     changes: dict[str, Any], found: list[tuple[str, Level]]
 ) -> None:
     assert bad(judge_database(replace(DATABASE, **changes))) == found
@@ -78,12 +74,12 @@ def test_each_fault_of_postgresql_is_found(
 @pytest.mark.parametrize(
     ("skew_s", "level", "text"),
     [
-        (1.9, Level.OK, "agrees with ours"),
-        (5.4, Level.WARN, "is 5 s ahead of ours"),
-        (-31.0, Level.FAIL, "is 31 s behind ours"),
+        (1.9, Level.OK, "agrees with this host's"),
+        (5.4, Level.WARN, "is 5 s ahead of this host's"),
+        (-31.0, Level.FAIL, "is 31 s behind this host's"),
     ],
 )
-def test_clock_is_judged_by_how_far_it_is_away(skew_s: float, level: Level, text: str) -> None:
+def test_clock_is_judged_by_its_skew(skew_s: float, level: Level, text: str) -> None:
     finding = judge_clock("clock", skew_s)
 
     assert (finding.level, finding.text) == (level, text)

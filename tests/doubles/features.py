@@ -226,7 +226,6 @@ def make_test_features(
             log=book,
             now_ms=now_ms,
             later=later,
-            pool=pool,
             servers=servers,
             recordings=recordings,
             sources=make_takeover_sources(settings, redis, None, probes),

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from appliance.system.embedded_state import choose_store_user, find_postgres
+from appliance.system.embedded.state import choose_store_user, find_postgres
 from tests.doubles.ports import free_port
 from tests.doubles.store_servers import run_sql
 

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.system.embedded_state import StoreUser, choose_store_user, find_postgres
+from appliance.system.embedded.state import StoreUser, choose_store_user, find_postgres
 
 START_DEADLINE_S = 40.0
 

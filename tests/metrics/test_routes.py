@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from appliance.instruments import SECONDS
 from appliance.metrics.routes import MetricsApp
-from appliance.system.instruments import SECONDS
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.features import open_features
 from tests.doubles.prometheus_text import samples

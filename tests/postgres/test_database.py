@@ -1,4 +1,4 @@
-"""The pool: ready when the database is, down at once when it is not, and back by itself."""
+"""The pool: ready with the database, failing fast without it, recovering by itself."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ async def test_refused_statement_leaves_the_store_ready(database_url: str) -> No
         assert store.ready
 
 
-async def test_deadline_ends_a_slow_statement_on_the_server_too(
+async def test_deadline_cancels_a_slow_statement_on_the_server(
     postgres_server: PostgresServer, database_url: str
 ) -> None:
     async with open_store(database_url) as store:
@@ -118,7 +118,7 @@ async def test_deadline_ends_a_slow_statement_on_the_server_too(
 
 
 async def test_cancelled_calls_lose_no_connection(database_url: str) -> None:
-    async def impatient(store: Database, wait_s: float) -> None:
+    async def cancelled(store: Database, wait_s: float) -> None:
         with trio.move_on_after(wait_s):
             await store.execute("SELECT pg_sleep(0.02)")
 
@@ -126,12 +126,12 @@ async def test_cancelled_calls_lose_no_connection(database_url: str) -> None:
         for _ in range(5):
             async with trio.open_nursery() as nursery:
                 for number in range(3 * POOL_SIZE):
-                    nursery.start_soon(impatient, store, number / 1000)
+                    nursery.start_soon(cancelled, store, number / 1000)
         for _ in range(2 * POOL_SIZE):
             await store.ping(deadline_s=DEADLINE_S)
 
 
-async def test_hung_server_costs_no_more_than_the_deadlines(database_url: str) -> None:
+async def test_hung_server_delays_a_call_only_until_its_deadline(database_url: str) -> None:
     async def backend(connection: Connection) -> int:
         return int(await connection.fetchval("SELECT pg_backend_pid()"))
 
@@ -148,7 +148,7 @@ async def test_hung_server_costs_no_more_than_the_deadlines(database_url: str) -
             os.kill(pid, signal.SIGCONT)
 
 
-async def test_store_goes_on_when_its_sessions_are_ended(
+async def test_store_recovers_when_its_sessions_are_terminated(
     postgres_server: PostgresServer, database_url: str
 ) -> None:
     end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'"
@@ -170,7 +170,7 @@ async def answers(store: Database) -> None:
             return
 
 
-async def test_database_that_is_not_there_is_a_quick_error() -> None:
+async def test_call_fails_fast_when_there_is_no_database() -> None:
     with short_directory() as directory:
         async with open_store(url_in(directory), wait=False) as store:
             while "No such file" not in (store.down_reason or ""):
@@ -183,7 +183,7 @@ async def test_database_that_is_not_there_is_a_quick_error() -> None:
                 assert trio.current_time() - began_s < 2
 
 
-async def test_fault_is_logged_once_however_often_it_is_tried() -> None:
+async def test_fault_is_logged_once_for_many_attempts() -> None:
     with (
         short_directory() as directory,
         capture_logs() as logs,
@@ -192,7 +192,7 @@ async def test_fault_is_logged_once_however_often_it_is_tried() -> None:
         await listener.bind(str(directory / ".s.PGSQL.5432"))
         listener.listen()
         async with open_store(url_in(directory), wait=False):
-            for _ in range(6):  # each is a try that ends before a word is said
+            for _ in range(6):  # each attempt ends before the server sends anything
                 (await listener.accept())[0].close()
     assert {log["log_level"] for log in logs} == {"warning"}
     assert [log["event"] for log in logs].count("database_down") == 1
@@ -216,29 +216,31 @@ async def test_store_becomes_ready_and_recovers_by_itself() -> None:
                     await trio.sleep(0.01)
             (directory / "data").rename(directory / "before")
             with private_postgres(directory):
-                # Another, empty server: the schema is made again.
+                # A new, empty server: the schema is created again.
                 await store.wait_ready()
                 assert await store.fetch("SELECT 1 FROM recordings") == []
-    told = [log["event"] for log in logs if log["event"] != "database_migrated"]
-    assert told == ["database_down", "database_ready", "database_down", "database_ready"]
+    logged = [log["event"] for log in logs if log["event"] != "database_migrated"]
+    assert logged == ["database_down", "database_ready", "database_down", "database_ready"]
     assert sum(log["event"] == "database_migrated" for log in logs) == 2 * len(load_migrations())
 
 
-async def test_missing_database_is_named_and_awaited(postgres_server: PostgresServer) -> None:
+async def test_missing_database_is_reported_until_it_exists(
+    postgres_server: PostgresServer,
+) -> None:
     with capture_logs() as logs:
-        url = postgres_server.url("comes_later")
+        url = postgres_server.url("created_later")
         async with open_store(url, retry_count=0, wait=False) as store:
             while "does not exist" not in (store.down_reason or ""):
                 await trio.sleep(0.01)
-            postgres_server.sql("CREATE DATABASE comes_later")
+            postgres_server.sql("CREATE DATABASE created_later")
             try:
                 await store.wait_ready()
             finally:
-                postgres_server.sql("DROP DATABASE comes_later WITH (FORCE)")
-    assert 'database "comes_later" does not exist' in [log.get("reason") for log in logs]
+                postgres_server.sql("DROP DATABASE created_later WITH (FORCE)")
+    assert 'database "created_later" does not exist' in [log.get("reason") for log in logs]
 
 
-async def test_older_scalelite_is_the_reason_that_is_shown(
+async def test_older_scalelite_is_the_reason(
     postgres_server: PostgresServer, database_url: str
 ) -> None:
     name = database_url.partition("@/")[2].partition("?")[0]
@@ -252,7 +254,7 @@ async def test_older_scalelite_is_the_reason_that_is_shown(
 
 async def test_password_is_in_no_log_and_no_error() -> None:
     with short_directory() as directory, capture_logs() as logs:
-        url = f"postgresql://somebody:geheim@/scalelite?host={directory}"
+        url = f"postgresql://user:geheim@/scalelite?host={directory}"
         async with open_store(url, wait=False) as store:
             while not logs:
                 await trio.sleep(0.01)
@@ -272,5 +274,7 @@ async def test_closed_store_refuses(database_url: str) -> None:
     ("failures", "retry_count", "delay_s"),
     [(1, 3, 0), (3, 3, 0), (4, 3, 0.25), (5, 3, 0.5), (11, 3, 30), (9999, 3, 30), (1, 0, 0.25)],
 )
-def test_retry_delay_grows_to_its_limit(failures: int, retry_count: int, delay_s: float) -> None:
+def test_retry_delay_doubles_up_to_its_limit(
+    failures: int, retry_count: int, delay_s: float
+) -> None:
     assert retry_delay_s(failures, retry_count) == delay_s

@@ -1,4 +1,4 @@
-"""Every error of the driver becomes one of our two, without the values that it repeats."""
+"""Every error of the driver becomes one of the two types, without the values that it repeats."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_translate_knows_every_error_of_the_driver() -> None:
 @pytest.mark.parametrize(
     "kind", [ConnectionRefusedError, TimeoutError, socket.gaierror, ssl.SSLError, EOFError]
 )
-def test_foreign_holds_what_sockets_raise(kind: type[BaseException]) -> None:
+def test_foreign_contains_errors_of_sockets(kind: type[BaseException]) -> None:
     assert issubclass(kind, FOREIGN)
 
 
@@ -60,7 +60,7 @@ def test_foreign_holds_what_sockets_raise(kind: type[BaseException]) -> None:
         (AsyncioCancelled("cancelled on the asyncio side"), "cancelled"),
     ],
 )
-def test_translate_says_down_when_the_database_is_not_usable(
+def test_translate_returns_down_when_the_database_cannot_be_used(
     error: BaseException, reason: str
 ) -> None:
     found = translate(error)
@@ -80,7 +80,7 @@ def test_translate_says_down_when_the_database_is_not_usable(
         (asyncpg.exceptions.DataError("invalid input for query argument $1"), "22000"),
     ],
 )
-def test_translate_says_refused_when_the_statement_is_wrong(
+def test_translate_returns_refused_when_the_statement_is_wrong(
     error: BaseException, sqlstate: str
 ) -> None:
     found = translate(error)
@@ -89,7 +89,7 @@ def test_translate_says_refused_when_the_statement_is_wrong(
     assert found.sqlstate == sqlstate
 
 
-def test_translate_drops_values() -> None:
+def test_translate_omits_values() -> None:
     unique = asyncpg.UniqueViolationError("duplicate key value violates unique constraint")
     unique.detail = "Key (record_id)=(geheim) already exists."
     wrong = asyncpg.InvalidTextRepresentationError('invalid input syntax for integer: "geheim"')

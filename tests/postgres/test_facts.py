@@ -1,4 +1,4 @@
-"""What a real PostgreSQL says about itself, well and broken in each way."""
+"""Facts about a real PostgreSQL, healthy and with each problem."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def opened(url: str) -> AsyncIterator[Database]:
             yield store
 
 
-async def test_database_of_this_version_is_known(database_url: str) -> None:
+async def test_facts_describe_a_database_of_this_version(database_url: str) -> None:
     async with opened(database_url) as store:
         facts = await DatabaseFactFinder(store, now_ms).read()
 
@@ -30,11 +30,11 @@ async def test_database_of_this_version_is_known(database_url: str) -> None:
         assert (facts.read_only, facts.encoding, facts.write_error) == (False, "UTF8", "")
         assert (facts.missing, facts.newer) == ((), 0)
         assert abs(facts.skew_s) < 1.0
-        # Written only to be taken back.
+        # The trial write was rolled back.
         assert await store.fetch("SELECT FROM appliance.schema_version WHERE version < 0") == []
 
 
-async def test_broken_databases_are_known(database_url: str) -> None:
+async def test_facts_describe_missing_migrations_and_failing_writes(database_url: str) -> None:
     async with opened(database_url) as store:
         finder = DatabaseFactFinder(store, now_ms)
         await store.execute("DELETE FROM appliance.schema_version WHERE version = 1")

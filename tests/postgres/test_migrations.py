@@ -1,4 +1,4 @@
-"""The schema: made on an empty database, taken over from a Scalelite, by several at once."""
+"""The schema: created on an empty database, added to a Scalelite's, by several at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import trio
 from appliance.faults import DatabaseDown
 from appliance.postgres.asyncio_bridge import open_asyncio_loop
 from appliance.postgres.errors import DatabaseRefused
-from appliance.postgres.migrations import index_statements, load_migrations, migrate
+from appliance.postgres.migrations import index_statements, migrate
 from tests.doubles.postgres_layout import schema_of
 from tests.doubles.store_servers import PostgresServer
 
@@ -35,7 +35,7 @@ INVALID = "SELECT count(*) FROM pg_index WHERE NOT indisvalid"
 
 @asynccontextmanager
 async def asyncio_side() -> AsyncIterator[None]:
-    """Open a loop and set a deadline; not a fixture, whose context would not reach the test."""
+    """Open a loop under a deadline; not a fixture, whose context would not reach the test."""
     with trio.fail_after(DEADLINE_S):
         async with open_asyncio_loop():
             yield
@@ -43,20 +43,20 @@ async def asyncio_side() -> AsyncIterator[None]:
 
 @pytest.fixture
 def database(database_url: str) -> str:
-    """Give the name of the test's database, for `postgres_server.sql`."""
+    """Return the name of the test's database, for `postgres_server.sql`."""
     return database_url.partition("@/")[2].partition("?")[0]
 
 
 @pytest.mark.parametrize("prepared", [True, False])
-async def test_migrate_makes_what_rails_makes_on_an_empty_database(
+async def test_migrate_creates_the_schema_of_rails_on_an_empty_database(
     postgres_server: PostgresServer, database: str, database_url: str, prepared: bool
 ) -> None:
     async with asyncio_side():
         with postgres_server.new_database() as scalelite:
             postgres_server.sql(SCALELITE_DUMP.read_text(), scalelite)
             assert await migrate(database_url, prepared_statements=prepared) == ALL
-            ours = schema_of(lambda sql: postgres_server.sql(sql, database))
-            assert ours == schema_of(lambda sql: postgres_server.sql(sql, scalelite))
+            created = schema_of(lambda sql: postgres_server.sql(sql, database))
+            assert created == schema_of(lambda sql: postgres_server.sql(sql, scalelite))
     environment = "SELECT value FROM ar_internal_metadata WHERE key = 'environment'"
     assert postgres_server.sql(environment, database) == "production"
 
@@ -67,23 +67,23 @@ async def test_migrate_does_nothing_the_second_time(database_url: str) -> None:
         assert await migrate(database_url) == []
 
 
-async def test_migrate_takes_over_a_scalelite_as_it_is(
+async def test_migrate_does_not_change_a_scalelite(
     postgres_server: PostgresServer, database: str, database_url: str
 ) -> None:
     postgres_server.sql(SCALELITE_DUMP.read_text(), database)
-    looks = ["SELECT * FROM ar_internal_metadata ORDER BY 1"]
-    looks += [f"SELECT * FROM {table} ORDER BY id" for table in TABLES]
-    before = [postgres_server.sql(look, database) for look in looks]
+    queries = ["SELECT * FROM ar_internal_metadata ORDER BY 1"]
+    queries += [f"SELECT * FROM {table} ORDER BY id" for table in TABLES]
+    before = [postgres_server.sql(query, database) for query in queries]
     schema = schema_of(lambda sql: postgres_server.sql(sql, database))
     async with asyncio_side():
         assert await migrate(database_url) == ALL
-    assert [postgres_server.sql(look, database) for look in looks] == before
+    assert [postgres_server.sql(query, database) for query in queries] == before
     assert schema_of(lambda sql: postgres_server.sql(sql, database)) == schema
     made = "SELECT count(*) FROM pg_indexes WHERE indexname LIKE 'appliance_%'"
     assert postgres_server.sql(made, database) == "4"
 
 
-async def test_migrate_adds_missing_tables_but_does_not_speak_for_rails(
+async def test_migrate_adds_missing_tables_but_records_no_migration_of_rails(
     postgres_server: PostgresServer, database: str, database_url: str
 ) -> None:
     postgres_server.sql(SCALELITE_DUMP.read_text(), database)
@@ -101,7 +101,7 @@ async def test_migrate_adds_missing_tables_but_does_not_speak_for_rails(
     assert postgres_server.sql(index, database) == "1"
 
 
-async def test_migrate_refuses_an_older_scalelite_and_leaves_it_alone(
+async def test_migrate_refuses_an_older_scalelite_and_does_not_change_it(
     postgres_server: PostgresServer, database: str, database_url: str
 ) -> None:
     postgres_server.sql(SCALELITE_DUMP.read_text(), database)
@@ -134,7 +134,7 @@ async def test_migrate_happens_once_when_several_start_at_once(
     assert postgres_server.sql(INVALID, database) == "0"
 
 
-async def test_migrate_mends_an_index_that_a_failed_build_left(
+async def test_migrate_rebuilds_an_index_that_a_failed_build_left_invalid(
     postgres_server: PostgresServer, database: str, database_url: str
 ) -> None:
     postgres_server.sql(SCALELITE_DUMP.read_text(), database)
@@ -155,7 +155,7 @@ async def test_migrate_mends_an_index_that_a_failed_build_left(
 async def test_migrate_leaves_no_trace_of_a_migration_that_fails(
     postgres_server: PostgresServer, database: str, database_url: str
 ) -> None:
-    # A view where a table should be: "IF NOT EXISTS" is content, the look at its columns is not.
+    # A view in place of a table satisfies "IF NOT EXISTS", but not the check of its columns.
     postgres_server.sql("CREATE VIEW public.recordings AS SELECT 1 AS id", database)
     async with asyncio_side():
         with pytest.raises(DatabaseRefused):
@@ -179,35 +179,12 @@ async def test_indexes_hold_values_larger_than_an_index_entry(
     assert postgres_server.sql("SELECT length(value) FROM metadata", database) == "32000"
 
 
-async def test_migrate_says_down_when_nobody_answers(tmp_path: Path) -> None:
+async def test_migrate_raises_down_without_a_server(tmp_path: Path) -> None:
     async with asyncio_side():
         with pytest.raises(DatabaseDown):
             await migrate(f"postgresql://scalelite@/scalelite?host={tmp_path}")
 
 
-def test_load_migrations_gives_the_files_in_order() -> None:
-    migrations = load_migrations()
-
-    assert [f"{m.version:04}_{m.name}" for m in migrations] == ALL
-    assert [m.in_transaction for m in migrations] == [
-        True,
-        True,
-        False,
-        True,
-        True,
-        True,
-        False,
-        True,
-    ]
-
-
-def test_index_statements_finds_every_index() -> None:
-    found = [index for _, index, _ in index_statements(load_migrations()[2].sql)]
-
-    assert len(found) == 4
-    assert len(set(found)) == 4
-
-
-def test_index_statements_refuses_anything_else() -> None:
+def test_index_statements_refuses_other_statements() -> None:
     with pytest.raises(ValueError, match="not a concurrent index"):
         index_statements("-- why\nUPDATE recordings SET published = true;")

@@ -1,4 +1,4 @@
-"""The client against real Redis servers that are killed, stopped, filled up, demoted, replaced."""
+"""The client with real Redis servers that are killed, stopped, filled up, demoted, replaced."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ from tests.doubles.redis_processes import (
 
 PAIR = Script("pair", "return {KEYS[1], ARGV[1], redis.call('INCR', KEYS[2])}")
 WITHIN_A_SECOND_S = 10.0
-"""What a caller may be kept waiting: a second, with room for a slow machine that runs the tests."""
+"""Limit for an answer: one second, plus a reserve for a slow machine."""
 
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[RedisProcess]:
-    """A Redis for tests that do not harm it."""
+    """Start a Redis for tests that do not disturb it."""
     with redis_process() as server:
         yield server
 
 
 @pytest.fixture
 def own() -> Iterator[RedisProcess]:
-    """A Redis that the test may harm."""
+    """Start a Redis that the test may disturb."""
     with redis_process() as server:
         yield server
 
 
 async def until_usable(client: RedisClient) -> None:
-    """Wait until a write goes through."""
+    """Wait until a write succeeds."""
     while True:
         try:
             await client.command("SET", "probe", "1")
@@ -64,7 +64,7 @@ async def until_usable(client: RedisClient) -> None:
 
 
 async def why_down(client: RedisClient, *command: str) -> str:
-    """Return why a command fails, which it must within a second."""
+    """Return why a command fails; it must fail within the limit."""
     started = time.monotonic()
     with pytest.raises(RedisDown) as failure:
         await client.command(*command)
@@ -74,7 +74,7 @@ async def why_down(client: RedisClient, *command: str) -> str:
 
 @dataclass(slots=True)
 class Load:
-    """Callers that ask for an echo of a number of their own, over and over."""
+    """Tasks that repeatedly request an echo, each of its own numbers."""
 
     right: int = 0
     wrong: int = 0
@@ -82,8 +82,8 @@ class Load:
     longest_s: float = 0.0
     reasons: set[str] = field(default_factory=set)
 
-    async def ask_for_ever(self, client: RedisClient, name: int) -> None:
-        """Ask, and pause a little when Redis is down."""
+    async def ask_forever(self, client: RedisClient, name: int) -> None:
+        """Request echoes, and pause briefly when Redis is down."""
         number = 0
         while True:
             number += 1
@@ -100,12 +100,12 @@ class Load:
             self.longest_s = max(self.longest_s, time.monotonic() - started - 0.005)
 
     async def served(self, more: int) -> None:
-        """Wait until so many more answers have come."""
+        """Wait for `more` further replies."""
         goal = self.right + more
         await eventually(lambda: self.right >= goal)
 
     async def failed(self, more: int) -> None:
-        """Wait until so many more callers were told that Redis is down."""
+        """Wait for `more` further failures."""
         goal = self.down + more
         await eventually(lambda: self.down >= goal)
 
@@ -115,7 +115,7 @@ async def load(client: RedisClient, callers: int = 16) -> AsyncIterator[Load]:
     made = Load()
     async with trio.open_nursery() as nursery:
         for name in range(callers):
-            nursery.start_soon(made.ask_for_ever, client, name)
+            nursery.start_soon(made.ask_forever, client, name)
         yield made
         nursery.cancel_scope.cancel()
 
@@ -153,7 +153,7 @@ async def _transaction(client: RedisClient, key: str) -> None:
     assert (await client.pipeline(commands))[-1] == [1, 2, 1]
 
 
-async def test_pipeline_raises_what_went_wrong_inside_a_transaction(shared: RedisProcess) -> None:
+async def test_pipeline_raises_an_error_within_a_transaction(shared: RedisProcess) -> None:
     async with connected_client(shared.unix_url) as client:
         with pytest.raises(RedisError, match="WRONGTYPE"):
             await client.pipeline([("MULTI",), ("SET", "s", "x"), ("HGET", "s", "f"), ("EXEC",)])
@@ -203,7 +203,7 @@ async def test_script_is_one_round_trip_when_registered(shared: RedisProcess) ->
         assert client.round_trips == before + 1
 
 
-async def test_script_runs_once_when_redis_has_forgotten_it(own: RedisProcess) -> None:
+async def test_script_runs_once_when_redis_does_not_have_it(own: RedisProcess) -> None:
     async with connected_client(own.unix_url, PAIR) as client:
         own.ask("SCRIPT", "FLUSH")
 
@@ -230,7 +230,7 @@ async def test_script_that_fails_is_an_error(shared: RedisProcess) -> None:
 # --- cancelled callers ----------------------------------------------------------------------------
 
 
-async def test_no_caller_gets_another_ones_reply_when_many_are_cancelled(
+async def test_callers_get_their_own_replies_when_many_are_cancelled(
     shared: RedisProcess,
 ) -> None:
     tally = {"right": 0, "wrong": 0, "cancelled": 0}
@@ -239,8 +239,8 @@ async def test_no_caller_gets_another_ones_reply_when_many_are_cancelled(
         chance = random.Random(name)
         for number in range(300):
             text = f"{name}-{number}"
-            patience_s = chance.choice([math.inf, chance.uniform(0, 0.006)])
-            with trio.move_on_after(patience_s) as scope:
+            limit_s = chance.choice([math.inf, chance.uniform(0, 0.006)])
+            with trio.move_on_after(limit_s) as scope:
                 if number % 3:
                     right = await client.command("ECHO", text) == text
                 else:
@@ -267,10 +267,10 @@ async def test_no_caller_gets_another_ones_reply_when_many_are_cancelled(
     assert tally["cancelled"] > 100
 
 
-# --- Redis goes away ------------------------------------------------------------------------------
+# --- outages --------------------------------------------------------------------------------------
 
 
-async def test_client_opens_and_answers_quickly_when_there_is_no_redis() -> None:
+async def test_client_opens_and_fails_fast_when_there_is_no_redis() -> None:
     log = LogBook()
     async with open_redis_client(
         RedisAddress(f"redis://127.0.0.1:{free_port()}"), log=log
@@ -282,7 +282,7 @@ async def test_client_opens_and_answers_quickly_when_there_is_no_redis() -> None
     assert log.names == ["redis_lost"]
 
 
-async def test_client_finds_a_redis_that_starts_later(own: RedisProcess) -> None:
+async def test_client_connects_when_redis_starts_later(own: RedisProcess) -> None:
     own.kill()
     own.socket_path.unlink()
     async with open_redis_client(RedisAddress(own.unix_url)) as client:
@@ -313,7 +313,7 @@ async def test_client_recovers_under_load_when_redis_is_killed(own: RedisProcess
     assert log.names == ["redis_connected", *["redis_lost", "redis_recovered"] * 3]
 
 
-async def test_client_does_not_fail_callers_after_a_cut_connection(
+async def test_client_fails_no_caller_after_a_short_disconnect(
     own: RedisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("appliance.redis.client._GRACE_S", 40.0)
@@ -353,7 +353,7 @@ async def test_client_never_sends_a_command_twice(own: RedisProcess) -> None:
     assert done <= counted <= done + failed
 
 
-async def test_client_notices_a_hung_redis_and_forgives_it(own: RedisProcess) -> None:
+async def test_client_detects_a_hung_redis_and_recovers(own: RedisProcess) -> None:
     log = LogBook()
     connecting = connected_client(own.unix_url, deadline_s=0.9, log=log)
     async with connecting as client, load(client) as callers:
@@ -369,11 +369,11 @@ async def test_client_notices_a_hung_redis_and_forgives_it(own: RedisProcess) ->
             await callers.served(500)
 
     assert callers.wrong == 0
-    assert any("no answer" in reason for reason in callers.reasons)
+    assert any("no reply" in reason for reason in callers.reasons)
     assert log.names == ["redis_connected", "redis_lost", "redis_recovered"]
 
 
-async def test_client_fails_who_still_waits_when_it_is_closed(own: RedisProcess) -> None:
+async def test_client_fails_waiting_callers_when_it_is_closed(own: RedisProcess) -> None:
     reasons: list[str] = []
 
     async def wait(client: RedisClient) -> None:
@@ -384,10 +384,10 @@ async def test_client_fails_who_still_waits_when_it_is_closed(own: RedisProcess)
         callers.start_soon(wait, client)
         await trio.testing.wait_all_tasks_blocked()
 
-    assert reasons == ["connection lost: closed by us"]
+    assert reasons == ["connection lost: closed by the client"]
 
 
-# --- Redis refuses --------------------------------------------------------------------------------
+# --- refusals -------------------------------------------------------------------------------------
 
 
 async def test_client_is_down_for_writes_when_redis_is_full(own: RedisProcess) -> None:
@@ -421,7 +421,7 @@ async def test_client_is_down_while_redis_is_a_replica(own: RedisProcess) -> Non
         with trio.fail_after(40):
             await until_usable(client)
 
-    # REPLICAOF cuts no connection: a refused write is how it is noticed.
+    # REPLICAOF closes no connection: only a refused write shows the change.
     assert reasons == ["READONLY", "not connected: not a master"]
     assert log.names == ["redis_connected", "redis_refuses", "redis_lost", "redis_recovered"]
 

@@ -224,7 +224,7 @@ async def answering(answer: bytes | None) -> AsyncIterator[int]:
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "not an answer of Redis"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "not a Redis reply"),
         (b"", "closed by Redis"),
         (b"+OK\r\n-LOADI", "closed by Redis"),
         (b"+OK\r\n-LOADING still reading\r\n*1\r\n$6\r\nmaster\r\n", "LOADING"),

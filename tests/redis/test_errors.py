@@ -1,4 +1,4 @@
-"""What Redis and the drivers can say, and which of our two kinds it becomes."""
+"""Errors of Redis and of the drivers, and which of the two types each becomes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from appliance.redis.errors import (
         ),
     ],
 )
-def test_reply_error_is_down_when_the_store_is_not_usable(text: str, reason: str) -> None:
+def test_reply_error_is_down_when_redis_cannot_be_used(text: str, reason: str) -> None:
     error = reply_error(text)
 
     assert isinstance(error, RedisDown)
@@ -63,7 +63,7 @@ def test_reply_error_is_down_when_the_store_is_not_usable(text: str, reason: str
         ("ERR Error compiling script (new function): user_script:1: '=' expected", "ERR"),
         ("EXECABORT Transaction discarded because of previous errors.", "EXECABORT"),
         ("NOPERM this user has no permissions to run the 'get' command", "NOPERM"),
-        ("odd words of a script", "ERR"),
+        ("unusual text of a script", "ERR"),
         ("", "ERR"),
     ],
 )
@@ -74,11 +74,11 @@ def test_reply_error_is_an_error_when_the_command_is_wrong(text: str, code: str)
     assert error.code == code
 
 
-def test_reply_error_tells_an_unknown_script() -> None:
+def test_reply_error_is_no_script_error_when_the_script_is_unknown() -> None:
     assert isinstance(reply_error("NOSCRIPT No matching script."), NoScriptError)
 
 
-def test_reply_error_drops_the_arguments_that_redis_repeats() -> None:
+def test_reply_error_omits_the_arguments_that_redis_repeats() -> None:
     error = reply_error("ERR unknown command 'FOO', with args beginning with: 'geheim' ")
 
     assert "geheim" not in str(error)
@@ -110,10 +110,10 @@ def _broken_by_tls() -> trio.BrokenResourceError:
         (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), "Connection refused"),
         (OSError("all attempts to connect failed"), "all attempts to connect failed"),
         (OSError(), "OSError"),
-        (hiredis.ProtocolError("Protocol error"), "not an answer of Redis"),
+        (hiredis.ProtocolError("Protocol error"), "not a Redis reply"),
         (_broken_by_tls(), "certificate verify failed"),
         (trio.ClosedResourceError(), "connection broken"),
     ],
 )
-def test_lost_reason_says_what_happened(error: Exception, reason: str) -> None:
+def test_lost_reason_is_the_cause(error: Exception, reason: str) -> None:
     assert lost_reason(error) == reason

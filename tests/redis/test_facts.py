@@ -1,12 +1,11 @@
-"""What a real Redis says about itself, well and broken in each way."""
+"""Facts about a real Redis, healthy and with each problem."""
 
 from __future__ import annotations
 
 import pytest
 
-from appliance.doctor.store_findings import RedisFacts
 from appliance.faults import StoreDown
-from appliance.redis.facts import RedisFactFinder, parse_info
+from appliance.redis.facts import RedisFactFinder, RedisFacts, parse_info
 from tests.doubles.features import now_ms
 from tests.doubles.redis_processes import RedisProcess, connected_client, redis_process
 
@@ -16,7 +15,7 @@ async def read(redis: RedisProcess, url: str = "") -> RedisFacts:
         return await RedisFactFinder(client, "test", now_ms).read()
 
 
-async def test_redis_of_the_package_is_known() -> None:
+async def test_facts_describe_a_persistent_redis() -> None:
     with redis_process("--appendonly", "yes", "--save", "3600", "1") as redis:
         facts = await read(redis)
 
@@ -30,7 +29,7 @@ async def test_redis_of_the_package_is_known() -> None:
         assert redis.ask("TTL", "test:appliance:doctor") in range(1, 11)
 
 
-async def test_redis_that_keeps_nothing_and_throws_away_is_known() -> None:
+async def test_facts_describe_a_redis_without_persistence_that_evicts() -> None:
     options = ("--save", "", "--maxmemory", "50mb", "--maxmemory-policy", "allkeys-lru")
     with redis_process(*options) as redis:
         facts = await read(redis)
@@ -39,7 +38,7 @@ async def test_redis_that_keeps_nothing_and_throws_away_is_known() -> None:
         assert (facts.max_memory, facts.policy) == (50 << 20, "allkeys-lru")
 
 
-async def test_redis_without_config_and_rights_is_known() -> None:
+async def test_facts_describe_a_redis_without_config_or_write_permission() -> None:
     with redis_process("--rename-command", "CONFIG", "") as redis:
         assert (await read(redis)).save_points is None
 
@@ -49,7 +48,7 @@ async def test_redis_without_config_and_rights_is_known() -> None:
         assert "no permissions" in facts.write_error.lower()
 
 
-async def test_redis_that_became_a_replica_is_known() -> None:
+async def test_facts_describe_a_redis_that_became_a_replica() -> None:
     with redis_process() as redis:
         async with connected_client(redis.unix_url) as client:
             redis.ask("REPLICAOF", "127.0.0.1", "1")
@@ -59,7 +58,7 @@ async def test_redis_that_became_a_replica_is_known() -> None:
         assert "READONLY" in facts.write_error
 
 
-async def test_redis_that_is_gone_is_a_store_that_is_down() -> None:
+async def test_read_raises_store_down_when_redis_is_killed() -> None:
     with redis_process() as redis:
         async with connected_client(redis.unix_url) as client:
             redis.kill()

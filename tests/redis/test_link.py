@@ -1,4 +1,4 @@
-"""One shared connection, where the test plays Redis at the other end of a socket pair."""
+"""The shared connection; the test acts as Redis at the other end of a socket pair."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import trio.testing
 
 from appliance.redis.connection import pack
 from appliance.redis.errors import RedisDown, RedisError
-from appliance.redis.link import MAX_OUTSTANDING, Link
+from appliance.redis.link import MAX_OUTSTANDING, RedisLink
 from appliance.system.wire import SocketWire
 
 DEADLINE_S = 0.9
@@ -21,9 +21,9 @@ DEADLINE_S = 0.9
 
 @dataclass(slots=True)
 class Bench:
-    """A link, the other end of its wire, and what the link reported."""
+    """A link, the other end of its wire, and the reports of the link."""
 
-    link: Link
+    link: RedisLink
     redis: trio.SocketStream
     nursery: trio.Nursery
     refusals: list[str]
@@ -31,7 +31,7 @@ class Bench:
     answers: dict[str, object] = field(default_factory=dict)
 
     async def run(self) -> None:
-        """Serve the link, and note why it ended."""
+        """Serve the link, and record why it ended."""
         self.losses.append(await self.link.run())
 
     async def ask(self, name: str, count: int = 1) -> None:
@@ -45,24 +45,24 @@ class Bench:
             self.answers[name] = replies
 
     async def asked(self, *names: str) -> None:
-        """Let one task per name ask, one after the other, and wait until all wait."""
+        """Start one asking task per name, in order, and wait until all are blocked."""
         for name in names:
             self.nursery.start_soon(self.ask, name)
             await trio.testing.wait_all_tasks_blocked()
 
     async def reply(self, data: bytes) -> None:
-        """Send bytes to the link and wait until it has done with them."""
+        """Send bytes to the link and wait until it has processed them."""
         await self.redis.send_all(data)
         await trio.testing.wait_all_tasks_blocked()
 
 
 @asynccontextmanager
 async def bench() -> AsyncIterator[Bench]:
-    ours, theirs = socket.socketpair()
-    redis = trio.SocketStream(trio.socket.from_stdlib_socket(theirs))
+    near, far = socket.socketpair()
+    redis = trio.SocketStream(trio.socket.from_stdlib_socket(far))
     refusals: list[str] = []
-    link = Link(
-        SocketWire(ours), DEADLINE_S, lambda error: refusals.append(error.reason), lambda: None
+    link = RedisLink(
+        SocketWire(near), DEADLINE_S, lambda error: refusals.append(error.reason), lambda: None
     )
     async with redis, trio.open_nursery() as nursery:
         made = Bench(link, redis, nursery, refusals)
@@ -73,7 +73,7 @@ async def bench() -> AsyncIterator[Bench]:
 
 
 async def pass_time(clock: trio.testing.MockClock, seconds: float) -> None:
-    """Move the clock in small steps, as time goes by in a process that is not held up."""
+    """Advance the clock in small steps, as in a process that is not blocked."""
     for _ in range(round(seconds / 0.05)):
         clock.jump(0.05)
         await trio.testing.wait_all_tasks_blocked()
@@ -84,10 +84,10 @@ def reason(answer: object) -> str:
     return answer.reason
 
 
-# --- who gets what --------------------------------------------------------------------------------
+# --- replies --------------------------------------------------------------------------------------
 
 
-async def test_link_gives_each_caller_its_own_replies_in_whatever_pieces_they_come() -> None:
+async def test_link_gives_each_caller_its_own_replies_when_they_arrive_in_pieces() -> None:
     async with bench() as b:
         await b.asked("a", "b", "c")
         for byte in b"+A\r\n*2\r\n:1\r\n$-1\r\n$1\r\nC\r\n":
@@ -96,7 +96,7 @@ async def test_link_gives_each_caller_its_own_replies_in_whatever_pieces_they_co
         assert b.answers == {"a": ["A"], "b": [[1, None]], "c": ["C"]}
 
 
-async def test_link_sends_what_comes_together_in_one_piece() -> None:
+async def test_link_sends_simultaneous_commands_together() -> None:
     async with bench() as b:
         for name in "abcd":
             b.nursery.start_soon(b.ask, name)
@@ -118,11 +118,11 @@ async def test_link_drops_the_reply_of_a_caller_that_was_cancelled() -> None:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(b.ask, "cancelled", 2)
                 await trio.testing.wait_all_tasks_blocked()
-                await b.asked("patient")
+                await b.asked("waiting")
                 scope.cancel()
         await b.reply(b"+X\r\n+Y\r\n+Z\r\n")
 
-        assert b.answers == {"patient": ["Z"]}
+        assert b.answers == {"waiting": ["Z"]}
 
 
 async def test_link_writes_all_of_a_command_that_does_not_fit_into_the_socket() -> None:
@@ -141,7 +141,7 @@ async def test_link_writes_all_of_a_command_that_does_not_fit_into_the_socket() 
         assert b.answers == {big: ["BIG"], "small": ["SMALL"]}
 
 
-async def test_link_raises_an_error_reply_and_goes_on() -> None:
+async def test_link_raises_an_error_reply_and_continues() -> None:
     async with bench() as b:
         await b.asked("plain", "nested", "fine")
         await b.reply(b"-ERR no\r\n*2\r\n+x\r\n-WRONGTYPE no\r\n+Z\r\n")
@@ -162,7 +162,7 @@ async def test_link_raises_the_first_of_several_error_replies() -> None:
         assert b.refusals == ["OOM"]
 
 
-async def test_link_refuses_more_than_may_wait() -> None:
+async def test_link_refuses_commands_above_the_limit() -> None:
     async with bench() as b:
         for number in range(MAX_OUTSTANDING):
             b.nursery.start_soon(b.ask, f"c{number}")
@@ -172,18 +172,18 @@ async def test_link_refuses_more_than_may_wait() -> None:
         assert reason(b.answers["last"]) == "too many commands waiting"
 
 
-# --- how it ends ----------------------------------------------------------------------------------
+# --- end ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (b"+A\r\n+B\r\n+C\r\n", "an answer that nobody asked for"),
-        (b"HTTP/1.1 200 OK\r\n", "not an answer of Redis"),
+        (b"+A\r\n+B\r\n+C\r\n", "a reply without a command"),
+        (b"HTTP/1.1 200 OK\r\n", "not a Redis reply"),
         (b"+A\r\n-READONLY You can't write\r\n", "READONLY"),
     ],
 )
-async def test_link_ends_when_it_cannot_go_on(answer: bytes, why: str) -> None:
+async def test_link_ends_when_the_replies_are_unusable(answer: bytes, why: str) -> None:
     async with bench() as b:
         await b.asked("a", "b")
         await b.reply(answer)
@@ -193,7 +193,7 @@ async def test_link_ends_when_it_cannot_go_on(answer: bytes, why: str) -> None:
         assert reason(b.answers["late"]) == why
 
 
-async def test_link_fails_all_who_wait_when_redis_closes() -> None:
+async def test_link_fails_all_callers_when_redis_closes() -> None:
     async with bench() as b:
         await b.asked("a", "b")
         await b.redis.send_eof()
@@ -204,18 +204,18 @@ async def test_link_fails_all_who_wait_when_redis_closes() -> None:
         ] * 2
 
 
-async def test_link_fails_all_who_wait_when_it_is_closed() -> None:
+async def test_link_fails_all_callers_when_it_is_closed() -> None:
     async with trio.open_nursery() as callers, bench() as b:
         callers.start_soon(b.ask, "a")
         await trio.testing.wait_all_tasks_blocked()
 
-    assert reason(b.answers["a"]) == "connection lost: closed by us"
+    assert reason(b.answers["a"]) == "connection lost: closed by the client"
 
 
 # --- time -----------------------------------------------------------------------------------------
 
 
-async def test_link_gives_up_a_redis_that_is_silent(mock_clock: trio.testing.MockClock) -> None:
+async def test_link_is_lost_when_redis_is_silent(mock_clock: trio.testing.MockClock) -> None:
     async with bench() as b:
         await pass_time(mock_clock, 10)
         await b.asked("a")
@@ -223,9 +223,9 @@ async def test_link_gives_up_a_redis_that_is_silent(mock_clock: trio.testing.Moc
         await b.asked("b")
         await pass_time(mock_clock, 0.5)
 
-        assert reason(b.answers["a"]) == "no answer in time"
-        assert reason(b.answers["b"]) == "connection lost: no answer in time"
-        assert b.losses == ["no answer in time"]
+        assert reason(b.answers["a"]) == "no reply in time"
+        assert reason(b.answers["b"]) == "connection lost: no reply in time"
+        assert b.losses == ["no reply in time"]
 
 
 async def test_link_stays_when_redis_is_slow_but_answers(
@@ -238,7 +238,7 @@ async def test_link_stays_when_redis_is_slow_but_answers(
         await pass_time(mock_clock, 0.5)
 
         assert b.answers["a"] == ["A"]
-        assert reason(b.answers["b"]) == "no answer in time"
+        assert reason(b.answers["b"]) == "no reply in time"
 
         await b.asked("c")
         await b.reply(b"+B\r\n+C\r\n")
@@ -247,7 +247,7 @@ async def test_link_stays_when_redis_is_slow_but_answers(
         assert b.losses == []
 
 
-async def test_link_reads_first_when_the_process_was_held_up(
+async def test_link_reads_pending_replies_first_when_the_process_was_blocked(
     mock_clock: trio.testing.MockClock,
 ) -> None:
     async with bench() as b:
@@ -260,7 +260,7 @@ async def test_link_reads_first_when_the_process_was_held_up(
         assert b.losses == []
 
 
-async def test_link_is_not_given_up_while_nobody_waits(mock_clock: trio.testing.MockClock) -> None:
+async def test_link_stays_while_no_caller_waits(mock_clock: trio.testing.MockClock) -> None:
     async with bench() as b:
         for name in ("a", "b"):
             await pass_time(mock_clock, 3)

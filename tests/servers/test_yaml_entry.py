@@ -6,7 +6,7 @@ import pytest
 
 from appliance.bbb.endpoint import check_url
 from appliance.servers.yaml_entry import Entry, Problem
-from appliance.system.yaml_nodes import Mapping, parse_yaml
+from appliance.servers.yaml_nodes import Mapping, parse_yaml
 
 NAMES = ("url", "secret", "enabled", "load_multiplier", "tag", "max_users")
 

@@ -1,4 +1,4 @@
-"""Directories as they are found: good, missing, no directory, without rights, on another disk."""
+"""Directories: good, missing, not a directory, without permission, on another disk."""
 
 from __future__ import annotations
 
@@ -7,26 +7,32 @@ import subprocess
 import sys
 from pathlib import Path
 
-from appliance.system.disk_facts import look_at_directory
+from appliance.system.disk_facts import MISSING, NOT_A_DIRECTORY, inspect_directory
 from tests.doubles.redis_processes import short_directory
 
 ROOT = Path(__file__).resolve().parents[2]
-NOBODY = 65534
+UNPRIVILEGED = 65534
 DEADLINE_S = 40.0
 
+PROGRAM = f"""
+import os, sys
+from pathlib import Path
 
-def look_as_nobody(path: Path) -> str:
-    """Return the problem that somebody without rights has (root may write everywhere)."""
-    program = (
-        "import sys; from pathlib import Path\n"
-        "from appliance.system.disk_facts import look_at_directory\n"
-        "facts = look_at_directory(Path(sys.argv[1])); print(facts.problem, facts.creatable)"
-    )
-    # What is imported beforehand need not be readable for nobody.
-    become = f"import os, {'appliance.system.disk_facts'}\nif os.geteuid() == 0:\n"
-    become += f"    os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
+from appliance.system.disk_facts import inspect_directory
+
+if os.geteuid() == 0:  # root may write everywhere
+    os.setgroups([])
+    os.setgid({UNPRIVILEGED})
+    os.setuid({UNPRIVILEGED})
+facts = inspect_directory(Path(sys.argv[1]))
+print(facts.problem, facts.creatable)
+"""
+
+
+def inspect_unprivileged(path: Path) -> str:
+    """Return the problem and whether the path is creatable, as seen without root's permissions."""
     done = subprocess.run(
-        [sys.executable, "-c", become + program, str(path)],
+        [sys.executable, "-c", PROGRAM, str(path)],
         env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
@@ -36,8 +42,8 @@ def look_as_nobody(path: Path) -> str:
     return done.stdout.strip()
 
 
-def test_good_directory_is_writable_and_left_as_it_was(tmp_path: Path) -> None:
-    facts = look_at_directory(tmp_path)
+def test_good_directory_is_writable_and_not_changed(tmp_path: Path) -> None:
+    facts = inspect_directory(tmp_path)
 
     assert (facts.path, facts.problem) == (str(tmp_path), "")
     assert facts.device == os.stat(tmp_path).st_dev
@@ -46,32 +52,32 @@ def test_good_directory_is_writable_and_left_as_it_was(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_missing_or_no_directory_is_told_apart(tmp_path: Path) -> None:
+def test_missing_path_is_distinguished_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to(tmp_path / "gone")
 
-    missing = look_at_directory(tmp_path / "a" / "b")
-    assert (missing.problem, missing.creatable) == ("missing", True)
-    below_file = look_at_directory(tmp_path / "file" / "b")
-    assert (below_file.problem, below_file.creatable) == ("missing", False)
-    assert look_at_directory(tmp_path / "file").problem == "no directory"
-    assert look_at_directory(tmp_path / "link").problem == "no directory"
+    missing = inspect_directory(tmp_path / "a" / "b")
+    assert (missing.problem, missing.creatable) == (MISSING, True)
+    below_file = inspect_directory(tmp_path / "file" / "b")
+    assert (below_file.problem, below_file.creatable) == (MISSING, False)
+    assert inspect_directory(tmp_path / "file").problem == NOT_A_DIRECTORY
+    assert inspect_directory(tmp_path / "link").problem == NOT_A_DIRECTORY
 
 
-def test_directory_without_rights_is_found() -> None:
+def test_directory_without_permission_is_reported() -> None:
     with short_directory() as directory:
         directory.chmod(0o755)
         closed = directory / "closed"
         closed.mkdir(mode=0o555)
 
-        assert look_as_nobody(closed) == "Permission denied False"
-        assert look_as_nobody(directory / "closed" / "more") == "missing False"
+        assert inspect_unprivileged(closed) == "Permission denied False"
+        assert inspect_unprivileged(directory / "closed" / "more") == "missing False"
 
 
-def test_directory_that_is_only_read_is_not_written() -> None:
-    assert look_at_directory(Path("/proc/self"), write=False).problem == ""
-    assert look_at_directory(Path("/proc/self")).problem
+def test_directory_is_not_written_when_only_read() -> None:
+    assert inspect_directory(Path("/proc/self"), write=False).problem == ""
+    assert inspect_directory(Path("/proc/self")).problem
 
 
-def test_another_file_system_is_another_device(tmp_path: Path) -> None:
-    assert look_at_directory(Path("/proc"), write=False).device != os.stat(tmp_path).st_dev
+def test_other_file_system_has_another_device(tmp_path: Path) -> None:
+    assert inspect_directory(Path("/proc"), write=False).device != os.stat(tmp_path).st_dev

@@ -1,4 +1,4 @@
-"""A directory's finished files are told, by name, as they come."""
+"""Finished files of a directory are reported by name."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import trio
 from appliance.system.inotify import open_directory_watch
 
 
-async def test_watch_tells_what_is_closed_or_moved_in(tmp_path: Path) -> None:
-    outside, inside = tmp_path / "outside", tmp_path / "inside"
-    outside.mkdir()
+async def test_watch_reports_files_that_are_closed_or_moved_in(tmp_path: Path) -> None:
+    elsewhere, inside = tmp_path / "elsewhere", tmp_path / "inside"
+    elsewhere.mkdir()
     inside.mkdir()
-    (outside / "moved").write_bytes(b"")
+    (elsewhere / "moved").write_bytes(b"")
     async with open_directory_watch(inside) as watch:
         (inside / "ü written").write_bytes(b"x")
         assert await watch.next_names() == ["ü written"]
-        (outside / "moved").rename(inside / "moved")
+        (elsewhere / "moved").rename(inside / "moved")
         os.rename(inside / "moved", inside / "renamed")
         assert await watch.next_names() == ["moved", "renamed"]
 
 
-async def test_watch_does_not_tell_of_a_file_that_is_still_open(tmp_path: Path) -> None:
+async def test_watch_does_not_report_a_file_that_is_still_open(tmp_path: Path) -> None:
     async with open_directory_watch(tmp_path) as watch:
         with (tmp_path / "a").open("wb") as file:
             file.write(b"x")
@@ -43,7 +43,7 @@ async def test_watch_ends_when_its_directory_is_gone(tmp_path: Path) -> None:
             await watch.next_names()
 
 
-async def test_watch_is_refused_for_what_is_no_directory(tmp_path: Path) -> None:
+async def test_watch_is_refused_when_the_path_is_not_a_directory(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     for name in ("file", "missing"):
         with pytest.raises(OSError, match="directory"):

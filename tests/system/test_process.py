@@ -1,4 +1,4 @@
-"""Limits of the process; the collector is looked at in a process of its own."""
+"""Limits of the process; allocator and collector are tested in processes of their own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from appliance.system.process import raise_file_limit
 
 
-def test_as_many_files_as_the_system_allows_can_be_open() -> None:
+def test_file_limit_is_raised_to_the_hard_limit() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         raise_file_limit()
@@ -34,7 +34,9 @@ def run_python(code: str) -> list[str]:
     [("()", ["True", "10000"]), ("{'garbage-collector'}", ["False", "True"])],
     ids=["tuned", "off"],
 )
-def test_what_start_up_made_is_left_alone_by_the_collector(off: str, expected: list[str]) -> None:
+def test_objects_of_the_start_are_excluded_from_collection_unless_off(
+    off: str, expected: list[str]
+) -> None:
     last = "gc.get_threshold() == before" if "garbage" in off else "gc.get_threshold()[0]"
     code = (
         "import gc; from appliance.system.process import tune_garbage_collector as tune;"
@@ -66,5 +68,7 @@ print(resident_mb() - before > 40)
     [("()", ["True", "False"]), ("{'allocator'}", ["False", "True"])],
     ids=["tuned", "off"],
 )
-def test_large_blocks_that_are_freed_do_not_stay(off: str, expected: list[str]) -> None:
+def test_large_freed_blocks_are_returned_to_the_system_unless_off(
+    off: str, expected: list[str]
+) -> None:
     assert run_python(FILL.format(off=off)) == expected

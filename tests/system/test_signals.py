@@ -1,4 +1,4 @@
-"""Signals, sent to a process of its own: the last resort of a stop ends whoever it runs in."""
+"""Signals, sent to a separate process, because the hard stop ends the process."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Watching:
         self._process.send_signal(number)
 
     def line(self) -> str:
-        """Return the next line it says."""
+        """Return the next line of its output."""
         assert self._process.stdout is not None
         return self._process.stdout.readline().strip()
 
@@ -70,8 +70,8 @@ class Watching:
 
 @contextmanager
 def watching(*, hard_stop_s: float = 60.0, ends: bool = False) -> Iterator[Watching]:
-    """Run the program; `ends`: it ends when it is asked to stop."""
-    arguments = [str(hard_stop_s), "ends" if ends else "goes on"]
+    """Run the program; with `ends` it exits when `stop` is set."""
+    arguments = [str(hard_stop_s), "ends" if ends else "continues"]
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *arguments], stdout=subprocess.PIPE, text=True
     ) as process:
@@ -82,7 +82,7 @@ def watching(*, hard_stop_s: float = 60.0, ends: bool = False) -> Iterator[Watch
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_first_signal_asks_to_stop(number: signal.Signals) -> None:
+def test_first_signal_requests_a_stop(number: signal.Signals) -> None:
     with watching(ends=True) as program:
         assert program.line() == "ready"
         program.send(number)

@@ -1,4 +1,4 @@
-"""Secrets kept in STATE_DIR."""
+"""Secrets in STATE_DIR."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from appliance.system.state_secrets import FILE_NAME, StateSecretError, load_secret_key_base
 
 
-def test_secret_is_made_once_and_closed_to_others(tmp_path: Path) -> None:
+def test_secret_is_generated_once_with_mode_0600(tmp_path: Path) -> None:
     state_dir = tmp_path / "new" / "state"
 
     made = load_secret_key_base(state_dir)
@@ -23,7 +23,7 @@ def test_secret_is_made_once_and_closed_to_others(tmp_path: Path) -> None:
     assert load_secret_key_base(tmp_path / "other") != made
 
 
-def test_secret_is_one_for_all_who_start_together(tmp_path: Path) -> None:
+def test_concurrent_starts_share_one_secret(tmp_path: Path) -> None:
     with ThreadPoolExecutor(16) as pool:
         found = set(pool.map(load_secret_key_base, [tmp_path] * 64))
 
@@ -48,7 +48,7 @@ def test_link_is_not_followed(tmp_path: Path) -> None:
     assert "ssss" not in str(caught.value)
 
 
-def test_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_error_names_the_setting_when_the_directory_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
     with pytest.raises(StateSecretError, match="SECRET_KEY_BASE"):

@@ -1,4 +1,4 @@
-"""sd_notify messages on a real datagram socket, and which watchdog is ours."""
+"""sd_notify messages on a real datagram socket, and the limit of the watchdog."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from appliance.system.systemd import SystemdNotifier
 
 @pytest.fixture(params=["file", "abstract"])
 def listener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[socket.socket, str]]:
-    """Give a socket as systemd's, and its address as NOTIFY_SOCKET has it."""
+    """Open a socket like that of systemd, and return its address for NOTIFY_SOCKET."""
     name = f"{tmp_path}/n" if request.param == "file" else f"@{secrets.token_hex(8)}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bound:
         bound.bind("\0" + name[1:] if request.param == "abstract" else name)
@@ -33,7 +33,7 @@ def test_states_are_lines_of_one_message(listener: tuple[socket.socket, str]) ->
     assert bound.recv(4096).decode() == "READY=1\nSTATUS=3 servers, 2 fürs Üben"
 
 
-def test_reload_is_told_with_the_time_of_the_clock_that_systemd_uses(
+def test_reload_is_sent_with_the_monotonic_time(
     listener: tuple[socket.socket, str],
 ) -> None:
     bound, name = listener
@@ -46,7 +46,7 @@ def test_reload_is_told_with_the_time_of_the_clock_that_systemd_uses(
     assert before_us <= int(second.removeprefix("MONOTONIC_USEC=")) <= before_us + 5_000_000
 
 
-def test_state_cannot_forge_another_line(listener: tuple[socket.socket, str]) -> None:
+def test_state_cannot_add_a_line(listener: tuple[socket.socket, str]) -> None:
     bound, name = listener
 
     SystemdNotifier({"NOTIFY_SOCKET": name}).send("STATUS=a\nSTOPPING=1")
@@ -80,7 +80,7 @@ def test_full_socket_does_not_block(listener: tuple[socket.socket, str]) -> None
         ({"WATCHDOG_USEC": "²"}, None),
     ],
 )
-def test_watchdog_is_read_when_it_is_meant_for_us(
+def test_watchdog_is_read_when_it_is_for_this_process(
     environ: dict[str, str], watchdog_s: float | None
 ) -> None:
     assert SystemdNotifier(environ).watchdog_s == watchdog_s

@@ -1,4 +1,4 @@
-"""The calls of a takeover over the real control socket."""
+"""The admin calls of a takeover over the control socket."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ async def test_steps_lead_from_part_to_part(redis_url: str, redis_namespace: str
     ):
         await load_scalelite_data(res.redis.background.client, redis_namespace)
         parts: list[tuple[str, bool]] = []
-        step: dict[str, Any] | None = {"part": "pool", "after": 0}
-        while step is not None:
-            query = {name: str(value) for name, value in step.items()}
+        cursor: dict[str, Any] | None = {"part": "pool", "after": 0}
+        while cursor is not None:
+            query = {name: str(value) for name, value in cursor.items()}
             document = await control.get("checkTakeover", **query)
-            parts.append((step["part"], len(document["findings"]) > 0))
-            step = document["next"]
+            parts.append((cursor["part"], len(document["findings"]) > 0))
+            cursor = document["next"]
 
     assert parts == [(part, True) for part in ("pool", "servers", "directories", "database")]
 
@@ -32,13 +32,13 @@ async def test_steps_lead_from_part_to_part(redis_url: str, redis_namespace: str
 @pytest.mark.parametrize(
     ("query", "reason"),
     [
-        ({"part": "everything"}, "no part of the look is called 'everything'"),
+        ({"part": "everything"}, "the inspection has no part 'everything'"),
         ({"part": "pool", "after": "-1"}, "after must be a whole number, as `next` of an answer"),
         ({"part": "pool", "after": "x"}, "after must be a whole number, as `next` of an answer"),
         ({"part": "recordings", "after": "0"}, "there are no recordings here"),
     ],
 )
-async def test_step_that_is_none_is_refused(
+async def test_step_is_refused_when_it_does_not_exist(
     redis_url: str, redis_namespace: str, query: dict[str, str], reason: str
 ) -> None:
     async with open_features(redis_url, redis_namespace) as res, open_control(res) as control:
@@ -47,7 +47,7 @@ async def test_step_that_is_none_is_refused(
 
 
 @pytest.mark.parametrize("after", [True, 1.5, [], "1e3", 10**18])
-async def test_healing_takes_whole_numbers_only(
+async def test_healing_accepts_whole_numbers_only(
     redis_url: str, redis_namespace: str, after: Any
 ) -> None:
     async with open_features(redis_url, redis_namespace) as res, open_control(res) as control:

@@ -1,4 +1,4 @@
-"""The look at the directories of recordings, as they are."""
+"""The survey of the directories of recordings."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import os
 import time
 from pathlib import Path
 
-from appliance.takeover.file_survey import SurveyFiles
+from appliance.takeover.file_survey import FileSurvey
 from tests.doubles.import_tools import recording_settings
 from tests.doubles.scalelite_files import PUBLISHED, UNPUBLISHED, add_format, make_scalelite_files
 
 
-def test_directories_are_described_and_none_is_made(tmp_path: Path) -> None:
-    files = SurveyFiles(recording_settings(tmp_path / "volume"))
+def test_state_of_directories_is_read_and_none_is_made(tmp_path: Path) -> None:
+    files = FileSurvey(recording_settings(tmp_path / "volume"))
 
     assert [one.exists for one in files.directories()] == [False] * 4
     assert (files.tars(), files.failed_tars(), files.folders()) == ({}, [], [])
@@ -21,7 +21,7 @@ def test_directories_are_described_and_none_is_made(tmp_path: Path) -> None:
 
     make_scalelite_files(tmp_path / "volume")
     (tmp_path / "volume" / "work").rmdir()
-    (tmp_path / "volume" / "work").write_text("no directory")
+    (tmp_path / "volume" / "work").write_text("a file")
 
     found = {one.purpose: one for one in files.directories()}
     assert [one.writable for one in found.values()] == [True, True, True, False]
@@ -30,12 +30,12 @@ def test_directories_are_described_and_none_is_made(tmp_path: Path) -> None:
     assert len({one.device for one in found.values()}) == 1
 
 
-def test_places_of_recordings_are_found(tmp_path: Path) -> None:
+def test_places_of_files_are_found(tmp_path: Path) -> None:
     make_scalelite_files(tmp_path)
     add_format(tmp_path, "published", "video", UNPUBLISHED)
     (tmp_path / "published" / ".removed").mkdir()
 
-    found = SurveyFiles(recording_settings(tmp_path)).where([UNPUBLISHED, PUBLISHED, "../x", "no"])
+    found = FileSurvey(recording_settings(tmp_path)).where([UNPUBLISHED, PUBLISHED, "../x", "no"])
 
     assert found == {
         UNPUBLISHED: {"presentation": (False, True), "video": (True, True)},
@@ -44,10 +44,10 @@ def test_places_of_recordings_are_found(tmp_path: Path) -> None:
     }
 
 
-def test_folders_and_what_is_in_them_are_listed(tmp_path: Path) -> None:
+def test_folders_and_their_recordings_are_listed(tmp_path: Path) -> None:
     make_scalelite_files(tmp_path)
     (tmp_path / "published" / "podcast" / ".hidden").mkdir()
-    files = SurveyFiles(recording_settings(tmp_path))
+    files = FileSurvey(recording_settings(tmp_path))
 
     folders = files.folders()
 
@@ -68,7 +68,7 @@ def test_tars_are_listed_with_their_age(tmp_path: Path) -> None:
     (tmp_path / "spool" / "failed").mkdir()
     (tmp_path / "spool" / "failed" / "bad.tar").write_bytes(b"")
     (tmp_path / "spool" / "failed" / "bad.tar.error").write_text("broken")
-    files = SurveyFiles(recording_settings(tmp_path))
+    files = FileSurvey(recording_settings(tmp_path))
 
     ages = files.tars()
 

@@ -1,4 +1,4 @@
-"""The look before a takeover and its healing, on real stores and directories."""
+"""Inspecting and healing on real stores and directories."""
 
 from __future__ import annotations
 
@@ -12,14 +12,9 @@ import trio
 
 from appliance.admin_calls.refusal import Refused
 from appliance.features import Features
-from appliance.takeover.findings import Finding, Verdict, merge_findings
-from appliance.takeover.inspection import (
-    Step,
-    StepResult,
-    check_step,
-    heal_step,
-    open_sources,
-)
+from appliance.takeover.findings import TakeoverFinding, Verdict, merge_findings
+from appliance.takeover.healing import heal_step
+from appliance.takeover.inspection import Cursor, StepResult, check_step, open_sources
 from tests.doubles.bbb_process import BbbProcess, bbb_servers
 from tests.doubles.features import rewire
 from tests.doubles.pool_store import pool_store
@@ -28,14 +23,14 @@ from tests.doubles.recordings import fill, make_format, make_recording
 from tests.doubles.redis_layout import take_snapshot
 from tests.doubles.scalelite_data import load_scalelite_data
 
-Desk = tuple[DeskBench, Features, Path]
+OpenedTakeover = tuple[DeskBench, Features, Path]
 
 
 @pytest.fixture
 async def place(
     redis_url: str, redis_namespace: str, database_url: str, tmp_path: Path
-) -> AsyncIterator[Desk]:
-    """Give recordings and a pool that can be looked at."""
+) -> AsyncIterator[OpenedTakeover]:
+    """Open recordings and a pool that can be inspected."""
     root = tmp_path / "volume"
     async with open_desk(redis_url, redis_namespace, database_url, root) as bench:
         for name in ("published", "unpublished"):
@@ -45,26 +40,29 @@ async def place(
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[dict[str, BbbProcess]]:
-    """Give the servers of the real Scalelite but the disabled one."""
+    """Start the servers of the recorded Scalelite except for the disabled one."""
     with bbb_servers(3) as started:
         yield {f"bbb{number}.example.org": bbb for number, bbb in enumerate(started, 1)}
 
 
-async def take_all(ask: Callable[[Step], Awaitable[StepResult]]) -> list[Finding]:
-    """Take every step and return what they found, kind by kind."""
-    found: list[Finding] = []
-    step: Step | None = Step()
+async def run_steps(
+    run: Callable[[Cursor], Awaitable[StepResult]],
+) -> list[TakeoverFinding]:
+    """Run every step and return the merged findings."""
+    found: list[TakeoverFinding] = []
+    cursor: Cursor | None = Cursor()
     with trio.fail_after(60):
-        while step is not None:
-            result = await ask(step)
+        while cursor is not None:
+            result = await run(cursor)
             found += result.findings
-            step = result.next
+            cursor = result.next
     return merge_findings(found)
 
 
 async def check(res: Features) -> dict[str, list[str]]:
-    """Look at everything; return the names of what is not fine, by verdict and text."""
-    found = await take_all(lambda step: check_step(open_sources(res.takeover), res.settings, step))
+    """Inspect everything; return the names of what is not fine, by verdict and text."""
+    sources = open_sources(res.takeover)
+    found = await run_steps(lambda cursor: check_step(sources, res.settings, cursor))
     return {
         f"{one.verdict.value}: {one.text}": sorted(one.names)
         for one in found
@@ -73,8 +71,8 @@ async def check(res: Features) -> dict[str, list[str]]:
 
 
 async def heal(res: Features, *, dry_run: bool = False) -> dict[str, list[str]]:
-    """Put everything right; return what was done, by verdict and text."""
-    found = await take_all(lambda step: heal_step(res.takeover, "me", step, dry_run=dry_run))
+    """Heal everything; return what was done, by verdict and text."""
+    found = await run_steps(lambda cursor: heal_step(res.takeover, "me", cursor, dry_run=dry_run))
     return {f"{one.verdict.value}: {one.text}": sorted(one.names) for one in found}
 
 
@@ -101,7 +99,7 @@ def add_files(root: Path, top: str, format: str, record_id: str, text: str = "x"
 
 
 async def make_a_mess(bench: DeskBench, root: Path) -> None:
-    """Leave behind what a Scalelite may leave."""
+    """Create every inconsistency that a Scalelite may leave behind."""
     await bench.add(make_recording("right"))
     await bench.add(make_recording("wrong"), wrong=True)
     await bench.add(make_recording("hidden", published=False, state="unpublished"), wrong=True)
@@ -134,27 +132,27 @@ async def make_a_mess(bench: DeskBench, root: Path) -> None:
 
 
 MESS = {
-    "self: meetings that are over, still in the list": ["over"],
+    "self: meetings that have ended, but are still listed": ["over"],
     "self: meetings whose server was removed": ["lost"],
-    "self: voice bridge numbers of meetings that are over": ["70007"],
+    "self: voice bridge numbers of meetings that have ended": ["70007"],
     "heal: formats in the wrong directory": [
         *("hidden/presentation", "twice/presentation", "wrong/presentation"),
     ],
-    "heal: formats of deleted recordings whose files are still there": [
+    "heal: formats of deleted recordings whose files still exist": [
         *("gone/podcast", "gone/presentation"),
     ],
     "person: formats without files": ["half/video"],
 }
 
 
-async def test_everything_is_found_and_nothing_changed(place: Desk) -> None:
+async def test_check_reports_everything_and_changes_nothing(place: OpenedTakeover) -> None:
     bench, res, root = place
     await make_a_mess(bench, root)
     before = await dump(bench, root)
 
     found = await check(res)
 
-    strangers = "person: directories of recordings that the database does not have"
+    strangers = "person: directories of recordings that are not in the database"
     assert found == {**MESS, strangers: [str(root / "unpublished/video/stranger")]}
     assert await heal(res, dry_run=True) == {
         name: names for name, names in MESS.items() if not name.startswith("person")
@@ -163,7 +161,7 @@ async def test_everything_is_found_and_nothing_changed(place: Desk) -> None:
     assert not bench.log.named("takeover_healed")
 
 
-async def test_safe_part_is_put_right_and_told(place: Desk) -> None:
+async def test_heal_repairs_the_safe_part_and_logs_it(place: OpenedTakeover) -> None:
     bench, res, root = place
     await make_a_mess(bench, root)
 
@@ -171,8 +169,8 @@ async def test_safe_part_is_put_right_and_told(place: Desk) -> None:
 
     assert done == {
         "heal: meetings whose server was removed": ["lost"],
-        "self: meetings that are over, still in the list": ["over"],
-        "self: voice bridge numbers of meetings that are over": ["70007"],
+        "self: meetings that have ended, but are still listed": ["over"],
+        "self: voice bridge numbers of meetings that have ended": ["70007"],
         **{name: names for name, names in MESS.items() if name.startswith("heal")},
     }
     left = await check(res)
@@ -187,17 +185,17 @@ async def test_safe_part_is_put_right_and_told(place: Desk) -> None:
         "unpublished/video/stranger/index.html",
     }
     assert (root / "published/presentation/twice/index.html").read_text() == "twice"
-    told = bench.log.named("takeover_healed")
-    assert [(one["by"], one["part"], one["count"]) for one in told] == [
+    logged = bench.log.named("takeover_healed")
+    assert [(one["by"], one["part"], one["count"]) for one in logged] == [
         *(("me", "pool", 1), ("me", "recordings", 5)),
     ]
     assert await heal(res) == {
-        "self: meetings that are over, still in the list": ["over"],
-        "self: voice bridge numbers of meetings that are over": ["70007"],
+        "self: meetings that have ended, but are still listed": ["over"],
+        "self: voice bridge numbers of meetings that have ended": ["70007"],
     }
 
 
-async def test_files_that_a_tar_brings_are_no_matter_for_a_person(place: Desk) -> None:
+async def test_missing_files_need_no_person_when_their_tar_waits(place: OpenedTakeover) -> None:
     bench, res, root = place
     await bench.add(make_recording("coming"))
     for path in (root / "published/presentation/coming").iterdir():
@@ -211,14 +209,16 @@ async def test_files_that_a_tar_brings_are_no_matter_for_a_person(place: Desk) -
 
     assert found.pop("person: servers") == []
     assert found == {
-        "self: formats whose files may come with a tar in the spool": ["coming/presentation"],
-        "self: directories of recordings that are just being imported": [
+        "self: formats whose files may be in a tar in the spool": ["coming/presentation"],
+        "self: directories of recordings that are being imported": [
             str(root / "published/video/new")
         ],
     }
 
 
-async def test_real_scalelite_needs_nobody(place: Desk, servers: dict[str, BbbProcess]) -> None:
+async def test_recorded_scalelite_needs_no_person(
+    place: OpenedTakeover, servers: dict[str, BbbProcess]
+) -> None:
     _, res, _ = place
     store = pool_store(res)
     await load_scalelite_data(store.bulk, store.namespace, servers)
@@ -226,11 +226,11 @@ async def test_real_scalelite_needs_nobody(place: Desk, servers: dict[str, BbbPr
 
     assert await check(rewire(res, settings=on)) == {}
     assert list(await check(res)) == [
-        "person: tenants that no request is asked for, since MULTITENANCY_ENABLED is not true"
+        "person: tenants that are ignored, because MULTITENANCY_ENABLED is not true"
     ]
 
 
-async def test_many_recordings_are_looked_at_in_pages(place: Desk) -> None:
+async def test_many_recordings_are_inspected_in_pages(place: OpenedTakeover) -> None:
     bench, res, root = place
     await fill(bench.bench.database, 2500)
     for number in range(1, 2501):
@@ -239,12 +239,12 @@ async def test_many_recordings_are_looked_at_in_pages(place: Desk) -> None:
             (root / top / format / f"rec-{number:07}").mkdir(parents=True)
     steps: list[tuple[str, int, int]] = []
 
-    async def ask(step: Step) -> StepResult:
-        result = await check_step(open_sources(res.takeover), res.settings, step)
-        steps.append((step.part, step.after, result.checked))
+    async def run(cursor: Cursor) -> StepResult:
+        result = await check_step(open_sources(res.takeover), res.settings, cursor)
+        steps.append((cursor.part, cursor.after, result.checked))
         return result
 
-    found = [one for one in await take_all(ask) if one.verdict is Verdict.HEAL]
+    found = [one for one in await run_steps(run) if one.verdict is Verdict.HEAL]
 
     assert [one.names for one in found] == [("rec-0002400/presentation", "rec-0002400/video")]
     assert [step for step in steps if step[0] == "recordings"] == [
@@ -255,28 +255,30 @@ async def test_many_recordings_are_looked_at_in_pages(place: Desk) -> None:
 
 
 @pytest.mark.parametrize("part", ["", "everything", "folders"])
-async def test_part_that_is_none_is_refused(place: Desk, part: str) -> None:
+async def test_step_is_refused_when_the_part_does_not_exist(
+    place: OpenedTakeover, part: str
+) -> None:
     _, res, _ = place
     with pytest.raises(Refused):
-        await heal_step(res.takeover, "me", Step(part), dry_run=False)
+        await heal_step(res.takeover, "me", Cursor(part), dry_run=False)
     if part != "folders":
         with pytest.raises(Refused):
-            await check_step(open_sources(res.takeover), res.settings, Step(part))
+            await check_step(open_sources(res.takeover), res.settings, Cursor(part))
 
 
-async def test_stores_that_are_not_configured_are_told(place: Desk) -> None:
+async def test_stores_that_are_not_configured_are_reported(place: OpenedTakeover) -> None:
     _, res, _ = place
     sources = replace(open_sources(res.takeover), pool=None, recordings=None)
     disabled = replace(res.settings, recordings=replace(res.settings.recordings, disabled=True))
 
-    found = await take_all(lambda step: check_step(sources, res.settings, step))
-    without = await take_all(lambda step: check_step(sources, disabled, step))
+    found = await run_steps(lambda cursor: check_step(sources, res.settings, cursor))
+    without = await run_steps(lambda cursor: check_step(sources, disabled, cursor))
 
     assert [one.text for one in found if one.verdict is Verdict.PERSON] == [
-        "the Redis of the Scalelite",
-        "the database of the Scalelite",
+        "the Redis of Scalelite",
+        "the database of Scalelite",
     ]
     assert [one.text for one in without] == [
-        "the Redis of the Scalelite",
-        "recordings, which RECORDING_DISABLED turns off",
+        "the Redis of Scalelite",
+        "recordings, which RECORDING_DISABLED disables",
     ]

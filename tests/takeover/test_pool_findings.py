@@ -1,4 +1,4 @@
-"""Each kind of thing that a Scalelite may leave in Redis, and what is said about it."""
+"""The finding for each inconsistency that a Scalelite may leave in Redis."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from appliance.takeover.findings import Verdict
-from appliance.takeover.pool_findings import PoolState, check_pool, expected_type, state_of
+from appliance.takeover.pool_findings import PoolState, expected_type, judge_pool, state_of
 
 URL = "https://bbb1.example.org/bigbluebutton/api"
 
@@ -36,14 +36,14 @@ GOOD = PoolState(
 
 
 def findings(state: PoolState, *, multitenancy: bool = True) -> dict[tuple[str, str], Any]:
-    """Return names, or else the number, by verdict and text."""
+    """Return the names, or the number of unnamed items, by verdict and text."""
     return {
         (one.verdict.value, one.text): list(one.names) or one.total
-        for one in check_pool(state, multitenancy=multitenancy)
+        for one in judge_pool(state, multitenancy=multitenancy)
     }
 
 
-def test_good_pool_is_only_counted() -> None:
+def test_consistent_pool_is_only_counted() -> None:
     assert findings(GOOD) == {
         ("fine", "cordoned servers"): 1,
         ("fine", "enabled servers"): 1,
@@ -59,13 +59,13 @@ CASES: list[tuple[dict[str, Any], str, str, Any]] = [
     (
         {"servers": {**GOOD.servers, "gone": None}},
         "self",
-        "servers that were removed half-way",
+        "servers whose removal was not completed",
         ["gone"],
     ),
     (
         {"stray_servers": frozenset({"x"})},
         "person",
-        "records of servers that are in no list",
+        "records of servers that are not in the list of servers",
         ["x"],
     ),
     (
@@ -77,7 +77,7 @@ CASES: list[tuple[dict[str, Any], str, str, Any]] = [
     (
         {"servers": {**GOOD.servers, "a": server(state="resting")}},
         "person",
-        "servers whose state is an unknown word, which counts as disabled",
+        "servers with an unknown state, which counts as disabled",
         ["a"],
     ),
     (
@@ -89,19 +89,19 @@ CASES: list[tuple[dict[str, Any], str, str, Any]] = [
             }
         },
         "person",
-        "servers whose load multiplier is no number above 0, which counts as 1",
+        "servers whose load multiplier is not a number above 0, which counts as 1",
         ["-1", "0", "inf", "nan", "x"],
     ),
     (
         {"loads": frozenset({"bbb1", "bbb2", "gone"})},
         "self",
-        "servers in a list of loads that is not theirs",
+        "servers in the wrong list of loads",
         ["bbb2", "gone"],
     ),
     (
         {"meetings": {**GOOD.meetings, "over": None}},
         "self",
-        "meetings that are over, still in the list",
+        "meetings that have ended, but are still listed",
         ["over"],
     ),
     (
@@ -122,19 +122,19 @@ CASES: list[tuple[dict[str, Any], str, str, Any]] = [
             "claimed": frozenset({"detached"}),
         },
         "self",
-        "voice bridge numbers of meetings that are over",
+        "voice bridge numbers of meetings that have ended",
         ["9"],
     ),
     (
         {"meetings": {**GOOD.meetings, "x": meeting()}},
         "person",
-        "voice bridge numbers that two meetings have",
+        "voice bridge numbers that several meetings use",
         ["70001"],
     ),
     (
         {"tenants": {**GOOD.tenants, "t2": None}},
         "person",
-        "tenants that were removed half-way",
+        "tenants whose removal was not completed",
         ["t2"],
     ),
     (
@@ -146,14 +146,14 @@ CASES: list[tuple[dict[str, Any], str, str, Any]] = [
     (
         {"tenant_names": {"school": "t1", "old": "t1", "lost": "t9"}},
         "person",
-        "names that lead to no tenant of that name",
+        "tenant names that lead to no tenant of that name",
         ["lost", "old"],
     ),
-    ({"tenant_names": {}}, "person", "tenants that are not found by their name", ["t1"]),
+    ({"tenant_names": {}}, "person", "tenants that cannot be found by their name", ["t1"]),
     (
         {"settings": {**GOOD.settings, "s2": None}},
         "fine",
-        "tenant settings that were removed half-way, which count for nothing",
+        "tenant settings whose removal was not completed, which have no effect",
         ["s2"],
     ),
     (
@@ -165,32 +165,32 @@ CASES: list[tuple[dict[str, Any], str, str, Any]] = [
     (
         {"stray_settings": frozenset({"s3"})},
         "fine",
-        "tenant settings of tenants that were removed, which count for nothing",
+        "tenant settings of tenants that were removed, which have no effect",
         ["s3"],
     ),
     (
         {"wrong_types": ("meetings",)},
         "person",
-        "keys that hold something else than they must",
+        "keys of the wrong type",
         ["meetings"],
     ),
-    ({"others": 3}, "fine", "other keys, which are left alone", 3),
+    ({"others": 3}, "fine", "other keys, which are not changed", 3),
 ]
 
 
 @pytest.mark.parametrize(("change", "verdict", "text", "names"), CASES, ids=[c[2] for c in CASES])
-def test_fault_is_found_and_nothing_else(
+def test_inconsistency_is_reported_and_nothing_else(
     change: dict[str, Any], verdict: str, text: str, names: Any
 ) -> None:
     found = findings(replace(GOOD, **change))
 
     assert found[verdict, text] == names
     others = {key for key in found if key[0] != "fine" and key != (verdict, text)}
-    # Without servers everything that is on one is lost as well.
+    # Without servers all meetings are lost, too.
     assert change == {"servers": {}} or not others
 
 
-def test_tenants_are_doubted_where_multitenancy_is_off_and_missed_where_it_is_on() -> None:
+def test_tenants_need_a_person_when_they_contradict_multitenancy() -> None:
     off = findings(GOOD, multitenancy=False)
     none = findings(PoolState(servers=GOOD.servers), multitenancy=True)
 
@@ -198,7 +198,7 @@ def test_tenants_are_doubted_where_multitenancy_is_off_and_missed_where_it_is_on
     assert ("person", "tenants") in none
     assert not [
         one
-        for one in check_pool(PoolState(servers=GOOD.servers), multitenancy=False)
+        for one in judge_pool(PoolState(servers=GOOD.servers), multitenancy=False)
         if one.verdict is Verdict.PERSON
     ]
 
@@ -212,7 +212,7 @@ def test_tenants_are_doubted_where_multitenancy_is_off_and_missed_where_it_is_on
         (server(state="resting"), True, "disabled"),
     ],
 )
-def test_state_of_old_records_is_in_a_set(
+def test_state_of_old_records_is_read_from_a_set(
     record: dict[str, str], enabled: bool, state: str
 ) -> None:
     members = frozenset({"a"}) if enabled else frozenset[str]()
@@ -233,9 +233,9 @@ def test_state_of_old_records_is_in_a_set(
         ("bbb1.example.org", None),
     ],
 )
-def test_type_of_a_key_is_known_by_its_name(key: str, type_: str | None) -> None:
+def test_type_of_a_key_follows_from_its_name(key: str, type_: str | None) -> None:
     assert expected_type(key) == type_
 
 
-def test_no_record_is_in_a_repr() -> None:
+def test_repr_holds_no_record() -> None:
     assert "s1:s2" not in repr(GOOD)

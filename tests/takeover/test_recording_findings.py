@@ -1,4 +1,4 @@
-"""Tables, directories, tars and files as a Scalelite may leave them, and what is said about it."""
+"""The findings for tables, directories, tars and files as a Scalelite may leave them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from appliance.takeover.findings import Finding
+from appliance.takeover.findings import TakeoverFinding
 from appliance.takeover.recording_findings import (
     COLUMNS,
     MIGRATIONS,
@@ -16,12 +16,12 @@ from appliance.takeover.recording_findings import (
     Places,
     SchemaState,
     SurveyedRecording,
-    check_callbacks,
-    check_directories,
-    check_recordings,
-    check_schema,
-    check_strangers,
-    check_tars,
+    judge_callbacks,
+    judge_directories,
+    judge_recordings,
+    judge_schema,
+    judge_strangers,
+    judge_tars,
 )
 
 SCHEMA = SchemaState(dict(COLUMNS), frozenset(UNIQUE), frozenset(MIGRATIONS))
@@ -29,36 +29,36 @@ RIGHT, WRONG, BOTH = (True, False), (False, True), (True, True)
 
 
 def shown(findings: Any) -> dict[tuple[str, str], Any]:
-    """Return names, or else the number, by verdict and text."""
-    listed: list[Finding] = list(findings)
+    """Return the names, or the number of unnamed items, by verdict and text."""
+    listed: list[TakeoverFinding] = list(findings)
     return {(one.verdict.value, one.text): list(one.names) or one.total for one in listed}
 
 
 def test_schema_of_a_scalelite_is_fine() -> None:
-    assert shown(check_schema(SCHEMA)) == {("fine", "tables of a Scalelite"): 5}
+    assert shown(judge_schema(SCHEMA)) == {("fine", "tables of Scalelite"): 5}
     assert SCHEMA.readable
 
 
 SCHEMAS: list[tuple[SchemaState, set[tuple[str, str]], bool]] = [
-    (replace(SCHEMA, columns={}), {("person", "tables of a Scalelite")}, False),
+    (replace(SCHEMA, columns={}), {("person", "tables of Scalelite")}, False),
     (
         replace(SCHEMA, columns={**COLUMNS, "recordings": COLUMNS["recordings"] - {"protected"}}),
-        {("person", "tables or columns that an older Scalelite did not have")},
+        {("person", "missing tables or columns, which an older Scalelite did not have")},
         False,
     ),
     (
         replace(SCHEMA, columns={t: c for t, c in COLUMNS.items() if t != "callback_data"}),
-        {("person", "tables or columns that an older Scalelite did not have")},
+        {("person", "missing tables or columns, which an older Scalelite did not have")},
         True,
     ),
     (
         replace(SCHEMA, columns={**COLUMNS, "metadata": COLUMNS["metadata"] | {"new"}}),
-        {("fine", "columns that we do not know, which are left alone")},
+        {("fine", "unknown columns, which are not changed")},
         True,
     ),
     (
         replace(SCHEMA, unique=frozenset(UNIQUE[1:])),
-        {("person", "unique indexes that are missing, without which no recording can be imported")},
+        {("person", "missing unique indexes, without which no recording can be imported")},
         True,
     ),
     (
@@ -68,7 +68,7 @@ SCHEMAS: list[tuple[SchemaState, set[tuple[str, str]], bool]] = [
     ),
     (
         replace(SCHEMA, migrations=frozenset({*MIGRATIONS, "20270101000000"})),
-        {("person", "migrations of a Scalelite that is newer than we know")},
+        {("person", "migrations of a newer, unknown version of Scalelite")},
         True,
     ),
     (
@@ -78,17 +78,17 @@ SCHEMAS: list[tuple[SchemaState, set[tuple[str, str]], bool]] = [
     ),
     (
         replace(SCHEMA, may_create=False),
-        {("person", "permission to make the schema `appliance`")},
+        {("person", "missing permission to create the schema `appliance`")},
         True,
     ),
 ]
 
 
 @pytest.mark.parametrize(("schema", "found", "readable"), SCHEMAS)
-def test_schema_that_differs_is_told(
+def test_different_schema_is_reported(
     schema: SchemaState, found: set[tuple[str, str]], readable: bool
 ) -> None:
-    assert shown(check_schema(schema)).keys() - {("fine", "tables of a Scalelite")} == found
+    assert shown(judge_schema(schema)).keys() - {("fine", "tables of Scalelite")} == found
     assert schema.readable is readable
 
 
@@ -97,9 +97,9 @@ def directory(path: str, **changes: Any) -> DirectoryState:
     return DirectoryState("RECORDING_X_DIR", path, **{**values, **changes})
 
 
-def test_directories_are_told_by_what_is_wrong_with_them() -> None:
+def test_directories_are_grouped_by_their_problem() -> None:
     found = shown(
-        check_directories(
+        judge_directories(
             [
                 directory("/p"),
                 directory("/u"),
@@ -111,9 +111,9 @@ def test_directories_are_told_by_what_is_wrong_with_them() -> None:
     )
 
     assert found == {
-        ("fine", "directories that can be written"): 3,
-        ("person", "directories that are missing"): ["/gone (RECORDING_X_DIR)"],
-        ("person", "directories that we may not write"): ["/s (RECORDING_X_DIR, owned by 0:0)"],
+        ("fine", "writable directories"): 3,
+        ("person", "missing directories"): ["/gone (RECORDING_X_DIR)"],
+        ("person", "directories that are not writable"): ["/s (RECORDING_X_DIR, owned by 0:0)"],
         (
             "fine",
             "directories on another file system, so that recordings are copied instead of renamed",
@@ -121,20 +121,20 @@ def test_directories_are_told_by_what_is_wrong_with_them() -> None:
     }
 
 
-def test_tars_are_told_by_age() -> None:
-    assert shown(check_tars({"a.tar": 60.0, "b.tar": 100_000.0}, ["c.tar"])) == {
-        ("fine", "tars that wait for their import"): 1,
-        ("person", "tars that wait for more than a day"): ["b.tar"],
+def test_tars_are_grouped_by_age() -> None:
+    assert shown(judge_tars({"a.tar": 60.0, "b.tar": 100_000.0}, ["c.tar"])) == {
+        ("fine", "tars that wait for import"): 1,
+        ("person", "tars that have waited for more than a day"): ["b.tar"],
         ("person", "tars that could not be imported"): ["c.tar"],
     }
 
 
-def test_callbacks_that_cannot_be_read_are_told() -> None:
+def test_callbacks_that_cannot_be_read_are_reported() -> None:
     good = "---\n:recording_ready_url: https://lms.example.org/ready\n"
-    found = shown(check_callbacks([("a", good), ("b", "--- !ruby/object:File {}\n"), ("c", None)]))
+    found = shown(judge_callbacks([("a", good), ("b", "--- !ruby/object:File {}\n"), ("c", None)]))
 
     assert found["fine", "meetings whose front-ends wait for a recording"] == 2
-    (name,) = found["person", "meetings whose callback addresses cannot be read"]
+    (name,) = found["person", "meetings whose callback URLs cannot be read"]
     assert name.startswith("b: ")
 
 
@@ -168,7 +168,7 @@ RECORDINGS: list[tuple[SurveyedRecording, Places, set[str], dict[tuple[str, str]
         recording(),
         {},
         {"r"},
-        {("self", "formats whose files may come with a tar in the spool"): ["r/presentation"]},
+        {("self", "formats whose files may be in a tar in the spool"): ["r/presentation"]},
     ),
     (
         recording(),
@@ -176,7 +176,7 @@ RECORDINGS: list[tuple[SurveyedRecording, Places, set[str], dict[tuple[str, str]
         set(),
         {
             ("heal", "formats in the wrong directory"): ["r/video"],
-            ("person", "formats with files that the database does not know"): ["r/video"],
+            ("person", "formats with files that are not in the database"): ["r/video"],
         },
     ),
     (
@@ -190,7 +190,7 @@ RECORDINGS: list[tuple[SurveyedRecording, Places, set[str], dict[tuple[str, str]
         {"presentation": RIGHT, "video": WRONG},
         set(),
         {
-            ("heal", "formats of deleted recordings whose files are still there"): [
+            ("heal", "formats of deleted recordings whose files still exist"): [
                 "r/presentation",
                 "r/video",
             ]
@@ -201,7 +201,7 @@ RECORDINGS: list[tuple[SurveyedRecording, Places, set[str], dict[tuple[str, str]
         recording(record_id="../etc"),
         {},
         set(),
-        {("person", "recordings whose id can be no directory's name"): ["../etc"]},
+        {("person", "recordings whose id is not a valid directory name"): ["../etc"]},
     ),
     (
         recording(state=None),
@@ -216,7 +216,7 @@ RECORDINGS: list[tuple[SurveyedRecording, Places, set[str], dict[tuple[str, str]
         {
             (
                 "fine",
-                "recordings listed in another state than they are in; their flag decides",
+                "recordings whose state contradicts their published flag; the flag applies",
             ): ["r"]
         },
     ),
@@ -227,11 +227,11 @@ RECORDINGS: list[tuple[SurveyedRecording, Places, set[str], dict[tuple[str, str]
 def test_recording_is_compared_with_its_files(
     row: SurveyedRecording, places: Places, tars: set[str], found: dict[tuple[str, str], Any]
 ) -> None:
-    assert shown(check_recordings([row], {row.record_id: places}, tars)) == found
+    assert shown(judge_recordings([row], {row.record_id: places}, tars)) == found
 
 
-def test_directories_without_a_row_are_told() -> None:
-    assert shown(check_strangers("/p/video", ["a", "b", "c"], {"a"}, {"b"})) == {
-        ("self", "directories of recordings that are just being imported"): ["/p/video/b"],
-        ("person", "directories of recordings that the database does not have"): ["/p/video/c"],
+def test_directories_without_a_row_are_reported() -> None:
+    assert shown(judge_strangers("/p/video", ["a", "b", "c"], {"a"}, {"b"})) == {
+        ("self", "directories of recordings that are being imported"): ["/p/video/b"],
+        ("person", "directories of recordings that are not in the database"): ["/p/video/c"],
     }

@@ -1,4 +1,4 @@
-"""The look at a database: Scalelite's own, one that was made by hand, and one that is empty."""
+"""The survey of a database: one of Scalelite, one set up by hand, an empty one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.doubles.store_servers import PostgresServer
 
 @pytest.fixture
 def database(database_url: str) -> str:
-    """Give the name of the test's database."""
+    """Return the name of the test's database."""
     return database_url.partition("@/")[2].partition("?")[0]
 
 
@@ -45,7 +45,7 @@ async def opened(
 
 
 @pytest.mark.parametrize("prepared", [True, False])
-async def test_tables_of_a_scalelite_are_as_we_know_them(
+async def test_tables_of_a_scalelite_match_the_known_schema(
     postgres_server: PostgresServer, database: str, database_url: str, prepared: bool
 ) -> None:
     postgres_server.sql(DUMP.read_text(), database)
@@ -59,7 +59,7 @@ async def test_tables_of_a_scalelite_are_as_we_know_them(
         assert await survey.count_by_state() == {"published": 2, "deleted": 1, "unpublished": 1}
 
 
-async def test_recordings_come_in_pages_by_id(
+async def test_recordings_are_read_in_pages_by_id(
     postgres_server: PostgresServer, database: str, database_url: str
 ) -> None:
     postgres_server.sql(DUMP.read_text(), database)
@@ -77,7 +77,7 @@ async def test_recordings_come_in_pages_by_id(
         assert await survey.known([OLD, "unknown", DELETED]) == {OLD, DELETED}
 
 
-async def test_callbacks_that_are_still_to_come_are_read(
+async def test_callbacks_that_are_still_due_are_read(
     postgres_server: PostgresServer, database: str, database_url: str
 ) -> None:
     postgres_server.sql(DUMP.read_text(), database)
@@ -103,7 +103,7 @@ async def test_empty_database_stays_empty(
     assert postgres_server.sql(tables, database) == "0"
 
 
-async def test_another_users_tables_are_told(
+async def test_tables_of_another_user_are_reported(
     postgres_server: PostgresServer, database: str, database_url: str
 ) -> None:
     postgres_server.sql(DUMP.read_text(), database)

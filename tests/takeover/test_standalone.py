@@ -1,4 +1,4 @@
-"""The look without a running appliance: the real program on a Scalelite's stores."""
+"""Inspecting without a running appliance: the real program on the stores of a Scalelite."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECRET = "the-secret-of-the-load-balancer"
 
 
 class Left:
-    """What a Scalelite left behind, and the file of its variables."""
+    """Stores and directories of a Scalelite, and the file with its variables."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Left:
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[dict[str, BbbProcess]]:
-    """Give its servers but the disabled one."""
+    """Start its servers except for the disabled one."""
     with bbb_servers(3) as started:
         yield {f"bbb{number}.example.org": bbb for number, bbb in enumerate(started, 1)}
 
@@ -93,21 +93,21 @@ def left(
         yield Left(redis_server, postgres_server, tmp_path, database, servers)
 
 
-def look(left: Left, *words: str, **environ: str) -> tuple[int, str, str]:
-    """Run the program with next to no environment."""
+def inspect(left: Left, *words: str, **environ: str) -> tuple[int, str, str]:
+    """Run the program with a minimal environment."""
     bare = {"PATH": os.environ["PATH"], "HOME": str(left.root), **environ}
     done = run_program("takeover", "check", *words, environ=bare)
     return done.returncode, done.stdout, done.stderr
 
 
-def test_look_finds_a_scalelite_in_order_and_changes_nothing(left: Left) -> None:
+def test_inspection_of_a_consistent_scalelite_succeeds_and_changes_nothing(left: Left) -> None:
     before = left.dump()
 
-    code, out, err = look(left, "--env-file", str(left.file))
+    code, out, err = inspect(left, "--env-file", str(left.file))
 
     assert (code, err) == (0, "")
     assert "enabled servers: 2" in out
-    assert "servers that answer from here: 3" in out
+    assert "servers that answer this host: 3" in out
     assert "published recordings: 2" in out
     assert "Needs a person" not in out
     assert SECRET not in out
@@ -116,12 +116,12 @@ def test_look_finds_a_scalelite_in_order_and_changes_nothing(left: Left) -> None
     assert "appliance" not in str(before[0]) + before[1]
 
 
-def test_look_tells_scripts_what_needs_a_person(left: Left) -> None:
+def test_inspection_reports_what_needs_a_person_as_json(left: Left) -> None:
     for path in (left.root / "published/podcast" / PUBLISHED).iterdir():
         path.unlink()
     (left.root / "published/podcast" / PUBLISHED).rmdir()
 
-    code, out, err = look(left, "--local", "--json", **left.variables)
+    code, out, err = inspect(left, "--local", "--json", **left.variables)
 
     assert (code, err) == (1, "")
     serious = [one for one in json.loads(out)["findings"] if one["verdict"] == "person"]
@@ -131,43 +131,43 @@ def test_look_tells_scripts_what_needs_a_person(left: Left) -> None:
     assert serious[0]["advice"]
 
 
-def test_servers_that_are_out_of_reach_from_here_need_a_person(
+def test_servers_that_do_not_answer_this_host_need_a_person(
     left: Left, servers: dict[str, BbbProcess]
 ) -> None:
     before = left.dump()
     servers["bbb2.example.org"].add_fault("status", "isMeetingRunning", status=502)
     servers["bbb3.example.org"].add_fault("failed", "isMeetingRunning", key="checksumError")
 
-    code, out, _ = look(left, "--env-file", str(left.file))
+    code, out, _ = inspect(left, "--env-file", str(left.file))
 
     for bbb in servers.values():
         bbb.clear_faults()
     assert code == 1
-    assert "servers that answer from here: 1" in out
-    assert "servers that are online, and do not answer from here: 1\n\tbbb2.example.org: " in out
-    assert "servers that refuse our calls: 1\n\tbbb3.example.org\n" in out
+    assert "servers that answer this host: 1" in out
+    assert "servers that are online, but do not answer this host: 1\n\tbbb2.example.org: " in out
+    assert "servers that reject calls: 1\n\tbbb3.example.org\n" in out
     assert left.dump() == before
 
 
-def test_stores_that_cannot_be_used_are_told_in_one_line(left: Left) -> None:
+def test_unusable_stores_are_reported_in_one_line(left: Left) -> None:
     left.write(REDIS_URL="redis://127.0.0.1:1")
-    code, out, err = look(left, "--env-file", str(left.file))
+    code, out, err = inspect(left, "--env-file", str(left.file))
     assert (code, out) == (1, "")
     assert err.strip().splitlines()[-1].startswith("the look was not finished: Redis cannot be")
 
     left.write(LOADBALANCER_SECRET="")
-    code, out, err = look(left, "--env-file", str(left.file))
+    code, out, err = inspect(left, "--env-file", str(left.file))
     assert (code, out) == (1, "")
     assert "LOADBALANCER_SECRET" in err
     assert "Traceback" not in err
 
-    code, out, err = look(left, "--env-file", str(left.root / "gone"))
+    code, out, err = inspect(left, "--env-file", str(left.root / "gone"))
     assert (code, out) == (1, "")
     assert err == f"{left.root / 'gone'}: No such file or directory\n"
 
 
-def test_ctl_says_how_to_look_where_no_appliance_runs(left: Left) -> None:
-    code, out, err = look(left, CTL_SOCKET=str(left.root / "no.sock"))
+def test_ctl_explains_inspection_without_a_running_appliance(left: Left) -> None:
+    code, out, err = inspect(left, CTL_SOCKET=str(left.root / "no.sock"))
 
     assert (code, out) == (3, "")
     assert "--env-file FILE looks without a running appliance" in err

@@ -1,4 +1,4 @@
--- What is only ours lives in a schema of its own, so that a Scalelite on the same database never meets it.
+-- The appliance's own tables are in a separate schema, which a Scalelite on the same database never uses.
 
 CREATE SCHEMA IF NOT EXISTS appliance;
 

@@ -1,16 +1,16 @@
--- The tables that we share with Scalelite 1.x, as its Rails schema of 2023-06-27 has them.
--- What is there is taken over as it is; what is missing is made. Always in `public`, where Rails makes them.
+-- The tables that the appliance shares with Scalelite 1.x, as in its Rails schema of 2023-06-27.
+-- Existing tables are not changed; missing ones are created. Always in `public`, as Rails does.
 
 DO $$
 DECLARE
     tables CONSTANT text[] :=
         ARRAY['recordings', 'metadata', 'playback_formats', 'thumbnails', 'callback_data'];
-    all_ours boolean;
+    is_new boolean;
     missing text;
 BEGIN
     SELECT NOT EXISTS (
         SELECT FROM pg_catalog.pg_tables WHERE schemaname = 'public' AND tablename = ANY (tables)
-    ) INTO all_ours;
+    ) INTO is_new;
 
     CREATE TABLE IF NOT EXISTS public.recordings (
         id bigserial PRIMARY KEY,
@@ -58,7 +58,7 @@ BEGIN
         updated_at timestamp(6) NOT NULL
     );
 
-    -- An older Scalelite's tables lack columns. To add them here would break its own migrations.
+    -- Tables of an older Scalelite lack columns. Adding them here would break its own migrations.
     SELECT string_agg(needed.name, ', ') INTO missing
     FROM unnest(ARRAY['protected', 'publish_updated', 'participants', 'deleted_at']) AS needed (name)
     WHERE NOT EXISTS (
@@ -71,8 +71,8 @@ BEGIN
             missing;
     END IF;
 
-    -- Only where every table is ours may we tell Rails that its migrations are done.
-    IF all_ours THEN
+    -- Rails' migrations are recorded as applied only if the appliance has created every table.
+    IF is_new THEN
         CREATE UNIQUE INDEX index_recordings_on_record_id ON public.recordings (record_id);
         CREATE INDEX index_recordings_on_meeting_id ON public.recordings (meeting_id);
         CREATE UNIQUE INDEX index_metadata_on_recording_id_and_key

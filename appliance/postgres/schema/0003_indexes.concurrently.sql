@@ -1,7 +1,7 @@
--- Indexes that our queries need on Scalelite's tables. One CREATE INDEX a statement, each of them
--- built CONCURRENTLY, outside of a transaction: a Scalelite beside us goes on writing meanwhile.
+-- Indexes on Scalelite's tables for the queries of the appliance. Each is built CONCURRENTLY, not in a
+-- transaction, so that a Scalelite on the same database can write meanwhile.
 
--- getRecordings lists the newest first, a page at a time; the id decides between equal times.
+-- getRecordings lists the newest first, in pages; the id orders equal times.
 CREATE INDEX CONCURRENTLY IF NOT EXISTS appliance_recordings_on_starttime
     ON public.recordings (starttime DESC, id DESC);
 
@@ -9,10 +9,10 @@ CREATE INDEX CONCURRENTLY IF NOT EXISTS appliance_recordings_on_starttime
 CREATE INDEX CONCURRENTLY IF NOT EXISTS appliance_recordings_on_record_id_prefix
     ON public.recordings (record_id text_pattern_ops);
 
--- meta_* filters; hashed, as a value may be larger than an index entry can be (2.7 kB).
+-- meta_* filters; hashed, because a value can exceed the maximum size of an index entry (2.7 kB).
 CREATE INDEX CONCURRENTLY IF NOT EXISTS appliance_metadata_on_key_and_value
     ON public.metadata (key, md5(value));
 
--- Scalelite has it; a database that was put together by hand may not.
+-- Part of Scalelite's schema, but possibly missing in a database that was set up by hand.
 CREATE INDEX CONCURRENTLY IF NOT EXISTS index_thumbnails_on_playback_format_id
     ON public.thumbnails (playback_format_id);

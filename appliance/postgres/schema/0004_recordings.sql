@@ -1,5 +1,5 @@
--- Metadata that users removed: an import of the same recording must not bring it back.
--- Without a foreign key, so that a Scalelite beside us may do with its tables what it likes.
+-- Metadata that users removed: an import of the same recording must not restore it.
+-- Without a foreign key, which would restrict a Scalelite on the same database.
 
 CREATE TABLE IF NOT EXISTS appliance.removed_metadata (
     recording_id bigint NOT NULL,

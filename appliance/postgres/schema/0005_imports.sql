@@ -1,5 +1,5 @@
--- The journal of imports: one row for each tar that was ever seen in the spool, told apart by what changes when
--- a tar is replaced by another of the same name.
+-- The journal of imports: one row for each tar that was ever in the spool. The unique columns distinguish a tar
+-- from another one of the same name.
 
 CREATE TABLE IF NOT EXISTS appliance.imports (
     id bigserial PRIMARY KEY,

@@ -1,4 +1,4 @@
--- When a work that is done once a day, by one appliance for all, was last done.
+-- Last run of each daily task, which one appliance runs for all.
 
 CREATE TABLE IF NOT EXISTS appliance.daily_work (
     name text PRIMARY KEY,

@@ -1,4 +1,4 @@
-"""A service that fails is logged and started again, after pauses that grow."""
+"""A failed service is logged and restarted after increasing pauses."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import pytest
 import trio
 import trio.testing
 
-from appliance.system.supervise import supervise
+from appliance.system.tasks import supervise
 from tests.doubles.features import EventBook
 
 
 class Failing:
-    """A service that fails after some seconds, and notes when it was started."""
+    """A service that fails after given durations, and records when it was started."""
 
     def __init__(self, *runs_s: float, in_a_group: bool = False) -> None:
         self._runs_s = list(runs_s)
@@ -20,21 +20,23 @@ class Failing:
         self.cancelled = False
 
     async def run(self) -> None:
-        """Run once; return when there is no further failure to come."""
+        """Run once; return when no further failure is due."""
         self.started_s.append(trio.current_time())
         if not self._runs_s:
             return
         await trio.sleep(self._runs_s.pop(0))
         error = ValueError("defect")
-        raise ExceptionGroup("of a nursery", [error]) if self._in_a_group else error
+        raise ExceptionGroup("nursery", [error]) if self._in_a_group else error
 
     @property
     def pauses_s(self) -> list[float]:
-        """The time between two starts."""
+        """Return the times between two starts."""
         return [b - a for a, b in zip(self.started_s, self.started_s[1:], strict=False)]
 
 
-async def test_service_that_returns_is_done(autojump_clock: trio.testing.MockClock) -> None:
+async def test_service_that_returns_is_not_restarted(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     service, log = Failing(), EventBook()
 
     await supervise("poller", service.run, log)
@@ -43,7 +45,7 @@ async def test_service_that_returns_is_done(autojump_clock: trio.testing.MockClo
 
 
 @pytest.mark.parametrize("in_a_group", [False, True])
-async def test_service_that_fails_is_logged_and_started_again_later_each_time(
+async def test_failed_service_is_logged_and_restarted_after_increasing_pauses(
     autojump_clock: trio.testing.MockClock, in_a_group: bool
 ) -> None:
     service, log = Failing(*[0.0] * 9, in_a_group=in_a_group), EventBook()
@@ -66,7 +68,7 @@ async def test_pause_is_short_again_after_a_steady_run(
     assert service.pauses_s == pytest.approx([1, 2, 4, 62, 2])
 
 
-async def test_cancelled_service_is_not_started_again(
+async def test_cancelled_service_is_not_restarted(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     service, log = Failing(100), EventBook()
@@ -78,7 +80,7 @@ async def test_cancelled_service_is_not_started_again(
     assert (len(service.started_s), log.events) == (1, [])
 
 
-async def test_failure_touches_no_other_service(autojump_clock: trio.testing.MockClock) -> None:
+async def test_failure_affects_no_other_service(autojump_clock: trio.testing.MockClock) -> None:
     bad, good, log = Failing(*[0.0] * 3), Failing(), EventBook()
     steady = trio.Event()
 

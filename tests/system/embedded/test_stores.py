@@ -1,4 +1,4 @@
-"""The private stores, really started: durable, restarted, stopped, and nothing left behind."""
+"""The embedded stores, with real servers: durable, restarted, stopped without leftovers."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from structlog.testing import capture_logs
 from appliance.faults import DatabaseDown
 from appliance.postgres.asyncio_bridge import open_asyncio_loop
 from appliance.postgres.database import open_postgres_store
-from appliance.system.embedded import EmbeddedStores, open_embedded_stores
-from appliance.system.embedded_state import (
+from appliance.system.embedded.state import (
     EmbeddedStoresError,
     choose_store_user,
     find_redis,
     make_store_directory,
 )
+from appliance.system.embedded.stores import EmbeddedStores, open_embedded_stores
 from tests.doubles.store_servers import redis_command, run_sql
 
 DEADLINE_S = 40.0
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 APPLIANCE = textwrap.dedent(
     """
     import sys
@@ -37,7 +37,7 @@ APPLIANCE = textwrap.dedent(
 
     import trio
 
-    from appliance.system.embedded import open_embedded_stores
+    from appliance.system.embedded.stores import open_embedded_stores
 
     async def main():
         async with open_embedded_stores(Path(sys.argv[1]), redis=True, postgres=True):
@@ -50,7 +50,7 @@ APPLIANCE = textwrap.dedent(
 
 
 def servers(state_dir: Path) -> dict[int, str]:
-    """Give the processes that work below a state directory, by id, with their names."""
+    """Return the processes that work below a state directory: name by id."""
     found = {}
     for entry in filter(str.isdecimal, os.listdir("/proc")):
         with suppress(OSError):
@@ -60,15 +60,20 @@ def servers(state_dir: Path) -> dict[int, str]:
 
 
 def main_server(state_dir: Path, name: str) -> int:
-    """Give the process id of Redis, or of PostgreSQL's first process."""
+    """Return the process id of Redis, or of the postmaster."""
     if name == "postgres":
         pid_file = state_dir / "stores" / "postgres" / "postmaster.pid"
         return int(pid_file.read_text().splitlines()[0])
     return next(pid for pid, comm in servers(state_dir).items() if comm != "postgres")
 
 
-def environment(pid: int) -> bytes:
-    return Path(f"/proc/{pid}/environ").read_bytes()
+def environments(state_dir: Path) -> list[bytes]:
+    """Return the environments of the servers; helper processes of PostgreSQL may exit meanwhile."""
+    found = []
+    for pid in servers(state_dir):
+        with suppress(OSError):
+            found.append(Path(f"/proc/{pid}/environ").read_bytes())
+    return found
 
 
 async def until_gone(state_dir: Path) -> None:
@@ -87,7 +92,7 @@ def sql(state_dir: Path, statements: str) -> str:
 
 @contextmanager
 def appliance(state_dir: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """Run the stores from another process until the block ends; killed if it still runs then."""
+    """Run the stores in another process, which is killed at the end of the block."""
     process = subprocess.Popen(
         [sys.executable, "-c", APPLIANCE, str(state_dir)],
         cwd=ROOT,
@@ -112,7 +117,7 @@ def state_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def path_without_setpriv() -> Iterator[str]:
-    """Give a PATH that holds nothing but Redis, and that the store user may enter."""
+    """Return a PATH that contains only Redis, and that the store user can access."""
     with tempfile.TemporaryDirectory(prefix="sl-") as directory:
         os.chmod(directory, 0o755)
         Path(directory, "redis-server").symlink_to(find_redis())
@@ -121,7 +126,7 @@ def path_without_setpriv() -> Iterator[str]:
 
 @pytest.fixture
 def bystander(state_dir: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Give a process of the store user's that has nothing to do with us."""
+    """Start an unrelated process of the store user."""
     user = choose_store_user(state_dir)
     process = subprocess.Popen(["sleep", "60"], user=user.uid if user else None)
     yield process
@@ -130,7 +135,7 @@ def bystander(state_dir: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.fixture
-def half_made_cluster(state_dir: Path) -> None:
+def unfinished_cluster(state_dir: Path) -> None:
     state_dir.mkdir()
     user = choose_store_user(state_dir)
     make_store_directory(state_dir / "stores", user)
@@ -151,7 +156,7 @@ async def test_stores_keep_their_data_over_a_clean_restart(state_dir: Path) -> N
     assert servers(state_dir) == {}
 
 
-async def test_stores_are_durable_and_closed_to_others(state_dir: Path) -> None:
+async def test_stores_are_durable_and_accessible_to_the_store_user_only(state_dir: Path) -> None:
     with trio.fail_after(DEADLINE_S):
         async with open_embedded_stores(state_dir, redis=True, postgres=True) as stores:
             settings = {
@@ -178,7 +183,7 @@ async def test_stores_are_durable_and_closed_to_others(state_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("wanted", ["redis", "postgres"])
-async def test_only_what_is_asked_for_is_started(state_dir: Path, wanted: str) -> None:
+async def test_only_the_requested_store_is_started(state_dir: Path, wanted: str) -> None:
     with trio.fail_after(DEADLINE_S):
         async with open_embedded_stores(
             state_dir, redis=wanted == "redis", postgres=wanted == "postgres"
@@ -190,7 +195,7 @@ async def test_only_what_is_asked_for_is_started(state_dir: Path, wanted: str) -
             assert (stores.database_url is None) is (wanted == "redis")
 
 
-async def test_nothing_is_touched_when_nothing_is_asked_for(state_dir: Path) -> None:
+async def test_nothing_is_created_when_no_store_is_requested(state_dir: Path) -> None:
     async with open_embedded_stores(state_dir, redis=False, postgres=False) as stores:
         assert stores == EmbeddedStores(None, None)
     assert "state" not in os.listdir(state_dir.parent)
@@ -211,10 +216,10 @@ async def test_killed_appliance_leaves_no_server_and_loses_no_data(state_dir: Pa
             assert sql(state_dir, "SELECT n FROM t") == "7"
 
 
-async def test_orphans_of_a_killed_appliance_are_ended_at_the_next_start(
+async def test_orphans_of_a_killed_appliance_are_stopped_at_the_next_start(
     state_dir: Path, path_without_setpriv: str
 ) -> None:
-    # Without setpriv the appliance cannot ask the kernel to end them.
+    # Without setpriv the kernel does not stop them.
     with trio.fail_after(DEADLINE_S):
         with appliance(state_dir, PATH=path_without_setpriv) as process:
             redis_command(state_dir / "stores" / "run" / "redis.sock", "SET", "k", "v")
@@ -246,7 +251,7 @@ async def test_second_appliance_on_the_same_directory_is_refused(state_dir: Path
 
 
 @pytest.mark.parametrize("name", ["redis", "postgres"])
-async def test_server_that_ends_is_started_again(state_dir: Path, name: str) -> None:
+async def test_server_that_exits_is_restarted(state_dir: Path, name: str) -> None:
     with trio.fail_after(DEADLINE_S), capture_logs() as logs:
         async with open_embedded_stores(state_dir, redis=True, postgres=True) as stores:
             redis(stores, "SET", "k", "v")
@@ -282,7 +287,9 @@ async def test_store_of_recordings_recovers_when_its_server_is_killed(state_dir:
 
 
 @pytest.mark.parametrize("how", ["error", "cancel"])
-async def test_servers_are_stopped_whatever_ends_the_block(state_dir: Path, how: str) -> None:
+async def test_servers_are_stopped_when_the_block_fails_or_is_cancelled(
+    state_dir: Path, how: str
+) -> None:
     with trio.fail_after(DEADLINE_S):
         if how == "cancel":
             with trio.CancelScope() as scope:
@@ -299,7 +306,7 @@ async def test_servers_are_stopped_whatever_ends_the_block(state_dir: Path, how:
     assert "database system is shut down" in log.splitlines()[-1]
 
 
-async def test_server_that_does_not_start_is_told_with_its_own_words(state_dir: Path) -> None:
+async def test_error_quotes_the_log_of_a_server_that_does_not_start(state_dir: Path) -> None:
     with trio.fail_after(DEADLINE_S):
         async with open_embedded_stores(state_dir, redis=False, postgres=True):
             pass
@@ -308,27 +315,27 @@ async def test_server_that_does_not_start_is_told_with_its_own_words(state_dir: 
             async with open_embedded_stores(state_dir, redis=True, postgres=True):
                 pass
         assert servers(state_dir) == {}
-        # Not held for ever: Redis alone may be started.
+        # The lock was released: Redis alone can be started.
         async with open_embedded_stores(state_dir, redis=True, postgres=False):
             pass
 
 
-async def test_process_id_taken_over_by_another_process_does_no_harm(
+async def test_stale_process_id_of_another_process_is_ignored(
     state_dir: Path, bystander: subprocess.Popen[bytes]
 ) -> None:
     pid_file = state_dir / "stores" / "postgres" / "postmaster.pid"
     with trio.fail_after(DEADLINE_S):
         async with open_embedded_stores(state_dir, redis=False, postgres=True):
             left_behind = pid_file.read_text().splitlines()[1:]
-        # PostgreSQL believes in a number that it may send signals to.
+        # PostgreSQL trusts an id that it may send signals to.
         pid_file.write_text("\n".join([str(bystander.pid), *left_behind, ""]))
         async with open_embedded_stores(state_dir, redis=False, postgres=True):
             assert sql(state_dir, "SELECT 1") == "1"
     assert bystander.poll() is None
 
 
-@pytest.mark.usefixtures("half_made_cluster")
-async def test_half_made_cluster_is_made_anew(state_dir: Path) -> None:
+@pytest.mark.usefixtures("unfinished_cluster")
+async def test_unfinished_cluster_is_created_again(state_dir: Path) -> None:
     with trio.fail_after(DEADLINE_S):
         async with open_embedded_stores(state_dir, redis=False, postgres=True):
             assert sql(state_dir, "SELECT 1") == "1"
@@ -347,12 +354,12 @@ async def test_long_state_dir_gets_short_sockets(tmp_path: Path) -> None:
     assert not short.exists()
 
 
-async def test_children_see_none_of_our_environment(
+async def test_children_do_not_inherit_the_environment(
     state_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOADBALANCER_SECRET", "geheim")
     with trio.fail_after(DEADLINE_S):
         async with open_embedded_stores(state_dir, redis=True, postgres=True):
-            seen = [environment(pid) for pid in servers(state_dir)]
+            seen = environments(state_dir)
     assert len(seen) > 2
     assert not any(b"geheim" in one for one in seen)

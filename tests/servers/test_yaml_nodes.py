@@ -1,10 +1,10 @@
-"""A YAML text becomes nodes with lines; what could harm or deceive is refused with its line."""
+"""YAML becomes nodes with lines; unsafe or ambiguous constructs are refused with their line."""
 
 from __future__ import annotations
 
 import pytest
 
-from appliance.system.yaml_nodes import (
+from appliance.servers.yaml_nodes import (
     MAX_CHARS,
     MAX_DEPTH,
     Mapping,
@@ -15,7 +15,7 @@ from appliance.system.yaml_nodes import (
 )
 
 
-def test_document_keeps_lines_texts_and_what_was_quoted() -> None:
+def test_document_keeps_lines_texts_and_quoting() -> None:
     document = parse_yaml("a:\n  - 007\n  - 'yes' # c\nb: ~\n")
 
     assert document == Mapping(
@@ -38,7 +38,7 @@ def test_same_name_twice_is_kept() -> None:
 
 
 @pytest.mark.parametrize("text", ["!!str 007", "! 007"])
-def test_standard_types_are_taken(text: str) -> None:
+def test_standard_types_are_accepted(text: str) -> None:
     document = parse_yaml(text)
 
     assert isinstance(document, Scalar)
@@ -46,7 +46,7 @@ def test_standard_types_are_taken(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "\n# only a comment\n"])
-def test_empty_text_is_nothing(text: str) -> None:
+def test_empty_text_is_null(text: str) -> None:
     document = parse_yaml(text)
 
     assert isinstance(document, Scalar)
@@ -65,7 +65,7 @@ def test_empty_text_is_nothing(text: str) -> None:
         ("''", None, False),
     ],
 )
-def test_scalar_knows_what_it_spells(text: str, truth: bool | None, is_null: bool) -> None:
+def test_scalar_is_read_as_boolean_or_null(text: str, truth: bool | None, is_null: bool) -> None:
     scalar = parse_yaml(text)
 
     assert isinstance(scalar, Scalar)
@@ -77,10 +77,10 @@ def test_scalar_knows_what_it_spells(text: str, truth: bool | None, is_null: boo
     [
         ("a: 1\nb: &x 2\n", 2, "anchors and aliases"),
         ("a: 1\nb: *x\n", 2, "anchors and aliases"),
-        ("a: 1\nb: !!python/object:os.system {}\n", 2, "types of a program"),
-        ("a: 1\nb: !ruby/object:Secret x\n", 2, "types of a program"),
-        ("a: [1\nb: 2\n", 2, "no valid YAML"),
-        ("a:\n\tb: 1\n", 2, "no valid YAML"),
+        ("a: 1\nb: !!python/object:os.system {}\n", 2, "types (values with !)"),
+        ("a: 1\nb: !ruby/object:Secret x\n", 2, "types (values with !)"),
+        ("a: [1\nb: 2\n", 2, "not valid YAML"),
+        ("a:\n\tb: 1\n", 2, "not valid YAML"),
         ("a: 1\n---\nb: 2\n", 2, "more than one document"),
         ("? [a]\n: 1\n", 1, "plain text"),
         ("a: \x00", 1, "YAML"),
@@ -89,9 +89,7 @@ def test_scalar_knows_what_it_spells(text: str, truth: bool | None, is_null: boo
         ("# " + "x" * MAX_CHARS, 1, "longer than 512 KiB"),
     ],
 )
-def test_what_is_refused_names_its_line_and_quotes_nothing(
-    text: str, line: int, reason: str
-) -> None:
+def test_refusal_names_the_line_and_quotes_nothing(text: str, line: int, reason: str) -> None:
     with pytest.raises(UnreadableYaml) as refused:
         parse_yaml(text)
 
@@ -100,7 +98,7 @@ def test_what_is_refused_names_its_line_and_quotes_nothing(
     assert "\n" not in str(refused.value)
 
 
-def test_secret_is_not_quoted_when_its_line_is_no_yaml() -> None:
+def test_secret_is_not_quoted_when_its_line_is_not_valid() -> None:
     with pytest.raises(UnreadableYaml) as refused:
         parse_yaml("secret: s3cr3t: more\n")
 

@@ -1,10 +1,9 @@
-"""YAML that a person wrote, as a small tree in which every value knows its line.
+"""Parse hand-written YAML into a small tree in which every value has its line.
 
-Pure. Nothing of it is ever made into an object, and a value that asks for one is refused: whoever
-wrote it meant something else. Anchors and aliases are refused (a few lines of them unfold to
-gigabytes), as is nesting that no file of ours has. Scalars keep the text as it is written, since
-a secret of digits is no number.
-Source: YAML 1.1 (https://yaml.org/spec/1.1/), which Scalelite's files are written in.
+Pure. No value becomes an object of a type that the file names; such a value is refused. Anchors and
+aliases are refused, because a few lines of them expand to gigabytes, and so is deep nesting.
+Scalars keep their text as written, since a secret of digits is no number.
+Source: YAML 1.1 (https://yaml.org/spec/1.1/), the version of Scalelite's files.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ MAX_DEPTH = 12
 MAX_CHARS = 512 * 1024
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""libyaml's parser where there is one: ten times as fast."""
+"""The parser of libyaml, where it is available, is ten times as fast."""
 RUBY_DECIMAL = "!ruby/object:BigDecimal"
-"""The one type of Ruby's that files of Scalelite's hold."""
+"""The only Ruby type in Scalelite's files."""
 _TAGS = frozenset(
     {
         *(None, "!", RUBY_DECIMAL),
@@ -37,7 +36,7 @@ _FALSE = frozenset({"false", "no", "off"})
 
 
 class UnreadableYaml(Exception):
-    """The text is no YAML, or holds what is refused; `str()` quotes nothing of it."""
+    """The text is not YAML, or holds something that is refused; `str()` quotes nothing of it."""
 
     def __init__(self, line: int, reason: str) -> None:
         super().__init__(reason)
@@ -46,22 +45,22 @@ class UnreadableYaml(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A text, number, truth or nothing."""
+    """A text, a number, a boolean or null."""
 
     line: int
     text: str
     plain: bool
-    """Not quoted, so it may be a number, a truth or nothing."""
+    """Not quoted, so it may be a number, a boolean or null."""
     tag: str = ""
 
     @property
     def is_null(self) -> bool:
-        """Whether it says that there is no value."""
+        """Whether it is null."""
         return self.plain and self.text in _NULLS
 
     @property
     def truth(self) -> bool | None:
-        """Return the truth it spells, None if it is none; quoted ones count too."""
+        """Return the boolean it spells, quoted or not; None: it spells none."""
         word = self.text.lower()
         return True if word in _TRUE else False if word in _FALSE else None
 
@@ -76,7 +75,7 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """Names and values in their order; a name may be there twice."""
+    """Names and values in order; a name may occur twice."""
 
     line: int
     pairs: tuple[tuple[Scalar, Node], ...]
@@ -86,7 +85,7 @@ Node = Scalar | Sequence | Mapping
 
 
 def parse_yaml(text: str) -> Node:
-    """Return the document of a text. Raises UnreadableYaml."""
+    """Parse a text of one document. Raises UnreadableYaml."""
     if len(text) > MAX_CHARS:
         raise UnreadableYaml(1, f"it is longer than {MAX_CHARS // 1024} KiB")
     try:
@@ -96,16 +95,16 @@ def parse_yaml(text: str) -> Node:
         mark = error.problem_mark
         raise UnreadableYaml(mark.line + 1 if mark else 1, _reason(error)) from None
     except yaml.YAMLError:
-        raise UnreadableYaml(1, "it holds characters that YAML does not allow") from None
+        raise UnreadableYaml(1, "it contains characters that YAML does not allow") from None
 
 
 def _reason(error: yaml.MarkedYAMLError) -> str:
     # `problem` names a character at most; the rest of the error would quote the line.
-    return f"it is no valid YAML: {error.problem or 'syntax error'}"
+    return f"it is not valid YAML: {error.problem or 'syntax error'}"
 
 
 class _Events:
-    """The parser's events, one at a time, without those that are refused."""
+    """The events of the parser; refuses those that are not allowed."""
 
     def __init__(self, text: str) -> None:
         self._events: Iterator[Any] = yaml.parse(text, Loader=_LOADER)
@@ -113,10 +112,10 @@ class _Events:
     def next(self) -> Any:
         """Return the next event. Raises UnreadableYaml."""
         event = next(self._events)
-        if getattr(event, "anchor", None) is not None:  # an alias has it, too
-            raise UnreadableYaml(_line(event), "anchors and aliases (& and *) are not taken")
+        if getattr(event, "anchor", None) is not None:  # set for an alias, too
+            raise UnreadableYaml(_line(event), "anchors and aliases (& and *) are not allowed")
         if getattr(event, "tag", None) not in _TAGS:
-            raise UnreadableYaml(_line(event), "types of a program (a value with !) are not taken")
+            raise UnreadableYaml(_line(event), "types (values with !) are not allowed")
         return event
 
 
@@ -133,7 +132,7 @@ def _read_document(events: _Events) -> Node:
     events.next()  # the end of the document
     event = events.next()
     if not isinstance(event, yaml.StreamEndEvent):
-        raise UnreadableYaml(_line(event), "it holds more than one document")
+        raise UnreadableYaml(_line(event), "it contains more than one document")
     return node
 
 
@@ -156,7 +155,7 @@ def _read_items(events: _Events, depth: int) -> Iterator[Node]:
 def _read_pairs(events: _Events, depth: int) -> Iterator[tuple[Scalar, Node]]:
     while not isinstance(event := events.next(), yaml.MappingEndEvent):
         if not isinstance(event, yaml.ScalarEvent):
-            raise UnreadableYaml(_line(event), "a name must be a plain text")
+            raise UnreadableYaml(_line(event), "a name must be plain text")
         name = _read(events, event, depth)
         assert isinstance(name, Scalar)
         yield name, _read(events, events.next(), depth + 1)

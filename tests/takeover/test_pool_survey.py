@@ -1,4 +1,4 @@
-"""The look at a namespace in a real Redis: everything is seen, and nothing is touched."""
+"""The survey of a namespace in a real Redis reads everything and changes nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import trio
 from appliance.faults import StoreDown
 from appliance.redis.client import RedisAddress, RedisClient, open_redis_client
 from appliance.takeover.pool_findings import PoolState
-from appliance.takeover.redis_survey import RedisSurvey
+from appliance.takeover.pool_survey import PoolSurvey
 from tests.doubles.redis_layout import take_snapshot
 from tests.doubles.scalelite_data import load_scalelite_data
 
@@ -23,13 +23,13 @@ async def client(redis_url: str) -> AsyncIterator[RedisClient]:
             yield opened
 
 
-async def test_state_of_a_scalelite_is_read_and_stays_as_it_is(
+async def test_state_of_a_scalelite_is_read_and_not_changed(
     client: RedisClient, redis_namespace: str
 ) -> None:
     values = await load_scalelite_data(client, redis_namespace)
     before = await take_snapshot(client, redis_namespace)
 
-    state = await RedisSurvey(client, redis_namespace).read_pool()
+    state = await PoolSurvey(client, redis_namespace).read_pool()
 
     servers = {key.removeprefix("server:") for key in values if key.startswith("server:")}
     assert set(state.servers) == servers
@@ -50,7 +50,7 @@ async def test_state_of_a_scalelite_is_read_and_stays_as_it_is(
         assert (ttl_s >= 0) == (before.found[name][3] >= 0)
 
 
-async def test_loose_ends_are_seen(client: RedisClient, redis_namespace: str) -> None:
+async def test_inconsistent_records_are_read(client: RedisClient, redis_namespace: str) -> None:
     prefix = f"{redis_namespace}:"
     await client.pipeline(
         [
@@ -69,7 +69,7 @@ async def test_loose_ends_are_seen(client: RedisClient, redis_namespace: str) ->
         ]
     )
 
-    state = await RedisSurvey(client, redis_namespace).read_pool()
+    state = await PoolSurvey(client, redis_namespace).read_pool()
 
     assert state == PoolState(
         servers={"a": {"url": "u"}, "gone": None},
@@ -84,11 +84,13 @@ async def test_loose_ends_are_seen(client: RedisClient, redis_namespace: str) ->
     )
 
 
-async def test_name_of_a_namespace_is_no_pattern(client: RedisClient, redis_namespace: str) -> None:
+async def test_namespace_is_not_used_as_a_pattern(
+    client: RedisClient, redis_namespace: str
+) -> None:
     await client.command("SADD", f"{redis_namespace}[ab]*?:servers", "x")
     await client.command("SADD", f"{redis_namespace}acd:servers", "y")
 
-    state = await RedisSurvey(client, f"{redis_namespace}[ab]*?").read_pool()
+    state = await PoolSurvey(client, f"{redis_namespace}[ab]*?").read_pool()
 
     assert dict(state.servers) == {"x": None}
 
@@ -101,14 +103,14 @@ async def test_many_meetings_are_all_read(client: RedisClient, redis_namespace: 
         commands.append(["HSET", key, "server_id", "a", "voice_bridge", number])
     await client.pipeline(commands)
 
-    state = await RedisSurvey(client, redis_namespace).read_pool()
+    state = await PoolSurvey(client, redis_namespace).read_pool()
 
     assert len(state.meetings) == 3000
     assert state.meetings["m2999"] == {"server_id": "a", "voice_bridge": "2999"}
 
 
-async def test_redis_that_is_away_is_told() -> None:
+async def test_survey_raises_store_down_when_redis_is_down() -> None:
     with trio.fail_after(40):
         async with open_redis_client(RedisAddress("redis://127.0.0.1:1"), deadline_s=0.2) as client:
             with pytest.raises(StoreDown):
-                await RedisSurvey(client, "x").read_pool()
+                await PoolSurvey(client, "x").read_pool()

@@ -1,13 +1,13 @@
-"""Counters and histograms: what is sorted where, and what is forgotten."""
+"""Counters and histograms: buckets, sums, dropped series."""
 
 from __future__ import annotations
 
 import pytest
 
-from appliance.system.instruments import Counter, Histogram
+from appliance.instruments import Counter, Histogram
 
 
-def test_counter_counts_each_combination_of_labels_apart() -> None:
+def test_counter_counts_each_combination_of_labels_separately() -> None:
     counter = Counter("a", "b")
 
     counter.add("1", "x")
@@ -17,7 +17,7 @@ def test_counter_counts_each_combination_of_labels_apart() -> None:
     assert counter.values == {("1", "x"): 3, ("1", "y"): 1}
 
 
-def test_counter_without_labels_begins_at_zero() -> None:
+def test_counter_without_labels_starts_at_zero() -> None:
     counter = Counter()
 
     assert counter.values == {(): 0}
@@ -35,7 +35,9 @@ def test_counter_without_labels_begins_at_zero() -> None:
         (3.0, [0, 0, 1]),
     ],
 )
-def test_value_is_in_its_bucket_and_in_every_higher_one(value: float, counts: list[int]) -> None:
+def test_value_counts_in_its_bucket_and_in_every_higher_one(
+    value: float, counts: list[int]
+) -> None:
     histogram = Histogram("call", bounds=(1.0, 2.0))
 
     histogram.observe(value, "create")
@@ -43,7 +45,7 @@ def test_value_is_in_its_bucket_and_in_every_higher_one(value: float, counts: li
     assert list(histogram.read()) == [(("create",), counts, value)]
 
 
-def test_histogram_sums_up() -> None:
+def test_histogram_sums_its_values() -> None:
     histogram = Histogram(bounds=(1.0,))
     for value in (0.5, 0.75, 4.0):
         histogram.observe(value)
@@ -51,7 +53,7 @@ def test_histogram_sums_up() -> None:
     assert list(histogram.read()) == [((), [2, 3], 5.25)]
 
 
-def test_series_of_what_is_gone_are_forgotten() -> None:
+def test_forget_drops_the_series_that_are_not_kept() -> None:
     histogram = Histogram("server", "result", bounds=(1.0,))
     for labels in (("a", "ok"), ("b", "ok"), ("a", "failed")):
         histogram.observe(0.1, *labels)

@@ -1,4 +1,4 @@
-"""Texts by language, with the operator's own."""
+"""Texts of the error pages by language, with overrides of the operator."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from appliance.http.error_texts import LOCALE_DIRS, load_error_texts
 from appliance.recordings.error_pages import FALLBACK
-from appliance.system.locale_files import LOCALE_DIRS, load_error_texts
 from tests.doubles.features import EventBook
 
 OWN = "{0}:\n  errors:\n    recording_not_found:\n      title: {1}\n"
 
 
-def test_own_texts_override_ours_one_by_one(tmp_path: Path) -> None:
+def test_texts_of_the_operator_override_single_texts(tmp_path: Path) -> None:
     (tmp_path / "de.yml").write_text(OWN.format("de", "Nicht da"))
     log = EventBook()
 
@@ -38,7 +38,7 @@ def test_unknown_language_has_no_texts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff\xfe\x00", b"a: !!python/name:os.system"])
-def test_broken_file_is_warned_about(tmp_path: Path, content: bytes) -> None:
+def test_broken_file_is_logged(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "en.yml").write_bytes(content)
     log = EventBook()
 
@@ -47,7 +47,7 @@ def test_broken_file_is_warned_about(tmp_path: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", "en: 1", "en: {errors: {recording_not_found: 3}}"])
-def test_odd_structure_is_no_failure(tmp_path: Path, content: str) -> None:
+def test_unexpected_structure_is_ignored(tmp_path: Path, content: str) -> None:
     (tmp_path / "en.yml").write_text(content)
 
     texts = load_error_texts("en", EventBook(), (tmp_path,))

@@ -1,4 +1,4 @@
-"""Renames onto nothing only, and exchanges: nothing that was there is ever lost."""
+"""Renames to new names only, and exchanges: no file is ever lost."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.system import renames
-from appliance.system.renames import exchange, rename_new
+from appliance.system import file_system
+from appliance.system.file_system import exchange, rename_new
 
 
 def written(path: Path, text: str) -> Path:
@@ -17,11 +17,11 @@ def written(path: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize("fallback", [False, True])
-def test_rename_new_takes_a_free_name_only(
+def test_rename_new_refuses_an_existing_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fallback: bool
 ) -> None:
     if fallback:  # as on NFS
-        monkeypatch.setattr(renames, "_renameat2", lambda *_: errno.EINVAL)
+        monkeypatch.setattr(file_system, "_renameat2", lambda *_: errno.EINVAL)
     one, other = written(tmp_path / "one", "1"), written(tmp_path / "other", "2")
     with pytest.raises(FileExistsError):
         rename_new(one, other)
@@ -32,7 +32,7 @@ def test_rename_new_takes_a_free_name_only(
         rename_new(one, tmp_path / "another")
 
 
-def test_exchange_gives_each_the_name_of_the_other(tmp_path: Path) -> None:
+def test_exchange_swaps_two_names(tmp_path: Path) -> None:
     one, other = written(tmp_path / "one", "1"), written(tmp_path / "other", "2")
     assert exchange(one, other)
     assert (one.read_text(), other.read_text()) == ("2", "1")

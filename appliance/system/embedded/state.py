@@ -1,7 +1,7 @@
-"""STATE_DIR of the private stores: who owns it, who uses it now, and which servers are installed.
+"""Prepare STATE_DIR for the embedded stores: lock, user, directories, installed servers.
 
-Must not start a process that stays, and never changes a directory that it did not make.
-Truth: the file system; Debian's layout of server programs (/usr/lib/postgresql/MAJOR/bin).
+Never changes a directory that it did not make. Debian installs the servers of PostgreSQL below
+/usr/lib/postgresql/MAJOR/bin.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from pathlib import Path
 
 DEBIAN_POSTGRES_DIR = Path("/usr/lib/postgresql")
 STORE_USERS = ("_scalelite", "postgres", "redis", "nobody")
-"""Who runs the stores when we are root, the first that exists: PostgreSQL refuses root."""
+"""Users that the stores run as when the appliance is root: the first that exists. PostgreSQL
+refuses to run as root."""
 SOCKET_PATH_MAX_BYTES = 107
-"""sun_path of unix(7) is 108 bytes, one of them for the terminating zero."""
+"""sun_path of unix(7) is 108 bytes, including the terminating zero."""
 LONGEST_SOCKET_NAME = ".s.PGSQL.5432"
 
 
 class EmbeddedStoresError(Exception):
-    """The private stores cannot be started; the text tells the operator why and what to do."""
+    """The embedded stores cannot be started; the text says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,31 +52,31 @@ class PostgresPrograms:
 
 @dataclass(frozen=True, slots=True)
 class StoreDirectories:
-    """Where the stores live. All but `logs` belong to the store user and are closed to others."""
+    """Directories of the stores. All but `logs` belong to the store user, with mode 0700."""
 
     base: Path
     sockets: Path
-    """A short path for clients; `base / "run"` is the same directory."""
+    """A short path for clients, to the directory that `base / "run"` names, too."""
     logs: Path
 
     @property
     def redis(self) -> Path:
-        """Return Redis's working directory."""
+        """Return the data directory of Redis."""
         return self.base / "redis"
 
     @property
     def postgres(self) -> Path:
-        """Return PostgreSQL's data directory."""
+        """Return the data directory of PostgreSQL."""
         return self.base / "postgres"
 
 
 @contextmanager
 def lock_state_dir(state_dir: Path) -> Iterator[None]:
-    """Make STATE_DIR ours alone until the block ends, or until the process ends in whatever way.
+    """Lock STATE_DIR for this process until the block or the process ends.
 
-    The lock is the kernel's (flock), so nothing stale can remain; it is close-on-exec, so the
-    stores do not inherit it and an orphaned one does not hold it.
-    Raises EmbeddedStoresError: another appliance has it, or the directory cannot be made.
+    The lock is the kernel's (flock), so it cannot become stale. It is close-on-exec: the stores do
+    not inherit it, so an orphaned store does not hold it.
+    Raises EmbeddedStoresError: another appliance holds it, or the directory cannot be made.
     """
     try:
         state_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -102,11 +103,11 @@ def lock_state_dir(state_dir: Path) -> Iterator[None]:
 
 
 def choose_store_user(state_dir: Path) -> StoreUser | None:
-    """Return who runs the stores, or None when we are not root: then they run as ourselves.
+    """Return the user that the stores run as; None: not root, so they run as the current user.
 
-    As root it is whoever owns the existing stores, so that a user installed later does not lock us
-    out of them.
-    Raises EmbeddedStoresError: the stores belong to somebody else, or no unprivileged user exists.
+    For root it is the owner of existing stores, so that a user that is installed later does not
+    make them inaccessible.
+    Raises EmbeddedStoresError: the stores belong to another user, or no unprivileged user exists.
     """
     base = state_dir / "stores"
     owner = base.lstat() if base.exists() else None
@@ -124,8 +125,8 @@ def choose_store_user(state_dir: Path) -> StoreUser | None:
             entry = pwd.getpwnam(name)
             return StoreUser(entry.pw_uid, entry.pw_gid)
     raise EmbeddedStoresError(
-        "As root the private stores need an unprivileged user to run as: none of "
-        f"{', '.join(STORE_USERS)} exists."
+        "The embedded stores cannot run as root, and none of the users"
+        f" {', '.join(STORE_USERS)} exists."
     )
 
 
@@ -138,12 +139,12 @@ def _user_name(uid: int) -> str:
 
 @contextmanager
 def store_directories(state_dir: Path, user: StoreUser | None) -> Iterator[StoreDirectories]:
-    """Make what is missing of the stores' directories; what a killed run left in `run` is removed.
+    """Make missing directories of the stores, and empty `run`, where a killed run left sockets.
 
-    Only to be entered under `lock_state_dir`, and before any store is running.
-    Raises EmbeddedStoresError: something else is in the way, or the rights are not enough.
+    Enter it under `lock_state_dir`, before any store runs.
+    Raises EmbeddedStoresError: a path is no directory, or the permissions do not suffice.
     """
-    # Absolute, as the working directory may change, and so that the paths in the URLs hold.
+    # Absolute: the URLs hold these paths, and the working directory may change.
     base = state_dir.absolute() / "stores"
     try:
         make_store_directory(base, user)
@@ -161,23 +162,23 @@ def store_directories(state_dir: Path, user: StoreUser | None) -> Iterator[Store
 
 
 def make_store_directory(path: Path, user: StoreUser | None) -> None:
-    """Make `path` as a directory that only the store user enters; a finished one is left as it is.
+    """Make `path` as a directory for the store user alone; an existing one is left as it is.
 
-    Raises OSError: it cannot be made, or it is not a directory.
+    Raises OSError: it cannot be made, or it is no directory.
     """
     with suppress(FileExistsError):
         path.mkdir(mode=0o700)
     found = path.lstat()
-    # Never follow a link here: as root we would hand a directory elsewhere to the store user.
+    # A link is not followed: root would hand a directory elsewhere to the store user.
     if not stat.S_ISDIR(found.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, "Not a directory", str(path))
-    # Still root's: just made, or made by a run that was killed before this line.
+    # Owned by root: just made, or made by a run that was killed before this line.
     if user is not None and found.st_uid == 0:
         os.chown(path, user.uid, user.gid, follow_symlinks=False)
 
 
 def _make_socket_directory(base: Path, user: StoreUser | None) -> Path:
-    """Make the directory of the sockets: `run`, or a link to a short one if that is too long."""
+    """Make the directory of the sockets: `run`, or a link to a shorter path if it is too long."""
     _remove_socket_directory(base, user)
     run = base / "run"
     if len(os.fsencode(run / LONGEST_SOCKET_NAME)) <= SOCKET_PATH_MAX_BYTES:
@@ -203,18 +204,17 @@ def _remove_socket_directory(base: Path, user: StoreUser | None) -> None:
         return
     target = run.readlink()
     owner = os.geteuid() if user is None else user.uid
-    # The link lies in a directory of the store user: as root, remove nothing but what we would have
-    # made.
+    # The store user owns the directory of the link, so root removes only a target like its own.
     with suppress(FileNotFoundError):
         found = target.lstat()
-        ours = stat.S_ISDIR(found.st_mode) and found.st_uid == owner
-        if ours and target.is_absolute() and target.name.startswith("scalelite-"):
+        is_own = stat.S_ISDIR(found.st_mode) and found.st_uid == owner
+        if is_own and target.is_absolute() and target.name.startswith("scalelite-"):
             shutil.rmtree(target, ignore_errors=True)
     run.unlink()
 
 
 def find_redis(path: str | None = None) -> str:
-    """Return the Redis (or Valkey) server program. `path`: a PATH to look in, by default our own.
+    """Return the server program of Redis or Valkey. `path`: by default PATH of the environment.
 
     Raises EmbeddedStoresError: none is installed.
     """
@@ -231,12 +231,10 @@ def find_redis(path: str | None = None) -> str:
 def find_postgres(
     cluster: Path, debian_dir: Path = DEBIAN_POSTGRES_DIR, path: str | None = None
 ) -> PostgresPrograms:
-    """Return the newest installed PostgreSQL, or the one that made `cluster` if that exists
-    already.
+    """Return the newest installed PostgreSQL, or the one that made `cluster` if that exists.
 
-    A cluster is only ever run by the major version that made it. Starts `postgres --version` if
-    need be.
-    Raises EmbeddedStoresError: none is installed, or not that one.
+    Only the major version that made a cluster can run it. May run `postgres --version`.
+    Raises EmbeddedStoresError: none is installed, or not the one that made the cluster.
     """
     installed = {programs.major: programs for programs in _installed_postgres(debian_dir, path)}
     if not installed:
@@ -268,7 +266,7 @@ def _installed_postgres(debian_dir: Path, path: str | None) -> Iterator[Postgres
             )
             if match := re.search(r"\(PostgreSQL\) (\d+)", answer.stdout):
                 yield PostgresPrograms(int(match[1]), on_path[0], on_path[1])
-    # Debian's own come last, so that of two with the same version they win.
+    # Debian's come last and override one on PATH with the same version.
     for directory in debian_dir.glob("*/bin"):
         initdb, postgres = directory / "initdb", directory / "postgres"
         if directory.parent.name.isdecimal() and initdb.is_file() and postgres.is_file():

@@ -1,7 +1,4 @@
-"""Work that nobody waits for: the best-effort `end` of a leftover, a suspicion to be noted.
-
-Bounded in number and time; a failure is logged and forgotten, since a later poll mends it.
-"""
+"""Run services that are restarted when they fail, and background work that is bounded."""
 
 from __future__ import annotations
 
@@ -13,12 +10,39 @@ import trio
 from appliance.faults import StoreDown
 from appliance.log import Log
 
+_FIRST_PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 60.0
+_STEADY_S = 60.0
+"""A service that ran this long before it failed is restarted after the first pause."""
+
 _MAX_UNDER_WAY = 1000
 _LIMIT_S = 30.0
 
 
+async def supervise(name: str, service: Callable[[], Awaitable[None]], log: Log) -> None:
+    """Run a service until it returns; when it fails, log the traceback and restart it.
+
+    The pause before a restart is 1 s, doubling to 60 s. A failure affects no other service.
+    """
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        began_s = trio.current_time()
+        try:
+            await service()
+            return
+        except Exception as error:
+            log.error("service_failed", service=name, pause_s=pause_s, exc_info=error)
+        if trio.current_time() - began_s > _STEADY_S:
+            pause_s = _FIRST_PAUSE_S
+        await trio.sleep(pause_s)
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
 class Background:
-    """Starts work in the nursery it is given; drops it when there is too much."""
+    """Best-effort work whose result no caller awaits, such as ending a leftover meeting.
+
+    Bounded in number and time. A failure is logged and dropped: the next poll corrects the state.
+    """
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -33,10 +57,10 @@ class Background:
                 task_status.started()
                 await trio.sleep_forever()
         finally:
-            self._nursery = None  # requests that outlive it are answered all the same
+            self._nursery = None  # requests that outlive it are still answered
 
     def later(self, work: Callable[..., Awaitable[Any]], *args: Any) -> None:
-        """Run `work(*args)` in the background; not if there is too much or we are stopping."""
+        """Run `work(*args)` in the background; drop it at the limit or while stopping."""
         if self._nursery is None or self._under_way >= _MAX_UNDER_WAY:
             self._log.debug("background_work_dropped", work=work.__name__)
             return

@@ -1,7 +1,8 @@
-"""Reads everything below the namespace as it is, for a look before a takeover. Changes nothing.
+"""Read all keys of the namespace in Redis. Changes nothing.
 
-No script, no lock: what a Scalelite changes meanwhile shows as it was at one moment or the next.
-In chunks, so that a large pool delays no call. Holds no rule. Truth: docs/stores.md.
+Reads in chunks, so that a large pool delays no call, and without lock or script: concurrent changes
+of a Scalelite may be seen or not.
+Source: docs/stores.md.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Any
 from appliance.faults import StoreDown
 from appliance.redis.client import RedisClient, RedisDown, RedisError
 from appliance.takeover.pool_findings import (
+    APPLIANCE_PREFIX,
     CLAIM_PREFIX,
-    OUR_PREFIX,
     RECORD_KEYS,
     SINGLE_KEYS,
     PoolState,
@@ -26,14 +27,14 @@ _CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
-class RedisSurvey:
-    """Looks at one namespace."""
+class PoolSurvey:
+    """Reads one namespace."""
 
     client: RedisClient
     namespace: str
 
     async def read_pool(self) -> PoolState:
-        """Return everything that is there. Raises StoreDown."""
+        """Return the state of the pool. Raises StoreDown."""
         try:
             return await self._read()
         except (RedisDown, RedisError) as error:  # the type of a key changed meanwhile
@@ -70,7 +71,7 @@ class RedisSurvey:
         )
 
     async def _types(self) -> dict[str, str]:
-        """Return the type of every key but ours, by its name without the prefix."""
+        """Return the type of every key by its name without the prefix; "" for the appliance's."""
         prefix = f"{self.namespace}:"
         pattern = "".join(f"\\{char}" if char in "*?[]\\" else char for char in prefix) + "*"
         names: set[str] = set()
@@ -82,13 +83,13 @@ class RedisSurvey:
             names.update(key.removeprefix(prefix) for key in chunk)
             if cursor == "0":
                 break
-        ours = {name for name in names if name.startswith(OUR_PREFIX)}
-        listed = sorted(names - ours)
+        own = {name for name in names if name.startswith(APPLIANCE_PREFIX)}
+        listed = sorted(names - own)
         types = dict(zip(listed, await self._ask("TYPE", listed), strict=True))
-        return types | dict.fromkeys(ours, "")
+        return types | dict.fromkeys(own, "")
 
     async def _members(self, key: str, type_: str) -> list[str]:
-        """Return what a key holds: the members of a set, the names and values of a hash."""
+        """Return the members of a set, or the names and values of a hash."""
         command = {"set": "SSCAN", "zset": "ZSCAN", "hash": "HSCAN"}[type_]
         found: list[str] = []
         cursor = "0"
@@ -103,7 +104,7 @@ class RedisSurvey:
     async def _records(
         self, beginning: str, names: Iterable[str], known: set[str]
     ) -> dict[str, Record | None]:
-        """Return the hashes of these names; None where there is none."""
+        """Return the hashes of these names; None for a missing one."""
         wanted = sorted(set(names))
         there = [name for name in wanted if name in known]
         replies = await self._ask("HGETALL", [beginning + name for name in there])
@@ -116,14 +117,14 @@ class RedisSurvey:
     async def _settings(
         self, tenant_ids: Iterable[str], known: set[str]
     ) -> tuple[dict[str, Record | None], set[str]]:
-        """Return the settings of all tenants, and those that are in nobody's set."""
+        """Return the settings of all tenants, and the ids of settings that are in no set."""
         members: set[str] = set()
         for tenant_id in sorted(tenant_ids):
             members.update(await self._members(f"tenant_settings:{tenant_id}", "set"))
         return await self._records("tenant_setting:", members, known), known - members
 
     async def _ask(self, command: str, names: Sequence[str]) -> list[Any]:
-        """Ask the same of many keys."""
+        """Run a command on many keys."""
         replies: list[Any] = []
         for start in range(0, len(names), _CHUNK):
             chunk = names[start : start + _CHUNK]
@@ -133,6 +134,6 @@ class RedisSurvey:
 
 
 def _is_unknown(key: str, servers: dict[str, Record | None]) -> bool:
-    # A server's counters live under its bare id, and outlive it in a Scalelite.
-    known = key in servers or key.startswith(OUR_PREFIX)
+    # Scalelite keeps the counters of a server under its bare id, also after its removal.
+    known = key in servers or key.startswith(APPLIANCE_PREFIX)
     return not known and expected_type(key) is None

@@ -1,10 +1,7 @@
-"""One connection to PostgreSQL, held over several steps with other work between them.
+"""A transaction that stays open over several steps, with other work between them.
 
-For what must stay in one transaction while Trio does something else: a row lock during which files
-are moved, a cursor whose rows are sent to a client. Holds no SQL of any feature.
-
-The connection lives inside one asyncio coroutine, as everything of Database; the steps are
-handed over to it one by one. Truth: Database.
+For a row lock during which files are moved, or a cursor whose rows are sent to a client. The
+connection stays inside one asyncio coroutine, as in Database, which receives the steps one by one.
 """
 
 from __future__ import annotations
@@ -24,15 +21,15 @@ from appliance.postgres.errors import DatabaseRefused
 
 @dataclass(slots=True)
 class _Step:
-    """One piece of work and what became of it."""
+    """A piece of work and its result."""
 
     work: Work[Any]
     done: trio.Event = field(default_factory=trio.Event)
     result: Any = None
 
 
-class Session:
-    """A transaction that is open until the block of `open_session` ends."""
+class Transaction:
+    """A transaction that is open until the block of `open_transaction` ends."""
 
     def __init__(self, store: Database, hold_s: float) -> None:
         self._store = store
@@ -44,7 +41,7 @@ class Session:
         self._step: _Step | None = None
 
     async def run(self, work: Work[T], *, deadline_s: float = CALL_DEADLINE_S) -> T:
-        """Run one step. Raises DatabaseDown, DatabaseRefused; the session is of no use then."""
+        """Run one step. Raises DatabaseDown, DatabaseRefused; no step can follow then."""
         if self._fault is not None:
             raise self._fault
         assert self._steps is not None
@@ -55,7 +52,7 @@ class Session:
         return result
 
     async def commit(self) -> None:
-        """End the transaction and give the connection back, before the block ends."""
+        """Commit and release the connection before the block ends."""
         if self._steps is not None and not self._ended.is_set():
             self._steps.put_nowait(None)
             await self._wait(self._ended, CALL_DEADLINE_S)
@@ -63,7 +60,7 @@ class Session:
             raise self._fault
 
     async def hold(self) -> None:
-        """Keep the connection until `commit`; cancelled, it rolls back."""
+        """Hold the connection until `commit`; cancellation rolls back."""
         try:
             await self._store.run(self._serve, deadline_s=self._hold_s, transaction=True)
         except (DatabaseDown, DatabaseRefused) as error:
@@ -79,15 +76,15 @@ class Session:
         await self._wait(self._opened, CALL_DEADLINE_S)
 
     async def _wait(self, event: trio.Event, deadline_s: float) -> None:
-        with trio.move_on_after(deadline_s) as patience:
+        with trio.move_on_after(deadline_s) as limit:
             await event.wait()
-        if patience.cancelled_caught:
+        if limit.cancelled_caught:
             raise DatabaseDown(f"no answer within {deadline_s:g} s")
         if self._fault is not None:
             raise self._fault
 
     async def _serve(self, connection: Connection) -> None:
-        """Do what is asked for, on asyncio's side."""
+        """Run the steps on asyncio's side."""
         steps = self._steps = asyncio.Queue()
         self._opened.set()
         while (step := await steps.get()) is not None:
@@ -96,21 +93,21 @@ class Session:
 
 
 @asynccontextmanager
-async def open_session(store: Database, *, hold_s: float) -> AsyncIterator[Session]:
-    """Give a session of at most `hold_s`, committed at the end and rolled back if the block fails.
+async def open_transaction(store: Database, *, hold_s: float) -> AsyncIterator[Transaction]:
+    """Open a transaction for at most `hold_s`; commit at the end, roll back if the block fails.
 
-    Raises DatabaseDown, DatabaseRefused; the block's own errors come out as they are.
+    Raises DatabaseDown, DatabaseRefused; errors of the block are raised unchanged.
     """
-    session = Session(store, hold_s)
+    transaction = Transaction(store, hold_s)
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(session.hold)
+        nursery.start_soon(transaction.hold)
         try:
-            await session.wait_open()
-            yield session
-            await session.commit()
+            await transaction.wait_open()
+            yield transaction
+            await transaction.commit()
         except Exception as error:
-            failure = error  # a nursery would wrap it into a group
+            failure = error  # the nursery would wrap it in a group
         nursery.cancel_scope.cancel()
     if failure is not None:
         raise failure

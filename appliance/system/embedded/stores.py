@@ -1,11 +1,9 @@
-"""The private Redis and PostgreSQL: real servers of our own on Unix sockets under STATE_DIR.
+"""Start the embedded Redis and PostgreSQL on Unix sockets below STATE_DIR.
 
-Must not be a second code path: it hands out URLs, and everybody else uses the stores as if they
-were elsewhere.
-Truth: the manuals of redis.conf and postgres(1); STATE_DIR/stores holds the data.
-
-Sockets are named relative to the data directories (`../run`), so neither the length of STATE_DIR
-nor the rights of the directories above it matter to the servers.
+Callers get URLs and use the embedded servers like any other: there is no second code path. The data
+is in STATE_DIR/stores. Sockets are named relative to the data directories (`../run`), so that
+neither the length of STATE_DIR nor the permissions of its parent directories matter.
+Source: redis.conf of the Redis distribution; PostgreSQL manual, postgres(1) and initdb(1).
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from urllib.parse import quote
 import trio
 
 from appliance.log import Log, get_logger
-from appliance.system.embedded_child import (
+from appliance.system.embedded.child import (
     Child,
     ChildSpec,
     describe_exit,
@@ -32,7 +30,7 @@ from appliance.system.embedded_child import (
     spawn,
     wait_exit,
 )
-from appliance.system.embedded_state import (
+from appliance.system.embedded.state import (
     EmbeddedStoresError,
     PostgresPrograms,
     StoreDirectories,
@@ -53,7 +51,7 @@ POSTGRES_SOCKET = ".s.PGSQL.5432"
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedStores:
-    """Where the private stores answer; None for one that was not asked for."""
+    """URLs of the embedded stores; None for one that was not requested."""
 
     redis_url: str | None
     database_url: str | None
@@ -63,13 +61,13 @@ class EmbeddedStores:
 async def open_embedded_stores(
     state_dir: Path, *, redis: bool, postgres: bool, log: Log | None = None
 ) -> AsyncIterator[EmbeddedStores]:
-    """Run the private stores until the block ends; both answer when it begins.
+    """Run the embedded stores until the block ends; both answer when it begins.
 
-    A server that ends meanwhile is started again. The block's own errors come out as an exception
-    group, as from any nursery; errors of the start do not. Enter it outside of everything that uses
-    the stores, and in the main thread (see embedded_child).
-    Raises EmbeddedStoresError: programs missing, directory unusable or in use, a server that does
-    not start.
+    A server that exits is restarted. Errors of the block are raised in an exception group, as from
+    any nursery; errors of the start are not. Enter it before anything that uses the stores, and in
+    the main thread (see child.py).
+    Raises EmbeddedStoresError: programs missing, directory unusable or in use, or a server did not
+    start.
     """
     logger: Log = log if log is not None else get_logger(__name__)
     if not (redis or postgres):
@@ -108,7 +106,7 @@ async def open_embedded_stores(
 
 
 async def _end_orphans(state_dir: Path, log: Log) -> None:
-    """End what a killed run left running, before its sockets are removed."""
+    """Stop servers that a killed run left behind, before their sockets are removed."""
     base = state_dir / "stores"
     for name, stop_signal in (
         ("redis", signal.SIGTERM),
@@ -123,7 +121,7 @@ def _redis_spec(where: StoreDirectories, user: StoreUser | None) -> ChildSpec:
     socket = where.sockets / REDIS_SOCKET
 
     def argv(directory: str) -> list[str]:
-        # `dir` first: the relative path of the socket is meant from there.
+        # `dir` comes first: the socket's path is relative to it.
         options = {
             "dir": directory,
             "port": "0",
@@ -131,8 +129,7 @@ def _redis_spec(where: StoreDirectories, user: StoreUser | None) -> ChildSpec:
             "unixsocketperm": "700",
             "appendonly": "yes",
             "appendfsync": "everysec",
-            # The append-only file is the copy on disk; snapshots beside it would double the
-            # writing.
+            # The append-only file persists the data; snapshots as well would double the writes.
             "save": "",
             "maxmemory-policy": "noeviction",
             "daemonize": "no",
@@ -153,7 +150,7 @@ def _redis_spec(where: StoreDirectories, user: StoreUser | None) -> ChildSpec:
 
 
 async def _redis_answers(socket: Path) -> bool:
-    """Tell whether Redis answers PING; while it loads its data it answers LOADING instead."""
+    """Return whether Redis answers PING; while it loads its data it replies LOADING."""
     with suppress(OSError, trio.BrokenResourceError):
         async with await trio.open_unix_socket(str(socket)) as stream:
             await stream.send_all(b"PING\r\n")
@@ -168,7 +165,7 @@ def _postgres_spec(
 
     def argv(directory: str) -> list[str]:
         settings = {
-            # Only the socket, in a directory that only the store user (and root) may enter.
+            # Only the socket, in a directory that only the store user and root may enter.
             "listen_addresses": "",
             "unix_socket_directories": "../run",
             "unix_socket_permissions": "0700",
@@ -181,7 +178,7 @@ def _postgres_spec(
             "cluster_name": "scalelite-appliance",
             "logging_collector": "off",
             "log_checkpoints": "off",
-            # Statements and row values may hold what must not be in a log.
+            # Statements and row values may hold secrets or personal data.
             "log_min_error_statement": "panic",
             "log_error_verbosity": "terse",
         }
@@ -189,8 +186,7 @@ def _postgres_spec(
         return [programs.postgres, "-D", directory, *words]
 
     def clear_leftovers() -> None:
-        # PostgreSQL takes a living process with the number in these files for itself, whoever that
-        # is.
+        # PostgreSQL refuses to start while any process has the id that is in these files.
         for stale in (where.postgres / "postmaster.pid", socket, Path(f"{socket}.lock")):
             stale.unlink(missing_ok=True)
 
@@ -207,7 +203,7 @@ def _postgres_spec(
 
 
 async def _postgres_answers(socket: Path) -> bool:
-    """Tell whether PostgreSQL lets us in; while it starts or recovers it answers an error instead.
+    """Return whether PostgreSQL accepts a session; while it starts or recovers it sends an error.
 
     Source: "Message Formats" of the PostgreSQL manual, StartupMessage (version 3.0) and Terminate.
     """
@@ -224,9 +220,9 @@ async def _postgres_answers(socket: Path) -> bool:
 async def _create_cluster(
     programs: PostgresPrograms, where: StoreDirectories, user: StoreUser | None, log: Log
 ) -> None:
-    """Make the cluster and our database in it, if there is none; a half-made one is thrown away.
+    """Create the cluster with its database if there is none; an unfinished one is removed.
 
-    It gets its name only when it is complete.
+    The directory gets its final name when the cluster is complete.
     """
     if where.postgres.exists():
         return
@@ -248,11 +244,11 @@ async def _create_cluster(
             process.wait()
         if code != 0:
             raise EmbeddedStoresError(
-                f"{arguments[0]} failed ({describe_exit(code)}). Its last words in {log_file}:\n"
+                f"{arguments[0]} failed ({describe_exit(code)}). The end of {log_file}:\n"
                 f"{last_lines(log_file)}"
             )
 
-    # trust: whoever gets through the directory to the socket is the store user or root.
+    # trust: only the store user and root can enter the directory of the socket.
     await run([programs.initdb, "-D", "{data}", f"--username={ROLE}", "--auth=trust", *LOCALE])
     await run(
         [programs.postgres, "--single", "-D", "{data}", "postgres"],

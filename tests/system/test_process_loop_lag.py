@@ -1,4 +1,4 @@
-"""The lag of the loop: late by what blocks it."""
+"""The lag of the event loop."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import time
 
 import trio
 
-from appliance.system.instruments import Histogram
-from appliance.system.loop_lag import measure_loop_lag
+from appliance.instruments import Histogram
+from appliance.system.process import measure_loop_lag
 from tests.doubles.bbb_process import until
 
 BLOCK_S = 0.2
 
 
-async def test_what_blocks_the_loop_shows_as_lag() -> None:
+async def test_lag_is_recorded_when_the_loop_is_blocked() -> None:
     lag = Histogram(bounds=(BLOCK_S / 2,))
 
     def slow() -> int:
@@ -26,6 +26,6 @@ async def test_what_blocks_the_loop_shows_as_lag() -> None:
         nursery.start_soon(lambda: measure_loop_lag(lag, interval_s=0.01))
         await until(lambda: measured() > 2, 40, "measurements")
         before = slow()
-        time.sleep(BLOCK_S)  # noqa: ASYNC251  # what this is about
+        time.sleep(BLOCK_S)  # noqa: ASYNC251  # the subject of this test
         await until(lambda: slow() > before, 40, "the lag")
         nursery.cancel_scope.cancel()

@@ -1,14 +1,14 @@
-"""One server process of ours: started, watched, started again when it ends, stopped with us.
+"""Run one embedded server as a child process: start, watch, restart, stop.
 
-Knows nothing about Redis or PostgreSQL; what differs is in `ChildSpec`.
-Truth: /proc says which processes work in a data directory. Process ids in files are not believed:
-after a SIGKILL and some hours the number may be somebody else's.
+What differs between Redis and PostgreSQL is in `ChildSpec`. Which processes work in a data
+directory is read from /proc: a process id in a file may belong to another process by now.
 
-No child outlives us: a clean exit stops it; when we are killed, the kernel does (PR_SET_PDEATHSIG,
-set by util-linux's setpriv, after the change of user, which would clear it); should that fail, the
-next start does. The kernel sends that signal when the THREAD that forked ends, hence no
-`trio.run_process`, which forks in a worker thread that goes away when idle: `spawn` must run in the
-main thread.
+No child outlives the appliance. A clean exit stops it. When the appliance is killed, the kernel
+stops it (PR_SET_PDEATHSIG, set by setpriv of util-linux after the change of user, which would clear
+it); if that fails, the next start does. The kernel sends the signal when the THREAD that forked
+ends. `trio.run_process` forks in a worker thread that ends when idle, so `spawn` does not use it
+and must run in the main thread.
+Source: prctl(2), PR_SET_PDEATHSIG.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from typing import BinaryIO
 import trio
 
 from appliance.log import Log
-from appliance.system.embedded_state import EmbeddedStoresError, StoreUser
+from appliance.system.embedded.state import EmbeddedStoresError, StoreUser
 
 SERVER_NAMES = frozenset({"postgres", "redis-server", "valkey-server"})
-"""Processes that we may end when they work in our data directory: not an operator's shell."""
+"""Only these are stopped when they work in a data directory, not an operator's shell."""
 FIRST_RESTART_S, LAST_RESTART_S = 1.0, 60.0
 STOP_DEADLINE_S = 10.0
-"""After it a server is killed, which costs it a recovery at the next start but no data."""
+"""After it a server is killed: it recovers at the next start and loses no data."""
 POLL_S = 0.005
 LOG_MAX_BYTES = 1_000_000
 QUIET_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
-"""All that a child gets to see: our own environment holds the secrets."""
+"""The whole environment of a child: that of the appliance holds secrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +45,20 @@ class ChildSpec:
 
     name: str
     directory: Path
-    """Its data directory, in which it works (its current directory once it runs)."""
+    """Its data directory, which is also its current directory once it runs."""
     argv: Callable[[str], list[str]]
-    """Its command line, given a path of the data directory that needs no rights on its parents."""
+    """Returns its command line, given a path to the data directory that needs no access to the
+    directories above it."""
     stop_signal: signal.Signals
     log_file: Path
     user: StoreUser | None
     clear_leftovers: Callable[[], None]
-    """Removes what a killed server left; called when none is running."""
+    """Removes files of a killed server; called when none is running."""
     is_ready: Callable[[], Awaitable[bool]]
 
 
 class Child:
-    """A server that is to run until `stop`."""
+    """A server that runs until `stop`."""
 
     def __init__(self, spec: ChildSpec, log: Log) -> None:
         self._spec = spec
@@ -67,14 +68,14 @@ class Child:
 
     @property
     def pid(self) -> int | None:
-        """Return the process id of the running server, for the log and for tests."""
+        """Return the process id while the server runs."""
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
     async def start(self) -> None:
-        """Start the server and wait, as long as it lives and takes, until it answers.
+        """Start the server and wait until it answers, without a time limit while it runs.
 
-        Raises EmbeddedStoresError: it ended instead; the text holds the last lines of its log.
+        Raises EmbeddedStoresError: it exited; the text holds the last lines of its log.
         """
         spec = self._spec
         await end_strays(spec.directory, spec.stop_signal, self._log)
@@ -88,8 +89,8 @@ class Child:
             if self._process.poll() is not None:
                 how = describe_exit(self._process.returncode)
                 raise EmbeddedStoresError(
-                    f"The private {spec.name} did not start ({how})."
-                    f" Its last words in {spec.log_file}:\n{last_lines(spec.log_file)}"
+                    f"The embedded {spec.name} did not start ({how})."
+                    f" The end of {spec.log_file}:\n{last_lines(spec.log_file)}"
                 )
             if trio.current_time() >= report_at_s:
                 report_at_s += 5
@@ -107,7 +108,7 @@ class Child:
         return False
 
     async def keep_running(self) -> None:
-        """Start the server again whenever it ends, after 1 s, doubling to 60 s while it fails."""
+        """Restart the server when it exits, after 1 s, doubling to 60 s while it fails."""
         delay_s = FIRST_RESTART_S
         while True:
             if self._process is not None:
@@ -134,7 +135,7 @@ class Child:
                 )
 
     async def stop(self) -> None:
-        """End the server cleanly, or by force after a deadline. Not cancellable."""
+        """Stop the server cleanly, and kill it after a deadline. Not cancellable."""
         with trio.CancelScope(shield=True):
             process = self._process
             if process is not None and process.poll() is None:
@@ -147,7 +148,7 @@ class Child:
                     )
                     process.kill()
                     await wait_exit(process)
-            # PostgreSQL's own children outlive a killed postmaster for a moment.
+            # Child processes of PostgreSQL outlive a killed postmaster for a moment.
             await end_strays(self._spec.directory, signal.SIGKILL, self._log)
 
 
@@ -160,12 +161,12 @@ def spawn(
     death_signal: signal.Signals,
     stdin: bytes = b"",
 ) -> subprocess.Popen[bytes]:
-    """Start a program on a data directory as the store user, in a session of its own (no Ctrl-C).
+    """Start a program on a data directory as the store user, in a new session (no Ctrl-C).
 
-    The directory is handed over as an open descriptor and named `/proc/self/fd/N`: so it is found
-    although the store user may not pass through a directory above it (a home of root's, pytest's
-    tmp_path). `stdin` must fit into a pipe (64 KiB). Raises EmbeddedStoresError: it cannot be
-    started.
+    The directory is passed as an open descriptor and named `/proc/self/fd/N`, because the store
+    user may lack access to a directory above it (root's home, pytest's tmp_path). `stdin` must fit
+    into a pipe (64 KiB).
+    Raises EmbeddedStoresError: the program cannot be started.
     """
     try:
         with _open_directory(directory) as path, _open_log(log_file) as output:
@@ -201,7 +202,7 @@ def _open_directory(directory: Path) -> Iterator[str]:
 
 def _with_death_signal(command: list[str], number: signal.Signals) -> list[str]:
     setpriv = shutil.which("setpriv")
-    if setpriv is None:  # not Debian; the next start ends what we leave behind
+    if setpriv is None:  # not Debian; the next start stops the orphans
         return command
     return [setpriv, "--pdeathsig", number.name.removeprefix("SIG"), "--", *command]
 
@@ -215,7 +216,7 @@ def _open_log(path: Path) -> BinaryIO:
 
 
 def last_lines(path: Path, count: int = 5) -> str:
-    """Return the end of a log file, for an error message; empty if there is none."""
+    """Return the last lines of a log file; an empty text if it cannot be read."""
     try:
         text = path.read_bytes()[-4000:].decode("utf-8", "replace")
     except OSError:
@@ -245,10 +246,9 @@ async def wait_exit(process: subprocess.Popen[bytes]) -> int:
 
 
 async def end_strays(directory: Path, stop_signal: signal.Signals, log: Log) -> None:
-    """End the servers that work in `directory` although nobody minds them any more.
+    """Stop the servers that an earlier run left working in `directory`; kill them after a deadline.
 
-    Politely first, by force after STOP_DEADLINE_S.
-    Raises EmbeddedStoresError: one cannot be ended.
+    Raises EmbeddedStoresError: one does not exit.
     """
     strays = _signal_strays(directory, stop_signal)
     if not strays:
@@ -264,7 +264,7 @@ async def end_strays(directory: Path, stop_signal: signal.Signals, log: Log) -> 
                     return
                 await trio.sleep(POLL_S)
     raise EmbeddedStoresError(
-        f"Processes {_strays(directory)} of an earlier run in {directory} cannot be ended."
+        f"Processes {_strays(directory)} of an earlier run in {directory} cannot be stopped."
     )
 
 
@@ -274,8 +274,7 @@ def _signal_strays(directory: Path, number: signal.Signals) -> list[int]:
         with suppress(ProcessLookupError):
             descriptor = os.pidfd_open(pid)
             try:
-                # Looked at again: with the descriptor open the number cannot pass to another
-                # process.
+                # Checked again: with an open descriptor the id cannot pass to another process.
                 if pid in _strays(directory):
                     signal.pidfd_send_signal(descriptor, number)
                     signalled.append(pid)
@@ -297,7 +296,7 @@ def _strays(directory: Path) -> list[int]:
 
 
 def _is_server_in(pid: str, inode: tuple[int, int]) -> bool:
-    # A process that ends while we look, or one of another user, is not ours.
+    # OSError: the process has exited, or belongs to another user.
     with suppress(OSError):
         found = os.stat(f"/proc/{pid}/cwd")
         if (found.st_dev, found.st_ino) == inode:

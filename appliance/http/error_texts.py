@@ -1,7 +1,7 @@
-"""The texts of the pages people see, out of YAML files by language.
+"""Load the texts of the error pages from YAML files by language.
 
-A file that is missing or broken leaves texts out and never stops the start: there is always
-English. Truth: the directories, of which a later one overrides an earlier one text by text.
+A missing or broken file leaves texts out and never prevents the start: error_pages.py has English
+defaults. A later directory overrides an earlier one text by text.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LOCALE_DIRS = (
     Path(__file__).resolve().parents[2] / "config" / "locales",
     OVERRIDE_DIR,
 )
-"""Where the package puts ours, where a checkout has them, and the operator's own."""
+"""Directories of the package, of a checkout, and of the operator."""
 _MAX_BYTES = 256 * 1024
 
 
@@ -28,7 +28,7 @@ def load_error_texts(
 ) -> dict[str, dict[str, str]]:
     """Return `{name: {"title": …, "info": …}}` of a language.
 
-    `pt-BR` takes what it lacks from `pt`. Files hold `{locale: {errors: {name: {key: text}}}}`.
+    `pt-BR` takes missing texts from `pt`. Files hold `{locale: {errors: {name: {key: text}}}}`.
     """
     texts: dict[str, dict[str, str]] = {}
     locale = locale.replace("_", "-")

@@ -1,4 +1,4 @@
-"""STATE_DIR: one appliance at a time, directories of the store user, and the right programs."""
+"""STATE_DIR: lock, directories of the store user, installed servers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.system.embedded_state import (
+from appliance.system.embedded.state import (
     EmbeddedStoresError,
     StoreUser,
     choose_store_user,
@@ -41,7 +41,7 @@ def cluster(directory: Path, version: str) -> Path:
     return directory
 
 
-def test_lock_refuses_a_second_appliance_and_is_free_afterwards(tmp_path: Path) -> None:
+def test_lock_refuses_a_second_appliance_and_is_released(tmp_path: Path) -> None:
     state_dir = tmp_path / "new" / "state"
     refused = pytest.raises(EmbeddedStoresError, match=rf"in use .*process {os.getpid()}\)")
     with lock_state_dir(state_dir), refused, lock_state_dir(state_dir):
@@ -50,7 +50,7 @@ def test_lock_refuses_a_second_appliance_and_is_free_afterwards(tmp_path: Path) 
         assert (state_dir / "stores.lock").read_text() == f"{os.getpid()}\n"
 
 
-def test_lock_says_why_when_the_directory_cannot_be_made(tmp_path: Path) -> None:
+def test_lock_reports_why_the_directory_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(EmbeddedStoresError, match="cannot be used: Not a directory"),
@@ -66,7 +66,7 @@ def test_store_user_is_unprivileged(tmp_path: Path) -> None:
     assert user is None or user.uid != 0
 
 
-def test_store_user_is_the_owner_of_stores_that_exist(tmp_path: Path) -> None:
+def test_store_user_is_the_owner_of_existing_stores(tmp_path: Path) -> None:
     (tmp_path / "stores").mkdir()
     if IS_ROOT:
         os.chown(tmp_path / "stores", 12345, 23456)
@@ -74,7 +74,7 @@ def test_store_user_is_the_owner_of_stores_that_exist(tmp_path: Path) -> None:
     assert choose_store_user(tmp_path) == (StoreUser(12345, 23456) if IS_ROOT else None)
 
 
-def test_directories_are_closed_and_of_the_store_user(tmp_path: Path) -> None:
+def test_directories_are_accessible_to_the_store_user_only(tmp_path: Path) -> None:
     user = choose_store_user(tmp_path)
     with store_directories(tmp_path, user) as where:
         for path in (where.base, where.redis, where.sockets):
@@ -86,7 +86,7 @@ def test_directories_are_closed_and_of_the_store_user(tmp_path: Path) -> None:
     assert where.redis.exists()
 
 
-def test_directories_are_mended_when_a_start_was_killed_half_way(tmp_path: Path) -> None:
+def test_directories_are_repaired_after_a_killed_start(tmp_path: Path) -> None:
     (tmp_path / "stores").mkdir(mode=0o700)
     (tmp_path / "stores" / "run").mkdir()
     (tmp_path / "stores" / "run" / "redis.sock").write_text("")
@@ -108,7 +108,7 @@ def test_link_in_place_of_a_directory_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "elsewhere").stat().st_uid == before.st_uid
 
 
-def test_long_path_gets_a_short_socket_directory_that_a_kill_does_not_leave(
+def test_long_path_gets_a_short_socket_directory_that_the_next_start_removes(
     tmp_path: Path,
 ) -> None:
     state_dir = tmp_path / ("x" * 100)
@@ -117,7 +117,7 @@ def test_long_path_gets_a_short_socket_directory_that_a_kill_does_not_leave(
     with store_directories(state_dir, user) as killed:
         assert len(bytes(killed.sockets)) < 60
         assert (state_dir / "stores" / "run").resolve() == killed.sockets
-        # A second start, as after a SIGKILL that left the first one's directory behind.
+        # A second start, as after a SIGKILL, which leaves the directory of the first one.
         with store_directories(state_dir, user) as where:
             assert where.sockets != killed.sockets
             assert not killed.sockets.exists()
@@ -136,7 +136,7 @@ def test_foreign_directory_behind_the_socket_link_is_not_removed(tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", ["redis-server", "valkey-server"])
-def test_find_redis_takes_either_server(tmp_path: Path, name: str) -> None:
+def test_find_redis_accepts_either_server(tmp_path: Path, name: str) -> None:
     program(tmp_path / name)
 
     assert find_redis(str(tmp_path)) == str(tmp_path / name)
@@ -147,22 +147,22 @@ def test_find_redis_names_the_packages_when_there_is_none(tmp_path: Path) -> Non
         find_redis(str(tmp_path))
 
 
-def test_find_postgres_takes_the_newest_for_a_new_cluster(tmp_path: Path) -> None:
+def test_find_postgres_returns_the_newest_for_a_new_cluster(tmp_path: Path) -> None:
     debian = debian_postgres(tmp_path / "lib", 9, 15, 17)
-    (debian / "18" / "bin").mkdir(parents=True)  # the client alone is no server
+    (debian / "18" / "bin").mkdir(parents=True)  # only the client
 
     found = find_postgres(tmp_path / "cluster", debian, path="")
 
     assert (found.major, found.postgres) == (17, str(debian / "17" / "bin" / "postgres"))
 
 
-def test_find_postgres_takes_the_one_that_made_the_cluster(tmp_path: Path) -> None:
+def test_find_postgres_returns_the_one_that_made_the_cluster(tmp_path: Path) -> None:
     debian = debian_postgres(tmp_path / "lib", 15, 17)
 
     assert find_postgres(cluster(tmp_path / "cluster", "15\n"), debian, path="").major == 15
 
 
-def test_find_postgres_looks_on_path_too(tmp_path: Path) -> None:
+def test_find_postgres_searches_path(tmp_path: Path) -> None:
     program(tmp_path / "bin" / "initdb")
     answer = "#!/bin/sh\necho 'postgres (PostgreSQL) 16.4 (Home-made)'\n"
     program(tmp_path / "bin" / "postgres", answer)
@@ -180,7 +180,7 @@ def test_find_postgres_looks_on_path_too(tmp_path: Path) -> None:
         ((15,), "what?", r"cluster is not a PostgreSQL data directory"),
     ],
 )
-def test_find_postgres_says_what_to_do(
+def test_find_postgres_error_names_the_remedy(
     tmp_path: Path, majors: tuple[int, ...], version: str | None, message: str
 ) -> None:
     debian = debian_postgres(tmp_path / "lib", *majors)

@@ -1,4 +1,4 @@
-"""Background work: bounded in number and time; its failures and its end harm nobody."""
+"""Background work: bounded in number and time; failures and the end of it have no effect."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import trio
 import trio.testing
 
 from appliance.faults import StoreDown
-from appliance.system.background import Background
+from appliance.system.tasks import Background
 from tests.doubles.features import EventBook
 
 
 @dataclass(slots=True)
 class Started:
-    """Background work under way."""
+    """Background work and its results."""
 
     log: EventBook = field(default_factory=EventBook)
     done: list[object] = field(default_factory=list)
@@ -26,7 +26,7 @@ class Started:
         self.background = Background(self.log)
 
     async def note(self, value: object) -> None:
-        """Note that the work was done."""
+        """Record that the work was done."""
         await trio.lowlevel.checkpoint()
         self.done.append(value)
 
@@ -36,13 +36,13 @@ class Started:
         raise error
 
     async def hang(self) -> None:
-        """Never end."""
+        """Never return."""
         await trio.sleep_forever()
 
 
 @asynccontextmanager
 async def started() -> AsyncIterator[Started]:
-    """Host background work for the block."""
+    """Host background work during the block."""
     made = Started()
     async with trio.open_nursery() as nursery:
         await nursery.start(made.background.run)
@@ -58,7 +58,7 @@ async def test_work_is_done_in_the_background(autojump_clock: trio.testing.MockC
         assert at_work.done == [7]
 
 
-async def test_work_that_fails_is_logged_and_stops_no_other(
+async def test_failed_work_is_logged_and_affects_no_other(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with started() as at_work:
@@ -75,7 +75,9 @@ async def test_work_that_fails_is_logged_and_stops_no_other(
         assert at_work.log.named("background_work_without_store") == [{"reason": "away"}]
 
 
-async def test_work_that_hangs_is_given_up(autojump_clock: trio.testing.MockClock) -> None:
+async def test_work_is_cancelled_at_the_time_limit_and_dropped_above_the_count(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     async with started() as at_work:
         for _ in range(1000):
             at_work.background.later(at_work.hang)
@@ -106,7 +108,7 @@ async def test_work_is_dropped_before_the_start_and_after_the_end(
     assert at_work.log.named("background_work_dropped") == [{"work": "note"}]
 
 
-async def test_work_of_a_request_that_outlives_the_background_is_no_error(
+async def test_work_is_dropped_when_a_request_outlives_the_background(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     at_work = Started()

@@ -1,4 +1,4 @@
-"""One child: what it is given, how it is ended, and whom it must not take along."""
+"""One child process: its environment, its end, and the processes that it must not affect."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import structlog
 import trio
 from structlog.testing import capture_logs
 
-from appliance.system import embedded_child
-from appliance.system.embedded_child import (
+from appliance.system.embedded import child as child_module
+from appliance.system.embedded.child import (
     Child,
     ChildSpec,
     describe_exit,
@@ -24,7 +24,7 @@ from appliance.system.embedded_child import (
     spawn,
     wait_exit,
 )
-from appliance.system.embedded_state import EmbeddedStoresError, find_redis
+from appliance.system.embedded.state import EmbeddedStoresError, find_redis
 
 DEADLINE_S = 40.0
 
@@ -46,7 +46,7 @@ def redis_argv(directory: str) -> list[str]:
 
 
 def redis_spec(directory: Path, **changes: object) -> ChildSpec:
-    """A Redis of ours; as ourselves, so that the directory needs no other owner."""
+    """Return the spec of a Redis that runs as the current user."""
     fields: dict[str, object] = {
         "name": "redis",
         "directory": directory,
@@ -73,7 +73,7 @@ async def _always() -> bool:
     return True
 
 
-async def test_spawn_gives_the_directory_and_stdin_but_not_our_environment(
+async def test_spawn_passes_the_directory_and_stdin_but_not_the_environment(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ADMIN_SECRET", "geheim")
@@ -85,10 +85,10 @@ async def test_spawn_gives_the_directory_and_stdin_but_not_our_environment(
 
     with trio.fail_after(DEADLINE_S):
         process = spawn(
-            argv, directory, None, log_file, death_signal=signal.SIGTERM, stdin=b" told\n"
+            argv, directory, None, log_file, death_signal=signal.SIGTERM, stdin=b" input\n"
         )
         assert await wait_exit(process) == 0
-    assert log_file.read_text().startswith("found told\n/\n")
+    assert log_file.read_text().startswith("found input\n/\n")
     assert "geheim" not in log_file.read_text()
 
 
@@ -108,30 +108,30 @@ async def test_spawn_starts_a_session_so_that_ctrl_c_does_not_reach_it(directory
             assert await wait_exit(process) == -signal.SIGKILL  # noqa: ASYNC102
 
 
-def test_spawn_says_why_it_cannot(directory: Path) -> None:
-    with pytest.raises(EmbeddedStoresError, match=r"redis-server cannot be started: .*not there"):
+def test_spawn_reports_why_it_failed(directory: Path) -> None:
+    with pytest.raises(EmbeddedStoresError, match=r"redis-server cannot be started: .*missing"):
         spawn(
             lambda _: ["/usr/bin/redis-server"],
-            directory / "not there",
+            directory / "missing",
             None,
             directory.parent / "out.log",
             death_signal=signal.SIGTERM,
         )
 
 
-async def test_log_file_is_put_aside_when_it_is_large(directory: Path) -> None:
+async def test_log_file_is_rotated_when_it_is_large(directory: Path) -> None:
     log_file = directory.parent / "out.log"
-    log_file.write_bytes(b"x" * (embedded_child.LOG_MAX_BYTES + 1))
+    log_file.write_bytes(b"x" * (child_module.LOG_MAX_BYTES + 1))
     with trio.fail_after(DEADLINE_S):
         process = spawn(
             lambda _: shell("echo new"), directory, None, log_file, death_signal=signal.SIGTERM
         )
         await wait_exit(process)
     assert log_file.read_text() == "new\n"
-    assert log_file.with_suffix(".log.old").stat().st_size > embedded_child.LOG_MAX_BYTES
+    assert log_file.with_suffix(".log.old").stat().st_size > child_module.LOG_MAX_BYTES
 
 
-async def test_start_tells_the_last_words_of_a_server_that_ends(directory: Path) -> None:
+async def test_start_reports_the_log_of_a_server_that_exits(directory: Path) -> None:
     spec = redis_spec(directory, argv=lambda _: shell("echo out of luck; exit 3"))
     with (
         trio.fail_after(DEADLINE_S),
@@ -140,10 +140,10 @@ async def test_start_tells_the_last_words_of_a_server_that_ends(directory: Path)
         await Child(spec, structlog.get_logger()).start()
 
 
-async def test_stop_kills_a_server_that_does_not_listen(
+async def test_stop_kills_a_server_that_ignores_the_signal(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded_child, "STOP_DEADLINE_S", 0.1)
+    monkeypatch.setattr(child_module, "STOP_DEADLINE_S", 0.1)
     child = Child(redis_spec(directory), structlog.get_logger())
     with trio.fail_after(DEADLINE_S), capture_logs() as logs:
         await child.start()
@@ -163,11 +163,11 @@ async def test_stop_is_not_cut_short_by_cancellation(directory: Path) -> None:
     assert child.pid is None
 
 
-async def test_restarts_wait_longer_while_the_server_does_not_stay_up(
+async def test_restarts_wait_longer_while_the_server_keeps_exiting(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded_child, "FIRST_RESTART_S", 0.01)
-    monkeypatch.setattr(embedded_child, "LAST_RESTART_S", 0.05)
+    monkeypatch.setattr(child_module, "FIRST_RESTART_S", 0.01)
+    monkeypatch.setattr(child_module, "LAST_RESTART_S", 0.05)
     spec = redis_spec(directory, argv=lambda _: shell("exit 1"), is_ready=_always)
     child = Child(spec, structlog.get_logger())
     with trio.fail_after(DEADLINE_S), capture_logs() as logs:
@@ -186,14 +186,14 @@ def waits(logs: Sequence[Mapping[str, Any]]) -> list[float]:
 
 @pytest.fixture
 def bystander(directory: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Give a process that works in the data directory but is no server: an operator's shell."""
+    """Start a process in the data directory that is not a server, like an operator's shell."""
     process = subprocess.Popen(["sleep", "60"], cwd=directory)
     yield process
     process.kill()
     process.wait()
 
 
-async def test_end_strays_ends_servers_and_nobody_else(
+async def test_end_strays_stops_servers_only(
     directory: Path, bystander: subprocess.Popen[bytes]
 ) -> None:
     elsewhere = directory.parent / "elsewhere"
@@ -207,7 +207,7 @@ async def test_end_strays_ends_servers_and_nobody_else(
         stray = mine.pid
         try:
             async with trio.open_nursery() as nursery:
-                # Reaped by its parent, us, as init does with a real orphan.
+                # Reaped by this process, as init reaps an orphan.
                 nursery.start_soon(reap, mine)
                 await end_strays(directory, signal.SIGTERM, structlog.get_logger())
             assert mine.pid is None
@@ -228,7 +228,7 @@ async def reap(child: Child) -> None:
         await trio.sleep(0.005)
 
 
-async def test_end_strays_is_content_without_a_directory(tmp_path: Path) -> None:
+async def test_end_strays_does_nothing_without_a_directory(tmp_path: Path) -> None:
     await end_strays(tmp_path / "none", signal.SIGTERM, structlog.get_logger())
 
 
@@ -240,7 +240,7 @@ def test_describe_exit_names_signals(code: int, text: str) -> None:
     assert describe_exit(code) == text
 
 
-def test_last_lines_gives_the_end(tmp_path: Path) -> None:
+def test_last_lines_returns_the_end_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("".join(f"{n}\n" for n in range(9999)))
 
     assert last_lines(tmp_path / "log", 2) == "9997\n9998"
