@@ -10,13 +10,13 @@ from email.utils import formatdate
 import pytest
 import trio
 
-from appliance.bbb.checksum import Algorithm
 from appliance.bbb.client import BbbClient
 from appliance.bbb.server_facts import ServerFactFinder, read_skew_s
 from appliance.doctor.server_findings import ServerFacts
 from appliance.http.client_dial import open_ssl_context
 from appliance.http.client_pool import PoolTransport
 from appliance.model import ServerId, Target
+from appliance.settings import Algorithm
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.features import now_ms
 
