@@ -48,7 +48,7 @@ docs: venv ## write the files anew that are made from the code: sample configura
 	@.venv/bin/python -m appliance.settings reference >docs/new && mv docs/new docs/configuration.md
 	@PYTHONPATH=. .venv/bin/python tools/admin_reference.py
 
-man: venv ## write the manual page and the completion for bash and zsh into build/man
+man: dev ## generate the manual page and the completion for bash and zsh in build/man
 	@.venv/bin/python tools/make_manual.py build/man
 
 lock: ## pin requirements/*.in anew (ARGS=--upgrade takes the newest releases)

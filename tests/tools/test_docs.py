@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from appliance.bbb import errors
-from appliance.ctl.arguments import build_parser
+from appliance.ctl.commands import build_parser
 from appliance.settings.reading import KNOWN_NAMES
 from tests.doubles.redis_layout import KINDS
 

@@ -52,7 +52,7 @@ def use_external_stores(scene: Scene, package: Path, external: Path) -> None:
         postgres.start()
         with scene.step("the empty package stands in for the stores"):
             scene.install(package, external)
-            assert "there is no Redis here" in machine.journal(f"--unit={UNIT}-redis")
+            assert "no Redis is installed" in machine.journal(f"--unit={UNIT}-redis")
             scene.use_secret()
             scene.configure(DATABASE_URL=postgres.url, REDIS_URL=redis.tcp_url, DB_PROVISION="none")
             scene.wait_serving()
