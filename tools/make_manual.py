@@ -115,7 +115,7 @@ def render_manual() -> str:
 def _prepare(parser: argparse.ArgumentParser) -> None:
     """Adapt a parser to argparse-manpage, which ignores the epilog with the example."""
     # A long line: roff breaks the usage.
-    parser.formatter_class = partial(argparse.RawDescriptionHelpFormatter, width=10_000)  # type: ignore[assignment]
+    parser.formatter_class = partial(argparse.RawDescriptionHelpFormatter, width=10_000)
     example = (parser.epilog or "").removeprefix("example:\n").rstrip()
     if example:
         parser.description = f"{parser.description}\n\nExample:\n\n{example}"
