@@ -1,5 +1,5 @@
-# Two commands do everything on a fresh machine: `make run` and `make test`. `make` alone lists the targets.
-# ARGS goes to the program behind a target: make test ARGS="tests/core -k checksum".
+# On a new machine, `make run` and `make test` install what they need. `make` alone lists the targets.
+# ARGS is passed to the program of a target: make test ARGS="tests/bbb -k checksum".
 .DEFAULT_GOAL := help
 .PHONY: help venv dev run test lint bench bench-all soak docs man lock deb deb-test clean
 MAKEFLAGS += --no-print-directory
@@ -9,21 +9,21 @@ CODE = appliance tests benchmarks tools
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-venv: ## install what the appliance needs to run: Debian packages and .venv
+venv: ## install the dependencies of the appliance: Debian packages and .venv
 	@tools/make-venv runtime
 
-dev: ## the same and what the tests and lint need
+dev: ## install the dependencies of tests and lint as well
 	@tools/make-venv dev
 
-run: venv ## start the appliance with three simulated BigBlueButton servers
+run: venv ## run the appliance with three simulated BigBlueButton servers
 	@exec .venv/bin/python tools/demo.py $(ARGS)
 
-# A file's tests stay together: what they share is started once. More than four workers would mean more servers than a
-# desktop likes; ARGS=-n0 runs all in one process, for a debugger.
+# Tests of a file run in one worker, which starts their shared servers once. Each worker has its own Redis and
+# PostgreSQL, hence the limit of four. ARGS=-n0 runs all tests in one process, for a debugger.
 test: dev ## run the test suite
 	@.venv/bin/python -m pytest -n auto --maxprocesses=4 --dist=loadfile $(ARGS)
 
-lint: dev ## check style, types, layers and what must not be committed
+lint: dev ## check style, types, layers and forbidden text
 	@.venv/bin/ruff check $(CODE)
 	@.venv/bin/ruff format --check $(CODE)
 	@.venv/bin/mypy
@@ -34,32 +34,32 @@ lint: dev ## check style, types, layers and what must not be committed
 bench: dev ## measure the API: requests/s, latencies, CPU per request
 	@.venv/bin/python benchmarks/api.py $(ARGS)
 
-bench-all: bench ## measure placement, lists, polling and recordings too (about twenty minutes)
+bench-all: bench ## measure placement, lists, polling and recordings as well (20 minutes)
 	@.venv/bin/python benchmarks/placement.py
 	@.venv/bin/python benchmarks/lists.py
 	@.venv/bin/python benchmarks/poll.py
 	@.venv/bin/python benchmarks/recordings.py
 
-soak: dev ## ten minutes of load, bad clients and a bad server: nothing may grow
+soak: dev ## ten minutes of load with bad clients and a bad server; check for leaks
 	@.venv/bin/python benchmarks/soak.py $(ARGS)
 
-docs: venv ## write the files anew that are made from the code: sample configuration, its reference, the admin calls
+docs: venv ## generate the sample configuration, its reference and the reference of the admin calls
 	@.venv/bin/python -m appliance.settings sample >config/new && mv config/new config/scalelite-appliance.default
 	@.venv/bin/python -m appliance.settings reference >docs/new && mv docs/new docs/configuration.md
 	@PYTHONPATH=. .venv/bin/python tools/admin_reference.py
 
-man: venv ## write the manual page and the completion for bash and zsh into build/man
+man: dev ## generate the manual page and the completion for bash and zsh in build/man
 	@.venv/bin/python tools/make_manual.py build/man
 
-lock: ## pin requirements/*.in anew (ARGS=--upgrade takes the newest releases)
+lock: ## pin requirements/*.in (ARGS=--upgrade uses the newest releases)
 	@tools/lock $(ARGS)
 
-deb: ## build the Debian packages into dist/
+deb: ## build the Debian packages in dist/
 	@packaging/deb/build $(ARGS)
 
-deb-test: dev ## build the packages, install and use them in machines of their own (root; six minutes)
+deb-test: dev ## build the packages, install and use them in virtual machines (root; six minutes)
 	@.venv/bin/python -m tools.deb_test $(ARGS)
 
-clean: ## remove .venv, caches and what was built
+clean: ## remove .venv, caches and build results
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""scalelite-appliance: a pool of BigBlueButton servers that looks like one.
+"""scalelite-appliance: a load balancer for BigBlueButton servers.
 
 Nothing is imported here, so that `scalelite-appliance ctl` starts fast.
 """

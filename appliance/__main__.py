@@ -1,179 +1,33 @@
-"""The command line: argv -> settings -> the supervisor, or the ctl client. The only trio.run.
+"""Entry point of `scalelite-appliance`: refuses unsupported Pythons, then runs command_line.py.
 
-Imports as little as possible before it knows what is asked, so that `ctl` starts fast.
+This file must be valid syntax for every Python 3 and import nothing else before the check, so that
+an unsupported Python prints a clear message instead of a SyntaxError or an ImportError.
 """
 
-from __future__ import annotations
-
-import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
-from appliance import __version__
-
-USAGE = """\
-usage: scalelite-appliance COMMAND
-
-  run                run the appliance; it is configured by the environment (docs/configuration.md)
-  ctl ...            administer the running appliance; `ctl --help` lists what it can do
-  database migrate   bring the database to the schema of this version
-  secret generate    print a new random secret
-  config check       show the effective configuration and where each value comes from
-  takeover check     what a Scalelite left in its stores (`takeover check --help`)
-  simulate ...       how many servers a timetable takes (`simulate --help`)
-  version            print the version
-"""
-
-EX_FAILED = 1
-EX_USAGE = 2
-EX_INTERRUPTED = 130
+MIN_PYTHON = (3, 11)
+END_PYTHON = (3, 14)
+"""The first version that is not supported: trio-asyncio does not import there."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command of `argv` (default: the process's own) and return the exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    match words:
-        case ["run"]:
-            return _run(os.environ)
-        case ["ctl", *rest]:
-            return _ctl(rest)
-        case ["config", *_] | ["secret", *_] | ["database", *_] | ["version", *_]:
-            return _ctl(words)
-        case ["simulate", *_] | ["takeover", *_]:
-            return _ctl(words)
-        case ["--version"] | ["-V"]:
-            print(f"scalelite-appliance {__version__}")
-            return 0
-        case ["help"] | ["--help"] | ["-h"]:
-            print(USAGE, end="")
-            return 0
-    print(USAGE, end="", file=sys.stderr)
-    return EX_USAGE
+def check_python() -> None:
+    """Exit with code 1 and a line on standard error if this Python is not supported."""
+    version = tuple(sys.version_info[:3])
+    if MIN_PYTHON <= version < END_PYTHON:
+        return
+    message = "scalelite-appliance requires Python {}.{} to {}.{}; {} is Python {}.{}.{}\n"
+    numbers = (*MIN_PYTHON, END_PYTHON[0], END_PYTHON[1] - 1, sys.executable, *version)
+    sys.stderr.write(message.format(*numbers))
+    sys.exit(1)
 
 
-def _ctl(words: Sequence[str]) -> int:
-    import signal
+def main(argv: "list[str] | None" = None) -> int:
+    """Run the command of `argv` (default: that of the process) and return the exit code."""
+    check_python()
+    from appliance.command_line import run_command
 
-    # Loading takes a moment, in which Ctrl-C must end it without a word (a job in the background
-    # has it ignored, and keeps that).
-    interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if interruptible:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from appliance import ctl
-
-    if interruptible:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        return ctl.main(words, _migrate, _look)
-    except KeyboardInterrupt:
-        return EX_INTERRUPTED
-
-
-def _migrate() -> list[str]:
-    """Bring the database of the environment up to date. Raises ControlError."""
-    from appliance.ctl.client import ControlError
-    from appliance.log import configure_logging
-    from appliance.settings import SettingsError, load_settings
-
-    try:
-        settings = load_settings(os.environ, is_root=os.geteuid() == 0)
-    except SettingsError as error:
-        raise ControlError(str(error)) from None
-    if settings.stores.database_disabled:
-        raise ControlError("there is no database: DB_DISABLED or RECORDING_DISABLED is set")
-    configure_logging("warning", settings.log.format)
-
-    import trio
-
-    from appliance.postgres import standalone_migration as migration
-
-    applied: list[str] = []
-    failures: list[BaseException] = []
-    try:
-        applied = trio.run(migration.migrate_database, settings)
-    except* migration.MIGRATION_ERRORS as group:
-        failures = _leaves(group)
-    if failures:
-        raise ControlError(f"the database was not migrated: {failures[0]}")
-    return applied
-
-
-def _look(environ: Mapping[str, str], show: Callable[[dict[str, Any]], None]) -> None:
-    """Look at the stores of a Scalelite that an environment names. Raises ControlError."""
-    from appliance.ctl.client import ControlError
-    from appliance.log import configure_logging
-    from appliance.settings import SettingsError, load_settings
-
-    try:
-        settings = load_settings(environ, is_root=os.geteuid() == 0)
-    except SettingsError as error:
-        raise ControlError(str(error)) from None
-    configure_logging("error", settings.log.format)
-
-    import trio
-
-    from appliance.takeover import standalone as takeover
-
-    failures: list[BaseException] = []
-    try:
-        trio.run(takeover.inspect_stores, settings, show)
-    except* takeover.INSPECTION_ERRORS as group:
-        failures = _leaves(group)
-    if failures:
-        raise ControlError(f"the look was not finished: {failures[0]}")
-
-
-def _run(environ: Mapping[str, str]) -> int:
-    _leave_when_told()
-    from appliance.log import configure_logging, get_logger, print_failure
-    from appliance.settings import SettingsError, load_settings
-
-    journal_stream = environ.get("JOURNAL_STREAM")
-    try:
-        settings = load_settings(environ, is_root=os.geteuid() == 0)
-    except SettingsError as error:
-        print_failure(str(error), journal_stream)
-        return EX_FAILED
-    configure_logging(settings.log.level, settings.log.format, journal_stream=journal_stream)
-    log = get_logger("appliance")
-    for warning in settings.warnings:
-        log.warning("configuration", problem=warning)
-
-    import trio
-
-    from appliance import supervisor
-
-    failed = False
-    try:
-        trio.run(supervisor.run, settings)
-    except* supervisor.START_ERRORS as group:
-        failed = True
-        for leaf in _leaves(group):
-            print_failure(f"scalelite-appliance: {leaf}", journal_stream)
-    except* Exception as group:
-        failed = True
-        log.error("crashed", exc_info=group)
-    return EX_FAILED if failed else 0
-
-
-def _leave_when_told() -> None:
-    """End with 0 at SIGTERM or SIGINT until system/signals.py takes over, and after it has let go.
-
-    Loading everything takes half a second, in which a stop must not look like a crash. There is
-    nothing to clean up: the kernel ends the children that were started (system/embedded/child.py).
-    """
-    import signal
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda _number, _frame: os._exit(0))
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    found: list[BaseException] = []
-    for error in group.exceptions:
-        found.extend(_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
-    return found
+    return run_command(sys.argv[1:] if argv is None else argv)
 
 
 if __name__ == "__main__":

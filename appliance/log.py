@@ -1,8 +1,7 @@
-"""The only logging set-up: structlog over the standard library's logging, onto standard error.
+"""Sets up logging: structlog on top of the standard library's logging, written to standard error.
 
-One event is one line: a name and fields; what a line looks like is log_line.py's matter. Must
-not read the environment or the settings; `configure_logging` is told what it needs. Truth:
-spec/appliance.md (Observability), spec/configuration.md (LOG_LEVEL, LOG_FORMAT), systemd.exec(5).
+An event is a line with a name and fields; log_line.py formats it. This module reads neither the
+environment nor the settings. Source of JOURNAL_STREAM: systemd.exec(5).
 """
 
 from __future__ import annotations
@@ -39,38 +38,38 @@ LEVELS: Mapping[str, int] = {
     "critical": logging.CRITICAL,
     "unknown": logging.CRITICAL,
 }
-"""Python's names and Rails'."""
+"""Names of Python and of Rails."""
 
 _ROOT_NAME = "appliance"
 
 
 class Log(Protocol):
-    """What a part of the program needs of a log: an event name and fields."""
+    """A log for events: a name and fields."""
 
     def debug(self, event: str, **fields: Any) -> Any:
-        """Log detail."""
+        """Log details for debugging."""
 
     def info(self, event: str, **fields: Any) -> Any:
         """Log a change of state."""
 
     def warning(self, event: str, **fields: Any) -> Any:
-        """Log what is degraded and retried."""
+        """Log a degraded state, or a failure that is retried."""
 
     def error(self, event: str, **fields: Any) -> Any:
-        """Log what a person must act on."""
+        """Log a failure that requires an operator."""
 
 
 class EventLogger(structlog.BoundLoggerBase):
-    """Logs events; what the level leaves out costs one look-up and no processor runs.
+    """Logs events; an event below the level costs a single check.
 
-    Usage: `log.info("server_online", server=id)`. The event is a name in lower case, the same
-    every time; everything that varies is a field.
+    Usage: `log.info("server_online", server=id)`. The event is a constant name in lower case;
+    everything that varies is a field.
     """
 
     _logger: logging.Logger
 
     def debug(self, event: str, **fields: object) -> None:
-        """Log what helps to find a fault."""
+        """Log details for debugging."""
         if self._logger.isEnabledFor(logging.DEBUG):
             self._proxy_to_logger("debug", event, **fields)
 
@@ -80,17 +79,17 @@ class EventLogger(structlog.BoundLoggerBase):
             self._proxy_to_logger("info", event, **fields)
 
     def warning(self, event: str, **fields: object) -> None:
-        """Log that something is degraded or retried."""
+        """Log a degraded state, or a failure that is retried."""
         if self._logger.isEnabledFor(logging.WARNING):
             self._proxy_to_logger("warning", event, **fields)
 
     def error(self, event: str, **fields: object) -> None:
-        """Log what a person must act on."""
+        """Log a failure that requires an operator."""
         if self._logger.isEnabledFor(logging.ERROR):
             self._proxy_to_logger("error", event, **fields)
 
     def exception(self, event: str, **fields: object) -> None:
-        """Log an error with the traceback of the exception that is being handled, or `exc_info`."""
+        """Log an error with the traceback of the current exception, or of `exc_info`."""
         if self._logger.isEnabledFor(logging.ERROR):
             self._proxy_to_logger("error", event, **({"exc_info": True} | fields))
 
@@ -103,12 +102,12 @@ _REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
 def request_context(request_id: str | None) -> AbstractContextManager[None]:
-    """Add a request's id, if it has one, to what the block and the tasks that it starts log."""
+    """Add the id of a request, if it has one, to the events of the block and of its tasks."""
     return _NO_ID if request_id is None else _with_id(request_id)
 
 
 _NO_ID = nullcontext()
-"""Most requests have none, and all come by: this costs a tenth."""
+"""For the majority of requests, which have no id: ten times as fast as `_with_id`."""
 
 
 @contextmanager
@@ -121,7 +120,7 @@ def _with_id(request_id: str) -> Iterator[None]:
 
 
 def current_request_id() -> str | None:
-    """Return the id of the request that is being answered, None if it has none."""
+    """Return the id of the current request, or None."""
     return _REQUEST_ID.get()
 
 
@@ -132,7 +131,7 @@ def _add_request_id(_logger: WrappedLogger, _method: str, event_dict: EventDict)
     return event_dict
 
 
-# One list for all loggers, changed in place only: structlog.testing.capture_logs relies on it.
+# A list that all loggers share: structlog.testing.capture_logs changes it in place.
 _PROCESSORS: list[Processor] = [
     _add_request_id,
     structlog.stdlib.add_log_level,
@@ -147,7 +146,7 @@ logging.getLogger(_ROOT_NAME).setLevel(logging.INFO)
 
 
 def get_logger(name: str) -> EventLogger:
-    """Return the logger of a module; name: its `__name__` or any word."""
+    """Return a logger; name: the `__name__` of a module, or any word."""
     full = name if name.partition(".")[0] == _ROOT_NAME else f"{_ROOT_NAME}.{name}"
     return EventLogger(logging.getLogger(full), _PROCESSORS, {})
 
@@ -159,35 +158,35 @@ def configure_logging(
     journal_stream: str | None = None,
     stream: TextIO | None = None,
 ) -> None:
-    """Send every log of the process to one stream in one form; may be called again.
+    """Send all logs of the process to a stream in a format; can be called repeatedly.
 
-    level: a name of LEVELS. Libraries (hypercorn, quart, asyncio, redis, asyncpg …) are heard from
-    WARNING on. log_format: `auto`, `console`, `json` or `journal`. journal_stream: JOURNAL_STREAM
-    as systemd set it. stream: standard error by default.
-    Raises ValueError: an unknown level or format.
+    level: a name of LEVELS; libraries (hypercorn, asyncio, redis …) log from WARNING on.
+    log_format: `auto`, `console`, `json` or `journal`. journal_stream: the variable JOURNAL_STREAM
+    of systemd. stream: default standard error. Raises ValueError: an unknown level or format.
     """
     if level not in LEVELS:
         raise ValueError(f"unknown log level {level!r}")
     target = sys.stderr if stream is None else stream
-    handler = _Output(target)
+    handler = _ReopenableHandler(target)
     handler.setFormatter(_formatter(_choose_format(log_format, target, journal_stream), target))
     root = logging.getLogger()
-    for old in _outputs():
+    for old in _own_handlers():
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(max(LEVELS[level], logging.WARNING))
     logging.getLogger(_ROOT_NAME).setLevel(LEVELS[level])
-    # Whoever reads standard error may go away; a log that cannot be written must not be a fault.
+    # The reader of standard error may end; a failed write of the log must not raise an error.
     logging.raiseExceptions = False
     logging.captureWarnings(True)
-    # PyJWT's, of three lines, at whatever secret an upload is tried with: doctor judges secrets.
+    # PyJWT warns in three lines whenever it uses a short secret; `ctl doctor` reports those.
     warnings.filterwarnings("ignore", "The HMAC key is")
 
 
 def print_failure(text: str, journal_stream: str | None) -> None:
-    """Say on standard error why the program ends: an error of the journal's, where that reads it.
+    """Print the reason for the end of the program to standard error.
 
-    journal_stream: JOURNAL_STREAM as systemd set it. For what happens before or outside of a log.
+    For failures without a log. journal_stream: the variable JOURNAL_STREAM of systemd; in the
+    journal, the lines have the priority of errors.
     """
     head = "<3>" if _is_journal(sys.stderr, journal_stream) else ""
     for line in text.splitlines():
@@ -195,27 +194,27 @@ def print_failure(text: str, journal_stream: str | None) -> None:
 
 
 def reopen_logs() -> None:
-    """Do what SIGHUP asks of a log: where it is a file that was rotated, go on in a new one.
+    """Reopen the log if it is a file, for example after its rotation.
 
-    Raises OSError: there is no new one; the old one goes on.
+    Raises OSError: the file cannot be opened; the old one is still used.
     """
-    for output in _outputs():
-        output.reopen()
+    for handler in _own_handlers():
+        handler.reopen()
 
 
-def _outputs() -> list[_Output]:
-    return [one for one in logging.getLogger().handlers if isinstance(one, _Output)]
+def _own_handlers() -> list[_ReopenableHandler]:
+    return [one for one in logging.getLogger().handlers if isinstance(one, _ReopenableHandler)]
 
 
-class _Output(logging.StreamHandler[TextIO]):
-    """Writes to a stream, and knows the name of the file that it leads to, if it is one."""
+class _ReopenableHandler(logging.StreamHandler[TextIO]):
+    """Writes to a stream, and can reopen it if it is a file."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
         self._path = _path_of(stream)
 
     def reopen(self) -> None:
-        """Open the file by its name again. Nothing to do for the journal, a pipe, a terminal."""
+        """Open the file by its name again; does nothing for a journal, pipe or terminal."""
         if self._path is None:
             return
         with self.lock or nullcontext():
@@ -223,7 +222,7 @@ class _Output(logging.StreamHandler[TextIO]):
             mode = stat.S_IMODE(os.fstat(number).st_mode)
             new = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, mode)
             try:
-                # By number: what libraries write to standard error goes there as well.
+                # Replace the descriptor, because libraries also write to standard error.
                 os.dup2(new, number)
             finally:
                 os.close(new)
@@ -249,7 +248,7 @@ def _choose_format(log_format: str, stream: TextIO, journal_stream: str | None) 
 
 
 def _is_journal(stream: TextIO, journal_stream: str | None) -> bool:
-    """Compare device and inode: children inherit the variable, but may have another stderr."""
+    """Compare device and inode: the variable is inherited, but standard error may differ."""
     try:
         status = os.fstat(stream.fileno())
     except (OSError, ValueError):
@@ -269,7 +268,7 @@ def _formatter(log_format: str, stream: TextIO) -> ProcessorFormatter:
         structlog.processors.format_exc_info,
         _redact,
     ]
-    if log_format != "journal":  # The journal stamps lines itself.
+    if log_format != "journal":  # the journal adds a timestamp
         common.append(structlog.processors.TimeStamper(fmt="iso", utc=True))
     return ProcessorFormatter(
         foreign_pre_chain=[_add_foreign],
@@ -278,7 +277,7 @@ def _formatter(log_format: str, stream: TextIO) -> ProcessorFormatter:
 
 
 def _add_foreign(logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
-    """Give a library's record the fields that ours have, and say whose it is."""
+    """Add the level and the name of the logger to a record of a library."""
     record: logging.LogRecord = event_dict["_record"]
     event_dict["level"] = record.levelname.lower()
     event_dict["logger"] = record.name

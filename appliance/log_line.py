@@ -1,8 +1,7 @@
-"""One event as one line of the log: what its fields may hold, and how each form spells them.
+"""Formats an event as a line of the log, with secrets masked and control characters escaped. Pure.
 
-Pure. Whatever the fields and other people's messages hold, no secret gets out and no line can be
-forged (redaction.py). Which forms are used where is log.py's matter. Truth: spec/appliance.md
-(Observability), sd-daemon(3).
+Field values and messages of libraries are untrusted: no secret is written, and no line can be
+forged (redaction.py). log.py chooses the format. Source of the journal's priorities: sd-daemon(3).
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Any
 from appliance.redaction import MASK, escape_control, is_secret_name, mask_text
 
 Event = MutableMapping[str, Any]
-"""Its fields; `event` is the name, `level`, `timestamp`, `exception` and `stack` are the log's."""
+"""Fields of an event. `event` is its name; logging adds level, timestamp, exception, stack."""
 
 _MAX_TEXT = 4096
 _MAX_TRACEBACK = 32768
@@ -29,7 +28,7 @@ _NOT_IN_KEYS = re.compile(r"[^\w.-]", re.ASCII)
 
 
 def redact(event: Event) -> Event:
-    """Mask what is secret by its field's name or inside text, and cut what is too long.
+    """Mask secrets, by the name of a field and inside text, and cut long values.
 
     Every value becomes None, a boolean, a number, a text, or a list or mapping of these.
     """
@@ -73,7 +72,7 @@ def _to_text(value: object) -> str:
 
 
 def _safe_text(text: str, limit: int) -> str:
-    # Masked before it is cut: half a password in front of the cut would not look like one.
+    # Mask before cutting: the start of a password at the cut would not be recognised.
     masked = mask_text(text[: limit + _MARGIN])
     if len(text) <= limit:
         return masked
@@ -89,39 +88,39 @@ def render_json(event: Event) -> str:
     level, name = str(event.pop("level", "info")), str(event.pop("event", ""))
     stamp = event.pop("timestamp", None)
     document = {"timestamp": stamp, "level": level, "event": name, **event}
-    # ASCII only: no line separator, bidi mark or lone surrogate reaches the reader unescaped.
+    # ASCII only, so that line separators, bidi marks and lone surrogates are escaped.
     return json.dumps(document, default=str)
 
 
 def render_journal(event: Event) -> str:
-    """Return an event as a line for the journal, with its priority in front."""
+    """Return an event as a line for the journal, prefixed with its priority."""
     level, name = _pop_head(event)
     return f"<{_PRIORITIES.get(level, 6)}>" + " ".join([name, *_pairs(event)])
 
 
 def render_console(event: Event, colour: str = "{}") -> str:
-    """Return an event as people read it; colour: where the level goes."""
+    """Return an event for a terminal; colour: a format for the level."""
     level, name = _pop_head(event)
     time = str(event.pop("timestamp", ""))[11:19]
     blocks = [str(event.pop(key)) for key in ("exception", "stack") if event.get(key)]
     line = " ".join([time, colour.format(f"{level:<8}"), name, *_pairs(event)])
-    # The bar keeps a line break inside an exception's text from starting a line of the log.
+    # The bar marks lines of an exception, whose text can contain line breaks.
     bars = [f"    | {escape_control(part)}" for block in blocks for part in block.splitlines()]
     return "\n".join([line, *bars])
 
 
 def render_colours(event: Event) -> str:
-    """Return the same for a terminal that knows colours."""
+    """Return an event for a terminal with colours."""
     code = _COLOURS.get(str(event.get("level")), 0)
     return render_console(event, f"\x1b[{code}m{{}}\x1b[0m")
 
 
 def _pairs(event: Mapping[str, object]) -> Iterator[str]:
     for key, value in event.items():
-        yield f"{_NOT_IN_KEYS.sub('_', str(key))}={_spell(value)}"
+        yield f"{_NOT_IN_KEYS.sub('_', str(key))}={_format_value(value)}"
 
 
-def _spell(value: object) -> str:
+def _format_value(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool):

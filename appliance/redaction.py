@@ -1,7 +1,7 @@
-"""What must never be shown, and how it is blotted out: names of secrets, and secrets inside text.
+"""Masks secrets and escapes control characters in text that is logged or shown. Pure.
 
-Pure. `log_line` (every event) and `settings` (error message, `config check`) both use these rules,
-so that a secret's name is known in one place. Source: spec/quality.md, section Security.
+The only place that knows the names of secrets: used for every event of the log, for messages about
+the configuration, and by `config check` and ctl.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _WORDS = (
 )
 _SECRET_NAME = re.compile(rf"{_WORDS}|(?:^|[^a-z])pw$|[a-z]pw$|^pw", re.IGNORECASE)
 
-# Every repetition is bounded: an attacker chooses the text, and must not choose our CPU time.
+# Repetitions are bounded: the text is untrusted, and the time must stay linear in its length.
 _ASSIGNMENT = re.compile(
     rf"((?:{_WORDS}|pwd?(?![a-z]))[\w.\[\]-]{{0,40}}[\"']?\s{{0,4}}(?:=|%3D|:(?!//))\s{{0,4}})"
     r"""(?:"[^"]*"|'[^']*'|(?:(?:Bearer|Basic)\s+)?[^&\s"'<>]+)""",
@@ -28,17 +28,17 @@ _USERINFO_OF_ONE_URL = re.compile(r"(://[^:/?#@]*:).*@", re.DOTALL)
 
 
 def is_secret_name(name: str) -> bool:
-    """Tell whether a field, parameter or variable of this name holds something secret.
+    """Return whether a field, parameter or variable of this name holds a secret.
 
-    True for `moderatorPW` and `attendee_pw` too, BBB's names for passwords.
+    Includes `moderatorPW` and `attendee_pw`, BigBlueButton's names for passwords.
     """
     return _SECRET_NAME.search(name) is not None
 
 
 def mask_text(text: str) -> str:
-    """Blot out the values that follow a secret's name, credentials and passwords of URLs in text.
+    """Mask values after the name of a secret, credentials, and passwords of URLs in a text.
 
-    Linear in the length of the text, whatever it holds.
+    Takes time linear in the length of the text.
     """
     text = _USERINFO.sub(rf"\1{MASK}@", text)
     text = _ASSIGNMENT.sub(rf"\1{MASK}", text)
@@ -46,14 +46,14 @@ def mask_text(text: str) -> str:
 
 
 def mask_url(url: str) -> str:
-    """Blot out the password of one URL, well-formed or not (`p/ss`, `p#ss`, `p@ss`)."""
+    """Mask the password of a URL, also of a malformed one (`p/ss`, `p#ss`, `p@ss`)."""
     return mask_text(_USERINFO_OF_ONE_URL.sub(rf"\1{MASK}@", url, count=1))
 
 
 def escape_control(text: str) -> str:
-    """Make text one printable line: line breaks, escapes, bidi marks become backslash escapes.
+    """Return a text as a printable line: control characters become backslash escapes.
 
-    What is left cannot forge a log line or command a terminal.
+    The result can neither forge a line of the log nor control a terminal.
     """
     if text.isprintable():
         return text

@@ -97,6 +97,8 @@ def test_layers_are_kept() -> None:
     [
         ("bbb/__init__.py", "import appliance.meetings", "Layers"),
         ("servers/__init__.py", "import appliance.meetings", "Layers"),
+        ("ctl/program.py", "import trio", "ctl starts fast"),
+        ("servers/__init__.py", "import asyncpg", "Only the engines import"),
         ("newcomer.py", "", "Layers"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Every log line: its form, its level, where it goes."""
+"""Format, level and destination of log lines."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _logging_as_before() -> Iterator[None]:
 
 @pytest.fixture
 def written() -> io.StringIO:
-    """Where the log goes."""
+    """Return the stream of the log."""
     return io.StringIO()
 
 
@@ -92,7 +92,7 @@ def test_bound_fields_are_in_every_event() -> None:
     assert logged("journal", lambda: log.info("e", n=1)) == "<6>e request_id=r1 call=join n=1"
 
 
-def test_id_of_a_request_is_in_every_event_of_it_and_in_none_after() -> None:
+def test_request_id_is_in_every_event_of_its_block() -> None:
     log = get_logger("x")
 
     def emit() -> None:
@@ -104,7 +104,7 @@ def test_id_of_a_request_is_in_every_event_of_it_and_in_none_after() -> None:
     assert logged("journal", emit).splitlines() == ["<6>e request_id=r2", "<6>e"]
 
 
-async def test_id_of_a_request_is_in_what_it_leaves_to_the_background() -> None:
+async def test_request_id_is_inherited_by_background_tasks() -> None:
     seen = []
 
     async def work() -> None:
@@ -136,7 +136,7 @@ ORDER = ["debug", "info", "warning", "error"]
         ("unknown", 4),
     ],
 )
-def test_level_leaves_out_what_is_below_it(
+def test_events_below_the_level_are_not_logged(
     written: io.StringIO, level: str, first: int, error_logs: list[str]
 ) -> None:
     configure_logging(level, "journal", stream=written)
@@ -149,7 +149,7 @@ def test_level_leaves_out_what_is_below_it(
     error_logs.clear()
 
 
-def test_level_changes_for_loggers_that_were_used_before(written: io.StringIO) -> None:
+def test_level_is_changed_for_existing_loggers(written: io.StringIO) -> None:
     log = get_logger("x")
     configure_logging("error", "journal", stream=written)
     log.info("not this")
@@ -175,7 +175,7 @@ def test_event_below_the_level_runs_no_processor(written: io.StringIO) -> None:
 
 @pytest.mark.parametrize("name", ["hypercorn.error", "quart.app", "asyncio", "redis", "asyncpg"])
 @pytest.mark.parametrize("level", ["debug", "info", "warning"])
-def test_libraries_are_heard_from_warning_on(written: io.StringIO, name: str, level: str) -> None:
+def test_libraries_log_from_warning_on(written: io.StringIO, name: str, level: str) -> None:
     configure_logging(level, "journal", stream=written)
 
     logging.getLogger(name).info("not this")
@@ -184,7 +184,7 @@ def test_libraries_are_heard_from_warning_on(written: io.StringIO, name: str, le
     assert written.getvalue() == f"<4>this one logger={name}\n"
 
 
-def test_libraries_are_not_heard_below_the_level(written: io.StringIO) -> None:
+def test_libraries_do_not_log_below_the_level(written: io.StringIO) -> None:
     configure_logging("error", "journal", stream=written)
 
     logging.getLogger("redis").warning("not this")
@@ -192,7 +192,7 @@ def test_libraries_are_not_heard_below_the_level(written: io.StringIO) -> None:
     assert written.getvalue() == ""
 
 
-def test_short_secret_of_a_server_is_no_warning_of_a_library(written: io.StringIO) -> None:
+def test_short_secret_causes_no_warning_of_a_library(written: io.StringIO) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         configure_logging("info", "journal", stream=written)
@@ -242,11 +242,11 @@ def test_settings_offer_exactly_these_levels_and_formats(written: io.StringIO) -
 
 
 def form_of(line: str) -> str:
-    """Tell which form a line has."""
+    """Return the format of a line."""
     return "json" if line.startswith("{") else "journal" if line.startswith("<6>") else "console"
 
 
-def test_auto_is_json_into_a_pipe_or_file(tmp_path: Path) -> None:
+def test_auto_is_json_for_a_file(tmp_path: Path) -> None:
     with (tmp_path / "log").open("w+") as file:
         configure_logging("info", "auto", stream=file)
         get_logger("x").info("e")
@@ -254,7 +254,7 @@ def test_auto_is_json_into_a_pipe_or_file(tmp_path: Path) -> None:
         assert form_of(file.read()) == "json"
 
 
-def test_auto_is_journal_when_the_stream_is_the_one_systemd_named(tmp_path: Path) -> None:
+def test_auto_is_journal_when_the_stream_is_the_journal(tmp_path: Path) -> None:
     with (tmp_path / "log").open("w+") as file:
         status = os.fstat(file.fileno())
         configure_logging(
@@ -266,7 +266,7 @@ def test_auto_is_journal_when_the_stream_is_the_one_systemd_named(tmp_path: Path
 
 
 @pytest.mark.parametrize("journal_stream", ["1:2", "", "nonsense", None])
-def test_auto_is_json_when_the_journal_is_elsewhere(
+def test_auto_is_json_when_the_journal_is_another_stream(
     tmp_path: Path, journal_stream: str | None
 ) -> None:
     with (tmp_path / "log").open("w+") as file:
@@ -295,7 +295,7 @@ def test_auto_is_console_with_colour_on_a_terminal() -> None:
 # --- robustness -----------------------------------------------------------------------------------
 
 
-def test_reader_that_went_away_is_no_fault(capsys: pytest.CaptureFixture[str]) -> None:
+def test_closed_pipe_is_not_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     stream = os.fdopen(writer, "w")
@@ -308,7 +308,7 @@ def test_reader_that_went_away_is_no_fault(capsys: pytest.CaptureFixture[str]) -
         stream.close()
 
 
-def test_threads_do_not_mix_their_lines(written: io.StringIO) -> None:
+def test_lines_of_threads_are_not_mixed(written: io.StringIO) -> None:
     configure_logging("info", "journal", stream=written)
 
     def write(name: str) -> None:
@@ -326,7 +326,7 @@ def test_threads_do_not_mix_their_lines(written: io.StringIO) -> None:
     assert all(re.fullmatch(r"<6>e name=(.)\1{49}", line) for line in lines)
 
 
-def test_log_goes_to_standard_error_and_nowhere_else() -> None:
+def test_log_is_written_to_standard_error_only() -> None:
     code = (
         "from appliance.log import *\n"
         "get_logger('x').warning('before')\n"
@@ -349,7 +349,7 @@ def test_events_can_be_captured_by_tests() -> None:
     assert captured == [{"event": "server_online", "server": "bbb1", "log_level": "info"}]
 
 
-def test_reopening_goes_on_in_a_new_file_where_the_old_one_was_rotated(tmp_path: Path) -> None:
+def test_reopened_log_continues_in_a_new_file_after_rotation(tmp_path: Path) -> None:
     path, old = tmp_path / "log", tmp_path / "log.1"
     path.touch(mode=0o600)
     log = get_logger("x")
@@ -360,7 +360,7 @@ def test_reopening_goes_on_in_a_new_file_where_the_old_one_was_rotated(tmp_path:
         log.info("second")
         reopen_logs()
         log.info("third")
-        reopen_logs()  # nothing was rotated
+        reopen_logs()  # without a rotation
         log.info("fourth")
 
     assert old.read_text() == "<6>first\n<6>second\n"
@@ -368,7 +368,7 @@ def test_reopening_goes_on_in_a_new_file_where_the_old_one_was_rotated(tmp_path:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_reopening_without_a_new_file_goes_on_in_the_old_one(tmp_path: Path) -> None:
+def test_log_continues_in_the_old_file_when_it_cannot_be_reopened(tmp_path: Path) -> None:
     directory = tmp_path / "logs"
     directory.mkdir()
     with (directory / "log").open("a") as stream:
@@ -381,7 +381,7 @@ def test_reopening_without_a_new_file_goes_on_in_the_old_one(tmp_path: Path) -> 
     assert (tmp_path / "moved/log").read_text() == "<6>e\n"
 
 
-def test_reopening_changes_nothing_where_the_log_is_no_file() -> None:
+def test_reopening_has_no_effect_when_the_log_is_not_a_file() -> None:
     def emit() -> None:
         reopen_logs()
         get_logger("x").info("e")

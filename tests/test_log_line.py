@@ -1,4 +1,4 @@
-"""How fields are spelt in a line of the log, and what no line holds: a secret, somebody's break."""
+"""Formatting of fields; masked secrets; lines that cannot be forged."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def _logging_as_before() -> Iterator[None]:
         (ValueError("bad thing"), '"ValueError: bad thing"'),
     ],
 )
-def test_field_is_spelt_unambiguously(value: object, text: str) -> None:
+def test_field_is_formatted_unambiguously(value: object, text: str) -> None:
     line = logged("journal", lambda: get_logger("x").info("e", f=value))
 
     assert line == f"<6>e f={text}"
 
 
-def test_value_that_cannot_be_printed_is_named() -> None:
+def test_value_that_cannot_be_converted_is_shown_by_its_type() -> None:
     class Broken:
         def __str__(self) -> str:
             raise RuntimeError
@@ -137,7 +137,7 @@ def test_none_under_a_secret_name_stays_none() -> None:
     assert logged("journal", lambda: get_logger("x").info("e", token=None)) == "<6>e token=-"
 
 
-def test_long_value_is_cut_and_half_a_password_is_not_left() -> None:
+def test_long_value_is_cut_without_revealing_a_password() -> None:
     value = "x" * 4080 + "://u:" + "S3C" * 50 + "@h" + "y" * 100_000
 
     line = logged("journal", lambda: get_logger("x").info("e", f=value))
@@ -159,7 +159,7 @@ HOSTILE = "x\n<2>forged\r\x1b[2J\x00\x7f\x85\u2028\u202e"
 
 
 @pytest.mark.parametrize("log_format", FORMS)
-def test_hostile_value_stays_inside_its_line(log_format: str) -> None:
+def test_control_characters_cannot_start_a_new_line(log_format: str) -> None:
     def emit() -> None:
         get_logger("x").info(HOSTILE, field=HOSTILE, other=[HOSTILE], **{"key\n<2>x": 1})
         logging.getLogger("lib\nrary").warning("%s", HOSTILE)
@@ -185,7 +185,7 @@ def test_traceback_stays_inside_its_line(log_format: str, error_logs: list[str])
     error_logs.clear()
 
 
-def test_traceback_on_a_console_is_barred_off(error_logs: list[str]) -> None:
+def test_traceback_on_a_console_is_marked_with_bars(error_logs: list[str]) -> None:
     def emit() -> None:
         try:
             raise ValueError(HOSTILE)
@@ -212,7 +212,7 @@ def test_one_event_is_one_printable_line_whatever_it_holds(
 
 
 @pytest.mark.parametrize("log_format", FORMS)
-def test_value_that_contains_itself_is_cut(log_format: str) -> None:
+def test_recursive_value_is_cut(log_format: str) -> None:
     knot: dict[str, object] = {"name": "S3C"}
     knot["password"] = knot["self"] = knot
 

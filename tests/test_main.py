@@ -1,102 +1,73 @@
-"""The command line in this process; tests/end_to_end/ starts the program."""
+"""The entry point refuses unsupported versions of Python with a clear message."""
 
 from __future__ import annotations
 
-import json
-import signal
+import ast
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
-from appliance import __version__
-from appliance.__main__ import EX_FAILED, EX_USAGE, USAGE, main
+from appliance import __main__ as entry_point
 
-
-@pytest.mark.parametrize("words", [["version"], ["--version"], ["-V"]])
-def test_version_is_printed(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
-    assert main(words) == 0
-    assert capsys.readouterr().out == f"scalelite-appliance {__version__}\n"
-
-
-def test_version_is_given_to_scripts(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["version", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"version": __version__}
-
-
-@pytest.mark.parametrize("words", [["help"], ["--help"], ["-h"]])
-def test_help_is_printed(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
-    assert main(words) == 0
-    assert capsys.readouterr().out == USAGE
-
-
-@pytest.mark.parametrize("words", [[], ["bogus"], ["run", "x"], ["-V", "x"], [""]])
-def test_usage_goes_to_standard_error(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
-    assert main(words) == EX_USAGE
-    assert capsys.readouterr() == ("", USAGE)
-
-
-def test_run_says_what_is_wrong_with_the_configuration(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LOADBALANCER_SECRET", "")
-    monkeypatch.setenv("PORT", "high")
-
-    assert main(["run"]) == EX_FAILED
-    error = capsys.readouterr().err
-    assert "LOADBALANCER_SECRET" in error
-    assert 'PORT="high"' in error
-
-
-@pytest.mark.parametrize(
-    ("words", "code"), [(["ctl", "bogus"], EX_USAGE), (["config"], EX_USAGE), (["ctl"], EX_USAGE)]
-)
-def test_ctl_words_are_handed_over(
-    capsys: pytest.CaptureFixture[str], words: list[str], code: int
-) -> None:
-    assert main(words) == code
-    assert "scalelite-appliance ctl" in capsys.readouterr().err
-
-
-def test_ctl_loads_nothing_heavy() -> None:
-    """`ctl status` has 150 ms, the interpreter included."""
-    heavy = ["trio", "hypercorn", "quart", "httpx", "redis", "asyncpg", "structlog", "lxml"]
-    program = (
-        "import sys; from appliance.__main__ import main; main(['ctl', 'version']);"
-        f"print([name for name in {heavy!r} if name in sys.modules])"
-    )
-
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True
-    )
-
-    assert done.stdout.splitlines()[-1] == "[]"
-
-
-INTERRUPTED_WHILE_LOADING = """
-import os, signal, sys
-from appliance import __main__
-
-class Interrupting:
-    def find_spec(self, name, path=None, target=None):
-        if name == "appliance.ctl":
-            os.kill(os.getpid(), signal.SIGINT)
-
-sys.meta_path.insert(0, Interrupting())
-if sys.argv[1:] == ["ignored"]:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-sys.exit(__main__.main(["ctl", "version"]))
+ROOT = Path(__file__).resolve().parents[1]
+# Pretends to be another version, because a test cannot rely on other interpreters.
+RUN = """
+import runpy, sys
+sys.version_info = ({version}, "final", 0)
+sys.argv[1:] = ["version"]
+try:
+    runpy.run_module("appliance", run_name="__main__", alter_sys=True)
+finally:
+    loaded = [name for name in sys.modules if name.startswith("appliance")]
+    print(sorted(loaded))
 """
 
 
-@pytest.mark.parametrize(("how", "code"), [("", -signal.SIGINT), ("ignored", 0)])
-def test_interrupt_while_ctl_loads_is_no_traceback(how: str, code: int) -> None:
+@pytest.mark.parametrize("version", ["3, 10, 13", "3, 14, 0"])
+def test_unsupported_python_is_refused_before_other_imports(version: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED_WHILE_LOADING, how],
+        [sys.executable, "-c", RUN.format(version=version)],
+        cwd=ROOT,
         capture_output=True,
-        timeout=60,
+        text=True,
+        timeout=30,
         check=False,
     )
 
-    assert (done.returncode, done.stderr) == (code, b"")
-    assert bool(done.stdout) is (code == 0)
+    shown = version.replace(", ", ".")
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"scalelite-appliance requires Python 3.11 to 3.13; {sys.executable} is Python {shown}\n"
+    )
+    assert done.stdout == "['appliance']\n"
+
+
+@pytest.mark.parametrize("version", ["3, 11, 0", "3, 13, 9"])
+def test_supported_python_is_accepted(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "version_info", ast.literal_eval(f"({version}, 'final', 0)"))
+
+    entry_point.check_python()
+
+
+def test_entry_point_is_valid_syntax_for_old_versions() -> None:
+    for name in ("__init__.py", "__main__.py"):
+        # 3.7 is the oldest grammar that ast can check.
+        tree = ast.parse((ROOT / "appliance" / name).read_text(), feature_version=(3, 7))
+        assert not [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
+
+
+def test_limits_are_those_of_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lowest, end = (
+        ".".join(map(str, one)) for one in (entry_point.MIN_PYTHON, entry_point.END_PYTHON)
+    )
+
+    assert project["requires-python"] == f">={lowest},<{end}"
+
+
+def test_command_is_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry_point.main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("scalelite-appliance ")

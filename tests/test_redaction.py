@@ -1,4 +1,4 @@
-"""Rules of what is blotted out."""
+"""Masking of secrets and escaping of control characters."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from appliance.redaction import escape_control, is_secret_name, mask_text, mask_
         "meta_secret-lrs-payload",
     ],
 )
-def test_name_of_secret_is_recognised(name: str) -> None:
+def test_name_of_a_secret_is_recognised(name: str) -> None:
     assert is_secret_name(name)
 
 
@@ -42,7 +42,7 @@ def test_name_of_secret_is_recognised(name: str) -> None:
     "name", ["server", "meetingID", "load", "upward", "checksumError", "pwned_by", "key", "url"]
 )
 def test_other_name_is_not_a_secret(name: str) -> None:
-    expected = name == "pwned_by"  # Names that begin with pw are masked to be on the safe side.
+    expected = name == "pwned_by"  # names that start with pw are masked as a precaution
     assert is_secret_name(name) is expected
 
 
@@ -70,7 +70,7 @@ def test_other_name_is_not_a_secret(name: str) -> None:
         ("", ""),
     ],
 )
-def test_text_loses_its_secrets_and_nothing_else(text: str, masked: str) -> None:
+def test_only_secrets_are_masked_in_a_text(text: str, masked: str) -> None:
     assert mask_text(text) == masked
 
 
@@ -79,7 +79,7 @@ def test_text_loses_its_secrets_and_nothing_else(text: str, masked: str) -> None
     st.text(st.characters(exclude_characters="&\"'<>", exclude_categories=["Z", "C"]), min_size=1),
     st.text(max_size=20),
 )
-def test_value_of_query_parameter_never_stays(name: str, value: str, before: str) -> None:
+def test_value_of_a_secret_query_parameter_is_masked(name: str, value: str, before: str) -> None:
     marked = f"{value}S3C"
 
     assert "S3C" not in mask_text(f"{before}?{name}={marked}&x=1")
@@ -96,7 +96,7 @@ def test_value_of_query_parameter_never_stays(name: str, value: str, before: str
         "postgresql:///db?host=/run&password=s3c",
     ],
 )
-def test_url_loses_its_password_however_it_is_spelt(url: str) -> None:
+def test_password_of_a_malformed_url_is_masked(url: str) -> None:
     masked = mask_url(url)
 
     assert "***" in masked
@@ -107,7 +107,7 @@ def test_url_loses_its_password_however_it_is_spelt(url: str) -> None:
 @pytest.mark.parametrize(
     "piece", ["token", "pw", "a", "://", "://a:", "token=", "Bearer ", " ", 'token"', "token ", ":"]
 )
-def test_masking_is_linear_whatever_the_text_repeats(piece: str) -> None:
+def test_masking_takes_linear_time_for_repetitive_text(piece: str) -> None:
     def seconds(size: int) -> float:
         text = piece * (size // len(piece))
         best = []
@@ -117,7 +117,7 @@ def test_masking_is_linear_whatever_the_text_repeats(piece: str) -> None:
             best.append(time.process_time() - begun)
         return min(best)
 
-    # Quadratic would be 64 times as long for 8 times the text; the constant covers small clocks.
+    # Quadratic time would be 64 times as long for 8 times the text; the constant is for the clock.
     assert seconds(160_000) < 24 * seconds(20_000) + 0.02
 
 

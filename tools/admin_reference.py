@@ -1,4 +1,4 @@
-"""Write the calls of docs/admin-api.md anew from the descriptions beside them (`make docs`)."""
+"""Generates the calls in docs/admin-api.md from their descriptions in the code (`make docs`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "admin-api.md"
 
 
 def main() -> None:
-    """Rewrite the page in place."""
+    """Rewrite the page."""
     PAGE.write_text(render_reference(PAGE.read_text(), CALLS))
 
 

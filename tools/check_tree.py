@@ -1,7 +1,7 @@
-"""Refuse what must not be committed: registry hosts, this machine's paths, unfinished code.
+"""Finds text that must not be committed: registry hosts, local paths, unfinished code.
 
-Reads the files that git tracks or would track in the working tree, or, outside a clone, all files
-below it. Changes nothing. Where the rules come from: CONTRIBUTING.md, "House rules".
+Reads the files that git tracks or would track, or without git all files. The rules are described in
+CONTRIBUTING.md.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-# A checkout without git (an unpacked archive) still has these; they hold nothing that is committed.
+# Skipped without git, for example in an unpacked archive.
 UNTRACKED = {".venv", ".git", "__pycache__", "build", "dist", ".hypothesis"}
 
 
 class Rule(NamedTuple):
-    """What `pattern` finds in files under one of `folders` ("" is the whole tree) is a fault."""
+    """A forbidden pattern in files of some folders; "" is the whole tree."""
 
     fault: str
     pattern: re.Pattern[str]
     folders: tuple[str, ...]
 
 
-# The patterns are written so that none of them finds itself.
+# The patterns do not match themselves.
 RULES = (
     Rule(
         "path of a build machine",
@@ -56,7 +56,7 @@ RULES = (
         ("tests",),
     ),
     Rule(
-        "line that lintian finds too long for a source package",
+        "line that is too long for lintian",
         re.compile(r"^.{500}"),
         ("appliance", "config", "docs", "packaging", "requirements", "tools"),
     ),
@@ -65,18 +65,18 @@ RULES = (
 
 
 def main() -> int:
-    """Print each fault as PATH:LINE: FAULT and return 1 if there is one."""
+    """Print each fault as PATH:LINE: FAULT; return 1 if there is one."""
     faults = [
         f"{path}:{line}: {fault}"
         for path in tracked_files(ROOT)
         for line, fault in find_faults(path, read_text(ROOT / path))
     ]
-    print("\n".join(faults) or "check_tree: nothing that must not be committed")
+    print("\n".join(faults) or "check_tree: no faults")
     return 1 if faults else 0
 
 
 def tracked_files(root: Path) -> list[str]:
-    """Paths below root, relative to it, that are or would be committed."""
+    """Return the paths below root, relative to it, that git tracks or would track."""
     listing = subprocess.run(
         ["git", "-C", root, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         capture_output=True,
@@ -90,7 +90,7 @@ def tracked_files(root: Path) -> list[str]:
 
 
 def read_text(path: Path) -> str:
-    """The file's text, empty for what is not UTF-8 text."""
+    """Return the text of a file, empty if it is not UTF-8."""
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
@@ -98,7 +98,7 @@ def read_text(path: Path) -> str:
 
 
 def find_faults(path: str, text: str) -> Iterator[tuple[int, str]]:
-    """Yield (line number from 1, fault) for the text of the file at `path` below the root."""
+    """Yield line number and fault for the text of a file; path: relative to the root."""
     rules = [
         rule
         for rule in RULES

@@ -1,8 +1,7 @@
-"""`make run`: the appliance on its embedded stores, with three simulated BBB servers behind it.
+"""`make run`: the appliance with embedded stores and three simulated BigBlueButton servers.
 
-For trying it out on one machine: it listens on the loopback only, and its secret is in the source.
-Starts and stops processes, nothing else; the pool is filled by the ctl program, as a person would.
-What it keeps is in .state/demo of the checkout, or in --state-dir; the servers keep nothing.
+For trials only: it listens on the loopback interface, and its secret is public. The data are in
+.state/demo of the checkout, or in --state-dir; the simulated servers store nothing.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ MEETING = {"meetingID": "demo", "name": "Demo", "moderatorPW": "mp", "attendeePW
 
 
 def main(arguments: list[str]) -> int:
-    """Run the demo until it is told to stop; return the exit code."""
+    """Run the demo until Ctrl-C or SIGTERM; return the exit code."""
     options = _parse_options(arguments)
     signals = Signals()
     try:
@@ -51,7 +50,7 @@ def main(arguments: list[str]) -> int:
             _run_servers(port) as servers,
             run_appliance(port, state, signals) as appliance,
         ):
-            say(f"the appliance starts; its log is {state.log_file}")
+            say(f"starting the appliance; its log is {state.log_file}")
             appliance.wait_until_ready()
             _fill_pool(appliance, servers)
             appliance.wait_until_online(SERVERS)
@@ -66,14 +65,14 @@ def main(arguments: list[str]) -> int:
 
 
 def say(text: str) -> None:
-    """Print a line of progress."""
+    """Print a line about the progress."""
     _print(f"demo: {text}")
 
 
 def _print(text: str) -> None:
     try:
         print(text, flush=True)
-    except OSError:  # the terminal, or `head`, is gone: go on without
+    except OSError:  # the reader has ended: continue without output
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -84,10 +83,10 @@ def _parse_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--port",
         default=os.environ.get("PORT") or "3000",
-        help="of the API, on 127.0.0.1 (default: the variable PORT, else 3000)",
+        help="port of the API on 127.0.0.1 (default: the variable PORT, else 3000)",
     )
     parser.add_argument(
-        "--state-dir", default=ROOT / ".state" / "demo", help="where stores and log are kept"
+        "--state-dir", default=ROOT / ".state" / "demo", help="directory of stores and log"
     )
     return parser.parse_args(arguments)
 
@@ -96,7 +95,7 @@ def _check_port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
         raise DemoError(f"PORT must be a number from 1 to 65535, not {text!r}")
     if not _is_free(int(text)):
-        raise DemoError(f"port {text} is taken; choose another one, say: PORT=3100 make run")
+        raise DemoError(f"port {text} is in use; choose another one: PORT=3100 make run")
     return int(text)
 
 
@@ -113,7 +112,7 @@ def _is_free(port: int) -> bool:
 
 @contextlib.contextmanager
 def _run_servers(port: int) -> Iterator[list[BbbProcess]]:
-    """Run the servers, on the ports after ours where those are free (an ssh tunnel needs few)."""
+    """Run the servers, if possible on the next ports, so that they are easy to forward by ssh."""
     servers = [
         BbbProcess(
             server_id=name,
@@ -123,8 +122,8 @@ def _run_servers(port: int) -> Iterator[list[BbbProcess]]:
         for number, name in enumerate(SERVERS, start=1)
     ]
     with contextlib.ExitStack() as stack:
-        # Ctrl-C in a terminal reaches the whole group; blocked, it leaves them to us. The mask is
-        # inherited; SIGTERM, which stops them, is not in it.
+        # Ctrl-C in a terminal is sent to all processes. The servers inherit this mask, so that only
+        # SIGTERM from this process stops them.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             for server in servers:
@@ -135,7 +134,7 @@ def _run_servers(port: int) -> Iterator[list[BbbProcess]]:
 
 
 def _fill_pool(appliance: Appliance, servers: list[BbbProcess]) -> None:
-    """Add the servers anew: those of an earlier run had other ports and forgot their meetings."""
+    """Replace the servers of an earlier run, which had other ports and lost their meetings."""
     known = {row["id"] for row in appliance.servers()}
     for server in servers:
         if server.server_id in known:
@@ -155,11 +154,11 @@ def _print_tour(appliance: Appliance, servers: list[BbbProcess]) -> None:
     join = url("join", meetingID="demo", fullName="Ada", password="mp")
     running = url("isMeetingRunning", meetingID="demo")
     _print(f"""
-The appliance runs, with {len(servers)} simulated servers, for this machine only.
+The appliance is running with {len(servers)} simulated servers, for this host only.
   API     {appliance.api}
-  secret  {SECRET} (everybody knows it: never use it for real)
+  secret  {SECRET} (public: do not use it in production)
 
-In a browser, one after the other: create a meeting, join it as moderator, see that it runs.
+In a browser: create a meeting, join it as moderator, check that it is running.
   {create}
   {join}
   {running}
@@ -169,24 +168,24 @@ In another terminal:
   {ctl} status
   {ctl} meetings list
   {ctl} servers drain bbb2
-  kill {kill}  # {SERVERS[0]} dies; seconds later its meetings can be created anew elsewhere
+  kill {kill}  # {SERVERS[0]} fails; after a few seconds, its meetings can be created on others
 
 Ctrl-C stops everything.""")
 
 
 def _watch(appliance: Appliance, servers: list[BbbProcess], signals: Signals) -> None:
-    """Watch the children. Raises Interrupted; DemoError: the appliance is gone."""
+    """Watch the child processes. Raises Interrupted; DemoError: the appliance has ended."""
     left = {server.server_id: server.pid for server in servers if server.pid is not None}
     while True:
         signals.pause()
         appliance.check()
         for name, pid in list(left.items()):
-            # Looked at only (WNOWAIT): it is BbbProcess that collects it.
+            # WNOWAIT: BbbProcess collects the exit status.
             ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             if ended is not None:
                 del left[name]
                 code = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
-                say(f"{name} has ended ({describe_exit(code)}); the pool goes on without it")
+                say(f"{name} has ended ({describe_exit(code)}); the pool continues without it")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,4 @@
-"""The appliance as tools/demo.py runs it: its process, its state directory, its ctl.
-
-Starts and stops that one process; knows nothing of the simulated servers.
-Truth: docs/configuration.md (its environment), appliance/system/signals.py (how it stops).
-"""
+"""The appliance of the demo: its process, state directory and control client."""
 
 from __future__ import annotations
 
@@ -27,29 +23,29 @@ PROGRAM = str(Path(sys.executable).with_name("scalelite-appliance"))
 SECRET = "demo-secret"
 CONTROL_SOCKET = "ctl.sock"
 POLL_INTERVAL_S = 5
-"""Not the default of a minute: a person who tries it wants to see users counted."""
+"""Shorter than the default, so that the number of users is up to date."""
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 50.0
-"""More than the appliance gives itself (system/signals.py)."""
+"""Longer than the limit of the appliance (system/signals.py)."""
 TICK_S = 0.1
 MAX_SOCKET_PATH_BYTES = 107
 INHERITED = ("HOME", "LANG", "LC_ALL", "PATH", "TZ")
-"""All that is taken from the environment: a REDIS_URL in it would lead us to a real pool."""
-ELSEWHERE = "choose another directory, say: make run ARGS='--state-dir /tmp/demo'"
+"""Inherited variables; a REDIS_URL, for example, would select the stores of a real pool."""
+HINT = "choose another directory: make run ARGS='--state-dir /tmp/demo'"
 
 Rows = list[dict[str, Any]]
 
 
 class DemoError(Exception):
-    """The demo cannot go on; the text says why."""
+    """The demo cannot continue. `str()` is the reason."""
 
 
 class Interrupted(Exception):
-    """Ctrl-C or SIGTERM came while the demo was starting."""
+    """Ctrl-C or SIGTERM was received."""
 
 
 class Signals:
-    """Counts the requests to stop. A flag, not an exception: no child is lost while it starts."""
+    """Counts signals to stop. They raise no exception, which could lose a child at its start."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -60,12 +56,12 @@ class Signals:
         self.count += 1
 
     def check(self) -> None:
-        """Raise Interrupted if there was one."""
+        """Raise Interrupted after a signal."""
         if self.count:
             raise Interrupted
 
     def pause(self) -> None:
-        """Wait a moment. Raises Interrupted."""
+        """Sleep for TICK_S. Raises Interrupted."""
         self.check()
         time.sleep(TICK_S)
         self.check()
@@ -73,40 +69,40 @@ class Signals:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Where the demo keeps what it keeps."""
+    """The files of the demo."""
 
     directory: Path
     control_socket: Path
     log_file: Path
     log_start: int
-    """Size of the log file when this run began."""
+    """Size of the log file at the start of this run."""
 
     def last_log_lines(self, count: int = 5) -> str:
-        """Return the end of what this run logged, indented."""
+        """Return the last lines of this run's log, indented."""
         text = self.log_file.read_bytes()[self.log_start :].decode("utf-8", "replace")
         return "\n".join(f"  {line}" for line in text.splitlines()[-count:])
 
 
 @contextlib.contextmanager
 def open_state(directory: Path) -> Iterator[State]:
-    """Make the directory, and have it for ourselves alone: the socket in it is to be ours."""
+    """Create the directory and lock it, so that no other demo uses the control socket."""
     log_file = directory / "appliance.log"
     try:
         directory.mkdir(parents=True, exist_ok=True)
         log = log_file.open("ab")
     except OSError as error:
-        raise DemoError(f"{directory} cannot be used ({error.strerror}); {ELSEWHERE}") from error
+        raise DemoError(f"{directory} cannot be used ({error.strerror}); {HINT}") from error
     with log, _choose_socket(directory) as control_socket:
         try:
             fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise DemoError(f"another demo runs in {directory}; stop it, or {ELSEWHERE}") from None
+            raise DemoError(f"another demo is running in {directory}; stop it, or {HINT}") from None
         yield State(directory, control_socket, log_file, log.tell())
 
 
 @contextlib.contextmanager
 def _choose_socket(directory: Path) -> Iterator[Path]:
-    """Give the control socket's path: in the directory, unless that is too long for a socket."""
+    """Return the path of the control socket: in the directory, unless it is too long."""
     if len(os.fsencode(directory / CONTROL_SOCKET)) <= MAX_SOCKET_PATH_BYTES:
         yield directory / CONTROL_SOCKET
         return
@@ -125,7 +121,7 @@ def run_appliance(port: int, state: State, signals: Signals) -> Iterator[Applian
 
 
 class Appliance:
-    """The appliance's process."""
+    """The process of the appliance."""
 
     def __init__(self, port: int, state: State, signals: Signals) -> None:
         self.state = state
@@ -140,7 +136,7 @@ class Appliance:
             "LOADBALANCER_SECRET": SECRET,
             "POLL_INTERVAL": str(POLL_INTERVAL_S),
             "LOG_FORMAT": "console",
-            # Below the state too: a trial leaves /var/bigbluebutton alone.
+            # Not in /var/bigbluebutton.
             **{
                 f"RECORDING_{name}_DIR": str(state.directory / "recordings" / name.lower())
                 for name in ("SPOOL", "WORK", "PUBLISH", "UNPUBLISH")
@@ -148,30 +144,30 @@ class Appliance:
         }
         with state.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [*_die_with_us(), PROGRAM, "run"],
+                [*_end_with_parent(), PROGRAM, "run"],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd="/",
-                start_new_session=True,  # Ctrl-C is for us; we stop it in order
+                start_new_session=True,  # Ctrl-C is only sent to this process
             )
 
     def check(self) -> None:
-        """Raise DemoError if the process is gone."""
+        """Raise DemoError if the process has ended."""
         code = self._process.poll()
         if code is not None:
             raise DemoError(
-                f"the appliance has ended ({describe_exit(code)}); its last words:\n"
+                f"the appliance has ended ({describe_exit(code)}); end of its log:\n"
                 f"{self.state.last_log_lines()}"
             )
 
     def wait_until_ready(self) -> None:
-        """Wait for the control socket, which is the last thing to be opened."""
+        """Wait for the control socket, which is opened last."""
         self._wait_until(lambda rows: True, "the appliance is not ready")
 
     def wait_until_online(self, server_ids: Collection[str]) -> None:
-        """Wait until these servers are online, as the poller says."""
+        """Wait until these servers are online."""
         self._wait_until(
             lambda rows: (
                 {row["id"] for row in rows if row["status"] == "online"} >= set(server_ids)
@@ -209,27 +205,27 @@ class Appliance:
             raise DemoError(f"ctl {words[0]} {words[1]}: {done.stderr.strip()}")
 
     def stop(self) -> None:
-        """Stop the process in order; a second Ctrl-C meanwhile is passed on and hurries it."""
+        """Stop the process with SIGTERM; a second Ctrl-C is passed on and stops it at once."""
         deadline_s = time.monotonic() + STOP_LIMIT_S
-        told = self._signals.count - 1
+        sent = self._signals.count - 1
         while self._process.poll() is None and time.monotonic() < deadline_s:
-            if told != self._signals.count:
-                told = self._signals.count
+            if sent != self._signals.count:
+                sent = self._signals.count
                 self._process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(TICK_S)
         if self._process.poll() is None:
-            print(f"demo: the appliance did not stop in {STOP_LIMIT_S:g} s, so it is killed")
+            print(f"demo: the appliance did not stop within {STOP_LIMIT_S:g} s and is killed")
             self._process.kill()
             self._process.wait()
 
 
-def _die_with_us() -> list[str]:
-    """Have the kernel stop the appliance should we be killed (util-linux's setpriv)."""
+def _end_with_parent() -> list[str]:
+    """Return a prefix that ends the appliance if this process is killed (setpriv of util-linux)."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
 
 
 def describe_exit(code: int) -> str:
-    """Return `exit code 1` or `SIGKILL` for subprocess's return code."""
+    """Return `exit code 1` or `SIGKILL` for a return code of subprocess."""
     return f"exit code {code}" if code >= 0 else signal.Signals(-code).name

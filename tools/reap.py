@@ -1,7 +1,7 @@
-"""Run a command and end every process that it leaves behind.
+"""Runs a command and ends all processes that it leaves behind.
 
-Must not touch any process that is not a descendant of the command: it adopts orphans as Linux's
-child subreaper (prctl(2), PR_SET_CHILD_SUBREAPER) and ends only its own children, by id.
+Only descendants of the command are ended: this process becomes their parent as a subreaper
+(prctl(2), PR_SET_CHILD_SUBREAPER), and ends its own children by id.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import time
 from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
-GRACE_S = 2.0  # for one signal to take effect; an idle Redis or PostgreSQL stops in half of that
+GRACE_S = 2.0  # per signal; an idle Redis or PostgreSQL stops within a second
 
 
 def main(argv: list[str]) -> int:
-    """Run argv and return its exit code, as a shell would give it."""
+    """Run a command and return its exit code, like a shell."""
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
     code = subprocess.run(argv, check=False).returncode
@@ -29,7 +29,7 @@ def main(argv: list[str]) -> int:
 
 
 def end_children(stop_signal: signal.Signals) -> None:
-    """Signal each process left, and those it hands down, until none is there or GRACE_S is over."""
+    """Signal all children, also new ones, until none is left or GRACE_S has passed."""
     deadline_s = time.monotonic() + GRACE_S
     signalled: set[int] = set()
     while (left := children()) and time.monotonic() < deadline_s:
@@ -42,18 +42,18 @@ def end_children(stop_signal: signal.Signals) -> None:
 
 
 def children() -> set[int]:
-    """Ids of this process's children; it alone collects them, so none is reused meanwhile."""
+    """Return the ids of all children. They are not reused before collect_ended."""
     return {int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
 
 
 def collect_ended() -> None:
-    """Collect the exit status of every child that has ended."""
+    """Collect the exit status of children that have ended."""
     while children() and os.waitpid(-1, os.WNOHANG)[0]:
         pass
 
 
 def describe(pid: int) -> str:
-    """Process id and name, without its arguments: those may hold secrets."""
+    """Return process id and name, without arguments, which can contain secrets."""
     return f"{pid} ({Path(f'/proc/{pid}/comm').read_text().strip()})"
 
 

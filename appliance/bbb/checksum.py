@@ -12,20 +12,10 @@ import hashlib
 import hmac
 import re
 from collections.abc import Sequence
-from enum import StrEnum
 from itertools import islice
 
 from appliance.bbb.params import encode_query, parse_query
-
-
-class Algorithm(StrEnum):
-    """The hashes that BBB knows, weakest first."""
-
-    SHA1 = "SHA1"
-    SHA256 = "SHA256"
-    SHA384 = "SHA384"
-    SHA512 = "SHA512"
-
+from appliance.settings import Algorithm
 
 _HASH = {
     Algorithm.SHA1: hashlib.sha1,

@@ -18,7 +18,7 @@ from typing import TypeVar
 import httpx
 import trio
 
-from appliance.bbb.checksum import Algorithm, sign, signed_query
+from appliance.bbb.checksum import sign, signed_query
 from appliance.bbb.meeting_list import MeetingList, MeetingListReader
 from appliance.bbb.params import Params, encode_query
 from appliance.bbb.request_body import RequestBody
@@ -28,6 +28,7 @@ from appliance.http.client.dial import Origin, parse_origin
 from appliance.http.client.message import StreamedBody, UnusableResponseError
 from appliance.http.client.pool import ExchangeLimits, PoolTransport, RawResponse
 from appliance.model import ServerId, Target
+from appliance.settings import Algorithm
 
 BIG_LIST_BYTES = 256 * 1024
 """Lists of meetings above this are read in a thread, and delay no other request."""

@@ -15,7 +15,6 @@ import trio
 
 from appliance.bbb import errors
 from appliance.bbb.checksum import (
-    Algorithm,
     split_checksum,
     verify_body_checksum,
     verify_checksum,
@@ -25,6 +24,7 @@ from appliance.bbb.params import Params, encode_query, parse_query, repeated_gua
 from appliance.bbb.request_body import RequestBody
 from appliance.http.messages import Chunks, Request, read_body
 from appliance.http.multipart import fields_of_multipart, file_of_multipart
+from appliance.settings import Algorithm
 
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"

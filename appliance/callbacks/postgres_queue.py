@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-import asyncpg
-
 from appliance.callbacks.rules import (
     Callback,
     CallbackKind,
@@ -21,7 +19,7 @@ from appliance.callbacks.rules import (
     host_of_url,
 )
 from appliance.model import TenantId
-from appliance.postgres.database import Connection, Database
+from appliance.postgres.database import Connection, Database, Record
 
 _MAX_ERROR = 500
 _MAX_KEY = 1000
@@ -186,7 +184,7 @@ def _values_of(callback: Callback) -> tuple[object, ...]:
     )
 
 
-def _queued_of(row: asyncpg.Record) -> QueuedCallback:
+def _queued_of(row: Record) -> QueuedCallback:
     tenant_id = row["tenant_id"]
     return QueuedCallback(
         id=str(row["id"]),

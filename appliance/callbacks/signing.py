@@ -12,8 +12,8 @@ import json
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
-from appliance.bbb.checksum import Algorithm
 from appliance.callbacks.rules import Callback, Signing, id_of_secret
+from appliance.settings import Algorithm
 
 BEARER_LIFE_S = 24 * 3600
 BEARER_ALGORITHM = "HS512"

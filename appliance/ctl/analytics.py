@@ -1,4 +1,4 @@
-"""`ctl analytics [list|show]`: what servers told of meetings that are over."""
+"""`ctl analytics [list|show]`: the stored reports that servers sent after meetings."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
 
-from appliance.ctl.client import Caller
+from appliance.ctl.arguments import Commands, add_command, add_group, add_limit_option
+from appliance.ctl.client import ControlClient
 from appliance.ctl.console import Console
-from appliance.ctl.recording_shapes import size_text
-from appliance.ctl.tables import Column
-
-DONE = 0
+from appliance.ctl.exit_codes import DONE
+from appliance.ctl.tables import Column, format_size
 
 _COLUMNS = (
     Column("ID"),
@@ -23,9 +22,25 @@ _COLUMNS = (
 )
 
 
-def list_all(console: Console, caller: Caller, args: Namespace) -> int:
-    """Show in a table what is kept."""
-    answer = caller.get_long("listAnalytics", limit=str(args.limit))
+DEFAULT_LIMIT, MAX_LIMIT = 50, 10_000
+
+
+def add_analytics(commands: Commands[Any]) -> None:
+    """Add the group `analytics`."""
+    about = "show the reports that servers sent after meetings (ANALYTICS_STORE=true)"
+    group = add_group(commands, "analytics", about, list_all, limit=DEFAULT_LIMIT)
+    about = "show the stored reports, the newest first"
+    command = add_command(group, "list", list_all, about, "analytics list")
+    add_limit_option(command, DEFAULT_LIMIT, MAX_LIMIT)
+    about = "print a report as JSON, as the server sent it"
+    example = "analytics show 183f0bf3a0982a127bdb8161e0c44eb696b3e75c-1531240585189"
+    command = add_command(group, "show", show, about, example)
+    command.add_argument("id", metavar="ID", help="id of the report, see `analytics list`")
+
+
+def list_all(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Show the stored reports in a table."""
+    answer = client.get_long("listAnalytics", limit=str(args.limit))
     if console.as_json:
         console.document(answer["analytics"])
     else:
@@ -33,12 +48,12 @@ def list_all(console: Console, caller: Caller, args: Namespace) -> int:
     return DONE
 
 
-def show(console: Console, caller: Caller, args: Namespace) -> int:
-    """Print one report; it is JSON in any case."""
-    console.document(caller.get_long("getAnalytics", id=args.id)["report"])
+def show(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Print a report, which is always JSON."""
+    console.document(client.get_long("getAnalytics", id=args.id)["report"])
     return DONE
 
 
 def _row(one: Mapping[str, Any]) -> tuple[object, ...]:
     received = time.strftime("%Y-%m-%d %H:%M", time.gmtime(one["received_ms"] / 1000))
-    return one["id"], one["meeting_id"], one["customer"], received, size_text(one["bytes"])
+    return one["id"], one["meeting_id"], one["customer"], received, format_size(one["bytes"])

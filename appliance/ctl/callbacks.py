@@ -1,4 +1,4 @@
-"""`ctl callbacks [list|retry|drop]`: the calls to front-ends."""
+"""`ctl callbacks [list|retry|drop]`: the queue of calls to front-ends."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
 
-from appliance.ctl.client import Caller
+from appliance.ctl.arguments import Commands, add_command, add_group, add_limit_option
+from appliance.ctl.client import ControlClient
 from appliance.ctl.console import Console
+from appliance.ctl.exit_codes import DONE, FAILED
 from appliance.ctl.tables import Column, shorten
-
-DONE, FAILED = 0, 1
 
 _COLUMNS = (
     Column("ID"),
@@ -24,10 +24,30 @@ _COLUMNS = (
 )
 
 
-def show(console: Console, caller: Caller, args: Namespace) -> int:
+STATES = ("pending", "done", "failed", "dropped")
+DEFAULT_LIMIT, MAX_LIMIT = 50, 10_000
+
+
+def add_callbacks(commands: Commands[Any]) -> None:
+    """Add the group `callbacks`."""
+    about = "manage the queue of calls to front-ends"
+    group = add_group(commands, "callbacks", about, show, state=None, limit=DEFAULT_LIMIT)
+    about = "show calls, the newest first"
+    command = add_command(group, "list", show, about, "callbacks list --state failed")
+    command.add_argument("--state", choices=STATES, help="only calls in this state")
+    add_limit_option(command, DEFAULT_LIMIT, MAX_LIMIT)
+    about = "try calls again at once, and for another day"
+    command = add_command(group, "retry", retry, about, "callbacks retry 17")
+    command.add_argument("ids", metavar="ID", nargs="*", help="only these (default: all failed)")
+    about = "remove calls from the queue; they are never sent"
+    command = add_command(group, "drop", drop, about, "callbacks drop 42")
+    command.add_argument("ids", metavar="ID", nargs="+", help="ids, see `callbacks list`")
+
+
+def show(console: Console, client: ControlClient, args: Namespace) -> int:
     """Show calls in a table."""
     query = {"limit": str(args.limit)} | ({"state": args.state} if args.state else {})
-    answer = caller.get("listCallbacks", **query)
+    answer = client.get("listCallbacks", **query)
     if console.as_json:
         console.document(answer["callbacks"])
     else:
@@ -36,7 +56,7 @@ def show(console: Console, caller: Caller, args: Namespace) -> int:
 
 
 def _row(one: Mapping[str, Any]) -> tuple[object, ...]:
-    waits = "" if one["next_in_s"] is None else f"{one['next_in_s']} s"
+    wait = "" if one["next_in_s"] is None else f"{one['next_in_s']} s"
     return (
         one["id"],
         one["kind"],
@@ -44,35 +64,35 @@ def _row(one: Mapping[str, Any]) -> tuple[object, ...]:
         one["receiver"],
         shorten(one["meeting_id"]),
         one["attempts"],
-        "now" if one["sending"] else waits,
+        "now" if one["sending"] else wait,
         one["last_error"] or one["last_status"] or "-",
     )
 
 
-def retry(console: Console, caller: Caller, args: Namespace) -> int:
-    """Try calls again, now and for another day."""
-    return _change(console, caller, "retryCallbacks", args.ids, "to be tried now")
+def retry(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Schedule calls for another attempt."""
+    return _change(console, client, "retryCallbacks", args.ids, "scheduled for retry")
 
 
-def drop(console: Console, caller: Caller, args: Namespace) -> int:
-    """Take calls out of the queue."""
-    return _change(console, caller, "dropCallbacks", args.ids, "dropped")
+def drop(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Remove calls from the queue."""
+    return _change(console, client, "dropCallbacks", args.ids, "dropped")
 
 
-def _change(console: Console, caller: Caller, call: str, ids: list[str], done: str) -> int:
-    answer = caller.post(call, {"ids": ids})
+def _change(console: Console, client: ControlClient, call: str, ids: list[str], done: str) -> int:
+    answer = client.post(call, {"ids": ids})
     if console.as_json:
         console.document(answer)
     else:
         count = len(answer["ids"])
         console.line(f"{count} {'call' if count == 1 else 'calls'} {done}")
     for one in answer["unchanged"]:
-        console.error(f"{one}: no such call, or nothing to be done about it now")
+        console.error(f"{one}: unknown call, or not possible in its state")
     return max(_report(console, answer), FAILED if answer["unchanged"] else DONE)
 
 
 def _report(console: Console, answer: Mapping[str, Any]) -> int:
-    """Say which stores could not be asked."""
+    """Report the stores that could not be read."""
     console.out.flush()
     for problem in answer["problems"]:
         console.error(problem)

@@ -1,7 +1,7 @@
-"""Calls over the control socket: HTTP/1.1 with JSON on a Unix socket, one connection a call.
+"""The client of the control socket: HTTP/1.1 with JSON on a Unix socket, one connection per call.
 
-Synchronous, standard library only. The server's half is admin/routes.py (calls, fields) and
-admin/control_socket.py (who may connect).
+Synchronous, standard library only. The calls are documented in docs/admin-api.md; the server is
+admin/routes.py on admin/control_socket.py.
 """
 
 from __future__ import annotations
@@ -11,55 +11,43 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from http.client import HTTPConnection, HTTPException
-from typing import Any, Protocol
+from typing import Any
 
 from appliance.settings import SYSTEM_CONTROL_SOCKET, control_socket_path
 
 PREFIX = "/scalelite/api"
 SHORT_S = 30.0
 LONG_S = 660.0
-"""A little more than the appliance gives itself for calls to many servers."""
+"""Slightly more than the deadline of the appliance for calls to many servers."""
 
 
 class ControlError(Exception):
-    """A call was not done; `str()` is one line for people."""
+    """A call failed. `str()` is a line for the operator."""
 
 
 class NotRunning(ControlError):
-    """Nobody listens on the control socket."""
+    """No appliance listens on the control socket."""
 
 
 class Refusal(ControlError):
-    """The appliance answered, and refused."""
+    """The appliance answered with an error."""
 
     def __init__(
         self, reason: str, status: int, kind: str = "", problems: Sequence[str] = ()
     ) -> None:
         super().__init__(reason)
         self.status = status
-        self.problems = tuple(problems)
-        """Everything that is wrong, one by one, where a call says so."""
+        """HTTP status."""
         self.kind = kind
-        """`confirmation_needed`, `not_found` …, as admin_calls/refusal.py has them."""
-
-
-class Caller(Protocol):
-    """What the commands need of a client."""
-
-    def get(self, call: str, **query: str) -> Any:
-        """Make a call that changes nothing and return its JSON. Raises ControlError."""
-
-    def get_long(self, call: str, **query: str) -> Any:
-        """Make one that may take minutes. Raises ControlError."""
-
-    def post(self, call: str, body: Mapping[str, Any], *, deadline_s: float = SHORT_S) -> Any:
-        """Make a call with a body and return its JSON. Raises ControlError."""
+        """`confirmation_needed`, `not_found` …, see admin_calls/refusal.py."""
+        self.problems = tuple(problems)
+        """All problems of the request, if the call lists them."""
 
 
 def find_socket(environ: Mapping[str, str], *, is_root: bool) -> str:
-    """Return the control socket's path: what is configured, else ours, else the system's.
+    """Return the path of the control socket: configured, else of the user, else of the system.
 
-    The environment of a user who administers a packaged appliance says nothing of it.
+    Users who administer a packaged appliance have no CTL_SOCKET in their environment.
     """
     own = control_socket_path(environ, is_root)
     configured = environ.get("CTL_SOCKET", "").strip()
@@ -69,17 +57,17 @@ def find_socket(environ: Mapping[str, str], *, is_root: bool) -> str:
 
 
 class ControlClient:
-    """Calls to the appliance behind one socket."""
+    """Calls the appliance over its control socket. All methods raise ControlError."""
 
     def __init__(self, socket_path: str) -> None:
         self._path = socket_path
 
     def get(self, call: str, **query: str) -> Any:
-        """Make a call that changes nothing and return its JSON. Raises ControlError."""
+        """Make a call that reads, and return the decoded JSON."""
         return self._get(call, query, SHORT_S)
 
     def get_long(self, call: str, **query: str) -> Any:
-        """Make one that may take minutes. Raises ControlError."""
+        """Make a call that reads and can take minutes, and return the decoded JSON."""
         return self._get(call, query, LONG_S)
 
     def _get(self, call: str, query: Mapping[str, str], deadline_s: float) -> Any:
@@ -91,7 +79,7 @@ class ControlClient:
         return self._call("GET", target, None, deadline_s)
 
     def post(self, call: str, body: Mapping[str, Any], *, deadline_s: float = SHORT_S) -> Any:
-        """Make a call with a body and return its JSON. Raises ControlError."""
+        """Make a call with a JSON body, and return the decoded JSON."""
         return self._call("POST", f"{PREFIX}/{call}", json.dumps(body).encode(), deadline_s)
 
     def _call(self, method: str, target: str, body: bytes | None, deadline_s: float) -> Any:
@@ -109,16 +97,16 @@ class ControlClient:
             raise ControlError("the appliance closed the connection without an answer") from None
         finally:
             connection.close()
-        return _read(status, content)
+        return _decode(status, content)
 
 
-def _read(status: int, content: bytes) -> Any:
+def _decode(status: int, content: bytes) -> Any:
     try:
         document = json.loads(content)
     except ValueError:
-        if status >= 400:  # before the call was looked at: a target that is too long, say
+        if status >= 400:  # from the HTTP server, for example for a target that is too long
             raise ControlError(f"the appliance refused the call: HTTP status {status}") from None
-        raise ControlError("the appliance gave an answer that is no JSON") from None
+        raise ControlError("the answer of the appliance is not JSON") from None
     if status < 400:
         return document
     error = document if isinstance(document, dict) else {}
@@ -129,7 +117,7 @@ def _read(status: int, content: bytes) -> Any:
 
 
 class _UnixConnection(HTTPConnection):
-    """http.client's connection, on a Unix socket."""
+    """An HTTPConnection to a Unix socket."""
 
     def __init__(self, path: str, timeout_s: float) -> None:
         super().__init__("localhost", timeout=timeout_s)
@@ -145,11 +133,11 @@ class _UnixConnection(HTTPConnection):
             raise NotRunning(f"the appliance is not running (no socket {self._path})") from None
         except ConnectionRefusedError:
             raise NotRunning(
-                f"the appliance is not running (nobody listens on {self._path})"
+                f"the appliance is not running (no process listens on {self._path})"
             ) from None
         except PermissionError:
             raise ControlError(
-                f"no permission for {self._path}: be root, or a member of its group"
+                f"no permission for {self._path}: use sudo, or join the group of the socket"
             ) from None
         except OSError as error:
             raise ControlError(f"cannot connect to {self._path}: {error}") from None

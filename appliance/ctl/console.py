@@ -1,6 +1,7 @@
-"""The terminal or pipe that a command speaks to: lines, JSON, errors, questions, colours.
+"""Input and output of a command: lines, tables, JSON, errors, questions.
 
-Colours only on a terminal and without NO_COLOR (no-color.org); questions only on a terminal.
+Colours are used only on a terminal and without NO_COLOR (https://no-color.org); questions are asked
+only on a terminal.
 """
 
 from __future__ import annotations
@@ -19,32 +20,32 @@ from appliance.redaction import escape_control
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """Where a command reads and writes."""
+    """The streams of a command and the form of its output."""
 
     out: TextIO
     err: TextIO
     stdin: TextIO
     as_json: bool = False
     rake: bool = False
-    """Called in rake's spelling, so it prints what rake prints."""
+    """Called with the name of a rake task: prints the lines of rake."""
     no_color: bool = False
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the output is read by a person, now."""
+        """Return whether the output is a terminal."""
         return self.out.isatty()
 
     @property
     def colours(self) -> bool:
-        """Whether words may be coloured."""
+        """Return whether to use colours."""
         return self.is_terminal and not self.no_color
 
     def line(self, text: str = "") -> None:
-        """Write a line of text that is ours, or was escaped."""
+        """Write a line without untrusted text."""
         print(text, file=self.out)
 
     def show(self, text: str) -> None:
-        """Write a line that may hold what came from outside; leading tabs stay."""
+        """Write a line, with control characters escaped; leading tabs are kept."""
         body = text.lstrip("\t\n")
         print(text[: len(text) - len(body)] + escape_control(body), file=self.out)
 
@@ -53,31 +54,33 @@ class Console:
         self.line(render_table(columns, rows, colours=self.colours))
 
     def document(self, value: Any) -> None:
-        """Write JSON for scripts."""
+        """Write a JSON document."""
         json.dump(value, self.out, indent=2, ensure_ascii=not _is_unicode(self.out))
         self.out.write("\n")
 
     def error(self, text: str) -> None:
-        """Write one line to standard error."""
+        """Write a line to standard error, with control characters escaped."""
         print(escape_control(text), file=self.err)
 
     def can_ask(self) -> bool:
-        """Whether a person can be asked."""
+        """Return whether a question can be asked."""
         return self.stdin.isatty() and self.err.isatty()
 
     def ask(self, question: str) -> bool:
-        """Ask, on standard error so that the output stays clean; only `yes` means yes."""
-        print(f"{escape_control(question)} Type yes to go on: ", end="", file=self.err, flush=True)
+        """Ask for confirmation on standard error; only `yes` confirms."""
+        print(
+            f"{escape_control(question)} Type yes to continue: ", end="", file=self.err, flush=True
+        )
         line = ""
         try:
             line = self.stdin.readline()
         finally:
-            if not line.endswith("\n"):  # Ctrl-D or Ctrl-C: the cursor is still behind the question
+            if not line.endswith("\n"):  # after Ctrl-D or Ctrl-C the cursor is on the same line
                 self.err.write("\n")
         return _is_yes(line)
 
     def read_yes(self) -> bool:
-        """Read one line and say whether it is `yes`, in any case."""
+        """Read a line and return whether it is `yes`, in any case."""
         return _is_yes(self.stdin.readline())
 
 
@@ -90,8 +93,8 @@ def _is_unicode(stream: TextIO) -> bool:
 
 
 def open_streams() -> None:
-    """Put the null device where the caller has closed a stream, as some job runners do."""
-    # Kept open: they are the process's own from here on.
+    """Replace standard streams that the caller has closed, as some job runners do."""
+    # Not closed: they are the standard streams of the process from now on.
     if sys.stdin is None:
         sys.stdin = open(os.devnull)  # noqa: SIM115
     if sys.stdout is None:
@@ -103,7 +106,7 @@ def open_streams() -> None:
 def open_console(environ: Mapping[str, str], *, as_json: bool, rake: bool) -> Console:
     """Return the console of this process."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # Names of meetings may hold what the terminal's character set does not.
+        # Names of meetings can contain characters that the terminal's encoding does not have.
         sys.stdout.reconfigure(errors="backslashreplace")
     return Console(
         sys.stdout, sys.stderr, sys.stdin, as_json, rake, no_color=bool(environ.get("NO_COLOR"))

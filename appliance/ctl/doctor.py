@@ -1,7 +1,7 @@
-"""`ctl doctor`: what the appliance finds when it looks at itself; else why it cannot be asked.
+"""`ctl doctor`: checks of the appliance and its surroundings, with advice.
 
-The checks are the appliance's (doctor/doctor.py). Without it, this looks at the socket and asks
-systemd, and ends with exit code 3.
+The appliance runs the checks (doctor/doctor.py). If it is not running, this module examines the
+socket and the systemd unit, and the exit code is 3.
 """
 
 from __future__ import annotations
@@ -9,38 +9,46 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from appliance.ctl.client import Caller, ControlError, NotRunning, Refusal, find_socket
+from appliance.ctl.arguments import Commands, add_command
+from appliance.ctl.client import ControlClient, ControlError, NotRunning, Refusal, find_socket
 from appliance.ctl.console import Console
+from appliance.ctl.exit_codes import DONE, FAILED, NOT_RUNNING
 from appliance.ctl.progress import waiting
 from appliance.ctl.tables import GREEN, RED, YELLOW, paint
-
-DONE, FAILED, NOT_RUNNING = 0, 1, 3
 
 UNIT = "scalelite-appliance"
 _BOOTED = "/run/systemd/system"
 _SYSTEMCTL_S = 3.0
 _WORDS = {"ok": ("OK", GREEN), "warn": ("WARN", YELLOW), "fail": ("FAIL", RED)}
 
-Found = Mapping[str, str]
+FindingFields = Mapping[str, str]
+"""A finding as JSON: check, level, text, advice."""
 
 
-def doctor(console: Console, caller: Caller, args: Namespace) -> int:
-    """Show what is found; 1 if anything fails, 3 if the appliance is not running."""
+def add_doctor(commands: Commands[Any]) -> None:
+    """Add the command."""
+    about = "check stores, directories, clocks, secrets and servers, and give advice"
+    add_command(commands, "doctor", doctor, about, "doctor")
+
+
+def doctor(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Show the findings; exit code 1 if a check fails, 3 if the appliance is not running."""
     try:
-        with waiting(console, "looking"):
-            answer = caller.post("doctor", {})
+        with waiting(console, "checking"):
+            answer = client.post("doctor", {})
     except Refusal:
         raise
     except ControlError as error:
         path = find_socket(os.environ, is_root=os.geteuid() == 0)
-        _show(console, [explain(path, error), *_ask_systemd()], healthy=False)
+        _show(console, [explain_error(path, error), *_inspect_unit()], healthy=False)
         return NOT_RUNNING if isinstance(error, NotRunning) else FAILED
     _show(console, answer["findings"], healthy=answer["healthy"])
     return DONE if answer["healthy"] else FAILED
 
 
-def _show(console: Console, findings: Sequence[Found], *, healthy: bool) -> None:
+def _show(console: Console, findings: Sequence[FindingFields], *, healthy: bool) -> None:
     if console.as_json:
         console.document({"healthy": healthy, "findings": list(findings)})
         return
@@ -49,43 +57,43 @@ def _show(console: Console, findings: Sequence[Found], *, healthy: bool) -> None
         word, colour = _WORDS[finding["level"]]
         shown = paint(word, colour) if console.colours else word
         gap = " " * (4 - len(word))
-        # The marks of code that documents have are for documents.
+        # Backquotes are markup for documentation.
         text, advice = (finding[name].replace("`", "'") for name in ("text", "advice"))
         check = finding["check"].ljust(width)
         console.out.write(f"{shown}{gap}  ")
         console.show(f"{check}  {text}")
         if advice:
             console.show(f"\t-> {advice}")
-    console.line(_sum_up(findings))
+    console.line(_summarize(findings))
 
 
-def _sum_up(findings: Sequence[Found]) -> str:
+def _summarize(findings: Sequence[FindingFields]) -> str:
     levels = [finding["level"] for finding in findings]
     fails, warns = levels.count("fail"), levels.count("warn")
     if not fails and not warns:
-        return f"All is well ({len(levels)} checks)."
-    return f"{fails} failed, {warns} to look at, {levels.count('ok')} are well."
+        return f"All checks passed ({len(levels)})."
+    return f"{fails} failed, {warns} with warnings, {levels.count('ok')} passed."
 
 
 # --- without the appliance -----------------------------------------------------------------------
 
 
-def explain(path: str, error: ControlError) -> Found:
-    """Return what is to be said of a socket that nobody answers on."""
+def explain_error(path: str, error: ControlError) -> FindingFields:
+    """Return a finding about a control socket that does not answer."""
     directory = os.path.dirname(path) or "."
     if isinstance(error, NotRunning) and not os.path.isdir(directory):
-        advice = "start the appliance; if it runs with another CTL_SOCKET, export the same"
+        advice = "start the appliance; if it runs with another CTL_SOCKET, export the same value"
     elif isinstance(error, NotRunning):
-        advice = f"`systemctl start {UNIT}`, or export the CTL_SOCKET that it runs with"
+        advice = f"`systemctl start {UNIT}`, or export the CTL_SOCKET of the running appliance"
     elif not os.access(path, os.W_OK):
-        advice = f"use sudo, or join the group of the socket (`ls -l {path}`) and log in anew"
+        advice = f"use sudo, or join the group of the socket (`ls -l {path}`) and log in again"
     else:
-        advice = f"it hangs perhaps: `systemctl restart {UNIT}`"
+        advice = f"it may hang: `systemctl restart {UNIT}`"
     return {"check": "appliance", "level": "fail", "text": str(error), "advice": advice}
 
 
-def _ask_systemd() -> list[Found]:
-    # Imported here: no other command needs them, and every command loads this.
+def _inspect_unit() -> list[FindingFields]:
+    # Imported here, because this module is imported by every command.
     import shutil
     import subprocess
 
@@ -99,12 +107,12 @@ def _ask_systemd() -> list[Found]:
         )
     except (OSError, subprocess.SubprocessError):
         return []
-    finding = judge_unit(done.stdout)
+    finding = explain_unit(done.stdout)
     return [] if finding is None else [finding]
 
 
-def judge_unit(shown: str) -> Found | None:
-    """Return what is to be said of the unit, from what `systemctl show` prints."""
+def explain_unit(shown: str) -> FindingFields | None:
+    """Return a finding about the unit from the output of `systemctl show`; None: no unit."""
     values = dict(line.partition("=")[::2] for line in shown.splitlines())
     if values.get("LoadState") != "loaded":
         return None
@@ -112,7 +120,7 @@ def judge_unit(shown: str) -> Found | None:
     text, advice = f"{UNIT}.service is {state}", f"`systemctl status {UNIT}`"
     if state == "failed":
         text += f" ({result})"
-        advice = f"`journalctl -u {UNIT} -n 50` says why"
+        advice = f"`journalctl -u {UNIT} -n 50` shows the reason"
     elif state == "inactive":
         advice = f"`systemctl enable --now {UNIT}`"
     elif values.get("StatusText"):

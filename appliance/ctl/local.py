@@ -1,32 +1,52 @@
 """`ctl config check`, `secret generate`, `database migrate`, `version`.
 
-What works without a running appliance.
+These commands work without a running appliance.
 """
 
 from __future__ import annotations
 
 import os
 from argparse import Namespace
-from collections.abc import Callable
+from typing import Any
 
 from appliance import __version__
-from appliance.ctl.client import Caller
+from appliance.ctl.arguments import Commands, add_command, add_group
+from appliance.ctl.client import ControlClient
 from appliance.ctl.console import Console
-
-DONE, FAILED = 0, 1
+from appliance.ctl.exit_codes import DONE, FAILED
 
 _SECRET_BYTES = 32
 
-Migrate = Callable[[], list[str]]
-"""Brings the database of the environment up to date and returns what was applied.
 
-Raises ControlError. It is handed in by the program: the drivers are too heavy for ctl.
-"""
+def add_config(commands: Commands[Any]) -> None:
+    """Add the group `config`."""
+    group = add_group(commands, "config", "show the configuration of this environment")
+    about = "show the effective configuration and the origin of each value"
+    add_command(group, "check", check_configuration, about, "config check --json")
 
 
-def check_configuration(console: Console, caller: Caller, args: Namespace) -> int:
-    """Show the effective configuration, or everything that is wrong with it."""
-    # Imported here: no other command needs the parsers of all variables.
+def add_secret(commands: Commands[Any]) -> None:
+    """Add the group `secret`."""
+    group = add_group(commands, "secret", "generate secrets")
+    about = "print a new random secret"
+    add_command(group, "generate", generate_secret, about, "secret generate")
+
+
+def add_database(commands: Commands[Any]) -> None:
+    """Add the group `database`."""
+    group = add_group(commands, "database", "manage the PostgreSQL of this environment")
+    about = "migrate the database to the schema of this version, as `run` does at its start"
+    add_command(group, "migrate", migrate_database, about, "database migrate")
+
+
+def add_version(commands: Commands[Any]) -> None:
+    """Add the command `version`."""
+    add_command(commands, "version", show_version, "print the version", "version")
+
+
+def check_configuration(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Show the effective configuration, or all its problems."""
+    # Imported here: no other command needs the parsers of the variables.
     from appliance import settings
 
     is_root = os.geteuid() == 0
@@ -41,7 +61,7 @@ def check_configuration(console: Console, caller: Caller, args: Namespace) -> in
     return DONE
 
 
-def generate_secret(console: Console, caller: Caller, args: Namespace) -> int:
+def generate_secret(console: Console, client: ControlClient, args: Namespace) -> int:
     """Print a new secret."""
     import secrets
 
@@ -53,22 +73,21 @@ def generate_secret(console: Console, caller: Caller, args: Namespace) -> int:
     return DONE
 
 
-def migrate_database(console: Console, caller: Caller, args: Namespace) -> int:
-    """Bring the database to the schema of this version."""
-    assert args.migrate is not None
-    applied = args.migrate()
+def migrate_database(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Migrate the database to the schema of this version."""
+    applied = args.standalone.migrate_database()
     if console.as_json:
         console.document({"applied": applied})
         return DONE
     for name in applied:
         console.line(f"applied {name}")
     if not applied:
-        console.line("nothing to do, the database has the schema of this version")
+        console.line("nothing to do: the database has the schema of this version")
     return DONE
 
 
-def show_version(console: Console, caller: Caller, args: Namespace) -> int:
-    """Print the version of the package."""
+def show_version(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Print the version of the program."""
     if console.as_json:
         console.document({"version": __version__})
     else:

@@ -1,4 +1,4 @@
-"""`ctl meetings [list|info|end]` and `ctl servers meetings`: what runs where."""
+"""`ctl meetings [list|info|end]` and `ctl servers meetings`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
 
-from appliance.ctl.client import LONG_S, Caller
+from appliance.ctl.arguments import Commands, add_command, add_group
+from appliance.ctl.client import LONG_S, ControlClient
 from appliance.ctl.console import Console
+from appliance.ctl.exit_codes import DONE, FAILED
 from appliance.ctl.progress import waiting
 from appliance.ctl.tables import Column
-
-DONE, FAILED = 0, 1
 
 _RAKE_METADATA = (
     *("bbb-context-name", "analytics-callback-url", "bbb-recording-tags"),
@@ -19,15 +19,38 @@ _RAKE_METADATA = (
     *("bbb-context-id", "bbb-recording-name", "bbb-origin-server-name"),
     *("bbb-recording-description", "bbb-origin-tag"),
 )
-"""What rake shows, and nothing else, whether it is there or not."""
+"""The metadata that rake shows, also if it is missing."""
 _COLUMNS = (Column("MEETING ID"), Column("SERVER ID"), Column("SERVER URL"), Column("STATUS"))
 
 
-def list_table(console: Console, caller: Caller, args: Namespace) -> int:
+def add_meetings(commands: Commands[Any]) -> None:
+    """Add the group `meetings`."""
+    group = add_group(commands, "meetings", "manage the meetings", list_blocks, ids=[])
+    about = "show meetings and their servers"
+    command = add_command(group, "list", list_table, about, "meetings list physics-101")
+    command.add_argument("ids", metavar="ID", nargs="*", help="only these meetings")
+    about = "show the details of a meeting, from its server"
+    command = add_command(group, "info", show, about, "meetings info physics-101")
+    command.add_argument("id", metavar="ID", help="meetingID of the front-end")
+    about = "end meetings; without ids ALL of them, after a confirmation"
+    command = add_command(group, "end", end, about, "meetings end --yes physics-101")
+    command.add_argument("ids", metavar="ID", nargs="*", help="only these meetings")
+    command.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+
+
+def add_server_meetings(servers: Commands[Any]) -> None:
+    """Add `meetings` to the group `servers`."""
+    about = "show the meetings that servers report, including unknown ones"
+    example = "servers meetings bbb1.example.com"
+    command = add_command(servers, "meetings", list_on_servers, about, example)
+    command.add_argument("ids", metavar="ID", nargs="*", help="only these servers")
+
+
+def list_table(console: Console, client: ControlClient, args: Namespace) -> int:
     """Show meetings in a table."""
     if console.rake:
-        return list_blocks(console, caller, args)
-    answer = _find(caller, args)
+        return list_blocks(console, client, args)
+    answer = _find(client, args)
     if console.as_json:
         console.document(answer["meetings"])
     else:
@@ -44,9 +67,9 @@ def list_table(console: Console, caller: Caller, args: Namespace) -> int:
     return _report_unknown(console, answer)
 
 
-def list_blocks(console: Console, caller: Caller, args: Namespace) -> int:
+def list_blocks(console: Console, client: ControlClient, args: Namespace) -> int:
     """Show meetings as `rake meetings` does."""
-    answer = _find(caller, args)
+    answer = _find(client, args)
     if console.as_json:
         console.document(answer["meetings"])
     for meeting in [] if console.as_json else answer["meetings"]:
@@ -56,8 +79,8 @@ def list_blocks(console: Console, caller: Caller, args: Namespace) -> int:
     return _report_unknown(console, answer)
 
 
-def _find(caller: Caller, args: Namespace) -> Mapping[str, Any]:
-    answer: Mapping[str, Any] = caller.post("listMeetings", {"ids": args.ids}, deadline_s=LONG_S)
+def _find(client: ControlClient, args: Namespace) -> Mapping[str, Any]:
+    answer: Mapping[str, Any] = client.post("listMeetings", {"ids": args.ids}, deadline_s=LONG_S)
     return answer
 
 
@@ -67,9 +90,9 @@ def _report_unknown(console: Console, answer: Mapping[str, Any]) -> int:
     return FAILED if answer["unknown"] else DONE
 
 
-def show(console: Console, caller: Caller, args: Namespace) -> int:
-    """Show one meeting as `rake meetings:info` does, with all its metadata."""
-    meeting = caller.get_long("getMeetingInfo", id=args.id)
+def show(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Show a meeting as `rake meetings:info` does, with all its metadata."""
+    meeting = client.get_long("getMeetingInfo", id=args.id)
     if console.as_json:
         console.document(meeting)
         return DONE
@@ -82,7 +105,7 @@ def show(console: Console, caller: Caller, args: Namespace) -> int:
     console.show(f"\tCreated Date: {meeting['created']}")
     console.show(f"\tRecording Enabled: {recording}")
     console.show(f"\tServer id: {meeting['server_id']}")
-    # rake's line has a slip in it, which scripts may look for.
+    # rake prints this misspelling, and scripts may rely on it.
     word = "Serevr" if console.rake else "Server"
     console.show(f"\t{word} url: {meeting['server_url']}")
     if not console.rake:
@@ -95,13 +118,13 @@ def show(console: Console, caller: Caller, args: Namespace) -> int:
     return DONE
 
 
-def end(console: Console, caller: Caller, args: Namespace) -> int:
-    """End meetings; ask first."""
+def end(console: Console, client: ControlClient, args: Namespace) -> int:
+    """End meetings, after a confirmation."""
     if not args.yes and not _confirm_end(console, args.ids):
         return FAILED
     body = {"ids": args.ids} if args.ids else {"all": True}
     with waiting(console, "ending the meetings"):
-        answer = caller.post("endMeetings", body, deadline_s=LONG_S)
+        answer = client.post("endMeetings", body, deadline_s=LONG_S)
     failed = _report_ended(console, answer)
     if console.rake and not answer["unknown"]:
         console.line("OK")
@@ -117,16 +140,16 @@ def _confirm_end(console: Console, ids: list[str]) -> bool:
     else:
         what = f"{len(ids)} meeting{'s' if len(ids) > 1 else ''}" if ids else "ALL meetings"
         if not console.can_ask():
-            console.error(f"ending {what} must be confirmed; --yes does it without asking")
+            console.error(f"ending {what} requires a confirmation; confirm with --yes")
             return False
-        agreed = console.ask(f"This ends {what} for everybody in them.")
+        agreed = console.ask(f"This ends {what} for all participants.")
     if not agreed:
         console.error("no meeting was ended")
     return agreed
 
 
 def _report_ended(console: Console, answer: Mapping[str, Any]) -> int:
-    """Show what became of each meeting; return how many could not be ended."""
+    """Show the result for each meeting; return the number of failures."""
     ended = answer["meetings"]
     failed = [meeting for meeting in ended if meeting["outcome"] == "failed"]
     if console.as_json:
@@ -142,10 +165,10 @@ def _report_ended(console: Console, answer: Mapping[str, Any]) -> int:
     return len(failed)
 
 
-def list_on_servers(console: Console, caller: Caller, args: Namespace) -> int:
-    """Show what runs on servers, as `rake servers:meeting_list` does."""
+def list_on_servers(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Show the meetings on servers as `rake servers:meeting_list` does."""
     with waiting(console, "asking the servers"):
-        found = caller.post("getServerMeetings", {"ids": args.ids}, deadline_s=LONG_S)
+        found = client.post("getServerMeetings", {"ids": args.ids}, deadline_s=LONG_S)
     if console.as_json:
         console.document(found)
     for server in [] if console.as_json else found:

@@ -1,5 +1,6 @@
-"""A line that tells how far a long work is: redrawn on a terminal, written when it changes in a
-pipe, and not there at all with --json.
+"""Progress of long operations: redrawn on a terminal, a line per phase in a pipe.
+
+With --json nothing is shown.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ _TICK_S = 1.0
 
 
 class Progress:
-    """One work's line."""
+    """The progress line of an operation."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._shown = ""
 
     def show(self, done: int, total: int, text: str, *, phase: str = "") -> None:
-        """Show how much is done; in a pipe only when `phase` is another one than before."""
+        """Show the progress; in a pipe only the phase, when it changes."""
         console = self._console
         if console.as_json:
             return
@@ -37,7 +38,7 @@ class Progress:
             self._shown = phase
 
     def end(self) -> None:
-        """Leave the line to what comes next."""
+        """Clear the line."""
         if self._shown and self._console.is_terminal and not self._console.as_json:
             self._console.out.write("\r\x1b[K")
             self._console.out.flush()
@@ -46,14 +47,14 @@ class Progress:
 
 @contextmanager
 def waiting(console: Console, text: str) -> Iterator[None]:
-    """Tell a person what is waited for, and how long by now: one call, of which nobody knows more.
+    """Show a text and the elapsed time during a call without progress of its own.
 
-    On a terminal only, from the first second on; the line is gone at the end.
+    Only on a terminal, from the first second on; the line is cleared at the end.
     """
     if not console.is_terminal or console.as_json or console.rake:
         yield
         return
-    import threading  # no command in a pipe needs it
+    import threading  # only needed on a terminal
 
     done, out = threading.Event(), console.out
     began_s = time.monotonic()

@@ -1,7 +1,6 @@
-"""Rake's spelling of the commands: `servers:add[url,secret,2.0]` -> the words of ctl.
+"""Translates rake tasks of Scalelite, such as `servers:add[url,secret,2.0]`, to commands. Pure.
 
-Pure. Also what rake prints before it begins. Truth: the section Administration of Scalelite's
-README; the order of the arguments is that of its tasks.
+Source: the section Administration of Scalelite's README, and lib/tasks/ for the order of arguments.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from appliance.ctl.rake_tenant_names import TENANT_TASKS
 
 _TASK = re.compile(r"([A-Za-z_]+(?::[A-Za-z_]+)*)(?:\[(.*)\])?", re.DOTALL).fullmatch
 _SYNC_MODES = ("keep", "cordon", "force")
-_NEEDLESS = "WARNING! Load-multiplier was not readable or 0, so it is now 1"
+_UNREADABLE = "WARNING! Load-multiplier was not readable or 0, so it is now 1"
 
 
 def parse_rake(words: Sequence[str]) -> RakeTask | None:
-    """Translate a word in rake's spelling; None: it is ctl's own spelling.
+    """Translate the name of a rake task; None: the words are a command of ctl.
 
-    Raises NotRake: no such task; MisusedTask: an argument is missing or wrong.
+    Raises NotRake: the task does not exist; MisusedTask: an argument is missing or invalid.
     """
     if len(words) != 1 or not (":" in words[0] or "[" in words[0] or words[0] in _BARE):
         return None
@@ -45,9 +44,9 @@ def parse_rake(words: Sequence[str]) -> RakeTask | None:
 
 
 def _multiplier(text: str) -> tuple[str, tuple[str, ...]]:
-    """Return the multiplier and what to print: rake takes 1 for what it cannot read.
+    """Return the multiplier and the lines to print; like rake, use 1 for an invalid one.
 
-    Raises MisusedTask: it is negative, which Scalelite stores.
+    Raises MisusedTask: it is negative (Scalelite would store it).
     """
     try:
         value = float(text)
@@ -55,7 +54,7 @@ def _multiplier(text: str) -> tuple[str, tuple[str, ...]]:
         value = 0.0
     if value < 0:
         raise MisusedTask("ERROR: the load multiplier must be a number greater than 0")
-    return (text, ()) if math.isfinite(value) and value != 0 else ("1", (_NEEDLESS,))
+    return (text, ()) if math.isfinite(value) and value != 0 else ("1", (_UNREADABLE,))
 
 
 def _add(given: list[str]) -> RakeTask:
@@ -91,7 +90,7 @@ def _update(given: list[str]) -> RakeTask:
 def _load_multiplier(given: list[str]) -> RakeTask:
     server_id = required(given, 1, "id,load_multiplier")[0]
     text = argument(given, 1)
-    value, before = _multiplier(text) if text else ("1", ())  # none is 1 without a word
+    value, before = _multiplier(text) if text else ("1", ())  # without a warning if it is missing
     return RakeTask(("servers", "load-multiplier", "--", server_id, value), before, server_id)
 
 
@@ -111,7 +110,7 @@ def _panic(given: list[str]) -> RakeTask:
     return RakeTask(("servers", "panic", *options, "--", server_id), before, server_id)
 
 
-def _on_server(command: str, doing: str) -> Callable[[list[str]], RakeTask]:
+def _server_task(command: str, doing: str) -> Callable[[list[str]], RakeTask]:
     def translate(given: list[str]) -> RakeTask:
         server_id = required(given, 1, "id")[0]
         before = (f"{doing} server {server_id}...",)
@@ -127,14 +126,14 @@ def _sync(given: list[str]) -> RakeTask:
         modes = " ".join(_SYNC_MODES)
         raise MisusedTask(f"ERROR: Unknown sync mode '{mode}' (choose: {modes})")
     options = [f"--mode={mode}"] if mode else []
-    # As rake: whatever is given but for these words means a dry run.
+    # Like rake: any other word means a dry run.
     if argument(given, 2).lower() not in ("", "n", "no", "false"):
         options.append("--dry-run")
     return RakeTask(("servers", "sync", *options, "--", path))
 
 
 def _yaml(given: list[str]) -> RakeTask:
-    # As rake: whatever is given, even `false`, means yes.
+    # Like rake: any word, even `false`, means true.
     return RakeTask(("servers", "export", *(["--verbose"] if argument(given, 0) else [])))
 
 
@@ -142,9 +141,9 @@ def _add_all(given: list[str]) -> RakeTask:
     return RakeTask(("servers", "add-all", "--", required(given, 1, "path")[0]))
 
 
-def _with_ids(*words: str) -> Callable[[list[str]], RakeTask]:
+def _ids_task(*words: str) -> Callable[[list[str]], RakeTask]:
     def translate(given: list[str]) -> RakeTask:
-        # One argument, colons between the ids; a comma is part of none.
+        # The ids are one argument, separated by colons; a comma separates arguments.
         ids = [part for part in ",".join(given).split(":") if part]
         return RakeTask((*words, "--", *ids))
 
@@ -163,46 +162,46 @@ def _info(given: list[str]) -> RakeTask:
 
 
 def _add_to_tenant(given: list[str]) -> RakeTask:
-    # Without an id rake's task says so itself.
+    # The command reports a missing id with the message of rake.
     return RakeTask(("recordings", "add-to-tenant", "--", argument(given, 0)))
 
 
 def _watch(given: list[str]) -> RakeTask:
-    raise NotRake("recordings:watch is not needed: the appliance watches the spool itself")
+    raise NotRake("recordings:watch is not needed: the running appliance watches the spool")
 
 
-def _plain(*words: str) -> Callable[[list[str]], RakeTask]:
+def _simple_task(*words: str) -> Callable[[list[str]], RakeTask]:
     return lambda given: RakeTask(words)
 
 
 _TASKS: dict[str, Callable[[list[str]], RakeTask]] = {
     "servers:add": _add,
     "servers:update": _update,
-    "servers:remove": _on_server("remove", "Removing"),
-    "servers:enable": _on_server("enable", "Enabling"),
-    "servers:cordon": _on_server("cordon", "Cordoning"),
-    "servers:disable": _on_server("disable", "Disabling"),
+    "servers:remove": _server_task("remove", "Removing"),
+    "servers:enable": _server_task("enable", "Enabling"),
+    "servers:cordon": _server_task("cordon", "Cordoning"),
+    "servers:disable": _server_task("disable", "Disabling"),
     "servers:panic": _panic,
     "servers:loadMultiplier": _load_multiplier,
     "servers:tag": _tag,
     "servers:sync": _sync,
     "servers:yaml": _yaml,
     "servers:addAll": _add_all,
-    "servers:meeting_list": _with_ids("servers", "meetings"),
-    "meetings:list": _with_ids("meetings", "list"),
-    "meetings": _with_ids("meetings", "list"),
+    "servers:meeting_list": _ids_task("servers", "meetings"),
+    "meetings:list": _ids_task("meetings", "list"),
+    "meetings": _ids_task("meetings", "list"),
     "meetings:info": _info,
-    "meetings:end": _with_ids("meetings", "end"),
-    "recordings:update": _plain("recordings", "update"),
+    "meetings:end": _ids_task("meetings", "end"),
+    "recordings:update": _simple_task("recordings", "update"),
     "recordings:addToTenant": _add_to_tenant,
     "recordings:watch": _watch,
-    "poll:all": _plain("poll", "all"),
-    "poll:servers": _plain("poll", "servers"),
-    "poll:meetings": _plain("poll", "meetings"),
-    "poll:versions": _plain("poll", "versions"),
+    "poll:all": _simple_task("poll", "all"),
+    "poll:servers": _simple_task("poll", "servers"),
+    "poll:meetings": _simple_task("poll", "meetings"),
+    "poll:versions": _simple_task("poll", "versions"),
     **TENANT_TASKS,
 }
 _BARE = frozenset({"tenantSettings"})
-"""Tasks that look like a word of ctl, and are none."""
+"""Tasks without a colon whose name is not a command of ctl."""
 
 __all__ = ["MisusedTask", "NotRake", "RakeTask", "parse_rake"]

@@ -1,6 +1,7 @@
-"""What a task in rake's spelling is, and how its arguments are read. Pure.
+"""Rake tasks as commands of ctl, and the parsing of their arguments. Pure.
 
-Which tasks there are is in the rake_*names.py. Truth: rake's `parse_task_string`.
+The tasks are in rake_names.py and rake_tenant_names.py. Source of the argument syntax:
+`parse_task_string` of rake's application.rb.
 """
 
 from __future__ import annotations
@@ -9,33 +10,32 @@ from dataclasses import dataclass
 
 
 class NotRake(Exception):
-    """It is spelt as rake does, but there is no such task."""
+    """The word has the form of a rake task, but the task does not exist."""
 
 
 class MisusedTask(NotRake):
-    """An argument of the task is missing or wrong; `str()` is the line that rake prints."""
+    """An argument of the task is missing or invalid. `str()` is the line that rake prints."""
 
 
 class MissingArguments(Exception):
-    """An argument of the task is missing, and rake says nothing of use; `str()` are their names."""
+    """An argument is missing and rake has no message for it. `str()` names the arguments."""
 
 
 @dataclass(frozen=True, slots=True)
 class RakeTask:
-    """One task in the words of ctl."""
+    """A rake task, translated to a command of ctl."""
 
     words: tuple[str, ...]
     before: tuple[str, ...] = ()
-    """The lines that rake prints before it begins."""
+    """Lines that rake prints first."""
     server_id: str | None = None
-    """The server that the task is about."""
+    """The server of the task, for its error message."""
 
 
 def split_arguments(text: str) -> list[str]:
-    """Split what stands between the brackets, as rake does.
+    """Split the text between the brackets as rake does.
 
-    Blanks around an argument do not count; a backslash takes the next character as it is, so
-    that a comma may be part of a value.
+    Surrounding blanks are removed; a backslash makes the next character literal, also a comma.
     """
     if not text:
         return []
@@ -51,15 +51,14 @@ def split_arguments(text: str) -> list[str]:
 
 
 def argument(given: list[str], index: int) -> str:
-    """Return an argument, empty if it is missing."""
+    """Return an argument, or an empty text if it is missing."""
     return given[index] if index < len(given) else ""
 
 
 def required(given: list[str], count: int, names: str, missing: str = "") -> list[str]:
-    """Return the arguments.
+    """Return the arguments if the first `count` are present and not empty.
 
-    Raises MisusedTask: one of the first `count` is missing or empty, with what rake says then
-    (`missing`); MissingArguments: so, and rake says nothing that is any help.
+    missing: the message of rake, if it has one. Raises MisusedTask with it, else MissingArguments.
     """
     if len(given) < count or not all(given[:count]):
         raise MisusedTask(missing) if missing else MissingArguments(names)

@@ -1,7 +1,7 @@
-"""Rake's tasks about tenants and their settings -> the words of ctl.
+"""Translates the rake tasks `tenants` and `tenantSettings` of Scalelite to commands. Pure.
 
-Pure. Truth: Scalelite's tasks `tenants` and `tenantSettings`: the order of their arguments, and
-what they say when one is missing. `tenants:showall` is of its versions before 1.5.
+The order of the arguments and the messages are those of lib/tasks/tenants.rake. `tenants:showall`
+existed before Scalelite 1.5.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _KEYCLOAK = (
 
 
 def _secrets(parts: Sequence[str]) -> str:
-    """Return several secrets as one word; a comma between them ends an argument of rake."""
+    """Join secrets; a comma between them separates arguments for rake."""
     return ":".join(part for part in parts if part)
 
 

@@ -1,4 +1,4 @@
-"""`ctl recordings import|imports|retry`: tars on their way in."""
+"""`ctl recordings import|imports|retry`: the import of tars."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
 
-from appliance.ctl.client import LONG_S, Caller, ControlError, NotRunning
+from appliance.ctl.arguments import Commands, add_command, add_limit_option
+from appliance.ctl.client import LONG_S, ControlClient, ControlError, NotRunning
 from appliance.ctl.console import Console
+from appliance.ctl.exit_codes import DONE, FAILED
 from appliance.ctl.progress import Progress
-from appliance.ctl.recording_shapes import size_text, time_text
-from appliance.ctl.tables import Column, counted, shorten
+from appliance.ctl.recordings import DEFAULT_LIMIT, MAX_LIMIT
+from appliance.ctl.tables import Column, counted, format_size, format_time, shorten
 
-DONE, FAILED = 0, 1
 _TICK_S = 0.2
 _IDLE_TICKS = 25
 
@@ -28,12 +29,31 @@ _COLUMNS = (
 )
 
 
-def import_files(console: Console, caller: Caller, args: Namespace) -> int:
-    """Import files one after the other, and see each through to its end."""
+def add_imports(recordings: Commands[Any]) -> None:
+    """Add the commands of this module to the group `recordings`."""
+    about = "import tars on the appliance's host at once; files outside the spool are kept"
+    example = "recordings import /srv/old-recordings/*.tar"
+    command = add_command(recordings, "import", import_files, about, example)
+    about = "path of a tar on the appliance's host"
+    command.add_argument("files", metavar="FILE", nargs="+", help=about)
+    command.add_argument("--undelete", action="store_true", help="restore deleted recordings")
+    about = "show the journal of imports, and the tars in the spool and in failed/"
+    command = add_command(recordings, "imports", list_imports, about, "recordings imports --failed")
+    command.add_argument("--failed", action="store_true", help="only failed imports")
+    add_limit_option(command, DEFAULT_LIMIT, MAX_LIMIT)
+    about = "import tars of failed/ again: these, or all"
+    example = "recordings retry 183f0bf3-1531240585189.tar"
+    command = add_command(recordings, "retry", retry, about, example)
+    about = "name of a tar, see `recordings imports`"
+    command.add_argument("files", metavar="FILE", nargs="*", help=about)
+
+
+def import_files(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Import files one after the other, and wait for each result."""
     ended, failures = [], 0
     for file in args.files:
         try:
-            last = _import(console, caller, os.path.abspath(file), args.undelete)
+            last = _import(console, client, os.path.abspath(file), args.undelete)
         except NotRunning:
             raise
         except ControlError as error:
@@ -50,24 +70,26 @@ def import_files(console: Console, caller: Caller, args: Namespace) -> int:
     return FAILED if failures else DONE
 
 
-def _import(console: Console, caller: Caller, path: str, undelete: bool) -> Mapping[str, Any]:
+def _import(
+    console: Console, client: ControlClient, path: str, undelete: bool
+) -> Mapping[str, Any]:
     body = {"path": path, "undelete": undelete}
-    one: Mapping[str, Any] = caller.post("importRecording", body, deadline_s=LONG_S)
+    one: Mapping[str, Any] = client.post("importRecording", body, deadline_s=LONG_S)
     progress, idle = Progress(console), 0
     try:
         while not _is_over(one) and idle < _IDLE_TICKS:
-            # Nobody is at it, and it is not in the queue either.
+            # Give up on an import that neither runs nor waits.
             idle = 0 if one["running"] or "unpacked" in one else idle + 1
             _show(progress, one)
             time.sleep(_TICK_S)
-            one = caller.get("getImport", id=str(one["id"]))
+            one = client.get("getImport", id=str(one["id"]))
     finally:
         progress.end()
     return one
 
 
 def _is_over(one: Mapping[str, Any]) -> bool:
-    """Whether nobody is at it any more, for now at least."""
+    """Return whether the import has ended, or failed and waits for another attempt."""
     if one["state"] in ("done", "failed", "interrupted"):
         return True
     return one["state"] == "waiting" and bool(one["error"]) and not one["running"]
@@ -76,11 +98,11 @@ def _is_over(one: Mapping[str, Any]) -> bool:
 def _show(progress: Progress, one: Mapping[str, Any]) -> None:
     name, size = one["file"].rpartition("/")[2], one["size"]
     if one["state"] == "placing":
-        progress.show(size, size, f"{name}: moving to its place", phase=f"{name}: moving")
+        progress.show(size, size, f"{name}: moving", phase=f"{name}: moving")
     elif one["state"] == "extracting":
-        # A compressed tar unpacks to more than its size; then the bar is full and the bytes tell.
+        # A compressed tar unpacks to more than its size; then the bar stays full.
         unpacked = one.get("unpacked", 0)
-        text = f"{name}: unpacking, {size_text(unpacked)} of a tar of {size_text(size)}"
+        text = f"{name}: unpacking, {format_size(unpacked)} of a tar of {format_size(size)}"
         progress.show(min(unpacked, size), size, text, phase=f"{name}: unpacking")
     else:
         progress.show(0, size, f"{name}: waiting", phase=f"{name}: waiting")
@@ -88,19 +110,19 @@ def _show(progress: Progress, one: Mapping[str, Any]) -> None:
 
 def _reason(last: Mapping[str, Any]) -> str:
     if last["state"] == "interrupted":
-        return "the appliance was stopped in the middle; import it again"
+        return "the appliance was stopped during the import; import the file again"
     text = last["error"] or "not imported"
     if last["state"] == "waiting" and last.get("next_try"):
-        return f"{text}; tried again at {time_text(last['next_try'])} UTC"
+        return f"{text}; next attempt at {format_time(last['next_try'])} UTC"
     return str(text)
 
 
 # --- the journal ---------------------------------------------------------------------------------
 
 
-def list_imports(console: Console, caller: Caller, args: Namespace) -> int:
-    """Show the journal, and what lies in the spool and in failed/."""
-    answer = caller.get_long("getImports", limit=str(args.limit), failed=str(args.failed).lower())
+def list_imports(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Show the journal, and the tars in the spool and in failed/."""
+    answer = client.get_long("getImports", limit=str(args.limit), failed=str(args.failed).lower())
     if console.as_json:
         console.document(answer)
         return DONE
@@ -111,38 +133,38 @@ def list_imports(console: Console, caller: Caller, args: Namespace) -> int:
     if answer["spool"] and not args.failed:
         console.line(f"\nin the spool: {counted(len(answer['spool']), 'file')}")
         for tar in answer["spool"]:
-            console.show(f"\t{tar['file']}, {size_text(tar['size'])}")
+            console.show(f"\t{tar['file']}, {format_size(tar['size'])}")
     if answer["failed"]:
         console.line(f"\nin failed/: {counted(len(answer['failed']), 'file')}")
         for tar in answer["failed"]:
-            reason = tar["reason"] or "no reason is noted"
-            console.show(f"\t{tar['file']}, {size_text(tar['size'])}: {reason}")
-        console.line("`recordings retry` tries them again")
+            reason = tar["reason"] or "unknown reason"
+            console.show(f"\t{tar['file']}, {format_size(tar['size'])}: {reason}")
+        console.line("`recordings retry` imports them again")
     return DONE
 
 
 def _row(one: Mapping[str, Any]) -> tuple[object, ...]:
     note = one["error"] or ", ".join(one["recordings"])
     if one["state"] == "waiting" and one["next_try"]:
-        note = f"again at {time_text(one['next_try'])}: {note}"
+        note = f"next attempt {format_time(one['next_try'])}: {note}"
     return (
         shorten(one["file"].rpartition("/")[2]) if len(one["file"]) > 40 else one["file"],
-        size_text(one["size"]),
+        format_size(one["size"]),
         one["state"],
         one["attempts"],
-        time_text(one["finished"] or one["started"] or one["created"]),
+        format_time(one["finished"] or one["started"] or one["created"]),
         note,
     )
 
 
-def retry(console: Console, caller: Caller, args: Namespace) -> int:
-    """Try failed files again: these, or all of them."""
-    retried = caller.post("retryImports", {"files": args.files}, deadline_s=LONG_S)
+def retry(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Import failed files again."""
+    retried = client.post("retryImports", {"files": args.files}, deadline_s=LONG_S)
     problems = [one for one in retried if one["problem"]]
     if console.as_json:
         console.document(retried)
     elif not retried:
-        console.line("nothing is in failed/")
+        console.line("failed/ is empty")
     for one in [] if console.as_json else retried:
         if not one["problem"]:
             console.show(f"{one['file']}: back in the spool, with new attempts")

@@ -1,31 +1,101 @@
-"""`ctl recordings list|show|update|add-to-tenant`: what is kept of recordings, and its repair."""
+"""`ctl recordings list|show|update|add-to-tenant`: recordings, their changes and repair."""
 
 from __future__ import annotations
 
+import argparse
 from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
 
-from appliance.ctl.client import LONG_S, Caller
+from appliance.ctl.arguments import Commands, add_command, add_group, add_limit_option
+from appliance.ctl.client import LONG_S, ControlClient
 from appliance.ctl.console import Console
+from appliance.ctl.exit_codes import DONE, FAILED, USAGE
 from appliance.ctl.progress import Progress
-from appliance.ctl.recording_shapes import (
-    COLUMNS,
-    few,
-    recording_row,
-    size_text,
-    time_text,
+from appliance.ctl.tables import Column, counted, format_size, format_time, shorten
+
+STATES = ("published", "unpublished", "processing", "processed", "deleted", "any")
+DEFAULT_LIMIT, MAX_LIMIT = 50, 100_000
+COLUMNS = (
+    Column("RECORD ID"),
+    Column("MEETING ID"),
+    Column("NAME"),
+    Column("STATE"),
+    Column("ENDED (UTC)"),
+    Column("FORMATS"),
+    Column("TENANT"),
 )
-from appliance.ctl.tables import counted
-
-DONE, FAILED, USAGE = 0, 1, 2
 
 
-def list_all(console: Console, caller: Caller, args: Namespace) -> int:
+def add_recordings(commands: Commands[Any]) -> Commands[Any]:
+    """Add the group `recordings` with the commands of this module."""
+    defaults = {"meeting": None, "state": None, "tenant": None, "limit": DEFAULT_LIMIT}
+    about = "manage recordings and their import"
+    group = add_group(commands, "recordings", about, list_all, **defaults)
+    about = "show recordings, the newest first"
+    example = "recordings list --meeting math-101 --state unpublished"
+    command = add_command(group, "list", list_all, about, example)
+    command.add_argument("--meeting", metavar="ID", help="only with this meetingID")
+    about = "only in this state (default: all except deleted)"
+    command.add_argument("--state", choices=STATES, help=about)
+    command.add_argument("--tenant", metavar="ID", help="only of this tenant")
+    add_limit_option(command, DEFAULT_LIMIT, MAX_LIMIT)
+    about = "show the metadata, formats, files and user changes of a recording"
+    example = "recordings show 183f0bf3a0982a127bdb8161e0c44eb696b3e75c-1531240585189"
+    command = add_command(group, "show", show, about, example)
+    command.add_argument("id", metavar="ID", help="the recordID")
+    _add_update(group)
+    _add_add_to_tenant(group)
+    return group
+
+
+def _add_update(group: Commands[Any]) -> None:
+    about = "change recordings; without a change: move files from a wrong directory"
+    example = "recordings update ID1 ID2 --unpublish --meta course=Physics --meta draft="
+    command = add_command(group, "update", update, about, example)
+    command.add_argument("ids", metavar="ID", nargs="*", help="recordIDs (default for moves: all)")
+    _add_switch(command, "publish", "allow playback", "prevent playback")
+    _add_switch(command, "protect", "require one-time links for playback", "allow any link")
+    about = "set metadata; an empty value removes it"
+    command.add_argument("--meta", metavar="KEY=VALUE", type=_pair, action="append", help=about)
+    about = "only show which files would be moved"
+    command.add_argument("--dry-run", action="store_true", help=about)
+
+
+def _add_switch(parser: argparse.ArgumentParser, name: str, on: str, off: str) -> None:
+    pair = parser.add_mutually_exclusive_group()
+    pair.add_argument(
+        f"--{name}", dest=name, action="store_const", const=True, default=None, help=on
+    )
+    pair.add_argument(f"--un{name}", dest=name, action="store_const", const=False, help=off)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+    return key, value
+
+
+def _add_add_to_tenant(group: Commands[Any]) -> None:
+    about = "assign recordings to a tenant; without recordIDs all that have no tenant"
+    example = "recordings add-to-tenant 9a870f45-ec23-4d29-828b-4673f3536d7b"
+    command = add_command(group, "add-to-tenant", add_to_tenant, about, example)
+    command.add_argument("ids", metavar="ID", nargs="*", help="only these recordIDs")
+    about = "id of the tenant, see `tenants list`"
+    command.add_argument("tenant", metavar="TENANT", help=about)
+    about = "even recordings of another tenant, and an unknown tenant"
+    command.add_argument("--force", action="store_true", help=about)
+
+
+# --- list, show ----------------------------------------------------------------------------------
+
+
+def list_all(console: Console, client: ControlClient, args: Namespace) -> int:
     """Show the newest recordings in a table."""
     wanted = {"meeting_id": args.meeting, "state": args.state, "tenant_id": args.tenant}
     query = {name: value for name, value in wanted.items() if value}
-    answer = caller.get_long("listRecordings", limit=str(args.limit), **query)
+    answer = client.get_long("listRecordings", limit=str(args.limit), **query)
     found = answer["recordings"]
     if console.as_json:
         console.document(answer)
@@ -37,9 +107,23 @@ def list_all(console: Console, caller: Caller, args: Namespace) -> int:
     return DONE
 
 
-def show(console: Console, caller: Caller, args: Namespace) -> int:
-    """Show everything about one recording."""
-    one = caller.get_long("getRecordingInfo", id=args.id)
+def recording_row(one: Mapping[str, Any]) -> tuple[object, ...]:
+    """Return the row of a recording for COLUMNS."""
+    state = one["state"] or "-"
+    return (
+        one["record_id"],
+        shorten(one["meeting_id"] or "-"),
+        shorten(one["name"] or "-"),
+        f"{state}, protected" if one["protected"] else state,
+        format_time(one["end_time"] or one["start_time"]),
+        ",".join(one["formats"]) or "-",
+        one["tenant_id"] or "-",
+    )
+
+
+def show(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Show all details of a recording."""
+    one = client.get_long("getRecordingInfo", id=args.id)
     if console.as_json:
         console.document(one)
         return DONE
@@ -50,7 +134,9 @@ def show(console: Console, caller: Caller, args: Namespace) -> int:
     console.show(f"\tPublished: {_yes(one['published'])}")
     console.show(f"\tProtected: {_yes(one['protected'])}")
     console.show(f"\tTenant: {one['tenant_id'] or '-'}")
-    console.show(f"\tTime (UTC): {time_text(one['start_time'])} to {time_text(one['end_time'])}")
+    console.show(
+        f"\tTime (UTC): {format_time(one['start_time'])} to {format_time(one['end_time'])}"
+    )
     console.show(f"\tParticipants: {'-' if one['participants'] is None else one['participants']}")
     _show_parts(console, one)
     return DONE
@@ -64,10 +150,10 @@ def _show_parts(console: Console, one: Mapping[str, Any]) -> None:
     for shown in one["formats"]:
         length = "" if shown["length_min"] is None else f", {shown['length_min']} min"
         console.show(f"\t\t{shown['format']}: {shown['url']}{length}")
-    console.show(f"\tFiles: {size_text(one['size'])}")
+    console.show(f"\tFiles: {format_size(one['size'])}")
     for files in one["files"]:
         wrong = "" if files["published"] == one["published"] else " (wrong place)"
-        size = f"{counted(files['files'], 'file')}, {size_text(files['size'])}"
+        size = f"{counted(files['files'], 'file')}, {format_size(files['size'])}"
         console.show(f"\t\t{files['path']}: {size}{wrong}")
     there = {files["format"] for files in one["files"]}
     for shown in one["formats"]:
@@ -78,7 +164,7 @@ def _show_parts(console: Console, one: Mapping[str, Any]) -> None:
     words += [f"{key} removed" for key in changed["removed_metadata"]]
     console.show(f"\tChanged by users: {', '.join(words) or '-'}")
     for entry in one["imports"]:
-        time = time_text(entry["finished"] or entry["started"] or entry["created"])
+        time = format_time(entry["finished"] or entry["started"] or entry["created"])
         console.show(f"\tImport: {time} {entry['file']} ({entry['state']})")
 
 
@@ -89,19 +175,23 @@ def _yes(value: bool) -> str:
 # --- changes -------------------------------------------------------------------------------------
 
 
-def update(console: Console, caller: Caller, args: Namespace) -> int:
-    """Change recordings; without a change, put their files right."""
+def update(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Change recordings; without a change, repair the locations of their files."""
     changes: dict[str, Any] = {"publish": args.publish, "protect": args.protect}
     if args.meta:
         changes["metadata"] = dict(args.meta)
     changes = {name: value for name, value in changes.items() if value is not None}
     if not changes:
-        return _repair(console, caller, args)
+        return _repair(console, client, args)
     if not args.ids or args.dry_run:
-        what = "--dry-run is for repairs alone" if args.dry_run else "name the recordings to change"
+        what = (
+            "a change cannot be combined with --dry-run"
+            if args.dry_run
+            else "recordIDs are missing"
+        )
         console.error(f"scalelite-appliance ctl recordings update: {what}")
         return USAGE
-    changed = caller.post("updateRecordings", {"ids": args.ids, **changes}, deadline_s=LONG_S)
+    changed = client.post("updateRecordings", {"ids": args.ids, **changes}, deadline_s=LONG_S)
     if console.as_json:
         console.document(changed)
     else:
@@ -109,17 +199,17 @@ def update(console: Console, caller: Caller, args: Namespace) -> int:
     return DONE
 
 
-def _repair(console: Console, caller: Caller, args: Namespace) -> int:
-    """Go through the recordings step by step."""
+def _repair(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Repair the locations of files, step by step."""
     progress, total = Progress(console), 0
     after: int | None = 0
     found: dict[str, Any] = {"checked": 0, "moved": [], "missing": [], "failed": []}
     while after is not None:
         body = {"ids": args.ids, "after": after, "dry_run": args.dry_run}
-        step = caller.post("repairRecordings", body, deadline_s=LONG_S)
+        step = client.post("repairRecordings", body, deadline_s=LONG_S)
         found = {name: value + step[name] for name, value in found.items()}
         after, total = step["next_after"], step.get("count", total or step["checked"])
-        progress.show(found["checked"], total, f"{found['checked']} of {total} looked at")
+        progress.show(found["checked"], total, f"{found['checked']} of {total} checked")
     progress.end()
     if console.as_json:
         console.document(found)
@@ -136,21 +226,21 @@ def _report_repair(console: Console, found: Mapping[str, Any], *, dry_run: bool)
     for name in found["missing"]:
         console.show(f"no files: {name}")
     moved, missing = len(found["moved"]), len(found["missing"])
-    verb = "in the wrong place" if dry_run else "moved to where they belong"
+    result = "in the wrong place" if dry_run else "moved"
     console.line(
-        f"{counted(found['checked'], 'recording')} looked at: {counted(moved, 'format')} "
-        f"{verb}, {missing} without files"
+        f"{counted(found['checked'], 'recording')} checked: {counted(moved, 'format')} {result}, "
+        f"{missing} without files"
     )
 
 
-def add_to_tenant(console: Console, caller: Caller, args: Namespace) -> int:
-    """Give recordings to a tenant; without ids all that are nobody's."""
+def add_to_tenant(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Assign recordings to a tenant; without ids all that have no tenant."""
     tenant_id = args.tenant
     if console.rake and not tenant_id:
         console.error("No tenant ID was provided")
         return FAILED
     body = {"ids": args.ids, "tenant_id": tenant_id, "force": args.force}
-    answer = caller.post("addRecordingsToTenant", body, deadline_s=LONG_S)
+    answer = client.post("addRecordingsToTenant", body, deadline_s=LONG_S)
     if console.as_json:
         console.document(answer)
     elif console.rake:
@@ -159,67 +249,3 @@ def add_to_tenant(console: Console, caller: Caller, args: Namespace) -> int:
     else:
         console.show(f"{counted(answer['count'], 'recording')} added to tenant {tenant_id}")
     return DONE
-
-
-# --- age -----------------------------------------------------------------------------------------
-
-
-def prune(console: Console, caller: Caller, args: Namespace) -> int:
-    """Delete recordings that are too old, or show which would be."""
-    days = {} if args.days is None else {"days": args.days}
-    expired, rules = _find_expired(caller, days)
-    for tenant, value in rules["unreadable"].items():
-        text = f"tenant {tenant}: RECORDING_RETENTION_DAYS is {value!r}, which is no number of days"
-        console.error(f"{text}; its recordings are kept")
-    if rules["days"] is None and not any(rules["tenants"].values()):
-        console.error("nothing says how long recordings are kept: RECORDING_RETENTION_DAYS, --days")
-        return FAILED
-    if args.dry_run:
-        return _show_expired(console, expired, rules)
-    return _prune(console, caller, days, len(expired))
-
-
-def _find_expired(
-    caller: Caller, days: Mapping[str, Any]
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    after: int | None = 0
-    query = {name: str(value) for name, value in days.items()}
-    while after is not None:
-        answer = caller.get_long("getExpiredRecordings", after=str(after), **query)
-        found += answer["recordings"]
-        after = answer["next_after"]
-    return found, answer["retention"]
-
-
-def _show_expired(console: Console, expired: list[dict[str, Any]], rules: Mapping[str, Any]) -> int:
-    if console.as_json:
-        console.document({"recordings": expired, "count": len(expired), "retention": rules})
-        return DONE
-    if expired:
-        console.table(COLUMNS, [recording_row(one) for one in expired])
-    console.line(f"{counted(len(expired), 'recording')} would be deleted")
-    return DONE
-
-
-def _prune(console: Console, caller: Caller, days: Mapping[str, Any], total: int) -> int:
-    progress = Progress(console)
-    after: int | None = 0
-    deleted: list[str] = []
-    failed: list[str] = []
-    while after is not None:
-        answer = caller.post("pruneRecordings", {**days, "after": after}, deadline_s=LONG_S)
-        deleted += answer["deleted"]
-        failed += answer["failed"]
-        after = answer["next_after"]
-        progress.show(len(deleted), total, f"{len(deleted)} of {total} deleted")
-    progress.end()
-    if console.as_json:
-        console.document({"deleted": deleted, "failed": failed, "count": len(deleted)})
-    else:
-        for record_id in deleted:
-            console.show(record_id)
-        console.line(f"{counted(len(deleted), 'recording')} deleted")
-    if failed:
-        console.error(f"not deleted, the appliance's log says why: {few(failed)}")
-    return FAILED if failed else DONE

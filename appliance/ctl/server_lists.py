@@ -1,7 +1,7 @@
-"""`ctl servers sync|export|add-all`: the whole pool as a YAML file.
+"""`ctl servers sync|export|add-all`: the pool as a YAML file.
 
-The appliance parses the file; here it is text. In rake's spelling the lines are those that
-Scalelite's lib/server_sync.rb logs.
+The appliance parses the file; ctl only passes on its text. As a rake task the commands print the
+lines that lib/server_sync.rb of Scalelite logs.
 """
 
 from __future__ import annotations
@@ -10,20 +10,41 @@ from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from appliance.ctl.client import LONG_S, Caller, Refusal
+from appliance.ctl.arguments import Commands, add_command
+from appliance.ctl.client import LONG_S, ControlClient, Refusal
 from appliance.ctl.console import Console
+from appliance.ctl.exit_codes import DONE, FAILED
 from appliance.ctl.progress import waiting
 from appliance.ctl.tables import counted
-
-DONE, FAILED = 0, 1
 
 _MAX_BYTES = 1024 * 1024
 
 
-def sync(console: Console, caller: Caller, args: Namespace) -> int:
-    """Make the pool what a file says."""
+def add_server_lists(servers: Commands[Any]) -> None:
+    """Add the commands of this module to the group `servers`."""
+    about = "add, change and remove servers until the pool matches a YAML file"
+    command = add_command(servers, "sync", sync, about, "servers sync servers.yml --dry-run")
+    command.add_argument("file", metavar="FILE", help="file of Scalelite's format; -: stdin")
+    about = (
+        "for servers that are not in the file: keep them; cordon (default): remove empty ones and"
+        " cordon the others; force: end their meetings and remove them"
+    )
+    modes = ("keep", "cordon", "force")
+    command.add_argument("--mode", choices=modes, default="cordon", help=about)
+    command.add_argument("--dry-run", action="store_true", help="only show the changes")
+    about = "print the pool as YAML for `servers sync`, with the secrets of the servers"
+    command = add_command(servers, "export", export, about, "servers export > servers.yml")
+    about = "include state, load and online"
+    command.add_argument("--verbose", action="store_true", help=about)
+    about = "add the servers of a YAML list, disabled; prefer `servers sync`"
+    command = add_command(servers, "add-all", add_all, about, "servers add-all new-servers.yml")
+    command.add_argument("file", metavar="FILE", help="the list; -: stdin")
+
+
+def sync(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Change the pool until it matches a file."""
     body = {"mode": args.mode, "dry_run": args.dry_run}
-    answer = _send(console, caller, "syncServers", args.file, body)
+    answer = _send(console, client, "syncServers", args.file, body)
     if answer is None:
         return FAILED
     failed = answer["failure"] or any(_failed(server) for server in answer["servers"])
@@ -40,14 +61,14 @@ def sync(console: Console, caller: Caller, args: Namespace) -> int:
             console.error(f"server {server['id']}: {server['reason']}")
         _warn_of_meetings(console, server)
     if answer["failure"]:
-        console.error(_broken_off(answer))
+        console.error(_describe_failure(answer))
     return FAILED if failed else DONE
 
 
 def _send(
-    console: Console, caller: Caller, call: str, path: str, body: Mapping[str, Any]
+    console: Console, client: ControlClient, call: str, path: str, body: Mapping[str, Any]
 ) -> Any | None:
-    """Send a file; None: it cannot be read or used, and this was said, problem by problem."""
+    """Send a file; None: it is unreadable or invalid, and each problem was reported."""
     try:
         text = _read(console, path)
     except (OSError, ValueError) as error:
@@ -56,14 +77,14 @@ def _send(
         return None
     try:
         with waiting(console, "changing the pool"):
-            return caller.post(call, {**body, "yaml": text}, deadline_s=LONG_S)
+            return client.post(call, {**body, "yaml": text}, deadline_s=LONG_S)
     except Refusal as refusal:
         if not refusal.problems:
             raise
         count = len(refusal.problems)
         problems = "1 problem" if count == 1 else f"{count} problems"
         lead = "ERROR: " if console.rake else ""
-        console.error(f"{lead}{path} has {problems}, so nothing was changed:")
+        console.error(f"{lead}{path} has {problems}; nothing was changed:")
         for problem in refusal.problems:
             console.error(f"  {problem}")
         return None
@@ -78,11 +99,11 @@ def _read(console: Console, path: str) -> str:
         with open(path, "rb") as file:
             content = file.read(_MAX_BYTES + 1)
     if len(content) > _MAX_BYTES:
-        raise ValueError("it is too long for a list of servers")
+        raise ValueError("the file is too long for a list of servers")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ValueError("it is no text in UTF-8") from None
+        raise ValueError("the file is not UTF-8 text") from None
 
 
 def _failed(server: Mapping[str, Any]) -> bool:
@@ -95,21 +116,21 @@ def _warn_of_meetings(console: Console, server: Mapping[str, Any]) -> None:
             console.error(f"WARNING: Could not end meeting id={meeting['id']}: {meeting['reason']}")
 
 
-def _broken_off(answer: Mapping[str, Any]) -> str:
+def _describe_failure(answer: Mapping[str, Any]) -> str:
     count = sum(server["outcome"] == "done" for server in answer["servers"])
     return (
-        f"broken off: {answer['failure']}; {count} of {len(answer['servers'])} servers are done,"
-        " sync again to finish"
+        f"aborted: {answer['failure']}; {count} of {len(answer['servers'])} servers are done,"
+        " sync again to complete the change"
     )
 
 
-# --- the lines of ctl ----------------------------------------------------------------------------
+# --- output --------------------------------------------------------------------------------------
 
 
 def _show(console: Console, answer: Mapping[str, Any]) -> None:
     servers: Sequence[Mapping[str, Any]] = answer["servers"]
     if answer["dry_run"]:
-        console.line("Dry run, nothing is changed. A sync would do this:")
+        console.line("Dry run, nothing is changed. A sync would make these changes:")
     for server in servers:
         if server["kind"] != "nothing":
             console.show(f"{server['id']}: {_describe(server)}{_mark(server['outcome'])}")
@@ -127,13 +148,13 @@ def _describe(server: Mapping[str, Any]) -> str:
             words = [*_values(changes), *([f"state={state}"] if state else [])]
             return f"change {', '.join(words)}"
         case "keep":
-            return "not in the file, kept"
+            return "keep, not in the file"
         case "remove":
             return "remove"
         case "evict":
             return f"end {counted(server['meetings'], 'meeting')} and remove"
     verb = "cordon" if state else "wait"
-    return f"{verb}: it has {counted(server['meetings'], 'meeting')}, a later sync removes it"
+    return f"{verb}: it has {counted(server['meetings'], 'meeting')}; a later sync removes it"
 
 
 def _values(changes: Mapping[str, Any]) -> list[str]:
@@ -143,13 +164,13 @@ def _values(changes: Mapping[str, Any]) -> list[str]:
 def _mark(outcome: str) -> str:
     marks = {
         "failed": " (FAILED)",
-        "uncertain": " (perhaps done)",
+        "uncertain": " (unknown)",
         "not_reached": " (NOT done)",
     }
     return marks.get(outcome, "")
 
 
-# --- the lines of rake ---------------------------------------------------------------------------
+# --- output of rake ------------------------------------------------------------------------------
 
 
 def _show_as_rake(console: Console, servers: Sequence[Mapping[str, Any]]) -> None:
@@ -184,9 +205,9 @@ def _rake_lines(server: Mapping[str, Any]) -> list[str]:
 # --- export, add-all -----------------------------------------------------------------------------
 
 
-def export(console: Console, caller: Caller, args: Namespace) -> int:
-    """Print the file that makes a pool like this one."""
-    answer = caller.get("exportServers", verbose="true" if args.verbose else "false")
+def export(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Print the pool as a file for `servers sync`."""
+    answer = client.get("exportServers", verbose="true" if args.verbose else "false")
     if console.as_json:
         console.document(answer)
     else:
@@ -194,9 +215,9 @@ def export(console: Console, caller: Caller, args: Namespace) -> int:
     return DONE
 
 
-def add_all(console: Console, caller: Caller, args: Namespace) -> int:
+def add_all(console: Console, client: ControlClient, args: Namespace) -> int:
     """Add the servers of a file."""
-    added = _send(console, caller, "addServers", args.file, {})
+    added = _send(console, client, "addServers", args.file, {})
     if added is None:
         return FAILED
     if console.as_json:
@@ -207,10 +228,10 @@ def add_all(console: Console, caller: Caller, args: Namespace) -> int:
             console.show(f"id: {one['id']}")
     for one in added:
         if one["was_there"]:
-            console.error(f"note: {one['url']} was there already, it stays as it is")
+            console.error(f"note: {one['url']} already exists and is not changed")
         elif one["outcome"] != "done":
             console.error(f"not added: {one['url']}: {one['reason'] or _NOT_ADDED}")
     return FAILED if any(one["outcome"] != "done" for one in added) else DONE
 
 
-_NOT_ADDED = "the meeting store (Redis) was lost; give the file again"
+_NOT_ADDED = "the connection to Redis was lost; run the command again"

@@ -1,29 +1,61 @@
-"""`ctl servers enable|cordon|disable|panic|drain`: taking servers into and out of service."""
+"""`ctl servers enable|cordon|disable|panic|drain`: the states of servers."""
 
 from __future__ import annotations
 
+import argparse
 import time
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from appliance.ctl.client import LONG_S, Caller, Refusal
+from appliance.ctl.arguments import Commands, add_command
+from appliance.ctl.client import LONG_S, ControlClient, Refusal
 from appliance.ctl.console import Console
+from appliance.ctl.exit_codes import DONE, FAILED
 from appliance.ctl.progress import waiting
 from appliance.ctl.tables import counted, render_bar
 
-DONE, FAILED = 0, 1
 CONFIRMATION_NEEDED = "confirmation_needed"
 
 _ENDING = "ending its meetings"
 _DRAIN_TICK_S = 1.0
 _DRAIN_POLL_S = 2.0
-"""The poller would see an empty server only at its next round, after up to a minute."""
+"""Faster than the poller, which would notice an empty server only after up to a minute."""
 
 
-def enable(console: Console, caller: Caller, args: Namespace) -> int:
-    """Enable a server, and say what its first poll came to."""
-    answer = caller.post("enableServer", {"id": args.id})
+def add_server_states(servers: Commands[Any]) -> None:
+    """Add the commands of this module to the group `servers`."""
+    server = "bbb1.example.com"
+    about = "let a server take meetings, and poll it at once"
+    _with_id(add_command(servers, "enable", enable, about, f"servers enable {server}"))
+    about = "stop placing meetings on a server; it is disabled once it is empty"
+    _with_id(add_command(servers, "cordon", cordon, about, f"servers cordon {server}"))
+    about = "disable a server and end its meetings"
+    command = add_command(servers, "disable", disable, about, f"servers disable {server} --yes")
+    _with_id(command)
+    about = "do not ask for confirmation if it has load"
+    command.add_argument("--yes", action="store_true", help=about)
+    about = "forget and end all meetings of a broken server, and disable it"
+    command = add_command(servers, "panic", panic, about, f"servers panic {server}")
+    _with_id(command)
+    command.add_argument("--keep-state", action="store_true", help="do not disable it")
+    about = "forget the meetings without ending them"
+    command.add_argument("--skip-end-calls", action="store_true", help=about)
+    about = "cordon a server, and wait for it with --wait"
+    example = f"servers drain {server} --wait && ssh {server} reboot"
+    command = add_command(servers, "drain", drain, about, example)
+    _with_id(command)
+    about = "wait until it is empty and disabled"
+    command.add_argument("--wait", action="store_true", help=about)
+
+
+def _with_id(command: argparse.ArgumentParser) -> None:
+    command.add_argument("id", metavar="ID", help="id of the server, see `servers list`")
+
+
+def enable(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Enable a server, and show the result of its first poll."""
+    answer = client.post("enableServer", {"id": args.id})
     if console.as_json:
         console.document(answer)
     elif console.rake:
@@ -36,19 +68,19 @@ def enable(console: Console, caller: Caller, args: Namespace) -> int:
 def _describe_enabled(answer: Mapping[str, Any]) -> str:
     poll = answer["poll"]
     if poll is None:
-        return "enabled; the server has not answered yet, it takes meetings once it does"
+        return "enabled; the server has not answered yet and takes meetings as soon as it does"
     if not poll["succeeded"]:
         if "FAILED" in poll["reason"]:
-            return "enabled, but the server refuses our calls: is its secret right?"
+            return "enabled, but the server refuses API calls: check its secret"
         return f"enabled, but the server does not answer: {poll['reason']}"
     if poll["online"] == "online":
         return "enabled, online"
-    return "enabled; the server answers, it takes meetings after more successful polls"
+    return "enabled; the server answers and takes meetings after more successful polls"
 
 
-def cordon(console: Console, caller: Caller, args: Namespace) -> int:
+def cordon(console: Console, client: ControlClient, args: Namespace) -> int:
     """Cordon a server."""
-    answer = caller.post("cordonServer", {"id": args.id})
+    answer = client.post("cordonServer", {"id": args.id})
     if console.as_json:
         console.document(answer)
     elif console.rake:
@@ -61,24 +93,24 @@ def cordon(console: Console, caller: Caller, args: Namespace) -> int:
     return DONE
 
 
-def disable(console: Console, caller: Caller, args: Namespace) -> int:
-    """Disable a server and end its meetings; ask first if it has load."""
+def disable(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Disable a server and end its meetings; ask for confirmation if it has load."""
     try:
         with waiting(console, _ENDING):
-            answer = _disable(caller, args.id, confirmed=args.yes)
+            answer = _disable(client, args.id, confirmed=args.yes)
     except Refusal as refusal:
         if refusal.kind != CONFIRMATION_NEEDED:
             raise
         if not _confirm_disable(console, str(refusal)):
             return FAILED
         with waiting(console, _ENDING):
-            answer = _disable(caller, args.id, confirmed=True)
+            answer = _disable(client, args.id, confirmed=True)
     return _report_cleared(console, answer, answer["ended"], "disabled")
 
 
-def _disable(caller: Caller, server_id: str, *, confirmed: bool) -> Any:
+def _disable(client: ControlClient, server_id: str, *, confirmed: bool) -> Any:
     body = {"id": server_id, "confirmed": confirmed}
-    return caller.post("disableServer", body, deadline_s=LONG_S)
+    return client.post("disableServer", body, deadline_s=LONG_S)
 
 
 _RAKE_WARNING = (
@@ -86,7 +118,7 @@ _RAKE_WARNING = (
     "option if",
     "          you do not want to clear all the meetings",
 )
-"""rake's is one text with a line break in it, so it prints two lines."""
+"""A single text with a line break in Scalelite, which prints two lines."""
 
 
 def _confirm_disable(console: Console, reason: str) -> bool:
@@ -97,7 +129,7 @@ def _confirm_disable(console: Console, reason: str) -> bool:
         console.out.flush()
         agreed = console.read_yes()
     elif not console.can_ask():
-        console.error(f"{reason}; --yes does it without asking")
+        console.error(f"{reason}; confirm with --yes")
         return False
     else:
         agreed = console.ask(f"{reason[0].upper()}{reason[1:]}.")
@@ -106,14 +138,14 @@ def _confirm_disable(console: Console, reason: str) -> bool:
     return agreed
 
 
-def panic(console: Console, caller: Caller, args: Namespace) -> int:
-    """Clear a server of its meetings, whatever state it is in."""
+def panic(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Remove the meetings of a server, independently of its state."""
     body = {
         "id": args.id,
         "server": {"keep_state": args.keep_state, "skip_end_calls": args.skip_end_calls},
     }
     with waiting(console, _ENDING):
-        answer = caller.post("panicServer", body, deadline_s=LONG_S)
+        answer = client.post("panicServer", body, deadline_s=LONG_S)
     state = "cleared, state kept" if args.keep_state else "disabled"
     return _report_cleared(console, answer, answer["meetings"], state)
 
@@ -132,7 +164,7 @@ def _report_cleared(
         console.line("OK")
     else:
         failed = sum(meeting["outcome"] == "failed" for meeting in ended)
-        not_ended = f", {failed} of them could not be ended there" if failed else ""
+        not_ended = f", {failed} of them not ended on the server" if failed else ""
         console.line(f"{state}; {counted(len(ended), 'meeting')} cleared{not_ended}")
     return DONE
 
@@ -140,42 +172,42 @@ def _report_cleared(
 # --- drain ---------------------------------------------------------------------------------------
 
 
-def drain(console: Console, caller: Caller, args: Namespace) -> int:
-    """Cordon a server, and with --wait see it through to the end."""
-    server = _find_row(caller, args.id)
+def drain(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Cordon a server, and with --wait wait until it is disabled."""
+    server = _find_row(client, args.id)
     if server["state"] == "disabled":
         return _finish_drain(console, server, "already disabled")
     if not args.wait:
-        return cordon(console, caller, args)
-    caller.post("cordonServer", {"id": args.id})
+        return cordon(console, client, args)
+    client.post("cordonServer", {"id": args.id})
     try:
-        return _Drain(console, caller, args.id).wait()
+        return _Drain(console, client, args.id).wait()
     except KeyboardInterrupt:
         if console.is_terminal:
-            console.err.write("\n")  # below the bar, and the ^C of the terminal
-        console.error(f"server {args.id} stays cordoned, and is disabled once it is empty")
+            console.err.write("\n")  # below the progress bar
+        console.error(f"server {args.id} stays cordoned and is disabled once it is empty")
         raise
 
 
 class _Drain:
-    """Waits for a cordoned server to become empty and disabled."""
+    """Waits until a cordoned server is empty and disabled."""
 
-    def __init__(self, console: Console, caller: Caller, server_id: str) -> None:
+    def __init__(self, console: Console, client: ControlClient, server_id: str) -> None:
         self._console = console
-        self._caller = caller
+        self._client = client
         self._id = server_id
         self._most = 0
         self._shown = ""
         self._live = console.is_terminal and not console.as_json
 
     def wait(self) -> int:
-        """Return the exit code."""
+        """Wait, and return the exit code."""
         next_poll_s = 0.0
         while True:
             if time.monotonic() >= next_poll_s:
-                self._caller.post("poll", {"ids": [self._id]}, deadline_s=LONG_S)
+                self._client.post("poll", {"ids": [self._id]}, deadline_s=LONG_S)
                 next_poll_s = time.monotonic() + _DRAIN_POLL_S
-            server = _find_row(self._caller, self._id)
+            server = _find_row(self._client, self._id)
             if server["state"] == "disabled":
                 self._end_line()
                 return _finish_drain(self._console, server, "drained: empty and disabled")
@@ -207,9 +239,9 @@ class _Drain:
 
 def _drain_problem(server: Mapping[str, Any]) -> str | None:
     if server["state"] == "enabled":
-        return "was enabled again meanwhile"
+        return "was enabled again in the meantime"
     if server["status"] == "offline":
-        return "does not answer, so nobody can say when it is empty; disable or panic it instead"
+        return "does not answer, so its meetings are unknown; use `disable` or `panic` instead"
     return None
 
 
@@ -221,8 +253,8 @@ def _finish_drain(console: Console, server: Mapping[str, Any], text: str) -> int
     return DONE
 
 
-def _find_row(caller: Caller, server_id: str) -> dict[str, Any]:
-    for server in caller.get("getStatus")["servers"]:
+def _find_row(client: ControlClient, server_id: str) -> dict[str, Any]:
+    for server in client.get("getStatus")["servers"]:
         if server["id"] == server_id:
             return dict(server)
     raise Refusal(f"Couldn't find server with id={server_id}", 404, "not_found")

@@ -1,26 +1,104 @@
-"""`ctl servers list|add|update|load-multiplier|tag|remove`: what is stored of the servers.
+"""`ctl servers list|add|update|load-multiplier|tag|remove`: the servers of the pool.
 
-The output of `servers list` is what `rake servers` prints (people and scripts know it).
+`servers list` prints what `rake servers` of Scalelite prints, because scripts parse it.
 """
 
 from __future__ import annotations
 
+import argparse
 from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
 
 from appliance.ctl import server_states
-from appliance.ctl.client import LONG_S, Caller, Refusal
+from appliance.ctl.arguments import Commands, add_command, add_group, parse_positive_number
+from appliance.ctl.client import LONG_S, ControlClient, Refusal
 from appliance.ctl.console import Console
-
-DONE, FAILED, USAGE = 0, 1, 2
+from appliance.ctl.exit_codes import DONE, FAILED, USAGE
 
 _VALUES = ("load_multiplier", "tag", "max_meetings", "max_users")
 
 
-def list_all(console: Console, caller: Caller, args: Namespace) -> int:
-    """Show every server as rake does."""
-    found = _get_servers(caller)
+def add_servers(commands: Commands[Any]) -> Commands[Any]:
+    """Add the group `servers` with the commands of this module."""
+    group = add_group(commands, "servers", "manage the BigBlueButton servers", list_all)
+    about = "show every server with its id, URL, secret and load"
+    add_command(group, "list", list_all, about, "servers list --json | jq -r '.[].id'")
+    _add_add(group)
+    _add_update(group)
+    about = "remove a server from the pool"
+    command = add_command(group, "remove", remove, about, "servers remove bbb1.example.com")
+    add_server_id(command)
+    about = "even if it has meetings: they continue, but front-ends cannot reach them any more"
+    command.add_argument("--force", action="store_true", help=about)
+    return group
+
+
+def add_server_id(parser: argparse.ArgumentParser) -> None:
+    """Add the argument with the id of a server."""
+    parser.add_argument("id", metavar="ID", help="id of the server, see `servers list`")
+
+
+def _add_add(group: Commands[Any]) -> None:
+    about = "add a disabled server; `bbb-conf --secret` on the server prints URL and secret"
+    example = "servers add https://bbb1.example.com/bigbluebutton/api SECRET --enable"
+    command = add_command(group, "add", add, about, example)
+    command.add_argument("url", metavar="URL", help="https://HOST/bigbluebutton/api")
+    command.add_argument("secret", metavar="SECRET", help="the server's secret; -: read from stdin")
+    _add_value_options(command)
+    about = "id (default: a UUID, or the host name with SERVER_ID_IS_HOSTNAME)"
+    command.add_argument("--id", help=about)
+    command.add_argument("--enable", action="store_true", help="enable it as well")
+
+
+def _add_update(group: Commands[Any]) -> None:
+    about = "change a server; options that are not given keep their values"
+    example = "servers update bbb1.example.com --load-multiplier 2 --tag ''"
+    command = add_command(group, "update", update, about, example)
+    add_server_id(command)
+    command.add_argument("--secret", metavar="S", help="the server's secret; -: read from stdin")
+    _add_value_options(command)
+
+    about = "set the load multiplier of a server"
+    example = "servers load-multiplier bbb1.example.com 2"
+    command = add_command(group, "load-multiplier", set_multiplier, about, example)
+    add_server_id(command)
+    about = "a greater number for a weaker server"
+    command.add_argument("load_multiplier", metavar="N", type=parse_positive_number, help=about)
+
+    about = "set the tag of a server; '' removes it"
+    command = add_command(group, "tag", set_tag, about, "servers tag bbb1.example.com lectures")
+    add_server_id(command)
+    command.add_argument("tag", metavar="T", help="value that meta_server-tag selects")
+
+
+def _add_value_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--load-multiplier",
+        metavar="N",
+        type=parse_positive_number,
+        help="a greater number for a weaker server",
+    )
+    about = "value that meta_server-tag selects; '' removes it"
+    parser.add_argument("--tag", metavar="T", help=about)
+    about = "maximum number of meetings; 0: no limit"
+    parser.add_argument("--max-meetings", metavar="N", type=_parse_maximum, help=about)
+    about = "maximum number of users; 0: no limit"
+    parser.add_argument("--max-users", metavar="N", type=_parse_maximum, help=about)
+
+
+def _parse_maximum(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 9):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, or 0 for no limit")
+    return int(text)
+
+
+# --- list ----------------------------------------------------------------------------------------
+
+
+def list_all(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Show every server."""
+    found = _get_servers(client)
     if console.as_json:
         console.document(found)
     elif not found:
@@ -30,11 +108,11 @@ def list_all(console: Console, caller: Caller, args: Namespace) -> int:
     return DONE
 
 
-def _get_servers(caller: Caller) -> list[dict[str, Any]]:
+def _get_servers(client: ControlClient) -> list[dict[str, Any]]:
     try:
-        return list(caller.get("getServers"))
+        return list(client.get("getServers"))
     except Refusal as refusal:
-        if refusal.status == 404:  # Scalelite's answer for an empty pool
+        if refusal.status == 404:  # the answer for an empty pool
             return []
         raise
 
@@ -54,66 +132,71 @@ def _show_block(console: Console, server: Mapping[str, Any]) -> None:
     console.show(f"\t{server['online']}")
 
 
-def add(console: Console, caller: Caller, args: Namespace) -> int:
-    """Add a server, and enable it if asked to."""
-    secret = _secret(console, args.secret)
+# --- changes -------------------------------------------------------------------------------------
+
+
+def add(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Add a server, and enable it with --enable."""
+    secret = _read_secret(console, args.secret)
     fields = {"url": args.url, "secret": secret, **_given(args, "id", *_VALUES)}
-    server = caller.post("addServer", {"server": fields})
+    server = client.post("addServer", {"server": fields})
     if console.as_json:
-        enabled = caller.post("enableServer", {"id": server["id"]}) if args.enable else {}
+        enabled = client.post("enableServer", {"id": server["id"]}) if args.enable else {}
         console.document({**server, **enabled})
         return DONE
     console.line("OK")
     console.show(f"id: {server['id']}")
     if not args.url.rstrip("/").endswith("/api"):
-        console.error("note: the url of a BigBlueButton API usually ends in /bigbluebutton/api")
+        console.error("note: the URL of a BigBlueButton API usually ends in /bigbluebutton/api")
     if args.enable:
         args.id = server["id"]
-        return server_states.enable(console, caller, args)
+        return server_states.enable(console, client, args)
     return DONE
 
 
-def update(console: Console, caller: Caller, args: Namespace) -> int:
-    """Change what is given."""
+def update(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Change the given values of a server."""
     given = _given(args, "secret", *_VALUES)
     if not given and not console.rake:
-        console.error("nothing to change: give --secret, --load-multiplier, --tag, --max-… or more")
+        console.error("nothing to change: give --secret, --load-multiplier, --tag or --max-…")
         return USAGE
     if "secret" in given:
-        given["secret"] = _secret(console, given["secret"])
+        given["secret"] = _read_secret(console, given["secret"])
     if "secret" in given and not given["secret"]:
         console.error("the secret must not be empty")
         return FAILED
-    return _change(console, caller, args.id, given)
+    return _change(console, client, args.id, given)
 
 
-def _secret(console: Console, given: str) -> str:
-    """Return a secret; `-` is read from standard input, where no list of processes shows it."""
+def _read_secret(console: Console, given: str) -> str:
+    """Return a secret; `-` reads it from standard input, to keep it out of the process list."""
     return console.stdin.readline().strip() if given == "-" else given
 
 
-def set_multiplier(console: Console, caller: Caller, args: Namespace) -> int:
+def set_multiplier(console: Console, client: ControlClient, args: Namespace) -> int:
     """Set a server's load multiplier."""
-    return _change(console, caller, args.id, {"load_multiplier": args.load_multiplier})
+    return _change(console, client, args.id, {"load_multiplier": args.load_multiplier})
 
 
-def set_tag(console: Console, caller: Caller, args: Namespace) -> int:
+def set_tag(console: Console, client: ControlClient, args: Namespace) -> int:
     """Set or remove a server's tag."""
-    return _change(console, caller, args.id, {"tag": args.tag})
+    return _change(console, client, args.id, {"tag": args.tag})
 
 
-def remove(console: Console, caller: Caller, args: Namespace) -> int:
+def remove(console: Console, client: ControlClient, args: Namespace) -> int:
     """Remove a server."""
-    answer = caller.post("deleteServer", {"id": args.id, "force": args.force})
-    return _done(console, answer)
+    answer = client.post("deleteServer", {"id": args.id, "force": args.force})
+    return _report_ok(console, answer)
 
 
-def _change(console: Console, caller: Caller, server_id: str, fields: Mapping[str, Any]) -> int:
+def _change(
+    console: Console, client: ControlClient, server_id: str, fields: Mapping[str, Any]
+) -> int:
     body = {"id": server_id, "server": fields}
-    return _done(console, caller.post("updateServer", body, deadline_s=LONG_S))
+    return _report_ok(console, client.post("updateServer", body, deadline_s=LONG_S))
 
 
-def _done(console: Console, answer: Any) -> int:
+def _report_ok(console: Console, answer: Any) -> int:
     if console.as_json:
         console.document(answer)
     else:

@@ -1,10 +1,11 @@
-"""`simulate`: what a timetable asks of a pool. Needs no running appliance and touches none.
+"""`simulate`: the load of a pool under a timetable, without a running appliance.
 
-The work is done by a process of its own (appliance/simulation), since ctl loads no driver.
+The simulation runs in a separate process (appliance/simulation): ctl must not import its modules.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -12,19 +13,76 @@ import sys
 from argparse import Namespace
 from typing import Any
 
-from appliance.ctl.client import Caller
+from appliance.ctl.arguments import Commands, add_command, parse_positive_number
+from appliance.ctl.client import ControlClient
 from appliance.ctl.console import Console
+from appliance.ctl.exit_codes import DONE, FAILED
 from appliance.ctl.tables import Column
-
-DONE, FAILED = 0, 1
 
 _COLUMNS = (Column("RULE"), Column("WORST SERVER", right=True), Column("x FAIR", right=True))
 _LIMIT_S = 3600
+_DEFAULT_SERVERS = 4
+_MAX_SERVERS = 1000
+_MAX_USERS = 1_000_000
 
 
-def simulate(console: Console, caller: Caller, args: Namespace) -> int:
-    """Replay the timetable, and say what it takes."""
-    asked = {
+def add_simulate(commands: Commands[Any]) -> None:
+    """Add the command."""
+    about = "replay a timetable in simulated time and report the load of the servers"
+    example = "simulate timetable.csv --capacity 200 --picture morning.svg"
+    command = add_command(commands, "simulate", simulate, about, example)
+    about = (
+        "a class per line, first line: start,users (HH:MM and a number; optional columns: minutes,"
+        " count, name); default: a generated morning of a school"
+    )
+    command.add_argument("timetable", metavar="FILE.csv", nargs="?", help=about)
+    pool = command.add_mutually_exclusive_group()
+    about = "number of equal servers; default with --capacity: the number that is required"
+    pool.add_argument("--servers", metavar="N", type=_parse_servers, help=about)
+    about = "load multiplier of each server; 0.5 for a server of twice the capacity"
+    pool.add_argument("--multipliers", metavar="M,M,...", type=_parse_multipliers, help=about)
+    about = "users that a server of multiplier 1 can carry"
+    command.add_argument("--capacity", metavar="USERS", type=_parse_users, help=about)
+    about = "share of classes that took place before, so that their size is known (0.9)"
+    command.add_argument("--known", metavar="SHARE", type=_parse_share, default=0.9, help=about)
+    command.add_argument("--no-forecast", action="store_true", help="as with LOAD_FORECAST=false")
+    command.add_argument("--seed", metavar="N", type=int, default=1, help="random seed (1)")
+    about = "draw the load of the fullest server over the day"
+    command.add_argument("--picture", metavar="FILE.svg", help=about)
+
+
+def _parse_servers(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MAX_SERVERS):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {_MAX_SERVERS}")
+    return int(text)
+
+
+def _parse_users(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MAX_USERS):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {_MAX_USERS}")
+    return int(text)
+
+
+def _parse_multipliers(text: str) -> list[float]:
+    values = [parse_positive_number(part.strip()) for part in text.split(",")]
+    if len(values) > _MAX_SERVERS:
+        raise argparse.ArgumentTypeError(f"more than {_MAX_SERVERS} servers")
+    return values
+
+
+def _parse_share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return value
+
+
+def simulate(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Replay the timetable and show the result."""
+    request = {
         "timetable": args.timetable,
         "multipliers": args.multipliers or [1.0] * (args.servers or 0),
         "capacity": args.capacity,
@@ -33,12 +91,12 @@ def simulate(console: Console, caller: Caller, args: Namespace) -> int:
         "seed": args.seed,
         "picture": args.picture,
     }
-    if not asked["multipliers"] and args.capacity is None:
-        asked["multipliers"] = [1.0] * 4
+    if not request["multipliers"] and args.capacity is None:
+        request["multipliers"] = [1.0] * _DEFAULT_SERVERS
     if console.is_terminal and not console.as_json:
-        print("replaying the day ...", file=console.err, flush=True)
+        print("simulating ...", file=console.err, flush=True)
     done = subprocess.run(
-        [sys.executable, "-m", "appliance.simulation", json.dumps(asked)],
+        [sys.executable, "-m", "appliance.simulation", json.dumps(request)],
         capture_output=True,
         text=True,
         timeout=_LIMIT_S,
@@ -47,7 +105,7 @@ def simulate(console: Console, caller: Caller, args: Namespace) -> int:
     )
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines()
-        console.error(f"simulate: {lines[-1] if lines else 'it failed'}")
+        console.error(f"simulate: {lines[-1] if lines else 'the simulation failed'}")
         return FAILED
     found = json.loads(done.stdout)
     if console.as_json:
@@ -75,26 +133,28 @@ def _show(console: Console, found: dict[str, Any]) -> None:
     )
     console.line()
     console.line(
-        "WORST SERVER: its load at its worst moment (users x multiplier); x FAIR: against what "
-        "each\nwould carry, were users spread perfectly."
+        "WORST SERVER: highest load of a server (users x multiplier); x FAIR: relative to an\n"
+        "equal distribution of the users."
     )
     console.line()
     needed, lost = found["capacity_needed"], found["capacity_needed_if_one_is_lost"]
-    console.line(f"A server of multiplier 1 must carry {needed} users;")
-    console.line(f"{lost} if the pool is to bear the loss of one at the worst moment.")
+    console.line(f"A server of multiplier 1 must carry {needed} users,")
+    console.line(f"or {lost} to tolerate the loss of a server at the worst moment.")
     if found["capacity"] is not None:
         verdict = (
-            "enough, even if one is lost"
+            "enough, even without one of them"
             if found["enough_if_one_is_lost"]
-            else "enough, unless one is lost"
+            else "enough, but not without one of them"
             if found["enough"]
             else "NOT enough"
         )
         if found["largest_class"] > found["capacity"]:
             console.line(
-                f"A class of {found['largest_class']} is more than one server carries, however "
-                "many there are."
+                f"The largest class, of {found['largest_class']} users, exceeds the capacity of a"
+                " server."
             )
-        console.line(f"With {found['capacity']} users each, {found['servers']} are {verdict}.")
+        console.line(
+            f"With {found['capacity']} users each, {found['servers']} servers are {verdict}."
+        )
     if found.get("picture"):
-        console.line(f"The picture is in {found['picture']}.")
+        console.line(f"The picture was written to {found['picture']}.")

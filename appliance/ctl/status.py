@@ -1,4 +1,4 @@
-"""`ctl status`: the table that people look at first, once or again and again."""
+"""`ctl status`: the state of the pool in a table, once or repeatedly."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
 
-from appliance.ctl.client import Caller, ControlError
+from appliance.ctl.arguments import Commands, add_command, parse_positive_number
+from appliance.ctl.client import ControlClient, ControlError
 from appliance.ctl.console import Console
+from appliance.ctl.exit_codes import DONE
 from appliance.ctl.tables import Column, render_table
-
-DONE = 0
 
 _COLUMNS = (
     Column("HOSTNAME"),
@@ -28,29 +28,40 @@ _COLUMNS = (
 _CLEAR = "\x1b[H\x1b[2J"
 
 
-def show(console: Console, caller: Caller, args: Namespace) -> int:
-    """Show the pool, with --watch until Ctrl-C."""
+def add_status(commands: Commands[Any]) -> None:
+    """Add the command."""
+    about = "show the state of the pool in a table"
+    command = add_command(commands, "status", show, about, "status --watch")
+    command.add_argument("--watch", action="store_true", help="repeat until Ctrl-C")
+    about = "time between two tables of --watch (2 s)"
+    command.add_argument(
+        "--interval", metavar="S", type=parse_positive_number, default=2.0, help=about
+    )
+
+
+def show(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Show the pool once, or with --watch until Ctrl-C."""
     if not args.watch:
-        _show_once(console, caller.get("getStatus"))
+        _show_once(console, client.get("getStatus"))
         return DONE
     try:
-        _show_again(console, caller)
+        _show_again(console, client)
         while True:
             time.sleep(args.interval)
             try:
-                _show_again(console, caller)
+                _show_again(console, client)
             except ControlError as error:
                 if not console.is_terminal:
                     raise
-                # It, or Redis, is being restarted, perhaps: the person watches on.
+                # The appliance or Redis may be restarting: keep watching.
                 console.line(f"{_CLEAR}{error}")
                 console.out.flush()
     except KeyboardInterrupt:
         return DONE
 
 
-def _show_again(console: Console, caller: Caller) -> None:
-    answer = caller.get("getStatus")
+def _show_again(console: Console, client: ControlClient) -> None:
+    answer = client.get("getStatus")
     if console.is_terminal and not console.as_json:
         console.out.write(_CLEAR)
     _show_once(console, answer)

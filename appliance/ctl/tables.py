@@ -1,7 +1,6 @@
-"""Aligned tables and coloured words for a terminal. Pure.
+"""Text of tables, sizes, times and progress bars. Pure.
 
-What comes from outside (meeting ids, tags) may hold escape sequences: every cell is made one
-printable line first.
+Cells can hold untrusted text such as meeting ids, so control characters are escaped.
 """
 
 from __future__ import annotations
@@ -26,23 +25,25 @@ STYLES = {
     "done": GREEN,
     "interrupted": YELLOW,
 }
-"""The words that are coloured wherever they fill a cell."""
+"""Styles of words that fill a cell."""
 
 _MAX_CELL = 40
+_SIZE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its heading, and whether it holds numbers."""
+    """A column of a table."""
 
     heading: str
     right: bool = False
+    """Align to the right, for numbers."""
 
 
 def render_table(
     columns: Sequence[Column], rows: Sequence[Sequence[object]], *, colours: bool = False
 ) -> str:
-    """Return the table, a heading and a line a row; no final line break, no trailing blanks."""
+    """Return a table without final line break and trailing blanks."""
     cells = [[escape_control(str(value)) for value in row] for row in rows]
     widths = [
         max([_width(column.heading), *(_width(row[index]) for row in cells)])
@@ -76,12 +77,12 @@ def _line(
 
 
 def paint(text: str, style: str | None) -> str:
-    """Return text in a style of this module."""
+    """Return text with the escape codes of a style."""
     return f"\x1b[{style}m{text}\x1b[0m" if style else text
 
 
 def _width(text: str) -> int:
-    """Count the columns that a terminal needs."""
+    """Return the width of a text in columns of a terminal."""
     if text.isascii():
         return len(text)
     wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
@@ -89,7 +90,7 @@ def _width(text: str) -> int:
 
 
 def shorten(text: str) -> str:
-    """Return a text that fits into a cell."""
+    """Return a text, cut to the width of a cell."""
     return text if len(text) <= _MAX_CELL else f"{text[: _MAX_CELL - 1]}…"
 
 
@@ -102,3 +103,23 @@ def render_bar(done: int, total: int, width: int = 24) -> str:
     """Return a progress bar, `[######------]`."""
     filled = width if total <= 0 else round(width * min(max(done, 0), total) / total)
     return f"[{'#' * filled}{'-' * (width - filled)}]"
+
+
+def format_time(time: str | None) -> str:
+    """Return `2026-11-25 10:40` for `2026-11-25T10:40:07Z`, a dash for None."""
+    return "-" if time is None else time[:16].replace("T", " ")
+
+
+def format_size(size: float) -> str:
+    """Return a number of bytes with a suitable unit: `1.5 MiB`."""
+    for unit in _SIZE_UNITS:
+        if size < 1024 or unit == _SIZE_UNITS[-1]:
+            break
+        size /= 1024
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+
+
+def join_first(names: Sequence[str], most: int = 10) -> str:
+    """Return the first names and the number of the others."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

@@ -1,7 +1,7 @@
-"""`ctl takeover check|heal`: what a Scalelite left in the stores, and the safe part of mending it.
+"""`ctl takeover check|heal`: inspects and repairs the stores of a Scalelite before a takeover.
 
-The look is taken step by step, either by the running appliance or, without one, from here: that
-part is handed in by the program, since its drivers are too heavy for ctl.
+The inspection runs in steps, either in the running appliance or, with --local and --env-file, in
+this process (standalone.py).
 """
 
 from __future__ import annotations
@@ -11,49 +11,57 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from appliance.ctl.client import LONG_S, Caller, ControlError, NotRunning
+from appliance.ctl.arguments import Commands, add_command, add_group
+from appliance.ctl.client import LONG_S, ControlClient, ControlError, NotRunning
 from appliance.ctl.console import Console
+from appliance.ctl.exit_codes import DONE, FAILED
 from appliance.ctl.progress import Progress
 from appliance.takeover.findings import TakeoverFinding, Verdict, merge_findings
 
-DONE, FAILED = 0, 1
-
-Look = Callable[[Mapping[str, str], Callable[[dict[str, Any]], None]], None]
-"""Looks at the stores that an environment names, and hands over the document of each step.
-
-Raises ControlError.
-"""
-
 _HEADINGS = {
     Verdict.FINE: "Fine",
-    Verdict.SELF: "The running appliance puts right by itself",
-    Verdict.HEAL: "`ctl takeover heal` puts right",
-    Verdict.PERSON: "Needs a person",
+    Verdict.SELF: "Repaired by the running appliance",
+    Verdict.HEAL: "Repaired by `ctl takeover heal`",
+    Verdict.PERSON: "Requires an operator",
 }
 _HEALED = {
     **_HEADINGS,
-    Verdict.SELF: "Goes by itself, when the next sweeps and polls have found it again",
-    Verdict.HEAL: "Put right",
-    Verdict.PERSON: "Could not be put right",
+    Verdict.SELF: "Repaired by the next sweeps and polls",
+    Verdict.HEAL: "Repaired",
+    Verdict.PERSON: "Could not be repaired",
 }
-_WOULD = {
+_DRY_RUN = {
     **_HEALED,
-    Verdict.SELF: "Would go with a sweep",
-    Verdict.HEAL: "Would be put right",
+    Verdict.HEAL: "Would be repaired",
 }
 _PARTS = {
     "pool": "servers, meetings, tenants",
-    "servers": "servers, asked from here",
+    "servers": "connections to servers",
     "directories": "directories",
     "database": "database",
     "recordings": "recordings and their files",
-    "folders": "files that no recording has",
+    "folders": "files without a recording",
 }
-_NAMED = 5
+_MAX_NAMES = 5
+
+
+def add_takeover(commands: Commands[Any]) -> None:
+    """Add the group `takeover`."""
+    group = add_group(commands, "takeover", "take over the stores of a Scalelite")
+    about = "inspect the stores and directories of a Scalelite; changes nothing"
+    example = "takeover check --env-file /etc/default/scalelite"
+    command = add_command(group, "check", check, about, example)
+    about = "without a running appliance: inspect the stores of the environment"
+    command.add_argument("--local", action="store_true", help=about)
+    about = "without a running appliance: inspect the stores of this environment file"
+    command.add_argument("--env-file", metavar="FILE", help=about)
+    about = "remove stale entries from Redis, and move files from wrong directories"
+    command = add_command(group, "heal", heal, about, "takeover heal --dry-run")
+    command.add_argument("--dry-run", action="store_true", help="only show the changes")
 
 
 class _Steps:
-    """The documents of all steps, and the line that tells how far they are."""
+    """Collects the findings of all steps and shows the progress."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(console)
@@ -61,11 +69,11 @@ class _Steps:
         self._checked = self._total = 0
 
     def begin(self) -> None:
-        """Show that it begins."""
+        """Show the start of the first step."""
         self._progress.show(0, 1, _PARTS["pool"])
 
     def take(self, document: Mapping[str, Any]) -> None:
-        """Keep what a step found."""
+        """Add the findings of a step."""
         self._found += [_finding(one) for one in document["findings"]]
         self._checked += document["checked"]
         self._total = max(self._total, document["total"])
@@ -75,7 +83,7 @@ class _Steps:
             self._progress.show(self._checked, self._total, text + counted)
 
     def end(self) -> list[TakeoverFinding]:
-        """Return all that was found, kind by kind."""
+        """Return all findings, merged by kind."""
         self._progress.end()
         return merge_findings(self._found)
 
@@ -86,43 +94,42 @@ def _finding(one: Mapping[str, Any]) -> TakeoverFinding:
     return TakeoverFinding(verdict, one["text"], names, one["count"] - len(names), one["advice"])
 
 
-def check(console: Console, caller: Caller, args: Namespace) -> int:
-    """Look at everything and show what was found; 1: something needs a person."""
+def check(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Inspect everything and show the findings; exit code 1 if an operator must act."""
     steps = _Steps(console)
     steps.begin()
     try:
         if args.local or args.env_file:
-            assert args.look is not None
-            args.look(_environment(args.env_file), steps.take)
+            args.standalone.inspect_stores(_read_environment(args.env_file), steps.take)
         else:
-            _take_steps(lambda step: _ask(caller, step), steps)
+            _take_steps(lambda step: _check_step(client, step), steps)
     finally:
         findings = steps.end()
     _show(console, findings, _HEADINGS)
     return FAILED if any(one.verdict is Verdict.PERSON for one in findings) else DONE
 
 
-def _ask(caller: Caller, step: Mapping[str, Any]) -> Any:
+def _check_step(client: ControlClient, step: Mapping[str, Any]) -> Any:
     try:
         query = {name: str(value) for name, value in step.items()}
-        return caller.get_long("checkTakeover", **query)
+        return client.get_long("checkTakeover", **query)
     except NotRunning as error:
-        hint = "; --local or --env-file FILE looks without a running appliance"
+        hint = "; use --local or --env-file FILE without a running appliance"
         raise NotRunning(f"{error}{hint}") from None
 
 
-def _environment(path: str | None) -> Mapping[str, str]:
-    """Return the variables to work with: those of the file, else those of this process."""
+def _read_environment(path: str | None) -> Mapping[str, str]:
+    """Return the variables of a file, or of this process without a path."""
     if path is None:
         return os.environ
-    # Imported here: no other command reads such a file.
+    # Imported here: only needed with --env-file.
     from appliance.settings.environment_file import parse_environment_file
 
     try:
         with open(path, encoding="utf-8") as file:
             return parse_environment_file(file.read())
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        reason = getattr(error, "strerror", None) or "the file is not UTF-8 text"
         raise ControlError(f"{path}: {reason}") from None
 
 
@@ -134,22 +141,22 @@ def _take_steps(ask: Callable[[Mapping[str, Any]], Any], steps: _Steps) -> None:
         step = document["next"]
 
 
-def heal(console: Console, caller: Caller, args: Namespace) -> int:
-    """Do the safe part and show each thing that was done; 1: something could not be done."""
+def heal(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Do the safe repairs and show each one; exit code 1 if one was not possible."""
     steps = _Steps(console)
     steps.begin()
 
     def ask(step: Mapping[str, Any]) -> Any:
         body = {**step, "dry_run": args.dry_run}
-        return caller.post("healTakeover", body, deadline_s=LONG_S)
+        return client.post("healTakeover", body, deadline_s=LONG_S)
 
     try:
         _take_steps(ask, steps)
     finally:
         findings = steps.end()
-    _show(console, findings, _WOULD if args.dry_run else _HEALED, all_names=True)
+    _show(console, findings, _DRY_RUN if args.dry_run else _HEALED, all_names=True)
     if not findings and not console.as_json:
-        console.line("nothing to put right")
+        console.line("nothing to repair")
     return FAILED if any(one.verdict is Verdict.PERSON for one in findings) else DONE
 
 
@@ -179,11 +186,11 @@ def _show(
 def _show_finding(console: Console, one: TakeoverFinding, *, all_names: bool) -> None:
     bare = one.total == 0 and one.advice
     console.line(f"  {one.text}" if bare else f"  {one.text}: {one.total}")
-    shown = one.names if all_names else one.names[:_NAMED]
+    shown = one.names if all_names else one.names[:_MAX_NAMES]
     for name in shown:
         console.show(f"\t{name}")
     if len(shown) < len(one.names):
-        console.line(f"\t… and {len(one.names) - len(shown)} more (--json names all)")
+        console.line(f"\t… and {len(one.names) - len(shown)} more (--json shows all)")
     if one.advice:
         console.show(f"\t-> {one.advice}")
 

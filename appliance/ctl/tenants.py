@@ -1,30 +1,101 @@
-"""`ctl tenants` and `ctl tenant-settings`: who may use the pool, and with which parameters.
+"""`ctl tenants` and `ctl tenant-settings`: the tenants and their parameters.
 
-The output is what Scalelite's rake tasks print (people and scripts know it), secrets included;
-`call` of a setting is ours and only shown where it is set.
+The output is that of Scalelite's rake tasks, secrets included, because scripts parse it. `call` of
+a setting is unknown to Scalelite and only shown where it is set.
 """
 
 from __future__ import annotations
 
+import argparse
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from appliance.ctl.client import Caller
+from appliance.ctl.arguments import Commands, add_command, add_group
+from appliance.ctl.client import ControlClient
 from appliance.ctl.console import Console
-
-DONE, FAILED, USAGE = 0, 1, 2
+from appliance.ctl.exit_codes import DONE, FAILED, USAGE
 
 FIELDS = (
     *("name", "secrets", "lrs_endpoint", "lrs_username", "lrs_password"),
     *("kc_token_url", "kc_client_id", "kc_client_secret", "kc_username", "kc_password"),
 )
-"""Of a tenant, in the order in which rake prints them."""
+"""Fields of a tenant, in the order in which rake prints them."""
+_FIELD_OPTIONS = (
+    ("--lrs-endpoint", "URL of the learning record store (xAPI)"),
+    ("--lrs-username", "user name for the learning record store"),
+    ("--lrs-password", "password for the learning record store"),
+    ("--kc-token-url", "URL of the OpenID Connect token endpoint, for example of Keycloak"),
+    ("--kc-client-id", "client id for the token endpoint"),
+    ("--kc-client-secret", "client secret for the token endpoint"),
+    ("--kc-username", "user name for the token endpoint"),
+    ("--kc-password", "password for the token endpoint"),
+)
+_SECRETS = "one or more secrets, separated by : or ,"
 
 
-def list_all(console: Console, caller: Caller, args: Namespace) -> int:
-    """Show every tenant as rake does, or each in one line."""
-    found = _get_tenants(caller)
+def add_tenants(commands: Commands[Any]) -> None:
+    """Add the group `tenants`."""
+    group = add_group(commands, "tenants", "manage the tenants", list_all, brief=False)
+    about = "show every tenant with its id and secrets"
+    command = add_command(group, "list", list_all, about, "tenants list --brief")
+    command.add_argument("--brief", action="store_true", help="one line per tenant")
+    about = "add a tenant; its name is the first label of its host name"
+    command = add_command(group, "add", add, about, "tenants add school SECRET1:SECRET2")
+    command.add_argument("name", metavar="NAME", help="school, for https://school.bbb.example.com")
+    command.add_argument("secrets", metavar="SECRETS", help=_SECRETS)
+    about = "change a tenant; other fields keep their values, '' removes a field of LRS or Keycloak"
+    command = add_command(group, "update", update, about, "tenants update ID --secrets NEW:OLD")
+    _add_tenant_id(command)
+    command.add_argument("--name", metavar="N", help="first label of the host name")
+    command.add_argument("--secrets", metavar="S", help=_SECRETS)
+    for option, about in _FIELD_OPTIONS:
+        command.add_argument(option, metavar="V", help=about)
+    about = "remove a tenant and its settings"
+    command = add_command(group, "remove", remove, about, "tenants remove ID")
+    _add_tenant_id(command)
+    about = "even if it has meetings: they continue, but front-ends cannot reach them any more"
+    command.add_argument("--force", action="store_true", help=about)
+
+
+def _add_tenant_id(parser: argparse.ArgumentParser, dest: str = "id", metavar: str = "ID") -> None:
+    parser.add_argument(dest, metavar=metavar, help="id of the tenant, see `tenants list`")
+
+
+def add_tenant_settings(commands: Commands[Any]) -> None:
+    """Add the group `tenant-settings`."""
+    about = "manage parameters of create and join for a tenant"
+    group = add_group(commands, "tenant-settings", about, list_settings, tenant_id=None)
+    about = "show the settings of all tenants"
+    example = "tenant-settings list TENANT_ID"
+    command = add_command(group, "list", list_settings, about, example)
+    command.add_argument("tenant_id", metavar="TENANT_ID", nargs="?", help="only of this tenant")
+    about = "set a parameter for every create or join of a tenant"
+    example = "tenant-settings add ID logo https://school.example.com/logo.png true --call create"
+    command = add_command(group, "add", add_setting, about, example)
+    _add_tenant_id(command, "tenant_id", "TENANT_ID")
+    command.add_argument("param", metavar="PARAM", help="name of the parameter")
+    command.add_argument("value", metavar="VALUE", help="value of the parameter")
+    command.add_argument(
+        "override",
+        metavar="true|false",
+        choices=("true", "false"),
+        help="true: override the value of the front-end; false: use it as the default",
+    )
+    about = "only for this call (default: all calls that have the parameter)"
+    command.add_argument("--call", choices=("create", "join"), help=about)
+    about = "remove a setting"
+    command = add_command(group, "remove", remove_setting, about, "tenant-settings remove ID")
+    about = "id of the setting, see `tenant-settings list`"
+    command.add_argument("id", metavar="ID", help=about)
+
+
+# --- tenants -------------------------------------------------------------------------------------
+
+
+def list_all(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Show every tenant as rake does, or in a line each."""
+    found = _get_tenants(client)
     if console.as_json:
         console.document(found)
         return DONE
@@ -37,17 +108,17 @@ def list_all(console: Console, caller: Caller, args: Namespace) -> int:
             _show_block(console, tenant)
     console.line(f"Total number of tenants: {len(found)}")
     if not console.rake:
-        _warn_of_doubts(console, found)
+        _warn_of_problems(console, found)
     return DONE
 
 
-def _get_tenants(caller: Caller) -> list[dict[str, Any]]:
-    found = caller.get("getTenants")
-    return found if isinstance(found, list) else []  # Scalelite's answer for none is a message
+def _get_tenants(client: ControlClient) -> list[dict[str, Any]]:
+    found = client.get("getTenants")
+    return found if isinstance(found, list) else []  # without tenants the answer is a message
 
 
-def _warn_of_doubts(console: Console, found: Sequence[Mapping[str, Any]]) -> None:
-    from appliance.tenants.values import tenant_doubts  # no other command needs it
+def _warn_of_problems(console: Console, found: Sequence[Mapping[str, Any]]) -> None:
+    from appliance.tenants.values import tenant_doubts  # only needed here
 
     console.out.flush()
     for tenant_id, doubt in tenant_doubts(
@@ -63,52 +134,55 @@ def _show_block(console: Console, tenant: Mapping[str, Any]) -> None:
             console.show(f"\t{name}: {tenant[name]}")
 
 
-def add(console: Console, caller: Caller, args: Namespace) -> int:
+def add(console: Console, client: ControlClient, args: Namespace) -> int:
     """Add a tenant and show its id."""
     fields = {"name": args.name, "secrets": split_secrets(args.secrets)}
     if not all(fields.values()):
         console.error("both the name and the secrets must not be empty")
         return FAILED
-    answer = caller.post("addTenant", {"tenant": fields})
+    answer = client.post("addTenant", {"tenant": fields})
     return _done(console, answer["tenant"], "OK", f"New Tenant id: {answer['id']}")
 
 
 def split_secrets(text: str) -> str:
-    """Return secrets as they are stored: separated by colons, whichever separates them here."""
+    """Return secrets in the stored form, separated by colons."""
     return text.replace(",", ":")
 
 
-def update(console: Console, caller: Caller, args: Namespace) -> int:
-    """Change what is given."""
+def update(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Change the given fields of a tenant."""
     given = {name: getattr(args, name) for name in FIELDS if getattr(args, name) is not None}
     if not given:
         console.error("nothing to change: give --name, --secrets, --lrs-… or --kc-…")
         return USAGE
     for name in ("name", "secrets"):
-        if name in given and not given[name]:  # which the API takes for "as it is"
+        if name in given and not given[name]:  # for the API, empty means unchanged
             console.error(f"the {name} must not be empty")
             return FAILED
     if "secrets" in given:
         given["secrets"] = split_secrets(given["secrets"])
-    answer = caller.post("updateTenant", {"id": args.id, "tenant": given})
+    answer = client.post("updateTenant", {"id": args.id, "tenant": given})
     return _done(console, answer["tenant"], "OK", f"Updated Tenant id: {answer['id']}")
 
 
-def remove(console: Console, caller: Caller, args: Namespace) -> int:
+def remove(console: Console, client: ControlClient, args: Namespace) -> int:
     """Remove a tenant with its settings."""
-    answer = caller.post("deleteTenant", {"id": args.id, "force": args.force})
+    answer = client.post("deleteTenant", {"id": args.id, "force": args.force})
     return _done(console, answer, "Tenant was successfully deleted.")
 
 
-def list_settings(console: Console, caller: Caller, args: Namespace) -> int:
+# --- settings ------------------------------------------------------------------------------------
+
+
+def list_settings(console: Console, client: ControlClient, args: Namespace) -> int:
     """Show the settings of every tenant, or of one, as rake does."""
     query = {"tenant_id": args.tenant_id} if args.tenant_id else {}
-    settings = caller.get("getTenantSettings", **query)
+    settings = client.get("getTenantSettings", **query)
     if console.as_json:
         console.document(settings)
         return DONE
     tenants = [
-        tenant for tenant in _get_tenants(caller) if args.tenant_id in (None, "", tenant["id"])
+        tenant for tenant in _get_tenants(client) if args.tenant_id in (None, "", tenant["id"])
     ]
     for tenant in tenants:
         console.show(f"Tenant: {tenant['name']}")
@@ -129,18 +203,18 @@ def _show_setting(console: Console, setting: Mapping[str, Any]) -> None:
         console.show(f"\tcall: {setting['call']}")
 
 
-def add_setting(console: Console, caller: Caller, args: Namespace) -> int:
+def add_setting(console: Console, client: ControlClient, args: Namespace) -> int:
     """Add a setting and show its id."""
     fields = {name: getattr(args, name) for name in ("tenant_id", "param", "value", "override")}
     if args.call is not None:
         fields["call"] = args.call
-    answer = caller.post("addTenantSetting", {"tenant_setting": fields})
+    answer = client.post("addTenantSetting", {"tenant_setting": fields})
     return _done(console, answer["tenant_setting"], "OK", f"New TenantSetting id: {answer['id']}")
 
 
-def remove_setting(console: Console, caller: Caller, args: Namespace) -> int:
+def remove_setting(console: Console, client: ControlClient, args: Namespace) -> int:
     """Remove a setting."""
-    answer = caller.post("deleteTenantSetting", {"id": args.id})
+    answer = client.post("deleteTenantSetting", {"id": args.id})
     return _done(console, answer, "TenantSetting was successfully deleted.")
 
 

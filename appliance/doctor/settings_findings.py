@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from appliance.doctor.findings import Finding, Level, fail, ok, warn
 from appliance.model import Server
 from appliance.settings import Settings
-from appliance.settings.secret_strength import judge_secret
+from appliance.settings.secret_strength import find_weakness
 from appliance.tenants.values import TenantRecord
 
 _NEW = "generate one with `scalelite-appliance secret generate`"
@@ -31,10 +31,15 @@ def _judge_secrets(settings: Settings) -> Iterator[Finding]:
 
 
 def _judge(name: str, secret: str, advice: str) -> Finding:
-    level, reason = judge_secret(secret)
-    if level is Level.OK:
-        return ok(f"secret {name}", "long enough")
-    return Finding(f"secret {name}", level, reason, advice)
+    return _judge_strength(f"secret {name}", secret, advice)
+
+
+def _judge_strength(check: str, secret: str, advice: str) -> Finding:
+    weakness = find_weakness(secret)
+    if weakness is None:
+        return ok(check, "long enough")
+    level = Level.FAIL if weakness.guessable else Level.WARN
+    return Finding(check, level, weakness.reason, advice)
 
 
 def _judge_admin_secret(settings: Settings) -> Finding:
@@ -79,10 +84,7 @@ def _judge_fsapi(settings: Settings) -> Finding:
         )
     if password in settings.api.secrets:
         return ok(check, "is LOADBALANCER_SECRET; with a gateway, set FSAPI_PASSWORD to another")
-    level, reason = judge_secret(password)
-    if level is Level.OK:
-        return ok(check, "long enough")
-    return Finding(check, level, reason, _NEW)
+    return _judge_strength(check, password, _NEW)
 
 
 def judge_tenant_secrets(tenants: Sequence[TenantRecord]) -> list[Finding]:
@@ -101,9 +103,9 @@ def judge_server_secrets(servers: Sequence[Server]) -> list[Finding]:
     """Judge the secrets of the servers; only weak ones give a finding."""
     findings = []
     for server in servers:
-        level, reason = judge_secret(server.secret)
-        if level is not Level.OK:
+        weakness = find_weakness(server.secret)
+        if weakness is not None:
             advice = f"`bbb-conf --setsecret S` there, `ctl servers update {server.id} --secret S`"
-            # Only a warning: the secret was chosen on the server, not for the appliance.
-            findings.append(warn(f"secret of server {server.id}", reason, advice))
+            # Only a warning: the secret belongs to the server.
+            findings.append(warn(f"secret of server {server.id}", weakness.reason, advice))
     return findings

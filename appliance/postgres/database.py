@@ -35,6 +35,8 @@ FIRST_RETRY_S, LAST_RETRY_S = 0.25, 30.0
 
 T = TypeVar("T")
 Connection: TypeAlias = asyncpg.pool.PoolConnectionProxy
+Record: TypeAlias = asyncpg.Record
+"""A row of a result."""
 Work: TypeAlias = Callable[[Connection], Awaitable[T]]
 
 
@@ -116,20 +118,20 @@ class Database:
 
     async def fetch(
         self, sql: str, *args: object, deadline_s: float = CALL_DEADLINE_S
-    ) -> list[asyncpg.Record]:
-        """Run one statement and return its rows. Raises like `run`."""
+    ) -> list[Record]:
+        """Run one statement and return its rows. Raises as `run`."""
 
-        async def work(connection: Connection) -> list[asyncpg.Record]:
+        async def work(connection: Connection) -> list[Record]:
             return list(await connection.fetch(sql, *args))
 
         return await self.run(work, deadline_s=deadline_s)
 
     async def fetchrow(
         self, sql: str, *args: object, deadline_s: float = CALL_DEADLINE_S
-    ) -> asyncpg.Record | None:
-        """Run one statement and return its first row. Raises like `run`."""
+    ) -> Record | None:
+        """Run one statement and return its first row. Raises as `run`."""
 
-        async def work(connection: Connection) -> asyncpg.Record | None:
+        async def work(connection: Connection) -> Record | None:
             return await connection.fetchrow(sql, *args)
 
         return await self.run(work, deadline_s=deadline_s)

@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import asyncpg
-
-from appliance.postgres.database import Connection, Database
+from appliance.postgres.database import Connection, Database, Record
 from appliance.postgres.transaction import open_transaction
 from appliance.recordings.recording import RecordingStates
 from appliance.recordings.rows import READ_SOME, ms_of, recording_of, timestamp_of
@@ -162,7 +160,7 @@ class RecordingTable:
         """
         args = _expired_arguments(rules, now_ms, after, limit)
 
-        async def work(connection: Connection) -> list[asyncpg.Record]:
+        async def work(connection: Connection) -> list[Record]:
             ids = [row["id"] for row in await connection.fetch(_LOCK_EXPIRED, *args)]
             return list(await connection.fetch(READ_SOME, ids))
 
@@ -198,7 +196,7 @@ def _expired_arguments(
     return timestamp_of(now_ms), [*own], [*own.values()], rules.default_days, after, limit
 
 
-def _summary_of(row: asyncpg.Record) -> RecordingSummary:
+def _summary_of(row: Record) -> RecordingSummary:
     return RecordingSummary(
         id=row["id"],
         record_id=row["record_id"] or "",

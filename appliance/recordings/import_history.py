@@ -6,9 +6,7 @@ that import_journal.py takes.
 
 from __future__ import annotations
 
-import asyncpg
-
-from appliance.postgres.database import Database
+from appliance.postgres.database import Database, Record
 from appliance.recordings.import_journal import LOCK_CLASS
 from appliance.recordings.import_model import ImportState, SpooledTar
 from appliance.recordings.summary import ImportRecord
@@ -82,7 +80,7 @@ class ImportHistory:
         return int(word.rpartition(" ")[2])
 
 
-def _record_of(row: asyncpg.Record) -> ImportRecord:
+def _record_of(row: Record) -> ImportRecord:
     return ImportRecord(
         id=row["id"],
         tar=SpooledTar(row["file"], row["size_bytes"], row["mtime_ns"], row["inode"]),
@@ -99,6 +97,6 @@ def _record_of(row: asyncpg.Record) -> ImportRecord:
     )
 
 
-def _ms(row: asyncpg.Record, column: str) -> int | None:
+def _ms(row: Record, column: str) -> int | None:
     time = row[column]
     return None if time is None else round(time.timestamp() * 1000)

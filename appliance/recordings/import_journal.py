@@ -12,12 +12,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
-import asyncpg
-
 from appliance.callbacks.url_store import CallbackUrls
 from appliance.faults import StoreDown
 from appliance.log import Log
-from appliance.postgres.database import Connection, Database
+from appliance.postgres.database import Connection, Database, Record
 from appliance.postgres.transaction import open_transaction
 from appliance.recordings.import_model import ImportEntry, ImportState, SpooledTar
 from appliance.recordings.merge import ImportOutcome, ImportResult, ImportRules
@@ -180,7 +178,7 @@ def _key_of(tar: SpooledTar) -> tuple[str, int, int, int]:
     return _storable(tar.name), tar.size, tar.mtime_ns, tar.inode
 
 
-def _entry_of(row: asyncpg.Record) -> ImportEntry:
+def _entry_of(row: Record) -> ImportEntry:
     return ImportEntry(
         id=row["id"],
         tar=SpooledTar(row["file"], row["size_bytes"], row["mtime_ns"], row["inode"]),

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import asyncpg
-
+from appliance.postgres.database import Record
 from appliance.recordings.filter import RecordingFilter
 from appliance.recordings.recording import PlaybackFormat, Recording, Thumbnail
 from appliance.tenants.params import TENANT_KEY
@@ -135,8 +134,8 @@ def prefix_range(prefix: str) -> tuple[str, str]:
     return prefix, prefix  # only last characters: an empty range, since no recordID begins so
 
 
-def recording_of(row: asyncpg.Record) -> Recording:
-    """Return the recording of a row of READ_ONE, READ_SOME or listing_sql."""
+def recording_of(row: Record) -> Recording:
+    """Return the recording of a row of READ_ONE, READ_SOME or a listing."""
     return Recording(
         record_id=row["record_id"] or "",
         meeting_id=row["meeting_id"],

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
-import asyncpg
 import trio
 
 from appliance.faults import DatabaseDown
-from appliance.postgres.database import POOL_SIZE, Connection, Database
+from appliance.postgres.database import POOL_SIZE, Connection, Database, Record
 from appliance.postgres.transaction import Transaction, open_transaction
 from appliance.recordings.filter import RecordingFilter
 from appliance.recordings.merge import ImportResult, ImportRules, state_of
@@ -43,7 +42,7 @@ class RecordingListing:
         self._own_session = own_session
         self._wanted = wanted
         self._ended = False
-        self._rows: AsyncIterator[asyncpg.Record] | None = None
+        self._rows: AsyncIterator[Record] | None = None
 
     async def next_chunk(self) -> list[Recording]:
         """Return the next recordings, none at the end. The connection goes back with the last."""

@@ -6,9 +6,7 @@ other rules of merging are in merge.py.
 
 from __future__ import annotations
 
-import asyncpg
-
-from appliance.postgres.database import Connection
+from appliance.postgres.database import Connection, Record
 from appliance.recordings.merge import (
     ImportOutcome,
     ImportResult,
@@ -95,7 +93,7 @@ async def upsert_recording(
     return ImportResult(outcome, published, row_id, new)
 
 
-async def _read(connection: Connection, row_id: int) -> asyncpg.Record:
+async def _read(connection: Connection, row_id: int) -> Record:
     row = await connection.fetchrow(READ_SOME, [row_id])
     assert row is not None
     return row

@@ -1,10 +1,11 @@
-"""Environment -> frozen, typed settings; the only reader of the environment.
+"""Parses the environment into frozen, typed settings; nothing else reads the environment.
 
-Must not import trio, lxml or a driver, and opens no file but those that NAME_FILE names.
-Truth: spec/configuration.md. The table of variables is in access_, pool_, recording_variables.
+Begin in access_variables.py, pool_variables.py and recording_variables.py: they are the table of
+variables. load.py turns it into the dataclasses of model.py. May use `redaction` only: settings are
+loaded before logging and any I/O, and the only files that are opened are those of NAME_FILE.
 
-The names below are imported when they are first used, so that `ctl`, which needs only
-`control_socket_path`, does not pay for the dataclasses and parsers of the rest.
+Public names are imported on first use: `ctl` needs only `control_socket_path` and starts faster
+without the parsers and dataclasses.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from appliance.settings.load import SettingsError, load_settings
     from appliance.settings.model import (
         AdminSettings,
+        Algorithm,
         ApiSettings,
         Bind,
         ControlSettings,
@@ -47,6 +49,7 @@ __all__ = [
     "CONTROL_GROUP",
     "SYSTEM_CONTROL_SOCKET",
     "AdminSettings",
+    "Algorithm",
     "ApiSettings",
     "Bind",
     "ControlSettings",

@@ -1,4 +1,4 @@
-"""`python -m appliance.settings sample|reference`: print a file that is made from the table."""
+"""`python -m appliance.settings sample|reference`: print a file generated from the table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _RENDER = {"sample": render_sample, "reference": render_reference}
 
 
 def main(arguments: list[str]) -> int:
-    """Print the file that the one argument names; return the exit code, 2 for wrong usage."""
+    """Print the file that the only argument names; return the exit code, 2 for wrong usage."""
     if len(arguments) != 1 or arguments[0] not in _RENDER:
         sys.stderr.write("usage: python -m appliance.settings sample|reference\n")
         return 2

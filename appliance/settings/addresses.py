@@ -1,8 +1,8 @@
-"""Values that are addresses: listeners, hosts, networks, the stores' URLs.
+"""Kinds of values that are addresses: listeners, hosts, networks, URLs of the stores. Pure.
 
-Pure. As in `kinds`, a parser raises ValueError for what it does not understand.
-Truth: spec/configuration.md; asyncpg's connect_utils (which URL options the driver knows: it sends
-all others to PostgreSQL, which refuses the connection); Puma's BIND for the listeners.
+As in kinds.py, a parser raises ValueError for every text that it does not accept.
+Sources: Puma's `bind` option for listeners; asyncpg's connect_utils.py for the options of a
+PostgreSQL URL (the driver sends unknown options to the server, which then refuses the connection).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ PRIVATE_NETWORKS: tuple[Network, ...] = tuple(
         "127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7",
     )
 )  # fmt: skip
-"""Loopback and private ranges: what Rails trusts, and so Scalelite's proxies live in."""
+"""Loopback and private ranges, which Rails, and so Scalelite, trusts by default."""
 
 
 def _parse_host(raw: str) -> str:
@@ -99,7 +99,7 @@ def _parse_binds(raw: str) -> tuple[Bind, ...]:
 
 
 def show_binds(binds: tuple[Bind, ...]) -> str:
-    """Spell listeners as BIND does."""
+    """Format listeners in the syntax of BIND."""
     return " ".join(str(bind) for bind in binds)
 
 
@@ -107,7 +107,7 @@ def _warn_bind_options(raw: str) -> str | None:
     options = {name for item in raw.split() for name, _ in parse_qsl(item.partition("?")[2], True)}
     if not options:
         return None
-    return f"options of an address are ignored: {', '.join(sorted(options))}"
+    return f"address options are ignored: {', '.join(sorted(options))}"
 
 
 BINDS: Kind[tuple[Bind, ...]] = Kind(
@@ -123,7 +123,7 @@ def _parse_networks(raw: str) -> tuple[Network, ...]:
     if items == ["none"]:
         return ()
     found = tuple(ip_network(item, strict=False) for item in items)
-    # A prefix of 0 would let every peer name any address as its own.
+    # A prefix of length 0 would let any client forge its address.
     if not found or any(network.prefixlen == 0 for network in found):
         raise ValueError(raw)
     return found
@@ -177,7 +177,7 @@ def _kept(name: str) -> bool:
 
 
 def parse_database_url(raw: str) -> str:
-    """Return a PostgreSQL URL as the driver takes it: `postgresql://`, named, Rails' options gone.
+    """Return a PostgreSQL URL for the driver: `postgresql://`, with a name, without Rails options.
 
     Raises ValueError: another scheme, a bad port, host or sslmode, characters that need a `%`.
     """
@@ -205,7 +205,7 @@ def _warn_database_options(raw: str) -> str | None:
     if not names:
         return None
     hint = " (use PREPARED_STATEMENT)" if "prepared_statements" in names else ""
-    return f"options that only Rails knows are ignored: {', '.join(names)}{hint}"
+    return f"options of Rails are ignored: {', '.join(names)}{hint}"
 
 
 def _parse_redis_url(raw: str) -> str:
@@ -224,7 +224,7 @@ def _parse_redis_url(raw: str) -> str:
 
 
 def show_store_url(url: str) -> str:
-    """Spell a store's URL without its password."""
+    """Format the URL of a store without its password."""
     return mask_url(url) if re.match(r"[a-z]+://", url) else MASK
 
 

@@ -1,7 +1,7 @@
-"""The effective configuration as `config check` prints it: value, masked if secret, and origin.
+"""Renders the effective configuration for `config check`: each value and its origin.
 
-Must not show a secret, nor how long one is. Truth: the settings that `load` built, so that what is
-printed is what the program would run with.
+The rows are made from the settings that load.py builds, so they show what the appliance would use.
+Neither a secret nor its length is shown.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ class SettingRow:
 
     name: str
     value: str
-    """Empty: there is none."""
+    """Empty: the variable has no value."""
     source: str
     """`environment`, `environment (OTHER_NAME)`, `file PATH`, `default`, `generated` or
     `derived from NAME`."""
 
 
 def describe_settings(environ: Mapping[str, str], *, is_root: bool) -> list[SettingRow]:
-    """Return every variable with its effective value and where that came from, in table order.
+    """Return every variable with its effective value and origin, in the order of the table.
 
-    Raises SettingsError: as `load_settings`.
+    Raises SettingsError: the configuration is invalid.
     """
     values = read_values(environ)
     settings = build_settings(values, environ, is_root=is_root)
@@ -58,7 +58,7 @@ def _row(
 
 
 def _derived(settings: Settings) -> dict[str, tuple[str, str]]:
-    """Return value and origin of the variables whose default is not in the table."""
+    """Return value and origin of the variables whose default is computed."""
     stores, fsapi = settings.stores, settings.fsapi
     database = "not used" if stores.database_disabled else "embedded"
     redis = "by REDIS_SENTINELS" if stores.redis_sentinels else "embedded"
@@ -92,11 +92,11 @@ def _from_secrets(settings: Settings) -> str:
 
 
 def render_check_text(rows: Sequence[SettingRow], warnings: Sequence[str] = ()) -> str:
-    """Return the rows as an aligned table, the warnings after it; no final line break."""
+    """Return an aligned table of the rows, followed by the warnings; no final line break."""
     table = [("VARIABLE", "VALUE", "SOURCE")]
     table += [(row.name, escape_control(row.value) or "-", row.source) for row in rows]
     first = max(len(row[0]) for row in table)
-    # One long list must not push the sources of all the others off the screen.
+    # A single long value must not push all origins off the screen.
     second = min(max(len(row[1]) for row in table), 48)
     lines = [
         f"{name:<{first}}  {value:<{second}}  {escape_control(source)}"
@@ -107,6 +107,6 @@ def render_check_text(rows: Sequence[SettingRow], warnings: Sequence[str] = ()) 
 
 
 def render_check_json(rows: Sequence[SettingRow], warnings: Sequence[str] = ()) -> str:
-    """Return `{"settings": [{"name", "value", "source"}…], "warnings": […]}`; one document."""
+    """Return the JSON document `{"settings": [{"name", "value", "source"}…], "warnings": […]}`."""
     document = {"settings": [asdict(row) for row in rows], "warnings": list(warnings)}
     return json.dumps(document, indent=2, ensure_ascii=False)

@@ -1,7 +1,4 @@
-"""The rules that tie variables together: what must be set with what, and what is hardly meant.
-
-Must not read the environment. Truth: spec/configuration.md.
-"""
+"""Rules between variables: required combinations, contradictions, and likely mistakes. Pure."""
 
 from __future__ import annotations
 
@@ -11,18 +8,18 @@ from appliance.settings import access_variables as a
 from appliance.settings import pool_variables as p
 from appliance.settings import recording_variables as r
 from appliance.settings.kinds import MAX_SOCKET_PATH_BYTES
-from appliance.settings.reading import Problem, Values
+from appliance.settings.reading import SettingProblem, Values
 
 
 def database_disabled(values: Values) -> bool:
-    """Tell whether PostgreSQL is never touched. Source: spec/stores.md, its last lines."""
+    """Return whether PostgreSQL is not used: it only holds recordings."""
     return values.get(a.DB_DISABLED) or values.get(r.RECORDING_DISABLED)
 
 
-def find_conflicts(values: Values, socket: str) -> Iterator[Problem]:
-    """Find every pair of variables that cannot both be meant, and every one that must be set.
+def find_conflicts(values: Values, socket: str) -> Iterator[SettingProblem]:
+    """Find contradictions and missing variables.
 
-    socket: path of the control socket. A variable that has a problem already gets no second one.
+    socket: path of the control socket. A variable with a problem of its own gets no second one.
     """
     yield from _secret_conflicts(values)
     yield from _listener_conflicts(values)
@@ -30,51 +27,55 @@ def find_conflicts(values: Values, socket: str) -> Iterator[Problem]:
     yield from _s3_conflicts(values)
     low, high = values.get(p.VOICE_BRIDGE_MIN), values.get(p.VOICE_BRIDGE_MAX)
     if low > high:
-        yield Problem("VOICE_BRIDGE_MIN", f'"{low}"', f"expected at most VOICE_BRIDGE_MAX ({high})")
+        yield SettingProblem(
+            "VOICE_BRIDGE_MIN", f'"{low}"', f"expected at most VOICE_BRIDGE_MAX ({high})"
+        )
     if len(socket.encode()) > MAX_SOCKET_PATH_BYTES and not values.is_bad(a.CTL_SOCKET):
-        yield Problem("CTL_SOCKET", None, "its default is too long for a socket; set a shorter one")
+        yield SettingProblem(
+            "CTL_SOCKET", None, "the default path is too long for a socket; set a shorter one"
+        )
 
 
-def _secret_conflicts(values: Values) -> Iterator[Problem]:
+def _secret_conflicts(values: Values) -> Iterator[SettingProblem]:
     secrets = (a.LOADBALANCER_SECRET, a.LOADBALANCER_SECRETS)
     if not any(values.is_set(one) or values.is_bad(one) for one in secrets):
-        yield Problem(
+        yield SettingProblem(
             "LOADBALANCER_SECRET",
             None,
-            "set it (or LOADBALANCER_SECRETS): without a secret nobody could be told from anybody",
+            "set it (or LOADBALANCER_SECRETS): API calls cannot be authenticated without a secret",
         )
     database = () if database_disabled(values) else (a.DATABASE_URL,)
     external = (*database, a.REDIS_URL, a.REDIS_SENTINELS)
     named = [one.name for one in external if values.is_set(one)]
     if named and not values.is_set(a.SECRET_KEY_BASE) and not values.is_bad(a.SECRET_KEY_BASE):
-        yield Problem(
+        yield SettingProblem(
             "SECRET_KEY_BASE",
             None,
-            f"set it, to the same value on all appliances, since {named[0]} names a store that"
-            " several can share",
+            f"set it, to the same value on all appliances: {named[0]} names a store that several"
+            " appliances can share",
         )
 
 
-def _listener_conflicts(values: Values) -> Iterator[Problem]:
+def _listener_conflicts(values: Values) -> Iterator[SettingProblem]:
     cert, key = a.TLS_CERT_FILE, a.TLS_KEY_FILE
     for one, other in ((cert, key), (key, cert)):
         if values.is_set(one) and not values.is_set(other) and not values.is_bad(other):
-            yield Problem(other.name, None, f"set it, since {one.name} is set")
+            yield SettingProblem(other.name, None, f"set it, because {one.name} is set")
     if values.is_set(cert) or values.is_bad(cert):
         return
     for variable in (a.BIND, a.METRICS_BIND, p.FSAPI_BIND):
         if any(bind.scheme == "ssl" for bind in values.find(variable) or ()):
-            yield Problem(variable.name, None, "ssl:// needs TLS_CERT_FILE and TLS_KEY_FILE")
+            yield SettingProblem(variable.name, None, "ssl:// needs TLS_CERT_FILE and TLS_KEY_FILE")
 
 
-def _store_conflicts(values: Values) -> Iterator[Problem]:
+def _store_conflicts(values: Values) -> Iterator[SettingProblem]:
     sentinels, master = a.REDIS_SENTINELS, a.REDIS_SENTINEL_MASTER
     for one, other in ((sentinels, master), (master, sentinels)):
         if values.is_set(one) and not values.is_set(other) and not values.is_bad(other):
-            yield Problem(other.name, None, f"set it, since {one.name} is set")
+            yield SettingProblem(other.name, None, f"set it, because {one.name} is set")
 
 
-def _s3_conflicts(values: Values) -> Iterator[Problem]:
+def _s3_conflicts(values: Values) -> Iterator[SettingProblem]:
     if not values.get(r.S3_RECORDING):
         return
     groups = (
@@ -86,20 +87,20 @@ def _s3_conflicts(values: Values) -> Iterator[Problem]:
     )
     for one, other in groups:
         if values.is_set(one) and not values.is_set(other) and not values.is_bad(other):
-            yield Problem(other.name, None, f"set it, since {one.name} is set")
+            yield SettingProblem(other.name, None, f"set it, because {one.name} is set")
 
 
-def find_doubts(values: Values) -> Iterator[str]:
-    """Find what is allowed but hardly meant."""
+def find_likely_mistakes(values: Values) -> Iterator[str]:
+    """Return warnings about combinations that are valid but rarely intended."""
     length, high = values.get(p.VOICE_BRIDGE_LEN), values.get(p.VOICE_BRIDGE_MAX)
     low = values.get(p.VOICE_BRIDGE_MIN)
     if not low <= length <= high:
         yield (
-            f"VOICE_BRIDGE_LEN: callers may enter {low} to {high} digits (VOICE_BRIDGE_MIN,"
-            f" VOICE_BRIDGE_MAX), but numbers have {length}"
+            f"VOICE_BRIDGE_LEN: numbers have {length} digits, but callers can only enter {low} to"
+            f" {high} (VOICE_BRIDGE_MIN, VOICE_BRIDGE_MAX)"
         )
     binds = values.find(a.BIND) or ()
     if values.is_set(a.TLS_CERT_FILE) and binds and all(bind.scheme != "ssl" for bind in binds):
-        yield "TLS_CERT_FILE: unused, since BIND has no ssl:// address"
+        yield "TLS_CERT_FILE: not used, because BIND has no ssl:// address"
     if values.find(p.FSAPI_PASSWORD) == "":
-        yield "FSAPI_PASSWORD: empty, so the dialplan endpoint answers everybody who reaches it"
+        yield "FSAPI_PASSWORD: empty, so the dialplan endpoint answers without a password"

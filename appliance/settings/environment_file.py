@@ -1,7 +1,7 @@
-"""Reads a file of environment variables as systemd reads an EnvironmentFile. Pure.
+"""Parses a file of environment variables as systemd parses an EnvironmentFile. Pure.
 
-For the package's own files, and for commands that work with the variables of another installation,
-whose file they are given. Must stay light to import: `ctl` starts through it.
+Used for the files of the Debian package, and for commands that are given the environment file of
+another installation. Keep the imports few: the packaged `ctl` imports this at every start.
 Source: systemd.exec(5), EnvironmentFile=; `make deb-test` compares with a real systemd.
 """
 
@@ -19,9 +19,9 @@ _ESCAPED = re.compile(r"\\(?:\n|(.))")
 
 
 def parse_environment_file(text: str) -> dict[str, str]:
-    """Return the variables of an EnvironmentFile=, read as systemd reads it.
+    """Return the variables of a file.
 
-    Lines without `=`, and names that no variable can have, are passed over.
+    Lines without `=` and invalid names are ignored.
     """
     found: dict[str, str] = {}
     position = 0
@@ -39,7 +39,7 @@ def parse_environment_file(text: str) -> dict[str, str]:
 
 
 def _parse_value(text: str, position: int) -> tuple[str, int]:
-    """Return the value that begins at `position`, and where the next line begins."""
+    """Return the value that starts at `position`, and the position of the next line."""
     parts: list[str] = []
     while True:
         match = _BLANKS.match(text, position)
@@ -55,7 +55,7 @@ def _parse_value(text: str, position: int) -> tuple[str, int]:
     if bare is None or not bare[0]:
         return "".join(parts), position + 1
     trailing = len(bare[0]) - len(bare[0].rstrip())
-    # An escaped blank at the end belongs to the value.
+    # An escaped space at the end belongs to the value.
     if trailing and bare[0][: len(bare[0]) - trailing].endswith("\\"):
         trailing -= 1
     kept = bare[0][: len(bare[0]) - trailing] if trailing else bare[0]

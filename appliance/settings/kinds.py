@@ -1,8 +1,7 @@
-"""What a variable's value can be: how it is read, what is expected, how it is shown.
+"""Kinds of values: how each is parsed, described and shown. Pure.
 
-Pure. A parser raises ValueError for every text it does not understand; the message to the operator
-is made from `expected`, so parsers need no text of their own.
-Truth: spec/configuration.md, the rules above the table.
+A parser raises ValueError, without a message, for every text that it does not accept: the message
+for the operator is built from `Kind.expected`.
 """
 
 from __future__ import annotations
@@ -16,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from appliance.bbb.checksum import Algorithm
-from appliance.bbb.params import Params
 from appliance.redaction import MASK, is_secret_name
+from appliance.settings.model import Algorithm
 
 T = TypeVar("T")
 
@@ -30,12 +28,12 @@ _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
 
 MAX_COUNT = 2**31 - 1
-"""PostgreSQL's and FreeSWITCH's integers; nobody counts further."""
+"""Largest integer of PostgreSQL and FreeSWITCH."""
 MAX_SECONDS = 1_000_000_000
-"""31 years; Redis refuses expiries that overflow its milliseconds."""
+"""31 years; Redis refuses an expiry that overflows in milliseconds."""
 MAX_BYTES = 2**53
 MAX_SOCKET_PATH_BYTES = 107
-"""Source: unix(7), sun_path less its final NUL."""
+"""Source: unix(7), `sun_path` without the final NUL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,26 +44,26 @@ class Kind(Generic[T]):
     parse: Callable[[str], T]
     """Raises ValueError."""
     show: Callable[[T], str]
-    """Spells a value as the variable would; blots out what is secret in it."""
+    """Formats a value in the syntax of the variable, with secrets masked."""
     unit: str = ""
     secret: bool = False
-    """The variable may come from NAME_FILE, and its text is not shown when it is wrong."""
+    """The variable can come from NAME_FILE, and error messages do not quote its value."""
     warn: Callable[[str], str | None] = lambda _raw: None
-    """What to tell the operator about a text that parses."""
+    """Returns a warning about a text that parses, or None."""
 
 
-def _no_controls(raw: str) -> str:
+def _require_printable(raw: str) -> str:
     if not all(char.isprintable() for char in raw):
         raise ValueError(raw)
     return raw
 
 
 def text(expected: str = "text on one line", pattern: str = ".+") -> Kind[str]:
-    """Return the kind of text that matches pattern as a whole."""
+    """Return the kind of a text that matches the whole pattern."""
     match = re.compile(pattern).fullmatch
 
     def parse(raw: str) -> str:
-        value = _no_controls(raw.strip())
+        value = _require_printable(raw.strip())
         if match(value) is None:
             raise ValueError(value)
         return value
@@ -74,7 +72,7 @@ def text(expected: str = "text on one line", pattern: str = ".+") -> Kind[str]:
 
 
 def choice(names: Iterable[str], aliases: dict[str, str] | None = None) -> Kind[str]:
-    """Return the kind of one of some words, in any case."""
+    """Return the kind of a word from a list, in any case."""
     known = {name: name for name in names} | (aliases or {})
 
     def parse(raw: str) -> str:
@@ -96,7 +94,7 @@ def _parse_boolean(raw: str) -> bool:
 
 
 def show_boolean(value: bool) -> str:
-    """Spell a boolean as Scalelite does."""
+    """Format a boolean as Scalelite does."""
     return "true" if value else "false"
 
 
@@ -119,7 +117,7 @@ def per_minute() -> Kind[int]:
     """Return the kind of rates: `30` or `30/min`."""
     number = count()
     return Kind(
-        "a whole number of tries per minute from 0, such as 30 or 30/min",
+        "a whole number of attempts per minute from 0, such as 30 or 30/min",
         lambda raw: number.parse(raw.strip().removesuffix("/min")),
         str,
         "/min",
@@ -127,12 +125,12 @@ def per_minute() -> Kind[int]:
 
 
 def show_number(value: float) -> str:
-    """Spell a number without a needless fraction."""
+    """Format a number without trailing zeros."""
     return f"{value:.9f}".rstrip("0").rstrip(".")
 
 
 def duration(unit: str, *, zero: bool = False, max_s: float = MAX_SECONDS) -> Kind[float]:
-    """Return the kind of durations in unit (`s`, `min`, `days`), decimals allowed, up to max_s."""
+    """Return the kind of durations in a unit (`s`, `min`, `days`), decimals allowed."""
     word, seconds = {"s": ("seconds", 1), "min": ("minutes", 60), "days": ("days", 86400)}[unit]
     high = math.floor(max_s / seconds)
 
@@ -172,7 +170,7 @@ SIZE: Kind[int] = Kind(
 
 
 def _parse_path(raw: str) -> Path:
-    raw = _no_controls(raw.strip())
+    raw = _require_printable(raw.strip())
     if not raw.startswith("/"):
         raise ValueError(raw)
     return Path(raw)
@@ -192,15 +190,15 @@ SOCKET_PATH: Kind[Path] = Kind(
 
 
 def names(separators: str, expected: str, pattern: str = r"\S+") -> Kind[tuple[str, ...]]:
-    """Return the kind of lists of names; blanks around and empty items do not count.
+    """Return the kind of lists of names; surrounding blanks and empty items are ignored.
 
-    A list without any name is an error: it says something else than leaving the variable empty.
+    A list without any name is an error: an empty variable means unset, not an empty list.
     """
     match = re.compile(pattern).fullmatch
     split = re.compile(f"[{separators}]").split
 
     def parse(raw: str) -> tuple[str, ...]:
-        items = [item.strip() for item in split(_no_controls(raw))]
+        items = [item.strip() for item in split(_require_printable(raw))]
         found = tuple(dict.fromkeys(item for item in items if item))
         if not found or not all(match(item) for item in found):
             raise ValueError(raw)
@@ -213,7 +211,7 @@ def names(separators: str, expected: str, pattern: str = r"\S+") -> Kind[tuple[s
 
 
 TUNING_NAMES = ("connections", "asyncio-loop", "garbage-collector", "allocator")
-TUNINGS = names(",", f"some of {', '.join(TUNING_NAMES)}, separated by ','", "|".join(TUNING_NAMES))
+TUNINGS = names(",", f"any of {', '.join(TUNING_NAMES)}, separated by ','", "|".join(TUNING_NAMES))
 
 
 def _parse_algorithms(raw: str) -> frozenset[Algorithm]:
@@ -225,20 +223,20 @@ def _parse_algorithms(raw: str) -> frozenset[Algorithm]:
 
 
 ALGORITHMS: Kind[frozenset[Algorithm]] = Kind(
-    "some of SHA1, SHA256, SHA384, SHA512, separated by ':'",
+    "any of SHA1, SHA256, SHA384, SHA512, separated by ':'",
     _parse_algorithms,
     lambda value: ":".join(algorithm for algorithm in Algorithm if algorithm in value),
 )
 
 
-def parse_params(raw: str) -> Params:
-    r"""Parse `name=value,name=value`; `\,` is a comma in a value, a later name replaces an earlier.
+def parse_params(raw: str) -> tuple[tuple[str, str], ...]:
+    r"""Parse `name=value,name=value`; `\,` is a comma in a value. The last of equal names counts.
 
-    Every other backslash stands for itself, as it always did in Scalelite.
+    Every other backslash is literal, as in Scalelite.
     Raises ValueError: an item without `=` or without a name.
     """
     found: dict[str, str] = {}
-    for item in re.split(r"(?<!\\),", _no_controls(raw)):
+    for item in re.split(r"(?<!\\),", _require_printable(raw)):
         if not item.strip():
             continue
         name, equals, value = item.partition("=")
@@ -248,17 +246,17 @@ def parse_params(raw: str) -> Params:
     return tuple(found.items())
 
 
-def render_params(params: Params) -> str:
-    """Spell parameters so that `parse_params` reads them again."""
+def render_params(params: tuple[tuple[str, str], ...]) -> str:
+    """Format parameters for `parse_params`."""
     return ",".join(f"{name}={value}".replace(",", "\\,") for name, value in params)
 
 
-def _show_params(params: Params) -> str:
+def _show_params(params: tuple[tuple[str, str], ...]) -> str:
     masked = tuple((name, MASK if is_secret_name(name) else value) for name, value in params)
     return render_params(masked)
 
 
-PARAMS: Kind[Params] = Kind(
+PARAMS: Kind[tuple[tuple[str, str], ...]] = Kind(
     r"name=value,name=value ('\,' for a comma in a value)", parse_params, _show_params
 )
 
@@ -266,7 +264,7 @@ PARAMS: Kind[Params] = Kind(
 def _parse_secret(raw: str) -> str:
     if not raw.strip():
         raise ValueError
-    return _no_controls(raw)
+    return _require_printable(raw)
 
 
 def _show_secret(_value: object) -> str:
@@ -277,7 +275,9 @@ SECRET: Kind[str] = Kind("one line of text", _parse_secret, _show_secret, secret
 
 
 def _parse_secrets(raw: str) -> tuple[str, ...]:
-    found = tuple(dict.fromkeys(item for item in _no_controls(raw).split(":") if item.strip()))
+    found = tuple(
+        dict.fromkeys(item for item in _require_printable(raw).split(":") if item.strip())
+    )
     if not found:
         raise ValueError
     return found

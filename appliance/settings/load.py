@@ -1,8 +1,4 @@
-"""Values of variables -> Settings: which variable fills which field, converted to its unit.
-
-Must not read the environment itself but for HOME and XDG_RUNTIME_DIR, which others set. Truth:
-spec/configuration.md.
-"""
+"""Builds the settings from the values of the variables, converted to the units of the fields."""
 
 from __future__ import annotations
 
@@ -10,13 +6,13 @@ import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from appliance.bbb.checksum import Algorithm
 from appliance.settings import access_variables as a
 from appliance.settings import pool_variables as p
 from appliance.settings import recording_variables as r
-from appliance.settings.conflicts import database_disabled, find_conflicts, find_doubts
+from appliance.settings.conflicts import database_disabled, find_conflicts, find_likely_mistakes
 from appliance.settings.model import (
     AdminSettings,
+    Algorithm,
     ApiSettings,
     Bind,
     ControlSettings,
@@ -36,18 +32,18 @@ from appliance.settings.model import (
     WebSettings,
 )
 from appliance.settings.paths import CONTROL_GROUP, control_socket_path, state_dir_path
-from appliance.settings.reading import Problem, Values, read_values
+from appliance.settings.reading import SettingProblem, Values, read_values
 from appliance.settings.table import Variable
 
 _CREATING_MARGIN_S = 5
-"""Source: spec/balancing.md, Placement 6."""
+"""Added to the timeouts of a create before its placement counts as failed (docs/placement.md)."""
 
 
 class SettingsError(Exception):
-    """The configuration is not valid; str() is the whole message, safe to show and to log."""
+    """The configuration is invalid. `str()` is the complete message, safe to show and to log."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        """Take every problem there is, at least one."""
+    def __init__(self, problems: Iterable[SettingProblem]) -> None:
+        """Take all problems, at least one."""
         self.problems = tuple(problems)
         lines = "".join(f"\n  {problem}" for problem in self.problems)
         super().__init__(f"The configuration is not valid:{lines}")
@@ -56,14 +52,14 @@ class SettingsError(Exception):
 def load_settings(environ: Mapping[str, str], *, is_root: bool) -> Settings:
     """Parse the environment into settings.
 
-    is_root: whether the process runs as root, which decides where state and control socket are.
-    Raises SettingsError: anything is wrong; it names all that is.
+    is_root: whether the process runs as root; the default paths depend on it.
+    Raises SettingsError: the configuration is invalid; the message names every problem.
     """
     return build_settings(read_values(environ), environ, is_root=is_root)
 
 
 def build_settings(values: Values, environ: Mapping[str, str], *, is_root: bool) -> Settings:
-    """Build the settings from values that were read already; see `load_settings`."""
+    """Build the settings from values that were read before; see `load_settings`."""
     socket = control_socket_path(environ, is_root)
     problems = (*values.problems, *find_conflicts(values, socket))
     if problems:
@@ -97,7 +93,7 @@ def build_settings(values: Values, environ: Mapping[str, str], *, is_root: bool)
         analytics_store=values.get(p.ANALYTICS_STORE),
         tuning_off=_names(values, a.TUNING_OFF),
         retention_days=values.find(r.RECORDING_RETENTION_DAYS),
-        warnings=(*values.warnings, *find_doubts(values)),
+        warnings=(*values.warnings, *find_likely_mistakes(values)),
     )
 
 

@@ -1,23 +1,30 @@
-"""The settings as the rest of the program sees them: frozen slices, one per concern.
+"""The settings as the rest of the program sees them: frozen dataclasses, one per concern.
 
-Data only; `load` builds them. A part of the program is handed its slice, never the whole.
-Units are in the names; every secret is left out of the repr.
+Data only; load.py builds them. Pass a feature the dataclass that it needs, not all settings.
+Secrets are left out of the repr.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
 
-from appliance.bbb.checksum import Algorithm
-from appliance.bbb.params import Params
+
+class Algorithm(StrEnum):
+    """Hash algorithms for the checksums of the BigBlueButton API, weakest first."""
+
+    SHA1 = "SHA1"
+    SHA256 = "SHA256"
+    SHA384 = "SHA384"
+    SHA512 = "SHA512"
 
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """One address to listen on: `tcp` and `ssl` have host and port, `unix` has a path."""
+    """An address to listen on: `tcp` and `ssl` have host and port, `unix` has a path."""
 
     scheme: Literal["tcp", "ssl", "unix"]
     host: str = ""
@@ -25,7 +32,7 @@ class Bind:
     path: str = ""
 
     def __str__(self) -> str:
-        """Return the address as BIND spells it."""
+        """Return the address in the syntax of BIND."""
         if self.scheme == "unix":
             return f"unix://{self.path}"
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -34,24 +41,24 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
-    """The BBB API towards the front-ends."""
+    """The BigBlueButton API as front-ends call it."""
 
     secrets: tuple[str, ...] = field(repr=False)
-    """At least one, none empty; LOADBALANCER_SECRET first."""
+    """At least one, none empty; LOADBALANCER_SECRET is the first."""
     allowed_algorithms: frozenset[Algorithm]
     send_algorithm: Algorithm
     build_number: str | None
     url_host: str | None
-    """Lower case, without scheme and port; None: no host check."""
+    """Lower case, without scheme and port; None: the host is not checked."""
     base_url: str | None
-    """Domain of the tenants' hosts; URL_HOST unless BASE_URL is set."""
+    """Parent domain of the tenants' hosts; URL_HOST unless BASE_URL is set."""
     multitenancy: bool
     create_exclude: frozenset[str]
     join_exclude: frozenset[str]
-    default_create: Params = field(repr=False)
-    override_create: Params = field(repr=False)
-    default_join: Params = field(repr=False)
-    override_join: Params = field(repr=False)
+    default_create: tuple[tuple[str, str], ...] = field(repr=False)
+    override_create: tuple[tuple[str, str], ...] = field(repr=False)
+    default_join: tuple[tuple[str, str], ...] = field(repr=False)
+    override_join: tuple[tuple[str, str], ...] = field(repr=False)
     get_meetings_disabled: bool
     passthrough_calls: frozenset[str]
     request_max_bytes: int
@@ -71,7 +78,7 @@ class WebSettings:
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """How BBB servers are called and named."""
+    """Calls to BigBlueButton servers, and their ids."""
 
     connect_timeout_s: float
     response_timeout_s: float
@@ -83,7 +90,7 @@ class ServerSettings:
 
 @dataclass(frozen=True, slots=True)
 class PollingSettings:
-    """When servers are polled and what counts as up or down."""
+    """Polling of servers, and thresholds for online and offline."""
 
     interval_s: float
     retry_interval_s: float
@@ -95,7 +102,7 @@ class PollingSettings:
 
 @dataclass(frozen=True, slots=True)
 class LoadSettings:
-    """The load formula and the reservation."""
+    """The load formula and the reservation of expected users."""
 
     min_user_count: int
     join_buffer_ms: int
@@ -105,11 +112,11 @@ class LoadSettings:
 
 @dataclass(frozen=True, slots=True)
 class MeetingSettings:
-    """How long records of meetings live."""
+    """Lifetime of meeting records."""
 
     ttl_s: int
     creating_limit_ms: int
-    """A create that has not been confirmed by then is given up (spec/balancing.md, Placement 6)."""
+    """A placement without a confirmed create counts as failed after this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,24 +135,24 @@ class StoreSettings:
 
     state_dir: Path
     database_url: str | None = field(repr=False)
-    """`postgresql://…` with a database name and without Rails' options; None: embedded."""
+    """`postgresql://…` with a database name and without Rails options; None: embedded."""
     prepared_statements: bool
     redis_url: str | None = field(repr=False)
     redis_namespace: str
     redis_sentinels: tuple[tuple[str, int], ...]
     redis_sentinel_master: str | None
     database_disabled: bool
-    """DB_DISABLED or RECORDING_DISABLED: PostgreSQL is never touched."""
+    """DB_DISABLED or RECORDING_DISABLED: PostgreSQL is not used."""
     database_retry_count: int
 
     @property
     def redis_embedded(self) -> bool:
-        """Whether we run a private Redis."""
+        """Return whether the appliance runs its own Redis."""
         return self.redis_url is None and not self.redis_sentinels
 
     @property
     def database_embedded(self) -> bool:
-        """Whether we run a private PostgreSQL."""
+        """Return whether the appliance runs its own PostgreSQL."""
         return self.database_url is None and not self.database_disabled
 
 
@@ -200,11 +207,11 @@ class FsapiSettings:
     """The FreeSWITCH dialplan endpoint."""
 
     password: str | None = field(repr=False)
-    """None: FSAPI_PASSWORD is set and empty, no password is asked."""
+    """None: FSAPI_PASSWORD is set and empty, no password is required."""
     max_duration_s: int
     """0: no limit."""
     binds: tuple[Bind, ...]
-    """Empty: on the public listener."""
+    """Empty: served on the public listener."""
     max_attempts_per_min: int
 
 
@@ -214,7 +221,7 @@ class MetricsSettings:
 
     binds: tuple[Bind, ...]
     token: str | None = field(repr=False)
-    """None: no metrics on the public listener."""
+    """None: not served on the public listener."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +233,7 @@ class AdminSettings:
 
 @dataclass(frozen=True, slots=True)
 class ControlSettings:
-    """The operator's Unix socket."""
+    """The Unix socket of `ctl`."""
 
     socket_path: Path
     group: str
@@ -234,7 +241,7 @@ class ControlSettings:
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
-    """What `log.configure_logging` takes of the configuration."""
+    """Level and format of the log."""
 
     level: str
     """debug, info, warning, error, fatal or unknown."""
@@ -244,7 +251,7 @@ class LogSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that was configured."""
+    """The whole configuration."""
 
     api: ApiSettings
     web: WebSettings
@@ -263,11 +270,11 @@ class Settings:
     control: ControlSettings
     log: LogSettings
     secret_key_base: str | None = field(repr=False)
-    """None: to be made in STATE_DIR (only with embedded stores)."""
+    """None: generated in STATE_DIR (only with embedded stores)."""
     locale: str
     callback_block_private: bool
     analytics_store: bool
     retention_days: float | None
     tuning_off: frozenset[str]
-    """Of kinds.TUNING_NAMES."""
+    """Subset of kinds.TUNING_NAMES."""
     warnings: tuple[str, ...]

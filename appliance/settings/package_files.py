@@ -1,8 +1,7 @@
-"""The files of the Debian package that complete the environment: configuration, secrets, defaults.
+"""Adds the Debian package's files to the environment: configuration, secrets, defaults.
 
-Only the package's launcher calls this, so that `config check` and `ctl` in a root shell see what
-the service sees; elsewhere the environment is all there is. Must stay light to import: `ctl` starts
-through it.
+Only the package's launcher calls this, so that `config check` and `ctl` in a root shell see the
+same configuration as the service. Keep the imports few: every start of `ctl` pays for them.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from pathlib import Path
 from appliance.settings.environment_file import parse_environment_file
 
 SOURCES = "APPLIANCE_SOURCES"
-"""Variable that says which file a value came from: a `NAME=PATH` per line, for `config check`."""
+"""Variable with the file of each added value, one `NAME=PATH` a line, for `config check`."""
 
 _CONFIGURATION = "etc/default/scalelite-appliance"
 _SECRETS = "etc/scalelite-appliance/secrets.env"
@@ -24,24 +23,24 @@ _ALTERNATIVES = {
     "LOADBALANCER_SECRET": ("LOADBALANCER_SECRETS", "LOADBALANCER_SECRETS_FILE"),
     "REDIS_URL": ("REDIS_SENTINELS",),
 }
-"""Where one of these is set, the package's own value of the first is not wanted."""
+"""Variables that replace the one on the left: the package's value for it is not added then."""
 
 
 def complete_environment(environ: MutableMapping[str, str], root: Path = Path("/")) -> list[str]:
-    """Add what the package's files say and `environ` does not; return the files out of reach.
+    """Add the values that `environ` does not set; return the files that could not be read.
 
-    Empty counts as unset, as everywhere. In the unit, systemd has read the configuration already,
-    and hands the secrets over as a credential.
+    Empty counts as unset. In the service, systemd has already read the configuration file and
+    passes the secrets as a credential.
     """
     credentials = environ.get("CREDENTIALS_DIRECTORY", "")
-    in_unit = bool(credentials) and (Path(credentials) / _CREDENTIAL).is_file()
+    in_service = bool(credentials) and (Path(credentials) / _CREDENTIAL).is_file()
     configuration, secrets, defaults = root / _CONFIGURATION, root / _SECRETS, root / _DEFAULTS
-    if in_unit:
+    if in_service:
         files = [(Path(credentials) / _CREDENTIAL, secrets), (defaults, defaults)]
     else:
         files = [(path, path) for path in (configuration, secrets, defaults)]
     sources: list[str] = []
-    refused: list[str] = []
+    unreadable: list[str] = []
     for path, shown in files:
         try:
             with path.open("rb") as file:
@@ -49,14 +48,14 @@ def complete_environment(environ: MutableMapping[str, str], root: Path = Path("/
         except FileNotFoundError:
             continue
         except OSError:
-            refused.append(str(shown))
+            unreadable.append(str(shown))
             continue
         missing = _missing(parse_environment_file(text), environ, path is configuration)
         environ.update(missing)
         sources += [f"{name}={shown}" for name in missing]
     if sources:
         environ[SOURCES] = "\n".join(sources)
-    return refused
+    return unreadable
 
 
 def _missing(
@@ -70,7 +69,7 @@ def _missing(
 
 
 def source_of(name: str, environ: Mapping[str, str]) -> str:
-    """Return where a variable of `environ` came from, as `config check` shows it."""
+    """Return the origin of a variable of `environ`, as `config check` shows it."""
     for line in environ.get(SOURCES, "").split("\n"):
         known, _, path = line.partition("=")
         if known == name:

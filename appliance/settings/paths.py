@@ -1,7 +1,7 @@
-"""Where the control socket and the state are by default.
+"""Default paths of the control socket and the state directory.
 
-Imports nothing but the typing names: `ctl` needs this before anything else and has 150 ms.
-Source of the places: spec/configuration.md, rows STATE_DIR and CTL_SOCKET.
+Imports almost nothing: every start of `ctl` needs this module first. The defaults are described in
+docs/configuration.md (STATE_DIR, CTL_SOCKET).
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ CONTROL_GROUP = "scalelite-appliance"
 
 
 def state_dir_path(environ: Mapping[str, str], is_root: bool) -> str:
-    """Return STATE_DIR or its default; a user without a home is a service and gets the system's."""
+    """Return STATE_DIR or its default.
+
+    A user without a home directory is a service account and gets the system's directory.
+    """
     given = environ.get("STATE_DIR", "").strip()
     home = environ.get("HOME", "").rstrip("/")
     if given:
@@ -25,7 +28,7 @@ def state_dir_path(environ: Mapping[str, str], is_root: bool) -> str:
 
 
 def control_socket_path(environ: Mapping[str, str], is_root: bool) -> str:
-    """Return CTL_SOCKET or its default: in /run for root, else among the user's own files."""
+    """Return CTL_SOCKET or its default: in /run for root, else in a directory of the user."""
     given = environ.get("CTL_SOCKET", "").strip()
     runtime = environ.get("XDG_RUNTIME_DIR", "").rstrip("/")
     if given:

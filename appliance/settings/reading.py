@@ -1,7 +1,6 @@
-"""Environment -> one value per variable, with where it came from and every problem on the way.
+"""Parses each variable of the environment on its own, and collects origins, problems and warnings.
 
-Reads the files that NAME_FILE names, nothing else. Knows the rules that hold for every variable;
-what variables mean together is `load`'s. Truth: spec/configuration.md, the rules above the table.
+Reads the files that NAME_FILE variables name. The rules between variables are in conflicts.py.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from appliance.redaction import MASK, escape_control, mask_text
 from appliance.settings import access_variables, pool_variables, recording_variables
 from appliance.settings.addresses import POSTGRESQL, REDIS
 from appliance.settings.kinds import Kind
-from appliance.settings.near_misses import find_near_miss
 from appliance.settings.package_files import SOURCES, source_of
 from appliance.settings.table import Variable
+from appliance.settings.typo_suggestions import suggest_name
 
 T = TypeVar("T")
 
@@ -44,27 +43,29 @@ _MAX_SECRET_BYTES = 65536
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that stops the start."""
+class SettingProblem:
+    """An error in the configuration that prevents the start."""
 
     name: str
-    shown: str | None
-    """The value, masked if it is secret; None: it is not about one value."""
-    expected: str
+    """The variable."""
+    shown_value: str | None
+    """Quoted, masked if it is secret; None: the problem is not about a single value."""
+    message: str
 
     def __str__(self) -> str:
-        """Return one line for the operator."""
-        return f"{self.name}{'' if self.shown is None else '=' + self.shown}: {self.expected}"
+        """Return a line for the operator."""
+        value = "" if self.shown_value is None else f"={self.shown_value}"
+        return f"{self.name}{value}: {self.message}"
 
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """What the environment says, variable by variable."""
+    """The values of the environment, variable by variable."""
 
     parsed: Mapping[str, object] = field(repr=False)
-    """Only what was set and is good."""
+    """Variables that are set and valid."""
     sources: Mapping[str, str]
-    problems: tuple[Problem, ...]
+    problems: tuple[SettingProblem, ...]
     warnings: tuple[str, ...]
 
     def find(self, variable: Variable[T]) -> T | None:
@@ -76,11 +77,11 @@ class Values:
         return cast("T", self.parsed.get(variable.name, variable.default))
 
     def is_set(self, variable: Variable[Any]) -> bool:
-        """Tell whether a good value was given."""
+        """Return whether the variable is set and valid."""
         return variable.name in self.parsed
 
     def is_bad(self, variable: Variable[Any]) -> bool:
-        """Tell whether the variable has a problem already."""
+        """Return whether a problem was found in the variable."""
         return any(
             problem.name in (variable.name, variable.file_name, *variable.fallbacks)
             for problem in self.problems
@@ -88,31 +89,31 @@ class Values:
 
 
 @dataclass(frozen=True, slots=True)
-class _Given:
+class _RawValue:
     name: str
     raw: str = field(repr=False)
     source: str
 
 
 def read_values(environ: Mapping[str, str]) -> Values:
-    """Parse every variable of the table; problems and warnings are collected, none is raised."""
+    """Parse every variable of the table; problems and warnings are collected, not raised."""
     parsed: dict[str, object] = {}
     sources: dict[str, str] = {}
-    problems: list[Problem] = []
+    problems: list[SettingProblem] = []
     warnings: list[str] = []
     for variable in VARIABLES:
-        given = _find(variable, environ)
-        if isinstance(given, Problem):
-            problems.append(given)
-        elif given is not None:
+        found = _find_raw(variable, environ)
+        if isinstance(found, SettingProblem):
+            problems.append(found)
+        elif found is not None:
             try:
-                parsed[variable.name] = _parse(variable, given.raw)
+                parsed[variable.name] = _parse(variable, found.raw)
             except ValueError:
-                problems.append(_bad_value(variable.kind, given))
+                problems.append(_bad_value(variable.kind, found))
                 continue
-            sources[variable.name] = given.source
-            hint = variable.kind.warn(given.raw)
-            warnings.extend([f"{given.name}: {hint}"] if hint else [])
+            sources[variable.name] = found.source
+            hint = variable.kind.warn(found.raw)
+            warnings.extend([f"{found.name}: {hint}"] if hint else [])
     return Values(parsed, sources, tuple(problems), (*warnings, *_unknown_names(environ)))
 
 
@@ -122,61 +123,63 @@ def _parse(variable: Variable[Any], raw: str) -> object:
     return variable.kind.parse(raw)
 
 
-def _find(variable: Variable[Any], environ: Mapping[str, str]) -> _Given | Problem | None:
+def _find_raw(
+    variable: Variable[Any], environ: Mapping[str, str]
+) -> _RawValue | SettingProblem | None:
     path = environ.get(variable.file_name, "").strip() if variable.secret else ""
     own = _environment(variable.name, environ, empty=variable.empty_is_a_value)
     if path and own is not None:
-        return Problem(
+        return SettingProblem(
             variable.name, None, f"set either {variable.name} or {variable.file_name}, not both"
         )
     if path:
         return _read_file(variable.file_name, path)
     if own is not None:
-        return _Given(variable.name, own, source_of(variable.name, environ))
+        return _RawValue(variable.name, own, source_of(variable.name, environ))
     for name in variable.fallbacks:
         raw = _environment(name, environ)
         if raw is not None:
-            return _Given(name, raw, f"environment ({name})")
+            return _RawValue(name, raw, f"environment ({name})")
     return None
 
 
 def _environment(name: str, environ: Mapping[str, str], *, empty: bool = False) -> str | None:
     raw = environ.get(name)
     if raw is None or (not raw.strip() and not (empty and raw == "")):
-        # Blanks alone are a slip of the pen, and must not switch FSAPI_PASSWORD off.
+        # A value of blanks is a mistake; it must not turn off FSAPI_PASSWORD.
         return None
     return raw
 
 
-def _read_file(name: str, path: str) -> _Given | Problem:
+def _read_file(name: str, path: str) -> _RawValue | SettingProblem:
     try:
         with Path(path).open("rb") as file:
             content = file.read(_MAX_SECRET_BYTES + 1)
         text = content.decode()
     except OSError as error:
-        return Problem(name, _quoted(path), f"cannot be read: {error.strerror}")
+        return SettingProblem(name, _quoted(path), f"cannot be read: {error.strerror}")
     except ValueError:
-        return Problem(name, _quoted(path), "expected a file of UTF-8 text")
+        return SettingProblem(name, _quoted(path), "expected a file of UTF-8 text")
     if len(content) > _MAX_SECRET_BYTES:
-        return Problem(name, _quoted(path), f"expected at most {_MAX_SECRET_BYTES} bytes")
+        return SettingProblem(name, _quoted(path), f"expected at most {_MAX_SECRET_BYTES} bytes")
     text = text.rstrip("\r\n")
     if not text.strip():
-        # Not the same as unset: whoever names a file means to have a secret in it.
-        return Problem(name, _quoted(path), "the file is empty")
-    return _Given(name, text, f"file {path}")
+        # Unlike an empty variable: an operator who names a file expects a secret in it.
+        return SettingProblem(name, _quoted(path), "the file is empty")
+    return _RawValue(name, text, f"file {path}")
 
 
-def _bad_value(kind: Kind[Any], given: _Given) -> Problem:
+def _bad_value(kind: Kind[Any], found: _RawValue) -> SettingProblem:
     if not kind.secret:
-        shown = _quoted(mask_text(given.raw))
+        shown = _quoted(mask_text(found.raw))
     elif kind is POSTGRESQL or kind is REDIS:
-        # It did not parse, so nobody knows where its password ends.
-        match = re.match(r"\s*([a-z0-9+]{1,20}://)(?:.*@([^@?]*))?", given.raw, re.DOTALL)
+        # The URL did not parse, so the end of its password is unknown.
+        match = re.match(r"\s*([a-z0-9+]{1,20}://)(?:.*@([^@?]*))?", found.raw, re.DOTALL)
         tail = f"@{match[2]}" if match and match[2] is not None else ""
         shown = _quoted(f"{match[1]}{MASK}{tail}") if match else MASK
     else:
         shown = MASK
-    return Problem(given.name, shown, f"expected {kind.expected}")
+    return SettingProblem(found.name, shown, f"expected {kind.expected}")
 
 
 def _quoted(text: str) -> str:
@@ -185,12 +188,12 @@ def _quoted(text: str) -> str:
 
 
 def _unknown_names(environ: Mapping[str, str]) -> list[str]:
-    ours = KNOWN_NAMES | frozenset(recording_variables.WITHOUT_MEANING)
+    accepted = KNOWN_NAMES | frozenset(recording_variables.WITHOUT_MEANING)
     files = {f"{name}_FILE": name for name in KNOWN_NAMES}
     warnings = []
-    for name in sorted(environ.keys() - ours - {SOURCES}):
+    for name in sorted(environ.keys() - accepted - {SOURCES}):
         if name in files:
-            warnings.append(f"{name} is not read: only secrets can come from a file")
-        elif (meant := find_near_miss(name, KNOWN_NAMES)) is not None:
-            warnings.append(f"{escape_control(name)} is not a variable of ours; is {meant} meant?")
+            warnings.append(f"{name} is ignored: only a secret can come from a file")
+        elif (suggestion := suggest_name(name, KNOWN_NAMES)) is not None:
+            warnings.append(f"{escape_control(name)} is unknown; did you mean {suggestion}?")
     return warnings

@@ -1,6 +1,6 @@
-"""Table of variables: recordings, their protection, object storage; and Scalelite's leftovers.
+"""Table of variables: recordings, protected recordings, object storage. Rows only.
 
-Rows only. Truth: spec/configuration.md, spec/recordings.md.
+Also lists the variables of Scalelite that are accepted without effect.
 """
 
 from __future__ import annotations
@@ -25,122 +25,126 @@ _BBB = Path("/var/bigbluebutton")
 _WORD = text("a word without blanks", r"\S{1,500}")
 
 RECORDING_DISABLED = Variable(
-    "RECORDING_DISABLED", BOOLEAN, False, "No import, no recording calls, no PostgreSQL.",
+    "RECORDING_DISABLED", BOOLEAN, False, "Run without import, recording calls and PostgreSQL.",
 )  # fmt: skip
 RECORDING_SPOOL_DIR = Variable(
-    "RECORDING_SPOOL_DIR", PATH, _BBB / "spool", "Where BBB servers deliver recordings.",
+    "RECORDING_SPOOL_DIR", PATH, _BBB / "spool",
+    "Directory in which BigBlueButton servers deliver recordings.",
 )  # fmt: skip
 RECORDING_WORK_DIR = Variable(
     "RECORDING_WORK_DIR", PATH, _BBB / "recording/scalelite",
-    "Where recordings are unpacked; on the same file system as the next two, moving is instant.",
+    "Directory for unpacking; use the file system of the next two, so that a move is a rename.",
 )  # fmt: skip
 RECORDING_PUBLISH_DIR = Variable(
-    "RECORDING_PUBLISH_DIR", PATH, _BBB / "published", "Files of published recordings.",
+    "RECORDING_PUBLISH_DIR", PATH, _BBB / "published", "Directory of published recordings.",
 )  # fmt: skip
 RECORDING_UNPUBLISH_DIR = Variable(
-    "RECORDING_UNPUBLISH_DIR", PATH, _BBB / "unpublished", "Files of unpublished recordings.",
+    "RECORDING_UNPUBLISH_DIR", PATH, _BBB / "unpublished", "Directory of unpublished recordings.",
 )  # fmt: skip
 PLAYBACK_DIR = Variable(
-    "PLAYBACK_DIR", PATH, _BBB / "playback", "Files of the BBB player.",
+    "PLAYBACK_DIR", PATH, _BBB / "playback", "Directory of the BigBlueButton player.",
 )  # fmt: skip
 RECORDING_IMPORT_POLL = Variable(
     "RECORDING_IMPORT_POLL", BOOLEAN, True,
-    "Scan the spool besides watching it, as a spool on NFS needs; false: watching only.",
+    "Scan the spool in addition to watching it, as required on NFS. false: only watch.",
 )  # fmt: skip
 RECORDING_IMPORT_POLL_INTERVAL = Variable(
     "RECORDING_IMPORT_POLL_INTERVAL", duration("s"), 60.0, "Time between two scans of the spool.",
 )  # fmt: skip
 RECORDING_IMPORT_UNPUBLISHED = Variable(
-    "RECORDING_IMPORT_UNPUBLISHED", BOOLEAN, False, "New recordings start unpublished.",
+    "RECORDING_IMPORT_UNPUBLISHED", BOOLEAN, False, "Import new recordings as unpublished.",
 )  # fmt: skip
 RECORDING_IMPORT_CONCURRENCY = Variable(
-    "RECORDING_IMPORT_CONCURRENCY", count(1, 100), 2, "Imports under way at once.",
+    "RECORDING_IMPORT_CONCURRENCY", count(1, 100), 2, "Maximum number of concurrent imports.",
 )  # fmt: skip
 RECORDING_MAX_FILES = Variable(
-    "RECORDING_MAX_FILES",
-    count(),
-    200_000,
-    "A recording of more files and directories is refused.",
-)
+    "RECORDING_MAX_FILES", count(), 200_000,
+    "Maximum number of files and directories of a recording; larger ones are refused.",
+)  # fmt: skip
 RECORDING_MAX_BYTES = Variable(
-    "RECORDING_MAX_BYTES", SIZE, 200 << 30, "A recording that unpacks to more is refused.",
+    "RECORDING_MAX_BYTES", SIZE, 200 << 30,
+    "Maximum unpacked size of a recording; larger ones are refused.",
 )  # fmt: skip
 RECORDING_PLAYBACK_FORMATS = Variable(
     "RECORDING_PLAYBACK_FORMATS",
     names(":", "format names of a-z, 0-9, - and _, separated by ':'", r"[a-z0-9_-]{1,64}"),
     ("presentation", "video", "screenshare", "podcast", "notes", "capture"),
-    "Formats whose files are served, separated by `:`.",
+    "Formats that are served, separated by `:`.",
 )  # fmt: skip
 RECORDING_RETENTION_DAYS = Variable(
     "RECORDING_RETENTION_DAYS", duration("days"), None,
-    "Recordings older than this are deleted, once a day.", default_text="kept for ever",
+    "Maximum age of recordings; older ones are deleted once a day.", default_text="unlimited",
     example="365",
 )  # fmt: skip
 GET_RECORDINGS_API_FILTERED = Variable(
     "GET_RECORDINGS_API_FILTERED", BOOLEAN, False,
-    "getRecordings must name a meetingID or recordID, so that nobody lists everything.",
+    "Require a meetingID or recordID in getRecordings, so that a front-end cannot list all.",
 )  # fmt: skip
 X_ACCEL_REDIRECT = Variable(
     "X_ACCEL_REDIRECT", BOOLEAN, False,
-    "nginx in front of us serves the files; only with the site file of the package.",
+    "Let nginx serve the files; use this only with the site file of the package.",
 )  # fmt: skip
 
 _RECORDINGS = variables_of(globals())
 
 PROTECTED_RECORDINGS_ENABLED = Variable(
     "PROTECTED_RECORDINGS_ENABLED", BOOLEAN, False,
-    "New recordings are protected: played only by one-time links from getRecordings.",
+    "Protect new recordings: they can only be played with one-time links from getRecordings.",
 )  # fmt: skip
 PROTECTED_RECORDINGS_TOKEN_TIMEOUT = Variable(
     "PROTECTED_RECORDINGS_TOKEN_TIMEOUT", duration("min"), 60.0,
-    "How long a one-time link can be used.",
+    "Lifetime of a one-time link.",
 )  # fmt: skip
 PROTECTED_RECORDINGS_TIMEOUT = Variable(
     "PROTECTED_RECORDINGS_TIMEOUT", duration("min"), 360.0,
-    "How long a recording can be viewed after its link was used.",
+    "Time during which a recording can be viewed after its link was used.",
 )  # fmt: skip
 
 _PROTECTED = variables_of(globals(), after="X_ACCEL_REDIRECT")
 
 S3_RECORDING = Variable(
-    "S3_RECORDING", BOOLEAN, False, "Keep the files in an object store; needs S3_BUCKET_NAME.",
+    "S3_RECORDING", BOOLEAN, False, "Store the files in an object store; requires S3_BUCKET_NAME.",
 )  # fmt: skip
 S3_BUCKET_NAME = Variable(
-    "S3_BUCKET_NAME", text("a bucket name", r"[A-Za-z0-9._-]{1,255}"), None, "The bucket.",
+    "S3_BUCKET_NAME", text("a bucket name", r"[A-Za-z0-9._-]{1,255}"), None, "Name of the bucket.",
 )  # fmt: skip
 S3_ENDPOINT_URL = Variable(
-    "S3_ENDPOINT_URL", HTTP_URL, None, "Endpoint of MinIO and others.", default_text="AWS",
+    "S3_ENDPOINT_URL", HTTP_URL, None,
+    "Endpoint of an S3-compatible store such as MinIO.",
+    default_text="AWS",
 )  # fmt: skip
 AWS_REGION = Variable(
-    "AWS_REGION", text("a region such as eu-central-1", r"[A-Za-z0-9-]{1,64}"), None, "Region.",
+    "AWS_REGION", text("a region such as eu-central-1", r"[A-Za-z0-9-]{1,64}"), None,
+    "Region of the bucket.",
     fallbacks=("AWS_DEFAULT_REGION",),
 )  # fmt: skip
 AWS_ACCESS_KEY_ID = Variable(
     "AWS_ACCESS_KEY_ID", _WORD, None, "Id of the access key.",
 )  # fmt: skip
 AWS_SECRET_ACCESS_KEY = Variable(
-    "AWS_SECRET_ACCESS_KEY", SECRET, None, "The access key itself.",
+    "AWS_SECRET_ACCESS_KEY", SECRET, None, "Secret access key.",
 )  # fmt: skip
 AWS_SESSION_TOKEN = Variable(
-    "AWS_SESSION_TOKEN", SECRET, None, "Token of temporary credentials.",
+    "AWS_SESSION_TOKEN", SECRET, None, "Session token of temporary credentials.",
 )  # fmt: skip
 CLOUDFRONT_URL = Variable(
     "CLOUDFRONT_URL", HTTP_URL, None,
-    "Serve the files through CloudFront; needs the two CF_ variables to sign its cookies.",
+    "Serve the files through CloudFront; requires both CF_ variables for its signed cookies.",
 )  # fmt: skip
 CF_KEY_PAIR_ID = Variable(
     "CF_KEY_PAIR_ID", _WORD, None, "Id of the CloudFront key pair.",
 )  # fmt: skip
 CF_PRIVATE_KEY_B64 = Variable(
-    "CF_PRIVATE_KEY_B64", PEM_BASE64, None, "CloudFront private key (PEM), as base64.",
+    "CF_PRIVATE_KEY_B64", PEM_BASE64, None,
+    "Private key (PEM) of the CloudFront key pair, base64-encoded.",
 )  # fmt: skip
 
 _S3 = variables_of(globals(), after="PROTECTED_RECORDINGS_TIMEOUT")
 
 SECTIONS = (
     Section("Recordings", "Import, files and playback.", _RECORDINGS),
-    Section("Protected recordings", "Links that work once.", _PROTECTED),
-    Section("Object storage", "Recordings in S3 and its like.", _S3),
+    Section("Protected recordings", "One-time links.", _PROTECTED),
+    Section("Object storage", "Recordings in Amazon S3 or a compatible store.", _S3),
 )
 
 WITHOUT_MEANING = (
@@ -155,4 +159,4 @@ WITHOUT_MEANING = (
     "SCALELITE_TAG",
     "SCALELITE_RECORDING_DIR",
 )
-"""Variables of Scalelite's set-up that are accepted and mean nothing here."""
+"""Variables of Scalelite deployments that are accepted without effect."""

@@ -1,7 +1,7 @@
-"""The sample configuration file and the operator's reference, both made from the table.
+"""Renders the sample configuration file and the operator's reference from the table. Pure.
 
-Pure. A test keeps config/scalelite-appliance.default and docs/configuration.md equal to what is
-returned here; `python -m appliance.settings sample|reference` prints them.
+`make docs` writes config/scalelite-appliance.default and docs/configuration.md; a test compares
+them with this module.
 """
 
 from __future__ import annotations
@@ -15,45 +15,44 @@ from appliance.settings.recording_variables import WITHOUT_MEANING
 from appliance.settings.table import Section, Variable
 
 _SAMPLE_HEAD = """\
-# Configuration of scalelite-appliance, read by its systemd unit. The appliance itself reads nothing
-# but environment variables, so any other way to set them does as well. An /etc/default/scalelite
-# can be copied over this file unchanged.
+# Environment of scalelite-appliance, read by its systemd unit. The appliance is configured by
+# environment variables only, so they can be set in any other way as well. An existing
+# /etc/default/scalelite can be copied over this file unchanged.
 #
-# Every variable is here with its default, commented out. Restart the service after a change;
-# `scalelite-appliance config check` shows what is in force and where it came from.
-# An empty value counts as unset. A value with a backslash needs single quotes around it in this
-# file, or systemd takes the backslash away.
+# Every variable is listed with its default, commented out. Restart the service after a change;
+# `scalelite-appliance config check` shows the effective values and their origins.
+# An empty value means unset. Put single quotes around a value with a backslash: otherwise systemd
+# removes the backslash.
 """
 
 _REFERENCE_HEAD = """\
 # Configuration
 
-<!-- Made from appliance/settings by `python -m appliance.settings reference`; edit it there. -->
+<!-- Generated from appliance/settings by `make docs`; edit it there. -->
 
-The appliance is configured by environment variables and by nothing else. The package's systemd unit
-reads them from `/etc/default/scalelite-appliance`; an existing `/etc/default/scalelite` can be
-copied over it unchanged. `scalelite-appliance config check` shows the effective configuration and
-where each value came from.
+The appliance is configured by environment variables only. The systemd unit of the package reads
+them from `/etc/default/scalelite-appliance`; an existing `/etc/default/scalelite` can be copied
+over this file unchanged. `scalelite-appliance config check` shows the effective configuration and
+the origin of each value.
 
-- A value that is not understood stops the start, with one message that names every such variable.
-- Empty counts as unset, except for `FSAPI_PASSWORD`.
-- Booleans are `true` or `false` in any case; `1`/`0`, `yes`/`no` and `on`/`off` do as well.
-- Durations are plain numbers in the unit shown; decimals are allowed. Sizes are bytes, or take
-  `KiB`, `MiB`, `GiB`, `TiB`.
+- With an invalid value the appliance does not start; a single message names every such variable.
+- An empty value means unset, except for `FSAPI_PASSWORD`.
+- Booleans are `true` or `false` in any case, also `1`/`0`, `yes`/`no` and `on`/`off`.
+- Durations are numbers in the unit shown; decimals are allowed. Sizes are bytes, or a number with
+  `KiB`, `MiB`, `GiB` or `TiB`.
 - Paths are absolute.
-- Variables marked *secret* can come from a file: `NAME_FILE=/path`, which suits systemd's
-  `LoadCredential=`. Setting both is an error, and so is an empty file; trailing line breaks do not
-  count.
-- A name that looks like a misspelt one of these is warned about at the start; all other unknown
-  names are ignored.
+- Variables marked *secret* can be read from a file: `NAME_FILE=/path`, for example with systemd's
+  `LoadCredential=`. Trailing line breaks are removed. It is an error to set both, or to name an
+  empty file.
+- A misspelt name is reported with a warning at the start; other unknown variables are ignored.
 """
 
 
 def render_sample() -> str:
-    """Return config/scalelite-appliance.default: every variable, its default and its reason.
+    """Return config/scalelite-appliance.default: every variable with its default and meaning.
 
-    Every line is a comment; without its `#`, each assignment sets the default (nothing where there
-    is none). FSAPI_PASSWORD is the exception, since there empty is a value.
+    Every line is a comment. Uncommented, an assignment sets the default (or nothing where there is
+    none); FSAPI_PASSWORD is the exception, because an empty value has a meaning there.
     """
     lines = [_SAMPLE_HEAD]
     for section in SECTIONS:
@@ -66,9 +65,9 @@ def render_sample() -> str:
 def _sample_lines(variable: Variable[Any]) -> Iterator[str]:
     meaning = variable.meaning
     if variable.fallbacks:
-        meaning += f" While it is unset, {', '.join(variable.fallbacks)} counts."
+        meaning += f" If unset, {', '.join(variable.fallbacks)} is used."
     if variable.secret:
-        meaning += f" Secret: {variable.file_name} can name a file instead."
+        meaning += f" Secret: {variable.file_name} can name a file with the value."
     yield from _comment(meaning)
     if variable.default_text or variable.kind.unit:
         yield from _comment(f"Default: {variable.shown_default()}")
@@ -91,9 +90,9 @@ def render_reference() -> str:
     parts += [_reference_section(section) for section in SECTIONS]
     names = ", ".join(f"`{name}`" for name in WITHOUT_MEANING)
     parts.append(
-        "## Variables of Scalelite without a meaning here\n\n"
-        f"Accepted silently: {names}. `config/database.yml` and `config/redis_store.yml` are not"
-        " read: `DATABASE_URL` and `REDIS_URL` replace them.\n"
+        "## Variables of Scalelite without effect\n\n"
+        f"Accepted and ignored: {names}. `config/database.yml` and `config/redis_store.yml` are not"
+        " read: use `DATABASE_URL` and `REDIS_URL`.\n"
     )
     return "\n".join(parts)
 

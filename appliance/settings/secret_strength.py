@@ -1,15 +1,15 @@
-"""Whether a secret can be guessed. Pure; no reason quotes any of it."""
+"""Judges whether a secret can be guessed. Pure; no reason quotes any part of the secret."""
 
 from __future__ import annotations
 
-from appliance.doctor.findings import Level
+from dataclasses import dataclass
 
 GOOD_LENGTH = 24
-"""Of random letters and digits: more than 128 bits."""
-LEAST_LENGTH = 16
-_LEAST_DIFFERENT = 6
+"""More than 128 bits, of random letters and digits."""
+MIN_LENGTH = 16
+_MIN_DIFFERENT_CHARACTERS = 6
 
-_WORDS = frozenset(
+_COMMON_WORDS = frozenset(
     {
         *("secret", "password", "passwort", "changeme", "change", "admin", "scalelite", "test"),
         *("bigbluebutton", "example", "default", "demo", "foobar", "letmein", "loadbalancer"),
@@ -17,7 +17,7 @@ _WORDS = frozenset(
 )
 PUBLISHED = frozenset(
     {
-        # The examples of BigBlueButton's API page and of Scalelite's documents.
+        # From the API reference of BigBlueButton and the documentation of Scalelite.
         "639259d4-9dd8-4b25-bf01-95f9567eaf4b",
         "8cd8ef52e8e101574e400365b55e11a6",
         "bbb-secret",
@@ -26,20 +26,30 @@ PUBLISHED = frozenset(
         "3bdce5cbab581f3f20b199b970e53ae3c9d9df6392f79589bd58be020ed14535",
     }
 )
-"""Secrets that stand in documents, and are tried first."""
+"""Example secrets from public documentation, which an attacker tries first."""
 
 
-def judge_secret(secret: str) -> tuple[Level, str]:
-    """Return how good a secret is, and what is wrong with it in words that follow its name."""
+@dataclass(frozen=True, slots=True)
+class Weakness:
+    """A reason to replace a secret."""
+
+    reason: str
+    """Predicate that completes a sentence about the secret: `is a common word`."""
+    guessable: bool
+    """False: the secret is only shorter than recommended."""
+
+
+def find_weakness(secret: str) -> Weakness | None:
+    """Return the worst weakness of a secret, or None if it is strong."""
     plain = secret.strip().lower()
     if plain in PUBLISHED:
-        return Level.FAIL, "is an example out of a document"
-    if plain.strip("0123456789-_.!") in _WORDS:
-        return Level.FAIL, "is a word that everybody tries"
-    if len(set(secret)) < _LEAST_DIFFERENT:
-        return Level.FAIL, "is made of very few different characters"
-    if len(secret) < LEAST_LENGTH:
-        return Level.FAIL, f"has {len(secret)} characters, which can be guessed"
+        return Weakness("is an example from public documentation", guessable=True)
+    if plain.strip("0123456789-_.!") in _COMMON_WORDS:
+        return Weakness("is a common word", guessable=True)
+    if len(set(secret)) < _MIN_DIFFERENT_CHARACTERS:
+        return Weakness("consists of very few different characters", guessable=True)
+    if len(secret) < MIN_LENGTH:
+        return Weakness(f"has {len(secret)} characters and can be guessed", guessable=True)
     if len(secret) < GOOD_LENGTH:
-        return Level.WARN, f"has only {len(secret)} characters"
-    return Level.OK, ""
+        return Weakness(f"has only {len(secret)} characters", guessable=False)
+    return None

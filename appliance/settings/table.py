@@ -1,7 +1,7 @@
-"""What one row of the table of variables says; the rows are in *_variables.py.
+"""Defines a row of the table of environment variables; the rows are in *_variables.py.
 
-Must not know what a value is used for: parsing, `config check`, the sample configuration and
-docs/configuration.md are all made from these rows.
+Parsing, `config check`, the sample configuration and docs/configuration.md are all generated from
+these rows, so a row knows nothing about the use of its value.
 """
 
 from __future__ import annotations
@@ -23,32 +23,32 @@ class Variable(Generic[T]):
     kind: Kind[T]
     default: T | None
     meaning: str
-    """What it does and why one would change it, for the operator."""
+    """Effect and reason to change it, for the operator."""
     fallbacks: tuple[str, ...] = ()
-    """Read in this order when the variable itself is unset."""
+    """Variables that are read, in this order, when this one is unset."""
     default_text: str = ""
-    """Says what happens without a value where `default` cannot."""
+    """Describes the behaviour without a value where `default` cannot."""
     example: str = ""
     empty_is_a_value: bool = False
-    """Only FSAPI_PASSWORD: empty is not the same as unset."""
+    """Only FSAPI_PASSWORD: empty differs from unset."""
 
     @property
     def secret(self) -> bool:
-        """Whether NAME_FILE is read as well."""
+        """Return whether NAME_FILE is read as well."""
         return self.kind.secret
 
     @property
     def file_name(self) -> str:
-        """Name of the variable that holds the path of a file with the value."""
+        """Return the variable that holds the path of a file with the value."""
         return f"{self.name}_FILE"
 
     def shown_default(self) -> str:
-        """Return the default as documentation shows it, with its unit; empty if there is none."""
+        """Return the default with its unit, as documentation shows it; empty if there is none."""
         if self.default is None:
             return self.default_text
         text = self.kind.show(self.default)
-        spaced = self.kind.unit if self.kind.unit.startswith("/") else f" {self.kind.unit}"
-        text = text + spaced if self.kind.unit else text
+        unit = self.kind.unit if self.kind.unit.startswith("/") else f" {self.kind.unit}"
+        text = text + unit if self.kind.unit else text
         return f"{text} ({self.default_text})" if self.default_text else text
 
 
@@ -62,9 +62,9 @@ class Section:
 
 
 def variables_of(namespace: Mapping[str, object], *, after: str = "") -> tuple[Variable[Any], ...]:
-    """Return the variables among a module's globals in the order they were written.
+    """Return the variables among a module's globals in the order of their definition.
 
-    after: only those that follow the variable of this name.
+    after: skip everything up to the variable of this name.
     """
     found = [value for value in list(namespace.values()) if isinstance(value, Variable)]
     names = [variable.name for variable in found]

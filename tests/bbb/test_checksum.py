@@ -9,13 +9,13 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from appliance.bbb.checksum import (
-    Algorithm,
     sign,
     signed_query,
     split_checksum,
     verify_body_checksum,
     verify_checksum,
 )
+from appliance.settings import Algorithm
 
 ALL = frozenset(Algorithm)
 SECRET = "correct horse"

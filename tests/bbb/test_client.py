@@ -11,13 +11,13 @@ import pytest
 import trio
 
 from appliance.bbb import client as bbb_client
-from appliance.bbb.checksum import Algorithm
 from appliance.bbb.client import OUTCOMES, BbbClient
 from appliance.bbb.request_body import RequestBody
 from appliance.faults import Ambiguous, BbbError, NotSent, ServerFault
 from appliance.http.client.dial import open_ssl_context
 from appliance.http.client.pool import PoolTransport
 from appliance.model import ServerId, Target
+from appliance.settings import Algorithm
 from tests.doubles.raw_http import (
     Authority,
     Handler,

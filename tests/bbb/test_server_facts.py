@@ -10,12 +10,12 @@ from email.utils import formatdate
 import pytest
 import trio
 
-from appliance.bbb.checksum import Algorithm
 from appliance.bbb.client import BbbClient
 from appliance.bbb.server_facts import ServerFactFinder, ServerFacts, read_skew_s
 from appliance.http.client.dial import open_ssl_context
 from appliance.http.client.pool import PoolTransport
 from appliance.model import ServerId, Target
+from appliance.settings import Algorithm
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.features import now_ms
 

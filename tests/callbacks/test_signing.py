@@ -8,9 +8,9 @@ from urllib.parse import parse_qs
 import jwt
 import pytest
 
-from appliance.bbb.checksum import Algorithm
 from appliance.callbacks.rules import analytics, id_of_secret, meeting_ended, recording_ready
 from appliance.callbacks.signing import form_algorithm, goes_on, render_request, secrets_to_try
+from appliance.settings import Algorithm
 
 SECRET = "s" * 64
 READY = recording_ready("http://h/", meeting_id="Mathe & é", record_id="r-1")

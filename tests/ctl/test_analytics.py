@@ -1,4 +1,4 @@
-"""`ctl analytics` as people and scripts see it."""
+"""`ctl analytics`: output as table and JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from appliance.callbacks import admin_analytics_schema
 from appliance.callbacks.analytics_files import AnalyticsFiles
+from appliance.ctl.analytics import DEFAULT_LIMIT, MAX_LIMIT
 from tests.doubles.control import ControlDouble, open_control
 from tests.doubles.features import open_features, rewire
 
@@ -53,5 +55,6 @@ async def test_unknown_report_is_an_error(control: ControlDouble) -> None:
     assert "no analytics are kept for other" in shown.err
 
 
-async def test_limit_must_be_a_number(control: ControlDouble) -> None:
-    assert (await control.ctl("analytics", "list", "--limit", "0")).code == 2
+def test_limits_are_those_of_the_call() -> None:
+    schema = admin_analytics_schema
+    assert (DEFAULT_LIMIT, MAX_LIMIT) == (schema.DEFAULT_LIMIT, schema.MAX_LIMIT)

@@ -1,4 +1,4 @@
-"""`ctl callbacks` as people and scripts see it."""
+"""`ctl callbacks`: output as table and JSON, retry and drop."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from appliance.callbacks.queue import CallbackQueue
 from appliance.callbacks.redis_queue import RedisQueue
 from appliance.callbacks.rules import CallbackState, Settlement
+from appliance.ctl.callbacks import STATES
 from appliance.features import Features
 from appliance.redis.client import RedisAddress, open_redis_client
 from appliance.redis.store import RedisStore, load_scripts
@@ -17,7 +18,7 @@ from tests.doubles.control import ControlDouble, Done, open_control
 from tests.doubles.features import EventBook, open_features, rewire
 
 NOT_FOUND = Settlement(CallbackState.FAILED, 404, "the receiver answered 404")
-UNCHANGED = "no such call, or nothing to be done about it now"
+UNCHANGED = "unknown call, or not possible in its state"
 
 
 @pytest.fixture
@@ -46,6 +47,10 @@ async def failed_id(res: Features) -> str:
     (queued,) = await claim(store)
     await store.settle("appliance-1", queued, NOT_FOUND)
     return queued.id
+
+
+def test_every_state_can_be_selected() -> None:
+    assert tuple(CallbackState) == STATES
 
 
 async def test_calls_are_listed(control: ControlDouble, res: Features) -> None:
@@ -80,10 +85,10 @@ async def test_calls_are_listed(control: ControlDouble, res: Features) -> None:
 
 async def test_calls_are_retried_and_dropped(control: ControlDouble, res: Features) -> None:
     callback_id = await failed_id(res)
-    assert await control.ctl("callbacks", "retry") == Done(0, "1 call to be tried now\n", "")
+    assert await control.ctl("callbacks", "retry") == Done(0, "1 call scheduled for retry\n", "")
     (shown,) = (await control.ctl("callbacks", "--json")).json
     assert (shown["state"], shown["attempts"], shown["next_in_s"]) == ("pending", 0, 0)
-    assert await control.ctl("callbacks", "retry") == Done(0, "0 calls to be tried now\n", "")
+    assert await control.ctl("callbacks", "retry") == Done(0, "0 calls scheduled for retry\n", "")
 
     dropped = await control.ctl("callbacks", "drop", callback_id, "17")
 

@@ -1,4 +1,4 @@
-"""The client's side of the control socket: what it says when things go wrong."""
+"""The client of the control socket: requests, refusals, and errors of the connection."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.doubles.redis_processes import short_directory
 
 @pytest.fixture
 def path() -> Iterator[Path]:
-    """Give a path that is short enough for a socket."""
+    """Return a path that is short enough for a socket."""
     with short_directory() as directory:
         yield directory / "ctl.sock"
 
 
 def read_request(connection: socket.socket) -> bytes:
-    """Read a request and its body, which may come apart."""
+    """Read a request with its body."""
     data = b""
     while b"\r\n\r\n" not in data:
         data += connection.recv(65_536)
@@ -37,7 +37,7 @@ def read_request(connection: socket.socket) -> bytes:
 
 @contextmanager
 def answering(path: Path, answer: bytes) -> Iterator[list[bytes]]:
-    """Answer one connection with these bytes; what it sent is put into the list."""
+    """Answer one connection with these bytes; yield the list of received requests."""
     received: list[bytes] = []
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
@@ -91,28 +91,28 @@ def test_refusal_has_reason_status_and_kind(path: Path) -> None:
         (b"", "closed the connection"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{", "closed the connection"),
         (b"SSH-2.0\r\n", "closed the connection"),
-        (http(200, b"<html>"), "no JSON"),
+        (http(200, b"<html>"), "not JSON"),
         (http(400, b"Bad Request"), "refused the call: HTTP status 400"),
         (http(502, b"[]"), "HTTP status 502"),
     ],
 )
-def test_odd_answer_is_one_clear_line(path: Path, answer: bytes, message: str) -> None:
+def test_unusable_answer_is_a_clear_error(path: Path, answer: bytes, message: str) -> None:
     with answering(path, answer), pytest.raises(ControlError, match=message):
         ControlClient(str(path)).get("getStatus")
 
 
-def test_nobody_there_means_not_running(path: Path) -> None:
+def test_missing_listener_means_not_running(path: Path) -> None:
     with pytest.raises(NotRunning, match="no socket"):
         ControlClient(str(path)).get("getStatus")
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
-    with pytest.raises(NotRunning, match="nobody listens"):
+    with pytest.raises(NotRunning, match="no process listens"):
         ControlClient(str(path)).get("getStatus")
     with pytest.raises(ControlError, match="cannot connect"):
         ControlClient("x" * 200).get("getStatus")
 
 
-def test_slow_answer_is_given_up(path: Path) -> None:
+def test_slow_answer_is_a_timeout(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
@@ -120,7 +120,7 @@ def test_slow_answer_is_given_up(path: Path) -> None:
             ControlClient(str(path)).post("poll", {}, deadline_s=0.05)
 
 
-def test_socket_is_the_configured_one_else_ours(tmp_path: Path) -> None:
+def test_socket_is_the_configured_one_else_that_of_the_user(tmp_path: Path) -> None:
     runtime = {"XDG_RUNTIME_DIR": str(tmp_path)}
 
     assert find_socket({"CTL_SOCKET": "/x/ctl.sock", **runtime}, is_root=False) == "/x/ctl.sock"

@@ -1,4 +1,4 @@
-"""Where commands write: JSON, escaped lines, colours and questions only on a terminal."""
+"""Output of commands: JSON, escaped lines; colours and questions only on a terminal."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tests.doubles.pool import open_pool
 
 
 class Terminal(io.StringIO):
-    """A text stream that says it is a terminal."""
+    """A text stream that is a terminal."""
 
     def isatty(self) -> bool:
-        """Say so."""
+        """Return True."""
         return True
 
 
@@ -33,7 +33,7 @@ def written(stream: object) -> str:
     ("terminal", "no_color", "colours"),
     [(True, False, True), (True, True, False), (False, False, False)],
 )
-def test_colours_are_for_terminals_without_no_color(
+def test_colours_are_used_on_terminals_without_no_color(
     terminal: bool, no_color: bool, colours: bool
 ) -> None:
     one = console(terminal=terminal, no_color=no_color)
@@ -47,7 +47,7 @@ def test_colours_are_for_terminals_without_no_color(
     ("answer", "agreed"),
     [("yes\n", True), ("YES\n", True), ("y\n", False), ("no\n", False), ("", False)],
 )
-def test_only_yes_means_yes(answer: str, agreed: bool) -> None:
+def test_only_yes_confirms(answer: str, agreed: bool) -> None:
     one = console(answer)
 
     assert one.can_ask()
@@ -56,8 +56,10 @@ def test_only_yes_means_yes(answer: str, agreed: bool) -> None:
     assert written(one.out) == ""
 
 
-@pytest.mark.parametrize(("answer", "end"), [("yes\n", "on: "), ("", "on: \n"), ("no", "on: \n")])
-def test_line_of_a_question_ends_where_the_answer_does_not_end_it(answer: str, end: str) -> None:
+@pytest.mark.parametrize(
+    ("answer", "end"), [("yes\n", "continue: "), ("", "continue: \n"), ("no", "continue: \n")]
+)
+def test_line_of_a_question_is_ended_when_the_answer_does_not_end_it(answer: str, end: str) -> None:
     one = console(answer)
 
     one.ask("Really?")
@@ -65,11 +67,11 @@ def test_line_of_a_question_ends_where_the_answer_does_not_end_it(answer: str, e
     assert written(one.err).endswith(end)
 
 
-def test_nobody_can_be_asked_without_a_terminal() -> None:
+def test_question_is_not_possible_without_a_terminal() -> None:
     assert not console(terminal=False).can_ask()
 
 
-def test_lines_keep_their_tabs_and_lose_escapes() -> None:
+def test_lines_keep_tabs_and_escape_control_characters() -> None:
     one = console(terminal=False)
     one.show("\n\tid: a\x1b[2J\nb")
     one.error("bad\x1b")

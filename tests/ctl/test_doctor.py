@@ -1,4 +1,4 @@
-"""`ctl doctor`: findings with what to do next, and what it says when nobody can be asked."""
+"""`ctl doctor`: findings with advice, with and without a running appliance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from appliance.ctl.client import ControlError, NotRunning
-from appliance.ctl.doctor import explain, judge_unit
+from appliance.ctl.doctor import explain_error, explain_unit
 from tests.doubles.control import run_ctl
 from tests.doubles.pool import open_pool
 from tests.doubles.redis_processes import short_directory
@@ -53,22 +53,22 @@ def test_appliance_that_is_not_running_is_exit_code_3_with_a_hint(tmp_path: Path
     assert "export the same" in document.json["findings"][0]["advice"]
 
 
-def test_socket_that_nobody_answers_is_explained() -> None:
+def test_socket_without_an_answer_is_explained() -> None:
     with short_directory() as directory:
         path = directory / "ctl.sock"
         with socket.socket(socket.AF_UNIX) as left:
             left.bind(str(path))
         done = run_ctl(path, "doctor")
 
-        assert (done.code, "nobody listens" in done.out) == (3, True)
-        hangs = explain(str(path), ControlError("no answer"))
+        assert (done.code, "no process listens" in done.out) == (3, True)
+        hangs = explain_error(str(path), ControlError("no answer"))
         assert "systemctl restart" in hangs["advice"]
-    refused = explain("/proc/1/none", ControlError("no permission"))
+    refused = explain_error("/proc/1/none", ControlError("no permission"))
     assert "group" in refused["advice"]
-    assert "systemctl start" in explain("/ctl.sock", NotRunning("no socket"))["advice"]
+    assert "systemctl start" in explain_error("/ctl.sock", NotRunning("no socket"))["advice"]
 
 
-def test_appliance_that_runs_and_cannot_be_asked_is_exit_code_1() -> None:
+def test_appliance_that_closes_the_connection_is_exit_code_1() -> None:
     with short_directory() as directory, socket.socket(socket.AF_UNIX) as listener:
         path = directory / "ctl.sock"
         listener.bind(str(path))
@@ -104,7 +104,7 @@ def test_appliance_that_runs_and_cannot_be_asked_is_exit_code_1() -> None:
     ],
 )
 def test_unit_is_explained(shown: str, text: str, advice: str) -> None:
-    finding = judge_unit(shown)
+    finding = explain_unit(shown)
 
     assert finding is not None
     assert finding["text"] == text
@@ -112,5 +112,5 @@ def test_unit_is_explained(shown: str, text: str, advice: str) -> None:
 
 
 def test_unit_that_is_not_installed_is_no_finding() -> None:
-    assert judge_unit("LoadState=not-found\nActiveState=inactive\n") is None
-    assert judge_unit("") is None
+    assert explain_unit("LoadState=not-found\nActiveState=inactive\n") is None
+    assert explain_unit("") is None

@@ -1,4 +1,4 @@
-"""What works without a running appliance: config check, secret generate, database migrate …"""
+"""Commands without a running appliance: config check, secret generate, database migrate …"""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_configuration_is_shown_without_its_secrets() -> None:
     assert any(row["name"] == "PORT" for row in document["settings"])
 
 
-def test_wrong_configuration_is_named_and_exit_code_1() -> None:
+def test_invalid_configuration_is_exit_code_1() -> None:
     done = run_ctl(NOWHERE, "config", "check", PORT="many", POLL_INTERVAL="-1")
 
     assert (done.code, done.out) == (1, "")
@@ -45,16 +45,16 @@ def test_wrong_configuration_is_named_and_exit_code_1() -> None:
     assert "Traceback" not in done.err
 
 
-OUTSIDE = {
+EXTERNAL = {
     "LOADBALANCER_SECRET": "s" * 32,
     "SECRET_KEY_BASE": "k" * 32,
     "REDIS_URL": "redis://127.0.0.1:1",
 }
-UP_TO_DATE = "nothing to do, the database has the schema of this version\n"
+UP_TO_DATE = "nothing to do: the database has the schema of this version\n"
 
 
 def test_database_is_migrated_once(database_url: str) -> None:
-    environ = {**OUTSIDE, "DATABASE_URL": database_url}
+    environ = {**EXTERNAL, "DATABASE_URL": database_url}
 
     first = run_ctl(NOWHERE, "database", "migrate", **environ)
 
@@ -76,13 +76,13 @@ def test_embedded_database_is_migrated_too() -> None:
 
 
 def test_database_that_cannot_be_migrated_is_one_line_and_exit_code_1() -> None:
-    gone = {**OUTSIDE, "DATABASE_URL": "postgresql://127.0.0.1:1/none"}
+    gone = {**EXTERNAL, "DATABASE_URL": "postgresql://127.0.0.1:1/none"}
     done = run_ctl(NOWHERE, "database", "migrate", **gone)
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith("the database was not migrated: ")
     assert len(done.err.splitlines()) == 1
 
-    none = run_ctl(NOWHERE, "database", "migrate", **OUTSIDE, DB_DISABLED="true")
+    none = run_ctl(NOWHERE, "database", "migrate", **EXTERNAL, DB_DISABLED="true")
     assert none == Done(1, "", "there is no database: DB_DISABLED or RECORDING_DISABLED is set\n")
     bad = run_ctl(NOWHERE, "database", "migrate", PORT="many")
     assert bad.code == 1

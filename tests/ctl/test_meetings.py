@@ -66,7 +66,7 @@ async def test_meetings_are_ended_only_when_confirmed(redis_url: str, redis_name
         for words, what in ((("alpha",), "1 meeting"), ((), "ALL meetings")):
             refused = await pool.control.ctl("meetings", "end", *words, stdin="yes\n")
             assert refused == Done(
-                1, "", f"ending {what} must be confirmed; --yes does it without asking\n"
+                1, "", f"ending {what} requires a confirmation; confirm with --yes\n"
             )
         assert len(bbb.meetings()) == 3
 

@@ -1,4 +1,4 @@
-"""Exit codes, errors and rake's spelling of the whole program."""
+"""Exit codes, errors and rake tasks of the whole program."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ from appliance import ctl
 from appliance.admin.routes import CALLS
 from appliance.ctl import main
 from appliance.ctl.client import SHORT_S
+from appliance.ctl.standalone import Standalone
 from tests.doubles.control import Done, ctl_environment, run_ctl
 from tests.doubles.pool import Pool, open_pool
 from tests.doubles.redis_processes import redis_process
+
+STANDALONE = Standalone(list, lambda environ, show: None)
 
 
 @pytest.mark.parametrize("words", ["status", "servers", "meetings end --yes", "poll:all"])
@@ -31,8 +34,10 @@ def test_exit_code_is_3_when_the_appliance_is_not_running(words: str, tmp_path: 
 
 
 @pytest.mark.parametrize("words", [[], ["nothing"], ["servers:nothing"], ["servers", "add"]])
-def test_exit_code_is_2_for_bad_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(words) == 2
+def test_exit_code_is_2_for_wrong_usage(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words, STANDALONE) == 2
 
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -40,10 +45,10 @@ def test_exit_code_is_2_for_bad_usage(words: list[str], capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize("words", ["servers:add[x]", "servers:enable", "tenants:add[x]"])
-def test_exit_code_is_1_when_rake_misses_an_argument(
+def test_exit_code_is_1_when_a_rake_task_has_no_argument(
     words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([words]) == 1  # as rake's; scripts look at it
+    assert main([words], STANDALONE) == 1  # like rake; scripts check it
 
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -51,19 +56,19 @@ def test_exit_code_is_1_when_rake_misses_an_argument(
 
 
 def calls_in(source: str) -> list[tuple[str, bool]]:
-    """Return the name of each call to the appliance, and whether it is waited for long."""
+    """Return the name of each call to the appliance, and whether it has the long timeout."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
             continue
         how, first = node.func.attr, node.args[0] if node.args else None
         if how in ("get", "get_long", "post") and isinstance(first, ast.Constant):
-            patient = any(keyword.arg == "deadline_s" for keyword in node.keywords)
-            found.append((str(first.value), how == "get_long" or patient))
+            has_deadline = any(keyword.arg == "deadline_s" for keyword in node.keywords)
+            found.append((str(first.value), how == "get_long" or has_deadline))
     return found
 
 
-def test_every_call_is_waited_for_as_long_as_the_appliance_works_on_it() -> None:
+def test_timeout_of_a_call_is_longer_than_its_deadline_in_the_appliance() -> None:
     known = {call.name: call for call in CALLS}
     sources = Path(ctl.__file__).parent.glob("*.py")
     made = [one for source in sources for one in calls_in(source.read_text())]
@@ -76,11 +81,11 @@ def test_every_call_is_waited_for_as_long_as_the_appliance_works_on_it() -> None
 @pytest.mark.parametrize(
     "words", ["meetings info \udcff", "recordings import \udce9.tar", "servers:tag[x,\udcff]"]
 )
-def test_word_that_is_no_text_is_bad_usage(words: str, tmp_path: Path) -> None:
+def test_word_that_is_not_utf8_is_wrong_usage(words: str, tmp_path: Path) -> None:
     done = run_ctl(tmp_path / "ctl.sock", *words.split())
 
     assert (done.code, done.out) == (2, "")
-    assert done.err.endswith("is no text in UTF-8\n")
+    assert done.err.endswith("is not UTF-8 text\n")
     assert len(done.err.splitlines()) == 1
 
 
@@ -95,7 +100,7 @@ def test_word_that_is_no_text_is_bad_usage(words: str, tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&- 2>&-"])
-async def test_stream_that_the_caller_has_closed_is_no_traceback(
+async def test_closed_standard_stream_causes_no_traceback(
     redis_url: str, redis_namespace: str, command: str, code: int, closed: str
 ) -> None:
     async with open_pool(redis_url, redis_namespace, 0) as pool:
@@ -112,7 +117,7 @@ async def test_stream_that_the_caller_has_closed_is_no_traceback(
         assert b"Traceback" not in done.stderr
 
 
-async def test_store_that_is_down_is_one_line_and_exit_code_1(redis_namespace: str) -> None:
+async def test_unreachable_store_is_one_line_and_exit_code_1(redis_namespace: str) -> None:
     with redis_process() as redis:
         async with open_pool(redis.unix_url, redis_namespace, 0) as pool:
             redis.kill()
@@ -141,7 +146,9 @@ def first_line(pool: Pool) -> tuple[str, int, str]:
     return line, process.wait(40), errors
 
 
-async def test_reader_that_goes_away_is_no_traceback(redis_url: str, redis_namespace: str) -> None:
+async def test_reader_that_closes_the_pipe_causes_no_traceback(
+    redis_url: str, redis_namespace: str
+) -> None:
     async with open_pool(redis_url, redis_namespace, 0) as pool:
         for number in range(400):
             fields = {"url": f"http://h{number}/{'x' * 900}", "secret": "s" * 200}
@@ -168,16 +175,14 @@ def write_to_a_full_disk(pool: Pool) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-async def test_output_that_cannot_be_written_is_one_line(
-    redis_url: str, redis_namespace: str
-) -> None:
+async def test_output_to_a_full_disk_is_one_line(redis_url: str, redis_namespace: str) -> None:
     async with open_pool(redis_url, redis_namespace, 0) as pool:
         code, errors = await trio.to_thread.run_sync(write_to_a_full_disk, pool)
 
         assert (code, errors) == (1, "the output cannot be written: No space left on device\n")
 
 
-async def test_rake_spelling_prints_what_rake_prints(redis_url: str, redis_namespace: str) -> None:
+async def test_rake_task_prints_the_lines_of_rake(redis_url: str, redis_namespace: str) -> None:
     async with open_pool(redis_url, redis_namespace, SERVER_ID_IS_HOSTNAME="true") as pool:
         (bbb,) = pool.servers
         ctl = pool.control.ctl
@@ -207,7 +212,7 @@ async def test_rake_spelling_prints_what_rake_prints(redis_url: str, redis_names
         )
 
 
-async def test_rake_spelling_reads_yes_from_standard_input(
+async def test_rake_task_reads_yes_from_standard_input(
     redis_url: str, redis_namespace: str
 ) -> None:
     async with open_pool(redis_url, redis_namespace) as pool:
@@ -240,9 +245,7 @@ async def test_rake_spelling_reads_yes_from_standard_input(
         assert not bbb.meetings()
 
 
-async def test_change_is_logged_with_the_user_who_made_it(
-    redis_url: str, redis_namespace: str
-) -> None:
+async def test_change_is_logged_with_its_user(redis_url: str, redis_namespace: str) -> None:
     async with open_pool(redis_url, redis_namespace) as pool:
         await pool.enable_all()
 

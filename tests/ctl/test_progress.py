@@ -1,4 +1,4 @@
-"""The line of progress: redrawn on a terminal, sparse in a pipe, absent with --json."""
+"""The progress line: redrawn on a terminal, a line per phase in a pipe, absent with --json."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from appliance.ctl.progress import Progress, waiting
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
+    """A stream that is a terminal."""
 
     def isatty(self) -> bool:
-        """Say yes."""
+        """Return True."""
         return True
 
 
@@ -24,7 +24,7 @@ def console_on(out: io.StringIO, *, as_json: bool = False) -> Console:
     return Console(out, io.StringIO(), io.StringIO(), as_json)
 
 
-def test_line_is_redrawn_on_a_terminal_and_leaves_nothing() -> None:
+def test_line_is_redrawn_and_cleared_on_a_terminal() -> None:
     out = Terminal()
     progress = Progress(console_on(out))
     progress.show(1, 2, "1 of 2\x1b")
@@ -34,7 +34,7 @@ def test_line_is_redrawn_on_a_terminal_and_leaves_nothing() -> None:
     assert out.getvalue().count("\r\x1b[K") == 2
 
 
-def test_pipe_sees_each_phase_once() -> None:
+def test_pipe_gets_each_phase_once() -> None:
     out = io.StringIO()
     progress = Progress(console_on(out))
     for phase in ("unpacking", "unpacking", "moving", ""):
@@ -43,7 +43,7 @@ def test_pipe_sees_each_phase_once() -> None:
     assert out.getvalue() == "unpacking\nmoving\n"
 
 
-def test_json_is_not_disturbed() -> None:
+def test_nothing_is_shown_with_json() -> None:
     out = Terminal()
     progress = Progress(console_on(out, as_json=True))
     progress.show(1, 2, "text", phase="p")
@@ -51,7 +51,7 @@ def test_json_is_not_disturbed() -> None:
     assert out.getvalue() == ""
 
 
-def test_person_is_told_how_long_a_call_takes_and_the_line_goes() -> None:
+def test_elapsed_time_is_shown_and_cleared_on_a_terminal() -> None:
     out = Terminal()
     limit_s = time.monotonic() + 30
     with waiting(console_on(out), "ending its meetings"):
@@ -62,18 +62,18 @@ def test_person_is_told_how_long_a_call_takes_and_the_line_goes() -> None:
     assert out.getvalue().endswith(" s\r\x1b[K")
 
 
-def test_line_goes_when_the_call_fails() -> None:
+def test_line_is_cleared_when_the_call_fails() -> None:
     out = Terminal()
-    with pytest.raises(ValueError, match="no"), waiting(console_on(out), "looking"):
+    with pytest.raises(ValueError, match="no"), waiting(console_on(out), "checking"):
         raise ValueError("no")
 
-    assert "looking" not in out.getvalue().rpartition("\r\x1b[K")[2]
+    assert "checking" not in out.getvalue().rpartition("\r\x1b[K")[2]
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_scripts_see_nothing_of_waiting(as_json: bool) -> None:
+def test_elapsed_time_is_not_shown_to_scripts(as_json: bool) -> None:
     out = Terminal() if as_json else io.StringIO()
-    with waiting(console_on(out, as_json=as_json), "looking"):
+    with waiting(console_on(out, as_json=as_json), "checking"):
         assert "waiting" not in {thread.name for thread in threading.enumerate()}
 
     assert out.getvalue() == ""

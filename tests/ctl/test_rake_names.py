@@ -1,4 +1,4 @@
-"""Rake's spelling: which words of ctl it means."""
+"""Translation of rake tasks to commands of ctl."""
 
 from __future__ import annotations
 
@@ -60,21 +60,21 @@ def test_task_is_translated(spelling: str, words: str) -> None:
     assert list(task.words) == words.split()
 
 
-def test_removed_tag_stays_an_empty_word() -> None:
+def test_empty_tag_is_kept() -> None:
     task = parse_rake(["servers:tag[i,]"])
 
     assert task is not None
     assert task.words == ("servers", "tag", "--", "i", "")
 
 
-def test_multiplier_that_is_not_given_is_1_without_a_word() -> None:
+def test_missing_multiplier_is_1_without_a_warning() -> None:
     task = parse_rake(["servers:loadMultiplier[i]"])
 
     assert task is not None
     assert (task.words, task.before) == (("servers", "load-multiplier", "--", "i", "1"), ())
 
 
-def test_lines_that_rake_prints_first_come_along() -> None:
+def test_lines_that_rake_prints_first_are_returned() -> None:
     task = parse_rake(["servers:update[i,s,0]"])
 
     assert task is not None
@@ -88,7 +88,7 @@ def test_lines_that_rake_prints_first_come_along() -> None:
 @pytest.mark.parametrize(
     "words", [[], ["servers"], ["status"], ["servers", "list"], ["meetings", "end", "a:b"]]
 )
-def test_own_spelling_is_left_alone(words: list[str]) -> None:
+def test_command_of_ctl_is_not_a_task(words: list[str]) -> None:
     assert parse_rake(words) is None
 
 
@@ -121,13 +121,13 @@ def test_unknown_task_is_a_usage_error(spelling: str) -> None:
         ("meetings:info", "Error: Please input a meetingID!"),
     ],
 )
-def test_missing_or_wrong_argument_is_said_in_rakes_words(spelling: str, line: str) -> None:
+def test_missing_or_invalid_argument_has_the_message_of_rake(spelling: str, line: str) -> None:
     with pytest.raises(MisusedTask) as refused:
         parse_rake([spelling])
 
     assert str(refused.value) == line
 
 
-def test_task_that_is_not_needed_says_why() -> None:
-    with pytest.raises(NotRake, match="watches the spool itself"):
+def test_unneeded_task_is_refused_with_the_reason() -> None:
+    with pytest.raises(NotRake, match="the running appliance watches the spool"):
         parse_rake(["recordings:watch[true,5]"])

@@ -1,4 +1,4 @@
-"""The arguments of a task, read as rake reads them."""
+"""Parsing of the arguments of a rake task."""
 
 from __future__ import annotations
 
@@ -36,5 +36,5 @@ def test_missing_argument_is_empty_unless_it_is_required() -> None:
     for given in (["a"], ["a", ""], []):
         with pytest.raises(MissingArguments, match="x,y"):
             required(given, 2, "x,y")
-        with pytest.raises(MisusedTask, match="as rake says it"):
-            required(given, 2, "x,y", "as rake says it")
+        with pytest.raises(MisusedTask, match="message of rake"):
+            required(given, 2, "x,y", "message of rake")

@@ -1,4 +1,4 @@
-"""Rake's tasks about tenants: which words of ctl they mean, and what they say if one is missing."""
+"""Translation of the rake tasks for tenants to commands of ctl."""
 
 from __future__ import annotations
 
@@ -67,6 +67,6 @@ def test_comma_in_a_value_is_escaped() -> None:
         ("tenantSettings:add[t,p,Hello, world,true]", r"Error: write \\, for a comma"),
     ],
 )
-def test_missing_argument_is_said_in_rakes_words(spelling: str, reason: str) -> None:
+def test_missing_argument_has_the_message_of_rake(spelling: str, reason: str) -> None:
     with pytest.raises(MisusedTask, match=f"^{reason}"):
         parse_rake([spelling])

@@ -1,4 +1,4 @@
-"""`ctl recordings import|imports|retry`: the real program over a real socket."""
+"""`ctl recordings import|imports|retry`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ async def test_files_are_imported_and_each_failure_is_a_line(opened: DeskBench) 
     assert done.out.splitlines()[-1] == f"{good}: imported, r1"
     first, second = done.err.splitlines()
     assert first.startswith(f"{bad}: ")
-    # A relative path is one of the caller's directory, which is / here.
+    # A relative path is resolved in the directory of the caller, which is / here.
     assert second == "nowhere.tar: no file /nowhere.tar on the appliance's machine"
     again = await opened.ctl("import", "--json", str(good))
     assert [(one["state"], one["recordings"]) for one in again.json] == [("done", ["r1"])]
@@ -27,7 +27,7 @@ async def test_files_are_imported_and_each_failure_is_a_line(opened: DeskBench) 
     assert " failed " in journal.out
 
 
-async def test_journal_shows_what_waits_and_what_failed(opened: DeskBench) -> None:
+async def test_journal_shows_waiting_and_failed_tars(opened: DeskBench) -> None:
     spool = opened.bench.root / "spool"
     (spool / "failed").mkdir()
     (spool / "waits.tar").write_bytes(b"1")
@@ -43,12 +43,12 @@ async def test_journal_shows_what_waits_and_what_failed(opened: DeskBench) -> No
     assert shown[1].split()[:4] == ["waits.tar", "1", "B", "interrupted"]
     assert shown[2:] == [
         "", "in the spool: 1 file", "\twaits.tar, 1 B",
-        "", "in failed/: 1 file", "\tbad.tar, 2 B: broken", "`recordings retry` tries them again",
+        "", "in failed/: 1 file", "\tbad.tar, 2 B: broken", "`recordings retry` imports them again",
     ]  # fmt: skip
 
 
-async def test_failed_files_are_tried_again(opened: DeskBench) -> None:
-    assert await opened.ctl("retry") == Done(0, "nothing is in failed/\n", "")
+async def test_failed_files_are_imported_again(opened: DeskBench) -> None:
+    assert await opened.ctl("retry") == Done(0, "failed/ is empty\n", "")
     failed = opened.bench.root / "spool/failed"
     failed.mkdir()
     (failed / "bad.tar").write_bytes(b"12")

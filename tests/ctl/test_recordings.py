@@ -1,7 +1,11 @@
-"""`ctl recordings list|show|update|add-to-tenant|prune`: the real program over a real socket."""
+"""`ctl recordings list|show|update|add-to-tenant`."""
 
 from __future__ import annotations
 
+from argparse import Namespace
+
+from appliance.ctl.commands import build_parser
+from appliance.ctl.recordings import recording_row
 from tests.doubles.control import Done
 from tests.doubles.recording_desk import DeskBench
 from tests.doubles.recordings import make_recording
@@ -60,19 +64,19 @@ async def test_recordings_are_changed(opened: DeskBench) -> None:
     assert refused.err == "tenant-id is set by `recordings add-to-tenant` alone\n"
 
 
-async def test_repair_says_what_it_did(opened: DeskBench) -> None:
+async def test_repair_shows_the_moved_formats(opened: DeskBench) -> None:
     await opened.add(make_recording("r1"), wrong=True)
     seen = await opened.ctl("update", "--dry-run")
     assert seen.out.splitlines() == [
         "in the wrong place: r1/presentation",
-        "1 recording looked at: 1 format in the wrong place, 0 without files",
+        "1 recording checked: 1 format in the wrong place, 0 without files",
     ]
     done = await opened.ctl("update", "r1", "--json")
     assert done.json == {"checked": 1, "moved": ["r1/presentation"], "missing": [], "failed": []}
     assert (await opened.control.ctl("recordings:update")) == Done(0, "", "")
 
 
-async def test_tenant_gets_recordings_as_with_rake(opened: DeskBench) -> None:
+async def test_recordings_are_assigned_to_a_tenant_as_by_rake(opened: DeskBench) -> None:
     await opened.set_retention("t1", "0")
     await opened.add(make_recording("r1"), make_recording("r2"))
     assert await opened.ctl("add-to-tenant", "r1", "t1") == Done(
@@ -87,14 +91,24 @@ async def test_tenant_gets_recordings_as_with_rake(opened: DeskBench) -> None:
     assert rake == Done(1, "", "No tenant ID was provided\n")
 
 
-async def test_prune_shows_and_does_the_same(opened: DeskBench) -> None:
-    await opened.add(make_recording("r1"), make_recording("r2"))
-    nothing = await opened.ctl("prune")
-    assert (nothing.code, nothing.out, len(nothing.err.splitlines())) == (1, "", 1)
-    would = await opened.ctl("prune", "--dry-run", "--days", "30")
-    assert [line.split()[0] for line in would.out.splitlines()[1:]] == ["r1", "r2", "2"]
-    assert would.out.endswith("2 recordings would be deleted\n")
-    await opened.set_retention("t1", "abc")
-    done = await opened.ctl("prune", "--days", "30")
-    assert (done.code, done.out) == (0, "r1\nr2\n2 recordings deleted\n")
-    assert done.err.startswith("tenant t1: RECORDING_RETENTION_DAYS is 'abc'")
+def test_row_shows_missing_values_as_dashes() -> None:
+    one: dict[str, object] = {
+        "record_id": "r1", "meeting_id": None, "name": "n" * 50, "state": None, "protected": True,
+        "end_time": None, "start_time": "2026-11-25T10:40:07Z", "formats": [], "tenant_id": None,
+    }  # fmt: skip
+    assert recording_row(one) == (
+        "r1", "-", "n" * 39 + "…", "-, protected", "2026-11-25 10:40", "-", "-",
+    )  # fmt: skip
+
+
+def test_arguments_of_changes_are_parsed() -> None:
+    def parse(words: str) -> Namespace:
+        return build_parser().parse_args(f"recordings {words}".split())
+
+    update = parse("update a b --unpublish --protect --meta course=Phy=sics --meta draft=")
+    assert (update.ids, update.publish, update.protect) == (["a", "b"], False, True)
+    assert update.meta == [("course", "Phy=sics"), ("draft", "")]
+    assert parse("update").publish is None
+    tenant = parse("add-to-tenant r1 r2 t")
+    assert (tenant.ids, tenant.tenant) == (["r1", "r2"], "t")
+    assert parse("add-to-tenant t").ids == []

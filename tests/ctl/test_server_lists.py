@@ -1,4 +1,4 @@
-"""`ctl servers sync|export|add-all` as people, scripts and rake's friends see them."""
+"""`ctl servers sync|export|add-all`, as commands and as rake tasks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ URL = "https://bbb{}.example.com/bigbluebutton/api"
 UNCHANGED = "2 servers unchanged\n"
 
 
-async def test_file_is_tried_synced_changed_and_exported(
+async def test_pool_is_synced_with_a_file_and_exported(
     redis_url: str, redis_namespace: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "servers.yml"
@@ -33,7 +33,9 @@ async def test_file_is_tried_synced_changed_and_exported(
             " load_multiplier=2.0, disabled\n0 servers unchanged\n"
         )
         dry = await ctl("servers", "sync", str(path), "--dry-run")
-        assert dry == Done(0, f"Dry run, nothing is changed. A sync would do this:\n{lines}", "")
+        assert dry == Done(
+            0, f"Dry run, nothing is changed. A sync would make these changes:\n{lines}", ""
+        )
         assert (await ctl("servers", "list", "--json")).json == []
         assert await ctl("servers", "sync", str(path)) == Done(0, lines, "")
         assert await ctl("servers", "sync", "-", stdin=FILE) == Done(0, UNCHANGED, "")
@@ -55,12 +57,12 @@ async def test_file_is_tried_synced_changed_and_exported(
             "bbb2.example.com: change state=enabled\n0 servers unchanged\n"
         )
         kept = await ctl("servers", "sync", "-", "--mode", "keep", stdin="servers: {}")
-        assert kept.out.splitlines()[0] == "bbb1.example.com: not in the file, kept"
+        assert kept.out.splitlines()[0] == "bbb1.example.com: keep, not in the file"
         removed = await ctl("servers", "sync", "-", "--json", stdin="servers: {}")
         assert [one["kind"] for one in removed.json["servers"]] == ["remove", "remove"]
 
 
-async def test_every_problem_is_said_at_once_and_nothing_changes(
+async def test_all_problems_are_reported_and_nothing_is_changed(
     redis_url: str, redis_namespace: str, tmp_path: Path
 ) -> None:
     bad = "servers:\n  a: {}\n  b: {secret: s, laod: 1}\n"
@@ -70,7 +72,7 @@ async def test_every_problem_is_said_at_once_and_nothing_changes(
 
         assert (done.code, done.out) == (1, "")
         assert done.err == (
-            "- has 2 problems, so nothing was changed:\n"
+            "- has 2 problems; nothing was changed:\n"
             "  line 2: server a: it has no secret\n"
             "  line 3: server b: unknown field `laod` (known: url, secret, enabled,"
             " load_multiplier, tag, max_meetings, max_users)\n"
@@ -89,7 +91,7 @@ async def test_every_problem_is_said_at_once_and_nothing_changes(
         (tmp_path / "long").write_bytes(b"#" * 1_100_000)
         (tmp_path / "rather_long").write_bytes(b"#" * 600_000)
         for name, reason in (
-            ("latin", "no text in UTF-8"),
+            ("latin", "not UTF-8 text"),
             ("long", "too long"),
             ("rather_long", "must not be longer than 512 KiB"),
         ):
@@ -97,7 +99,7 @@ async def test_every_problem_is_said_at_once_and_nothing_changes(
             assert (done.code, reason in done.err) == (1, True), done.err
 
 
-async def test_rake_prints_scalelites_lines(
+async def test_rake_task_prints_the_lines_of_scalelite(
     redis_url: str, redis_namespace: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "servers.yml"
@@ -129,7 +131,7 @@ async def test_rake_prints_scalelites_lines(
         assert listed[1].startswith("id: ")
 
 
-async def test_meetings_are_ended_only_by_force(redis_url: str, redis_namespace: str) -> None:
+async def test_meetings_are_ended_only_in_mode_force(redis_url: str, redis_namespace: str) -> None:
     async with open_pool(redis_url, redis_namespace, 1) as pool:
         ctl = pool.control.ctl
         await pool.enable_all()
@@ -139,7 +141,7 @@ async def test_meetings_are_ended_only_by_force(redis_url: str, redis_namespace:
 
         cordoned = await ctl("servers", "sync", "-", stdin=empty)
         assert cordoned.out.splitlines()[0] == (
-            f"{bbb.server_id}: cordon: it has 1 meeting, a later sync removes it"
+            f"{bbb.server_id}: cordon: it has 1 meeting; a later sync removes it"
         )
         again = await ctl("servers", "sync", "-", stdin=empty)
         assert "wait: it has 1 meeting" in again.out
@@ -160,7 +162,7 @@ async def test_add_all_prints_urls_and_ids(redis_url: str, redis_namespace: str)
         lines = f"server: {URL.format(1)}\nid: one\n"
         assert await ctl("servers", "add-all", "-", stdin=file) == Done(0, lines, "")
         assert await ctl("servers", "add-all", "-", stdin=file) == Done(
-            0, lines, f"note: {URL.format(1)} was there already, it stays as it is\n"
+            0, lines, f"note: {URL.format(1)} already exists and is not changed\n"
         )
         shown = (await ctl("servers", "add-all", "-", "--json", stdin=file)).json
         assert (shown[0]["id"], shown[0]["was_there"]) == ("one", True)

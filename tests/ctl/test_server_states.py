@@ -1,4 +1,4 @@
-"""`ctl servers enable|cordon|disable|panic|drain`, the questions and the waiting included."""
+"""`ctl servers enable|cordon|disable|panic|drain`, with confirmations and waiting."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.doubles.ports import free_port
 from tests.doubles.terminal import Terminal, on_terminal
 
 
-async def test_enable_says_what_the_first_poll_came_to(
+async def test_enable_shows_the_result_of_the_first_poll(
     redis_url: str, redis_namespace: str
 ) -> None:
     async with open_pool(redis_url, redis_namespace) as pool:
@@ -31,12 +31,14 @@ async def test_enable_says_what_the_first_poll_came_to(
         dead_one = await pool.control.ctl("servers", "enable", "dead")
 
         assert good == Done(0, "enabled, online\n", "")
-        assert wrong.out == "enabled, but the server refuses our calls: is its secret right?\n"
+        assert wrong.out == "enabled, but the server refuses API calls: check its secret\n"
         assert dead_one.out.startswith("enabled, but the server does not answer: ")
         assert (wrong.code, dead_one.code) == (0, 0)
 
 
-async def test_enable_says_that_more_polls_are_needed(redis_url: str, redis_namespace: str) -> None:
+async def test_enable_reports_that_more_polls_are_needed(
+    redis_url: str, redis_namespace: str
+) -> None:
     async with open_pool(redis_url, redis_namespace, SERVER_HEALTHY_THRESHOLD="2") as pool:
         (bbb,) = pool.servers
         await pool.control.post("addServer", {"url": bbb.url, "secret": bbb.secret, "id": "one"})
@@ -47,7 +49,9 @@ async def test_enable_says_that_more_polls_are_needed(redis_url: str, redis_name
         )
 
 
-async def test_cordon_tells_what_is_left(redis_url: str, redis_namespace: str) -> None:
+async def test_cordon_shows_remaining_meetings_and_users(
+    redis_url: str, redis_namespace: str
+) -> None:
     async with open_pool(redis_url, redis_namespace) as pool:
         await pool.enable_all()
 
@@ -76,7 +80,7 @@ async def test_disable_asks_only_when_the_server_has_load(
         refused = await pool.control.ctl("servers", "disable", "bbb-1", stdin="yes\n")
         assert (refused.code, refused.out) == (1, "")
         assert "bbb-1 is in use" in refused.err
-        assert "--yes does it without asking" in refused.err
+        assert "confirm with --yes" in refused.err
         assert len(refused.err.splitlines()) == 1
         assert list(pool.servers[0].meetings()) == ["room"]
 
@@ -85,7 +89,7 @@ async def test_disable_asks_only_when_the_server_has_load(
         assert not pool.servers[0].meetings()
 
 
-async def test_disable_asks_on_a_terminal_and_takes_no_for_no(
+async def test_disable_asks_on_a_terminal_and_stops_after_no(
     redis_url: str, redis_namespace: str
 ) -> None:
     async with open_pool(redis_url, redis_namespace) as pool:
@@ -95,7 +99,7 @@ async def test_disable_asks_on_a_terminal_and_takes_no_for_no(
 
         code, screen = await trio.to_thread.run_sync(on_terminal, pool.control.path, words, "no\n")
         assert code == 1
-        assert "Type yes to go on" in screen
+        assert "Type yes to continue" in screen
         assert "not disabled" in screen
         assert pool.servers[0].meetings()
 
@@ -121,7 +125,7 @@ async def test_panic_reports_each_meeting(redis_url: str, redis_namespace: str) 
         ]
 
 
-async def test_panic_of_a_dead_server_warns_and_is_done(
+async def test_panic_of_a_dead_server_succeeds_with_a_warning(
     redis_url: str, redis_namespace: str
 ) -> None:
     async with open_pool(redis_url, redis_namespace) as pool:
@@ -134,7 +138,7 @@ async def test_panic_of_a_dead_server_warns_and_is_done(
         assert done.code == 0
         assert done.err.startswith("WARNING: Could not end meeting id=room: ")
         assert done.out.endswith(
-            "cleared, state kept; 1 meeting cleared, 1 of them could not be ended there\n"
+            "cleared, state kept; 1 meeting cleared, 1 of them not ended on the server\n"
         )
         assert (await pool.control.get("getServerInfo", id="bbb-1"))["state"] == "enabled"
 
@@ -190,7 +194,7 @@ async def test_drain_without_wait_only_cordons(redis_url: str, redis_namespace: 
         )
 
 
-async def test_drain_of_a_server_that_does_not_answer_is_given_up(
+async def test_drain_fails_when_the_server_does_not_answer(
     redis_url: str, redis_namespace: str
 ) -> None:
     async with open_pool(redis_url, redis_namespace, SERVER_UNHEALTHY_THRESHOLD="1") as pool:
@@ -227,14 +231,14 @@ async def test_drain_shows_a_bar_on_a_terminal(redis_url: str, redis_namespace: 
 
 
 def interrupt_drain(pool: Pool) -> tuple[int, str]:
-    """Wait for a server on a terminal, type Ctrl-C once the bar is there."""
+    """Drain a server on a terminal; press Ctrl-C when the bar appears."""
     terminal = Terminal(pool.control.path, ("servers", "drain", "bbb-1", "--wait"))
     terminal.wait_for("left")
     terminal.interrupt()
     return terminal.end()
 
 
-async def test_drain_that_is_interrupted_says_what_becomes_of_the_server(
+async def test_interrupted_drain_leaves_the_server_cordoned(
     redis_url: str, redis_namespace: str
 ) -> None:
     async with open_pool(redis_url, redis_namespace) as pool:
@@ -245,6 +249,6 @@ async def test_drain_that_is_interrupted_says_what_becomes_of_the_server(
 
         assert code == 130
         lines = screen.splitlines()
-        assert lines[-1] == "server bbb-1 stays cordoned, and is disabled once it is empty"
+        assert lines[-1] == "server bbb-1 stays cordoned and is disabled once it is empty"
         assert "Traceback" not in screen
         assert (await pool.control.get("getServerInfo", id="bbb-1"))["state"] == "cordoned"

@@ -1,4 +1,4 @@
-"""`ctl servers list|add|update|load-multiplier|tag|remove` as people and scripts see them."""
+"""`ctl servers list|add|update|load-multiplier|tag|remove`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ URL = "https://bbb1.example.com/bigbluebutton/api"
 OK = Done(0, "OK\n", "")
 
 
-async def test_server_is_added_and_listed_as_rake_prints_it(
-    redis_url: str, redis_namespace: str
-) -> None:
+async def test_server_is_added_and_listed_as_by_rake(redis_url: str, redis_namespace: str) -> None:
     async with open_pool(redis_url, redis_namespace, 0) as pool:
         added = await pool.control.ctl(
             *("servers", "add", URL, "s3cr3t", "--load-multiplier", "2", "--tag", "gpu"),
@@ -36,7 +34,7 @@ async def test_server_is_added_and_listed_as_rake_prints_it(
         )
 
 
-async def test_empty_pool_is_said_and_is_an_empty_list(
+async def test_empty_pool_is_a_message_and_an_empty_list(
     redis_url: str, redis_namespace: str
 ) -> None:
     async with open_pool(redis_url, redis_namespace, 0) as pool:
@@ -44,7 +42,7 @@ async def test_empty_pool_is_said_and_is_an_empty_list(
         assert (await pool.control.ctl("servers", "list", "--json")).json == []
 
 
-async def test_server_is_added_and_enabled_in_one_go(redis_url: str, redis_namespace: str) -> None:
+async def test_server_is_added_and_enabled(redis_url: str, redis_namespace: str) -> None:
     async with open_pool(redis_url, redis_namespace) as pool:
         (bbb,) = pool.servers
 
@@ -58,13 +56,19 @@ async def test_server_is_added_and_enabled_in_one_go(redis_url: str, redis_names
         shown = await pool.control.ctl(
             *("servers", "add", bbb.url, bbb.secret, "--id", "two", "--enable", "--json"),
         )
-        fields = ("id", "secret", "load_multiplier", "status", "online")  # getServers's and more
+        fields = (
+            "id",
+            "secret",
+            "load_multiplier",
+            "status",
+            "online",
+        )
         assert [shown.json[field] for field in fields] == [
             *("two", bbb.secret, "1.0", "online", "online")
         ]
 
 
-async def test_odd_url_is_refused_or_noted(redis_url: str, redis_namespace: str) -> None:
+async def test_unusual_url_is_refused_or_reported(redis_url: str, redis_namespace: str) -> None:
     async with open_pool(redis_url, redis_namespace, 0) as pool:
         refused = await pool.control.ctl("servers", "add", "bbb1.example.com", "s")
         noted = await pool.control.ctl("servers", "add", "https://bbb1.example.com/", "s")

@@ -1,4 +1,4 @@
-"""`simulate` as an operator runs it: the real program, no running appliance."""
+"""`simulate`, without a running appliance."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def test_timetable_is_replayed_and_drawn(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "8 classes, " in done.stdout
     assert "on 2 servers (multipliers 1, 0.5)" in done.stdout
-    assert "With 90 users each, 2 are enough" in done.stdout
+    assert "With 90 users each, 2 servers are enough" in done.stdout
     assert str(picture) in done.stdout
     assert picture.read_text().startswith("<svg")
 
 
-def test_ctl_has_it_too_and_json_for_scripts(tmp_path: Path) -> None:
+def test_simulation_is_a_command_of_ctl_and_prints_json(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("start,users,minutes\n08:00,12,30\n")
 
@@ -54,7 +54,7 @@ def test_ctl_has_it_too_and_json_for_scripts(tmp_path: Path) -> None:
     ("text", "says"),
     [(None, "No such file"), ("start,users\n8,1\n", "line 2: start must be HH:MM")],
 )
-def test_file_that_cannot_be_used_is_one_line_and_1(
+def test_unusable_file_is_one_line_and_exit_code_1(
     tmp_path: Path, text: str | None, says: str
 ) -> None:
     table = tmp_path / "t.csv"
@@ -79,5 +79,5 @@ def test_file_that_cannot_be_used_is_one_line_and_1(
         "--servers 2 --multipliers 1,1",
     ],
 )
-def test_wrong_options_are_usage_errors(arguments: str) -> None:
+def test_invalid_options_are_wrong_usage(arguments: str) -> None:
     assert simulate(*arguments.split()).returncode == 2

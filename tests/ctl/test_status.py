@@ -1,4 +1,4 @@
-"""`ctl status`: the table, JSON, --watch, and how fast it is there."""
+"""`ctl status`: the table, JSON, --watch, and its CPU time."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ HEADING = (
     "HOSTNAME   STATE     STATUS   MEETINGS  USERS  LARGEST MEETING  VIDEOS  LOAD  BBB VERSION  TAG"
 )
 STARTS = 25
-"""So many times what an interpreter costs that does nothing: `ctl status` takes nine, an import of
-the appliance sixty. CPU time, and the best of a few runs: other work changes that little."""
+"""Maximum CPU time of `ctl status`, as a multiple of that of an idle interpreter. It takes nine;
+with an import of the appliance it would take sixty. The best of a few runs depends little on other
+load."""
 
 
-async def test_status_is_the_table_that_people_know(redis_url: str, redis_namespace: str) -> None:
+async def test_status_is_the_table_of_scalelite(redis_url: str, redis_namespace: str) -> None:
     async with open_pool(redis_url, redis_namespace) as pool:
         (bbb,) = pool.servers
         await pool.enable_all()
@@ -56,7 +57,7 @@ async def test_status_is_the_table_that_people_know(redis_url: str, redis_namesp
         assert rows[1]["load"] == 15.0
 
 
-def test_words_are_coloured_only_when_asked_for() -> None:
+def test_words_are_coloured_only_with_colours() -> None:
     row = {
         **{"hostname": "h", "state": "enabled", "status": "unstable", "meetings": 1, "users": 2},
         **{"largest_meeting": 2, "videos": 0, "load": 1.5, "bbb_version": "3.0", "tag": ""},
@@ -87,7 +88,9 @@ def watch(pool: Pool, tables: int) -> tuple[int, str]:
     return process.returncode, seen + rest
 
 
-async def test_watch_goes_on_until_it_is_interrupted(redis_url: str, redis_namespace: str) -> None:
+async def test_watch_continues_until_it_is_interrupted(
+    redis_url: str, redis_namespace: str
+) -> None:
     async with open_pool(redis_url, redis_namespace, 0) as pool:
         code, seen = await trio.to_thread.run_sync(watch, pool, 3)
 
@@ -115,7 +118,7 @@ async def test_watch_clears_the_screen_on_a_terminal(redis_url: str, redis_names
 
 
 def watch_while(pool: Pool, breaks: Callable[[], None]) -> tuple[int, str]:
-    """Watch on a terminal, break something, interrupt it once it says so."""
+    """Watch on a terminal, break something, and interrupt after the error is shown."""
     terminal = Terminal(pool.control.path, WATCH)
     terminal.wait_for("HOSTNAME")
     breaks()
@@ -124,7 +127,9 @@ def watch_while(pool: Pool, breaks: Callable[[], None]) -> tuple[int, str]:
     return terminal.end()
 
 
-async def test_watch_on_a_terminal_goes_on_while_the_store_is_away(redis_namespace: str) -> None:
+async def test_watch_on_a_terminal_continues_while_the_store_is_unreachable(
+    redis_namespace: str,
+) -> None:
     with redis_process() as redis:
         async with open_pool(redis.unix_url, redis_namespace, 0) as pool:
             code, _ = await trio.to_thread.run_sync(watch_while, pool, redis.kill)
@@ -132,7 +137,7 @@ async def test_watch_on_a_terminal_goes_on_while_the_store_is_away(redis_namespa
             assert code == 0
 
 
-def test_watch_does_not_begin_without_an_appliance(tmp_path: Path) -> None:
+def test_watch_fails_without_an_appliance(tmp_path: Path) -> None:
     code, screen = on_terminal(tmp_path / "ctl.sock", ("status", "--watch"))
 
     assert code == 3
@@ -145,7 +150,7 @@ def children_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-async def test_status_is_there_in_a_moment(redis_url: str, redis_namespace: str) -> None:
+async def test_status_uses_little_cpu_time(redis_url: str, redis_namespace: str) -> None:
     async with open_pool(redis_url, redis_namespace) as pool:
         await pool.enable_all()
         idle, status = [], []

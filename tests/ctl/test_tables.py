@@ -1,10 +1,22 @@
-"""Aligned tables: widths, numbers to the right, colours that do not shift, nothing injected."""
+"""Tables, sizes, times and progress bars."""
 
 from __future__ import annotations
 
 import re
 
-from appliance.ctl.tables import Column, counted, paint, render_bar, render_table, shorten
+import pytest
+
+from appliance.ctl.tables import (
+    Column,
+    counted,
+    format_size,
+    format_time,
+    join_first,
+    paint,
+    render_bar,
+    render_table,
+    shorten,
+)
 
 COLUMNS = (Column("HOSTNAME"), Column("STATUS"), Column("USERS", right=True), Column("TAG"))
 ROWS = [
@@ -25,7 +37,7 @@ def test_table_without_rows_is_its_heading() -> None:
     assert render_table(COLUMNS, []) == "HOSTNAME  STATUS  USERS  TAG"
 
 
-def test_colours_change_no_width() -> None:
+def test_colours_do_not_change_the_widths() -> None:
     coloured = render_table(COLUMNS, ROWS, colours=True)
 
     assert "\x1b[32monline\x1b[0m" in coloured
@@ -36,13 +48,13 @@ def test_colours_change_no_width() -> None:
     ).splitlines()
 
 
-def test_wide_letters_take_two_columns() -> None:
+def test_wide_characters_take_two_columns() -> None:
     table = render_table((Column("A"), Column("B")), [("日本", 1), ("abcd", 2)])
 
     assert table.splitlines()[1:] == ["日本  1", "abcd  2"]
 
 
-def test_cell_cannot_command_the_terminal() -> None:
+def test_control_characters_of_a_cell_are_escaped() -> None:
     table = render_table((Column("ID"),), [("evil\x1b[2J\nfake  row",)])
 
     assert "\x1b" not in table
@@ -64,5 +76,30 @@ def test_long_text_is_cut_to_a_cell() -> None:
     assert (shorten("n" * 40), shorten("n" * 41)) == ("n" * 40, "n" * 39 + "…")
 
 
-def test_one_has_no_plural() -> None:
+def test_number_one_has_no_plural() -> None:
     assert (counted(1, "file"), counted(0, "file")) == ("1 file", "0 files")
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (5 << 20, "5.0 MiB"),
+        (3 << 29, "1.5 GiB"),
+        (5 << 50, "5120.0 TiB"),
+    ],
+)
+def test_size_has_a_suitable_unit(size: int, text: str) -> None:
+    assert format_size(size) == text
+
+
+def test_missing_time_is_a_dash() -> None:
+    assert format_time(None) == "-"
+    assert format_time("2026-11-25T10:40:07Z") == "2026-11-25 10:40"
+
+
+def test_long_list_of_names_is_shortened() -> None:
+    assert join_first(["a", "b"]) == "a, b"
+    assert join_first(["a", "b", "c"], 2) == "a, b and 1 more"

@@ -1,4 +1,4 @@
-"""The commands of a takeover as an operator sees them: the real program over a real socket."""
+"""`ctl takeover check|heal`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.doubles.scalelite_data import load_scalelite_data
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[dict[str, BbbProcess]]:
-    """Give the servers of the real Scalelite but the disabled one."""
+    """Run the servers of the Scalelite data, except the disabled one."""
     with bbb_servers(3) as started:
         yield {f"bbb{number}.example.org": bbb for number, bbb in enumerate(started, 1)}
 
@@ -36,7 +36,7 @@ async def place(
         yield bench
 
 
-async def test_check_shows_what_is_fine_and_succeeds(place: DeskBench) -> None:
+async def test_check_shows_findings_and_succeeds_without_problems(place: DeskBench) -> None:
     await place.add(make_recording("right"))
 
     done = await place.control.ctl("takeover", "check")
@@ -46,10 +46,10 @@ async def test_check_shows_what_is_fine_and_succeeds(place: DeskBench) -> None:
     assert "\n  enabled servers: 2\n" in done.out
     assert "\n  servers that answer this host: 3\n" in done.out
     assert "\n  published recordings: 1\n" in done.out
-    assert "Needs" not in done.out
+    assert "Requires" not in done.out
 
 
-async def test_check_names_the_first_and_says_what_to_do(place: DeskBench) -> None:
+async def test_check_shows_the_first_names_and_advice(place: DeskBench) -> None:
     await place.add(*(make_recording(f"r{number}") for number in range(8)), wrong=True)
     await place.add(make_recording("lost", formats=()))
 
@@ -57,20 +57,20 @@ async def test_check_names_the_first_and_says_what_to_do(place: DeskBench) -> No
 
     assert done.code == 1
     assert (
-        "\n`ctl takeover heal` puts right:\n"
+        "\nRepaired by `ctl takeover heal`:\n"
         "  formats in the wrong directory: 8\n"
         "\tr0/presentation\n\tr1/presentation\n\tr2/presentation\n\tr3/presentation\n"
         "\tr4/presentation\n"
-        "\t… and 3 more (--json names all)\n"
+        "\t… and 3 more (--json shows all)\n"
         "\n"
-        "Needs a person:\n"
+        "Requires an operator:\n"
         "  recordings without a format: 1\n"
         "\tlost\n"
         "\t-> import the tar again, or delete the recording\n"
     ) in done.out
 
 
-async def test_check_gives_everything_to_scripts(place: DeskBench) -> None:
+async def test_check_prints_all_names_as_json(place: DeskBench) -> None:
     await place.add(*(make_recording(f"r{number}") for number in range(8)), wrong=True)
 
     done = await place.control.ctl("takeover", "check", "--json")
@@ -80,7 +80,7 @@ async def test_check_gives_everything_to_scripts(place: DeskBench) -> None:
     assert (wrong["count"], len(wrong["names"])) == (8, 8)
 
 
-async def test_heal_names_each_thing_first_dry_then_done(place: DeskBench) -> None:
+async def test_heal_shows_each_repair_first_as_dry_run(place: DeskBench) -> None:
     await place.add(*(make_recording(f"r{number}") for number in range(8)), wrong=True)
     names = "".join(f"\tr{number}/presentation\n" for number in range(8))
 
@@ -89,7 +89,7 @@ async def test_heal_names_each_thing_first_dry_then_done(place: DeskBench) -> No
     again = await place.control.ctl("takeover", "heal")
 
     assert (dry.code, done.code, again.code) == (0, 0, 0)
-    assert dry.out.endswith(f"Would be put right:\n  formats in the wrong directory: 8\n{names}")
-    assert done.out.endswith(f"Put right:\n  formats in the wrong directory: 8\n{names}")
-    assert again.out.endswith("nothing to put right\n")
+    assert dry.out.endswith(f"Would be repaired:\n  formats in the wrong directory: 8\n{names}")
+    assert done.out.endswith(f"Repaired:\n  formats in the wrong directory: 8\n{names}")
+    assert again.out.endswith("nothing to repair\n")
     assert place.log.named("takeover_healed")[0]["by"].startswith("uid ")

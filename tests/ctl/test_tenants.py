@@ -1,4 +1,4 @@
-"""`ctl tenants` and `ctl tenant-settings` as people and scripts see them, in both spellings."""
+"""`ctl tenants` and `ctl tenant-settings`, as commands and as rake tasks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from appliance.ctl.commands import build_parser
+from appliance.ctl.tenants import FIELDS
 from tests.doubles.control import ControlDouble, Done, open_control
 from tests.doubles.features import open_features
 
@@ -16,7 +18,7 @@ DELETED = Done(0, "Tenant was successfully deleted.\n", "")
 
 @pytest.fixture
 async def control(redis_url: str, redis_namespace: str) -> AsyncIterator[ControlDouble]:
-    """Give the control socket of an appliance with multitenancy and no tenant."""
+    """Open the control socket of an appliance with multitenancy and without tenants."""
     async with (
         open_features(redis_url, redis_namespace, MULTITENANCY_ENABLED="true") as res,
         open_control(res) as opened,
@@ -30,7 +32,7 @@ async def add(control: ControlDouble, name: str, secrets: str = "s1") -> str:
     return str(answer["id"])
 
 
-async def test_tenant_is_added_and_listed_as_rake_prints_it(control: ControlDouble) -> None:
+async def test_tenant_is_added_and_listed_as_by_rake(control: ControlDouble) -> None:
     assert await control.ctl("tenants") == Done(0, "Total number of tenants: 0\n", "")
     assert (await control.ctl("tenants", "list", "--json")).json == []
 
@@ -68,7 +70,7 @@ async def test_tenant_is_changed_and_removed(control: ControlDouble) -> None:
     assert (await control.ctl("tenants")).out == "Total number of tenants: 0\n"
 
 
-async def test_tenants_of_a_scalelite_that_cannot_be_used_are_warned_of(
+async def test_unusable_tenant_of_a_scalelite_is_reported(
     control: ControlDouble, redis_url: str, redis_namespace: str
 ) -> None:
     async with open_features(redis_url, redis_namespace) as res:
@@ -83,6 +85,14 @@ async def test_tenants_of_a_scalelite_that_cannot_be_used_are_warned_of(
     assert done.err == ("warning: tenant old: no request has a host that begins with 'my school'\n")
     assert (await control.ctl("tenants", "--json")).err == ""
     assert (await control.ctl("tenants:showall")).err == ""
+
+
+def test_every_field_of_a_tenant_has_an_option() -> None:
+    options = [f"--{name.replace('_', '-')}={name}" for name in FIELDS]
+
+    args = build_parser().parse_args(["tenants", "update", "i", *options])
+
+    assert {name: getattr(args, name) for name in FIELDS} == {name: name for name in FIELDS}
 
 
 async def test_refusal_is_one_line_and_exit_code_1(control: ControlDouble) -> None:
@@ -142,7 +152,7 @@ async def test_settings_are_added_listed_and_removed(control: ControlDouble) -> 
     )
 
 
-async def test_missing_multitenancy_is_said_in_both_spellings(
+async def test_disabled_multitenancy_is_reported_for_commands_and_rake_tasks(
     redis_url: str, redis_namespace: str
 ) -> None:
     async with open_features(redis_url, redis_namespace) as res, open_control(res) as control:

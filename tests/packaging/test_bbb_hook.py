@@ -1,4 +1,4 @@
-"""The hook that BBB runs after it has published a recording, run by the real Ruby."""
+"""The post-publish hook of BigBlueButton, run by a real Ruby."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BBB = Path(__file__).resolve().parents[2] / "config" / "bbb"
 HOOK = "post_publish_scalelite_appliance.rb"
 
 
-def test_hook_of_bbb_hands_the_recording_over(tmp_path: Path) -> None:
+def test_hook_delivers_the_recording(tmp_path: Path) -> None:
     scripts, spool = tmp_path / "scripts", tmp_path / "spool"
     (scripts / "post_publish").mkdir(parents=True)
     spool.mkdir()
@@ -44,6 +44,6 @@ def test_hook_of_bbb_hands_the_recording_over(tmp_path: Path) -> None:
     assert not list((tmp_path / "queue").glob("*.tar"))
 
 
-def test_script_of_bbb_is_read_by_the_oldest_python_that_servers_have() -> None:
-    # BBB 2.4 runs on Ubuntu 18.04.
+def test_script_is_valid_syntax_for_the_oldest_python_of_servers() -> None:
+    # BigBlueButton 2.4 runs on Ubuntu 18.04, with Python 3.6.
     ast.parse((BBB / "scalelite_appliance.py").read_text(), feature_version=(3, 6))

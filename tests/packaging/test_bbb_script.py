@@ -1,4 +1,4 @@
-"""The script of BBB servers: the tar stays until it was accepted, and what is wrong is said."""
+"""The delivery script of BigBlueButton servers keeps a tar until it is accepted."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def publish(root: Path, format: str, size: int = 1000) -> None:
 
 @contextmanager
 def server(answer: bytes, before: Callable[[], object] = lambda: None) -> Iterator[int]:
-    """Answer one request after its head, then close; `before` is called first."""
+    """Answer one request after its head, then close; calls `before` first."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -61,7 +61,7 @@ def waits_for(pid: int, lock: Path) -> bool:
     return False
 
 
-def test_answer_that_comes_before_everything_was_sent_is_read(tmp_path: Path) -> None:
+def test_answer_is_read_when_it_comes_before_the_whole_request_was_sent(tmp_path: Path) -> None:
     publish(tmp_path, "video", 30_000_000)
     answer = b"HTTP/1.1 413 x\r\nContent-Length: 9\r\nConnection: close\r\n\r\ntoo large"
     with server(answer) as port:
@@ -72,7 +72,7 @@ def test_answer_that_comes_before_everything_was_sent_is_read(tmp_path: Path) ->
     assert (tmp_path / "queue/r1.tar").exists()
 
 
-def test_tar_that_is_packed_anew_meanwhile_is_kept(tmp_path: Path) -> None:
+def test_tar_is_kept_when_it_was_packed_again_during_its_delivery(tmp_path: Path) -> None:
     publish(tmp_path, "video")
     queue, later = tmp_path / "queue", []
 
@@ -95,7 +95,7 @@ def test_tar_that_is_packed_anew_meanwhile_is_kept(tmp_path: Path) -> None:
     assert {"video/r1/content", "notes/r1/content"} <= set(listed.stdout.split())
 
 
-def test_tar_is_put_into_the_queue_while_nobody_takes_one_out(tmp_path: Path) -> None:
+def test_tar_is_not_queued_while_another_process_empties_the_queue(tmp_path: Path) -> None:
     publish(tmp_path, "video")
     queue = tmp_path / "queue"
     queue.mkdir()

@@ -1,4 +1,4 @@
-"""packaging/deb says the same as the code; what only a built package shows is tried elsewhere."""
+"""Files of packaging/deb agree with the code; tools/deb_test tests the built package."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from tests.doubles.settings import settings_of
 ROOT = Path(__file__).resolve().parents[2]
 DEB = ROOT / "packaging" / "deb"
 DEBIAN_NAMES = {"pyjwt": "jwt", "pyyaml": "yaml"}
-# Not in Debian, so it is in the package itself, and these are what it needs besides trio.
-BUNDLED = {"trio-asyncio": {"greenlet", "outcome", "sniffio"}}
+# Not packaged by Debian, hence included in the package, with these dependencies besides trio.
+BUILD_MODULES = {"all", "argparse-manpage", "setuptools", "shtab"}
+BUNDLED = {"trio-asyncio": {"greenlet"}}
 SHELL = sorted(
     path
     for path in [*DEB.rglob("*")]
@@ -38,8 +39,7 @@ def dependencies() -> dict[str, str]:
     control = (DEB / "debian/control").read_text()
     found = re.findall(r"^ python3-([a-z0-9-]+)(?: \(>= ([0-9.]+)\))?,$", control, re.MULTILINE)
     modules = dict(found)
-    # The first are what it is built with.
-    return {name: minimum for name, minimum in modules.items() if name not in ("all", "setuptools")}
+    return {name: minimum for name, minimum in modules.items() if name not in BUILD_MODULES}
 
 
 def test_package_depends_on_what_the_appliance_imports() -> None:
@@ -54,7 +54,7 @@ def test_package_depends_on_what_the_appliance_imports() -> None:
     assert found.keys() - required.keys() == {one for more in BUNDLED.values() for one in more}
 
 
-def test_defaults_of_the_package_are_variables_and_lead_to_the_units_stores() -> None:
+def test_defaults_of_the_package_select_the_stores_of_the_units() -> None:
     defaults = parse_environment_file((DEB / "defaults.env").read_text())
     stores = settings_of(SECRET_KEY_BASE="k" * 64, **defaults).stores
     redis = (DEB / "libexec/redis").read_text()
@@ -68,13 +68,13 @@ def test_defaults_of_the_package_are_variables_and_lead_to_the_units_stores() ->
 
 
 @pytest.mark.parametrize("script", SHELL, ids=lambda path: path.name)
-def test_script_is_shell_that_can_be_parsed_and_run(script: Path) -> None:
+def test_shell_script_can_be_parsed_and_is_executable(script: Path) -> None:
     shell = script.read_text().split()[0].rpartition("/")[2]
     shell = "bash" if shell == "env" else shell
     checked = subprocess.run([shell, "-n", script], capture_output=True, text=True, check=False)
 
     assert (checked.returncode, checked.stderr) == (0, "")
-    # debhelper makes those of the maintainer executable.
+    # debhelper makes maintainer scripts executable.
     assert script.stat().st_mode & 0o100 or script.parent.name == "debian"
 
 
@@ -96,7 +96,7 @@ def test_script_is_shell_that_can_be_parsed_and_run(script: Path) -> None:
         ("database", {"RECORDING_DISABLED": "yes"}, False),
     ],
 )
-def test_store_of_this_machine_is_wanted_unless_another_is_named(
+def test_local_store_is_used_unless_another_is_configured(
     store: str, environ: dict[str, str], wanted: bool
 ) -> None:
     command = [str(DEB / "libexec/store-wanted"), store]
@@ -113,7 +113,7 @@ def test_store_of_this_machine_is_wanted_unless_another_is_named(
         ("bbb.example.org", "www.example.org", False),
     ],
 )
-def test_certbots_hook_takes_the_certificate_it_is_told_to(
+def test_certbot_hook_installs_the_selected_certificate(
     tmp_path: Path, name: str, renewed: str, is_taken: bool
 ) -> None:
     script = (DEB / "examples/certbot-deploy-hook").read_text()

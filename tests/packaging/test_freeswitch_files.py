@@ -1,4 +1,4 @@
-"""config/freeswitch: what operators copy to their gateway and their BBB servers."""
+"""config/freeswitch: files for the gateway and for BigBlueButton servers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from appliance.dialin.routes import DIALPLAN_PATHS, USER
 FILES = Path(__file__).resolve().parents[2] / "config" / "freeswitch"
 
 
-def test_gateway_asks_the_endpoint_for_dialplans_only_and_checks_whom_it_asks() -> None:
+def test_gateway_requests_only_dialplans_and_verifies_the_endpoint() -> None:
     tree = etree.parse(FILES / "xml_curl.conf.xml")
     params = {param.get("name"): param for param in tree.iterfind("bindings/binding/param")}
     values = {name: param.get("value", "") for name, param in params.items()}
@@ -24,7 +24,7 @@ def test_gateway_asks_the_endpoint_for_dialplans_only_and_checks_whom_it_asks() 
     assert values["enable-cacert-check"] == values["enable-ssl-verifyhost"] == "true"
 
 
-def test_bbb_server_lets_nothing_but_numbers_into_its_dialplan() -> None:
+def test_dialplan_of_a_server_accepts_only_numbers() -> None:
     tree = etree.parse(FILES / "bbb-dialplan.xml")
     (condition,) = tree.iterfind("extension/condition")
     actions = [(action.get("application"), action.get("data")) for action in condition]

@@ -1,4 +1,4 @@
-"""The alert rules, the dashboard and the document name metrics that there are, and all of them."""
+"""Alert rules, dashboard and document name existing metrics; the document names all."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def unknown(texts: list[str]) -> set[str]:
     return {name for name in found if base_of(name) not in families()}
 
 
-def test_alerts_are_of_metrics_that_there_are_and_say_what_to_do() -> None:
+def test_alerts_use_existing_metrics_and_give_advice() -> None:
     (group,) = yaml.safe_load(RULES.read_text())["groups"]
 
     assert not unknown(expressions(group))
@@ -62,7 +62,7 @@ def test_alerts_are_of_metrics_that_there_are_and_say_what_to_do() -> None:
         assert rule["expr"].count("(") == rule["expr"].count(")")
 
 
-def test_dashboard_shows_metrics_that_there_are() -> None:
+def test_dashboard_uses_existing_metrics() -> None:
     dashboard = json.loads(DASHBOARD.read_text())
 
     assert not unknown(expressions(dashboard["panels"]))
@@ -70,7 +70,7 @@ def test_dashboard_shows_metrics_that_there_are() -> None:
     assert len(set(ids)) == len(ids) > 10
 
 
-def test_document_tells_of_each_metric() -> None:
+def test_document_describes_each_metric() -> None:
     described = set(re.findall(r"`(scalelite_[a-z_]+)`", DOCUMENT.read_text()))
 
     assert described == {name for name in families() if name.startswith("scalelite_")}

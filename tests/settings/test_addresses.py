@@ -1,4 +1,4 @@
-"""Rules for values that are addresses."""
+"""Parsing and formatting of addresses and URLs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from appliance.settings.model import Bind
 
 
 def parses(kind: Kind[Any], raw: str) -> bool:
-    """Whether kind takes raw."""
+    """Return whether a kind accepts a text."""
     try:
         kind.parse(raw)
     except ValueError:
@@ -111,7 +111,7 @@ def test_bind_refuses(raw: str) -> None:
 def test_bind_options_are_warned_about() -> None:
     warning = addresses.BINDS.warn("unix:///a?umask=0111&mode=07 tcp://a:1?low_latency=true")
 
-    assert warning == "options of an address are ignored: low_latency, mode, umask"
+    assert warning == "address options are ignored: low_latency, mode, umask"
     assert addresses.BINDS.warn("unix:///a tcp://a:1") is None
 
 
@@ -183,7 +183,7 @@ def test_sentinels_refuse(raw: str) -> None:
         ("postgres://[::1]:5432/d", "postgresql://[::1]:5432/d"),
     ],
 )
-def test_database_url_is_made_fit_for_the_driver(raw: str, url: str) -> None:
+def test_database_url_is_converted_for_the_driver(raw: str, url: str) -> None:
     assert parse_database_url(raw) == url
 
 
@@ -215,7 +215,7 @@ def test_rails_options_are_warned_about() -> None:
     warn = addresses.POSTGRESQL.warn
 
     assert warn("postgres://h/d?pool=5&timeout=9&sslmode=require") == (
-        "options that only Rails knows are ignored: pool, timeout"
+        "options of Rails are ignored: pool, timeout"
     )
     assert "PREPARED_STATEMENT" in (warn("postgres://h/d?prepared_statements=false") or "")
     assert warn("postgres://h/d?sslmode=require") is None
@@ -234,7 +234,7 @@ def test_rails_options_are_warned_about() -> None:
         "redis://[::1]:6379",
     ],
 )
-def test_redis_url_is_taken_as_it_is(raw: str) -> None:
+def test_redis_url_is_kept_unchanged(raw: str) -> None:
     assert addresses.REDIS.parse(f" {raw} ") == raw
 
 

@@ -1,4 +1,4 @@
-"""The effective configuration as it is shown."""
+"""The output of `config check`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.doubles.settings import environment
 
 
 def rows_of(**variables: str) -> dict[str, tuple[str, str]]:
-    """Value and source of each row."""
+    """Return value and origin of each row."""
     rows = describe_settings(environment(**variables), is_root=True)
     return {row.name: (row.value, row.source) for row in rows}
 
@@ -90,7 +90,7 @@ def test_every_variable_has_its_row() -> None:
         ),
     ],
 )
-def test_row_says_what_is_in_force_and_why(
+def test_row_shows_effective_value_and_origin(
     variables: dict[str, str], name: str, row: tuple[str, str]
 ) -> None:
     assert rows_of(**variables)[name] == row
@@ -103,7 +103,7 @@ def test_row_names_the_file_a_secret_came_from(tmp_path: Path) -> None:
     assert rows_of(METRICS_TOKEN_FILE=str(file))["METRICS_TOKEN"] == ("***", f"file {file}")
 
 
-def test_bad_configuration_is_refused_as_at_the_start() -> None:
+def test_invalid_configuration_is_refused_as_at_the_start() -> None:
     with pytest.raises(SettingsError, match="PORT"):
         describe_settings(environment(PORT="x"), is_root=True)
 

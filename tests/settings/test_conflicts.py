@@ -1,4 +1,4 @@
-"""Rules that tie variables together."""
+"""Rules between variables."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def test_external_store_needs_secret_key_base(name: str) -> None:
     message = refusal(**variables)
 
     assert message.splitlines()[1:] == [
-        "  SECRET_KEY_BASE: set it, to the same value on all appliances, since"
-        f" {name} names a store that several can share"
+        "  SECRET_KEY_BASE: set it, to the same value on all appliances:"
+        f" {name} names a store that several appliances can share"
     ]
     assert refusal(**variables, SECRET_KEY_BASE="k") == ""
 
@@ -104,7 +104,7 @@ def test_cloudfront_needs_both_halves_of_its_key() -> None:
     [
         {"TLS_CERT_FILE": "/c", "TLS_KEY_FILE": "/k", "BIND": "ssl://a:1"},
         {"S3_RECORDING": "true", "S3_BUCKET_NAME": "b"},
-        {"AWS_ACCESS_KEY_ID": "of another program"[:2]},
+        {"AWS_ACCESS_KEY_ID": "id"},
         {"VOICE_BRIDGE_MIN": "9", "VOICE_BRIDGE_MAX": "9"},
     ],
 )
@@ -116,23 +116,23 @@ def test_long_default_of_the_control_socket_is_refused() -> None:
     from appliance.settings import SettingsError, load_settings
 
     environ = {"LOADBALANCER_SECRET": "s", "HOME": "/" + "x" * 100}
-    with pytest.raises(SettingsError, match="CTL_SOCKET: its default is too long"):
+    with pytest.raises(SettingsError, match="CTL_SOCKET: the default path is too long"):
         load_settings(environ, is_root=False)
 
 
 @pytest.mark.parametrize(
     ("variables", "start"),
     [
-        ({"VOICE_BRIDGE_LEN": "10"}, "VOICE_BRIDGE_LEN: callers may enter 5 to 9 digits"),
-        ({"VOICE_BRIDGE_LEN": "4"}, "VOICE_BRIDGE_LEN: callers may enter 5 to 9 digits"),
+        ({"VOICE_BRIDGE_LEN": "10"}, "VOICE_BRIDGE_LEN: numbers have 10 digits"),
+        ({"VOICE_BRIDGE_LEN": "4"}, "VOICE_BRIDGE_LEN: numbers have 4 digits"),
         (
             {"TLS_CERT_FILE": "/c", "TLS_KEY_FILE": "/k", "BIND": "tcp://a:1"},
-            "TLS_CERT_FILE: unused",
+            "TLS_CERT_FILE: not used",
         ),
         ({"FSAPI_PASSWORD": ""}, "FSAPI_PASSWORD: empty"),
     ],
 )
-def test_what_is_hardly_meant_is_warned_about(variables: dict[str, str], start: str) -> None:
+def test_likely_mistake_is_reported_with_a_warning(variables: dict[str, str], start: str) -> None:
     (warning,) = settings_of(**variables).warnings
 
     assert warning.startswith(start)

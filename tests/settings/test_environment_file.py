@@ -1,4 +1,4 @@
-"""A file of variables is read as systemd reads it."""
+"""Parsing of environment files as systemd parses them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules for each kind of value."""
+"""Parsing and formatting of each kind of value."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.bbb.checksum import Algorithm
-from appliance.settings import kinds
+from appliance.settings import Algorithm, kinds
 from appliance.settings.kinds import Kind, parse_params, render_params
 
 PEM = b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
 
 
 def parses(kind: Kind[Any], raw: str) -> bool:
-    """Whether kind takes raw."""
+    """Return whether a kind accepts a text."""
     try:
         kind.parse(raw)
     except ValueError:

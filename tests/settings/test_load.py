@@ -1,4 +1,4 @@
-"""Which variable fills which setting."""
+"""Conversion of variables into settings."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.bbb.checksum import Algorithm
-from appliance.settings import Bind, SettingsError, load_settings
+from appliance.settings import Algorithm, Bind, SettingsError, load_settings
 from tests.doubles.settings import SECRET, environment, settings_of
 
 
@@ -21,7 +20,7 @@ from tests.doubles.settings import SECRET, environment, settings_of
         ({"LOADBALANCER_SECRET": "a:b"}, ("a:b",)),
     ],
 )
-def test_secrets_are_joined_and_none_is_empty(
+def test_secrets_are_combined_without_empty_ones(
     variables: dict[str, str], secrets: tuple[str, ...]
 ) -> None:
     settings = settings_of(**variables)
@@ -127,7 +126,7 @@ def test_only_an_empty_fsapi_password_is_none(
         ({"FSAPI_MAX_DURATION": "0.001"}, 0, 1),
     ],
 )
-def test_calls_last_as_long_as_meetings_unless_set(
+def test_duration_of_calls_is_that_of_meetings_unless_set(
     variables: dict[str, str], minutes: int, seconds: int
 ) -> None:
     settings = settings_of(**variables)
@@ -147,29 +146,29 @@ def test_either_switch_disables_recordings_and_database(name: str) -> None:
 
 
 def test_stores_are_embedded_unless_named() -> None:
-    inside = settings_of()
-    outside = settings_of(DATABASE_URL="postgres://h", REDIS_URL="redis://h", SECRET_KEY_BASE="k")
+    embedded = settings_of()
+    external = settings_of(DATABASE_URL="postgres://h", REDIS_URL="redis://h", SECRET_KEY_BASE="k")
     sentinel = settings_of(REDIS_SENTINELS="a:1", REDIS_SENTINEL_MASTER="m", SECRET_KEY_BASE="k")
 
-    assert inside.stores.redis_embedded
-    assert inside.stores.database_embedded
-    assert inside.secret_key_base is None
-    assert not outside.stores.redis_embedded
-    assert not outside.stores.database_embedded
-    assert outside.stores.database_url == "postgresql://h/scalelite"
-    assert outside.secret_key_base == "k"
+    assert embedded.stores.redis_embedded
+    assert embedded.stores.database_embedded
+    assert embedded.secret_key_base is None
+    assert not external.stores.redis_embedded
+    assert not external.stores.database_embedded
+    assert external.stores.database_url == "postgresql://h/scalelite"
+    assert external.secret_key_base == "k"
     assert not sentinel.stores.redis_embedded
     assert sentinel.stores.redis_sentinels == (("a", 1),)
 
 
-def test_rails_options_are_gone_from_the_url_and_warned_about() -> None:
+def test_rails_options_are_removed_from_the_url_with_a_warning() -> None:
     settings = settings_of(DATABASE_URL="postgres://h/d?pool=9", SECRET_KEY_BASE="k")
 
     assert settings.stores.database_url == "postgresql://h/d"
-    assert settings.warnings == ("DATABASE_URL: options that only Rails knows are ignored: pool",)
+    assert settings.warnings == ("DATABASE_URL: options of Rails are ignored: pool",)
 
 
-def test_lists_and_parameters_arrive() -> None:
+def test_lists_and_parameters_are_loaded() -> None:
     api = settings_of(
         CREATE_EXCLUDE_PARAMS="a,b",
         JOIN_EXCLUDE_PARAMS="c",
@@ -215,7 +214,7 @@ def test_state_and_control_socket_depend_on_the_user() -> None:
     assert settings_of().control.group == "scalelite-appliance"
 
 
-def test_metrics_and_dial_in_listeners_arrive() -> None:
+def test_metrics_and_dial_in_listeners_are_loaded() -> None:
     settings = settings_of(
         METRICS_BIND="127.0.0.1:9100", METRICS_TOKEN="t", FSAPI_BIND="unix:///run/f"
     )
@@ -225,7 +224,7 @@ def test_metrics_and_dial_in_listeners_arrive() -> None:
     assert settings.fsapi.binds == (Bind("unix", path="/run/f"),)
 
 
-def test_nothing_set_is_refused() -> None:
+def test_empty_environment_is_refused() -> None:
     with pytest.raises(SettingsError, match="LOADBALANCER_SECRET"):
         load_settings({}, is_root=True)
 

@@ -1,4 +1,4 @@
-"""What the settings objects promise: frozen, slotted, silent about secrets."""
+"""Settings objects are frozen and slotted, and their repr holds no secret."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.doubles.settings import settings_of
 
 
 def slices(settings: Settings) -> list[object]:
-    """Settings and all its slices."""
+    """Return the settings and all dataclasses in them."""
     values = [getattr(settings, field.name) for field in dataclasses.fields(settings)]
     return [settings, *(value for value in values if dataclasses.is_dataclass(value))]
 
@@ -53,5 +53,5 @@ def test_no_secret_is_in_the_repr() -> None:
         (Bind("unix", path="/run/x"), "unix:///run/x"),
     ],
 )
-def test_bind_is_spelt_as_in_the_environment(bind: Bind, text: str) -> None:
+def test_bind_has_the_syntax_of_the_environment(bind: Bind, text: str) -> None:
     assert str(bind) == text

@@ -1,4 +1,4 @@
-"""What the package's files add to the environment, and how they are read."""
+"""Environment from the files of the Debian package."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEFAULTS = "usr/share/scalelite-appliance/defaults.env"
 
 
 def write(root: Path, **files: str) -> None:
-    """Write the package's files below root, by what they are."""
+    """Write files of the package below root."""
     for name, path in (
         ("configuration", CONFIGURATION),
         ("secrets", SECRETS),
@@ -25,7 +25,9 @@ def write(root: Path, **files: str) -> None:
             (root / path).write_text(files[name])
 
 
-def test_files_count_in_their_order_and_the_environment_before_them(tmp_path: Path) -> None:
+def test_environment_takes_precedence_over_the_files_in_their_order(
+    tmp_path: Path,
+) -> None:
     write(
         tmp_path,
         configuration="PORT=1\nURL_HOST=conf.example.org\nREDIS_POOL=\nFSAPI_PASSWORD=\n",
@@ -48,7 +50,7 @@ def test_files_count_in_their_order_and_the_environment_before_them(tmp_path: Pa
     }
 
 
-def test_own_values_of_the_package_give_way_to_what_replaces_them(tmp_path: Path) -> None:
+def test_value_of_the_package_is_not_added_when_an_alternative_is_set(tmp_path: Path) -> None:
     write(
         tmp_path,
         configuration="LOADBALANCER_SECRETS=a:b\nREDIS_SENTINELS=s:1\n",
@@ -63,7 +65,7 @@ def test_own_values_of_the_package_give_way_to_what_replaces_them(tmp_path: Path
     assert "REDIS_URL" not in environ
 
 
-def test_configuration_may_hold_both_a_secret_and_more_of_them(tmp_path: Path) -> None:
+def test_configuration_can_set_both_variables_of_secrets(tmp_path: Path) -> None:
     write(tmp_path, configuration="LOADBALANCER_SECRETS=b\nLOADBALANCER_SECRET=a\n")
     environ: dict[str, str] = {}
 
@@ -72,7 +74,7 @@ def test_configuration_may_hold_both_a_secret_and_more_of_them(tmp_path: Path) -
     assert environ["LOADBALANCER_SECRET"] == "a"
 
 
-def test_unit_takes_the_secrets_from_its_credential_and_not_the_configuration_again(
+def test_service_reads_secrets_from_its_credential_and_not_the_configuration(
     tmp_path: Path,
 ) -> None:
     write(
@@ -80,24 +82,24 @@ def test_unit_takes_the_secrets_from_its_credential_and_not_the_configuration_ag
     )
     credentials = tmp_path / "credentials"
     credentials.mkdir()
-    (credentials / "secrets.env").write_text("ADMIN_SECRET=handed over\n")
+    (credentials / "secrets.env").write_text("ADMIN_SECRET=from credential\n")
     environ = {"CREDENTIALS_DIRECTORY": str(credentials)}
 
     complete_environment(environ, tmp_path)
 
-    assert environ["ADMIN_SECRET"] == "handed over"
+    assert environ["ADMIN_SECRET"] == "from credential"
     assert environ["REDIS_POOL"] == "7"
     assert "PORT" not in environ
 
 
-def test_files_that_are_not_there_add_nothing(tmp_path: Path) -> None:
+def test_missing_files_add_nothing(tmp_path: Path) -> None:
     environ = {"PORT": "1"}
 
     assert complete_environment(environ, tmp_path) == []
     assert environ == {"PORT": "1"}
 
 
-def test_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_unreadable_file_is_returned(tmp_path: Path) -> None:
     (tmp_path / SECRETS).mkdir(parents=True)  # root could read a file of any mode
 
     assert complete_environment({}, tmp_path) == [str(tmp_path / SECRETS)]

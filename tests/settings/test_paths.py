@@ -1,4 +1,4 @@
-"""Where state and control socket are by default."""
+"""Default paths of state directory and control socket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules that hold for every variable: empties, files, fallbacks, messages, unknown names."""
+"""Rules for every variable: empty values, files, fallbacks, messages, unknown names."""
 
 from __future__ import annotations
 
@@ -6,35 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from appliance.settings import access_variables, pool_variables, recording_variables
 from appliance.settings.reading import KNOWN_NAMES, VARIABLES, read_values
 from appliance.settings.recording_variables import WITHOUT_MEANING
+from appliance.settings.table import Variable
 from tests.doubles.settings import SECRET, environment, refusal, settings_of
 
-SPECIFIED = """
-    URL_HOST BASE_URL STATE_DIR SECRET_KEY_BASE LOADBALANCER_SECRET LOADBALANCER_SECRETS
-    LOADBALANCER_CHECKSUM_ALGORITHM DATABASE_URL PREPARED_STATEMENT REDIS_URL REDIS_NAMESPACE
-    REDIS_POOL REDIS_SENTINELS REDIS_SENTINEL_MASTER DB_DISABLED RECORDING_DISABLED
-    DB_CONNECTION_RETRY_COUNT PORT BIND TLS_CERT_FILE TLS_KEY_FILE TRUSTED_PROXIES BUILD_NUMBER
-    DB_PROVISION
-    POLL_INTERVAL INTERVAL POLL_RETRY_INTERVAL POLLER_THREADS POLLER_WAIT_TIMEOUT CONNECT_TIMEOUT
-    RESPONSE_TIMEOUT SERVER_HEALTHY_THRESHOLD SERVER_UNHEALTHY_THRESHOLD SERVER_ID_IS_HOSTNAME
-    LOAD_MIN_USER_COUNT LOAD_JOIN_BUFFER_TIME LOAD_COUNT_MODERATORS_TWICE LOAD_FORECAST
-    MAX_MEETING_DURATION DEFAULT_MEETING_TTL CREATE_EXCLUDE_PARAMS JOIN_EXCLUDE_PARAMS
-    DEFAULT_CREATE_PARAMS OVERRIDE_CREATE_PARAMS DEFAULT_JOIN_PARAMS OVERRIDE_JOIN_PARAMS
-    GET_MEETINGS_API_DISABLED GET_RECORDINGS_API_FILTERED PASSTHROUGH_CALLS REQUEST_MAX_BYTES
-    RESPONSE_MAX_BYTES RECORDING_SPOOL_DIR RECORDING_WORK_DIR RECORDING_PUBLISH_DIR
-    RECORDING_UNPUBLISH_DIR PLAYBACK_DIR RECORDING_IMPORT_POLL RECORDING_IMPORT_POLL_INTERVAL
-    RECORDING_IMPORT_UNPUBLISHED RECORDING_IMPORT_CONCURRENCY RECORDING_MAX_FILES
-    RECORDING_MAX_BYTES RECORDING_PLAYBACK_FORMATS PROTECTED_RECORDINGS_ENABLED
-    PROTECTED_RECORDINGS_TOKEN_TIMEOUT PROTECTED_RECORDINGS_TIMEOUT S3_RECORDING S3_BUCKET_NAME
-    S3_ENDPOINT_URL AWS_REGION AWS_DEFAULT_REGION AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
-    AWS_SESSION_TOKEN CLOUDFRONT_URL CF_KEY_PAIR_ID CF_PRIVATE_KEY_B64 X_ACCEL_REDIRECT
-    MULTITENANCY_ENABLED VOICE_BRIDGE_LEN VOICE_BRIDGE_MIN VOICE_BRIDGE_MAX
-    USE_EXTERNAL_VOICE_BRIDGE FSAPI_PASSWORD FSAPI_MAX_DURATION FSAPI_BIND FSAPI_MAX_ATTEMPTS
-    DEFAULT_LOCALE LOG_LEVEL RAILS_LOG_LEVEL LOG_FORMAT ADMIN_SECRET RECORDING_RETENTION_DAYS
-    CTL_SOCKET ANALYTICS_STORE METRICS_BIND METRICS_TOKEN CALLBACK_BLOCK_PRIVATE BBB_CA_FILE
-    TUNING_OFF SCALELITE_API_PORT
-"""
 UNRELATED = """
     PATH HOME LANG LC_ALL TERM SHELL USER LOGNAME PWD OLDPWD SHLVL HOSTNAME EDITOR PAGER _
     TZ MAIL XDG_RUNTIME_DIR XDG_STATE_HOME DBUS_SESSION_BUS_ADDRESS SSH_CONNECTION SUDO_USER
@@ -45,32 +22,18 @@ UNRELATED = """
     AWS_PROFILE http_proxy HTTPS_PROXY NO_PROXY CI DEBUG HOST DATABASE PYTEST_CURRENT_TEST
     SPORT BASE_DIR LOG_DIR LOG_FILE
 """
-SECRETS = [
-    "SECRET_KEY_BASE",
-    "LOADBALANCER_SECRET",
-    "LOADBALANCER_SECRETS",
-    "DATABASE_URL",
-    "REDIS_URL",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "CF_PRIVATE_KEY_B64",
-    "FSAPI_PASSWORD",
-    "ADMIN_SECRET",
-    "METRICS_TOKEN",
-]
+SECRETS = [variable.name for variable in VARIABLES if variable.secret]
 
 
-def test_table_holds_exactly_the_specified_variables() -> None:
-    files = {f"{name}_FILE" for name in SECRETS}
-
-    assert set(SPECIFIED.split()) == KNOWN_NAMES - files
-
-
-def test_secrets_are_exactly_these() -> None:
-    assert sorted(variable.name for variable in VARIABLES if variable.secret) == sorted(SECRETS)
+def test_every_constant_is_named_after_its_variable() -> None:
+    for module in (access_variables, pool_variables, recording_variables):
+        constants = {k: v for k, v in vars(module).items() if isinstance(v, Variable)}
+        assert {name: variable.name for name, variable in constants.items()} == {
+            name: name for name in constants
+        }
 
 
-def test_no_name_is_in_the_table_twice() -> None:
+def test_no_variable_is_in_the_table_twice() -> None:
     assert len({variable.name for variable in VARIABLES}) == len(VARIABLES)
 
 
@@ -147,7 +110,7 @@ def test_unreadable_secret_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"  \n", b"\xff\xfe", b"a" * 70_000])
-def test_useless_secret_file_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_empty_binary_or_huge_secret_file_is_refused(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "secret"
     file.write_bytes(content)
 
@@ -226,7 +189,7 @@ def test_unrelated_environment_is_not_warned_about() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "meant"),
+    ("name", "suggestion"),
     [
         ("URL_HOTS", "URL_HOST"),
         ("POOL_INTERVAL", "POLL_INTERVAL"),
@@ -235,15 +198,15 @@ def test_unrelated_environment_is_not_warned_about() -> None:
         ("DB_DISABLE", "DB_DISABLED"),
     ],
 )
-def test_near_miss_is_warned_about(name: str, meant: str) -> None:
+def test_misspelt_name_is_reported_with_a_suggestion(name: str, suggestion: str) -> None:
     (warning,) = settings_of(**{name: "x"}).warnings
 
-    assert warning == f"{name} is not a variable of ours; is {meant} meant?"
+    assert warning == f"{name} is unknown; did you mean {suggestion}?"
 
 
-def test_file_for_what_is_no_secret_is_warned_about() -> None:
+def test_file_for_a_variable_that_is_not_secret_is_reported() -> None:
     assert settings_of(PORT_FILE="/x").warnings == (
-        "PORT_FILE is not read: only secrets can come from a file",
+        "PORT_FILE is ignored: only a secret can come from a file",
     )
 
 

@@ -1,4 +1,4 @@
-"""The generated files are what is committed, and say what the code does."""
+"""The committed sample and reference are up to date and valid."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from appliance.settings.reference import render_reference, render_sample
 from tests.doubles.settings import settings_of
 
 ROOT = Path(__file__).resolve().parents[2]
-HOW = "run: python -m appliance.settings sample > config/… and reference > docs/…"
+HOW = "run: make docs"
 ASSIGNMENT = re.compile(r"^#([A-Z][A-Z0-9_]+)=(.*)$", re.MULTILINE)
 
 
@@ -37,7 +37,7 @@ def test_sample_has_every_variable_once_and_commented_out() -> None:
 
 def test_sample_without_its_comment_marks_is_the_default_configuration() -> None:
     variables = {match[1]: match[2] for match in ASSIGNMENT.finditer(render_sample())}
-    # The one variable that has no default of its own, and the one where empty is a value.
+    # The variable that is required, and the one where an empty value has a meaning.
     del variables["LOADBALANCER_SECRET"], variables["FSAPI_PASSWORD"]
 
     assert settings_of(**variables) == settings_of()
@@ -56,7 +56,7 @@ def test_every_known_name_is_in_both_files() -> None:
         assert not {name for name in names if name not in text}
 
 
-def test_every_variable_has_a_reason() -> None:
+def test_every_variable_has_a_meaning() -> None:
     assert not [variable.name for variable in VARIABLES if not variable.meaning]
     assert not [v.name for v in VARIABLES if v.meaning[-1] not in ".:"]
 

@@ -1,4 +1,4 @@
-"""What a row of the table says about itself."""
+"""Order and shown defaults of the table of variables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ B = Variable("B", SECRET, None, "", default_text="generated")
 C = Variable("C", duration("min"), 2.5, "")
 
 
-def test_variables_come_in_the_order_they_were_written() -> None:
+def test_variables_are_in_the_order_of_their_definition() -> None:
     namespace = {"A": A, "other": 1, "B": B, "C": C}
 
     assert variables_of(namespace) == (A, B, C)

@@ -1,4 +1,4 @@
-"""tools/check_tree.py: the tree is clean, and each rule finds its fault."""
+"""tools/check_tree.py: the tree has no faults, and each rule finds its fault."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 from tools import check_tree
 
 
-def test_tree_holds_nothing_forbidden(capsys: pytest.CaptureFixture[str]) -> None:
+def test_tree_has_no_faults(capsys: pytest.CaptureFixture[str]) -> None:
     code = check_tree.main()
 
     assert code == 0, capsys.readouterr().out
 
 
-# Each forbidden text is put together here, or this file would be found itself.
+# The forbidden texts are concatenated, so that this file has no faults.
 @pytest.mark.parametrize(
     ("path", "text", "fault"),
     [
@@ -30,7 +30,7 @@ def test_tree_holds_nothing_forbidden(capsys: pytest.CaptureFixture[str]) -> Non
         ("appliance/public/app.py", "# TO" + "DO later", "unfinished code"),
         ("appliance/public/app.py", "raise Not" + "ImplementedError", "unfinished code"),
         ("tests/test_x.py", "@pytest.mark.sk" + "ip", "skipped test"),
-        ("docs/x.md", "|" * 500, "line that lintian finds too long for a source package"),
+        ("docs/x.md", "|" * 500, "line that is too long for lintian"),
         ("config/x", "<" * 7 + " HEAD", "conflict marker"),
     ],
 )
@@ -47,11 +47,11 @@ def test_fault_is_found_with_its_line(path: str, text: str, fault: str) -> None:
         ("docs/notes.md", "a TO" + "DO list is documentation"),
     ],
 )
-def test_line_passes_when_it_is_allowed(path: str, text: str) -> None:
+def test_allowed_line_is_no_fault(path: str, text: str) -> None:
     assert list(check_tree.find_faults(path, text)) == []
 
 
-def test_untracked_files_are_read_and_ignored_ones_not(tmp_path: Path) -> None:
+def test_untracked_files_are_checked_and_ignored_ones_are_not(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True, timeout=40)
     for name, text in {"new.py": "", "ignored.py": "", ".gitignore": "ignored.py\n"}.items():
         (tmp_path / name).write_text(text)
@@ -59,7 +59,7 @@ def test_untracked_files_are_read_and_ignored_ones_not(tmp_path: Path) -> None:
     assert sorted(check_tree.tracked_files(tmp_path)) == [".gitignore", "new.py"]
 
 
-def test_files_are_listed_when_there_is_no_clone(tmp_path: Path) -> None:
+def test_files_are_listed_without_git(tmp_path: Path) -> None:
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv" / "x.py").write_text("")
     (tmp_path / "a.py").write_text("")

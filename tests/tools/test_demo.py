@@ -1,4 +1,4 @@
-"""tools/demo.py: what it prints works, what it starts ends with it, whatever happens is said."""
+"""tools/demo.py: printed commands work, all processes end with it, and failures are reported."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LAST_LINE = "Ctrl-C stops everything."
 
 
 class Demo:
-    """A running demo, and the lines that it has printed."""
+    """A running demo and its output."""
 
     def __init__(self, port: int, state_dir: Path) -> None:
         self.port = port
@@ -37,7 +37,7 @@ class Demo:
         self._arrived: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self.process = subprocess.Popen(
             [sys.executable, "tools/demo.py", "--state-dir", state_dir],
-            # It must not be led to a real pool by what an operator's shell has set.
+            # Variables of the shell must not select the stores of a real pool.
             env={**os.environ, "PORT": str(port), "REDIS_URL": "redis://127.0.0.1:1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -55,7 +55,7 @@ class Demo:
         self._arrived.put(None)
 
     def wait_for(self, text: str, within_s: float = START_S) -> str:
-        """Return the first line from here on that holds `text`."""
+        """Return the next line that contains a text."""
         deadline_s = time.monotonic() + within_s
         while True:
             line = self._arrived.get(timeout=max(0.0, deadline_s - time.monotonic()))
@@ -79,23 +79,23 @@ class Demo:
 
     @property
     def text(self) -> str:
-        """All that it has printed so far."""
+        """Return the output up to now."""
         return "\n".join(self.lines)
 
     def url(self, call: str) -> str:
-        """Return the URL that it printed for a call."""
+        """Return the printed URL of a call."""
         found = re.search(rf"^ +(http://\S+/{call}\?\S+)$", self.text, re.MULTILINE)
         assert found, self.text
         return found[1]
 
     def command(self, pattern: str) -> str:
-        """Return a shell command that it printed."""
+        """Return a printed shell command."""
         found = re.search(rf"^ +({pattern})(?:  #.*)?$", self.text, re.MULTILINE)
         assert found, self.text
         return found[1]
 
     def ctl(self, words: str) -> str:
-        """Run a ctl command as printed and return its output."""
+        """Run a printed ctl command and return its output."""
         script = f"{self.command('export CTL_SOCKET=.*')}\n{self.command(f'.* ctl {words}')}"
         done = subprocess.run(
             ["sh", "-ec", script], capture_output=True, text=True, timeout=40, check=False
@@ -104,7 +104,7 @@ class Demo:
         return done.stdout
 
     def processes(self) -> dict[int, str]:
-        """Return every process below this one, with its name."""
+        """Return all descendants with their names."""
         found: dict[int, str] = {}
         new = [self.process.pid]
         while new:
@@ -119,7 +119,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _is_alive(pid: int) -> bool:
-    """Whether a process runs; one that only waits to be collected does not."""
+    """Return whether a process runs and is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -128,7 +128,7 @@ def _is_alive(pid: int) -> bool:
 
 @contextmanager
 def run_demo(port: int, state_dir: Path) -> Iterator[Demo]:
-    """Run a demo; whatever the test leaves of it is ended."""
+    """Run a demo, and stop it if the test did not."""
     demo = Demo(port, state_dir)
     try:
         yield demo
@@ -138,20 +138,20 @@ def run_demo(port: int, state_dir: Path) -> Iterator[Demo]:
 
 
 @contextmanager
-def taken_port() -> Iterator[int]:
-    """Give a port that somebody listens on."""
+def used_port() -> Iterator[int]:
+    """Return a port that is in use."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
 
 
 def fetch(url: str) -> str:
-    """Return what a browser would show."""
+    """Fetch a page, following redirects."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(url, timeout=40) as answer:
         return str(answer.read().decode())
 
 
-def test_what_is_printed_works_and_ctrl_c_ends_all(tmp_path: Path) -> None:
+def test_printed_commands_work_and_ctrl_c_ends_all_processes(tmp_path: Path) -> None:
     with run_demo(free_port(), tmp_path / "state") as demo:
         demo.wait_for(LAST_LINE)
         processes = demo.processes()
@@ -169,7 +169,7 @@ def test_what_is_printed_works_and_ctrl_c_ends_all(tmp_path: Path) -> None:
     assert not [name for pid, name in processes.items() if _is_alive(pid)]
 
 
-def test_second_run_starts_on_the_same_state_and_reports_what_dies(tmp_path: Path) -> None:
+def test_second_run_uses_the_state_and_reports_ended_processes(tmp_path: Path) -> None:
     with run_demo(free_port(), tmp_path) as demo:
         demo.wait_for(LAST_LINE)
         demo.stop(signal.SIGTERM)
@@ -184,8 +184,8 @@ def test_second_run_starts_on_the_same_state_and_reports_what_dies(tmp_path: Pat
         os.kill(appliance, signal.SIGKILL)
 
         assert demo.end() == 1
-    assert "the appliance has ended (SIGKILL); its last words:" in demo.text
-    # Not collected by us: the stores are the killed appliance's, the kernel ends them.
+    assert "the appliance has ended (SIGKILL); end of its log:" in demo.text
+    # The kernel ends the stores of the killed appliance.
     deadline_s = time.monotonic() + STOP_S
     while any(map(_is_alive, processes)) and time.monotonic() < deadline_s:
         time.sleep(0.02)
@@ -194,25 +194,23 @@ def test_second_run_starts_on_the_same_state_and_reports_what_dies(tmp_path: Pat
 
 def test_second_demo_on_one_state_is_refused(tmp_path: Path) -> None:
     with run_demo(free_port(), tmp_path) as first:
-        first.wait_for("starts")
+        first.wait_for("starting the appliance")
         with run_demo(free_port(), tmp_path) as second:
             assert second.end() == 1
-        assert "another demo runs in" in second.text
+        assert "another demo is running in" in second.text
         assert first.stop(signal.SIGTERM) == 0
 
 
-def test_taken_port_is_said_before_anything_starts(tmp_path: Path) -> None:
-    with taken_port() as port, run_demo(port, tmp_path / "state") as demo:
+def test_used_port_is_reported_before_anything_starts(tmp_path: Path) -> None:
+    with used_port() as port, run_demo(port, tmp_path / "state") as demo:
         assert demo.end() == 1
 
-    assert demo.lines == [
-        f"demo: port {port} is taken; choose another one, say: PORT=3100 make run"
-    ]
+    assert demo.lines == [f"demo: port {port} is in use; choose another one: PORT=3100 make run"]
     assert not (tmp_path / "state").exists()
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "http", "-1"])
-def test_port_that_is_none_is_refused(port: str, tmp_path: Path) -> None:
+def test_invalid_port_is_refused(port: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "tools/demo.py", f"--port={port}", f"--state-dir={tmp_path / 'state'}"],
         capture_output=True,
@@ -226,7 +224,7 @@ def test_port_that_is_none_is_refused(port: str, tmp_path: Path) -> None:
     assert done.stderr == f"demo: PORT must be a number from 1 to 65535, not '{port}'\n"
 
 
-def test_control_socket_is_elsewhere_when_its_path_would_be_too_long(tmp_path: Path) -> None:
+def test_control_socket_has_another_directory_when_its_path_is_too_long(tmp_path: Path) -> None:
     with run_demo(free_port(), tmp_path / ("d" * 100)) as demo:
         demo.wait_for(LAST_LINE)
         path = Path(shlex.split(demo.command("export CTL_SOCKET=.*"))[1].partition("=")[2])

@@ -1,4 +1,4 @@
-"""The documents name what there is: commands, options, variables, keys, files, links."""
+"""The documents name existing commands, options, variables, keys, files and links."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from appliance.bbb import errors
-from appliance.ctl.arguments import build_parser
+from appliance.ctl.commands import build_parser
 from appliance.settings.reading import KNOWN_NAMES
 from tests.doubles.redis_layout import KINDS
 
@@ -26,14 +26,14 @@ OTHER_NAMES = {
     "APPLIANCE_COMMAND",
     *("NGINX_SSL", "SCALELITE_NGINX_EXTRA_OPTS", "SCALELITE_RECORDING_DIR"),
 }
-"""Of Greenlight, of the kernel, of our tests, and of Scalelite's containers."""
+"""Variables of Greenlight, the kernel, the tests and Scalelite's containers."""
 PATH = re.compile(r"`((?:appliance|tests|config|docs|tools|benchmarks)/[\w./-]*)`")
 
 
 def leaves(
     parser: argparse.ArgumentParser, words: tuple[str, ...] = ()
 ) -> Iterator[tuple[str, list[str]]]:
-    """Yield each ctl command that does something by itself, with its own options."""
+    """Yield each ctl command with its own options."""
     groups = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
     if not groups:
         found = [name for action in parser._actions for name in action.option_strings]
@@ -67,7 +67,7 @@ def test_every_redis_key_is_described() -> None:
 
 
 def keys_of(pattern: str) -> list[str]:
-    """Return how the document writes the keys of a pattern."""
+    """Return the keys of a pattern as the document writes them."""
     key = pattern.replace("(.+)", "*").removeprefix("appliance:")
     choice = re.search(r"\(\?:(.*)\)", key)
     if choice is None:

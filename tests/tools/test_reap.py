@@ -1,4 +1,4 @@
-"""tools/reap.py: what a command leaves behind is ended, what it says is passed on."""
+"""tools/reap.py: processes that a command leaves behind are ended, its exit code is returned."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def test_exit_code_is_passed_on(script: str, code: int) -> None:
     [
         ("sleep 60 >/dev/null &", "SIGTERM"),
         ("setsid sleep 60 >/dev/null &", "SIGTERM"),
-        # The pipe makes the script wait until the process is deaf.
+        # The pipe makes the script wait until the process ignores SIGTERM.
         (
             f'mkfifo $D/up; {sys.executable} -c "{IGNORES_SIGTERM}" >$D/up & read x <$D/up;',
             "SIGKILL",
         ),
     ],
-    ids=["plain", "own session", "deaf"],
+    ids=["plain", "own session", "ignores SIGTERM"],
 )
 def test_orphan_is_ended(orphan: str, last_signal: str, tmp_path: Path) -> None:
     answer = run_under_reap(f"D={tmp_path}; {orphan} echo $!")

@@ -1,9 +1,9 @@
-"""`make deb-test`: the Debian packages, as those meet them who build, install and run them.
+"""`make deb-test`: builds the Debian packages, installs them in virtual machines and uses them.
 
-Needs root and a kernel with overlayfs and control groups, not systemd: guests boot their own
-(machine.py). Leaves nothing behind. `--quick` is what CI has time for: build, lintian, and the
-first meeting on a fresh machine; where no guest can be booted it says so and passes. `--piuparts`
-adds Debian's own test of installing and removing.
+Requires root and a kernel with overlayfs and control groups, but no systemd: the guests boot their
+own (machine.py). Leaves nothing behind. `--quick`, for CI: build, lintian, and the first meeting on
+a new machine; it passes with a message if no guest can be booted. `--piuparts` adds Debian's test
+of installation and removal.
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.doubles.bbb_process import bbb_servers
-from tools.deb_test.elsewhere import use_scalelites_volume
+from tools.deb_test.failures import reboot, survive_failures
 from tools.deb_test.first_meeting import hold_first_meeting
 from tools.deb_test.hardening import check_units, compare_with_systemd, run_end_to_end_tests
 from tools.deb_test.https import serve_behind_nginx, serve_https
 from tools.deb_test.machine import Machine, find_obstacle
-from tools.deb_test.mishaps import reboot, survive_mishaps
 from tools.deb_test.network import enter_private_network
 from tools.deb_test.packages import (
     build_packages,
@@ -39,19 +38,20 @@ from tools.deb_test.scene import Scene
 from tools.deb_test.tree import PACKAGES, make_tree, write_sources
 from tools.deb_test.upgrade import remove_and_restore, upgrade
 from tools.deb_test.variants import use_external_stores, use_valkey
+from tools.deb_test.volumes import use_scalelites_volume
 
 
 def main() -> int:
-    """Run the test and return the exit code: 0, 1 for a failed step, 2 if it cannot run here."""
+    """Run the test and return the exit code: 0, 1 for a failed step, 2 without root."""
     parser = argparse.ArgumentParser(prog="deb-test", description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="what CI runs")
-    parser.add_argument("--piuparts", action="store_true", help="run piuparts, too")
-    parser.add_argument("--only", choices=("main", "valkey", "external"), help="one guest only")
+    parser.add_argument("--quick", action="store_true", help="the steps for CI")
+    parser.add_argument("--piuparts", action="store_true", help="run piuparts as well")
+    parser.add_argument("--only", choices=("main", "valkey", "external"), help="a single guest")
     options = parser.parse_args()
     if os.geteuid() != 0:
-        print("deb-test: this takes root", file=sys.stderr)
+        print("deb-test: root is required", file=sys.stderr)
         return 2
-    # A guest and a tree must be gone when it is told to stop, too.
+    # Remove guests and trees also after SIGTERM.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
     report = Report()
     failed = None
@@ -64,32 +64,32 @@ def main() -> int:
 
 
 def test(report: Report, directory: Path, options: argparse.Namespace) -> None:
-    """Run every step that was asked for. Raises StepFailed."""
-    with report.step("what the test needs is installed"):
+    """Run all selected steps. Raises StepFailed."""
+    with report.step("the tools of the test are installed"):
         install_tools(*(("piuparts", "debootstrap") if options.piuparts else ()))
     packages = build_packages(report, directory)
-    external, ours = sorted(packages, key=lambda path: "external" not in path.name)
-    older = make_older(ours, directory)
+    external, package = sorted(packages, key=lambda path: "external" not in path.name)
+    older = make_older(package, directory)
     tree = directory / "tree"
     obstacle = find_obstacle(directory)
     with lintian_beside(report, packages):
         if not options.quick and not options.only:
             check_reproducible(report, directory, packages)
         if not obstacle:
-            with report.step("a fresh Debian is made"):
-                wanted = [[f"{PACKAGES}/{ours.name}"]]
+            with report.step("a new Debian system is created"):
+                wanted = [[f"{PACKAGES}/{package.name}"]]
                 if not options.quick:
                     wanted.append(["valkey-server"])
                 make_tree(tree, [*packages, older], wanted)
     if obstacle:
         if not options.quick:
-            raise StepFailed(f"a guest cannot be booted here: {obstacle}")
-        print(f"deb-test: NOT INSTALLED, NOT RUN: no guest can be booted here: {obstacle}")
+            raise StepFailed(f"no guest can be booted on this host: {obstacle}")
+        print(f"deb-test: NOT INSTALLED, NOT RUN: no guest can be booted on this host: {obstacle}")
         return
     if options.piuparts:
         with report.step("piuparts installs, removes and purges it"):
-            run_piuparts(directory, [ours, external])
-    # From here on there is nothing but the loopback.
+            run_piuparts(directory, [package, external])
+    # From here on, only the loopback interface exists.
     enter_private_network()
 
     @contextmanager
@@ -98,7 +98,7 @@ def test(report: Report, directory: Path, options: argparse.Namespace) -> None:
             yield Scene(machine, report, servers)
 
     with bbb_servers(3) as servers:
-        for name, story in stories(options, ours, older, external):
+        for name, story in stories(options, package, older, external):
             with scene_of(name) as scene:
                 story(scene)
                 for server in servers:
@@ -106,19 +106,19 @@ def test(report: Report, directory: Path, options: argparse.Namespace) -> None:
 
 
 def stories(
-    options: argparse.Namespace, ours: Path, older: Path, external: Path
+    options: argparse.Namespace, package: Path, older: Path, external: Path
 ) -> Iterator[tuple[str, Callable[[Scene], None]]]:
-    """Return what happens in each guest, by its name."""
+    """Yield the name and the steps of each guest."""
 
     def first_meeting(scene: Scene) -> None:
-        hold_first_meeting(scene, ours)
+        hold_first_meeting(scene, package)
         check_units(scene)
         reboot(scene)
 
-    def whole_life(scene: Scene) -> None:
+    def life_cycle(scene: Scene) -> None:
         hold_first_meeting(scene, older)
-        survive_mishaps(scene)
-        upgrade(scene, ours)
+        survive_failures(scene)
+        upgrade(scene, package)
         check_units(scene)
         compare_with_systemd(scene)
         serve_https(scene)
@@ -126,12 +126,12 @@ def stories(
         use_scalelites_volume(scene)
         run_end_to_end_tests(scene)
         reboot(scene)
-        remove_and_restore(scene, ours)
+        remove_and_restore(scene, package)
 
     every = {
-        "main": first_meeting if options.quick else whole_life,
-        "valkey": lambda scene: use_valkey(scene, ours),
-        "external": lambda scene: use_external_stores(scene, ours, external),
+        "main": first_meeting if options.quick else life_cycle,
+        "valkey": lambda scene: use_valkey(scene, package),
+        "external": lambda scene: use_external_stores(scene, package, external),
     }
     only = "main" if options.quick else options.only
     for name, story in every.items():
@@ -140,9 +140,9 @@ def stories(
 
 
 def run_piuparts(directory: Path, packages: list[Path]) -> None:
-    """Run Debian's test of installing and removing. Raises RuntimeError.
+    """Run Debian's test of installation and removal. Raises RuntimeError.
 
-    What stays after a purge is meant to: upgrade.py compares it with what README.Debian says.
+    Files that remain after a purge are intended; upgrade.py checks them against README.Debian.
     """
     sources = write_sources(directory / "piuparts")
     mirror = sources.read_text().split("\n")[0].split(" ")
@@ -156,7 +156,7 @@ def run_piuparts(directory: Path, packages: list[Path]) -> None:
 
 @contextmanager
 def scratch_directory() -> Iterator[Path]:
-    """Give a directory for the trees, and remove it, which is big."""
+    """Create a directory for the trees, and remove it afterwards."""
     path = Path(tempfile.mkdtemp(prefix=f"deb-test-{os.getpid()}-"))
     try:
         yield path

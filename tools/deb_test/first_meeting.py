@@ -1,4 +1,4 @@
-"""As a school does it: install, add servers, hold a meeting, play its recording, dial in."""
+"""First steps of an operator: install, add servers, hold a meeting, play a recording, dial in."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tools.deb_test.machine import wait_for
 from tools.deb_test.scene import CONFIGURATION, PORT, SECRETS, SETTLE_S, UNIT, Scene
 
 MEMBER, STRANGER, DELIVERER = "alice", "mallory", "bbb"
-"""Users of the guest: of ctl's group, of none, and of the group that may deliver recordings."""
+"""Users of the guest: of the group of ctl, of no group, and of the group of the spool."""
 MEETING, RECORDING = "lecture", "0123456789abcdef-1700000000000"
 SLIDE = b"<svg>a slide</svg>"
 
 
 def hold_first_meeting(scene: Scene, *packages: Path | str) -> None:
-    """Run all the steps, from the installation on."""
+    """Run all steps, starting with the installation."""
     install(scene, *packages)
     add_servers(scene)
     ask_doctor(scene)
@@ -35,15 +35,15 @@ def hold_first_meeting(scene: Scene, *packages: Path | str) -> None:
 
 
 def install(scene: Scene, *packages: Path | str) -> None:
-    """Install the package, and look at what is there then."""
+    """Install the package, and check the installed files."""
     machine = scene.machine
-    with scene.step("apt installs it together with its stores, and it runs"):
+    with scene.step("apt installs the package with its stores, and the service runs"):
         scene.install(*packages)
         scene.use_secret()
         scene.wait_serving()
         assert machine.show(UNIT, "UnitFileState") == "enabled"
-        scene.wait_recordings()  # the database is there
-    with scene.step("files belong to whom they should, and nobody else reads a secret"):
+        scene.wait_recordings()  # requires the database
+    with scene.step("owners and modes of files are right, and secrets are not readable for others"):
         expected = {
             SECRETS: "600 root:root",
             CONFIGURATION: "640 root:scalelite-appliance",
@@ -59,7 +59,7 @@ def install(scene: Scene, *packages: Path | str) -> None:
         machine.run("test", "-r", CONFIGURATION, user="_scalelite")  # docs/migration.md, step 4
         environ = machine.path(f"/proc/{scene.main_pid()}/environ").read_text()
         assert scene.secret() not in environ
-    with scene.step("config check shows where each value is from, and no secret"):
+    with scene.step("config check shows the origin of each value, and no secret"):
         shown = machine.run("scalelite-appliance", "config", "check", "--json")
         sources = {row["name"]: row["source"] for row in json.loads(shown)["settings"]}
         assert sources["LOADBALANCER_SECRET"] == f"file {SECRETS}"
@@ -68,9 +68,9 @@ def install(scene: Scene, *packages: Path | str) -> None:
 
 
 def add_servers(scene: Scene) -> None:
-    """Administer it as a member of the group."""
+    """Add servers as a member of the group."""
     machine = scene.machine
-    with scene.step("members of its group administer it, others do not"):
+    with scene.step("only members of the group can use ctl"):
         for user in (MEMBER, STRANGER, DELIVERER):
             machine.run("useradd", "--create-home", user)
         machine.run("usermod", "--append", "--groups", UNIT, MEMBER)
@@ -79,21 +79,21 @@ def add_servers(scene: Scene) -> None:
             scene.ctl("servers", "add", server.url, server.secret, "--enable", user=MEMBER)
         refused = scene.ctl("status", user=STRANGER, check=False)
         assert "127.0.0.1" not in refused, refused
-        assert MEMBER in machine.journal(f"--unit={UNIT}")  # who did it
+        assert MEMBER in machine.journal(f"--unit={UNIT}")  # the user of the change
         scene.wait_online(len(scene.servers))
 
 
 def ask_doctor(scene: Scene) -> None:
-    """Have the appliance look at itself."""
-    with scene.step("ctl doctor finds nothing that fails"):
-        said = scene.ctl("doctor", user=MEMBER)
-        assert "FAIL" not in said, said
+    """Run `ctl doctor`."""
+    with scene.step("ctl doctor finds no failure"):
+        output = scene.ctl("doctor", user=MEMBER)
+        assert "FAIL" not in output, output
 
 
 def hold_meeting(scene: Scene) -> None:
-    """Create and join a meeting, and see it in the status."""
+    """Create and join a meeting, and check the status."""
     front, count = scene.front, len(scene.servers)
-    with scene.step("a front-end creates a meeting, and its users join it"):
+    with scene.step("a front-end creates a meeting, and users join it"):
         created = front.create(MEETING, record="true")
         assert created.returncode == "SUCCESS", created.body
         joined = front.join(MEETING)
@@ -115,7 +115,7 @@ def hold_meeting(scene: Scene) -> None:
 
 
 def deliver(scene: Scene, record_id: str, spool: str = "/var/bigbluebutton/spool") -> None:
-    """Put a recording into the spool as a user who may."""
+    """Copy a recording to the spool as a user of the group."""
     with tempfile.TemporaryDirectory() as directory:
         tar = recording_tar(
             Path(directory), record_id, {"presentation": {"1.svg": SLIDE}}, meeting_id=MEETING
@@ -143,8 +143,8 @@ def import_recording(scene: Scene) -> None:
 
 
 def dial_in(scene: Scene) -> None:
-    """Ask as a FreeSWITCH gateway does."""
-    with scene.step("a caller is put through to the meeting"):
+    """Request the dialplan like a FreeSWITCH gateway."""
+    with scene.step("a caller is connected to the meeting"):
         pin = scene.front.info(MEETING).text("voiceBridge")
         gateway = Gateway()
         assert gateway.run(ask_dialplan(scene, form("call")), "+49305550100")

@@ -1,4 +1,4 @@
-"""What systemd itself says about the units, and the tests of the program on the installed one."""
+"""Checks of the units by systemd, and end-to-end tests with the installed program."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from tools.deb_test.machine import CHECKOUT
 from tools.deb_test.scene import UNITS, Scene
 
 THRESHOLD = 15
-"""Tenths; the specification wants less than 2.0."""
+"""Maximum exposure level of systemd-analyze, in tenths."""
 CHOSEN = ("test_api.py", "test_playback.py", "test_recording_import.py", "test_dialplan.py")
-"""Tests that meet all of the program's libraries."""
+"""Tests that use all libraries of the program."""
 PROGRAM = "env PYTHONPATH=/usr/share/scalelite-appliance /usr/bin/python3 -sP -m appliance"
 
 ENVIRONMENT = r"""
@@ -38,40 +38,41 @@ no assignment
 X_BLANK_AT_END=a\ \ 
 X_TAB=a\tb
 """
-"""What people write into the configuration, and what they should not."""
+"""Valid and invalid lines of a configuration."""
 
 
 def compare_with_systemd(scene: Scene) -> None:
-    """Have systemd read an environment file, and the launcher's parser."""
-    with scene.step("the launcher reads the configuration as systemd does"):
+    """Parse an environment file by systemd and by the launcher, and compare."""
+    with scene.step("the launcher parses the configuration like systemd"):
         scene.machine.path("/root/environment").write_text(ENVIRONMENT)
-        said = scene.machine.run(
+        output = scene.machine.run(
             "systemd-run", "--quiet", "--wait", "--pipe",
             "--property=EnvironmentFile=/root/environment", "env", "-0",
         )  # fmt: skip
-        pairs = [line.partition("=")[::2] for line in said.split("\0")]
-        theirs = {name: value for name, value in pairs if name.startswith("X_")}
-        ours = parse_environment_file(ENVIRONMENT)
-        assert ours == theirs, {
-            name: (ours.get(name), theirs.get(name))
-            for name in ours.keys() | theirs.keys()
-            if ours.get(name) != theirs.get(name)
+        pairs = [line.partition("=")[::2] for line in output.split("\0")]
+        expected = {name: value for name, value in pairs if name.startswith("X_")}
+        found = parse_environment_file(ENVIRONMENT)
+        assert found == expected, {
+            name: (found.get(name), expected.get(name))
+            for name in found.keys() | expected.keys()
+            if found.get(name) != expected.get(name)
         }
 
 
 def check_units(scene: Scene) -> None:
-    """Let systemd judge the units."""
-    with scene.step("systemd-analyze: the units are right, and as closed as they should be"):
+    """Check the units with systemd-analyze."""
+    with scene.step("systemd-analyze: the units are valid and hardened"):
         for unit in UNITS:
             path = f"/usr/lib/systemd/system/{unit}.service"
-            said = scene.machine.run("systemd-analyze", "verify", "--man=no", path)
-            assert not said, said
+            output = scene.machine.run("systemd-analyze", "verify", "--man=no", path)
+            assert not output, output
             scene.machine.run(
                 "systemd-analyze", "security", "--no-pager", "--offline=true",
                 f"--threshold={THRESHOLD}", path,
             )  # fmt: skip
-    with scene.step("manual, completion and documents are where they are looked for"):
+    with scene.step("manual page, completion and documents are installed"):
         for path in (
+            "/usr/share/man/man8/scalelite-appliance.8.gz",
             "/usr/share/bash-completion/completions/scalelite-appliance",
             "/usr/share/zsh/vendor-completions/_scalelite-appliance",
             "/usr/share/doc/scalelite-appliance/README.Debian",
@@ -82,13 +83,13 @@ def check_units(scene: Scene) -> None:
 
 
 def run_end_to_end_tests(scene: Scene) -> None:
-    """Run tests of the checkout, which the guest sees, on the installed program."""
-    with scene.step("end-to-end tests of the checkout hold for the installed program"):
+    """Run tests of the checkout with the installed program."""
+    with scene.step("end-to-end tests pass with the installed program"):
         tests = [f"{CHECKOUT}/tests/end_to_end/{name}" for name in CHOSEN]
-        said = scene.machine.run(
+        output = scene.machine.run(
             "env", "-C", CHECKOUT, f"APPLIANCE_COMMAND={PROGRAM}", "PYTHONDONTWRITEBYTECODE=1",
             f"{CHECKOUT}/.venv/bin/python", "-m", "pytest", "-p", "no:cacheprovider", "-x", *tests,
             limit_s=1200,
         )  # fmt: skip
-        assert " passed" in said, said
-        assert "failed" not in said, said
+        assert " passed" in output, output
+        assert "failed" not in output, output

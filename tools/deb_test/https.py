@@ -1,4 +1,4 @@
-"""HTTPS: by the appliance itself on a privileged port, and by nginx with the package's site."""
+"""HTTPS: by the appliance on a privileged port, and by nginx with the site of the package."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LINEAGE = "/etc/letsencrypt/live/bbb.example.org"
 def serve_https(scene: Scene) -> None:
     """Follow docs/tls.md."""
     machine = scene.machine
-    with scene.step("it serves HTTPS itself on port 443, by the drop-in and certbot's hook"):
+    with scene.step("HTTPS is served on port 443, with the drop-in and certbot's hook"):
         issue(scene, "first")
         machine.shell(f"install -D -m 755 {EXAMPLES}/certbot-deploy-hook {HOOK}")
         machine.shell(f"RENEWED_LINEAGE={LINEAGE} {HOOK}")
@@ -29,7 +29,7 @@ def serve_https(scene: Scene) -> None:
             TLS_CERT_FILE="/etc/scalelite-appliance/tls/fullchain.pem",
             TLS_KEY_FILE="/etc/scalelite-appliance/tls/privkey.pem",
         )
-        wait_for(lambda: subject() == "first", SETTLE_S, lambda: f"HTTPS, there is {subject()}")
+        wait_for(lambda: subject() == "first", SETTLE_S, lambda: f"HTTPS, found {subject()}")
         status, body = fetch(scene.front.target("isMeetingRunning", {"meetingID": MEETING}))
         assert status == 200, body
         assert b"<running>true</running>" in body, body
@@ -39,7 +39,7 @@ def serve_https(scene: Scene) -> None:
         machine.shell(f"RENEWED_LINEAGE={LINEAGE} {HOOK}")
         assert subject() == "renewed", subject()
         assert scene.main_pid() == pid
-    with scene.step("a certificate that cannot be read leaves the old one in service"):
+    with scene.step("an unreadable certificate does not replace the old one"):
         machine.shell("echo broken >/etc/scalelite-appliance/tls/fullchain.pem")
         machine.run("systemctl", "reload", UNIT)
         assert subject() == "renewed", subject()
@@ -52,7 +52,7 @@ def serve_https(scene: Scene) -> None:
 def serve_behind_nginx(scene: Scene) -> None:
     """Follow docs/behind-nginx.md."""
     machine = scene.machine
-    with scene.step("behind nginx with the package's site, recordings are sent by nginx"):
+    with scene.step("behind nginx with the site of the package, nginx sends recordings"):
         machine.shell(
             "cp /usr/share/scalelite-appliance/nginx/*.conf /etc/nginx/sites-enabled/"
             " && rm -f /etc/nginx/sites-enabled/default && usermod -aG _scalelite www-data"
@@ -79,7 +79,7 @@ def serve_behind_nginx(scene: Scene) -> None:
 
 
 def issue(scene: Scene, name: str) -> None:
-    """Have a certificate as certbot leaves it: readable for root alone."""
+    """Create a certificate like certbot: readable for root only."""
     scene.machine.shell(
         f"umask 077; mkdir -p {LINEAGE}; cd {LINEAGE}; openssl req -quiet -x509 -newkey rsa:2048"
         f" -nodes -days 2 -subj /CN={name} -keyout privkey.pem -out fullchain.pem"
@@ -87,12 +87,12 @@ def issue(scene: Scene, name: str) -> None:
 
 
 def subject() -> str:
-    """Return the name in the certificate that port 443 shows, or why there is none."""
+    """Return the name in the certificate on port 443, or an error."""
     try:
         pem = ssl.get_server_certificate(("127.0.0.1", 443), timeout=5)
     except OSError as error:
         return str(error)
-    # The names are plain text in the certificate.
+    # Names are plain text in a certificate.
     found = [
         name for name in ("first", "renewed") if name.encode() in ssl.PEM_cert_to_DER_cert(pem)
     ]
@@ -100,7 +100,7 @@ def subject() -> str:
 
 
 def fetch(target: str) -> tuple[int, bytes]:
-    """Fetch from port 443, whatever its certificate."""
+    """Fetch from port 443 without verifying the certificate."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -1,7 +1,7 @@
-"""A guest: systemd booted as PID 1 in a tree, by systemd-nspawn, without systemd on the host.
+"""A guest: systemd as PID 1 in a file tree, booted by systemd-nspawn without systemd on the host.
 
-It has the network of this process, which must be a private one (network.py), and writes into a
-layer above its tree. Ends with its block, however that ends.
+It shares the network namespace of this process, which must be a private one (network.py), and
+writes to an overlay on its tree. The guest always ends with its block.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ BOOT_S = 300.0
 _TICK_S = 0.05
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _HALT = signal.SIGRTMIN + 4
-"""Tells systemd to power off: systemd(1), SIGNALS."""
+"""Powers systemd off. Source: systemd(1), SIGNALS."""
 
-# $1 tree, $2 layer directory, $3 machine, $4 checkout, $5 where. The mounts end with the namespace.
+# $1 tree, $2 overlay directory, $3 machine, $4 checkout, $5 its mount point.
+# The mounts end with the namespace.
 _BOOT = """
 mount -t proc proc /proc && mount -t sysfs sysfs /sys && mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t tmpfs tmpfs /run
@@ -35,15 +36,15 @@ while
     systemd-nspawn --quiet --register=no --keep-unit --boot --directory="$2/root" --machine="$3" \
         --network-namespace-path=/proc/self/ns/net --link-journal=no --console=pipe \
         --capability=all --resolv-conf=off --timezone=off --bind-ro="$4:$5"
-    [ $? = 133 ]  # the guest wants to be started again
+    [ $? = 133 ]  # the guest rebooted
 do :; done
 """
 CHECKOUT = "/srv/checkout"
-"""Where a guest sees the checkout; not below /tmp, over which it mounts its own."""
+"""Mount point of the checkout in a guest; not below /tmp, where the guest mounts its own."""
 
 
 class Machine:
-    """One guest above `tree`; its layer, its journal and its console log are below `directory`."""
+    """A guest on `tree`; its overlay and its console log are in `directory`."""
 
     def __init__(self, name: str, tree: Path, directory: Path) -> None:
         self.name = name
@@ -54,16 +55,16 @@ class Machine:
         self._process: subprocess.Popen[bytes] | None = None
         self._pid = 0
 
-    # -- its life --------------------------------------------------------------------------------
+    # -- start and end ---------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
         for part in ("upper", "work", "root"):
             (self._directory / part).mkdir(parents=True)
         self._group.mkdir()
-        # systemd-nspawn must be in a group of its own from its first moment.
+        # systemd-nspawn must start in its own control group.
         script = 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"'
         inside = ["bash", "-c", _BOOT, "boot", str(self._tree), str(self._directory), self.name]
-        # Whoever kills this process ends the guest, too.
+        # The guest ends when this process is killed.
         command = [
             "setpriv", "--pdeathsig=KILL", "--", "bash", "-c", script, "enter", str(self._group),
             "unshare", "--mount", "--cgroup", "--pid", "--fork", "--kill-child",
@@ -105,7 +106,7 @@ class Machine:
         return state in ("running", "degraded")
 
     def reboot(self) -> None:
-        """Restart it as `reboot` does, and wait until it is up again."""
+        """Reboot the guest, and wait until it is up again."""
         before = self._pid
         self.run("systemctl", "reboot", check=False)
         wait_for(
@@ -131,14 +132,14 @@ class Machine:
             self._group.rmdir()
         shutil.rmtree(self._directory, ignore_errors=True)
 
-    # -- what is done in it ----------------------------------------------------------------------
+    # -- commands in the guest -------------------------------------------------------------------
 
     def run(
         self, *words: str, check: bool = True, stdin: str = "", user: str = "", limit_s: float = 600
     ) -> str:
-        """Run a program in it, as root or another user, and return both of its outputs.
+        """Run a program in the guest as root or another user; return its output and errors.
 
-        Raises RuntimeError: it failed, and `check`.
+        Raises RuntimeError: it failed, with `check`.
         """
         switch = ("runuser", "-u", user, "--") if user else ()
         command = [
@@ -155,11 +156,11 @@ class Machine:
         return done.stdout
 
     def shell(self, script: str, *, check: bool = True) -> str:
-        """Run a piece of shell in it. Raises RuntimeError."""
+        """Run a shell script in the guest. Raises RuntimeError."""
         return self.run("sh", "-euc", script, check=check)
 
     def path(self, path: str) -> Path:
-        """Return how this process reaches a file of the guest's; not through its absolute links."""
+        """Return the path of a guest's file on the host; absolute symlinks lead to the host."""
         return Path(f"/proc/{self._pid}/root{path}")
 
     def show(self, unit: str, name: str) -> str:
@@ -167,20 +168,20 @@ class Machine:
         return self.run("systemctl", "show", "--property", name, "--value", unit).strip()
 
     def is_active(self, unit: str) -> bool:
-        """Tell whether a unit runs."""
+        """Return whether a unit is active."""
         return self.show(unit, "ActiveState") == "active"
 
     def journal(self, *words: str) -> str:
-        """Return lines of its journal."""
+        """Return lines of the journal."""
         return self.run("journalctl", "--no-pager", "--quiet", *words)
 
     def console(self) -> str:
-        """Return the end of what its console showed."""
+        """Return the end of the console output."""
         return self._console.read_text(errors="replace")[-4000:] if self._console.exists() else ""
 
 
 def find_obstacle(directory: Path) -> str:
-    """Return why no guest can be booted on this host, or nothing: try what _BOOT does."""
+    """Return the reason why no guest can be booted, or an empty text; tries the steps of _BOOT."""
     group = find_cgroup_root() / f"scalelite-deb-test-{os.getpid()}"
     for part in ("lower", "upper", "work", "root"):
         (directory / "try" / part).mkdir(parents=True)
@@ -204,7 +205,7 @@ mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work root
 
 
 def find_cgroup_root() -> Path:
-    """Return the root of the unified hierarchy, of a hybrid host too."""
+    """Return the root of the unified hierarchy, also on a hybrid host."""
     hybrid = CGROUPS / "unified"
     return hybrid if hybrid.is_dir() else CGROUPS
 
@@ -219,7 +220,7 @@ def _descendants(pid: int) -> list[int]:
 
 
 def _is_first(pid: int) -> bool:
-    """Whether it is PID 1 of a namespace within that of systemd-nspawn, and systemd already."""
+    """Return whether a process is systemd as PID 1 of a namespace inside systemd-nspawn's."""
     with suppress(OSError):
         status = Path(f"/proc/{pid}/status").read_text()
         numbers = status.partition("NSpid:")[2].partition("\n")[0].split()
@@ -229,7 +230,7 @@ def _is_first(pid: int) -> bool:
 
 
 def wait_for(condition: Callable[[], object], within_s: float, what: Callable[[], str]) -> None:
-    """Poll a condition until it holds. Raises RuntimeError: not in time."""
+    """Wait until a condition holds. Raises RuntimeError: timeout."""
     deadline_s = time.monotonic() + within_s
     while not condition():
         if time.monotonic() > deadline_s:

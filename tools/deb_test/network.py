@@ -1,4 +1,4 @@
-"""A network of our own: nothing that is started here is reached from outside, nor reaches out."""
+"""A private network namespace: the test is isolated from the network of the host."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _CLONE_NEWNET = 0x40000000
 
 
 def enter_private_network() -> None:
-    """Move this process, and all that it starts, into a new network that has only the loopback."""
-    # os.unshare is there from Python 3.12 on.
+    """Move this process and its future children to a network namespace with only a loopback."""
+    # os.unshare requires Python 3.12.
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNET) != 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

@@ -1,4 +1,4 @@
-"""Builds the packages, has lintian judge them, and compares a second build with the first."""
+"""Builds the packages, checks them with lintian, and compares a second build."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TOOLS = ("lintian", "mmdebstrap", "openssl", "systemd-container", "util-linux")
 
 
 def install_tools(*more: str) -> None:
-    """Install the Debian packages that the test itself uses, where they are missing."""
+    """Install missing Debian packages that the test uses."""
 
     def is_missing(name: str) -> bool:
         state = subprocess.run(
@@ -45,20 +45,20 @@ def build_packages(report: Report, directory: Path) -> list[Path]:
 
 @contextmanager
 def lintian_beside(report: Report, packages: list[Path]) -> Iterator[None]:
-    """Have lintian judge the packages while the block does something else."""
+    """Run lintian on the packages in parallel with the block."""
     changes = next(packages[0].parent.glob("*.changes"))
     with ThreadPoolExecutor(1) as beside:
         judged = beside.submit(run, "lintian", "-EI", "--pedantic", "--allow-root", str(changes))
         yield
-        with report.step("lintian has nothing to say, not even pedantically"):
-            said = judged.result()
-            said = said.replace("running with root privileges is not recommended!\n", "")
-            assert not said, said
+        with report.step("lintian finds nothing, also with --pedantic"):
+            output = judged.result()
+            output = output.replace("running with root privileges is not recommended!\n", "")
+            assert not output, output
 
 
 def check_reproducible(report: Report, directory: Path, packages: list[Path]) -> None:
-    """Build once more: elsewhere, as another user, without a network, and compare."""
-    name = "the same comes out of a clone, as another user, in another place, time zone and umask"
+    """Build again in another directory, as another user, without a network, and compare."""
+    name = "the build is reproducible in a clone, with another user, path, time zone and umask"
     with report.step(name):
         clone = directory / "else where" / "clone"
         copy_checkout(clone)
@@ -85,7 +85,7 @@ def check_reproducible(report: Report, directory: Path, packages: list[Path]) ->
 
 
 def copy_checkout(target: Path) -> None:
-    """Copy what git tracks or would track, and its history, as a clone has them."""
+    """Clone the checkout with its uncommitted changes."""
     run("git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(target))
     listed = run(
         "git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"
@@ -99,7 +99,7 @@ def copy_checkout(target: Path) -> None:
 
 
 def make_older(package: Path, directory: Path) -> Path:
-    """Make an older version of the package: its configuration and its unit were different."""
+    """Create an older version of the package, with a different configuration."""
     tree = directory / "older"
     run("dpkg-deb", "--raw-extract", str(package), str(tree))
     control = tree / "DEBIAN" / "control"
@@ -123,7 +123,7 @@ def digest(path: Path) -> str:
 
 
 def run(*command: str, environ: dict[str, str] | None = None) -> str:
-    """Run a program to its end and return both of its outputs. Raises RuntimeError: it failed."""
+    """Run a program and return its output and errors. Raises RuntimeError: it failed."""
     done = subprocess.run(
         command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL, text=True, check=False,

@@ -1,4 +1,4 @@
-"""What the steps share: the guest, who plays the front-end, and the simulated BBB servers."""
+"""The state that steps share: the guest, a front-end, and simulated BigBlueButton servers."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ CONFIGURATION = "/etc/default/scalelite-appliance"
 SECRETS = "/etc/scalelite-appliance/secrets.env"
 PORT = 3000
 SETTLE_S = 90.0
-"""Waiting ends with what is waited for; it takes this long on a slow and busy machine alone."""
+"""Deadline for a condition; only a slow and busy host comes near it."""
 
 
 @dataclass(slots=True)
 class Scene:
-    """One guest with the package, as its users see it."""
+    """A guest with the package, as its users see it."""
 
     machine: Machine
     report: Report
@@ -34,11 +34,11 @@ class Scene:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Run a step; a failure shows the end of the guest's journal."""
-        with self.report.step(f"{self.machine.name}: {name}", self._look):
+        """Run a step; after a failure the end of the guest's journal is printed."""
+        with self.report.step(f"{self.machine.name}: {name}", self._read_journal_end):
             yield
 
-    def _look(self) -> str:
+    def _read_journal_end(self) -> str:
         return self.machine.run("journalctl", "--no-pager", "--lines=60", check=False)
 
     # -- as root in the guest --------------------------------------------------------------------
@@ -48,14 +48,14 @@ class Scene:
         return self.machine.run("scalelite-appliance", "ctl", *words, user=user, check=check)
 
     def apt(self, *words: str) -> str:
-        """Run apt-get in the guest; a changed configuration stays as it is."""
+        """Run apt-get in the guest; a changed configuration is kept."""
         return self.machine.run(
             "apt-get", "--yes", "--quiet", "--no-install-recommends",
             "-o", "Dpkg::Options::=--force-confold", "-o", "Dpkg::Use-Pty=0", *words,
         )  # fmt: skip
 
     def install(self, *packages: Path | str) -> str:
-        """Install packages: files of ours by their path, others by name."""
+        """Install packages: files by their path, others by name."""
         names = [
             f"{PACKAGES}/{package.name}" if isinstance(package, Path) else package
             for package in packages
@@ -63,14 +63,14 @@ class Scene:
         return self.apt("install", "--allow-downgrades", *names)
 
     def secret(self, name: str = "LOADBALANCER_SECRET") -> str:
-        """Return a secret that the package made."""
+        """Return a secret that the package generated."""
         text = self.machine.path(SECRETS).read_text()
         found = re.search(rf"^{name}=([0-9a-f]{{64}})$", text, re.MULTILINE)
         assert found, f"no {name} of 32 bytes in {SECRETS}"
         return found[1]
 
     def configure(self, **variables: str) -> None:
-        """Set variables in the configuration as a person would, and restart."""
+        """Edit variables in the configuration, and restart the service."""
         path = self.machine.path(CONFIGURATION)
         text = path.read_text()
         for name, value in variables.items():
@@ -79,7 +79,7 @@ class Scene:
         self.machine.run("systemctl", "restart", UNIT)
 
     def drop_in(self, text: str, name: str = "test.conf") -> None:
-        """Give the unit a drop-in and restart it."""
+        """Add a drop-in to the unit and restart it."""
         folder = self.machine.path(f"/etc/systemd/system/{UNIT}.service.d")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
@@ -87,23 +87,23 @@ class Scene:
         self.machine.run("systemctl", "restart", UNIT)
 
     def remove_drop_in(self, name: str = "test.conf") -> None:
-        """Take a drop-in away and restart the unit."""
+        """Remove a drop-in and restart the unit."""
         self.machine.path(f"/etc/systemd/system/{UNIT}.service.d/{name}").unlink()
         self.machine.run("systemctl", "daemon-reload")
         self.machine.run("systemctl", "restart", UNIT)
 
     def main_pid(self, unit: str = UNIT) -> str:
-        """Return the number of a unit's process, "0" without one."""
+        """Return the process id of a unit, "0" without a process."""
         return self.machine.show(unit, "MainPID")
 
-    # -- what is seen from outside ---------------------------------------------------------------
+    # -- as a front-end --------------------------------------------------------------------------
 
     def use_secret(self) -> None:
-        """Let the front-end have the secret that the package made."""
+        """Use the generated secret in the front-end."""
         self.front = FrontEnd(PORT, self.secret())
 
     def wait_serving(self) -> None:
-        """Wait until it answers that it can serve."""
+        """Wait until the health check succeeds."""
         wait_for(self._serves, SETTLE_S, lambda: "a healthy appliance")
 
     def _serves(self) -> bool:
@@ -113,7 +113,7 @@ class Scene:
             return False
 
     def wait_online(self, count: int) -> None:
-        """Wait until so many servers are online."""
+        """Wait until this number of servers is online."""
 
         def are_online() -> bool:
             return self.ctl("status", check=False).count(" online ") == count
@@ -121,26 +121,26 @@ class Scene:
         wait_for(are_online, SETTLE_S, lambda: self.ctl("status", check=False))
 
     def build_number(self) -> str:
-        """Return the version that the index call shows."""
+        """Return the version in the answer to the index call."""
         return self.front.fetch("GET", "/bigbluebutton/api").text("build")
 
     def recordings(self) -> list[str]:
-        """Return the ids of the recordings that are listed."""
+        """Return the ids of all recordings."""
         found = self.front.get("getRecordings").xml.findall("recordings/recording/recordID")
         return sorted(element.text or "" for element in found)
 
     def wait_recordings(self, *record_ids: str) -> None:
-        """Wait until these are the recordings."""
+        """Wait until exactly these recordings exist."""
         wait_for(
             lambda: self.recordings() == sorted(record_ids),
             SETTLE_S,
-            lambda: f"{record_ids}, there is {self.recordings()}",
+            lambda: f"recordings {record_ids}, found {self.recordings()}",
         )
 
     # -- its journal -----------------------------------------------------------------------------
 
     def check_journal(self, since: str = "") -> None:
-        """Assert that our units complained of nothing, and told no secret."""
+        """Assert that the units logged no warning and no secret."""
         where = [f"--since={since}"] if since else []
         units = [f"--unit={unit}" for unit in UNITS]
         complaints = self.machine.journal("--priority=warning", *where, *units)
@@ -148,7 +148,7 @@ class Scene:
         self.check_secrets()
 
     def check_secrets(self) -> None:
-        """Assert that our units told no secret, password or checksum to the journal."""
+        """Assert that the units logged no secret, password or checksum."""
         units = [f"--unit={unit}" for unit in UNITS]
         text = self.machine.journal("--output=export", *units)
         sensitive = {ATTENDEE_PW, MODERATOR_PW, *self.front.checksums}
@@ -158,5 +158,5 @@ class Scene:
         assert not leaked, f"in the journal: {leaked}"
 
     def now(self) -> str:
-        """Return the guest's time, for check_journal."""
+        """Return the time of the guest, for check_journal."""
         return self.machine.run("date", "+%Y-%m-%d %H:%M:%S").strip()

@@ -1,7 +1,7 @@
-"""Makes the file tree of a fresh Debian machine, with packages that its guests may install.
+"""Creates the file tree of a new Debian system, with packages that its guests can install.
 
-A guest has no network: what it installs lies in its apt cache. The tree lives as long as one run
-of the test, and each guest writes into a layer of its own above it (machine.py).
+A guest has no network; packages are in its apt cache. Each guest writes to its own overlay on the
+tree (machine.py), which is removed at the end of the test.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 SUITE = "trixie"
 PACKAGES = "/srv/packages"
-"""Where the packages under test are in the tree."""
+"""Directory of the packages under test in the tree."""
 
 _INCLUDE = ("systemd", "systemd-sysv", "dbus", "ca-certificates", "curl", "nginx-light", "ssl-cert")
 _DOWNLOAD = "-qq --yes --no-install-recommends --download-only"
@@ -20,7 +20,7 @@ _UNSAFE = "force-unsafe-io"
 
 
 def make_tree(target: Path, packages: Sequence[Path], wanted: Sequence[Sequence[str]]) -> None:
-    """Make the tree. packages: the .deb files; wanted: sets of names to have in apt's cache.
+    """Create the tree. packages: .deb files; wanted: sets of packages for the apt cache.
 
     Raises subprocess.CalledProcessError.
     """
@@ -28,9 +28,9 @@ def make_tree(target: Path, packages: Sequence[Path], wanted: Sequence[Sequence[
     hooks = [
         f'mkdir -p "$1{PACKAGES}"',
         *(f'cp {package} "$1{PACKAGES}/"' for package in packages),
-        # Faster, and no harm: a test that is cut off is run anew.
+        # Faster; durability is not needed in a test.
         f'echo {_UNSAFE} >"$1/etc/dpkg/dpkg.cfg.d/test"',
-        # nginx is for one of the guests, and only when it says so.
+        # nginx is started by one test only.
         'ln -sf /dev/null "$1/etc/systemd/system/nginx.service"',
         *(f'chroot "$1" apt-get {_DOWNLOAD} install {" ".join(names)}' for names in wanted),
     ]
@@ -45,7 +45,7 @@ def make_tree(target: Path, packages: Sequence[Path], wanted: Sequence[Sequence[
 
 
 def write_sources(target: Path) -> Path:
-    """Write down where this machine has Debian from, without what is only its own."""
+    """Write the package sources of this host, without those that are not Debian's."""
     form = "$(REPO_URI) $(RELEASE) $(COMPONENT) $(SIGNED_BY)"
     listing = subprocess.run(
         ["apt-get", "indextargets", "--format", form, "Created-By: Packages", "Origin: Debian"],
@@ -58,7 +58,7 @@ def write_sources(target: Path) -> Path:
             signed = f" [signed-by={key}]" if key.startswith("/") else ""
             lines.append(f"deb{signed} {uri} {suite} {component}\n")
     if not lines:
-        raise RuntimeError(f"this machine knows no source of Debian packages for {SUITE}")
+        raise RuntimeError(f"this host has no source of Debian packages for {SUITE}")
     target = target.with_suffix(".list")
     target.write_text("".join(lines))
     return target

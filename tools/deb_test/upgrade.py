@@ -1,13 +1,13 @@
-"""Upgrades, removal, purge, reinstallation, and a backup that is restored after that."""
+"""Upgrade, removal, purge, reinstallation, and restoring a backup."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+from tools.deb_test.failures import check_meeting
 from tools.deb_test.first_meeting import MEETING, RECORDING
 from tools.deb_test.machine import wait_for
-from tools.deb_test.mishaps import check_meeting
 from tools.deb_test.packages import OLDER, ROOT
 from tools.deb_test.scene import CONFIGURATION, SECRETS, SETTLE_S, UNIT, Scene
 
@@ -18,7 +18,7 @@ BACKUP = ROOT / "docs" / "backup.md"
 def upgrade(scene: Scene, package: Path) -> None:
     """Upgrade from the older version, with an edited configuration."""
     machine = scene.machine
-    with scene.step("an upgrade keeps configuration and secrets, and leaves Redis running"):
+    with scene.step("an upgrade keeps configuration and secrets, and does not restart Redis"):
         scene.configure(POLL_INTERVAL="7")
         scene.wait_serving()
         assert scene.build_number() == OLDER, scene.build_number()
@@ -35,7 +35,7 @@ def upgrade(scene: Scene, package: Path) -> None:
         mode = machine.run("stat", "--format=%a %U:%G", CONFIGURATION).strip()
         assert mode == "640 root:scalelite-appliance", mode
         machine.path(f"{CONFIGURATION}.dpkg-dist").unlink(missing_ok=True)
-    with scene.step("what an administrator disabled stays disabled"):
+    with scene.step("a disabled service stays disabled"):
         machine.run("systemctl", "disable", "--now", UNIT)
         scene.apt("install", "--reinstall", f"/srv/packages/{package.name}")
         assert machine.show(UNIT, "UnitFileState") == "disabled"
@@ -45,19 +45,19 @@ def upgrade(scene: Scene, package: Path) -> None:
 
 
 def remove_and_restore(scene: Scene, package: Path) -> None:
-    """Back up, remove, purge, install anew, restore: the commands are those of docs/backup.md."""
+    """Back up, remove, purge, reinstall and restore, with the commands of docs/backup.md."""
     machine = scene.machine
-    with scene.step("a backup is made as docs/backup.md says"):
+    with scene.step("the commands of docs/backup.md create a backup"):
         machine.shell(commands_of(BACKUP, "Back up"))
     secrets = machine.path(SECRETS).read_bytes()
-    with scene.step("removed, nothing of it runs, and configuration and data stay"):
+    with scene.step("removal stops all processes and keeps configuration and data"):
         scene.apt("remove", UNIT)
         left = machine.run("pgrep", "--uid", "_scalelite", "--list-full", check=False)
         assert not left, left
         assert machine.path(SECRETS).read_bytes() == secrets
         assert EDITED in machine.path(CONFIGURATION).read_text()
         assert list(machine.path("/var/lib/scalelite-appliance-redis").iterdir())
-    with scene.step("purged, only recordings, database and users stay"):
+    with scene.step("a purge keeps only recordings, database and users"):
         scene.apt("purge", UNIT)
         script = (
             "find / -xdev -path /proc -prune -o -path /sys -prune -o -name '*scalelite*' -print"
@@ -67,14 +67,14 @@ def remove_and_restore(scene: Scene, package: Path) -> None:
         assert machine.path(f"/var/bigbluebutton/published/presentation/{RECORDING}").is_dir()
         listed = machine.run("psql", "-l", user="postgres")
         assert "scalelite" in listed
-    with scene.step("installed again, it has new secrets and the recordings of old"):
+    with scene.step("a reinstallation has new secrets and the old recordings"):
         scene.install(package)
         assert machine.path(SECRETS).read_bytes() != secrets
         scene.use_secret()
         scene.wait_serving()
         scene.wait_recordings(RECORDING)
         assert scene.front.is_running(MEETING) == "false"
-    with scene.step("restored as docs/backup.md says, everything is as it was"):
+    with scene.step("the commands of docs/backup.md restore the backup"):
         machine.run(
             "runuser", "-u", "postgres", "--", "psql", "-c", "DROP DATABASE scalelite WITH (FORCE)"
         )
@@ -96,7 +96,7 @@ def _unexpected(listing: str) -> list[str]:
 
 
 def commands_of(document: Path, heading: str) -> str:
-    """Return the commands (indented lines) below a heading of a document, in order."""
+    """Return the commands (indented lines) below a heading of a document."""
     text = document.read_text()
     begin = text.index(f"## {heading}\n")
     end = text.find("\n## ", begin)

@@ -1,4 +1,4 @@
-"""`ctl poll`: have every server asked now, and show what each said."""
+"""`ctl poll`: poll every server at once and show the results."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
 
-from appliance.ctl.client import LONG_S, Caller
+from appliance.ctl.arguments import Commands, add_command
+from appliance.ctl.client import LONG_S, ControlClient
 from appliance.ctl.console import Console
+from appliance.ctl.exit_codes import DONE
 from appliance.ctl.tables import Column, render_bar
 
-DONE = 0
 CLEAR_LINE = "\r\x1b[K"
 _AT_ONCE = 16
 
@@ -26,12 +27,23 @@ _COLUMNS = (
 )
 
 
-def poll(console: Console, caller: Caller, args: Namespace) -> int:
-    """Poll the servers; it is done when all have answered or failed to, so always 0."""
+def add_poll(commands: Commands[Any]) -> None:
+    """Add the command."""
+    about = "poll every server at once and show the results"
+    command = add_command(commands, "poll", poll, about, "poll")
+    choices = ("all", "servers", "meetings", "versions")
+    about = "`versions` only reads the versions (default: all)"
+    command.add_argument(
+        "what", metavar="|".join(choices), nargs="?", default="all", choices=choices, help=about
+    )
+
+
+def poll(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Poll the servers. A failed poll is a result, not a failure of the command."""
     if console.is_terminal and not console.as_json and not console.rake:
-        results = _poll_with_a_bar(console, caller, args.what)
+        results = _poll_with_progress(console, client, args.what)
     else:
-        results = caller.post("poll", {"what": args.what}, deadline_s=LONG_S)
+        results = client.post("poll", {"what": args.what}, deadline_s=LONG_S)
     if console.as_json:
         console.document(results)
     elif not console.rake:  # rake's tasks print nothing
@@ -39,16 +51,18 @@ def poll(console: Console, caller: Caller, args: Namespace) -> int:
     return DONE
 
 
-def _poll_with_a_bar(console: Console, caller: Caller, what: str) -> list[Mapping[str, Any]]:
-    """Poll each server with a call of its own, so that a person sees how far it is."""
+def _poll_with_progress(
+    console: Console, client: ControlClient, what: str
+) -> list[Mapping[str, Any]]:
+    """Poll each server with a separate call, to show the progress."""
     from concurrent.futures import ThreadPoolExecutor, as_completed
 
-    servers = caller.get("getStatus")["servers"]
+    servers = client.get("getStatus")["servers"]
     found: dict[str, Mapping[str, Any]] = {}
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         calls = {
             threads.submit(
-                caller.post, "poll", {"what": what, "ids": [one["id"]]}, deadline_s=LONG_S
+                client.post, "poll", {"what": what, "ids": [one["id"]]}, deadline_s=LONG_S
             ): one
             for one in servers
         }

@@ -1,7 +1,7 @@
-"""Which known variable a misspelt one was meant to be.
+"""Suggests the known variable that a misspelt name stands for. Pure.
 
-Pure. Deliberately narrow: an environment is full of names that are not ours, and a warning at
-every start about one of those would teach people not to read warnings.
+Deliberately narrow: an environment holds many names of other programs, and a false warning at every
+start would teach operators to ignore warnings.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection
 
 _MIN_LENGTH = 8
-"""Shorter names (PATH and PORT) are one slip apart by chance."""
+"""Shorter names, such as PATH and PORT, differ from each other by one letter by chance."""
 
 
-def find_near_miss(name: str, known: Collection[str]) -> str | None:
-    """Return the known name that name misspells by case, dash, word order or one slip, or None."""
+def suggest_name(name: str, known: Collection[str]) -> str | None:
+    """Return the known name that differs only by case, dashes, word order or one typing error."""
     plain = name.upper().replace("-", "_").strip("_ ")
     if plain in known:
         return plain
@@ -21,13 +21,13 @@ def find_near_miss(name: str, known: Collection[str]) -> str | None:
         return None
     words = sorted(plain.split("_"))
     for candidate in sorted(known):
-        if _one_slip(plain, candidate) or sorted(candidate.split("_")) == words:
+        if _differ_by_one_error(plain, candidate) or sorted(candidate.split("_")) == words:
             return candidate
     return None
 
 
-def _one_slip(left: str, right: str) -> bool:
-    """Tell whether one letter was added, lost or changed, or two neighbours were swapped."""
+def _differ_by_one_error(left: str, right: str) -> bool:
+    """Return whether one letter is added, missing or changed, or two neighbours are swapped."""
     if abs(len(left) - len(right)) > 1:
         return False
     start = 0

@@ -1,4 +1,4 @@
-"""What happens to a service in its life: it hangs, crashes, loses its stores, is rebooted."""
+"""Failures of the service and its surroundings: hang, crash, restarted stores, reboot."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from tools.deb_test.machine import wait_for
 from tools.deb_test.scene import SETTLE_S, UNIT, Scene
 
 
-def survive_mishaps(scene: Scene) -> None:
-    """Run the steps; the meeting and its servers must outlive each of them."""
+def survive_failures(scene: Scene) -> None:
+    """Run the steps; the meeting and its servers must survive each of them."""
     hang(scene)
     crash(scene)
     restart_stores(scene)
@@ -17,16 +17,16 @@ def survive_mishaps(scene: Scene) -> None:
 
 
 def check_meeting(scene: Scene) -> None:
-    """Assert that the meeting is known, on a server that is asked."""
+    """Assert that the meeting runs, as its server reports."""
     scene.wait_serving()
     running = scene.front.is_running(MEETING)
     assert running == "true", running
 
 
 def hang(scene: Scene) -> None:
-    """Stop the process without ending it, so that only the watchdog can tell."""
+    """Stop the process without ending it; only the watchdog notices."""
     machine = scene.machine
-    with scene.step("the watchdog restarts it when it hangs"):
+    with scene.step("the watchdog restarts a hanging service"):
         scene.drop_in("[Service]\nWatchdogSec=10\nTimeoutAbortSec=2\n")
         scene.wait_serving()
         pid = scene.main_pid()
@@ -43,21 +43,21 @@ def hang(scene: Scene) -> None:
 
 
 def crash(scene: Scene) -> None:
-    """End the process from outside."""
-    with scene.step("it is restarted after a crash, and knows its meetings"):
+    """Kill the process."""
+    with scene.step("the service is restarted after a crash and has its meetings"):
         pid = scene.main_pid()
         scene.machine.run("kill", "-KILL", pid)
         wait_for(lambda: scene.main_pid() not in (pid, "0"), SETTLE_S, lambda: "another process")
         check_meeting(scene)
         scene.wait_online(len(scene.servers))
         check_count(scene, UNIT)
-        # A loop of crashes starts these as often; systemd's own limit is five times in ten seconds.
+        # Repeated crashes start these units as often; the default limit is 5 starts in 10 s.
         before = " ".join((f"{UNIT}-setup", f"{UNIT}-database"))
         scene.machine.shell(f"for _ in 1 2 3 4 5 6 7 8 9; do systemctl start {before}; done")
 
 
 def check_count(scene: Scene, unit: str) -> None:
-    """Assert that the next crash does not cost longer: systemd's delay grows with this count."""
+    """Assert that the counter was reset, with which systemd increases the restart delay."""
     wait_for(
         lambda: scene.machine.show(unit, "NRestarts") == "0",
         SETTLE_S,
@@ -66,13 +66,13 @@ def check_count(scene: Scene, unit: str) -> None:
 
 
 def restart_stores(scene: Scene) -> None:
-    """Restart the stores under it; nobody restarts the appliance."""
+    """Restart the stores without restarting the appliance."""
     machine, pid = scene.machine, scene.main_pid()
-    with scene.step("PostgreSQL is restarted under it"):
+    with scene.step("a restart of PostgreSQL is tolerated"):
         machine.run("systemctl", "restart", "postgresql")
         wait_for(lambda: _lists(scene, RECORDING), SETTLE_S, lambda: "the recording again")
         check_meeting(scene)
-    with scene.step("its Redis is killed and comes back, with everything that was in it"):
+    with scene.step("Redis is restarted after a crash, with all its data"):
         machine.run("kill", "-KILL", scene.main_pid(f"{UNIT}-redis"))
         wait_for(lambda: machine.is_active(f"{UNIT}-redis"), SETTLE_S, lambda: "Redis again")
         wait_for(
@@ -89,9 +89,9 @@ def _lists(scene: Scene, record_id: str) -> bool:
 
 
 def start_without_database(scene: Scene) -> None:
-    """Meetings must not wait for the recordings' store."""
+    """Start without PostgreSQL, which meetings do not need."""
     machine = scene.machine
-    with scene.step("it starts without PostgreSQL, and uses it once it is there"):
+    with scene.step("the service starts without PostgreSQL, and uses it as soon as it runs"):
         pid = scene.main_pid()
         machine.run("systemctl", "stop", "postgresql")
         machine.run("systemctl", "restart", "--no-block", UNIT)
@@ -103,8 +103,8 @@ def start_without_database(scene: Scene) -> None:
 
 
 def reload(scene: Scene) -> None:
-    """systemctl reload returns when it was done, and nothing was restarted."""
-    with scene.step("a reload is answered"):
+    """Reload the service; it is not restarted."""
+    with scene.step("a reload is confirmed"):
         pid = scene.main_pid()
         scene.machine.run("systemctl", "reload", UNIT)
         assert scene.main_pid() == pid
@@ -113,7 +113,7 @@ def reload(scene: Scene) -> None:
 
 def reboot(scene: Scene) -> None:
     """Restart the whole guest."""
-    with scene.step("after a reboot of the machine, servers, meetings and recordings are there"):
+    with scene.step("servers, meetings and recordings survive a reboot"):
         scene.machine.reboot()
         check_meeting(scene)
         wait_for(lambda: _lists(scene, RECORDING), SETTLE_S, lambda: "the recording")

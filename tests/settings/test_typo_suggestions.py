@@ -1,16 +1,16 @@
-"""Rules of which misspelt name is recognised."""
+"""Suggestions for misspelt variable names."""
 
 from __future__ import annotations
 
 import pytest
 
-from appliance.settings.near_misses import find_near_miss
+from appliance.settings.typo_suggestions import suggest_name
 
 KNOWN = ["PORT", "BIND", "URL_HOST", "POLL_INTERVAL", "CONNECT_TIMEOUT", "REDIS_URL"]
 
 
 @pytest.mark.parametrize(
-    ("name", "meant"),
+    ("name", "suggestion"),
     [
         ("POLL_INTERVALL", "POLL_INTERVAL"),
         ("POLL_INTERVA", "POLL_INTERVAL"),
@@ -25,8 +25,8 @@ KNOWN = ["PORT", "BIND", "URL_HOST", "POLL_INTERVAL", "CONNECT_TIMEOUT", "REDIS_
         ("URL_HOST ", "URL_HOST"),
     ],
 )
-def test_one_slip_is_recognised(name: str, meant: str) -> None:
-    assert find_near_miss(name, KNOWN) == meant
+def test_name_is_suggested_when_one_typing_error_differs(name: str, suggestion: str) -> None:
+    assert suggest_name(name, KNOWN) == suggestion
 
 
 @pytest.mark.parametrize(
@@ -44,5 +44,5 @@ def test_one_slip_is_recognised(name: str, meant: str) -> None:
         "",
     ],
 )
-def test_other_name_is_not_recognised(name: str) -> None:
-    assert find_near_miss(name, KNOWN) is None
+def test_no_name_is_suggested_for_an_unrelated_one(name: str) -> None:
+    assert suggest_name(name, KNOWN) is None

@@ -1,0 +1,183 @@
+"""The command line: runs the appliance, or passes the command to ctl. The only calls of trio.run.
+
+Imports what a command needs inside its function, so that `ctl` starts fast.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from appliance import __version__
+
+USAGE = """\
+usage: scalelite-appliance COMMAND
+
+  run                run the appliance, configured by the environment (docs/configuration.md)
+  ctl ...            administer the running appliance; `ctl --help` lists the commands
+  database migrate   migrate the database to the schema of this version
+  secret generate    print a new random secret
+  config check       show the effective configuration and the origin of each value
+  takeover check     inspect the stores of a Scalelite (`takeover check --help`)
+  simulate ...       report the servers that a timetable needs (`simulate --help`)
+  version            print the version
+"""
+
+EX_FAILED = 1
+EX_USAGE = 2
+EX_INTERRUPTED = 130
+
+
+def run_command(words: Sequence[str]) -> int:
+    """Run a command and return its exit code."""
+    words = list(words)
+    match words:
+        case ["run"]:
+            return _run(os.environ)
+        case ["ctl", *rest]:
+            return _ctl(rest)
+        case ["config", *_] | ["secret", *_] | ["database", *_] | ["version", *_]:
+            return _ctl(words)
+        case ["simulate", *_] | ["takeover", *_]:
+            return _ctl(words)
+        case ["--version"] | ["-V"]:
+            print(f"scalelite-appliance {__version__}")
+            return 0
+        case ["help"] | ["--help"] | ["-h"]:
+            print(USAGE, end="")
+            return 0
+    print(USAGE, end="", file=sys.stderr)
+    return EX_USAGE
+
+
+# --- ctl -----------------------------------------------------------------------------------------
+
+
+def _ctl(words: Sequence[str]) -> int:
+    import signal
+
+    # Ctrl-C during the imports ends the process without a traceback. A background job, which
+    # ignores the signal, goes on ignoring it.
+    interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if interruptible:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from appliance import ctl
+    from appliance.ctl.standalone import Standalone
+
+    if interruptible:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return ctl.main(words, Standalone(_migrate_database, _inspect_stores))
+    except KeyboardInterrupt:
+        return EX_INTERRUPTED
+
+
+def _migrate_database() -> list[str]:
+    """Migrate the database of the environment. Raises ControlError."""
+    from appliance.ctl.client import ControlError
+    from appliance.log import configure_logging
+    from appliance.settings import SettingsError, load_settings
+
+    try:
+        settings = load_settings(os.environ, is_root=os.geteuid() == 0)
+    except SettingsError as error:
+        raise ControlError(str(error)) from None
+    if settings.stores.database_disabled:
+        raise ControlError("there is no database: DB_DISABLED or RECORDING_DISABLED is set")
+    configure_logging("warning", settings.log.format)
+
+    import trio
+
+    from appliance.postgres import standalone_migration as migration
+
+    applied: list[str] = []
+    failures: list[BaseException] = []
+    try:
+        applied = trio.run(migration.migrate_database, settings)
+    except* migration.MIGRATION_ERRORS as group:
+        failures = _leaves(group)
+    if failures:
+        raise ControlError(f"the database was not migrated: {failures[0]}")
+    return applied
+
+
+def _inspect_stores(environ: Mapping[str, str], show: Callable[[dict[str, Any]], None]) -> None:
+    """Inspect the stores of a Scalelite that an environment names. Raises ControlError."""
+    from appliance.ctl.client import ControlError
+    from appliance.log import configure_logging
+    from appliance.settings import SettingsError, load_settings
+
+    try:
+        settings = load_settings(environ, is_root=os.geteuid() == 0)
+    except SettingsError as error:
+        raise ControlError(str(error)) from None
+    configure_logging("error", settings.log.format)
+
+    import trio
+
+    from appliance.takeover import standalone as takeover
+
+    failures: list[BaseException] = []
+    try:
+        trio.run(takeover.inspect_stores, settings, show)
+    except* takeover.INSPECTION_ERRORS as group:
+        failures = _leaves(group)
+    if failures:
+        raise ControlError(f"the inspection was not completed: {failures[0]}")
+
+
+# --- run -----------------------------------------------------------------------------------------
+
+
+def _run(environ: Mapping[str, str]) -> int:
+    _exit_on_signals_during_imports()
+    from appliance.log import configure_logging, get_logger, print_failure
+    from appliance.settings import SettingsError, load_settings
+
+    journal_stream = environ.get("JOURNAL_STREAM")
+    try:
+        settings = load_settings(environ, is_root=os.geteuid() == 0)
+    except SettingsError as error:
+        print_failure(str(error), journal_stream)
+        return EX_FAILED
+    configure_logging(settings.log.level, settings.log.format, journal_stream=journal_stream)
+    log = get_logger("appliance")
+    for warning in settings.warnings:
+        log.warning("configuration", problem=warning)
+
+    import trio
+
+    from appliance import supervisor
+
+    failed = False
+    try:
+        trio.run(supervisor.run, settings)
+    except* supervisor.START_ERRORS as group:
+        failed = True
+        for leaf in _leaves(group):
+            print_failure(f"scalelite-appliance: {leaf}", journal_stream)
+    except* Exception as group:
+        failed = True
+        log.error("crashed", exc_info=group)
+    return EX_FAILED if failed else 0
+
+
+def _exit_on_signals_during_imports() -> None:
+    """Exit with 0 on SIGTERM or SIGINT before system/signals.py handles them, and afterwards.
+
+    The imports take half a second, in which a stop must not look like a crash. No clean-up is
+    needed: the kernel ends processes that were started (system/embedded/child.py).
+    """
+    import signal
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: os._exit(0))
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found.extend(_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
+    return found

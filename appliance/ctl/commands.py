@@ -1,0 +1,87 @@
+"""The command lines of `scalelite-appliance ctl` and of the whole program."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from appliance.ctl.analytics import add_analytics
+from appliance.ctl.arguments import PROGRAM, Commands, Parser, add_json_option
+from appliance.ctl.callbacks import add_callbacks
+from appliance.ctl.doctor import add_doctor
+from appliance.ctl.local import add_config, add_database, add_secret, add_version
+from appliance.ctl.meetings import add_meetings, add_server_meetings
+from appliance.ctl.poll import add_poll
+from appliance.ctl.recording_imports import add_imports
+from appliance.ctl.recording_retention import add_prune
+from appliance.ctl.recordings import add_recordings
+from appliance.ctl.server_lists import add_server_lists
+from appliance.ctl.server_states import add_server_states
+from appliance.ctl.servers import add_servers
+from appliance.ctl.simulate import add_simulate
+from appliance.ctl.status import add_status
+from appliance.ctl.takeover import add_takeover
+from appliance.ctl.tenants import add_tenant_settings, add_tenants
+
+_ABOUT = "Administer the running appliance over its control socket."
+_EXIT_CODES = """\
+Exit codes: 0 done, 1 refused or failed (a line on standard error gives the reason), 2 usage,
+3 the appliance is not running. Names of Scalelite's rake tasks are accepted as well:
+  scalelite-appliance ctl 'servers:add[https://bbb1.example.com/bigbluebutton/api,SECRET,2.0]'
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of `scalelite-appliance ctl`."""
+    parser = Parser(prog=f"{PROGRAM} ctl", description=_ABOUT, epilog=_EXIT_CODES)
+    add_json_option(parser, default=False)
+    _add_all_commands(parser.add_subparsers(metavar="COMMAND", required=True))
+    return parser
+
+
+def build_program_parser() -> argparse.ArgumentParser:
+    """Return a parser of the whole program, from which manual page and completion are generated.
+
+    `appliance.__main__` does not use it, because it would import ctl for every command.
+    """
+    parser = Parser(prog=PROGRAM)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    about = "run the appliance, configured by the environment"
+    commands.add_parser("run", help=about, description="Run the appliance until SIGTERM.")
+    about = "administer the running appliance"
+    ctl = commands.add_parser("ctl", help=about, description=_ABOUT)
+    add_json_option(ctl)
+    _add_all_commands(ctl.add_subparsers(metavar="COMMAND", required=True))
+    add_takeover(commands)
+    _add_local_commands(commands)
+    commands.add_parser("help", help="list the commands", description="List the commands.")
+    return parser
+
+
+def _add_all_commands(commands: Commands[Any]) -> None:
+    servers = add_servers(commands)
+    add_server_states(servers)
+    add_server_lists(servers)
+    add_server_meetings(servers)
+    add_status(commands)
+    add_meetings(commands)
+    add_poll(commands)
+    add_callbacks(commands)
+    add_analytics(commands)
+    add_tenants(commands)
+    add_tenant_settings(commands)
+    recordings = add_recordings(commands)
+    add_imports(recordings)
+    add_prune(recordings)
+    add_doctor(commands)
+    add_takeover(commands)
+    _add_local_commands(commands)
+
+
+def _add_local_commands(commands: Commands[Any]) -> None:
+    """Add the commands that work without a running appliance."""
+    add_config(commands)
+    add_secret(commands)
+    add_database(commands)
+    add_version(commands)
+    add_simulate(commands)
