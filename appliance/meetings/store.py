@@ -111,7 +111,7 @@ def placement_arguments(request: PlacementRequest, rules: PlacementRules) -> str
         "new_moderator_pw": request.new_moderator_pw,
         "voice_bridges": request.voice_bridges,
         "now_ms": request.now_ms,
-        "tie": request.tie_breaker,
+        "tie_breaker": request.tie_breaker,
         "creating_until_ms": request.now_ms + rules.creating_ms,
         "ttl_s": rules.ttl_s,
         "min_user_count": rules.min_user_count,
