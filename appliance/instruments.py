@@ -1,7 +1,7 @@
-"""Everything that this process counts. Declarations only; docs/metrics.md tells what each means.
+"""The counters and histograms of this process. Declarations only; docs/metrics.md explains each.
 
-What the stores know (servers, their loads, what waits) is not counted but read when it is asked
-for: metrics/routes.py.
+Values that the stores hold (servers, loads, queue lengths) are not counted here: metrics/routes.py
+reads them on each scrape.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ class Metrics:
     placements: Counter = field(
         default_factory=lambda: Counter("outcome", known=(one.value for one in PlacementOutcome))
     )
-    """What the store said to a create: placed, known, or why there is no server."""
+    """Results of placements: placed, known, or the reason why there is no server."""
     failovers: Counter = field(default_factory=Counter)
     moves: Counter = field(default_factory=Counter)
-    """Creates of meetings whose server was away, placed on another one."""
+    """Meetings created on another server because theirs was offline, disabled or removed."""
     detached: Counter = field(default_factory=Counter)
     """Meetings whose server went offline."""
     polls: Histogram = field(default_factory=lambda: Histogram("server", "result"))
@@ -32,5 +32,5 @@ class Metrics:
     )
     import_bytes: Counter = field(default_factory=Counter)
     stores: Histogram = field(default_factory=lambda: Histogram("store", bounds=SHORT_SECONDS))
-    """Round trips, the wait for a connection included."""
+    """Round trips, including the wait for a connection."""
     loop_lag: Histogram = field(default_factory=lambda: Histogram(bounds=SHORT_SECONDS))

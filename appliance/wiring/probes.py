@@ -1,7 +1,4 @@
-"""Puts together where doctor looks, of open connections.
-
-Composition only, for the supervisor, of which it is a part.
-"""
+"""Builds the probes of doctor from open connections."""
 
 from __future__ import annotations
 
@@ -32,7 +29,7 @@ def make_probes(
     bbb: BbbClient,
     now_ms: Callable[[], int],
 ) -> Probes:
-    """Return where doctor looks. database: None if there is none, as configured."""
+    """Return the probes of doctor. `database` is None if it is disabled."""
     return Probes(
         redis=RedisFactFinder(redis.background.client, redis.background.namespace, now_ms).read,
         database=None if database is None else DatabaseFactFinder(database, now_ms).read,
