@@ -255,8 +255,8 @@ class PollStart:
 
     state: ServerState
     joins: float
-    """Total load that joins have ever added to the server. What they add during the poll is added to
-    the load that the poll measures."""
+    """Total load that joins have ever added to the server; what they add during the poll counts in
+    addition to the load that the poll measures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,5 +315,3 @@ class PlacementRules:
     """A forecast reserves at most this many users for one meeting."""
     avoid_ms: int = 30_000
     """How long a server is avoided for a meeting after an ambiguous failure to create it."""
-    suspect_ms: int = 30_000
-    """How long a failed call counts against a server if no poll decides before."""

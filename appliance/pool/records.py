@@ -161,6 +161,7 @@ def parse_server(reply: Sequence[Any]) -> Server:
         load,
         unhealthy,
         suspicion,
+        unstable,
     ) = reply
     multiplier = _float(load_multiplier)
     return Server(
@@ -182,6 +183,7 @@ def parse_server(reply: Sequence[Any]) -> Server:
         unhealthy_count=_int(unhealthy) or 0,
         suspected=bool(suspicion),
         silent=suspicion == "silent",
+        unstable=bool(unstable),
     )
 
 

@@ -49,6 +49,12 @@ local function set_state(sid, state)
   end
 end
 
+-- Whether a server that is online failed its last poll or a call since. Arguments: its
+-- unhealthy_counter and its key `suspect:`, each false if missing.
+local function is_unstable(unhealthy_counter, suspicion)
+  return number(unhealthy_counter, 0) > 0 or suspicion ~= false
+end
+
 local function multiplier_of(stored)
   local value = number(stored, 1)
   -- Scalelite stores what it is given; tonumber reads "nan" and "inf" too.

@@ -87,11 +87,11 @@ def test_status_has_no_secret() -> None:
 
 
 @pytest.mark.parametrize(
-    ("online", "failures", "status"),
-    [(True, 0, "online"), (True, 1, "unstable"), (False, 5, "offline")],
+    ("online", "unstable", "status"),
+    [(True, False, "online"), (True, True, "unstable"), (False, False, "offline")],
 )
-def test_status_tells_unstable_servers(online: bool, failures: int, status: str) -> None:
-    server = dataclasses.replace(SERVER, online=online, unhealthy_count=failures)
+def test_status_tells_unstable_servers(online: bool, unstable: bool, status: str) -> None:
+    server = dataclasses.replace(SERVER, online=online, unstable=unstable)
 
     assert status_json(PoolStatus((server,)))["servers"][0]["status"] == status
 

@@ -61,11 +61,6 @@ local function tag_rank(tag)
   return nil
 end
 
-local function is_unstable(server_id)
-  return number(call('HGET', P .. server_id, 'unhealthy_counter'), 0) > 0
-    or call('EXISTS', A .. 'suspect:' .. server_id) == 1
-end
-
 -- Ranks: tag (0, 1), +2 unstable (its last poll or call failed: only if no healthy one is left),
 -- +4 a server on which a create of this very meeting just failed ambiguously, or where an earlier
 -- one is still to be ended: that `end` could hit the new one. So a healthy
@@ -84,7 +79,9 @@ local function consider(server_id, load)
   if not below_limits(server_id, s[6], s[7]) then return end
   found_any = true
   if not rank then return end
-  if is_unstable(server_id) then rank = rank + 2 end
+  if is_unstable(call('HGET', P .. server_id, 'unhealthy_counter'), call('GET', A .. 'suspect:' .. server_id)) then
+    rank = rank + 2
+  end
   if avoided == server_id or call('HEXISTS', A .. 'detached:' .. server_id, id) == 1 then rank = rank + 4 end
   if rank < best_rank then best, best_rank, best_load = {}, rank, load end
   if rank == best_rank and load == best_load then
