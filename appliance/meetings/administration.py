@@ -15,7 +15,7 @@ from appliance.bbb.meeting_info import MeetingInfo, parse_meeting_info
 from appliance.faults import BbbError
 from appliance.meetings.deps import MeetingDeps
 from appliance.model import ListedMeeting, Meeting, MeetingId, Server
-from appliance.pool.ending import NOT_FOUND, EndedMeeting, EndOutcome, ToEnd, end_on_server
+from appliance.pool.ending import NOT_FOUND, EndOutcome, EndRequest, EndResult, end_on_server
 from appliance.servers.administration import find_server, list_servers
 
 
@@ -36,10 +36,10 @@ class ShownMeeting:
 
 
 @dataclass(frozen=True, slots=True)
-class EndedMeetings:
+class BulkEndResult:
     """What became of the meetings to be ended, and the ids that nobody knows."""
 
-    meetings: tuple[EndedMeeting, ...]
+    meetings: tuple[EndResult, ...]
     unknown: tuple[MeetingId, ...] = ()
 
 
@@ -97,7 +97,7 @@ def _unreachable(meeting: Meeting, reason: str) -> Refused:
     )
 
 
-async def end_meetings(deps: MeetingDeps, who: str, ids: Sequence[str] | None) -> EndedMeetings:
+async def end_meetings(deps: MeetingDeps, who: str, ids: Sequence[str] | None) -> BulkEndResult:
     """End the meetings of `ids`, or all (None); a record is forgotten on its server's word.
 
     Raises Refused: `ids` is empty, which must never mean all.
@@ -105,7 +105,7 @@ async def end_meetings(deps: MeetingDeps, who: str, ids: Sequence[str] | None) -
     if ids is not None and not ids:
         raise Refused(RefusalKind.INVALID, "no meeting ids were given")
     found = await find_meetings(deps, ids or ())
-    ended: dict[MeetingId, EndedMeeting] = {}
+    ended: dict[MeetingId, EndResult] = {}
 
     async def end_group(group: Sequence[Meeting]) -> None:
         for one in await _end_on_one_server(deps, group):
@@ -117,7 +117,7 @@ async def end_meetings(deps: MeetingDeps, who: str, ids: Sequence[str] | None) -
     result = tuple(ended[meeting.id] for meeting in found.meetings)
     failed = sum(one.outcome is EndOutcome.FAILED for one in result)
     deps.log.info("meetings_ended", meetings=len(result), failed=failed, every=ids is None, by=who)
-    return EndedMeetings(result, found.unknown)
+    return BulkEndResult(result, found.unknown)
 
 
 def _by_server(meetings: Iterable[Meeting]) -> Iterable[list[Meeting]]:
@@ -129,12 +129,12 @@ def _by_server(meetings: Iterable[Meeting]) -> Iterable[list[Meeting]]:
 
 async def _end_on_one_server(
     deps: MeetingDeps, meetings: Sequence[Meeting]
-) -> tuple[EndedMeeting, ...]:
+) -> tuple[EndResult, ...]:
     target = meetings[0].server
     if target is None:  # the store removes records whose server is gone
-        return tuple(EndedMeeting(one.id, one.server_id, EndOutcome.GONE) for one in meetings)
+        return tuple(EndResult(one.id, one.server_id, EndOutcome.GONE) for one in meetings)
     ended = await end_on_server(
-        deps.pool, target, [ToEnd(one.id, one.moderator_pw) for one in meetings]
+        deps.pool, target, [EndRequest(one.id, one.moderator_pw) for one in meetings]
     )
     for meeting, result in zip(meetings, ended, strict=True):
         if result.outcome is EndOutcome.FAILED:

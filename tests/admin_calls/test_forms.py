@@ -30,7 +30,7 @@ from appliance.model import (
     ServerId,
     ServerState,
 )
-from appliance.pool.ending import EndedMeeting, EndOutcome
+from appliance.pool.ending import EndOutcome, EndResult
 from appliance.servers.admin_json import (
     ended_json,
     parse_change,
@@ -107,7 +107,7 @@ def test_meeting_shows_no_password() -> None:
 
 def test_other_documents_are_plain_json() -> None:
     listed = ListedMeeting("m", 1, 2, 3, 4, is_breakout=True)
-    ended = (EndedMeeting(MeetingId("m"), ServerId("one"), EndOutcome.GONE),)
+    ended = (EndResult(MeetingId("m"), ServerId("one"), EndOutcome.GONE),)
 
     documents = [
         server_meetings_json(ServerMeetings(SERVER, (listed,))),

@@ -22,11 +22,11 @@ local created = call('HGET', key, 'created')
 local same = run_ms and (ARGV[8] == '' or created == ARGV[8])
 if ARGV[6] ~= '' and number(ARGV[8], math.huge) < number(created, 0) then
   -- The create of a later run was answered before: this one is over already.
-  tell_later(id, tonumber(ARGV[6]), ARGV[7], r.tenant_id, tonumber(ARGV[4]))
+  notify_later(id, tonumber(ARGV[6]), ARGV[7], r.tenant_id, tonumber(ARGV[4]))
 elseif ARGV[6] ~= '' and not same then
   -- Its server began it anew: the run before has ended, and nobody noticed.
   if run_ms and run_ms ~= tonumber(ARGV[6]) then
-    tell_later(id, run_ms, ended_url, r.tenant_id, tonumber(ARGV[4]))
+    notify_later(id, run_ms, ended_url, r.tenant_id, tonumber(ARGV[4]))
   end
   call('HDEL', key, 'ended_url', 'created')
   call('HSET', key, 'run_ms', ARGV[6])

@@ -1,4 +1,5 @@
--- ARGV: nothing (all servers) or one server id. Reply: a list of servers, see redis_store.py.
+-- Read servers. ARGV: nothing (all servers) or one server id.
+-- Reply: a list of servers, sorted by id; see parse_server in pool/records.py.
 local ids = ARGV[1] and { ARGV[1] } or call('SMEMBERS', P .. 'servers')
 table.sort(ids)
 local reply = {}
@@ -14,7 +15,7 @@ for _, id in ipairs(ids) do
       text(s[7]), text(s[8]), text(s[9]), text(s[10]), text(s[11]), text(limits[1]), text(limits[2]),
       text(load), text(unhealthy), text(suspicion), unstable and 1 or 0 }
   elseif not ARGV[1] then
-    -- A member without its hash is normal (another balancer removed it half-way): clean up.
+    -- Another load balancer may remove the hash and leave the memberships: clean up.
     call('SREM', P .. 'servers', id)
     call('SREM', P .. 'server_enabled', id)
     call('ZREM', P .. 'server_load', id)
