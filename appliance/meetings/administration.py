@@ -1,6 +1,6 @@
-"""The meetings of the pool as the operator sees them: list, show, end.
+"""The operator's commands for meetings: list, show, end.
 
-Not for front-ends: these know no tenant and no checksum (meetings.py has the API's calls).
+They check neither tenant nor checksum; the calls of front-ends are in calls.py.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from appliance.servers.administration import find_server, list_servers
 
 @dataclass(frozen=True, slots=True)
 class FoundMeetings:
-    """The meetings that were asked for, and the ids that nobody knows."""
+    """The requested meetings that exist, and the ids of the others."""
 
     meetings: tuple[Meeting, ...]
     unknown: tuple[MeetingId, ...] = ()
@@ -29,7 +29,7 @@ class FoundMeetings:
 
 @dataclass(frozen=True, slots=True)
 class ShownMeeting:
-    """One meeting with what its server says about it."""
+    """One meeting with its server's answer to getMeetingInfo."""
 
     meeting: Meeting
     info: MeetingInfo
@@ -37,7 +37,7 @@ class ShownMeeting:
 
 @dataclass(frozen=True, slots=True)
 class BulkEndResult:
-    """What became of the meetings to be ended, and the ids that nobody knows."""
+    """The result for each meeting to be ended, and the ids of unknown meetings."""
 
     meetings: tuple[EndResult, ...]
     unknown: tuple[MeetingId, ...] = ()
@@ -45,12 +45,12 @@ class BulkEndResult:
 
 @dataclass(frozen=True, slots=True)
 class ServerMeetings:
-    """What one server says that runs on it."""
+    """The meetings that one server lists."""
 
     server: Server
     meetings: tuple[ListedMeeting, ...] = ()
     failure: str = ""
-    """Why it could not be asked; safe to show."""
+    """Why its list could not be read; safe to show."""
 
 
 async def find_meetings(deps: MeetingDeps, ids: Sequence[str] = ()) -> FoundMeetings:
@@ -71,7 +71,7 @@ async def find_meetings(deps: MeetingDeps, ids: Sequence[str] = ()) -> FoundMeet
 async def show_meeting(deps: MeetingDeps, meeting_id: str) -> ShownMeeting:
     """Ask a meeting's server about it.
 
-    Raises Refused: nobody knows it (any more), or its server does not answer.
+    Raises Refused: the meeting is unknown (any more), or its server does not answer.
     """
     meeting = await deps.pool.records.find_meeting(MeetingId(meeting_id), now_ms=deps.now_ms())
     if meeting is None or meeting.server is None:
@@ -98,7 +98,7 @@ def _unreachable(meeting: Meeting, reason: str) -> Refused:
 
 
 async def end_meetings(deps: MeetingDeps, who: str, ids: Sequence[str] | None) -> BulkEndResult:
-    """End the meetings of `ids`, or all (None); a record is forgotten on its server's word.
+    """End the meetings of `ids`, or all (None); a record is deleted once its server has confirmed.
 
     Raises Refused: `ids` is empty, which must never mean all.
     """
@@ -139,7 +139,7 @@ async def _end_on_one_server(
     for meeting, result in zip(meetings, ended, strict=True):
         if result.outcome is EndOutcome.FAILED:
             continue
-        # As in the API's end: a create under way outlives a notFound, but not an end.
+        # As in end_meeting of calls.py: a running create survives a notFound, but not an end.
         await deps.pool.records.forget_meeting(
             meeting,
             now_ms=deps.now_ms(),
@@ -151,9 +151,9 @@ async def _end_on_one_server(
 async def list_server_meetings(
     deps: MeetingDeps, server_ids: Sequence[str] = ()
 ) -> tuple[ServerMeetings, ...]:
-    """Ask all servers, or those of `server_ids`, what runs on them.
+    """Return the meetings that all servers, or those of `server_ids`, list.
 
-    Raises Refused: there is no such server. One that does not answer is reported, no error.
+    A server that does not answer is reported in its `failure`. Raises Refused: unknown server.
     """
     if server_ids:
         servers = tuple([await find_server(deps.servers, one) for one in dict.fromkeys(server_ids)])
