@@ -1,7 +1,7 @@
-"""Name a fault once, not once per request.
+"""Rate-limited logging of repeated faults.
 
-A dead server at eight in the morning fails hundreds of creates in a minute; the log says it at
-warning once a minute, with the number of times since, and the rest at debug.
+A dead server can fail hundreds of requests a minute. Each fault is logged at WARNING once a minute
+with the number of repetitions since; the repetitions themselves are logged at DEBUG.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _MAX_KEYS = 10_000
 
 
 class FaultLog:
-    """Remembers when each fault was last named."""
+    """Logs faults, each at WARNING at most once a minute."""
 
     def __init__(self, log: Log, now_ms: Callable[[], int]) -> None:
         self._log = log
@@ -28,7 +28,7 @@ class FaultLog:
         key = event, subject
         now_ms = self._now_ms()
         named_ms, since = self._named.get(key, (-_REPEAT_MS, 0))
-        # A clock that was set back must not silence a fault until it has caught up.
+        # A clock that was set back must not suppress a fault until it has caught up.
         if 0 <= now_ms - named_ms < _REPEAT_MS:
             self._named[key] = named_ms, since + 1
             self._log.debug(event, subject=subject, **fields)

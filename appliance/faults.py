@@ -1,7 +1,8 @@
-"""What can go wrong outside, in the words that the operations decide by.
+"""Failures of stores and servers, as the use cases distinguish them.
 
-Adapters translate every foreign error into one of these; operations turn them into answers.
-A type exists only where a caller treats it differently.
+The clients of Redis, PostgreSQL, BBB servers and callback receivers translate every foreign error
+into one of these; the use cases turn them into answers. A type exists only where a caller treats it
+differently.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ class DatabaseDown(Exception):
 
 
 class CallFailed(Exception):
-    """A callback got no answer that says anything. `str()` is safe to log."""
+    """A callback got no usable answer. `str()` is safe to log."""
 
 
 class CallRefused(Exception):
-    """A callback that must not be made, for its URL or its address. `str()` is safe to log."""
+    """A callback must not be sent to this URL or address. `str()` is safe to log."""
 
 
 class BbbError(Exception):
     """A call to a BBB server gave no usable answer. `str()` is safe to log.
 
-    `body_started` says whether any byte of a streamed request body was taken from its source,
-    so whether the same request can still be made to another server.
+    `body_started`: bytes of a streamed request body were taken from its source, so that the same
+    request cannot be made to another server.
     """
 
     def __init__(self, server_id: ServerId, reason: str, *, body_started: bool = False) -> None:
@@ -40,15 +41,15 @@ class BbbError(Exception):
 
 
 class NotSent(BbbError):
-    """The server has seen no byte of the request: refused, not connected in time, DNS, TLS."""
+    """The server received no byte of the request: refused, connect timeout, DNS or TLS failure."""
 
 
 class Ambiguous(BbbError):
-    """Nobody knows what the server did: no answer in time, connection lost, 504."""
+    """The server may have carried out the request: no answer in time, connection lost, 504."""
 
 
 class ServerFault(BbbError):
-    """An answer came and cannot be used; `status` is its HTTP status."""
+    """The server's answer cannot be used; `status` is its HTTP status."""
 
     def __init__(
         self, server_id: ServerId, reason: str, *, status: int, body_started: bool = False
@@ -58,5 +59,5 @@ class ServerFault(BbbError):
 
     @property
     def refused_by_server(self) -> bool:
-        """Whether the server itself failed (5xx), so that another one may do better."""
+        """Whether the server itself failed (5xx), so that another server may succeed."""
         return 500 <= self.status < 600

@@ -1,4 +1,4 @@
-"""Every feature with what it is given: made once, by wiring, for the two ASGI applications."""
+"""The dependencies of every feature, composed once by wiring/ for the ASGI applications."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from appliance.tenants.deps import TenantDeps
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """The features of one appliance."""
+    """The dependencies of each feature of one appliance."""
 
     settings: Settings
     log: Log

@@ -92,10 +92,10 @@ class Metrics:
     placements: Counter = field(
         default_factory=lambda: Counter("outcome", known=(one.value for one in PlacementOutcome))
     )
-    """Outcomes of placements: placed, already known, or the reason why no server was free."""
+    """Results of placements: placed, known, or the reason why there is no server."""
     failovers: Counter = field(default_factory=Counter)
     moves: Counter = field(default_factory=Counter)
-    """Creates of meetings whose server was offline, placed on another one."""
+    """Meetings created on another server because theirs was offline, disabled or removed."""
     detached: Counter = field(default_factory=Counter)
     """Meetings whose server went offline."""
     polls: Histogram = field(default_factory=lambda: Histogram("server", "result"))
@@ -104,5 +104,5 @@ class Metrics:
     )
     import_bytes: Counter = field(default_factory=Counter)
     stores: Histogram = field(default_factory=lambda: Histogram("store", bounds=SHORT_SECONDS))
-    """Round trips, the wait for a connection included."""
+    """Round trips, including the wait for a connection."""
     loop_lag: Histogram = field(default_factory=lambda: Histogram(bounds=SHORT_SECONDS))

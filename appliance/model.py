@@ -1,7 +1,7 @@
-"""The things the appliance deals in: servers, meetings, placements.
+"""Values that several features share: servers, meetings, tenants, placements, polls.
 
-Holds data only; rules live beside it, I/O in `operations` and `adapters`.
-Source of the fields: Scalelite's Redis records and our own additions to them (docs/stores.md).
+Data only: the rules and the I/O are in the feature folders. Source of the fields: Scalelite's Redis
+records and the appliance's additions to them (docs/stores.md).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ TenantId = NewType("TenantId", str)
 
 
 class ServerState(StrEnum):
-    """What the operator decided about a server."""
+    """Administrative state of a server, set by the operator."""
 
     ENABLED = "enabled"
     CORDONED = "cordoned"
@@ -25,19 +25,19 @@ class ServerState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where one BBB server is called: all that a request to it needs."""
+    """Address and credentials of one BBB server: everything that a request to it needs."""
 
     id: ServerId
     url: str
     """API endpoint as stored, with or without a trailing slash."""
     secret: str = field(repr=False)
     online: bool = True
-    """False: a server known to be offline gets a tenth of the timeouts."""
+    """False: known to be offline, so calls get a tenth of the timeouts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One BBB server of the pool, as the stores know it."""
+    """One BBB server of the pool, as stored."""
 
     id: ServerId
     url: str
@@ -49,7 +49,7 @@ class Server:
     max_meetings: int | None = None
     max_users: int | None = None
     load: float | None = None
-    """None: not in a load set, so never measured, offline or disabled."""
+    """None: in no load set, because it was never measured, is offline or is disabled."""
     meetings: int = 0
     users: int = 0
     largest_meeting: int = 0
@@ -59,27 +59,25 @@ class Server:
     suspected: bool = False
     """A call to it failed since its last poll."""
     silent: bool = False
-    """One of those got no answer."""
-
-    @property
-    def unstable(self) -> bool:
-        """Online, but its last poll or call failed: new meetings go elsewhere if they can."""
-        return self.online and (self.unhealthy_count > 0 or self.suspected)
+    """One of those calls got no answer."""
+    unstable: bool = False
+    """Online, but its last poll or a call since failed: placement prefers other servers. Decided by
+    `is_unstable` in lib.lua, for placements and for this field."""
 
     @property
     def hanging(self) -> bool:
-        """Whether to wait for an answer of it is probably in vain."""
+        """Whether the server will probably not answer a call in time."""
         return self.online and (self.unhealthy_count > 0 or self.silent)
 
     @property
     def target(self) -> Target:
-        """Return where this server is called."""
+        """Return the address and credentials of this server."""
         return Target(self.id, self.url, self.secret, self.online)
 
 
 @dataclass(frozen=True, slots=True)
 class Meeting:
-    """One meeting record of the pool, with the server it lives on."""
+    """One meeting record of the pool, with the server that has the meeting."""
 
     id: MeetingId
     server_id: ServerId
@@ -87,23 +85,23 @@ class Meeting:
     voice_bridge: str
     tenant_id: TenantId | None = None
     placement: int = 0
-    """Number of the placement that made this record, 0 for a record of Scalelite's. With
-    `server_id` it is what moving, removing and confirming compare before they set."""
+    """Number of the placement that wrote this record, 0 if Scalelite wrote it. Moving, removing and
+    confirming compare it and `server_id` before they change the record."""
     confirmed: bool = True
-    """False until a create of it was answered with SUCCESS."""
+    """False until a create was answered with SUCCESS."""
     creating: bool = False
-    """Not confirmed, and the request that placed it may still be at work."""
+    """Not confirmed, and the request that placed it may still be running."""
     server: Target | None = None
     """None: the server was removed from the pool."""
     server_state: ServerState = ServerState.DISABLED
     server_tag: str | None = None
     run_ms: int | None = None
-    """When the create came that began the run its server has; None: nobody has noted. What a server
-    says of an end is about the run that was known before it was asked."""
+    """Arrival time of the create that began the current run; None: not recorded. A server's answer
+    that the meeting has ended refers to the run that was recorded before the server was asked."""
 
     @property
     def reachable(self) -> bool:
-        """Whether users may be sent to its server now."""
+        """Whether users may be sent to the meeting's server now."""
         return (
             self.server is not None
             and self.server.online
@@ -113,7 +111,7 @@ class Meeting:
 
 @dataclass(frozen=True, slots=True)
 class Keycloak:
-    """Where access tokens for a tenant's LRS are had, by the password grant of OAuth."""
+    """Source of access tokens for a tenant's LRS: the password grant of OAuth."""
 
     token_url: str
     client_id: str
@@ -124,18 +122,18 @@ class Keycloak:
 
 @dataclass(frozen=True, slots=True)
 class Lrs:
-    """The learning record store of a tenant, to which its servers send xAPI statements."""
+    """The learning record store of a tenant, to which BBB servers send xAPI statements."""
 
     endpoint: str
     username: str = ""
     password: str = field(default="", repr=False)
     keycloak: Keycloak | None = None
-    """A token of it is used in place of user name and password."""
+    """If set, an access token is used instead of user name and password."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """One tenant: whose requests come to its own host label."""
+    """One tenant; its requests are recognised by its host label."""
 
     id: TenantId
     name: str
@@ -149,7 +147,7 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class ListedMeeting:
-    """One `<meeting>` of a server's getMeetings answer: what load and counts need of it."""
+    """The fields of one `<meeting>` in a getMeetings answer that load and counts depend on."""
 
     id: str
     create_time_ms: int
@@ -161,7 +159,7 @@ class ListedMeeting:
 
 @dataclass(frozen=True, slots=True)
 class TagRequest:
-    """What a create asks of a server's tag; `none` in `tags` matches untagged servers."""
+    """The server tags that a create asks for; `none` in `tags` matches untagged servers."""
 
     tags: tuple[str, ...]
     required: bool
@@ -169,40 +167,40 @@ class TagRequest:
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """The record that a placement takes the place of: compared before anything is set."""
+    """The record that a placement replaces; compared with the stored one before any change."""
 
     server_id: ServerId
     placement: int
     even_if_confirmed: bool = False
-    """True where the server itself said that it does not know the meeting (any more)."""
+    """True: the server answered that it does not know the meeting (any more)."""
     may_exist: bool = False
-    """The server may have created it, so it is ended there should it show up."""
+    """The server may have created the meeting, so it is ended there if it appears."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlacementRequest:
-    """Everything the placement of one meeting depends on, but for the pool itself."""
+    """Everything that the placement of one meeting depends on, except the pool itself."""
 
     meeting_id: MeetingId
     tenant_id: TenantId | None
     moderator_pw: str | None = field(repr=False)
-    """Given by the front-end; None: keep the stored one, else take `new_moderator_pw`."""
+    """Given by the front-end; None: keep the stored one, else use `new_moderator_pw`."""
     new_moderator_pw: str = field(repr=False)
     voice_bridges: tuple[str, ...]
-    """Candidates in order; the first that is free is taken."""
+    """Candidates in order; the first free one is taken."""
     now_ms: int
     tie_breaker: float
-    """Random number, 0 <= tie_breaker < 1, that chooses among equally loaded servers."""
+    """Random number, 0 <= tie_breaker < 1, that selects among equally loaded servers."""
     tag: TagRequest | None = None
     size_hint: int | None = None
     max_participants: int | None = None
     excluded: frozenset[ServerId] = frozenset()
-    """Servers that failed this create already."""
+    """Servers on which this create has already failed."""
     replaces: Replaced | None = None
 
 
 class PlacementOutcome(StrEnum):
-    """What a placement came to."""
+    """Result of a placement."""
 
     PLACED = "placed"
     KNOWN = "known"
@@ -215,27 +213,27 @@ class PlacementOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a meeting is, after it was placed or found to be placed."""
+    """Result of a placement, with the meeting's record if there is one."""
 
     outcome: PlacementOutcome
     meeting: Meeting | None = None
     moved_from: ServerId | None = None
-    """The server that was offline, gone or disabled and held the meeting before."""
+    """The previous server of the meeting, which is offline, disabled or removed."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeenMeeting:
-    """One listed meeting, as a poll hands it to the store."""
+    """One listed meeting, as a poll passes it to the store."""
 
     id: str
     contribution: float
-    """What it adds to its server's load."""
+    """Its share of the server's load."""
     participants: int
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What one successful poll of a server found."""
+    """Findings of one successful poll of a server."""
 
     server_id: ServerId
     began_ms: int
@@ -253,45 +251,46 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class PollStart:
-    """What the store says when a poll begins."""
+    """State of a server in the store when a poll begins."""
 
     state: ServerState
     joins: float
-    """Load that joins have added to the server since ever; its growth is kept by the poll."""
+    """Total load that joins have ever added to the server; what they add during the poll counts in
+    addition to the load that the poll measures."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObservationResult:
-    """What changed by a successful poll."""
+    """Changes made by a successful poll."""
 
     known: bool = True
-    """False: the server is gone from the pool, or disabled."""
+    """False: the server was removed from the pool, or is disabled."""
     online: bool = False
     came_online: bool = False
     auto_disabled: bool = False
-    """It was cordoned and is empty now."""
+    """It was cordoned and has become empty."""
     load: float = 0.0
     taken_back: tuple[MeetingId, ...] = ()
     to_end: tuple[tuple[MeetingId, str], ...] = field(default=(), repr=False)
-    """Meetings (id, moderator password) that run there but have a newer home."""
+    """Meetings (id, moderator password) that run there but now belong to another server."""
     missing: tuple[tuple[MeetingId, int], ...] = ()
-    """Meetings of ours (id, placement) that the server did not list."""
+    """Recorded meetings (id, placement) that the server did not list."""
 
 
 @dataclass(frozen=True, slots=True)
 class FailureResult:
-    """What changed by a failed poll."""
+    """Changes made by a failed poll."""
 
     known: bool = True
     unhealthy_count: int = 0
     went_offline: bool = False
     detached: int = 0
-    """Number of meetings that were detached with it."""
+    """Number of meetings that were detached because of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerChange:
-    """What to set of a server; None leaves it, an empty tag and a limit of 0 remove it."""
+    """New values of a server; None keeps a value, an empty tag or a limit of 0 removes it."""
 
     url: str | None = None
     secret: str | None = field(default=None, repr=False)
@@ -304,7 +303,7 @@ class ServerChange:
 
 @dataclass(frozen=True, slots=True)
 class PlacementRules:
-    """The settings that placements and meeting records depend on."""
+    """Settings that placements and meeting records depend on."""
 
     min_user_count: int = 15
     join_buffer_ms: int = 15 * 60_000
@@ -313,8 +312,6 @@ class PlacementRules:
     creating_ms: int = 20_000
     """How long a record counts as being created: longer than any create can take."""
     size_cap: int = 500
-    """No forecast reserves more users than this for one meeting."""
+    """A forecast reserves at most this many users for one meeting."""
     avoid_ms: int = 30_000
-    """How long a server that failed a create ambiguously is avoided for the same meeting."""
-    suspect_ms: int = 30_000
-    """How long a failed call counts against a server if no poll decides before."""
+    """How long a server is avoided for a meeting after an ambiguous failure to create it."""

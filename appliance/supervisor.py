@@ -1,7 +1,7 @@
-"""The whole system at a glance: opens the adapters, starts every service, stops them in order.
+"""Runs the appliance: opens stores and connections, starts every service, stops them in order.
 
-Composition only: no rule, no protocol. The children of the inner nursery are the services; what
-they stand on (embedded stores, connections) is opened around them and closed after them.
+Composition only. The services are the children of the inner nursery; the embedded stores and
+connections that they use are opened around it and closed after it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from appliance.wiring.features import Tasks, make_features
 from appliance.wiring.recordings import make_spool_watcher
 
 START_ERRORS = (ListenError, ControlSocketError, EmbeddedStoresError, StateSecretError)
-"""What an operator must mend before the appliance can run; their texts say how."""
+"""Errors that an operator must resolve before the appliance can run; their texts say how."""
 
 
 async def run(settings: Settings) -> None:
@@ -79,7 +79,7 @@ async def run(settings: Settings) -> None:
 
 
 class _Reload:
-    """What SIGHUP does."""
+    """Handler of SIGHUP."""
 
     def __init__(self, systemd: SystemdNotifier, log: EventLogger) -> None:
         self._systemd = systemd
@@ -87,18 +87,18 @@ class _Reload:
         self._listeners: tuple[HttpServer, ...] = ()
 
     def begin(self, listeners: tuple[HttpServer, ...]) -> None:
-        """Tell systemd that the appliance is ready, for reloads too."""
+        """Notify systemd that the appliance is ready; from now on SIGHUP reloads `listeners`."""
         self._listeners = listeners
         self._systemd.send("READY=1")
 
     def run(self) -> None:
-        """Reopen the log, reread the TLS files; tell systemd, which waits, when that is done."""
+        """Reopen the log and reread the TLS files; notify systemd, which waits for the end."""
         try:
             reopen_logs()
         except OSError as error:
             self._log.warning("log_not_reopened", reason=error.strerror)
         if not self._listeners:
-            return  # not ready yet, and must not say that it is
+            return  # not ready yet, so READY must not be sent
         self._systemd.send_reloading()
         for listener in self._listeners:
             listener.reload_certificate()
@@ -113,7 +113,7 @@ async def _serve(
     systemd: SystemdNotifier,
     log: EventLogger,
 ) -> None:
-    """Start every service, be ready, and stop them in order when `stop` is set."""
+    """Start every service, report readiness, and stop the services in order when `stop` is set."""
     background, poller, manual_imports = Background(log), Poller(), ManualImports(log)
     sender = _callback_sender(connections.callbacks, log)
     tasks = Tasks(background, poller, sender, manual_imports)
@@ -162,7 +162,7 @@ def _services(
     call_front_ends: Callable[[], Awaitable[None]],
     systemd: SystemdNotifier,
 ) -> tuple[tuple[str, Callable[[], Awaitable[None]]], ...]:
-    """Return the services that are always there."""
+    """Return the services that do not depend on recordings."""
 
     async def pool_status() -> str:
         return describe_pool(await features.pool.records.list_servers(in_background=True))
@@ -187,7 +187,7 @@ def _recording_services(
 
 
 def _listeners(features: Features, log: EventLogger) -> dict[str, HttpServer]:
-    """Return the listeners by what `ready` calls them; all but the first only if they are set."""
+    """Return the listeners by their field in the `ready` log line; all but the first optional."""
     web, tuned = features.settings.web, "connections" not in features.settings.tuning_off
     asked = (
         ("listening", PublicApp(features), web.binds),
@@ -208,7 +208,7 @@ def _callback_sender(callbacks: CallbackAdapters, log: EventLogger) -> CallbackS
 
 
 def _own_url(urls: list[str]) -> str | None:
-    """Return a URL of our own listener that can be asked over TCP."""
+    """Return the URL of a listener of this process that accepts TCP, None if there is none."""
     for url in urls:
         if not url.startswith("http+unix") and "unix:" not in url:
             return url.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")

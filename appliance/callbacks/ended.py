@@ -2,7 +2,7 @@
 
 A meeting that has ended waits in Redis until the queue of callbacks has what is to be told: its
 server may tell us of the end, a call or a poll may find it, and either way the front-end is told
-once. Truth: docs/callbacks.md; the rules are in the scripts (lib.lua, `tell_later`).
+once. Truth: docs/callbacks.md; the rules are in the scripts (lib.lua, `notify_later`).
 """
 
 from __future__ import annotations

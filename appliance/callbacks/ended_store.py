@@ -1,7 +1,7 @@
 """Meetings that have ended, kept in Redis until the queue of callbacks has what is to be told.
 
 One round trip a method; each raises StoreDown when Redis cannot be used. The rules are the scripts
-end_meeting, claim_ended and drop_ended; what puts meetings there is lib.lua, `tell_later`.
+end_meeting, claim_ended and drop_ended; what puts meetings there is lib.lua, `notify_later`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The meetings of the pool as the operator sees them: list, show, end.
+"""The operator's commands for meetings: list, show, end.
 
-Not for front-ends: these know no tenant and no checksum (meetings.py has the API's calls).
+They check neither tenant nor checksum; the calls of front-ends are in calls.py.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from appliance.bbb.meeting_info import MeetingInfo, parse_meeting_info
 from appliance.faults import BbbError
 from appliance.meetings.deps import MeetingDeps
 from appliance.model import ListedMeeting, Meeting, MeetingId, Server
-from appliance.pool.ending import NOT_FOUND, EndedMeeting, EndOutcome, ToEnd, end_on_server
+from appliance.pool.ending import NOT_FOUND, EndOutcome, EndRequest, EndResult, end_on_server
 from appliance.servers.administration import find_server, list_servers
 
 
 @dataclass(frozen=True, slots=True)
 class FoundMeetings:
-    """The meetings that were asked for, and the ids that nobody knows."""
+    """The requested meetings that exist, and the ids of the others."""
 
     meetings: tuple[Meeting, ...]
     unknown: tuple[MeetingId, ...] = ()
@@ -29,28 +29,28 @@ class FoundMeetings:
 
 @dataclass(frozen=True, slots=True)
 class ShownMeeting:
-    """One meeting with what its server says about it."""
+    """One meeting with its server's answer to getMeetingInfo."""
 
     meeting: Meeting
     info: MeetingInfo
 
 
 @dataclass(frozen=True, slots=True)
-class EndedMeetings:
-    """What became of the meetings to be ended, and the ids that nobody knows."""
+class BulkEndResult:
+    """The result for each meeting to be ended, and the ids of unknown meetings."""
 
-    meetings: tuple[EndedMeeting, ...]
+    meetings: tuple[EndResult, ...]
     unknown: tuple[MeetingId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ServerMeetings:
-    """What one server says that runs on it."""
+    """The meetings that one server lists."""
 
     server: Server
     meetings: tuple[ListedMeeting, ...] = ()
     failure: str = ""
-    """Why it could not be asked; safe to show."""
+    """Why its list could not be read; safe to show."""
 
 
 async def find_meetings(deps: MeetingDeps, ids: Sequence[str] = ()) -> FoundMeetings:
@@ -71,7 +71,7 @@ async def find_meetings(deps: MeetingDeps, ids: Sequence[str] = ()) -> FoundMeet
 async def show_meeting(deps: MeetingDeps, meeting_id: str) -> ShownMeeting:
     """Ask a meeting's server about it.
 
-    Raises Refused: nobody knows it (any more), or its server does not answer.
+    Raises Refused: the meeting is unknown (any more), or its server does not answer.
     """
     meeting = await deps.pool.records.find_meeting(MeetingId(meeting_id), now_ms=deps.now_ms())
     if meeting is None or meeting.server is None:
@@ -97,15 +97,15 @@ def _unreachable(meeting: Meeting, reason: str) -> Refused:
     )
 
 
-async def end_meetings(deps: MeetingDeps, who: str, ids: Sequence[str] | None) -> EndedMeetings:
-    """End the meetings of `ids`, or all (None); a record is forgotten on its server's word.
+async def end_meetings(deps: MeetingDeps, who: str, ids: Sequence[str] | None) -> BulkEndResult:
+    """End the meetings of `ids`, or all (None); a record is deleted once its server has confirmed.
 
     Raises Refused: `ids` is empty, which must never mean all.
     """
     if ids is not None and not ids:
         raise Refused(RefusalKind.INVALID, "no meeting ids were given")
     found = await find_meetings(deps, ids or ())
-    ended: dict[MeetingId, EndedMeeting] = {}
+    ended: dict[MeetingId, EndResult] = {}
 
     async def end_group(group: Sequence[Meeting]) -> None:
         for one in await _end_on_one_server(deps, group):
@@ -117,7 +117,7 @@ async def end_meetings(deps: MeetingDeps, who: str, ids: Sequence[str] | None) -
     result = tuple(ended[meeting.id] for meeting in found.meetings)
     failed = sum(one.outcome is EndOutcome.FAILED for one in result)
     deps.log.info("meetings_ended", meetings=len(result), failed=failed, every=ids is None, by=who)
-    return EndedMeetings(result, found.unknown)
+    return BulkEndResult(result, found.unknown)
 
 
 def _by_server(meetings: Iterable[Meeting]) -> Iterable[list[Meeting]]:
@@ -129,17 +129,17 @@ def _by_server(meetings: Iterable[Meeting]) -> Iterable[list[Meeting]]:
 
 async def _end_on_one_server(
     deps: MeetingDeps, meetings: Sequence[Meeting]
-) -> tuple[EndedMeeting, ...]:
+) -> tuple[EndResult, ...]:
     target = meetings[0].server
     if target is None:  # the store removes records whose server is gone
-        return tuple(EndedMeeting(one.id, one.server_id, EndOutcome.GONE) for one in meetings)
+        return tuple(EndResult(one.id, one.server_id, EndOutcome.GONE) for one in meetings)
     ended = await end_on_server(
-        deps.pool, target, [ToEnd(one.id, one.moderator_pw) for one in meetings]
+        deps.pool, target, [EndRequest(one.id, one.moderator_pw) for one in meetings]
     )
     for meeting, result in zip(meetings, ended, strict=True):
         if result.outcome is EndOutcome.FAILED:
             continue
-        # As in the API's end: a create under way outlives a notFound, but not an end.
+        # As in end_meeting of calls.py: a running create survives a notFound, but not an end.
         await deps.pool.records.forget_meeting(
             meeting,
             now_ms=deps.now_ms(),
@@ -151,9 +151,9 @@ async def _end_on_one_server(
 async def list_server_meetings(
     deps: MeetingDeps, server_ids: Sequence[str] = ()
 ) -> tuple[ServerMeetings, ...]:
-    """Ask all servers, or those of `server_ids`, what runs on them.
+    """Return the meetings that all servers, or those of `server_ids`, list.
 
-    Raises Refused: there is no such server. One that does not answer is reported, no error.
+    A server that does not answer is reported in its `failure`. Raises Refused: unknown server.
     """
     if server_ids:
         servers = tuple([await find_server(deps.servers, one) for one in dict.fromkeys(server_ids)])

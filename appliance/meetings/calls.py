@@ -1,7 +1,7 @@
-"""The calls that name a meeting, but for create: find its server, ask it, hand on the answer.
+"""The meeting calls except create: find the meeting's server, call it, pass its answer on.
 
-A server's own answer is handed on as it is; ApiError carries every other. Truth: docs of the
-public BBB API, and what the spec says Scalelite does otherwise.
+A server's answer is passed on unchanged; every other answer is an ApiError. Source: BigBlueButton
+API reference, https://docs.bigbluebutton.org/development/api.
 """
 
 from __future__ import annotations
@@ -18,37 +18,37 @@ from appliance.bbb.params import Params, get, merge_params, replace_param
 from appliance.bbb.request_body import RequestBody
 from appliance.bbb.xml import Answer, render_meetings, render_not_running
 from appliance.faults import BbbError, ServerFault
-from appliance.meetings.create_params import name_meeting
+from appliance.meetings.create_params import with_stored_id
 from appliance.meetings.deps import MeetingDeps
 from appliance.model import Meeting, MeetingId, Server, ServerId, ServerState, Target
 from appliance.pool.ending import NOT_FOUND, forget_if_unknown
 from appliance.tenants.view import merge_lists, show_answer
 
 TOO_LARGE = frozenset({413, 414, 431})
-"""HTTP statuses that speak of the request alone: whoever answers so is well."""
+"""HTTP statuses that are caused by the request alone: the server itself is healthy."""
 HANGING_LIMIT_S = 1.0
-"""What a list of meetings waits for a server that gave no answer last time, or failed a poll."""
+"""Limit in getMeetings for a server whose last call got no answer or whose last poll failed."""
 
 
 async def is_meeting_running(deps: MeetingDeps, caller: Caller, params: Params) -> bytes:
-    """Return the server's answer, or `running` false for an unknown meeting."""
+    """Return the server's answer, or `running` false for an unknown meeting. Raises ApiError."""
     meeting = await _find(deps, caller, params)
     if meeting is None:
         return render_not_running()
     answer = await _ask(deps, meeting, "isMeetingRunning", params, errors.UNABLE_TO_ACCESS_MEETING)
-    return _shown(caller, params, answer)
+    return _visible(caller, params, answer)
 
 
 async def get_meeting_info(deps: MeetingDeps, caller: Caller, params: Params) -> bytes:
-    """Return the server's answer; a meeting that it does not know is forgotten at once."""
+    """Return the server's answer, and delete the record of a meeting that it does not know."""
     meeting = await _find_or_fail(deps, caller, params)
     answer = await _ask(deps, meeting, "getMeetingInfo", params, errors.UNABLE_TO_ACCESS_MEETING)
     await forget_if_unknown(deps.pool, meeting, answer)
-    return _shown(caller, params, answer)
+    return _visible(caller, params, answer)
 
 
 async def join_meeting(deps: MeetingDeps, caller: Caller, params: Params) -> str:
-    """Return the signed URL of the server's join, and count the user in."""
+    """Return the signed URL of the server's join, and count the user as load of the server."""
     meeting_id = _meeting_id(params)
     meeting = await deps.store.join_meeting(meeting_id, caller.tenant_id, now_ms=deps.now_ms())
     if meeting is None:
@@ -62,49 +62,49 @@ async def join_meeting(deps: MeetingDeps, caller: Caller, params: Params) -> str
         overrides=(api.override_join, tenant.override_join if tenant else ()),
         excluded=api.join_exclude,
     )
-    return deps.pool.bbb.join_url(_target(meeting), name_meeting(merged, meeting))
+    return deps.pool.bbb.join_url(_target(meeting), with_stored_id(merged, meeting))
 
 
 async def end_meeting(deps: MeetingDeps, caller: Caller, params: Params) -> bytes:
-    """Have the server end a meeting; it is forgotten after the server's word, not before."""
+    """End a meeting on its server, and delete its record once the server has confirmed that."""
     meeting = await _find_or_fail(deps, caller, params)
     if not get(params, "password"):
         params = replace_param(params, "password", meeting.moderator_pw)
     answer = await _ask(deps, meeting, "end", params, errors.UNABLE_TO_ACCESS_MEETING)
     if answer.succeeded or answer.message_key == NOT_FOUND:
-        # A create under way outlives a notFound (it has not arrived yet), but not an end.
+        # A running create survives a notFound (it has not arrived yet), but not an end.
         await deps.pool.records.forget_meeting(
             meeting, now_ms=deps.now_ms(), even_if_creating=answer.succeeded
         )
-    return _shown(caller, params, answer)
+    return _visible(caller, params, answer)
 
 
 async def insert_document(
     deps: MeetingDeps, caller: Caller, params: Params, body: RequestBody
 ) -> bytes:
-    """Hand a document on to the meeting's server."""
+    """Pass a document on to the meeting's server."""
     meeting = await _find_or_fail(deps, caller, params)
     answer = await _ask(
         deps, meeting, "insertDocument", params, errors.UNABLE_TO_INSERT_DOCUMENT, body
     )
-    return _shown(caller, params, answer)
+    return _visible(caller, params, answer)
 
 
 async def pass_through(
     deps: MeetingDeps, caller: Caller, call: str, params: Params, body: RequestBody | None = None
 ) -> bytes:
-    """Hand any other call that names a meeting on to its server, signed anew."""
+    """Pass any other call with a meetingID on to the meeting's server, signed with its secret."""
     meeting = await _find_or_fail(deps, caller, params)
     answer = await _ask(deps, meeting, call, params, errors.UNABLE_TO_ACCESS_MEETING, body)
-    return _shown(caller, params, answer)
+    return _visible(caller, params, answer)
 
 
 async def get_meetings(deps: MeetingDeps, caller: Caller, params: Params) -> bytes:
-    """Ask every server that is online and not disabled at once; merge what they answer.
+    """Ask all servers that are online and not disabled concurrently, and merge their lists.
 
-    A server that fails is left out, logged and watched; only if all fail is it an error. Takes
-    RESPONSE_TIMEOUT at most, connecting included, and a server that hangs costs that only once:
-    until a poll has decided about it, it is given HANGING_LIMIT_S beside others.
+    A server that fails is left out, logged and polled; it is an error only if all of them fail.
+    Takes RESPONSE_TIMEOUT at most, connecting included. A server that does not answer delays only
+    one call by that: until its next poll it gets HANGING_LIMIT_S, unless no other server is left.
     """
     if deps.settings.api.get_meetings_disabled:
         return render_meetings(())
@@ -129,7 +129,7 @@ async def _gather(deps: MeetingDeps, asked: Sequence[Server], params: Params) ->
             deadline_s = hanging_s if server.hanging else limit_s
             found = await deps.pool.bbb.list_meetings(server.target, params, deadline_s=deadline_s)
         except BbbError as error:
-            note_trouble(deps, error, "getMeetings")
+            report_failed_call(deps, error, "getMeetings")
             return
         if found.succeeded:
             lists[server.id] = found
@@ -144,8 +144,8 @@ async def _gather(deps: MeetingDeps, asked: Sequence[Server], params: Params) ->
     return [lists[server.id] for server in asked if server.id in lists]
 
 
-def note_trouble(deps: MeetingDeps, error: BbbError, call: str) -> None:
-    """Log a failed call, and have its server looked at and avoided until a poll has decided."""
+def report_failed_call(deps: MeetingDeps, error: BbbError, call: str) -> None:
+    """Log a failed call, have its server polled, and have placement avoid it until then."""
     deps.faults.note("server_call_failed", error.server_id, call=call, reason=error.reason)
     if isinstance(error, ServerFault) and error.status in TOO_LARGE:
         return
@@ -187,18 +187,18 @@ async def _ask(
 ) -> Answer:
     try:
         return await deps.pool.bbb.call(
-            _target(meeting), call, name_meeting(params, meeting), body=body
+            _target(meeting), call, with_stored_id(params, meeting), body=body
         )
     except BbbError as error:
-        note_trouble(deps, error, call)
+        report_failed_call(deps, error, call)
         raise ApiError(failure) from error
 
 
-def _shown(caller: Caller, params: Params, answer: Answer) -> bytes:
+def _visible(caller: Caller, params: Params, answer: Answer) -> bytes:
     return show_answer(answer.body, caller.tenant_id, _meeting_id(params))
 
 
 def _target(meeting: Meeting) -> Target:
-    if meeting.server is None:  # the store removes records whose server is gone
+    if meeting.server is None:  # the store deletes records whose server was removed
         raise ApiError(errors.MEETING_NOT_FOUND)
     return meeting.server

@@ -1,7 +1,7 @@
-"""create: what a create asks for, and what is sent to the server that gets it.
+"""create: merges the parameters and builds the placement request.
 
-failover.py goes from server to server; this merges parameters and makes the placement request.
-Truth: docs of the public BBB API, docs/placement.md.
+failover.py then places the meeting and calls its server. Source: BigBlueButton API reference,
+create; docs/placement.md.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from appliance.callbacks.urls import (
 )
 from appliance.meetings.deps import MeetingDeps
 from appliance.meetings.failover import Creation
-from appliance.meetings.placement import (
+from appliance.meetings.placement_params import (
     clamp_duration,
     effective_tag,
     max_participants,
@@ -45,8 +45,8 @@ async def create_meeting(
 ) -> bytes:
     """Create a meeting, or repeat the create of one that exists, and return the server's answer.
 
-    `secret` has signed the request; callbacks about the meeting are signed with it too.
-    Raises ApiError, StoreDown; see failover.py for what happens when servers fail.
+    `secret` signed the request; callbacks about the meeting are signed with it too. failover.py
+    handles failing servers. Raises ApiError, StoreDown.
     """
     meeting_id = get(params, "meetingID")
     failure = check_meeting_id(meeting_id)
@@ -55,18 +55,18 @@ async def create_meeting(
     params = drop_reserved(params, caller.tenant)
     merged, urls = take_callback_urls(deps.callbacks, caller, _merge(deps, caller, params))
     sent = await _name_parent(deps, caller, merged)
-    # Before anything is placed: it may take its time, but not that of a record being created.
+    # Runs before placement so that it does not use up the creating deadline.
     lrs = await deps.tenants.lrs.document(caller.tenant) if deps.tenants.lrs else None
     request, tag = _placement_request(deps, caller, MeetingId(meeting_id), params, sent)
-    watch = _watch(deps, caller, sent, request.now_ms)
+    watch = _end_watch(deps, caller, sent, request.now_ms)
     answer = await Creation(deps, request, tag, sent, body, watch, lrs).run()
     if urls and answer.succeeded:
         await keep_callback_urls(deps.callbacks, caller, meeting_id, urls, secret)
     return show_answer(answer.body, caller.tenant_id, meeting_id)
 
 
-def _watch(deps: MeetingDeps, caller: Caller, sent: Params, now_ms: int) -> EndWatch:
-    """Return how the end of the meeting comes to us, and to whom it is told then."""
+def _end_watch(deps: MeetingDeps, caller: Caller, sent: Params, now_ms: int) -> EndWatch:
+    """Return how the server reports the end of the meeting, and which URL is then notified."""
     ended_url = get(sent, ENDED_PARAM)
     refusal = refusal_of_url(ended_url) if ended_url else None
     if refusal is not None:
@@ -92,14 +92,14 @@ def _merge(deps: MeetingDeps, caller: Caller, params: Params) -> Params:
         merged = replace_param(
             merged, "duration", clamp_duration(get(merged, "duration"), limit_min)
         )
-    # Settings, too, could name what says whose it is, in another case: BBB lower-cases the names.
+    # Settings could contain the tenant's metadata in another case: BBB lower-cases the names.
     return add_tenant(drop_reserved(merged, tenant), tenant) if tenant else merged
 
 
 async def _name_parent(deps: MeetingDeps, caller: Caller, sent: Params) -> Params:
-    """Let a breakout room name a meeting of its own tenant only, by the id that its server knows.
+    """Replace the parentMeetingID of a breakout room by the stored id of the tenant's meeting.
 
-    One that the tenant does not have becomes an id that nobody's meeting can have.
+    If the tenant has no such meeting, the result is an id that no other tenant's meeting can have.
     """
     parent_id = get(sent, PARENT)
     if not caller.tenant_id or not parent_id:

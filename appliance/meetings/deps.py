@@ -1,4 +1,4 @@
-"""What the use cases of meetings/ are given."""
+"""Dependencies of the use cases in meetings/."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from appliance.tenants.deps import TenantDeps
 
 @dataclass(frozen=True, slots=True)
 class MeetingDeps:
-    """Meetings: create, join, look-ups, end."""
+    """Dependencies of creating, joining, looking up and ending meetings."""
 
     settings: Settings
     log: Log
@@ -39,4 +39,4 @@ class MeetingDeps:
     new_password: Callable[[], str]
     """8 random letters and digits."""
     secret_key_base: str = field(default="", repr=False)
-    """Signs the URLs that servers call."""
+    """Signs the URLs of the appliance that BBB servers call."""

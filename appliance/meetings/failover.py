@@ -1,9 +1,9 @@
-"""One create on its way from server to server, until one has answered.
+"""Place a meeting and create it on its server, with failover to other servers.
 
-The rules (docs/placement.md): a create moves to the next server only if the first one certainly
-has not made the meeting, or has said that it failed; when nobody knows, nothing is created twice.
-Moving, removing and confirming compare the record first: who loses re-reads it and follows.
-However a request ends, it leaves no unconfirmed record of its own behind.
+Rules (docs/placement.md): a create moves to the next server only if the first one certainly did not
+create the meeting, or answered that it failed; after an ambiguous failure nothing is created twice.
+Moving, removing and confirming a record are compare-and-set; on conflict the request reloads the
+record and follows the winner. However a request ends, it leaves no unconfirmed record of its own.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from appliance.callbacks.end_callback_url import relay_end_callback
 from appliance.callbacks.ended_rules import EndWatch
 from appliance.callbacks.hook_sync import place_meeting_hooks
 from appliance.faults import BbbError, NotSent, ServerFault, StoreDown
-from appliance.meetings.calls import note_trouble
-from appliance.meetings.create_params import fit_line, params_for
+from appliance.meetings.calls import report_failed_call
+from appliance.meetings.create_params import fit_request_line, server_params
 from appliance.meetings.deps import MeetingDeps
 from appliance.model import (
     Meeting,
@@ -37,13 +37,13 @@ from appliance.pool.ending import NOT_FOUND, end_unwanted
 from appliance.tenants.lrs_rules import PAYLOAD_PARAM
 
 MAX_SERVERS = 3
-"""How many servers one create tries at most."""
+"""Maximum number of servers that one create tries."""
 DUPLICATE = "duplicateWarning"
 """messageKey of BBB's SUCCESS for a create of a meeting that exists already."""
 _MAX_STEPS = 12
-"""Bounds the loop where many requests move one record at once."""
+"""Bounds the loop when many requests move one record at once."""
 _UNDO_S = 1.0
-"""How long a request that ends early may take to undo its placement."""
+"""Deadline for undoing the placement of a request that ends early."""
 
 _REFUSALS = {
     PlacementOutcome.NO_SERVER: errors.NO_SERVER_AVAILABLE,
@@ -53,48 +53,49 @@ _REFUSALS = {
 
 
 class Creation:
-    """One create, and how far it has come."""
+    """One create and its progress."""
 
     def __init__(
         self,
         deps: MeetingDeps,
         request: PlacementRequest,
         tag: str,
-        sent: Params,
+        params: Params,
         body: RequestBody | None,
         watch: EndWatch,
         lrs: str | None,
     ) -> None:
-        """Place by `request`; `tag` is its text for errors, `sent` and `body` go to the server.
+        """Place by `request`, and send `params`, `body` and `lrs` to the server.
 
-        So does `lrs`, the credentials of the tenant's LRS, encrypted.
+        `tag` is the text of the requested tag, for errors; `lrs` holds the credentials of the
+        tenant's LRS, which are encrypted for each server.
         """
         self._deps = deps
         self._request = request
         self._tag = tag
-        self._sent = sent
+        self._params = params
         self._body = body
-        self._watch = watch
+        self._end_watch = watch
         self._lrs = lrs
         self._mine: Meeting | None = None
-        """The record that this request made, until it is confirmed, undone or moved."""
+        """The record that this request wrote, until it is confirmed, undone or moved."""
         self._may_exist = False
-        """Whether the server asked last may have made the meeting all the same."""
+        """Whether the last server may have created the meeting although the call failed."""
         self._failed: Meeting | None = None
         """The unconfirmed record whose server failed last, about to be moved."""
         self._body_spent = False
-        """A streamed body was begun, so no other server can be sent it."""
+        """Part of a streamed body was sent, so it cannot be sent to another server."""
 
     async def run(self) -> Answer:
-        """Go on until a server has answered. Raises ApiError, StoreDown, and what `body` raises.
+        """Return the answer of the server that created the meeting, or had it already.
 
-        A body that breaks off and a request that is cancelled undo the placement too.
+        The placement is also undone if the body breaks off or the request is cancelled. Raises
+        ApiError, StoreDown, and exceptions of `body`.
         """
         try:
             return await self._run()
         except StoreDown:
-            # Nothing can be undone now. A repeated create follows the record to its server, and
-            # without one it runs out by itself.
+            # Nothing can be undone now. A repeated create uses the record; otherwise it expires.
             self._mine = None
             raise
         finally:
@@ -116,28 +117,28 @@ class Creation:
             answer = await self._create_on(meeting)
             if answer is not None:
                 return answer
-            self._watch = self._watch.begin_again(self._deps.now_ms())
+            self._end_watch = self._end_watch.begin_again(self._deps.now_ms())
         raise ApiError(errors.UNABLE_TO_CREATE)
 
     # Placing
 
     async def _place(self) -> Placement:
         self._request = replace(self._request, now_ms=self._deps.now_ms())
-        # Shielded, for as long as the store takes at most: a request that is cancelled here would
-        # not know what it has to undo.
+        # Shielded (the store has its own timeout): a request cancelled here would not know which
+        # record it has to undo.
         with trio.CancelScope(shield=True):
             placement = await self._deps.store.place_meeting(self._request)
         self._deps.metrics.placements.add(placement.outcome.value)
         return placement
 
     async def _accept(self, placement: Placement) -> Meeting:
-        """Return the placed meeting; settle what became of the one that failed before."""
+        """Return the placed meeting, and end or abandon the one that failed before."""
         failed, self._failed = self._failed, None
         meeting = placement.meeting
         if meeting is None:
             if failed is None:
                 raise ApiError(self._refuse(placement.outcome))
-            if self._is_ours(failed):
+            if self._may_undo(failed):
                 await self._abandon(failed)
             raise ApiError(errors.UNABLE_TO_CREATE)
         placed = placement.outcome is PlacementOutcome.PLACED
@@ -166,7 +167,7 @@ class Creation:
         )
 
     def _refuse(self, outcome: PlacementOutcome) -> Failure:
-        if outcome is not PlacementOutcome.FOREIGN:  # that is the front-end's fault
+        if outcome is not PlacementOutcome.FOREIGN:  # a mistake of the front-end
             self._deps.faults.note(
                 "no_place_for_meeting", outcome, meeting=self._request.meeting_id
             )
@@ -175,7 +176,7 @@ class Creation:
         return _REFUSALS[outcome]
 
     async def _is_still_there(self, outcome: PlacementOutcome, meeting: Meeting) -> bool:
-        """Ask a cordoned server whether it has a known meeting; only its notFound is a no."""
+        """Ask a cordoned server whether it still has a known meeting; only notFound means no."""
         cordoned = meeting.server_state is ServerState.CORDONED
         if outcome is not PlacementOutcome.KNOWN or not cordoned or meeting.creating:
             return True
@@ -183,14 +184,14 @@ class Creation:
         try:
             answer = await self._deps.pool.bbb.call(_target(meeting), "getMeetingInfo", params)
         except BbbError as error:
-            note_trouble(self._deps, error, "getMeetingInfo")
+            report_failed_call(self._deps, error, "getMeetingInfo")
             raise ApiError(errors.UNABLE_TO_CREATE) from error
         return answer.succeeded or answer.message_key != NOT_FOUND
 
     # Creating
 
     async def _create_on(self, meeting: Meeting) -> Answer | None:
-        """Have the meeting's server create it; None: place it again."""
+        """Create the meeting on its server and return the answer; None: place it again."""
         if self._body_spent:
             raise ApiError(errors.UNABLE_TO_CREATE)
         if not meeting.confirmed:
@@ -199,7 +200,7 @@ class Creation:
         try:
             answer = await self._send(meeting)
         except BbbError as error:
-            note_trouble(self._deps, error, "create")
+            report_failed_call(self._deps, error, "create")
             if meeting.confirmed:
                 raise ApiError(errors.UNABLE_TO_CREATE) from error
             await self._fail(meeting, error)
@@ -208,38 +209,38 @@ class Creation:
             return await self._confirm(meeting, answer)
         if not answer.succeeded and not meeting.confirmed:
             self._may_exist = False
-            if self._is_ours(meeting):
+            if self._may_undo(meeting):
                 await self._abandon(meeting)
         return answer
 
     async def _send(self, meeting: Meeting) -> Answer:
-        params = params_for(
-            self._sent,
+        params = server_params(
+            self._params,
             meeting,
             asked_for=self._request.meeting_id,
             moderator_pw=self._password(meeting),
-            ended_url=self._watch.url_for(meeting.id, meeting.server_id),
+            ended_url=self._end_watch.url_for(meeting.id, meeting.server_id),
         )
         if meeting.tenant_id and meeting.id != self._request.meeting_id:
             params = relay_end_callback(
                 params,
-                self._watch,
+                self._end_watch,
                 meeting_id=self._request.meeting_id,
                 tenant_id=meeting.tenant_id,
             )
         if self._lrs is not None and self._deps.tenants.lrs is not None:
-            # Each server reads its own only.
+            # Encrypted with the server's secret, so it is different for each server.
             payload = await self._deps.tenants.lrs.seal(self._lrs, _target(meeting).secret)
             params = replace_param(params, PAYLOAD_PARAM, payload)
         if self._body is not None:
-            params = fit_line(params, _target(meeting).url)
+            params = fit_request_line(params, _target(meeting).url)
         if meeting.confirmed or self._body is None:
             return await self._call(meeting, params)
         return await self._call_kept_alive(meeting, params)
 
     async def _call(self, meeting: Meeting, params: Params) -> Answer:
         servers = self._deps.settings.servers
-        # A long form takes its time to be written too, and must not outlive `creating`.
+        # Writing a long form takes time too; the call must end before `creating` expires.
         limit_s = servers.connect_timeout_s + servers.response_timeout_s
         streamed = self._body is not None and not self._body.replayable
         try:
@@ -257,13 +258,13 @@ class Creation:
         return answer
 
     async def _call_kept_alive(self, meeting: Meeting, params: Params) -> Answer:
-        """Keep the record in creation while a body is uploaded."""
+        """Call the server, and extend the `creating` deadline while a body is uploaded."""
         result: Answer | Exception
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._extend, meeting)
             try:
                 result = await self._call(meeting, params)
-            except Exception as error:  # the body's too; the nursery would wrap it in a group
+            except Exception as error:  # the nursery would wrap it in an exception group
                 result = error
             nursery.cancel_scope.cancel()
         if isinstance(result, Exception):
@@ -275,35 +276,35 @@ class Creation:
         pause_ms = limit_ms // 3
         while True:
             await trio.sleep(pause_ms / 1000)
-            # The upload may end just before the next round, and then the server has its time.
+            # The upload may end just before the next round; the server then needs `limit_ms`.
             until_ms = self._deps.now_ms() + pause_ms + limit_ms
             try:
                 await self._deps.store.extend_creating(meeting, until_ms=until_ms)
             except StoreDown:
-                continue  # the next round may find it back; the create itself will tell
+                continue  # retried in the next round; the create itself reports an outage
 
     async def _confirm(self, meeting: Meeting, answer: Answer) -> Answer | None:
-        # Its server has it: whatever comes now, the record is right.
+        # The server has the meeting, so the record must not be undone any more.
         self._mine = None
-        if await self._note(meeting, answer):
+        if await self._record_confirmed(meeting, answer):
             return answer
         current = await self._deps.pool.records.find_meeting(meeting.id, now_ms=self._deps.now_ms())
         if (
             current is not None
             and current.server_id == meeting.server_id
-            and await self._note(current, answer)
+            and await self._record_confirmed(current, answer)
         ):
             return answer
-        # The meeting lives elsewhere by now, or was ended or forgotten: what was made here is one
-        # too many. Not in the background: it may be placed on this very server again.
+        # The meeting belongs to another server by now, or was ended or forgotten: end the one that
+        # was created here. Not in the background, since it may be placed on this server again.
         await end_leftover(self._deps, meeting, self._password(meeting))
         return None
 
-    async def _note(self, meeting: Meeting, answer: Answer) -> bool:
+    async def _record_confirmed(self, meeting: Meeting, answer: Answer) -> bool:
         return await self._deps.store.confirm_meeting(
             meeting,
             now_ms=self._deps.now_ms(),
-            run=self._watch.run,
+            run=self._end_watch.run,
             began=answer.message_key != DUPLICATE,
             created=answer.created,
         )
@@ -311,7 +312,7 @@ class Creation:
     # When a server fails
 
     async def _fail(self, meeting: Meeting, error: BbbError) -> None:
-        """Prepare the move to another server, or raise ApiError where that is not safe."""
+        """Prepare the move to another server. Raises ApiError: a move is not safe."""
         not_sent = isinstance(error, NotSent)
         if not not_sent and not (isinstance(error, ServerFault) and error.refused_by_server):
             await self._give_up(meeting, error)
@@ -319,7 +320,7 @@ class Creation:
         self._may_exist = not not_sent
         excluded = self._request.excluded | {meeting.server_id}
         if len(excluded) >= MAX_SERVERS or self._body_spent:
-            if self._is_ours(meeting):
+            if self._may_undo(meeting):
                 await self._abandon(meeting)
             raise ApiError(errors.UNABLE_TO_CREATE) from error
         self._failed = meeting
@@ -330,9 +331,9 @@ class Creation:
         )
 
     async def _give_up(self, meeting: Meeting, error: BbbError) -> None:
-        """Place nothing elsewhere, unless another request has already moved the meeting."""
+        """Fail the create, unless another request has already moved the meeting."""
         undone = False
-        if self._is_ours(meeting):
+        if self._may_undo(meeting):
             undone = await self._abandon(meeting)
         else:
             self._end_later(meeting)
@@ -344,12 +345,12 @@ class Creation:
         if current is None or current.server_id == meeting.server_id:
             raise ApiError(errors.UNABLE_TO_CREATE) from error
 
-    def _is_ours(self, meeting: Meeting) -> bool:
-        """Whether this request may undo the record: another's only once that must be dead."""
+    def _may_undo(self, meeting: Meeting) -> bool:
+        """Whether this request may undo the record: its own, or one whose request has timed out."""
         return meeting is self._mine or not meeting.creating
 
     async def _abandon(self, meeting: Meeting) -> bool:
-        """Undo the placement; what the server may have made is ended there."""
+        """Undo the placement, and end a meeting that the server may have created."""
         undone = await self._deps.store.abandon_meeting(
             meeting, now_ms=self._deps.now_ms(), may_exist=self._may_exist
         )
@@ -359,7 +360,7 @@ class Creation:
         return undone
 
     async def _undo(self, meeting: Meeting) -> None:
-        """Abandon the record although the request is over, cancelled perhaps."""
+        """Abandon the record of a request that has ended or was cancelled."""
         try:
             await self._abandon(meeting)
         except StoreDown as error:
@@ -374,14 +375,14 @@ class Creation:
 
 
 async def end_leftover(deps: MeetingDeps, meeting: Meeting, password: str) -> None:
-    """End what a server may have created although its record is gone: best effort, once.
+    """End a meeting that a server may have created and that has no record. Best effort.
 
-    Should it fail, the store remembers it and a later poll of the server ends it.
+    If it fails, a later poll of the server ends the meeting, since the store has recorded it.
     """
     await end_unwanted(deps.pool, _target(meeting), meeting.id, password)
 
 
 def _target(meeting: Meeting) -> Target:
-    if meeting.server is None:  # the store removes records whose server is gone
+    if meeting.server is None:  # the store deletes records whose server was removed
         raise ApiError(errors.UNABLE_TO_CREATE)
     return meeting.server

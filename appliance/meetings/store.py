@@ -1,7 +1,7 @@
-"""What creates and joins meetings in Redis: one script, one round trip each.
+"""Placing, confirming and joining meetings in Redis.
 
-The scripts are the rules (lua/place_meeting.lua and its neighbours); this translates. Look-ups are
-in pool/records.py. Every method raises StoreDown.
+The rules are the scripts in lua/; this file converts arguments and replies. Look-ups are in
+pool/records.py. Each method is one round trip and raises StoreDown when Redis cannot be used.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class MeetingStore:
     async def join_meeting(
         self, meeting_id: MeetingId, tenant_id: TenantId | None, *, now_ms: int
     ) -> Meeting | None:
-        """Count one user into a tenant's meeting and return its record, as `find_meeting_of`."""
+        """Count one user of a tenant's meeting and return its record; None: there is none."""
         reply = await self.redis.foreground.run(
             "join_meeting",
             meeting_id,
@@ -46,7 +46,7 @@ class MeetingStore:
         return None if reply is None else parse_meeting(reply)
 
     async def place_meeting(self, request: PlacementRequest) -> Placement:
-        """Find the meeting or choose a server for it; see place_meeting.lua."""
+        """Find the meeting, or select a server for it; see place_meeting.lua."""
         reply = await self.redis.foreground.run(
             "place_meeting", placement_arguments(request, self.rules)
         )
@@ -63,10 +63,10 @@ class MeetingStore:
         began: bool = True,
         created: str | None = None,
     ) -> bool:
-        """Record that the server created the meeting; False: the record is another one now.
+        """Record that the server created the meeting; False: the record has changed since.
 
-        `began`: this create began the `run`; else the server had the meeting already, as it had if
-        its createTime, `created`, is that of the run that is known.
+        `began`: this create began `run`; otherwise the server had the meeting already, as it also
+        had if `created`, its createTime, is that of the recorded run.
         """
         run_ms = run.began_ms if run and began else ""
         ended_url = (run.ended_url if run else None) or ""
@@ -78,16 +78,16 @@ class MeetingStore:
         return bool(reply)
 
     async def extend_creating(self, meeting: Meeting, *, until_ms: int) -> bool:
-        """Keep the record safe while the body of its create is still on its way."""
+        """Extend the creating deadline while the body of a create is being uploaded."""
         return bool(
             await self.redis.foreground.run("extend_creating", *identity_of(meeting), until_ms)
         )
 
     async def abandon_meeting(self, meeting: Meeting, *, now_ms: int, may_exist: bool) -> bool:
-        """Undo an unconfirmed placement; False: another request changed or confirmed it.
+        """Undo an unconfirmed placement; False: another request has changed or confirmed it.
 
-        `may_exist`: the server may have created the meeting, so it is ended there when it shows
-        up, and a create of the same id within `avoid_ms` prefers another server.
+        `may_exist`: the server may have created the meeting, so it is ended there if it appears,
+        and a create of the same id within `avoid_ms` prefers another server.
         """
         reply = await self.redis.foreground.run(
             "abandon_meeting",
@@ -100,7 +100,7 @@ class MeetingStore:
 
 
 def placement_arguments(request: PlacementRequest, rules: PlacementRules) -> str:
-    """Return the argument of place_meeting.lua. What is not given is absent, not null."""
+    """Return the argument of place_meeting.lua; values that are not given are absent, not null."""
     arguments: dict[str, Any] = {
         "id": request.meeting_id,
         "scoped_id": scoped_id(request.meeting_id, request.tenant_id)

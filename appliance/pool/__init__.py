@@ -1,5 +1,5 @@
-"""The pool's records in Redis: its servers and the meetings on them, and ending a meeting there.
+"""The records of the pool in Redis, that is servers and their meetings, and ending meetings.
 
-Everything that asks where a meeting is begins in `records.py`. May use tenants, bbb and the
-engines below them.
+Begin in `records.py`: every look-up of a server or a meeting goes through it. May use tenants/,
+bbb/ and the engines.
 """

@@ -1,4 +1,4 @@
-"""What the use cases of pool/ are given."""
+"""Dependencies of the use cases in pool/."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from appliance.pool.records import PoolRecords
 
 @dataclass(frozen=True, slots=True)
 class PoolDeps:
-    """The records of the pool and the calls to its servers."""
+    """Dependencies: the records of the pool and the client of its servers."""
 
     records: PoolRecords
     bbb: BbbClient

@@ -1,7 +1,7 @@
-"""End many meetings: a bounded number of calls at once, and what became of each.
+"""End meetings on their servers, with a bounded number of concurrent calls.
 
-One that is gone already or cannot be ended stops none of the others (fault 22 of Scalelite).
-Touches no record: whether a meeting is forgotten before or after is the caller's matter.
+A meeting that is gone or cannot be ended does not stop the others (in Scalelite it does). Records
+are not changed: callers decide whether to forget a meeting before or after.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from appliance.model import Meeting, MeetingId, ServerId, Target
 from appliance.pool.deps import PoolDeps
 
 NOT_FOUND = "notFound"
-"""messageKey of BBB for a meeting it does not know."""
-AT_ONCE_PER_SERVER = 8
+"""BBB's messageKey for an unknown meeting."""
+MAX_CALLS_PER_SERVER = 8
 GIVE_UP_AFTER = 8
-"""So many unanswered calls to one server in a row, and the rest of its meetings are not tried: a
-server that takes every connection and answers none would cost a timeout for each."""
+"""After this number of consecutive unanswered calls the other meetings of a server are not tried: a
+server that accepts connections without answering would cost a timeout for each."""
 
 
 class EndOutcome(StrEnum):
-    """What became of one meeting."""
+    """Result of ending one meeting."""
 
     ENDED = "ended"
     GONE = "gone"
     """Its server does not know it (any more)."""
     FAILED = "failed"
     SKIPPED = "skipped"
-    """Forgotten without a call, as was asked for."""
+    """Forgotten without a call, as requested."""
 
 
 @dataclass(frozen=True, slots=True)
-class EndedMeeting:
-    """One meeting, and what became of it."""
+class EndResult:
+    """One meeting and the result of ending it."""
 
     id: MeetingId
     server_id: ServerId
@@ -48,7 +48,7 @@ class EndedMeeting:
 
 
 @dataclass(frozen=True, slots=True)
-class ToEnd:
+class EndRequest:
     """One meeting to be ended."""
 
     id: MeetingId
@@ -56,30 +56,30 @@ class ToEnd:
 
 
 async def end_on_server(
-    deps: PoolDeps, target: Target, meetings: Sequence[ToEnd]
-) -> tuple[EndedMeeting, ...]:
-    """Ask one server to end meetings; return the outcome of each, in their order."""
-    outcomes: dict[int, EndedMeeting] = {}
-    ending = _Ending(deps, target)
-    limiter = trio.CapacityLimiter(AT_ONCE_PER_SERVER)
+    deps: PoolDeps, target: Target, meetings: Sequence[EndRequest]
+) -> tuple[EndResult, ...]:
+    """Ask one server to end meetings; return the results in the order of `meetings`."""
+    results: dict[int, EndResult] = {}
+    ending = _ServerEndCalls(deps, target)
+    limiter = trio.CapacityLimiter(MAX_CALLS_PER_SERVER)
 
-    async def end(index: int, meeting: ToEnd) -> None:
+    async def end(index: int, meeting: EndRequest) -> None:
         async with limiter:
-            outcomes[index] = await ending.end(meeting)
+            results[index] = await ending.end(meeting)
 
     async with trio.open_nursery() as nursery:
         for index, meeting in enumerate(meetings):
             nursery.start_soon(end, index, meeting)
-    return tuple(outcomes[index] for index in range(len(meetings)))
+    return tuple(results[index] for index in range(len(meetings)))
 
 
 async def end_unwanted(
     deps: PoolDeps, target: Target, meeting_id: MeetingId, password: str
 ) -> bool | None:
-    """End what a server has of a meeting that is not placed there: best effort, once.
+    """End a meeting on a server that it is not placed on. Best effort: one attempt.
 
-    Return whether the server did; None: it is wanted there by now, or the server did not answer.
-    Raises StoreDown.
+    Return whether the server ended it; None: the meeting is placed there by now, or the server did
+    not answer. Raises StoreDown.
     """
     current = await deps.records.find_meeting(meeting_id, now_ms=deps.now_ms())
     if current is not None and current.server_id == target.id:
@@ -93,8 +93,8 @@ async def end_unwanted(
     return answer.succeeded
 
 
-class _Ending:
-    """The calls to one server, and whether it is worth calling at all."""
+class _ServerEndCalls:
+    """Ends meetings on one server until it stops answering."""
 
     def __init__(self, deps: PoolDeps, target: Target) -> None:
         self._deps = deps
@@ -102,9 +102,9 @@ class _Ending:
         self._silent = 0
         self._given_up: str | None = None
 
-    async def end(self, meeting: ToEnd) -> EndedMeeting:
+    async def end(self, meeting: EndRequest) -> EndResult:
         if self._given_up is not None:
-            return self._outcome(meeting, EndOutcome.FAILED, self._given_up)
+            return self._result(meeting, EndOutcome.FAILED, self._given_up)
         params = (("meetingID", meeting.id), ("password", meeting.moderator_pw))
         try:
             answer = await self._deps.bbb.call(self._target, "end", params)
@@ -112,23 +112,24 @@ class _Ending:
             self._silent += 1
             if isinstance(error, NotSent) or self._silent >= GIVE_UP_AFTER:
                 self._given_up = error.reason
-            return self._outcome(meeting, EndOutcome.FAILED, error.reason)
+            return self._result(meeting, EndOutcome.FAILED, error.reason)
         self._silent = 0
         if answer.succeeded:
-            return self._outcome(meeting, EndOutcome.ENDED)
+            return self._result(meeting, EndOutcome.ENDED)
         if answer.message_key == NOT_FOUND:
-            return self._outcome(meeting, EndOutcome.GONE)
+            return self._result(meeting, EndOutcome.GONE)
         reason = f"the server answered {answer.message_key or 'FAILED'}"
-        return self._outcome(meeting, EndOutcome.FAILED, reason)
+        return self._result(meeting, EndOutcome.FAILED, reason)
 
-    def _outcome(self, meeting: ToEnd, outcome: EndOutcome, reason: str = "") -> EndedMeeting:
-        return EndedMeeting(meeting.id, self._target.id, outcome, reason)
+    def _result(self, meeting: EndRequest, outcome: EndOutcome, reason: str = "") -> EndResult:
+        return EndResult(meeting.id, self._target.id, outcome, reason)
 
 
 async def forget_if_gone(deps: PoolDeps, meeting: Meeting) -> bool:
-    """Forget a meeting if its server says that it does not know it; without an answer a poll will.
+    """Ask a meeting's server about it, and forget the meeting if the server does not know it.
 
-    `meeting` is its record as of now: what is begun while the server is asked is left alone.
+    Without an answer a later poll does it. `meeting` is the record as it was before the call: a run
+    that begins meanwhile is kept. Raises StoreDown.
     """
     if meeting.server is None:  # removed from the pool: its meetings go with it
         return False
@@ -140,7 +141,7 @@ async def forget_if_gone(deps: PoolDeps, meeting: Meeting) -> bool:
 
 
 async def forget_if_unknown(deps: PoolDeps, meeting: Meeting, answer: Answer) -> bool:
-    """Forget a meeting if its server has said that it does not know it."""
+    """Forget a meeting if `answer` says that its server does not know it. Raises StoreDown."""
     if answer.succeeded or answer.message_key != NOT_FOUND:
         return False
     return await deps.records.forget_meeting(meeting, now_ms=deps.now_ms())

@@ -1,8 +1,8 @@
-"""The records of the pool in Redis: which servers there are, and which server each meeting is on.
+"""The records of the pool in Redis: the servers, and the meetings with the server of each.
 
-Look-ups for every feature. What changes servers is in servers/store.py, what places meetings in
-meetings/store.py. One round trip a method unless its docstring says otherwise; every method raises
-StoreDown when Redis cannot be used. Source: docs/stores.md (layout of the keys).
+Look-ups for every feature; servers/store.py changes servers, meetings/store.py places meetings.
+Each method is one round trip unless its docstring says otherwise, and raises StoreDown when Redis
+cannot be used. Source: docs/stores.md (layout of the keys).
 """
 
 from __future__ import annotations
@@ -16,31 +16,32 @@ from appliance.model import Meeting, MeetingId, Server, ServerId, ServerState, T
 from appliance.redis.store import RedisStores
 from appliance.tenants.scoped_id import scoped_id
 
-TELL_AFTER_LOSS_MS = 5_000
-"""A meeting that its server does not know any more has ended, and our URL is called about then."""
-TELL_AFTER_END_MS = 15_000
-"""After an `end` a server takes its time to put everybody out."""
+NOTIFY_AFTER_LOSS_MS = 5_000
+"""Delay of the notification when a server no longer knows a meeting: the server calls the
+appliance's meetingEndedURL at about that time, with more details."""
+NOTIFY_AFTER_END_MS = 15_000
+"""The same after an `end`: the server first removes all users."""
 SUSPECT_MS = 30_000
 """How long a failed call counts against a server if no poll decides before."""
 
 
 @dataclass(frozen=True)
 class PoolRecords:
-    """Finds servers and meetings, and forgets meetings that their servers do not have."""
+    """Finds servers and meetings, and forgets meetings that have ended."""
 
     redis: RedisStores
 
     async def find_meeting(self, meeting_id: MeetingId, *, now_ms: int) -> Meeting | None:
-        """Return the record kept under an id, None if there is none (or its server is gone)."""
+        """Return the record with this id; None: there is none, or its server was removed."""
         reply = await self.redis.foreground.run("find_meeting", meeting_id, now_ms)
         return None if reply is None else parse_meeting(reply)
 
     async def find_meeting_of(
         self, tenant_id: TenantId | None, meeting_id: MeetingId, *, now_ms: int
     ) -> Meeting | None:
-        """Return the record of a tenant's meeting by its front-end's id; see lib.lua, find_record.
+        """Return the record of a tenant's meeting by the front-end's id; None: there is none.
 
-        None: the tenant has no such meeting. Without tenants it is a meeting of none.
+        `tenant_id` is None without multitenancy. The rule is `find_record` in lib.lua.
         """
         tenant = tenant_arguments(tenant_id, meeting_id)
         reply = await self.redis.foreground.run("find_meeting", meeting_id, now_ms, *tenant)
@@ -49,22 +50,22 @@ class PoolRecords:
     async def forget_meeting(
         self, meeting: Meeting, *, now_ms: int, even_if_creating: bool = False
     ) -> bool:
-        """Forget a meeting that its server does not have; False: it is another one by now.
+        """Forget a meeting that its server does not have; False: the record has changed since.
 
-        `meeting` is the record from before the server was asked.
+        `meeting` is the record as it was before the server was asked.
         """
-        tell_after_ms = TELL_AFTER_END_MS if even_if_creating else TELL_AFTER_LOSS_MS
+        notify_after_ms = NOTIFY_AFTER_END_MS if even_if_creating else NOTIFY_AFTER_LOSS_MS
         reply = await self.redis.foreground.run(
             "forget_meeting",
             *(*identity_of(meeting), meeting.run_ms or ""),
-            *(now_ms, int(even_if_creating), tell_after_ms),
+            *(now_ms, int(even_if_creating), notify_after_ms),
         )
         return bool(reply)
 
     async def list_meetings(self) -> list[Meeting]:
-        """Return all records, by id. In chunks: two round trips for every 500 meetings."""
-        found: dict[str, Meeting] = {}  # SSCAN may name one twice
-        now_ms = 0  # `creating` is of no interest to a list
+        """Return all records, sorted by id. Takes two round trips for every 500 meetings."""
+        found: dict[str, Meeting] = {}  # SSCAN may return an id twice
+        now_ms = 0  # lists do not use `creating`
         redis = self.redis.background
         async for ids in redis.scan("SSCAN", redis.key("meetings")):
             for reply in await redis.run("list_meetings", now_ms, *ids):
@@ -73,28 +74,31 @@ class PoolRecords:
         return [found[meeting_id] for meeting_id in sorted(found)]
 
     async def list_servers(self, *, in_background: bool = False) -> list[Server]:
-        """Return all servers, by id."""
+        """Return all servers, sorted by id."""
         redis = self.redis.background if in_background else self.redis.foreground
         return [parse_server(item) for item in await redis.run("list_servers")]
 
     async def find_server(self, server_id: ServerId) -> Server | None:
-        """Return one server, None if there is no such."""
+        """Return one server, None if it does not exist."""
         found = await self.redis.background.run("list_servers", server_id)
         return parse_server(found[0]) if found else None
 
     async def suspect_server(self, server_id: ServerId, *, silent: bool = False) -> bool:
-        """Note that a call to the server failed, `silent`: got no answer; False: that is known."""
+        """Record that a call to a server failed; False: that was recorded before.
+
+        `silent`: the server did not answer at all.
+        """
         arguments = (server_id, SUSPECT_MS, int(silent))
         return bool(await self.redis.foreground.run("suspect_server", *arguments))
 
 
 def tenant_arguments(tenant_id: TenantId | None, meeting_id: MeetingId) -> tuple[str, str]:
-    """Return scoped id and tenant id, as the scripts take them."""
+    """Return scoped id and tenant id as arguments of a script, both empty without tenant."""
     return (scoped_id(meeting_id, tenant_id), tenant_id) if tenant_id else ("", "")
 
 
 def identity_of(meeting: Meeting) -> tuple[str, str, int]:
-    """Return what tells a record from another of the same meeting, as the scripts take it."""
+    """Return what identifies one record of a meeting among earlier and later ones."""
     return meeting.id, meeting.server_id, meeting.placement
 
 
@@ -134,7 +138,7 @@ def parse_meeting(reply: Sequence[Any]) -> Meeting:
 
 
 def parse_state(state: str) -> ServerState:
-    """Parse a stored state; an unknown word means disabled, which harms nobody."""
+    """Parse a stored state; an unknown word means disabled, the safe choice."""
     try:
         return ServerState(state)
     except ValueError:
@@ -142,7 +146,7 @@ def parse_state(state: str) -> ServerState:
 
 
 def parse_server(reply: Sequence[Any]) -> Server:
-    """Parse one server of list_servers.lua."""
+    """Parse one server of the reply of list_servers.lua."""
     (
         server_id,
         url,
@@ -161,6 +165,7 @@ def parse_server(reply: Sequence[Any]) -> Server:
         load,
         unhealthy,
         suspicion,
+        unstable,
     ) = reply
     multiplier = _float(load_multiplier)
     return Server(
@@ -182,6 +187,7 @@ def parse_server(reply: Sequence[Any]) -> Server:
         unhealthy_count=_int(unhealthy) or 0,
         suspected=bool(suspicion),
         silent=suspicion == "silent",
+        unstable=bool(unstable),
     )
 
 
@@ -191,7 +197,7 @@ def _int(value: str) -> int | None:
 
 
 def _float(value: str) -> float | None:
-    """Read a stored number; "nan" and "inf", which float() takes, are none."""
+    """Parse a stored number; None: not a finite number."""
     try:
         number = float(value)
     except ValueError:

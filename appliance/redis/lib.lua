@@ -1,7 +1,7 @@
--- The prelude of every script: names of keys, reading and removing records.
--- KEYS[1] is the namespace with its colon ("scalelite:"). Keys without "appliance:" belong to
--- Scalelite, whose records refuse unknown fields: no field may be added to them.
--- Times are milliseconds since the epoch, always given by the caller.
+-- Functions shared by all scripts; the loader prepends this file to each of them.
+-- KEYS[1] is the namespace with its colon ("scalelite:"). P is the prefix of Scalelite's keys, whose
+-- hashes must get no further fields (Scalelite rejects unknown ones); A is that of the appliance's.
+-- Times are milliseconds since the epoch and arguments of the caller.
 
 local call = redis.call
 local P = KEYS[1]
@@ -18,7 +18,7 @@ local function text(value)
   return value or ''
 end
 
--- A number as text: an integer with all digits (a time has 13) and without an exponent.
+-- Format a number: integers with all digits (a time has 13) and without exponent.
 local function decimal(value)
   if value == math.floor(value) and math.abs(value) < 1e15 then return string.format('%.0f', value) end
   return string.format('%.12g', value)
@@ -26,15 +26,15 @@ end
 
 local STATES = { enabled = true, cordoned = true, disabled = true }
 
--- Old records have no `state`: then membership in server_enabled means enabled.
--- An unknown state counts as disabled, which is safe.
+-- Old records have no `state`: then membership in server_enabled means enabled. An unknown word means
+-- disabled, the safe choice.
 local function state_of(id, stored)
   if stored then return STATES[stored] and stored or 'disabled' end
   if call('SISMEMBER', P .. 'server_enabled', id) == 1 then return 'enabled' end
   return 'disabled'
 end
 
--- Set the state of a server; its load goes to the set of that state.
+-- Set the state of a server and move its load to the sorted set of that state.
 local function set_state(sid, state)
   call('HSET', P .. 'server:' .. sid, 'state', state)
   local load = call('ZSCORE', P .. 'server_load', sid) or call('ZSCORE', P .. 'cordoned_server_load', sid)
@@ -49,14 +49,20 @@ local function set_state(sid, state)
   end
 end
 
+-- Whether a server that is online failed its last poll or a call since. Arguments: its
+-- unhealthy_counter and its key `suspect:`, each false if missing.
+local function is_unstable(unhealthy_counter, suspicion)
+  return number(unhealthy_counter, 0) > 0 or suspicion ~= false
+end
+
 local function multiplier_of(stored)
   local value = number(stored, 1)
-  -- Scalelite stores any text; tonumber also reads "nan" and "inf".
+  -- Scalelite stores any value; tonumber also accepts "nan" and "inf".
   if value > 0 and value < math.huge then return value end
   return 1
 end
 
--- Change the load of a server in the set that holds it, if any.
+-- Change the load of a server in the sorted set that holds it; a server in neither set stays out.
 local function add_load(server_id, amount)
   if amount == 0 then return end
   for _, name in ipairs({ 'server_load', 'cordoned_server_load' }) do
@@ -67,13 +73,13 @@ local function add_load(server_id, amount)
   end
 end
 
--- For the limits of a server: meetings and users that the last poll has not counted yet.
+-- Count meetings and users that the last poll could not see (yet), for the limits of a server.
 local function add_pending(server_id, meetings, users)
   if meetings ~= 0 then call('HINCRBY', A .. 'load:' .. server_id, 'pending_meetings', decimal(meetings)) end
   if users ~= 0 then call('HINCRBY', A .. 'load:' .. server_id, 'pending_users', decimal(users)) end
 end
 
--- A record, or nil. `url` is false if the server was removed; `creating_ms` is nil once confirmed.
+-- Return a record, or nil. `url` is false if the server was removed; `creating_ms` is nil once confirmed.
 local function read_record(id)
   local m = call('HMGET', P .. 'meeting:' .. id, 'server_id', 'moderator_pw', 'voice_bridge', 'tenant_id')
   if not m[1] then return nil end
@@ -89,7 +95,7 @@ local function read_record(id)
   }
 end
 
--- The reply form of a record: see redis_replies.py, parse_meeting.
+-- Return a record in the form that parse_meeting in pool/records.py reads.
 local function reply_record(id, r, now_ms)
   local creating = 0
   if r.creating_ms and r.creating_ms > now_ms then creating = 1 end
@@ -98,7 +104,8 @@ local function reply_record(id, r, now_ms)
     r.run_ms and decimal(r.run_ms) or '' }
 end
 
--- The request that creates the record may still use it, so others must not remove it.
+-- Whether the request that placed the meeting may still be running, so that others must not remove
+-- the record.
 local function is_creating(r, now_ms)
   return r.creating_ms ~= nil and r.creating_ms > now_ms
 end
@@ -107,19 +114,19 @@ local function is_detached(id)
   return call('EXISTS', A .. 'detached_meeting:' .. id) == 1
 end
 
--- Remove a meeting from the index, the load and the limits of the server in its record.
--- Must be called before the key of the meeting is deleted.
+-- Remove a meeting from the index, load and limits of its server. Call it before the meeting's own key
+-- is deleted.
 local function uncount(server_id, id)
   local a = call('HMGET', A .. 'meeting:' .. id, 'reserved', 'pending', 'counted')
   call('SREM', A .. 'meetings_of:' .. server_id, id)
   add_load(server_id, -number(a[1], 0))
-  -- Not if the server was removed with its counts: the key would be created again and never deleted.
+  -- Without this check the counts of a removed server would be created again and never deleted.
   if a[3] == '1' and call('EXISTS', A .. 'load:' .. server_id) == 1 then
     add_pending(server_id, -1, -number(a[2], 0))
   end
 end
 
--- Release a number that neither the record nor a detached meeting of its owner uses.
+-- Release a voice bridge number unless its owner has a record or is detached.
 local function free_voice_bridge(id, voice_bridge)
   if call('HGET', P .. 'voice_bridges', voice_bridge) == id and not is_detached(id)
     and call('EXISTS', P .. 'meeting:' .. id) == 0 then
@@ -127,8 +134,8 @@ local function free_voice_bridge(id, voice_bridge)
   end
 end
 
--- Remove a record and everything that depends on it. The voice bridge number stays reserved while
--- the meeting is detached, since it may come back with that number.
+-- Remove a record and everything that belongs to it. Its voice bridge number stays reserved while the
+-- meeting is detached, since it may come back with that number.
 local function forget(id)
   local m = call('HMGET', P .. 'meeting:' .. id, 'server_id', 'voice_bridge')
   if m[1] then uncount(m[1], id) end
@@ -137,16 +144,16 @@ local function forget(id)
   if m[2] then free_voice_bridge(id, m[2]) end
 end
 
--- The run of a meeting on its server: the time of the create that started it, and the URL to call
--- when it ends. Each is nil if unknown.
+-- Return the current run of a meeting: the arrival time of the create that began it, and the URL that
+-- the front-end wants to have called at its end. Each is nil if it is unknown.
 local function run_of(id)
   local a = call('HMGET', A .. 'meeting:' .. id, 'run_ms', 'ended_url')
   return number(a[1], nil), a[2] or nil
 end
 
--- A run has ended: its front-end is to be notified at due_ms. Until then its server may report more
--- about it (end_meeting.lua). Without a URL there is nothing to do.
-local function tell_later(id, run_ms, ended_url, tenant_id, due_ms, marks, named)
+-- Schedule the notification of a front-end at due_ms that a run has ended. Until then its server may
+-- report the end with more details (end_meeting.lua). Does nothing without a URL.
+local function notify_later(id, run_ms, ended_url, tenant_id, due_ms, marks, named)
   if not ended_url or ended_url == '' then return end
   local key = decimal(run_ms or 0) .. ':' .. id
   call('HSET', A .. 'ended', key, cjson.encode({
@@ -154,10 +161,10 @@ local function tell_later(id, run_ms, ended_url, tenant_id, due_ms, marks, named
   call('ZADD', A .. 'ended_due', decimal(due_ms), key)
 end
 
--- Record for a server that a meeting was, or may have been, there when the record left it.
+-- Record at a server that a meeting was, or may have been, there when it lost its record.
 -- `abandoned`: the meeting must be ended there as soon as the server answers.
--- `detached_meeting:` is the claim to come back, held for the last server of the meeting. A server
--- that was never confirmed does not take it from another; a newer, confirmed server ends it.
+-- `detached_meeting:` is the claim of the server that had the meeting last to get it back. A placement
+-- that was never confirmed does not take the claim from another server; a confirmed one deletes it.
 local function detach(id, r, now_ms, abandoned)
   abandoned = abandoned or (r.creating_ms ~= nil and is_detached(id))
   local run_ms, ended_url = run_of(id)
@@ -186,8 +193,8 @@ local function drop_claim(server_id, id, voice_bridge)
   end
 end
 
--- A record whose server is still in the pool; one whose server was removed is deleted and counts as
--- unknown (in Scalelite such ids cannot be used for a day).
+-- Return the record of a meeting whose server is still in the pool, or nil. A record whose server was
+-- removed is deleted (in Scalelite such an id stays unusable for a day).
 local function read_living(id)
   local r = read_record(id)
   if r and not r.url then
@@ -197,10 +204,10 @@ local function read_living(id)
   return r
 end
 
--- Equal ids of two tenants (tenants/scoped_id.py): the first tenant gets the plain id, the meeting of
--- another tenant is stored under its scoped id. `scoped` and `tenant_id` are '' without tenants.
+-- Equal ids of two tenants (tenants/scoped_id.py): the first meeting has the plain id, that of another
+-- tenant is stored under its scoped id. `scoped` and `tenant_id` are '' without tenants.
 
--- Whether an id has the form of a scoped one, `…~{tenant id}`, which a plain id must not have.
+-- Whether an id ends in `~{tenant id}`, so that it could be a scoped id. Plain ids must not.
 local function names_tenant(id, tenant_id)
   local at = string.find(id, '~', 1, true)
   while at do
@@ -211,7 +218,7 @@ local function names_tenant(id, tenant_id)
   return false
 end
 
--- The id under which a meeting of a tenant is stored, and its record; nil: there is none.
+-- Return the id under which a tenant's meeting is stored, and its record; nil if there is none.
 local function find_record(id, scoped, tenant_id)
   local r = scoped ~= '' and read_living(scoped)
   if r and r.tenant_id == tenant_id then return scoped, r end
@@ -221,8 +228,8 @@ local function find_record(id, scoped, tenant_id)
   return id, r
 end
 
--- The id under which a create of a tenant is stored: the scoped one while its meeting exists or may
--- come back, or while the plain one belongs to such a meeting of another tenant.
+-- Return the id under which a tenant's create is stored: the scoped id while a meeting with it exists
+-- or may come back, and if the plain id is in use by another tenant in the same sense.
 local function kept_id(id, scoped, tenant_id)
   if scoped == '' then return id end
   if call('EXISTS', P .. 'meeting:' .. scoped) == 1 or is_detached(scoped) or names_tenant(id, tenant_id) then
@@ -236,13 +243,13 @@ local function kept_id(id, scoped, tenant_id)
   return id
 end
 
--- Sweeps record by time which names they found without a hash. Entries that no sweep has confirmed
--- for ten grace periods are obsolete: the same name found again is a new case.
+-- Sweeps record names without a hash in a sorted set, by time. Delete entries that no sweep has found
+-- again for ten grace periods: if the name turns up later, it is a new case.
 local function drop_old_notes(key, now_ms, grace_ms)
   call('ZREMRANGEBYSCORE', key, '-inf', decimal(now_ms - 10 * grace_ms))
 end
 
--- Whether a sweep at least grace_ms ago found the same; if none did, record it for this one.
+-- Whether a sweep at least grace_ms ago found the same name; if no sweep did, record it now.
 local function is_stale(key, member, now_ms, grace_ms)
   local seen_ms = call('ZSCORE', key, member)
   if seen_ms and now_ms - tonumber(seen_ms) >= grace_ms then
@@ -257,7 +264,7 @@ local function is_stale(key, member, now_ms, grace_ms)
 end
 
 -- Release the name of a tenant that is renamed or removed. If another tenant has the same name, which
--- an old Scalelite allowed, the name leads to that one from now on.
+-- old versions of Scalelite allow, the name refers to that one from now on.
 local function release_tenant_name(name, id)
   local key = P .. 'tenant_name:' .. name
   if call('HGET', key, 'id') ~= id then return end

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from appliance.admin_calls.forms import BadRequest, Json, number, text, whole
 from appliance.bbb.endpoint import host_labels, host_of
 from appliance.model import Server, ServerChange
-from appliance.pool.ending import EndedMeeting
+from appliance.pool.ending import EndResult
 from appliance.servers.polling import PollResult
 from appliance.servers.status import PoolStatus
 from appliance.servers.values import NewServer
@@ -137,7 +137,7 @@ def parse_change(fields: Json) -> ServerChange:
     )
 
 
-def ended_json(meetings: Sequence[EndedMeeting]) -> list[Json]:
+def ended_json(meetings: Sequence[EndResult]) -> list[Json]:
     """Render what became of meetings that were to be ended."""
     return [
         {

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from appliance.admin_calls.refusal import RefusalKind, Refused, no_server
 from appliance.model import Server, ServerId, ServerState
-from appliance.pool.ending import EndedMeeting, EndOutcome, ToEnd, end_on_server
+from appliance.pool.ending import EndOutcome, EndRequest, EndResult, end_on_server
 from appliance.servers.administration import find_server, set_server_state
 from appliance.servers.deps import ServerDeps
 
@@ -20,7 +20,7 @@ class ClearedServer:
     """A server without meetings, and what became of those it had."""
 
     server: Server
-    meetings: tuple[EndedMeeting, ...]
+    meetings: tuple[EndResult, ...]
 
 
 async def disable_server(
@@ -74,18 +74,20 @@ async def _clear(deps: ServerDeps, who: str, server: Server, *, end: bool) -> Cl
         raise no_server(server.id)
     if end:
         ended = await end_on_server(
-            deps.pool, server.target, [ToEnd(meeting_id, password) for meeting_id, password in held]
+            deps.pool,
+            server.target,
+            [EndRequest(meeting_id, password) for meeting_id, password in held],
         )
     else:
         ended = tuple(
-            EndedMeeting(meeting_id, server.id, EndOutcome.SKIPPED) for meeting_id, _ in held
+            EndResult(meeting_id, server.id, EndOutcome.SKIPPED) for meeting_id, _ in held
         )
     _log_cleared(deps, who, server.id, ended)
     return ClearedServer(await find_server(deps, server.id), ended)
 
 
 def _log_cleared(
-    deps: ServerDeps, who: str, server_id: ServerId, ended: tuple[EndedMeeting, ...]
+    deps: ServerDeps, who: str, server_id: ServerId, ended: tuple[EndResult, ...]
 ) -> None:
     failed = [one for one in ended if one.outcome is EndOutcome.FAILED]
     deps.log.info("server_cleared", server=server_id, meetings=len(ended), by=who)

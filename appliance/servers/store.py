@@ -23,7 +23,7 @@ from appliance.model import (
     ServerId,
     ServerState,
 )
-from appliance.pool.records import TELL_AFTER_END_MS, TELL_AFTER_LOSS_MS, parse_state
+from appliance.pool.records import NOTIFY_AFTER_END_MS, NOTIFY_AFTER_LOSS_MS, parse_state
 from appliance.redis.store import RedisStores, to_script_json
 
 
@@ -63,7 +63,7 @@ class ServerStore:
         `to_be_ended`: should one still run there at a later poll, it is ended.
         """
         reply = await self.redis.background.run(
-            "clear_server", server_id, now_ms, int(to_be_ended), TELL_AFTER_END_MS
+            "clear_server", server_id, now_ms, int(to_be_ended), NOTIFY_AFTER_END_MS
         )
         return None if reply is None else [(MeetingId(item), pw) for item, pw in reply]
 
@@ -165,7 +165,7 @@ def observation_arguments(
             "healthy_threshold": healthy_threshold,
             "ttl_s": rules.ttl_s,
             "join_buffer_ms": rules.join_buffer_ms,
-            "tell_after_ms": TELL_AFTER_LOSS_MS,
+            "notify_after_ms": NOTIFY_AFTER_LOSS_MS,
         }
     )
 

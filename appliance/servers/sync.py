@@ -17,7 +17,7 @@ import trio
 from appliance.admin_calls.refusal import Refused
 from appliance.faults import StoreDown
 from appliance.model import Server, ServerId, ServerState
-from appliance.pool.ending import EndedMeeting
+from appliance.pool.ending import EndResult
 from appliance.servers.administration import add_server, list_servers, logged_change
 from appliance.servers.clearing import panic_server
 from appliance.servers.deps import ServerDeps
@@ -59,7 +59,7 @@ class SyncedServer:
     step: SyncStep
     outcome: StepOutcome
     reason: str = ""
-    ended: tuple[EndedMeeting, ...] = ()
+    ended: tuple[EndResult, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,6 @@
-"""Composition, by field: what is opened, and what is put together of it.
+"""Composition: opens the connections and builds each feature's dependencies from them.
 
-For the supervisor, and for those commands that need no running appliance.
+Begin in `features.py`; `connections.py` opens stores and HTTP clients. Used by the supervisor, and
+by the commands that need no running appliance. May import every feature and engine, but neither
+public/ nor admin/; contains no rule.
 """

@@ -1,4 +1,4 @@
-"""Opens every connection of the process: stores, HTTP clients, callbacks. Composition only."""
+"""Opens every connection of the process: stores, HTTP clients, callbacks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from appliance.system.embedded.stores import open_embedded_stores
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """Everything that reaches out of the process."""
+    """Connections to stores, BBB servers and callback receivers."""
 
     redis: RedisStores
     database: Database | None
@@ -64,7 +64,7 @@ async def open_connections(settings: Settings, log: EventLogger) -> AsyncIterato
             response_timeout_s=servers.response_timeout_s,
             response_max_bytes=servers.response_max_bytes,
             send_algorithm=servers.send_algorithm,
-            # A little longer than from one poll of a server to the next.
+            # A little longer than the interval between two polls of a server.
             remember_lists_s=1.5 * settings.polling.interval_s,
             request_id=current_request_id,
         )
@@ -85,7 +85,7 @@ def _redis_address(stores: StoreSettings, embedded_url: str | None) -> RedisAddr
 
 
 def placement_rules(settings: Settings) -> PlacementRules:
-    """Return what placements and records depend on."""
+    """Return the settings that placements and meeting records depend on."""
     return PlacementRules(
         min_user_count=settings.load.min_user_count,
         join_buffer_ms=settings.load.join_buffer_ms,

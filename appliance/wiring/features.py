@@ -1,11 +1,11 @@
-"""Puts together what each feature is given, of settings and open connections. Composition only."""
+"""Builds the dependencies of each feature from settings and open connections."""
 
 from __future__ import annotations
 
 import random
 import secrets
 import string
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from appliance.callbacks.analytics_files import AnalyticsFiles
 from appliance.callbacks.deps import CallbackDeps
@@ -16,15 +16,17 @@ from appliance.callbacks.queue import CallbackQueue
 from appliance.callbacks.sender import CallbackSender
 from appliance.dialin.deps import DialInDeps
 from appliance.dialin.store import VoiceBridges
-from appliance.doctor.deps import DoctorDeps
+from appliance.doctor.deps import DoctorDeps, Probes
 from appliance.fault_log import FaultLog
 from appliance.features import Features
 from appliance.log import EventLogger
 from appliance.meetings.deps import MeetingDeps
 from appliance.meetings.store import MeetingStore
 from appliance.metrics.deps import MetricsDeps
+from appliance.model import PlacementRules
 from appliance.pool.deps import PoolDeps
 from appliance.pool.records import PoolRecords
+from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.manual_imports import ManualImports
 from appliance.servers.deps import ServerDeps
 from appliance.servers.poller import Poller
@@ -46,7 +48,7 @@ from appliance.wiring.recordings import make_recording_deps, make_takeover_sourc
 
 @dataclass(frozen=True, slots=True)
 class Tasks:
-    """The tasks that use cases hand work to."""
+    """The long-running tasks that use cases pass work to."""
 
     background: Background
     poller: Poller
@@ -54,68 +56,38 @@ class Tasks:
     manual_imports: ManualImports
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The parts that the dependencies of all features are built from."""
+
+    settings: Settings
+    log: EventLogger
+    faults: FaultLog
+    connections: Connections
+    tasks: Tasks
+    secret_key_base: str = field(repr=False)
+
+    @property
+    def rules(self) -> PlacementRules:
+        return placement_rules(self.settings)
+
+
 def make_features(
     settings: Settings, connections: Connections, tasks: Tasks, log: EventLogger
 ) -> Features:
-    """Return every feature with what it is given."""
-    redis, metrics = connections.redis, connections.metrics
-    faults, later = FaultLog(log, now_ms), tasks.background.later
+    """Return the dependencies of every feature."""
+    redis, database, metrics = connections.redis, connections.database, connections.metrics
     key_base = settings.secret_key_base or load_secret_key_base(settings.stores.state_dir)
-    rules = placement_rules(settings)
+    faults = FaultLog(log, now_ms)
+    parts = _Parts(settings, log, faults, connections, tasks, key_base)
     pool = PoolDeps(PoolRecords(redis), connections.bbb, log, now_ms)
-    tenants = _make_tenants(settings, connections, faults, log)
-    hooks = HookStore(redis.background)
-    callbacks = CallbackDeps(
-        settings=settings,
-        log=log,
-        faults=faults,
-        now_ms=now_ms,
-        later=later,
-        pool=pool,
-        tenants=tenants,
-        queue=CallbackQueue(connections.callbacks.stores, tasks.sender.wake, log),
-        urls=connections.callbacks.urls,
-        ended=EndedStore(redis),
-        hooks=hooks,
-        hook_cache=HookCache(hooks, multitenancy=settings.api.multitenancy),
-        analytics_files=(
-            AnalyticsFiles(settings.stores.state_dir) if settings.analytics_store else None
-        ),
-        secret_key_base=key_base,
-    )
+    tenants = _make_tenants(parts)
+    callbacks = _make_callbacks(parts, pool, tenants)
     recordings = make_recording_deps(
-        callbacks, connections.database, redis.foreground, tasks.manual_imports, metrics
+        callbacks, database, redis.foreground, tasks.manual_imports, metrics
     )
-    servers = ServerDeps(
-        settings=settings,
-        log=log,
-        faults=faults,
-        now_ms=now_ms,
-        later=later,
-        pool=pool,
-        store=ServerStore(redis, rules),
-        callbacks=callbacks,
-        metrics=metrics,
-        poll_soon=tasks.poller.poll_soon,
-        instance=secrets.token_hex(8),
-    )
-    meetings = MeetingDeps(
-        settings=settings,
-        log=log,
-        faults=faults,
-        now_ms=now_ms,
-        later=later,
-        pool=pool,
-        store=MeetingStore(redis, rules),
-        servers=servers,
-        tenants=tenants,
-        callbacks=callbacks,
-        metrics=metrics,
-        random=random.random,
-        new_password=_new_password,
-        secret_key_base=key_base,
-    )
-    probes = make_probes(redis, connections.database, connections.http, connections.bbb, now_ms)
+    servers = _make_servers(parts, callbacks)
+    probes = make_probes(redis, database, connections.http, connections.bbb, now_ms)
     return Features(
         settings=settings,
         log=log,
@@ -128,37 +100,100 @@ def make_features(
         callbacks=callbacks,
         recordings=recordings,
         servers=servers,
-        meetings=meetings,
+        meetings=_make_meetings(parts, servers, tenants),
         dialin=DialInDeps(settings, log, faults, now_ms, VoiceBridges(redis.foreground), metrics),
         doctor=DoctorDeps(settings, log, now_ms, servers, callbacks, tenants, recordings, probes),
-        takeover=TakeoverDeps(
-            settings=settings,
-            log=log,
-            now_ms=now_ms,
-            later=later,
-            servers=servers,
-            recordings=recordings,
-            sources=make_takeover_sources(settings, redis, connections.database, probes),
-        ),
+        takeover=_make_takeover(parts, servers, recordings, probes),
         exposition=MetricsDeps(settings, log, faults, now_ms, metrics, pool, callbacks, recordings),
     )
 
 
-def _make_tenants(
-    settings: Settings, connections: Connections, faults: FaultLog, log: EventLogger
-) -> TenantDeps:
-    redis, connect_s = connections.redis, settings.servers.connect_timeout_s
+def _make_tenants(parts: _Parts) -> TenantDeps:
+    redis, connect_s = parts.connections.redis, parts.settings.servers.connect_timeout_s
     return TenantDeps(
-        settings=settings,
-        log=log,
+        settings=parts.settings,
+        log=parts.log,
         store=TenantStore(redis.background),
         cache=TenantCache(TenantLookup(redis.foreground), now_ms),
         lrs=LrsPayloads(
-            TokenClient(connections.http, connect_s),
-            faults,
+            TokenClient(parts.connections.http, connect_s),
+            parts.faults,
             deadline_s=connect_s,
             random_bytes=secrets.token_bytes,
         ),
+    )
+
+
+def _make_callbacks(parts: _Parts, pool: PoolDeps, tenants: TenantDeps) -> CallbackDeps:
+    settings, redis = parts.settings, parts.connections.redis
+    opened = parts.connections.callbacks
+    hooks = HookStore(redis.background)
+    reports = AnalyticsFiles(settings.stores.state_dir) if settings.analytics_store else None
+    return CallbackDeps(
+        settings=settings,
+        log=parts.log,
+        faults=parts.faults,
+        now_ms=now_ms,
+        later=parts.tasks.background.later,
+        pool=pool,
+        tenants=tenants,
+        queue=CallbackQueue(opened.stores, parts.tasks.sender.wake, parts.log),
+        urls=opened.urls,
+        ended=EndedStore(redis),
+        hooks=hooks,
+        hook_cache=HookCache(hooks, multitenancy=settings.api.multitenancy),
+        analytics_files=reports,
+        secret_key_base=parts.secret_key_base,
+    )
+
+
+def _make_servers(parts: _Parts, callbacks: CallbackDeps) -> ServerDeps:
+    return ServerDeps(
+        settings=parts.settings,
+        log=parts.log,
+        faults=parts.faults,
+        now_ms=now_ms,
+        later=parts.tasks.background.later,
+        pool=callbacks.pool,
+        store=ServerStore(parts.connections.redis, parts.rules),
+        callbacks=callbacks,
+        metrics=parts.connections.metrics,
+        poll_soon=parts.tasks.poller.poll_soon,
+        instance=secrets.token_hex(8),
+    )
+
+
+def _make_meetings(parts: _Parts, servers: ServerDeps, tenants: TenantDeps) -> MeetingDeps:
+    return MeetingDeps(
+        settings=parts.settings,
+        log=parts.log,
+        faults=parts.faults,
+        now_ms=now_ms,
+        later=parts.tasks.background.later,
+        pool=servers.pool,
+        store=MeetingStore(parts.connections.redis, parts.rules),
+        servers=servers,
+        tenants=tenants,
+        callbacks=servers.callbacks,
+        metrics=parts.connections.metrics,
+        random=random.random,
+        new_password=_new_password,
+        secret_key_base=parts.secret_key_base,
+    )
+
+
+def _make_takeover(
+    parts: _Parts, servers: ServerDeps, recordings: RecordingDeps, probes: Probes
+) -> TakeoverDeps:
+    redis, database = parts.connections.redis, parts.connections.database
+    return TakeoverDeps(
+        settings=parts.settings,
+        log=parts.log,
+        now_ms=now_ms,
+        later=parts.tasks.background.later,
+        servers=servers,
+        recordings=recordings,
+        sources=make_takeover_sources(parts.settings, redis, database, probes),
     )
 
 

@@ -1,4 +1,4 @@
-"""Assemble the probes of doctor from open connections. Composition only."""
+"""Builds the probes of doctor from open connections."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def make_probes(
     bbb: BbbClient,
     now_ms: Callable[[], int],
 ) -> Probes:
-    """Return the probes. `database` is None if the configuration disables it."""
+    """Return the probes of doctor. `database` is None if it is disabled."""
     return Probes(
         redis=RedisFactFinder(redis.background.client, redis.background.namespace, now_ms).read,
         database=None if database is None else DatabaseFactFinder(database, now_ms).read,

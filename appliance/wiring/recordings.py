@@ -1,7 +1,4 @@
-"""Puts together what the work on recordings needs, of settings and an open database.
-
-Composition only, for the supervisor, of which it is a part: no rule, no service of its own.
-"""
+"""Builds the dependencies of recordings and takeover from settings and open connections."""
 
 from __future__ import annotations
 
@@ -45,7 +42,7 @@ def make_recording_deps(
     manual_imports: ManualImports,
     metrics: Metrics,
 ) -> RecordingDeps:
-    """Return what recordings are given. database: None if there is none, as configured."""
+    """Return the dependencies of recordings. `database` is None if it is disabled."""
     settings, log = callbacks.settings, callbacks.log
     return RecordingDeps(
         settings=settings,
@@ -97,7 +94,7 @@ def _make_admin(
 
 
 def make_spool_watcher(recordings: RecordingSettings, importer: Importer, log: Log) -> SpoolWatcher:
-    """Return what has tars of the spool imported."""
+    """Return the task that imports the tars of the spool."""
     return SpoolWatcher(
         tools=importer,
         spool=Spool(recordings),
@@ -114,10 +111,9 @@ def make_takeover_sources(
     settings: Settings,
     redis: RedisStores,
     database: Database | None,
-    probes: Probes | None,
+    probes: Probes,
 ) -> TakeoverSources:
-    """Return the stores, directories and servers that a takeover inspects."""
-    assert probes is not None
+    """Return the stores and files that an inspection of a Scalelite reads."""
     return TakeoverSources(
         pool=PoolSurvey(redis.background.client, redis.background.namespace),
         recordings=None if database is None else RecordingSurvey(database),

@@ -30,7 +30,7 @@ from appliance.model import (
     ServerId,
     ServerState,
 )
-from appliance.pool.ending import EndedMeeting, EndOutcome
+from appliance.pool.ending import EndOutcome, EndResult
 from appliance.servers.admin_json import (
     ended_json,
     parse_change,
@@ -87,11 +87,11 @@ def test_status_has_no_secret() -> None:
 
 
 @pytest.mark.parametrize(
-    ("online", "failures", "status"),
-    [(True, 0, "online"), (True, 1, "unstable"), (False, 5, "offline")],
+    ("online", "unstable", "status"),
+    [(True, False, "online"), (True, True, "unstable"), (False, False, "offline")],
 )
-def test_status_tells_unstable_servers(online: bool, failures: int, status: str) -> None:
-    server = dataclasses.replace(SERVER, online=online, unhealthy_count=failures)
+def test_status_tells_unstable_servers(online: bool, unstable: bool, status: str) -> None:
+    server = dataclasses.replace(SERVER, online=online, unstable=unstable)
 
     assert status_json(PoolStatus((server,)))["servers"][0]["status"] == status
 
@@ -107,7 +107,7 @@ def test_meeting_shows_no_password() -> None:
 
 def test_other_documents_are_plain_json() -> None:
     listed = ListedMeeting("m", 1, 2, 3, 4, is_breakout=True)
-    ended = (EndedMeeting(MeetingId("m"), ServerId("one"), EndOutcome.GONE),)
+    ended = (EndResult(MeetingId("m"), ServerId("one"), EndOutcome.GONE),)
 
     documents = [
         server_meetings_json(ServerMeetings(SERVER, (listed,))),

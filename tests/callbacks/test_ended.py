@@ -13,7 +13,7 @@ from appliance.callbacks.ended import take_end, tell_ended
 from appliance.faults import StoreDown
 from appliance.meetings import calls as meetings
 from appliance.model import Tenant, TenantId
-from appliance.pool.records import TELL_AFTER_END_MS, TELL_AFTER_LOSS_MS
+from appliance.pool.records import NOTIFY_AFTER_END_MS, NOTIFY_AFTER_LOSS_MS
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.features import rewire
 from tests.doubles.live_pool import LivePool, open_live
@@ -120,12 +120,12 @@ async def test_meeting_found_gone_is_told_once_without_marks(pool: LivePool) -> 
     await meetings.get_meeting_info(pool.res.meetings, CALLER, (("meetingID", "room"),))
     await tell(pool)
     assert await queued(pool) == []
-    await tell(pool, TELL_AFTER_LOSS_MS)
+    await tell(pool, NOTIFY_AFTER_LOSS_MS)
     assert await queued(pool) == [(LMS, None)]
     assert url is not None
     assert await take_end(pool.res.callbacks, url.partition("?")[2].encode())
     await pool.settled()
-    await tell(pool, TELL_AFTER_LOSS_MS)
+    await tell(pool, NOTIFY_AFTER_LOSS_MS)
     assert await queued(pool) == [(LMS, None)]
 
 
@@ -161,21 +161,21 @@ async def test_poll_that_finds_the_meeting_gone_tells_it(pool: LivePool) -> None
     pool.servers[0].end_meeting("room", callback=False)
     await pool.poll("bbb-1")
     assert await pool.meeting() is None
-    await tell(pool, TELL_AFTER_LOSS_MS)
+    await tell(pool, NOTIFY_AFTER_LOSS_MS)
     assert await queued(pool) == [(LMS, None)]
 
 
 async def test_ended_meeting_waits_for_its_servers_word(pool: LivePool) -> None:
     url = await create(pool, meetingEndedURL=LMS)
     await meetings.end_meeting(pool.res.meetings, CALLER, (("meetingID", "room"),))
-    await tell(pool, TELL_AFTER_END_MS - 5000)
+    await tell(pool, NOTIFY_AFTER_END_MS - 5000)
     assert await queued(pool) == []
     assert url is not None
     assert await take_end(
         pool.res.callbacks, f"{url.partition('?')[2]}&recordingmarks=true".encode()
     )
     await pool.settled()
-    await tell(pool, TELL_AFTER_END_MS)
+    await tell(pool, NOTIFY_AFTER_END_MS)
     assert await queued(pool) == [(f"{LMS}&recordingmarks=true", None)]
 
 
@@ -214,11 +214,11 @@ async def test_end_that_no_queue_can_take_is_told_later(pool: LivePool) -> None:
     await pool.poll("bbb-1")
     later = rewire(
         pool.res,
-        now_ms=lambda: pool.res.now_ms() + TELL_AFTER_LOSS_MS,
+        now_ms=lambda: pool.res.now_ms() + NOTIFY_AFTER_LOSS_MS,
         callbacks__queue=FullQueue(),
     )
     assert await tell_ended(later.callbacks) == 0
-    await tell(pool, TELL_AFTER_LOSS_MS)
+    await tell(pool, NOTIFY_AFTER_LOSS_MS)
     assert await queued(pool) == []
     await tell(pool, 60_000)
     assert await queued(pool) == [(LMS, None)]
@@ -245,7 +245,7 @@ async def test_meeting_that_cannot_be_told_holds_up_no_other(pool: LivePool) -> 
         await pool.poll(bbb.server_id)
     picky: Any = PickyQueue()
     later = rewire(
-        pool.res, now_ms=lambda: pool.res.now_ms() + TELL_AFTER_LOSS_MS, callbacks__queue=picky
+        pool.res, now_ms=lambda: pool.res.now_ms() + NOTIFY_AFTER_LOSS_MS, callbacks__queue=picky
     )
     assert await tell_ended(later.callbacks) == 2
     assert sorted(picky.taken) == ["fine", "good"]

@@ -9,7 +9,7 @@ import pytest
 from appliance.callbacks.ended_rules import EndedCall, Run
 from appliance.callbacks.ended_store import CLAIM_MS, EndedStore
 from appliance.model import Meeting, MeetingId, PlacementOutcome, Replaced, ServerId, TenantId
-from appliance.pool.records import TELL_AFTER_END_MS, TELL_AFTER_LOSS_MS
+from appliance.pool.records import NOTIFY_AFTER_END_MS, NOTIFY_AFTER_LOSS_MS
 from tests.doubles.store_pool import MINUTE_MS, StorePool
 
 pytest_plugins = ["tests.doubles.store_pool_fixtures"]
@@ -208,7 +208,7 @@ async def test_lost_meeting_is_told_later_and_with_the_marks_if_its_server_speak
     await pool.add("a")
     began_ms = pool.now_ms
     await pool.forget(await begin(pool))
-    pool.now_ms += TELL_AFTER_LOSS_MS - 1
+    pool.now_ms += NOTIFY_AFTER_LOSS_MS - 1
     assert await told(pool) == []
     assert await end(pool, began_ms, marks="false")
     assert await told(pool) == [("m", f"{URL}&recordingmarks=false")]
@@ -218,7 +218,7 @@ async def test_lost_meeting_is_told_once_if_its_server_never_speaks(pool: StoreP
     await pool.add("a")
     began_ms = pool.now_ms
     await pool.forget(await begin(pool))
-    pool.now_ms += TELL_AFTER_LOSS_MS
+    pool.now_ms += NOTIFY_AFTER_LOSS_MS
     assert await told(pool) == [("m", URL)]
     pool.now_ms += CLAIM_MS
     assert not await end(pool, began_ms)
@@ -229,7 +229,7 @@ async def test_ended_meeting_gets_more_time_than_a_lost_one(pool: StorePool) -> 
     await pool.add("a")
     meeting = await begin(pool)
     assert await pool.store.forget_meeting(meeting, now_ms=pool.now_ms, even_if_creating=True)
-    pool.now_ms += TELL_AFTER_END_MS - 1
+    pool.now_ms += NOTIFY_AFTER_END_MS - 1
     assert await told(pool) == []
     pool.now_ms += 1
     assert await told(pool) == [("m", URL)]
@@ -279,7 +279,7 @@ async def test_detached_meeting_that_is_gone_when_its_server_is_back_is_told(
     await pool.lose(one)
     pool.now_ms += MINUTE_MS
     await pool.poll(one, {})
-    pool.now_ms += TELL_AFTER_LOSS_MS
+    pool.now_ms += NOTIFY_AFTER_LOSS_MS
     assert await told(pool) == [("m", URL)]
 
 
@@ -308,7 +308,7 @@ async def test_meetings_of_a_cleared_server_are_told(pool: StorePool) -> None:
     one = await pool.add("a")
     await begin(pool)
     await pool.store.clear_server(one, now_ms=pool.now_ms, to_be_ended=True)
-    pool.now_ms += TELL_AFTER_END_MS
+    pool.now_ms += NOTIFY_AFTER_END_MS
     assert await told(pool) == [("m", URL)]
     pool.now_ms += 2 * MINUTE_MS
     await pool.poll(one, {})

@@ -9,7 +9,7 @@ import trio
 
 from appliance.bbb.caller import Caller
 from appliance.callbacks.ended_task import tell_ended_forever
-from appliance.pool.records import TELL_AFTER_LOSS_MS
+from appliance.pool.records import NOTIFY_AFTER_LOSS_MS
 from tests.doubles.bbb_process import BbbProcess, until
 from tests.doubles.features import rewire
 from tests.doubles.live_pool import LivePool, open_live
@@ -22,7 +22,7 @@ LMS = "https://lms.example.org/ended"
 
 async def until_told(pool: LivePool) -> None:
     """Run the task until the front-end's URL is in the queue."""
-    later = rewire(pool.res, now_ms=lambda: pool.res.now_ms() + TELL_AFTER_LOSS_MS)
+    later = rewire(pool.res, now_ms=lambda: pool.res.now_ms() + NOTIFY_AFTER_LOSS_MS)
     queue: Any = pool.res.callbacks.queue
     async with trio.open_nursery() as nursery:
         nursery.start_soon(partial(tell_ended_forever, later.callbacks, pause_s=0.05))

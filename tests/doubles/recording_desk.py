@@ -106,6 +106,7 @@ async def open_desk_of(
             importer=bench.tools,
             start=by_hand.start,
         )
+        assert bare.doctor.probes is not None
         own = replace(bare.settings, recordings=settings)
         res = rewire(
             bare,

@@ -565,7 +565,7 @@ async def test_trouble_is_named_once_and_the_poller_is_asked_to_look(pool: LiveP
     res = rewire(pool.res, servers__poll_soon=asked.append)
 
     for _ in range(5):
-        meetings.note_trouble(res.meetings, Ambiguous(ServerId("bbb-2"), "no answer"), "end")
+        meetings.report_failed_call(res.meetings, Ambiguous(ServerId("bbb-2"), "no answer"), "end")
     await pool.settled()
 
     assert asked == ["bbb-2"] * 5

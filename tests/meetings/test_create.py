@@ -14,7 +14,7 @@ from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError
 from appliance.bbb.request_body import RequestBody
 from appliance.meetings.create import create_meeting
-from appliance.meetings.passwords import attendee_password
+from appliance.meetings.create_params import attendee_password
 from appliance.meetings.voice_bridge import candidates
 from appliance.model import Tenant, TenantId
 from appliance.tenants.scoped_id import scoped_id

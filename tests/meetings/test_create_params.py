@@ -9,8 +9,13 @@ import pytest
 
 from appliance.bbb.client import MAX_LINE_BYTES
 from appliance.bbb.params import Params
-from appliance.meetings.create_params import fit_line, name_meeting, params_for
-from appliance.meetings.passwords import attendee_password
+from appliance.meetings.create_params import (
+    ATTENDEE_PASSWORD_LENGTH,
+    attendee_password,
+    fit_request_line,
+    server_params,
+    with_stored_id,
+)
 from appliance.model import Meeting, MeetingId, ServerId
 from appliance.tenants.scoped_id import scoped_id
 
@@ -25,7 +30,7 @@ def sent(meeting: Meeting = MEETING, params: Params = SENT, **changes: Any) -> d
         "moderator_pw": "mp",
         "ended_url": "http://us/ended",
     }
-    return dict(params_for(params, meeting, **(values | changes)))
+    return dict(server_params(params, meeting, **(values | changes)))
 
 
 def test_record_and_server_decide() -> None:
@@ -70,7 +75,7 @@ def test_meeting_is_named_as_it_is_kept(
     shown = sent(replace(MEETING, id=kept), params, asked_for=asked_for)
     assert shown["meetingID"] == kept
     assert shown.get("meta_tenant-meeting-id") == original
-    assert name_meeting(params, replace(MEETING, id=kept)) == (("meetingID", kept), ("a", "1"))
+    assert with_stored_id(params, replace(MEETING, id=kept)) == (("meetingID", kept), ("a", "1"))
 
 
 @pytest.mark.parametrize(
@@ -87,8 +92,8 @@ def test_url_that_we_have_put_in_goes_too_where_the_line_is_still_too_long(
     params: Params = (("welcome", "x" * 8000), ("meetingEndedURL", "u"), (name, given))
     url = "https://bbb.example.org/bigbluebutton/api"
 
-    assert fit_line(params, url) == (*params[:1], *(params[2:] if kept else ()))
-    assert fit_line(params[1:], url) == params[1:]
+    assert fit_request_line(params, url) == (*params[:1], *(params[2:] if kept else ()))
+    assert fit_request_line(params[1:], url) == params[1:]
 
 
 @pytest.mark.parametrize(("more", "kept"), [(0, True), (1, False)])
@@ -99,4 +104,22 @@ def test_url_of_ours_is_left_out_where_the_request_line_would_be_too_long(
     params: Params = (("welcome", ""), ("meetingEndedURL", "u"))
     line = f"POST {url}/create?welcome=&meetingEndedURL=u&checksum={'c' * 128} HTTP/1.1\r\n"
     params = (("welcome", "w" * (MAX_LINE_BYTES - len(line) + more)), params[1])
-    assert (dict(fit_line(params, url)).get("meetingEndedURL") == "u") is kept
+    assert (dict(fit_request_line(params, url)).get("meetingEndedURL") == "u") is kept
+
+
+def test_attendee_password_is_the_same_for_a_repeated_create() -> None:
+    # A literal: another value after an upgrade would refuse the repeated create of a meeting.
+    assert attendee_password("math", "secret") == "Bayg7Qqwzwij"
+
+
+def test_attendee_password_differs_by_meeting_and_moderator_password() -> None:
+    seen = {attendee_password(m, p) for m in ("a", "b") for p in ("x", "y")}
+    assert len(seen) == 4
+
+
+def test_attendee_password_needs_no_encoding_and_is_not_the_moderator_password() -> None:
+    password = attendee_password("ünï", "mp")
+    assert len(password) == ATTENDEE_PASSWORD_LENGTH
+    assert password.isascii()
+    assert password.isalnum()
+    assert password != attendee_password("ünï", password)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from appliance.model import MeetingId, ServerId, Target
-from appliance.pool.ending import GIVE_UP_AFTER, EndOutcome, ToEnd, end_on_server
+from appliance.pool.ending import GIVE_UP_AFTER, EndOutcome, EndRequest, end_on_server
 from tests.doubles.bbb_process import open_bbb_servers
 from tests.doubles.features import open_features
 from tests.doubles.ports import free_port
 
 
-def to_end(*names: str, password: str = "mp") -> list[ToEnd]:
-    return [ToEnd(MeetingId(name), password) for name in names]
+def to_end(*names: str, password: str = "mp") -> list[EndRequest]:
+    return [EndRequest(MeetingId(name), password) for name in names]
 
 
 async def test_every_meeting_gets_its_own_outcome(redis_url: str, redis_namespace: str) -> None:

@@ -13,6 +13,7 @@ from appliance.model import (
     ServerId,
     ServerState,
 )
+from appliance.pool.records import SUSPECT_MS
 from tests.doubles.store_pool import MINUTE_MS, StorePool, open_store_pool
 
 pytest_plugins = ["tests.doubles.store_pool_fixtures"]
@@ -412,7 +413,7 @@ async def test_suspicion_passes_by_itself(pool: StorePool) -> None:
     one = await pool.add("a")
     await pool.store.suspect_server(one)
     left_ms = await pool.redis("PTTL", "appliance:suspect:a")
-    assert 0 < left_ms <= pool.store.rules.suspect_ms
+    assert 0 < left_ms <= SUSPECT_MS
 
 
 async def test_unknown_server_is_not_suspected(pool: StorePool) -> None:

@@ -97,6 +97,7 @@ SERVER: dict[str, Any] = {
     "load": "37.5",
     "unhealthy": "2",
     "suspicion": "",
+    "unstable": 1,
 }
 
 
@@ -122,6 +123,7 @@ def test_server_is_parsed() -> None:
         videos=3,
         bbb_version="3.0.10",
         unhealthy_count=2,
+        unstable=True,
     )
 
 
@@ -151,7 +153,7 @@ def test_server_with_nothing_but_a_url_is_parsed() -> None:
         ("suspicion", "failed", "silent", False),
         ("suspicion", "silent", "suspected", True),
         ("suspicion", "silent", "silent", True),
-        ("unhealthy", "0", "unstable", False),
+        ("unstable", 0, "unstable", False),
     ],
 )
 def test_server_field_is_read(field: str, text: object, attribute: str, value: object) -> None:

@@ -12,7 +12,7 @@ local waiting = call('HGET', A .. 'ended', key)
 if waiting then
   local entry = cjson.decode(waiting)
   if entry.claimed then return 0 end
-  tell_later(id, run_ms, entry.url, entry.tenant_id, now_ms, marks, named)
+  notify_later(id, run_ms, entry.url, entry.tenant_id, now_ms, marks, named)
   return 1
 end
 
@@ -23,7 +23,7 @@ if r then
   -- whose creator died, nor of Scalelite's. The server is asked (callbacks/ended.py).
   if run_ms ~= known_ms then return 0 end
   if r.server_id ~= sid or is_creating(r, now_ms) then return 0 end
-  tell_later(id, known_ms, ended_url, r.tenant_id, now_ms, marks, named)
+  notify_later(id, known_ms, ended_url, r.tenant_id, now_ms, marks, named)
   forget(id)
   return 1
 end
@@ -33,7 +33,7 @@ local detached = call('HGET', A .. 'detached:' .. sid, id)
 if not detached or not has_claim(sid, id) then return 0 end
 local d = cjson.decode(detached)
 if d.abandoned or run_ms ~= d.run_ms then return 0 end
-tell_later(id, d.run_ms, d.ended_url, d.tenant_id, now_ms, marks, named)
+notify_later(id, d.run_ms, d.ended_url, d.tenant_id, now_ms, marks, named)
 call('HDEL', A .. 'detached:' .. sid, id)
 drop_claim(sid, id, d.voice_bridge)
 return 1

@@ -1,7 +1,7 @@
--- ARGV: meeting id, server id, placement, now_ms, may_exist (1/0), avoid_ms.
--- Undo a placement that was not confirmed. may_exist: the server may have created the meeting,
--- so it is ended there when it shows up, and the next create goes elsewhere if it can.
--- Reply: 1 if undone, 0 if the record is another one or was confirmed by another request.
+-- Undo an unconfirmed placement.
+-- ARGV: meeting id, server id, placement, now_ms, may_exist (1/0), avoid_ms. may_exist: the server may
+-- have created the meeting, so it is ended there if it appears, and for avoid_ms the next create
+-- prefers another server. Reply: 1 if undone, 0 if another request has changed or confirmed the record.
 local id, now_ms = ARGV[1], tonumber(ARGV[4])
 local r = read_record(id)
 if not r or r.server_id ~= ARGV[2] or r.placement ~= tonumber(ARGV[3]) or not r.creating_ms then return 0 end

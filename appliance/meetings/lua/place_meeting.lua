@@ -1,7 +1,7 @@
--- The placement rule (docs/placement.md): find the meeting, or choose a server for it, count it
--- there, reserve its voice bridge number and record it, all in one step, so that a thousand
--- creates at once spread over the pool and two creates of one id meet on one server.
--- ARGV[1]: JSON, see redis_store.py, place_meeting.
+-- The placement rule (docs/placement.md): find the meeting, or select a server for it, add its load,
+-- reserve its voice bridge number and write its record. All in one step, so that concurrent creates
+-- spread over the pool and two creates of one id get the same server.
+-- ARGV[1]: JSON, see placement_arguments in meetings/store.py.
 -- Reply: {outcome, moved_from or '', record...}.
 
 local q = cjson.decode(ARGV[1])
@@ -9,8 +9,8 @@ local id = kept_id(q.id, text(q.scoped_id), q.tenant_id)
 local CHUNK = 32
 local WORST_RANK = 8
 
--- A number is free, its own already, or orphaned: its owner has no record any more and is not
--- detached anywhere.
+-- Whether a voice bridge number is free, belongs to this meeting, or to one that no longer exists: its
+-- owner has no record and is not detached.
 local function is_available(owner)
   if not owner or owner == id then return true end
   return call('EXISTS', P .. 'meeting:' .. owner) == 0 and not is_detached(owner)
@@ -47,7 +47,7 @@ local function below_limits(server_id, polled_meetings, polled_users)
   return meetings < (max_meetings or math.huge) and users < (max_users or math.huge)
 end
 
--- 0: what the create asked for; 1: an untagged server instead; nil: not for this meeting.
+-- Return 0: the requested tag; 1: an untagged server instead; nil: not eligible.
 local function tag_rank(tag)
   if tag == '' then tag = false end
   if not q.tags then
@@ -61,15 +61,10 @@ local function tag_rank(tag)
   return nil
 end
 
-local function is_unstable(server_id)
-  return number(call('HGET', P .. server_id, 'unhealthy_counter'), 0) > 0
-    or call('EXISTS', A .. 'suspect:' .. server_id) == 1
-end
-
--- Ranks: tag (0, 1), +2 unstable (its last poll or call failed: only if no healthy one is left),
--- +4 a server on which a create of this very meeting just failed ambiguously, or where an earlier
--- one is still to be ended: that `end` could hit the new one. So a healthy
--- untagged server is preferred to an unstable one with the tag, unless the tag is required.
+-- Ranks: tag (0, 1); +2 unstable (selected only if no stable server is left); +4 a server on which a
+-- create of this meeting just failed ambiguously, or where an earlier run is still to be ended, since
+-- that `end` could hit the new run. So a stable untagged server is preferred to an unstable one with
+-- the tag, unless the tag is required.
 local avoided = call('GET', A .. 'avoid:' .. id)
 local found_any, best, best_rank, best_load = false, {}, WORST_RANK, nil
 
@@ -84,7 +79,9 @@ local function consider(server_id, load)
   if not below_limits(server_id, s[6], s[7]) then return end
   found_any = true
   if not rank then return end
-  if is_unstable(server_id) then rank = rank + 2 end
+  if is_unstable(call('HGET', P .. server_id, 'unhealthy_counter'), call('GET', A .. 'suspect:' .. server_id)) then
+    rank = rank + 2
+  end
   if avoided == server_id or call('HEXISTS', A .. 'detached:' .. server_id, id) == 1 then rank = rank + 4 end
   if rank < best_rank then best, best_rank, best_load = {}, rank, load end
   if rank == best_rank and load == best_load then
@@ -92,9 +89,9 @@ local function consider(server_id, load)
   end
 end
 
--- With very many equally loaded servers (a large pool in the morning) a few of them, from a random
--- place on, decide as well as all: reading a thousand would take milliseconds. Returns the random
--- number that is left for the choice among those.
+-- With very many equally loaded servers (a large idle pool) it is enough to consider some of them, from
+-- a random position on; reading a thousand would take milliseconds. Returns the rest of the random
+-- number, for the choice among those.
 local function consider_some_of_equals()
   local least = call('ZRANGE', P .. 'server_load', 0, 0, 'WITHSCORES')
   if #least == 0 then return q.tie_breaker end
@@ -107,7 +104,7 @@ local function consider_some_of_equals()
   return q.tie_breaker * places - from
 end
 
--- Least loaded first, in chunks: of a large pool only the head is read.
+-- Least loaded first, in chunks, so that only the head of a large pool is read.
 local function consider_all()
   best, best_rank, best_load = {}, WORST_RANK, nil
   local from = 0
@@ -138,7 +135,7 @@ if record then
   local r = q.replaces
   local lost = not record.url or not record.online or record.state == 'disabled'
   local foreign = record.tenant_id ~= q.tenant_id
-  -- A record whose server is gone is unknown, and nobody's any more.
+  -- A record whose server was removed counts as unknown and belongs to no tenant.
   if foreign and record.url then return { 'foreign', '' } end
   local replace = r and record.server_id == r.server_id and record.placement == r.placement
     and (r.even_if_confirmed or record.creating_ms ~= nil)
@@ -179,7 +176,7 @@ if record then
   end
   uncount(record.server_id, id)
 end
--- Ours may be left over from a record that somebody else removed.
+-- The appliance's key may remain of a record that a Scalelite on the same stores removed.
 call('DEL', P .. 'meeting:' .. id, A .. 'meeting:' .. id)
 if record and record.voice_bridge ~= voice_bridge then free_voice_bridge(id, record.voice_bridge) end
 

@@ -1,5 +1,6 @@
--- ARGV: meeting id, now_ms; and for a front-end's meeting its scoped id and tenant id (both '' without
--- tenants), where only a meeting of that tenant is found. Reply: the record, or nil.
+-- Find the record of a meeting.
+-- ARGV: meeting id, now_ms; optionally scoped id and tenant id (both '' without tenants), to find only
+-- a meeting of that tenant. Reply: the record, or nil.
 local id, now_ms = ARGV[1], tonumber(ARGV[2])
 local r
 if ARGV[4] then

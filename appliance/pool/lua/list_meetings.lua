@@ -1,4 +1,5 @@
--- ARGV: now_ms, meeting ids... Reply: the records of those that have one and whose server is known.
+-- Read the records of several meetings.
+-- ARGV: now_ms, meeting ids... Reply: the records of those that have one and whose server exists.
 local reply = {}
 for i = 2, #ARGV do
   local r = read_record(ARGV[i])

@@ -1,7 +1,7 @@
--- ARGV: server id, keep_ms, silent (1/0: it gave no answer). A call to it failed between two polls: new
--- meetings go elsewhere until a poll has decided, or keep_ms are over. Only polls count towards
--- offline: a front-end's calls at a server that restarts for a second must not detach its meetings.
--- Reply: 1, 0 if known.
+-- Record that a call to a server failed between two polls: placement prefers other servers until the
+-- next poll, or for keep_ms. Only failed polls take a server offline: failed calls during a restart of
+-- one second must not detach its meetings.
+-- ARGV: server id, keep_ms, silent (1/0: there was no answer). Reply: 1, or 0 if it was recorded before.
 local key = A .. 'suspect:' .. ARGV[1]
 if call('EXISTS', P .. 'server:' .. ARGV[1]) == 0 then return 0 end
 local known = call('GET', key)

@@ -1,6 +1,6 @@
--- ARGV: now_ms, grace_ms, meeting ids... Members of `meetings` without their hash are removed when
--- two sweeps, grace_ms apart, found them so (Scalelite writes other keys before the hash).
--- Those with a hash are put into the index of their server. Reply: number removed.
+-- Remove members of `meetings` that had no hash in two sweeps, grace_ms apart (Scalelite writes other
+-- keys before the hash), and add those with a hash to the index of their server.
+-- ARGV: now_ms, grace_ms, meeting ids... Reply: number removed.
 local now_ms, grace_ms, removed = tonumber(ARGV[1]), tonumber(ARGV[2]), 0
 local notes = A .. 'stale_meetings'
 drop_old_notes(notes, now_ms, grace_ms)
@@ -8,8 +8,8 @@ drop_old_notes(notes, now_ms, grace_ms)
 local function index(id, sid)
   call('ZREM', notes, id)
   call('SADD', A .. 'meetings_of:' .. sid, id)
-  -- First seen now: a Scalelite that writes the record before it asks the server gets the
-  -- same grace from our poller as our own creates.
+  -- A Scalelite on the same stores writes the record before it calls the server. Its placement time
+  -- is unknown; taking the present time gives it the same grace in polls as the appliance's creates.
   if call('HSETNX', A .. 'meeting:' .. id, 'placed_ms', decimal(now_ms)) == 1 then
     local ttl_s = call('TTL', P .. 'meeting:' .. id)
     call('EXPIRE', A .. 'meeting:' .. id, ttl_s > 0 and ttl_s or DETACHED_TTL_S)

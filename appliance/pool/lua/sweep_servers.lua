@@ -1,5 +1,5 @@
--- Remove what we keep of servers that are gone: a Scalelite beside us that removes one knows
--- nothing of our keys. Reply: number of servers removed.
+-- Remove the appliance's keys of servers that no longer exist: a Scalelite on the same stores that
+-- removes a server does not know them. ARGV: none. Reply: number of servers removed.
 local removed = 0
 for _, sid in ipairs(call('SMEMBERS', A .. 'servers')) do
   if call('EXISTS', P .. 'server:' .. sid) == 0 then

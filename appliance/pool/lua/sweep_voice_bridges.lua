@@ -1,5 +1,5 @@
--- ARGV: now_ms, grace_ms, voice bridge numbers... As sweep_meetings, for `voice_bridges`.
--- Reply: number removed.
+-- Remove entries of `voice_bridges` whose meeting was gone in two sweeps, grace_ms apart.
+-- ARGV: now_ms, grace_ms, voice bridge numbers... Reply: number removed.
 local now_ms, grace_ms, removed = tonumber(ARGV[1]), tonumber(ARGV[2]), 0
 local notes = A .. 'stale_voice_bridges'
 drop_old_notes(notes, now_ms, grace_ms)

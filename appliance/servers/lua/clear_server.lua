@@ -1,5 +1,5 @@
 -- Forget every meeting of a server, those detached from it too, in one step.
--- ARGV: server id, now_ms, to_be_ended (1/0), tell_after_ms (as in forget_meeting.lua). With
+-- ARGV: server id, now_ms, to_be_ended (1/0), notify_after_ms (as in forget_meeting.lua). With
 -- to_be_ended they are remembered as to be ended there, so that one whose `end` did not arrive is
 -- ended when the server is polled again.
 -- Reply: {{meeting id, moderator_pw}, ...}, or nil for an unknown server.
@@ -14,7 +14,7 @@ for i = 1, #detached, 2 do
   local id, d = detached[i], cjson.decode(detached[i + 1])
   if not d.abandoned then
     reply[#reply + 1] = { id, d.moderator_pw }
-    if has_claim(sid, id) then tell_later(id, d.run_ms, d.ended_url, d.tenant_id, due_ms) end
+    if has_claim(sid, id) then notify_later(id, d.run_ms, d.ended_url, d.tenant_id, due_ms) end
     d.ended_url = nil
     drop_claim(sid, id, d.voice_bridge)
     if to_be_ended then
@@ -33,7 +33,7 @@ for _, id in ipairs(call('SMEMBERS', P .. 'meetings')) do
     local r = read_record(id)
     reply[#reply + 1] = { id, r.moderator_pw }
     local run_ms, ended_url = run_of(id)
-    tell_later(id, run_ms, ended_url, r.tenant_id, due_ms)
+    notify_later(id, run_ms, ended_url, r.tenant_id, due_ms)
     forget(id)
     if to_be_ended then detach(id, r, now_ms, true) end
   end

@@ -150,7 +150,7 @@ local function settle(id, d)
     if d.detached_ms + (d.abandoned and ABANDONED_GRACE_MS or 0) >= q.began_ms then return false end
     -- It ended while its server was away, if nobody has placed it anew.
     if not owner and has_claim(sid, id) then
-      tell_later(id, d.run_ms, d.ended_url, d.tenant_id, now_ms + q.tell_after_ms)
+      notify_later(id, d.run_ms, d.ended_url, d.tenant_id, now_ms + q.notify_after_ms)
     end
     return true
   end

@@ -10,14 +10,14 @@ end
 if #ids > 0 and ARGV[2] ~= '1' then return { #ids } end
 for _, id in ipairs(ids) do
   local run_ms, ended_url = run_of(id)
-  tell_later(id, run_ms, ended_url, call('HGET', P .. 'meeting:' .. id, 'tenant_id'), 0)
+  notify_later(id, run_ms, ended_url, call('HGET', P .. 'meeting:' .. id, 'tenant_id'), 0)
   forget(id)
 end
 local detached = call('HGETALL', A .. 'detached:' .. sid)
 for i = 1, #detached, 2 do
   local d = cjson.decode(detached[i + 1])
   if not d.abandoned and has_claim(sid, detached[i]) then
-    tell_later(detached[i], d.run_ms, d.ended_url, d.tenant_id, 0)
+    notify_later(detached[i], d.run_ms, d.ended_url, d.tenant_id, 0)
     drop_claim(sid, detached[i], d.voice_bridge)
   end
 end

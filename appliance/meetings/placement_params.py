@@ -1,7 +1,7 @@
-"""What a create asks of its placement: which tag, how many seats, how long.
+"""The parameters of a create that placement depends on: tag, size hint, duration.
 
-Does not choose the server: that is one atomic step inside Redis (Lua). Truth: the spec's
-"Placement" steps 2 and 5 and step 3 of `create`; the tag syntax is Scalelite's.
+The server is selected in place_meeting.lua. Source: docs/placement.md; the syntax of
+meta_server-tag is Scalelite's.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ TAG_PARAM = "meta_server-tag"
 SIZE_HINT_PARAM = "meta_bbb-meeting-size-hint"
 
 _MANY = 999_999_999
-"""What a longer number is taken for: beyond any meeting, still small for Lua and Redis."""
+"""Value of any longer number: above every meeting, and exact in Lua and Redis."""
 
 
 def parse_tag(spec: str | None) -> TagRequest | None:
-    """Parse a server tag: `;`-list, a final `!` makes it required; None: no tag asked for.
+    """Parse a server tag: a list separated by `;`, which a final `!` makes required.
 
-    Empty parts are ignored, white space around parts too; `!` alone is no tag.
+    Empty parts and white space around parts are ignored; `!` alone is no tag. None: no tag.
     """
     text = (spec or "").strip()
     required = text.endswith("!")
@@ -37,10 +37,10 @@ def effective_tag(
     overrides: Sequence[Params],
     excluded: frozenset[str] = frozenset(),
 ) -> str | None:
-    """Return the server tag that counts for a create: the first that is not empty.
+    """Return the server tag of a create: the first non-empty one, by precedence.
 
-    Arguments as for `merge_params`: weakest first. Unlike there, an empty value gives way to a
-    weaker one. `!` is not empty: it asks for no tag and keeps a weaker one from counting.
+    Arguments as for `merge_params`, weakest first. Unlike there, a weaker value replaces an empty
+    one. `!` is not empty: it asks for no tag and so overrides a weaker one.
     """
     asked = () if TAG_PARAM in excluded else front_end
     for layer in (*reversed(overrides), asked, *reversed(defaults)):
@@ -51,20 +51,20 @@ def effective_tag(
 
 
 def size_hint(params: Params) -> int | None:
-    """Return how many users the front-end expects (at least 1), None if it does not say."""
+    """Return the number of users that the front-end expects (at least 1), None if not given."""
     return _positive(get(params, SIZE_HINT_PARAM))
 
 
 def max_participants(params: Params) -> int | None:
-    """Return how many users a meeting admits (at least 1), None if there is no limit."""
+    """Return the maximum number of users of a meeting (at least 1), None if there is no limit."""
     return _positive(get(params, "maxParticipants"))
 
 
 def clamp_duration(value: str | None, max_min: int) -> str | None:
-    """Return the duration to send for a meeting, in minutes, within a limit.
+    """Return the duration to send for a meeting, in minutes, at most `max_min`.
 
-    `max_min` of 0 is no limit. Whatever the server could take for "unlimited" or for more (a 0,
-    nothing, not a plain number: BBB reads what it cannot parse as its default) becomes the limit.
+    `max_min` of 0 is no limit. A value that BBB could read as unlimited or as more than the limit
+    (0, missing, not a plain number, for which BBB uses its default) becomes the limit.
     """
     if max_min <= 0:
         return value
@@ -73,7 +73,7 @@ def clamp_duration(value: str | None, max_min: int) -> str | None:
 
 
 def _positive(text: str | None) -> int | None:
-    # Strict: int() would take " 5", "1_0" and other scripts' digits, which BBB reads otherwise.
+    # Strict: int() accepts " 5", "1_0" and digits of other scripts, which BBB reads differently.
     if text is None or not (text.isascii() and text.isdigit()):
         return None
     digits = text.lstrip("0")
