@@ -153,7 +153,8 @@ def test_unusable_stores_are_reported_in_one_line(left: Left) -> None:
     left.write(REDIS_URL="redis://127.0.0.1:1")
     code, out, err = inspect(left, "--env-file", str(left.file))
     assert (code, out) == (1, "")
-    assert err.strip().splitlines()[-1].startswith("the look was not finished: Redis cannot be")
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("the inspection was not completed: Redis cannot be reached")
 
     left.write(LOADBALANCER_SECRET="")
     code, out, err = inspect(left, "--env-file", str(left.file))
@@ -170,4 +171,4 @@ def test_ctl_explains_inspection_without_a_running_appliance(left: Left) -> None
     code, out, err = inspect(left, CTL_SOCKET=str(left.root / "no.sock"))
 
     assert (code, out) == (3, "")
-    assert "--env-file FILE looks without a running appliance" in err
+    assert "use --local or --env-file FILE without a running appliance" in err
