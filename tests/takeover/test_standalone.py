@@ -109,7 +109,7 @@ def test_inspection_of_a_consistent_scalelite_succeeds_and_changes_nothing(left:
     assert "enabled servers: 2" in out
     assert "servers that answer this host: 3" in out
     assert "published recordings: 2" in out
-    assert "Needs a person" not in out
+    assert "Requires an operator" not in out
     assert SECRET not in out
     assert left.dump() == before
     # Neither the schema nor the indexes nor the keys of an appliance.
@@ -153,7 +153,7 @@ def test_unusable_stores_are_reported_in_one_line(left: Left) -> None:
     left.write(REDIS_URL="redis://127.0.0.1:1")
     code, out, err = inspect(left, "--env-file", str(left.file))
     assert (code, out) == (1, "")
-    assert err.strip().splitlines()[-1].startswith("the look was not finished: Redis cannot be")
+    assert err.strip().splitlines()[-1].startswith("the inspection was not completed: Redis cannot")
 
     left.write(LOADBALANCER_SECRET="")
     code, out, err = inspect(left, "--env-file", str(left.file))
@@ -170,4 +170,4 @@ def test_ctl_explains_inspection_without_a_running_appliance(left: Left) -> None
     code, out, err = inspect(left, CTL_SOCKET=str(left.root / "no.sock"))
 
     assert (code, out) == (3, "")
-    assert "--env-file FILE looks without a running appliance" in err
+    assert "--env-file FILE without a running appliance" in err
