@@ -99,7 +99,7 @@ JOIN_EXCLUDE_PARAMS = Variable(
 DEFAULT_CREATE_PARAMS = Variable(
     "DEFAULT_CREATE_PARAMS", PARAMS, None,
     r"Parameters of create that front-ends may override; `\,` is a comma in a value.",
-    example="record=false,welcome=Hello\\, everybody",
+    example="record=false,welcome=Hello\\, all",
 )  # fmt: skip
 OVERRIDE_CREATE_PARAMS = Variable(
     "OVERRIDE_CREATE_PARAMS", PARAMS, None,

@@ -16,7 +16,7 @@ async def test_meetings_are_listed_in_a_table_and_in_rakes_blocks(
 
         table = await pool.control.ctl("meetings", "list")
         blocks = await pool.control.ctl("meetings")
-        some = await pool.control.ctl("meetings", "list", "beta", "nobody", "--json")
+        some = await pool.control.ctl("meetings", "list", "beta", "unknown", "--json")
 
         heading, *rows = table.out.splitlines()
         assert heading.split() == ["MEETING", "ID", "SERVER", "ID", "SERVER", "URL", "STATUS"]
@@ -28,7 +28,7 @@ async def test_meetings_are_listed_in_a_table_and_in_rakes_blocks(
             for name in ("alpha", "beta")
         )
         assert [meeting["id"] for meeting in some.json] == ["beta"]
-        assert (some.code, some.err) == (1, "no meeting with id nobody\n")
+        assert (some.code, some.err) == (1, "no meeting with id unknown\n")
 
 
 async def test_meeting_is_shown_with_its_metadata(redis_url: str, redis_namespace: str) -> None:
@@ -70,8 +70,8 @@ async def test_meetings_are_ended_only_when_confirmed(redis_url: str, redis_name
             )
         assert len(bbb.meetings()) == 3
 
-        one = await pool.control.ctl("meetings", "end", "--yes", "alpha", "nobody")
-        assert one == Done(1, "Clearing Meeting id=alpha\n", "no meeting with id nobody\n")
+        one = await pool.control.ctl("meetings", "end", "--yes", "alpha", "unknown")
+        assert one == Done(1, "Clearing Meeting id=alpha\n", "no meeting with id unknown\n")
         every = await pool.control.ctl("meetings", "end", "--yes")
         assert (every.code, sorted(every.out.splitlines())) == (
             0,
@@ -102,11 +102,11 @@ async def test_meetings_of_servers_are_those_that_they_list(
     async with open_pool(redis_url, redis_namespace, 2) as pool:
         first, second = pool.servers
         await pool.enable_all()
-        first.create_meeting("not-ours")
+        first.create_meeting("foreign")
 
         one = await pool.control.ctl("servers", "meetings", "bbb-1")
         assert one == Done(
-            0, f"\nServer ID: bbb-1\nServer Url: {first.url}\nMeetingIDs: \n\tnot-ours\n", ""
+            0, f"\nServer ID: bbb-1\nServer Url: {first.url}\nMeetingIDs: \n\tforeign\n", ""
         )
         two = await pool.control.ctl("servers", "meetings", "bbb-2")
         assert two.out.endswith("MeetingIDs: \n\tNo meetings to display\n")
@@ -115,4 +115,4 @@ async def test_meetings_of_servers_are_those_that_they_list(
         both = await pool.control.ctl("servers", "meetings")
         assert both.code == 1
         assert both.err.startswith("Failed to get server id=bbb-2 status: ")
-        assert "\tnot-ours\n" in both.out
+        assert "\tforeign\n" in both.out

@@ -10,7 +10,7 @@ URL = "https://bbb1.example.com/bigbluebutton/api"
 
 
 @pytest.mark.parametrize(
-    ("spelling", "words"),
+    ("text", "words"),
     [
         (f"servers:add[{URL},secret]", f"servers add -- {URL} secret"),
         (f"servers:add[{URL},secret,2.0]", f"servers add --load-multiplier=2.0 -- {URL} secret"),
@@ -53,8 +53,8 @@ URL = "https://bbb1.example.com/bigbluebutton/api"
         ("poll:versions", "poll versions"),
     ],
 )
-def test_task_is_translated(spelling: str, words: str) -> None:
-    task = parse_rake([spelling])
+def test_task_is_translated(text: str, words: str) -> None:
+    task = parse_rake([text])
 
     assert task is not None
     assert list(task.words) == words.split()
@@ -93,20 +93,20 @@ def test_command_of_ctl_is_not_a_task(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "spelling",
+    "text",
     [
         *("servers:nothing", "tenants:nothing[a,b]", "x[", "servers:add[", ":", "poll:x", "[]"),
     ],
 )
-def test_unknown_task_is_a_usage_error(spelling: str) -> None:
+def test_unknown_task_is_a_usage_error(text: str) -> None:
     with pytest.raises(NotRake) as refused:
-        parse_rake([spelling])
+        parse_rake([text])
 
     assert not isinstance(refused.value, MisusedTask)
 
 
 @pytest.mark.parametrize(
-    ("spelling", "line"),
+    ("text", "line"),
     [
         ("servers:add", "Error: Please input at least a URL and a secret!"),
         (f"servers:add[{URL}]", "Error: Please input at least a URL and a secret!"),
@@ -121,9 +121,9 @@ def test_unknown_task_is_a_usage_error(spelling: str) -> None:
         ("meetings:info", "Error: Please input a meetingID!"),
     ],
 )
-def test_missing_or_invalid_argument_has_the_message_of_rake(spelling: str, line: str) -> None:
+def test_missing_or_invalid_argument_has_the_message_of_rake(text: str, line: str) -> None:
     with pytest.raises(MisusedTask) as refused:
-        parse_rake([spelling])
+        parse_rake([text])
 
     assert str(refused.value) == line
 

@@ -10,7 +10,7 @@ LRS, KC = "https://lrs.example.org/xapi", "https://kc.example.org/token"
 
 
 @pytest.mark.parametrize(
-    ("spelling", "words"),
+    ("text", "words"),
     [
         ("tenants[]", "tenants list"),
         ("tenants:showall", "tenants list --brief"),
@@ -35,8 +35,8 @@ LRS, KC = "https://lrs.example.org/xapi", "https://kc.example.org/token"
         ("tenantSettings:remove[s]", "tenant-settings remove -- s"),
     ],
 )
-def test_task_is_translated(spelling: str, words: str) -> None:
-    task = parse_rake([spelling])
+def test_task_is_translated(text: str, words: str) -> None:
+    task = parse_rake([text])
 
     assert task is not None
     assert list(task.words) == words.split()
@@ -51,7 +51,7 @@ def test_comma_in_a_value_is_escaped() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spelling", "reason"),
+    ("text", "reason"),
     [
         ("tenants:add", "Error: both name and secrets are required to create a Tenant"),
         ("tenants:add[school]", "Error: both name and secrets"),
@@ -67,6 +67,6 @@ def test_comma_in_a_value_is_escaped() -> None:
         ("tenantSettings:add[t,p,Hello, world,true]", r"Error: write \\, for a comma"),
     ],
 )
-def test_missing_argument_has_the_message_of_rake(spelling: str, reason: str) -> None:
+def test_missing_argument_has_the_message_of_rake(text: str, reason: str) -> None:
     with pytest.raises(MisusedTask, match=f"^{reason}"):
-        parse_rake([spelling])
+        parse_rake([text])

@@ -1,4 +1,4 @@
-"""`scalelite-appliance ctl` as a program, against a running appliance: all but `servers …`."""
+"""`scalelite-appliance ctl` against a running appliance: all commands except `servers`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STATUS_COLUMNS = (
 
 @pytest.fixture(scope="module")
 def environ() -> dict[str, str]:
-    """Give a pool whose servers stay unstable, however often the poller itself looks."""
+    """Configure a pool whose poller never takes a server offline."""
     return {**SHORT_TIMEOUTS, "POLL_INTERVAL": "600", "SERVER_UNHEALTHY_THRESHOLD": "1000"}
 
 
@@ -134,8 +134,8 @@ def test_meetings_are_listed_shown_and_ended(pool: ServedPool) -> None:
 
 
 def test_meetings_commands_refuse_unknown_ids(pool: ServedPool) -> None:
-    for words in (("list", "nobody"), ("info", "nobody"), ("end", "nobody", "--yes")):
-        assert "nobody" in pool.appliance.ctl("meetings", *words).stderr
+    for words in (("list", "unknown"), ("info", "unknown"), ("end", "unknown", "--yes")):
+        assert "unknown" in pool.appliance.ctl("meetings", *words).stderr
         assert pool.appliance.ctl("meetings", *words).returncode == FAILED
 
 

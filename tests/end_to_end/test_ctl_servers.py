@@ -1,4 +1,4 @@
-"""`scalelite-appliance ctl servers …`, as a program, against a running appliance."""
+"""`scalelite-appliance ctl servers` against a running appliance."""
 
 from __future__ import annotations
 
@@ -61,16 +61,16 @@ def test_servers_add_takes_id_limits_and_enable(empty_pool: ServedPool) -> None:
         (("add", "http://h/api", "s3cret-x", "--load-multiplier", "0"), USAGE, "greater than 0"),
         (("add", "http://h/api"), USAGE, "SECRET"),
         (("add", "http://h/api", "s3cret-x", "--id", "bbb one"), FAILED, "id"),
-        (("update", "nobody", "--tag", "x"), FAILED, "Couldn't find server with id=nobody"),
-        (("enable", "nobody"), FAILED, "Couldn't find server with id=nobody"),
-        (("cordon", "nobody"), FAILED, "Couldn't find server with id=nobody"),
-        (("disable", "nobody"), FAILED, "Couldn't find server with id=nobody"),
-        (("panic", "nobody"), FAILED, "Couldn't find server with id=nobody"),
-        (("drain", "nobody"), FAILED, "Couldn't find server with id=nobody"),
-        (("remove", "nobody"), FAILED, "Couldn't find server with id=nobody"),
-        (("load-multiplier", "nobody", "2"), FAILED, "Couldn't find server with id=nobody"),
-        (("tag", "nobody", "x"), FAILED, "Couldn't find server with id=nobody"),
-        (("meetings", "nobody"), FAILED, "Couldn't find server with id=nobody"),
+        (("update", "unknown", "--tag", "x"), FAILED, "Couldn't find server with id=unknown"),
+        (("enable", "unknown"), FAILED, "Couldn't find server with id=unknown"),
+        (("cordon", "unknown"), FAILED, "Couldn't find server with id=unknown"),
+        (("disable", "unknown"), FAILED, "Couldn't find server with id=unknown"),
+        (("panic", "unknown"), FAILED, "Couldn't find server with id=unknown"),
+        (("drain", "unknown"), FAILED, "Couldn't find server with id=unknown"),
+        (("remove", "unknown"), FAILED, "Couldn't find server with id=unknown"),
+        (("load-multiplier", "unknown", "2"), FAILED, "Couldn't find server with id=unknown"),
+        (("tag", "unknown", "x"), FAILED, "Couldn't find server with id=unknown"),
+        (("meetings", "unknown"), FAILED, "Couldn't find server with id=unknown"),
         (("bogus",), USAGE, "bogus"),
     ],
 )
@@ -187,14 +187,14 @@ def test_servers_remove_is_refused_while_there_are_meetings(pool: ServedPool) ->
 
 
 def test_servers_meetings_asks_the_servers(pool: ServedPool) -> None:
-    pool.front.create("ours")
+    pool.front.create("known")
     pool.servers[0].create_meeting("foreign")
 
     text = ctl(pool, "servers", "meetings")
     one = ctl_json(pool, "servers", "meetings", pool.ids[0])
 
     assert text.count("Server ID: ") == 3
-    assert "\tours\n" in text
+    assert "\tknown\n" in text
     assert "\tforeign\n" in text
     assert "foreign" in [meeting["id"] for meeting in one[0]["meetings"]]
     pool.servers[1].add_fault("status", "getMeetings", status=500)

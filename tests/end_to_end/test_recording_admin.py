@@ -174,7 +174,7 @@ def test_import_whose_appliance_was_killed_is_seen_and_can_be_begun_anew(
 def test_old_recordings_are_deleted_by_age(appliance: ApplianceProcess, tmp_path: Path) -> None:
     deliver(appliance, tmp_path, "old")
     _, error = ctl(appliance, "prune", "--dry-run", code=1)
-    assert error.startswith("nothing says how long recordings are kept")
+    assert error.startswith("no retention time is set")
     listed = [one["record_id"] for one in ctl_json(appliance, "list")["recordings"]]
     would = ctl_json(appliance, "prune", "--dry-run", "--days", "30")
     assert sorted(one["record_id"] for one in would["recordings"]) == sorted(listed)
