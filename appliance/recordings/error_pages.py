@@ -60,8 +60,8 @@ class ErrorPages:
 
 
 def _render(status: int, locale: str, name: str, texts: Texts, more: Headers = ()) -> Response:
-    given, ours = texts.get(name, {}), FALLBACK[name]
-    title, info = (escape(given.get(key) or ours[key]) for key in ("title", "info"))
+    given, default = texts.get(name, {}), FALLBACK[name]
+    title, info = (escape(given.get(key) or default[key]) for key in ("title", "info"))
     page = _PAGE.format(lang=escape(locale.replace("_", "-")), title=title, info=info)
     body = page.encode("utf-8", "replace")
     return Response(status, b"text/html; charset=utf-8", body, (*_HEADERS, *more))

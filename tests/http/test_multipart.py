@@ -1,4 +1,4 @@
-"""Multipart bodies: fields and files are told apart, and malformed bodies are refused."""
+"""Multipart bodies: fields, files, and malformed bodies."""
 
 from __future__ import annotations
 

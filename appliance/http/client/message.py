@@ -2,7 +2,7 @@
 
 h11 reads and writes everything that is streamed, chunked or unusual. Nearly every exchange is a
 small request and a response whose head comes whole with a Content-Length: these are rendered and
-parsed here, in 5 µs instead of h11's 63. `parse_simple` accepts only what h11 reads in the very
+parsed here, in 3 µs instead of h11's 41. `parse_simple` accepts only what h11 reads in the very
 same way (a test compares them) and leaves the rest to it.
 """
 

@@ -7,7 +7,7 @@ Corrected:
 Made cheaper, for a small request:
 - The server looks for idle connections every few seconds. Hypercorn starts and cancels a task
   around each request: 40 to 60 µs.
-- The send lock is taken without a checkpoint when it is free: 5 µs a send.
+- The send lock is taken without a checkpoint when it is free: 2.5 µs a send.
 The rest is in `protocol`. Uses internals of Hypercorn that are the same in 0.17.3 and 0.18
 (`tuning` checks the version, tests/http/server/ shows that they fit).
 Source: RFC 9112.

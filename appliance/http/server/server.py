@@ -27,7 +27,7 @@ from appliance.settings import WebSettings
 
 _TIMEOUTS = ListenerTimeouts()
 _IDLE_CHECK_S = 5.0
-"""Between two checks for idle connections. A deadline for each of them costs 12 µs a request."""
+"""Between two checks for idle connections. A deadline for each of them costs 4 µs a request."""
 
 
 class HttpServer:
@@ -134,7 +134,7 @@ class HttpServer:
 
 
 class _Config(Config):
-    """Hypercorn's configuration, which renders the Date header once a second: 1.2 µs a request."""
+    """Hypercorn's configuration, which renders the Date header once a second: saves 0.6 µs."""
 
     def __init__(self) -> None:
         self._second = -1

@@ -1,4 +1,4 @@
-"""Chooses which kind of connection serves: ours, or Hypercorn's own."""
+"""Chooses which kind of connection serves: the tuned one, or Hypercorn's own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CHECKED_VERSIONS = ("0.17.3", "0.18.")
 
 
 def choose_connection(tuned: bool, hypercorn: str, log: Log) -> ConnectionFactory:
-    """Return our connection if it is wanted and was checked with this version of Hypercorn."""
+    """Return TunedConnection if `tuned` and this version of Hypercorn was checked with it."""
     if tuned and hypercorn.startswith(CHECKED_VERSIONS):
         # Imported here: another Hypercorn may not have the names that it imports.
         from appliance.http.server.connection import TunedConnection

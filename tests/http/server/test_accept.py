@@ -94,7 +94,6 @@ async def test_accepted_connections_have_the_options_of_their_listener() -> None
 
         assert option(socket.TCP_USER_TIMEOUT) == 7500
         assert option(socket.TCP_NODELAY)
-        assert option(socket.TCP_NOTSENT_LOWAT) == 16 * 1024
 
 
 async def greet(stream: AcceptedStream) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.http.error_texts import LOCALE_DIRS, load_error_texts
 from appliance.recordings.error_pages import FALLBACK
+from appliance.recordings.error_texts import LOCALE_DIRS, load_error_texts
 from tests.doubles.features import EventBook
 
 OWN = "{0}:\n  errors:\n    recording_not_found:\n      title: {1}\n"
