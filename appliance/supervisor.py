@@ -17,9 +17,9 @@ import trio
 from appliance.admin.control_socket import ControlSocketError, serve_control
 from appliance.admin.routes import make_control_app
 from appliance.callbacks.attempt import make_callback_tools
-from appliance.callbacks.ended_task import tell_ended_forever
+from appliance.callbacks.connections import CallbackConnections
+from appliance.callbacks.ended import notify_ended_forever
 from appliance.callbacks.sender import CallbackSender
-from appliance.callbacks.stores import CallbackAdapters
 from appliance.dialin.routes import DialplanApp
 from appliance.features import Features
 from appliance.http.server import ListenError, PublicServer
@@ -164,7 +164,7 @@ def _services(
         ("poller", partial(poller.run, features.servers)),
         ("sweeper", partial(sweep_forever, features.servers)),
         ("loop_lag", partial(measure_loop_lag, features.metrics.loop_lag)),
-        ("ended_meetings", partial(tell_ended_forever, features.callbacks)),
+        ("ended_meetings", partial(notify_ended_forever, features.callbacks)),
         ("callbacks", call_front_ends),
         ("status", partial(report_status, list_servers, systemd.send)),
     )
@@ -196,7 +196,7 @@ def _listeners(features: Features, log: EventLogger) -> dict[str, PublicServer]:
     }
 
 
-def _callback_sender(callbacks: CallbackAdapters, log: EventLogger) -> CallbackSender:
+def _callback_sender(callbacks: CallbackConnections, log: EventLogger) -> CallbackSender:
     return CallbackSender(callbacks.stores, callbacks.urls, secrets.token_hex(8), log)
 
 

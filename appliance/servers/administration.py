@@ -15,7 +15,7 @@ import trio
 from appliance.admin_calls.forms import natural_key
 from appliance.admin_calls.refusal import RefusalKind, Refused, no_server
 from appliance.bbb.endpoint import UnacceptableValue, host_of
-from appliance.callbacks.hook_sync import leave_server
+from appliance.callbacks.hook_sync import remove_server_hooks
 from appliance.model import Server, ServerChange, ServerId, ServerState
 from appliance.servers.deps import ServerDeps
 from appliance.servers.polling import PollResult, poll_server
@@ -172,4 +172,4 @@ async def remove_server(deps: ServerDeps, actor: str, server_id: str, *, force: 
     deps.log.info("server_removed", server=server_id, forced=force, by=actor)
     if removed is not None and hooks:
         # The server may be used elsewhere, and must not send events to these front-ends any more.
-        deps.later(leave_server, deps.callbacks, removed.target, hooks)
+        deps.later(remove_server_hooks, deps.callbacks, removed.target, hooks)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import trio
 
-from appliance.callbacks.hook_sync import keep_hooks
+from appliance.callbacks.hook_sync import sync_server_hooks
 from appliance.faults import BbbError, StoreDown
 from appliance.model import (
     FailureResult,
@@ -95,7 +95,7 @@ async def _sync_hooks(
         return
     with trio.move_on_after(deps.settings.polling.deadline_s):
         try:
-            await keep_hooks(deps.callbacks, server, verify=verify or result.came_online)
+            await sync_server_hooks(deps.callbacks, server, verify=verify or result.came_online)
         except StoreDown as error:
             deps.faults.note("hooks_not_kept", server.id, reason=str(error))
 

@@ -16,18 +16,18 @@ END_CALLBACK_KEY = "endcallbackurl"
 """BBB writes the names of metadata in lower case."""
 
 _PATH = f"/bigbluebutton/api/{END_CALLBACK_CALL}"
-OUR_URL_HINT = f"{_PATH}?"
+RELAY_URL_HINT = f"{_PATH}?"
 
 
-def front_ends_url(text: str) -> str:
+def original_url(text: str) -> str:
     """Return the URL that the front-end gave, where this is ours in its place; else the text."""
-    if not is_our_url(text):
+    if not is_relay_url(text):
         return text
     query = urlsplit(text.strip()).query
     return get(parse_query(query.encode("utf-8", "surrogateescape")), "url") or text
 
 
-def is_our_url(text: str) -> bool:
+def is_relay_url(text: str) -> bool:
     """Whether a URL is the one that the appliance put in the place of a front-end's."""
     try:
         return urlsplit(text.strip()).path == _PATH

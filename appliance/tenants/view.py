@@ -13,7 +13,7 @@ from lxml import etree
 
 from appliance.bbb.meeting_list import MeetingList
 from appliance.bbb.xml import parse_tree, render_meetings
-from appliance.tenants.end_callback import END_CALLBACK_KEY, OUR_URL_HINT, front_ends_url
+from appliance.tenants.end_callback import END_CALLBACK_KEY, RELAY_URL_HINT, original_url
 from appliance.tenants.scoped_id import ORIGINAL_KEY, SEPARATOR, front_end_id, scoped_id
 
 LRS_KEY = "secret-lrs-payload"
@@ -25,7 +25,7 @@ HIDDEN_KEYS = (ORIGINAL_KEY, LRS_KEY)
 
 def needs_view(body: bytes, tenant_id: str) -> bool:
     """Whether an answer to a tenant can hold anything that its front-end must not see."""
-    hints = (f"{SEPARATOR}{tenant_id}", OUR_URL_HINT, *HIDDEN_KEYS)
+    hints = (f"{SEPARATOR}{tenant_id}", RELAY_URL_HINT, *HIDDEN_KEYS)
     return any(hint.encode("utf-8", "surrogateescape") in body for hint in hints)
 
 
@@ -97,7 +97,7 @@ def _turn_back(
             if entry.tag in HIDDEN_KEYS:
                 metadata.remove(entry)
             elif entry.tag == END_CALLBACK_KEY and entry.text:
-                entry.text = front_ends_url(entry.text)
+                entry.text = original_url(entry.text)
     for element in root.iter():
         if element.text and suffix in element.text and not _is_metadata(element):
             element.text = _shown_text(element.text, suffix, kept, meeting_id, shown)

@@ -18,7 +18,7 @@ import pytest
 import trio
 
 from appliance.admin_calls.refusal import Refused
-from appliance.callbacks.rules import CallbackState, Settlement
+from appliance.callbacks.rules import AttemptResult, CallbackState
 from appliance.doctor.directory_findings import DirectoryFacts
 from appliance.doctor.doctor import examine
 from appliance.doctor.findings import Finding, Level
@@ -345,7 +345,7 @@ async def test_calls_to_front_ends_that_failed_are_found(
         (buffer,) = res.callbacks.queue.stores
         await buffer.add(ready(), "key")
         (queued,) = await claim(buffer)
-        await buffer.settle(WHO, queued, Settlement(CallbackState.FAILED, 404))
+        await buffer.record_result(WHO, queued, AttemptResult(CallbackState.FAILED, 404))
 
         assert ("callbacks", WARN) in bad(await examine(res.doctor))
 
