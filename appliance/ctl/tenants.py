@@ -47,10 +47,10 @@ def _get_tenants(caller: Caller) -> list[dict[str, Any]]:
 
 
 def _warn_of_doubts(console: Console, found: Sequence[Mapping[str, Any]]) -> None:
-    from appliance.tenants.values import tenant_doubts  # no other command needs it
+    from appliance.tenants.values import unreachable_tenants  # no other command needs it
 
     console.out.flush()
-    for tenant_id, doubt in tenant_doubts(
+    for tenant_id, doubt in unreachable_tenants(
         (tenant["id"], tenant["name"], tenant["secrets"]) for tenant in found
     ):
         console.error(f"warning: tenant {tenant_id}: {doubt}")
