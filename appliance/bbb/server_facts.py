@@ -1,8 +1,8 @@
-"""What a BigBlueButton server says, for doctor: does it answer, is the secret right, its clock.
+"""Collects facts about a BigBlueButton server for doctor: reachability, secret, version, clock.
 
-Judges nothing (doctor/server_findings.py does). The index call, which is not signed, has the
-version and, as every HTTP answer, the Date; a signed call without effect tests the secret.
-Source: BBB API reference; RFC 9110 section 6.6.1 (Date).
+The index call, which is not signed, has the version and the Date header; a signed call without
+effect tests the secret. doctor/server_findings.py evaluates the facts. Source: BigBlueButton API
+reference; RFC 9110 section 6.6.1 (Date).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from appliance.model import Target
 
 ASK_S = 5.0
 _MAX_BYTES = 64 * 1024
-_NOBODY = (("meetingID", "scalelite-appliance-doctor"),)
+_UNUSED_MEETING = (("meetingID", "scalelite-appliance-doctor"),)
 
 
 class ServerFactFinder:
-    """Asks servers, over the connections that the appliance has anyway."""
+    """Asks servers over the appliance's connection pool."""
 
     def __init__(
         self,
@@ -45,11 +45,11 @@ class ServerFactFinder:
         self._ask_s = ask_s
 
     async def read(self, target: Target) -> ServerFacts:
-        """Ask one server; whatever goes wrong is a fact, too."""
+        """Ask one server. Never raises: a failure is a fact too."""
         try:
             with trio.fail_after(self._ask_s):
                 version, skew_s = await self._ask_index(target)
-                answer = await self._bbb.call(target, "isMeetingRunning", _NOBODY)
+                answer = await self._bbb.call(target, "isMeetingRunning", _UNUSED_MEETING)
         except trio.TooSlowError:
             return ServerFacts(failure=f"no answer within {self._ask_s:g} s")
         except BbbError as error:
@@ -67,22 +67,22 @@ class ServerFactFinder:
         limits = Limits(self._ask_s, self._ask_s, _MAX_BYTES)
         began_ms = self._now_ms()
         answer = await self._pool.exchange(parse_origin(url), "GET", path, limits)
-        ours_s = (began_ms + self._now_ms()) / 2000
+        local_s = (began_ms + self._now_ms()) / 2000
         if answer.status != 200:
             raise MalformedAnswer(f"HTTP status {answer.status}")
-        return parse_version(answer.body), read_skew_s(answer.headers, ours_s)
+        return parse_version(answer.body), read_skew_s(answer.headers, local_s)
 
 
-def read_skew_s(headers: Headers, ours_s: float) -> float | None:
-    """Return how far the Date of an answer is ahead of our time; None: there is none."""
+def read_skew_s(headers: Headers, local_s: float) -> float | None:
+    """Return by how many seconds the Date header is ahead of `local_s`; None: no valid header."""
     for name, value in headers:
         if name == b"date":
             try:
-                theirs = parsedate_to_datetime(value.decode("ascii"))
+                remote = parsedate_to_datetime(value.decode("ascii"))
             except (ValueError, UnicodeDecodeError):
                 return None
-            if theirs.tzinfo is None:
-                theirs = theirs.replace(tzinfo=UTC)
-            # The header counts whole seconds: on the average half of one has passed.
-            return theirs.timestamp() + 0.5 - ours_s
+            if remote.tzinfo is None:
+                remote = remote.replace(tzinfo=UTC)
+            # The header has whole seconds; on average half a second has passed.
+            return remote.timestamp() + 0.5 - local_s
     return None
