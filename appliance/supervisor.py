@@ -17,9 +17,9 @@ import trio
 from appliance.admin.control_socket import ControlSocketError, serve_control
 from appliance.admin.routes import make_control_app
 from appliance.callbacks.attempt import make_callback_tools
-from appliance.callbacks.ended_task import tell_ended_forever
+from appliance.callbacks.connections import CallbackConnections
+from appliance.callbacks.ended import notify_ended_forever
 from appliance.callbacks.sender import CallbackSender
-from appliance.callbacks.stores import CallbackAdapters
 from appliance.dialin.routes import DialplanApp
 from appliance.features import Features
 from appliance.http.server.server import HttpServer
@@ -31,8 +31,8 @@ from appliance.recordings.manual_imports import ManualImports
 from appliance.recordings.recovery_task import finish_changes_forever
 from appliance.recordings.retention_task import keep_retention
 from appliance.redis.startup import wait_for_redis
+from appliance.servers.administration import describe_pool
 from appliance.servers.poller import Poller
-from appliance.servers.status import describe_pool
 from appliance.servers.sweeper import sweep_forever
 from appliance.settings import Settings
 from appliance.system.embedded.state import EmbeddedStoresError
@@ -171,7 +171,7 @@ def _services(
         ("poller", partial(poller.run, features.servers)),
         ("sweeper", partial(sweep_forever, features.servers)),
         ("loop_lag", partial(measure_loop_lag, features.metrics.loop_lag)),
-        ("ended_meetings", partial(tell_ended_forever, features.callbacks)),
+        ("ended_meetings", partial(notify_ended_forever, features.callbacks)),
         ("callbacks", call_front_ends),
         ("status", partial(report_status, pool_status, systemd.send)),
     )
@@ -203,7 +203,7 @@ def _listeners(features: Features, log: EventLogger) -> dict[str, HttpServer]:
     }
 
 
-def _callback_sender(callbacks: CallbackAdapters, log: EventLogger) -> CallbackSender:
+def _callback_sender(callbacks: CallbackConnections, log: EventLogger) -> CallbackSender:
     return CallbackSender(callbacks.stores, callbacks.urls, secrets.token_hex(8), log)
 
 

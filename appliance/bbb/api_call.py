@@ -1,4 +1,4 @@
-"""One call of the public BBB API: a row in the table of its feature (`routes.py` of each)."""
+"""An entry in the table of API calls that each feature has in its `routes.py`."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ Answer = Response | StreamedResponse
 
 
 def xml_response(body: bytes, status: int = 200) -> Response:
-    """Return an XML answer; API errors have status 200 too, as BBB's do."""
+    """Return an XML answer; API errors have status 200 too, as in BBB."""
     return Response(status, XML, body)
 
 
 @dataclass(frozen=True, slots=True)
 class ApiCall(Generic[Deps]):
-    """How one call is answered: which methods and bodies it takes, and by which handler."""
+    """One call: its handler, and the methods and bodies that it accepts."""
 
     handler: Callable[[Deps, Caller, SignedRequest], Awaitable[Answer]]
     methods: frozenset[str] = frozenset({"GET", "POST"})
     accepts: Accepts = Accepts.FORM
     json: bool = False
-    """Its failures are JSON documents."""
+    """Whether its failures are JSON documents."""
 
     def bind(self, deps: Deps) -> BoundCall:
-        """Return the call with what its feature is given."""
+        """Return the call with the dependencies of its feature."""
         return BoundCall(partial(self.handler, deps), self.methods, self.accepts, self.json)
 
 
 @dataclass(frozen=True, slots=True)
 class BoundCall:
-    """A call that is ready to be answered."""
+    """A call with the dependencies of its feature."""
 
     answer: Callable[[Caller, SignedRequest], Awaitable[Answer]]
     methods: frozenset[str]

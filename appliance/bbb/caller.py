@@ -1,4 +1,4 @@
-"""Whose request it is."""
+"""The front-end that makes a request."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from appliance.model import Tenant, TenantId
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The front-end that makes a request: a tenant's, or with multitenancy off simply the one."""
+    """The front-end that makes a request, with its tenant if multitenancy is on."""
 
     tenant: Tenant | None = None
     base_url: str = ""
-    """Scheme and host of the request, `https://bbb.example.org`; our own URLs begin so."""
+    """Scheme and host of the request, `https://bbb.example.org`; prefix of the appliance's URLs."""
 
     @property
     def tenant_id(self) -> TenantId | None:

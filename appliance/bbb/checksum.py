@@ -1,9 +1,8 @@
-"""The checksum of the BBB API: cutting it out, verifying it, making it.
+"""The checksum of the BBB API: extracting, verifying and computing it.
 
-Works on the raw bytes as received; it never decodes and encodes again to verify a query, since
-one query has many valid encodings. Never puts a secret or a checksum into an error or repr.
-Truth: the public BBB API page, "Usage/Security" (hash of call name + query + secret), and the
-spec's "Checksum" and "What the checksum does not cover is not read".
+A query is verified as received, never decoded and encoded again, since one query has many valid
+encodings. Errors and reprs contain no secret and no checksum. Source: BigBlueButton API reference,
+section on the security model (hash of call name, query and secret).
 """
 
 from __future__ import annotations
@@ -29,41 +28,40 @@ _BY_HEX_LENGTH = {
     96: Algorithm.SHA384,
     128: Algorithm.SHA512,
 }
-# A whole part between two `&`. A pattern, because a body of a megabyte may be all `&`, and is
-# searched before anyone has shown a secret; it looks back only once the word is there, which is
-# what makes the search for it a plain one.
+# A whole part between two `&`. A pattern is fast enough for a hostile body of a megabyte of `&`,
+# which is searched before the sender is authenticated. The lookbehind follows the word, so that the
+# engine can search for the literal word.
 _CHECKSUM_PARAM = re.compile(rb"checksum(?<![^&]checksum)(?:=([^&]*))?(?![^&])").finditer
 _HEX = re.compile(r"[0-9A-Fa-f]+").fullmatch
 
-# The sorted form costs a decoding of the whole body before anyone has shown a secret, so bodies
-# that no front-end sends do not get it. PHP stops at 1000 variables (max_input_vars) as well.
+# Limits the sorted form, which requires decoding the whole body before the sender is authenticated.
+# PHP's limit is 1000 variables too (max_input_vars).
 _MAX_SORTED_PARAMS = 1000
 
 
 def split_checksum(raw: bytes) -> tuple[bytes, str | None]:
-    """Return a raw query or body without its checksum parameter, and the value of that.
+    """Return a raw query or body without its checksum parameter, and the value of that parameter.
 
-    The parameter is cut together with one neighbouring `&`, wherever it stands, which is what
-    BBB does; the rest is left byte for byte. None: there is no such parameter, or more than
-    one, and then `raw` comes back whole, so that it does not look like an empty query. A name
-    spelled with escapes (`check%73um`) is another parameter.
+    The parameter is removed together with one neighbouring `&`, as in BBB; the rest is unchanged.
+    None: the parameter is missing or occurs more than once; then `raw` is returned unchanged, so
+    that it does not look like an empty query. An escaped name (`check%73um`) is another parameter.
     """
     found = _find_checksums(raw)
     if len(found) != 1:
         return raw, None
     start, end = found[0].span()
     rest = raw[: start - 1] + raw[end:] if start else raw[end + 1 :]
-    # latin-1 never fails; what is not hex is refused by the one who compares.
+    # latin-1 never fails; the comparison rejects what is not hexadecimal.
     return rest, (found[0][1] or b"").decode("latin-1")
 
 
 def verify_checksum(
     call: str, raw_query: bytes, secrets: Sequence[str], allowed: frozenset[Algorithm]
 ) -> str | None:
-    """Return the secret that the query of a call was signed with, None if it was not.
+    """Return the secret with which the query of a call was signed, None if there is none.
 
-    `call` is spelled as BBB spells it (`create`, `hooks/create`); `raw_query` is what follows
-    the `?`, its checksum included. An empty secret never matches.
+    `call` is BBB's name (`create`, `hooks/create`); `raw_query` is the text after `?`, including
+    the checksum. An empty secret never matches.
     """
     query, given = split_checksum(raw_query)
     return _matching_secret(call, (query,), given, secrets, allowed)
@@ -76,12 +74,12 @@ def verify_body_checksum(
     secrets: Sequence[str],
     allowed: frozenset[Algorithm],
 ) -> str | None:
-    """Return the secret that a form body was signed with, None if it was not.
+    """Return the secret with which a form body was signed, None if there is none.
 
-    Only for a request whose query is empty but for `checksum`, whose value is `url_checksum`.
-    Valid are three forms: the raw body, its parameters sorted by name and encoded anew
-    (BBB 2.4-2.6), and the empty string (BBB 2.7 and later). A checksum both in the URL and in
-    the body occurs twice, and so never matches.
+    Only for a request whose query is empty except for `checksum`, whose value is `url_checksum`.
+    The checksum may be that of the raw body, of its parameters sorted by name and encoded again
+    (BBB 2.4-2.6), or of the empty string (BBB 2.7 and later). Checksums in both the URL and the
+    body never match.
     """
     rest, in_body = split_checksum(body)
     if len(_find_checksums(body)) + (url_checksum is not None) != 1:
@@ -102,7 +100,7 @@ def signed_query(call: str, query: str, secret: str, algorithm: Algorithm) -> st
 
 
 def _find_checksums(raw: bytes) -> list[re.Match[bytes]]:
-    # The first two tell all there is to know.
+    # Callers only distinguish none, one and more.
     return list(islice(_CHECKSUM_PARAM(raw), 2))
 
 
@@ -110,7 +108,7 @@ def _sorted_form(rest: bytes) -> bytes:
     if rest.count(b"&") >= _MAX_SORTED_PARAMS:
         return rest
     params = [pair for pair in parse_query(rest) if pair[0] != "checksum"]
-    # Sorting is stable: values of one name keep the order in which they will be read.
+    # Sorting is stable: values of one name keep their order.
     params.sort(key=lambda pair: pair[0])
     return encode_query(tuple(params)).encode()
 
@@ -132,12 +130,12 @@ def _matching_secret(
         for secret in secrets:
             digest = signed.copy()
             digest.update(_bytes(secret))
-            # No early exit: the time must not tell which secret, or that any, has matched.
+            # No early exit: the time must not reveal whether or which secret matched.
             if hmac.compare_digest(digest.digest(), wanted) and secret:
                 matching = secret
     return matching
 
 
 def _bytes(text: str) -> bytes:
-    # A secret from an environment that is not UTF-8 still has its own bytes (PEP 383).
+    # surrogateescape restores the bytes of a secret that is not UTF-8 (PEP 383).
     return text.encode("utf-8", "surrogateescape")

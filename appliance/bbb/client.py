@@ -1,8 +1,8 @@
-"""Calls BigBlueButton servers: signs, sends, and says what became of the request.
+"""The client of BigBlueButton servers: signs and sends calls, and classifies failures.
 
-Holds no rule about what to do when a call fails; it only tells apart the three cases on which
-those rules rest (core.faults). Nothing signed gets into an error's text.
-Source: BBB API reference, https://docs.bigbluebutton.org/development/api (checksums, POST calls).
+The classes of failures (appliance/faults.py) are the basis of the failover rules, which are not
+here. Error texts contain nothing signed. Source: BigBlueButton API reference,
+https://docs.bigbluebutton.org/development/api (checksums, POST calls).
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from appliance.model import ServerId, Target
 from appliance.settings import Algorithm
 
 BIG_LIST_BYTES = 256 * 1024
-"""Lists of meetings above this are read in a thread, and delay no other request."""
+"""Larger lists of meetings are parsed in a thread, so that they delay no other request."""
 
 MAX_LINE_BYTES = 8192
-"""What nginx and Tomcat take as a request line."""
+"""Maximum length of a request line that nginx and Tomcat accept."""
 LINE_FRAME_BYTES = len("GET  HTTP/1.1\r\n")
 
 OFFLINE_SHARE = 0.1
@@ -64,8 +64,8 @@ OUTCOMES: dict[type[Exception], type[BbbError]] = {
     httpx.DecodingError: ServerFault,
     httpx.TooManyRedirects: ServerFault,
     httpx.HTTPStatusError: ServerFault,
-    # The bases say too little, and a body read at the wrong time is a mistake of ours: the
-    # request may have been sent.
+    # Base classes are not specific, and the stream errors would be defects here: the request may
+    # have been sent.
     httpx.HTTPError: Ambiguous,
     httpx.RequestError: Ambiguous,
     httpx.TransportError: Ambiguous,
@@ -78,13 +78,13 @@ OUTCOMES: dict[type[Exception], type[BbbError]] = {
     httpx.ResponseNotRead: Ambiguous,
     httpx.RequestNotRead: Ambiguous,
 }
-"""What each error of httpx's vocabulary says about the request."""
+"""Classification of each error of httpx."""
 
 _HTTPX_ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError)
 
 
 class BbbClient:
-    """Calls servers through one pool."""
+    """Calls servers through one connection pool."""
 
     def __init__(
         self,
@@ -97,10 +97,10 @@ class BbbClient:
         remember_lists_s: float = math.inf,
         request_id: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """Sign with `send_algorithm`; the other values are the settings of those names.
+        """Sign with `send_algorithm`; the timeouts and the size limit are the settings.
 
-        A meeting that a list held within `remember_lists_s` is not parsed again. `request_id`
-        returns the X-Request-ID that a call is to carry, if any.
+        A meeting that a list contained within `remember_lists_s` is not parsed again. `request_id`
+        returns the X-Request-ID to be sent with a call, if any.
         """
         self._pool = pool
         self._request_id = request_id
@@ -123,11 +123,11 @@ class BbbClient:
         body: RequestBody | None = None,
         deadline_s: float | None = None,
     ) -> Answer:
-        """Make one API call, once, and return the server's answer, FAILED or not.
+        """Make one API call, without retries, and return the answer, also if it is FAILED.
 
-        `post_form` puts the parameters into a form body, as does a query too long for a URL;
-        `body` is POSTed with the parameters in the query. `deadline_s`, if given, limits all.
-        Raises: NotSent, Ambiguous, ServerFault; and what the body's iterator raises.
+        With `post_form`, or if the query is too long for a URL, the parameters are sent as a form.
+        `body` is POSTed with the parameters in the query. `deadline_s` limits the whole call.
+        Raises NotSent, Ambiguous, ServerFault, and exceptions of the body's iterator.
         """
         request = self._request(target, call, params, post_form=post_form, body=body)
         return await self._send(target, request, parse_answer, deadline_s)
@@ -135,9 +135,9 @@ class BbbClient:
     async def list_meetings(
         self, target: Target, params: Params = (), *, deadline_s: float | None = None
     ) -> MeetingList:
-        """Ask for all meetings with getMeetings; the answer may be FAILED.
+        """Return the server's getMeetings answer, which may be FAILED.
 
-        Raises: NotSent, Ambiguous, ServerFault.
+        Raises NotSent, Ambiguous, ServerFault.
         """
         request = self._request(target, "getMeetings", params, post_form=False, body=None)
         body = await self._fetch(target, request, deadline_s)
@@ -146,16 +146,16 @@ class BbbClient:
         return await trio.to_thread.run_sync(_parse, target.id, request, body, self._lists.read)
 
     async def version(self, target: Target, *, deadline_s: float | None = None) -> str | None:
-        """Ask the index call, which is not signed, for the BBB version; None: not told.
+        """Return the BBB version from the index call, which is not signed; None: not given.
 
-        Raises: NotSent, Ambiguous, ServerFault.
+        Raises NotSent, Ambiguous, ServerFault.
         """
         return await self._send(
             target, _Request("GET", "", [_USER_AGENT]), parse_version, deadline_s
         )
 
     def join_url(self, target: Target, params: Params) -> str:
-        """Return the signed URL that lets a user in. No I/O."""
+        """Return the signed join URL for a user. No I/O."""
         query = signed_query("join", encode_query(params), target.secret, self._algorithm)
         return f"{target.url.rstrip('/')}/join?{query}"
 
@@ -178,10 +178,9 @@ class BbbClient:
                 content = _TrackedBody(content)
             return _Request("POST", f"/{call}?{signed}", headers, content, body.length)
         path = f"/{call}?{signed}"
-        # What needs more is sent as a form. The URL's length stands for its path's: it is never
-        # shorter.
+        # A longer line is sent as a form. The length of the URL is an upper bound of its path's.
         if post_form or len(target.url) + len(path) + LINE_FRAME_BYTES > MAX_LINE_BYTES:
-            # BBB >= 2.7: the checksum of a form is over the query of the URL, and that is empty
+            # BBB >= 2.7: the checksum of a form covers the query of the URL, which is empty.
             checksum = sign(call, "", target.secret, self._algorithm)
             form = f"{query}{'&' if query else ''}checksum={checksum}".encode()
             return _Request("POST", f"/{call}", self._headers(_FORM_TYPE), form)
@@ -218,7 +217,7 @@ class BbbClient:
                 deadline=deadline,
             )
         except _HTTPX_ERRORS as exc:
-            # The chain is cut: it may hold what h11 or the system quote of a signed request.
+            # The exception chain is cut, since h11 or the system may quote the signed request.
             raise _translate(target.id, exc, request.body_started) from None
         if answer.status != 200:
             raise _status_fault(target.id, answer, request.body_started)
@@ -247,7 +246,7 @@ class _Request:
 
 
 class _TrackedBody:
-    """Passes the chunks of a body on and remembers that it began to."""
+    """Passes the chunks of a body on, and records whether the first one was requested."""
 
     def __init__(self, chunks: AsyncIterable[bytes]) -> None:
         self._chunks = aiter(chunks)
@@ -269,7 +268,7 @@ class _TrackedBody:
 
 @dataclass(frozen=True, slots=True)
 class _Endpoint:
-    """A server's API URL, taken apart."""
+    """A parsed API URL of a server."""
 
     origin: Origin
     path: str
@@ -278,7 +277,7 @@ class _Endpoint:
 
 @lru_cache(maxsize=4096)
 def _parse_endpoint(url: str) -> _Endpoint:
-    """Raises: httpx.InvalidURL, httpx.UnsupportedProtocol."""
+    """Parse a URL. Raises httpx.InvalidURL, httpx.UnsupportedProtocol."""
     parsed = httpx.URL(url)
     path = parsed.raw_path.decode("ascii").partition("?")[0]
     return _Endpoint(parse_origin(parsed), path.rstrip("/"))
@@ -298,7 +297,7 @@ def _offline_limit(configured_s: float, least_s: float) -> float:
 
 
 def _translate(server_id: ServerId, exc: Exception, body_started: bool) -> BbbError:
-    """Say in the words of core.faults what an error of httpx's means."""
+    """Translate an error of httpx into one of appliance/faults.py."""
     outcome = next(OUTCOMES[cls] for cls in type(exc).__mro__ if cls in OUTCOMES)
     reason = str(exc) or type(exc).__name__
     if outcome is not ServerFault:
@@ -311,6 +310,6 @@ def _translate(server_id: ServerId, exc: Exception, body_started: bool) -> BbbEr
 
 def _status_fault(server_id: ServerId, answer: RawResponse, body_started: bool) -> BbbError:
     reason = f"HTTP status {answer.status}"
-    if answer.status == 504:  # its proxy gave up waiting; BBB itself may well have done it
+    if answer.status == 504:  # its proxy stopped waiting; BBB itself may have carried out the call
         return Ambiguous(server_id, reason, body_started=body_started)
     return ServerFault(server_id, reason, status=answer.status, body_started=body_started)

@@ -1,7 +1,7 @@
-"""The URL and the secret by which a server is called: what may be stored, and its host for people.
+"""Validation of the URL and the secret of an endpoint, and readable names of hosts.
 
-Pure. Each check returns the value to store or raises UnacceptableValue with a reason for people. No
-reason quotes a secret.
+Pure. Each check returns the value to store or raises UnacceptableValue with a readable reason that
+contains no secret.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class UnacceptableValue(Exception):
 
 
 def check_url(url: str) -> str:
-    """Check the API endpoint of a server: http or https, a host, nothing behind the path."""
-    # urlsplit drops line breaks and blanks silently: asked first.
+    """Check the URL of an endpoint: http or https, a host, nothing after the path."""
+    # Before urlsplit, which silently removes line breaks and blanks.
     if not url or not url.isascii() or not url.isprintable() or " " in url:
         raise UnacceptableValue("the url must be plain ASCII text without blanks")
     if len(url) > MAX_URL:
@@ -48,13 +48,13 @@ def _split(url: str) -> SplitResult:
         parts = urlsplit(url)
         if parts.port == 0:
             raise ValueError
-    except ValueError:  # a port that is none, brackets that hold no address
+    except ValueError:  # invalid port, or brackets without an address
         raise UnacceptableValue("the url has no valid host and port") from None
     return parts
 
 
 def host_of(url: str) -> str:
-    """Return the host name of a url in lower case, the url itself if it has none."""
+    """Return the host name of a URL in lower case, the URL itself if it has none."""
     try:
         return urlsplit(url).hostname or url
     except ValueError:
@@ -62,8 +62,7 @@ def host_of(url: str) -> str:
 
 
 def host_labels(urls: Sequence[str]) -> list[str]:
-    """Return what to call each of these servers: its host name, with the port where that is
-    another's too."""
+    """Return a label for each URL: its host name, with the port if the host occurs twice."""
     hosts = [host_of(url) for url in urls]
     times = Counter(hosts)
     return [

@@ -1,8 +1,6 @@
-"""The failures that a front-end can be told about, each with its key, text and HTTP status.
+"""The failures of API calls, each with its key, text and HTTP status.
 
-Holds the table only; it renders nothing (bbb_xml) and logs nothing (web, once).
-Truth: spec table "Error answer" of the public BBB API, whose keys and texts are BBB's and
-Scalelite's own, since front-ends compare them.
+Keys and texts are those of BBB and Scalelite, since front-ends compare them. xml.py renders them.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ class Failure:
 
 
 class ApiError(Exception):
-    """Ends a request with a FAILED answer; rendered in one place by web."""
+    """Ends a request with a FAILED answer, which public/ renders."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure)
@@ -38,12 +36,12 @@ class ApiError(Exception):
 
     @property
     def message(self) -> str:
-        """Return the text for people, unescaped."""
+        """Return the readable text, unescaped."""
         return self.failure.message
 
     @property
     def http_status(self) -> int:
-        """Return the HTTP status, 200 for nearly all, as BBB does."""
+        """Return the HTTP status, in most cases 200, as in BBB."""
         return self.failure.http_status
 
 
@@ -78,7 +76,7 @@ SERVER_UNAVAILABLE = Failure(
 STORE_DOWN = Failure("internalError", "The meeting store is not reachable.")
 NO_VOICE_BRIDGE = Failure("internalError", "Could not allocate a voice bridge number.")
 INTERNAL_ERROR = Failure("internalError", "The request could not be handled.")
-"""For a defect of ours: the answer tells nothing, the log tells all."""
+"""For a defect of the appliance: the answer contains no details, the log does."""
 
 MISSING_RECORDING_FILTER = Failure(
     "missingParameters", "param meetingID or recordID must be included."
@@ -104,12 +102,12 @@ def failure_of(error: HttpError) -> Failure:
 
 
 def no_recording(record_id: str) -> Failure:
-    """Return the failure of a text track call whose recording nobody knows."""
+    """Return the failure of a text track call for an unknown recording."""
     return Failure("noRecordings", f"No recording was found for {record_id}.")
 
 
 def tag_unavailable(tag: str) -> Failure:
-    """Return the failure of a create whose required tag no available server has."""
+    """Return the failure of a create if no available server has the required tag."""
     return Failure(
         "serverTagUnavailable", f"There is no available server with the required tag={tag}."
     )

@@ -1,6 +1,6 @@
-"""Which meeting ids a create accepts.
+"""Validation of the meetingID of a create.
 
-Truth: BBB's own validation of create, done here first, so that no server is asked in vain.
+Source: BBB's validation of create, repeated here so that no server is called in vain.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ MAX_CHARACTERS = 256
 
 
 def check_meeting_id(meeting_id: str | None) -> Failure | None:
-    """Return why a create with this meetingID fails, None if the id is good."""
+    """Return the failure of a create with this meetingID, None if the id is valid."""
     if not meeting_id:
         return MISSING_MEETING_ID
     if not MIN_CHARACTERS <= len(meeting_id) <= MAX_CHARACTERS:

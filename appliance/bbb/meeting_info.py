@@ -1,7 +1,7 @@
-"""What a getMeetingInfo answer says about a meeting, for the operator.
+"""Reads a getMeetingInfo answer for the operator, without passwords.
 
-Pure; reads an answer that bbb_xml has found well-formed and free of a DTD. Passwords in it are
-left where they are. Source of the fields: the public BBB API page, getMeetingInfo.
+Pure. The answer was already checked by xml.py: it is well-formed and has no DTD. Source:
+BigBlueButton API reference, getMeetingInfo.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MAX_DIGITS = 9
 
 @dataclass(frozen=True, slots=True)
 class MeetingInfo:
-    """The fields of one meeting that an operator wants to see."""
+    """The fields of one meeting that operators see."""
 
     name: str
     internal_id: str
@@ -33,7 +33,7 @@ class MeetingInfo:
 
 
 def parse_meeting_info(answer: Answer) -> MeetingInfo:
-    """Read a getMeetingInfo answer; what is missing is empty, 0 or false."""
+    """Parse a getMeetingInfo answer; missing values are empty, 0 or false."""
     root = etree.fromstring(answer.body, _PARSER)
     metadata = root.find("metadata")
     return MeetingInfo(
@@ -48,7 +48,7 @@ def parse_meeting_info(answer: Answer) -> MeetingInfo:
         metadata=tuple(
             (str(entry.tag), (entry.text or "").strip())
             for entry in (() if metadata is None else metadata)
-            if isinstance(entry.tag, str)  # a comment's is not
+            if isinstance(entry.tag, str)  # no comments
         ),
     )
 

@@ -1,9 +1,9 @@
-"""Read the getMeetings answer of a server: each meeting as the server wrote it, and what it says.
+"""Reads getMeetings answers: the element of each meeting as the server wrote it, and its values.
 
-As strict as bbb_xml: what is not well-formed is no answer. It is fast where an answer repeats what
-the last one said, and most of it does: a meeting whose bytes were found well-formed before is not
-parsed again. What does not look as BBB writes it is parsed whole, so only speed depends on that.
-Does no I/O. Truth: answers of real servers in tests/data/bbb-responses.
+As strict as xml.py: an answer that is not well-formed is rejected. Consecutive answers of a server
+are mostly equal, so a meeting whose bytes were parsed before is not parsed again. An answer that is
+not formatted as usual is parsed as a whole; only speed depends on the format. No I/O.
+Source: answers of real servers in tests/data/bbb-responses.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from appliance.bbb.xml import (
 from appliance.model import ListedMeeting
 
 _MAX_KNOWN = 50_000
-"""Meetings that a reader remembers in each of two generations; some 400 bytes each."""
+"""Maximum number of cached meetings in each of two generations; about 400 bytes each."""
 
-# All up to the first meeting. Without attributes (no namespaces) and in UTF-8, so that a meeting
-# means the same wherever it stands.
+# Everything before the first meeting. Without attributes (so no namespaces) and in UTF-8, so that
+# the meaning of an element does not depend on its context.
 _HEAD = re.compile(
     rb"(?:<\?xml version=[\"']1\.\d[\"'](?: encoding=[\"'](?i:utf-8)[\"'])?"
     rb"(?: standalone=[\"']\w+[\"'])? ?\?>\s*)?<response>\s*<returncode>SUCCESS</returncode>"
@@ -59,10 +59,9 @@ class MeetingList:
 
 
 class MeetingListReader:
-    """Reads lists, and remembers by their hash the meetings that it has read.
+    """Reads lists, with a cache of parsed meetings.
 
-    The hash is Python's keyed one of 64 bits over all bytes of the meeting. May be used in several
-    threads at once.
+    The key is Python's keyed 64-bit hash of all bytes of the meeting. Thread-safe.
     """
 
     def __init__(
@@ -72,20 +71,20 @@ class MeetingListReader:
         keep_s: float = math.inf,
         clock: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """Forget what no list has held for `keep_s` to twice that, by the clock (seconds).
+        """Drop meetings that no list contained for `keep_s` to twice that time.
 
-        At most `max_known` are remembered in each of two generations.
+        `clock` returns seconds. Each of two generations has at most `max_known` meetings.
         """
         self._max_known = max_known
         self._keep_s = keep_s
         self._clock = clock
-        self._turn_s = clock() + keep_s
-        """When the young ones become the old."""
-        self._young: dict[int, ReadMeeting] = {}
-        self._old: dict[int, ReadMeeting] = {}
+        self._rotate_s = clock() + keep_s
+        """When the recent generation replaces the previous one."""
+        self._recent: dict[int, ReadMeeting] = {}
+        self._previous: dict[int, ReadMeeting] = {}
 
     def read(self, body: bytes) -> MeetingList:
-        """Read an answer. Raises MalformedAnswer as `bbb_xml.parse_answer`."""
+        """Read an answer. Raises MalformedAnswer as `xml.parse_answer`."""
         usual = self._read_usual_form(body)
         if usual is not None:
             return usual
@@ -96,7 +95,7 @@ class MeetingListReader:
         return MeetingList(True, answer.message_key, found)
 
     def _read_usual_form(self, body: bytes) -> MeetingList | None:
-        """Return the meetings; None: it does not look as usual, and may be anything."""
+        """Return the meetings; None: the answer is not formatted as usual, and may be invalid."""
         head = _HEAD(body)
         if head is None:
             return None
@@ -131,11 +130,11 @@ class MeetingListReader:
         return [found[key] for key in keys]
 
     def _recall(self, key: int) -> ReadMeeting | None:
-        return self._young.get(key) or self._old.get(key)
+        return self._recent.get(key) or self._previous.get(key)
 
     def _remember(self, found: dict[int, ReadMeeting]) -> None:
         now_s = self._clock()
-        if now_s >= self._turn_s or len(self._young) + len(found) > self._max_known:
-            self._old, self._young = self._young, {}
-            self._turn_s = now_s + self._keep_s
-        self._young.update(found)
+        if now_s >= self._rotate_s or len(self._recent) + len(found) > self._max_known:
+            self._previous, self._recent = self._recent, {}
+            self._rotate_s = now_s + self._keep_s
+        self._recent.update(found)

@@ -1,9 +1,8 @@
 """Request parameters as ordered pairs: parsing, encoding, merging.
 
-Knows nothing of what a parameter means, except which must not occur twice and that a checksum
-is never passed on. A name is just a name: `x[]`, `meta_a.b` and the empty name are kept as they
-are (Scalelite answers HTTP 500 to `x[]=`, fault 30).
-Truth: WHATWG URL, "application/x-www-form-urlencoded"; precedence from the spec of `create`.
+Names have no structure: `x[]`, `meta_a.b` and the empty name are kept unchanged (Scalelite answers
+HTTP 500 to `x[]=`). A checksum is never passed on. Pure. Source: WHATWG URL,
+"application/x-www-form-urlencoded".
 """
 
 from __future__ import annotations
@@ -16,18 +15,18 @@ Params = tuple[tuple[str, str], ...]
 """Decoded name/value pairs in the order received. Names may repeat."""
 
 GUARDED_NAMES = frozenset({"meetingID", "recordID", "password", "role", "checksum"})
-"""What a request may name only once: two readers could disagree about which one counts."""
+"""Parameters that may occur only once, since readers could disagree about which one to use."""
 
-# The bytes that form encoding leaves alone. Most names and values are made of them only, and a
+# The characters that form encoding does not change. Most names and values have only these, and a
 # match is much cheaper than quoting.
 _PLAIN = re.compile(r"[A-Za-z0-9*._-]*").fullmatch
 
 
 def parse_query(raw: bytes) -> Params:
-    """Decode a raw query or form body; never raises.
+    """Decode a raw query or form body. Never raises.
 
-    Keeps order, repeated names and blank values (`a` and `a=` are both blank); empty parts
-    between two `&` are no parameters. Bytes that are not UTF-8 become U+FFFD.
+    Order, repeated names and blank values are kept (`a` and `a=` are both blank); empty parts
+    between two `&` are ignored. Bytes that are not UTF-8 become U+FFFD.
     """
     pairs = []
     for part in raw.split(b"&"):
@@ -48,8 +47,8 @@ def _decode(raw: bytes) -> str:
 def encode_query(params: Params) -> str:
     """Encode as application/x-www-form-urlencoded: UTF-8, space is `+`, order kept.
 
-    Byte for byte what the WHATWG serializer and Java's URLEncoder give (`*` stays, `~` does
-    not), because BBB 2.4-2.6 checks a form body's checksum over Java's encoding.
+    The result equals that of the WHATWG serializer and Java's URLEncoder (`*` is not escaped, `~`
+    is), because BBB 2.4-2.6 computes the checksum of a form body over Java's encoding.
     """
     return "&".join([f"{_encode(name)}={_encode(value)}" for name, value in params])
 
@@ -57,7 +56,7 @@ def encode_query(params: Params) -> str:
 def _encode(text: str) -> str:
     if _PLAIN(text):
         return text
-    # Lone surrogates can only come from our own settings; "?" is better than an exception.
+    # Lone surrogates can only come from settings; "?" is better than an exception.
     return quote_plus(text, safe="*", encoding="utf-8", errors="replace").replace("~", "%7E")
 
 
@@ -78,11 +77,10 @@ def merge_params(
 ) -> Params:
     """Merge the front-end's parameters with settings of the appliance and the tenant.
 
-    Both sequences are ordered weakest first; a later pair of the same name in one of them wins.
-    A default applies where the front-end named no such parameter, or one in `excluded`, which
-    drops from the front-end's only. An override takes the place of the front-end's first
-    parameter of its name; what is new comes at the end. `checksum` is never passed on, whoever
-    set it.
+    Both sequences are ordered weakest first; a later pair of the same name wins. Names in
+    `excluded` are dropped from the front-end's parameters only. A default applies if the
+    front-end's parameters do not (any longer) have the name. An override replaces the front-end's
+    first parameter of its name; new names are appended. `checksum` is never passed on.
     """
     default_of = {name: value for layer in defaults for name, value in layer}
     override_of = {name: value for layer in overrides for name, value in layer}
@@ -103,9 +101,9 @@ def merge_params(
 
 
 def replace_param(params: Params, name: str, value: str | None) -> Params:
-    """Set a parameter to one value, in the place of its first occurrence or at the end.
+    """Set a parameter, at the position of its first occurrence or at the end; None removes it.
 
-    None removes it. Further occurrences are dropped.
+    Further occurrences are dropped.
     """
     kept: list[tuple[str, str]] = []
     placed = value is None

@@ -1,7 +1,4 @@
-"""The body of a request that is passed on to a server.
-
-Holds no I/O: a streamed body is an iterable that somebody else reads.
-"""
+"""The body of a request that is passed on to a server."""
 
 from __future__ import annotations
 
@@ -11,12 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RequestBody:
-    """A body with its media type; `bytes` can be sent again, a stream only once."""
+    """A body with its media type. `bytes` can be sent again, a stream only once."""
 
     content_type: str
     chunks: bytes | AsyncIterable[bytes]
     length: int | None
-    """Bytes in all, None if unknown (it is then sent chunked)."""
+    """Length in bytes; None: unknown, so it is sent chunked."""
 
     @property
     def replayable(self) -> bool:

@@ -1,8 +1,8 @@
-"""Checks the JWT with which a BBB server signs what it posts to us at the end of a meeting.
+"""Verifies the JWT with which a BBB server authenticates its report at the end of a meeting.
 
-Pure. Truth: BBB's post_events_analytics_callback.rb: HS512 with the server's secret, and `exp`; RFC
-7515, 7519. Not by PyJWT: it complains of keys shorter than the hash, as secrets of servers are.
-Whatever is wrong with a token, the answer is the same.
+The answer does not depend on what is wrong with a token. PyJWT is not used because it warns about
+keys shorter than the hash, as servers' secrets are. Pure. Source: BBB's
+post_events_analytics_callback.rb (HS512 with the server's secret, and `exp`); RFC 7515, RFC 7519.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from appliance.model import Server, ServerId
 
 ALGORITHM = "HS512"
 CLOCK_SKEW_S = 60
-"""The clocks of two machines differ. Not for the end: BBB's tokens are good for a day."""
+"""Tolerance for the begin of validity. The end needs none: BBB's tokens are valid for a day."""
 _MAX_TOKEN = 4096
 
 
 def server_of_token(
     servers: Sequence[Server], authorization: str | None, *, now_s: float
 ) -> ServerId | None:
-    """Return whose secret signed an Authorization header that is good now; None: nobody's."""
+    """Return the server whose secret signed a valid Authorization header, None if none did."""
     scheme, _, token = (authorization or "").partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or len(token) > _MAX_TOKEN or token.count(".") != 2:
@@ -39,7 +39,7 @@ def server_of_token(
     found: ServerId | None = None
     for server in servers:
         key = server.secret.encode("utf-8", "surrogateescape")
-        # No early exit: the time must not tell whose it was.
+        # No early exit: the time must not reveal which secret matched.
         if hmac.compare_digest(hmac.digest(key, signed.encode(), "sha512"), given) and key:
             found = server.id
     return found

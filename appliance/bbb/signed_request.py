@@ -1,8 +1,8 @@
-"""Check the checksum of a BBB API request, and read only what it covers.
+"""Verifies the checksum of an API request, and reads only what the checksum covers.
 
-End users hold signed URLs, so nothing may be added to a signed request: parameters of the query
-make a form body void, and a body is read only where the query is empty but for the checksum.
-Truth: docs of the public BBB API; the rules are in core.checksum and core.params.
+End users have signed URLs, so they must not be able to add to a signed request: a form body is read
+only if the query is empty except for the checksum. The rules are in checksum.py and params.py.
+Source: BigBlueButton API reference.
 """
 
 from __future__ import annotations
@@ -30,36 +30,37 @@ FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 XML_TYPES = frozenset({"application/xml", "text/xml"})
 FORM_MAX_BYTES = 1024 * 1024
-"""Form bodies are held in memory."""
+"""Limit of form bodies, which are held in memory."""
 FILE_MAX_BYTES = 10 * 1024 * 1024
-"""Of a body with the captions of a recording, which is held in memory too: a day's have less."""
+"""Limit of caption files, which are held in memory too; those of a whole day are smaller."""
 INLINE_BYTES = 16 * 1024
-"""A larger multipart body is parsed in a thread: a hostile one of a mebibyte takes half a second,
-before anyone has shown a secret."""
+"""Larger multipart bodies are parsed in a thread: a hostile one of 1 MiB takes half a second,
+before the sender is authenticated."""
 REPLAY_MAX_BYTES = 1024 * 1024
-"""A document up to this size is kept, so that a create can fail over; a larger one is streamed."""
+"""Documents up to this size are buffered, so that a create can fail over; larger ones are
+streamed."""
 
 
 class Accepts(Enum):
-    """Which bodies a call takes with POST."""
+    """The bodies that a call accepts with POST."""
 
     NOTHING = "nothing"
     FORM = "form"
     FORM_OR_XML = "form or xml"
     XML = "xml"
     FILE = "file"
-    """A multipart body, of which the part `file` is read and nothing else."""
+    """A multipart body, of which only the part `file` is read."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """What a checksum has covered (the document body of a POST excepted, as BBB has it)."""
+    """A verified request. As in BBB, the checksum does not cover the document of a POST."""
 
     params: Params
     body: RequestBody | None = None
     file: bytes | None = field(default=None, repr=False)
     secret: str = field(default="", repr=False)
-    """The one that has signed it."""
+    """The secret that signed it."""
 
 
 async def read_signed(
@@ -89,7 +90,7 @@ async def read_signed(
         secret = verify_checksum(call, request.query, secrets, allowed)
     if secret is None:
         raise ApiError(errors.CHECKSUM_ERROR)
-    # The checksum that was cut out counts: one more, its name escaped, would reach a server too.
+    # Includes the removed checksum: a second one with an escaped name would be passed to a server.
     if repeated_guarded_name((("checksum", ""), *params)) is not None:
         raise ApiError(errors.CHECKSUM_ERROR)
     if media_type in XML_TYPES:
@@ -111,7 +112,7 @@ def _require_media_type(media_type: str, accepts: Accepts) -> None:
 
 
 async def _read_file(request: Request) -> bytes | None:
-    """Return the part `file`, None if there is none. Its sender has shown a secret."""
+    """Return the part `file`, None if there is none. Only called for authenticated requests."""
     body = await read_body(request, FILE_MAX_BYTES)
     content_type = request.header(b"content-type") or ""
     return await trio.to_thread.run_sync(file_of_multipart, body, content_type, "file")
@@ -138,7 +139,7 @@ def _form_of_multipart(body: bytes, content_type: str) -> bytes | None:
 
 
 async def _read_document(request: Request, max_bytes: int) -> RequestBody:
-    """Return a document: whole if it is small, else a stream that begins with what was read."""
+    """Return a document: small ones buffered, others as a stream that begins with the read part."""
     content_type = request.header(b"content-type") or ""
     source = Chunks(request, max_bytes)
     head: list[bytes] = []

@@ -1,9 +1,9 @@
-"""The XML of the BBB API: reading what servers answer, writing what we answer.
+"""The XML of the BBB API: parses answers of servers, renders answers to front-ends.
 
-Reads strictly: an answer that is not well-formed, or that brings a DTD, is no answer (faults 9
-and 10 of Scalelite: a recovering parser took a cut-off list for an empty server). Does no I/O
-and never puts a part of an answer into an error, since answers hold passwords.
-Truth: the public BBB API page and answers of real servers in tests/data/bbb-responses.
+Answers that are not well-formed or have a DTD are rejected: a recovering parser, as in Scalelite,
+takes a truncated list for that of an empty server. Errors contain no part of an answer, since
+answers contain passwords. No I/O. Source: BigBlueButton API reference; answers of real servers in
+tests/data/bbb-responses.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from appliance.model import ListedMeeting
 
 XML_TYPE = "application/xml; charset=utf-8"
 
-# CDATA is kept, so that what is handed on is what the server wrote.
+# CDATA is kept, so that answers are passed on as the server wrote them.
 _PARSER = etree.XMLParser(
     resolve_entities=False,
     no_network=True,
@@ -48,24 +48,24 @@ _NOT_RUNNING = b"<response><returncode>SUCCESS</returncode><running>false</runni
 
 
 class MalformedAnswer(Exception):
-    """An answer of a server that cannot be used. Its text is safe to log."""
+    """An answer of a server cannot be used. The text is safe to log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A well-formed answer of a server, to be handed on as it is."""
+    """A well-formed answer of a server."""
 
     succeeded: bool
     message_key: str | None
     body: bytes = field(repr=False)
     """In UTF-8, as XML_TYPE says."""
     created: str | None = None
-    """createTime, which each run of a meeting has its own of."""
+    """createTime, which is different for each run of a meeting."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadMeeting:
-    """What a `<meeting>` element says."""
+    """The parsed values of a `<meeting>` element."""
 
     listed: ListedMeeting | None
     """None: it has no id."""
@@ -73,10 +73,10 @@ class ReadMeeting:
 
 
 def parse_answer(body: bytes) -> Answer:
-    """Read whether a call succeeded, its messageKey, and the createTime of a create.
+    """Parse an answer: success, messageKey, and the createTime of a create.
 
-    Raises MalformedAnswer: not well-formed, a DTD, no returncode. Any returncode other than
-    SUCCESS is a failure.
+    Any returncode except SUCCESS is a failure. Raises MalformedAnswer: not well-formed, a DTD, or
+    no returncode.
     """
     root = _parse(body)
     created = (root.findtext("createTime") or "")[:_MAX_DIGITS] or None
@@ -84,7 +84,7 @@ def parse_answer(body: bytes) -> Answer:
 
 
 def _in_utf8(body: bytes, root: etree._Element) -> bytes:
-    """Return an answer as it came, unless its encoding is another one than we say it is."""
+    """Return an answer unchanged if it is UTF-8, else converted to UTF-8."""
     declared = (root.getroottree().docinfo.encoding or "UTF-8").upper()
     if declared in _UTF8_TOO and not body.startswith(_UTF16_MARKS):
         return body
@@ -92,13 +92,14 @@ def _in_utf8(body: bytes, root: etree._Element) -> bytes:
 
 
 def read_meeting_elements(elements: Sequence[bytes]) -> list[ReadMeeting] | None:
-    """Read `<meeting>` elements, cut out of an answer where `</meeting>` ends each.
+    """Parse `<meeting>` elements that were obtained by splitting an answer at `</meeting>`.
 
-    None: they are not well-formed, or it cannot be seen at once that each is an element by itself.
+    None: they are not well-formed, or it is not certain that each is exactly one element.
     """
     joined = b"<meetings>" + b"".join(elements) + b"</meetings>"
-    # Where nothing is in which a tag would be mere text, and no end tag is spelt otherwise, there
-    # are as many as elements; then a document that is well-formed has each where it was cut out.
+    # Without comments, CDATA and processing instructions, in which a tag would be mere text, and
+    # without end tags in another form, each split is the end of an element. If the document is
+    # well-formed, each part is one element.
     if b"<!" in joined or b"<?" in joined or _ODD_END(joined):
         return None
     try:
@@ -108,7 +109,7 @@ def read_meeting_elements(elements: Sequence[bytes]) -> list[ReadMeeting] | None
 
 
 def parse_meeting_elements(body: bytes) -> Iterator[tuple[bytes, ReadMeeting]]:
-    """Yield each meeting of a getMeetings answer: its element, and what it says.
+    """Yield the element and the values of each meeting of a getMeetings answer.
 
     Raises MalformedAnswer.
     """
@@ -118,7 +119,7 @@ def parse_meeting_elements(body: bytes) -> Iterator[tuple[bytes, ReadMeeting]]:
 
 
 def parse_version(body: bytes) -> str | None:
-    """Return the bbbVersion of an index answer, None if the server does not tell.
+    """Return the bbbVersion of an index answer, None if it is missing.
 
     Raises MalformedAnswer as `parse_answer`.
     """
@@ -128,7 +129,7 @@ def parse_version(body: bytes) -> str | None:
 
 
 def render_error(key: str, message: str) -> bytes:
-    """Render a FAILED answer. Any text may be passed; what XML cannot hold becomes U+FFFD."""
+    """Render a FAILED answer. Characters that XML forbids become U+FFFD."""
     return (
         "<response><returncode>FAILED</returncode>"
         f"<messageKey>{_escape(key)}</messageKey><message>{_escape(message)}</message></response>"
@@ -145,35 +146,35 @@ def render_index(build: str | None) -> bytes:
 
 
 def render_not_running() -> bytes:
-    """Render the isMeetingRunning answer for a meeting that nobody knows."""
+    """Render the isMeetingRunning answer for an unknown meeting."""
     return _NOT_RUNNING
 
 
 def render_meetings(elements: Sequence[bytes]) -> bytes:
-    """Render the getMeetings answer with these `<meeting>` elements, of which there may be none."""
+    """Render the getMeetings answer with these `<meeting>` elements, or for none."""
     if not elements:
         return _NO_MEETINGS
     return b"".join((_MEETINGS_HEAD, *elements, _MEETINGS_TAIL))
 
 
 def parse_tree(body: bytes) -> etree._Element:
-    """Parse, as strictly, an answer that is read elsewhere. Raises MalformedAnswer."""
+    """Parse an answer as strictly as `parse_answer`. Raises MalformedAnswer."""
     return _parse(body)
 
 
 def _parse(body: bytes) -> etree._Element:
-    # Asked first, so that a DTD's entities are not even read (fault 10).
+    # Checked first, so that the entities of a DTD are not even parsed.
     if has_dtd(body):
         raise MalformedAnswer("the answer has a DTD")
     try:
         root = etree.fromstring(body, _PARSER)
     except etree.XMLSyntaxError as error:
-        # The parser's own words quote the answer; line and column do not. `from None` for the
+        # The message of the parser quotes the answer; line and column do not. `from None` for the
         # same reason.
         line, column = error.position
         where = f"line {line}, column {column}"
         raise MalformedAnswer(f"the answer is not well-formed XML ({where})") from None
-    # Once more, for encodings in which the bytes look otherwise (UTF-16).
+    # Checked again, for other encodings (UTF-16).
     if root.getroottree().docinfo.internalDTD is not None:
         raise MalformedAnswer("the answer has a DTD")
     return root
@@ -192,10 +193,11 @@ def _text(element: etree._Element, path: str) -> str | None:
 
 
 def _read_meeting(meeting: etree._Element) -> ReadMeeting:
-    # One walk, backwards so that the first of equal names counts, is a third of six searches.
+    # One reverse pass, in which the first of equal names wins, takes a third of the time of six
+    # searches.
     texts = {str(child.tag): child.text or "" for child in meeting.iterchildren(reversed=True)}
     tenant_id = _text(meeting, "metadata/tenant-id")
-    # Not stripped: an id counts as the front-end wrote it.
+    # Not stripped: white space is significant in an id.
     meeting_id = texts.get("meetingID")
     if not meeting_id:
         return ReadMeeting(None, tenant_id)

@@ -1,8 +1,8 @@
-"""What XML can hold: names, characters, how both are written; and whether it brings a DTD.
+"""Valid XML names and characters, escaping of text, and detection of DTDs.
 
-Pure. Truth: XML 1.0 (fifth edition), productions 2 (Char) and 4 to 5 (Name); no colons, since a
-front-end that knows namespaces would take the part before one for a prefix. Only names that the
-fourth edition has too, whose tables many parsers still go by (expat, Xerces).
+Names must not have colons, which parsers with namespaces take as the end of a prefix, and must also
+be valid in the fourth edition of XML 1.0, whose tables many parsers still use (expat, Xerces).
+Pure. Source: XML 1.0 (fifth edition), productions 2 (Char) and 4 to 5 (Name).
 """
 
 from __future__ import annotations
@@ -17,27 +17,26 @@ _START = (
 )
 _NAME = re.compile(f"[{_START}][{_START}\\-.0-9\u00b7\u0300-\u036f\u203f\u2040]*").fullmatch
 _NOT_CHAR = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-# A DTD can stand only before the root element; the same text in a meeting's name is harmless.
-# Possessive, so that no prolog makes it slow.
+# A DTD can only be before the root element; the same text in a meeting's name is harmless.
+# Possessive quantifiers prevent backtracking.
 _DTD_IN_PROLOG = re.compile(
     rb"(?:\xef\xbb\xbf)?(?:\s++|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL
 ).match
 _SPECIAL = re.compile('[&<>"\x00-\x1f\ud800-\udfff\ufffe\uffff]').search
 _MAX_NAME_BYTES = 1000
-"""Longer names are refused: no front-end makes them, and some parsers stop at them, as does an
-index of PostgreSQL."""
+"""Limit of names: some parsers and PostgreSQL's indexes reject very long ones."""
 
 
 @lru_cache(maxsize=4096)
 def is_xml_name(text: str) -> bool:
-    """Whether a text can be the name of an element."""
+    """Whether a text is a valid name of an element."""
     if len(text) > _MAX_NAME_BYTES or _NAME(text) is None:
         return False
     return text.isascii() or (len(text.encode()) <= _MAX_NAME_BYTES and _expat_takes(text))
 
 
 def _expat_takes(name: str) -> bool:
-    """Whether a parser of the fourth edition takes a name of the fifth."""
+    """Whether expat, which implements the fourth edition, accepts a name."""
     try:
         expat.ParserCreate().Parse(f"<{name}/>".encode(), True)
     except expat.ExpatError:
@@ -46,31 +45,31 @@ def _expat_takes(name: str) -> bool:
 
 
 def has_dtd(document: bytes) -> bool:
-    """Whether a document has a DTD, by a look before anything of it is read."""
+    """Whether a document has a DTD. Does not parse the document."""
     return _DTD_IN_PROLOG(document) is not None
 
 
 def has_forbidden(text: str) -> bool:
-    """Whether a text has characters that XML cannot hold, not even escaped."""
+    """Whether a text has characters that XML forbids, even escaped."""
     return _NOT_CHAR.search(text) is not None
 
 
 def drop_forbidden(text: str) -> str:
-    """Return a text without the characters that XML cannot hold."""
+    """Remove the characters that XML forbids."""
     return replace_forbidden(text, "")
 
 
 def replace_forbidden(text: str, by: str) -> str:
-    """Return a text with something else for each character that XML cannot hold."""
+    """Replace each character that XML forbids by `by`."""
     return _NOT_CHAR.sub(by, text)
 
 
 def escape_text(text: str) -> str:
-    """Write any text as the content of an element or, in double quotes, as an attribute's value.
+    """Escape a text for an element or, in double quotes, for an attribute.
 
-    What XML cannot hold is left out.
+    Characters that XML forbids are removed.
     """
-    # Most texts need nothing, and to see that is much cheaper than to replace nothing.
+    # Most texts need no escaping, and checking that is much cheaper than replacing nothing.
     if not _SPECIAL(text):
         return text
     text = _NOT_CHAR.sub("", text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,7 +1,7 @@
-"""Tells addresses of the Internet from those that only something inside a network may call.
+"""Distinguishes public addresses of the Internet from addresses of private networks.
 
-Pure. Source: the special-purpose registries of IANA (RFC 6890), as `ipaddress` has them; RFC 6052
-and RFC 3056 for the IPv6 addresses that carry one of IPv4.
+Pure. Source: IANA's special-purpose address registries (RFC 6890), as implemented by `ipaddress`;
+RFC 6052 and RFC 3056 for IPv6 addresses that contain an IPv4 address.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from ipaddress import (
 )
 
 _CLOUD_HOSTS = (IPv4Network("168.63.129.16/32"),)
-"""Azure's host agent: a public address by number, an inner one by meaning."""
+"""Azure's host agent: a public address that is only reachable from virtual machines."""
 _TAIL_IS_V4 = (
     IPv6Network("::/96"),
     IPv6Network("::ffff:0:0/96"),
     IPv6Network("::ffff:0:0:0/96"),
     IPv6Network("64:ff9b::/96"),
 )
-"""Mapped, compatible and translated addresses: the last 32 bits are an address of IPv4."""
+"""Mapped, compatible and translated addresses: the last 32 bits are an IPv4 address."""
 _SIX_TO_FOUR = IPv6Network("2002::/16")
 
 
 def is_public_address(text: str) -> bool:
-    """Whether an address, as a resolver gives it, is one of the Internet.
+    """Whether an address, as returned by a resolver, is a public address of the Internet.
 
-    Not public: private, shared, loopback, link-local (with the metadata services of clouds),
-    multicast, reserved, and all of these wrapped in an address of IPv6.
+    Not public: private, shared, loopback, link-local (which includes the metadata services of
+    clouds), multicast and reserved addresses, also inside an IPv6 address.
     """
     try:
         address = ip_address(text)
@@ -49,7 +49,7 @@ def is_public_address(text: str) -> bool:
 
 
 def _inner(address: IPv6Address) -> IPv4Address | None:
-    """Return the address of IPv4 that one of IPv6 stands for."""
+    """Return the IPv4 address that an IPv6 address contains, None if there is none."""
     plain = IPv6Address(int(address))  # without a zone
     if any(plain in network for network in _TAIL_IS_V4):
         return IPv4Address(int(plain) & 0xFFFFFFFF)

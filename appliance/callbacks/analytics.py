@@ -1,6 +1,6 @@
-"""Learning analytics: taken from servers at the end of meetings, handed on and kept.
+"""Learning analytics: accepted from servers at the end of meetings, forwarded and stored.
 
-Truth: spec (recordings, Callbacks), docs/callbacks.md.
+Source: docs/callbacks.md.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from appliance.bbb.server_token import server_of_token
 from appliance.callbacks.analytics_files import AnalyticsFiles, StoredReport
 from appliance.callbacks.analytics_rules import (
     ANALYTICS_PARAM,
-    NOBODY,
+    DEFAULT_CUSTOMER,
     Report,
-    analytics_url,
-    body_for,
     file_name_of,
     front_end_id_of,
     is_file_name,
     read_report,
+    render_report,
+    report_url,
 )
 from appliance.callbacks.attributes_yaml import ANALYTICS, KeptUrls
 from appliance.callbacks.deps import CallbackDeps
@@ -34,26 +34,29 @@ from appliance.faults import DatabaseDown
 from appliance.model import ServerId, Tenant, TenantId
 
 _BIG_BODY_BYTES = 128 * 1024
-"""Reports above this are read in a thread (10 ms a megabyte would delay every request)."""
+"""Larger reports are parsed in a thread: 10 ms a megabyte would delay every request."""
 
 
-class Taken(Enum):
-    """What became of a report."""
+class ReportOutcome(Enum):
+    """Result of accepting a report."""
 
     QUEUED = "queued"
-    NOBODY_WAITS = "nobody waits for it"
+    NOT_REQUESTED = "not requested by a front-end"
 
 
-def put_our_url(deps: CallbackDeps, caller: Caller, params: Params, *, asked: bool) -> Params:
-    """Have the server post to us: if the front-end `asked` for a report, or if we keep them."""
+def set_report_url(deps: CallbackDeps, caller: Caller, params: Params, *, asked: bool) -> Params:
+    """Have the server post its report to the appliance.
+
+    That is done if the front-end `asked` for a report, or if reports are stored.
+    """
     if not asked and not deps.settings.analytics_store:
         return params
     base_url = _base_url(deps, caller)
-    return replace_param(params, ANALYTICS_PARAM, analytics_url(base_url)) if base_url else params
+    return replace_param(params, ANALYTICS_PARAM, report_url(base_url)) if base_url else params
 
 
 def _base_url(deps: CallbackDeps, caller: Caller) -> str:
-    """Return by which scheme and host servers reach us: the tenant's own, by which we know it."""
+    """Return scheme and host for calls of servers: the tenant's, by which it is recognised."""
     api = deps.settings.api
     if caller.tenant is not None and api.base_url:
         return f"https://{caller.tenant.name}.{api.base_url}"
@@ -61,18 +64,15 @@ def _base_url(deps: CallbackDeps, caller: Caller) -> str:
 
 
 async def find_reporter(deps: CallbackDeps, authorization: str | None) -> ServerId | None:
-    """Return the server that may hand in a report; None: the token is not good.
-
-    Raises StoreDown.
-    """
+    """Return the server that signed the token; None: the token is not valid. Raises StoreDown."""
     if not authorization:
         return None
     servers = await deps.pool.records.list_servers()
     return server_of_token(servers, authorization, now_s=deps.now_ms() / 1000)
 
 
-async def take_report(deps: CallbackDeps, tenant: Tenant | None, body: bytes) -> Taken:
-    """Keep a report if that is wanted, and hand it on to the front-end of its meeting.
+async def accept_report(deps: CallbackDeps, tenant: Tenant | None, body: bytes) -> ReportOutcome:
+    """Store a report if ANALYTICS_STORE is set, and queue it for the front-end of its meeting.
 
     Raises BadReport, StoreDown.
     """
@@ -83,27 +83,27 @@ async def take_report(deps: CallbackDeps, tenant: Tenant | None, body: bytes) ->
     if deps.analytics_files is not None:
         await _keep(deps, deps.analytics_files, report, sent)
     tenant_id = tenant.id if tenant else None
-    # Where there are tenants, a report that comes to no tenant's host is of none of their meetings.
-    strange = deps.settings.api.multitenancy and tenant is None
-    kept = None if strange else await _find_urls(deps, meeting_id, tenant_id)
+    # With multitenancy, a report to a host of no tenant belongs to no tenant's meeting.
+    unassigned = deps.settings.api.multitenancy and tenant is None
+    kept = None if unassigned else await _find_urls(deps, meeting_id, tenant_id)
     url = kept.urls.get(ANALYTICS) if kept else None
     if kept is None or url is None:
         deps.log.debug("analytics_without_receiver", meeting=meeting_id)
-        return Taken.NOBODY_WAITS
+        return ReportOutcome.NOT_REQUESTED
     callback = analytics(
         url, sent, meeting_id=meeting_id, tenant_id=tenant_id, secret_id=kept.secret_id
     )
     digest = hashlib.sha256(body).hexdigest()
     await deps.queue.enqueue(callback, dedup_key=f"analytics:{tenant_id or ''}:{digest}")
-    return Taken.QUEUED
+    return ReportOutcome.QUEUED
 
 
 async def _find_urls(
     deps: CallbackDeps, meeting_id: str, tenant_id: TenantId | None
 ) -> KeptUrls | None:
-    """Look the URLs up; while the database is away that is left to the sender of the queue.
+    """Return the URLs of a meeting; while the database is down, a placeholder.
 
-    No server posts a report twice.
+    The sender then looks the URLs up later, since a server posts each report only once.
     """
     try:
         return await deps.urls.find(meeting_id, tenant_id)
@@ -113,11 +113,13 @@ async def _find_urls(
 
 
 def _prepare(tenant: Tenant | None, body: bytes) -> tuple[Report, str, bytes]:
-    """Return the report, the front-end's id of its meeting, and what the front-end gets."""
+    """Return the report, the front-end's id of its meeting, and the body for the front-end."""
     report = read_report(body)
     meeting_id = front_end_id_of(report, tenant.id if tenant else None)
-    customer = tenant.name if tenant else NOBODY
-    sent = body_for(report, meeting_id=meeting_id, customer=customer, is_tenants=tenant is not None)
+    customer = tenant.name if tenant else DEFAULT_CUSTOMER
+    sent = render_report(
+        report, meeting_id=meeting_id, customer=customer, is_tenants=tenant is not None
+    )
     return report, meeting_id, sent
 
 
@@ -129,13 +131,13 @@ async def _keep(deps: CallbackDeps, files: AnalyticsFiles, report: Report, sent:
 
 
 async def list_reports(deps: CallbackDeps, limit: int) -> list[StoredReport]:
-    """Return the newest kept reports, newest first. Raises Refused."""
+    """Return the newest stored reports, newest first. Raises Refused: none are stored."""
     files = _files(deps)
     return await trio.to_thread.run_sync(_list, files, limit)
 
 
 async def show_report(deps: CallbackDeps, report_id: str) -> object:
-    """Return a kept report. Raises Refused."""
+    """Return a stored report. Raises Refused: it does not exist, or none are stored."""
     files = _files(deps)
     body = await trio.to_thread.run_sync(files.read, report_id) if is_file_name(report_id) else None
     if body is None:

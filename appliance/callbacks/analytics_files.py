@@ -1,6 +1,7 @@
-"""Reports about meetings, kept as files: one for each run, below STATE_DIR/analytics.
+"""Stored reports about meetings: one file for each run, in STATE_DIR/analytics.
 
-They hold the names of users: readable by us alone. The oldest go when there are too many.
+They contain the names of users, so only the appliance's user may read them. The oldest are deleted
+when there are too many.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ MAX_FILES = 20_000
 MAX_TOTAL_BYTES = 4 * 1024**3
 _SUFFIX = ".json"
 _PRUNE_EVERY = 50
-"""Looking at all files costs more than writing one."""
+"""Listing all files costs more than writing one."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredReport:
-    """One kept report."""
+    """One stored report."""
 
     id: str
-    """Of the run of the meeting: BBB's internal meeting id."""
+    """BBB's internal meeting id, which identifies the run of the meeting."""
     meeting_id: str
-    """As the front-end knows it."""
+    """The front-end's id."""
     customer: str
     received_ms: int
     bytes: int
@@ -34,7 +35,7 @@ class StoredReport:
 
 @dataclass(slots=True)
 class AnalyticsFiles:
-    """The files. Names are what core.analytics.is_file_name takes. Raises OSError."""
+    """The stored reports. Names satisfy `analytics_rules.is_file_name`. Methods raise OSError."""
 
     state_dir: Path
     max_files: int = MAX_FILES
@@ -43,11 +44,11 @@ class AnalyticsFiles:
 
     @property
     def directory(self) -> Path:
-        """Return where the files are."""
+        """Return the directory of the files."""
         return self.state_dir / DIRECTORY
 
     def save(self, name: str, body: bytes) -> None:
-        """Let a report appear as a whole and on the disk, in the place of an earlier one."""
+        """Write a report atomically and durably, replacing an earlier one."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self.directory / f"{name}{_SUFFIX}"
         temporary = self.directory / f".{secrets.token_hex(8)}"
@@ -66,7 +67,7 @@ class AnalyticsFiles:
         self._saved += 1
 
     def read(self, name: str) -> bytes | None:
-        """Return a report, None if there is no such."""
+        """Return a report, None if it does not exist."""
         path = self.directory / f"{name}{_SUFFIX}"
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -76,7 +77,7 @@ class AnalyticsFiles:
             return file.read()
 
     def names(self, limit: int) -> list[tuple[str, int, int]]:
-        """Return name, time (ms) and bytes of the newest, newest first."""
+        """Return (name, modification time in ms, bytes) of the newest reports, newest first."""
         return self._all()[:limit]
 
     def _all(self) -> list[tuple[str, int, int]]:

@@ -1,7 +1,7 @@
-"""The text of `callback_data.callback_attributes`: YAML that Scalelite's Ruby writes and reads.
+"""The column `callback_data.callback_attributes`: YAML that Scalelite's Ruby writes and reads.
 
-Pure, and constructs nothing: the text is parsed to nodes, of which one mapping of texts is read.
-Every other tag, alias or shape is refused. Truth: spec/stores.md, and Psych, Ruby's YAML.
+Pure. The text is parsed to nodes and no object is constructed; one mapping of strings is accepted,
+every other tag, alias or shape is rejected. Source: Psych, Ruby's YAML library; docs/stores.md.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ READY_PARAMS = (
     "meta_bbb-recording-ready-url",
     "meta_canvas-recording-ready-url",
 )
-"""What create calls the URL of RECORDING_READY; the first that is given counts."""
+"""Names of the parameter for RECORDING_READY; the first that is given counts."""
 MAX_TEXT = 64 * 1024
 
 _STRING = "tag:yaml.org,2002:str"
@@ -35,7 +35,7 @@ _HASH = re.compile(
 ).fullmatch
 _WITH_IVARS = "!ruby/hash-with-ivars:ActiveSupport::HashWithIndifferentAccess"
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
-# What YAML takes for a text as it stands, whoever reads it.
+# Characters and strings that every YAML parser reads as written.
 _AS_IT_IS = re.compile(r"[ !#-\[\]-~]").fullmatch
 _PLAIN = re.compile(r"https?://[!-~]*[!-9;-~]", re.IGNORECASE).fullmatch
 
@@ -45,19 +45,19 @@ class KeptUrls:
     """The callback URLs of a meeting."""
 
     urls: Mapping[str, str] = field(repr=False)
-    """By RECORDING_READY, ANALYTICS."""
+    """By RECORDING_READY and ANALYTICS."""
     secret_id: str | None = None
-    """Names the secret that signed the create (callbacks.id_of_secret); None: not known."""
+    """Identifies the secret that signed the create (rules.id_of_secret); None: unknown."""
 
 
-class HostileCallbackData(Exception):
-    """Not what a Scalelite or we have written. Its text is safe to log."""
+class InvalidCallbackData(Exception):
+    """The text is neither the appliance's nor Scalelite's. `str()` is safe to log."""
 
 
-def take_ready_url(params: Params) -> tuple[Params, str | None]:
-    """Take the URL of RECORDING_READY out of a create's parameters, in all its spellings.
+def extract_ready_url(params: Params) -> tuple[Params, str | None]:
+    """Remove the URL of RECORDING_READY, in any case, from a create's parameters; return both.
 
-    Servers write the names of metadata in lower case, and would call what is left there.
+    A URL that remained, in any case, would be called by the server.
     """
     if not any("recording-ready-url" in name.lower() for name, _ in params):
         return params, None
@@ -74,27 +74,27 @@ def take_ready_url(params: Params) -> tuple[Params, str | None]:
 
 
 def parse_callback_attributes(text: str) -> dict[str, str]:
-    """Return the attributes, by their names without the colon of a symbol; nulls are left out.
+    """Return the attributes by name, without the colon of a symbol; nulls are left out.
 
-    Raises HostileCallbackData.
+    Raises InvalidCallbackData.
     """
     if len(text) > MAX_TEXT:
-        raise HostileCallbackData("too large")
+        raise InvalidCallbackData("too large")
     try:
         root = yaml.compose(text, Loader=yaml.BaseLoader)
     except (yaml.YAMLError, RecursionError, ValueError):
-        raise HostileCallbackData("not YAML") from None
+        raise InvalidCallbackData("not YAML") from None
     if root is None or _is_null(root):
         return {}
     if isinstance(root, yaml.MappingNode) and root.tag == _WITH_IVARS:
         root = dict(_pairs(root)).get("elements", root)
     if not isinstance(root, yaml.MappingNode) or not _HASH(root.tag):
-        raise HostileCallbackData("not a mapping of texts")
+        raise InvalidCallbackData("not a mapping of texts")
     return {name: _value(node) for name, node in _pairs(root) if not _is_null(node)}
 
 
 def render_callback_attributes(attributes: Mapping[str, str]) -> str:
-    """Render attributes as Ruby renders a Hash with symbols for keys."""
+    """Render attributes as Ruby renders a Hash with symbols as keys."""
     lines = [f":{name}: {_scalar(value)}\n" for name, value in attributes.items()]
     return "---\n" + "".join(lines) if lines else "--- {}\n"
 
@@ -105,7 +105,7 @@ def _pairs(root: yaml.MappingNode) -> list[tuple[str, yaml.Node]]:
 
 def _name(node: yaml.Node) -> str:
     if not isinstance(node, yaml.ScalarNode) or node.tag not in (_STRING, *_SYMBOLS):
-        raise HostileCallbackData("a key that is no symbol")
+        raise InvalidCallbackData("a key that is no symbol")
     return str(node.value).removeprefix(":").strip('"')
 
 
@@ -116,8 +116,8 @@ def _value(node: yaml.Node) -> str:
         try:
             return base64.b64decode(node.value).decode("utf-8", "replace")
         except (binascii.Error, ValueError):
-            raise HostileCallbackData("not base64") from None
-    raise HostileCallbackData("a value that is no text")
+            raise InvalidCallbackData("not base64") from None
+    raise InvalidCallbackData("a value that is no text")
 
 
 def _is_null(node: yaml.Node) -> bool:

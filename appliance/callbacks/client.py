@@ -1,8 +1,8 @@
-"""Calls the receivers of callbacks: one request, its status, nothing else of the answer.
+"""The HTTP client for callbacks: one request, of whose answer only the status is used.
 
-Holds no rule about what a status means. Receivers are chosen by front-ends, so nothing of theirs is
-trusted: answers are read to a limit and thrown away, in limited time; redirects are followed on the
-same host only; connections go to the very address that was judged.
+rules.py decides what a status means. Front-ends choose the receivers, so these are not trusted:
+answers are read within limits of size and time and discarded, redirects are followed on the same
+host only, and connections go to the address that was checked.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from appliance.http.client.message import UnusableResponseError
 from appliance.http.client.pool import PoolTransport
 
 MAX_ANSWER_BYTES = 64 * 1024
-"""Read, so that a receiver is not cut off while it answers; what is longer is cut off."""
+"""Bytes of an answer that are read, so that the receiver can finish sending it."""
 MAX_REDIRECTS = 3
 MAX_PER_RECEIVER = 8
 IDLE_S = 5.0
@@ -30,7 +30,7 @@ _USER_AGENT = {"User-Agent": "scalelite-appliance"}
 
 
 def open_callback_pool(*, block_private: bool) -> PoolTransport:
-    """Return the connections to receivers: the system's CAs, and CALLBACK_BLOCK_PRIVATE."""
+    """Return a pool that trusts the system's CAs; `block_private` is CALLBACK_BLOCK_PRIVATE."""
     allows: Callable[[str], bool] | None = is_public_address if block_private else None
     return PoolTransport(
         open_ssl_context(), max_per_origin=MAX_PER_RECEIVER, idle_s=IDLE_S, allows=allows
@@ -38,7 +38,7 @@ def open_callback_pool(*, block_private: bool) -> PoolTransport:
 
 
 class CallbackClient:
-    """Makes calls through one pool."""
+    """Sends callbacks through one connection pool."""
 
     def __init__(
         self, pool: PoolTransport, *, connect_timeout_s: float, response_timeout_s: float
@@ -48,17 +48,17 @@ class CallbackClient:
         self._response_s = response_timeout_s
 
     async def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> int:
-        """Make one call, with the redirects that may be followed, and return the status.
+        """Send one request, following permitted redirects, and return the status.
 
-        Raises CallFailed: no answer in time; CallRefused: the URL or its address may not be called.
+        Raises CallFailed: no answer in time; CallRefused: the URL or address must not be called.
         """
         refusal = refusal_of_url(url)
         if refusal is not None:
             raise CallRefused(refusal)
         limit_s = self._connect_s + 2 * self._response_s
-        with trio.move_on_after(limit_s) as patience:
+        with trio.move_on_after(limit_s) as deadline:
             status = await self._follow(method, url, {**_USER_AGENT, **headers}, body)
-        if patience.cancelled_caught:
+        if deadline.cancelled_caught:
             raise CallFailed(f"no answer within {limit_s:g} s")
         return status
 
@@ -74,7 +74,7 @@ class CallbackClient:
     async def _call(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes
     ) -> tuple[int, str]:
-        """Return the status and where it redirects to."""
+        """Return the status and the Location header."""
         try:
             request = self._request(method, url, headers, body)
             response = await self._pool.handle_async_request(request)
@@ -87,7 +87,7 @@ class CallbackClient:
         except httpx.InvalidURL:
             raise CallRefused("not a valid URL") from None
         except httpx.HTTPError as error:
-            # The chain is cut: it may hold what h11 or the system quote of the request.
+            # The exception chain is cut, since h11 or the system may quote the request.
             raise CallFailed(str(error) or type(error).__name__) from None
         try:
             await self._drain(response)
@@ -104,7 +104,7 @@ class CallbackClient:
         )
 
     async def _drain(self, response: httpx.Response) -> None:
-        """Read the body, within the limits; the status has said all there is to know."""
+        """Read and discard the body, within the limits."""
         stream = cast(
             "AsyncGenerator[bytes]", aiter(cast("httpx.AsyncByteStream", response.stream))
         )

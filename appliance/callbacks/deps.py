@@ -1,4 +1,4 @@
-"""What the use cases of callbacks/ are given."""
+"""Dependencies of the use cases in callbacks/."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from appliance.tenants.deps import TenantDeps
 
 @dataclass(frozen=True, slots=True)
 class CallbackDeps:
-    """Calls to front-ends, and what servers tell about the end of meetings."""
+    """Dependencies of calls to front-ends and of the servers' reports about ended meetings."""
 
     settings: Settings
     log: Log
@@ -34,7 +34,7 @@ class CallbackDeps:
     tenants: TenantDeps
     queue: CallbackQueue
     urls: CallbackUrls
-    """The URLs that front-ends gave for each meeting."""
+    """The callback URLs of meetings."""
     ended: EndedStore
     """Ended meetings whose front-ends have not been notified."""
     hooks: HookStore
@@ -42,4 +42,4 @@ class CallbackDeps:
     analytics_files: AnalyticsFiles | None = None
     """None: ANALYTICS_STORE is off."""
     secret_key_base: str = field(default="", repr=False)
-    """Signs the URLs that servers call."""
+    """Signs the URLs of the appliance that BBB servers call."""

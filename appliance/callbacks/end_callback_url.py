@@ -1,10 +1,10 @@
-"""meta_endCallbackUrl of a meeting that is kept under a scoped id: a signed URL of ours instead.
+"""The signed URL that replaces meta_endCallbackUrl for a meeting with a scoped id.
 
-BBB calls that URL when the meeting ends and tells it the meetingID, which here is one that no
-front-end may see. So its server calls us, and we call the front-end with its own id. All that this
-takes is in our URL; nothing is kept. A meeting that is kept under the front-end's id is not
-concerned: there the server calls the front-end itself.
-Pure. Truth: spec/administration.md, Tenants; BBB's MeetingService (meetingEnded).
+BBB calls meta_endCallbackUrl at the end of a meeting with its meetingID. A scoped id must not be
+visible to front-ends, so the server calls the appliance, which calls the front-end with the
+original id. The URL contains everything that this needs; nothing is stored. For a meeting without a
+scoped id the server calls the front-end directly. Pure. Source: BBB's MeetingService
+(meetingEnded); docs/callbacks.md.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from appliance.bbb.params import Params, encode_query, get
 from appliance.callbacks.ended_rules import (
     MARKS,
     NAME,
-    EndWatch,
-    read_signed,
+    EndUrlSigner,
+    read_signed_url,
     sign,
     with_added,
 )
 from appliance.callbacks.rules import refusal_of_url
 from appliance.model import TenantId
-from appliance.tenants.end_callback import END_CALLBACK_KEY, OUR_URL_HINT, is_our_url
+from appliance.tenants.end_callback import END_CALLBACK_KEY, RELAY_URL_HINT, is_relay_url
 
 _PARAM = f"meta_{END_CALLBACK_KEY}"
 _PURPOSE = "end callback"
@@ -32,67 +32,71 @@ _MAX_QUERY_BYTES = 32 * 1024
 
 @dataclass(frozen=True, slots=True)
 class EndCallback:
-    """Whom to call when a meeting has ended, and what to say."""
+    """A front-end's meta_endCallbackUrl, with the meeting that it is for."""
 
     url: str = field(repr=False)
     meeting_id: str
-    """The front-end's own."""
+    """The front-end's id."""
     tenant_id: TenantId
     began_ms: int
-    """When the create came that asked for it, so that each run has a URL of its own."""
+    """Arrival time of the create, so that each run has a URL of its own."""
     marks: str | None = None
-    """`true` or `false` as BBB added it; not covered by the signature."""
+    """`true` or `false` as added by BBB; not covered by the signature."""
 
     @property
     def name(self) -> str:
-        """Return what tells this call from others, however often it is made."""
+        """Return a name that identifies this call, for deduplication."""
         words = f"{self.tenant_id}\0{self.meeting_id}\0{self.began_ms}\0{self.url}"
         return hashlib.sha256(words.encode("utf-8", "replace")).hexdigest()
 
     @property
     def target(self) -> str:
-        """Return the front-end's URL with what BBB adds to it."""
+        """Return the front-end's URL with the parameters that BBB adds."""
         marks = {} if self.marks is None else {MARKS: self.marks}
         return with_added(self.url, {**marks, NAME: self.meeting_id})
 
 
 def relay_end_callback(
-    params: Params, watch: EndWatch, *, meeting_id: str, tenant_id: TenantId
+    params: Params, signer: EndUrlSigner, *, meeting_id: str, tenant_id: TenantId
 ) -> Params:
-    """Put our URL in the place of the front-end's; one that cannot be called is dropped."""
+    """Replace the front-end's URL by one of the appliance; drop one that must not be called."""
     relayed = []
     for name, value in params:
         if name.lower() != _PARAM or not value.strip():
             relayed.append((name, value))
-        elif refusal_of_url(value.strip()) is None and watch.base_url and watch.secret:
-            call = EndCallback(value.strip(), meeting_id, tenant_id, watch.run.began_ms)
-            relayed.append((name, _our_url(call, watch)))
+        elif refusal_of_url(value.strip()) is None and signer.base_url and signer.secret:
+            call = EndCallback(value.strip(), meeting_id, tenant_id, signer.run.began_ms)
+            relayed.append((name, _relay_url(call, signer)))
     return tuple(relayed)
 
 
 def drop_relayed(params: Params) -> Params:
-    """Drop our URL where it stands for the front-end's."""
+    """Drop the appliance's URL that replaces meta_endCallbackUrl."""
     return tuple(
-        [(name, value) for name, value in params if name.lower() != _PARAM or not is_our_url(value)]
+        [
+            (name, value)
+            for name, value in params
+            if name.lower() != _PARAM or not is_relay_url(value)
+        ]
     )
 
 
-def _our_url(call: EndCallback, watch: EndWatch) -> str:
+def _relay_url(call: EndCallback, signer: EndUrlSigner) -> str:
     query = encode_query(
         (
             ("url", call.url),
             ("meeting", call.meeting_id),
             ("tenant", call.tenant_id),
             ("began", str(call.began_ms)),
-            ("signature", _signature(call, watch.secret)),
+            ("signature", _signature(call, signer.secret)),
         )
     )
-    return f"{watch.base_url}{OUR_URL_HINT}{query}"
+    return f"{signer.base_url}{RELAY_URL_HINT}{query}"
 
 
 def read_end_callback(query: bytes, secret: str) -> EndCallback | None:
-    """Return what a call of our URL asks for; None: we have not signed it."""
-    return read_signed(query, secret, _read_call, _signature, max_bytes=_MAX_QUERY_BYTES)
+    """Return the call that a relayed URL requests; None: the appliance has not signed it."""
+    return read_signed_url(query, secret, _read_call, _signature, max_bytes=_MAX_QUERY_BYTES)
 
 
 def _read_call(params: Params, began_ms: int, marks: str | None) -> EndCallback:

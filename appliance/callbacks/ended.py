@@ -1,38 +1,42 @@
-"""The end of meetings: taken from their servers, told to their front-ends.
+"""Ended meetings: reports of servers are accepted, front-ends are notified.
 
-A meeting that has ended waits in Redis until the queue of callbacks has what is to be told: its
-server may tell us of the end, a call or a poll may find it, and either way the front-end is told
-once. Truth: docs/callbacks.md; the rules are in the scripts (lib.lua, `notify_later`).
+A server may report the end, or a call or poll may detect it; in any case the front-end is notified
+once. Until the callback queue has the notification, it waits in Redis. The rules are in the scripts
+(lib.lua, `notify_later`). Source: docs/callbacks.md.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NoReturn
+
+import trio
 
 from appliance.callbacks.deps import CallbackDeps
 from appliance.callbacks.end_callback_url import read_end_callback
-from appliance.callbacks.ended_rules import EndedCall, EndedMeeting, read_ended_call
+from appliance.callbacks.ended_rules import EndNotification, EndReport, read_end_report
 from appliance.callbacks.rules import meeting_ended
 from appliance.faults import StoreDown
 from appliance.model import Meeting, TenantId
 from appliance.pool.ending import forget_if_gone
 from appliance.tenants.end_callback import END_CALLBACK_CALL
 
-AT_ONCE = 100
+MAX_PER_CLAIM = 100
+PAUSE_S = 1.0
 
 
-async def take_end(deps: CallbackDeps, query: bytes) -> bool:
-    """Take a server's word that a meeting has ended; False: it is not what we have signed.
+async def record_end(deps: CallbackDeps, query: bytes) -> bool:
+    """Record that a server reported the end of a meeting; False: the signature is invalid.
 
-    Where the run that its server has may be this one all the same, the server is asked.
+    If the report may be about the current run although its time differs, the server is asked.
     Raises StoreDown.
     """
-    call = read_ended_call(query, deps.secret_key_base)
+    call = read_end_report(query, deps.secret_key_base)
     if call is None:
         return False
     if await deps.ended.end_meeting(call, now_ms=deps.now_ms()):
         deps.log.debug("meeting_ended", meeting=call.meeting_id, server=call.server_id)
-        deps.later(tell_ended, deps)
+        deps.later(notify_ended, deps)
         return True
     meeting = await deps.pool.records.find_meeting(call.meeting_id, now_ms=deps.now_ms())
     if (
@@ -45,18 +49,18 @@ async def take_end(deps: CallbackDeps, query: bytes) -> bool:
     return True
 
 
-async def _ask_server(deps: CallbackDeps, call: EndedCall, meeting: Meeting) -> None:
-    """Ask whether a meeting is over; if so, its server has spoken of the run that we knew."""
+async def _ask_server(deps: CallbackDeps, call: EndReport, meeting: Meeting) -> None:
+    """Ask whether a meeting is over; if so, the report was about the recorded run."""
     if await forget_if_gone(deps.pool, meeting):
         known = replace(call, began_ms=meeting.run_ms or 0)
         await deps.ended.end_meeting(known, now_ms=deps.now_ms())
-        await tell_ended(deps)
+        await notify_ended(deps)
 
 
-async def pass_on_end(deps: CallbackDeps, query: bytes) -> bool:
-    """Take a server's call for a front-end that has asked for it by metadata, and queue it.
+async def relay_end(deps: CallbackDeps, query: bytes) -> bool:
+    """Queue the call of a front-end's meta_endCallbackUrl; False: the signature is invalid.
 
-    False: it is not what we have signed. Raises StoreDown.
+    Raises StoreDown.
     """
     call = read_end_callback(query, deps.secret_key_base)
     if call is None:
@@ -66,21 +70,21 @@ async def pass_on_end(deps: CallbackDeps, query: bytes) -> bool:
     return True
 
 
-async def tell_ended(deps: CallbackDeps) -> int:
-    """Put what front-ends are to be told now into the queue; return how many. Raises StoreDown.
+async def notify_ended(deps: CallbackDeps) -> int:
+    """Move due notifications to the callback queue; return their number. Raises StoreDown.
 
-    What cannot be put there now is taken on again later.
+    Those that the queue cannot take now are claimed again later.
     """
-    claimed = await deps.ended.claim(now_ms=deps.now_ms(), at_most=AT_ONCE)
+    claimed = await deps.ended.claim(now_ms=deps.now_ms(), at_most=MAX_PER_CLAIM)
     done: list[str] = []
     for meeting in claimed:
         try:
             await _enqueue(deps, meeting)
         except StoreDown as error:
-            deps.faults.note("meeting_end_not_told", "callbacks", reason=str(error))
+            deps.faults.note("meeting_end_not_queued", "callbacks", reason=str(error))
             break
-        except Exception as error:  # a defect met at one meeting must not hold up the others
-            deps.log.error("meeting_end_not_told", meeting=meeting.meeting_id, exc_info=error)
+        except Exception as error:  # a defect must not delay the other notifications
+            deps.log.error("meeting_end_not_queued", meeting=meeting.meeting_id, exc_info=error)
             continue
         done.append(meeting.key)
     if done:
@@ -88,7 +92,17 @@ async def tell_ended(deps: CallbackDeps) -> int:
     return len(done)
 
 
-async def _enqueue(deps: CallbackDeps, meeting: EndedMeeting) -> None:
+async def notify_ended_forever(deps: CallbackDeps, *, pause_s: float = PAUSE_S) -> NoReturn:
+    """Move due notifications to the callback queue, every `pause_s` seconds."""
+    while True:
+        try:
+            await notify_ended(deps)
+        except StoreDown as error:
+            deps.faults.note("ended_meetings_wait_for_store", "redis", reason=str(error))
+        await trio.sleep(pause_s)
+
+
+async def _enqueue(deps: CallbackDeps, meeting: EndNotification) -> None:
     tenant_id = TenantId(meeting.tenant_id) if meeting.tenant_id else None
     callback = meeting_ended(
         meeting.target,

@@ -1,9 +1,9 @@
-"""The end of a meeting: the signed URL by which its server tells us, and the front-end's own.
+"""The signed meetingEndedURL by which a server reports the end of a meeting.
 
-Every create carries our meetingEndedURL. It is bound to the meeting, to its server and to the one
-run that the create began, so that a forged call, a replayed one and one for an earlier run of the
-same id do nothing. Which runs there are is known in Redis (scripts/end_meeting.lua).
-Pure. Truth: docs of the public BBB API (meetingEndedURL, recordingmarks); BBB's MeetingService.
+Every create carries a meetingEndedURL of the appliance. It is bound to the meeting, its server and
+the run that the create began, so that a forged or replayed call, or one for an earlier run of the
+same id, has no effect. Redis has the recorded run (end_meeting.lua).
+Pure. Source: BigBlueButton API reference (meetingEndedURL, recordingmarks); BBB's MeetingService.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from appliance.tenants.scoped_id import front_end_id
 T = TypeVar("T")
 
 ENDED_CALL = "meeting_ended"
-"""Name of our call, below the path of the API."""
+"""Name of the appliance's call for servers, below the path of the API."""
 ENDED_PARAM = "meetingEndedURL"
 MARKS = "recordingmarks"
-"""What BBB adds: whether a recorded meeting has marks. Not covered by the signature."""
+"""Added by BBB: whether a recorded meeting has marks. Not covered by the signature."""
 NAME = "meetingID"
-"""What BBB adds to other URLs of the kind. Only that it did is believed."""
+"""Added by BBB to similar URLs. Its presence is used, its value is not trusted."""
 
 _PURPOSE = "meeting ended"
 _MAX_DIGITS = 15
@@ -35,34 +35,34 @@ _MAX_QUERY_BYTES = 8192
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """One run of a meeting: what a create began on a server."""
+class MeetingRun:
+    """One run of a meeting, from a create to the end."""
 
     began_ms: int
-    """When the create came that began it."""
+    """Arrival time of the create that began it."""
     ended_url: str | None = None
-    """What the front-end wants to be called when it ends."""
+    """URL that the front-end wants to have called at its end."""
 
 
 @dataclass(frozen=True, slots=True)
-class EndedCall:
-    """What our URL says when a server calls it."""
+class EndReport:
+    """A server's report that a run has ended: the content of a called meetingEndedURL."""
 
     meeting_id: MeetingId
     server_id: ServerId
     began_ms: int
     marks: str | None = None
-    """`true` or `false` as BBB added it; None: it added nothing."""
+    """`true` or `false` as added by BBB; None: not added."""
     named: bool = False
-    """BBB has added the meetingID."""
+    """BBB added the meetingID."""
 
 
 @dataclass(frozen=True, slots=True)
-class EndedMeeting:
-    """A meeting that has ended, whose front-end is still to be told."""
+class EndNotification:
+    """A pending notification of a front-end that a meeting has ended."""
 
     key: str
-    """Names it among those still to be told."""
+    """Identifies it among the pending notifications."""
     meeting_id: MeetingId
     tenant_id: str | None
     url: str
@@ -71,12 +71,12 @@ class EndedMeeting:
 
     @property
     def front_end_id(self) -> str:
-        """Return the meetingID by which the front-end knows it."""
+        """Return the front-end's meetingID."""
         return front_end_id(self.meeting_id, self.tenant_id)
 
     @property
     def target(self) -> str:
-        """Return the front-end's URL with what the server added to ours, if anything."""
+        """Return the front-end's URL with the parameters that the server added."""
         added = {} if self.marks is None else {MARKS: self.marks}
         if self.named:
             added[NAME] = self.front_end_id
@@ -84,25 +84,27 @@ class EndedMeeting:
 
 
 @dataclass(frozen=True, slots=True)
-class EndWatch:
-    """How one create makes its server tell us of the end."""
+class EndUrlSigner:
+    """Makes the meetingEndedURLs of one create."""
 
     base_url: str
-    """By which the servers reach us; empty: they do not."""
-    run: Run
+    """Scheme and host by which servers reach the appliance; empty: they cannot."""
+    run: MeetingRun
     secret: str = field(repr=False)
 
-    def begin_again(self, now_ms: int) -> EndWatch:
-        """Return the watch for another attempt of the create: what the one before may have begun is
-        another run, whose end must not be taken for the end of this one."""
+    def next_attempt(self, now_ms: int) -> EndUrlSigner:
+        """Return the signer for the next attempt of the create.
+
+        The previous attempt may have begun a run, whose end must not be taken for that of this one.
+        """
         began_ms = max(now_ms, self.run.began_ms + 1)
         return replace(self, run=replace(self.run, began_ms=began_ms))
 
     def url_for(self, meeting_id: MeetingId, server_id: ServerId) -> str | None:
-        """Return our meetingEndedURL for a server; None: it could not reach us, or not prove it."""
+        """Return the meetingEndedURL for a server; None: there is no base URL or no secret."""
         if not self.base_url or not self.secret:
             return None
-        call = EndedCall(meeting_id, server_id, self.run.began_ms)
+        call = EndReport(meeting_id, server_id, self.run.began_ms)
         query = encode_query(
             (
                 ("meeting", meeting_id),
@@ -114,13 +116,13 @@ class EndWatch:
         return f"{self.base_url}/bigbluebutton/api/{ENDED_CALL}?{query}"
 
 
-def read_ended_call(query: bytes, secret: str) -> EndedCall | None:
-    """Return what a call of our URL says; None: we have not signed it."""
-    return read_signed(query, secret, _read_call, _signature, max_bytes=_MAX_QUERY_BYTES)
+def read_end_report(query: bytes, secret: str) -> EndReport | None:
+    """Return the report in the query of a meetingEndedURL; None: the signature is invalid."""
+    return read_signed_url(query, secret, _read_call, _signature, max_bytes=_MAX_QUERY_BYTES)
 
 
-def _read_call(params: Params, began_ms: int, marks: str | None) -> EndedCall:
-    return EndedCall(
+def _read_call(params: Params, began_ms: int, marks: str | None) -> EndReport:
+    return EndReport(
         MeetingId(get(params, "meeting") or ""),
         ServerId(get(params, "server") or ""),
         began_ms,
@@ -129,21 +131,21 @@ def _read_call(params: Params, began_ms: int, marks: str | None) -> EndedCall:
     )
 
 
-def _signature(call: EndedCall, secret: str) -> str:
+def _signature(call: EndReport, secret: str) -> str:
     return sign(secret, _PURPOSE, call.meeting_id, call.server_id, call.began_ms)
 
 
-# --- what both URLs of ours have, this one and that of end_callback ------------------------------
+# --- shared with end_callback_url.py -------------------------------------------------------------
 
 
 def sign(secret: str, *values: str | int) -> str:
-    """Return the signature of the values of a URL, the first of which is its purpose."""
-    signed = json.dumps(values)  # so that no two of them have the same text
+    """Return the signature of the values of a URL; the first value is the URL's purpose."""
+    signed = json.dumps(values)  # unambiguous, unlike joined strings
     key = secret.encode("utf-8", "surrogateescape")
     return hmac.digest(key, signed.encode("ascii"), "sha256").hex()
 
 
-def read_signed(
+def read_signed_url(
     query: bytes,
     secret: str,
     read: Callable[[Params, int, str | None], T],
@@ -151,10 +153,10 @@ def read_signed(
     *,
     max_bytes: int,
 ) -> T | None:
-    """Return what `read` makes of the parameters, began_ms and recordingmarks of a URL of ours.
+    """Parse the query of a signed URL: `read` gets its parameters, began_ms and recordingmarks.
 
-    None: we have not signed it, or it is longer than `max_bytes`. Parameters may come in any order
-    and encoding, since BBB takes the URL apart and builds it anew.
+    None: the signature is invalid, or the query is longer than `max_bytes`. Parameters may have any
+    order and encoding, since BBB parses and rebuilds the URL.
     """
     if not secret or len(query) > max_bytes:
         return None
@@ -168,20 +170,20 @@ def read_signed(
 
 
 def _read_began(params: Params) -> int | None:
-    """Return when the run began, in Unix milliseconds; None: it does not say."""
+    """Return when the run began, in milliseconds since the epoch; None: missing or invalid."""
     began = get(params, "began") or ""
     is_number = began.isascii() and began.isdigit() and len(began) <= _MAX_DIGITS
     return int(began) if is_number else None
 
 
 def _read_marks(params: Params) -> str | None:
-    """Return `true` or `false`, as BBB has added it."""
+    """Return `true` or `false` as added by BBB, else None."""
     marks = get(params, MARKS)
     return marks if marks in ("true", "false") else None
 
 
 def with_added(url: str, added: Mapping[str, str]) -> str:
-    """Return a URL with parameters added to its query, in the place of those of the same names."""
+    """Return a URL with parameters added to its query, replacing those of the same names."""
     parts = urlsplit(url)
     kept = [part for part in parts.query.split("&") if part and part.partition("=")[0] not in added]
     return urlunsplit(parts._replace(query="&".join([*kept, encode_query(tuple(added.items()))])))

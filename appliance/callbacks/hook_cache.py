@@ -1,4 +1,4 @@
-"""The hooks as last read: a create must know whether to care, and may not ask the store for it."""
+"""A cache of the web hooks, so that a create knows without a round trip whether any concern it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from appliance.model import MeetingId, TenantId
 
 
 class HookCache:
-    """What the poller and the calls about hooks have read last."""
+    """The web hooks as last read by the poller and by the hook calls."""
 
     def __init__(self, store: HookStore, *, multitenancy: bool) -> None:
         self._store = store
@@ -19,20 +19,21 @@ class HookCache:
         self._version: str | None = None
 
     async def refresh(self) -> None:
-        """Read the hooks anew if they have changed. Raises StoreDown."""
+        """Read the hooks again if they have changed. Raises StoreDown."""
         version = await self._store.version()
         if version != self._version:
             self._hooks = tuple(self.active(await self._store.all()))
             self._version = version
 
     def active(self, hooks: Iterable[Hook]) -> list[Hook]:
-        """Return those that count: of tenants, or of nobody if there are no tenants."""
+        """Return the hooks in use: those of tenants, or without multitenancy those of none."""
         return [hook for hook in hooks if (hook.tenant_id is not None) == self._multitenancy]
 
     def concerns(self, meeting_id: MeetingId, tenant_id: TenantId | None) -> bool:
-        """Whether hooks of this meeting must be seen to when it is created.
+        """Whether the hooks of this meeting must be synchronised when it is created.
 
-        Of an id that two tenants use, hooks of the one that had it before may still be there.
+        True if any tenant has a hook: if two tenants use an id, hooks of the other one may still be
+        registered on the server.
         """
         return any(
             hook.tenant_id is not None or hook.wants(meeting_id, tenant_id) for hook in self._hooks

@@ -1,10 +1,10 @@
-"""Web hooks: what a front-end has registered, where it has to be, and the answers about it.
+"""Web hooks: hooks of front-ends, their registrations on servers, and the answers of the calls.
 
-A hook without meetingID gets the events of every meeting on a server, those of other tenants too.
-So a tenant's hook is never registered as it is: it is registered once for each of the tenant's
-meetings, on the server of that meeting alone. A server takes a URL only once; a parameter that
-means nothing makes each of these registrations another one.
-Pure. Truth: docs of bbb-webhooks and its source (api.js, responses.js).
+A hook without meetingID gets the events of every meeting on a server, including those of other
+tenants. Therefore a tenant's hook is registered once for each of the tenant's meetings, only on the
+server of that meeting. A server accepts a URL only once, so an otherwise unused parameter makes the
+URLs of these registrations different.
+Pure. Source: documentation and source of bbb-webhooks (api.js, responses.js).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from appliance.tenants.scoped_id import scoped_id
 MARKER = "bbb-hook"
 """The parameter that is added to a tenant's URL."""
 MAX_HOOKS = 100
-"""So many a tenant may have, or who there is without tenants."""
+"""Maximum number of hooks per tenant, or in total without multitenancy."""
 MAX_TEXT = 2048
 """Characters of a URL, and of a list of events."""
 
@@ -44,12 +44,12 @@ TOO_LONG = Failure(CREATE_ERROR_KEY, f"A parameter is longer than {MAX_TEXT} cha
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """What a front-end has registered with us."""
+    """A hook that a front-end registered with the appliance."""
 
     id: str
     callback_url: str = field(repr=False)
     meeting_id: str | None = None
-    """As the front-end spells it; None: all its meetings."""
+    """The front-end's id; None: all its meetings."""
     event_ids: str | None = None
     """Separated by commas; None: all events."""
     raw: bool = False
@@ -57,11 +57,11 @@ class Hook:
 
     @property
     def is_global(self) -> bool:
-        """Whether it is to be on every server: it is for all meetings, and there are no tenants."""
+        """Whether it belongs on every server: it is for all meetings, and of no tenant."""
         return self.meeting_id is None and self.tenant_id is None
 
     def wants(self, meeting_id: str, tenant_id: str | None) -> bool:
-        """Whether a meeting, by the id under which it is kept, is one that it is bound to."""
+        """Whether it is bound to a meeting, given by its stored id."""
         if self.is_global or self.tenant_id != tenant_id:
             return False
         if self.meeting_id is None or self.meeting_id == meeting_id:
@@ -71,35 +71,35 @@ class Hook:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """One registration on a server: there, it is known by its URL."""
+    """One registration of a hook on a server, which identifies it by its URL."""
 
     url: str = field(repr=False)
     hook_id: str
-    """Ours."""
+    """The appliance's id of the hook."""
     meeting_id: MeetingId | None = None
     server_hook_id: str = ""
     """The server's own id; empty: not registered yet."""
 
     def is_like(self, other: Registration) -> bool:
-        """Whether both are of the same hook for the same meeting."""
+        """Whether both are for the same hook and meeting."""
         return (self.hook_id, self.meeting_id) == (other.hook_id, other.meeting_id)
 
 
 @dataclass(frozen=True, slots=True)
 class ServerHooks:
-    """What is known of the hooks of one server."""
+    """All hooks, and the registrations and meetings of one server."""
 
     hooks: tuple[Hook, ...]
-    """All that are registered with us."""
+    """All hooks of all front-ends."""
     registered: tuple[Registration, ...]
-    """What we have registered on the server."""
+    """The appliance's registrations on the server."""
     meetings: tuple[tuple[MeetingId, str | None], ...]
-    """Its meetings (kept id, tenant), where a hook is bound to meetings."""
+    """Its meetings (stored id, tenant); empty if no hook is bound to meetings."""
 
 
 @dataclass(frozen=True, slots=True)
 class HookChanges:
-    """What is to be done on a server."""
+    """The changes to be made on a server."""
 
     surplus: tuple[Registration, ...]
     """To be destroyed, before `missing` are created."""
@@ -107,10 +107,10 @@ class HookChanges:
 
 
 def plan_hooks(state: ServerHooks, *, actual: Mapping[str, str] | None = None) -> HookChanges:
-    """Return what a server has too much and what it lacks.
+    """Return the surplus and the missing registrations of a server.
 
-    `actual`: what the server itself says, hook ids by URL; None: it was not asked, so what we
-    remember counts.
+    `actual` are the hook ids by URL that the server itself lists; None: it was not asked, so the
+    recorded registrations are used.
     """
     wanted = {one.url: one for one in _wanted(state)}
     kept = {one.url: one for one in state.registered}
@@ -147,10 +147,10 @@ def _url_for(hook: Hook, meeting_id: str) -> str:
 
 
 def refusal_of_private_url(url: str) -> str | None:
-    """Say why servers may not be told to call a URL, where private addresses are not to be called.
+    """Return why a URL is private and must not be registered on servers, None if it may be.
 
-    They look names up themselves, so only what is an address can be judged: in all the forms in
-    which a URL may have one, where a number at the end of the host makes it one (WHATWG URL).
+    Servers resolve names themselves, so only addresses can be checked, in every form that a URL
+    allows: a host whose last label is a number is an address (WHATWG URL).
     """
     host = (urlsplit(url).hostname or "").rstrip(".")
     last = host.rpartition(".")[2]
@@ -178,7 +178,7 @@ def parse_hook_id(body: bytes) -> str | None:
 
 
 def parse_hook_list(body: bytes) -> dict[str, str]:
-    """Return the hooks of a server: their ids by URL. Raises MalformedAnswer."""
+    """Return the hook ids of a server's hooks/list answer, by URL. Raises MalformedAnswer."""
     found: dict[str, str] = {}
     for hook in parse_tree(body).iterfind("hooks/hook"):
         url = (hook.findtext("callbackURL") or "").strip()
@@ -191,7 +191,7 @@ def parse_hook_list(body: bytes) -> dict[str, str]:
 def visible_hooks(
     hooks: Iterable[Hook], tenant_id: TenantId | None, meeting_id: str | None
 ) -> list[Hook]:
-    """Return whose hooks these are, oldest first; with a meetingID those that get its events."""
+    """Return a tenant's hooks, oldest first; with `meeting_id` those that get its events."""
     mine = [hook for hook in hooks if hook.tenant_id == tenant_id]
     if meeting_id:
         mine = [hook for hook in mine if hook.meeting_id in (None, meeting_id)]
@@ -199,7 +199,7 @@ def visible_hooks(
 
 
 def render_created(hook: Hook) -> bytes:
-    """Render the answer to a hooks/create that made a hook."""
+    """Render the answer to a hooks/create that added a hook."""
     return _success(
         f"<hookID>{hook.id}</hookID><permanentHook>false</permanentHook>"
         f"<rawData>{_boolean(hook.raw)}</rawData>"
@@ -215,7 +215,7 @@ def render_duplicate(hook_id: str) -> bytes:
 
 
 def render_destroyed() -> bytes:
-    """Render the answer to a hooks/destroy that found the hook."""
+    """Render the answer to a successful hooks/destroy."""
     return _success("<removed>true</removed>")
 
 

@@ -1,7 +1,7 @@
-"""Web hooks in Redis: what front-ends have registered with us, and what we have on each server.
+"""Web hooks in Redis: the hooks of front-ends, and their registrations on each server.
 
-In Redis and not in PostgreSQL, so that the poller keeps them up also while that is down, or is not
-used at all. One round trip a method; each raises StoreDown when Redis cannot be used.
+Not in PostgreSQL, so that the poller can synchronise them while that is down or disabled. Each
+method is one round trip and raises StoreDown when Redis cannot be used.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class HookStore:
     redis: RedisStore
 
     async def add(self, hook: Hook) -> tuple[str, bool] | None:
-        """Register a hook; return its id and whether it is new, None: there are too many."""
+        """Add a hook; return its id and whether it is new; None: there are too many."""
         document = json.dumps(
             {
                 "callback_url": hook.callback_url,
@@ -41,11 +41,11 @@ class HookStore:
         return (hook_id, bool(new)) if hook_id else None
 
     async def remove(self, hook_id: str, tenant_id: TenantId | None) -> bool:
-        """Remove a tenant's hook; False: it has no such."""
+        """Remove a tenant's hook; False: it does not exist."""
         return bool(await self.redis.run("remove_hook", hook_id, tenant_id or ""))
 
     async def version(self) -> str:
-        """Return what changes whenever hooks are added or removed."""
+        """Return a value that changes whenever a hook is added or removed."""
         return str(await self.redis.command("GET", self.redis.own_key("hook_ids")))
 
     async def all(self) -> tuple[Hook, ...]:
@@ -53,7 +53,7 @@ class HookStore:
         return _hooks(await self.redis.command("HGETALL", self.redis.own_key("hooks")))
 
     async def read(self, server_id: ServerId) -> ServerHooks:
-        """Return what is known of the hooks of a server."""
+        """Return all hooks, and the registrations and meetings of a server."""
         hooks, registered, meetings = await self.redis.run("read_hooks", server_id)
         return ServerHooks(
             _hooks(hooks),
@@ -61,8 +61,8 @@ class HookStore:
             tuple((MeetingId(one), tenant or None) for one, tenant in _pairs(meetings)),
         )
 
-    async def note(self, server_id: ServerId, registration: Registration) -> None:
-        """Remember what is registered on a server."""
+    async def record(self, server_id: ServerId, registration: Registration) -> None:
+        """Record a registration on a server."""
         document = json.dumps(
             {
                 "hook": registration.hook_id,
@@ -71,11 +71,11 @@ class HookStore:
             },
             ensure_ascii=False,
         )
-        await self.redis.run("note_hook", server_id, registration.url, document)
+        await self.redis.run("record_hook", server_id, registration.url, document)
 
     async def forget(self, server_id: ServerId, registration: Registration) -> None:
-        """Forget what is registered on a server no more."""
-        await self.redis.run("note_hook", server_id, registration.url, "")
+        """Delete the record of a registration on a server."""
+        await self.redis.run("record_hook", server_id, registration.url, "")
 
 
 def _pairs(flat: Sequence[str]) -> list[tuple[str, str]]:

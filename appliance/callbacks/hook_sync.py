@@ -1,7 +1,7 @@
-"""Keeps the hooks of servers as they are to be: after each poll, and where one has changed.
+"""Synchronises the registrations of web hooks on servers, after each poll and when hooks change.
 
-A server that cannot be asked, or has no bbb-webhooks, is asked again with its next poll; it is no
-worse a server for it. Which hooks belong where: callbacks/hook_rules.py.
+A failure, for example on a server without bbb-webhooks, is only logged and repeated after the next
+poll; it does not affect the server's health. hook_rules.py decides which hook belongs where.
 """
 
 from __future__ import annotations
@@ -27,17 +27,18 @@ from appliance.faults import BbbError, StoreDown
 from appliance.model import Meeting, Server, ServerState, Target
 
 MAX_CHANGES = 200
-"""So many hooks of a server are changed at a time; the next poll goes on."""
-PLACING_S = 2.0
-"""So long a create waits for the hooks of its meeting. It must be answered within its own time."""
+"""Maximum number of registrations that are changed on a server at a time; the next poll
+continues."""
+MEETING_HOOKS_DEADLINE_S = 2.0
+"""Maximum time that a create waits for the hooks of its meeting; it has a deadline of its own."""
 _SERVERS_AT_ONCE = 16
 _MISSING = "destroyMissingHook"
 
 
-async def keep_hooks(deps: CallbackDeps, server: Server, *, verify: bool) -> None:
-    """Make a server have the hooks that it should; `verify`: ask it which it has.
+async def sync_server_hooks(deps: CallbackDeps, server: Server, *, verify: bool) -> None:
+    """Synchronise the registrations on a server; `verify`: ask it for its list first.
 
-    One that is not polled gets no further hooks. Raises StoreDown.
+    A server that is not polled gets no new registrations. Raises StoreDown.
     """
     state = await _read(deps, server.target)
     if not _is_polled(server):
@@ -47,33 +48,38 @@ async def keep_hooks(deps: CallbackDeps, server: Server, *, verify: bool) -> Non
         await _ServerHookSync(deps, server.target, state).run(verify=verify)
 
 
-async def place_meeting_hooks(deps: CallbackDeps, meeting: Meeting) -> None:
-    """Have the hooks of a meeting on its server before the meeting is created there.
+async def sync_meeting_hooks(deps: CallbackDeps, meeting: Meeting) -> None:
+    """Register the hooks of a meeting, if any, on its server before the meeting is created.
 
-    Only where it has any; never longer than PLACING_S, and nothing that goes wrong is an error.
+    Takes MEETING_HOOKS_DEADLINE_S at most; failures are only logged.
     """
     target = meeting.server
     if target is None or not deps.hook_cache.concerns(meeting.id, meeting.tenant_id):
         return
-    with trio.move_on_after(PLACING_S) as patience:
+    with trio.move_on_after(MEETING_HOOKS_DEADLINE_S) as deadline:
         try:
-            keeper = _ServerHookSync(deps, target, await _read(deps, target))
-            await keeper.run(verify=False, only=lambda one: one.meeting_id == meeting.id)
+            sync = _ServerHookSync(deps, target, await _read(deps, target))
+            await sync.run(verify=False, only=lambda one: one.meeting_id == meeting.id)
         except StoreDown as error:
             deps.faults.note("hooks_not_placed", target.id, reason=str(error))
-    if patience.cancelled_caught:
-        deps.faults.note("hooks_not_placed", target.id, reason=f"not done within {PLACING_S:g} s")
+    if deadline.cancelled_caught:
+        deps.faults.note(
+            "hooks_not_placed", target.id, reason=f"not done within {MEETING_HOOKS_DEADLINE_S:g} s"
+        )
 
 
-async def keep_hooks_everywhere(deps: CallbackDeps, *, disabled_too: bool) -> None:
-    """Make the servers have the hooks that they should, as many as the time of a call allows."""
+async def sync_all_hooks(deps: CallbackDeps, *, disabled_too: bool) -> None:
+    """Synchronise the registrations on all servers, for RESPONSE_TIMEOUT at most.
+
+    Raises StoreDown.
+    """
     limiter = trio.CapacityLimiter(_SERVERS_AT_ONCE)
     down: list[StoreDown] = []
 
     async def keep(server: Server) -> None:
         async with limiter:
             try:
-                await keep_hooks(deps, server, verify=False)
+                await sync_server_hooks(deps, server, verify=False)
             except StoreDown as error:
                 down.append(error)  # the nursery would wrap it in a group
 
@@ -87,10 +93,10 @@ async def keep_hooks_everywhere(deps: CallbackDeps, *, disabled_too: bool) -> No
         raise down[0]
 
 
-async def leave_server(
+async def remove_server_hooks(
     deps: CallbackDeps, target: Target, registered: tuple[Registration, ...]
 ) -> None:
-    """Remove our hooks from a server that has left the pool: best effort, once."""
+    """Remove the registrations from a server that was removed from the pool. Best effort."""
     await _ServerHookSync(deps, target, ServerHooks((), registered, ())).run(verify=False)
 
 
@@ -105,7 +111,7 @@ async def _read(deps: CallbackDeps, target: Target) -> ServerHooks:
 
 @dataclass(frozen=True, slots=True)
 class _ServerHookSync:
-    """Changes the hooks of one server."""
+    """Changes the registrations on one server."""
 
     deps: CallbackDeps
     target: Target
@@ -129,7 +135,7 @@ class _ServerHookSync:
         only: Callable[[Registration], bool],
     ) -> None:
         for one in [one for one in changes.surplus if only(one)][:MAX_CHANGES]:
-            # Ids may have been given anew since: only what is known to be ours is destroyed.
+            # The server may have reused ids: destroy only what is known to be the appliance's.
             if actual is None or actual.get(one.url) == one.server_hook_id:
                 await self._destroy(one)
             else:
@@ -139,7 +145,7 @@ class _ServerHookSync:
             await self._create(hooks[one.hook_id], one)
 
     async def _list(self) -> dict[str, str] | None:
-        """Return the hooks that the server has; None: it does not say."""
+        """Return the hooks that the server lists; None: it answered FAILED."""
         answer = await self._call("hooks/list", ())
         if answer.succeeded:
             return parse_hook_list(answer.body)
@@ -152,7 +158,7 @@ class _ServerHookSync:
         if hook_id is None:
             self._note_refusal("hooks/create", answer)
             return
-        await self.deps.hooks.note(self.target.id, replace(one, server_hook_id=hook_id))
+        await self.deps.hooks.record(self.target.id, replace(one, server_hook_id=hook_id))
         self.deps.log.debug("hook_placed", hook=hook.id, server=self.target.id)
 
     async def _destroy(self, one: Registration) -> None:

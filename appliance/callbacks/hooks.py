@@ -1,7 +1,7 @@
-"""hooks/create, hooks/list, hooks/destroy: a front-end's web hooks, registered once with us.
+"""hooks/create, hooks/list and hooks/destroy: a front-end's web hooks.
 
-What is registered here is put on the servers at once as far as they answer, and kept there by the
-polls (hook_keeping.py). Truth: docs of bbb-webhooks.
+A hook is registered on the servers immediately, as far as they answer, and later by the polls
+(hook_sync.py). Source: documentation of bbb-webhooks.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from appliance.callbacks.hook_rules import (
     render_hooks,
     visible_hooks,
 )
-from appliance.callbacks.hook_sync import keep_hooks_everywhere
+from appliance.callbacks.hook_sync import sync_all_hooks
 from appliance.callbacks.rules import refusal_of_url
 
 
 async def create_hook(deps: CallbackDeps, caller: Caller, params: Params) -> bytes:
-    """Register a hook and return the answer. Raises ApiError, StoreDown."""
+    """Add a hook and return the answer. Raises ApiError, StoreDown."""
     url = get(params, "callbackURL")
     if not url:
         raise ApiError(MISSING_URL)
@@ -58,7 +58,7 @@ async def create_hook(deps: CallbackDeps, caller: Caller, params: Params) -> byt
         return render_duplicate(hook_id)
     deps.log.info("hook_created", hook=hook_id, tenant=hook.tenant_id, meeting=hook.meeting_id)
     await deps.hook_cache.refresh()
-    await keep_hooks_everywhere(deps, disabled_too=False)
+    await sync_all_hooks(deps, disabled_too=False)
     return render_created(Hook(hook_id, url, raw=hook.raw))
 
 
@@ -69,7 +69,7 @@ async def list_hooks(deps: CallbackDeps, caller: Caller, params: Params) -> byte
 
 
 async def destroy_hook(deps: CallbackDeps, caller: Caller, params: Params) -> bytes:
-    """Remove a hook here and on the servers. Raises ApiError, StoreDown."""
+    """Remove a hook and its registrations on servers. Raises ApiError, StoreDown."""
     hook_id = get(params, "hookID")
     if not hook_id:
         raise ApiError(MISSING_HOOK_ID)
@@ -77,5 +77,5 @@ async def destroy_hook(deps: CallbackDeps, caller: Caller, params: Params) -> by
         raise ApiError(NO_SUCH_HOOK)
     deps.log.info("hook_destroyed", hook=hook_id, tenant=caller.tenant_id)
     await deps.hook_cache.refresh()
-    await keep_hooks_everywhere(deps, disabled_too=True)
+    await sync_all_hooks(deps, disabled_too=True)
     return render_destroyed()

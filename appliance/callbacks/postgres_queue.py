@@ -1,7 +1,7 @@
-"""The queue of callbacks in PostgreSQL (`appliance.callbacks`).
+"""The callback queue in PostgreSQL (table `appliance.callbacks`).
 
-Holds no rule about what is sent again. Truth: the table. A claim is a lease: it runs out by itself
-when its appliance dies, and then another sends the same callback, so a receiver may get one twice.
+rules.py decides what is retried. A claim is a lease: if its appliance dies, it expires, and another
+appliance sends the same callback, so a receiver may get a callback twice.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import hashlib
 from collections.abc import Sequence
 
 from appliance.callbacks.rules import (
+    AttemptResult,
     Callback,
     CallbackKind,
     CallbackState,
     QueuedCallback,
-    Settlement,
     Signing,
     host_of_url,
 )
@@ -23,7 +23,7 @@ from appliance.postgres.database import Connection, Database, Record
 
 _MAX_ERROR = 500
 _MAX_KEY = 1000
-"""In bytes; an entry of an index can have 2.7 kB."""
+"""In bytes; an entry of a PostgreSQL index can have 2.7 kB."""
 _MAX_ID = 2**63
 
 _COLUMNS = """id, kind, url, method, content_type, signing, secret_id, tenant_id, meeting_id,
@@ -38,7 +38,7 @@ INSERT INTO appliance.callbacks (dedup_key, kind, url, host, method, content_typ
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (dedup_key) DO NOTHING RETURNING id
 """
-# Materialised: a subquery that the planner runs twice would lock, and take, other rows each time.
+# Materialised: if the planner ran the subquery twice, it would lock different rows each time.
 _CLAIM = f"""
 WITH due AS MATERIALIZED (
     SELECT id AS due_id FROM appliance.callbacks
@@ -56,7 +56,7 @@ _RENEW = """
 UPDATE appliance.callbacks SET claimed_until = now() + $3::float8 * interval '1 second'
 WHERE id = ANY ($2::bigint[]) AND claimed_by = $1 AND state = 'pending'
 """
-_SETTLE = """
+_RECORD_RESULT = """
 UPDATE appliance.callbacks SET state = $3, last_status = $4, last_error = $5,
     attempts = attempts + 1, next_at = now() + $6::float8 * interval '1 second',
     finished_at = CASE WHEN $3 = 'pending' THEN NULL ELSE now() END,
@@ -94,22 +94,22 @@ WHERE id = ANY ($1::bigint[]) AND state IN ('pending', 'failed') RETURNING id
 
 
 async def insert_callback(connection: Connection, callback: Callback, dedup_key: str) -> bool:
-    """Write a callback on a connection of the caller's, whose transaction decides about it too.
+    """Insert a callback in the transaction of the caller's connection.
 
-    False: one of this key is known.
+    False: one with this key exists.
     """
     found = await connection.fetchval(_INSERT, _key_of(dedup_key), *_values_of(callback))
     return found is not None
 
 
 class PostgresQueue:
-    """The queue; every method raises DatabaseDown, and DatabaseRefused for a fault of ours."""
+    """The queue. Every method raises DatabaseDown, and DatabaseRefused for a defect."""
 
     def __init__(self, store: Database) -> None:
         self._store = store
 
     async def add(self, callback: Callback, dedup_key: str) -> bool:
-        """Keep a callback; False: its key is known."""
+        """Add a callback; False: its key exists."""
 
         async def work(connection: Connection) -> bool:
             return await insert_callback(connection, callback, dedup_key)
@@ -117,28 +117,32 @@ class PostgresQueue:
         return await self._store.run(work)
 
     async def claim(
-        self, who: str, limit: int, lease_s: float, *, full: Sequence[str], retries: bool
+        self, owner: str, limit: int, lease_s: float, *, full: Sequence[str], retries: bool
     ) -> list[QueuedCallback]:
-        """Take callbacks that are due."""
-        rows = await self._store.fetch(_CLAIM, who, lease_s, list(full), retries, limit)
+        """Claim callbacks that are due."""
+        rows = await self._store.fetch(_CLAIM, owner, lease_s, list(full), retries, limit)
         return sorted(map(_queued_of, rows), key=lambda one: int(one.id))
 
-    async def renew(self, who: str, ids: Sequence[str], lease_s: float) -> None:
-        """Keep claims for longer."""
-        await self._store.execute(_RENEW, who, _numbers(ids), lease_s)
+    async def renew(self, owner: str, ids: Sequence[str], lease_s: float) -> None:
+        """Extend claims."""
+        await self._store.execute(_RENEW, owner, _numbers(ids), lease_s)
 
-    async def settle(self, who: str, queued: QueuedCallback, settlement: Settlement) -> bool:
-        """Write what became of a claimed callback; False: it is somebody else's by now."""
-        error = None if settlement.error is None else storable(settlement.error)[:_MAX_ERROR]
-        values = (settlement.state, settlement.status, error, settlement.wait_s)
-        return await self._store.fetchrow(_SETTLE, who, int(queued.id), *values) is not None
+    async def record_result(
+        self, owner: str, queued: QueuedCallback, result: AttemptResult
+    ) -> bool:
+        """Record the result of an attempt; False: the claim has expired and was taken over."""
+        error = None if result.error is None else storable(result.error)[:_MAX_ERROR]
+        values = (result.state, result.status, error, result.wait_s)
+        return (
+            await self._store.fetchrow(_RECORD_RESULT, owner, int(queued.id), *values) is not None
+        )
 
     async def make_due(self) -> int:
-        """Let everything that waits be tried now."""
+        """Make all waiting callbacks due now; return their number."""
         return len(await self._store.fetch(_MAKE_DUE))
 
     async def prune(self, older_than_s: float) -> int:
-        """Remove what was finished so long ago."""
+        """Delete callbacks that were finished that long ago; return their number."""
         return len(await self._store.fetch(_PRUNE, older_than_s))
 
     async def show(self, state: CallbackState | None, limit: int) -> list[QueuedCallback]:
@@ -146,22 +150,22 @@ class PostgresQueue:
         return [_queued_of(row) for row in await self._store.fetch(_SHOW, state, limit)]
 
     async def count(self) -> dict[CallbackState, int]:
-        """Return how many are pending, and how many failed."""
+        """Return the numbers of pending and failed callbacks."""
         rows = await self._store.fetch(_COUNT)
         return {CallbackState(row["state"]): row["number"] for row in rows}
 
     async def retry(self, ids: Sequence[str] | None) -> list[str]:
-        """Give callbacks a new day; None: all that failed."""
+        """Restart the attempts of callbacks; None: of all failed ones."""
         numbers = None if ids is None else _numbers(ids)
         return [str(row["id"]) for row in await self._store.fetch(_RETRY, numbers)]
 
     async def drop(self, ids: Sequence[str]) -> list[str]:
-        """Take callbacks out of the queue."""
+        """Drop callbacks."""
         return [str(row["id"]) for row in await self._store.fetch(_DROP, _numbers(ids))]
 
 
 def _key_of(dedup_key: str) -> str:
-    """Return a key that an index of PostgreSQL takes."""
+    """Return a key that fits into an index of PostgreSQL."""
     data = dedup_key.encode("utf-8", "surrogatepass")
     if len(data) > _MAX_KEY or storable(dedup_key) != dedup_key:
         return hashlib.sha256(data).hexdigest()
@@ -212,11 +216,11 @@ def _queued_of(row: Record) -> QueuedCallback:
 
 
 def _numbers(ids: Sequence[str]) -> list[int]:
-    """Return the ids that can be ours."""
+    """Return the ids that can be rows of the table."""
     plain = (text for text in ids if text.isascii() and text.isdecimal() and len(text) < 20)
     return [number for number in map(int, plain) if number < _MAX_ID]
 
 
 def storable(text: str) -> str:
-    """Return a text that PostgreSQL takes: no NUL, no half characters."""
+    """Return a text that PostgreSQL accepts: without NUL and lone surrogates."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()

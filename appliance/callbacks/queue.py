@@ -1,7 +1,7 @@
-"""The queue of callbacks, which sender.py works off.
+"""The callback queue, which sender.py processes.
 
-The queue is two stores: PostgreSQL, and Redis for what PostgreSQL cannot take. Truth:
-docs/callbacks.md.
+It consists of two stores: PostgreSQL, and Redis while PostgreSQL is down or disabled.
+Source: docs/callbacks.md.
 """
 
 from __future__ import annotations
@@ -23,39 +23,39 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class ShownCallbacks:
-    """What is in the queue."""
+class CallbackListing:
+    """Callbacks in the queue."""
 
     callbacks: tuple[QueuedCallback, ...]
-    """The newest first."""
+    """Newest first."""
     problems: tuple[str, ...]
     """Which stores could not be read, and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChangedCallbacks:
-    """What an operator has changed in the queue."""
+    """Result of an operator's change to the queue."""
 
     ids: tuple[str, ...]
     unchanged: tuple[str, ...]
-    """What was asked for besides: unknown, being sent, or not in a state for it."""
+    """Other requested ids: unknown, being sent, or in a state that does not allow the change."""
     problems: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class CallbackQueue:
-    """The queue of callbacks."""
+    """The callback queue."""
 
     stores: Sequence[CallbackStore]
-    """The first that can take a callback gets it."""
+    """A callback goes to the first store that accepts it."""
     wake: Callable[[], None]
-    """Let the sender look at the queue now."""
+    """Make the sender check the queue now."""
     log: Log
 
     async def enqueue(self, callback: Callback, *, dedup_key: str) -> bool:
-        """Keep a callback, to be sent soon; False: its key is known, nothing is done.
+        """Add a callback, to be sent soon; False: its key exists, nothing is done.
 
-        Raises StoreDown: no store could take it.
+        Raises StoreDown: no store accepted it.
         """
         last: Exception = StoreDown("no store for callbacks")
         for store in self.stores:
@@ -70,29 +70,29 @@ class CallbackQueue:
             return added
         raise StoreDown(str(last))
 
-    async def show(self, state: CallbackState | None, limit: int) -> ShownCallbacks:
-        """Return the newest callbacks of one state or of all, of every store that answers."""
+    async def show(self, state: CallbackState | None, limit: int) -> CallbackListing:
+        """Return the newest callbacks, of one state or all, from every store that answers."""
         found, problems = await self._each(lambda store: store.show(state, limit))
         newest = sorted(found, key=lambda one: one.created_ms, reverse=True)
-        return ShownCallbacks(tuple(newest[:limit]), problems)
+        return CallbackListing(tuple(newest[:limit]), problems)
 
     async def count(self) -> dict[CallbackState, int]:
-        """Return how many are pending, and how many failed. Raises DatabaseDown, StoreDown."""
+        """Return the numbers of pending and failed ones. Raises DatabaseDown, StoreDown."""
         counted = {CallbackState.PENDING: 0, CallbackState.FAILED: 0}
         for store in self.stores:
             for state, number in (await store.count()).items():
                 counted[state] += number
         return counted
 
-    async def retry(self, who: str, ids: Sequence[str] | None) -> ChangedCallbacks:
-        """Give callbacks a new day of attempts, from now; None: all that failed."""
+    async def retry(self, actor: str, ids: Sequence[str] | None) -> ChangedCallbacks:
+        """Restart the 24 hours of attempts of callbacks; None: of all failed ones."""
         changed, problems = await self._each(lambda store: store.retry(ids))
-        return self._report("callbacks_retried_by_hand", who, changed, ids or (), problems)
+        return self._report("callbacks_retried_by_hand", actor, changed, ids or (), problems)
 
-    async def drop(self, who: str, ids: Sequence[str]) -> ChangedCallbacks:
-        """Take callbacks that are pending or failed out of the queue."""
+    async def drop(self, actor: str, ids: Sequence[str]) -> ChangedCallbacks:
+        """Drop callbacks that are pending or failed."""
         changed, problems = await self._each(lambda store: store.drop(ids))
-        return self._report("callbacks_dropped", who, changed, ids, problems)
+        return self._report("callbacks_dropped", actor, changed, ids, problems)
 
     async def _each(
         self, ask: Callable[[CallbackStore], Awaitable[list[T]]]
@@ -111,13 +111,13 @@ class CallbackQueue:
     def _report(
         self,
         event: str,
-        who: str,
+        actor: str,
         changed: Sequence[str],
         asked: Sequence[str],
         problems: tuple[str, ...],
     ) -> ChangedCallbacks:
         if changed:
-            self.log.info(event, by=who, ids=list(changed))
+            self.log.info(event, by=actor, ids=list(changed))
             self.wake()
         others = tuple(one for one in dict.fromkeys(asked) if one not in changed)
         return ChangedCallbacks(tuple(changed), others, problems)

@@ -1,11 +1,11 @@
-"""What both stores of the callback queue do: PostgreSQL, and Redis while that is away."""
+"""The interface of both stores of the callback queue: PostgreSQL and Redis."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from appliance.callbacks.rules import Callback, CallbackState, QueuedCallback, Settlement
+from appliance.callbacks.rules import AttemptResult, Callback, CallbackState, QueuedCallback
 
 
 class CallbackStore(Protocol):
@@ -15,37 +15,39 @@ class CallbackStore(Protocol):
     """
 
     async def add(self, callback: Callback, dedup_key: str) -> bool:
-        """Keep a callback; False: its key is known."""
+        """Add a callback; False: its key exists."""
 
     async def claim(
-        self, who: str, limit: int, lease_s: float, *, full: Sequence[str], retries: bool
+        self, owner: str, limit: int, lease_s: float, *, full: Sequence[str], retries: bool
     ) -> list[QueuedCallback]:
-        """Take callbacks that are due, for `lease_s`, the longest due first.
+        """Claim callbacks that are due, for `lease_s`, in the order in which they became due.
 
-        `full`: receivers (host_of_url) that are sent enough already; `retries=False`: only those
-        that were never tried.
+        `full`: receivers (host_of_url) with the maximum number of concurrent calls;
+        `retries=False`: only callbacks without an attempt.
         """
 
-    async def renew(self, who: str, ids: Sequence[str], lease_s: float) -> None:
-        """Keep claims for another `lease_s`."""
+    async def renew(self, owner: str, ids: Sequence[str], lease_s: float) -> None:
+        """Extend claims to `lease_s` from now."""
 
-    async def settle(self, who: str, queued: QueuedCallback, settlement: Settlement) -> bool:
-        """Write what became of a claimed callback; False: it is somebody else's by now."""
+    async def record_result(
+        self, owner: str, queued: QueuedCallback, result: AttemptResult
+    ) -> bool:
+        """Record the result of an attempt; False: the claim has expired and was taken over."""
 
     async def make_due(self) -> int:
-        """Let everything that waits for its next attempt be tried now; return how many."""
+        """Make all callbacks that wait for their next attempt due now; return their number."""
 
     async def prune(self, older_than_s: float) -> int:
-        """Remove what was finished so long ago; return how many."""
+        """Delete callbacks that were finished that long ago; return their number."""
 
     async def show(self, state: CallbackState | None, limit: int) -> list[QueuedCallback]:
-        """Return the newest callbacks, newest first, of one state or of all."""
+        """Return the newest callbacks, of one state or all, newest first, without bodies."""
 
     async def count(self) -> Mapping[CallbackState, int]:
-        """Return how many are pending, and how many failed, of those that are shown."""
+        """Return the numbers of pending and failed callbacks."""
 
     async def retry(self, ids: Sequence[str] | None) -> list[str]:
-        """Give callbacks a new day, from now; None: all that failed. Return their ids."""
+        """Restart the 24 hours of attempts; None: of all failed ones. Return their ids."""
 
     async def drop(self, ids: Sequence[str]) -> list[str]:
-        """Take callbacks that are pending or failed out of the queue. Return their ids."""
+        """Drop callbacks that are pending or failed. Return their ids."""

@@ -1,7 +1,7 @@
-"""The queue of callbacks in Redis, for what PostgreSQL cannot take: it is down or disabled.
+"""The callback queue in Redis, used while PostgreSQL is down or disabled.
 
-Holds no rule about what is sent again. Truth: the keys `appliance:callback…` (docs/stores.md). A
-claim is a lease, as in PostgreSQL; ids begin with `r`, so that no two stores have the same.
+rules.py decides what is retried. A claim is a lease, as in PostgreSQL; ids begin with `r`, so that
+the stores have no id in common. Source: docs/stores.md (keys `appliance:callback…`).
 """
 
 from __future__ import annotations
@@ -12,35 +12,35 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 
 from appliance.callbacks.rules import (
+    AttemptResult,
     Callback,
     CallbackKind,
     CallbackState,
     QueuedCallback,
-    Settlement,
     Signing,
     host_of_url,
 )
 from appliance.redis.store import RedisStore
 
 KEEP_S = 7 * 86400
-"""How long a callback that failed or was dropped is kept."""
+"""How long a failed or dropped callback is kept."""
 DONE_KEEP_S = 86400
-"""One that is done: a large pool ends many meetings a day, and this is memory."""
+"""How long a sent one is kept: a large pool ends many meetings a day, and Redis is memory."""
 PENDING_KEEP_S = 30 * 86400
-"""No key of ours stays for ever, even if no appliance ever comes back for it."""
+"""Keys expire even if no appliance ever runs again."""
 _MAX_ERROR = 500
 _CHUNK = 200
 
 
 class RedisQueue:
-    """The queue; every method raises StoreDown."""
+    """The queue. Every method raises StoreDown."""
 
     def __init__(self, redis: RedisStore, now_ms: Callable[[], int]) -> None:
         self._redis = redis
         self._now_ms = now_ms
 
     async def add(self, callback: Callback, dedup_key: str) -> bool:
-        """Keep a callback; False: its key is known."""
+        """Add a callback; False: its key exists."""
         digest = hashlib.sha256(dedup_key.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         reply = await self._redis.run(
             "add_callback",
@@ -53,35 +53,39 @@ class RedisQueue:
         return bool(reply)
 
     async def claim(
-        self, who: str, limit: int, lease_s: float, *, full: Sequence[str], retries: bool
+        self, owner: str, limit: int, lease_s: float, *, full: Sequence[str], retries: bool
     ) -> list[QueuedCallback]:
-        """Take callbacks that are due."""
+        """Claim callbacks that are due."""
         about = (self._now_ms(), int(lease_s * 1000), limit, int(retries))
-        found = await self._redis.run("claim_callbacks", who, *about, *full)
+        found = await self._redis.run("claim_callbacks", owner, *about, *full)
         return [self._queued_of(callback_id, flat) for callback_id, flat in found]
 
-    async def renew(self, who: str, ids: Sequence[str], lease_s: float) -> None:
-        """Keep claims for longer."""
-        await self._change("renew", who, int(lease_s * 1000), ids)
+    async def renew(self, owner: str, ids: Sequence[str], lease_s: float) -> None:
+        """Extend claims."""
+        await self._change("renew", owner, int(lease_s * 1000), ids)
 
-    async def settle(self, who: str, queued: QueuedCallback, settlement: Settlement) -> bool:
-        """Write what became of a claimed callback; False: it is somebody else's by now."""
+    async def record_result(
+        self, owner: str, queued: QueuedCallback, result: AttemptResult
+    ) -> bool:
+        """Record the result of an attempt; False: the claim has expired and was taken over."""
         values = (
-            settlement.state.value,
-            settlement.status or "",
-            (settlement.error or "")[:_MAX_ERROR],
-            int(settlement.wait_s * 1000),
-            DONE_KEEP_S if settlement.state is CallbackState.DONE else KEEP_S,
+            result.state.value,
+            result.status or "",
+            (result.error or "")[:_MAX_ERROR],
+            int(result.wait_s * 1000),
+            DONE_KEEP_S if result.state is CallbackState.DONE else KEEP_S,
         )
         now_ms = self._now_ms()
-        return bool(await self._redis.run("settle_callback", who, queued.id, now_ms, *values))
+        return bool(
+            await self._redis.run("record_callback_result", owner, queued.id, now_ms, *values)
+        )
 
     async def make_due(self) -> int:
-        """Let everything that waits be tried now."""
+        """Make all waiting callbacks due now; return their number."""
         return len(await self._change("due", "", 0, await self._ids("callbacks_due")))
 
     async def prune(self, older_than_s: float) -> int:
-        """Forget the ids of what has expired; Redis itself removes the rest."""
+        """Delete the ids of expired callbacks; the callbacks themselves expire in Redis."""
         return len(await self._change("prune", "", 0, await self._ids("callbacks")))
 
     async def show(self, state: CallbackState | None, limit: int) -> list[QueuedCallback]:
@@ -99,7 +103,7 @@ class RedisQueue:
         return found[:limit]
 
     async def count(self) -> dict[CallbackState, int]:
-        """Return how many are pending, and how many failed."""
+        """Return the numbers of pending and failed callbacks."""
         ids = await self._ids("callbacks")
         states = await self._redis.pipeline(
             [("HGET", self._redis.own_key(f"callback:{one}"), "state") for one in ids]
@@ -108,22 +112,22 @@ class RedisQueue:
         return {state: states.count(state.value) for state in wanted if state.value in states}
 
     async def retry(self, ids: Sequence[str] | None) -> list[str]:
-        """Give callbacks a new day; None: all that failed."""
+        """Restart the attempts of callbacks; None: of all failed ones."""
         if ids is None:
             known = await self._ids("callbacks")
             return await self._change("retry_failed", "", PENDING_KEEP_S, known)
         return await self._change("retry", "", PENDING_KEEP_S, _ours(ids))
 
     async def drop(self, ids: Sequence[str]) -> list[str]:
-        """Take callbacks out of the queue."""
+        """Drop callbacks."""
         return await self._change("drop", "", KEEP_S, _ours(ids))
 
-    async def _change(self, what: str, who: str, time: int, ids: Sequence[str]) -> list[str]:
-        """Change callbacks, few at a time: Redis does nothing else while a script runs."""
+    async def _change(self, what: str, owner: str, time: int, ids: Sequence[str]) -> list[str]:
+        """Change callbacks in small chunks, since a script blocks Redis while it runs."""
         changed = list[str]()
         for chunk in _chunks(ids):
             changed += await self._redis.run(
-                "change_callbacks", what, who, self._now_ms(), time, *chunk
+                "change_callbacks", what, owner, self._now_ms(), time, *chunk
             )
         return changed
 

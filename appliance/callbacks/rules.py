@@ -1,6 +1,6 @@
-"""Callbacks: the calls that front-ends ask for, and the rules of sending them.
+"""Callbacks: the calls that front-ends request, and the rules for sending and retrying them.
 
-Pure. Truth: spec (recordings, Callbacks); what is sent when, docs/callbacks.md.
+Pure. Source: docs/callbacks.md.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from urllib.parse import urljoin, urlsplit
 from appliance.model import TenantId
 
 GIVE_UP_S = 24 * 3600.0
-"""A callback that nobody took for so long is given up."""
+"""A callback that was not accepted within this time fails."""
 FIRST_RETRY_S, LAST_RETRY_S = 5.0, 3600.0
 MAX_URL = 8192
 _MAX_DOUBLINGS = 20
 _GONE = (404, 410)
-# Strict, so that no two readers can take another part of it for the host: no userinfo, nothing
-# escaped in the host, no backslash, no blank or control character anywhere.
+# Strict, so that all parsers agree on the host: no userinfo, no escapes in the host, no backslash,
+# no blank or control character anywhere.
 _URL = re.compile(
     r"(?P<origin>https?://(?:\[[0-9A-Fa-f:.]+\]|[^\s\x00-\x20\x7f/?#@\\:%\[\]]+)(?::(?P<port>[0-9]{1,5}))?)"
     r"(?:[/?#][^\s\x00-\x20\x7f\\]*)?",
@@ -29,7 +29,7 @@ _URL = re.compile(
 
 
 class CallbackKind(StrEnum):
-    """What a callback tells the front-end."""
+    """The event that a callback reports."""
 
     RECORDING_READY = "recording_ready"
     ANALYTICS = "analytics"
@@ -37,25 +37,25 @@ class CallbackKind(StrEnum):
 
 
 class Signing(StrEnum):
-    """How a callback shows that it is ours."""
+    """How a callback is authenticated."""
 
     NONE = "none"
     FORM = "form"
-    """The form field `signed_parameters`, a JWT of the meeting's and the recording's id."""
+    """The form field `signed_parameters`, a JWT with the ids of meeting and recording."""
     BEARER = "bearer"
-    """`Authorization: Bearer`, a JWT (HS512) that ends a day after it was sent."""
+    """`Authorization: Bearer` with a JWT (HS512) that expires a day after it was sent."""
 
 
 class CallbackState(StrEnum):
-    """Where a callback stands."""
+    """State of a callback."""
 
     PENDING = "pending"
     DONE = "done"
     """The receiver answered 2xx."""
     FAILED = "failed"
-    """Refused for good (404, 410), not to be sent, or tried for a day."""
+    """Rejected permanently (404, 410), not allowed to be sent, or retried for a day."""
     DROPPED = "dropped"
-    """An operator did not want it sent."""
+    """Cancelled by an operator, or not requested by a front-end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +64,20 @@ class Callback:
 
     kind: CallbackKind
     url: str = field(repr=False)
-    """As the front-end gave it; it may hold a token of the front-end's. Empty for a report of
-    analytics: nobody could look it up yet."""
+    """As given by the front-end; it may contain a token. Empty for an analytics report whose URL
+    could not be looked up yet."""
     meeting_id: str
-    """The front-end's own id of the meeting."""
+    """The front-end's id of the meeting."""
     tenant_id: TenantId | None = None
-    """Whose secrets sign; None: ours."""
+    """Its secrets sign; None: LOADBALANCER_SECRET."""
     record_id: str | None = None
     method: str = "POST"
     content_type: str | None = None
     body: bytes = field(default=b"", repr=False)
-    """With Signing.FORM it is made when the callback is sent."""
+    """Ignored with Signing.FORM, where the body is made when the callback is sent."""
     signing: Signing = Signing.NONE
     secret_id: str | None = None
-    """Which secret signs (`id_of_secret`); None or unknown by now: each in turn."""
+    """Identifies the secret that signs (`id_of_secret`); None or unknown: each is tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,26 +89,26 @@ class QueuedCallback:
     state: CallbackState = CallbackState.PENDING
     attempts: int = 0
     age_s: float = 0.0
-    """Since it was queued, or an operator gave it a new day."""
+    """Time since it was queued, or an operator restarted it."""
     wait_s: float = 0.0
-    """Until its next attempt."""
+    """Time until its next attempt."""
     created_ms: int = 0
     last_status: int | None = None
     last_error: str | None = None
     sending: bool = False
-    """Some appliance is at it."""
+    """An appliance is sending it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Settlement:
-    """What becomes of a callback after an attempt."""
+class AttemptResult:
+    """State of a callback after an attempt."""
 
     state: CallbackState
     status: int | None = None
     error: str | None = None
     """Why it is not done. Safe to log and to show."""
     wait_s: float = 0.0
-    """For PENDING: until the next attempt."""
+    """For PENDING: time until the next attempt."""
 
 
 def recording_ready(
@@ -119,7 +119,7 @@ def recording_ready(
     tenant_id: TenantId | None = None,
     secret_id: str | None = None,
 ) -> Callback:
-    """Return the callback that tells that a recording can be seen."""
+    """Return the callback that reports that a recording is available."""
     return Callback(
         CallbackKind.RECORDING_READY,
         url,
@@ -140,7 +140,7 @@ def analytics(
     tenant_id: TenantId | None = None,
     secret_id: str | None = None,
 ) -> Callback:
-    """Return the callback that hands a server's learning analytics (JSON) on."""
+    """Return the callback that forwards a server's learning analytics (JSON)."""
     return Callback(
         CallbackKind.ANALYTICS,
         url,
@@ -154,12 +154,12 @@ def analytics(
 
 
 def meeting_ended(url: str, *, meeting_id: str, tenant_id: TenantId | None = None) -> Callback:
-    """Return the callback that tells that a meeting has ended: a plain GET, as BBB makes it."""
+    """Return the callback that reports the end of a meeting: a plain GET, as from BBB."""
     return Callback(CallbackKind.MEETING_ENDED, url, meeting_id, tenant_id, method="GET")
 
 
 def refusal_of_url(url: str) -> str | None:
-    """Say why a URL may not be called, None if it may. The text does not quote it."""
+    """Return why a URL must not be called, None if it may be. The text does not contain the URL."""
     if len(url) > MAX_URL:
         return f"longer than {MAX_URL} characters"
     if not url.lower().startswith(("http://", "https://")):
@@ -173,16 +173,16 @@ def refusal_of_url(url: str) -> str | None:
 
 
 def host_of_url(url: str) -> str:
-    """Return scheme, host and port: what may be logged, and what counts as one receiver."""
+    """Return scheme, host and port, which identify a receiver and are safe to log."""
     match = _URL(url)
     return match["origin"].lower() if match else ""
 
 
 def redirect_target(method: str, url: str, status: int, location: str) -> str | None:
-    """Return the URL that a redirect may be followed to, None: it is an answer like any other.
+    """Return the URL to which a redirect is followed, None if it is not.
 
-    Only to the same host, from http to https if need be but not back; and only where the same
-    call is made again: 301, 302 and 303 turn a POST into a GET.
+    Only to the same host, also from http to https but not back; and only if the method stays the
+    same: 301, 302 and 303 turn a POST into a GET.
     """
     if status not in ((301, 302, 303, 307, 308) if method == "GET" else (307, 308)):
         return None
@@ -202,31 +202,31 @@ def redirect_target(method: str, url: str, status: int, location: str) -> str | 
 
 
 def id_of_secret(secret: str) -> str:
-    """Return a name for a secret that does not tell it, to find it among others later."""
+    """Return an id of a secret that does not reveal it."""
     return hashlib.sha256(f"callback\0{secret}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def retry_delay_s(attempts: int) -> float:
-    """Return the pause after so many attempts: 5 s, doubling to an hour."""
+    """Return the pause after `attempts` attempts: 5 s, doubling up to an hour."""
     return min(FIRST_RETRY_S * 2.0 ** min(max(attempts - 1, 0), _MAX_DOUBLINGS), LAST_RETRY_S)
 
 
-def settle_status(queued: QueuedCallback, status: int) -> Settlement:
-    """Decide by the receiver's answer."""
+def result_of_status(queued: QueuedCallback, status: int) -> AttemptResult:
+    """Return the result of an attempt that was answered with an HTTP status."""
     if 200 <= status < 300:
-        return Settlement(CallbackState.DONE, status)
+        return AttemptResult(CallbackState.DONE, status)
     if status in _GONE:
-        return Settlement(CallbackState.FAILED, status, f"the receiver answered {status}")
+        return AttemptResult(CallbackState.FAILED, status, f"the receiver answered {status}")
     return _again(queued, status, f"the receiver answered {status}")
 
 
-def settle_fault(queued: QueuedCallback, reason: str) -> Settlement:
-    """Decide after an attempt that got no answer."""
+def result_of_failure(queued: QueuedCallback, reason: str) -> AttemptResult:
+    """Return the result of an attempt without an answer."""
     return _again(queued, None, reason)
 
 
-def _again(queued: QueuedCallback, status: int | None, reason: str) -> Settlement:
+def _again(queued: QueuedCallback, status: int | None, reason: str) -> AttemptResult:
     wait_s = retry_delay_s(queued.attempts + 1)
     if queued.age_s >= GIVE_UP_S:
-        return Settlement(CallbackState.FAILED, status, f"{reason}; tried for a day")
-    return Settlement(CallbackState.PENDING, status, reason, wait_s)
+        return AttemptResult(CallbackState.FAILED, status, f"{reason}; tried for a day")
+    return AttemptResult(CallbackState.PENDING, status, reason, wait_s)

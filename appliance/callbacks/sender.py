@@ -1,8 +1,8 @@
-"""Sends what is in the queue of callbacks: many at once, few to one receiver, each with its time.
+"""Sends the callbacks of the queue: many concurrently, but few to one receiver.
 
-A receiver that hangs or is gone takes its own places only, and what was tried before takes half of
-all at most, so that what is new is not kept waiting. Holds no rule about what is tried again
-(callbacks/rules.py). Truth: the stores of the queue; nothing here outlives the process.
+A receiver that does not answer occupies only its own slots, and retries occupy at most half of all
+slots, so that new callbacks are not delayed. rules.py decides what is retried. All state is in the
+stores of the queue.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import trio
 from appliance.callbacks.attempt import CallbackTools, attempt_callback
 from appliance.callbacks.queue_store import CallbackStore
 from appliance.callbacks.rules import (
+    AttemptResult,
     CallbackState,
     QueuedCallback,
-    Settlement,
     host_of_url,
-    settle_fault,
+    result_of_failure,
 )
 from appliance.callbacks.url_store import CallbackUrls
 from appliance.faults import DatabaseDown, StoreDown
@@ -31,16 +31,16 @@ from appliance.log import Log
 MAX_AT_ONCE = 64
 MAX_RETRIES = 32
 MAX_PER_RECEIVER = 4
-LOOK_S = 2.0
-"""How often the queue is looked at without a reason: other appliances put calls into it too."""
+CHECK_INTERVAL_S = 2.0
+"""Interval of checking the queue without being woken: other appliances add callbacks too."""
 LEASE_S = 6.0
-"""What an appliance that died was sending is sent by another after this."""
+"""After this time another appliance sends the callbacks of one that died."""
 RENEW_S = 1.5
-SETTLE_PAUSE_S = 1.0
+RECORD_RETRY_S = 1.0
 STOP_S = 1.0
-TIDY_S = 3600.0
+PRUNE_INTERVAL_S = 3600.0
 KEEP_S = 7 * 86400.0
-"""How long finished callbacks are shown."""
+"""How long finished callbacks are kept."""
 _DOWN = (DatabaseDown, StoreDown)
 
 
@@ -50,10 +50,10 @@ class CallbackSender:
 
     stores: Sequence[CallbackStore]
     urls: CallbackUrls
-    who: str
-    """Names this process among those that share the stores."""
+    owner: str
+    """Identifies this process among those that share the stores."""
     log: Log
-    look_s: float = LOOK_S
+    check_interval_s: float = CHECK_INTERVAL_S
     lease_s: float = LEASE_S
     _wakes: list[trio.Event] = field(default_factory=list)
     _slots: dict[str, trio.Semaphore] = field(
@@ -62,19 +62,19 @@ class CallbackSender:
     _under_way: dict[str, QueuedCallback] = field(default_factory=dict)
 
     def wake(self) -> None:
-        """Look at the queue now."""
+        """Check the queue now."""
         for event in self._wakes:
             event.set()
 
     async def run(self, tools: CallbackTools) -> None:
-        """Send until cancelled; then what is under way is left to whoever comes next."""
+        """Send until cancelled; then release the callbacks that are not finished."""
         self._wakes = [trio.Event() for _ in self.stores]
         self._under_way.clear()
         self._slots.clear()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._flush_forever)
             for number, store in enumerate(self.stores):
-                nursery.start_soon(self._tidy_forever, store)
+                nursery.start_soon(self._prune_forever, store)
                 nursery.start_soon(self._serve, number, store, tools)
 
     async def _serve(self, number: int, store: CallbackStore, tools: CallbackTools) -> None:
@@ -86,13 +86,13 @@ class CallbackSender:
                 while True:
                     self._wakes[number] = wake = trio.Event()
                     try:
-                        if fresh:  # after a start everything is tried at once
+                        if fresh:  # after a start everything is due
                             await store.make_due()
                             fresh = False
                         await self._send_due(store, mine, nursery, tools)
                     except _DOWN as error:
                         self.log.debug("callbacks_wait", reason=str(error))
-                    with trio.move_on_after(self.look_s):
+                    with trio.move_on_after(self.check_interval_s):
                         await wake.wait()
         finally:
             with trio.move_on_after(STOP_S, shield=True):
@@ -105,16 +105,16 @@ class CallbackSender:
         nursery: trio.Nursery,
         tools: CallbackTools,
     ) -> None:
-        """Take what is due and start to send it, as long as there is room."""
+        """Claim due callbacks and start sending them while there are free slots."""
         while (room := MAX_AT_ONCE - len(self._under_way)) > 0:
             limit = min(room, MAX_PER_RECEIVER)
             full, retries = self._full(), self._retries() < MAX_RETRIES
-            batch = await store.claim(self.who, limit, self.lease_s, full=full, retries=retries)
+            batch = await store.claim(self.owner, limit, self.lease_s, full=full, retries=retries)
             if not batch:
                 return
             for queued in batch:
                 if queued.id in self._under_way:
-                    continue  # ours, claimed anew: the database was away for longer than a lease
+                    continue  # claimed again: the database was down for longer than a lease
                 mine[queued.id] = self._under_way[queued.id] = queued
                 nursery.start_soon(self._send, store, mine, queued, tools)
 
@@ -137,9 +137,9 @@ class CallbackSender:
         host = host_of_url(queued.callback.url)
         try:
             async with self._slots[host]:
-                settlement = await self._attempt(queued, tools)
-            self._tell(tools, queued, settlement)
-            await self._settle(store, queued, settlement)
+                result = await self._attempt(queued, tools)
+            self._log_result(tools, queued, result)
+            await self._record_result(store, queued, result)
             del mine[queued.id]
         finally:
             del self._under_way[queued.id]
@@ -147,27 +147,28 @@ class CallbackSender:
                 self._slots.pop(host, None)
             self.wake()
 
-    async def _attempt(self, queued: QueuedCallback, tools: CallbackTools) -> Settlement:
+    async def _attempt(self, queued: QueuedCallback, tools: CallbackTools) -> AttemptResult:
         try:
             return await attempt_callback(tools, queued)
         except Exception as error:
-            # One callback must not end the sending of the others.
+            # A defect must not stop the other callbacks.
             self.log.error("callback_broke", id=queued.id, exc_info=error)
-            return settle_fault(queued, f"{type(error).__name__}, see the log")
+            return result_of_failure(queued, f"{type(error).__name__}, see the log")
 
-    async def _settle(
-        self, store: CallbackStore, queued: QueuedCallback, settlement: Settlement
+    async def _record_result(
+        self, store: CallbackStore, queued: QueuedCallback, result: AttemptResult
     ) -> None:
-        """Write what became of a callback, for as long as it takes: what is not written is sent
-        again."""
+        """Record the result, retrying until it is stored: otherwise the callback is sent again."""
         while True:
             try:
-                await store.settle(self.who, queued, settlement)
+                await store.record_result(self.owner, queued, result)
                 return
             except _DOWN:
-                await trio.sleep(SETTLE_PAUSE_S)
+                await trio.sleep(RECORD_RETRY_S)
 
-    def _tell(self, tools: CallbackTools, queued: QueuedCallback, settlement: Settlement) -> None:
+    def _log_result(
+        self, tools: CallbackTools, queued: QueuedCallback, result: AttemptResult
+    ) -> None:
         callback, receiver = queued.callback, host_of_url(queued.callback.url)
         fields = {
             "id": queued.id,
@@ -176,42 +177,42 @@ class CallbackSender:
             "receiver": receiver,
             "attempts": queued.attempts + 1,
         }
-        if settlement.state is CallbackState.DONE:
-            self.log.info("callback_sent", status=settlement.status, **fields)
-        elif settlement.state is CallbackState.FAILED:
-            self.log.warning("callback_failed", reason=settlement.error, **fields)
-        elif settlement.state is CallbackState.DROPPED:
-            self.log.debug("callback_dropped", reason=settlement.error, **fields)
-        elif queued.attempts == 0:  # a dead receiver is named once, not at every call and try
-            tools.faults.note("callback_retried", receiver, reason=settlement.error, **fields)
+        if result.state is CallbackState.DONE:
+            self.log.info("callback_sent", status=result.status, **fields)
+        elif result.state is CallbackState.FAILED:
+            self.log.warning("callback_failed", reason=result.error, **fields)
+        elif result.state is CallbackState.DROPPED:
+            self.log.debug("callback_dropped", reason=result.error, **fields)
+        elif queued.attempts == 0:  # a dead receiver is not logged at every attempt
+            tools.faults.note("callback_retried", receiver, reason=result.error, **fields)
         else:
-            self.log.debug("callback_retried", reason=settlement.error, **fields)
+            self.log.debug("callback_retried", reason=result.error, **fields)
 
     async def _renew_forever(self, store: CallbackStore, mine: dict[str, QueuedCallback]) -> None:
         pause_s = min(RENEW_S, self.lease_s / 4)
         while True:
             await trio.sleep(pause_s)
             if mine:
-                await _if_up(partial(store.renew, self.who, list(mine), self.lease_s))
+                await _if_up(partial(store.renew, self.owner, list(mine), self.lease_s))
 
     async def _release(self, store: CallbackStore, mine: dict[str, QueuedCallback]) -> None:
-        """Let others have at once what was not sent to its end."""
+        """End the claims of unfinished callbacks, so that others can send them immediately."""
         if mine:
-            await _if_up(partial(store.renew, self.who, list(mine), 0.0))
+            await _if_up(partial(store.renew, self.owner, list(mine), 0.0))
 
     async def _flush_forever(self) -> None:
-        """Write the URLs that creates gave while the database was away."""
+        """Write the URLs of creates that arrived while the database was down."""
         while True:
             await _if_up(self.urls.flush)
-            await trio.sleep(5 * self.look_s)
+            await trio.sleep(5 * self.check_interval_s)
 
-    async def _tidy_forever(self, store: CallbackStore) -> None:
+    async def _prune_forever(self, store: CallbackStore) -> None:
         while True:
             await _if_up(partial(store.prune, KEEP_S))
-            await trio.sleep(TIDY_S)
+            await trio.sleep(PRUNE_INTERVAL_S)
 
 
 async def _if_up(call: Callable[[], Awaitable[object]]) -> None:
-    """Do what is done again later anyway."""
+    """Make a call that is repeated later, ignoring that a store is down."""
     with suppress(*_DOWN):
         await call()

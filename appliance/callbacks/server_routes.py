@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from appliance.callbacks import analytics
 from appliance.callbacks.analytics_rules import ANALYTICS_CALL, MAX_BODY_BYTES, BadReport
 from appliance.callbacks.deps import CallbackDeps
-from appliance.callbacks.ended import pass_on_end, take_end
+from appliance.callbacks.ended import record_end, relay_end
 from appliance.callbacks.ended_rules import ENDED_CALL
 from appliance.faults import StoreDown
 from appliance.http.errors import HttpError
@@ -38,11 +38,11 @@ def text_response(status: int, text: str, *headers: tuple[bytes, bytes]) -> Resp
 
 
 async def _meeting_ended(deps: CallbackDeps, request: Request, origin: RequestOrigin) -> Response:
-    return await _answer_end(deps, take_end(deps, request.query))
+    return await _answer_end(deps, record_end(deps, request.query))
 
 
 async def _end_callback(deps: CallbackDeps, request: Request, origin: RequestOrigin) -> Response:
-    return await _answer_end(deps, pass_on_end(deps, request.query))
+    return await _answer_end(deps, relay_end(deps, request.query))
 
 
 async def _answer_end(deps: CallbackDeps, taking: Awaitable[bool]) -> Response:
@@ -61,7 +61,7 @@ async def _analytics(deps: CallbackDeps, request: Request, origin: RequestOrigin
         if reporter is None:
             return text_response(401, "no valid token", (b"www-authenticate", b"Bearer"))
         body = await read_body(request, MAX_BODY_BYTES)
-        taken = await analytics.take_report(deps, await _tenant(deps, origin), body)
+        taken = await analytics.accept_report(deps, await _tenant(deps, origin), body)
     except BadReport as error:
         return text_response(400, str(error))
     except HttpError as error:

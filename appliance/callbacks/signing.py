@@ -1,7 +1,7 @@
-"""The tokens by which a receiver knows that a callback is ours, and the request that carries them.
+"""The tokens that authenticate callbacks, and the requests that carry them.
 
-Pure. Truth: spec (recordings, Callbacks), RFC 7519, and BBB's own post-publish scripts, whose
-tokens front-ends expect: neither has an end for a recording, one for analytics ends after a day.
+Pure. Source: RFC 7519 and BBB's post-publish scripts, whose tokens front-ends expect: those for
+recordings do not expire, those for analytics expire after a day.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _HASHES = {"HS256": "sha256", "HS512": "sha512"}
 
 
 def form_algorithm(allowed: frozenset[Algorithm]) -> str:
-    """Return how `signed_parameters` is signed where these checksums are allowed."""
+    """Return the algorithm for `signed_parameters`, given the allowed checksum algorithms."""
     return "HS512" if allowed == {Algorithm.SHA512} else "HS256"
 
 
 def secrets_to_try(callback: Callback, secrets: Sequence[str]) -> tuple[str, ...]:
-    """Return each secret in turn, the one that signed the create first.
+    """Return the secrets in the order to be tried, that of the create first.
 
-    A bearer token names nobody, and whoever gets it can show it to others: where the secret of the
-    create is known, such a token is signed with that one alone.
+    A bearer token names no receiver, so a receiver could present it to others: if the secret of the
+    create is known, such a token is signed only with that one.
     """
     usable = tuple(dict.fromkeys(secret for secret in secrets if secret))
     known = tuple(secret for secret in usable if id_of_secret(secret) == callback.secret_id)
@@ -39,11 +39,11 @@ def secrets_to_try(callback: Callback, secrets: Sequence[str]) -> tuple[str, ...
     return known + tuple(secret for secret in usable if secret not in known)
 
 
-def goes_on(callback: Callback, secret: str, status: int) -> bool:
-    """Whether the next secret is tried after an answer that is no success.
+def tries_next_secret(callback: Callback, secret: str, status: int) -> bool:
+    """Whether to try the next secret after an unsuccessful answer.
 
-    After the secret of the create only if the receiver does not want that one (its front-end may
-    have got another meanwhile), and not where it is broken.
+    After the secret of the create only if the receiver rejected the call (its front-end may have
+    another secret by now), not if the receiver itself failed.
     """
     return id_of_secret(secret) != callback.secret_id or (
         400 <= status < 500 and status not in _BUSY
@@ -53,7 +53,7 @@ def goes_on(callback: Callback, secret: str, status: int) -> bool:
 def render_request(
     callback: Callback, secret: str, *, algorithm: str, now_s: int
 ) -> tuple[dict[str, str], bytes]:
-    """Return the headers and the body of a callback; `secret` is not read if nothing is signed."""
+    """Return the headers and the body of a callback; `secret` is ignored if nothing is signed."""
     headers = {} if callback.content_type is None else {"Content-Type": callback.content_type}
     if callback.signing is Signing.FORM:
         claims = {"meeting_id": callback.meeting_id, "record_id": callback.record_id}
@@ -66,14 +66,14 @@ def render_request(
 
 
 def encode_token(claims: Mapping[str, object], secret: str, algorithm: str) -> str:
-    """Return a JWT (RFC 7515, compact).
+    """Return a JWT (RFC 7515, compact serialisation).
 
-    Not by PyJWT: it complains on standard error of keys shorter than the hash, which the secrets
-    that BBB makes are for SHA-512.
+    PyJWT is not used because it warns about keys shorter than the hash, as BBB's secrets are for
+    SHA-512.
     """
     parts = [_part({"alg": algorithm, "typ": "JWT"}), _part(claims)]
     signed = ".".join(parts)
-    # A secret from an environment that is not UTF-8 still has its own bytes (PEP 383).
+    # surrogateescape restores the bytes of a secret that is not UTF-8 (PEP 383).
     key = secret.encode("utf-8", "surrogateescape")
     digest = hmac.digest(key, signed.encode("ascii"), _HASHES[algorithm])
     return f"{signed}.{_base64url(digest)}"

@@ -1,9 +1,9 @@
-"""The callback URLs of meetings: Scalelite's table `callback_data`, and Redis in front of it.
+"""The callback URLs of meetings: Scalelite's table `callback_data`, with Redis as write buffer.
 
-What a create gives is kept in Redis first, which is quick and which that create needs anyway, and
-written to PostgreSQL in the background, whenever that is there. Whose URLs they are is beside them
-in `appliance.callback_origins`: two tenants may have the same meetingID, of which the second is
-kept under its scoped id. Truth: the table; entries that still wait in Redis are newer.
+A create stores its URLs in Redis, which is fast and required by the create anyway; a background
+task writes them to PostgreSQL. `appliance.callback_origins` records the tenant of each row: two
+tenants may use the same meetingID, and the second one's row has the scoped id. Entries in Redis are
+newer than the table.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import trio
 
 from appliance.callbacks.attributes_yaml import (
-    HostileCallbackData,
+    InvalidCallbackData,
     KeptUrls,
     parse_callback_attributes,
     render_callback_attributes,
@@ -30,10 +30,10 @@ from appliance.postgres.errors import DatabaseRefused
 from appliance.redis.store import RedisStore
 from appliance.tenants.scoped_id import scoped_id
 
-ALONE_KEEP_S = 7 * 86400
-"""Without a database: how long the URLs of a meeting are kept in Redis."""
+REDIS_ONLY_KEEP_S = 7 * 86400
+"""How long the URLs of a meeting are kept in Redis if there is no database."""
 LOCK_CLASS = 0xCA11
-"""First half of the key of our advisory locks on a meeting's URLs; see import_journal.py."""
+"""First half of the key of the advisory locks on a meeting's URLs; see import_journal.py."""
 WRITE_DEADLINE_S = 1.0
 PRUNE_DEADLINE_S = 60.0
 _CHUNK = 100
@@ -45,7 +45,7 @@ INSERT INTO appliance.callback_origins (meeting_id, tenant_id, secret_id) VALUES
 ON CONFLICT (meeting_id) DO UPDATE SET tenant_id = EXCLUDED.tenant_id,
     secret_id = EXCLUDED.secret_id, updated_at = now()
 """
-# Nothing in Scalelite's schema makes meetings unique; it takes the first row that it finds.
+# Scalelite's schema has no unique constraint on meetings; Scalelite uses the first row.
 _ROW = """
 SELECT id, callback_attributes FROM public.callback_data WHERE meeting_id = $1
 ORDER BY id LIMIT 1
@@ -60,8 +60,8 @@ WHERE id = $1
 """
 
 
-# Both at once, since without an origin a row is any tenant's. Those that a Scalelite has written
-# have none, and stay; so do those that one has changed since.
+# Deletes origins and rows together, since a row without origin belongs to any tenant. Rows that a
+# Scalelite wrote have no origin and stay, as do rows that it has changed since.
 _PRUNE = """
 WITH old AS (
     DELETE FROM appliance.callback_origins AS origin
@@ -80,7 +80,7 @@ SELECT count(*) FROM old
 
 
 @dataclass(frozen=True, slots=True)
-class FoundUrls:
+class UrlRow:
     """A row of callback_data."""
 
     row_id: int
@@ -89,8 +89,8 @@ class FoundUrls:
 
 async def find_urls(
     connection: Connection, meeting_id: str, tenant_id: str | None, log: Log
-) -> FoundUrls | None:
-    """Return the row of a tenant's meeting; None: there is none, or it is another tenant's."""
+) -> UrlRow | None:
+    """Return the row of a tenant's meeting, None if there is none of this tenant."""
     if tenant_id:
         scoped = scoped_id(meeting_id, tenant_id)
         found = await _read(connection, scoped, tenant_id, log)
@@ -101,29 +101,29 @@ async def find_urls(
 
 async def _read(
     connection: Connection, kept_id: str, tenant_id: str | None, log: Log
-) -> FoundUrls | None:
+) -> UrlRow | None:
     row = await connection.fetchrow(_ROW, kept_id)
     if row is None:
         return None
     origin = await connection.fetchrow(_ORIGIN, kept_id)
-    # A Scalelite, which writes no origin, has one row for all who have the id.
+    # Scalelite writes no origin and has one row for all tenants with this meetingID.
     if origin is not None and origin["tenant_id"] != tenant_id:
         return None
     urls = _attributes_of(row["callback_attributes"], kept_id, log)
-    return FoundUrls(row["id"], KeptUrls(urls, origin["secret_id"] if origin else None))
+    return UrlRow(row["id"], KeptUrls(urls, origin["secret_id"] if origin else None))
 
 
 def _attributes_of(text: str | None, kept_id: str, log: Log) -> dict[str, str]:
     try:
         return parse_callback_attributes(text or "")
-    except HostileCallbackData as error:
+    except InvalidCallbackData as error:
         log.warning("callback_data_refused", meeting=kept_id, reason=str(error))
         return {}
 
 
 @dataclass(frozen=True, slots=True)
 class CallbackUrls:
-    """The URLs."""
+    """The callback URLs of meetings."""
 
     database: Database | None
     """None: DB_DISABLED or RECORDING_DISABLED."""
@@ -132,7 +132,7 @@ class CallbackUrls:
     _flushing: trio.Lock = field(default_factory=trio.Lock)
 
     async def keep(self, meeting_id: str, tenant_id: TenantId | None, kept: KeptUrls) -> None:
-        """Remember URLs of a meeting. Raises StoreDown: neither store could."""
+        """Store URLs of a meeting. Raises StoreDown: no store accepted them."""
         entry = json.dumps(
             {
                 "meeting_id": meeting_id,
@@ -143,11 +143,11 @@ class CallbackUrls:
         )
         if self.database is None:
             await self.redis.command(
-                "SET", self._alone(meeting_id, tenant_id), entry, "EX", ALONE_KEEP_S
+                "SET", self._redis_only_key(meeting_id, tenant_id), entry, "EX", REDIS_ONLY_KEEP_S
             )
             return
         try:
-            await self.redis.command("RPUSH", self._waiting, entry)
+            await self.redis.command("RPUSH", self._pending_key, entry)
         except StoreDown:
             try:
                 await self._write(json.loads(entry), WRITE_DEADLINE_S)
@@ -155,58 +155,61 @@ class CallbackUrls:
                 raise StoreDown(str(error)) from error
 
     async def flush(self) -> int:
-        """Write what waits in Redis to the database; return how many creates it was.
+        """Write the entries in Redis to the database; return their number.
 
-        Raises DatabaseDown, StoreDown. An entry is removed after it was written, so at worst it is
-        written twice.
+        An entry is deleted after it was written, so at worst it is written twice. Raises
+        DatabaseDown, StoreDown.
         """
         async with self._flushing:
             return await self._flush()
 
     async def flush_soon(self) -> None:
-        """Flush, unless that is being done; it goes on until nothing is left. Raises as `flush`."""
+        """Flush unless another task is flushing, which continues until nothing is left.
+
+        Raises DatabaseDown, StoreDown.
+        """
         if not self._flushing.locked():
             await self.flush()
 
     async def _flush(self) -> int:
         moved = 0
         while self.database is not None:
-            waiting = await self.redis.command("LRANGE", self._waiting, 0, _CHUNK - 1)
+            waiting = await self.redis.command("LRANGE", self._pending_key, 0, _CHUNK - 1)
             if not waiting:
                 break
             for entry in waiting:
-                await self._move(entry)
+                await self._write_entry(entry)
                 moved += 1
         return moved
 
     async def prune(self, older_than_s: float) -> int:
-        """Forget the URLs of meetings that were not created for so long; return how many."""
+        """Delete the URLs of meetings whose last create is that long ago; return their number."""
         if self.database is None:
             return 0
         row = await self.database.fetchrow(_PRUNE, older_than_s, deadline_s=PRUNE_DEADLINE_S)
         return int(row["count"]) if row else 0
 
     async def find(self, meeting_id: str, tenant_id: TenantId | None) -> KeptUrls | None:
-        """Return what is kept for a meeting. Raises DatabaseDown, StoreDown."""
+        """Return the URLs of a meeting, None if there are none. Raises DatabaseDown, StoreDown."""
         if self.database is None:
-            entry = await self.redis.command("GET", self._alone(meeting_id, tenant_id))
+            entry = await self.redis.command("GET", self._redis_only_key(meeting_id, tenant_id))
             return None if entry is None else _kept_of(json.loads(entry))
-        with suppress(StoreDown):  # what is in the database is good enough
+        with suppress(StoreDown):  # the database may have them already
             await self.flush()
 
-        async def work(connection: Connection) -> FoundUrls | None:
+        async def work(connection: Connection) -> UrlRow | None:
             return await find_urls(connection, meeting_id, tenant_id, self.log)
 
         found = await self.database.run(work)
         return None if found is None else found.kept
 
-    async def _move(self, entry: str) -> None:
+    async def _write_entry(self, entry: str) -> None:
         try:
             await self._write(json.loads(entry))
         except (DatabaseRefused, ValueError, KeyError, TypeError) as error:
-            # No later attempt would do better, and everything behind it waits.
+            # Retrying would fail again and block the following entries.
             self.log.error("callback_url_lost", reason=f"{type(error).__name__}: {error}")
-        await self.redis.command("LREM", self._waiting, 1, entry)
+        await self.redis.command("LREM", self._pending_key, 1, entry)
 
     async def _write(self, entry: dict[str, Any], deadline_s: float = 5.0) -> None:
         assert self.database is not None
@@ -219,7 +222,7 @@ class CallbackUrls:
             origin = await connection.fetchrow(_ORIGIN, meeting_id)
             if tenant_id and origin and origin["tenant_id"] not in (None, tenant_id):
                 kept_id = scoped_id(meeting_id, tenant_id)
-            # Before the row is looked for: from here on it is not removed as an old one.
+            # Before the row is read: from now on `prune` does not delete it.
             await connection.execute(_SET_ORIGIN, kept_id, tenant_id, entry["secret_id"])
             row = await connection.fetchrow(_ROW, kept_id)
             if row is None:
@@ -232,10 +235,10 @@ class CallbackUrls:
         await self.database.run(work, deadline_s=deadline_s, transaction=True)
 
     @property
-    def _waiting(self) -> str:
+    def _pending_key(self) -> str:
         return self.redis.own_key("callback_urls")
 
-    def _alone(self, meeting_id: str, tenant_id: str | None) -> str:
+    def _redis_only_key(self, meeting_id: str, tenant_id: str | None) -> str:
         kept_id = scoped_id(meeting_id, tenant_id) if tenant_id else meeting_id
         return self.redis.own_key(f"callback_urls_of:{kept_id}")
 

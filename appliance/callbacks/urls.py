@@ -1,7 +1,7 @@
-"""What a create says about callbacks: URLs are taken out and kept until there is something to tell.
+"""The callback URLs in a create: removed from its parameters and stored for later callbacks.
 
-A URL that cannot be kept or may not be called never stops a create. Truth: spec (recordings,
-Callbacks).
+A create never fails because a URL cannot be stored or must not be called. Source:
+docs/callbacks.md.
 """
 
 from __future__ import annotations
@@ -10,26 +10,31 @@ from collections.abc import Mapping
 
 from appliance.bbb.caller import Caller
 from appliance.bbb.params import Params, get
-from appliance.callbacks.analytics import put_our_url
-from appliance.callbacks.analytics_rules import take_analytics_url
-from appliance.callbacks.attributes_yaml import ANALYTICS, RECORDING_READY, KeptUrls, take_ready_url
+from appliance.callbacks.analytics import set_report_url
+from appliance.callbacks.analytics_rules import extract_analytics_url
+from appliance.callbacks.attributes_yaml import (
+    ANALYTICS,
+    RECORDING_READY,
+    KeptUrls,
+    extract_ready_url,
+)
 from appliance.callbacks.deps import CallbackDeps
 from appliance.callbacks.rules import id_of_secret, refusal_of_url
 from appliance.faults import DatabaseDown, StoreDown
 
 
-def take_callback_urls(
+def extract_callback_urls(
     deps: CallbackDeps, caller: Caller, params: Params
 ) -> tuple[Params, dict[str, str]]:
-    """Take the front-end's URLs out of a create, by their names in callback_data.
+    """Return a create's parameters without the front-end's URLs, and those by attribute name.
 
-    Where it wants analytics, the server gets a URL of ours.
+    If analytics are requested, the parameters get a URL of the appliance instead.
     """
-    params, ready_url = take_ready_url(params)
-    params, analytics_url = take_analytics_url(params)
-    given = {RECORDING_READY: ready_url, ANALYTICS: analytics_url}
+    params, ready_url = extract_ready_url(params)
+    params, report_url = extract_analytics_url(params)
+    given = {RECORDING_READY: ready_url, ANALYTICS: report_url}
     if deps.settings.recordings.disabled:
-        del given[RECORDING_READY]  # there will never be one
+        del given[RECORDING_READY]  # there are no recordings
     urls = {}
     for name, url in given.items():
         refusal = refusal_of_url(url) if url else None
@@ -38,21 +43,21 @@ def take_callback_urls(
             note_refusal(deps, meeting_id, name, refusal)
         elif url:
             urls[name] = url
-    return put_our_url(deps, caller, params, asked=ANALYTICS in urls), urls
+    return set_report_url(deps, caller, params, asked=ANALYTICS in urls), urls
 
 
 def note_refusal(deps: CallbackDeps, meeting_id: str | None, name: str, reason: str) -> None:
-    """Log that a URL of a create may not be called; its front-end gives one with every create."""
+    """Log that a URL of a create must not be called, rate-limited like every fault."""
     deps.faults.note("callback_url_refused", f"{name}: {reason}", meeting=meeting_id)
 
 
 async def keep_callback_urls(
     deps: CallbackDeps, caller: Caller, meeting_id: str, urls: Mapping[str, str], secret: str
 ) -> None:
-    """Keep what a create has asked for.
+    """Store the callback URLs of a create.
 
-    Called when the server has created the meeting, before the front-end is told so: if we die in
-    between, the front-end asks again. `secret` signed the create; "" if that is not known.
+    Called after the server created the meeting and before the front-end gets the answer, so that
+    after a crash the front-end repeats the create. `secret` signed the create; "" if unknown.
     """
     kept = KeptUrls(urls, id_of_secret(secret) if secret else None)
     try:
@@ -64,7 +69,7 @@ async def keep_callback_urls(
 
 
 async def flush_urls(deps: CallbackDeps) -> None:
-    """Write what waits to the database, if it is there; else the sender does it later."""
+    """Write stored URLs to the database; if it is down, the sender does it later."""
     try:
         await deps.urls.flush_soon()
     except (DatabaseDown, StoreDown) as error:

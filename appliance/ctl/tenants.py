@@ -118,10 +118,10 @@ def _get_tenants(client: ControlClient) -> list[dict[str, Any]]:
 
 
 def _warn_of_problems(console: Console, found: Sequence[Mapping[str, Any]]) -> None:
-    from appliance.tenants.values import tenant_doubts  # only needed here
+    from appliance.tenants.values import unreachable_tenants  # only needed here
 
     console.out.flush()
-    for tenant_id, doubt in tenant_doubts(
+    for tenant_id, doubt in unreachable_tenants(
         (tenant["id"], tenant["name"], tenant["secrets"]) for tenant in found
     ):
         console.error(f"warning: tenant {tenant_id}: {doubt}")

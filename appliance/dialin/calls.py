@@ -1,7 +1,7 @@
-"""A call comes in: ask for a pin, and connect it to the server of the pin's meeting.
+"""Handle an incoming call: ask for a pin, and connect the call to the server of its meeting.
 
-A pin names one meeting of the whole pool, whichever tenant's it is: callers have no host label.
-What is answered is dialin/dialplan.py; pin, meeting and count of wrong pins are one round trip.
+A pin identifies one meeting of the whole pool, regardless of its tenant, since calls have no host
+label. dialplan.py renders the answer.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import hashlib
 from appliance.dialin.deps import DialInDeps
 from appliance.dialin.dialplan import (
     Bridge,
+    CallStep,
     IncomingCall,
     PinLookup,
     PinOutcome,
-    Step,
     is_pin,
     mask_number,
     media_host,
@@ -25,52 +25,52 @@ from appliance.faults import StoreDown
 from appliance.tenants.scoped_id import front_end_id
 
 
-async def answer_call(deps: DialInDeps, call: IncomingCall, gateway: str) -> Step | Bridge:
-    """Return what is done with a call; `gateway` is the address of the FreeSWITCH that asks.
+async def answer_call(deps: DialInDeps, call: IncomingCall, gateway: str) -> CallStep | Bridge:
+    """Return the next step of a call; `gateway` is the address of the FreeSWITCH that asks.
 
-    Never raises for want of a store: a caller who hears "bad pin" can try again, one whose gateway
-    gets an error is hung up on.
+    While Redis is down the caller is asked for the pin again: after an error FreeSWITCH would hang
+    up.
     """
     if not call.pin:
-        return Step.PROMPT
+        return CallStep.PROMPT
     if not is_pin(call.pin):
-        return Step.REPROMPT
+        return CallStep.REPROMPT
     try:
         found = await deps.voice_bridges.find_voice_bridge(
             call.pin,
             parent_pin(call.pin),
             caller=_caller_key(call, gateway),
-            most_wrong=deps.settings.fsapi.max_attempts_per_min,
+            max_wrong=deps.settings.fsapi.max_attempts_per_min,
             now_ms=deps.now_ms(),
         )
     except StoreDown as error:
         deps.faults.note("call_without_store", "redis", reason=str(error))
-        return Step.REPROMPT
+        return CallStep.REPROMPT
     _log_guessing(deps, call, gateway, found)
     return _connect(deps, call, found)
 
 
-def _connect(deps: DialInDeps, call: IncomingCall, found: PinLookup) -> Step | Bridge:
+def _connect(deps: DialInDeps, call: IncomingCall, found: PinLookup) -> CallStep | Bridge:
     meeting = found.meeting
     if meeting is None or meeting.server is None or not meeting.reachable:
-        return Step.REPROMPT
+        return CallStep.REPROMPT
     host = media_host(meeting.server.url)
     if host is None:
         deps.faults.note("server_without_host", meeting.server_id)
-        return Step.REPROMPT
+        return CallStep.REPROMPT
     deps.log.info("call_connected", meeting=meeting.id, server=meeting.server_id)
     meeting_id = front_end_id(meeting.id, meeting.tenant_id)
     return Bridge(meeting_id, shown_name(call), call.pin, host)
 
 
 def _caller_key(call: IncomingCall, gateway: str) -> str:
-    """Name the counter of a caller: no telephone number is kept, and no text grows without end."""
+    """Return the key of a caller's counter: a hash, so that no telephone number is stored."""
     caller = f"{gateway}\n{call.caller_number.strip()}"
     return hashlib.sha256(caller.encode("utf-8", "replace")).hexdigest()
 
 
 def _log_guessing(deps: DialInDeps, call: IncomingCall, gateway: str, found: PinLookup) -> None:
-    """Say once a minute that a caller is being turned away."""
+    """Log once per window that a caller has reached the limit of wrong pins."""
     most = deps.settings.fsapi.max_attempts_per_min
     if found.outcome is PinOutcome.UNKNOWN and most and found.wrong == most:
         caller = mask_number(call.caller_number)

@@ -1,4 +1,4 @@
-"""What the use cases of dialin/ are given."""
+"""Dependencies of the use cases in dialin/."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from appliance.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class DialInDeps:
-    """Calls from telephones."""
+    """Dependencies of handling telephone calls."""
 
     settings: Settings
     log: Log

@@ -1,9 +1,8 @@
-"""What a caller hears: reading a dialplan request of FreeSWITCH and writing the answer to it.
+"""Parses dialplan requests of FreeSWITCH and renders the answers.
 
-Where the meeting of a pin is found is not decided here (dialin/calls.py), nor how text from
-outside is made harmless (dialin/escaping.py): every piece of it goes through there.
-Truth: what Scalelite answers, since gateways are set up for it; the fields of mod_xml_curl's form
-are those of `switch_caller_profile_event_set_data` in FreeSWITCH's src/switch_caller.c.
+All text of a request is escaped by escaping.py. The answers are those of Scalelite, for which
+gateways are configured. Pure. Source: docs/dial-in.md; the form fields of mod_xml_curl are those of
+`switch_caller_profile_event_set_data` in FreeSWITCH's src/switch_caller.c.
 """
 
 from __future__ import annotations
@@ -34,15 +33,15 @@ CALLER_NUMBER = "Caller-Caller-ID-Number"
 HIDE_NAME = "Caller-Privacy-Hide-Name"
 HIDE_NUMBER = "Caller-Privacy-Hide-Number"
 FIELDS = frozenset({SECTION, NUMBER, PIN, CALLER_NAME, CALLER_NUMBER, HIDE_NAME, HIDE_NUMBER})
-"""All that is read of a form; FreeSWITCH posts some hundred."""
+"""The form fields that are read; FreeSWITCH posts some hundred."""
 
 WRONG_PINS_WINDOW_MS = 60_000
 """FSAPI_MAX_ATTEMPTS is a rate per minute."""
 
 _BREAKOUT_MIN_DIGITS = 6
-"""A breakout room has its parent's number and one digit; shorter pins are nobody's child."""
+"""A breakout room's pin is its parent's with one more digit; shorter pins belong to no room."""
 _MAX_PIN_DIGITS = 21
-"""VOICE_BRIDGE_MAX is at most 20, and a breakout room's digit."""
+"""VOICE_BRIDGE_MAX is at most 20; a breakout room has one digit more."""
 _HIDDEN_DIGITS = 4
 
 _SPELLING = re.compile(r"[\s()./+-]")
@@ -58,20 +57,20 @@ NOT_FOUND = (
 
 @dataclass(frozen=True, slots=True)
 class IncomingCall:
-    """One request for a dialplan: a call that has just come in, or whose pin was entered."""
+    """One dialplan request: for a new call, or after a pin was entered."""
 
     number: str
-    """What was dialled; once a pin was entered, the pin: the call is transferred to it."""
+    """The dialled number; after a pin was entered the pin, to which the call is transferred."""
     pin: str
-    """Empty: not asked for yet."""
+    """Empty: not entered yet."""
     caller_name: str
     caller_number: str
     hide_name: bool
     hide_number: bool
 
 
-class Step(Enum):
-    """What is done with a call that is not connected."""
+class CallStep(Enum):
+    """The next step of a call that is not connected."""
 
     NOT_FOUND = "not found"
     PROMPT = "prompt"
@@ -80,18 +79,18 @@ class Step(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Bridge:
-    """A call is connected to a meeting."""
+    """The next step of a call that is connected to a meeting."""
 
     meeting_id: str
     caller_name: str
-    """As other users of the meeting may see it."""
+    """As shown to the other users of the meeting."""
     pin: str
     host: str
 
 
 @dataclass(frozen=True, slots=True)
 class PromptRules:
-    """How pins are asked for."""
+    """Settings for pin prompts."""
 
     pin_min: int
     pin_max: int
@@ -100,26 +99,26 @@ class PromptRules:
 
 
 class PinOutcome(StrEnum):
-    """What came of looking a pin up."""
+    """Result of looking a pin up."""
 
     FOUND = "found"
     UNKNOWN = "unknown"
     LIMITED = "limited"
-    """Not looked up: the caller has entered too many wrong ones."""
+    """Not looked up: the caller has entered too many wrong pins."""
 
 
 @dataclass(frozen=True, slots=True)
 class PinLookup:
-    """What the store says of a pin."""
+    """Result of looking a pin up, with the meeting if it was found."""
 
     outcome: PinOutcome
     wrong: int = 0
-    """Wrong pins of this caller within the minute, this one included."""
+    """Number of wrong pins of this caller within the window, including this one."""
     meeting: Meeting | None = None
 
 
 def read_call(fields: Mapping[str, str]) -> IncomingCall | None:
-    """Return the call of a form, None if it does not ask for the dialplan of one."""
+    """Parse a form; None: it is not a dialplan request for a call."""
     number = fields.get(NUMBER, "")
     if fields.get(SECTION) != "dialplan" or not number.strip():
         return None
@@ -134,20 +133,20 @@ def read_call(fields: Mapping[str, str]) -> IncomingCall | None:
 
 
 def is_pin(text: str) -> bool:
-    """Whether a pin can be a number of ours: FreeSWITCH lets `*` and letters through."""
+    """Whether a text can be a pin; FreeSWITCH also passes `*` and letters."""
     return text.isascii() and text.isdigit() and len(text) <= _MAX_PIN_DIGITS
 
 
 def parent_pin(pin: str) -> str | None:
-    """Return the number of the meeting that a breakout room's pin belongs to."""
+    """Return the parent's pin if `pin` were that of a breakout room; None: it is too short."""
     return pin[:-1] if len(pin) >= _BREAKOUT_MIN_DIGITS else None
 
 
 def shown_name(call: IncomingCall) -> str:
-    """Return what the meeting sees of a caller.
+    """Return the name of a caller that the meeting shows.
 
-    A name that is a telephone number (`4930123456`, `+49 30 123456`) loses its last four digits;
-    what the caller hides is not shown.
+    The last four digits of a name that is a telephone number (`4930123456`, `+49 30 123456`) are
+    masked; a hidden name or number is not shown.
     """
     name = clean(call.caller_name).strip()
     digits = _SPELLING.sub("", name)
@@ -168,7 +167,7 @@ def mask_number(number: str) -> str:
 
 
 def media_host(server_url: str) -> str | None:
-    """Return the host that calls for a BBB server go to, None if its URL names none."""
+    """Return the host to which calls for a BBB server are sent, None if its URL has none."""
     try:
         host = urlsplit(server_url).hostname or ""
     except ValueError:
@@ -178,13 +177,13 @@ def media_host(server_url: str) -> str | None:
     return host if _HOST(host) else None
 
 
-def render_answer(answer: Step | Bridge, number: str, rules: PromptRules) -> bytes:
-    """Return the document for a call to this number."""
-    if answer is Step.NOT_FOUND:
+def render_answer(answer: CallStep | Bridge, number: str, rules: PromptRules) -> bytes:
+    """Return the XML document with the next step of a call to `number`."""
+    if answer is CallStep.NOT_FOUND:
         return NOT_FOUND
     if isinstance(answer, Bridge):
         return _render("bridge_to_bbb_server", number, _bridge_actions(answer))
-    if answer is Step.REPROMPT:
+    if answer is CallStep.REPROMPT:
         return _render("reprompt_for_pin", number, [*_REPROMPT, *_ask_actions(rules)])
     actions = [("answer", "")]
     if rules.max_duration_s:
@@ -219,16 +218,16 @@ def _bridge_actions(bridge: Bridge) -> list[_Action]:
         ("set", f"effective_caller_id_name={escape_expansion(bridge.caller_name)}"),
     ]
     if is_altered_by_expansion(meeting_id) or is_altered_by_expansion(bridge.caller_name):
-        # `set` expands twice, so what came out of the first time would be evaluated by the second.
-        # With this variable (FreeSWITCH 1.10.7) only `set` itself does.
+        # `set` is expanded twice, so the second expansion would evaluate the result of the first.
+        # With this variable (since FreeSWITCH 1.10.7) only `set` itself expands.
         actions = [("set", f"{_EXPAND_ONCE}=true"), *actions, ("set", f"{_EXPAND_ONCE}=false")]
     return [*actions, ("bridge", f"sofia/external/{bridge.pin}@{bridge.host}")]
 
 
 def _render(extension: str, number: str, actions: Iterable[_Action]) -> bytes:
     expression = attribute(f"^{match_exactly(number)}$")
-    # One element a line and no declaration: FreeSWITCH's preprocessor drops a whole line where it
-    # finds `<?`, and all that stands on it.
+    # One element per line and no XML declaration: FreeSWITCH's preprocessor drops whole lines that
+    # contain `<?`.
     lines = [
         '<document type="freeswitch/xml">',
         '<section name="dialplan">',

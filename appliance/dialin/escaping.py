@@ -1,10 +1,9 @@
-r"""Write text from outside so that FreeSWITCH reads it as text, whatever it holds.
+r"""Escapes untrusted text for FreeSWITCH.
 
-Three readers stand one behind the other, and each finds commands in text: the preprocessor of XML
-files, the expansion of `${variables}` (`${system …}` runs a program), and the regular expression
-of a condition. Does not decide what is written; that is dialin/dialplan.py.
+Three stages interpret text one after the other: the preprocessor of XML files, the expansion of
+`${variables}` (`${system …}` runs a program), and the regular expression of a condition. Pure.
 
-Truth: FreeSWITCH's source (1.11.3-dev, cc93a683), of which tests/doubles/freeswitch.py is a model:
+Source: FreeSWITCH 1.11.3-dev (cc93a683), of which tests/doubles/freeswitch.py is a model:
 - src/switch_channel.c, `switch_channel_expand_variables_check` (the same rules as
   `switch_event_expand_headers_check` in src/switch_event.c);
 - src/include/switch_utils.h, `switch_string_var_check_const` and `switch_string_has_escaped_data`:
@@ -28,28 +27,28 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 _TO_ESCAPE = re.compile(r"\\|(?<=\$)\$|\$(?=\{)")
 _EVALUATED = re.compile(r"\$(?=[$\\']*\{)")
-"""Between the two only what some pass of the expansion removes."""
+"""Between `$` and `{` only characters that a pass of the expansion removes."""
 
 _CODED = re.compile(r"[\x00-\x1f(]|[^\x00-\x1f(]+")
 _PREPROCESSED = re.compile("(x)-(?=pre-process)", re.IGNORECASE)
 
 
 def clean(text: str) -> str:
-    """Return the text with every control character and what XML cannot hold as a blank."""
+    """Replace control characters and characters that XML forbids by blanks."""
     return replace_forbidden(_CONTROL.sub(" ", text), " ")
 
 
 def is_altered_by_expansion(text: str) -> bool:
-    r"""Whether FreeSWITCH would expand the text: it holds a `\`, or a `$` before a `{`."""
+    r"""Whether FreeSWITCH would expand the text: it contains a `\`, or a `$` before a `{`."""
     return "\\" in text or "${" in text
 
 
 def escape_expansion(text: str) -> str:
-    r"""Return what one pass of the expansion turns into the text.
+    r"""Escape a text so that one pass of the expansion restores it.
 
-    `\` becomes `\\` and `${` becomes `\${`. Any other `$` stays: where there is nothing to expand
-    FreeSWITCH does not unescape either. Only where it does, `$$` becomes `$\$`, or it would come
-    out as one.
+    `\` becomes `\\` and `${` becomes `\${`. If the text contains one of these, `$$` becomes `$\$`,
+    or the expansion would reduce it to one `$`. Otherwise the text is unchanged, since FreeSWITCH
+    then does not unescape it.
     """
     if not is_altered_by_expansion(text):
         return text
@@ -57,19 +56,19 @@ def escape_expansion(text: str) -> str:
 
 
 def defuse(text: str) -> str:
-    """Return the text with `%` for each `$` that any number of expansions could make a variable.
+    """Replace each `$` that any number of expansions could turn into a variable by `%`.
 
-    FreeSWITCH does the same to what comes in by SIP (`switch_var_clean_string`). For values that
-    others read again: a variable's value is expanded each time it is read as `${variable}`.
+    For the values of variables, which are expanded again each time that `${variable}` is read.
+    FreeSWITCH does the same with text from SIP (`switch_var_clean_string`).
     """
     return _EVALUATED.sub("%", text)
 
 
 def match_exactly(number: str) -> str:
-    r"""Return the body of an expression that matches this text alone, escaped for the expansion.
+    r"""Return a regular expression that matches only this text, escaped for the expansion.
 
-    A parenthesis is written by its code: with one in the expression FreeSWITCH would replace `$0`
-    in the actions by what the caller dialled. So is what XML attributes cannot hold.
+    Characters that XML attributes cannot contain are written as codes. So is a parenthesis: if the
+    expression contained one, FreeSWITCH would replace `$0` in the actions by the dialled number.
     """
     if number.isascii() and number.isalnum():
         return number
@@ -83,8 +82,8 @@ def _code(part: re.Match[str]) -> str:
 
 
 def attribute(text: str) -> str:
-    """Return the text as the value of an XML attribute.
+    """Escape a text as the value of an XML attribute.
 
-    The preprocessor drops every line that mentions its own tag, so that word is written otherwise.
+    The preprocessor drops every line that contains its own tag, so a hyphen of that is encoded.
     """
     return _PREPROCESSED.sub(r"\1&#45;", escape(text))

@@ -97,7 +97,7 @@ def _unreachable(meeting: Meeting, reason: str) -> Refused:
     )
 
 
-async def end_meetings(deps: MeetingDeps, who: str, ids: Sequence[str] | None) -> BulkEndResult:
+async def end_meetings(deps: MeetingDeps, actor: str, ids: Sequence[str] | None) -> BulkEndResult:
     """End the meetings of `ids`, or all (None); a record is deleted once its server has confirmed.
 
     Raises Refused: `ids` is empty, which must never mean all.
@@ -116,7 +116,9 @@ async def end_meetings(deps: MeetingDeps, who: str, ids: Sequence[str] | None) -
             nursery.start_soon(end_group, group)
     result = tuple(ended[meeting.id] for meeting in found.meetings)
     failed = sum(one.outcome is EndOutcome.FAILED for one in result)
-    deps.log.info("meetings_ended", meetings=len(result), failed=failed, every=ids is None, by=who)
+    deps.log.info(
+        "meetings_ended", meetings=len(result), failed=failed, every=ids is None, by=actor
+    )
     return BulkEndResult(result, found.unknown)
 
 

@@ -12,12 +12,12 @@ from appliance.bbb.errors import ApiError
 from appliance.bbb.meeting_id import check_meeting_id
 from appliance.bbb.params import Params, get, merge_params, replace_param
 from appliance.bbb.request_body import RequestBody
-from appliance.callbacks.ended_rules import ENDED_PARAM, EndWatch, Run
+from appliance.callbacks.ended_rules import ENDED_PARAM, EndUrlSigner, MeetingRun
 from appliance.callbacks.rules import refusal_of_url
 from appliance.callbacks.urls import (
+    extract_callback_urls,
     keep_callback_urls,
     note_refusal,
-    take_callback_urls,
 )
 from appliance.meetings.deps import MeetingDeps
 from appliance.meetings.failover import Creation
@@ -53,19 +53,19 @@ async def create_meeting(
     if failure is not None or meeting_id is None:
         raise ApiError(failure or errors.MISSING_MEETING_ID)
     params = drop_reserved(params, caller.tenant)
-    merged, urls = take_callback_urls(deps.callbacks, caller, _merge(deps, caller, params))
+    merged, urls = extract_callback_urls(deps.callbacks, caller, _merge(deps, caller, params))
     sent = await _name_parent(deps, caller, merged)
     # Runs before placement so that it does not use up the creating deadline.
     lrs = await deps.tenants.lrs.document(caller.tenant) if deps.tenants.lrs else None
     request, tag = _placement_request(deps, caller, MeetingId(meeting_id), params, sent)
-    watch = _end_watch(deps, caller, sent, request.now_ms)
-    answer = await Creation(deps, request, tag, sent, body, watch, lrs).run()
+    signer = _end_signer(deps, caller, sent, request.now_ms)
+    answer = await Creation(deps, request, tag, sent, body, signer, lrs).run()
     if urls and answer.succeeded:
         await keep_callback_urls(deps.callbacks, caller, meeting_id, urls, secret)
     return show_answer(answer.body, caller.tenant_id, meeting_id)
 
 
-def _end_watch(deps: MeetingDeps, caller: Caller, sent: Params, now_ms: int) -> EndWatch:
+def _end_signer(deps: MeetingDeps, caller: Caller, sent: Params, now_ms: int) -> EndUrlSigner:
     """Return how the server reports the end of the meeting, and which URL is then notified."""
     ended_url = get(sent, ENDED_PARAM)
     refusal = refusal_of_url(ended_url) if ended_url else None
@@ -75,7 +75,7 @@ def _end_watch(deps: MeetingDeps, caller: Caller, sent: Params, now_ms: int) -> 
         ended_url = None
     host = deps.settings.api.url_host
     base_url = f"https://{host}" if host else caller.base_url
-    return EndWatch(base_url, Run(now_ms, ended_url or None), deps.secret_key_base)
+    return EndUrlSigner(base_url, MeetingRun(now_ms, ended_url or None), deps.secret_key_base)
 
 
 def _merge(deps: MeetingDeps, caller: Caller, params: Params) -> Params:

@@ -18,8 +18,8 @@ from appliance.bbb.params import Params, replace_param
 from appliance.bbb.request_body import RequestBody
 from appliance.bbb.xml import Answer
 from appliance.callbacks.end_callback_url import relay_end_callback
-from appliance.callbacks.ended_rules import EndWatch
-from appliance.callbacks.hook_sync import place_meeting_hooks
+from appliance.callbacks.ended_rules import EndUrlSigner
+from appliance.callbacks.hook_sync import sync_meeting_hooks
 from appliance.faults import BbbError, NotSent, ServerFault, StoreDown
 from appliance.meetings.calls import report_failed_call
 from appliance.meetings.create_params import fit_request_line, server_params
@@ -62,7 +62,7 @@ class Creation:
         tag: str,
         params: Params,
         body: RequestBody | None,
-        watch: EndWatch,
+        signer: EndUrlSigner,
         lrs: str | None,
     ) -> None:
         """Place by `request`, and send `params`, `body` and `lrs` to the server.
@@ -75,7 +75,7 @@ class Creation:
         self._tag = tag
         self._params = params
         self._body = body
-        self._end_watch = watch
+        self._end_signer = signer
         self._lrs = lrs
         self._mine: Meeting | None = None
         """The record that this request wrote, until it is confirmed, undone or moved."""
@@ -117,7 +117,7 @@ class Creation:
             answer = await self._create_on(meeting)
             if answer is not None:
                 return answer
-            self._end_watch = self._end_watch.begin_again(self._deps.now_ms())
+            self._end_signer = self._end_signer.next_attempt(self._deps.now_ms())
         raise ApiError(errors.UNABLE_TO_CREATE)
 
     # Placing
@@ -195,7 +195,7 @@ class Creation:
         if self._body_spent:
             raise ApiError(errors.UNABLE_TO_CREATE)
         if not meeting.confirmed:
-            await place_meeting_hooks(self._deps.callbacks, meeting)
+            await sync_meeting_hooks(self._deps.callbacks, meeting)
         self._may_exist = True
         try:
             answer = await self._send(meeting)
@@ -219,12 +219,12 @@ class Creation:
             meeting,
             asked_for=self._request.meeting_id,
             moderator_pw=self._password(meeting),
-            ended_url=self._end_watch.url_for(meeting.id, meeting.server_id),
+            ended_url=self._end_signer.url_for(meeting.id, meeting.server_id),
         )
         if meeting.tenant_id and meeting.id != self._request.meeting_id:
             params = relay_end_callback(
                 params,
-                self._end_watch,
+                self._end_signer,
                 meeting_id=self._request.meeting_id,
                 tenant_id=meeting.tenant_id,
             )
@@ -304,7 +304,7 @@ class Creation:
         return await self._deps.store.confirm_meeting(
             meeting,
             now_ms=self._deps.now_ms(),
-            run=self._end_watch.run,
+            run=self._end_signer.run,
             began=answer.message_key != DUPLICATE,
             created=answer.created,
         )

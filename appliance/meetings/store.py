@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.callbacks.ended_rules import Run
+from appliance.callbacks.ended_rules import MeetingRun
 from appliance.model import (
     Meeting,
     MeetingId,
@@ -59,7 +59,7 @@ class MeetingStore:
         meeting: Meeting,
         *,
         now_ms: int,
-        run: Run | None = None,
+        run: MeetingRun | None = None,
         began: bool = True,
         created: str | None = None,
     ) -> bool:

@@ -1,4 +1,4 @@
-"""What /metrics is given."""
+"""Dependencies of /metrics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from appliance.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class MetricsDeps:
-    """What is counted in this process, and what is read from the stores when asked."""
+    """Dependencies: the counters of this process, and the stores that each scrape reads."""
 
     settings: Settings
     log: Log

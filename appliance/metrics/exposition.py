@@ -1,7 +1,6 @@
-"""The metrics in the text that Prometheus reads.
+"""Renders the metrics in the Prometheus exposition formats, with the client library.
 
-Pure: instruments and what the stores said in, text out. Truth: the Prometheus exposition formats,
-which the client library writes.
+Pure: counters and a snapshot of the stores in, text out. Source: docs/metrics.md.
 """
 
 from __future__ import annotations
@@ -27,28 +26,28 @@ from appliance.model import Server, ServerState
 
 
 @dataclass(frozen=True, slots=True)
-class Spooled:
-    """What waits in the spool of recordings."""
+class SpoolStatus:
+    """The tars that wait in the spool of recordings."""
 
     files: int
     oldest_age_s: float
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What the stores say at this moment; None: they did not answer, or there is no such thing."""
+class StoreSnapshot:
+    """A snapshot of the stores; None: a store did not answer, or is not configured."""
 
     servers: Sequence[Server] | None
-    spool: Spooled | None = None
+    spool: SpoolStatus | None = None
     callbacks: Mapping[CallbackState, int] | None = None
     database: bool | None = None
     """Whether PostgreSQL answered."""
 
 
-class _Snapshot(Collector):
-    """One reading, handed to the client library."""
+class _MetricCollector(Collector):
+    """Collects the families of one scrape for the client library."""
 
-    def __init__(self, metrics: Metrics, seen: Seen) -> None:
+    def __init__(self, metrics: Metrics, seen: StoreSnapshot) -> None:
         self._metrics = metrics
         self._seen = seen
 
@@ -73,11 +72,11 @@ class _Snapshot(Collector):
             yield _callbacks(self._seen.callbacks)
 
 
-def render_metrics(metrics: Metrics, seen: Seen, accept: str) -> tuple[str, bytes]:
-    """Return content type and text, in the format that an Accept header prefers."""
+def render_metrics(metrics: Metrics, seen: StoreSnapshot, accept: str) -> tuple[str, bytes]:
+    """Return content type and text, in the format preferred by an Accept header."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
-    registry.register(_Snapshot(metrics, seen))
+    registry.register(_MetricCollector(metrics, seen))
     encode, content_type = choose_encoder(accept)
     return content_type, encode(registry)
 
@@ -144,7 +143,7 @@ def _servers(servers: Iterable[Server]) -> Iterator[Metric]:
     yield states
 
 
-def _spool(spool: Spooled) -> Iterator[Metric]:
+def _spool(spool: SpoolStatus) -> Iterator[Metric]:
     files = GaugeMetricFamily("scalelite_spool_files", "Tars that wait to be imported.")
     files.add_metric([], spool.files)
     yield files

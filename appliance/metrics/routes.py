@@ -24,7 +24,7 @@ from appliance.http.messages import (
     send_response,
 )
 from appliance.metrics.deps import MetricsDeps
-from appliance.metrics.exposition import Seen, Spooled, render_metrics
+from appliance.metrics.exposition import SpoolStatus, StoreSnapshot, render_metrics
 
 METRICS_PATH = "/metrics"
 _READ_S = 5.0
@@ -68,7 +68,7 @@ class MetricsEndpoint:
         )
         return Response(200, content_type.encode(), body)
 
-    async def _look(self) -> Seen:
+    async def _look(self) -> StoreSnapshot:
         servers, spool, callbacks, database = None, None, None, None
         with trio.move_on_after(_READ_S):
             try:
@@ -82,9 +82,9 @@ class MetricsEndpoint:
                     await self._deps.recordings.store.ping()
                     database = True
                 callbacks = await self._deps.callbacks.queue.count()
-        return Seen(servers, spool, callbacks, database)
+        return StoreSnapshot(servers, spool, callbacks, database)
 
-    async def _look_into_spool(self) -> Spooled | None:
+    async def _look_into_spool(self) -> SpoolStatus | None:
         if self._deps.recordings.spool is None:
             return None
         try:
@@ -94,7 +94,7 @@ class MetricsEndpoint:
         except OSError:
             return None  # the importer complains
         oldest_ms = waiting[0].mtime_ns // 1_000_000 if waiting else self._deps.now_ms()
-        return Spooled(len(waiting), max(0.0, (self._deps.now_ms() - oldest_ms) / 1000))
+        return SpoolStatus(len(waiting), max(0.0, (self._deps.now_ms() - oldest_ms) / 1000))
 
 
 class MetricsApp:

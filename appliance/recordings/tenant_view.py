@@ -8,7 +8,7 @@ from lxml import etree
 
 from appliance.recordings.metadata_xml import parse_metadata_tree
 from appliance.recordings.recording import Recording
-from appliance.tenants.end_callback import END_CALLBACK_KEY, OUR_URL_HINT, front_ends_url
+from appliance.tenants.end_callback import END_CALLBACK_KEY, RELAY_URL_HINT, original_url
 from appliance.tenants.params import TENANT_KEY
 from appliance.tenants.scoped_id import ORIGINAL_KEY, SEPARATOR, front_end_id
 from appliance.tenants.view import HIDDEN_KEYS
@@ -19,7 +19,7 @@ def show_metadata_xml(body: bytes) -> bytes | None:
 
     None: all of it, as it is. Raises MalformedMetadata.
     """
-    if not any(hint.encode() in body for hint in (SEPARATOR, OUR_URL_HINT, *HIDDEN_KEYS)):
+    if not any(hint.encode() in body for hint in (SEPARATOR, RELAY_URL_HINT, *HIDDEN_KEYS)):
         return None
     root = parse_metadata_tree(body)
     tenant_id = root.findtext(f"meta/{TENANT_KEY}")
@@ -36,7 +36,7 @@ def show_metadata_xml(body: bytes) -> bytes | None:
         if entry.tag in HIDDEN_KEYS and (parent := entry.getparent()) is not None:
             parent.remove(entry)
         elif str(entry.tag).lower() == END_CALLBACK_KEY and entry.text:
-            entry.text = front_ends_url(entry.text)
+            entry.text = original_url(entry.text)
     if etree.tostring(root) == before:
         return None
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
@@ -51,7 +51,7 @@ def show_recording(recording: Recording) -> Recording:
         meeting_id = front_end_id(meeting_id, recording.tenant_id, original)
     kept = tuple(
         [
-            (key, front_ends_url(value) if key.lower() == END_CALLBACK_KEY else value)
+            (key, original_url(value) if key.lower() == END_CALLBACK_KEY else value)
             for key, value in metadata.items()
             if key not in HIDDEN_KEYS
         ]

@@ -1,1 +1,6 @@
-"""The pool of BBB servers: registry, states, polling, load, sync."""
+"""The BBB servers of the pool: registry, administrative states, polling, load, sync from a file.
+
+Begin in `polling.py` (with `poller.py`, which schedules polls, and `lua/observe_server.lua`), or in
+`administration.py` for the operator's commands. May use callbacks/, pool/, tenants/ and what is
+below them, but neither meetings/ nor recordings/.
+"""

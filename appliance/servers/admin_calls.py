@@ -14,7 +14,7 @@ from appliance.servers import admin_pool_schema as pool_about
 from appliance.servers import admin_schema as servers_about
 from appliance.servers import administration as servers
 from appliance.servers import clearing as server_clearing
-from appliance.servers import polling, status
+from appliance.servers import polling
 from appliance.servers.deps import ServerDeps
 
 _STATES = {"enable": ServerState.ENABLED, "cordon": ServerState.CORDONED, "disable": None}
@@ -102,7 +102,7 @@ async def _disable_server(deps: ServerDeps, call: Call) -> Answer:
 
 
 async def _get_status(deps: ServerDeps, call: Call) -> Answer:
-    return shape.status_json(await status.read_status(deps)), 200
+    return shape.status_json(await servers.read_status(deps)), 200
 
 
 async def _poll(deps: ServerDeps, call: Call) -> Answer:

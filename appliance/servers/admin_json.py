@@ -11,8 +11,8 @@ from appliance.admin_calls.forms import BadRequest, Json, number, text, whole
 from appliance.bbb.endpoint import host_labels, host_of
 from appliance.model import Server, ServerChange
 from appliance.pool.ending import EndResult
+from appliance.servers.administration import PoolStatus
 from appliance.servers.polling import PollResult
-from appliance.servers.status import PoolStatus
 from appliance.servers.values import NewServer
 
 UNAVAILABLE = "unavailable"

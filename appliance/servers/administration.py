@@ -1,13 +1,13 @@
-"""The servers of the pool as the operator manages them: add, change, enable, cordon, remove.
+"""The operator's commands for servers: list, add, change, enable, cordon, remove.
 
-Every change is logged with who made it. Values are checked by core.server_values; what is atomic
-is the store's. Disabling and panicking, which end meetings, are in server_clearing.py.
+Every change is logged with the actor who made it. values.py checks the values. Disabling and
+panicking, which end meetings, are in clearing.py.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import trio
@@ -15,34 +15,61 @@ import trio
 from appliance.admin_calls.forms import natural_key
 from appliance.admin_calls.refusal import RefusalKind, Refused, no_server
 from appliance.bbb.endpoint import UnacceptableValue, host_of
-from appliance.callbacks.hook_sync import leave_server
+from appliance.callbacks.hook_sync import remove_server_hooks
 from appliance.model import Server, ServerChange, ServerId, ServerState
 from appliance.servers.deps import ServerDeps
 from appliance.servers.polling import PollResult, poll_server
 from appliance.servers.sync_plan import named_values
 from appliance.servers.values import NewServer, check_change, check_id
 
-FIRST_POLL_S = 5.0
-"""How long enabling waits for the first poll before it says that it goes on."""
+FIRST_POLL_DEADLINE_S = 5.0
+"""How long enabling waits for the first poll before it answers that the poll is still running."""
 
 
 @dataclass(frozen=True, slots=True)
 class EnabledServer:
-    """A server after it was enabled, and its first poll."""
+    """A server after it was enabled, with the result of its first poll."""
 
     server: Server
     poll: PollResult | None
-    """None: no answer within FIRST_POLL_S; the poller goes on."""
+    """None: no answer within FIRST_POLL_DEADLINE_S; the poller continues."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatus:
+    """The servers of the pool, sorted by host name, as of their last polls."""
+
+    servers: tuple[Server, ...]
+
+    @property
+    def meetings(self) -> int:
+        """Return the number of meetings, including those that the appliance did not place."""
+        return sum(server.meetings for server in self.servers)
+
+    @property
+    def users(self) -> int:
+        """Return the number of users."""
+        return sum(server.users for server in self.servers)
+
+    @property
+    def available(self) -> int:
+        """Return the number of servers that take new meetings."""
+        return sum(server.online and server.state is ServerState.ENABLED for server in self.servers)
+
+
+async def read_status(deps: ServerDeps) -> PoolStatus:
+    """Return the state of the pool. Raises StoreDown."""
+    return PoolStatus(await list_servers(deps))
 
 
 async def list_servers(deps: ServerDeps) -> tuple[Server, ...]:
-    """Return all servers as people sort them: by host name, bbb2 before bbb10."""
+    """Return all servers in natural order of their host names: bbb2 before bbb10."""
     servers = await deps.pool.records.list_servers()
     return tuple(sorted(servers, key=lambda one: (natural_key(host_of(one.url)), one.id)))
 
 
 async def find_server(deps: ServerDeps, server_id: str) -> Server:
-    """Return one server. Raises Refused: there is no such."""
+    """Return one server. Raises Refused: it does not exist."""
     server = await deps.pool.records.find_server(ServerId(server_id))
     if server is None:
         raise no_server(server_id)
@@ -51,12 +78,12 @@ async def find_server(deps: ServerDeps, server_id: str) -> Server:
 
 async def add_server(
     deps: ServerDeps,
-    who: str,
+    actor: str,
     new: NewServer,
     *,
     new_id: Callable[[], object] = uuid.uuid4,
 ) -> Server:
-    """Add a server, disabled and offline. Raises Refused: a value is bad, or the id is taken."""
+    """Add a server, disabled and offline. Raises Refused: a value is invalid, or the id exists."""
     try:
         change = check_change(new.change)
         server_id = _choose_id(deps, new, new_id)
@@ -64,7 +91,7 @@ async def add_server(
         raise Refused(RefusalKind.INVALID, str(error)) from error
     if not await deps.store.add_server(server_id, change):
         raise Refused(RefusalKind.INVALID, f"a server with id {server_id} exists already")
-    deps.log.info("server_added", server=server_id, url=new.url, by=who)
+    deps.log.info("server_added", server=server_id, url=new.url, by=actor)
     return await find_server(deps, server_id)
 
 
@@ -76,59 +103,60 @@ def _choose_id(deps: ServerDeps, new: NewServer, new_id: Callable[[], object]) -
     return check_id(str(new_id()))
 
 
-async def update_server(deps: ServerDeps, who: str, server_id: str, change: ServerChange) -> Server:
-    """Change what `change` names. Raises Refused: a value is bad, or there is no such server."""
+async def update_server(
+    deps: ServerDeps, actor: str, server_id: str, change: ServerChange
+) -> Server:
+    """Apply `change`. Raises Refused: a value is invalid, or the server does not exist."""
     try:
         checked = check_change(change)
     except UnacceptableValue as error:
         raise Refused(RefusalKind.INVALID, str(error)) from error
     if not await deps.store.update_server(ServerId(server_id), checked):
         raise no_server(server_id)
-    deps.log.info("server_changed", server=server_id, **logged_change(checked), by=who)
+    deps.log.info("server_changed", server=server_id, **logged_change(checked), by=actor)
     return await find_server(deps, server_id)
 
 
 def logged_change(change: ServerChange) -> dict[str, object]:
-    """Return what a log line says of a change: what is set, and to what unless it is a secret."""
+    """Return the log fields of a change: the names that are set, and all values but the secret."""
     values = named_values(change)
-    told = {name: value for name, value in values.items() if name != "secret"}
+    shown = {name: value for name, value in values.items() if name != "secret"}
     if change.state is not None:
-        told["state"] = change.state.value
-    return {"changed": list(values), **told}
+        shown["state"] = change.state.value
+    return {"changed": list(values), **shown}
 
 
-async def enable_server(deps: ServerDeps, who: str, server_id: str) -> EnabledServer:
-    """Enable a server and poll it at once. Raises Refused: there is no such."""
-    server = await set_server_state(deps, who, server_id, ServerState.ENABLED)
+async def enable_server(deps: ServerDeps, actor: str, server_id: str) -> EnabledServer:
+    """Enable a server and poll it immediately. Raises Refused: it does not exist."""
+    server = await set_server_state(deps, actor, server_id, ServerState.ENABLED)
     poll = None
-    with trio.move_on_after(FIRST_POLL_S):
+    with trio.move_on_after(FIRST_POLL_DEADLINE_S):
         poll = await poll_server(deps, server, read_version=True)
     return EnabledServer(await find_server(deps, server_id), poll)
 
 
-async def cordon_server(deps: ServerDeps, who: str, server_id: str) -> Server:
-    """Let a server take no new meetings; the poller disables it when it is empty."""
-    return await set_server_state(deps, who, server_id, ServerState.CORDONED)
+async def cordon_server(deps: ServerDeps, actor: str, server_id: str) -> Server:
+    """Stop placing meetings on a server; the poller disables it once it is empty."""
+    return await set_server_state(deps, actor, server_id, ServerState.CORDONED)
 
 
 async def set_server_state(
-    deps: ServerDeps, who: str, server_id: str, state: ServerState
+    deps: ServerDeps, actor: str, server_id: str, state: ServerState
 ) -> Server:
-    """Set a server's state and return the server. Raises Refused: there is no such."""
+    """Set a server's state and return the server. Raises Refused: it does not exist."""
     before = await deps.store.set_server_state(ServerId(server_id), state)
     if before is None:
         raise no_server(server_id)
     deps.log.info(
-        "server_state_set", server=server_id, state=state.value, before=before.value, by=who
+        "server_state_set", server=server_id, state=state.value, before=before.value, by=actor
     )
     return replace(await find_server(deps, server_id), state=state)
 
 
-async def remove_server(deps: ServerDeps, who: str, server_id: str, *, force: bool) -> None:
-    """Remove a server; with `force` its meetings are forgotten, though they run on.
+async def remove_server(deps: ServerDeps, actor: str, server_id: str, *, force: bool) -> None:
+    """Remove a server; with `force` also the records of its meetings, although they continue.
 
-    Raises Refused: there is no such, or it has meetings (fault 5 of Scalelite: their ids would be
-    stuck for a day).
+    Raises Refused: it does not exist, or has meetings and `force` is not set.
     """
     removed = await deps.pool.records.find_server(ServerId(server_id))
     hooks = (await deps.callbacks.hooks.read(ServerId(server_id))).registered
@@ -141,7 +169,16 @@ async def remove_server(deps: ServerDeps, who: str, server_id: str, *, force: bo
             RefusalKind.INVALID,
             f"server {server_id} has {meetings}; drain or panic it first, or use force",
         )
-    deps.log.info("server_removed", server=server_id, forced=force, by=who)
+    deps.log.info("server_removed", server=server_id, forced=force, by=actor)
     if removed is not None and hooks:
-        # It may live on elsewhere, and must not tell our front-ends of it.
-        deps.later(leave_server, deps.callbacks, removed.target, hooks)
+        # The server may be used elsewhere, and must not send events to these front-ends any more.
+        deps.later(remove_server_hooks, deps.callbacks, removed.target, hooks)
+
+
+def describe_pool(servers: Sequence[Server]) -> str:
+    """Return one line about the pool, for the status line of systemd."""
+    enabled = [server for server in servers if server.state is ServerState.ENABLED]
+    online = sum(server.online for server in enabled)
+    meetings = sum(server.meetings for server in servers)
+    users = sum(server.users for server in servers)
+    return f"{online} of {len(enabled)} enabled servers online, {meetings} meetings, {users} users"

@@ -1,7 +1,8 @@
-"""Take a server out of service at once: disable and panic, which forget and end its meetings.
+"""Disable and panic: take a server out of service and end its meetings.
 
-The records go first, in one atomic step, so that their meetings can be created elsewhere at once;
-the calls to end them follow. One whose call fails is ended when the server is polled again.
+The records are deleted first, in one atomic step, so that the meetings can be created on other
+servers immediately; then the meetings are ended on the server. If that fails for one, it is ended
+when the server is polled again.
 """
 
 from __future__ import annotations
@@ -17,24 +18,24 @@ from appliance.servers.deps import ServerDeps
 
 @dataclass(frozen=True, slots=True)
 class ClearedServer:
-    """A server without meetings, and what became of those it had."""
+    """A server without meetings, and the results of ending those it had."""
 
     server: Server
     meetings: tuple[EndResult, ...]
 
 
 async def disable_server(
-    deps: ServerDeps, who: str, server_id: str, *, confirmed: bool
+    deps: ServerDeps, actor: str, server_id: str, *, confirmed: bool
 ) -> ClearedServer:
     """Disable a server and end its meetings.
 
-    Raises Refused: there is no such, or it has load or meetings and this was not `confirmed`.
+    Raises Refused: it does not exist, or it has load or meetings and `confirmed` is not set.
     """
     server = await find_server(deps, server_id)
     if not confirmed:
         await _refuse_if_in_use(deps, server)
-    await set_server_state(deps, who, server_id, ServerState.DISABLED)
-    return await _clear(deps, who, server, end=True)
+    await set_server_state(deps, actor, server_id, ServerState.DISABLED)
+    return await _clear(deps, actor, server, end=True)
 
 
 async def _refuse_if_in_use(deps: ServerDeps, server: Server) -> None:
@@ -52,23 +53,23 @@ async def _refuse_if_in_use(deps: ServerDeps, server: Server) -> None:
 
 async def panic_server(
     deps: ServerDeps,
-    who: str,
+    actor: str,
     server_id: str,
     *,
     keep_state: bool = False,
     skip_end_calls: bool = False,
 ) -> ClearedServer:
-    """Forget all meetings of a server, end them there, and disable it unless `keep_state`.
+    """Delete the records of a server's meetings, end them, and disable it unless `keep_state`.
 
-    Raises Refused: there is no such server. A server that does not answer is no error.
+    A server that does not answer is not an error. Raises Refused: the server does not exist.
     """
     server = await find_server(deps, server_id)
     if not keep_state:
-        await set_server_state(deps, who, server_id, ServerState.DISABLED)
-    return await _clear(deps, who, server, end=not skip_end_calls)
+        await set_server_state(deps, actor, server_id, ServerState.DISABLED)
+    return await _clear(deps, actor, server, end=not skip_end_calls)
 
 
-async def _clear(deps: ServerDeps, who: str, server: Server, *, end: bool) -> ClearedServer:
+async def _clear(deps: ServerDeps, actor: str, server: Server, *, end: bool) -> ClearedServer:
     held = await deps.store.clear_server(server.id, now_ms=deps.now_ms(), to_be_ended=end)
     if held is None:
         raise no_server(server.id)
@@ -82,15 +83,15 @@ async def _clear(deps: ServerDeps, who: str, server: Server, *, end: bool) -> Cl
         ended = tuple(
             EndResult(meeting_id, server.id, EndOutcome.SKIPPED) for meeting_id, _ in held
         )
-    _log_cleared(deps, who, server.id, ended)
+    _log_cleared(deps, actor, server.id, ended)
     return ClearedServer(await find_server(deps, server.id), ended)
 
 
 def _log_cleared(
-    deps: ServerDeps, who: str, server_id: ServerId, ended: tuple[EndResult, ...]
+    deps: ServerDeps, actor: str, server_id: ServerId, ended: tuple[EndResult, ...]
 ) -> None:
     failed = [one for one in ended if one.outcome is EndOutcome.FAILED]
-    deps.log.info("server_cleared", server=server_id, meetings=len(ended), by=who)
+    deps.log.info("server_cleared", server=server_id, meetings=len(ended), by=actor)
     if failed:
         deps.log.warning(
             "meetings_not_ended",

@@ -1,4 +1,4 @@
-"""What the use cases of servers/ are given."""
+"""Dependencies of the use cases in servers/."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from appliance.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class ServerDeps:
-    """The servers of the pool: registry, polls, states."""
+    """Dependencies of registering, polling and managing servers."""
 
     settings: Settings
     log: Log
@@ -32,6 +32,6 @@ class ServerDeps:
     callbacks: CallbackDeps
     metrics: Metrics
     poll_soon: Callable[[ServerId], None]
-    """Ask the poller to poll a server now."""
+    """Request an immediate poll of a server."""
     instance: str
-    """Names this process among the appliances on the same stores."""
+    """Identifies this process among the appliances on the same stores."""

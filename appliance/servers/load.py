@@ -1,8 +1,7 @@
-"""What a server's getMeetings answer says about its load and its numbers.
+"""The load and the counts of a server, computed from its getMeetings answer.
 
-Knows nothing of reservations made since the poll began; where those are kept is where they are
-added (Lua). Truth: Scalelite's load formula, as the spec's "Load" states it, because operators
-tune LOAD_MIN_USER_COUNT and the multipliers for it.
+observe_server.lua adds the reservations made since the poll began. The formula is Scalelite's
+(docs/placement.md), because operators tune LOAD_MIN_USER_COUNT and the load multipliers for it.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from appliance.model import ListedMeeting
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The numbers of one server that operators see; breakout rooms included."""
+    """The counts of one server that operators see, including breakout rooms."""
 
     meetings: int
     users: int
@@ -33,27 +32,27 @@ def contributions(
     join_buffer_ms: int,
     count_moderators_twice: bool,
 ) -> dict[str, float]:
-    """Return what each meeting adds to the load of its server, by meeting id.
+    """Return the contribution of each meeting to the load of its server, by meeting id.
 
-    `expected` is the stored reservation by meeting id; a meeting that we did not place has none
-    and counts as `min_user_count`. `now_ms` and the meetings' create times are Unix times.
-    Breakout rooms add nothing and are left out.
+    `expected` is the stored reservation by meeting id; a meeting that the appliance did not place
+    has none and counts as `min_user_count`. `now_ms` and the meetings' create times are Unix times.
+    Breakout rooms contribute nothing and are left out.
     """
     seats: dict[str, int] = {}
     for meeting in meetings:
         if meeting.is_breakout:
             continue
-        # participantCount includes the moderators: Scalelite counts them twice (fault 31).
+        # participantCount includes the moderators; Scalelite counts them twice.
         count = meeting.participants + (meeting.moderators if count_moderators_twice else 0)
         if now_ms - meeting.create_time_ms < join_buffer_ms:
             count = max(count, expected.get(meeting.id, min_user_count))
-        # Should a server list an id twice, both are load.
+        # If a server lists an id twice, both contribute.
         seats[meeting.id] = seats.get(meeting.id, 0) + count
     return {meeting_id: load_multiplier * count for meeting_id, count in seats.items()}
 
 
 def counts(meetings: Sequence[ListedMeeting]) -> Counts:
-    """Return how many meetings, users and videos a server has, and its largest meeting."""
+    """Return the numbers of meetings, users and videos of a server, and its largest meeting."""
     return Counts(
         meetings=len(meetings),
         users=sum(meeting.participants for meeting in meetings),

@@ -1,8 +1,8 @@
-"""The poller: one task for each server that this appliance holds the lease of.
+"""The poller: one task for each server whose lease this process holds.
 
 Twice a second it reads the servers and renews the leases, so that changes made through any
-appliance are followed within a second, and what a dead appliance polled is taken over. A slow
-or dead server delays nobody else. Rules: servers/polling.py and the scripts.
+appliance take effect within a second, and the servers of a dead appliance are taken over. A slow or
+dead server does not delay the others. The rules are in polling.py and the scripts.
 """
 
 from __future__ import annotations
@@ -19,44 +19,45 @@ from appliance.servers.polling import PollResult, poll_server
 
 TICK_S = 0.5
 LEASE_MS = 5_000
-"""Ten ticks: this is how long a dead appliance's servers wait for another one."""
+"""Ten ticks: the time until another appliance takes over the servers of a dead one."""
 _VERSION_EVERY = 10
 _STORE_PAUSE_S = 1.0
 _RELEASE_S = 2.0
 
 
 @dataclass(slots=True)
-class _Watched:
-    """One server under watch, and the scope of its task."""
+class _PolledServer:
+    """One polled server and the scope of its task."""
 
     server: Server
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     wake: trio.Event = field(default_factory=trio.Event)
-    patient: bool = False
-    """It is online and waits for its next regular poll, so that a failed call may hurry it. Not so
-    while it is polled, and not between a failed poll and the next try, which has its own time."""
-    nudge_from_s: float = 0.0
-    """Trio time before which no failed call hurries it."""
-    in_phase: bool = False
+    may_poll_early: bool = False
+    """It is online and waits for its next regular poll, so that a failed call may trigger one.
+    False during a poll, and between a failed poll and its retry, which has an interval of its
+    own."""
+    early_poll_from_s: float = 0.0
+    """Trio time before which a failed call triggers no poll."""
+    staggered: bool = False
     """It has had its random pause, so that the pool is not polled in one burst."""
     successes: int = 0
 
 
 class Poller:
-    """Polls the servers it holds leases of."""
+    """Polls the servers whose leases this process holds."""
 
     def __init__(self) -> None:
-        self._watched: dict[ServerId, _Watched] = {}
+        self._polled: dict[ServerId, _PolledServer] = {}
 
     def poll_soon(self, server_id: ServerId) -> None:
-        """Have a server polled now if it is ours; others see the suspicion in the store."""
-        watched = self._watched.get(server_id)
-        # Too early is not lost: while the suspicion stands in the store, each tick comes back here.
-        if watched and watched.patient and trio.current_time() >= watched.nudge_from_s:
-            watched.wake.set()
+        """Poll a server now if this process polls it; others see the suspicion in the store."""
+        polled = self._polled.get(server_id)
+        # If it is too early: while the suspicion is in the store, each tick calls this again.
+        if polled and polled.may_poll_early and trio.current_time() >= polled.early_poll_from_s:
+            polled.wake.set()
 
     async def run(self, deps: ServerDeps) -> None:
-        """Poll until cancelled; the leases are given back at the end."""
+        """Poll until cancelled, then release the leases."""
         try:
             async with trio.open_nursery() as nursery:
                 limiter = trio.CapacityLimiter(deps.settings.polling.concurrency)
@@ -67,8 +68,8 @@ class Poller:
                         deps.faults.note("poller_waits_for_store", "redis", reason=str(error))
                     await trio.sleep(TICK_S)
         finally:
-            held = list(self._watched)
-            self._watched.clear()
+            held = list(self._polled)
+            self._polled.clear()
             with trio.move_on_after(_RELEASE_S, shield=True):
                 await self._release(deps, held)
 
@@ -76,7 +77,7 @@ class Poller:
         try:
             await deps.store.release_leases(deps.instance, held)
         except StoreDown:
-            deps.log.debug("leases_not_released")  # they run out by themselves
+            deps.log.debug("leases_not_released")  # they expire
 
     async def _tick(
         self, deps: ServerDeps, nursery: trio.Nursery, limiter: trio.CapacityLimiter
@@ -90,71 +91,73 @@ class Poller:
                 deps.instance, list(servers), now_ms=deps.now_ms(), lease_ms=LEASE_MS
             )
         )
-        for server_id in [known for known in self._watched if known not in held]:
-            self._watched.pop(server_id).scope.cancel()
+        for server_id in [known for known in self._polled if known not in held]:
+            self._polled.pop(server_id).scope.cancel()
         for server_id in held:
-            watched = self._watched.get(server_id)
-            if watched is None:
-                watched = self._watched[server_id] = _Watched(servers[server_id])
-                nursery.start_soon(self._watch, deps, watched, limiter)
+            polled = self._polled.get(server_id)
+            if polled is None:
+                polled = self._polled[server_id] = _PolledServer(servers[server_id])
+                nursery.start_soon(self._poll_forever, deps, polled, limiter)
             else:
-                self._follow(watched, servers[server_id])
+                self._update(polled, servers[server_id])
 
-    def _follow(self, watched: _Watched, server: Server) -> None:
-        before, watched.server = watched.server, server
-        if _identity(before) != _identity(server):
-            watched.wake.set()
+    def _update(self, polled: _PolledServer, server: Server) -> None:
+        before, polled.server = polled.server, server
+        if _poll_settings(before) != _poll_settings(server):
+            polled.wake.set()
         elif server.suspected:
             self.poll_soon(server.id)
         if server.online and not before.online:
-            # Brought back by another path (`ctl poll`, another appliance): it may be hurried again.
-            watched.patient = True
+            # Another caller (`ctl poll`, another appliance) took it online.
+            polled.may_poll_early = True
 
-    async def _watch(
-        self, deps: ServerDeps, watched: _Watched, limiter: trio.CapacityLimiter
+    async def _poll_forever(
+        self, deps: ServerDeps, polled: _PolledServer, limiter: trio.CapacityLimiter
     ) -> None:
-        with watched.scope:
+        with polled.scope:
             while True:
-                watched.wake = trio.Event()
-                pause_s = await self._poll(deps, watched, limiter)
+                polled.wake = trio.Event()
+                pause_s = await self._poll(deps, polled, limiter)
                 with trio.move_on_after(pause_s):
-                    await watched.wake.wait()
-                watched.patient = False
+                    await polled.wake.wait()
+                polled.may_poll_early = False
 
     async def _poll(
-        self, deps: ServerDeps, watched: _Watched, limiter: trio.CapacityLimiter
+        self, deps: ServerDeps, polled: _PolledServer, limiter: trio.CapacityLimiter
     ) -> float:
-        """Poll once; return the seconds until the next time."""
+        """Poll once; return the seconds until the next poll."""
         polling = deps.settings.polling
-        read_version = watched.successes % _VERSION_EVERY == 0
+        read_version = polled.successes % _VERSION_EVERY == 0
         try:
             async with limiter:
                 began_s = trio.current_time()
-                watched.nudge_from_s = began_s + min(polling.retry_interval_s, polling.interval_s)
-                result = await poll_server(deps, watched.server, read_version=read_version)
+                polled.early_poll_from_s = began_s + min(
+                    polling.retry_interval_s, polling.interval_s
+                )
+                result = await poll_server(deps, polled.server, read_version=read_version)
         except StoreDown as error:
             deps.faults.note("poller_waits_for_store", "redis", reason=str(error))
             return _STORE_PAUSE_S
-        except Exception as error:  # a defect met at one server must not stop its polls
-            deps.log.error("poll_failed", server=watched.server.id, exc_info=error)
+        except Exception as error:  # a defect must not stop the polls of a server
+            deps.log.error("poll_failed", server=polled.server.id, exc_info=error)
             return polling.interval_s
         took_s = trio.current_time() - began_s
         outcome = "ok" if result.succeeded else "failed"
-        deps.metrics.polls.observe(took_s, watched.server.id, outcome)
-        watched.successes += result.succeeded
-        if _is_wavering(result):
+        deps.metrics.polls.observe(took_s, polled.server.id, outcome)
+        polled.successes += result.succeeded
+        if _is_undecided(result):
             return polling.retry_interval_s
-        watched.patient = result.online
-        if not watched.in_phase:
-            watched.in_phase = True
+        polled.may_poll_early = result.online
+        if not polled.staggered:
+            polled.staggered = True
             return polling.interval_s * random.random()
         return max(0.0, began_s + polling.interval_s - trio.current_time())
 
 
-def _is_wavering(result: PollResult) -> bool:
-    """Whether a failure counted, but has not decided yet."""
+def _is_undecided(result: PollResult) -> bool:
+    """Whether a poll failed, but not often enough to take the server offline."""
     return not result.succeeded and result.online and result.unhealthy_count > 0
 
 
-def _identity(server: Server) -> tuple[object, ...]:
+def _poll_settings(server: Server) -> tuple[object, ...]:
     return server.url, server.secret, server.state, server.load_multiplier

@@ -1,7 +1,7 @@
-"""Poll a server: one getMeetings call tells its load, its counts and which meetings exist.
+"""Poll a server: one getMeetings call yields its load, its counts and its meetings.
 
-What a poll changes is decided by observe_server.lua and fail_server.lua; this asks the server,
-reports, and follows up: meetings that were not listed are looked at, leftovers are ended.
+observe_server.lua and fail_server.lua decide what a poll changes. This file calls the server, logs,
+and follows up: it checks meetings that were not listed and ends those that belong elsewhere.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import trio
 
-from appliance.callbacks.hook_sync import keep_hooks
+from appliance.callbacks.hook_sync import sync_server_hooks
 from appliance.faults import BbbError, StoreDown
 from appliance.model import (
     FailureResult,
@@ -34,7 +34,7 @@ _FOLLOW_UPS_AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class PollResult:
-    """What one poll of one server came to."""
+    """Result of one poll of one server."""
 
     server: Server
     succeeded: bool
@@ -49,16 +49,16 @@ class PollResult:
 
 
 async def poll_server(deps: ServerDeps, server: Server, *, read_version: bool) -> PollResult:
-    """Poll one server and record what it says; a disabled one is only asked for its version.
+    """Poll one server and record the result; a disabled server is only asked for its version.
 
-    Takes POLLER_WAIT_TIMEOUT at most for the poll itself, as much for reading the version, and
-    as much for what follows from it. Raises StoreDown.
+    Takes at most POLLER_WAIT_TIMEOUT each for the poll, reading the version and following up.
+    Raises StoreDown.
     """
     start = await deps.store.begin_poll(server.id)
     if start is None:
         return PollResult(server, succeeded=False, reason="not in the pool any more")
     if start.state is ServerState.DISABLED:
-        return await _reach_disabled(deps, server)
+        return await _poll_disabled(deps, server)
     began_ms = deps.now_ms()
     try:
         with trio.fail_after(deps.settings.polling.deadline_s):
@@ -72,7 +72,7 @@ async def poll_server(deps: ServerDeps, server: Server, *, read_version: bool) -
     listed = found.listed
     result = await _record_success(deps, server, start, began_ms, listed)
     version = await check_version(deps, server) if read_version else None
-    await _keep_hooks(deps, server, result, verify=read_version)
+    await _sync_hooks(deps, server, result, verify=read_version)
     return PollResult(
         server,
         succeeded=True,
@@ -84,24 +84,24 @@ async def poll_server(deps: ServerDeps, server: Server, *, read_version: bool) -
     )
 
 
-async def _keep_hooks(
+async def _sync_hooks(
     deps: ServerDeps, server: Server, result: ObservationResult, *, verify: bool
 ) -> None:
-    """Have the hooks of a server that was just polled as they are to be; the next poll goes on.
+    """Synchronise the web hooks of a server that was just polled; the next poll continues.
 
-    What became of the poll is recorded by now: a store that goes away here fails the next one.
+    StoreDown is only logged, since the result of the poll is already recorded.
     """
     if not result.online:
         return
     with trio.move_on_after(deps.settings.polling.deadline_s):
         try:
-            await keep_hooks(deps.callbacks, server, verify=verify or result.came_online)
+            await sync_server_hooks(deps.callbacks, server, verify=verify or result.came_online)
         except StoreDown as error:
             deps.faults.note("hooks_not_kept", server.id, reason=str(error))
 
 
-async def _reach_disabled(deps: ServerDeps, server: Server) -> PollResult:
-    """Ask a disabled server for its version, and record whether it can be reached."""
+async def _poll_disabled(deps: ServerDeps, server: Server) -> PollResult:
+    """Ask a disabled server for its version, and record whether it is reachable."""
     result = await check_version(deps, server)
     if not result.succeeded:
         return await _record_failure(deps, server, result.reason, disabled=True)
@@ -115,7 +115,7 @@ async def _reach_disabled(deps: ServerDeps, server: Server) -> PollResult:
 
 
 async def check_version(deps: ServerDeps, server: Server) -> PollResult:
-    """Ask a server for its BBB version, which also tells whether it can be reached."""
+    """Ask a server for its BBB version, which also shows whether it is reachable."""
     try:
         with trio.fail_after(deps.settings.polling.deadline_s):
             version = await deps.pool.bbb.version(server.target)
@@ -178,11 +178,11 @@ def _log_success(deps: ServerDeps, server: Server, result: ObservationResult) ->
 
 
 async def _follow_up(deps: ServerDeps, server: Server, result: ObservationResult) -> None:
-    """End and look for meetings, as many as the time of a poll allows; the next one goes on."""
+    """End and check meetings until the deadline of a poll; the next poll continues."""
     limiter = trio.CapacityLimiter(_FOLLOW_UPS_AT_ONCE)
 
     async def follow(work: Callable[..., Awaitable[None]], *args: object) -> None:
-        # Caught here: a nursery would wrap it in a group. The next poll does it.
+        # Caught here, since a nursery would wrap it in a group. The next poll repeats the work.
         with suppress(StoreDown):
             async with limiter:
                 await work(deps, server, *args)
@@ -192,13 +192,13 @@ async def _follow_up(deps: ServerDeps, server: Server, result: ObservationResult
             for meeting_id, password in result.to_end:
                 nursery.start_soon(follow, _end_duplicate, meeting_id, password)
             for meeting_id, placement in result.missing:
-                nursery.start_soon(follow, _look_for, meeting_id, placement)
+                nursery.start_soon(follow, _check_missing, meeting_id, placement)
 
 
 async def _end_duplicate(
     deps: ServerDeps, server: Server, meeting_id: MeetingId, password: str
 ) -> None:
-    """End a meeting that was created elsewhere while its server was away."""
+    """End a meeting that was created on another server while this one was offline."""
     succeeded = await end_unwanted(deps.pool, server.target, meeting_id, password)
     if succeeded is not None:
         deps.log.warning(
@@ -206,10 +206,10 @@ async def _end_duplicate(
         )
 
 
-async def _look_for(
+async def _check_missing(
     deps: ServerDeps, server: Server, meeting_id: MeetingId, placement: int
 ) -> None:
-    """Forget a meeting that was not listed, if its server says it does not know it."""
+    """Forget a meeting that was not listed if its server confirms that it does not know it."""
     meeting = await deps.pool.records.find_meeting(meeting_id, now_ms=deps.now_ms())
     if meeting is None or (meeting.server_id, meeting.placement) != (server.id, placement):
         return
@@ -227,7 +227,7 @@ async def _record_failure(
         disabled=disabled,
     )
     if result.known:
-        # A disabled server that does not answer is being worked on, as a rule.
+        # A disabled server that does not answer is usually under maintenance.
         report = deps.log.info if disabled else deps.log.warning
         _log_failure(deps, server, result, reason, report)
     return PollResult(
@@ -256,7 +256,7 @@ def _log_failure(
 
 
 async def poll_pool(deps: ServerDeps, *, versions_only: bool = False) -> list[PollResult]:
-    """Poll every server now, whoever holds its lease; return the results by server id.
+    """Poll every server now, regardless of leases; return the results, sorted by server id.
 
     Raises StoreDown.
     """

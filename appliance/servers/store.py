@@ -1,8 +1,8 @@
-"""What changes the servers of the pool in Redis: the registry, leases, polls and the sweep.
+"""Changes to the servers of the pool in Redis: registry, leases, polls, the sweep.
 
-Translates between the model and the Lua scripts, which are the rules where something must be
-atomic. One round trip a method unless its docstring says otherwise; every method raises StoreDown.
-Source: docs/stores.md, and the heads of the scripts.
+Converts between the model and the Lua scripts, which contain the rules. Each method is one round
+trip unless its docstring says otherwise, and raises StoreDown when Redis cannot be used.
+Source: docs/stores.md.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ from appliance.redis.store import RedisStores, to_script_json
 
 @dataclass(frozen=True)
 class ServerStore:
-    """The servers of the pool, as operators and polls change them."""
+    """Changes the servers of the pool for operators and polls."""
 
     redis: RedisStores
     rules: PlacementRules
 
     async def add_server(self, server_id: ServerId, change: ServerChange) -> bool:
-        """Add a server, disabled and offline; False: the id is taken."""
+        """Add a server, disabled and offline; False: the id exists."""
         fields = {"online": "false", "state": ServerState.DISABLED.value}
         request = change_arguments(server_id, change, new=True, fields=fields)
         return bool(await self.redis.background.run("save_server", request))
 
     async def update_server(self, server_id: ServerId, change: ServerChange) -> bool:
-        """Change what `change` names; False: there is no such server."""
+        """Apply `change`; False: the server does not exist."""
         request = change_arguments(server_id, change, new=False, fields={})
         return bool(await self.redis.background.run("save_server", request))
 
     async def set_server_state(self, server_id: ServerId, state: ServerState) -> ServerState | None:
-        """Set the state and return the one before, None if there is no such server."""
+        """Set the state and return the previous one; None: the server does not exist."""
         before = await self.redis.background.run("set_server_state", server_id, state.value)
         return None if before is None else parse_state(before)
 
     async def remove_server(self, server_id: ServerId, *, force: bool) -> int | None:
-        """Remove a server; None: done; n > 0: refused, it has n meetings; -1: no such server."""
+        """Remove a server; None: done; n > 0: refused, it has n meetings; -1: unknown server."""
         reply = await self.redis.background.run("remove_server", server_id, int(force))
         return None if reply[0] == 0 else int(reply[0])
 
@@ -60,7 +60,7 @@ class ServerStore:
     ) -> list[tuple[MeetingId, str]] | None:
         """Forget a server's meetings; return (id, moderator password) of each, None: no server.
 
-        `to_be_ended`: should one still run there at a later poll, it is ended.
+        `to_be_ended`: later polls end those that still run there.
         """
         reply = await self.redis.background.run(
             "clear_server", server_id, now_ms, int(to_be_ended), NOTIFY_AFTER_END_MS
@@ -77,18 +77,18 @@ class ServerStore:
         return [ServerId(item) for item in reply]
 
     async def release_leases(self, instance: str, server_ids: Sequence[ServerId]) -> None:
-        """Give back what this appliance polls, so that another takes over at once."""
+        """Release the leases of this process, so that another one takes over immediately."""
         await self.redis.background.run("release_leases", instance, *server_ids)
 
     async def begin_poll(self, server_id: ServerId) -> PollStart | None:
-        """Return what a poll needs to know before it asks; None: the server is gone."""
+        """Return the state of a server before a poll; None: the server was removed."""
         reply = await self.redis.background.run("begin_poll", server_id)
         if reply is None:
             return None
         return PollStart(parse_state(reply[0]), float(reply[1] or 0))
 
     async def expected_sizes(self, meeting_ids: Sequence[str]) -> dict[str, int]:
-        """Return the reserved size of those meetings that have a reservation."""
+        """Return the reserved sizes of those meetings that have a reservation."""
         prefix = self.redis.background.own_key("meeting:")
         commands = [["HGET", prefix + meeting_id, "expected"] for meeting_id in meeting_ids]
         replies = await self.redis.background.pipeline(commands) if commands else []
@@ -114,21 +114,21 @@ class ServerStore:
         return bool(await self.redis.background.run("reach_server", server_id, healthy_threshold))
 
     async def record_version(self, server_id: ServerId, bbb_version: str) -> None:
-        """Store the BBB version that a server reported (of a disabled server too)."""
+        """Store the BBB version that a server, even a disabled one, reported."""
         fields = {"bbb_version": bbb_version}
         request = change_arguments(server_id, ServerChange(), new=False, fields=fields)
         await self.redis.background.run("save_server", request)
 
     async def claim_sweep(self, instance: str, *, lease_ms: int) -> bool:
-        """Claim the right to sweep for `lease_ms`: one appliance does it for all."""
+        """Claim the right to sweep for `lease_ms`; one appliance sweeps for all."""
         redis = self.redis.background
         key = redis.own_key("lease-sweep")
         return await redis.command("SET", key, instance, "NX", "PX", lease_ms) is not None
 
     async def sweep(self, *, now_ms: int, grace_ms: int) -> int:
-        """Remove what was found without its hash twice, `grace_ms` apart; return how much.
+        """Remove entries that had no hash in two sweeps, `grace_ms` apart; return their number.
 
-        In chunks of 500 entries, a round trip each.
+        Takes one round trip for every 500 entries.
         """
         redis = self.redis.background
         removed = 0
@@ -173,7 +173,7 @@ def observation_arguments(
 def change_arguments(
     server_id: ServerId, change: ServerChange, *, new: bool, fields: Mapping[str, str]
 ) -> str:
-    """Return the argument of save_server.lua; `fields` are set beside what the change names."""
+    """Return the argument of save_server.lua; `fields` are set in addition to the change."""
     given = {
         "url": change.url,
         "secret": change.secret,

@@ -1,6 +1,6 @@
-"""The sweeper: removes from the store what has lost what it points to.
+"""The sweeper: removes dangling entries from Redis.
 
-One appliance does it for all. Two sweeps must find an entry before it goes (sweep_*.lua).
+One appliance sweeps for all. An entry is removed only if two sweeps have found it (sweep_*.lua).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from appliance.faults import StoreDown
 from appliance.servers.deps import ServerDeps
 
 INTERVAL_S = 61.0
-"""A little more than the grace, so that the second sweep may remove."""
+"""A little more than GRACE_MS, so that the second sweep may remove entries."""
 GRACE_MS = 60_000
 _LEASE_SHARE = 0.95
 
@@ -19,8 +19,8 @@ _LEASE_SHARE = 0.95
 async def sweep_forever(
     deps: ServerDeps, *, interval_s: float = INTERVAL_S, grace_ms: int = GRACE_MS
 ) -> None:
-    """Sweep once a minute until cancelled; what was found `grace_ms` ago too is removed."""
-    # A little less than the interval, so that whoever swept last may sweep again.
+    """Sweep once a minute until cancelled; entries also found `grace_ms` ago are removed."""
+    # A little less than the interval, so that the same appliance can claim the next sweep.
     lease_ms = int(interval_s * _LEASE_SHARE * 1000)
     while True:
         try:
@@ -29,5 +29,5 @@ async def sweep_forever(
                 if removed:
                     deps.log.info("store_swept", removed=removed)
         except StoreDown:
-            pass  # the store's own log names the fault; the next round sweeps
+            pass  # the store logs the outage; the next round sweeps
         await trio.sleep(interval_s)

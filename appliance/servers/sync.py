@@ -1,7 +1,7 @@
-"""Make the pool what a file says: `servers sync`, `servers add-all`, and the file of the pool.
+"""Apply server lists to the pool (`servers sync`, `servers add-all`), and export the pool as one.
 
-A file is checked whole before anything changes. Each server is then changed in one atomic step;
-should the store be lost between two of them, the result says what was done and what was not.
+A list is validated completely before anything changes. Then each server is changed in one atomic
+step; if the store fails in between, the result shows which steps were done.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ from appliance.servers.yaml_list import (
 )
 
 APPLY_S = 570.0
-"""Less than the call's own deadline, so that the answer can say how far it came."""
+"""Less than the deadline of the admin call, so that the answer can report the progress."""
 
 
 class StepOutcome(StrEnum):
-    """What became of one step."""
+    """Result of one step."""
 
     PLANNED = "planned"
     """A dry run: nothing was changed."""
     DONE = "done"
     FAILED = "failed"
     UNCERTAIN = "uncertain"
-    """The store was lost on the way: it may be done."""
+    """The store failed during the step, which may be done."""
     NOT_REACHED = "not_reached"
 
 
 @dataclass(frozen=True, slots=True)
 class SyncedServer:
-    """One step and what became of it."""
+    """One step and its result."""
 
     step: SyncStep
     outcome: StepOutcome
@@ -64,31 +64,31 @@ class SyncedServer:
 
 @dataclass(frozen=True, slots=True)
 class SyncResult:
-    """What a sync did, or would do."""
+    """Result of a sync, or of its dry run."""
 
     servers: tuple[SyncedServer, ...]
     notes: tuple[str, ...] = ()
-    """What the operator should look at, though it stopped nothing."""
+    """Warnings for the operator."""
     failure: str = ""
-    """Why it ended early; empty: it went through."""
+    """Why it ended early; empty: it was completed."""
 
 
 async def sync_servers(
     deps: ServerDeps,
-    who: str,
+    actor: str,
     text: str,
     *,
     mode: SyncMode = SyncMode.CORDON,
     dry_run: bool = False,
     apply_s: float = APPLY_S,
 ) -> SyncResult:
-    """Add, change and remove servers until the pool is what the file says.
+    """Add, change and remove servers until the pool matches the file.
 
-    Raises core.server_list.BadServerList: nothing was changed.
+    `apply_s` limits the time for the changes. Raises BadServerList: nothing was changed.
     """
     present = await list_servers(deps)
     known = {server.id for server in present}
-    # libyaml lets nothing else run meanwhile only for milliseconds, but pure Python may take long.
+    # In a thread: libyaml takes milliseconds, but PyYAML in pure Python may take long.
     wanted = await trio.to_thread.run_sync(parse_server_list, text, known)
     held = Counter(meeting.server_id for meeting in await deps.pool.records.list_meetings())
     steps = plan_sync(wanted, present, held, mode)
@@ -96,7 +96,7 @@ async def sync_servers(
     if dry_run:
         planned = tuple(SyncedServer(step, StepOutcome.PLANNED) for step in steps)
         return SyncResult(planned, notes)
-    sync = _Sync(deps, who, mode)
+    sync = _Sync(deps, actor, mode)
     await sync.apply(steps, apply_s)
     return SyncResult(sync.results(steps), notes, sync.failure)
 
@@ -107,17 +107,17 @@ def _notes(urls: dict[ServerId, str]) -> tuple[str, ...]:
 
 
 class _Sync:
-    """Carries out the steps, one after the other."""
+    """Applies the steps, one after the other."""
 
-    def __init__(self, deps: ServerDeps, who: str, mode: SyncMode) -> None:
+    def __init__(self, deps: ServerDeps, actor: str, mode: SyncMode) -> None:
         self._deps = deps
-        self._who = who
+        self._actor = actor
         self._mode = mode
         self._done: list[SyncedServer] = []
         self.failure = ""
 
     async def apply(self, steps: Sequence[SyncStep], deadline_s: float) -> None:
-        """Apply steps until all are done, the store is lost or time is up."""
+        """Apply steps until all are done, the store fails or the deadline has passed."""
         with trio.move_on_after(deadline_s) as scope:
             for step in steps:
                 try:
@@ -129,7 +129,7 @@ class _Sync:
             self.failure = f"not done within {deadline_s:g} seconds"
 
     def results(self, steps: Sequence[SyncStep]) -> tuple[SyncedServer, ...]:
-        """Return what became of each step; the one that was broken off may be done."""
+        """Return the result of each step; an interrupted one is uncertain."""
         rest = [SyncedServer(step, StepOutcome.NOT_REACHED) for step in steps[len(self._done) :]]
         if rest and rest[0].step.changes_something:
             rest[0] = replace(rest[0], outcome=StepOutcome.UNCERTAIN)
@@ -168,12 +168,12 @@ class _Sync:
     async def _remove(self, step: SyncStep) -> SyncedServer:
         held = await self._deps.store.remove_server(step.server_id, force=False)
         if held is not None and held > 0:  # a meeting was placed there meanwhile
-            return await self._not_empty(replace(step, meetings=held))
+            return await self._remove_occupied(replace(step, meetings=held))
         if held is None:
             self._log("server_removed", step, forced=False)
         return SyncedServer(step, StepOutcome.DONE)
 
-    async def _not_empty(self, step: SyncStep) -> SyncedServer:
+    async def _remove_occupied(self, step: SyncStep) -> SyncedServer:
         if self._mode is SyncMode.FORCE:
             return await self._evict(replace(step, kind=StepKind.EVICT))
         server = await self._deps.pool.records.find_server(step.server_id)
@@ -182,19 +182,19 @@ class _Sync:
 
     async def _evict(self, step: SyncStep) -> SyncedServer:
         try:
-            cleared = await panic_server(self._deps, self._who, step.server_id)
-        except Refused:  # removed by somebody else
+            cleared = await panic_server(self._deps, self._actor, step.server_id)
+        except Refused:  # removed by another call
             return SyncedServer(step, StepOutcome.DONE)
         await self._deps.store.remove_server(step.server_id, force=True)
         self._log("server_removed", step, forced=True)
         return SyncedServer(step, StepOutcome.DONE, ended=cleared.meetings)
 
     def _log(self, event: str, step: SyncStep, **more: object) -> None:
-        self._deps.log.info(event, server=step.server_id, **more, by=self._who)
+        self._deps.log.info(event, server=step.server_id, **more, by=self._actor)
 
 
 async def export_servers(deps: ServerDeps, *, verbose: bool) -> str:
-    """Return the file that `sync_servers` takes; it holds the servers' secrets."""
+    """Return the pool as a file for `sync_servers`; it contains the servers' secrets."""
     return render_server_list(await list_servers(deps), verbose=verbose)
 
 
@@ -203,7 +203,7 @@ async def export_servers(deps: ServerDeps, *, verbose: bool) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AddedServer:
-    """One server of a file for add-all."""
+    """One server of a file for add-all, and its result."""
 
     new: NewServer
     server: Server | None
@@ -211,19 +211,19 @@ class AddedServer:
     outcome: StepOutcome
     reason: str = ""
     was_there: bool = False
-    """A server with this url is in the pool already, and was left alone."""
+    """A server with this URL is in the pool already, and was not changed."""
 
 
 async def add_all_servers(
-    deps: ServerDeps, who: str, text: str, *, new_id: Callable[[], object] = uuid.uuid4
+    deps: ServerDeps, actor: str, text: str, *, new_id: Callable[[], object] = uuid.uuid4
 ) -> tuple[AddedServer, ...]:
-    """Add every server of a file, disabled; those whose url is there already are left alone.
+    """Add every server of a file, disabled; servers whose URL is in the pool are not changed.
 
-    So a file that was not done to its end can be given again.
-    Raises core.server_list.BadServerList: nothing was changed.
+    So a file that was applied partly can be applied again. Raises BadServerList: nothing was
+    changed.
     """
     present = await list_servers(deps)
-    by_url = {_key(server.url): server for server in present}
+    by_url = {_url_key(server.url): server for server in present}
     taken = {str(server.id): server.url for server in present}
     wanted = await trio.to_thread.run_sync(parse_new_servers, text, taken)
     results: list[AddedServer] = []
@@ -232,21 +232,21 @@ async def add_all_servers(
         if lost:
             results.append(AddedServer(new, None, StepOutcome.NOT_REACHED))
             continue
-        if (there := by_url.get(_key(new.url))) is not None:
+        if (there := by_url.get(_url_key(new.url))) is not None:
             results.append(AddedServer(new, there, StepOutcome.DONE, was_there=True))
             continue
         try:
-            server = await add_server(deps, who, new, new_id=new_id)
+            server = await add_server(deps, actor, new, new_id=new_id)
         except Refused as refused:
             results.append(AddedServer(new, None, StepOutcome.FAILED, refused.reason))
         except StoreDown:
             lost = True
             results.append(AddedServer(new, None, StepOutcome.UNCERTAIN))
         else:
-            by_url[_key(server.url)] = server
+            by_url[_url_key(server.url)] = server
             results.append(AddedServer(new, server, StepOutcome.DONE))
     return tuple(results)
 
 
-def _key(url: str) -> str:
+def _url_key(url: str) -> str:
     return url.rstrip("/").lower()

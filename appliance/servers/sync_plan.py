@@ -1,6 +1,6 @@
-"""What `servers sync` must do to make the pool what a file says: one step for each server.
+"""The plan of `servers sync`: one step for each server of the file and of the pool.
 
-Pure. Truth: Scalelite's README, `servers:sync`, and its three modes.
+Pure. Source: Scalelite's README, `servers:sync`, with its three modes.
 """
 
 from __future__ import annotations
@@ -10,28 +10,28 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 
 from appliance.model import Server, ServerChange, ServerId, ServerState
-from appliance.servers.yaml_list import Wanted
+from appliance.servers.yaml_list import WantedServer
 
 
 class SyncMode(StrEnum):
-    """What becomes of servers that the file does not name."""
+    """Treatment of servers that the file does not contain."""
 
     KEEP = "keep"
     CORDON = "cordon"
-    """Empty ones are removed, others cordoned; asked again later, they are removed too."""
+    """Empty ones are removed, others cordoned; a later sync removes those too."""
     FORCE = "force"
     """Their meetings are ended, and they are removed."""
 
 
 class StepKind(StrEnum):
-    """What a step does."""
+    """Kind of change."""
 
     ADD = "add"
     CHANGE = "change"
     NOTHING = "nothing"
-    """It is as the file wants it."""
+    """The server matches the file already."""
     KEEP = "keep"
-    """Not in the file; stays, as the mode says."""
+    """Not in the file; kept because of the mode."""
     REMOVE = "remove"
     CORDON = "cordon"
     """Not in the file, but it has meetings; to be removed by a later sync."""
@@ -44,32 +44,32 @@ _NO_CHANGE = ServerChange()
 
 @dataclass(frozen=True, slots=True)
 class SyncStep:
-    """What is to be done with one server."""
+    """The change to be made to one server."""
 
     server_id: ServerId
     kind: StepKind
     change: ServerChange = _NO_CHANGE
     """ADD: all values; CHANGE: those that differ."""
     meetings: int = 0
-    """Meetings of ours on a server that the file does not name."""
+    """Number of recorded meetings on a server that the file does not contain."""
 
     @property
     def changes_something(self) -> bool:
-        """Whether the step does anything at all."""
+        """Whether the step changes the server."""
         if self.kind is StepKind.CORDON:
             return self.change.state is not None
         return self.kind not in (StepKind.NOTHING, StepKind.KEEP)
 
 
 def plan_sync(
-    wanted: Sequence[Wanted],
+    wanted: Sequence[WantedServer],
     present: Sequence[Server],
     meetings: Mapping[ServerId, int],
     mode: SyncMode,
 ) -> tuple[SyncStep, ...]:
     """Return a step for each server: those of the file in its order, then the others.
 
-    meetings: how many meetings of ours each server has.
+    `meetings` is the number of recorded meetings by server.
     """
     known = {server.id: server for server in present}
     named = {one.id for one in wanted}
@@ -82,7 +82,7 @@ def plan_sync(
     return tuple(steps)
 
 
-def _step(wanted: Wanted, server: Server | None) -> SyncStep:
+def _step(wanted: WantedServer, server: Server | None) -> SyncStep:
     if server is None:
         return SyncStep(wanted.id, StepKind.ADD, _all_values(wanted))
     change = _difference(wanted, server)
@@ -90,7 +90,7 @@ def _step(wanted: Wanted, server: Server | None) -> SyncStep:
     return SyncStep(wanted.id, kind, change)
 
 
-def _all_values(wanted: Wanted) -> ServerChange:
+def _all_values(wanted: WantedServer) -> ServerChange:
     return ServerChange(
         url=wanted.url,
         secret=wanted.secret,
@@ -102,7 +102,7 @@ def _all_values(wanted: Wanted) -> ServerChange:
     )
 
 
-def _difference(wanted: Wanted, server: Server) -> ServerChange:
+def _difference(wanted: WantedServer, server: Server) -> ServerChange:
     pairs = {
         "url": (wanted.url, server.url),
         "secret": (wanted.secret, server.secret),
@@ -115,8 +115,8 @@ def _difference(wanted: Wanted, server: Server) -> ServerChange:
     return ServerChange(**values, state=_wanted_state(wanted, server))  # type: ignore[arg-type]
 
 
-def _wanted_state(wanted: Wanted, server: Server) -> ServerState | None:
-    """Return the state to set, None to leave it: a server that is wanted off is cordoned."""
+def _wanted_state(wanted: WantedServer, server: Server) -> ServerState | None:
+    """Return the state to set, None to keep it: `enabled: false` cordons an enabled server."""
     enabled = server.state is ServerState.ENABLED
     if wanted.enabled == enabled:
         return None
@@ -134,22 +134,22 @@ def _removal(server: Server, meetings: int, mode: SyncMode) -> SyncStep:
 
 
 def cordoning(server_id: ServerId, state: ServerState, meetings: int) -> SyncStep:
-    """Return the step for an unwanted server that is not empty: only an enabled one changes."""
+    """Return the step for a server that is not in the file and not empty."""
     enabled = state is ServerState.ENABLED
     change = ServerChange(state=ServerState.CORDONED if enabled else None)
     return SyncStep(server_id, StepKind.CORDON, change, meetings)
 
 
 def named_values(change: ServerChange) -> dict[str, object]:
-    """Return what a change sets by name, in the order of its fields."""
+    """Return the values that a change sets, by field name in the order of the fields."""
     pairs = ((item.name, getattr(change, item.name)) for item in fields(change))
     return {name: value for name, value in pairs if value is not None}
 
 
 def shared_urls(urls: Mapping[str, str]) -> list[tuple[str, ...]]:
-    """Return the groups of servers that share a url: one BBB server in the pool twice.
+    """Return the groups of servers that share a URL: one BBB server is in the pool twice.
 
-    urls: by server id.
+    `urls` are by server id.
     """
     groups: dict[str, list[str]] = {}
     for server_id, url in urls.items():

@@ -1,8 +1,7 @@
-"""What may be stored of a server: its url, id, secret, tag, multiplier and limits.
+"""Validation of a server's values: URL, id, secret, tag, load multiplier and limits.
 
-Pure. Each check returns the value to store or raises UnacceptableValue with a reason for people
-(Scalelite stores "not a url" and negative multipliers). No reason quotes a secret.
-Truth: spec/balancing.md, A server; the key names that an id may not take: docs/stores.md.
+Pure. Each check returns the value to store or raises UnacceptableValue with a readable reason that
+contains no secret. Source: docs/stores.md (fields of a server; key names that an id must not use).
 """
 
 from __future__ import annotations
@@ -15,24 +14,24 @@ from appliance.bbb.endpoint import MAX_TEXT, UnacceptableValue, check_secret, ch
 from appliance.model import ServerChange, ServerId
 
 MAX_LIMIT = 10_000_000
-LEAST_MULTIPLIER, MAX_MULTIPLIER = 1e-6, 1e6
-"""Loads are products and quotients of it, and must stay numbers: 1e308 times 15 is infinite."""
+MIN_MULTIPLIER, MAX_MULTIPLIER = 1e-6, 1e6
+"""Loads are products and quotients of it, and must stay finite: 1e308 times 15 is infinite."""
 
 _ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?").fullmatch
 
-_TAKEN_IDS = frozenset(
+_RESERVED_IDS = frozenset(
     {
         *("servers", "server_enabled", "server_load", "cordoned_server_load"),
         *("meetings", "voice_bridges", "tenants"),
     }
 )
-"""A server's counters live under its bare id, so an id must not be the name of another key."""
-_TAKEN_PREFIX = "protector_token_"
+"""A server's counters have its id as key, so an id must not be the name of another key."""
+_RESERVED_PREFIX = "protector_token_"
 
 
 @dataclass(frozen=True, slots=True)
 class NewServer:
-    """What is known of a server when it is added."""
+    """Values of a server that is to be added."""
 
     url: str
     secret: str = field(repr=False)
@@ -45,7 +44,7 @@ class NewServer:
 
     @property
     def change(self) -> ServerChange:
-        """Return what is to be stored under the id."""
+        """Return the values to be stored under the id."""
         return ServerChange(
             url=self.url,
             secret=self.secret,
@@ -57,7 +56,7 @@ class NewServer:
 
 
 def check_change(change: ServerChange) -> ServerChange:
-    """Check everything that a change names. Raises UnacceptableValue."""
+    """Check all values of a change. Raises UnacceptableValue."""
     return replace(
         change,
         url=None if change.url is None else check_url(change.url),
@@ -72,19 +71,19 @@ def check_change(change: ServerChange) -> ServerChange:
 
 
 def check_id(server_id: str) -> ServerId:
-    """Check an id given by the operator, or taken from the host name."""
+    """Check an id given by the operator or derived from the host name."""
     if not _ID(server_id):
         raise UnacceptableValue(
             "the id must be at most 128 letters, digits, dots, hyphens and underscores, "
             "and begin and end with a letter or digit"
         )
-    if server_id in _TAKEN_IDS or server_id.startswith(_TAKEN_PREFIX):
+    if server_id in _RESERVED_IDS or server_id.startswith(_RESERVED_PREFIX):
         raise UnacceptableValue("this id is reserved")
     return ServerId(server_id)
 
 
 def check_tag(tag: str) -> str:
-    """Check a tag; empty means none. `;`, `!` and `none` have a meaning in meta_server-tag."""
+    """Check a tag; empty means none. `;`, `!` and `none` have special meanings in requests."""
     if ";" in tag or "!" in tag:
         raise UnacceptableValue("the tag must not hold ';' or '!'")
     if tag != tag.strip() or not tag.isprintable():
@@ -100,7 +99,7 @@ def check_multiplier(value: float) -> float:
     """Check a load multiplier."""
     if not math.isfinite(value) or value <= 0:
         raise UnacceptableValue("the load multiplier must be a number greater than 0")
-    if not LEAST_MULTIPLIER <= value <= MAX_MULTIPLIER:
+    if not MIN_MULTIPLIER <= value <= MAX_MULTIPLIER:
         raise UnacceptableValue("the load multiplier must be from 0.000001 to 1000000")
     return float(value)
 

@@ -1,6 +1,6 @@
-"""One server of a YAML list of servers while it is read: each field, and what is wrong with it.
+"""Reads one server of a YAML server list, field by field, and collects its problems.
 
-Pure. No problem quotes a secret. The files themselves are in server_list.py.
+Pure. No problem contains a secret. The lists themselves are read in yaml_list.py.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _NUMBER = re.compile(r"[0-9]{0,15}(?:\.[0-9]{0,15})?(?:[eE][+-]?[0-9]{1,3})?").f
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong with one line."""
+class ServerListProblem:
+    """One problem of a server list."""
 
     line: int
     server: str
@@ -28,105 +28,106 @@ class Problem:
     reason: str
 
     def __str__(self) -> str:
-        """Return one line for people."""
+        """Return one readable line."""
         about = f"server {self.server}: " if self.server else ""
         return f"line {self.line}: {about}{self.reason}"
 
 
 def field_name(name: Scalar) -> str:
-    """Return a field's name; Ruby's symbols have a colon in front."""
+    """Return the name of a field without the leading colon of a Ruby symbol."""
     return name.text.removeprefix(":")
 
 
-class Entry:
-    """One server of the file while it is read."""
+class EntryReader:
+    """Reads the fields of one server and adds its problems to those of the list."""
 
-    def __init__(self, name: str, line: int, problems: list[Problem]) -> None:
+    def __init__(self, name: str, line: int, problems: list[ServerListProblem]) -> None:
         self.name = name
         self._line = line
         self._problems = problems
         self._before = len(problems)
         self._given: dict[str, Scalar] = {}
 
-    def complain(self, line: int, reason: str) -> None:
-        """Note a problem."""
-        self._problems.append(Problem(line, self.name, reason))
+    def add_problem(self, line: int, reason: str) -> None:
+        """Add a problem."""
+        self._problems.append(ServerListProblem(line, self.name, reason))
 
     def check_id(self, name: Scalar, known_ids: Collection[str]) -> None:
-        """Check an id: a new one as strictly as `servers add` does."""
+        """Check an id; a new one as strictly as `servers add` does."""
         if name.text in known_ids and _SCALELITE_ID(name.text):
             return
         try:
             check_id(name.text)
         except UnacceptableValue as error:
-            self.complain(name.line, str(error))
+            self.add_problem(name.line, str(error))
 
     def read(self, node: Node, names: Collection[str], ignored: Collection[str]) -> bool:
-        """Read the fields; False: there are none at all."""
+        """Read the fields; False: there are none."""
         if not isinstance(node, Mapping):
-            self.complain(node.line, "it must have fields, `secret` at least")
+            self.add_problem(node.line, "it must have fields, `secret` at least")
             return False
         for key, value in node.pairs:
             name = field_name(key)
             if name in ignored:
                 continue
             if name not in names:
-                self.complain(key.line, f"unknown field `{name}` (known: {', '.join(names)})")
+                self.add_problem(key.line, f"unknown field `{name}` (known: {', '.join(names)})")
             elif name in self._given:
-                self.complain(key.line, f"`{name}` is given twice")
+                self.add_problem(key.line, f"`{name}` is given twice")
             elif not isinstance(value, Scalar):
-                self.complain(value.line, f"`{name}` must be a single value")
+                self.add_problem(value.line, f"`{name}` must be a single value")
             else:
                 self._given[name] = value
         return True
 
     @property
-    def sound(self) -> bool:
-        """Whether nothing was wrong so far."""
+    def is_valid(self) -> bool:
+        """Whether the server has had no problem so far."""
         return len(self._problems) == self._before
 
-    # One field each; what is wrong is noted, and some value returned.
+    # The methods below read one field each. For an invalid one they add a problem and return a
+    # placeholder.
 
     def _value(self, name: str) -> Scalar | None:
         value = self._given.get(name)
         return None if value is None or value.is_null else value
 
     def text(self, name: str, check: Callable[[str], str], default: str | None) -> str | None:
-        """Read a text that a check of core.server_values accepts."""
+        """Read a string and validate it with a check of values.py."""
         value = self._value(name)
         text, line = (value.text, value.line) if value else (default, self._line)
-        if text is None or not (value or self.sound):
-            return None  # nothing given, or a default made of an id that was refused
+        if text is None or not (value or self.is_valid):
+            return None  # not given, or a default derived from an invalid id
         try:
             return check(text)
         except UnacceptableValue as error:
-            self.complain(line, str(error))
+            self.add_problem(line, str(error))
             return None
 
-    def needed(self, name: str, check: Callable[[str], str]) -> str:
-        """Read a text that must be there."""
+    def required(self, name: str, check: Callable[[str], str]) -> str:
+        """Read a required string."""
         if self._value(name) is None:
-            self.complain(self._line, f"it has no {name}")
+            self.add_problem(self._line, f"it has no {name}")
             return ""
         return self.text(name, check, None) or ""
 
     def secret(self) -> str:
         """Read the secret."""
-        return self.needed("secret", check_secret)
+        return self.required("secret", check_secret)
 
     def tag(self) -> str | None:
-        """Read the tag; a name without a value removes it."""
+        """Read the tag; a field without value removes it."""
         if "tag" in self._given and self._value("tag") is None:
             return ""
         return self.text("tag", check_tag, None)
 
-    def truth(self, name: str) -> bool:
-        """Read a truth; not given means true."""
+    def boolean(self, name: str) -> bool:
+        """Read a boolean, true by default."""
         value = self._value(name)
         if value is None:
             return True
         if value.truth is None:
-            self.complain(value.line, f"`{name}` must be true or false")
+            self.add_problem(value.line, f"`{name}` must be true or false")
         return bool(value.truth)
 
     def multiplier(self) -> float:
@@ -137,17 +138,17 @@ class Entry:
         try:
             return check_multiplier(_number(value))
         except UnacceptableValue as error:
-            self.complain(value.line, str(error))
+            self.add_problem(value.line, str(error))
             return 1.0
 
     def limit(self, name: str) -> int | None:
-        """Read a limit; 0, or no value, removes it."""
+        """Read a limit; 0 or a field without value removes it."""
         if name not in self._given:
             return None
         value = self._value(name)
         number = 0.0 if value is None else _number(value)
         if value is not None and not (number.is_integer() and 0 <= number <= MAX_LIMIT):
-            self.complain(
+            self.add_problem(
                 value.line, f"`{name}` must be a whole number up to {MAX_LIMIT}, 0 for no limit"
             )
             return None
@@ -155,7 +156,7 @@ class Entry:
 
 
 def _number(value: Scalar) -> float:
-    """Return a number, NaN for what is none."""
+    """Parse a number; NaN: it is not one."""
     text = value.text
     if value.tag == RUBY_DECIMAL:
         text = text.partition(":")[2]  # `18:0.1e1`: the digits before the colon are a precision

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from appliance.bbb.endpoint import UnacceptableValue, check_url
 from appliance.takeover.findings import TakeoverFinding, Verdict, found
-from appliance.tenants.values import tenant_doubts
+from appliance.tenants.values import unreachable_tenants
 
 SINGLE_KEYS = {
     "servers": "set",
@@ -238,7 +238,7 @@ def _judge_tenants(state: PoolState, *, multitenancy: bool) -> Iterator[Takeover
         state.tenants.keys() - known.keys(),
         "`ctl tenants remove ID`",
     )
-    doubts = tenant_doubts(
+    doubts = unreachable_tenants(
         (name, record.get("name", ""), record.get("secrets", "")) for name, record in known.items()
     )
     yield from found(

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from appliance.callbacks.attributes_yaml import HostileCallbackData, parse_callback_attributes
+from appliance.callbacks.attributes_yaml import InvalidCallbackData, parse_callback_attributes
 from appliance.recordings.recording import RecordingStates, is_record_id
 from appliance.takeover.findings import TakeoverFinding, Verdict, found
 
@@ -210,7 +210,7 @@ def judge_callbacks(rows: Sequence[tuple[str, str | None]]) -> Iterator[Takeover
     for meeting_id, text in rows:
         try:
             parse_callback_attributes(text or "")
-        except HostileCallbackData as error:
+        except InvalidCallbackData as error:
             unreadable.append(f"{meeting_id}: {error}")
     yield TakeoverFinding(
         Verdict.FINE,

@@ -1,7 +1,8 @@
-"""Managing tenants and their settings: every change is checked, logged, and effective at once here.
+"""The operator's commands for tenants and their settings.
 
-Another appliance keeps a tenant for half a second at most (tenants.py). Knows no secret's value in
-a log line: what is logged is who changed which field.
+Every change is validated, logged and effective immediately in this process; other appliances cache
+a tenant for half a second (cache.py). Log lines contain the actor and the changed fields, but no
+values of secrets.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ from appliance.tenants.values import (
 
 
 async def list_tenants(deps: TenantDeps) -> tuple[TenantRecord, ...]:
-    """Return all tenants as people sort them: by name."""
+    """Return all tenants in natural order of their names."""
     found = await deps.store.list_tenants()
     return tuple(sorted(found, key=lambda one: (natural_key(one.name), one.id)))
 
 
 async def find_tenant(deps: TenantDeps, tenant_id: str) -> TenantRecord:
-    """Return one tenant. Raises Refused: there is no such."""
+    """Return one tenant. Raises Refused: it does not exist."""
     tenant = await deps.store.find_tenant(TenantId(tenant_id))
     if tenant is None:
         raise no_tenant(tenant_id)
@@ -41,30 +42,30 @@ async def find_tenant(deps: TenantDeps, tenant_id: str) -> TenantRecord:
 
 
 async def add_tenant(
-    deps: TenantDeps, who: str, new: TenantChange, *, new_id: Callable[[], object] = uuid.uuid4
+    deps: TenantDeps, actor: str, new: TenantChange, *, new_id: Callable[[], object] = uuid.uuid4
 ) -> TenantRecord:
-    """Add a tenant. Raises Refused: a value is bad or missing, or the name is taken."""
+    """Add a tenant. Raises Refused: a value is invalid or missing, or the name is taken."""
     checked = _check_change(replace(new, name=new.name or "", secrets=new.secrets or ""))
     tenant_id = TenantId(str(new_id()))
     _raise_if_refused(await deps.store.add_tenant(tenant_id, checked), tenant_id, checked)
     deps.cache.forget_all()
-    deps.log.info("tenant_added", tenant=tenant_id, name=checked.name, by=who)
+    deps.log.info("tenant_added", tenant=tenant_id, name=checked.name, by=actor)
     return await find_tenant(deps, tenant_id)
 
 
 async def update_tenant(
-    deps: TenantDeps, who: str, tenant_id: str, change: TenantChange
+    deps: TenantDeps, actor: str, tenant_id: str, change: TenantChange
 ) -> TenantRecord:
-    """Change what `change` names; an empty field of LRS or Keycloak is removed.
+    """Apply `change`; an empty value of an LRS or Keycloak field removes the field.
 
-    Raises Refused: a value is bad, the name is taken, or there is no such tenant.
+    Raises Refused: a value is invalid, the name is taken, or the tenant does not exist.
     """
     checked = _check_change(change)
     saved = await deps.store.update_tenant(TenantId(tenant_id), checked)
     _raise_if_refused(saved, tenant_id, checked)
     deps.cache.forget_all()
     renamed = {} if checked.name is None else {"name": checked.name}
-    deps.log.info("tenant_changed", tenant=tenant_id, changed=[*checked.given], **renamed, by=who)
+    deps.log.info("tenant_changed", tenant=tenant_id, changed=[*checked.given], **renamed, by=actor)
     return await find_tenant(deps, tenant_id)
 
 
@@ -86,11 +87,13 @@ def _raise_if_refused(saved: Saved, tenant_id: str, change: TenantChange) -> Non
         )
 
 
-async def remove_tenant(deps: TenantDeps, who: str, tenant_id: str, *, force: bool) -> TenantRecord:
-    """Remove a tenant with its settings and return what it was.
+async def remove_tenant(
+    deps: TenantDeps, actor: str, tenant_id: str, *, force: bool
+) -> TenantRecord:
+    """Remove a tenant with its settings and return it; its recordings stay.
 
-    With `force` its meetings run on, but nobody can ask about them any more; recordings stay.
-    Raises Refused: there is no such, or it has meetings.
+    With `force` its meetings continue, but front-ends can no longer access them. Raises Refused: it
+    does not exist, or has meetings and `force` is not set.
     """
     tenant = await find_tenant(deps, tenant_id)
     held = await deps.store.remove_tenant(tenant.id, force=force)
@@ -103,14 +106,14 @@ async def remove_tenant(deps: TenantDeps, who: str, tenant_id: str, *, force: bo
             f"tenant {tenant_id} has {meetings}; let them end first, or use force",
         )
     deps.cache.forget_all()
-    deps.log.info("tenant_removed", tenant=tenant_id, name=tenant.name, forced=force, by=who)
+    deps.log.info("tenant_removed", tenant=tenant_id, name=tenant.name, forced=force, by=actor)
     return tenant
 
 
 async def list_settings(
     deps: TenantDeps, tenant_id: str | None = None
 ) -> tuple[TenantSetting, ...]:
-    """Return the settings of all tenants or of one. Raises Refused: there is no such tenant."""
+    """Return the settings of all tenants or of one. Raises Refused: unknown tenant."""
     found = await deps.store.list_settings(None if tenant_id is None else TenantId(tenant_id))
     if found is None:
         raise no_tenant(tenant_id or "")
@@ -119,14 +122,15 @@ async def list_settings(
 
 async def add_setting(
     deps: TenantDeps,
-    who: str,
+    actor: str,
     setting: TenantSetting,
     *,
     new_id: Callable[[], object] = uuid.uuid4,
 ) -> TenantSetting:
-    """Add a setting under a new id. Raises Refused: a value is bad, the tenant unknown, or has it.
+    """Add a setting with a new id.
 
-    Scalelite keeps two settings of one parameter, and chance decides which of them counts.
+    Raises Refused: a value is invalid, the tenant does not exist, or has a setting of the parameter
+    (Scalelite stores both, and it is undefined which of them is used).
     """
     try:
         setting = check_setting(replace(setting, id=str(new_id())))
@@ -142,22 +146,22 @@ async def add_setting(
             "remove it first",
         )
     deps.cache.forget_all()
-    deps.log.info("tenant_setting_added", **_logged(setting), by=who)
+    deps.log.info("tenant_setting_added", **_logged(setting), by=actor)
     return setting
 
 
-async def remove_setting(deps: TenantDeps, who: str, setting_id: str) -> TenantSetting:
-    """Remove a setting and return what it was. Raises Refused: there is no such."""
+async def remove_setting(deps: TenantDeps, actor: str, setting_id: str) -> TenantSetting:
+    """Remove a setting and return it. Raises Refused: it does not exist."""
     setting = await deps.store.remove_setting(setting_id)
     if setting is None:
         raise no_tenant_setting(setting_id)
     deps.cache.forget_all()
-    deps.log.info("tenant_setting_removed", **_logged(setting), by=who)
+    deps.log.info("tenant_setting_removed", **_logged(setting), by=actor)
     return setting
 
 
 def _logged(setting: TenantSetting) -> dict[str, object]:
-    """Return what a log line says of a setting: not its value, which may be a password."""
+    """Return the log fields of a setting, without its value, which may be a password."""
     return {
         "tenant": setting.tenant_id,
         "setting": setting.id,

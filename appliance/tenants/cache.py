@@ -1,7 +1,7 @@
-"""Who is asking: the tenant of a host, kept for half a second at most.
+"""A cache of tenants by host label, for half a second.
 
-A Scalelite on the same stores sends no notice of changes, so nothing is kept longer; a change made
-by another appliance is to be seen within a second, the time of the request included.
+Not longer, since a Scalelite on the same stores announces no changes, and a change by another
+appliance must be visible within a second, including the time of the request.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _MAX_ENTRIES = 10_000
 
 
 class TenantCache:
-    """Tenants by host label, re-read after half a second."""
+    """Tenants by host label, read again after half a second."""
 
     def __init__(self, store: TenantLookup, now_ms: Callable[[], int]) -> None:
         self._store = store
@@ -25,7 +25,7 @@ class TenantCache:
         self._changes = 0
 
     def forget_all(self) -> None:
-        """Read every tenant anew: one was changed through this appliance."""
+        """Empty the cache, because a tenant was changed through this appliance."""
         self._kept.clear()
         self._changes += 1
 
@@ -39,8 +39,8 @@ class TenantCache:
         changes = self._changes
         tenant = await self._store.find_tenant(label)
         if changes != self._changes:
-            return tenant  # it may have been read before the change
+            return tenant  # possibly read before the change
         if len(self._kept) >= _MAX_ENTRIES:
-            self._kept.clear()  # host labels come from outside: never let them pile up
+            self._kept.clear()  # clients can send any number of host labels
         self._kept[label] = now_ms, tenant
         return tenant

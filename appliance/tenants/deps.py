@@ -1,4 +1,4 @@
-"""What the use cases of tenants/ are given."""
+"""Dependencies of the use cases in tenants/."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from appliance.tenants.lrs import LrsPayloads
 
 @dataclass(frozen=True, slots=True)
 class TenantDeps:
-    """Tenants as requests and as operators use them."""
+    """Dependencies of finding and managing tenants."""
 
     settings: Settings
     log: Log
     store: TenantStore
-    """For administration; requests ask `cache`."""
+    """For administration; requests use `cache`."""
     cache: TenantCache
     lrs: LrsPayloads | None = None
-    """None: without multitenancy nobody has an LRS."""
+    """None: not configured."""

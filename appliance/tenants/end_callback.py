@@ -1,7 +1,7 @@
-"""The URL in the place of a front-end's meta_endCallbackUrl where a scoped id must be hidden.
+"""Recognises the URL that replaces a front-end's meta_endCallbackUrl to hide a scoped id.
 
-How it is signed and answered is in callbacks/end_callback_url.py; here is how it is recognised, so
-that front-ends are shown their own URL. Pure.
+So answers show front-ends their own URL. callbacks/end_callback_url.py makes and reads the URL.
+Pure.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ END_CALLBACK_KEY = "endcallbackurl"
 """BBB writes the names of metadata in lower case."""
 
 _PATH = f"/bigbluebutton/api/{END_CALLBACK_CALL}"
-OUR_URL_HINT = f"{_PATH}?"
+RELAY_URL_HINT = f"{_PATH}?"
 
 
-def front_ends_url(text: str) -> str:
-    """Return the URL that the front-end gave, where this is ours in its place; else the text."""
-    if not is_our_url(text):
+def original_url(text: str) -> str:
+    """Return the front-end's URL if `text` is the URL that replaces it, else `text`."""
+    if not is_relay_url(text):
         return text
     query = urlsplit(text.strip()).query
     return get(parse_query(query.encode("utf-8", "surrogateescape")), "url") or text
 
 
-def is_our_url(text: str) -> bool:
-    """Whether a URL is the one that the appliance put in the place of a front-end's."""
+def is_relay_url(text: str) -> bool:
+    """Whether a URL is one by which the appliance replaces a front-end's."""
     try:
         return urlsplit(text.strip()).path == _PATH
     except ValueError:

@@ -1,8 +1,8 @@
-"""The credentials of tenants' learning record stores, ready to be sent with a create.
+"""The encrypted credentials of tenants' learning record stores (LRS) for creates.
 
-A token is asked for once for any number of creates, and kept until shortly before it expires;
-a token endpoint that fails is left alone for a while. Nothing here stops a create, or delays it
-much longer than `deadline_s`. Truth: tenants/lrs_rules.py.
+One token request serves any number of creates; the token is cached until shortly before it expires.
+A token endpoint that fails is not asked again for RETRY_S. A create never fails because of the LRS,
+and is not delayed much longer than `deadline_s`. The rules are in lrs_rules.py.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from appliance.tenants.lrs_rules import (
 )
 
 RETRY_S = 15.0
-"""How long a token endpoint that failed is not asked again."""
+"""Pause before a token endpoint that failed is asked again."""
 _GRACE_S = 0.5
 _MAX_KEPT = 2_000
 _THREADS = 2
@@ -36,14 +36,14 @@ V = TypeVar("V")
 
 
 class TokenIssuer(Protocol):
-    """Asks for access tokens."""
+    """Requests access tokens."""
 
     async def fetch(self, keycloak: Keycloak) -> Token:
-        """Return a fresh token. Raises TokenUnavailable."""
+        """Return a new token. Raises TokenUnavailable."""
 
 
 class LrsPayloads:
-    """Makes payloads, and keeps what is dear to make."""
+    """Makes payloads, and caches tokens and encrypted documents."""
 
     def __init__(
         self,
@@ -54,17 +54,17 @@ class LrsPayloads:
         random_bytes: Callable[[int], bytes],
         clock_s: Callable[[], float] = trio.current_time,
     ) -> None:
-        """`clock_s` tells how long a token was kept."""
+        """`clock_s` is the clock of the caches."""
         self._issuer = issuer
         self._faults = faults
         self._deadline_s = deadline_s
         self._random_bytes = random_bytes
-        self._tokens = _Kept[Keycloak, Token | None](clock_s)
-        self._sealed = _Kept[tuple[str, str], str](clock_s)
+        self._tokens = _SharedCache[Keycloak, Token | None](clock_s)
+        self._sealed = _SharedCache[tuple[str, str], str](clock_s)
         self._threads = trio.CapacityLimiter(_THREADS)
 
     async def document(self, tenant: Tenant | None) -> str | None:
-        """Return a tenant's credentials, None if it has no LRS or no token is to be had now."""
+        """Return a tenant's credentials, None if it has no LRS or no token is available."""
         lrs = tenant.lrs if tenant else None
         if tenant is None or lrs is None:
             return None
@@ -78,7 +78,7 @@ class LrsPayloads:
         return document
 
     async def seal(self, document: str, secret: str) -> str:
-        """Encrypt credentials for the server of this secret: in a thread, once for all creates."""
+        """Encrypt credentials with a server's secret, in a thread, once for all creates."""
 
         async def work() -> tuple[str, float]:
             salt = self._random_bytes(SALT_BYTES)
@@ -100,15 +100,15 @@ class LrsPayloads:
             self._faults.note("lrs_token_failed", tenant.id, reason=reason)
             return None, RETRY_S
 
-        # For those who wait for a request that another takes up anew; later than the deadline of
-        # one's own, whose failure is to be remembered.
+        # Limits the wait for a request of another create. Longer than the deadline of a request, so
+        # that the failure of the task's own request is cached.
         with trio.move_on_after(self._deadline_s + _GRACE_S):
             return await self._tokens.get(keycloak, work)
         return None
 
 
-class _Kept(Generic[K, V]):
-    """Values that are made once for all who ask at the same time, and kept for a while."""
+class _SharedCache(Generic[K, V]):
+    """A cache of values with a lifetime; concurrent callers share one computation."""
 
     def __init__(self, clock_s: Callable[[], float]) -> None:
         self._clock_s = clock_s
@@ -116,7 +116,7 @@ class _Kept(Generic[K, V]):
         self._pending: dict[K, trio.Event] = {}
 
     async def get(self, key: K, make: Callable[[], Awaitable[tuple[V, float]]]) -> V:
-        """Return the value of a key; `make` gives it and for how many seconds to keep it."""
+        """Return the value of a key; `make` returns it with its lifetime in seconds."""
         while True:
             kept = self._values.get(key)
             if kept is not None and self._clock_s() < kept[1]:
@@ -124,7 +124,7 @@ class _Kept(Generic[K, V]):
             pending = self._pending.get(key)
             if pending is None:
                 return await self._make(key, make)
-            # Should its maker be cancelled, one of those who wait takes over.
+            # If the task that computes the value is cancelled, a waiting one takes over.
             await pending.wait()
 
     async def _make(self, key: K, make: Callable[[], Awaitable[tuple[V, float]]]) -> V:

@@ -1,10 +1,10 @@
-"""A tenant's learning record store (LRS): its credentials, encrypted for the server that uses them.
+"""The credentials of a tenant's learning record store (LRS), encrypted for a BBB server.
 
 BBB's xAPI module (bbb-webhooks) reads them from `meta_secret-lrs-payload` of create: base64 of
-eight bytes that it skips, eight bytes of salt, and AES-256-CBC of a JSON object, key and IV by
-PBKDF2 of the server's secret. We write `Salted__` where Scalelite writes random bytes: so the
-payload is also what `openssl aes-256-cbc -pbkdf2 -a -A` makes and reads.
-Pure. Truth: bbb-webhooks, src/out/xapi (README.md, decrypt.js); RFC 6749, sections 4.3 and 5.
+eight ignored bytes, eight bytes of salt, and AES-256-CBC of a JSON object, with key and IV by
+PBKDF2 of the server's secret. The ignored bytes are `Salted__` (in Scalelite random), so that
+`openssl aes-256-cbc -pbkdf2 -a -A` can write and read the payload. Pure. Source: bbb-webhooks,
+src/out/xapi (README.md, decrypt.js); RFC 6749, sections 4.3 and 5.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ SALT_BYTES = 8
 
 _MAGIC = b"Salted__"
 _ROUNDS = 10_000
-"""OpenSSL's default for `-pbkdf2`; takes ten milliseconds, so not for the event loop."""
+"""OpenSSL's default for `-pbkdf2`. Takes ten milliseconds, so it must run in a thread."""
 _KEY_BYTES, _IV_BYTES = 32, 16
 _BLOCK_BITS = 128
 
-_UNTOLD_LIFE_S = 60.0
+_DEFAULT_LIFE_S = 60.0
 _MAX_LIFE_S = 86_400.0
 _MARGIN_S = 30.0
 _MARGIN_SHARE = 0.1
 _LEAST_S = 1.0
-"""So long a token is shared whatever its endpoint says: by the creates of one moment."""
+"""Minimum time for which a token is shared, so that concurrent creates use one."""
 _MAX_TOKEN = 16_384
 _ERROR_CODE = re.compile(r"[a-z_]{1,64}").fullmatch
 
 
 class TokenUnavailable(Exception):
-    """No token was to be had; the text says why and is safe to log."""
+    """No token is available; the text says why and is safe to log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Token:
 
     text: str = field(repr=False)
     keep_s: float
-    """How long it may be used for further meetings: somewhat less than it is valid."""
+    """How long it may be used for further meetings: somewhat less than its lifetime."""
 
 
 def lrs_of(fields: Mapping[str, str]) -> Lrs | None:
@@ -68,7 +68,7 @@ def lrs_of(fields: Mapping[str, str]) -> Lrs | None:
 
 
 def basic_document(lrs: Lrs) -> str | None:
-    """Return what is to be encrypted, with user name and password; None: there are none."""
+    """Return the plaintext with user name and password, None if there are none."""
     if not lrs.username and not lrs.password:
         return None
     return json.dumps(
@@ -81,13 +81,13 @@ def basic_document(lrs: Lrs) -> str | None:
 
 
 def token_document(lrs: Lrs, token: Token) -> str:
-    """Return what is to be encrypted, with a token."""
+    """Return the plaintext with an access token."""
     return json.dumps({"lrs_endpoint": lrs.endpoint, "lrs_token": token.text})
 
 
 def seal(document: str, secret: str, salt: bytes) -> str:
-    """Encrypt a document for the server of this secret; `salt` is eight random bytes."""
-    # Imported here: nine megabytes that an appliance without an LRS need not carry.
+    """Encrypt a document with a server's secret; `salt` is eight random bytes."""
+    # Imported here to save nine megabytes of memory in an appliance without LRS.
     from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
     from cryptography.hazmat.primitives.padding import PKCS7
 
@@ -108,7 +108,7 @@ def seal(document: str, secret: str, salt: bytes) -> str:
 
 
 def token_request(keycloak: Keycloak) -> Params:
-    """Return the form that asks for a token by the password grant."""
+    """Return the form of a token request with the password grant."""
     return (
         ("client_id", keycloak.client_id),
         ("client_secret", keycloak.client_secret),
@@ -119,7 +119,7 @@ def token_request(keycloak: Keycloak) -> Params:
 
 
 def read_token(status: int, body: bytes) -> Token:
-    """Read the answer of a token endpoint. Raises TokenUnavailable."""
+    """Parse the answer of a token endpoint. Raises TokenUnavailable."""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
@@ -134,16 +134,16 @@ def read_token(status: int, body: bytes) -> Token:
 
 
 def _error_code(fields: Mapping[str, object]) -> str:
-    """Return the error that RFC 6749 names (`invalid_grant`); nothing else of the answer."""
+    """Return the error code of RFC 6749 (`invalid_grant`); the rest of the answer is not logged."""
     code = fields.get("error")
     return f", {code}" if isinstance(code, str) and _ERROR_CODE(code) else ""
 
 
 def _keep_s(expires_in: object) -> float:
     try:
-        life_s = float(expires_in)  # type: ignore[arg-type]  # whatever it is
+        life_s = float(expires_in)  # type: ignore[arg-type]  # any JSON value
     except (TypeError, ValueError, OverflowError):
-        life_s = _UNTOLD_LIFE_S
-    if not 0 <= life_s <= _MAX_LIFE_S:  # nan is neither
+        life_s = _DEFAULT_LIFE_S
+    if not 0 <= life_s <= _MAX_LIFE_S:  # also true for NaN
         life_s = _MAX_LIFE_S if life_s > 0 else 0.0
     return max(_LEAST_S, life_s - min(_MARGIN_S, _MARGIN_SHARE * life_s))

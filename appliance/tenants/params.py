@@ -1,8 +1,7 @@
-"""Parameters and tenants: what no front-end may set, what a tenant's create carries, and which
-call a tenant's setting is for.
+"""Parameters of tenants: reserved ones, those added to a create, and the call of each setting.
 
-Pure. Truth: spec/administration.md, Tenants; faults 20 and 28 of Scalelite (a tenant could give
-its meeting to another; settings meant for create appeared on join URLs).
+Unlike in Scalelite, a front-end cannot assign its meeting to another tenant, and settings for
+create do not appear in join URLs. Pure. Source: docs/multitenancy.md.
 """
 
 from __future__ import annotations
@@ -14,16 +13,16 @@ from appliance.tenants.view import LRS_KEY
 
 META = "meta_"
 TENANT_KEY = "tenant-id"
-"""Metadata key that names the tenant of a meeting or recording; `create` sets it."""
+"""Metadata key with the tenant's id of a meeting or recording; `create` sets it."""
 TENANT_PREFIX = "tenant-"
-"""Metadata keys that begin so are the appliance's: no front-end may set them."""
+"""Prefix of metadata keys that front-ends cannot set."""
 PARENT = "parentMeetingID"
 CREATE, JOIN = "create", "join"
 
 _RESERVED = f"{META}{TENANT_PREFIX}"
 _PAYLOAD = f"{META}{LRS_KEY}"
 
-# Parameters of join, BBB API documentation ("join"); every other one belongs to create.
+# Parameters of join (BigBlueButton API reference, join); all others belong to create.
 _JOIN_PARAMETERS = frozenset(
     {
         *("fullName", "firstName", "lastName", "password", "role", "createTime", "userID"),
@@ -36,24 +35,24 @@ _BOTH = frozenset({"logoutURL"})
 
 
 def drop_reserved(params: Params, tenant: Tenant | None = None) -> Params:
-    """Drop what only we may set, for a tenant with an LRS its credentials too.
+    """Drop reserved metadata, for a tenant with an LRS also its credentials.
 
-    In any case: BBB lower-cases the names of metadata.
+    Names are compared in lower case, since BBB lower-cases the names of metadata.
     """
     reserved = (_RESERVED, _PAYLOAD) if tenant and tenant.lrs else _RESERVED
     return tuple([pair for pair in params if not pair[0].lower().startswith(reserved)])
 
 
 def add_tenant(params: Params, tenant: Tenant) -> Params:
-    """Say whose meeting it is. So it is known in lists and recordings."""
+    """Add the tenant's metadata, which identify its meetings in lists and recordings."""
     params = replace_param(params, f"{META}{TENANT_KEY}", tenant.id)
     return replace_param(params, f"{META}{TENANT_PREFIX}name", tenant.name)
 
 
 def calls_of_setting(param: str, call: str) -> tuple[str, ...]:
-    """Return the calls that a setting is for: the one it names, else those that know it."""
+    """Return the calls that a setting applies to: `call`, or if empty those with the parameter."""
     if param == RETENTION_PARAM:
-        return ()  # ours alone, no meeting's
+        return ()  # a setting of the appliance, not a parameter of meetings
     if call:
         return (call,)
     if param in _BOTH:

@@ -1,10 +1,9 @@
-"""Equal meetingIDs of two tenants: under which id the second one's meeting is kept.
+"""Scoped ids: the stored ids of meetings whose meetingID another tenant is using.
 
-Whoever comes first has the plain id, Scalelite's key. The meeting of another tenant is kept in the
-stores, and sent to its server, under the scoped id `{meetingID}~{tenant id}`, since equal ids on
-one BBB server would be one meeting. What front-ends and callbacks see is turned back here.
-Which of the two a meeting has is decided in Redis (scripts/lib.lua, `kept_id`).
-Truth: spec/administration.md, Tenants.
+The first meeting has the plain id, as in Scalelite. That of another tenant has the scoped id
+`{meetingID}~{tenant id}` in the stores and on its server, since equal ids on one BBB server would
+be one meeting. Front-ends and callbacks always get the original id. lib.lua (`kept_id`) decides
+which of the two ids a meeting has. Pure. Source: docs/multitenancy.md.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ from appliance.model import MeetingId
 
 SEPARATOR = "~"
 ORIGINAL_KEY = "tenant-meeting-id"
-"""Metadata key that holds the front-end's id of a meeting whose scoped id cannot tell it. Below
-`tenant-`, so that no front-end can set it; it comes back in lists and recordings."""
+"""Metadata key with the original id of a meeting whose scoped id contains only its hash. It begins
+with `tenant-`, so that front-ends cannot set it; lists and recordings contain it."""
 
 
 def scoped_id(meeting_id: str, tenant_id: str) -> MeetingId:
-    """Return the id under which a tenant's meeting is kept beside another's of the same id.
+    """Return the scoped id of a tenant's meeting.
 
-    Where it would be longer than BBB takes, the meetingID is replaced by its SHA-256.
+    If it would be longer than BBB accepts, the meetingID is replaced by its SHA-256.
     """
     scoped = f"{meeting_id}{SEPARATOR}{tenant_id}"
     if _characters(scoped) <= MAX_CHARACTERS:
@@ -33,15 +32,15 @@ def scoped_id(meeting_id: str, tenant_id: str) -> MeetingId:
 
 
 def is_reversible(scoped: str, meeting_id: str) -> bool:
-    """Whether a scoped id tells the meetingID that it was made of."""
+    """Whether the meetingID can be derived from its scoped id."""
     return scoped.startswith(f"{meeting_id}{SEPARATOR}")
 
 
 def front_end_id(meeting_id: str, tenant_id: str | None, original: str | None = None) -> str:
-    """Return the meetingID by which the front-end knows a meeting; any other id comes back as is.
+    """Return the front-end's id of a meeting, given its stored id, plain or scoped.
 
-    `original` is what the meeting's metadata hold under ORIGINAL_KEY. It counts only if the id was
-    made of it: breakout rooms inherit the metadata of their parent.
+    `original` is the meeting's metadata value of ORIGINAL_KEY. It is used only if the id was
+    derived from it, because breakout rooms inherit the metadata of their parent.
     """
     if not tenant_id:
         return meeting_id
@@ -51,5 +50,5 @@ def front_end_id(meeting_id: str, tenant_id: str | None, original: str | None = 
 
 
 def _characters(text: str) -> int:
-    """Count as Java does, in which BBB measures: characters beyond U+FFFF are two."""
+    """Return the length in UTF-16 code units, as BBB (Java) measures it."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2

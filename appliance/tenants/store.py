@@ -1,4 +1,4 @@
-"""The tenant of a request, from Redis. Administration of tenants is in admin_store.py."""
+"""Finds the tenant of a request in Redis. The store for administration is admin_store.py."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Asks OAuth token endpoints (Keycloak) for access tokens, over the pool of HTTP connections.
+"""The client of OAuth token endpoints (Keycloak).
 
-Nothing of a request or an answer gets into an error's text, since both hold secrets.
-Truth: RFC 6749, section 4.3; what an answer means is tenants/lrs_rules.py.
+Error texts contain nothing of a request or an answer, since both contain secrets. lrs_rules.py
+interprets the answers. Source: RFC 6749, section 4.3.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _HEADERS = [
 
 @dataclass(frozen=True, slots=True)
 class TokenClient:
-    """Asks for tokens."""
+    """Requests access tokens over a connection pool."""
 
     pool: PoolTransport
     deadline_s: float
-    """For one request, connecting included."""
+    """For one request, including connecting."""
 
     async def fetch(self, keycloak: Keycloak) -> Token:
-        """Return a fresh token. Raises TokenUnavailable."""
+        """Return a new token. Raises TokenUnavailable."""
         form = encode_query(token_request(keycloak)).encode()
         try:
             url = httpx.URL(keycloak.token_url)
@@ -48,8 +48,8 @@ class TokenClient:
                 deadline=trio.current_time() + self.deadline_s,
             )
         except httpx.InvalidURL:
-            raise TokenUnavailable("kc_token_url is no URL") from None
+            raise TokenUnavailable("kc_token_url is not a URL") from None
         except httpx.HTTPError as error:
-            # The chain is cut: it may hold what was sent.
+            # The exception chain is cut, since it may contain the request.
             raise TokenUnavailable(str(error) or type(error).__name__) from None
         return read_token(answer.status, answer.body)

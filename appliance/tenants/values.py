@@ -1,7 +1,6 @@
-"""What the operator may say about a tenant and its settings, and what of it can be stored. Pure.
+"""Tenants and tenant settings as operators enter them, and their validation.
 
-Source of the fields: Scalelite's records of tenants and tenant settings (docs/stores.md). A tenant
-as requests see it is `model.Tenant`.
+Pure. Source of the fields: Scalelite's records (docs/stores.md). Requests use `model.Tenant`.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ CALLS = ("create", "join")
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?").fullmatch
 """RFC 1123, section 2.1."""
 _REACHABLE = re.compile(r"[A-Za-z0-9_-]+").fullmatch
-"""Not all of these are host labels, but they work."""
+"""Also matches names that are no valid host labels but work."""
 _PARAM = re.compile(r"[\x21-\x7e]{1,255}").fullmatch
-_OF_THE_REQUEST = frozenset({"checksum", "meetingID"})
+_PER_REQUEST = frozenset({"checksum", "meetingID"})
 
 
 @dataclass(frozen=True, slots=True)
 class TenantRecord:
-    """A tenant as it is stored; what it does not have is empty."""
+    """A tenant as stored; missing fields are empty."""
 
     id: TenantId
     name: str = ""
@@ -50,7 +49,7 @@ class TenantRecord:
 
 @dataclass(frozen=True, slots=True)
 class TenantChange:
-    """What to set of a tenant; None leaves it, and what is empty is removed."""
+    """New values of a tenant; None keeps a value, an empty one removes it."""
 
     name: str | None = None
     secrets: str | None = field(default=None, repr=False)
@@ -65,7 +64,7 @@ class TenantChange:
 
     @property
     def given(self) -> dict[str, str]:
-        """Return what it names."""
+        """Return the given values by field name."""
         return {name: value for name in TENANT_FIELDS if (value := getattr(self, name)) is not None}
 
 
@@ -75,39 +74,39 @@ URL_FIELDS = ("lrs_endpoint", "kc_token_url")
 
 @dataclass(frozen=True, slots=True)
 class TenantSetting:
-    """A parameter that the calls of a tenant get."""
+    """A parameter that is added to the calls of a tenant."""
 
     id: str
     tenant_id: TenantId
     param: str
     value: str = field(repr=False)
-    """It may be a password."""
+    """May be a password."""
     override: bool
-    """Whether it counts more than what the front-end says."""
+    """Whether it overrides the front-end's value."""
     call: str = ""
-    """`create` or `join`; empty: the calls that know the parameter."""
+    """`create` or `join`; empty: the calls that have the parameter."""
 
 
 class SaveOutcome(StrEnum):
-    """What became of a record that was to be saved."""
+    """Result of saving a record."""
 
     SAVED = "saved"
     UNKNOWN = "unknown"
-    """There is no such tenant."""
+    """The tenant does not exist."""
     TAKEN = "taken"
-    """Another record has it already."""
+    """Another record has the name or parameter already."""
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What became of it, and the id of the record in its way."""
+    """Result of saving a record, with the id of the conflicting record."""
 
     outcome: SaveOutcome
     holder: str = ""
 
 
 def check_tenant_change(change: TenantChange) -> TenantChange:
-    """Check everything that a change names. Raises UnacceptableValue."""
+    """Check all values of a change. Raises UnacceptableValue."""
     checked = {name: _check_field(name, value) for name, value in change.given.items()}
     return replace(change, **checked)
 
@@ -130,7 +129,7 @@ def _check_field(name: str, value: str) -> str:
 
 
 def check_tenant_name(name: str) -> str:
-    """Check a tenant's name, by which its requests are known: one label of a host name."""
+    """Check a tenant's name, which is the host label of its requests."""
     if not _LABEL(name):
         raise UnacceptableValue(
             "the name must be one label of a host name: at most 63 letters, digits and hyphens, "
@@ -140,7 +139,7 @@ def check_tenant_name(name: str) -> str:
 
 
 def check_secrets(secrets: str) -> str:
-    """Check a tenant's secrets, separated by colons: one empty secret would sign everything."""
+    """Check a tenant's secrets, separated by colons; with an empty one anybody could sign."""
     for secret in secrets.split(SEPARATOR):
         if not secret:
             raise UnacceptableValue("the secrets must not be empty; a colon stands between two")
@@ -148,37 +147,38 @@ def check_secrets(secrets: str) -> str:
     return secrets
 
 
-def tenant_doubts(tenants: Iterable[tuple[str, str, str]]) -> list[tuple[str, str]]:
-    """Return (id, what is wrong) of tenants (id, name, secrets) that no request can reach.
+def unreachable_tenants(tenants: Iterable[tuple[str, str, str]]) -> list[tuple[str, str]]:
+    """Return (id, problem) for tenants, given as (id, name, secrets), that no request can reach.
 
-    A Scalelite stores any name, and one name twice.
+    Scalelite stores any name, even the same name twice.
     """
     found = list(tenants)
     holders: dict[str, list[str]] = {}
     for tenant_id, name, _ in found:
         holders.setdefault(name.lower(), []).append(tenant_id)
-    doubts = []
+    problems = []
     for tenant_id, name, secrets in found:
         others = [other for other in holders[name.lower()] if other != tenant_id]
         if not _REACHABLE(name):
-            doubts.append((tenant_id, f"no request has a host that begins with {name!r}"))
+            problems.append((tenant_id, f"no request has a host that begins with {name!r}"))
         elif others:
-            doubts.append((tenant_id, f"its name {name} is also that of {', '.join(others)}"))
+            problems.append((tenant_id, f"its name {name} is also that of {', '.join(others)}"))
         if not any(secrets.split(SEPARATOR)):
-            doubts.append((tenant_id, "it has no secret"))
-    return doubts
+            problems.append((tenant_id, "it has no secret"))
+    return problems
 
 
 def check_setting(setting: TenantSetting) -> TenantSetting:
     """Check a setting. Raises UnacceptableValue.
 
-    Any name is allowed: BigBlueButton ignores what it does not know, and knows more each year.
+    Any parameter name is allowed, since BigBlueButton ignores unknown ones and new versions add
+    more.
     """
     if not _PARAM(setting.param):
         raise UnacceptableValue(
             f"the param must be at most {MAX_TEXT} printable ASCII characters without blanks"
         )
-    if setting.param in _OF_THE_REQUEST:
+    if setting.param in _PER_REQUEST:
         raise UnacceptableValue(f"{setting.param} is each request's own and cannot be set")
     if len(setting.value) > MAX_VALUE:
         raise UnacceptableValue(f"the value must not be longer than {MAX_VALUE} characters")

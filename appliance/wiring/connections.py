@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.bbb.client import BbbClient
-from appliance.callbacks.stores import CallbackAdapters, open_callback_adapters
+from appliance.callbacks.connections import CallbackConnections, open_callback_connections
 from appliance.http.client.dial import open_ssl_context
 from appliance.http.client.pool import PoolTransport
 from appliance.instruments import Metrics
@@ -32,7 +32,7 @@ class Connections:
     """None: DB_DISABLED or RECORDING_DISABLED."""
     bbb: BbbClient
     metrics: Metrics
-    callbacks: CallbackAdapters
+    callbacks: CallbackConnections
     http: PoolTransport
 
 
@@ -68,7 +68,7 @@ async def open_connections(settings: Settings, log: EventLogger) -> AsyncIterato
             remember_lists_s=1.5 * settings.polling.interval_s,
             request_id=current_request_id,
         )
-        async with open_callback_adapters(settings, redis, database, now_ms, log) as callbacks:
+        async with open_callback_connections(settings, redis, database, now_ms, log) as callbacks:
             yield Connections(redis, database, bbb, metrics, callbacks, pool)
 
 

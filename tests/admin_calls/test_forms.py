@@ -39,8 +39,8 @@ from appliance.servers.admin_json import (
     server_json,
     status_json,
 )
+from appliance.servers.administration import PoolStatus
 from appliance.servers.polling import PollResult
-from appliance.servers.status import PoolStatus
 from appliance.servers.values import NewServer
 
 SERVER = Server(

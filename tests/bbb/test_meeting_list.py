@@ -141,7 +141,7 @@ def test_memory_is_bounded() -> None:
     for number in range(200):
         reader.read(listing(meeting(f"m{number}"), meeting("always")))
 
-    assert len(reader._young) + len(reader._old) <= 20
+    assert len(reader._recent) + len(reader._previous) <= 20
 
 
 def test_only_meetings_that_are_still_listed_are_remembered() -> None:
@@ -153,7 +153,7 @@ def test_only_meetings_that_are_still_listed_are_remembered() -> None:
     stays = hash(meeting("always"))
 
     assert reader._recall(stays) is not None
-    assert len(reader._young.keys() | reader._old.keys()) <= 5
+    assert len(reader._recent.keys() | reader._previous.keys()) <= 5
 
 
 def test_list_longer_than_the_memory_is_read() -> None:

@@ -14,7 +14,7 @@ import pytest
 from appliance.admin_calls.refusal import Refused
 from appliance.bbb.caller import Caller
 from appliance.callbacks import analytics
-from appliance.callbacks.analytics import Taken, find_reporter, take_report
+from appliance.callbacks.analytics import ReportOutcome, accept_report, find_reporter
 from appliance.callbacks.analytics_files import AnalyticsFiles
 from appliance.callbacks.analytics_rules import BadReport
 from appliance.callbacks.attributes_yaml import KeptUrls
@@ -119,7 +119,7 @@ async def test_server_gets_ours_where_reports_are_kept(
 async def test_report_is_queued_for_the_front_end_that_asked(pool: LivePool) -> None:
     await create(pool)
     body = report(data={"duration": 1.10})
-    assert await take_report(pool.res.callbacks, None, body) is Taken.QUEUED
+    assert await accept_report(pool.res.callbacks, None, body) is ReportOutcome.QUEUED
     (callback,) = await queued(pool)
     assert (callback.kind, callback.url, callback.method) == (CallbackKind.ANALYTICS, LMS, "POST")
     assert callback.body == body[:-1] + b',"customer":"scalelite"}'
@@ -130,27 +130,30 @@ async def test_report_is_queued_for_the_front_end_that_asked(pool: LivePool) -> 
 async def test_report_that_comes_twice_is_queued_once(pool: LivePool) -> None:
     await create(pool)
     for _ in range(2):
-        assert await take_report(pool.res.callbacks, None, report()) is Taken.QUEUED
-    assert await take_report(pool.res.callbacks, None, report(data={})) is Taken.QUEUED
+        assert await accept_report(pool.res.callbacks, None, report()) is ReportOutcome.QUEUED
+    assert await accept_report(pool.res.callbacks, None, report(data={})) is ReportOutcome.QUEUED
     assert len(await queued(pool)) == 2
 
 
 async def test_report_of_a_meeting_that_nobody_asked_about_goes_nowhere(pool: LivePool) -> None:
     await create(pool)
-    assert await take_report(pool.res.callbacks, None, report("other")) is Taken.NOBODY_WAITS
+    assert (
+        await accept_report(pool.res.callbacks, None, report("other"))
+        is ReportOutcome.NOT_REQUESTED
+    )
     assert await queued(pool) == []
 
 
 async def test_large_report_is_taken(pool: LivePool) -> None:
     await create(pool)
     body = report(data=["x" * 1000] * 1000)
-    assert await take_report(pool.res.callbacks, None, body) is Taken.QUEUED
+    assert await accept_report(pool.res.callbacks, None, body) is ReportOutcome.QUEUED
     assert len((await queued(pool))[0].body) == len(body) + len(b',"customer":"scalelite"')
 
 
 async def test_bad_report_is_refused(pool: LivePool) -> None:
     with pytest.raises(BadReport):
-        await take_report(pool.res.callbacks, None, b"[]")
+        await accept_report(pool.res.callbacks, None, b"[]")
 
 
 async def test_reports_of_two_tenants_go_to_each_ones_front_end(
@@ -159,12 +162,15 @@ async def test_reports_of_two_tenants_go_to_each_ones_front_end(
     async with open_one(redis_url, redis_namespace, bbbs, MULTITENANCY_ENABLED="true") as pool:
         for tenant in (A, B):
             await create(pool, Caller(tenant, "http://x"), f"{LMS}&{tenant.name}")
-        assert await take_report(pool.res.callbacks, A, report("math")) is Taken.QUEUED
+        assert await accept_report(pool.res.callbacks, A, report("math")) is ReportOutcome.QUEUED
         metadata = {"meeting_id": "math~t-b", "secret_lrs_payload": "c2VjcmV0", "x": "y"}
         scoped = report("math~t-b", data={"metadata": metadata})
-        assert await take_report(pool.res.callbacks, B, scoped) is Taken.QUEUED
+        assert await accept_report(pool.res.callbacks, B, scoped) is ReportOutcome.QUEUED
         # To the host of no tenant.
-        assert await take_report(pool.res.callbacks, None, report("math~t-b")) is Taken.NOBODY_WAITS
+        assert (
+            await accept_report(pool.res.callbacks, None, report("math~t-b"))
+            is ReportOutcome.NOT_REQUESTED
+        )
         found = {one.url: (json.loads(one.body), one.tenant_id) for one in await queued(pool)}
         for tenant in (A, B):
             body, tenant_id = found[f"{LMS}&{tenant.name}"]
@@ -192,8 +198,8 @@ async def test_report_waits_in_the_queue_for_a_database_that_is_away(pool: LiveP
     await create(pool)
     urls: Any = Away()
     assert (
-        await take_report(rewire(pool.res, callbacks__urls=urls).callbacks, None, report())
-        is Taken.QUEUED
+        await accept_report(rewire(pool.res, callbacks__urls=urls).callbacks, None, report())
+        is ReportOutcome.QUEUED
     )
     (waiting,) = await queued(pool)
     assert (waiting.url, waiting.meeting_id) == ("", "math")
@@ -205,7 +211,7 @@ async def test_report_waits_in_the_queue_for_a_database_that_is_away(pool: LiveP
 
 async def test_report_is_kept_whoever_waits_for_it(pool: LivePool, tmp_path: Path) -> None:
     res = rewire(pool.res, callbacks__analytics_files=AnalyticsFiles(tmp_path))
-    assert await take_report(res.callbacks, None, report()) is Taken.NOBODY_WAITS
+    assert await accept_report(res.callbacks, None, report()) is ReportOutcome.NOT_REQUESTED
     (stored,) = await analytics.list_reports(res.callbacks, 10)
     assert (stored.id, stored.meeting_id, stored.customer) == (RUN, "math", "scalelite")
     document: Any = await analytics.show_report(res.callbacks, RUN)
@@ -217,7 +223,7 @@ async def test_report_goes_on_although_it_cannot_be_kept(pool: LivePool, tmp_pat
     await create(pool)
     files = AnalyticsFiles(tmp_path / "file")
     res = rewire(pool.res, callbacks__analytics_files=files)
-    assert await take_report(res.callbacks, None, report()) is Taken.QUEUED
+    assert await accept_report(res.callbacks, None, report()) is ReportOutcome.QUEUED
     assert [name for name, _ in pool.log.errors] == ["analytics_not_stored"]
     pool.log.events.clear()
 

@@ -10,13 +10,13 @@ import pytest
 from appliance.callbacks.analytics_rules import (
     ANALYTICS_PARAM,
     BadReport,
-    analytics_url,
-    body_for,
+    extract_analytics_url,
     file_name_of,
     front_end_id_of,
     is_file_name,
     read_report,
-    take_analytics_url,
+    render_report,
+    report_url,
 )
 from appliance.tenants.scoped_id import scoped_id
 
@@ -37,12 +37,12 @@ def report(**fields: Any) -> bytes:
     ],
 )
 def test_url_is_taken_out_however_it_is_spelt(given: Any, left: Any, url: str | None) -> None:
-    assert take_analytics_url(given) == (left, url)
+    assert extract_analytics_url(given) == (left, url)
 
 
 def test_our_url_is_below_the_api() -> None:
     expected = "https://bbb.example.org/bigbluebutton/api/analytics_callback"
-    assert analytics_url("https://bbb.example.org") == expected
+    assert report_url("https://bbb.example.org") == expected
 
 
 @pytest.mark.parametrize(
@@ -54,14 +54,14 @@ def test_our_url_is_below_the_api() -> None:
     ],
 )
 def test_body_goes_on_as_it_came_with_the_customer_beside(body: bytes) -> None:
-    sent = body_for(read_report(body), meeting_id="math", customer='sch"ool')
+    sent = render_report(read_report(body), meeting_id="math", customer='sch"ool')
     assert sent.startswith(body.rstrip().removesuffix(b"}"))
     assert json.loads(sent) == json.loads(body) | {"customer": 'sch"ool'}
     assert list(json.loads(sent))[-1] == "customer"
 
 
 def test_customer_of_the_server_does_not_count() -> None:
-    sent = body_for(read_report(report(customer="evil")), meeting_id="math", customer="school")
+    sent = render_report(read_report(report(customer="evil")), meeting_id="math", customer="school")
     assert sent.count(b"customer") == 1
     assert json.loads(sent)["customer"] == "school"
 
@@ -70,7 +70,7 @@ def test_id_that_a_meeting_is_kept_under_is_turned_back() -> None:
     kept = read_report(report(meeting_id="math~t-1"))
     assert front_end_id_of(kept, "t-1") == "math"
     assert front_end_id_of(kept, "t-2") == "math~t-1"
-    sent = body_for(kept, meeting_id="math", customer="school")
+    sent = render_report(kept, meeting_id="math", customer="school")
     assert json.loads(sent)["meeting_id"] == "math"
 
 
@@ -92,7 +92,7 @@ def test_metadata_show_a_tenant_its_own_only(hyphen: str, name: str) -> None:
     data = {"metadata": {**metadata, **theirs}, "duration": 1.5}
     found = read_report(report(meeting_id=scoped_id(original, "t-1"), data=data))
 
-    sent = json.loads(body_for(found, meeting_id=original, customer="school", is_tenants=True))
+    sent = json.loads(render_report(found, meeting_id=original, customer="school", is_tenants=True))
 
     kept = {name: original, "x": "y", "endcallbackurl": "https://gl/", f"tenant{hyphen}id": "t-1"}
     assert sent["data"] == {"metadata": kept, "duration": 1.5}
@@ -103,11 +103,11 @@ def test_payload_for_a_server_does_not_go_on_to_a_tenant() -> None:
     data = {"metadata": {"secret_lrs_payload": "c2VjcmV0", "meeting_id": "math"}}
     found = read_report(report(data=data))
 
-    sent = body_for(found, meeting_id="math", customer="school", is_tenants=True)
+    sent = render_report(found, meeting_id="math", customer="school", is_tenants=True)
     assert json.loads(sent)["data"] == {"metadata": {"meeting_id": "math"}}
 
     # Without tenants it is the front-end's own business.
-    sent = body_for(found, meeting_id="math", customer="scalelite")
+    sent = render_report(found, meeting_id="math", customer="scalelite")
     assert json.loads(sent)["data"] == data
 
 

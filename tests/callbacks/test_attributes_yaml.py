@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.callbacks.attributes_yaml import (
-    HostileCallbackData,
+    InvalidCallbackData,
+    extract_ready_url,
     parse_callback_attributes,
     render_callback_attributes,
-    take_ready_url,
 )
 
 BOTH = {"analytics_callback_url": "http://h/an", "recording_ready_url": "https://h/r?a=b&c=%20"}
@@ -70,7 +70,7 @@ def test_nothing_is_no_attributes(text: str) -> None:
     ],
 )
 def test_what_is_not_a_mapping_of_texts_is_refused(text: str) -> None:
-    with pytest.raises(HostileCallbackData):
+    with pytest.raises(InvalidCallbackData):
         parse_callback_attributes(text)
 
 
@@ -98,17 +98,17 @@ def test_ready_url_is_taken_out_in_all_its_spellings() -> None:
     canvas = ("meta_canvas-recording-ready-url", "http://h/canvas")
     bbb = ("meta_bbb-recording-ready-url", "http://h/bbb")
     bn = ("meta_bn-recording-ready-url", " http://h/bn ")
-    assert take_ready_url(rest) == (rest, None)
-    assert take_ready_url((canvas, *rest)) == (rest, "http://h/canvas")
-    assert take_ready_url((canvas, *rest, bbb, bbb)) == (rest, "http://h/bbb")
-    assert take_ready_url((canvas, bbb, *rest, bn)) == (rest, "http://h/bn")
-    assert take_ready_url((canvas, *rest, (bn[0], ""))) == (rest, "http://h/canvas")
-    assert take_ready_url((*rest, (bn[0], ""))) == (rest, None)
+    assert extract_ready_url(rest) == (rest, None)
+    assert extract_ready_url((canvas, *rest)) == (rest, "http://h/canvas")
+    assert extract_ready_url((canvas, *rest, bbb, bbb)) == (rest, "http://h/bbb")
+    assert extract_ready_url((canvas, bbb, *rest, bn)) == (rest, "http://h/bn")
+    assert extract_ready_url((canvas, *rest, (bn[0], ""))) == (rest, "http://h/canvas")
+    assert extract_ready_url((*rest, (bn[0], ""))) == (rest, None)
     # BBB lower-cases the names of metadata, and would call it itself.
     loud = ("meta_BBB-Recording-Ready-URL", "http://h/loud")
-    assert take_ready_url((canvas, loud, *rest)) == (rest, "http://h/loud")
+    assert extract_ready_url((canvas, loud, *rest)) == (rest, "http://h/loud")
 
 
 def test_parameters_without_a_ready_url_are_left_as_they_are() -> None:
     params = (("meetingID", "m"),)
-    assert take_ready_url(params)[0] is params
+    assert extract_ready_url(params)[0] is params

@@ -8,20 +8,20 @@ from urllib.parse import parse_qsl, urlencode
 import pytest
 
 from appliance.callbacks.end_callback_url import EndCallback, read_end_callback, relay_end_callback
-from appliance.callbacks.ended_rules import EndWatch, Run
+from appliance.callbacks.ended_rules import EndUrlSigner, MeetingRun
 from appliance.model import TenantId
-from appliance.tenants.end_callback import front_ends_url
+from appliance.tenants.end_callback import original_url
 
 SECRET = "k" * 32
-WATCH = EndWatch("https://bbb.example.org", Run(1_800_000_000_123), SECRET)
+SIGNER = EndUrlSigner("https://bbb.example.org", MeetingRun(1_800_000_000_123), SECRET)
 GREENLIGHT = "https://gl.example.org/meeting_ended?a=b c&d=%2F#x".replace(" ", "+")
 
 
 def relay(value: str = GREENLIGHT, name: str = "meta_endCallbackUrl", **changes: Any) -> str | None:
     params = (("name", "Room"), (name, value), ("meta_x", "y"))
-    watch = changes.pop("watch", WATCH)
+    signer = changes.pop("signer", SIGNER)
     about = {"meeting_id": "math 101", "tenant_id": TenantId("t-2")} | changes
-    relayed = relay_end_callback(params, watch, **about)
+    relayed = relay_end_callback(params, signer, **about)
     assert [pair for pair in relayed if pair[0] != name] == [params[0], params[2]]
     return dict(relayed).get(name)
 
@@ -38,7 +38,7 @@ def test_url_of_ours_stands_in_for_the_front_ends_however_it_is_spelt(name: str)
     url = relay(name=name)
     assert url is not None
     assert url.startswith("https://bbb.example.org/bigbluebutton/api/end_callback?")
-    assert front_ends_url(url) == GREENLIGHT
+    assert original_url(url) == GREENLIGHT
     call = read_end_callback(query(url), SECRET)
     assert call == EndCallback(GREENLIGHT, "math 101", TenantId("t-2"), 1_800_000_000_123)
 
@@ -60,7 +60,8 @@ def test_each_run_is_another_call_and_each_try_the_same() -> None:
     first = read_end_callback(query(relay()), SECRET)
     again = read_end_callback(query(relay()) + b"&recordingmarks=false", SECRET)
     later = read_end_callback(
-        query(relay(watch=EndWatch(WATCH.base_url, Run(1_800_000_000_124), SECRET))), SECRET
+        query(relay(signer=EndUrlSigner(SIGNER.base_url, MeetingRun(1_800_000_000_124), SECRET))),
+        SECRET,
     )
     assert first is not None
     assert again is not None
@@ -77,10 +78,10 @@ def test_url_that_cannot_be_called_is_dropped(value: str, left: str | None) -> N
 
 
 @pytest.mark.parametrize(
-    "watch", [EndWatch("", WATCH.run, SECRET), EndWatch("https://a", WATCH.run, "")]
+    "signer", [EndUrlSigner("", SIGNER.run, SECRET), EndUrlSigner("https://a", SIGNER.run, "")]
 )
-def test_url_is_dropped_where_servers_cannot_call_us(watch: EndWatch) -> None:
-    assert relay(watch=watch) is None
+def test_url_is_dropped_where_servers_cannot_call_us(signer: EndUrlSigner) -> None:
+    assert relay(signer=signer) is None
     assert read_end_callback(query(relay()), "") is None
 
 
@@ -114,4 +115,4 @@ def test_forged_call_is_nothing(forged: str) -> None:
     ],
 )
 def test_other_text_is_shown_as_it_is(text: str) -> None:
-    assert front_ends_url(text) == text
+    assert original_url(text) == text

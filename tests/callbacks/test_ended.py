@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
+import trio
 
 from appliance.bbb.caller import Caller
-from appliance.callbacks.ended import take_end, tell_ended
+from appliance.callbacks.ended import notify_ended, notify_ended_forever, record_end
 from appliance.faults import StoreDown
 from appliance.meetings import calls as meetings
 from appliance.model import Tenant, TenantId
 from appliance.pool.records import NOTIFY_AFTER_END_MS, NOTIFY_AFTER_LOSS_MS
-from tests.doubles.bbb_process import BbbProcess
+from tests.doubles.bbb_process import BbbProcess, until
 from tests.doubles.features import rewire
 from tests.doubles.live_pool import LivePool, open_live
+from tests.doubles.redis_processes import DURABLE, redis_process
 
 pytest_plugins = ["tests.doubles.live_pool_fixtures"]
 
@@ -52,7 +55,7 @@ async def queued(pool: LivePool) -> list[tuple[str, str | None]]:
 async def tell(pool: LivePool, after_ms: int = 0) -> None:
     """Tell what is due by then."""
     later = rewire(pool.res, now_ms=lambda: pool.res.now_ms() + after_ms)
-    await tell_ended(later.callbacks)
+    await notify_ended(later.callbacks)
 
 
 async def test_server_gets_our_url_at_the_address_that_the_front_end_used(pool: LivePool) -> None:
@@ -104,7 +107,7 @@ async def test_front_ends_url_is_what_the_merged_parameters_say(
         url = await create(pool, **given)
         assert url is not None
         assert url.startswith(OURS)
-        assert await take_end(pool.res.callbacks, url.partition("?")[2].encode())
+        assert await record_end(pool.res.callbacks, url.partition("?")[2].encode())
         await pool.settled()
         assert await queued(pool) == [(one, None) for one in told]
 
@@ -123,7 +126,7 @@ async def test_meeting_found_gone_is_told_once_without_marks(pool: LivePool) -> 
     await tell(pool, NOTIFY_AFTER_LOSS_MS)
     assert await queued(pool) == [(LMS, None)]
     assert url is not None
-    assert await take_end(pool.res.callbacks, url.partition("?")[2].encode())
+    assert await record_end(pool.res.callbacks, url.partition("?")[2].encode())
     await pool.settled()
     await tell(pool, NOTIFY_AFTER_LOSS_MS)
     assert await queued(pool) == [(LMS, None)]
@@ -147,7 +150,7 @@ async def test_server_is_asked_where_nobody_knows_which_run_has_ended(
     if not running:
         pool.servers[0].end_meeting("room", callback=False)
 
-    assert await take_end(
+    assert await record_end(
         pool.res.callbacks, f"{url.partition('?')[2]}&recordingmarks=true".encode()
     )
     await pool.settled()
@@ -171,7 +174,7 @@ async def test_ended_meeting_waits_for_its_servers_word(pool: LivePool) -> None:
     await tell(pool, NOTIFY_AFTER_END_MS - 5000)
     assert await queued(pool) == []
     assert url is not None
-    assert await take_end(
+    assert await record_end(
         pool.res.callbacks, f"{url.partition('?')[2]}&recordingmarks=true".encode()
     )
     await pool.settled()
@@ -188,14 +191,16 @@ async def test_meeting_of_a_tenant_is_told_as_the_tenants(
             pool, caller=Caller(school, "http://school.example.org"), meetingEndedURL=LMS
         )
         assert url is not None
-        assert await take_end(pool.res.callbacks, url.partition("?")[2].encode())
+        assert await record_end(pool.res.callbacks, url.partition("?")[2].encode())
         await pool.settled()
         assert await queued(pool) == [(LMS, "t-1")]
 
 
 async def test_forged_word_is_not_taken(pool: LivePool) -> None:
     await create(pool)
-    assert not await take_end(pool.res.callbacks, b"meeting=room&server=bbb-1&began=1&signature=00")
+    assert not await record_end(
+        pool.res.callbacks, b"meeting=room&server=bbb-1&began=1&signature=00"
+    )
     assert await pool.meeting() is not None
 
 
@@ -217,7 +222,7 @@ async def test_end_that_no_queue_can_take_is_told_later(pool: LivePool) -> None:
         now_ms=lambda: pool.res.now_ms() + NOTIFY_AFTER_LOSS_MS,
         callbacks__queue=FullQueue(),
     )
-    assert await tell_ended(later.callbacks) == 0
+    assert await notify_ended(later.callbacks) == 0
     await tell(pool, NOTIFY_AFTER_LOSS_MS)
     assert await queued(pool) == []
     await tell(pool, 60_000)
@@ -247,7 +252,40 @@ async def test_meeting_that_cannot_be_told_holds_up_no_other(pool: LivePool) -> 
     later = rewire(
         pool.res, now_ms=lambda: pool.res.now_ms() + NOTIFY_AFTER_LOSS_MS, callbacks__queue=picky
     )
-    assert await tell_ended(later.callbacks) == 2
+    assert await notify_ended(later.callbacks) == 2
     assert sorted(picky.taken) == ["fine", "good"]
-    assert [name for name, _ in pool.log.errors] == ["meeting_end_not_told"]
+    assert [name for name, _ in pool.log.errors] == ["meeting_end_not_queued"]
     pool.log.events.clear()
+
+
+async def until_queued_by_task(pool: LivePool) -> None:
+    """Run the task until the front-end's URL is in the queue."""
+    later = rewire(pool.res, now_ms=lambda: pool.res.now_ms() + NOTIFY_AFTER_LOSS_MS)
+    queue: Any = pool.res.callbacks.queue
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(notify_ended_forever, later.callbacks, pause_s=0.05))
+        with trio.fail_after(40):
+            while not await queue.stores[0].show(None, 1):
+                await trio.sleep(0.02)
+        nursery.cancel_scope.cancel()
+
+
+async def test_front_end_is_told_by_itself_also_when_the_store_was_away(
+    redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    with redis_process(*DURABLE) as redis:
+        async with open_live(redis.unix_url, redis_namespace, bbbs[:1]) as pool:
+            caller = Caller(base_url="http://127.0.0.1:9")
+            await pool.create(caller=caller, meetingEndedURL=LMS)
+            bbbs[0].end_meeting("room", callback=False)
+            await pool.poll("bbb-1")
+            redis.kill()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(partial(notify_ended_forever, pool.res.callbacks, pause_s=0.05))
+                waits = pool.log.named
+                await until(lambda: bool(waits("ended_meetings_wait_for_store")), 40, "a failure")
+                redis.start()
+                redis.wait_ready()
+                await pool.client.wait_connected()
+                nursery.cancel_scope.cancel()
+            await until_queued_by_task(pool)

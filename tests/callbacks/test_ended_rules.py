@@ -6,15 +6,22 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 
-from appliance.callbacks.ended_rules import EndedMeeting, EndWatch, Run, read_ended_call
+from appliance.callbacks.ended_rules import (
+    EndNotification,
+    EndUrlSigner,
+    MeetingRun,
+    read_end_report,
+)
 from appliance.model import MeetingId, ServerId
 
 SECRET = "k" * 64
-WATCH = EndWatch("https://bbb.example.org", Run(1_800_000_000_123), SECRET)
+SIGNER = EndUrlSigner("https://bbb.example.org", MeetingRun(1_800_000_000_123), SECRET)
 
 
-def url(meeting_id: str = "math 101", server_id: str = "bbb-1", watch: EndWatch = WATCH) -> str:
-    found = watch.url_for(MeetingId(meeting_id), ServerId(server_id))
+def url(
+    meeting_id: str = "math 101", server_id: str = "bbb-1", signer: EndUrlSigner = SIGNER
+) -> str:
+    found = signer.url_for(MeetingId(meeting_id), ServerId(server_id))
     assert found is not None
     return found
 
@@ -25,7 +32,7 @@ def query(text: str) -> bytes:
 
 @pytest.mark.parametrize("meeting_id", ["math 101", "a&b=c#d?", "ü~t-1", "x" * 256, "\ufffd+%20"])
 def test_url_says_which_run_on_which_server(meeting_id: str) -> None:
-    call = read_ended_call(query(url(meeting_id)), SECRET)
+    call = read_end_report(query(url(meeting_id)), SECRET)
     assert call is not None
     assert (call.meeting_id, call.server_id, call.began_ms, call.marks) == (
         *(meeting_id, "bbb-1", 1_800_000_000_123, None),
@@ -47,7 +54,7 @@ def test_url_is_below_the_api_and_fits_into_a_create() -> None:
     ],
 )
 def test_what_the_server_adds_is_not_covered(added: str, marks: str | None) -> None:
-    call = read_ended_call(query(f"{url()}&{added}"), SECRET)
+    call = read_end_report(query(f"{url()}&{added}"), SECRET)
     assert call is not None
     assert call.marks == marks
 
@@ -55,7 +62,7 @@ def test_what_the_server_adds_is_not_covered(added: str, marks: str | None) -> N
 def test_url_taken_apart_and_built_anew_in_another_encoding_is_still_ours() -> None:
     pairs = reversed(parse_qsl(urlsplit(url()).query))
     rebuilt = "&".join(f"{name}={quote(value, safe='')}" for name, value in pairs)
-    assert read_ended_call(rebuilt.encode(), SECRET) is not None
+    assert read_end_report(rebuilt.encode(), SECRET) is not None
 
 
 @pytest.mark.parametrize(
@@ -70,23 +77,25 @@ def test_url_taken_apart_and_built_anew_in_another_encoding_is_still_ours() -> N
         url().partition("?")[2].replace("math+101", "math+102"),
         url().partition("?")[2].replace("bbb-1", "bbb-2"),
         url().partition("?")[2].replace("0123", "0124"),
-        url(watch=EndWatch("https://bbb.example.org", WATCH.run, "other" * 9)).partition("?")[2],
+        url(signer=EndUrlSigner("https://bbb.example.org", SIGNER.run, "other" * 9)).partition("?")[
+            2
+        ],
         url().partition("?")[2] + "&x=" + "y" * 9000,
     ],
 )
 def test_forged_call_is_nothing(forged: str) -> None:
-    assert read_ended_call(forged.encode(), SECRET) is None
+    assert read_end_report(forged.encode(), SECRET) is None
 
 
 def test_without_a_secret_nothing_is_signed_and_nothing_is_good() -> None:
-    watch = EndWatch("https://bbb.example.org", WATCH.run, "")
-    assert watch.url_for(MeetingId("m"), ServerId("s")) is None
-    assert read_ended_call(query(url()), "") is None
-    assert EndWatch("", WATCH.run, SECRET).url_for(MeetingId("m"), ServerId("s")) is None
+    signer = EndUrlSigner("https://bbb.example.org", SIGNER.run, "")
+    assert signer.url_for(MeetingId("m"), ServerId("s")) is None
+    assert read_end_report(query(url()), "") is None
+    assert EndUrlSigner("", SIGNER.run, SECRET).url_for(MeetingId("m"), ServerId("s")) is None
 
 
 def test_secret_is_in_no_repr() -> None:
-    assert SECRET not in repr(WATCH)
+    assert SECRET not in repr(SIGNER)
 
 
 @pytest.mark.parametrize(
@@ -105,12 +114,12 @@ def test_secret_is_in_no_repr() -> None:
 def test_front_end_is_told_the_marks_that_the_server_told(
     given: str, marks: str | None, target: str
 ) -> None:
-    assert EndedMeeting("k", MeetingId("m"), None, given, marks).target == target
+    assert EndNotification("k", MeetingId("m"), None, given, marks).target == target
 
 
 def test_front_end_is_named_the_meeting_by_its_own_id_where_the_server_named_it() -> None:
-    call = read_ended_call(query(url()) + b"&recordingmarks=true&meetingID=who~knows", SECRET)
+    call = read_end_report(query(url()) + b"&recordingmarks=true&meetingID=who~knows", SECRET)
     assert call is not None
     assert call.named
-    meeting = EndedMeeting("k", MeetingId("a&b~t1"), "t1", "https://a.example/e?x", "true", True)
+    meeting = EndNotification("k", MeetingId("a&b~t1"), "t1", "https://a.example/e?x", "true", True)
     assert meeting.target == "https://a.example/e?x&recordingmarks=true&meetingID=a%26b"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from appliance.callbacks.ended_rules import EndedCall, Run
+from appliance.callbacks.ended_rules import EndReport, MeetingRun
 from appliance.callbacks.ended_store import CLAIM_MS, EndedStore
 from appliance.model import Meeting, MeetingId, PlacementOutcome, Replaced, ServerId, TenantId
 from appliance.pool.records import NOTIFY_AFTER_END_MS, NOTIFY_AFTER_LOSS_MS
@@ -23,7 +23,7 @@ async def begin(
     """Create a meeting as a create call does, with the front-end's URL."""
     placement = await pool.place(meeting_id, **fields)
     assert placement.meeting is not None
-    run = Run(pool.now_ms, URL)
+    run = MeetingRun(pool.now_ms, URL)
     assert await pool.store.confirm_meeting(
         placement.meeting, now_ms=pool.now_ms, run=run, created=created
     )
@@ -40,7 +40,7 @@ async def end(
     marks: str | None = None,
 ) -> bool:
     """Say as a server that a run of a meeting has ended."""
-    call = EndedCall(MeetingId(meeting_id), ServerId(server), began_ms, marks)
+    call = EndReport(MeetingId(meeting_id), ServerId(server), began_ms, marks)
     return await EndedStore(pool.store.redis).end_meeting(call, now_ms=pool.now_ms)
 
 
@@ -138,7 +138,7 @@ async def test_run_that_its_server_began_anew_ends_the_one_before(pool: StorePoo
     first_ms, pool.now_ms = pool.now_ms, pool.now_ms + MINUTE_MS
     known = await pool.place("m")
     assert known.outcome is PlacementOutcome.KNOWN
-    run = Run(pool.now_ms, "https://other.example.org/")
+    run = MeetingRun(pool.now_ms, "https://other.example.org/")
 
     assert await pool.store.confirm_meeting(meeting, now_ms=pool.now_ms, run=run, created="1")
 
@@ -155,7 +155,7 @@ async def test_run_whose_create_is_answered_last_is_not_taken_for_the_latest(
 ) -> None:
     await pool.add("a")
     meeting = await begin(pool, created="1002")
-    over = Run(pool.now_ms + earlier_ms, "https://other.example.org/")
+    over = MeetingRun(pool.now_ms + earlier_ms, "https://other.example.org/")
 
     assert await pool.store.confirm_meeting(meeting, now_ms=pool.now_ms, run=over, created="1001")
 
@@ -180,7 +180,7 @@ async def test_word_about_a_run_whose_create_was_not_answered_yet_does_not_end_a
 async def test_create_that_found_the_meeting_there_leaves_its_run(pool: StorePool) -> None:
     await pool.add("a")
     meeting = await begin(pool)
-    later = Run(pool.now_ms + 5, "https://other.example.org/")
+    later = MeetingRun(pool.now_ms + 5, "https://other.example.org/")
     assert await pool.store.confirm_meeting(meeting, now_ms=pool.now_ms + 5, run=later, began=False)
     assert await end(pool, pool.now_ms)
     assert await told(pool) == [("m", URL)]
@@ -331,7 +331,7 @@ async def test_create_that_moved_on_to_another_server_is_told_once(pool: StorePo
 async def test_front_end_without_url_is_not_told(pool: StorePool) -> None:
     await pool.add("a")
     meeting = await pool.create("m")
-    run = Run(pool.now_ms)
+    run = MeetingRun(pool.now_ms)
     assert await pool.store.confirm_meeting(meeting, now_ms=pool.now_ms, run=run)
     assert await end(pool, pool.now_ms)
     assert await told(pool) == []

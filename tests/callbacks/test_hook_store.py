@@ -88,7 +88,7 @@ async def test_registrations_are_remembered_until_forgotten(pool: StorePool) -> 
     first = Registration(URL, "1", None, "uuid-1")
     second = Registration(f"{URL}&y", "2", MeetingId("m"), "uuid-2")
     for registration in (first, second):
-        await hooks.note(one, registration)
+        await hooks.record(one, registration)
     assert set((await hooks.read(one)).registered) == {first, second}
     await hooks.forget(one, first)
     assert (await hooks.read(one)).registered == (second,)
@@ -96,16 +96,16 @@ async def test_registrations_are_remembered_until_forgotten(pool: StorePool) -> 
 
 async def test_removed_server_leaves_no_registrations(pool: StorePool) -> None:
     hooks, one = HookStore(pool.store.redis.background), await pool.add("a")
-    await hooks.note(one, Registration(URL, "1", None, "x"))
+    await hooks.record(one, Registration(URL, "1", None, "x"))
     await pool.store.remove_server(one, force=True)
     assert (await hooks.read(one)).registered == ()
-    await hooks.note(one, Registration(URL, "1", None, "x"))
+    await hooks.record(one, Registration(URL, "1", None, "x"))
     assert await pool.redis("EXISTS", "appliance:hooks_on:a") == 0
 
 
 async def test_server_that_a_scalelite_removed_leaves_no_registrations(pool: StorePool) -> None:
     hooks, one = HookStore(pool.store.redis.background), await pool.add("a")
-    await hooks.note(one, Registration(URL, "1", None, "x"))
+    await hooks.record(one, Registration(URL, "1", None, "x"))
     for key in ("server:a", "server_load"):
         await pool.redis("DEL", key)
     await pool.redis("SREM", "servers", "a")

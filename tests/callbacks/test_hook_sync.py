@@ -10,7 +10,7 @@ import pytest
 
 from appliance.bbb.caller import Caller
 from appliance.callbacks.hook_rules import Hook
-from appliance.callbacks.hook_sync import keep_hooks, keep_hooks_everywhere
+from appliance.callbacks.hook_sync import sync_all_hooks, sync_server_hooks
 from appliance.model import ServerState, Tenant, TenantId
 from appliance.servers.administration import remove_server
 from tests.doubles.bbb_process import BbbProcess, until
@@ -211,10 +211,10 @@ async def test_disabled_server_loses_hooks_and_gets_none(pool: LivePool) -> None
     await pool.set_state("bbb-1", ServerState.DISABLED)
     await add(pool, f"{URL}/2")
     await pool.res.callbacks.hooks.remove(hook_id, None)
-    await keep_hooks_everywhere(pool.res.callbacks, disabled_too=True)
+    await sync_all_hooks(pool.res.callbacks, disabled_too=True)
     assert bbb.hooks() == []
     assert len(pool.servers[1].hooks()) == 1
-    await keep_hooks(pool.res.callbacks, await pool.server("bbb-1"), verify=False)
+    await sync_server_hooks(pool.res.callbacks, await pool.server("bbb-1"), verify=False)
     assert bbb.hooks() == []
 
 

@@ -33,7 +33,7 @@ async def test_finished_callbacks_are_pruned(database: Database) -> None:
     for number in range(2):
         await queue.add(ready(number), f"key-{number}")
     (queued,) = await claim(queue, limit=1)
-    await queue.settle(WHO, queued, DONE)
+    await queue.record_result(WHO, queued, DONE)
     assert await queue.prune(60.0) == 0
     assert await queue.prune(0.0) == 1
     (left,) = await queue.show(None, 10)

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from appliance.callbacks.attempt import (
-    LOOK_UP_S,
+    MAX_LOOKUP_PAUSE_S,
     TENANT_GONE,
     attempt_callback,
     make_callback_tools,
@@ -22,10 +22,10 @@ from appliance.callbacks.postgres_queue import PostgresQueue
 from appliance.callbacks.queue import CallbackQueue
 from appliance.callbacks.redis_queue import RedisQueue
 from appliance.callbacks.rules import (
+    AttemptResult,
     Callback,
     CallbackState,
     QueuedCallback,
-    Settlement,
     analytics,
     id_of_secret,
     meeting_ended,
@@ -92,9 +92,9 @@ class Calls:
         return outcome
 
 
-async def settle(
+async def record_result(
     res: Features, callback: Callback, *outcomes: int | Exception
-) -> tuple[Settlement, Calls]:
+) -> tuple[AttemptResult, Calls]:
     """Attempt a callback once."""
     calls: Any = Calls(*outcomes)
     settled = await attempt_callback(
@@ -136,17 +136,17 @@ async def test_secrets_of_the_front_end_are_tried_in_turn(
     redis_url: str, redis_namespace: str
 ) -> None:
     async with open_features(redis_url, redis_namespace, **VARIABLES) as res:
-        settled, calls = await settle(res, ready(), 401, 500)
+        settled, calls = await record_result(res, ready(), 401, 500)
         assert (settled.state, settled.status) == (CallbackState.PENDING, 500)
         assert signed_by(calls) == [OURS, SECOND]
-        settled, calls = await settle(res, ready(), 403, 200)
+        settled, calls = await record_result(res, ready(), 403, 200)
         assert settled.state is CallbackState.DONE
         for last in (404, 410):
-            settled, calls = await settle(res, ready(), last)
+            settled, calls = await record_result(res, ready(), last)
             assert settled.state is CallbackState.FAILED
-        settled, calls = await settle(res, ready(), CallFailed("refused"))
+        settled, calls = await record_result(res, ready(), CallFailed("refused"))
         assert (settled.state, settled.error) == (CallbackState.PENDING, "refused")
-        settled, calls = await settle(res, ready(), CallRefused("an address"))
+        settled, calls = await record_result(res, ready(), CallRefused("an address"))
         assert (settled.state, settled.error) == (CallbackState.FAILED, "not sent: an address")
 
 
@@ -155,10 +155,10 @@ async def test_secret_of_the_create_is_tried_first_and_the_others_where_it_is_re
 ) -> None:
     async with open_features(redis_url, redis_namespace, **VARIABLES) as res:
         known = replace(ready(), secret_id=id_of_secret(SECOND))
-        settled, calls = await settle(res, known, 503)
+        settled, calls = await record_result(res, known, 503)
         assert settled.state is CallbackState.PENDING
         assert signed_by(calls) == [SECOND]
-        settled, calls = await settle(res, known, 401, 200)
+        settled, calls = await record_result(res, known, 401, 200)
         assert settled.state is CallbackState.DONE
         assert signed_by(calls) == [SECOND, OURS]
 
@@ -166,11 +166,11 @@ async def test_secret_of_the_create_is_tried_first_and_the_others_where_it_is_re
 async def test_secrets_of_a_tenant_sign_for_it(redis_url: str, redis_namespace: str) -> None:
     async with open_features(redis_url, redis_namespace, **VARIABLES) as res:
         callback = replace(ready(), tenant_id=TENANT)
-        settled, _ = await settle(res, callback)
+        settled, _ = await record_result(res, callback)
         assert (settled.state, settled.error) == (CallbackState.FAILED, TENANT_GONE)
         change = TenantChange(name="school", secrets=f"{SCHOOL_1}:{SCHOOL_2}")
         await res.tenants.store.add_tenant(TENANT, change)
-        settled, calls = await settle(res, callback, 401, 204)
+        settled, calls = await record_result(res, callback, 401, 204)
         assert settled.state is CallbackState.DONE
         assert signed_by(calls) == [SCHOOL_1, SCHOOL_2]
 
@@ -178,7 +178,7 @@ async def test_secrets_of_a_tenant_sign_for_it(redis_url: str, redis_namespace: 
 async def test_end_of_a_meeting_needs_no_secret(redis_url: str, redis_namespace: str) -> None:
     async with open_features(redis_url, redis_namespace, **VARIABLES) as res:
         callback = meeting_ended("http://h/end", meeting_id="m", tenant_id=TENANT)
-        settled, calls = await settle(res, callback, 200)
+        settled, calls = await record_result(res, callback, 200)
         assert settled.state is CallbackState.DONE
         assert calls.sent == [("GET", "http://h/end", b"")]
 
@@ -199,7 +199,7 @@ class Urls:
 @pytest.mark.parametrize(
     ("found", "outcomes", "state", "wait_s"),
     [
-        (None, (), CallbackState.PENDING, LOOK_UP_S),
+        (None, (), CallbackState.PENDING, MAX_LOOKUP_PAUSE_S),
         ({}, (), CallbackState.DROPPED, 0.0),
         ({"recording_ready_url": "https://lms.example/ready"}, (), CallbackState.DROPPED, 0.0),
         ({ANALYTICS: "https://lms.example/events"}, (200,), CallbackState.DONE, 0.0),

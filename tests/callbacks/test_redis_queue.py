@@ -43,7 +43,7 @@ async def test_buffer_keeps_the_contract(
 async def test_finished_callbacks_expire_and_are_forgotten(bench: Bench) -> None:
     await bench.buffer.add(ready(), "key")
     (queued,) = await claim(bench.buffer)
-    assert await bench.buffer.settle(WHO, queued, DONE)
+    assert await bench.buffer.record_result(WHO, queued, DONE)
     key = f"{bench.namespace}:appliance:callback:{queued.id}"
     assert 0 < await bench.client.command("TTL", key) <= 86400
     assert await bench.buffer.prune(0.0) == 0

@@ -16,9 +16,9 @@ from appliance.callbacks.rules import (
     recording_ready,
     redirect_target,
     refusal_of_url,
+    result_of_failure,
+    result_of_status,
     retry_delay_s,
-    settle_fault,
-    settle_status,
 )
 
 QUEUED = QueuedCallback("1", recording_ready("http://h/", meeting_id="m", record_id="r"))
@@ -123,15 +123,15 @@ def test_pause_doubles_from_five_seconds_to_an_hour() -> None:
     ],
 )
 def test_status_decides(status: int, state: CallbackState) -> None:
-    settled = settle_status(QUEUED, status)
+    settled = result_of_status(QUEUED, status)
     assert (settled.state, settled.status) == (state, status)
     assert (settled.error is None) == (state is CallbackState.DONE)
 
 
 def test_fault_is_retried_for_a_day() -> None:
-    again = settle_fault(replace(QUEUED, attempts=2, age_s=GIVE_UP_S - 1), "refused")
+    again = result_of_failure(replace(QUEUED, attempts=2, age_s=GIVE_UP_S - 1), "refused")
     assert (again.state, again.error, again.wait_s) == (CallbackState.PENDING, "refused", 20.0)
-    over = settle_fault(replace(QUEUED, attempts=30, age_s=GIVE_UP_S), "refused")
+    over = result_of_failure(replace(QUEUED, attempts=30, age_s=GIVE_UP_S), "refused")
     assert (over.state, over.error) == (CallbackState.FAILED, "refused; tried for a day")
 
 

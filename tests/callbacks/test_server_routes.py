@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from appliance.callbacks.analytics_rules import MAX_BODY_BYTES
-from appliance.callbacks.ended import tell_ended
-from appliance.callbacks.ended_rules import EndWatch, Run
+from appliance.callbacks.ended import notify_ended
+from appliance.callbacks.ended_rules import EndUrlSigner, MeetingRun
 from appliance.callbacks.rules import QueuedCallback
 from appliance.callbacks.server_routes import SERVER_CALLS
 from appliance.model import MeetingId, ServerId
@@ -111,7 +111,7 @@ async def test_replayed_call_does_nothing_to_the_meeting_that_was_created_again(
 
     assert await pool.meeting() is not None
     assert pool.holders() == ["bbb-1"]
-    await tell_ended(pool.res.callbacks)
+    await notify_ended(pool.res.callbacks)
     assert await until_queued(pool) == [LMS]
     assert await call(public, ended_url(bbb) + "&recordingmarks=false") == 200
     assert await pool.meeting() is None
@@ -154,8 +154,8 @@ async def test_call_is_asked_to_come_again_while_the_store_is_down(
 ) -> None:
     with redis_process() as redis:
         async with open_public(redis.unix_url, redis_namespace) as public:
-            watch = EndWatch("http://x", Run(1), public.res.callbacks.secret_key_base)
-            url = watch.url_for(MeetingId("room"), ServerId("bbb-1"))
+            signer = EndUrlSigner("http://x", MeetingRun(1), public.res.callbacks.secret_key_base)
+            url = signer.url_for(MeetingId("room"), ServerId("bbb-1"))
             assert url is not None
             assert await call(public, url) == 200
             redis.kill()

@@ -9,7 +9,12 @@ import jwt
 import pytest
 
 from appliance.callbacks.rules import analytics, id_of_secret, meeting_ended, recording_ready
-from appliance.callbacks.signing import form_algorithm, goes_on, render_request, secrets_to_try
+from appliance.callbacks.signing import (
+    form_algorithm,
+    render_request,
+    secrets_to_try,
+    tries_next_secret,
+)
 from appliance.settings import Algorithm
 
 SECRET = "s" * 64
@@ -72,7 +77,7 @@ def test_bearer_token_is_signed_by_no_secret_but_that_of_the_create_while_it_is_
 
 def test_next_secret_follows_the_right_one_only_if_that_is_refused() -> None:
     known = replace(READY, secret_id=id_of_secret("b"))
-    assert all(goes_on(known, "b", status) for status in (400, 401, 403, 422))
-    assert not any(goes_on(known, "b", status) for status in (301, 408, 429, 500, 503))
-    assert goes_on(known, "a", 500)
-    assert goes_on(READY, "a", 500)
+    assert all(tries_next_secret(known, "b", status) for status in (400, 401, 403, 422))
+    assert not any(tries_next_secret(known, "b", status) for status in (301, 408, 429, 500, 503))
+    assert tries_next_secret(known, "a", 500)
+    assert tries_next_secret(READY, "a", 500)

@@ -8,7 +8,7 @@ import pytest
 
 from appliance.callbacks.queue import CallbackQueue
 from appliance.callbacks.redis_queue import RedisQueue
-from appliance.callbacks.rules import CallbackState, Settlement
+from appliance.callbacks.rules import AttemptResult, CallbackState
 from appliance.ctl.callbacks import STATES
 from appliance.features import Features
 from appliance.redis.client import RedisAddress, open_redis_client
@@ -17,7 +17,7 @@ from tests.doubles.callback_contract import claim, ready
 from tests.doubles.control import ControlDouble, Done, open_control
 from tests.doubles.features import EventBook, open_features, rewire
 
-NOT_FOUND = Settlement(CallbackState.FAILED, 404, "the receiver answered 404")
+NOT_FOUND = AttemptResult(CallbackState.FAILED, 404, "the receiver answered 404")
 UNCHANGED = "unknown call, or not possible in its state"
 
 
@@ -45,7 +45,7 @@ async def failed_id(res: Features) -> str:
     store = store_of(res)
     await res.callbacks.queue.enqueue(ready(), dedup_key="key")
     (queued,) = await claim(store)
-    await store.settle("appliance-1", queued, NOT_FOUND)
+    await store.record_result("appliance-1", queued, NOT_FOUND)
     return queued.id
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from appliance.dialin.calls import answer_call
-from appliance.dialin.dialplan import Bridge, IncomingCall, Step
+from appliance.dialin.dialplan import Bridge, CallStep, IncomingCall
 from appliance.features import Features
 from appliance.model import ServerState
 from tests.doubles.features import EventBook, open_features
@@ -36,7 +36,7 @@ class DialIn:
 
     async def call(
         self, pin: str = PIN, *, gateway: str = GATEWAY, number: str = CALL.caller_number
-    ) -> Step | Bridge:
+    ) -> CallStep | Bridge:
         call = replace(CALL, pin=pin, caller_number=number)
         return await answer_call(self.res.dialin, call, gateway)
 
@@ -60,18 +60,18 @@ async def dial_in(redis_url: str, redis_namespace: str) -> AsyncIterator[DialIn]
 @pytest.mark.parametrize(
     ("pin", "answer"),
     [
-        ("", Step.PROMPT),
+        ("", CallStep.PROMPT),
         (PIN, Bridge("math", "Anna", PIN, "bbb1.example")),
         (f"{PIN}7", Bridge("math", "Anna", f"{PIN}7", "bbb1.example")),
-        ("12345678", Step.REPROMPT),
-        (f"{PIN}77", Step.REPROMPT),
-        ("12345678*", Step.REPROMPT),
-        ("${system id}", Step.REPROMPT),
-        ("1" * 40, Step.REPROMPT),
+        ("12345678", CallStep.REPROMPT),
+        (f"{PIN}77", CallStep.REPROMPT),
+        ("12345678*", CallStep.REPROMPT),
+        ("${system id}", CallStep.REPROMPT),
+        ("1" * 40, CallStep.REPROMPT),
     ],
 )
 async def test_call_is_answered_by_its_pin(
-    dial_in: DialIn, pin: str, answer: Step | Bridge
+    dial_in: DialIn, pin: str, answer: CallStep | Bridge
 ) -> None:
     assert await dial_in.call(pin) == answer
 
@@ -113,10 +113,10 @@ async def test_call_needs_a_server_that_takes_joins(
 async def test_call_is_asked_again_while_its_server_is_offline(dial_in: DialIn) -> None:
     (server,) = await dial_in.res.pool.records.list_servers()
     await dial_in.pool.redis("HSET", f"server:{server.id}", "online", "false")
-    assert await dial_in.call() is Step.REPROMPT
+    assert await dial_in.call() is CallStep.REPROMPT
 
     await dial_in.pool.lose(server.id)  # its meetings are detached
-    assert await dial_in.call() is Step.REPROMPT
+    assert await dial_in.call() is CallStep.REPROMPT
 
     await dial_in.pool.poll(server.id, {"math": 2})
     assert isinstance(await dial_in.call(), Bridge)
@@ -127,7 +127,7 @@ async def test_call_is_asked_again_when_the_url_of_the_server_names_no_host(
 ) -> None:
     await dial_in.pool.redis("HSET", "server:bbb1.example", "url", "https://a|b.example/api")
 
-    assert [await dial_in.call() for _ in range(2)] == [Step.REPROMPT] * 2
+    assert [await dial_in.call() for _ in range(2)] == [CallStep.REPROMPT] * 2
     assert dial_in.log.named("server_without_host") == [
         {"subject": "bbb1.example", "repeated": 0},
         {"subject": "bbb1.example"},  # at debug
@@ -137,9 +137,9 @@ async def test_call_is_asked_again_when_the_url_of_the_server_names_no_host(
 async def test_guessing_is_stopped_and_logged_once(redis_url: str, redis_namespace: str) -> None:
     async with opened(redis_url, redis_namespace, FSAPI_MAX_ATTEMPTS="3") as dial_in:
         for pin in ("11111", "22222", "33333"):
-            assert await dial_in.call(pin) is Step.REPROMPT
+            assert await dial_in.call(pin) is CallStep.REPROMPT
 
-        assert await dial_in.call() is Step.REPROMPT
+        assert await dial_in.call() is CallStep.REPROMPT
         assert isinstance(await dial_in.call(number="+4930999999"), Bridge)
         assert isinstance(await dial_in.call(gateway="203.0.113.11"), Bridge)
         assert dial_in.log.named("pins_guessed") == [
@@ -188,8 +188,8 @@ async def test_caller_is_asked_again_while_redis_is_down(redis_namespace: str) -
         async with opened(redis.unix_url, redis_namespace) as dial_in:
             redis.kill()
 
-            assert await dial_in.call() is Step.REPROMPT
-            assert await dial_in.call("") is Step.PROMPT
+            assert await dial_in.call() is CallStep.REPROMPT
+            assert await dial_in.call("") is CallStep.PROMPT
             (fault,) = dial_in.log.named("call_without_store")
             assert fault["subject"] == "redis"
 

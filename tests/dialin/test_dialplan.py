@@ -15,9 +15,9 @@ from lxml import etree
 from appliance.dialin.dialplan import (
     FIELDS,
     Bridge,
+    CallStep,
     IncomingCall,
     PromptRules,
-    Step,
     is_pin,
     mask_number,
     media_host,
@@ -91,14 +91,14 @@ def place_of(document: bytes) -> tuple[str, ...]:
 
 
 def test_not_found_is_the_document_that_freeswitch_knows() -> None:
-    assert render_answer(Step.NOT_FOUND, NUMBER, RULES) == (
+    assert render_answer(CallStep.NOT_FOUND, NUMBER, RULES) == (
         b'<document type="freeswitch/xml"><section name="result"><result status="not found"/>'
         b"</section></document>"
     )
 
 
 def test_prompt_answers_and_asks_for_a_pin() -> None:
-    document = render_answer(Step.PROMPT, NUMBER, RULES)
+    document = render_answer(CallStep.PROMPT, NUMBER, RULES)
 
     assert place_of(document) == (
         *("freeswitch/xml", "dialplan", "public", "match_did_and_prompt_for_pin"),
@@ -114,7 +114,7 @@ def test_prompt_answers_and_asks_for_a_pin() -> None:
 
 
 def test_prompt_limits_the_call_when_a_duration_is_set() -> None:
-    document = render_answer(Step.PROMPT, NUMBER, replace(RULES, max_duration_s=5400))
+    document = render_answer(CallStep.PROMPT, NUMBER, replace(RULES, max_duration_s=5400))
 
     assert actions_of(document)[:2] == [
         ("answer", None),
@@ -123,7 +123,7 @@ def test_prompt_limits_the_call_when_a_duration_is_set() -> None:
 
 
 def test_reprompt_asks_again() -> None:
-    document = render_answer(Step.REPROMPT, "123456789", RULES)
+    document = render_answer(CallStep.REPROMPT, "123456789", RULES)
 
     assert place_of(document)[3:] == ("reprompt_for_pin", "destination_number", "^123456789$")
     assert actions_of(document) == [
@@ -133,8 +133,8 @@ def test_reprompt_asks_again() -> None:
     ]
 
 
-@pytest.mark.parametrize("step", [Step.PROMPT, Step.REPROMPT])
-def test_pins_are_as_long_as_the_settings_say(step: Step) -> None:
+@pytest.mark.parametrize("step", [CallStep.PROMPT, CallStep.REPROMPT])
+def test_pins_are_as_long_as_the_settings_say(step: CallStep) -> None:
     document = render_answer(step, NUMBER, PromptRules(3, 12, 0))
 
     (data,) = [data for application, data in actions_of(document) if application == ASK[0][0]]
@@ -148,7 +148,7 @@ def test_pins_are_as_long_as_the_settings_say(step: Step) -> None:
 def test_freeswitch_transfers_the_call_to_the_pin_that_was_entered() -> None:
     gateway = Gateway(variables={"pin": "123456789"})
 
-    assert gateway.run(render_answer(Step.PROMPT, NUMBER, RULES), NUMBER)
+    assert gateway.run(render_answer(CallStep.PROMPT, NUMBER, RULES), NUMBER)
 
     assert gateway.executed[-1] == ("transfer", "123456789 XML public")
     assert gateway.evaluated == ["pin"]
@@ -192,14 +192,14 @@ def test_attack_is_shown_as_text_and_nothing_runs(text: str) -> None:
     assert gateway.executed[-1] == ("bridge", "sofia/external/123456789@bbb1.example")
 
 
-@pytest.mark.parametrize("step", Step)
+@pytest.mark.parametrize("step", CallStep)
 @pytest.mark.parametrize("number", ATTACKS)
-def test_attack_by_the_number_dialled_runs_nothing(number: str, step: Step) -> None:
+def test_attack_by_the_number_dialled_runs_nothing(number: str, step: CallStep) -> None:
     gateway = Gateway(variables={"pin": "1"})
 
     matched = gateway.run(render_answer(step, number, RULES), number)
 
-    assert matched == (step is not Step.NOT_FOUND)
+    assert matched == (step is not CallStep.NOT_FOUND)
     assert gateway.evaluated == (["pin"] if matched else [])
 
 

@@ -19,7 +19,7 @@ import trio
 
 from appliance.admin_calls.refusal import Refused
 from appliance.bbb.server_facts import ServerFacts
-from appliance.callbacks.rules import CallbackState, Settlement
+from appliance.callbacks.rules import AttemptResult, CallbackState
 from appliance.doctor.deps import Probes
 from appliance.doctor.doctor import examine
 from appliance.doctor.findings import Finding, Level
@@ -345,7 +345,7 @@ async def test_failed_calls_to_front_ends_are_reported(
         (buffer,) = res.callbacks.queue.stores
         await buffer.add(ready(), "key")
         (queued,) = await claim(buffer)
-        await buffer.settle(WHO, queued, Settlement(CallbackState.FAILED, 404))
+        await buffer.record_result(WHO, queued, AttemptResult(CallbackState.FAILED, 404))
 
         assert ("callbacks", WARN) in bad(await examine(res.doctor))
 

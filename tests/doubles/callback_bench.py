@@ -55,7 +55,7 @@ class CallbackBench:
     def sender(self, who: str = "appliance-1", *stores: CallbackStore) -> CallbackSender:
         """Return a sender that looks for due callbacks at a short interval."""
         used = stores or (self.rows, self.buffer)
-        return CallbackSender(used, self.urls, who, self.log, look_s=0.05, lease_s=60.0)
+        return CallbackSender(used, self.urls, who, self.log, check_interval_s=0.05, lease_s=60.0)
 
     def queue(self, sender: CallbackSender) -> CallbackQueue:
         """Return the queue that wakes this sender."""

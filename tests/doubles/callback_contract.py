@@ -9,10 +9,10 @@ import trio
 
 from appliance.callbacks.queue_store import CallbackStore
 from appliance.callbacks.rules import (
+    AttemptResult,
     Callback,
     CallbackState,
     QueuedCallback,
-    Settlement,
     analytics,
     recording_ready,
 )
@@ -22,7 +22,7 @@ URL = "https://lms.example.org:8443/ready?token=1"
 HOST = "https://lms.example.org:8443"
 WHO, OTHER = "appliance-1", "appliance-2"
 LEASE_S = 60.0
-DONE = Settlement(CallbackState.DONE, 204)
+DONE = AttemptResult(CallbackState.DONE, 204)
 
 
 def ready(number: int = 1, url: str = URL) -> Callback:
@@ -57,7 +57,7 @@ async def adds_each_key_once(store: CallbackStore) -> None:
     assert await store.add(ready(1), "key")
     assert not await store.add(ready(2), "key")
     (queued,) = await claim(store)
-    assert await store.settle(WHO, queued, DONE)
+    assert await store.record_result(WHO, queued, DONE)
     assert not await store.add(ready(2), "key")
     assert await claim(store) == []
 
@@ -86,13 +86,14 @@ async def gives_each_callback_to_one_claimer(store: CallbackStore) -> None:
 
 
 async def frees_a_claim_whose_lease_ran_out(store: CallbackStore) -> None:
-    """Another appliance claims the callbacks of a dead one, which can no longer settle them."""
+    """Another appliance claims the callbacks of a dead one, which can no longer record
+    results."""
     await store.add(ready(), "key")
     (queued,) = await claim(store, lease_s=0.0)
     (again,) = await claim(store, OTHER)
     assert again.id == queued.id
-    assert not await store.settle(WHO, queued, DONE)
-    assert await store.settle(OTHER, again, DONE)
+    assert not await store.record_result(WHO, queued, DONE)
+    assert await store.record_result(OTHER, again, DONE)
 
 
 async def renews_claims(store: CallbackStore) -> None:
@@ -111,8 +112,8 @@ async def leaves_out_receivers_and_retries(store: CallbackStore) -> None:
     await store.add(ready(2, "http://other.example.org/x"), "key-2")
     (other,) = await claim(store, full=[HOST])
     assert other.callback.record_id == "rec-2"
-    again = Settlement(CallbackState.PENDING, 500, "the receiver answered 500", 0.0)
-    assert await store.settle(WHO, other, again)
+    again = AttemptResult(CallbackState.PENDING, 500, "the receiver answered 500", 0.0)
+    assert await store.record_result(WHO, other, again)
     (first,) = await claim(store, retries=False)
     assert first.callback.record_id == "rec-1"
     (retried,) = await claim(store)
@@ -124,7 +125,9 @@ async def waits_for_the_next_attempt(store: CallbackStore) -> None:
     """A callback is not claimed before it is due, or made due."""
     await store.add(ready(), "key")
     (queued,) = await claim(store)
-    await store.settle(WHO, queued, Settlement(CallbackState.PENDING, None, "refused", 100.0))
+    await store.record_result(
+        WHO, queued, AttemptResult(CallbackState.PENDING, None, "refused", 100.0)
+    )
     assert await claim(store) == []
     (shown,) = await store.show(CallbackState.PENDING, 10)
     assert (90 < shown.wait_s <= 100, shown.sending) == (True, False)
@@ -137,11 +140,11 @@ async def retries_and_drops_by_hand(store: CallbackStore) -> None:
     """Failed callbacks can be retried from the start; dropped ones are never sent."""
     for number in range(3):
         await store.add(ready(number), f"key-{number}")
-    gone = Settlement(CallbackState.FAILED, 404, "the receiver answered 404")
+    gone = AttemptResult(CallbackState.FAILED, 404, "the receiver answered 404")
     first, second, third = await claim(store)
     for queued in (first, second):
-        assert await store.settle(WHO, queued, gone)
-    assert await store.settle(WHO, third, DONE)
+        assert await store.record_result(WHO, queued, gone)
+    assert await store.record_result(WHO, third, DONE)
     assert [one.id for one in await store.show(CallbackState.DONE, 10)] == [third.id]
     assert len(await store.show(CallbackState.FAILED, 1)) == 1
     assert await store.count() == {CallbackState.FAILED: 2}

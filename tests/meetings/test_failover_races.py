@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from appliance.bbb.caller import Caller
-from appliance.callbacks.ended import take_end
+from appliance.callbacks.ended import record_end
 from appliance.meetings.calls import end_meeting, get_meeting_info
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.features import rewire
@@ -165,7 +165,7 @@ async def test_end_of_what_an_earlier_attempt_began_does_not_end_the_meeting(
         attempts = [dict(parse_qsl(one["query"])) for one in first.requests("create")]
         assert len(attempts) == 2
         ended_url = urlsplit(attempts[0]["meetingEndedURL"])
-        assert await take_end(pool.res.callbacks, ended_url.query.encode())
+        assert await record_end(pool.res.callbacks, ended_url.query.encode())
         assert pool.holders() == [await pool.home()]
 
 

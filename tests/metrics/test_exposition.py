@@ -6,7 +6,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from appliance.callbacks.rules import CallbackState
 from appliance.instruments import Metrics
-from appliance.metrics.exposition import Seen, Spooled, render_metrics
+from appliance.metrics.exposition import SpoolStatus, StoreSnapshot, render_metrics
 from appliance.model import Server, ServerId, ServerState
 from tests.doubles.prometheus_text import samples
 
@@ -32,7 +32,7 @@ def test_instruments_and_servers_are_told() -> None:
     metrics.detached.add(amount=3)
 
     kind, text = render_metrics(
-        metrics, Seen([BUSY, IDLE], Spooled(2, 90.5), {CallbackState.FAILED: 3}), ""
+        metrics, StoreSnapshot([BUSY, IDLE], SpoolStatus(2, 90.5), {CallbackState.FAILED: 3}), ""
     )
     read = samples(text)
 
@@ -61,7 +61,7 @@ def test_instruments_and_servers_are_told() -> None:
 
 
 def test_what_alerts_count_is_there_before_it_happens() -> None:
-    read = samples(render_metrics(Metrics(), Seen(None), "")[1])
+    read = samples(render_metrics(Metrics(), StoreSnapshot(None), "")[1])
 
     for outcome in ("no_server", "no_tagged_server", "no_voice_bridge"):
         assert read["scalelite_placements_total", (outcome,)] == 0
@@ -71,7 +71,7 @@ def test_what_alerts_count_is_there_before_it_happens() -> None:
 
 
 def test_without_redis_the_rest_is_told() -> None:
-    read = samples(render_metrics(Metrics(), Seen(None), "")[1])
+    read = samples(render_metrics(Metrics(), StoreSnapshot(None), "")[1])
 
     assert read["scalelite_redis_up", ()] == 0
     assert ("scalelite_postgres_up", ()) not in read
@@ -84,7 +84,7 @@ def test_openmetrics_are_valid_too() -> None:
     metrics = Metrics()
     metrics.stores.observe(0.0002, "redis")
 
-    kind, text = render_metrics(metrics, Seen([BUSY]), accept)
+    kind, text = render_metrics(metrics, StoreSnapshot([BUSY]), accept)
 
     assert kind.startswith("application/openmetrics-text")
     families = parse_open(text.decode())  # type: ignore[no-untyped-call]

@@ -11,7 +11,7 @@ import yaml
 
 from appliance.callbacks.rules import CallbackState
 from appliance.instruments import Metrics
-from appliance.metrics.exposition import Seen, Spooled, render_metrics
+from appliance.metrics.exposition import SpoolStatus, StoreSnapshot, render_metrics
 from appliance.model import Server, ServerId
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +25,9 @@ def families() -> dict[str, str]:
     """Return the type of every metric by its name."""
     server = Server(id=ServerId("a"), url="https://a.example", secret="s")
     text = render_metrics(
-        Metrics(), Seen([server], Spooled(0, 0.0), {CallbackState.FAILED: 0}, database=True), ""
+        Metrics(),
+        StoreSnapshot([server], SpoolStatus(0, 0.0), {CallbackState.FAILED: 0}, database=True),
+        "",
     )[1].decode()
     return dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
 

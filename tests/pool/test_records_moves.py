@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from appliance.callbacks.ended_rules import Run
+from appliance.callbacks.ended_rules import MeetingRun
 from appliance.model import (
     Meeting,
     PlacementOutcome,
@@ -128,10 +128,12 @@ async def test_change_loses_against_nothing(pool: StorePool, change: Change) -> 
     assert await pool.find("m") is None
 
 
-@pytest.mark.parametrize("before", [None, Run(1), Run(5)], ids=["unnoted", "older", "newer"])
+@pytest.mark.parametrize(
+    "before", [None, MeetingRun(1), MeetingRun(5)], ids=["unnoted", "older", "newer"]
+)
 @pytest.mark.parametrize("change", [forget, forget_even_creating])
 async def test_forgetting_loses_against_a_run_that_was_begun_meanwhile(
-    pool: StorePool, change: Change, before: Run | None
+    pool: StorePool, change: Change, before: MeetingRun | None
 ) -> None:
     await pool.add("a")
     await pool.store.confirm_meeting(
@@ -141,7 +143,9 @@ async def test_forgetting_loses_against_a_run_that_was_begun_meanwhile(
     assert asked is not None
     assert asked.run_ms == (before.began_ms if before else None)
 
-    assert await pool.store.confirm_meeting(asked, now_ms=pool.now_ms, run=Run(3), created="2")
+    assert await pool.store.confirm_meeting(
+        asked, now_ms=pool.now_ms, run=MeetingRun(3), created="2"
+    )
 
     assert not await change(pool, asked)
     begun = await pool.find("m")

@@ -17,7 +17,7 @@ async def look_up(
     pool: StorePool, pin: str = PIN, parent: str | None = None, *, caller: str = "c", most: int = 30
 ) -> PinLookup:
     return await pool.store.find_voice_bridge(
-        pin, parent, caller=caller, most_wrong=most, now_ms=pool.now_ms
+        pin, parent, caller=caller, max_wrong=most, now_ms=pool.now_ms
     )
 
 

@@ -8,13 +8,15 @@ import pytest
 
 from appliance.admin_calls.refusal import RefusalKind, Refused
 from appliance.features import Features
-from appliance.model import ServerChange, ServerState
+from appliance.model import Server, ServerChange, ServerId, ServerState
 from appliance.servers.administration import (
+    PoolStatus,
     add_server,
     cordon_server,
     enable_server,
     find_server,
     list_servers,
+    read_status,
     remove_server,
     update_server,
 )
@@ -214,3 +216,24 @@ async def test_empty_server_is_removed_without_force(redis_url: str, redis_names
         await remove_server(res.servers, "me", "one", force=False)
 
         assert await list_servers(res.servers) == ()
+
+
+def polled_server(number: int, state: ServerState, *, online: bool = True) -> Server:
+    return Server(ServerId(str(number)), "http://x/api", "s", state, online, meetings=1, users=10)
+
+
+def test_sums_count_every_server() -> None:
+    status = PoolStatus(
+        (
+            polled_server(1, ServerState.ENABLED),
+            polled_server(2, ServerState.ENABLED, online=False),
+            polled_server(3, ServerState.CORDONED),
+        )
+    )
+
+    assert (status.meetings, status.users, status.available) == (3, 30, 1)
+
+
+async def test_status_of_an_empty_pool_is_empty(redis_url: str, redis_namespace: str) -> None:
+    async with open_features(redis_url, redis_namespace) as res:
+        assert await read_status(res.servers) == PoolStatus(())

@@ -34,7 +34,7 @@ class Running:
     @property
     def held(self) -> set[str]:
         """The servers that it polls."""
-        return set(self.poller._watched)
+        return set(self.poller._polled)
 
 
 @asynccontextmanager

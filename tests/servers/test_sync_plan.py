@@ -15,16 +15,19 @@ from appliance.servers.sync_plan import (
     plan_sync,
     shared_urls,
 )
-from appliance.servers.yaml_list import Wanted
+from appliance.servers.yaml_list import WantedServer
 
 ENABLED, CORDONED, DISABLED = ServerState.ENABLED, ServerState.CORDONED, ServerState.DISABLED
 A = ServerId("a")
 SERVER = Server(A, "https://a/api", "s", ENABLED)
-WANTED = Wanted(A, "https://a/api", "s")
+WANTED = WantedServer(A, "https://a/api", "s")
 
 
 def plan(
-    wanted: list[Wanted], present: list[Server], mode: SyncMode = SyncMode.CORDON, meetings: int = 0
+    wanted: list[WantedServer],
+    present: list[Server],
+    mode: SyncMode = SyncMode.CORDON,
+    meetings: int = 0,
 ) -> list[SyncStep]:
     return list(plan_sync(wanted, present, {server.id: meetings for server in present}, mode))
 
@@ -50,7 +53,7 @@ def test_new_server_is_added_with_all_values_in_its_state() -> None:
         (replace(WANTED, enabled=False), ServerChange(state=CORDONED)),
     ],
 )
-def test_only_what_differs_is_changed(wanted: Wanted, change: ServerChange | None) -> None:
+def test_only_what_differs_is_changed(wanted: WantedServer, change: ServerChange | None) -> None:
     (step,) = plan([wanted], [SERVER])
 
     if change is None:

@@ -5,22 +5,22 @@ from __future__ import annotations
 import pytest
 
 from appliance.bbb.endpoint import check_url
-from appliance.servers.yaml_entry import Entry, Problem
+from appliance.servers.yaml_entry import EntryReader, ServerListProblem
 from appliance.servers.yaml_nodes import Mapping, parse_yaml
 
 NAMES = ("url", "secret", "enabled", "load_multiplier", "tag", "max_users")
 
 
-def read(text: str) -> tuple[Entry, list[Problem]]:
-    problems: list[Problem] = []
-    entry = Entry("one", 1, problems)
+def read(text: str) -> tuple[EntryReader, list[ServerListProblem]]:
+    problems: list[ServerListProblem] = []
+    entry = EntryReader("one", 1, problems)
     assert entry.read(parse_yaml(text), NAMES, ("state",))
     return entry, problems
 
 
 def test_problem_is_one_line_with_line_and_server() -> None:
-    assert str(Problem(7, "one", "no")) == "line 7: server one: no"
-    assert str(Problem(7, "", "no")) == "line 7: no"
+    assert str(ServerListProblem(7, "one", "no")) == "line 7: server one: no"
+    assert str(ServerListProblem(7, "", "no")) == "line 7: no"
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_everything_wrong_is_noted_with_its_line() -> None:
         "secret: a b\nenabled: maybe\nurl: ftp://x\nsecret: c\nlaod: 1\ntag: [x]\n"
     )
     entry.secret()
-    entry.truth("enabled")
+    entry.boolean("enabled")
     entry.text("url", check_url, None)
 
     assert [(one.line, one.reason.split(" (")[0]) for one in problems] == [
@@ -108,12 +108,12 @@ def test_everything_wrong_is_noted_with_its_line() -> None:
         (2, "`enabled` must be true or false"),
         (3, "the url must start with http:// or https://"),
     ]
-    assert not entry.sound
+    assert not entry.is_valid
 
 
 def test_new_id_is_checked_and_known_one_may_be_any_of_scalelites() -> None:
-    problems: list[Problem] = []
-    entry = Entry("_a", 1, problems)
+    problems: list[ServerListProblem] = []
+    entry = EntryReader("_a", 1, problems)
     document = parse_yaml("_a: x")
     assert isinstance(document, Mapping)
     name = document.pairs[0][0]

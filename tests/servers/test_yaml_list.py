@@ -9,7 +9,7 @@ import pytest
 from appliance.model import Server, ServerId, ServerState
 from appliance.servers.yaml_list import (
     BadServerList,
-    Wanted,
+    WantedServer,
     parse_new_servers,
     parse_server_list,
     render_server_list,
@@ -68,7 +68,7 @@ TWO = Server(ServerId("123"), "http://b/api", "0123", load_multiplier=2.5, tag="
 def test_example_of_scalelites_readme_is_read() -> None:
     first, second = parse_server_list(README_SYNC)
 
-    assert first == Wanted(
+    assert first == WantedServer(
         ServerId("bbb1.example.com"),
         "https://bbb1.example.com/bigbluebutton/api",
         "1bdce5cbab581f3f20b199b970e53ae3c9d9df6392f79589bd58be020ed14535",
@@ -92,8 +92,8 @@ def test_export_is_what_sync_reads(verbose: bool) -> None:
     text = render_server_list((ONE, TWO), verbose=verbose)
 
     assert parse_server_list(text) == (
-        Wanted(ONE.id, ONE.url, "s", True),
-        Wanted(TWO.id, TWO.url, "0123", False, 2.5, "yes", None, 9),
+        WantedServer(ONE.id, ONE.url, "s", True),
+        WantedServer(TWO.id, TWO.url, "0123", False, 2.5, "yes", None, 9),
     )
 
 

@@ -15,7 +15,7 @@ from appliance.tenants.values import (
     TenantSetting,
     check_setting,
     check_tenant_change,
-    tenant_doubts,
+    unreachable_tenants,
 )
 
 SETTING = TenantSetting("", TenantId("t"), "welcome", "hello", override=True)
@@ -141,7 +141,7 @@ def test_tenants_that_no_request_can_reach_are_found() -> None:
         *(("5", "a.b", "s"), ("6", "", ""), ("7", "b\u00fccher", "s"), ("8", "empty", ":")),
     ]
 
-    assert tenant_doubts(tenants) == [
+    assert unreachable_tenants(tenants) == [
         ("1", "its name school is also that of 2"),
         ("2", "its name SCHOOL is also that of 1"),
         ("5", "no request has a host that begins with 'a.b'"),

@@ -1,4 +1,4 @@
--- ARGV: id, now_ms, ttl_s, host, data. Keep a callback to be sent now. Reply: 0, its id is known.
+-- Add a callback that is due now. ARGV: id, now_ms, ttl_s, host, data. Reply: 1, or 0 if the id exists.
 local id, now = ARGV[1], ARGV[2]
 local key = A .. 'callback:' .. id
 if call('EXISTS', key) == 1 then return 0 end

@@ -1,5 +1,5 @@
--- Register a hook with us. ARGV: tenant id or '', callback URL, JSON of the hook (without id), at most.
--- Reply: {id, 1} new; {id, 0} this URL of this tenant's is known; {'', 0} there are too many.
+-- Add a web hook. ARGV: tenant id or '', callback URL, JSON of the hook (without id), maximum per tenant.
+-- Reply: {id, 1} added; {id, 0} the tenant has a hook with this URL; {'', 0} there are too many.
 local count = 0
 local all = call('HGETALL', A .. 'hooks')
 for i = 1, #all, 2 do

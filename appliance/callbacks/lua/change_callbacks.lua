@@ -1,8 +1,8 @@
--- ARGV: what, who, now_ms, a time in ms or s, ids... Reply: the ids that were changed.
--- renew: keep claims of `who` for so many ms. due: try now what waits for its next attempt.
--- retry: give it a new day, kept for so many s; retry_failed: only what failed. drop: take out what
--- is not done, kept for so many s. prune: forget ids whose hash has expired.
-local what, who, now, time, changed = ARGV[1], ARGV[2], ARGV[3], ARGV[4], {}
+-- Change callbacks. ARGV: change, claimant, now_ms, a time in ms or s, ids... Reply: the ids that were changed.
+-- renew: extend claims of `claimant` to time ms. due: make waiting callbacks due now. retry: restart the
+-- attempts, and keep the callback for time s; retry_failed: the same for failed ones only. drop: drop
+-- callbacks that are not done, and keep them for time s. prune: delete ids whose hash has expired.
+local what, claimant, now, time, changed = ARGV[1], ARGV[2], ARGV[3], ARGV[4], {}
 local due = A .. 'callbacks_due'
 
 local function claimed(owner, till)
@@ -17,7 +17,7 @@ local function change(id, key, state, owner, till)
   elseif not state then
     return false
   elseif what == 'renew' then
-    if owner ~= who then return false end
+    if owner ~= claimant then return false end
     local later = decimal(tonumber(now) + tonumber(time))
     call('HSET', key, 'till', later)
     call('ZADD', due, later, id)

@@ -1,7 +1,7 @@
--- ARGV: who, now_ms, lease_ms, limit, retries (1: also those tried before), receivers that are sent
--- enough... Take callbacks that are due; the lease is their place in `callbacks_due`.
--- Reply: id, then the fields and values of its hash, for each.
-local who, now, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])
+-- Claim callbacks that are due. The lease is their position in `callbacks_due`.
+-- ARGV: owner, now_ms, lease_ms, limit, retries (1: also those with attempts), receivers with the maximum
+-- number of concurrent calls... Reply: {id, fields and values of its hash} for each.
+local owner, now, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])
 local SEEN = 1000
 local full, found = {}, {}
 for i = 6, #ARGV do full[ARGV[i]] = true end
@@ -14,7 +14,7 @@ for _, id in ipairs(call('ZRANGEBYSCORE', A .. 'callbacks_due', '-inf', decimal(
   elseif not full[host] and (ARGV[5] == '1' or attempts == '0') then
     local till = decimal(now + tonumber(ARGV[3]))
     call('ZADD', A .. 'callbacks_due', till, id)
-    call('HSET', key, 'owner', who, 'till', till)
+    call('HSET', key, 'owner', owner, 'till', till)
     found[#found + 1] = { id, call('HGETALL', key) }
   end
 end

@@ -1,6 +1,5 @@
--- Hand out meetings that have ended and whose front-end is to be told. ARGV: now_ms, claim_ms,
--- at most. Each is handed out once in claim_ms, until drop_ended.lua says that it is done.
--- Reply: {{key, JSON}, ...}.
+-- Claim notifications of ended meetings that are due. Each is claimed at most once in claim_ms, until
+-- drop_ended.lua deletes it. ARGV: now_ms, claim_ms, limit. Reply: {{key, JSON}, ...}.
 local now_ms = tonumber(ARGV[1])
 local reply = {}
 for _, key in ipairs(call('ZRANGEBYSCORE', A .. 'ended_due', '-inf', ARGV[1], 'LIMIT', 0, ARGV[3])) do

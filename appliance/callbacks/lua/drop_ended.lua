@@ -1,4 +1,4 @@
--- ARGV: keys of claim_ended.lua whose front-ends will be told by others now. Reply: none.
+-- Delete notifications that the callback queue has. ARGV: keys of claim_ended.lua. Reply: nil.
 for i = 1, #ARGV do
   call('HDEL', A .. 'ended', ARGV[i])
   call('ZREM', A .. 'ended_due', ARGV[i])

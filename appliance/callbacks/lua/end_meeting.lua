@@ -1,12 +1,12 @@
--- A server says that a run of a meeting has ended. ARGV: meeting id, server id, run_ms, marks
--- ('true', 'false' or ''), now_ms, named (1: it names the meeting to front-ends). Forget the meeting
--- at once, and have its front-end told, if that run is the one that we know; any other changes
--- nothing. Reply: 1 if something changed, else 0.
+-- A server reported that a run of a meeting has ended. If that run is the recorded one, forget the
+-- meeting and notify its front-end now; otherwise change nothing.
+-- ARGV: meeting id, server id, run_ms, marks ('true', 'false' or ''), now_ms, named (1: the server adds
+-- the meetingID to URLs). Reply: 1 if something changed, else 0.
 local id, sid, run_ms, now_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[5])
 local marks = ARGV[4] ~= '' and ARGV[4] or nil
 local named = ARGV[6] == '1' or nil
 
--- Found ended by a poll, or ended by a call, and not told yet.
+-- A poll or call has detected the end already, and the front-end is not notified yet.
 local key = decimal(run_ms) .. ':' .. id
 local waiting = call('HGET', A .. 'ended', key)
 if waiting then
@@ -19,8 +19,8 @@ end
 local r = read_record(id)
 if r then
   local known_ms, ended_url = run_of(id)
-  -- Creates may reach a server in another order than us, and nobody has noted the run of a record
-  -- whose creator died, nor of Scalelite's. The server is asked (callbacks/ended.py).
+  -- Creates may reach a server in a different order, and the run is not recorded if the create's
+  -- request ended early or Scalelite wrote the record. The server is asked (callbacks/ended.py).
   if run_ms ~= known_ms then return 0 end
   if r.server_id ~= sid or is_creating(r, now_ms) then return 0 end
   notify_later(id, known_ms, ended_url, r.tenant_id, now_ms, marks, named)
@@ -28,7 +28,7 @@ if r then
   return 1
 end
 
--- We have lost sight of its server, which ends it in good order.
+-- The server is offline for the appliance, but ended the meeting normally.
 local detached = call('HGET', A .. 'detached:' .. sid, id)
 if not detached or not has_claim(sid, id) then return 0 end
 local d = cjson.decode(detached)

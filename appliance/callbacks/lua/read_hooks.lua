@@ -1,6 +1,6 @@
--- What is known of the hooks of a server. ARGV: server id.
--- Reply: {hooks as in HGETALL, registrations as in HGETALL, {meeting id, tenant id, ...}}; the last
--- only where a hook is bound to meetings, whose number may be great.
+-- Read all web hooks, and the registrations and meetings of a server. ARGV: server id.
+-- Reply: {hooks as in HGETALL, registrations as in HGETALL, {meeting id, tenant id, ...}}; meetings only
+-- if a hook is bound to meetings, since there may be many.
 local sid = ARGV[1]
 local hooks = call('HGETALL', A .. 'hooks')
 local registered = call('HGETALL', A .. 'hooks_on:' .. sid)

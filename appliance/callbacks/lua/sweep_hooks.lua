@@ -1,4 +1,4 @@
--- Remove the hooks of tenants that are gone. Reply: number removed.
+-- Remove the web hooks of tenants that no longer exist. ARGV: none. Reply: number removed.
 local removed = 0
 local hooks = call('HGETALL', A .. 'hooks')
 for i = 1, #hooks, 2 do

@@ -1,7 +1,7 @@
--- Forget every meeting of a server, those detached from it too, in one step.
+-- Forget every meeting of a server, including detached ones, in one step.
 -- ARGV: server id, now_ms, to_be_ended (1/0), notify_after_ms (as in forget_meeting.lua). With
--- to_be_ended they are remembered as to be ended there, so that one whose `end` did not arrive is
--- ended when the server is polled again.
+-- to_be_ended they are recorded as to be ended there, so that the next poll ends a meeting whose `end`
+-- did not arrive.
 -- Reply: {{meeting id, moderator_pw}, ...}, or nil for an unknown server.
 local sid, now_ms, to_be_ended = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
 local due_ms = now_ms + tonumber(ARGV[4])
@@ -27,7 +27,7 @@ for i = 1, #detached, 2 do
   end
 end
 
--- The whole set, not our own index: a Scalelite beside us places meetings too.
+-- The whole set, not the index of the server: a Scalelite on the same stores places meetings too.
 for _, id in ipairs(call('SMEMBERS', P .. 'meetings')) do
   if call('HGET', P .. 'meeting:' .. id, 'server_id') == sid then
     local r = read_record(id)

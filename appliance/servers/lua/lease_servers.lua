@@ -1,6 +1,6 @@
--- ARGV: instance id, now_ms, lease_ms, server ids...
--- Claim and renew the right to poll servers. With n living appliances each takes at most its
--- share of the servers; what a dead one held is free when its lease runs out. Reply: ids held.
+-- Claim and renew the leases to poll servers. Of n running appliances each takes at most its share of
+-- the servers; the leases of a dead one expire.
+-- ARGV: instance id, now_ms, lease_ms, server ids... Reply: the ids whose leases are held.
 local me, now_ms, lease_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 call('ZADD', A .. 'instances', decimal(now_ms), me)
 call('ZREMRANGEBYSCORE', A .. 'instances', '-inf', decimal(now_ms - lease_ms))

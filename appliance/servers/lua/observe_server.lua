@@ -1,7 +1,6 @@
--- What a successful poll changes. ARGV[1]: JSON, see redis_store.py, observe_server.
--- The estimate of the load is replaced by what was measured; the reservations of meetings that
--- the poll could not see yet, and joins made since it began, are kept on top.
--- Reply: JSON.
+-- Record a successful poll. The measured load replaces the estimate; reservations of meetings that the
+-- poll could not see yet, and joins since it began, are added to it.
+-- ARGV[1]: JSON, see observation_arguments in servers/store.py. Reply: JSON, see parse_observation.
 
 local q = cjson.decode(ARGV[1])
 local sid, now_ms = q.server_id, q.now_ms
@@ -13,13 +12,13 @@ if q.bbb_version then call('HSET', server_key, 'bbb_version', q.bbb_version) end
 if state == 'disabled' then return cjson.encode({ known = false }) end
 
 local FOREIGN_GRACE_MS = 30000
--- A create that nobody waits for any more may still arrive at the server this much later.
+-- A create whose request was abandoned may still arrive at the server this much later.
 local ABANDONED_GRACE_MS = 60000
 
 call('SADD', A .. 'servers', sid)
 local online, came_online = s[3] == 'true', false
 call('HSET', P .. sid, 'unhealthy_counter', 0)
-call('DEL', A .. 'suspect:' .. sid) -- this poll has decided
+call('DEL', A .. 'suspect:' .. sid) -- superseded by this poll
 if not online then
   local healthy = call('HINCRBY', P .. sid, 'healthy_counter', 1)
   if healthy >= q.healthy_threshold then
@@ -34,7 +33,7 @@ end
 
 local listed, pending_meetings, pending_users, creating_here = {}, 0, 0, false
 
--- A meeting's peak, remembered for the forecast of its next run.
+-- Record the peak of a meeting for the forecast of its next run.
 local function remember_size(id, participants, placement)
   local size = call('HMGET', A .. 'size:' .. id, 'run', 'peak')
   if size[1] ~= placement or participants > number(size[2], -1) then
@@ -43,10 +42,10 @@ local function remember_size(id, participants, placement)
   end
 end
 
-local function see(id, meeting)
+local function record_listed(id, meeting)
   local key = A .. 'meeting:' .. id
   local a = call('HMGET', key, 'placement', 'creating', 'placed_ms', 'expected')
-  -- Users who are still to come count against the limit as they do in the load.
+  -- Expected users count towards the limits as they do in the load.
   local pending = 0
   if a[4] and now_ms - number(a[3], 0) < q.join_buffer_ms then
     pending = math.max(0, tonumber(a[4]) - meeting.participants)
@@ -57,7 +56,8 @@ local function see(id, meeting)
   if a[2] and tonumber(a[2]) > now_ms then
     creating_here = true
   elseif a[2] then
-    -- Whoever created it did not live to say so: it runs, so no failing create may remove it.
+    -- The request that created it ended before it could confirm it. The meeting runs, so a failing
+    -- create must not remove it.
     call('HDEL', key, 'creating')
     call('HSET', key, 'confirmed_ms', decimal(now_ms))
     call('DEL', A .. 'detached_meeting:' .. id)
@@ -69,11 +69,11 @@ end
 
 for _, meeting in ipairs(q.listed) do
   listed[meeting.id] = meeting
-  if call('HGET', P .. 'meeting:' .. meeting.id, 'server_id') == sid then see(meeting.id, meeting) end
+  if call('HGET', P .. 'meeting:' .. meeting.id, 'server_id') == sid then record_listed(meeting.id, meeting) end
 end
 
--- Not to be expected in the answer: placed or confirmed since the poll began, or still being
--- created; a record that Scalelite made (no placement number) gets a grace instead.
+-- Whether the answer cannot be expected to list a meeting: it was placed or confirmed since the poll
+-- began, or is being created. A record written by Scalelite (no placement number) has a grace period.
 local function too_young(a)
   local placed_ms = number(a[3], 0)
   if not a[1] and placed_ms + FOREIGN_GRACE_MS >= q.began_ms then return true end
@@ -82,7 +82,7 @@ end
 
 local pending, missing = 0, {}
 
-local function miss(id)
+local function record_missing(id)
   local a = call('HMGET', A .. 'meeting:' .. id,
     'placement', 'creating', 'placed_ms', 'confirmed_ms', 'pending', 'reserved', 'counted')
   creating_here = creating_here or number(a[2], 0) > now_ms
@@ -93,7 +93,7 @@ local function miss(id)
     if a[7] ~= '1' then call('HSET', A .. 'meeting:' .. id, 'counted', 1) end
   else
     missing[#missing + 1] = { id, number(a[1], 0) }
-    -- What was measured does not contain it: nothing is to be taken off when it is forgotten.
+    -- The measured load does not contain it, so nothing must be subtracted when it is forgotten.
     if a[1] or a[7] then call('HSET', A .. 'meeting:' .. id, 'reserved', 0, 'pending', 0, 'counted', 0) end
   end
 end
@@ -102,7 +102,7 @@ for _, id in ipairs(call('SMEMBERS', A .. 'meetings_of:' .. sid)) do
   if call('HGET', P .. 'meeting:' .. id, 'server_id') ~= sid then
     call('SREM', A .. 'meetings_of:' .. sid, id)
   elseif not listed[id] then
-    miss(id)
+    record_missing(id)
   end
 end
 
@@ -115,7 +115,7 @@ local function take_back(id, d, meeting)
   call('HSET', P .. 'meeting:' .. id, unpack(fields))
   call('SADD', P .. 'meetings', id)
   call('HSETNX', P .. 'voice_bridges', d.voice_bridge, id)
-  -- A record of Scalelite's stays one: without a reservation, and with no placement number.
+  -- A record written by Scalelite keeps having no reservation and no placement number.
   local placement = d.expected and call('INCR', A .. 'placements') or 0
   local own = { 'placement', placement, 'confirmed_ms', decimal(now_ms),
     'joins', decimal(d.joins or 0), 'placed_ms', decimal(d.placed_ms or 0) }
@@ -137,18 +137,18 @@ local function take_back(id, d, meeting)
   end
   call('DEL', A .. 'meeting:' .. id)
   call('HSET', A .. 'meeting:' .. id, unpack(own))
-  see(id, meeting)
+  record_listed(id, meeting)
 end
 
 local taken_back, to_end = {}, {}
 
--- Decide about one detached meeting; return whether it is settled, so that it can be forgotten.
-local function settle(id, d)
+-- Decide about one detached meeting; return whether that is final, so that its entry can be deleted.
+local function resolve_detached(id, d)
   local owner = call('HGET', P .. 'meeting:' .. id, 'server_id')
   if owner == sid then return true end
   if not listed[id] then
     if d.detached_ms + (d.abandoned and ABANDONED_GRACE_MS or 0) >= q.began_ms then return false end
-    -- It ended while its server was away, if nobody has placed it anew.
+    -- It ended while its server was offline, unless it has been placed again.
     if not owner and has_claim(sid, id) then
       notify_later(id, d.run_ms, d.ended_url, d.tenant_id, now_ms + q.notify_after_ms)
     end
@@ -159,9 +159,9 @@ local function settle(id, d)
     to_end[#to_end + 1] = { id, d.moderator_pw }
     return false
   end
-  if owner then return false end -- being created elsewhere just now: that will tell
+  if owner then return false end -- it is being created on another server; decide later
   if now_ms - d.detached_ms >= DETACHED_TTL_MS then return true end
-  if not has_claim(sid, id) then -- it had a newer home, and is over there already
+  if not has_claim(sid, id) then -- it was placed on another server later, and has ended there
     to_end[#to_end + 1] = { id, d.moderator_pw }
     return false
   end
@@ -174,7 +174,7 @@ if online then
   local detached = call('HGETALL', A .. 'detached:' .. sid)
   for i = 1, #detached, 2 do
     local id, d = detached[i], cjson.decode(detached[i + 1])
-    if settle(id, d) then
+    if resolve_detached(id, d) then
       call('HDEL', A .. 'detached:' .. sid, id)
       if not d.abandoned then drop_claim(sid, id, d.voice_bridge) end
     end
@@ -187,7 +187,7 @@ local joined = math.floor(joins / multiplier_of(s[4]) + 0.5)
 call('HSET', A .. 'load:' .. sid, 'pending_meetings', decimal(pending_meetings),
   'pending_users', decimal(pending_users + joined))
 
--- Cordoned and empty: no load, nobody in a breakout room (those are no load), nothing on its way.
+-- Cordoned and empty: no load, no users in breakout rooms (which are no load), nothing pending.
 local auto_disabled = online and state == 'cordoned' and load == 0 and q.users == 0
   and pending_meetings == 0 and not creating_here
 if online then

@@ -1,7 +1,6 @@
--- What it changes that a disabled server answered. ARGV: server id, healthy_threshold.
--- It was only asked for its version, which needs no secret: so one that was never polled stays
--- offline until it is enabled, and only one that was online before is so again.
--- Reply: 1 if it is online again.
+-- Record that a disabled server answered. It was only asked for its version, which needs no secret, so
+-- a server that was never polled stays offline until it is enabled; only one that was online before can
+-- come online again. ARGV: server id, healthy_threshold. Reply: 1 if it is online again, else 0.
 local sid = ARGV[1]
 local s = call('HMGET', P .. 'server:' .. sid, 'url', 'state', 'online')
 if not s[1] or state_of(sid, s[2]) ~= 'disabled' then return 0 end

@@ -1,4 +1,4 @@
--- ARGV: instance id, server ids... Give back what this appliance held when it stops.
+-- Release the leases of an appliance that stops. ARGV: instance id, server ids... Reply: 1.
 for i = 2, #ARGV do
   if call('GET', A .. 'lease:' .. ARGV[i]) == ARGV[1] then call('DEL', A .. 'lease:' .. ARGV[i]) end
 end

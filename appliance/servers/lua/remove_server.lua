@@ -1,6 +1,7 @@
+-- Remove a server. Its meetings are not monitored any more: their front-ends are notified that they
+-- have ended, in agreement with getMeetingInfo.
 -- ARGV: server id, force (1/0). Reply: {-1} unknown; {n} refused because of n meetings;
--- {0, forgotten} removed. Nobody watches over its meetings any more: their front-ends are told that
--- they have ended, as getMeetingInfo says.
+-- {0, forgotten} removed.
 local sid = ARGV[1]
 if call('EXISTS', P .. 'server:' .. sid) == 0 then return { -1 } end
 local ids = {}

@@ -1,13 +1,13 @@
 -- Add or change a server. ARGV[1]: JSON {id, new, fields = {...}, removed = [...],
 -- limits = {...}, removed_limits = [...], state = ... (optional)}. Reply: 1; 0 if it exists already
--- (new) or does not (change).
+-- (new) or does not exist (change).
 local q = cjson.decode(ARGV[1])
 local key = P .. 'server:' .. q.id
 local exists = call('EXISTS', key) == 1
 if q.new == exists then return 0 end
 if q.new then
   call('SADD', P .. 'servers', q.id)
-  -- What an earlier server of this id left behind must not be taken for this one's.
+  -- Keys that remain of an earlier server of this id must not be taken for those of the new one.
   call('DEL', P .. q.id, A .. 'server:' .. q.id, A .. 'load:' .. q.id)
   call('SREM', P .. 'server_enabled', q.id)
   call('ZREM', P .. 'server_load', q.id)

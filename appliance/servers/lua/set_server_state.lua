@@ -1,4 +1,5 @@
--- ARGV: server id, state. Reply: the state before, or nil for an unknown server.
+-- Set the state of a server. ARGV: server id, state.
+-- Reply: the previous state, or nil for an unknown server.
 local sid, state = ARGV[1], ARGV[2]
 local s = call('HMGET', P .. 'server:' .. sid, 'url', 'state')
 if not s[1] then return false end

@@ -1,9 +1,10 @@
--- ARGV: host label in lower case. Reply: JSON {id, name, secrets, settings = [...], lrs = {...}} or
--- nil; `lrs` holds the fields for LRS and Keycloak of a tenant that has an LRS.
+-- Find the tenant of a host label. ARGV: host label in lower case.
+-- Reply: JSON {id, name, secrets, settings = [...], lrs = {...}} or nil; `lrs` contains the fields for LRS
+-- and Keycloak of a tenant that has an LRS.
 local function tenant_id_of(label)
   local id = call('HGET', P .. 'tenant_name:' .. label, 'id')
   if id then return id end
-  -- Names may be stored in another case; host labels know none.
+  -- Names may be stored in another case; host labels are case-insensitive.
   for _, candidate in ipairs(call('SMEMBERS', P .. 'tenants')) do
     local name = call('HGET', P .. 'tenant:' .. candidate, 'name')
     if name and string.lower(name) == label then return candidate end
@@ -17,7 +18,7 @@ local t = call('HMGET', P .. 'tenant:' .. id, 'name', 'secrets', 'lrs_endpoint')
 if not t[1] then return false end
 local settings = {}
 local setting_ids = call('SMEMBERS', P .. 'tenant_settings:' .. id)
-table.sort(setting_ids) -- the same answer each time, should two set one parameter
+table.sort(setting_ids) -- deterministic, if two settings have the same parameter
 for _, setting_id in ipairs(setting_ids) do
   local s = call('HMGET', P .. 'tenant_setting:' .. setting_id, 'param', 'value', 'override')
   if s[1] then

@@ -1,5 +1,5 @@
--- ARGV: a tenant's id, or '' for all; '1' to have the settings too. Reply: a list of
--- {id, {field, value, ...}, {{setting id, param, value, override, call}, ...}}, by id.
+-- List tenants. ARGV: a tenant's id, or '' for all; '1' to include the settings. Reply: a list of
+-- {id, {field, value, ...}, {{setting id, param, value, override, call}, ...}}, sorted by id.
 local function settings_of(id)
   local settings = {}
   local ids = call('SMEMBERS', P .. 'tenant_settings:' .. id)
@@ -23,7 +23,7 @@ for _, id in ipairs(ids) do
   if #fields > 0 then
     reply[#reply + 1] = { id, fields, ARGV[2] == '1' and settings_of(id) or {} }
   elseif all then
-    call('SREM', P .. 'tenants', id) -- a member without its hash is normal: clean up
+    call('SREM', P .. 'tenants', id) -- Scalelite may leave a member without its hash
   end
 end
 return reply

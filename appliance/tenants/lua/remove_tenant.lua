@@ -1,5 +1,5 @@
--- ARGV: tenant id, force (1/0). Reply: -1 unknown; n > 0 refused because of n meetings; 0 removed,
--- with its settings and its name.
+-- Remove a tenant with its settings and its name. ARGV: tenant id, force (1/0).
+-- Reply: -1 unknown; n > 0 refused because of n meetings; 0 removed.
 local id = ARGV[1]
 local key = P .. 'tenant:' .. id
 if call('EXISTS', key) == 0 then return -1 end

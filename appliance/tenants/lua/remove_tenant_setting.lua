@@ -1,4 +1,5 @@
--- ARGV: setting id. Reply: {id, param, value, override, call, tenant id} of what was removed, or nil.
+-- Remove a setting of a tenant. ARGV: setting id.
+-- Reply: {id, param, value, override, call, tenant id} of the removed setting, or nil.
 local id = ARGV[1]
 local key = P .. 'tenant_setting:' .. id
 local s = call('HMGET', key, 'param', 'value', 'override', 'tenant_id')

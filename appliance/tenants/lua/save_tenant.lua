@@ -1,6 +1,6 @@
 -- Add or change a tenant. ARGV[1]: JSON {id, new, fields = {...}, removed = [...]}.
--- Reply: {1} done; {0} the id exists already (new) or does not (change); {-1, other id}: another
--- tenant has the name. Names are host labels, so their case does not count (fault 24 of Scalelite).
+-- Reply: {1} done; {0} the id exists already (new) or does not exist (change); {-1, other id}: another
+-- tenant has the name. Names are host labels, so they are compared without regard to case.
 local q = cjson.decode(ARGV[1])
 local key = P .. 'tenant:' .. q.id
 if q.new == (call('EXISTS', key) == 1) then return { 0 } end

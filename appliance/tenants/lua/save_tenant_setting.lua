@@ -1,6 +1,6 @@
 -- Add a setting. ARGV: id, tenant id, param, value, override (true/false), call ('', create, join).
--- Reply: {1} done; {0} no such tenant; {-1, other id}: the tenant has one of this param, override
--- and call already, and which of the two counts would be chance.
+-- Reply: {1} done; {0} unknown tenant; {-1, other id}: the tenant has a setting with the same param,
+-- override and call already.
 local id, tenant, param, value, override, for_call = unpack(ARGV)
 if call('EXISTS', P .. 'tenant:' .. tenant) == 0 then return { 0 } end
 for _, other in ipairs(call('SMEMBERS', P .. 'tenant_settings:' .. tenant)) do

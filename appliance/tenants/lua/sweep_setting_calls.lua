@@ -1,4 +1,4 @@
--- Forget which call a setting is for once a Scalelite has removed the setting. Reply: number removed.
+-- Remove the recorded calls of settings that a Scalelite has removed. ARGV: none. Reply: number removed.
 local removed = 0
 for _, id in ipairs(call('HKEYS', A .. 'setting_calls')) do
   if call('EXISTS', P .. 'tenant_setting:' .. id) == 0 then

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from appliance.callbacks.connections import open_callback_connections
 from appliance.callbacks.postgres_queue import PostgresQueue
 from appliance.callbacks.redis_queue import RedisQueue
-from appliance.callbacks.stores import open_callback_adapters
 from appliance.faults import CallRefused
 from appliance.redis.client import RedisAddress
 from tests.doubles.callback_receiver import open_receiver
@@ -28,11 +28,13 @@ async def test_adapters_follow_the_settings(
             address, namespace=redis_namespace, rules=rules_of(settings), log=log
         ) as redis,
     ):
-        async with open_callback_adapters(settings, redis.redis, database, now_ms, log) as adapters:
+        async with open_callback_connections(
+            settings, redis.redis, database, now_ms, log
+        ) as adapters:
             assert [type(store) for store in adapters.stores] == [PostgresQueue, RedisQueue]
             with pytest.raises(CallRefused):
                 await adapters.client.send("GET", receiver.url("/"), {}, b"")
-        async with open_callback_adapters(
+        async with open_callback_connections(
             settings_of(), redis.redis, None, now_ms, log
         ) as adapters:
             assert [type(store) for store in adapters.stores] == [RedisQueue]

@@ -1,7 +1,4 @@
-"""Opens all that callbacks reach out by: the two stores of the queue, the URLs, the calls.
-
-Composition only.
-"""
+"""Opens the stores of the callback queue, the store of URLs and the client for callbacks."""
 
 from __future__ import annotations
 
@@ -20,24 +17,24 @@ from appliance.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class CallbackAdapters:
-    """What callbacks reach out by."""
+class CallbackConnections:
+    """The stores and the client that callbacks use."""
 
     stores: tuple[PostgresQueue | RedisQueue, ...]
-    """Where they are kept, the first choice first."""
+    """The stores of the queue, the preferred one first."""
     urls: CallbackUrls
     client: CallbackClient
 
 
 @asynccontextmanager
-async def open_callback_adapters(
+async def open_callback_connections(
     settings: Settings,
     redis: RedisStores,
     database: Database | None,
     now_ms: Callable[[], int],
     log: Log,
-) -> AsyncIterator[CallbackAdapters]:
-    """Give them; the end closes the connections to receivers."""
+) -> AsyncIterator[CallbackConnections]:
+    """Open the client; at the end its connections are closed."""
     buffer = RedisQueue(redis.background, now_ms)
     urls = CallbackUrls(database, redis.foreground, log)
     stores = (buffer,) if database is None else (PostgresQueue(database), buffer)
@@ -47,4 +44,4 @@ async def open_callback_adapters(
             connect_timeout_s=settings.servers.connect_timeout_s,
             response_timeout_s=settings.servers.response_timeout_s,
         )
-        yield CallbackAdapters(stores, urls, client)
+        yield CallbackConnections(stores, urls, client)
