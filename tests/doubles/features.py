@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import random
 import secrets
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import fields, replace
+from functools import cache
 from typing import Any
 
 import trio
@@ -40,7 +42,7 @@ from appliance.model import PlacementRules
 from appliance.pool.deps import PoolDeps
 from appliance.pool.records import PoolRecords
 from appliance.recordings.deps import RecordingDeps
-from appliance.redis.client import RedisAddress
+from appliance.redis.client import RedisAddress, Script
 from appliance.redis.store import RedisStores, load_scripts, open_redis_stores
 from appliance.servers.deps import ServerDeps
 from appliance.servers.store import ServerStore
@@ -90,6 +92,18 @@ class EventBook:
         return [(name, fields) for level, name, fields in self.events if level == "error"]
 
 
+@cache
+def scripts() -> dict[str, Script]:
+    """Return the Lua scripts, which are read once."""
+    return load_scripts()
+
+
+@cache
+def _ssl_context() -> ssl.SSLContext:
+    # Loading the system's certificates takes 10 ms.
+    return open_ssl_context(None)
+
+
 @asynccontextmanager
 async def open_features(
     redis_url: str, namespace: str, *, log: EventBook | None = None, **variables: str
@@ -102,9 +116,9 @@ async def open_features(
     book = log or EventBook()
     async with (
         open_redis_stores(
-            RedisAddress(redis_url), namespace=namespace, scripts=load_scripts(), log=book
+            RedisAddress(redis_url), namespace=namespace, scripts=scripts(), log=book
         ) as redis,
-        aclosing(PoolTransport(open_ssl_context(None))) as http,
+        aclosing(PoolTransport(_ssl_context())) as http,
         trio.open_nursery() as nursery,
     ):
         with trio.fail_after(CONNECT_S):

@@ -1,6 +1,6 @@
-"""Fixture: a desk for recordings, with the stores, the directories and a control socket.
+"""Fixture: the administration of recordings, with stores, directories and a control socket.
 
-A pytest plugin. Not to be imported by tests.
+A pytest plugin, which tests must not import.
 """
 
 from __future__ import annotations
@@ -17,6 +17,6 @@ from tests.doubles.recording_desk import DeskBench, open_desk
 async def opened(
     redis_url: str, redis_namespace: str, database_url: str, tmp_path: Path
 ) -> AsyncIterator[DeskBench]:
-    """Give a desk, whose directories are below the test's own."""
+    """Give an appliance with recordings whose directories are below the test's directory."""
     async with open_desk(redis_url, redis_namespace, database_url, tmp_path) as bench:
         yield bench
