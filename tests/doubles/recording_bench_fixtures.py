@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.doubles.recording_desk import DeskBench, open_desk
+from tests.doubles.recording_bench import RecordingBench, open_recording_bench
 
 
 @pytest.fixture
 async def opened(
     redis_url: str, redis_namespace: str, database_url: str, tmp_path: Path
-) -> AsyncIterator[DeskBench]:
+) -> AsyncIterator[RecordingBench]:
     """Give an appliance with recordings whose directories are below the test's directory."""
-    async with open_desk(redis_url, redis_namespace, database_url, tmp_path) as bench:
+    async with open_recording_bench(redis_url, redis_namespace, database_url, tmp_path) as bench:
         yield bench

@@ -32,12 +32,12 @@ DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
-class DeskBench:
+class RecordingBench:
     """An appliance with recordings and its parts."""
 
     res: Features
     bench: ImportBench
-    desk: RecordingAdmin
+    admin: RecordingAdmin
     control: ControlDouble
 
     @property
@@ -87,7 +87,7 @@ async def add_with_files(bench: ImportBench, *recordings: Recording, wrong: bool
 
 
 @asynccontextmanager
-async def open_desk_of(
+async def open_recording_admin(
     bare: Features, database_url: str, root: Path
 ) -> AsyncIterator[tuple[Features, ImportBench]]:
     """Add recordings to Features; the directories are below `root`."""
@@ -98,7 +98,7 @@ async def open_desk_of(
     ):
         by_hand = ManualImports(bare.log)
         await nursery.start(by_hand.run)
-        desk = RecordingAdmin(
+        admin = RecordingAdmin(
             table=RecordingTable(bench.database),
             history=ImportHistory(bench.database),
             spool=SpoolAdmin(settings),
@@ -113,7 +113,7 @@ async def open_desk_of(
             recordings__store=bench.recordings,
             recordings__files=bench.files,
             recordings__change_notes=ChangeNotes(settings),
-            recordings__admin=desk,
+            recordings__admin=admin,
             takeover__sources=make_takeover_sources(
                 own, bare.redis, bench.database, bare.doctor.probes
             ),
@@ -123,14 +123,14 @@ async def open_desk_of(
 
 
 @asynccontextmanager
-async def open_desk(
+async def open_recording_bench(
     redis_url: str, namespace: str, database_url: str, root: Path, **variables: str
-) -> AsyncIterator[DeskBench]:
+) -> AsyncIterator[RecordingBench]:
     """Give an appliance with recordings and a control socket, with directories below `root`."""
     async with (
         open_features(redis_url, namespace, log=None, **variables) as bare,
-        open_desk_of(bare, database_url, root) as (res, bench),
+        open_recording_admin(bare, database_url, root) as (res, bench),
         open_control(res) as control,
     ):
         assert res.recordings.admin is not None
-        yield DeskBench(res, bench, res.recordings.admin, control)
+        yield RecordingBench(res, bench, res.recordings.admin, control)
