@@ -58,13 +58,10 @@ class ServedPool:
         return self.appliance.front
 
     def reset(self) -> None:
-        """Empty the pool and the servers, which must be running."""
+        """Empty the pool and the servers."""
         self.keys.clear()
         for server in self.servers:
-            server.clear_faults()
-            server.forget_meetings()
-            server.forget_hooks()
-            server.clear_requests()
+            server.reset()
         self.ids = []
 
     def add_all(self) -> None:

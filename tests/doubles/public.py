@@ -1,6 +1,7 @@
-"""The public listener for tests: the real application behind the real server, and a raw client.
+"""The public listener for tests: the real application and server, and a raw client.
 
-The client sends bytes as they are and reads whole answers, so that a test sees what is on the wire.
+The client sends bytes unchanged and reads complete answers, so that a test sees the bytes of the
+connection.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ LINGER = ClientTimeouts(linger_s=2.0)
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer, read wholly."""
+    """A complete answer."""
 
     status: int
     headers: dict[str, str]
@@ -54,7 +55,7 @@ class Answer:
 
 
 async def read_answer(stream: trio.abc.ReceiveStream, *, head_only: bool = False) -> Answer:
-    """Read one answer. Raises EOFError: the connection ended before."""
+    """Read one answer. Raises EOFError: the connection was closed before its end."""
     data = b""
     with trio.fail_after(ANSWER_S):
         while b"\r\n\r\n" not in data:
@@ -64,7 +65,7 @@ async def read_answer(stream: trio.abc.ReceiveStream, *, head_only: bool = False
         pairs = [line.split(": ", 1) for line in lines[1:]]
         headers = {name.lower(): value for name, value in pairs}
         length = 0 if head_only else int(headers["content-length"])
-        content = bytearray(body)  # bytes would be copied with every piece
+        content = bytearray(body)  # bytes would be copied for every piece
         while len(content) < length:
             content += await receive(stream)
     assert len(content) == length
@@ -72,18 +73,18 @@ async def read_answer(stream: trio.abc.ReceiveStream, *, head_only: bool = False
 
 
 async def receive(stream: trio.abc.ReceiveStream) -> bytes:
-    """Return what comes next. Raises EOFError: the connection has ended."""
+    """Return the next bytes. Raises EOFError: the connection is closed."""
     try:
         data = bytes(await stream.receive_some())
     except trio.BrokenResourceError:
         data = b""
     if not data:
-        raise EOFError("the connection has ended")
+        raise EOFError("the connection is closed")
     return data
 
 
 async def ended(stream: trio.abc.ReceiveStream, within_s: float = ANSWER_S) -> bool:
-    """Wait for the end of a connection, and say whether it came without another byte."""
+    """Wait for the end of a connection, and return whether it came without another byte."""
     with trio.fail_after(within_s):
         try:
             return not await stream.receive_some()
@@ -107,14 +108,14 @@ XML_TYPE = "Content-Type: application/xml"
 
 @dataclass(frozen=True)
 class Public:
-    """A listener that answers, and what is behind it."""
+    """A running listener."""
 
     res: Features
     port: int
 
     @property
     def log(self) -> EventBook:
-        """What was logged."""
+        """Return the log."""
         assert isinstance(self.res.log, EventBook)
         return self.res.log
 
@@ -129,13 +130,13 @@ class Public:
             return await read_answer(stream, head_only=head_only)
 
     async def ask(self, method: str, target: str, **parts: Any) -> Answer:
-        """Make a request; `parts` are those of `request`."""
+        """Send a request; `parts` are the arguments of `request`."""
         return await self.raw(request(method, target, **parts), head_only=method == "HEAD")
 
     async def call(
         self, call: str, params: ParamsLike = "", *, secret: str = SECRET, **parts: Any
     ) -> Answer:
-        """Make a signed call with GET."""
+        """Make a signed GET call."""
         return await self.ask("GET", sign_url(API, call, params, secret), **parts)
 
     async def post_form(self, call: str, params: ParamsLike, *, secret: str = SECRET) -> Answer:
@@ -159,7 +160,7 @@ async def serving(
     listener_timeouts: ListenerTimeouts | None = None,
     tuned: bool = True,
 ) -> AsyncIterator[tuple[HttpServer, list[str], trio.Event]]:
-    """Serve any application; gives the server, its URLs and what stops it."""
+    """Serve an application; give the server, its URLs and the event that stops it."""
     server = HttpServer(
         app,
         web,
@@ -181,7 +182,7 @@ async def serve_public(
     timeouts: ClientTimeouts = LINGER,
     listener_timeouts: ListenerTimeouts | None = None,
 ) -> AsyncIterator[Public]:
-    """Serve the appliance's application on these Resources, on a loopback port."""
+    """Serve the appliance's application with these Resources on a loopback port."""
     web = replace(res.settings.web, binds=(Bind("tcp", "127.0.0.1", 0),))
     async with serving(PublicApp(res, timeouts), web, res.log, listener_timeouts) as (_, urls, _):
         yield Public(res, int(urls[0].rpartition(":")[2]))
@@ -196,7 +197,7 @@ async def open_public(
     listener_timeouts: ListenerTimeouts | None = None,
     **variables: str,
 ) -> AsyncIterator[Public]:
-    """Serve an appliance without BBB servers; `variables` are the environment's."""
+    """Serve an appliance without BBB servers; `variables` are environment variables."""
     async with (
         open_features(redis_url, namespace, log=None, **variables) as res,
         serve_public(res, timeouts, listener_timeouts) as public,

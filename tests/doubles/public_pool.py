@@ -1,4 +1,4 @@
-"""The public listener in front of a live pool: the appliance's API, with BBB servers behind it."""
+"""The public listener with a live pool: the appliance's API with simulated BBB servers."""
 
 from __future__ import annotations
 

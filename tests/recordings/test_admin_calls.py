@@ -9,19 +9,19 @@ import pytest
 from appliance.ctl.client import Refusal
 from tests.doubles.control import open_control
 from tests.doubles.features import open_features, rewire
-from tests.doubles.recording_desk import DeskBench
+from tests.doubles.recording_bench import RecordingBench
 from tests.doubles.recordings import make_recording
 
-pytest_plugins = ["tests.doubles.recording_desk_fixtures"]
+pytest_plugins = ["tests.doubles.recording_bench_fixtures"]
 
 
-async def refusal(opened: DeskBench, call: str, body: dict[str, Any]) -> tuple[int, str]:
+async def refusal(opened: RecordingBench, call: str, body: dict[str, Any]) -> tuple[int, str]:
     with pytest.raises(Refusal) as refused:
         await opened.control.post(call, body)
     return refused.value.status, str(refused.value)
 
 
-async def test_calls_answer_with_documents(opened: DeskBench) -> None:
+async def test_calls_answer_with_documents(opened: RecordingBench) -> None:
     await opened.add(make_recording("r1"), make_recording("r2"), wrong=True)
     control = opened.control
     listed = await control.get("listRecordings", limit="1")
@@ -46,7 +46,7 @@ async def test_calls_answer_with_documents(opened: DeskBench) -> None:
     assert "uid" in opened.log.named("recordings_expired")[0]["by"]
 
 
-async def test_bad_requests_are_refused_with_the_reason(opened: DeskBench) -> None:
+async def test_bad_requests_are_refused_with_the_reason(opened: RecordingBench) -> None:
     assert await refusal(opened, "updateRecordings", {}) == (400, "ids is missing")
     assert (await refusal(opened, "updateRecordings", {"ids": ["x"], "publish": True}))[0] == 404
     assert (await refusal(opened, "addRecordingsToTenant", {"tenant_id": "t"}))[0] == 404
@@ -62,7 +62,7 @@ async def test_bad_requests_are_refused_with_the_reason(opened: DeskBench) -> No
     assert refused.value.status == 404
 
 
-async def test_database_that_is_away_is_said_in_one_line(opened: DeskBench) -> None:
+async def test_database_that_is_away_is_said_in_one_line(opened: RecordingBench) -> None:
     opened.bench.database._down_reason = "away"
     with pytest.raises(Refusal, match="The recording store is not reachable") as refused:
         await opened.control.get("listRecordings")
