@@ -27,6 +27,8 @@ usage: scalelite-appliance COMMAND
 
 EX_FAILED = 1
 EX_USAGE = 2
+EX_CONFIG = 78
+"""The configuration is invalid, so another start would fail too (sysexits.h)."""
 EX_INTERRUPTED = 130
 
 
@@ -141,7 +143,7 @@ def _run(environ: Mapping[str, str]) -> int:
         settings = load_settings(environ, is_root=os.geteuid() == 0)
     except SettingsError as error:
         print_failure(str(error), journal_stream)
-        return EX_FAILED
+        return EX_CONFIG
     configure_logging(settings.log.level, settings.log.format, journal_stream=journal_stream)
     log = get_logger("appliance")
     for warning in settings.warnings:

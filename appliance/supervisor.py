@@ -122,8 +122,16 @@ async def _serve(
     drained = {name: trio.Event() for name in listeners}
 
     async def listen(name: str, *, task_status: trio.TaskStatus[list[str]]) -> None:
-        await listeners[name].run(stop, task_status=task_status)
-        drained[name].set()
+        try:
+            await listeners[name].run(stop, task_status=task_status)
+        except* ListenError as group:
+            if name != "metrics":  # monitoring must not take the API down
+                raise
+            for error in group.exceptions:
+                log.error("metrics_listener_failed", reason=str(error))
+            task_status.started([])
+        finally:
+            drained[name].set()
 
     async with trio.open_nursery() as services:
         await services.start(background.run)
@@ -148,7 +156,8 @@ async def _serve(
             services.start_soon(supervise, "watchdog", feed, log)
         tune_garbage_collector(settings.tuning_off)
         reload.begin(tuple(listeners.values()))
-        log.info("ready", **urls, control=str(settings.control.socket_path))
+        opened = {name: found for name, found in urls.items() if found}
+        log.info("ready", **opened, control=str(settings.control.socket_path))
         await stop.wait()
         systemd.send("STOPPING=1", "STATUS=stopping")
         for listener_drained in drained.values():

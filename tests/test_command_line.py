@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from appliance import __version__
-from appliance.command_line import EX_FAILED, EX_USAGE, USAGE, run_command
+from appliance.command_line import EX_CONFIG, EX_USAGE, USAGE, run_command
 
 
 @pytest.mark.parametrize("words", [["version"], ["--version"], ["-V"]])
@@ -44,7 +44,7 @@ def test_run_reports_an_invalid_configuration(
     monkeypatch.setenv("LOADBALANCER_SECRET", "")
     monkeypatch.setenv("PORT", "high")
 
-    assert run_command(["run"]) == EX_FAILED
+    assert run_command(["run"]) == EX_CONFIG
     error = capsys.readouterr().err
     assert "LOADBALANCER_SECRET" in error
     assert 'PORT="high"' in error

@@ -174,7 +174,7 @@ LOG_FORMAT = Variable(
 METRICS_BIND = Variable(
     "METRICS_BIND", BINDS, None,
     "Separate listener for /metrics, without authentication: use a private address.",
-    example="tcp://127.0.0.1:9100",
+    example="tcp://127.0.0.1:9468",
 )  # fmt: skip
 METRICS_TOKEN = Variable(
     "METRICS_TOKEN", SECRET, None,
