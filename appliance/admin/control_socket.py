@@ -32,7 +32,7 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 
-from appliance.admin_calls.actors import SCOPE_KEY, local_actor
+from appliance.admin_calls.actors import ACTOR_KEY, local_actor
 from appliance.log import Log
 from appliance.settings import ControlSettings
 
@@ -136,7 +136,7 @@ class _ControlServer:
 async def _call_with_actor(
     app: AsgiApp, actor: str, scope: dict[str, Any], receive: Any, send: Any
 ) -> None:
-    await app({**scope, SCOPE_KEY: actor}, receive, send)
+    await app({**scope, ACTOR_KEY: actor}, receive, send)
 
 
 def _build_config() -> Config:

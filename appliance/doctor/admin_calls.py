@@ -1,60 +1,63 @@
-"""The admin call `doctor` and its description."""
+"""The admin call `doctor`."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from appliance.admin_calls.call import AdminCall, Answer, Call
-from appliance.admin_calls.schema import TEXT, TRUTH, About, fields, list_of, one_of, record, told
+from appliance.admin_calls.fields import NoFields
 from appliance.doctor.deps import DoctorDeps
 from appliance.doctor.doctor import examine
 from appliance.doctor.findings import Level
 
-_ABOUT = About(
-    "pool",
-    "Inspects stores, directories, clocks, secrets and servers, within 10 s.",
-    record(
-        healthy=told("Whether no check fails.", TRUTH),
-        findings=list_of(
-            record(
-                check=TEXT,
-                level=one_of(*(level.value for level in Level)),
-                text=TEXT,
-                advice=told("What to do next.", TEXT),
-            )
-        ),
-    ),
-    {
-        "healthy": False,
-        "findings": [
-            {
-                "check": "server bbb1",
-                "level": "fail",
-                "text": "it rejects calls: the secret is wrong",
-                "advice": "`ctl servers update bbb1 --secret S`, with S of `bbb-conf --secret`"
-                " there",
-            }
-        ],
-    },
-    body=fields(),
-    body_example={},
-)
+
+class FindingJson(Answer, frozen=True):
+    """The result of a check."""
+
+    check: str
+    level: Level
+    text: str
+    advice: Annotated[str, Meta(description="What to do next.")]
 
 
-async def _doctor(deps: DoctorDeps, call: Call) -> Answer:
+class DoctorJson(Answer, frozen=True):
+    """doctor."""
+
+    healthy: Annotated[bool, Meta(description="Whether no check fails.")]
+    findings: list[FindingJson]
+
+
+async def _doctor(deps: DoctorDeps, call: Call[NoFields]) -> DoctorJson:
     findings = await examine(deps)
-    return {
-        "healthy": all(finding.level is not Level.FAIL for finding in findings),
-        "findings": [
-            {
-                "check": finding.check,
-                "level": finding.level.value,
-                "text": finding.text,
-                "advice": finding.advice,
-            }
-            for finding in findings
+    return DoctorJson(
+        healthy=all(finding.level is not Level.FAIL for finding in findings),
+        findings=[
+            FindingJson(check=one.check, level=one.level, text=one.text, advice=one.advice)
+            for one in findings
         ],
-    }, 200
+    )
 
 
 DOCTOR_CALLS: tuple[AdminCall[DoctorDeps], ...] = (
-    AdminCall("doctor", "POST", _doctor, about=_ABOUT),
+    AdminCall(
+        "doctor",
+        "POST",
+        _doctor,
+        "pool",
+        "Inspects stores, directories, clocks, secrets and servers, within 10 s.",
+        DoctorJson(
+            healthy=False,
+            findings=[
+                FindingJson(
+                    check="server bbb1",
+                    level=Level.FAIL,
+                    text="it rejects calls: the secret is wrong",
+                    advice="`ctl servers update bbb1 --secret S`, with S of `bbb-conf --secret` "
+                    "there",
+                )
+            ],
+        ),
+    ),
 )

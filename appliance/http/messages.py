@@ -62,7 +62,7 @@ class Body:
             with trio.move_on_after(self.timeouts.chunk_s) as scope:
                 message = await self._receive()
             if scope.cancelled_caught:
-                raise _body_stalled()
+                raise body_stalled()
             if message["type"] == "http.disconnect":
                 raise ClientGone
             self.ended = not message.get("more_body", False)
@@ -184,7 +184,7 @@ class Chunks:
     def __init__(self, request: Request, max_bytes: int) -> None:
         """Raises: HttpError (413) if more is announced."""
         if (request.content_length() or 0) > max_bytes:
-            raise _body_too_large()
+            raise body_too_large()
         self._body = request.body
         self._left = max_bytes
         self._put_back: deque[bytes] = deque()
@@ -200,7 +200,7 @@ class Chunks:
             raise StopAsyncIteration
         self._left -= len(chunk)
         if self._left < 0:
-            raise _body_too_large()
+            raise body_too_large()
         return chunk
 
     def put_back(self, chunks: Iterable[bytes]) -> None:
@@ -216,13 +216,15 @@ async def read_body(request: Request, max_bytes: int, *, limit_s: float = math.i
     with trio.move_on_after(min(limit_s, request.body.timeouts.form_s)) as scope:
         body = b"".join([chunk async for chunk in Chunks(request, max_bytes)])
     if scope.cancelled_caught:
-        raise _body_stalled()
+        raise body_stalled()
     return body
 
 
-def _body_too_large() -> HttpError:
+def body_too_large() -> HttpError:
+    """Return the error of a body that is larger than its request may have."""
     return HttpError(413, "The body of the request is too large.")
 
 
-def _body_stalled() -> HttpError:
+def body_stalled() -> HttpError:
+    """Return the error of a body that did not arrive in time."""
     return HttpError(408, "The body of the request did not arrive.")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import trio
 
-from appliance.admin.http_api import ADMIN_PREFIX, AdminApi
 from appliance.bbb import errors
 from appliance.bbb.api_call import xml_response
 from appliance.bbb.errors import ApiError, Failure
@@ -35,6 +34,7 @@ from appliance.http.origin import OriginReader, RequestOrigin
 from appliance.http.streaming import ResponseStream, StreamedResponse
 from appliance.log import request_context
 from appliance.metrics.routes import METRICS_PATH, MetricsEndpoint
+from appliance.public.admin_mount import ADMIN_PREFIX, AdminMount
 from appliance.public.bbb_api import CALL_NAMES, PREFIX, BbbApi
 from appliance.public.health import HEALTH_PATHS, check_health
 from appliance.recordings.playback_routes import PlaybackRoutes
@@ -55,7 +55,7 @@ class PublicApp:
         self._features = features
         self._timeouts = timeouts
         self._api = BbbApi(features)
-        self._admin = AdminApi(features)
+        self._admin = AdminMount(features, timeouts)
         self._metrics = MetricsEndpoint(features.exposition)
         recordings = features.recordings
         self._uploads = (

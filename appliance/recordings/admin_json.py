@@ -1,48 +1,167 @@
-"""The JSON of the admin calls about recordings: our values as documents, fields of requests.
+"""The answers of the admin calls about recordings and their imports. Pure.
 
-Pure. Times are ISO 8601 in UTC; ids and states are as the BBB API has them.
+Times are ISO 8601 in UTC; ids and states are as the BBB API has them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
-from appliance.admin_calls import forms as form
-from appliance.admin_calls.forms import BadRequest, Json
-from appliance.bbb.xml_text import has_forbidden, is_xml_name
-from appliance.recordings.changes import RecordingChanges, read_changes, read_switch
+from msgspec import UNSET, Meta, UnsetType
+
+from appliance.admin_calls.call import Answer
 from appliance.recordings.import_administration import ImportOverview
 from appliance.recordings.import_model import SpooledTar
 from appliance.recordings.manual_imports import ManualImport
-from appliance.recordings.recording import Recording, RecordingStates
+from appliance.recordings.recording import PlaybackFormat, Recording
 from appliance.recordings.summary import (
     FailedTar,
     FormatFiles,
     ImportRecord,
     RecordingDetails,
-    RecordingQuery,
     RecordingSummary,
 )
-from appliance.tenants.params import TENANT_PREFIX
-from appliance.tenants.retention import MAX_DAYS, RetentionRules
-
-MAX_LIMIT = 100_000
-DEFAULT_LIMIT = 50
-STATES = (
-    RecordingStates.PUBLISHED,
-    RecordingStates.UNPUBLISHED,
-    RecordingStates.PROCESSING,
-    RecordingStates.PROCESSED,
-    RecordingStates.DELETED,
-)
-ANY = "any"
+from appliance.tenants.retention import RetentionRules
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+Number = Annotated[int, Meta(ge=0)]
+Bytes = Annotated[int, Meta(ge=0, description="Bytes.")]
+Time = Annotated[str | None, Meta(description="In UTC, as 2026-11-25T10:40:07Z.")]
 
-# --- documents -----------------------------------------------------------------------------------
+
+class CommonJson(Answer, frozen=True):
+    """The part of a recording that every answer has."""
+
+    record_id: str
+    meeting_id: str | None
+    name: str | None
+    state: str | None
+    published: bool
+    protected: bool
+    tenant_id: str | None
+    start_time: Time
+    end_time: Time
+
+
+class RecordingSummaryJson(CommonJson, frozen=True):
+    """A line of a listing."""
+
+    formats: list[str]
+
+
+class FormatJson(Answer, frozen=True):
+    """A playback format."""
+
+    format: str
+    url: Annotated[str, Meta(description="Path and query.")]
+    length_min: int | None
+    processing_time_ms: int | None
+    thumbnails: Number
+
+
+class RecordingJson(CommonJson, frozen=True):
+    """The rows of a recording."""
+
+    participants: int | None
+    metadata: dict[str, str]
+    formats: list[FormatJson]
+
+
+class FormatFilesJson(Answer, frozen=True):
+    """The files of a format."""
+
+    format: str
+    path: str
+    published: bool
+    files: Number
+    size: Bytes
+
+
+class UserChangesJson(Answer, frozen=True):
+    """Changes by users, which no import reverts."""
+
+    published: bool
+    removed_metadata: list[str]
+
+
+class ImportJson(Answer, frozen=True):
+    """A line of the journal of imports."""
+
+    id: Number
+    file: Annotated[
+        str, Meta(description="Its name in the spool; a path if it was imported by hand.")
+    ]
+    size: Bytes
+    state: Annotated[
+        str,
+        Meta(
+            description="waiting, extracting, placing, done, failed; interrupted: no appliance "
+            "works on it now."
+        ),
+    ]
+    running: Annotated[bool, Meta(description="Whether an appliance works on it.")]
+    attempts: Number
+    error: str | None
+    undelete: bool
+    recordings: Annotated[list[str], Meta(description="The recordIDs in the file.")]
+    created: Time
+    started: Time
+    finished: Time
+    next_try: Time
+    unpacked: Annotated[
+        Number | UnsetType,
+        Meta(description="Bytes so far, while this appliance imports it by hand."),
+    ] = UNSET
+
+
+class RecordingDetailsJson(RecordingJson, frozen=True):
+    """Everything about a recording."""
+
+    files: list[FormatFilesJson]
+    size: Annotated[int, Meta(ge=0, description="Bytes of all files.")]
+    changed_by_users: UserChangesJson
+    imports: list[ImportJson]
+
+
+class TarJson(Answer, frozen=True):
+    """A tar on the disk."""
+
+    file: str
+    size: Number
+    modified: Time
+
+
+class FailedTarJson(TarJson, frozen=True):
+    """A tar in `failed/`."""
+
+    reason: str | None
+
+
+class ImportsJson(Answer, frozen=True):
+    """getImports."""
+
+    imports: list[ImportJson]
+    count: Annotated[int, Meta(ge=0, description="Number of all imports.")]
+    spool: list[TarJson]
+    failed: list[FailedTarJson]
+
+
+class RetentionJson(Answer, frozen=True):
+    """How long recordings are kept."""
+
+    days: float | None
+    tenants: Annotated[
+        dict[str, float | None], Meta(description="Days by tenant id; null: for ever.")
+    ]
+    unreadable: Annotated[
+        dict[str, str],
+        Meta(
+            description="Settings that are no number of days: nothing of these tenants is deleted."
+        ),
+    ]
 
 
 def time_json(ms: int | None) -> str | None:
@@ -52,7 +171,7 @@ def time_json(ms: int | None) -> str | None:
     return f"{_EPOCH + timedelta(seconds=ms // 1000):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _common_json(one: RecordingSummary | Recording) -> Json:
+def _common(one: RecordingSummary | Recording) -> Mapping[str, Any]:
     return {
         "record_id": one.record_id,
         "meeting_id": one.meeting_id,
@@ -66,205 +185,143 @@ def _common_json(one: RecordingSummary | Recording) -> Json:
     }
 
 
-def summary_json(one: RecordingSummary) -> Json:
+def summary_json(one: RecordingSummary) -> RecordingSummaryJson:
     """Render a line of a listing."""
-    return {**_common_json(one), "formats": list(one.formats)}
+    return RecordingSummaryJson(**_common(one), formats=list(one.formats))
 
 
-def recording_json(one: Recording) -> Json:
-    """Render a recording's rows."""
+def recording_json(one: Recording) -> RecordingJson:
+    """Render the rows of a recording."""
+    return RecordingJson(**_rows(one))
+
+
+def _rows(one: Recording) -> Mapping[str, Any]:
     return {
-        **_common_json(one),
+        **_common(one),
         "participants": one.participants,
         "metadata": dict(one.metadata),
-        "formats": [
-            {
-                "format": shown.format,
-                "url": shown.url,
-                "length_min": shown.length_min,
-                "processing_time_ms": shown.processing_time_ms,
-                "thumbnails": len(shown.thumbnails),
-            }
-            for shown in one.formats
-        ],
+        "formats": list(map(_format_json, one.formats)),
     }
 
 
-def details_json(details: RecordingDetails) -> Json:
-    """Render everything about a recording."""
-    return {
-        **recording_json(details.recording),
-        "files": [_files_json(one) for one in details.files],
-        "size": sum(one.size for one in details.files),
-        "changed_by_users": {
-            "published": details.recording.publish_updated,
-            "removed_metadata": list(details.removed_metadata),
-        },
-        "imports": [import_json(one) for one in details.imports],
-    }
-
-
-def _files_json(one: FormatFiles) -> Json:
-    return {
-        "format": one.format,
-        "path": one.path,
-        "published": one.published,
-        "files": one.files,
-        "size": one.size,
-    }
-
-
-def import_json(one: ImportRecord, by_hand: ManualImport | None = None) -> Json:
-    """Render a line of the journal; `state` is `interrupted` if nobody is at it any more."""
-    document = {
-        "id": one.id,
-        "file": one.tar.name,
-        "size": one.tar.size,
-        "state": "interrupted" if one.interrupted and by_hand is None else one.state.value,
-        "running": one.running,
-        "attempts": one.attempts,
-        "error": one.error,
-        "undelete": one.undelete,
-        "recordings": list(one.record_ids),
-        "created": time_json(one.created_ms),
-        "started": time_json(one.started_ms),
-        "finished": time_json(one.finished_ms),
-        "next_try": time_json(one.next_try_ms),
-    }
-    if by_hand is not None:
-        document["unpacked"] = by_hand.unpacked
-    return document
-
-
-def overview_json(overview: ImportOverview) -> Json:
-    """Render the journal and what lies on the disk."""
-    return {
-        "imports": [import_json(one) for one in overview.imports],
-        "count": overview.count,
-        "spool": [_tar_json(one) for one in overview.spool],
-        "failed": [_failed_json(one) for one in overview.failed],
-    }
-
-
-def _tar_json(one: SpooledTar) -> Json:
-    return {
-        "file": one.name,
-        "size": one.size,
-        "modified": time_json(one.mtime_ns // 1_000_000),
-    }
-
-
-def _failed_json(one: FailedTar) -> Json:
-    return {**_tar_json(one.tar), "reason": one.reason}
-
-
-def rules_json(rules: RetentionRules) -> Json:
-    """Render how long recordings are kept; null is for ever."""
-    return {
-        "days": rules.default_days,
-        "tenants": dict(rules.own_days),
-        "unreadable": dict(rules.faulty),
-    }
-
-
-# --- requests ------------------------------------------------------------------------------------
-
-
-def parse_query(fields: Mapping[str, Any]) -> RecordingQuery:
-    """Read which recordings are to be listed. Raises BadRequest."""
-    state = form.text(fields, "state") or None
-    if state not in (None, ANY, *STATES):
-        raise BadRequest(f"state must be one of {', '.join((*STATES, ANY))}")
-    return RecordingQuery(
-        meeting_id=word(fields, "meeting_id"),
-        state=None if state == ANY else state,
-        tenant_id=word(fields, "tenant_id"),
-        limit=form.limit(fields, DEFAULT_LIMIT, MAX_LIMIT),
-        any_state=state == ANY,
+def _format_json(one: PlaybackFormat) -> FormatJson:
+    return FormatJson(
+        format=one.format,
+        url=one.url,
+        length_min=one.length_min,
+        processing_time_ms=one.processing_time_ms,
+        thumbnails=len(one.thumbnails),
     )
 
 
-def word(fields: Mapping[str, Any], name: str) -> str | None:
-    """Return a text that the database can hold, None if it is missing or empty.
-
-    Raises BadRequest.
-    """
-    found = form.text(fields, name)
-    if found and not _is_storable(found):
-        raise BadRequest(f"{name} holds characters that no text can have")
-    return found or None
-
-
-def words(fields: Mapping[str, Any], name: str) -> list[str]:
-    """Return a list of such texts, each once, empty if it is missing. Raises BadRequest."""
-    found = form.texts(fields, name)
-    if not all(map(_is_storable, found)):
-        raise BadRequest(f"{name} holds characters that no text can have")
-    return list(dict.fromkeys(found))
+def details_json(details: RecordingDetails) -> RecordingDetailsJson:
+    """Render everything about a recording."""
+    return RecordingDetailsJson(
+        **_rows(details.recording),
+        files=list(map(_files_json, details.files)),
+        size=sum(one.size for one in details.files),
+        changed_by_users=UserChangesJson(
+            published=details.recording.publish_updated,
+            removed_metadata=list(details.removed_metadata),
+        ),
+        imports=list(map(import_json, details.imports)),
+    )
 
 
-def _is_storable(text: str) -> bool:
-    """Whether a text has no control characters, NUL among them, and no half characters."""
-    return not has_forbidden(text)
+def _files_json(one: FormatFiles) -> FormatFilesJson:
+    return FormatFilesJson(
+        format=one.format, path=one.path, published=one.published, files=one.files, size=one.size
+    )
 
 
-def number(fields: Mapping[str, Any], name: str, default: int) -> int:
-    """Return a whole number, given as such or as text. Raises BadRequest."""
-    value = fields.get(name)
-    if value is None or value == "":
-        return default
-    text = str(value)
-    if isinstance(value, bool) or not (text.isascii() and text.isdigit() and len(text) < 16):
-        raise BadRequest(f"{name} must be a whole number")
-    return int(text)
+def import_json(one: ImportRecord, by_hand: ManualImport | None = None) -> ImportJson:
+    """Render a line of the journal; `by_hand`: its progress, if this appliance imports it so."""
+    return ImportJson(
+        id=one.id,
+        file=one.tar.name,
+        size=one.tar.size,
+        state="interrupted" if one.interrupted and by_hand is None else one.state.value,
+        running=one.running,
+        attempts=one.attempts,
+        error=one.error,
+        undelete=one.undelete,
+        recordings=list(one.record_ids),
+        created=time_json(one.created_ms),
+        started=time_json(one.started_ms),
+        finished=time_json(one.finished_ms),
+        next_try=time_json(one.next_try_ms),
+        unpacked=UNSET if by_hand is None else by_hand.unpacked,
+    )
 
 
-def days_of(fields: Mapping[str, Any]) -> float | None:
-    """Return the `days`, None if it is missing. Raises BadRequest."""
-    value = fields.get("days")
-    if value is None or value == "":
-        return None
-    if isinstance(value, int | float | str) and not isinstance(value, bool):
-        try:
-            days = float(value)
-        except (ValueError, OverflowError):
-            days = 0.0
-        if 0 < days <= MAX_DAYS:
-            return days
-    raise BadRequest(f"days must be a number greater than 0, at most {MAX_DAYS}")
+def overview_json(overview: ImportOverview) -> ImportsJson:
+    """Render the journal and the tars on the disk."""
+    return ImportsJson(
+        imports=list(map(import_json, overview.imports)),
+        count=overview.count,
+        spool=[TarJson(**_tar(one)) for one in overview.spool],
+        failed=list(map(_failed_json, overview.failed)),
+    )
 
 
-def parse_changes(fields: Mapping[str, Any]) -> tuple[RecordingChanges, bool | None]:
-    """Read what is to be changed, and whether to publish; an empty value removes a key.
-
-    Raises BadRequest.
-    """
-    pairs = fields.get("metadata") or {}
-    if not isinstance(pairs, dict):
-        raise BadRequest("metadata must be a JSON object")
-    params: list[tuple[str, str]] = []
-    for key, value in pairs.items():
-        if not isinstance(value, str) or "\0" in value:
-            raise BadRequest(f"the value of {key} must be a text")
-        if key.lower().startswith(TENANT_PREFIX):
-            raise BadRequest(f"{key} is set by `recordings add-to-tenant` alone")
-        if not is_xml_name(key.lower()):
-            raise BadRequest(f"{key!r} cannot be a key: it is no name that XML can have")
-        params.append((f"meta_{key}", value))
-    protect = _switch(fields, "protect")
-    if protect is not None:
-        params.append(("protect", str(protect).lower()))
-    changes = read_changes(tuple(params))
-    if changes is None:
-        raise BadRequest("these changes are not possible")
-    return changes, _switch(fields, "publish")
+def _tar(one: SpooledTar) -> Mapping[str, Any]:
+    modified = time_json(one.mtime_ns // 1_000_000)
+    return {"file": one.name, "size": one.size, "modified": modified}
 
 
-def _switch(fields: Mapping[str, Any], name: str) -> bool | None:
-    value = fields.get(name)
-    if value is None or value == "":
-        return None
-    switch = value if isinstance(value, bool) else read_switch(str(value))
-    if switch is None:
-        raise BadRequest(f"{name} must be true or false")
-    return switch
+def _failed_json(one: FailedTar) -> FailedTarJson:
+    return FailedTarJson(**_tar(one.tar), reason=one.reason)
+
+
+def rules_json(rules: RetentionRules) -> RetentionJson:
+    """Render how long recordings are kept."""
+    return RetentionJson(
+        days=rules.default_days, tenants=dict(rules.own_days), unreadable=dict(rules.faulty)
+    )
+
+
+# --- examples ------------------------------------------------------------------------------------
+
+RECORD_ID = "183f0bf3a0982a127bdb8161e0c44eb696b3e75c-1531240585189"
+FILE_EXAMPLE = f"{RECORD_ID}.tar"
+_COMMON_EXAMPLE: dict[str, Any] = {
+    "record_id": RECORD_ID,
+    "meeting_id": "math-101",
+    "name": "Maths",
+    "state": "published",
+    "published": True,
+    "protected": False,
+    "tenant_id": None,
+    "start_time": "2023-11-14T22:13:20Z",
+    "end_time": "2023-11-14T23:13:20Z",
+}
+SUMMARY_EXAMPLE = RecordingSummaryJson(**_COMMON_EXAMPLE, formats=["presentation"])
+RECORDING_EXAMPLE = RecordingJson(
+    **_COMMON_EXAMPLE,
+    participants=7,
+    metadata={"course": "Physics"},
+    formats=[
+        FormatJson(
+            format="presentation",
+            url=f"/playback/presentation/2.3/{RECORD_ID}",
+            length_min=60,
+            processing_time_ms=4882,
+            thumbnails=3,
+        )
+    ],
+)
+IMPORT_EXAMPLE = ImportJson(
+    id=1,
+    file=FILE_EXAMPLE,
+    size=85_143_552,
+    state="done",
+    running=False,
+    attempts=0,
+    error=None,
+    undelete=False,
+    recordings=[RECORD_ID],
+    created="2026-11-25T10:40:07Z",
+    started="2026-11-25T10:40:07Z",
+    finished="2026-11-25T10:40:19Z",
+    next_try=None,
+)

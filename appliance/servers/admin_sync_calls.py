@@ -1,112 +1,272 @@
-"""The admin calls that take or give the whole list of servers as a YAML file.
+"""The admin calls that take or return the whole list of servers as a YAML file.
 
-Knows no rule and no store. The file is text inside the JSON: whoever asks needs no YAML.
+The file is a text inside the JSON, so that a client needs no YAML.
 """
 
 from __future__ import annotations
 
-from appliance.admin_calls import forms as form
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from msgspec import Meta
+
 from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Call
-from appliance.admin_calls.forms import BadRequest, Json
-from appliance.admin_calls.refusal import RefusalKind
+from appliance.admin_calls.fields import BadRequest, Fields, Flag, one_of, reads, text
+from appliance.admin_calls.refusal import ErrorAnswer, ErrorJson, RefusalKind
 from appliance.model import ServerChange
-from appliance.servers import admin_json as shape
-from appliance.servers import admin_sync_schema as about
 from appliance.servers import sync as server_sync
+from appliance.servers.admin_json import URL_EXAMPLE, EndedMeetingJson, ended_json
 from appliance.servers.deps import ServerDeps
-from appliance.servers.sync import AddedServer, SyncedServer
-from appliance.servers.sync_plan import SyncMode, named_values
+from appliance.servers.sync import AddedServer, StepOutcome, SyncedServer
+from appliance.servers.sync_plan import StepKind, SyncMode, named_values
 from appliance.servers.yaml_list import BadServerList
 from appliance.servers.yaml_nodes import MAX_CHARS
 
 _HIDDEN = "*****"
-_MOST_PROBLEMS = 200
-"""A file of something else may have one in every line."""
+_MAX_PROBLEMS = 200
+"""Every line of a file of another kind may be a problem."""
 
 
-async def _sync_servers(deps: ServerDeps, call: Call) -> Answer:
-    word = form.text(call.fields, "mode") or SyncMode.CORDON.value
-    if word not in list(SyncMode):
-        raise BadRequest(f"mode must be one of {', '.join(SyncMode)}")
-    dry_run = form.flag(call.fields, "dry_run")
-    try:
-        result = await server_sync.sync_servers(
-            deps, call.who, _file(call), mode=SyncMode(word), dry_run=dry_run
-        )
-    except BadServerList as error:
-        return _problems_json(error), 400
-    return {
-        "dry_run": dry_run,
-        "failure": result.failure,
-        "notes": list(result.notes),
-        "servers": [_step_json(one) for one in result.servers],
-    }, 200
+# --- requests ------------------------------------------------------------------------------------
 
 
-def _file(call: Call) -> str:
-    text = form.text(call.fields, "yaml")
-    if text is None:
-        raise BadRequest("yaml is missing: the file as a text")
-    if len(text) > MAX_CHARS:
+def _read_file(fields: Mapping[str, Any], name: str) -> str:
+    found = text(fields, name)
+    if found is None:
+        raise BadRequest(f"{name} is missing: the file as a text")
+    if len(found) > MAX_CHARS:
         raise BadRequest(f"the file must not be longer than {MAX_CHARS // 1024} KiB")
-    return text
+    return found
 
 
-def _problems_json(error: BadServerList) -> Json:
-    told = [str(problem) for problem in error.problems[:_MOST_PROBLEMS]]
-    if (more := len(error.problems) - len(told)) > 0:
-        told.append(f"and {more} more")
-    return {
-        "error": f"the file cannot be used, nothing was changed: {'; '.join(told)}",
-        "kind": RefusalKind.INVALID.value,
-        "problems": told,
-    }
+FileField = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=MAX_CHARS,
+        description="The file as a text. All that is wrong with it is listed in `problems`, and "
+        "nothing is changed.",
+    ),
+    reads(_read_file),
+]
 
 
-def _step_json(one: SyncedServer) -> Json:
+class SyncServersRequest(Fields, frozen=True):
+    """syncServers."""
+
+    yaml: FileField
+    mode: Annotated[
+        str | None,
+        Meta(
+            description="What becomes of servers that the file does not name; default: cordon, "
+            "which removes empty ones."
+        ),
+        one_of(*SyncMode, refusal=f"mode must be one of {', '.join(SyncMode)}"),
+    ] = None
+    dry_run: Annotated[Flag, Meta(description="Only report what would be done.")] = False
+
+
+class ExportServersRequest(Fields, frozen=True):
+    """exportServers."""
+
+    verbose: Annotated[Flag, Meta(description="With state, load and online.")] = False
+
+
+class AddServersRequest(Fields, frozen=True):
+    """addServers."""
+
+    yaml: FileField
+
+
+# --- answers -------------------------------------------------------------------------------------
+
+Outcome = Annotated[
+    StepOutcome,
+    Meta(
+        description="planned: a dry run; uncertain: the store was lost on the way; not_reached: "
+        "not done."
+    ),
+]
+
+
+class SyncStepJson(Answer, frozen=True):
+    """A step of a sync."""
+
+    id: str
+    kind: Annotated[
+        StepKind,
+        Meta(
+            description="keep, remove, cordon and evict (its meetings are ended) are for servers "
+            "that the file does not name."
+        ),
+    ]
+    changes: Annotated[
+        dict[str, str | float], Meta(description="The new values; the secret is hidden.")
+    ]
+    meetings: Annotated[int, Meta(ge=0)]
+    outcome: Outcome
+    reason: Annotated[str, Meta(description="Why it failed.")]
+    ended: list[EndedMeetingJson]
+
+
+class SyncJson(Answer, frozen=True):
+    """The result of a sync."""
+
+    dry_run: bool
+    failure: Annotated[str, Meta(description="Why it ended early; empty: it was completed.")]
+    notes: Annotated[list[str], Meta(description="What an operator should check.")]
+    servers: list[SyncStepJson]
+
+
+class ServerListJson(Answer, frozen=True):
+    """exportServers."""
+
+    yaml: str
+
+
+class AddedServerJson(Answer, frozen=True):
+    """The result of adding a server of the file."""
+
+    id: Annotated[str, Meta(description="Empty: not added.")]
+    url: str
+    outcome: Outcome
+    reason: str
+    was_there: bool
+
+
+def _step_json(one: SyncedServer) -> SyncStepJson:
     step = one.step
-    return {
-        "id": step.server_id,
-        "kind": step.kind.value,
-        "changes": _changes_json(step.change),
-        "meetings": step.meetings,
-        "outcome": one.outcome.value,
-        "reason": one.reason,
-        "ended": shape.ended_json(one.ended),
-    }
+    return SyncStepJson(
+        id=step.server_id,
+        kind=step.kind,
+        changes=_changes_json(step.change),
+        meetings=step.meetings,
+        outcome=one.outcome,
+        reason=one.reason,
+        ended=ended_json(one.ended),
+    )
 
 
-def _changes_json(change: ServerChange) -> Json:
-    """Render what is set, in the order of the fields; never the secret."""
+def _changes_json(change: ServerChange) -> dict[str, Any]:
+    """Render the new values, in the order of the fields; never the secret."""
     values = named_values(change)
     return {name: _HIDDEN if name == "secret" else value for name, value in values.items()}
 
 
-async def _export_servers(deps: ServerDeps, call: Call) -> Answer:
-    verbose = form.flag(call.fields, "verbose")
-    return {"yaml": await server_sync.export_servers(deps, verbose=verbose)}, 200
+def _added_json(one: AddedServer) -> AddedServerJson:
+    return AddedServerJson(
+        id="" if one.server is None else one.server.id,
+        url=one.new.url,
+        outcome=one.outcome,
+        reason=one.reason,
+        was_there=one.was_there,
+    )
 
 
-async def _add_servers(deps: ServerDeps, call: Call) -> Answer:
+# --- handlers ------------------------------------------------------------------------------------
+
+
+async def _sync_servers(deps: ServerDeps, call: Call[SyncServersRequest]) -> SyncJson:
+    request = call.read()
+    mode = SyncMode(request.mode or SyncMode.CORDON)
     try:
-        added = await server_sync.add_all_servers(deps, call.who, _file(call))
+        result = await server_sync.sync_servers(
+            deps, call.who, request.yaml, mode=mode, dry_run=request.dry_run
+        )
     except BadServerList as error:
-        return _problems_json(error), 400
-    return [_added_json(one) for one in added], 200
+        raise _refuse_file(error) from error
+    return SyncJson(
+        dry_run=request.dry_run,
+        failure=result.failure,
+        notes=list(result.notes),
+        servers=[_step_json(one) for one in result.servers],
+    )
 
 
-def _added_json(one: AddedServer) -> Json:
-    return {
-        "id": "" if one.server is None else one.server.id,
-        "url": one.new.url,
-        "outcome": one.outcome.value,
-        "reason": one.reason,
-        "was_there": one.was_there,
-    }
+def _refuse_file(error: BadServerList) -> ErrorAnswer:
+    problems = [str(problem) for problem in error.problems[:_MAX_PROBLEMS]]
+    if (more := len(error.problems) - len(problems)) > 0:
+        problems.append(f"and {more} more")
+    reason = f"the file cannot be used, nothing was changed: {'; '.join(problems)}"
+    document = ErrorJson(reason, kind=RefusalKind.INVALID, problems=tuple(problems))
+    return ErrorAnswer(400, document)
 
+
+async def _export_servers(deps: ServerDeps, call: Call[ExportServersRequest]) -> ServerListJson:
+    return ServerListJson(await server_sync.export_servers(deps, verbose=call.read().verbose))
+
+
+async def _add_servers(deps: ServerDeps, call: Call[AddServersRequest]) -> list[AddedServerJson]:
+    try:
+        added = await server_sync.add_all_servers(deps, call.who, call.read().yaml)
+    except BadServerList as error:
+        raise _refuse_file(error) from error
+    return [_added_json(one) for one in added]
+
+
+# --- the table -----------------------------------------------------------------------------------
+
+_NEW_URL = "https://bbb9.example.com/bigbluebutton/api"
 
 SYNC_CALLS: tuple[AdminCall[ServerDeps], ...] = (
-    AdminCall("syncServers", "POST", _sync_servers, LONG_S, about=about.SYNC_SERVERS),
-    AdminCall("exportServers", "GET", _export_servers, about=about.EXPORT_SERVERS),
-    AdminCall("addServers", "POST", _add_servers, LONG_S, about=about.ADD_SERVERS),
+    AdminCall(
+        "syncServers",
+        "POST",
+        _sync_servers,
+        "servers",
+        "Adds, changes and removes servers until the pool is what a YAML file says.",
+        SyncJson(
+            dry_run=False,
+            failure="",
+            notes=[],
+            servers=[
+                SyncStepJson(
+                    id="bbb9.example.com",
+                    kind=StepKind.ADD,
+                    changes={
+                        "url": _NEW_URL,
+                        "secret": _HIDDEN,
+                        "load_multiplier": 1.0,
+                        "state": "enabled",
+                    },
+                    meetings=0,
+                    outcome=StepOutcome.DONE,
+                    reason="",
+                    ended=[],
+                )
+            ],
+        ),
+        request={
+            "yaml": "servers: {bbb9.example.com: {secret: SERVER-SECRET}}",
+            "mode": "keep",
+        },
+        logs="server_added",
+        deadline_s=LONG_S,
+    ),
+    AdminCall(
+        "exportServers",
+        "GET",
+        _export_servers,
+        "servers",
+        "The pool as a YAML file for syncServers, with the servers' secrets.",
+        ServerListJson(
+            f"---\nservers:\n  bbb1:\n    url: {URL_EXAMPLE}\n    secret: SERVER-SECRET\n"
+        ),
+        request={"verbose": "false"},
+    ),
+    AdminCall(
+        "addServers",
+        "POST",
+        _add_servers,
+        "servers",
+        "Adds the servers of a YAML list, disabled; those whose url is known stay as they are.",
+        [
+            AddedServerJson(
+                id="bbb9", url=_NEW_URL, outcome=StepOutcome.DONE, reason="", was_there=False
+            )
+        ],
+        request={"yaml": "servers: [{url: bbb9.example.com, secret: SERVER-SECRET, id: bbb9}]"},
+        logs="server_added",
+        deadline_s=LONG_S,
+    ),
 )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import trio
 
-from appliance.admin_calls.forms import natural_key
+from appliance.admin_calls.fields import natural_key
 from appliance.admin_calls.refusal import RefusalKind, Refused, no_server
 from appliance.bbb.endpoint import UnacceptableValue, host_of
 from appliance.callbacks.hook_sync import remove_server_hooks

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from appliance.ctl.client import ControlError, Refusal
 from appliance.features import Features
@@ -139,7 +140,7 @@ async def test_body_of_more_than_a_mebibyte_is_refused_before_it_is_sent(
             control, "POST /scalelite/api/addServer", announced=1024 * 1024 + 1
         )
 
-        assert (status, document) == (413, {"error": "Request Entity Too Large"})
+        assert (status, document) == (413, {"error": "The body of the request is too large."})
 
 
 async def test_duplicate_id_is_refused_with_400(redis_url: str, redis_namespace: str) -> None:
@@ -218,3 +219,19 @@ async def test_store_that_is_down_is_said_and_comes_back(redis_namespace: str) -
                         break
                     except ControlError:
                         await trio.sleep(0.05)
+
+
+async def test_client_that_leaves_while_its_body_is_read_is_no_error(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with (
+        open_features(redis_url, redis_namespace) as res,
+        open_control(res) as control,
+    ):
+        async with await trio.open_unix_socket(str(control.path)) as stream:
+            head = "POST /scalelite/api/addServer HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n"
+            await stream.send_all(head.encode() + b"{")
+            await trio.testing.wait_all_tasks_blocked()
+
+        assert await control.get("getStatus")
+        assert not book_of(res).errors

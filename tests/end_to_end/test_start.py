@@ -138,16 +138,8 @@ def test_start_fails_clearly_when_the_state_directory_is_no_directory(tmp_path: 
         appliance.check_log()
 
 
-@pytest.mark.parametrize(
-    ("number", "after_s"),
-    [
-        (signal.SIGTERM, 0),
-        (signal.SIGINT, 0.1),
-        (signal.SIGTERM, 0.3),
-        (signal.SIGTERM, 0.5),
-        (signal.SIGINT, 0.8),
-    ],
-)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("after_s", [0, 0.1, 0.3, 0.5, 0.8])
 def test_stop_is_obeyed_at_every_moment_of_the_start(
     tmp_path: Path, number: signal.Signals, after_s: float
 ) -> None:

@@ -12,18 +12,16 @@ from appliance.admin_calls.refusal import Refused
 from appliance.recordings import import_administration as admin
 from appliance.recordings.import_model import ImportState
 from appliance.recordings.summary import ImportRecord
-from tests.doubles.recording_bench import RecordingBench
+from tests.doubles.recording_desk import DeskBench
 from tests.doubles.recording_tars import recording_tar
 
-pytest_plugins = ["tests.doubles.recording_bench_fixtures"]
+pytest_plugins = ["tests.doubles.recording_desk_fixtures"]
 
 DEADLINE_S = 40.0
 TICK_S = 0.01
 
 
-async def import_file(
-    opened: RecordingBench, path: Path, *, undelete: bool = False
-) -> ImportRecord:
+async def import_file(opened: DeskBench, path: Path, *, undelete: bool = False) -> ImportRecord:
     """Import a file by hand and wait until nobody is at it any more."""
     import_id = await admin.start_import(opened.res.recordings, "me", str(path), undelete=undelete)
     with trio.fail_after(DEADLINE_S):
@@ -34,9 +32,7 @@ async def import_file(
             await trio.sleep(TICK_S)
 
 
-async def test_file_outside_is_imported_again_and_again_and_left_alone(
-    opened: RecordingBench,
-) -> None:
+async def test_file_outside_is_imported_again_and_again_and_left_alone(opened: DeskBench) -> None:
     made = recording_tar(opened.bench.root, "r1")
     for _ in range(2):
         found = await import_file(opened, made)
@@ -48,11 +44,11 @@ async def test_file_outside_is_imported_again_and_again_and_left_alone(
     assert opened.bench.tree() >= {"published/presentation/r1/slides.svg"}
     assert not list((opened.bench.root / "work").iterdir())
     assert opened.log.named("import_by_hand")[0]["by"] == "me"
-    (_, count) = await opened.admin.history.list_imports(limit=9)
+    (_, count) = await opened.desk.history.list_imports(limit=9)
     assert count == 1
 
 
-async def test_bad_file_outside_fails_at_once_and_is_left_alone(opened: RecordingBench) -> None:
+async def test_bad_file_outside_fails_at_once_and_is_left_alone(opened: DeskBench) -> None:
     bad = opened.bench.root / "bad.tar"
     bad.write_bytes(b"x" * 2000)
     found = await import_file(opened, bad)
@@ -61,10 +57,10 @@ async def test_bad_file_outside_fails_at_once_and_is_left_alone(opened: Recordin
     assert not (opened.bench.root / "spool/failed").exists()
 
 
-async def test_file_that_is_gone_when_its_turn_comes_has_failed(opened: RecordingBench) -> None:
+async def test_file_that_is_gone_when_its_turn_comes_has_failed(opened: DeskBench) -> None:
     made = recording_tar(opened.bench.root, "r1")
     release = trio.Event()
-    opened.admin.start(release.wait)  # one at a time
+    opened.desk.start(release.wait)  # one at a time
     import_id = await admin.start_import(opened.res.recordings, "me", str(made), undelete=False)
     made.write_bytes(b"another")
     release.set()
@@ -77,12 +73,12 @@ async def test_file_that_is_gone_when_its_turn_comes_has_failed(opened: Recordin
     )  # fmt: skip
 
 
-async def test_file_that_another_appliance_has_taken_is_left_to_it(opened: RecordingBench) -> None:
+async def test_file_that_another_appliance_has_taken_is_left_to_it(opened: DeskBench) -> None:
     made = recording_tar(opened.bench.root, "r1")
     release = trio.Event()
-    opened.admin.start(release.wait)  # one at a time
+    opened.desk.start(release.wait)  # one at a time
     import_id = await admin.start_import(opened.res.recordings, "me", str(made), undelete=False)
-    async with opened.bench.journal.claim(opened.admin.spool.find_file(str(made))):
+    async with opened.bench.journal.claim(opened.desk.spool.find_file(str(made))):
         release.set()
         with trio.fail_after(DEADLINE_S):
             while (await admin.find_import(opened.res.recordings, import_id))[1] is not None:
@@ -91,7 +87,7 @@ async def test_file_that_another_appliance_has_taken_is_left_to_it(opened: Recor
     assert (found.state, found.running) == (ImportState.WAITING, True)
 
 
-async def test_name_of_a_failed_tar_gets_a_hint(opened: RecordingBench) -> None:
+async def test_name_of_a_failed_tar_gets_a_hint(opened: DeskBench) -> None:
     failed = opened.bench.root / "spool/failed/r1.tar"
     failed.parent.mkdir()
     failed.write_bytes(b"1")
@@ -99,7 +95,7 @@ async def test_name_of_a_failed_tar_gets_a_hint(opened: RecordingBench) -> None:
         await admin.start_import(opened.res.recordings, "me", "/elsewhere/r1.tar", undelete=False)
 
 
-async def test_file_in_the_spool_is_removed_when_it_was_imported(opened: RecordingBench) -> None:
+async def test_file_in_the_spool_is_removed_when_it_was_imported(opened: DeskBench) -> None:
     made = recording_tar(opened.bench.root, "r1")
     spooled = made.rename(opened.bench.root / "spool" / made.name)
     found = await import_file(opened, spooled)
@@ -107,7 +103,7 @@ async def test_file_in_the_spool_is_removed_when_it_was_imported(opened: Recordi
     assert not spooled.exists()
 
 
-async def test_file_in_failed_goes_through_the_spool(opened: RecordingBench) -> None:
+async def test_file_in_failed_goes_through_the_spool(opened: DeskBench) -> None:
     failed = opened.bench.root / "spool/failed"
     failed.mkdir()
     made = recording_tar(opened.bench.root, "r1")
@@ -120,7 +116,7 @@ async def test_file_in_failed_goes_through_the_spool(opened: RecordingBench) -> 
 
 
 async def test_deleted_recording_is_refused_with_a_hint_and_brought_back_on_wish(
-    opened: RecordingBench,
+    opened: DeskBench,
 ) -> None:
     made = recording_tar(opened.bench.root, "r1")
     await import_file(opened, made)
@@ -138,9 +134,9 @@ async def test_deleted_recording_is_refused_with_a_hint_and_brought_back_on_wish
     assert (await import_file(opened, made)).state is ImportState.FAILED
 
 
-async def test_file_that_is_being_imported_is_that_import(opened: RecordingBench) -> None:
+async def test_file_that_is_being_imported_is_that_import(opened: DeskBench) -> None:
     made = recording_tar(opened.bench.root, "r1")
-    tar = opened.admin.spool.find_file(str(made))
+    tar = opened.desk.spool.find_file(str(made))
     async with opened.bench.journal.claim(tar) as entry:
         assert entry is not None
         again = await admin.start_import(opened.res.recordings, "me", str(made), undelete=False)
@@ -161,16 +157,14 @@ async def test_file_that_is_being_imported_is_that_import(opened: RecordingBench
         ("/tmp", "not a regular file"),
     ],
 )
-async def test_path_that_is_no_file_is_refused(
-    opened: RecordingBench, path: str, reason: str
-) -> None:
+async def test_path_that_is_no_file_is_refused(opened: DeskBench, path: str, reason: str) -> None:
     with pytest.raises(Refused, match=reason):
         await admin.start_import(opened.res.recordings, "me", path, undelete=False)
     with pytest.raises(Refused, match="no import with id 77"):
         await admin.find_import(opened.res.recordings, 77)
 
 
-async def test_overview_shows_the_disk_beside_the_journal(opened: RecordingBench) -> None:
+async def test_overview_shows_the_disk_beside_the_journal(opened: DeskBench) -> None:
     spool = opened.bench.root / "spool"
     (spool / "failed").mkdir()
     (spool / "waits.tar").write_bytes(b"1")
@@ -183,7 +177,7 @@ async def test_overview_shows_the_disk_beside_the_journal(opened: RecordingBench
     assert (overview.imports, overview.count) == ((), 0)
 
 
-async def test_failed_files_are_tried_again(opened: RecordingBench) -> None:
+async def test_failed_files_are_tried_again(opened: DeskBench) -> None:
     spool = opened.bench.root / "spool"
     (spool / "failed").mkdir()
     for name in ("a.tar", "b.tar", "c.tar"):
@@ -215,7 +209,7 @@ async def test_failed_files_are_tried_again(opened: RecordingBench) -> None:
     assert sorted(tar.name for tar in opened.bench.spool.scan()) == ["a.tar", "b.tar", "c.tar"]
 
 
-async def test_failed_file_of_any_name_is_tried_again(opened: RecordingBench) -> None:
+async def test_failed_file_of_any_name_is_tried_again(opened: DeskBench) -> None:
     failed = opened.bench.root / "spool" / "failed"
     failed.mkdir()
     name = os.fsdecode(b"two\nlines-\xff.tar")

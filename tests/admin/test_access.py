@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import trio.testing
 
 from appliance.http.messages import ClientTimeouts
 from tests.doubles.public import Answer, Public, open_public, read_answer, request
@@ -108,7 +109,7 @@ async def test_calls_of_scalelite_have_its_paths_codes_and_fields(
             "the load multiplier must be a number greater than 0",
         ),
         ("addServer", {"server": {"url": URL, "secret": "s", "id": "one"}}, 400, "a server with"),
-        ("addServer", {"server": {"url": URL, "secret": "\ud800"}}, 400, "the body must not hold"),
+        ("addServer", {"server": {"url": URL, "secret": "\ud800"}}, 400, "the body is not valid"),
         ("addServer", b'{"server": {"url": "\xff"}}', 400, "the body is not valid JSON"),
         ("addServer", b"[]", 400, "the body must be a JSON object"),
         ("updateServer", {"id": "one", "server": {"state": "x"}}, 400, "Invalid state parameter"),
@@ -290,6 +291,7 @@ async def test_post_without_a_body_takes_its_fields_from_the_query(
         ("POST", "openapi.json", 405, "GET, HEAD"),
         ("GET", "noSuchCall", 404, None),
         ("POST", "importRecording", 404, None),  # of ctl alone
+        ("QUERY", "getServers", 405, "GET, HEAD"),
         ("GET", "getservers", 404, None),
         ("GET", "getServers/", 404, None),
         ("GET", "", 404, None),
@@ -414,3 +416,17 @@ async def test_change_is_logged_with_the_address_as_trusted_proxies_tell_it(
 
         assert (event["by"], event["server"]) == (f"address {address}", "one")
         assert "s3cr3t" not in str(public.log.events)
+
+
+async def test_client_that_leaves_while_its_body_is_read_is_no_error(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_public(redis_url, redis_namespace) as public:
+        target = sign_url(BASE, "addServer", "", SECRET)
+        async with await public.connect() as stream:
+            head = request("POST", target, headers=[JSON, "Content-Length: 99"])
+            await stream.send_all(head + b"{")
+            await trio.testing.wait_all_tasks_blocked()
+
+        assert (await get(public, "getStatus")).status == 200
+        assert not public.log.errors

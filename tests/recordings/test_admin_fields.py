@@ -1,4 +1,4 @@
-"""Requests of the admin calls about recordings, and their documents."""
+"""The requests and the answers of the admin calls about recordings."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ from typing import Any
 
 import pytest
 
-from appliance.admin_calls.forms import BadRequest
-from appliance.recordings import admin_json as shape
+from appliance.admin_calls.fields import BadRequest, read_fields
+from appliance.recordings.admin_calls import (
+    ListRecordingsRequest,
+    RetentionRequest,
+    UpdateRecordingsRequest,
+)
+from appliance.recordings.admin_json import import_json, time_json
 from appliance.recordings.import_model import ImportState, SpooledTar
 from appliance.recordings.manual_imports import ManualImport
 from appliance.recordings.summary import ImportRecord, RecordingQuery
@@ -25,7 +30,7 @@ TAR = SpooledTar("r1.tar", 10, 10**18, 5)
     ],
 )
 def test_times_are_iso_in_utc(ms: int | None, text: str | None) -> None:
-    assert shape.time_json(ms) == text
+    assert time_json(ms) == text
 
 
 @pytest.mark.parametrize(
@@ -38,7 +43,7 @@ def test_times_are_iso_in_utc(ms: int | None, text: str | None) -> None:
     ],
 )
 def test_query_is_read(fields: dict[str, Any], query: RecordingQuery) -> None:
-    assert shape.parse_query(fields) == query
+    assert read_fields(ListRecordingsRequest, fields).parse() == query
 
 
 @pytest.mark.parametrize(
@@ -50,29 +55,34 @@ def test_query_is_read(fields: dict[str, Any], query: RecordingQuery) -> None:
 )  # fmt: skip
 def test_bad_query_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(BadRequest):
-        shape.parse_query(fields)
+        read_fields(ListRecordingsRequest, fields).parse()
 
 
 @pytest.mark.parametrize(
     ("value", "days"), [(None, None), ("", None), ("30", 30.0), (0.5, 0.5), (99_999, 99_999.0)]
 )
 def test_days_are_read(value: Any, days: float | None) -> None:
-    assert shape.days_of({"days": value}) == days
+    assert read_fields(RetentionRequest, {"days": value}).days == days
 
 
 @pytest.mark.parametrize("value", ["0", 0, -1, "nan", "inf", "x", True, [], 100_000, "1e400"])
 def test_bad_days_are_refused(value: Any) -> None:
     with pytest.raises(BadRequest):
-        shape.days_of({"days": value})
+        read_fields(RetentionRequest, {"days": value})
+
+
+def read_update(**fields: Any) -> UpdateRecordingsRequest:
+    return read_fields(UpdateRecordingsRequest, {"ids": ["r1"], **fields})
 
 
 def test_changes_are_read() -> None:
-    fields = {"metadata": {"Course": "Physics", "draft": ""}, "protect": True, "publish": "false"}
-    changes, publish = shape.parse_changes(fields)
+    metadata = {"Course": "Physics", "draft": ""}
+    request = read_update(metadata=metadata, protect=True, publish="false")
+    changes = request.parse()
     assert dict(changes.metadata) == {"course": "Physics", "draft": ""}
-    assert (changes.protected, publish) == (True, False)
-    changes, publish = shape.parse_changes({})
-    assert (changes.empty, publish) == (True, None)
+    assert (changes.protected, request.publish) == (True, False)
+    request = read_update()
+    assert (request.parse().empty, request.publish) == (True, None)
 
 
 @pytest.mark.parametrize(
@@ -90,13 +100,13 @@ def test_changes_are_read() -> None:
 )
 def test_bad_changes_are_refused(fields: dict[str, Any], reason: str) -> None:
     with pytest.raises(BadRequest, match=reason):
-        shape.parse_changes(fields)
+        read_update(**fields)
 
 
 def test_import_tells_whether_anybody_is_at_it() -> None:
     states = {"state": ImportState.EXTRACTING, "error": None, "attempts": 0, "undelete": False}
     times = {"created_ms": 0, "started_ms": None, "finished_ms": None, "next_try_ms": None}
     record = ImportRecord(1, TAR, record_ids=(), running=False, **states, **times)  # type: ignore[arg-type]
-    assert shape.import_json(record)["state"] == "interrupted"
-    document = shape.import_json(record, ManualImport(10, 5))
-    assert (document["state"], document["unpacked"]) == ("extracting", 5)
+    assert import_json(record).state == "interrupted"
+    document = import_json(record, ManualImport(10, 5))
+    assert (document.state, document.unpacked) == ("extracting", 5)

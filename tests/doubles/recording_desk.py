@@ -1,6 +1,6 @@
-"""The administration of recordings for tests, with real stores, directories and control socket.
+"""What an operator's work on recordings needs, for tests: real stores, directories and socket.
 
-No watcher runs: a test imports the files of the spool itself.
+No watcher runs: what lies in the spool stays there unless a test imports it.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
-class RecordingBench:
-    """An appliance with recordings and its parts."""
+class DeskBench:
+    """What a test touches."""
 
     res: Features
     bench: ImportBench
-    admin: RecordingAdmin
+    desk: RecordingAdmin
     control: ControlDouble
 
     @property
     def log(self) -> EventBook:
-        """Return the log."""
+        """What the operations logged."""
         assert isinstance(self.res.log, EventBook)
         return self.res.log
 
@@ -51,17 +51,17 @@ class RecordingBench:
         return await self.control.ctl("recordings", *words)
 
     async def add(self, *recordings: Recording, wrong: bool = False) -> None:
-        """Write recordings with a file per format; `wrong`: in the wrong directory."""
+        """Write recordings and a file for each format, on wish in the wrong directory."""
         await add_with_files(self.bench, *recordings, wrong=wrong)
 
     async def find(self, record_id: str) -> Recording:
-        """Return an existing recording."""
+        """Return a recording that is there."""
         found = await self.bench.find(record_id)
         assert found is not None
         return found
 
     async def set_retention(self, tenant_id: str, value: str) -> None:
-        """Store a tenant with a RECORDING_RETENTION_DAYS like Scalelite."""
+        """Store a tenant with a RECORDING_RETENTION_DAYS, as Scalelite does."""
         store = pool_store(self.res)
         key, setting = store.namespace, f"of-{tenant_id}"
         fields = ("param", "RECORDING_RETENTION_DAYS", "value", value, "override", "true")
@@ -76,7 +76,7 @@ class RecordingBench:
 
 
 async def add_with_files(bench: ImportBench, *recordings: Recording, wrong: bool = False) -> None:
-    """Write recordings with a file per format; `wrong`: in the wrong directory."""
+    """Write recordings and a file for each format, on wish in the wrong directory."""
     await add(bench.recordings, *recordings)
     for one in recordings:
         for shown in one.formats:
@@ -87,10 +87,10 @@ async def add_with_files(bench: ImportBench, *recordings: Recording, wrong: bool
 
 
 @asynccontextmanager
-async def open_recording_admin(
+async def open_desk_of(
     bare: Features, database_url: str, root: Path
 ) -> AsyncIterator[tuple[Features, ImportBench]]:
-    """Add recordings to Features; the directories are below `root`."""
+    """Give Resources that have recordings, too; the directories are below `root`."""
     settings = recording_settings(root)
     async with (
         open_import_bench(database_url, root) as bench,
@@ -98,7 +98,7 @@ async def open_recording_admin(
     ):
         by_hand = ManualImports(bare.log)
         await nursery.start(by_hand.run)
-        admin = RecordingAdmin(
+        desk = RecordingAdmin(
             table=RecordingTable(bench.database),
             history=ImportHistory(bench.database),
             spool=SpoolAdmin(settings),
@@ -113,7 +113,7 @@ async def open_recording_admin(
             recordings__store=bench.recordings,
             recordings__files=bench.files,
             recordings__change_notes=ChangeNotes(settings),
-            recordings__admin=admin,
+            recordings__admin=desk,
             takeover__sources=make_takeover_sources(
                 own, bare.redis, bench.database, bare.doctor.probes
             ),
@@ -123,14 +123,14 @@ async def open_recording_admin(
 
 
 @asynccontextmanager
-async def open_recording_bench(
+async def open_desk(
     redis_url: str, namespace: str, database_url: str, root: Path, **variables: str
-) -> AsyncIterator[RecordingBench]:
-    """Give an appliance with recordings and a control socket, with directories below `root`."""
+) -> AsyncIterator[DeskBench]:
+    """Give a desk behind a control socket; the directories are below `root`."""
     async with (
         open_features(redis_url, namespace, log=None, **variables) as bare,
-        open_recording_admin(bare, database_url, root) as (res, bench),
+        open_desk_of(bare, database_url, root) as (res, bench),
         open_control(res) as control,
     ):
         assert res.recordings.admin is not None
-        yield RecordingBench(res, bench, res.recordings.admin, control)
+        yield DeskBench(res, bench, res.recordings.admin, control)

@@ -34,7 +34,7 @@ pytest_plugins = ["tests.doubles.live_pool_fixtures"]
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "admin-api.md"
 DOCUMENT = json.loads(json.dumps(make_document(CALLS)))
 PUBLIC = [call for call in CALLS if not call.local]
-CHANGES = [call for call in CALLS if call.about.logs]
+CHANGES = [call for call in CALLS if call.logs]
 
 
 @pytest.fixture
@@ -54,7 +54,6 @@ async def test_example_is_answered_as_described_and_a_change_is_logged_once(
     redis_namespace: str,
     bbbs: list[BbbProcess],
 ) -> None:
-    about = call.about
     async with open_place(redis_url, redis_namespace, bbbs, room) as place:
         if call.name in PREPARED:
             await PREPARED[call.name](place)
@@ -63,9 +62,9 @@ async def test_example_is_answered_as_described_and_a_change_is_logged_once(
         status, document = await place.ask(call)
 
         operation = DOCUMENT["paths"][f"/scalelite/api/{call.name}"][call.method.lower()]
-        answers = operation["responses"][str(about.status)]["content"]
+        answers = operation["responses"][str(call.status)]["content"]
         schema = {**answers["application/json"]["schema"], "components": DOCUMENT["components"]}
-        assert status == about.status, document
+        assert status == call.status, document
         OAS31Validator(schema).validate(document)
         events = place.public.log.events[before:]
         told = [
@@ -73,8 +72,8 @@ async def test_example_is_answered_as_described_and_a_change_is_logged_once(
             for level, event, fields in events
             if (level, fields.get("by")) == ("info", "address 127.0.0.1")
         ]
-        assert told.count(about.logs) == (1 if about.logs else 0), events
-        assert about.logs or not told, f"{call.name} changes something: name it in `logs`"
+        assert told.count(call.logs) == (1 if call.logs else 0), events
+        assert call.logs or not told, f"{call.name} changes something: name it in `logs`"
         assert "SECRET" not in str(events)
 
 
@@ -86,7 +85,6 @@ async def test_change_over_the_socket_is_logged_with_uid_and_name(
     redis_namespace: str,
     bbbs: list[BbbProcess],
 ) -> None:
-    about = call.about
     async with open_place(redis_url, redis_namespace, bbbs, room) as place:
         if call.name in PREPARED:
             await PREPARED[call.name](place)
@@ -95,7 +93,7 @@ async def test_change_over_the_socket_is_logged_with_uid_and_name(
         await place.control.post(call.name, place.body_of(call))
 
         events = place.public.log.events[before:]
-        (by,) = [fields["by"] for _, event, fields in events if event == about.logs]
+        (by,) = [fields["by"] for _, event, fields in events if event == call.logs]
         assert by.startswith(f"uid {os.getuid()} (")
 
 

@@ -1,0 +1,22 @@
+"""Fixture: a desk for recordings, with the stores, the directories and a control socket.
+
+A pytest plugin. Not to be imported by tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.doubles.recording_desk import DeskBench, open_desk
+
+
+@pytest.fixture
+async def opened(
+    redis_url: str, redis_namespace: str, database_url: str, tmp_path: Path
+) -> AsyncIterator[DeskBench]:
+    """Give a desk, whose directories are below the test's own."""
+    async with open_desk(redis_url, redis_namespace, database_url, tmp_path) as bench:
+        yield bench
