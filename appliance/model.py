@@ -197,6 +197,8 @@ class PlacementRequest:
     excluded: frozenset[ServerId] = frozenset()
     """Servers on which this create has already failed."""
     replaces: Replaced | None = None
+    logout_url: str | None = None
+    """Where the front-end wants people to go whose join fails."""
 
 
 class PlacementOutcome(StrEnum):

@@ -61,6 +61,9 @@ class SignedRequest:
     file: bytes | None = field(default=None, repr=False)
     secret: str = field(default="", repr=False)
     """The secret that signed it."""
+    accept: str = ""
+    """The Accept header, and the languages that the client prefers."""
+    accept_language: str = ""
 
 
 async def read_signed(
@@ -97,7 +100,12 @@ async def read_signed(
         return SignedRequest(params, await _read_document(request, max_bytes), secret=secret)
     if posted and accepts is Accepts.FILE:
         return SignedRequest(params, file=await _read_file(request), secret=secret)
-    return SignedRequest(params, secret=secret)
+    return SignedRequest(
+        params,
+        secret=secret,
+        accept=request.header(b"accept") or "",
+        accept_language=request.header(b"accept-language") or "",
+    )
 
 
 def _require_media_type(media_type: str, accepts: Accepts) -> None:

@@ -18,7 +18,8 @@ from lxml import etree
 from appliance.bbb.xml_text import has_dtd, replace_forbidden
 from appliance.model import ListedMeeting
 
-XML_TYPE = "application/xml; charset=utf-8"
+XML_TYPE = "text/xml; charset=utf-8"
+"""As BBB answers: clients exist that refuse application/xml."""
 
 # CDATA is kept, so that answers are passed on as the server wrote them.
 _PARSER = etree.XMLParser(

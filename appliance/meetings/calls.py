@@ -17,7 +17,7 @@ from appliance.bbb.meeting_list import MeetingList
 from appliance.bbb.params import Params, get, merge_params, replace_param
 from appliance.bbb.request_body import RequestBody
 from appliance.bbb.xml import Answer, render_meetings, render_not_running
-from appliance.faults import BbbError, ServerFault
+from appliance.faults import BbbError, ServerFault, StoreDown
 from appliance.meetings.create_params import with_stored_id
 from appliance.meetings.deps import MeetingDeps
 from appliance.model import Meeting, MeetingId, Server, ServerId, ServerState, Target
@@ -63,6 +63,20 @@ async def join_meeting(deps: MeetingDeps, caller: Caller, params: Params) -> str
         excluded=api.join_exclude,
     )
     return deps.pool.bbb.join_url(_target(meeting), with_stored_id(merged, meeting))
+
+
+async def find_logout_url(deps: MeetingDeps, caller: Caller, params: Params) -> str | None:
+    """Return the logoutURL that the create of a meeting gave; None: none, or Redis is away.
+
+    Only asked when a join has failed, so it costs no other call a round trip.
+    """
+    meeting_id = get(params, "meetingID")
+    if not meeting_id:
+        return None
+    try:
+        return await deps.store.find_logout_url(MeetingId(meeting_id), caller.tenant_id)
+    except StoreDown:
+        return None
 
 
 async def end_meeting(deps: MeetingDeps, caller: Caller, params: Params) -> bytes:

@@ -21,6 +21,7 @@ from appliance.callbacks.urls import (
 )
 from appliance.meetings.deps import MeetingDeps
 from appliance.meetings.failover import Creation
+from appliance.meetings.join_failure import MAX_URL
 from appliance.meetings.placement_params import (
     clamp_duration,
     effective_tag,
@@ -133,5 +134,6 @@ def _placement_request(
         tag=parse_tag(tag),
         size_hint=size_hint(sent),
         max_participants=max_participants(sent),
+        logout_url=(get(sent, "logoutURL") or "")[:MAX_URL] or None,
     )
     return request, tag or ""

@@ -19,8 +19,10 @@ from appliance.dialin.store import VoiceBridges
 from appliance.doctor.deps import DoctorDeps, Probes
 from appliance.fault_log import FaultLog
 from appliance.features import Features
+from appliance.http.page_texts import load_page_texts
 from appliance.log import EventLogger
 from appliance.meetings.deps import MeetingDeps
+from appliance.meetings.join_pages import JoinPages
 from appliance.meetings.store import MeetingStore
 from appliance.metrics.deps import MetricsDeps
 from appliance.model import PlacementRules
@@ -178,6 +180,7 @@ def _make_meetings(parts: _Parts, servers: ServerDeps, tenants: TenantDeps) -> M
         metrics=parts.connections.metrics,
         random=random.random,
         new_password=_new_password,
+        join_pages=JoinPages(load_page_texts(parts.log), parts.settings.locale),
         secret_key_base=parts.secret_key_base,
     )
 

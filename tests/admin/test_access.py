@@ -48,7 +48,7 @@ def told(answer: Answer) -> Any:
 
 def refused(answer: Answer) -> tuple[int, str | None, str | None]:
     """Return status, returncode and messageKey of what is told as Scalelite tells it."""
-    assert answer.headers["content-type"] == "application/xml; charset=utf-8"
+    assert answer.headers["content-type"] == "text/xml; charset=utf-8"
     return answer.status, answer.returncode, answer.key
 
 

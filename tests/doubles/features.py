@@ -32,8 +32,10 @@ from appliance.faults import StoreDown
 from appliance.features import Features
 from appliance.http.client.dial import open_ssl_context
 from appliance.http.client.pool import PoolTransport
+from appliance.http.page_texts import load_page_texts
 from appliance.instruments import Metrics
 from appliance.meetings.deps import MeetingDeps
+from appliance.meetings.join_pages import JoinPages
 from appliance.meetings.store import MeetingStore
 from appliance.metrics.deps import MetricsDeps
 from appliance.model import PlacementRules
@@ -203,6 +205,7 @@ def make_test_features(
         metrics=metrics,
         random=random.random,
         new_password=lambda: secrets.token_hex(4),
+        join_pages=JoinPages(load_page_texts(book), settings.locale),
         secret_key_base="k" * 64,
     )
     probes = make_probes(redis, None, http, bbb, now_ms)

@@ -77,7 +77,11 @@ KINDS = (
     _kind("doctor", "appliance:doctor", "string", expires=True),
     _kind("index", "appliance:meetings_of:(.+)", "set", of="server"),
     _kind(
-        "our meeting", "appliance:meeting:(.+)", "hash", *_OWN, *_SEATS, "ended_url", expires=True
+        "our meeting",
+        "appliance:meeting:(.+)",
+        "hash",
+        *(*_OWN, *_SEATS, "ended_url", "logout_url", "logout_tenant"),
+        expires=True,
     ),
     _kind("hooks", "appliance:hooks", "hash"),
     _kind("hook ids", "appliance:hook_ids", "string"),

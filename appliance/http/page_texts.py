@@ -1,11 +1,12 @@
-"""Load the texts of the error pages from YAML files by language.
+"""Load the texts of pages for people from YAML files by language.
 
-A missing or broken file leaves texts out and never prevents the start: error_pages.py has English
-defaults. A later directory overrides an earlier one text by text.
+A missing or broken file leaves texts out and never prevents the start: those who render pages have
+English defaults. A later directory overrides an earlier one text by text.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,6 +39,17 @@ def load_error_texts(
             for key, words in _read(directory / f"{name}.yml", name, log).items():
                 texts.setdefault(key, {}).update(words)
     return texts
+
+
+def load_page_texts(
+    log: Log, directories: Sequence[Path] = LOCALE_DIRS
+) -> dict[str, dict[str, dict[str, str]]]:
+    """Return the texts of every language for which there is a file, by language."""
+    names: set[str] = set()
+    for directory in directories:
+        with contextlib.suppress(OSError):
+            names.update(path.stem for path in directory.glob("*.yml"))
+    return {name: load_error_texts(name, log, directories) for name in sorted(names)}
 
 
 def _read(path: Path, locale: str, log: Log) -> dict[str, dict[str, str]]:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from appliance.http.page_texts import LOCALE_DIRS, load_error_texts
+from appliance.meetings.join_pages import FALLBACK as JOIN_FALLBACK
 from appliance.recordings.error_pages import FALLBACK
-from appliance.recordings.error_texts import LOCALE_DIRS, load_error_texts
 from tests.doubles.features import EventBook
 
 OWN = "{0}:\n  errors:\n    recording_not_found:\n      title: {1}\n"
@@ -60,5 +61,5 @@ def test_shipped_files_have_every_text(language: str) -> None:
     texts = load_error_texts(language, EventBook(), LOCALE_DIRS[1:2])
 
     assert {name: set(words) for name, words in texts.items()} == {
-        name: set(words) for name, words in FALLBACK.items()
+        name: set(words) for name, words in (*FALLBACK.items(), *JOIN_FALLBACK.items())
     }
