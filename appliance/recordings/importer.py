@@ -91,7 +91,7 @@ class Importer:
     """Imports that the loss of the database interrupted here; their next attempt does not count."""
 
     async def in_thread(self, call: Callable[[], T]) -> T:
-        """Run a blocking call; if cancelled, its thread is abandoned, which every call tolerates."""
+        """Run a blocking call; on cancellation its thread is abandoned, which calls tolerate."""
         return await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self.threads)
 
 
@@ -117,8 +117,8 @@ Leftovers = list[tuple[int, str]]
 async def remove_leftovers(importer: Importer, found: Leftovers | None = None) -> Leftovers:
     """Remove the work directories of interrupted imports; return those of running ones.
 
-    `found` is the result of an earlier call. Without it the disk is scanned, which must be done only
-    once, before the first import of the process. Raises DatabaseDown, OSError.
+    `found` is the result of an earlier call. Without it the disk is scanned, which must be done
+    only once, before the first import of the process. Raises DatabaseDown, OSError.
     """
     if found is None:
         found = await importer.in_thread(importer.spool.leftovers)

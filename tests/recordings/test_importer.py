@@ -297,7 +297,7 @@ async def test_import_does_not_count_attempts_that_lost_the_database(bench: Impo
     failing: Any = Failing()
     for _ in range(4):
         tools = replace(bench.tools, journal=failing)
-        assert await import_tar(tools, bench.tar(name)) == bench.tools.waits.database_s
+        assert await import_tar(tools, bench.tar(name)) == bench.tools.retry_intervals.database_s
     assert await bench.run(name) is None
     assert len(bench.tree()) == 2
 
