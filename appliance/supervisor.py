@@ -28,8 +28,8 @@ from appliance.log import EventLogger, get_logger, reopen_logs
 from appliance.metrics.routes import MetricsApp
 from appliance.public.app import MAX_TARGET_BYTES, PublicApp
 from appliance.recordings.manual_imports import ManualImports
-from appliance.recordings.recovery_task import finish_changes_forever
-from appliance.recordings.retention_task import keep_retention
+from appliance.recordings.recovery import finish_changes_forever
+from appliance.recordings.retention_task import run_retention_forever
 from appliance.redis.startup import wait_for_redis
 from appliance.servers.administration import describe_pool
 from appliance.servers.poller import Poller
@@ -190,7 +190,7 @@ def _recording_services(
     features: Features,
 ) -> tuple[tuple[str, Callable[[], Awaitable[None]]], ...]:
     return (
-        ("retention", partial(keep_retention, features.recordings)),
+        ("retention", partial(run_retention_forever, features.recordings)),
         ("unfinished_changes", partial(finish_changes_forever, features.recordings)),
     )
 

@@ -22,7 +22,7 @@ from appliance.bbb.checksum import sign, signed_query
 from appliance.bbb.meeting_list import MeetingList, MeetingListReader
 from appliance.bbb.params import Params, encode_query
 from appliance.bbb.request_body import RequestBody
-from appliance.bbb.xml import Answer, MalformedAnswer, parse_answer, parse_version
+from appliance.bbb.xml import MalformedAnswer, ServerAnswer, parse_answer, parse_version
 from appliance.faults import Ambiguous, BbbError, NotSent, ServerFault
 from appliance.http.client.dial import Origin, parse_origin
 from appliance.http.client.message import StreamedBody, UnusableResponseError
@@ -122,7 +122,7 @@ class BbbClient:
         post_form: bool = False,
         body: RequestBody | None = None,
         deadline_s: float | None = None,
-    ) -> Answer:
+    ) -> ServerAnswer:
         """Make one API call, without retries, and return the answer, also if it is FAILED.
 
         With `post_form`, or if the query is too long for a URL, the parameters are sent as a form.

@@ -53,7 +53,7 @@ class MalformedAnswer(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ServerAnswer:
     """A well-formed answer of a server."""
 
     succeeded: bool
@@ -73,7 +73,7 @@ class ReadMeeting:
     tenant_id: str | None
 
 
-def parse_answer(body: bytes) -> Answer:
+def parse_answer(body: bytes) -> ServerAnswer:
     """Parse an answer: success, messageKey, and the createTime of a create.
 
     Any returncode except SUCCESS is a failure. Raises MalformedAnswer: not well-formed, a DTD, or
@@ -81,7 +81,7 @@ def parse_answer(body: bytes) -> Answer:
     """
     root = _parse(body)
     created = (root.findtext("createTime") or "")[:_MAX_DIGITS] or None
-    return Answer(_succeeded(root), _text(root, "messageKey"), _in_utf8(body, root), created)
+    return ServerAnswer(_succeeded(root), _text(root, "messageKey"), _in_utf8(body, root), created)
 
 
 def _in_utf8(body: bytes, root: etree._Element) -> bytes:

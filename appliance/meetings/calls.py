@@ -16,7 +16,7 @@ from appliance.bbb.errors import ApiError, Failure
 from appliance.bbb.meeting_list import MeetingList
 from appliance.bbb.params import Params, get, merge_params, replace_param
 from appliance.bbb.request_body import RequestBody
-from appliance.bbb.xml import Answer, render_meetings, render_not_running
+from appliance.bbb.xml import ServerAnswer, render_meetings, render_not_running
 from appliance.faults import BbbError, ServerFault, StoreDown
 from appliance.meetings.create_params import with_stored_id
 from appliance.meetings.deps import MeetingDeps
@@ -198,7 +198,7 @@ async def _ask(
     params: Params,
     failure: Failure,
     body: RequestBody | None = None,
-) -> Answer:
+) -> ServerAnswer:
     try:
         return await deps.pool.bbb.call(
             _target(meeting), call, with_stored_id(params, meeting), body=body
@@ -208,7 +208,7 @@ async def _ask(
         raise ApiError(failure) from error
 
 
-def _visible(caller: Caller, params: Params, answer: Answer) -> bytes:
+def _visible(caller: Caller, params: Params, answer: ServerAnswer) -> bytes:
     return show_answer(answer.body, caller.tenant_id, _meeting_id(params))
 
 

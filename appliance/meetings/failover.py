@@ -16,7 +16,7 @@ from appliance.bbb import errors
 from appliance.bbb.errors import ApiError, Failure
 from appliance.bbb.params import Params, replace_param
 from appliance.bbb.request_body import RequestBody
-from appliance.bbb.xml import Answer
+from appliance.bbb.xml import ServerAnswer
 from appliance.callbacks.end_callback_url import relay_end_callback
 from appliance.callbacks.ended_rules import EndUrlSigner
 from appliance.callbacks.hook_sync import sync_meeting_hooks
@@ -86,7 +86,7 @@ class Creation:
         self._body_spent = False
         """Part of a streamed body was sent, so it cannot be sent to another server."""
 
-    async def run(self) -> Answer:
+    async def run(self) -> ServerAnswer:
         """Return the answer of the server that created the meeting, or had it already.
 
         The placement is also undone if the body breaks off or the request is cancelled. Raises
@@ -103,7 +103,7 @@ class Creation:
                 with trio.move_on_after(_UNDO_S, shield=True):
                     await self._undo(self._mine)
 
-    async def _run(self) -> Answer:
+    async def _run(self) -> ServerAnswer:
         for _ in range(_MAX_STEPS):
             placement = await self._place()
             meeting = await self._accept(placement)
@@ -190,7 +190,7 @@ class Creation:
 
     # Creating
 
-    async def _create_on(self, meeting: Meeting) -> Answer | None:
+    async def _create_on(self, meeting: Meeting) -> ServerAnswer | None:
         """Create the meeting on its server and return the answer; None: place it again."""
         if self._body_spent:
             raise ApiError(errors.UNABLE_TO_CREATE)
@@ -213,7 +213,7 @@ class Creation:
                 await self._abandon(meeting)
         return answer
 
-    async def _send(self, meeting: Meeting) -> Answer:
+    async def _send(self, meeting: Meeting) -> ServerAnswer:
         params = server_params(
             self._params,
             meeting,
@@ -238,7 +238,7 @@ class Creation:
             return await self._call(meeting, params)
         return await self._call_kept_alive(meeting, params)
 
-    async def _call(self, meeting: Meeting, params: Params) -> Answer:
+    async def _call(self, meeting: Meeting, params: Params) -> ServerAnswer:
         servers = self._deps.settings.servers
         # Writing a long form takes time too; the call must end before `creating` expires.
         limit_s = servers.connect_timeout_s + servers.response_timeout_s
@@ -257,9 +257,9 @@ class Creation:
         self._body_spent = streamed
         return answer
 
-    async def _call_kept_alive(self, meeting: Meeting, params: Params) -> Answer:
+    async def _call_kept_alive(self, meeting: Meeting, params: Params) -> ServerAnswer:
         """Call the server, and extend the `creating` deadline while a body is uploaded."""
-        result: Answer | Exception
+        result: ServerAnswer | Exception
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._extend, meeting)
             try:
@@ -283,7 +283,7 @@ class Creation:
             except StoreDown:
                 continue  # retried in the next round; the create itself reports an outage
 
-    async def _confirm(self, meeting: Meeting, answer: Answer) -> Answer | None:
+    async def _confirm(self, meeting: Meeting, answer: ServerAnswer) -> ServerAnswer | None:
         # The server has the meeting, so the record must not be undone any more.
         self._mine = None
         if await self._record_confirmed(meeting, answer):
@@ -300,7 +300,7 @@ class Creation:
         await end_leftover(self._deps, meeting, self._password(meeting))
         return None
 
-    async def _record_confirmed(self, meeting: Meeting, answer: Answer) -> bool:
+    async def _record_confirmed(self, meeting: Meeting, answer: ServerAnswer) -> bool:
         return await self._deps.store.confirm_meeting(
             meeting,
             now_ms=self._deps.now_ms(),

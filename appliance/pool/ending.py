@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import trio
 
-from appliance.bbb.xml import Answer
+from appliance.bbb.xml import ServerAnswer
 from appliance.faults import BbbError, NotSent
 from appliance.model import Meeting, MeetingId, ServerId, Target
 from appliance.pool.deps import PoolDeps
@@ -140,7 +140,7 @@ async def forget_if_gone(deps: PoolDeps, meeting: Meeting) -> bool:
     return await forget_if_unknown(deps, meeting, answer)
 
 
-async def forget_if_unknown(deps: PoolDeps, meeting: Meeting, answer: Answer) -> bool:
+async def forget_if_unknown(deps: PoolDeps, meeting: Meeting, answer: ServerAnswer) -> bool:
     """Forget a meeting if `answer` says that its server does not know it. Raises StoreDown."""
     if answer.succeeded or answer.message_key != NOT_FOUND:
         return False

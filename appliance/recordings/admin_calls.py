@@ -216,7 +216,7 @@ async def _repair(deps: RecordingDeps, call: Call[RepairRecordingsRequest]) -> R
     )
     count: int | UnsetType = UNSET
     if not request.after and repair.next_after is not None:
-        count = await recording_admin.open_recordings(deps).desk.table.count()
+        count = await recording_admin.open_recordings(deps).admin.table.count()
     return RepairJson(
         checked=repair.checked,
         moved=repair.moved,

@@ -1,6 +1,6 @@
 """What a checksum covers is read, and nothing else: over the wire, against the real application.
 
-The probe is isMeetingRunning of a meeting that nobody knows: `running` false says that the request
+The probe is isMeetingRunning of an unknown meeting: `running` false says that the request
 was taken for signed, checksumError that it was not.
 """
 
@@ -58,7 +58,7 @@ def multipart(*fields: tuple[str, str], extra: str = "") -> bytes:
         # Percent signs and blanks count as they were sent.
         f"meeting%49D=a%20b&checksum={checksum(CALL, 'meeting%49D=a%20b', SECRET)}",
         f"meetingID=a+b&checksum={checksum(CALL, 'meetingID=a+b', SECRET)}",
-        # A name is just a name (fault 30).
+        # A name has no structure; Scalelite answers HTTP 500.
         f"{ID}&x[]=1&x[]=2&checksum={checksum(CALL, f'{ID}&x[]=1&x[]=2', SECRET)}",
         f"{ID}&=1&&&checksum={checksum(CALL, f'{ID}&=1&&', SECRET)}",
     ],

@@ -399,10 +399,10 @@ async def test_endpoint_is_not_public_when_it_has_a_listener_of_its_own(
 
 
 class FaultyStore:
-    """A store that has a fault of ours."""
+    """A store with a defect."""
 
     async def find_voice_bridge(self, *_: object, **__: object) -> None:
-        raise RuntimeError("a fault of ours")
+        raise RuntimeError("a defect")
 
 
 async def test_own_listener_survives_an_error(redis_url: str, redis_namespace: str) -> None:

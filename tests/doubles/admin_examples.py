@@ -31,7 +31,7 @@ from tests.doubles.import_tools import ImportBench
 from tests.doubles.live_pool import LivePool, open_live
 from tests.doubles.pool_store import pool_store
 from tests.doubles.public import LINGER, Public, serve_public
-from tests.doubles.recording_desk import add_with_files, open_desk_of
+from tests.doubles.recording_admin_bench import add_with_files, open_admin_bench_of
 from tests.doubles.recording_tars import recording_tar
 from tests.doubles.recordings import make_recording
 from tests.doubles.settings import SECRET
@@ -124,7 +124,7 @@ async def _with_recordings(
     if room is None:
         yield res, None
         return
-    async with open_desk_of(res, room.database_url, room.root) as (full, bench):
+    async with open_admin_bench_of(res, room.database_url, room.root) as (full, bench):
         yield full, bench
 
 

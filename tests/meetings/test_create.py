@@ -391,8 +391,8 @@ async def test_create_fails_when_there_is_no_server(
     async with open_live(redis_url, redis_namespace, bbbs, enable=False) as pool:
         for _ in range(3):
             assert await pool.failure() == "Could not find any available servers."
-        told = [one for one in pool.log.events if one[:2] == ("warning", "no_place_for_meeting")]
-        assert [fields["subject"] for *_, fields in told] == ["no_server"]  # once
+        noted = [one for one in pool.log.events if one[:2] == ("warning", "no_place_for_meeting")]
+        assert [fields["subject"] for *_, fields in noted] == ["no_server"]  # once
 
 
 async def test_create_fails_when_all_voice_bridges_are_taken(pool: LivePool) -> None:

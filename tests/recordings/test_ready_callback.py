@@ -60,7 +60,7 @@ async def importing(
 
 
 async def test_import_queues_the_callback_and_links_the_meeting(importing: Importing) -> None:
-    await importing.bench.urls.keep("math", None, KEPT)  # it still waits in Redis
+    await importing.bench.urls.keep("math", None, KEPT)  # it still retry_intervals in Redis
     await importing.run(make_recording())
     (callback,) = await importing.queued()
     assert (callback.url, callback.meeting_id, callback.record_id) == (URL, "math", "rec-1")

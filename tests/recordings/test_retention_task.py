@@ -14,12 +14,12 @@ import trio
 
 from appliance.faults import StoreDown
 from appliance.model import TenantId
-from appliance.recordings.retention_task import NAME, keep_retention
+from appliance.recordings.retention_task import NAME, run_retention_forever
 from appliance.tenants.admin_store import TenantStore
 from appliance.tenants.values import TenantSetting
 from tests.doubles.bbb_process import until
 from tests.doubles.features import rewire
-from tests.doubles.recording_desk import DAY_MS, DeskBench, open_desk
+from tests.doubles.recording_admin_bench import DAY_MS, RecordingAdminBench, open_admin_bench
 from tests.doubles.recordings import make_recording
 
 WITHIN_S = 40.0
@@ -28,19 +28,21 @@ WITHIN_S = 40.0
 @pytest.fixture
 async def opened(
     redis_url: str, redis_namespace: str, database_url: str, tmp_path: Path
-) -> AsyncIterator[DeskBench]:
+) -> AsyncIterator[RecordingAdminBench]:
     variables = {"RECORDING_RETENTION_DAYS": "30"}
-    async with open_desk(redis_url, redis_namespace, database_url, tmp_path, **variables) as bench:
+    async with open_admin_bench(
+        redis_url, redis_namespace, database_url, tmp_path, **variables
+    ) as bench:
         ended_ms = time.time_ns() // 1_000_000 - 31 * DAY_MS
         await bench.add(make_recording("old", end_ms=ended_ms), make_recording("older"))
         yield bench
 
 
 @asynccontextmanager
-async def keeping(bench: DeskBench, *, interval_s: float = 3600.0) -> AsyncIterator[None]:
+async def keeping(bench: RecordingAdminBench, *, interval_s: float = 3600.0) -> AsyncIterator[None]:
     """Look ten times a second for the block."""
     task = partial(
-        keep_retention,
+        run_retention_forever,
         bench.res.recordings,
         first_s=0.0,
         check_s=0.1,
@@ -54,14 +56,14 @@ async def keeping(bench: DeskBench, *, interval_s: float = 3600.0) -> AsyncItera
 
 
 async def test_old_recordings_go_soon_after_a_start_and_then_once_a_day(
-    opened: DeskBench,
+    opened: RecordingAdminBench,
 ) -> None:
     done = partial(opened.log.named, "retention_done")
     async with keeping(opened), keeping(opened):  # two appliances
         await until(lambda: bool(done()), WITHIN_S, "a first run")
         assert (await opened.find("old")).state == "deleted"
         await opened.add(make_recording("later"))
-        async with opened.desk.table.claim_daily(NAME, 3600) as due:
+        async with opened.admin.table.claim_daily(NAME, 3600) as due:
             assert not due
     assert done() == [{"deleted": 2}]
     assert (await opened.find("later")).state == "published"
@@ -70,7 +72,7 @@ async def test_old_recordings_go_soon_after_a_start_and_then_once_a_day(
     assert (await opened.find("later")).state == "deleted"
 
 
-async def test_value_that_cannot_be_read_is_warned_of_once(opened: DeskBench) -> None:
+async def test_value_that_cannot_be_read_is_warned_of_once(opened: RecordingAdminBench) -> None:
     await opened.set_retention("t1", "soon")
     async with keeping(opened, interval_s=0.0):
         await until(lambda: len(opened.log.named("retention_done")) >= 3, WITHIN_S, "three runs")
@@ -79,7 +81,7 @@ async def test_value_that_cannot_be_read_is_warned_of_once(opened: DeskBench) ->
     ]
 
 
-async def test_store_that_is_away_is_waited_for(opened: DeskBench) -> None:
+async def test_store_that_is_away_is_waited_for(opened: RecordingAdminBench) -> None:
     class Away(TenantStore):
         """Tenants of which the first answers do not come."""
 

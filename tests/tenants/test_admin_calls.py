@@ -1,4 +1,5 @@
-"""The admin calls about tenants: as Scalelite answers them, and ours about settings."""
+"""The admin calls about tenants: as Scalelite answers them, and the appliance's own about
+settings."""
 
 from __future__ import annotations
 

@@ -32,12 +32,12 @@ DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
-class DeskBench:
+class RecordingAdminBench:
     """What a test touches."""
 
     res: Features
     bench: ImportBench
-    desk: RecordingAdmin
+    admin: RecordingAdmin
     control: ControlDouble
 
     @property
@@ -87,7 +87,7 @@ async def add_with_files(bench: ImportBench, *recordings: Recording, wrong: bool
 
 
 @asynccontextmanager
-async def open_desk_of(
+async def open_admin_bench_of(
     bare: Features, database_url: str, root: Path
 ) -> AsyncIterator[tuple[Features, ImportBench]]:
     """Give Resources that have recordings, too; the directories are below `root`."""
@@ -98,7 +98,7 @@ async def open_desk_of(
     ):
         by_hand = ManualImports(bare.log)
         await nursery.start(by_hand.run)
-        desk = RecordingAdmin(
+        admin = RecordingAdmin(
             table=RecordingTable(bench.database),
             history=ImportHistory(bench.database),
             spool=SpoolAdmin(settings),
@@ -106,31 +106,30 @@ async def open_desk_of(
             importer=bench.tools,
             start=by_hand.start,
         )
-        assert bare.doctor.probes is not None
-        own = replace(bare.settings, recordings=settings)
+        own, probes = replace(bare.settings, recordings=settings), bare.doctor.probes
+        assert probes is not None
         res = rewire(
             bare,
             recordings__store=bench.recordings,
             recordings__files=bench.files,
             recordings__change_notes=ChangeNotes(settings),
-            recordings__admin=desk,
-            takeover__sources=make_takeover_sources(
-                own, bare.redis, bench.database, bare.doctor.probes
-            ),
+            recordings__admin=admin,
+            takeover__sources=make_takeover_sources(own, bare.redis, bench.database, probes),
         )
         yield res, bench
         nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager
-async def open_desk(
+async def open_admin_bench(
     redis_url: str, namespace: str, database_url: str, root: Path, **variables: str
-) -> AsyncIterator[DeskBench]:
-    """Give a desk behind a control socket; the directories are below `root`."""
+) -> AsyncIterator[RecordingAdminBench]:
+    """Give the administration of recordings behind a control socket; the directories are below
+    `root`."""
     async with (
         open_features(redis_url, namespace, log=None, **variables) as bare,
-        open_desk_of(bare, database_url, root) as (res, bench),
+        open_admin_bench_of(bare, database_url, root) as (res, bench),
         open_control(res) as control,
     ):
         assert res.recordings.admin is not None
-        yield DeskBench(res, bench, res.recordings.admin, control)
+        yield RecordingAdminBench(res, bench, res.recordings.admin, control)
