@@ -48,7 +48,7 @@ def answer_error(
 
 
 def _first_leaf(error: BaseException) -> BaseException:
-    """Look into the groups of nurseries: a lost store fails all of their tasks alike."""
+    """Return an error of a nursery's group: a lost store fails all of its tasks alike."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

@@ -92,23 +92,21 @@ def _make_schemas(
 
     The schema of a GET request is given in full: its fields become parameters.
     """
-    template = f"{_SCHEMAS}{{name}}"
-    posts = [call for call in calls if call.method == "POST"]
-    gets = [call for call in calls if call.method == "GET"]
-    kinds = [*(call.answer_type for call in calls), *(call.request_type for call in posts)]
-    found, components = msgspec.json.schema_components([*kinds, ErrorJson], ref_template=template)
-    _, queries = msgspec.json.schema_components(
-        [call.request_type for call in gets], ref_template=template
+    kinds = [kind for call in calls for kind in (call.answer_type, call.request_type)]
+    found, components = msgspec.json.schema_components(
+        [*kinds, ErrorJson], ref_template=f"{_SCHEMAS}{{name}}"
     )
-    answers = {call.name: _polish(schema) for call, schema in zip(calls, found, strict=False)}
-    requests = {
-        **{call.name: _polish(queries[call.request_type.__name__]) for call in gets},
-        **{
-            call.name: _polish(schema)
-            for call, schema in zip(posts, found[len(calls) :], strict=False)
-        },
-    }
+    polished = [_polish(schema) for schema in found]
+    answers = {call.name: polished[2 * index] for index, call in enumerate(calls)}
+    requests = {call.name: polished[2 * index + 1] for index, call in enumerate(calls)}
     schemas = {name.removesuffix(_SUFFIX): _polish(one) for name, one in components.items()}
+    posted = {call.request_type for call in calls if call.method == "POST"}
+    for call in calls:
+        if call.method == "GET":
+            name = call.request_type.__name__
+            requests[call.name] = schemas[name]
+    for kind in {call.request_type for call in calls} - posted:
+        del schemas[kind.__name__]
     return answers, requests, schemas
 
 
@@ -141,7 +139,7 @@ def _describe(call: AdminCall[Any], answer: Schema, request: Schema) -> dict[str
     }
     if call.method == "POST":
         operation["requestBody"] = {
-            "required": bool(call.request_type.__struct_fields__ and _required(call)),
+            "required": any(one.required for one in msgspec.structs.fields(call.request_type)),
             "content": {JSON: {"schema": request, "example": call.request}},
         }
     elif request["properties"]:
@@ -156,10 +154,6 @@ def _describe(call: AdminCall[Any], answer: Schema, request: Schema) -> dict[str
             for name, schema in request["properties"].items()
         ]
     return operation
-
-
-def _required(call: AdminCall[Any]) -> bool:
-    return any(field.required for field in msgspec.structs.fields(call.request_type))
 
 
 def _responses(call: AdminCall[Any], answer: Schema) -> dict[str, Any]:

@@ -39,7 +39,6 @@ from appliance.recordings.admin_calls import RECORDING_CALLS
 from appliance.recordings.admin_import_calls import IMPORT_CALLS
 from appliance.servers.admin_calls import SERVER_CALLS
 from appliance.servers.admin_pool_calls import POOL_CALLS
-from appliance.servers.admin_sync_calls import SYNC_CALLS
 from appliance.takeover.admin_calls import TAKEOVER_CALLS
 from appliance.tenants.admin_calls import TENANT_CALLS
 from appliance.tenants.admin_setting_calls import SETTING_CALLS
@@ -71,7 +70,6 @@ _TABLES: tuple[_Table[Any], ...] = (
     _Table(CALLBACK_CALLS, lambda features: features.callbacks),
     _Table(DOCTOR_CALLS, lambda features: features.doctor),
     _Table((*RECORDING_CALLS, *IMPORT_CALLS), lambda features: features.recordings),
-    _Table(SYNC_CALLS, lambda features: features.servers),
     _Table(TAKEOVER_CALLS, lambda features: features.takeover),
     _Table((*TENANT_CALLS, *SETTING_CALLS), lambda features: features.tenants),
 )

@@ -214,10 +214,7 @@ _CHANGED_EXAMPLE = ChangedCallbacksJson(ids=[_ID], unchanged=[], problems=[])
 
 CALLBACK_CALLS: tuple[AdminCall[CallbackDeps], ...] = (
     AdminCall(
-        "listCallbacks",
-        "GET",
-        _list,
-        "callbacks",
+        *("listCallbacks", "GET", _list, "callbacks"),
         "The calls to front-ends that wait or were made in the last week, the newest first.",
         CallbacksJson(
             callbacks=[
@@ -243,30 +240,21 @@ CALLBACK_CALLS: tuple[AdminCall[CallbackDeps], ...] = (
         request={"state": "pending", "limit": "50"},
     ),
     AdminCall(
-        "retryCallbacks",
-        "POST",
-        _retry,
-        "callbacks",
+        *("retryCallbacks", "POST", _retry, "callbacks"),
         "Tries callbacks now, and for another day: those named, also if they wait or are done.",
         _CHANGED_EXAMPLE,
         request={"ids": [_ID]},
         logs="callbacks_retried_by_hand",
     ),
     AdminCall(
-        "dropCallbacks",
-        "POST",
-        _drop,
-        "callbacks",
+        *("dropCallbacks", "POST", _drop, "callbacks"),
         "Takes callbacks that wait or failed out of the queue, so that they are never sent.",
         _CHANGED_EXAMPLE,
         request={"ids": [_ID]},
         logs="callbacks_dropped",
     ),
     AdminCall(
-        "listAnalytics",
-        "GET",
-        _list_analytics,
-        "analytics",
+        *("listAnalytics", "GET", _list_analytics, "analytics"),
         "The reports about meetings that are kept (ANALYTICS_STORE), the newest first.",
         StoredReportsJson(
             [
@@ -283,10 +271,7 @@ CALLBACK_CALLS: tuple[AdminCall[CallbackDeps], ...] = (
         deadline_s=LONG_S,
     ),
     AdminCall(
-        "getAnalytics",
-        "GET",
-        _get_analytics,
-        "analytics",
+        *("getAnalytics", "GET", _get_analytics, "analytics"),
         "One report, as the server wrote it, with `customer`.",
         ReportJson(
             id=_RUN_ID,

@@ -42,10 +42,7 @@ async def _doctor(deps: DoctorDeps, call: Call[NoFields]) -> DoctorJson:
 
 DOCTOR_CALLS: tuple[AdminCall[DoctorDeps], ...] = (
     AdminCall(
-        "doctor",
-        "POST",
-        _doctor,
-        "pool",
+        *("doctor", "POST", _doctor, "pool"),
         "Inspects stores, directories, clocks, secrets and servers, within 10 s.",
         DoctorJson(
             healthy=False,

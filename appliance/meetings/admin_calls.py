@@ -14,7 +14,7 @@ from appliance.meetings.administration import ServerMeetings, ShownMeeting
 from appliance.meetings.deps import MeetingDeps
 from appliance.model import Meeting
 from appliance.servers.admin_calls import NO_SERVER
-from appliance.servers.admin_json import (
+from appliance.servers.admin_types import (
     ENDED_EXAMPLE,
     SERVER_ID,
     URL_EXAMPLE,
@@ -194,10 +194,7 @@ _EXAMPLE = MeetingJson(
 
 MEETING_CALLS: tuple[AdminCall[MeetingDeps], ...] = (
     AdminCall(
-        "getServerMeetings",
-        "POST",
-        _get_server_meetings,
-        "servers",
+        *("getServerMeetings", "POST", _get_server_meetings, "servers"),
         "Lists what runs on all or these servers, also meetings that were never placed here.",
         [
             ServerMeetingsJson(
@@ -216,20 +213,14 @@ MEETING_CALLS: tuple[AdminCall[MeetingDeps], ...] = (
         deadline_s=LONG_S,
     ),
     AdminCall(
-        "listMeetings",
-        "POST",
-        _list_meetings,
-        "meetings",
+        *("listMeetings", "POST", _list_meetings, "meetings"),
         "All or these meetings with their servers.",
         MeetingsJson(meetings=[_EXAMPLE], unknown=[]),
         request={"ids": ["room-7"]},
         deadline_s=LONG_S,
     ),
     AdminCall(
-        "getMeetingInfo",
-        "GET",
-        _get_meeting_info,
-        "meetings",
+        *("getMeetingInfo", "GET", _get_meeting_info, "meetings"),
         "The answer of a meeting's server about it, without passwords.",
         MeetingInfoJson(
             **asdict(_EXAMPLE),
@@ -248,10 +239,7 @@ MEETING_CALLS: tuple[AdminCall[MeetingDeps], ...] = (
         deadline_s=LONG_S,
     ),
     AdminCall(
-        "endMeetings",
-        "POST",
-        _end_meetings,
-        "meetings",
+        *("endMeetings", "POST", _end_meetings, "meetings"),
         "Ends these meetings, or all.",
         EndedMeetingsJson(meetings=[ENDED_EXAMPLE], unknown=[]),
         request={"ids": ["room-7"]},

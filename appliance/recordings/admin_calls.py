@@ -16,28 +16,26 @@ from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Call
 from appliance.admin_calls.fields import BadRequest, Fields, Flag, limit, one_of
 from appliance.recordings import administration as recording_admin
 from appliance.recordings import retention
-from appliance.recordings.admin_fields import (
-    After,
-    Days,
-    Metadata,
-    RequestedTenant,
-    RequiredStoredText,
-    RequiredStoredTexts,
-    StoredText,
-    StoredTexts,
-    Switch,
-)
-from appliance.recordings.admin_json import (
+from appliance.recordings.admin_types import (
     IMPORT_EXAMPLE,
     RECORD_ID,
     RECORDING_EXAMPLE,
     SUMMARY_EXAMPLE,
+    After,
+    Days,
     FormatFilesJson,
+    Metadata,
     Number,
     RecordingDetailsJson,
     RecordingJson,
     RecordingSummaryJson,
+    RequestedTenant,
+    RequiredStoredText,
+    RequiredStoredTexts,
     RetentionJson,
+    StoredText,
+    StoredTexts,
+    Switch,
     UserChangesJson,
     details_json,
     recording_json,
@@ -265,10 +263,7 @@ _RETENTION_EXAMPLE = RetentionJson(days=365.0, tenants={}, unreadable={})
 
 RECORDING_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
     AdminCall(
-        "listRecordings",
-        "GET",
-        _list,
-        "recordings",
+        *("listRecordings", "GET", _list, "recordings"),
         "The newest recordings, and the number of all.",
         RecordingsJson([SUMMARY_EXAMPLE], 1),
         request={
@@ -280,10 +275,7 @@ RECORDING_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         deadline_s=LONG_S,
     ),
     AdminCall(
-        "getRecordingInfo",
-        "GET",
-        _show,
-        "recordings",
+        *("getRecordingInfo", "GET", _show, "recordings"),
         "One recording: its rows, where its files are, what users changed, its imports.",
         RecordingDetailsJson(
             **asdict(RECORDING_EXAMPLE),
@@ -305,10 +297,7 @@ RECORDING_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         deadline_s=LONG_S,
     ),
     AdminCall(
-        "updateRecordings",
-        "POST",
-        _update,
-        "recordings",
+        *("updateRecordings", "POST", _update, "recordings"),
         "Changes all recordings named, or none, as users do: no import undoes it.",
         [RECORDING_EXAMPLE],
         request={"ids": [RECORD_ID], "metadata": {"course": "Physics", "draft": ""}},
@@ -317,10 +306,7 @@ RECORDING_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         deadline_s=LONG_S,
     ),
     AdminCall(
-        "repairRecordings",
-        "POST",
-        _repair,
-        "recordings",
+        *("repairRecordings", "POST", _repair, "recordings"),
         "Moves files that lie in the wrong directory, step by step: ask again with `next_after`.",
         RepairJson(
             checked=1,
@@ -335,10 +321,7 @@ RECORDING_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         deadline_s=LONG_S,
     ),
     AdminCall(
-        "addRecordingsToTenant",
-        "POST",
-        _assign,
-        "recordings",
+        *("addRecordingsToTenant", "POST", _assign, "recordings"),
         "Gives recordings to a tenant: those named, or all without a tenant.",
         AssignedJson(1),
         request={"tenant_id": "6d1f7c0e-8f43-4d6b-9a55-0c2f5a1b7e21"},
@@ -347,20 +330,14 @@ RECORDING_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         deadline_s=LONG_S,
     ),
     AdminCall(
-        "getExpiredRecordings",
-        "GET",
-        _get_expired,
-        "recordings",
+        *("getExpiredRecordings", "GET", _get_expired, "recordings"),
         "The recordings that are too old, step by step: ask again with `next_after`.",
         ExpiredJson(recordings=[SUMMARY_EXAMPLE], next_after=None, retention=_RETENTION_EXAMPLE),
         request={"days": "365", "after": "0"},
         deadline_s=LONG_S,
     ),
     AdminCall(
-        "pruneRecordings",
-        "POST",
-        _prune,
-        "recordings",
+        *("pruneRecordings", "POST", _prune, "recordings"),
         "Deletes the next recordings that are too old: ask again with `next_after`.",
         PrunedJson(deleted=[RECORD_ID], failed=[], next_after=None, retention=_RETENTION_EXAMPLE),
         request={"days": 365},

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from msgspec import Meta
 from msgspec.structs import replace
@@ -11,17 +12,20 @@ from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Call
 from appliance.admin_calls.fields import Fields, Flag, Text, count, limit, reads, required
 from appliance.recordings import import_administration as import_admin
 from appliance.recordings.admin_calls import DEFAULT_LIMIT, MAX_LIMIT
-from appliance.recordings.admin_fields import StoredTexts
-from appliance.recordings.admin_json import (
+from appliance.recordings.admin_types import (
     FILE_EXAMPLE,
     IMPORT_EXAMPLE,
-    FailedTarJson,
     ImportJson,
-    ImportsJson,
+    Number,
+    StoredTexts,
+    Time,
     import_json,
-    overview_json,
+    time_json,
 )
 from appliance.recordings.deps import RecordingDeps
+from appliance.recordings.import_administration import ImportOverview
+from appliance.recordings.import_model import SpooledTar
+from appliance.recordings.summary import FailedTar
 
 # --- requests ------------------------------------------------------------------------------------
 
@@ -62,11 +66,53 @@ class RetryImportsRequest(Fields, frozen=True):
 # --- answers -------------------------------------------------------------------------------------
 
 
+class TarJson(Answer, frozen=True):
+    """A tar on the disk."""
+
+    file: str
+    size: Number
+    modified: Time
+
+
+class FailedTarJson(TarJson, frozen=True):
+    """A tar in `failed/`."""
+
+    reason: str | None
+
+
+class ImportsJson(Answer, frozen=True):
+    """getImports."""
+
+    imports: list[ImportJson]
+    count: Annotated[int, Meta(ge=0, description="Number of all imports.")]
+    spool: list[TarJson]
+    failed: list[FailedTarJson]
+
+
 class RetriedImportJson(Answer, frozen=True):
     """The result of a retry."""
 
     file: str
     problem: Annotated[str | None, Meta(description="Null: it is back in the spool.")]
+
+
+def overview_json(overview: ImportOverview) -> ImportsJson:
+    """Render the journal and the tars on the disk."""
+    return ImportsJson(
+        imports=list(map(import_json, overview.imports)),
+        count=overview.count,
+        spool=[TarJson(**_tar(one)) for one in overview.spool],
+        failed=list(map(_failed_json, overview.failed)),
+    )
+
+
+def _tar(one: SpooledTar) -> Mapping[str, Any]:
+    modified = time_json(one.mtime_ns // 1_000_000)
+    return {"file": one.name, "size": one.size, "modified": modified}
+
+
+def _failed_json(one: FailedTar) -> FailedTarJson:
+    return FailedTarJson(**_tar(one.tar), reason=one.reason)
 
 
 # --- handlers ------------------------------------------------------------------------------------
@@ -99,10 +145,7 @@ async def _retry(deps: RecordingDeps, call: Call[RetryImportsRequest]) -> list[R
 
 IMPORT_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
     AdminCall(
-        "getImports",
-        "GET",
-        _list,
-        "recordings",
+        *("getImports", "GET", _list, "recordings"),
         "The newest imports, what is in the spool, and what lies in failed/ and why.",
         ImportsJson(
             imports=[IMPORT_EXAMPLE],
@@ -121,20 +164,14 @@ IMPORT_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         deadline_s=LONG_S,
     ),
     AdminCall(
-        "getImport",
-        "GET",
-        _show,
-        "recordings",
+        *("getImport", "GET", _show, "recordings"),
         "One import.",
         IMPORT_EXAMPLE,
         request={"id": "1"},
         refusals={404: "There is no import with this id."},
     ),
     AdminCall(
-        "importRecording",
-        "POST",
-        _import,
-        "recordings",
+        *("importRecording", "POST", _import, "recordings"),
         "Begins to import a tar of the appliance's machine; getImport reports the progress.",
         replace(
             IMPORT_EXAMPLE,
@@ -153,10 +190,7 @@ IMPORT_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         local=True,
     ),
     AdminCall(
-        "retryImports",
-        "POST",
-        _retry,
-        "recordings",
+        *("retryImports", "POST", _retry, "recordings"),
         "Puts tars of failed/ back into the spool with new tries: those named, or all.",
         [RetriedImportJson(file=FILE_EXAMPLE, problem=None)],
         request={"files": [FILE_EXAMPLE]},

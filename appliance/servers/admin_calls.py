@@ -1,8 +1,7 @@
 """The admin calls about servers.
 
 Calls that Scalelite has keep its names, fields and status codes (Scalelite's docs/api-README.md).
-The answers are in admin_json.py; calls about the whole pool are in admin_pool_calls.py and
-admin_sync_calls.py.
+The answers are in admin_types.py, calls about the whole pool in admin_pool_calls.py.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from appliance.admin_calls.refusal import ErrorAnswer, ErrorJson, no_server
 from appliance.model import ServerChange, ServerState
 from appliance.servers import administration as servers
 from appliance.servers import clearing as server_clearing
-from appliance.servers.admin_json import (
+from appliance.servers.admin_types import (
     ENDED_EXAMPLE,
     POLL_EXAMPLE,
     SERVER_EXAMPLE,
@@ -271,29 +270,20 @@ _ID_EXAMPLE = {"id": SERVER_ID}
 
 SERVER_CALLS: tuple[AdminCall[ServerDeps], ...] = (
     AdminCall(
-        "getServers",
-        "GET",
-        _get_servers,
-        "servers",
+        *("getServers", "GET", _get_servers, "servers"),
         "All servers, with their secrets.",
         [SERVER_EXAMPLE],
         refusals={404: "There are no servers."},
     ),
     AdminCall(
-        "getServerInfo",
-        "GET",
-        _get_server_info,
-        "servers",
+        *("getServerInfo", "GET", _get_server_info, "servers"),
         "One server.",
         SERVER_EXAMPLE,
         request=_ID_EXAMPLE,
         refusals=NO_SERVER,
     ),
     AdminCall(
-        "addServer",
-        "POST",
-        _add_server,
-        "servers",
+        *("addServer", "POST", _add_server, "servers"),
         "Adds a server, disabled; updateServer or enableServer puts it to work.",
         replace(
             SERVER_EXAMPLE,
@@ -307,10 +297,7 @@ SERVER_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         logs="server_added",
     ),
     AdminCall(
-        "updateServer",
-        "POST",
-        _update_server,
-        "servers",
+        *("updateServer", "POST", _update_server, "servers"),
         "Changes what is given of a server. Disabling it ends its meetings.",
         SERVER_EXAMPLE,
         request={"id": SERVER_ID, "server": {"state": "enable", "tag": "lectures"}},
@@ -319,10 +306,7 @@ SERVER_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         deadline_s=LONG_S,
     ),
     AdminCall(
-        "deleteServer",
-        "POST",
-        _delete_server,
-        "servers",
+        *("deleteServer", "POST", _delete_server, "servers"),
         "Removes a server; refused while it has meetings.",
         DeletedServerJson(f"Server id={SERVER_ID} was destroyed"),
         request=_ID_EXAMPLE,
@@ -330,10 +314,7 @@ SERVER_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         logs="server_removed",
     ),
     AdminCall(
-        "panicServer",
-        "POST",
-        _panic_server,
-        "servers",
+        *("panicServer", "POST", _panic_server, "servers"),
         "Forgets and ends all meetings of a server and disables it.",
         ClearedServerJson(
             success=f"Server id={SERVER_ID} has been disabled and the meetings have been destroyed",
@@ -346,10 +327,7 @@ SERVER_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         deadline_s=LONG_S,
     ),
     AdminCall(
-        "enableServer",
-        "POST",
-        _enable_server,
-        "servers",
+        *("enableServer", "POST", _enable_server, "servers"),
         "Lets a server take meetings, and polls it at once.",
         EnabledServerJson(**asdict(STATUS_EXAMPLE), poll=POLL_EXAMPLE),
         request=_ID_EXAMPLE,
@@ -357,10 +335,7 @@ SERVER_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         logs="server_state_set",
     ),
     AdminCall(
-        "cordonServer",
-        "POST",
-        _cordon_server,
-        "servers",
+        *("cordonServer", "POST", _cordon_server, "servers"),
         "Gives a server no new meetings; it is disabled once it is empty.",
         replace(STATUS_EXAMPLE, state=ServerState.CORDONED),
         request=_ID_EXAMPLE,
@@ -368,10 +343,7 @@ SERVER_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         logs="server_state_set",
     ),
     AdminCall(
-        "disableServer",
-        "POST",
-        _disable_server,
-        "servers",
+        *("disableServer", "POST", _disable_server, "servers"),
         "Disables a server and ends its meetings; refused while it is in use, unless confirmed.",
         DisabledServerJson(
             **{**asdict(STATUS_EXAMPLE), "state": ServerState.DISABLED}, ended=[ENDED_EXAMPLE]

@@ -163,10 +163,7 @@ _FINDING_EXAMPLE = TakeoverFindingJson(
 
 TAKEOVER_CALLS: tuple[AdminCall[TakeoverDeps], ...] = (
     AdminCall(
-        "checkTakeover",
-        "GET",
-        _check,
-        "takeover",
+        *("checkTakeover", "GET", _check, "takeover"),
         "Inspects a part of what a Scalelite left in the stores; changes nothing.",
         TakeoverStepJson(
             findings=[_FINDING_EXAMPLE], checked=0, total=0, next=NextStepJson("servers", 0)
@@ -175,10 +172,7 @@ TAKEOVER_CALLS: tuple[AdminCall[TakeoverDeps], ...] = (
         deadline_s=LONG_S,
     ),
     AdminCall(
-        "healTakeover",
-        "POST",
-        _heal,
-        "takeover",
+        *("healTakeover", "POST", _heal, "takeover"),
         "Repairs a part of it: stale entries in Redis, and files of recordings in the wrong place.",
         TakeoverStepJson(findings=[_FINDING_EXAMPLE], checked=0, total=0, next=None),
         request={"part": "pool", "dry_run": False},

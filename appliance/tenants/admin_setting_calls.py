@@ -157,20 +157,14 @@ _SETTING_EXAMPLE = TenantSettingJson(
 
 SETTING_CALLS: tuple[AdminCall[TenantDeps], ...] = (
     AdminCall(
-        "getTenantSettings",
-        "GET",
-        _get_tenant_settings,
-        "tenants",
+        *("getTenantSettings", "GET", _get_tenant_settings, "tenants"),
         "The settings of all tenants or of one.",
         [_SETTING_EXAMPLE],
         request={"tenant_id": TENANT_ID},
         refusals=NO_TENANT,
     ),
     AdminCall(
-        "addTenantSetting",
-        "POST",
-        _add_tenant_setting,
-        "tenants",
+        *("addTenantSetting", "POST", _add_tenant_setting, "tenants"),
         "Adds a parameter that the calls of a tenant get.",
         AddedSettingJson(_SETTING_ID, _SETTING_EXAMPLE),
         status=201,
@@ -187,10 +181,7 @@ SETTING_CALLS: tuple[AdminCall[TenantDeps], ...] = (
         logs="tenant_setting_added",
     ),
     AdminCall(
-        "deleteTenantSetting",
-        "POST",
-        _delete_tenant_setting,
-        "tenants",
+        *("deleteTenantSetting", "POST", _delete_tenant_setting, "tenants"),
         "Removes a setting of a tenant.",
         DeletedJson(_SETTING_ID, f"TenantSetting id={_SETTING_ID} was destroyed"),
         request={"id": _SETTING_ID},

@@ -39,7 +39,7 @@ async def post(
     return await public.ask("POST", target, headers=[JSON, *headers], body=data)
 
 
-def told(answer: Answer) -> Any:
+def document_of(answer: Answer) -> Any:
     """Return the JSON of an answer."""
     assert answer.headers["content-type"] == "application/json; charset=utf-8"
     assert answer.headers["cache-control"] == "no-store"
@@ -47,7 +47,7 @@ def told(answer: Answer) -> Any:
 
 
 def refused(answer: Answer) -> tuple[int, str | None, str | None]:
-    """Return status, returncode and messageKey of what is told as Scalelite tells it."""
+    """Return status, returncode and messageKey of a refusal in Scalelite's form."""
     assert answer.headers["content-type"] == "text/xml; charset=utf-8"
     return answer.status, answer.returncode, answer.key
 
@@ -60,10 +60,10 @@ async def test_calls_of_scalelite_have_its_paths_codes_and_fields(
 ) -> None:
     async with open_public(redis_url, redis_namespace) as public:
         none = await get(public, "getServers")
-        assert (none.status, told(none)) == (404, {"error": "No servers are configured"})
+        assert (none.status, document_of(none)) == (404, {"error": "No servers are configured"})
 
         new = await post(public, "addServer", {"server": {"url": URL, "secret": "s3cr3t"}})
-        server = told(new)
+        server = document_of(new)
         assert new.status == 201
         assert {name: server[name] for name in server if name != "id"} == {
             "url": URL,
@@ -78,20 +78,20 @@ async def test_calls_of_scalelite_have_its_paths_codes_and_fields(
             "max_users": None,
         }
         listed = await get(public, "getServers")
-        assert (listed.status, told(listed)) == (200, [server])
+        assert (listed.status, document_of(listed)) == (200, [server])
         shown = await get(public, "getServerInfo", {"id": server["id"]})
-        assert (shown.status, told(shown)) == (200, server)
+        assert (shown.status, document_of(shown)) == (200, server)
         change = {"id": server["id"], "server": {"state": "cordon", "load_multiplier": "2.5"}}
         changed = await post(public, "updateServer", change)
         assert changed.status == 200
-        assert told(changed) == {**server, "state": "cordoned", "load_multiplier": "2.5"}
+        assert document_of(changed) == {**server, "state": "cordoned", "load_multiplier": "2.5"}
         panic = await post(public, "panicServer", {"server": {"id": server["id"]}})
         assert panic.status == 200
-        assert told(panic)["success"] == (
+        assert document_of(panic)["success"] == (
             f"Server id={server['id']} has been disabled and the meetings have been destroyed"
         )
         gone = await post(public, "deleteServer", {"id": server["id"]})
-        assert (gone.status, told(gone)) == (
+        assert (gone.status, document_of(gone)) == (
             200,
             {"success": f"Server id={server['id']} was destroyed"},
         )
@@ -137,7 +137,7 @@ async def test_bad_request_gets_its_status_and_the_reason(
         answer = await post(public, call, body)
 
         assert answer.status == status
-        assert told(answer)["error"].startswith(reason)
+        assert document_of(answer)["error"].startswith(reason)
         assert not public.log.errors
 
 
@@ -176,7 +176,7 @@ async def test_checksum_is_found_anywhere_in_the_query(
     async with open_public(redis_url, redis_namespace) as public:
         answer = await public.ask("GET", f"{BASE}/getServerInfo?{place.format(c=signed)}")
 
-    assert (answer.status, told(answer)["error"]) == (404, "Couldn't find server with id=x")
+    assert (answer.status, document_of(answer)["error"]) == (404, "Couldn't find server with id=x")
 
 
 async def test_algorithm_that_is_not_allowed_is_refused(
@@ -205,7 +205,7 @@ async def test_admin_secret_takes_administration_from_the_front_ends(
     assert api.key == "checksumError"
 
 
-async def test_each_of_several_secrets_may_call_but_no_tenant_s(
+async def test_each_of_several_secrets_may_call_but_no_secret_of_a_tenant(
     redis_url: str, redis_namespace: str
 ) -> None:
     async with open_public(
@@ -233,7 +233,7 @@ async def test_each_of_several_secrets_may_call_but_no_tenant_s(
     assert {pair[0] for pair, value in answers.items() if value == "checksumError"} == {"t1"}
 
 
-async def test_host_that_is_not_ours_is_refused(redis_url: str, redis_namespace: str) -> None:
+async def test_unknown_host_is_refused(redis_url: str, redis_namespace: str) -> None:
     async with open_public(redis_url, redis_namespace, URL_HOST="bbb.example") as public:
         assert (await get(public, "getServers", host="evil.example")).status == 403
 
@@ -247,10 +247,10 @@ async def test_signed_id_cannot_be_replaced_by_the_body(
 
         answer = await post(public, "deleteServer", {"id": "two"}, params={"id": "one"})
 
-        assert told(answer) == {"success": "Server id=one was destroyed"}
+        assert document_of(answer) == {"success": "Server id=one was destroyed"}
 
 
-# --- what does not reach a call ------------------------------------------------------------------
+# --- requests that reach no call ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ async def test_post_without_a_body_takes_its_fields_from_the_query(
         target = sign_url(BASE, "deleteServer", {"id": "x"}, SECRET)
         answer = await public.ask("POST", target)
 
-    assert (answer.status, told(answer)["error"]) == (404, "Couldn't find server with id=x")
+    assert (answer.status, document_of(answer)["error"]) == (404, "Couldn't find server with id=x")
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ async def test_post_without_a_body_takes_its_fields_from_the_query(
         ("GET", "", 404, None),
     ],
 )
-async def test_what_is_not_routed_is_refused(
+async def test_unknown_call_or_method_is_refused(
     method: str,
     name: str,
     status: int,
@@ -316,13 +316,30 @@ async def test_body_over_a_mebibyte_is_refused(redis_url: str, redis_namespace: 
     async with open_public(redis_url, redis_namespace) as public:
         answer = await post(public, "addServer", b" " * (1024 * 1024 + 1))
 
-    assert (answer.status, told(answer)) == (
+    assert (answer.status, document_of(answer)) == (
         413,
         {"error": "The body of the request is too large."},
     )
 
 
-async def test_body_that_does_not_come_is_given_up(redis_url: str, redis_namespace: str) -> None:
+async def test_body_over_a_mebibyte_is_refused_when_it_announces_no_length(
+    redis_url: str, redis_namespace: str
+) -> None:
+    chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+    async with open_public(redis_url, redis_namespace) as public:
+        target = sign_url(BASE, "addServer", "", SECRET)
+        head = request("POST", target, headers=[JSON, "Transfer-Encoding: chunked"])
+        answer = await public.raw(head + chunk * 17 + b"0\r\n\r\n")
+
+    assert (answer.status, document_of(answer)) == (
+        413,
+        {"error": "The body of the request is too large."},
+    )
+
+
+async def test_body_is_refused_when_it_does_not_arrive(
+    redis_url: str, redis_namespace: str
+) -> None:
     timeouts = ClientTimeouts(form_s=0.2, linger_s=0.2)
     async with open_public(redis_url, redis_namespace, timeouts=timeouts) as public:
         target = sign_url(BASE, "addServer", "", SECRET)
@@ -330,13 +347,13 @@ async def test_body_that_does_not_come_is_given_up(redis_url: str, redis_namespa
             await stream.send_all(request("POST", target, headers=[JSON, "Content-Length: 99"]))
             answer = await read_answer(stream)
 
-    assert (answer.status, told(answer)) == (
+    assert (answer.status, document_of(answer)) == (
         408,
         {"error": "The body of the request did not arrive."},
     )
 
 
-async def test_nothing_is_read_of_a_body_before_the_checksum_is_known_to_be_right(
+async def test_checksum_is_refused_before_the_body_arrives(
     redis_url: str, redis_namespace: str
 ) -> None:
     async with open_public(redis_url, redis_namespace) as public:
@@ -360,7 +377,7 @@ async def test_head_is_answered_like_get_without_a_body(
 # --- the document --------------------------------------------------------------------------------
 
 
-async def test_document_is_shown_to_anybody_and_only_once(
+async def test_openapi_document_needs_no_checksum_and_has_an_etag(
     redis_url: str, redis_namespace: str
 ) -> None:
     async with open_public(redis_url, redis_namespace) as public:
@@ -402,7 +419,7 @@ async def test_wrong_checksums_are_logged_once_for_each_address(
     ("proxies", "address"),
     [("127.0.0.0/8", "203.0.113.9"), ("192.0.2.0/24", "127.0.0.1")],
 )
-async def test_change_is_logged_with_the_address_as_trusted_proxies_tell_it(
+async def test_change_is_logged_with_the_address_that_trusted_proxies_report(
     proxies: str, address: str, redis_url: str, redis_namespace: str
 ) -> None:
     async with open_public(redis_url, redis_namespace, TRUSTED_PROXIES=proxies) as public:

@@ -67,13 +67,13 @@ async def test_example_is_answered_as_described_and_a_change_is_logged_once(
         assert status == call.status, document
         OAS31Validator(schema).validate(document)
         events = place.public.log.events[before:]
-        told = [
+        changes = [
             event
             for level, event, fields in events
             if (level, fields.get("by")) == ("info", "address 127.0.0.1")
         ]
-        assert told.count(call.logs) == (1 if call.logs else 0), events
-        assert call.logs or not told, f"{call.name} changes something: name it in `logs`"
+        assert changes.count(call.logs) == (1 if call.logs else 0), events
+        assert call.logs or not changes, f"{call.name} changes something: name it in `logs`"
         assert "SECRET" not in str(events)
 
 

@@ -153,7 +153,7 @@ async def have_a_callback(place: Place) -> None:
 
 
 async def have_a_recording(place: Place, *, wrong: bool = False) -> None:
-    """Have the recording of the examples, on wish with its files in the wrong directory."""
+    """Have the recording of the examples; `wrong`: its files are in the wrong directory."""
     assert place.recordings is not None
     made = make_recording(RECORD_ID, metadata=(("draft", "yes"),), meeting_id="math-101")
     await add_with_files(place.recordings, made, wrong=wrong)

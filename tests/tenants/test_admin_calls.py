@@ -1,5 +1,4 @@
-"""The admin calls about tenants: as Scalelite answers them, and the appliance's own about
-settings."""
+"""The admin calls about tenants, as Scalelite answers them, and about their settings."""
 
 from __future__ import annotations
 

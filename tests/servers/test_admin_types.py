@@ -10,7 +10,7 @@ import pytest
 
 from appliance.model import MeetingId, Server, ServerId, ServerState
 from appliance.pool.ending import EndOutcome, EndResult
-from appliance.servers.admin_json import (
+from appliance.servers.admin_types import (
     ended_json,
     poll_json,
     polls_json,

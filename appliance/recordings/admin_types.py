@@ -1,4 +1,4 @@
-"""The answers of the admin calls about recordings and their imports. Pure.
+"""The fields and the answers of the admin calls about recordings and their imports. Pure.
 
 Times are ISO 8601 in UTC; ids and states are as the BBB API has them.
 """
@@ -12,24 +12,121 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, UnsetType
 
 from appliance.admin_calls.call import Answer
-from appliance.recordings.import_administration import ImportOverview
-from appliance.recordings.import_model import SpooledTar
+from appliance.admin_calls.fields import (
+    NUMBER_VALUES,
+    TEXTS_VALUES,
+    BadRequest,
+    Count,
+    GivenText,
+    reads,
+    required,
+    text,
+    texts,
+)
+from appliance.bbb.xml_text import has_forbidden, is_xml_name
+from appliance.recordings.changes import read_switch
 from appliance.recordings.manual_imports import ManualImport
 from appliance.recordings.recording import PlaybackFormat, Recording
 from appliance.recordings.summary import (
-    FailedTar,
     FormatFiles,
     ImportRecord,
     RecordingDetails,
     RecordingSummary,
 )
-from appliance.tenants.retention import RetentionRules
+from appliance.tenants.params import TENANT_PREFIX
+from appliance.tenants.retention import MAX_DAYS, RetentionRules
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Number = Annotated[int, Meta(ge=0)]
 Bytes = Annotated[int, Meta(ge=0, description="Bytes.")]
 Time = Annotated[str | None, Meta(description="In UTC, as 2026-11-25T10:40:07Z.")]
+
+
+# --- fields of requests --------------------------------------------------------------------------
+
+
+def _read_text(fields: Mapping[str, Any], name: str) -> str | None:
+    """Read a text that the database can store; None if it is missing or empty."""
+    found = text(fields, name)
+    if found and has_forbidden(found):
+        raise BadRequest(f"{name} holds characters that no text can have")
+    return found or None
+
+
+def _read_texts(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """Read a list of such texts, each once."""
+    found = texts(fields, name)
+    if any(map(has_forbidden, found)):
+        raise BadRequest(f"{name} holds characters that no text can have")
+    return tuple(dict.fromkeys(found))
+
+
+def _read_days(fields: Mapping[str, Any], name: str) -> float | None:
+    value = fields.get(name)
+    if value is None or value == "":
+        return None
+    if isinstance(value, int | float | str) and not isinstance(value, bool):
+        try:
+            days = float(value)
+        except (ValueError, OverflowError):
+            days = 0.0
+        if 0 < days <= MAX_DAYS:
+            return days
+    raise BadRequest(f"{name} must be a number greater than 0, at most {MAX_DAYS}")
+
+
+def _read_switch(fields: Mapping[str, Any], name: str) -> bool | None:
+    value = fields.get(name)
+    if value is None or value == "":
+        return None
+    switch = value if isinstance(value, bool) else read_switch(str(value))
+    if switch is None:
+        raise BadRequest(f"{name} must be true or false")
+    return switch
+
+
+def _read_metadata(fields: Mapping[str, Any], name: str) -> dict[str, str]:
+    pairs = fields.get(name) or {}
+    if not isinstance(pairs, dict):
+        raise BadRequest(f"{name} must be a JSON object")
+    for key, value in pairs.items():
+        if not isinstance(value, str) or "\0" in value:
+            raise BadRequest(f"the value of {key} must be a text")
+        if key.lower().startswith(TENANT_PREFIX):
+            raise BadRequest(f"{key} is set by `recordings add-to-tenant` alone")
+        if not is_xml_name(key.lower()):
+            raise BadRequest(f"{key!r} cannot be a key: it is no name that XML can have")
+    return pairs
+
+
+StoredText = Annotated[str | None, reads(_read_text)]
+RequiredStoredText = Annotated[str, Meta(min_length=1), reads(required(_read_text))]
+RequestedTenant = Annotated[str | None, reads(_read_text, {"type": "string", "minLength": 1})]
+"""None: it is missing; the operation refuses that."""
+StoredTexts = Annotated[tuple[str, ...], reads(_read_texts, TEXTS_VALUES)]
+RequiredStoredTexts = Annotated[
+    tuple[GivenText, ...], Meta(min_length=1), reads(required(_read_texts))
+]
+Days = Annotated[
+    float | None,
+    Meta(description="Instead of RECORDING_RETENTION_DAYS; a tenant's own value precedes it."),
+    reads(_read_days, NUMBER_VALUES),
+]
+After = Annotated[
+    Count, Meta(description="The `next_after` of the previous answer; none for the first step.")
+]
+Switch = Annotated[
+    bool | None, reads(_read_switch, {"enum": [True, False, None, "true", "false", ""]})
+]
+Metadata = Annotated[
+    dict[str, str],
+    Meta(description="Keys and values; an empty value removes the key."),
+    reads(_read_metadata, {"type": ["object", "null"], "additionalProperties": {"type": "string"}}),
+]
+
+
+# --- answers -------------------------------------------------------------------------------------
 
 
 class CommonJson(Answer, frozen=True):
@@ -126,35 +223,12 @@ class RecordingDetailsJson(RecordingJson, frozen=True):
     imports: list[ImportJson]
 
 
-class TarJson(Answer, frozen=True):
-    """A tar on the disk."""
-
-    file: str
-    size: Number
-    modified: Time
-
-
-class FailedTarJson(TarJson, frozen=True):
-    """A tar in `failed/`."""
-
-    reason: str | None
-
-
-class ImportsJson(Answer, frozen=True):
-    """getImports."""
-
-    imports: list[ImportJson]
-    count: Annotated[int, Meta(ge=0, description="Number of all imports.")]
-    spool: list[TarJson]
-    failed: list[FailedTarJson]
-
-
 class RetentionJson(Answer, frozen=True):
     """How long recordings are kept."""
 
     days: float | None
     tenants: Annotated[
-        dict[str, float | None], Meta(description="Days by tenant id; null: for ever.")
+        dict[str, float | None], Meta(description="Days by tenant id; null: without a limit.")
     ]
     unreadable: Annotated[
         dict[str, str],
@@ -252,25 +326,6 @@ def import_json(one: ImportRecord, by_hand: ManualImport | None = None) -> Impor
         next_try=time_json(one.next_try_ms),
         unpacked=UNSET if by_hand is None else by_hand.unpacked,
     )
-
-
-def overview_json(overview: ImportOverview) -> ImportsJson:
-    """Render the journal and the tars on the disk."""
-    return ImportsJson(
-        imports=list(map(import_json, overview.imports)),
-        count=overview.count,
-        spool=[TarJson(**_tar(one)) for one in overview.spool],
-        failed=list(map(_failed_json, overview.failed)),
-    )
-
-
-def _tar(one: SpooledTar) -> Mapping[str, Any]:
-    modified = time_json(one.mtime_ns // 1_000_000)
-    return {"file": one.name, "size": one.size, "modified": modified}
-
-
-def _failed_json(one: FailedTar) -> FailedTarJson:
-    return FailedTarJson(**_tar(one.tar), reason=one.reason)
 
 
 def rules_json(rules: RetentionRules) -> RetentionJson:

@@ -12,7 +12,7 @@ from appliance.recordings.admin_calls import (
     RetentionRequest,
     UpdateRecordingsRequest,
 )
-from appliance.recordings.admin_json import import_json, time_json
+from appliance.recordings.admin_types import import_json, time_json
 from appliance.recordings.import_model import ImportState, SpooledTar
 from appliance.recordings.manual_imports import ManualImport
 from appliance.recordings.summary import ImportRecord, RecordingQuery
@@ -103,7 +103,7 @@ def test_bad_changes_are_refused(fields: dict[str, Any], reason: str) -> None:
         read_update(**fields)
 
 
-def test_import_tells_whether_anybody_is_at_it() -> None:
+def test_import_is_interrupted_when_no_appliance_works_on_it() -> None:
     states = {"state": ImportState.EXTRACTING, "error": None, "attempts": 0, "undelete": False}
     times = {"created_ms": 0, "started_ms": None, "finished_ms": None, "next_try_ms": None}
     record = ImportRecord(1, TAR, record_ids=(), running=False, **states, **times)  # type: ignore[arg-type]
