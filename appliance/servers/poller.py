@@ -7,7 +7,6 @@ dead server does not delay the others. The rules are in polling.py and the scrip
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, field
 
 import trio
@@ -150,7 +149,7 @@ class Poller:
         polled.may_poll_early = result.online
         if not polled.staggered:
             polled.staggered = True
-            return polling.interval_s * random.random()
+            return polling.interval_s * deps.random()
         return max(0.0, began_s + polling.interval_s - trio.current_time())
 
 

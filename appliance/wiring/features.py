@@ -161,6 +161,7 @@ def _make_servers(parts: _Parts, callbacks: CallbackDeps) -> ServerDeps:
         callbacks=callbacks,
         metrics=parts.connections.metrics,
         poll_soon=parts.tasks.poller.poll_soon,
+        random=random.random,
         instance=secrets.token_hex(8),
     )
 

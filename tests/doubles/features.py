@@ -189,6 +189,7 @@ def make_test_features(
         callbacks=callbacks,
         metrics=metrics,
         poll_soon=lambda _server_id: None,
+        random=random.random,
         instance=secrets.token_hex(8),
     )
     meetings = MeetingDeps(
