@@ -151,6 +151,23 @@ local function run_of(id)
   return number(a[1], nil), a[2] or nil
 end
 
+-- Remove a web hook. The counter of ids is incremented at every change, so that caches can tell whether
+-- the hooks have changed.
+local function remove_hook(hook_id, hook)
+  call('HDEL', A .. 'hooks', hook_id)
+  call('INCR', A .. 'hook_ids')
+  for _, meeting_id in ipairs(hook.bound_to or {}) do call('SREM', A .. 'hooks_of:' .. meeting_id, hook_id) end
+end
+
+-- Remove the web hooks that are bound to a meeting that has ended.
+local function end_hooks(meeting_id, tenant_id)
+  for _, hook_id in ipairs(call('SMEMBERS', A .. 'hooks_of:' .. meeting_id)) do
+    local found = call('HGET', A .. 'hooks', hook_id)
+    local hook = found and cjson.decode(found)
+    if hook and hook.tenant_id == text(tenant_id) then remove_hook(hook_id, hook) end
+  end
+end
+
 -- Schedule the notification of a front-end at due_ms that a run has ended. Until then its server may
 -- report the end with more details (end_meeting.lua). Does nothing without a URL.
 local function notify_later(id, run_ms, ended_url, tenant_id, due_ms, marks, named)

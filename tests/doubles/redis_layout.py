@@ -81,6 +81,7 @@ KINDS = (
     ),
     _kind("hooks", "appliance:hooks", "hash"),
     _kind("hook ids", "appliance:hook_ids", "string"),
+    _kind("hooks of meeting", "appliance:hooks_of:(.+)", "set"),
     _kind("hooks of server", "appliance:hooks_on:(.+)", "hash", of="server"),
     _kind("ended", "appliance:ended", "hash"),
     _kind("ended due", "appliance:ended_due", "zset"),
