@@ -49,7 +49,7 @@ async def create_meeting(
     handles failing servers. Raises ApiError, StoreDown.
     """
     meeting_id = get(params, "meetingID")
-    failure = check_meeting_id(meeting_id)
+    failure = check_meeting_id(meeting_id, scoped=caller.tenant_id is not None)
     if failure is not None or meeting_id is None:
         raise ApiError(failure or errors.MISSING_MEETING_ID)
     params = drop_reserved(params, caller.tenant)

@@ -235,13 +235,25 @@ local function names_tenant(id, tenant_id)
   return false
 end
 
+-- Whether BBB would take an id for an internal meeting id, under which it finds any tenant's meeting:
+-- 40 hexadecimal digits, a hyphen and 13 digits. BBB strips control characters and blanks.
+local function names_internal_id(id)
+  local digest, created = string.match(string.gsub(id, '[%c%s]', ''), '^([0-9a-f]+)%-([0-9]+)$')
+  return digest ~= nil and #digest == 40 and #created == 13
+end
+
+-- Whether an id must not be stored and sent to servers as it is.
+local function needs_scope(id, tenant_id)
+  return names_internal_id(id) or names_tenant(id, tenant_id)
+end
+
 -- Return the id under which a tenant's meeting is stored, and its record; nil if there is none.
 local function find_record(id, scoped, tenant_id)
   local r = scoped ~= '' and read_living(scoped)
   if r and r.tenant_id == tenant_id then return scoped, r end
   r = read_living(id)
   if not r or r.tenant_id ~= tenant_id then return nil end
-  if scoped ~= '' and names_tenant(id, tenant_id) then return nil end
+  if scoped ~= '' and needs_scope(id, tenant_id) then return nil end
   return id, r
 end
 
@@ -249,7 +261,7 @@ end
 -- or may come back, and if the plain id is in use by another tenant in the same sense.
 local function kept_id(id, scoped, tenant_id)
   if scoped == '' then return id end
-  if call('EXISTS', P .. 'meeting:' .. scoped) == 1 or is_detached(scoped) or names_tenant(id, tenant_id) then
+  if call('EXISTS', P .. 'meeting:' .. scoped) == 1 or is_detached(scoped) or needs_scope(id, tenant_id) then
     return scoped
   end
   local r = read_record(id)
