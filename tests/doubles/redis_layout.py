@@ -74,6 +74,7 @@ KINDS = (
         of="server",
     ),
     _kind("our servers", "appliance:servers", "set"),
+    _kind("handback", "appliance:handback", "string"),
     _kind("doctor", "appliance:doctor", "string", expires=True),
     _kind("index", "appliance:meetings_of:(.+)", "set", of="server"),
     _kind(
