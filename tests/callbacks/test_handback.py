@@ -67,8 +67,7 @@ async def test_server_gets_the_appliances_url_otherwise(pool: LivePool) -> None:
 async def test_url_that_must_not_be_called_is_not_handed_back(
     redis_url: str, redis_namespace: str, bbbs: list[BbbProcess], url: str
 ) -> None:
-    variables = {"CALLBACK_BLOCK_PRIVATE": "true"}
-    async with open_live(redis_url, redis_namespace, bbbs, **variables) as pool:
+    async with open_live(redis_url, redis_namespace, bbbs, CALLBACK_BLOCK_PRIVATE="true") as pool:
         await pool.res.callbacks.handback.prepare(True)
 
         assert await sent_url(pool, meetingEndedURL=url) is None

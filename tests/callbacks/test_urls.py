@@ -105,8 +105,7 @@ async def test_url_that_may_not_be_called_is_taken_out_all_the_same(
 async def test_private_end_callback_url_is_not_sent_to_the_server_when_they_are_blocked(
     redis_url: str, redis_namespace: str, bbbs: list[BbbProcess], url: str, sent: bool
 ) -> None:
-    variables = {"CALLBACK_BLOCK_PRIVATE": "true"}
-    async with open_live(redis_url, redis_namespace, bbbs, **variables) as pool:
+    async with open_live(redis_url, redis_namespace, bbbs, CALLBACK_BLOCK_PRIVATE="true") as pool:
         assert b"SUCCESS" in await create(pool, meta_endCallbackUrl=url)
 
         (request,) = [one for bbb in pool.servers for one in bbb.requests("create")]
