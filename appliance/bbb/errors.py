@@ -63,6 +63,10 @@ ID_NOT_UNIQUE = Failure(
     "A meeting already exists with that meeting ID.  Please use a different meeting ID.",
 )
 FORMAT_ERROR = Failure("formatError", "Meeting ID cannot contain ','")
+INTERNAL_ID = Failure(
+    "validationError", "Meeting ID cannot have the form of an internal meeting ID"
+)
+"""The key is that of BBB's MeetingIDConstraint; BBB itself accepts such ids."""
 
 NO_SERVER_AVAILABLE = Failure("internalError", "Could not find any available servers.")
 UNABLE_TO_CREATE = Failure("internalError", "Unable to create meeting on server.")

@@ -13,6 +13,7 @@ from appliance.bbb.meeting_id import check_meeting_id
 from appliance.bbb.params import Params, get, merge_params, replace_param
 from appliance.bbb.request_body import RequestBody
 from appliance.callbacks.ended_rules import ENDED_PARAM, EndUrlSigner, MeetingRun
+from appliance.callbacks.hook_rules import refusal_of_private_url
 from appliance.callbacks.rules import refusal_of_url
 from appliance.callbacks.urls import (
     extract_callback_urls,
@@ -50,7 +51,7 @@ async def create_meeting(
     handles failing servers. Raises ApiError, StoreDown.
     """
     meeting_id = get(params, "meetingID")
-    failure = check_meeting_id(meeting_id)
+    failure = check_meeting_id(meeting_id, scoped=caller.tenant_id is not None)
     if failure is not None or meeting_id is None:
         raise ApiError(failure or errors.MISSING_MEETING_ID)
     params = drop_reserved(params, caller.tenant)
@@ -67,16 +68,23 @@ async def create_meeting(
 
 
 def _end_signer(deps: MeetingDeps, caller: Caller, sent: Params, now_ms: int) -> EndUrlSigner:
-    """Return how the server reports the end of the meeting, and which URL is then notified."""
+    """Return how the server reports the end of the meeting, and which URL is then notified.
+
+    While a hand-back is prepared the server notifies the front-end itself.
+    """
     ended_url = get(sent, ENDED_PARAM)
+    handback = deps.callbacks.handback.prepared
     refusal = refusal_of_url(ended_url) if ended_url else None
+    if ended_url and refusal is None and handback and deps.settings.callback_block_private:
+        refusal = refusal_of_private_url(ended_url)
     if refusal is not None:
         meeting_id = get(sent, "meetingID")
         note_refusal(deps.callbacks, meeting_id, ENDED_PARAM, refusal)
         ended_url = None
     host = deps.settings.api.url_host
     base_url = f"https://{host}" if host else caller.base_url
-    return EndUrlSigner(base_url, MeetingRun(now_ms, ended_url or None), deps.secret_key_base)
+    run = MeetingRun(now_ms, None if handback else ended_url or None)
+    return EndUrlSigner(base_url, run, deps.secret_key_base, ended_url or None, handback)
 
 
 def _merge(deps: MeetingDeps, caller: Caller, params: Params) -> Params:

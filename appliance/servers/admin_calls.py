@@ -58,8 +58,12 @@ from appliance.servers.deps import ServerDeps
 from appliance.servers.values import MAX_LIMIT, NewServer
 
 NO_SERVER = {404: "There is no server with this id."}
-_STATES = {"enable": ServerState.ENABLED, "cordon": ServerState.CORDONED, "disable": None}
-"""Scalelite's words in updateServer; None: more than a change of the state."""
+_STATES = {
+    "enable": ServerState.ENABLED,
+    "cordon": ServerState.CORDONED,
+    "disable": ServerState.DISABLED,
+}
+"""Scalelite's words in updateServer."""
 
 
 # --- requests ------------------------------------------------------------------------------------
@@ -211,12 +215,9 @@ async def _update_server(deps: ServerDeps, call: Call[UpdateServerRequest]) -> S
     change = request.parse()
     if change != ServerChange():
         server = await servers.update_server(deps, call.who, server_id, change)
-    if request.state == "disable":
-        # A script that says "disable" has decided; only people are asked.
-        cleared = await server_clearing.disable_server(deps, call.who, server_id, confirmed=True)
-        server = cleared.server
-    elif request.state:
-        state = _STATES[request.state] or server.state
+    if request.state:
+        # Scalelite changes nothing else: the meetings of a server that is disabled so run on.
+        state = _STATES[request.state]
         server = await servers.set_server_state(deps, call.who, server_id, state)
     return server_json(server)
 
@@ -298,7 +299,8 @@ SERVER_CALLS: tuple[AdminCall[ServerDeps], ...] = (
     ),
     AdminCall(
         *("updateServer", "POST", _update_server, "servers"),
-        "Changes what is given of a server. Disabling it ends its meetings.",
+        "Changes what is given of a server. Disabling it leaves its meetings running; disableServer"
+        " and panicServer end them.",
         SERVER_EXAMPLE,
         request={"id": SERVER_ID, "server": {"state": "enable", "tag": "lectures"}},
         refusals=NO_SERVER,

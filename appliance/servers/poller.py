@@ -82,6 +82,7 @@ class Poller:
         self, deps: ServerDeps, nursery: trio.Nursery, limiter: trio.CapacityLimiter
     ) -> None:
         await deps.callbacks.hook_cache.refresh()
+        await deps.callbacks.handback.refresh()
         servers = {
             server.id: server for server in await deps.pool.records.list_servers(in_background=True)
         }

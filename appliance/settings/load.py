@@ -264,6 +264,8 @@ def _fsapi(values: Values, secrets: tuple[str, ...]) -> FsapiSettings:
         max_duration_s=math.ceil(minutes * 60),
         binds=values.find(p.FSAPI_BIND) or (),
         max_attempts_per_min=values.get(p.FSAPI_MAX_ATTEMPTS),
+        max_guesses_per_gateway_per_min=values.get(p.FSAPI_MAX_GUESSES_PER_GATEWAY),
+        context=values.get(p.FSAPI_CONTEXT),
     )
 
 

@@ -213,6 +213,10 @@ class FsapiSettings:
     binds: tuple[Bind, ...]
     """Empty: served on the public listener."""
     max_attempts_per_min: int
+    """Of one calling number. 0: no limit."""
+    max_guesses_per_gateway_per_min: int
+    """0: no limit."""
+    context: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The admin calls about a takeover from Scalelite.
 
-Both work in steps: the client repeats the call with `next` of the answer until it is null.
+checkTakeover and healTakeover work in steps: the client repeats the call with `next` of the answer
+until it is null.
 """
 
 from __future__ import annotations
@@ -58,6 +59,12 @@ class HealTakeoverRequest(Fields, frozen=True):
     dry_run: Annotated[Flag, Meta(description="Only report what would be done.")] = False
 
 
+class PrepareHandbackRequest(Fields, frozen=True):
+    """prepareHandback."""
+
+    on: Annotated[Flag, Meta(description="Whether to prepare, or to take that back.")] = False
+
+
 def _cursor(request: CheckTakeoverRequest | HealTakeoverRequest) -> Cursor:
     return Cursor("pool" if request.part is None else request.part, request.after)
 
@@ -65,6 +72,12 @@ def _cursor(request: CheckTakeoverRequest | HealTakeoverRequest) -> Cursor:
 # --- answers -------------------------------------------------------------------------------------
 
 Number = Annotated[int, Meta(ge=0)]
+
+
+class HandbackJson(Answer, frozen=True):
+    """The switch after the call."""
+
+    on: bool
 
 
 class TakeoverFindingJson(Answer, frozen=True):
@@ -142,6 +155,13 @@ async def _heal(deps: TakeoverDeps, call: Call[HealTakeoverRequest]) -> Takeover
         return step_json(done)
 
 
+async def _prepare_handback(deps: TakeoverDeps, call: Call[PrepareHandbackRequest]) -> HandbackJson:
+    on = call.read().on
+    await deps.servers.callbacks.handback.prepare(on)
+    deps.log.info("handback_prepared", on=on, by=call.who)
+    return HandbackJson(on)
+
+
 @contextmanager
 def _readable() -> Iterator[None]:
     try:
@@ -178,5 +198,15 @@ TAKEOVER_CALLS: tuple[AdminCall[TakeoverDeps], ...] = (
         request={"part": "pool", "dry_run": False},
         logs="takeover_healed",
         deadline_s=LONG_S,
+    ),
+    AdminCall(
+        "prepareHandback",
+        "POST",
+        _prepare_handback,
+        "takeover",
+        "Has servers get the front-ends' own meetingEndedURL, for a hand-back to Scalelite.",
+        HandbackJson(on=True),
+        request={"on": True},
+        logs="handback_prepared",
     ),
 )

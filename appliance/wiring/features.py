@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from appliance.callbacks.analytics_files import AnalyticsFiles
 from appliance.callbacks.deps import CallbackDeps
 from appliance.callbacks.ended_store import EndedStore
+from appliance.callbacks.handback import Handback
 from appliance.callbacks.hook_cache import HookCache
 from appliance.callbacks.hook_store import HookStore
 from appliance.callbacks.queue import CallbackQueue
@@ -142,6 +143,7 @@ def _make_callbacks(parts: _Parts, pool: PoolDeps, tenants: TenantDeps) -> Callb
         queue=CallbackQueue(opened.stores, parts.tasks.sender.wake, parts.log),
         urls=opened.urls,
         ended=EndedStore(redis),
+        handback=Handback(redis.background),
         hooks=hooks,
         hook_cache=HookCache(hooks, multitenancy=settings.api.multitenancy),
         analytics_files=reports,

@@ -10,8 +10,10 @@ import pytest
 import trio
 import trio.testing
 
+from appliance.bbb.caller import Caller
 from appliance.ctl.client import ControlError, Refusal
 from appliance.features import Features
+from appliance.meetings.create import create_meeting
 from tests.doubles.bbb_process import open_bbb_servers
 from tests.doubles.control import ControlDouble, open_control
 from tests.doubles.features import EventBook, open_features
@@ -196,6 +198,27 @@ async def test_meetings_are_listed_shown_and_ended(redis_url: str, redis_namespa
         assert (refused.value.status, refused.value.kind) == (409, "confirmation_needed")
         disabled = await control.post("disableServer", {"id": "one", "confirmed": True})
         assert (disabled["state"], disabled["ended"]) == ("disabled", [])
+
+
+async def test_update_to_disabled_leaves_the_meetings(redis_url: str, redis_namespace: str) -> None:
+    async with (
+        open_bbb_servers(1) as (bbb,),
+        open_features(redis_url, redis_namespace) as res,
+        open_control(res) as control,
+    ):
+        await control.post("addServer", {"url": bbb.url, "secret": bbb.secret, "id": "one"})
+        await control.post("enableServer", {"id": "one"})
+        await create_meeting(res.meetings, Caller(), (("meetingID", "m1"),))
+
+        fields = {"id": "one", "server": {"state": "disable"}}
+        assert (await control.post("updateServer", fields))["state"] == "disabled"
+
+        assert bbb.requests("end") == []
+        listed = await control.post("listMeetings", {"ids": ["m1"]})
+        assert [meeting["id"] for meeting in listed["meetings"]] == ["m1"]
+        disabled = await control.post("disableServer", {"id": "one", "confirmed": True})
+        assert [meeting["id"] for meeting in disabled["ended"]] == ["m1"]
+        assert bbb.meetings() == {}
 
 
 async def test_store_that_is_down_is_said_and_comes_back(redis_namespace: str) -> None:

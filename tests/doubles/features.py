@@ -19,6 +19,7 @@ import trio
 from appliance.bbb.client import BbbClient
 from appliance.callbacks.deps import CallbackDeps
 from appliance.callbacks.ended_store import EndedStore
+from appliance.callbacks.handback import Handback
 from appliance.callbacks.hook_cache import HookCache
 from appliance.callbacks.hook_store import HookStore
 from appliance.callbacks.queue import CallbackQueue
@@ -163,6 +164,7 @@ def make_test_features(
         queue=CallbackQueue((RedisQueue(redis.background, now_ms),), lambda: None, book),
         urls=CallbackUrls(None, redis.background, book),
         ended=EndedStore(redis),
+        handback=Handback(redis.background),
         hooks=hooks,
         hook_cache=HookCache(hooks, multitenancy=settings.api.multitenancy),
         secret_key_base="k" * 64,

@@ -74,6 +74,7 @@ KINDS = (
         of="server",
     ),
     _kind("our servers", "appliance:servers", "set"),
+    _kind("handback", "appliance:handback", "string"),
     _kind("doctor", "appliance:doctor", "string", expires=True),
     _kind("index", "appliance:meetings_of:(.+)", "set", of="server"),
     _kind(
@@ -85,6 +86,7 @@ KINDS = (
     ),
     _kind("hooks", "appliance:hooks", "hash"),
     _kind("hook ids", "appliance:hook_ids", "string"),
+    _kind("hooks of meeting", "appliance:hooks_of:(.+)", "set"),
     _kind("hooks of server", "appliance:hooks_on:(.+)", "hash", of="server"),
     _kind("ended", "appliance:ended", "hash"),
     _kind("ended due", "appliance:ended_due", "zset"),

@@ -139,6 +139,7 @@ async def test_attendee_password_is_not_derived_for_a_meeting_of_scalelites(pool
         ("x", "sizeError"),
         ("x" * 257, "sizeError"),
         ("a,b", "formatError"),
+        (f"{'a' * 40}-1700000000000", "validationError"),
     ],
 )
 async def test_bad_meeting_id_asks_no_server(
