@@ -6,6 +6,7 @@ connection.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -159,6 +160,7 @@ async def serving(
     log: Any,
     listener_timeouts: ListenerTimeouts | None = None,
     tuned: bool = True,
+    max_connections: float = math.inf,
 ) -> AsyncIterator[tuple[HttpServer, list[str], trio.Event]]:
     """Serve an application; give the server, its URLs and the event that stops it."""
     server = HttpServer(
@@ -166,6 +168,7 @@ async def serving(
         web,
         log,
         timeouts=listener_timeouts or ListenerTimeouts(drain_s=5.0),
+        max_connections=max_connections,
         tuned=tuned,
     )
     stop = trio.Event()
