@@ -5,6 +5,7 @@ The client sends bytes as they are and reads whole answers, so that a test sees 
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from appliance.features import Features
 from appliance.http.messages import AsgiApp, ClientTimeouts
 from appliance.http.server.interface import ListenerTimeouts
 from appliance.http.server.server import HttpServer
-from appliance.public.app import MAX_TARGET_BYTES, PublicApp
+from appliance.public.app import PublicApp
 from appliance.settings import Bind, WebSettings
 from tests.doubles.features import EventBook, open_features
 from tests.doubles.settings import SECRET
@@ -158,14 +159,15 @@ async def serving(
     log: Any,
     listener_timeouts: ListenerTimeouts | None = None,
     tuned: bool = True,
+    max_connections: float = math.inf,
 ) -> AsyncIterator[tuple[HttpServer, list[str], trio.Event]]:
     """Serve any application; gives the server, its URLs and what stops it."""
     server = HttpServer(
         app,
         web,
         log,
-        max_target_bytes=MAX_TARGET_BYTES,
         timeouts=listener_timeouts or ListenerTimeouts(drain_s=5.0),
+        max_connections=max_connections,
         tuned=tuned,
     )
     stop = trio.Event()
