@@ -61,11 +61,12 @@ def enable(console: Console, client: ControlClient, args: Namespace) -> int:
     elif console.rake:
         console.line("OK")
     else:
-        console.show(_describe_enabled(answer))
+        console.show(describe_enabled(answer))
     return DONE
 
 
-def _describe_enabled(answer: Mapping[str, Any]) -> str:
+def describe_enabled(answer: Mapping[str, Any]) -> str:
+    """Return the result of enabling a server."""
     poll = answer["poll"]
     if poll is None:
         return "enabled; the server has not answered yet and takes meetings as soon as it does"
