@@ -29,15 +29,10 @@ def add_servers(commands: Commands[Any]) -> Commands[Any]:
     _add_update(group)
     about = "remove a server from the pool"
     command = add_command(group, "remove", remove, about, "servers remove bbb1.example.com")
-    add_server_id(command)
+    server_states.add_server_id(command)
     about = "even if it has meetings: they continue, but front-ends cannot reach them any more"
     command.add_argument("--force", action="store_true", help=about)
     return group
-
-
-def add_server_id(parser: argparse.ArgumentParser) -> None:
-    """Add the argument with the id of a server."""
-    parser.add_argument("id", metavar="ID", help="id of the server, see `servers list`")
 
 
 def _add_add(group: Commands[Any]) -> None:
@@ -57,7 +52,7 @@ def _add_update(group: Commands[Any]) -> None:
     about = "change a server; options that are not given keep their values"
     example = "servers update bbb1.example.com --load-multiplier 2 --tag ''"
     command = add_command(group, "update", update, about, example)
-    add_server_id(command)
+    server_states.add_server_id(command)
     command.add_argument("--url", metavar="U", help="https://HOST/bigbluebutton/api")
     command.add_argument("--secret", metavar="S", help="the server's secret; -: ask, or read stdin")
     _add_value_options(command)
@@ -65,13 +60,13 @@ def _add_update(group: Commands[Any]) -> None:
     about = "set the load multiplier of a server"
     example = "servers load-multiplier bbb1.example.com 2"
     command = add_command(group, "load-multiplier", set_multiplier, about, example)
-    add_server_id(command)
+    server_states.add_server_id(command)
     about = "a greater number for a weaker server"
     command.add_argument("load_multiplier", metavar="N", type=parse_positive_number, help=about)
 
     about = "set the tag of a server; '' removes it"
     command = add_command(group, "tag", set_tag, about, "servers tag bbb1.example.com lectures")
-    add_server_id(command)
+    server_states.add_server_id(command)
     command.add_argument("tag", metavar="T", help="value that meta_server-tag selects")
 
 
