@@ -25,6 +25,7 @@ usage: scalelite-appliance COMMAND
   version            print the version
 """
 
+_COMMANDS = ("run", "ctl", "database", "secret", "config", "takeover", "simulate", "version")
 EX_FAILED = 1
 EX_USAGE = 2
 EX_CONFIG = 78
@@ -50,8 +51,22 @@ def run_command(words: Sequence[str]) -> int:
         case ["help"] | ["--help"] | ["-h"]:
             print(USAGE, end="")
             return 0
-    print(USAGE, end="", file=sys.stderr)
+    print(_suggest(words) or USAGE, end="", file=sys.stderr)
     return EX_USAGE
+
+
+def _suggest(words: Sequence[str]) -> str:
+    """Return a line with the command that was probably meant; empty: there is none."""
+    from appliance.ctl.arguments import did_you_mean
+    from appliance.ctl.commands import is_command
+
+    if not words or words[0] in _COMMANDS:
+        return ""
+    if is_command(words):
+        hint = f"; did you mean: ctl {words[0]}?"
+    else:
+        hint = did_you_mean(words[0], _COMMANDS)
+    return f"scalelite-appliance: no such command: {words[0]}{hint}\n" if hint else ""
 
 
 # --- ctl -----------------------------------------------------------------------------------------

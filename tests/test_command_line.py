@@ -38,6 +38,28 @@ def test_usage_is_printed_to_standard_error(
     assert capsys.readouterr() == ("", USAGE)
 
 
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("status --watch", "ctl status"),
+        ("servers list", "ctl servers"),
+        ("servers:enable[one]", "ctl servers:enable[one]"),
+        ("rnu", "run"),
+        ("ctl sttaus", "status"),
+        ("ctl servers enabel one", "enable"),
+        ("ctl servers update one --load-multiplyer=2", "--load-multiplier"),
+    ],
+)
+def test_misspelt_command_is_answered_with_what_was_meant(
+    capsys: pytest.CaptureFixture[str], words: str, meant: str
+) -> None:
+    assert run_command(words.split()) == EX_USAGE
+
+    out, error = capsys.readouterr()
+    assert (out, len(error.splitlines())) == ("", 1)
+    assert f"; did you mean: {meant}?" in error
+
+
 def test_run_reports_an_invalid_configuration(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,10 +106,10 @@ async def read_signed(
         read = partial(_read_signed_form, call, form, url_checksum, secrets, allowed)
         secret, params = await _run(read, form)
     else:
-        secret = verify_checksum(call, request.query, secrets, allowed)
-        if secret is None:
+        verified = verify_checksum(call, request.query, secrets, allowed)
+        if verified is None:
             raise _refusal(url_checksum, allowed)
-        params = parse_query(rest)
+        secret, params = verified, parse_query(rest)
     # Includes the removed checksum: a second one with an escaped name would be passed to a server.
     repeated = repeated_guarded_name((("checksum", ""), *params))
     if repeated is not None:

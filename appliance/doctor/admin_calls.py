@@ -1,4 +1,4 @@
-"""The admin call `doctor`."""
+"""The admin calls `doctor` and `inspectServer`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from msgspec import Meta
 from appliance.admin_calls.call import AdminCall, Answer, Call
 from appliance.admin_calls.fields import NoFields
 from appliance.doctor.deps import DoctorDeps
-from appliance.doctor.doctor import examine
-from appliance.doctor.findings import Level
+from appliance.doctor.doctor import examine, inspect_server
+from appliance.doctor.findings import Finding, Level
+from appliance.servers.admin_calls import NO_SERVER, ServerIdRequest
+from appliance.servers.admin_types import SERVER_ID
 
 
 class FindingJson(Answer, frozen=True):
@@ -29,14 +31,39 @@ class DoctorJson(Answer, frozen=True):
     findings: list[FindingJson]
 
 
+class InspectedServerJson(Answer, frozen=True):
+    """inspectServer."""
+
+    finding: FindingJson
+    answers: bool
+    secret_right: bool
+    bbb_version: Annotated[str, Meta(description="Empty: not known.")]
+    clock_skew_s: Annotated[
+        float | None,
+        Meta(description="How far its clock is ahead of the appliance's; null: not known."),
+    ]
+
+
 async def _doctor(deps: DoctorDeps, call: Call[NoFields]) -> DoctorJson:
     findings = await examine(deps)
     return DoctorJson(
         healthy=all(finding.level is not Level.FAIL for finding in findings),
-        findings=[
-            FindingJson(check=one.check, level=one.level, text=one.text, advice=one.advice)
-            for one in findings
-        ],
+        findings=[_finding_json(one) for one in findings],
+    )
+
+
+def _finding_json(one: Finding) -> FindingJson:
+    return FindingJson(check=one.check, level=one.level, text=one.text, advice=one.advice)
+
+
+async def _inspect_server(deps: DoctorDeps, call: Call[ServerIdRequest]) -> InspectedServerJson:
+    finding, facts = await inspect_server(deps, call.read().id)
+    return InspectedServerJson(
+        finding=_finding_json(finding),
+        answers=not facts.failure,
+        secret_right=not facts.failure and not facts.secret_refused,
+        bbb_version=facts.version or "",
+        clock_skew_s=facts.skew_s,
     )
 
 
@@ -56,5 +83,26 @@ DOCTOR_CALLS: tuple[AdminCall[DoctorDeps], ...] = (
                 )
             ],
         ),
+    ),
+    AdminCall(
+        "inspectServer",
+        "GET",
+        _inspect_server,
+        "servers",
+        "Asks a server for its version and clock, and tries its secret; changes nothing.",
+        InspectedServerJson(
+            finding=FindingJson(
+                check=f"server {SERVER_ID}",
+                level=Level.OK,
+                text="enabled, answers, secret and clock are right, BigBlueButton 3.0.4",
+                advice="",
+            ),
+            answers=True,
+            secret_right=True,
+            bbb_version="3.0.4",
+            clock_skew_s=0.2,
+        ),
+        request={"id": SERVER_ID},
+        refusals=NO_SERVER,
     ),
 )

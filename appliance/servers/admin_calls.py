@@ -144,6 +144,7 @@ class ServerChangeFields(Fields, frozen=True):
     """Changes of a server; an empty field leaves a value as it is, except the tag."""
 
     state: Annotated[str | None, one_of(*_STATES, refusal="Invalid state parameter: {}")] = None
+    url: Annotated[OptionalText, Meta(description="Its API endpoint, http or https.")] = None
     secret: OptionalText = None
     load_multiplier: MultiplierField = None
     tag: TagField = None
@@ -153,6 +154,7 @@ class ServerChangeFields(Fields, frozen=True):
     def parse(self) -> ServerChange:
         """Return the change of the values; the state is another step."""
         return ServerChange(
+            url=self.url or None,
             secret=self.secret or None,
             load_multiplier=self.load_multiplier,
             tag=self.tag,

@@ -243,7 +243,9 @@ async def test_signed_id_cannot_be_replaced_by_the_body(
 ) -> None:
     async with open_public(redis_url, redis_namespace) as public:
         for name in ("one", "two"):
-            await post(public, "addServer", {"url": URL, "secret": "s", "id": name})
+            await post(
+                public, "addServer", {"url": f"http://{name}/api", "secret": "s", "id": name}
+            )
 
         answer = await post(public, "deleteServer", {"id": "two"}, params={"id": "one"})
 

@@ -240,6 +240,7 @@ async def test_poll_without_a_free_descriptor_says_nothing_about_the_server(
 async def test_call_without_a_free_descriptor_says_nothing_about_the_server(pool: LivePool) -> None:
     await pool.create()
     home = await pool.home()
+    assert home is not None
     pool.bbb(home).drop_connections()
     with no_free_descriptors(), pytest.raises(ApiError):
         await meetings.get_meeting_info(pool.res.meetings, Caller(), (("meetingID", "room"),))
