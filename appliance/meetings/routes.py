@@ -22,7 +22,10 @@ from appliance.meetings.join_failure import error_redirect, is_browser, wants_xm
 
 async def _create(deps: MeetingDeps, caller: Caller, request: SignedRequest) -> Response:
     made = create_meeting(deps, caller, request.params, request.body, secret=request.secret)
-    return xml_response(await made)
+    answer = await made
+    # Else a failover right after the answer could lose the meeting (REDIS_MIN_REPLICAS).
+    await deps.store.redis.wait_replicated()
+    return xml_response(answer)
 
 
 async def _join(deps: MeetingDeps, caller: Caller, request: SignedRequest) -> Response:

@@ -20,12 +20,15 @@ from appliance.redis.connection import (
     Command,
     RedisAddress,
     Script,
+    ask_sentinel,
     connect,
+    follow_sentinel,
     pack,
     parse_address,
 )
 from appliance.redis.errors import NoScriptError, RedisDown, RedisError
 from appliance.redis.link import MAX_OUTSTANDING, RedisLink
+from appliance.redis.sentinel import wait_for_another_master
 
 __all__ = [
     "RedisAddress",
@@ -70,6 +73,7 @@ class RedisClient:
         self._latency = latency
         self._fields = {"connection": name} if name else {}
         self._link: RedisLink | None = None
+        self._master: tuple[str, int] | None = None
         self._up = trio.Event()
         self._down_since = trio.current_time()
         self._down_reason: str | None = None
@@ -155,19 +159,40 @@ class RedisClient:
         delay_s = shortest
         while True:
             try:
-                wire = await connect(self._address, self._endpoint, self._scripts)
+                wire, master = await connect(
+                    self._address, self._endpoint, self._scripts, avoid=self._master
+                )
             except RedisDown as error:
                 self._note_down(error.reason)
             else:
                 up_at = self._note_up()
-                self._link = RedisLink(wire, self._deadline_s, self._note_refusal, self._note_lost)
+                self._master = master
+                link = RedisLink(wire, self._deadline_s, self._note_refusal, self._note_lost)
+                self._link = link
                 self._up.set()
-                self._note_down(await self._link.run())
+                self._note_down(await self._run(link, master))
                 if self._down_since - up_at >= _STEADY_S:
                     delay_s = shortest
                     continue
             await trio.sleep(delay_s)
             delay_s = min(2 * delay_s, longest)
+
+    async def _run(self, link: RedisLink, master: tuple[str, int]) -> str:
+        """Serve a connection until it is lost or the Sentinels name another master."""
+        if not self._address.sentinels:
+            return await link.run()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._drop_when_master_moves, link, master)
+            reason = await link.run()
+            nursery.cancel_scope.cancel()
+        return reason
+
+    async def _drop_when_master_moves(self, link: RedisLink, master: tuple[str, int]) -> None:
+        sentinels, name = self._address.sentinels, self._address.sentinel_master or ""
+        moved = await wait_for_another_master(
+            ask_sentinel, follow_sentinel, sentinels, name, master
+        )
+        link.drop(f"the master is now {moved.host}:{moved.port}")
 
     def _note_up(self) -> float:
         now = trio.current_time()

@@ -18,6 +18,7 @@ import hiredis
 import trio
 
 from appliance.redis.errors import LOST, RedisDown, RedisError, lost_reason, reply_error
+from appliance.redis.sentinel import find_master
 from appliance.redis.url import Endpoint, parse_redis_url
 from appliance.system.wire import SocketWire, TlsWire, Wire, connect_tcp
 
@@ -25,7 +26,6 @@ Argument: TypeAlias = str | bytes | int | float
 Command: TypeAlias = Sequence[Argument]
 
 CONNECT_TIMEOUT_S = 1.0
-_SENTINEL_TIMEOUT_S = 0.5
 _FULL_BACKLOG_RETRY_S = 0.02
 # The loss of an idle connection is detected after 15 + 3 * 5 s.
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 15), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
@@ -89,21 +89,32 @@ def parse_address(address: RedisAddress) -> Endpoint:
     return replace(endpoint, path=None) if address.sentinels else endpoint
 
 
-async def connect(address: RedisAddress, endpoint: Endpoint, scripts: Sequence[Script]) -> Wire:
-    """Connect to the master, authenticate and load the scripts. Raises: RedisDown.
+async def connect(
+    address: RedisAddress,
+    endpoint: Endpoint,
+    scripts: Sequence[Script],
+    *,
+    avoid: tuple[str, int] | None = None,
+) -> tuple[Wire, tuple[str, int]]:
+    """Connect to the master, authenticate and load the scripts; return its host and port, too.
 
-    Takes at most 1 s, and 0.5 s more for each Sentinel that does not answer.
+    `avoid`: the master of the connection before, which the Sentinels may have replaced.
+    Takes at most 1 s, and 0.5 s more with Sentinels. Raises: RedisDown.
     """
     try:
         host, port = endpoint.host, endpoint.port
         if address.sentinels:
-            host, port = await _find_master(address)
+            name = address.sentinel_master or ""
+            master = await find_master(ask_sentinel, address.sentinels, name, avoid)
+            if master is None:
+                raise RedisDown("no Sentinel knows the master")
+            host, port = master.address
         with trio.move_on_after(CONNECT_TIMEOUT_S), ExitStack() as stack:
             wire = await _open_wire(endpoint, host, port)
             stack.callback(wire.close)
             await _log_in(wire, endpoint, scripts)
             stack.pop_all()
-            return wire
+            return wire, (host, port)
     except LOST as error:
         raise RedisDown(lost_reason(error)) from None
     raise RedisDown("no answer to connecting")
@@ -195,22 +206,29 @@ async def _ask(wire: Wire, commands: Sequence[Command]) -> list[Any]:
     return replies
 
 
-async def _find_master(address: RedisAddress) -> tuple[str, int]:
-    """Ask the Sentinels, one after the other, where the master is. Raises: RedisDown."""
-    for host, port in address.sentinels:
-        with trio.move_on_after(_SENTINEL_TIMEOUT_S):
-            found = await _ask_sentinel(host, port, address.sentinel_master or "")
-            if found is not None:
-                return found
-    raise RedisDown("no Sentinel knows the master")
-
-
-async def _ask_sentinel(host: str, port: int, master: str) -> tuple[str, int] | None:
+async def ask_sentinel(
+    host: str, port: int, commands: tuple[tuple[str, ...], ...]
+) -> list[Any] | None:
+    """Ask a Sentinel; None: it gave no answer."""
     try:
         wire = await connect_tcp(host, port)
         with ExitStack() as stack:
             stack.callback(wire.close)
-            (found,) = await _ask(wire, [("SENTINEL", "get-master-addr-by-name", master)])
+            return await _ask(wire, commands)
     except (*LOST, RedisDown):
         return None
-    return (str(found[0]), int(found[1])) if isinstance(found, list) else None
+
+
+async def follow_sentinel(
+    host: str, port: int, channel: str, on_message: Callable[[], None]
+) -> None:
+    """Subscribe to a channel of a Sentinel until the connection is lost."""
+    try:
+        wire = await connect_tcp(host, port)
+        with ExitStack() as stack:
+            stack.callback(wire.close)
+            await wire.send_all(pack(("SUBSCRIBE", channel)))
+            while await wire.receive_some():
+                on_message()  # what it says is asked for, since this may be a part of a message
+    except LOST:
+        return

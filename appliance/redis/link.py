@@ -120,6 +120,10 @@ class RedisLink:
         replies: list[Any] = await trio.lowlevel.wait_task_rescheduled(exchange.abandon)
         return replies
 
+    def drop(self, reason: str) -> None:
+        """Give the connection up; `run` returns the reason and waiting callers get RedisDown."""
+        self._lose(reason)
+
     async def _until_lost(self, serve: Callable[[], Any]) -> None:
         try:
             await serve()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
@@ -28,6 +28,8 @@ from appliance.redis.client import (
 SCAN_CHUNK = 500
 """Entries per round trip of `RedisStore.scan`."""
 BACKGROUND_DEADLINE_S = 10.0
+REPLICATED_MS = 1000
+"""How long a create waits for replicas."""
 
 Argument = str | int | float
 
@@ -114,6 +116,25 @@ class RedisStores:
     background: RedisStore
     """For polls, sweeps and administration, so that a long script delays no API call."""
 
+    confirmation: RedisStore | None = None
+    """A connection for WAIT, which blocks the connection that sends it."""
+    min_replicas: int = 0
+
+    async def wait_replicated(self) -> None:
+        """Wait until `min_replicas` replicas have everything that was written before.
+
+        Returns at once without `min_replicas`. Raises StoreDown: they have not within 1 s.
+        """
+        if self.confirmation is None:
+            return
+        # WAIT is about the writes of its own connection, so that needs one: all earlier writes,
+        # of any connection, come before it in the stream of replication.
+        mark = ("INCR", self.confirmation.own_key("replicated"))
+        wait = ("WAIT", self.min_replicas, REPLICATED_MS)
+        _, acknowledged = await self.confirmation.pipeline([mark, wait])
+        if acknowledged < self.min_replicas:
+            raise StoreDown(f"fewer than {self.min_replicas} replicas have confirmed the write")
+
     async def ping(self) -> None:
         """Check that Redis answers. Raises StoreDown."""
         await self.foreground.command("PING")
@@ -127,6 +148,7 @@ async def open_redis_stores(
     scripts: Mapping[str, Script],
     log: Log,
     latency: Histogram | None = None,
+    min_replicas: int = 0,
 ) -> AsyncIterator[RedisStores]:
     """Open both clients, which connect and reconnect by themselves.
 
@@ -136,7 +158,17 @@ async def open_redis_stores(
         open_redis_client, address, scripts=tuple(scripts.values()), log=log, latency=latency
     )
     slow = partial(opened, name="background", deadline_s=BACKGROUND_DEADLINE_S)
-    async with opened(name="calls") as foreground, slow() as background:
+    confirming = partial(opened, name="replication", deadline_s=2 * REPLICATED_MS / 1000)
+    async with AsyncExitStack() as stack:
+        foreground = await stack.enter_async_context(opened(name="calls"))
+        background = await stack.enter_async_context(slow())
+        confirmation = None
+        if min_replicas:
+            client = await stack.enter_async_context(confirming())
+            confirmation = RedisStore(client, namespace, scripts)
         yield RedisStores(
-            RedisStore(foreground, namespace, scripts), RedisStore(background, namespace, scripts)
+            RedisStore(foreground, namespace, scripts),
+            RedisStore(background, namespace, scripts),
+            confirmation,
+            min_replicas,
         )

@@ -153,6 +153,11 @@ REDIS_POOL = Variable(
     "REDIS_POOL", count(1, 10_000), 32,
     "Maximum number of connections to Redis. The appliance needs only a few.",
 )  # fmt: skip
+REDIS_MIN_REPLICAS = Variable(
+    "REDIS_MIN_REPLICAS", count(0, 10), 0,
+    "Replicas that must have a new meeting before its create is answered; fewer within 1 s is an"
+    " internalError.",
+)  # fmt: skip
 REDIS_SENTINELS = Variable(
     "REDIS_SENTINELS", SENTINELS, None,
     "Sentinels, `host:port,host:port`; requires REDIS_SENTINEL_MASTER.",

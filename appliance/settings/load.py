@@ -205,6 +205,7 @@ def _stores(values: Values, state_dir: Path) -> StoreSettings:
         prepared_statements=values.get(a.PREPARED_STATEMENT),
         redis_url=values.find(a.REDIS_URL),
         redis_namespace=values.get(a.REDIS_NAMESPACE),
+        redis_min_replicas=values.get(a.REDIS_MIN_REPLICAS),
         redis_sentinels=values.find(a.REDIS_SENTINELS) or (),
         redis_sentinel_master=values.find(a.REDIS_SENTINEL_MASTER),
         database_disabled=database_disabled(values),

@@ -141,6 +141,7 @@ class StoreSettings:
     prepared_statements: bool
     redis_url: str | None = field(repr=False)
     redis_namespace: str
+    redis_min_replicas: int
     redis_sentinels: tuple[tuple[str, int], ...]
     redis_sentinel_master: str | None
     database_disabled: bool

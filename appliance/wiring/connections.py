@@ -56,6 +56,7 @@ async def open_connections(
             scripts=load_scripts(),
             log=log,
             latency=metrics.stores,
+            min_replicas=stores.redis_min_replicas,
         ) as redis,
         _open_database(stores, embedded.database_url, metrics, log) as database,
         aclosing(

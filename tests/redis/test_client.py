@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -448,6 +449,51 @@ async def test_client_follows_the_sentinels_to_the_new_master(own: RedisProcess)
                 assert replica.ask("GET", "probe") == "1"
 
     assert log.names == ["redis_connected", "redis_lost", "redis_recovered"]
+
+
+async def test_acknowledged_writes_survive_a_planned_failover(own: RedisProcess) -> None:
+    """The old master stays alive and accepts writes for seconds; none may be acknowledged."""
+    log = LogBook()
+    quick = ("--repl-diskless-sync-delay", "0")
+    with redis_process("--replicaof", f"127.0.0.1 {own.port}", *quick) as replica:
+        await eventually(lambda: "link_status:up" in str(replica.ask("INFO", "replication")))
+        await eventually(lambda: "state=online" in str(own.ask("INFO", "replication")))
+        with sentinel_process(own.port) as port:
+            address = RedisAddress("redis://", (("127.0.0.1", port),), "pool")
+            async with open_redis_client(address, log=log) as client:
+                await client.wait_connected()
+                await _until_sentinel_knows_a_replica(port)
+                named = await _fail_over(port, replica.port)
+                written = []
+                with trio.move_on_after(4):
+                    for number in itertools.count():
+                        with suppress(RedisDown):
+                            await client.command("SET", f"key {number}", "x")
+                            if trio.current_time() - named > 1.0:
+                                written.append(f"key {number}")
+                        await trio.sleep(0.01)
+
+                await eventually(lambda: "role:slave" in str(own.ask("INFO", "replication")))
+                assert len(written) > 50
+                lost = [key for key in written if replica.ask("GET", key) != "x"]
+                assert lost == []
+    assert "redis_lost" in log.names
+
+
+async def _fail_over(port: int, replica_port: int) -> float:
+    """Have the Sentinel fail over; return when it names the replica, by Trio's clock."""
+    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        with trio.fail_after(60):
+            while True:
+                await stream.send_all(b"SENTINEL FAILOVER pool\r\n")
+                if (await stream.receive_some()).startswith(b"+OK"):
+                    break
+                await trio.sleep(0.2)
+            while True:
+                await stream.send_all(b"SENTINEL get-master-addr-by-name pool\r\n")
+                if str(replica_port).encode() in await stream.receive_some():
+                    return trio.current_time()
+                await trio.sleep(0.02)
 
 
 async def _until_sentinel_knows_a_replica(port: int) -> None:

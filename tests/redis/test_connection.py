@@ -45,7 +45,7 @@ def locked_redis() -> Iterator[RedisProcess]:
 async def talk(address: RedisAddress, *command: str) -> bytes:
     """Connect, send one command and return the first bytes of the answer."""
     with trio.fail_after(40):
-        wire = await connect(address, parse_address(address), ())
+        wire, _ = await connect(address, parse_address(address), ())
         try:
             await wire.send_all(pack(command))
             return await wire.receive_some()
@@ -130,7 +130,8 @@ async def test_connect_loads_the_scripts_even_if_one_is_broken(redis: RedisProce
     good, broken = Script("good", "return 7"), Script("broken", "return return")
     address = RedisAddress(redis.unix_url)
 
-    (await connect(address, parse_address(address), [broken, good])).close()
+    wire, _ = await connect(address, parse_address(address), [broken, good])
+    wire.close()
 
     assert redis.ask("SCRIPT", "EXISTS", good.sha1, broken.sha1) == [1, 0]
 
@@ -259,7 +260,7 @@ async def test_connect_waits_for_a_place_in_a_full_backlog() -> None:
 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_answer_second, listener)
-                wire = await connect(address, parse_address(address), ())
+                wire, _ = await connect(address, parse_address(address), ())
                 wire.close()
 
 

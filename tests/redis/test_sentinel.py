@@ -1,0 +1,41 @@
+"""Which master the Sentinels name, from answers as Sentinels give them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from appliance.redis.sentinel import find_master
+
+OLD, NEW = ("10.0.0.1", 6379), ("10.0.0.2", 6379)
+
+
+def answer(address: tuple[str, int] | None, epoch: int) -> list[Any] | None:
+    if address is None:
+        return [None, None]
+    host, port = address
+    return [[host, str(port)], ["name", "pool", "ip", host, "config-epoch", str(epoch)]]
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ([answer(OLD, 3)], OLD),
+        ([answer(OLD, 3), answer(NEW, 4)], NEW),
+        ([answer(NEW, 4), answer(OLD, 3)], NEW),
+        # The Sentinel that leads a failover names the new master first, in the same epoch.
+        ([answer(OLD, 3), answer(NEW, 3)], NEW),
+        ([None, answer(None, 0), answer(NEW, 1)], NEW),
+        ([None, answer(None, 0)], None),
+        ([[["host", "no port"], []]], None),
+    ],
+)
+async def test_newest_knowledge_counts(answers: list[Any], expected: Any) -> None:
+    async def ask(host: str, port: int, commands: tuple[tuple[str, ...], ...]) -> Any:
+        return answers[port]
+
+    sentinels = tuple(("sentinel", number) for number in range(len(answers)))
+    master = await find_master(ask, sentinels, "pool", OLD)
+
+    assert (master.address if master else None) == expected
