@@ -26,7 +26,7 @@ from appliance.http.server.server import HttpServer
 from appliance.http.server.sockets import ListenError
 from appliance.log import EventLogger, get_logger, reopen_logs
 from appliance.metrics.routes import MetricsApp
-from appliance.public.app import MAX_TARGET_BYTES, PublicApp
+from appliance.public.app import PublicApp
 from appliance.recordings.manual_imports import ManualImports
 from appliance.recordings.recovery import finish_changes_forever
 from appliance.recordings.retention_task import run_retention_forever
@@ -205,7 +205,7 @@ def _listeners(features: Features, log: EventLogger) -> dict[str, HttpServer]:
     )
     return {
         name: HttpServer(
-            app, replace(web, binds=binds), log, max_target_bytes=MAX_TARGET_BYTES, tuned=tuned
+            app, replace(web, binds=binds), log, tuned=tuned
         )
         for name, app, binds in asked
         if binds

@@ -208,16 +208,26 @@ class Chunks:
         self._put_back.extendleft(reversed(list(chunks)))
 
 
-async def read_body(request: Request, max_bytes: int, *, limit_s: float = math.inf) -> bytes:
+async def read_body(
+    request: Request,
+    max_bytes: int,
+    *,
+    limit_s: float = math.inf,
+    check: Callable[[bytes], None] = lambda _: None,
+) -> bytes:
     """Return the whole body, within form_s and `limit_s`.
 
+    `check` is called with each part when it arrives, and ends the reading by raising.
     Raises: HttpError (413, 408), ClientGone.
     """
+    chunks = []
     with trio.move_on_after(min(limit_s, request.body.timeouts.form_s)) as scope:
-        body = b"".join([chunk async for chunk in Chunks(request, max_bytes)])
+        async for chunk in Chunks(request, max_bytes):
+            check(chunk)
+            chunks.append(chunk)
     if scope.cancelled_caught:
         raise body_stalled()
-    return body
+    return b"".join(chunks)
 
 
 def body_too_large() -> HttpError:

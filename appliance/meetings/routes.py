@@ -86,7 +86,7 @@ async def _insert_document(deps: MeetingDeps, caller: Caller, request: SignedReq
 
 MEETING_CALLS: Mapping[str, ApiCall[MeetingDeps]] = {
     "create": ApiCall(_create, accepts=Accepts.FORM_OR_XML),
-    "join": ApiCall(_join, methods=frozenset({"GET"}), accepts=Accepts.NOTHING),
+    "join": ApiCall(_join, methods=frozenset({"GET", "HEAD"}), accepts=Accepts.NOTHING),
     "isMeetingRunning": ApiCall(_is_meeting_running),
     "getMeetingInfo": ApiCall(_get_meeting_info),
     "getMeetings": ApiCall(_get_meetings),

@@ -40,9 +40,6 @@ from appliance.public.health import HEALTH_PATHS, check_health
 from appliance.recordings.playback_routes import PlaybackRoutes
 from appliance.recordings.upload_routes import UPLOAD_PREFIX, UploadRoute
 
-MAX_TARGET_BYTES = 64 * 1024
-"""Front-ends send long queries (a welcome text in `create`); Scalelite stops at 10 KB."""
-
 _WRONG_HOST = Response(403, b"text/plain; charset=utf-8", b"This host is not served here.\n")
 _BELOW_PREFIX = PREFIX + "/"
 _TIMEOUTS = ClientTimeouts()
@@ -148,8 +145,6 @@ class PublicApp:
         below = path.startswith(_BELOW_PREFIX) or path == PREFIX
         if not below or request.method == "CONNECT":
             return _refuse(errors.UNSUPPORTED_REQUEST, 404)
-        if len(path) + len(request.query) > MAX_TARGET_BYTES:
-            raise ApiError(errors.URI_TOO_LONG)
         return await self._api.handle(request, origin)
 
 

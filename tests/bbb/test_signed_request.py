@@ -271,6 +271,33 @@ async def test_malformed_multipart_form_is_refused_without_an_error_of_ours(
         assert not public.log.errors
 
 
+@pytest.mark.parametrize(("parameters", "taken"), [(1000, True), (1001, False), (400_000, False)])
+async def test_request_with_too_many_parameters_is_refused(
+    parameters: int, taken: bool, redis_url: str, redis_namespace: str
+) -> None:
+    params = f"{ID}{'&a' * (parameters - 1)}"
+    async with open_public(redis_url, redis_namespace) as public:
+        answers = [await public.post_form(CALL, params)]
+        if parameters < 10_000:  # more does not fit into an address
+            answers.append(await public.call(CALL, params))
+
+        for answer in answers:
+            if taken:
+                assert accepted(answer)
+            else:
+                assert (answer.status, answer.key) == (200, "requestTooLarge")
+
+
+async def test_form_with_too_many_parameters_is_refused_before_it_has_arrived(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_public(redis_url, redis_namespace) as public:
+        length = f"Content-Length: {FORM_MAX_BYTES}"
+        head = request("POST", f"{API}/{CALL}", headers=[FORM_TYPE, length])
+
+        assert (await public.raw(head + b"a&" * 1001)).key == "requestTooLarge"
+
+
 async def test_large_multipart_form_is_read(redis_url: str, redis_namespace: str) -> None:
     async with open_public(redis_url, redis_namespace) as public:
         fields = ("welcome", "w" * 200_000), ("meetingID", "abc"), ("checksum", OVER_NOTHING)

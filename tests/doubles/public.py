@@ -18,7 +18,7 @@ from appliance.features import Features
 from appliance.http.messages import AsgiApp, ClientTimeouts
 from appliance.http.server.interface import ListenerTimeouts
 from appliance.http.server.server import HttpServer
-from appliance.public.app import MAX_TARGET_BYTES, PublicApp
+from appliance.public.app import PublicApp
 from appliance.settings import Bind, WebSettings
 from tests.doubles.features import EventBook, open_features
 from tests.doubles.settings import SECRET
@@ -164,7 +164,6 @@ async def serving(
         app,
         web,
         log,
-        max_target_bytes=MAX_TARGET_BYTES,
         timeouts=listener_timeouts or ListenerTimeouts(drain_s=5.0),
         tuned=tuned,
     )

@@ -19,6 +19,7 @@ from hypercorn.trio.worker_context import WorkerContext
 
 from appliance.http.messages import AsgiApp
 from appliance.http.server.accept import AcceptedStream, accept_forever
+from appliance.http.server.head import MAX_HEAD_BYTES
 from appliance.http.server.interface import ListenerTimeouts, ServedConnection, ServedStream
 from appliance.http.server.sockets import Listener, ListenError, load_tls, open_listeners
 from appliance.http.server.tuning import choose_connection, hypercorn_version
@@ -39,19 +40,15 @@ class HttpServer:
         web: WebSettings,
         log: Log,
         *,
-        max_target_bytes: int,
         timeouts: ListenerTimeouts = _TIMEOUTS,
         tuned: bool = True,
     ) -> None:
-        """Serve an application that accepts request targets up to `max_target_bytes`.
-
-        `tuned=False`: Hypercorn's own connections serve it (see `tuning`).
-        """
+        """`tuned=False`: Hypercorn's own connections serve the application (see `tuning`)."""
         self._app = app
         self._web = web
         self._log = log
         self._timeouts = timeouts
-        self._config = _build_config(max_target_bytes, timeouts)
+        self._config = _build_config(timeouts)
         self._connection = choose_connection(tuned, hypercorn_version(), log)
         self._context = WorkerContext(None)
         self._open: set[ServedConnection] = set()
@@ -148,14 +145,12 @@ class _Config(Config):
         return self._headers
 
 
-def _build_config(max_target_bytes: int, timeouts: ListenerTimeouts) -> Config:
+def _build_config(timeouts: ListenerTimeouts) -> Config:
     config = _Config()
-    # These two are for hypercorn_connection; `connection` has deadlines of its own.
+    # These are for hypercorn_connection; `connection` has deadlines and limits of its own.
     config.keep_alive_timeout = timeouts.keep_alive_s
     config.ssl_handshake_timeout = timeouts.handshake_s
-    # Room for the longest accepted request line, as much again for headers, and more, so that a
-    # line that is too long still gets a response of the application.
-    config.h11_max_incomplete_size = 4 * max_target_bytes
+    config.h11_max_incomplete_size = MAX_HEAD_BYTES
     config.errorlog = logging.getLogger("hypercorn.error")  # no handler of its own
     config.include_server_header = False
     return config

@@ -54,7 +54,7 @@ async def test_every_address_of_bind_is_served(tmp_path: Path) -> None:
 async def test_start_fails_with_the_address_when_it_is_taken() -> None:
     async with open_listener() as (_, _, urls, _):
         web = settings_of(BIND=f"{TCP} {urls[0].replace('http', 'tcp')}").web
-        server = HttpServer(App(), web, EventBook(), max_target_bytes=1024)
+        server = HttpServer(App(), web, EventBook())
 
         with pytest.raises(ListenError, match=rf"{port_of(urls[0])}: .*Address already in use"):
             await server.run(trio.Event())
@@ -63,7 +63,7 @@ async def test_start_fails_with_the_address_when_it_is_taken() -> None:
 async def test_start_fails_with_the_file_when_the_certificate_is_missing(tmp_path: Path) -> None:
     cert, key = tmp_path / "c.pem", tmp_path / "k.pem"
     web = settings_of(BIND=TCP, TLS_CERT_FILE=str(cert), TLS_KEY_FILE=str(key)).web
-    server = HttpServer(App(), web, EventBook(), max_target_bytes=1024)
+    server = HttpServer(App(), web, EventBook())
 
     with pytest.raises(ListenError, match=r"c\.pem"):
         await server.run(trio.Event())
