@@ -335,7 +335,7 @@ async def test_form_of_a_mebibyte_is_read_and_one_byte_more_is_413(
 @pytest.mark.parametrize(
     "timeouts",
     [
-        ClientTimeouts(chunk_s=0.1, linger_s=0.1),
+        ClientTimeouts(rate_s=0.1, linger_s=0.1),
         ClientTimeouts(form_s=0.1, linger_s=0.1),
     ],
 )

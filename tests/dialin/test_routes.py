@@ -345,7 +345,7 @@ async def test_form_that_is_too_large_is_refused(endpoint: Endpoint) -> None:
 
 
 async def test_form_that_does_not_come_is_given_up(redis_url: str, redis_namespace: str) -> None:
-    timeouts = ClientTimeouts(chunk_s=0.2, form_s=0.2, linger_s=0.1)
+    timeouts = ClientTimeouts(rate_s=0.2, form_s=0.2, linger_s=0.1)
     async with open_public(redis_url, redis_namespace, timeouts=timeouts) as public:
         head = request("POST", "/fsapi", headers=[FORM_TYPE, AUTHORIZED, "Content-Length: 10"])
 
