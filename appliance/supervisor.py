@@ -204,9 +204,7 @@ def _listeners(features: Features, log: EventLogger) -> dict[str, HttpServer]:
         ("metrics", MetricsApp(features.exposition), features.settings.metrics.binds),
     )
     return {
-        name: HttpServer(
-            app, replace(web, binds=binds), log, tuned=tuned
-        )
+        name: HttpServer(app, replace(web, binds=binds), log, tuned=tuned)
         for name, app, binds in asked
         if binds
     }

@@ -29,6 +29,7 @@ from appliance.http.client.message import StreamedBody, UnusableResponseError
 from appliance.http.client.pool import ExchangeLimits, PoolTransport, RawResponse
 from appliance.model import ServerId, Target
 from appliance.settings import Algorithm
+from appliance.system.exhaustion import is_own_limit
 
 BIG_LIST_BYTES = 256 * 1024
 """Larger lists of meetings are parsed in a thread, so that they delay no other request."""
@@ -301,7 +302,8 @@ def _translate(server_id: ServerId, exc: Exception, body_started: bool) -> BbbEr
     outcome = next(OUTCOMES[cls] for cls in type(exc).__mro__ if cls in OUTCOMES)
     reason = str(exc) or type(exc).__name__
     if outcome is not ServerFault:
-        return outcome(server_id, reason, body_started=body_started)
+        own_limit = is_own_limit(exc)
+        return outcome(server_id, reason, body_started=body_started, own_limit=own_limit)
     status = exc.status if isinstance(exc, UnusableResponseError) else 0
     if status == 504:
         return Ambiguous(server_id, reason, body_started=body_started)

@@ -160,6 +160,9 @@ async def _gather(deps: MeetingDeps, asked: Sequence[Server], params: Params) ->
 
 def report_failed_call(deps: MeetingDeps, error: BbbError, call: str) -> None:
     """Log a failed call, have its server polled, and have placement avoid it until then."""
+    if error.own_limit:  # no verdict about the server
+        deps.faults.note("own_limit_reached", "calls", call=call, reason=error.reason)
+        return
     deps.faults.note("server_call_failed", error.server_id, call=call, reason=error.reason)
     if isinstance(error, ServerFault) and error.status in TOO_LARGE:
         return

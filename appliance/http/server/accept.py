@@ -8,7 +8,6 @@ Source: accept(2).
 
 from __future__ import annotations
 
-import errno
 import socket
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
@@ -16,11 +15,11 @@ from typing import NoReturn
 import trio
 
 from appliance.log import Log
+from appliance.system.exhaustion import EXHAUSTED
 from appliance.system.wire import SocketWire
 
 BATCH = 64
 """Connections accepted before other tasks run."""
-EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 PAUSE_S = 0.1
 """Before the next attempt without descriptors or memory; clients wait in the backlog meanwhile."""
 _LOG_INTERVAL_S = 60.0

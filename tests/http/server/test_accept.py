@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import resource
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -18,6 +16,7 @@ from appliance.http.server.accept import (
     accept_forever,
     prepare_listener,
 )
+from tests.doubles.descriptors import no_free_descriptors
 from tests.doubles.features import EventBook
 
 LIMIT_S = 60
@@ -114,22 +113,15 @@ async def test_every_client_is_served_when_many_connect_at_once() -> None:
 
 async def test_clients_wait_while_descriptors_are_exhausted_and_that_is_logged_once() -> None:
     log = EventBook()
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     with listening() as listener, socket.create_connection(listener.getsockname(), 5) as client:
         client.setblocking(False)
         async with trio.open_nursery() as nursery:
-            try:
-                # The lowest free descriptor is the first one that the limit forbids.
-                probe = os.dup(0)
-                os.close(probe)
-                resource.setrlimit(resource.RLIMIT_NOFILE, (probe, limits[1]))
+            with no_free_descriptors():
                 nursery.start_soon(accept_forever, listener, greet, nursery, log)
                 with trio.fail_after(LIMIT_S):
                     while not log.named("connections_not_accepted"):
                         await trio.sleep(0.01)
                 await trio.sleep(3 * PAUSE_S)  # for further attempts, which must not be logged
-            finally:
-                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
             with trio.fail_after(LIMIT_S):
                 await trio.lowlevel.wait_readable(client)
             assert client.recv(10) == b"hello"
