@@ -146,6 +146,7 @@ def _web(values: Values) -> WebSettings:
         tls_cert_file=cert,
         tls_key_file=values.find(a.TLS_KEY_FILE),
         trusted_proxies=values.get(a.TRUSTED_PROXIES),
+        max_connections=values.find(a.MAX_CLIENT_CONNECTIONS),
     )
 
 

@@ -74,6 +74,8 @@ class WebSettings:
     tls_cert_file: Path | None
     tls_key_file: Path | None
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
+    max_connections: int | None = None
+    """None: derived from the limit of open files."""
 
 
 @dataclass(frozen=True, slots=True)

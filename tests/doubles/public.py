@@ -5,6 +5,7 @@ The client sends bytes as they are and reads whole answers, so that a test sees 
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -158,6 +159,7 @@ async def serving(
     log: Any,
     listener_timeouts: ListenerTimeouts | None = None,
     tuned: bool = True,
+    max_connections: float = math.inf,
 ) -> AsyncIterator[tuple[HttpServer, list[str], trio.Event]]:
     """Serve any application; gives the server, its URLs and what stops it."""
     server = HttpServer(
@@ -165,6 +167,7 @@ async def serving(
         web,
         log,
         timeouts=listener_timeouts or ListenerTimeouts(drain_s=5.0),
+        max_connections=max_connections,
         tuned=tuned,
     )
     stop = trio.Event()

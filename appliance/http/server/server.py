@@ -8,6 +8,7 @@ On stop the listeners and idle connections close at once; running requests get a
 from __future__ import annotations
 
 import logging
+import math
 import ssl
 import time
 from contextlib import ExitStack
@@ -18,7 +19,7 @@ from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
 
 from appliance.http.messages import AsgiApp
-from appliance.http.server.accept import AcceptedStream, accept_forever
+from appliance.http.server.accept import AcceptedStream, ConnectionLimit, accept_forever
 from appliance.http.server.head import MAX_HEAD_BYTES
 from appliance.http.server.interface import ListenerTimeouts, ServedConnection, ServedStream
 from appliance.http.server.sockets import Listener, ListenError, load_tls, open_listeners
@@ -27,6 +28,8 @@ from appliance.log import Log
 from appliance.settings import WebSettings
 
 _TIMEOUTS = ListenerTimeouts()
+_SPARE_S = 1.0
+"""When no further client can be served, connections that are idle for longer are closed."""
 _IDLE_CHECK_S = 5.0
 """Between two checks for idle connections. A deadline for each of them costs 4 µs a request."""
 
@@ -41,9 +44,13 @@ class HttpServer:
         log: Log,
         *,
         timeouts: ListenerTimeouts = _TIMEOUTS,
+        max_connections: float = math.inf,
         tuned: bool = True,
     ) -> None:
-        """`tuned=False`: Hypercorn's own connections serve the application (see `tuning`)."""
+        """Serve an application to at most `max_connections` clients at once; others wait.
+
+        `tuned=False`: Hypercorn's own connections serve it (see `tuning`).
+        """
         self._app = app
         self._web = web
         self._log = log
@@ -53,6 +60,7 @@ class HttpServer:
         self._context = WorkerContext(None)
         self._open: set[ServedConnection] = set()
         self._tls: ssl.SSLContext | None = None
+        self._limit = ConnectionLimit(max_connections, self._close_spare, log)
 
     async def run(
         self,
@@ -106,9 +114,15 @@ class HttpServer:
             for connection in list(self._open):
                 connection.close_if_idle(since_s)
 
+    def _close_spare(self) -> None:
+        """Close connections that are idle, but not those that have just been accepted."""
+        since_s = trio.current_time() - _SPARE_S
+        for connection in list(self._open):
+            connection.close_if_idle(since_s)
+
     async def _accept(self, listener: Listener, connections: trio.Nursery) -> None:
         serve = partial(self._serve, tls=listener.tls)
-        await accept_forever(listener.socket, serve, connections, self._log)
+        await accept_forever(listener.socket, serve, connections, self._log, self._limit)
 
     async def _serve(self, client: AcceptedStream, *, tls: bool) -> None:
         """Serve one connection to its end; raises nothing but Cancelled."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -13,6 +14,7 @@ from trio.testing import wait_all_tasks_blocked
 from appliance.http.server.accept import (
     PAUSE_S,
     AcceptedStream,
+    ConnectionLimit,
     accept_forever,
     prepare_listener,
 )
@@ -95,6 +97,10 @@ async def test_accepted_connections_have_the_options_of_their_listener() -> None
         assert option(socket.TCP_NODELAY)
 
 
+def no_limit() -> ConnectionLimit:
+    return ConnectionLimit(math.inf, lambda: None, EventBook())
+
+
 async def greet(stream: AcceptedStream) -> None:
     await stream.send_all(b"hello")
     stream.close()
@@ -104,7 +110,7 @@ async def test_every_client_is_served_when_many_connect_at_once() -> None:
     with listening() as listener:
         clients = [socket.create_connection(listener.getsockname(), 5) for _ in range(10)]
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(accept_forever, listener, greet, nursery, EventBook())
+            nursery.start_soon(accept_forever, listener, greet, nursery, EventBook(), no_limit())
             for client in clients:
                 assert await trio.to_thread.run_sync(client.recv, 10) == b"hello"
                 client.close()
@@ -117,7 +123,7 @@ async def test_clients_wait_while_descriptors_are_exhausted_and_that_is_logged_o
         client.setblocking(False)
         async with trio.open_nursery() as nursery:
             with no_free_descriptors():
-                nursery.start_soon(accept_forever, listener, greet, nursery, log)
+                nursery.start_soon(accept_forever, listener, greet, nursery, log, no_limit())
                 with trio.fail_after(LIMIT_S):
                     while not log.named("connections_not_accepted"):
                         await trio.sleep(0.01)
