@@ -69,6 +69,7 @@ async def open_connections(
             connect_timeout_s=servers.connect_timeout_s,
             response_timeout_s=servers.response_timeout_s,
             response_max_bytes=servers.response_max_bytes,
+            max_meetings=servers.max_meetings,
             send_algorithm=servers.send_algorithm,
             # A little longer than the interval between two polls of a server.
             remember_lists_s=1.5 * settings.polling.interval_s,

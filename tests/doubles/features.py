@@ -119,6 +119,7 @@ async def open_features(
             connect_timeout_s=servers.connect_timeout_s,
             response_timeout_s=servers.response_timeout_s,
             response_max_bytes=servers.response_max_bytes,
+            max_meetings=servers.max_meetings,
             send_algorithm=servers.send_algorithm,
         )
 
