@@ -15,7 +15,7 @@ from importlib.resources import files
 from typing import Any
 
 from appliance.faults import StoreDown
-from appliance.instruments import Histogram
+from appliance.instruments import Counter, Histogram
 from appliance.log import Log
 from appliance.redis.client import (
     RedisAddress,
@@ -127,16 +127,23 @@ async def open_redis_stores(
     scripts: Mapping[str, Script],
     log: Log,
     latency: Histogram | None = None,
+    slow: Counter | None = None,
 ) -> AsyncIterator[RedisStores]:
     """Open both clients, which connect and reconnect by themselves.
 
-    Does not wait for Redis: see `client.wait_connected`. `latency` records round trips.
+    Does not wait for Redis: see `client.wait_connected`. `latency` records round trips,
+    `slow` counts those over 0.2 s.
     """
     opened = partial(
-        open_redis_client, address, scripts=tuple(scripts.values()), log=log, latency=latency
+        open_redis_client,
+        address,
+        scripts=tuple(scripts.values()),
+        log=log,
+        latency=latency,
+        slow=slow,
     )
-    slow = partial(opened, name="background", deadline_s=BACKGROUND_DEADLINE_S)
-    async with opened(name="calls") as foreground, slow() as background:
+    patient = partial(opened, name="background", deadline_s=BACKGROUND_DEADLINE_S)
+    async with opened(name="calls") as foreground, patient() as background:
         yield RedisStores(
             RedisStore(foreground, namespace, scripts), RedisStore(background, namespace, scripts)
         )

@@ -56,6 +56,7 @@ async def open_connections(
             scripts=load_scripts(),
             log=log,
             latency=metrics.stores,
+            slow=metrics.slow_redis,
         ) as redis,
         _open_database(stores, embedded.database_url, metrics, log) as database,
         aclosing(

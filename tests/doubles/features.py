@@ -16,6 +16,7 @@ from typing import Any
 
 import trio
 
+from appliance.bbb.checksum_errors import ChecksumErrors
 from appliance.bbb.client import BbbClient
 from appliance.callbacks.deps import CallbackDeps
 from appliance.callbacks.ended_store import EndedStore
@@ -213,6 +214,7 @@ def make_test_features(
         secret_key_base="k" * 64,
     )
     probes = make_probes(redis, None, http, bbb, now_ms)
+    checksum_errors = ChecksumErrors(metrics.checksum_errors, book, now_ms)
     return Features(
         settings=settings,
         log=book,
@@ -227,7 +229,17 @@ def make_test_features(
         servers=servers,
         meetings=meetings,
         dialin=DialInDeps(settings, book, faults, now_ms, VoiceBridges(redis.foreground), metrics),
-        doctor=DoctorDeps(settings, book, now_ms, servers, callbacks, tenants, recordings, probes),
+        doctor=DoctorDeps(
+            settings,
+            book,
+            now_ms,
+            servers,
+            callbacks,
+            tenants,
+            recordings,
+            checksum_errors,
+            probes,
+        ),
         takeover=TakeoverDeps(
             settings=settings,
             log=book,
@@ -237,6 +249,7 @@ def make_test_features(
             recordings=recordings,
             sources=make_takeover_sources(settings, redis, None, probes),
         ),
+        checksum_errors=checksum_errors,
         exposition=MetricsDeps(
             settings, book, faults, now_ms, metrics, pool, callbacks, recordings
         ),
