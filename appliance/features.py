@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from appliance.bbb.checksum_errors import ChecksumErrors
 from appliance.callbacks.deps import CallbackDeps
 from appliance.dialin.deps import DialInDeps
 from appliance.doctor.deps import DoctorDeps
@@ -43,3 +44,4 @@ class Features:
     doctor: DoctorDeps
     takeover: TakeoverDeps
     exposition: MetricsDeps
+    checksum_errors: ChecksumErrors

@@ -22,6 +22,9 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 SHORT_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0)
 """Bucket bounds for round trips to a store and for the lag of the event loop."""
 
+CHECKSUM_REASONS = ("wrong", "missing", "algorithm", "tenant")
+"""Why a call was not taken for signed; see bbb.errors.ChecksumReason."""
+
 Labels = tuple[str, ...]
 
 
@@ -105,4 +108,11 @@ class Metrics:
     import_bytes: Counter = field(default_factory=Counter)
     stores: Histogram = field(default_factory=lambda: Histogram("store", bounds=SHORT_SECONDS))
     """Round trips, including the wait for a connection."""
+    slow_redis: Counter = field(
+        default_factory=lambda: Counter("connection", known=("calls", "background"))
+    )
+    """Round trips to Redis that took over 0.2 s."""
+    checksum_errors: Counter = field(
+        default_factory=lambda: Counter("reason", known=CHECKSUM_REASONS)
+    )
     loop_lag: Histogram = field(default_factory=lambda: Histogram(bounds=SHORT_SECONDS))

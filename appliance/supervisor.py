@@ -41,6 +41,7 @@ from appliance.system.process import (
     measure_loop_lag,
     raise_file_limit,
     share_connections,
+    trim_memory_forever,
     tune_allocator,
     tune_garbage_collector,
 )
@@ -189,6 +190,7 @@ def _services(
     return (
         ("poller", partial(poller.run, features.servers)),
         ("sweeper", partial(sweep_forever, features.servers)),
+        ("memory", trim_memory_forever),
         ("loop_lag", partial(measure_loop_lag, features.metrics.loop_lag)),
         ("ended_meetings", partial(notify_ended_forever, features.callbacks)),
         ("callbacks", call_front_ends),

@@ -10,16 +10,16 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TypeVar
 
 import httpx
 import trio
 
 from appliance.bbb.checksum import sign, signed_query
-from appliance.bbb.meeting_list import MeetingList, MeetingListReader
+from appliance.bbb.meeting_list import MeetingList, MeetingListReader, MeetingListStream
 from appliance.bbb.params import Params, encode_query
 from appliance.bbb.request_body import RequestBody
 from appliance.bbb.xml import MalformedAnswer, ServerAnswer, parse_answer, parse_version
@@ -30,9 +30,11 @@ from appliance.http.client.pool import ExchangeLimits, PoolTransport, RawRespons
 from appliance.model import ServerId, Target
 from appliance.settings import Algorithm
 from appliance.system.exhaustion import is_own_limit
+from appliance.system.threads import run_sized
 
-BIG_LIST_BYTES = 256 * 1024
-"""Larger lists of meetings are parsed in a thread, so that they delay no other request."""
+LIST_BLOCK_BYTES = 256 * 1024
+"""Longer lists of meetings are parsed in blocks of this size, so that a list which is too long is
+given up when it becomes so."""
 
 MAX_LINE_BYTES = 8192
 """Maximum length of a request line that nginx and Tomcat accept."""
@@ -95,6 +97,7 @@ class BbbClient:
         response_timeout_s: float,
         response_max_bytes: int,
         send_algorithm: Algorithm,
+        max_meetings: float = math.inf,
         remember_lists_s: float = math.inf,
         request_id: Callable[[], str | None] = lambda: None,
     ) -> None:
@@ -106,7 +109,9 @@ class BbbClient:
         self._pool = pool
         self._request_id = request_id
         self._algorithm = send_algorithm
-        self._lists = MeetingListReader(keep_s=remember_lists_s, clock=time.monotonic)
+        self._lists = MeetingListReader(
+            max_meetings=max_meetings, keep_s=remember_lists_s, clock=time.monotonic
+        )
         self._limits = ExchangeLimits(connect_timeout_s, response_timeout_s, response_max_bytes)
         self._offline_limits = ExchangeLimits(
             _offline_limit(connect_timeout_s, OFFLINE_CONNECT_S),
@@ -141,10 +146,12 @@ class BbbClient:
         Raises NotSent, Ambiguous, ServerFault.
         """
         request = self._request(target, "getMeetings", params, post_form=False, body=None)
-        body = await self._fetch(target, request, deadline_s)
-        if len(body) < BIG_LIST_BYTES:
-            return _parse(target.id, request, body, self._lists.read)
-        return await trio.to_thread.run_sync(_parse, target.id, request, body, self._lists.read)
+        reading = _ListReading(self._lists)
+        try:
+            await self._fetch(target, request, deadline_s, reading.take)
+            return await reading.finish()
+        except MalformedAnswer as exc:
+            raise ServerFault(target.id, str(exc), status=200) from None
 
     async def version(self, target: Target, *, deadline_s: float | None = None) -> str | None:
         """Return the BBB version from the index call, which is not signed; None: not given.
@@ -202,9 +209,15 @@ class BbbClient:
         deadline_s: float | None,
     ) -> _T:
         body = await self._fetch(target, request, deadline_s)
-        return _parse(target.id, request, body, parse)
+        return await run_sized(len(body), partial(_parse, target.id, request, body, parse))
 
-    async def _fetch(self, target: Target, request: _Request, deadline_s: float | None) -> bytes:
+    async def _fetch(
+        self,
+        target: Target,
+        request: _Request,
+        deadline_s: float | None,
+        take: Callable[[bytes | bytearray], Awaitable[None]] | None = None,
+    ) -> bytes:
         deadline = math.inf if deadline_s is None else trio.current_time() + deadline_s
         try:
             endpoint = _parse_endpoint(target.url)
@@ -216,6 +229,7 @@ class BbbClient:
                 headers=request.headers,
                 body=request.body_to_send(),
                 deadline=deadline,
+                take=take,
             )
         except _HTTPX_ERRORS as exc:
             # The exception chain is cut, since h11 or the system may quote the signed request.
@@ -223,6 +237,39 @@ class BbbClient:
         if answer.status != 200:
             raise _status_fault(target.id, answer, request.body_started)
         return answer.body
+
+
+class _ListReading:
+    """Reads a list while it arrives; a large one in blocks, each in a thread."""
+
+    def __init__(self, reader: MeetingListReader) -> None:
+        self._reader = reader
+        self._stream: MeetingListStream | None = None
+        self._parts: list[bytes | bytearray] = []
+        self._size = 0
+
+    async def take(self, part: bytes | bytearray) -> None:
+        """Take a part of the answer. Raises MalformedAnswer."""
+        self._parts.append(part)
+        self._size += len(part)
+        if self._size >= LIST_BLOCK_BYTES:
+            if self._stream is None:
+                self._stream = self._reader.begin()
+            await trio.to_thread.run_sync(self._stream.feed, self._take_block())
+
+    async def finish(self) -> MeetingList:
+        """Return the list. Raises MalformedAnswer."""
+        block = self._take_block()
+        if self._stream is None:
+            return await run_sized(len(block), partial(self._reader.read, block))
+        await trio.to_thread.run_sync(self._stream.feed, block)
+        return await trio.to_thread.run_sync(self._stream.finish)
+
+    def _take_block(self) -> bytes:
+        block = b"".join(self._parts)
+        self._parts.clear()
+        self._size = 0
+        return block
 
 
 @dataclass(slots=True)

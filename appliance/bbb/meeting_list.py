@@ -11,13 +11,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from appliance.bbb.xml import (
     MalformedAnswer,
+    MeetingElementParser,
     ReadMeeting,
     parse_answer,
-    parse_meeting_elements,
     read_meeting_elements,
 )
 from appliance.model import ListedMeeting
@@ -68,14 +69,17 @@ class MeetingListReader:
         self,
         max_known: int = _MAX_KNOWN,
         *,
+        max_meetings: float = math.inf,
         keep_s: float = math.inf,
         clock: Callable[[], float] = lambda: 0.0,
     ) -> None:
         """Drop meetings that no list contained for `keep_s` to twice that time.
 
-        `clock` returns seconds. Each of two generations has at most `max_known` meetings.
+        `clock` returns seconds. A list with more than `max_meetings` is refused. Each of two
+        generations has at most `max_known` meetings.
         """
         self._max_known = max_known
+        self._max_meetings = max_meetings
         self._keep_s = keep_s
         self._clock = clock
         self._rotate_s = clock() + keep_s
@@ -84,38 +88,17 @@ class MeetingListReader:
         self._previous: dict[int, ReadMeeting] = {}
 
     def read(self, body: bytes) -> MeetingList:
-        """Read an answer. Raises MalformedAnswer as `xml.parse_answer`."""
-        usual = self._read_usual_form(body)
-        if usual is not None:
-            return usual
-        answer = parse_answer(body)
-        if not answer.succeeded:
-            return MeetingList(False, answer.message_key, ())
-        found = tuple(MeetingEntry(*one) for one in parse_meeting_elements(body))
-        return MeetingList(True, answer.message_key, found)
+        """Read a whole answer. Raises MalformedAnswer, also for more than `max_meetings`."""
+        stream = self.begin()
+        stream.feed(body)
+        return stream.finish()
 
-    def _read_usual_form(self, body: bytes) -> MeetingList | None:
-        """Return the meetings; None: the answer is not formatted as usual, and may be invalid."""
-        head = _HEAD(body)
-        if head is None:
-            return None
-        *pieces, tail = body[head.end() :].split(_END)
-        tail = tail.lstrip()
-        if not tail.startswith(_LIST_END):
-            return None
-        elements = [piece.lstrip() + _END for piece in pieces]
-        if not all(element.startswith(_START) for element in elements):
-            return None
-        try:
-            frame = parse_answer(head[0] + tail)
-        except MalformedAnswer:
-            return None
-        read = self._read(elements)
-        if read is None:
-            return None
-        return MeetingList(True, frame.message_key, tuple(map(MeetingEntry, elements, read)))
+    def begin(self) -> MeetingListStream:
+        """Begin to read an answer in blocks."""
+        return MeetingListStream(self.read_elements, self._max_meetings)
 
-    def _read(self, elements: list[bytes]) -> list[ReadMeeting] | None:
+    def read_elements(self, elements: list[bytes]) -> list[ReadMeeting] | None:
+        """Return the values of `<meeting>` elements; None: one may not be an element by itself."""
         keys = [hash(element) for element in elements]
         found = {key: known for key in keys if (known := self._recall(key)) is not None}
         new = {
@@ -138,3 +121,90 @@ class MeetingListReader:
             self._previous, self._recent = self._recent, {}
             self._rotate_s = now_s + self._keep_s
         self._recent.update(found)
+
+
+class MeetingListStream:
+    """Reads one answer in blocks of any size; each may be fed in another thread."""
+
+    def __init__(
+        self,
+        read_elements: Callable[[list[bytes]], list[ReadMeeting] | None],
+        max_meetings: float,
+    ) -> None:
+        self._read_elements = read_elements
+        self._max_meetings = max_meetings
+        self._head = b""
+        """Everything before the first meeting, once that is known to be as usual."""
+        self._pending: list[bytes] = []
+        """What follows the last whole meeting."""
+        self._entries: list[MeetingEntry] = []
+        self._parser: MeetingElementParser | None = None
+        """Parses an answer that is not formatted as usual."""
+
+    def feed(self, block: bytes) -> None:
+        """Read a block. Raises MalformedAnswer."""
+        if self._parser is not None:
+            self._parse(self._parser, block)
+            return
+        before = self._pending[-1][1 - len(_END) :] if self._pending else b""
+        self._pending.append(block)
+        if self._head and _END not in before + block:
+            return
+        head, pending = self._head, b"".join(self._pending)
+        if not self._read_usual_form(pending):
+            self._leave_usual_form(head, pending)
+
+    def finish(self) -> MeetingList:
+        """Return the list at the end of the answer. Raises MalformedAnswer."""
+        if self._parser is None:
+            tail = b"".join(self._pending)
+            if self._head and tail.lstrip().startswith(_LIST_END):
+                with suppress(MalformedAnswer):
+                    key = parse_answer(self._head + tail).message_key
+                    return MeetingList(True, key, tuple(self._entries))
+            parser = self._leave_usual_form(self._head, tail)
+        else:
+            parser = self._parser
+        succeeded, key = parser.close()
+        return MeetingList(succeeded, key, tuple(self._entries) if succeeded else ())
+
+    def _read_usual_form(self, pending: bytes) -> bool:
+        """Read the whole meetings in `pending`; False: they may not be what they look like."""
+        begin = 0
+        if not self._head:
+            head = _HEAD(pending)
+            if head is None:
+                return False
+            self._head, begin = head[0], head.end()
+        *pieces, rest = pending[begin:].split(_END)
+        elements = [piece.lstrip() + _END for piece in pieces]
+        if not all(element.startswith(_START) for element in elements):
+            return False
+        self._limit(len(elements))
+        read = self._read_elements(elements)
+        if read is None:
+            return False
+        self._entries.extend(map(MeetingEntry, elements, read))
+        self._pending = [rest]
+        return True
+
+    def _leave_usual_form(self, head: bytes, pending: bytes) -> MeetingElementParser:
+        """Parse everything once more, without assumptions about its format.
+
+        `head` is the part that stood before the meetings which were read, if it was read.
+        """
+        parser = self._parser = MeetingElementParser()
+        elements = b"".join(entry.xml for entry in self._entries)
+        self._pending, self._entries = [], []
+        self._parse(parser, head + elements + pending)
+        return parser
+
+    def _parse(self, parser: MeetingElementParser, block: bytes) -> None:
+        for xml, read in parser.feed(block):
+            self._limit(1)
+            self._entries.append(MeetingEntry(xml, read))
+
+    def _limit(self, more: int) -> None:
+        if len(self._entries) + more > self._max_meetings:
+            limit = f"{self._max_meetings:.0f} meetings (MAX_MEETINGS_PER_SERVER)"
+            raise MalformedAnswer(f"the list has more than {limit}")

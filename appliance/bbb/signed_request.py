@@ -7,11 +7,10 @@ Source: BigBlueButton API reference.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
-from typing import TypeVar
 
 import trio
 
@@ -36,6 +35,7 @@ from appliance.bbb.request_body import RequestBody
 from appliance.http.messages import Chunks, Request, read_body
 from appliance.http.multipart import fields_of_multipart, file_of_multipart
 from appliance.settings import Algorithm
+from appliance.system.threads import run_sized
 
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
@@ -104,7 +104,7 @@ async def read_signed(
     if media_type in FORM_TYPES and accepts is not Accepts.FILE and not has_parameters(rest):
         form = await _read_form(request, media_type)
         read = partial(_read_signed_form, call, form, url_checksum, secrets, allowed)
-        secret, params = await _run(read, form)
+        secret, params = await run_sized(len(form), read, inline_bytes=INLINE_BYTES)
     else:
         verified = verify_checksum(call, request.query, secrets, allowed)
         if verified is None:
@@ -156,13 +156,6 @@ def _limit_parameters(raw: bytes) -> None:
         raise ApiError(errors.TOO_MANY_PARAMETERS)
 
 
-async def _run(work: Callable[[], T], body: bytes) -> T:
-    """Do what takes long for a large body, then in a thread."""
-    if len(body) <= INLINE_BYTES:
-        return work()
-    return await trio.to_thread.run_sync(work)
-
-
 def _require_media_type(media_type: str, accepts: Accepts) -> None:
     if accepts is Accepts.FILE:
         if media_type != MULTIPART:
@@ -186,7 +179,8 @@ async def _read_form(request: Request, media_type: str) -> bytes:
         return await _read_url_encoded(request)
     body = await read_body(request, FORM_MAX_BYTES)
     content_type = request.header(b"content-type") or ""
-    form = await _run(partial(_form_of_multipart, body, content_type), body)
+    read = partial(_form_of_multipart, body, content_type)
+    form = await run_sized(len(body), read, inline_bytes=INLINE_BYTES)
     if form is None:
         raise ApiError(errors.UNSUPPORTED_CONTENT_TYPE)
     return form

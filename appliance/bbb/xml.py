@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html import escape
 
@@ -22,15 +23,16 @@ XML_TYPE = "text/xml; charset=utf-8"
 """As BBB answers: clients exist that refuse application/xml."""
 
 # CDATA is kept, so that answers are passed on as the server wrote them.
-_PARSER = etree.XMLParser(
-    resolve_entities=False,
-    no_network=True,
-    load_dtd=False,
-    dtd_validation=False,
-    huge_tree=False,
-    recover=False,
-    strip_cdata=False,
-)
+_OPTIONS: dict[str, bool] = {
+    "resolve_entities": False,
+    "no_network": True,
+    "load_dtd": False,
+    "dtd_validation": False,
+    "huge_tree": False,
+    "recover": False,
+    "strip_cdata": False,
+}
+_PARSER = etree.XMLParser(**_OPTIONS)
 
 _UTF8_TOO = frozenset({"UTF-8", "UTF8", "US-ASCII", "ASCII"})
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -38,6 +40,8 @@ _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _ODD_END = re.compile(rb"</meeting\s").search
 
 _MAX_DIGITS = 15
+_MAX_TAGS = 1_000_000
+"""Of an answer that is parsed as a whole; each element takes some 100 bytes of memory."""
 
 _NO_MEETINGS = (
     b"<response><returncode>SUCCESS</returncode><meetings/><messageKey>noMeetings</messageKey>"
@@ -109,14 +113,43 @@ def read_meeting_elements(elements: Sequence[bytes]) -> list[ReadMeeting] | None
         return None
 
 
-def parse_meeting_elements(body: bytes) -> Iterator[tuple[bytes, ReadMeeting]]:
-    """Yield the element and the values of each meeting of a getMeetings answer.
+class MeetingElementParser:
+    """Parses a getMeetings answer in blocks; holds no meeting longer than it is parsed.
 
-    Raises MalformedAnswer.
+    Every method raises MalformedAnswer. May be used in another thread for each block.
     """
-    for meeting in _parse(body).iterfind("meetings/meeting"):
-        # Without the tail, which is white space between the elements.
-        yield etree.tostring(meeting, encoding="utf-8", with_tail=False), _read_meeting(meeting)
+
+    def __init__(self) -> None:
+        self._parser = etree.XMLPullParser(events=("end",), tag="meeting", **_OPTIONS)
+        self._began = False
+
+    def feed(self, block: bytes) -> Iterator[tuple[bytes, ReadMeeting]]:
+        """Parse a block; yield the element and the values of each meeting that ends in it."""
+        if not self._began:
+            self._began = True
+            _refuse_dtd(block)
+        with _translated():
+            self._parser.feed(block)
+        for _, meeting in self._parser.read_events():
+            if _is_listed(meeting):
+                # Without the tail, which is white space between the elements.
+                xml = etree.tostring(meeting, encoding="utf-8", with_tail=False)
+                yield xml, _read_meeting(meeting)
+                meeting.clear()
+
+    def close(self) -> tuple[bool, str | None]:
+        """Return whether the call succeeded, and the messageKey."""
+        with _translated():
+            root = self._parser.close()
+        _refuse_internal_dtd(root)
+        return _succeeded(root), _text(root, "messageKey")
+
+
+def _is_listed(meeting: etree._Element) -> bool:
+    """Return whether an element is at `/response/meetings/meeting`, whatever the root's name."""
+    parent = meeting.getparent()
+    root = None if parent is None or parent.tag != "meetings" else parent.getparent()
+    return root is not None and root.getparent() is None
 
 
 def parse_version(body: bytes) -> str | None:
@@ -164,21 +197,36 @@ def parse_tree(body: bytes) -> etree._Element:
 
 
 def _parse(body: bytes) -> etree._Element:
-    # Checked first, so that the entities of a DTD are not even parsed.
-    if has_dtd(body):
-        raise MalformedAnswer("the answer has a DTD")
-    try:
+    _refuse_dtd(body)
+    if body.count(b"<") > _MAX_TAGS:
+        raise MalformedAnswer("the answer has too many elements")
+    with _translated():
         root = etree.fromstring(body, _PARSER)
+    _refuse_internal_dtd(root)
+    return root
+
+
+def _refuse_dtd(beginning: bytes) -> None:
+    """Refuse a document with a DTD before its entities are read."""
+    if has_dtd(beginning):
+        raise MalformedAnswer("the answer has a DTD")
+
+
+def _refuse_internal_dtd(root: etree._Element) -> None:
+    """Refuse a DTD in an encoding whose bytes look different (UTF-16)."""
+    if root.getroottree().docinfo.internalDTD is not None:
+        raise MalformedAnswer("the answer has a DTD")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn lxml's errors, which quote the answer, into one that does not."""
+    try:
+        yield
     except etree.XMLSyntaxError as error:
-        # The message of the parser quotes the answer; line and column do not. `from None` for the
-        # same reason.
         line, column = error.position
         where = f"line {line}, column {column}"
         raise MalformedAnswer(f"the answer is not well-formed XML ({where})") from None
-    # Checked again, for other encodings (UTF-16).
-    if root.getroottree().docinfo.internalDTD is not None:
-        raise MalformedAnswer("the answer has a DTD")
-    return root
 
 
 def _succeeded(root: etree._Element) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.bbb.checksum_errors import ChecksumErrors
 from appliance.bbb.server_facts import ServerFacts
 from appliance.callbacks.deps import CallbackDeps
 from appliance.log import Log
@@ -52,5 +53,6 @@ class DoctorDeps:
     callbacks: CallbackDeps
     tenants: TenantDeps
     recordings: RecordingDeps
+    checksum_errors: ChecksumErrors
     probes: Probes | None = None
     """None: doctor is not available."""

@@ -20,6 +20,7 @@ from appliance.callbacks.rules import CallbackState
 from appliance.doctor.deps import DoctorDeps, Probes
 from appliance.doctor.directory_findings import Place, judge_file_systems, judge_places
 from appliance.doctor.findings import Finding, fail, ok, warn
+from appliance.doctor.front_end_findings import judge_checksums
 from appliance.doctor.host_findings import (
     judge_authorities,
     judge_certificate,
@@ -66,6 +67,7 @@ async def examine(deps: DoctorDeps, *, check_s: float = _CHECK_S) -> list[Findin
         ("recordings", examination.recordings),
         ("callbacks", examination.callbacks),
         ("tenants", examination.tenants),
+        ("front-ends", examination.front_ends),
         ("servers", examination.servers),
         ("this host", examination.host),
     )
@@ -229,6 +231,10 @@ class _Examination:
             hosts = [f"{tenant.name}.{api.base_url}" for tenant in tenants[:_MAX_HOSTS]]
             findings += await self._resolve("tenant's host", hosts)
         return findings
+
+    async def front_ends(self) -> list[Finding]:
+        """Check for calls that were not signed with a secret of the appliance."""
+        return judge_checksums(self._deps.checksum_errors.last_hour())
 
     async def _resolve(self, what: str, hosts: Sequence[str]) -> list[Finding]:
         """Resolve names concurrently."""

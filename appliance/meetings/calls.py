@@ -7,6 +7,7 @@ API reference, https://docs.bigbluebutton.org/development/api.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import trio
 
@@ -22,6 +23,7 @@ from appliance.meetings.create_params import with_stored_id
 from appliance.meetings.deps import MeetingDeps
 from appliance.model import Meeting, MeetingId, Server, ServerId, ServerState, Target
 from appliance.pool.ending import NOT_FOUND, forget_if_unknown
+from appliance.system.threads import run_sized
 from appliance.tenants.view import merge_lists, show_answer
 
 TOO_LARGE = frozenset({413, 414, 431})
@@ -36,7 +38,7 @@ async def is_meeting_running(deps: MeetingDeps, caller: Caller, params: Params) 
     if meeting is None:
         return render_not_running()
     answer = await _ask(deps, meeting, "isMeetingRunning", params, errors.UNABLE_TO_ACCESS_MEETING)
-    return _visible(caller, params, answer)
+    return await _visible(caller, params, answer)
 
 
 async def get_meeting_info(deps: MeetingDeps, caller: Caller, params: Params) -> bytes:
@@ -44,7 +46,7 @@ async def get_meeting_info(deps: MeetingDeps, caller: Caller, params: Params) ->
     meeting = await _find_or_fail(deps, caller, params)
     answer = await _ask(deps, meeting, "getMeetingInfo", params, errors.UNABLE_TO_ACCESS_MEETING)
     await forget_if_unknown(deps.pool, meeting, answer)
-    return _visible(caller, params, answer)
+    return await _visible(caller, params, answer)
 
 
 async def join_meeting(deps: MeetingDeps, caller: Caller, params: Params) -> str:
@@ -90,7 +92,7 @@ async def end_meeting(deps: MeetingDeps, caller: Caller, params: Params) -> byte
         await deps.pool.records.forget_meeting(
             meeting, now_ms=deps.now_ms(), even_if_creating=answer.succeeded
         )
-    return _visible(caller, params, answer)
+    return await _visible(caller, params, answer)
 
 
 async def insert_document(
@@ -101,7 +103,7 @@ async def insert_document(
     answer = await _ask(
         deps, meeting, "insertDocument", params, errors.UNABLE_TO_INSERT_DOCUMENT, body
     )
-    return _visible(caller, params, answer)
+    return await _visible(caller, params, answer)
 
 
 async def pass_through(
@@ -110,7 +112,7 @@ async def pass_through(
     """Pass any other call with a meetingID on to the meeting's server, signed with its secret."""
     meeting = await _find_or_fail(deps, caller, params)
     answer = await _ask(deps, meeting, call, params, errors.UNABLE_TO_ACCESS_MEETING, body)
-    return _visible(caller, params, answer)
+    return await _visible(caller, params, answer)
 
 
 async def get_meetings(deps: MeetingDeps, caller: Caller, params: Params) -> bytes:
@@ -130,7 +132,8 @@ async def get_meetings(deps: MeetingDeps, caller: Caller, params: Params) -> byt
     lists = await _gather(deps, asked, params)
     if asked and not lists:
         raise ApiError(errors.UNABLE_TO_ACCESS_SERVER)
-    return merge_lists(lists, caller.tenant_id)
+    size = sum(len(entry.xml) for one in lists for entry in one.entries)
+    return await run_sized(size, partial(merge_lists, lists, caller.tenant_id))
 
 
 async def _gather(deps: MeetingDeps, asked: Sequence[Server], params: Params) -> list[MeetingList]:
@@ -211,8 +214,9 @@ async def _ask(
         raise ApiError(failure) from error
 
 
-def _visible(caller: Caller, params: Params, answer: ServerAnswer) -> bytes:
-    return show_answer(answer.body, caller.tenant_id, _meeting_id(params))
+async def _visible(caller: Caller, params: Params, answer: ServerAnswer) -> bytes:
+    show = partial(show_answer, answer.body, caller.tenant_id, _meeting_id(params))
+    return await run_sized(len(answer.body), show)
 
 
 def _target(meeting: Meeting) -> Target:

@@ -95,6 +95,8 @@ def _counted(metrics: Metrics) -> Iterator[Metric]:
         ("meetings_moved", "Meetings created again on another server.", metrics.moves),
         ("meetings_detached", "Meetings whose server went offline.", metrics.detached),
         ("imports", "Imports of recordings, by result.", metrics.imports),
+        ("checksum_errors", "Calls with a wrong checksum, by reason.", metrics.checksum_errors),
+        ("slow_redis_round_trips", "Round trips to Redis over 0.2 s.", metrics.slow_redis),
         ("import_bytes", "Size of the tars imported.", metrics.import_bytes),
     ):
         yield _counter(f"scalelite_{name}", text, counter)

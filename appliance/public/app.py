@@ -51,7 +51,6 @@ class PublicApp:
     def __init__(self, features: Features, timeouts: ClientTimeouts = _TIMEOUTS) -> None:
         self._features = features
         self._timeouts = timeouts
-        self._api = BbbApi(features)
         self._admin = AdminMount(features, timeouts)
         self._metrics = MetricsEndpoint(features.exposition)
         recordings = features.recordings
@@ -69,6 +68,7 @@ class PublicApp:
             base_url=api.base_url,
             multitenancy=api.multitenancy,
         )
+        self._api = BbbApi(features, self._origins)
         own_listener = bool(features.settings.fsapi.binds)
         self._dialplan = None if own_listener else DialplanEndpoint(features.dialin, self._origins)
 

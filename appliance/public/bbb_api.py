@@ -8,7 +8,7 @@ from __future__ import annotations
 from appliance.bbb import errors
 from appliance.bbb.api_call import Answer, BoundCall, xml_response
 from appliance.bbb.caller import Caller
-from appliance.bbb.errors import ApiError
+from appliance.bbb.errors import ApiError, ChecksumError, ChecksumReason
 from appliance.bbb.params import get
 from appliance.bbb.signed_request import read_signed
 from appliance.bbb.xml import render_index
@@ -18,7 +18,7 @@ from appliance.faults import DatabaseDown
 from appliance.features import Features
 from appliance.http.errors import HttpError
 from appliance.http.messages import Request
-from appliance.http.origin import RequestOrigin
+from appliance.http.origin import OriginReader, RequestOrigin
 from appliance.meetings.routes import MEETING_CALLS, passed_through
 from appliance.recordings.routes import RECORDING_CALLS, json_failure
 
@@ -40,8 +40,9 @@ def bind_calls(features: Features) -> dict[str, BoundCall]:
 class BbbApi:
     """The API under PREFIX."""
 
-    def __init__(self, features: Features) -> None:
+    def __init__(self, features: Features, origins: OriginReader) -> None:
         self._features = features
+        self._origins = origins
         api = features.settings.api
         self._index = xml_response(render_index(api.build_number))
         self._calls = bind_calls(features)
@@ -77,16 +78,21 @@ class BbbApi:
     async def _answer(
         self, request: Request, origin: RequestOrigin, name: str, call: BoundCall
     ) -> Answer:
-        caller, secrets = await self._identify(origin)
         api = self._features.settings.api
-        signed = await read_signed(
-            request,
-            name,
-            call.accepts,
-            secrets=secrets,
-            allowed=api.allowed_algorithms,
-            max_bytes=api.request_max_bytes,
-        )
+        try:
+            caller, secrets = await self._identify(origin)
+            signed = await read_signed(
+                request,
+                name,
+                call.accepts,
+                secrets=secrets,
+                allowed=api.allowed_algorithms,
+                max_bytes=api.request_max_bytes,
+            )
+        except ChecksumError as error:
+            client = self._origins.client_address(request)
+            self._features.checksum_errors.note(error, call=name, host=origin.host, client=client)
+            raise
         meeting_id = get(signed.params, "meetingID")
         request.log_fields.update(meeting=meeting_id, tenant=caller.tenant_id)
         return await call.answer(caller, signed)
@@ -98,5 +104,5 @@ class BbbApi:
             return Caller(base_url=origin.base_url), api.secrets
         tenant = await self._features.tenants.cache.find(origin.host.partition(".")[0])
         if tenant is None:
-            raise ApiError(errors.CHECKSUM_ERROR)
+            raise ChecksumError(ChecksumReason.TENANT)
         return Caller(tenant, origin.base_url), tenant.secrets

@@ -13,7 +13,7 @@ from typing import Any
 
 import trio
 
-from appliance.instruments import Histogram
+from appliance.instruments import Counter, Histogram
 from appliance.log import Log
 from appliance.redis.connection import (
     Argument,
@@ -49,6 +49,9 @@ _BACKOFF_S = (0.05, 1.0)
 _STEADY_S = 1.0
 """A connection that lasted for less does not reset the back-off."""
 _REFUSAL_LOG_S = 60.0
+SLOW_S = 0.2
+"""A round trip that takes longer delays calls noticeably. The usual one takes under 1 ms."""
+_SLOW_LOG_S = 60.0
 
 
 class RedisClient:
@@ -61,6 +64,7 @@ class RedisClient:
         deadline_s: float,
         log: Log | None,
         latency: Histogram | None = None,
+        slow: Counter | None = None,
         name: str = "",
     ) -> None:
         self.round_trips = 0
@@ -71,6 +75,10 @@ class RedisClient:
         self._deadline_s = deadline_s
         self._log = log
         self._latency = latency
+        self._slow = slow
+        self._slow_trips = 0
+        """Slow round trips since they were last logged."""
+        self._slow_logged_s = -_SLOW_LOG_S
         self._fields = {"connection": name} if name else {}
         self._link: RedisLink | None = None
         self._master: tuple[str, int] | None = None
@@ -134,9 +142,22 @@ class RedisClient:
         link = self._link or await self._wait_for_link(started)
         self.round_trips += 1
         replies = await link.exchange(data, count, started)
+        now_s = trio.current_time()
         if self._latency is not None:
-            self._latency.observe(trio.current_time() - started, "redis")
+            self._latency.observe(now_s - started, "redis")
+        if now_s - started > SLOW_S:
+            self._note_slow(now_s - started, now_s)
         return replies
+
+    def _note_slow(self, took_s: float, now_s: float) -> None:
+        """Count a slow round trip, and log it once a minute."""
+        if self._slow is not None:
+            self._slow.add(*self._fields.values())
+        self._slow_trips += 1
+        if self._log is not None and now_s - self._slow_logged_s >= _SLOW_LOG_S:
+            ms, trips = round(took_s * 1000), self._slow_trips
+            self._log.warning("redis_slow", ms=ms, round_trips=trips, **self._fields)
+            self._slow_logged_s, self._slow_trips = now_s, 0
 
     async def _wait_for_link(self, now: float) -> RedisLink:
         """Wait briefly for a reconnect. Raises RedisDown."""
@@ -231,15 +252,17 @@ async def open_redis_client(
     deadline_s: float = DEADLINE_S,
     log: Log | None = None,
     latency: Histogram | None = None,
+    slow: Counter | None = None,
     name: str = "",
 ) -> AsyncIterator[RedisClient]:
     """Open a client that connects and reconnects in the background.
 
     Does not wait for Redis: see `wait_connected`. A second client for slow commands keeps them
-    from delaying the others; `name` distinguishes the clients in the log.
+    from delaying the others; `name` distinguishes the clients in the log and in `slow`, which
+    counts round trips over SLOW_S.
     Raises ValueError: a bad address; OSError: TLS files cannot be read.
     """
-    client = RedisClient(address, scripts, deadline_s, log, latency, name)
+    client = RedisClient(address, scripts, deadline_s, log, latency, slow, name)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(client._stay_connected)
         try:

@@ -15,7 +15,7 @@ from importlib.resources import files
 from typing import Any
 
 from appliance.faults import StoreDown
-from appliance.instruments import Histogram
+from appliance.instruments import Counter, Histogram
 from appliance.log import Log
 from appliance.redis.client import (
     RedisAddress,
@@ -148,20 +148,27 @@ async def open_redis_stores(
     scripts: Mapping[str, Script],
     log: Log,
     latency: Histogram | None = None,
+    slow: Counter | None = None,
     min_replicas: int = 0,
 ) -> AsyncIterator[RedisStores]:
     """Open both clients, which connect and reconnect by themselves.
 
-    Does not wait for Redis: see `client.wait_connected`. `latency` records round trips.
+    Does not wait for Redis: see `client.wait_connected`. `latency` records round trips,
+    `slow` counts those over 0.2 s.
     """
     opened = partial(
-        open_redis_client, address, scripts=tuple(scripts.values()), log=log, latency=latency
+        open_redis_client,
+        address,
+        scripts=tuple(scripts.values()),
+        log=log,
+        latency=latency,
+        slow=slow,
     )
-    slow = partial(opened, name="background", deadline_s=BACKGROUND_DEADLINE_S)
+    patient = partial(opened, name="background", deadline_s=BACKGROUND_DEADLINE_S)
     confirming = partial(opened, name="replication", deadline_s=2 * REPLICATED_MS / 1000)
     async with AsyncExitStack() as stack:
         foreground = await stack.enter_async_context(opened(name="calls"))
-        background = await stack.enter_async_context(slow())
+        background = await stack.enter_async_context(patient())
         confirmation = None
         if min_replicas:
             client = await stack.enter_async_context(confirming())

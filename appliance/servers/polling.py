@@ -28,6 +28,7 @@ from appliance.model import (
 from appliance.pool.ending import end_unwanted, forget_if_gone
 from appliance.servers.deps import ServerDeps
 from appliance.servers.load import contributions, counts
+from appliance.servers.store import CHUNK
 
 _FOLLOW_UPS_AT_ONCE = 8
 
@@ -150,6 +151,7 @@ async def _record_success(
     listed: Sequence[ListedMeeting],
 ) -> ObservationResult:
     load, now_ms, seen = deps.settings.load, deps.now_ms(), counts(listed)
+    known = await _known_meetings(deps, server, listed)
     each = contributions(
         listed,
         await deps.store.expected_sizes([meeting.id for meeting in listed]),
@@ -172,6 +174,7 @@ async def _record_success(
         listed=tuple(
             SeenMeeting(meeting.id, each.get(meeting.id, 0.0), meeting.participants)
             for meeting in listed
+            if known is None or meeting.id in known
         ),
     )
     result = await deps.store.observe_server(
@@ -180,6 +183,18 @@ async def _record_success(
     _log_success(deps, server, result)
     await _follow_up(deps, server, result)
     return result
+
+
+async def _known_meetings(
+    deps: ServerDeps, server: Server, listed: Sequence[ListedMeeting]
+) -> frozenset[str] | None:
+    """Return the meetings of a long list that Redis has to know of; None: all, it is short.
+
+    The script that records a poll holds up all others for as long as it runs.
+    """
+    if len(listed) <= CHUNK:
+        return None
+    return await deps.store.known_meetings(server.id, [meeting.id for meeting in listed])
 
 
 def _log_success(deps: ServerDeps, server: Server, result: ObservationResult) -> None:

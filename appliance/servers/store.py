@@ -8,8 +8,9 @@ Source: docs/stores.md.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import batched, chain
 from typing import Any
 
 from appliance.model import (
@@ -25,6 +26,9 @@ from appliance.model import (
 )
 from appliance.pool.records import NOTIFY_AFTER_END_MS, NOTIFY_AFTER_LOSS_MS, parse_state
 from appliance.redis.store import RedisStores, to_script_json
+
+CHUNK = 500
+"""Meetings of a list per round trip. More would make the commands of other tasks wait."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +92,41 @@ class ServerStore:
         return PollStart(parse_state(reply[0]), float(reply[1] or 0))
 
     async def expected_sizes(self, meeting_ids: Sequence[str]) -> dict[str, int]:
-        """Return the reserved sizes of those meetings that have a reservation."""
+        """Return the reserved size of those meetings that have a reservation.
+
+        In chunks of CHUNK meetings, a round trip each.
+        """
         prefix = self.redis.background.own_key("meeting:")
-        commands = [["HGET", prefix + meeting_id, "expected"] for meeting_id in meeting_ids]
-        replies = await self.redis.background.pipeline(commands) if commands else []
+        replies = await self._ask_each(meeting_ids, lambda id: [("HGET", prefix + id, "expected")])
         pairs = zip(meeting_ids, replies, strict=True)
-        return {meeting_id: int(float(reply)) for meeting_id, reply in pairs if reply is not None}
+        return {meeting_id: int(float(reply)) for meeting_id, (reply,) in pairs if reply}
+
+    async def known_meetings(
+        self, server_id: ServerId, meeting_ids: Sequence[str]
+    ) -> frozenset[str]:
+        """Return the meetings that have a record, or were detached from the server.
+
+        observe_server.lua needs no others: a record that is made later is newer than the poll.
+        In chunks of CHUNK meetings, a round trip each.
+        """
+        redis = self.redis.background
+        prefix, detached = redis.key("meeting:"), redis.own_key(f"detached:{server_id}")
+        replies = await self._ask_each(
+            meeting_ids, lambda id: [("EXISTS", prefix + id), ("HEXISTS", detached, id)]
+        )
+        pairs = zip(meeting_ids, replies, strict=True)
+        return frozenset(meeting_id for meeting_id, found in pairs if any(found))
+
+    async def _ask_each(
+        self, meeting_ids: Sequence[str], commands: Callable[[str], list[tuple[str, ...]]]
+    ) -> list[list[Any]]:
+        """Return the replies to the commands about each meeting."""
+        replies: list[list[Any]] = []
+        for chunk in batched(meeting_ids, CHUNK, strict=False):
+            asked = [commands(meeting_id) for meeting_id in chunk]
+            left = iter(await self.redis.background.pipeline(list(chain.from_iterable(asked))))
+            replies.extend([next(left) for _ in one] for one in asked)
+        return replies
 
     async def observe_server(
         self, seen: Observation, *, healthy_threshold: int

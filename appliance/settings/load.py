@@ -155,6 +155,7 @@ def _servers(values: Values, send_algorithm: Algorithm) -> ServerSettings:
         connect_timeout_s=values.get(p.CONNECT_TIMEOUT),
         response_timeout_s=values.get(p.RESPONSE_TIMEOUT),
         response_max_bytes=values.get(p.RESPONSE_MAX_BYTES),
+        max_meetings=values.get(p.MAX_MEETINGS_PER_SERVER),
         ca_file=values.find(p.BBB_CA_FILE),
         send_algorithm=send_algorithm,
         id_is_hostname=values.get(p.SERVER_ID_IS_HOSTNAME),

@@ -85,6 +85,7 @@ class ServerSettings:
     connect_timeout_s: float
     response_timeout_s: float
     response_max_bytes: int
+    max_meetings: int
     ca_file: Path | None
     send_algorithm: Algorithm
     id_is_hostname: bool

@@ -30,6 +30,11 @@ RESPONSE_MAX_BYTES = Variable(
     "RESPONSE_MAX_BYTES", SIZE, 64 << 20,
     "A larger answer of a BigBlueButton server counts as a failure; it protects the memory.",
 )  # fmt: skip
+MAX_MEETINGS_PER_SERVER = Variable(
+    "MAX_MEETINGS_PER_SERVER", count(1, 100_000), 5000,
+    "A BigBlueButton server that lists more meetings counts as failing; it protects the memory and"
+    " the other servers.",
+)  # fmt: skip
 BBB_CA_FILE = Variable(
     "BBB_CA_FILE", PATH, None,
     "Certificates (PEM) of a private certificate authority for BigBlueButton servers, in addition"

@@ -6,6 +6,7 @@ exhaustion.py     errors that are due to a limit of this process
 signals.py        SIGTERM, SIGINT, SIGHUP
 systemd.py        notifications, watchdog, status line
 tasks.py          supervised services and bounded background work
+threads.py        work that is done in a thread if its data are large
 file_system.py    free space, write-back, renames that rename(2) lacks
 inotify.py        files that appear in a directory
 state_secrets.py  secrets in STATE_DIR

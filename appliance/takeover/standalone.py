@@ -84,6 +84,7 @@ async def _open_servers(settings: ServerSettings) -> AsyncIterator[ServerFactFin
             connect_timeout_s=settings.connect_timeout_s,
             response_timeout_s=settings.response_timeout_s,
             response_max_bytes=settings.response_max_bytes,
+            max_meetings=settings.max_meetings,
             send_algorithm=settings.send_algorithm,
         )
         yield ServerFactFinder(pool, bbb, _now_ms)

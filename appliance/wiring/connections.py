@@ -57,6 +57,7 @@ async def open_connections(
             log=log,
             latency=metrics.stores,
             min_replicas=stores.redis_min_replicas,
+            slow=metrics.slow_redis,
         ) as redis,
         _open_database(stores, embedded.database_url, metrics, log) as database,
         aclosing(
@@ -70,6 +71,7 @@ async def open_connections(
             connect_timeout_s=servers.connect_timeout_s,
             response_timeout_s=servers.response_timeout_s,
             response_max_bytes=servers.response_max_bytes,
+            max_meetings=servers.max_meetings,
             send_algorithm=servers.send_algorithm,
             # A little longer than the interval between two polls of a server.
             remember_lists_s=1.5 * settings.polling.interval_s,

@@ -7,6 +7,7 @@ import secrets
 import string
 from dataclasses import dataclass, field
 
+from appliance.bbb.checksum_errors import ChecksumErrors
 from appliance.callbacks.analytics_files import AnalyticsFiles
 from appliance.callbacks.deps import CallbackDeps
 from appliance.callbacks.ended_store import EndedStore
@@ -91,6 +92,7 @@ def make_features(
     )
     servers = _make_servers(parts, callbacks)
     probes = make_probes(redis, database, connections.http, connections.bbb, now_ms)
+    checksum_errors = ChecksumErrors(metrics.checksum_errors, log, now_ms)
     return Features(
         settings=settings,
         log=log,
@@ -105,9 +107,20 @@ def make_features(
         servers=servers,
         meetings=_make_meetings(parts, servers, tenants),
         dialin=DialInDeps(settings, log, faults, now_ms, VoiceBridges(redis.foreground), metrics),
-        doctor=DoctorDeps(settings, log, now_ms, servers, callbacks, tenants, recordings, probes),
+        doctor=DoctorDeps(
+            settings,
+            log,
+            now_ms,
+            servers,
+            callbacks,
+            tenants,
+            recordings,
+            checksum_errors,
+            probes,
+        ),
         takeover=_make_takeover(parts, servers, recordings, probes),
         exposition=MetricsDeps(settings, log, faults, now_ms, metrics, pool, callbacks, recordings),
+        checksum_errors=checksum_errors,
     )
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import inspect
+import math
 from collections.abc import AsyncIterator, Callable
 from urllib.parse import parse_qsl
 
@@ -55,14 +56,16 @@ def make_client(
     connect_timeout_s: float = 40.0,
     response_timeout_s: float = 40.0,
     algorithm: Algorithm = Algorithm.SHA256,
+    max_meetings: float = math.inf,
     request_id: Callable[[], str | None] = lambda: None,
 ) -> BbbClient:
     return BbbClient(
         pool,
         connect_timeout_s=connect_timeout_s,
         response_timeout_s=response_timeout_s,
-        response_max_bytes=1_000_000,
+        response_max_bytes=1_000_000 if max_meetings == math.inf else 100_000_000,
         send_algorithm=algorithm,
+        max_meetings=max_meetings,
         request_id=request_id,
     )
 
@@ -219,6 +222,56 @@ async def test_request_id_is_passed_on_if_it_is_one(
 
         sent_each = [request.headers.get("x-request-id") for request in server.requests]
         assert sent_each == [sent] * 4
+
+
+MEETING = b"<meeting><meetingID>m</meetingID><welcome>%b</welcome></meeting>"
+
+
+def listing(meetings: int, size: int) -> bytes:
+    head = b"<response><returncode>SUCCESS</returncode><meetings>"
+    return head + MEETING % (b"x" * size) * meetings + b"</meetings></response>"
+
+
+@pytest.mark.parametrize(("meetings", "size"), [(0, 0), (3, 10), (45, 20_000), (2, 450_000)])
+async def test_list_of_any_size_is_read(client: BbbClient, meetings: int, size: int) -> None:
+    async with open_raw_server(says(answer(listing(meetings, size)))) as server:
+        found = await client.list_meetings(target_of(server))
+
+    assert [entry.xml for entry in found.entries] == [MEETING % (b"x" * size)] * meetings
+
+
+async def test_list_is_given_up_when_it_has_too_many_meetings(pool: PoolTransport) -> None:
+    client = make_client(pool, max_meetings=5000)
+    sent = trio.Event()
+
+    async def handle(peer: Peer) -> None:
+        await peer.read()
+        whole = answer(listing(400_000, 50))
+        await peer.send(whole[: len(whole) // 4])
+        sent.set()
+        await trio.sleep_forever()  # the rest never comes
+
+    async with open_raw_server(handle) as server:
+        with trio.fail_after(40), pytest.raises(ServerFault, match="more than 5000 meetings"):
+            await client.list_meetings(target_of(server))
+    assert not sent.is_set()
+
+
+async def test_large_answer_is_parsed_in_a_thread(client: BbbClient) -> None:
+    attendee = b"<attendee><userID>u</userID><fullName>A</fullName></attendee>"
+    body = SUCCESS.replace(b"</response>", attendee * 2_000 + b"</response>")
+    threads = trio.to_thread.current_default_thread_limiter()
+    threads.total_tokens = 1
+    params = (("meetingID", "m"),)
+    async with open_raw_server(says(answer(SUCCESS), answer(body))) as server:
+        async with threads:
+            assert (await client.call(target_of(server), "getMeetingInfo", params)).succeeded
+            with trio.move_on_after(0.5) as scope:
+                await client.call(target_of(server), "getMeetingInfo", params)
+            assert scope.cancelled_caught
+        found = await client.call(target_of(server), "getMeetingInfo", params)
+
+    assert found.body == body
 
 
 @pytest.mark.parametrize(

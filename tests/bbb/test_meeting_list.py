@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from appliance.bbb.meeting_list import MeetingListReader
+from appliance.bbb.meeting_list import MeetingList, MeetingListReader
 from appliance.bbb.xml import (
     MalformedAnswer,
+    MeetingElementParser,
     parse_answer,
-    parse_meeting_elements,
     render_error,
     render_meetings,
 )
@@ -28,7 +28,10 @@ TAIL = b"</meetings></response>"
 
 def listed_in(body: bytes) -> tuple[ListedMeeting, ...]:
     """The meetings of the whole document, parsed at once."""
-    return tuple(read.listed for _, read in parse_meeting_elements(body) if read.listed)
+    parser = MeetingElementParser()
+    listed = tuple(read.listed for _, read in parser.feed(body) if read.listed)
+    parser.close()
+    return listed
 
 
 def parse_meetings(body: bytes) -> tuple[ListedMeeting, ...]:
@@ -89,6 +92,52 @@ def test_list_says_what_the_document_says(body: bytes) -> None:
 
         assert (read.succeeded, read.message_key) == (whole.succeeded, whole.message_key)
         assert read.listed == (listed_in(body) if whole.succeeded else ())
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 1000])
+@pytest.mark.parametrize(
+    "body",
+    [
+        REAL,
+        HEAD + b"\n  " + meeting("a") + b"\n\t" + meeting("b") + b"\n" + TAIL + b"\n",
+        listing(*(meeting(str(number)) for number in range(20))),
+        listing(meeting("a"), meeting("b", extra=b"<x><![CDATA[</meeting>]]></x>"), meeting("c")),
+        listing(meeting("a"), b"<meeting><meeting/></meeting>", meeting("b")),
+        b'<?xml version="1.0" encoding="UTF-16"?>'.decode().encode("utf-16")
+        + listing(meeting("a")).decode().encode("utf-16-le"),
+        listing(meeting("a"))[:-1],
+        listing(meeting("a")) + b"x",
+        b"",
+    ],
+)
+def test_list_is_the_same_in_blocks_of_any_size(size: int, body: bytes) -> None:
+    def read_in_blocks() -> MeetingList:
+        stream = MeetingListReader().begin()
+        for begin in range(0, len(body), size):
+            stream.feed(body[begin : begin + size])
+        return stream.finish()
+
+    try:
+        whole = MeetingListReader().read(body)
+    except MalformedAnswer:
+        with pytest.raises(MalformedAnswer):
+            read_in_blocks()
+    else:
+        found = read_in_blocks()
+        assert (found.listed, found.message_key) == (whole.listed, whole.message_key)
+        assert whole.listed
+
+
+@pytest.mark.parametrize("extra", [b"", b"<!-- parsed in the other way -->"])
+def test_list_with_too_many_meetings_is_refused_when_it_has_them(extra: bytes) -> None:
+    reader = MeetingListReader(max_meetings=3)
+    meetings = [meeting(str(number), extra=extra) for number in range(4)]
+    assert len(reader.read(listing(*meetings[:3])).entries) == 3
+
+    stream = reader.begin()
+    stream.feed(HEAD + b"".join(meetings[:3]))
+    with pytest.raises(MalformedAnswer, match="more than 3 meetings"):
+        stream.feed(meetings[3])
 
 
 def test_entries_are_the_bytes_of_the_server() -> None:

@@ -18,6 +18,7 @@ import pytest
 import trio
 
 from appliance.admin_calls.refusal import Refused
+from appliance.bbb.errors import ChecksumError, ChecksumReason
 from appliance.bbb.server_facts import ServerFacts
 from appliance.callbacks.rules import AttemptResult, CallbackState
 from appliance.doctor.deps import Probes
@@ -104,6 +105,18 @@ async def test_healthy_appliance_has_no_problem(redis_namespace: str, tmp_path: 
     assert bad(findings) == [("open files", Level.WARN)] or not bad(findings)
     checks = {finding.check for finding in findings}
     assert {"redis", "postgresql", "directory spool", "server a", "name localhost"} <= checks
+
+
+async def test_client_with_a_wrong_secret_is_named(
+    redis_url: str, redis_namespace: str, tmp_path: Path
+) -> None:
+    async with healthy(redis_url, redis_namespace, tmp_path) as res:
+        error = ChecksumError(ChecksumReason.WRONG)
+        res.checksum_errors.note(error, call="create", host="bbb.example", client="192.0.2.1")
+        found = await examine(res.doctor)
+
+    assert "1 call with a wrong checksum from 192.0.2.1 in the last hour" in str(found)
+    assert ("front-ends", Level.WARN) in bad(found)
 
 
 FAIL, WARN = Level.FAIL, Level.WARN

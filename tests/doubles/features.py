@@ -16,6 +16,7 @@ from typing import Any
 
 import trio
 
+from appliance.bbb.checksum_errors import ChecksumErrors
 from appliance.bbb.client import BbbClient
 from appliance.callbacks.deps import CallbackDeps
 from appliance.callbacks.ended_store import EndedStore
@@ -119,6 +120,7 @@ async def open_features(
             connect_timeout_s=servers.connect_timeout_s,
             response_timeout_s=servers.response_timeout_s,
             response_max_bytes=servers.response_max_bytes,
+            max_meetings=servers.max_meetings,
             send_algorithm=servers.send_algorithm,
         )
 
@@ -212,6 +214,7 @@ def make_test_features(
         secret_key_base="k" * 64,
     )
     probes = make_probes(redis, None, http, bbb, now_ms)
+    checksum_errors = ChecksumErrors(metrics.checksum_errors, book, now_ms)
     return Features(
         settings=settings,
         log=book,
@@ -226,7 +229,17 @@ def make_test_features(
         servers=servers,
         meetings=meetings,
         dialin=DialInDeps(settings, book, faults, now_ms, VoiceBridges(redis.foreground), metrics),
-        doctor=DoctorDeps(settings, book, now_ms, servers, callbacks, tenants, recordings, probes),
+        doctor=DoctorDeps(
+            settings,
+            book,
+            now_ms,
+            servers,
+            callbacks,
+            tenants,
+            recordings,
+            checksum_errors,
+            probes,
+        ),
         takeover=TakeoverDeps(
             settings=settings,
             log=book,
@@ -236,6 +249,7 @@ def make_test_features(
             recordings=recordings,
             sources=make_takeover_sources(settings, redis, None, probes),
         ),
+        checksum_errors=checksum_errors,
         exposition=MetricsDeps(
             settings, book, faults, now_ms, metrics, pool, callbacks, recordings
         ),

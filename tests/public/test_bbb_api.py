@@ -11,6 +11,7 @@ from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.public import (
     API,
     FORM_TYPE,
+    HOST,
     XML_TYPE,
     open_public,
 )
@@ -108,6 +109,30 @@ async def test_index_tells_version_and_build(
             assert answer.text("version") == "2.0"
             assert answer.text("apiVersion") == "2.0"
             assert answer.text("build") == (build or None)
+
+
+async def test_call_with_a_wrong_checksum_leaves_a_trace(
+    redis_url: str, redis_namespace: str
+) -> None:
+    variables = {"LOADBALANCER_CHECKSUM_ALGORITHM": "SHA256"}
+    async with open_public(redis_url, redis_namespace, **variables) as public:
+        await public.call("create", "meetingID=abc", secret="other")
+        await public.call("getRecordingTextTracks", "recordID=abc", secret="other")
+        await public.post_form("create", "meetingID=abc", secret="other")
+        await public.ask("GET", f"{API}/create?meetingID=abc")
+        await public.ask("GET", sign_url(API, "create", "meetingID=abc", SECRET, "SHA1"))
+        await public.call("isMeetingRunning", "meetingID=abc")
+
+        assert public.res.metrics.checksum_errors.values == {
+            ("wrong",): 3,
+            ("missing",): 1,
+            ("algorithm",): 1,
+            ("tenant",): 0,
+        }
+        assert public.res.checksum_errors.last_hour() == [("127.0.0.1", 4)]
+        (line,) = public.log.named("checksum_wrong")
+        assert (line["client"], line["call"], line["host"]) == ("127.0.0.1", "create", HOST)
+        assert (line["reason"], line["algorithm"]) == ("wrong", "SHA256")
 
 
 # --- join -----------------------------------------------------------------------------------------

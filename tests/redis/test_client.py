@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from appliance.instruments import Counter
 from appliance.redis.client import (
     RedisAddress,
     RedisClient,
@@ -504,3 +505,21 @@ async def _until_sentinel_knows_a_replica(port: int) -> None:
             if not (await stream.receive_some()).startswith(b"*0"):
                 return
             await trio.sleep(0.02)
+
+
+async def test_slow_round_trips_are_counted_and_logged_once_a_minute(own: RedisProcess) -> None:
+    log, slow = LogBook(), Counter("connection", known=("calls",))
+    opened = open_redis_client(
+        RedisAddress(own.unix_url), deadline_s=30.0, log=log, slow=slow, name="calls"
+    )
+    async with opened as client:
+        with trio.fail_after(30):
+            await client.wait_connected()
+            await client.command("PING")
+            assert slow.values == {("calls",): 0}
+            for _ in range(2):
+                await client.command("DEBUG", "SLEEP", "0.3")
+
+    assert slow.values == {("calls",): 2}
+    (fields,) = [fields for name, fields in log.events if name == "redis_slow"]
+    assert "'round_trips': 1, 'connection': 'calls'" in fields

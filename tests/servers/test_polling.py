@@ -14,6 +14,7 @@ from appliance.faults import StoreDown
 from appliance.meetings import calls as meetings
 from appliance.model import MeetingId, ServerId, ServerState
 from appliance.servers.polling import check_version, poll_pool, poll_server
+from appliance.servers.store import CHUNK
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.descriptors import no_free_descriptors
 from tests.doubles.live_pool import QUICK, LivePool, black_hole, elements, open_live
@@ -117,6 +118,37 @@ async def test_poll_reads_long_lists_too(pool: LivePool) -> None:
         pool.servers[0].create_meeting(f"room {number}", name="n" * 900)
 
     assert (await pool.poll("bbb-1")).meetings == 300
+
+
+async def test_meetings_in_a_long_list_are_counted_and_taken_back(pool: LivePool) -> None:
+    await pool.create()
+    pool.servers[0].set_users("room", participants=1)
+    for number in range(CHUNK + 100):
+        pool.servers[0].create_meeting(f"other {number}")
+    await lose_first(pool)
+
+    result = await pool.poll("bbb-1")
+
+    assert (result.meetings, result.online) == (CHUNK + 101, True)
+    assert await is_running(pool) == "true"
+    assert (await pool.poll("bbb-1")).load == result.load
+    assert await pool.redis("EXISTS", "appliance:meeting:other 1") == 0
+
+
+async def test_server_that_lists_too_many_meetings_fails_its_poll(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with open_live(
+        redis_url, redis_namespace, bbbs[:1], MAX_MEETINGS_PER_SERVER="3", **TWO_STRIKES
+    ) as pool:
+        for number in range(4):
+            bbbs[0].create_meeting(f"room {number}")
+
+        result = await pool.poll("bbb-1")
+
+        assert not result.succeeded
+        assert result.reason == "the list has more than 3 meetings (MAX_MEETINGS_PER_SERVER)"
+        assert (await pool.server("bbb-1")).unhealthy_count == 1
 
 
 async def test_poll_ends_the_suspicion(pool: LivePool) -> None:

@@ -74,6 +74,32 @@ def test_large_freed_blocks_are_returned_to_the_system_unless_off(
     assert run_python(FILL.format(off=off)) == expected
 
 
+LEAVE_HOLES = """
+import trio
+def resident_mb():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 / 1e6
+from appliance.system.process import trim_memory_forever, tune_allocator
+tune_allocator()
+async def main():
+    async with trio.open_nursery() as nursery:
+        before = resident_mb()
+        nursery.start_soon(lambda: trim_memory_forever(interval_s=0.2))
+        await trio.sleep(0.05)
+        held = [bytearray(4_000) for _ in range(40_000)][::40]
+        print(resident_mb() - before > 100)
+        with trio.move_on_after(20):
+            while resident_mb() - before > 50:
+                await trio.sleep(0.05)
+        print(resident_mb() - before > 50)
+        nursery.cancel_scope.cancel()
+trio.run(main)
+"""
+
+
+def test_memory_between_blocks_in_use_is_returned_to_the_system() -> None:
+    assert run_python(LEAVE_HOLES) == ["True", "False"]
+
+
 @pytest.mark.parametrize(
     ("file_limit", "wanted", "clients", "outgoing"),
     [

@@ -14,7 +14,7 @@ What each error says about the request:
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -154,10 +154,15 @@ class PooledConnection:
         self._missing -= len(part)
         return part if self._missing >= 0 else part[: self._missing]
 
-    async def read_body(self, head: ResponseHead, max_bytes: int) -> bytes:
-        """Return the whole body; holds at most `max_bytes` of it.
+    async def read_body(
+        self,
+        head: ResponseHead,
+        max_bytes: int,
+        take: Callable[[bytes | bytearray], Awaitable[None]] | None = None,
+    ) -> bytes:
+        """Return the whole body, at most `max_bytes`; with `take` pass it on in parts instead.
 
-        Raises: UnusableResponseError.
+        Raises: UnusableResponseError; and what `take` raises.
         """
         head.check_length(max_bytes)
         parts: list[bytes | bytearray] = []
@@ -166,7 +171,10 @@ class PooledConnection:
             size += len(part)
             if size > max_bytes:
                 raise head.too_large(max_bytes)
-            parts.append(part)
+            if take is None:
+                parts.append(part)
+            else:
+                await take(part)
         return b"".join(parts)
 
     async def is_reusable(self) -> bool:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -135,11 +135,13 @@ class PoolTransport(httpx.AsyncBaseTransport):
         headers: Headers = (),
         body: bytes | StreamedBody | None = None,
         deadline: float = math.inf,
+        take: Callable[[bytes | bytearray], Awaitable[None]] | None = None,
     ) -> RawResponse:
         """Send one request and return its whole response.
 
         `target` is the encoded path with its query; `deadline`, on Trio's clock, is for everything.
-        Raises: httpx.TransportError; and what the body's iterator raises.
+        `take` is given the parts of the body of a 200 instead, and `response_s` includes its time.
+        Raises: httpx.TransportError; and what the body's iterator and `take` raise.
         """
         request = make_head(method, target, origin.host_header, headers, body)
         with trio.CancelScope() as scope:
@@ -147,7 +149,11 @@ class PoolTransport(httpx.AsyncBaseTransport):
             lease = await self._begin(origin, request, body, limits.connect_s, timing)
             reusable = False
             try:
-                content = await lease.connection.read_body(lease.head, limits.max_response_bytes)
+                content = await lease.connection.read_body(
+                    lease.head,
+                    limits.max_response_bytes,
+                    take if lease.head.status == 200 else None,
+                )
                 reusable = await lease.connection.is_reusable()
             finally:
                 self._end(lease, reusable)
