@@ -138,14 +138,23 @@ def inspect_configuration(environ: Mapping[str, str]) -> FindingFields:
     """Check the configuration as `config check` does."""
     # Imported here: no other command needs the parsers of the variables.
     from appliance import settings
+    from appliance.ctl.machine_check import check_machine
+    from appliance.ctl.unit import add_unit_environment, read_unit
 
+    complete = dict(environ)
+    unit = read_unit(complete)
+    add_unit_environment(complete, unit)
+    advice = f"`{UNIT} config check` lists all problems"
     try:
-        settings.load_settings(environ, is_root=os.geteuid() == 0)
+        loaded = settings.load_settings(complete, is_root=os.geteuid() == 0)
     except settings.SettingsError as error:
         problems = str(error).splitlines()
         first = next((line.strip() for line in problems if line.startswith(" ")), problems[0])
         more = f" (and {len(problems) - 2} more)" if len(problems) > 2 else ""
-        return _fail("configuration", f"{first}{more}", f"`{UNIT} config check` lists all problems")
+        return _fail("configuration", f"{first}{more}", advice)
+    if refused := check_machine(loaded, unit).problems:
+        more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
+        return _fail("configuration", f"{refused[0]}{more}", advice)
     return {"check": "configuration", "level": "ok", "text": "valid", "advice": ""}
 
 

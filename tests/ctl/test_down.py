@@ -85,14 +85,21 @@ def test_last_line_of_the_journal_is_shown() -> None:
     assert explain_journal("") is None
 
 
-def test_configuration_is_checked() -> None:
-    good = {"LOADBALANCER_SECRET": "s" * 32}
+def test_configuration_is_checked(tmp_path: Path) -> None:
+    good = {
+        "LOADBALANCER_SECRET": "s" * 32,
+        "STATE_DIR": str(tmp_path),
+        "CTL_SOCKET": str(tmp_path / "ctl.sock"),
+        "BIND": "tcp://127.0.0.1:0",
+    }
 
     assert inspect_configuration(good)["level"] == "ok"
     bad = inspect_configuration({**good, "PORT": "high", "POLL_INTERVAL": "often"})
     assert bad["level"] == "fail"
     assert "PORT" in bad["text"]
     assert "config check" in bad["advice"]
+    refused = inspect_configuration({**good, "STATE_DIR": "/dev/null/state"})
+    assert (refused["level"], "/dev/null is not a directory" in refused["text"]) == ("fail", True)
 
 
 @pytest.mark.parametrize(("mode", "level"), [(0o600, "ok"), (0o640, "fail"), (0o604, "fail")])
