@@ -32,7 +32,6 @@ from appliance.recordings.manual_imports import ManualImports
 from appliance.recordings.recovery import finish_changes_forever
 from appliance.recordings.retention_task import run_retention_forever
 from appliance.redis.startup import wait_for_redis
-from appliance.servers.administration import describe_pool
 from appliance.servers.poller import Poller
 from appliance.servers.sweeper import sweep_forever
 from appliance.settings import Settings
@@ -52,6 +51,7 @@ from appliance.system.tasks import Background, supervise
 from appliance.wiring.connections import Connections, open_connections
 from appliance.wiring.features import Tasks, make_features
 from appliance.wiring.recordings import make_spool_watcher
+from appliance.wiring.status import describe_status
 
 START_ERRORS = (ListenError, ControlSocketError, EmbeddedStoresError, StateSecretError)
 """Errors that an operator must resolve before the appliance can run; their texts say how."""
@@ -183,10 +183,6 @@ def _services(
     systemd: SystemdNotifier,
 ) -> tuple[tuple[str, Callable[[], Awaitable[None]]], ...]:
     """Return the services that do not depend on recordings."""
-
-    async def pool_status() -> str:
-        return describe_pool(await features.pool.records.list_servers(in_background=True))
-
     return (
         ("poller", partial(poller.run, features.servers)),
         ("sweeper", partial(sweep_forever, features.servers)),
@@ -194,7 +190,7 @@ def _services(
         ("loop_lag", partial(measure_loop_lag, features.metrics.loop_lag)),
         ("ended_meetings", partial(notify_ended_forever, features.callbacks)),
         ("callbacks", call_front_ends),
-        ("status", partial(report_status, pool_status, systemd.send)),
+        ("status", partial(report_status, partial(describe_status, features), systemd.send)),
     )
 
 

@@ -13,7 +13,7 @@ from appliance import __version__
 from appliance.ctl.arguments import Commands, add_command, add_group
 from appliance.ctl.client import ControlClient
 from appliance.ctl.console import Console
-from appliance.ctl.exit_codes import CONFIG, DONE
+from appliance.ctl.exit_codes import CONFIG, DONE, FAILED
 
 _SECRET_BYTES = 32
 
@@ -45,20 +45,35 @@ def add_version(commands: Commands[Any]) -> None:
 
 
 def check_configuration(console: Console, client: ControlClient, args: Namespace) -> int:
-    """Show the effective configuration, or all its problems."""
+    """Show the effective configuration, and what is wrong with it.
+
+    The exit code is that of `run`: 78 if it is invalid, 1 if only this machine refuses it.
+    """
     # Imported here: no other command needs the parsers of the variables.
     from appliance import settings
+    from appliance.ctl.machine_check import check_machine
+    from appliance.ctl.unit import add_unit_environment, read_unit
 
     is_root = os.geteuid() == 0
+    environ = dict(os.environ)
+    unit = read_unit(environ)
+    add_unit_environment(environ, unit)
     try:
-        rows = settings.describe_settings(os.environ, is_root=is_root)
-        warnings = settings.load_settings(os.environ, is_root=is_root).warnings
+        rows = settings.describe_settings(environ, is_root=is_root)
+        loaded = settings.load_settings(environ, is_root=is_root)
     except settings.SettingsError as error:
         print(error, file=console.err)
         return CONFIG
-    render = settings.render_check_json if console.as_json else settings.render_check_text
-    console.line(render(rows, warnings))
-    return DONE
+    found = check_machine(loaded, unit)
+    warnings = (*loaded.warnings, *found.warnings)
+    if console.as_json:
+        console.line(settings.render_check_json(rows, warnings, found.problems))
+    else:
+        console.line(settings.render_check_text(rows, warnings))
+    console.out.flush()
+    for problem in found.problems:
+        console.error(f"error: {problem}")
+    return FAILED if found.problems else DONE
 
 
 def generate_secret(console: Console, client: ControlClient, args: Namespace) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +28,9 @@ class Place:
     """The setting that names the directory."""
     read_only: bool = False
     """Only read, and optional."""
+
+
+READ_ONLY = os.strerror(errno.EROFS)
 
 
 def judge_places(places: Sequence[Place], user: str) -> list[Finding]:
@@ -57,6 +62,11 @@ def _judge_place(place: Place, user: str) -> Finding:
         return fail(check, f"{path} is missing", f"`{made}`, or change {place.variable}")
     if problem == NOT_A_DIRECTORY:
         return fail(check, f"{path} is {problem}", f"move it away, or change {place.variable}")
+    if problem == READ_ONLY:
+        # The unit protects the system (ProtectSystem=strict); findmnt shows whether it is the disk.
+        drop_in = f"`ReadWritePaths={path}` in a drop-in (`systemctl edit scalelite-appliance`)"
+        advice = f"{drop_in}, unless the disk itself is read-only (`findmnt -T {path}`)"
+        return fail(check, f"{path} cannot be written: {problem}", advice)
     if problem:
         owned = f"chown {shlex.quote(user)} {shlex.quote(path)}"
         return fail(

@@ -46,6 +46,10 @@ _SERVERS_AT_ONCE = 64
 _PART = 0.8
 """Fraction of that limit for each directory and for the servers, so that slow ones are named."""
 _THREADS = 16
+_START_REDIS = (
+    "`systemctl restart scalelite-appliance-redis` if it is the package's"
+    " (`journalctl -u scalelite-appliance-redis`); else start it"
+)
 _OLD_TAR_S = 3600.0
 _MAX_HOSTS = 20
 """Tenants whose host is resolved; one wildcard record usually covers all of them."""
@@ -103,7 +107,9 @@ async def _bounded(log: Log, name: str, check: Check, limit_s: float) -> Sequenc
         advice = "a store, a directory or the network hangs: check that first"
         return [fail(name, f"no result within {limit_s:g} s", advice)]
     except StoreDown as error:
-        return [fail(name, f"Redis cannot be used: {error}", "start it, or correct REDIS_URL")]
+        return [
+            fail(name, f"Redis cannot be used: {error}", f"{_START_REDIS}, or correct REDIS_URL")
+        ]
     except DatabaseDown as error:
         return [
             fail(

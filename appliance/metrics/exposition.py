@@ -6,7 +6,7 @@ Pure: counters and a snapshot of the stores in, text out. Source: docs/metrics.m
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import (
@@ -22,6 +22,7 @@ from appliance import __version__
 from appliance.bbb.endpoint import host_of
 from appliance.callbacks.rules import CallbackState
 from appliance.instruments import Counter, Histogram, Metrics
+from appliance.metrics.host import HostStatus
 from appliance.model import Server, ServerState
 
 
@@ -42,6 +43,7 @@ class StoreSnapshot:
     callbacks: Mapping[CallbackState, int] | None = None
     database: bool | None = None
     """Whether PostgreSQL answered."""
+    host: HostStatus = field(default_factory=HostStatus)
 
 
 class _MetricCollector(Collector):
@@ -70,6 +72,7 @@ class _MetricCollector(Collector):
             yield from _spool(self._seen.spool)
         if self._seen.callbacks is not None:
             yield _callbacks(self._seen.callbacks)
+        yield from _host(self._seen.host)
 
 
 def render_metrics(metrics: Metrics, seen: StoreSnapshot, accept: str) -> tuple[str, bytes]:
@@ -152,6 +155,22 @@ def _spool(spool: SpoolStatus) -> Iterator[Metric]:
     age = GaugeMetricFamily("scalelite_spool_oldest_seconds", "Age of the oldest of them.")
     age.add_metric([], spool.oldest_age_s)
     yield age
+
+
+def _host(host: HostStatus) -> Iterator[Metric]:
+    for name, text, sizes in (
+        ("free", "Room for the appliance.", [disk.free_bytes for disk in host.disks]),
+        ("size", "Size of the file system.", [disk.size_bytes for disk in host.disks]),
+    ):
+        family = GaugeMetricFamily(f"scalelite_disk_{name}_bytes", text, labels=["directory"])
+        for disk, size in zip(host.disks, sizes, strict=True):
+            family.add_metric([disk.directory], float(size))
+        yield family
+    if host.certificate_ends_s is not None:
+        text = "End of the TLS certificate, in seconds since the epoch."
+        ends = GaugeMetricFamily("scalelite_tls_certificate_end_timestamp_seconds", text)
+        ends.add_metric([], host.certificate_ends_s)
+        yield ends
 
 
 def _callbacks(callbacks: Mapping[CallbackState, int]) -> Metric:

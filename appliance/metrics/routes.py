@@ -25,6 +25,7 @@ from appliance.http.messages import (
 )
 from appliance.metrics.deps import MetricsDeps
 from appliance.metrics.exposition import SpoolStatus, StoreSnapshot, render_metrics
+from appliance.metrics.host import HostReader, HostStatus
 
 METRICS_PATH = "/metrics"
 _READ_S = 5.0
@@ -41,6 +42,7 @@ class MetricsEndpoint:
 
     def __init__(self, deps: MetricsDeps) -> None:
         self._deps = deps
+        self._host = HostReader(deps.settings)
         token = deps.settings.metrics.token
         self._token = None if token is None else _digest(token.encode())
 
@@ -70,6 +72,7 @@ class MetricsEndpoint:
 
     async def _look(self) -> StoreSnapshot:
         servers, spool, callbacks, database = None, None, None, None
+        host = HostStatus()
         with trio.move_on_after(_READ_S):
             try:
                 servers = await self._deps.pool.records.list_servers(in_background=True)
@@ -82,7 +85,8 @@ class MetricsEndpoint:
                     await self._deps.recordings.store.ping()
                     database = True
                 callbacks = await self._deps.callbacks.queue.count()
-        return StoreSnapshot(servers, spool, callbacks, database)
+            host = await trio.to_thread.run_sync(self._host.read, abandon_on_cancel=True)
+        return StoreSnapshot(servers, spool, callbacks, database, host)
 
     async def _look_into_spool(self) -> SpoolStatus | None:
         if self._deps.recordings.spool is None:

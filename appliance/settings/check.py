@@ -106,7 +106,13 @@ def render_check_text(rows: Sequence[SettingRow], warnings: Sequence[str] = ()) 
     return "\n".join(lines)
 
 
-def render_check_json(rows: Sequence[SettingRow], warnings: Sequence[str] = ()) -> str:
-    """Return the JSON document `{"settings": [{"name", "value", "source"}…], "warnings": […]}`."""
-    document = {"settings": [asdict(row) for row in rows], "warnings": list(warnings)}
+def render_check_json(
+    rows: Sequence[SettingRow], warnings: Sequence[str] = (), problems: Sequence[str] = ()
+) -> str:
+    """Return a JSON document: `settings` (name, value and source of each), warnings, problems."""
+    document = {
+        "settings": [asdict(row) for row in rows],
+        "warnings": list(warnings),
+        "problems": list(problems),
+    }
     return json.dumps(document, indent=2, ensure_ascii=False)

@@ -14,8 +14,6 @@ from collections.abc import Awaitable, Callable, Mapping
 import httpx
 import trio
 
-from appliance.faults import StoreDown
-
 _STATUS_S = 10.0
 _ANSWER_S = 5.0
 _INDEX = "/bigbluebutton/api"
@@ -93,10 +91,7 @@ async def _answers(client: httpx.AsyncClient, url: str, limit_s: float) -> bool:
 async def report_status(
     describe: Callable[[], Awaitable[str]], notify: Notify, *, every_s: float = _STATUS_S
 ) -> None:
-    """Keep the status line of `systemctl status` current. `describe` may raise StoreDown."""
+    """Keep the status line of `systemctl status` current."""
     while True:
-        try:
-            notify(f"STATUS={await describe()}")
-        except StoreDown:
-            notify("STATUS=waiting for the meeting store")
+        notify(f"STATUS={await describe()}")
         await trio.sleep(every_s)

@@ -6,10 +6,8 @@ import socket
 import threading
 from pathlib import Path
 
-import pytest
-
 from appliance.ctl.client import ControlError, NotRunning
-from appliance.ctl.doctor import explain_error, explain_unit
+from appliance.ctl.down import explain_error
 from tests.doubles.control import run_ctl
 from tests.doubles.pool import open_pool
 from tests.doubles.redis_processes import short_directory
@@ -47,6 +45,8 @@ def test_appliance_that_is_not_running_is_exit_code_3_with_a_hint(tmp_path: Path
     assert lines[0].startswith("FAIL  appliance")
     assert "not running" in lines[0]
     assert "systemctl start" in lines[1]
+    assert any(line.startswith("FAIL  configuration") for line in lines)
+    assert "LOADBALANCER_SECRET" in done.out
     document = run_ctl(tmp_path / "gone" / "ctl.sock", "doctor", "--json")
     assert document.code == 3
     assert document.json["healthy"] is False
@@ -81,36 +81,3 @@ def test_appliance_that_closes_the_connection_is_exit_code_1() -> None:
         hanging_up.join(10)
         assert (done.code, done.err) == (1, "")
         assert "without an answer" in done.out
-
-
-@pytest.mark.parametrize(
-    ("shown", "text", "advice"),
-    [
-        (
-            "LoadState=loaded\nActiveState=failed\nResult=exit-code\n",
-            "scalelite-appliance.service is failed (exit-code)",
-            "journalctl -u scalelite-appliance",
-        ),
-        (
-            "LoadState=loaded\nActiveState=inactive\n",
-            "scalelite-appliance.service is inactive",
-            "systemctl enable --now",
-        ),
-        (
-            "LoadState=loaded\nActiveState=activating\nStatusText=waiting for Redis: refused\n",
-            "scalelite-appliance.service is activating: waiting for Redis: refused",
-            "systemctl status",
-        ),
-    ],
-)
-def test_unit_is_explained(shown: str, text: str, advice: str) -> None:
-    finding = explain_unit(shown)
-
-    assert finding is not None
-    assert finding["text"] == text
-    assert advice in finding["advice"]
-
-
-def test_unit_that_is_not_installed_is_no_finding() -> None:
-    assert explain_unit("LoadState=not-found\nActiveState=inactive\n") is None
-    assert explain_unit("") is None

@@ -12,6 +12,7 @@ import yaml
 from appliance.callbacks.rules import CallbackState
 from appliance.instruments import Metrics
 from appliance.metrics.exposition import SpoolStatus, StoreSnapshot, render_metrics
+from appliance.metrics.host import HostStatus
 from appliance.model import Server, ServerId
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +27,9 @@ def families() -> dict[str, str]:
     server = Server(id=ServerId("a"), url="https://a.example", secret="s")
     text = render_metrics(
         Metrics(),
-        StoreSnapshot([server], SpoolStatus(0, 0.0), {CallbackState.FAILED: 0}, database=True),
+        StoreSnapshot(
+            [server], SpoolStatus(0, 0.0), {CallbackState.FAILED: 0}, True, HostStatus((), 1.0)
+        ),
         "",
     )[1].decode()
     return dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))

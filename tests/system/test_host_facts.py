@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
 from appliance.system.host_facts import read_authorities, read_certificate, resolve_name
-
-
-def make_certificate(directory: Path, name: str, days: int = 30, *extra: str) -> tuple[Path, Path]:
-    certificate, key = directory / f"{name}.pem", directory / f"{name}.key"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
-            *("-nodes", "-days", str(days), "-subj", f"/CN={name}", *extra),
-            *("-keyout", str(key), "-out", str(certificate)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return certificate, key
+from tests.doubles.certificates import make_certificate
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])

@@ -1,0 +1,278 @@
+"""What only this machine can refuse of a valid configuration: files, ports, directories.
+
+`config check` runs it. On the package as root everything is tried as the user of the service, in a
+child process. Blocking; nothing is changed, and each port is released at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import ssl
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from appliance.ctl.unit import Unit
+from appliance.settings import Settings
+from appliance.settings.model import Bind
+
+_BIND_CAPABILITY = "cap_net_bind_service"
+_PRIVILEGED_START = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
+_DROP_IN = "/usr/share/doc/scalelite-appliance/examples/privileged-port.conf"
+
+
+@dataclass(frozen=True, slots=True)
+class MachineFindings:
+    """What would go wrong here."""
+
+    problems: tuple[str, ...] = ()
+    """The appliance would not start, or not serve an address."""
+    warnings: tuple[str, ...] = ()
+
+
+def check_machine(settings: Settings, unit: Unit) -> MachineFindings:
+    """Try what the start of the appliance does on this machine."""
+    files = _run_as(unit.user, partial(_check_files, settings, unit))
+    own = _own_ports(settings.control.socket_path)
+    addresses = _check_addresses([*settings.web.binds, *settings.fsapi.binds], own, unit)
+    # Without its listener for metrics, the appliance runs all the same.
+    metrics = _check_addresses(settings.metrics.binds, own, unit)
+    directories = _run_as(unit.user, partial(_check_directories, settings, unit))
+    recordings = _run_as(unit.user, partial(_check_recordings, settings, unit))
+    return MachineFindings((*files, *addresses, *directories), (*metrics, *recordings))
+
+
+# --- as the user of the service ------------------------------------------------------------------
+
+
+def _run_as(user: str, check: Callable[[], list[str]]) -> list[str]:
+    """Run a check as a user; as the own one if this process may not change it."""
+    import json
+    import pwd
+
+    try:
+        entry = pwd.getpwnam(user) if user and os.geteuid() == 0 else None
+    except KeyError:
+        return [f"there is no user {user}, which the service runs as"]
+    if entry is None or entry.pw_uid == 0:
+        return check()
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.close(reader)
+            os.initgroups(user, entry.pw_gid)
+            os.setgid(entry.pw_gid)
+            os.setuid(entry.pw_uid)
+            with open(writer, "w") as out:
+                json.dump(check(), out)
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(writer)
+    with open(reader) as answer:
+        text = answer.read()
+    os.waitpid(child, 0)
+    found: list[str] = json.loads(text) if text else [f"the check failed as user {user}"]
+    return found
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+def _check_files(settings: Settings, unit: Unit) -> list[str]:
+    found = []
+    cert, key = settings.web.tls_cert_file, settings.web.tls_key_file
+    if cert is not None and key is not None:
+        hidden = [hint for path in (cert, key) if (hint := unit.hides(path))]
+        problem = hidden[0] if hidden else _load_pair(cert, key)
+        if problem:
+            found.append(f"TLS_CERT_FILE and TLS_KEY_FILE cannot be used{_by()}: {problem}")
+    ca_file = settings.servers.ca_file
+    if ca_file is not None:
+        problem = unit.hides(ca_file) or _load_authorities(ca_file)
+        if problem:
+            found.append(f"BBB_CA_FILE cannot be used{_by()}: {problem}")
+    return found
+
+
+def _by() -> str:
+    import pwd
+
+    try:
+        return f" by {pwd.getpwuid(os.geteuid()).pw_name}"
+    except KeyError:
+        return f" by user {os.geteuid()}"
+
+
+def _load_pair(cert: Path, key: Path) -> str:
+    for path in (cert, key):
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            return f"{path}: {error.strerror}"
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key)
+    except ssl.SSLError as error:
+        return error.reason or "no certificate and key in PEM"
+    except OSError as error:
+        return error.strerror or "cannot be read"
+    return ""
+
+
+def _load_authorities(path: Path) -> str:
+    try:
+        path.open("rb").close()
+        ssl.create_default_context(cafile=str(path))
+    except ssl.SSLError as error:
+        return error.reason or "no certificate in PEM"
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    return ""
+
+
+# --- addresses -----------------------------------------------------------------------------------
+
+
+def _check_addresses(binds: Iterable[Bind], own: Callable[[int], bool], unit: Unit) -> list[str]:
+    # Everything except a privileged port that a drop-in allows is tried as the user of the service.
+    allowed = _BIND_CAPABILITY in unit.capabilities
+    first_free = _first_unprivileged_port()
+    found = []
+    for bind in binds:
+        user = "" if allowed and 0 < bind.port < first_free else unit.user
+        found += _run_as(user, partial(_try_address, bind, own, first_free))
+    return found
+
+
+def _first_unprivileged_port() -> int:
+    try:
+        return int(Path(_PRIVILEGED_START).read_text())
+    except (OSError, ValueError):
+        return 1024
+
+
+def _try_address(bind: Bind, own: Callable[[int], bool], first_free: int) -> list[str]:
+    if bind.scheme == "unix":
+        return _check_place(Path(bind.path).parent, f"BIND {bind}")
+    try:
+        places = socket.getaddrinfo(bind.host, bind.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        return [f"cannot listen on {bind}: {error.strerror}"]
+    family, kind, protocol, _, address = places[0]
+    with socket.socket(family, kind, protocol) as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            tried.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        try:
+            tried.bind(address)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE and own(bind.port):
+                return []
+            hint = ""
+            if error.errno == errno.EACCES and bind.port < first_free:
+                hint = f"; ports below {first_free} require the drop-in {_DROP_IN}"
+            return [f"cannot listen on {bind}: {error.strerror}{hint}"]
+    return []
+
+
+def _own_ports(control_socket: Path) -> Callable[[int], bool]:
+    """Return a test whether the running appliance listens on a port."""
+    pid = _running_pid(control_socket)
+    inodes = _socket_inodes(pid) if pid else frozenset()
+
+    def is_own(port: int) -> bool:
+        # Without permission for its descriptors, it is assumed that the port is its own.
+        return bool(pid) and (not inodes or not inodes.isdisjoint(_listeners(port)))
+
+    return is_own
+
+
+def _running_pid(control_socket: Path) -> int:
+    """Return the process that listens on the control socket; 0: none does."""
+    import struct
+
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(1.0)
+        try:
+            client.connect(str(control_socket))
+            size = struct.calcsize("3i")
+            peer = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        except OSError:
+            return 0
+    pid: int = struct.unpack("3i", peer)[0]
+    return pid
+
+
+def _socket_inodes(pid: int) -> frozenset[str]:
+    found = set()
+    try:
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            target = os.readlink(f"/proc/{pid}/fd/{name}")
+            if target.startswith("socket:["):
+                found.add(target[8:-1])
+    except OSError:
+        return frozenset()
+    return frozenset(found)
+
+
+def _listeners(port: int) -> frozenset[str]:
+    """Return the inodes of the sockets that listen on a port. Source: proc_net(5)."""
+    found = set()
+    for table in ("tcp", "tcp6"):
+        try:
+            lines = Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                found.add(fields[9])
+    return frozenset(found)
+
+
+# --- directories ---------------------------------------------------------------------------------
+
+
+def _check_directories(settings: Settings, unit: Unit) -> list[str]:
+    stores = settings.stores
+    found = _check_place(settings.control.socket_path.parent, "CTL_SOCKET", unit)
+    if stores.redis_embedded or stores.database_embedded:
+        found += _check_place(stores.state_dir, "STATE_DIR", unit)
+    return found
+
+
+def _check_recordings(settings: Settings, unit: Unit) -> list[str]:
+    recordings = settings.recordings
+    if recordings.disabled or settings.stores.database_disabled:
+        return []
+    places: Iterable[tuple[Path, str]] = (
+        (recordings.spool_dir, "RECORDING_SPOOL_DIR"),
+        (recordings.work_dir, "RECORDING_WORK_DIR"),
+        (recordings.publish_dir, "RECORDING_PUBLISH_DIR"),
+        (recordings.unpublish_dir, "RECORDING_UNPUBLISH_DIR"),
+    )
+    return [text for path, name in places for text in _check_place(path, name, unit)]
+
+
+def _check_place(path: Path, name: str, unit: Unit | None = None) -> list[str]:
+    """Check that files can be made in a directory, or the directory itself."""
+    if unit is not None and (hint := unit.protects(path)):
+        return [f"{name}: {path} cannot be written by the service: {hint}"]
+    if unit is not None and unit.makes(path) and not path.exists():
+        return []
+    try:
+        there = next(one for one in (path, *path.parents) if one.exists())
+    except OSError as error:
+        return [f"{name}: {path}: {error.strerror}"]
+    if not there.is_dir():
+        return [f"{name}: {there} is not a directory"]
+    if os.access(there, os.W_OK | os.X_OK, effective_ids=True):
+        return []
+    if there == path:
+        return [f"{name}: {path} cannot be written{_by()}"]
+    return [f"{name}: {path} is missing and cannot be made{_by()}"]

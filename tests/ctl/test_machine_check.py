@@ -1,0 +1,194 @@
+"""`config check`: what only the machine refuses is exit code 1."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from appliance.ctl.machine_check import check_machine
+from appliance.ctl.unit import Unit, add_unit_environment
+from appliance.settings.package_files import SOURCES
+from tests.doubles.certificates import make_certificate
+from tests.doubles.control import Done, run_ctl
+from tests.doubles.ports import free_port
+from tests.doubles.redis_processes import short_directory
+from tests.doubles.settings import settings_of
+
+SECRET = "s" * 32
+
+
+def check(directory: Path, **variables: str) -> Done:
+    """Run `config check` with a configuration that is good but for the variables."""
+    good = {
+        "LOADBALANCER_SECRET": SECRET,
+        "STATE_DIR": str(directory),
+        "RECORDING_DISABLED": "true",
+        "BIND": "tcp://127.0.0.1:0",
+    }
+    return run_ctl(directory / "ctl.sock", "config", "check", **{**good, **variables})
+
+
+def test_good_configuration_is_exit_code_0(tmp_path: Path) -> None:
+    done = check(tmp_path)
+
+    assert (done.code, done.err) == (0, "")
+    assert check(tmp_path, PORT="x", BIND="").code == 78
+
+
+def test_files_and_directories_are_tried(tmp_path: Path) -> None:
+    cert, _ = make_certificate(tmp_path, "one")
+    _, other = make_certificate(tmp_path, "two")
+    broken = {
+        "TLS_CERT_FILE": str(cert),
+        "TLS_KEY_FILE": str(other),
+        "BBB_CA_FILE": str(other),
+        "STATE_DIR": "/dev/null/state",
+    }
+
+    done = check(tmp_path, **broken)
+
+    assert done.code == 1
+    assert "TLS_KEY_FILE" in done.out  # the configuration is shown all the same
+    tls, authorities, state = done.err.splitlines()
+    assert tls.startswith("error: TLS_CERT_FILE and TLS_KEY_FILE cannot be used by ")
+    assert "MISMATCH" in tls
+    assert authorities.startswith("error: BBB_CA_FILE cannot be used by ")
+    assert state == "error: STATE_DIR: /dev/null is not a directory"
+    problems = check(tmp_path, **broken).err.splitlines()
+    assert len(problems) == 3
+
+
+def test_port_in_use_is_a_problem_unless_the_running_appliance_holds_it() -> None:
+    with short_directory() as directory, socket.socket() as held, socket.socket() as other:
+        for taken in (held, other):
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+        address = f"tcp://127.0.0.1:{held.getsockname()[1]}"
+
+        before = check(directory, BIND=address)
+        with socket.socket(socket.AF_UNIX) as appliance:  # this process is the appliance
+            appliance.bind(str(directory / "ctl.sock"))
+            appliance.listen()
+            running = check(directory, BIND=address)
+
+        assert before.code == 1
+        assert before.err == f"error: cannot listen on {address}: Address already in use\n"
+        assert (running.code, running.err) == (0, "")
+
+
+def test_recordings_and_metrics_are_only_warned_about(tmp_path: Path) -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        metrics = f"tcp://127.0.0.1:{held.getsockname()[1]}"
+
+        done = check(
+            tmp_path,
+            RECORDING_DISABLED="false",
+            RECORDING_SPOOL_DIR="/dev/null/spool",
+            METRICS_BIND=metrics,
+        )
+
+    assert (done.code, done.err) == (0, "")
+    assert f"warning: cannot listen on {metrics}: Address already in use" in done.out
+    assert "warning: RECORDING_SPOOL_DIR: /dev/null is not a directory" in done.out
+
+
+def test_files_are_tried_as_the_user_of_the_service(tmp_path: Path) -> None:
+    cert, key = make_certificate(tmp_path, "one")
+    key.chmod(0)
+    settings = settings_of(
+        BIND="tcp://127.0.0.1:0",
+        STATE_DIR="/tmp",
+        CTL_SOCKET="/tmp/ctl.sock",
+        TLS_CERT_FILE=str(cert),
+        TLS_KEY_FILE=str(key),
+        RECORDING_DISABLED="true",
+    )
+
+    found = check_machine(settings, Unit({"User": "nobody"}))
+
+    user = "nobody" if os.geteuid() == 0 else ""
+    (problem,) = found.problems
+    assert f"cannot be used by {user}" in problem
+    assert problem.endswith("Permission denied")
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("/var/lib/scalelite-appliance", ""),
+        ("/run/scalelite-appliance", ""),
+        ("/var/bigbluebutton/published", ""),
+        ("/srv/recordings", "ReadWritePaths=/srv/recordings"),
+    ],
+)
+def test_unit_protects_directories(path: str, reason: str) -> None:
+    unit = Unit(
+        {
+            "ProtectSystem": "strict",
+            "StateDirectory": "scalelite-appliance",
+            "RuntimeDirectory": "scalelite-appliance",
+            "ReadWritePaths": "-/var/bigbluebutton",
+        }
+    )
+
+    shown = unit.protects(Path(path))
+    assert reason in shown
+    assert bool(shown) == bool(reason)
+
+
+def test_unit_hides_homes_and_temporary_files() -> None:
+    unit = Unit({"ProtectHome": "yes", "PrivateTmp": "yes"})
+
+    assert "ProtectHome=" in unit.hides(Path("/root/key.pem"))
+    assert "PrivateTmp=" in unit.hides(Path("/tmp/key.pem"))
+    assert unit.hides(Path("/etc/ssl/key.pem")) == Unit().hides(Path("/root/key.pem")) == ""
+
+
+def test_directory_that_systemd_makes_need_not_exist() -> None:
+    unit = Unit({"User": "nobody", "RuntimeDirectory": "none-of-scalelite"})
+    settings = settings_of(
+        BIND="tcp://127.0.0.1:0",
+        STATE_DIR="/tmp",
+        RECORDING_DISABLED="true",
+        CTL_SOCKET="/run/none-of-scalelite/ctl.sock",
+    )
+
+    assert check_machine(settings, unit).problems == ()
+
+
+def test_variables_of_a_drop_in_win_over_defaults_only() -> None:
+    unit = Unit(
+        {"Environment": 'PORT=8123 "DEFAULT_LOCALE=de" LOG_LEVEL=debug REDIS_URL=redis://r'}
+    )
+    environ = {
+        "LOG_LEVEL": "info",
+        "PORT": "3000",
+        "REDIS_URL": "unix:///x",
+        SOURCES: "PORT=/etc/default/scalelite-appliance\nREDIS_URL=/usr/share/a/defaults.env",
+    }
+
+    add_unit_environment(environ, unit)
+
+    assert (environ["PORT"], environ["DEFAULT_LOCALE"]) == ("3000", "de")
+    assert (environ["LOG_LEVEL"], environ["REDIS_URL"]) == ("info", "redis://r")
+
+
+def test_drop_in_is_read_on_the_package(tmp_path: Path) -> None:
+    fake = tmp_path / "systemctl"
+    fake.write_text("#!/bin/sh\necho LoadState=loaded\necho Environment=PORT=many\n")
+    fake.chmod(0o755)
+    variables = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        SOURCES: f"STATE_DIR={tmp_path}/defaults.env",
+    }
+
+    done = check(tmp_path, BIND="", **variables)
+
+    assert done.code == 78
+    assert "PORT" in done.err
+    assert check(tmp_path, PORT=str(free_port()), BIND="", **variables).code == 0
