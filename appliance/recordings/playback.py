@@ -118,7 +118,7 @@ async def open_link(
 ) -> PlaybackLink | None:
     """Return the target of a link to a recording; None: this viewer has no access.
 
-    Without `consume` a token is neither verified nor used up, and no cookie is set. Raises
+    Without `consume` a token is verified but not used up, and no cookie is set. Raises
     DatabaseDown, StoreDown.
     """
     recording = await lookup.find(record_id)
@@ -127,12 +127,13 @@ async def open_link(
     target = playback_target(recording, format)
     if target is None or not recording.protected:
         return None if target is None else PlaybackLink(target)
-    if not consume:
-        return PlaybackLink(target) if token else None
     if deps.tokens is None or not deps.secret_key_base:
         raise StoreDown("no store of tokens")
-    if not token or await deps.tokens.consume_token(token) != (record_id, format):
+    read = deps.tokens.consume_token if consume else deps.tokens.find_token
+    if not token or await read(token) != (record_id, format):
         return None
+    if not consume:
+        return PlaybackLink(target)
     timeout_s = deps.settings.protected.cookie_timeout_s
     value = sign_cookie(
         format,
