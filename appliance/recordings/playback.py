@@ -1,7 +1,9 @@
 """Playback of recordings: access checks, targets of links, and the files to serve.
 
-Every request for a file is checked against the recording, which is cached for a second, since a
-page of BBB's player requests a hundred files. Source: docs/recordings.md.
+Every request for a file is checked against the recording, which is cached for a second or until
+this process changes one, since a page of BBB's player requests a hundred files.
+
+Source: docs/recordings.md.
 """
 
 from __future__ import annotations
@@ -41,12 +43,13 @@ class _PendingRead:
 
 
 class RecordingLookup:
-    """A cache of recordings by id, each read at most once a second."""
+    """A cache of recordings by id, each read at most once a second and after a change here."""
 
     def __init__(self, store: RecordingStore | None, now_ms: Callable[[], int]) -> None:
         self._store = store
         self._now_ms = now_ms
-        self._kept: dict[str, tuple[int, Recording | None]] = {}
+        self._kept: dict[str, tuple[int, int, Recording | None]] = {}
+        """(time of the query, number of changes before it, its result) by recordID."""
         self._pending: dict[str, _PendingRead] = {}
 
     async def find(self, record_id: str) -> Recording | None:
@@ -55,8 +58,9 @@ class RecordingLookup:
             return None
         while True:
             kept = self._kept.get(record_id)
-            if kept and 0 <= self._now_ms() - kept[0] < _KEEP_MS:
-                return kept[1]
+            fresh = kept and 0 <= self._now_ms() - kept[0] < _KEEP_MS
+            if kept and fresh and kept[1] == self._store.change_count:
+                return kept[2]
             pending = self._pending.get(record_id)
             if pending is None:
                 return await self._read(self._store, record_id)
@@ -66,8 +70,8 @@ class RecordingLookup:
 
     async def _read(self, store: RecordingStore, record_id: str) -> Recording | None:
         pending = self._pending[record_id] = _PendingRead()
-        # The age is counted from before the query, since the result may lack later changes.
-        asked_ms = self._now_ms()
+        # Both are of before the query, since the result may lack later changes.
+        asked_ms, change_count = self._now_ms(), store.change_count
         try:
             recording = await store.find_recording(record_id)
         except DatabaseDown as error:
@@ -78,7 +82,7 @@ class RecordingLookup:
             pending.done.set()
         if len(self._kept) >= _MAX_ENTRIES:
             self._kept.clear()  # clients can send any number of ids
-        self._kept[record_id] = asked_ms, recording
+        self._kept[record_id] = asked_ms, change_count, recording
         return recording
 
 
@@ -114,7 +118,7 @@ async def open_link(
 ) -> PlaybackLink | None:
     """Return the target of a link to a recording; None: this viewer has no access.
 
-    Without `consume` a token is neither verified nor used up, and no cookie is set. Raises
+    Without `consume` a token is verified but not used up, and no cookie is set. Raises
     DatabaseDown, StoreDown.
     """
     recording = await lookup.find(record_id)
@@ -123,12 +127,13 @@ async def open_link(
     target = playback_target(recording, format)
     if target is None or not recording.protected:
         return None if target is None else PlaybackLink(target)
-    if not consume:
-        return PlaybackLink(target) if token else None
     if deps.tokens is None or not deps.secret_key_base:
         raise StoreDown("no store of tokens")
-    if not token or await deps.tokens.consume_token(token) != (record_id, format):
+    read = deps.tokens.consume_token if consume else deps.tokens.find_token
+    if not token or await read(token) != (record_id, format):
         return None
+    if not consume:
+        return PlaybackLink(target)
     timeout_s = deps.settings.protected.cookie_timeout_s
     value = sign_cookie(
         format,

@@ -21,6 +21,8 @@ STATIC_RESOURCE = "/static-resource"
 """Prefix of the internal location in nginx (X_ACCEL_REDIRECT)."""
 
 _MAX_TOKEN = 4096
+_MAX_DIGITS = 11
+"""Of a time in seconds, as its text in Scalelite's cookies."""
 _PLAYER_APPLICATION = "presentation/2.3"
 _URL_SAFE = "/?&=%~!$'()*+,;:@#"
 _OPTIONS: Any = {
@@ -135,9 +137,20 @@ def is_valid_cookie(cookie: str, format: str, record_id: str, *, secret: str, no
         claims = jwt.decode(cookie, secret, [ALGORITHM], options=_OPTIONS)
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
         return False  # the last three occur with unusual JSON in the header
-    expires = claims["exp"]
-    in_time = isinstance(expires, int | float) and now_s < expires
+    in_time = now_s < _seconds(claims["exp"])
     return in_time and claims["sub"] == cookie_path(format, record_id)
+
+
+def _seconds(expires: object) -> float:
+    """Return the end of a cookie in s since the epoch; a Scalelite writes it as a text of digits.
+
+    Anything else is in the past.
+    """
+    if isinstance(expires, str) and len(expires) <= _MAX_DIGITS and expires.isascii():
+        return int(expires) if expires.isdigit() else 0
+    if isinstance(expires, int | float) and 0 <= expires < 10**_MAX_DIGITS:
+        return expires
+    return 0
 
 
 def render_cookie(

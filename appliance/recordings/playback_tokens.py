@@ -45,9 +45,16 @@ class PlaybackTokens:
 
     async def consume_token(self, token: str) -> tuple[str, str] | None:
         """Delete a token and return its (recordID, format); None: unknown, used or expired."""
+        return await self._read("GETDEL", token)
+
+    async def find_token(self, token: str) -> tuple[str, str] | None:
+        """Return the (recordID, format) of a token without consuming it; None as consume_token."""
+        return await self._read("GET", token)
+
+    async def _read(self, command: str, token: str) -> tuple[str, str] | None:
         if len(token) != _HEX_DIGITS or not (token.isascii() and token.isalnum()):
             return None
-        found = await self.redis.command("GETDEL", self._key(token))
+        found = await self.redis.command(command, self._key(token))
         if found is None:
             return None
         try:

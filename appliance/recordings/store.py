@@ -140,6 +140,8 @@ class RecordingStore:
     def __init__(self, store: Database) -> None:
         self._store = store
         self._listings = trio.Semaphore(LISTINGS_AT_ONCE)
+        self.change_count = 0
+        """Number of changes that were made through this object; what was read before is stale."""
 
     async def ping(self) -> None:
         """Check that the database answers."""
@@ -198,8 +200,12 @@ class RecordingStore:
                 one for one in recordings if tenant_id is None or one.tenant_id == tenant_id
             )
 
-        async with open_transaction(self._store, hold_s=CHANGE_HOLD_S) as transaction:
-            yield LockedRecordings(transaction, await transaction.run(work))
+        try:
+            async with open_transaction(self._store, hold_s=CHANGE_HOLD_S) as transaction:
+                yield LockedRecordings(transaction, await transaction.run(work))
+        finally:
+            # After an error, too: the commit may have been made.
+            self.change_count += 1
 
     async def find_recording(self, record_id: str) -> Recording | None:
         """Return one recording in any state, None if it does not exist."""

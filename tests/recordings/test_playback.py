@@ -17,6 +17,7 @@ class SlowStore:
 
     def __init__(self) -> None:
         self.asked = 0
+        self.change_count = 0
         self.answer = trio.Event()
         self.broken = False
 
@@ -51,6 +52,21 @@ async def test_recording_is_read_once_a_second() -> None:
         clock.now_ms = now_ms
         assert await lookup.find("rec-1") == make_recording()
         assert store.asked == asked
+
+
+async def test_recording_is_read_again_after_a_change() -> None:
+    lookup, store, _ = make_lookup()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lookup.find, "rec-1")
+        await trio.testing.wait_all_tasks_blocked()
+        store.change_count += 1  # while it is being read
+        store.answer.set()
+    for _ in range(2):
+        assert await lookup.find("rec-1") == make_recording()
+        assert store.asked == 2
+    store.change_count += 1
+    await lookup.find("rec-1")
+    assert store.asked == 3
 
 
 async def test_unknown_recording_is_remembered_too_and_odd_names_are_not_asked_for() -> None:

@@ -180,6 +180,15 @@ async def test_change_is_seen_within_a_second(player: Player) -> None:
         assert_page(await get(player, "/recording/rec-1/presentation"))
 
 
+async def test_own_change_is_seen_at_once(player: Player) -> None:
+    with trio.fail_after(DEADLINE_S):
+        await player.add("rec-1")
+        file = "/presentation/rec-1/index.html"
+        for protected, status in ((True, 404), (False, 200), (True, 404), (False, 200)):
+            await player.protect("rec-1", protected)
+            assert (await get(player, file)).status == status
+
+
 async def test_protected_recording_is_opened_once_by_its_token(player: Player) -> None:
     with trio.fail_after(DEADLINE_S):
         # The feature is off: the recording decides (fault 14).
@@ -212,6 +221,23 @@ async def test_protected_recording_is_opened_once_by_its_token(player: Player) -
         for wrong in ("", f"{name}=x", f"{name}2={value}"):
             assert_page(await get(player, file, f"Cookie: {wrong}"))
         assert not player.public.log.errors
+
+
+async def test_head_of_a_protected_recording_answers_as_get(player: Player) -> None:
+    with trio.fail_after(DEADLINE_S):
+        await player.add("rec-1", "presentation", "video")
+        await player.protect("rec-1")
+        link = "/recording/rec-1/presentation"
+        for token in ("x", "a" * 64, await token_of(player, format="video")):
+            head = await player.public.ask("HEAD", f"{link}?token={token}")
+            unknown = await player.public.ask(
+                "HEAD", f"/recording/unknown/presentation?token={token}"
+            )
+            assert (head.status, unknown.status) == (404, 404)
+        token = await token_of(player)
+        assert (await player.public.ask("HEAD", f"{link}?token={token}")).status == 307
+        assert (await get(player, f"{link}?token={token}")).status == 307
+        assert (await player.public.ask("HEAD", f"{link}?token={token}")).status == 404
 
 
 async def test_token_and_cookie_open_nothing_else(player: Player) -> None:

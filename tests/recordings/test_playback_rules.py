@@ -161,6 +161,27 @@ def test_cookie_opens_its_format_until_it_ends() -> None:
 
 
 @pytest.mark.parametrize(
+    ("expires", "valid"),
+    [
+        (str(NOW + 60), True),  # as a Scalelite writes it
+        (str(NOW), False),
+        ("", False),
+        ("soon", False),
+        ("-1", False),
+        ("٣" * 10, False),
+        ("9" * 3000, False),
+        ("1e99", False),
+        (float("inf"), False),
+        (True, False),
+        (None, False),
+    ],
+)
+def test_cookie_is_valid_by_its_number_or_text_of_digits(expires: object, valid: bool) -> None:
+    cookie = jwt.encode({"sub": "/video/rec-1", "exp": expires}, KEY, "HS256")
+    assert is_valid_cookie(cookie, "video", "rec-1", secret=KEY, now_s=NOW) is valid
+
+
+@pytest.mark.parametrize(
     "cookie",
     [
         "",
