@@ -31,7 +31,7 @@ from appliance.public.app import PublicApp
 from appliance.recordings.manual_imports import ManualImports
 from appliance.recordings.recovery import finish_changes_forever
 from appliance.recordings.retention_task import run_retention_forever
-from appliance.redis.startup import wait_for_redis
+from appliance.redis.startup import GRACE_S, report_missing_redis, wait_for_redis
 from appliance.servers.poller import Poller
 from appliance.servers.sweeper import sweep_forever
 from appliance.settings import Settings
@@ -79,12 +79,16 @@ async def run(settings: Settings) -> None:
         async with open_connections(settings, log, max_outgoing=limits.outgoing) as connections:
             redis = connections.redis
             clients = (redis.foreground.client, redis.background.client)
-            if await wait_for_redis(clients, stop, systemd.send, log):
+            nursery.start_soon(report_missing_redis, clients, systemd.send, log)
+            # The embedded one comes up in any case; its start has limits of its own.
+            limit_s = math.inf if settings.stores.redis_embedded else GRACE_S
+            await wait_for_redis(clients, stop, limit_s)
+            if stop.is_set():
+                systemd.send("STOPPING=1")
+            else:
                 web = replace(settings.web, max_connections=limits.clients)
                 settings = replace(settings, web=web)
                 await _serve(settings, connections, stop, reload, systemd, log)
-            else:
-                systemd.send("STOPPING=1")
         nursery.cancel_scope.cancel()
     log.info("stopped")
 

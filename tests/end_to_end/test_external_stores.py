@@ -182,19 +182,25 @@ def test_create_fails_and_recovers_when_redis_refuses_to_write(
     wait_for(lambda: appliance.front.create("m1").returncode == "SUCCESS", 40, "recovered")
 
 
-def test_start_waits_for_redis(tmp_path: Path, store: RedisProcess) -> None:
+def test_appliance_serves_what_it_can_before_redis_is_there(
+    tmp_path: Path, store: RedisProcess
+) -> None:
     store.kill()
     environ = {"REDIS_URL": url_with_password(store), "DB_DISABLED": "true", **COMMON}
     with not_started(tmp_path, **environ) as appliance:
         appliance.sensitive.add(REDIS_PW)
         appliance.start(wait=False)
-        appliance.wait_catching()
-        assert not appliance.control_socket.exists()
+        appliance.wait_ready()
+        assert appliance.front.fetch("GET", "/health_check").status == 503
+        assert appliance.front.create("early").key == "internalError"
+        doctor = appliance.ctl("doctor")
+        assert doctor.returncode == 1
+        assert "redis" in doctor.stdout
 
         store.start()
 
-        appliance.wait_ready()
-        assert is_healthy(appliance.front)
+        wait_for(lambda: is_healthy(appliance.front), 40, "healthy")
+        assert appliance.front.create("late").key != "checksumError"
         appliance.finish()
 
 

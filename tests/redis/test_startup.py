@@ -1,54 +1,57 @@
-"""The wait for Redis at the start ends with a connection or a stop, and is reported."""
+"""The wait for Redis at the start: bounded, and reported until Redis is there."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import trio
 
 from appliance.redis.client import RedisAddress, open_redis_client
-from appliance.redis.startup import wait_for_redis
+from appliance.redis.startup import report_missing_redis, wait_for_redis
 from tests.doubles.features import EventBook
 from tests.doubles.redis_processes import redis_process
 
-INTERVAL_S = 0.05
 WITHIN_S = 40.0
 
 
-async def test_reason_is_logged_and_sent_to_systemd_until_a_stop(tmp_path: Path) -> None:
-    stop, log, sent = trio.Event(), EventBook(), list[tuple[str, ...]]()
-
-    def notify(*lines: str) -> None:
-        sent.append(lines)
-        stop.set()
-
+async def test_reason_is_logged_and_sent_to_systemd(tmp_path: Path) -> None:
+    log, sent = EventBook(), list[str]()
     address = RedisAddress(f"unix://{tmp_path}/none.sock")
     with trio.fail_after(WITHIN_S):
-        async with open_redis_client(address, scripts=()) as client:
-            assert not await wait_for_redis([client], stop, notify, log, interval_s=INTERVAL_S)
+        async with (
+            open_redis_client(address, scripts=()) as client,
+            trio.open_nursery() as nursery,
+        ):
+
+            def notify(*lines: str) -> None:
+                sent.extend(lines)
+                nursery.cancel_scope.cancel()
+
+            await report_missing_redis([client], notify, log, interval_s=0.05)
 
     reason = log.named("waiting_for_redis")[0]["reason"]
     assert "No such file" in reason
-    assert sent == [
-        ("EXTEND_TIMEOUT_USEC=30000000", f"STATUS=waiting for Redis: {reason}"),
-    ]
+    assert sent == [f"STATUS=waiting for Redis: {reason}"]
 
 
-async def test_wait_ends_when_redis_is_connected() -> None:
+async def test_wait_and_report_end_when_redis_is_connected() -> None:
     log = EventBook()
     with redis_process() as redis, trio.fail_after(WITHIN_S):
         async with open_redis_client(RedisAddress(redis.unix_url), scripts=()) as client:
-            assert await wait_for_redis([client, client], trio.Event(), print, log)
+            await wait_for_redis([client, client], trio.Event(), math.inf)
+            await report_missing_redis([client], print, log)
 
             assert client.connected
-            assert client.down_reason is None
     assert not log.named("waiting_for_redis")
 
 
-async def test_wait_reports_a_stop_even_when_redis_is_connected() -> None:
+async def test_wait_ends_at_its_limit_and_at_a_stop(tmp_path: Path) -> None:
     stop = trio.Event()
-    stop.set()
-    with redis_process() as redis, trio.fail_after(WITHIN_S):
-        async with open_redis_client(RedisAddress(redis.unix_url), scripts=()) as client:
-            await client.wait_connected()
-            assert not await wait_for_redis([client], stop, print, EventBook())
+    address = RedisAddress(f"unix://{tmp_path}/none.sock")
+    with trio.fail_after(WITHIN_S):
+        async with open_redis_client(address, scripts=()) as client:
+            await wait_for_redis([client], stop, 0.05)
+            stop.set()
+            await wait_for_redis([client], stop, math.inf)
+            assert not client.connected
