@@ -28,6 +28,7 @@ from appliance.http.server.sockets import ListenError
 from appliance.log import EventLogger, get_logger, reopen_logs
 from appliance.metrics.routes import MetricsApp
 from appliance.public.app import PublicApp
+from appliance.recordings.deps import RecordingAdmin
 from appliance.recordings.manual_imports import ManualImports
 from appliance.recordings.recovery import finish_changes_forever
 from appliance.recordings.retention_task import run_retention_forever
@@ -136,21 +137,12 @@ async def _serve(
     listeners = _listeners(features, log)
     drained = {name: trio.Event() for name in listeners}
 
-    async def listen(name: str, *, task_status: trio.TaskStatus[list[str]]) -> None:
-        try:
-            await listeners[name].run(stop, task_status=task_status)
-        except* ListenError as group:
-            if name != "metrics":  # monitoring must not take the API down
-                raise
-            for error in group.exceptions:
-                log.error("metrics_listener_failed", reason=str(error))
-            task_status.started([])
-        finally:
-            drained[name].set()
-
     async with trio.open_nursery() as services:
         await services.start(background.run)
-        urls = {name: await services.start(listen, name) for name in listeners}
+        urls = {
+            name: await services.start(_listen, name, listener, stop, drained[name], log)
+            for name, listener in listeners.items()
+        }
         await services.start(serve_control, make_control_app(features), settings.control, log)
         call_front_ends = partial(
             sender.run, make_callback_tools(features.callbacks, connections.callbacks.client)
@@ -159,11 +151,7 @@ async def _serve(
             services.start_soon(supervise, name, service, log)
         if features.recordings.admin is not None:
             await services.start(manual_imports.run)
-            watcher = make_spool_watcher(
-                settings.recordings, features.recordings.admin.importer, log
-            )
-            services.start_soon(supervise, "spool_watcher", watcher.run, log)
-            for name, service in _recording_services(features):
+            for name, service in _recording_services(features, features.recordings.admin, log):
                 services.start_soon(supervise, name, service, log)
         if systemd.watchdog_s is not None:
             own_url = _own_url(urls["listening"])
@@ -178,6 +166,28 @@ async def _serve(
         for listener_drained in drained.values():
             await listener_drained.wait()
         services.cancel_scope.cancel()
+
+
+async def _listen(
+    name: str,
+    listener: HttpServer,
+    stop: trio.Event,
+    drained: trio.Event,
+    log: EventLogger,
+    *,
+    task_status: trio.TaskStatus[list[str]],
+) -> None:
+    """Run a listener until `stop` is set, and set `drained` when its last request is answered."""
+    try:
+        await listener.run(stop, task_status=task_status)
+    except* ListenError as group:
+        if name != "metrics":  # monitoring must not take the API down
+            raise
+        for error in group.exceptions:
+            log.error("metrics_listener_failed", reason=str(error))
+        task_status.started([])
+    finally:
+        drained.set()
 
 
 def _services(
@@ -199,9 +209,11 @@ def _services(
 
 
 def _recording_services(
-    features: Features,
+    features: Features, admin: RecordingAdmin, log: EventLogger
 ) -> tuple[tuple[str, Callable[[], Awaitable[None]]], ...]:
+    watcher = make_spool_watcher(features.settings.recordings, admin.importer, log)
     return (
+        ("spool_watcher", watcher.run),
         ("retention", partial(run_retention_forever, features.recordings)),
         ("unfinished_changes", partial(finish_changes_forever, features.recordings)),
     )
