@@ -51,8 +51,6 @@ REPLAY_MAX_BYTES = 1024 * 1024
 """Documents up to this size are buffered, so that a create can fail over; larger ones are
 streamed."""
 
-T = TypeVar("T")
-
 
 class Accepts(Enum):
     """The bodies that a call accepts with POST."""
