@@ -107,8 +107,10 @@ def _migrate_database() -> list[str]:
 
     import trio
 
+    from appliance.ctl.unit import become_service_user
     from appliance.postgres import standalone_migration as migration
 
+    become_service_user(os.environ)
     applied: list[str] = []
     failures: list[BaseException] = []
     try:
@@ -134,8 +136,10 @@ def _inspect_stores(environ: Mapping[str, str], show: Callable[[dict[str, Any]],
 
     import trio
 
+    from appliance.ctl.unit import become_service_user
     from appliance.takeover import standalone as takeover
 
+    become_service_user(os.environ)
     failures: list[BaseException] = []
     try:
         trio.run(takeover.inspect_stores, settings, show)

@@ -13,6 +13,8 @@ from pathlib import Path
 from appliance.settings.package_files import SOURCES
 
 UNIT = "scalelite-appliance.service"
+SERVICE_USER = "_scalelite"
+"""Of the package, where systemd cannot be asked."""
 _PROPERTIES = (
     *("LoadState", "User", "Environment", "AmbientCapabilities", "ReadWritePaths"),
     *("StateDirectory", "RuntimeDirectory", "ProtectSystem", "ProtectHome", "PrivateTmp"),
@@ -97,6 +99,28 @@ def read_unit(environ: Mapping[str, str]) -> Unit:
         return Unit()
     values = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
     return Unit(values) if values.get("LoadState") == "loaded" else Unit()
+
+
+def become_service_user(environ: Mapping[str, str]) -> None:
+    """On the package as root, become the user of the service for the rest of the process.
+
+    PostgreSQL knows that user by its socket (peer authentication), but not root; and directories
+    are judged as the service sees them.
+    """
+    if os.geteuid() != 0 or SOURCES not in environ:
+        return
+    import pwd
+
+    try:
+        entry = pwd.getpwnam(read_unit(environ).user or SERVICE_USER)
+    except KeyError:
+        return
+    os.initgroups(entry.pw_name, entry.pw_gid)
+    os.setgid(entry.pw_gid)
+    os.setuid(entry.pw_uid)
+    for name in ("USER", "LOGNAME"):  # the drivers take the name of the user from them
+        os.environ[name] = entry.pw_name
+    os.environ["HOME"] = entry.pw_dir
 
 
 def add_unit_environment(environ: MutableMapping[str, str], unit: Unit) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 from appliance import __version__
-from tests.doubles.control import Done, run_ctl
+from tests.doubles.control import Done, ctl_environment, run_ctl
 from tests.doubles.ports import free_port
 from tests.doubles.redis_processes import short_directory
 
@@ -75,6 +80,38 @@ def test_embedded_database_is_migrated_too() -> None:
 
         assert (done.code, done.err) == (0, "")
         assert done.out.startswith("applied 0001_appliance\n")
+
+
+def test_root_uses_the_stores_of_the_package_as_its_user(database_url: str, tmp_path: Path) -> None:
+    fake = tmp_path / "systemctl"
+    fake.write_text("#!/bin/sh\necho LoadState=loaded\necho User=nobody\n")
+    fake.chmod(0o755)
+    environ = {
+        **EXTERNAL,
+        "DATABASE_URL": database_url,
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "APPLIANCE_SOURCES": "PORT=/etc/default/scalelite-appliance",
+    }
+    program = (
+        "import getpass, os; from appliance.ctl.unit import become_service_user as become;"
+        "become(os.environ); print(os.geteuid(), getpass.getuser())"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**ctl_environment(NOWHERE), **environ},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+
+    name = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+    assert done.stdout.split() == [str(pwd.getpwnam(name).pw_uid), name]
+    if os.geteuid() == 0:
+        # The socket of this PostgreSQL is in a directory of root: another user gets no further.
+        refused = run_ctl(NOWHERE, "database", "migrate", **environ)
+        assert (refused.code, "Permission denied" in refused.err) == (1, True)
 
 
 def test_database_that_cannot_be_migrated_is_one_line_and_exit_code_1() -> None:
