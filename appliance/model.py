@@ -95,6 +95,8 @@ class Meeting:
     """None: the server was removed from the pool."""
     server_state: ServerState = ServerState.DISABLED
     server_tag: str | None = None
+    own_passwords: bool = False
+    """The create that placed it gave no password, so that its server got the appliance's own."""
     run_ms: int | None = None
     """Arrival time of the create that began the current run; None: not recorded. A server's answer
     that the meeting has ended refers to the run that was recorded before the server was asked."""
@@ -196,7 +198,11 @@ class PlacementRequest:
     max_participants: int | None = None
     excluded: frozenset[ServerId] = frozenset()
     """Servers on which this create has already failed."""
+    only_server: ServerId | None = None
+    """The server of a breakout room's parent, if the meeting is a breakout room."""
     replaces: Replaced | None = None
+    own_passwords: bool = False
+    """The front-end gave no password at all."""
 
 
 class PlacementOutcome(StrEnum):

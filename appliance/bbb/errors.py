@@ -62,7 +62,15 @@ ID_NOT_UNIQUE = Failure(
     "idNotUnique",
     "A meeting already exists with that meeting ID.  Please use a different meeting ID.",
 )
+INVALID_MEETING_ID = Failure("validationError", "Invalid meeting ID")
+INVALID_MEETING_ID = Failure("validationError", "Invalid meeting ID")
 FORMAT_ERROR = Failure("formatError", "Meeting ID cannot contain ','")
+PARENT_ID_MISSING = Failure(
+    "parentMeetingIDMissing", "No parent meeting ID was provided for the breakout room"
+)
+PARENT_NOT_FOUND = Failure(
+    "parentMeetingDoesNotExist", "No parent meeting exists for the breakout room"
+)
 
 NO_SERVER_AVAILABLE = Failure("internalError", "Could not find any available servers.")
 UNABLE_TO_CREATE = Failure("internalError", "Unable to create meeting on server.")

@@ -13,6 +13,7 @@ import trio
 from appliance.bbb import errors
 from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError, Failure
+from appliance.bbb.meeting_id import read_meeting_id
 from appliance.bbb.meeting_list import MeetingList
 from appliance.bbb.params import Params, get, merge_params, replace_param
 from appliance.bbb.request_body import RequestBody
@@ -158,10 +159,7 @@ async def _suspect(deps: MeetingDeps, server_id: ServerId, silent: bool) -> None
 
 
 def _meeting_id(params: Params) -> MeetingId:
-    meeting_id = get(params, "meetingID")
-    if not meeting_id:
-        raise ApiError(errors.MISSING_MEETING_ID)
-    return MeetingId(meeting_id)
+    return read_meeting_id(get(params, "meetingID"))
 
 
 async def _find(deps: MeetingDeps, caller: Caller, params: Params) -> Meeting | None:

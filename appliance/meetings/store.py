@@ -62,18 +62,20 @@ class MeetingStore:
         run: MeetingRun | None = None,
         began: bool = True,
         created: str | None = None,
+        moderator_pw: str = "",
     ) -> bool:
         """Record that the server created the meeting; False: the record has changed since.
 
         `began`: this create began `run`; otherwise the server had the meeting already, as it also
-        had if `created`, its createTime, is that of the recorded run.
+        had if `created`, its createTime, is that of the recorded run. `moderator_pw`: the password
+        that the server chose; empty if it was given one.
         """
         run_ms = run.began_ms if run and began else ""
         ended_url = (run.ended_url if run else None) or ""
         reply = await self.redis.foreground.run(
             "confirm_meeting",
             *(*identity_of(meeting), now_ms, self.rules.ttl_s),
-            *(run_ms, ended_url, created or ""),
+            *(run_ms, ended_url, created or "", moderator_pw),
         )
         return bool(reply)
 
@@ -109,6 +111,7 @@ def placement_arguments(request: PlacementRequest, rules: PlacementRules) -> str
         "tenant_id": request.tenant_id or "",
         "moderator_pw": request.moderator_pw,
         "new_moderator_pw": request.new_moderator_pw,
+        "own_passwords": request.own_passwords,
         "voice_bridges": request.voice_bridges,
         "now_ms": request.now_ms,
         "tie_breaker": request.tie_breaker,
@@ -118,6 +121,7 @@ def placement_arguments(request: PlacementRequest, rules: PlacementRules) -> str
         "forecast": rules.forecast,
         "size_cap": rules.size_cap,
         "excluded": dict.fromkeys(request.excluded, True),
+        "only_server": request.only_server,
         "tags": None if request.tag is None else request.tag.tags,
         "tag_required": request.tag is not None and request.tag.required,
         "size_hint": request.size_hint,

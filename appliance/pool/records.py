@@ -119,6 +119,7 @@ def parse_meeting(reply: Sequence[Any]) -> Meeting:
         online,
         tag,
         run_ms,
+        own_passwords,
     ) = reply
     server = ServerId(server_id)
     return Meeting(
@@ -133,6 +134,7 @@ def parse_meeting(reply: Sequence[Any]) -> Meeting:
         server=Target(server, url, secret, bool(online)) if url else None,
         server_state=parse_state(state),
         server_tag=tag or None,
+        own_passwords=bool(own_passwords),
         run_ms=int(run_ms) if run_ms else None,
     )
 

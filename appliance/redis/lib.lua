@@ -84,12 +84,13 @@ local function read_record(id)
   local m = call('HMGET', P .. 'meeting:' .. id, 'server_id', 'moderator_pw', 'voice_bridge', 'tenant_id')
   if not m[1] then return nil end
   local a = call('HMGET', A .. 'meeting:' .. id, 'placement', 'creating', 'expected', 'joins', 'placed_ms',
-    'run_ms')
+    'run_ms', 'own_passwords')
   local s = call('HMGET', P .. 'server:' .. m[1], 'url', 'secret', 'state', 'online', 'tag', 'load_multiplier')
   return {
     server_id = m[1], moderator_pw = text(m[2]), voice_bridge = text(m[3]), tenant_id = text(m[4]),
     placement = number(a[1], 0), creating_ms = number(a[2], nil), expected = number(a[3], nil),
     joins = number(a[4], 0), placed_ms = number(a[5], 0), run_ms = number(a[6], nil),
+    own_passwords = a[7] == '1',
     url = s[1], secret = text(s[2]), state = s[1] and state_of(m[1], s[3]) or 'disabled',
     online = s[4] == 'true', tag = text(s[5]), multiplier = multiplier_of(s[6]),
   }
@@ -101,7 +102,7 @@ local function reply_record(id, r, now_ms)
   if r.creating_ms and r.creating_ms > now_ms then creating = 1 end
   return { id, r.server_id, r.moderator_pw, r.voice_bridge, r.tenant_id, tostring(r.placement),
     r.creating_ms and 0 or 1, creating, text(r.url), r.secret, r.state, r.online and 1 or 0, r.tag,
-    r.run_ms and decimal(r.run_ms) or '' }
+    r.run_ms and decimal(r.run_ms) or '', r.own_passwords and 1 or 0 }
 end
 
 -- Whether the request that placed the meeting may still be running, so that others must not remove
@@ -170,7 +171,7 @@ local function detach(id, r, now_ms, abandoned)
   local run_ms, ended_url = run_of(id)
   call('HSET', A .. 'detached:' .. r.server_id, id, cjson.encode({
     moderator_pw = r.moderator_pw, voice_bridge = r.voice_bridge, tenant_id = r.tenant_id,
-    expected = r.expected, joins = r.joins, placed_ms = r.placed_ms,
+    expected = r.expected, joins = r.joins, placed_ms = r.placed_ms, own_passwords = r.own_passwords,
     run_ms = run_ms, created = call('HGET', A .. 'meeting:' .. id, 'created') or nil,
     ended_url = ended_url, detached_ms = now_ms, abandoned = abandoned }))
   call('EXPIRE', A .. 'detached:' .. r.server_id, DETACHED_TTL_S)

@@ -1,11 +1,18 @@
-"""Which meeting ids a create accepts."""
+"""The meetingID of a call: how it is read, and which a create accepts."""
 
 from __future__ import annotations
 
 import pytest
 
-from appliance.bbb.errors import FORMAT_ERROR, MISSING_MEETING_ID, SIZE_ERROR, Failure
-from appliance.bbb.meeting_id import check_meeting_id
+from appliance.bbb.errors import (
+    FORMAT_ERROR,
+    INVALID_MEETING_ID,
+    MISSING_MEETING_ID,
+    SIZE_ERROR,
+    ApiError,
+    Failure,
+)
+from appliance.bbb.meeting_id import check_meeting_id, read_meeting_id
 
 
 @pytest.mark.parametrize(
@@ -25,3 +32,35 @@ from appliance.bbb.meeting_id import check_meeting_id
 )
 def test_meeting_id_is_checked_as_bbb_does(meeting_id: str | None, outcome: Failure | None) -> None:
     assert check_meeting_id(meeting_id) == outcome
+
+
+@pytest.mark.parametrize(
+    ("text", "meeting_id"),
+    [
+        ("room", "room"),
+        (" room ", "room"),
+        ("\t\r\nroom\x00", "room"),
+        ("a b", "a b"),
+        ("\u00a0room\u2003", "\u00a0room\u2003"),
+    ],
+)
+def test_meeting_id_is_trimmed_as_bbb_does(text: str, meeting_id: str) -> None:
+    assert read_meeting_id(text) == meeting_id
+
+
+@pytest.mark.parametrize(
+    ("text", "failure"),
+    [
+        (None, MISSING_MEETING_ID),
+        ("", MISSING_MEETING_ID),
+        (" \n", MISSING_MEETING_ID),
+        ("a\nb", INVALID_MEETING_ID),
+        ("\x85room", INVALID_MEETING_ID),
+    ],
+)
+def test_meeting_id_is_refused_when_nothing_usable_is_left(
+    text: str | None, failure: Failure
+) -> None:
+    with pytest.raises(ApiError) as failed:
+        read_meeting_id(text)
+    assert failed.value.failure == failure

@@ -40,7 +40,7 @@ def _kind(name: str, pattern: str, type_: str, *fields: str, **more: Any) -> Kin
 
 _COUNTS = ("meetings", "users", "largest_meeting", "videos")
 _SERVER = ("url", "secret", "tag", "online", "load_multiplier", "state", *_COUNTS, "bbb_version")
-_OWN = ("placement", "creating", "confirmed_ms", "placed_ms", "run_ms", "created")
+_OWN = ("placement", "creating", "confirmed_ms", "placed_ms", "run_ms", "created", "own_passwords")
 _SEATS = ("expected", "joins", "reserved", "pending", "counted")
 _CALLBACK = (
     *("host", "data", "state", "attempts", "created", "since", "due", "status", "error"),

@@ -98,6 +98,23 @@ async def check_unknown(pool: LivePool, caller: Caller = NOBODY) -> None:
 
 
 @pytest.mark.parametrize("name", CALLS)
+async def test_meeting_is_found_by_its_trimmed_id(pool: LivePool, name: str) -> None:
+    await pool.create(" room\t")
+
+    await CALLS[name](pool.res.meetings, NOBODY, (("meetingID", "\nroom "),))
+
+    assert "meetingID=room&" in f"{pool.servers[0].requests('create')[0]['query']}&"
+
+
+@pytest.mark.parametrize("name", CALLS)
+async def test_call_is_refused_when_its_meeting_id_has_control_characters(
+    pool: LivePool, name: str
+) -> None:
+    text = await failure(CALLS[name], pool, params=(("meetingID", "ro\x00om"),))
+    assert text == "validationError: Invalid meeting ID"
+
+
+@pytest.mark.parametrize("name", CALLS)
 async def test_call_without_a_meeting_id_is_refused(pool: LivePool, name: str) -> None:
     for params in ((), (("meetingID", ""),)):
         text = await failure(CALLS[name], pool, params=params)

@@ -120,7 +120,16 @@ local function consider_all()
   end
 end
 
+-- A breakout room must be on the server of its parent, whatever the tag, the load and the limits.
+local function only_server()
+  local s = call('HMGET', P .. 'server:' .. q.only_server, 'url', 'state', 'online', 'load_multiplier')
+  if q.excluded[q.only_server] or not s[1] or s[3] ~= 'true' then return nil end
+  if state_of(q.only_server, s[2]) == 'disabled' then return nil end
+  return { id = q.only_server, multiplier = multiplier_of(s[4]) }
+end
+
 local function choose_server()
+  if q.only_server then return only_server() end
   local tie_breaker = consider_some_of_equals()
   if best_rank > 0 then
     tie_breaker = q.tie_breaker
@@ -192,7 +201,7 @@ end
 call('HSET', P .. 'meeting:' .. id, unpack(fields))
 call('HSET', A .. 'meeting:' .. id, 'placement', placement, 'creating', decimal(q.creating_until_ms),
   'expected', decimal(expected), 'joins', 0, 'placed_ms', decimal(q.now_ms), 'reserved', decimal(load),
-  'pending', decimal(expected), 'counted', 1)
+  'pending', decimal(expected), 'counted', 1, 'own_passwords', q.own_passwords and 1 or 0)
 call('EXPIRE', P .. 'meeting:' .. id, decimal(q.ttl_s))
 call('EXPIRE', A .. 'meeting:' .. id, decimal(q.ttl_s))
 call('SADD', P .. 'meetings', id)

@@ -135,6 +135,10 @@ local function take_back(id, d, meeting)
     own[#own + 1] = 'ended_url'
     own[#own + 1] = d.ended_url
   end
+  if d.own_passwords then
+    own[#own + 1] = 'own_passwords'
+    own[#own + 1] = 1
+  end
   call('DEL', A .. 'meeting:' .. id)
   call('HSET', A .. 'meeting:' .. id, unpack(own))
   record_listed(id, meeting)
