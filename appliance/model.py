@@ -212,6 +212,8 @@ class PlacementOutcome(StrEnum):
     KNOWN = "known"
     FOREIGN = "foreign"
     """The id belongs to another tenant's meeting."""
+    ENDING = "ending"
+    """The only eligible servers are those that an `end` of this meeting may still reach."""
     NO_SERVER = "no_server"
     NO_TAGGED_SERVER = "no_tagged_server"
     NO_VOICE_BRIDGE = "no_voice_bridge"

@@ -39,10 +39,13 @@ DUPLICATE = "duplicateWarning"
 """messageKey of BBB's SUCCESS for a create of a meeting that exists already."""
 _MAX_STEPS = 12
 """Bounds the loop when many requests move one record at once."""
+_END_PAUSE_S = 0.1
+"""Pause between two attempts to place a meeting that an `end` is under way for."""
 _UNDO_S = 1.0
 """Deadline for undoing the placement of a request that ends early."""
 
 _REFUSALS = {
+    PlacementOutcome.ENDING: errors.UNABLE_TO_CREATE,
     PlacementOutcome.NO_SERVER: errors.NO_SERVER_AVAILABLE,
     PlacementOutcome.NO_VOICE_BRIDGE: errors.NO_VOICE_BRIDGE,
     PlacementOutcome.FOREIGN: errors.ID_NOT_UNIQUE,
@@ -116,6 +119,18 @@ class Creation:
     # Placing
 
     async def _place(self) -> Placement:
+        """Place the meeting; wait while an `end` is under way to its only eligible server."""
+        servers = self._deps.settings.servers
+        limit_s = servers.connect_timeout_s + servers.response_timeout_s
+        deadline_s = trio.current_time() + limit_s
+        while True:
+            placement = await self._place_once()
+            ending = placement.outcome is PlacementOutcome.ENDING
+            if not ending or trio.current_time() >= deadline_s:
+                return placement
+            await trio.sleep(_END_PAUSE_S)
+
+    async def _place_once(self) -> Placement:
         self._request = replace(self._request, now_ms=self._deps.now_ms())
         # Shielded (the store has its own timeout): a request cancelled here would not know which
         # record it has to undo.

@@ -62,6 +62,18 @@ class PoolRecords:
         )
         return bool(reply)
 
+    async def begin_end(
+        self, meeting_id: MeetingId, server_id: ServerId, *, now_ms: int, until_ms: int
+    ) -> int:
+        """Announce an `end` that may arrive until `until_ms`; 0: the meeting is placed there."""
+        return int(
+            await self.redis.foreground.run("begin_end", meeting_id, server_id, now_ms, until_ms)
+        )
+
+    async def finish_end(self, meeting_id: MeetingId, server_id: ServerId, number: int) -> None:
+        """Withdraw the announcement of an `end` that was answered, or never sent."""
+        await self.redis.foreground.run("finish_end", meeting_id, server_id, number)
+
     async def list_meetings(self) -> list[Meeting]:
         """Return all records, sorted by id. Takes two round trips for every 500 meetings."""
         found: dict[str, Meeting] = {}  # SSCAN may return an id twice

@@ -183,6 +183,26 @@ local function detach(id, r, now_ms, abandoned)
   end
 end
 
+-- An `end` that an appliance sends to a server, which may arrive late. `ending:` holds those of a meeting
+-- as '{server id} {number}', by the time until which they may arrive.
+local function announce_end(id, sid, now_ms, until_ms)
+  local key = A .. 'ending:' .. id
+  local number_of_end = call('INCR', A .. 'placements')
+  call('ZREMRANGEBYSCORE', key, '-inf', decimal(now_ms))
+  call('ZADD', key, decimal(until_ms), sid .. ' ' .. number_of_end)
+  call('PEXPIRE', key, decimal(until_ms - now_ms))
+  return number_of_end
+end
+
+-- Return the servers that an `end` of this meeting may still reach, as a set.
+local function servers_to_be_ended(id, now_ms)
+  local servers = {}
+  for _, member in ipairs(call('ZRANGEBYSCORE', A .. 'ending:' .. id, '(' .. decimal(now_ms), '+inf')) do
+    servers[string.match(member, '^(.*) %d+$')] = true
+  end
+  return servers
+end
+
 local function has_claim(server_id, id)
   return call('HGET', A .. 'detached_meeting:' .. id, 'server_id') == server_id
 end

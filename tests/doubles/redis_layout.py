@@ -88,6 +88,7 @@ KINDS = (
     _kind("detached", "appliance:detached:(.+)", "hash", expires=True),
     _kind("claim", "appliance:detached_meeting:(.+)", "hash", *_MEETING, expires=True),
     _kind("size", "appliance:size:(.+)", "hash", "run", "peak", expires=True),
+    _kind("ending", "appliance:ending:(.+)", "zset", expires=True),
     _kind("avoid", "appliance:avoid:(.+)", "string", expires=True),
     _kind("suspect", "appliance:suspect:(.+)", "string", expires=True),
     _kind("wrong pins", "appliance:wrong_pins:(.+)", "string", expires=True),

@@ -169,6 +169,7 @@ local function resolve_detached(id, d)
     to_end[#to_end + 1] = { id, d.moderator_pw }
     return false
   end
+  if servers_to_be_ended(id, now_ms)[sid] then return false end
   take_back(id, d, listed[id])
   taken_back[#taken_back + 1] = id
   return true
