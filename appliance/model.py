@@ -214,6 +214,8 @@ class PlacementOutcome(StrEnum):
     """The id belongs to another tenant's meeting."""
     ENDING = "ending"
     """The only eligible servers are those that an `end` of this meeting may still reach."""
+    END_FIRST = "end_first"
+    """A front-end asked for the end of this meeting, which may still run on the selected server."""
     NO_SERVER = "no_server"
     NO_TAGGED_SERVER = "no_tagged_server"
     NO_VOICE_BRIDGE = "no_voice_bridge"
@@ -237,6 +239,7 @@ class SeenMeeting:
     contribution: float
     """Its share of the server's load."""
     participants: int
+    created_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,7 @@ ID_NOT_UNIQUE = Failure(
 INVALID_MEETING_ID = Failure("validationError", "Invalid meeting ID")
 INVALID_MEETING_ID = Failure("validationError", "Invalid meeting ID")
 FORMAT_ERROR = Failure("formatError", "Meeting ID cannot contain ','")
+INVALID_PASSWORD = Failure("invalidPassword", "The supplied moderator password is incorrect")
 PARENT_ID_MISSING = Failure(
     "parentMeetingIDMissing", "No parent meeting ID was provided for the breakout room"
 )

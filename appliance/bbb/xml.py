@@ -136,6 +136,14 @@ def render_error(key: str, message: str) -> bytes:
     ).encode()
 
 
+def render_success(key: str, message: str) -> bytes:
+    """Render a SUCCESS answer that consists of a message."""
+    return (
+        "<response><returncode>SUCCESS</returncode>"
+        f"<messageKey>{_escape(key)}</messageKey><message>{_escape(message)}</message></response>"
+    ).encode()
+
+
 def render_index(build: str | None) -> bytes:
     """Render the answer of the API's index; `build` (BUILD_NUMBER) is left out if not set."""
     build_element = f"<build>{_escape(build)}</build>" if build else ""

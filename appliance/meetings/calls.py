@@ -1,4 +1,4 @@
-"""The meeting calls except create: find the meeting's server, call it, pass its answer on.
+"""The meeting calls except create and end: find the meeting's server, call it, pass its answer on.
 
 A server's answer is passed on unchanged; every other answer is an ApiError. Source: BigBlueButton
 API reference, https://docs.bigbluebutton.org/development/api.
@@ -15,14 +15,14 @@ from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError, Failure
 from appliance.bbb.meeting_id import read_meeting_id
 from appliance.bbb.meeting_list import MeetingList
-from appliance.bbb.params import Params, get, merge_params, replace_param
+from appliance.bbb.params import Params, get, merge_params
 from appliance.bbb.request_body import RequestBody
 from appliance.bbb.xml import Answer, render_meetings, render_not_running
 from appliance.faults import BbbError, ServerFault
 from appliance.meetings.create_params import with_stored_id
 from appliance.meetings.deps import MeetingDeps
 from appliance.model import Meeting, MeetingId, Server, ServerId, ServerState, Target
-from appliance.pool.ending import NOT_FOUND, forget_if_unknown
+from appliance.pool.ending import forget_if_unknown
 from appliance.tenants.view import merge_lists, show_answer
 
 TOO_LARGE = frozenset({413, 414, 431})
@@ -64,20 +64,6 @@ async def join_meeting(deps: MeetingDeps, caller: Caller, params: Params) -> str
         excluded=api.join_exclude,
     )
     return deps.pool.bbb.join_url(_target(meeting), with_stored_id(merged, meeting))
-
-
-async def end_meeting(deps: MeetingDeps, caller: Caller, params: Params) -> bytes:
-    """End a meeting on its server, and delete its record once the server has confirmed that."""
-    meeting = await _find_or_fail(deps, caller, params)
-    if not get(params, "password"):
-        params = replace_param(params, "password", meeting.moderator_pw)
-    answer = await _ask(deps, meeting, "end", params, errors.UNABLE_TO_ACCESS_MEETING)
-    if answer.succeeded or answer.message_key == NOT_FOUND:
-        # A running create survives a notFound (it has not arrived yet), but not an end.
-        await deps.pool.records.forget_meeting(
-            meeting, now_ms=deps.now_ms(), even_if_creating=answer.succeeded
-        )
-    return _visible(caller, params, answer)
 
 
 async def insert_document(

@@ -46,6 +46,7 @@ _UNDO_S = 1.0
 
 _REFUSALS = {
     PlacementOutcome.ENDING: errors.UNABLE_TO_CREATE,
+    PlacementOutcome.END_FIRST: errors.UNABLE_TO_CREATE,
     PlacementOutcome.NO_SERVER: errors.NO_SERVER_AVAILABLE,
     PlacementOutcome.NO_VOICE_BRIDGE: errors.NO_VOICE_BRIDGE,
     PlacementOutcome.FOREIGN: errors.ID_NOT_UNIQUE,
@@ -119,14 +120,20 @@ class Creation:
     # Placing
 
     async def _place(self) -> Placement:
-        """Place the meeting; wait while an `end` is under way to its only eligible server."""
+        """Place the meeting, after an `end` that is to come first or may still arrive there."""
         servers = self._deps.settings.servers
         limit_s = servers.connect_timeout_s + servers.response_timeout_s
         deadline_s = trio.current_time() + limit_s
         while True:
             placement = await self._place_once()
-            ending = placement.outcome is PlacementOutcome.ENDING
-            if not ending or trio.current_time() >= deadline_s:
+            left = placement.meeting
+            if placement.outcome is PlacementOutcome.END_FIRST and left is not None:
+                if await end_unwanted(self._deps.pool, target_of(left), left.id, left.moderator_pw):
+                    continue
+                placement = replace(placement, meeting=None)
+            elif placement.outcome is not PlacementOutcome.ENDING:
+                return placement
+            if trio.current_time() >= deadline_s:
                 return placement
             await trio.sleep(_END_PAUSE_S)
 

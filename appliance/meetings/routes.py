@@ -16,6 +16,7 @@ from appliance.http.messages import Response
 from appliance.meetings import calls as meetings
 from appliance.meetings.create import create_meeting
 from appliance.meetings.deps import MeetingDeps
+from appliance.meetings.end import end_meeting
 
 
 async def _create(deps: MeetingDeps, caller: Caller, request: SignedRequest) -> Response:
@@ -45,7 +46,7 @@ async def _get_meetings(deps: MeetingDeps, caller: Caller, request: SignedReques
 
 
 async def _end(deps: MeetingDeps, caller: Caller, request: SignedRequest) -> Response:
-    return xml_response(await meetings.end_meeting(deps, caller, request.params))
+    return xml_response(await end_meeting(deps, caller, request.params))
 
 
 async def _insert_document(deps: MeetingDeps, caller: Caller, request: SignedRequest) -> Response:

@@ -20,9 +20,23 @@ from appliance.model import (
     ServerId,
     TenantId,
 )
-from appliance.pool.records import identity_of, parse_meeting, tenant_arguments
+from appliance.pool.records import (
+    NOTIFY_AFTER_END_MS,
+    identity_of,
+    parse_meeting,
+    tenant_arguments,
+)
 from appliance.redis.store import RedisStores, to_script_json
 from appliance.tenants.scoped_id import scoped_id
+
+
+@dataclass(frozen=True, slots=True)
+class MeetingToEnd:
+    """The meeting that an `end` names."""
+
+    meeting: Meeting
+    detached: bool
+    """Its server went offline."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +90,28 @@ class MeetingStore:
             "confirm_meeting",
             *(*identity_of(meeting), now_ms, self.rules.ttl_s),
             *(run_ms, ended_url, created or "", moderator_pw),
+        )
+        return bool(reply)
+
+    async def find_meeting_to_end(
+        self, meeting_id: MeetingId, tenant_id: TenantId | None, *, now_ms: int
+    ) -> MeetingToEnd | None:
+        """Return a tenant's meeting, also a detached one or a server's own breakout room."""
+        reply = await self.redis.foreground.run(
+            "find_meeting_to_end", meeting_id, now_ms, *tenant_arguments(tenant_id, meeting_id)
+        )
+        if reply is None:
+            return None
+        return MeetingToEnd(parse_meeting(reply[1:]), reply[0] == "detached")
+
+    async def remember_end(
+        self, meeting: Meeting, *, detached: bool, now_ms: int, until_ms: int
+    ) -> bool:
+        """Forget a meeting and have it ended when its server answers; see remember_end.lua."""
+        reply = await self.redis.foreground.run(
+            "remember_end",
+            *(*identity_of(meeting), meeting.run_ms or "", int(detached)),
+            *(now_ms, NOTIFY_AFTER_END_MS, until_ms),
         )
         return bool(reply)
 

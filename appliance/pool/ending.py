@@ -106,9 +106,9 @@ async def _call_end(deps: PoolDeps, target: Target, meeting: EndRequest) -> Answ
     try:
         answer = await deps.bbb.call(target, "end", params)
     except (NotSent, ServerFault):
-        await deps.records.finish_end(meeting.id, target.id, number)
+        await deps.records.finish_end(meeting.id, target.id, number, answered=False)
         raise
-    await deps.records.finish_end(meeting.id, target.id, number)
+    await deps.records.finish_end(meeting.id, target.id, number, answered=True)
     return answer
 
 

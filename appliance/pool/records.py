@@ -70,9 +70,11 @@ class PoolRecords:
             await self.redis.foreground.run("begin_end", meeting_id, server_id, now_ms, until_ms)
         )
 
-    async def finish_end(self, meeting_id: MeetingId, server_id: ServerId, number: int) -> None:
-        """Withdraw the announcement of an `end` that was answered, or never sent."""
-        await self.redis.foreground.run("finish_end", meeting_id, server_id, number)
+    async def finish_end(
+        self, meeting_id: MeetingId, server_id: ServerId, number: int, *, answered: bool
+    ) -> None:
+        """Withdraw the announcement of an `end` that was answered, or cannot arrive any more."""
+        await self.redis.foreground.run("finish_end", meeting_id, server_id, number, int(answered))
 
     async def list_meetings(self) -> list[Meeting]:
         """Return all records, sorted by id. Takes two round trips for every 500 meetings."""

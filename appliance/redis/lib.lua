@@ -96,6 +96,25 @@ local function read_record(id)
   }
 end
 
+-- Return the record of a meeting that has none of its own, from its server and further fields `m`; nil if
+-- the server was removed.
+local function record_on(server_id, m)
+  local s = call('HMGET', P .. 'server:' .. server_id, 'url', 'secret', 'state', 'online', 'tag')
+  if not s[1] then return nil end
+  return {
+    server_id = server_id, moderator_pw = text(m.moderator_pw), voice_bridge = text(m.voice_bridge),
+    tenant_id = text(m.tenant_id), placement = 0, run_ms = m.run_ms, url = s[1], secret = text(s[2]),
+    state = state_of(server_id, s[3]), online = s[4] == 'true', tag = text(s[5]),
+  }
+end
+
+-- Return the record of a breakout room that a server created itself and listed at its last poll, or nil.
+local function find_breakout(id, tenant_id)
+  local b = call('HMGET', A .. 'breakout:' .. id, 'server_id', 'tenant_id')
+  if not b[1] or text(b[2]) ~= tenant_id then return nil end
+  return record_on(b[1], { tenant_id = tenant_id })
+end
+
 -- Return a record in the form that parse_meeting in pool/records.py reads.
 local function reply_record(id, r, now_ms)
   local creating = 0
@@ -163,17 +182,19 @@ local function notify_later(id, run_ms, ended_url, tenant_id, due_ms, marks, nam
 end
 
 -- Record at a server that a meeting was, or may have been, there when it lost its record.
--- `abandoned`: the meeting must be ended there as soon as the server answers.
+-- `abandoned`: the meeting must be ended there as soon as the server answers; `requested`: since a
+-- front-end asked for it, so also before the meeting is created there again.
 -- `detached_meeting:` is the claim of the server that had the meeting last to get it back. A placement
 -- that was never confirmed does not take the claim from another server; a confirmed one deletes it.
-local function detach(id, r, now_ms, abandoned)
+local function detach(id, r, now_ms, abandoned, requested)
   abandoned = abandoned or (r.creating_ms ~= nil and is_detached(id))
   local run_ms, ended_url = run_of(id)
   call('HSET', A .. 'detached:' .. r.server_id, id, cjson.encode({
     moderator_pw = r.moderator_pw, voice_bridge = r.voice_bridge, tenant_id = r.tenant_id,
     expected = r.expected, joins = r.joins, placed_ms = r.placed_ms, own_passwords = r.own_passwords,
     run_ms = run_ms, created = call('HGET', A .. 'meeting:' .. id, 'created') or nil,
-    ended_url = ended_url, detached_ms = now_ms, abandoned = abandoned }))
+    ended_url = ended_url, detached_ms = now_ms, abandoned = abandoned,
+    requested = requested }))
   call('EXPIRE', A .. 'detached:' .. r.server_id, DETACHED_TTL_S)
   if not abandoned then
     local key = A .. 'detached_meeting:' .. id

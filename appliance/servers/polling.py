@@ -156,7 +156,12 @@ async def _record_success(
         largest_meeting=seen.largest_meeting,
         videos=seen.videos,
         listed=tuple(
-            SeenMeeting(meeting.id, each.get(meeting.id, 0.0), meeting.participants)
+            SeenMeeting(
+                meeting.id,
+                each.get(meeting.id, 0.0),
+                meeting.participants,
+                meeting.create_time_ms,
+            )
             for meeting in listed
         ),
     )

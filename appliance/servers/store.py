@@ -146,7 +146,12 @@ def observation_arguments(
 ) -> str:
     """Return the argument of observe_server.lua."""
     listed = [
-        {"id": m.id, "contribution": m.contribution, "participants": m.participants}
+        {
+            "id": m.id,
+            "contribution": m.contribution,
+            "participants": m.participants,
+            "created_ms": m.created_ms,
+        }
         for m in seen.listed
     ]
     return to_script_json(

@@ -14,7 +14,8 @@ import trio
 
 from appliance.bbb.caller import Caller
 from appliance.callbacks.ended import record_end
-from appliance.meetings.calls import end_meeting, get_meeting_info
+from appliance.meetings.calls import get_meeting_info
+from appliance.meetings.end import end_meeting
 from tests.doubles.bbb_process import BbbProcess, until
 from tests.doubles.features import open_features, rewire
 from tests.doubles.live_pool import QUICK, LivePool, open_live
@@ -183,7 +184,7 @@ async def test_meeting_begun_anew_is_not_lost_when_the_end_before_is_told_late(
     first.add_fault("delay", call, seconds=60, executed=True, times=1)
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ask, pool.res, Caller(), (("meetingID", "room"),))
+        nursery.start_soon(ask, pool.res.meetings, Caller(), (("meetingID", "room"),))
         await first.until_called(call)
         await pool.create()
         first.clear_faults()

@@ -181,6 +181,9 @@ end
 local left = call('HGET', A .. 'detached:' .. chosen.id, id)
 left = left and cjson.decode(left)
 if left and left.tenant_id ~= q.tenant_id then left = nil end
+if left and left.requested then
+  return { 'end_first', '', unpack(reply_record(id, record_on(chosen.id, left), q.now_ms)) }
+end
 
 local kept_pw, kept_bridge
 if record then

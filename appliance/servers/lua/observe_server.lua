@@ -159,6 +159,9 @@ local function resolve_detached(id, d)
     return true
   end
   local newer_home = owner and call('HEXISTS', A .. 'meeting:' .. id, 'creating') == 0
+  if d.requested and number(listed[id].created_ms, 0) > number(d.created, math.huge) then
+    return true -- a newer run, which did not come through an appliance
+  end
   if d.abandoned or newer_home then
     to_end[#to_end + 1] = { id, d.moderator_pw }
     return false
