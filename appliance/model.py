@@ -157,6 +157,24 @@ class ListedMeeting:
     moderators: int
     videos: int
     is_breakout: bool
+    name: str = ""
+    tenant_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownMeeting:
+    """What the store knows of a meeting whose server does not answer, as of the last poll."""
+
+    id: MeetingId
+    tenant_id: TenantId | None
+    name: str
+    """Empty: unknown."""
+    created_ms: int | None
+    """createTime; None: unknown."""
+    participants: int
+    moderators: int
+    videos: int
+    voice_bridge: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +258,11 @@ class SeenMeeting:
     """Its share of the server's load."""
     participants: int
     created_ms: int = 0
+    moderators: int = 0
+    videos: int = 0
+    name: str = ""
+    is_breakout: bool = False
+    tenant_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

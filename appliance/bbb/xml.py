@@ -8,6 +8,7 @@ tests/data/bbb-responses.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from html import escape
 from lxml import etree
 
 from appliance.bbb.xml_text import has_dtd, replace_forbidden
-from appliance.model import ListedMeeting
+from appliance.model import KnownMeeting, ListedMeeting
 
 XML_TYPE = "application/xml; charset=utf-8"
 
@@ -37,6 +38,8 @@ _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _ODD_END = re.compile(rb"</meeting\s").search
 
 _MAX_DIGITS = 15
+_MAX_NAME_CHARACTERS = 256
+"""Longer names of meetings are shortened before they are stored."""
 
 _NO_MEETINGS = (
     b"<response><returncode>SUCCESS</returncode><meetings/><messageKey>noMeetings</messageKey>"
@@ -165,6 +168,29 @@ def render_meetings(elements: Sequence[bytes]) -> bytes:
     return b"".join((_MEETINGS_HEAD, *elements, _MEETINGS_TAIL))
 
 
+def render_known_meeting(meeting: KnownMeeting) -> bytes:
+    """Render the `<meeting>` of a getMeetings answer for a meeting whose server does not answer.
+
+    Without what only its server knows. BBB makes the internal id of meetingID and createTime.
+    """
+    created = ""
+    if meeting.created_ms is not None:
+        digest = hashlib.sha1(meeting.id.encode("utf-8", "replace"), usedforsecurity=False)
+        created = (
+            f"<internalMeetingID>{digest.hexdigest()}-{meeting.created_ms}</internalMeetingID>"
+            f"<createTime>{meeting.created_ms}</createTime>"
+        )
+    name = f"<meetingName>{_escape(meeting.name)}</meetingName>" if meeting.name else ""
+    running = "true" if meeting.participants else "false"
+    return (
+        f"<meeting>{name}<meetingID>{_escape(meeting.id)}</meetingID>{created}"
+        f"<voiceBridge>{_escape(meeting.voice_bridge)}</voiceBridge><running>{running}</running>"
+        f"<participantCount>{meeting.participants}</participantCount>"
+        f"<videoCount>{meeting.videos}</videoCount>"
+        f"<moderatorCount>{meeting.moderators}</moderatorCount></meeting>"
+    ).encode()
+
+
 def parse_tree(body: bytes) -> etree._Element:
     """Parse an answer as strictly as `parse_answer`. Raises MalformedAnswer."""
     return _parse(body)
@@ -216,6 +242,8 @@ def _read_meeting(meeting: etree._Element) -> ReadMeeting:
         moderators=_number(texts, "moderatorCount"),
         videos=_number(texts, "videoCount"),
         is_breakout=texts.get("isBreakout", "").strip() == "true",
+        name=texts.get("meetingName", "").strip()[:_MAX_NAME_CHARACTERS],
+        tenant_id=tenant_id,
     )
     return ReadMeeting(listed, tenant_id)
 

@@ -6,29 +6,22 @@ API reference, https://docs.bigbluebutton.org/development/api.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import trio
-
 from appliance.bbb import errors
 from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError, Failure
 from appliance.bbb.meeting_id import read_meeting_id
-from appliance.bbb.meeting_list import MeetingList
 from appliance.bbb.params import Params, get, merge_params
 from appliance.bbb.request_body import RequestBody
-from appliance.bbb.xml import Answer, render_meetings, render_not_running
+from appliance.bbb.xml import Answer, render_not_running
 from appliance.faults import BbbError, ServerFault
 from appliance.meetings.create_params import with_stored_id
 from appliance.meetings.deps import MeetingDeps
-from appliance.model import Meeting, MeetingId, Server, ServerId, ServerState, Target
+from appliance.model import Meeting, MeetingId, ServerId, Target
 from appliance.pool.ending import forget_if_unknown
-from appliance.tenants.view import merge_lists, show_answer
+from appliance.tenants.view import show_answer
 
 TOO_LARGE = frozenset({413, 414, 431})
 """HTTP statuses that are caused by the request alone: the server itself is healthy."""
-HANGING_LIMIT_S = 1.0
-"""Limit in getMeetings for a server whose last call got no answer or whose last poll failed."""
 
 
 async def is_meeting_running(deps: MeetingDeps, caller: Caller, params: Params) -> bytes:
@@ -86,51 +79,6 @@ async def pass_through(
     return _visible(caller, params, answer)
 
 
-async def get_meetings(deps: MeetingDeps, caller: Caller, params: Params) -> bytes:
-    """Ask all servers that are online and not disabled concurrently, and merge their lists.
-
-    A server that fails is left out, logged and polled; it is an error only if all of them fail.
-    Takes RESPONSE_TIMEOUT at most, connecting included. A server that does not answer delays only
-    one call by that: until its next poll it gets HANGING_LIMIT_S, unless no other server is left.
-    """
-    if deps.settings.api.get_meetings_disabled:
-        return render_meetings(())
-    asked = [
-        server
-        for server in await deps.pool.records.list_servers()
-        if server.online and server.state is not ServerState.DISABLED
-    ]
-    lists = await _gather(deps, asked, params)
-    if asked and not lists:
-        raise ApiError(errors.UNABLE_TO_ACCESS_SERVER)
-    return merge_lists(lists, caller.tenant_id)
-
-
-async def _gather(deps: MeetingDeps, asked: Sequence[Server], params: Params) -> list[MeetingList]:
-    lists: dict[ServerId, MeetingList] = {}
-    limit_s = deps.settings.servers.response_timeout_s
-    hanging_s = limit_s if all(one.hanging for one in asked) else min(limit_s, HANGING_LIMIT_S)
-
-    async def ask(server: Server) -> None:
-        try:
-            deadline_s = hanging_s if server.hanging else limit_s
-            found = await deps.pool.bbb.list_meetings(server.target, params, deadline_s=deadline_s)
-        except BbbError as error:
-            report_failed_call(deps, error, "getMeetings")
-            return
-        if found.succeeded:
-            lists[server.id] = found
-        else:
-            deps.faults.note(
-                "server_refused_call", server.id, call="getMeetings", key=found.message_key
-            )
-
-    async with trio.open_nursery() as nursery:
-        for server in asked:
-            nursery.start_soon(ask, server)
-    return [lists[server.id] for server in asked if server.id in lists]
-
-
 def report_failed_call(deps: MeetingDeps, error: BbbError, call: str) -> None:
     """Log a failed call, have its server polled, and have placement avoid it until then."""
     deps.faults.note("server_call_failed", error.server_id, call=call, reason=error.reason)
@@ -150,7 +98,7 @@ def _meeting_id(params: Params) -> MeetingId:
 
 async def _find(deps: MeetingDeps, caller: Caller, params: Params) -> Meeting | None:
     return await deps.pool.records.find_meeting_of(
-        caller.tenant_id, _meeting_id(params), now_ms=deps.now_ms()
+        caller.tenant_id, _meeting_id(params), now_ms=deps.now_ms(), or_breakout=True
     )
 
 

@@ -187,13 +187,16 @@ end
 -- `detached_meeting:` is the claim of the server that had the meeting last to get it back. A placement
 -- that was never confirmed does not take the claim from another server; a confirmed one deletes it.
 local function detach(id, r, now_ms, abandoned, requested)
+  -- As of the last poll, for list_known_meetings.lua.
+  local seen = call('HMGET', A .. 'meeting:' .. id, 'name', 'seen_created', 'users', 'moderators', 'videos', 'created')
+  for index = 1, 6 do seen[index] = text(seen[index]) end
   abandoned = abandoned or (r.creating_ms ~= nil and is_detached(id))
   local run_ms, ended_url = run_of(id)
   call('HSET', A .. 'detached:' .. r.server_id, id, cjson.encode({
     moderator_pw = r.moderator_pw, voice_bridge = r.voice_bridge, tenant_id = r.tenant_id,
     expected = r.expected, joins = r.joins, placed_ms = r.placed_ms, own_passwords = r.own_passwords,
     run_ms = run_ms, created = call('HGET', A .. 'meeting:' .. id, 'created') or nil,
-    ended_url = ended_url, detached_ms = now_ms, abandoned = abandoned,
+    ended_url = ended_url, detached_ms = now_ms, abandoned = abandoned, seen = seen,
     requested = requested }))
   call('EXPIRE', A .. 'detached:' .. r.server_id, DETACHED_TTL_S)
   if not abandoned then

@@ -160,7 +160,12 @@ async def _record_success(
                 meeting.id,
                 each.get(meeting.id, 0.0),
                 meeting.participants,
-                meeting.create_time_ms,
+                created_ms=meeting.create_time_ms,
+                moderators=meeting.moderators,
+                videos=meeting.videos,
+                name=meeting.name,
+                is_breakout=meeting.is_breakout,
+                tenant_id=meeting.tenant_id,
             )
             for meeting in listed
         ),

@@ -41,6 +41,7 @@ def _kind(name: str, pattern: str, type_: str, *fields: str, **more: Any) -> Kin
 _COUNTS = ("meetings", "users", "largest_meeting", "videos")
 _SERVER = ("url", "secret", "tag", "online", "load_multiplier", "state", *_COUNTS, "bbb_version")
 _OWN = ("placement", "creating", "confirmed_ms", "placed_ms", "run_ms", "created", "own_passwords")
+_SEEN = ("users", "moderators", "videos", "seen_created", "seen_ms")
 _SEATS = ("expected", "joins", "reserved", "pending", "counted")
 _CALLBACK = (
     *("host", "data", "state", "attempts", "created", "since", "due", "status", "error"),
@@ -77,7 +78,11 @@ KINDS = (
     _kind("doctor", "appliance:doctor", "string", expires=True),
     _kind("index", "appliance:meetings_of:(.+)", "set", of="server"),
     _kind(
-        "our meeting", "appliance:meeting:(.+)", "hash", *_OWN, *_SEATS, "ended_url", expires=True
+        "our meeting",
+        "appliance:meeting:(.+)",
+        "hash",
+        *(*_OWN, *_SEATS, *_SEEN, "ended_url", "name"),
+        expires=True,
     ),
     _kind("hooks", "appliance:hooks", "hash"),
     _kind("hook ids", "appliance:hook_ids", "string"),
@@ -88,6 +93,7 @@ KINDS = (
     _kind("detached", "appliance:detached:(.+)", "hash", expires=True),
     _kind("claim", "appliance:detached_meeting:(.+)", "hash", *_MEETING, expires=True),
     _kind("size", "appliance:size:(.+)", "hash", "run", "peak", expires=True),
+    _kind("breakout", "appliance:breakout:(.+)", "hash", "server_id", "tenant_id", expires=True),
     _kind("ending", "appliance:ending:(.+)", "zset", expires=True),
     _kind("avoid", "appliance:avoid:(.+)", "string", expires=True),
     _kind("suspect", "appliance:suspect:(.+)", "string", expires=True),
@@ -106,7 +112,10 @@ KINDS = (
 )
 
 _NUMBER = re.compile(r"-?\d+(\.\d+)?").fullmatch
-_NUMBERS = {*_OWN, *_SEATS, *_COUNTS, "max_meetings", "max_users", "pending_meetings", "peak"}
+_NUMBERS = {
+    *(*_OWN, *_SEATS, *_SEEN, *_COUNTS),
+    *("max_meetings", "max_users", "pending_meetings", "peak"),
+}
 
 
 @dataclass(slots=True)
