@@ -18,10 +18,10 @@ dev: ## install the dependencies of tests and lint as well
 run: venv ## run the appliance with three simulated BigBlueButton servers
 	@exec .venv/bin/python tools/demo.py $(ARGS)
 
-# The tests of a file run in one worker, since they share servers. tests/conftest.py chooses the number of workers and
-# the order, long files first; ARGS=-n0 runs all tests in one process, for a debugger.
+# Tests of a file run in one worker, which starts their shared servers once. Each worker has its own Redis and
+# PostgreSQL, hence the limit of four. ARGS=-n0 runs all tests in one process, for a debugger.
 test: dev ## run the test suite
-	@.venv/bin/python -m pytest -n auto --dist=loadfile --no-loadscope-reorder $(ARGS)
+	@.venv/bin/python -m pytest -n auto --maxprocesses=4 --dist=loadfile $(ARGS)
 
 lint: dev ## check style, types, layers and forbidden text
 	@.venv/bin/ruff check $(CODE)

@@ -25,8 +25,11 @@ usage: scalelite-appliance COMMAND
   version            print the version
 """
 
+_COMMANDS = ("run", "ctl", "database", "secret", "config", "takeover", "simulate", "version")
 EX_FAILED = 1
 EX_USAGE = 2
+EX_CONFIG = 78
+"""The configuration is invalid, so another start would fail too (sysexits.h)."""
 EX_INTERRUPTED = 130
 
 
@@ -48,8 +51,22 @@ def run_command(words: Sequence[str]) -> int:
         case ["help"] | ["--help"] | ["-h"]:
             print(USAGE, end="")
             return 0
-    print(USAGE, end="", file=sys.stderr)
+    print(_suggest(words) or USAGE, end="", file=sys.stderr)
     return EX_USAGE
+
+
+def _suggest(words: Sequence[str]) -> str:
+    """Return a line with the command that was probably meant; empty: there is none."""
+    from appliance.ctl.arguments import did_you_mean
+    from appliance.ctl.commands import is_command
+
+    if not words or words[0] in _COMMANDS:
+        return ""
+    if is_command(words):
+        hint = f"; did you mean: ctl {words[0]}?"
+    else:
+        hint = did_you_mean(words[0], _COMMANDS)
+    return f"scalelite-appliance: no such command: {words[0]}{hint}\n" if hint else ""
 
 
 # --- ctl -----------------------------------------------------------------------------------------
@@ -141,7 +158,7 @@ def _run(environ: Mapping[str, str]) -> int:
         settings = load_settings(environ, is_root=os.geteuid() == 0)
     except SettingsError as error:
         print_failure(str(error), journal_stream)
-        return EX_FAILED
+        return EX_CONFIG
     configure_logging(settings.log.level, settings.log.format, journal_stream=journal_stream)
     log = get_logger("appliance")
     for warning in settings.warnings:

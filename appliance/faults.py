@@ -30,14 +30,23 @@ class BbbError(Exception):
     """A call to a BBB server gave no usable answer. `str()` is safe to log.
 
     `body_started`: bytes of a streamed request body were taken from its source, so that the same
-    request cannot be made to another server.
+    request cannot be made to another server. `own_limit`: it failed for lack of descriptors, memory
+    or connections of this process, which says nothing about the server.
     """
 
-    def __init__(self, server_id: ServerId, reason: str, *, body_started: bool = False) -> None:
+    def __init__(
+        self,
+        server_id: ServerId,
+        reason: str,
+        *,
+        body_started: bool = False,
+        own_limit: bool = False,
+    ) -> None:
         super().__init__(f"{server_id}: {reason}")
         self.server_id = server_id
         self.reason = reason
         self.body_started = body_started
+        self.own_limit = own_limit
 
 
 class NotSent(BbbError):

@@ -221,6 +221,8 @@ class PlacementRequest:
     replaces: Replaced | None = None
     own_passwords: bool = False
     """The front-end gave no password at all."""
+    logout_url: str | None = None
+    """Where the front-end wants people to go whose join fails."""
 
 
 class PlacementOutcome(StrEnum):

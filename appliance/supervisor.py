@@ -6,6 +6,7 @@ connections that they use are opened around it and closed after it.
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 from collections.abc import Awaitable, Callable
@@ -26,10 +27,10 @@ from appliance.http.server.server import HttpServer
 from appliance.http.server.sockets import ListenError
 from appliance.log import EventLogger, get_logger, reopen_logs
 from appliance.metrics.routes import MetricsApp
-from appliance.public.app import MAX_TARGET_BYTES, PublicApp
+from appliance.public.app import PublicApp
 from appliance.recordings.manual_imports import ManualImports
-from appliance.recordings.recovery_task import finish_changes_forever
-from appliance.recordings.retention_task import keep_retention
+from appliance.recordings.recovery import finish_changes_forever
+from appliance.recordings.retention_task import run_retention_forever
 from appliance.redis.startup import wait_for_redis
 from appliance.servers.administration import describe_pool
 from appliance.servers.poller import Poller
@@ -39,6 +40,7 @@ from appliance.system.embedded.state import EmbeddedStoresError
 from appliance.system.process import (
     measure_loop_lag,
     raise_file_limit,
+    share_connections,
     tune_allocator,
     tune_garbage_collector,
 )
@@ -54,6 +56,10 @@ START_ERRORS = (ListenError, ControlSocketError, EmbeddedStoresError, StateSecre
 """Errors that an operator must resolve before the appliance can run; their texts say how."""
 
 
+_FEW_CLIENTS = 64
+"""Of a private listener: FreeSWITCH gateways or Prometheus."""
+
+
 async def run(settings: Settings) -> None:
     """Run the appliance until SIGTERM or SIGINT.
 
@@ -62,15 +68,19 @@ async def run(settings: Settings) -> None:
     log = get_logger("appliance")
     systemd = SystemdNotifier(os.environ)
     stop = trio.Event()
-    raise_file_limit()
+    limits = share_connections(raise_file_limit(), settings.web.max_connections)
+    if limits.clients < (settings.web.max_connections or 0):
+        log.warning("client_connections_limited", maximum=limits.clients)
     tune_allocator(settings.tuning_off)
     reload = _Reload(systemd, log)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch_signals, stop, nursery.cancel_scope.cancel, reload.run, log)
-        async with open_connections(settings, log) as connections:
+        async with open_connections(settings, log, max_outgoing=limits.outgoing) as connections:
             redis = connections.redis
             clients = (redis.foreground.client, redis.background.client)
             if await wait_for_redis(clients, stop, systemd.send, log):
+                web = replace(settings.web, max_connections=limits.clients)
+                settings = replace(settings, web=web)
                 await _serve(settings, connections, stop, reload, systemd, log)
             else:
                 systemd.send("STOPPING=1")
@@ -122,8 +132,16 @@ async def _serve(
     drained = {name: trio.Event() for name in listeners}
 
     async def listen(name: str, *, task_status: trio.TaskStatus[list[str]]) -> None:
-        await listeners[name].run(stop, task_status=task_status)
-        drained[name].set()
+        try:
+            await listeners[name].run(stop, task_status=task_status)
+        except* ListenError as group:
+            if name != "metrics":  # monitoring must not take the API down
+                raise
+            for error in group.exceptions:
+                log.error("metrics_listener_failed", reason=str(error))
+            task_status.started([])
+        finally:
+            drained[name].set()
 
     async with trio.open_nursery() as services:
         await services.start(background.run)
@@ -148,7 +166,8 @@ async def _serve(
             services.start_soon(supervise, "watchdog", feed, log)
         tune_garbage_collector(settings.tuning_off)
         reload.begin(tuple(listeners.values()))
-        log.info("ready", **urls, control=str(settings.control.socket_path))
+        opened = {name: found for name, found in urls.items() if found}
+        log.info("ready", **opened, control=str(settings.control.socket_path))
         await stop.wait()
         systemd.send("STOPPING=1", "STATUS=stopping")
         for listener_drained in drained.values():
@@ -181,7 +200,7 @@ def _recording_services(
     features: Features,
 ) -> tuple[tuple[str, Callable[[], Awaitable[None]]], ...]:
     return (
-        ("retention", partial(keep_retention, features.recordings)),
+        ("retention", partial(run_retention_forever, features.recordings)),
         ("unfinished_changes", partial(finish_changes_forever, features.recordings)),
     )
 
@@ -189,16 +208,15 @@ def _recording_services(
 def _listeners(features: Features, log: EventLogger) -> dict[str, HttpServer]:
     """Return the listeners by their field in the `ready` log line; all but the first optional."""
     web, tuned = features.settings.web, "connections" not in features.settings.tuning_off
+    clients = web.max_connections or math.inf
     asked = (
-        ("listening", PublicApp(features), web.binds),
-        ("dialplan", DialplanApp(features.dialin), features.settings.fsapi.binds),
-        ("metrics", MetricsApp(features.exposition), features.settings.metrics.binds),
+        ("listening", PublicApp(features), web.binds, clients),
+        ("dialplan", DialplanApp(features.dialin), features.settings.fsapi.binds, _FEW_CLIENTS),
+        ("metrics", MetricsApp(features.exposition), features.settings.metrics.binds, _FEW_CLIENTS),
     )
     return {
-        name: HttpServer(
-            app, replace(web, binds=binds), log, max_target_bytes=MAX_TARGET_BYTES, tuned=tuned
-        )
-        for name, app, binds in asked
+        name: HttpServer(app, replace(web, binds=binds), log, max_connections=maximum, tuned=tuned)
+        for name, app, binds, maximum in asked
         if binds
     }
 

@@ -43,7 +43,7 @@ QUIET_INTERVAL_S = 86_400.0
 """Long enough that no poll falls into the quiet measurement."""
 FIRST_POLLS_LIMIT_S = 120.0
 OUT_LIMIT_S = 120.0
-SETTLE_S, QUICK_SETTLE_S = 2.0, 0.5
+SETTLE_S = 2.0
 LAST_POLL_S = 6.0
 """Time between a server's last poll and its death: a failed call triggers no poll within
 POLL_RETRY_INTERVAL (5 s) of the last one."""
@@ -163,7 +163,7 @@ def _pools(text: str) -> tuple[str, ...]:
 def interval_s(servers: int, quick: bool) -> float:
     """Return the POLL_INTERVAL for a pool: the default for large ones."""
     if quick:
-        return 1.0
+        return 2.0
     return 10.0 if servers <= 100 else 60.0
 
 
@@ -173,21 +173,20 @@ def interval_s(servers: int, quick: bool) -> float:
 def measure_pool(servers: int, meetings_each: int, quick: bool) -> Figures:
     """Measure a pool without polls, then for a whole number of cycles."""
     interval, cycles = interval_s(servers, quick), 1 if servers > 100 else 2
-    settle_s = QUICK_SETTLE_S if quick else SETTLE_S
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as name,
         run_poll_pool(servers, meetings_each, Path(name)) as pool,
     ):
         with pool.appliance(QUIET_INTERVAL_S) as appliance:
             wait_for_first_polls(pool)
-            time.sleep(settle_s)
+            time.sleep(SETTLE_S)
             # For a large pool as long as the cycle, so that both include a sweep, once a minute.
             quiet_s = cycles * interval if quick or servers > 100 else 10.0
             quiet = measure_window(pool, appliance, quiet_s)
         pool.servers.command("counts")
         with pool.appliance(interval) as appliance:
             wait_for_first_polls(pool)
-            time.sleep(interval + settle_s)  # until each server has its random phase
+            time.sleep(interval + SETTLE_S)  # until each server has its random phase
             pool.servers.command("counts")
             cycle = measure_window(pool, appliance, cycles * interval)
             counts = pool.servers.command("counts")

@@ -1,6 +1,6 @@
-"""Set-up of all tests: a deadline, the hypothesis profile, a check for unexpected ERROR logs.
+"""What every test gets: a deadline, the hypothesis profile, a guard against unexpected ERROR logs.
 
-Fixtures of servers are not here but beside the tests that use them.
+Must not start servers: fixtures for those stand beside the tests that use them.
 """
 
 from __future__ import annotations
@@ -19,36 +19,35 @@ import pytest
 import trio
 import trio.testing
 
-# Fixtures for Redis and PostgreSQL.
+# Redis and PostgreSQL for whoever asks for them.
 pytest_plugins = ["tests.doubles.stores", "tests.doubles.certificates"]
 
-# For one async test. Below the limit of pytest-timeout (pyproject.toml), which is for tests without
-# Trio: it interrupts Trio itself, after which every async test fails.
+# For one async test. Below pytest-timeout's limit (pyproject.toml), which interrupts Trio itself,
+# so that every later async test fails too; it stays for what hangs outside of Trio.
 DEADLINE_S = 120.0
 
 OPEN_FILES = 8192
-MAX_WORKERS = 4
-LONG = frozenset({"end_to_end", "system", "tools", "benchmarks", "admin", "takeover"})
-"""Folders with files that take long."""
 LONGEST_TEMPORARY = 20
 
-# Without deadlines, which fail on a loaded machine; derandomised, so that failures can be repeated.
+# No deadline per example, no check of how long it takes to make them: a loaded machine fails those.
+# Derandomised: a red run can be repeated.
 hypothesis.settings.register_profile(
-    "appliance",
+    "house",
     deadline=None,
     derandomize=True,
     max_examples=100,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
-hypothesis.settings.load_profile("appliance")
+hypothesis.settings.load_profile("house")
 
 
 def pytest_configure() -> None:
-    """Set the process up independently of how it was started.
+    """Make this process like any other, however it was started.
 
-    SIGINT is not ignored, as it is in background jobs of a shell, whose children inherit that. New
-    files have the usual modes, two thousand sockets can be open, and temporary directories have
-    short names, because the path of a Unix socket is limited to 107 bytes.
+    Ctrl-C means what it does on a terminal: a shell has jobs in the background ignore it, and all
+    that the tests start would inherit that. Files are made with the usual modes, two thousand
+    sockets can be open, and temporary directories have short names, since the path of a Unix socket
+    ends at 107 bytes.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -60,30 +59,16 @@ def pytest_configure() -> None:
         os.environ["TMPDIR"] = tempfile.tempdir = "/tmp"
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Return two workers per core: half of the time tests wait for timeouts and processes.
-
-    Each worker has servers of its own, so there are at most MAX_WORKERS.
-    """
-    return min(2 * len(os.sched_getaffinity(0)), MAX_WORKERS)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the folders of long files, so that no worker is left with one at the end."""
-    items.sort(key=lambda item: LONG.isdisjoint(item.path.parts))
-
-
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Apply DEADLINE_S to async tests, before pytest-trio wraps them in synchronous functions."""
+    """Put each async test under DEADLINE_S, before pytest-trio makes a plain function of it."""
     if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
         item.obj = with_deadline(item.obj)
     return (yield)
 
 
 def with_deadline(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-    """Fail the test with trio.TooSlowError after DEADLINE_S, except on a MockClock."""
+    """Fail the test with trio.TooSlowError after DEADLINE_S, except on a clock that jumps."""
 
     @functools.wraps(test)
     async def limited(**fixtures: object) -> None:
@@ -95,22 +80,23 @@ def with_deadline(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitab
 
 
 class ErrorRecords(logging.Handler):
-    """A handler that records messages of level ERROR and above."""
+    """Keeps what was logged at ERROR and above."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
         self.messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Record the message."""
+        """Keep the record's text."""
         self.messages.append(f"{record.name}: {record.getMessage()}")
 
 
 @pytest.fixture(autouse=True)
 def error_logs() -> Iterator[list[str]]:
-    """Fail a test that logs an unexpected ERROR; a test that expects one clears this list.
+    """Fail the test if it logs an ERROR; one that expects some checks this list and clears it.
 
-    ERROR means that a person must act (CONTRIBUTING.md).
+    ERROR means that a person must act (CONTRIBUTING.md), so a test that causes one without saying
+    so has found a fault.
     """
     handler = ErrorRecords()
     root = logging.getLogger()

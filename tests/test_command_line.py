@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from appliance import __version__
-from appliance.command_line import EX_FAILED, EX_USAGE, USAGE, run_command
+from appliance.command_line import EX_CONFIG, EX_USAGE, USAGE, run_command
 
 
 @pytest.mark.parametrize("words", [["version"], ["--version"], ["-V"]])
@@ -38,13 +38,35 @@ def test_usage_is_printed_to_standard_error(
     assert capsys.readouterr() == ("", USAGE)
 
 
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("status --watch", "ctl status"),
+        ("servers list", "ctl servers"),
+        ("servers:enable[one]", "ctl servers:enable[one]"),
+        ("rnu", "run"),
+        ("ctl sttaus", "status"),
+        ("ctl servers enabel one", "enable"),
+        ("ctl servers update one --load-multiplyer=2", "--load-multiplier"),
+    ],
+)
+def test_misspelt_command_is_answered_with_what_was_meant(
+    capsys: pytest.CaptureFixture[str], words: str, meant: str
+) -> None:
+    assert run_command(words.split()) == EX_USAGE
+
+    out, error = capsys.readouterr()
+    assert (out, len(error.splitlines())) == ("", 1)
+    assert f"; did you mean: {meant}?" in error
+
+
 def test_run_reports_an_invalid_configuration(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOADBALANCER_SECRET", "")
     monkeypatch.setenv("PORT", "high")
 
-    assert run_command(["run"]) == EX_FAILED
+    assert run_command(["run"]) == EX_CONFIG
     error = capsys.readouterr().err
     assert "LOADBALANCER_SECRET" in error
     assert 'PORT="high"' in error

@@ -1,4 +1,4 @@
-"""Generates the calls in docs/admin-api.md from their descriptions in the code (`make docs`)."""
+"""Generates the calls in docs/admin-api.md from their declarations in the code (`make docs`)."""
 
 from __future__ import annotations
 

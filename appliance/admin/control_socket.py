@@ -1,9 +1,8 @@
-"""The control socket: HTTP on a Unix socket, for root, ourselves and the members of one group.
+"""The control socket: HTTP on a Unix socket, for root, the appliance's user and one group.
 
-Hypercorn does not tell an application who is connected, so the connections are accepted here: the
-kernel is asked for the peer's credentials (SO_PEERCRED, SO_PEERGROUPS: unix(7)), and each accepted
-one is served by Hypercorn's TCPServer with the name of its user in the scope.
-Holds no call and no rule: what is served is handed in.
+An application under Hypercorn cannot see the peer's credentials, so connections are accepted here:
+the kernel reports the credentials (SO_PEERCRED, SO_PEERGROUPS; unix(7)), and Hypercorn's TCPServer
+serves each accepted connection with the name of its user in the scope.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 
-from appliance.admin_calls.actors import SCOPE_KEY, local_actor
+from appliance.admin_calls.actors import ACTOR_KEY, local_actor
 from appliance.log import Log
 from appliance.settings import ControlSettings
 
@@ -43,11 +42,11 @@ _KEEP_ALIVE_S = 30.0
 _PROBE_S = 1.0
 _REFUSAL_S = 1.0
 _SO_PEERGROUPS = 59
-"""<asm-generic/socket.h>; the socket module has no name for it."""
+"""From <asm-generic/socket.h>; the socket module does not define it."""
 _MAX_OPTION_BYTES = 1024
-"""More Python does not read: 256 groups."""
+"""The most that Python reads: 256 groups."""
 _MAX_PATH_BYTES = 107
-"""sun_path less its NUL, unix(7): bound under a shorter name, nobody could connect to it."""
+"""sun_path without its NUL, unix(7): no client could connect to a longer path."""
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -57,7 +56,7 @@ class ControlSocketError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who is connected, as the kernel says."""
+    """The credentials of a client, from the kernel."""
 
     uid: int
     gids: frozenset[int]
@@ -70,9 +69,9 @@ async def serve_control(
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve `app` on the control socket until cancelled; the socket is removed at the end.
+    """Serve `app` on the control socket until cancelled, then remove the socket.
 
-    Requests under way are cancelled with it. Raises ControlSocketError: it cannot be opened.
+    Requests under way are cancelled too. Raises ControlSocketError: the socket cannot be opened.
     """
     gid = _find_gid(control.group)
     with _open_socket(control.socket_path, gid, log) as listener:
@@ -106,7 +105,7 @@ class _ControlServer:
             else:
                 self._log.warning("control_connection_refused", uid=peer.uid)
                 await _refuse(stream)
-        except OSError as error:  # the peer is gone again
+        except OSError as error:  # the client has left
             self._log.debug("control_connection_lost", reason=str(error))
         except Exception as error:
             self._log.error("control_connection_failed", exc_info=error)
@@ -123,12 +122,12 @@ class _ControlServer:
             self._config,
             self._context,
             ConnectionState({}),
-            stream,  # type: ignore[arg-type]  # plain or TLS, whatever its annotation says
+            stream,  # type: ignore[arg-type]  # plain or TLS, unlike its annotation
         ).run()
 
     def close_all(self) -> None:
-        """Close every connection: Hypercorn's sends cannot be cancelled, and a client that was
-        stopped (Ctrl-Z) reads nothing."""
+        """Close every connection: Hypercorn's sends cannot be cancelled, and a stopped client
+        (Ctrl-Z) reads nothing."""
         for stream in list(self._open):
             stream.socket.close()
 
@@ -136,13 +135,13 @@ class _ControlServer:
 async def _call_with_actor(
     app: AsgiApp, actor: str, scope: dict[str, Any], receive: Any, send: Any
 ) -> None:
-    await app({**scope, SCOPE_KEY: actor}, receive, send)
+    await app({**scope, ACTOR_KEY: actor}, receive, send)
 
 
 def _build_config() -> Config:
     config = Config()
     config.keep_alive_timeout = _KEEP_ALIVE_S
-    config.errorlog = logging.getLogger("hypercorn.error")  # no handler of its own
+    config.errorlog = logging.getLogger("hypercorn.error")  # without another handler
     config.include_server_header = False
     return config
 
@@ -156,16 +155,16 @@ async def _refuse(stream: trio.SocketStream) -> None:
     with trio.move_on_after(_REFUSAL_S):
         await stream.send_all(head.encode() + body)
         await stream.send_eof()
-        # Closed with a request unread, the kernel would take our answer back.
+        # If the socket is closed with a request unread, the client loses this answer.
         while await stream.receive_some(65_536):
             pass
 
 
-# --- who is connected ----------------------------------------------------------------------------
+# --- credentials ---------------------------------------------------------------------------------
 
 
 def read_peer(connection: Any) -> Peer:
-    """Return who opened a connection: its uid and groups at that moment. Raises OSError."""
+    """Return uid and groups of a client when it connected. Raises OSError."""
     size = _CREDENTIALS.size
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
     _pid, uid, gid = _CREDENTIALS.unpack(raw)
@@ -174,13 +173,13 @@ def read_peer(connection: Any) -> Peer:
     except OSError as error:
         if error.errno != errno.ERANGE:
             raise
-        raw = b""  # in too many groups to tell: its first one must do
+        raw = b""  # in too many groups: only its primary one counts
     groups = struct.unpack(f"{len(raw) // 4}I", raw)
     return Peer(uid, frozenset((gid, *groups)))
 
 
 def may_connect(peer: Peer, own_uid: int, gid: int | None) -> bool:
-    """Whether a peer may administer us: root, ourselves, or a member of the group."""
+    """Whether a client may administer: root, the appliance's user, or a member of the group."""
     return peer.uid in (0, own_uid) or (gid is not None and gid in peer.gids)
 
 
@@ -203,7 +202,7 @@ def _find_user_name(uid: int) -> str | None:
 
 @contextmanager
 def _open_socket(path: Path, gid: int | None, log: Log) -> Iterator[socket.socket]:
-    """Listen on a socket file of ours, in place of one that a dead process left behind."""
+    """Listen on a new socket file, which replaces one that a dead process left behind."""
     listener = socket.socket(socket.AF_UNIX)
     try:
         listener.setblocking(False)
@@ -218,14 +217,14 @@ def _open_socket(path: Path, gid: int | None, log: Log) -> Iterator[socket.socke
             yield listener
         finally:
             with suppress(OSError):
-                if _identity(path) == own:  # a successor may have put its own there
+                if _identity(path) == own:  # a successor may have replaced it
                     path.unlink()
     finally:
         listener.close()
 
 
 def _check_free(path: Path) -> None:
-    """Raise ControlSocketError if the path is something that must not be replaced."""
+    """Raise ControlSocketError if the path must not be replaced."""
     if len(os.fsencode(path)) > _MAX_PATH_BYTES:
         raise ControlSocketError(
             f"cannot open the control socket {path}: its path is over {_MAX_PATH_BYTES} bytes"
@@ -243,12 +242,12 @@ def _check_free(path: Path) -> None:
         except (ConnectionRefusedError, FileNotFoundError):
             return  # left behind by a process that was killed
         except (BlockingIOError, TimeoutError):
-            pass  # its queue is full, so somebody listens
+            pass  # its queue is full, so a process listens
     raise ControlSocketError(f"another appliance is running: it answers on {path}")
 
 
 def _listen(listener: socket.socket, path: Path, gid: int | None, log: Log) -> tuple[int, int]:
-    """Bind under another name and rename when all is set: nobody meets a half-made socket."""
+    """Bind under another name and rename it at the end: no client meets a half-made socket."""
     new = path.with_name(f".{secrets.token_hex(3)}")
     listener.bind(str(new))
     try:
@@ -260,7 +259,7 @@ def _listen(listener: socket.socket, path: Path, gid: int | None, log: Log) -> t
             except OSError as error:
                 if error.errno != errno.EPERM:
                     raise
-                log.info("control_socket_without_group", path=str(path))  # not our group
+                log.info("control_socket_without_group", path=str(path))  # not a member
         new.chmod(mode)
         listener.listen(_BACKLOG)
         new.rename(path)

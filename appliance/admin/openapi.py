@@ -1,25 +1,31 @@
-"""The OpenAPI document of the admin API, made out of the tables of calls.
+"""The OpenAPI document of the admin API, made from the declarations and types of the calls.
 
-Pure. Truth: the OpenAPI 3.1.1 specification; the descriptions beside the calls (admin_schema.py).
+Pure. Source: the OpenAPI specification 3.1.1; msgspec makes the schemas.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
+
+import msgspec
 
 from appliance import __version__
 from appliance.admin_calls.call import PREFIX, AdminCall
-from appliance.admin_calls.schema import ERROR, About, Named, Schema
+from appliance.admin_calls.fields import LENIENT
+from appliance.admin_calls.refusal import ErrorJson
 from appliance.recordings.upload_schema import UPLOAD, UPLOAD_PATH, UPLOAD_SCHEME, UPLOAD_TOKEN
 
 JSON = "application/json"
 XML = "application/xml"
 
+_SCHEMAS = "#/components/schemas/"
+_SUFFIX = "Json"
+"""Of the classes of answers; the document names them without it."""
 _ABOUT_API = (
     "Administers the pool of scalelite-appliance. Calls of Scalelite have its names, fields and "
-    "status codes. Whatever is wrong with a request before its call is looked at (the checksum, "
-    "the content type of the body) is told in XML with status 200, as Scalelite does it."
+    "status codes. A request that is denied before its call is looked at (for its checksum or the "
+    "content type of its body) is answered in XML with status 200, as Scalelite does it."
 )
 _ABOUT_CHECKSUM = (
     "hex(HASH(name of the call + query without the checksum + secret)), HASH being SHA-1, SHA-256, "
@@ -35,17 +41,16 @@ _COMMON = {
     503: "A store is not reachable.",
     504: "It took too long; a part may have been done.",
 }
-_ANYTHING: Schema = {}
 
 
 def make_document(calls: Sequence[AdminCall[Any]], *, uploads: bool = False) -> dict[str, Any]:
-    """Return the document that describes calls; `uploads`: recordings are taken, too."""
+    """Return the document of the public calls; `uploads`: with the upload of recordings."""
+    public = [call for call in calls if not call.local]
+    answers, requests, schemas = _make_schemas(public)
     paths: dict[str, Any] = {}
-    for call in calls:
-        if not call.local:
-            operation = _describe(call.name, call.about)
-            paths.setdefault(f"{PREFIX}/{call.name}", {})[call.method.lower()] = operation
-    schemas: dict[str, Any] = {}
+    for call in public:
+        operation = _describe(call, answers[call.name], requests[call.name])
+        paths[f"{PREFIX}/{call.name}"] = {call.method.lower(): operation}
     document: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
@@ -54,9 +59,9 @@ def make_document(calls: Sequence[AdminCall[Any]], *, uploads: bool = False) -> 
             "description": _ABOUT_API,
             "license": {"name": "AGPL-3.0-or-later", "identifier": "AGPL-3.0-or-later"},
         },
-        "tags": [{"name": name} for name in _groups_of(calls)],
+        "tags": [{"name": name} for name in dict.fromkeys(call.group for call in public)],
         "security": [{"checksum": []}],
-        "paths": _refer(paths, schemas),
+        "paths": paths,
         "components": {
             "schemas": schemas,
             "securitySchemes": {
@@ -75,65 +80,96 @@ def make_document(calls: Sequence[AdminCall[Any]], *, uploads: bool = False) -> 
     return document
 
 
-def _groups_of(calls: Iterable[AdminCall[Any]]) -> list[str]:
-    return list(dict.fromkeys(call.about.group for call in calls if not call.local))
+# --- schemas -------------------------------------------------------------------------------------
+
+Schema = dict[str, Any]
 
 
-def _describe(name: str, about: About) -> dict[str, Any]:
+def _make_schemas(
+    calls: Sequence[AdminCall[Any]],
+) -> tuple[dict[str, Schema], dict[str, Schema], dict[str, Schema]]:
+    """Return the schemas of answers and of requests, by call, and those that they refer to.
+
+    The schema of a GET request is given in full: its fields become parameters.
+    """
+    kinds = [kind for call in calls for kind in (call.answer_type, call.request_type)]
+    found, components = msgspec.json.schema_components(
+        [*kinds, ErrorJson], ref_template=f"{_SCHEMAS}{{name}}"
+    )
+    polished = [_polish(schema) for schema in found]
+    answers = {call.name: polished[2 * index] for index, call in enumerate(calls)}
+    requests = {call.name: polished[2 * index + 1] for index, call in enumerate(calls)}
+    schemas = {name.removesuffix(_SUFFIX): _polish(one) for name, one in components.items()}
+    posted = {call.request_type for call in calls if call.method == "POST"}
+    for call in calls:
+        if call.method == "GET":
+            name = call.request_type.__name__
+            requests[call.name] = schemas[name]
+    for kind in {call.request_type for call in calls} - posted:
+        del schemas[kind.__name__]
+    return answers, requests, schemas
+
+
+def _polish(value: Any) -> Any:
+    """Return a schema with the names of the document, and with all values that are accepted."""
+    if isinstance(value, list | tuple):
+        return [_polish(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    accepted = value.get(LENIENT)
+    if accepted is not None:
+        kept = {key: value[key] for key in ("description", "default") if key in value}
+        return _polish({**accepted, **kept})
+    polished = {key: _polish(item) for key, item in value.items()}
+    for key in ("$ref", "title"):
+        if isinstance(polished.get(key), str):
+            polished[key] = polished[key].removesuffix(_SUFFIX)
+    return polished
+
+
+# --- operations ----------------------------------------------------------------------------------
+
+
+def _describe(call: AdminCall[Any], answer: Schema, request: Schema) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        "operationId": name,
-        "tags": [about.group],
-        "summary": about.summary,
-        "responses": _responses(about),
+        "operationId": call.name,
+        "tags": [call.group],
+        "summary": call.summary,
+        "responses": _responses(call, answer),
     }
-    if about.query:
+    if call.method == "POST":
+        operation["requestBody"] = {
+            "required": any(one.required for one in msgspec.structs.fields(call.request_type)),
+            "content": {JSON: {"schema": request, "example": call.request}},
+        }
+    elif request["properties"]:
         operation["parameters"] = [
             {
-                "name": key,
+                "name": name,
                 "in": "query",
-                "required": key not in about.optional,
+                "required": name in request["required"],
                 "schema": schema,
-                "example": about.query_example[key],
+                "example": call.request[name],
             }
-            for key, schema in about.query.items()
+            for name, schema in request["properties"].items()
         ]
-    if about.body is not None:
-        content: dict[str, Any] = {"schema": about.body}
-        if about.body_example is not None:
-            content["example"] = about.body_example
-        operation["requestBody"] = {
-            "required": bool(about.body.get("required")),
-            "content": {JSON: content},
-        }
     return operation
 
 
-def _responses(about: About) -> dict[str, Any]:
-    content = {JSON: {"schema": about.answer, "example": about.example}}
+def _responses(call: AdminCall[Any], answer: Schema) -> dict[str, Any]:
+    example = msgspec.to_builtins(call.example)
+    content = {JSON: {"schema": answer, "example": example}}
     responses: dict[str, Any] = {
         "200": {"description": "Not done: `FAILED` with a messageKey.", "content": {}},
-        str(about.status): {"description": "Done.", "content": content},
+        str(call.status): {"description": "Done.", "content": content},
     }
-    if about.status == 200:
+    if call.status == 200:
         responses["200"]["description"] = "Done; or, in XML, not done: `FAILED` with a messageKey."
-    responses["200"]["content"] = {**responses["200"]["content"], XML: {"schema": _ANYTHING}}
-    refusals = {**_COMMON, **about.refusals}
-    if about.body is None:
+    responses["200"]["content"] = {**responses["200"]["content"], XML: {"schema": {}}}
+    refusals = {**_COMMON, **call.refusals}
+    if call.method == "GET":
         del refusals[408], refusals[413]
+    error = {"$ref": f"{_SCHEMAS}{ErrorJson.__name__.removesuffix(_SUFFIX)}"}
     for status, meaning in sorted(refusals.items()):
-        responses[str(status)] = {"description": meaning, "content": {JSON: {"schema": ERROR}}}
+        responses[str(status)] = {"description": meaning, "content": {JSON: {"schema": error}}}
     return responses
-
-
-def _refer(value: Any, schemas: dict[str, Any]) -> Any:
-    """Return a copy in which named schemas are references, the schemas themselves collected."""
-    if isinstance(value, Named):
-        if value.name not in schemas:
-            schemas[value.name] = None  # keeps its place, should it hold another one
-            schemas[value.name] = _refer(dict(value), schemas)
-        return {"$ref": f"#/components/schemas/{value.name}"}
-    if isinstance(value, dict):
-        return {key: _refer(item, schemas) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_refer(item, schemas) for item in value]
-    return value

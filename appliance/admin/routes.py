@@ -1,111 +1,234 @@
-"""The calls of the admin API, and how the control socket serves them.
-
-Knows no rule and no store, and authenticates nobody: on the control socket the kernel has said who
-is connected (admin/control_socket.py). On the public listener admin_api.py asks for a checksum.
-Calls that Scalelite has bear its names, fields and status codes.
-"""
+"""All admin calls, and the Quart blueprint that serves them on both listeners."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Generic, TypeVar
 
+import msgspec
+import trio
 from quart import Blueprint, Response, request
+from quart.blueprints import BlueprintSetupState
 from quart_trio import QuartTrio
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from appliance.admin_calls import forms as form
-from appliance.admin_calls.actors import SCOPE_KEY, UNKNOWN
-from appliance.admin_calls.call import (
-    BODY_TIMEOUT_S,
-    MAX_BODY_BYTES,
-    PREFIX,
-    AdminCall,
-    BoundAdminCall,
-    Call,
-    answer_call,
+from appliance.admin.access import (
+    Access,
+    ControlAccess,
+    Denied,
+    PublicAccess,
+    no_such_call,
+    wrong_method,
 )
-from appliance.callbacks.admin_analytics_calls import ANALYTICS_CALLS
+from appliance.admin.errors import answer_error
+from appliance.admin.openapi import make_document
+from appliance.admin_calls.call import PREFIX, AdminCall, BoundAdminCall
+from appliance.admin_calls.fields import merge_fields, parse_body
+from appliance.bbb import errors
 from appliance.callbacks.admin_calls import CALLBACK_CALLS
 from appliance.doctor.admin_calls import DOCTOR_CALLS
 from appliance.features import Features
-from appliance.http.messages import AsgiApp
-from appliance.http.quart_shim import QuartShim
+from appliance.http.messages import AsgiApp, body_stalled, body_too_large
+from appliance.http.quart_shim import CLIENT_GONE, QuartShim
 from appliance.meetings.admin_calls import MEETING_CALLS
 from appliance.recordings.admin_calls import RECORDING_CALLS
+from appliance.recordings.admin_import_calls import IMPORT_CALLS
 from appliance.servers.admin_calls import SERVER_CALLS
-from appliance.servers.admin_sync_calls import SYNC_CALLS
+from appliance.servers.admin_pool_calls import POOL_CALLS
 from appliance.takeover.admin_calls import TAKEOVER_CALLS
 from appliance.tenants.admin_calls import TENANT_CALLS
+from appliance.tenants.admin_setting_calls import SETTING_CALLS
 
-CALLS: tuple[AdminCall[Any], ...] = (
-    *SERVER_CALLS,
-    *MEETING_CALLS,
-    *CALLBACK_CALLS,
-    *ANALYTICS_CALLS,
-    *DOCTOR_CALLS,
-    *RECORDING_CALLS,
-    *SYNC_CALLS,
-    *TAKEOVER_CALLS,
-    *TENANT_CALLS,
+MAX_BODY_BYTES = 1024 * 1024
+BODY_TIMEOUT_S = 10.0
+DOCUMENT_NAME = "openapi.json"
+
+_JSON = "application/json; charset=utf-8"
+
+Deps = TypeVar("Deps")
+
+
+@dataclass(frozen=True, slots=True)
+class _Table(Generic[Deps]):
+    """The calls of a feature, and its dependencies."""
+
+    calls: tuple[AdminCall[Deps], ...]
+    deps: Callable[[Features], Deps]
+
+    def bind(self, features: Features) -> list[BoundAdminCall]:
+        deps = self.deps(features)
+        return [call.bind(deps) for call in self.calls]
+
+
+_TABLES: tuple[_Table[Any], ...] = (
+    _Table((*SERVER_CALLS, *POOL_CALLS), lambda features: features.servers),
+    _Table(MEETING_CALLS, lambda features: features.meetings),
+    _Table(CALLBACK_CALLS, lambda features: features.callbacks),
+    _Table(DOCTOR_CALLS, lambda features: features.doctor),
+    _Table((*RECORDING_CALLS, *IMPORT_CALLS), lambda features: features.recordings),
+    _Table(TAKEOVER_CALLS, lambda features: features.takeover),
+    _Table((*TENANT_CALLS, *SETTING_CALLS), lambda features: features.tenants),
 )
+
+CALLS: tuple[AdminCall[Any], ...] = tuple(call for table in _TABLES for call in table.calls)
 """Every call, in the order of the documents."""
 
 
-def bind_calls(features: Features) -> tuple[BoundAdminCall, ...]:
-    """Return every call with what its feature is given."""
-    return (
-        *(call.bind(features.servers) for call in (*SERVER_CALLS, *SYNC_CALLS)),
-        *(call.bind(features.meetings) for call in MEETING_CALLS),
-        *(call.bind(features.callbacks) for call in (*CALLBACK_CALLS, *ANALYTICS_CALLS)),
-        *(call.bind(features.doctor) for call in DOCTOR_CALLS),
-        *(call.bind(features.recordings) for call in RECORDING_CALLS),
-        *(call.bind(features.takeover) for call in TAKEOVER_CALLS),
-        *(call.bind(features.tenants) for call in TENANT_CALLS),
-    )
-
-
 def make_control_app(features: Features) -> AsgiApp:
-    """Return the application that the control socket serves."""
+    """Return the application of the control socket."""
+    access = ControlAccess()
     app = QuartTrio("appliance.control")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
-    app.config["BODY_TIMEOUT"] = BODY_TIMEOUT_S
-    app.register_blueprint(make_admin_blueprint(features), url_prefix=PREFIX)
-    app.register_error_handler(HTTPException, _render_http_error)
+    app.register_blueprint(_make_blueprint(features, access, BODY_TIMEOUT_S))
+
+    async def render(error: HTTPException) -> Response:
+        return access.render(Denied(errors.UNSUPPORTED_REQUEST, error.code or 500))
+
+    app.register_error_handler(HTTPException, render)
     return QuartShim(app)
 
 
-def make_admin_blueprint(features: Features) -> Blueprint:
-    """Return the calls, to be mounted behind something that authenticates."""
-    blueprint = Blueprint("admin", __name__)
-    for call in bind_calls(features):
-        view = _make_view(features, call)
-        blueprint.add_url_rule(f"/{call.name}", call.name, view, methods=[call.method])
+def make_public_admin_blueprint(
+    features: Features, *, body_timeout_s: float = BODY_TIMEOUT_S
+) -> Blueprint:
+    """Return everything below `/scalelite/api/` of the public listener.
+
+    Its application puts the address of the client, as trusted proxies report it, into the scope
+    under CLIENT_KEY, and has checked the host.
+    """
+    access = PublicAccess(features.settings, features.faults)
+    return _make_blueprint(features, access, body_timeout_s)
+
+
+def _make_blueprint(features: Features, access: Access, body_timeout_s: float) -> Blueprint:
+    views = _AdminViews(features, access, body_timeout_s)
+    blueprint = Blueprint("admin", __name__, url_prefix=PREFIX)
+    blueprint.register_error_handler(Denied, views.deny)
+    blueprint.after_request(_keep_private)
+
+    def route(state: BlueprintSetupState) -> None:
+        # Not by `add_url_rule`, which allows known methods only: a wrong method is denied, too.
+        for path, name, view in (
+            (f"/{DOCUMENT_NAME}", "document", views.show_document),
+            ("/<path:name>", "call", views.serve),
+            ("/", "nothing", views.serve),
+        ):
+            endpoint = f"{state.blueprint.name}.{name}"
+            state.app.url_map.add(
+                state.app.url_rule_class(
+                    f"{PREFIX}{path}", endpoint=endpoint, methods=None, strict_slashes=False
+                )
+            )
+            state.app.view_functions[endpoint] = view
+
+    blueprint.record(route)
     return blueprint
 
 
-def _make_view(features: Features, call: BoundAdminCall) -> Callable[[], Awaitable[Response]]:
-    async def view() -> Response:
-        document, code = await answer_call(call, _read_call, features.faults, features.log)
-        return _respond(document, code)
+class _AdminViews:
+    """The views of the blueprint."""
 
-    return view
+    def __init__(self, features: Features, access: Access, body_timeout_s: float) -> None:
+        self._features = features
+        self._access = access
+        self._body_timeout_s = body_timeout_s
+        bound = [call for table in _TABLES for call in table.bind(features)]
+        self._calls = {
+            call.declaration.name: call
+            for call in bound
+            if access.is_local or not call.declaration.local
+        }
+
+    async def serve(self, name: str = "") -> Response:
+        """Make a call and answer it. Raises Denied."""
+        call = self._find_call(name)
+        actor, query = self._access.identify(name, request)
+        declaration = call.declaration
+        try:
+            body = b""
+            if declaration.method == "POST":
+                body = await self._read_body()
+            answer = await call.run(actor, merge_fields(parse_body(body), query))
+            return _respond(answer, declaration.status)
+        except Exception as error:
+            features = self._features
+            failed = answer_error(declaration, error, features.faults, features.log)
+            return _respond(failed.document, failed.status)
+
+    def _find_call(self, name: str) -> BoundAdminCall:
+        call = self._calls.get(name)
+        if call is None:
+            raise no_such_call()
+        _check_method(call.declaration.method)
+        return call
+
+    async def _read_body(self) -> bytes:
+        """Read the body, whatever limits the application has.
+
+        Raises HttpError (413, 408).
+        """
+        if (request.content_length or 0) > MAX_BODY_BYTES:
+            raise body_too_large()
+        body = bytearray()
+        with trio.move_on_after(self._body_timeout_s):
+            try:
+                async for chunk in request.body:
+                    body += chunk
+                    if len(body) > MAX_BODY_BYTES:
+                        raise body_too_large()
+            except RequestEntityTooLarge:
+                raise body_too_large() from None
+            except CLIENT_GONE:
+                await trio.sleep_forever()  # Quart cancels the request
+            return bytes(body)
+        raise body_stalled()
+
+    async def deny(self, denied: Denied) -> Response:
+        """Answer a request whose call was not made."""
+        response = self._access.render(denied)
+        if denied.allow:
+            response.headers["allow"] = denied.allow
+        return response
+
+    async def show_document(self) -> Response:
+        """Show the OpenAPI document: it holds no secret, so anyone may read it. Raises Denied."""
+        _check_method("GET")
+        body, tag = self._document
+        response = Response(body, content_type=_JSON)
+        response.set_etag(tag)
+        response.headers["cache-control"] = "no-cache"
+        if request.if_none_match.contains_weak(tag):
+            response.status_code = 304
+            response.set_data(b"")
+        return response
+
+    @cached_property
+    def _document(self) -> tuple[bytes, str]:
+        uploads = self._features.recordings.spool is not None
+        body = json.dumps(make_document(CALLS, uploads=uploads), indent=1).encode()
+        return body, hashlib.sha256(body).hexdigest()[:32]
 
 
-async def _read_call() -> Call:
-    body = await request.get_data(False, False, False)
-    return Call(
-        str(request.scope.get(SCOPE_KEY, UNKNOWN)),
-        form.merge_fields(form.parse_body(body), request.args.items()),
-    )
+def _check_method(method: str) -> None:
+    allowed = ("GET", "HEAD") if method == "GET" else (method,)
+    if request.method not in allowed:
+        raise wrong_method(allowed)
 
 
-async def _render_http_error(error: HTTPException) -> Response:
-    code = error.code or 500
-    texts = {404: "no such call", 405: "this call has another method"}
-    return _respond({"error": texts.get(code, error.name)}, code)
+def _respond(document: Any, status: int) -> Response:
+    try:
+        body = msgspec.json.encode(document)
+    except UnicodeEncodeError:  # the name of a file that is not UTF-8
+        body = json.dumps(msgspec.to_builtins(document)).encode()
+    return Response(body, status, content_type=_JSON)
 
 
-def _respond(document: Any, code: int) -> Response:
-    return Response(json.dumps(document), code, content_type="application/json")
+async def _keep_private(response: Response) -> Response:
+    """Keep answers out of caches: they hold the secrets of servers, and addresses are signed."""
+    response.headers.setdefault("cache-control", "no-store")
+    response.headers["x-content-type-options"] = "nosniff"
+    return response

@@ -1,1 +1,5 @@
-"""What an admin call is: its row in a table, its description, reading its fields, refusing it."""
+"""How an admin call is declared: its types, its refusals, and who makes it.
+
+Each feature has its calls in `admin_calls.py`; `appliance.admin` serves them and documents them.
+Begin with call.py, then fields.py. Imports no feature.
+"""

@@ -1,21 +1,21 @@
-"""Who makes a change, in the words that the log shows (`by=...`).
-
-Also names the ASGI scope's key under which the control listener tells the routes who is connected.
-"""
+"""Who makes a change, in the words of the log (`by=...`), and the ASGI scope keys that say it."""
 
 from __future__ import annotations
 
-SCOPE_KEY = "appliance.actor"
+ACTOR_KEY = "appliance.actor"
+"""Scope key: the user connected to the control socket."""
+CLIENT_KEY = "appliance.client"
+"""Scope key: the address of a client of the public listener, as trusted proxies report it."""
 UNKNOWN = "unknown"
 _MAX_ADDRESS = 64
-"""It may be what a proxy wrote; longer no address is."""
+"""A proxy may have written it; no address is longer."""
 
 
 def local_actor(uid: int, user_name: str | None) -> str:
-    """Return who is connected to the control socket; None: the uid has no name here."""
+    """Describe the user connected to the control socket; None: the uid has no name here."""
     return f"uid {uid}" if user_name is None else f"uid {uid} ({user_name})"
 
 
 def remote_actor(address: str) -> str:
-    """Return who made a signed request over HTTP, as far as it is known: whence it came."""
+    """Describe the client of a signed request, which is known by its address only."""
     return f"address {address[:_MAX_ADDRESS] or UNKNOWN}"

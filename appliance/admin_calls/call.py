@@ -1,137 +1,116 @@
-"""What one call of the admin API is: its name and method, the operation behind it, its deadline.
+"""A call of the admin API: a row in the table of its feature (`admin_calls.py` of each).
 
-The tables of calls are in admin_*_calls.py, one for each field of administration; admin_routes.py
-serves them on the control socket, admin_api.py on the public listener.
+The types of a request and of its answer are those in the signature of the handler, so they are
+what mypy checks, what is read and written, and what the OpenAPI document shows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import typing
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
+import msgspec
 import trio
 
-from appliance.admin_calls import forms as form
-from appliance.admin_calls.forms import BadRequest, Json
-from appliance.admin_calls.refusal import RefusalKind, Refused, no_server
-from appliance.admin_calls.schema import About
-from appliance.fault_log import FaultLog
-from appliance.faults import DatabaseDown, StoreDown
-from appliance.log import Log
+from appliance.admin_calls.fields import Fields, Json, read_field, read_fields
 
 PREFIX = "/scalelite/api"
 ID_MISSING = " (id is missing)"
-MAX_BODY_BYTES = 1024 * 1024
-BODY_TIMEOUT_S = 10
+"""Follows `id=` in the refusal of a request without id, which Scalelite answers with 404."""
 
 SHORT_S = 15.0
 LONG_S = 600.0
 """For calls that ask many servers, some of which may be dead."""
 
-STATUS_OF = {
-    RefusalKind.INVALID: 400,
-    RefusalKind.NOT_FOUND: 404,
-    RefusalKind.CONFIRMATION_NEEDED: 409,
-    RefusalKind.UNREACHABLE: 502,
-}
 
-Answer = tuple[Any, int]
+class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An object of an answer. Its class is called `…Json`; the document omits that suffix."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request, read: who makes it, and its fields from query and body."""
-
-    who: str
-    fields: Json
-
-    @property
-    def server_id(self) -> str:
-        """Return the `id`, which may stand beside or inside `server`.
-
-        Raises BadRequest; Refused: there is none, which Scalelite answers like an unknown one.
-        """
-        found = form.text(self.fields, "id")
-        found = found or form.text(form.server_fields(self.fields), "id")
-        if not found:
-            raise no_server(ID_MISSING)
-        return found
-
-
+Request = TypeVar("Request", bound=Fields, covariant=True)
 Deps = TypeVar("Deps")
 
 
 @dataclass(frozen=True, slots=True)
+class Call(Generic[Request]):
+    """One request: who makes it, and its fields from query and body."""
+
+    who: str
+    fields: Json
+    request_type: type[Request]
+
+    def read(self) -> Request:
+        """Read the request. Raises BadRequest, Refused."""
+        return read_fields(self.request_type, self.fields)
+
+    def read_id(self) -> str:
+        """Read `id` alone. Raises as `read`.
+
+        Scalelite answers an unknown id before it looks at the other fields.
+        """
+        found: str = read_field(self.request_type, self.fields, "id")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class AdminCall(Generic[Deps]):
-    """One row of a table of calls."""
+    """The declaration of a call."""
 
     name: str
-    method: str
-    handler: Callable[[Deps, Call], Awaitable[Answer]]
-    deadline_s: float = SHORT_S
-    about: About = field(kw_only=True)
-    local: bool = False
-    """Only for the control socket: its arguments mean something of this machine, such as a file."""
+    method: Literal["GET", "POST"]
+    handler: Callable[[Deps, Call[Any]], Awaitable[Any]]
+    """Takes the dependencies of its feature and `call: Call[request type]`."""
+    group: str
+    """Heading under which the call is documented."""
+    summary: str
+    example: Any
+    """An answer."""
+    request: Mapping[str, Any] = field(kw_only=True, default_factory=dict)
+    """The fields of an example: parameters of a GET, body of a POST."""
+    status: int = field(kw_only=True, default=200)
+    """Of the answer."""
+    refusals: Mapping[int, str] = field(kw_only=True, default_factory=dict)
+    """Other statuses and their meaning, besides those that every call may have."""
+    logs: str = field(kw_only=True, default="")
+    """The event that records the change and who made it; empty: the call changes nothing."""
+    deadline_s: float = field(kw_only=True, default=SHORT_S)
+    local: bool = field(kw_only=True, default=False)
+    """Only on the control socket: its arguments refer to this machine, such as a file."""
+
+    @property
+    def request_type(self) -> type[Fields]:
+        """Return the type of its fields."""
+        (found,) = typing.get_args(self._hints["call"])
+        kind: type[Fields] = found
+        return kind
+
+    @property
+    def answer_type(self) -> Any:
+        """Return the type of its answer."""
+        return self._hints["return"]
+
+    @property
+    def _hints(self) -> dict[str, Any]:
+        return typing.get_type_hints(self.handler, include_extras=True)
 
     def bind(self, deps: Deps) -> BoundAdminCall:
-        """Return the call with what its feature is given."""
-        return BoundAdminCall(self.name, self.method, partial(self.handler, deps), self.deadline_s)
+        """Return the call with the dependencies of its feature."""
+        request_type = self.request_type
+
+        async def run(who: str, fields: Json) -> Any:
+            with trio.fail_after(self.deadline_s):
+                return await self.handler(deps, Call(who, fields, request_type))
+
+        return BoundAdminCall(self, run)
 
 
 @dataclass(frozen=True, slots=True)
 class BoundAdminCall:
-    """A call that is ready to be answered."""
+    """A call that can be made."""
 
-    name: str
-    method: str
-    handler: Callable[[Call], Awaitable[Answer]]
-    deadline_s: float
-
-
-async def answer_call(
-    call: BoundAdminCall, read: Callable[[], Awaitable[Call]], faults: FaultLog, log: Log
-) -> Answer:
-    """Read a request and do what it asks; whatever goes wrong becomes an answer, too.
-
-    Errors of `read` other than BadRequest are its caller's.
-    """
-    try:
-        request = await read()
-    except BadRequest as error:
-        return {"error": str(error)}, 400
-    try:
-        with trio.fail_after(call.deadline_s):
-            return await call.handler(request)
-    except trio.TooSlowError:
-        return {"error": f"not done within {call.deadline_s:g} seconds"}, 504
-    except Exception as error:
-        answer = _describe(faults, _first_leaf(error))
-        if answer is None:
-            # Never the query or the body: they may hold secrets.
-            log.error("request_failed", call=call.name, exc_info=error)
-            return {"error": "The request failed; the appliance's log says why."}, 500
-        return answer
-
-
-def _describe(faults: FaultLog, error: BaseException) -> Answer | None:
-    """Return the answer for an error that is expected, None for a defect."""
-    if isinstance(error, BadRequest):
-        return {"error": str(error)}, 400
-    if isinstance(error, Refused):
-        return {"error": error.reason, "kind": error.kind.value}, STATUS_OF[error.kind]
-    if isinstance(error, StoreDown):
-        faults.note("request_without_store", "redis", reason=str(error))
-        return {"error": "The meeting store is not reachable."}, 503
-    if isinstance(error, DatabaseDown):
-        faults.note("request_without_store", "postgres", reason=str(error))
-        return {"error": "The recording store is not reachable."}, 503
-    return None
-
-
-def _first_leaf(error: BaseException) -> BaseException:
-    """Look into the groups that nurseries make: one lost store fails all tasks alike."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+    declaration: AdminCall[Any]
+    run: Callable[[str, Json], Awaitable[Any]]
+    """Takes the actor and the fields. Raises BadRequest, Refused, ErrorAnswer, StoreDown,
+    DatabaseDown; trio.TooSlowError after the deadline."""

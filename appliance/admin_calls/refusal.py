@@ -1,23 +1,43 @@
-"""Why an administrative operation was not done, as one exception with a reason for people.
+"""Why an admin call was not done, as exceptions with a reason for the operator.
 
-Rendered in one place by web. Holds no HTTP status: what a kind means there is web's matter.
+`appliance.admin.errors` turns them into answers.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
 
 class RefusalKind(StrEnum):
-    """What a caller can do about a refusal."""
+    """What a client can do about a refusal."""
 
     INVALID = "invalid"
     """Give another value."""
     NOT_FOUND = "not_found"
     CONFIRMATION_NEEDED = "confirmation_needed"
-    """Ask the operator, then ask again with the confirmation."""
+    """Ask the operator, then repeat the call with the confirmation."""
     UNREACHABLE = "unreachable"
     """A BBB server did not answer."""
+
+
+class ErrorJson(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why the call was not done."""
+
+    error: Annotated[str, Meta(description="The reason, in one line.")]
+    message: Annotated[
+        str, Meta(description="The reason in Scalelite's words, where it has this field.")
+    ] = ""
+    kind: Annotated[
+        RefusalKind | UnsetType,
+        Meta(description="What can be done about it, where that is known."),
+    ] = UNSET
+    problems: Annotated[
+        tuple[str, ...], Meta(description="All problems, one by one, where there are several.")
+    ] = ()
 
 
 class Refused(Exception):
@@ -27,6 +47,15 @@ class Refused(Exception):
         super().__init__(reason)
         self.kind = kind
         self.reason = reason
+
+
+class ErrorAnswer(Exception):
+    """Ends a call with a status and a document of its own, such as one of Scalelite's."""
+
+    def __init__(self, status: int, document: ErrorJson) -> None:
+        super().__init__(document.error)
+        self.status = status
+        self.document = document
 
 
 def no_server(server_id: str) -> Refused:

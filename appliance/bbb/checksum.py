@@ -34,10 +34,6 @@ _BY_HEX_LENGTH = {
 _CHECKSUM_PARAM = re.compile(rb"checksum(?<![^&]checksum)(?:=([^&]*))?(?![^&])").finditer
 _HEX = re.compile(r"[0-9A-Fa-f]+").fullmatch
 
-# Limits the sorted form, which requires decoding the whole body before the sender is authenticated.
-# PHP's limit is 1000 variables too (max_input_vars).
-_MAX_SORTED_PARAMS = 1000
-
 
 def split_checksum(raw: bytes) -> tuple[bytes, str | None]:
     """Return a raw query or body without its checksum parameter, and the value of that parameter.
@@ -79,13 +75,18 @@ def verify_body_checksum(
     Only for a request whose query is empty except for `checksum`, whose value is `url_checksum`.
     The checksum may be that of the raw body, of its parameters sorted by name and encoded again
     (BBB 2.4-2.6), or of the empty string (BBB 2.7 and later). Checksums in both the URL and the
-    body never match.
+    body never match. The caller has limited the number of parameters.
     """
     rest, in_body = split_checksum(body)
     if len(_find_checksums(body)) + (url_checksum is not None) != 1:
         return None
     given = url_checksum if in_body is None else in_body
     return _matching_secret(call, (rest, b"", _sorted_form(rest)), given, secrets, allowed)
+
+
+def algorithm_of(checksum: str | None) -> Algorithm | None:
+    """Return the algorithm that a checksum of this length is of; None: it cannot be a checksum."""
+    return _BY_HEX_LENGTH.get(len(checksum)) if checksum and _HEX(checksum) else None
 
 
 def sign(call: str, query: str, secret: str, algorithm: Algorithm) -> str:
@@ -105,8 +106,6 @@ def _find_checksums(raw: bytes) -> list[re.Match[bytes]]:
 
 
 def _sorted_form(rest: bytes) -> bytes:
-    if rest.count(b"&") >= _MAX_SORTED_PARAMS:
-        return rest
     params = [pair for pair in parse_query(rest) if pair[0] != "checksum"]
     # Sorting is stable: values of one name keep their order.
     params.sort(key=lambda pair: pair[0])
@@ -120,8 +119,8 @@ def _matching_secret(
     secrets: Sequence[str],
     allowed: frozenset[Algorithm],
 ) -> str | None:
-    algorithm = _BY_HEX_LENGTH.get(len(given or ""))
-    if given is None or algorithm not in allowed or not _HEX(given):
+    algorithm = algorithm_of(given)
+    if given is None or algorithm is None or algorithm not in allowed:
         return None
     wanted = bytes.fromhex(given)
     matching = None

@@ -22,13 +22,14 @@ from appliance.bbb.checksum import sign, signed_query
 from appliance.bbb.meeting_list import MeetingList, MeetingListReader
 from appliance.bbb.params import Params, encode_query
 from appliance.bbb.request_body import RequestBody
-from appliance.bbb.xml import Answer, MalformedAnswer, parse_answer, parse_version
+from appliance.bbb.xml import MalformedAnswer, ServerAnswer, parse_answer, parse_version
 from appliance.faults import Ambiguous, BbbError, NotSent, ServerFault
 from appliance.http.client.dial import Origin, parse_origin
 from appliance.http.client.message import StreamedBody, UnusableResponseError
 from appliance.http.client.pool import ExchangeLimits, PoolTransport, RawResponse
 from appliance.model import ServerId, Target
 from appliance.settings import Algorithm
+from appliance.system.exhaustion import is_own_limit
 
 BIG_LIST_BYTES = 256 * 1024
 """Larger lists of meetings are parsed in a thread, so that they delay no other request."""
@@ -122,7 +123,7 @@ class BbbClient:
         post_form: bool = False,
         body: RequestBody | None = None,
         deadline_s: float | None = None,
-    ) -> Answer:
+    ) -> ServerAnswer:
         """Make one API call, without retries, and return the answer, also if it is FAILED.
 
         With `post_form`, or if the query is too long for a URL, the parameters are sent as a form.
@@ -301,7 +302,8 @@ def _translate(server_id: ServerId, exc: Exception, body_started: bool) -> BbbEr
     outcome = next(OUTCOMES[cls] for cls in type(exc).__mro__ if cls in OUTCOMES)
     reason = str(exc) or type(exc).__name__
     if outcome is not ServerFault:
-        return outcome(server_id, reason, body_started=body_started)
+        own_limit = is_own_limit(exc)
+        return outcome(server_id, reason, body_started=body_started, own_limit=own_limit)
     status = exc.status if isinstance(exc, UnusableResponseError) else 0
     if status == 504:
         return Ambiguous(server_id, reason, body_started=body_started)

@@ -43,6 +43,23 @@ def check_url(url: str) -> str:
     return url
 
 
+def complete_api_url(url: str) -> str:
+    """Complete the URL that `bbb-conf --secret` prints, or that of a host, to that of the API.
+
+    Another path is kept.
+    """
+    scheme, separator, rest = url.partition("://")
+    host, _, path = rest.partition("/")
+    if separator and host and path.strip("/") in ("", "bigbluebutton", "bigbluebutton/api"):
+        return f"{scheme}://{host}/bigbluebutton/api"
+    return url
+
+
+def url_key(url: str) -> str:
+    """Return what two URLs of the same endpoint have in common."""
+    return url.rstrip("/").lower()
+
+
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)

@@ -6,8 +6,11 @@ Keys and texts are those of BBB and Scalelite, since front-ends compare them. xm
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
+from appliance.bbb.params import MAX_PARAMETERS
 from appliance.http.errors import HttpError
+from appliance.settings import Algorithm
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,36 @@ class ApiError(Exception):
 
 
 CHECKSUM_ERROR = Failure("checksumError", "You did not pass the checksum security check")
+
+
+class ChecksumReason(StrEnum):
+    """Why a request was not taken for signed; label of scalelite_checksum_errors_total."""
+
+    MISSING = "missing"
+    ALGORITHM = "algorithm"
+    """LOADBALANCER_CHECKSUM_ALGORITHM does not allow it."""
+    WRONG = "wrong"
+    TENANT = "tenant"
+    """The host is of no tenant."""
+
+
+class ChecksumError(ApiError):
+    """Ends a request that is not signed as it must be."""
+
+    def __init__(
+        self,
+        reason: ChecksumReason,
+        *,
+        algorithm: Algorithm | None = None,
+        repeated: str | None = None,
+    ) -> None:
+        """`algorithm`: that of the given checksum; `repeated`: a parameter that occurs twice."""
+        super().__init__(CHECKSUM_ERROR)
+        self.reason = reason
+        self.algorithm = algorithm
+        self.repeated = repeated
+
+
 MISSING_MEETING_ID = Failure(
     "missingParamMeetingID", "You must specify a meeting ID for the meeting."
 )
@@ -63,7 +96,6 @@ ID_NOT_UNIQUE = Failure(
     "A meeting already exists with that meeting ID.  Please use a different meeting ID.",
 )
 INVALID_MEETING_ID = Failure("validationError", "Invalid meeting ID")
-INVALID_MEETING_ID = Failure("validationError", "Invalid meeting ID")
 FORMAT_ERROR = Failure("formatError", "Meeting ID cannot contain ','")
 INVALID_PASSWORD = Failure("invalidPassword", "The supplied moderator password is incorrect")
 PARENT_ID_MISSING = Failure(
@@ -72,6 +104,10 @@ PARENT_ID_MISSING = Failure(
 PARENT_NOT_FOUND = Failure(
     "parentMeetingDoesNotExist", "No parent meeting exists for the breakout room"
 )
+INTERNAL_ID = Failure(
+    "validationError", "Meeting ID cannot have the form of an internal meeting ID"
+)
+"""The key is that of BBB's MeetingIDConstraint; BBB itself accepts such ids."""
 
 NO_SERVER_AVAILABLE = Failure("internalError", "Could not find any available servers.")
 UNABLE_TO_CREATE = Failure("internalError", "Unable to create meeting on server.")
@@ -100,7 +136,9 @@ INVALID_KIND = Failure("invalidKind", "Invalid kind parameter, expected subtitle
 INVALID_LANG = Failure("invalidLang", "Malformed lang parameter, expected a tag as of RFC 5646.")
 RECORDINGS_DOWN = Failure("internalError", "The recording store is not reachable.")
 
-URI_TOO_LONG = Failure("requestTooLarge", "The address of the request is too long.")
+TOO_MANY_PARAMETERS = Failure(
+    "requestTooLarge", f"The request has more than {MAX_PARAMETERS} parameters."
+)
 
 _KEY_OF_STATUS = {408: "requestTimeout", 413: "requestTooLarge"}
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from lxml import etree
 
-from appliance.bbb.xml import Answer
+from appliance.bbb.xml import ServerAnswer
 
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
 _MAX_DIGITS = 9
@@ -32,7 +32,7 @@ class MeetingInfo:
     metadata: tuple[tuple[str, str], ...]
 
 
-def parse_meeting_info(answer: Answer) -> MeetingInfo:
+def parse_meeting_info(answer: ServerAnswer) -> MeetingInfo:
     """Parse a getMeetingInfo answer; missing values are empty, 0 or false."""
     root = etree.fromstring(answer.body, _PARSER)
     metadata = root.find("metadata")

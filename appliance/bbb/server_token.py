@@ -46,7 +46,8 @@ def server_of_token(
 
 
 def _is_in_time(claims: dict[str, Any], now_s: float) -> bool:
-    expires, begins = claims.get("exp", now_s + 1), claims.get("nbf", now_s)
+    expires: Any = claims.get("exp")
+    begins: Any = claims.get("nbf", now_s)
     for time_s in (expires, begins):
         if isinstance(time_s, bool) or not isinstance(time_s, int | float):
             return False

@@ -7,20 +7,31 @@ Source: BigBlueButton API reference.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
+from typing import TypeVar
 
 import trio
 
 from appliance.bbb import errors
 from appliance.bbb.checksum import (
+    algorithm_of,
     split_checksum,
     verify_body_checksum,
     verify_checksum,
 )
-from appliance.bbb.errors import ApiError
-from appliance.bbb.params import Params, encode_query, parse_query, repeated_guarded_name
+from appliance.bbb.errors import ApiError, ChecksumError, ChecksumReason
+from appliance.bbb.params import (
+    MAX_PARAMETERS,
+    Params,
+    encode_query,
+    has_parameters,
+    keep_last,
+    parse_query,
+    repeated_guarded_name,
+)
 from appliance.bbb.request_body import RequestBody
 from appliance.http.messages import Chunks, Request, read_body
 from appliance.http.multipart import fields_of_multipart, file_of_multipart
@@ -28,17 +39,19 @@ from appliance.settings import Algorithm
 
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
+FORM_TYPES = frozenset({FORM, MULTIPART})
 XML_TYPES = frozenset({"application/xml", "text/xml"})
 FORM_MAX_BYTES = 1024 * 1024
 """Limit of form bodies, which are held in memory."""
 FILE_MAX_BYTES = 10 * 1024 * 1024
 """Limit of caption files, which are held in memory too; those of a whole day are smaller."""
 INLINE_BYTES = 16 * 1024
-"""Larger multipart bodies are parsed in a thread: a hostile one of 1 MiB takes half a second,
-before the sender is authenticated."""
+"""Larger forms are hashed and parsed in a thread."""
 REPLAY_MAX_BYTES = 1024 * 1024
 """Documents up to this size are buffered, so that a create can fail over; larger ones are
 streamed."""
+
+T = TypeVar("T")
 
 
 class Accepts(Enum):
@@ -61,6 +74,9 @@ class SignedRequest:
     file: bytes | None = field(default=None, repr=False)
     secret: str = field(default="", repr=False)
     """The secret that signed it."""
+    accept: str = ""
+    """The Accept header, and the languages that the client prefers."""
+    accept_language: str = ""
 
 
 async def read_signed(
@@ -74,30 +90,77 @@ async def read_signed(
 ) -> SignedRequest:
     """Return the parameters and the document of a signed request.
 
-    Raises ApiError (checksumError, unsupportedContentType), HttpError (413, 408), ClientGone.
+    Of a parameter that occurs more than once the last value counts, as in Rails. Refuses before
+    anything is parsed whose sender has not shown that it knows a secret.
+    Raises ApiError (checksumError, requestTooLarge, unsupportedContentType), HttpError (413, 408),
+    ClientGone.
     """
     rest, url_checksum = split_checksum(request.query)
-    params = parse_query(rest)
+    _limit_parameters(request.query)
     posted = request.method == "POST" and accepts is not Accepts.NOTHING and request.has_body()
     media_type = request.media_type() if posted else ""
     if posted:
         _require_media_type(media_type, accepts)
-    if media_type in (FORM, MULTIPART) and not params and accepts is not Accepts.FILE:
+    if media_type in FORM_TYPES and accepts is not Accepts.FILE and not has_parameters(rest):
         form = await _read_form(request, media_type)
-        secret = verify_body_checksum(call, form, url_checksum, secrets, allowed)
-        params = parse_query(split_checksum(form)[0])
+        read = partial(_read_signed_form, call, form, url_checksum, secrets, allowed)
+        secret, params = await _run(read, form)
     else:
-        secret = verify_checksum(call, request.query, secrets, allowed)
-    if secret is None:
-        raise ApiError(errors.CHECKSUM_ERROR)
+        verified = verify_checksum(call, request.query, secrets, allowed)
+        if verified is None:
+            raise _refusal(url_checksum, allowed)
+        secret, params = verified, parse_query(rest)
     # Includes the removed checksum: a second one with an escaped name would be passed to a server.
-    if repeated_guarded_name((("checksum", ""), *params)) is not None:
-        raise ApiError(errors.CHECKSUM_ERROR)
+    repeated = repeated_guarded_name((("checksum", ""), *params))
+    if repeated is not None:
+        raise ChecksumError(ChecksumReason.WRONG, repeated=repeated)
+    params = keep_last(params)
     if media_type in XML_TYPES:
         return SignedRequest(params, await _read_document(request, max_bytes), secret=secret)
     if posted and accepts is Accepts.FILE:
         return SignedRequest(params, file=await _read_file(request), secret=secret)
-    return SignedRequest(params, secret=secret)
+    return SignedRequest(
+        params,
+        secret=secret,
+        accept=request.header(b"accept") or "",
+        accept_language=request.header(b"accept-language") or "",
+    )
+
+
+def _read_signed_form(
+    call: str,
+    form: bytes,
+    url_checksum: str | None,
+    secrets: Sequence[str],
+    allowed: frozenset[Algorithm],
+) -> tuple[str, Params]:
+    """Return the secret that a form was signed with, and its parameters. Raises ChecksumError."""
+    secret = verify_body_checksum(call, form, url_checksum, secrets, allowed)
+    rest, in_form = split_checksum(form)
+    if secret is None:
+        raise _refusal(in_form if url_checksum is None else url_checksum, allowed)
+    return secret, parse_query(rest)
+
+
+def _refusal(given: str | None, allowed: frozenset[Algorithm]) -> ChecksumError:
+    algorithm = algorithm_of(given)
+    if not given:
+        return ChecksumError(ChecksumReason.MISSING)
+    if algorithm is not None and algorithm not in allowed:
+        return ChecksumError(ChecksumReason.ALGORITHM, algorithm=algorithm)
+    return ChecksumError(ChecksumReason.WRONG, algorithm=algorithm)
+
+
+def _limit_parameters(raw: bytes) -> None:
+    if raw.count(b"&") > MAX_PARAMETERS:
+        raise ApiError(errors.TOO_MANY_PARAMETERS)
+
+
+async def _run(work: Callable[[], T], body: bytes) -> T:
+    """Do what takes long for a large body, then in a thread."""
+    if len(body) <= INLINE_BYTES:
+        return work()
+    return await trio.to_thread.run_sync(work)
 
 
 def _require_media_type(media_type: str, accepts: Accepts) -> None:
@@ -105,7 +168,7 @@ def _require_media_type(media_type: str, accepts: Accepts) -> None:
         if media_type != MULTIPART:
             raise ApiError(errors.UNSUPPORTED_CONTENT_TYPE)
         return
-    form = accepts is not Accepts.XML and media_type in (FORM, MULTIPART)
+    form = accepts is not Accepts.XML and media_type in FORM_TYPES
     xml = accepts in (Accepts.XML, Accepts.FORM_OR_XML) and media_type in XML_TYPES
     if not form and not xml:
         raise ApiError(errors.UNSUPPORTED_CONTENT_TYPE)
@@ -119,17 +182,27 @@ async def _read_file(request: Request) -> bytes | None:
 
 
 async def _read_form(request: Request, media_type: str) -> bytes:
-    body = await read_body(request, FORM_MAX_BYTES)
     if media_type == FORM:
-        return body
+        return await _read_url_encoded(request)
+    body = await read_body(request, FORM_MAX_BYTES)
     content_type = request.header(b"content-type") or ""
-    if len(body) <= INLINE_BYTES:
-        form = _form_of_multipart(body, content_type)
-    else:
-        form = await trio.to_thread.run_sync(_form_of_multipart, body, content_type)
+    form = await _run(partial(_form_of_multipart, body, content_type), body)
     if form is None:
         raise ApiError(errors.UNSUPPORTED_CONTENT_TYPE)
     return form
+
+
+async def _read_url_encoded(request: Request) -> bytes:
+    """Return a form; one with too many parameters is refused before it has arrived."""
+    separators = 0
+
+    def check(chunk: bytes) -> None:
+        nonlocal separators
+        separators += chunk.count(b"&")
+        if separators > MAX_PARAMETERS:
+            raise ApiError(errors.TOO_MANY_PARAMETERS)
+
+    return await read_body(request, FORM_MAX_BYTES, check=check)
 
 
 def _form_of_multipart(body: bytes, content_type: str) -> bytes | None:

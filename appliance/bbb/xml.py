@@ -19,7 +19,8 @@ from lxml import etree
 from appliance.bbb.xml_text import has_dtd, replace_forbidden
 from appliance.model import KnownMeeting, ListedMeeting
 
-XML_TYPE = "application/xml; charset=utf-8"
+XML_TYPE = "text/xml; charset=utf-8"
+"""As BBB answers: clients exist that refuse application/xml."""
 
 # CDATA is kept, so that answers are passed on as the server wrote them.
 _PARSER = etree.XMLParser(
@@ -55,7 +56,7 @@ class MalformedAnswer(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ServerAnswer:
     """A well-formed answer of a server."""
 
     succeeded: bool
@@ -75,7 +76,7 @@ class ReadMeeting:
     tenant_id: str | None
 
 
-def parse_answer(body: bytes) -> Answer:
+def parse_answer(body: bytes) -> ServerAnswer:
     """Parse an answer: success, messageKey, and the createTime of a create.
 
     Any returncode except SUCCESS is a failure. Raises MalformedAnswer: not well-formed, a DTD, or
@@ -83,7 +84,7 @@ def parse_answer(body: bytes) -> Answer:
     """
     root = _parse(body)
     created = (root.findtext("createTime") or "")[:_MAX_DIGITS] or None
-    return Answer(_succeeded(root), _text(root, "messageKey"), _in_utf8(body, root), created)
+    return ServerAnswer(_succeeded(root), _text(root, "messageKey"), _in_utf8(body, root), created)
 
 
 def _in_utf8(body: bytes, root: etree._Element) -> bytes:

@@ -14,8 +14,11 @@ from ipaddress import (
     ip_address,
 )
 
-_CLOUD_HOSTS = (IPv4Network("168.63.129.16/32"),)
-"""Azure's host agent: a public address that is only reachable from virtual machines."""
+_NOT_PUBLIC_V4 = (IPv4Network("168.63.129.16/32"), IPv4Network("192.88.99.0/24"))
+"""Azure's host agent, a public address that is only reachable from virtual machines; the deprecated
+relays of 6to4 (RFC 7526), which `ipaddress` calls global."""
+_NOT_PUBLIC_V6 = (IPv6Network("5f00::/16"),)
+"""Segment identifiers of SRv6 (RFC 9602), which not every release of `ipaddress` knows."""
 _TAIL_IS_V4 = (
     IPv6Network("::/96"),
     IPv6Network("::ffff:0:0/96"),
@@ -39,12 +42,16 @@ def is_public_address(text: str) -> bool:
     if isinstance(address, IPv6Address):
         inner = _inner(address)
         if inner is None:
-            return address.is_global and not (address.is_multicast or address.is_site_local)
+            return (
+                address.is_global
+                and not (address.is_multicast or address.is_site_local)
+                and not any(address in network for network in _NOT_PUBLIC_V6)
+            )
         address = inner
     return (
         address.is_global
         and not (address.is_multicast or address.is_reserved)
-        and not any(address in network for network in _CLOUD_HOSTS)
+        and not any(address in network for network in _NOT_PUBLIC_V4)
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from appliance.callbacks.analytics_files import AnalyticsFiles
 from appliance.callbacks.ended_store import EndedStore
+from appliance.callbacks.handback import Handback
 from appliance.callbacks.hook_cache import HookCache
 from appliance.callbacks.hook_store import HookStore
 from appliance.callbacks.queue import CallbackQueue
@@ -37,6 +38,7 @@ class CallbackDeps:
     """The callback URLs of meetings."""
     ended: EndedStore
     """Ended meetings whose front-ends have not been notified."""
+    handback: Handback
     hooks: HookStore
     hook_cache: HookCache
     analytics_files: AnalyticsFiles | None = None

@@ -23,9 +23,8 @@ from appliance.callbacks.ended_rules import (
 )
 from appliance.callbacks.rules import refusal_of_url
 from appliance.model import TenantId
-from appliance.tenants.end_callback import END_CALLBACK_KEY, RELAY_URL_HINT, is_relay_url
+from appliance.tenants.end_callback import END_CALLBACK_PARAM, RELAY_URL_HINT, is_relay_url
 
-_PARAM = f"meta_{END_CALLBACK_KEY}"
 _PURPOSE = "end callback"
 _MAX_QUERY_BYTES = 32 * 1024
 
@@ -62,7 +61,7 @@ def relay_end_callback(
     """Replace the front-end's URL by one of the appliance; drop one that must not be called."""
     relayed = []
     for name, value in params:
-        if name.lower() != _PARAM or not value.strip():
+        if name.lower() != END_CALLBACK_PARAM or not value.strip():
             relayed.append((name, value))
         elif refusal_of_url(value.strip()) is None and signer.base_url and signer.secret:
             call = EndCallback(value.strip(), meeting_id, tenant_id, signer.run.began_ms)
@@ -76,7 +75,7 @@ def drop_relayed(params: Params) -> Params:
         [
             (name, value)
             for name, value in params
-            if name.lower() != _PARAM or not is_relay_url(value)
+            if name.lower() != END_CALLBACK_PARAM or not is_relay_url(value)
         ]
     )
 

@@ -91,6 +91,9 @@ class EndUrlSigner:
     """Scheme and host by which servers reach the appliance; empty: they cannot."""
     run: MeetingRun
     secret: str = field(repr=False)
+    handed_back_url: str | None = None
+    """The front-end's own URL, which a server gets while a hand-back to Scalelite is prepared."""
+    handback: bool = False
 
     def next_attempt(self, now_ms: int) -> EndUrlSigner:
         """Return the signer for the next attempt of the create.
@@ -102,6 +105,8 @@ class EndUrlSigner:
 
     def url_for(self, meeting_id: MeetingId, server_id: ServerId) -> str | None:
         """Return the meetingEndedURL for a server; None: there is no base URL or no secret."""
+        if self.handback:
+            return self.handed_back_url
         if not self.base_url or not self.secret:
             return None
         call = EndReport(meeting_id, server_id, self.run.began_ms)

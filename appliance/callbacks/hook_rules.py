@@ -60,6 +60,15 @@ class Hook:
         """Whether it belongs on every server: it is for all meetings, and of no tenant."""
         return self.meeting_id is None and self.tenant_id is None
 
+    @property
+    def bound_to(self) -> tuple[str, ...]:
+        """Return the ids under which the meeting that it is bound to may be stored."""
+        if self.meeting_id is None:
+            return ()
+        if self.tenant_id is None:
+            return (self.meeting_id,)
+        return (self.meeting_id, scoped_id(self.meeting_id, self.tenant_id))
+
     def wants(self, meeting_id: str, tenant_id: str | None) -> bool:
         """Whether it is bound to a meeting, given by its stored id."""
         if self.is_global or self.tenant_id != tenant_id:

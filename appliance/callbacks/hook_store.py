@@ -30,6 +30,7 @@ class HookStore:
                 "tenant_id": hook.tenant_id or "",
                 "raw": hook.raw,
                 **({} if hook.meeting_id is None else {"meeting_id": hook.meeting_id}),
+                **({"bound_to": hook.bound_to} if hook.bound_to else {}),
                 **({} if hook.event_ids is None else {"event_ids": hook.event_ids}),
             },
             ensure_ascii=False,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import trio
 
-from appliance.bbb.xml import Answer, MalformedAnswer
+from appliance.bbb.xml import MalformedAnswer, ServerAnswer
 from appliance.callbacks.deps import CallbackDeps
 from appliance.callbacks.hook_rules import (
     Hook,
@@ -168,11 +168,11 @@ class _ServerHookSync:
         else:
             self._note_refusal("hooks/destroy", answer)
 
-    async def _call(self, call: str, params: tuple[tuple[str, str], ...]) -> Answer:
+    async def _call(self, call: str, params: tuple[tuple[str, str], ...]) -> ServerAnswer:
         limit_s = self.deps.settings.servers.response_timeout_s
         return await self.deps.pool.bbb.call(self.target, call, params, deadline_s=limit_s)
 
-    def _note_refusal(self, call: str, answer: Answer) -> None:
+    def _note_refusal(self, call: str, answer: ServerAnswer) -> None:
         self.deps.faults.note(
             "server_refused_call", self.target.id, call=call, key=answer.message_key
         )

@@ -19,8 +19,10 @@ from appliance.callbacks.attributes_yaml import (
     extract_ready_url,
 )
 from appliance.callbacks.deps import CallbackDeps
+from appliance.callbacks.hook_rules import refusal_of_private_url
 from appliance.callbacks.rules import id_of_secret, refusal_of_url
 from appliance.faults import DatabaseDown, StoreDown
+from appliance.tenants.end_callback import END_CALLBACK_KEY, END_CALLBACK_PARAM
 
 
 def extract_callback_urls(
@@ -28,8 +30,11 @@ def extract_callback_urls(
 ) -> tuple[Params, dict[str, str]]:
     """Return a create's parameters without the front-end's URLs, and those by attribute name.
 
-    If analytics are requested, the parameters get a URL of the appliance instead.
+    If analytics are requested, the parameters get a URL of the appliance instead. With
+    CALLBACK_BLOCK_PRIVATE they lose a private meta_endCallbackUrl, which the server would call.
     """
+    if deps.settings.callback_block_private:
+        params = _without_private_end_callback(deps, params)
     params, ready_url = extract_ready_url(params)
     params, report_url = extract_analytics_url(params)
     given = {RECORDING_READY: ready_url, ANALYTICS: report_url}
@@ -44,6 +49,18 @@ def extract_callback_urls(
         elif url:
             urls[name] = url
     return set_report_url(deps, caller, params, asked=ANALYTICS in urls), urls
+
+
+def _without_private_end_callback(deps: CallbackDeps, params: Params) -> Params:
+    kept = []
+    for name, value in params:
+        url = value.strip() if name.lower() == END_CALLBACK_PARAM else ""
+        refusal = (refusal_of_url(url) or refusal_of_private_url(url)) if url else None
+        if refusal is None:
+            kept.append((name, value))
+        else:
+            note_refusal(deps, get(params, "meetingID"), END_CALLBACK_KEY, refusal)
+    return tuple(kept)
 
 
 def note_refusal(deps: CallbackDeps, meeting_id: str | None, name: str, reason: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from appliance.ctl.client import ControlClient
@@ -28,9 +28,39 @@ class Parser(argparse.ArgumentParser):
         options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(allow_abbrev=False, **options)
 
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """Parse the words; an unknown one is an error of the command that got it."""
+        parsed, rest = super().parse_known_args(args, namespace)
+        if rest:
+            options = [name for action in self._actions for name in action.option_strings]
+            unknown = next((word for word in rest if word.startswith("--")), "")
+            hint = did_you_mean(unknown.partition("=")[0], options)
+            self.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
+        return parsed, []
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        # Private in argparse, which would otherwise not call it: only the hint would be missing.
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            hint = did_you_mean(str(value), [str(one) for one in action.choices or ()])
+            if hint:
+                error.message = f"invalid choice: {value!r}{hint}"
+            raise
+
     def error(self, message: str) -> NoReturn:
         """Exit with code 2 and a line on standard error."""
         self.exit(USAGE, f"{self.prog}: {message} ({self.prog} --help)\n")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a hint at the known words that resemble a word; empty: none does."""
+    import difflib  # only needed after an error
+
+    close = difflib.get_close_matches(word, list(known), n=2)
+    return f"; did you mean: {' or '.join(close)}?" if close else ""
 
 
 def add_json_option(parser: argparse.ArgumentParser, *, default: Any = argparse.SUPPRESS) -> None:

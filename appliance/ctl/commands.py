@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from appliance.ctl.analytics import add_analytics
@@ -12,6 +13,7 @@ from appliance.ctl.doctor import add_doctor
 from appliance.ctl.local import add_config, add_database, add_secret, add_version
 from appliance.ctl.meetings import add_meetings, add_server_meetings
 from appliance.ctl.poll import add_poll
+from appliance.ctl.rake_names import MisusedTask, NotRake, parse_rake
 from appliance.ctl.recording_imports import add_imports
 from appliance.ctl.recording_retention import add_prune
 from appliance.ctl.recordings import add_recordings
@@ -37,6 +39,22 @@ def build_parser() -> argparse.ArgumentParser:
     add_json_option(parser, default=False)
     _add_all_commands(parser.add_subparsers(metavar="COMMAND", required=True))
     return parser
+
+
+def is_command(words: Sequence[str]) -> bool:
+    """Return whether the first word is a command of ctl, or all are a rake task."""
+    commands: list[str] = []
+    for action in build_parser()._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            commands += action.choices
+    if words[0] in commands:
+        return True
+    try:
+        return parse_rake(words) is not None
+    except MisusedTask:
+        return True
+    except NotRake:
+        return False
 
 
 def build_program_parser() -> argparse.ArgumentParser:

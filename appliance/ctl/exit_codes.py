@@ -9,3 +9,5 @@ USAGE = 2
 NOT_RUNNING = 3
 INTERRUPTED = 130
 """The shell's code for a program that Ctrl-C ended."""
+CONFIG = 78
+"""The configuration is invalid; `run` exits with the same code."""

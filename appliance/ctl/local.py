@@ -13,7 +13,7 @@ from appliance import __version__
 from appliance.ctl.arguments import Commands, add_command, add_group
 from appliance.ctl.client import ControlClient
 from appliance.ctl.console import Console
-from appliance.ctl.exit_codes import DONE, FAILED
+from appliance.ctl.exit_codes import CONFIG, DONE
 
 _SECRET_BYTES = 32
 
@@ -55,7 +55,7 @@ def check_configuration(console: Console, client: ControlClient, args: Namespace
         warnings = settings.load_settings(os.environ, is_root=is_root).warnings
     except settings.SettingsError as error:
         print(error, file=console.err)
-        return FAILED
+        return CONFIG
     render = settings.render_check_json if console.as_json else settings.render_check_text
     console.line(render(rows, warnings))
     return DONE

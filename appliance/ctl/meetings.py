@@ -10,6 +10,7 @@ from appliance.ctl.arguments import Commands, add_command, add_group
 from appliance.ctl.client import LONG_S, ControlClient
 from appliance.ctl.console import Console
 from appliance.ctl.exit_codes import DONE, FAILED
+from appliance.ctl.names import takes_names
 from appliance.ctl.progress import waiting
 from appliance.ctl.tables import Column
 
@@ -20,6 +21,7 @@ _RAKE_METADATA = (
     *("bbb-recording-description", "bbb-origin-tag"),
 )
 """The metadata that rake shows, also if it is missing."""
+_MEETINGS = "only these meetings: ids, or their beginnings"
 _COLUMNS = (Column("MEETING ID"), Column("SERVER ID"), Column("SERVER URL"), Column("STATUS"))
 
 
@@ -28,13 +30,16 @@ def add_meetings(commands: Commands[Any]) -> None:
     group = add_group(commands, "meetings", "manage the meetings", list_blocks, ids=[])
     about = "show meetings and their servers"
     command = add_command(group, "list", list_table, about, "meetings list physics-101")
-    command.add_argument("ids", metavar="ID", nargs="*", help="only these meetings")
+    command.add_argument("ids", metavar="ID", nargs="*", help=_MEETINGS)
+    takes_names(command, "meeting", "ids")
     about = "show the details of a meeting, from its server"
     command = add_command(group, "info", show, about, "meetings info physics-101")
-    command.add_argument("id", metavar="ID", help="meetingID of the front-end")
+    command.add_argument("id", metavar="ID", help="meetingID of the front-end, or its beginning")
+    takes_names(command, "meeting", "id")
     about = "end meetings; without ids ALL of them, after a confirmation"
     command = add_command(group, "end", end, about, "meetings end --yes physics-101")
-    command.add_argument("ids", metavar="ID", nargs="*", help="only these meetings")
+    command.add_argument("ids", metavar="ID", nargs="*", help=_MEETINGS)
+    takes_names(command, "meeting", "ids")
     command.add_argument("--yes", action="store_true", help="do not ask for confirmation")
 
 
@@ -43,7 +48,9 @@ def add_server_meetings(servers: Commands[Any]) -> None:
     about = "show the meetings that servers report, including unknown ones"
     example = "servers meetings bbb1.example.com"
     command = add_command(servers, "meetings", list_on_servers, about, example)
-    command.add_argument("ids", metavar="ID", nargs="*", help="only these servers")
+    about = "only these servers: ids, hosts, or their beginnings"
+    command.add_argument("ids", metavar="ID", nargs="*", help=about)
+    takes_names(command, "server", "ids")
 
 
 def list_table(console: Console, client: ControlClient, args: Namespace) -> int:

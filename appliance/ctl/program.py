@@ -12,6 +12,7 @@ from appliance.ctl.client import ControlClient, ControlError, NotRunning, Refusa
 from appliance.ctl.commands import build_parser
 from appliance.ctl.console import Console, open_console, open_streams
 from appliance.ctl.exit_codes import FAILED, INTERRUPTED, NOT_RUNNING, USAGE
+from appliance.ctl.names import resolve_arguments
 from appliance.ctl.rake_names import MisusedTask, NotRake, RakeTask, parse_rake
 from appliance.ctl.standalone import Standalone
 
@@ -32,6 +33,7 @@ def main(argv: Sequence[str], standalone: Standalone) -> int:
     try:
         for line in () if rake is None else rake.before:
             console.show(line)
+        resolve_arguments(console, client, args)
         code: int = args.run(console, client, args)
         console.out.flush()
         return code

@@ -11,6 +11,7 @@ from appliance.ctl.arguments import Commands, add_command, add_group, add_limit_
 from appliance.ctl.client import LONG_S, ControlClient
 from appliance.ctl.console import Console
 from appliance.ctl.exit_codes import DONE, FAILED, USAGE
+from appliance.ctl.names import takes_names
 from appliance.ctl.progress import Progress
 from appliance.ctl.tables import Column, counted, format_size, format_time, shorten
 
@@ -38,7 +39,8 @@ def add_recordings(commands: Commands[Any]) -> Commands[Any]:
     command.add_argument("--meeting", metavar="ID", help="only with this meetingID")
     about = "only in this state (default: all except deleted)"
     command.add_argument("--state", choices=STATES, help=about)
-    command.add_argument("--tenant", metavar="ID", help="only of this tenant")
+    command.add_argument("--tenant", metavar="ID", help="only of this tenant: its id or name")
+    takes_names(command, "tenant", "tenant")
     add_limit_option(command, DEFAULT_LIMIT, MAX_LIMIT)
     about = "show the metadata, formats, files and user changes of a recording"
     example = "recordings show 183f0bf3a0982a127bdb8161e0c44eb696b3e75c-1531240585189"
@@ -82,8 +84,9 @@ def _add_add_to_tenant(group: Commands[Any]) -> None:
     example = "recordings add-to-tenant 9a870f45-ec23-4d29-828b-4673f3536d7b"
     command = add_command(group, "add-to-tenant", add_to_tenant, about, example)
     command.add_argument("ids", metavar="ID", nargs="*", help="only these recordIDs")
-    about = "id of the tenant, see `tenants list`"
+    about = "id or name of the tenant, see `tenants list`"
     command.add_argument("tenant", metavar="TENANT", help=about)
+    takes_names(command, "tenant", "tenant")
     about = "even recordings of another tenant, and an unknown tenant"
     command.add_argument("--force", action="store_true", help=about)
 

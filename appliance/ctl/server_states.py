@@ -12,6 +12,7 @@ from appliance.ctl.arguments import Commands, add_command
 from appliance.ctl.client import LONG_S, ControlClient, Refusal
 from appliance.ctl.console import Console
 from appliance.ctl.exit_codes import DONE, FAILED
+from appliance.ctl.names import takes_names
 from appliance.ctl.progress import waiting
 from appliance.ctl.tables import counted, render_bar
 
@@ -27,30 +28,33 @@ def add_server_states(servers: Commands[Any]) -> None:
     """Add the commands of this module to the group `servers`."""
     server = "bbb1.example.com"
     about = "let a server take meetings, and poll it at once"
-    _with_id(add_command(servers, "enable", enable, about, f"servers enable {server}"))
+    add_server_id(add_command(servers, "enable", enable, about, f"servers enable {server}"))
     about = "stop placing meetings on a server; it is disabled once it is empty"
-    _with_id(add_command(servers, "cordon", cordon, about, f"servers cordon {server}"))
+    add_server_id(add_command(servers, "cordon", cordon, about, f"servers cordon {server}"))
     about = "disable a server and end its meetings"
     command = add_command(servers, "disable", disable, about, f"servers disable {server} --yes")
-    _with_id(command)
+    add_server_id(command)
     about = "do not ask for confirmation if it has load"
     command.add_argument("--yes", action="store_true", help=about)
     about = "forget and end all meetings of a broken server, and disable it"
     command = add_command(servers, "panic", panic, about, f"servers panic {server}")
-    _with_id(command)
+    add_server_id(command)
     command.add_argument("--keep-state", action="store_true", help="do not disable it")
     about = "forget the meetings without ending them"
     command.add_argument("--skip-end-calls", action="store_true", help=about)
     about = "cordon a server, and wait for it with --wait"
     example = f"servers drain {server} --wait && ssh {server} reboot"
     command = add_command(servers, "drain", drain, about, example)
-    _with_id(command)
+    add_server_id(command)
     about = "wait until it is empty and disabled"
     command.add_argument("--wait", action="store_true", help=about)
 
 
-def _with_id(command: argparse.ArgumentParser) -> None:
-    command.add_argument("id", metavar="ID", help="id of the server, see `servers list`")
+def add_server_id(command: argparse.ArgumentParser) -> None:
+    """Add the argument with the id of a server."""
+    about = "id or host of the server, or its beginning, see `servers list`"
+    command.add_argument("id", metavar="ID", help=about)
+    takes_names(command, "server", "id")
 
 
 def enable(console: Console, client: ControlClient, args: Namespace) -> int:
@@ -61,11 +65,12 @@ def enable(console: Console, client: ControlClient, args: Namespace) -> int:
     elif console.rake:
         console.line("OK")
     else:
-        console.show(_describe_enabled(answer))
+        console.show(describe_enabled(answer))
     return DONE
 
 
-def _describe_enabled(answer: Mapping[str, Any]) -> str:
+def describe_enabled(answer: Mapping[str, Any]) -> str:
+    """Return the result of enabling a server."""
     poll = answer["poll"]
     if poll is None:
         return "enabled; the server has not answered yet and takes meetings as soon as it does"

@@ -15,6 +15,7 @@ from appliance.ctl.arguments import Commands, add_command, add_group, parse_posi
 from appliance.ctl.client import LONG_S, ControlClient, Refusal
 from appliance.ctl.console import Console
 from appliance.ctl.exit_codes import DONE, FAILED, USAGE
+from appliance.ctl.progress import waiting
 
 _VALUES = ("load_multiplier", "tag", "max_meetings", "max_users")
 
@@ -28,23 +29,19 @@ def add_servers(commands: Commands[Any]) -> Commands[Any]:
     _add_update(group)
     about = "remove a server from the pool"
     command = add_command(group, "remove", remove, about, "servers remove bbb1.example.com")
-    add_server_id(command)
+    server_states.add_server_id(command)
     about = "even if it has meetings: they continue, but front-ends cannot reach them any more"
     command.add_argument("--force", action="store_true", help=about)
     return group
-
-
-def add_server_id(parser: argparse.ArgumentParser) -> None:
-    """Add the argument with the id of a server."""
-    parser.add_argument("id", metavar="ID", help="id of the server, see `servers list`")
 
 
 def _add_add(group: Commands[Any]) -> None:
     about = "add a disabled server; `bbb-conf --secret` on the server prints URL and secret"
     example = "servers add https://bbb1.example.com/bigbluebutton/api SECRET --enable"
     command = add_command(group, "add", add, about, example)
-    command.add_argument("url", metavar="URL", help="https://HOST/bigbluebutton/api")
-    command.add_argument("secret", metavar="SECRET", help="the server's secret; -: read from stdin")
+    command.add_argument("url", metavar="URL", help="the URL that `bbb-conf --secret` prints")
+    about = "the server's secret; without it, or with -, it is asked for, or read from stdin"
+    command.add_argument("secret", metavar="SECRET", nargs="?", default="-", help=about)
     _add_value_options(command)
     about = "id (default: a UUID, or the host name with SERVER_ID_IS_HOSTNAME)"
     command.add_argument("--id", help=about)
@@ -55,20 +52,21 @@ def _add_update(group: Commands[Any]) -> None:
     about = "change a server; options that are not given keep their values"
     example = "servers update bbb1.example.com --load-multiplier 2 --tag ''"
     command = add_command(group, "update", update, about, example)
-    add_server_id(command)
-    command.add_argument("--secret", metavar="S", help="the server's secret; -: read from stdin")
+    server_states.add_server_id(command)
+    command.add_argument("--url", metavar="U", help="https://HOST/bigbluebutton/api")
+    command.add_argument("--secret", metavar="S", help="the server's secret; -: ask, or read stdin")
     _add_value_options(command)
 
     about = "set the load multiplier of a server"
     example = "servers load-multiplier bbb1.example.com 2"
     command = add_command(group, "load-multiplier", set_multiplier, about, example)
-    add_server_id(command)
+    server_states.add_server_id(command)
     about = "a greater number for a weaker server"
     command.add_argument("load_multiplier", metavar="N", type=parse_positive_number, help=about)
 
     about = "set the tag of a server; '' removes it"
     command = add_command(group, "tag", set_tag, about, "servers tag bbb1.example.com lectures")
-    add_server_id(command)
+    server_states.add_server_id(command)
     command.add_argument("tag", metavar="T", help="value that meta_server-tag selects")
 
 
@@ -136,30 +134,58 @@ def _show_block(console: Console, server: Mapping[str, Any]) -> None:
 
 
 def add(console: Console, client: ControlClient, args: Namespace) -> int:
-    """Add a server, and enable it with --enable."""
-    secret = _read_secret(console, args.secret)
-    fields = {"url": args.url, "secret": secret, **_given(args, "id", *_VALUES)}
-    server = client.post("addServer", {"server": fields})
-    if console.as_json:
-        enabled = client.post("enableServer", {"id": server["id"]}) if args.enable else {}
-        console.document({**server, **enabled})
+    """Add a server, show its version and clock, and enable it with --enable."""
+    url = _complete_url(console, args.url)
+    fields = {"url": url, "secret": _read_secret(console, args.secret)}
+    server = client.post("addServer", {"server": {**fields, **_given(args, "id", *_VALUES)}})
+    if not console.as_json:
+        console.line("OK")
+        console.show(f"id: {server['id']}")
+    if console.rake:  # rake only adds it
         return DONE
-    console.line("OK")
-    console.show(f"id: {server['id']}")
-    if not args.url.rstrip("/").endswith("/api"):
+    with waiting(console, "asking the server"):
+        found = client.get("inspectServer", id=server["id"])
+    if not console.as_json and (found["answers"] or not args.enable):
+        _show_found(console, found)
+    enabled = client.post("enableServer", {"id": server["id"]}) if args.enable else None
+    if console.as_json:
+        console.document({**server, **(enabled or {}), "found": found})
+    elif enabled is not None:
+        console.show(server_states.describe_enabled(enabled))
+    return DONE if enabled is None or enabled["online"] == "online" else FAILED
+
+
+def _complete_url(console: Console, given: str) -> str:
+    from appliance.bbb.endpoint import complete_api_url  # imports urllib, slow for other commands
+
+    url = complete_api_url(given)
+    if url.rstrip("/") != given.rstrip("/"):
+        console.error(f"note: the url is completed to {url}")
+    elif "://" in url and not url.rstrip("/").endswith("/api"):
         console.error("note: the URL of a BigBlueButton API usually ends in /bigbluebutton/api")
-    if args.enable:
-        args.id = server["id"]
-        return server_states.enable(console, client, args)
-    return DONE
+    return url
+
+
+def _show_found(console: Console, found: Mapping[str, Any]) -> None:
+    finding = found["finding"]
+    if finding["level"] == "ok":
+        console.show(finding["text"])
+        return
+    console.error(f"{'warning' if finding['level'] == 'warn' else 'error'}: {finding['text']}")
+    advice = finding["advice"].replace("`", "'")
+    console.error(f"  -> {advice}")
 
 
 def update(console: Console, client: ControlClient, args: Namespace) -> int:
     """Change the given values of a server."""
-    given = _given(args, "secret", *_VALUES)
+    given = _given(args, "url", "secret", *_VALUES)
     if not given and not console.rake:
-        console.error("nothing to change: give --secret, --load-multiplier, --tag or --max-…")
+        console.error(
+            "nothing to change: give --url, --secret, --load-multiplier, --tag or --max-…"
+        )
         return USAGE
+    if "url" in given:
+        given["url"] = _complete_url(console, given["url"])
     if "secret" in given:
         given["secret"] = _read_secret(console, given["secret"])
     if "secret" in given and not given["secret"]:
@@ -169,8 +195,20 @@ def update(console: Console, client: ControlClient, args: Namespace) -> int:
 
 
 def _read_secret(console: Console, given: str) -> str:
-    """Return a secret; `-` reads it from standard input, to keep it out of the process list."""
-    return console.stdin.readline().strip() if given == "-" else given
+    """Return a secret; `-` reads it from standard input, to keep it out of the process list.
+
+    On a terminal it is asked for, and not shown.
+    """
+    if given != "-":
+        return given
+    if not console.can_ask():
+        return console.stdin.readline().strip()
+    from getpass import getpass
+
+    try:
+        return getpass("Secret ('bbb-conf --secret' on the server shows it): ", console.err).strip()
+    except EOFError:  # Ctrl-D
+        return ""
 
 
 def set_multiplier(console: Console, client: ControlClient, args: Namespace) -> int:

@@ -1,4 +1,4 @@
-"""`ctl takeover check|heal`: inspects and repairs the stores of a Scalelite before a takeover.
+"""`ctl takeover check|heal|prepare-handback`: from a Scalelite to the appliance, and back.
 
 The inspection runs in steps, either in the running appliance or, with --local and --env-file, in
 this process (standalone.py).
@@ -58,6 +58,10 @@ def add_takeover(commands: Commands[Any]) -> None:
     about = "remove stale entries from Redis, and move files from wrong directories"
     command = add_command(group, "heal", heal, about, "takeover heal --dry-run")
     command.add_argument("--dry-run", action="store_true", help="only show the changes")
+    about = "give servers the front-ends' own meetingEndedURL, before a hand-back to Scalelite"
+    example = "takeover prepare-handback on"
+    command = add_command(group, "prepare-handback", prepare_handback, about, example)
+    command.add_argument("switch", choices=("on", "off"), metavar="on|off", help="on or off")
 
 
 class _Steps:
@@ -158,6 +162,16 @@ def heal(console: Console, client: ControlClient, args: Namespace) -> int:
     if not findings and not console.as_json:
         console.line("nothing to repair")
     return FAILED if any(one.verdict is Verdict.PERSON for one in findings) else DONE
+
+
+def prepare_handback(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Set whether servers get the front-ends' own meetingEndedURL."""
+    answer = client.post("prepareHandback", {"on": args.switch == "on"})
+    if console.as_json:
+        console.document(answer)
+    else:
+        console.line("OK")
+    return DONE
 
 
 def _show(

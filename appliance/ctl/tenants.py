@@ -15,6 +15,7 @@ from appliance.ctl.arguments import Commands, add_command, add_group
 from appliance.ctl.client import ControlClient
 from appliance.ctl.console import Console
 from appliance.ctl.exit_codes import DONE, FAILED, USAGE
+from appliance.ctl.names import takes_names
 
 FIELDS = (
     *("name", "secrets", "lrs_endpoint", "lrs_username", "lrs_password"),
@@ -31,6 +32,7 @@ _FIELD_OPTIONS = (
     ("--kc-username", "user name for the token endpoint"),
     ("--kc-password", "password for the token endpoint"),
 )
+TENANT_HELP = "id or name of the tenant, or its beginning, see `tenants list`"
 _SECRETS = "one or more secrets, separated by : or ,"
 
 
@@ -59,7 +61,8 @@ def add_tenants(commands: Commands[Any]) -> None:
 
 
 def _add_tenant_id(parser: argparse.ArgumentParser, dest: str = "id", metavar: str = "ID") -> None:
-    parser.add_argument(dest, metavar=metavar, help="id of the tenant, see `tenants list`")
+    parser.add_argument(dest, metavar=metavar, help=TENANT_HELP)
+    takes_names(parser, "tenant", dest)
 
 
 def add_tenant_settings(commands: Commands[Any]) -> None:
@@ -69,7 +72,8 @@ def add_tenant_settings(commands: Commands[Any]) -> None:
     about = "show the settings of all tenants"
     example = "tenant-settings list TENANT_ID"
     command = add_command(group, "list", list_settings, about, example)
-    command.add_argument("tenant_id", metavar="TENANT_ID", nargs="?", help="only of this tenant")
+    command.add_argument("tenant_id", metavar="TENANT_ID", nargs="?", help=TENANT_HELP)
+    takes_names(command, "tenant", "tenant_id")
     about = "set a parameter for every create or join of a tenant"
     example = "tenant-settings add ID logo https://school.example.com/logo.png true --call create"
     command = add_command(group, "add", add_setting, about, example)

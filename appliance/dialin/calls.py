@@ -1,58 +1,69 @@
-"""Handle an incoming call: ask for a pin, and connect the call to the server of its meeting.
+"""Answer calls: ask for a PIN, and connect the call to the server of the PIN's meeting.
 
-A pin identifies one meeting of the whole pool, regardless of its tenant, since calls have no host
-label. dialplan.py renders the answer.
+A PIN names one meeting of the whole pool, whichever tenant it belongs to: callers have no host
+name. The answers are in dialin/dialplan.py; looking a PIN up and counting it is one round trip.
 """
 
 from __future__ import annotations
 
 import hashlib
 
+import trio
+
+from appliance.dialin.caller import (
+    IncomingCall,
+    is_telephone_number,
+    mask_number,
+    shown_name,
+    shown_number,
+)
 from appliance.dialin.deps import DialInDeps
 from appliance.dialin.dialplan import (
     Bridge,
     CallStep,
-    IncomingCall,
-    PinLookup,
-    PinOutcome,
-    is_pin,
-    mask_number,
+    GuessLimits,
+    WrongPins,
+    first_step,
+    is_guessing,
     media_host,
     parent_pin,
-    shown_name,
+    step_after_wrong_pin,
 )
+from appliance.dialin.store import GuessCounters
 from appliance.faults import StoreDown
+from appliance.model import Meeting
 from appliance.tenants.scoped_id import front_end_id
+
+GUESSING_DELAY_S = 0.5
+"""Delay of the answer to a wrong PIN of a number or gateway that is guessing."""
 
 
 async def answer_call(deps: DialInDeps, call: IncomingCall, gateway: str) -> CallStep | Bridge:
-    """Return the next step of a call; `gateway` is the address of the FreeSWITCH that asks.
+    """Return the answer to a call; `gateway` is the address of the FreeSWITCH that asks.
 
-    While Redis is down the caller is asked for the pin again: after an error FreeSWITCH would hang
-    up.
+    Redis being down is answered like a wrong PIN: the caller can try again, whereas FreeSWITCH
+    hangs up if it gets an error.
     """
-    if not call.pin:
-        return CallStep.PROMPT
-    if not is_pin(call.pin):
-        return CallStep.REPROMPT
+    step = first_step(call, deps.settings.fsapi.context)
+    if step is not None:
+        return step
     try:
         found = await deps.voice_bridges.find_voice_bridge(
             call.pin,
             parent_pin(call.pin),
-            caller=_caller_key(call, gateway),
-            max_wrong=deps.settings.fsapi.max_attempts_per_min,
+            counters=_counters(call, gateway),
             now_ms=deps.now_ms(),
         )
     except StoreDown as error:
         deps.faults.note("call_without_store", "redis", reason=str(error))
         return CallStep.REPROMPT
-    _log_guessing(deps, call, gateway, found)
+    if isinstance(found, WrongPins):
+        return await _refuse(deps, call, gateway, found)
     return _connect(deps, call, found)
 
 
-def _connect(deps: DialInDeps, call: IncomingCall, found: PinLookup) -> CallStep | Bridge:
-    meeting = found.meeting
-    if meeting is None or meeting.server is None or not meeting.reachable:
+def _connect(deps: DialInDeps, call: IncomingCall, meeting: Meeting) -> CallStep | Bridge:
+    if meeting.server is None or not meeting.reachable:
         return CallStep.REPROMPT
     host = media_host(meeting.server.url)
     if host is None:
@@ -60,18 +71,42 @@ def _connect(deps: DialInDeps, call: IncomingCall, found: PinLookup) -> CallStep
         return CallStep.REPROMPT
     deps.log.info("call_connected", meeting=meeting.id, server=meeting.server_id)
     meeting_id = front_end_id(meeting.id, meeting.tenant_id)
-    return Bridge(meeting_id, shown_name(call), call.pin, host)
+    return Bridge(meeting_id, shown_name(call), shown_number(call), call.pin, host)
 
 
-def _caller_key(call: IncomingCall, gateway: str) -> str:
-    """Return the key of a caller's counter: a hash, so that no telephone number is stored."""
-    caller = f"{gateway}\n{call.caller_number.strip()}"
-    return hashlib.sha256(caller.encode("utf-8", "replace")).hexdigest()
+async def _refuse(deps: DialInDeps, call: IncomingCall, gateway: str, wrong: WrongPins) -> CallStep:
+    fsapi = deps.settings.fsapi
+    limits = GuessLimits(fsapi.max_attempts_per_min, fsapi.max_guesses_per_gateway_per_min)
+    _log_guessing(deps, call, gateway, wrong, limits)
+    if is_guessing(wrong, limits):
+        await trio.sleep(GUESSING_DELAY_S)
+    return step_after_wrong_pin(wrong, limits)
 
 
-def _log_guessing(deps: DialInDeps, call: IncomingCall, gateway: str, found: PinLookup) -> None:
-    """Log once per window that a caller has reached the limit of wrong pins."""
-    most = deps.settings.fsapi.max_attempts_per_min
-    if found.outcome is PinOutcome.UNKNOWN and most and found.wrong == most:
+def _counters(call: IncomingCall, gateway: str) -> GuessCounters:
+    """Name the counters of a call. Numbers are hashed: none is stored.
+
+    A withheld number is none: everyone without a number would share its counter.
+    """
+    number = call.caller_number.strip()
+    counted = not call.hide_number and is_telephone_number(number)
+    return GuessCounters(
+        call=_name("call", gateway, call.call_id) if call.call_id else "",
+        number=_name("number", gateway, number) if counted else "",
+        gateway=_name("gateway", gateway),
+    )
+
+
+def _name(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "replace")).hexdigest()
+
+
+def _log_guessing(
+    deps: DialInDeps, call: IncomingCall, gateway: str, wrong: WrongPins, limits: GuessLimits
+) -> None:
+    """Warn once a minute about a number, and about a gateway, whose wrong PINs are delayed."""
+    if limits.per_number and wrong.of_number == limits.per_number + 1:
         caller = mask_number(call.caller_number)
-        deps.log.warning("pins_guessed", gateway=gateway, caller=caller, wrong=found.wrong)
+        deps.log.warning("pins_guessed", gateway=gateway, caller=caller, wrong=wrong.of_number)
+    if limits.per_gateway and wrong.of_gateway == limits.per_gateway + 1:
+        deps.log.warning("pins_guessed", gateway=gateway, wrong=wrong.of_gateway)

@@ -1,9 +1,11 @@
-r"""Escapes untrusted text for FreeSWITCH.
+r"""Make text of callers and front-ends harmless in a dialplan of FreeSWITCH.
 
-Three stages interpret text one after the other: the preprocessor of XML files, the expansion of
-`${variables}` (`${system …}` runs a program), and the regular expression of a condition. Pure.
+Several readers stand one behind the other, and each finds commands in text: the preprocessor of XML
+files, the expansion of `${variables}` (`${system …}` runs a program), the regular expression of a
+condition, and the percent-decoding of every FreeSWITCH on the way. Escaping for one of them is
+undone by the next. So the characters that mean something to any of them are replaced.
 
-Source: FreeSWITCH 1.11.3-dev (cc93a683), of which tests/doubles/freeswitch.py is a model:
+Source: FreeSWITCH (1.11.3-dev, cc93a683), of which tests/doubles/freeswitch.py is a model:
 - src/switch_channel.c, `switch_channel_expand_variables_check` (the same rules as
   `switch_event_expand_headers_check` in src/switch_event.c);
 - src/include/switch_utils.h, `switch_string_var_check_const` and `switch_string_has_escaped_data`:
@@ -12,6 +14,13 @@ Source: FreeSWITCH 1.11.3-dev (cc93a683), of which tests/doubles/freeswitch.py i
 - src/mod/applications/mod_dptools/mod_dptools.c, `base_set`: `set` expands its value once more;
 - src/mod/dialplans/mod_dialplan_xml/mod_dialplan_xml.c, `parse_exten`: expands the expression, and
   puts captures into the actions (`$1`) if the expression holds a `(`;
+- src/switch_caller.c, `switch_caller_extension_add_application`: drops an action with `\'`;
+- src/mod/endpoints/mod_sofia/mod_sofia.h, `check_decode`: caller ids are percent-decoded when they
+  arrive and again when they are sent on, and cut at their quotes; src/switch_utils.c,
+  `switch_url_decode` uses sscanf, which accepts blanks and a sign before the digits;
+- src/switch_utils.c, `switch_url_encode_opt`: what mod_xml_curl posts keeps `%24` as it is, so that
+  it arrives here decoded once more;
+- src/switch_ivr_bridge.c, `send_display`: cuts a name at a `/`;
 - src/switch_xml.c, `preprocess`, `expand_vars` and `switch_xml_decode`: what mod_xml_curl's
   answers go through.
 """
@@ -24,61 +33,38 @@ from html import escape
 from appliance.bbb.xml_text import replace_forbidden
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-
-_TO_ESCAPE = re.compile(r"\\|(?<=\$)\$|\$(?=\{)")
-_EVALUATED = re.compile(r"\$(?=[$\\']*\{)")
-"""Between `$` and `{` only characters that a pass of the expansion removes."""
-
-_CODED = re.compile(r"[\x00-\x1f(]|[^\x00-\x1f(]+")
+_APOSTROPHE = "\u2019"
+_QUOTE = re.compile("['\"]")
+_COMMAND = re.compile(r"[$\\{}/:@,|]")
+_ENCODED = re.compile(r"%(?=[% ]*[+-]?[0-9A-Fa-f])")
+"""`switch_url_decode` decodes a `%` before these. The `%` between them become blanks."""
+_PLAIN = re.compile("[^A-Za-z0-9]")
 _PREPROCESSED = re.compile("(x)-(?=pre-process)", re.IGNORECASE)
 
 
-def clean(text: str) -> str:
-    """Replace control characters and characters that XML forbids by blanks."""
-    return replace_forbidden(_CONTROL.sub(" ", text), " ")
-
-
-def is_altered_by_expansion(text: str) -> bool:
-    r"""Whether FreeSWITCH would expand the text: it contains a `\`, or a `$` before a `{`."""
-    return "\\" in text or "${" in text
-
-
-def escape_expansion(text: str) -> str:
-    r"""Escape a text so that one pass of the expansion restores it.
-
-    `\` becomes `\\` and `${` becomes `\${`. If the text contains one of these, `$$` becomes `$\$`,
-    or the expansion would reduce it to one `$`. Otherwise the text is unchanged, since FreeSWITCH
-    then does not unescape it.
-    """
-    if not is_altered_by_expansion(text):
-        return text
-    return _TO_ESCAPE.sub(r"\\\g<0>", text)
-
-
 def defuse(text: str) -> str:
-    """Replace each `$` that any number of expansions could turn into a variable by `%`.
+    r"""Return the text without anything that a FreeSWITCH could take for a command.
 
-    For the values of variables, which are expanded again each time that `${variable}` is read.
-    FreeSWITCH does the same with text from SIP (`switch_var_clean_string`).
+    A quote becomes an apostrophe (U+2019). A blank replaces control characters, what XML cannot
+    hold, each of `$ \ { } / : @ , |`, and a `%` that could be decoded.
     """
-    return _EVALUATED.sub("%", text)
+    text = replace_forbidden(_CONTROL.sub(" ", text), " ")
+    return _ENCODED.sub(" ", _COMMAND.sub(" ", _QUOTE.sub(_APOSTROPHE, text)))
 
 
 def match_exactly(number: str) -> str:
-    r"""Return a regular expression that matches only this text, escaped for the expansion.
+    r"""Return the body of an expression that matches this text alone.
 
-    Characters that XML attributes cannot contain are written as codes. So is a parenthesis: if the
-    expression contained one, FreeSWITCH would replace `$0` in the actions by the dialled number.
+    Every ASCII character but letters and digits is written by its code (`\x24`): so the expression
+    holds nothing to expand, no `(`, after which FreeSWITCH would replace `$0` in the actions by
+    what the caller dialled, and nothing that an XML attribute cannot hold.
     """
-    if number.isascii() and number.isalnum():
-        return number
-    literal = _CODED.sub(_code, number)
-    return escape_expansion(replace_forbidden(literal, "\ufffd"))
+    return replace_forbidden(_PLAIN.sub(_code, number), "\ufffd")
 
 
-def _code(part: re.Match[str]) -> str:
-    text = part[0]
-    return rf"\x{ord(text):02x}" if text < " " or text == "(" else re.escape(text)
+def _code(found: re.Match[str]) -> str:
+    char = found[0]
+    return rf"\x{ord(char):02x}" if char.isascii() else char
 
 
 def attribute(text: str) -> str:

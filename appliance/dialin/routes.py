@@ -2,7 +2,7 @@
 
 On the public listener, or on one of its own (FSAPI_BIND). FreeSWITCH takes any status but 200 for
 "no answer" and goes on with its own dialplan, so a call that we know of gets 200 whatever happens.
-Truth: docs/dial-in.md; `xml_url_fetch` in FreeSWITCH's mod_xml_curl.c.
+Source: docs/dial-in.md; `xml_url_fetch` in FreeSWITCH's mod_xml_curl.c.
 """
 
 from __future__ import annotations
@@ -16,15 +16,10 @@ import trio
 
 from appliance.bbb.params import parse_query
 from appliance.bbb.request_metrics import count_request, result_of
+from appliance.dialin.caller import FIELDS, read_call
 from appliance.dialin.calls import answer_call
 from appliance.dialin.deps import DialInDeps
-from appliance.dialin.dialplan import (
-    FIELDS,
-    NOT_FOUND,
-    PromptRules,
-    read_call,
-    render_answer,
-)
+from appliance.dialin.dialplan import NOT_FOUND, PromptRules, render_answer
 from appliance.http.errors import HttpError
 from appliance.http.messages import (
     ClientGone,
@@ -60,7 +55,12 @@ class DialplanEndpoint:
         self._deps = deps
         self._origins = origins
         bridges = settings.voice_bridge
-        self._rules = PromptRules(bridges.pin_min, bridges.pin_max, settings.fsapi.max_duration_s)
+        self._rules = PromptRules(
+            bridges.pin_min,
+            bridges.pin_max,
+            settings.fsapi.max_duration_s,
+            settings.fsapi.context,
+        )
         password = settings.fsapi.password
         self._credentials = None if password is None else _digest(f"{USER}:{password}".encode())
         realm = (settings.api.url_host or "scalelite-appliance").replace('"', "")

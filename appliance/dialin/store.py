@@ -1,27 +1,44 @@
-"""Looks pins up in Redis, and counts wrong pins of each caller."""
+"""Looks PINs up in Redis, and counts the wrong ones."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from appliance.dialin.dialplan import WRONG_PINS_WINDOW_MS, PinLookup, PinOutcome
+from appliance.dialin.dialplan import CALL_WINDOW_MS, WRONG_PINS_WINDOW_MS, WrongPins
+from appliance.model import Meeting
 from appliance.pool.records import parse_meeting
 from appliance.redis.store import RedisStore
 
 
 @dataclass(frozen=True, slots=True)
+class GuessCounters:
+    """Names of the counters that a wrong PIN adds to; empty: it adds to none of the kind."""
+
+    call: str
+    number: str
+    gateway: str
+
+
+@dataclass(frozen=True, slots=True)
 class VoiceBridges:
-    """Finds meetings by their voice bridge numbers. Raises StoreDown."""
+    """Finds meetings by their voice bridge numbers."""
 
     redis: RedisStore
 
     async def find_voice_bridge(
-        self, pin: str, parent: str | None, *, caller: str, max_wrong: int, now_ms: int
-    ) -> PinLookup:
-        """Return the meeting of a pin, or of its parent; see find_voice_bridge.lua."""
+        self, pin: str, parent: str | None, *, counters: GuessCounters, now_ms: int
+    ) -> Meeting | WrongPins:
+        """Return the meeting of a PIN, or of its parent's, or count a wrong PIN.
+
+        See find_voice_bridge.lua. Raises StoreDown.
+        """
         reply = await self.redis.run(
             "find_voice_bridge",
-            *(pin, parent or "", caller, max_wrong, WRONG_PINS_WINDOW_MS, now_ms),
+            *(pin, parent or "", now_ms),
+            *(counters.call, CALL_WINDOW_MS),
+            *(counters.number, WRONG_PINS_WINDOW_MS),
+            *(counters.gateway, WRONG_PINS_WINDOW_MS),
         )
-        meeting = parse_meeting(reply[2:]) if len(reply) > 2 else None
-        return PinLookup(PinOutcome(reply[0]), int(reply[1]), meeting)
+        if reply[0] == "found":
+            return parse_meeting(reply[1:])
+        return WrongPins(*(int(count) for count in reply[1:]))

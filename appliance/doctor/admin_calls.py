@@ -1,60 +1,108 @@
-"""The admin call `doctor` and its description."""
+"""The admin calls `doctor` and `inspectServer`."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from appliance.admin_calls.call import AdminCall, Answer, Call
-from appliance.admin_calls.schema import TEXT, TRUTH, About, fields, list_of, one_of, record, told
+from appliance.admin_calls.fields import NoFields
 from appliance.doctor.deps import DoctorDeps
-from appliance.doctor.doctor import examine
-from appliance.doctor.findings import Level
-
-_ABOUT = About(
-    "pool",
-    "Inspects stores, directories, clocks, secrets and servers, within 10 s.",
-    record(
-        healthy=told("Whether no check fails.", TRUTH),
-        findings=list_of(
-            record(
-                check=TEXT,
-                level=one_of(*(level.value for level in Level)),
-                text=TEXT,
-                advice=told("What to do next.", TEXT),
-            )
-        ),
-    ),
-    {
-        "healthy": False,
-        "findings": [
-            {
-                "check": "server bbb1",
-                "level": "fail",
-                "text": "it rejects calls: the secret is wrong",
-                "advice": "`ctl servers update bbb1 --secret S`, with S of `bbb-conf --secret`"
-                " there",
-            }
-        ],
-    },
-    body=fields(),
-    body_example={},
-)
+from appliance.doctor.doctor import examine, inspect_server
+from appliance.doctor.findings import Finding, Level
+from appliance.servers.admin_calls import NO_SERVER, ServerIdRequest
+from appliance.servers.admin_types import SERVER_ID
 
 
-async def _doctor(deps: DoctorDeps, call: Call) -> Answer:
+class FindingJson(Answer, frozen=True):
+    """The result of a check."""
+
+    check: str
+    level: Level
+    text: str
+    advice: Annotated[str, Meta(description="What to do next.")]
+
+
+class DoctorJson(Answer, frozen=True):
+    """doctor."""
+
+    healthy: Annotated[bool, Meta(description="Whether no check fails.")]
+    findings: list[FindingJson]
+
+
+class InspectedServerJson(Answer, frozen=True):
+    """inspectServer."""
+
+    finding: FindingJson
+    answers: bool
+    secret_right: bool
+    bbb_version: Annotated[str, Meta(description="Empty: not known.")]
+    clock_skew_s: Annotated[
+        float | None,
+        Meta(description="How far its clock is ahead of the appliance's; null: not known."),
+    ]
+
+
+async def _doctor(deps: DoctorDeps, call: Call[NoFields]) -> DoctorJson:
     findings = await examine(deps)
-    return {
-        "healthy": all(finding.level is not Level.FAIL for finding in findings),
-        "findings": [
-            {
-                "check": finding.check,
-                "level": finding.level.value,
-                "text": finding.text,
-                "advice": finding.advice,
-            }
-            for finding in findings
-        ],
-    }, 200
+    return DoctorJson(
+        healthy=all(finding.level is not Level.FAIL for finding in findings),
+        findings=[_finding_json(one) for one in findings],
+    )
+
+
+def _finding_json(one: Finding) -> FindingJson:
+    return FindingJson(check=one.check, level=one.level, text=one.text, advice=one.advice)
+
+
+async def _inspect_server(deps: DoctorDeps, call: Call[ServerIdRequest]) -> InspectedServerJson:
+    finding, facts = await inspect_server(deps, call.read().id)
+    return InspectedServerJson(
+        finding=_finding_json(finding),
+        answers=not facts.failure,
+        secret_right=not facts.failure and not facts.secret_refused,
+        bbb_version=facts.version or "",
+        clock_skew_s=facts.skew_s,
+    )
 
 
 DOCTOR_CALLS: tuple[AdminCall[DoctorDeps], ...] = (
-    AdminCall("doctor", "POST", _doctor, about=_ABOUT),
+    AdminCall(
+        *("doctor", "POST", _doctor, "pool"),
+        "Inspects stores, directories, clocks, secrets and servers, within 10 s.",
+        DoctorJson(
+            healthy=False,
+            findings=[
+                FindingJson(
+                    check="server bbb1",
+                    level=Level.FAIL,
+                    text="it rejects calls: the secret is wrong",
+                    advice="`ctl servers update bbb1 --secret S`, with S of `bbb-conf --secret` "
+                    "there",
+                )
+            ],
+        ),
+    ),
+    AdminCall(
+        "inspectServer",
+        "GET",
+        _inspect_server,
+        "servers",
+        "Asks a server for its version and clock, and tries its secret; changes nothing.",
+        InspectedServerJson(
+            finding=FindingJson(
+                check=f"server {SERVER_ID}",
+                level=Level.OK,
+                text="enabled, answers, secret and clock are right, BigBlueButton 3.0.4",
+                advice="",
+            ),
+            answers=True,
+            secret_right=True,
+            bbb_version="3.0.4",
+            clock_skew_s=0.2,
+        ),
+        request={"id": SERVER_ID},
+        refusals=NO_SERVER,
+    ),
 )

@@ -15,6 +15,7 @@ from typing import TypeVar
 import trio
 
 from appliance.admin_calls.refusal import RefusalKind, Refused
+from appliance.bbb.server_facts import ServerFacts
 from appliance.callbacks.rules import CallbackState
 from appliance.doctor.deps import DoctorDeps, Probes
 from appliance.doctor.directory_findings import Place, judge_file_systems, judge_places
@@ -35,7 +36,7 @@ from appliance.doctor.store_findings import judge_database, judge_redis
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.log import Log
 from appliance.model import Server
-from appliance.servers.administration import list_servers
+from appliance.servers.administration import find_server, list_servers
 from appliance.system.disk_facts import DirectoryFacts
 
 _CHECK_S = 9.0
@@ -55,7 +56,7 @@ T = TypeVar("T")
 async def examine(deps: DoctorDeps, *, check_s: float = _CHECK_S) -> list[Finding]:
     """Return all findings, in the order of the checks. Raises Refused: no probes."""
     if deps.probes is None:
-        raise Refused(RefusalKind.INVALID, "doctor is not available here")
+        raise _unavailable()
     examination = _Examination(deps, deps.probes, _PART * check_s)
     checks: tuple[tuple[str, Check], ...] = (
         ("configuration", examination.settings),
@@ -77,6 +78,19 @@ async def examine(deps: DoctorDeps, *, check_s: float = _CHECK_S) -> list[Findin
         for name, check in checks:
             nursery.start_soon(run, name, check)
     return [finding for name, _ in checks for finding in found[name]]
+
+
+async def inspect_server(deps: DoctorDeps, server_id: str) -> tuple[Finding, ServerFacts]:
+    """Inspect one server. Raises Refused: it does not exist, or no probes."""
+    if deps.probes is None:
+        raise _unavailable()
+    server = await find_server(deps.servers, server_id)
+    facts = await deps.probes.server(server.target)
+    return judge_server(server, facts), facts
+
+
+def _unavailable() -> Refused:
+    return Refused(RefusalKind.INVALID, "doctor is not available here")
 
 
 async def _bounded(log: Log, name: str, check: Check, limit_s: float) -> Sequence[Finding]:

@@ -58,7 +58,8 @@ def _judge_version(check: str, server: Server, facts: ServerFacts) -> Finding:
             "it answers, but is offline in the pool",
             "`ctl poll`; it gets meetings after SERVER_HEALTHY_THRESHOLD successful polls",
         )
-    return ok(check, f"{server.state.value}, answers, the secret is right, {shown}")
+    right = "the secret is right" if facts.skew_s is None else "secret and clock are right"
+    return ok(check, f"{server.state.value}, answers, {right}, {shown}")
 
 
 def _number(version: str) -> tuple[int, ...]:

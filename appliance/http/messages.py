@@ -25,6 +25,8 @@ AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
+MIN_RATE = 1024
+"""Bytes per second. A client that sends less occupies a connection for nothing."""
 _MAX_LENGTH_DIGITS = 18
 """More than any real Content-Length has; Python refuses to parse thousands of digits."""
 
@@ -37,8 +39,10 @@ class ClientGone(Exception):
 class ClientTimeouts:
     """How long the body of a request is waited for, in seconds."""
 
-    chunk_s: float = 60.0
-    """For the next part of a body."""
+    rate_s: float = 30.0
+    """A body brings MIN_RATE bytes for each second of this, or ends before."""
+    body_s: float = 3600.0
+    """For a body that is streamed."""
     form_s: float = 60.0
     """For a body that is read whole."""
     linger_s: float = 5.0
@@ -49,27 +53,43 @@ class ClientTimeouts:
 class Body:
     """The body of one request, to be read once."""
 
-    __slots__ = ("_receive", "ended", "timeouts")
+    __slots__ = ("_arrived", "_left_s", "_receive", "ended", "timeouts")
 
     def __init__(self, receive: Receive, timeouts: ClientTimeouts) -> None:
         self._receive = receive
         self.timeouts = timeouts
         self.ended = False
+        self._arrived = 0
+        """Bytes since the rate was last checked."""
+        self._left_s = timeouts.rate_s
+        """Seconds of waiting until it is checked again. The time in which the application does not
+        read does not count: it may be waiting for a slow disk or server."""
 
     async def read_chunk(self) -> bytes:
         """Return the next part, b"" at the end. Raises: HttpError (408), ClientGone."""
         while not self.ended:
-            with trio.move_on_after(self.timeouts.chunk_s) as scope:
-                message = await self._receive()
-            if scope.cancelled_caught:
-                raise _body_stalled()
+            message = await self._receive_in_time()
             if message["type"] == "http.disconnect":
                 raise ClientGone
             self.ended = not message.get("more_body", False)
             chunk: bytes = message.get("body", b"")
             if chunk:
+                self._arrived += len(chunk)
                 return chunk
         return b""
+
+    async def _receive_in_time(self) -> Message:
+        """Wait for the next message. Raises: HttpError (408), less came than MIN_RATE allows."""
+        while True:
+            began_s = trio.current_time()
+            with trio.move_on_after(self._left_s) as scope:
+                message = await self._receive()
+            self._left_s = max(0.0, self._left_s - (trio.current_time() - began_s))
+            if not scope.cancelled_caught:
+                return message
+            if self._arrived < MIN_RATE * self.timeouts.rate_s:
+                raise body_stalled()
+            self._arrived, self._left_s = 0, self.timeouts.rate_s
 
     async def wait_gone(self) -> None:
         """Return when the client has closed the connection; what it still sends is dropped."""
@@ -178,15 +198,18 @@ async def send_response(
 class Chunks:
     """The body of a request in the parts that arrive, up to a number of bytes; iterated once.
 
+    The client has `limit_s` to send all of it, body_s if that is None; the time in which nothing is
+    read does not count.
     Iterating raises HttpError (413, 408) and ClientGone.
     """
 
-    def __init__(self, request: Request, max_bytes: int) -> None:
+    def __init__(self, request: Request, max_bytes: int, *, limit_s: float | None = None) -> None:
         """Raises: HttpError (413) if more is announced."""
         if (request.content_length() or 0) > max_bytes:
-            raise _body_too_large()
+            raise body_too_large()
         self._body = request.body
         self._left = max_bytes
+        self._left_s = request.body.timeouts.body_s if limit_s is None else limit_s
         self._put_back: deque[bytes] = deque()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -195,12 +218,17 @@ class Chunks:
     async def __anext__(self) -> bytes:
         if self._put_back:
             return self._put_back.popleft()
-        chunk = await self._body.read_chunk()
+        began_s = trio.current_time()
+        with trio.move_on_after(self._left_s) as scope:
+            chunk = await self._body.read_chunk()
+        if scope.cancelled_caught:
+            raise body_stalled()
+        self._left_s = max(0.0, self._left_s - (trio.current_time() - began_s))
         if not chunk:
             raise StopAsyncIteration
         self._left -= len(chunk)
         if self._left < 0:
-            raise _body_too_large()
+            raise body_too_large()
         return chunk
 
     def put_back(self, chunks: Iterable[bytes]) -> None:
@@ -208,21 +236,33 @@ class Chunks:
         self._put_back.extendleft(reversed(list(chunks)))
 
 
-async def read_body(request: Request, max_bytes: int, *, limit_s: float = math.inf) -> bytes:
+async def read_body(
+    request: Request,
+    max_bytes: int,
+    *,
+    limit_s: float = math.inf,
+    check: Callable[[bytes], None] = lambda _: None,
+) -> bytes:
     """Return the whole body, within form_s and `limit_s`.
 
+    `check` is called with each part when it arrives, and ends the reading by raising.
     Raises: HttpError (413, 408), ClientGone.
     """
+    chunks = []
     with trio.move_on_after(min(limit_s, request.body.timeouts.form_s)) as scope:
-        body = b"".join([chunk async for chunk in Chunks(request, max_bytes)])
+        async for chunk in Chunks(request, max_bytes):
+            check(chunk)
+            chunks.append(chunk)
     if scope.cancelled_caught:
-        raise _body_stalled()
-    return body
+        raise body_stalled()
+    return b"".join(chunks)
 
 
-def _body_too_large() -> HttpError:
+def body_too_large() -> HttpError:
+    """Return the error of a body that is larger than its request may have."""
     return HttpError(413, "The body of the request is too large.")
 
 
-def _body_stalled() -> HttpError:
+def body_stalled() -> HttpError:
+    """Return the error of a body that did not arrive in time."""
     return HttpError(408, "The body of the request did not arrive.")

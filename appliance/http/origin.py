@@ -98,10 +98,14 @@ class OriginReader:
         return client or ""
 
     def allows(self, host: str) -> bool:
-        """Return whether requests for a host are served (protects against DNS rebinding)."""
+        """Return whether requests for a host are served (protects against DNS rebinding).
+
+        The host of a tenant is one label below URL_HOST or BASE_URL.
+        """
         if not self._check or host in self._allowed:
             return True
-        return self._multitenancy and any(host.endswith(f".{base}") for base in self._allowed)
+        label, _, base = host.partition(".")
+        return self._multitenancy and bool(label) and base in self._allowed
 
 
 def strip_port(host: str) -> str:

@@ -14,7 +14,7 @@ from quart.wrappers import base
 
 from appliance.http.messages import AsgiApp, Message, Receive, Scope, Send
 
-_CLIENT_GONE: tuple[type[Exception], ...] = tuple(
+CLIENT_GONE: tuple[type[Exception], ...] = tuple(
     error for error in (getattr(base, "ClientDisconnectedError", None),) if error is not None
 )
 """Raised by Quart 0.21 and later when a client goes away; 0.20 has no such error."""
@@ -47,5 +47,5 @@ class QuartShim:
 
         try:
             await self._app(scope, receive_unless_finished, send_and_watch)
-        except* _CLIENT_GONE:
+        except* CLIENT_GONE:
             pass  # there is no client to respond to, and nothing to log

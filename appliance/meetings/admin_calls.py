@@ -1,55 +1,249 @@
-"""The admin calls about meetings. Calls of Scalelite have its names, fields and status codes."""
+"""The admin calls about meetings: the records of the pool, and what runs on the servers."""
 
 from __future__ import annotations
 
-from appliance.admin_calls import forms as form
+from typing import Annotated
+
+from msgspec import Meta
+from msgspec.structs import asdict
+
 from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Call
-from appliance.admin_calls.forms import BadRequest
-from appliance.meetings import admin_json as shape
+from appliance.admin_calls.fields import Fields, Flag, RequiredText, Texts
 from appliance.meetings import administration as meeting_admin
+from appliance.meetings.administration import ServerMeetings, ShownMeeting
 from appliance.meetings.deps import MeetingDeps
-from appliance.servers import admin_pool_schema as pool_about
-from appliance.servers import admin_schema as servers_about
-from appliance.servers.admin_json import ended_json
+from appliance.model import Meeting
+from appliance.servers.admin_calls import NO_SERVER
+from appliance.servers.admin_types import (
+    ENDED_EXAMPLE,
+    SERVER_ID,
+    URL_EXAMPLE,
+    EndedMeetingJson,
+    Number,
+    ended_json,
+)
+
+# --- requests ------------------------------------------------------------------------------------
 
 
-async def _get_server_meetings(deps: MeetingDeps, call: Call) -> Answer:
-    found = await meeting_admin.list_server_meetings(deps, form.texts(call.fields, "ids"))
-    return [shape.server_meetings_json(one) for one in found], 200
+class IdsRequest(Fields, frozen=True):
+    """A call about all or some."""
+
+    ids: Annotated[Texts, Meta(description="Empty: all.")] = ()
 
 
-async def _list_meetings(deps: MeetingDeps, call: Call) -> Answer:
-    found = await meeting_admin.find_meetings(deps, form.texts(call.fields, "ids"))
-    return {
-        "meetings": [shape.meeting_json(meeting) for meeting in found.meetings],
-        "unknown": list(found.unknown),
-    }, 200
+class MeetingIdRequest(Fields, frozen=True):
+    """A call about one meeting."""
+
+    id: Annotated[RequiredText, Meta(description="The id, as the lists show it.")]
 
 
-async def _get_meeting_info(deps: MeetingDeps, call: Call) -> Answer:
-    meeting_id = form.text(call.fields, "id")
-    if not meeting_id:
-        raise BadRequest("id is missing")
-    return shape.shown_meeting_json(await meeting_admin.show_meeting(deps, meeting_id)), 200
+class EndMeetingsRequest(Fields, frozen=True):
+    """endMeetings."""
+
+    ids: Texts = ()
+    all: Annotated[Flag, Meta(description="End all meetings of the pool.")] = False
 
 
-async def _end_meetings(deps: MeetingDeps, call: Call) -> Answer:
-    ids = None if form.flag(call.fields, "all") else form.texts(call.fields, "ids")
+# --- answers -------------------------------------------------------------------------------------
+
+Unknown = Annotated[list[str], Meta(description="Ids of which there is no meeting.")]
+
+
+class MeetingJson(Answer, frozen=True):
+    """The record of a meeting, without its password."""
+
+    id: str
+    server_id: str
+    server_url: Annotated[str, Meta(description="Empty: its server was removed.")]
+    tenant_id: str
+    voice_bridge: str | None
+    reachable: Annotated[bool, Meta(description="Whether its server can be called.")]
+
+
+class MeetingInfoJson(MeetingJson, frozen=True):
+    """A meeting with the answer of its server."""
+
+    name: str
+    internal_id: str
+    created: Annotated[str, Meta(description="As the server writes it.")]
+    recording: bool
+    running: bool
+    participants: Number
+    moderators: Number
+    videos: Number
+    metadata: dict[str, str]
+
+
+class RunningMeetingJson(Answer, frozen=True):
+    """A meeting in the list of a server."""
+
+    id: str
+    participants: Number
+    moderators: Number
+    videos: Number
+    breakout: bool
+
+
+class ServerMeetingsJson(Answer, frozen=True):
+    """The list of a server."""
+
+    id: str
+    url: str
+    failure: Annotated[str, Meta(description="Why the server gave no list.")]
+    meetings: list[RunningMeetingJson]
+
+
+class MeetingsJson(Answer, frozen=True):
+    """listMeetings."""
+
+    meetings: list[MeetingJson]
+    unknown: Unknown
+
+
+class EndedMeetingsJson(Answer, frozen=True):
+    """endMeetings."""
+
+    meetings: list[EndedMeetingJson]
+    unknown: Unknown
+
+
+def meeting_json(meeting: Meeting) -> MeetingJson:
+    """Render the record of a meeting."""
+    return MeetingJson(
+        id=meeting.id,
+        server_id=meeting.server_id,
+        server_url=meeting.server.url if meeting.server else "",
+        tenant_id=meeting.tenant_id or "",
+        voice_bridge=meeting.voice_bridge,
+        reachable=meeting.reachable,
+    )
+
+
+def _info_json(shown: ShownMeeting) -> MeetingInfoJson:
+    info = shown.info
+    return MeetingInfoJson(
+        **asdict(meeting_json(shown.meeting)),
+        name=info.name,
+        internal_id=info.internal_id,
+        created=info.created,
+        recording=info.recording,
+        running=info.running,
+        participants=info.participants,
+        moderators=info.moderators,
+        videos=info.videos,
+        metadata=dict(info.metadata),
+    )
+
+
+def server_meetings_json(one: ServerMeetings) -> ServerMeetingsJson:
+    """Render the list of a server."""
+    return ServerMeetingsJson(
+        id=one.server.id,
+        url=one.server.url,
+        failure=one.failure,
+        meetings=[
+            RunningMeetingJson(
+                id=meeting.id,
+                participants=meeting.participants,
+                moderators=meeting.moderators,
+                videos=meeting.videos,
+                breakout=meeting.is_breakout,
+            )
+            for meeting in one.meetings
+        ],
+    )
+
+
+# --- handlers ------------------------------------------------------------------------------------
+
+
+async def _get_server_meetings(
+    deps: MeetingDeps, call: Call[IdsRequest]
+) -> list[ServerMeetingsJson]:
+    found = await meeting_admin.list_server_meetings(deps, call.read().ids)
+    return [server_meetings_json(one) for one in found]
+
+
+async def _list_meetings(deps: MeetingDeps, call: Call[IdsRequest]) -> MeetingsJson:
+    found = await meeting_admin.find_meetings(deps, call.read().ids)
+    return MeetingsJson([meeting_json(one) for one in found.meetings], list(found.unknown))
+
+
+async def _get_meeting_info(deps: MeetingDeps, call: Call[MeetingIdRequest]) -> MeetingInfoJson:
+    return _info_json(await meeting_admin.show_meeting(deps, call.read().id))
+
+
+async def _end_meetings(deps: MeetingDeps, call: Call[EndMeetingsRequest]) -> EndedMeetingsJson:
+    request = call.read()
+    ids = None if request.all else request.ids
     done = await meeting_admin.end_meetings(deps, call.who, ids)
-    return {"meetings": ended_json(done.meetings), "unknown": list(done.unknown)}, 200
+    return EndedMeetingsJson(ended_json(done.meetings), list(done.unknown))
 
+
+# --- the table -----------------------------------------------------------------------------------
+
+_EXAMPLE = MeetingJson(
+    id="room-7",
+    server_id=SERVER_ID,
+    server_url=URL_EXAMPLE,
+    tenant_id="",
+    voice_bridge="73211",
+    reachable=True,
+)
 
 MEETING_CALLS: tuple[AdminCall[MeetingDeps], ...] = (
     AdminCall(
-        "getServerMeetings",
-        "POST",
-        _get_server_meetings,
-        LONG_S,
-        about=servers_about.GET_SERVER_MEETINGS,
+        *("getServerMeetings", "POST", _get_server_meetings, "servers"),
+        "Lists what runs on all or these servers, also meetings that were never placed here.",
+        [
+            ServerMeetingsJson(
+                id=SERVER_ID,
+                url=URL_EXAMPLE,
+                failure="",
+                meetings=[
+                    RunningMeetingJson(
+                        id="room-7", participants=25, moderators=2, videos=9, breakout=False
+                    )
+                ],
+            )
+        ],
+        request={"ids": [SERVER_ID]},
+        refusals=NO_SERVER,
+        deadline_s=LONG_S,
     ),
-    AdminCall("listMeetings", "POST", _list_meetings, LONG_S, about=pool_about.LIST_MEETINGS),
     AdminCall(
-        "getMeetingInfo", "GET", _get_meeting_info, LONG_S, about=pool_about.GET_MEETING_INFO
+        *("listMeetings", "POST", _list_meetings, "meetings"),
+        "All or these meetings with their servers.",
+        MeetingsJson(meetings=[_EXAMPLE], unknown=[]),
+        request={"ids": ["room-7"]},
+        deadline_s=LONG_S,
     ),
-    AdminCall("endMeetings", "POST", _end_meetings, LONG_S, about=pool_about.END_MEETINGS),
+    AdminCall(
+        *("getMeetingInfo", "GET", _get_meeting_info, "meetings"),
+        "The answer of a meeting's server about it, without passwords.",
+        MeetingInfoJson(
+            **asdict(_EXAMPLE),
+            name="Room 7",
+            internal_id="183f0bf3a0982a127bdb8161e0c44eb696b3e75c-1633448534000",
+            created="Tue Oct 05 15:42:14 UTC 2021",
+            recording=False,
+            running=True,
+            participants=25,
+            moderators=2,
+            videos=9,
+            metadata={"bbb-origin": "Moodle"},
+        ),
+        request={"id": "room-7"},
+        refusals={404: "There is no meeting with this id.", 502: "Its server does not answer."},
+        deadline_s=LONG_S,
+    ),
+    AdminCall(
+        *("endMeetings", "POST", _end_meetings, "meetings"),
+        "Ends these meetings, or all.",
+        EndedMeetingsJson(meetings=[ENDED_EXAMPLE], unknown=[]),
+        request={"ids": ["room-7"]},
+        logs="meetings_ended",
+        deadline_s=LONG_S,
+    ),
 )

@@ -133,7 +133,7 @@ async def _end_on_one_server(
     deps: MeetingDeps, meetings: Sequence[Meeting]
 ) -> tuple[EndResult, ...]:
     target = meetings[0].server
-    if target is None:  # the store removes records whose server is gone
+    if target is None:  # the store deletes records whose server was removed
         return tuple(EndResult(one.id, one.server_id, EndOutcome.GONE) for one in meetings)
     ended = await end_on_server(
         deps.pool, target, [EndRequest(one.id, one.moderator_pw) for one in meetings]

@@ -12,8 +12,8 @@ from appliance.bbb.errors import ApiError, Failure
 from appliance.bbb.meeting_id import read_meeting_id
 from appliance.bbb.params import Params, get, merge_params
 from appliance.bbb.request_body import RequestBody
-from appliance.bbb.xml import Answer, render_not_running
-from appliance.faults import BbbError, ServerFault
+from appliance.bbb.xml import ServerAnswer, render_not_running
+from appliance.faults import BbbError, ServerFault, StoreDown
 from appliance.meetings.create_params import with_stored_id
 from appliance.meetings.deps import MeetingDeps
 from appliance.model import Meeting, MeetingId, ServerId, Target
@@ -59,6 +59,17 @@ async def join_meeting(deps: MeetingDeps, caller: Caller, params: Params) -> str
     return deps.pool.bbb.join_url(_target(meeting), with_stored_id(merged, meeting))
 
 
+async def find_logout_url(deps: MeetingDeps, caller: Caller, params: Params) -> str | None:
+    """Return the logoutURL that the create of a meeting gave; None: none, no id, or Redis is away.
+
+    Only asked when a join has failed, so it costs no other call a round trip.
+    """
+    try:
+        return await deps.store.find_logout_url(_meeting_id(params), caller.tenant_id)
+    except (ApiError, StoreDown):
+        return None
+
+
 async def insert_document(
     deps: MeetingDeps, caller: Caller, params: Params, body: RequestBody
 ) -> bytes:
@@ -81,6 +92,9 @@ async def pass_through(
 
 def report_failed_call(deps: MeetingDeps, error: BbbError, call: str) -> None:
     """Log a failed call, have its server polled, and have placement avoid it until then."""
+    if error.own_limit:  # no verdict about the server
+        deps.faults.note("own_limit_reached", "calls", call=call, reason=error.reason)
+        return
     deps.faults.note("server_call_failed", error.server_id, call=call, reason=error.reason)
     if isinstance(error, ServerFault) and error.status in TOO_LARGE:
         return
@@ -116,7 +130,7 @@ async def _ask(
     params: Params,
     failure: Failure,
     body: RequestBody | None = None,
-) -> Answer:
+) -> ServerAnswer:
     try:
         return await deps.pool.bbb.call(
             _target(meeting), call, with_stored_id(params, meeting), body=body
@@ -126,7 +140,7 @@ async def _ask(
         raise ApiError(failure) from error
 
 
-def _visible(caller: Caller, params: Params, answer: Answer) -> bytes:
+def _visible(caller: Caller, params: Params, answer: ServerAnswer) -> bytes:
     return show_answer(answer.body, caller.tenant_id, _meeting_id(params))
 
 

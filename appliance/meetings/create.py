@@ -15,6 +15,7 @@ from appliance.bbb.meeting_id import check_meeting_id, read_meeting_id
 from appliance.bbb.params import Params, get, merge_params, replace_param
 from appliance.bbb.request_body import RequestBody
 from appliance.callbacks.ended_rules import ENDED_PARAM, EndUrlSigner, MeetingRun
+from appliance.callbacks.hook_rules import refusal_of_private_url
 from appliance.callbacks.rules import refusal_of_url
 from appliance.callbacks.urls import (
     extract_callback_urls,
@@ -23,6 +24,7 @@ from appliance.callbacks.urls import (
 )
 from appliance.meetings.deps import MeetingDeps
 from appliance.meetings.failover import Creation
+from appliance.meetings.join_failure import MAX_URL
 from appliance.meetings.placement_params import (
     clamp_duration,
     effective_tag,
@@ -50,7 +52,7 @@ async def create_meeting(
     handles failing servers. Raises ApiError, StoreDown.
     """
     meeting_id = read_meeting_id(get(params, "meetingID"))
-    failure = check_meeting_id(meeting_id)
+    failure = check_meeting_id(meeting_id, scoped=caller.tenant_id is not None)
     if failure is not None:
         raise ApiError(failure)
     params = drop_reserved(params, caller.tenant)
@@ -69,16 +71,23 @@ async def create_meeting(
 
 
 def _end_signer(deps: MeetingDeps, caller: Caller, sent: Params, now_ms: int) -> EndUrlSigner:
-    """Return how the server reports the end of the meeting, and which URL is then notified."""
+    """Return how the server reports the end of the meeting, and which URL is then notified.
+
+    While a hand-back is prepared the server notifies the front-end itself.
+    """
     ended_url = get(sent, ENDED_PARAM)
+    handback = deps.callbacks.handback.prepared
     refusal = refusal_of_url(ended_url) if ended_url else None
+    if ended_url and refusal is None and handback and deps.settings.callback_block_private:
+        refusal = refusal_of_private_url(ended_url)
     if refusal is not None:
         meeting_id = get(sent, "meetingID")
         note_refusal(deps.callbacks, meeting_id, ENDED_PARAM, refusal)
         ended_url = None
     host = deps.settings.api.url_host
     base_url = f"https://{host}" if host else caller.base_url
-    return EndUrlSigner(base_url, MeetingRun(now_ms, ended_url or None), deps.secret_key_base)
+    run = MeetingRun(now_ms, None if handback else ended_url or None)
+    return EndUrlSigner(base_url, run, deps.secret_key_base, ended_url or None, handback)
 
 
 def _merge(deps: MeetingDeps, caller: Caller, params: Params) -> Params:
@@ -144,5 +153,6 @@ def _placement_request(
         tag=parse_tag(tag),
         size_hint=size_hint(sent),
         max_participants=max_participants(sent),
+        logout_url=(get(sent, "logoutURL") or "")[:MAX_URL] or None,
     )
     return request, tag or ""

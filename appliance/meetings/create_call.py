@@ -11,7 +11,7 @@ from appliance.bbb import errors
 from appliance.bbb.errors import ApiError
 from appliance.bbb.params import Params, replace_param
 from appliance.bbb.request_body import RequestBody
-from appliance.bbb.xml import Answer, parse_tree
+from appliance.bbb.xml import ServerAnswer, parse_tree
 from appliance.callbacks.end_callback_url import relay_end_callback
 from appliance.callbacks.ended_rules import EndUrlSigner
 from appliance.faults import BbbError, StoreDown
@@ -43,7 +43,7 @@ class CreateCall:
         self.body_spent = False
         """Part of a streamed body was sent, so it cannot be sent to another server."""
 
-    async def send(self, meeting: Meeting, signer: EndUrlSigner) -> Answer:
+    async def send(self, meeting: Meeting, signer: EndUrlSigner) -> ServerAnswer:
         """Call the server of `meeting` and return its answer.
 
         Raises NotSent, Ambiguous, ServerFault, and exceptions of the body.
@@ -69,7 +69,7 @@ class CreateCall:
             return await self._call(meeting, params)
         return await self._call_kept_alive(meeting, params)
 
-    def chosen_password(self, meeting: Meeting, answer: Answer) -> str:
+    def chosen_password(self, meeting: Meeting, answer: ServerAnswer) -> str:
         """Return the moderator password that the server chose; empty: it was sent one."""
         if self._password(meeting) is not None:
             return ""
@@ -78,7 +78,7 @@ class CreateCall:
     def _password(self, meeting: Meeting) -> str | None:
         return password_to_send(meeting, self._moderator_pw, none_given=self._none_given)
 
-    async def _call(self, meeting: Meeting, params: Params) -> Answer:
+    async def _call(self, meeting: Meeting, params: Params) -> ServerAnswer:
         servers = self._deps.settings.servers
         # Writing a long form takes time too; the call must end before `creating` expires.
         limit_s = servers.connect_timeout_s + servers.response_timeout_s
@@ -97,9 +97,9 @@ class CreateCall:
         self.body_spent = streamed
         return answer
 
-    async def _call_kept_alive(self, meeting: Meeting, params: Params) -> Answer:
+    async def _call_kept_alive(self, meeting: Meeting, params: Params) -> ServerAnswer:
         """Call the server, and extend the `creating` deadline while a body is uploaded."""
-        result: Answer | Exception
+        result: ServerAnswer | Exception
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._extend, meeting)
             try:

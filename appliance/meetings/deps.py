@@ -10,6 +10,7 @@ from appliance.callbacks.deps import CallbackDeps
 from appliance.fault_log import FaultLog
 from appliance.instruments import Metrics
 from appliance.log import Log
+from appliance.meetings.join_pages import JoinPages
 from appliance.meetings.store import MeetingStore
 from appliance.pool.deps import PoolDeps
 from appliance.servers.deps import ServerDeps
@@ -38,5 +39,6 @@ class MeetingDeps:
     """A random number, 0 <= x < 1."""
     new_password: Callable[[], str]
     """8 random letters and digits."""
+    join_pages: JoinPages = field(default_factory=lambda: JoinPages({}, "en"))
     secret_key_base: str = field(default="", repr=False)
     """Signs the URLs of the appliance that BBB servers call."""

@@ -13,7 +13,7 @@ from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError
 from appliance.bbb.meeting_id import read_meeting_id
 from appliance.bbb.params import Params, get, replace_param
-from appliance.bbb.xml import Answer, render_success
+from appliance.bbb.xml import ServerAnswer, render_success
 from appliance.faults import Ambiguous, BbbError, NotSent, ServerFault
 from appliance.meetings.calls import report_failed_call
 from appliance.meetings.create_params import with_stored_id
@@ -38,9 +38,9 @@ async def end_meeting(deps: MeetingDeps, caller: Caller, params: Params) -> byte
     """
     meeting_id = read_meeting_id(get(params, "meetingID"))
     found = await deps.store.find_meeting_to_end(meeting_id, caller.tenant_id, now_ms=deps.now_ms())
-    if found is None or found.meeting.server is None:
+    meeting = found.meeting if found else None
+    if found is None or meeting is None or meeting.server is None:
         raise ApiError(errors.MEETING_NOT_FOUND)
-    meeting = found.meeting
     password = get(params, "password")
     if found.detached:
         if not await _remember(deps, meeting, password, detached=True):
@@ -60,7 +60,7 @@ async def end_meeting(deps: MeetingDeps, caller: Caller, params: Params) -> byte
     return show_answer(answer.body, caller.tenant_id, meeting_id)
 
 
-async def _forget_ended(deps: MeetingDeps, meeting: Meeting, answer: Answer) -> None:
+async def _forget_ended(deps: MeetingDeps, meeting: Meeting, answer: ServerAnswer) -> None:
     if answer.succeeded or answer.message_key == NOT_FOUND:
         # A running create survives a notFound (it has not arrived yet), but not an end.
         await deps.pool.records.forget_meeting(

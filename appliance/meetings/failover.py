@@ -16,7 +16,7 @@ from appliance.bbb import errors
 from appliance.bbb.errors import ApiError, Failure
 from appliance.bbb.params import Params
 from appliance.bbb.request_body import RequestBody
-from appliance.bbb.xml import Answer
+from appliance.bbb.xml import ServerAnswer
 from appliance.callbacks.ended_rules import EndUrlSigner
 from appliance.callbacks.hook_sync import sync_meeting_hooks
 from appliance.faults import BbbError, NotSent, ServerFault, StoreDown
@@ -83,7 +83,7 @@ class Creation:
         self._failed: Meeting | None = None
         """The unconfirmed record whose server failed last, about to be moved."""
 
-    async def run(self) -> Answer:
+    async def run(self) -> ServerAnswer:
         """Return the answer of the server that created the meeting, or had it already.
 
         The placement is also undone if the body breaks off or the request is cancelled. Raises
@@ -100,7 +100,7 @@ class Creation:
                 with trio.move_on_after(_UNDO_S, shield=True):
                     await self._undo(self._mine)
 
-    async def _run(self) -> Answer:
+    async def _run(self) -> ServerAnswer:
         for _ in range(_MAX_STEPS):
             placement = await self._place()
             meeting = await self._accept(placement)
@@ -205,7 +205,7 @@ class Creation:
 
     # Creating
 
-    async def _create_on(self, meeting: Meeting) -> Answer | None:
+    async def _create_on(self, meeting: Meeting) -> ServerAnswer | None:
         """Create the meeting on its server and return the answer; None: place it again."""
         if self._call.body_spent:
             raise ApiError(errors.UNABLE_TO_CREATE)
@@ -228,7 +228,7 @@ class Creation:
                 await self._abandon(meeting)
         return answer
 
-    async def _confirm(self, meeting: Meeting, answer: Answer) -> Answer | None:
+    async def _confirm(self, meeting: Meeting, answer: ServerAnswer) -> ServerAnswer | None:
         # The server has the meeting, so the record must not be undone any more.
         self._mine = None
         if await self._record_confirmed(meeting, answer):
@@ -245,7 +245,7 @@ class Creation:
         await end_leftover(self._deps, meeting, self._password(meeting))
         return None
 
-    async def _record_confirmed(self, meeting: Meeting, answer: Answer) -> bool:
+    async def _record_confirmed(self, meeting: Meeting, answer: ServerAnswer) -> bool:
         return await self._deps.store.confirm_meeting(
             meeting,
             now_ms=self._deps.now_ms(),

@@ -18,12 +18,12 @@ _MANY = 999_999_999
 """Value of any longer number: above every meeting, and exact in Lua and Redis."""
 
 
-def parse_tag(spec: str | None) -> TagRequest | None:
+def parse_tag(value: str | None) -> TagRequest | None:
     """Parse a server tag: a list separated by `;`, which a final `!` makes required.
 
     Empty parts and white space around parts are ignored; `!` alone is no tag. None: no tag.
     """
-    text = (spec or "").strip()
+    text = (value or "").strip()
     required = text.endswith("!")
     parts = [part.strip() for part in text.removesuffix("!").split(";")]
     tags = tuple(dict.fromkeys(part for part in parts if part))

@@ -59,6 +59,21 @@ class MeetingStore:
         )
         return None if reply is None else parse_meeting(reply)
 
+    async def find_logout_url(
+        self, meeting_id: MeetingId, tenant_id: TenantId | None
+    ) -> str | None:
+        """Return the logoutURL of the create of a tenant's meeting, None if it gave none."""
+        redis = self.redis.foreground
+        ids = [scoped_id(meeting_id, tenant_id), meeting_id] if tenant_id else [meeting_id]
+        found = await redis.pipeline(
+            [
+                ["HMGET", redis.own_key(f"meeting:{one}"), "logout_url", "logout_tenant"]
+                for one in ids
+            ]
+        )
+        owner = tenant_id or ""
+        return next((url for url, tenant in found if url and (tenant or "") == owner), None)
+
     async def place_meeting(self, request: PlacementRequest) -> Placement:
         """Find the meeting, or select a server for it; see place_meeting.lua."""
         reply = await self.redis.foreground.run(
@@ -162,6 +177,7 @@ def placement_arguments(request: PlacementRequest, rules: PlacementRules) -> str
         "tag_required": request.tag is not None and request.tag.required,
         "size_hint": request.size_hint,
         "max_participants": request.max_participants,
+        "logout_url": request.logout_url,
     }
     if request.replaces is not None:
         arguments["replaces"] = {

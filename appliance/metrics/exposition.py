@@ -92,7 +92,7 @@ def _counted(metrics: Metrics) -> Iterator[Metric]:
     for name, text, counter in (
         ("placements", "Creates, by what the store decided.", metrics.placements),
         ("failovers", "Creates that went on to another server.", metrics.failovers),
-        ("meetings_moved", "Meetings created anew elsewhere.", metrics.moves),
+        ("meetings_moved", "Meetings created again on another server.", metrics.moves),
         ("meetings_detached", "Meetings whose server went offline.", metrics.detached),
         ("imports", "Imports of recordings, by result.", metrics.imports),
         ("import_bytes", "Size of the tars imported.", metrics.import_bytes),

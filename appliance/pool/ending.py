@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import trio
 
-from appliance.bbb.xml import Answer
+from appliance.bbb.xml import ServerAnswer
 from appliance.faults import BbbError, NotSent, ServerFault, StoreDown
 from appliance.model import Meeting, MeetingId, ServerId, Target
 from appliance.pool.deps import PoolDeps
@@ -94,7 +94,7 @@ async def end_unwanted(
     return None if answer is None else answer.succeeded
 
 
-async def _call_end(deps: PoolDeps, target: Target, meeting: EndRequest) -> Answer | None:
+async def _call_end(deps: PoolDeps, target: Target, meeting: EndRequest) -> ServerAnswer | None:
     """Announce an `end` and send it; None: it was not sent, as the meeting is placed there."""
     now_ms = deps.now_ms()
     number = await deps.records.begin_end(
@@ -144,7 +144,7 @@ class _ServerEndCalls:
         reason = f"the server answered {answer.message_key or 'FAILED'}"
         return self._result(meeting, EndOutcome.FAILED, reason)
 
-    async def _call(self, meeting: EndRequest) -> Answer | None:
+    async def _call(self, meeting: EndRequest) -> ServerAnswer | None:
         if not self._placed:
             return await _call_end(self._deps, self._target, meeting)
         params = (("meetingID", meeting.id), ("password", meeting.moderator_pw))
@@ -169,7 +169,7 @@ async def forget_if_gone(deps: PoolDeps, meeting: Meeting) -> bool:
     return await forget_if_unknown(deps, meeting, answer)
 
 
-async def forget_if_unknown(deps: PoolDeps, meeting: Meeting, answer: Answer) -> bool:
+async def forget_if_unknown(deps: PoolDeps, meeting: Meeting, answer: ServerAnswer) -> bool:
     """Forget a meeting if `answer` says that its server does not know it. Raises StoreDown."""
     if answer.succeeded or answer.message_key != NOT_FOUND:
         return False

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import trio
 
-from appliance.admin.http_api import ADMIN_PREFIX, AdminApi
 from appliance.bbb import errors
 from appliance.bbb.api_call import xml_response
 from appliance.bbb.errors import ApiError, Failure
@@ -35,13 +34,11 @@ from appliance.http.origin import OriginReader, RequestOrigin
 from appliance.http.streaming import ResponseStream, StreamedResponse
 from appliance.log import request_context
 from appliance.metrics.routes import METRICS_PATH, MetricsEndpoint
+from appliance.public.admin_mount import ADMIN_PREFIX, AdminMount
 from appliance.public.bbb_api import CALL_NAMES, PREFIX, BbbApi
 from appliance.public.health import HEALTH_PATHS, check_health
 from appliance.recordings.playback_routes import PlaybackRoutes
 from appliance.recordings.upload_routes import UPLOAD_PREFIX, UploadRoute
-
-MAX_TARGET_BYTES = 64 * 1024
-"""Front-ends send long queries (a welcome text in `create`); Scalelite stops at 10 KB."""
 
 _WRONG_HOST = Response(403, b"text/plain; charset=utf-8", b"This host is not served here.\n")
 _BELOW_PREFIX = PREFIX + "/"
@@ -55,7 +52,7 @@ class PublicApp:
         self._features = features
         self._timeouts = timeouts
         self._api = BbbApi(features)
-        self._admin = AdminApi(features)
+        self._admin = AdminMount(features, timeouts)
         self._metrics = MetricsEndpoint(features.exposition)
         recordings = features.recordings
         self._uploads = (
@@ -148,8 +145,6 @@ class PublicApp:
         below = path.startswith(_BELOW_PREFIX) or path == PREFIX
         if not below or request.method == "CONNECT":
             return _refuse(errors.UNSUPPORTED_REQUEST, 404)
-        if len(path) + len(request.query) > MAX_TARGET_BYTES:
-            raise ApiError(errors.URI_TOO_LONG)
         return await self._api.handle(request, origin)
 
 

@@ -1,142 +1,347 @@
-"""The admin calls about recordings, their imports and their age.
+"""The admin calls about recordings and their retention.
 
-Knows no rule and no store. What may take long is done in steps: the caller asks again with the
-`next_after` of the answer until it is null.
+Long work is done in steps: the client repeats the call with `next_after` of the answer until it is
+null.
 """
 
 from __future__ import annotations
 
-from appliance.admin_calls import forms as form
-from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Call
-from appliance.admin_calls.forms import BadRequest
-from appliance.recordings import admin_json as shape
-from appliance.recordings import admin_schema as about
-from appliance.recordings import administration as recording_admin
-from appliance.recordings import import_administration as import_admin
-from appliance.recordings import retention
-from appliance.recordings.deps import RecordingDeps
+from typing import Annotated
 
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+from msgspec.structs import asdict
+
+from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Call
+from appliance.admin_calls.fields import BadRequest, Fields, Flag, limit, one_of
+from appliance.recordings import administration as recording_admin
+from appliance.recordings import retention
+from appliance.recordings.admin_types import (
+    IMPORT_EXAMPLE,
+    RECORD_ID,
+    RECORDING_EXAMPLE,
+    SUMMARY_EXAMPLE,
+    After,
+    Days,
+    FormatFilesJson,
+    Metadata,
+    Number,
+    RecordingDetailsJson,
+    RecordingJson,
+    RecordingSummaryJson,
+    RequestedTenant,
+    RequiredStoredText,
+    RequiredStoredTexts,
+    RetentionJson,
+    StoredText,
+    StoredTexts,
+    Switch,
+    UserChangesJson,
+    details_json,
+    recording_json,
+    rules_json,
+    summary_json,
+)
+from appliance.recordings.changes import RecordingChanges, read_changes
+from appliance.recordings.deps import RecordingDeps
+from appliance.recordings.recording import RecordingStates
+from appliance.recordings.summary import RecordingQuery
+
+MAX_LIMIT = 100_000
+DEFAULT_LIMIT = 50
+ANY = "any"
+STATES = (
+    RecordingStates.PUBLISHED,
+    RecordingStates.UNPUBLISHED,
+    RecordingStates.PROCESSING,
+    RecordingStates.PROCESSED,
+    RecordingStates.DELETED,
+    ANY,
+)
 _PAGE = 1000
 
 
-async def _list(deps: RecordingDeps, call: Call) -> Answer:
-    query = shape.parse_query(call.fields)
-    found, count = await recording_admin.list_recordings(deps, query)
-    return {"recordings": [shape.summary_json(one) for one in found], "count": count}, 200
+# --- requests ------------------------------------------------------------------------------------
 
 
-async def _show(deps: RecordingDeps, call: Call) -> Answer:
-    record_id = shape.word(call.fields, "id")
-    if not record_id:
-        raise BadRequest("id is missing")
-    return shape.details_json(await recording_admin.show_recording(deps, record_id)), 200
+class ListRecordingsRequest(Fields, frozen=True):
+    """listRecordings."""
+
+    meeting_id: StoredText = None
+    state: Annotated[
+        str | None,
+        Meta(description="One state, or `any`; default: all except the deleted."),
+        one_of(*STATES, refusal=f"state must be one of {', '.join(STATES)}"),
+    ] = None
+    tenant_id: StoredText = None
+    limit: Annotated[int, limit(DEFAULT_LIMIT, MAX_LIMIT)] = DEFAULT_LIMIT
+
+    def parse(self) -> RecordingQuery:
+        """Return the query."""
+        return RecordingQuery(
+            meeting_id=self.meeting_id,
+            state=None if self.state == ANY else self.state or None,
+            tenant_id=self.tenant_id,
+            limit=self.limit,
+            any_state=self.state == ANY,
+        )
 
 
-async def _update(deps: RecordingDeps, call: Call) -> Answer:
-    record_ids = shape.words(call.fields, "ids")
-    if not record_ids:
-        raise BadRequest("ids is missing")
-    changes, publish = shape.parse_changes(call.fields)
-    changed = await recording_admin.change_recordings(deps, call.who, record_ids, changes, publish)
-    return [shape.recording_json(one) for one in changed], 200
+class RecordingIdRequest(Fields, frozen=True):
+    """getRecordingInfo."""
+
+    id: Annotated[RequiredStoredText, Meta(description="The recordID.")]
 
 
-async def _repair(deps: RecordingDeps, call: Call) -> Answer:
-    fields = call.fields
-    after = shape.number(fields, "after", 0)
+class UpdateRecordingsRequest(Fields, frozen=True):
+    """updateRecordings."""
+
+    ids: Annotated[RequiredStoredTexts, Meta(description="The recordIDs.")]
+    publish: Switch = None
+    protect: Switch = None
+    metadata: Metadata = msgspec.field(default_factory=dict)
+
+    def parse(self) -> RecordingChanges:
+        """Return the changes, except of `publish`. Raises BadRequest."""
+        params = [(f"meta_{key}", value) for key, value in self.metadata.items()]
+        if self.protect is not None:
+            params.append(("protect", str(self.protect).lower()))
+        changes = read_changes(tuple(params))
+        if changes is None:
+            raise BadRequest("these changes are not possible")
+        return changes
+
+
+class RepairRecordingsRequest(Fields, frozen=True):
+    """repairRecordings."""
+
+    ids: Annotated[StoredTexts, Meta(description="Only these recordIDs.")] = ()
+    after: After = 0
+    dry_run: Flag = False
+
+
+class AssignRecordingsRequest(Fields, frozen=True):
+    """addRecordingsToTenant."""
+
+    tenant_id: RequestedTenant
+    ids: Annotated[StoredTexts, Meta(description="Only these recordIDs.")] = ()
+    force: Annotated[
+        Flag, Meta(description="Even another tenant's, even to an unknown tenant.")
+    ] = False
+
+
+class RetentionRequest(Fields, frozen=True):
+    """getExpiredRecordings and pruneRecordings."""
+
+    days: Days = None
+    after: After = 0
+
+
+# --- answers -------------------------------------------------------------------------------------
+
+NextAfter = Annotated[int | None, Meta(description="For the next step; null: this was the last.")]
+
+
+class RecordingsJson(Answer, frozen=True):
+    """listRecordings."""
+
+    recordings: list[RecordingSummaryJson]
+    count: Number
+
+
+class RepairJson(Answer, frozen=True):
+    """repairRecordings; texts are recordID/format."""
+
+    checked: Annotated[int, Meta(ge=0, description="Recordings inspected in this step.")]
+    moved: Annotated[list[str], Meta(description="Moved; with dry_run, what would be moved.")]
+    missing: Annotated[list[str], Meta(description="Without files anywhere.")]
+    failed: Annotated[list[str], Meta(description="Not moved, and why.")]
+    next_after: NextAfter
+    count: Annotated[
+        Number | UnsetType, Meta(description="Number of all recordings, with the first step.")
+    ] = UNSET
+
+
+class AssignedJson(Answer, frozen=True):
+    """addRecordingsToTenant."""
+
+    count: Annotated[int, Meta(ge=0, description="Number of recordings that it got.")]
+
+
+class ExpiredJson(Answer, frozen=True):
+    """getExpiredRecordings."""
+
+    recordings: list[RecordingSummaryJson]
+    next_after: NextAfter
+    retention: RetentionJson
+
+
+class PrunedJson(Answer, frozen=True):
+    """pruneRecordings."""
+
+    deleted: Annotated[list[str], Meta(description="recordIDs.")]
+    failed: Annotated[
+        list[str], Meta(description="Those whose files could not be moved; the log says why.")
+    ]
+    next_after: NextAfter
+    retention: RetentionJson
+
+
+# --- handlers ------------------------------------------------------------------------------------
+
+
+async def _list(deps: RecordingDeps, call: Call[ListRecordingsRequest]) -> RecordingsJson:
+    found, count = await recording_admin.list_recordings(deps, call.read().parse())
+    return RecordingsJson(list(map(summary_json, found)), count)
+
+
+async def _show(deps: RecordingDeps, call: Call[RecordingIdRequest]) -> RecordingDetailsJson:
+    return details_json(await recording_admin.show_recording(deps, call.read().id))
+
+
+async def _update(deps: RecordingDeps, call: Call[UpdateRecordingsRequest]) -> list[RecordingJson]:
+    request = call.read()
+    changed = await recording_admin.change_recordings(
+        deps, call.who, request.ids, request.parse(), request.publish
+    )
+    return list(map(recording_json, changed))
+
+
+async def _repair(deps: RecordingDeps, call: Call[RepairRecordingsRequest]) -> RepairJson:
+    request = call.read()
     repair = await recording_admin.repair_recordings(
-        deps,
-        call.who,
-        record_ids=shape.words(fields, "ids"),
-        after=after,
-        dry_run=form.flag(fields, "dry_run"),
+        deps, call.who, record_ids=request.ids, after=request.after, dry_run=request.dry_run
     )
-    document = {
-        "checked": repair.checked,
-        "moved": repair.moved,
-        "missing": repair.missing,
-        "failed": repair.failed,
-        "next_after": repair.next_after,
-    }
-    if not after and repair.next_after is not None:
-        document["count"] = await recording_admin.open_recordings(deps).desk.table.count()
-    return document, 200
+    count: int | UnsetType = UNSET
+    if not request.after and repair.next_after is not None:
+        count = await recording_admin.open_recordings(deps).admin.table.count()
+    return RepairJson(
+        checked=repair.checked,
+        moved=repair.moved,
+        missing=repair.missing,
+        failed=repair.failed,
+        next_after=repair.next_after,
+        count=count,
+    )
 
 
-async def _assign(deps: RecordingDeps, call: Call) -> Answer:
-    fields = call.fields
+async def _assign(deps: RecordingDeps, call: Call[AssignRecordingsRequest]) -> AssignedJson:
+    request = call.read()
     count = await recording_admin.assign_recordings(
-        deps,
-        call.who,
-        shape.word(fields, "tenant_id") or "",
-        shape.words(fields, "ids"),
-        force=form.flag(fields, "force"),
+        deps, call.who, request.tenant_id or "", request.ids, force=request.force
     )
-    return {"count": count}, 200
+    return AssignedJson(count)
 
 
-async def _get_imports(deps: RecordingDeps, call: Call) -> Answer:
-    overview = await import_admin.show_imports(
-        deps,
-        limit=form.limit(call.fields, shape.DEFAULT_LIMIT, shape.MAX_LIMIT),
-        failed=form.flag(call.fields, "failed"),
+async def _get_expired(deps: RecordingDeps, call: Call[RetentionRequest]) -> ExpiredJson:
+    request = call.read()
+    rules = await retention.read_rules(deps, request.days)
+    found = await retention.list_expired(deps, rules, after=request.after, limit=_PAGE)
+    return ExpiredJson(
+        recordings=list(map(summary_json, found)),
+        next_after=found[-1].id if len(found) == _PAGE else None,
+        retention=rules_json(rules),
     )
-    return shape.overview_json(overview), 200
 
 
-async def _get_import(deps: RecordingDeps, call: Call) -> Answer:
-    import_id = shape.number(call.fields, "id", 0)
-    if not import_id:
-        raise BadRequest("id is missing")
-    return shape.import_json(*await import_admin.find_import(deps, import_id)), 200
-
-
-async def _import(deps: RecordingDeps, call: Call) -> Answer:
-    path = form.text(call.fields, "path") or ""
-    undelete = form.flag(call.fields, "undelete")
-    import_id = await import_admin.start_import(deps, call.who, path, undelete=undelete)
-    return shape.import_json(*await import_admin.find_import(deps, import_id)), 202
-
-
-async def _retry(deps: RecordingDeps, call: Call) -> Answer:
-    retried = await import_admin.retry_imports(deps, call.who, shape.words(call.fields, "files"))
-    return [{"file": one.file, "problem": one.problem} for one in retried], 200
-
-
-async def _get_expired(deps: RecordingDeps, call: Call) -> Answer:
-    rules = await retention.read_rules(deps, shape.days_of(call.fields))
-    found = await retention.list_expired(
-        deps, rules, after=shape.number(call.fields, "after", 0), limit=_PAGE
+async def _prune(deps: RecordingDeps, call: Call[RetentionRequest]) -> PrunedJson:
+    request = call.read()
+    rules = await retention.read_rules(deps, request.days)
+    pruned = await retention.prune_batch(deps, call.who, rules, after=request.after)
+    return PrunedJson(
+        deleted=pruned.deleted,
+        failed=pruned.failed,
+        next_after=pruned.next_after,
+        retention=rules_json(rules),
     )
-    return {
-        "recordings": [shape.summary_json(one) for one in found],
-        "next_after": found[-1].id if len(found) == _PAGE else None,
-        "retention": shape.rules_json(rules),
-    }, 200
 
 
-async def _prune(deps: RecordingDeps, call: Call) -> Answer:
-    rules = await retention.read_rules(deps, shape.days_of(call.fields))
-    after = shape.number(call.fields, "after", 0)
-    pruned = await retention.prune_batch(deps, call.who, rules, after=after)
-    return {
-        "deleted": pruned.deleted,
-        "failed": pruned.failed,
-        "next_after": pruned.next_after,
-        "retention": shape.rules_json(rules),
-    }, 200
+# --- the table -----------------------------------------------------------------------------------
 
+_NO_RECORDING = {404: "There is no recording with this id."}
+_RETENTION_EXAMPLE = RetentionJson(days=365.0, tenants={}, unreadable={})
 
 RECORDING_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
-    AdminCall("listRecordings", "GET", _list, LONG_S, about=about.LIST),
-    AdminCall("getRecordingInfo", "GET", _show, LONG_S, about=about.SHOW),
-    AdminCall("updateRecordings", "POST", _update, LONG_S, about=about.UPDATE),
-    AdminCall("repairRecordings", "POST", _repair, LONG_S, about=about.REPAIR),
-    AdminCall("addRecordingsToTenant", "POST", _assign, LONG_S, about=about.ASSIGN),
-    AdminCall("getImports", "GET", _get_imports, LONG_S, about=about.GET_IMPORTS),
-    AdminCall("getImport", "GET", _get_import, about=about.GET_IMPORT),
-    AdminCall("importRecording", "POST", _import, LONG_S, about=about.IMPORT_FILE, local=True),
-    AdminCall("retryImports", "POST", _retry, LONG_S, about=about.RETRY),
-    AdminCall("getExpiredRecordings", "GET", _get_expired, LONG_S, about=about.GET_EXPIRED),
-    AdminCall("pruneRecordings", "POST", _prune, LONG_S, about=about.PRUNE),
+    AdminCall(
+        *("listRecordings", "GET", _list, "recordings"),
+        "The newest recordings, and the number of all.",
+        RecordingsJson([SUMMARY_EXAMPLE], 1),
+        request={
+            "meeting_id": "math-101",
+            "state": "published",
+            "tenant_id": "",
+            "limit": "50",
+        },
+        deadline_s=LONG_S,
+    ),
+    AdminCall(
+        *("getRecordingInfo", "GET", _show, "recordings"),
+        "One recording: its rows, where its files are, what users changed, its imports.",
+        RecordingDetailsJson(
+            **asdict(RECORDING_EXAMPLE),
+            files=[
+                FormatFilesJson(
+                    format="presentation",
+                    path=f"/var/bigbluebutton/published/presentation/{RECORD_ID}",
+                    published=True,
+                    files=214,
+                    size=84_912_773,
+                )
+            ],
+            size=84_912_773,
+            changed_by_users=UserChangesJson(published=False, removed_metadata=[]),
+            imports=[IMPORT_EXAMPLE],
+        ),
+        request={"id": RECORD_ID},
+        refusals=_NO_RECORDING,
+        deadline_s=LONG_S,
+    ),
+    AdminCall(
+        *("updateRecordings", "POST", _update, "recordings"),
+        "Changes all recordings named, or none, as users do: no import undoes it.",
+        [RECORDING_EXAMPLE],
+        request={"ids": [RECORD_ID], "metadata": {"course": "Physics", "draft": ""}},
+        refusals=_NO_RECORDING,
+        logs="recordings_changed",
+        deadline_s=LONG_S,
+    ),
+    AdminCall(
+        *("repairRecordings", "POST", _repair, "recordings"),
+        "Moves files that lie in the wrong directory, step by step: ask again with `next_after`.",
+        RepairJson(
+            checked=1,
+            moved=[f"{RECORD_ID}/presentation"],
+            missing=[],
+            failed=[],
+            next_after=None,
+        ),
+        request={"dry_run": False},
+        refusals=_NO_RECORDING,
+        logs="recordings_repaired",
+        deadline_s=LONG_S,
+    ),
+    AdminCall(
+        *("addRecordingsToTenant", "POST", _assign, "recordings"),
+        "Gives recordings to a tenant: those named, or all without a tenant.",
+        AssignedJson(1),
+        request={"tenant_id": "6d1f7c0e-8f43-4d6b-9a55-0c2f5a1b7e21"},
+        refusals={404: "There is no such tenant or recording."},
+        logs="recordings_assigned",
+        deadline_s=LONG_S,
+    ),
+    AdminCall(
+        *("getExpiredRecordings", "GET", _get_expired, "recordings"),
+        "The recordings that are too old, step by step: ask again with `next_after`.",
+        ExpiredJson(recordings=[SUMMARY_EXAMPLE], next_after=None, retention=_RETENTION_EXAMPLE),
+        request={"days": "365", "after": "0"},
+        deadline_s=LONG_S,
+    ),
+    AdminCall(
+        *("pruneRecordings", "POST", _prune, "recordings"),
+        "Deletes the next recordings that are too old: ask again with `next_after`.",
+        PrunedJson(deleted=[RECORD_ID], failed=[], next_after=None, retention=_RETENTION_EXAMPLE),
+        request={"days": 365},
+        logs="recordings_expired",
+        deadline_s=LONG_S,
+    ),
 )

@@ -1,7 +1,7 @@
-"""An operator's work on recordings: list, show, change, give to a tenant, put files right.
+"""The operator's commands for recordings: list, show, change, assign to a tenant, repair files.
 
-What an operator changes counts as a user's change: no import undoes it. Every change is logged
-with who made it. Truth: spec (administration); rake's tasks `recordings:*` of Scalelite.
+An operator's change counts as a user's: no import undoes it. Every change is logged with the actor
+who made it. Source: docs/recordings.md; Scalelite's rake tasks `recordings:*`.
 """
 
 from __future__ import annotations
@@ -27,58 +27,58 @@ from appliance.recordings.summary import (
 from appliance.tenants.params import TENANT_KEY
 
 REPAIR_ROWS = 200
-"""Recordings looked at in one call: on NFS a second or two."""
+"""Number of recordings checked in one call, which takes a second or two on NFS."""
 _SHOWN_IMPORTS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """What this work needs; there is none of it where recordings are disabled."""
+class OpenedRecordings:
+    """The stores of recordings, which exist unless recordings are disabled."""
 
-    desk: RecordingAdmin
+    admin: RecordingAdmin
     store: RecordingStore
     files: RecordingFiles
 
 
-def open_recordings(deps: RecordingDeps) -> Opened:
-    """Return what the work on recordings needs. Raises Refused: recordings are disabled."""
+def open_recordings(deps: RecordingDeps) -> OpenedRecordings:
+    """Return the stores of recordings. Raises Refused: recordings are disabled."""
     if deps.admin is None or deps.store is None or deps.files is None:
         reason = "recordings are disabled here (RECORDING_DISABLED or DB_DISABLED)"
         raise Refused(RefusalKind.INVALID, reason)
-    return Opened(deps.admin, deps.store, deps.files)
+    return OpenedRecordings(deps.admin, deps.store, deps.files)
 
 
 async def list_recordings(
     deps: RecordingDeps, query: RecordingQuery
 ) -> tuple[list[RecordingSummary], int]:
-    """Return the newest recordings, and how many there are in all. Raises Refused, DatabaseDown."""
-    return await open_recordings(deps).desk.table.list_summaries(query)
+    """Return the newest recordings and their total number. Raises Refused, DatabaseDown."""
+    return await open_recordings(deps).admin.table.list_summaries(query)
 
 
 async def show_recording(deps: RecordingDeps, record_id: str) -> RecordingDetails:
-    """Return everything about one recording. Raises Refused, DatabaseDown."""
+    """Return all details of one recording. Raises Refused, DatabaseDown."""
     opened = open_recordings(deps)
-    desk = opened.desk
+    admin = opened.admin
     recording = await opened.store.find_recording(record_id)
     if recording is None:
         raise _unknown([record_id])
     try:
-        files = await trio.to_thread.run_sync(desk.places.locate, record_id)
+        files = await trio.to_thread.run_sync(admin.places.locate, record_id)
     except OSError as error:
         raise _unreadable(error) from error
-    removed = await desk.table.removed_metadata(recording.id)
-    imports, _ = await desk.history.list_imports(limit=_SHOWN_IMPORTS, record_id=record_id)
+    removed = await admin.table.removed_metadata(recording.id)
+    imports, _ = await admin.history.list_imports(limit=_SHOWN_IMPORTS, record_id=record_id)
     return RecordingDetails(recording, tuple(files), removed, tuple(imports))
 
 
 async def change_recordings(
     deps: RecordingDeps,
-    who: str,
+    actor: str,
     record_ids: Sequence[str],
     changes: RecordingChanges,
     publish: bool | None,
 ) -> list[Recording]:
-    """Change every recording named, or none; return them as they are then.
+    """Change all given recordings, or none; return them as they are afterwards.
 
     Raises Refused, DatabaseDown.
     """
@@ -92,14 +92,14 @@ async def change_recordings(
         if publish is not None and not await publish_locked(
             deps, opened.files, locked, publish=publish
         ):
-            # Raised inside the block, so that nothing of it is committed.
+            # Raised inside the block, so that nothing is committed.
             raise Refused(
                 RefusalKind.INVALID,
                 "files are missing or cannot be moved; nothing was changed (the log says more)",
             )
     deps.log.info(
         "recordings_changed",
-        by=who,
+        by=actor,
         record_ids=list(record_ids),
         publish=publish,
         protect=changes.protected,
@@ -120,12 +120,12 @@ def _check_all_there(record_ids: Sequence[str], locked: LockedRecordings) -> Non
 
 
 async def assign_recordings(
-    deps: RecordingDeps, who: str, tenant_id: str, record_ids: Sequence[str], *, force: bool
+    deps: RecordingDeps, actor: str, tenant_id: str, record_ids: Sequence[str], *, force: bool
 ) -> int:
-    """Give recordings to a tenant, without ids every one that is nobody's; return how many.
+    """Assign recordings to a tenant; without ids all that have none. Return their number.
 
-    Refused: the tenant is unknown, or a recording is another tenant's, unless `force`.
-    Raises Refused, DatabaseDown, StoreDown.
+    Raises Refused (the tenant is unknown, or a recording has another tenant, unless `force`),
+    DatabaseDown, StoreDown.
     """
     opened = open_recordings(deps)
     if not tenant_id.strip() or "\0" in tenant_id:
@@ -136,15 +136,22 @@ async def assign_recordings(
     if record_ids:
         count = await _assign(opened, tenant_id, record_ids, force=force)
     else:
-        count = await opened.desk.table.assign_all(tenant_id)
-    named = list(record_ids) or "all that were nobody's"
+        count = await opened.admin.table.assign_all(tenant_id)
+    named = list(record_ids) or "all without tenant"
     deps.log.info(
-        "recordings_assigned", by=who, tenant=tenant_id, count=count, record_ids=named, force=force
+        "recordings_assigned",
+        by=actor,
+        tenant=tenant_id,
+        count=count,
+        record_ids=named,
+        force=force,
     )
     return count
 
 
-async def _assign(opened: Opened, tenant_id: str, record_ids: Sequence[str], *, force: bool) -> int:
+async def _assign(
+    opened: OpenedRecordings, tenant_id: str, record_ids: Sequence[str], *, force: bool
+) -> int:
     count = 0
     async with opened.store.lock_recordings(record_ids, None) as locked:
         _check_all_there(record_ids, locked)
@@ -165,24 +172,24 @@ async def _assign(opened: Opened, tenant_id: str, record_ids: Sequence[str], *, 
 
 @dataclass(slots=True)
 class Repair:
-    """What one step of a repair found; `record_id/format` each."""
+    """Result of one step of a repair; the lists contain `record_id/format`."""
 
     checked: int = 0
     next_after: int | None = None
-    """Where the next step begins; None: that was the last."""
+    """`after` of the next step; None: this was the last."""
     moved: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
-    """Formats that have no files anywhere."""
+    """Formats without files."""
     failed: list[str] = field(default_factory=list)
 
 
 async def repair_recordings(
-    deps: RecordingDeps, who: str, *, record_ids: Sequence[str], after: int, dry_run: bool
+    deps: RecordingDeps, actor: str, *, record_ids: Sequence[str], after: int, dry_run: bool
 ) -> Repair:
-    """Move files that lie in the wrong directory to where the recording's state wants them.
+    """Move files in the wrong directory to the one that corresponds to the recording's state.
 
-    A step looks at REPAIR_ROWS recordings whose rows' ids are above `after`, or at those named.
-    Raises Refused, DatabaseDown.
+    A step checks the given recordings, or REPAIR_ROWS recordings with row ids above `after`. Raises
+    Refused, DatabaseDown.
     """
     opened = open_recordings(deps)
     if record_ids:
@@ -191,17 +198,17 @@ async def repair_recordings(
             page = {one.record_id: _expected(one) for one in locked.recordings}
         repair = Repair(len(page))
     else:
-        rows = await opened.desk.table.page(after, REPAIR_ROWS)
+        rows = await opened.admin.table.page(after, REPAIR_ROWS)
         page = {row.record_id: (row.published, row.formats) for row in rows}
         repair = Repair(len(rows), rows[-1].id if len(rows) == REPAIR_ROWS else None)
-    wrong = await _look(opened.desk, page, repair)
+    wrong = await _find_misplaced(opened.admin, page, repair)
     if dry_run:
         repair.moved = [f"{record_id}/{name}" for record_id, names in wrong for name in names]
         return repair
     for record_id, _ in wrong:
-        await _put_right(opened, record_id, repair)
+        await _repair_files(opened, record_id, repair)
     if repair.moved or repair.failed:
-        deps.log.info("recordings_repaired", by=who, moved=repair.moved, failed=repair.failed)
+        deps.log.info("recordings_repaired", by=actor, moved=repair.moved, failed=repair.failed)
     return repair
 
 
@@ -209,15 +216,15 @@ def _expected(recording: Recording) -> tuple[bool, tuple[str, ...]]:
     return recording.published, tuple(shown.format for shown in recording.formats)
 
 
-async def _look(
-    desk: RecordingAdmin, page: dict[str, tuple[bool, tuple[str, ...]]], repair: Repair
+async def _find_misplaced(
+    admin: RecordingAdmin, page: dict[str, tuple[bool, tuple[str, ...]]], repair: Repair
 ) -> list[tuple[str, list[str]]]:
-    """Return the recordings with formats in the wrong place, and note the missing ones."""
+    """Return the recordings with misplaced formats, and add missing ones to `repair`."""
 
-    def look() -> list[tuple[str, list[str]]]:
+    def find() -> list[tuple[str, list[str]]]:
         wrong = []
         for record_id, (published, formats) in page.items():
-            found = desk.places.where(record_id)
+            found = admin.places.where(record_id)
             repair.missing += [f"{record_id}/{name}" for name in formats if name not in found]
             names = [name for name, places in found.items() if places != (published, not published)]
             if names:
@@ -225,19 +232,19 @@ async def _look(
         return wrong
 
     try:
-        return await trio.to_thread.run_sync(look)
+        return await trio.to_thread.run_sync(find)
     except OSError as error:
         raise _unreadable(error) from error
 
 
-async def _put_right(opened: Opened, record_id: str, repair: Repair) -> None:
-    """Look again under the row's lock, and move."""
+async def _repair_files(opened: OpenedRecordings, record_id: str, repair: Repair) -> None:
+    """Check a recording again with its row locked, and move its files."""
     async with opened.store.lock_recordings([record_id], None) as locked:
         for recording in locked.recordings:
             published = recording.published
             move = opened.files.publish if published else opened.files.unpublish
             try:
-                found = await trio.to_thread.run_sync(opened.desk.places.where, record_id)
+                found = await trio.to_thread.run_sync(opened.admin.places.where, record_id)
                 for name, places in sorted(found.items()):
                     if places != (published, not published):
                         await trio.to_thread.run_sync(move, record_id, name)

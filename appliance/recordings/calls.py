@@ -1,7 +1,8 @@
 """The recording calls of the BBB API: list, publish, update, delete.
 
-Every change locks the rows first and moves the files while they are locked, so that two calls, or
-a call and an import, never work on one recording at once. Truth: spec/recordings.md (Calls).
+Every change locks the rows first and moves the files while they are locked, so that two calls, or a
+call and an import, never change one recording concurrently. Source: BigBlueButton API reference;
+docs/recordings.md.
 """
 
 from __future__ import annotations
@@ -37,15 +38,15 @@ from appliance.recordings.xml import (
 )
 
 Sink = Callable[[bytes], Awaitable[None]]
-"""Takes the answer piece by piece; waits while the client does not take them."""
+"""Receives the answer in pieces; waits while the client does not read."""
 
 _NAMED_IN_LOG = 10
 
 
 async def list_recordings(deps: RecordingDeps, caller: Caller, params: Params, send: Sink) -> None:
-    """Send the answer of getRecordings in pieces: what is held in memory does not grow with it.
+    """Send the answer of getRecordings in pieces, so that memory does not grow with its length.
 
-    Raises ApiError, DatabaseDown, StoreDown; once a piece was sent, the answer is cut off then.
+    Raises ApiError, DatabaseDown, StoreDown; if a piece was sent before, the answer is truncated.
     """
     settings = deps.settings
     wanted = read_filter(params, caller.tenant_id)
@@ -57,9 +58,9 @@ async def list_recordings(deps: RecordingDeps, caller: Caller, params: Params, s
     writer = RecordingWriter(caller.base_url, show_protected=settings.protected.enabled)
     if wanted.matches_nothing or not await _send_listing(deps, deps.store, wanted, writer, send):
         await send(NO_RECORDINGS)
-    if writer.odd:
-        named = sorted(writer.odd)[:_NAMED_IN_LOG]
-        deps.log.warning("recordings_not_xml", count=len(writer.odd), record_ids=named)
+    if writer.invalid:
+        named = sorted(writer.invalid)[:_NAMED_IN_LOG]
+        deps.log.warning("recordings_not_xml", count=len(writer.invalid), record_ids=named)
 
 
 async def _send_listing(
@@ -69,14 +70,14 @@ async def _send_listing(
     writer: RecordingWriter,
     send: Sink,
 ) -> bool:
-    """Send what is found; False: nothing was."""
+    """Send the matching recordings; False: there are none."""
     async with store.open_listing(wanted) as listing:
         head = LISTING_HEAD
         while chunk := await listing.next_chunk():
             tokens = await _issue_tokens(deps.tokens, chunk)
             written = [
                 writer.write(
-                    # A Scalelite beside us imports recordings under their scoped ids.
+                    # A Scalelite on the same stores imports recordings with their scoped ids.
                     show_recording(one) if wanted.tenant_id else one,
                     next(tokens) if one.protected else (),
                 )
@@ -93,7 +94,7 @@ async def _send_listing(
 async def _issue_tokens(
     tokens: PlaybackTokens | None, chunk: Sequence[Recording]
 ) -> Iterator[Sequence[str]]:
-    """Return the tokens of each protected recording of a chunk, in its order."""
+    """Return the tokens of each protected recording of a chunk, in order."""
     protected = [one for one in chunk if one.protected]
     pairs = [(one.record_id, shown.format) for one in protected for shown in one.formats]
     if not pairs:
@@ -105,8 +106,8 @@ async def _issue_tokens(
 
 
 async def publish_recordings(deps: RecordingDeps, caller: Caller, params: Params) -> bytes:
-    """Publish or unpublish every recording named that is known. Raises ApiError, DatabaseDown."""
-    store, files = _opened(deps)
+    """Publish or unpublish all given recordings that exist. Raises ApiError, DatabaseDown."""
+    store, files = _open_stores(deps)
     record_ids = _record_ids(params)
     publish = read_switch(get(params, "publish"))
     if publish is None:
@@ -124,9 +125,9 @@ async def publish_recordings(deps: RecordingDeps, caller: Caller, params: Params
 async def open_change(
     deps: RecordingDeps, lock: AbstractAsyncContextManager[LockedRecordings]
 ) -> AsyncIterator[LockedRecordings]:
-    """Lock recordings whose files are to be moved; what is noted of it is forgotten at the commit.
+    """Lock recordings whose files are to be moved, and delete the change notes after the commit.
 
-    If the block fails, or the commit, the notes stay: recordings/recovery.py sees what is true.
+    If the block or the commit fails, the notes stay, and recovery.py restores consistency.
     """
     async with lock as locked:
         yield locked
@@ -135,10 +136,10 @@ async def open_change(
             await trio.to_thread.run_sync(deps.change_notes.remove, locked.notes)
 
 
-async def _note(
+async def _write_note(
     deps: RecordingDeps, locked: LockedRecordings, recordings: Sequence[Recording], *, delete: bool
 ) -> None:
-    """Note that files of recordings are about to change. Raises OSError."""
+    """Write a note that files of recordings are about to change. Raises OSError."""
     if deps.change_notes is not None and recordings:
         record_ids = [one.record_id for one in recordings]
         write = partial(deps.change_notes.write, record_ids, delete=delete)
@@ -148,7 +149,7 @@ async def _note(
 async def publish_locked(
     deps: RecordingDeps, files: RecordingFiles, locked: LockedRecordings, *, publish: bool
 ) -> bool:
-    """Publish or unpublish recordings that are locked, all or none; False: none, the log says why.
+    """Publish or unpublish locked recordings, all or none; False: none, and the reason is logged.
 
     Raises DatabaseDown.
     """
@@ -168,7 +169,7 @@ async def _move(
     try:
         missing = await trio.to_thread.run_sync(_find_missing, files, wanted)
         if missing is None:
-            await _note(deps, locked, recordings, delete=False)
+            await _write_note(deps, locked, recordings, delete=False)
             await trio.to_thread.run_sync(partial(_move_all, files, wanted, publish=publish))
     except OSError as error:
         record_ids = [one.record_id for one in recordings][:_NAMED_IN_LOG]
@@ -184,7 +185,7 @@ async def _move(
 def _find_missing(
     files: RecordingFiles, wanted: Sequence[tuple[str, str]]
 ) -> tuple[str, str] | None:
-    """Return a format that is nowhere, None if all are somewhere."""
+    """Return a format without files, None if all have files."""
     for record_id, format in wanted:
         if files.find(format, record_id) is None:
             return record_id, format
@@ -192,7 +193,7 @@ def _find_missing(
 
 
 def _move_all(files: RecordingFiles, wanted: Sequence[tuple[str, str]], *, publish: bool) -> None:
-    """Move all or none. Raises OSError, after moving back."""
+    """Move all or none. Raises OSError, after moving files back."""
     moved: list[tuple[str, str]] = []
     move, move_back = files.publish, files.unpublish
     if not publish:
@@ -211,14 +212,17 @@ def _move_all(files: RecordingFiles, wanted: Sequence[tuple[str, str]], *, publi
 
 
 async def update_recordings(deps: RecordingDeps, caller: Caller, params: Params) -> bytes:
-    """Change metadata and protection of all recordings named, or of none. Raises as `publish`."""
-    store, _ = _opened(deps)
+    """Change metadata and protection of all given recordings, or of none.
+
+    Raises ApiError, DatabaseDown.
+    """
+    store, _ = _open_stores(deps)
     record_ids = _record_ids(params)
     changes = read_changes(params)
     if changes is None or changes.empty:
         return render_updated(False)
     async with store.lock_recordings(record_ids, caller.tenant_id) as locked:
-        # Another tenant's is as good as unknown, so that nobody can find out what there is.
+        # Recordings of other tenants count as unknown, so that their existence is not revealed.
         if not record_ids or len(locked.recordings) != len(record_ids):
             return render_updated(False)
         for one in locked.recordings:
@@ -228,8 +232,8 @@ async def update_recordings(deps: RecordingDeps, caller: Caller, params: Params)
 
 
 async def delete_recordings(deps: RecordingDeps, caller: Caller, params: Params) -> bytes:
-    """Delete every recording named that is known. Raises as `publish`."""
-    store, files = _opened(deps)
+    """Delete all given recordings that exist. Raises ApiError, DatabaseDown."""
+    store, files = _open_stores(deps)
     record_ids = _record_ids(params)
     async with open_change(deps, store.lock_recordings(record_ids, caller.tenant_id)) as locked:
         if not locked.recordings:
@@ -245,12 +249,12 @@ async def delete_recordings(deps: RecordingDeps, caller: Caller, params: Params)
 async def delete_locked(
     deps: RecordingDeps, files: RecordingFiles, locked: LockedRecordings, recording: Recording
 ) -> bool:
-    """Delete one recording that is locked; False: its files could not be, and nothing was changed.
+    """Delete one locked recording; False: deleting its files failed, and nothing was changed.
 
     Raises DatabaseDown.
     """
     try:
-        await _note(deps, locked, [recording], delete=True)
+        await _write_note(deps, locked, [recording], delete=True)
         await trio.to_thread.run_sync(files.remove, recording.record_id)
     except OSError as error:
         record_id = recording.record_id
@@ -261,15 +265,15 @@ async def delete_locked(
 
 
 async def empty_trash(deps: RecordingDeps, files: RecordingFiles) -> None:
-    """Remove from the disk what was deleted."""
+    """Remove the files of deleted recordings from the disk."""
     try:
         await trio.to_thread.run_sync(files.empty_trash)
     except OSError as error:
         deps.log.warning("recording_trash_stays", reason=error.strerror)
 
 
-def _opened(deps: RecordingDeps) -> tuple[RecordingStore, RecordingFiles]:
-    """Return what the calls need. Raises ApiError (notFound): recordings are disabled."""
+def _open_stores(deps: RecordingDeps) -> tuple[RecordingStore, RecordingFiles]:
+    """Return the stores of the calls. Raises ApiError (notFound): recordings are disabled."""
     if deps.store is None or deps.files is None:
         raise ApiError(errors.RECORDINGS_NOT_FOUND)
     return deps.store, deps.files

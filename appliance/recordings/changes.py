@@ -1,7 +1,7 @@
-"""What an updateRecordings call asks for, and whether it may.
+"""Parses and validates the changes of an updateRecordings call.
 
-Pure. Refused as a whole: names that XML cannot have (fault 19: they made getRecordings malformed
-for everyone), the tenant's own (fault 20), and a protection that is neither true nor false.
+Pure. A call is rejected as a whole if a name is no valid XML name (it would make getRecordings
+malformed), is reserved for tenants, or if the protection is neither true nor false.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _META = "meta_"
 
 @dataclass(frozen=True, slots=True)
 class RecordingChanges:
-    """What is to be changed of every recording named."""
+    """The changes to be made to all given recordings."""
 
     metadata: tuple[tuple[str, str], ...] = ()
     """An empty value removes the key."""
@@ -31,16 +31,16 @@ class RecordingChanges:
 
 @dataclass(frozen=True, slots=True)
 class ChangeNote:
-    """What was noted before files were moved, until the rows say the same."""
+    """A note on disk that files are being moved, kept until the rows are changed too."""
 
     name: str
     record_ids: tuple[str, ...]
     delete: bool
-    """The files are to be removed; else they are moved to where the rows say."""
+    """Whether the files are being deleted; else they are moved."""
 
 
 def read_changes(params: Params) -> RecordingChanges | None:
-    """Read the changes of an updateRecordings call; None: refused."""
+    """Return the changes of an updateRecordings call; None: rejected."""
     metadata: dict[str, str] = {}
     for name, value in params:
         if not name.startswith(_META):

@@ -1,4 +1,4 @@
-"""What the use cases of recordings/ are given."""
+"""Dependencies of the use cases in recordings/."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from appliance.tenants.deps import TenantDeps
 
 @dataclass(frozen=True, slots=True)
 class RecordingAdmin:
-    """The administration of recordings and imports."""
+    """Dependencies of the administration of recordings and imports."""
 
     table: RecordingTable
     history: ImportHistory
@@ -37,14 +37,14 @@ class RecordingAdmin:
     places: FileLocations
     importer: Importer
     start: Callable[[Callable[[], Awaitable[object]]], None]
-    """Runs a job to its end, however long it takes, one at a time."""
+    """Starts a job in the background; jobs run one after the other, without a time limit."""
     under_way: dict[int, ManualImport] = field(default_factory=dict)
-    """By the id of the import."""
+    """Running manual imports, by import id."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordingDeps:
-    """Recordings: rows, files, imports, playback. What is None is not there as configured."""
+    """Dependencies of imports, calls and playback. None: disabled by the configuration."""
 
     settings: Settings
     log: Log
@@ -63,11 +63,11 @@ class RecordingDeps:
     captions: CaptionFiles | None = None
     tokens: PlaybackTokens | None = None
     spool: Spool | None = None
-    """None: no imports here."""
+    """None: imports are disabled."""
     admin: RecordingAdmin | None = None
     served: ServedFiles | None = None
-    """None: nothing is played here."""
+    """None: playback is disabled."""
     secret_key_base: str = field(default="", repr=False)
-    """Signs what opens protected recordings; as configured, else as made in STATE_DIR."""
+    """Signs the cookies of protected recordings; from the settings or generated in STATE_DIR."""
     error_texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Texts of the error pages in the language of the appliance."""
+    """Texts of the error pages in the configured language."""

@@ -1,8 +1,8 @@
-"""What a getRecordings call asks for, read from its parameters.
+"""The filter of a getRecordings call, parsed from its parameters.
 
-Pure. A filter that cannot match means nothing, never everything: what is left of a list after its
-empty elements were dropped may be empty, and then nothing is listed.
-Truth: spec of getRecordings; Scalelite for what it leaves open (meta_ filters are OR-ed).
+A filter that cannot match lists nothing, never everything: a list may be empty after its empty
+elements were dropped. Pure. Source: BigBlueButton API reference, getRecordings; several meta_
+filters are OR-ed, as in Scalelite.
 """
 
 from __future__ import annotations
@@ -15,41 +15,41 @@ from appliance.tenants.scoped_id import scoped_id
 
 META = "meta_"
 _MAX_PAGE = 2**53
-"""More no offset or limit means; PostgreSQL refuses what does not fit into 63 bits."""
+"""Maximum of offset and limit; PostgreSQL rejects numbers above 63 bits."""
 _MAX_DIGITS = 16
-"""Of numbers that may be less; reading long ones takes time."""
+"""Longer numbers exceed _MAX_PAGE, and parsing very long ones takes time."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordingFilter:
-    """Which recordings are wanted; None is no restriction, an empty tuple matches nothing."""
+    """Conditions on recordings; None is no condition, an empty tuple matches nothing."""
 
     meeting_ids: tuple[str, ...] | None = None
     record_id_prefixes: tuple[str, ...] | None = None
     states: tuple[str, ...] | None = RecordingStates.LISTED
     metadata: tuple[tuple[str, str], ...] | None = None
-    """(key, value) pairs; one that matches is enough."""
+    """(key, value) pairs, of which one must match."""
     tenant_id: str | None = None
     offset: int = 0
     limit: int | None = None
 
     @property
     def names_recordings(self) -> bool:
-        """Whether it asks for certain meetings or recordings (GET_RECORDINGS_API_FILTERED)."""
+        """Whether it has meeting or recording ids (GET_RECORDINGS_API_FILTERED)."""
         return self.meeting_ids is not None or self.record_id_prefixes is not None
 
     @property
     def matches_nothing(self) -> bool:
-        """Whether no recording can be listed, so that nobody needs to be asked."""
+        """Whether no recording can match, so that no query is needed."""
         lists = (self.meeting_ids, self.record_id_prefixes, self.states, self.metadata)
         return any(wanted is not None and not wanted for wanted in lists) or self.limit == 0
 
 
 def read_filter(params: Params, tenant_id: str | None) -> RecordingFilter:
-    """Read the filter of a getRecordings call. `offset` and `limit` that are no numbers count not.
+    """Parse the filter of a getRecordings call; invalid `offset` and `limit` are ignored.
 
-    A parameter that is present but empty is no filter, as in BBB. Meetings of a tenant are looked
-    for under both ids that they may have been kept under.
+    An empty parameter is no filter, as in BBB. Meetings of a tenant are searched under both their
+    plain and their scoped id.
     """
     meeting_ids = _elements(get(params, "meetingID"))
     if meeting_ids is not None and tenant_id:
@@ -66,14 +66,14 @@ def read_filter(params: Params, tenant_id: str | None) -> RecordingFilter:
 
 
 def split_ids(text: str | None) -> tuple[str, ...]:
-    """Return the distinct elements of a comma-separated list, in its order, without empty ones."""
+    """Return the distinct non-empty elements of a comma-separated list, in order."""
     return _elements(text) or ()
 
 
 def _elements(text: str | None) -> tuple[str, ...] | None:
     if not text:
         return None
-    # PostgreSQL's texts have no NUL, so an element with one matches nothing.
+    # Text in PostgreSQL cannot contain NUL, so an element with one matches nothing.
     parts = (part.strip() for part in text.split(","))
     return tuple(dict.fromkeys(part for part in parts if part and "\0" not in part))
 
@@ -95,7 +95,7 @@ def _metadata(params: Params) -> tuple[tuple[str, str], ...] | None:
         key = name.removeprefix(META)
         for value in text.split(","):
             if "\0" not in key + value:
-                # BBB lower-cases what a create brings, but not what it adds itself.
+                # BBB lower-cases keys of a create, but not those that it adds itself.
                 pairs |= {(key, value): None, (key.lower(), value): None}
     return tuple(pairs) if filtered else None
 

@@ -1,7 +1,7 @@
-"""An operator's work on imports: the journal, a file imported by hand, failed ones tried again.
+"""The operator's commands for imports: list, import a file, retry failed imports.
 
-A file in the spool or in `failed/` is imported as the watcher would; any other file is unpacked
-where it lies and left alone. Truth: spec (administration, recordings); the journal.
+A file in the spool or in `failed/` is imported as by the watcher; any other file is unpacked in
+place and not changed. Source: docs/recordings.md.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ _FAILED = "failed/"
 
 @dataclass(frozen=True, slots=True)
 class ImportOverview:
-    """The journal, and what lies on the disk."""
+    """Entries of the import journal, and the files on disk."""
 
     imports: tuple[ImportRecord, ...]
     count: int
-    """Of lines in all."""
+    """Total number of entries."""
     spool: tuple[SpooledTar, ...]
-    """What is in the spool: imported soon, or now, or tried again."""
+    """Tars in the spool: waiting, being imported, or to be retried."""
     failed: tuple[FailedTar, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Retried:
-    """What became of one file that was to be tried again."""
+class RetryResult:
+    """Result of retrying one file."""
 
     file: str
     problem: str | None
-    """None: it is back in the spool."""
+    """None: it is in the spool again."""
 
 
 async def show_imports(deps: RecordingDeps, *, limit: int, failed: bool) -> ImportOverview:
-    """Return the newest lines of the journal and what lies on the disk.
+    """Return the newest entries of the journal, and the files on disk.
 
     Raises Refused, DatabaseDown.
     """
-    desk = open_recordings(deps).desk
-    found, count = await desk.history.list_imports(limit=limit, failed=failed)
+    admin = open_recordings(deps).admin
+    found, count = await admin.history.list_imports(limit=limit, failed=failed)
     try:
-        spool = await desk.importer.in_thread(desk.spool.scan)
-        rejected = await desk.importer.in_thread(desk.spool.list_failed)
+        spool = await admin.importer.in_thread(admin.spool.scan)
+        rejected = await admin.importer.in_thread(admin.spool.list_failed)
     except OSError as error:
         raise _disk(error) from error
     return ImportOverview(tuple(found), count, tuple(spool), tuple(rejected))
@@ -61,71 +61,71 @@ async def show_imports(deps: RecordingDeps, *, limit: int, failed: bool) -> Impo
 async def find_import(
     deps: RecordingDeps, import_id: int
 ) -> tuple[ImportRecord, ManualImport | None]:
-    """Return a line of the journal, and how far it is if it is an import by hand under way here.
+    """Return an entry of the journal, with its progress if it is a manual import of this process.
 
     Raises Refused, DatabaseDown.
     """
-    desk = open_recordings(deps).desk
-    found = await desk.history.find_import(import_id)
+    admin = open_recordings(deps).admin
+    found = await admin.history.find_import(import_id)
     if found is None:
         raise Refused(RefusalKind.NOT_FOUND, f"no import with id {import_id}")
-    return found, desk.under_way.get(import_id)
+    return found, admin.under_way.get(import_id)
 
 
-# --- by hand -------------------------------------------------------------------------------------
+# --- manual imports ------------------------------------------------------------------------------
 
 
-async def start_import(deps: RecordingDeps, who: str, path: str, *, undelete: bool) -> int:
-    """Begin to import a file of this machine, and return the id of its line in the journal.
+async def start_import(deps: RecordingDeps, actor: str, path: str, *, undelete: bool) -> int:
+    """Start the import of a file of this machine, and return the id of its journal entry.
 
-    One that is being imported already, by the watcher say, is that import.
-    Raises Refused: there is no such file, or it is being imported in another way; DatabaseDown.
+    If the file is being imported already, for example by the watcher, that import is returned.
+    Raises Refused: the file does not exist, or is being imported with other options; DatabaseDown.
     """
-    desk = open_recordings(deps).desk
-    found = await _find_file(desk, path)
+    admin = open_recordings(deps).admin
+    found = await _find_file(admin, path)
     tar = replace(found, name=found.name.removeprefix(_FAILED))
-    outside = tar.name.startswith("/")
-    # While we have the claim, the watcher leaves alone what comes into the spool.
-    async with desk.importer.journal.claim(tar) as entry:
+    external = tar.name.startswith("/")
+    # While the claim is held, the watcher does not import the file.
+    async with admin.importer.journal.claim(tar) as entry:
         if entry is None:
-            return await _import_under_way(desk, tar, undelete=undelete)
-        await desk.history.restart(entry.id, undelete=undelete)
+            return await _import_under_way(admin, tar, undelete=undelete)
+        await admin.history.restart(entry.id, undelete=undelete)
         if tar != found:
-            await _restore(desk.importer, tar.name)
-    deps.log.info("import_by_hand", by=who, file=tar.name, bytes=tar.size, undelete=undelete)
-    under_way = desk.under_way[entry.id] = ManualImport(tar.size)
-    tools = _tools_for_file(desk, under_way) if outside else desk.importer
-    desk.start(partial(_import, desk, tools, tar, entry.id, outside=outside))
+            await _restore(admin.importer, tar.name)
+    deps.log.info("import_by_hand", by=actor, file=tar.name, bytes=tar.size, undelete=undelete)
+    under_way = admin.under_way[entry.id] = ManualImport(tar.size)
+    importer = _importer_for_file(admin, under_way) if external else admin.importer
+    admin.start(partial(_import, admin, importer, tar, entry.id, external=external))
     return entry.id
 
 
-async def _import_under_way(desk: RecordingAdmin, tar: SpooledTar, *, undelete: bool) -> int:
-    """Return the import that somebody else is at. Raises Refused: it is not what is wanted."""
-    found = await desk.history.find_tar(tar)
+async def _import_under_way(admin: RecordingAdmin, tar: SpooledTar, *, undelete: bool) -> int:
+    """Return the running import of a file. Raises Refused: it has other options."""
+    found = await admin.history.find_tar(tar)
     if found is None or (undelete and not found.undelete):
         reason = f"{tar.name} is being imported now; try again when that has ended"
         raise Refused(RefusalKind.INVALID, reason)
     return found.id
 
 
-def _tools_for_file(desk: RecordingAdmin, under_way: ManualImport) -> Importer:
+def _importer_for_file(admin: RecordingAdmin, under_way: ManualImport) -> Importer:
     def progress(size: int) -> None:
         under_way.unpacked += size
 
-    # Whoever imports by hand sees what is wrong, and tries again.
-    return replace(desk.importer, spool=desk.spool.one_file(progress), max_attempts=1)
+    # No automatic retries: the operator sees the error.
+    return replace(admin.importer, spool=admin.spool.one_file(progress), max_attempts=1)
 
 
-async def _find_file(desk: RecordingAdmin, path: str) -> SpooledTar:
+async def _find_file(admin: RecordingAdmin, path: str) -> SpooledTar:
     if not path.startswith("/") or not path.isprintable():
         reason = f"not the absolute path of a file: {path!a}"
         raise Refused(RefusalKind.INVALID, reason)
     try:
-        return await desk.importer.in_thread(partial(desk.spool.find_file, path))
+        return await admin.importer.in_thread(partial(admin.spool.find_file, path))
     except FileNotFoundError as error:
         reason = f"no file {path} on the appliance's machine"
-        there = await desk.importer.in_thread(
-            partial(desk.spool.failed_path, path.rpartition("/")[2])
+        there = await admin.importer.in_thread(
+            partial(admin.spool.failed_path, path.rpartition("/")[2])
         )
         if there is not None:
             reason += f"; do you mean {there}?"
@@ -139,63 +139,66 @@ async def _find_file(desk: RecordingAdmin, path: str) -> SpooledTar:
 
 
 async def _import(
-    desk: RecordingAdmin, tools: Importer, tar: SpooledTar, import_id: int, *, outside: bool
+    admin: RecordingAdmin, importer: Importer, tar: SpooledTar, import_id: int, *, external: bool
 ) -> None:
-    """Import a file to its end. Nobody comes back to a file outside of the spool that waits."""
+    """Import a file. A file that is not in the spool is not retried by the watcher."""
     try:
-        await import_tar(tools, tar)
-        found = await desk.history.find_import(import_id) if outside else None
+        await import_tar(importer, tar)
+        found = await admin.history.find_import(import_id) if external else None
         if found is not None and found.state is ImportState.WAITING and not found.running:
             reason = found.error or "the file was changed or removed meanwhile"
-            await tools.journal.give_up(import_id, reason)
+            await importer.journal.give_up(import_id, reason)
     except DatabaseDown as error:
-        tools.log.warning("import_by_hand_cut_off", file=tar.name, reason=str(error))
+        importer.log.warning("import_by_hand_cut_off", file=tar.name, reason=str(error))
     finally:
-        desk.under_way.pop(import_id, None)
+        admin.under_way.pop(import_id, None)
 
 
-# --- again ---------------------------------------------------------------------------------------
+# --- retries -------------------------------------------------------------------------------------
 
 
-async def retry_imports(deps: RecordingDeps, who: str, files: Sequence[str]) -> list[Retried]:
-    """Put tars of `failed/` back into the spool with new tries, all of them if none is named.
+async def retry_imports(deps: RecordingDeps, actor: str, files: Sequence[str]) -> list[RetryResult]:
+    """Move tars from `failed/` back into the spool, to be retried; all of them if `files` is empty.
 
     Raises Refused, DatabaseDown.
     """
-    desk = open_recordings(deps).desk
+    admin = open_recordings(deps).admin
     try:
-        there = await desk.importer.in_thread(desk.spool.list_failed)
+        there = await admin.importer.in_thread(admin.spool.list_failed)
     except OSError as error:
         raise _disk(error) from error
     names = list(dict.fromkeys(files)) or [one.tar.name for one in there]
-    retried = [Retried(name, await _retry(desk, name)) for name in names]
+    retried = [RetryResult(name, await _retry(admin, name)) for name in names]
     done = [one.file for one in retried if one.problem is None]
     if done:
-        deps.log.info("imports_retried", by=who, files=done)
+        deps.log.info("imports_retried", by=actor, files=done)
     return retried
 
 
-async def _retry(desk: RecordingAdmin, file: str) -> str | None:
-    """Return why a file is not tried again, None if it is."""
+async def _retry(admin: RecordingAdmin, file: str) -> str | None:
+    """Retry one file; return why that is not possible, None if it is."""
     folder, _, name = file.rpartition("/")
     if folder and folder.rpartition("/")[2] != _FAILED.rstrip("/"):
         return "not a file of failed/; `recordings import` imports files from anywhere"
     if "\0" in name:
         return "no such file in failed/"
     try:
-        await _restore(desk.importer, name)
+        await _restore(admin.importer, name)
     except Refused as refused:
-        waiting = {tar.name for tar in await desk.importer.in_thread(desk.spool.scan)}
+        waiting = {tar.name for tar in await admin.importer.in_thread(admin.spool.scan)}
         if refused.kind is RefusalKind.NOT_FOUND and name in waiting:
             return "it is in the spool already, and tried again by itself"
         return refused.reason
     return None
 
 
-async def _restore(tools: Importer, name: str) -> None:
-    """Move a tar from `failed/` into the spool, with new tries. Raises Refused, DatabaseDown."""
+async def _restore(importer: Importer, name: str) -> None:
+    """Move a tar from `failed/` into the spool and reset its attempts.
+
+    Raises Refused, DatabaseDown.
+    """
     try:
-        if await retry_import(tools, name):
+        if await retry_import(importer, name):
             return
     except FileExistsError as error:
         reason = "the spool has another tar of this name; rename one of the two"

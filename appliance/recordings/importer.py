@@ -1,7 +1,7 @@
-"""Imports one tar of the spool: unpack, move the files, write the rows, remove the tar. In this
-order, so that whatever ends the process, the tar is still there or everything is in its place.
+"""Imports one tar of the spool: unpack, move the files, write the rows, remove the tar.
 
-Every step can be done twice. Truth: spec (recordings, Watcher and importer).
+After a crash at any point, either the tar still exists or the import is complete; every step can be
+repeated. Source: docs/recordings.md.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from appliance.recordings.spool import Spool
 from appliance.recordings.store import RecordingStore
 
 MAX_CONCURRENCY = 4
-"""Each import keeps a connection to PostgreSQL, two while it moves files; the pool has 10."""
+"""Each import holds a connection to PostgreSQL, two while it moves files; the pool has 10."""
 STOP_LIMIT_S = 2.0
 INTERRUPTED = "the appliance was killed during each attempt; `ctl recordings retry` starts again"
 DELETED = "the recording was deleted; `ctl recordings import --undelete` brings it back"
@@ -55,21 +55,21 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Waits:
-    """Seconds until a tar is looked at again."""
+class RetryIntervals:
+    """Seconds until the next attempt at a tar."""
 
     busy_s: float = 5.0
-    """Another appliance is at it; should that one die, we take over."""
+    """Another appliance imports it and may die."""
     database_s: float = 10.0
     retry_s: float = 60.0
-    """After a failure, doubled after the second."""
+    """After a failure; doubled after the second."""
     disk_s: float = 300.0
-    """What is no fault of the tar is tried for ever and does not count."""
+    """After an error that the tar did not cause. It is retried without limit and not counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Importer:
-    """What imports work with."""
+    """Dependencies of imports."""
 
     journal: ImportJournal
     recordings: RecordingStore
@@ -77,133 +77,133 @@ class Importer:
     files: RecordingFiles
     rules: ImportRules
     log: Log
-    waits: Waits = Waits()
+    retry_intervals: RetryIntervals = RetryIntervals()
     max_attempts: int = MAX_ATTEMPTS
     notes: ChangeNotes | None = None
     metrics: Metrics = field(default_factory=Metrics)
     threads: trio.CapacityLimiter = field(
         default_factory=lambda: trio.CapacityLimiter(MAX_CONCURRENCY + 1)
     )
-    """Ours alone: a disk that hangs must not stop anything else."""
+    """Separate threads, so that a hanging disk blocks nothing else."""
     stuck: set[SpooledTar] = field(default_factory=set)
-    """Tars that are done with and cannot be taken out of the spool; the log has said so."""
-    cut_off: set[int] = field(default_factory=set)
+    """Finished tars that could not be removed from the spool, which was logged."""
+    interrupted: set[int] = field(default_factory=set)
     """Imports that the loss of the database interrupted here; their next attempt does not count."""
 
     async def in_thread(self, call: Callable[[], T]) -> T:
-        """Run what blocks; cancelled, it is left to itself (each such call may end anywhere)."""
+        """Run a blocking call; on cancellation its thread is abandoned, which calls tolerate."""
         return await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self.threads)
 
 
-async def import_tar(tools: Importer, tar: SpooledTar) -> float | None:
-    """Import a tar; return in how many seconds it is to be tried again, None if it is done with.
+async def import_tar(importer: Importer, tar: SpooledTar) -> float | None:
+    """Import a tar; return the seconds until the next attempt, None if there is none.
 
-    Done with: imported and removed, moved to `failed/`, or gone. Logs and journals what it did.
+    None: the tar was imported and removed, moved to `failed/`, or no longer exists.
     """
     try:
-        async with tools.journal.claim(tar) as entry:
+        async with importer.journal.claim(tar) as entry:
             if entry is None:
-                return tools.waits.busy_s
-            return await _import_claimed(tools, entry)
+                return importer.retry_intervals.busy_s
+            return await _import_claimed(importer, entry)
     except DatabaseDown as error:
-        tools.log.debug("import_waits_for_database", file=tar.name, reason=str(error))
-        return tools.waits.database_s
+        importer.log.debug("import_waits_for_database", file=tar.name, reason=str(error))
+        return importer.retry_intervals.database_s
 
 
 Leftovers = list[tuple[int, str]]
-"""Imports that have work directories, and those."""
+"""(import id, work directory) of unfinished imports."""
 
 
-async def remove_leftovers(tools: Importer, found: Leftovers | None = None) -> Leftovers:
-    """Remove what imports that were cut off have unpacked; return what somebody is still at.
+async def remove_leftovers(importer: Importer, found: Leftovers | None = None) -> Leftovers:
+    """Remove the work directories of interrupted imports; return those of running ones.
 
-    `found` is what an earlier call returned. Without it the disk is looked at: once, before the
-    process's first import could leave a thread behind. Raises DatabaseDown, OSError.
+    `found` is the result of an earlier call. Without it the disk is scanned, which must be done
+    only once, before the first import of the process. Raises DatabaseDown, OSError.
     """
     if found is None:
-        found = await tools.in_thread(tools.spool.leftovers)
+        found = await importer.in_thread(importer.spool.leftovers)
     left = []
     for import_id, work in found:
-        async with tools.journal.claim_work(import_id) as free:
+        async with importer.journal.claim_work(import_id) as free:
             if free:
-                await tools.in_thread(partial(tools.spool.discard, work))
+                await importer.in_thread(partial(importer.spool.discard, work))
             else:
                 left.append((import_id, work))
     return left
 
 
-async def retry_import(tools: Importer, name: str, *, undelete: bool = False) -> bool:
-    """Put a tar of `failed/` back into the spool with new tries; False: there is none of the name.
+async def retry_import(importer: Importer, name: str, *, undelete: bool = False) -> bool:
+    """Move a tar from `failed/` into the spool and reset its attempts; False: it does not exist.
 
-    `undelete` brings back a recording that a user has deleted. Raises DatabaseDown, OSError
+    `undelete` restores a recording that a user has deleted. Raises DatabaseDown, OSError
     (FileExistsError: the spool has another tar of this name).
     """
-    tar = await tools.in_thread(partial(tools.spool.look_failed, name))
+    tar = await importer.in_thread(partial(importer.spool.look_failed, name))
     if tar is None:
         return False
-    await tools.journal.forgive(tar, undelete=undelete)
-    await tools.in_thread(partial(tools.spool.restore, name))
+    await importer.journal.forgive(tar, undelete=undelete)
+    await importer.in_thread(partial(importer.spool.restore, name))
     return True
 
 
-async def _import_claimed(tools: Importer, entry: ImportEntry) -> float | None:
+async def _import_claimed(importer: Importer, entry: ImportEntry) -> float | None:
     tar = entry.tar
-    if await tools.in_thread(partial(tools.spool.look, tar.name)) != tar:
-        return None  # gone, or replaced: the watcher sees the new one
-    if entry.state is ImportState.DONE:  # cut off between the commit and this
-        return await _clear(tools, tar, partial(tools.spool.accept, tar))
+    if await importer.in_thread(partial(importer.spool.look, tar.name)) != tar:
+        return None  # removed or replaced; the watcher finds the new one
+    if entry.state is ImportState.DONE:  # interrupted after the commit
+        return await _clear(importer, tar, partial(importer.spool.accept, tar))
     if entry.state is ImportState.FAILED:
-        reject = partial(tools.spool.reject, tar, entry.error or "failed before")
-        return await _clear(tools, tar, reject)
+        reject = partial(importer.spool.reject, tar, entry.error or "failed before")
+        return await _clear(importer, tar, reject)
     if entry.wait_s > 0:
         return entry.wait_s
-    if entry.attempts >= tools.max_attempts and entry.id not in tools.cut_off:
-        return await _give_up(tools, entry, INTERRUPTED)
-    return await _attempt(tools, entry)
+    if entry.attempts >= importer.max_attempts and entry.id not in importer.interrupted:
+        return await _give_up(importer, entry, INTERRUPTED)
+    return await _attempt(importer, entry)
 
 
-async def _attempt(tools: Importer, entry: ImportEntry) -> float | None:
+async def _attempt(importer: Importer, entry: ImportEntry) -> float | None:
     """Import a tar and record how it ended."""
     try:
-        return await _unpack_and_place(tools, entry)
+        return await _unpack_and_place(importer, entry)
     except trio.Cancelled:
-        await _stop(tools, entry)
+        await _stop(importer, entry)
         raise
     except (HostileTar, BrokenTar) as error:
-        return await _fail(tools, entry, str(error))
+        return await _fail(importer, entry, str(error))
     except DiskFull as error:
-        return await _wait(tools, entry, str(error))
+        return await _wait(importer, entry, str(error))
     except OSError as error:
-        return await _wait(tools, entry, _reason_of(error))
+        return await _wait(importer, entry, _reason_of(error))
     except DatabaseDown:
-        tools.cut_off.add(entry.id)
+        importer.interrupted.add(entry.id)
         raise
     except Exception as error:
-        tools.log.error("recording_import_broke", file=entry.tar.name, exc_info=error)
-        return await _fail(tools, entry, f"{type(error).__name__}, see the log")
+        importer.log.error("recording_import_broke", file=entry.tar.name, exc_info=error)
+        return await _fail(importer, entry, f"{type(error).__name__}, see the log")
 
 
-async def _unpack_and_place(tools: Importer, entry: ImportEntry) -> float | None:
+async def _unpack_and_place(importer: Importer, entry: ImportEntry) -> float | None:
     began_s = trio.current_time()
-    await tools.journal.begin(entry.id, counts=entry.id not in tools.cut_off)
-    tools.cut_off.discard(entry.id)
-    work = tools.spool.new_work(entry.id)
+    await importer.journal.begin(entry.id, counts=entry.id not in importer.interrupted)
+    importer.interrupted.discard(entry.id)
+    work = importer.spool.new_work(entry.id)
     try:
-        plan = await _unpack(tools, entry, work)
+        plan = await _unpack(importer, entry, work)
         if not plan.recordings:
             raise BrokenTar("; ".join(plan.problems) or "no {format}/{recordID} in it")
-        await tools.journal.note(entry.id, ImportState.PLACING)
-        problems = await _import_recordings(tools, entry, plan)
+        await importer.journal.note(entry.id, ImportState.PLACING)
+        problems = await _import_recordings(importer, entry, plan)
     except Exception:
-        await _discard(tools, work)
+        await _discard(importer, work)
         raise
-    await _discard(tools, work)
+    await _discard(importer, work)
     if problems:
-        return await _give_up(tools, entry, "; ".join(problems))
-    again_s = await _clear(tools, entry.tar, partial(tools.spool.accept, entry.tar))
-    tools.metrics.imports.add("done")
-    tools.metrics.import_bytes.add(amount=entry.tar.size)
-    tools.log.info(
+        return await _give_up(importer, entry, "; ".join(problems))
+    again_s = await _clear(importer, entry.tar, partial(importer.spool.accept, entry.tar))
+    importer.metrics.imports.add("done")
+    importer.metrics.import_bytes.add(amount=entry.tar.size)
+    importer.log.info(
         "recording_imported",
         file=entry.tar.name,
         bytes=entry.tar.size,
@@ -213,185 +213,186 @@ async def _unpack_and_place(tools: Importer, entry: ImportEntry) -> float | None
     return again_s
 
 
-async def _stop(tools: Importer, entry: ImportEntry) -> None:
+async def _stop(importer: Importer, entry: ImportEntry) -> None:
     """Uncount the attempt, since the appliance stops for a reason other than the tar."""
     deadline = trio.current_time() + STOP_LIMIT_S
     with trio.CancelScope(shield=True, deadline=deadline), suppress(DatabaseDown):
-        await tools.journal.stop(entry.id)
+        await importer.journal.stop(entry.id)
 
 
-async def _discard(tools: Importer, work: str) -> None:
-    """Remove what was unpacked. What cannot be removed is at the next start: it says nothing about
-    the import, which may be done."""
+async def _discard(importer: Importer, work: str) -> None:
+    """Remove the unpacked files. A failure does not affect the import; the next start retries."""
     try:
-        await tools.in_thread(partial(tools.spool.discard, work))
+        await importer.in_thread(partial(importer.spool.discard, work))
     except OSError as error:
-        tools.log.warning("import_leftovers_stay", directory=work, reason=error.strerror)
+        importer.log.warning("import_leftovers_stay", directory=work, reason=error.strerror)
 
 
-async def _unpack(tools: Importer, entry: ImportEntry, work: str) -> ImportPlan:
+async def _unpack(importer: Importer, entry: ImportEntry, work: str) -> ImportPlan:
     stop = threading.Event()
     try:
-        unpack = partial(tools.spool.unpack, entry.tar, work, stop.is_set)
-        unpacked = await tools.in_thread(unpack)
+        unpack = partial(importer.spool.unpack, entry.tar, work, stop.is_set)
+        unpacked = await importer.in_thread(unpack)
     finally:
         stop.set()
     plan = plan_import(unpacked)
     if plan.left_out:
-        tools.log.warning("metadata_left_out", file=entry.tar.name, keys=plan.left_out)
+        importer.log.warning("metadata_left_out", file=entry.tar.name, keys=plan.left_out)
     return plan
 
 
-async def _import_recordings(tools: Importer, entry: ImportEntry, plan: ImportPlan) -> list[str]:
-    """Import each recording; return why the tar must be kept all the same."""
+async def _import_recordings(importer: Importer, entry: ImportEntry, plan: ImportPlan) -> list[str]:
+    """Import each recording; return the problems because of which the tar must be kept."""
     problems = list(plan.problems)
     last = plan.recordings[-1]
     for planned in plan.recordings:
         done = planned is last and not problems
         state = ImportState.DONE if done else ImportState.PLACING
-        if not await _import_recording(tools, entry, planned, state):
+        if not await _import_recording(importer, entry, planned, state):
             problems.append(f"{planned.recording.record_id}: {DELETED}")
     return problems
 
 
 async def _import_recording(
-    tools: Importer, entry: ImportEntry, planned: PlannedRecording, state: ImportState
+    importer: Importer, entry: ImportEntry, planned: PlannedRecording, state: ImportState
 ) -> bool:
-    """Move the files, write the rows; False: a user has deleted this recording."""
+    """Move the files and write the rows; False: a user has deleted this recording."""
     recording = planned.recording
-    rules = ImportRules(tools.rules.unpublished, tools.rules.protected, entry.undelete)
-    known = await tools.recordings.find_recording(recording.record_id)
+    rules = ImportRules(importer.rules.unpublished, importer.rules.protected, entry.undelete)
+    known = await importer.recordings.find_recording(recording.record_id)
     if is_deleted(known):
         if not rules.undelete:
-            # There are files if this import was cut off when the recording was deleted.
-            await tools.in_thread(partial(tools.files.remove, recording.record_id))
+            # Files exist if an earlier attempt was interrupted before the recording was deleted.
+            await importer.in_thread(partial(importer.files.remove, recording.record_id))
             return False
-        if tools.notes is not None:
-            # A deletion that was cut off after its commit must not be carried out again.
-            await tools.in_thread(partial(tools.notes.forget_deletion, recording.record_id))
+        if importer.notes is not None:
+            # A deletion that was interrupted after its commit must not be repeated.
+            await importer.in_thread(partial(importer.notes.forget_deletion, recording.record_id))
     for source in planned.sources:
         if source.shown_xml is not None:
-            await tools.in_thread(partial(tools.spool.show, source, source.shown_xml))
-    published = await _place(tools, planned, known, rules)
-    async with _noted(tools, recording.record_id, known is not None):
-        result = await tools.journal.write_recording(entry.id, recording, rules, state=state)
+            await importer.in_thread(partial(importer.spool.show, source, source.shown_xml))
+    published = await _place(importer, planned, known, rules)
+    async with _noted(importer, recording.record_id, known is not None):
+        result = await importer.journal.write_recording(entry.id, recording, rules, state=state)
         if result.outcome is ImportOutcome.DELETED:  # meanwhile
-            await tools.in_thread(partial(tools.files.remove, recording.record_id))
+            await importer.in_thread(partial(importer.files.remove, recording.record_id))
             return False
-        # Other formats lie where they were; a user may have moved all of them meanwhile.
+        # The other formats were not moved, and a user may have moved all of them meanwhile.
         before = published if known is None else known.published
         if not before == published == result.published:
-            await _put_right(tools, recording.record_id)
+            await _repair(importer, recording.record_id)
     return True
 
 
 async def _place(
-    tools: Importer, planned: PlannedRecording, known: Recording | None, rules: ImportRules
+    importer: Importer, planned: PlannedRecording, known: Recording | None, rules: ImportRules
 ) -> bool:
-    """Move the files of every format to their place; return whether that is a published one.
+    """Move the files of every format to their place; return whether they are published.
 
-    Where they must be copied to another file system that is done before: what changes the row of a
-    recording waits while it is locked, and not for long.
+    Copying to another file system is done before the row is locked, so that other changes of the
+    recording do not wait long.
     """
-    files, staged = tools.files, list[str]()
+    files, staged = importer.files, list[str]()
     expected = published_after_import(known, planned.recording, rules)
     try:
         for source in planned.sources:
             stage = partial(files.stage, source.path, source.record_id, source.format)
-            staged.append(await tools.in_thread(partial(stage, published=expected)))
-        return await _place_staged(tools, planned, staged, known, rules)
+            staged.append(await importer.in_thread(partial(stage, published=expected)))
+        return await _place_staged(importer, planned, staged, known, rules)
     except Exception:
         for path in staged:
-            await tools.in_thread(partial(files.unstage, path))
+            await importer.in_thread(partial(files.unstage, path))
         raise
 
 
 async def _place_staged(
-    tools: Importer,
+    importer: Importer,
     planned: PlannedRecording,
     staged: Sequence[str],
     known: Recording | None,
     rules: ImportRules,
 ) -> bool:
-    """Do it while the row is locked: a user who moves the same files waits. What he does after it,
-    and before the rows are written, is seen then."""
+    """Move the staged files while the row is locked, so that no user moves them concurrently.
+
+    A change by a user between this and writing the rows is detected then.
+    """
     recording = planned.recording
-    async with tools.recordings.lock_recordings([recording.record_id], None) as locked:
+    async with importer.recordings.lock_recordings([recording.record_id], None) as locked:
         known = next(iter(locked.recordings), known)
         published = published_after_import(known, recording, rules)
         for source, path in zip(planned.sources, staged, strict=True):
-            place = partial(tools.files.place, path, source.record_id, source.format)
-            await tools.in_thread(partial(place, published=published))
+            place = partial(importer.files.place, path, source.record_id, source.format)
+            await importer.in_thread(partial(place, published=published))
     return published
 
 
 @asynccontextmanager
-async def _noted(tools: Importer, record_id: str, known: bool) -> AsyncIterator[None]:
-    """Note that a user may publish or unpublish a known recording before the block's commit.
+async def _noted(importer: Importer, record_id: str, known: bool) -> AsyncIterator[None]:
+    """Keep a change note during the block if the recording exists already.
 
-    Cut off after it, the import is done, and its files lie where the recording no longer is.
+    A user may publish or unpublish it before the commit. If the process then ends, the note makes
+    recovery.py move the files of the finished import.
     """
-    if tools.notes is None or not known:
+    if importer.notes is None or not known:
         yield
         return
-    name = await tools.in_thread(partial(tools.notes.write, [record_id], delete=False))
+    name = await importer.in_thread(partial(importer.notes.write, [record_id], delete=False))
     yield
-    await tools.in_thread(partial(tools.notes.remove, [name]))
+    await importer.in_thread(partial(importer.notes.remove, [name]))
 
 
-async def _put_right(tools: Importer, record_id: str) -> None:
-    """Move the files of every format to where they belong now."""
-    async with tools.recordings.lock_recordings([record_id], None) as locked:
+async def _repair(importer: Importer, record_id: str) -> None:
+    """Move the files of every format to where they belong according to the row."""
+    async with importer.recordings.lock_recordings([record_id], None) as locked:
         for recording in locked.recordings:
-            move = tools.files.publish if recording.published else tools.files.unpublish
+            move = importer.files.publish if recording.published else importer.files.unpublish
             for shown in recording.formats:
-                await tools.in_thread(partial(move, record_id, shown.format))
+                await importer.in_thread(partial(move, record_id, shown.format))
 
 
-async def _fail(tools: Importer, entry: ImportEntry, reason: str) -> float | None:
+async def _fail(importer: Importer, entry: ImportEntry, reason: str) -> float | None:
     attempts = entry.attempts + 1
-    if attempts >= tools.max_attempts:
-        return await _give_up(tools, entry, reason)
-    tools.metrics.imports.add("retried")
-    wait_s = tools.waits.retry_s * 2.0 ** (attempts - 1)
+    if attempts >= importer.max_attempts:
+        return await _give_up(importer, entry, reason)
+    importer.metrics.imports.add("retried")
+    wait_s = importer.retry_intervals.retry_s * 2.0 ** (attempts - 1)
     fields = {"file": entry.tar.name, "reason": reason, "attempts": attempts}
-    tools.log.warning("recording_import_failed", **fields, wait_s=wait_s)
-    await tools.journal.retry_later(entry.id, reason, wait_s=wait_s, counts=True)
+    importer.log.warning("recording_import_failed", **fields, wait_s=wait_s)
+    await importer.journal.retry_later(entry.id, reason, wait_s=wait_s, counts=True)
     return wait_s
 
 
-async def _wait(tools: Importer, entry: ImportEntry, reason: str) -> float:
-    wait_s = tools.waits.disk_s
-    if entry.error != reason:  # once, not at every try
-        tools.log.warning("recording_import_waits", file=entry.tar.name, reason=reason)
-    await tools.journal.retry_later(entry.id, reason, wait_s=wait_s, counts=False)
+async def _wait(importer: Importer, entry: ImportEntry, reason: str) -> float:
+    wait_s = importer.retry_intervals.disk_s
+    if entry.error != reason:  # logged once, not at every attempt
+        importer.log.warning("recording_import_waits", file=entry.tar.name, reason=reason)
+    await importer.journal.retry_later(entry.id, reason, wait_s=wait_s, counts=False)
     return wait_s
 
 
-async def _give_up(tools: Importer, entry: ImportEntry, reason: str) -> float | None:
-    tools.metrics.imports.add("failed")
-    await tools.journal.give_up(entry.id, reason)
-    again_s = await _clear(tools, entry.tar, partial(tools.spool.reject, entry.tar, reason))
-    tools.log.error("recording_import_given_up", file=entry.tar.name, reason=reason)
+async def _give_up(importer: Importer, entry: ImportEntry, reason: str) -> float | None:
+    importer.metrics.imports.add("failed")
+    await importer.journal.give_up(entry.id, reason)
+    again_s = await _clear(importer, entry.tar, partial(importer.spool.reject, entry.tar, reason))
+    importer.log.error("recording_import_given_up", file=entry.tar.name, reason=reason)
     return again_s
 
 
-async def _clear(tools: Importer, tar: SpooledTar, remove: Callable[[], None]) -> float | None:
-    """Take a tar that is done with out of the spool; that alone is tried again if it cannot be."""
+async def _clear(importer: Importer, tar: SpooledTar, remove: Callable[[], None]) -> float | None:
+    """Remove a finished tar from the spool; if that fails, only the removal is retried."""
     try:
-        await tools.in_thread(remove)
+        await importer.in_thread(remove)
     except OSError as error:
-        if tar not in tools.stuck:
-            tools.log.error("recording_tar_stays", file=tar.name, reason=_reason_of(error))
-        tools.stuck.add(tar)
-        return tools.waits.disk_s
-    tools.stuck.discard(tar)
+        if tar not in importer.stuck:
+            importer.log.error("recording_tar_stays", file=tar.name, reason=_reason_of(error))
+        importer.stuck.add(tar)
+        return importer.retry_intervals.disk_s
+    importer.stuck.discard(tar)
     return None
 
 
 def _reason_of(error: OSError) -> str:
-    """Say what is wrong, and in which directory: of ours each time the same, so that it is logged
-    once."""
+    """Return the error and its directory: without file names, so that it is logged once."""
     if error.errno in _FULL:
         return _FULL[error.errno]
     name = error.filename2 or error.filename

@@ -1,7 +1,6 @@
-"""Hosts the imports that an operator begins by hand: one at a time, however long each takes.
+"""Runs manual imports in the background, one at a time and without a time limit.
 
-Knows nothing of imports. What is under way is cut off when the appliance stops, and can be begun
-anew: the tar is still there.
+An import that is interrupted when the appliance stops can be started again, since its tar is kept.
 """
 
 from __future__ import annotations
@@ -16,12 +15,11 @@ from appliance.log import Log
 
 @dataclass(slots=True)
 class ManualImport:
-    """An import by hand that is under way in this process."""
+    """Progress of a manual import that runs in this process, in bytes."""
 
     size: int
-    """Of the tar."""
+    """Size of the tar."""
     unpacked: int = 0
-    """Bytes so far."""
 
 
 class ManualImports:
@@ -33,7 +31,7 @@ class ManualImports:
         self._one = trio.CapacityLimiter(1)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Host the jobs until cancelled."""
+        """Run jobs until cancelled."""
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
@@ -43,7 +41,7 @@ class ManualImports:
             self._nursery = None
 
     def start(self, job: Callable[[], Awaitable[object]]) -> None:
-        """Run a job once those before it are done; not if we are stopping."""
+        """Run a job after the previous ones; ignored while the appliance stops."""
         if self._nursery is not None:
             self._nursery.start_soon(self._run, job)
 
@@ -52,5 +50,5 @@ class ManualImports:
             try:
                 await job()
             except Exception as error:
-                # One import must not end the others; the journal shows that nobody is at it.
+                # A defect must not stop other imports; the journal shows that this one has ended.
                 self._log.error("import_by_hand_broke", exc_info=error)

@@ -1,7 +1,7 @@
-"""What an import of a recording that is known already may change: users' changes win.
+"""Rules for importing a recording that exists already: changes by users take precedence.
 
-Pure. Truth: spec "Watcher and importer" step 5 and fault 16 of Scalelite (a format that arrived
-late published again what a user had unpublished, and brought deleted recordings back).
+In Scalelite, a format that is imported later publishes a recording again that a user has
+unpublished, and restores deleted ones. Pure. Source: docs/recordings.md.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from appliance.recordings.recording import Recording, RecordingStates
 
 @dataclass(frozen=True, slots=True)
 class ImportRules:
-    """What the settings and the operator say about imports."""
+    """Settings and options of imports."""
 
     unpublished: bool = False
     """RECORDING_IMPORT_UNPUBLISHED."""
     protected: bool = False
-    """PROTECTED_RECORDINGS_ENABLED: what a new recording starts with."""
+    """PROTECTED_RECORDINGS_ENABLED: initial protection of a new recording."""
     undelete: bool = False
-    """The operator wants a deleted recording back."""
+    """The operator restores a deleted recording."""
 
 
 class ImportOutcome(StrEnum):
-    """What became of an import's rows."""
+    """Result of writing the rows of an import."""
 
     NEW = "new"
     UPDATED = "updated"
@@ -35,31 +35,31 @@ class ImportOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """What an import came to."""
+    """Result of writing the rows of an import, with the state of the recording."""
 
     outcome: ImportOutcome
     published: bool
-    """Where its files belong."""
+    """Whether its files belong to the published ones."""
     id: int = 0
-    """Of the row in `recordings`."""
+    """Id of the row in `recordings`."""
     new_formats: tuple[str, ...] = ()
-    """Which of its formats were not there before."""
+    """Its formats that did not exist before."""
 
 
 def is_deleted(recording: Recording | None) -> bool:
-    """Whether a user deleted it."""
+    """Whether the recording exists and was deleted."""
     return recording is not None and recording.state == RecordingStates.DELETED
 
 
 def published_after_import(
     known: Recording | None, incoming: Recording, rules: ImportRules
 ) -> bool:
-    """Return whether a recording is published once `incoming` was imported."""
+    """Return whether a recording is published after the import of `incoming`."""
     if known is not None and known.publish_updated and not is_deleted(known):
         return known.published
     return incoming.published and not rules.unpublished
 
 
 def state_of(published: bool) -> str:
-    """Return the state of a recording that is ready."""
+    """Return the state of an imported recording."""
     return RecordingStates.PUBLISHED if published else RecordingStates.UNPUBLISHED

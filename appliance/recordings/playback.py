@@ -1,7 +1,7 @@
-"""Playback of recordings: who may see one, what a link leads to, which file is served.
+"""Playback of recordings: access checks, targets of links, and the files to serve.
 
-Every request for a file is checked anew, against a recording that was read at most a second ago:
-a page of BBB's player asks for a hundred files at once. Truth: spec/recordings.md (Playback).
+Every request for a file is checked against the recording, which is cached for a second, since a
+page of BBB's player requests a hundred files. Source: docs/recordings.md.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.playback_rules import (
     NotAFile,
     is_shown,
-    opens,
+    is_valid_cookie,
     playback_target,
     player_page,
     render_cookie,
@@ -32,8 +32,8 @@ _KEEP_MS = 1000
 _MAX_ENTRIES = 10_000
 
 
-class _Pending:
-    """A look-up under way, on which others wait."""
+class _PendingRead:
+    """A running query, for whose end other tasks wait."""
 
     def __init__(self) -> None:
         self.done = trio.Event()
@@ -41,16 +41,16 @@ class _Pending:
 
 
 class RecordingLookup:
-    """Recordings by id, each read at most once a second."""
+    """A cache of recordings by id, each read at most once a second."""
 
     def __init__(self, store: RecordingStore | None, now_ms: Callable[[], int]) -> None:
         self._store = store
         self._now_ms = now_ms
         self._kept: dict[str, tuple[int, Recording | None]] = {}
-        self._pending: dict[str, _Pending] = {}
+        self._pending: dict[str, _PendingRead] = {}
 
     async def find(self, record_id: str) -> Recording | None:
-        """Return a recording in whatever state. Raises DatabaseDown."""
+        """Return a recording in any state, None if it does not exist. Raises DatabaseDown."""
         if self._store is None or not is_record_id(record_id):
             return None
         while True:
@@ -65,8 +65,8 @@ class RecordingLookup:
                 raise DatabaseDown(str(pending.failure))
 
     async def _read(self, store: RecordingStore, record_id: str) -> Recording | None:
-        pending = self._pending[record_id] = _Pending()
-        # By the time of the question: what was changed since may not be in the answer.
+        pending = self._pending[record_id] = _PendingRead()
+        # The age is counted from before the query, since the result may lack later changes.
         asked_ms = self._now_ms()
         try:
             recording = await store.find_recording(record_id)
@@ -77,29 +77,29 @@ class RecordingLookup:
             del self._pending[record_id]
             pending.done.set()
         if len(self._kept) >= _MAX_ENTRIES:
-            self._kept.clear()  # ids come from outside: never let them pile up
+            self._kept.clear()  # clients can send any number of ids
         self._kept[record_id] = asked_ms, recording
         return recording
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """Where a link leads."""
+class PlaybackLink:
+    """The target of a link to a recording."""
 
     target: str
     """Path and query."""
     cookie: str | None = None
-    """A Set-Cookie header."""
+    """Value of a Set-Cookie header."""
 
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who wants to see a recording."""
+    """The client that requests a recording."""
 
     caller: Caller
     user_agent: str = ""
     cookies: Sequence[str] = ()
-    """Values of the cookies that may open it."""
+    """Values of its cookies for the recording."""
 
 
 async def open_link(
@@ -111,19 +111,20 @@ async def open_link(
     *,
     token: str,
     consume: bool,
-) -> Link | None:
-    """Return where a link to a recording leads; None: nothing for this viewer.
+) -> PlaybackLink | None:
+    """Return the target of a link to a recording; None: this viewer has no access.
 
-    Unless `consume`, a token stays as it is and opens nothing. Raises DatabaseDown, StoreDown.
+    Without `consume` a token is neither verified nor used up, and no cookie is set. Raises
+    DatabaseDown, StoreDown.
     """
     recording = await lookup.find(record_id)
     if recording is None or not is_shown(recording, format, viewer.caller.tenant_id):
         return None
     target = playback_target(recording, format)
     if target is None or not recording.protected:
-        return None if target is None else Link(target)
+        return None if target is None else PlaybackLink(target)
     if not consume:
-        return Link(target) if token else None
+        return PlaybackLink(target) if token else None
     if deps.tokens is None or not deps.secret_key_base:
         raise StoreDown("no store of tokens")
     if not token or await deps.tokens.consume_token(token) != (record_id, format):
@@ -138,15 +139,15 @@ async def open_link(
     cookie = render_cookie(
         format, record_id, value, max_age_s=timeout_s, user_agent=viewer.user_agent
     )
-    return Link(target, cookie)
+    return PlaybackLink(target, cookie)
 
 
 async def find_playable(
     deps: RecordingDeps, lookup: RecordingLookup, viewer: Viewer, record_id: str, format: str
 ) -> Recording | None:
-    """Return a recording whose files of a format this viewer may see now. Raises DatabaseDown.
+    """Return a recording if this viewer has access to the files of a format, else None.
 
-    Whether it is protected decides the recording, not the setting (fault 14).
+    The recording decides whether it is protected, not the setting. Raises DatabaseDown.
     """
     recording = await lookup.find(record_id)
     if recording is None or not is_shown(recording, format, viewer.caller.tenant_id):
@@ -155,7 +156,8 @@ async def find_playable(
         return recording
     now_s, secret = deps.now_ms() / 1000, deps.secret_key_base
     opened = any(
-        opens(cookie, format, record_id, secret=secret, now_s=now_s) for cookie in viewer.cookies
+        is_valid_cookie(cookie, format, record_id, secret=secret, now_s=now_s)
+        for cookie in viewer.cookies
     )
     return recording if opened else None
 
@@ -168,7 +170,7 @@ async def open_recording_file(
 
 
 async def open_player_file(files: ServedFiles, names: tuple[str, ...]) -> OpenedFile | NotAFile:
-    """Open a file of the BBB player, or the page that stands in for it. Raises OSError."""
+    """Open a file of the BBB player, or the page that replaces it. Raises OSError."""
     page = player_page(names)
 
     def work() -> OpenedFile | NotAFile:

@@ -1,7 +1,7 @@
-"""Rules of playback: which paths may be read, what a link leads to, the cookie of a protected one.
+"""Rules of playback: valid paths, targets of links, cookies of protected recordings.
 
-Pure. Truth: spec (recordings: Playback), RFC 6265bis (SameSite), RFC 7519, and Chromium's published
-list of the browsers that mishandle SameSite=None.
+Pure. Source: docs/recordings.md; RFC 6265bis (SameSite); RFC 7519; Chromium's list of browsers that
+mishandle SameSite=None (https://www.chromium.org/updates/same-site/incompatible-clients/).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from appliance.recordings.recording import Recording, RecordingStates, is_record
 
 ALGORITHM = "HS256"
 INLINE_FORMATS = frozenset({"presentation", "video", "screenshare"})
-"""Formats that play in the browser; the files of others are to be saved."""
+"""Formats that browsers display; files of other formats are downloaded."""
 STATIC_RESOURCE = "/static-resource"
 """Prefix of the internal location in nginx (X_ACCEL_REDIRECT)."""
 
@@ -25,7 +25,7 @@ _PLAYER_APPLICATION = "presentation/2.3"
 _URL_SAFE = "/?&=%~!$'()*+,;:@#"
 _OPTIONS: Any = {
     "require": ["exp", "sub"],
-    # The time is handed in.
+    # Checked below, against the `now_s` of the caller.
     "verify_exp": False,
     "verify_iat": False,
     "verify_nbf": False,
@@ -34,16 +34,16 @@ _OPTIONS: Any = {
 
 
 class NotAFile(Enum):
-    """What was found where a file was looked for."""
+    """Result of opening a path that is not a file."""
 
     MISSING = "missing"
     DIRECTORY = "directory"
 
 
 def split_path(path: str) -> tuple[str, ...] | None:
-    """Return the names that a decoded path below a directory consists of; None: not one of a file.
+    """Split a decoded path below a directory into names; None: it is invalid.
 
-    A last empty name stands for a directory's own page: `a/` -> ("a", "").
+    An empty last name means the page of a directory: `a/` -> ("a", "").
     """
     names = tuple(path.split("/"))
     if "\0" in path or any(name in (".", "..") for name in names) or "" in names[:-1]:
@@ -52,18 +52,19 @@ def split_path(path: str) -> tuple[str, ...] | None:
 
 
 def player_page(names: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Return which page stands in for a missing file of the BBB player, None for no page.
+    """Return the page that replaces a missing file of the BBB player, None if there is none.
 
-    The player of presentation/2.3 is one page that reads the recording from its own address.
+    The player of presentation/2.3 is one page that reads the recording's id from its own address.
     """
     inside = "/".join((*names, "")).startswith(f"{_PLAYER_APPLICATION}/")
     return (*_PLAYER_APPLICATION.split("/"), "index.html") if inside else None
 
 
 def moved_address(names: tuple[str, ...], query: str) -> str | None:
-    """Return where something lives that BBB's servers name by another address below /playback/.
+    """Return the new address of an old address below /playback/, None if it has none.
 
-    Scalelite's nginx leads them there too: the files of `video`, and the player before 2.3.
+    BBB servers use the old addresses for the files of `video` and for the player before 2.3.
+    Scalelite's nginx redirects them too.
     """
     if len(names) > 2 and names[0] == "video":
         return "/" + "/".join(quote(name) for name in names)
@@ -75,7 +76,7 @@ def moved_address(names: tuple[str, ...], query: str) -> str | None:
 
 
 def is_shown(recording: Recording, format: str, tenant_id: str | None) -> bool:
-    """Whether this caller may know of a format; tenant_id None: there are no tenants."""
+    """Whether a caller has access to a format; `tenant_id` is None without multitenancy."""
     if not recording.published or recording.state == RecordingStates.DELETED:
         return False
     if tenant_id is not None and recording.tenant_id != tenant_id:
@@ -84,9 +85,10 @@ def is_shown(recording: Recording, format: str, tenant_id: str | None) -> bool:
 
 
 def playback_target(recording: Recording, format: str) -> str | None:
-    """Return the path and query at which a format is played; None: the recording has it not.
+    """Return path and query of a format's player; None: the recording has no such format.
 
-    Whatever is stored, it leads to no other host and breaks no header.
+    The result is safe for any stored value: it has no other host and no characters that would break
+    a header.
     """
     for shown in recording.formats:
         if shown.format == format:
@@ -95,36 +97,36 @@ def playback_target(recording: Recording, format: str) -> str | None:
 
 
 def accel_path(format: str, record_id: str, names: Iterable[str]) -> str:
-    """Return the internal address at which nginx finds a file."""
+    """Return the internal location of a file in nginx."""
     return "/".join((STATIC_RESOURCE, format, record_id, *(quote(name) for name in names)))
 
 
 def is_inline(format: str) -> bool:
-    """Whether a browser shows the files of a format rather than saves them."""
+    """Whether browsers display the files of a format instead of downloading them."""
     return format in INLINE_FORMATS
 
 
 def cookie_name(format: str, record_id: str) -> str:
-    """Return the name of the cookie that opens a protected format."""
+    """Return the name of the cookie that grants access to a protected format."""
     return f"recording_{format}_{record_id}"
 
 
 def cookie_path(format: str, record_id: str) -> str:
-    """Return the path that the cookie is sent to, which is its subject too."""
+    """Return the path of the cookie, which is also the subject of its token."""
     return f"/{format}/{record_id}"
 
 
 def sign_cookie(format: str, record_id: str, *, secret: str, expires_s: int) -> str:
     """Return the value of the cookie, a JWT; `expires_s` is in seconds since the epoch."""
     claims = {"sub": cookie_path(format, record_id), "exp": expires_s}
-    # Imported here, as below: it takes cryptography along, ten megabytes that few appliances use.
+    # Imported here, as below, since it loads cryptography: ten megabytes that few appliances need.
     import jwt
 
     return jwt.encode(claims, secret, ALGORITHM)
 
 
-def opens(cookie: str, format: str, record_id: str, *, secret: str, now_s: float) -> bool:
-    """Whether a cookie's value opens a protected format now."""
+def is_valid_cookie(cookie: str, format: str, record_id: str, *, secret: str, now_s: float) -> bool:
+    """Whether a cookie's value grants access to a protected format now."""
     if not cookie or len(cookie) > _MAX_TOKEN or not secret:
         return False
     import jwt
@@ -132,7 +134,7 @@ def opens(cookie: str, format: str, record_id: str, *, secret: str, now_s: float
     try:
         claims = jwt.decode(cookie, secret, [ALGORITHM], options=_OPTIONS)
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
-        return False  # the last three: headers that are odd JSON
+        return False  # the last three occur with unusual JSON in the header
     expires = claims["exp"]
     in_time = isinstance(expires, int | float) and now_s < expires
     return in_time and claims["sub"] == cookie_path(format, record_id)
@@ -141,7 +143,7 @@ def opens(cookie: str, format: str, record_id: str, *, secret: str, now_s: float
 def render_cookie(
     format: str, record_id: str, value: str, *, max_age_s: int, user_agent: str
 ) -> str:
-    """Return the Set-Cookie header of an opened format. Players stand in frames of other sites."""
+    """Return the Set-Cookie header for a format. SameSite=None: players are used in frames."""
     parts = [
         f"{cookie_name(format, record_id)}={value}",
         f"Path={cookie_path(format, record_id)}",
@@ -155,7 +157,7 @@ def render_cookie(
 
 
 def cookies_named(header: str, name: str) -> list[str]:
-    """Return the values of every cookie of a name in a Cookie header."""
+    """Return the values of all cookies of a name in a Cookie header."""
     pairs = (pair.strip().partition("=") for pair in header.split(";"))
     return [value.strip('"') for found, _, value in pairs if found == name]
 
@@ -168,12 +170,12 @@ _MAC_EMBEDDED = re.compile(
 )
 _CHROMIUM = re.compile(r"Chrom(?:e|ium)/(\d{1,6})")
 _UC_BROWSER = re.compile(r"UCBrowser/(\d{1,6})\.(\d{1,6})\.(\d{1,6})")
-_UC_MENDED = (12, 13, 2)
+_UC_FIXED = (12, 13, 2)
 _MAX_USER_AGENT = 1024
 
 
 def mishandles_same_site_none(user_agent: str) -> bool:
-    """Whether a browser takes SameSite=None for Strict, or drops the cookie because of it."""
+    """Whether a browser treats SameSite=None as Strict, or drops such a cookie."""
     agent = user_agent[:_MAX_USER_AGENT]
     if _IOS_12.search(agent):
         return True
@@ -184,5 +186,5 @@ def mishandles_same_site_none(user_agent: str) -> bool:
             return True
     uc_browser = _UC_BROWSER.search(agent)
     if uc_browser:
-        return tuple(int(number) for number in uc_browser.groups()) < _UC_MENDED
+        return tuple(int(number) for number in uc_browser.groups()) < _UC_FIXED
     return chromium is not None and 51 <= int(chromium.group(1)) <= 66

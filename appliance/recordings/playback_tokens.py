@@ -1,7 +1,7 @@
-"""One-time tokens of protected playback, kept in Redis as Scalelite keeps them.
+"""One-time tokens for protected recordings in Redis, in Scalelite's form.
 
-Key `protector_token_{token}`, JSON {"record_id", "format"}, with a time to live; taken once.
-Every method raises StoreDown when Redis cannot be used.
+The key `protector_token_{token}` has the JSON {"record_id", "format"} and a time to live. Every
+method raises StoreDown when Redis cannot be used.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _HEX_DIGITS = 2 * _TOKEN_BYTES
 
 @dataclass(frozen=True, slots=True)
 class PlaybackTokens:
-    """Issues and takes tokens."""
+    """Issues and consumes tokens."""
 
     redis: RedisStore
     timeout_s: int
-    """How long a token can be used."""
+    """Lifetime of a token."""
 
     async def issue_tokens(self, pairs: Sequence[tuple[str, str]]) -> list[str]:
-        """Return a fresh token for each (recordID, format), in one round trip."""
+        """Return a new token for each (recordID, format), in one round trip."""
         if not pairs:
             return []
         tokens = [secrets.token_hex(_TOKEN_BYTES) for _ in pairs]
@@ -44,7 +44,7 @@ class PlaybackTokens:
         return tokens
 
     async def consume_token(self, token: str) -> tuple[str, str] | None:
-        """Take a token: return its (recordID, format), None if it is unknown, used or too old."""
+        """Delete a token and return its (recordID, format); None: unknown, used or expired."""
         if len(token) != _HEX_DIGITS or not (token.isascii() and token.isalnum()):
             return None
         found = await self.redis.command("GETDEL", self._key(token))
@@ -54,7 +54,7 @@ class PlaybackTokens:
             value = json.loads(found)
             return str(value["record_id"]), str(value["format"])
         except (ValueError, KeyError, TypeError):
-            return None  # not what anybody of us wrote
+            return None  # written by neither the appliance nor Scalelite
 
     def _key(self, token: str) -> str:
         return self.redis.key(f"protector_token_{token}")

@@ -1,7 +1,6 @@
-"""What a recording is: the rows of one recording as a value, and what may become part of a path.
+"""A recording as a value, and the validation of ids and formats, which become parts of paths.
 
-Holds data only; rules live beside it. Truth: Scalelite's tables (spec: PostgreSQL) and the
-`metadata.xml` of BBB servers.
+Source: Scalelite's tables (docs/stores.md) and the `metadata.xml` of BBB servers.
 """
 
 from __future__ import annotations
@@ -12,13 +11,14 @@ from dataclasses import dataclass
 from appliance.tenants.params import TENANT_KEY
 
 RECORD_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
-"""A recordID; matched as a whole, since it becomes the name of a directory."""
+"""A recordID. Must match as a whole, since it becomes the name of a directory."""
 FORMAT = re.compile(r"[a-z0-9_-]{1,64}")
-"""The name of a playback format; matched as a whole, since it becomes the name of a directory."""
+"""The name of a format. Must match as a whole, since it becomes the name of a directory."""
 
 
 class RecordingStates:
-    """The values of `recordings.state`; NULL is possible too and is listed with `any` only."""
+    """The values of `recordings.state`. It may also be NULL; such rows are listed with `any`
+    only."""
 
     PROCESSING = "processing"
     PROCESSED = "processed"
@@ -27,7 +27,7 @@ class RecordingStates:
     DELETED = "deleted"
 
     LISTED = (PUBLISHED, UNPUBLISHED)
-    """What getRecordings lists if the front-end names no state."""
+    """States that getRecordings lists by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class PlaybackFormat:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One recording with all that belongs to it."""
+    """One recording with its metadata and formats."""
 
     record_id: str
     meeting_id: str | None
@@ -63,7 +63,7 @@ class Recording:
     state: str | None
     participants: int | None
     start_ms: int | None
-    """Milliseconds since the epoch, as `end_ms`."""
+    """Milliseconds since the epoch, like `end_ms`."""
     end_ms: int | None
     protected: bool = False
     publish_updated: bool = False
@@ -71,19 +71,19 @@ class Recording:
     metadata: tuple[tuple[str, str], ...] = ()
     formats: tuple[PlaybackFormat, ...] = ()
     id: int = 0
-    """Of the row in `recordings`; 0 for one that is in no database yet."""
+    """Id of the row in `recordings`; 0: not in the database yet."""
 
     @property
     def tenant_id(self) -> str | None:
-        """Return whose recording it is, None for nobody's."""
+        """Return the tenant of the recording, None if it has none."""
         return dict(self.metadata).get(TENANT_KEY) or None
 
 
 def is_record_id(text: str) -> bool:
-    """Whether a text may be a recordID, and so a directory's name."""
+    """Whether a text is a valid recordID, and so a safe name of a directory."""
     return RECORD_ID.fullmatch(text) is not None
 
 
 def is_format(text: str) -> bool:
-    """Whether a text may be a format's name, and so a directory's name."""
+    """Whether a text is a valid name of a format, and so a safe name of a directory."""
     return FORMAT.fullmatch(text) is not None

@@ -1,8 +1,8 @@
-"""Brings to its end what was cut off between the files of a recording and its rows.
+"""Restores consistency between files and rows after interrupted changes of recordings.
 
-A publishRecordings or deleteRecordings whose process was killed, or whose database went away before
-the commit, has moved files and left the rows as they were. A move goes back to where the rows say;
-a deletion is carried out. What is noted and true already is only forgotten.
+A publishRecordings or deleteRecordings whose process was killed, or whose database failed before
+the commit, has moved files but not changed the rows. According to the change note on disk, a move
+is undone, a deletion is completed; a note of a completed change is only removed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from functools import partial
 
 import trio
 
+from appliance.faults import DatabaseDown
 from appliance.recordings.calls import empty_trash
 from appliance.recordings.change_notes import ChangeNotes
 from appliance.recordings.changes import ChangeNote
@@ -19,13 +20,42 @@ from appliance.recordings.files import RecordingFiles
 from appliance.recordings.recording import Recording
 from appliance.recordings.store import LockedRecordings, RecordingStore
 
+FIRST_S = 1.0
+INTERVAL_S = 15.0
+AGE_S = 10.0
+"""A normal change takes less time; a longer one is waited for."""
+
+
+async def finish_changes_forever(
+    deps: RecordingDeps,
+    *,
+    first_s: float = FIRST_S,
+    interval_s: float = INTERVAL_S,
+    age_s: float = AGE_S,
+) -> None:
+    """Process change notes until cancelled: after a start all, later those of at least `age_s`."""
+    warned = False
+    older_than_s = 0.0
+    await trio.sleep(first_s)
+    while True:
+        try:
+            await finish_changes(deps, older_than_s=older_than_s)
+            warned, older_than_s = False, age_s
+        except DatabaseDown:
+            pass  # the database logs the outage
+        except OSError as error:
+            if not warned:
+                warned = True
+                reason = error.strerror or "I/O error"
+                deps.log.warning("changes_not_finished", reason=reason)
+        await trio.sleep(interval_s)
+
 
 async def finish_changes(deps: RecordingDeps, *, older_than_s: float) -> int:
-    """Look at every change noted so long ago; return how many notes there were.
+    """Process all change notes of at least that age; return their number.
 
-    A change that is still under way holds the lock of its rows, and is waited for. One that cannot
-    be brought to its end, on a full disk say, holds up no other.
-    Raises DatabaseDown, OSError.
+    A running change holds the lock of its rows, so this waits for its end. A note that cannot be
+    processed, for example on a full disk, does not block the others. Raises DatabaseDown, OSError.
     """
     notes, store, files = deps.change_notes, deps.store, deps.files
     if notes is None or store is None or files is None:
@@ -49,18 +79,18 @@ async def _finish(
     files: RecordingFiles,
     note: ChangeNote,
 ) -> None:
-    mended = []
+    repaired = []
     async with store.lock_recordings(note.record_ids, None) as locked:
         for one in locked.recordings:
             if note.delete:
                 await _delete(files, locked, one)
-                mended.append(one.record_id)
-            elif await trio.to_thread.run_sync(_put_right, files, one):
-                mended.append(one.record_id)
+                repaired.append(one.record_id)
+            elif await trio.to_thread.run_sync(_repair, files, one):
+                repaired.append(one.record_id)
     await trio.to_thread.run_sync(notes.remove, [note.name])
-    if mended:
-        event = "recordings_deleted" if note.delete else "recordings_put_right"
-        deps.log.info(event, count=len(mended), record_ids=mended, by="change cut off")
+    if repaired:
+        event = "recordings_deleted" if note.delete else "recording_files_repaired"
+        deps.log.info(event, count=len(repaired), record_ids=repaired, by="interrupted change")
     if note.delete:
         deps.later(empty_trash, deps, files)
 
@@ -70,8 +100,11 @@ async def _delete(files: RecordingFiles, locked: LockedRecordings, recording: Re
     await locked.delete(recording)
 
 
-def _put_right(files: RecordingFiles, recording: Recording) -> bool:
-    """Move files to where the row says; False: there was nothing to move. Raises OSError."""
+def _repair(files: RecordingFiles, recording: Recording) -> bool:
+    """Move files to where they belong according to the row; False: nothing to move.
+
+    Raises OSError.
+    """
     move = files.publish if recording.published else files.unpublish
     moved = False
     for shown in recording.formats:

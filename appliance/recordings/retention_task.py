@@ -1,7 +1,7 @@
-"""Has old recordings deleted once a day, by one appliance for all that share the database.
+"""Runs the retention once a day, by one appliance for all that share the database.
 
-Decides nothing but when: soon after a start if it was not done for a day, else a day after the last
-time. Truth: `appliance.daily_work` (when it was last done), recordings/retention.py (what).
+It runs soon after a start if the last run was more than a day ago, else a day after the last run;
+the table `appliance.daily_work` records when that was.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ FIRST_S = 3.0
 CHECK_S = 600.0
 RETRY_S = 10.0
 BY = "retention"
-"""Who deletes, in the log."""
+"""The actor in the log."""
 
 
-async def keep_retention(
+async def run_retention_forever(
     deps: RecordingDeps,
     *,
     first_s: float = FIRST_S,
@@ -30,7 +30,7 @@ async def keep_retention(
     retry_s: float = RETRY_S,
     interval_s: float = DAY_S,
 ) -> None:
-    """Delete what is too old once a day until cancelled; a store that is away is waited for."""
+    """Run the retention once a day until cancelled; while a store is down, retry."""
     warned: dict[str, str] = {}
     await trio.sleep(first_s)
     while True:
@@ -44,7 +44,7 @@ async def keep_retention(
 
 
 async def _run_if_due(deps: RecordingDeps, interval_s: float, warned: dict[str, str]) -> None:
-    async with open_recordings(deps).desk.table.claim_daily(NAME, interval_s) as due:
+    async with open_recordings(deps).admin.table.claim_daily(NAME, interval_s) as due:
         if not due:
             return
         rules = await read_rules(deps)

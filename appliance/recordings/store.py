@@ -1,7 +1,7 @@
-"""The recordings in PostgreSQL: listing, finding, and what users and imports change.
+"""The recordings in PostgreSQL: listing, finding, and changes by users and imports.
 
-Holds no rule of the API. Every change of a recording locks its row first, in the order of the ids.
-Truth: Scalelite's tables, which a Scalelite beside us reads and writes too.
+Every change of a recording locks its row first, in the order of the row ids. Source: Scalelite's
+tables (docs/stores.md), which a Scalelite on the same database reads and writes too.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from appliance.recordings.rows import READ_ONE, READ_SOME, listing_sql, recordin
 from appliance.recordings.upsert import upsert_recording
 
 CHUNK_ROWS = 250
-"""Some 600 kB of XML: what a listing holds in memory at a time."""
+"""About 600 kB of XML, which a listing holds in memory at a time."""
 LISTING_HOLD_S = 900.0
 LISTINGS_AT_ONCE = POOL_SIZE // 2
-"""A slow reader keeps its connection; the others are for everything else."""
+"""A slow client occupies a connection; the others are reserved for everything else."""
 LISTING_WAIT_S = 5.0
 CHANGE_HOLD_S = 1800.0
-"""Files may have to be copied to another file system while the row is locked."""
+"""While the row is locked, files may have to be copied to another file system."""
 
 AlsoWrite = Callable[[Connection, ImportResult], Awaitable[None]]
 
@@ -45,7 +45,7 @@ class RecordingListing:
         self._rows: AsyncIterator[Record] | None = None
 
     async def next_chunk(self) -> list[Recording]:
-        """Return the next recordings, none at the end. The connection goes back with the last."""
+        """Return the next recordings; an empty list at the end, when the connection is released."""
         if self._ended:
             return []
         chunk = await self._transaction.run(self._read)
@@ -59,7 +59,7 @@ class RecordingListing:
             if not self._own_session:
                 await connection.execute("SET LOCAL jit = off")
             sql, args = listing_sql(self._wanted)
-            # As an iterator a cursor takes one round trip less.
+            # Iterating over a cursor saves one round trip.
             self._rows = aiter(connection.cursor(sql, *args, prefetch=CHUNK_ROWS))
         chunk = []
         async for row in self._rows:
@@ -70,7 +70,7 @@ class RecordingListing:
 
 
 class ShortListing:
-    """A listing that was read at once."""
+    """A listing that was read in one query."""
 
     def __init__(self, recordings: list[Recording]) -> None:
         self._recordings = recordings
@@ -82,7 +82,7 @@ class ShortListing:
 
 
 class LockedRecordings:
-    """Recordings whose rows are locked; every method raises DatabaseDown."""
+    """Recordings whose rows are locked. Every method raises DatabaseDown."""
 
     def __init__(self, transaction: Transaction, recordings: tuple[Recording, ...]) -> None:
         self._transaction = transaction
@@ -90,7 +90,7 @@ class LockedRecordings:
         self.notes: list[str] = []
 
     async def set_published(self, recording: Recording, published: bool) -> None:
-        """Record what a user decided."""
+        """Record that a user published or unpublished a recording."""
 
         async def work(connection: Connection) -> None:
             await connection.execute(
@@ -106,7 +106,7 @@ class LockedRecordings:
     async def update(
         self, recording: Recording, *, metadata: Sequence[tuple[str, str]], protected: bool | None
     ) -> None:
-        """Set metadata (an empty value removes) and, if given, the protection."""
+        """Set metadata (an empty value removes a key) and, if given, the protection."""
         kept = [(key, value) for key, value in metadata if value]
         removed = [key for key, value in metadata if not value]
         keys = [key for key, _ in kept]
@@ -125,7 +125,7 @@ class LockedRecordings:
         await self._transaction.run(work)
 
     async def delete(self, recording: Recording) -> None:
-        """Delete the rows of formats and metadata and keep the recording's as deleted."""
+        """Delete the rows of formats and metadata, and mark the recording's row as deleted."""
 
         async def work(connection: Connection) -> None:
             for sql in _DELETE:
@@ -135,28 +135,28 @@ class LockedRecordings:
 
 
 class RecordingStore:
-    """The recordings; every method raises DatabaseDown, and DatabaseRefused for a fault of ours."""
+    """The recordings. Every method raises DatabaseDown, and DatabaseRefused for a defect."""
 
     def __init__(self, store: Database) -> None:
         self._store = store
         self._listings = trio.Semaphore(LISTINGS_AT_ONCE)
 
     async def ping(self) -> None:
-        """Return when the database has answered."""
+        """Check that the database answers."""
         await self._store.ping()
 
     @asynccontextmanager
     async def open_listing(
         self, wanted: RecordingFilter
     ) -> AsyncIterator[RecordingListing | ShortListing]:
-        """Start a listing, the newest first: one SQL statement, whatever the number."""
+        """Start a listing, newest first, with one SQL statement for any number of recordings."""
         short = await self._read_short(wanted)
         if short is not None:
             yield short
             return
-        with trio.move_on_after(LISTING_WAIT_S) as patience:
+        with trio.move_on_after(LISTING_WAIT_S) as deadline:
             await self._listings.acquire()
-        if patience.cancelled_caught:
+        if deadline.cancelled_caught:
             raise DatabaseDown("too many listings at once")
         try:
             async with open_transaction(self._store, hold_s=LISTING_HOLD_S) as transaction:
@@ -166,10 +166,10 @@ class RecordingStore:
             self._listings.release()
 
     async def _read_short(self, wanted: RecordingFilter) -> ShortListing | None:
-        """Read a listing in one round trip; None: it may be, or is, longer than a chunk.
+        """Read a listing in one round trip; None: it is, or may be, longer than a chunk.
 
-        A cursor needs a transaction around it: three round trips, which cost more than the rows of
-        one course.
+        A cursor needs a transaction and so three round trips, which take longer than reading the
+        recordings of one course.
         """
         short = wanted.names_recordings or (wanted.limit or CHUNK_ROWS + 1) <= CHUNK_ROWS
         if not short or not self._store.prepared_statements:
@@ -184,9 +184,10 @@ class RecordingStore:
     async def lock_recordings(
         self, record_ids: Sequence[str], tenant_id: str | None
     ) -> AsyncIterator[LockedRecordings]:
-        """Lock the recordings of these ids that are not deleted, and the tenant's if one is given.
+        """Lock the recordings with these ids, except deleted ones and those of other tenants.
 
-        What the block changes is committed at its end; nothing of it if the block fails.
+        `tenant_id` None means any tenant. The changes of the block are committed at its end, or
+        rolled back if it fails.
         """
 
         async def work(connection: Connection) -> tuple[Recording, ...]:
@@ -201,8 +202,8 @@ class RecordingStore:
             yield LockedRecordings(transaction, await transaction.run(work))
 
     async def find_recording(self, record_id: str) -> Recording | None:
-        """Return one recording in whatever state."""
-        if "\0" in record_id:  # no text of PostgreSQL has one
+        """Return one recording in any state, None if it does not exist."""
+        if "\0" in record_id:  # text in PostgreSQL cannot contain NUL
             return None
         row = await self._store.fetchrow(READ_ONE, record_id)
         return None if row is None else recording_of(row)
@@ -210,7 +211,7 @@ class RecordingStore:
     async def upsert_recording(
         self, recording: Recording, rules: ImportRules, also: AlsoWrite | None = None
     ) -> ImportResult:
-        """Write an imported recording; `also` writes more in the same transaction."""
+        """Write an imported recording; `also` writes more rows in the same transaction."""
 
         async def work(connection: Connection) -> ImportResult:
             result = await upsert_recording(connection, recording, rules)

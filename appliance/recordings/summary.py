@@ -1,7 +1,4 @@
-"""What an operator sees of recordings and imports, as values.
-
-Holds data only. Truth: the tables of recordings and imports, and the directories of the files.
-"""
+"""Values of the operator's views of recordings and imports. Data only."""
 
 from __future__ import annotations
 
@@ -13,20 +10,20 @@ from appliance.recordings.recording import Recording
 
 @dataclass(frozen=True, slots=True)
 class RecordingQuery:
-    """Which recordings are to be listed; None is no restriction."""
+    """Conditions of a listing; None is no condition."""
 
     meeting_id: str | None = None
     state: str | None = None
-    """None: every one but the deleted."""
+    """None: any except deleted."""
     tenant_id: str | None = None
     limit: int = 50
     any_state: bool = False
-    """The deleted ones, too."""
+    """Include deleted recordings."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordingSummary:
-    """A line of a listing."""
+    """A recording in a listing."""
 
     id: int
     record_id: str
@@ -48,15 +45,15 @@ class FormatFiles:
     format: str
     path: str
     published: bool
-    """Whether it stands among the published ones."""
+    """Whether it is in the directory of published recordings."""
     files: int
     size: int
-    """Bytes of all files together."""
+    """Total size in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImportRecord:
-    """A line of the journal of imports, with what became of it."""
+    """An entry of the import journal."""
 
     id: int
     tar: SpooledTar
@@ -66,7 +63,7 @@ class ImportRecord:
     undelete: bool
     record_ids: tuple[str, ...]
     running: bool
-    """Whether an appliance is at it."""
+    """Whether an appliance is importing it."""
     created_ms: int
     started_ms: int | None
     finished_ms: int | None
@@ -74,7 +71,7 @@ class ImportRecord:
 
     @property
     def interrupted(self) -> bool:
-        """Whether the appliance that was at it is gone; a tar in the spool is begun anew."""
+        """Whether the appliance that imported it has died; a tar in the spool is imported again."""
         busy = self.state in (ImportState.EXTRACTING, ImportState.PLACING)
         return busy and not self.running
 
@@ -89,10 +86,10 @@ class FailedTar:
 
 @dataclass(frozen=True, slots=True)
 class RecordingDetails:
-    """Everything about one recording."""
+    """All details of one recording."""
 
     recording: Recording
     files: tuple[FormatFiles, ...]
     removed_metadata: tuple[str, ...]
-    """Keys that users removed, which no import brings back."""
+    """Keys that users removed, which imports do not restore."""
     imports: tuple[ImportRecord, ...]

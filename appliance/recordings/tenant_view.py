@@ -1,4 +1,4 @@
-"""What a tenant's front-end and viewers may see of recordings: see tenants/view.py. Pure."""
+"""Views of recordings for a tenant's front-end and viewers; see tenants/view.py. Pure."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from appliance.tenants.view import HIDDEN_KEYS
 
 
 def show_metadata_xml(body: bytes) -> bytes | None:
-    """Return what viewers may see of a format's metadata.xml, which lies among its files.
+    """Return the view of a format's metadata.xml, which is one of its files.
 
-    None: all of it, as it is. Raises MalformedMetadata.
+    None: it is unchanged. Raises MalformedMetadata.
     """
     if not any(hint.encode() in body for hint in (SEPARATOR, RELAY_URL_HINT, *HIDDEN_KEYS)):
         return None
@@ -43,7 +43,7 @@ def show_metadata_xml(body: bytes) -> bytes | None:
 
 
 def show_recording(recording: Recording) -> Recording:
-    """Return a recording as its tenant's front-end knows it."""
+    """Return the view of a recording for its tenant's front-end."""
     metadata = dict(recording.metadata)
     original = metadata.get(ORIGINAL_KEY)
     meeting_id = recording.meeting_id

@@ -1,7 +1,7 @@
-"""Captions of recordings: language tags, SRT into WebVTT, the index that the BBB player reads.
+"""Captions of recordings: language tags, conversion of SRT to WebVTT, the index `captions.json`.
 
-Pure. Truth: RFC 5646 section 2.1 (language tags), W3C WebVTT, bbb-playback (which hands the list of
-`{locale, localeName}` in `captions.json` to its player, with a file `caption_{locale}.vtt` each).
+Pure. Source: RFC 5646 section 2.1 (language tags); W3C WebVTT; bbb-playback, whose player reads the
+list of `{locale, localeName}` in `captions.json` and a file `caption_{locale}.vtt` for each.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 KINDS = ("subtitles", "captions")
 UPLOADED = "upload"
-"""Source of a track that a user has added."""
+"""Source of a track that a user added."""
 
 _LANGTAG = re.compile(
     r"(?:[a-z]{2,3}(?:-[a-z]{3}){0,3}|[a-z]{4,8})"
@@ -37,7 +37,7 @@ class TextTrack:
     label: str
     kind: str = "captions"
     source: str = "live"
-    """`upload`, or `live` for what BBB itself recorded."""
+    """`upload`, or `live` for captions recorded by BBB."""
 
     @property
     def file_name(self) -> str:
@@ -63,10 +63,10 @@ def canonical_lang(text: str) -> str | None:
 
 
 def to_webvtt(body: bytes) -> bytes | None:
-    """Return WebVTT of WebVTT or SRT; None: it is neither.
+    """Convert WebVTT or SRT to WebVTT; None: it is neither.
 
-    UTF-8, with or without a byte order mark, or UTF-16 with one, as Windows writes it; anything
-    else is taken for Windows-1252, in which old SRT files are.
+    The encoding may be UTF-8, with or without byte order mark, or UTF-16 with one, as from Windows;
+    anything else is read as Windows-1252, the encoding of old SRT files.
     """
     text = _decode(body).replace("\r\n", "\n").replace("\r", "\n")
     if re.match(r"WEBVTT(?:[ \t\n]|$)", text):
@@ -76,12 +76,12 @@ def to_webvtt(body: bytes) -> bytes | None:
 
 
 def read_index(entries: object) -> list[TextTrack]:
-    """Read a parsed `captions.json`; what is no entry of a track is left out."""
+    """Read a parsed `captions.json`; invalid entries are ignored."""
     tracks = []
     for entry in entries if isinstance(entries, list) else []:
         if not isinstance(entry, dict) or not isinstance(entry.get("locale"), str):
             continue
-        # Becomes part of a path. BBB itself writes underscores, `pt_BR`.
+        # Becomes part of a path. BBB writes underscores: `pt_BR`.
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", entry["locale"]):
             continue
         kind, name = entry.get("kind"), entry.get("localeName")
@@ -97,9 +97,9 @@ def read_index(entries: object) -> list[TextTrack]:
 
 
 def write_index(tracks: list[TextTrack], track: TextTrack) -> list[dict[str, str]]:
-    """Return the entries of `captions.json` with one more track, or in the place of its like.
+    """Return the entries of `captions.json` with `track` added, replacing one of its language.
 
-    BBB itself writes `pt_BR` for what a user calls `pt-BR`.
+    BBB writes `pt_BR` for the language tag `pt-BR`.
     """
     kept = [one for one in tracks if one.lang.replace("_", "-").lower() != track.lang.lower()]
     return [
@@ -118,7 +118,7 @@ def _decode(body: bytes) -> str:
 
 
 def _cue(block: str) -> str | None:
-    """Return one SRT block as a WebVTT cue; None: it is none."""
+    """Convert one SRT block to a WebVTT cue; None: it is not a cue."""
     lines = block.strip("\n").split("\n")
     if lines and lines[0].strip().isdigit():
         del lines[0]

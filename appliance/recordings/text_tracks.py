@@ -1,7 +1,7 @@
 """The captions of recordings: getRecordingTextTracks and putRecordingTextTrack.
 
-Tracks belong to the presentation format, whose player shows them. Truth: spec/recordings.md (Calls)
-and BBB's answers in tests/data/bbb-responses.
+Tracks belong to the presentation format, whose player displays them. Source: BigBlueButton API
+reference; BBB's answers in tests/data/bbb-responses.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ async def list_tracks(
     deps: RecordingDeps, caller: Caller, params: Params
 ) -> tuple[str, list[TextTrack]]:
     """Return the recordID and its tracks. Raises ApiError, DatabaseDown."""
-    store, files, captions = _opened(deps)
+    store, files, captions = _open_stores(deps)
     record_id = _require(params, "recordID")
     recording = await store.find_recording(record_id)
     if recording is None or is_deleted(recording) or not _belongs(caller, recording):
@@ -51,11 +51,11 @@ async def list_tracks(
 async def put_track(
     deps: RecordingDeps, caller: Caller, params: Params, uploaded: bytes | None
 ) -> tuple[str, bool]:
-    """Add or replace a track; return the recordID and whether it was taken.
+    """Add or replace a track; return the recordID and whether the track was accepted.
 
     `uploaded` is WebVTT or SRT. Raises ApiError, DatabaseDown.
     """
-    store, files, captions = _opened(deps)
+    store, files, captions = _open_stores(deps)
     record_id, track = _require(params, "recordID"), _read_track(params)
     if not uploaded or not uploaded.strip():
         raise ApiError(errors.EMPTY_TEXT_TRACK)
@@ -114,7 +114,7 @@ def _belongs(caller: Caller, recording: Recording) -> bool:
     return caller.tenant_id is None or recording.tenant_id == caller.tenant_id
 
 
-def _opened(deps: RecordingDeps) -> tuple[RecordingStore, RecordingFiles, CaptionFiles]:
+def _open_stores(deps: RecordingDeps) -> tuple[RecordingStore, RecordingFiles, CaptionFiles]:
     if deps.store is None or deps.files is None or deps.captions is None:
         raise ApiError(errors.RECORDINGS_NOT_FOUND)
     return deps.store, deps.files, deps.captions

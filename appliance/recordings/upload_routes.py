@@ -20,6 +20,9 @@ from appliance.recordings.uploads import find_sender, receive_recording
 
 UPLOAD_PREFIX = "/scalelite/api/recordings/"
 
+_UPLOAD_LIMIT_S = 24 * 3600.0
+"""A day's recording over a slow line."""
+
 
 class UploadRoute:
     """Takes recordings from BBB servers."""
@@ -43,7 +46,8 @@ class UploadRoute:
         if sender is None:
             return _text(401, "no valid token", (b"www-authenticate", b"Bearer"))
         try:
-            chunks = Chunks(request, self._deps.settings.recordings.max_bytes)
+            max_bytes = self._deps.settings.recordings.max_bytes
+            chunks = Chunks(request, max_bytes, limit_s=_UPLOAD_LIMIT_S)
             return await self._receive(record_id, sender, chunks)
         except HttpError as error:
             return _text(error.status, error.reason)

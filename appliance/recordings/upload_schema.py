@@ -1,7 +1,4 @@
-"""What the document of the API says of the upload of recordings (upload_routes.py).
-
-Pure. Source: upload_routes.py, which makes the answers; upload_token.py.
-"""
+"""The description of the recording upload (upload_routes.py) in the OpenAPI document. Pure."""
 
 from __future__ import annotations
 

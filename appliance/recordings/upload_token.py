@@ -1,7 +1,7 @@
-"""Checks the JWT with which a BBB server hands a recording over.
+"""Verifies the JWT with which a BBB server authenticates the upload of a recording.
 
-Pure. Truth: spec (recordings: From a BBB server to the spool), RFC 7519. Whatever is wrong with a
-token, the answer is the same: the sender is told nothing about secrets or servers.
+The answer does not depend on what is wrong with a token, so it reveals nothing about secrets or
+servers. Pure. Source: docs/recordings.md; RFC 7519.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from appliance.model import Server, ServerId
 ALGORITHM = "HS256"
 MAX_AHEAD_S = 600
 CLOCK_SKEW_S = 60
-"""The clocks of two machines differ. Not for the end: our script takes 5 of its 10 minutes, so that
-its clock may be wrong by 5 either way."""
+"""Tolerance for the begin of validity. The end needs none: the appliance's script requests 5 of the
+allowed 10 minutes, so that clocks may differ by 5 minutes in both directions."""
 _MAX_TOKEN = 4096
 _MAX_TIME_S = 10**11
 _OPTIONS: Any = {
     "require": ["exp", "sub", "recordID"],
-    # The time is handed in; see below.
+    # Checked below, against the `now_s` of the caller.
     "verify_exp": False,
     "verify_iat": False,
     "verify_nbf": False,
@@ -32,10 +32,10 @@ _OPTIONS: Any = {
 def server_of_upload(
     servers: Sequence[Server], authorization: str | None, record_id: str, *, now_s: float
 ) -> ServerId | None:
-    """Return which server signed an Authorization header for this recording; None: none did.
+    """Return the server that signed an Authorization header for this recording, None if none did.
 
-    The token names its server by `sub` (id or host), the recording by `recordID`, and ends (`exp`)
-    within MAX_AHEAD_S.
+    The token's `sub` is the id or host of the server, `recordID` the recording; `exp` is at most
+    MAX_AHEAD_S ahead.
     """
     scheme, _, token = (authorization or "").partition(" ")
     token = token.strip()
@@ -60,11 +60,11 @@ def _is_for(claims: dict[str, Any], record_id: str, now_s: float) -> bool:
 def _claims(token: str, secret: str) -> dict[str, Any] | None:
     if not secret:
         return None
-    # Imported here: it takes cryptography along, ten megabytes that few appliances use.
+    # Imported here since it loads cryptography: ten megabytes that few appliances need.
     import jwt
 
     try:
         claims: dict[str, Any] = jwt.decode(token, secret, [ALGORITHM], options=_OPTIONS)
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
-        return None  # the last three: headers that are odd JSON
+        return None  # the last three occur with unusual JSON in the header
     return claims

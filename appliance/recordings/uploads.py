@@ -1,6 +1,6 @@
-"""Takes a recording over HTTP: who may send it, and the way of its bytes into the spool.
+"""Receives a recording over HTTP: authenticates the sender and writes the tar into the spool.
 
-The tar is never in memory: what waits is a megabyte. What becomes of it then is the importer's.
+At most a megabyte of the tar is in memory. The importer then processes it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ABORT_LIMIT_S = 10.0
 async def find_sender(
     deps: RecordingDeps, authorization: str | None, record_id: str
 ) -> ServerId | None:
-    """Return the server that may hand this recording over; None: the token is not good.
+    """Return the server that signed the token for this recording; None: the token is not valid.
 
     Raises StoreDown.
     """
@@ -39,9 +39,9 @@ async def receive_recording(
     sender: ServerId,
     chunks: AsyncIterator[bytes],
 ) -> int:
-    """Write a tar into the spool and return its bytes. It is on the disk then; 0: there was none.
+    """Write a tar durably into the spool and return its size in bytes; 0: the body was empty.
 
-    Raises DiskFull, OSError, and what `chunks` raises; nothing is left then.
+    On an error nothing is left in the spool. Raises DiskFull, OSError, and exceptions of `chunks`.
     """
     upload = await trio.to_thread.run_sync(uploads.open_upload, record_id)
     whole = False

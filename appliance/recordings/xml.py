@@ -1,7 +1,8 @@
-"""The XML of the recording calls: what getRecordings and the others answer.
+"""Renders the answers of the recording calls.
 
-Pure. A recording is written by hand and not through a tree, since a listing of ten thousand must
-take less than half a second. Truth: answers of BBB and Scalelite, whose order of elements it keeps.
+The XML is built from strings, not from a tree, since a listing of ten thousand recordings must take
+less than half a second. Pure. Source: answers of BBB and Scalelite, including the order of
+elements.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ NO_RECORDINGS = (
 
 
 class RecordingWriter:
-    """Writes recordings for one request, and notes what could not be written as it is."""
+    """Renders recordings for one request, and collects those that are not valid XML."""
 
     def __init__(self, base_url: str, *, show_protected: bool) -> None:
         """`base_url` is scheme and host; `show_protected` adds the element `protected`."""
         self._base = escape_text(base_url)
         self._show_protected = show_protected
-        self.odd: set[str] = set()
-        """Ids of recordings with a key that is no XML name, or with forbidden characters."""
+        self.invalid: set[str] = set()
+        """Ids of recordings with an invalid XML name as key, or with forbidden characters."""
 
     def write(self, recording: Recording, tokens: Sequence[str] = ()) -> str:
-        """Return one `<recording>`; `tokens` are those of a protected one, a format each."""
+        """Return one `<recording>`; `tokens` has one token for each format of a protected one."""
         record_id = escape_text(recording.record_id)
         parts = [f"<recording><recordID>{record_id}</recordID>"]
         if recording.meeting_id is not None:
@@ -59,11 +60,11 @@ class RecordingWriter:
         parts.append("<metadata>")
         for key, value in recording.metadata:
             if not is_xml_name(key):
-                self.odd.add(recording.record_id)
+                self.invalid.add(recording.record_id)
             elif value:
                 parts.append(f"<{key}>{self._text(recording, value)}</{key}>")
             else:
-                # Front-ends tell an empty value from a missing one by it (Scalelite).
+                # As in Scalelite: front-ends distinguish empty from missing values by it.
                 parts.append(f"<{key}><![CDATA[]]></{key}>")
         parts.append("</metadata>")
 
@@ -101,15 +102,15 @@ class RecordingWriter:
         parts.append("</images></preview>")
 
     def _url(self, recording: Recording, stored: str) -> str:
-        """Return a URL of ours for a stored path, with or without its first slash."""
+        """Return the public URL of a stored path, which may lack the leading slash."""
         path = self._text(recording, stored)
         return f"{self._base}{path}" if path.startswith("/") else f"{self._base}/{path}"
 
     def _text(self, recording: Recording, text: str) -> str:
         written = escape_text(text)
-        # Only what was escaped at all can have lost a character.
+        # Only a text that was changed can have lost a character.
         if written is not text and has_forbidden(text):
-            self.odd.add(recording.record_id)
+            self.invalid.add(recording.record_id)
         return written
 
 

@@ -139,6 +139,9 @@ async def _connect_unix(path: str) -> SocketWire:
                 return wire
 
 
+_NO_PASSWORD = "a password is required, but REDIS_URL has none"
+
+
 async def _log_in(wire: Wire, endpoint: Endpoint, scripts: Sequence[Script]) -> None:
     """Authenticate, select the database, check that this is a master that answers."""
     required: list[Command] = []
@@ -151,17 +154,28 @@ async def _log_in(wire: Wire, endpoint: Endpoint, scripts: Sequence[Script]) -> 
     # the connection is used all the same, since the commands that need them will fail clearly.
     optional: list[Command] = [("CLIENT", "SETNAME", _CLIENT_NAME), ("PING",), ("ROLE",)]
     role_at = len(required) + 2
-    load: list[Command] = [("SCRIPT", "LOAD", script.source) for script in scripts]
-    replies = await _ask(wire, [*required, *optional, *load])
+    replies = await _ask(wire, [*required, *optional])
+    for command, reply in zip(required, replies, strict=False):
+        if isinstance(reply, RedisError | RedisDown):
+            raise RedisDown(_refusal(command, reply))
     for reply in replies:
         if isinstance(reply, RedisDown):
-            raise reply
-    for command, reply in zip(required, replies, strict=False):
-        if isinstance(reply, RedisError):
-            raise RedisDown(f"{command[0]!s} refused")
+            raise RedisDown(_NO_PASSWORD if reply.reason == "NOAUTH" else reply.reason)
     role = replies[role_at]
     if isinstance(role, list) and role[0] != "master":
         raise RedisDown("not a master")
+    # Only now: Redis drops a client that sends more than 16 KiB before it has authenticated.
+    await _ask(wire, [("SCRIPT", "LOAD", script.source) for script in scripts])
+
+
+def _refusal(command: Command, reply: RedisError | RedisDown) -> str:
+    """Return why AUTH or SELECT was refused, in words that name what to correct."""
+    if command[0] != "AUTH":
+        return f"{command[0]!s} refused: does Redis have the database of REDIS_URL?"
+    code = reply.reason if isinstance(reply, RedisDown) else reply.code
+    if code == "WRONGPASS":
+        return "the password (or user name) in REDIS_URL is wrong"
+    return "AUTH refused: REDIS_URL has a password, but Redis expects none"
 
 
 async def _ask(wire: Wire, commands: Sequence[Command]) -> list[Any]:

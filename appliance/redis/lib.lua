@@ -171,6 +171,23 @@ local function run_of(id)
   return number(a[1], nil), a[2] or nil
 end
 
+-- Remove a web hook. The counter of ids is incremented at every change, so that caches can tell whether
+-- the hooks have changed.
+local function remove_hook(hook_id, hook)
+  call('HDEL', A .. 'hooks', hook_id)
+  call('INCR', A .. 'hook_ids')
+  for _, meeting_id in ipairs(hook.bound_to or {}) do call('SREM', A .. 'hooks_of:' .. meeting_id, hook_id) end
+end
+
+-- Remove the web hooks that are bound to a meeting that has ended.
+local function end_hooks(meeting_id, tenant_id)
+  for _, hook_id in ipairs(call('SMEMBERS', A .. 'hooks_of:' .. meeting_id)) do
+    local found = call('HGET', A .. 'hooks', hook_id)
+    local hook = found and cjson.decode(found)
+    if hook and hook.tenant_id == text(tenant_id) then remove_hook(hook_id, hook) end
+  end
+end
+
 -- Schedule the notification of a front-end at due_ms that a run has ended. Until then its server may
 -- report the end with more details (end_meeting.lua). Does nothing without a URL.
 local function notify_later(id, run_ms, ended_url, tenant_id, due_ms, marks, named)
@@ -263,13 +280,25 @@ local function names_tenant(id, tenant_id)
   return false
 end
 
+-- Whether BBB would take an id for an internal meeting id, under which it finds any tenant's meeting:
+-- 40 hexadecimal digits, a hyphen and 13 digits. BBB strips control characters and blanks.
+local function names_internal_id(id)
+  local digest, created = string.match(string.gsub(id, '[%c%s]', ''), '^([0-9a-f]+)%-([0-9]+)$')
+  return digest ~= nil and #digest == 40 and #created == 13
+end
+
+-- Whether an id must not be stored and sent to servers as it is.
+local function needs_scope(id, tenant_id)
+  return names_internal_id(id) or names_tenant(id, tenant_id)
+end
+
 -- Return the id under which a tenant's meeting is stored, and its record; nil if there is none.
 local function find_record(id, scoped, tenant_id)
   local r = scoped ~= '' and read_living(scoped)
   if r and r.tenant_id == tenant_id then return scoped, r end
   r = read_living(id)
   if not r or r.tenant_id ~= tenant_id then return nil end
-  if scoped ~= '' and names_tenant(id, tenant_id) then return nil end
+  if scoped ~= '' and needs_scope(id, tenant_id) then return nil end
   return id, r
 end
 
@@ -277,7 +306,7 @@ end
 -- or may come back, and if the plain id is in use by another tenant in the same sense.
 local function kept_id(id, scoped, tenant_id)
   if scoped == '' then return id end
-  if call('EXISTS', P .. 'meeting:' .. scoped) == 1 or is_detached(scoped) or names_tenant(id, tenant_id) then
+  if call('EXISTS', P .. 'meeting:' .. scoped) == 1 or is_detached(scoped) or needs_scope(id, tenant_id) then
     return scoped
   end
   local r = read_record(id)

@@ -1,139 +1,360 @@
-"""The admin calls about servers, meetings and polls.
+"""The admin calls about servers.
 
-Knows no rule and no store. Calls that Scalelite has bear its names, fields and status codes.
+Calls that Scalelite has keep its names, fields and status codes (Scalelite's docs/api-README.md).
+The answers are in admin_types.py, calls about the whole pool in admin_pool_calls.py.
 """
 
 from __future__ import annotations
 
-from appliance.admin_calls import forms as form
-from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Call
-from appliance.admin_calls.forms import BadRequest
-from appliance.model import Server, ServerChange, ServerState
-from appliance.servers import admin_json as shape
-from appliance.servers import admin_pool_schema as pool_about
-from appliance.servers import admin_schema as servers_about
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+from msgspec.structs import asdict, replace
+
+from appliance.admin_calls.call import ID_MISSING, LONG_S, AdminCall, Call
+from appliance.admin_calls.fields import (
+    FLAG_VALUES,
+    BadRequest,
+    Fields,
+    Flag,
+    NoFields,
+    OptionalNumber,
+    OptionalText,
+    OptionalWhole,
+    Text,
+    flag,
+    nested,
+    one_of,
+    reads,
+    text,
+    whole,
+)
+from appliance.admin_calls.refusal import ErrorAnswer, ErrorJson, no_server
+from appliance.model import ServerChange, ServerState
 from appliance.servers import administration as servers
 from appliance.servers import clearing as server_clearing
-from appliance.servers import polling
+from appliance.servers.admin_types import (
+    ENDED_EXAMPLE,
+    POLL_EXAMPLE,
+    SERVER_EXAMPLE,
+    SERVER_ID,
+    STATUS_EXAMPLE,
+    UNAVAILABLE,
+    URL_EXAMPLE,
+    ClearedServerJson,
+    DeletedServerJson,
+    DisabledServerJson,
+    EnabledServerJson,
+    ServerJson,
+    ServerStatusJson,
+    ended_json,
+    poll_json,
+    server_json,
+    server_status_json,
+)
 from appliance.servers.deps import ServerDeps
+from appliance.servers.values import MAX_LIMIT, NewServer
 
-_STATES = {"enable": ServerState.ENABLED, "cordon": ServerState.CORDONED, "disable": None}
-"""Scalelite's words in updateServer; None: not a mere change of the state."""
+NO_SERVER = {404: "There is no server with this id."}
+_STATES = {
+    "enable": ServerState.ENABLED,
+    "cordon": ServerState.CORDONED,
+    "disable": ServerState.DISABLED,
+}
+"""Scalelite's words in updateServer."""
 
 
-async def _get_servers(deps: ServerDeps, call: Call) -> Answer:
+# --- requests ------------------------------------------------------------------------------------
+
+
+def _read_id(fields: Mapping[str, Any], name: str) -> str:
+    found = text(fields, name) or text(nested(fields, "server"), name)
+    if not found:
+        raise no_server(ID_MISSING)
+    return found
+
+
+def _read_flag(fields: Mapping[str, Any], name: str) -> bool:
+    return flag({**fields, **nested(fields, "server")}, name)
+
+
+IdField = Annotated[
+    str, Meta(min_length=1, description="The id, as the lists show it."), reads(_read_id)
+]
+"""May stand beside or inside `server`."""
+FlagField = Annotated[bool, reads(_read_flag, FLAG_VALUES)]
+"""May stand beside or inside `server`."""
+MultiplierField = Annotated[
+    OptionalNumber, Meta(description="Greater than 0; a server with 2 counts each user twice.")
+]
+TagField = Annotated[
+    OptionalText, Meta(description="The tag that meta_server-tag requests; empty: none.")
+]
+MaximumField = Annotated[
+    OptionalWhole,
+    Meta(description="0: no limit."),
+    reads(whole, {"minimum": 0, "maximum": MAX_LIMIT}),
+]
+
+
+class ServerIdRequest(Fields, frozen=True):
+    """A call about one server."""
+
+    id: IdField
+
+
+class NewServerFields(Fields, frozen=True):
+    """A server to be added."""
+
+    url: Annotated[Text, Meta(min_length=1, description="Its API endpoint, http or https.")]
+    secret: Annotated[
+        Text, Meta(min_length=1, description="Its secret, as `bbb-conf --secret` shows it.")
+    ]
+    id: Annotated[OptionalText, Meta(description="Default: a new one.")] = None
+    load_multiplier: MultiplierField = None
+    tag: TagField = None
+    max_meetings: MaximumField = None
+    max_users: MaximumField = None
+
+    def parse(self) -> NewServer:
+        """Return the server. Raises BadRequest."""
+        if not self.url or not self.secret:
+            raise BadRequest("Server needs a URL and a secret")
+        return NewServer(
+            url=self.url,
+            secret=self.secret,
+            id=self.id or None,
+            # Scalelite takes 0 for "not given" here, and only here.
+            load_multiplier=self.load_multiplier or 1.0,
+            tag=self.tag or "",
+            max_meetings=self.max_meetings or 0,
+            max_users=self.max_users or 0,
+        )
+
+
+class AddServerRequest(Fields, frozen=True):
+    """addServer."""
+
+    server: NewServerFields
+
+
+class ServerChangeFields(Fields, frozen=True):
+    """Changes of a server; an empty field leaves a value as it is, except the tag."""
+
+    state: Annotated[str | None, one_of(*_STATES, refusal="Invalid state parameter: {}")] = None
+    url: Annotated[OptionalText, Meta(description="Its API endpoint, http or https.")] = None
+    secret: OptionalText = None
+    load_multiplier: MultiplierField = None
+    tag: TagField = None
+    max_meetings: MaximumField = None
+    max_users: MaximumField = None
+
+    def parse(self) -> ServerChange:
+        """Return the change of the values; the state is another step."""
+        return ServerChange(
+            url=self.url or None,
+            secret=self.secret or None,
+            load_multiplier=self.load_multiplier,
+            tag=self.tag,
+            max_meetings=self.max_meetings,
+            max_users=self.max_users,
+        )
+
+
+class UpdateServerRequest(Fields, frozen=True):
+    """updateServer."""
+
+    id: IdField
+    server: ServerChangeFields = msgspec.field(default_factory=ServerChangeFields)
+
+
+class DeleteServerRequest(Fields, frozen=True):
+    """deleteServer."""
+
+    id: IdField
+    force: Annotated[Flag, Meta(description="Forget its meetings, which run on.")] = False
+
+
+class PanicServerRequest(Fields, frozen=True):
+    """panicServer."""
+
+    id: IdField
+    keep_state: Annotated[FlagField, Meta(description="Do not disable it.")] = False
+    skip_end_calls: Annotated[FlagField, Meta(description="Only forget the meetings.")] = False
+
+
+class DisableServerRequest(Fields, frozen=True):
+    """disableServer."""
+
+    id: IdField
+    confirmed: Flag = False
+
+
+# --- handlers ------------------------------------------------------------------------------------
+
+
+async def _get_servers(deps: ServerDeps, call: Call[NoFields]) -> list[ServerJson]:
     found = await servers.list_servers(deps)
     if not found:
-        return {"error": "No servers are configured"}, 404
-    return [shape.server_json(server) for server in found], 200
+        raise ErrorAnswer(404, ErrorJson("No servers are configured"))
+    return [server_json(server) for server in found]
 
 
-async def _get_server_info(deps: ServerDeps, call: Call) -> Answer:
-    return shape.server_json(await servers.find_server(deps, call.server_id)), 200
+async def _get_server_info(deps: ServerDeps, call: Call[ServerIdRequest]) -> ServerJson:
+    return server_json(await servers.find_server(deps, call.read().id))
 
 
-async def _add_server(deps: ServerDeps, call: Call) -> Answer:
-    new = shape.parse_new_server(form.server_fields(call.fields))
-    return shape.server_json(await servers.add_server(deps, call.who, new)), 201
+async def _add_server(deps: ServerDeps, call: Call[AddServerRequest]) -> ServerJson:
+    return server_json(await servers.add_server(deps, call.who, call.read().server.parse()))
 
 
-async def _update_server(deps: ServerDeps, call: Call) -> Answer:
-    fields, server_id = form.server_fields(call.fields), call.server_id
+async def _update_server(deps: ServerDeps, call: Call[UpdateServerRequest]) -> ServerJson:
+    server_id = call.read_id()
     server = await servers.find_server(deps, server_id)
-    word = form.text(fields, "state")
-    if word and word not in _STATES:
-        raise BadRequest(f"Invalid state parameter: {word}")
-    change = shape.parse_change(fields)
+    request = call.read().server
+    change = request.parse()
     if change != ServerChange():
         server = await servers.update_server(deps, call.who, server_id, change)
-    if word == "disable":
-        # A script that says "disable" has decided; only people are asked.
-        cleared = await server_clearing.disable_server(deps, call.who, server_id, confirmed=True)
-        server = cleared.server
-    elif word:
-        state = _STATES[word] or server.state
+    if request.state:
+        # Scalelite changes nothing else: the meetings of a server that is disabled so run on.
+        state = _STATES[request.state]
         server = await servers.set_server_state(deps, call.who, server_id, state)
-    return shape.server_json(server), 200
+    return server_json(server)
 
 
-async def _delete_server(deps: ServerDeps, call: Call) -> Answer:
-    server_id = call.server_id
-    force = form.flag(call.fields, "force")
-    await servers.remove_server(deps, call.who, server_id, force=force)
-    return {"success": f"Server id={server_id} was destroyed"}, 200
+async def _delete_server(deps: ServerDeps, call: Call[DeleteServerRequest]) -> DeletedServerJson:
+    request = call.read()
+    await servers.remove_server(deps, call.who, request.id, force=request.force)
+    return DeletedServerJson(f"Server id={request.id} was destroyed")
 
 
-async def _panic_server(deps: ServerDeps, call: Call) -> Answer:
-    fields = {**call.fields, **form.server_fields(call.fields)}
-    keep_state = form.flag(fields, "keep_state")
+async def _panic_server(deps: ServerDeps, call: Call[PanicServerRequest]) -> ClearedServerJson:
+    request = call.read()
     cleared = await server_clearing.panic_server(
         deps,
         call.who,
-        call.server_id,
-        keep_state=keep_state,
-        skip_end_calls=form.flag(fields, "skip_end_calls"),
+        request.id,
+        keep_state=request.keep_state,
+        skip_end_calls=request.skip_end_calls,
     )
-    was = "cleared" if keep_state else "disabled"
-    return {
-        "success": f"Server id={cleared.server.id} has been {was} and the meetings have been "
+    was = "cleared" if request.keep_state else "disabled"
+    return ClearedServerJson(
+        success=f"Server id={cleared.server.id} has been {was} and the meetings have been "
         "destroyed",
-        "state": cleared.server.state.value,
-        "meetings": shape.ended_json(cleared.meetings),
-    }, 200
-
-
-async def _enable_server(deps: ServerDeps, call: Call) -> Answer:
-    enabled = await servers.enable_server(deps, call.who, call.server_id)
-    poll = None if enabled.poll is None else shape.poll_json(enabled.poll)
-    return {**shape.server_status_json(enabled.server), "poll": poll}, 200
-
-
-async def _cordon_server(deps: ServerDeps, call: Call) -> Answer:
-    server = await servers.cordon_server(deps, call.who, call.server_id)
-    return shape.server_status_json(server), 200
-
-
-async def _disable_server(deps: ServerDeps, call: Call) -> Answer:
-    cleared = await server_clearing.disable_server(
-        deps, call.who, call.server_id, confirmed=form.flag(call.fields, "confirmed")
+        state=cleared.server.state,
+        meetings=ended_json(cleared.meetings),
     )
-    document = shape.server_status_json(cleared.server)
-    return {**document, "ended": shape.ended_json(cleared.meetings)}, 200
 
 
-async def _get_status(deps: ServerDeps, call: Call) -> Answer:
-    return shape.status_json(await servers.read_status(deps)), 200
+async def _enable_server(deps: ServerDeps, call: Call[ServerIdRequest]) -> EnabledServerJson:
+    enabled = await servers.enable_server(deps, call.who, call.read().id)
+    poll = None if enabled.poll is None else poll_json(enabled.poll)
+    return EnabledServerJson(**asdict(server_status_json(enabled.server)), poll=poll)
 
 
-async def _poll(deps: ServerDeps, call: Call) -> Answer:
-    what = form.text(call.fields, "what") or "all"
-    if what not in ("all", "servers", "meetings", "versions"):
-        raise BadRequest("what must be all, servers, meetings or versions")
-    ids = form.texts(call.fields, "ids")
-    if ids:
-        chosen = [await servers.find_server(deps, one) for one in ids]
-        results = [await _poll_one(deps, one, form.text(call.fields, "what")) for one in chosen]
-    else:
-        results = await polling.poll_pool(deps, versions_only=what == "versions")
-    return shape.polls_json(results), 200
+async def _cordon_server(deps: ServerDeps, call: Call[ServerIdRequest]) -> ServerStatusJson:
+    return server_status_json(await servers.cordon_server(deps, call.who, call.read().id))
 
 
-async def _poll_one(deps: ServerDeps, server: Server, what: str | None) -> polling.PollResult:
-    if what == "versions":
-        return await polling.check_version(deps, server)
-    return await polling.poll_server(deps, server, read_version=what is not None)
+async def _disable_server(deps: ServerDeps, call: Call[DisableServerRequest]) -> DisabledServerJson:
+    request = call.read()
+    cleared = await server_clearing.disable_server(
+        deps, call.who, request.id, confirmed=request.confirmed
+    )
+    ended = ended_json(cleared.meetings)
+    return DisabledServerJson(**asdict(server_status_json(cleared.server)), ended=ended)
 
+
+# --- the table -----------------------------------------------------------------------------------
+
+_ID_EXAMPLE = {"id": SERVER_ID}
 
 SERVER_CALLS: tuple[AdminCall[ServerDeps], ...] = (
-    AdminCall("getServers", "GET", _get_servers, about=servers_about.GET_SERVERS),
-    AdminCall("getServerInfo", "GET", _get_server_info, about=servers_about.GET_SERVER_INFO),
-    AdminCall("addServer", "POST", _add_server, about=servers_about.ADD_SERVER),
-    AdminCall("updateServer", "POST", _update_server, LONG_S, about=servers_about.UPDATE_SERVER),
-    AdminCall("deleteServer", "POST", _delete_server, about=servers_about.DELETE_SERVER),
-    AdminCall("panicServer", "POST", _panic_server, LONG_S, about=servers_about.PANIC_SERVER),
-    AdminCall("enableServer", "POST", _enable_server, about=servers_about.ENABLE_SERVER),
-    AdminCall("cordonServer", "POST", _cordon_server, about=servers_about.CORDON_SERVER),
-    AdminCall("disableServer", "POST", _disable_server, LONG_S, about=servers_about.DISABLE_SERVER),
-    AdminCall("getStatus", "GET", _get_status, about=pool_about.GET_STATUS),
-    AdminCall("poll", "POST", _poll, LONG_S, about=pool_about.POLL_SERVERS),
+    AdminCall(
+        *("getServers", "GET", _get_servers, "servers"),
+        "All servers, with their secrets.",
+        [SERVER_EXAMPLE],
+        refusals={404: "There are no servers."},
+    ),
+    AdminCall(
+        *("getServerInfo", "GET", _get_server_info, "servers"),
+        "One server.",
+        SERVER_EXAMPLE,
+        request=_ID_EXAMPLE,
+        refusals=NO_SERVER,
+    ),
+    AdminCall(
+        *("addServer", "POST", _add_server, "servers"),
+        "Adds a server, disabled; updateServer or enableServer puts it to work.",
+        replace(
+            SERVER_EXAMPLE,
+            bbb_version="",
+            state=ServerState.DISABLED,
+            load=UNAVAILABLE,
+            online="offline",
+        ),
+        status=201,
+        request={"server": {"url": URL_EXAMPLE, "secret": "SERVER-SECRET", "load_multiplier": 1.0}},
+        logs="server_added",
+    ),
+    AdminCall(
+        *("updateServer", "POST", _update_server, "servers"),
+        "Changes what is given of a server. Disabling it leaves its meetings running; disableServer"
+        " and panicServer end them.",
+        SERVER_EXAMPLE,
+        request={"id": SERVER_ID, "server": {"state": "enable", "tag": "lectures"}},
+        refusals=NO_SERVER,
+        logs="server_changed",
+        deadline_s=LONG_S,
+    ),
+    AdminCall(
+        *("deleteServer", "POST", _delete_server, "servers"),
+        "Removes a server; refused while it has meetings.",
+        DeletedServerJson(f"Server id={SERVER_ID} was destroyed"),
+        request=_ID_EXAMPLE,
+        refusals=NO_SERVER,
+        logs="server_removed",
+    ),
+    AdminCall(
+        *("panicServer", "POST", _panic_server, "servers"),
+        "Forgets and ends all meetings of a server and disables it.",
+        ClearedServerJson(
+            success=f"Server id={SERVER_ID} has been disabled and the meetings have been destroyed",
+            state=ServerState.DISABLED,
+            meetings=[ENDED_EXAMPLE],
+        ),
+        request=_ID_EXAMPLE,
+        refusals=NO_SERVER,
+        logs="server_cleared",
+        deadline_s=LONG_S,
+    ),
+    AdminCall(
+        *("enableServer", "POST", _enable_server, "servers"),
+        "Lets a server take meetings, and polls it at once.",
+        EnabledServerJson(**asdict(STATUS_EXAMPLE), poll=POLL_EXAMPLE),
+        request=_ID_EXAMPLE,
+        refusals=NO_SERVER,
+        logs="server_state_set",
+    ),
+    AdminCall(
+        *("cordonServer", "POST", _cordon_server, "servers"),
+        "Gives a server no new meetings; it is disabled once it is empty.",
+        replace(STATUS_EXAMPLE, state=ServerState.CORDONED),
+        request=_ID_EXAMPLE,
+        refusals=NO_SERVER,
+        logs="server_state_set",
+    ),
+    AdminCall(
+        *("disableServer", "POST", _disable_server, "servers"),
+        "Disables a server and ends its meetings; refused while it is in use, unless confirmed.",
+        DisabledServerJson(
+            **{**asdict(STATUS_EXAMPLE), "state": ServerState.DISABLED}, ended=[ENDED_EXAMPLE]
+        ),
+        request={"id": SERVER_ID, "confirmed": True},
+        refusals={**NO_SERVER, 409: "It is in use, and this was not confirmed."},
+        logs="server_state_set",
+        deadline_s=LONG_S,
+    ),
 )

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 import trio
 
-from appliance.admin_calls.forms import natural_key
+from appliance.admin_calls.fields import natural_key
 from appliance.admin_calls.refusal import RefusalKind, Refused, no_server
-from appliance.bbb.endpoint import UnacceptableValue, host_of
+from appliance.bbb.endpoint import UnacceptableValue, host_of, url_key
 from appliance.callbacks.hook_sync import remove_server_hooks
 from appliance.model import Server, ServerChange, ServerId, ServerState
 from appliance.servers.deps import ServerDeps
@@ -83,16 +83,27 @@ async def add_server(
     *,
     new_id: Callable[[], object] = uuid.uuid4,
 ) -> Server:
-    """Add a server, disabled and offline. Raises Refused: a value is invalid, or the id exists."""
+    """Add a server, disabled and offline.
+
+    Raises Refused: a value is invalid, or the id or the URL is in the pool already.
+    """
     try:
         change = check_change(new.change)
         server_id = _choose_id(deps, new, new_id)
     except UnacceptableValue as error:
         raise Refused(RefusalKind.INVALID, str(error)) from error
+    await _refuse_known_url(deps, new.url, server_id)
     if not await deps.store.add_server(server_id, change):
         raise Refused(RefusalKind.INVALID, f"a server with id {server_id} exists already")
     deps.log.info("server_added", server=server_id, url=new.url, by=actor)
     return await find_server(deps, server_id)
+
+
+async def _refuse_known_url(deps: ServerDeps, url: str, server_id: str) -> None:
+    """Refuse the URL of another server: the load of a server that is there twice counts twice."""
+    for server in await deps.pool.records.list_servers():
+        if server.id != server_id and url_key(server.url) == url_key(url):
+            raise Refused(RefusalKind.INVALID, f"server {server.id} has this url already")
 
 
 def _choose_id(deps: ServerDeps, new: NewServer, new_id: Callable[[], object]) -> ServerId:
@@ -106,11 +117,16 @@ def _choose_id(deps: ServerDeps, new: NewServer, new_id: Callable[[], object]) -
 async def update_server(
     deps: ServerDeps, actor: str, server_id: str, change: ServerChange
 ) -> Server:
-    """Apply `change`. Raises Refused: a value is invalid, or the server does not exist."""
+    """Apply `change`.
+
+    Raises Refused: a value is invalid, the server does not exist, or another one has the URL.
+    """
     try:
         checked = check_change(change)
     except UnacceptableValue as error:
         raise Refused(RefusalKind.INVALID, str(error)) from error
+    if checked.url is not None:
+        await _refuse_known_url(deps, checked.url, server_id)
     if not await deps.store.update_server(ServerId(server_id), checked):
         raise no_server(server_id)
     deps.log.info("server_changed", server=server_id, **logged_change(checked), by=actor)

@@ -33,5 +33,7 @@ class ServerDeps:
     metrics: Metrics
     poll_soon: Callable[[ServerId], None]
     """Request an immediate poll of a server."""
+    random: Callable[[], float]
+    """A random number, 0 <= x < 1."""
     instance: str
     """Identifies this process among the appliances on the same stores."""

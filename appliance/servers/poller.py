@@ -7,7 +7,6 @@ dead server does not delay the others. The rules are in polling.py and the scrip
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, field
 
 import trio
@@ -83,6 +82,7 @@ class Poller:
         self, deps: ServerDeps, nursery: trio.Nursery, limiter: trio.CapacityLimiter
     ) -> None:
         await deps.callbacks.hook_cache.refresh()
+        await deps.callbacks.handback.refresh()
         servers = {
             server.id: server for server in await deps.pool.records.list_servers(in_background=True)
         }
@@ -150,7 +150,7 @@ class Poller:
         polled.may_poll_early = result.online
         if not polled.staggered:
             polled.staggered = True
-            return polling.interval_s * random.random()
+            return polling.interval_s * deps.random()
         return max(0.0, began_s + polling.interval_s - trio.current_time())
 
 

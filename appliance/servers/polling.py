@@ -40,6 +40,8 @@ class PollResult:
     succeeded: bool
     reason: str = ""
     """Why it failed; safe to show."""
+    own_limit: bool = False
+    """It failed for lack of descriptors or memory of this process, and was not recorded."""
     online: bool = False
     unhealthy_count: int = 0
     meetings: int = 0
@@ -64,6 +66,8 @@ async def poll_server(deps: ServerDeps, server: Server, *, read_version: bool) -
         with trio.fail_after(deps.settings.polling.deadline_s):
             found = await deps.pool.bbb.list_meetings(server.target)
     except BbbError as error:
+        if error.own_limit:
+            return _report_own_limit(deps, server, error.reason)
         return await _record_failure(deps, server, error.reason)
     except trio.TooSlowError:
         return await _record_failure(deps, server, "no answer within POLLER_WAIT_TIMEOUT")
@@ -103,6 +107,8 @@ async def _sync_hooks(
 async def _poll_disabled(deps: ServerDeps, server: Server) -> PollResult:
     """Ask a disabled server for its version, and record whether it is reachable."""
     result = await check_version(deps, server)
+    if result.own_limit:
+        return result
     if not result.succeeded:
         return await _record_failure(deps, server, result.reason, disabled=True)
     if server.online and not server.unhealthy_count:
@@ -120,12 +126,20 @@ async def check_version(deps: ServerDeps, server: Server) -> PollResult:
         with trio.fail_after(deps.settings.polling.deadline_s):
             version = await deps.pool.bbb.version(server.target)
     except BbbError as error:
+        if error.own_limit:
+            return _report_own_limit(deps, server, error.reason)
         return PollResult(server, succeeded=False, reason=error.reason)
     except trio.TooSlowError:
         return PollResult(server, succeeded=False, reason="no answer within POLLER_WAIT_TIMEOUT")
     if version is not None and version != server.bbb_version:
         await deps.store.record_version(server.id, version)
     return PollResult(server, succeeded=True, online=server.online, bbb_version=version)
+
+
+def _report_own_limit(deps: ServerDeps, server: Server, reason: str) -> PollResult:
+    """Return the result of a poll that was not possible: it does not count."""
+    deps.faults.note("own_limit_reached", "polls", reason=reason)
+    return PollResult(server, succeeded=False, reason=reason, online=server.online, own_limit=True)
 
 
 async def _record_success(

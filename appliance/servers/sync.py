@@ -15,6 +15,7 @@ from enum import StrEnum
 import trio
 
 from appliance.admin_calls.refusal import Refused
+from appliance.bbb.endpoint import url_key
 from appliance.faults import StoreDown
 from appliance.model import Server, ServerId, ServerState
 from appliance.pool.ending import EndResult
@@ -223,7 +224,7 @@ async def add_all_servers(
     changed.
     """
     present = await list_servers(deps)
-    by_url = {_url_key(server.url): server for server in present}
+    by_url = {url_key(server.url): server for server in present}
     taken = {str(server.id): server.url for server in present}
     wanted = await trio.to_thread.run_sync(parse_new_servers, text, taken)
     results: list[AddedServer] = []
@@ -232,7 +233,7 @@ async def add_all_servers(
         if lost:
             results.append(AddedServer(new, None, StepOutcome.NOT_REACHED))
             continue
-        if (there := by_url.get(_url_key(new.url))) is not None:
+        if (there := by_url.get(url_key(new.url))) is not None:
             results.append(AddedServer(new, there, StepOutcome.DONE, was_there=True))
             continue
         try:
@@ -243,10 +244,6 @@ async def add_all_servers(
             lost = True
             results.append(AddedServer(new, None, StepOutcome.UNCERTAIN))
         else:
-            by_url[_url_key(server.url)] = server
+            by_url[url_key(server.url)] = server
             results.append(AddedServer(new, server, StepOutcome.DONE))
     return tuple(results)
-
-
-def _url_key(url: str) -> str:
-    return url.rstrip("/").lower()

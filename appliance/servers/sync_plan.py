@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 
+from appliance.bbb.endpoint import url_key
 from appliance.model import Server, ServerChange, ServerId, ServerState
 from appliance.servers.yaml_list import WantedServer
 
@@ -153,5 +154,5 @@ def shared_urls(urls: Mapping[str, str]) -> list[tuple[str, ...]]:
     """
     groups: dict[str, list[str]] = {}
     for server_id, url in urls.items():
-        groups.setdefault(url.rstrip("/").lower(), []).append(server_id)
+        groups.setdefault(url_key(url), []).append(server_id)
     return [tuple(group) for group in groups.values() if len(group) > 1]

@@ -97,6 +97,12 @@ TRUSTED_PROXIES = Variable(
     " used, separated by `,`; `none`: the headers are ignored.",
     default_text="loopback and private ranges",
 )  # fmt: skip
+MAX_CLIENT_CONNECTIONS = Variable(
+    "MAX_CLIENT_CONNECTIONS", count(64), None,
+    "Connections that clients of the public listener may have open at once; further clients wait."
+    " The rest of the open files is for calls to servers, files, stores and `ctl`.",
+    default_text="half of the limit of open files less 256", example="10000",
+)  # fmt: skip
 BUILD_NUMBER = Variable(
     "BUILD_NUMBER", text(pattern=".{1,200}"), None,
     "Shown in the answer to the index call of the API.", default_text="version of the package",
@@ -174,7 +180,7 @@ LOG_FORMAT = Variable(
 METRICS_BIND = Variable(
     "METRICS_BIND", BINDS, None,
     "Separate listener for /metrics, without authentication: use a private address.",
-    example="tcp://127.0.0.1:9100",
+    example="tcp://127.0.0.1:9468",
 )  # fmt: skip
 METRICS_TOKEN = Variable(
     "METRICS_TOKEN", SECRET, None,

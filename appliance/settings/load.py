@@ -146,6 +146,7 @@ def _web(values: Values) -> WebSettings:
         tls_cert_file=cert,
         tls_key_file=values.find(a.TLS_KEY_FILE),
         trusted_proxies=values.get(a.TRUSTED_PROXIES),
+        max_connections=values.find(a.MAX_CLIENT_CONNECTIONS),
     )
 
 
@@ -264,6 +265,8 @@ def _fsapi(values: Values, secrets: tuple[str, ...]) -> FsapiSettings:
         max_duration_s=math.ceil(minutes * 60),
         binds=values.find(p.FSAPI_BIND) or (),
         max_attempts_per_min=values.get(p.FSAPI_MAX_ATTEMPTS),
+        max_guesses_per_gateway_per_min=values.get(p.FSAPI_MAX_GUESSES_PER_GATEWAY),
+        context=values.get(p.FSAPI_CONTEXT),
     )
 
 

@@ -74,6 +74,8 @@ class WebSettings:
     tls_cert_file: Path | None
     tls_key_file: Path | None
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
+    max_connections: int | None = None
+    """None: derived from the limit of open files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +215,10 @@ class FsapiSettings:
     binds: tuple[Bind, ...]
     """Empty: served on the public listener."""
     max_attempts_per_min: int
+    """Of one calling number. 0: no limit."""
+    max_guesses_per_gateway_per_min: int
+    """0: no limit."""
+    context: str
 
 
 @dataclass(frozen=True, slots=True)

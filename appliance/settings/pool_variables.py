@@ -13,6 +13,7 @@ from appliance.settings.kinds import (
     duration,
     names,
     per_minute,
+    text,
 )
 from appliance.settings.table import Section, Variable, variables_of
 
@@ -172,9 +173,21 @@ FSAPI_BIND = Variable(
     "Separate listener for /fsapi, which is then not served on the public listener.",
     example="tcp://10.0.0.5:3001",
 )  # fmt: skip
+FSAPI_CONTEXT = Variable(
+    "FSAPI_CONTEXT", text("letters, digits, dots, hyphens and underscores", "[A-Za-z0-9._-]+"),
+    "public",
+    "Dialplan context of the gateway in which callers arrive. Requests of other contexts are"
+    " answered with `not found`.",
+)  # fmt: skip
 FSAPI_MAX_ATTEMPTS = Variable(
     "FSAPI_MAX_ATTEMPTS", per_minute(), 30,
-    "Maximum number of wrong numbers per caller, against guessing.",
+    "Wrong numbers of one caller, against guessing: each one above that is answered late and ends"
+    " the call. 0: no limit.",
+)  # fmt: skip
+FSAPI_MAX_GUESSES_PER_GATEWAY = Variable(
+    "FSAPI_MAX_GUESSES_PER_GATEWAY", per_minute(), 600,
+    "Wrong numbers of all callers of one gateway: each one above that is answered late. 0: no"
+    " limit.",
 )  # fmt: skip
 
 _DIAL_IN = variables_of(globals(), after="ANALYTICS_STORE")

@@ -2,6 +2,7 @@
 
 embedded/         Redis and PostgreSQL as child processes; begin with embedded/stores.py
 process.py        file limit, allocator, garbage collector, lag of the event loop
+exhaustion.py     errors that are due to a limit of this process
 signals.py        SIGTERM, SIGINT, SIGHUP
 systemd.py        notifications, watchdog, status line
 tasks.py          supervised services and bounded background work

@@ -9,6 +9,7 @@ import ctypes
 import gc
 import resource
 from collections.abc import Container
+from dataclasses import dataclass
 from typing import NoReturn
 
 import trio
@@ -16,6 +17,10 @@ import trio
 from appliance.instruments import Histogram
 
 LAG_INTERVAL_S = 0.5
+RESERVED_FILES = 256
+"""For stores, the control socket, the log, imports, and the private listeners."""
+_LEAST_CONNECTIONS = 64
+_UNLIMITED_FILES = 1 << 20
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 """Constants of <malloc.h>."""
 _MALLOC_OPTIONS = (
@@ -25,10 +30,30 @@ _MALLOC_OPTIONS = (
 )
 
 
-def raise_file_limit() -> None:
-    """Raise the limit of open files, and so of connections, to the hard limit."""
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """How many connections each side may have open, so that neither starves the other."""
+
+    clients: int
+    outgoing: int
+
+
+def raise_file_limit() -> int:
+    """Raise the limit of open files, and so of connections, to the hard limit; return it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard if hard != resource.RLIM_INFINITY else _UNLIMITED_FILES
+
+
+def share_connections(file_limit: int, max_clients: int | None) -> ConnectionLimits:
+    """Share the descriptors between clients and calls to servers.
+
+    A client needs two, one for its connection and one for a call to a server or for a file, so by
+    default half of those that are left are for clients. `max_clients` is what the operator wants.
+    """
+    free = max(file_limit - RESERVED_FILES, 2 * _LEAST_CONNECTIONS)
+    clients = free // 2 if max_clients is None else min(max_clients, free - _LEAST_CONNECTIONS)
+    return ConnectionLimits(clients, free - clients)
 
 
 def tune_allocator(off: Container[str] = ()) -> bool:

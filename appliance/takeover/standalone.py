@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
+import msgspec
 import trio
 
 from appliance.bbb.client import BbbClient
@@ -54,7 +55,7 @@ async def inspect_stores(settings: Settings, show: Show) -> None:
         cursor: Cursor | None = Cursor()
         while cursor is not None:
             result = await check_step(sources, settings, cursor)
-            show(step_json(result))
+            show(msgspec.to_builtins(step_json(result)))
             cursor = result.next
 
 

@@ -1,186 +1,291 @@
-"""The admin calls about tenants and their settings.
+"""The admin calls about tenants.
 
-Knows no rule and no store. Names, fields and status codes are those of Scalelite's tenants
-controller; where its documentation (docs/api-README.md) and its code differ, an answer holds both.
-The calls about settings are ours, named in the same manner.
+Names, fields and status codes are those of Scalelite's tenants controller; where its documentation
+(docs/api-README.md) and its code differ, an answer holds both.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
-from appliance.admin_calls import forms as form
+import msgspec
+from msgspec import Meta
+
 from appliance.admin_calls.call import ID_MISSING, AdminCall, Answer, Call
-from appliance.admin_calls.forms import BadRequest, Json
-from appliance.admin_calls.refusal import Refused, no_tenant, no_tenant_setting
-from appliance.model import TenantId
-from appliance.tenants import admin_schema as about
+from appliance.admin_calls.fields import (
+    Fields,
+    Flag,
+    NoFields,
+    OptionalText,
+    Reader,
+    Text,
+    reads,
+    text,
+)
+from appliance.admin_calls.refusal import (
+    ErrorAnswer,
+    ErrorJson,
+    Refused,
+    no_tenant,
+)
 from appliance.tenants import administration as tenant_admin
 from appliance.tenants.deps import TenantDeps
-from appliance.tenants.values import TENANT_FIELDS, TenantChange, TenantRecord, TenantSetting
+from appliance.tenants.values import TENANT_FIELDS, TenantChange, TenantRecord
 
 DISABLED = "Multitenancy is disabled"
 NAME_AND_SECRETS = "Error: both name and secrets are required to create a Tenant"
+_NAME = "The first label of its host: letters, digits and hyphens."
 
 
-def tenant_json(tenant: TenantRecord) -> Json:
-    """Render a tenant; of LRS and Keycloak what it has."""
-    document = {name: value for name, value in asdict(tenant).items() if value}
-    return {"id": tenant.id, "name": tenant.name, "secrets": tenant.secrets, **document}
+# --- requests ------------------------------------------------------------------------------------
 
 
-def _record_json(tenant: TenantRecord) -> Json:
-    """Render a tenant as Rails renders the record itself."""
-    return {**tenant_json(tenant), "new_record": False, "destroyed": False}
+def id_reader(unknown: Callable[[str], Refused]) -> Reader:
+    """Return the reader of an id; Scalelite answers a missing id like an unknown one."""
+
+    def read_id(fields: Mapping[str, Any], name: str) -> str:
+        found = text(fields, name)
+        if not found:
+            raise unknown(ID_MISSING)
+        return found
+
+    return read_id
 
 
-def setting_json(setting: TenantSetting) -> Json:
-    """Render a setting; the words are those of its record."""
-    return {
-        "id": setting.id,
-        "tenant_id": setting.tenant_id,
-        "param": setting.param,
-        "value": setting.value,
-        "override": "true" if setting.override else "false",
-        "call": setting.call,
-    }
+ID_META = Meta(min_length=1, description="The id, as the lists show it.")
+IdField = Annotated[str, ID_META, reads(id_reader(no_tenant))]
 
 
-def _nested(body: Json, name: str) -> Json:
-    """Return the fields of a record: under its name, or at the top as Rails accepts them too."""
-    nested = body.get(name)
-    if nested is None:
-        return body
-    if not isinstance(nested, dict):
-        raise BadRequest(f"{name} must be a JSON object")
-    return nested
+class TenantIdRequest(Fields, frozen=True):
+    """A call about one tenant."""
+
+    id: IdField
 
 
-def _id(call: Call, unknown: Callable[[str], Refused] = no_tenant) -> str:
-    """Raises Refused: there is none, which Scalelite answers like an unknown one."""
-    found = form.text(call.fields, "id")
-    if not found:
-        raise unknown(ID_MISSING)
-    return found
+class LrsFields(Fields, frozen=True, kw_only=True):
+    """A learning record store, and Keycloak to get its tokens from; an empty field is removed."""
+
+    lrs_endpoint: OptionalText = None
+    lrs_username: OptionalText = None
+    lrs_password: OptionalText = None
+    kc_token_url: OptionalText = None
+    kc_client_id: OptionalText = None
+    kc_client_secret: OptionalText = None
+    kc_username: OptionalText = None
+    kc_password: OptionalText = None
 
 
-def parse_tenant_change(fields: Json) -> TenantChange:
-    """Read what is to be set of a tenant. An empty name or secrets are left as they are.
+class NewTenantFields(LrsFields, frozen=True):
+    """A tenant to be added."""
 
-    Raises BadRequest.
-    """
-    given: dict[str, Any] = {name: form.text(fields, name) for name in TENANT_FIELDS}
-    return TenantChange(
-        **{**given, "name": given["name"] or None, "secrets": given["secrets"] or None}
-    )
+    name: Annotated[Text, Meta(min_length=1, description=_NAME)]
+    secrets: Annotated[Text, Meta(min_length=1, description="One, or several separated by colons.")]
 
 
-def parse_setting(fields: Json) -> TenantSetting:
-    """Read a new setting. Raises BadRequest."""
-    tenant_id, param = form.text(fields, "tenant_id"), form.text(fields, "param")
-    value, override = form.text(fields, "value"), fields.get("override")
-    if not tenant_id or not param or value is None or override is None:
-        raise BadRequest("tenant_id, param, value and override are required")
-    if isinstance(override, bool):
-        override = "true" if override else "false"
-    if override not in ("true", "false"):  # Scalelite takes any other word for false
-        raise BadRequest("override must be true or false")
-    call = form.text(fields, "call") or ""
-    return TenantSetting("", TenantId(tenant_id), param, value, override == "true", call)
+class TenantChangeFields(LrsFields, frozen=True):
+    """Changes of a tenant. An empty name or secrets are left as they are."""
+
+    name: Annotated[OptionalText, Meta(description=_NAME)] = None
+    secrets: OptionalText = None
 
 
-Handler = Callable[[TenantDeps, Call], Awaitable[Answer]]
+def _parse_change(fields: NewTenantFields | TenantChangeFields) -> TenantChange:
+    given = {name: getattr(fields, name) for name in TENANT_FIELDS}
+    return TenantChange(**{**given, "name": fields.name or None, "secrets": fields.secrets or None})
 
 
-def _with_tenants(handler: Handler) -> Handler:
-    """Refuse the call while there are no tenants, in Scalelite's words."""
+class AddTenantRequest(Fields, frozen=True):
+    """addTenant."""
+
+    tenant: NewTenantFields
+
+
+class UpdateTenantRequest(Fields, frozen=True):
+    """updateTenant."""
+
+    id: IdField
+    tenant: TenantChangeFields = msgspec.field(default_factory=TenantChangeFields)
+
+
+class DeleteTenantRequest(Fields, frozen=True):
+    """deleteTenant."""
+
+    id: IdField
+    force: Annotated[Flag, Meta(description="Even with meetings.")] = False
+
+
+# --- answers -------------------------------------------------------------------------------------
+
+Never = Annotated[bool, Meta(extra_json_schema={"const": False})]
+"""A field of Rails' records."""
+
+
+class TenantJson(Answer, frozen=True, omit_defaults=True):
+    """A tenant; of the fields for LRS and Keycloak those that it has."""
+
+    id: str
+    name: str
+    secrets: Annotated[str, Meta(description="Separated by colons.")]
+    lrs_endpoint: str = ""
+    lrs_username: str = ""
+    lrs_password: str = ""
+    kc_token_url: str = ""
+    kc_client_id: str = ""
+    kc_client_secret: str = ""
+    kc_username: str = ""
+    kc_password: str = ""
+
+
+class TenantRecordJson(TenantJson, frozen=True, kw_only=True):
+    """A tenant as Rails renders its record."""
+
+    new_record: Never
+    destroyed: Never
+
+
+class NoTenantsJson(Answer, frozen=True):
+    """There are no tenants."""
+
+    message: str
+
+
+class AddedTenantJson(Answer, frozen=True):
+    """addTenant."""
+
+    id: str
+    tenant: TenantRecordJson
+
+
+class UpdatedTenantJson(TenantRecordJson, frozen=True, kw_only=True):
+    """updateTenant."""
+
+    tenant: TenantRecordJson
+
+
+class DeletedJson(Answer, frozen=True):
+    """deleteTenant and deleteTenantSetting."""
+
+    id: str
+    success: str
+
+
+def tenant_json(tenant: TenantRecord) -> TenantJson:
+    """Render a tenant."""
+    return TenantJson(**asdict(tenant))
+
+
+def _record_json(tenant: TenantRecord) -> TenantRecordJson:
+    return TenantRecordJson(**asdict(tenant), new_record=False, destroyed=False)
+
+
+# --- handlers ------------------------------------------------------------------------------------
+
+Result = TypeVar("Result")
+Handler = Callable[[TenantDeps, Call[Any]], Awaitable[Result]]
+
+
+def with_tenants(handler: Handler[Result]) -> Handler[Result]:
+    """Refuse the call while multitenancy is disabled, in Scalelite's words."""
 
     @functools.wraps(handler)
-    async def answer(deps: TenantDeps, call: Call) -> Answer:
+    async def answer(deps: TenantDeps, call: Call[Any]) -> Result:
         if not deps.settings.api.multitenancy:
             hint = f"{DISABLED}: set MULTITENANCY_ENABLED=true and restart the appliance"
-            return {"message": DISABLED, "error": hint}, 412
+            raise ErrorAnswer(412, ErrorJson(hint, message=DISABLED))
         return await handler(deps, call)
 
     return answer
 
 
-async def _get_tenants(deps: TenantDeps, call: Call) -> Answer:
+@with_tenants
+async def _get_tenants(deps: TenantDeps, call: Call[NoFields]) -> list[TenantJson] | NoTenantsJson:
     found = await tenant_admin.list_tenants(deps)
-    if not found:
-        return {"message": "No tenants exist"}, 200
-    return [tenant_json(tenant) for tenant in found], 200
+    return list(map(tenant_json, found)) if found else NoTenantsJson("No tenants exist")
 
 
-async def _get_tenant_info(deps: TenantDeps, call: Call) -> Answer:
-    return _record_json(await tenant_admin.find_tenant(deps, _id(call))), 200
+@with_tenants
+async def _get_tenant_info(deps: TenantDeps, call: Call[TenantIdRequest]) -> TenantRecordJson:
+    return _record_json(await tenant_admin.find_tenant(deps, call.read().id))
 
 
-async def _add_tenant(deps: TenantDeps, call: Call) -> Answer:
-    change = parse_tenant_change(_nested(call.fields, "tenant"))
+@with_tenants
+async def _add_tenant(deps: TenantDeps, call: Call[AddTenantRequest]) -> AddedTenantJson:
+    change = _parse_change(call.read().tenant)
     if change.name is None or change.secrets is None:
-        return {"message": NAME_AND_SECRETS, "error": NAME_AND_SECRETS}, 400
+        raise ErrorAnswer(400, ErrorJson(NAME_AND_SECRETS, message=NAME_AND_SECRETS))
     tenant = await tenant_admin.add_tenant(deps, call.who, change)
-    return {"id": tenant.id, "tenant": _record_json(tenant)}, 201
+    return AddedTenantJson(tenant.id, _record_json(tenant))
 
 
-async def _update_tenant(deps: TenantDeps, call: Call) -> Answer:
-    tenant_id = _id(call)
+@with_tenants
+async def _update_tenant(deps: TenantDeps, call: Call[UpdateTenantRequest]) -> UpdatedTenantJson:
+    tenant_id = call.read_id()
     tenant = await tenant_admin.find_tenant(deps, tenant_id)
-    change = parse_tenant_change(_nested(call.fields, "tenant"))
+    change = _parse_change(call.read().tenant)
     if change != TenantChange():
         tenant = await tenant_admin.update_tenant(deps, call.who, tenant_id, change)
-    return {**_record_json(tenant), "tenant": _record_json(tenant)}, 200
+    record = _record_json(tenant)
+    return UpdatedTenantJson(**msgspec.structs.asdict(record), tenant=record)
 
 
-async def _delete_tenant(deps: TenantDeps, call: Call) -> Answer:
-    tenant_id, force = _id(call), form.flag(call.fields, "force")
-    await tenant_admin.remove_tenant(deps, call.who, tenant_id, force=force)
-    return {"id": tenant_id, "success": f"Tenant id={tenant_id} was destroyed"}, 200
+@with_tenants
+async def _delete_tenant(deps: TenantDeps, call: Call[DeleteTenantRequest]) -> DeletedJson:
+    request = call.read()
+    await tenant_admin.remove_tenant(deps, call.who, request.id, force=request.force)
+    return DeletedJson(request.id, f"Tenant id={request.id} was destroyed")
 
 
-async def _get_tenant_settings(deps: TenantDeps, call: Call) -> Answer:
-    tenant_id = form.text(call.fields, "tenant_id")
-    found = await tenant_admin.list_settings(deps, tenant_id or None)
-    return [setting_json(setting) for setting in found], 200
+# --- the table -----------------------------------------------------------------------------------
 
-
-async def _add_tenant_setting(deps: TenantDeps, call: Call) -> Answer:
-    new = parse_setting(_nested(call.fields, "tenant_setting"))
-    setting = await tenant_admin.add_setting(deps, call.who, new)
-    return {"id": setting.id, "tenant_setting": setting_json(setting)}, 201
-
-
-async def _delete_tenant_setting(deps: TenantDeps, call: Call) -> Answer:
-    setting = await tenant_admin.remove_setting(deps, call.who, _id(call, no_tenant_setting))
-    return {"id": setting.id, "success": f"TenantSetting id={setting.id} was destroyed"}, 200
-
+DISABLED_REFUSAL = {412: f"{DISABLED}."}
+NO_TENANT = {404: "There is no tenant with this id.", **DISABLED_REFUSAL}
+TENANT_ID = "6d1f7c0e-8f43-4d6b-9a55-0c2f5a1b7e21"
+_ID_EXAMPLE = {"id": TENANT_ID}
+_SECRETS = "SECRET-1:SECRET-2"
+_RECORD_EXAMPLE = TenantRecordJson(
+    id=TENANT_ID, name="school", secrets=_SECRETS, new_record=False, destroyed=False
+)
 
 TENANT_CALLS: tuple[AdminCall[TenantDeps], ...] = (
-    AdminCall("getTenants", "GET", _with_tenants(_get_tenants), about=about.GET_TENANTS),
-    AdminCall("getTenantInfo", "GET", _with_tenants(_get_tenant_info), about=about.GET_TENANT_INFO),
-    AdminCall("addTenant", "POST", _with_tenants(_add_tenant), about=about.ADD_TENANT),
-    AdminCall("updateTenant", "POST", _with_tenants(_update_tenant), about=about.UPDATE_TENANT),
-    AdminCall("deleteTenant", "POST", _with_tenants(_delete_tenant), about=about.DELETE_TENANT),
     AdminCall(
-        "getTenantSettings",
-        "GET",
-        _with_tenants(_get_tenant_settings),
-        about=about.GET_TENANT_SETTINGS,
+        *("getTenants", "GET", _get_tenants, "tenants"),
+        "All tenants, with their secrets.",
+        [TenantJson(id=TENANT_ID, name="school", secrets=_SECRETS)],
+        refusals=DISABLED_REFUSAL,
     ),
     AdminCall(
-        "addTenantSetting",
-        "POST",
-        _with_tenants(_add_tenant_setting),
-        about=about.ADD_TENANT_SETTING,
+        *("getTenantInfo", "GET", _get_tenant_info, "tenants"),
+        "One tenant.",
+        _RECORD_EXAMPLE,
+        request=_ID_EXAMPLE,
+        refusals=NO_TENANT,
     ),
     AdminCall(
-        "deleteTenantSetting",
-        "POST",
-        _with_tenants(_delete_tenant_setting),
-        about=about.DELETE_TENANT_SETTING,
+        *("addTenant", "POST", _add_tenant, "tenants"),
+        "Adds a tenant.",
+        AddedTenantJson(TENANT_ID, msgspec.structs.replace(_RECORD_EXAMPLE, name="academy")),
+        status=201,
+        request={"tenant": {"name": "academy", "secrets": _SECRETS}},
+        refusals=DISABLED_REFUSAL,
+        logs="tenant_added",
+    ),
+    AdminCall(
+        *("updateTenant", "POST", _update_tenant, "tenants"),
+        "Changes what is given of a tenant; empty fields of lrs and kc are removed.",
+        UpdatedTenantJson(**msgspec.structs.asdict(_RECORD_EXAMPLE), tenant=_RECORD_EXAMPLE),
+        request={"id": TENANT_ID, "tenant": {"secrets": _SECRETS}},
+        refusals=NO_TENANT,
+        logs="tenant_changed",
+    ),
+    AdminCall(
+        *("deleteTenant", "POST", _delete_tenant, "tenants"),
+        "Removes a tenant and its settings; refused while it has meetings.",
+        DeletedJson(TENANT_ID, f"Tenant id={TENANT_ID} was destroyed"),
+        request=_ID_EXAMPLE,
+        refusals=NO_TENANT,
+        logs="tenant_removed",
     ),
 )

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import replace
 
-from appliance.admin_calls.forms import natural_key
+from appliance.admin_calls.fields import natural_key
 from appliance.admin_calls.refusal import RefusalKind, Refused, no_tenant, no_tenant_setting
 from appliance.bbb.endpoint import UnacceptableValue
 from appliance.model import TenantId

@@ -14,6 +14,8 @@ END_CALLBACK_CALL = "end_callback"
 """Name of the call, below the path of the API."""
 END_CALLBACK_KEY = "endcallbackurl"
 """BBB writes the names of metadata in lower case."""
+END_CALLBACK_PARAM = f"meta_{END_CALLBACK_KEY}"
+"""In lower case; front-ends may spell it otherwise."""
 
 _PATH = f"/bigbluebutton/api/{END_CALLBACK_CALL}"
 RELAY_URL_HINT = f"{_PATH}?"

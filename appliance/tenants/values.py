@@ -186,7 +186,7 @@ def check_setting(setting: TenantSetting) -> TenantSetting:
         raise UnacceptableValue("the value must not hold control characters or line breaks")
     if setting.param == RETENTION_PARAM and not is_retention(setting.value):
         raise UnacceptableValue(
-            f"{RETENTION_PARAM} must be a number of days up to {MAX_DAYS}, or 0 for ever"
+            f"{RETENTION_PARAM} must be a number of days up to {MAX_DAYS}, or 0 for no limit"
         )
     if setting.call and setting.call not in CALLS:
         raise UnacceptableValue("call must be create or join, or be left out")

@@ -11,7 +11,7 @@ from pathlib import Path
 from appliance.bbb.client import BbbClient
 from appliance.callbacks.connections import CallbackConnections, open_callback_connections
 from appliance.http.client.dial import open_ssl_context
-from appliance.http.client.pool import PoolTransport
+from appliance.http.client.pool import MAX_TOTAL, PoolTransport
 from appliance.instruments import Metrics
 from appliance.log import EventLogger, current_request_id
 from appliance.model import PlacementRules
@@ -37,7 +37,9 @@ class Connections:
 
 
 @asynccontextmanager
-async def open_connections(settings: Settings, log: EventLogger) -> AsyncIterator[Connections]:
+async def open_connections(
+    settings: Settings, log: EventLogger, *, max_outgoing: int = MAX_TOTAL
+) -> AsyncIterator[Connections]:
     """Open the embedded stores (outermost, so that they stop last) and every connection."""
     stores, servers, metrics = settings.stores, settings.servers, Metrics()
     async with (
@@ -56,7 +58,11 @@ async def open_connections(settings: Settings, log: EventLogger) -> AsyncIterato
             latency=metrics.stores,
         ) as redis,
         _open_database(stores, embedded.database_url, metrics, log) as database,
-        aclosing(PoolTransport(open_ssl_context(_path(servers.ca_file)))) as pool,
+        aclosing(
+            PoolTransport(
+                open_ssl_context(_path(servers.ca_file)), max_total=min(max_outgoing, MAX_TOTAL)
+            )
+        ) as pool,
     ):
         bbb = BbbClient(
             pool,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from appliance.callbacks.analytics_files import AnalyticsFiles
 from appliance.callbacks.deps import CallbackDeps
 from appliance.callbacks.ended_store import EndedStore
+from appliance.callbacks.handback import Handback
 from appliance.callbacks.hook_cache import HookCache
 from appliance.callbacks.hook_store import HookStore
 from appliance.callbacks.queue import CallbackQueue
@@ -19,8 +20,10 @@ from appliance.dialin.store import VoiceBridges
 from appliance.doctor.deps import DoctorDeps, Probes
 from appliance.fault_log import FaultLog
 from appliance.features import Features
+from appliance.http.page_texts import load_page_texts
 from appliance.log import EventLogger
 from appliance.meetings.deps import MeetingDeps
+from appliance.meetings.join_pages import JoinPages
 from appliance.meetings.store import MeetingStore
 from appliance.metrics.deps import MetricsDeps
 from appliance.model import PlacementRules
@@ -150,6 +153,7 @@ def _make_callbacks(parts: _Parts, pool: PoolDeps, tenants: TenantDeps) -> Callb
         queue=CallbackQueue(opened.stores, parts.tasks.sender.wake, parts.log),
         urls=opened.urls,
         ended=EndedStore(redis),
+        handback=Handback(redis.background),
         hooks=hooks,
         hook_cache=HookCache(hooks, multitenancy=settings.api.multitenancy),
         analytics_files=reports,
@@ -169,6 +173,7 @@ def _make_servers(parts: _Parts, callbacks: CallbackDeps) -> ServerDeps:
         callbacks=callbacks,
         metrics=parts.connections.metrics,
         poll_soon=parts.tasks.poller.poll_soon,
+        random=random.random,
         instance=secrets.token_hex(8),
     )
 
@@ -188,6 +193,7 @@ def _make_meetings(parts: _Parts, servers: ServerDeps, tenants: TenantDeps) -> M
         metrics=parts.connections.metrics,
         random=random.random,
         new_password=_new_password,
+        join_pages=JoinPages(load_page_texts(parts.log), parts.settings.locale),
         secret_key_base=parts.secret_key_base,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from appliance.callbacks.deps import CallbackDeps
 from appliance.doctor.deps import Probes
+from appliance.http.page_texts import load_error_texts
 from appliance.instruments import Metrics
 from appliance.log import Log
 from appliance.postgres.database import Database
@@ -11,7 +12,6 @@ from appliance.recordings.admin_store import RecordingTable
 from appliance.recordings.caption_files import CaptionFiles
 from appliance.recordings.change_notes import ChangeNotes
 from appliance.recordings.deps import RecordingAdmin, RecordingDeps
-from appliance.recordings.error_texts import load_error_texts
 from appliance.recordings.file_locations import FileLocations
 from appliance.recordings.files import RecordingFiles
 from appliance.recordings.import_history import ImportHistory

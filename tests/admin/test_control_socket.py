@@ -141,16 +141,16 @@ def test_only_root_ourselves_and_members_may_connect(
 
 
 def test_peer_is_read_from_the_kernel() -> None:
-    ours, theirs = socket.socketpair(socket.AF_UNIX)
-    with ours, theirs:
-        peer = read_peer(ours)
+    near, far = socket.socketpair(socket.AF_UNIX)
+    with near, far:
+        peer = read_peer(near)
 
     assert peer == Peer(os.getuid(), frozenset({os.getgid(), *os.getgroups()}))
 
 
 async def test_stranger_is_refused_even_if_the_file_lets_him_in(path: Path) -> None:
     if os.getuid() != 0:
-        # Nobody else can be had without root: the rule itself is tested above.
+        # Another user needs root: the rule itself is tested above.
         assert not may_connect(Peer(65_533, frozenset()), os.geteuid(), None)
         return
     group = grp.getgrgid(12).gr_name
@@ -262,7 +262,7 @@ async def test_server_ends_at_once_with_a_client_that_does_not_read(
     assert not exists(path)
 
 
-async def test_garbage_and_lost_clients_disturb_nobody(path: Path) -> None:
+async def test_garbage_and_lost_clients_do_not_affect_others(path: Path) -> None:
     async with trio.open_nursery() as nursery:
         book = await start(nursery, path)
 

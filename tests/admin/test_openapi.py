@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from msgspec import Meta
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
 from appliance import __version__
 from appliance.admin.openapi import make_document
 from appliance.admin.routes import CALLS as ALL_CALLS
-from appliance.admin_calls.call import AdminCall
-from appliance.admin_calls.schema import About, Named, list_of, record
+from appliance.admin_calls.call import AdminCall, Answer, Call
+from appliance.admin_calls.fields import Fields, Flag, RequiredText
 
 CALLS = [call for call in ALL_CALLS if not call.local]
 DOCUMENT = json.loads(json.dumps(make_document(CALLS)))
@@ -62,43 +63,96 @@ def test_local_call_is_in_no_document() -> None:
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
 def test_call_is_described(call: AdminCall[Any]) -> None:
-    about = call.about
+    operation = operation_of(call)
 
-    assert about.summary.endswith(".")
-    assert operation_of(call)["operationId"] == call.name
+    assert call.summary.endswith(".")
+    assert operation["operationId"] == call.name
     if call.method == "GET":
-        assert about.body is None
-        assert not about.logs, "a GET changes nothing"
+        assert "requestBody" not in operation
+        assert not call.logs, "a GET changes nothing"
     else:
-        assert not about.query, "a POST has its fields in the body"
+        assert "parameters" not in operation, "a POST has its fields in the body"
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
 def test_examples_are_what_the_schemas_say(call: AdminCall[Any]) -> None:
-    about = call.about
     operation = operation_of(call)
-    answer = operation["responses"][str(about.status)]["content"]["application/json"]
 
-    check(about.example, answer["schema"])
-    if about.body is not None:
-        body = operation["requestBody"]["content"]["application/json"]["schema"]
-        assert about.body_example is not None, "show a body"
-        check(about.body_example, body)
+    answer = operation["responses"][str(call.status)]["content"]["application/json"]
+    check(answer["example"], answer["schema"])
+    if call.method == "POST":
+        body = operation["requestBody"]["content"]["application/json"]
+        check(body["example"], body["schema"])
+    for parameter in operation.get("parameters", ()):
+        check(parameter["example"], parameter["schema"])
 
 
-def test_named_schema_is_held_once_even_inside_another() -> None:
-    inner = Named("Inner", record(a={"type": "string"}))
-    outer = Named("Outer", record(inner=inner, more=list_of(inner)))
+class PartJson(Answer, frozen=True):
+    """A part."""
 
-    async def handler(*_: Any) -> Any:
-        return {}, 200
+    kind: Annotated[str, Meta(description="Its kind.", examples=["wheel"])]
 
+
+class WholeJson(Answer, frozen=True):
+    """Parts."""
+
+    first: PartJson | None
+    parts: list[PartJson]
+
+
+class PartFields(Fields, frozen=True):
+    """Fields of a part."""
+
+    kind: RequiredText
+    spare: Annotated[Flag, Meta(description="Whether there is another.")] = False
+
+
+class PartRequest(Fields, frozen=True):
+    """A part to be made."""
+
+    part: PartFields
+
+
+async def make_part(deps: None, call: Call[PartRequest]) -> WholeJson:
+    """Answer an example."""
+    part = PartJson(call.read().part.kind)
+    return WholeJson(part, [part])
+
+
+def test_document_has_the_types_of_the_handler() -> None:
+    example = WholeJson(None, [PartJson("wheel")])
+    request = {"part": {"kind": "wheel"}}
     calls = [
-        AdminCall(name, "GET", handler, about=About("x", "Y.", outer, {})) for name in ("a", "b")
+        AdminCall(name, "POST", make_part, "x", "Y.", example, request=request)
+        for name in ("a", "b")
     ]
-    schemas = make_document(calls)["components"]["schemas"]
 
-    reference = {"$ref": "#/components/schemas/Inner"}
-    assert set(schemas) == {"Inner", "Outer", "Error"}
-    assert schemas["Outer"]["properties"]["inner"] == reference
-    assert schemas["Outer"]["properties"]["more"]["items"] == reference
+    document = make_document(calls)
+
+    schemas = document["components"]["schemas"]
+    reference = {"$ref": "#/components/schemas/Part"}
+    assert set(schemas) >= {"Whole", "Part", "PartRequest", "PartFields", "Error"}
+    first = schemas["Whole"]["properties"]["first"]["anyOf"]  # in no order
+    assert reference in first
+    assert {"type": "null"} in first
+    assert schemas["Whole"]["properties"]["parts"]["items"] == reference
+    assert schemas["Part"]["properties"]["kind"] == {
+        "type": "string",
+        "description": "Its kind.",
+        "examples": ["wheel"],
+    }
+    assert schemas["PartFields"]["required"] == ["kind"]
+    body = document["paths"]["/scalelite/api/a"]["post"]["requestBody"]
+    assert body["required"] is True
+    assert body["content"]["application/json"]["example"] == request
+
+
+def test_document_shows_every_value_that_is_accepted() -> None:
+    call = AdminCall("a", "POST", make_part, "x", "Y.", None)
+
+    spare = make_document([call])["components"]["schemas"]["PartFields"]["properties"]["spare"]
+
+    assert spare["description"] == "Whether there is another."
+    assert spare["default"] is False
+    assert {True, "true", "no", None} <= set(spare["enum"])
+    assert "type" not in spare

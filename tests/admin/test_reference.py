@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import pytest
+from msgspec import Meta
 
 from appliance.admin.reference import MARK, render_reference
 from appliance.admin.routes import CALLS
-from appliance.admin_calls.call import AdminCall
-from appliance.admin_calls.schema import MAYBE_FLAG, TEXT, About, fields, told
+from appliance.admin_calls.call import AdminCall, Answer, Call
+from appliance.admin_calls.fields import Fields, Flag, RequiredText, one_of
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "admin-api.md"
 
@@ -21,25 +22,49 @@ def test_page_is_current() -> None:
     assert render_reference(page, CALLS) == page, "run: make docs"
 
 
-def test_call_is_shown_with_its_fields_and_examples() -> None:
-    async def handler(*_: Any) -> Any:
-        return {}, 200
+class InnerFields(Fields, frozen=True):
+    """Fields in a record."""
 
-    body = fields("id", id=told("Whose.", TEXT), sub=fields("x", x=MAYBE_FLAG))
-    about = About(
+    x: Annotated[Flag, Meta(description="Whether.")]
+
+
+class OuterFields(Fields, frozen=True):
+    """A request."""
+
+    id: Annotated[RequiredText, Meta(description="Whose.")]
+    sub: InnerFields
+    word: Annotated[str | None, one_of("one", "two", refusal="{}")] = None
+
+
+class ThingJson(Answer, frozen=True):
+    """An answer."""
+
+    a: str
+
+
+async def do_it(deps: None, call: Call[OuterFields]) -> ThingJson:
+    """Do it."""
+    return ThingJson(call.read().id)
+
+
+def test_call_is_shown_with_its_fields_and_examples() -> None:
+    call = AdminCall(
+        "doIt",
+        "POST",
+        do_it,
         "things",
         "Does it.",
-        TEXT,
-        {"a": "b"},
-        body=body,
-        body_example={"id": "1"},
+        ThingJson("b"),
+        request={"id": "1"},
         refusals={404: "Nothing there."},
     )
-    page = render_reference(f"head\n{MARK}old", [AdminCall("doIt", "POST", handler, about=about)])
+    page = render_reference(f"head\n{MARK}old", [call])
 
     assert page.startswith(f"head\n{MARK}\n### Things\n\n#### POST /scalelite/api/doIt\n\nDoes it.")
-    assert "| `id` | required | string. Whose. |\n| `sub.x` | required | true or false |" in page
-    assert '    {"id": "1"}' in page
+    assert "| `id` | required | string. Whose. |\n" in page
+    assert "| `sub.x` | required | true or false. Whether. |\n" in page
+    assert "| `word` |  | `one`, `two` |\n" in page
+    assert '    {"id": "1"}\n\n200:\n\n    {"a": "b"}\n' in page
     assert "404: Nothing there." in page
     assert "old" not in page
 

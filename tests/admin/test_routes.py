@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
+from appliance.bbb.caller import Caller
 from appliance.ctl.client import ControlError, Refusal
 from appliance.features import Features
+from appliance.meetings.create import create_meeting
 from tests.doubles.bbb_process import open_bbb_servers
 from tests.doubles.control import ControlDouble, open_control
 from tests.doubles.features import EventBook, open_features
@@ -139,7 +142,7 @@ async def test_body_of_more_than_a_mebibyte_is_refused_before_it_is_sent(
             control, "POST /scalelite/api/addServer", announced=1024 * 1024 + 1
         )
 
-        assert (status, document) == (413, {"error": "Request Entity Too Large"})
+        assert (status, document) == (413, {"error": "The body of the request is too large."})
 
 
 async def test_duplicate_id_is_refused_with_400(redis_url: str, redis_namespace: str) -> None:
@@ -197,6 +200,27 @@ async def test_meetings_are_listed_shown_and_ended(redis_url: str, redis_namespa
         assert (disabled["state"], disabled["ended"]) == ("disabled", [])
 
 
+async def test_update_to_disabled_leaves_the_meetings(redis_url: str, redis_namespace: str) -> None:
+    async with (
+        open_bbb_servers(1) as (bbb,),
+        open_features(redis_url, redis_namespace) as res,
+        open_control(res) as control,
+    ):
+        await control.post("addServer", {"url": bbb.url, "secret": bbb.secret, "id": "one"})
+        await control.post("enableServer", {"id": "one"})
+        await create_meeting(res.meetings, Caller(), (("meetingID", "m1"),))
+
+        fields = {"id": "one", "server": {"state": "disable"}}
+        assert (await control.post("updateServer", fields))["state"] == "disabled"
+
+        assert bbb.requests("end") == []
+        listed = await control.post("listMeetings", {"ids": ["m1"]})
+        assert [meeting["id"] for meeting in listed["meetings"]] == ["m1"]
+        disabled = await control.post("disableServer", {"id": "one", "confirmed": True})
+        assert [meeting["id"] for meeting in disabled["ended"]] == ["m1"]
+        assert bbb.meetings() == {}
+
+
 async def test_store_that_is_down_is_said_and_comes_back(redis_namespace: str) -> None:
     with redis_process() as redis:
         async with (
@@ -218,3 +242,19 @@ async def test_store_that_is_down_is_said_and_comes_back(redis_namespace: str) -
                         break
                     except ControlError:
                         await trio.sleep(0.05)
+
+
+async def test_client_that_leaves_while_its_body_is_read_is_no_error(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with (
+        open_features(redis_url, redis_namespace) as res,
+        open_control(res) as control,
+    ):
+        async with await trio.open_unix_socket(str(control.path)) as stream:
+            head = "POST /scalelite/api/addServer HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n"
+            await stream.send_all(head.encode() + b"{")
+            await trio.testing.wait_all_tasks_blocked()
+
+        assert await control.get("getStatus")
+        assert not book_of(res).errors

@@ -6,6 +6,7 @@ import pytest
 
 from appliance.bbb.errors import (
     FORMAT_ERROR,
+    INTERNAL_ID,
     INVALID_MEETING_ID,
     MISSING_MEETING_ID,
     SIZE_ERROR,
@@ -13,6 +14,8 @@ from appliance.bbb.errors import (
     Failure,
 )
 from appliance.bbb.meeting_id import check_meeting_id, read_meeting_id
+
+INTERNAL = "183f0bf3a0982a127bdb8161e0c44eb696b3e75c-1531240585189"
 
 
 @pytest.mark.parametrize(
@@ -28,6 +31,12 @@ from appliance.bbb.meeting_id import check_meeting_id, read_meeting_id
         ("a,b", FORMAT_ERROR),
         (",,", FORMAT_ERROR),
         ("a;b/c ?&d", None),
+        (INTERNAL, INTERNAL_ID),
+        (f" {INTERNAL[:9]}\x07{INTERNAL[9:]}\n", INTERNAL_ID),  # BBB strips these characters
+        (INTERNAL.upper(), None),
+        (INTERNAL[1:], None),
+        (f"{INTERNAL}0", None),
+        (f"{INTERNAL}~t1", None),
     ],
 )
 def test_meeting_id_is_checked_as_bbb_does(meeting_id: str | None, outcome: Failure | None) -> None:
@@ -64,3 +73,7 @@ def test_meeting_id_is_refused_when_nothing_usable_is_left(
     with pytest.raises(ApiError) as failed:
         read_meeting_id(text)
     assert failed.value.failure == failure
+
+
+def test_internal_id_is_accepted_where_it_is_scoped() -> None:
+    assert check_meeting_id(INTERNAL, scoped=True) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from appliance.bbb.meeting_info import parse_meeting_info
-from appliance.bbb.xml import Answer, parse_answer
+from appliance.bbb.xml import ServerAnswer, parse_answer
 
 DATA = Path(__file__).resolve().parent.parent / "data" / "bbb-responses"
 
@@ -36,6 +36,6 @@ def test_missing_and_odd_fields_are_empty() -> None:
         b"<videoCount>9999999999</videoCount></response>"
     )
 
-    info = parse_meeting_info(Answer(True, None, body))
+    info = parse_meeting_info(ServerAnswer(True, None, body))
 
     assert (info.name, info.participants, info.videos, info.recording) == ("", 0, 0, False)

@@ -13,6 +13,8 @@ from appliance.bbb.params import (
     Params,
     encode_query,
     get,
+    has_parameters,
+    keep_last,
     merge_params,
     parse_query,
     repeated_guarded_name,
@@ -89,6 +91,21 @@ def test_encoded_query_is_read_alike_by_another_reader(params: Params) -> None:
 def test_decoding_never_fails_and_is_stable(raw: bytes) -> None:
     params = parse_query(raw)
     assert parse_query(encode_query(params).encode()) == params
+
+
+def test_last_value_of_a_name_is_kept_in_the_place_of_the_first() -> None:
+    params = (("a", "1"), ("b", ""), ("a", "2"), ("", "3"))
+
+    assert keep_last(params) == (("a", "2"), ("b", ""), ("", "3"))
+    assert keep_last(params[:2]) == params[:2]
+
+
+@pytest.mark.parametrize(
+    ("raw", "has"), [(b"", False), (b"&&", False), (b"&a", True), (b"=", True)]
+)
+def test_separators_alone_are_no_parameters(raw: bytes, has: bool) -> None:
+    assert has_parameters(raw) is has
+    assert bool(parse_query(raw)) is has
 
 
 def test_get_returns_the_first_value() -> None:

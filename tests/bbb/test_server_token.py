@@ -50,6 +50,10 @@ def test_token_counts_while_it_is_good(claims: dict[str, Any], expected: str | N
     assert signer(token(**claims)) == expected
 
 
+def test_token_without_expiry_does_not_count() -> None:
+    assert signer(jwt.encode({}, SECRET, "HS512")) is None
+
+
 def test_token_of_bbbs_script_counts() -> None:
     assert signer(bearer_token(SECRET, exp=NOW_S + 60)) == "b"
     assert signer(bearer_token(SECRET, exp=NOW_S + 60), scheme="bearer") == "b"

@@ -1,6 +1,6 @@
 """What a checksum covers is read, and nothing else: over the wire, against the real application.
 
-The probe is isMeetingRunning of a meeting that nobody knows: `running` false says that the request
+The probe is isMeetingRunning of an unknown meeting: `running` false says that the request
 was taken for signed, checksumError that it was not.
 """
 
@@ -58,7 +58,7 @@ def multipart(*fields: tuple[str, str], extra: str = "") -> bytes:
         # Percent signs and blanks count as they were sent.
         f"meeting%49D=a%20b&checksum={checksum(CALL, 'meeting%49D=a%20b', SECRET)}",
         f"meetingID=a+b&checksum={checksum(CALL, 'meetingID=a+b', SECRET)}",
-        # A name is just a name (fault 30).
+        # A name has no structure; Scalelite answers HTTP 500.
         f"{ID}&x[]=1&x[]=2&checksum={checksum(CALL, f'{ID}&x[]=1&x[]=2', SECRET)}",
         f"{ID}&=1&&&checksum={checksum(CALL, f'{ID}&=1&&', SECRET)}",
     ],
@@ -271,6 +271,33 @@ async def test_malformed_multipart_form_is_refused_without_an_error_of_ours(
         assert not public.log.errors
 
 
+@pytest.mark.parametrize(("parameters", "taken"), [(1000, True), (1001, False), (400_000, False)])
+async def test_request_with_too_many_parameters_is_refused(
+    parameters: int, taken: bool, redis_url: str, redis_namespace: str
+) -> None:
+    params = f"{ID}{'&a' * (parameters - 1)}"
+    async with open_public(redis_url, redis_namespace) as public:
+        answers = [await public.post_form(CALL, params)]
+        if parameters < 10_000:  # more does not fit into an address
+            answers.append(await public.call(CALL, params))
+
+        for answer in answers:
+            if taken:
+                assert accepted(answer)
+            else:
+                assert (answer.status, answer.key) == (200, "requestTooLarge")
+
+
+async def test_form_with_too_many_parameters_is_refused_before_it_has_arrived(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_public(redis_url, redis_namespace) as public:
+        length = f"Content-Length: {FORM_MAX_BYTES}"
+        head = request("POST", f"{API}/{CALL}", headers=[FORM_TYPE, length])
+
+        assert (await public.raw(head + b"a&" * 1001)).key == "requestTooLarge"
+
+
 async def test_large_multipart_form_is_read(redis_url: str, redis_namespace: str) -> None:
     async with open_public(redis_url, redis_namespace) as public:
         fields = ("welcome", "w" * 200_000), ("meetingID", "abc"), ("checksum", OVER_NOTHING)
@@ -308,7 +335,7 @@ async def test_form_of_a_mebibyte_is_read_and_one_byte_more_is_413(
 @pytest.mark.parametrize(
     "timeouts",
     [
-        ClientTimeouts(chunk_s=0.1, linger_s=0.1),
+        ClientTimeouts(rate_s=0.1, linger_s=0.1),
         ClientTimeouts(form_s=0.1, linger_s=0.1),
     ],
 )

@@ -1,4 +1,4 @@
-"""Kept reports: whole or not at all, ours alone, and not for ever."""
+"""Stored reports: written atomically, readable only by the appliance, limited in number."""
 
 from __future__ import annotations
 

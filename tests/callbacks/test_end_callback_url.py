@@ -1,4 +1,4 @@
-"""meta_endCallbackUrl of scoped meetings: our URL, what it says, and that nobody can forge it."""
+"""meta_endCallbackUrl of scoped meetings: our URL, what it says, and that it cannot be forged."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_url_of_ours_stands_in_for_the_front_ends_however_it_is_spelt(name: str)
 
 
 def test_front_end_is_told_its_own_id_as_bbb_tells_it() -> None:
-    # BBB takes the URL apart and builds it anew.
+    # BBB parses and rebuilds the URL.
     params = [*parse_qsl(query(relay()).decode()), ("meetingID", "math 101~t-2")]
     called = urlencode([("recordingmarks", "true"), *reversed(params)])
 

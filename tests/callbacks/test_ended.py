@@ -52,8 +52,8 @@ async def queued(pool: LivePool) -> list[tuple[str, str | None]]:
     return [(one.callback.url, one.callback.tenant_id) for one in found]
 
 
-async def tell(pool: LivePool, after_ms: int = 0) -> None:
-    """Tell what is due by then."""
+async def notify(pool: LivePool, after_ms: int = 0) -> None:
+    """Queue the notifications that are due by then."""
     later = rewire(pool.res, now_ms=lambda: pool.res.now_ms() + after_ms)
     await notify_ended(later.callbacks)
 
@@ -81,7 +81,7 @@ async def test_create_takes_no_further_round_trips(pool: LivePool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variables", "given", "told"),
+    ("variables", "given", "notified"),
     [
         ({"DEFAULT_CREATE_PARAMS": f"meetingEndedURL={LMS}"}, {}, [LMS]),
         (
@@ -101,7 +101,7 @@ async def test_front_ends_url_is_what_the_merged_parameters_say(
     bbbs: list[BbbProcess],
     variables: dict[str, Any],
     given: dict[str, str],
-    told: list[str],
+    notified: list[str],
 ) -> None:
     async with open_live(redis_url, redis_namespace, bbbs[:1], **variables) as pool:
         url = await create(pool, **given)
@@ -109,7 +109,7 @@ async def test_front_ends_url_is_what_the_merged_parameters_say(
         assert url.startswith(OURS)
         assert await record_end(pool.res.callbacks, url.partition("?")[2].encode())
         await pool.settled()
-        assert await queued(pool) == [(one, None) for one in told]
+        assert await queued(pool) == [(one, None) for one in notified]
 
 
 async def test_other_urls_pass_untouched(pool: LivePool) -> None:
@@ -117,18 +117,18 @@ async def test_other_urls_pass_untouched(pool: LivePool) -> None:
     assert pool.servers[0].meetings()["room"]["metadata"]["endcallbackurl"] == LMS
 
 
-async def test_meeting_found_gone_is_told_once_without_marks(pool: LivePool) -> None:
+async def test_meeting_found_gone_is_notified_once_without_marks(pool: LivePool) -> None:
     url = await create(pool, meetingEndedURL=LMS)
     pool.servers[0].end_meeting("room", callback=False)
     await meetings.get_meeting_info(pool.res.meetings, CALLER, (("meetingID", "room"),))
-    await tell(pool)
+    await notify(pool)
     assert await queued(pool) == []
-    await tell(pool, NOTIFY_AFTER_LOSS_MS)
+    await notify(pool, NOTIFY_AFTER_LOSS_MS)
     assert await queued(pool) == [(LMS, None)]
     assert url is not None
     assert await record_end(pool.res.callbacks, url.partition("?")[2].encode())
     await pool.settled()
-    await tell(pool, NOTIFY_AFTER_LOSS_MS)
+    await notify(pool, NOTIFY_AFTER_LOSS_MS)
     assert await queued(pool) == [(LMS, None)]
 
 
@@ -159,30 +159,30 @@ async def test_server_is_asked_where_nobody_knows_which_run_has_ended(
     assert await queued(pool) == ([] if running else [(f"{LMS}&recordingmarks=true", None)])
 
 
-async def test_poll_that_finds_the_meeting_gone_tells_it(pool: LivePool) -> None:
+async def test_poll_that_finds_the_meeting_gone_notifies_its_front_end(pool: LivePool) -> None:
     await create(pool, meetingEndedURL=LMS)
     pool.servers[0].end_meeting("room", callback=False)
     await pool.poll("bbb-1")
     assert await pool.meeting() is None
-    await tell(pool, NOTIFY_AFTER_LOSS_MS)
+    await notify(pool, NOTIFY_AFTER_LOSS_MS)
     assert await queued(pool) == [(LMS, None)]
 
 
 async def test_ended_meeting_waits_for_its_servers_word(pool: LivePool) -> None:
     url = await create(pool, meetingEndedURL=LMS)
     await meetings.end_meeting(pool.res.meetings, CALLER, (("meetingID", "room"),))
-    await tell(pool, NOTIFY_AFTER_END_MS - 5000)
+    await notify(pool, NOTIFY_AFTER_END_MS - 5000)
     assert await queued(pool) == []
     assert url is not None
     assert await record_end(
         pool.res.callbacks, f"{url.partition('?')[2]}&recordingmarks=true".encode()
     )
     await pool.settled()
-    await tell(pool, NOTIFY_AFTER_END_MS)
+    await notify(pool, NOTIFY_AFTER_END_MS)
     assert await queued(pool) == [(f"{LMS}&recordingmarks=true", None)]
 
 
-async def test_meeting_of_a_tenant_is_told_as_the_tenants(
+async def test_meeting_of_a_tenant_is_notified_as_the_tenants(
     redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
 ) -> None:
     school = Tenant(TenantId("t-1"), "school", ("s",))
@@ -213,7 +213,7 @@ class FullQueue:
     show = count = retry = drop = enqueue
 
 
-async def test_end_that_no_queue_can_take_is_told_later(pool: LivePool) -> None:
+async def test_end_that_no_queue_can_take_is_notified_later(pool: LivePool) -> None:
     await create(pool, meetingEndedURL=LMS)
     pool.servers[0].end_meeting("room", callback=False)
     await pool.poll("bbb-1")
@@ -223,9 +223,9 @@ async def test_end_that_no_queue_can_take_is_told_later(pool: LivePool) -> None:
         callbacks__queue=FullQueue(),
     )
     assert await notify_ended(later.callbacks) == 0
-    await tell(pool, NOTIFY_AFTER_LOSS_MS)
+    await notify(pool, NOTIFY_AFTER_LOSS_MS)
     assert await queued(pool) == []
-    await tell(pool, 60_000)
+    await notify(pool, 60_000)
     assert await queued(pool) == [(LMS, None)]
 
 
@@ -242,7 +242,7 @@ class PickyQueue:
         return True
 
 
-async def test_meeting_that_cannot_be_told_holds_up_no_other(pool: LivePool) -> None:
+async def test_meeting_that_cannot_be_notified_holds_up_no_other(pool: LivePool) -> None:
     for meeting_id in ("bad", "good", "fine"):
         await pool.create(meeting_id, caller=CALLER, meetingEndedURL=LMS)
         pool.bbb(await pool.home(meeting_id)).end_meeting(meeting_id, callback=False)
@@ -270,7 +270,7 @@ async def until_queued_by_task(pool: LivePool) -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_front_end_is_told_by_itself_also_when_the_store_was_away(
+async def test_front_end_is_notified_by_itself_also_when_the_store_was_away(
     redis_namespace: str, bbbs: list[BbbProcess]
 ) -> None:
     with redis_process(*DURABLE) as redis:

@@ -1,4 +1,5 @@
-"""The end of a meeting in a real Redis: which run a server's word is about, and who is told."""
+"""The end of a meeting in a real Redis: which run a server's report is about, and which front-ends
+are notified."""
 
 from __future__ import annotations
 
@@ -44,7 +45,7 @@ async def end(
     return await EndedStore(pool.store.redis).end_meeting(call, now_ms=pool.now_ms)
 
 
-async def told(pool: StorePool) -> list[tuple[str, str]]:
+async def notified(pool: StorePool) -> list[tuple[str, str]]:
     """Take on whom to tell now, and be done with them; return (meeting id, URL)."""
     ended = EndedStore(pool.store.redis)
     claimed = await ended.claim(now_ms=pool.now_ms, at_most=10)
@@ -64,9 +65,9 @@ async def test_servers_word_forgets_the_meeting_at_once_and_tells_its_front_end(
     assert await pool.find("m") is None
     assert await pool.bridges() == {}
     assert await pool.load(one) == 0
-    assert await told(pool) == [("m", f"{URL}&recordingmarks=true")]
+    assert await notified(pool) == [("m", f"{URL}&recordingmarks=true")]
     assert not await end(pool, began_ms, marks="true")
-    assert await told(pool) == []
+    assert await notified(pool) == []
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ async def test_word_about_another_run_or_server_changes_nothing(
     await begin(pool)
     assert not await end(pool, pool.now_ms + began, meeting_id, server)
     assert await pool.find("m") is not None
-    assert await told(pool) == []
+    assert await notified(pool) == []
 
 
 async def test_create_that_a_server_answers_like_the_first_is_of_the_same_run(
@@ -90,22 +91,22 @@ async def test_create_that_a_server_answers_like_the_first_is_of_the_same_run(
     first_ms, pool.now_ms = pool.now_ms, pool.now_ms + MINUTE_MS
     await begin(pool, created="1000")  # no duplicateWarning
     await begin(pool)  # not even a createTime
-    assert await told(pool) == []
+    assert await notified(pool) == []
     # It may call what the last create brought: then it is asked.
     assert not await end(pool, pool.now_ms)
     assert await end(pool, first_ms)
     assert await pool.find("m") is None
-    assert await told(pool) == [("m", URL)]
+    assert await notified(pool) == [("m", URL)]
     assert not await end(pool, first_ms)
 
     await begin(pool, created="1001")
     pool.now_ms += MINUTE_MS
     await begin(pool, created="1002")
-    assert await told(pool) == [("m", URL)]  # nobody noticed the end of the one before
+    assert await notified(pool) == [("m", URL)]  # the end of the previous one was not reported
 
 
 @pytest.mark.parametrize("detached", [False, True])
-async def test_removed_server_has_its_meetings_told_as_ended(
+async def test_front_ends_of_a_removed_servers_meetings_are_notified(
     pool: StorePool, detached: bool
 ) -> None:
     one = await pool.add("a")
@@ -113,7 +114,7 @@ async def test_removed_server_has_its_meetings_told_as_ended(
     if detached:
         await pool.lose(one)
     assert await pool.store.remove_server(one, force=not detached) is None
-    assert await told(pool) == [("m", URL)]
+    assert await notified(pool) == [("m", URL)]
 
 
 async def test_word_about_an_earlier_run_does_not_end_the_meeting_created_again(
@@ -125,9 +126,9 @@ async def test_word_about_an_earlier_run_does_not_end_the_meeting_created_again(
     await pool.forget(meeting)
     await begin(pool)
 
-    assert await end(pool, first_ms)  # its front-end is still to be told
+    assert await end(pool, first_ms)  # its front-end is still to be notified
     assert await pool.find("m") is not None
-    assert await told(pool) == [("m", URL)]
+    assert await notified(pool) == [("m", URL)]
     assert not await end(pool, first_ms)
     assert await pool.find("m") is not None
 
@@ -142,11 +143,11 @@ async def test_run_that_its_server_began_anew_ends_the_one_before(pool: StorePoo
 
     assert await pool.store.confirm_meeting(meeting, now_ms=pool.now_ms, run=run, created="1")
 
-    assert await told(pool) == [("m", URL)]
+    assert await notified(pool) == [("m", URL)]
     assert not await end(pool, first_ms)
     assert await pool.find("m") is not None
     assert await end(pool, pool.now_ms)
-    assert await told(pool) == [("m", "https://other.example.org/")]
+    assert await notified(pool) == [("m", "https://other.example.org/")]
 
 
 @pytest.mark.parametrize("earlier_ms", [-1, 1], ids=["came before", "came after"])
@@ -160,11 +161,11 @@ async def test_run_whose_create_is_answered_last_is_not_taken_for_the_latest(
     assert await pool.store.confirm_meeting(meeting, now_ms=pool.now_ms, run=over, created="1001")
 
     assert await pool.find("m") == meeting
-    assert await told(pool) == [("m", "https://other.example.org/")]
+    assert await notified(pool) == [("m", "https://other.example.org/")]
     assert not await end(pool, over.began_ms)
     assert await pool.find("m") == meeting
     assert await end(pool, pool.now_ms)
-    assert await told(pool) == [("m", URL)]
+    assert await notified(pool) == [("m", URL)]
 
 
 async def test_word_about_a_run_whose_create_was_not_answered_yet_does_not_end_a_later_one(
@@ -183,7 +184,7 @@ async def test_create_that_found_the_meeting_there_leaves_its_run(pool: StorePoo
     later = MeetingRun(pool.now_ms + 5, "https://other.example.org/")
     assert await pool.store.confirm_meeting(meeting, now_ms=pool.now_ms + 5, run=later, began=False)
     assert await end(pool, pool.now_ms)
-    assert await told(pool) == [("m", URL)]
+    assert await notified(pool) == [("m", URL)]
 
 
 async def test_meeting_whose_run_nobody_has_noted_is_not_ended_by_a_word(pool: StorePool) -> None:
@@ -202,27 +203,27 @@ async def test_meeting_being_created_is_not_ended(pool: StorePool) -> None:
     assert await pool.find("m") is not None
 
 
-async def test_lost_meeting_is_told_later_and_with_the_marks_if_its_server_speaks_before(
+async def test_lost_meeting_is_notified_later_and_with_the_marks_if_its_server_speaks_before(
     pool: StorePool,
 ) -> None:
     await pool.add("a")
     began_ms = pool.now_ms
     await pool.forget(await begin(pool))
     pool.now_ms += NOTIFY_AFTER_LOSS_MS - 1
-    assert await told(pool) == []
+    assert await notified(pool) == []
     assert await end(pool, began_ms, marks="false")
-    assert await told(pool) == [("m", f"{URL}&recordingmarks=false")]
+    assert await notified(pool) == [("m", f"{URL}&recordingmarks=false")]
 
 
-async def test_lost_meeting_is_told_once_if_its_server_never_speaks(pool: StorePool) -> None:
+async def test_lost_meeting_is_notified_once_if_its_server_never_speaks(pool: StorePool) -> None:
     await pool.add("a")
     began_ms = pool.now_ms
     await pool.forget(await begin(pool))
     pool.now_ms += NOTIFY_AFTER_LOSS_MS
-    assert await told(pool) == [("m", URL)]
+    assert await notified(pool) == [("m", URL)]
     pool.now_ms += CLAIM_MS
     assert not await end(pool, began_ms)
-    assert await told(pool) == []
+    assert await notified(pool) == []
 
 
 async def test_ended_meeting_gets_more_time_than_a_lost_one(pool: StorePool) -> None:
@@ -230,9 +231,9 @@ async def test_ended_meeting_gets_more_time_than_a_lost_one(pool: StorePool) -> 
     meeting = await begin(pool)
     assert await pool.store.forget_meeting(meeting, now_ms=pool.now_ms, even_if_creating=True)
     pool.now_ms += NOTIFY_AFTER_END_MS - 1
-    assert await told(pool) == []
+    assert await notified(pool) == []
     pool.now_ms += 1
-    assert await told(pool) == [("m", URL)]
+    assert await notified(pool) == [("m", URL)]
 
 
 async def test_claimed_meeting_is_nobody_elses_until_the_claim_has_run_out(pool: StorePool) -> None:
@@ -244,9 +245,9 @@ async def test_claimed_meeting_is_nobody_elses_until_the_claim_has_run_out(pool:
     assert len(await ended.claim(now_ms=pool.now_ms, at_most=10)) == 1
     assert not await end(pool, began_ms)  # a repeated call does not hand it out again
     pool.now_ms += CLAIM_MS - 1
-    assert await told(pool) == []
+    assert await notified(pool) == []
     pool.now_ms += 1
-    assert await told(pool) == [("m", URL)]
+    assert await notified(pool) == [("m", URL)]
 
 
 async def test_taken_back_meeting_is_ended_by_the_word_about_its_run(pool: StorePool) -> None:
@@ -258,7 +259,7 @@ async def test_taken_back_meeting_is_ended_by_the_word_about_its_run(pool: Store
     assert (await pool.poll(one, {"m": 1})).taken_back == ("m",)
     assert await end(pool, began_ms)
     assert await pool.find("m") is None
-    assert await told(pool) == [("m", URL)]
+    assert await notified(pool) == [("m", URL)]
 
 
 async def test_detached_meeting_is_ended_by_its_servers_word(pool: StorePool) -> None:
@@ -268,10 +269,10 @@ async def test_detached_meeting_is_ended_by_its_servers_word(pool: StorePool) ->
     await pool.lose(one)
     assert await end(pool, began_ms)
     assert await pool.bridges() == {}
-    assert await told(pool) == [("m", URL)]
+    assert await notified(pool) == [("m", URL)]
 
 
-async def test_detached_meeting_that_is_gone_when_its_server_is_back_is_told(
+async def test_detached_meeting_that_is_gone_when_its_server_is_back_is_notified(
     pool: StorePool,
 ) -> None:
     one = await pool.add("a")
@@ -280,10 +281,10 @@ async def test_detached_meeting_that_is_gone_when_its_server_is_back_is_told(
     pool.now_ms += MINUTE_MS
     await pool.poll(one, {})
     pool.now_ms += NOTIFY_AFTER_LOSS_MS
-    assert await told(pool) == [("m", URL)]
+    assert await notified(pool) == [("m", URL)]
 
 
-async def test_meeting_that_was_moved_is_not_told_by_the_end_of_what_it_was_before(
+async def test_meeting_that_was_moved_is_not_notified_by_the_end_of_what_it_was_before(
     pool: StorePool,
 ) -> None:
     one = await pool.add("a")
@@ -299,23 +300,23 @@ async def test_meeting_that_was_moved_is_not_told_by_the_end_of_what_it_was_befo
     await pool.poll(one, {"m": 1})
     pool.now_ms += MINUTE_MS
     await pool.poll(one, {})
-    assert await told(pool) == []
+    assert await notified(pool) == []
     assert await end(pool, pool.now_ms - MINUTE_MS, server="b")
-    assert await told(pool) == [("m", URL)]
+    assert await notified(pool) == [("m", URL)]
 
 
-async def test_meetings_of_a_cleared_server_are_told(pool: StorePool) -> None:
+async def test_front_ends_of_a_cleared_servers_meetings_are_notified(pool: StorePool) -> None:
     one = await pool.add("a")
     await begin(pool)
     await pool.store.clear_server(one, now_ms=pool.now_ms, to_be_ended=True)
     pool.now_ms += NOTIFY_AFTER_END_MS
-    assert await told(pool) == [("m", URL)]
+    assert await notified(pool) == [("m", URL)]
     pool.now_ms += 2 * MINUTE_MS
     await pool.poll(one, {})
-    assert await told(pool) == []
+    assert await notified(pool) == []
 
 
-async def test_create_that_moved_on_to_another_server_is_told_once(pool: StorePool) -> None:
+async def test_create_that_moved_on_to_another_server_is_notified_once(pool: StorePool) -> None:
     await pool.add("a")
     await pool.add("b", load=1)
     placed = await pool.create("m", confirm=False)
@@ -325,16 +326,16 @@ async def test_create_that_moved_on_to_another_server_is_told_once(pool: StorePo
     assert moved.server_id == "b"
     assert not await end(pool, began_ms)
     assert await end(pool, began_ms, server="b")
-    assert await told(pool) == [("m", URL)]
+    assert await notified(pool) == [("m", URL)]
 
 
-async def test_front_end_without_url_is_not_told(pool: StorePool) -> None:
+async def test_front_end_without_url_is_not_notified(pool: StorePool) -> None:
     await pool.add("a")
     meeting = await pool.create("m")
     run = MeetingRun(pool.now_ms)
     assert await pool.store.confirm_meeting(meeting, now_ms=pool.now_ms, run=run)
     assert await end(pool, pool.now_ms)
-    assert await told(pool) == []
+    assert await notified(pool) == []
 
 
 async def test_run_that_came_back_with_its_server_is_the_same(pool: StorePool) -> None:
@@ -344,4 +345,4 @@ async def test_run_that_came_back_with_its_server_is_the_same(pool: StorePool) -
     pool.now_ms += MINUTE_MS
     assert (await pool.poll(one, {"m": 1})).taken_back == ("m",)
     await begin(pool, created="1000")
-    assert await told(pool) == []
+    assert await notified(pool) == []

@@ -20,7 +20,7 @@ async def public(redis_url: str, redis_namespace: str) -> AsyncIterator[Public]:
 
 async def test_hook_lives_from_create_to_destroy(public: Public) -> None:
     created = await public.call("hooks/create", HOOK)
-    assert created.headers["content-type"] == "application/xml; charset=utf-8"
+    assert created.headers["content-type"] == "text/xml; charset=utf-8"
     assert (created.returncode, created.text("hookID")) == ("SUCCESS", "1")
     listed = await public.call("hooks/list")
     assert listed.text("callbackURL") == HOOK["callbackURL"]

@@ -77,7 +77,7 @@ async def test_enqueue_says_when_no_store_can_take_it() -> None:
 
 
 class Calls:
-    """A client that keeps what it is asked to send, and answers as it is told."""
+    """A client that records requests and returns prepared answers."""
 
     def __init__(self, *outcomes: int | Exception) -> None:
         self.outcomes = list(outcomes)

@@ -1,4 +1,4 @@
-"""SIGKILL between a claim and its end: the callback is sent by whoever comes next."""
+"""SIGKILL between a claim and its end: another process sends the callback."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ async def test_replayed_call_does_nothing_to_the_meeting_that_was_created_again(
     await create(public, meetingEndedURL=LMS)
     first = ended_url(bbb)
     bbb.end_meeting("room", callback=False)
-    # Its server has lost the first run, and nobody has noticed: the record stays.
+    # Its server lost the first run without a report, so the record stays.
     await create(public, meetingEndedURL=LMS)
     assert ended_url(bbb) != first
 

@@ -89,6 +89,37 @@ async def test_url_that_may_not_be_called_is_taken_out_all_the_same(
     assert len(warned) == 1
 
 
+@pytest.mark.parametrize(
+    ("url", "sent"),
+    [
+        ("https://lms.example.org/end", True),
+        ("http://10.0.0.5/end", False),
+        ("http://169.254.169.254/latest", False),
+        ("http://[::1]/end", False),
+        ("http://0x7f.1/end", False),
+        ("http://localhost./end", False),
+        ("ftp://lms.example.org/end", False),
+        ("", True),
+    ],
+)
+async def test_private_end_callback_url_is_not_sent_to_the_server_when_they_are_blocked(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess], url: str, sent: bool
+) -> None:
+    async with open_live(redis_url, redis_namespace, bbbs, CALLBACK_BLOCK_PRIVATE="true") as pool:
+        assert b"SUCCESS" in await create(pool, meta_endCallbackUrl=url)
+
+        (request,) = [one for bbb in pool.servers for one in bbb.requests("create")]
+        assert ("meta_endCallbackUrl" in request["query"]) == sent
+        assert len(pool.log.named("callback_url_refused")) == (0 if sent else 1)
+
+
+async def test_private_end_callback_url_is_sent_to_the_server_otherwise(pool: LivePool) -> None:
+    await create(pool, meta_endCallbackUrl="http://10.0.0.5/end")
+
+    (request,) = [one for bbb in pool.servers for one in bbb.requests("create")]
+    assert "meta_endCallbackUrl" in request["query"]
+
+
 async def test_create_that_failed_keeps_nothing(pool: LivePool) -> None:
     for bbb in pool.servers:
         bbb.add_fault("failed", "create")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.callbacks import admin_analytics_schema
+from appliance.callbacks import admin_calls
 from appliance.callbacks.analytics_files import AnalyticsFiles
 from appliance.ctl.analytics import DEFAULT_LIMIT, MAX_LIMIT
 from tests.doubles.control import ControlDouble, open_control
@@ -56,5 +56,5 @@ async def test_unknown_report_is_an_error(control: ControlDouble) -> None:
 
 
 def test_limits_are_those_of_the_call() -> None:
-    schema = admin_analytics_schema
+    schema = admin_calls
     assert (DEFAULT_LIMIT, MAX_LIMIT) == (schema.DEFAULT_LIMIT, schema.MAX_LIMIT)

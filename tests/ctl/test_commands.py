@@ -59,7 +59,6 @@ def test_json_option_is_accepted_at_every_position(words: str) -> None:
         "nothing",
         "servers nothing",
         "servers add",
-        "servers add https://x/api",
         "servers add https://x/api s --load-multiplier 0",
         "servers add https://x/api s --load-multiplier -2",
         "servers add https://x/api s --load-multiplier nan",

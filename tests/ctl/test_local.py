@@ -36,10 +36,10 @@ def test_configuration_is_shown_without_its_secrets() -> None:
     assert any(row["name"] == "PORT" for row in document["settings"])
 
 
-def test_invalid_configuration_is_exit_code_1() -> None:
+def test_invalid_configuration_has_the_exit_code_of_run() -> None:
     done = run_ctl(NOWHERE, "config", "check", PORT="many", POLL_INTERVAL="-1")
 
-    assert (done.code, done.out) == (1, "")
+    assert (done.code, done.out) == (78, "")
     for name in ("PORT", "POLL_INTERVAL", "LOADBALANCER_SECRET"):
         assert name in done.err
     assert "Traceback" not in done.err
@@ -53,8 +53,8 @@ EXTERNAL = {
 UP_TO_DATE = "nothing to do: the database has the schema of this version\n"
 
 
-def test_database_is_migrated_once(empty_database_url: str) -> None:
-    environ = {**EXTERNAL, "DATABASE_URL": empty_database_url}
+def test_database_is_migrated_once(database_url: str) -> None:
+    environ = {**EXTERNAL, "DATABASE_URL": database_url}
 
     first = run_ctl(NOWHERE, "database", "migrate", **environ)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from tests.doubles.control import Done
-from tests.doubles.recording_bench import RecordingBench
+from tests.doubles.recording_admin_bench import RecordingAdminBench
 from tests.doubles.recording_tars import recording_tar
 
-pytest_plugins = ["tests.doubles.recording_bench_fixtures"]
+pytest_plugins = ["tests.doubles.recording_admin_bench_fixtures"]
 
 
-async def test_files_are_imported_and_each_failure_is_a_line(opened: RecordingBench) -> None:
+async def test_files_are_imported_and_each_failure_is_a_line(opened: RecordingAdminBench) -> None:
     good = recording_tar(opened.bench.root, "r1")
     bad = opened.bench.root / "bad.tar"
     bad.write_bytes(b"x" * 2000)
@@ -27,7 +27,7 @@ async def test_files_are_imported_and_each_failure_is_a_line(opened: RecordingBe
     assert " failed " in journal.out
 
 
-async def test_journal_shows_waiting_and_failed_tars(opened: RecordingBench) -> None:
+async def test_journal_shows_waiting_and_failed_tars(opened: RecordingAdminBench) -> None:
     spool = opened.bench.root / "spool"
     (spool / "failed").mkdir()
     (spool / "waits.tar").write_bytes(b"1")
@@ -47,7 +47,7 @@ async def test_journal_shows_waiting_and_failed_tars(opened: RecordingBench) -> 
     ]  # fmt: skip
 
 
-async def test_failed_files_are_imported_again(opened: RecordingBench) -> None:
+async def test_failed_files_are_imported_again(opened: RecordingAdminBench) -> None:
     assert await opened.ctl("retry") == Done(0, "failed/ is empty\n", "")
     failed = opened.bench.root / "spool/failed"
     failed.mkdir()

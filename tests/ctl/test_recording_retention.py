@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from tests.doubles.recording_bench import RecordingBench
+from tests.doubles.recording_admin_bench import RecordingAdminBench
 from tests.doubles.recordings import make_recording
 
-pytest_plugins = ["tests.doubles.recording_bench_fixtures"]
+pytest_plugins = ["tests.doubles.recording_admin_bench_fixtures"]
 
 
-async def test_expired_recordings_are_shown_and_deleted(opened: RecordingBench) -> None:
+async def test_expired_recordings_are_shown_and_deleted(opened: RecordingAdminBench) -> None:
     await opened.add(make_recording("r1"), make_recording("r2"))
     nothing = await opened.ctl("prune")
     assert (nothing.code, nothing.out, len(nothing.err.splitlines())) == (1, "", 1)

@@ -7,13 +7,13 @@ from argparse import Namespace
 from appliance.ctl.commands import build_parser
 from appliance.ctl.recordings import recording_row
 from tests.doubles.control import Done
-from tests.doubles.recording_bench import RecordingBench
+from tests.doubles.recording_admin_bench import RecordingAdminBench
 from tests.doubles.recordings import make_recording
 
-pytest_plugins = ["tests.doubles.recording_bench_fixtures"]
+pytest_plugins = ["tests.doubles.recording_admin_bench_fixtures"]
 
 
-async def test_recordings_are_listed_in_a_table(opened: RecordingBench) -> None:
+async def test_recordings_are_listed_in_a_table(opened: RecordingAdminBench) -> None:
     await opened.add(make_recording("r1"), make_recording("r2", meeting_id="\x1b[2J"))
     listed = await opened.ctl("list", "--limit", "1")
     heading, row, more = listed.out.splitlines()
@@ -30,7 +30,7 @@ async def test_recordings_are_listed_in_a_table(opened: RecordingBench) -> None:
     assert [one["record_id"] for one in filtered.json["recordings"]] == ["r1"]
 
 
-async def test_recording_is_shown(opened: RecordingBench) -> None:
+async def test_recording_is_shown(opened: RecordingAdminBench) -> None:
     await opened.add(make_recording("r1"), wrong=True)
     shown = (await opened.ctl("show", "r1")).out.splitlines()
     folder = opened.bench.root / "unpublished/presentation/r1"
@@ -50,7 +50,7 @@ async def test_recording_is_shown(opened: RecordingBench) -> None:
     assert await opened.ctl("show", "r2") == Done(1, "", "no recording with id r2\n")
 
 
-async def test_recordings_are_changed(opened: RecordingBench) -> None:
+async def test_recordings_are_changed(opened: RecordingAdminBench) -> None:
     await opened.add(make_recording("r1"))
     assert await opened.ctl("update", "r1", "--protect", "--meta", "course=x") == Done(
         0, "1 recording changed\n", ""
@@ -64,7 +64,7 @@ async def test_recordings_are_changed(opened: RecordingBench) -> None:
     assert refused.err == "tenant-id is set by `recordings add-to-tenant` alone\n"
 
 
-async def test_repair_shows_the_moved_formats(opened: RecordingBench) -> None:
+async def test_repair_shows_the_moved_formats(opened: RecordingAdminBench) -> None:
     await opened.add(make_recording("r1"), wrong=True)
     seen = await opened.ctl("update", "--dry-run")
     assert seen.out.splitlines() == [
@@ -76,7 +76,7 @@ async def test_repair_shows_the_moved_formats(opened: RecordingBench) -> None:
     assert (await opened.control.ctl("recordings:update")) == Done(0, "", "")
 
 
-async def test_recordings_are_assigned_to_a_tenant_as_by_rake(opened: RecordingBench) -> None:
+async def test_recordings_are_assigned_to_a_tenant_as_by_rake(opened: RecordingAdminBench) -> None:
     await opened.set_retention("t1", "0")
     await opened.add(make_recording("r1"), make_recording("r2"))
     assert await opened.ctl("add-to-tenant", "r1", "t1") == Done(

@@ -15,12 +15,12 @@ from tests.doubles.terminal import Terminal, on_terminal
 async def test_enable_shows_the_result_of_the_first_poll(
     redis_url: str, redis_namespace: str
 ) -> None:
-    async with open_pool(redis_url, redis_namespace) as pool:
-        (bbb,) = pool.servers
+    async with open_pool(redis_url, redis_namespace, 2) as pool:
+        bbb, other = pool.servers
         dead = f"http://127.0.0.1:{free_port()}/bigbluebutton/api"
         for server_id, url, secret in (
             ("good", bbb.url, bbb.secret),
-            ("wrong", bbb.url, "another-secret"),
+            ("wrong", other.url, "another-secret"),
             ("dead", dead, "s"),
         ):
             fields = {"url": url, "secret": secret, "id": server_id}

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 
-from tests.doubles.control import Done
-from tests.doubles.pool import open_pool
+import pytest
+import trio
 
-URL = "https://bbb1.example.com/bigbluebutton/api"
+from tests.doubles.control import Done
+from tests.doubles.pool import Pool, open_pool
+from tests.doubles.ports import free_port
+from tests.doubles.terminal import Terminal
+
+URL = "https://bbb1.invalid/bigbluebutton/api"
 OK = Done(0, "OK\n", "")
 
 
@@ -19,7 +24,7 @@ async def test_server_is_added_and_listed_as_by_rake(redis_url: str, redis_names
 
         match = re.fullmatch(r"OK\nid: ([0-9a-f-]{36})\n", added.out)
         assert match
-        assert (added.code, added.err) == (0, "")
+        assert (added.code, "does not answer" in added.err) == (0, True)
         block = (
             f"id: {match[1]}\n\turl: {URL}\n\tsecret: s3cr3t\n\tdisabled\n\tload: unavailable\n"
             "\tload multiplier: 2.0\n\tbbb version: \n\ttag: gpu\n\toffline\n"
@@ -50,12 +55,23 @@ async def test_server_is_added_and_enabled(redis_url: str, redis_namespace: str)
             "servers", "add", bbb.url, bbb.secret, "--id", "one", "--enable"
         )
 
-        assert added == Done(0, "OK\nid: one\nenabled, online\n", "")
+        assert (added.code, added.err) == (0, "")
+        assert added.out.splitlines() == [
+            "OK",
+            "id: one",
+            f"disabled, answers, the secret is right, BigBlueButton {bbb.version}",
+            "enabled, online",
+        ]
         again = await pool.control.ctl("servers", "add", bbb.url, bbb.secret, "--id", "one")
         assert again == Done(1, "", "a server with id one exists already\n")
+        twin = await pool.control.ctl("servers", "add", f"{bbb.url}/", bbb.secret, "--id", "two")
+        assert twin == Done(1, "", "server one has this url already\n")
+        await pool.control.ctl("servers", "remove", "one")
         shown = await pool.control.ctl(
             *("servers", "add", bbb.url, bbb.secret, "--id", "two", "--enable", "--json"),
         )
+        assert shown.json["found"]["bbb_version"] == bbb.version
+        assert shown.json["found"]["secret_right"]
         fields = (
             "id",
             "secret",
@@ -70,12 +86,77 @@ async def test_server_is_added_and_enabled(redis_url: str, redis_namespace: str)
 
 async def test_unusual_url_is_refused_or_reported(redis_url: str, redis_namespace: str) -> None:
     async with open_pool(redis_url, redis_namespace, 0) as pool:
-        refused = await pool.control.ctl("servers", "add", "bbb1.example.com", "s")
-        noted = await pool.control.ctl("servers", "add", "https://bbb1.example.com/", "s")
+        refused = await pool.control.ctl("servers", "add", "bbb1.invalid", "s")
+        noted = await pool.control.ctl("servers", "add", "https://bbb1.invalid/b/bbb", "s")
 
         assert refused == Done(1, "", "the url must start with http:// or https://\n")
         assert noted.code == 0
         assert "usually ends in /bigbluebutton/api" in noted.err
+
+
+@pytest.mark.parametrize("given", ["/bigbluebutton/", "/bigbluebutton", "/", ""])
+async def test_url_of_bbb_conf_is_completed(
+    given: str, redis_url: str, redis_namespace: str
+) -> None:
+    async with open_pool(redis_url, redis_namespace) as pool:
+        (bbb,) = pool.servers
+        printed = bbb.url.removesuffix("/bigbluebutton/api") + given
+
+        added = await pool.control.ctl(
+            *("servers", "add", printed, bbb.secret, "--id", "one", "--enable")
+        )
+
+        assert (added.code, added.err) == (0, f"note: the url is completed to {bbb.url}\n")
+        assert added.out.endswith("\nenabled, online\n")
+
+
+async def test_server_that_does_not_come_online_is_exit_code_1(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_pool(redis_url, redis_namespace) as pool:
+        (bbb,) = pool.servers
+        dead = f"http://127.0.0.1:{free_port()}/bigbluebutton/api"
+
+        wrong = await pool.control.ctl("servers", "add", bbb.url, "wr0ng", "--enable")
+        gone = await pool.control.ctl("servers", "add", dead, "s", "--enable", "--json")
+        later = await pool.control.ctl("servers", "add", f"{dead}2/api", "s")
+
+        assert (wrong.code, gone.code, later.code) == (1, 1, 0)
+        assert "error: it rejects calls: the secret is wrong" in wrong.err
+        assert wrong.out.endswith("enabled, but the server refuses API calls: check its secret\n")
+        assert (gone.json["online"], gone.json["found"]["answers"]) == ("offline", False)
+        assert "does not answer" in later.err
+
+
+async def test_address_of_a_server_is_changed(redis_url: str, redis_namespace: str) -> None:
+    async with open_pool(redis_url, redis_namespace) as pool:
+        (bbb,) = pool.servers
+        await pool.control.ctl("servers", "add", "http://old.invalid", bbb.secret, "--id", "one")
+        printed = bbb.url.removesuffix("api")
+
+        changed = await pool.control.ctl("servers", "update", "one", "--url", printed)
+
+        assert (changed.code, changed.out) == (0, "OK\n")
+        (server,) = (await pool.control.ctl("servers", "list", "--json")).json
+        assert server["url"] == bbb.url
+
+
+async def test_secret_is_asked_for_on_a_terminal(redis_url: str, redis_namespace: str) -> None:
+    async with open_pool(redis_url, redis_namespace) as pool:
+        (bbb,) = pool.servers
+
+        code, screen = await trio.to_thread.run_sync(type_secret, pool, bbb.url, bbb.secret)
+
+        assert code == 0
+        assert bbb.secret not in screen
+        assert "enabled, online" in screen
+
+
+def type_secret(pool: Pool, url: str, secret: str) -> tuple[int, str]:
+    terminal = Terminal(pool.control.path, ("servers", "add", url, "--enable"))
+    terminal.wait_for("Secret")
+    terminal.type(f"{secret}\n")
+    return terminal.end()
 
 
 async def test_values_are_changed_and_removed(redis_url: str, redis_namespace: str) -> None:
@@ -150,7 +231,7 @@ async def test_secret_can_come_from_standard_input(redis_url: str, redis_namespa
         added = await pool.control.ctl(
             "servers", "add", URL, "-", "--id", "one", stdin="fr0m-stdin\n"
         )
-        assert (added.code, added.err) == (0, "")
+        assert added.code == 0
         (server,) = (await pool.control.ctl("servers", "list", "--json")).json
         assert server["secret"] == "fr0m-stdin"
 

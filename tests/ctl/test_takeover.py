@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.doubles.bbb_process import BbbProcess, bbb_servers
-from tests.doubles.recording_bench import RecordingBench, open_recording_bench
+from tests.doubles.recording_admin_bench import RecordingAdminBench, open_admin_bench
 from tests.doubles.recordings import make_recording
 from tests.doubles.scalelite_data import load_scalelite_data
 
@@ -27,9 +27,9 @@ async def place(
     database_url: str,
     tmp_path: Path,
     servers: dict[str, BbbProcess],
-) -> AsyncIterator[RecordingBench]:
+) -> AsyncIterator[RecordingAdminBench]:
     variables = {"MULTITENANCY_ENABLED": "true"}
-    async with open_recording_bench(
+    async with open_admin_bench(
         redis_url, redis_namespace, database_url, tmp_path, **variables
     ) as bench:
         for name in ("published", "unpublished"):
@@ -38,7 +38,9 @@ async def place(
         yield bench
 
 
-async def test_check_shows_findings_and_succeeds_without_problems(place: RecordingBench) -> None:
+async def test_check_shows_findings_and_succeeds_without_problems(
+    place: RecordingAdminBench,
+) -> None:
     await place.add(make_recording("right"))
 
     done = await place.control.ctl("takeover", "check")
@@ -51,7 +53,7 @@ async def test_check_shows_findings_and_succeeds_without_problems(place: Recordi
     assert "Requires" not in done.out
 
 
-async def test_check_shows_the_first_names_and_advice(place: RecordingBench) -> None:
+async def test_check_shows_the_first_names_and_advice(place: RecordingAdminBench) -> None:
     await place.add(*(make_recording(f"r{number}") for number in range(8)), wrong=True)
     await place.add(make_recording("lost", formats=()))
 
@@ -72,7 +74,7 @@ async def test_check_shows_the_first_names_and_advice(place: RecordingBench) -> 
     ) in done.out
 
 
-async def test_check_prints_all_names_as_json(place: RecordingBench) -> None:
+async def test_check_prints_all_names_as_json(place: RecordingAdminBench) -> None:
     await place.add(*(make_recording(f"r{number}") for number in range(8)), wrong=True)
 
     done = await place.control.ctl("takeover", "check", "--json")
@@ -82,7 +84,7 @@ async def test_check_prints_all_names_as_json(place: RecordingBench) -> None:
     assert (wrong["count"], len(wrong["names"])) == (8, 8)
 
 
-async def test_heal_shows_each_repair_first_as_dry_run(place: RecordingBench) -> None:
+async def test_heal_shows_each_repair_first_as_dry_run(place: RecordingAdminBench) -> None:
     await place.add(*(make_recording(f"r{number}") for number in range(8)), wrong=True)
     names = "".join(f"\tr{number}/presentation\n" for number in range(8))
 

@@ -1,15 +1,17 @@
-"""Which calls are connected, which are asked again, and who is turned away."""
+"""Which calls are connected, which are asked again, and which are refused."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 import pytest
+import trio
 
-from appliance.dialin.calls import answer_call
-from appliance.dialin.dialplan import Bridge, CallStep, IncomingCall
+from appliance.dialin.caller import IncomingCall
+from appliance.dialin.calls import GUESSING_DELAY_S, answer_call
+from appliance.dialin.dialplan import Bridge, CallStep
 from appliance.features import Features
 from appliance.model import ServerState
 from tests.doubles.features import EventBook, open_features
@@ -35,10 +37,31 @@ class DialIn:
         return self.res.log
 
     async def call(
-        self, pin: str = PIN, *, gateway: str = GATEWAY, number: str = CALL.caller_number
+        self,
+        pin: str = PIN,
+        *,
+        gateway: str = GATEWAY,
+        number: str = CALL.caller_number,
+        call_id: str = "",
+        hide_number: bool = False,
     ) -> CallStep | Bridge:
-        call = replace(CALL, pin=pin, caller_number=number)
+        call = replace(
+            CALL, pin=pin, caller_number=number, call_id=call_id, hide_number=hide_number
+        )
         return await answer_call(self.res.dialin, call, gateway)
+
+    async def counters(self) -> list[str]:
+        """Return the names of the counters of wrong PINs."""
+        _, keys = await self.pool.store.bulk.command(
+            "SCAN", 0, "MATCH", f"{self.pool.namespace}:*wrong_pins*", "COUNT", 100_000
+        )
+        return list(keys)
+
+
+async def seconds_of(call: Awaitable[CallStep | Bridge]) -> float:
+    began_s = trio.current_time()
+    assert await call is not None
+    return trio.current_time() - began_s
 
 
 @asynccontextmanager
@@ -61,8 +84,8 @@ async def dial_in(redis_url: str, redis_namespace: str) -> AsyncIterator[DialIn]
     ("pin", "answer"),
     [
         ("", CallStep.PROMPT),
-        (PIN, Bridge("math", "Anna", PIN, "bbb1.example")),
-        (f"{PIN}7", Bridge("math", "Anna", f"{PIN}7", "bbb1.example")),
+        (PIN, Bridge("math", "Anna", "+493012XXXX", PIN, "bbb1.example")),
+        (f"{PIN}7", Bridge("math", "Anna", "+493012XXXX", f"{PIN}7", "bbb1.example")),
         ("12345678", CallStep.REPROMPT),
         (f"{PIN}77", CallStep.REPROMPT),
         ("12345678*", CallStep.REPROMPT),
@@ -134,37 +157,74 @@ async def test_call_is_asked_again_when_the_url_of_the_server_names_no_host(
     ]
 
 
-async def test_guessing_is_stopped_and_logged_once(redis_url: str, redis_namespace: str) -> None:
-    async with opened(redis_url, redis_namespace, FSAPI_MAX_ATTEMPTS="3") as dial_in:
-        for pin in ("11111", "22222", "33333"):
-            assert await dial_in.call(pin) is CallStep.REPROMPT
+async def test_call_ends_after_three_wrong_pins(dial_in: DialIn) -> None:
+    answers = [await dial_in.call("11111", call_id="call-1") for _ in range(3)]
 
-        assert await dial_in.call() is CallStep.REPROMPT
+    assert answers == [CallStep.REPROMPT, CallStep.REPROMPT, CallStep.REFUSE]
+    assert await dial_in.call("11111", call_id="call-2") is CallStep.REPROMPT
+    assert isinstance(await dial_in.call(call_id="call-1"), Bridge)
+
+
+async def test_right_pin_connects_whatever_was_guessed_before(
+    redis_url: str, redis_namespace: str
+) -> None:
+    variables = {"FSAPI_MAX_ATTEMPTS": "3", "FSAPI_MAX_GUESSES_PER_GATEWAY": "4"}
+    async with opened(redis_url, redis_namespace, **variables) as dial_in:
+        answers = [await dial_in.call("11111") for _ in range(5)]
+
+        assert answers == [*[CallStep.REPROMPT] * 3, *[CallStep.REFUSE] * 2]
+        assert await seconds_of(dial_in.call()) < GUESSING_DELAY_S
+        assert isinstance(await dial_in.call(), Bridge)
         assert isinstance(await dial_in.call(number="+4930999999"), Bridge)
-        assert isinstance(await dial_in.call(gateway="203.0.113.11"), Bridge)
         assert dial_in.log.named("pins_guessed") == [
-            {"gateway": GATEWAY, "caller": "+493012XXXX", "wrong": 3}
+            {"gateway": GATEWAY, "caller": "+493012XXXX", "wrong": 4},
+            {"gateway": GATEWAY, "wrong": 5},
         ]
 
 
-async def test_pins_that_are_no_numbers_are_no_guesses(
+async def test_wrong_pins_are_answered_late_above_the_limit_of_a_gateway(
     redis_url: str, redis_namespace: str
 ) -> None:
-    async with opened(redis_url, redis_namespace, FSAPI_MAX_ATTEMPTS="1") as dial_in:
-        for pin in ("1*", "abc", "1" * 30):
-            await dial_in.call(pin)
+    variables = {"FSAPI_MAX_GUESSES_PER_GATEWAY": "3"}
+    async with opened(redis_url, redis_namespace, **variables) as dial_in:
+        for count in range(3):  # with an invented number each
+            guess = dial_in.call("11111", number=f"+49309999{count}", call_id=f"call-{count}")
+            assert await seconds_of(guess) < GUESSING_DELAY_S
 
-        assert isinstance(await dial_in.call(), Bridge)
+        late = dial_in.call("11111", number="+4930888888")
+        assert await seconds_of(late) >= GUESSING_DELAY_S
+        assert await seconds_of(dial_in.call("1", gateway="203.0.113.11")) < GUESSING_DELAY_S
+
+
+@pytest.mark.parametrize("number", ["anonymous", "", "restricted", CALL.caller_number])
+async def test_callers_who_withhold_their_number_share_no_counter(
+    redis_url: str, redis_namespace: str, number: str
+) -> None:
+    hidden = number == CALL.caller_number
+    async with opened(redis_url, redis_namespace, FSAPI_MAX_ATTEMPTS="1") as dial_in:
+        for _ in range(3):
+            answer = await dial_in.call("11111", number=number, hide_number=hidden)
+            assert answer is CallStep.REPROMPT
+
+        assert len(await dial_in.counters()) == 1  # that of the gateway
+        assert dial_in.log.named("pins_guessed") == []
+
+
+async def test_pins_that_are_no_numbers_are_no_guesses(dial_in: DialIn) -> None:
+    for pin in ("1*", "abc", "1" * 30):
+        assert await dial_in.call(pin) is CallStep.REPROMPT
+
+    assert await dial_in.counters() == []
 
 
 async def test_pins_may_be_guessed_when_there_is_no_limit(
     redis_url: str, redis_namespace: str
 ) -> None:
-    async with opened(redis_url, redis_namespace, FSAPI_MAX_ATTEMPTS="0") as dial_in:
+    variables = {"FSAPI_MAX_ATTEMPTS": "0", "FSAPI_MAX_GUESSES_PER_GATEWAY": "0"}
+    async with opened(redis_url, redis_namespace, **variables) as dial_in:
         for _ in range(40):
-            await dial_in.call("11111")
+            assert await dial_in.call("11111") is CallStep.REPROMPT
 
-        assert isinstance(await dial_in.call(), Bridge)
         assert dial_in.log.named("pins_guessed") == []
 
 
@@ -172,14 +232,11 @@ async def test_neither_pin_nor_number_is_logged_or_kept(dial_in: DialIn) -> None
     for pin in (PIN, "55555"):
         await dial_in.call(pin)
 
-    _, keys = await dial_in.pool.store.bulk.command(
-        "SCAN", 0, "MATCH", f"{dial_in.pool.namespace}:*wrong_pins*", "COUNT", 100_000
-    )
-    logged = repr(dial_in.log.events)
-    assert len(keys) == 1
+    logged, keys = repr(dial_in.log.events), await dial_in.counters()
+    assert len(keys) == 2
     for text in (PIN, "55555", CALL.caller_number, "4930123456"):
         assert text not in logged
-        assert text not in keys[0]
+        assert text not in "".join(keys)
     assert dial_in.log.named("call_connected") == [{"meeting": "math", "server": "bbb1.example"}]
 
 

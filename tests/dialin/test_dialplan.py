@@ -12,38 +12,49 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
+from appliance.dialin.caller import IncomingCall, shown_name, shown_number
 from appliance.dialin.dialplan import (
-    FIELDS,
+    BRIDGE_TIMEOUT_S,
     Bridge,
     CallStep,
-    IncomingCall,
     PromptRules,
+    first_step,
     is_pin,
-    mask_number,
     media_host,
     parent_pin,
-    read_call,
     render_answer,
-    shown_name,
 )
-from appliance.dialin.escaping import clean, defuse
-from tests.doubles.freeswitch import EXPAND_ONCE, Gateway, clean_variable, split_arguments
+from appliance.dialin.escaping import defuse
+from tests.doubles.freeswitch import (
+    EXPAND_ONCE,
+    Gateway,
+    decode_url,
+    name_at_server,
+    post_value,
+    receive_caller_id,
+    split_arguments,
+)
 
 RULES = PromptRules(pin_min=5, pin_max=9, max_duration_s=0)
 NUMBER = "49305550100"
 CALL = IncomingCall(NUMBER, "", "Anna", "+4930123456", hide_name=False, hide_number=False)
-BRIDGE = Bridge("math-101", "Anna", "123456789", "bbb1.example")
+BRIDGE = Bridge("math-101", "Anna", "+493012XXXX", "123456789", "bbb1.example")
 
 ASK = [
     (
         "play_and_get_digits",
-        "5 9 3 7000 # conference/conf-enter_conf_pin.wav conference/conf-bad-pin.wav pin \\d+",
+        "5 9 3 7000 # conference/conf-enter_conf_pin.wav conference/conf-bad-pin.wav pin \\d+"
+        " 7000 'goodbye XML public'",
     ),
     ("transfer", "${pin} XML public"),
 ]
 HOSTILE = st.text(st.sampled_from("$$$\\\\{{}'() \"<>&;,^|%#[]=-\n\tsystem0")) | st.text()
 BITS = st.sampled_from(["$", "\\", "{", "}", "'", "system id", "${system id}", "0", "(", "x"])
 HOSTILE_NAME = HOSTILE | st.lists(BITS).map("".join)
+CODED = st.text("${}\\'\"%/:@ab 4").map(
+    lambda text: "".join(f"%25{ord(char):02X}" if char in "${}\\'\"" else char for char in text)
+)
+"""What passes the cleaning of FreeSWITCH encoded."""
 
 ATTACKS = [
     "${system touch /tmp/x}",
@@ -65,6 +76,9 @@ ATTACKS = [
     "&lt;&amp;${x}",
     "a\\",
     "$0 $1 ${0}",
+    "%2524%257Bsystem touch /tmp/x}",
+    "%24%7Bsystem id%7D",
+    r"it\'s",
 ]
 
 
@@ -141,7 +155,7 @@ def test_pins_are_as_long_as_the_settings_say(step: CallStep) -> None:
     assert data is not None
     assert split_arguments(data) == [
         *("3", "12", "3", "7000", "#", "conference/conf-enter_conf_pin.wav"),
-        *("conference/conf-bad-pin.wav", "pin", r"\d+"),
+        *("conference/conf-bad-pin.wav", "pin", r"\d+", "7000", "goodbye XML public"),
     ]
 
 
@@ -159,10 +173,52 @@ def test_bridge_connects_the_call() -> None:
 
     assert place_of(document)[3:] == ("bridge_to_bbb_server", "destination_number", "^123456789$")
     assert actions_of(document) == [
+        ("set", f"{EXPAND_ONCE}=true"),
         ("set", "meeting_id=math-101"),
         ("set", "effective_caller_id_name=Anna"),
+        ("set", "effective_caller_id_number=+493012XXXX"),
+        ("set", "sip_cid_type=none"),
+        ("set", f"call_timeout={BRIDGE_TIMEOUT_S}"),
+        ("set", f"{EXPAND_ONCE}=false"),
         ("bridge", "sofia/external/123456789@bbb1.example"),
     ]
+
+
+@pytest.mark.parametrize("step", [CallStep.PROMPT, CallStep.REPROMPT])
+def test_caller_who_enters_nothing_hears_goodbye(step: CallStep) -> None:
+    """play_and_get_digits transfers the call to its last argument."""
+    gateway = Gateway()
+    gateway.run(render_answer(step, NUMBER, RULES), NUMBER)
+    (data,) = [data for name, data in gateway.executed if name == "play_and_get_digits"]
+    number, dialplan, context = split_arguments(data)[10].split()
+    assert (dialplan, context) == ("XML", "public")
+    call = replace(CALL, number=number, pin="12", context=context)
+
+    assert first_step(call, context) is CallStep.GOODBYE
+    document = render_answer(CallStep.GOODBYE, number, RULES)
+    assert place_of(document)[3] == "goodbye"
+    assert actions_of(document) == [
+        ("playback", "voicemail/vm-goodbye.wav"),
+        ("hangup", "NORMAL_CLEARING"),
+    ]
+
+
+def test_refused_caller_hears_that_the_pin_was_wrong_and_goodbye() -> None:
+    document = render_answer(CallStep.REFUSE, "12345", RULES)
+
+    assert place_of(document)[3] == "refuse_pin"
+    assert [data for _, data in actions_of(document)] == [
+        *("conference/conf-bad-pin.wav", "500"),
+        *("voicemail/vm-goodbye.wav", "NORMAL_CLEARING"),
+    ]
+
+
+@pytest.mark.parametrize("step", [CallStep.PROMPT, CallStep.REPROMPT, CallStep.GOODBYE, BRIDGE])
+def test_document_stays_in_the_context_of_the_settings(step: CallStep | Bridge) -> None:
+    document = render_answer(step, NUMBER, replace(RULES, context="from-trunk"))
+
+    assert place_of(document)[2] == "from-trunk"
+    assert b"public" not in document
 
 
 def test_document_has_one_element_a_line_and_no_declaration() -> None:
@@ -176,16 +232,18 @@ def test_document_has_one_element_a_line_and_no_declaration() -> None:
 # --- what comes from outside ---------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("knows_expand_once", [True, False])
 @pytest.mark.parametrize("text", ATTACKS)
-def test_attack_is_shown_as_text_and_nothing_runs(text: str) -> None:
-    bridge = replace(BRIDGE, meeting_id=text, caller_name=clean(text).strip())
-    gateway = Gateway()
+def test_attack_is_shown_as_text_and_nothing_runs(text: str, knows_expand_once: bool) -> None:
+    bridge = replace(BRIDGE, meeting_id=text, caller_name=text, caller_number=text)
+    gateway = Gateway(knows_expand_once)
 
     assert gateway.run(render_answer(bridge, text, RULES), text)
 
-    assert gateway.evaluated == []
-    assert gateway.variables["effective_caller_id_name"] == bridge.caller_name
-    assert gateway.variables["meeting_id"] == defuse(clean(text))
+    assert gateway.evaluated == gateway.dropped == []
+    assert gateway.variables["effective_caller_id_name"] == defuse(text)
+    assert gateway.variables["effective_caller_id_number"] == defuse(text)
+    assert gateway.variables["meeting_id"] == defuse(text)
     assert [application for application, _ in gateway.executed if application != "set"] == [
         "bridge"
     ]
@@ -200,22 +258,10 @@ def test_attack_by_the_number_dialled_runs_nothing(number: str, step: CallStep) 
     matched = gateway.run(render_answer(step, number, RULES), number)
 
     assert matched == (step is not CallStep.NOT_FOUND)
-    assert gateway.evaluated == (["pin"] if matched else [])
+    assert gateway.evaluated == (["pin"] if step in (CallStep.PROMPT, CallStep.REPROMPT) else [])
 
 
-def test_caller_name_is_escaped_as_gateways_expect() -> None:
-    document = render_answer(replace(BRIDGE, caller_name="${system id}"), NUMBER, RULES)
-
-    assert actions_of(document) == [
-        ("set", f"{EXPAND_ONCE}=true"),
-        ("set", "meeting_id=math-101"),
-        ("set", r"effective_caller_id_name=\${system id}"),
-        ("set", f"{EXPAND_ONCE}=false"),
-        ("bridge", "sofia/external/123456789@bbb1.example"),
-    ]
-
-
-def test_variable_of_a_meeting_is_harmless_to_whoever_reads_it() -> None:
+def test_variable_of_a_meeting_is_harmless_where_it_is_read() -> None:
     """A template of call records that reads ${meeting_id} expands its value once more."""
     gateway = Gateway()
     bridge = replace(BRIDGE, meeting_id=r"a ${system id} $\'{system id}")
@@ -227,130 +273,37 @@ def test_variable_of_a_meeting_is_harmless_to_whoever_reads_it() -> None:
     assert gateway.evaluated == ["meeting_id", "copy"]
 
 
-@given(HOSTILE_NAME, HOSTILE_NAME, HOSTILE_NAME)
-def test_nothing_from_outside_is_evaluated(name: str, meeting_id: str, number: str) -> None:
-    call = replace(CALL, caller_name=name, number=number)
-    bridge = Bridge(meeting_id, shown_name(call), "12345", "bbb1.example")
-    gateway = Gateway()
+@given(HOSTILE_NAME | CODED, HOSTILE_NAME, HOSTILE_NAME, st.booleans())
+def test_nothing_that_a_caller_sends_is_evaluated(
+    name: str, meeting_id: str, number: str, knows_expand_once: bool
+) -> None:
+    posted = decode_url(post_value(receive_caller_id(name)))
+    call = replace(CALL, caller_name=posted, caller_number=posted, number=number)
+    bridge = Bridge(meeting_id, shown_name(call), shown_number(call), "12345", "bbb1.example")
+    gateway = Gateway(knows_expand_once)
 
     gateway.run(render_answer(bridge, number, RULES), number)
     if gateway.executed:
-        assert gateway.variables["effective_caller_id_name"] == bridge.caller_name
-        assert gateway.variables["meeting_id"] == defuse(clean(meeting_id))
+        seen = gateway.variables["effective_caller_id_name"]
+        assert seen == bridge.caller_name
+        assert name_at_server(seen) == seen
+        assert gateway.variables["effective_caller_id_number"] == bridge.caller_number
+        assert gateway.variables["meeting_id"] == defuse(meeting_id)
         assert gateway.executed[-1] == ("bridge", "sofia/external/12345@bbb1.example")
-    assert gateway.evaluated == []
-
-
-@given(HOSTILE_NAME, HOSTILE_NAME)
-def test_old_gateway_evaluates_nothing_either(name: str, meeting_id: str) -> None:
-    """Before 1.10.7 each `set` expands twice; there FreeSWITCH has cleaned the name itself."""
-    call = replace(CALL, caller_name=clean_variable(name))
-    gateway = Gateway(knows_expand_once=False)
-
-    bridge = Bridge(meeting_id, shown_name(call), "12345", "bbb1.example")
-    assert gateway.run(render_answer(bridge, NUMBER, RULES), NUMBER)
-
-    assert gateway.evaluated == []
+        for variable in ("meeting_id", "effective_caller_id_name"):
+            gateway.execute("set", f"copy=${{{variable}}}")
+            assert gateway.evaluated == [variable]  # and nothing within its value
+            gateway.evaluated.clear()
+    assert gateway.evaluated == gateway.dropped == []
 
 
 def test_set_would_evaluate_what_is_escaped_for_one_expansion_only() -> None:
-    """Why the answer is more than the escaping: the model of `set` finds the hole."""
+    """Why characters are replaced instead of escaped: the model of `set` finds the hole."""
     gateway = Gateway(knows_expand_once=False)
 
     gateway.execute("set", r"effective_caller_id_name=\${system id}")
 
     assert gateway.evaluated == ["system id"]
-
-
-# --- the request ---------------------------------------------------------------------------------
-
-FORM = {"section": "dialplan", "Caller-Destination-Number": NUMBER}
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {},
-        {"section": "dialplan"},
-        {"section": "dialplan", "Caller-Destination-Number": ""},
-        {"section": "dialplan", "Caller-Destination-Number": " "},
-        {**FORM, "section": "directory"},
-        {**FORM, "section": ""},
-        {"Caller-Destination-Number": NUMBER},
-    ],
-)
-def test_form_that_asks_for_no_dialplan_is_no_call(fields: dict[str, str]) -> None:
-    assert read_call(fields) is None
-
-
-def test_form_is_read() -> None:
-    fields = {
-        **FORM,
-        "variable_pin": "12345",
-        "Caller-Caller-ID-Name": "Anna",
-        "Caller-Caller-ID-Number": "030",
-        "Caller-Privacy-Hide-Name": "true",
-        "Caller-Privacy-Hide-Number": "false",
-    }
-
-    assert read_call(fields) == IncomingCall(
-        NUMBER, "12345", "Anna", "030", hide_name=True, hide_number=False
-    )
-    assert set(fields) == FIELDS
-
-
-# --- the caller's name ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [
-        ("Anna Müller", "Anna Müller"),
-        ("  Anna  ", "Anna"),
-        ("4930123456", "493012XXXX"),
-        ("+4930123456", "+493012XXXX"),
-        ("+49 (30) 123-456", "+49 (30) 12X-XXX"),
-        ("030/123.456", "030/12X.XXX"),
-        ("1234", "XXXX"),
-        ("12", "XX"),
-        ("+", "+"),
-        ("Room 101", "Room 101"),
-        ("\u0664\u0669\u0663\u0660\u0661\u0662\u0663\u0664", "\u0664\u0669\u0663\u0660XXXX"),
-        ("", "Unavailable"),
-        (" \t", "Unavailable"),
-        ("a\r\nb", "a  b"),
-    ],
-)
-def test_caller_is_shown_without_the_end_of_a_number(name: str, shown: str) -> None:
-    assert shown_name(replace(CALL, caller_name=name)) == shown
-
-
-@pytest.mark.parametrize(
-    ("name", "hide_name", "hide_number", "shown"),
-    [
-        ("Anna", True, False, "Unavailable"),
-        ("Anna", False, True, "Anna"),
-        ("Anna", True, True, "Unavailable"),
-        ("4930123456", True, False, "493012XXXX"),
-        ("4930123456", False, True, "Unavailable"),
-        ("+4930123456", False, True, "Unavailable"),
-        ("", False, True, "Unavailable"),
-    ],
-)
-def test_hidden_caller_is_unavailable(
-    name: str, hide_name: bool, hide_number: bool, shown: str
-) -> None:
-    call = replace(CALL, caller_name=name, hide_name=hide_name, hide_number=hide_number)
-
-    assert shown_name(call) == shown
-
-
-@given(st.text(st.sampled_from("0123456789+-. ()"), min_size=1))
-def test_masked_number_keeps_all_but_four_digits(number: str) -> None:
-    masked = mask_number(number)
-
-    assert len(masked) == len(number)
-    assert masked.count("X") == min(4, sum(char.isdigit() for char in number))
 
 
 # --- pins ----------------------------------------------------------------------------------------

@@ -47,6 +47,14 @@ def test_server_is_judged(
     assert bool(finding.advice) == (level is not Level.OK)
 
 
+def test_good_server_shows_version_and_whether_its_clock_was_seen() -> None:
+    good = judge_server(SERVER, FACTS)
+    unknown = judge_server(SERVER, replace(FACTS, skew_s=None))
+
+    assert good.text == "enabled, answers, secret and clock are right, BigBlueButton 3.0.4"
+    assert unknown.text == "enabled, answers, the secret is right, BigBlueButton 3.0.4"
+
+
 def test_server_that_did_not_answer_in_time_fails() -> None:
     assert timed_out(SERVER, 7.0).level is Level.FAIL
 

@@ -1,7 +1,7 @@
-"""An appliance on which the examples of the admin calls work, on the socket and over HTTP.
+"""An appliance in which the examples of the admin calls can be done, served over both doors.
 
-It has the server, the tenant and the setting of the examples; PREPARED adds the data that a single
-call needs.
+It has the server, the tenant and the setting that the examples name; what one call needs besides
+is in PREPARED.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from appliance.callbacks.rules import recording_ready
 from appliance.features import Features
 from appliance.model import ServerChange, ServerId, ServerState, TenantId
 from appliance.recordings.admin_calls import RECORDING_CALLS
+from appliance.recordings.admin_import_calls import IMPORT_CALLS
 from appliance.tenants import administration as tenant_admin
 from appliance.tenants.values import TenantChange, TenantSetting
 from tests.doubles.bbb_process import BbbProcess
@@ -30,7 +31,7 @@ from tests.doubles.import_tools import ImportBench
 from tests.doubles.live_pool import LivePool, open_live
 from tests.doubles.pool_store import pool_store
 from tests.doubles.public import LINGER, Public, serve_public
-from tests.doubles.recording_bench import add_with_files, open_recording_admin
+from tests.doubles.recording_admin_bench import add_with_files, open_admin_bench_of
 from tests.doubles.recording_tars import recording_tar
 from tests.doubles.recordings import make_recording
 from tests.doubles.settings import SECRET
@@ -42,31 +43,30 @@ TENANT_ID = TenantId("6d1f7c0e-8f43-4d6b-9a55-0c2f5a1b7e21")
 SETTING_ID = "c1b0f4de-2a9e-4f0a-8a34-b9b4f9e0d312"
 MEETING_ID = "room-7"
 RECORD_ID = "183f0bf3a0982a127bdb8161e0c44eb696b3e75c-1531240585189"
-OF_RECORDINGS = frozenset(call.name for call in RECORDING_CALLS)
+OF_RECORDINGS = frozenset(call.name for call in (*RECORDING_CALLS, *IMPORT_CALLS))
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A served appliance for the examples."""
+    """Where examples are tried."""
 
     public: Public
     pool: LivePool
     control: ControlDouble
     recordings: ImportBench | None
-    """None: without recordings."""
+    """None: it has no recordings."""
     analytics: AnalyticsFiles
 
     def body_of(self, call: AdminCall[Any]) -> Any:
-        """Return the body of a call's example, with a path of the test."""
-        text = json.dumps(call.about.body_example or {})
+        """Return the body of a call's example, with a path of this machine."""
+        text = json.dumps(call.request)
         root = "/" if self.recordings is None else str(self.recordings.root)
         return json.loads(text.replace("/srv/recordings", root))
 
     async def ask(self, call: AdminCall[Any]) -> tuple[int, Any]:
         """Make the signed request of a call's example; return status and JSON."""
-        about = call.about
         if call.method == "GET":
-            target = sign_url(BASE, call.name, about.query_example, SECRET)
+            target = sign_url(BASE, call.name, call.request, SECRET)
             answer = await self.public.ask("GET", target)
         else:
             target = sign_url(BASE, call.name, "", SECRET)
@@ -78,7 +78,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class RecordingRoom:
-    """The database and directory of a place's recordings."""
+    """Where a place keeps its recordings."""
 
     database_url: str
     root: Path
@@ -91,9 +91,9 @@ async def open_place(
     bbbs: list[BbbProcess],
     room: RecordingRoom | None = None,
 ) -> AsyncIterator[Place]:
-    """Serve an appliance; the first server is that of the examples.
+    """Serve the appliance; the first of the servers is the one of the examples.
 
-    It has recordings if `room` is given.
+    It has recordings if there is room for them.
     """
     variables: Any = {"CONNECT_TIMEOUT": "0.3", "MULTITENANCY_ENABLED": "true"}
     with TemporaryDirectory() as kept:
@@ -124,17 +124,17 @@ async def _with_recordings(
     if room is None:
         yield res, None
         return
-    async with open_recording_admin(res, room.database_url, room.root) as (full, bench):
+    async with open_admin_bench_of(res, room.database_url, room.root) as (full, bench):
         yield full, bench
 
 
 async def have_a_meeting(place: Place) -> None:
-    """Create the meeting of the examples."""
+    """Have the meeting of the examples."""
     await place.pool.create(MEETING_ID)
 
 
 async def have_a_setting(place: Place) -> None:
-    """Add the setting of the examples."""
+    """Have the setting of the examples."""
     setting = TenantSetting("", TENANT_ID, "welcome", "Hello", True, "create")
     await tenant_admin.add_setting(
         place.pool.res.tenants, "test", setting, new_id=lambda: SETTING_ID
@@ -142,25 +142,25 @@ async def have_a_setting(place: Place) -> None:
 
 
 async def have_analytics(place: Place) -> None:
-    """Save the report of the examples."""
+    """Keep the report of the examples."""
     place.analytics.save(RECORD_ID, b'{"meeting_id":"room-7","customer":"school"}')
 
 
 async def have_a_callback(place: Place) -> None:
-    """Put a callback into the queue; its key determines its id in Redis."""
+    """Put a callback into the queue; its id in Redis is made of its key."""
     callback = recording_ready("https://lms.example.org/ready", meeting_id="m", record_id="r")
     assert await place.pool.res.callbacks.queue.enqueue(callback, dedup_key="example")
 
 
 async def have_a_recording(place: Place, *, wrong: bool = False) -> None:
-    """Add the recording of the examples; `wrong`: with its files in the wrong directory."""
+    """Have the recording of the examples; `wrong`: its files are in the wrong directory."""
     assert place.recordings is not None
     made = make_recording(RECORD_ID, metadata=(("draft", "yes"),), meeting_id="math-101")
     await add_with_files(place.recordings, made, wrong=wrong)
 
 
 async def have_files(place: Place) -> None:
-    """Add the tar of the examples, also in `failed/`, and an entry in the journal."""
+    """Have the tar of the examples, in `failed/` and elsewhere, and a line in the journal."""
     assert place.recordings is not None
     root = place.recordings.root
     made = recording_tar(root, RECORD_ID)
@@ -175,7 +175,7 @@ async def have_files(place: Place) -> None:
 
 
 async def have_a_stale_meeting(place: Place) -> None:
-    """Add a meeting whose server a Scalelite has removed."""
+    """Have a meeting whose server a Scalelite has removed."""
     store = pool_store(place.pool.res)
     fields = ("server_id", "gone", "moderator_pw", "mp", "voice_bridge", "700000009")
     await store.bulk.pipeline(

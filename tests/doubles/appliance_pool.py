@@ -58,10 +58,13 @@ class ServedPool:
         return self.appliance.front
 
     def reset(self) -> None:
-        """Empty the pool and the servers."""
+        """Empty the pool and the servers, which must be running."""
         self.keys.clear()
         for server in self.servers:
-            server.reset()
+            server.clear_faults()
+            server.forget_meetings()
+            server.forget_hooks()
+            server.clear_requests()
         self.ids = []
 
     def add_all(self) -> None:

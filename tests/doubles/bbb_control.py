@@ -59,7 +59,6 @@ class Control:
             "faults": self._set_faults,
             "clear_faults": self._clear_faults,
             "drop_connections": self._drop_connections,
-            "reset": self._reset,
         }
 
     def handle_head(self, request: Request, connection: Connection) -> bool:
@@ -132,14 +131,6 @@ class Control:
 
     def _clear_faults(self, body: Body) -> Body:
         self._faults().clear()
-        return {}
-
-    def _reset(self, body: Body) -> Body:
-        for verb in (
-            *(self._clear_faults, self._forget_meetings),
-            *(self._forget_hooks, self._clear_requests),
-        ):
-            verb(body)
         return {}
 
     def _drop_connections(self, body: Body) -> Body:

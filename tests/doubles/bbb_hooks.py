@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from xml.sax.saxutils import escape
 
 from tests.doubles.bbb_http import Reply
-from tests.doubles.bbb_xml_answers import escape
 
 Params = dict[str, str]
 

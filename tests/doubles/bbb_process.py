@@ -246,14 +246,6 @@ class BbbProcess:
         """Delete all meetings without ending them."""
         self.control("forget_meetings")
 
-    def reset(self) -> None:
-        """Delete faults, meetings, web hooks and recorded requests; start the server if needed."""
-        if self._process is None or self._process.poll() is not None:
-            self.kill()
-            self.start()
-        self.resume()
-        self.control("reset")
-
     def drop_connections(self) -> None:
         """Reset all open API connections."""
         self.control("drop_connections")

@@ -18,5 +18,7 @@ def shared() -> Iterator[BbbProcess]:
 @pytest.fixture
 def bbb(shared: BbbProcess) -> BbbProcess:
     """Give the module's server, reset."""
-    shared.reset()
+    shared.clear_faults()
+    shared.forget_meetings()
+    shared.clear_requests()
     return shared

@@ -1,18 +1,17 @@
-"""The features for tests, with the real stores on a real Redis and the real client of BBB servers.
+"""Resources for tests: the real store on a real Redis, the real client, settings as one likes.
 
-Clock and random numbers are real, too. The nursery for background work is cancelled at the end.
+The clock and the dice are real too; what would be the supervisor's background nursery is one that
+is cancelled at the end.
 """
 
 from __future__ import annotations
 
 import random
 import secrets
-import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import fields, replace
-from functools import cache
 from typing import Any
 
 import trio
@@ -20,6 +19,7 @@ import trio
 from appliance.bbb.client import BbbClient
 from appliance.callbacks.deps import CallbackDeps
 from appliance.callbacks.ended_store import EndedStore
+from appliance.callbacks.handback import Handback
 from appliance.callbacks.hook_cache import HookCache
 from appliance.callbacks.hook_store import HookStore
 from appliance.callbacks.queue import CallbackQueue
@@ -33,15 +33,17 @@ from appliance.faults import StoreDown
 from appliance.features import Features
 from appliance.http.client.dial import open_ssl_context
 from appliance.http.client.pool import PoolTransport
+from appliance.http.page_texts import load_page_texts
 from appliance.instruments import Metrics
 from appliance.meetings.deps import MeetingDeps
+from appliance.meetings.join_pages import JoinPages
 from appliance.meetings.store import MeetingStore
 from appliance.metrics.deps import MetricsDeps
 from appliance.model import PlacementRules
 from appliance.pool.deps import PoolDeps
 from appliance.pool.records import PoolRecords
 from appliance.recordings.deps import RecordingDeps
-from appliance.redis.client import RedisAddress, Script
+from appliance.redis.client import RedisAddress
 from appliance.redis.store import RedisStores, load_scripts, open_redis_stores
 from appliance.servers.deps import ServerDeps
 from appliance.servers.store import ServerStore
@@ -59,26 +61,26 @@ CONNECT_S = 40.0
 
 
 class EventBook:
-    """A logger that records events with their fields."""
+    """A logger that keeps the events with their fields."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, str, dict[str, Any]]] = []
         """(level, event, fields), in order."""
 
     def debug(self, event: str, **fields: Any) -> None:
-        """Record a DEBUG event."""
+        """Keep a DEBUG event."""
         self.events.append(("debug", event, fields))
 
     def info(self, event: str, **fields: Any) -> None:
-        """Record an INFO event."""
+        """Keep an INFO event."""
         self.events.append(("info", event, fields))
 
     def warning(self, event: str, **fields: Any) -> None:
-        """Record a WARNING event."""
+        """Keep a WARNING event."""
         self.events.append(("warning", event, fields))
 
     def error(self, event: str, **fields: Any) -> None:
-        """Record an ERROR event."""
+        """Keep an ERROR event."""
         self.events.append(("error", event, fields))
 
     def named(self, event: str) -> list[dict[str, Any]]:
@@ -87,37 +89,25 @@ class EventBook:
 
     @property
     def errors(self) -> list[tuple[str, dict[str, Any]]]:
-        """Return the events of level ERROR, with their fields."""
+        """Return what was logged at ERROR."""
         return [(name, fields) for level, name, fields in self.events if level == "error"]
-
-
-@cache
-def scripts() -> dict[str, Script]:
-    """Return the Lua scripts, which are read once."""
-    return load_scripts()
-
-
-@cache
-def _ssl_context() -> ssl.SSLContext:
-    # Loading the system's certificates takes 10 ms.
-    return open_ssl_context(None)
 
 
 @asynccontextmanager
 async def open_features(
     redis_url: str, namespace: str, *, log: EventBook | None = None, **variables: str
 ) -> AsyncIterator[Features]:
-    """Open the features on a Redis; `variables` are environment variables (POLL_INTERVAL="1").
+    """Give the features on a Redis; `variables` are those of the environment (POLL_INTERVAL="1").
 
-    `log` is a new EventBook by default (`features.log`).
+    `log` keeps what is logged, a new EventBook by default (`features.log`).
     """
     settings = settings_of(**variables)
     book = log or EventBook()
     async with (
         open_redis_stores(
-            RedisAddress(redis_url), namespace=namespace, scripts=scripts(), log=book
+            RedisAddress(redis_url), namespace=namespace, scripts=load_scripts(), log=book
         ) as redis,
-        aclosing(PoolTransport(_ssl_context())) as http,
+        aclosing(PoolTransport(open_ssl_context(None))) as http,
         trio.open_nursery() as nursery,
     ):
         with trio.fail_after(CONNECT_S):
@@ -153,7 +143,7 @@ def make_test_features(
     book: EventBook,
     later: Callable[..., None],
 ) -> Features:
-    """Compose the features like wiring/features.py, without recordings."""
+    """Put the features together as wiring/features.py does, without recordings."""
     rules, faults, metrics = rules_of(settings), FaultLog(book, now_ms), Metrics()
     pool = PoolDeps(PoolRecords(redis), bbb, book, now_ms)
     tenants = TenantDeps(
@@ -174,6 +164,7 @@ def make_test_features(
         queue=CallbackQueue((RedisQueue(redis.background, now_ms),), lambda: None, book),
         urls=CallbackUrls(None, redis.background, book),
         ended=EndedStore(redis),
+        handback=Handback(redis.background),
         hooks=hooks,
         hook_cache=HookCache(hooks, multitenancy=settings.api.multitenancy),
         secret_key_base="k" * 64,
@@ -200,6 +191,7 @@ def make_test_features(
         callbacks=callbacks,
         metrics=metrics,
         poll_soon=lambda _server_id: None,
+        random=random.random,
         instance=secrets.token_hex(8),
     )
     meetings = MeetingDeps(
@@ -216,6 +208,7 @@ def make_test_features(
         metrics=metrics,
         random=random.random,
         new_password=lambda: secrets.token_hex(4),
+        join_pages=JoinPages(load_page_texts(book), settings.locale),
         secret_key_base="k" * 64,
     )
     probes = make_probes(redis, None, http, bbb, now_ms)
@@ -250,9 +243,9 @@ def make_test_features(
 
 
 def rewire(features: Features, **changes: Any) -> Features:
-    """Return features with replaced parts: `recordings__files=x` replaces the files of recordings.
+    """Return features with other parts: `recordings__files=x` is the files of recordings.
 
-    A name without a feature (`settings`, `later`) is replaced in all features.
+    A name without a feature (`settings`, `later`) is changed wherever it is.
     """
     common = {name: value for name, value in changes.items() if "__" not in name}
     made: dict[str, Any] = {}

@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from lxml import etree
 
 EXPAND_ONCE = "app_disable_expand_variables"
+
+_ENCODED = re.compile(r"%[ \t\n\v\f\r]*([+-]?)([0-9A-Fa-f]{1,2})")
+_KEPT = re.compile("(%[0-9A-F]{2})")
 
 
 def is_expanded(text: str) -> bool:
@@ -26,6 +30,54 @@ def is_expanded(text: str) -> bool:
 def clean_variable(text: str) -> str:
     """`switch_var_clean_string`, which FreeSWITCH applies to caller ids received by SIP."""
     return re.sub(r"\$(?=\\*\{)", "%", text)
+
+
+def decode_url(text: str) -> str:
+    """`switch_url_decode` (switch_utils.c): sscanf accepts blanks and a sign before the digits.
+
+    Characters here, not bytes as there.
+    """
+    out, at = "", 0
+    while at < len(text):
+        found = _ENCODED.match(text, at) if len(text) - at > 2 else None
+        if found is None:
+            out, at = out + text[at], at + 1
+            continue
+        value = int(found[2][: 2 - len(found[1])], 16)  # of two characters, sign included
+        out += chr(256 - value if found[1] == "-" and value else value)
+        at += 3
+    return out
+
+
+def decode_caller_id(text: str) -> str:
+    """`check_decode` (mod_sofia.h): percent-decode once, and cut at the quotes."""
+    text = decode_url(text)
+    if '"' in text:
+        text = text.partition('"')[2]
+    return text.rpartition('"')[0] if '"' in text else text
+
+
+def receive_caller_id(text: str) -> str:
+    """Return a caller id that came by SIP as the call has it (`profile_dup_clean`)."""
+    cleaned = re.sub("[\x00-\x1f]", lambda char: char[0] if char[0] in "\n\r" else " ", text)
+    return clean_variable(decode_caller_id(cleaned))
+
+
+def post_value(text: str) -> str:
+    """`switch_url_encode_opt` without `double_encode`, as mod_xml_curl posts: `%24` stays `%24`."""
+    return "".join(
+        part if _KEPT.fullmatch(part) else quote(part, safe="") for part in _KEPT.split(text)
+    )
+
+
+def name_at_server(name: str) -> str:
+    """Return the name of a call as the next FreeSWITCH shows it.
+
+    It is decoded when it is sent, and when it is received; an update of the display cuts it at `/`
+    (`send_display`), and the parser of the header at `:` and `@`.
+    """
+    name = receive_caller_id(decode_caller_id(name).rpartition("/")[2])
+    return re.split("[:@]", name)[0]
 
 
 def split_arguments(text: str) -> list[str]:
@@ -65,6 +117,8 @@ class Gateway:
     evaluated: list[str] = field(default_factory=list)
     executed: list[tuple[str, str]] = field(default_factory=list)
     """Applications with their expanded arguments."""
+    dropped: list[str] = field(default_factory=list)
+    """Arguments for which an action was left out of the dialplan."""
 
     def run(self, document: bytes, number: str) -> bool:
         """Execute a document for a call to `number`; return False if no condition matched."""
@@ -78,6 +132,9 @@ class Gateway:
                 data = action.get("data", "")
                 if "(" in expression:  # mod_dialplan_xml.c, switch_perform_substitution
                     data = substitute(match, data)
+                if "\\'" in data:  # switch_caller.c, switch_caller_extension_add_application
+                    self.dropped.append(data)
+                    continue
                 self.execute(action.get("application", ""), data)
             return True
         return False

@@ -13,7 +13,7 @@ from pathlib import Path
 import trio
 
 from appliance.recordings.import_model import ImportState
-from tests.doubles.import_tools import NO_WAITS, ImportBench, open_import_bench
+from tests.doubles.import_tools import NO_PAUSES, ImportBench, open_import_bench
 from tests.doubles.recording_tars import recording_tar
 
 MEGABYTES = 30
@@ -31,8 +31,8 @@ def mount(path: Path, options: str) -> None:
 
 async def check_waits(bench: ImportBench, name: str) -> None:
     """Check that an import waits for space, leaves no files or rows, and counts no attempt."""
-    assert await bench.run(name) == NO_WAITS.disk_s
-    await trio.sleep(NO_WAITS.disk_s)
+    assert await bench.run(name) == NO_PAUSES.disk_s
+    await trio.sleep(NO_PAUSES.disk_s)
     (entry,) = await bench.journal.list_imports()
     assert (entry.state, entry.attempts) == (ImportState.WAITING, 0), entry
     assert "disk" in (entry.error or ""), entry

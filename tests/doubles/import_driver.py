@@ -1,8 +1,8 @@
-"""A program that imports tars in child processes that kill themselves at a given point.
+"""A program that imports a tar and kills itself with SIGKILL at the n-th point.
 
 Points are before and after every step of the importer that changes a store or a file, and between
-two chunks of unpacking. Arguments: database URL, directory. It reads lines `TAR POINT` and answers
-each with the exit code of the child: -9 (SIGKILL), or 0 if the import has fewer points.
+two chunks of unpacking. Arguments: database URL, directory, tar, n. Exits with 0 if there are fewer
+points.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class Deadly:
         return result
 
 
-async def import_until(database_url: str, root: Path, name: str, last: int) -> None:
-    """Import a tar, and kill this process at the point `last`."""
+async def main(database_url: str, root: str, name: str, last: int) -> None:
+    """Import the tar."""
     passed = 0
 
     def point() -> None:
@@ -72,7 +72,7 @@ async def import_until(database_url: str, root: Path, name: str, last: int) -> N
         if passed == last:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    async with open_import_bench(database_url, root) as bench:
+    async with open_import_bench(database_url, Path(root)) as bench:
         tools = replace(
             bench.tools,
             journal=cast(Any, Deadly(bench.journal, point)),
@@ -82,17 +82,5 @@ async def import_until(database_url: str, root: Path, name: str, last: int) -> N
         assert await import_tar(tools, bench.tar(name)) is None
 
 
-def main(database_url: str, root: Path) -> None:
-    """Run a child for each line of standard input."""
-    for line in sys.stdin:
-        name, point = line.split()
-        child = os.fork()
-        if not child:
-            trio.run(import_until, database_url, root, name, int(point))
-            os._exit(0)
-        _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    trio.run(main, sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]))

@@ -17,7 +17,7 @@ from appliance.recordings.change_notes import ChangeNotes
 from appliance.recordings.files import RecordingFiles
 from appliance.recordings.import_journal import ImportJournal
 from appliance.recordings.import_model import SpooledTar
-from appliance.recordings.importer import Importer, Waits, import_tar
+from appliance.recordings.importer import Importer, RetryIntervals, import_tar
 from appliance.recordings.merge import ImportRules
 from appliance.recordings.recording import Recording
 from appliance.recordings.spool import Spool
@@ -27,7 +27,7 @@ from tests.doubles.features import EventBook
 from tests.doubles.settings import settings_of
 
 READY_S = 40.0
-NO_WAITS = Waits(busy_s=0.05, database_s=0.1, retry_s=0.0, disk_s=0.05)
+NO_PAUSES = RetryIntervals(busy_s=0.05, database_s=0.1, retry_s=0.0, disk_s=0.05)
 
 
 def recording_settings(root: Path, **variables: str) -> RecordingSettings:
@@ -107,7 +107,7 @@ async def open_import_bench(
             files=files,
             rules=rules or ImportRules(),
             log=log,
-            waits=NO_WAITS,
+            retry_intervals=NO_PAUSES,
             notes=ChangeNotes(settings),
         )
         yield ImportBench(root, database, recordings, journal, spool, files, tools, log)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -58,10 +59,13 @@ class App:
 
 @asynccontextmanager
 async def open_listener(
-    web: WebSettings = WEB, timeouts: ListenerTimeouts = TIMEOUTS
+    web: WebSettings = WEB,
+    timeouts: ListenerTimeouts = TIMEOUTS,
+    max_connections: float = math.inf,
 ) -> AsyncIterator[tuple[App, HttpServer, list[str], EventBook]]:
     app, log = App(), EventBook()
-    async with serving(app, web, log, timeouts) as (server, urls, _):
+    opened = serving(app, web, log, timeouts, max_connections=max_connections)
+    async with opened as (server, urls, _):
         yield app, server, urls, log
 
 

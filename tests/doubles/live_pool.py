@@ -1,8 +1,8 @@
-"""A pool for tests of API calls, on a real Redis with simulated BBB servers.
+"""A pool for tests of what front-ends ask for: real Redis, simulated BBB servers, their faults.
 
-The servers are enabled and polled once, each with a little more load than the one before, so that
-creates go to bbb-1 first, then bbb-2. At the end the background work must finish, no ERROR may have
-been logged, and Redis must hold only the keys of docs/stores.md.
+Servers are enabled and polled once, each with a little more load than the one before, so that
+creates go to bbb-1 first, then bbb-2. At the end nothing may hang in the background, no ERROR may
+have been logged, and Redis must be laid out as docs/stores.md says.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ QUICK: dict[str, Any] = {
     "POLLER_WAIT_TIMEOUT": "2",
     "SERVER_UNHEALTHY_THRESHOLD": "1",
 }
-"""Timeouts for tests in which a server hangs."""
+"""Time limits for tests in which a server hangs."""
 
 SETTLE_S = 40.0
 LARGE_BODY_BYTES = 3 * 1024 * 1024
@@ -42,7 +42,7 @@ LARGE_BODY_BYTES = 3 * 1024 * 1024
 
 @dataclass(slots=True)
 class Later:
-    """Background work like the appliance's, with the number of running tasks."""
+    """Background work as the appliance has it, and how much is under way."""
 
     nursery: trio.Nursery
     under_way: int = 0
@@ -66,7 +66,7 @@ class Later:
 
 @dataclass(frozen=True, slots=True)
 class LivePool:
-    """A pool and its parts."""
+    """What a test has at hand."""
 
     res: Features
     servers: Sequence[BbbProcess]
@@ -74,22 +74,22 @@ class LivePool:
 
     @property
     def log(self) -> EventBook:
-        """Return the log."""
+        """What was logged."""
         assert isinstance(self.res.log, EventBook)
         return self.res.log
 
     @property
     def client(self) -> Any:
-        """Return the store's connection for API calls."""
+        """The store's connection for API calls."""
         return self.res.redis.foreground.client
 
     @property
     def namespace(self) -> str:
-        """Return the store's namespace."""
+        """The store's namespace."""
         return str(self.res.redis.foreground.namespace)
 
     def calls(self, call: str) -> list[int]:
-        """Return the number of requests of a call for each server."""
+        """Return how often each server received a call."""
         return [len(bbb.requests(call)) for bbb in self.servers]
 
     async def redis(self, command: str, key: str, *args: Any) -> Any:
@@ -97,9 +97,9 @@ class LivePool:
         return await self.client.command(command, f"{self.namespace}:{key}", *args)
 
     async def add(self, bbb: BbbProcess, *, load: float = 0.0, **change: Any) -> None:
-        """Add a server, enable it and poll it until it is online."""
+        """Add a server, enabled and online by a poll of its own."""
         await self.register(bbb, **change)
-        with trio.fail_after(SETTLE_S):  # the timeout for an offline server is short
+        with trio.fail_after(SETTLE_S):  # a server that is offline is not waited for long
             while not (await self.poll(bbb.server_id)).online:
                 pass
         await self.redis("ZADD", "server_load", load, bbb.server_id)
@@ -114,7 +114,7 @@ class LivePool:
     async def poll(self, server_id: str, *, read_version: bool = False) -> PollResult:
         """Poll a server once.
 
-        Waits before, because a poll ignores meetings created in the millisecond of its begin.
+        What was created in the very millisecond in which a poll begins is left to the next one.
         """
         await trio.sleep(0.002)
         return await poll_server(
@@ -122,7 +122,7 @@ class LivePool:
         )
 
     async def server(self, server_id: str) -> Server:
-        """Return the stored server."""
+        """Return what the store holds of a server."""
         found = await self.res.pool.records.find_server(ServerId(server_id))
         assert found is not None
         return found
@@ -132,7 +132,7 @@ class LivePool:
         await self.res.servers.store.set_server_state(ServerId(server_id), state)
 
     async def lose(self, server_id: str) -> None:
-        """Take a server offline, which detaches its meetings."""
+        """Take a server offline; its meetings are detached."""
         await self.res.servers.store.fail_server(
             ServerId(server_id), now_ms=self.res.now_ms(), unhealthy_threshold=1
         )
@@ -144,7 +144,7 @@ class LivePool:
         )
 
     async def home(self, meeting_id: str = "room") -> str | None:
-        """Return the server of a meeting's record."""
+        """Return the server that a meeting's record names."""
         meeting = await self.meeting(meeting_id)
         return meeting.server_id if meeting else None
 
@@ -172,7 +172,7 @@ class LivePool:
         return elements(await create_meeting(self.res.meetings, caller or Caller(), pairs, body))
 
     async def failure(self, **arguments: Any) -> str:
-        """Create a meeting, which must fail; return the message of the failure."""
+        """Create a meeting, which must fail; return the text of the failure."""
         try:
             answer = await self.create(**arguments)
         except ApiError as error:
@@ -180,12 +180,12 @@ class LivePool:
         raise AssertionError(f"it was created: {answer}")
 
     async def settled(self) -> None:
-        """Wait until the background work has finished."""
+        """Wait until nothing is under way in the background."""
         await until(lambda: not self.background.under_way, SETTLE_S, "background work")
         assert not self.background.failures, self.background.failures
 
     async def traces(self) -> dict[str, Any]:
-        """Return the store's data of meetings: records, voice bridge numbers, reserved load."""
+        """Return what the store holds because of meetings: records, numbers, reserved load."""
         servers = await self.res.pool.records.list_servers()
         return {
             "records": [meeting.id for meeting in await self.res.pool.records.list_meetings()],
@@ -198,7 +198,7 @@ NO_TRACES: dict[str, Any] = {"records": [], "bridges": [], "load": {}}
 
 
 def elements(answer: bytes) -> dict[str, str]:
-    """Return the texts of the direct children of an answer's root, by tag."""
+    """Return the direct children of an answer's root with their texts."""
     root = ElementTree.fromstring(answer)
     return {child.tag: child.text or "" for child in root}
 
@@ -213,12 +213,14 @@ async def open_live(
     enable: bool = True,
     **variables: Any,
 ) -> AsyncIterator[LivePool]:
-    """Give a pool of these servers, which are reset.
+    """Give a pool of these servers, which are made as good as new.
 
     `spread`: all with the same load. `enable`: False leaves the pool empty.
     """
     for bbb in servers:
-        bbb.reset()
+        bbb.clear_faults()
+        bbb.forget_meetings()
+        bbb.forget_hooks()
     async with open_features(redis_url, namespace, **variables) as res:
         async with trio.open_nursery() as nursery:
             later = Later(nursery)
@@ -239,7 +241,7 @@ async def open_live(
 
 @contextmanager
 def black_hole() -> Iterator[str]:
-    """Give an API URL to which connecting hangs: the accept queue of its port is full."""
+    """Give an API URL where connecting hangs: the accept queue of the port is full."""
     with socket.create_server(("127.0.0.2", 0), backlog=0) as listener:
         address = listener.getsockname()
         fillers = [socket.socket() for _ in range(4)]
@@ -252,7 +254,7 @@ def black_hole() -> Iterator[str]:
 
 
 class BrokenOffError(Exception):
-    """Raised by a body whose client has disconnected."""
+    """What a body raises whose client is gone."""
 
 
 def chunks_of(
@@ -271,5 +273,5 @@ def chunks_of(
 
 
 def streamed(size: int = LARGE_BODY_BYTES, **options: Any) -> RequestBody:
-    """Return a body that can be sent once; `options` are those of `chunks_of`."""
+    """Return a body that can be sent once; `options` as for `chunks_of`."""
     return RequestBody("application/xml", chunks_of(size, **options), None)

@@ -1,4 +1,4 @@
-"""A pool on a real Redis, with simulated BBB servers and a control socket."""
+"""A pool for tests: real Redis, simulated BBB servers, the control socket, and meetings in it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.doubles.features import EventBook, open_features
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """A pool and its parts."""
+    """What a test of ctl has at hand."""
 
     res: Features
     servers: list[BbbProcess]
@@ -23,19 +23,19 @@ class Pool:
 
     @property
     def log(self) -> EventBook:
-        """Return the log."""
+        """What was logged."""
         assert isinstance(self.res.log, EventBook)
         return self.res.log
 
     async def enable_all(self) -> None:
-        """Add and enable every simulated server, under its own id."""
+        """Add every simulated server under its own id, and enable it."""
         for bbb in self.servers:
             fields = {"url": bbb.url, "secret": bbb.secret, "id": bbb.server_id}
             await self.control.post("addServer", fields)
             await self.control.post("enableServer", {"id": bbb.server_id})
 
     async def create(self, *names: str, number: int = 70_000) -> None:
-        """Place meetings, and create them on their servers."""
+        """Place meetings in the pool, and create them on their servers."""
         by_id = {bbb.server_id: bbb for bbb in self.servers}
         for offset, name in enumerate(names):
             bridges = (str(number + offset),)
@@ -54,7 +54,7 @@ class Pool:
 async def open_pool(
     redis_url: str, namespace: str, servers: int = 1, **variables: str
 ) -> AsyncIterator[Pool]:
-    """Give a pool with running servers that are not added to it yet."""
+    """Give a pool whose simulated servers run, but are not added yet."""
     async with (
         open_bbb_servers(servers) as simulated,
         open_features(redis_url, namespace, log=None, **variables) as res,

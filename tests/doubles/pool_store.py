@@ -1,4 +1,4 @@
-"""The stores of servers and meetings in one object, for tests of the Lua scripts."""
+"""Everything that Redis knows of servers and meetings in one object, for tests of the scripts."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from appliance.dialin.dialplan import PinLookup
+from appliance.dialin.dialplan import WrongPins
 from appliance.dialin.store import VoiceBridges
 from appliance.features import Features
 from appliance.meetings.store import MeetingStore
-from appliance.model import PlacementRules, Tenant
+from appliance.model import Meeting, PlacementRules, Tenant
 from appliance.pool.records import PoolRecords
 from appliance.redis.client import RedisAddress, RedisClient
-from appliance.redis.store import RedisStores, open_redis_stores
+from appliance.redis.store import RedisStores, load_scripts, open_redis_stores
 from appliance.servers.store import ServerStore
 from appliance.tenants.cache import TenantCache
 from appliance.tenants.store import TenantLookup
-from tests.doubles.features import rewire, scripts
+from tests.doubles.features import rewire
 
 
 class PoolStore(PoolRecords, ServerStore, MeetingStore):
@@ -47,8 +47,10 @@ class PoolStore(PoolRecords, ServerStore, MeetingStore):
         """Return the tenant of a host label."""
         return await TenantLookup(self.redis.foreground).find_tenant(label)
 
-    async def find_voice_bridge(self, pin: str, parent: str | None, **fields: Any) -> PinLookup:
-        """Return the meeting of a pin."""
+    async def find_voice_bridge(
+        self, pin: str, parent: str | None, **fields: Any
+    ) -> Meeting | WrongPins:
+        """Return the meeting of a PIN, or count a wrong one."""
         return await VoiceBridges(self.redis.foreground).find_voice_bridge(pin, parent, **fields)
 
     async def ping(self) -> None:
@@ -60,9 +62,9 @@ class PoolStore(PoolRecords, ServerStore, MeetingStore):
 async def open_pool_store(
     address: RedisAddress, *, namespace: str, rules: PlacementRules, log: Any, **more: Any
 ) -> AsyncIterator[PoolStore]:
-    """Open both connections (redis/store.py)."""
+    """Open the two connections; see redis/store.py."""
     async with open_redis_stores(
-        address, namespace=namespace, scripts=scripts(), log=log, **more
+        address, namespace=namespace, scripts=load_scripts(), log=log, **more
     ) as redis:
         yield PoolStore(redis, rules)
 
@@ -73,7 +75,7 @@ def pool_store(features: Features) -> PoolStore:
 
 
 def with_store(features: Features, store: Any) -> Features:
-    """Return features whose stores in Redis are replaced by a stand-in."""
+    """Put a stand-in in the place of every store in Redis that requests use."""
     return replace(
         rewire(
             features,

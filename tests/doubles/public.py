@@ -1,11 +1,11 @@
-"""The public listener for tests: the real application and server, and a raw client.
+"""The public listener for tests: the real application behind the real server, and a raw client.
 
-The client sends bytes unchanged and reads complete answers, so that a test sees the bytes of the
-connection.
+The client sends bytes as they are and reads whole answers, so that a test sees what is on the wire.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from appliance.features import Features
 from appliance.http.messages import AsgiApp, ClientTimeouts
 from appliance.http.server.interface import ListenerTimeouts
 from appliance.http.server.server import HttpServer
-from appliance.public.app import MAX_TARGET_BYTES, PublicApp
+from appliance.public.app import PublicApp
 from appliance.settings import Bind, WebSettings
 from tests.doubles.features import EventBook, open_features
 from tests.doubles.settings import SECRET
@@ -33,7 +33,7 @@ LINGER = ClientTimeouts(linger_s=2.0)
 
 @dataclass(frozen=True)
 class Answer:
-    """A complete answer."""
+    """One answer, read wholly."""
 
     status: int
     headers: dict[str, str]
@@ -55,7 +55,7 @@ class Answer:
 
 
 async def read_answer(stream: trio.abc.ReceiveStream, *, head_only: bool = False) -> Answer:
-    """Read one answer. Raises EOFError: the connection was closed before its end."""
+    """Read one answer. Raises EOFError: the connection ended before."""
     data = b""
     with trio.fail_after(ANSWER_S):
         while b"\r\n\r\n" not in data:
@@ -65,7 +65,7 @@ async def read_answer(stream: trio.abc.ReceiveStream, *, head_only: bool = False
         pairs = [line.split(": ", 1) for line in lines[1:]]
         headers = {name.lower(): value for name, value in pairs}
         length = 0 if head_only else int(headers["content-length"])
-        content = bytearray(body)  # bytes would be copied for every piece
+        content = bytearray(body)  # bytes would be copied with every piece
         while len(content) < length:
             content += await receive(stream)
     assert len(content) == length
@@ -73,18 +73,18 @@ async def read_answer(stream: trio.abc.ReceiveStream, *, head_only: bool = False
 
 
 async def receive(stream: trio.abc.ReceiveStream) -> bytes:
-    """Return the next bytes. Raises EOFError: the connection is closed."""
+    """Return what comes next. Raises EOFError: the connection has ended."""
     try:
         data = bytes(await stream.receive_some())
     except trio.BrokenResourceError:
         data = b""
     if not data:
-        raise EOFError("the connection is closed")
+        raise EOFError("the connection has ended")
     return data
 
 
 async def ended(stream: trio.abc.ReceiveStream, within_s: float = ANSWER_S) -> bool:
-    """Wait for the end of a connection, and return whether it came without another byte."""
+    """Wait for the end of a connection, and say whether it came without another byte."""
     with trio.fail_after(within_s):
         try:
             return not await stream.receive_some()
@@ -108,14 +108,14 @@ XML_TYPE = "Content-Type: application/xml"
 
 @dataclass(frozen=True)
 class Public:
-    """A running listener."""
+    """A listener that answers, and what is behind it."""
 
     res: Features
     port: int
 
     @property
     def log(self) -> EventBook:
-        """Return the log."""
+        """What was logged."""
         assert isinstance(self.res.log, EventBook)
         return self.res.log
 
@@ -130,13 +130,13 @@ class Public:
             return await read_answer(stream, head_only=head_only)
 
     async def ask(self, method: str, target: str, **parts: Any) -> Answer:
-        """Send a request; `parts` are the arguments of `request`."""
+        """Make a request; `parts` are those of `request`."""
         return await self.raw(request(method, target, **parts), head_only=method == "HEAD")
 
     async def call(
         self, call: str, params: ParamsLike = "", *, secret: str = SECRET, **parts: Any
     ) -> Answer:
-        """Make a signed GET call."""
+        """Make a signed call with GET."""
         return await self.ask("GET", sign_url(API, call, params, secret), **parts)
 
     async def post_form(self, call: str, params: ParamsLike, *, secret: str = SECRET) -> Answer:
@@ -159,14 +159,15 @@ async def serving(
     log: Any,
     listener_timeouts: ListenerTimeouts | None = None,
     tuned: bool = True,
+    max_connections: float = math.inf,
 ) -> AsyncIterator[tuple[HttpServer, list[str], trio.Event]]:
-    """Serve an application; give the server, its URLs and the event that stops it."""
+    """Serve any application; gives the server, its URLs and what stops it."""
     server = HttpServer(
         app,
         web,
         log,
-        max_target_bytes=MAX_TARGET_BYTES,
         timeouts=listener_timeouts or ListenerTimeouts(drain_s=5.0),
+        max_connections=max_connections,
         tuned=tuned,
     )
     stop = trio.Event()
@@ -182,7 +183,7 @@ async def serve_public(
     timeouts: ClientTimeouts = LINGER,
     listener_timeouts: ListenerTimeouts | None = None,
 ) -> AsyncIterator[Public]:
-    """Serve the appliance's application with these Resources on a loopback port."""
+    """Serve the appliance's application on these Resources, on a loopback port."""
     web = replace(res.settings.web, binds=(Bind("tcp", "127.0.0.1", 0),))
     async with serving(PublicApp(res, timeouts), web, res.log, listener_timeouts) as (_, urls, _):
         yield Public(res, int(urls[0].rpartition(":")[2]))
@@ -197,7 +198,7 @@ async def open_public(
     listener_timeouts: ListenerTimeouts | None = None,
     **variables: str,
 ) -> AsyncIterator[Public]:
-    """Serve an appliance without BBB servers; `variables` are environment variables."""
+    """Serve an appliance without BBB servers; `variables` are the environment's."""
     async with (
         open_features(redis_url, namespace, log=None, **variables) as res,
         serve_public(res, timeouts, listener_timeouts) as public,

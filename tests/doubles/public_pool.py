@@ -1,4 +1,4 @@
-"""The public listener with a live pool: the appliance's API with simulated BBB servers."""
+"""The public listener in front of a live pool: the appliance's API, with BBB servers behind it."""
 
 from __future__ import annotations
 

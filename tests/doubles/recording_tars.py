@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-PACKERS = {"": (), ".gz": ("gzip",), ".xz": ("xz", "-0"), ".zst": ("zstd", "-q", "--rm")}
+PACKERS = {"": (), ".gz": ("gzip",), ".xz": ("xz",), ".zst": ("zstd", "-q", "--rm")}
 
 
 def metadata_xml(

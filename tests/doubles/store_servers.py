@@ -18,7 +18,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from appliance.system.embedded.state import StoreUser, choose_store_user, find_postgres
@@ -108,9 +107,12 @@ def run_sql(
 
     Raises AssertionError: psql's error text.
     """
+    psql = (
+        shutil.which("psql") or Path(find_postgres(Path("/nonexistent")).postgres).parent / "psql"
+    )
     done = subprocess.run(
         [
-            _find_psql(),
+            psql,
             "-XqAt",
             "-v",
             "ON_ERROR_STOP=1",
@@ -130,15 +132,6 @@ def run_sql(
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
-
-
-@cache
-def _find_psql() -> str:
-    # Debian's /usr/bin/psql is a Perl script, which takes five times as long to start.
-    beside = Path(find_postgres(Path("/nonexistent")).postgres).with_name("psql")
-    found = str(beside) if beside.exists() else shutil.which("psql")
-    assert found is not None, "psql is not installed"
-    return found
 
 
 @contextmanager
@@ -168,8 +161,6 @@ def private_postgres(directory: Path | None = None) -> Iterator[PostgresServer]:
             "fsync": "off",
             "full_page_writes": "off",
             "synchronous_commit": "off",
-            "wal_level": "minimal",
-            "max_wal_senders": "0",
         }
         options = [word for k, v in settings.items() for word in ("-c", f"{k}={v}")]
         with _child([programs.postgres, *common, *options], log, signal.SIGINT, user) as process:

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.doubles.database_pool import DatabasePool
 from tests.doubles.store_servers import (
     PostgresServer,
     RedisServer,
@@ -46,21 +45,8 @@ def postgres_server() -> Iterator[PostgresServer]:
         yield server
 
 
-@pytest.fixture(scope="session")
-def database_pool(postgres_server: PostgresServer) -> DatabasePool:
-    """Give the databases of the session's PostgreSQL."""
-    return DatabasePool(postgres_server)
-
-
 @pytest.fixture
-def database_url(postgres_server: PostgresServer, database_pool: DatabasePool) -> Iterator[str]:
-    """Give the URL of a database of the test, with this version's schema and without rows."""
-    with database_pool.database() as name:
-        yield postgres_server.url(name)
-
-
-@pytest.fixture
-def empty_database_url(postgres_server: PostgresServer) -> Iterator[str]:
-    """Give the URL of a new database without any tables."""
+def database_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """Give the URL of an empty database of the test."""
     with postgres_server.new_database() as name:
         yield postgres_server.url(name)

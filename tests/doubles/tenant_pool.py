@@ -1,6 +1,6 @@
-"""Two tenants on one appliance, with BBB servers, recordings, files and captions, over HTTP.
+"""Two tenants on one appliance: BBB servers, recordings, files and captions, over real HTTP.
 
-Both have a meeting of the same id (the second is stored under its scoped id), another meeting, and
+Both have a meeting of the same id (the second is kept under its scoped id), one of their own, and
 a published, a protected and an unpublished recording of meetings with equal ids.
 """
 
@@ -36,7 +36,7 @@ KINDS = ("open", "protected", "hidden")
 
 @dataclass(frozen=True)
 class FrontEnd:
-    """The front-end of a tenant."""
+    """The front-end of one tenant."""
 
     public: Public = field(repr=False)
     name: str
@@ -45,11 +45,11 @@ class FrontEnd:
 
     @property
     def host(self) -> str:
-        """Return the host that it calls."""
+        """Return the host by which it knows us."""
         return f"{self.name}.bbb.example"
 
     async def call(self, call: str, params: ParamsLike = "") -> Answer:
-        """Make a signed call, with a document or a file if the call requires one."""
+        """Make a signed call, with a document or a file where it wants one."""
         if call == "insertDocument":
             target = sign_url(API, call, params, self.secret)
             return await self.public.ask(
@@ -60,7 +60,7 @@ class FrontEnd:
         return await self.public.call(call, params, secret=self.secret, host=self.host)
 
     async def get(self, target: str, *headers: str) -> Answer:
-        """Get a page like a browser."""
+        """Ask for a page as a browser does."""
         return await self.public.ask("GET", target, host=self.host, headers=headers)
 
     async def _put(self, target: str) -> Answer:
@@ -73,7 +73,7 @@ class FrontEnd:
 
 @dataclass(frozen=True)
 class TwoTenants:
-    """An appliance with two tenants."""
+    """What a test touches."""
 
     pool: LivePool
     store: RecordingStore
@@ -83,11 +83,11 @@ class TwoTenants:
 
     @property
     def pairs(self) -> tuple[tuple[FrontEnd, FrontEnd], ...]:
-        """Return (caller, owner) for both tenants."""
+        """Return (who asks, whose it is), both ways."""
         return (self.one, self.two), (self.two, self.one)
 
     async def state(self) -> dict[str, Any]:
-        """Wait for background work and return everything that a call could change."""
+        """Return everything that a call could change, once nothing is under way."""
         await self.pool.settled()
         recordings = [
             await self.store.find_recording(f"{kind}-{tenant.name}")
@@ -107,7 +107,7 @@ class TwoTenants:
 
 
 async def add_tenant(pool: LivePool, public: Public, name: str, number: int) -> FrontEnd:
-    """Store a tenant like Scalelite."""
+    """Store a tenant as Scalelite does."""
     tenant_id, secret = f"{number:08d}-5557-41f9-9533-a75d5f42cb21", f"secret of {name}"
     await pool.redis("SADD", "tenants", tenant_id)
     await pool.redis("HSET", f"tenant:{tenant_id}", "name", name, "secrets", secret)
@@ -124,7 +124,7 @@ async def open_two_tenants(
     bbbs: Sequence[BbbProcess],
     **variables: str,
 ) -> AsyncIterator[TwoTenants]:
-    """Serve an appliance with two tenants, their meetings and their recordings."""
+    """Serve an appliance with two tenants and all that is theirs."""
     names = ("RECORDING_PUBLISH_DIR", "RECORDING_UNPUBLISH_DIR", "PLAYBACK_DIR")
     paths = {name: str(directory / name) for name in names}
     tenancy = {"MULTITENANCY_ENABLED": "true", "URL_HOST": "bbb.example"}

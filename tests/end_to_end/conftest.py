@@ -1,6 +1,6 @@
-"""Processes for the tests of this folder: an appliance per module, which is reset for each test.
+"""Real processes for the tests of this folder: an appliance a module, emptied for each test.
 
-A module that needs other variables overrides `environ`.
+A module that needs other variables defines its own `environ`.
 """
 
 from __future__ import annotations
@@ -13,30 +13,21 @@ import pytest
 from tests.doubles.appliance_pool import SHORT_TIMEOUTS, Keys, ServedPool
 from tests.doubles.appliance_process import ApplianceProcess
 from tests.doubles.bbb_process import BbbProcess, bbb_servers
-from tests.doubles.database_pool import DatabasePool
 from tests.doubles.scalelite_place import BBB3, Place, scalelite_place
 from tests.doubles.store_servers import PostgresServer, RedisServer
 
 
 @pytest.fixture(scope="module")
 def environ() -> dict[str, str]:
-    """Give the variables of the module's appliance, which polls only on demand."""
+    """Give the variables of the module's appliance: no poll comes unless it is asked for."""
     return {**SHORT_TIMEOUTS, "POLL_INTERVAL": "600"}
 
 
-@pytest.fixture(scope="session")
-def started_servers() -> Iterator[list[BbbProcess]]:
-    """Give the session's three simulated servers."""
+@pytest.fixture(scope="module")
+def servers() -> Iterator[list[BbbProcess]]:
+    """Give three simulated servers, started once a module."""
     with bbb_servers(3) as started:
         yield started
-
-
-@pytest.fixture(scope="module")
-def servers(started_servers: list[BbbProcess]) -> list[BbbProcess]:
-    """Give three simulated servers, which are reset for the module."""
-    for server in started_servers:
-        server.reset()
-    return started_servers
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +46,10 @@ def appliance(
 
 @pytest.fixture(scope="module")
 def both_stores(
-    redis_server: RedisServer, postgres_server: PostgresServer, database_pool: DatabasePool
+    redis_server: RedisServer, postgres_server: PostgresServer
 ) -> Iterator[dict[str, str]]:
-    """Give the variables of a namespace in the session's Redis and a database of the module."""
-    with database_pool.database() as database:
+    """Give the variables of the session's Redis and PostgreSQL, in corners of the module's own."""
+    with postgres_server.new_database() as database:
         yield {
             "REDIS_URL": redis_server.url,
             "REDIS_NAMESPACE": f"t{uuid.uuid4().hex[:12]}",
@@ -73,7 +64,7 @@ def place(
     postgres_server: PostgresServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Place]:
-    """Give the place of a Scalelite whose cordoned server has a meeting and stays cordoned."""
+    """Give a Scalelite's place, whose cordoned server is not empty, and stays cordoned."""
     root = tmp_path_factory.mktemp("volume")
     with scalelite_place(redis_server, postgres_server, root) as made:
         made.servers[BBB3].create_meeting("seminar")
@@ -89,7 +80,7 @@ def empty_pool(
     pool = ServedPool(appliance, servers, keys)
     pool.reset()
     yield pool
-    appliance.check_log()  # after each test, so that the right one fails
+    appliance.check_log()  # here, so that it is this test that fails
 
 
 @pytest.fixture

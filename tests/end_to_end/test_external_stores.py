@@ -213,17 +213,17 @@ def test_stop_is_obeyed_while_waiting_for_redis(tmp_path: Path, store: RedisProc
 
 
 def test_database_is_migrated_over_a_unix_socket(
-    tmp_path: Path, store: RedisProcess, postgres_server: PostgresServer
+    tmp_path: Path,
+    store: RedisProcess,
+    postgres_server: PostgresServer,
+    database_url: str,
 ) -> None:
-    with postgres_server.new_database() as database:
-        urls = {
-            "REDIS_URL": url_with_password(store),
-            "DATABASE_URL": postgres_server.url(database),
-        }
-        with ApplianceProcess(tmp_path, **urls, **COMMON) as appliance:
-            appliance.wait_event("database_ready")
-            assert postgres_server.sql("SELECT count(*) FROM recordings", database) == "0"
-            assert not appliance.children()
+    urls = {"REDIS_URL": url_with_password(store), "DATABASE_URL": database_url}
+    with ApplianceProcess(tmp_path, **urls, **COMMON) as appliance:
+        appliance.wait_event("database_ready")
+        name = database_url.partition("/t")[2].partition("?")[0]
+        assert postgres_server.sql("SELECT count(*) FROM recordings", f"t{name}") == "0"
+        assert not appliance.children()
 
 
 def test_api_goes_on_without_postgresql_and_finds_it_back(

@@ -1,4 +1,4 @@
-"""Recordings from the spool to the viewer, with the requests of a browser."""
+"""Recordings from the spool to the viewer, on private stores, with the requests of a browser."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ IMPORT_S = 60.0
 
 
 @pytest.fixture(scope="module")
-def appliance(
-    both_stores: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ApplianceProcess]:
+def appliance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApplianceProcess]:
     root = tmp_path_factory.mktemp("playback")
     variables = {
         "POLL_INTERVAL": "600",
@@ -29,7 +27,7 @@ def appliance(
     }
     (root / "playback" / "presentation" / "2.3").mkdir(parents=True)
     (root / "playback" / "presentation" / "2.3" / "index.html").write_text("the player")
-    with ApplianceProcess(root, **both_stores, **variables) as started:
+    with ApplianceProcess(root, **variables) as started:
         import_recording(started, root, "rec-1")
         yield started
 

@@ -1,8 +1,14 @@
-"""Faults of Scalelite 1.x that the appliance must not have."""
+"""The faults of Scalelite that this appliance must not repeat, each by its number.
+
+FAULTS says where each is tested; those that no other file of this folder is about are tested here.
+Truth: spec/scalelite-faults.md.
+"""
 
 from __future__ import annotations
 
+import ast
 import time
+from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
@@ -11,10 +17,58 @@ from tests.doubles.appliance_client import MODERATOR_PW
 from tests.doubles.appliance_pool import SHORT_TIMEOUTS, ServedPool
 from tests.doubles.appliance_process import ApplianceProcess, wait_for
 
+ASKED_FOR = {*range(1, 13), 26, *range(29, 34), 36}
+FAULTS: dict[int, tuple[str, ...]] = {
+    1: ("test_polling::test_lost_server_is_out_within_seconds_and_its_meetings_are_detached",),
+    2: (
+        "test_create_failover::test_create_is_never_sent_twice_to_a_server",
+        "test_scalelite_faults::test_fault_2_no_call_is_repeated_and_no_timeout_doubled",
+    ),
+    3: ("test_scalelite_faults::test_fault_3_get_meetings_is_partial_concurrent_and_bounded",),
+    4: (
+        "test_create_failover::test_create_moves_to_another_server",
+        "test_create_failover::test_reservation_is_undone_where_the_create_failed",
+    ),
+    5: (
+        "test_ctl_servers::test_servers_remove_is_refused_while_there_are_meetings",
+        "test_scalelite_faults::test_fault_5_meeting_of_a_server_that_is_gone_is_unknown",
+    ),
+    6: ("test_polling::test_expiry_is_pushed_on_while_the_meeting_is_seen",),
+    7: (
+        "test_polling::test_meeting_that_ended_vanishes",
+        "test_scalelite_faults::test_fault_7_leaked_entries_are_swept",
+    ),
+    8: ("test_scalelite_faults::test_fault_8_end_forgets_after_the_word_of_the_server",),
+    9: (
+        "test_polling::test_lost_server_is_out_within_seconds_and_its_meetings_are_detached",
+        "test_scalelite_faults::test_fault_9_broken_xml_is_a_failure_and_changes_no_load",
+    ),
+    10: ("test_scalelite_faults::test_fault_10_entities_of_a_server_are_refused",),
+    11: ("test_two_appliances::test_32_creates_of_one_new_meeting_give_one_meeting",),
+    12: (
+        "test_stop::test_it_ends_in_time_again_and_again",
+        "test_stop::test_stop_under_load_breaks_no_answer",
+        "test_stop::test_clients_and_servers_that_are_stuck_do_not_hold_up_the_end_for_ever",
+    ),
+    26: ("test_start::test_bad_configuration_is_one_message_and_nothing_starts",),
+    29: ("test_scalelite_faults::test_fault_29_longest_duration_holds_after_all_merging",),
+    30: ("test_api::test_any_parameter_name_is_passed_on_in_order",),
+    31: (
+        "test_ctl::test_status_shows_the_pool_in_a_table",
+        "test_scalelite_faults::test_fault_31_moderators_are_counted_once_if_told_so",
+    ),
+    32: (
+        "test_api::test_long_query_reaches_the_server_as_a_form",
+        "test_api::test_too_long_query_gets_an_answer_of_the_api",
+    ),
+    33: ("test_external_stores::test_calls_fail_within_a_second_and_recover_when_redis_is_lost",),
+    36: ("test_scalelite_faults::test_fault_36_nothing_signed_is_logged",),
+}
+
 
 @pytest.fixture(scope="module")
 def environ() -> dict[str, str]:
-    """Give the variables of this file's tests."""
+    """Give what the tests of this file need beside short timeouts."""
     return {
         **SHORT_TIMEOUTS,
         "POLL_INTERVAL": "600",
@@ -25,7 +79,20 @@ def environ() -> dict[str, str]:
     }
 
 
-def test_no_call_is_repeated_and_no_timeout_doubled(pool: ServedPool) -> None:
+def test_every_fault_has_its_test() -> None:
+    here = Path(__file__).parent
+    missing = []
+    for number, names in FAULTS.items():
+        for module, _, function in (name.partition("::") for name in names):
+            tree = ast.parse((here / f"{module}.py").read_text())
+            if function not in {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}:
+                missing.append((number, f"{module}::{function}"))
+
+    assert set(FAULTS) == ASKED_FOR
+    assert missing == []
+
+
+def test_fault_2_no_call_is_repeated_and_no_timeout_doubled(pool: ServedPool) -> None:
     pool.front.create("m1")
     holder = pool.holder("m1")
     holder.add_fault("hang")
@@ -36,7 +103,7 @@ def test_no_call_is_repeated_and_no_timeout_doubled(pool: ServedPool) -> None:
         assert len(holder.requests(call)) == (2 if call == "create" else 1)
 
 
-def test_get_meetings_is_partial_concurrent_and_bounded(pool: ServedPool) -> None:
+def test_fault_3_get_meetings_is_partial_concurrent_and_bounded(pool: ServedPool) -> None:
     for number in range(6):
         pool.front.create(f"m{number}")
     slow, dead, well = pool.servers
@@ -55,7 +122,7 @@ def test_get_meetings_is_partial_concurrent_and_bounded(pool: ServedPool) -> Non
     assert pool.front.listed() == listed
 
 
-def test_meeting_of_a_server_that_is_gone_is_unknown(pool: ServedPool) -> None:
+def test_fault_5_meeting_of_a_server_that_is_gone_is_unknown(pool: ServedPool) -> None:
     """As Scalelite leaves it: the server is deleted, the meeting's record is still there."""
     pool.front.create("m1")
     gone = pool.id_of(pool.holder("m1"))
@@ -73,7 +140,7 @@ def test_meeting_of_a_server_that_is_gone_is_unknown(pool: ServedPool) -> None:
     assert pool.record("m1")["server_id"] != gone
 
 
-def test_leaked_entries_are_swept(pool: ServedPool) -> None:
+def test_fault_7_leaked_entries_are_swept(pool: ServedPool) -> None:
     """The first sweep is made at start; that an earlier one saw the entries is written here."""
     seen_ms = int((time.time() - 65) * 1000)
     pool.keys.ask("SADD", "meetings", "leaked")
@@ -94,7 +161,7 @@ def test_leaked_entries_are_swept(pool: ServedPool) -> None:
     assert pool.front.info("kept").returncode == "SUCCESS"
 
 
-def test_end_forgets_after_the_word_of_the_server(pool: ServedPool) -> None:
+def test_fault_8_end_forgets_after_the_word_of_the_server(pool: ServedPool) -> None:
     pool.front.create("m1")
     holder = pool.holder("m1")
     for fault in ("refuse", "hang"):
@@ -114,7 +181,7 @@ def test_end_forgets_after_the_word_of_the_server(pool: ServedPool) -> None:
 
 
 @pytest.mark.parametrize("kind", ["truncated", "half", "garbage", "empty", "no_returncode"])
-def test_broken_xml_is_a_failure_and_changes_no_load(pool: ServedPool, kind: str) -> None:
+def test_fault_9_broken_xml_is_a_failure_and_changes_no_load(pool: ServedPool, kind: str) -> None:
     pool.front.create("m1")
     holder = pool.holder("m1")
     holder.set_users("m1", participants=50)
@@ -133,7 +200,7 @@ def test_broken_xml_is_a_failure_and_changes_no_load(pool: ServedPool, kind: str
 
 @pytest.mark.parametrize("kind", ["external_entity", "bomb"])
 @pytest.mark.parametrize("call", ["create", "getMeetingInfo", "isMeetingRunning", "getMeetings"])
-def test_entities_of_a_server_are_refused(pool: ServedPool, kind: str, call: str) -> None:
+def test_fault_10_entities_of_a_server_are_refused(pool: ServedPool, kind: str, call: str) -> None:
     pool.front.create("m1")
     for server in pool.servers:
         server.add_fault(kind, call)
@@ -145,7 +212,7 @@ def test_entities_of_a_server_are_refused(pool: ServedPool, kind: str, call: str
         assert word not in answer.body
 
 
-def test_longest_duration_holds_after_all_merging(pool: ServedPool) -> None:
+def test_fault_29_longest_duration_holds_after_all_merging(pool: ServedPool) -> None:
     wanted = {"": "90", "0": "90", "600": "90", "45": "45", "x": "90"}
     for number, (given, sent) in enumerate(wanted.items()):
         params = {"duration": given} if given else {}
@@ -154,7 +221,7 @@ def test_longest_duration_holds_after_all_merging(pool: ServedPool) -> None:
         assert query["duration"] == [sent], given
 
 
-def test_moderators_are_counted_once_if_told_so(pool: ServedPool) -> None:
+def test_fault_31_moderators_are_counted_once_if_told_so(pool: ServedPool) -> None:
     pool.front.create("m1")
     holder = pool.holder("m1")
     holder.set_users("m1", participants=20, moderators=7)
@@ -164,7 +231,7 @@ def test_moderators_are_counted_once_if_told_so(pool: ServedPool) -> None:
     assert pool.load(holder) == 20
 
 
-def test_nothing_signed_is_logged(pool: ServedPool, appliance: ApplianceProcess) -> None:
+def test_fault_36_nothing_signed_is_logged(pool: ServedPool, appliance: ApplianceProcess) -> None:
     """The log is at debug here; the launcher looks for each checksum it has made, too."""
     front = pool.front
     front.create("m1", welcome="welcome-text-5d2a")

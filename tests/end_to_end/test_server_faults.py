@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.doubles import bbb_faults
 from tests.doubles.appliance_client import Answer
 from tests.doubles.appliance_pool import ServedPool
 from tests.doubles.appliance_process import wait_for
@@ -91,6 +92,12 @@ def expect(answer: Answer, fault: dict[str, Any], message: str) -> None:
     else:
         assert (answer.returncode, answer.key) == ("FAILED", "internalError")
         assert answer.message == message
+
+
+def test_every_kind_of_fault_is_here() -> None:
+    known = {*bbb_faults.LISTENER_KINDS, "delay", *bbb_faults._STRIKES}
+
+    assert {fault["kind"] for fault in FAULTS} == known
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=name_of)

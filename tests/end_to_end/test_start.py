@@ -62,7 +62,7 @@ def test_bad_configuration_is_one_message_and_nothing_starts(
     state = tmp_path / "state"
     done = run_program("run", environ={"STATE_DIR": str(state), "HOME": str(tmp_path), **environ})
 
-    assert done.returncode == 1
+    assert done.returncode == 78
     assert done.stderr.count("The configuration is not valid") == 1
     assert [name for name in named if name not in done.stderr] == []
     assert "Traceback" not in done.stderr
@@ -84,7 +84,7 @@ def test_bad_configuration_is_an_error_of_the_journal(tmp_path: Path) -> None:
         )
     lines = (tmp_path / "journal").read_text().splitlines()
 
-    assert done.returncode == 1
+    assert done.returncode == 78
     assert any('PORT="high"' in line for line in lines)
     assert [line for line in lines if not line.startswith("<3>")] == []
 
@@ -98,6 +98,18 @@ def test_start_fails_clearly_when_the_port_is_taken(tmp_path: Path, stores: dict
             assert appliance.wait() == 1
             assert f"cannot listen on {address}" in appliance.log_text()
             appliance.check_log()
+
+
+def test_api_is_served_when_the_metrics_port_is_taken(
+    tmp_path: Path, stores: dict[str, str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        appliance = ApplianceProcess(tmp_path, METRICS_BIND=address, **stores)
+        appliance.expected_errors.add("metrics_listener_failed")
+        with appliance:
+            assert appliance.control.get("getStatus")["servers"] == []
+            assert f"cannot listen on {address}" in appliance.log_text()
 
 
 def test_start_fails_clearly_when_the_control_socket_is_in_use(
@@ -126,16 +138,8 @@ def test_start_fails_clearly_when_the_state_directory_is_no_directory(tmp_path: 
         appliance.check_log()
 
 
-@pytest.mark.parametrize(
-    ("number", "after_s"),
-    [
-        (signal.SIGTERM, 0),
-        (signal.SIGINT, 0.1),
-        (signal.SIGTERM, 0.3),
-        (signal.SIGTERM, 0.5),
-        (signal.SIGINT, 0.8),
-    ],
-)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("after_s", [0, 0.1, 0.3, 0.5, 0.8])
 def test_stop_is_obeyed_at_every_moment_of_the_start(
     tmp_path: Path, number: signal.Signals, after_s: float
 ) -> None:
@@ -198,7 +202,7 @@ def test_config_check_gives_json(tmp_path: Path) -> None:
 def test_config_check_fails_like_the_start() -> None:
     done = run_program("config", "check", environ={**GOOD, "PORT": "high"})
 
-    assert done.returncode == 1
+    assert done.returncode == 78
     assert 'PORT="high"' in done.stderr
 
 

@@ -91,15 +91,16 @@ def is_refused(port: int) -> bool:
     return False
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_request_in_flight_is_answered_and_new_ones_are_refused(
-    appliance: ApplianceProcess, bbb: BbbProcess
+    appliance: ApplianceProcess, bbb: BbbProcess, number: signal.Signals
 ) -> None:
     bbb.add_fault("delay", "create", seconds=60)
     with ThreadPoolExecutor(1) as threads:
         slow = threads.submit(appliance.front.create, "slow")
         wait_for(lambda: bbb.requests("create"), 40, "sent")
 
-        appliance.signal(signal.SIGINT)
+        appliance.signal(number)
         wait_for(lambda: is_refused(appliance.front.port), 40, "refused")
         assert not slow.done()
         bbb.clear_faults()
@@ -210,7 +211,7 @@ def test_stop_under_load_breaks_no_answer(appliance: ApplianceProcess) -> None:
     for thread in threads:
         thread.start()
     try:
-        for _ in range(2):
+        for _ in range(3):
             wait_for_more(answered, 50)
             assert appliance.terminate(within_s=ENDS_S) == 0
             appliance.start()
@@ -222,12 +223,12 @@ def test_stop_under_load_breaks_no_answer(appliance: ApplianceProcess) -> None:
 
 
 def test_it_ends_in_time_again_and_again(appliance: ApplianceProcess, bbb: BbbProcess) -> None:
-    for number in range(3):
+    for number in range(5):
         assert appliance.front.create(f"m{number}").returncode == "SUCCESS"
         assert appliance.terminate(within_s=ENDS_S) == 0
         appliance.start()
     assert appliance.front.fetch("GET", PREFIX).returncode == "SUCCESS"
-    assert len(bbb.meetings()) == 3
+    assert len(bbb.meetings()) == 5
 
 
 def test_killed_while_creating_starts_again(appliance: ApplianceProcess, bbb: BbbProcess) -> None:

@@ -21,7 +21,7 @@ from appliance.http.messages import (
 )
 
 Message = dict[str, Any]
-TIMEOUTS = ClientTimeouts(chunk_s=10.0, linger_s=5.0)
+TIMEOUTS = ClientTimeouts(rate_s=10.0, body_s=100.0, linger_s=5.0)
 
 
 def part(body: bytes, more: bool = True) -> Message:
@@ -136,7 +136,52 @@ async def test_body_that_stalls_is_given_up(autojump_clock: trio.testing.MockClo
         await collect(Chunks(request_of(part(b"ab")), 100))
 
     assert caught.value.status == 408
-    assert trio.current_time() - began == pytest.approx(TIMEOUTS.chunk_s)
+    assert trio.current_time() - began == pytest.approx(TIMEOUTS.rate_s)
+
+
+def request_of_drops(size: int, interval_s: float, drops: int) -> Request:
+    """Make a request whose body comes in parts of a size, one each interval."""
+    left, due_s = drops, trio.current_time() + interval_s
+
+    async def receive() -> Message:
+        nonlocal left, due_s
+        await trio.sleep_until(due_s)  # a receive that was cancelled is not late
+        due_s = trio.current_time() + interval_s
+        left -= 1
+        return part(b"x" * size, more=left > 0)
+
+    return Request("POST", "/", b"", {}, Body(receive, TIMEOUTS), None)
+
+
+@pytest.mark.parametrize(
+    ("size", "interval_s", "drops", "ended_s"),
+    [
+        (1, 1.0, 9, 9),  # a body that ends before its rate is looked at
+        (1, 1.0, 99, 10),
+        (1024, 1.01, 30, 10),
+        (1024, 0.99, 30, 0.99 * 30),
+        (100 * 1024, 8.0, 5, 40),
+        (100 * 1024, 1.0, 1000, 100),  # body_s
+    ],
+)
+async def test_body_below_the_minimum_rate_or_over_its_time_is_given_up(
+    size: int, interval_s: float, drops: int, ended_s: float, autojump_clock: trio.testing.MockClock
+) -> None:
+    began_s, status = trio.current_time(), 200
+    try:
+        await collect(Chunks(request_of_drops(size, interval_s, drops), 10**9))
+    except HttpError as error:
+        status = error.status
+
+    assert trio.current_time() - began_s == pytest.approx(ended_s)
+    assert status == (200 if ended_s == pytest.approx(drops * interval_s) else 408)
+
+
+async def test_time_in_which_a_body_is_not_read_does_not_count(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async for _ in Chunks(request_of_drops(1024, 0.9, 20), 10**9):
+        await trio.sleep(1000)
 
 
 async def test_client_that_is_gone_ends_the_body() -> None:

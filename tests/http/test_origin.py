@@ -173,13 +173,14 @@ def test_request_id_of_a_trusted_proxy_is_passed_on() -> None:
         ),
         (
             reader(url_host="bbb.example", base_url="tenants.example", multitenancy=True),
-            ["bbb.example", "a.bbb.example", "a.tenants.example", "a.b.tenants.example"],
-            ["", "xtenants.example", "a.example", "tenants.example.evil"],
+            ["bbb.example", "a.bbb.example", "a.tenants.example"],
+            ["", "a.b.tenants.example", "xtenants.example", "a.example", "tenants.example.evil"],
         ),
         (
             reader(base_url="tenants.example", multitenancy=True),
             ["a.tenants.example", "tenants.example"],
-            ["", "a.evil.example", "1.2.3.4"],
+            # A tenant is one label: `a.b.tenants.example` is not the tenant `a`.
+            ["", "a.evil.example", "1.2.3.4", "a.b.tenants.example", ".tenants.example"],
         ),
         (reader(base_url="tenants.example"), ["anything"], []),
     ],

@@ -87,7 +87,7 @@ async def failure(
 async def check_unknown(
     pool: LivePool, caller: Caller = NOBODY, *, without: tuple[str, ...] = ()
 ) -> None:
-    """Check that every call answers as for a meeting that nobody knows, and asks no server."""
+    """Check that every call answers as for an unknown meeting, without calling a server."""
     for bbb in pool.servers:
         bbb.clear_requests()
     for name, call in CALLS.items():

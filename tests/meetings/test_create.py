@@ -186,6 +186,7 @@ async def test_own_passwords_are_sent_again_when_a_detached_meeting_was_taken_ba
         ("a,b", "formatError"),
         (" x\t", "sizeError"),
         ("a\x07b", "validationError"),
+        (f"{'a' * 40}-1700000000000", "validationError"),
     ],
 )
 async def test_bad_meeting_id_asks_no_server(
@@ -500,8 +501,8 @@ async def test_create_fails_when_there_is_no_server(
     async with open_live(redis_url, redis_namespace, bbbs, enable=False) as pool:
         for _ in range(3):
             assert await pool.failure() == "Could not find any available servers."
-        told = [one for one in pool.log.events if one[:2] == ("warning", "no_place_for_meeting")]
-        assert [fields["subject"] for *_, fields in told] == ["no_server"]  # once
+        noted = [one for one in pool.log.events if one[:2] == ("warning", "no_place_for_meeting")]
+        assert [fields["subject"] for *_, fields in noted] == ["no_server"]  # once
 
 
 async def test_create_fails_when_all_voice_bridges_are_taken(pool: LivePool) -> None:

@@ -194,7 +194,7 @@ async def test_meeting_begun_anew_is_not_lost_when_the_end_before_is_told_late(
 
 @asynccontextmanager
 async def end_under_way(
-    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess], **variables: str
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess], **variables: Any
 ) -> AsyncIterator[LivePool]:
     """Give a pool of one server, which has a meeting from a failed create and an `end` to execute.
 

@@ -18,7 +18,7 @@ from appliance.model import TagRequest
 
 
 @pytest.mark.parametrize(
-    ("spec", "expected"),
+    ("value", "expected"),
     [
         (None, None),
         ("", None),
@@ -39,27 +39,27 @@ from appliance.model import TagRequest
         ("two words;A", TagRequest(("two words", "A"), False)),
     ],
 )
-def test_tag_is_parsed(spec: str | None, expected: TagRequest | None) -> None:
-    assert parse_tag(spec) == expected
+def test_tag_is_parsed(value: str | None, expected: TagRequest | None) -> None:
+    assert parse_tag(value) == expected
 
 
 tags = st.text("ab !;")
 
 
 @given(tags)
-def test_parsed_tag_has_only_clean_parts(spec: str) -> None:
-    request = parse_tag(spec)
+def test_parsed_tag_has_only_clean_parts(value: str) -> None:
+    request = parse_tag(value)
 
     if request is not None:
         assert request.tags
         assert len(set(request.tags)) == len(request.tags)
         assert all(tag == tag.strip() and tag and ";" not in tag for tag in request.tags)
-        assert request.required == spec.rstrip().endswith("!")
+        assert request.required == value.rstrip().endswith("!")
 
 
 @given(tags)
-def test_parsed_tag_is_the_same_when_written_again(spec: str) -> None:
-    request = parse_tag(spec)
+def test_parsed_tag_is_the_same_when_written_again(value: str) -> None:
+    request = parse_tag(value)
 
     if request is not None:
         # A part may end in "!" itself; a last ";" keeps that from being read as the mark.

@@ -1,30 +1,39 @@
-"""Pins: which meeting one belongs to, and how many wrong ones a caller may enter."""
+"""PINs: which meeting one belongs to, and the count of wrong ones."""
 
 from __future__ import annotations
 
 import pytest
 
-from appliance.dialin.dialplan import WRONG_PINS_WINDOW_MS, PinLookup, PinOutcome
-from appliance.model import ServerState
+from appliance.dialin.dialplan import CALL_WINDOW_MS, WRONG_PINS_WINDOW_MS, WrongPins
+from appliance.dialin.store import GuessCounters
+from appliance.model import Meeting, ServerState
 from tests.doubles.store_pool import StorePool, open_store_pool
 
 pytest_plugins = ["tests.doubles.store_pool_fixtures"]
 
 PIN = "123456789"
+COUNTERS = GuessCounters(call="c", number="n", gateway="g")
 
 
 async def look_up(
-    pool: StorePool, pin: str = PIN, parent: str | None = None, *, caller: str = "c", most: int = 30
-) -> PinLookup:
-    return await pool.store.find_voice_bridge(
-        pin, parent, caller=caller, max_wrong=most, now_ms=pool.now_ms
-    )
+    pool: StorePool,
+    pin: str = PIN,
+    parent: str | None = None,
+    *,
+    counters: GuessCounters = COUNTERS,
+) -> Meeting | WrongPins:
+    return await pool.store.find_voice_bridge(pin, parent, counters=counters, now_ms=pool.now_ms)
 
 
 async def found_id(pool: StorePool, pin: str, parent: str | None = None) -> str | None:
     found = await look_up(pool, pin, parent)
-    assert (found.outcome is PinOutcome.FOUND) == (found.meeting is not None)
-    return found.meeting.id if found.meeting else None
+    return found.id if isinstance(found, Meeting) else None
+
+
+async def counts(pool: StorePool) -> list[str]:
+    return sorted(
+        [name for name in "cng" if await pool.redis("EXISTS", f"appliance:wrong_pins:{name}")]
+    )
 
 
 async def test_pin_finds_the_meeting_with_its_server_in_one_round_trip(pool: StorePool) -> None:
@@ -35,10 +44,10 @@ async def test_pin_finds_the_meeting_with_its_server_in_one_round_trip(pool: Sto
     found = await look_up(pool)
 
     assert pool.store.client.round_trips - before == 1
-    assert found == PinLookup(PinOutcome.FOUND, 0, await pool.find("m"))
-    assert found.meeting is not None
-    assert found.meeting.server == created.server
-    assert found.meeting.reachable
+    assert found == await pool.find("m")
+    assert isinstance(found, Meeting)
+    assert found.server == created.server
+    assert found.reachable
 
 
 async def test_pin_of_a_breakout_room_finds_its_parent_in_one_round_trip(pool: StorePool) -> None:
@@ -48,7 +57,7 @@ async def test_pin_of_a_breakout_room_finds_its_parent_in_one_round_trip(pool: S
 
     assert await found_id(pool, f"{PIN}1", PIN) == "m"
     assert pool.store.client.round_trips - before == 1
-    assert (await look_up(pool)).wrong == 0
+    assert await counts(pool) == []
 
 
 async def test_own_number_comes_before_the_parents(pool: StorePool) -> None:
@@ -62,8 +71,8 @@ async def test_own_number_comes_before_the_parents(pool: StorePool) -> None:
 
 
 async def test_unknown_pin_finds_nothing(pool: StorePool) -> None:
-    assert await look_up(pool, "1", None) == PinLookup(PinOutcome.UNKNOWN, 1)
-    assert await look_up(pool, "123456", "12345") == PinLookup(PinOutcome.UNKNOWN, 2)
+    assert await look_up(pool, "1", None) == WrongPins(1, 1, 1)
+    assert await look_up(pool, "123456", "12345") == WrongPins(2, 2, 2)
 
 
 @pytest.mark.parametrize(
@@ -86,9 +95,9 @@ async def test_pin_says_whether_the_server_takes_calls(
 
     found = await look_up(pool)
 
-    assert found.meeting is not None
-    assert found.meeting.reachable == reachable
-    assert found.wrong == 0
+    assert isinstance(found, Meeting)
+    assert found.reachable == reachable
+    assert await counts(pool) == []
 
 
 async def test_detached_meeting_has_no_pin_until_it_is_taken_back(pool: StorePool) -> None:
@@ -144,50 +153,39 @@ async def test_record_without_a_number_of_its_own_is_found(pool: StorePool) -> N
 # --- wrong pins ----------------------------------------------------------------------------------
 
 
-async def test_caller_is_turned_away_after_too_many_wrong_pins(pool: StorePool) -> None:
+async def test_wrong_pins_are_counted_by_call_number_and_gateway(pool: StorePool) -> None:
+    assert await look_up(pool, "1") == WrongPins(1, 1, 1)
+    assert await look_up(pool, "1", counters=GuessCounters("c2", "n", "g")) == WrongPins(1, 2, 2)
+    assert await look_up(pool, "1", counters=GuessCounters("", "", "g")) == WrongPins(0, 0, 3)
+    assert await counts(pool) == ["c", "g", "n"]
+
+
+async def test_right_pin_is_found_however_many_were_wrong(pool: StorePool) -> None:
     await pool.add("a")
     await pool.create("m", voice_bridges=(PIN,))
-    assert [(await look_up(pool, "1", most=3)).wrong for _ in range(3)] == [1, 2, 3]
+    for _ in range(50):
+        await look_up(pool, "1")
 
-    assert await look_up(pool, most=3) == PinLookup(PinOutcome.LIMITED, 3)
-    assert await look_up(pool, "1", most=3) == PinLookup(PinOutcome.LIMITED, 3)
-    assert (await look_up(pool, caller="other", most=3)).outcome is PinOutcome.FOUND
-
-
-async def test_right_pin_neither_counts_nor_forgives(pool: StorePool) -> None:
-    await pool.add("a")
-    await pool.create("m", voice_bridges=(PIN,))
-    await look_up(pool, "1", most=2)
-
-    assert (await look_up(pool, most=2)).outcome is PinOutcome.FOUND
-    assert (await look_up(pool, most=2)).wrong == 1
-    assert (await look_up(pool, "1", most=2)).wrong == 2
-    assert (await look_up(pool, most=2)).outcome is PinOutcome.LIMITED
+    assert await found_id(pool, PIN) == "m"
+    assert await look_up(pool, "1") == WrongPins(51, 51, 51)
 
 
-async def test_wrong_pins_are_forgotten_a_minute_after_the_first(pool: StorePool) -> None:
-    await look_up(pool, "1", most=2)
-    await look_up(pool, "1", most=2)
-    left_ms = await pool.redis("PTTL", "appliance:wrong_pins:c")
-    assert 0 < left_ms <= WRONG_PINS_WINDOW_MS
+async def test_wrong_pins_are_forgotten_after_their_window(pool: StorePool) -> None:
+    for _ in range(2):
+        await look_up(pool, "1")
+    windows_ms = {"c": CALL_WINDOW_MS, "n": WRONG_PINS_WINDOW_MS, "g": WRONG_PINS_WINDOW_MS}
+    for name, window_ms in windows_ms.items():
+        left_ms = await pool.redis("PTTL", f"appliance:wrong_pins:{name}")
+        assert window_ms - 30_000 < left_ms <= window_ms
+    await pool.redis("PEXPIRE", "appliance:wrong_pins:n", 0)
 
-    await pool.redis("PEXPIRE", "appliance:wrong_pins:c", 0)
-
-    assert await look_up(pool, "1", most=2) == PinLookup(PinOutcome.UNKNOWN, 1)
+    assert await look_up(pool, "1") == WrongPins(3, 1, 3)
 
 
 async def test_wrong_pins_are_counted_together_by_all_appliances(
     pool: StorePool, redis_url: str
 ) -> None:
     async with open_store_pool(redis_url, pool.namespace) as other:
-        await look_up(pool, "1", most=2)
-        await look_up(other, "1", most=2)
+        await look_up(pool, "1")
 
-        assert (await look_up(pool, "1", most=2)).outcome is PinOutcome.LIMITED
-        assert (await look_up(other, "1", most=2)).outcome is PinOutcome.LIMITED
-
-
-async def test_no_limit_keeps_no_count(pool: StorePool) -> None:
-    for _ in range(5):
-        assert await look_up(pool, "1", most=0) == PinLookup(PinOutcome.UNKNOWN, 0)
-    assert await pool.redis("EXISTS", "appliance:wrong_pins:c") == 0
+        assert await look_up(other, "1") == WrongPins(2, 2, 2)

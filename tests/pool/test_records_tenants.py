@@ -164,6 +164,48 @@ async def test_create_under_a_scoped_id_touches_nobodys_meeting(pool: StorePool)
     assert await kept(pool, "m~t2", T2) == own.id
 
 
+INTERNAL = "183f0bf3a0982a127bdb8161e0c44eb696b3e75c-1531240585189"
+
+
+@pytest.mark.parametrize(
+    "meeting_id", [INTERNAL, f" {INTERNAL}", f"{INTERNAL[:5]}\x07{INTERNAL[5:]}"]
+)
+async def test_internal_id_is_scoped_from_the_beginning(pool: StorePool, meeting_id: str) -> None:
+    """BBB takes a meetingID of this form for the meeting that has it as its internal id."""
+    await pool.add("a")
+
+    created = await pool.create(meeting_id, tenant_id=T1)
+
+    assert created.id == f"{meeting_id}~t1"
+    assert await kept(pool, meeting_id, T1) == created.id
+    assert await kept(pool, meeting_id, T2) is None
+    again = await pool.place(meeting_id, tenant_id=T1)
+    assert again.outcome is PlacementOutcome.KNOWN
+
+
+async def test_record_under_a_plain_internal_id_is_no_tenants(pool: StorePool) -> None:
+    """A Scalelite on the same stores keeps such a meeting under the plain id."""
+    await pool.add("a")
+    created = await pool.create("m", tenant_id=T1)
+    fields = {"server_id": created.server_id, "tenant_id": T1, "moderator_pw": "x"}
+    for name, value in fields.items():
+        await pool.redis("HSET", f"meeting:{INTERNAL}", name, value)
+
+    assert await found(pool, INTERNAL, T1) is None
+
+    await pool.redis("DEL", f"meeting:{INTERNAL}")
+
+
+@pytest.mark.parametrize(
+    "meeting_id", [INTERNAL.upper(), INTERNAL[1:], f"{INTERNAL}0", INTERNAL.replace("-", "_")]
+)
+async def test_id_that_resembles_an_internal_one_is_nothing_special(
+    pool: StorePool, meeting_id: str
+) -> None:
+    await pool.add("a")
+    assert (await pool.create(meeting_id, tenant_id=T1)).id == meeting_id
+
+
 @pytest.mark.parametrize("meeting_id", ["a~b", "~", "m~", "m~t2x", "m~T2", "~~t3~"])
 async def test_tilde_in_an_id_is_nothing_special(pool: StorePool, meeting_id: str) -> None:
     await add_tenants(pool, T1, T2)

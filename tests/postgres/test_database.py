@@ -241,11 +241,11 @@ async def test_missing_database_is_reported_until_it_exists(
 
 
 async def test_older_scalelite_is_the_reason(
-    postgres_server: PostgresServer, empty_database_url: str
+    postgres_server: PostgresServer, database_url: str
 ) -> None:
-    name = empty_database_url.partition("@/")[2].partition("?")[0]
+    name = database_url.partition("@/")[2].partition("?")[0]
     postgres_server.sql("CREATE TABLE recordings (id bigserial)", name)
-    async with open_store(empty_database_url, wait=False) as store:
+    async with open_store(database_url, wait=False) as store:
         while "older Scalelite" not in (store.down_reason or ""):
             await trio.sleep(0.01)
         with pytest.raises(DatabaseDown, match="older Scalelite"):

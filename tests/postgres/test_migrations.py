@@ -42,33 +42,33 @@ async def asyncio_side() -> AsyncIterator[None]:
 
 
 @pytest.fixture
-def database(empty_database_url: str) -> str:
+def database(database_url: str) -> str:
     """Return the name of the test's database, for `postgres_server.sql`."""
-    return empty_database_url.partition("@/")[2].partition("?")[0]
+    return database_url.partition("@/")[2].partition("?")[0]
 
 
 @pytest.mark.parametrize("prepared", [True, False])
 async def test_migrate_creates_the_schema_of_rails_on_an_empty_database(
-    postgres_server: PostgresServer, database: str, empty_database_url: str, prepared: bool
+    postgres_server: PostgresServer, database: str, database_url: str, prepared: bool
 ) -> None:
     async with asyncio_side():
         with postgres_server.new_database() as scalelite:
             postgres_server.sql(SCALELITE_DUMP.read_text(), scalelite)
-            assert await migrate(empty_database_url, prepared_statements=prepared) == ALL
+            assert await migrate(database_url, prepared_statements=prepared) == ALL
             created = schema_of(lambda sql: postgres_server.sql(sql, database))
             assert created == schema_of(lambda sql: postgres_server.sql(sql, scalelite))
     environment = "SELECT value FROM ar_internal_metadata WHERE key = 'environment'"
     assert postgres_server.sql(environment, database) == "production"
 
 
-async def test_migrate_does_nothing_the_second_time(empty_database_url: str) -> None:
+async def test_migrate_does_nothing_the_second_time(database_url: str) -> None:
     async with asyncio_side():
-        assert await migrate(empty_database_url) == ALL
-        assert await migrate(empty_database_url) == []
+        assert await migrate(database_url) == ALL
+        assert await migrate(database_url) == []
 
 
 async def test_migrate_does_not_change_a_scalelite(
-    postgres_server: PostgresServer, database: str, empty_database_url: str
+    postgres_server: PostgresServer, database: str, database_url: str
 ) -> None:
     postgres_server.sql(SCALELITE_DUMP.read_text(), database)
     queries = ["SELECT * FROM ar_internal_metadata ORDER BY 1"]
@@ -76,7 +76,7 @@ async def test_migrate_does_not_change_a_scalelite(
     before = [postgres_server.sql(query, database) for query in queries]
     schema = schema_of(lambda sql: postgres_server.sql(sql, database))
     async with asyncio_side():
-        assert await migrate(empty_database_url) == ALL
+        assert await migrate(database_url) == ALL
     assert [postgres_server.sql(query, database) for query in queries] == before
     assert schema_of(lambda sql: postgres_server.sql(sql, database)) == schema
     made = "SELECT count(*) FROM pg_indexes WHERE indexname LIKE 'appliance_%'"
@@ -84,7 +84,7 @@ async def test_migrate_does_not_change_a_scalelite(
 
 
 async def test_migrate_adds_missing_tables_but_records_no_migration_of_rails(
-    postgres_server: PostgresServer, database: str, empty_database_url: str
+    postgres_server: PostgresServer, database: str, database_url: str
 ) -> None:
     postgres_server.sql(SCALELITE_DUMP.read_text(), database)
     postgres_server.sql(
@@ -94,7 +94,7 @@ async def test_migrate_adds_missing_tables_but_records_no_migration_of_rails(
     )
     before = postgres_server.sql(VERSIONS, database)
     async with asyncio_side():
-        assert await migrate(empty_database_url) == ALL
+        assert await migrate(database_url) == ALL
     assert postgres_server.sql(VERSIONS, database) == before
     assert postgres_server.sql("SELECT count(*) FROM thumbnails", database) == "0"
     index = "SELECT count(*) FROM pg_indexes WHERE indexname LIKE 'index_thumbnails_%'"
@@ -102,7 +102,7 @@ async def test_migrate_adds_missing_tables_but_records_no_migration_of_rails(
 
 
 async def test_migrate_refuses_an_older_scalelite_and_does_not_change_it(
-    postgres_server: PostgresServer, database: str, empty_database_url: str
+    postgres_server: PostgresServer, database: str, database_url: str
 ) -> None:
     postgres_server.sql(SCALELITE_DUMP.read_text(), database)
     postgres_server.sql(
@@ -110,22 +110,22 @@ async def test_migrate_refuses_an_older_scalelite_and_does_not_change_it(
     )
     async with asyncio_side():
         with pytest.raises(DatabaseRefused, match=r"no protected\): run Scalelite's db:migrate"):
-            await migrate(empty_database_url)
+            await migrate(database_url)
         assert postgres_server.sql("SELECT to_regclass('thumbnails') IS NULL", database) == "t"
         postgres_server.sql(
             "ALTER TABLE recordings ADD protected bool NOT NULL DEFAULT false", database
         )
-        assert await migrate(empty_database_url) == ALL[1:]
+        assert await migrate(database_url) == ALL[1:]
 
 
 @pytest.mark.parametrize("prepared", [True, False])
 async def test_migrate_happens_once_when_several_start_at_once(
-    postgres_server: PostgresServer, database: str, empty_database_url: str, prepared: bool
+    postgres_server: PostgresServer, database: str, database_url: str, prepared: bool
 ) -> None:
     done: list[list[str]] = []
 
     async def start() -> None:
-        done.append(await migrate(empty_database_url, prepared_statements=prepared))
+        done.append(await migrate(database_url, prepared_statements=prepared))
 
     async with asyncio_side(), trio.open_nursery() as nursery:
         for _ in range(3):
@@ -135,7 +135,7 @@ async def test_migrate_happens_once_when_several_start_at_once(
 
 
 async def test_migrate_rebuilds_an_index_that_a_failed_build_left_invalid(
-    postgres_server: PostgresServer, database: str, empty_database_url: str
+    postgres_server: PostgresServer, database: str, database_url: str
 ) -> None:
     postgres_server.sql(SCALELITE_DUMP.read_text(), database)
     with pytest.raises(AssertionError, match="could not create unique index"):
@@ -146,30 +146,30 @@ async def test_migrate_rebuilds_an_index_that_a_failed_build_left_invalid(
         )
     assert postgres_server.sql(INVALID, database) == "1"
     async with asyncio_side():
-        assert await migrate(empty_database_url) == ALL
+        assert await migrate(database_url) == ALL
     assert postgres_server.sql(INVALID, database) == "0"
     definition = "SELECT pg_get_indexdef('appliance_recordings_on_starttime'::regclass)"
     assert "starttime DESC" in postgres_server.sql(definition, database)
 
 
 async def test_migrate_leaves_no_trace_of_a_migration_that_fails(
-    postgres_server: PostgresServer, database: str, empty_database_url: str
+    postgres_server: PostgresServer, database: str, database_url: str
 ) -> None:
     # A view in place of a table satisfies "IF NOT EXISTS", but not the check of its columns.
     postgres_server.sql("CREATE VIEW public.recordings AS SELECT 1 AS id", database)
     async with asyncio_side():
         with pytest.raises(DatabaseRefused):
-            await migrate(empty_database_url)
+            await migrate(database_url)
     assert postgres_server.sql("SELECT to_regclass('metadata') IS NULL", database) == "t"
     applied = "SELECT string_agg(name, ',') FROM appliance.schema_version"
     assert postgres_server.sql(applied, database) == "appliance"
 
 
 async def test_indexes_hold_values_larger_than_an_index_entry(
-    postgres_server: PostgresServer, database: str, empty_database_url: str
+    postgres_server: PostgresServer, database: str, database_url: str
 ) -> None:
     async with asyncio_side():
-        await migrate(empty_database_url)
+        await migrate(database_url)
     # Random, so that compression does not make it fit.
     postgres_server.sql(
         "INSERT INTO metadata (key, value)"

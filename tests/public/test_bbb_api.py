@@ -30,7 +30,7 @@ METHODS = ("GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT"
     [
         ("", {"GET", "POST", "HEAD"}),
         ("create", {"GET", "POST"}),
-        ("join", {"GET"}),
+        ("join", {"GET", "HEAD"}),
         ("isMeetingRunning", {"GET", "POST"}),
         ("getMeetingInfo", {"GET", "POST"}),
         ("getMeetings", {"GET", "POST"}),
@@ -48,8 +48,8 @@ async def test_call_takes_its_methods_only(
             answer = await public.ask(method, sign_url(API, call, "meetingID=abc", SECRET))
             if method == "CONNECT":  # a 200 would open a tunnel
                 assert (answer.status, answer.key) == (404, "unsupportedRequest")
-            elif method == "HEAD":
-                taken |= {"HEAD"} if call == "" else set()
+            elif method == "HEAD":  # its answer has no body that would say more
+                taken |= {"HEAD"} & allowed
                 assert answer.status == 200
             elif answer.key != "unsupportedRequest":
                 taken.add(method)
@@ -144,6 +144,31 @@ async def test_join_without_redirect_is_redirected_too(
 
         assert answer.status == 302
         assert "redirect=false" in answer.headers["location"]
+
+
+async def test_join_takes_the_last_value_of_a_parameter(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with open_both(redis_url, redis_namespace, bbbs) as (public, pool):
+        await pool.create()
+
+        answer = await public.call("join", "meetingID=room&fullName=A&fullName=B&x=1")
+
+        query = urlsplit(answer.headers["location"]).query.rpartition("&checksum=")[0]
+        assert query == "meetingID=room&fullName=B&x=1"
+
+
+async def test_head_of_join_answers_as_get(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with open_both(redis_url, redis_namespace, bbbs) as (public, pool):
+        await pool.create()
+        target = sign_url(API, "join", {"meetingID": "room", "fullName": "A"}, SECRET)
+
+        get, head = await public.ask("GET", target), await public.ask("HEAD", target)
+
+        assert head.status == 302
+        assert head.headers["location"] == get.headers["location"]
 
 
 @pytest.mark.parametrize("headers", [[FORM_TYPE], [XML_TYPE], []])

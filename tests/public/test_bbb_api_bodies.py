@@ -224,7 +224,7 @@ async def test_small_document_goes_to_the_next_server_when_one_fails(
 BREAKS: Mapping[str, tuple[dict[str, Any], list[str], int, int]] = {
     # What ends the body: (timeouts, header, bytes that come, the status that is answered or 0)
     "over the limit": ({}, ["Transfer-Encoding: chunked"], LIMIT + 1, 413),
-    "stalled": ({"chunk_s": 0.3}, [f"Content-Length: {LIMIT}"], LIMIT - 5, 408),
+    "stalled": ({"rate_s": 0.3}, [f"Content-Length: {LIMIT}"], LIMIT - 5, 408),
     "client gone": ({}, [f"Content-Length: {LIMIT}"], LIMIT - 5, 0),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -9,19 +10,19 @@ import pytest
 from appliance.ctl.client import Refusal
 from tests.doubles.control import open_control
 from tests.doubles.features import open_features, rewire
-from tests.doubles.recording_bench import RecordingBench
+from tests.doubles.recording_admin_bench import RecordingAdminBench
 from tests.doubles.recordings import make_recording
 
-pytest_plugins = ["tests.doubles.recording_bench_fixtures"]
+pytest_plugins = ["tests.doubles.recording_admin_bench_fixtures"]
 
 
-async def refusal(opened: RecordingBench, call: str, body: dict[str, Any]) -> tuple[int, str]:
+async def refusal(opened: RecordingAdminBench, call: str, body: dict[str, Any]) -> tuple[int, str]:
     with pytest.raises(Refusal) as refused:
         await opened.control.post(call, body)
     return refused.value.status, str(refused.value)
 
 
-async def test_calls_answer_with_documents(opened: RecordingBench) -> None:
+async def test_calls_answer_with_documents(opened: RecordingAdminBench) -> None:
     await opened.add(make_recording("r1"), make_recording("r2"), wrong=True)
     control = opened.control
     listed = await control.get("listRecordings", limit="1")
@@ -46,7 +47,7 @@ async def test_calls_answer_with_documents(opened: RecordingBench) -> None:
     assert "uid" in opened.log.named("recordings_expired")[0]["by"]
 
 
-async def test_bad_requests_are_refused_with_the_reason(opened: RecordingBench) -> None:
+async def test_bad_requests_are_refused_with_the_reason(opened: RecordingAdminBench) -> None:
     assert await refusal(opened, "updateRecordings", {}) == (400, "ids is missing")
     assert (await refusal(opened, "updateRecordings", {"ids": ["x"], "publish": True}))[0] == 404
     assert (await refusal(opened, "addRecordingsToTenant", {"tenant_id": "t"}))[0] == 404
@@ -62,7 +63,7 @@ async def test_bad_requests_are_refused_with_the_reason(opened: RecordingBench) 
     assert refused.value.status == 404
 
 
-async def test_database_that_is_away_is_said_in_one_line(opened: RecordingBench) -> None:
+async def test_database_that_is_away_is_said_in_one_line(opened: RecordingAdminBench) -> None:
     opened.bench.database._down_reason = "away"
     with pytest.raises(Refusal, match="The recording store is not reachable") as refused:
         await opened.control.get("listRecordings")
@@ -77,3 +78,11 @@ async def test_appliance_without_recordings_says_so(redis_url: str, redis_namesp
     ):
         with pytest.raises(Refusal, match="recordings are disabled here"):
             await control.get("listRecordings")
+
+
+async def test_file_name_that_is_not_utf8_is_listed(opened: RecordingAdminBench) -> None:
+    (opened.bench.root / "spool" / os.fsdecode(b"\xff.tar")).write_bytes(b"")
+
+    overview = await opened.control.get("getImports")
+
+    assert [one["file"] for one in overview["spool"]] == ["\udcff.tar"]

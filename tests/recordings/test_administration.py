@@ -11,22 +11,22 @@ from appliance.recordings import administration as admin
 from appliance.recordings.changes import RecordingChanges
 from appliance.recordings.summary import RecordingQuery
 from tests.doubles.features import rewire
-from tests.doubles.recording_bench import RecordingBench
+from tests.doubles.recording_admin_bench import RecordingAdminBench
 from tests.doubles.recordings import make_format, make_recording
 
-pytest_plugins = ["tests.doubles.recording_bench_fixtures"]
+pytest_plugins = ["tests.doubles.recording_admin_bench_fixtures"]
 
 NOTHING = RecordingChanges()
 
 
-async def test_disabled_recordings_are_refused(opened: RecordingBench) -> None:
+async def test_disabled_recordings_are_refused(opened: RecordingAdminBench) -> None:
     with pytest.raises(Refused, match="recordings are disabled here"):
         await admin.list_recordings(
             rewire(opened.res, recordings__admin=None).recordings, RecordingQuery()
         )
 
 
-async def test_recording_is_shown_with_its_files(opened: RecordingBench) -> None:
+async def test_recording_is_shown_with_its_files(opened: RecordingAdminBench) -> None:
     await opened.add(make_recording("r1"))
     details = await admin.show_recording(opened.res.recordings, "r1")
     assert [(one.format, one.published, one.size) for one in details.files] == [
@@ -36,7 +36,7 @@ async def test_recording_is_shown_with_its_files(opened: RecordingBench) -> None
         await admin.show_recording(opened.res.recordings, "r2")
 
 
-async def test_changes_reach_all_recordings_or_none(opened: RecordingBench) -> None:
+async def test_changes_reach_all_recordings_or_none(opened: RecordingAdminBench) -> None:
     await opened.add(make_recording("r1"), make_recording("r2"))
     changes = RecordingChanges((("course", "x"), ("empty", "")), protected=True)
     with pytest.raises(Refused) as refused:
@@ -60,7 +60,7 @@ async def test_changes_reach_all_recordings_or_none(opened: RecordingBench) -> N
         await admin.change_recordings(opened.res.recordings, "me", ["r1"], NOTHING, None)
 
 
-async def test_missing_files_undo_the_whole_change(opened: RecordingBench) -> None:
+async def test_missing_files_undo_the_whole_change(opened: RecordingAdminBench) -> None:
     await opened.add(make_recording("r1"))
     (opened.bench.root / "published/presentation/r1/index.html").unlink()
     (opened.bench.root / "published/presentation/r1").rmdir()
@@ -72,7 +72,7 @@ async def test_missing_files_undo_the_whole_change(opened: RecordingBench) -> No
     assert [name for name, _ in opened.log.errors] == ["recording_files_missing"]
 
 
-async def test_recordings_are_given_to_a_tenant(opened: RecordingBench) -> None:
+async def test_recordings_are_given_to_a_tenant(opened: RecordingAdminBench) -> None:
     await opened.set_retention("t1", "0")
     await opened.set_retention("t2", "0")
     await opened.add(*(make_recording(f"r{number}") for number in range(3)))
@@ -96,12 +96,12 @@ async def test_recordings_are_given_to_a_tenant(opened: RecordingBench) -> None:
     assert owners == ["t9", "t2", "t2"]
 
 
-async def repair(opened: RecordingBench, *ids: str, **options: Any) -> admin.Repair:
+async def repair(opened: RecordingAdminBench, *ids: str, **options: Any) -> admin.Repair:
     values: dict[str, Any] = {"after": 0, "dry_run": False, **options}
     return await admin.repair_recordings(opened.res.recordings, "me", record_ids=ids, **values)
 
 
-async def test_files_in_the_wrong_place_are_moved(opened: RecordingBench) -> None:
+async def test_files_in_the_wrong_place_are_moved(opened: RecordingAdminBench) -> None:
     formats = (make_format("presentation"), make_format("video"))
     await opened.add(make_recording("right", formats=formats))
     await opened.add(make_recording("wrong", formats=formats), wrong=True)
@@ -133,7 +133,7 @@ async def test_files_in_the_wrong_place_are_moved(opened: RecordingBench) -> Non
 
 
 async def test_repair_goes_in_steps_and_names_what_has_no_files(
-    opened: RecordingBench, monkeypatch: pytest.MonkeyPatch
+    opened: RecordingAdminBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admin, "REPAIR_ROWS", 2)
     await opened.add(*(make_recording(f"r{number}") for number in range(3)), wrong=True)
@@ -147,7 +147,7 @@ async def test_repair_goes_in_steps_and_names_what_has_no_files(
     assert second.missing == ["r2/presentation"]
 
 
-async def test_files_that_cannot_be_moved_are_named(opened: RecordingBench) -> None:
+async def test_files_that_cannot_be_moved_are_named(opened: RecordingAdminBench) -> None:
     await opened.add(make_recording("r1"), make_recording("r2"), wrong=True)
     (opened.bench.root / "published").mkdir(exist_ok=True)
     (opened.bench.root / "published/presentation").write_text("no directory")

@@ -12,17 +12,17 @@ from appliance.admin_calls.refusal import Refused
 from appliance.recordings import import_administration as admin
 from appliance.recordings.import_model import ImportState
 from appliance.recordings.summary import ImportRecord
-from tests.doubles.recording_bench import RecordingBench
+from tests.doubles.recording_admin_bench import RecordingAdminBench
 from tests.doubles.recording_tars import recording_tar
 
-pytest_plugins = ["tests.doubles.recording_bench_fixtures"]
+pytest_plugins = ["tests.doubles.recording_admin_bench_fixtures"]
 
 DEADLINE_S = 40.0
 TICK_S = 0.01
 
 
 async def import_file(
-    opened: RecordingBench, path: Path, *, undelete: bool = False
+    opened: RecordingAdminBench, path: Path, *, undelete: bool = False
 ) -> ImportRecord:
     """Import a file by hand and wait until nobody is at it any more."""
     import_id = await admin.start_import(opened.res.recordings, "me", str(path), undelete=undelete)
@@ -35,7 +35,7 @@ async def import_file(
 
 
 async def test_file_outside_is_imported_again_and_again_and_left_alone(
-    opened: RecordingBench,
+    opened: RecordingAdminBench,
 ) -> None:
     made = recording_tar(opened.bench.root, "r1")
     for _ in range(2):
@@ -52,7 +52,9 @@ async def test_file_outside_is_imported_again_and_again_and_left_alone(
     assert count == 1
 
 
-async def test_bad_file_outside_fails_at_once_and_is_left_alone(opened: RecordingBench) -> None:
+async def test_bad_file_outside_fails_at_once_and_is_left_alone(
+    opened: RecordingAdminBench,
+) -> None:
     bad = opened.bench.root / "bad.tar"
     bad.write_bytes(b"x" * 2000)
     found = await import_file(opened, bad)
@@ -61,7 +63,9 @@ async def test_bad_file_outside_fails_at_once_and_is_left_alone(opened: Recordin
     assert not (opened.bench.root / "spool/failed").exists()
 
 
-async def test_file_that_is_gone_when_its_turn_comes_has_failed(opened: RecordingBench) -> None:
+async def test_file_that_is_gone_when_its_turn_comes_has_failed(
+    opened: RecordingAdminBench,
+) -> None:
     made = recording_tar(opened.bench.root, "r1")
     release = trio.Event()
     opened.admin.start(release.wait)  # one at a time
@@ -77,7 +81,9 @@ async def test_file_that_is_gone_when_its_turn_comes_has_failed(opened: Recordin
     )  # fmt: skip
 
 
-async def test_file_that_another_appliance_has_taken_is_left_to_it(opened: RecordingBench) -> None:
+async def test_file_that_another_appliance_has_taken_is_left_to_it(
+    opened: RecordingAdminBench,
+) -> None:
     made = recording_tar(opened.bench.root, "r1")
     release = trio.Event()
     opened.admin.start(release.wait)  # one at a time
@@ -91,7 +97,7 @@ async def test_file_that_another_appliance_has_taken_is_left_to_it(opened: Recor
     assert (found.state, found.running) == (ImportState.WAITING, True)
 
 
-async def test_name_of_a_failed_tar_gets_a_hint(opened: RecordingBench) -> None:
+async def test_name_of_a_failed_tar_gets_a_hint(opened: RecordingAdminBench) -> None:
     failed = opened.bench.root / "spool/failed/r1.tar"
     failed.parent.mkdir()
     failed.write_bytes(b"1")
@@ -99,7 +105,9 @@ async def test_name_of_a_failed_tar_gets_a_hint(opened: RecordingBench) -> None:
         await admin.start_import(opened.res.recordings, "me", "/elsewhere/r1.tar", undelete=False)
 
 
-async def test_file_in_the_spool_is_removed_when_it_was_imported(opened: RecordingBench) -> None:
+async def test_file_in_the_spool_is_removed_when_it_was_imported(
+    opened: RecordingAdminBench,
+) -> None:
     made = recording_tar(opened.bench.root, "r1")
     spooled = made.rename(opened.bench.root / "spool" / made.name)
     found = await import_file(opened, spooled)
@@ -107,7 +115,7 @@ async def test_file_in_the_spool_is_removed_when_it_was_imported(opened: Recordi
     assert not spooled.exists()
 
 
-async def test_file_in_failed_goes_through_the_spool(opened: RecordingBench) -> None:
+async def test_file_in_failed_goes_through_the_spool(opened: RecordingAdminBench) -> None:
     failed = opened.bench.root / "spool/failed"
     failed.mkdir()
     made = recording_tar(opened.bench.root, "r1")
@@ -120,7 +128,7 @@ async def test_file_in_failed_goes_through_the_spool(opened: RecordingBench) -> 
 
 
 async def test_deleted_recording_is_refused_with_a_hint_and_brought_back_on_wish(
-    opened: RecordingBench,
+    opened: RecordingAdminBench,
 ) -> None:
     made = recording_tar(opened.bench.root, "r1")
     await import_file(opened, made)
@@ -138,7 +146,7 @@ async def test_deleted_recording_is_refused_with_a_hint_and_brought_back_on_wish
     assert (await import_file(opened, made)).state is ImportState.FAILED
 
 
-async def test_file_that_is_being_imported_is_that_import(opened: RecordingBench) -> None:
+async def test_file_that_is_being_imported_is_that_import(opened: RecordingAdminBench) -> None:
     made = recording_tar(opened.bench.root, "r1")
     tar = opened.admin.spool.find_file(str(made))
     async with opened.bench.journal.claim(tar) as entry:
@@ -162,7 +170,7 @@ async def test_file_that_is_being_imported_is_that_import(opened: RecordingBench
     ],
 )
 async def test_path_that_is_no_file_is_refused(
-    opened: RecordingBench, path: str, reason: str
+    opened: RecordingAdminBench, path: str, reason: str
 ) -> None:
     with pytest.raises(Refused, match=reason):
         await admin.start_import(opened.res.recordings, "me", path, undelete=False)
@@ -170,7 +178,7 @@ async def test_path_that_is_no_file_is_refused(
         await admin.find_import(opened.res.recordings, 77)
 
 
-async def test_overview_shows_the_disk_beside_the_journal(opened: RecordingBench) -> None:
+async def test_overview_shows_the_disk_beside_the_journal(opened: RecordingAdminBench) -> None:
     spool = opened.bench.root / "spool"
     (spool / "failed").mkdir()
     (spool / "waits.tar").write_bytes(b"1")
@@ -183,7 +191,7 @@ async def test_overview_shows_the_disk_beside_the_journal(opened: RecordingBench
     assert (overview.imports, overview.count) == ((), 0)
 
 
-async def test_failed_files_are_tried_again(opened: RecordingBench) -> None:
+async def test_failed_files_are_tried_again(opened: RecordingAdminBench) -> None:
     spool = opened.bench.root / "spool"
     (spool / "failed").mkdir()
     for name in ("a.tar", "b.tar", "c.tar"):
@@ -215,13 +223,15 @@ async def test_failed_files_are_tried_again(opened: RecordingBench) -> None:
     assert sorted(tar.name for tar in opened.bench.spool.scan()) == ["a.tar", "b.tar", "c.tar"]
 
 
-async def test_failed_file_of_any_name_is_tried_again(opened: RecordingBench) -> None:
+async def test_failed_file_of_any_name_is_tried_again(opened: RecordingAdminBench) -> None:
     failed = opened.bench.root / "spool" / "failed"
     failed.mkdir()
     name = os.fsdecode(b"two\nlines-\xff.tar")
     (failed / name).write_bytes(b"1")
 
-    assert await admin.retry_imports(opened.res.recordings, "me", []) == [admin.Retried(name, None)]
+    assert await admin.retry_imports(opened.res.recordings, "me", []) == [
+        admin.RetryResult(name, None)
+    ]
     assert [tar.name for tar in opened.bench.spool.scan()] == [name]
     (refused,) = await admin.retry_imports(opened.res.recordings, "me", ["a\0.tar"])
     assert refused.problem == "no such file in failed/"

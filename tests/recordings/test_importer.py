@@ -248,8 +248,8 @@ async def test_import_waits_without_counting_while_the_disk_is_full(
         (bench.root / "published").write_bytes(b"a file where the directory should be")
         name = drop(bench, "r1", VIDEO)
         for _ in range(5):
-            assert await bench.run(name) == bench.tools.waits.disk_s
-            await trio.sleep(bench.tools.waits.disk_s)
+            assert await bench.run(name) == bench.tools.retry_intervals.disk_s
+            await trio.sleep(bench.tools.retry_intervals.disk_s)
         assert len(bench.log.named("recording_import_waits")) == 1
         (bench.root / "published").unlink()
         assert await bench.run(name) is None
@@ -297,7 +297,7 @@ async def test_import_does_not_count_attempts_that_lost_the_database(bench: Impo
     failing: Any = Failing()
     for _ in range(4):
         tools = replace(bench.tools, journal=failing)
-        assert await import_tar(tools, bench.tar(name)) == bench.tools.waits.database_s
+        assert await import_tar(tools, bench.tar(name)) == bench.tools.retry_intervals.database_s
     assert await bench.run(name) is None
     assert len(bench.tree()) == 2
 
@@ -306,7 +306,7 @@ async def test_import_leaves_a_tar_alone_that_another_import_has(bench: ImportBe
     name = drop(bench, "r1", VIDEO)
     async with bench.journal.claim(bench.tar(name)) as entry:
         assert entry is not None
-        assert await bench.run(name) == bench.tools.waits.busy_s
+        assert await bench.run(name) == bench.tools.retry_intervals.busy_s
     assert await bench.run(name) is None
 
 
@@ -350,7 +350,9 @@ async def test_import_that_waits_for_room_says_so_once(
 ) -> None:
     spool = FullSpool(recording_settings(bench.root))
     spool.code = code
-    full = replace(bench.tools, spool=spool, waits=replace(bench.tools.waits, disk_s=0.0))
+    full = replace(
+        bench.tools, spool=spool, retry_intervals=replace(bench.tools.retry_intervals, disk_s=0.0)
+    )
     tar = bench.tar(drop(bench, "r1", VIDEO))
 
     for _ in range(3):
@@ -413,7 +415,7 @@ async def test_import_is_done_once_when_its_tar_cannot_be_taken_away(
         (bench.root / "spool" / tar.name).write_bytes(b"no tar at all" * 1000)
         tar = bench.tar(tar.name)
     for _ in range(3):
-        assert await import_tar(locked, tar) == locked.waits.disk_s
+        assert await import_tar(locked, tar) == locked.retry_intervals.disk_s
     assert len(bench.log.named(event)) == 1
     assert bench.log.named("recording_tar_stays") == [
         {"file": "r1.tar", "reason": f"Permission denied in {bench.root}/spool"}

@@ -11,10 +11,10 @@ import trio
 from appliance.faults import DatabaseDown
 from appliance.recordings.importer import import_tar
 from appliance.recordings.recovery import finish_changes
-from tests.doubles.recording_bench import RecordingBench
+from tests.doubles.recording_admin_bench import RecordingAdminBench
 from tests.doubles.recording_tars import recording_tar
 
-pytest_plugins = ["tests.doubles.recording_bench_fixtures"]
+pytest_plugins = ["tests.doubles.recording_admin_bench_fixtures"]
 
 BOTH = {"video": {"video.webm": b"v"}, "presentation": {"1.svg": b"<svg/>"}}
 
@@ -36,19 +36,19 @@ class Meanwhile:
         raise DatabaseDown("cut off after the commit")
 
 
-def drop(opened: RecordingBench) -> str:
+def drop(opened: RecordingAdminBench) -> str:
     made = recording_tar(opened.bench.root, "r1", BOTH)
     return made.rename(opened.bench.root / "spool" / made.name).name
 
 
-async def import_while(opened: RecordingBench, change: Callable[[], Awaitable[None]]) -> str:
+async def import_while(opened: RecordingAdminBench, change: Callable[[], Awaitable[None]]) -> str:
     """Import a recording a second time, cut off after the change of a user and the commit."""
     bench = opened.bench
     assert await bench.run(drop(opened)) is None
     name = drop(opened)
     journal: Any = Meanwhile(bench.journal, change)
     tools = replace(bench.tools, journal=journal)
-    assert await import_tar(tools, bench.tar(name)) == bench.tools.waits.database_s
+    assert await import_tar(tools, bench.tar(name)) == bench.tools.retry_intervals.database_s
     return name
 
 
@@ -86,7 +86,7 @@ class Lost:
 
 
 async def test_files_are_placed_while_no_user_can_move_them_and_copied_before(
-    opened: RecordingBench,
+    opened: RecordingAdminBench,
 ) -> None:
     bench = opened.bench
 
@@ -106,13 +106,13 @@ async def test_files_are_placed_while_no_user_can_move_them_and_copied_before(
 
 
 async def test_nothing_is_left_of_files_that_are_not_placed_after_all(
-    opened: RecordingBench,
+    opened: RecordingAdminBench,
 ) -> None:
     bench = opened.bench
     tools = replace(bench.tools, recordings=cast(Any, Lost(bench.recordings)))
     name = drop(opened)
 
-    assert await import_tar(tools, bench.tar(name)) == bench.tools.waits.database_s
+    assert await import_tar(tools, bench.tar(name)) == bench.tools.retry_intervals.database_s
 
     places = [bench.root / place for place in ("work", "published", "unpublished")]
     assert not [path for place in places for path in place.rglob("*") if path.is_file()]
@@ -121,7 +121,7 @@ async def test_nothing_is_left_of_files_that_are_not_placed_after_all(
 
 
 async def test_recording_deleted_meanwhile_stays_deleted_and_its_tar_is_kept(
-    opened: RecordingBench,
+    opened: RecordingAdminBench,
 ) -> None:
     bench = opened.bench
 
@@ -139,7 +139,9 @@ async def test_recording_deleted_meanwhile_stays_deleted_and_its_tar_is_kept(
     assert bench.spool.failed_names() == [name]
 
 
-async def test_recording_unpublished_meanwhile_is_where_it_belongs(opened: RecordingBench) -> None:
+async def test_recording_unpublished_meanwhile_is_where_it_belongs(
+    opened: RecordingAdminBench,
+) -> None:
     bench = opened.bench
 
     async def unpublish() -> None:

@@ -11,7 +11,7 @@ import jwt
 import pytest
 import trio
 
-from appliance.recordings.error_texts import LOCALE_DIRS, load_error_texts
+from appliance.http.page_texts import LOCALE_DIRS, load_error_texts
 from appliance.recordings.served_files import ServedFiles
 from tests.doubles.features import open_features, rewire
 from tests.doubles.playback import INDEX, KEY, Player, open_player

@@ -14,9 +14,9 @@ from appliance.recordings.playback_rules import (
     cookies_named,
     is_inline,
     is_shown,
+    is_valid_cookie,
     mishandles_same_site_none,
     moved_address,
-    opens,
     playback_target,
     player_page,
     render_cookie,
@@ -157,7 +157,7 @@ def test_cookie_opens_its_format_until_it_ends() -> None:
         ("video", "rec-1", "x" * 64, NOW, False),
         ("video", "rec-1", "", NOW, False),
     ):
-        assert opens(cookie, format, record_id, secret=secret, now_s=now_s) is expected
+        assert is_valid_cookie(cookie, format, record_id, secret=secret, now_s=now_s) is expected
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_cookie_opens_its_format_until_it_ends() -> None:
     ],
 )
 def test_other_cookies_open_nothing(cookie: str) -> None:
-    assert not opens(cookie, "video", "rec-1", secret=KEY, now_s=NOW)
+    assert not is_valid_cookie(cookie, "video", "rec-1", secret=KEY, now_s=NOW)
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ async def importing(
 
 
 async def test_import_queues_the_callback_and_links_the_meeting(importing: Importing) -> None:
-    await importing.bench.urls.keep("math", None, KEPT)  # it still waits in Redis
+    await importing.bench.urls.keep("math", None, KEPT)  # it still retry_intervals in Redis
     await importing.run(make_recording())
     (callback,) = await importing.queued()
     assert (callback.url, callback.meeting_id, callback.record_id) == (URL, "math", "rec-1")
@@ -117,11 +117,11 @@ async def test_recording_of_a_tenant_is_told_to_that_tenant(importing: Importing
 
 
 async def test_callbacks_that_a_scalelite_left_are_sent(
-    redis_url: str, redis_namespace: str, empty_database_url: str, postgres_server: PostgresServer
+    redis_url: str, redis_namespace: str, database_url: str, postgres_server: PostgresServer
 ) -> None:
-    name = urlsplit(empty_database_url).path.removeprefix("/")
+    name = urlsplit(database_url).path.removeprefix("/")
     postgres_server.sql(SCALELITE_DUMP.read_text(), name)
-    async with open_callback_bench(redis_url, redis_namespace, empty_database_url) as bench:
+    async with open_callback_bench(redis_url, redis_namespace, database_url) as bench:
         importing = Importing(bench, ImportJournal(bench.database, bench.log, urls=bench.urls), [])
         of = "981810d6-1b91-4022-9f8d-71c128cd378e"
         await importing.run(make_recording("new", meeting_id="phys", metadata=(("tenant-id", of),)))

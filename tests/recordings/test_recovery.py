@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from appliance.bbb.errors import ApiError
 from appliance.faults import DatabaseDown
 from appliance.recordings.calls import delete_recordings, publish_recordings
 from appliance.recordings.files import RecordingFiles
-from appliance.recordings.recovery import finish_changes
+from appliance.recordings.recovery import finish_changes, finish_changes_forever
+from tests.doubles.bbb_process import until
 from tests.doubles.change_driver import FORMATS
 from tests.doubles.features import rewire
 from tests.doubles.recording_pool import RecordingPool, open_recording_pool
@@ -111,8 +113,8 @@ async def test_files_go_back_when_the_database_went_away_before_the_commit(store
             assert await finish_changes(pool.res.recordings, older_than_s=0.0) == 1
 
             assert places(pool, "rec-1") == {"published/presentation", "published/video"}
-            (mended,) = pool.public.log.named("recordings_put_right")
-            assert mended["record_ids"] == ["rec-1"]
+            (repaired,) = pool.public.log.named("recording_files_repaired")
+            assert repaired["record_ids"] == ["rec-1"]
 
 
 async def test_change_that_cannot_be_finished_holds_up_no_other(stores: Any) -> None:
@@ -151,3 +153,44 @@ async def test_changes_that_are_done_leave_nothing_noted(stores: Any) -> None:
             with pytest.raises(ApiError, match="not find"):
                 await publish_recordings(pool.res.recordings, NOBODY, UNPUBLISH)
             assert await finish_changes(pool.res.recordings, older_than_s=0.0) == 0
+
+
+class FailingNotes:
+    """Notes that cannot be read for a while."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+        self.failing = True
+
+    def read(self, *, older_than_s: float) -> Any:
+        """Read, or fail."""
+        if self.failing:
+            raise OSError(5, "Input/output error")
+        return self._real.read(older_than_s=older_than_s)
+
+    def remove(self, names: Any) -> None:
+        """Remove."""
+        self._real.remove(names)
+
+
+async def test_notes_are_looked_for_until_the_disk_can_be_read(
+    redis_url: str, redis_namespace: str, database_url: str, tmp_path: Path
+) -> None:
+    async with open_recording_pool(redis_url, redis_namespace, database_url, tmp_path) as pool:
+        await pool.add(make_recording())
+        assert pool.res.recordings.change_notes is not None
+        pool.res.recordings.change_notes.write(["rec-1"], delete=False)
+        (pool.unpublished / "presentation").mkdir(parents=True)
+        here, there = (top / "presentation/rec-1" for top in (pool.published, pool.unpublished))
+        here.rename(there)
+        notes: Any = FailingNotes(pool.res.recordings.change_notes)
+        run = partial(finish_changes_forever, first_s=0.0, interval_s=0.01, age_s=60.0)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run, rewire(pool.res, recordings__change_notes=notes).recordings)
+            complaints = partial(pool.public.log.named, "changes_not_finished")
+            await until(lambda: bool(complaints()), DEADLINE_S, "a complaint")
+            assert there.is_dir()
+            notes.failing = False
+            await until(here.is_dir, DEADLINE_S, "the files are back")
+            nursery.cancel_scope.cancel()
+        assert len(complaints()) == 1

@@ -17,16 +17,16 @@ from appliance.recordings.files import RecordingFiles
 from appliance.recordings.recording import Recording
 from tests.doubles.features import rewire
 from tests.doubles.import_tools import recording_settings
-from tests.doubles.recording_bench import DAY_MS, RecordingBench, open_recording_bench
+from tests.doubles.recording_admin_bench import DAY_MS, RecordingAdminBench, open_admin_bench
 from tests.doubles.recordings import make_recording
 
 
 @pytest.fixture
 async def opened(
     redis_url: str, redis_namespace: str, database_url: str, tmp_path: Path
-) -> AsyncIterator[RecordingBench]:
+) -> AsyncIterator[RecordingAdminBench]:
     variables = {"RECORDING_RETENTION_DAYS": "30"}
-    async with open_recording_bench(
+    async with open_admin_bench(
         redis_url, redis_namespace, database_url, tmp_path, **variables
     ) as bench:
         yield bench
@@ -38,11 +38,11 @@ def aged(record_id: str, days: float, tenant: str | None = None, **more: Any) ->
     return make_recording(record_id, metadata=metadata, end_ms=ended_ms, **more)
 
 
-async def states(opened: RecordingBench, *record_ids: str) -> list[str | None]:
+async def states(opened: RecordingAdminBench, *record_ids: str) -> list[str | None]:
     return [(await opened.find(record_id)).state for record_id in record_ids]
 
 
-async def test_too_old_recordings_are_deleted_like_by_a_user(opened: RecordingBench) -> None:
+async def test_too_old_recordings_are_deleted_like_by_a_user(opened: RecordingAdminBench) -> None:
     await opened.set_retention("short", "5")
     await opened.set_retention("keeps", "0")
     await opened.set_retention("broken", "five")
@@ -75,7 +75,7 @@ async def test_too_old_recordings_are_deleted_like_by_a_user(opened: RecordingBe
 
 
 async def test_many_are_deleted_in_batches(
-    opened: RecordingBench, monkeypatch: pytest.MonkeyPatch
+    opened: RecordingAdminBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "BATCH", 2)
     await opened.add(*(aged(f"r{number}", 40) for number in range(5)))
@@ -83,7 +83,9 @@ async def test_many_are_deleted_in_batches(
     assert [fields["count"] for fields in opened.log.named("recordings_expired")] == [2, 2, 1]
 
 
-async def test_days_stand_in_for_the_setting_but_not_for_a_tenants(opened: RecordingBench) -> None:
+async def test_days_stand_in_for_the_setting_but_not_for_a_tenants(
+    opened: RecordingAdminBench,
+) -> None:
     await opened.set_retention("keeps", "")
     await opened.add(aged("r1", 20), aged("r2", 20, "keeps"))
     rules = await retention.read_rules(opened.res.recordings, 10.0)
@@ -91,7 +93,7 @@ async def test_days_stand_in_for_the_setting_but_not_for_a_tenants(opened: Recor
     assert (pruned.deleted, pruned.failed, pruned.next_after) == (["r1"], [], None)
 
 
-async def test_nothing_is_deleted_where_nothing_is_set(opened: RecordingBench) -> None:
+async def test_nothing_is_deleted_where_nothing_is_set(opened: RecordingAdminBench) -> None:
     settings = replace(opened.res.settings, retention_days=None)
     res = rewire(opened.res, settings=settings)
     await opened.add(aged("r1", 5000))
@@ -115,7 +117,7 @@ class Stubborn(RecordingFiles):
 
 
 async def test_recording_whose_files_stay_is_kept_and_stops_no_other(
-    opened: RecordingBench, monkeypatch: pytest.MonkeyPatch
+    opened: RecordingAdminBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "BATCH", 1)
     files = Stubborn(recording_settings(opened.bench.root))
@@ -126,7 +128,7 @@ async def test_recording_whose_files_stay_is_kept_and_stops_no_other(
     assert [name for name, _ in opened.log.errors] == ["recording_not_deleted"]
 
 
-async def test_old_lines_of_the_journal_go(opened: RecordingBench) -> None:
+async def test_old_lines_of_the_journal_go(opened: RecordingAdminBench) -> None:
     await opened.bench.database.execute(
         "INSERT INTO appliance.imports (file, size_bytes, mtime_ns, inode, state, finished_at)"
         " SELECT 'r' || n, 1, 1, n, 'done', now() - n * interval '31 days'"
@@ -138,7 +140,7 @@ async def test_old_lines_of_the_journal_go(opened: RecordingBench) -> None:
     assert opened.log.named("import_journal_pruned") == [{"lines": 2}]
 
 
-async def test_callback_urls_of_meetings_long_gone_go(opened: RecordingBench) -> None:
+async def test_callback_urls_of_meetings_long_gone_go(opened: RecordingAdminBench) -> None:
     database = opened.bench.database
     urls = CallbackUrls(database, opened.res.redis.background, opened.log)
     res = rewire(opened.res, callbacks__urls=urls)

@@ -14,12 +14,12 @@ import trio
 
 from appliance.faults import StoreDown
 from appliance.model import TenantId
-from appliance.recordings.retention_task import NAME, keep_retention
+from appliance.recordings.retention_task import NAME, run_retention_forever
 from appliance.tenants.admin_store import TenantStore
 from appliance.tenants.values import TenantSetting
 from tests.doubles.bbb_process import until
 from tests.doubles.features import rewire
-from tests.doubles.recording_bench import DAY_MS, RecordingBench, open_recording_bench
+from tests.doubles.recording_admin_bench import DAY_MS, RecordingAdminBench, open_admin_bench
 from tests.doubles.recordings import make_recording
 
 WITHIN_S = 40.0
@@ -28,9 +28,9 @@ WITHIN_S = 40.0
 @pytest.fixture
 async def opened(
     redis_url: str, redis_namespace: str, database_url: str, tmp_path: Path
-) -> AsyncIterator[RecordingBench]:
+) -> AsyncIterator[RecordingAdminBench]:
     variables = {"RECORDING_RETENTION_DAYS": "30"}
-    async with open_recording_bench(
+    async with open_admin_bench(
         redis_url, redis_namespace, database_url, tmp_path, **variables
     ) as bench:
         ended_ms = time.time_ns() // 1_000_000 - 31 * DAY_MS
@@ -39,10 +39,10 @@ async def opened(
 
 
 @asynccontextmanager
-async def keeping(bench: RecordingBench, *, interval_s: float = 3600.0) -> AsyncIterator[None]:
+async def keeping(bench: RecordingAdminBench, *, interval_s: float = 3600.0) -> AsyncIterator[None]:
     """Look ten times a second for the block."""
     task = partial(
-        keep_retention,
+        run_retention_forever,
         bench.res.recordings,
         first_s=0.0,
         check_s=0.1,
@@ -56,7 +56,7 @@ async def keeping(bench: RecordingBench, *, interval_s: float = 3600.0) -> Async
 
 
 async def test_old_recordings_go_soon_after_a_start_and_then_once_a_day(
-    opened: RecordingBench,
+    opened: RecordingAdminBench,
 ) -> None:
     done = partial(opened.log.named, "retention_done")
     async with keeping(opened), keeping(opened):  # two appliances
@@ -72,7 +72,7 @@ async def test_old_recordings_go_soon_after_a_start_and_then_once_a_day(
     assert (await opened.find("later")).state == "deleted"
 
 
-async def test_value_that_cannot_be_read_is_warned_of_once(opened: RecordingBench) -> None:
+async def test_value_that_cannot_be_read_is_warned_of_once(opened: RecordingAdminBench) -> None:
     await opened.set_retention("t1", "soon")
     async with keeping(opened, interval_s=0.0):
         await until(lambda: len(opened.log.named("retention_done")) >= 3, WITHIN_S, "three runs")
@@ -81,7 +81,7 @@ async def test_value_that_cannot_be_read_is_warned_of_once(opened: RecordingBenc
     ]
 
 
-async def test_store_that_is_away_is_waited_for(opened: RecordingBench) -> None:
+async def test_store_that_is_away_is_waited_for(opened: RecordingAdminBench) -> None:
     class Away(TenantStore):
         """Tenants of which the first answers do not come."""
 

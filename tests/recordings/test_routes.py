@@ -19,7 +19,7 @@ from tests.doubles.settings import SECRET
 from tests.doubles.signing import sign_url
 
 DEADLINE_S = 40.0
-XML = "application/xml; charset=utf-8"
+XML = "text/xml; charset=utf-8"
 CALLS = {
     "getRecordings": {},
     "publishRecordings": {"recordID": "rec-1", "publish": "true"},

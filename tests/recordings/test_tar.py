@@ -116,13 +116,15 @@ def test_extract_tar_writes_every_file_whatever_the_compression(
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".xz", ".zst"])
-@pytest.mark.parametrize("share", [0.02, 0.5, 0.99])
-def test_extract_tar_refuses_a_truncated_archive(tmp_path: Path, suffix: str, share: float) -> None:
+def test_extract_tar_refuses_a_truncated_archive(tmp_path: Path, suffix: str) -> None:
     tar = recording_tar(tmp_path, "r1", {"video": FILES}, target=tmp_path / f"r1.tar{suffix}")
     data = tar.read_bytes()
-    tar.write_bytes(data[: int(len(data) * share)])
-    with pytest.raises(BrokenTar):
-        extract_tar(tar, tmp_path, LIMITS)
+    for share in (0.02, 0.5, 0.99):
+        tar.write_bytes(data[: int(len(data) * share)])
+        target = tmp_path / f"out-{share}"
+        target.mkdir()
+        with pytest.raises(BrokenTar):
+            extract_tar(tar, target, LIMITS)
 
 
 def test_extract_tar_refuses_an_archive_truncated_between_two_members(tmp_path: Path) -> None:

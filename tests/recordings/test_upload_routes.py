@@ -178,7 +178,7 @@ async def test_upload_that_stalls_is_ended(
 ) -> None:
     head = f"PUT {PATH} HTTP/1.1\r\nHost: bbb.example\r\nContent-Length: 100\r\n"
     head += f"Authorization: Bearer {token()}\r\n\r\nhalf"
-    timeouts = ClientTimeouts(chunk_s=0.2, linger_s=0.1)
+    timeouts = ClientTimeouts(rate_s=0.2, linger_s=0.1)
     async with (
         open_uploads(redis_url, redis_namespace, tmp_path, timeouts) as public,
         await public.connect() as stream,

@@ -1,4 +1,4 @@
-"""The OpenAPI description of the upload of recordings."""
+"""What is said of the upload of recordings is what the sender's script and the importer keep to."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ import re
 import pytest
 
 from appliance.recordings.recording import is_record_id
-from appliance.recordings.upload_schema import UPLOAD
+from appliance.recordings.upload_routes import UPLOAD_PREFIX
+from appliance.recordings.upload_schema import UPLOAD, UPLOAD_PATH
+
+
+def test_address_is_that_of_the_route() -> None:
+    (parameter,) = UPLOAD["put"]["parameters"]
+    assert f"{UPLOAD_PREFIX}{{{parameter['name']}}}" == UPLOAD_PATH
 
 
 @pytest.mark.parametrize("text", ["r1", "a" * 255, "a" * 256, "", "..", "a/b", "a b"])

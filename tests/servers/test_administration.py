@@ -63,7 +63,9 @@ async def test_server_is_named_after_its_host_when_configured(
 ) -> None:
     async with open_features(redis_url, redis_namespace, SERVER_ID_IS_HOSTNAME="true") as res:
         assert (await add_server(res.servers, "me", NewServer(URL, "s"))).id == "bbb1.example.com"
-        assert (await add_server(res.servers, "me", NewServer(URL, "s", id="own"))).id == "own"
+        assert (
+            await add_server(res.servers, "me", NewServer("http://own/api", "s", id="own"))
+        ).id == "own"
         with pytest.raises(Refused, match="the id must be"):
             await add_server(res.servers, "me", NewServer("http://[::1]/api", "s"))
 
@@ -98,6 +100,22 @@ async def test_second_server_of_an_id_is_refused(redis_url: str, redis_namespace
             await add_server(res.servers, "me", NewServer(URL, "other", id="one"))
 
         assert await find_server(res.servers, "one") == first
+
+
+async def test_url_of_another_server_is_refused(redis_url: str, redis_namespace: str) -> None:
+    async with open_features(redis_url, redis_namespace) as res:
+        await add_server(res.servers, "me", NewServer(URL, "s", id="one"))
+        await add_server(res.servers, "me", NewServer("http://two/api", "s", id="two"))
+        same = f"{URL.lower()}/"
+
+        with pytest.raises(Refused, match="server one has this url already"):
+            await add_server(res.servers, "me", NewServer(same, "s"))
+        with pytest.raises(Refused, match="server one has this url already"):
+            await update_server(res.servers, "me", "two", ServerChange(url=same, secret="n3w"))
+
+        unchanged = await find_server(res.servers, "two")
+        assert (unchanged.url, unchanged.secret) == ("http://two/api", "s")
+        assert (await update_server(res.servers, "me", "one", ServerChange(url=same))).url == same
 
 
 async def test_servers_are_listed_as_people_sort_them(redis_url: str, redis_namespace: str) -> None:

@@ -33,8 +33,13 @@ class Running:
 
     @property
     def held(self) -> set[str]:
-        """The servers that it polls."""
+        """Return the servers that it polls."""
         return set(self.poller._polled)
+
+    def successes(self, server_id: str) -> int:
+        """Return the number of recorded successful polls of a server."""
+        polled = self.poller._polled.get(ServerId(server_id))
+        return polled.successes if polled else 0
 
 
 @asynccontextmanager
@@ -182,7 +187,7 @@ async def test_suspicion_hurries_the_next_poll(
     async with open_live(
         redis_url, redis_namespace, bbbs[:2], POLL_INTERVAL="60", POLL_RETRY_INTERVAL="0.2"
     ) as pool:
-        async with running(rewire(pool.res, meetings__random=lambda: 0.99)):
+        async with running(rewire(pool.res, servers__random=lambda: 0.99)):
             await soon(lambda: polls(bbbs[0]) == polls(bbbs[1]) == 1)
             for expected in (2, 3):
                 await pool.res.pool.records.suspect_server(ServerId("bbb-1"))
@@ -204,8 +209,8 @@ async def test_suspicion_right_after_a_poll_is_not_lost(
     async with open_live(
         redis_url, redis_namespace, bbbs[:1], POLL_INTERVAL="60", POLL_RETRY_INTERVAL="1"
     ) as pool:
-        async with running(rewire(pool.res, meetings__random=lambda: 0.99)) as at_work:
-            await soon(lambda: polls(bbbs[0]) == 1)
+        async with running(rewire(pool.res, servers__random=lambda: 0.99)) as at_work:
+            await soon(lambda: at_work.successes("bbb-1") == 1)
             await pool.res.pool.records.suspect_server(ServerId("bbb-1"))
             at_work.poller.poll_soon(ServerId("bbb-1"))
 
@@ -244,7 +249,7 @@ async def test_pool_is_polled_at_random_phases_after_the_first_time(
     phases = iter([0.01, 0.99, 0.99])
     async with (
         open_live(redis_url, redis_namespace, bbbs, POLL_INTERVAL="30") as pool,
-        running(rewire(pool.res, meetings__random=lambda: next(phases))),
+        running(rewire(pool.res, servers__random=lambda: next(phases))),
     ):
         await soon(lambda: sorted(map(polls, bbbs)) == [1, 1, 2])
 

@@ -9,11 +9,13 @@ import pytest
 import trio
 
 from appliance.bbb.caller import Caller
+from appliance.bbb.errors import ApiError
 from appliance.faults import StoreDown
 from appliance.meetings import calls as meetings
 from appliance.model import MeetingId, ServerId, ServerState
 from appliance.servers.polling import check_version, poll_pool, poll_server
 from tests.doubles.bbb_process import BbbProcess
+from tests.doubles.descriptors import no_free_descriptors
 from tests.doubles.live_pool import QUICK, LivePool, black_hole, elements, open_live
 from tests.doubles.redis_processes import DURABLE, redis_process
 
@@ -217,6 +219,33 @@ async def test_poll_of_a_server_that_cannot_be_connected_counts(pool: LivePool) 
         await pool.redis("HSET", "server:bbb-1", "url", url)
 
         assert (await pool.poll("bbb-1")).unhealthy_count == 1
+
+
+@pytest.mark.parametrize("state", [ServerState.ENABLED, ServerState.DISABLED])
+async def test_poll_without_a_free_descriptor_says_nothing_about_the_server(
+    state: ServerState, pool: LivePool
+) -> None:
+    await pool.res.servers.store.set_server_state(ServerId("bbb-1"), state)
+    pool.servers[0].drop_connections()
+    with no_free_descriptors():
+        results = [await pool.poll("bbb-1") for _ in range(3)]
+
+    server = await pool.server("bbb-1")
+    assert [result.succeeded for result in results] == [False] * 3
+    assert "Too many open files" in results[0].reason
+    assert (server.online, server.unhealthy_count) == (True, 0)
+    assert pool.log.named("own_limit_reached")
+
+
+async def test_call_without_a_free_descriptor_says_nothing_about_the_server(pool: LivePool) -> None:
+    await pool.create()
+    home = await pool.home()
+    assert home is not None
+    pool.bbb(home).drop_connections()
+    with no_free_descriptors(), pytest.raises(ApiError):
+        await meetings.get_meeting_info(pool.res.meetings, Caller(), (("meetingID", "room"),))
+
+    assert not (await pool.server(home)).suspected
 
 
 async def test_successful_poll_forgets_failures(pool: LivePool) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 import trio
 
 from appliance.features import Features
-from appliance.servers.sweeper import sweep_forever
+from appliance.servers.sweeper import GRACE_MS, INTERVAL_S, sweep_forever
 from tests.doubles.bbb_process import BbbProcess, until
 from tests.doubles.live_pool import LivePool, open_live
 from tests.doubles.redis_processes import redis_process
@@ -66,6 +66,10 @@ async def test_one_appliance_sweeps_for_all(redis_url: str, redis_namespace: str
         assert removed(pool) == 0
         await pool.redis("DEL", "meetings")
         await pool.redis("DEL", "voice_bridges")
+
+
+def test_second_sweep_may_remove_what_the_first_one_found() -> None:
+    assert INTERVAL_S * 1000 > GRACE_MS
 
 
 async def test_sweeper_goes_on_when_the_store_was_away(redis_namespace: str) -> None:

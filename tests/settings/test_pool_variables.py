@@ -30,7 +30,8 @@ def test_defaults_are_those_of_scalelite_or_documented() -> None:
     bridge = settings.voice_bridge
     assert (bridge.length, bridge.pin_min, bridge.pin_max, bridge.use_external) == (9, 5, 9, False)
     assert (settings.fsapi.max_attempts_per_min, settings.fsapi.max_duration_s) == (30, 0)
-    assert settings.fsapi.binds == ()
+    assert settings.fsapi.max_guesses_per_gateway_per_min == 600
+    assert (settings.fsapi.context, settings.fsapi.binds) == ("public", ())
     assert settings.callback_block_private is False
     assert settings.analytics_store is False
 

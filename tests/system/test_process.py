@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from appliance.system.process import raise_file_limit
+from appliance.system.process import ConnectionLimits, raise_file_limit, share_connections
 
 
 def test_file_limit_is_raised_to_the_hard_limit() -> None:
@@ -72,3 +72,19 @@ def test_large_freed_blocks_are_returned_to_the_system_unless_off(
     off: str, expected: list[str]
 ) -> None:
     assert run_python(FILL.format(off=off)) == expected
+
+
+@pytest.mark.parametrize(
+    ("file_limit", "wanted", "clients", "outgoing"),
+    [
+        (524_288, None, 262_016, 262_016),
+        (1024, None, 384, 384),
+        (1024, 100, 100, 668),
+        (1024, 5000, 704, 64),
+        (256, None, 64, 64),
+    ],
+)
+def test_descriptors_are_shared_between_clients_and_servers(
+    file_limit: int, wanted: int | None, clients: int, outgoing: int
+) -> None:
+    assert share_connections(file_limit, wanted) == ConnectionLimits(clients, outgoing)

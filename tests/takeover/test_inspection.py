@@ -18,12 +18,12 @@ from appliance.takeover.inspection import Cursor, StepResult, check_step, open_s
 from tests.doubles.bbb_process import BbbProcess, bbb_servers
 from tests.doubles.features import rewire
 from tests.doubles.pool_store import pool_store
-from tests.doubles.recording_bench import RecordingBench, open_recording_bench
+from tests.doubles.recording_admin_bench import RecordingAdminBench, open_admin_bench
 from tests.doubles.recordings import fill, make_format, make_recording
 from tests.doubles.redis_layout import take_snapshot
 from tests.doubles.scalelite_data import load_scalelite_data
 
-OpenedTakeover = tuple[RecordingBench, Features, Path]
+OpenedTakeover = tuple[RecordingAdminBench, Features, Path]
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ async def place(
 ) -> AsyncIterator[OpenedTakeover]:
     """Open recordings and a pool that can be inspected."""
     root = tmp_path / "volume"
-    async with open_recording_bench(redis_url, redis_namespace, database_url, root) as bench:
+    async with open_admin_bench(redis_url, redis_namespace, database_url, root) as bench:
         for name in ("published", "unpublished"):
             (root / name).mkdir(exist_ok=True)
         yield bench, bench.res, root
@@ -76,7 +76,7 @@ async def heal(res: Features, *, dry_run: bool = False) -> dict[str, list[str]]:
     return {f"{one.verdict.value}: {one.text}": sorted(one.names) for one in found}
 
 
-async def dump(bench: RecordingBench, root: Path) -> tuple[Any, Any, Any]:
+async def dump(bench: RecordingAdminBench, root: Path) -> tuple[Any, Any, Any]:
     """Return everything in Redis, in the database and on the disk."""
     store = pool_store(bench.res)
     snapshot = await take_snapshot(store.bulk, store.namespace)
@@ -98,7 +98,7 @@ def add_files(root: Path, top: str, format: str, record_id: str, text: str = "x"
     (folder / "index.html").write_text(text)
 
 
-async def make_a_mess(bench: RecordingBench, root: Path) -> None:
+async def make_a_mess(bench: RecordingAdminBench, root: Path) -> None:
     """Create every inconsistency that a Scalelite may leave behind."""
     await bench.add(make_recording("right"))
     await bench.add(make_recording("wrong"), wrong=True)

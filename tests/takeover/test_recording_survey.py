@@ -24,20 +24,20 @@ from tests.doubles.store_servers import PostgresServer
 
 
 @pytest.fixture
-def database(empty_database_url: str) -> str:
+def database(database_url: str) -> str:
     """Return the name of the test's database."""
-    return empty_database_url.partition("@/")[2].partition("?")[0]
+    return database_url.partition("@/")[2].partition("?")[0]
 
 
 @asynccontextmanager
 async def opened(
-    empty_database_url: str, *, prepared: bool = True
+    database_url: str, *, prepared: bool = True
 ) -> AsyncIterator[tuple[RecordingSurvey, Database]]:
     with trio.fail_after(30):
         async with (
             open_asyncio_loop(),
             open_postgres_store(
-                empty_database_url, read_only=True, prepared_statements=prepared
+                database_url, read_only=True, prepared_statements=prepared
             ) as store,
         ):
             await store.wait_ready()
@@ -46,10 +46,10 @@ async def opened(
 
 @pytest.mark.parametrize("prepared", [True, False])
 async def test_tables_of_a_scalelite_match_the_known_schema(
-    postgres_server: PostgresServer, database: str, empty_database_url: str, prepared: bool
+    postgres_server: PostgresServer, database: str, database_url: str, prepared: bool
 ) -> None:
     postgres_server.sql(DUMP.read_text(), database)
-    async with opened(empty_database_url, prepared=prepared) as (survey, _):
+    async with opened(database_url, prepared=prepared) as (survey, _):
         schema = await survey.read_schema()
 
         assert schema.columns == COLUMNS
@@ -60,11 +60,11 @@ async def test_tables_of_a_scalelite_match_the_known_schema(
 
 
 async def test_recordings_are_read_in_pages_by_id(
-    postgres_server: PostgresServer, database: str, empty_database_url: str
+    postgres_server: PostgresServer, database: str, database_url: str
 ) -> None:
     postgres_server.sql(DUMP.read_text(), database)
     postgres_server.sql("INSERT INTO recordings (meeting_id) VALUES ('without an id')", database)
-    async with opened(empty_database_url) as (survey, _):
+    async with opened(database_url) as (survey, _):
         first, rest = await survey.page(0, 2), await survey.page(2, 10)
 
         assert [row.record_id for row in first] == [UNPUBLISHED, DELETED]
@@ -78,7 +78,7 @@ async def test_recordings_are_read_in_pages_by_id(
 
 
 async def test_callbacks_that_are_still_due_are_read(
-    postgres_server: PostgresServer, database: str, empty_database_url: str
+    postgres_server: PostgresServer, database: str, database_url: str
 ) -> None:
     postgres_server.sql(DUMP.read_text(), database)
     postgres_server.sql(
@@ -87,14 +87,14 @@ async def test_callbacks_that_are_still_due_are_read(
         " AS rows (name, at)",
         database,
     )
-    async with opened(empty_database_url) as (survey, _):
+    async with opened(database_url) as (survey, _):
         assert await survey.callbacks(10) == [("new", "x")]
 
 
 async def test_empty_database_stays_empty(
-    postgres_server: PostgresServer, database: str, empty_database_url: str
+    postgres_server: PostgresServer, database: str, database_url: str
 ) -> None:
-    async with opened(empty_database_url) as (survey, store):
+    async with opened(database_url) as (survey, store):
         assert await survey.read_schema() == SchemaState({}, frozenset(), frozenset())
         with pytest.raises(DatabaseDown):
             await store.execute("CREATE TABLE public.x (id int)")
@@ -104,7 +104,7 @@ async def test_empty_database_stays_empty(
 
 
 async def test_tables_of_another_user_are_reported(
-    postgres_server: PostgresServer, database: str, empty_database_url: str
+    postgres_server: PostgresServer, database: str, database_url: str
 ) -> None:
     postgres_server.sql(DUMP.read_text(), database)
     postgres_server.sql(
@@ -112,8 +112,8 @@ async def test_tables_of_another_user_are_reported(
         f" GRANT SELECT ON ALL TABLES IN SCHEMA public TO {database}_guest",
         database,
     )
-    url = empty_database_url.replace("scalelite@", f"{database}_guest@")
-    assert url != empty_database_url
+    url = database_url.replace("scalelite@", f"{database}_guest@")
+    assert url != database_url
     async with opened(url) as (survey, _):
         schema = await survey.read_schema()
 

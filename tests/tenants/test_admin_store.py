@@ -181,7 +181,7 @@ async def test_unknown_tenant_and_setting_are_none(pool: StorePool, tenants: Ten
 async def test_one_of_two_tenants_of_one_name_leaves_it_to_the_other(
     pool: StorePool, tenants: TenantStore, removed: str, left: str, by: str
 ) -> None:
-    """Scalelite lets two tenants have one name, and deleting one locks out the other (fault 24)."""
+    """Scalelite lets two tenants have one name, and deleting one locks out the other."""
     for tenant_id in ("t1", "t2"):
         await pool.redis("SADD", "tenants", tenant_id)
         await pool.redis("HSET", f"tenant:{tenant_id}", "name", "school", "secrets", tenant_id)

@@ -63,7 +63,7 @@ class Bench:
 
     @property
     def reasons(self) -> list[str]:
-        """Return why tokens were not to be had, as often as it was told."""
+        """Return the logged reasons for missing tokens."""
         return [str(fields["reason"]) for fields in self.log.named("lrs_token_failed")]
 
 

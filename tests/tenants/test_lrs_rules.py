@@ -59,7 +59,7 @@ def test_payload_of_openssl_is_ours() -> None:
     command = ["openssl", "aes-256-cbc", "-pass", f"pass:{SECRET}", "-pbkdf2", "-a", "-A"]
     command += ["-S", SALT.hex()]
     done = subprocess.run(command, input=b"{}", capture_output=True, check=True, timeout=20)
-    # With a salt that it is told, openssl writes no head.
+    # With a given salt, openssl writes no header.
     assert base64.b64decode(seal("{}", SECRET, SALT))[16:] == base64.b64decode(done.stdout)
 
 

@@ -1,4 +1,4 @@
-"""How long recordings are kept: in doubt, for ever."""
+"""Retention times; recordings with invalid ones are kept."""
 
 from __future__ import annotations
 

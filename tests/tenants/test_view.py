@@ -1,4 +1,5 @@
-"""What a tenant's front-end sees of servers' answers: its own ids, and nothing of ours."""
+"""What a tenant's front-end sees of servers' answers: its own ids, and nothing of the
+appliance's."""
 
 from __future__ import annotations
 

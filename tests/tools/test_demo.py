@@ -152,12 +152,9 @@ def fetch(url: str) -> str:
 
 
 def test_printed_commands_work_and_ctrl_c_ends_all_processes(tmp_path: Path) -> None:
-    # The path of the state directory is too long for a socket, which gets another directory.
-    with run_demo(free_port(), tmp_path / ("d" * 100)) as demo:
+    with run_demo(free_port(), tmp_path / "state") as demo:
         demo.wait_for(LAST_LINE)
         processes = demo.processes()
-        socket_path = Path(shlex.split(demo.command("export CTL_SOCKET=.*"))[1].partition("=")[2])
-        assert socket_path.is_socket()
 
         assert "<returncode>SUCCESS</returncode>" in fetch(demo.url("create"))
         assert "A simulated BigBlueButton server." in fetch(demo.url("join"))
@@ -170,17 +167,12 @@ def test_printed_commands_work_and_ctrl_c_ends_all_processes(tmp_path: Path) -> 
 
     assert demo.lines[-1] == "demo: stopped"
     assert not [name for pid, name in processes.items() if _is_alive(pid)]
-    assert not socket_path.parent.exists()
 
 
-def test_demo_uses_its_state_alone_and_again_and_reports_ended_processes(tmp_path: Path) -> None:
+def test_second_run_uses_the_state_and_reports_ended_processes(tmp_path: Path) -> None:
     with run_demo(free_port(), tmp_path) as demo:
-        demo.wait_for("starting the appliance")
-        with run_demo(free_port(), tmp_path) as second:
-            assert second.end() == 1
-        assert "another demo is running in" in second.text
         demo.wait_for(LAST_LINE)
-        assert demo.stop(signal.SIGTERM) == 0
+        demo.stop(signal.SIGTERM)
     with run_demo(free_port(), tmp_path) as demo:
         demo.wait_for(LAST_LINE)
         processes = demo.processes()
@@ -200,6 +192,15 @@ def test_demo_uses_its_state_alone_and_again_and_reports_ended_processes(tmp_pat
     assert not [name for pid, name in processes.items() if _is_alive(pid)]
 
 
+def test_second_demo_on_one_state_is_refused(tmp_path: Path) -> None:
+    with run_demo(free_port(), tmp_path) as first:
+        first.wait_for("starting the appliance")
+        with run_demo(free_port(), tmp_path) as second:
+            assert second.end() == 1
+        assert "another demo is running in" in second.text
+        assert first.stop(signal.SIGTERM) == 0
+
+
 def test_used_port_is_reported_before_anything_starts(tmp_path: Path) -> None:
     with used_port() as port, run_demo(port, tmp_path / "state") as demo:
         assert demo.end() == 1
@@ -208,7 +209,7 @@ def test_used_port_is_reported_before_anything_starts(tmp_path: Path) -> None:
     assert not (tmp_path / "state").exists()
 
 
-@pytest.mark.parametrize("port", ["0", "65536", "http"])
+@pytest.mark.parametrize("port", ["0", "65536", "http", "-1"])
 def test_invalid_port_is_refused(port: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "tools/demo.py", f"--port={port}", f"--state-dir={tmp_path / 'state'}"],
@@ -221,3 +222,14 @@ def test_invalid_port_is_refused(port: str, tmp_path: Path) -> None:
 
     assert done.returncode == 1
     assert done.stderr == f"demo: PORT must be a number from 1 to 65535, not '{port}'\n"
+
+
+def test_control_socket_has_another_directory_when_its_path_is_too_long(tmp_path: Path) -> None:
+    with run_demo(free_port(), tmp_path / ("d" * 100)) as demo:
+        demo.wait_for(LAST_LINE)
+        path = Path(shlex.split(demo.command("export CTL_SOCKET=.*"))[1].partition("=")[2])
+        assert path.is_socket()
+        assert demo.ctl("status").count("online") == 3
+        assert demo.stop(signal.SIGTERM) == 0
+
+    assert not path.parent.exists()

@@ -12,4 +12,7 @@ end
 if count >= tonumber(ARGV[4]) then return { '', 0 } end
 local id = decimal(call('INCR', A .. 'hook_ids'))
 call('HSET', A .. 'hooks', id, ARGV[3])
+for _, meeting_id in ipairs(cjson.decode(ARGV[3]).bound_to or {}) do
+  call('SADD', A .. 'hooks_of:' .. meeting_id, id)
+end
 return { id, 1 }

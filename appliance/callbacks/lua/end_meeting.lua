@@ -24,6 +24,7 @@ if r then
   if run_ms ~= known_ms then return 0 end
   if r.server_id ~= sid or is_creating(r, now_ms) then return 0 end
   notify_later(id, known_ms, ended_url, r.tenant_id, now_ms, marks, named)
+  end_hooks(id, r.tenant_id)
   forget(id)
   return 1
 end
@@ -34,6 +35,7 @@ if not detached or not has_claim(sid, id) then return 0 end
 local d = cjson.decode(detached)
 if d.abandoned or run_ms ~= d.run_ms then return 0 end
 notify_later(id, d.run_ms, d.ended_url, d.tenant_id, now_ms, marks, named)
+end_hooks(id, d.tenant_id)
 call('HDEL', A .. 'detached:' .. sid, id)
 drop_claim(sid, id, d.voice_bridge)
 return 1

@@ -1,7 +1,6 @@
--- Remove a web hook. The counter of ids is incremented at every change, so that caches can tell whether
--- the hooks have changed. ARGV: hook id, tenant id or ''. Reply: 1, or 0 if the tenant has no such hook.
+-- Remove a web hook. ARGV: hook id, tenant id or ''. Reply: 1, or 0 if the tenant has no such hook.
 local found = call('HGET', A .. 'hooks', ARGV[1])
-if not found or cjson.decode(found).tenant_id ~= ARGV[2] then return 0 end
-call('HDEL', A .. 'hooks', ARGV[1])
-call('INCR', A .. 'hook_ids')
+local hook = found and cjson.decode(found)
+if not hook or hook.tenant_id ~= ARGV[2] then return 0 end
+remove_hook(ARGV[1], hook)
 return 1

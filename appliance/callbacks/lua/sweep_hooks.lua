@@ -2,11 +2,10 @@
 local removed = 0
 local hooks = call('HGETALL', A .. 'hooks')
 for i = 1, #hooks, 2 do
-  local tenant_id = cjson.decode(hooks[i + 1]).tenant_id
-  if tenant_id ~= '' and call('SISMEMBER', P .. 'tenants', tenant_id) == 0 then
-    call('HDEL', A .. 'hooks', hooks[i])
+  local hook = cjson.decode(hooks[i + 1])
+  if hook.tenant_id ~= '' and call('SISMEMBER', P .. 'tenants', hook.tenant_id) == 0 then
+    remove_hook(hooks[i], hook)
     removed = removed + 1
   end
 end
-if removed > 0 then call('INCR', A .. 'hook_ids') end
 return removed

@@ -1,10 +1,11 @@
--- Find the meeting of a pin, and count the wrong pins of its caller. The pin of a breakout room is its
--- parent's number with one more digit; the room is on its parent's server and has no reserved number.
--- ARGV: pin, parent's number or '', key of the caller's counter, maximum of wrong pins within window_ms
--- (0: unlimited), window_ms, now_ms.
--- Reply: {'limited', wrong}, {'unknown', wrong} or {'found', wrong, record...}.
-local pin, parent, now_ms = ARGV[1], ARGV[2], tonumber(ARGV[6])
-local key, max_wrong, window_ms = A .. 'wrong_pins:' .. ARGV[3], tonumber(ARGV[4]), ARGV[5]
+-- The meeting of a PIN; if there is none, the wrong PIN is counted. A right PIN is never refused and
+-- never counted: callers without a number share a counter, and anyone can invent a number.
+-- A breakout room has its parent's number and one digit more; it is on its parent's server, and no
+-- number of its own is reserved for it.
+-- ARGV: PIN, parent's number or '', now_ms, then three times the name of a counter ('': none) and
+-- its window in ms, which begins with the first wrong PIN: of the call, the number, the gateway.
+-- Reply: {'found', record...} or {'unknown', wrong PINs of the call, the number, the gateway}.
+local pin, parent, now_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
 -- An entry may be left over from an ended meeting, or an earlier number of it; sweeps remove it.
 local function find(bridge)
@@ -15,16 +16,18 @@ local function find(bridge)
   return id, r
 end
 
-local wrong = number(call('GET', key), 0)
-if max_wrong > 0 and wrong >= max_wrong then return { 'limited', wrong } end
-
 local id, r = find(pin)
 if not id and parent ~= '' then id, r = find(parent) end
-if id then return { 'found', wrong, unpack(reply_record(id, r, now_ms)) } end
+if id then return { 'found', unpack(reply_record(id, r, now_ms)) } end
 
--- The window begins with the first wrong pin.
-if max_wrong > 0 then
-  wrong = call('INCR', key)
-  if wrong == 1 then call('PEXPIRE', key, window_ms) end
+local reply = { 'unknown' }
+for i = 4, 8, 2 do
+  local wrong = 0
+  if ARGV[i] ~= '' then
+    local key = A .. 'wrong_pins:' .. ARGV[i]
+    wrong = call('INCR', key)
+    if wrong == 1 then call('PEXPIRE', key, ARGV[i + 1]) end
+  end
+  reply[#reply + 1] = wrong
 end
-return { 'unknown', wrong }
+return reply

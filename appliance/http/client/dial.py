@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import httpx
 import trio
 
+from appliance.system.exhaustion import OwnLimitError, check_descriptors
 from appliance.system.wire import SocketWire, TlsWire, Wire, connect_tcp
 
 MAX_LOOKUPS = 128
@@ -147,9 +148,10 @@ class _Names:
         pending = self._running.get((host, port))
         if pending is None:
             if len(self._running) >= MAX_LOOKUPS:
-                raise OSError("too many name look-ups are running")
-            pending = self._running[host, port] = _PendingLookup()
+                raise OwnLimitError("too many name look-ups are running")
+            pending = _PendingLookup()
             self._start(host, port, pending)
+            self._running[host, port] = pending
         await pending.done.wait()
         if pending.failure is not None:
             raise OSError(_reason(pending.failure)) from pending.failure
@@ -164,7 +166,7 @@ class _Names:
                 if not pending.addresses:
                     pending.failure = OSError("the name has no address")
             except Exception as exc:  # raised in the waiting tasks by `resolve`
-                pending.failure = exc
+                pending.failure = _failure_of_lookup(exc)
 
         def finish() -> None:
             del self._running[host, port]
@@ -176,7 +178,10 @@ class _Names:
             except trio.RunFinishedError:
                 return  # the process is stopping, no task waits any more
 
-        trio.lowlevel.start_thread_soon(work, deliver, name="name look-up")
+        try:
+            trio.lowlevel.start_thread_soon(work, deliver, name="name look-up")
+        except RuntimeError as exc:
+            raise OwnLimitError("no thread for a name look-up") from exc
 
 
 class _PendingLookup:
@@ -188,6 +193,15 @@ class _PendingLookup:
         self.done = trio.Event()
         self.addresses: list[str] = []
         self.failure: Exception | None = None
+
+
+def _failure_of_lookup(failure: Exception) -> Exception:
+    """Return why a look-up failed: the resolver calls a lack of descriptors an unknown name."""
+    try:
+        check_descriptors()
+    except OwnLimitError as exc:
+        return exc
+    return failure
 
 
 def _getaddrinfo(host: str, port: int) -> Sequence[tuple[Any, ...]]:

@@ -32,6 +32,7 @@ from appliance.http.client.message import (
     UnusableResponseError,
     make_head,
 )
+from appliance.system.exhaustion import OwnLimitError
 
 MAX_PER_ORIGIN = 128
 """Exchanges with one origin at once; more wait within their connect timeout."""
@@ -290,7 +291,8 @@ class PoolTransport(httpx.AsyncBaseTransport):
             return
         pools = [pool for pool in self._pools.values() if pool.idle]
         if not pools:
-            raise httpx.PoolTimeout("too many connections")
+            limit = OwnLimitError("too many connections")
+            raise httpx.PoolTimeout(str(limit)) from limit
         self._discard(min(pools, key=lambda pool: pool.idle[0].idle_since).idle.pop(0))
 
     def _discard(self, connection: PooledConnection) -> None:

@@ -8,7 +8,7 @@ Source: accept(2).
 
 from __future__ import annotations
 
-import errno
+import math
 import socket
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
@@ -16,13 +16,15 @@ from typing import NoReturn
 import trio
 
 from appliance.log import Log
+from appliance.system.exhaustion import EXHAUSTED
 from appliance.system.wire import SocketWire
 
 BATCH = 64
 """Connections accepted before other tasks run."""
-EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 PAUSE_S = 0.1
-"""Before the next attempt without descriptors or memory; clients wait in the backlog meanwhile."""
+"""Before the next attempt without descriptors or memory, doubled up to _MAX_PAUSE_S; clients wait
+in the backlog meanwhile."""
+_MAX_PAUSE_S = 1.0
 _LOG_INTERVAL_S = 60.0
 _LARGE_BYTES = 64 * 1024
 
@@ -74,19 +76,71 @@ def prepare_listener(listening: socket.socket, unread_s: float) -> None:
     set_option(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 16 * 1024)
 
 
+class ConnectionLimit:
+    """Counts the connections of a server, so that they leave descriptors for everything else."""
+
+    def __init__(self, maximum: float, close_idle: Callable[[], None], log: Log) -> None:
+        """At `maximum` the rest waits; `close_idle` closes connections that are not in use."""
+        self._maximum = maximum
+        self._close_idle = close_idle
+        self._log = log
+        self._open = 0
+        self._logged_s = -math.inf
+        self._closed = trio.lowlevel.ParkingLot()
+
+    @property
+    def reached(self) -> bool:
+        """Return whether no further connection may be accepted now."""
+        return self._open >= self._maximum
+
+    def enter(self) -> None:
+        """Count an accepted connection."""
+        self._open += 1
+
+    def leave(self) -> None:
+        """Count a closed connection."""
+        self._open -= 1
+        self._closed.unpark()
+
+    async def wait(self) -> None:
+        """Wait until there is room, closing idle connections meanwhile."""
+        while self.reached:
+            now_s = trio.current_time()
+            if now_s - self._logged_s >= _LOG_INTERVAL_S:
+                self._logged_s = now_s
+                self._log.warning("client_connections_exhausted", maximum=self._maximum)
+            self._close_idle()
+            with trio.move_on_after(_MAX_PAUSE_S):
+                await self._closed.park()
+
+
 async def accept_forever(
     listening: socket.socket,
     serve: Callable[[AcceptedStream], Awaitable[None]],
     nursery: trio.Nursery,
     log: Log,
+    limit: ConnectionLimit,
 ) -> NoReturn:
     """Run `serve` in the nursery for each connection; `serve` closes the connection."""
-    logged_s = -_LOG_INTERVAL_S
+
+    async def serve_counted(stream: AcceptedStream) -> None:
+        try:
+            await serve(stream)
+        finally:
+            limit.leave()
+
+    logged_s, pause_s = -_LOG_INTERVAL_S, PAUSE_S
     while True:
         await trio.lowlevel.wait_readable(listening)
+        await limit.wait()
         try:
             for _ in range(BATCH):
-                nursery.start_soon(serve, AcceptedStream(listening.accept()[0]))
+                if limit.reached:  # another listener may have used it up
+                    break
+                stream = AcceptedStream(listening.accept()[0])
+                limit.enter()
+                nursery.start_soon(serve_counted, stream)
+                pause_s = PAUSE_S
         except BlockingIOError:
             continue
         except OSError as error:
@@ -96,4 +150,5 @@ async def accept_forever(
             if now_s - logged_s >= _LOG_INTERVAL_S:
                 logged_s = now_s
                 log.error("connections_not_accepted", reason=error.strerror)
-            await trio.sleep(PAUSE_S)
+            await trio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _MAX_PAUSE_S)

@@ -4,6 +4,7 @@ Corrected:
 - A request body that the application does not read never blocks the end of the connection.
 - A send can be cancelled, so that a client that never reads does not hold up a stop.
 - A connection that is closed while a second request waits in its buffer ends.
+- The response to a request that was refused unread arrives: what its client still sends is read.
 Made cheaper, for a small request:
 - The server looks for idle connections every few seconds. Hypercorn starts and cancels a task
   around each request: 40 to 60 µs.
@@ -16,7 +17,9 @@ Source: RFC 9112.
 from __future__ import annotations
 
 import math
+import socket
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 import trio
@@ -35,6 +38,8 @@ from appliance.http.server.protocol import Http1Protocol
 from appliance.log import Log
 
 _INBOX_SIZE = 10
+_LINGER_S = 5.0
+_LINGER_BYTES = 1024 * 1024
 
 
 class _Inbox:
@@ -118,6 +123,8 @@ class TunedConnection(TCPServer):
         self._idle = True
         self._idle_since_s = math.inf
         """On Trio's clock; infinite until the handshake is done."""
+        self._linger_bytes = _LINGER_BYTES
+        """How much is still read after a request was refused."""
 
     def close_if_idle(self, since_s: float = math.inf) -> None:
         """Close at once unless a request is running or ended after `since_s` (Trio's clock)."""
@@ -130,9 +137,9 @@ class TunedConnection(TCPServer):
         tls = stream is not self._client
         if tls and not await self._shake_hands(stream):
             return
-        socket = self._client.socket
-        client = parse_socket_addr(socket.family, socket.getpeername())
-        server = parse_socket_addr(socket.family, socket.getsockname())
+        accepted = self._client.socket
+        client = parse_socket_addr(accepted.family, accepted.getpeername())
+        server = parse_socket_addr(accepted.family, accepted.getsockname())
         async with _Requests(self._log) as requests:
             self.protocol: Any = Http1Protocol(
                 self.app,
@@ -169,7 +176,7 @@ class TunedConnection(TCPServer):
                 if self._reading.cancel_called:
                     break  # too late: the request would run, and its response might be cut off
                 await self.protocol.handle(RawData(data))
-                if not data:
+                if not data or self._is_lingering_over(data):
                     break
         await self.protocol.handle(Closed())
 
@@ -178,7 +185,10 @@ class TunedConnection(TCPServer):
         if isinstance(event, RawData):
             await self._send(event.data)
         elif isinstance(event, Closed):
-            await self._close()
+            if self.protocol.refused:
+                self._close_after_lingering()
+            else:
+                await self._close()
         elif isinstance(event, Updated):
             self._note_idle(event.idle)
 
@@ -203,6 +213,21 @@ class TunedConnection(TCPServer):
             await self.send_lock.acquire()
         else:
             self.send_lock.acquire_nowait()
+
+    def _close_after_lingering(self) -> None:
+        """End our side now, and the connection when the client ends its side or a limit is reached.
+
+        If it were closed with bytes unread, the kernel would reset it, and its client would lose
+        the response.
+        """
+        with suppress(OSError):  # the client has closed it already
+            self._client.socket.shutdown(socket.SHUT_WR)
+        self._idle_since_s = trio.current_time() - self._timeouts.keep_alive_s + _LINGER_S
+
+    def _is_lingering_over(self, dropped: bytes) -> bool:
+        if self.protocol.refused:
+            self._linger_bytes -= len(dropped)
+        return self._linger_bytes <= 0
 
     async def _close(self) -> None:
         self._client.close()

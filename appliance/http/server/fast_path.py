@@ -14,6 +14,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from appliance.http.server.head import has_large_head
+
 Headers = Sequence[tuple[bytes, bytes]]
 
 # Narrower than what h11 accepts: h11 decides about the rest.
@@ -42,7 +44,7 @@ class SimpleRequest(NamedTuple):
 
 def parse_request(data: bytes) -> SimpleRequest | None:
     """Parse exactly one simple request; None: leave it to h11."""
-    match = _REQUEST(data)
+    match = None if has_large_head(data) else _REQUEST(data)
     if match is None:
         return None
     http_1_0 = match[2] == b"0"

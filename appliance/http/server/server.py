@@ -8,6 +8,7 @@ On stop the listeners and idle connections close at once; running requests get a
 from __future__ import annotations
 
 import logging
+import math
 import ssl
 import time
 from contextlib import ExitStack
@@ -18,7 +19,8 @@ from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
 
 from appliance.http.messages import AsgiApp
-from appliance.http.server.accept import AcceptedStream, accept_forever
+from appliance.http.server.accept import AcceptedStream, ConnectionLimit, accept_forever
+from appliance.http.server.head import MAX_HEAD_BYTES
 from appliance.http.server.interface import ListenerTimeouts, ServedConnection, ServedStream
 from appliance.http.server.sockets import Listener, ListenError, load_tls, open_listeners
 from appliance.http.server.tuning import choose_connection, hypercorn_version
@@ -26,6 +28,8 @@ from appliance.log import Log
 from appliance.settings import WebSettings
 
 _TIMEOUTS = ListenerTimeouts()
+_SPARE_S = 1.0
+"""When no further client can be served, connections that are idle for longer are closed."""
 _IDLE_CHECK_S = 5.0
 """Between two checks for idle connections. A deadline for each of them costs 4 µs a request."""
 
@@ -39,11 +43,11 @@ class HttpServer:
         web: WebSettings,
         log: Log,
         *,
-        max_target_bytes: int,
         timeouts: ListenerTimeouts = _TIMEOUTS,
+        max_connections: float = math.inf,
         tuned: bool = True,
     ) -> None:
-        """Serve an application that accepts request targets up to `max_target_bytes`.
+        """Serve an application to at most `max_connections` clients at once; others wait.
 
         `tuned=False`: Hypercorn's own connections serve it (see `tuning`).
         """
@@ -51,11 +55,12 @@ class HttpServer:
         self._web = web
         self._log = log
         self._timeouts = timeouts
-        self._config = _build_config(max_target_bytes, timeouts)
+        self._config = _build_config(timeouts)
         self._connection = choose_connection(tuned, hypercorn_version(), log)
         self._context = WorkerContext(None)
         self._open: set[ServedConnection] = set()
         self._tls: ssl.SSLContext | None = None
+        self._limit = ConnectionLimit(max_connections, self._close_spare, log)
 
     async def run(
         self,
@@ -109,9 +114,15 @@ class HttpServer:
             for connection in list(self._open):
                 connection.close_if_idle(since_s)
 
+    def _close_spare(self) -> None:
+        """Close connections that are idle, but not those that have just been accepted."""
+        since_s = trio.current_time() - _SPARE_S
+        for connection in list(self._open):
+            connection.close_if_idle(since_s)
+
     async def _accept(self, listener: Listener, connections: trio.Nursery) -> None:
         serve = partial(self._serve, tls=listener.tls)
-        await accept_forever(listener.socket, serve, connections, self._log)
+        await accept_forever(listener.socket, serve, connections, self._log, self._limit)
 
     async def _serve(self, client: AcceptedStream, *, tls: bool) -> None:
         """Serve one connection to its end; raises nothing but Cancelled."""
@@ -148,14 +159,12 @@ class _Config(Config):
         return self._headers
 
 
-def _build_config(max_target_bytes: int, timeouts: ListenerTimeouts) -> Config:
+def _build_config(timeouts: ListenerTimeouts) -> Config:
     config = _Config()
-    # These two are for hypercorn_connection; `connection` has deadlines of its own.
+    # These are for hypercorn_connection; `connection` has deadlines and limits of its own.
     config.keep_alive_timeout = timeouts.keep_alive_s
     config.ssl_handshake_timeout = timeouts.handshake_s
-    # Room for the longest accepted request line, as much again for headers, and more, so that a
-    # line that is too long still gets a response of the application.
-    config.h11_max_incomplete_size = 4 * max_target_bytes
+    config.h11_max_incomplete_size = MAX_HEAD_BYTES
     config.errorlog = logging.getLogger("hypercorn.error")  # no handler of its own
     config.include_server_header = False
     return config

@@ -15,7 +15,7 @@ local function find_detached(meeting_id)
 end
 
 id, r = scoped, scoped ~= '' and find_detached(scoped)
-if not r and (scoped == '' or not names_tenant(ARGV[1], tenant_id)) then id, r = ARGV[1], find_detached(ARGV[1]) end
+if not r and (scoped == '' or not needs_scope(ARGV[1], tenant_id)) then id, r = ARGV[1], find_detached(ARGV[1]) end
 if r then return { 'detached', unpack(reply_record(id, r, now_ms)) } end
 r = find_breakout(ARGV[1], tenant_id)
 if r then return { 'breakout', unpack(reply_record(ARGV[1], r, now_ms)) } end

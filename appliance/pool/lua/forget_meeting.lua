@@ -10,5 +10,6 @@ end
 if ARGV[6] ~= '1' and is_creating(r, tonumber(ARGV[5])) then return 0 end
 local _, ended_url = run_of(ARGV[1])
 notify_later(ARGV[1], r.run_ms, ended_url, r.tenant_id, tonumber(ARGV[5]) + tonumber(ARGV[7]))
+if not r.creating_ms then end_hooks(ARGV[1], r.tenant_id) end -- else it may never have begun
 forget(ARGV[1])
 return 1

@@ -14,7 +14,10 @@ for i = 1, #detached, 2 do
   local id, d = detached[i], cjson.decode(detached[i + 1])
   if not d.abandoned then
     reply[#reply + 1] = { id, d.moderator_pw }
-    if has_claim(sid, id) then notify_later(id, d.run_ms, d.ended_url, d.tenant_id, due_ms) end
+    if has_claim(sid, id) then
+      notify_later(id, d.run_ms, d.ended_url, d.tenant_id, due_ms)
+      end_hooks(id, d.tenant_id)
+    end
     d.ended_url = nil
     drop_claim(sid, id, d.voice_bridge)
     if to_be_ended then
@@ -34,6 +37,7 @@ for _, id in ipairs(call('SMEMBERS', P .. 'meetings')) do
     reply[#reply + 1] = { id, r.moderator_pw }
     local run_ms, ended_url = run_of(id)
     notify_later(id, run_ms, ended_url, r.tenant_id, due_ms)
+    end_hooks(id, r.tenant_id)
     forget(id)
     if to_be_ended then detach(id, r, now_ms, true) end
   end

@@ -172,6 +172,7 @@ local function resolve_detached(id, d)
     -- It ended while its server was offline, unless it has been placed again.
     if not owner and has_claim(sid, id) then
       notify_later(id, d.run_ms, d.ended_url, d.tenant_id, now_ms + q.notify_after_ms)
+      if not d.abandoned then end_hooks(id, d.tenant_id) end
     end
     return true
   end

@@ -11,7 +11,9 @@ end
 if #ids > 0 and ARGV[2] ~= '1' then return { #ids } end
 for _, id in ipairs(ids) do
   local run_ms, ended_url = run_of(id)
-  notify_later(id, run_ms, ended_url, call('HGET', P .. 'meeting:' .. id, 'tenant_id'), 0)
+  local tenant_id = call('HGET', P .. 'meeting:' .. id, 'tenant_id')
+  notify_later(id, run_ms, ended_url, tenant_id, 0)
+  end_hooks(id, tenant_id)
   forget(id)
 end
 local detached = call('HGETALL', A .. 'detached:' .. sid)
@@ -19,6 +21,7 @@ for i = 1, #detached, 2 do
   local d = cjson.decode(detached[i + 1])
   if not d.abandoned and has_claim(sid, detached[i]) then
     notify_later(detached[i], d.run_ms, d.ended_url, d.tenant_id, 0)
+    end_hooks(detached[i], d.tenant_id)
     drop_claim(sid, detached[i], d.voice_bridge)
   end
 end

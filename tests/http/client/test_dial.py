@@ -13,6 +13,8 @@ import trio
 
 from appliance.http.client import dial as dial
 from appliance.http.client.dial import Dialer, Origin, open_ssl_context, parse_origin
+from appliance.system.exhaustion import is_own_limit
+from tests.doubles.descriptors import no_free_descriptors
 from tests.doubles.raw_http import (
     Authority,
     Peer,
@@ -172,6 +174,19 @@ async def test_lookup_that_raises_anything_is_a_connect_error(error: Exception) 
 
     with pytest.raises(httpx.ConnectError, match=type(error).__name__):
         await dialer(fails).dial(Origin(False, "odd.example", 80))
+
+
+async def test_lookup_that_fails_for_lack_of_descriptors_is_our_own_limit() -> None:
+    def lookup(host: str, port: int) -> Sequence[tuple[Any, ...]]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    origin = Origin(False, "a.example", 80)
+    with no_free_descriptors(), pytest.raises(httpx.ConnectError, match="open files") as caught:
+        await dialer(lookup).dial(origin)
+    assert is_own_limit(caught.value)
+    with pytest.raises(httpx.ConnectError, match="not known") as caught:
+        await dialer(lookup).dial(origin)
+    assert not is_own_limit(caught.value)
 
 
 async def test_lookup_without_an_address_is_a_connect_error() -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import resource
+import math
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -15,9 +14,11 @@ from trio.testing import wait_all_tasks_blocked
 from appliance.http.server.accept import (
     PAUSE_S,
     AcceptedStream,
+    ConnectionLimit,
     accept_forever,
     prepare_listener,
 )
+from tests.doubles.descriptors import no_free_descriptors
 from tests.doubles.features import EventBook
 
 LIMIT_S = 60
@@ -96,6 +97,10 @@ async def test_accepted_connections_have_the_options_of_their_listener() -> None
         assert option(socket.TCP_NODELAY)
 
 
+def no_limit() -> ConnectionLimit:
+    return ConnectionLimit(math.inf, lambda: None, EventBook())
+
+
 async def greet(stream: AcceptedStream) -> None:
     await stream.send_all(b"hello")
     stream.close()
@@ -105,7 +110,7 @@ async def test_every_client_is_served_when_many_connect_at_once() -> None:
     with listening() as listener:
         clients = [socket.create_connection(listener.getsockname(), 5) for _ in range(10)]
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(accept_forever, listener, greet, nursery, EventBook())
+            nursery.start_soon(accept_forever, listener, greet, nursery, EventBook(), no_limit())
             for client in clients:
                 assert await trio.to_thread.run_sync(client.recv, 10) == b"hello"
                 client.close()
@@ -114,22 +119,15 @@ async def test_every_client_is_served_when_many_connect_at_once() -> None:
 
 async def test_clients_wait_while_descriptors_are_exhausted_and_that_is_logged_once() -> None:
     log = EventBook()
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     with listening() as listener, socket.create_connection(listener.getsockname(), 5) as client:
         client.setblocking(False)
         async with trio.open_nursery() as nursery:
-            try:
-                # The lowest free descriptor is the first one that the limit forbids.
-                probe = os.dup(0)
-                os.close(probe)
-                resource.setrlimit(resource.RLIMIT_NOFILE, (probe, limits[1]))
-                nursery.start_soon(accept_forever, listener, greet, nursery, log)
+            with no_free_descriptors():
+                nursery.start_soon(accept_forever, listener, greet, nursery, log, no_limit())
                 with trio.fail_after(LIMIT_S):
                     while not log.named("connections_not_accepted"):
                         await trio.sleep(0.01)
                 await trio.sleep(3 * PAUSE_S)  # for further attempts, which must not be logged
-            finally:
-                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
             with trio.fail_after(LIMIT_S):
                 await trio.lowlevel.wait_readable(client)
             assert client.recv(10) == b"hello"

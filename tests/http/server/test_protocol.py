@@ -9,6 +9,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from appliance.http.server.head import MAX_FIELDS, MAX_HEAD_BYTES
 from tests.doubles.public import ended, read_answer, receive
 from tests.doubles.served import GET, LAST, Served, body, echo, open_served, start
 
@@ -147,3 +148,91 @@ async def test_request_waits_when_an_answer_is_being_sent() -> None:
         assert rest.startswith(b"x" * size + b"HTTP/1.1 200 ")
         await stream.send_all(LAST)
         assert (await read_answer(stream)).body == b"second"
+
+
+# --- heads ----------------------------------------------------------------------------------------
+
+
+def head_of(fields: int, size: int = 0, method: bytes = b"GET") -> bytes:
+    """Return a request with so many fields; the last is as long as the head needs to be."""
+    begin = method + b" /a HTTP/1.1\r\nHost: x\r\n" + b"a:\r\n" * (fields - 2) + b"b: "
+    return begin + b"x" * (size - len(begin) - 4) + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize("method", [b"GET", b"DELETE"])
+@pytest.mark.parametrize("pieces", [1, 7])
+@pytest.mark.parametrize(
+    ("fields", "size", "accepted"),
+    [
+        (MAX_FIELDS, 0, True),
+        (MAX_FIELDS + 1, 0, False),
+        (20_000, 0, False),
+        (20, MAX_HEAD_BYTES, True),
+        (20, MAX_HEAD_BYTES + 1, False),
+        (20, 3 * MAX_HEAD_BYTES, False),
+    ],
+)
+async def test_head_over_a_limit_is_refused(
+    method: bytes, pieces: int, fields: int, size: int, accepted: bool
+) -> None:
+    data = head_of(fields, size, method)
+    step = -(-len(data) // pieces)
+    async with open_served() as served, await served.connect() as stream:
+        for start_at in range(0, len(data), step):
+            await stream.send_all(data[start_at : start_at + step])
+            await wait_all_tasks_blocked(0.002)
+        answer = await read_answer(stream)
+        if accepted:
+            assert (answer.status, answer.body) == (200, b"http %b /a " % method)
+        else:
+            assert (answer.status, answer.headers["connection"]) == (431, "close")
+            assert await ended(stream)
+
+
+async def test_refused_client_is_cut_off_when_it_sends_on() -> None:
+    async with open_served() as served, await served.connect() as stream:
+        await stream.send_all(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        with trio.fail_after(60), pytest.raises(trio.BrokenResourceError):
+            await stream.send_all(b"a: b\r\n" * 10_000_000)
+
+
+FORM = b"POST /form HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na=b"
+
+
+@pytest.mark.parametrize("request_head", [GET, REQUEST % (b"", NOT_SIMPLE), FORM])
+async def test_empty_line_before_a_request_is_ignored(request_head: bytes) -> None:
+    wanted = b"http POST /form a=b" if request_head is FORM else b"http GET / "
+    async with open_served() as served, await served.connect() as stream:
+        for pieces in ([b"\r\n" + request_head], [b"\r\n", request_head], [request_head + b"\r\n"]):
+            for piece in pieces:
+                await stream.send_all(piece)
+                await wait_all_tasks_blocked(0.002)
+            assert (await read_answer(stream)).body == wanted
+        await stream.send_all(LAST)
+        assert (await read_answer(stream)).body == b"http GET / "
+
+
+@pytest.mark.parametrize("extra", [b"", NOT_SIMPLE])
+@pytest.mark.parametrize(
+    ("target", "path", "query", "host"),
+    [
+        (b"http://y.example/a/b?c=%20d", "/a/b", "c=%20d", "y.example"),
+        (b"HTTPS://y.example:8443", "/", "", "y.example:8443"),
+        (b"http://y.example?a", "/", "a", "y.example"),
+        (b"http://user@y.example/a", "http://user@y.example/a", "", "x"),
+        (b"http:/a", "http:/a", "", "x"),
+        (b"//y.example/a", "//y.example/a", "", "x"),
+    ],
+)
+async def test_whole_url_is_a_target(
+    extra: bytes, target: bytes, path: str, query: str, host: str
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        hosts = [value.decode() for name, value in scope["headers"] if name == b"host"]
+        content = f"{scope['path']} {scope['query_string'].decode()} {hosts}".encode()
+        await send(start(len(content)))
+        await send(body(content))
+
+    async with open_served(app) as served, await served.connect() as stream:
+        await stream.send_all(b"GET %b HTTP/1.1\r\nHost: x\r\n%b\r\n" % (target, extra))
+        assert (await read_answer(stream)).body == f"{path} {query} {[host]}".encode()

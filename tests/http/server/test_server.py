@@ -54,7 +54,7 @@ async def test_every_address_of_bind_is_served(tmp_path: Path) -> None:
 async def test_start_fails_with_the_address_when_it_is_taken() -> None:
     async with open_listener() as (_, _, urls, _):
         web = settings_of(BIND=f"{TCP} {urls[0].replace('http', 'tcp')}").web
-        server = HttpServer(App(), web, EventBook(), max_target_bytes=1024)
+        server = HttpServer(App(), web, EventBook())
 
         with pytest.raises(ListenError, match=rf"{port_of(urls[0])}: .*Address already in use"):
             await server.run(trio.Event())
@@ -63,7 +63,7 @@ async def test_start_fails_with_the_address_when_it_is_taken() -> None:
 async def test_start_fails_with_the_file_when_the_certificate_is_missing(tmp_path: Path) -> None:
     cert, key = tmp_path / "c.pem", tmp_path / "k.pem"
     web = settings_of(BIND=TCP, TLS_CERT_FILE=str(cert), TLS_KEY_FILE=str(key)).web
-    server = HttpServer(App(), web, EventBook(), max_target_bytes=1024)
+    server = HttpServer(App(), web, EventBook())
 
     with pytest.raises(ListenError, match=r"c\.pem"):
         await server.run(trio.Event())
@@ -239,3 +239,39 @@ async def test_other_connections_are_served_when_one_fails(monkeypatch: pytest.M
             await stream.send_all(GET)
             assert (await read_answer(stream)).status == 200
         assert [name for name, _ in log.errors] == ["connection_failed"]
+
+
+# --- the limit of connections ---------------------------------------------------------------------
+
+
+async def test_client_beyond_the_limit_waits_until_a_busy_one_has_left() -> None:
+    async with open_listener(max_connections=2) as (app, _, urls, log):
+        busy = [await connect(urls[0]) for _ in range(2)]
+        for stream in busy:
+            await stream.send_all(request("GET", "/slow"))
+        await until(lambda: app.under_way == 2, 40)
+        async with await connect(urls[0]) as waiting:
+            await waiting.send_all(GET)
+            with trio.move_on_after(0.5) as scope:
+                await read_answer(waiting)
+            assert scope.cancelled_caught
+            app.go_on.set()
+            for stream in busy:
+                assert (await read_answer(stream)).status == 200
+                await stream.aclose()
+            assert (await read_answer(waiting)).body == b"http 127.0.0.1"
+        assert log.named("client_connections_exhausted") == [{"maximum": 2}]
+
+
+async def test_idle_connections_make_room_when_the_limit_is_reached() -> None:
+    async with open_listener(max_connections=2) as (_, _, urls, _):
+        idle = [await connect(urls[0]) for _ in range(2)]
+        for stream in idle:
+            await stream.send_all(GET)
+            assert (await read_answer(stream)).status == 200
+        async with await connect(urls[0]) as another:
+            await another.send_all(GET)
+            assert (await read_answer(another)).status == 200
+        for stream in idle:
+            assert await ended(stream)
+            await stream.aclose()

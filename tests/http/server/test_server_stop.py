@@ -40,7 +40,7 @@ class StoppableServer:
 
     def __init__(self, web: WebSettings, timeouts: ListenerTimeouts) -> None:
         self.app, self.log, self.stop = App(), EventBook(), trio.Event()
-        self.server = HttpServer(self.app, web, self.log, max_target_bytes=1024, timeouts=timeouts)
+        self.server = HttpServer(self.app, web, self.log, timeouts=timeouts)
         self.url = ""
         self.ended_s: float | None = None
         self._streams: list[trio.SocketStream] = []

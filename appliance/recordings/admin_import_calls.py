@@ -1,0 +1,200 @@
+"""The admin calls about imports of recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from msgspec import Meta
+from msgspec.structs import replace
+
+from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Call
+from appliance.admin_calls.fields import Fields, Flag, Text, count, limit, reads, required
+from appliance.recordings import import_administration as import_admin
+from appliance.recordings.admin_calls import DEFAULT_LIMIT, MAX_LIMIT
+from appliance.recordings.admin_types import (
+    FILE_EXAMPLE,
+    IMPORT_EXAMPLE,
+    ImportJson,
+    Number,
+    StoredTexts,
+    Time,
+    import_json,
+    time_json,
+)
+from appliance.recordings.deps import RecordingDeps
+from appliance.recordings.import_administration import ImportOverview
+from appliance.recordings.import_model import SpooledTar
+from appliance.recordings.summary import FailedTar
+
+# --- requests ------------------------------------------------------------------------------------
+
+
+class ListImportsRequest(Fields, frozen=True):
+    """getImports."""
+
+    failed: Annotated[Flag, Meta(description="Only imports that failed.")] = False
+    limit: Annotated[int, limit(DEFAULT_LIMIT, MAX_LIMIT)] = DEFAULT_LIMIT
+
+
+class ImportIdRequest(Fields, frozen=True):
+    """getImport."""
+
+    id: Annotated[
+        int,
+        Meta(description="The number of the import."),
+        reads(required(count), {"type": ["integer", "string"], "minLength": 1}),
+    ]
+
+
+class ImportRecordingRequest(Fields, frozen=True):
+    """importRecording."""
+
+    path: Annotated[
+        Text,
+        Meta(min_length=1, description="Absolute. A file that is not in the spool stays as it is."),
+    ]
+    undelete: Annotated[Flag, Meta(description="Restore recordings that were deleted.")] = False
+
+
+class RetryImportsRequest(Fields, frozen=True):
+    """retryImports."""
+
+    files: Annotated[StoredTexts, Meta(description="Their names in failed/.")] = ()
+
+
+# --- answers -------------------------------------------------------------------------------------
+
+
+class TarJson(Answer, frozen=True):
+    """A tar on the disk."""
+
+    file: str
+    size: Number
+    modified: Time
+
+
+class FailedTarJson(TarJson, frozen=True):
+    """A tar in `failed/`."""
+
+    reason: str | None
+
+
+class ImportsJson(Answer, frozen=True):
+    """getImports."""
+
+    imports: list[ImportJson]
+    count: Annotated[int, Meta(ge=0, description="Number of all imports.")]
+    spool: list[TarJson]
+    failed: list[FailedTarJson]
+
+
+class RetriedImportJson(Answer, frozen=True):
+    """The result of a retry."""
+
+    file: str
+    problem: Annotated[str | None, Meta(description="Null: it is back in the spool.")]
+
+
+def overview_json(overview: ImportOverview) -> ImportsJson:
+    """Render the journal and the tars on the disk."""
+    return ImportsJson(
+        imports=list(map(import_json, overview.imports)),
+        count=overview.count,
+        spool=[TarJson(**_tar(one)) for one in overview.spool],
+        failed=list(map(_failed_json, overview.failed)),
+    )
+
+
+def _tar(one: SpooledTar) -> Mapping[str, Any]:
+    modified = time_json(one.mtime_ns // 1_000_000)
+    return {"file": one.name, "size": one.size, "modified": modified}
+
+
+def _failed_json(one: FailedTar) -> FailedTarJson:
+    return FailedTarJson(**_tar(one.tar), reason=one.reason)
+
+
+# --- handlers ------------------------------------------------------------------------------------
+
+
+async def _list(deps: RecordingDeps, call: Call[ListImportsRequest]) -> ImportsJson:
+    request = call.read()
+    overview = await import_admin.show_imports(deps, limit=request.limit, failed=request.failed)
+    return overview_json(overview)
+
+
+async def _show(deps: RecordingDeps, call: Call[ImportIdRequest]) -> ImportJson:
+    return import_json(*await import_admin.find_import(deps, call.read().id))
+
+
+async def _import(deps: RecordingDeps, call: Call[ImportRecordingRequest]) -> ImportJson:
+    request = call.read()
+    import_id = await import_admin.start_import(
+        deps, call.who, request.path, undelete=request.undelete
+    )
+    return import_json(*await import_admin.find_import(deps, import_id))
+
+
+async def _retry(deps: RecordingDeps, call: Call[RetryImportsRequest]) -> list[RetriedImportJson]:
+    retried = await import_admin.retry_imports(deps, call.who, call.read().files)
+    return [RetriedImportJson(one.file, one.problem) for one in retried]
+
+
+# --- the table -----------------------------------------------------------------------------------
+
+IMPORT_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
+    AdminCall(
+        *("getImports", "GET", _list, "recordings"),
+        "The newest imports, what is in the spool, and what lies in failed/ and why.",
+        ImportsJson(
+            imports=[IMPORT_EXAMPLE],
+            count=1,
+            spool=[],
+            failed=[
+                FailedTarJson(
+                    file=FILE_EXAMPLE,
+                    size=85_143_552,
+                    modified="2026-11-25T10:40:07Z",
+                    reason="the archive is cut off",
+                )
+            ],
+        ),
+        request={"failed": "false", "limit": "50"},
+        deadline_s=LONG_S,
+    ),
+    AdminCall(
+        *("getImport", "GET", _show, "recordings"),
+        "One import.",
+        IMPORT_EXAMPLE,
+        request={"id": "1"},
+        refusals={404: "There is no import with this id."},
+    ),
+    AdminCall(
+        *("importRecording", "POST", _import, "recordings"),
+        "Begins to import a tar of the appliance's machine; getImport reports the progress.",
+        replace(
+            IMPORT_EXAMPLE,
+            file=f"/srv/recordings/{FILE_EXAMPLE}",
+            state="waiting",
+            recordings=[],
+            started=None,
+            finished=None,
+            unpacked=0,
+        ),
+        status=202,
+        request={"path": f"/srv/recordings/{FILE_EXAMPLE}"},
+        refusals={404: "There is no such file."},
+        logs="import_by_hand",
+        deadline_s=LONG_S,
+        local=True,
+    ),
+    AdminCall(
+        *("retryImports", "POST", _retry, "recordings"),
+        "Puts tars of failed/ back into the spool with new tries: those named, or all.",
+        [RetriedImportJson(file=FILE_EXAMPLE, problem=None)],
+        request={"files": [FILE_EXAMPLE]},
+        logs="imports_retried",
+        deadline_s=LONG_S,
+    ),
+)

@@ -1,0 +1,191 @@
+"""The admin calls about the settings of tenants. Scalelite has them as rake tasks only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from appliance.admin_calls.call import AdminCall, Answer, Call
+from appliance.admin_calls.fields import BadRequest, Fields, Text, reads, text
+from appliance.admin_calls.refusal import no_tenant_setting
+from appliance.model import TenantId
+from appliance.tenants import administration as tenant_admin
+from appliance.tenants.admin_calls import (
+    DISABLED_REFUSAL,
+    ID_META,
+    NO_TENANT,
+    TENANT_ID,
+    DeletedJson,
+    id_reader,
+    with_tenants,
+)
+from appliance.tenants.deps import TenantDeps
+from appliance.tenants.values import TenantSetting
+
+# --- requests ------------------------------------------------------------------------------------
+
+
+def _read_override(fields: Mapping[str, Any], name: str) -> bool | None:
+    value = fields.get(name)
+    if value is None or isinstance(value, bool):
+        return value
+    if value not in ("true", "false"):  # Scalelite reads any other word as false
+        raise BadRequest("override must be true or false")
+    return bool(value == "true")
+
+
+SettingIdField = Annotated[str, ID_META, reads(id_reader(no_tenant_setting))]
+
+
+class TenantSettingsRequest(Fields, frozen=True):
+    """getTenantSettings."""
+
+    tenant_id: Annotated[Text, Meta(description="Empty: all.")] = ""
+
+
+class NewSettingFields(Fields, frozen=True):
+    """A setting to be added."""
+
+    tenant_id: Annotated[Text, Meta(min_length=1)]
+    param: Annotated[Text, Meta(min_length=1)]
+    value: Annotated[str | None, reads(text, {"type": "string"})]
+    override: Annotated[
+        bool | None,
+        Meta(description="Whether it takes precedence over the front-end's value."),
+        reads(_read_override, {"enum": [True, False, "true", "false"]}),
+    ]
+    call: Annotated[
+        str | None,
+        Meta(description="Empty: the calls that know the parameter."),
+        reads(text, {"enum": ["create", "join", "", None]}),
+    ] = None
+
+    def parse(self) -> TenantSetting:
+        """Return the setting. Raises BadRequest."""
+        if not self.tenant_id or not self.param or self.value is None or self.override is None:
+            raise BadRequest("tenant_id, param, value and override are required")
+        owner = TenantId(self.tenant_id)
+        return TenantSetting("", owner, self.param, self.value, self.override, self.call or "")
+
+
+class AddSettingRequest(Fields, frozen=True):
+    """addTenantSetting."""
+
+    tenant_setting: NewSettingFields
+
+
+class SettingIdRequest(Fields, frozen=True):
+    """deleteTenantSetting."""
+
+    id: SettingIdField
+
+
+# --- answers -------------------------------------------------------------------------------------
+
+
+class TenantSettingJson(Answer, frozen=True):
+    """A setting, with the texts of its record."""
+
+    id: str
+    tenant_id: str
+    param: str
+    value: str
+    override: Literal["true", "false"]
+    call: Annotated[
+        Literal["create", "join", ""],
+        Meta(description="Empty: the calls that know the parameter."),
+    ]
+
+
+class AddedSettingJson(Answer, frozen=True):
+    """addTenantSetting."""
+
+    id: str
+    tenant_setting: TenantSettingJson
+
+
+def setting_json(setting: TenantSetting) -> TenantSettingJson:
+    """Render a setting."""
+    return TenantSettingJson(
+        id=setting.id,
+        tenant_id=setting.tenant_id,
+        param=setting.param,
+        value=setting.value,
+        override="true" if setting.override else "false",
+        call=setting.call,  # type: ignore[arg-type]  # checked before it is stored
+    )
+
+
+# --- handlers ------------------------------------------------------------------------------------
+
+
+@with_tenants
+async def _get_tenant_settings(
+    deps: TenantDeps, call: Call[TenantSettingsRequest]
+) -> list[TenantSettingJson]:
+    found = await tenant_admin.list_settings(deps, call.read().tenant_id or None)
+    return list(map(setting_json, found))
+
+
+@with_tenants
+async def _add_tenant_setting(deps: TenantDeps, call: Call[AddSettingRequest]) -> AddedSettingJson:
+    new = call.read().tenant_setting.parse()
+    setting = await tenant_admin.add_setting(deps, call.who, new)
+    return AddedSettingJson(setting.id, setting_json(setting))
+
+
+@with_tenants
+async def _delete_tenant_setting(deps: TenantDeps, call: Call[SettingIdRequest]) -> DeletedJson:
+    setting = await tenant_admin.remove_setting(deps, call.who, call.read().id)
+    return DeletedJson(setting.id, f"TenantSetting id={setting.id} was destroyed")
+
+
+# --- the table -----------------------------------------------------------------------------------
+
+_SETTING_ID = "c1b0f4de-2a9e-4f0a-8a34-b9b4f9e0d312"
+_SETTING_EXAMPLE = TenantSettingJson(
+    id=_SETTING_ID,
+    tenant_id=TENANT_ID,
+    param="welcome",
+    value="Hello",
+    override="true",
+    call="create",
+)
+
+
+SETTING_CALLS: tuple[AdminCall[TenantDeps], ...] = (
+    AdminCall(
+        *("getTenantSettings", "GET", _get_tenant_settings, "tenants"),
+        "The settings of all tenants or of one.",
+        [_SETTING_EXAMPLE],
+        request={"tenant_id": TENANT_ID},
+        refusals=NO_TENANT,
+    ),
+    AdminCall(
+        *("addTenantSetting", "POST", _add_tenant_setting, "tenants"),
+        "Adds a parameter that the calls of a tenant get.",
+        AddedSettingJson(_SETTING_ID, _SETTING_EXAMPLE),
+        status=201,
+        request={
+            "tenant_setting": {
+                "tenant_id": TENANT_ID,
+                "param": "welcome",
+                "value": "Hello",
+                "override": True,
+                "call": "create",
+            }
+        },
+        refusals=NO_TENANT,
+        logs="tenant_setting_added",
+    ),
+    AdminCall(
+        *("deleteTenantSetting", "POST", _delete_tenant_setting, "tenants"),
+        "Removes a setting of a tenant.",
+        DeletedJson(_SETTING_ID, f"TenantSetting id={_SETTING_ID} was destroyed"),
+        request={"id": _SETTING_ID},
+        refusals={404: "There is no setting with this id.", **DISABLED_REFUSAL},
+        logs="tenant_setting_removed",
+    ),
+)

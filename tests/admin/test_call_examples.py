@@ -1,0 +1,115 @@
+"""Each admin call, asked as its description shows it: the answer, and the line that a change logs.
+
+A call whose example cannot be done, or whose change is not logged with who made it, fails here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from openapi_schema_validator import OAS31Validator
+
+from appliance.admin.openapi import make_document
+from appliance.admin.routes import CALLS
+from appliance.admin_calls.call import AdminCall
+from tests.doubles.admin_examples import (
+    OF_RECORDINGS,
+    PREPARED,
+    SERVER_ID,
+    RecordingRoom,
+    open_place,
+)
+from tests.doubles.bbb_process import BbbProcess
+from tests.doubles.settings import SECRET
+
+pytest_plugins = ["tests.doubles.live_pool_fixtures"]
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "admin-api.md"
+DOCUMENT = json.loads(json.dumps(make_document(CALLS)))
+PUBLIC = [call for call in CALLS if not call.local]
+CHANGES = [call for call in CALLS if call.logs]
+
+
+@pytest.fixture
+def room(request: pytest.FixtureRequest, call: AdminCall[Any]) -> RecordingRoom | None:
+    """Give a place for recordings to the calls that need one."""
+    if call.name not in OF_RECORDINGS:
+        return None
+    directory = request.getfixturevalue("tmp_path")
+    return RecordingRoom(request.getfixturevalue("database_url"), directory)
+
+
+@pytest.mark.parametrize("call", PUBLIC, ids=lambda call: call.name)
+async def test_example_is_answered_as_described_and_a_change_is_logged_once(
+    call: AdminCall[Any],
+    room: RecordingRoom | None,
+    redis_url: str,
+    redis_namespace: str,
+    bbbs: list[BbbProcess],
+) -> None:
+    async with open_place(redis_url, redis_namespace, bbbs, room) as place:
+        if call.name in PREPARED:
+            await PREPARED[call.name](place)
+        before = len(place.public.log.events)
+
+        status, document = await place.ask(call)
+
+        operation = DOCUMENT["paths"][f"/scalelite/api/{call.name}"][call.method.lower()]
+        answers = operation["responses"][str(call.status)]["content"]
+        schema = {**answers["application/json"]["schema"], "components": DOCUMENT["components"]}
+        assert status == call.status, document
+        OAS31Validator(schema).validate(document)
+        events = place.public.log.events[before:]
+        changes = [
+            event
+            for level, event, fields in events
+            if (level, fields.get("by")) == ("info", "address 127.0.0.1")
+        ]
+        assert changes.count(call.logs) == (1 if call.logs else 0), events
+        assert call.logs or not changes, f"{call.name} changes something: name it in `logs`"
+        assert "SECRET" not in str(events)
+
+
+@pytest.mark.parametrize("call", CHANGES, ids=lambda call: call.name)
+async def test_change_over_the_socket_is_logged_with_uid_and_name(
+    call: AdminCall[Any],
+    room: RecordingRoom | None,
+    redis_url: str,
+    redis_namespace: str,
+    bbbs: list[BbbProcess],
+) -> None:
+    async with open_place(redis_url, redis_namespace, bbbs, room) as place:
+        if call.name in PREPARED:
+            await PREPARED[call.name](place)
+        before = len(place.public.log.events)
+
+        await place.control.post(call.name, place.body_of(call))
+
+        events = place.public.log.events[before:]
+        (by,) = [fields["by"] for _, event, fields in events if event == call.logs]
+        assert by.startswith(f"uid {os.getuid()} (")
+
+
+async def test_python_of_the_documentation_signs_calls_that_are_done(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    text = PAGE.read_text().partition("With Python:\n")[2].partition("\n## ")[0]
+    code = textwrap.dedent(text).replace('"ID"', f'"{SERVER_ID}"')
+    async with open_place(redis_url, redis_namespace, bbbs) as place:
+        code = code.replace("https://bbb.example.org", f"http://127.0.0.1:{place.public.port}")
+        done = await trio.run_process(
+            [sys.executable, "-c", code],
+            env={**os.environ, "ADMIN_SECRET": SECRET, "no_proxy": "*"},
+            capture_stdout=True,
+        )
+
+        shown, changed = done.stdout.decode().splitlines()
+        assert "'state': 'enabled'" in shown
+        assert "'state': 'cordoned'" in changed

@@ -1,0 +1,95 @@
+"""A failed join, as a browser and as an API client get it over HTTP."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from appliance.model import ServerId, ServerState
+from tests.doubles.bbb_process import BbbProcess
+from tests.doubles.live_pool import open_live
+from tests.doubles.public import API, Public, open_public, serve_public
+from tests.doubles.settings import SECRET
+from tests.doubles.signing import sign_url
+
+pytest_plugins = ["tests.doubles.live_pool_fixtures"]
+
+BROWSER = ("Accept: text/html,*/*;q=0.8", "Accept-Language: de-AT,de;q=0.9")
+JOIN = {"meetingID": "room", "fullName": "Ann", "role": "VIEWER"}
+
+
+async def join(public: Public, *headers: str, **params: str) -> tuple[int, dict[str, str], str]:
+    target = sign_url(API, "join", {**JOIN, **params}, SECRET)
+    answer = await public.ask("GET", target, headers=list(headers))
+    return answer.status, answer.headers, answer.body.decode()
+
+
+async def test_browser_gets_a_page_that_waits_in_its_language(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_public(redis_url, redis_namespace) as public:
+        status, headers, page = await join(public, *BROWSER)
+
+    assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert headers["cache-control"] == "no-store"
+    assert '<html lang="de">' in page
+    assert "Das Meeting hat noch nicht begonnen" in page
+    assert '<meta http-equiv="refresh" content="5">' in page
+
+
+@pytest.mark.parametrize(
+    ("headers", "params"), [((), {}), (BROWSER, {"redirect": "false"}), (("Accept: */*",), {})]
+)
+async def test_api_client_gets_xml(
+    redis_url: str, redis_namespace: str, headers: tuple[str, ...], params: dict[str, str]
+) -> None:
+    async with open_public(redis_url, redis_namespace) as public:
+        status, found, body = await join(
+            public, *headers, **{"errorRedirectUrl": "https://lms/"} if params else {}, **params
+        )
+
+    assert (status, found["content-type"]) == (200, "text/xml; charset=utf-8")
+    assert "<messageKey>notFound</messageKey>" in body
+
+
+async def test_error_redirect_url_is_followed_for_every_client(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_public(redis_url, redis_namespace) as public:
+        status, headers, _ = await join(public, errorRedirectUrl="https://lms.example/e?a=1")
+
+    assert status == 302
+    query = parse_qs(urlsplit(headers["location"]).query)
+    assert query["a"] == ["1"]
+    assert json.loads(query["errors"][0])[0]["key"] == "notFound"
+
+
+async def test_url_of_a_request_with_a_wrong_checksum_is_not_trusted(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_public(redis_url, redis_namespace) as public:
+        target = sign_url(API, "join", {**JOIN, "errorRedirectUrl": "https://evil/"}, "wrong")
+        answer = await public.ask("GET", target, headers=list(BROWSER))
+
+    assert answer.status == 200
+    assert answer.key == "checksumError"
+
+
+async def test_logout_url_of_the_create_is_used_when_the_server_is_disabled(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with (
+        open_live(redis_url, redis_namespace, bbbs[:1]) as pool,
+        serve_public(pool.res) as public,
+    ):
+        create = {"meetingID": "room", "logoutURL": "https://lms.example/end?m=%%MEETINGID%%"}
+        assert (await public.call("create", create)).returncode == "SUCCESS"
+        await pool.res.servers.store.set_server_state(ServerId("bbb-1"), ServerState.DISABLED)
+
+        status, headers, _ = await join(public, *BROWSER)
+
+    assert status == 302
+    assert headers["location"].startswith("https://lms.example/end?m=&errors=")
+    assert "serverUnavailable" in headers["location"]
