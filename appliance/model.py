@@ -95,6 +95,8 @@ class Meeting:
     """None: the server was removed from the pool."""
     server_state: ServerState = ServerState.DISABLED
     server_tag: str | None = None
+    own_passwords: bool = False
+    """The create that placed it gave no password, so that its server got the appliance's own."""
     run_ms: int | None = None
     """Arrival time of the create that began the current run; None: not recorded. A server's answer
     that the meeting has ended refers to the run that was recorded before the server was asked."""
@@ -155,6 +157,24 @@ class ListedMeeting:
     moderators: int
     videos: int
     is_breakout: bool
+    name: str = ""
+    tenant_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownMeeting:
+    """What the store knows of a meeting whose server does not answer, as of the last poll."""
+
+    id: MeetingId
+    tenant_id: TenantId | None
+    name: str
+    """Empty: unknown."""
+    created_ms: int | None
+    """createTime; None: unknown."""
+    participants: int
+    moderators: int
+    videos: int
+    voice_bridge: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +216,11 @@ class PlacementRequest:
     max_participants: int | None = None
     excluded: frozenset[ServerId] = frozenset()
     """Servers on which this create has already failed."""
+    only_server: ServerId | None = None
+    """The server of a breakout room's parent, if the meeting is a breakout room."""
     replaces: Replaced | None = None
+    own_passwords: bool = False
+    """The front-end gave no password at all."""
     logout_url: str | None = None
     """Where the front-end wants people to go whose join fails."""
 
@@ -208,6 +232,10 @@ class PlacementOutcome(StrEnum):
     KNOWN = "known"
     FOREIGN = "foreign"
     """The id belongs to another tenant's meeting."""
+    ENDING = "ending"
+    """The only eligible servers are those that an `end` of this meeting may still reach."""
+    END_FIRST = "end_first"
+    """A front-end asked for the end of this meeting, which may still run on the selected server."""
     NO_SERVER = "no_server"
     NO_TAGGED_SERVER = "no_tagged_server"
     NO_VOICE_BRIDGE = "no_voice_bridge"
@@ -231,6 +259,12 @@ class SeenMeeting:
     contribution: float
     """Its share of the server's load."""
     participants: int
+    created_ms: int = 0
+    moderators: int = 0
+    videos: int = 0
+    name: str = ""
+    is_breakout: bool = False
+    tenant_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

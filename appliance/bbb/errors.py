@@ -95,7 +95,15 @@ ID_NOT_UNIQUE = Failure(
     "idNotUnique",
     "A meeting already exists with that meeting ID.  Please use a different meeting ID.",
 )
+INVALID_MEETING_ID = Failure("validationError", "Invalid meeting ID")
 FORMAT_ERROR = Failure("formatError", "Meeting ID cannot contain ','")
+INVALID_PASSWORD = Failure("invalidPassword", "The supplied moderator password is incorrect")
+PARENT_ID_MISSING = Failure(
+    "parentMeetingIDMissing", "No parent meeting ID was provided for the breakout room"
+)
+PARENT_NOT_FOUND = Failure(
+    "parentMeetingDoesNotExist", "No parent meeting exists for the breakout room"
+)
 INTERNAL_ID = Failure(
     "validationError", "Meeting ID cannot have the form of an internal meeting ID"
 )

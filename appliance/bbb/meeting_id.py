@@ -1,26 +1,45 @@
-"""Validation of the meetingID of a create.
+"""The meetingID of a call as BBB reads it, and its validation in a create.
 
-Source: BBB's validation of create, repeated here so that no server is called in vain.
+Source: BBB's ParamsUtil.sanitizeString and its validation of create, repeated here so that the
+stores and all servers agree on the id, and that no server is called in vain.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from appliance.bbb.errors import (
     FORMAT_ERROR,
     INTERNAL_ID,
+    INVALID_MEETING_ID,
     MISSING_MEETING_ID,
     SIZE_ERROR,
+    ApiError,
     Failure,
 )
+from appliance.model import MeetingId
 
 MIN_CHARACTERS = 2
 MAX_CHARACTERS = 256
-
-
+_TRIMMED = "".join(map(chr, range(ord(" ") + 1)))
+"""The characters that Java's String.trim removes."""
 _STRIPPED = re.compile(r"[\x00-\x20\x7f-\x9f]")
 _INTERNAL = re.compile(r"[0-9a-f]{40}-[0-9]{13}").fullmatch
+
+
+def read_meeting_id(text: str | None) -> MeetingId:
+    """Return a call's meetingID without spaces and control characters around it.
+
+    Raises ApiError: the id is missing or blank, or has control characters inside.
+    """
+    if text and not (text.isprintable() and text[0] != " " != text[-1]):
+        text = text.strip(_TRIMMED)
+        if any(unicodedata.category(one) == "Cc" for one in text):
+            raise ApiError(INVALID_MEETING_ID)
+    if not text:
+        raise ApiError(MISSING_MEETING_ID)
+    return MeetingId(text)
 
 
 def check_meeting_id(meeting_id: str | None, *, scoped: bool = False) -> Failure | None:

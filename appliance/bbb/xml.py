@@ -8,6 +8,7 @@ tests/data/bbb-responses.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from typing import Any, cast
 from lxml import etree
 
 from appliance.bbb.xml_text import has_dtd, replace_forbidden
-from appliance.model import ListedMeeting
+from appliance.model import KnownMeeting, ListedMeeting
 
 XML_TYPE = "text/xml; charset=utf-8"
 """As BBB answers: clients exist that refuse application/xml."""
@@ -43,6 +44,8 @@ _ODD_END = re.compile(rb"</meeting\s").search
 _MAX_DIGITS = 15
 _MAX_TAGS = 1_000_000
 """Of an answer that is parsed as a whole; each element takes some 100 bytes of memory."""
+_MAX_NAME_CHARACTERS = 256
+"""Longer names of meetings are shortened before they are stored."""
 
 _NO_MEETINGS = (
     b"<response><returncode>SUCCESS</returncode><meetings/><messageKey>noMeetings</messageKey>"
@@ -172,6 +175,14 @@ def render_error(key: str, message: str) -> bytes:
     ).encode()
 
 
+def render_success(key: str, message: str) -> bytes:
+    """Render a SUCCESS answer that consists of a message."""
+    return (
+        "<response><returncode>SUCCESS</returncode>"
+        f"<messageKey>{_escape(key)}</messageKey><message>{_escape(message)}</message></response>"
+    ).encode()
+
+
 def render_index(build: str | None) -> bytes:
     """Render the answer of the API's index; `build` (BUILD_NUMBER) is left out if not set."""
     build_element = f"<build>{_escape(build)}</build>" if build else ""
@@ -191,6 +202,29 @@ def render_meetings(elements: Sequence[bytes]) -> bytes:
     if not elements:
         return _NO_MEETINGS
     return b"".join((_MEETINGS_HEAD, *elements, _MEETINGS_TAIL))
+
+
+def render_known_meeting(meeting: KnownMeeting) -> bytes:
+    """Render the `<meeting>` of a getMeetings answer for a meeting whose server does not answer.
+
+    Without what only its server knows. BBB makes the internal id of meetingID and createTime.
+    """
+    created = ""
+    if meeting.created_ms is not None:
+        digest = hashlib.sha1(meeting.id.encode("utf-8", "replace"), usedforsecurity=False)
+        created = (
+            f"<internalMeetingID>{digest.hexdigest()}-{meeting.created_ms}</internalMeetingID>"
+            f"<createTime>{meeting.created_ms}</createTime>"
+        )
+    name = f"<meetingName>{_escape(meeting.name)}</meetingName>" if meeting.name else ""
+    running = "true" if meeting.participants else "false"
+    return (
+        f"<meeting>{name}<meetingID>{_escape(meeting.id)}</meetingID>{created}"
+        f"<voiceBridge>{_escape(meeting.voice_bridge)}</voiceBridge><running>{running}</running>"
+        f"<participantCount>{meeting.participants}</participantCount>"
+        f"<videoCount>{meeting.videos}</videoCount>"
+        f"<moderatorCount>{meeting.moderators}</moderatorCount></meeting>"
+    ).encode()
 
 
 def parse_tree(body: bytes) -> etree._Element:
@@ -259,6 +293,8 @@ def _read_meeting(meeting: etree._Element) -> ReadMeeting:
         moderators=_number(texts, "moderatorCount"),
         videos=_number(texts, "videoCount"),
         is_breakout=texts.get("isBreakout", "").strip() == "true",
+        name=texts.get("meetingName", "").strip()[:_MAX_NAME_CHARACTERS],
+        tenant_id=tenant_id,
     )
     return ReadMeeting(listed, tenant_id)
 

@@ -1,4 +1,4 @@
-"""The meeting calls except create: find the meeting's server, call it, pass its answer on.
+"""The meeting calls except create and end: find the meeting's server, call it, pass its answer on.
 
 A server's answer is passed on unchanged; every other answer is an ApiError. Source: BigBlueButton
 API reference, https://docs.bigbluebutton.org/development/api.
@@ -6,30 +6,25 @@ API reference, https://docs.bigbluebutton.org/development/api.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
-
-import trio
 
 from appliance.bbb import errors
 from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError, Failure
-from appliance.bbb.meeting_list import MeetingList
-from appliance.bbb.params import Params, get, merge_params, replace_param
+from appliance.bbb.meeting_id import read_meeting_id
+from appliance.bbb.params import Params, get, merge_params
 from appliance.bbb.request_body import RequestBody
-from appliance.bbb.xml import ServerAnswer, render_meetings, render_not_running
+from appliance.bbb.xml import ServerAnswer, render_not_running
 from appliance.faults import BbbError, ServerFault, StoreDown
 from appliance.meetings.create_params import with_stored_id
 from appliance.meetings.deps import MeetingDeps
-from appliance.model import Meeting, MeetingId, Server, ServerId, ServerState, Target
-from appliance.pool.ending import NOT_FOUND, forget_if_unknown
+from appliance.model import Meeting, MeetingId, ServerId, Target
+from appliance.pool.ending import forget_if_unknown
 from appliance.system.threads import run_sized
-from appliance.tenants.view import merge_lists, show_answer
+from appliance.tenants.view import show_answer
 
 TOO_LARGE = frozenset({413, 414, 431})
 """HTTP statuses that are caused by the request alone: the server itself is healthy."""
-HANGING_LIMIT_S = 1.0
-"""Limit in getMeetings for a server whose last call got no answer or whose last poll failed."""
 
 
 async def is_meeting_running(deps: MeetingDeps, caller: Caller, params: Params) -> bytes:
@@ -68,31 +63,14 @@ async def join_meeting(deps: MeetingDeps, caller: Caller, params: Params) -> str
 
 
 async def find_logout_url(deps: MeetingDeps, caller: Caller, params: Params) -> str | None:
-    """Return the logoutURL that the create of a meeting gave; None: none, or Redis is away.
+    """Return the logoutURL that the create of a meeting gave; None: none, no id, or Redis is away.
 
     Only asked when a join has failed, so it costs no other call a round trip.
     """
-    meeting_id = get(params, "meetingID")
-    if not meeting_id:
-        return None
     try:
-        return await deps.store.find_logout_url(MeetingId(meeting_id), caller.tenant_id)
-    except StoreDown:
+        return await deps.store.find_logout_url(_meeting_id(params), caller.tenant_id)
+    except (ApiError, StoreDown):
         return None
-
-
-async def end_meeting(deps: MeetingDeps, caller: Caller, params: Params) -> bytes:
-    """End a meeting on its server, and delete its record once the server has confirmed that."""
-    meeting = await _find_or_fail(deps, caller, params)
-    if not get(params, "password"):
-        params = replace_param(params, "password", meeting.moderator_pw)
-    answer = await _ask(deps, meeting, "end", params, errors.UNABLE_TO_ACCESS_MEETING)
-    if answer.succeeded or answer.message_key == NOT_FOUND:
-        # A running create survives a notFound (it has not arrived yet), but not an end.
-        await deps.pool.records.forget_meeting(
-            meeting, now_ms=deps.now_ms(), even_if_creating=answer.succeeded
-        )
-    return await _visible(caller, params, answer)
 
 
 async def insert_document(
@@ -115,52 +93,6 @@ async def pass_through(
     return await _visible(caller, params, answer)
 
 
-async def get_meetings(deps: MeetingDeps, caller: Caller, params: Params) -> bytes:
-    """Ask all servers that are online and not disabled concurrently, and merge their lists.
-
-    A server that fails is left out, logged and polled; it is an error only if all of them fail.
-    Takes RESPONSE_TIMEOUT at most, connecting included. A server that does not answer delays only
-    one call by that: until its next poll it gets HANGING_LIMIT_S, unless no other server is left.
-    """
-    if deps.settings.api.get_meetings_disabled:
-        return render_meetings(())
-    asked = [
-        server
-        for server in await deps.pool.records.list_servers()
-        if server.online and server.state is not ServerState.DISABLED
-    ]
-    lists = await _gather(deps, asked, params)
-    if asked and not lists:
-        raise ApiError(errors.UNABLE_TO_ACCESS_SERVER)
-    size = sum(len(entry.xml) for one in lists for entry in one.entries)
-    return await run_sized(size, partial(merge_lists, lists, caller.tenant_id))
-
-
-async def _gather(deps: MeetingDeps, asked: Sequence[Server], params: Params) -> list[MeetingList]:
-    lists: dict[ServerId, MeetingList] = {}
-    limit_s = deps.settings.servers.response_timeout_s
-    hanging_s = limit_s if all(one.hanging for one in asked) else min(limit_s, HANGING_LIMIT_S)
-
-    async def ask(server: Server) -> None:
-        try:
-            deadline_s = hanging_s if server.hanging else limit_s
-            found = await deps.pool.bbb.list_meetings(server.target, params, deadline_s=deadline_s)
-        except BbbError as error:
-            report_failed_call(deps, error, "getMeetings")
-            return
-        if found.succeeded:
-            lists[server.id] = found
-        else:
-            deps.faults.note(
-                "server_refused_call", server.id, call="getMeetings", key=found.message_key
-            )
-
-    async with trio.open_nursery() as nursery:
-        for server in asked:
-            nursery.start_soon(ask, server)
-    return [lists[server.id] for server in asked if server.id in lists]
-
-
 def report_failed_call(deps: MeetingDeps, error: BbbError, call: str) -> None:
     """Log a failed call, have its server polled, and have placement avoid it until then."""
     if error.own_limit:  # no verdict about the server
@@ -178,15 +110,12 @@ async def _suspect(deps: MeetingDeps, server_id: ServerId, silent: bool) -> None
 
 
 def _meeting_id(params: Params) -> MeetingId:
-    meeting_id = get(params, "meetingID")
-    if not meeting_id:
-        raise ApiError(errors.MISSING_MEETING_ID)
-    return MeetingId(meeting_id)
+    return read_meeting_id(get(params, "meetingID"))
 
 
 async def _find(deps: MeetingDeps, caller: Caller, params: Params) -> Meeting | None:
     return await deps.pool.records.find_meeting_of(
-        caller.tenant_id, _meeting_id(params), now_ms=deps.now_ms()
+        caller.tenant_id, _meeting_id(params), now_ms=deps.now_ms(), or_breakout=True
     )
 
 

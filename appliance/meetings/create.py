@@ -6,10 +6,12 @@ create; docs/placement.md.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from appliance.bbb import errors
 from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError
-from appliance.bbb.meeting_id import check_meeting_id
+from appliance.bbb.meeting_id import check_meeting_id, read_meeting_id
 from appliance.bbb.params import Params, get, merge_params, replace_param
 from appliance.bbb.request_body import RequestBody
 from appliance.callbacks.ended_rules import ENDED_PARAM, EndUrlSigner, MeetingRun
@@ -31,9 +33,8 @@ from appliance.meetings.placement_params import (
     size_hint,
 )
 from appliance.meetings.voice_bridge import candidates
-from appliance.model import MeetingId, PlacementRequest
+from appliance.model import MeetingId, PlacementRequest, ServerId
 from appliance.tenants.params import PARENT, add_tenant, drop_reserved
-from appliance.tenants.scoped_id import scoped_id
 from appliance.tenants.view import show_answer
 
 
@@ -50,16 +51,18 @@ async def create_meeting(
     `secret` signed the request; callbacks about the meeting are signed with it too. failover.py
     handles failing servers. Raises ApiError, StoreDown.
     """
-    meeting_id = get(params, "meetingID")
+    meeting_id = read_meeting_id(get(params, "meetingID"))
     failure = check_meeting_id(meeting_id, scoped=caller.tenant_id is not None)
-    if failure is not None or meeting_id is None:
-        raise ApiError(failure or errors.MISSING_MEETING_ID)
+    if failure is not None:
+        raise ApiError(failure)
     params = drop_reserved(params, caller.tenant)
     merged, urls = extract_callback_urls(deps.callbacks, caller, _merge(deps, caller, params))
-    sent = await _name_parent(deps, caller, merged)
+    sent, parent_server = await _name_parent(deps, caller, merged)
     # Runs before placement so that it does not use up the creating deadline.
     lrs = await deps.tenants.lrs.document(caller.tenant) if deps.tenants.lrs else None
-    request, tag = _placement_request(deps, caller, MeetingId(meeting_id), params, sent)
+    request, tag = _placement_request(deps, caller, meeting_id, params, sent)
+    if parent_server is not None:
+        request = replace(request, only_server=parent_server)
     signer = _end_signer(deps, caller, sent, request.now_ms)
     answer = await Creation(deps, request, tag, sent, body, signer, lrs).run()
     if urls and answer.succeeded:
@@ -105,19 +108,25 @@ def _merge(deps: MeetingDeps, caller: Caller, params: Params) -> Params:
     return add_tenant(drop_reserved(merged, tenant), tenant) if tenant else merged
 
 
-async def _name_parent(deps: MeetingDeps, caller: Caller, sent: Params) -> Params:
-    """Replace the parentMeetingID of a breakout room by the stored id of the tenant's meeting.
+async def _name_parent(
+    deps: MeetingDeps, caller: Caller, sent: Params
+) -> tuple[Params, ServerId | None]:
+    """Replace the parentMeetingID of a breakout room by the stored id of the caller's meeting.
 
-    If the tenant has no such meeting, the result is an id that no other tenant's meeting can have.
+    Return the server of that meeting too, None for other meetings. Raises ApiError: there is no
+    such parent.
     """
+    if (get(sent, "isBreakout") or "").strip().lower() != "true":
+        return sent, None
     parent_id = get(sent, PARENT)
-    if not caller.tenant_id or not parent_id:
-        return sent
+    if not parent_id or not parent_id.strip():
+        raise ApiError(errors.PARENT_ID_MISSING)
     parent = await deps.pool.records.find_meeting_of(
-        caller.tenant_id, MeetingId(parent_id), now_ms=deps.now_ms()
+        caller.tenant_id, read_meeting_id(parent_id), now_ms=deps.now_ms()
     )
-    kept = parent.id if parent else scoped_id(parent_id, caller.tenant_id)
-    return replace_param(sent, PARENT, kept)
+    if parent is None:
+        raise ApiError(errors.PARENT_NOT_FOUND)
+    return replace_param(sent, PARENT, parent.id), parent.server_id
 
 
 def _placement_request(
@@ -130,12 +139,14 @@ def _placement_request(
         overrides=(api.override_create, tenant.override_create if tenant else ()),
         excluded=api.create_exclude,
     )
+    moderator_pw = get(sent, "moderatorPW") or None
     external = get(params, "voiceBridge") if bridges.use_external else None
     request = PlacementRequest(
         meeting_id=meeting_id,
         tenant_id=caller.tenant_id,
-        moderator_pw=get(sent, "moderatorPW") or None,
+        moderator_pw=moderator_pw,
         new_moderator_pw=deps.new_password(),
+        own_passwords=not (moderator_pw or get(sent, "attendeePW")),
         voice_bridges=candidates(meeting_id, bridges.length, external=external),
         now_ms=deps.now_ms(),
         tie_breaker=deps.random(),

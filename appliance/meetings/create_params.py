@@ -32,12 +32,13 @@ def server_params(
     meeting: Meeting,
     *,
     asked_for: MeetingId,
-    moderator_pw: str,
+    moderator_pw: str | None,
     ended_url: str | None,
 ) -> Params:
     """Return the parameters of a create for the server of `meeting`.
 
-    `params` are those that do not depend on the server, `asked_for` is the front-end's meetingID.
+    `params` are those that do not depend on the server, `asked_for` is the front-end's meetingID,
+    `moderator_pw` the password to send (None: neither password is sent).
     """
     if meeting.id != asked_for and not is_reversible(meeting.id, asked_for):
         params = replace_param(params, f"meta_{ORIGINAL_KEY}", asked_for)
@@ -46,10 +47,25 @@ def server_params(
     params = replace_param(params, "moderatorPW", moderator_pw)
     params = replace_param(params, TAG_PARAM, meeting.server_tag)
     params = replace_param(params, ENDED_PARAM, ended_url)
+    if moderator_pw is None:
+        return replace_param(params, "attendeePW", None)
     # Scalelite creates without it, and its records have no placement number.
     if meeting.placement and not get(params, "attendeePW"):
         params = replace_param(params, "attendeePW", attendee_password(meeting.id, moderator_pw))
     return params
+
+
+def password_to_send(meeting: Meeting, given: str | None, *, none_given: bool) -> str | None:
+    """Return the moderator password of a create; None: neither password is sent.
+
+    `given` is the front-end's, `none_given` whether it gave no password at all. BBB accepts a
+    repeated create if both passwords are those of the first one, or if it has none. So a repeated
+    create without passwords has none, unless the first create had the appliance's own ones: then
+    those again, which also BBB before 2.6 accepts.
+    """
+    if none_given and not meeting.own_passwords:
+        return None
+    return given or meeting.moderator_pw
 
 
 def fit_request_line(params: Params, server_url: str) -> Params:
@@ -71,10 +87,10 @@ def _fits(params: Params, server_url: str) -> bool:
 def attendee_password(meeting_id: str, moderator_pw: str) -> str:
     """Return the attendee password of a meeting whose front-end gave none.
 
-    BBB 3.0 accepts a repeated create only if both passwords are the same again. The appliance
-    always sends a moderator password, so without a constant attendee password the repeated create
-    would be refused as `idNotUnique`. It is derived, so that nothing more needs to be stored; the
-    moderator password cannot be computed from it.
+    BBB accepts a repeated create with a moderator password only if both passwords are the same
+    again, so without a constant attendee password it would be refused as `idNotUnique`. It is
+    derived, so that nothing more needs to be stored; the moderator password cannot be computed from
+    it.
     """
     digest = hashlib.sha256(f"attendee\0{meeting_id}\0{moderator_pw}".encode()).digest()
     characters = (

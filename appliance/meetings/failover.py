@@ -14,15 +14,14 @@ import trio
 
 from appliance.bbb import errors
 from appliance.bbb.errors import ApiError, Failure
-from appliance.bbb.params import Params, replace_param
+from appliance.bbb.params import Params
 from appliance.bbb.request_body import RequestBody
 from appliance.bbb.xml import ServerAnswer
-from appliance.callbacks.end_callback_url import relay_end_callback
 from appliance.callbacks.ended_rules import EndUrlSigner
 from appliance.callbacks.hook_sync import sync_meeting_hooks
 from appliance.faults import BbbError, NotSent, ServerFault, StoreDown
 from appliance.meetings.calls import report_failed_call
-from appliance.meetings.create_params import fit_request_line, server_params
+from appliance.meetings.create_call import CreateCall, target_of
 from appliance.meetings.deps import MeetingDeps
 from appliance.model import (
     Meeting,
@@ -31,10 +30,8 @@ from appliance.model import (
     PlacementRequest,
     Replaced,
     ServerState,
-    Target,
 )
 from appliance.pool.ending import NOT_FOUND, end_unwanted
-from appliance.tenants.lrs_rules import PAYLOAD_PARAM
 
 MAX_SERVERS = 3
 """Maximum number of servers that one create tries."""
@@ -42,10 +39,14 @@ DUPLICATE = "duplicateWarning"
 """messageKey of BBB's SUCCESS for a create of a meeting that exists already."""
 _MAX_STEPS = 12
 """Bounds the loop when many requests move one record at once."""
+_END_PAUSE_S = 0.1
+"""Pause between two attempts to place a meeting that an `end` is under way for."""
 _UNDO_S = 1.0
 """Deadline for undoing the placement of a request that ends early."""
 
 _REFUSALS = {
+    PlacementOutcome.ENDING: errors.UNABLE_TO_CREATE,
+    PlacementOutcome.END_FIRST: errors.UNABLE_TO_CREATE,
     PlacementOutcome.NO_SERVER: errors.NO_SERVER_AVAILABLE,
     PlacementOutcome.NO_VOICE_BRIDGE: errors.NO_VOICE_BRIDGE,
     PlacementOutcome.FOREIGN: errors.ID_NOT_UNIQUE,
@@ -73,18 +74,14 @@ class Creation:
         self._deps = deps
         self._request = request
         self._tag = tag
-        self._params = params
-        self._body = body
+        self._call = CreateCall(deps, request, params, body, lrs)
         self._end_signer = signer
-        self._lrs = lrs
         self._mine: Meeting | None = None
         """The record that this request wrote, until it is confirmed, undone or moved."""
         self._may_exist = False
         """Whether the last server may have created the meeting although the call failed."""
         self._failed: Meeting | None = None
         """The unconfirmed record whose server failed last, about to be moved."""
-        self._body_spent = False
-        """Part of a streamed body was sent, so it cannot be sent to another server."""
 
     async def run(self) -> ServerAnswer:
         """Return the answer of the server that created the meeting, or had it already.
@@ -123,6 +120,24 @@ class Creation:
     # Placing
 
     async def _place(self) -> Placement:
+        """Place the meeting, after an `end` that is to come first or may still arrive there."""
+        servers = self._deps.settings.servers
+        limit_s = servers.connect_timeout_s + servers.response_timeout_s
+        deadline_s = trio.current_time() + limit_s
+        while True:
+            placement = await self._place_once()
+            left = placement.meeting
+            if placement.outcome is PlacementOutcome.END_FIRST and left is not None:
+                if await end_unwanted(self._deps.pool, target_of(left), left.id, left.moderator_pw):
+                    continue
+                placement = replace(placement, meeting=None)
+            elif placement.outcome is not PlacementOutcome.ENDING:
+                return placement
+            if trio.current_time() >= deadline_s:
+                return placement
+            await trio.sleep(_END_PAUSE_S)
+
+    async def _place_once(self) -> Placement:
         self._request = replace(self._request, now_ms=self._deps.now_ms())
         # Shielded (the store has its own timeout): a request cancelled here would not know which
         # record it has to undo.
@@ -182,7 +197,7 @@ class Creation:
             return True
         params = (("meetingID", meeting.id),)
         try:
-            answer = await self._deps.pool.bbb.call(_target(meeting), "getMeetingInfo", params)
+            answer = await self._deps.pool.bbb.call(target_of(meeting), "getMeetingInfo", params)
         except BbbError as error:
             report_failed_call(self._deps, error, "getMeetingInfo")
             raise ApiError(errors.UNABLE_TO_CREATE) from error
@@ -192,13 +207,13 @@ class Creation:
 
     async def _create_on(self, meeting: Meeting) -> ServerAnswer | None:
         """Create the meeting on its server and return the answer; None: place it again."""
-        if self._body_spent:
+        if self._call.body_spent:
             raise ApiError(errors.UNABLE_TO_CREATE)
         if not meeting.confirmed:
             await sync_meeting_hooks(self._deps.callbacks, meeting)
         self._may_exist = True
         try:
-            answer = await self._send(meeting)
+            answer = await self._call.send(meeting, self._end_signer)
         except BbbError as error:
             report_failed_call(self._deps, error, "create")
             if meeting.confirmed:
@@ -212,76 +227,6 @@ class Creation:
             if self._may_undo(meeting):
                 await self._abandon(meeting)
         return answer
-
-    async def _send(self, meeting: Meeting) -> ServerAnswer:
-        params = server_params(
-            self._params,
-            meeting,
-            asked_for=self._request.meeting_id,
-            moderator_pw=self._password(meeting),
-            ended_url=self._end_signer.url_for(meeting.id, meeting.server_id),
-        )
-        if meeting.tenant_id and meeting.id != self._request.meeting_id:
-            params = relay_end_callback(
-                params,
-                self._end_signer,
-                meeting_id=self._request.meeting_id,
-                tenant_id=meeting.tenant_id,
-            )
-        if self._lrs is not None and self._deps.tenants.lrs is not None:
-            # Encrypted with the server's secret, so it is different for each server.
-            payload = await self._deps.tenants.lrs.seal(self._lrs, _target(meeting).secret)
-            params = replace_param(params, PAYLOAD_PARAM, payload)
-        if self._body is not None:
-            params = fit_request_line(params, _target(meeting).url)
-        if meeting.confirmed or self._body is None:
-            return await self._call(meeting, params)
-        return await self._call_kept_alive(meeting, params)
-
-    async def _call(self, meeting: Meeting, params: Params) -> ServerAnswer:
-        servers = self._deps.settings.servers
-        # Writing a long form takes time too; the call must end before `creating` expires.
-        limit_s = servers.connect_timeout_s + servers.response_timeout_s
-        streamed = self._body is not None and not self._body.replayable
-        try:
-            answer = await self._deps.pool.bbb.call(
-                _target(meeting),
-                "create",
-                params,
-                body=self._body,
-                deadline_s=limit_s if self._body is None else None,
-            )
-        except BbbError as error:
-            self._body_spent = streamed and error.body_started
-            raise
-        self._body_spent = streamed
-        return answer
-
-    async def _call_kept_alive(self, meeting: Meeting, params: Params) -> ServerAnswer:
-        """Call the server, and extend the `creating` deadline while a body is uploaded."""
-        result: ServerAnswer | Exception
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._extend, meeting)
-            try:
-                result = await self._call(meeting, params)
-            except Exception as error:  # the nursery would wrap it in an exception group
-                result = error
-            nursery.cancel_scope.cancel()
-        if isinstance(result, Exception):
-            raise result
-        return result
-
-    async def _extend(self, meeting: Meeting) -> None:
-        limit_ms = self._deps.settings.meetings.creating_limit_ms
-        pause_ms = limit_ms // 3
-        while True:
-            await trio.sleep(pause_ms / 1000)
-            # The upload may end just before the next round; the server then needs `limit_ms`.
-            until_ms = self._deps.now_ms() + pause_ms + limit_ms
-            try:
-                await self._deps.store.extend_creating(meeting, until_ms=until_ms)
-            except StoreDown:
-                continue  # retried in the next round; the create itself reports an outage
 
     async def _confirm(self, meeting: Meeting, answer: ServerAnswer) -> ServerAnswer | None:
         # The server has the meeting, so the record must not be undone any more.
@@ -307,6 +252,7 @@ class Creation:
             run=self._end_signer.run,
             began=answer.message_key != DUPLICATE,
             created=answer.created,
+            moderator_pw=self._call.chosen_password(meeting, answer),
         )
 
     # When a server fails
@@ -319,7 +265,7 @@ class Creation:
             return
         self._may_exist = not not_sent
         excluded = self._request.excluded | {meeting.server_id}
-        if len(excluded) >= MAX_SERVERS or self._body_spent:
+        if len(excluded) >= MAX_SERVERS or self._call.body_spent:
             if self._may_undo(meeting):
                 await self._abandon(meeting)
             raise ApiError(errors.UNABLE_TO_CREATE) from error
@@ -379,10 +325,4 @@ async def end_leftover(deps: MeetingDeps, meeting: Meeting, password: str) -> No
 
     If it fails, a later poll of the server ends the meeting, since the store has recorded it.
     """
-    await end_unwanted(deps.pool, _target(meeting), meeting.id, password)
-
-
-def _target(meeting: Meeting) -> Target:
-    if meeting.server is None:  # the store deletes records whose server was removed
-        raise ApiError(errors.UNABLE_TO_CREATE)
-    return meeting.server
+    await end_unwanted(deps.pool, target_of(meeting), meeting.id, password)

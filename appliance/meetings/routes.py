@@ -17,7 +17,9 @@ from appliance.http.messages import Response
 from appliance.meetings import calls as meetings
 from appliance.meetings.create import create_meeting
 from appliance.meetings.deps import MeetingDeps
+from appliance.meetings.end import end_meeting
 from appliance.meetings.join_failure import error_redirect, is_browser, wants_xml
+from appliance.meetings.listing import get_meetings
 
 
 async def _create(deps: MeetingDeps, caller: Caller, request: SignedRequest) -> Response:
@@ -74,11 +76,11 @@ async def _get_meeting_info(deps: MeetingDeps, caller: Caller, request: SignedRe
 
 
 async def _get_meetings(deps: MeetingDeps, caller: Caller, request: SignedRequest) -> Response:
-    return xml_response(await meetings.get_meetings(deps, caller, request.params))
+    return xml_response(await get_meetings(deps, caller, request.params))
 
 
 async def _end(deps: MeetingDeps, caller: Caller, request: SignedRequest) -> Response:
-    return xml_response(await meetings.end_meeting(deps, caller, request.params))
+    return xml_response(await end_meeting(deps, caller, request.params))
 
 
 async def _insert_document(deps: MeetingDeps, caller: Caller, request: SignedRequest) -> Response:

@@ -20,9 +20,23 @@ from appliance.model import (
     ServerId,
     TenantId,
 )
-from appliance.pool.records import identity_of, parse_meeting, tenant_arguments
+from appliance.pool.records import (
+    NOTIFY_AFTER_END_MS,
+    identity_of,
+    parse_meeting,
+    tenant_arguments,
+)
 from appliance.redis.store import RedisStores, to_script_json
 from appliance.tenants.scoped_id import scoped_id
+
+
+@dataclass(frozen=True, slots=True)
+class MeetingToEnd:
+    """The meeting that an `end` names."""
+
+    meeting: Meeting
+    detached: bool
+    """Its server went offline."""
 
 
 @dataclass(frozen=True)
@@ -77,18 +91,42 @@ class MeetingStore:
         run: MeetingRun | None = None,
         began: bool = True,
         created: str | None = None,
+        moderator_pw: str = "",
     ) -> bool:
         """Record that the server created the meeting; False: the record has changed since.
 
         `began`: this create began `run`; otherwise the server had the meeting already, as it also
-        had if `created`, its createTime, is that of the recorded run.
+        had if `created`, its createTime, is that of the recorded run. `moderator_pw`: the password
+        that the server chose; empty if it was given one.
         """
         run_ms = run.began_ms if run and began else ""
         ended_url = (run.ended_url if run else None) or ""
         reply = await self.redis.foreground.run(
             "confirm_meeting",
             *(*identity_of(meeting), now_ms, self.rules.ttl_s),
-            *(run_ms, ended_url, created or ""),
+            *(run_ms, ended_url, created or "", moderator_pw),
+        )
+        return bool(reply)
+
+    async def find_meeting_to_end(
+        self, meeting_id: MeetingId, tenant_id: TenantId | None, *, now_ms: int
+    ) -> MeetingToEnd | None:
+        """Return a tenant's meeting, also a detached one or a server's own breakout room."""
+        reply = await self.redis.foreground.run(
+            "find_meeting_to_end", meeting_id, now_ms, *tenant_arguments(tenant_id, meeting_id)
+        )
+        if reply is None:
+            return None
+        return MeetingToEnd(parse_meeting(reply[1:]), reply[0] == "detached")
+
+    async def remember_end(
+        self, meeting: Meeting, *, detached: bool, now_ms: int, until_ms: int
+    ) -> bool:
+        """Forget a meeting and have it ended when its server answers; see remember_end.lua."""
+        reply = await self.redis.foreground.run(
+            "remember_end",
+            *(*identity_of(meeting), meeting.run_ms or "", int(detached)),
+            *(now_ms, NOTIFY_AFTER_END_MS, until_ms),
         )
         return bool(reply)
 
@@ -124,6 +162,7 @@ def placement_arguments(request: PlacementRequest, rules: PlacementRules) -> str
         "tenant_id": request.tenant_id or "",
         "moderator_pw": request.moderator_pw,
         "new_moderator_pw": request.new_moderator_pw,
+        "own_passwords": request.own_passwords,
         "voice_bridges": request.voice_bridges,
         "now_ms": request.now_ms,
         "tie_breaker": request.tie_breaker,
@@ -133,6 +172,7 @@ def placement_arguments(request: PlacementRequest, rules: PlacementRules) -> str
         "forecast": rules.forecast,
         "size_cap": rules.size_cap,
         "excluded": dict.fromkeys(request.excluded, True),
+        "only_server": request.only_server,
         "tags": None if request.tag is None else request.tag.tags,
         "tag_required": request.tag is not None and request.tag.required,
         "size_hint": request.size_hint,

@@ -19,3 +19,5 @@ class PoolDeps:
     log: Log
     now_ms: Callable[[], int]
     """Milliseconds since the epoch."""
+    end_reach_ms: int = 60_000
+    """How long after it was sent an `end` may take effect: longer than any call may take."""

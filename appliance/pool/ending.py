@@ -13,7 +13,7 @@ from enum import StrEnum
 import trio
 
 from appliance.bbb.xml import ServerAnswer
-from appliance.faults import BbbError, NotSent
+from appliance.faults import BbbError, NotSent, ServerFault, StoreDown
 from appliance.model import Meeting, MeetingId, ServerId, Target
 from appliance.pool.deps import PoolDeps
 
@@ -33,7 +33,7 @@ class EndOutcome(StrEnum):
     """Its server does not know it (any more)."""
     FAILED = "failed"
     SKIPPED = "skipped"
-    """Forgotten without a call, as requested."""
+    """Forgotten without a call, as requested, or created there again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,15 @@ class EndRequest:
 
 
 async def end_on_server(
-    deps: PoolDeps, target: Target, meetings: Sequence[EndRequest]
+    deps: PoolDeps, target: Target, meetings: Sequence[EndRequest], *, placed: bool = True
 ) -> tuple[EndResult, ...]:
-    """Ask one server to end meetings; return the results in the order of `meetings`."""
+    """Ask one server to end meetings; return the results in the order of `meetings`.
+
+    `placed`: they have records there. Otherwise one that was created there again is skipped, and
+    creates wait as in `end_unwanted`.
+    """
     results: dict[int, EndResult] = {}
-    ending = _ServerEndCalls(deps, target)
+    ending = _ServerEndCalls(deps, target, placed=placed)
     limiter = trio.CapacityLimiter(MAX_CALLS_PER_SERVER)
 
     async def end(index: int, meeting: EndRequest) -> None:
@@ -78,48 +82,73 @@ async def end_unwanted(
 ) -> bool | None:
     """End a meeting on a server that it is not placed on. Best effort: one attempt.
 
-    Return whether the server ended it; None: the meeting is placed there by now, or the server did
-    not answer. Raises StoreDown.
+    Until the server has answered, and for `end_reach_ms` if it does not, creates of this id are not
+    placed there. Return whether the server ended the meeting; None: the meeting is placed there by
+    now, or the server did not answer. Raises StoreDown.
     """
-    current = await deps.records.find_meeting(meeting_id, now_ms=deps.now_ms())
-    if current is not None and current.server_id == target.id:
-        return None  # placed there again meanwhile
-    params = (("meetingID", meeting_id), ("password", password))
     try:
-        answer = await deps.bbb.call(target, "end", params)
+        answer = await _call_end(deps, target, EndRequest(meeting_id, password))
     except BbbError as error:
         deps.log.info("not_ended", server=target.id, meeting=meeting_id, reason=error.reason)
         return None
-    return answer.succeeded
+    return None if answer is None else answer.succeeded
+
+
+async def _call_end(deps: PoolDeps, target: Target, meeting: EndRequest) -> ServerAnswer | None:
+    """Announce an `end` and send it; None: it was not sent, as the meeting is placed there."""
+    now_ms = deps.now_ms()
+    number = await deps.records.begin_end(
+        meeting.id, target.id, now_ms=now_ms, until_ms=now_ms + deps.end_reach_ms
+    )
+    if not number:
+        return None
+    params = (("meetingID", meeting.id), ("password", meeting.moderator_pw))
+    try:
+        answer = await deps.bbb.call(target, "end", params)
+    except (NotSent, ServerFault):
+        await deps.records.finish_end(meeting.id, target.id, number, answered=False)
+        raise
+    await deps.records.finish_end(meeting.id, target.id, number, answered=True)
+    return answer
 
 
 class _ServerEndCalls:
     """Ends meetings on one server until it stops answering."""
 
-    def __init__(self, deps: PoolDeps, target: Target) -> None:
+    def __init__(self, deps: PoolDeps, target: Target, *, placed: bool) -> None:
         self._deps = deps
         self._target = target
+        self._placed = placed
         self._silent = 0
         self._given_up: str | None = None
 
     async def end(self, meeting: EndRequest) -> EndResult:
         if self._given_up is not None:
             return self._result(meeting, EndOutcome.FAILED, self._given_up)
-        params = (("meetingID", meeting.id), ("password", meeting.moderator_pw))
         try:
-            answer = await self._deps.bbb.call(self._target, "end", params)
+            answer = await self._call(meeting)
+        except StoreDown as error:
+            return self._result(meeting, EndOutcome.FAILED, str(error))
         except BbbError as error:
             self._silent += 1
             if isinstance(error, NotSent) or self._silent >= GIVE_UP_AFTER:
                 self._given_up = error.reason
             return self._result(meeting, EndOutcome.FAILED, error.reason)
         self._silent = 0
+        if answer is None:
+            return self._result(meeting, EndOutcome.SKIPPED, "it was created there again")
         if answer.succeeded:
             return self._result(meeting, EndOutcome.ENDED)
         if answer.message_key == NOT_FOUND:
             return self._result(meeting, EndOutcome.GONE)
         reason = f"the server answered {answer.message_key or 'FAILED'}"
         return self._result(meeting, EndOutcome.FAILED, reason)
+
+    async def _call(self, meeting: EndRequest) -> ServerAnswer | None:
+        if not self._placed:
+            return await _call_end(self._deps, self._target, meeting)
+        params = (("meetingID", meeting.id), ("password", meeting.moderator_pw))
+        return await self._deps.bbb.call(self._target, "end", params)
 
     def _result(self, meeting: EndRequest, outcome: EndOutcome, reason: str = "") -> EndResult:
         return EndResult(meeting.id, self._target.id, outcome, reason)

@@ -12,7 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.model import Meeting, MeetingId, Server, ServerId, ServerState, Target, TenantId
+from appliance.model import (
+    KnownMeeting,
+    Meeting,
+    MeetingId,
+    Server,
+    ServerId,
+    ServerState,
+    Target,
+    TenantId,
+)
 from appliance.redis.store import RedisStores
 from appliance.tenants.scoped_id import scoped_id
 
@@ -37,14 +46,20 @@ class PoolRecords:
         return None if reply is None else parse_meeting(reply)
 
     async def find_meeting_of(
-        self, tenant_id: TenantId | None, meeting_id: MeetingId, *, now_ms: int
+        self,
+        tenant_id: TenantId | None,
+        meeting_id: MeetingId,
+        *,
+        now_ms: int,
+        or_breakout: bool = False,
     ) -> Meeting | None:
         """Return the record of a tenant's meeting by the front-end's id; None: there is none.
 
         `tenant_id` is None without multitenancy. The rule is `find_record` in lib.lua.
+        `or_breakout`: also a breakout room that a server created itself, which has no record.
         """
-        tenant = tenant_arguments(tenant_id, meeting_id)
-        reply = await self.redis.foreground.run("find_meeting", meeting_id, now_ms, *tenant)
+        arguments = (*tenant_arguments(tenant_id, meeting_id), int(or_breakout))
+        reply = await self.redis.foreground.run("find_meeting", meeting_id, now_ms, *arguments)
         return None if reply is None else parse_meeting(reply)
 
     async def forget_meeting(
@@ -62,6 +77,20 @@ class PoolRecords:
         )
         return bool(reply)
 
+    async def begin_end(
+        self, meeting_id: MeetingId, server_id: ServerId, *, now_ms: int, until_ms: int
+    ) -> int:
+        """Announce an `end` that may arrive until `until_ms`; 0: the meeting is placed there."""
+        return int(
+            await self.redis.foreground.run("begin_end", meeting_id, server_id, now_ms, until_ms)
+        )
+
+    async def finish_end(
+        self, meeting_id: MeetingId, server_id: ServerId, number: int, *, answered: bool
+    ) -> None:
+        """Withdraw the announcement of an `end` that was answered, or cannot arrive any more."""
+        await self.redis.foreground.run("finish_end", meeting_id, server_id, number, int(answered))
+
     async def list_meetings(self) -> list[Meeting]:
         """Return all records, sorted by id. Takes two round trips for every 500 meetings."""
         found: dict[str, Meeting] = {}  # SSCAN may return an id twice
@@ -72,6 +101,11 @@ class PoolRecords:
                 meeting = parse_meeting(reply)
                 found[meeting.id] = meeting
         return [found[meeting_id] for meeting_id in sorted(found)]
+
+    async def list_known_meetings(self, server_ids: Sequence[ServerId]) -> list[KnownMeeting]:
+        """Return what is known of the meetings of servers that do not answer, sorted by id."""
+        found = await self.redis.background.run("list_known_meetings", *server_ids)
+        return [parse_known_meeting(reply) for reply in sorted(found)]
 
     async def list_servers(self, *, in_background: bool = False) -> list[Server]:
         """Return all servers, sorted by id."""
@@ -119,6 +153,7 @@ def parse_meeting(reply: Sequence[Any]) -> Meeting:
         online,
         tag,
         run_ms,
+        own_passwords,
     ) = reply
     server = ServerId(server_id)
     return Meeting(
@@ -133,7 +168,23 @@ def parse_meeting(reply: Sequence[Any]) -> Meeting:
         server=Target(server, url, secret, bool(online)) if url else None,
         server_state=parse_state(state),
         server_tag=tag or None,
+        own_passwords=bool(own_passwords),
         run_ms=int(run_ms) if run_ms else None,
+    )
+
+
+def parse_known_meeting(reply: Sequence[str]) -> KnownMeeting:
+    """Parse one meeting of the reply of list_known_meetings.lua."""
+    meeting_id, tenant_id, name, created, users, moderators, videos, voice_bridge = reply
+    return KnownMeeting(
+        id=MeetingId(meeting_id),
+        tenant_id=TenantId(tenant_id) if tenant_id else None,
+        name=name,
+        created_ms=_int(created) or None,
+        participants=_int(users) or 0,
+        moderators=_int(moderators) or 0,
+        videos=_int(videos) or 0,
+        voice_bridge=voice_bridge,
     )
 
 

@@ -84,15 +84,35 @@ local function read_record(id)
   local m = call('HMGET', P .. 'meeting:' .. id, 'server_id', 'moderator_pw', 'voice_bridge', 'tenant_id')
   if not m[1] then return nil end
   local a = call('HMGET', A .. 'meeting:' .. id, 'placement', 'creating', 'expected', 'joins', 'placed_ms',
-    'run_ms')
+    'run_ms', 'own_passwords')
   local s = call('HMGET', P .. 'server:' .. m[1], 'url', 'secret', 'state', 'online', 'tag', 'load_multiplier')
   return {
     server_id = m[1], moderator_pw = text(m[2]), voice_bridge = text(m[3]), tenant_id = text(m[4]),
     placement = number(a[1], 0), creating_ms = number(a[2], nil), expected = number(a[3], nil),
     joins = number(a[4], 0), placed_ms = number(a[5], 0), run_ms = number(a[6], nil),
+    own_passwords = a[7] == '1',
     url = s[1], secret = text(s[2]), state = s[1] and state_of(m[1], s[3]) or 'disabled',
     online = s[4] == 'true', tag = text(s[5]), multiplier = multiplier_of(s[6]),
   }
+end
+
+-- Return the record of a meeting that has none of its own, from its server and further fields `m`; nil if
+-- the server was removed.
+local function record_on(server_id, m)
+  local s = call('HMGET', P .. 'server:' .. server_id, 'url', 'secret', 'state', 'online', 'tag')
+  if not s[1] then return nil end
+  return {
+    server_id = server_id, moderator_pw = text(m.moderator_pw), voice_bridge = text(m.voice_bridge),
+    tenant_id = text(m.tenant_id), placement = 0, run_ms = m.run_ms, url = s[1], secret = text(s[2]),
+    state = state_of(server_id, s[3]), online = s[4] == 'true', tag = text(s[5]),
+  }
+end
+
+-- Return the record of a breakout room that a server created itself and listed at its last poll, or nil.
+local function find_breakout(id, tenant_id)
+  local b = call('HMGET', A .. 'breakout:' .. id, 'server_id', 'tenant_id')
+  if not b[1] or text(b[2]) ~= tenant_id then return nil end
+  return record_on(b[1], { tenant_id = tenant_id })
 end
 
 -- Return a record in the form that parse_meeting in pool/records.py reads.
@@ -101,7 +121,7 @@ local function reply_record(id, r, now_ms)
   if r.creating_ms and r.creating_ms > now_ms then creating = 1 end
   return { id, r.server_id, r.moderator_pw, r.voice_bridge, r.tenant_id, tostring(r.placement),
     r.creating_ms and 0 or 1, creating, text(r.url), r.secret, r.state, r.online and 1 or 0, r.tag,
-    r.run_ms and decimal(r.run_ms) or '' }
+    r.run_ms and decimal(r.run_ms) or '', r.own_passwords and 1 or 0 }
 end
 
 -- Whether the request that placed the meeting may still be running, so that others must not remove
@@ -179,17 +199,22 @@ local function notify_later(id, run_ms, ended_url, tenant_id, due_ms, marks, nam
 end
 
 -- Record at a server that a meeting was, or may have been, there when it lost its record.
--- `abandoned`: the meeting must be ended there as soon as the server answers.
+-- `abandoned`: the meeting must be ended there as soon as the server answers; `requested`: since a
+-- front-end asked for it, so also before the meeting is created there again.
 -- `detached_meeting:` is the claim of the server that had the meeting last to get it back. A placement
 -- that was never confirmed does not take the claim from another server; a confirmed one deletes it.
-local function detach(id, r, now_ms, abandoned)
+local function detach(id, r, now_ms, abandoned, requested)
+  -- As of the last poll, for list_known_meetings.lua.
+  local seen = call('HMGET', A .. 'meeting:' .. id, 'name', 'seen_created', 'users', 'moderators', 'videos', 'created')
+  for index = 1, 6 do seen[index] = text(seen[index]) end
   abandoned = abandoned or (r.creating_ms ~= nil and is_detached(id))
   local run_ms, ended_url = run_of(id)
   call('HSET', A .. 'detached:' .. r.server_id, id, cjson.encode({
     moderator_pw = r.moderator_pw, voice_bridge = r.voice_bridge, tenant_id = r.tenant_id,
-    expected = r.expected, joins = r.joins, placed_ms = r.placed_ms,
+    expected = r.expected, joins = r.joins, placed_ms = r.placed_ms, own_passwords = r.own_passwords,
     run_ms = run_ms, created = call('HGET', A .. 'meeting:' .. id, 'created') or nil,
-    ended_url = ended_url, detached_ms = now_ms, abandoned = abandoned }))
+    ended_url = ended_url, detached_ms = now_ms, abandoned = abandoned, seen = seen,
+    requested = requested }))
   call('EXPIRE', A .. 'detached:' .. r.server_id, DETACHED_TTL_S)
   if not abandoned then
     local key = A .. 'detached_meeting:' .. id
@@ -197,6 +222,26 @@ local function detach(id, r, now_ms, abandoned)
       'voice_bridge', r.voice_bridge, 'tenant_id', r.tenant_id)
     call('EXPIRE', key, DETACHED_TTL_S)
   end
+end
+
+-- An `end` that an appliance sends to a server, which may arrive late. `ending:` holds those of a meeting
+-- as '{server id} {number}', by the time until which they may arrive.
+local function announce_end(id, sid, now_ms, until_ms)
+  local key = A .. 'ending:' .. id
+  local number_of_end = call('INCR', A .. 'placements')
+  call('ZREMRANGEBYSCORE', key, '-inf', decimal(now_ms))
+  call('ZADD', key, decimal(until_ms), sid .. ' ' .. number_of_end)
+  call('PEXPIRE', key, decimal(until_ms - now_ms))
+  return number_of_end
+end
+
+-- Return the servers that an `end` of this meeting may still reach, as a set.
+local function servers_to_be_ended(id, now_ms)
+  local servers = {}
+  for _, member in ipairs(call('ZRANGEBYSCORE', A .. 'ending:' .. id, '(' .. decimal(now_ms), '+inf')) do
+    servers[string.match(member, '^(.*) %d+$')] = true
+  end
+  return servers
 end
 
 local function has_claim(server_id, id)

@@ -78,6 +78,7 @@ async def _clear(deps: ServerDeps, actor: str, server: Server, *, end: bool) -> 
             deps.pool,
             server.target,
             [EndRequest(meeting_id, password) for meeting_id, password in held],
+            placed=False,
         )
     else:
         ended = tuple(

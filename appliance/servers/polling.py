@@ -172,7 +172,17 @@ async def _record_success(
         largest_meeting=seen.largest_meeting,
         videos=seen.videos,
         listed=tuple(
-            SeenMeeting(meeting.id, each.get(meeting.id, 0.0), meeting.participants)
+            SeenMeeting(
+                meeting.id,
+                each.get(meeting.id, 0.0),
+                meeting.participants,
+                created_ms=meeting.create_time_ms,
+                moderators=meeting.moderators,
+                videos=meeting.videos,
+                name=meeting.name,
+                is_breakout=meeting.is_breakout,
+                tenant_id=meeting.tenant_id,
+            )
             for meeting in listed
             if known is None or meeting.id in known
         ),

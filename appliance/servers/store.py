@@ -20,6 +20,7 @@ from appliance.model import (
     ObservationResult,
     PlacementRules,
     PollStart,
+    SeenMeeting,
     ServerChange,
     ServerId,
     ServerState,
@@ -178,10 +179,7 @@ def observation_arguments(
     seen: Observation, rules: PlacementRules, *, healthy_threshold: int
 ) -> str:
     """Return the argument of observe_server.lua."""
-    listed = [
-        {"id": m.id, "contribution": m.contribution, "participants": m.participants}
-        for m in seen.listed
-    ]
+    listed = [_listed_argument(meeting) for meeting in seen.listed]
     return to_script_json(
         {
             "server_id": seen.server_id,
@@ -201,6 +199,21 @@ def observation_arguments(
             "notify_after_ms": NOTIFY_AFTER_LOSS_MS,
         }
     )
+
+
+def _listed_argument(meeting: SeenMeeting) -> dict[str, Any]:
+    argument: dict[str, Any] = {
+        "id": meeting.id,
+        "contribution": meeting.contribution,
+        "participants": meeting.participants,
+        "created_ms": meeting.created_ms,
+        "moderators": meeting.moderators,
+        "videos": meeting.videos,
+        "name": meeting.name,
+    }
+    if meeting.is_breakout:
+        argument |= {"is_breakout": True, "tenant_id": meeting.tenant_id or ""}
+    return argument
 
 
 def change_arguments(

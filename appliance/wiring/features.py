@@ -76,6 +76,10 @@ class _Parts:
         return placement_rules(self.settings)
 
 
+END_REACH_MARGIN_MS = 40_000
+"""How much later than any call may take an `end` may still take effect at a server that hung."""
+
+
 def make_features(
     settings: Settings, connections: Connections, tasks: Tasks, log: EventLogger
 ) -> Features:
@@ -84,7 +88,13 @@ def make_features(
     key_base = settings.secret_key_base or load_secret_key_base(settings.stores.state_dir)
     faults = FaultLog(log, now_ms)
     parts = _Parts(settings, log, faults, connections, tasks, key_base)
-    pool = PoolDeps(PoolRecords(redis), connections.bbb, log, now_ms)
+    pool = PoolDeps(
+        PoolRecords(redis),
+        connections.bbb,
+        log,
+        now_ms,
+        end_reach_ms=settings.meetings.creating_limit_ms + END_REACH_MARGIN_MS,
+    )
     tenants = _make_tenants(parts)
     callbacks = _make_callbacks(parts, pool, tenants)
     recordings = make_recording_deps(

@@ -257,7 +257,8 @@ def test_reader_agrees_with_the_parser_on_anything(inner: list[bytes]) -> None:
 
 
 def test_meetings_of_a_real_server_are_read() -> None:
-    assert parse_meetings(REAL) == (ListedMeeting("Demo Meeting", 1531241258036, 0, 0, 0, False),)
+    name = "Demo Meeting"
+    assert parse_meetings(REAL) == (ListedMeeting(name, 1531241258036, 0, 0, 0, False, name),)
 
 
 def test_meetings_are_read_in_order_with_their_numbers() -> None:

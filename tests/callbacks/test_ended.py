@@ -14,6 +14,7 @@ from appliance.bbb.caller import Caller
 from appliance.callbacks.ended import notify_ended, notify_ended_forever, record_end
 from appliance.faults import StoreDown
 from appliance.meetings import calls as meetings
+from appliance.meetings.end import end_meeting
 from appliance.model import Tenant, TenantId
 from appliance.pool.records import NOTIFY_AFTER_END_MS, NOTIFY_AFTER_LOSS_MS
 from tests.doubles.bbb_process import BbbProcess, until
@@ -170,7 +171,7 @@ async def test_poll_that_finds_the_meeting_gone_notifies_its_front_end(pool: Liv
 
 async def test_ended_meeting_waits_for_its_servers_word(pool: LivePool) -> None:
     url = await create(pool, meetingEndedURL=LMS)
-    await meetings.end_meeting(pool.res.meetings, CALLER, (("meetingID", "room"),))
+    await end_meeting(pool.res.meetings, CALLER, (("meetingID", "room"),))
     await notify(pool, NOTIFY_AFTER_END_MS - 5000)
     assert await queued(pool) == []
     assert url is not None

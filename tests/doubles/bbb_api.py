@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import html
+import unicodedata
 from collections.abc import Callable, Iterable
 from typing import Protocol
 from urllib.parse import quote_plus, unquote_to_bytes
@@ -131,6 +132,11 @@ class Api:
     # -- checksums -------------------------------------------------------------------------------
 
     def _checked_params(self, call: str, request: Request) -> Params:
+        params = self._signed_params(call, request)
+        # create looks at what was sent, since it refuses an id that would have to be changed.
+        return params if call == "create" else {k: sanitize(v) for k, v in params.items()}
+
+    def _signed_params(self, call: str, request: Request) -> Params:
         query, checksum = cut_checksum(request.query)
         content_type = ""
         if request.body_size:
@@ -169,7 +175,9 @@ class Api:
     # -- the calls -------------------------------------------------------------------------------
 
     def _create(self, request: Request, params: Params) -> Reply:
-        _meeting_id(params)
+        meeting_id = _meeting_id({"meetingID": sanitize(params.get("meetingID", ""))})
+        if meeting_id != params["meetingID"]:
+            raise Refused("validationError", "Invalid meeting ID")
         meeting, new = self.state.create(params, request.body.count(b"<document"))
         if new:
             self._server.send_event("meeting-created", meeting)
@@ -186,7 +194,7 @@ class Api:
         return Reply(b"", "text/html", 302, (("Location", url),))
 
     def _is_meeting_running(self, request: Request, params: Params) -> Reply:
-        meeting = self.state.meetings.get(_meeting_id(params))
+        meeting = self.state.look_up(_meeting_id(params))
         return Reply(answers.running(meeting is not None and meeting.running))
 
     def _get_meeting_info(self, request: Request, params: Params) -> Reply:
@@ -250,6 +258,13 @@ def _page(title: str, rows: list[tuple[str, str]]) -> bytes:
 
 def _first_wins(pairs: list[tuple[str, str]]) -> Params:
     return dict(reversed(pairs)) if len(pairs) > 1 else dict(pairs)
+
+
+def sanitize(text: str) -> str:
+    """Drop control characters and trim, as BBB's ParamsUtil.sanitizeString does."""
+    if text.isprintable() and text.strip() == text:
+        return text
+    return "".join(one for one in text if unicodedata.category(one) != "Cc").strip(" ")
 
 
 def _sorted_form(pairs: list[tuple[str, str]]) -> bytes:

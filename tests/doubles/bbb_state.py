@@ -3,7 +3,7 @@
 The rules are those of bbb-web of BBB 3.0 (ApiController, MeetingService, ParamsProcessorUtil): a
 create can be repeated only if both passwords are the same or neither is given, metadata names are
 lower-cased, the internal id is the SHA-1 of the meetingID with the createTime, a voice bridge
-belongs to one meeting.
+belongs to one meeting, and a meetingID is looked up among the internal ids first.
 """
 
 from __future__ import annotations
@@ -100,6 +100,7 @@ class State:
     def __init__(self) -> None:
         self.meetings: dict[str, Meeting] = {}
         self.sessions: dict[str, Session] = {}
+        self._by_internal_id: dict[str, Meeting] = {}
         self._bridges: dict[str, str] = {}
         self._last_create_ms = 0
 
@@ -107,14 +108,22 @@ class State:
         """Delete everything, like a restarted server: without ends and callbacks."""
         self.meetings.clear()
         self.sessions.clear()
+        self._by_internal_id.clear()
         self._bridges.clear()
 
     def find(self, meeting_id: str) -> Meeting:
         """Return the meeting. Raises Refused: there is none."""
-        meeting = self.meetings.get(meeting_id)
+        meeting = self.look_up(meeting_id)
         if meeting is None:
             raise Refused("notFound", "A meeting with that ID does not exist")
         return meeting
+
+    def look_up(self, meeting_id: str) -> Meeting | None:
+        """Return the meeting with this internal id, else with this meetingID.
+
+        Source: ServiceUtils.findMeetingFromMeetingID.
+        """
+        return self._by_internal_id.get(meeting_id) or self.meetings.get(meeting_id)
 
     def create(self, params: dict[str, str], documents: int = 0) -> tuple[Meeting, bool]:
         """Create a meeting or find the existing one; return it and whether it is new.
@@ -151,6 +160,7 @@ class State:
         if params.get("isBreakout") == "true":
             self._make_breakout(meeting, params)
         self.meetings[meeting_id] = meeting
+        self._by_internal_id[meeting.internal_id] = meeting
         self._bridges[bridge] = meeting_id
         return meeting, True
 
@@ -166,11 +176,16 @@ class State:
             )
 
     def _make_breakout(self, meeting: Meeting, params: dict[str, str]) -> None:
-        parent = self.meetings.get(params.get("parentMeetingID", ""))
+        parent_id = params.get("parentMeetingID", "")
+        if not parent_id:
+            raise Refused(
+                "parentMeetingIDMissing",
+                "No parent meeting ID was provided for the breakout room",
+            )
+        parent = self.meetings.get(parent_id)
         if parent is None:
             raise Refused(
-                "parentMeetingIdMissing",
-                "No parent meeting ID was provided for the breakout room",
+                "parentMeetingDoesNotExist", "No parent meeting exists for the breakout room"
             )
         meeting.is_breakout = True
         meeting.parent_id = parent.internal_id
@@ -242,6 +257,7 @@ class State:
     def end(self, meeting: Meeting) -> None:
         """Remove a meeting and its breakout rooms."""
         self.meetings.pop(meeting.id, None)
+        self._by_internal_id.pop(meeting.internal_id, None)
         self._bridges.pop(meeting.voice_bridge, None)
         if meeting.breakout_rooms:
             rooms = [m for m in self.meetings.values() if m.parent_id == meeting.internal_id]

@@ -40,7 +40,8 @@ def _kind(name: str, pattern: str, type_: str, *fields: str, **more: Any) -> Kin
 
 _COUNTS = ("meetings", "users", "largest_meeting", "videos")
 _SERVER = ("url", "secret", "tag", "online", "load_multiplier", "state", *_COUNTS, "bbb_version")
-_OWN = ("placement", "creating", "confirmed_ms", "placed_ms", "run_ms", "created")
+_OWN = ("placement", "creating", "confirmed_ms", "placed_ms", "run_ms", "created", "own_passwords")
+_SEEN = ("users", "moderators", "videos", "seen_created", "seen_ms")
 _SEATS = ("expected", "joins", "reserved", "pending", "counted")
 _CALLBACK = (
     *("host", "data", "state", "attempts", "created", "since", "due", "status", "error"),
@@ -81,7 +82,7 @@ KINDS = (
         "our meeting",
         "appliance:meeting:(.+)",
         "hash",
-        *(*_OWN, *_SEATS, "ended_url", "logout_url", "logout_tenant"),
+        *(*_OWN, *_SEATS, *_SEEN, "ended_url", "name", "logout_url", "logout_tenant"),
         expires=True,
     ),
     _kind("hooks", "appliance:hooks", "hash"),
@@ -94,6 +95,8 @@ KINDS = (
     _kind("detached", "appliance:detached:(.+)", "hash", expires=True),
     _kind("claim", "appliance:detached_meeting:(.+)", "hash", *_MEETING, expires=True),
     _kind("size", "appliance:size:(.+)", "hash", "run", "peak", expires=True),
+    _kind("breakout", "appliance:breakout:(.+)", "hash", "server_id", "tenant_id", expires=True),
+    _kind("ending", "appliance:ending:(.+)", "zset", expires=True),
     _kind("avoid", "appliance:avoid:(.+)", "string", expires=True),
     _kind("suspect", "appliance:suspect:(.+)", "string", expires=True),
     _kind("wrong pins", "appliance:wrong_pins:(.+)", "string", expires=True),
@@ -111,7 +114,10 @@ KINDS = (
 )
 
 _NUMBER = re.compile(r"-?\d+(\.\d+)?").fullmatch
-_NUMBERS = {*_OWN, *_SEATS, *_COUNTS, "max_meetings", "max_users", "pending_meetings", "peak"}
+_NUMBERS = {
+    *(*_OWN, *_SEATS, *_SEEN, *_COUNTS),
+    *("max_meetings", "max_users", "pending_meetings", "peak"),
+}
 
 
 @dataclass(slots=True)

@@ -89,6 +89,7 @@ class StorePool:
             tenant_id=None,
             moderator_pw=None,
             new_moderator_pw=f"new pw {self.numbers}",
+            own_passwords=True,
             voice_bridges=(str(self.numbers),),
             now_ms=self.now_ms,
             tie_breaker=0.0,

@@ -82,7 +82,13 @@ def test_create_is_refused_when_the_voice_bridge_is_taken(bbb: BbbProcess) -> No
 
 @pytest.mark.parametrize(
     ("meeting_id", "key"),
-    [("", "missingParamMeetingID"), ("x", "sizeError"), ("a,b", "formatError")],
+    [
+        ("", "missingParamMeetingID"),
+        ("x", "sizeError"),
+        ("a,b", "formatError"),
+        (" m1", "validationError"),
+        ("m\x001", "validationError"),
+    ],
 )
 def test_create_is_refused_when_the_id_is_bad(bbb: BbbProcess, meeting_id: str, key: str) -> None:
     assert call(bbb, "create", meetingID=meeting_id)["messageKey"] == key
@@ -122,6 +128,22 @@ def test_get_meeting_info_shows_what_create_set(bbb: BbbProcess) -> None:
     assert (answer["recording"], answer["duration"], answer["maxUsers"]) == ("true", "60", "9")
     assert (answer["running"], answer["hasUserJoined"]) == ("false", "false")
     assert ET.fromstring(body).findtext("metadata/tenant-id") == "t&1"
+
+
+def test_meeting_is_found_by_its_trimmed_id_and_by_its_internal_one(bbb: BbbProcess) -> None:
+    internal_id = call(bbb, "create", meetingID="m1")["internalMeetingID"]
+    for meeting_id in ("m1", " m1\t", "m\x071", internal_id):
+        assert call(bbb, "getMeetingInfo", meetingID=meeting_id)["meetingID"] == "m1"
+    assert call(bbb, "end", meetingID=internal_id)["returncode"] == "SUCCESS"
+    assert bbb.meetings() == {}
+
+
+@pytest.mark.parametrize(
+    ("params", "key"),
+    [({}, "parentMeetingIDMissing"), ({"parentMeetingID": "no"}, "parentMeetingDoesNotExist")],
+)
+def test_breakout_room_needs_its_parent(bbb: BbbProcess, params: dict[str, str], key: str) -> None:
+    assert call(bbb, "create", meetingID="m1", isBreakout="true", **params)["messageKey"] == key
 
 
 def test_join_redirects_to_a_page_with_meeting_and_server(bbb: BbbProcess) -> None:

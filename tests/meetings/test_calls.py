@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
-from xml.etree import ElementTree
 
 import pytest
 import trio
@@ -17,6 +16,7 @@ from appliance.bbb.request_body import RequestBody
 from appliance.faults import Ambiguous
 from appliance.meetings import calls as meetings
 from appliance.meetings.deps import MeetingDeps
+from appliance.meetings.end import end_meeting
 from appliance.model import ServerId, ServerState, Tenant, TenantId
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.features import rewire
@@ -57,7 +57,7 @@ CALLS: dict[str, Call] = {
     "isMeetingRunning": meetings.is_meeting_running,
     "getMeetingInfo": meetings.get_meeting_info,
     "join": meetings.join_meeting,
-    "end": meetings.end_meeting,
+    "end": end_meeting,
     "insertDocument": insert_document,
     "sendChatMessage": send_chat,
 }
@@ -84,17 +84,38 @@ async def failure(
 # --- every call -----------------------------------------------------------------------------------
 
 
-async def check_unknown(pool: LivePool, caller: Caller = NOBODY) -> None:
+async def check_unknown(
+    pool: LivePool, caller: Caller = NOBODY, *, without: tuple[str, ...] = ()
+) -> None:
     """Check that every call answers as for an unknown meeting, without calling a server."""
     for bbb in pool.servers:
         bbb.clear_requests()
     for name, call in CALLS.items():
+        if name in without:
+            continue
         if name == "isMeetingRunning":
             answer = elements(await call(pool.res.meetings, caller, ROOM))
             assert answer == {"returncode": "SUCCESS", "running": "false"}
         else:
             assert (await failure(call, pool, caller)).startswith("notFound: We could not find")
     assert not any(bbb.requests() for bbb in pool.servers)
+
+
+@pytest.mark.parametrize("name", CALLS)
+async def test_meeting_is_found_by_its_trimmed_id(pool: LivePool, name: str) -> None:
+    await pool.create(" room\t")
+
+    await CALLS[name](pool.res.meetings, NOBODY, (("meetingID", "\nroom "),))
+
+    assert "meetingID=room&" in f"{pool.servers[0].requests('create')[0]['query']}&"
+
+
+@pytest.mark.parametrize("name", CALLS)
+async def test_call_is_refused_when_its_meeting_id_has_control_characters(
+    pool: LivePool, name: str
+) -> None:
+    text = await failure(CALLS[name], pool, params=(("meetingID", "ro\x00om"),))
+    assert text == "validationError: Invalid meeting ID"
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -125,7 +146,7 @@ async def test_detached_meeting_is_not_found(pool: LivePool) -> None:
     await pool.create()
     await pool.lose("bbb-1")
 
-    await check_unknown(pool)
+    await check_unknown(pool, without=("end",))
 
 
 async def test_meeting_of_a_removed_server_is_not_found(pool: LivePool) -> None:
@@ -150,7 +171,6 @@ async def test_call_takes_one_round_trip(pool: LivePool, name: str) -> None:
     [
         ("isMeetingRunning", MEETING_GONE),
         ("getMeetingInfo", MEETING_GONE),
-        ("end", MEETING_GONE),
         ("sendChatMessage", MEETING_GONE),
         ("insertDocument", "Unable to insert document on server."),
     ],
@@ -220,7 +240,7 @@ async def test_meeting_is_not_forgotten_while_it_is_being_created(
         first.forget_meetings()
         answer = elements(await meetings.get_meeting_info(pool.res.meetings, NOBODY, ROOM))
         assert answer["messageKey"] == "notFound"
-        ended = elements(await meetings.end_meeting(pool.res.meetings, NOBODY, ROOM))
+        ended = elements(await end_meeting(pool.res.meetings, NOBODY, ROOM))
         assert ended["messageKey"] == "notFound"
         assert await pool.home() == "bbb-1"
         first.clear_faults()
@@ -314,43 +334,6 @@ async def test_join_goes_on_when_the_server_is_cordoned(pool: LivePool) -> None:
     assert (await join_params(pool))["meetingID"] == "room"
 
 
-# --- end ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("given", [(), (("password", ""),)])
-async def test_end_uses_the_stored_password_and_forgets_the_meeting(
-    pool: LivePool, given: Params
-) -> None:
-    await pool.create(moderatorPW="secret-mp")
-
-    answer = elements(await meetings.end_meeting(pool.res.meetings, NOBODY, (*ROOM, *given)))
-
-    assert answer["messageKey"] == "sentEndMeetingRequest"
-    assert "password=secret-mp" in pool.servers[0].requests("end")[0]["query"]
-    assert (pool.holders(), await pool.home()) == ([], None)
-    assert (await pool.traces())["bridges"] == []
-
-
-async def test_end_with_a_wrong_password_keeps_the_meeting(pool: LivePool) -> None:
-    await pool.create()
-
-    params = (*ROOM, ("password", "wrong"))
-    answer = elements(await meetings.end_meeting(pool.res.meetings, NOBODY, params))
-
-    assert answer["messageKey"] == "invalidPassword"
-    assert (pool.holders(), await pool.home()) == (["bbb-1"], "bbb-1")
-
-
-async def test_end_of_a_meeting_that_its_server_does_not_know_forgets_it(pool: LivePool) -> None:
-    await pool.create()
-    pool.servers[0].forget_meetings()
-
-    answer = elements(await meetings.end_meeting(pool.res.meetings, NOBODY, ROOM))
-
-    assert answer["messageKey"] == "notFound"
-    assert await pool.home() is None
-
-
 # --- insertDocument and calls that are passed through ---------------------------------------------
 
 
@@ -389,156 +372,52 @@ async def test_other_call_is_signed_anew_and_passed_through(pool: LivePool) -> N
     assert pool.servers[0].meetings()["room"]["chat"] == ["Hello & welcome"]
 
 
-# --- getMeetings ----------------------------------------------------------------------------------
+# --- breakout rooms that a server made itself -----------------------------------------------------
 
 
-async def listed(pool: LivePool, caller: Caller = NOBODY) -> list[str]:
-    """The meetings that getMeetings answers, sorted."""
-    root = ElementTree.fromstring(await meetings.get_meetings(pool.res.meetings, caller, ()))
-    assert root.findtext("returncode") == "SUCCESS"
-    found = sorted(item.text or "" for item in root.iterfind("meetings/meeting/meetingID"))
-    if not found:
-        assert root.findtext("messageKey") == "noMeetings"
-    return found
+async def make_breakout_room(pool: LivePool, caller: Caller = NOBODY) -> None:
+    """Have bbb-1 make a breakout room of a meeting, and poll it."""
+    await pool.create("parent", caller=caller)
+    tenant = {"meta_tenant-id": caller.tenant_id} if caller.tenant_id else {}
+    pool.servers[0].create_meeting("room", isBreakout="true", parentMeetingID="parent", **tenant)
+    await pool.poll("bbb-1")
 
 
-async def test_get_meetings_merges_what_every_server_lists(pool: LivePool) -> None:
-    for bbb in pool.servers:
-        bbb.create_meeting(f"on {bbb.server_id}")
-
-    assert await listed(pool) == ["on bbb-1", "on bbb-2", "on bbb-3"]
-
-
-async def test_get_meetings_says_when_nothing_runs(
-    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess], pool: LivePool
+@pytest.mark.parametrize("name", ["isMeetingRunning", "getMeetingInfo", "end", "sendChatMessage"])
+async def test_call_finds_a_breakout_room_that_a_server_made_itself(
+    pool: LivePool, name: str
 ) -> None:
-    assert await listed(pool) == []
-    async with open_live(redis_url, f"{redis_namespace}x", bbbs, enable=False) as empty:
-        assert await listed(empty) == []
+    await make_breakout_room(pool)
+    pool.servers[0].set_users("room", participants=1)
+    before = pool.client.round_trips
+
+    answer = elements(await CALLS[name](pool.res.meetings, NOBODY, ROOM))
+
+    assert answer["returncode"] == "SUCCESS"
+    assert answer.get("running") in (None, "true")
+    assert pool.client.round_trips - before == (2 if name == "end" else 1)
+    assert pool.holders() == ([] if name == "end" else ["bbb-1"])
 
 
-async def test_get_meetings_shows_each_tenant_its_own(pool: LivePool) -> None:
-    for name, caller in (("school", SCHOOL), ("other", OTHER), ("nobody", NOBODY)):
-        await pool.create(name, caller=caller)
+async def test_join_finds_a_breakout_room_that_a_server_made_itself(pool: LivePool) -> None:
+    await make_breakout_room(pool)
 
-    assert await listed(pool, SCHOOL) == ["school"]
-    assert await listed(pool, OTHER) == ["other"]
-    assert await listed(pool) == ["nobody"]
+    assert (await join_params(pool))["meetingID"] == "room"
 
 
-async def test_get_meetings_asks_cordoned_servers_but_no_disabled_or_lost_one(
-    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
-) -> None:
-    async with open_live(redis_url, redis_namespace, bbbs, **QUICK) as pool:
-        for bbb in bbbs:
-            bbb.create_meeting(f"on {bbb.server_id}")
-        await pool.set_state("bbb-1", ServerState.CORDONED)
-        await pool.set_state("bbb-2", ServerState.DISABLED)
-        await pool.lose("bbb-3")
+async def test_breakout_room_that_a_server_made_itself_is_its_tenants(pool: LivePool) -> None:
+    await make_breakout_room(pool, SCHOOL)
 
-        assert await listed(pool) == ["on bbb-1"]
-        assert [len(bbb.requests("getMeetings")) for bbb in bbbs] == [1, 0, 0]
+    assert elements(await meetings.get_meeting_info(pool.res.meetings, SCHOOL, ROOM))
+    for caller in (OTHER, NOBODY):
+        assert "notFound" in await failure(meetings.get_meeting_info, pool, caller)
 
 
-async def test_get_meetings_can_be_switched_off(
-    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
-) -> None:
-    async with open_live(
-        redis_url, redis_namespace, bbbs[:1], GET_MEETINGS_API_DISABLED="true"
-    ) as pool:
-        bbbs[0].create_meeting("room")
+async def test_breakout_room_is_no_parent_and_does_not_count_as_placed(pool: LivePool) -> None:
+    await make_breakout_room(pool)
 
-        assert await listed(pool) == []
-        assert not bbbs[0].requests("getMeetings")
-
-
-@pytest.mark.parametrize("kind", ["refuse", "hang", "status", "half", "garbage", "bomb", "failed"])
-async def test_get_meetings_leaves_out_a_server_that_fails(pool: LivePool, kind: str) -> None:
-    for bbb in pool.servers:
-        bbb.create_meeting(f"on {bbb.server_id}")
-    pool.servers[1].add_fault(kind, "getMeetings")
-
-    assert await listed(pool) == ["on bbb-1", "on bbb-3"]
-    await pool.settled()
-
-    named = pool.log.named("server_call_failed") + pool.log.named("server_refused_call")
-    assert [fields["subject"] for fields in named] == ["bbb-2"]
-    assert (await pool.server("bbb-2")).suspected is (kind != "failed")
-
-
-async def test_get_meetings_fails_when_every_server_fails(pool: LivePool) -> None:
-    for bbb in pool.servers:
-        bbb.add_fault("status", "getMeetings")
-
-    text = await failure(meetings.get_meetings, pool)
-
-    assert text == "internalError: Unable to access server."
-
-
-async def test_get_meetings_waits_for_a_server_that_hangs_only_once(
-    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
-) -> None:
-    opening = open_live(
-        redis_url, redis_namespace, bbbs, RESPONSE_TIMEOUT="5", POLLER_WAIT_TIMEOUT="5"
-    )
-    async with opening as pool:
-        pool.servers[0].create_meeting("room")
-        pool.servers[1].add_fault("hang", "getMeetings")
-        took_s = []
-        for _ in range(2):
-            began_s = trio.current_time()
-            assert await listed(pool) == ["room"]
-            took_s.append(trio.current_time() - began_s)
-            await pool.settled()
-
-    assert took_s[0] > 4.5
-    assert took_s[1] < 4
-
-
-async def test_get_meetings_hears_a_slow_server_out_of_which_another_call_failed(
-    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
-) -> None:
-    async with open_live(redis_url, redis_namespace, bbbs, RESPONSE_TIMEOUT="60") as pool:
-        first = pool.servers[0]
-        await pool.create()
-        first.add_fault("status", "isMeetingRunning")
-        first.add_fault("delay", "getMeetings", seconds=meetings.HANGING_LIMIT_S + 0.5)
-        with pytest.raises(ApiError):
-            await meetings.is_meeting_running(pool.res.meetings, NOBODY, ROOM)
-        await pool.settled()
-        assert (await pool.server("bbb-1")).unstable
-
-        assert await listed(pool) == ["room"]
-
-
-async def test_get_meetings_hears_servers_out_when_all_hang(pool: LivePool) -> None:
-    for bbb in pool.servers:
-        bbb.create_meeting(f"on {bbb.server_id}")
-        await pool.res.pool.records.suspect_server(ServerId(bbb.server_id), silent=True)
-
-    assert await listed(pool) == ["on bbb-1", "on bbb-2", "on bbb-3"]
-
-
-async def test_get_meetings_asks_all_servers_at_once(
-    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
-) -> None:
-    """So that it takes one deadline at most, not the sum of many."""
-    async with open_live(redis_url, redis_namespace, bbbs, RESPONSE_TIMEOUT="300") as pool:
-        for bbb in pool.servers:
-            bbb.add_fault("hang", "getMeetings")
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(listed, pool)
-            for bbb in pool.servers:
-                await bbb.until_called("getMeetings")
-            nursery.cancel_scope.cancel()
-
-
-async def test_get_meetings_merges_long_lists_too(pool: LivePool) -> None:
-    for bbb in pool.servers:
-        for number in range(80):
-            bbb.create_meeting(f"{bbb.server_id} {number}", welcome="w", name="n" * 900)
-
-    assert len(await listed(pool)) == 240
+    assert await pool.home() is None
+    assert [meeting.id for meeting in await pool.res.pool.records.list_meetings()] == ["parent"]
 
 
 # --- trouble --------------------------------------------------------------------------------------

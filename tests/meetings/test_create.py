@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
@@ -16,7 +15,7 @@ from appliance.bbb.request_body import RequestBody
 from appliance.meetings.create import create_meeting
 from appliance.meetings.create_params import attendee_password
 from appliance.meetings.voice_bridge import candidates
-from appliance.model import Tenant, TenantId
+from appliance.model import ServerState, Tenant, TenantId
 from appliance.tenants.scoped_id import scoped_id
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.live_pool import LivePool, open_live
@@ -114,21 +113,67 @@ async def test_passwords_are_the_same_in_every_create(
     assert len(meeting.moderator_pw) >= 2
 
 
-async def test_attendee_password_is_not_derived_for_a_meeting_of_scalelites(pool: LivePool) -> None:
-    pool.servers[1].create_meeting("room", moderatorPW="mp", attendeePW="ap")
+async def place_as_scalelite(pool: LivePool, server_id: str = "bbb-2") -> None:
+    """Write the record of a meeting as Scalelite does."""
     await pool.redis(
-        *("HSET", "meeting:room", "server_id", "bbb-2"),
+        *("HSET", "meeting:room", "server_id", server_id),
         *("moderator_pw", "mp", "voice_bridge", "123456789"),
     )
     await pool.redis("EXPIRE", "meeting:room", 1000)
     await pool.redis("SADD", "meetings", "room")
     await pool.redis("HSET", "voice_bridges", "123456789", "room")
 
+
+async def test_attendee_password_is_not_derived_for_a_meeting_of_scalelites(pool: LivePool) -> None:
+    pool.servers[1].create_meeting("room", moderatorPW="mp", attendeePW="ap")
+    await place_as_scalelite(pool)
+
     answer = await pool.create(attendeePW="ap")
 
     assert (answer["messageKey"], pool.holders()) == ("duplicateWarning", ["bbb-2"])
+
+
+async def test_create_without_passwords_finds_a_meeting_that_scalelite_made(pool: LivePool) -> None:
+    pool.servers[1].create_meeting("room", moderatorPW="mp")
+    await place_as_scalelite(pool)
+
+    assert (await pool.create())["messageKey"] == "duplicateWarning"
+
+
+@pytest.mark.parametrize(
+    "given", [("moderatorPW",), ("attendeePW",), ("moderatorPW", "attendeePW")]
+)
+async def test_create_without_passwords_finds_a_meeting_created_with_some(
+    pool: LivePool, given: tuple[str, ...]
+) -> None:
+    await pool.create(**dict.fromkeys(given, "secret"))
+
+    answer = await pool.create(moderatorPW="", attendeePW="")
+
+    assert answer["messageKey"] == "duplicateWarning"
+    assert not {"moderatorPW", "attendeePW"} & sent(pool.servers[0]).keys()
+
+
+async def test_password_that_the_server_chose_for_a_new_run_is_kept(pool: LivePool) -> None:
+    await pool.create(moderatorPW="first", attendeePW="ap")
+    pool.servers[0].forget_meetings()
+
+    answer = await pool.create()
+
+    meeting = await pool.meeting()
+    assert meeting is not None
+    assert answer["moderatorPW"] == meeting.moderator_pw != "first"
+
+
+async def test_own_passwords_are_sent_again_when_a_detached_meeting_was_taken_back(
+    pool: LivePool,
+) -> None:
     await pool.create()
-    assert "attendeePW" not in sent(pool.servers[1])
+    await pool.lose("bbb-1")
+    await pool.poll("bbb-1")
+
+    assert (await pool.create())["messageKey"] == "duplicateWarning"
+    assert sent(pool.servers[0], 0)["attendeePW"] == sent(pool.servers[0], 1)["attendeePW"]
 
 
 @pytest.mark.parametrize(
@@ -139,6 +184,8 @@ async def test_attendee_password_is_not_derived_for_a_meeting_of_scalelites(pool
         ("x", "sizeError"),
         ("x" * 257, "sizeError"),
         ("a,b", "formatError"),
+        (" x\t", "sizeError"),
+        ("a\x07b", "validationError"),
         (f"{'a' * 40}-1700000000000", "validationError"),
     ],
 )
@@ -298,25 +345,87 @@ async def test_scoped_meeting_fails_over_under_its_id(pool: LivePool) -> None:
     assert "room~t-2" in pool.bbb(await pool.home("room~t-2")).meetings()
 
 
+# --- breakout rooms -------------------------------------------------------------------------------
+
+
+async def test_breakout_room_is_created_on_the_server_of_its_parent(pool: LivePool) -> None:
+    await pool.create("parent")
+    await pool.redis("ZADD", "server_load", 100, "bbb-1")
+
+    answer = await pool.create(
+        "breakout", isBreakout="true", parentMeetingID="parent", sequence="1"
+    )
+
+    assert answer["returncode"] == "SUCCESS"
+    assert await pool.home("breakout") == "bbb-1"
+    assert pool.holders("breakout") == ["bbb-1"]
+
+
+async def test_breakout_room_is_created_on_a_cordoned_server(pool: LivePool) -> None:
+    await pool.create("parent")
+    await pool.set_state("bbb-1", ServerState.CORDONED)
+
+    await pool.create("breakout", isBreakout="true", parentMeetingID="parent", sequence="1")
+
+    assert pool.holders("breakout") == ["bbb-1"]
+
+
+async def test_breakout_room_is_created_nowhere_else_when_the_server_fails(pool: LivePool) -> None:
+    await pool.create("parent")
+    pool.servers[0].add_fault("status", "create", status=503)
+
+    text = await pool.failure(
+        meeting_id="breakout", isBreakout="true", parentMeetingID="parent", sequence="1"
+    )
+
+    assert text == "Unable to create meeting on server."
+    assert pool.calls("create") == [2, 0, 0]
+
+
 @pytest.mark.parametrize(
-    ("parent", "named"),
-    [("own", "own"), ("shared", "shared~t-2"), ("foreign", "foreign~t-2"), ("no", "no~t-2")],
+    ("params", "key"),
+    [
+        ({}, "parentMeetingIDMissing"),
+        ({"parentMeetingID": " "}, "parentMeetingIDMissing"),
+        ({"parentMeetingID": "unknown"}, "parentMeetingDoesNotExist"),
+    ],
 )
-async def test_breakout_room_names_a_parent_of_its_tenant_only(
+async def test_breakout_room_without_a_parent_asks_no_server(
+    pool: LivePool, params: dict[str, str], key: str
+) -> None:
+    pairs = (("meetingID", "breakout"), ("isBreakout", "true"), *params.items())
+    with pytest.raises(ApiError) as failed:
+        await create_meeting(pool.res.meetings, Caller(), pairs)
+
+    assert failed.value.key == key
+    assert pool.calls("create") == [0, 0, 0]
+
+
+@pytest.mark.parametrize(("parent", "named"), [("own", "own"), ("shared", "shared~t-2")])
+async def test_breakout_room_names_the_parent_of_its_tenant(
     pool: LivePool, parent: str, named: str
 ) -> None:
-    for meeting_id in ("shared", "foreign"):
-        await pool.create(meeting_id, caller=Caller(SCHOOL))
+    await pool.create("shared", caller=Caller(SCHOOL))
     for meeting_id in ("own", "shared"):
         await pool.create(meeting_id, caller=Caller(OTHER))
 
-    with suppress(AssertionError):  # its parent may be on another server
-        await pool.create(
-            "breakout", caller=Caller(OTHER), isBreakout="true", parentMeetingID=parent
-        )
+    await pool.create("breakout", caller=Caller(OTHER), isBreakout="true", parentMeetingID=parent)
 
-    home = next(bbb for bbb in pool.servers if "breakout" in bbb.requests("create")[-1]["query"])
+    home = pool.bbb(await pool.home("breakout"))
     assert sent(home)["parentMeetingID"] == named
+
+
+async def test_breakout_room_of_another_tenants_meeting_is_refused(pool: LivePool) -> None:
+    await pool.create("foreign", caller=Caller(SCHOOL))
+
+    text = await pool.failure(
+        meeting_id="breakout",
+        caller=Caller(OTHER),
+        isBreakout="true",
+        parentMeetingID="foreign",
+    )
+
+    assert text == "No parent meeting exists for the breakout room"
 
 
 async def test_order_of_parameters_is_kept(pool: LivePool) -> None:

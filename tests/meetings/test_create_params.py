@@ -13,6 +13,7 @@ from appliance.meetings.create_params import (
     ATTENDEE_PASSWORD_LENGTH,
     attendee_password,
     fit_request_line,
+    password_to_send,
     server_params,
     with_stored_id,
 )
@@ -52,6 +53,23 @@ def test_record_and_server_decide() -> None:
 )
 def test_attendee_password_is_not_derived(meeting: Meeting, params: Params) -> None:
     assert sent(meeting, params).get("attendeePW") == dict(params).get("attendeePW")
+
+
+@pytest.mark.parametrize(
+    ("own", "given", "none_given", "password"),
+    [
+        (True, None, True, "stored"),
+        (False, None, True, None),
+        (True, "mp", False, "mp"),
+        (False, "mp", False, "mp"),
+        (False, None, False, "stored"),
+    ],
+)
+def test_password_is_left_out_when_no_create_of_the_meeting_needs_it(
+    own: bool, given: str | None, none_given: bool, password: str | None
+) -> None:
+    meeting = replace(MEETING, own_passwords=own)
+    assert password_to_send(meeting, given, none_given=none_given) == password
 
 
 def test_what_there_is_not_is_removed() -> None:

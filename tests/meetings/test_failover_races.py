@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,10 +14,11 @@ import trio
 
 from appliance.bbb.caller import Caller
 from appliance.callbacks.ended import record_end
-from appliance.meetings.calls import end_meeting, get_meeting_info
-from tests.doubles.bbb_process import BbbProcess
-from tests.doubles.features import rewire
-from tests.doubles.live_pool import LivePool, open_live
+from appliance.meetings.calls import get_meeting_info
+from appliance.meetings.end import end_meeting
+from tests.doubles.bbb_process import BbbProcess, until
+from tests.doubles.features import open_features, rewire
+from tests.doubles.live_pool import QUICK, LivePool, open_live
 
 pytest_plugins = ["tests.doubles.live_pool_fixtures"]
 
@@ -182,12 +184,67 @@ async def test_meeting_begun_anew_is_not_lost_when_the_end_before_is_told_late(
     first.add_fault("delay", call, seconds=60, executed=True, times=1)
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ask, pool.res, Caller(), (("meetingID", "room"),))
+        nursery.start_soon(ask, pool.res.meetings, Caller(), (("meetingID", "room"),))
         await first.until_called(call)
         await pool.create()
         first.clear_faults()
 
     assert pool.holders() == [await pool.home()]
+
+
+@asynccontextmanager
+async def end_under_way(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess], **variables: Any
+) -> AsyncIterator[LivePool]:
+    """Give a pool of one server, which has a meeting from a failed create and an `end` to execute.
+
+    The server executes it when its faults are cleared.
+    """
+    async with open_live(redis_url, redis_namespace, bbbs[:1], **variables) as pool:
+        first = pool.servers[0]
+        first.add_fault("status", "create", status=504, executed=True, times=1)
+        first.add_fault("delay", "end", seconds=60, executed=False, times=1)
+        assert await pool.failure() == UNABLE
+        await first.until_called("end")
+        yield pool
+
+
+@pytest.mark.parametrize("appliance", ["same", "second"])
+async def test_create_waits_for_the_end_of_what_an_earlier_one_left(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess], appliance: str
+) -> None:
+    async with (
+        end_under_way(redis_url, redis_namespace, bbbs, RESPONSE_TIMEOUT="60") as pool,
+        open_features(redis_url, redis_namespace, RESPONSE_TIMEOUT="60") as second,
+    ):
+        asked = replace(pool, res=second) if appliance == "second" else pool
+        answers: list[dict[str, str]] = []
+
+        async def create() -> None:
+            answers.append(await asked.create())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(create)
+            await until(lambda: ("ending",) in asked.res.metrics.placements.values, 40)
+            assert answers == []
+            pool.servers[0].clear_faults()
+        await pool.settled()
+
+        assert (answers[0]["returncode"], answers[0]["messageKey"]) == ("SUCCESS", "")
+        assert (pool.holders(), await pool.home()) == (["bbb-1"], "bbb-1")
+
+
+async def test_create_is_refused_while_an_unanswered_end_may_still_arrive(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with end_under_way(redis_url, redis_namespace, bbbs, **QUICK) as pool:
+        await pool.settled()  # the `end` has timed out
+
+        assert await pool.failure() == UNABLE
+        assert pool.calls("create") == [1]
+
+        await pool.redis("DEL", "appliance:ending:room")  # as when its time has passed
+        assert (await pool.create())["returncode"] == "SUCCESS"
 
 
 async def test_leftover_is_not_ended_where_the_meeting_was_placed_again(

@@ -39,7 +39,7 @@ def rendered(**fields: Any) -> dict[str, Any]:
     return found
 
 
-OPTIONAL = {"moderator_pw", "tags", "size_hint", "max_participants", "replaces"}
+OPTIONAL = {"moderator_pw", "only_server", "tags", "size_hint", "max_participants", "replaces"}
 
 
 def test_placement_arguments_lack_optional_fields_when_not_requested() -> None:
@@ -56,6 +56,7 @@ def test_placement_arguments_hold_what_is_requested() -> None:
         max_participants=3,
         replaces=Replaced(ServerId("a"), 7, may_exist=True),
         excluded=frozenset({ServerId("b")}),
+        only_server=ServerId("c"),
     )
     assert set(found) >= OPTIONAL
     assert (found["moderator_pw"], found["size_hint"]) == ("", 0)

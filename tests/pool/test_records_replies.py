@@ -39,6 +39,7 @@ MEETING = {
     "online": 1,
     "tag": "big",
     "run_ms": "1700000000000",
+    "own_passwords": 1,
 }
 
 
@@ -58,6 +59,7 @@ def test_meeting_is_parsed() -> None:
         creating=False,
         server=Target(A, "http://a/api", "s", online=True),
         server_state=ServerState.CORDONED,
+        own_passwords=True,
         server_tag="big",
         run_ms=1700000000000,
     )

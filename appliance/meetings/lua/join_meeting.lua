@@ -1,10 +1,14 @@
 -- Count one user of a meeting. The load of the server rises by one user once the reservation of the
 -- meeting is used up or has expired.
 -- ARGV: meeting id, scoped id and tenant id (both '' without tenants), now_ms, join_buffer_ms.
--- Reply: the record of that tenant's meeting, or nil.
+-- Reply: the record of that tenant's meeting or breakout room, or nil.
 local now_ms, buffer_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
 local id, r = find_record(ARGV[1], ARGV[2], ARGV[3])
-if not r then return false end
+if not r then
+  r = find_breakout(ARGV[1], ARGV[3])
+  if not r then return false end
+  return reply_record(ARGV[1], r, now_ms)
+end
 if r.online and r.state ~= 'disabled' then
   local joins = r.joins + 1
   -- A record written by Scalelite has no reservation, so each join counts, as it does in Scalelite.

@@ -64,9 +64,11 @@ end
 -- Ranks: tag (0, 1); +2 unstable (selected only if no stable server is left); +4 a server on which a
 -- create of this meeting just failed ambiguously, or where an earlier run is still to be ended, since
 -- that `end` could hit the new run. So a stable untagged server is preferred to an unstable one with
--- the tag, unless the tag is required.
+-- the tag, unless the tag is required. A server that an `end` of this meeting may still reach is not
+-- eligible: if there is no other, the create waits ('ending').
 local avoided = call('GET', A .. 'avoid:' .. id)
 local found_any, best, best_rank, best_load = false, {}, WORST_RANK, nil
+local ending, must_wait = {}, false
 
 local function consider(server_id, load)
   if q.excluded[server_id] then return end
@@ -79,6 +81,10 @@ local function consider(server_id, load)
   if not below_limits(server_id, s[6], s[7]) then return end
   found_any = true
   if not rank then return end
+  if ending[server_id] then
+    must_wait = true
+    return
+  end
   if is_unstable(call('HGET', P .. server_id, 'unhealthy_counter'), call('GET', A .. 'suspect:' .. server_id)) then
     rank = rank + 2
   end
@@ -120,7 +126,20 @@ local function consider_all()
   end
 end
 
+-- A breakout room must be on the server of its parent, whatever the tag, the load and the limits.
+local function only_server()
+  local s = call('HMGET', P .. 'server:' .. q.only_server, 'url', 'state', 'online', 'load_multiplier')
+  if q.excluded[q.only_server] or not s[1] or s[3] ~= 'true' then return nil end
+  if state_of(q.only_server, s[2]) == 'disabled' then return nil end
+  if ending[q.only_server] then
+    must_wait = true
+    return nil
+  end
+  return { id = q.only_server, multiplier = multiplier_of(s[4]) }
+end
+
 local function choose_server()
+  if q.only_server then return only_server() end
   local tie_breaker = consider_some_of_equals()
   if best_rank > 0 then
     tie_breaker = q.tie_breaker
@@ -150,15 +169,27 @@ if record then
   end
 end
 
+ending = servers_to_be_ended(id, q.now_ms)
 local chosen = choose_server()
 if not chosen then
+  if must_wait then return { 'ending', '' } end
   if found_any and q.tag_required then return { 'no_tagged_server', '' } end
   return { 'no_server', '' }
+end
+
+-- What an earlier create left on the chosen server, so that BBB takes this one for its repeat.
+local left = call('HGET', A .. 'detached:' .. chosen.id, id)
+left = left and cjson.decode(left)
+if left and left.tenant_id ~= q.tenant_id then left = nil end
+if left and left.requested then
+  return { 'end_first', '', unpack(reply_record(id, record_on(chosen.id, left), q.now_ms)) }
 end
 
 local kept_pw, kept_bridge
 if record then
   kept_pw, kept_bridge = record.moderator_pw, record.voice_bridge
+elseif left then
+  kept_pw, kept_bridge = left.moderator_pw, left.voice_bridge
 else
   local earlier = call('HMGET', A .. 'detached_meeting:' .. id, 'moderator_pw', 'voice_bridge', 'tenant_id')
   if text(earlier[3]) == q.tenant_id then kept_pw, kept_bridge = earlier[1], earlier[2] end
@@ -192,7 +223,7 @@ end
 call('HSET', P .. 'meeting:' .. id, unpack(fields))
 call('HSET', A .. 'meeting:' .. id, 'placement', placement, 'creating', decimal(q.creating_until_ms),
   'expected', decimal(expected), 'joins', 0, 'placed_ms', decimal(q.now_ms), 'reserved', decimal(load),
-  'pending', decimal(expected), 'counted', 1)
+  'pending', decimal(expected), 'counted', 1, 'own_passwords', q.own_passwords and 1 or 0)
 -- For people whose join fails (meetings/join_failure.py).
 if q.logout_url then
   call('HSET', A .. 'meeting:' .. id, 'logout_url', q.logout_url, 'logout_tenant', q.tenant_id)

@@ -12,6 +12,7 @@ if q.bbb_version then call('HSET', server_key, 'bbb_version', q.bbb_version) end
 if state == 'disabled' then return cjson.encode({ known = false }) end
 
 local FOREIGN_GRACE_MS = 30000
+local BREAKOUT_TTL_S = 3600 -- longer than any poll interval
 -- A create whose request was abandoned may still arrive at the server this much later.
 local ABANDONED_GRACE_MS = 60000
 
@@ -52,7 +53,10 @@ local function record_listed(id, meeting)
   end
   pending_users = pending_users + pending
   call('SADD', A .. 'meetings_of:' .. sid, id)
-  call('HSET', key, 'reserved', decimal(meeting.contribution), 'pending', decimal(pending), 'counted', 1)
+  call('HSET', key, 'reserved', decimal(meeting.contribution), 'pending', decimal(pending), 'counted', 1,
+    'users', decimal(meeting.participants), 'moderators', decimal(meeting.moderators),
+    'videos', decimal(meeting.videos), 'name', meeting.name, 'seen_created', decimal(meeting.created_ms),
+    'seen_ms', decimal(now_ms))
   if a[2] and tonumber(a[2]) > now_ms then
     creating_here = true
   elseif a[2] then
@@ -67,9 +71,21 @@ local function record_listed(id, meeting)
   remember_size(id, meeting.participants, text(a[1]))
 end
 
+-- A breakout room that the server created itself has no record, but can be found by its id.
+local function record_breakout(meeting)
+  local key = A .. 'breakout:' .. meeting.id
+  call('HSET', key, 'server_id', sid, 'tenant_id', meeting.tenant_id or '')
+  call('EXPIRE', key, BREAKOUT_TTL_S)
+end
+
 for _, meeting in ipairs(q.listed) do
   listed[meeting.id] = meeting
-  if call('HGET', P .. 'meeting:' .. meeting.id, 'server_id') == sid then record_listed(meeting.id, meeting) end
+  local owner = call('HGET', P .. 'meeting:' .. meeting.id, 'server_id')
+  if owner == sid then
+    record_listed(meeting.id, meeting)
+  elseif not owner and meeting.is_breakout then
+    record_breakout(meeting)
+  end
 end
 
 -- Whether the answer cannot be expected to list a meeting: it was placed or confirmed since the poll
@@ -93,6 +109,7 @@ local function record_missing(id)
     if a[7] ~= '1' then call('HSET', A .. 'meeting:' .. id, 'counted', 1) end
   else
     missing[#missing + 1] = { id, number(a[1], 0) }
+    call('HDEL', A .. 'meeting:' .. id, 'seen_ms')
     -- The measured load does not contain it, so nothing must be subtracted when it is forgotten.
     if a[1] or a[7] then call('HSET', A .. 'meeting:' .. id, 'reserved', 0, 'pending', 0, 'counted', 0) end
   end
@@ -135,6 +152,10 @@ local function take_back(id, d, meeting)
     own[#own + 1] = 'ended_url'
     own[#own + 1] = d.ended_url
   end
+  if d.own_passwords then
+    own[#own + 1] = 'own_passwords'
+    own[#own + 1] = 1
+  end
   call('DEL', A .. 'meeting:' .. id)
   call('HSET', A .. 'meeting:' .. id, unpack(own))
   record_listed(id, meeting)
@@ -156,6 +177,9 @@ local function resolve_detached(id, d)
     return true
   end
   local newer_home = owner and call('HEXISTS', A .. 'meeting:' .. id, 'creating') == 0
+  if d.requested and number(listed[id].created_ms, 0) > number(d.created, math.huge) then
+    return true -- a newer run, which did not come through an appliance
+  end
   if d.abandoned or newer_home then
     to_end[#to_end + 1] = { id, d.moderator_pw }
     return false
@@ -166,6 +190,7 @@ local function resolve_detached(id, d)
     to_end[#to_end + 1] = { id, d.moderator_pw }
     return false
   end
+  if servers_to_be_ended(id, now_ms)[sid] then return false end
   take_back(id, d, listed[id])
   taken_back[#taken_back + 1] = id
   return true
