@@ -11,6 +11,10 @@ from enum import StrEnum
 
 MAX_ATTEMPTS = 3
 """A tar whose import failed this often is moved to `failed/`."""
+UPLOAD_SUFFIX = ".upload.tar"
+"""Of a tar that a BBB server uploaded: `{recordID}.upload.tar`."""
+MAX_NAME_ID = 100
+"""Characters of a recordID in the name of an upload; BBB's have 54."""
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.zst")
 
 
@@ -77,6 +81,16 @@ class UnpackedFormat:
     """None: there is no such file."""
     shown_xml: bytes | None = None
     """A replacement for viewers, without private metadata; None: the file is served as it is."""
+
+
+def may_hold(name: str, record_id: str) -> bool:
+    """Return whether a tar of this name may hold this recording.
+
+    An upload may hold the one that its sender was authorized for. A dot separates it from what was
+    put before or after it to make the name unique; no recordID has one.
+    """
+    stem = name.rpartition("/")[2].removesuffix(UPLOAD_SUFFIX)
+    return not name.endswith(UPLOAD_SUFFIX) or record_id[:MAX_NAME_ID] in stem.split(".")
 
 
 def is_tar_name(name: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from appliance.recordings.import_model import UnpackedFormat
+from appliance.recordings.import_model import UnpackedFormat, may_hold
 from appliance.recordings.metadata_xml import MalformedMetadata, ParsedMetadata, parse_metadata_xml
 from appliance.recordings.recording import Recording, is_format, is_record_id
 from appliance.recordings.tenant_view import show_metadata_xml, show_recording
@@ -33,14 +33,14 @@ class ImportPlan:
     """Metadata keys that cannot be the name of an XML element."""
 
 
-def plan_import(unpacked: Iterable[UnpackedFormat]) -> ImportPlan:
-    """Read the metadata of every format."""
+def plan_import(unpacked: Iterable[UnpackedFormat], file: str) -> ImportPlan:
+    """Read the metadata of every format of the tar `file`."""
     good: dict[str, list[tuple[UnpackedFormat, ParsedMetadata]]] = {}
     problems: list[str] = []
     left_out: list[str] = []
     for source in unpacked:
         try:
-            parsed = _read(source)
+            parsed = _read(source, file)
         except MalformedMetadata as error:
             problems.append(f"{source.format}/{source.record_id}: {error}")
             continue
@@ -56,9 +56,11 @@ def plan_import(unpacked: Iterable[UnpackedFormat]) -> ImportPlan:
     return ImportPlan(tuple(planned), tuple(problems), tuple(left_out))
 
 
-def _read(source: UnpackedFormat) -> ParsedMetadata:
+def _read(source: UnpackedFormat, file: str) -> ParsedMetadata:
     if not (is_format(source.format) and is_record_id(source.record_id)):
         raise MalformedMetadata("not the names of a format and a recording")
+    if not may_hold(file, source.record_id):
+        raise MalformedMetadata("the upload was authorized for another recording")
     if source.metadata_xml is None:
         raise MalformedMetadata("no metadata.xml")
     parsed = parse_metadata_xml(source.metadata_xml)

@@ -235,7 +235,7 @@ async def _unpack(importer: Importer, entry: ImportEntry, work: str) -> ImportPl
         unpacked = await importer.in_thread(unpack)
     finally:
         stop.set()
-    plan = plan_import(unpacked)
+    plan = plan_import(unpacked, entry.tar.name)
     if plan.left_out:
         importer.log.warning("metadata_left_out", file=entry.tar.name, keys=plan.left_out)
     return plan

@@ -17,7 +17,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from appliance.recordings.import_model import DiskFull, SpooledTar, UnpackedFormat, is_tar_name
+from appliance.recordings.import_model import (
+    MAX_NAME_ID,
+    UPLOAD_SUFFIX,
+    DiskFull,
+    SpooledTar,
+    UnpackedFormat,
+    is_tar_name,
+)
 from appliance.recordings.metadata_xml import MAX_BYTES
 from appliance.recordings.recording import is_record_id
 from appliance.recordings.tar import TarLimits, extract_tar
@@ -27,7 +34,7 @@ from appliance.system.file_system import has_room, rename_new, write_out
 FAILED = "failed"
 ABANDONED_UPLOAD_S = 24 * 3600.0
 _WRITE_OUT_EVERY = 8 << 20
-_LONGEST_NAME = 100
+_LONGEST_NAME = 200
 """Of a name that gets a prefix or suffix; a file name has at most 255 bytes."""
 _METADATA = "metadata.xml"
 _WORK_PREFIX, _UPLOAD_PREFIX = "appliance-import-", ".upload-"
@@ -161,7 +168,7 @@ class Upload:
         if not is_record_id(record_id):
             raise ValueError("not a recordID")
         self._directory = directory
-        self._target = directory / f"{record_id[:_LONGEST_NAME]}.tar"
+        self._name = record_id[:MAX_NAME_ID]
         self._path = directory / f"{_UPLOAD_PREFIX}{uuid.uuid4().hex}"
         self._unwritten_bytes = 0
         self._file: BinaryIO = self._path.open("xb")
@@ -182,10 +189,10 @@ class Upload:
         os.fsync(self._file.fileno())
         self._file.close()
         try:
-            rename_new(self._path, self._target)
+            rename_new(self._path, self._directory / f"{self._name}{UPLOAD_SUFFIX}")
         except FileExistsError:  # not imported yet: keep both
-            unlike = f"{self._target.stem}.{uuid.uuid4().hex[:8]}.tar"
-            rename_new(self._path, self._target.with_name(unlike))
+            unlike = f"{self._name}.{uuid.uuid4().hex[:8]}{UPLOAD_SUFFIX}"
+            rename_new(self._path, self._directory / unlike)
         descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(descriptor)

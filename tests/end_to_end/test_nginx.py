@@ -77,6 +77,7 @@ def test_file_is_sent_by_nginx_whole_in_part_and_not_at_all(
     assert (whole.status, whole.body) == (200, VIDEO)
     assert whole.headers["server"].startswith("nginx")
     assert "x-accel-redirect" not in whole.headers
+    assert whole.headers["x-content-type-options"] == "nosniff"
     part = nginx.fetch("GET", PLAYED, headers={"Range": "bytes=1000-1999"})
     assert (part.status, part.body) == (206, VIDEO[1000:2000])
     assert part.headers["content-range"] == f"bytes 1000-1999/{len(VIDEO)}"

@@ -19,7 +19,7 @@ def unpacked(record_id: str, format: str, text: str | None = "") -> UnpackedForm
 def test_plan_import_joins_the_formats_of_a_recording() -> None:
     first = metadata_xml("r1", "notes", name="one", metadata={"a": "1"})
     second = metadata_xml("r1", "video", name="two", metadata={"a": "2", "b": "2"})
-    plan = plan_import([unpacked("r1", "notes", first), unpacked("r1", "video", second)])
+    plan = plan_import([unpacked("r1", "notes", first), unpacked("r1", "video", second)], "r1.tar")
     assert (len(plan.recordings), plan.problems) == (1, ())
     recording = plan.recordings[0].recording
     assert recording.name == "one"
@@ -30,14 +30,14 @@ def test_plan_import_joins_the_formats_of_a_recording() -> None:
 
 def test_plan_import_takes_from_another_format_what_one_does_not_say() -> None:
     first = metadata_xml("r1", "notes").replace("<participants>3</participants>", "")
-    plan = plan_import([unpacked("r1", "notes", first), unpacked("r1", "video")])
+    plan = plan_import([unpacked("r1", "notes", first), unpacked("r1", "video")], "r1.tar")
     assert plan.recordings[0].recording.participants == 3
 
 
 def test_plan_import_knows_the_front_ends_id_of_a_tenants_meeting() -> None:
     metadata = {"tenant-id": "t-1", "secret-lrs-payload": "x", "a": "1"}
     text = metadata_xml("r1", "video", meeting_id="physics~t-1", metadata=metadata)
-    (planned,) = plan_import([unpacked("r1", "video", text)]).recordings
+    (planned,) = plan_import([unpacked("r1", "video", text)], "r1.tar").recordings
     assert planned.recording.meeting_id == "physics"
     assert dict(planned.recording.metadata) == {"tenant-id": "t-1", "a": "1"}
     (source,) = planned.sources
@@ -48,7 +48,7 @@ def test_plan_import_knows_the_front_ends_id_of_a_tenants_meeting() -> None:
 
 def test_plan_import_leaves_the_files_of_others_as_they_are() -> None:
     text = metadata_xml("r1", "video", meeting_id="physics~t-1", metadata={"a": "~"})
-    (planned,) = plan_import([unpacked("r1", "video", text)]).recordings
+    (planned,) = plan_import([unpacked("r1", "video", text)], "r1.tar").recordings
     assert [source.shown_xml for source in planned.sources] == [None]
 
 
@@ -57,12 +57,12 @@ def test_plan_import_publishes_only_what_every_format_publishes(
     published: tuple[bool, bool],
 ) -> None:
     texts = [metadata_xml("r1", "video", published=said) for said in published]
-    plan = plan_import([unpacked("r1", "video", text) for text in texts])
+    plan = plan_import([unpacked("r1", "video", text) for text in texts], "r1.tar")
     assert not plan.recordings[0].recording.published
 
 
 def test_plan_import_keeps_recordings_apart() -> None:
-    plan = plan_import([unpacked("r1", "video"), unpacked("r2", "video")])
+    plan = plan_import([unpacked("r1", "video"), unpacked("r2", "video")], "r1.tar")
     assert [planned.recording.record_id for planned in plan.recordings] == ["r1", "r2"]
 
 
@@ -86,6 +86,6 @@ def test_plan_import_keeps_recordings_apart() -> None:
 def test_plan_import_leaves_out_a_broken_format_and_says_why(
     source: UnpackedFormat, problem: str
 ) -> None:
-    plan = plan_import([source, unpacked("r1", "video")])
+    plan = plan_import([source, unpacked("r1", "video")], "r1.tar")
     assert plan.problems == (problem,)
     assert [format.format for format in plan.recordings[0].recording.formats] == ["video"]

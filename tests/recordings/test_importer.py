@@ -187,6 +187,30 @@ async def test_import_takes_the_good_formats_and_keeps_the_tar_of_a_bad_one(
     assert [event for event, _ in bench.log.errors] == ["recording_import_given_up"]
 
 
+async def test_import_of_an_upload_is_bound_to_its_recording(bench: ImportBench) -> None:
+    drop(bench, "r1")
+    for record_id, uploaded_as in (("r1", "r2"), ("r2", "r2")):
+        upload = bench.spool.open_upload(uploaded_as)
+        upload.write(recording_tar(bench.root, record_id, VIDEO, name="uploaded").read_bytes())
+        upload.finish()
+    await bench.run("r1.tar")
+    names = [tar.name for tar in bench.spool.scan()]
+    for name in names:
+        for _ in range(3):
+            if bench.spool.look(name) is not None:
+                await bench.run(name)
+
+    kept, new = await bench.find("r1"), await bench.find("r2")
+    assert kept is not None
+    assert kept.name != "uploaded"
+    assert new is not None
+    assert new.name == "uploaded"
+    assert bench.spool.failed_names() == ["r2.upload.tar"]
+    reason = (bench.root / "spool/failed/r2.upload.tar.error").read_text()
+    assert reason == "video/r1: the upload was authorized for another recording\n"
+    bench.log.errors.clear()
+
+
 async def test_import_gives_up_a_broken_tar_after_three_tries(bench: ImportBench) -> None:
     (bench.root / "spool/r1.tar").write_bytes(b"no tar at all" * 1000)
     assert await bench.run("r1.tar") is not None

@@ -9,7 +9,7 @@ from threading import Barrier
 
 import pytest
 
-from appliance.recordings.import_model import UnpackedFormat
+from appliance.recordings.import_model import UnpackedFormat, may_hold
 from appliance.recordings.spool import Spool, Upload
 from tests.doubles.import_tools import recording_settings
 
@@ -72,6 +72,24 @@ def test_names_of_any_length_come_and_go(spool: Spool) -> None:
     upload.write(b"one")
     upload.finish()
     assert len(spool.scan()) == 2
+
+
+def test_upload_keeps_its_recording_in_its_name(spool: Spool) -> None:
+    for record_id in ("r1", "r" * 255):
+        for _ in range(3):  # beside the one before, then from failed/
+            upload = spool.open_upload(record_id)
+            upload.write(b"one")
+            upload.finish()
+        for _ in range(2):
+            for tar in spool.scan():
+                assert may_hold(tar.name, record_id)
+                assert not may_hold(tar.name, "upload")
+                assert not may_hold(tar.name, "r2")
+                spool.reject(tar, "reason")
+            for name in spool.failed_names():
+                spool.restore(name)
+        for tar in spool.scan():
+            spool.accept(tar)
 
 
 def test_restore_brings_a_tar_back_but_not_onto_another(spool: Spool) -> None:

@@ -70,8 +70,8 @@ async def test_upload_reaches_the_spool_whole(
         answer = await public.ask("PUT", PATH, headers=bearer(token(sub=sub)), body=TAR)
     assert answer.status == 201
     check_described(answer)
-    assert (tmp_path / "spool/r1.tar").read_bytes() == TAR
-    assert os.listdir(tmp_path / "spool") == ["r1.tar"]
+    assert (tmp_path / "spool/r1.upload.tar").read_bytes() == TAR
+    assert os.listdir(tmp_path / "spool") == ["r1.upload.tar"]
 
 
 BAD_TOKENS = {
@@ -170,7 +170,7 @@ async def test_upload_that_is_cut_off_leaves_nothing_and_can_be_sent_again(
                 await trio.sleep(0.01)
         answer = await public.ask("PUT", PATH, headers=bearer(token()), body=TAR)
     assert answer.status == 201
-    assert (tmp_path / "spool/r1.tar").read_bytes() == TAR
+    assert (tmp_path / "spool/r1.upload.tar").read_bytes() == TAR
 
 
 async def test_upload_that_stalls_is_ended(
