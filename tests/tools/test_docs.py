@@ -52,7 +52,7 @@ def test_every_ctl_command_is_described_with_its_options() -> None:
 
     assert set(rows) == set(commands)
     for command, options in commands.items():
-        assert set(re.findall(r"--[a-z-]+", rows[command])) == set(options), command
+        assert set(re.findall(r"`(--[a-z-]+)", rows[command])) == set(options), command
 
 
 def test_every_redis_key_is_described() -> None:
