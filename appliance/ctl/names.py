@@ -17,7 +17,7 @@ from appliance.ctl.client import LONG_S, ControlClient, ControlError, Refusal
 from appliance.ctl.console import Console
 
 
-class Ambiguous(ControlError):
+class AmbiguousName(ControlError):
     """A word stands for several ids; `str()` lists them, one a line."""
 
 
@@ -40,7 +40,7 @@ def takes_names(command: argparse.ArgumentParser, kind: str, dest: str) -> None:
 
 
 def resolve_arguments(console: Console, client: ControlClient, args: Namespace) -> None:
-    """Replace names by ids in the arguments of a command. Raises ControlError, Ambiguous."""
+    """Replace names by ids in the arguments of a command. Raises ControlError, AmbiguousName."""
     kind, dest = getattr(args, "named", ("", ""))
     given = getattr(args, dest) if kind else None
     if not given or console.rake:
@@ -56,7 +56,7 @@ def resolve_arguments(console: Console, client: ControlClient, args: Namespace) 
 
 
 def resolve(kind: str, word: str, known: Sequence[Named]) -> Named:
-    """Return what a word stands for; if it is nothing, the word as an id. Raises Ambiguous."""
+    """Return what a word stands for; if it is nothing, the word as an id. Raises AmbiguousName."""
     if not word or any(one.id == word for one in known):
         return Named(word)
     plain = word.lower()
@@ -64,7 +64,7 @@ def resolve(kind: str, word: str, known: Sequence[Named]) -> Named:
     found = same or [one for one in known if _begins(one, plain)]
     if len(found) > 1:
         candidates = "".join(f"\n  {one}" for one in found)
-        raise Ambiguous(f"{word} stands for several {kind}s; nothing was changed:{candidates}")
+        raise AmbiguousName(f"{word} stands for several {kind}s; nothing was changed:{candidates}")
     return found[0] if found else Named(word)
 
 

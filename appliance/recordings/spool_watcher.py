@@ -17,12 +17,12 @@ from contextlib import (
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import trio
 
 from appliance.faults import DatabaseDown
 from appliance.log import Log
+from appliance.recordings.files import RecordingFiles
 from appliance.recordings.import_model import SpooledTar, is_tar_name
 from appliance.recordings.importer import (
     MAX_CONCURRENCY,
@@ -31,6 +31,8 @@ from appliance.recordings.importer import (
     import_tar,
     remove_leftovers,
 )
+from appliance.recordings.spool import Spool
+from appliance.system.inotify import DirectoryWatch
 
 SETTLE_S = 2.0
 """Between the first two scans after a start; short, for tars that arrived before it."""
@@ -42,40 +44,8 @@ _PAUSE_S = 5.0
 """After an error of the spool directory."""
 
 
-class DirectoryWatch(Protocol):
-    """A watch on the spool."""
-
-    async def next_names(self) -> list[str] | None:
-        """Wait for finished files, return their names; None: events were lost. Raises OSError."""
-
-
 OpenWatch = Callable[[Path], AbstractAsyncContextManager[DirectoryWatch]]
 """Opens a watch on a directory, closed at the end of the block. Raises OSError."""
-
-
-class WatchedSpool(Protocol):
-    """The operations of the spool that watching needs. They block and raise OSError."""
-
-    directory: Path
-
-    def make(self) -> None:
-        """Make missing directories."""
-
-    def scan(self) -> list[SpooledTar]:
-        """Return the tars."""
-
-    def look(self, name: str) -> SpooledTar | None:
-        """Return the current version of a tar."""
-
-    def remove_abandoned_uploads(self) -> None:
-        """Remove uploads left behind by a crash."""
-
-
-class Trash(Protocol):
-    """The recording files that were renamed aside."""
-
-    def empty_trash(self) -> None:
-        """Remove them. Raises OSError."""
 
 
 @dataclass(slots=True)
@@ -83,8 +53,8 @@ class SpoolWatcher:
     """Watches one spool."""
 
     tools: Importer
-    spool: WatchedSpool
-    trash: Trash
+    spool: Spool
+    trash: RecordingFiles
     open_watch: OpenWatch
     log: Log
     scan_interval_s: float

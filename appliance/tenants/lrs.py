@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import trio
 
@@ -23,6 +23,7 @@ from appliance.tenants.lrs_rules import (
     seal,
     token_document,
 )
+from appliance.tenants.token_client import TokenClient
 
 RETRY_S = 15.0
 """Pause before a token endpoint that failed is asked again."""
@@ -35,19 +36,12 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class TokenIssuer(Protocol):
-    """Requests access tokens."""
-
-    async def fetch(self, keycloak: Keycloak) -> Token:
-        """Return a new token. Raises TokenUnavailable."""
-
-
 class LrsPayloads:
     """Makes payloads, and caches tokens and encrypted documents."""
 
     def __init__(
         self,
-        issuer: TokenIssuer,
+        issuer: TokenClient,
         faults: FaultLog,
         *,
         deadline_s: float,

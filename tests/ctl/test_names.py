@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.ctl.names import Ambiguous, Named, resolve
+from appliance.ctl.names import AmbiguousName, Named, resolve
 from tests.doubles.control import Done, open_control
 from tests.doubles.features import open_features
 from tests.doubles.pool import Pool, open_pool
@@ -37,7 +37,7 @@ def test_word_stands_for_a_server(word: str, server_id: str) -> None:
 
 
 def test_word_for_several_servers_is_ambiguous() -> None:
-    with pytest.raises(Ambiguous) as raised:
+    with pytest.raises(AmbiguousName) as raised:
         resolve("server", "t", KNOWN)
 
     assert str(raised.value).splitlines() == [
