@@ -296,6 +296,22 @@ class PollStart:
 
 
 @dataclass(frozen=True, slots=True)
+class DoubleMeeting:
+    """A meeting that the polled server lists beside the server of its record."""
+
+    id: MeetingId
+    server_id: ServerId
+    """The server of its record."""
+    placement: int
+    joins: int
+    """Joins that the record counted when the poll was recorded."""
+    new: bool
+    """The previous poll did not find it."""
+    action: str
+    """`end_here`, `move_here` (end it on the server of its record) or empty: nothing yet."""
+
+
+@dataclass(frozen=True, slots=True)
 class ObservationResult:
     """Changes made by a successful poll."""
 
@@ -311,6 +327,7 @@ class ObservationResult:
     """Meetings (id, moderator password) that run there but now belong to another server."""
     missing: tuple[tuple[MeetingId, int], ...] = ()
     """Recorded meetings (id, placement) that the server did not list."""
+    doubles: tuple[DoubleMeeting, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from appliance.doctor.host_findings import (
     judge_file_limit,
     judge_name,
 )
-from appliance.doctor.server_findings import judge_pool, judge_server, timed_out
+from appliance.doctor.server_findings import judge_doubles, judge_pool, judge_server, timed_out
 from appliance.doctor.settings_findings import (
     judge_server_secrets,
     judge_settings,
@@ -272,7 +272,9 @@ class _Examination:
                 for server in servers:
                     nursery.start_soon(ask, server)
         each = [asked.get(server.id) or timed_out(server, self._part_s) for server in servers]
-        return [*judge_pool(servers), *each, *judge_server_secrets(servers)]
+        doubles = await self._deps.servers.store.list_doubles([server.id for server in servers])
+        secrets = judge_server_secrets(servers)
+        return [*judge_pool(servers), *each, *secrets, *judge_doubles(doubles)]
 
     async def host(self) -> list[Finding]:
         """Check this host: certificates, names, limits."""

@@ -97,6 +97,19 @@ def judge_pool(servers: Sequence[Server]) -> list[Finding]:
     return findings
 
 
+def judge_doubles(doubles: Sequence[tuple[str, str, str]]) -> list[Finding]:
+    """Judge the meetings (id, servers) that run on two servers."""
+    return [
+        warn(
+            f"meeting {meeting_id}",
+            f"it runs on two servers, {first} and {second}",
+            "the copy without users is ended by itself; with users in both, have them meet in one"
+            f" and end the other on its server ({first} is the one that joins lead to)",
+        )
+        for meeting_id, first, second in doubles
+    ]
+
+
 def timed_out(server: Server, limit_s: float) -> Finding:
     """Judge a server whose inspection took too long."""
     return judge_server(server, ServerFacts(failure=f"no answer within {limit_s:g} s"))

@@ -27,6 +27,7 @@ from appliance.model import (
 )
 from appliance.pool.ending import end_unwanted, forget_if_gone
 from appliance.servers.deps import ServerDeps
+from appliance.servers.doubles import log_double, resolve_double
 from appliance.servers.load import contributions, counts
 from appliance.servers.store import CHUNK
 
@@ -212,6 +213,8 @@ def _log_success(deps: ServerDeps, server: Server, result: ObservationResult) ->
         deps.log.info("server_online", server=server.id)
     if result.taken_back:
         deps.log.warning("meetings_taken_back", server=server.id, meetings=len(result.taken_back))
+    for double in result.doubles:
+        log_double(deps, server, double)
     if result.auto_disabled:
         deps.log.info("cordoned_server_is_empty", server=server.id, state="disabled")
 
@@ -230,6 +233,9 @@ async def _follow_up(deps: ServerDeps, server: Server, result: ObservationResult
         async with trio.open_nursery() as nursery:
             for meeting_id, password in result.to_end:
                 nursery.start_soon(follow, _end_duplicate, meeting_id, password)
+            for double in result.doubles:
+                if double.action:
+                    nursery.start_soon(follow, resolve_double, double)
             for meeting_id, placement in result.missing:
                 nursery.start_soon(follow, _check_missing, meeting_id, placement)
 

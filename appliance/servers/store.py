@@ -14,6 +14,7 @@ from itertools import chain
 from typing import Any
 
 from appliance.model import (
+    DoubleMeeting,
     FailureResult,
     MeetingId,
     Observation,
@@ -136,6 +137,36 @@ class ServerStore:
         request = observation_arguments(seen, self.rules, healthy_threshold=healthy_threshold)
         return parse_observation(await self.redis.background.run("observe_server", request))
 
+    async def move_meeting(
+        self,
+        double: DoubleMeeting,
+        *,
+        to: ServerId,
+        moderator_pw: str,
+        voice_bridge: str,
+        now_ms: int,
+    ) -> bool:
+        """Move the record of a meeting to another server that has it; see move_meeting.lua."""
+        reply = await self.redis.background.run(
+            "move_meeting",
+            *(double.id, double.server_id, double.placement, double.joins),
+            *(to, moderator_pw, voice_bridge, now_ms),
+        )
+        return bool(reply)
+
+    async def list_doubles(
+        self, server_ids: Sequence[ServerId]
+    ) -> list[tuple[MeetingId, ServerId, ServerId]]:
+        """Return the meetings that run on two servers as of the last polls: id and servers."""
+        prefix = self.redis.background.own_key("doubles:")
+        commands = [["HGETALL", prefix + server_id] for server_id in server_ids]
+        replies = await self.redis.background.pipeline(commands) if commands else []
+        return [
+            (MeetingId(meeting_id), ServerId(json.loads(entry)["server"]), server_id)
+            for server_id, reply in zip(server_ids, replies, strict=True)
+            for meeting_id, entry in zip(reply[::2], reply[1::2], strict=True)
+        ]
+
     async def fail_server(
         self, server_id: ServerId, *, now_ms: int, unhealthy_threshold: int, disabled: bool = False
     ) -> FailureResult:
@@ -255,6 +286,14 @@ def parse_observation(reply: str) -> ObservationResult:
         taken_back=tuple(MeetingId(item) for item in list(found["taken_back"])),
         to_end=tuple((MeetingId(item[0]), item[1]) for item in list(found["to_end"])),
         missing=tuple((MeetingId(item[0]), int(item[1])) for item in list(found["missing"])),
+        doubles=tuple(_parse_double(item) for item in list(found["doubles"])),
+    )
+
+
+def _parse_double(item: Sequence[Any]) -> DoubleMeeting:
+    meeting_id, server_id, placement, joins, new, action = item
+    return DoubleMeeting(
+        MeetingId(meeting_id), ServerId(server_id), int(placement), int(joins), bool(new), action
     )
 
 

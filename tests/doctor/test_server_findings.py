@@ -9,7 +9,7 @@ import pytest
 
 from appliance.bbb.server_facts import ServerFacts
 from appliance.doctor.findings import Level
-from appliance.doctor.server_findings import judge_pool, judge_server, timed_out
+from appliance.doctor.server_findings import judge_doubles, judge_pool, judge_server, timed_out
 from appliance.model import Server, ServerId, ServerState
 
 SERVER = Server(ServerId("one"), "https://a/api", "s", ServerState.ENABLED, online=True)
@@ -68,3 +68,9 @@ def test_pool_is_judged_as_a_whole() -> None:
     assert [one.level for one in judge_pool([off])] == [Level.FAIL]
     (same,) = judge_pool([SERVER, twin])
     assert (same.level, same.text) == (Level.FAIL, "one and two are the same server")
+
+
+def test_meeting_on_two_servers_is_a_warning() -> None:
+    (finding,) = judge_doubles([("room", "a", "b")])
+    assert (finding.check, finding.level) == ("meeting room", Level.WARN)
+    assert "a and b" in finding.text

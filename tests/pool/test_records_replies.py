@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from appliance.model import (
+    DoubleMeeting,
     FailureResult,
     Meeting,
     MeetingId,
@@ -185,6 +186,7 @@ OBSERVED: dict[str, Any] = {
     "taken_back": ["m1"],
     "to_end": [["m2", "pw"]],
     "missing": [["m3", 7]],
+    "doubles": [["m4", "b", 8, 2, 1, ""]],
 }
 
 
@@ -195,12 +197,13 @@ def test_observation_is_parsed() -> None:
         taken_back=(MeetingId("m1"),),
         to_end=((MeetingId("m2"), "pw"),),
         missing=((MeetingId("m3"), 7),),
+        doubles=(DoubleMeeting(MeetingId("m4"), ServerId("b"), 8, 2, new=True, action=""),),
     )
 
 
 def test_empty_lists_of_lua_are_empty() -> None:
     # cjson cannot tell an empty list from an empty object.
-    nothing: dict[str, Any] = {"taken_back": {}, "to_end": {}, "missing": {}}
+    nothing: dict[str, Any] = {"taken_back": {}, "to_end": {}, "missing": {}, "doubles": {}}
     found = parse_observation(json.dumps({**OBSERVED, **nothing}))
     assert (found.taken_back, found.to_end, found.missing) == ((), (), ())
 

@@ -88,10 +88,11 @@ local function consider(server_id, load)
   if is_unstable(call('HGET', P .. server_id, 'unhealthy_counter'), call('GET', A .. 'suspect:' .. server_id)) then
     rank = rank + 2
   end
-  if avoided == server_id or call('HEXISTS', A .. 'detached:' .. server_id, id) == 1 then rank = rank + 4 end
+  local left = call('HGET', A .. 'detached:' .. server_id, id)
+  if left or avoided == server_id then rank = rank + 4 end
   if rank < best_rank then best, best_rank, best_load = {}, rank, load end
   if rank == best_rank and load == best_load then
-    best[#best + 1] = { id = server_id, multiplier = multiplier_of(s[5]) }
+    best[#best + 1] = { id = server_id, multiplier = multiplier_of(s[5]), left = left }
   end
 end
 
@@ -135,7 +136,8 @@ local function only_server()
     must_wait = true
     return nil
   end
-  return { id = q.only_server, multiplier = multiplier_of(s[4]) }
+  local left = call('HGET', A .. 'detached:' .. q.only_server, id)
+  return { id = q.only_server, multiplier = multiplier_of(s[4]), left = left }
 end
 
 local function choose_server()
@@ -178,8 +180,7 @@ if not chosen then
 end
 
 -- What an earlier create left on the chosen server, so that BBB takes this one for its repeat.
-local left = call('HGET', A .. 'detached:' .. chosen.id, id)
-left = left and cjson.decode(left)
+local left = chosen.left and cjson.decode(chosen.left)
 if left and left.tenant_id ~= q.tenant_id then left = nil end
 if left and left.requested then
   return { 'end_first', '', unpack(reply_record(id, record_on(chosen.id, left), q.now_ms)) }

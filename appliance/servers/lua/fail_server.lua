@@ -22,6 +22,7 @@ if was_online and unhealthy < tonumber(ARGV[3]) then return { unhealthy, 0, 0 } 
 local ids = call('SMEMBERS', was_online and P .. 'meetings' or A .. 'meetings_of:' .. sid)
 if was_online then
   call('HSET', server_key, 'online', 'false', 'meetings', 0, 'users', 0, 'largest_meeting', 0, 'videos', 0)
+  call('DEL', A .. 'doubles:' .. sid)
   call('ZREM', P .. 'server_load', sid)
   call('ZREM', P .. 'cordoned_server_load', sid)
 end

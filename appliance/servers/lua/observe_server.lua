@@ -78,12 +78,16 @@ local function record_breakout(meeting)
   call('EXPIRE', key, BREAKOUT_TTL_S)
 end
 
+local elsewhere = {} -- {meeting, server of its record}
+
 for _, meeting in ipairs(q.listed) do
   listed[meeting.id] = meeting
   local owner = call('HGET', P .. 'meeting:' .. meeting.id, 'server_id')
   if owner == sid then
     record_listed(meeting.id, meeting)
-  elseif not owner and meeting.is_breakout then
+  elseif owner then
+    elsewhere[#elsewhere + 1] = { meeting, owner }
+  elseif meeting.is_breakout then
     record_breakout(meeting)
   end
 end
@@ -207,6 +211,44 @@ if online then
   end
 end
 
+-- Meetings that this server lists although their records name another server, which lists them too, and
+-- no failover explains it. `doubles:` remembers what the previous poll saw of them. One without users
+-- both times is to be ended ('end_here'), or the copy on the other server, if that is empty
+-- ('move_here').
+local doubles = {}
+local doubles_key = A .. 'doubles:' .. sid
+
+local function compare_double(meeting, owner, before)
+  local id = meeting.id
+  if call('HEXISTS', A .. 'detached:' .. sid, id) == 1 or servers_to_be_ended(id, now_ms)[sid] then return nil end
+  local a = call('HMGET', A .. 'meeting:' .. id, 'creating', 'confirmed_ms', 'seen_ms', 'users', 'joins', 'placement')
+  if a[1] or number(a[2], 0) >= q.began_ms then return nil end
+  if not a[3] or call('HGET', P .. 'server:' .. owner, 'online') ~= 'true' then return nil end
+  local here, there, joined = meeting.participants, number(a[4], 0), number(a[5], 0)
+  local action = ''
+  if before and before.server == owner and tonumber(a[3]) > before.since_ms then
+    if here == 0 and before.here == 0 then
+      action = 'end_here'
+    elseif there == 0 and before.there == 0 and joined == before.joins then
+      action = 'move_here'
+    end
+  end
+  local new = not before or before.server ~= owner
+  doubles[#doubles + 1] = { id, owner, number(a[6], 0), joined, new and 1 or 0, action }
+  return { server = owner, since_ms = new and now_ms or before.since_ms, here = here, there = there, joins = joined }
+end
+
+if online and (#elsewhere > 0 or call('EXISTS', doubles_key) == 1) then
+  local seen = {}
+  for _, found in ipairs(elsewhere) do
+    local before = call('HGET', doubles_key, found[1].id)
+    seen[found[1].id] = compare_double(found[1], found[2], before and cjson.decode(before))
+  end
+  call('DEL', doubles_key)
+  for id, double in pairs(seen) do call('HSET', doubles_key, id, cjson.encode(double)) end
+  if next(seen) then call('EXPIRE', doubles_key, DETACHED_TTL_S) end
+end
+
 local joins = math.max(0, number(call('HGET', A .. 'load:' .. sid, 'joins'), 0) - q.joins_before)
 local load = q.load + pending + joins
 local joined = math.floor(joins / multiplier_of(s[4]) + 0.5)
@@ -228,4 +270,5 @@ elseif online then
   call('ZADD', P .. set, decimal(load), sid)
 end
 return cjson.encode({ known = true, online = online, came_online = came_online, auto_disabled = auto_disabled,
-  load = load, taken_back = taken_back, to_end = to_end, missing = missing })
+  load = load, taken_back = taken_back, to_end = to_end, missing = missing,
+  doubles = doubles })
