@@ -21,9 +21,9 @@ _IDLE_TICKS = 25
 
 _COLUMNS = (
     Column("FILE"),
-    Column("SIZE", right=True),
+    Column("SIZE", right=True, drop=2),
     Column("STATE"),
-    Column("ATTEMPTS", right=True),
+    Column("ATTEMPTS", right=True, drop=1),
     Column("TIME (UTC)"),
     Column("NOTE"),
 )
