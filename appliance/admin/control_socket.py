@@ -17,7 +17,7 @@ import secrets
 import socket
 import stat
 import struct
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -31,7 +31,8 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 
-from appliance.admin_calls.actors import ACTOR_KEY, local_actor
+from appliance.admin.passed_files import PassedFileStream
+from appliance.admin_calls.actors import ACTOR_KEY, FILE_KEY, local_actor
 from appliance.log import Log
 from appliance.settings import ControlSettings
 
@@ -116,14 +117,18 @@ class _ControlServer:
     async def _serve_peer(self, stream: trio.SocketStream, peer: Peer) -> None:
         # User names may come over the network (LDAP).
         name = await trio.to_thread.run_sync(_find_user_name, peer.uid)
-        app = partial(_call_with_actor, self._app, local_actor(peer.uid, name))
-        await TCPServer(
-            ASGIWrapper(app),
-            self._config,
-            self._context,
-            ConnectionState({}),
-            stream,  # type: ignore[arg-type]  # plain or TLS, unlike its annotation
-        ).run()
+        passing = PassedFileStream(stream)
+        keys = {ACTOR_KEY: local_actor(peer.uid, name), FILE_KEY: lambda: passing.file}
+        try:
+            await TCPServer(
+                ASGIWrapper(partial(_call_with_keys, self._app, keys)),
+                self._config,
+                self._context,
+                ConnectionState({}),
+                passing,  # type: ignore[arg-type]  # plain or TLS, unlike its annotation
+            ).run()
+        finally:
+            passing.close_file()
 
     def close_all(self) -> None:
         """Close every connection: Hypercorn's sends cannot be cancelled, and a stopped client
@@ -132,10 +137,10 @@ class _ControlServer:
             stream.socket.close()
 
 
-async def _call_with_actor(
-    app: AsgiApp, actor: str, scope: dict[str, Any], receive: Any, send: Any
+async def _call_with_keys(
+    app: AsgiApp, keys: Mapping[str, Any], scope: dict[str, Any], receive: Any, send: Any
 ) -> None:
-    await app({**scope, ACTOR_KEY: actor}, receive, send)
+    await app({**scope, **keys}, receive, send)
 
 
 def _build_config() -> Config:

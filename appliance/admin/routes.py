@@ -26,6 +26,7 @@ from appliance.admin.access import (
 )
 from appliance.admin.errors import answer_error
 from appliance.admin.openapi import make_document
+from appliance.admin_calls.actors import FILE_KEY
 from appliance.admin_calls.call import PREFIX, AdminCall, BoundAdminCall
 from appliance.admin_calls.fields import merge_fields, parse_body
 from appliance.bbb import errors
@@ -152,7 +153,8 @@ class _AdminViews:
             body = b""
             if declaration.method == "POST":
                 body = await self._read_body()
-            answer = await call.run(actor, merge_fields(parse_body(body), query))
+            passed: Callable[[], int | None] = request.scope.get(FILE_KEY, _no_file)
+            answer = await call.run(actor, merge_fields(parse_body(body), query), passed())
             return _respond(answer, declaration.status)
         except Exception as error:
             features = self._features
@@ -211,6 +213,10 @@ class _AdminViews:
         uploads = self._features.recordings.spool is not None
         body = json.dumps(make_document(CALLS, uploads=uploads), indent=1).encode()
         return body, hashlib.sha256(body).hexdigest()[:32]
+
+
+def _no_file() -> None:
+    return None
 
 
 def _check_method(method: str) -> None:

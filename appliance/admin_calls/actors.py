@@ -6,6 +6,8 @@ ACTOR_KEY = "appliance.actor"
 """Scope key: the user connected to the control socket."""
 CLIENT_KEY = "appliance.client"
 """Scope key: the address of a client of the public listener, as trusted proxies report it."""
+FILE_KEY = "appliance.file"
+"""Scope key: returns the descriptor of a file that came over the control socket, or None."""
 UNKNOWN = "unknown"
 _MAX_ADDRESS = 64
 """A proxy may have written it; no address is longer."""

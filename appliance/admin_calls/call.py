@@ -40,6 +40,8 @@ class Call(Generic[Request]):
     who: str
     fields: Json
     request_type: type[Request]
+    file: int | None = None
+    """Descriptor of a file that the client has passed; closed after the call."""
 
     def read(self) -> Request:
         """Read the request. Raises BadRequest, Refused."""
@@ -99,9 +101,9 @@ class AdminCall(Generic[Deps]):
         """Return the call with the dependencies of its feature."""
         request_type = self.request_type
 
-        async def run(who: str, fields: Json) -> Any:
+        async def run(who: str, fields: Json, file: int | None = None) -> Any:
             with trio.fail_after(self.deadline_s):
-                return await self.handler(deps, Call(who, fields, request_type))
+                return await self.handler(deps, Call(who, fields, request_type, file))
 
         return BoundAdminCall(self, run)
 
@@ -111,6 +113,9 @@ class BoundAdminCall:
     """A call that can be made."""
 
     declaration: AdminCall[Any]
-    run: Callable[[str, Json], Awaitable[Any]]
-    """Takes the actor and the fields. Raises BadRequest, Refused, ErrorAnswer, StoreDown,
-    DatabaseDown; trio.TooSlowError after the deadline."""
+    run: Callable[..., Awaitable[Any]]
+    """Takes the actor, the fields, and the descriptor of a passed file or None.
+
+    Raises BadRequest, Refused, ErrorAnswer, StoreDown, DatabaseDown; trio.TooSlowError after the
+    deadline.
+    """

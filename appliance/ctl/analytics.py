@@ -16,9 +16,9 @@ from appliance.ctl.tables import Column, format_size
 _COLUMNS = (
     Column("ID"),
     Column("MEETING ID"),
-    Column("CUSTOMER"),
+    Column("CUSTOMER", drop=1),
     Column("RECEIVED (UTC)"),
-    Column("SIZE", right=True),
+    Column("SIZE", right=True, drop=2),
 )
 
 

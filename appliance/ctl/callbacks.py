@@ -17,9 +17,9 @@ _COLUMNS = (
     Column("KIND"),
     Column("STATE"),
     Column("RECEIVER"),
-    Column("MEETING ID"),
-    Column("TRIES", right=True),
-    Column("NEXT", right=True),
+    Column("MEETING ID", drop=3),
+    Column("TRIES", right=True, drop=1),
+    Column("NEXT", right=True, drop=2),
     Column("LAST"),
 )
 

@@ -78,12 +78,30 @@ class ControlClient:
             target += f"?{urlencode(query)}"
         return self._call("GET", target, None, deadline_s)
 
-    def post(self, call: str, body: Mapping[str, Any], *, deadline_s: float = SHORT_S) -> Any:
-        """Make a call with a JSON body, and return the decoded JSON."""
-        return self._call("POST", f"{PREFIX}/{call}", json.dumps(body).encode(), deadline_s)
+    def post(
+        self,
+        call: str,
+        body: Mapping[str, Any],
+        *,
+        deadline_s: float = SHORT_S,
+        file: int | None = None,
+    ) -> Any:
+        """Make a call with a JSON body, and return the decoded JSON.
 
-    def _call(self, method: str, target: str, body: bytes | None, deadline_s: float) -> Any:
-        connection = _UnixConnection(self._path, deadline_s)
+        file: a descriptor that is passed to the appliance.
+        """
+        content = json.dumps(body).encode()
+        return self._call("POST", f"{PREFIX}/{call}", content, deadline_s, file)
+
+    def _call(
+        self,
+        method: str,
+        target: str,
+        body: bytes | None,
+        deadline_s: float,
+        file: int | None = None,
+    ) -> Any:
+        connection = _UnixConnection(self._path, deadline_s, file)
         headers = {"Connection": "close", "Content-Type": "application/json"}
         try:
             connection.request(method, target, body, headers)
@@ -119,9 +137,20 @@ def _decode(status: int, content: bytes) -> Any:
 class _UnixConnection(HTTPConnection):
     """An HTTPConnection to a Unix socket."""
 
-    def __init__(self, path: str, timeout_s: float) -> None:
+    def __init__(self, path: str, timeout_s: float, file: int | None = None) -> None:
         super().__init__("localhost", timeout=timeout_s)
         self._path = path
+        self._file = file
+
+    def send(self, data: Any) -> None:
+        """Send data; the first of them carries the descriptor of the file, if there is one."""
+        if self._file is None:
+            super().send(data)
+            return
+        self.connect()
+        file, self._file = self._file, None
+        sent = socket.send_fds(self.sock, [data], [file])
+        super().send(data[sent:])
 
     def connect(self) -> None:
         """Connect. Raises NotRunning, ControlError."""

@@ -40,6 +40,15 @@ class Console:
         """Return whether to use colours."""
         return self.is_terminal and not self.no_color
 
+    @property
+    def width(self) -> int | None:
+        """Return the width of the terminal; None: a pipe or a file, which gets everything."""
+        if not self.is_terminal:
+            return None
+        import shutil
+
+        return shutil.get_terminal_size().columns
+
     def line(self, text: str = "") -> None:
         """Write a line without untrusted text."""
         print(text, file=self.out)
@@ -51,7 +60,7 @@ class Console:
 
     def table(self, columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> None:
         """Write a table."""
-        self.line(render_table(columns, rows, colours=self.colours))
+        self.line(render_table(columns, rows, colours=self.colours, width=self.width))
 
     def document(self, value: Any) -> None:
         """Write a JSON document."""

@@ -69,7 +69,7 @@ def check_configuration(console: Console, client: ControlClient, args: Namespace
     if console.as_json:
         console.line(settings.render_check_json(rows, warnings, found.problems))
     else:
-        console.line(settings.render_check_text(rows, warnings))
+        console.line(settings.render_check_text(rows, warnings, console.width))
     console.out.flush()
     for problem in found.problems:
         console.error(f"error: {problem}")

@@ -21,8 +21,8 @@ _COLUMNS = (
     Column("STATUS"),
     Column("MEETINGS", right=True),
     Column("USERS", right=True),
-    Column("LOAD", right=True),
-    Column("BBB VERSION"),
+    Column("LOAD", right=True, drop=2),
+    Column("BBB VERSION", drop=1),
     Column("RESULT"),
 )
 

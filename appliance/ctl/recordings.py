@@ -19,12 +19,12 @@ STATES = ("published", "unpublished", "processing", "processed", "deleted", "any
 DEFAULT_LIMIT, MAX_LIMIT = 50, 100_000
 COLUMNS = (
     Column("RECORD ID"),
-    Column("MEETING ID"),
+    Column("MEETING ID", drop=3),
     Column("NAME"),
     Column("STATE"),
     Column("ENDED (UTC)"),
-    Column("FORMATS"),
-    Column("TENANT"),
+    Column("FORMATS", drop=2),
+    Column("TENANT", drop=1),
 )
 
 

@@ -19,11 +19,11 @@ _COLUMNS = (
     Column("STATUS"),
     Column("MEETINGS", right=True),
     Column("USERS", right=True),
-    Column("LARGEST MEETING", right=True),
-    Column("VIDEOS", right=True),
+    Column("LARGEST MEETING", right=True, drop=1),
+    Column("VIDEOS", right=True, drop=2),
     Column("LOAD", right=True),
-    Column("BBB VERSION"),
-    Column("TAG"),
+    Column("BBB VERSION", drop=3),
+    Column("TAG", drop=4),
 )
 _CLEAR = "\x1b[H\x1b[2J"
 
@@ -74,10 +74,10 @@ def _show_once(console: Console, answer: Mapping[str, Any]) -> None:
         return
     if console.rake:
         console.line()
-    console.line(render_status(answer, colours=console.colours))
+    console.line(render_status(answer, colours=console.colours, width=console.width))
 
 
-def render_status(answer: Mapping[str, Any], *, colours: bool) -> str:
+def render_status(answer: Mapping[str, Any], *, colours: bool, width: int | None) -> str:
     """Return the table of a getStatus answer."""
     rows = [
         (
@@ -94,4 +94,4 @@ def render_status(answer: Mapping[str, Any], *, colours: bool) -> str:
         )
         for server in answer["servers"]
     ]
-    return render_table(_COLUMNS, rows, colours=colours)
+    return render_table(_COLUMNS, rows, colours=colours, width=width)

@@ -28,6 +28,7 @@ STYLES = {
 """Styles of words that fill a cell."""
 
 _MAX_CELL = 40
+_MIN_CELL = 8
 _SIZE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -38,23 +39,78 @@ class Column:
     heading: str
     right: bool = False
     """Align to the right, for numbers."""
+    drop: int = 0
+    """The order in which columns are left out on a narrow terminal, from 1; 0: never."""
 
 
 def render_table(
-    columns: Sequence[Column], rows: Sequence[Sequence[object]], *, colours: bool = False
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[object]],
+    *,
+    colours: bool = False,
+    width: int | None = None,
 ) -> str:
-    """Return a table without final line break and trailing blanks."""
+    """Return a table without final line break and trailing blanks.
+
+    width: of the terminal; columns are left out and cells cut until the table fits. None: as wide
+    as it is.
+    """
     cells = [[escape_control(str(value)) for value in row] for row in rows]
     widths = [
         max([_width(column.heading), *(_width(row[index]) for row in cells)])
         for index, column in enumerate(columns)
     ]
+    dropped: list[str] = []
+    if width is not None:
+        kept = _choose_columns(columns, widths, width)
+        dropped = [one.heading for index, one in enumerate(columns) if index not in kept]
+        columns = [columns[index] for index in kept]
+        widths = _shrink(columns, [widths[index] for index in kept], width)
+        cells = [
+            [_cut(row[index], room) for index, room in zip(kept, widths, strict=True)]
+            for row in cells
+        ]
     heading = _line([column.heading for column in columns], columns, widths, [BOLD] * len(columns))
     lines = [heading if colours else _line([c.heading for c in columns], columns, widths)]
     for row in cells:
         styles = [STYLES.get(cell) for cell in row] if colours else None
         lines.append(_line(row, columns, widths, styles))
+    if dropped:
+        lines.append(f"(not shown: {', '.join(dropped)}; --json has all)")
     return "\n".join(lines)
+
+
+def _choose_columns(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int]:
+    """Return the columns that remain."""
+    kept = list(range(len(columns)))
+    for index in sorted(kept, key=lambda one: columns[one].drop):
+        if columns[index].drop and _total([widths[one] for one in kept]) > width:
+            kept.remove(index)
+    return kept
+
+
+def _shrink(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int]:
+    """Return the widths after the widest columns of text were narrowed."""
+    found = list(widths)
+    texts = [index for index, column in enumerate(columns) if not column.right]
+    while texts and _total(found) > width:
+        widest = max(texts, key=lambda index: found[index])
+        if found[widest] <= max(_MIN_CELL, _width(columns[widest].heading)):
+            break
+        found[widest] -= 1
+    return found
+
+
+def _total(widths: Sequence[int]) -> int:
+    return sum(widths) + 2 * (len(widths) - 1)
+
+
+def _cut(text: str, room: int) -> str:
+    if _width(text) <= room:
+        return text
+    while _width(text) >= room:
+        text = text[:-1]
+    return f"{text}…"
 
 
 def _line(

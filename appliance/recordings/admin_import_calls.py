@@ -131,7 +131,7 @@ async def _show(deps: RecordingDeps, call: Call[ImportIdRequest]) -> ImportJson:
 async def _import(deps: RecordingDeps, call: Call[ImportRecordingRequest]) -> ImportJson:
     request = call.read()
     import_id = await import_admin.start_import(
-        deps, call.who, request.path, undelete=request.undelete
+        deps, call.who, request.path, undelete=request.undelete, descriptor=call.file
     )
     return import_json(*await import_admin.find_import(deps, import_id))
 

@@ -6,6 +6,7 @@ place and not changed. Source: docs/recordings.md.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -75,14 +76,17 @@ async def find_import(
 # --- manual imports ------------------------------------------------------------------------------
 
 
-async def start_import(deps: RecordingDeps, actor: str, path: str, *, undelete: bool) -> int:
+async def start_import(
+    deps: RecordingDeps, actor: str, path: str, *, undelete: bool, descriptor: int | None = None
+) -> int:
     """Start the import of a file of this machine, and return the id of its journal entry.
 
+    descriptor: of the open file, for one that this process does not see, or may not read.
     If the file is being imported already, for example by the watcher, that import is returned.
     Raises Refused: the file does not exist, or is being imported with other options; DatabaseDown.
     """
     admin = open_recordings(deps).admin
-    found = await _find_file(admin, path)
+    found, handed = await _find_file(admin, path, descriptor)
     tar = replace(found, name=found.name.removeprefix(_FAILED))
     external = tar.name.startswith("/")
     # While the claim is held, the watcher does not import the file.
@@ -94,8 +98,9 @@ async def start_import(deps: RecordingDeps, actor: str, path: str, *, undelete: 
             await _restore(admin.importer, tar.name)
     deps.log.info("import_by_hand", by=actor, file=tar.name, bytes=tar.size, undelete=undelete)
     under_way = admin.under_way[entry.id] = ManualImport(tar.size)
-    importer = _importer_for_file(admin, under_way) if external else admin.importer
-    admin.start(partial(_import, admin, importer, tar, entry.id, external=external))
+    own = None if handed is None else os.dup(handed)  # the import lasts longer than the call
+    importer = _importer_for_file(admin, under_way, own) if external else admin.importer
+    admin.start(partial(_import, admin, importer, tar, entry.id, external=external, own=own))
     return entry.id
 
 
@@ -108,15 +113,36 @@ async def _import_under_way(admin: RecordingAdmin, tar: SpooledTar, *, undelete:
     return found.id
 
 
-def _importer_for_file(admin: RecordingAdmin, under_way: ManualImport) -> Importer:
+def _importer_for_file(
+    admin: RecordingAdmin, under_way: ManualImport, descriptor: int | None
+) -> Importer:
     def progress(size: int) -> None:
         under_way.unpacked += size
 
     # No automatic retries: the operator sees the error.
-    return replace(admin.importer, spool=admin.spool.one_file(progress), max_attempts=1)
+    return replace(admin.importer, spool=admin.spool.one_file(progress, descriptor), max_attempts=1)
 
 
-async def _find_file(admin: RecordingAdmin, path: str) -> SpooledTar:
+async def _find_file(
+    admin: RecordingAdmin, path: str, descriptor: int | None
+) -> tuple[SpooledTar, int | None]:
+    """Return a file, and the descriptor if it must be read by that. Raises Refused."""
+    if descriptor is None:
+        return await _find_path(admin, path), None
+    try:
+        handed = await admin.importer.in_thread(partial(admin.spool.handed_file, path, descriptor))
+    except OSError as error:
+        reason = f"{path} cannot be imported: {error.strerror or 'I/O error'}"
+        raise Refused(RefusalKind.INVALID, reason) from error
+    try:
+        found = await _find_path(admin, path)
+    except Refused:
+        return handed, descriptor
+    # Another file may have this path where the service looks, for example in its own /tmp.
+    return (found, None) if replace(found, name=path) == handed else (handed, descriptor)
+
+
+async def _find_path(admin: RecordingAdmin, path: str) -> SpooledTar:
     if not path.startswith("/") or not path.isprintable():
         reason = f"not the absolute path of a file: {path!a}"
         raise Refused(RefusalKind.INVALID, reason)
@@ -139,9 +165,18 @@ async def _find_file(admin: RecordingAdmin, path: str) -> SpooledTar:
 
 
 async def _import(
-    admin: RecordingAdmin, importer: Importer, tar: SpooledTar, import_id: int, *, external: bool
+    admin: RecordingAdmin,
+    importer: Importer,
+    tar: SpooledTar,
+    import_id: int,
+    *,
+    external: bool,
+    own: int | None,
 ) -> None:
-    """Import a file. A file that is not in the spool is not retried by the watcher."""
+    """Import a file. A file that is not in the spool is not retried by the watcher.
+
+    own: the descriptor that it is read by; closed at the end.
+    """
     try:
         await import_tar(importer, tar)
         found = await admin.history.find_import(import_id) if external else None
@@ -152,6 +187,8 @@ async def _import(
         importer.log.warning("import_by_hand_cut_off", file=tar.name, reason=str(error))
     finally:
         admin.under_way.pop(import_id, None)
+        if own is not None:
+            os.close(own)
 
 
 # --- retries -------------------------------------------------------------------------------------

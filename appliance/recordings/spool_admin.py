@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,32 +64,48 @@ class SpoolAdmin:
                 name = f"{FAILED}/{real.name}"
         return SpooledTar(name, status.st_size, status.st_mtime_ns, status.st_ino)
 
+    def handed_file(self, path: str, descriptor: int) -> SpooledTar:
+        """Return an open file, named by its path. Raises OSError: not a regular file."""
+        return _look_at_open(path, descriptor)
+
     def failed_path(self, name: str) -> str | None:
         """Return the path of a tar in `failed/`; None: none has this name."""
         found = self._spool.look_failed(name)
         return None if found is None else str(self._spool.directory / FAILED / name)
 
-    def one_file(self, progress: Callable[[int], None]) -> FileSpool:
-        """Return a spool for files anywhere; `progress` gets the size of each chunk in bytes."""
-        return FileSpool(self._settings, progress)
+    def one_file(self, progress: Callable[[int], None], descriptor: int | None) -> FileSpool:
+        """Return a spool for files anywhere; `progress` gets the size of each chunk in bytes.
+
+        descriptor: of the open file; None: it is opened by its path.
+        """
+        return FileSpool(self._settings, progress, descriptor)
 
 
 class FileSpool(Spool):
     """Files anywhere, named by absolute paths and unpacked like those of the spool."""
 
-    def __init__(self, settings: RecordingSettings, progress: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        settings: RecordingSettings,
+        progress: Callable[[int], None],
+        descriptor: int | None = None,
+    ) -> None:
         super().__init__(settings)
         self._progress = progress
+        self._descriptor = descriptor
 
     def look(self, name: str) -> SpooledTar | None:
         """Return the current version of a file."""
+        if self._descriptor is not None:
+            return _look_at_open(name, self._descriptor)
         found = look_at(Path(name))
         return None if found is None else SpooledTar(name, found.size, found.mtime_ns, found.inode)
 
     def unpack(self, tar: SpooledTar, work: str, stop: Callable[[], bool]) -> list[UnpackedFormat]:
         """Unpack a file and return its formats. Raises as `extract_tar`."""
         target = self.make_work(work)
-        extract_tar(Path(tar.name), target, self.limits, stop=stop, progress=self._progress)
+        source = Path(tar.name) if self._descriptor is None else self._descriptor
+        extract_tar(source, target, self.limits, stop=stop, progress=self._progress)
         return self.unpacked(target)
 
     def accept(self, tar: SpooledTar) -> None:
@@ -96,6 +113,13 @@ class FileSpool(Spool):
 
     def reject(self, tar: SpooledTar, reason: str) -> None:
         """Keep the file; the journal has the reason."""
+
+
+def _look_at_open(name: str, descriptor: int) -> SpooledTar:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+    return SpooledTar(name, status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 def _read_reason(path: Path) -> str | None:

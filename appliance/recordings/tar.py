@@ -54,7 +54,7 @@ class TarLimits:
 
 
 def extract_tar(
-    source: Path,
+    source: Path | int,
     target: Path,
     limits: TarLimits,
     *,
@@ -63,6 +63,7 @@ def extract_tar(
 ) -> int:
     """Unpack an archive into a directory that exists and is empty; return the bytes of its files.
 
+    source: a path, or the descriptor of an open file.
     `stop` is asked for every member and every megabyte, `progress` gets the number of bytes written
     since the last call. After an error, what was unpacked before stays in the directory.
     Raises HostileTar, BrokenTar, DiskFull, Stopped, OSError.

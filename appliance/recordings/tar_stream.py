@@ -112,9 +112,15 @@ class TarStream:
 
 
 @contextmanager
-def open_tar_stream(path: Path) -> Iterator[TarStream]:
-    """Open an archive. Raises BrokenTar (the program zstd is missing), OSError."""
-    with path.open("rb", buffering=_BUFFER_BYTES) as file:
+def open_tar_stream(source: Path | int) -> Iterator[TarStream]:
+    """Open an archive by path or descriptor, which stays open.
+
+    Raises BrokenTar (the program zstd is missing), OSError.
+    """
+    by_path = isinstance(source, Path)
+    with open(source, "rb", buffering=_BUFFER_BYTES, closefd=by_path) as file:
+        if not by_path:
+            file.seek(0)
         magic = file.read(8)
         file.seek(0)
         if magic.startswith(_ZSTD):

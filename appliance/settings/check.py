@@ -19,6 +19,9 @@ from appliance.settings.model import Settings
 from appliance.settings.reading import VARIABLES, Values, read_values
 from appliance.settings.table import Variable
 
+_MAX_SOURCE = 24
+_MIN_VALUE = 12
+
 
 @dataclass(frozen=True, slots=True)
 class SettingRow:
@@ -91,19 +94,33 @@ def _from_secrets(settings: Settings) -> str:
     return f"derived from {'LOADBALANCER_SECRET(S)' if both else 'LOADBALANCER_SECRET'}"
 
 
-def render_check_text(rows: Sequence[SettingRow], warnings: Sequence[str] = ()) -> str:
-    """Return an aligned table of the rows, followed by the warnings; no final line break."""
+def render_check_text(
+    rows: Sequence[SettingRow], warnings: Sequence[str] = (), width: int | None = None
+) -> str:
+    """Return an aligned table of the rows, followed by the warnings; no final line break.
+
+    width: of the terminal, to which values and sources are cut; None: they are complete.
+    """
     table = [("VARIABLE", "VALUE", "SOURCE")]
     table += [(row.name, escape_control(row.value) or "-", row.source) for row in rows]
     first = max(len(row[0]) for row in table)
     # A single long value must not push all origins off the screen.
     second = min(max(len(row[1]) for row in table), 48)
+    if width is not None:
+        third = min(max(len(row[2]) for row in table), _MAX_SOURCE)
+        second = max(_MIN_VALUE, min(second, width - first - third - 4))
+        third = width - first - second - 4
+        table = [(name, _cut(value, second), _cut(source, third)) for name, value, source in table]
     lines = [
         f"{name:<{first}}  {value:<{second}}  {escape_control(source)}"
         for name, value, source in table
     ]
     lines += [f"warning: {escape_control(warning)}" for warning in warnings]
     return "\n".join(lines)
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else f"{text[: max(room, 1) - 1]}…"
 
 
 def render_check_json(

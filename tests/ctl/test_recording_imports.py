@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from tests.doubles.control import Done
+import os
+import socket
+from functools import partial
+
+import trio
+
+from tests.doubles.control import Done, run_ctl
 from tests.doubles.recording_admin_bench import RecordingAdminBench
 from tests.doubles.recording_tars import recording_tar
+from tests.doubles.redis_processes import short_directory
 
 pytest_plugins = ["tests.doubles.recording_admin_bench_fixtures"]
 
@@ -25,6 +32,56 @@ async def test_files_are_imported_and_each_failure_is_a_line(opened: RecordingAd
     journal = await opened.ctl("imports", "--failed")
     assert len(journal.out.splitlines()) == 2
     assert " failed " in journal.out
+
+
+async def test_file_that_the_service_does_not_see_is_handed_over(
+    opened: RecordingAdminBench,
+) -> None:
+    tar = recording_tar(opened.bench.root, "r1")
+    descriptor = os.open(tar, os.O_RDONLY)
+    hidden = opened.bench.root / "hidden" / tar.name
+    try:
+        answer = await trio.to_thread.run_sync(
+            partial(
+                opened.control.client.post,
+                "importRecording",
+                {"path": str(hidden)},
+                file=descriptor,
+            )
+        )
+    finally:
+        os.close(descriptor)
+    tar.unlink()  # only the descriptor that was handed over is left
+
+    with trio.fail_after(20):
+        while answer["state"] != "done":
+            await trio.sleep(0.05)
+            answer = await opened.control.get("getImport", id=str(answer["id"]))
+
+    assert (answer["file"], answer["recordings"]) == (str(hidden), ["r1"])
+
+
+async def test_ctl_hands_over_the_open_file() -> None:
+    with short_directory() as directory, socket.socket(socket.AF_UNIX) as appliance:
+        tar = directory / "r1.tar"
+        tar.write_bytes(b"content of the tar")
+        appliance.bind(str(directory / "ctl.sock"))
+        appliance.listen()
+        received: list[bytes] = []
+
+        def answer() -> None:
+            connection, _ = appliance.accept()
+            with connection:
+                _, (descriptor, *_), _, _ = socket.recv_fds(connection, 65_536, 4)
+                with open(descriptor, "rb") as file:
+                    received.append(file.read())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.to_thread.run_sync, answer)
+            run = partial(run_ctl, directory / "ctl.sock", "recordings", "import", str(tar))
+            await trio.to_thread.run_sync(run)
+
+        assert received == [b"content of the tar"]
 
 
 async def test_journal_shows_waiting_and_failed_tars(opened: RecordingAdminBench) -> None:

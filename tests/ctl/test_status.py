@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import signal
 import subprocess
@@ -25,6 +26,24 @@ STARTS = 25
 """Maximum CPU time of `ctl status`, as a multiple of that of an idle interpreter. It takes nine;
 with an import of the appliance it would take sixty. The best of a few runs depends little on other
 load."""
+
+
+async def test_status_fits_a_terminal_of_80_columns(redis_url: str, redis_namespace: str) -> None:
+    async with open_pool(redis_url, redis_namespace) as pool:
+        await pool.enable_all()
+        long = {
+            "url": "http://a-long-host-name.of-a-server.invalid",
+            "secret": "s",
+            "tag": "lectures",
+        }
+        await pool.control.post("addServer", long)
+
+        _, screen = await trio.to_thread.run_sync(on_terminal, pool.control.path, ("status",))
+
+        lines = re.sub(r"\x1b\[\d+m", "", screen).splitlines()
+        assert max(map(len, lines)) <= 80
+        assert lines[0].split()[:4] == ["HOSTNAME", "STATE", "STATUS", "MEETINGS"]
+        assert lines[-1].startswith("(not shown: ")
 
 
 async def test_status_is_the_table_of_scalelite(redis_url: str, redis_namespace: str) -> None:
@@ -63,8 +82,8 @@ def test_words_are_coloured_only_with_colours() -> None:
         **{"largest_meeting": 2, "videos": 0, "load": 1.5, "bbb_version": "3.0", "tag": ""},
     }
 
-    assert "\x1b[33munstable\x1b[0m" in render_status({"servers": [row]}, colours=True)
-    assert "\x1b" not in render_status({"servers": [row]}, colours=False)
+    assert "\x1b[33munstable\x1b[0m" in render_status({"servers": [row]}, colours=True, width=None)
+    assert "\x1b" not in render_status({"servers": [row]}, colours=False, width=None)
 
 
 def watch(pool: Pool, tables: int) -> tuple[int, str]:

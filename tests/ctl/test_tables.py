@@ -61,6 +61,27 @@ def test_control_characters_of_a_cell_are_escaped() -> None:
     assert len(table.splitlines()) == 2
 
 
+def test_table_that_is_too_wide_loses_columns_and_ends_of_cells() -> None:
+    columns = (
+        Column("HOST"),
+        Column("USERS", right=True),
+        Column("A", drop=2),
+        Column("B", drop=1),
+    )
+    rows = [("bbb1.example.com", 25, "x" * 5, "y" * 9)]
+
+    assert render_table(columns, rows, width=80) == render_table(columns, rows)
+    assert render_table(columns, rows, width=33).splitlines()[:2] == [
+        "HOST              USERS  A",
+        "bbb1.example.com     25  xxxxx",
+    ]
+    assert render_table(columns, rows, width=20).splitlines() == [
+        "HOST           USERS",
+        "bbb1.example…     25",
+        "(not shown: A, B; --json has all)",
+    ]
+
+
 def test_paint_without_style_is_the_text() -> None:
     assert paint("x", None) == "x"
 

@@ -146,6 +146,26 @@ def test_text_is_an_aligned_table_of_printable_lines() -> None:
     ]
 
 
+def test_text_fits_a_terminal() -> None:
+    rows = [SettingRow("RECORDING_SPOOL_DIR", "/" + "x" * 80, "file /etc/default/" + "y" * 30)]
+
+    lines = render_check_text(rows, width=80).split("\n")
+
+    assert max(map(len, lines)) == 80
+    assert lines[1].count("…") == 2
+    assert (
+        max(
+            map(
+                len,
+                render_check_text(describe_settings(environment(), is_root=True), width=80).split(
+                    "\n"
+                ),
+            )
+        )
+        <= 80
+    )
+
+
 def test_json_holds_rows_and_warnings() -> None:
     document = json.loads(render_check_json(ROWS, ["be careful"]))
 
