@@ -42,7 +42,7 @@ from appliance.recordings.admin_types import (
     rules_json,
     summary_json,
 )
-from appliance.recordings.changes import RecordingChanges, read_changes
+from appliance.recordings.changes import RecordingChanges, is_changeable, read_changes
 from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.recording import RecordingStates
 from appliance.recordings.summary import RecordingQuery
@@ -107,7 +107,7 @@ class UpdateRecordingsRequest(Fields, frozen=True):
         if self.protect is not None:
             params.append(("protect", str(self.protect).lower()))
         changes = read_changes(tuple(params))
-        if changes is None:
+        if changes is None or not all(map(is_changeable, self.metadata)):
             raise BadRequest("these changes are not possible")
         return changes
 

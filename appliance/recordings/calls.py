@@ -214,16 +214,16 @@ def _move_all(files: RecordingFiles, wanted: Sequence[tuple[str, str]], *, publi
 async def update_recordings(deps: RecordingDeps, caller: Caller, params: Params) -> bytes:
     """Change metadata and protection of all given recordings, or of none.
 
-    Raises ApiError, DatabaseDown.
+    Raises ApiError (notFound: none of them is known), DatabaseDown.
     """
     store, _ = _open_stores(deps)
     record_ids = _record_ids(params)
     changes = read_changes(params)
-    if changes is None or changes.empty:
-        return render_updated(False)
     async with store.lock_recordings(record_ids, caller.tenant_id) as locked:
         # Recordings of other tenants count as unknown, so that their existence is not revealed.
-        if not record_ids or len(locked.recordings) != len(record_ids):
+        if not locked.recordings:
+            raise ApiError(errors.RECORDINGS_NOT_FOUND)
+        if changes is None or changes.empty or len(locked.recordings) != len(record_ids):
             return render_updated(False)
         for one in locked.recordings:
             await locked.update(one, metadata=changes.metadata, protected=changes.protected)
@@ -232,11 +232,16 @@ async def update_recordings(deps: RecordingDeps, caller: Caller, params: Params)
 
 
 async def delete_recordings(deps: RecordingDeps, caller: Caller, params: Params) -> bytes:
-    """Delete all given recordings that exist. Raises ApiError, DatabaseDown."""
+    """Delete all given recordings that exist; some may be deleted already.
+
+    Raises ApiError, DatabaseDown.
+    """
     store, files = _open_stores(deps)
     record_ids = _record_ids(params)
     async with open_change(deps, store.lock_recordings(record_ids, caller.tenant_id)) as locked:
         if not locked.recordings:
+            if await store.has_deleted(record_ids, caller.tenant_id):
+                return render_deleted()
             raise ApiError(errors.RECORDINGS_NOT_FOUND)
         for one in locked.recordings:
             if not await delete_locked(deps, files, locked, one):

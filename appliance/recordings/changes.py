@@ -1,7 +1,7 @@
 """Parses and validates the changes of an updateRecordings call.
 
-Pure. A call is rejected as a whole if a name is no valid XML name (it would make getRecordings
-malformed), is reserved for tenants, or if the protection is neither true nor false.
+Pure. A key that is no valid XML name (it would make getRecordings malformed) or is reserved for
+tenants is skipped. A call is rejected as a whole if the protection is neither true nor false.
 """
 
 from __future__ import annotations
@@ -46,14 +46,18 @@ def read_changes(params: Params) -> RecordingChanges | None:
         if not name.startswith(_META):
             continue
         key = name.removeprefix(_META).lower()
-        if not is_xml_name(key) or key.startswith(TENANT_PREFIX):
-            return None
-        metadata[key] = drop_forbidden(value)
+        if is_changeable(key):
+            metadata[key] = drop_forbidden(value)
     asked = get(params, "protect")
     protected = read_switch(asked)
     if asked and protected is None:
         return None
     return RecordingChanges(tuple(metadata.items()), protected)
+
+
+def is_changeable(key: str) -> bool:
+    """Return whether users may set the metadata of a key, in whatever case."""
+    return is_xml_name(key) and not key.lower().startswith(TENANT_PREFIX)
 
 
 def read_switch(text: str | None) -> bool | None:

@@ -19,6 +19,7 @@ from appliance.recordings.merge import ImportResult, ImportRules, state_of
 from appliance.recordings.recording import Recording, RecordingStates
 from appliance.recordings.rows import READ_ONE, READ_SOME, listing_sql, recording_of
 from appliance.recordings.upsert import upsert_recording
+from appliance.tenants.params import TENANT_KEY
 
 CHUNK_ROWS = 250
 """About 600 kB of XML, which a listing holds in memory at a time."""
@@ -125,7 +126,7 @@ class LockedRecordings:
         await self._transaction.run(work)
 
     async def delete(self, recording: Recording) -> None:
-        """Delete the rows of formats and metadata, and mark the recording's row as deleted."""
+        """Delete the rows of formats and metadata but the tenant's, and mark the recording."""
 
         async def work(connection: Connection) -> None:
             for sql in _DELETE:
@@ -207,6 +208,10 @@ class RecordingStore:
             # After an error, too: the commit may have been made.
             self.change_count += 1
 
+    async def has_deleted(self, record_ids: Sequence[str], tenant_id: str | None) -> bool:
+        """Return whether one of these recordings was deleted; `tenant_id` as lock_recordings."""
+        return await self._store.fetchrow(_DELETED, list(record_ids), tenant_id) is not None
+
     async def find_recording(self, record_id: str) -> Recording | None:
         """Return one recording in any state, None if it does not exist."""
         if "\0" in record_id:  # text in PostgreSQL cannot contain NUL
@@ -232,6 +237,15 @@ _LOCK = """
 SELECT id FROM public.recordings WHERE record_id = ANY($1::text[]) AND state IS DISTINCT FROM $2
 ORDER BY id FOR UPDATE
 """
+_DELETED = f"""
+SELECT 1 FROM public.recordings r
+WHERE record_id = ANY($1::text[]) AND state = '{RecordingStates.DELETED}'
+    AND ($2::text IS NULL OR EXISTS (
+        SELECT 1 FROM public.metadata
+        WHERE recording_id = r.id AND key = '{TENANT_KEY}' AND value = $2
+    ))
+LIMIT 1
+"""
 _SET_METADATA = """
 INSERT INTO public.metadata (recording_id, key, value)
 SELECT $1, pair.key, pair.value FROM unnest($2::text[], $3::text[]) AS pair (key, value)
@@ -249,7 +263,8 @@ _DELETE = (
     "DELETE FROM public.thumbnails WHERE playback_format_id IN"
     " (SELECT id FROM public.playback_formats WHERE recording_id = $1)",
     "DELETE FROM public.playback_formats WHERE recording_id = $1",
-    "DELETE FROM public.metadata WHERE recording_id = $1",
+    # The tenant stays, to which the deleted recording is listed, and which may delete it again.
+    f"DELETE FROM public.metadata WHERE recording_id = $1 AND key <> '{TENANT_KEY}'",
     "DELETE FROM appliance.removed_metadata WHERE recording_id = $1",
     f"UPDATE public.recordings SET state = '{RecordingStates.DELETED}' WHERE id = $1",
 )

@@ -16,6 +16,8 @@ from appliance.recordings.changes import RecordingChanges, read_changes, read_sw
         ((("meta_a", "1"), ("meta_B-c.d", "")), RecordingChanges((("a", "1"), ("b-c.d", "")))),
         ((("meta_a", "1"), ("meta_A", "2")), RecordingChanges((("a", "2"),))),
         ((("meta_a", "x\x00\x07y\ufffe"),), RecordingChanges((("a", "xy"),))),
+        ((("meta_good", "1"), ("meta_b=d", ""), ("meta_", "")), RecordingChanges((("good", "1"),))),
+        ((("meta_tenant-id", "x"), ("meta_good", "1")), RecordingChanges((("good", "1"),))),
         ((("meta_é", "1"),), RecordingChanges((("é", "1"),))),
         ((("protect", "true"),), RecordingChanges(protected=True)),
         ((("protect", "FALSE"),), RecordingChanges(protected=False)),
@@ -40,12 +42,14 @@ def test_changes_are_read(params: Params, expected: RecordingChanges) -> None:
         (("meta_a\0", "1"),),
         (("meta_tenant-id", "other"),),
         (("meta_Tenant-Name", "other"),),
-        (("meta_good", "1"), ("meta_b=d", "")),
-        (("protect", "yes"),),
     ],
 )
-def test_changes_are_refused_as_a_whole(params: Params) -> None:
-    assert read_changes(params) is None
+def test_impossible_keys_are_skipped(params: Params) -> None:
+    assert read_changes(params) == RecordingChanges()
+
+
+def test_changes_are_refused_for_an_unknown_protection() -> None:
+    assert read_changes((("meta_a", "1"), ("protect", "yes"))) is None
 
 
 def test_switch_is_true_or_false_and_nothing_else() -> None:

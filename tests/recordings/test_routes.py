@@ -192,6 +192,9 @@ async def test_recordings_are_published_and_unpublished(stores: Any) -> None:
         ("publishRecordings", {"recordID": ",", "publish": "true"}, "notFound"),
         ("publishRecordings", {"recordID": "lost", "publish": "true"}, "internalError"),
         ("updateRecordings", {"meta_a": "1"}, "missingParamRecordID"),
+        ("updateRecordings", {"recordID": "unknown,rec", "meta_a": "1"}, "notFound"),
+        ("updateRecordings", {"recordID": "unknown"}, "notFound"),
+        ("updateRecordings", {"recordID": ",", "meta_a": "1"}, "notFound"),
         ("deleteRecordings", {"recordID": ""}, "missingParamRecordID"),
         ("deleteRecordings", {"recordID": "rec"}, "notFound"),
     ],
@@ -228,7 +231,6 @@ async def test_metadata_is_updated(stores: Any) -> None:
     "params",
     [
         {"recordID": "rec-1,unknown", "meta_a": "1"},
-        {"recordID": ",", "meta_a": "1"},
         {"recordID": "rec-1"},
         {"recordID": "rec-1", "meta_a b": "1"},
         {"recordID": "rec-1", "meta_tenant-id": "1"},
@@ -258,8 +260,13 @@ async def test_recordings_are_deleted(stores: Any) -> None:
             assert not list(pool.unpublished.glob("*/rec-1"))
             assert ids(await pool.public.call("getRecordings", "state=any")) == ["b", "rec-1"]
             assert ids(await pool.public.call("getRecordings")) == ["b"]
-            again = await pool.public.call("deleteRecordings", {"recordID": "rec-1"})
-            assert again.key == "notFound"
+            for again in ("rec-1", "unknown,rec-1"):
+                answer = await pool.public.call("deleteRecordings", {"recordID": again})
+                assert (answer.returncode, answer.text("deleted")) == ("SUCCESS", "true")
+            update = await pool.public.call(
+                "updateRecordings", {"recordID": "rec-1", "meta_a": "1"}
+            )
+            assert update.key == "notFound"
 
 
 TENANTS = {"MULTITENANCY_ENABLED": "true", "URL_HOST": "bbb.example"}
@@ -289,11 +296,20 @@ async def test_tenants_have_their_own_recordings_only(stores: Any, redis_namespa
             assert (await red("publishRecordings", publish)).key == "notFound"
             both = {"recordID": "mine,theirs", "meta_a": "1"}
             assert (await red("updateRecordings", both)).text("updated") == "false"
+            theirs_only = {"recordID": "theirs,unknown", "meta_a": "1"}
+            assert (await red("updateRecordings", theirs_only)).key == "notFound"
             assert (await red("deleteRecordings", {"recordID": "theirs"})).key == "notFound"
             tracks = await red("getRecordingTextTracks", {"recordID": "theirs"})
             assert json.loads(tracks.body)["response"]["messageKey"] == "noRecordings"
             assert (await pool.find("theirs")).published
             assert dict((await pool.find("mine")).metadata) == dict(mine.metadata)
+            async with pool.store.lock_recordings(["theirs"], None) as locked:
+                await locked.delete(locked.recordings[0])
+            assert (await red("deleteRecordings", {"recordID": "theirs"})).key == "notFound"
+            for _ in range(2):
+                answer = await red("deleteRecordings", {"recordID": "mine"})
+                assert answer.text("deleted") == "true"
+            assert ids(await red("getRecordings", "state=any")) == ["mine"]
 
 
 def tenant_commands(space: str, *names: str) -> list[tuple[str, ...]]:
