@@ -52,7 +52,6 @@ REPLAY_MAX_BYTES = 1024 * 1024
 streamed."""
 
 
-
 class Accepts(Enum):
     """The bodies that a call accepts with POST."""
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html import escape
+from typing import Any, cast
 
 from lxml import etree
 
@@ -23,7 +24,7 @@ XML_TYPE = "text/xml; charset=utf-8"
 """As BBB answers: clients exist that refuse application/xml."""
 
 # CDATA is kept, so that answers are passed on as the server wrote them.
-_OPTIONS: dict[str, bool] = {
+_OPTIONS: dict[str, Any] = {
     "resolve_entities": False,
     "no_network": True,
     "load_dtd": False,
@@ -130,7 +131,8 @@ class MeetingElementParser:
             _refuse_dtd(block)
         with _translated():
             self._parser.feed(block)
-        for _, meeting in self._parser.read_events():
+        for _, ended in self._parser.read_events():
+            meeting = cast(etree._Element, ended)  # as the only event is "end"
             if _is_listed(meeting):
                 # Without the tail, which is white space between the elements.
                 xml = etree.tostring(meeting, encoding="utf-8", with_tail=False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import batched, chain
+from itertools import chain
 from typing import Any
 
 from appliance.model import (
@@ -122,8 +122,8 @@ class ServerStore:
     ) -> list[list[Any]]:
         """Return the replies to the commands about each meeting."""
         replies: list[list[Any]] = []
-        for chunk in batched(meeting_ids, CHUNK, strict=False):
-            asked = [commands(meeting_id) for meeting_id in chunk]
+        for begin in range(0, len(meeting_ids), CHUNK):
+            asked = [commands(meeting_id) for meeting_id in meeting_ids[begin : begin + CHUNK]]
             left = iter(await self.redis.background.pipeline(list(chain.from_iterable(asked))))
             replies.extend([next(left) for _ in one] for one in asked)
         return replies

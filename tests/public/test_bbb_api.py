@@ -114,8 +114,9 @@ async def test_index_tells_version_and_build(
 async def test_call_with_a_wrong_checksum_leaves_a_trace(
     redis_url: str, redis_namespace: str
 ) -> None:
-    variables = {"LOADBALANCER_CHECKSUM_ALGORITHM": "SHA256"}
-    async with open_public(redis_url, redis_namespace, **variables) as public:
+    async with open_public(
+        redis_url, redis_namespace, LOADBALANCER_CHECKSUM_ALGORITHM="SHA256"
+    ) as public:
         await public.call("create", "meetingID=abc", secret="other")
         await public.call("getRecordingTextTracks", "recordID=abc", secret="other")
         await public.post_form("create", "meetingID=abc", secret="other")
