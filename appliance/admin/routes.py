@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 import trio
@@ -153,7 +153,7 @@ class _AdminViews:
             body = b""
             if declaration.method == "POST":
                 body = await self._read_body()
-            passed: Callable[[], int | None] = request.scope.get(FILE_KEY, _no_file)
+            passed = cast(Callable[[], int | None], request.scope.get(FILE_KEY, _no_file))
             answer = await call.run(actor, merge_fields(parse_body(body), query), passed())
             return _respond(answer, declaration.status)
         except Exception as error:

@@ -146,3 +146,17 @@ def test_every_file_of_the_appliance_is_installed() -> None:
 
     assert data
     assert sorted(map(str, data - installed)) == []
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
+def test_installed_document_names_installed_files(page: Path) -> None:
+    script = DEB / "installed-paths.sed"
+    done = subprocess.run(
+        ["sed", "-E", "-f", script, page], capture_output=True, text=True, check=True
+    )
+
+    folders = {path.name for path in (ROOT / "config").iterdir() if path.is_dir()}
+    repository = re.findall(rf"[^/a-z]config/(?:{'|'.join(folders)})", done.stdout)
+    assert repository == []
+    named = re.findall(r"/usr/share/scalelite-appliance/([a-z]+/[\w.-]*)", done.stdout)
+    assert all((ROOT / "config" / name).exists() for name in named)
