@@ -36,6 +36,7 @@ from appliance.log import request_context
 from appliance.metrics.routes import METRICS_PATH, MetricsEndpoint
 from appliance.public.admin_mount import ADMIN_PREFIX, AdminMount
 from appliance.public.bbb_api import CALL_NAMES, PREFIX, BbbApi
+from appliance.public.clean_path import clean_scope
 from appliance.public.health import HEALTH_PATHS, check_health
 from appliance.recordings.playback_routes import PlaybackRoutes
 from appliance.recordings.upload_routes import UPLOAD_PREFIX, UploadRoute
@@ -77,6 +78,7 @@ class PublicApp:
         if scope["type"] != "http":
             return
         began_s = trio.current_time()
+        scope = clean_scope(scope)
         request = read_request(scope, receive, self._timeouts)
         origin = self._origins.read(request)
         stream = ResponseStream(send, request, origin.request_id)

@@ -33,11 +33,11 @@ PROBE = sign_url(API, "isMeetingRunning", "meetingID=abc", SECRET)
     ("path", "status"),
     [
         (f"{API}/noSuchCall", 200),
-        (f"{API}/create/", 200),
+        (f"{API}/create/more", 200),
         ("/bigbluebutton/apicreate", 404),
         ("/bigbluebutton", 404),
         ("/index.html", 404),
-        ("//", 404),
+        ("//index.html//", 404),
         (f"{API.upper()}/create", 404),
         (f"http://user@evil.example{API}/create", 404),
         ("*", 404),
