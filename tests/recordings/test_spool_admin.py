@@ -60,7 +60,7 @@ def test_spool_that_is_not_there_yet_is_empty(tmp_path: Path) -> None:
 def test_file_is_unpacked_where_it_lies_and_left_alone(desk: SpoolAdmin, tmp_path: Path) -> None:
     made = recording_tar(tmp_path, "r1", {"video": {"a": b"x" * 3_000_000}})
     pieces: list[int] = []
-    spool = desk.one_file(pieces.append)
+    spool = desk.one_file(pieces.append, None)
     tar = desk.find_file(str(made))
     assert spool.look(tar.name) == tar
     work = spool.new_work(1)
