@@ -76,18 +76,14 @@ def _store_conflicts(values: Values) -> Iterator[SettingProblem]:
 
 
 def _s3_conflicts(values: Values) -> Iterator[SettingProblem]:
-    if not values.get(r.S3_RECORDING):
-        return
-    groups = (
-        (r.S3_RECORDING, r.S3_BUCKET_NAME),
-        (r.AWS_ACCESS_KEY_ID, r.AWS_SECRET_ACCESS_KEY),
-        (r.AWS_SECRET_ACCESS_KEY, r.AWS_ACCESS_KEY_ID),
-        (r.CLOUDFRONT_URL, r.CF_KEY_PAIR_ID),
-        (r.CLOUDFRONT_URL, r.CF_PRIVATE_KEY_B64),
-    )
-    for one, other in groups:
-        if values.is_set(one) and not values.is_set(other) and not values.is_bad(other):
-            yield SettingProblem(other.name, None, f"set it, because {one.name} is set")
+    # A Scalelite that stores in S3 must not silently become an appliance that stores on disk.
+    if values.get(r.S3_RECORDING):
+        yield SettingProblem(
+            "S3_RECORDING",
+            '"true"',
+            "recordings in object storage are not supported yet; remove it to store them in"
+            " RECORDING_PUBLISH_DIR",
+        )
 
 
 def find_likely_mistakes(values: Values) -> Iterator[str]:
