@@ -25,7 +25,7 @@ from appliance.features import Features
 from appliance.http.server.server import HttpServer
 from appliance.http.server.sockets import ListenError
 from appliance.log import EventLogger, get_logger, reopen_logs
-from appliance.metrics.routes import MetricsApp
+from appliance.metrics.routes import make_metrics_app
 from appliance.public.app import MAX_TARGET_BYTES, PublicApp
 from appliance.recordings.manual_imports import ManualImports
 from appliance.recordings.recovery_task import finish_changes_forever
@@ -201,7 +201,7 @@ def _listeners(features: Features, log: EventLogger) -> dict[str, HttpServer]:
     asked = (
         ("listening", PublicApp(features), web.binds),
         ("dialplan", DialplanApp(features.dialin), features.settings.fsapi.binds),
-        ("metrics", MetricsApp(features.exposition), features.settings.metrics.binds),
+        ("metrics", make_metrics_app(features.exposition), features.settings.metrics.binds),
     )
     return {
         name: HttpServer(

@@ -5,70 +5,73 @@ Source: BigBlueButton API reference.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import quart
+from quart import Blueprint
 
 from appliance.bbb import errors
 from appliance.bbb.api_call import ApiCall, xml_response
 from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError
+from appliance.bbb.params import Params
 from appliance.bbb.signed_request import Accepts, SignedRequest
+from appliance.bbb.xml import XML_TYPE
 from appliance.http.messages import Response
 from appliance.meetings import calls as meetings
 from appliance.meetings.create import create_meeting
 from appliance.meetings.deps import MeetingDeps
+from appliance.tenants.signed_calls import SignedCalls
 
 
-async def _create(deps: MeetingDeps, caller: Caller, request: SignedRequest) -> Response:
-    made = create_meeting(deps, caller, request.params, request.body, secret=request.secret)
+def make_frequent_calls(deps: MeetingDeps) -> dict[str, ApiCall]:
+    """Return the calls that are made all the time, by name."""
+    return {
+        "create": ApiCall(partial(_create, deps), accepts=Accepts.FORM_OR_XML),
+        "join": ApiCall(partial(_join, deps), frozenset({"GET"}), Accepts.NOTHING),
+        "isMeetingRunning": ApiCall(_in_xml(meetings.is_meeting_running, deps)),
+        "getMeetingInfo": ApiCall(_in_xml(meetings.get_meeting_info, deps)),
+        "getMeetings": ApiCall(_in_xml(meetings.get_meetings, deps)),
+        "end": ApiCall(_in_xml(meetings.end_meeting, deps)),
+    }
+
+
+def _in_xml(
+    use_case: Callable[[MeetingDeps, Caller, Params], Awaitable[bytes]], deps: MeetingDeps
+) -> Callable[[Caller, SignedRequest], Awaitable[Response]]:
+    async def answer(caller: Caller, signed: SignedRequest) -> Response:
+        return xml_response(await use_case(deps, caller, signed.params))
+
+    return answer
+
+
+async def _create(deps: MeetingDeps, caller: Caller, signed: SignedRequest) -> Response:
+    made = create_meeting(deps, caller, signed.params, signed.body, secret=signed.secret)
     return xml_response(await made)
 
 
-async def _join(deps: MeetingDeps, caller: Caller, request: SignedRequest) -> Response:
-    url = await meetings.join_meeting(deps, caller, request.params)
+async def _join(deps: MeetingDeps, caller: Caller, signed: SignedRequest) -> Response:
+    url = await meetings.join_meeting(deps, caller, signed.params)
     # A signed URL must not be kept by anything on the way.
     headers = ((b"location", url.encode("ascii")), (b"cache-control", b"no-store"))
     return Response(302, b"text/html; charset=utf-8", b"", headers)
 
 
-async def _is_meeting_running(
-    deps: MeetingDeps, caller: Caller, request: SignedRequest
-) -> Response:
-    return xml_response(await meetings.is_meeting_running(deps, caller, request.params))
+def make_meeting_blueprint(
+    deps: MeetingDeps, calls: SignedCalls, passed_through: frozenset[str]
+) -> Blueprint:
+    """Return insertDocument and the calls that are passed on to the server of their meeting."""
+    blueprint = Blueprint("meetings", __name__)
 
+    async def insert_document(caller: Caller, signed: SignedRequest) -> quart.Response:
+        if signed.body is None:
+            raise ApiError(errors.UNSUPPORTED_CONTENT_TYPE)
+        body = await meetings.insert_document(deps, caller, signed.params, signed.body)
+        return quart.Response(body, content_type=XML_TYPE)
 
-async def _get_meeting_info(deps: MeetingDeps, caller: Caller, request: SignedRequest) -> Response:
-    return xml_response(await meetings.get_meeting_info(deps, caller, request.params))
-
-
-async def _get_meetings(deps: MeetingDeps, caller: Caller, request: SignedRequest) -> Response:
-    return xml_response(await meetings.get_meetings(deps, caller, request.params))
-
-
-async def _end(deps: MeetingDeps, caller: Caller, request: SignedRequest) -> Response:
-    return xml_response(await meetings.end_meeting(deps, caller, request.params))
-
-
-async def _insert_document(deps: MeetingDeps, caller: Caller, request: SignedRequest) -> Response:
-    if request.body is None:
-        raise ApiError(errors.UNSUPPORTED_CONTENT_TYPE)
-    return xml_response(await meetings.insert_document(deps, caller, request.params, request.body))
-
-
-MEETING_CALLS: Mapping[str, ApiCall[MeetingDeps]] = {
-    "create": ApiCall(_create, accepts=Accepts.FORM_OR_XML),
-    "join": ApiCall(_join, methods=frozenset({"GET"}), accepts=Accepts.NOTHING),
-    "isMeetingRunning": ApiCall(_is_meeting_running),
-    "getMeetingInfo": ApiCall(_get_meeting_info),
-    "getMeetings": ApiCall(_get_meetings),
-    "end": ApiCall(_end),
-    "insertDocument": ApiCall(_insert_document, frozenset({"POST"}), Accepts.XML),
-}
-
-
-def passed_through(name: str) -> ApiCall[MeetingDeps]:
-    """Return a call that is handed on to the server of the meeting that it names."""
-
-    async def handle(deps: MeetingDeps, caller: Caller, request: SignedRequest) -> Response:
-        return xml_response(await meetings.pass_through(deps, caller, name, request.params))
-
-    return ApiCall(handle)
+    own = "insertDocument"
+    calls.add(blueprint, own, insert_document, methods=("POST",), accepts=Accepts.XML)
+    for name in passed_through - {own}:
+        calls.add_xml(blueprint, name, partial(meetings.pass_through, deps, name))
+    return blueprint

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 
-from appliance.http.messages import Headers, Response
+from quart import Response
+
+from appliance.http.content_types import HTML
 
 Texts = Mapping[str, Mapping[str, str]]
 """`{"recording_not_found": {"title": …, "info": …}, …}`."""
@@ -43,25 +45,32 @@ body {{ font: 1.1rem/1.5 system-ui, sans-serif; margin: 20vh auto 0; max-width: 
 </body>
 </html>
 """
-_RETRY = ((b"retry-after", b"10"),)
-_HEADERS = (
-    (b"cache-control", b"no-store"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'"),
-)
+_HEADERS = {
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
+}
 
 
 class ErrorPages:
     """Pages in one language, rendered once."""
 
     def __init__(self, locale: str, texts: Texts) -> None:
-        self.not_found = _render(404, locale, "recording_not_found", texts)
-        self.unavailable = _render(503, locale, "recordings_unavailable", texts, _RETRY)
+        self._not_found = _render(locale, "recording_not_found", texts)
+        self._unavailable = _render(locale, "recordings_unavailable", texts)
+
+    def not_found(self) -> Response:
+        """Return the page for what does not exist, or may not be seen."""
+        return Response(self._not_found, 404, _HEADERS, content_type=HTML)
+
+    def unavailable(self) -> Response:
+        """Return the page for what cannot be read at the moment."""
+        headers = {**_HEADERS, "retry-after": "10"}
+        return Response(self._unavailable, 503, headers, content_type=HTML)
 
 
-def _render(status: int, locale: str, name: str, texts: Texts, more: Headers = ()) -> Response:
-    given, default = texts.get(name, {}), FALLBACK[name]
-    title, info = (escape(given.get(key) or default[key]) for key in ("title", "info"))
+def _render(locale: str, name: str, texts: Texts) -> bytes:
+    given, fallback = texts.get(name, {}), FALLBACK[name]
+    title, info = (escape(given.get(key) or fallback[key]) for key in ("title", "info"))
     page = _PAGE.format(lang=escape(locale.replace("_", "-")), title=title, info=info)
-    body = page.encode("utf-8", "replace")
-    return Response(status, b"text/html; charset=utf-8", body, (*_HEADERS, *more))
+    return page.encode("utf-8", "replace")
