@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate, parsedate_to_datetime
 from types import TracebackType
@@ -110,7 +110,7 @@ def file_response(file: OpenedFile, extra: Sequence[tuple[str, str]], log: Log) 
 
 
 def _respond(
-    status: int, headers: Sequence[tuple[str, str]], body: ResponseBody | None = None
+    status: int, headers: Sequence[tuple[str, str]], body: ResponseBody | bytes = b""
 ) -> Response:
     response = Response(body, status)
     response.headers = Headers(headers)  # without those that Quart adds
@@ -186,31 +186,34 @@ class _FileBody(ResponseBody):
 
     def __init__(self, file: OpenedFile, span: Span, path: str, log: Log) -> None:
         self._file = file
-        self._span = span
+        self._offset, self._left = span.start, span.length
         self._path = path
         self._log = log
 
-    async def __aenter__(self) -> AsyncIterator[bytes]:
-        return self._read()
+    async def __aenter__(self) -> _FileBody:
+        return self
 
     async def __aexit__(
         self, exc_type: type, exc_value: BaseException, traceback: TracebackType
     ) -> None:
         self._file.close()
 
-    async def _read(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> _FileBody:
+        return self
+
+    async def __anext__(self) -> bytes:
         """Raises: ClientGone, which cuts the connection off (the file has failed or shrunk)."""
-        offset, left = self._span.start, self._span.length
-        while left:
-            count = min(left, CHUNK_BYTES)
-            try:
-                chunk = await trio.to_thread.run_sync(self._file.read, offset, count)
-            except OSError as error:
-                raise self._cut_off(error.strerror or "I/O error") from error
-            if len(chunk) < count:
-                raise self._cut_off("the file has become shorter")
-            yield chunk
-            offset, left = offset + count, left - count
+        if not self._left:
+            raise StopAsyncIteration
+        count = min(self._left, CHUNK_BYTES)
+        try:
+            chunk = await trio.to_thread.run_sync(self._file.read, self._offset, count)
+        except OSError as error:
+            raise self._cut_off(error.strerror or "I/O error") from error
+        if len(chunk) < count:
+            raise self._cut_off("the file has become shorter")
+        self._offset, self._left = self._offset + count, self._left - count
+        return chunk
 
     def _cut_off(self, reason: str) -> ClientGone:
         self._log.warning("file_not_read_to_its_end", path=self._path, reason=reason)
