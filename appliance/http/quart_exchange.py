@@ -1,10 +1,10 @@
 """One request on its way from plain ASGI through a Quart-Trio application.
 
-By itself Quart reads a body into memory as fast as it arrives, whatever its view does (300 MiB for
-an upload of that size to a slow disk), cancels the view when the client leaves, and must end before
-the last byte of its response is sent (quart_shim.py). Here it is given nothing of the client: views
-read the body from `Exchange.request` with its limits, run to their end, and the end of the response
-is sent after Quart has returned.
+By itself Quart reads a body into memory as fast as it arrives, whatever its view does, cancels the
+view when the client leaves, and must end before the last byte of its response is sent
+(quart_shim.py). Here views read the body from `Exchange.request`, with its limits, and run to their
+end; Quart is told that the client has left only while it sends a long response, and the end of a
+response is sent after Quart has returned.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Exchange:
         self._has_length = False
         self._complete = False
         self._unread = False
+        self._watching = trio.Event()
         self._nursery: trio.Nursery
 
     async def run(self, app: AsgiApp, scope: Scope) -> None:
@@ -59,7 +60,7 @@ class Exchange:
         headers = [field for field in scope["headers"] if field[0] != b"host"]
         try:
             async with trio.open_nursery() as self._nursery:
-                await app({**scope, "headers": headers, _KEY: self}, _receive_nothing, self._pass)
+                await app({**scope, "headers": headers, _KEY: self}, self._receive, self._pass)
                 self._nursery.cancel_scope.cancel()
         except ExceptionGroup as group:
             raise _first_error(group) from None
@@ -76,11 +77,12 @@ class Exchange:
 
     def watch_client(self) -> None:
         """Cancel everything when the client closes the connection, for a response that is long."""
-        self.start_soon(self._cancel_when_gone)
+        self._watching.set()
 
-    async def _cancel_when_gone(self) -> None:
+    async def _receive(self) -> Message:
+        await self._watching.wait()
         await self.request.body.wait_gone()
-        self._nursery.cancel_scope.cancel()
+        return {"type": "http.disconnect"}
 
     async def _pass(self, message: Message) -> None:
         """Send a message of the application. Raises: ClientGone (the client takes no bytes)."""
@@ -117,11 +119,6 @@ class Exchange:
 def current_exchange() -> Exchange:
     """Return the exchange of the request that a view answers."""
     return cast(Exchange, quart.request.scope[_KEY])  # type: ignore[typeddict-item]
-
-
-async def _receive_nothing() -> Message:
-    await trio.sleep_forever()
-    raise AssertionError("unreachable")
 
 
 def _first_error(group: ExceptionGroup) -> Exception:
