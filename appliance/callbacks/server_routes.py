@@ -11,7 +11,7 @@ from quart import Blueprint, Response, request
 from appliance.callbacks import analytics
 from appliance.callbacks.analytics_rules import ANALYTICS_CALL, MAX_BODY_BYTES, BadReport
 from appliance.callbacks.deps import CallbackDeps
-from appliance.callbacks.ended import pass_on_end, take_end
+from appliance.callbacks.ended import record_end, relay_end
 from appliance.callbacks.ended_rules import ENDED_CALL
 from appliance.faults import StoreDown
 from appliance.http.messages import read_body
@@ -27,11 +27,11 @@ def make_server_blueprint(deps: CallbackDeps) -> Blueprint:
 
     @blueprint.get(f"/{ENDED_CALL}")
     async def meeting_ended() -> Response:
-        return _answer_end(await take_end(deps, request.query_string))
+        return _answer_end(await record_end(deps, request.query_string))
 
     @blueprint.get(f"/{END_CALLBACK_CALL}")
     async def end_callback() -> Response:
-        return _answer_end(await pass_on_end(deps, request.query_string))
+        return _answer_end(await relay_end(deps, request.query_string))
 
     @blueprint.post(f"/{ANALYTICS_CALL}")
     async def analytics_callback() -> Response:
@@ -60,5 +60,5 @@ async def _take_analytics(deps: CallbackDeps) -> Response:
         return text_response(401, "no valid token", {"www-authenticate": "Bearer"})
     body = await read_body(exchange.request, MAX_BODY_BYTES)
     caller = await find_caller(deps.tenants, exchange.origin)
-    taken = await analytics.take_report(deps, caller.tenant if caller else None, body)
-    return text_response(200, taken.value)
+    accepted = await analytics.accept_report(deps, caller.tenant if caller else None, body)
+    return text_response(200, accepted.value)

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from quart import Response
 from quart_trio import QuartTrio
+from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import BaseConverter
+
+from appliance.http.quart_exchange import ExchangeRequest
 
 
 class _RestOfPath(BaseConverter):
@@ -20,12 +23,14 @@ class _RestOfPath(BaseConverter):
 
 
 def make_quart_app(name: str) -> QuartTrio:
-    """Return an application without routes, whose blueprints may use the converter `rest`.
+    """Return an application without routes, which an Exchange runs.
 
-    `name` is that of the calling module. Paths are matched as they are, without redirects, and a
-    response may take any time. Errors without a handler are raised to the caller.
+    `name` is that of the calling module. Blueprints may use the converter `rest`. Paths are matched
+    as they are, without redirects, and a response may take any time. Errors without a handler are
+    raised to the caller.
     """
     app = QuartTrio(name, static_folder=None)
+    app.request_class = ExchangeRequest
     app.config.update(
         PROPAGATE_EXCEPTIONS=True, PROVIDE_AUTOMATIC_OPTIONS=False, RESPONSE_TIMEOUT=None
     )
@@ -38,3 +43,9 @@ def make_quart_app(name: str) -> QuartTrio:
 def text_response(status: int, line: str, headers: dict[str, str] | None = None) -> Response:
     """Return one line of plain text, for clients that are programs."""
     return Response(f"{line}\n", status, headers, content_type="text/plain; charset=utf-8")
+
+
+def refuse_method(error: MethodNotAllowed) -> Response:
+    """Return the response to a request whose route has other methods."""
+    allowed = ", ".join(sorted(error.valid_methods or ()))
+    return text_response(405, f"{allowed} only.", {"allow": allowed})

@@ -2,9 +2,9 @@
 
 By itself Quart reads a body into memory as fast as it arrives, whatever its view does, cancels the
 view when the client leaves, and must end before the last byte of its response is sent
-(quart_shim.py). Here views read the body from `Exchange.request`, with its limits, and run to their
-end; Quart is told that the client has left only while it sends a long response, and the end of a
-response is sent after Quart has returned.
+(quart_shim.py). Here a body is read as its view reads it, a view runs to its end, Quart learns that
+the client has left only while a long response is sent, and the end of a response is sent after
+Quart has returned.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Any, TypeVarTuple, cast
 
 import quart
 import trio
+from quart_trio.wrappers import TrioRequest
+from quart_trio.wrappers.request import TrioBody
 
 from appliance.http.messages import AsgiApp, ClientGone, Message, Request, Scope, Send
 from appliance.http.origin import RequestOrigin
@@ -32,7 +34,9 @@ Report = Callable[[int, bytes], None]
 class Exchange:
     """A request and, as far as it was sent, its response."""
 
-    def __init__(self, request: Request, origin: RequestOrigin, send: Send, report: Report) -> None:
+    def __init__(
+        self, request: Request, origin: RequestOrigin, send: Send, report: Report | None = None
+    ) -> None:
         """`report` is called once, with the status and the beginning of the body.
 
         That is before a response with a length is sent, and at the end of any other.
@@ -43,7 +47,7 @@ class Exchange:
         self.started = False
         """Whether the head of the response was sent."""
         self._send = send
-        self._report: Report | None = report
+        self._report = report
         self._status = 0
         self._has_length = False
         self._complete = False
@@ -116,9 +120,36 @@ class Exchange:
             report(self._status, body)
 
 
+class ExchangeRequest(TrioRequest):
+    """Quart's request in an Exchange; its body can be iterated over only."""
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.body = _RequestBody(self.scope[_KEY])  # type: ignore[literal-required]
+
+
+class _RequestBody(TrioBody):
+    """Reads the next part of the body when the view wants it."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__(None, None)
+        self._exchange = exchange
+
+    async def __anext__(self) -> bytes:
+        """Raises: HttpError (408)."""
+        try:
+            chunk = await self._exchange.request.body.read_chunk()
+        except ClientGone:
+            self._exchange.watch_client()
+            await trio.sleep_forever()  # Quart cancels the view
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
+
+
 def current_exchange() -> Exchange:
     """Return the exchange of the request that a view answers."""
-    return cast(Exchange, quart.request.scope[_KEY])  # type: ignore[typeddict-item]
+    return cast(Exchange, quart.request.scope[_KEY])  # type: ignore[literal-required]
 
 
 def _first_error(group: ExceptionGroup) -> Exception:

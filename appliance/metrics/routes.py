@@ -11,17 +11,27 @@ from contextlib import suppress
 
 import trio
 from quart import Blueprint, Response, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from appliance.faults import DatabaseDown, StoreDown
-from appliance.http.messages import AsgiApp
-from appliance.http.quart_app import make_quart_app, text_response
-from appliance.http.quart_shim import QuartShim
+from appliance.http.messages import (
+    AsgiApp,
+    ClientGone,
+    ClientTimeouts,
+    Receive,
+    Scope,
+    Send,
+    read_request,
+)
+from appliance.http.origin import RequestOrigin
+from appliance.http.quart_app import make_quart_app, refuse_method, text_response
+from appliance.http.quart_exchange import Exchange
 from appliance.metrics.deps import MetricsDeps
-from appliance.metrics.exposition import Seen, Spooled, render_metrics
+from appliance.metrics.exposition import SpoolStatus, StoreSnapshot, render_metrics
 
 METRICS_PATH = "/metrics"
 _READ_S = 5.0
+_NO_ORIGIN = RequestOrigin("", None)
 
 
 def make_metrics_blueprint(deps: MetricsDeps, token: str | None) -> Blueprint:
@@ -49,12 +59,20 @@ def make_metrics_app(deps: MetricsDeps) -> AsgiApp:
 
     @app.errorhandler(Exception)
     async def refuse(error: Exception) -> Response:
-        if isinstance(error, HTTPException):
-            return text_response(error.code or 500, error.name, dict(error.get_headers()))
+        if isinstance(error, MethodNotAllowed):
+            return refuse_method(error)
+        if isinstance(error, NotFound):
+            return text_response(404, "There is nothing here.")
         deps.log.error("request_failed", path=request.path, exc_info=error)
         return text_response(500, "The metrics could not be read; the log says why.")
 
-    return QuartShim(app)
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            request = read_request(scope, receive, ClientTimeouts())
+            with suppress(ClientGone):
+                await Exchange(request, _NO_ORIGIN, send).run(app, scope)
+
+    return serve
 
 
 def _is_authorized(expected: bytes) -> bool:
@@ -64,7 +82,7 @@ def _is_authorized(expected: bytes) -> bool:
     return right and scheme.lower() == "bearer"
 
 
-async def _read(deps: MetricsDeps) -> Seen:
+async def _read(deps: MetricsDeps) -> StoreSnapshot:
     servers, spool, callbacks, database = None, None, None, None
     with trio.move_on_after(_READ_S):
         try:
@@ -78,10 +96,10 @@ async def _read(deps: MetricsDeps) -> Seen:
                 await deps.recordings.store.ping()
                 database = True
             callbacks = await deps.callbacks.queue.count()
-    return Seen(servers, spool, callbacks, database)
+    return StoreSnapshot(servers, spool, callbacks, database)
 
 
-async def _read_spool(deps: MetricsDeps) -> Spooled | None:
+async def _read_spool(deps: MetricsDeps) -> SpoolStatus | None:
     if deps.recordings.spool is None:
         return None
     try:
@@ -89,7 +107,7 @@ async def _read_spool(deps: MetricsDeps) -> Spooled | None:
     except OSError:
         return None  # the importer logs it
     oldest_ms = waiting[0].mtime_ns // 1_000_000 if waiting else deps.now_ms()
-    return Spooled(len(waiting), max(0.0, (deps.now_ms() - oldest_ms) / 1000))
+    return SpoolStatus(len(waiting), max(0.0, (deps.now_ms() - oldest_ms) / 1000))
 
 
 def _digest(text: bytes) -> bytes:

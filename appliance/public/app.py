@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import trio
 
-from appliance.admin.http_api import ADMIN_PREFIX, AdminApi
+from appliance.admin_calls.actors import CLIENT_KEY
 from appliance.bbb import errors
 from appliance.bbb.api_call import xml_failure, xml_response
 from appliance.bbb.errors import ApiError
@@ -34,7 +34,6 @@ from appliance.meetings.routes import make_frequent_calls
 from appliance.public.errors import API_PREFIX, ErrorReader
 from appliance.public.health import HEALTH_PATHS, check_health
 from appliance.public.routes import make_routes, names_of_calls
-from appliance.recordings.upload_routes import UPLOAD_PREFIX
 from appliance.tenants.signed_calls import SignedCalls
 
 MAX_TARGET_BYTES = 64 * 1024
@@ -56,9 +55,7 @@ class PublicApp:
         self._signed = SignedCalls(features.tenants)
         self._frequent = make_frequent_calls(features.meetings)
         self._index = xml_response(render_index(api.build_number))
-        self._routes = make_routes(features, self._signed, self._errors)
-        self._admin = AdminApi(features)
-        self._takes_uploads = features.recordings.spool is not None
+        self._routes = make_routes(features, self._signed, self._errors, timeouts)
         self._call_names = CallNames(API_PREFIX, {*self._frequent, *names_of_calls(self._routes)})
         self._origins = OriginReader(
             features.settings.web.trusted_proxies,
@@ -110,13 +107,8 @@ class PublicApp:
             return await self._answer_api(request, origin)
         if path in DIALPLAN_PATHS and self._dialplan is not None:
             return await self._dialplan.handle(request)
-        if path.startswith(ADMIN_PREFIX) and not self._is_upload(path):
-            return await self._admin.handle(request, self._origins.client_address(request))
         # Quart reads another path out of `http://host/path`.
         return None if path.startswith("/") else xml_failure(errors.UNSUPPORTED_REQUEST, 404)
-
-    def _is_upload(self, path: str) -> bool:
-        return self._takes_uploads and path.startswith(UPLOAD_PREFIX)
 
     async def _answer_api(self, request: Request, origin: RequestOrigin) -> Response | None:
         """Return the response of the index or a frequent call, None for any other call.
@@ -149,7 +141,8 @@ class PublicApp:
 
         exchange = Exchange(request, origin, send, report)
         try:
-            await exchange.run(self._routes, scope)
+            client = self._origins.client_address(request)
+            await exchange.run(self._routes, {**scope, CLIENT_KEY: client})
         except Exception as error:
             failure = self._errors.failure_of(error, request.path)
             self._count(request, began_s, ERROR)

@@ -15,7 +15,7 @@ from appliance.fault_log import FaultLog
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.http.errors import HttpError
 from appliance.http.messages import ClientGone
-from appliance.http.quart_app import text_response
+from appliance.http.quart_app import refuse_method, text_response
 from appliance.log import Log
 
 API_PREFIX = "/bigbluebutton/api"
@@ -76,8 +76,7 @@ async def refuse_route(error: HTTPException) -> Response:
     """Return the response to a request that no route takes."""
     in_api = quart.request.path.startswith(API_PREFIX + "/")
     if isinstance(error, MethodNotAllowed) and not in_api:
-        allowed = ", ".join(sorted(error.valid_methods or ()))
-        return text_response(405, f"{allowed} only.", {"allow": allowed})
+        return refuse_method(error)
     response = in_xml(errors.UNSUPPORTED_REQUEST)
     response.status_code = 200 if in_api else 404
     return response

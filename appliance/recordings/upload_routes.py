@@ -18,16 +18,20 @@ from appliance.recordings.spool import Spool
 from appliance.recordings.uploads import find_sender, receive_recording
 
 UPLOAD_PREFIX = "/scalelite/api/recordings/"
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 def make_upload_blueprint(deps: RecordingDeps, spool: Spool) -> Blueprint:
     """Return the upload of recordings; errors are left to the application."""
     blueprint = Blueprint("uploads", __name__)
 
-    @blueprint.put(f"{UPLOAD_PREFIX}<rest:record_id>")
+    # With all methods, as the admin API takes what is left of its prefix.
+    @blueprint.route(f"{UPLOAD_PREFIX}<rest:record_id>", methods=_METHODS)
     async def put_recording(record_id: str) -> Response:
         if not is_record_id(record_id):
             return text_response(404, "not a recordID")
+        if request.method != "PUT":
+            return text_response(405, "PUT only.", {"allow": "PUT"})
         sender = await find_sender(deps, request.headers.get("authorization"), record_id)
         if sender is None:
             return text_response(401, "no valid token", {"www-authenticate": "Bearer"})
