@@ -26,7 +26,7 @@ from appliance.features import Features
 from appliance.http.server.server import HttpServer
 from appliance.http.server.sockets import ListenError
 from appliance.log import EventLogger, get_logger, reopen_logs
-from appliance.metrics.routes import MetricsApp
+from appliance.metrics.routes import make_metrics_app
 from appliance.public.app import PublicApp
 from appliance.recordings.deps import RecordingAdmin
 from appliance.recordings.manual_imports import ManualImports
@@ -223,10 +223,11 @@ def _listeners(features: Features, log: EventLogger) -> dict[str, HttpServer]:
     """Return the listeners by their field in the `ready` log line; all but the first optional."""
     web, tuned = features.settings.web, "connections" not in features.settings.tuning_off
     clients = web.max_connections or math.inf
+    metrics = make_metrics_app(features.exposition)
     asked = (
         ("listening", PublicApp(features), web.binds, clients),
         ("dialplan", DialplanApp(features.dialin), features.settings.fsapi.binds, _FEW_CLIENTS),
-        ("metrics", MetricsApp(features.exposition), features.settings.metrics.binds, _FEW_CLIENTS),
+        ("metrics", metrics, features.settings.metrics.binds, _FEW_CLIENTS),
     )
     return {
         name: HttpServer(app, replace(web, binds=binds), log, max_connections=maximum, tuned=tuned)

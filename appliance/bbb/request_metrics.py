@@ -1,7 +1,6 @@
-"""Counts requests by call and result, and logs them at debug level.
+"""Requests are counted, and told to the log at debug: their call, and what became of them.
 
-Runs for every request, so it must be cheap. The names of calls are a fixed set, so that no client
-can add metrics.
+Quick: every request comes by. Names are from fixed sets, whatever a client asks for.
 """
 
 from __future__ import annotations
@@ -10,14 +9,14 @@ from collections.abc import Iterable
 
 import trio
 
-from appliance.http.messages import Request, Response
+from appliance.http.messages import Request
 from appliance.instruments import Metrics
 from appliance.log import Log
 
 OK, REFUSED, ERROR = "ok", "refused", "error"
 
 _HEAD_BYTES = 200
-"""Enough of a response to hold its returncode and messageKey."""
+"""The returncode and messageKey of an answer are at its beginning."""
 _PREFIXES = (
     ("/bigbluebutton/api", "unsupported"),
     ("/scalelite/api/recordings/", "upload"),
@@ -28,7 +27,7 @@ _PREFIXES = (
 
 
 class CallNames:
-    """The names of calls by path."""
+    """Names the call of a path."""
 
     def __init__(self, prefix: str, calls: Iterable[str]) -> None:
         self._names = {f"{prefix}/{name}": name for name in calls}
@@ -37,23 +36,24 @@ class CallNames:
         self._names["/"] = "health_check"
 
     def of(self, path: str) -> str:
-        """Return the name of the call; `other` is mostly files of recordings."""
+        """Return the name; `other` is everything else, and mostly files of recordings."""
         name = self._names.get(path)
         if name is not None:
             return name
         return next((name for prefix, name in _PREFIXES if path.startswith(prefix)), "other")
 
 
-def result_of(response: Response) -> str:
-    """Return the result that a whole response reports.
+def result_of(status: int, body: bytes) -> str:
+    """Return the result of a request, from the status and the beginning of the body.
 
-    `error`: the appliance or a BBB server failed (`internalError`); `refused`: a bad request.
+    `error`: the appliance or a server failed, `internalError` in BBB's words; `refused`: the
+    request was not accepted.
     """
-    if response.status >= 500:
+    if status >= 500:
         return ERROR
-    if response.status >= 400:
+    if status >= 400:
         return REFUSED
-    head = response.body[:_HEAD_BYTES]
+    head = body[:_HEAD_BYTES]
     if b"<returncode>FAILED" in head:
         return ERROR if b"internalError" in head else REFUSED
     return OK
@@ -62,7 +62,7 @@ def result_of(response: Response) -> str:
 def count_request(
     metrics: Metrics, log: Log, request: Request, began_s: float, call: str, result: str
 ) -> None:
-    """Count a request after its response; `began_s` is on Trio's clock."""
+    """Count a request that was answered; `began_s` by Trio's clock."""
     took_s = trio.current_time() - began_s
     metrics.requests.observe(took_s, call, result)
     ms = round(took_s * 1000, 2)

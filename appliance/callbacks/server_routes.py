@@ -1,13 +1,12 @@
-"""The calls that BBB servers make to us, which no checksum of the API covers.
+"""The calls that BBB servers make to the appliance, which no checksum of the API covers.
 
-Each brings its own proof; nothing else of a request is believed. Answers are plain text with HTTP
+Each carries its own proof; nothing else in a request is trusted. Answers are plain text with HTTP
 statuses, since programs read them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from quart import Blueprint, Response, request
 
 from appliance.callbacks import analytics
 from appliance.callbacks.analytics_rules import ANALYTICS_CALL, MAX_BODY_BYTES, BadReport
@@ -15,72 +14,51 @@ from appliance.callbacks.deps import CallbackDeps
 from appliance.callbacks.ended import record_end, relay_end
 from appliance.callbacks.ended_rules import ENDED_CALL
 from appliance.faults import StoreDown
-from appliance.http.errors import HttpError
-from appliance.http.messages import Request, Response, read_body
-from appliance.http.origin import RequestOrigin
-from appliance.model import Tenant
+from appliance.http.messages import read_body
+from appliance.http.quart_app import text_response
+from appliance.http.quart_exchange import current_exchange
 from appliance.tenants.end_callback import END_CALLBACK_CALL
-
-Handler = Callable[[CallbackDeps, Request, RequestOrigin], Awaitable[Response]]
-
-
-@dataclass(frozen=True, slots=True)
-class ServerCall:
-    """One call that servers make."""
-
-    method: str
-    handler: Handler
+from appliance.tenants.signed_calls import find_caller
 
 
-def text_response(status: int, text: str, *headers: tuple[bytes, bytes]) -> Response:
-    """Return a line of plain text."""
-    return Response(status, b"text/plain; charset=utf-8", f"{text}\n".encode(), headers)
+def make_server_blueprint(deps: CallbackDeps) -> Blueprint:
+    """Return the calls of BBB servers; errors are left to the application."""
+    blueprint = Blueprint("bbb_servers", __name__)
+
+    @blueprint.get(f"/{ENDED_CALL}")
+    async def meeting_ended() -> Response:
+        return _answer_end(await record_end(deps, request.query_string))
+
+    @blueprint.get(f"/{END_CALLBACK_CALL}")
+    async def end_callback() -> Response:
+        return _answer_end(await relay_end(deps, request.query_string))
+
+    @blueprint.post(f"/{ANALYTICS_CALL}")
+    async def analytics_callback() -> Response:
+        try:
+            return await _take_analytics(deps)
+        except BadReport as error:
+            return text_response(400, str(error))
+        except StoreDown as error:
+            # The server does not try again: an operator may want to know.
+            deps.log.warning("analytics_not_taken", reason=str(error))
+            raise
+
+    return blueprint
 
 
-async def _meeting_ended(deps: CallbackDeps, request: Request, origin: RequestOrigin) -> Response:
-    return await _answer_end(deps, record_end(deps, request.query))
-
-
-async def _end_callback(deps: CallbackDeps, request: Request, origin: RequestOrigin) -> Response:
-    return await _answer_end(deps, relay_end(deps, request.query))
-
-
-async def _answer_end(deps: CallbackDeps, taking: Awaitable[bool]) -> Response:
-    try:
-        taken = await taking
-    except StoreDown as error:
-        deps.faults.note("request_without_store", "redis", reason=str(error))
-        return text_response(503, "try again later")
+def _answer_end(accepted: bool) -> Response:
     # BBB takes no other status for a success, not even 204 (CallbackUrlService).
-    return text_response(200, "ok") if taken else text_response(403, "not signed by us")
+    return text_response(200, "ok") if accepted else text_response(403, "not signed by us")
 
 
-async def _analytics(deps: CallbackDeps, request: Request, origin: RequestOrigin) -> Response:
-    try:
-        reporter = await analytics.find_reporter(deps, request.header(b"authorization"))
-        if reporter is None:
-            return text_response(401, "no valid token", (b"www-authenticate", b"Bearer"))
-        body = await read_body(request, MAX_BODY_BYTES)
-        taken = await analytics.accept_report(deps, await _tenant(deps, origin), body)
-    except BadReport as error:
-        return text_response(400, str(error))
-    except HttpError as error:
-        return text_response(error.status, error.reason)
-    except StoreDown as error:
-        # Its server does not try again: somebody may want to know.
-        deps.log.warning("analytics_not_taken", reason=str(error))
-        return text_response(503, "try again later")
-    return text_response(200, taken.value)
-
-
-async def _tenant(deps: CallbackDeps, origin: RequestOrigin) -> Tenant | None:
-    if not deps.settings.api.multitenancy:
-        return None
-    return await deps.tenants.cache.find(origin.host.partition(".")[0])
-
-
-SERVER_CALLS: Mapping[str, ServerCall] = {
-    ENDED_CALL: ServerCall("GET", _meeting_ended),
-    END_CALLBACK_CALL: ServerCall("GET", _end_callback),
-    ANALYTICS_CALL: ServerCall("POST", _analytics),
-}
+async def _take_analytics(deps: CallbackDeps) -> Response:
+    """Raises: BadReport, HttpError (413, 408), StoreDown, ClientGone."""
+    exchange = current_exchange()
+    reporter = await analytics.find_reporter(deps, request.headers.get("authorization"))
+    if reporter is None:
+        return text_response(401, "no valid token", {"www-authenticate": "Bearer"})
+    body = await read_body(exchange.request, MAX_BODY_BYTES)
+    caller = await find_caller(deps.tenants, exchange.origin)
+    accepted = await analytics.accept_report(deps, caller.tenant if caller else None, body)
+    return text_response(200, accepted.value)

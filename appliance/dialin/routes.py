@@ -120,7 +120,8 @@ class DialplanApp:
                 return
             call = "fsapi" if request.path in DIALPLAN_PATHS else "other"
             metrics, log = self._deps.metrics, self._deps.log
-            count_request(metrics, log, request, began_s, call, result_of(response))
+            result = result_of(response.status, response.body)
+            count_request(metrics, log, request, began_s, call, result)
         await send_response(send, response, request, origin.request_id)
 
     async def _answer(self, request: Request) -> Response:

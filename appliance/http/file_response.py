@@ -2,21 +2,27 @@
 
 The caller decides who may see a file. If anything happens to the file after the head of the
 response was sent, the connection is cut off, so that no client takes a part for the whole.
-Source: RFC 9110 (13 conditional requests, 14 ranges).
+Quart's own file responses fail with suffix ranges, refuse several ranges, and read 8 KiB at a time
+(45 MB/s instead of 850). Source: RFC 9110 (13 conditional requests, 14 ranges).
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate, parsedate_to_datetime
+from types import TracebackType
 
 import trio
+from quart import Response
+from quart.wrappers.response import ResponseBody
+from werkzeug.datastructures import Headers
 
 from appliance.http.content_types import content_type_of
-from appliance.http.messages import ClientGone, Headers, Request, Send
+from appliance.http.messages import ClientGone, Request
+from appliance.http.quart_exchange import current_exchange
 from appliance.log import Log
 
 CHUNK_BYTES = 256 * 1024
@@ -54,17 +60,8 @@ class OpenedFile:
         if descriptor >= 0:
             os.close(descriptor)
 
-
-@dataclass(frozen=True, slots=True)
-class FileResponse:
-    """A response out of an open file, which `send_file` closes."""
-
-    file: OpenedFile
-    status: int
-    headers: Headers
-    start: int = 0
-    length: int = 0
-    """In bytes; how much of the file is sent."""
+    __del__ = close
+    """A response that was made may never be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,34 +72,49 @@ class Span:
     length: int
 
 
-def make_file_response(request: Request, file: OpenedFile, extra: Headers = ()) -> FileResponse:
-    """Decide what is sent of a file: all of it, a part, or nothing as the client has it already."""
+def file_response(file: OpenedFile, extra: Sequence[tuple[str, str]], log: Log) -> Response:
+    """Return the response to the current request: the file, a part of it, or its validators only.
+
+    Takes the file over and closes it.
+    """
+    exchange = current_exchange()
+    request = exchange.request
     tag, modified = entity_tag(file), formatdate(file.modified_ns // _SECOND_NS, usegmt=True)
-    validators = ((b"etag", tag.encode()), (b"last-modified", modified.encode()), *extra)
+    headers = [("etag", tag), ("last-modified", modified), *extra]
     if has_changed(request.headers, tag, file.modified_ns // _SECOND_NS):
-        return FileResponse(file, 412, ((b"content-length", b"0"), *validators))
+        return _respond(412, [("content-length", "0"), *headers])
     if is_unchanged(request.headers, tag, file.modified_ns // _SECOND_NS):
-        return FileResponse(file, 304, validators)
-    content_type = content_type_of(file.name).encode()
-    headers = (
-        (b"content-type", content_type),
-        (b"accept-ranges", b"bytes"),
-        (b"x-content-type-options", b"nosniff"),
-        *validators,
-    )
-    span = _requested_span(request, tag, modified, file.size)
+        return _respond(304, headers)
+    headers += [
+        ("content-type", content_type_of(file.name)),
+        ("accept-ranges", "bytes"),
+        ("x-content-type-options", "nosniff"),
+    ]
+    status, span = 200, _requested_span(request, tag, modified, file.size)
     if span is None:
-        length = (b"content-length", b"%d" % file.size)
-        return FileResponse(file, 200, (length, *headers), 0, file.size)
-    if not span.length:
-        none = ((b"content-length", b"0"), (b"content-range", b"bytes */%d" % file.size))
-        return FileResponse(file, 416, (*none, *headers))
-    last = span.start + span.length - 1
-    part = (
-        (b"content-length", b"%d" % span.length),
-        (b"content-range", b"bytes %d-%d/%d" % (span.start, last, file.size)),
-    )
-    return FileResponse(file, 206, (*part, *headers), span.start, span.length)
+        span = Span(0, file.size)
+    elif not span.length:
+        status, headers = 416, [("content-range", f"bytes */{file.size}"), *headers]
+    else:
+        last = span.start + span.length - 1
+        status, headers = (
+            206,
+            [("content-range", f"bytes {span.start}-{last}/{file.size}"), *headers],
+        )
+    headers.append(("content-length", str(span.length)))
+    if request.method == "HEAD" or not span.length:
+        return _respond(status, headers)
+    exchange.stall_s = STALL_S
+    exchange.watch_client()
+    return _respond(status, headers, _FileBody(file, span, request.path, log))
+
+
+def _respond(
+    status: int, headers: Sequence[tuple[str, str]], body: ResponseBody | bytes = b""
+) -> Response:
+    response = Response(body, status)
+    response.headers = Headers(headers)  # without those that Quart adds
+    return response
 
 
 def entity_tag(file: OpenedFile) -> str:
@@ -169,62 +181,40 @@ def _seconds(date: str) -> float | None:
         return None
 
 
-async def send_file(
-    send: Send, response: FileResponse, request: Request, request_id: bytes | None, log: Log
-) -> None:
-    """Send a response out of a file and close the file.
+class _FileBody(ResponseBody):
+    """Reads a part of an open file, and closes it."""
 
-    Raises: ClientGone (the client has closed the connection or takes no bytes, or the file has
-    become shorter or unreadable).
-    """
-    try:
-        headers = list(response.headers)
-        if request_id is not None:
-            headers.append((b"x-request-id", request_id))
-        await send({"type": "http.response.start", "status": response.status, "headers": headers})
-        if request.method == "HEAD" or not response.length:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        else:
-            await _send_watched(send, response, request, log)
-    finally:
-        response.file.close()
+    def __init__(self, file: OpenedFile, span: Span, path: str, log: Log) -> None:
+        self._file = file
+        self._offset, self._left = span.start, span.length
+        self._path = path
+        self._log = log
 
+    async def __aenter__(self) -> _FileBody:
+        return self
 
-async def _send_watched(send: Send, response: FileResponse, request: Request, log: Log) -> None:
-    """Send the body until its end, or until the client has closed the connection."""
-    failure: Exception | None = None
-    finished = False
+    async def __aexit__(
+        self, exc_type: type, exc_value: BaseException, traceback: TracebackType
+    ) -> None:
+        self._file.close()
 
-    async def watch(scope: trio.CancelScope) -> None:
-        await request.body.wait_gone()
-        scope.cancel()
+    def __aiter__(self) -> _FileBody:
+        return self
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(watch, nursery.cancel_scope)
+    async def __anext__(self) -> bytes:
+        """Raises: ClientGone, which cuts the connection off (the file has failed or shrunk)."""
+        if not self._left:
+            raise StopAsyncIteration
+        count = min(self._left, CHUNK_BYTES)
         try:
-            await _send_body(send, response)
-            finished = True
-        except Exception as error:
-            failure = error  # a nursery would wrap it into a group
-        nursery.cancel_scope.cancel()
-    if isinstance(failure, OSError):
-        log.warning("file_not_read_to_its_end", path=request.path, reason=failure.strerror)
-    elif failure is not None:
-        raise failure
-    if not finished:
-        raise ClientGone
-
-
-async def _send_body(send: Send, response: FileResponse) -> None:
-    """Raises: OSError (the file cannot be read, or has become shorter), ClientGone."""
-    offset, left = response.start, response.length
-    while left:
-        count = min(left, CHUNK_BYTES)
-        chunk = await trio.to_thread.run_sync(response.file.read, offset, count)
+            chunk = await trio.to_thread.run_sync(self._file.read, self._offset, count)
+        except OSError as error:
+            raise self._cut_off(error.strerror or "I/O error") from error
         if len(chunk) < count:
-            raise OSError(0, "the file has become shorter")
-        offset, left = offset + count, left - count
-        with trio.move_on_after(STALL_S) as scope:
-            await send({"type": "http.response.body", "body": chunk, "more_body": left > 0})
-        if scope.cancelled_caught:
-            raise ClientGone
+            raise self._cut_off("the file has become shorter")
+        self._offset, self._left = self._offset + count, self._left - count
+        return chunk
+
+    def _cut_off(self, reason: str) -> ClientGone:
+        self._log.warning("file_not_read_to_its_end", path=self._path, reason=reason)
+        return ClientGone()

@@ -6,92 +6,72 @@ cut off, so that no client takes half a response for the whole.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import trio
+from quart import Response
 
-from appliance.http.messages import ClientGone, Request, Response, Send
-
-STALL_S = 30.0
-"""A client that takes no bytes for so long is given up: the response may hold a connection to
-PostgreSQL."""
+from appliance.http.quart_exchange import current_exchange
 
 HELD_BYTES = 256 * 1024
 
 Sink = Callable[[bytes], Awaitable[None]]
+Producer = Callable[[Sink], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
-class StreamedResponse:
-    """A response of status 200 whose body `produce` passes to a sink in pieces."""
+async def stream_response(produce: Producer, content_type: str) -> Response:
+    """Return a response of status 200 whose body `produce` passes to a sink in pieces.
 
-    content_type: bytes
-    produce: Callable[[Sink], Awaitable[None]]
+    A body of less than 256 KiB is sent whole, with its length. Raises: what `produce` raises
+    before that much is there.
+    """
+    pieces, exchange = _Pieces(produce), current_exchange()
+    exchange.watch_client()
+    exchange.start_soon(pieces.run)
+    first = await pieces.first()
+    body = first if pieces.ended else pieces.following(first)
+    return Response(body, content_type=content_type)
 
 
-class ResponseStream:
-    """Sends one streamed response."""
+class _Pieces:
+    """Collects what is produced, in pieces of HELD_BYTES or more."""
 
-    def __init__(self, send: Send, request: Request, request_id: bytes | None) -> None:
-        self._send = send
-        self._request = request
-        self._request_id = request_id
+    def __init__(self, produce: Producer) -> None:
+        self._produce = produce
+        self._sender, self._receiver = trio.open_memory_channel[bytes](0)
         self._held: list[bytes] = []
-        """Pieces not sent yet: a small response is sent whole, with its length."""
-        self._content_type = b""
-        self.started = False
-        """Whether the head of the response was sent."""
+        self._failure: Exception | None = None
+        self.ended = False
+        """Whether the last piece was taken."""
 
-    async def run(self, response: StreamedResponse) -> Response | None:
-        """Send a response; a small one is returned instead.
-
-        Raises: ClientGone (the client has closed the connection or takes no bytes), and what
-        `produce` raises.
-        """
-        self._content_type = response.content_type
-        failure: Exception | None = None
-        finished = False
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._watch_client, nursery.cancel_scope)
+    async def run(self) -> None:
+        """Produce all pieces; a failure is raised where they are taken."""
+        async with self._sender:
             try:
-                await response.produce(self._write)
-                finished = True
+                await self._produce(self._hold)
             except Exception as error:
-                failure = error  # a nursery would wrap it into a group
-            nursery.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
-        if not finished:
-            raise ClientGone
-        body = b"".join(self._held)
-        if not self.started:
-            return Response(200, response.content_type, body)
-        await self._send_piece(body, more=False)
-        return None
+                self._failure = error  # a nursery would wrap it into a group
+                return
+            self.ended = True
+            await self._sender.send(b"".join(self._held))
 
-    async def _watch_client(self, scope: trio.CancelScope) -> None:
-        """Cancel the work when the client has closed the connection."""
-        await self._request.body.wait_gone()
-        scope.cancel()
-
-    async def _write(self, piece: bytes) -> None:
+    async def _hold(self, piece: bytes) -> None:
         self._held.append(piece)
         if sum(map(len, self._held)) >= HELD_BYTES:
             whole, self._held = b"".join(self._held), []
-            await self._send_piece(whole, more=True)
+            await self._sender.send(whole)
 
-    async def _send_piece(self, piece: bytes, *, more: bool) -> None:
-        with trio.move_on_after(STALL_S) as scope:
-            if not self.started:
-                self.started = True
-                await self._send_head()
-            await self._send({"type": "http.response.body", "body": piece, "more_body": more})
-        if scope.cancelled_caught:
-            raise ClientGone
+    async def first(self) -> bytes:
+        """Return the first piece. Raises: what `produce` raises before it."""
+        async for piece in self._receiver:
+            return piece
+        assert self._failure is not None
+        raise self._failure
 
-    async def _send_head(self) -> None:
-        headers = [(b"content-type", self._content_type)]
-        if self._request_id is not None:
-            headers.append((b"x-request-id", self._request_id))
-        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+    async def following(self, first: bytes) -> AsyncIterator[bytes]:
+        """Yield the first piece and all others. Raises: what `produce` raises."""
+        yield first
+        async for piece in self._receiver:
+            yield piece
+        if self._failure is not None:
+            raise self._failure

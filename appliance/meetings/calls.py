@@ -85,7 +85,7 @@ async def insert_document(
 
 
 async def pass_through(
-    deps: MeetingDeps, caller: Caller, call: str, params: Params, body: RequestBody | None = None
+    deps: MeetingDeps, call: str, caller: Caller, params: Params, body: RequestBody | None = None
 ) -> bytes:
     """Pass any other call with a meetingID on to the meeting's server, signed with its secret."""
     meeting = await _find_or_fail(deps, caller, params)

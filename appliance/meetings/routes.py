@@ -5,13 +5,19 @@ Source: BigBlueButton API reference.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import quart
+from quart import Blueprint
 
 from appliance.bbb import errors
 from appliance.bbb.api_call import ApiCall, xml_response
 from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError, Failure
+from appliance.bbb.params import Params
 from appliance.bbb.signed_request import Accepts, SignedRequest
+from appliance.bbb.xml import XML_TYPE
 from appliance.faults import StoreDown
 from appliance.http.messages import Response
 from appliance.meetings import calls as meetings
@@ -20,43 +26,65 @@ from appliance.meetings.deps import MeetingDeps
 from appliance.meetings.end import end_meeting
 from appliance.meetings.join_failure import error_redirect, is_browser, wants_xml
 from appliance.meetings.listing import get_meetings
+from appliance.tenants.signed_calls import SignedCalls
 
 
-async def _create(deps: MeetingDeps, caller: Caller, request: SignedRequest) -> Response:
-    made = create_meeting(deps, caller, request.params, request.body, secret=request.secret)
+def make_frequent_calls(deps: MeetingDeps) -> dict[str, ApiCall]:
+    """Return the calls that are made all the time, by name."""
+    return {
+        "create": ApiCall(partial(_create, deps), accepts=Accepts.FORM_OR_XML),
+        "join": ApiCall(partial(_join, deps), frozenset({"GET", "HEAD"}), Accepts.NOTHING),
+        "isMeetingRunning": ApiCall(_in_xml(meetings.is_meeting_running, deps)),
+        "getMeetingInfo": ApiCall(_in_xml(meetings.get_meeting_info, deps)),
+        "getMeetings": ApiCall(_in_xml(get_meetings, deps)),
+        "end": ApiCall(_in_xml(end_meeting, deps)),
+    }
+
+
+def _in_xml(
+    use_case: Callable[[MeetingDeps, Caller, Params], Awaitable[bytes]], deps: MeetingDeps
+) -> Callable[[Caller, SignedRequest], Awaitable[Response]]:
+    async def answer(caller: Caller, signed: SignedRequest) -> Response:
+        return xml_response(await use_case(deps, caller, signed.params))
+
+    return answer
+
+
+async def _create(deps: MeetingDeps, caller: Caller, signed: SignedRequest) -> Response:
+    made = create_meeting(deps, caller, signed.params, signed.body, secret=signed.secret)
     answer = await made
     # Else a failover right after the answer could lose the meeting (REDIS_MIN_REPLICAS).
     await deps.store.redis.wait_replicated()
     return xml_response(answer)
 
 
-async def _join(deps: MeetingDeps, caller: Caller, request: SignedRequest) -> Response:
+async def _join(deps: MeetingDeps, caller: Caller, signed: SignedRequest) -> Response:
     try:
-        return _redirect(await meetings.join_meeting(deps, caller, request.params))
+        return _redirect(await meetings.join_meeting(deps, caller, signed.params))
     except ApiError as error:
         failure = error.failure
     except StoreDown as error:
         deps.faults.note("request_without_store", "redis", reason=str(error))
         failure = errors.STORE_DOWN
-    answer = await _failed_join(deps, caller, request, failure)
+    answer = await _failed_join(deps, caller, signed, failure)
     if answer is None:
         raise ApiError(failure)
     return answer
 
 
 async def _failed_join(
-    deps: MeetingDeps, caller: Caller, request: SignedRequest, failure: Failure
+    deps: MeetingDeps, caller: Caller, signed: SignedRequest, failure: Failure
 ) -> Response | None:
     """Return what a person sees whose join fails; None: an API client, which gets XML."""
-    if wants_xml(request.params):
+    if wants_xml(signed.params):
         return None
-    logout_url = await meetings.find_logout_url(deps, caller, request.params)
-    target = error_redirect(request.params, logout_url, failure)
+    logout_url = await meetings.find_logout_url(deps, caller, signed.params)
+    target = error_redirect(signed.params, logout_url, failure)
     if target is not None:
         return _redirect(target)
-    if not is_browser(request.accept):
+    if not is_browser(signed.accept):
         return None
-    return deps.join_pages.render(failure, request.accept_language)
+    return deps.join_pages.render(failure, signed.accept_language)
 
 
 def _redirect(url: str) -> Response:
@@ -65,45 +93,20 @@ def _redirect(url: str) -> Response:
     return Response(302, b"text/html; charset=utf-8", b"", headers)
 
 
-async def _is_meeting_running(
-    deps: MeetingDeps, caller: Caller, request: SignedRequest
-) -> Response:
-    return xml_response(await meetings.is_meeting_running(deps, caller, request.params))
+def make_meeting_blueprint(
+    deps: MeetingDeps, calls: SignedCalls, passed_through: frozenset[str]
+) -> Blueprint:
+    """Return insertDocument and the calls that are passed on to the server of their meeting."""
+    blueprint = Blueprint("meetings", __name__)
 
+    async def insert_document(caller: Caller, signed: SignedRequest) -> quart.Response:
+        if signed.body is None:
+            raise ApiError(errors.UNSUPPORTED_CONTENT_TYPE)
+        body = await meetings.insert_document(deps, caller, signed.params, signed.body)
+        return quart.Response(body, content_type=XML_TYPE)
 
-async def _get_meeting_info(deps: MeetingDeps, caller: Caller, request: SignedRequest) -> Response:
-    return xml_response(await meetings.get_meeting_info(deps, caller, request.params))
-
-
-async def _get_meetings(deps: MeetingDeps, caller: Caller, request: SignedRequest) -> Response:
-    return xml_response(await get_meetings(deps, caller, request.params))
-
-
-async def _end(deps: MeetingDeps, caller: Caller, request: SignedRequest) -> Response:
-    return xml_response(await end_meeting(deps, caller, request.params))
-
-
-async def _insert_document(deps: MeetingDeps, caller: Caller, request: SignedRequest) -> Response:
-    if request.body is None:
-        raise ApiError(errors.UNSUPPORTED_CONTENT_TYPE)
-    return xml_response(await meetings.insert_document(deps, caller, request.params, request.body))
-
-
-MEETING_CALLS: Mapping[str, ApiCall[MeetingDeps]] = {
-    "create": ApiCall(_create, accepts=Accepts.FORM_OR_XML),
-    "join": ApiCall(_join, methods=frozenset({"GET", "HEAD"}), accepts=Accepts.NOTHING),
-    "isMeetingRunning": ApiCall(_is_meeting_running),
-    "getMeetingInfo": ApiCall(_get_meeting_info),
-    "getMeetings": ApiCall(_get_meetings),
-    "end": ApiCall(_end),
-    "insertDocument": ApiCall(_insert_document, frozenset({"POST"}), Accepts.XML),
-}
-
-
-def passed_through(name: str) -> ApiCall[MeetingDeps]:
-    """Return a call that is handed on to the server of the meeting that it names."""
-
-    async def handle(deps: MeetingDeps, caller: Caller, request: SignedRequest) -> Response:
-        return xml_response(await meetings.pass_through(deps, caller, name, request.params))
-
-    return ApiCall(handle)
+    own = "insertDocument"
+    calls.add(blueprint, own, insert_document, methods=("POST",), accepts=Accepts.XML)
+    for name in passed_through - {own}:
+        calls.add_xml(blueprint, name, partial(meetings.pass_through, deps, name))
+    return blueprint

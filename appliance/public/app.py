@@ -1,24 +1,21 @@
-"""The public listener's ASGI application: host check, routing, and the one place for errors.
+"""The public listener's ASGI application: host check, the frequent calls, and Quart for the rest.
 
-Whatever goes wrong in a request ends here as the answer that the spec names, and touches no
-other request. Plain ASGI, since a framework would cost more than the calls themselves.
+Quart adds 140 µs to a request; index, isMeetingRunning and the like take about as much without it,
+so they are plain ASGI. All other paths are routes of one Quart application (public/routes.py).
 """
 
 from __future__ import annotations
 
 import trio
 
+from appliance.admin_calls.actors import CLIENT_KEY
 from appliance.bbb import errors
-from appliance.bbb.api_call import xml_response
-from appliance.bbb.errors import ApiError, Failure
-from appliance.bbb.request_metrics import ERROR, OK, REFUSED, CallNames, count_request, result_of
-from appliance.bbb.xml import render_error
-from appliance.callbacks.server_routes import SERVER_CALLS
+from appliance.bbb.api_call import xml_failure, xml_response
+from appliance.bbb.errors import ApiError
+from appliance.bbb.request_metrics import ERROR, CallNames, count_request, result_of
+from appliance.bbb.xml import render_index
 from appliance.dialin.routes import DIALPLAN_PATHS, DialplanEndpoint
-from appliance.faults import DatabaseDown, StoreDown
 from appliance.features import Features
-from appliance.http.errors import HttpError
-from appliance.http.file_response import FileResponse, send_file
 from appliance.http.messages import (
     ClientGone,
     ClientTimeouts,
@@ -31,18 +28,17 @@ from appliance.http.messages import (
     send_response,
 )
 from appliance.http.origin import OriginReader, RequestOrigin
-from appliance.http.streaming import ResponseStream, StreamedResponse
+from appliance.http.quart_exchange import Exchange
 from appliance.log import request_context
-from appliance.metrics.routes import METRICS_PATH, MetricsEndpoint
-from appliance.public.admin_mount import ADMIN_PREFIX, AdminMount
-from appliance.public.bbb_api import CALL_NAMES, PREFIX, BbbApi
+from appliance.meetings.routes import make_frequent_calls
 from appliance.public.clean_path import clean_scope
+from appliance.public.errors import API_PREFIX, ErrorReader
 from appliance.public.health import HEALTH_PATHS, check_health
-from appliance.recordings.playback_routes import PlaybackRoutes
-from appliance.recordings.upload_routes import UPLOAD_PREFIX, UploadRoute
+from appliance.public.routes import make_routes, names_of_calls
+from appliance.tenants.signed_calls import SignedCalls
 
 _WRONG_HOST = Response(403, b"text/plain; charset=utf-8", b"This host is not served here.\n")
-_BELOW_PREFIX = PREFIX + "/"
+_BELOW_API = API_PREFIX + "/"
 _TIMEOUTS = ClientTimeouts()
 
 
@@ -50,113 +46,103 @@ class PublicApp:
     """Answers every request of the public listener."""
 
     def __init__(self, features: Features, timeouts: ClientTimeouts = _TIMEOUTS) -> None:
+        api = features.settings.api
         self._features = features
         self._timeouts = timeouts
-        self._admin = AdminMount(features, timeouts)
-        self._metrics = MetricsEndpoint(features.exposition)
-        recordings = features.recordings
-        self._uploads = (
-            None if recordings.spool is None else UploadRoute(recordings, recordings.spool)
-        )
-        self._playback = (
-            None if recordings.served is None else PlaybackRoutes(recordings, recordings.served)
-        )
-        api = features.settings.api
-        self._call_names = CallNames(PREFIX, {*CALL_NAMES, *SERVER_CALLS, *api.passthrough_calls})
+        self._errors = ErrorReader(features.log, features.faults)
         self._origins = OriginReader(
             features.settings.web.trusted_proxies,
             url_host=api.url_host,
             base_url=api.base_url,
             multitenancy=api.multitenancy,
         )
-        self._api = BbbApi(features, self._origins)
+        self._signed = SignedCalls(features.tenants, features.checksum_errors, self._origins)
+        self._frequent = make_frequent_calls(features.meetings)
+        self._index = xml_response(render_index(api.build_number))
+        self._routes = make_routes(features, self._signed, self._errors, timeouts)
+        self._call_names = CallNames(API_PREFIX, {*self._frequent, *names_of_calls(self._routes)})
         own_listener = bool(features.settings.fsapi.binds)
         self._dialplan = None if own_listener else DialplanEndpoint(features.dialin, self._origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one HTTP request; other scopes are none of ours."""
+        """Answer one HTTP request; other scopes are ignored."""
         if scope["type"] != "http":
             return
         began_s = trio.current_time()
         scope = clean_scope(scope)
         request = read_request(scope, receive, self._timeouts)
         origin = self._origins.read(request)
-        stream = ResponseStream(send, request, origin.request_id)
         with request_context(origin.trusted_id):
             try:
-                response = await self._answer(request, origin, stream)
-                if isinstance(response, FileResponse):
-                    self._count(request, began_s, OK if response.status < 400 else REFUSED)
-                    await send_file(send, response, request, origin.request_id, self._features.log)
+                response = await self._answer(request, origin)
+                if response is None:
+                    await self._pass_to_quart(scope, send, request, origin, began_s)
                     return
             except ClientGone:
                 return
-            self._count(request, began_s, _result_of(response, stream))
-        # Of an answer that was begun the end must not look like one: the connection is cut off.
-        if response is not None and not stream.started:
-            await send_response(send, response, request, origin.request_id)
+            self._count(request, began_s, result_of(response.status, response.body))
+        await send_response(send, response, request, origin.request_id)
 
     def _count(self, request: Request, began_s: float, result: str) -> None:
         call, features = self._call_names.of(request.path), self._features
         count_request(features.metrics, features.log, request, began_s, call, result)
 
-    async def _answer(
-        self, request: Request, origin: RequestOrigin, stream: ResponseStream
-    ) -> Response | FileResponse | None:
+    async def _answer(self, request: Request, origin: RequestOrigin) -> Response | None:
+        """Return the response of a frequent call or another plain route, None for Quart's."""
         try:
-            answer = await self._route(request, origin)
-            return await stream.run(answer) if isinstance(answer, StreamedResponse) else answer
-        except ApiError as error:
-            return _refuse(error.failure)
-        except HttpError as error:
-            return _refuse(errors.failure_of(error))
-        except StoreDown as error:
-            self._features.faults.note("request_without_store", "redis", reason=str(error))
-            return _refuse(errors.STORE_DOWN)
-        except DatabaseDown as error:
-            self._features.faults.note("request_without_store", "postgres", reason=str(error))
-            return _refuse(errors.RECORDINGS_DOWN)
-        except ClientGone:
-            raise
+            return await self._route(request, origin)
         except Exception as error:
-            # Never the query: it is signed, and may hold passwords.
-            self._features.log.error("request_failed", path=request.path, exc_info=error)
+            failure = self._errors.failure_of(error, request.path)
             # A load balancer looks at the status only.
-            status = 503 if request.path in HEALTH_PATHS else None
-            return _refuse(errors.INTERNAL_ERROR, status)
+            return xml_failure(failure, 503 if request.path in HEALTH_PATHS else None)
 
-    async def _route(
-        self, request: Request, origin: RequestOrigin
-    ) -> Response | FileResponse | StreamedResponse:
+    async def _route(self, request: Request, origin: RequestOrigin) -> Response | None:
         path = request.path
         if path in HEALTH_PATHS:  # load balancers ask by address: no host check
             return await check_health(self._features.redis, request)
         if not self._origins.allows(origin.host):
             return _WRONG_HOST
+        if path.startswith(_BELOW_API) or path == API_PREFIX:
+            return await self._answer_api(request, origin)
         if path in DIALPLAN_PATHS and self._dialplan is not None:
             return await self._dialplan.handle(request)
-        if path == METRICS_PATH:
-            return await self._metrics.handle_public(request)
-        if self._uploads is not None and path.startswith(UPLOAD_PREFIX):
-            return await self._uploads.handle(request)
-        if path.startswith(ADMIN_PREFIX):
-            return await self._admin.handle(request, self._origins.client_address(request))
-        if self._playback is not None and self._playback.serves(path):
-            return await self._playback.handle(request, origin)
+        # Quart reads another path out of `http://host/path`.
+        return None if path.startswith("/") else xml_failure(errors.UNSUPPORTED_REQUEST, 404)
+
+    async def _answer_api(self, request: Request, origin: RequestOrigin) -> Response | None:
+        """Return the response of the index or a frequent call, None for any other call.
+
+        Raises: ApiError, HttpError, StoreDown, ClientGone.
+        """
         # The answer to a CONNECT must not be a 200: what follows would be a tunnel (RFC 9110).
-        below = path.startswith(_BELOW_PREFIX) or path == PREFIX
-        if not below or request.method == "CONNECT":
-            return _refuse(errors.UNSUPPORTED_REQUEST, 404)
-        return await self._api.handle(request, origin)
+        if request.method == "CONNECT":
+            return xml_failure(errors.UNSUPPORTED_REQUEST, 404)
+        name = request.path[len(_BELOW_API) :]
+        if not name and request.method in ("GET", "POST", "HEAD"):
+            return self._index
+        call = self._frequent.get(name)
+        if call is None and request.method in ("GET", "POST"):
+            return None
+        if call is None or request.method not in call.methods:
+            raise ApiError(errors.UNSUPPORTED_REQUEST)
+        caller, signed = await self._signed.read(request, origin, name, call.accepts)
+        return await call.answer(caller, signed)
 
+    async def _pass_to_quart(
+        self, scope: Scope, send: Send, request: Request, origin: RequestOrigin, began_s: float
+    ) -> None:
+        """Have Quart answer. Raises: ClientGone."""
 
-def _result_of(response: Response | None, stream: ResponseStream) -> str:
-    if response is None:  # streamed to its end
-        return OK
-    # One that was begun and could not be ended.
-    return ERROR if stream.started else result_of(response)
+        def report(status: int, body: bytes) -> None:
+            self._count(request, began_s, result_of(status, body))
 
-
-def _refuse(failure: Failure, status: int | None = None) -> Response:
-    body = render_error(failure.key, failure.message)
-    return xml_response(body, failure.http_status if status is None else status)
+        exchange = Exchange(request, origin, send, report)
+        try:
+            client = self._origins.client_address(request)
+            await exchange.run(self._routes, {**scope, CLIENT_KEY: client})
+        except Exception as error:
+            failure = self._errors.failure_of(error, request.path)
+            self._count(request, began_s, ERROR)
+            # The end of a response that was begun must not look like one: the connection is cut.
+            if not exchange.started:
+                await send_response(send, xml_failure(failure), request, origin.request_id)

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import quart
+
 from appliance.http.messages import Headers, Response
 from appliance.http.page import render_page
+from appliance.http.quart_app import to_quart
 
 Texts = Mapping[str, Mapping[str, str]]
 """`{"recording_not_found": {"title": …, "info": …}, …}`."""
@@ -32,8 +35,16 @@ class ErrorPages:
     """Pages in one language, rendered once."""
 
     def __init__(self, locale: str, texts: Texts) -> None:
-        self.not_found = _render(404, locale, "recording_not_found", texts)
-        self.unavailable = _render(503, locale, "recordings_unavailable", texts, _RETRY)
+        self._not_found = _render(404, locale, "recording_not_found", texts)
+        self._unavailable = _render(503, locale, "recordings_unavailable", texts, _RETRY)
+
+    def not_found(self) -> quart.Response:
+        """Return the page for what does not exist, or may not be seen."""
+        return to_quart(self._not_found)
+
+    def unavailable(self) -> quart.Response:
+        """Return the page for what cannot be read at the moment."""
+        return to_quart(self._unavailable)
 
 
 def _render(status: int, locale: str, name: str, texts: Texts, more: Headers = ()) -> Response:

@@ -1,19 +1,19 @@
 """/recording/…, /{format}/{recordID}/… and /playback/…: parses, calls one operation, renders.
 
-People see what is answered here, so failures are pages and not XML. Nothing tells apart what does
-not exist from what somebody may not see. Truth: spec/recordings.md (Playback).
+People see what is answered here, so failures are pages and not XML. What does not exist and what
+may not be seen get the same page. Source: docs/recordings.md.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import parse_qs, quote
 
-from appliance.bbb.caller import Caller
-from appliance.faults import DatabaseDown, StoreDown
-from appliance.http.content_types import content_type_of
-from appliance.http.file_response import FileResponse, OpenedFile, make_file_response
-from appliance.http.messages import Headers, Request, Response
-from appliance.http.origin import RequestOrigin
+from quart import Blueprint, Response, request
+
+from appliance.http.content_types import HTML, content_type_of
+from appliance.http.file_response import OpenedFile, file_response
+from appliance.http.quart_exchange import current_exchange
 from appliance.recordings import playback
 from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.error_pages import ErrorPages
@@ -29,130 +29,123 @@ from appliance.recordings.playback_rules import (
 )
 from appliance.recordings.recording import Recording, is_format, is_record_id
 from appliance.recordings.served_files import ServedFiles
+from appliance.tenants.signed_calls import find_caller
 
-_HTML = b"text/html; charset=utf-8"
 _LINK, _PLAYER = "recording", "playback"
 _SCREENSHARE = "screenshare"
-_RESERVED = frozenset({"bigbluebutton", "scalelite"})
-"""First names of other routes, which no format of the settings may take over."""
-_NOT_ALLOWED = Response(
-    405, b"text/plain; charset=utf-8", b"GET only.\n", ((b"allow", b"GET, HEAD"),)
-)
+_RESERVED = frozenset({"bigbluebutton", "scalelite", _LINK, _PLAYER})
+"""First names of other routes, which no format of the settings may replace."""
+
+Headers = Sequence[tuple[str, str]]
 
 
-class PlaybackRoutes:
-    """Answers what browsers ask for to play a recording."""
+def make_playback_blueprint(
+    deps: RecordingDeps, files: ServedFiles, pages: ErrorPages
+) -> Blueprint:
+    """Return what browsers request to play a recording; most errors are left to the application."""
+    blueprint = Blueprint("playback", __name__)
+    views = _Views(deps, files, pages)
+    methods = ("GET", "HEAD")
+    blueprint.add_url_rule(f"/{_LINK}/<rest:path>", "link", views.follow_link, methods=methods)
+    blueprint.add_url_rule(f"/{_PLAYER}/<rest:path>", "player", views.show_player, methods=methods)
+    for format in frozenset(deps.settings.recordings.playback_formats) - _RESERVED:
+        blueprint.add_url_rule(
+            f"/{format}/<rest:path>",
+            "recording",
+            views.show_recording,
+            methods=methods,
+            defaults={"format": format},
+        )
 
-    def __init__(self, deps: RecordingDeps, files: ServedFiles) -> None:
+    @blueprint.errorhandler(OSError)
+    async def show_unavailable(error: OSError) -> Response:
+        deps.log.error("file_not_opened", path=request.path, reason=error.strerror)
+        return pages.unavailable()
+
+    return blueprint
+
+
+class _Views:
+    """The views, with what they share."""
+
+    def __init__(self, deps: RecordingDeps, files: ServedFiles, pages: ErrorPages) -> None:
         self._deps = deps
         self._files = files
+        self._pages = pages
         self._lookup = RecordingLookup(deps.store, deps.now_ms)
-        self._pages = ErrorPages(deps.settings.locale, deps.error_texts)
         self._accel = deps.settings.recordings.x_accel_redirect
-        formats = frozenset(deps.settings.recordings.playback_formats) - _RESERVED
-        self._first_names = formats | {_LINK, _PLAYER}
 
-    def serves(self, path: str) -> bool:
-        """Whether a path is one of ours."""
-        first, slash, _ = path[1:].partition("/")
-        return bool(slash) and first in self._first_names
-
-    async def handle(self, request: Request, origin: RequestOrigin) -> Response | FileResponse:
-        """Answer a request for a path that `serves` knows."""
-        if request.method not in ("GET", "HEAD"):
-            return _NOT_ALLOWED
-        first, _, rest = request.path[1:].partition("/")
-        names = split_path(rest)
+    async def follow_link(self, path: str) -> Response:
+        """Redirect from a link of getRecordings to the player or the file."""
+        names = split_path(path)
         if names is None:
-            return self._pages.not_found
-        try:
-            if first == _LINK:
-                return await self._follow_link(request, origin, names)
-            if first == _PLAYER:
-                return await self._serve_player(request, names)
-            return await self._serve_recording(request, origin, first, names)
-        except StoreDown as error:
-            self._deps.faults.note("request_without_store", "redis", reason=str(error))
-        except DatabaseDown as error:
-            self._deps.faults.note("request_without_store", "postgres", reason=str(error))
-        except OSError as error:
-            self._deps.log.error("file_not_opened", path=request.path, reason=error.strerror)
-        return self._pages.unavailable
-
-    async def _follow_link(
-        self, request: Request, origin: RequestOrigin, names: tuple[str, ...]
-    ) -> Response:
+            return self._pages.not_found()
         if names[0] == _SCREENSHARE and len(names) > 1:
             # BBB's links to screenshares begin so; Scalelite's nginx leads them to the files.
             return _redirect(307, "/" + "/".join(quote(name) for name in names))
         if len(names) == 3 and not names[2]:
             names = names[:2]
-        caller = await self._caller(origin)
+        caller = await find_caller(self._deps.tenants, current_exchange().origin)
         if caller is None or len(names) != 2 or not _are_names(*names):
-            return self._pages.not_found
+            return self._pages.not_found()
         record_id, format = names
-        query = parse_qs(request.query.decode("latin-1"))
+        query = parse_qs(request.query_string.decode("latin-1"))
         link = await playback.open_link(
             self._deps,
             self._lookup,
-            Viewer(caller, user_agent=request.header(b"user-agent") or ""),
+            Viewer(caller, user_agent=request.headers.get("user-agent", "")),
             record_id,
             format,
             token=query.get("token", [""])[0],
             consume=request.method == "GET",
         )
         if link is None:
-            return self._pages.not_found
-        cookie = () if link.cookie is None else ((b"set-cookie", link.cookie.encode()),)
-        return _redirect(307, link.target, ((b"cache-control", b"no-store"), *cookie))
+            return self._pages.not_found()
+        cookie = () if link.cookie is None else (("set-cookie", link.cookie),)
+        return _redirect(307, link.target, (("cache-control", "no-store"), *cookie))
 
-    async def _serve_recording(
-        self, request: Request, origin: RequestOrigin, format: str, names: tuple[str, ...]
-    ) -> Response | FileResponse:
+    async def show_recording(self, format: str, path: str) -> Response:
+        """Send a file of a recording."""
+        names = split_path(path)
+        if names is None:
+            return self._pages.not_found()
         record_id, inside = names[0], names[1:]
-        caller = await self._caller(origin)
+        caller = await find_caller(self._deps.tenants, current_exchange().origin)
         if caller is None or not _are_names(record_id, format):
-            return self._pages.not_found
-        cookies = cookies_named(request.header(b"cookie") or "", cookie_name(format, record_id))
+            return self._pages.not_found()
+        cookies = cookies_named(request.headers.get("cookie", ""), cookie_name(format, record_id))
         viewer = Viewer(caller, cookies=cookies)
         found = await playback.find_playable(self._deps, self._lookup, viewer, record_id, format)
         if found is None:
-            return self._pages.not_found
+            return self._pages.not_found()
         if not inside:
-            return _redirect(301, _with_slash(request))
+            return _redirect(301, _with_slash())
         headers = _headers_of(found, format)
         if self._accel:
-            to_nginx = (b"x-accel-redirect", accel_path(format, record_id, inside).encode())
-            content_type = content_type_of(inside[-1]).encode()
-            return Response(200, content_type, b"", (to_nginx, *headers))
+            to_nginx = ("x-accel-redirect", accel_path(format, record_id, inside))
+            content_type = content_type_of(inside[-1])
+            return _empty(200, (to_nginx, *headers), content_type)
         file = await playback.open_recording_file(self._files, record_id, format, inside)
-        return self._answer(request, file, headers)
+        return self._show(file, headers)
 
-    async def _serve_player(
-        self, request: Request, names: tuple[str, ...]
-    ) -> Response | FileResponse:
+    async def show_player(self, path: str) -> Response:
+        """Send a file of the BBB player."""
+        names = split_path(path)
+        if names is None:
+            return self._pages.not_found()
         file = await playback.open_player_file(self._files, names)
         if isinstance(file, NotAFile):
-            moved = moved_address(names, request.query.decode("latin-1"))
+            moved = moved_address(names, request.query_string.decode("latin-1"))
             if moved is not None:
                 return _redirect(307, moved)
-        return self._answer(request, file, ())
+        return self._show(file, ())
 
-    def _answer(
-        self, request: Request, file: OpenedFile | NotAFile, headers: Headers
-    ) -> Response | FileResponse:
+    def _show(self, file: OpenedFile | NotAFile, headers: Headers) -> Response:
         if file is NotAFile.DIRECTORY:
-            return _redirect(301, _with_slash(request), headers)
+            return _redirect(301, _with_slash(), headers)
         if isinstance(file, NotAFile):
-            return self._pages.not_found
-        return make_file_response(request, file, headers)
-
-    async def _caller(self, origin: RequestOrigin) -> Caller | None:
-        """Return whose host was asked; None: nobody's."""
-        if not self._deps.settings.api.multitenancy:
-            return Caller(base_url=origin.base_url)
-        tenant = await self._deps.tenants.cache.find(origin.host.partition(".")[0])
-        return None if tenant is None else Caller(tenant, origin.base_url)
+            return self._pages.not_found()
+        return file_response(file, headers, self._deps.log)
 
 
 def _are_names(record_id: str, format: str) -> bool:
@@ -160,20 +153,26 @@ def _are_names(record_id: str, format: str) -> bool:
 
 
 def _headers_of(recording: Recording, format: str) -> Headers:
-    headers: list[tuple[bytes, bytes]] = []
+    headers: list[tuple[str, str]] = []
     if not is_inline(format):
-        headers.append((b"content-disposition", b"attachment"))
+        headers.append(("content-disposition", "attachment"))
     if recording.protected:
-        # Kept by nobody between us and the browser, and by the browser only to ask again.
-        headers.append((b"cache-control", b"private, no-cache"))
-    return tuple(headers)
+        # Not cached by a proxy; the browser's copy is revalidated each time.
+        headers.append(("cache-control", "private, no-cache"))
+    return headers
 
 
 def _redirect(status: int, target: str, headers: Headers = ()) -> Response:
-    return Response(status, _HTML, b"", ((b"location", target.encode("ascii")), *headers))
+    return _empty(status, (("location", target), *headers), HTML)
 
 
-def _with_slash(request: Request) -> str:
-    """Return the address of a directory. It begins with a name of ours: never with two slashes."""
-    query = quote(request.query, safe="/?&=%~!$'()*+,;:@")
+def _empty(status: int, headers: Headers, content_type: str) -> Response:
+    response = Response(b"", status, content_type=content_type)
+    response.headers.extend(headers)
+    return response
+
+
+def _with_slash() -> str:
+    """Return the address of a directory. It begins with a route's name: never with two slashes."""
+    query = quote(request.query_string, safe="/?&=%~!$'()*+,;:@")
     return quote(request.path) + "/" + (f"?{query}" if query else "")

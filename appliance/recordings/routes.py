@@ -1,92 +1,79 @@
-"""The recording calls of the BBB API: parses, calls one operation, renders.
+"""The recording calls of the BBB API.
 
-The two text track calls answer in JSON, errors too, as BBB's do.
+The two text track calls are a blueprint of their own: they answer in JSON, errors too, as BBB's do.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from appliance.bbb.api_call import XML, ApiCall
+from quart import Blueprint, Response
+
 from appliance.bbb.caller import Caller
 from appliance.bbb.errors import Failure
-from appliance.bbb.params import Params
 from appliance.bbb.signed_request import Accepts, SignedRequest
-from appliance.http.messages import Response
-from appliance.http.streaming import StreamedResponse
+from appliance.bbb.xml import XML_TYPE
+from appliance.http.streaming import stream_response
 from appliance.recordings import calls as recordings
 from appliance.recordings import text_tracks
 from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.text_track_rules import TextTrack
-
-JSON = b"application/json; charset=utf-8"
-
-Change = Callable[[RecordingDeps, Caller, Params], Awaitable[bytes]]
+from appliance.tenants.signed_calls import SignedCalls
 
 
-async def get_recordings(
-    deps: RecordingDeps, caller: Caller, request: SignedRequest
-) -> StreamedResponse:
-    """Answer getRecordings."""
-    return StreamedResponse(XML, partial(recordings.list_recordings, deps, caller, request.params))
+def make_recording_blueprint(deps: RecordingDeps, calls: SignedCalls) -> Blueprint:
+    """Return the calls that list and change recordings; errors are left to the application."""
+    blueprint = Blueprint("recordings", __name__)
+
+    async def get_recordings(caller: Caller, signed: SignedRequest) -> Response:
+        listing = partial(recordings.list_recordings, deps, caller, signed.params)
+        return await stream_response(listing, XML_TYPE)
+
+    calls.add(blueprint, "getRecordings", get_recordings)
+    for name, use_case in (
+        ("publishRecordings", recordings.publish_recordings),
+        ("updateRecordings", recordings.update_recordings),
+        ("deleteRecordings", recordings.delete_recordings),
+    ):
+        calls.add_xml(blueprint, name, partial(use_case, deps))
+    return blueprint
 
 
-async def publish_recordings(
-    deps: RecordingDeps, caller: Caller, request: SignedRequest
-) -> Response:
-    """Answer publishRecordings."""
-    return await _change(recordings.publish_recordings, deps, caller, request)
+def make_text_track_blueprint(deps: RecordingDeps, calls: SignedCalls) -> Blueprint:
+    """Return the calls about captions; errors are left to the application, as JSON."""
+    blueprint = Blueprint("text_tracks", __name__)
 
+    async def get_text_tracks(caller: Caller, signed: SignedRequest) -> Response:
+        record_id, tracks = await text_tracks.list_tracks(deps, caller, signed.params)
+        base = f"{caller.base_url}/{text_tracks.FORMAT}/{quote(record_id)}"
+        return _json(returncode="SUCCESS", tracks=[_track(one, base) for one in tracks])
 
-async def update_recordings(
-    deps: RecordingDeps, caller: Caller, request: SignedRequest
-) -> Response:
-    """Answer updateRecordings."""
-    return await _change(recordings.update_recordings, deps, caller, request)
+    async def put_text_track(caller: Caller, signed: SignedRequest) -> Response:
+        record_id, taken = await text_tracks.put_track(deps, caller, signed.params, signed.file)
+        if taken:
+            key, message = "upload_text_track_success", "Text track uploaded successfully"
+        else:  # neither WebVTT nor SRT: a SUCCESS too, as in BBB
+            key, message = "upload_text_track_failed", "Text track upload failed."
+        return _json(messageKey=key, message=message, recordId=record_id, returncode="SUCCESS")
 
-
-async def delete_recordings(
-    deps: RecordingDeps, caller: Caller, request: SignedRequest
-) -> Response:
-    """Answer deleteRecordings."""
-    return await _change(recordings.delete_recordings, deps, caller, request)
-
-
-async def _change(
-    change: Change, deps: RecordingDeps, caller: Caller, request: SignedRequest
-) -> Response:
-    return Response(200, XML, await change(deps, caller, request.params))
-
-
-async def get_text_tracks(deps: RecordingDeps, caller: Caller, request: SignedRequest) -> Response:
-    """Answer getRecordingTextTracks."""
-    record_id, tracks = await text_tracks.list_tracks(deps, caller, request.params)
-    base = f"{caller.base_url}/{text_tracks.FORMAT}/{quote(record_id)}"
-    return _json(returncode="SUCCESS", tracks=[_track(one, base) for one in tracks])
-
-
-async def put_text_track(deps: RecordingDeps, caller: Caller, request: SignedRequest) -> Response:
-    """Answer putRecordingTextTrack. What is neither WebVTT nor SRT is a SUCCESS too, as in BBB."""
-    record_id, taken = await text_tracks.put_track(deps, caller, request.params, request.file)
-    if taken:
-        key, message = "upload_text_track_success", "Text track uploaded successfully"
-    else:
-        key, message = "upload_text_track_failed", "Text track upload failed."
-    return _json(messageKey=key, message=message, recordId=record_id, returncode="SUCCESS")
+    calls.add(blueprint, "getRecordingTextTracks", get_text_tracks, accepts=Accepts.NOTHING)
+    calls.add(
+        blueprint,
+        "putRecordingTextTrack",
+        put_text_track,
+        methods=("POST",),
+        accepts=Accepts.FILE,
+    )
+    return blueprint
 
 
 def json_failure(failure: Failure) -> Response:
-    """Return a FAILED answer in JSON."""
-    return _json(
-        failure.http_status,
-        messageKey=failure.key,
-        message=failure.message,
-        returncode="FAILED",
-    )
+    """Return a FAILED response in JSON."""
+    fields = {"messageKey": failure.key, "message": failure.message, "returncode": "FAILED"}
+    return _json(failure.http_status, **fields)
 
 
 def _track(track: TextTrack, base: str) -> dict[str, str]:
@@ -100,14 +87,5 @@ def _track(track: TextTrack, base: str) -> dict[str, str]:
 
 
 def _json(status: int = 200, /, **content: Any) -> Response:
-    return Response(status, JSON, json.dumps({"response": content}).encode())
-
-
-RECORDING_CALLS: Mapping[str, ApiCall[RecordingDeps]] = {
-    "getRecordings": ApiCall(get_recordings),
-    "publishRecordings": ApiCall(publish_recordings),
-    "updateRecordings": ApiCall(update_recordings),
-    "deleteRecordings": ApiCall(delete_recordings),
-    "getRecordingTextTracks": ApiCall(get_text_tracks, accepts=Accepts.NOTHING, json=True),
-    "putRecordingTextTrack": ApiCall(put_text_track, frozenset({"POST"}), Accepts.FILE, json=True),
-}
+    body = json.dumps({"response": content})
+    return Response(body, status, content_type="application/json; charset=utf-8")

@@ -103,8 +103,11 @@ PROTECTED_RECORDINGS_TIMEOUT = Variable(
 _PROTECTED = variables_of(globals(), after="X_ACCEL_REDIRECT")
 
 S3_RECORDING = Variable(
-    "S3_RECORDING", BOOLEAN, False, "Store the files in an object store. Not supported yet: true refuses to start.",
-)  # fmt: skip
+    "S3_RECORDING",
+    BOOLEAN,
+    False,
+    "Store the files in an object store. Not supported yet: true refuses to start.",
+)
 S3_BUCKET_NAME = Variable(
     "S3_BUCKET_NAME", text("a bucket name", r"[A-Za-z0-9._-]{1,255}"), None, "Name of the bucket.",
 )  # fmt: skip

@@ -58,4 +58,4 @@ def failed(failure: Failure) -> Response:
     ],
 )
 def test_result_is_what_the_answer_says(response: Response, result: str) -> None:
-    assert result_of(response) == result
+    assert result_of(response.status, response.body) == result

@@ -19,7 +19,7 @@ from tests.doubles.appliance_client import (
 from tests.doubles.appliance_pool import ServedPool
 from tests.doubles.signing import sign_form
 
-XML_TYPE = "application/xml; charset=utf-8"
+XML_TYPE = "text/xml; charset=utf-8"
 MODULES = (
     b"<modules><module name='presentation'><document url='http://h/a.pdf'/></module></modules>"
 )

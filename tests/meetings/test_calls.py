@@ -49,7 +49,7 @@ async def insert_document(deps: MeetingDeps, caller: Caller, params: Params) -> 
 
 async def send_chat(deps: MeetingDeps, caller: Caller, params: Params) -> bytes:
     return await meetings.pass_through(
-        deps, caller, "sendChatMessage", (*params, ("message", "Hello & welcome"))
+        deps, "sendChatMessage", caller, (*params, ("message", "Hello & welcome"))
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from appliance.instruments import SECONDS
-from appliance.metrics.routes import MetricsApp
+from appliance.metrics.routes import make_metrics_app
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.features import open_features
 from tests.doubles.prometheus_text import samples
@@ -29,7 +29,7 @@ async def own_listener(redis_url: str, namespace: str) -> AsyncIterator[Public]:
     """Serve METRICS_BIND on a loopback port."""
     async with open_features(redis_url, namespace, METRICS_BIND="tcp://127.0.0.1:0") as res:
         web = replace(res.settings.web, binds=res.settings.metrics.binds)
-        async with serving(MetricsApp(res.exposition), web, res.log) as (_, urls, _):
+        async with serving(make_metrics_app(res.exposition), web, res.log) as (_, urls, _):
             yield Public(res, int(urls[0].rpartition(":")[2]))
 
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 import logging
 import time
 import traceback
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from appliance.features import Features
+from appliance.recordings.caption_files import CaptionFiles
+from appliance.recordings.files import RecordingFiles
+from appliance.recordings.served_files import ServedFiles
+from appliance.recordings.spool import Spool
 from tests.doubles.bbb_process import BbbProcess
-from tests.doubles.features import open_features
+from tests.doubles.features import open_features, rewire
+from tests.doubles.import_tools import recording_settings
 from tests.doubles.live_pool import open_live
 from tests.doubles.pool_store import pool_store, with_store
 from tests.doubles.public import (
@@ -75,6 +81,60 @@ async def test_defect_is_an_internal_error_and_is_logged_without_the_query(
         assert fields["path"] == f"{API}/isMeetingRunning"
         assert str(fields["exc_info"]) == "a defect"
         assert "checksum" not in str(fields)
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status", "content_type", "text"),
+    [
+        ("POST", f"{API}/analytics_callback", 500, "text/plain", b"could not be handled"),
+        ("PUT", "/scalelite/api/recordings/r1", 500, "text/plain", b"could not be handled"),
+        ("GET", "/recording/r1/presentation", 503, "text/html", b"<h1>Recordings Not Available"),
+        (
+            "GET",
+            sign_url(API, "sendChatMessage", "meetingID=abc", SECRET),
+            200,
+            "application/xml",
+            b"<returncode>FAILED",
+        ),
+        (
+            "GET",
+            sign_url(API, "getRecordingTextTracks", "recordID=r1", SECRET),
+            200,
+            "application/json",
+            b'"returncode": "FAILED"',
+        ),
+    ],
+)
+async def test_defect_is_reported_as_the_clients_of_a_route_expect(
+    method: str,
+    target: str,
+    status: int,
+    content_type: str,
+    text: bytes,
+    redis_url: str,
+    redis_namespace: str,
+    tmp_path: Path,
+) -> None:
+    async with open_features(redis_url, redis_namespace) as sound:
+        wired, store = with_defects(sound)
+        recordings = sound.settings.recordings
+        res = rewire(
+            wired,
+            recordings__spool=Spool(recording_settings(tmp_path)),
+            recordings__served=ServedFiles(recordings),
+            recordings__store=store,
+            recordings__captions=CaptionFiles(),
+            recordings__files=RecordingFiles(recordings),
+        )
+        async with serve_public(res) as public:
+            store.error = RuntimeError("a defect")
+            answer = await public.ask(method, target, headers=["Authorization: Bearer x"])
+
+        assert answer.status == status
+        assert answer.headers["content-type"].partition(";")[0] == content_type
+        assert text in answer.body
+        ((name, _),) = public.log.errors
+        assert name == "request_failed"
 
 
 async def test_calls_say_within_a_second_that_redis_is_away(redis_namespace: str) -> None:

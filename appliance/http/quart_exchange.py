@@ -1,0 +1,159 @@
+"""One request on its way from plain ASGI through a Quart-Trio application.
+
+By itself Quart reads a body into memory as fast as it arrives, whatever its view does, cancels the
+view when the client leaves, and must end before the last byte of its response is sent
+(quart_shim.py). Here a body is read as its view reads it, a view runs to its end, Quart learns that
+the client has left only while a long response is sent, and the end of a response is sent after
+Quart has returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVarTuple, cast
+
+import quart
+import trio
+from quart_trio.wrappers import TrioRequest
+from quart_trio.wrappers.request import TrioBody
+
+from appliance.http.messages import AsgiApp, ClientGone, Message, Request, Scope, Send
+from appliance.http.origin import RequestOrigin
+
+STALL_S = 30.0
+"""A client that takes no bytes for so long is given up: the response may hold a connection to
+PostgreSQL."""
+
+_KEY = "appliance.exchange"
+_END: Message = {"type": "http.response.body", "body": b"", "more_body": False}
+
+Ts = TypeVarTuple("Ts")
+Report = Callable[[int, bytes], None]
+
+
+class Exchange:
+    """A request and, as far as it was sent, its response."""
+
+    def __init__(
+        self, request: Request, origin: RequestOrigin, send: Send, report: Report | None = None
+    ) -> None:
+        """`report` is called once, with the status and the beginning of the body.
+
+        That is before a response with a length is sent, and at the end of any other.
+        """
+        self.request = request
+        self.origin = origin
+        self.stall_s = STALL_S
+        self.started = False
+        """Whether the head of the response was sent."""
+        self._send = send
+        self._report = report
+        self._status = 0
+        self._has_length = False
+        self._complete = False
+        self._unread = False
+        self._watching = trio.Event()
+        self._nursery: trio.Nursery
+
+    async def run(self, app: AsgiApp, scope: Scope) -> None:
+        """Have the application respond.
+
+        Raises: ClientGone; and what a view raises after its response has begun.
+        """
+        # The host was checked, and Quart need not parse what a client wrote there.
+        headers = [field for field in scope["headers"] if field[0] != b"host"]
+        try:
+            async with trio.open_nursery() as self._nursery:
+                await app({**scope, "headers": headers, _KEY: self}, self._receive, self._pass)
+                self._nursery.cancel_scope.cancel()
+        except ExceptionGroup as group:
+            raise _first_error(group) from None
+        if not self._complete:
+            raise ClientGone
+        self._report_once(b"")
+        if self._unread:
+            await self.request.body.discard()
+        await self._send(_END)
+
+    def start_soon(self, work: Callable[[*Ts], Awaitable[Any]], *args: *Ts) -> None:
+        """Run something beside the view and the sending of its response, at most to its end."""
+        self._nursery.start_soon(work, *args)
+
+    def watch_client(self) -> None:
+        """Cancel everything when the client closes the connection, for a response that is long."""
+        self._watching.set()
+
+    async def _receive(self) -> Message:
+        await self._watching.wait()
+        await self.request.body.wait_gone()
+        return {"type": "http.disconnect"}
+
+    async def _pass(self, message: Message) -> None:
+        """Send a message of the application. Raises: ClientGone (the client takes no bytes)."""
+        if message["type"] == "http.response.start":
+            message = self._begin(message)
+        elif not message.get("more_body", False):
+            self._complete = True
+            return
+        elif self._has_length:
+            self._report_once(message["body"])
+        with trio.move_on_after(self.stall_s) as scope:
+            await self._send(message)
+        if scope.cancelled_caught:
+            raise ClientGone
+
+    def _begin(self, message: Message) -> Message:
+        self.started = True
+        self._status = message["status"]
+        headers = list(message["headers"])
+        self._has_length = any(name == b"content-length" for name, _ in headers)
+        if self.origin.request_id is not None:
+            headers.append((b"x-request-id", self.origin.request_id))
+        self._unread = self.request.has_body() and not self.request.body.ended
+        if self._unread:
+            headers.append((b"connection", b"close"))
+        return {**message, "headers": headers}
+
+    def _report_once(self, body: bytes) -> None:
+        report, self._report = self._report, None
+        if report is not None:
+            report(self._status, body)
+
+
+class ExchangeRequest(TrioRequest):
+    """Quart's request in an Exchange; its body can be iterated over only."""
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.body = _RequestBody(self.scope[_KEY])  # type: ignore[literal-required]
+
+
+class _RequestBody(TrioBody):
+    """Reads the next part of the body when the view wants it."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__(None, None)
+        self._exchange = exchange
+
+    async def __anext__(self) -> bytes:
+        """Raises: HttpError (408)."""
+        try:
+            chunk = await self._exchange.request.body.read_chunk()
+        except ClientGone:
+            self._exchange.watch_client()
+            await trio.sleep_forever()  # Quart cancels the view
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
+
+
+def current_exchange() -> Exchange:
+    """Return the exchange of the request that a view answers."""
+    return cast(Exchange, quart.request.scope[_KEY])  # type: ignore[literal-required]
+
+
+def _first_error(group: ExceptionGroup) -> Exception:
+    error: Exception = group
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error

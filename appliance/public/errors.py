@@ -1,0 +1,82 @@
+"""Errors become responses: one place for what is logged of them, one renderer per protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import quart
+from quart import Response, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from appliance.bbb import errors
+from appliance.bbb.errors import ApiError, Failure
+from appliance.bbb.xml import XML_TYPE, render_error
+from appliance.fault_log import FaultLog
+from appliance.faults import DatabaseDown, StoreDown
+from appliance.http.errors import HttpError
+from appliance.http.messages import ClientGone
+from appliance.http.quart_app import refuse_method, text_response
+from appliance.log import Log
+
+API_PREFIX = "/bigbluebutton/api"
+
+ErrorHandler = Callable[[Exception], Awaitable[Response]]
+
+
+class ErrorReader:
+    """Finds the failure that an error is shown as, and logs what an operator must know."""
+
+    def __init__(self, log: Log, faults: FaultLog) -> None:
+        self._log = log
+        self._faults = faults
+
+    def failure_of(self, error: Exception, path: str) -> Failure:
+        """Return the failure of a request that ended with an error. Raises: ClientGone."""
+        if isinstance(error, ClientGone):
+            raise error
+        if isinstance(error, ApiError):
+            return error.failure
+        if isinstance(error, HttpError):
+            return errors.failure_of(error)
+        if isinstance(error, StoreDown):
+            self._faults.note("request_without_store", "redis", reason=str(error))
+            return errors.STORE_DOWN
+        if isinstance(error, DatabaseDown):
+            self._faults.note("request_without_store", "postgres", reason=str(error))
+            return errors.RECORDINGS_DOWN
+        # Never the query: it is signed, and may hold passwords.
+        self._log.error("request_failed", path=path, exc_info=error)
+        return errors.INTERNAL_ERROR
+
+    def handler(self, render: Callable[[Failure], Response]) -> ErrorHandler:
+        """Return an error handler for a blueprint whose failures are rendered so."""
+
+        async def handle(error: Exception) -> Response:
+            return render(self.failure_of(error, request.path))
+
+        return handle
+
+
+def in_xml(failure: Failure) -> Response:
+    """Return a failure as the BBB API shows it."""
+    body = render_error(failure.key, failure.message)
+    return Response(body, failure.http_status, content_type=XML_TYPE)
+
+
+def in_text(failure: Failure) -> Response:
+    """Return a failure for a program that looks at the HTTP status."""
+    if failure is errors.INTERNAL_ERROR:
+        return text_response(500, failure.message)
+    if failure.http_status == 200:
+        return text_response(503, "try again later")
+    return text_response(failure.http_status, failure.message)
+
+
+async def refuse_route(error: HTTPException) -> Response:
+    """Return the response to a request that no route takes."""
+    in_api = quart.request.path.startswith(API_PREFIX + "/")
+    if isinstance(error, MethodNotAllowed) and not in_api:
+        return refuse_method(error)
+    response = in_xml(errors.UNSUPPORTED_REQUEST)
+    response.status_code = 200 if in_api else 404
+    return response
