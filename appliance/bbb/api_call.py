@@ -31,7 +31,7 @@ def xml_failure(failure: Failure, status: int | None = None) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class ApiCall:
-    """How one call is answered: which methods and bodies it takes, and by which function."""
+    """One call: the function that answers it, and the methods and bodies that it accepts."""
 
     answer: Callable[[Caller, SignedRequest], Awaitable[Response]]
     methods: frozenset[str] = frozenset({"GET", "POST"})

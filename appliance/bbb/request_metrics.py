@@ -1,6 +1,7 @@
-"""Requests are counted, and told to the log at debug: their call, and what became of them.
+"""Counts requests by call and result, and logs them at debug level.
 
-Quick: every request comes by. Names are from fixed sets, whatever a client asks for.
+Runs for every request, so it must be cheap. The names of calls are a fixed set, so that no client
+can add metrics.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from appliance.log import Log
 OK, REFUSED, ERROR = "ok", "refused", "error"
 
 _HEAD_BYTES = 200
-"""The returncode and messageKey of an answer are at its beginning."""
+"""Enough of a response to hold its returncode and messageKey."""
 _PREFIXES = (
     ("/bigbluebutton/api", "unsupported"),
     ("/scalelite/api/recordings/", "upload"),
@@ -27,7 +28,7 @@ _PREFIXES = (
 
 
 class CallNames:
-    """Names the call of a path."""
+    """The names of calls by path."""
 
     def __init__(self, prefix: str, calls: Iterable[str]) -> None:
         self._names = {f"{prefix}/{name}": name for name in calls}
@@ -36,7 +37,7 @@ class CallNames:
         self._names["/"] = "health_check"
 
     def of(self, path: str) -> str:
-        """Return the name; `other` is everything else, and mostly files of recordings."""
+        """Return the name of the call; `other` is mostly files of recordings."""
         name = self._names.get(path)
         if name is not None:
             return name
@@ -44,10 +45,9 @@ class CallNames:
 
 
 def result_of(status: int, body: bytes) -> str:
-    """Return the result of a request, from the status and the beginning of the body.
+    """Return the result that a response reports, from its status and the beginning of its body.
 
-    `error`: the appliance or a server failed, `internalError` in BBB's words; `refused`: the
-    request was not accepted.
+    `error`: the appliance or a BBB server failed (`internalError`); `refused`: a bad request.
     """
     if status >= 500:
         return ERROR
@@ -62,7 +62,7 @@ def result_of(status: int, body: bytes) -> str:
 def count_request(
     metrics: Metrics, log: Log, request: Request, began_s: float, call: str, result: str
 ) -> None:
-    """Count a request that was answered; `began_s` by Trio's clock."""
+    """Count a request after its response; `began_s` is on Trio's clock."""
     took_s = trio.current_time() - began_s
     metrics.requests.observe(took_s, call, result)
     ms = round(took_s * 1000, 2)

@@ -1,7 +1,7 @@
 """/fsapi: FreeSWITCH's mod_xml_curl posts a form about a call and gets its dialplan.
 
 On the public listener, or on one of its own (FSAPI_BIND). FreeSWITCH takes any status but 200 for
-"no answer" and goes on with its own dialplan, so a call that we know of gets 200 whatever happens.
+"no answer" and goes on with its own dialplan, so a known call gets 200 whatever happens.
 Source: docs/dial-in.md; `xml_url_fetch` in FreeSWITCH's mod_xml_curl.c.
 """
 
@@ -107,7 +107,7 @@ class DialplanApp:
         self._endpoint = DialplanEndpoint(deps, self._origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one HTTP request; other scopes are none of ours."""
+        """Answer one HTTP request; other scopes are ignored."""
         if scope["type"] != "http":
             return
         began_s = trio.current_time()
@@ -137,12 +137,12 @@ class DialplanApp:
 
 
 def _fields_of(form: bytes) -> dict[str, str]:
-    """Return the fields that are read; of several with one name the first, as FreeSWITCH has it."""
-    ours = [part for part in form.split(b"&") if part.partition(b"=")[0] in _ENCODED]
-    return dict(reversed(parse_query(b"&".join(ours))))
+    """Return the fields that are read; of several with one name the first, as in FreeSWITCH."""
+    read = [part for part in form.split(b"&") if part.partition(b"=")[0] in _ENCODED]
+    return dict(reversed(parse_query(b"&".join(read))))
 
 
-# mod_xml_curl writes the names as they are, and none of ours needs encoding.
+# mod_xml_curl writes the names as they are, and none of those read needs encoding.
 _ENCODED = frozenset(name.encode() for name in FIELDS)
 
 

@@ -91,16 +91,11 @@ def file_response(file: OpenedFile, extra: Sequence[tuple[str, str]], log: Log) 
         ("x-content-type-options", "nosniff"),
     ]
     status, span = 200, _requested_span(request, tag, modified, file.size)
-    if span is None:
-        span = Span(0, file.size)
-    elif not span.length:
-        status, headers = 416, [("content-range", f"bytes */{file.size}"), *headers]
-    else:
-        last = span.start + span.length - 1
-        status, headers = (
-            206,
-            [("content-range", f"bytes {span.start}-{last}/{file.size}"), *headers],
-        )
+    if span is not None:
+        status = 206 if span.length else 416
+        part = f"{span.start}-{span.start + span.length - 1}" if span.length else "*"
+        headers.append(("content-range", f"bytes {part}/{file.size}"))
+    span = span or Span(0, file.size)
     headers.append(("content-length", str(span.length)))
     if request.method == "HEAD" or not span.length:
         return _respond(status, headers)

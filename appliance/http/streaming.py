@@ -28,8 +28,8 @@ async def stream_response(produce: Producer, content_type: str) -> Response:
     pieces, exchange = _Pieces(produce), current_exchange()
     exchange.watch_client()
     exchange.start_soon(pieces.run)
-    first = await pieces.first()
-    body = first if pieces.ended else pieces.following(first)
+    first, is_last = await pieces.first()
+    body = first if is_last else pieces.following(first)
     return Response(body, content_type=content_type)
 
 
@@ -38,11 +38,10 @@ class _Pieces:
 
     def __init__(self, produce: Producer) -> None:
         self._produce = produce
-        self._sender, self._receiver = trio.open_memory_channel[bytes](0)
+        self._sender, self._receiver = trio.open_memory_channel[tuple[bytes, bool]](0)
+        """A piece, and whether it is the last one."""
         self._held: list[bytes] = []
         self._failure: Exception | None = None
-        self.ended = False
-        """Whether the last piece was taken."""
 
     async def run(self) -> None:
         """Produce all pieces; a failure is raised where they are taken."""
@@ -51,18 +50,17 @@ class _Pieces:
                 await self._produce(self._hold)
             except Exception as error:
                 self._failure = error  # a nursery would wrap it into a group
-                return
-            self.ended = True
-            await self._sender.send(b"".join(self._held))
+            else:
+                await self._sender.send((b"".join(self._held), True))
 
     async def _hold(self, piece: bytes) -> None:
         self._held.append(piece)
         if sum(map(len, self._held)) >= HELD_BYTES:
             whole, self._held = b"".join(self._held), []
-            await self._sender.send(whole)
+            await self._sender.send((whole, False))
 
-    async def first(self) -> bytes:
-        """Return the first piece. Raises: what `produce` raises before it."""
+    async def first(self) -> tuple[bytes, bool]:
+        """Return the first piece and whether it is the last. Raises: what `produce` raises."""
         async for piece in self._receiver:
             return piece
         assert self._failure is not None
@@ -71,7 +69,7 @@ class _Pieces:
     async def following(self, first: bytes) -> AsyncIterator[bytes]:
         """Yield the first piece and all others. Raises: what `produce` raises."""
         yield first
-        async for piece in self._receiver:
+        async for piece, _ in self._receiver:
             yield piece
         if self._failure is not None:
             raise self._failure
