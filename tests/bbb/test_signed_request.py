@@ -27,7 +27,7 @@ MULTIPART_TYPE = 'Content-Type: multipart/form-data; boundary="x y"'
 def accepted(answer: Answer) -> bool:
     """Whether the request was taken for signed."""
     assert answer.status == 200
-    assert answer.headers["content-type"] == "application/xml; charset=utf-8"
+    assert answer.headers["content-type"] == "text/xml; charset=utf-8"
     if answer.returncode == "SUCCESS":
         assert answer.text("running") == "false"
         return True
