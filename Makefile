@@ -1,13 +1,13 @@
 # On a new machine, `make run` and `make test` install what they need. `make` alone lists the targets.
 # ARGS is passed to the program of a target: make test ARGS="tests/bbb -k checksum".
 .DEFAULT_GOAL := help
-.PHONY: help venv dev run test lint bench bench-all soak docs man lock deb deb-test clean
+.PHONY: help venv dev run test test-compat lint bench bench-all soak docs man lock deb deb-test clean
 MAKEFLAGS += --no-print-directory
 ARGS ?=
 CODE = appliance tests benchmarks tools
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: ## install the dependencies of the appliance: Debian packages and .venv
 	@tools/make-venv runtime
@@ -22,6 +22,10 @@ run: venv ## run the appliance with three simulated BigBlueButton servers
 # PostgreSQL, hence the limit of four. ARGS=-n0 runs all tests in one process, for a debugger.
 test: dev ## run the test suite
 	@.venv/bin/python -m pytest -n auto --maxprocesses=4 --dist=loadfile $(ARGS)
+
+test-compat: dev ## run client libraries of PyPI and npm against the appliance (two minutes)
+	@tools/compat-clients
+	@.venv/bin/python -m pytest -n0 tests/compat $(ARGS)
 
 lint: dev ## check style, types, layers and forbidden text
 	@.venv/bin/ruff check $(CODE)

@@ -22,7 +22,7 @@ MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 50
 
 # Directories under tests/ that mirror nothing in appliance/.
-OTHER_TESTS = {"benchmarks", "doubles", "end_to_end", "packaging", "tools", "data"}
+OTHER_TESTS = {"benchmarks", "compat", "doubles", "end_to_end", "packaging", "tools", "data"}
 
 
 def modules() -> list[str]:
