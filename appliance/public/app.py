@@ -130,7 +130,8 @@ class PublicApp:
     ) -> Response | FileResponse | StreamedResponse:
         path = request.path
         if path in HEALTH_PATHS:  # load balancers ask by address: no host check
-            return await check_health(self._features.redis, request)
+            vanished = self._features.servers.remembered.vanished
+            return await check_health(self._features.redis, request, vanished)
         if not self._origins.allows(origin.host):
             return _WRONG_HOST
         if path in DIALPLAN_PATHS and self._dialplan is not None:
