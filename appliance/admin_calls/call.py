@@ -79,7 +79,7 @@ class AdminCall(Generic[Deps]):
     """The event that records the change and who made it; empty: the call changes nothing."""
     deadline_s: float = field(kw_only=True, default=SHORT_S)
     local: bool = field(kw_only=True, default=False)
-    """Only on the control socket: its arguments refer to this machine, such as a file."""
+    """Only on the control socket: for an operator of this machine, or it refers to a file there."""
 
     @property
     def request_type(self) -> type[Fields]:

@@ -18,6 +18,10 @@ from appliance.redis.store import RedisStores
 CLAIM_MS = 30_000
 """After this time another appliance may claim a notification that is not in the queue yet."""
 
+LONGEST_DELAY_MS = CLAIM_MS + 60_000
+"""A notification further ahead than this is due: the clock was set back. No delay is longer than
+a claim, and the clocks of appliances may differ by a minute."""
+
 
 @dataclass(frozen=True, slots=True)
 class EndedStore:
@@ -36,7 +40,9 @@ class EndedStore:
 
     async def claim(self, *, now_ms: int, at_most: int) -> list[EndNotification]:
         """Claim due notifications for CLAIM_MS and return them."""
-        found = await self.redis.background.run("claim_ended", now_ms, CLAIM_MS, at_most)
+        found = await self.redis.background.run(
+            "claim_ended", now_ms, CLAIM_MS, at_most, LONGEST_DELAY_MS
+        )
         return [_parse(key, json.loads(entry)) for key, entry in found]
 
     async def drop(self, keys: Sequence[str]) -> None:

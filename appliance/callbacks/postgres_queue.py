@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Sequence
 
 from appliance.callbacks.rules import (
+    CLOCK_TOLERANCE_S,
     AttemptResult,
     Callback,
     CallbackKind,
@@ -17,6 +18,7 @@ from appliance.callbacks.rules import (
     QueuedCallback,
     Signing,
     host_of_url,
+    longest_delays_s,
 )
 from appliance.model import TenantId
 from appliance.postgres.database import Connection, Database, Record
@@ -65,6 +67,16 @@ WHERE id = $2 AND claimed_by = $1 AND state = 'pending' RETURNING id
 """
 _MAKE_DUE = """
 UPDATE appliance.callbacks SET next_at = now() WHERE state = 'pending' AND next_at > now()
+RETURNING id
+"""
+# $3: the delays after 0, 1, 2… attempts, of which the last holds for all others.
+_MAKE_POSTPONED_DUE = """
+UPDATE appliance.callbacks SET next_at = now(), claimed_by = NULL, claimed_until = NULL
+WHERE state = 'pending' AND (
+    claimed_until > now() + ($1::float8 + $2::float8) * interval '1 second'
+    OR next_at > now() + interval '1 second'
+        * ($1::float8 + ($3::float8[])[LEAST(attempts + 1, cardinality($3::float8[]))])
+)
 RETURNING id
 """
 _PRUNE = """
@@ -140,6 +152,11 @@ class PostgresQueue:
     async def make_due(self) -> int:
         """Make all waiting callbacks due now; return their number."""
         return len(await self._store.fetch(_MAKE_DUE))
+
+    async def make_postponed_due(self, lease_s: float) -> int:
+        """Make callbacks due that only a clock that was set back delays; return their number."""
+        limits = (CLOCK_TOLERANCE_S, lease_s, list(longest_delays_s()))
+        return len(await self._store.fetch(_MAKE_POSTPONED_DUE, *limits))
 
     async def prune(self, older_than_s: float) -> int:
         """Delete callbacks that were finished that long ago; return their number."""

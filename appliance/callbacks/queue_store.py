@@ -37,6 +37,12 @@ class CallbackStore(Protocol):
     async def make_due(self) -> int:
         """Make all callbacks that wait for their next attempt due now; return their number."""
 
+    async def make_postponed_due(self, lease_s: float) -> int:
+        """Make callbacks due whose time lies further ahead than any delay that was set for them.
+
+        The clock was set back. So are claims that last longer than `lease_s`. Return their number.
+        """
+
     async def prune(self, older_than_s: float) -> int:
         """Delete callbacks that were finished that long ago; return their number."""
 

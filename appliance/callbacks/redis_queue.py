@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 
 from appliance.callbacks.rules import (
+    CLOCK_TOLERANCE_S,
     AttemptResult,
     Callback,
     CallbackKind,
@@ -19,6 +20,7 @@ from appliance.callbacks.rules import (
     QueuedCallback,
     Signing,
     host_of_url,
+    longest_delays_s,
 )
 from appliance.redis.store import RedisStore
 
@@ -83,6 +85,20 @@ class RedisQueue:
     async def make_due(self) -> int:
         """Make all waiting callbacks due now; return their number."""
         return len(await self._change("due", "", 0, await self._ids("callbacks_due")))
+
+    async def make_postponed_due(self, lease_s: float) -> int:
+        """Make callbacks due that only a clock that was set back delays; return their number."""
+        now_ms = self._now_ms()
+        tolerance_ms = int(CLOCK_TOLERANCE_S * 1000)
+        limits_ms = [int(one * 1000) + tolerance_ms for one in (lease_s, *longest_delays_s())]
+        key = self._redis.own_key("callbacks_due")
+        later = await self._redis.command("ZRANGEBYSCORE", key, f"({now_ms + tolerance_ms}", "+inf")
+        changed = 0
+        for chunk in _chunks(later):
+            changed += await self._redis.run(
+                "advance_callbacks", now_ms, len(limits_ms), *limits_ms, *chunk
+            )
+        return changed
 
     async def prune(self, older_than_s: float) -> int:
         """Delete the ids of expired callbacks; the callbacks themselves expire in Redis."""

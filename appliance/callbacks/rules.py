@@ -18,6 +18,8 @@ GIVE_UP_S = 24 * 3600.0
 FIRST_RETRY_S, LAST_RETRY_S = 5.0, 3600.0
 MAX_URL = 8192
 _MAX_DOUBLINGS = 20
+CLOCK_TOLERANCE_S = 60.0
+"""How far the clocks of appliances may differ before times count as those of another clock."""
 _GONE = (404, 410)
 # Strict, so that all parsers agree on the host: no userinfo, no escapes in the host, no backslash,
 # no blank or control character anywhere.
@@ -209,6 +211,14 @@ def id_of_secret(secret: str) -> str:
 def retry_delay_s(attempts: int) -> float:
     """Return the pause after `attempts` attempts: 5 s, doubling up to an hour."""
     return min(FIRST_RETRY_S * 2.0 ** min(max(attempts - 1, 0), _MAX_DOUBLINGS), LAST_RETRY_S)
+
+
+def longest_delays_s() -> tuple[float, ...]:
+    """Return the delay that is set after 0, 1, 2… attempts; the last one holds for all others."""
+    delays_s = [0.0, retry_delay_s(1)]
+    while delays_s[-1] < LAST_RETRY_S:
+        delays_s.append(retry_delay_s(len(delays_s)))
+    return tuple(delays_s)
 
 
 def result_of_status(queued: QueuedCallback, status: int) -> AttemptResult:

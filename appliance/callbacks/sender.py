@@ -37,6 +37,8 @@ LEASE_S = 6.0
 """After this time another appliance sends the callbacks of one that died."""
 RENEW_S = 1.5
 RECORD_RETRY_S = 1.0
+POSTPONED_INTERVAL_S = 15.0
+"""Interval of checking whether the clock was set back."""
 STOP_S = 1.0
 PRUNE_INTERVAL_S = 3600.0
 KEEP_S = 7 * 86400.0
@@ -55,6 +57,7 @@ class CallbackSender:
     log: Log
     check_interval_s: float = CHECK_INTERVAL_S
     lease_s: float = LEASE_S
+    postponed_interval_s: float = POSTPONED_INTERVAL_S
     _wakes: list[trio.Event] = field(default_factory=list)
     _slots: dict[str, trio.Semaphore] = field(
         default_factory=lambda: defaultdict(lambda: trio.Semaphore(MAX_PER_RECEIVER))
@@ -75,6 +78,7 @@ class CallbackSender:
             nursery.start_soon(self._flush_forever)
             for number, store in enumerate(self.stores):
                 nursery.start_soon(self._prune_forever, store)
+                nursery.start_soon(self._make_postponed_due_forever, store)
                 nursery.start_soon(self._serve, number, store, tools)
 
     async def _serve(self, number: int, store: CallbackStore, tools: CallbackTools) -> None:
@@ -205,6 +209,14 @@ class CallbackSender:
         while True:
             await _if_up(self.urls.flush)
             await trio.sleep(5 * self.check_interval_s)
+
+    async def _make_postponed_due_forever(self, store: CallbackStore) -> None:
+        while True:
+            await trio.sleep(self.postponed_interval_s)
+            with suppress(*_DOWN):
+                if count := await store.make_postponed_due(self.lease_s):
+                    self.log.info("callbacks_made_due", count=count, reason="the clock went back")
+                    self.wake()
 
     async def _prune_forever(self, store: CallbackStore) -> None:
         while True:

@@ -1,4 +1,4 @@
-"""`ctl servers list|add|update|load-multiplier|tag|remove`: the servers of the pool.
+"""`ctl servers list|add|update|load-multiplier|tag|remove|accept-empty`: the servers of the pool.
 
 `servers list` prints what `rake servers` of Scalelite prints, because scripts parse it.
 """
@@ -32,6 +32,8 @@ def add_servers(commands: Commands[Any]) -> Commands[Any]:
     server_states.add_server_id(command)
     about = "even if it has meetings: they continue, but front-ends cannot reach them any more"
     command.add_argument("--force", action="store_true", help=about)
+    about = "confirm that the pool is meant to be empty after its servers have vanished from Redis"
+    add_command(group, "accept-empty", accept_empty, about, "servers accept-empty")
     return group
 
 
@@ -225,6 +227,11 @@ def remove(console: Console, client: ControlClient, args: Namespace) -> int:
     """Remove a server."""
     answer = client.post("deleteServer", {"id": args.id, "force": args.force})
     return _report_ok(console, answer)
+
+
+def accept_empty(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Accept that the pool is empty."""
+    return _report_ok(console, client.post("acceptEmpty", {}))
 
 
 def _change(

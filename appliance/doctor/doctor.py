@@ -274,7 +274,8 @@ class _Examination:
         each = [asked.get(server.id) or timed_out(server, self._part_s) for server in servers]
         doubles = await self._deps.servers.store.list_doubles([server.id for server in servers])
         secrets = judge_server_secrets(servers)
-        return [*judge_pool(servers), *each, *secrets, *judge_doubles(doubles)]
+        pool = judge_pool(servers, vanished=self._deps.servers.remembered.vanished)
+        return [*pool, *each, *secrets, *judge_doubles(doubles)]
 
     async def host(self) -> list[Finding]:
         """Check this host: certificates, names, limits."""

@@ -71,9 +71,19 @@ def _number(version: str) -> tuple[int, ...]:
     return tuple(parts)
 
 
-def judge_pool(servers: Sequence[Server]) -> list[Finding]:
-    """Judge the pool as a whole."""
+def judge_pool(servers: Sequence[Server], *, vanished: int = 0) -> list[Finding]:
+    """Judge the pool as a whole; `vanished`: number of servers that Redis has lost."""
     check = "servers"
+    if not servers and vanished:
+        return [
+            fail(
+                check,
+                f"all servers ({vanished}) have vanished from Redis",
+                "check that REDIS_URL names the right database, and restore Redis or the list"
+                " (`ctl servers sync FILE`); if the pool is meant to be empty:"
+                " `ctl servers accept-empty`",
+            )
+        ]
     if not servers:
         return [
             warn(check, "there are none", "add the first: `ctl servers add URL SECRET --enable`")

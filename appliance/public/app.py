@@ -99,7 +99,8 @@ class PublicApp:
     async def _route(self, request: Request, origin: RequestOrigin) -> Response | None:
         path = request.path
         if path in HEALTH_PATHS:  # load balancers ask by address: no host check
-            return await check_health(self._features.redis, request)
+            vanished = self._features.servers.remembered.vanished
+            return await check_health(self._features.redis, request, vanished)
         if not self._origins.allows(origin.host):
             return _WRONG_HOST
         if path.startswith(_BELOW_API) or path == API_PREFIX:

@@ -13,8 +13,11 @@ HEALTH_PATHS = frozenset({"/health_check", "/"})
 _TEXT = b"text/plain; charset=utf-8"
 
 
-async def check_health(redis: RedisStores, request: Request) -> Response:
-    """Answer 200 `success`, or 503 with the reason (Scalelite: 200 even then)."""
+async def check_health(redis: RedisStores, request: Request, vanished: int) -> Response:
+    """Answer 200 `success`, or 503 with the reason (Scalelite: 200 even then).
+
+    `vanished`: number of servers that have vanished from Redis.
+    """
     if request.method not in ("GET", "HEAD"):
         return Response(405, _TEXT, b"GET only.\n", ((b"allow", b"GET, HEAD"),))
     try:
@@ -22,4 +25,7 @@ async def check_health(redis: RedisStores, request: Request) -> Response:
     except StoreDown as error:
         reason = f"Health Check Failure: the meeting store is not reachable ({error})"
         return Response(503, _TEXT, reason.encode("utf-8", "replace"))
+    if vanished:
+        reason = f"Health Check Failure: all servers ({vanished}) have vanished from Redis"
+        return Response(503, _TEXT, reason.encode())
     return Response(200, _TEXT, b"success")

@@ -28,8 +28,10 @@ LOCK_CLASS = 0x5CA1E
 """First half of the key of an advisory lock on an import; the other is a hash of the name."""
 _MAX_ERROR = 2000
 
+# No attempt is put off for ten minutes: one that lies further ahead is due, the clock was set back.
 _COLUMNS = """id, file, size_bytes, mtime_ns, inode, state, error, attempts, undelete,
-    GREATEST(0, extract(epoch FROM next_try_at - now()))::float8 AS wait_s"""
+    CASE WHEN next_try_at < now() + interval '10 minutes'
+        THEN GREATEST(0, extract(epoch FROM next_try_at - now())) ELSE 0 END::float8 AS wait_s"""
 _LOCK = "SELECT pg_try_advisory_xact_lock($1::int, hashtext($2))"
 _FIND = f"""
 INSERT INTO appliance.imports (file, size_bytes, mtime_ns, inode) VALUES ($1, $2, $3, $4)

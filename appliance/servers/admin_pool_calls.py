@@ -45,6 +45,7 @@ from appliance.servers.yaml_list import BadServerList
 from appliance.servers.yaml_nodes import MAX_CHARS
 
 _HIDDEN = "*****"
+_ACCEPTED = "The pool is empty, and the servers that it had are forgotten"
 _MAX_PROBLEMS = 200
 """Every line of a file of another kind may be a problem."""
 
@@ -170,6 +171,12 @@ class AddedServerJson(Answer, frozen=True):
     was_there: bool
 
 
+class AcceptedEmptyJson(Answer, frozen=True):
+    """acceptEmpty."""
+
+    success: str
+
+
 def _step_json(one: SyncedServer) -> SyncStepJson:
     step = one.step
     return SyncStepJson(
@@ -248,6 +255,11 @@ def _refuse_file(error: BadServerList) -> ErrorAnswer:
     return ErrorAnswer(400, document)
 
 
+async def _accept_empty(deps: ServerDeps, call: Call[NoFields]) -> AcceptedEmptyJson:
+    await servers.accept_empty(deps, call.who)
+    return AcceptedEmptyJson(success=_ACCEPTED)
+
+
 async def _export_servers(deps: ServerDeps, call: Call[ExportServersRequest]) -> ServerListJson:
     return ServerListJson(await server_sync.export_servers(deps, verbose=call.read().verbose))
 
@@ -316,6 +328,14 @@ POOL_CALLS: tuple[AdminCall[ServerDeps], ...] = (
             f"---\nservers:\n  bbb1:\n    url: {URL_EXAMPLE}\n    secret: SERVER-SECRET\n"
         ),
         request={"verbose": "false"},
+    ),
+    AdminCall(
+        *("acceptEmpty", "POST", _accept_empty, "servers"),
+        "Confirms that the pool is meant to be empty after its servers have vanished from Redis;"
+        " refused while it has servers.",
+        AcceptedEmptyJson(success=_ACCEPTED),
+        logs="empty_pool_accepted",
+        local=True,
     ),
     AdminCall(
         *("addServers", "POST", _add_servers, "servers"),

@@ -191,6 +191,19 @@ async def remove_server(deps: ServerDeps, actor: str, server_id: str, *, force: 
         deps.later(remove_server_hooks, deps.callbacks, removed.target, hooks)
 
 
+async def accept_empty(deps: ServerDeps, actor: str) -> None:
+    """Accept that the pool is empty, so that it is not reported as lost any more.
+
+    Raises Refused: it has servers.
+    """
+    if servers := await deps.pool.records.list_servers():
+        counted = "1 server" if len(servers) == 1 else f"{len(servers)} servers"
+        raise Refused(RefusalKind.INVALID, f"the pool is not empty, it has {counted}")
+    await deps.store.accept_empty()
+    await deps.remembered.observe(0, accepted=True)
+    deps.log.info("empty_pool_accepted", by=actor)
+
+
 def describe_pool(servers: Sequence[Server]) -> str:
     """Return one line about the pool, for the status line of systemd."""
     enabled = [server for server in servers if server.state is ServerState.ENABLED]

@@ -12,6 +12,7 @@ from appliance.instruments import Metrics
 from appliance.log import Log
 from appliance.model import ServerId
 from appliance.pool.deps import PoolDeps
+from appliance.servers.remembered import RememberedServers
 from appliance.servers.store import ServerStore
 from appliance.settings import Settings
 
@@ -29,6 +30,7 @@ class ServerDeps:
     """Run a function in the background."""
     pool: PoolDeps
     store: ServerStore
+    remembered: RememberedServers
     callbacks: CallbackDeps
     metrics: Metrics
     poll_soon: Callable[[ServerId], None]

@@ -86,6 +86,8 @@ class Poller:
         servers = {
             server.id: server for server in await deps.pool.records.list_servers(in_background=True)
         }
+        accepted = not servers and not await deps.store.have_vanished()
+        await deps.remembered.observe(len(servers), accepted=accepted)
         held = set(
             await deps.store.lease_servers(
                 deps.instance, list(servers), now_ms=deps.now_ms(), lease_ms=LEASE_MS

@@ -61,6 +61,15 @@ class ServerStore:
         reply = await self.redis.background.run("remove_server", server_id, int(force))
         return None if reply[0] == 0 else int(reply[0])
 
+    async def have_vanished(self) -> bool:
+        """Return whether there are no servers, and no operator caused or accepted that."""
+        return bool(await self.redis.background.run("servers_vanished"))
+
+    async def accept_empty(self) -> None:
+        """Mark the empty pool as intended, for every appliance on this Redis."""
+        redis = self.redis.background
+        await redis.command("SET", redis.own_key("emptied"), "1")
+
     async def clear_server(
         self, server_id: ServerId, *, now_ms: int, to_be_ended: bool
     ) -> list[tuple[MeetingId, str]] | None:

@@ -34,6 +34,7 @@ from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.manual_imports import ManualImports
 from appliance.servers.deps import ServerDeps
 from appliance.servers.poller import Poller
+from appliance.servers.remembered import RememberedServers
 from appliance.servers.store import ServerStore
 from appliance.settings import Settings
 from appliance.system.state_secrets import load_secret_key_base
@@ -177,6 +178,7 @@ def _make_servers(parts: _Parts, callbacks: CallbackDeps) -> ServerDeps:
         later=parts.tasks.background.later,
         pool=callbacks.pool,
         store=ServerStore(parts.connections.redis, parts.rules),
+        remembered=RememberedServers(parts.settings.stores.state_dir, parts.log, parts.faults),
         callbacks=callbacks,
         metrics=parts.connections.metrics,
         poll_soon=parts.tasks.poller.poll_soon,

@@ -346,3 +346,19 @@ async def test_run_that_came_back_with_its_server_is_the_same(pool: StorePool) -
     assert (await pool.poll(one, {"m": 1})).taken_back == ("m",)
     await begin(pool, created="1000")
     assert await notified(pool) == []
+
+
+@pytest.mark.parametrize("claimed_before", [False, True])
+async def test_front_end_is_notified_when_the_clock_was_set_back_an_hour(
+    pool: StorePool, claimed_before: bool
+) -> None:
+    await pool.add("a")
+    meeting = await begin(pool)
+    await pool.forget(meeting)
+    if claimed_before:
+        pool.now_ms += NOTIFY_AFTER_END_MS
+        assert await EndedStore(pool.store.redis).claim(now_ms=pool.now_ms, at_most=10)
+
+    pool.now_ms -= 60 * MINUTE_MS
+
+    assert await notified(pool) == [("m", URL)]

@@ -11,7 +11,7 @@ from appliance.callbacks.queue_store import CallbackStore
 from appliance.callbacks.rules import CallbackState
 from appliance.faults import DatabaseDown
 from appliance.postgres.database import Database
-from tests.doubles.callback_contract import CONTRACT, DONE, WHO, claim, ready
+from tests.doubles.callback_contract import CONTRACT, DONE, LEASE_S, OTHER, WHO, claim, ready
 from tests.doubles.recordings import open_recordings
 
 
@@ -44,3 +44,35 @@ async def test_queue_says_that_the_database_is_down(database: Database) -> None:
     await database.close_pool()
     with pytest.raises(DatabaseDown):
         await PostgresQueue(database).add(ready(), "key")
+
+
+@pytest.mark.parametrize(("attempts", "due"), [(0, True), (1, True), (12, False)])
+async def test_callback_is_due_when_the_clock_was_set_back_an_hour(
+    database: Database, attempts: int, due: bool
+) -> None:
+    """Only a callback whose pause is an hour anyway may wait that long."""
+    queue = PostgresQueue(database)
+    await queue.add(ready(), "key")
+    postpone = "UPDATE appliance.callbacks SET attempts = $1, next_at = next_at + interval '1 hour'"
+    await database.execute(postpone, attempts)
+
+    assert await claim(queue) == []
+    assert await queue.make_postponed_due(LEASE_S) == int(due)
+
+    assert len(await claim(queue)) == int(due)
+
+
+async def test_claim_of_a_dead_appliance_ends_when_the_clock_was_set_back(
+    database: Database,
+) -> None:
+    queue = PostgresQueue(database)
+    await queue.add(ready(), "key")
+    (queued,) = await claim(queue)
+    assert await queue.make_postponed_due(LEASE_S) == 0
+    postpone = "UPDATE appliance.callbacks SET claimed_until = claimed_until + interval '1 hour'"
+    await database.execute(postpone)
+
+    assert await queue.make_postponed_due(LEASE_S) == 1
+
+    (again,) = await claim(queue, OTHER)
+    assert again.id == queued.id

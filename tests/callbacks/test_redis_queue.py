@@ -9,12 +9,15 @@ import pytest
 
 from appliance.callbacks.queue_store import CallbackStore
 from appliance.callbacks.redis_queue import RedisQueue
+from appliance.callbacks.rules import AttemptResult, CallbackState
 from appliance.faults import StoreDown
 from appliance.redis.client import RedisAddress, RedisClient, open_redis_client
 from appliance.redis.store import RedisStore, load_scripts
-from tests.doubles.callback_contract import CONTRACT, DONE, WHO, claim, ready
+from tests.doubles.callback_contract import CONTRACT, DONE, LEASE_S, OTHER, WHO, claim, ready
 from tests.doubles.features import now_ms
 from tests.doubles.redis_layout import layout_faults
+
+HOUR_MS = 3_600_000
 
 
 @dataclass
@@ -67,3 +70,35 @@ async def test_buffer_says_that_redis_is_down() -> None:
         for call in (buffer.add(ready(), "key"), buffer.show(None, 10), buffer.make_due()):
             with pytest.raises(StoreDown):
                 await call
+
+
+@pytest.mark.parametrize(("attempts", "due"), [(0, True), (1, True), (12, False)])
+async def test_callback_is_due_when_the_clock_was_set_back_an_hour(
+    bench: Bench, attempts: int, due: bool
+) -> None:
+    """Only a callback whose pause is an hour anyway may wait that long."""
+    await bench.buffer.add(ready(), "key")
+    again = AttemptResult(CallbackState.PENDING, 500, "the receiver answered 500", 0.0)
+    for _ in range(attempts):
+        (queued,) = await claim(bench.buffer)
+        await bench.buffer.record_result(WHO, queued, again)
+    redis = RedisStore(bench.client, bench.namespace, load_scripts())
+    earlier = RedisQueue(redis, lambda: now_ms() - HOUR_MS)
+
+    assert await claim(earlier) == []
+    assert await earlier.make_postponed_due(LEASE_S) == int(due)
+
+    assert len(await claim(earlier)) == int(due)
+
+
+async def test_claim_of_a_dead_appliance_ends_when_the_clock_was_set_back(bench: Bench) -> None:
+    await bench.buffer.add(ready(), "key")
+    (queued,) = await claim(bench.buffer)
+    redis = RedisStore(bench.client, bench.namespace, load_scripts())
+    earlier = RedisQueue(redis, lambda: now_ms() - HOUR_MS)
+
+    assert await bench.buffer.make_postponed_due(LEASE_S) == 0
+    assert await earlier.make_postponed_due(LEASE_S) == 1
+
+    (again,) = await claim(earlier, OTHER)
+    assert again.id == queued.id

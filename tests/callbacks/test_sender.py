@@ -258,3 +258,23 @@ async def test_sender_waits_for_a_database_that_is_away(
         await queue.enqueue(ready(receiver.url("/r")), dedup_key="key")
         await bench.wait_for(CallbackState.DONE, 1, bench.buffer)
     assert bench.log.errors == []
+
+
+async def test_sender_notices_that_the_clock_was_set_back(
+    bench: CallbackBench, receiver: CallbackReceiver
+) -> None:
+    receiver.answer = lambda _: 503
+    sender = replace(bench.sender(), postponed_interval_s=0.05)
+    async with bench.sending(sender) as queue:
+        await queue.enqueue(ready(receiver.url("/ready")), dedup_key="key")
+        await until(lambda: bool(bench.log.named("callback_retried")), WITHIN_S)
+        while not (await bench.rows.show(None, 1))[0].attempts:
+            await trio.sleep(0.01)
+        receiver.answer = lambda _: 200
+        # As seen by a clock that is an hour behind.
+        postpone = "UPDATE appliance.callbacks SET next_at = next_at + interval '1 hour'"
+        await bench.database.execute(postpone)
+
+        (sent,) = await bench.wait_for(CallbackState.DONE, 1)
+
+    assert sent.attempts == 2

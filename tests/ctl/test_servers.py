@@ -244,3 +244,14 @@ async def test_secret_can_come_from_standard_input(redis_url: str, redis_namespa
 
         refused = await pool.control.ctl("servers", "update", "one", "--secret", "-", stdin="\n")
         assert (refused.code, refused.err) == (1, "the secret must not be empty\n")
+
+
+async def test_empty_pool_is_accepted_without_asking(redis_url: str, redis_namespace: str) -> None:
+    async with open_pool(redis_url, redis_namespace, 0) as pool:
+        assert await pool.control.ctl("servers", "accept-empty") == OK
+        await pool.control.ctl("servers", "add", URL, "s3cr3t")
+
+        refused = await pool.control.ctl("servers", "accept-empty")
+
+        assert (refused.code, refused.out) == (1, "")
+        assert refused.err == "the pool is not empty, it has 1 server\n"

@@ -64,6 +64,8 @@ def test_pool_is_judged_as_a_whole() -> None:
     off = replace(SERVER, id=ServerId("off"), url="https://b", state=ServerState.DISABLED)
 
     assert [one.level for one in judge_pool([])] == [Level.WARN]
+    (lost,) = judge_pool([], vanished=3)
+    assert (lost.level, "ctl servers accept-empty" in lost.advice) == (Level.FAIL, True)
     assert [one.level for one in judge_pool([SERVER, off])] == [Level.OK]
     assert [one.level for one in judge_pool([off])] == [Level.FAIL]
     (same,) = judge_pool([SERVER, twin])

@@ -187,7 +187,15 @@ async def have_a_stale_meeting(place: Place) -> None:
     )
 
 
+async def have_no_servers(place: Place) -> None:
+    """Empty the pool."""
+    servers = place.pool.res.servers
+    for server in await servers.pool.records.list_servers():
+        await servers.store.remove_server(server.id, force=True)
+
+
 PREPARED: dict[str, Callable[[Place], Awaitable[None]]] = {
+    "acceptEmpty": have_no_servers,
     "listCallbacks": have_a_callback,
     "retryCallbacks": have_a_callback,
     "dropCallbacks": have_a_callback,

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import fields, replace
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import trio
@@ -47,6 +48,7 @@ from appliance.recordings.deps import RecordingDeps
 from appliance.redis.client import RedisAddress
 from appliance.redis.store import RedisStores, load_scripts, open_redis_stores
 from appliance.servers.deps import ServerDeps
+from appliance.servers.remembered import RememberedServers
 from appliance.servers.store import ServerStore
 from appliance.settings import Settings
 from appliance.takeover.deps import TakeoverDeps
@@ -102,8 +104,17 @@ async def open_features(
 
     `log` keeps what is logged, a new EventBook by default (`features.log`).
     """
-    settings = settings_of(**variables)
     book = log or EventBook()
+    with TemporaryDirectory() as state_dir:
+        settings = settings_of(**{"STATE_DIR": state_dir, **variables})
+        async with _open_features(redis_url, namespace, settings, book) as features:
+            yield features
+
+
+@asynccontextmanager
+async def _open_features(
+    redis_url: str, namespace: str, settings: Settings, book: EventBook
+) -> AsyncIterator[Features]:
     async with (
         open_redis_stores(
             RedisAddress(redis_url), namespace=namespace, scripts=load_scripts(), log=book
@@ -190,6 +201,7 @@ def make_test_features(
         later=later,
         pool=pool,
         store=ServerStore(redis, rules),
+        remembered=RememberedServers(settings.stores.state_dir, book, faults),
         callbacks=callbacks,
         metrics=metrics,
         poll_soon=lambda _server_id: None,

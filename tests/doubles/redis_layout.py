@@ -76,6 +76,7 @@ KINDS = (
     ),
     _kind("our servers", "appliance:servers", "set"),
     _kind("handback", "appliance:handback", "string"),
+    _kind("emptied", "appliance:emptied", "string"),
     _kind("doctor", "appliance:doctor", "string", expires=True),
     _kind("index", "appliance:meetings_of:(.+)", "set", of="server"),
     _kind(

@@ -86,3 +86,12 @@ async def test_journal_counts_an_attempt_until_it_was_stopped(bench: ImportBench
     await bench.journal.note(entry.id, ImportState.DONE)
     await bench.journal.stop(entry.id)
     assert await attempts() == 1
+
+
+async def test_tar_is_due_when_the_clock_was_set_back_an_hour(bench: ImportBench) -> None:
+    async with bench.journal.claim(TAR) as entry:
+        assert entry is not None
+    await bench.journal.retry_later(entry.id, "damaged", wait_s=3660, counts=True)
+    async with bench.journal.claim(TAR) as entry:
+        assert entry is not None
+        assert entry.wait_s == 0

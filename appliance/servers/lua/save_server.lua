@@ -7,6 +7,7 @@ local exists = call('EXISTS', key) == 1
 if q.new == exists then return 0 end
 if q.new then
   call('SADD', P .. 'servers', q.id)
+  call('DEL', A .. 'emptied')
   -- Keys that remain of an earlier server of this id must not be taken for those of the new one.
   call('DEL', P .. q.id, A .. 'server:' .. q.id, A .. 'load:' .. q.id)
   call('SREM', P .. 'server_enabled', q.id)
