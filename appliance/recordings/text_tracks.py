@@ -18,6 +18,7 @@ from appliance.bbb.xml_text import drop_forbidden
 from appliance.recordings.caption_files import CaptionFiles
 from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.files import RecordingFiles
+from appliance.recordings.language_names import language_name
 from appliance.recordings.merge import is_deleted
 from appliance.recordings.recording import Recording
 from appliance.recordings.store import RecordingStore
@@ -53,7 +54,7 @@ async def put_track(
 ) -> tuple[str, bool]:
     """Add or replace a track; return the recordID and whether the track was accepted.
 
-    `uploaded` is WebVTT or SRT. Raises ApiError, DatabaseDown.
+    `uploaded` is WebVTT, SRT or SSA/ASS. Raises ApiError, DatabaseDown.
     """
     store, files, captions = _open_stores(deps)
     record_id, track = _require(params, "recordID"), _read_track(params)
@@ -95,8 +96,8 @@ def _read_track(params: Params) -> TextTrack:
     canonical = canonical_lang(lang)
     if canonical is None:
         raise ApiError(errors.INVALID_LANG)
-    label = drop_forbidden(get(params, "label") or "").strip()[:_MAX_LABEL] or canonical
-    return TextTrack(canonical, label, kind, UPLOADED)
+    label = drop_forbidden(get(params, "label") or "").strip()[:_MAX_LABEL]
+    return TextTrack(canonical, label or language_name(canonical), kind, UPLOADED)
 
 
 def _require(params: Params, name: str) -> str:

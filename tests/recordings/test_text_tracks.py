@@ -47,7 +47,7 @@ async def test_track_is_put_beside_an_unpublished_presentation(stores: Any) -> N
 
             assert await list_tracks(pool.res.recordings, NOBODY, (("recordID", "rec-1"),)) == (
                 "rec-1",
-                [TextTrack("de", "de", "captions", "upload")],
+                [TextTrack("de", "German", "captions", "upload")],
             )
             assert (pool.unpublished / "presentation" / "rec-1" / "captions.json").is_file()
 
