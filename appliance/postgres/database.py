@@ -324,7 +324,7 @@ def retry_delay_s(failures: int, retry_count: int) -> float:
 
 async def _is_read_only(connection: Connection) -> bool:
     """Return whether the server refuses changes: a standby, or default_transaction_read_only."""
-    return await connection.fetchval("SHOW transaction_read_only") == "on"
+    return bool(await connection.fetchval("SHOW transaction_read_only") == "on")
 
 
 async def _terminate(pool: asyncpg.Pool) -> None:

@@ -9,7 +9,6 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
-from urllib.parse import quote
 
 from appliance.bbb.api_call import XML, ApiCall
 from appliance.bbb.caller import Caller
@@ -64,9 +63,9 @@ async def _change(
 
 async def get_text_tracks(deps: RecordingDeps, caller: Caller, request: SignedRequest) -> Response:
     """Answer getRecordingTextTracks."""
-    record_id, tracks = await text_tracks.list_tracks(deps, caller, request.params)
-    base = f"{caller.base_url}/{text_tracks.FORMAT}/{quote(record_id)}"
-    return _json(returncode="SUCCESS", tracks=[_track(one, base) for one in tracks])
+    found = await text_tracks.list_tracks(deps, caller, request.params)
+    tracks = [_track(track, f"{caller.base_url}{address}") for address, track in found]
+    return _json(returncode="SUCCESS", tracks=tracks)
 
 
 async def put_text_track(deps: RecordingDeps, caller: Caller, request: SignedRequest) -> Response:
@@ -89,9 +88,9 @@ def json_failure(failure: Failure) -> Response:
     )
 
 
-def _track(track: TextTrack, base: str) -> dict[str, str]:
+def _track(track: TextTrack, href: str) -> dict[str, str]:
     return {
-        "href": f"{base}/{track.file_name}",
+        "href": href,
         "kind": track.kind,
         "label": track.label,
         "lang": track.lang.replace("_", "-"),

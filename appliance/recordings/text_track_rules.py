@@ -95,14 +95,15 @@ def read_index(entries: object) -> list[TextTrack]:
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,80}", locale):
             continue
         kind, name, lang = entry.get("kind"), entry.get("localeName"), entry.get("lang")
-        known = isinstance(lang, str) and canonical_lang(lang) == lang != locale
+        if not isinstance(lang, str) or canonical_lang(lang) != lang:
+            lang = locale
         tracks.append(
             TextTrack(
-                lang if known else locale,
+                lang,
                 name if isinstance(name, str) else locale,
                 kind if kind in KINDS else "captions",
                 UPLOADED if entry.get("source") == UPLOADED else "live",
-                locale if known else "",
+                locale if locale != lang else "",
             )
         )
     return tracks
