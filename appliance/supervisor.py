@@ -27,6 +27,7 @@ from appliance.http.server.server import HttpServer
 from appliance.http.server.sockets import ListenError
 from appliance.log import EventLogger, get_logger, reopen_logs
 from appliance.metrics.routes import make_metrics_app
+from appliance.postgres.database import Database
 from appliance.public.app import PublicApp
 from appliance.recordings.deps import RecordingAdmin
 from appliance.recordings.manual_imports import ManualImports
@@ -58,6 +59,8 @@ START_ERRORS = (ListenError, ControlSocketError, EmbeddedStoresError, StateSecre
 """Errors that an operator must resolve before the appliance can run; their texts say how."""
 
 
+MIGRATION_LIMIT_S = 30.0
+"""The log has the reason if it takes longer; new indexes of a large database may take hours."""
 _FEW_CLIENTS = 64
 """Of a private listener: FreeSWITCH gateways or Prometheus."""
 
@@ -84,6 +87,8 @@ async def run(settings: Settings) -> None:
             # The embedded one comes up in any case; its start has limits of its own.
             limit_s = math.inf if settings.stores.redis_embedded else GRACE_S
             await wait_for_redis(clients, stop, limit_s)
+            if settings.stores.database_embedded and connections.database is not None:
+                await _wait_for_database(connections.database, stop)
             if stop.is_set():
                 systemd.send("STOPPING=1")
             else:
@@ -92,6 +97,23 @@ async def run(settings: Settings) -> None:
                 await _serve(settings, connections, stop, reload, systemd, log)
         nursery.cancel_scope.cancel()
     log.info("stopped")
+
+
+async def _wait_for_database(database: Database, stop: trio.Event) -> None:
+    """Return when the embedded database is migrated, `stop` is set, or after a limit.
+
+    Without it the recording calls fail while the health check succeeds. An external database may be
+    away for long; then the other calls are answered.
+    """
+    with trio.move_on_after(MIGRATION_LIMIT_S):
+        async with trio.open_nursery() as nursery:
+
+            async def watch(event: Callable[[], Awaitable[object]]) -> None:
+                await event()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(watch, database.wait_ready)
+            nursery.start_soon(watch, stop.wait)
 
 
 class _Reload:

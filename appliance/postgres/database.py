@@ -29,6 +29,8 @@ CALL_DEADLINE_S = 5.0
 RELEASE_DEADLINE_S = 1.0
 """A connection that cannot be reset in this time is dropped: its server hangs."""
 CLOSE_DEADLINE_S = 5.0
+CONNECT_WAIT_S = 5.0
+"""Maximum that a call waits for the first connection and the migrations."""
 PING_INTERVAL_S = 10.0
 PING_DEADLINE_S = 2.0
 FIRST_RETRY_S, LAST_RETRY_S = 0.25, 30.0
@@ -70,6 +72,9 @@ class Database:
         self._pool: asyncpg.Pool | None = None
         self._down_reason: str | None = "not connected yet"
         self._fault_logged = False
+        self._read_only_logged = False
+        self._first_check = trio.Event()
+        """Set when the first attempt to connect and migrate has ended."""
         self._became_ready = trio.Event()
         self._check_now = trio.Event()
 
@@ -98,11 +103,15 @@ class Database:
     ) -> T:
         """Run an asyncio coroutine function on a connection, optionally in a transaction.
 
-        `work` must await only the connection. At the deadline it is cancelled, the statement is
-        cancelled on the server, and the transaction is rolled back.
-        Raises DatabaseDown: the store is not ready (at once), or no answer within `deadline_s` plus
+        While the first connection is being made and the database migrated, waits up to
+        CONNECT_WAIT_S for it. `work` must await only the connection. At the deadline it is
+        cancelled, the statement is cancelled on the server, and the transaction is rolled back.
+        Raises DatabaseDown: the store is not ready, or no answer within `deadline_s` plus
         at most RELEASE_DEADLINE_S; DatabaseRefused: the server refused a statement.
         """
+        if not self.ready:
+            with trio.move_on_after(CONNECT_WAIT_S):
+                await self._first_check.wait()
         if self._down_reason is not None:
             raise DatabaseDown(self._down_reason)
         began_s = trio.current_time()
@@ -198,6 +207,7 @@ class Database:
         """Close the connections, or drop them if the server does not respond."""
         pool, self._pool = self._pool, None
         self._down_reason = "closed"
+        self._first_check.set()
         if pool is None:
             return
         with trio.CancelScope(shield=True):
@@ -219,6 +229,7 @@ class Database:
         while True:
             self._check_now = trio.Event()
             reason = await self._check()
+            self._first_check.set()
             if reason is None:
                 failures = 0
                 with trio.move_on_after(PING_INTERVAL_S):
@@ -234,7 +245,7 @@ class Database:
             if not self.ready and not self._read_only:
                 for name in await migrate(self._url, prepared_statements=self._prepared):
                     self._log.info("database_migrated", migration=name)
-            await self._attempt(_select_one, PING_DEADLINE_S, transaction=False)
+            read_only = await self._attempt(_is_read_only, PING_DEADLINE_S, transaction=False)
         except (DatabaseDown, DatabaseRefused) as error:
             return str(error)
         except Exception as error:
@@ -242,6 +253,7 @@ class Database:
             self._log.error("database_connection_broke", exc_info=error)
             return type(error).__name__
         self._note_ready()
+        self._note_read_only(read_only and not self._read_only)
         return None
 
     def _note_down(self, reason: str) -> None:
@@ -258,6 +270,14 @@ class Database:
         self._down_reason = None
         self._fault_logged = False
         self._became_ready.set()
+
+    def _note_read_only(self, read_only: bool) -> None:
+        """Log once that the server refuses changes, so that imports and callbacks wait."""
+        if read_only and not self._read_only_logged:
+            self._log.warning("database_read_only")
+        elif self._read_only_logged and not read_only:
+            self._log.info("database_writable")
+        self._read_only_logged = read_only
 
 
 @asynccontextmanager
@@ -302,8 +322,9 @@ def retry_delay_s(failures: int, retry_count: int) -> float:
     return 0.0 if waits < 0 else min(FIRST_RETRY_S * 2.0 ** min(waits, 20), LAST_RETRY_S)
 
 
-async def _select_one(connection: Connection) -> None:
-    await connection.execute("SELECT 1")
+async def _is_read_only(connection: Connection) -> bool:
+    """Return whether the server refuses changes: a standby, or default_transaction_read_only."""
+    return bool(await connection.fetchval("SHOW transaction_read_only") == "on")
 
 
 async def _terminate(pool: asyncpg.Pool) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 
@@ -28,11 +29,13 @@ from appliance.recordings.recording import Recording
 from appliance.recordings.store import LockedRecordings, RecordingStore
 from appliance.recordings.tenant_view import show_recording
 from appliance.recordings.xml import (
+    LISTING_END,
     LISTING_HEAD,
     LISTING_TAIL,
     NO_RECORDINGS,
     RecordingWriter,
     render_deleted,
+    render_pagination,
     render_published,
     render_updated,
 )
@@ -51,16 +54,25 @@ async def list_recordings(deps: RecordingDeps, caller: Caller, params: Params, s
     settings = deps.settings
     wanted = read_filter(params, caller.tenant_id)
     if deps.store is None:
-        await send(NO_RECORDINGS)
+        await send(NO_RECORDINGS + LISTING_END)
         return
     if settings.recordings.api_filtered and not wanted.names_recordings:
         raise ApiError(errors.MISSING_RECORDING_FILTER)
+    pagination = await _paginate(deps.store, wanted) if wanted.paged else b""
     writer = RecordingWriter(caller.base_url, show_protected=settings.protected.enabled)
-    if wanted.matches_nothing or not await _send_listing(deps, deps.store, wanted, writer, send):
-        await send(NO_RECORDINGS)
+    listed = not wanted.matches_nothing and await _send_listing(
+        deps, deps.store, wanted, writer, send
+    )
+    await send((LISTING_TAIL if listed else NO_RECORDINGS) + pagination + LISTING_END)
     if writer.invalid:
         named = sorted(writer.invalid)[:_NAMED_IN_LOG]
         deps.log.warning("recordings_not_xml", count=len(writer.invalid), record_ids=named)
+
+
+async def _paginate(store: RecordingStore, wanted: RecordingFilter) -> bytes:
+    every_page = replace(wanted, offset=0, limit=None)
+    total = 0 if every_page.matches_nothing else await store.count_listed(every_page)
+    return render_pagination(wanted.offset, wanted.limit, total)
 
 
 async def _send_listing(
@@ -70,7 +82,7 @@ async def _send_listing(
     writer: RecordingWriter,
     send: Sink,
 ) -> bool:
-    """Send the matching recordings; False: there are none."""
+    """Send the head and the matching recordings; False: there are none, and nothing was sent."""
     async with store.open_listing(wanted) as listing:
         head = LISTING_HEAD
         while chunk := await listing.next_chunk():
@@ -85,10 +97,7 @@ async def _send_listing(
             ]
             await send(head + "".join(written).encode())
             head = b""
-    if head:
-        return False
-    await send(LISTING_TAIL)
-    return True
+    return not head
 
 
 async def _issue_tokens(

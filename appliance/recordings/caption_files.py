@@ -14,7 +14,13 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from appliance.recordings.text_track_rules import UPLOADED, TextTrack, read_index, write_index
+from appliance.recordings.text_track_rules import (
+    UPLOADED,
+    TextTrack,
+    add_track,
+    read_index,
+    render_index,
+)
 
 INDEX = "captions.json"
 _FILE_MODE = 0o644
@@ -29,9 +35,13 @@ class CaptionFiles:
         return [one for one in _index(directory) if (directory / one.file_name).is_file()]
 
     def write_track(self, directory: Path, track: TextTrack, webvtt: bytes) -> None:
-        """Add a track or replace the one of its language; the file is written before the index."""
-        entries = write_index(_index(directory), track)
-        _replace(directory / track.file_name, webvtt)
+        """Add a track or replace the one of its kind and language.
+
+        The file is written before the index.
+        """
+        tracks = add_track(_index(directory), track)
+        entries = render_index(tracks)
+        _replace(directory / tracks[-1].file_name, webvtt)
         _replace(directory / INDEX, json.dumps(entries, ensure_ascii=False, indent=2).encode())
 
     def carry_over(self, old: Path, new: Path) -> None:

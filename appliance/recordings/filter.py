@@ -32,6 +32,8 @@ class RecordingFilter:
     tenant_id: str | None = None
     offset: int = 0
     limit: int | None = None
+    paged: bool = False
+    """Whether offset or limit was given."""
 
     @property
     def names_recordings(self) -> bool:
@@ -54,14 +56,16 @@ def read_filter(params: Params, tenant_id: str | None) -> RecordingFilter:
     meeting_ids = _elements(get(params, "meetingID"))
     if meeting_ids is not None and tenant_id:
         meeting_ids += tuple([scoped_id(one, tenant_id) for one in meeting_ids])
+    offset, limit = _number(get(params, "offset")), _number(get(params, "limit"))
     return RecordingFilter(
         meeting_ids=meeting_ids,
         record_id_prefixes=_elements(get(params, "recordID")),
         states=_states(get(params, "state")),
         metadata=_metadata(params),
         tenant_id=tenant_id,
-        offset=_number(get(params, "offset")) or 0,
-        limit=_number(get(params, "limit")),
+        offset=offset or 0,
+        limit=limit,
+        paged=offset is not None or limit is not None,
     )
 
 

@@ -19,8 +19,10 @@ from appliance.http.file_response import OpenedFile
 from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.playback_rules import (
     NotAFile,
+    cookie_path,
     is_shown,
     is_valid_cookie,
+    is_valid_token,
     playback_target,
     player_page,
     render_cookie,
@@ -104,6 +106,8 @@ class Viewer:
     user_agent: str = ""
     cookies: Sequence[str] = ()
     """Values of its cookies for the recording."""
+    token: str = ""
+    """From the query: grants access to one file."""
 
 
 async def open_link(
@@ -148,9 +152,14 @@ async def open_link(
 
 
 async def find_playable(
-    deps: RecordingDeps, lookup: RecordingLookup, viewer: Viewer, record_id: str, format: str
+    deps: RecordingDeps,
+    lookup: RecordingLookup,
+    viewer: Viewer,
+    record_id: str,
+    format: str,
+    inside: Sequence[str],
 ) -> Recording | None:
-    """Return a recording if this viewer has access to the files of a format, else None.
+    """Return a recording if this viewer has access to a file of a format, else None.
 
     The recording decides whether it is protected, not the setting. Raises DatabaseDown.
     """
@@ -164,6 +173,9 @@ async def find_playable(
         is_valid_cookie(cookie, format, record_id, secret=secret, now_s=now_s)
         for cookie in viewer.cookies
     )
+    path = "/".join((cookie_path(format, record_id), *inside))
+    if inside and is_valid_token(viewer.token, path, secret=secret, now_s=now_s):
+        opened = True
     return recording if opened else None
 
 

@@ -114,8 +114,11 @@ class _Views:
         if caller is None or not _are_names(record_id, format):
             return self._pages.not_found()
         cookies = cookies_named(request.headers.get("cookie", ""), cookie_name(format, record_id))
-        viewer = Viewer(caller, cookies=cookies)
-        found = await playback.find_playable(self._deps, self._lookup, viewer, record_id, format)
+        token = parse_qs(request.query_string.decode("latin-1")).get("token", [""])[0]
+        viewer = Viewer(caller, cookies=cookies, token=token)
+        found = await playback.find_playable(
+            self._deps, self._lookup, viewer, record_id, format, inside
+        )
         if found is None:
             return self._pages.not_found()
         if not inside:

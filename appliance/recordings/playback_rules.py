@@ -120,25 +120,12 @@ def cookie_path(format: str, record_id: str) -> str:
 
 def sign_cookie(format: str, record_id: str, *, secret: str, expires_s: int) -> str:
     """Return the value of the cookie, a JWT; `expires_s` is in seconds since the epoch."""
-    claims = {"sub": cookie_path(format, record_id), "exp": expires_s}
-    # Imported here, as below, since it loads cryptography: ten megabytes that few appliances need.
-    import jwt
-
-    return jwt.encode(claims, secret, ALGORITHM)
+    return sign_path(cookie_path(format, record_id), secret=secret, expires_s=expires_s)
 
 
 def is_valid_cookie(cookie: str, format: str, record_id: str, *, secret: str, now_s: float) -> bool:
     """Whether a cookie's value grants access to a protected format now."""
-    if not cookie or len(cookie) > _MAX_TOKEN or not secret:
-        return False
-    import jwt
-
-    try:
-        claims = jwt.decode(cookie, secret, [ALGORITHM], options=_OPTIONS)
-    except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
-        return False  # the last three occur with unusual JSON in the header
-    in_time = now_s < _seconds(claims["exp"])
-    return in_time and claims["sub"] == cookie_path(format, record_id)
+    return is_valid_token(cookie, cookie_path(format, record_id), secret=secret, now_s=now_s)
 
 
 def _seconds(expires: object) -> float:
@@ -151,6 +138,30 @@ def _seconds(expires: object) -> float:
     if isinstance(expires, int | float) and 0 <= expires < 10**_MAX_DIGITS:
         return expires
     return 0
+
+
+def sign_path(path: str, *, secret: str, expires_s: int) -> str:
+    """Return a token that grants access to one file of a protected recording.
+
+    `path` is decoded; `expires_s` is in seconds since the epoch.
+    """
+    # Imported here, as below, since it loads cryptography: ten megabytes that few appliances need.
+    import jwt
+
+    return jwt.encode({"sub": path, "exp": expires_s}, secret, ALGORITHM)
+
+
+def is_valid_token(token: str, path: str, *, secret: str, now_s: float) -> bool:
+    """Whether a token grants access now to the file at a path, or as a cookie to a directory."""
+    if not token or len(token) > _MAX_TOKEN or not secret:
+        return False
+    import jwt
+
+    try:
+        claims = jwt.decode(token, secret, [ALGORITHM], options=_OPTIONS)
+    except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+        return False  # the last three occur with unusual JSON in the header
+    return now_s < _seconds(claims["exp"]) and claims["sub"] == path
 
 
 def render_cookie(

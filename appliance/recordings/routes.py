@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from functools import partial
 from typing import Any
-from urllib.parse import quote
 
 from quart import Blueprint, Response
 
@@ -47,9 +46,9 @@ def make_text_track_blueprint(deps: RecordingDeps, calls: SignedCalls) -> Bluepr
     blueprint = Blueprint("text_tracks", __name__)
 
     async def get_text_tracks(caller: Caller, signed: SignedRequest) -> Response:
-        record_id, tracks = await text_tracks.list_tracks(deps, caller, signed.params)
-        base = f"{caller.base_url}/{text_tracks.FORMAT}/{quote(record_id)}"
-        return _json(returncode="SUCCESS", tracks=[_track(one, base) for one in tracks])
+        found = await text_tracks.list_tracks(deps, caller, signed.params)
+        tracks = [_track(track, f"{caller.base_url}{address}") for address, track in found]
+        return _json(returncode="SUCCESS", tracks=tracks)
 
     async def put_text_track(caller: Caller, signed: SignedRequest) -> Response:
         record_id, taken = await text_tracks.put_track(deps, caller, signed.params, signed.file)
@@ -76,9 +75,9 @@ def json_failure(failure: Failure) -> Response:
     return _json(failure.http_status, **fields)
 
 
-def _track(track: TextTrack, base: str) -> dict[str, str]:
+def _track(track: TextTrack, href: str) -> dict[str, str]:
     return {
-        "href": f"{base}/{track.file_name}",
+        "href": href,
         "kind": track.kind,
         "label": track.label,
         "lang": track.lang.replace("_", "-"),

@@ -64,6 +64,29 @@ def listing_sql(wanted: RecordingFilter, most: int | None = None) -> tuple[str, 
 
     `most` limits the result without changing the query plan.
     """
+    where, args = _where(wanted)
+
+    def argument(value: object) -> str:
+        args.append(value)
+        return f"${len(args)}"
+
+    limit = "" if wanted.limit is None else f"LIMIT {argument(wanted.limit)}"
+    offset = f"OFFSET {argument(wanted.offset)}" if wanted.offset else "OFFSET 0"
+    chosen = (
+        f"SELECT c.* FROM public.recordings c {where} ORDER BY {_NEWEST.format('c.')}"
+        f" {limit} {offset}"
+    )
+    sql = _READ.format(chosen=chosen, order=_NEWEST.format("r."))
+    return (sql if most is None else f"{sql} LIMIT {most:d}"), args
+
+
+def count_sql(wanted: RecordingFilter) -> tuple[str, list[object]]:
+    """Return the statement that counts the recordings of all pages, and its arguments."""
+    where, args = _where(wanted)
+    return f"SELECT count(*) FROM public.recordings c {where}", args
+
+
+def _where(wanted: RecordingFilter) -> tuple[str, list[object]]:
     args: list[object] = []
     conditions = []
 
@@ -85,15 +108,7 @@ def listing_sql(wanted: RecordingFilter, most: int | None = None) -> tuple[str, 
         conditions.append(_METADATA.format(keys=keys, values=values))
     if wanted.tenant_id is not None:
         conditions.append(_TENANT.format(tenant=argument(wanted.tenant_id)))
-    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    limit = "" if wanted.limit is None else f"LIMIT {argument(wanted.limit)}"
-    offset = f"OFFSET {argument(wanted.offset)}" if wanted.offset else "OFFSET 0"
-    chosen = (
-        f"SELECT c.* FROM public.recordings c {where} ORDER BY {_NEWEST.format('c.')}"
-        f" {limit} {offset}"
-    )
-    sql = _READ.format(chosen=chosen, order=_NEWEST.format("r."))
-    return (sql if most is None else f"{sql} LIMIT {most:d}"), args
+    return (f"WHERE {' AND '.join(conditions)}" if conditions else ""), args
 
 
 # The range of each prefix is read separately from the index on `record_id text_pattern_ops`. With

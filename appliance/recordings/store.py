@@ -17,7 +17,7 @@ from appliance.postgres.transaction import Transaction, open_transaction
 from appliance.recordings.filter import RecordingFilter
 from appliance.recordings.merge import ImportResult, ImportRules, state_of
 from appliance.recordings.recording import Recording, RecordingStates
-from appliance.recordings.rows import READ_ONE, READ_SOME, listing_sql, recording_of
+from appliance.recordings.rows import READ_ONE, READ_SOME, count_sql, listing_sql, recording_of
 from appliance.recordings.upsert import upsert_recording
 from appliance.tenants.params import TENANT_KEY
 
@@ -167,6 +167,12 @@ class RecordingStore:
                 yield RecordingListing(transaction, wanted, own_session=own_session)
         finally:
             self._listings.release()
+
+    async def count_listed(self, wanted: RecordingFilter) -> int:
+        """Return the number of recordings that match, on all pages."""
+        sql, args = count_sql(wanted)
+        row = await self._store.fetchrow(sql, *args)
+        return row["count"] if row is not None else 0
 
     async def _read_short(self, wanted: RecordingFilter) -> ShortListing | None:
         """Read a listing in one round trip; None: it is, or may be, longer than a chunk.

@@ -1,4 +1,4 @@
-"""Captions of recordings: language tags, conversion of SRT to WebVTT, the index `captions.json`.
+"""Captions of recordings: language tags, conversion to WebVTT, the index `captions.json`.
 
 Pure. Source: RFC 5646 section 2.1 (language tags); W3C WebVTT; bbb-playback, whose player reads the
 list of `{locale, localeName}` in `captions.json` and a file `caption_{locale}.vtt` for each.
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import codecs
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from appliance.recordings.ssa import is_ssa, ssa_cues
 
 KINDS = ("subtitles", "captions")
 UPLOADED = "upload"
@@ -38,11 +40,17 @@ class TextTrack:
     kind: str = "captions"
     source: str = "live"
     """`upload`, or `live` for captions recorded by BBB."""
+    locale: str = ""
+    """Its name in the index, if not the language: the other kind has that already."""
 
     @property
     def file_name(self) -> str:
         """Return the name of its file."""
-        return f"caption_{self.lang}.vtt"
+        return f"caption_{self.locale or self.lang}.vtt"
+
+    def is_same(self, other: TextTrack) -> bool:
+        """Return whether kind and language are equal. BBB writes `pt_BR` for `pt-BR`."""
+        return (self.kind, _plain(self.lang)) == (other.kind, _plain(other.lang))
 
 
 def canonical_lang(text: str) -> str | None:
@@ -63,7 +71,7 @@ def canonical_lang(text: str) -> str | None:
 
 
 def to_webvtt(body: bytes) -> bytes | None:
-    """Convert WebVTT or SRT to WebVTT; None: it is neither.
+    """Convert WebVTT, SRT or SSA/ASS to WebVTT; None: it is none of them.
 
     The encoding may be UTF-8, with or without byte order mark, or UTF-16 with one, as from Windows;
     anything else is read as Windows-1252, the encoding of old SRT files.
@@ -71,7 +79,8 @@ def to_webvtt(body: bytes) -> bytes | None:
     text = _decode(body).replace("\r\n", "\n").replace("\r", "\n")
     if re.match(r"WEBVTT(?:[ \t\n]|$)", text):
         return text.encode()
-    cues = [cue for block in re.split(r"\n[ \t]*\n", text) if (cue := _cue(block)) is not None]
+    blocks = re.split(r"\n[ \t]*\n", text)
+    cues = ssa_cues(text) if is_ssa(text) else [cue for cue in map(_cue, blocks) if cue is not None]
     return ("\n\n".join(["WEBVTT", *cues]) + "\n").encode() if cues else None
 
 
@@ -82,30 +91,53 @@ def read_index(entries: object) -> list[TextTrack]:
         if not isinstance(entry, dict) or not isinstance(entry.get("locale"), str):
             continue
         # Becomes part of a path. BBB writes underscores: `pt_BR`.
-        if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", entry["locale"]):
+        locale = entry["locale"]
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,80}", locale):
             continue
-        kind, name = entry.get("kind"), entry.get("localeName")
+        kind, name, lang = entry.get("kind"), entry.get("localeName"), entry.get("lang")
+        if not isinstance(lang, str) or canonical_lang(lang) != lang:
+            lang = locale
         tracks.append(
             TextTrack(
-                entry["locale"],
-                name if isinstance(name, str) else entry["locale"],
+                lang,
+                name if isinstance(name, str) else locale,
                 kind if kind in KINDS else "captions",
                 UPLOADED if entry.get("source") == UPLOADED else "live",
+                locale if locale != lang else "",
             )
         )
     return tracks
 
 
-def write_index(tracks: list[TextTrack], track: TextTrack) -> list[dict[str, str]]:
-    """Return the entries of `captions.json` with `track` added, replacing one of its language.
+def add_track(tracks: list[TextTrack], track: TextTrack) -> list[TextTrack]:
+    """Return the tracks with `track` at the end, replacing one of its kind and language.
 
-    BBB writes `pt_BR` for the language tag `pt-BR`.
+    The player identifies a track by its locale. If the other kind has that of the language, the
+    new one gets a private subtag (RFC 5646 section 2.2.7): `en-x-subtitle`.
     """
-    kept = [one for one in tracks if one.lang.replace("_", "-").lower() != track.lang.lower()]
+    kept = [one for one in tracks if not one.is_same(track)]
+    taken = {_plain(one.locale or one.lang) for one in kept}
+    private = "-" if re.search(r"(?:^|-)x-", track.lang) else "-x-"
+    other = f"{track.lang}{private}{track.kind[:8]}"
+    return [*kept, replace(track, locale=other if _plain(track.lang) in taken else "")]
+
+
+def render_index(tracks: list[TextTrack]) -> list[dict[str, str]]:
+    """Return the entries of `captions.json`."""
     return [
-        {"locale": one.lang, "localeName": one.label, "kind": one.kind, "source": one.source}
-        for one in [*kept, track]
+        {
+            "locale": one.locale or one.lang,
+            "localeName": one.label,
+            "kind": one.kind,
+            "source": one.source,
+            **({"lang": one.lang} if one.locale else {}),
+        }
+        for one in tracks
     ]
+
+
+def _plain(lang: str) -> str:
+    return lang.replace("_", "-").lower()
 
 
 def _decode(body: bytes) -> str:

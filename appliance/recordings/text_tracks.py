@@ -18,7 +18,9 @@ from appliance.bbb.xml_text import drop_forbidden
 from appliance.recordings.caption_files import CaptionFiles
 from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.files import RecordingFiles
+from appliance.recordings.language_names import language_name
 from appliance.recordings.merge import is_deleted
+from appliance.recordings.playback_rules import cookie_path, sign_path
 from appliance.recordings.recording import Recording
 from appliance.recordings.store import RecordingStore
 from appliance.recordings.text_track_rules import (
@@ -35,8 +37,11 @@ _MAX_LABEL = 200
 
 async def list_tracks(
     deps: RecordingDeps, caller: Caller, params: Params
-) -> tuple[str, list[TextTrack]]:
-    """Return the recordID and its tracks. Raises ApiError, DatabaseDown."""
+) -> list[tuple[str, TextTrack]]:
+    """Return the tracks of a recording, each with its path and query on this host.
+
+    Raises ApiError, DatabaseDown.
+    """
     store, files, captions = _open_stores(deps)
     record_id = _require(params, "recordID")
     recording = await store.find_recording(record_id)
@@ -44,8 +49,21 @@ async def list_tracks(
         raise ApiError(errors.no_recording(record_id))
     directory = await trio.to_thread.run_sync(files.find, FORMAT, record_id)
     if directory is None:
-        return record_id, []
-    return record_id, await trio.to_thread.run_sync(captions.read_tracks, directory)
+        return []
+    tracks = await trio.to_thread.run_sync(captions.read_tracks, directory)
+    return [(_address(deps, recording, track), track) for track in tracks]
+
+
+def _address(deps: RecordingDeps, recording: Recording, track: TextTrack) -> str:
+    """Return path and query of a track; that of a protected recording has a token.
+
+    A front-end, which has no cookie, may download it as long as a viewer may watch.
+    """
+    path = f"{cookie_path(FORMAT, recording.record_id)}/{track.file_name}"
+    if not recording.protected or not deps.secret_key_base:
+        return path
+    expires_s = deps.now_ms() // 1000 + deps.settings.protected.cookie_timeout_s
+    return f"{path}?token={sign_path(path, secret=deps.secret_key_base, expires_s=expires_s)}"
 
 
 async def put_track(
@@ -53,7 +71,7 @@ async def put_track(
 ) -> tuple[str, bool]:
     """Add or replace a track; return the recordID and whether the track was accepted.
 
-    `uploaded` is WebVTT or SRT. Raises ApiError, DatabaseDown.
+    `uploaded` is WebVTT, SRT or SSA/ASS. Raises ApiError, DatabaseDown.
     """
     store, files, captions = _open_stores(deps)
     record_id, track = _require(params, "recordID"), _read_track(params)
@@ -95,8 +113,8 @@ def _read_track(params: Params) -> TextTrack:
     canonical = canonical_lang(lang)
     if canonical is None:
         raise ApiError(errors.INVALID_LANG)
-    label = drop_forbidden(get(params, "label") or "").strip()[:_MAX_LABEL] or canonical
-    return TextTrack(canonical, label, kind, UPLOADED)
+    label = drop_forbidden(get(params, "label") or "").strip()[:_MAX_LABEL]
+    return TextTrack(canonical, label or language_name(canonical), kind, UPLOADED)
 
 
 def _require(params: Params, name: str) -> str:

@@ -14,11 +14,13 @@ from appliance.bbb.xml_text import escape_text, has_forbidden, is_xml_name
 from appliance.recordings.recording import PlaybackFormat, Recording
 
 LISTING_HEAD = b"<response><returncode>SUCCESS</returncode><recordings>"
-LISTING_TAIL = b"</recordings></response>"
+LISTING_TAIL = b"</recordings>"
 NO_RECORDINGS = (
     b"<response><returncode>SUCCESS</returncode><recordings/><messageKey>noRecordings</messageKey>"
-    b"<message>There are not recordings for the meetings</message></response>"
+    b"<message>There are not recordings for the meetings</message>"
 )
+LISTING_END = b"</response>"
+"""Follows LISTING_TAIL or NO_RECORDINGS and the pagination."""
 
 
 class RecordingWriter:
@@ -112,6 +114,20 @@ class RecordingWriter:
         if written is not text and has_forbidden(text):
             self.invalid.add(recording.record_id)
         return written
+
+
+def render_pagination(offset: int, limit: int | None, total: int) -> bytes:
+    """Render the place of a page among `total` recordings; without a limit all are on one page.
+
+    Source: BBB 2.6, XmlServiceImpl.constructPaginatedResponse.
+    """
+    limit = total if limit is None else limit
+    empty = _boolean(limit == 0 or offset >= total)
+    return (
+        f"<pagination><pageable><offset>{offset}</offset><limit>{limit}</limit>"
+        "<paged>true</paged><unpaged>false</unpaged></pageable>"
+        f"<totalElements>{total}</totalElements><empty>{empty}</empty></pagination>"
+    ).encode()
 
 
 def render_published(published: bool) -> bytes:

@@ -6,7 +6,7 @@ import os
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from appliance.faults import DatabaseDown
 from appliance.postgres.asyncio_bridge import open_asyncio_loop
 from appliance.postgres.database import (
+    CONNECT_WAIT_S,
     POOL_SIZE,
     Connection,
     Database,
@@ -201,10 +202,8 @@ async def test_fault_is_logged_once_for_many_attempts() -> None:
 async def test_store_becomes_ready_and_recovers_by_itself() -> None:
     with short_directory() as directory, capture_logs() as logs:
         async with open_store(url_in(directory), retry_count=0, wait=False) as store:
-            with pytest.raises(DatabaseDown, match="not connected yet"):
+            with pytest.raises(DatabaseDown, match="No such file"):
                 await store.ping(deadline_s=DEADLINE_S)
-            while not logs:
-                await trio.sleep(0.01)
             with private_postgres(directory) as server:
                 await store.wait_ready()
                 assert server.sql("SELECT count(*) FROM recordings") == "0"
@@ -222,6 +221,64 @@ async def test_store_becomes_ready_and_recovers_by_itself() -> None:
     logged = [log["event"] for log in logs if log["event"] != "database_migrated"]
     assert logged == ["database_down", "database_ready", "database_down", "database_ready"]
     assert sum(log["event"] == "database_migrated" for log in logs) == 2 * len(load_migrations())
+
+
+@BOTH
+async def test_call_waits_while_the_database_is_being_migrated(
+    database_url: str, prepared: bool
+) -> None:
+    async with open_store(database_url, prepared=prepared, wait=False) as store:
+        assert not store.ready
+        assert await store.fetch("SELECT 1 FROM recordings") == []
+
+
+async def test_call_gives_up_while_the_server_does_not_answer() -> None:
+    with short_directory() as directory, trio.socket.socket(trio.socket.AF_UNIX) as listener:
+        await listener.bind(str(directory / ".s.PGSQL.5432"))
+        listener.listen()
+        async with open_store(url_in(directory), wait=False) as store:
+            began_s = trio.current_time()
+            with pytest.raises(DatabaseDown):
+                await store.fetch("SELECT 1")
+            assert trio.current_time() - began_s < CONNECT_WAIT_S + 2
+
+
+@BOTH
+async def test_read_only_server_is_logged_once(
+    postgres_server: PostgresServer, database_url: str, prepared: bool
+) -> None:
+    insert = "INSERT INTO recordings (record_id) VALUES ('a')"
+    with capture_logs() as logs:
+        async with open_store(database_url, prepared=prepared) as store:
+
+            async def insert_until(result: bool) -> None:
+                while True:
+                    with suppress(DatabaseDown):
+                        await store.execute(insert)
+                        if result:
+                            return
+                        await store.execute("DELETE FROM recordings")
+                        continue
+                    named = [log["event"] for log in logs]
+                    if not result and "database_read_only" in named:
+                        return
+                    await trio.sleep(0.01)
+
+            row = await store.fetchrow("SELECT current_database() AS name")
+            assert row is not None
+            change = "ALTER DATABASE {} SET default_transaction_read_only = {}; " + (
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'"
+            )
+            postgres_server.sql(change.format(row["name"], "on", row["name"]))
+            await insert_until(False)
+            for _ in range(3):
+                with suppress(DatabaseDown):
+                    await store.execute(insert)
+            await store.wait_ready()
+            assert await store.fetch("SELECT 1 FROM recordings") == []
+            postgres_server.sql(change.format(row["name"], "off", row["name"]))
+            await insert_until(True)
+    assert [log["event"] for log in logs].count("database_read_only") == 1
 
 
 async def test_missing_database_is_reported_until_it_exists(

@@ -58,7 +58,7 @@ def test_uploaded_tracks_are_carried_over_and_no_others(tmp_path: Path) -> None:
     FILES.carry_over(tmp_path / "nowhere", new)
     FILES.write_track(old, ENGLISH, b"WEBVTT\n\nmine\n")
     FILES.write_track(old, TextTrack("fr", "Live"), b"WEBVTT\n")
-    FILES.write_track(new, TextTrack(ENGLISH.lang, "Live"), b"WEBVTT\n")
+    FILES.write_track(new, TextTrack(ENGLISH.lang, "Live", ENGLISH.kind), b"WEBVTT\n")
     FILES.write_track(new, TextTrack("de", "Live"), b"WEBVTT\n")
 
     FILES.carry_over(old, new)

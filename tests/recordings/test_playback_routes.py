@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -237,6 +238,33 @@ async def test_head_of_a_protected_recording_answers_as_get(player: Player) -> N
         assert (await player.public.ask("HEAD", f"{link}?token={token}")).status == 307
         assert (await get(player, f"{link}?token={token}")).status == 307
         assert (await player.public.ask("HEAD", f"{link}?token={token}")).status == 404
+
+
+async def test_track_of_a_protected_recording_is_fetched_by_its_href(player: Player) -> None:
+    with trio.fail_after(DEADLINE_S):
+        await player.add("rec-1")
+        index = b'[{"locale": "en", "localeName": "English"}]'
+        track = b"WEBVTT\n"
+        player.place("rec-1", "presentation", captions_json=index)
+        (player.published / "presentation/rec-1/caption_en.vtt").write_bytes(track)
+        for protected in (False, True):
+            await player.protect("rec-1", protected)
+            answer = await player.public.call("getRecordingTextTracks", {"recordID": "rec-1"})
+            (found,) = json.loads(answer.body)["response"]["tracks"]
+            target = found["href"].removeprefix("http://bbb.example")
+            path, _, token = target.partition("?token=")
+            assert path == "/presentation/rec-1/caption_en.vtt"
+            assert bool(token) is protected
+            for _ in range(2):
+                fetched = await get(player, target)
+                assert (fetched.status, fetched.body) == (200, track)
+        assert_page(await get(player, path))
+        assert_page(await get(player, f"/presentation/rec-1/index.html?token={token}"))
+        cookie = f"Cookie: recording_presentation_rec-1={token}"
+        assert_page(await get(player, "/presentation/rec-1/index.html", cookie))
+        claims = jwt.decode(token, KEY, ["HS256"])
+        old = jwt.encode(claims | {"exp": 1}, KEY, "HS256")
+        assert_page(await get(player, f"{path}?token={old}"))
 
 
 async def test_token_and_cookie_open_nothing_else(player: Player) -> None:

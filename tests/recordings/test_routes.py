@@ -71,6 +71,43 @@ async def test_recordings_are_listed(stores: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "expected", "pageable"),
+    [
+        ("offset=1&limit=1", ["b"], "1 1 3 false"),
+        ("limit=2", ["c", "b"], "0 2 3 false"),
+        ("offset=1", ["b", "a"], "1 3 3 false"),
+        ("offset=1&limit=9&meetingID=other", [], "1 9 1 true"),
+        ("limit=0", [], "0 0 3 true"),
+        ("limit=5&meetingID=%2C", [], "0 5 0 true"),
+        ("limit=x&offset=-1", ["c", "b", "a"], None),
+        ("meetingID=unknown", [], None),
+    ],
+)
+async def test_page_of_recordings_has_its_place_in_all(
+    stores: Any, query: str, expected: list[str], pageable: str | None
+) -> None:
+    with trio.fail_after(DEADLINE_S):
+        async with stores() as pool:
+            for number, record_id in enumerate("abc"):
+                meeting_id = "other" if record_id == "a" else "math"
+                await pool.add(
+                    make_recording(record_id, start_ms=number + 1, meeting_id=meeting_id)
+                )
+            answer = await pool.public.call("getRecordings", query)
+
+            assert (answer.returncode, ids(answer)) == ("SUCCESS", expected)
+            found = etree.fromstring(answer.body).find("pagination")
+            if pageable is None:
+                assert found is None
+                return
+            assert found is not None
+            paths = ("pageable/offset", "pageable/limit", "totalElements", "empty")
+            assert " ".join(found.findtext(path) or "" for path in paths) == pageable
+            assert found.findtext("pageable/paged") == "true"
+            assert found.findtext("pageable/unpaged") == "false"
+
+
+@pytest.mark.parametrize(
     "query", ["meetingID=unknown", "meetingID=%2C", "recordID=%00", "limit=0", "meta_x=1"]
 )
 async def test_nothing_found_says_so(stores: Any, query: str) -> None:

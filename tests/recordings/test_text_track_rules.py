@@ -6,10 +6,11 @@ import pytest
 
 from appliance.recordings.text_track_rules import (
     TextTrack,
+    add_track,
     canonical_lang,
     read_index,
+    render_index,
     to_webvtt,
-    write_index,
 )
 
 SRT = """1
@@ -97,15 +98,39 @@ def test_index_is_read_and_written() -> None:
     ]
     assert tracks[0].file_name == "caption_en-US.vtt"
     assert read_index({"locale": "en"}) == []
-    entries = write_index(tracks, TextTrack("en-US", "New", "subtitles", "upload"))
+    entries = render_index(add_track(tracks, TextTrack("en-US", "New", "captions", "upload")))
     assert [(entry["locale"], entry["localeName"]) for entry in entries] == [
         ("pt_BR", "pt_BR"),
         ("en-US", "New"),
     ]
 
 
+@pytest.mark.parametrize(
+    ("lang", "locale"),
+    [
+        ("en", "en-x-subtitle"),
+        ("pt-BR", "pt-BR-x-subtitle"),
+        ("x-class", "x-class-subtitle"),
+        ("en-x-class", "en-x-class-subtitle"),
+    ],
+)
+def test_kinds_of_one_language_are_two_tracks(lang: str, locale: str) -> None:
+    tracks: list[TextTrack] = []
+    for label in ("old", "new"):
+        tracks = add_track(tracks, TextTrack(lang, label, "captions", "upload"))
+        tracks = add_track(tracks, TextTrack(lang, label, "subtitles", "upload"))
+        tracks = read_index(render_index(tracks))
+    assert {(one.lang, one.kind, one.label) for one in tracks} == {
+        (lang, "captions", "new"),
+        (lang, "subtitles", "new"),
+    }
+    assert len({one.file_name for one in tracks}) == 2
+    assert canonical_lang(locale) == locale
+    assert locale in {one.locale for one in tracks}
+
+
 def test_track_replaces_what_bbb_calls_by_an_underscore() -> None:
-    entries = write_index(
+    tracks = add_track(
         [TextTrack("pt_BR", "Live"), TextTrack("pt", "Other")], TextTrack("pt-BR", "New")
     )
-    assert [entry["locale"] for entry in entries] == ["pt", "pt-BR"]
+    assert [entry["locale"] for entry in render_index(tracks)] == ["pt", "pt-BR"]

@@ -45,10 +45,12 @@ async def test_track_is_put_beside_an_unpublished_presentation(stores: Any) -> N
 
             assert await put_track(pool.res.recordings, NOBODY, PARAMS, VTT) == ("rec-1", True)
 
-            assert await list_tracks(pool.res.recordings, NOBODY, (("recordID", "rec-1"),)) == (
-                "rec-1",
-                [TextTrack("de", "de", "captions", "upload")],
-            )
+            assert await list_tracks(pool.res.recordings, NOBODY, (("recordID", "rec-1"),)) == [
+                (
+                    "/presentation/rec-1/caption_de.vtt",
+                    TextTrack("de", "German", "captions", "upload"),
+                )
+            ]
             assert (pool.unpublished / "presentation" / "rec-1" / "captions.json").is_file()
 
 
@@ -57,7 +59,7 @@ async def test_recording_without_presentation_has_no_tracks(stores: Any) -> None
         async with open_recording_pool(*stores) as pool:
             await pool.add(make_recording(formats=(make_format("video"),)))
 
-            assert await list_tracks(pool.res.recordings, NOBODY, PARAMS) == ("rec-1", [])
+            assert await list_tracks(pool.res.recordings, NOBODY, PARAMS) == []
             assert await put_track(pool.res.recordings, NOBODY, PARAMS, VTT) == ("rec-1", False)
 
 

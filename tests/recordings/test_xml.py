@@ -9,6 +9,7 @@ from lxml import etree
 
 from appliance.recordings.recording import PlaybackFormat, Recording, Thumbnail
 from appliance.recordings.xml import (
+    LISTING_END,
     LISTING_HEAD,
     LISTING_TAIL,
     NO_RECORDINGS,
@@ -26,7 +27,7 @@ def write(
     recording: Recording, *, show_protected: bool = False, tokens: tuple[str, ...] = ()
 ) -> etree._Element:
     writer = RecordingWriter(BASE, show_protected=show_protected)
-    body = LISTING_HEAD + writer.write(recording, tokens).encode() + LISTING_TAIL
+    body = LISTING_HEAD + writer.write(recording, tokens).encode() + LISTING_TAIL + LISTING_END
     return etree.fromstring(body)[1][0]
 
 
