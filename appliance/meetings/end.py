@@ -72,7 +72,7 @@ def _is_away(error: BbbError) -> bool:
     """Whether the server, or the BBB behind its proxy, did not answer."""
     if isinstance(error, ServerFault):
         return error.refused_by_server
-    return isinstance(error, NotSent | Ambiguous)
+    return isinstance(error, NotSent | Ambiguous) and not error.own_limit
 
 
 async def _remember(
