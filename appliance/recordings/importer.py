@@ -167,7 +167,8 @@ async def _attempt(importer: Importer, entry: ImportEntry) -> float | None:
     try:
         return await _unpack_and_place(importer, entry)
     except trio.Cancelled:
-        await _stop(importer, entry)
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + STOP_LIMIT_S):
+            await _stop(importer, entry)
         raise
     except (HostileTar, BrokenTar) as error:
         return await _fail(importer, entry, str(error))
@@ -215,8 +216,7 @@ async def _unpack_and_place(importer: Importer, entry: ImportEntry) -> float | N
 
 async def _stop(importer: Importer, entry: ImportEntry) -> None:
     """Uncount the attempt, since the appliance stops for a reason other than the tar."""
-    deadline = trio.current_time() + STOP_LIMIT_S
-    with trio.CancelScope(shield=True, deadline=deadline), suppress(DatabaseDown):
+    with suppress(DatabaseDown):
         await importer.journal.stop(entry.id)
 
 
