@@ -44,47 +44,47 @@ def make_frequent_calls(deps: MeetingDeps) -> dict[str, ApiCall]:
 def _in_xml(
     use_case: Callable[[MeetingDeps, Caller, Params], Awaitable[bytes]], deps: MeetingDeps
 ) -> Callable[[Caller, SignedRequest], Awaitable[Response]]:
-    async def answer(caller: Caller, request: SignedRequest) -> Response:
-        return xml_response(await use_case(deps, caller, request.params))
+    async def answer(caller: Caller, signed: SignedRequest) -> Response:
+        return xml_response(await use_case(deps, caller, signed.params))
 
     return answer
 
 
-async def _create(deps: MeetingDeps, caller: Caller, request: SignedRequest) -> Response:
-    made = create_meeting(deps, caller, request.params, request.body, secret=request.secret)
+async def _create(deps: MeetingDeps, caller: Caller, signed: SignedRequest) -> Response:
+    made = create_meeting(deps, caller, signed.params, signed.body, secret=signed.secret)
     answer = await made
     # Else a failover right after the answer could lose the meeting (REDIS_MIN_REPLICAS).
     await deps.store.redis.wait_replicated()
     return xml_response(answer)
 
 
-async def _join(deps: MeetingDeps, caller: Caller, request: SignedRequest) -> Response:
+async def _join(deps: MeetingDeps, caller: Caller, signed: SignedRequest) -> Response:
     try:
-        return _redirect(await meetings.join_meeting(deps, caller, request.params))
+        return _redirect(await meetings.join_meeting(deps, caller, signed.params))
     except ApiError as error:
         failure = error.failure
     except StoreDown as error:
         deps.faults.note("request_without_store", "redis", reason=str(error))
         failure = errors.STORE_DOWN
-    answer = await _failed_join(deps, caller, request, failure)
+    answer = await _failed_join(deps, caller, signed, failure)
     if answer is None:
         raise ApiError(failure)
     return answer
 
 
 async def _failed_join(
-    deps: MeetingDeps, caller: Caller, request: SignedRequest, failure: Failure
+    deps: MeetingDeps, caller: Caller, signed: SignedRequest, failure: Failure
 ) -> Response | None:
     """Return what a person sees whose join fails; None: an API client, which gets XML."""
-    if wants_xml(request.params):
+    if wants_xml(signed.params):
         return None
-    logout_url = await meetings.find_logout_url(deps, caller, request.params)
-    target = error_redirect(request.params, logout_url, failure)
+    logout_url = await meetings.find_logout_url(deps, caller, signed.params)
+    target = error_redirect(signed.params, logout_url, failure)
     if target is not None:
         return _redirect(target)
-    if not is_browser(request.accept):
+    if not is_browser(signed.accept):
         return None
-    return deps.join_pages.render(failure, request.accept_language)
+    return deps.join_pages.render(failure, signed.accept_language)
 
 
 def _redirect(url: str) -> Response:
@@ -99,10 +99,10 @@ def make_meeting_blueprint(
     """Return insertDocument and the calls that are passed on to the server of their meeting."""
     blueprint = Blueprint("meetings", __name__)
 
-    async def insert_document(caller: Caller, request: SignedRequest) -> quart.Response:
-        if request.body is None:
+    async def insert_document(caller: Caller, signed: SignedRequest) -> quart.Response:
+        if signed.body is None:
             raise ApiError(errors.UNSUPPORTED_CONTENT_TYPE)
-        body = await meetings.insert_document(deps, caller, request.params, request.body)
+        body = await meetings.insert_document(deps, caller, signed.params, signed.body)
         return quart.Response(body, content_type=XML_TYPE)
 
     own = "insertDocument"

@@ -55,12 +55,21 @@ async def serving(app: Any, keep_alive_s: float = 600.0) -> AsyncIterator[int]:
     config.keep_alive_timeout = keep_alive_s
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
-        run = partial(serve, app, config, shutdown_trigger=stop.wait)
+        run = partial(serve, partial(with_lifespan, app), config, shutdown_trigger=stop.wait)
         urls: list[str] = await nursery.start(run)
         yield int(urls[0].rsplit(":", 1)[1])
         began_s = time.monotonic()
         stop.set()
     assert time.monotonic() - began_s < 40
+
+
+async def with_lifespan(app: Any, scope: Any, receive: Any, send: Any) -> None:
+    """Answer what Hypercorn's `serve` asks, and the listeners of the appliance do not."""
+    message = {"type": ""}
+    while scope["type"] == "lifespan" and message["type"] != "lifespan.shutdown":
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+    await app(scope, receive, send)
 
 
 async def read_all(stream: trio.SocketStream) -> bytes:
