@@ -10,11 +10,9 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar, cast
 
 import msgspec
-import trio
 from quart import Blueprint, Response, request
 from quart.blueprints import BlueprintSetupState
-from quart_trio import QuartTrio
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException
 
 from appliance.admin.access import (
     Access,
@@ -33,8 +31,9 @@ from appliance.bbb import errors
 from appliance.callbacks.admin_calls import CALLBACK_CALLS
 from appliance.doctor.admin_calls import DOCTOR_CALLS
 from appliance.features import Features
-from appliance.http.messages import AsgiApp, body_stalled, body_too_large
-from appliance.http.quart_shim import CLIENT_GONE, QuartShim
+from appliance.http.messages import AsgiApp, ClientGone, read_body
+from appliance.http.quart_app import make_quart_app
+from appliance.http.quart_exchange import current_exchange, serve_quart
 from appliance.meetings.admin_calls import MEETING_CALLS
 from appliance.recordings.admin_calls import RECORDING_CALLS
 from appliance.recordings.admin_import_calls import IMPORT_CALLS
@@ -82,31 +81,28 @@ CALLS: tuple[AdminCall[Any], ...] = tuple(call for table in _TABLES for call in 
 def make_control_app(features: Features) -> AsgiApp:
     """Return the application of the control socket."""
     access = ControlAccess()
-    app = QuartTrio("appliance.control")
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
-    app.register_blueprint(_make_blueprint(features, access, BODY_TIMEOUT_S))
+    app = make_quart_app(__name__)
+    app.register_blueprint(_make_blueprint(features, access))
 
     async def render(error: HTTPException) -> Response:
         return access.render(Denied(errors.UNSUPPORTED_REQUEST, error.code or 500))
 
     app.register_error_handler(HTTPException, render)
-    return QuartShim(app)
+    return serve_quart(app)
 
 
-def make_public_admin_blueprint(
-    features: Features, *, body_timeout_s: float = BODY_TIMEOUT_S
-) -> Blueprint:
+def make_public_admin_blueprint(features: Features) -> Blueprint:
     """Return everything below `/scalelite/api/` of the public listener.
 
     Its application puts the address of the client, as trusted proxies report it, into the scope
     under CLIENT_KEY, and has checked the host.
     """
     access = PublicAccess(features.settings, features.faults)
-    return _make_blueprint(features, access, body_timeout_s)
+    return _make_blueprint(features, access)
 
 
-def _make_blueprint(features: Features, access: Access, body_timeout_s: float) -> Blueprint:
-    views = _AdminViews(features, access, body_timeout_s)
+def _make_blueprint(features: Features, access: Access) -> Blueprint:
+    views = _AdminViews(features, access)
     blueprint = Blueprint("admin", __name__, url_prefix=PREFIX)
     blueprint.register_error_handler(Denied, views.deny)
     blueprint.after_request(_keep_private)
@@ -133,10 +129,9 @@ def _make_blueprint(features: Features, access: Access, body_timeout_s: float) -
 class _AdminViews:
     """The views of the blueprint."""
 
-    def __init__(self, features: Features, access: Access, body_timeout_s: float) -> None:
+    def __init__(self, features: Features, access: Access) -> None:
         self._features = features
         self._access = access
-        self._body_timeout_s = body_timeout_s
         bound = [call for table in _TABLES for call in table.bind(features)]
         self._calls = {
             call.declaration.name: call
@@ -152,10 +147,13 @@ class _AdminViews:
         try:
             body = b""
             if declaration.method == "POST":
-                body = await self._read_body()
+                received = current_exchange().request
+                body = await read_body(received, MAX_BODY_BYTES, limit_s=BODY_TIMEOUT_S)
             passed = cast(Callable[[], int | None], request.scope.get(FILE_KEY, _no_file))
             answer = await call.run(actor, merge_fields(parse_body(body), query), passed())
             return _respond(answer, declaration.status)
+        except ClientGone:
+            raise
         except Exception as error:
             features = self._features
             failed = answer_error(declaration, error, features.faults, features.log)
@@ -167,27 +165,6 @@ class _AdminViews:
             raise no_such_call()
         _check_method(call.declaration.method)
         return call
-
-    async def _read_body(self) -> bytes:
-        """Read the body, whatever limits the application has.
-
-        Raises HttpError (413, 408).
-        """
-        if (request.content_length or 0) > MAX_BODY_BYTES:
-            raise body_too_large()
-        body = bytearray()
-        with trio.move_on_after(self._body_timeout_s):
-            try:
-                async for chunk in request.body:
-                    body += chunk
-                    if len(body) > MAX_BODY_BYTES:
-                        raise body_too_large()
-            except RequestEntityTooLarge:
-                raise body_too_large() from None
-            except CLIENT_GONE:
-                await trio.sleep_forever()  # Quart cancels the request
-            return bytes(body)
-        raise body_stalled()
 
     async def deny(self, denied: Denied) -> Response:
         """Answer a request whose call was not made."""

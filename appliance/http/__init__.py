@@ -2,10 +2,10 @@
 
 - `server/`: the listener; begin in `server/server.py`.
 - `client/`: pooled connections to other HTTP servers; begin in `client/pool.py`.
-- For applications on plain ASGI: `messages` (requests, bodies, whole responses), `streaming` and
-  `file_response` (the other two kinds of responses), `origin` (client address and host behind
+- `messages` (requests, bodies, whole responses), `streaming` and `file_response` (the other two
+  kinds of responses, of Quart applications), `origin` (client address and host behind
   proxies), `multipart`, `content_types`, `errors`.
-- `quart_shim` is needed around a Quart application.
+- For Quart applications: `quart_app` makes one, `quart_exchange` runs it for a request.
 
 Knows nothing of BigBlueButton: imports only system, instruments, settings, model, log and faults.
 """

@@ -11,7 +11,6 @@ from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import BaseConverter
 
 from appliance.http import messages
-from appliance.http.quart_exchange import ExchangeRequest
 
 
 class _RestOfPath(BaseConverter):
@@ -31,7 +30,6 @@ def make_quart_app(name: str) -> QuartTrio:
     raised to the caller.
     """
     app = QuartTrio(name, static_folder=None)
-    app.request_class = ExchangeRequest
     app.config.update(
         PROPAGATE_EXCEPTIONS=True, PROVIDE_AUTOMATIC_OPTIONS=False, RESPONSE_TIMEOUT=None
     )
@@ -47,7 +45,7 @@ def text_response(status: int, line: str, headers: dict[str, str] | None = None)
 
 
 def to_quart(response: messages.Response) -> Response:
-    """Return a new Quart response that says the same."""
+    """Return a response of plain ASGI as Quart's."""
     made = Response(response.body, response.status, content_type=response.content_type.decode())
     for name, value in response.headers:
         made.headers.add(name.decode("ascii"), value.decode("latin-1"))

@@ -1,23 +1,36 @@
 """One request on its way from plain ASGI through a Quart-Trio application.
 
-By itself Quart reads a body into memory as fast as it arrives, whatever its view does, cancels the
-view when the client leaves, and must end before the last byte of its response is sent
-(quart_shim.py). Here a body is read as its view reads it, a view runs to its end, Quart learns that
-the client has left only while a long response is sent, and the end of a response is sent after
-Quart has returned.
+After the last byte of a response Hypercorn queues `http.disconnect` and, in the same task, prepares
+the connection for the next request. Quart-Trio reacts to that message by cancelling its nursery,
+and with it that task: connections are then never closed and never time out. Before that it cancels
+a view whose client leaves, in the middle of a change, and it reads a body into memory as fast as it
+arrives, even if the view waits for a slow disk.
+Therefore the end of a response is sent after Quart has returned, Quart learns that a client has
+left only while a long response is sent, and it sees an empty body: views read that of
+`current_exchange().request`, with its limits.
+Seen in Hypercorn 0.17.3 and 0.18 with Quart-Trio 0.12 and 0.13 (docs/architecture.md).
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVarTuple, cast
 
 import quart
 import trio
-from quart_trio.wrappers import TrioRequest
-from quart_trio.wrappers.request import TrioBody
 
-from appliance.http.messages import AsgiApp, ClientGone, Message, Request, Scope, Send
+from appliance.http.messages import (
+    AsgiApp,
+    ClientGone,
+    ClientTimeouts,
+    Message,
+    Receive,
+    Request,
+    Scope,
+    Send,
+    read_request,
+)
 from appliance.http.origin import RequestOrigin
 
 STALL_S = 30.0
@@ -25,6 +38,7 @@ STALL_S = 30.0
 PostgreSQL."""
 
 _KEY = "appliance.exchange"
+_NO_BODY: Message = {"type": "http.request", "body": b"", "more_body": False}
 _END: Message = {"type": "http.response.body", "body": b"", "more_body": False}
 
 Ts = TypeVarTuple("Ts")
@@ -52,6 +66,7 @@ class Exchange:
         self._has_length = False
         self._complete = False
         self._unread = False
+        self._asked = False
         self._watching = trio.Event()
         self._nursery: trio.Nursery
 
@@ -84,6 +99,9 @@ class Exchange:
         self._watching.set()
 
     async def _receive(self) -> Message:
+        if not self._asked:
+            self._asked = True
+            return _NO_BODY
         await self._watching.wait()
         await self.request.body.wait_gone()
         return {"type": "http.disconnect"}
@@ -120,36 +138,21 @@ class Exchange:
             report(self._status, body)
 
 
-class ExchangeRequest(TrioRequest):
-    """Quart's request in an Exchange; its body can be iterated over only."""
-
-    def __init__(self, *args: Any, **named: Any) -> None:
-        super().__init__(*args, **named)
-        self.body = _RequestBody(self.scope[_KEY])  # type: ignore[literal-required]
-
-
-class _RequestBody(TrioBody):
-    """Reads the next part of the body when the view wants it."""
-
-    def __init__(self, exchange: Exchange) -> None:
-        super().__init__(None, None)
-        self._exchange = exchange
-
-    async def __anext__(self) -> bytes:
-        """Raises: HttpError (408)."""
-        try:
-            chunk = await self._exchange.request.body.read_chunk()
-        except ClientGone:
-            self._exchange.watch_client()
-            await trio.sleep_forever()  # Quart cancels the view
-        if not chunk:
-            raise StopAsyncIteration
-        return chunk
-
-
 def current_exchange() -> Exchange:
     """Return the exchange of the request that a view answers."""
     return cast(Exchange, quart.request.scope[_KEY])  # type: ignore[literal-required]
+
+
+def serve_quart(app: AsgiApp) -> AsgiApp:
+    """Return a listener's application that is Quart's alone. Errors are raised to the listener."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            request = read_request(scope, receive, ClientTimeouts())
+            with suppress(ClientGone):
+                await Exchange(request, RequestOrigin("", None), send).run(app, scope)
+
+    return serve
 
 
 def _first_error(group: ExceptionGroup) -> Exception:

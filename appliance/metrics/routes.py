@@ -14,32 +14,22 @@ from quart import Blueprint, Response, request
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from appliance.faults import DatabaseDown, StoreDown
-from appliance.http.messages import (
-    AsgiApp,
-    ClientGone,
-    ClientTimeouts,
-    Receive,
-    Scope,
-    Send,
-    read_request,
-)
-from appliance.http.origin import RequestOrigin
+from appliance.http.messages import AsgiApp
 from appliance.http.quart_app import make_quart_app, refuse_method, text_response
-from appliance.http.quart_exchange import Exchange
+from appliance.http.quart_exchange import serve_quart
 from appliance.metrics.deps import MetricsDeps
 from appliance.metrics.exposition import SpoolStatus, StoreSnapshot, render_metrics
 from appliance.metrics.host import HostReader, HostStatus
 
 METRICS_PATH = "/metrics"
 _READ_S = 5.0
-_NO_ORIGIN = RequestOrigin("", None)
 
 
 def make_metrics_blueprint(deps: MetricsDeps, token: str | None) -> Blueprint:
     """Return the metrics, for requests with the token; None: for every request."""
     blueprint = Blueprint("metrics", __name__)
-    expected = None if token is None else _digest(token.encode())
     host = HostReader(deps.settings)
+    expected = None if token is None else _digest(token.encode())
 
     @blueprint.route(METRICS_PATH, methods=("GET", "HEAD"))
     async def metrics() -> Response:
@@ -68,13 +58,7 @@ def make_metrics_app(deps: MetricsDeps) -> AsgiApp:
         deps.log.error("request_failed", path=request.path, exc_info=error)
         return text_response(500, "The metrics could not be read; the log says why.")
 
-    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            request = read_request(scope, receive, ClientTimeouts())
-            with suppress(ClientGone):
-                await Exchange(request, _NO_ORIGIN, send).run(app, scope)
-
-    return serve
+    return serve_quart(app)
 
 
 def _is_authorized(expected: bytes) -> bool:

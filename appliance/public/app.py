@@ -59,7 +59,7 @@ class PublicApp:
         self._signed = SignedCalls(features.tenants, features.checksum_errors, self._origins)
         self._frequent = make_frequent_calls(features.meetings)
         self._index = xml_response(render_index(api.build_number))
-        self._routes = make_routes(features, self._signed, self._errors, timeouts)
+        self._routes = make_routes(features, self._signed, self._errors)
         self._call_names = CallNames(API_PREFIX, {*self._frequent, *names_of_calls(self._routes)})
         own_listener = bool(features.settings.fsapi.binds)
         self._dialplan = None if own_listener else DialplanEndpoint(features.dialin, self._origins)

@@ -9,13 +9,13 @@ from quart import Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from appliance.bbb import errors
+from appliance.bbb.api_call import xml_failure
 from appliance.bbb.errors import ApiError, Failure
-from appliance.bbb.xml import XML_TYPE, render_error
 from appliance.fault_log import FaultLog
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.http.errors import HttpError
 from appliance.http.messages import ClientGone
-from appliance.http.quart_app import refuse_method, text_response
+from appliance.http.quart_app import refuse_method, text_response, to_quart
 from appliance.log import Log
 
 API_PREFIX = "/bigbluebutton/api"
@@ -59,8 +59,7 @@ class ErrorReader:
 
 def in_xml(failure: Failure) -> Response:
     """Return a failure as the BBB API shows it."""
-    body = render_error(failure.key, failure.message)
-    return Response(body, failure.http_status, content_type=XML_TYPE)
+    return to_quart(xml_failure(failure))
 
 
 def in_text(failure: Failure) -> Response:

@@ -11,11 +11,10 @@ from quart import Blueprint
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
-from appliance.admin.routes import BODY_TIMEOUT_S, make_public_admin_blueprint
+from appliance.admin.routes import make_public_admin_blueprint
 from appliance.callbacks.hook_routes import make_hook_blueprint
 from appliance.callbacks.server_routes import make_server_blueprint
 from appliance.features import Features
-from appliance.http.messages import ClientTimeouts
 from appliance.http.quart_app import make_quart_app
 from appliance.meetings.routes import make_meeting_blueprint
 from appliance.metrics.routes import make_metrics_blueprint
@@ -30,7 +29,7 @@ from appliance.public.errors import (
 from appliance.recordings.error_pages import ErrorPages
 from appliance.recordings.playback_routes import make_playback_blueprint
 from appliance.recordings.routes import (
-    json_failure,
+    in_json,
     make_recording_blueprint,
     make_text_track_blueprint,
 )
@@ -38,14 +37,12 @@ from appliance.recordings.upload_routes import make_upload_blueprint
 from appliance.tenants.signed_calls import SignedCalls
 
 
-def make_routes(
-    features: Features, calls: SignedCalls, errors: ErrorReader, timeouts: ClientTimeouts
-) -> QuartTrio:
+def make_routes(features: Features, calls: SignedCalls, errors: ErrorReader) -> QuartTrio:
     """Return the application; a request that no route takes is answered in XML."""
     app = make_quart_app(__name__)
     app.register_error_handler(HTTPException, refuse_route)
     app.register_error_handler(Exception, errors.handler(in_xml))
-    for blueprint, prefix, handle in _make_blueprints(app, features, calls, errors, timeouts):
+    for blueprint, prefix, handle in _make_blueprints(app, features, calls, errors):
         blueprint.register_error_handler(Exception, handle)
         app.register_blueprint(blueprint, url_prefix=prefix)
     return app
@@ -63,20 +60,18 @@ def _make_blueprints(
     features: Features,
     calls: SignedCalls,
     errors: ErrorReader,
-    timeouts: ClientTimeouts,
 ) -> Iterator[tuple[Blueprint, str | None, ErrorHandler]]:
     """Yield each blueprint with its prefix and the renderer of its errors."""
     xml, text = errors.handler(in_xml), errors.handler(in_text)
     recordings, callbacks = features.recordings, features.callbacks
     yield make_recording_blueprint(recordings, calls), API_PREFIX, xml
-    yield make_text_track_blueprint(recordings, calls), API_PREFIX, errors.handler(json_failure)
+    yield make_text_track_blueprint(recordings, calls), API_PREFIX, errors.handler(in_json)
     yield make_hook_blueprint(callbacks, calls), API_PREFIX, xml
     yield make_server_blueprint(callbacks), API_PREFIX, text
     # What PASSTHROUGH_CALLS names never replaces a call of the appliance's own.
     passed_through = features.settings.api.passthrough_calls - names_of_calls(app)
     yield make_meeting_blueprint(features.meetings, calls, passed_through), API_PREFIX, xml
-    admin_body_s = min(BODY_TIMEOUT_S, timeouts.form_s)
-    yield make_public_admin_blueprint(features, body_timeout_s=admin_body_s), None, xml
+    yield make_public_admin_blueprint(features), None, xml
     token = features.settings.metrics.token
     if token is not None:
         yield make_metrics_blueprint(features.exposition, token), None, text

@@ -69,7 +69,7 @@ def make_text_track_blueprint(deps: RecordingDeps, calls: SignedCalls) -> Bluepr
     return blueprint
 
 
-def json_failure(failure: Failure) -> Response:
+def in_json(failure: Failure) -> Response:
     """Return a FAILED response in JSON."""
     fields = {"messageKey": failure.key, "message": failure.message, "returncode": "FAILED"}
     return _json(failure.http_status, **fields)

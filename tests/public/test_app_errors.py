@@ -93,7 +93,7 @@ async def test_defect_is_an_internal_error_and_is_logged_without_the_query(
             "GET",
             sign_url(API, "sendChatMessage", "meetingID=abc", SECRET),
             200,
-            "application/xml",
+            "text/xml",
             b"<returncode>FAILED",
         ),
         (
