@@ -144,7 +144,11 @@ class World:
         tasks: set[trio.CancelScope] = set()
 
         def later(function: Callable[..., Awaitable[Any]], *args: Any) -> None:
-            self.deferred.append(lambda: client.dead or self._spawn(tasks, function, *args))
+            def spawn() -> None:
+                if not client.dead:
+                    self._spawn(tasks, function, *args)
+
+            self.deferred.append(spawn)
 
         features = make_test_features(
             self._settings, RedisStores(store, store), network, self._http, EventBook(), later

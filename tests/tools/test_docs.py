@@ -25,10 +25,10 @@ DOCUMENTS = [
 ]
 OTHER_NAMES = {
     *("BIGBLUEBUTTON_ENDPOINT", "BIGBLUEBUTTON_SECRET", "TCP_USER_TIMEOUT"),
-    "APPLIANCE_COMMAND",
+    *("APPLIANCE_COMMAND", "HASH_ALGO_FOR_HOOKS"),
     *("NGINX_SSL", "SCALELITE_NGINX_EXTRA_OPTS", "SCALELITE_RECORDING_DIR"),
 }
-"""Variables of Greenlight, the kernel, the tests and Scalelite's containers."""
+"""Variables of Greenlight, the kernel, the tests, the PHP client and Scalelite's containers."""
 PATH = re.compile(r"`((?:appliance|tests|config|docs|tools|benchmarks)/[\w./-]*)`")
 
 
