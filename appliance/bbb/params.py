@@ -70,9 +70,22 @@ def has_parameters(raw: bytes) -> bool:
 
 
 def keep_last(params: Params) -> Params:
-    """Keep the last value of each name, in the place of its first, as Rails reads a query."""
+    """Keep the last value of each name, in the place of its first, and all of lists (`name[]`).
+
+    As Rails reads a query.
+    """
     last = dict(params)
-    return params if len(last) == len(params) else tuple(last.items())
+    if len(last) == len(params):
+        return params
+    kept: list[tuple[str, str]] = []
+    seen: set[str] = set()
+    for name, value in params:
+        if name.endswith("[]"):
+            kept.append((name, value))
+        elif name not in seen:
+            seen.add(name)
+            kept.append((name, last[name]))
+    return tuple(kept)
 
 
 def get(params: Params, name: str) -> str | None:

@@ -33,9 +33,11 @@ class Keys:
             return client.execute_command(command, self._prefix + key, *args)
 
     def clear(self) -> None:
-        """Delete the keys of the namespace."""
+        """Delete the keys of the namespace, as an operator's removal of all servers does."""
+        emptied = f"{self._prefix}appliance:emptied"  # else it is an error in the log
         with redis.Redis(unix_socket_path=str(self._path), decode_responses=True) as client:
-            keys = list(client.scan_iter(f"{self._prefix}*", count=1000))
+            client.set(emptied, "1")
+            keys = set(client.scan_iter(f"{self._prefix}*", count=1000)) - {emptied}
             if keys:
                 client.delete(*keys)
 

@@ -116,7 +116,8 @@ def _recordings(rows: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
             one["id"]
             for table in ("metadata", "playback_formats")
             for one in rows[table]
-            if one["recording_id"] == row["id"]
+            # Of a deleted recording its tenant stays known, so that it may ask for it again.
+            if one["recording_id"] == row["id"] and one.get("key") != "tenant-id"
         ]
         if row["state"] == "deleted" and parts:
             yield f"{name}: deleted, with {len(parts)} rows of formats and metadata"

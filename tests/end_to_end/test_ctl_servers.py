@@ -59,7 +59,7 @@ def test_servers_add_takes_id_limits_and_enable(empty_pool: ServedPool) -> None:
         (("add", "ftp://h/api", "s3cret-x"), FAILED, "http"),
         (("add", "http://h/api", ""), FAILED, "secret"),
         (("add", "http://h/api", "s3cret-x", "--load-multiplier", "0"), USAGE, "greater than 0"),
-        (("add", "http://h/api"), USAGE, "SECRET"),
+        (("add", "http://h/api"), FAILED, "secret"),
         (("add", "http://h/api", "s3cret-x", "--id", "bbb one"), FAILED, "id"),
         (("update", "unknown", "--tag", "x"), FAILED, "Couldn't find server with id=unknown"),
         (("enable", "unknown"), FAILED, "Couldn't find server with id=unknown"),

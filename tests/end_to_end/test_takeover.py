@@ -315,7 +315,7 @@ def test_recording_is_edited_and_deleted_on_scalelites_tables(
     assert place.faults() == []
     assert uni.get("deleteRecordings", recordID=PUBLISHED).text("deleted") == "true"
 
-    assert record_ids(uni.get("getRecordings", state="any")) == []
+    assert record_ids(uni.get("getRecordings")) == []
     row = place.sql(f"SELECT state FROM recordings WHERE record_id = '{PUBLISHED}'")
     assert row == "deleted"
     assert not (place.root / "published/podcast" / PUBLISHED).exists()

@@ -228,7 +228,7 @@ async def test_removed_server_leaves_nothing_behind(pool: StorePool) -> None:
     assert await pool.store.remove_server(one, force=False) is None
     keys = await pool.store.client.command("KEYS", f"{pool.namespace}:*")
     left = {key.removeprefix(f"{pool.namespace}:") for key in keys}
-    assert left == {"appliance:instances", "appliance:placements"}
+    assert left == {"appliance:emptied", "appliance:instances", "appliance:placements"}
 
 
 async def test_server_removed_by_a_scalelite_is_swept(pool: StorePool) -> None:
