@@ -13,9 +13,9 @@ Seen in Hypercorn 0.17.3 and 0.18 with Quart-Trio 0.12 and 0.13 (docs/architectu
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVarTuple, cast
+from typing import cast
 
 import quart
 import trio
@@ -41,7 +41,6 @@ _KEY = "appliance.exchange"
 _NO_BODY: Message = {"type": "http.request", "body": b"", "more_body": False}
 _END: Message = {"type": "http.response.body", "body": b"", "more_body": False}
 
-Ts = TypeVarTuple("Ts")
 Report = Callable[[int, bytes], None]
 
 
@@ -68,7 +67,8 @@ class Exchange:
         self._unread = False
         self._asked = False
         self._watching = trio.Event()
-        self._nursery: trio.Nursery
+        self.nursery: trio.Nursery
+        """For work beside the view; cancelled at the end of the response."""
 
     async def run(self, app: AsgiApp, scope: Scope) -> None:
         """Have the application respond.
@@ -78,9 +78,9 @@ class Exchange:
         # The host was checked, and Quart need not parse what a client wrote there.
         headers = [field for field in scope["headers"] if field[0] != b"host"]
         try:
-            async with trio.open_nursery() as self._nursery:
+            async with trio.open_nursery() as self.nursery:
                 await app({**scope, "headers": headers, _KEY: self}, self._receive, self._pass)
-                self._nursery.cancel_scope.cancel()
+                self.nursery.cancel_scope.cancel()
         except ExceptionGroup as group:
             raise _first_error(group) from None
         if not self._complete:
@@ -89,10 +89,6 @@ class Exchange:
         if self._unread:
             await self.request.body.discard()
         await self._send(_END)
-
-    def start_soon(self, work: Callable[[*Ts], Awaitable[Any]], *args: *Ts) -> None:
-        """Run something beside the view and the sending of its response, at most to its end."""
-        self._nursery.start_soon(work, *args)
 
     def watch_client(self) -> None:
         """Cancel everything when the client closes the connection, for a response that is long."""

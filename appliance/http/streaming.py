@@ -16,6 +16,7 @@ from appliance.http.quart_exchange import current_exchange
 HELD_BYTES = 256 * 1024
 
 Sink = Callable[[bytes], Awaitable[None]]
+"""Takes a piece; waits while the client does not read."""
 Producer = Callable[[Sink], Awaitable[None]]
 
 
@@ -27,7 +28,7 @@ async def stream_response(produce: Producer, content_type: str) -> Response:
     """
     pieces, exchange = _Pieces(produce), current_exchange()
     exchange.watch_client()
-    exchange.start_soon(pieces.run)
+    exchange.nursery.start_soon(pieces.run)
     first, is_last = await pieces.first()
     body = first if is_last else pieces.following(first)
     return Response(body, content_type=content_type)

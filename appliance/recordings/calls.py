@@ -7,7 +7,7 @@ docs/recordings.md.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -20,6 +20,7 @@ from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError
 from appliance.bbb.params import Params, get
 from appliance.faults import StoreDown
+from appliance.http.streaming import Sink
 from appliance.recordings.changes import read_changes, read_switch
 from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.files import RecordingFiles
@@ -39,9 +40,6 @@ from appliance.recordings.xml import (
     render_published,
     render_updated,
 )
-
-Sink = Callable[[bytes], Awaitable[None]]
-"""Receives the answer in pieces; waits while the client does not read."""
 
 _NAMED_IN_LOG = 10
 
