@@ -126,7 +126,11 @@ class World:
         self.deferred: list[Callable[[], object]] = []
         """Background work that has not been started yet."""
         self.violations: list[str] = []
-        self.history: list[str] = []
+        self.history: list[object] = []
+        """What has happened, for the report of a failure."""
+        self._log = EventBook()
+        self._log.events = self.history  # type: ignore[assignment]
+        self.network.history = self.history
         self._numbers = itertools.count(1)
         self._nursery = nursery
         self._client = client
@@ -151,7 +155,7 @@ class World:
             self.deferred.append(spawn)
 
         features = make_test_features(
-            self._settings, RedisStores(store, store), network, self._http, EventBook(), later
+            self._settings, RedisStores(store, store), network, self._http, self._log, later
         )
         features = rewire(features, now_ms=lambda: self.now_ms, random=lambda: 0.0)
         return Appliance(features, client, tasks)

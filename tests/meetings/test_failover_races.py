@@ -234,6 +234,27 @@ async def test_create_waits_for_the_end_of_what_an_earlier_one_left(
         assert (pool.holders(), await pool.home()) == (["bbb-1"], "bbb-1")
 
 
+async def test_meeting_that_was_moved_under_its_create_is_ended_where_it_was_created(
+    pool: LivePool,
+) -> None:
+    first = pool.servers[0]
+    first.add_fault("delay", "create", seconds=60, executed=False, times=1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pool.create)
+        await first.until_called("create")
+        await pool.redis("HSET", "server:bbb-1", "url", "http://127.0.0.1:1/bigbluebutton/api")
+        await pool.create()  # cannot be sent to bbb-1, and moves the meeting
+        assert await pool.home() == "bbb-2"
+        await pool.redis("HSET", "server:bbb-1", "url", first.url)
+        first.clear_faults()
+        first.add_fault("close", "end", times=1)
+    assert pool.holders() == ["bbb-1", "bbb-2"]
+
+    await pool.poll("bbb-1")
+
+    assert pool.holders() == ["bbb-2"]
+
+
 async def test_create_is_refused_while_an_unanswered_end_may_still_arrive(
     redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
 ) -> None:
