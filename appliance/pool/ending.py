@@ -84,7 +84,7 @@ async def end_unwanted(
 
     Until the server has answered, and for `end_reach_ms` if it does not, creates of this id are not
     placed there. Return whether the server ended the meeting; None: the meeting is placed there by
-    now, or the server did not answer. Raises StoreDown.
+    now, or is to be taken back there, or the server did not answer. Raises StoreDown.
     """
     try:
         answer = await _call_end(deps, target, EndRequest(meeting_id, password))

@@ -255,6 +255,27 @@ async def test_meeting_that_was_moved_under_its_create_is_ended_where_it_was_cre
     assert pool.holders() == ["bbb-2"]
 
 
+async def test_detached_meeting_is_not_ended_by_a_create_that_is_answered_late(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with open_live(redis_url, redis_namespace, bbbs[:1], RESPONSE_TIMEOUT="60") as pool:
+        first = pool.servers[0]
+        first.add_fault("delay", "create", seconds=60, executed=True, times=2)
+        async with trio.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.start_soon(pool.failure)
+            await first.until_called("create", 2)
+            meeting = await pool.meeting()
+            assert meeting is not None
+            assert await pool.res.meetings.store.confirm_meeting(meeting, now_ms=pool.res.now_ms())
+            await pool.lose("bbb-1")
+            first.clear_faults()
+        assert (pool.holders(), pool.calls("end")) == (["bbb-1"], [0])
+
+        await pool.poll("bbb-1")
+        assert await pool.home() == "bbb-1"
+
+
 async def test_create_is_refused_while_an_unanswered_end_may_still_arrive(
     redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
 ) -> None:
