@@ -7,6 +7,7 @@ tests/doubles/bbb_state.py and bbb_xml_answers.py.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -151,6 +152,7 @@ class Network:
 
     def _answer(self, state: State, message: Message) -> bytes:
         if message.call == "create":
+            time.sleep(0.002)  # so that no two runs have the same internal id
             return answers.created(*state.create(message.params))
         if message.call == "getMeetings":
             return answers.meetings(list(state.meetings.values()))
