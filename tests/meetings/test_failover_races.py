@@ -276,6 +276,20 @@ async def test_detached_meeting_is_not_ended_by_a_create_that_is_answered_late(
         assert await pool.home() == "bbb-1"
 
 
+async def test_leftover_is_ended_although_its_password_is_not_the_recorded_one(
+    pool: LivePool,
+) -> None:
+    first = pool.servers[0]
+    first.add_fault("status", "create", status=504, executed=False, times=1)
+    await pool.failure()
+    await pool.settled()
+    first.create_meeting("room", moderatorPW="of an earlier create", attendeePW="ap")
+
+    await pool.poll("bbb-1")
+
+    assert pool.holders() == []
+
+
 async def test_create_is_refused_while_an_unanswered_end_may_still_arrive(
     redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
 ) -> None:
