@@ -193,8 +193,6 @@ class Replaced:
     placement: int
     even_if_confirmed: bool = False
     """True: the server answered that it does not know the meeting (any more)."""
-    may_exist: bool = False
-    """The server may have created the meeting, so it is ended there if it appears."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -273,7 +273,7 @@ class Creation:
         self._request = replace(
             self._request,
             excluded=excluded,
-            replaces=Replaced(meeting.server_id, meeting.placement, may_exist=self._may_exist),
+            replaces=Replaced(meeting.server_id, meeting.placement),
         )
 
     async def _give_up(self, meeting: Meeting, error: BbbError) -> None:

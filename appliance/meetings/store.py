@@ -139,8 +139,8 @@ class MeetingStore:
     async def abandon_meeting(self, meeting: Meeting, *, now_ms: int, may_exist: bool) -> bool:
         """Undo an unconfirmed placement; False: another request has changed or confirmed it.
 
-        `may_exist`: the server may have created the meeting, so it is ended there if it appears,
-        and a create of the same id within `avoid_ms` prefers another server.
+        If the meeting appears on that server, it is ended there. `may_exist`: this request may have
+        created it, so a create of the same id within `avoid_ms` prefers another server.
         """
         reply = await self.redis.foreground.run(
             "abandon_meeting",
@@ -184,6 +184,5 @@ def placement_arguments(request: PlacementRequest, rules: PlacementRules) -> str
             "server_id": request.replaces.server_id,
             "placement": request.replaces.placement,
             "even_if_confirmed": request.replaces.even_if_confirmed,
-            "may_exist": request.replaces.may_exist,
         }
     return to_script_json(arguments)

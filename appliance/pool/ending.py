@@ -12,13 +12,15 @@ from enum import StrEnum
 
 import trio
 
-from appliance.bbb.xml import ServerAnswer
+from appliance.bbb.xml import ServerAnswer, parse_tree
 from appliance.faults import BbbError, NotSent, ServerFault, StoreDown
 from appliance.model import Meeting, MeetingId, ServerId, Target
 from appliance.pool.deps import PoolDeps
 
 NOT_FOUND = "notFound"
 """BBB's messageKey for an unknown meeting."""
+WRONG_PASSWORD = "invalidPassword"
+"""BBB's messageKey for an `end` with a wrong moderator password."""
 MAX_CALLS_PER_SERVER = 8
 GIVE_UP_AFTER = 8
 """After this number of consecutive unanswered calls the other meetings of a server are not tried: a
@@ -84,7 +86,7 @@ async def end_unwanted(
 
     Until the server has answered, and for `end_reach_ms` if it does not, creates of this id are not
     placed there. Return whether the server ended the meeting; None: the meeting is placed there by
-    now, or the server did not answer. Raises StoreDown.
+    now, or is to be taken back there, or the server did not answer. Raises StoreDown.
     """
     try:
         answer = await _call_end(deps, target, EndRequest(meeting_id, password))
@@ -102,14 +104,31 @@ async def _call_end(deps: PoolDeps, target: Target, meeting: EndRequest) -> Serv
     )
     if not number:
         return None
-    params = (("meetingID", meeting.id), ("password", meeting.moderator_pw))
     try:
-        answer = await deps.bbb.call(target, "end", params)
+        answer = await _end(deps, target, meeting.id, meeting.moderator_pw)
+        if answer.message_key == WRONG_PASSWORD:
+            # Of several creates of this id another one was executed than the one that is recorded.
+            answer = await _end_with_its_password(deps, target, meeting.id, answer)
     except (NotSent, ServerFault):
         await deps.records.finish_end(meeting.id, target.id, number, answered=False)
         raise
     await deps.records.finish_end(meeting.id, target.id, number, answered=True)
     return answer
+
+
+async def _end(
+    deps: PoolDeps, target: Target, meeting_id: MeetingId, password: str
+) -> ServerAnswer:
+    return await deps.bbb.call(target, "end", (("meetingID", meeting_id), ("password", password)))
+
+
+async def _end_with_its_password(
+    deps: PoolDeps, target: Target, meeting_id: MeetingId, refusal: ServerAnswer
+) -> ServerAnswer:
+    """End a meeting with the password that its server has for it."""
+    info = await deps.bbb.call(target, "getMeetingInfo", (("meetingID", meeting_id),))
+    password = parse_tree(info.body).findtext("moderatorPW")
+    return await _end(deps, target, meeting_id, password) if password else refusal
 
 
 class _ServerEndCalls:
@@ -147,8 +166,7 @@ class _ServerEndCalls:
     async def _call(self, meeting: EndRequest) -> ServerAnswer | None:
         if not self._placed:
             return await _call_end(self._deps, self._target, meeting)
-        params = (("meetingID", meeting.id), ("password", meeting.moderator_pw))
-        return await self._deps.bbb.call(self._target, "end", params)
+        return await _end(self._deps, self._target, meeting.id, meeting.moderator_pw)
 
     def _result(self, meeting: EndRequest, outcome: EndOutcome, reason: str = "") -> EndResult:
         return EndResult(meeting.id, self._target.id, outcome, reason)

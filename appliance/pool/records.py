@@ -80,7 +80,7 @@ class PoolRecords:
     async def begin_end(
         self, meeting_id: MeetingId, server_id: ServerId, *, now_ms: int, until_ms: int
     ) -> int:
-        """Announce an `end` that may arrive until `until_ms`; 0: the meeting is placed there."""
+        """Announce an `end` that may arrive until `until_ms`; 0: it must not be ended."""
         return int(
             await self.redis.foreground.run("begin_end", meeting_id, server_id, now_ms, until_ms)
         )

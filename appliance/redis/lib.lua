@@ -198,12 +198,20 @@ local function notify_later(id, run_ms, ended_url, tenant_id, due_ms, marks, nam
   call('ZADD', A .. 'ended_due', decimal(due_ms), key)
 end
 
+local function has_claim(server_id, id)
+  return call('HGET', A .. 'detached_meeting:' .. id, 'server_id') == server_id
+end
+
 -- Record at a server that a meeting was, or may have been, there when it lost its record.
 -- `abandoned`: the meeting must be ended there as soon as the server answers; `requested`: since a
 -- front-end asked for it, so also before the meeting is created there again.
 -- `detached_meeting:` is the claim of the server that had the meeting last to get it back. A placement
 -- that was never confirmed does not take the claim from another server; a confirmed one deletes it.
 local function detach(id, r, now_ms, abandoned, requested)
+  -- What runs there is an earlier meeting that users may be in, and that is to be taken back.
+  if r.creating_ms and has_claim(r.server_id, id) and call('HEXISTS', A .. 'detached:' .. r.server_id, id) == 1 then
+    return
+  end
   -- As of the last poll, for list_known_meetings.lua.
   local seen = call('HMGET', A .. 'meeting:' .. id, 'name', 'seen_created', 'users', 'moderators', 'videos', 'created')
   for index = 1, 6 do seen[index] = text(seen[index]) end
@@ -242,10 +250,6 @@ local function servers_to_be_ended(id, now_ms)
     servers[string.match(member, '^(.*) %d+$')] = true
   end
   return servers
-end
-
-local function has_claim(server_id, id)
-  return call('HGET', A .. 'detached_meeting:' .. id, 'server_id') == server_id
 end
 
 local function drop_claim(server_id, id, voice_bridge)

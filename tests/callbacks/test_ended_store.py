@@ -320,7 +320,7 @@ async def test_create_that_moved_on_to_another_server_is_notified_once(pool: Sto
     await pool.add("a")
     await pool.add("b", load=1)
     placed = await pool.create("m", confirm=False)
-    replaced = Replaced(placed.server_id, placed.placement, may_exist=True)
+    replaced = Replaced(placed.server_id, placed.placement)
     began_ms = pool.now_ms
     moved = await begin(pool, replaces=replaced, excluded=frozenset({placed.server_id}))
     assert moved.server_id == "b"

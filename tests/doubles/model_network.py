@@ -7,6 +7,7 @@ tests/doubles/bbb_state.py and bbb_xml_answers.py.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -56,6 +57,7 @@ class Network:
         """Requests that nobody waits for, but that may still be executed."""
         self.on_end: Callable[[str, Meeting, Any], None] = lambda *_: None
         """Called when an `end` has ended a meeting: server, meeting, cause."""
+        self.history: list[object] = []
         self._now_ms = now_ms
         self._lists = MeetingListReader()
 
@@ -100,6 +102,7 @@ class Network:
         """Have the server execute a request, once."""
         if message.answer is None:
             message.answer = self._execute(message)
+            self.history.append(f"{message.server} executed {message.call} {message.params}")
         if message in self.late:
             self.late.remove(message)
 
@@ -114,6 +117,7 @@ class Network:
 
     def lose(self, message: Message) -> None:
         """End the wait of the caller without an answer; the request may still be executed."""
+        self.history.append(f"{message.server} gives no answer to {message.call} {message.params}")
         self._give_up(message)
         message.error = Ambiguous(self._id(message), "no answer in time")
         message.settled.set()
@@ -124,6 +128,7 @@ class Network:
         self.late = [one for one in self.late if now_ms - one.sent_ms < LATE_MS]
 
     def _settle(self, message: Message, error: BbbError | None) -> None:
+        self.history.append(f"{message.server} answers {message.call} {message.params}: {error}")
         self.waiting.remove(message)
         message.error = error
         message.settled.set()
@@ -147,6 +152,7 @@ class Network:
 
     def _answer(self, state: State, message: Message) -> bytes:
         if message.call == "create":
+            time.sleep(0.002)  # so that no two runs have the same internal id
             return answers.created(*state.create(message.params))
         if message.call == "getMeetings":
             return answers.meetings(list(state.meetings.values()))

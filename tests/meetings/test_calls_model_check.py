@@ -178,7 +178,7 @@ class Pool(RuleBasedStateMachine):
         self._thread.run(self.world.heal)
         broken = self._thread.run(self.world.broken_promises)
         for line in self.world.history:
-            hypothesis.note(line)
+            hypothesis.note(str(line))
         assert broken == []
 
 

@@ -234,6 +234,62 @@ async def test_create_waits_for_the_end_of_what_an_earlier_one_left(
         assert (pool.holders(), await pool.home()) == (["bbb-1"], "bbb-1")
 
 
+async def test_meeting_that_was_moved_under_its_create_is_ended_where_it_was_created(
+    pool: LivePool,
+) -> None:
+    first = pool.servers[0]
+    first.add_fault("delay", "create", seconds=60, executed=False, times=1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pool.create)
+        await first.until_called("create")
+        await pool.redis("HSET", "server:bbb-1", "url", "http://127.0.0.1:1/bigbluebutton/api")
+        await pool.create()  # cannot be sent to bbb-1, and moves the meeting
+        assert await pool.home() == "bbb-2"
+        await pool.redis("HSET", "server:bbb-1", "url", first.url)
+        first.clear_faults()
+        first.add_fault("close", "end", times=1)
+    assert pool.holders() == ["bbb-1", "bbb-2"]
+
+    await pool.poll("bbb-1")
+
+    assert pool.holders() == ["bbb-2"]
+
+
+async def test_detached_meeting_is_not_ended_by_a_create_that_is_answered_late(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with open_live(redis_url, redis_namespace, bbbs[:1], RESPONSE_TIMEOUT="60") as pool:
+        first = pool.servers[0]
+        first.add_fault("delay", "create", seconds=60, executed=True, times=2)
+        async with trio.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.start_soon(pool.failure)
+            await first.until_called("create", 2)
+            meeting = await pool.meeting()
+            assert meeting is not None
+            assert await pool.res.meetings.store.confirm_meeting(meeting, now_ms=pool.res.now_ms())
+            await pool.lose("bbb-1")
+            first.clear_faults()
+        assert (pool.holders(), pool.calls("end")) == (["bbb-1"], [0])
+
+        await pool.poll("bbb-1")
+        assert await pool.home() == "bbb-1"
+
+
+async def test_leftover_is_ended_although_its_password_is_not_the_recorded_one(
+    pool: LivePool,
+) -> None:
+    first = pool.servers[0]
+    first.add_fault("status", "create", status=504, executed=False, times=1)
+    await pool.failure()
+    await pool.settled()
+    first.create_meeting("room", moderatorPW="of an earlier create", attendeePW="ap")
+
+    await pool.poll("bbb-1")
+
+    assert pool.holders() == []
+
+
 async def test_create_is_refused_while_an_unanswered_end_may_still_arrive(
     redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
 ) -> None:

@@ -54,7 +54,7 @@ def test_placement_arguments_hold_what_is_requested() -> None:
         tag=TagRequest(("big",), required=True),
         size_hint=0,
         max_participants=3,
-        replaces=Replaced(ServerId("a"), 7, may_exist=True),
+        replaces=Replaced(ServerId("a"), 7),
         excluded=frozenset({ServerId("b")}),
         only_server=ServerId("c"),
     )
@@ -67,7 +67,6 @@ def test_placement_arguments_hold_what_is_requested() -> None:
         "server_id": "a",
         "placement": 7,
         "even_if_confirmed": False,
-        "may_exist": True,
     }
 
 

@@ -39,7 +39,7 @@ HOT: dict[str, Callable[[StorePool, Any], Awaitable[Any]]] = {
     "place_meeting, known": lambda pool, m: pool.place("m"),
     "place_meeting, new": lambda pool, m: pool.place("new"),
     "place_meeting, moved": lambda pool, m: pool.place(
-        "m", replaces=Replaced(m.server_id, m.placement, may_exist=True), size_hint=100
+        "m", replaces=Replaced(m.server_id, m.placement), size_hint=100
     ),
     "confirm_meeting": lambda pool, m: pool.store.confirm_meeting(m, now_ms=pool.now_ms),
     "extend_creating": lambda pool, m: pool.store.extend_creating(m, until_ms=pool.now_ms),

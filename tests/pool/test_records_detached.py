@@ -244,16 +244,26 @@ async def test_abandoned_meeting_is_not_ended_where_it_is_wanted_again(pool: Sto
     assert await pool.redis("EXISTS", "appliance:detached:a") == 0
 
 
-@pytest.mark.parametrize("may_exist", [True, False])
-async def test_failed_over_create_is_ended_where_it_may_exist(
-    pool: StorePool, may_exist: bool
-) -> None:
+async def test_failed_over_create_is_ended_where_it_failed_if_it_appears(pool: StorePool) -> None:
     one = await pool.add("a")
     await pool.add("b", load=90)
     first = await pool.create("m", confirm=False)
-    replaces = Replaced(one, first.placement, may_exist=may_exist)
+    replaces = Replaced(one, first.placement)
     await pool.create("m", replaces=replaces, excluded=frozenset({one}))
-    assert len((await pool.poll(one, {"m": 0})).to_end) == may_exist
+    assert len((await pool.poll(one, {"m": 0})).to_end) == 1
+
+
+async def test_failed_create_leaves_a_detached_meeting_to_be_taken_back(pool: StorePool) -> None:
+    one = await pool.add("a")
+    await pool.create("m")
+    await pool.lose(one)
+    await pool.poll(one, {"m": 1}, healthy_threshold=2)  # not back yet
+    await pool.redis("HSET", "server:a", "online", "true")
+    await pool.redis("ZADD", "server_load", 0, "a")
+    attempt = await pool.create("m", confirm=False)
+    assert await pool.store.abandon_meeting(attempt, now_ms=pool.now_ms, may_exist=True)
+
+    assert (await pool.poll(one, {"m": 1})).taken_back == ("m",)
 
 
 async def test_what_a_cordoned_server_said_it_does_not_know_is_not_awaited_there(

@@ -91,7 +91,7 @@ async def test_failed_scoped_meeting_is_moved_under_its_id(pool: StorePool) -> N
         "m",
         tenant_id=T2,
         excluded=frozenset({one}),
-        replaces=Replaced(one, meeting.placement, may_exist=True),
+        replaces=Replaced(one, meeting.placement),
     )
 
     assert moved.meeting is not None

@@ -201,11 +201,8 @@ local voice_bridge = take_voice_bridge(kept_bridge)
 if not voice_bridge then return { 'no_voice_bridge', '' } end
 
 if record then
-  if moved_from ~= '' then
-    detach(id, record, q.now_ms, false)
-  elseif q.replaces.may_exist then
-    detach(id, record, q.now_ms, true)
-  end
+  -- Even if the request that replaces a record being created was not sent, others may have been.
+  if moved_from ~= '' or record.creating_ms then detach(id, record, q.now_ms, moved_from == '') end
   uncount(record.server_id, id)
 end
 -- The appliance's key may remain of a record that a Scalelite on the same stores removed.
