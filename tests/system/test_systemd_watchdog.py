@@ -11,7 +11,6 @@ import pytest
 import trio
 import trio.testing
 
-from appliance.faults import StoreDown
 from appliance.system.systemd import feed_watchdog, report_status
 from tests.doubles.bbb_process import BbbProcess, until
 
@@ -85,21 +84,16 @@ async def test_watchdog_is_fed_by_the_running_loop_without_a_tcp_listener(
     assert trio.current_time() - began_s == pytest.approx(30, abs=1.5)
 
 
-async def test_status_is_kept_current_and_reports_a_store_that_is_down(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    answers = iter(["2 servers", None, "3 servers"])
+async def test_status_is_kept_current(autojump_clock: trio.testing.MockClock) -> None:
+    lines = iter(["2 servers", "Redis does not answer", "3 servers"])
     sent: list[str] = []
 
     async def describe() -> str:
-        text = next(answers)
-        if text is None:
-            raise StoreDown("connection refused")
-        return text
+        return next(lines)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(partial(report_status, describe, sent.append, every_s=10))
         await trio.sleep(25)
         nursery.cancel_scope.cancel()
 
-    assert sent == ["STATUS=2 servers", "STATUS=waiting for the meeting store", "STATUS=3 servers"]
+    assert sent == ["STATUS=2 servers", "STATUS=Redis does not answer", "STATUS=3 servers"]
