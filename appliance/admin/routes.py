@@ -29,6 +29,7 @@ from appliance.admin_calls.call import PREFIX, AdminCall, BoundAdminCall
 from appliance.admin_calls.fields import merge_fields, parse_body
 from appliance.bbb import errors
 from appliance.callbacks.admin_calls import CALLBACK_CALLS
+from appliance.console._shim import AdminCalls
 from appliance.doctor.admin_calls import DOCTOR_CALLS
 from appliance.features import Features
 from appliance.http.messages import AsgiApp, ClientGone, read_body
@@ -76,6 +77,11 @@ _TABLES: tuple[_Table[Any], ...] = (
 
 CALLS: tuple[AdminCall[Any], ...] = tuple(call for table in _TABLES for call in table.calls)
 """Every call, in the order of the documents."""
+
+
+def make_admin_calls(features: Features) -> AdminCalls:
+    """Temporary."""
+    return AdminCalls(call for table in _TABLES for call in table.bind(features))
 
 
 def make_control_app(features: Features) -> AsgiApp:

@@ -14,6 +14,7 @@ from appliance.bbb.api_call import xml_failure, xml_response
 from appliance.bbb.errors import ApiError
 from appliance.bbb.request_metrics import ERROR, CallNames, count_request, result_of
 from appliance.bbb.xml import render_index
+from appliance.console.core import Console
 from appliance.dialin.routes import DIALPLAN_PATHS, DialplanEndpoint
 from appliance.features import Features
 from appliance.http.messages import (
@@ -45,7 +46,13 @@ _TIMEOUTS = ClientTimeouts()
 class PublicApp:
     """Answers every request of the public listener."""
 
-    def __init__(self, features: Features, timeouts: ClientTimeouts = _TIMEOUTS) -> None:
+    def __init__(
+        self,
+        features: Features,
+        timeouts: ClientTimeouts = _TIMEOUTS,
+        console: Console | None = None,
+    ) -> None:
+        """`console`: served here; None: it is disabled, or has a listener of its own."""
         api = features.settings.api
         self._features = features
         self._timeouts = timeouts
@@ -59,7 +66,7 @@ class PublicApp:
         self._signed = SignedCalls(features.tenants, features.checksum_errors, self._origins)
         self._frequent = make_frequent_calls(features.meetings)
         self._index = xml_response(render_index(api.build_number))
-        self._routes = make_routes(features, self._signed, self._errors)
+        self._routes = make_routes(features, self._signed, self._errors, console)
         self._call_names = CallNames(API_PREFIX, {*self._frequent, *names_of_calls(self._routes)})
         own_listener = bool(features.settings.fsapi.binds)
         self._dialplan = None if own_listener else DialplanEndpoint(features.dialin, self._origins)

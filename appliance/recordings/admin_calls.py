@@ -112,6 +112,12 @@ class UpdateRecordingsRequest(Fields, frozen=True):
         return changes
 
 
+class DeleteRecordingsRequest(Fields, frozen=True):
+    """deleteRecordings."""
+
+    ids: Annotated[RequiredStoredTexts, Meta(description="The recordIDs.")]
+
+
 class RepairRecordingsRequest(Fields, frozen=True):
     """repairRecordings."""
 
@@ -162,6 +168,12 @@ class RepairJson(Answer, frozen=True):
     ] = UNSET
 
 
+class DeletedRecordingsJson(Answer, frozen=True):
+    """deleteRecordings."""
+
+    deleted: Annotated[list[str], Meta(description="recordIDs.")]
+
+
 class AssignedJson(Answer, frozen=True):
     """addRecordingsToTenant."""
 
@@ -205,6 +217,14 @@ async def _update(deps: RecordingDeps, call: Call[UpdateRecordingsRequest]) -> l
         deps, call.who, request.ids, request.parse(), request.publish
     )
     return list(map(recording_json, changed))
+
+
+async def _delete(
+    deps: RecordingDeps, call: Call[DeleteRecordingsRequest]
+) -> DeletedRecordingsJson:
+    ids = call.read().ids
+    await recording_admin.delete_recordings(deps, call.who, ids)
+    return DeletedRecordingsJson(list(ids))
 
 
 async def _repair(deps: RecordingDeps, call: Call[RepairRecordingsRequest]) -> RepairJson:
@@ -303,6 +323,15 @@ RECORDING_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         request={"ids": [RECORD_ID], "metadata": {"course": "Physics", "draft": ""}},
         refusals=_NO_RECORDING,
         logs="recordings_changed",
+        deadline_s=LONG_S,
+    ),
+    AdminCall(
+        *("deleteRecordings", "POST", _delete, "recordings"),
+        "Deletes all recordings named with their files, or none.",
+        DeletedRecordingsJson(deleted=[RECORD_ID]),
+        request={"ids": [RECORD_ID]},
+        refusals=_NO_RECORDING,
+        logs="recordings_deleted",
         deadline_s=LONG_S,
     ),
     AdminCall(
