@@ -15,8 +15,9 @@ from markupsafe import Markup
 from quart import Response
 
 from appliance import __version__
+from appliance.admin.dispatch import AdminCalls
 from appliance.admin.errors import answer_error
-from appliance.console._shim import Actor, AdminCalls, Role
+from appliance.admin_calls.actors import Actor, Role
 from appliance.console.charts import draw_bar, draw_day, draw_skyline, draw_sparkline
 from appliance.console.live import Live, Parts
 from appliance.console.sessions import COOKIE_PATH, NOTICE_COOKIE, UNDO_S, Signer
@@ -175,6 +176,7 @@ class Console:
             raise
         except Exception as error:
             declaration = self.calls.find(name)
+            assert declaration is not None
             failed = answer_error(declaration, error, self.features.faults, self.features.log)
             raise CallFailed(failed.status, failed.document.error) from error
 

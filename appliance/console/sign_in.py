@@ -13,19 +13,14 @@ from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from appliance.console._shim import (
-    ADMIN_SECRET,
-    Actor,
-    AttemptLimiter,
-    Role,
-    Token,
-    digest_of,
-    find_login,
-)
+from appliance.admin_calls.actors import Actor, Role
 from appliance.console.sessions import COOKIE, SESSION_S, Session, Signer
+from appliance.faults import StoreDown
 from appliance.features import Features
 from appliance.http.messages import Request
 from appliance.http.origin import RequestOrigin, strip_port
+from appliance.tokens.find import ADMIN_SECRET, AttemptLimiter, find_login
+from appliance.tokens.rules import Token, digest_of
 
 RECHECK_S = 2.0
 _MAX_TOKEN = 4096
@@ -67,7 +62,7 @@ class SignIn:
     async def open(self, secret: str, address: str) -> Viewer | None:
         """Return a new session for a token or ADMIN_SECRET; None: wrong. Raises StoreDown."""
         digest = digest_of(secret.strip()[:_MAX_TOKEN])
-        token = await find_login(self.features, digest)
+        token = await find_login(self.features.tokens, digest)
         if token is None:
             self.limiter.note_failure(address)
             self.features.faults.note("console_login_refused", address)
@@ -94,15 +89,34 @@ class SignIn:
         return known[1]
 
     async def close(self, viewer: Viewer) -> None:
-        """End a session before its time."""
+        """End a session before its time, on every appliance."""
+        left_s = viewer.session.ends_s - self.features.now_ms() // 1000
+        redis = self.features.redis.background
+        await redis.command("SET", self._ended_key(viewer.session), 1, "EX", max(1, left_s))
+        self._checked.pop(viewer.session.id, None)
         self.features.log.info("console_logout", token=viewer.name)
 
     async def check(self, session: Session) -> Viewer | None:
         """Return the viewer of a session; None: it has ended with its token. Raises StoreDown."""
         if self.features.now_ms() / 1000 >= session.ends_s:
             return None
-        token = await find_login(self.features, session.proof)
-        return None if token is None else Viewer(session, token)
+        token = await find_login(self.features.tokens, session.proof)
+        if token is None or await self._has_ended(session):
+            return None
+        return Viewer(session, token)
+
+    async def _has_ended(self, session: Session) -> bool:
+        try:
+            return bool(
+                await self.features.redis.background.command("EXISTS", self._ended_key(session))
+            )
+        except StoreDown:
+            if session.proof in map(digest_of, self.features.settings.admin.secrets):
+                return False  # the operator who repairs Redis sees the console without it
+            raise
+
+    def _ended_key(self, session: Session) -> str:
+        return self.features.redis.background.own_key(f"console_ended:{session.id}")
 
 
 def read_cookies(request: Request) -> Mapping[str, str]:

@@ -60,12 +60,18 @@ async def list_recordings(
     return await open_recordings(deps).admin.table.list_summaries(query)
 
 
-async def show_recording(deps: RecordingDeps, record_id: str) -> RecordingDetails:
-    """Return all details of one recording. Raises Refused, DatabaseDown."""
+async def show_recording(
+    deps: RecordingDeps, record_id: str, tenant_id: TenantId | None = None
+) -> RecordingDetails:
+    """Return all details of one recording.
+
+    tenant_id: the recordings of others do not exist; None: all tenants. Raises Refused,
+    DatabaseDown.
+    """
     opened = open_recordings(deps)
     admin = opened.admin
     recording = await opened.store.find_recording(record_id)
-    if recording is None:
+    if recording is None or tenant_id not in (None, recording.tenant_id):
         raise _unknown([record_id])
     try:
         files = await trio.to_thread.run_sync(admin.places.locate, record_id)
@@ -82,15 +88,17 @@ async def change_recordings(
     record_ids: Sequence[str],
     changes: RecordingChanges,
     publish: bool | None,
+    tenant_id: TenantId | None = None,
 ) -> list[Recording]:
     """Change all given recordings, or none; return them as they are afterwards.
 
+    tenant_id: the recordings of others do not exist; None: all tenants.
     Raises Refused, DatabaseDown.
     """
     opened = open_recordings(deps)
     if changes.empty and publish is None:
         raise Refused(RefusalKind.INVALID, "nothing to change")
-    async with open_change(deps, opened.store.lock_recordings(record_ids, None)) as locked:
+    async with open_change(deps, opened.store.lock_recordings(record_ids, tenant_id)) as locked:
         _check_all_there(record_ids, locked)
         for one in locked.recordings if not changes.empty else ():
             await locked.update(one, metadata=changes.metadata, protected=changes.protected)
@@ -114,10 +122,19 @@ async def change_recordings(
     return [one for one in found if one is not None]
 
 
-async def delete_recordings(deps: RecordingDeps, actor: str, record_ids: Sequence[str]) -> None:
-    """Delete all given recordings with their files. Raises Refused, DatabaseDown."""
+async def delete_recordings(
+    deps: RecordingDeps,
+    actor: str,
+    record_ids: Sequence[str],
+    tenant_id: TenantId | None = None,
+) -> None:
+    """Delete all given recordings with their files.
+
+    tenant_id: the recordings of others do not exist; None: all tenants. Raises Refused,
+    DatabaseDown.
+    """
     opened = open_recordings(deps)
-    async with open_change(deps, opened.store.lock_recordings(record_ids, None)) as locked:
+    async with open_change(deps, opened.store.lock_recordings(record_ids, tenant_id)) as locked:
         _check_all_there(record_ids, locked)
         for one in locked.recordings:
             if not await delete_locked(deps, opened.files, locked, one):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from quart import Response
 
+from appliance.admin_calls.actors import Role
 from appliance.callbacks.rules import host_of_url
-from appliance.console._shim import Role
 from appliance.console.core import Console, Done, Notice, PageFailed, Route, Visit
 
 _LIMIT = 200

@@ -11,7 +11,7 @@ from lxml import etree
 from markupsafe import escape
 from quart import Response
 
-from appliance.console._shim import Role
+from appliance.admin_calls.actors import Role
 from appliance.console.core import (
     CallFailed,
     Console,

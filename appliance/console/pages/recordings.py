@@ -9,8 +9,8 @@ from urllib.parse import quote
 from msgspec import UNSET
 from quart import Response
 
+from appliance.admin_calls.actors import Role
 from appliance.admin_calls.refusal import ErrorAnswer, Refused
-from appliance.console._shim import Role
 from appliance.console.core import (
     Console,
     Done,

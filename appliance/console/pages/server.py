@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from quart import Response
 
-from appliance.console._shim import Role
+from appliance.admin_calls.actors import Role
 from appliance.console.core import (
     CallFailed,
     Console,

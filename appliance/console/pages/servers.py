@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from markupsafe import escape
 from quart import Response
 
-from appliance.console._shim import Role
+from appliance.admin_calls.actors import Role
 from appliance.console.charts import usage_share
 from appliance.console.core import (
     CallFailed,
