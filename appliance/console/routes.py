@@ -126,6 +126,8 @@ class _Views:
             return self._broken(texts, "PostgreSQL does not answer")
         except HttpError as error:
             return text_response(error.status, error.reason)
+        except PageFailed as error:
+            return text_response(error.status, texts.t(str(error)))
 
     def _broken(self, texts: Texts, reason: str) -> Response:
         """Say that a store is away, on a page that tries again by itself."""

@@ -41,6 +41,14 @@ class Texts:
         """Translate the message for one or the one for another number of things (`{n}`)."""
         return self.t(one if count == 1 else many, n=count, **values)
 
+    def meetings(self, count: int) -> str:
+        """Return a number of meetings with its word."""
+        return self.n(count, "{n} meeting", "{n} meetings")
+
+    def users(self, count: int) -> str:
+        """Return a number of users with its word."""
+        return self.n(count, "{n} user", "{n} users")
+
     def number(self, value: float | None, digits: int | None = None) -> str:
         """Return a number with its thousands grouped; a dash for None."""
         if value is None:

@@ -22,6 +22,8 @@ LOCALE_DIRS = (
 )
 """Directories of the package, of a checkout, and of the operator."""
 _MAX_BYTES = 256 * 1024
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""That of libyaml, where PyYAML has it: ten times as fast."""
 
 
 def load_error_texts(
@@ -79,7 +81,7 @@ def _read(path: Path, locale: str, log: Log) -> dict[str, dict[str, str]]:
 def _load(path: Path, locale: str, log: Log) -> dict[object, object]:
     try:
         with path.open("rb") as file:
-            content = yaml.safe_load(file.read(_MAX_BYTES))
+            content = yaml.load(file.read(_MAX_BYTES), _LOADER)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:

@@ -74,10 +74,10 @@ async def parts(console: Console, view: View, seen: Snapshot) -> Parts:
         f"meeting:{escape(one.id)}": console.part("meeting_row", view, one=one) for one in shown
     }
     texts = view.texts
-    counted = texts.n(len(found), "{n} meeting", "{n} meetings")
+    counted = texts.meetings(len(found))
     if len(found) < len(meetings):
         counted = texts.t("{n} of {total} meetings", n=len(found), total=len(meetings))
-    users = texts.n(sum(one.users for one in found), "{n} user", "{n} users")
+    users = texts.users(sum(one.users for one in found))
     return Parts(
         {
             "summary": console.part("summary", view, text=f"{counted}, {users}"),

@@ -85,11 +85,11 @@ def _banner(console: Console, view: View, seen: Snapshot) -> str:
     level, sentence = judge(texts, worst, len(problems))
     enabled = [one for one in seen.servers if one.state is ServerState.ENABLED]
     summary = texts.t(
-        "{online} of {enabled} enabled servers online, {meetings} meetings, {users} users",
+        "{online} of {enabled} enabled servers online, {meetings}, {users}",
         online=sum(server.online for server in enabled),
         enabled=len(enabled),
-        meetings=seen.meetings,
-        users=seen.users,
+        meetings=texts.meetings(seen.meetings),
+        users=texts.users(seen.users),
     )
     if seen.store_down:
         summary = texts.t("As it was at {time}:", time=texts.clock(seen.at_ms)) + " " + summary

@@ -40,7 +40,11 @@ async def show(console: Console, visit: Visit, secret: str = "") -> Response:
 
 
 async def _find(console: Console, visit: Visit) -> Row:
-    row = (await console.live.snapshot()).by_id.get(visit.view.param("id"))
+    server_id = visit.view.param("id")
+    row = (await console.live.snapshot()).by_id.get(server_id)
+    if row is None:
+        console.live.forget()  # it may have been added this second
+        row = (await console.live.snapshot()).by_id.get(server_id)
     if row is None:
         raise PageFailed(404, "There is no such server")
     return row
@@ -115,8 +119,8 @@ async def drain(console: Console, visit: Visit) -> Done:
         console,
         visit,
         "cordonServer",
-        "{server} is draining: {meetings} meetings, {users} users at the last poll; it is disabled"
-        " once it is empty",
+        "{server} is draining: {meetings}, {users} at the last poll; it is disabled once it is"
+        " empty",
     )
 
 
@@ -129,7 +133,8 @@ async def _set_state(console: Console, visit: Visit, call: str, text: str) -> Do
     row = await _find(console, visit)
     server = row.server
     answer = await console.call(visit, call, id=server.id)
-    shown = visit.texts.t(text, server=row.label, meetings=server.meetings, users=server.users)
+    meetings, users = visit.texts.meetings(server.meetings), visit.texts.users(server.users)
+    shown = visit.texts.t(text, server=row.label, meetings=meetings, users=users)
     details: tuple[str, ...] = ()
     kind = "done"
     if call == "enableServer" and answer.poll is not None and not answer.poll.succeeded:
@@ -168,7 +173,9 @@ async def disable(console: Console, visit: Visit) -> Response | Done:
             console, visit, row, "Disable", visit.texts.t("Its meetings are ended at once.")
         )
     text = visit.texts.t(
-        "{server} is disabled, {n} meetings were ended", server=row.label, n=len(answer.ended)
+        "{server} is disabled; ended: {meetings}",
+        server=row.label,
+        meetings=visit.texts.meetings(len(answer.ended)),
     )
     return Done(Notice(text), _path(row.server.id))
 
@@ -185,9 +192,9 @@ async def panic(console: Console, visit: Visit) -> Response | Done:
     _check_typed(visit, row)
     answer = await console.call(visit, "panicServer", id=row.server.id)
     text = visit.texts.t(
-        "{server} is disabled, {n} meetings were forgotten",
+        "{server} is disabled; forgotten: {meetings}",
         server=row.label,
-        n=len(answer.meetings),
+        meetings=visit.texts.meetings(len(answer.meetings)),
     )
     return Done(Notice(text), _path(row.server.id))
 
@@ -213,9 +220,9 @@ async def _confirm(console: Console, visit: Visit, row: Row, verb: str, line: st
     """Ask before meetings are ended, with the numbers."""
     texts, server = visit.texts, row.server
     numbers = texts.t(
-        "It has {meetings} meetings with {users} users now.",
-        meetings=server.meetings,
-        users=server.users,
+        "It has {meetings} with {users} now.",
+        meetings=texts.meetings(server.meetings),
+        users=texts.users(server.users),
     )
     return await console.page(
         visit,
@@ -236,10 +243,10 @@ async def poll(console: Console, visit: Visit) -> Done:
     (result,) = await console.call(visit, "poll", ids=[row.server.id], what="servers")
     if result.succeeded:
         text = visit.texts.t(
-            "{server} answers: {meetings} meetings, {users} users",
+            "{server} answers: {meetings}, {users}",
             server=row.label,
-            meetings=result.meetings,
-            users=result.users,
+            meetings=visit.texts.meetings(result.meetings),
+            users=visit.texts.users(result.users),
         )
         return Done(Notice(text), _path(row.server.id))
     text = visit.texts.t("{server} does not answer", server=row.label)
@@ -331,7 +338,7 @@ def _path(server_id: str) -> str:
 
 
 LIVE = LivePage("server", parts, params=("id",))
-_ONE = "/servers/<path:id>"
+_ONE = "/servers/<id>"
 
 
 def _post(name: str, handler: Any, role: Role = Role.OPERATOR) -> Route:

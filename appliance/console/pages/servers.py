@@ -129,8 +129,7 @@ def _summarise(view: View, seen: Snapshot, found: Sequence[Row]) -> str:
     counted = texts.n(len(found), "{n} server", "{n} servers")
     if len(found) < len(seen.rows):
         counted = texts.t("{n} of {total} servers", n=len(found), total=len(seen.rows))
-    rest = texts.t("{meetings} meetings, {users} users", meetings=meetings, users=users)
-    text = f"{counted}, {rest}"
+    text = f"{counted}, {texts.meetings(meetings)}, {texts.users(users)}"
     if seen.store_down:
         text = texts.t("As it was at {time}:", time=texts.clock(seen.at_ms)) + " " + text
     return text
