@@ -21,6 +21,7 @@ from appliance.servers.deps import ServerDeps
 from appliance.settings import Settings
 from appliance.takeover.deps import TakeoverDeps
 from appliance.tenants.deps import TenantDeps
+from appliance.usage.deps import UsageDeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +46,5 @@ class Features:
     takeover: TakeoverDeps
     exposition: MetricsDeps
     checksum_errors: ChecksumErrors
+    usage: UsageDeps | None = None
+    """None: there is no database."""
