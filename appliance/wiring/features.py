@@ -106,8 +106,7 @@ def make_features(
     recordings = make_recording_deps(
         callbacks, database, redis.foreground, tasks.manual_imports, metrics
     )
-    usage = _make_usage(parts, pool, tenants)
-    servers = _make_servers(parts, callbacks, usage)
+    servers = _make_servers(parts, callbacks, _make_usage(parts, pool, tenants))
     probes = make_probes(redis, database, connections.http, connections.bbb, now_ms)
     checksum_errors = ChecksumErrors(metrics.checksum_errors, log, now_ms)
     return Features(
@@ -125,7 +124,7 @@ def make_features(
         callbacks=callbacks,
         recordings=recordings,
         servers=servers,
-        usage=usage,
+        usage=servers.usage,
         meetings=_make_meetings(parts, servers, tenants),
         dialin=DialInDeps(settings, log, faults, now_ms, VoiceBridges(redis.foreground), metrics),
         doctor=DoctorDeps(
