@@ -10,6 +10,7 @@ from appliance.ctl.analytics import add_analytics
 from appliance.ctl.arguments import PROGRAM, Commands, Parser, add_json_option
 from appliance.ctl.callbacks import add_callbacks
 from appliance.ctl.doctor import add_doctor
+from appliance.ctl.events import add_events
 from appliance.ctl.local import add_config, add_database, add_secret, add_version
 from appliance.ctl.meetings import add_meetings, add_server_meetings
 from appliance.ctl.poll import add_poll
@@ -82,6 +83,7 @@ def _add_all_commands(commands: Commands[Any]) -> None:
     add_server_lists(servers)
     add_server_meetings(servers)
     add_status(commands)
+    add_events(commands)
     add_meetings(commands)
     add_poll(commands)
     add_callbacks(commands)
