@@ -31,7 +31,7 @@ def add_events(commands: Commands[Any]) -> None:
     """Add the command `events`."""
     about = "show what happened: states of servers, moves, imports, refused calls, changes"
     command = add_command(commands, "events", show_events, about, "events --follow --since 1h")
-    command.add_argument("-f", "--follow", action="store_true", help="go on until Ctrl-C")
+    command.add_argument("--follow", action="store_true", help="go on until Ctrl-C")
     about = "show events from then on: 30m, 2h, 1d, or a local time such as '2026-11-29 20:15'"
     command.add_argument("--since", metavar="WHEN", type=parse_since, default=0, help=about)
     about = "show only events about this"
