@@ -26,7 +26,8 @@ def server(name: str, state: str = "enabled", status: str = "online", meetings: 
     [
         ([], [], ["servers add --enable", "doctor", "status --watch"]),
         ([server("a")], [], ["status --watch", "events --follow", "doctor"]),
-        ([server("a")], [GIVEN_UP], ["recordings imports --failed", "events --since 1h", "status --watch"]),
+        ([server("a")], [GIVEN_UP],
+         ["recordings imports --failed", "events --since 1h", "status --watch"]),
         ([server("a", status="offline"), server("b", status="unstable")], [LOST],
          ["doctor", "poll", "events --since 1h"]),
         ([server("a", "disabled", "offline")], [],
