@@ -16,11 +16,14 @@ from appliance.bbb.xml import XML_TYPE, render_error
 from appliance.http.messages import Response
 
 _XML = XML_TYPE.encode()
+NO_CACHE = ("cache-control", "no-cache")
+"""On every answer of the API, as BBB's ApiController sends it."""
+_HEADERS = ((NO_CACHE[0].encode(), NO_CACHE[1].encode()),)
 
 
 def xml_response(body: bytes, status: int = 200) -> Response:
     """Return an XML response; API errors have status 200 too, as BBB's do."""
-    return Response(status, _XML, body)
+    return Response(status, _XML, body, _HEADERS)
 
 
 def xml_failure(failure: Failure, status: int | None = None) -> Response:

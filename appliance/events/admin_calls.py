@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import AdminCall, Answer, Call
 from appliance.admin_calls.fields import Count, Fields, limit
 from appliance.events.journal import KEPT, Event, EventJournal
@@ -103,6 +104,7 @@ EVENT_CALLS: tuple[AdminCall[EventJournal], ...] = (
         "refused calls, changes by operators.",
         EventsJson([_EXAMPLE]),
         request={"limit": "100", "since_ms": "1764067200000"},
+        role=Role.VIEWER,
     ),
     AdminCall(
         *("followEvents", "GET", _follow_events, "pool"),
@@ -110,5 +112,6 @@ EVENT_CALLS: tuple[AdminCall[EventJournal], ...] = (
         "15 s shows that the connection lives.",
         _EXAMPLE,
         local=True,
+        role=Role.VIEWER,
     ),
 )

@@ -93,7 +93,7 @@ class EventJournal:
     def take(self, logged: Mapping[str, Any]) -> None:
         """Keep an event of the log if operators are shown it. From any thread."""
         name, level = str(logged.get("event")), str(logged.get("level"))
-        kind = kind_of(name, level)
+        kind = kind_of(name, level, is_change="by" in logged)
         if kind is None:
             return
         fields = _clean(logged)

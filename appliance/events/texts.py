@@ -1,6 +1,7 @@
 """Which events of the log operators are shown, and their texts. Pure.
 
-A new event of interest is a row here; every ERROR is shown, with or without one.
+A new event of interest is a row here. Every ERROR, and every change by an operator (`by`), is shown
+with or without one.
 """
 
 from __future__ import annotations
@@ -60,12 +61,17 @@ _TEXTS: Mapping[Kind, Mapping[str, str]] = {
         "callback_retried": "{subject} did not accept a callback; it is sent again",
         "callback_failed": "{host} did not accept a callback; it is given up",
         "callback_url_refused": "a callback URL was refused",
+        "callbacks_retried_by_hand": "callbacks are sent again: {ids}",
+        "callbacks_dropped": "callbacks were dropped: {ids}",
         "hook_created": "web hook {hook} was created",
         "hook_destroyed": "web hook {hook} was destroyed",
     },
     "access": {
         "checksum_wrong": "{count} x {call} from {client} on {host} with a wrong checksum",
         "admin_checksum_wrong": "the admin call {call} from {subject} has a wrong checksum",
+        "admin_token_refused": "{subject} has no valid access token",
+        "token_added": "access token {name} was added",
+        "token_revoked": "access token {name} was revoked",
         "control_connection_refused": "uid {uid} may not use the control socket",
         "pins_guessed": "{wrong} wrong PINs were entered at {gateway}",
         "client_connections_exhausted": "all {maximum} client connections are in use",
@@ -108,9 +114,12 @@ _LAST = (("reason", ": {}"), ("exception", ": {}"), ("by", " (by {})"))
 """Fields that are added to every text."""
 
 
-def kind_of(event: str, level: str) -> Kind | None:
-    """Return what an event is about; None: operators are not shown it."""
-    return KINDS.get(event, "appliance" if level in ("error", "critical") else None)
+def kind_of(event: str, level: str, *, is_change: bool = False) -> Kind | None:
+    """Return what an event is about; None: operators are not shown it.
+
+    is_change: it names the operator who made it.
+    """
+    return KINDS.get(event, "appliance" if is_change or level in ("error", "critical") else None)
 
 
 def describe(event: str, fields: Mapping[str, Any]) -> str:

@@ -39,6 +39,7 @@ def test_text_names_what_happened(event: str, fields: dict[str, Any], text: str)
 def test_errors_are_shown_also_without_a_text_and_details_are_not() -> None:
     assert kind_of("server_online", "info") == "server"
     assert kind_of("something_new", "error") == "appliance"
+    assert kind_of("something_new", "info", is_change=True) == "appliance"
     assert kind_of("something_new", "warning") is None
 
 
