@@ -9,6 +9,7 @@ from appliance.bbb.checksum_errors import ChecksumErrors
 from appliance.callbacks.deps import CallbackDeps
 from appliance.dialin.deps import DialInDeps
 from appliance.doctor.deps import DoctorDeps
+from appliance.events.journal import EventJournal
 from appliance.fault_log import FaultLog
 from appliance.instruments import Metrics
 from appliance.log import Log
@@ -47,3 +48,4 @@ class Features:
     takeover: TakeoverDeps
     exposition: MetricsDeps
     checksum_errors: ChecksumErrors
+    events: EventJournal
