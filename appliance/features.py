@@ -9,6 +9,7 @@ from appliance.bbb.checksum_errors import ChecksumErrors
 from appliance.callbacks.deps import CallbackDeps
 from appliance.dialin.deps import DialInDeps
 from appliance.doctor.deps import DoctorDeps
+from appliance.events.journal import EventJournal
 from appliance.fault_log import FaultLog
 from appliance.instruments import Metrics
 from appliance.log import Log
@@ -50,3 +51,4 @@ class Features:
     checksum_errors: ChecksumErrors
     usage: UsageDeps | None = None
     """None: there is no database."""
+    events: EventJournal

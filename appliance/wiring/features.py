@@ -135,6 +135,7 @@ def make_features(
         takeover=_make_takeover(parts, servers, recordings, probes),
         exposition=MetricsDeps(settings, log, faults, now_ms, metrics, pool, callbacks, recordings),
         checksum_errors=checksum_errors,
+        events=connections.events,
     )
 
 

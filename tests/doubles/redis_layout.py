@@ -99,6 +99,7 @@ KINDS = (
     _kind("hooks of server", "appliance:hooks_on:(.+)", "hash", of="server"),
     _kind("ended", "appliance:ended", "hash"),
     _kind("ended due", "appliance:ended_due", "zset"),
+    _kind("events", "appliance:events", "stream"),
     _kind("setting calls", "appliance:setting_calls", "hash"),
     _kind("detached", "appliance:detached:(.+)", "hash", expires=True),
     _kind("claim", "appliance:detached_meeting:(.+)", "hash", *_MEETING, expires=True),
@@ -186,6 +187,8 @@ async def _read(client: RedisClient, type_: str, key: str) -> Any:
         return set(await client.command("SMEMBERS", key))
     if type_ == "list":
         return await client.command("LRANGE", key, 0, -1)
+    if type_ == "stream":
+        return await client.command("XRANGE", key, "-", "+")
     if type_ == "string":
         return await client.command("GET", key)
     scores = ("ZRANGE", key, 0, -1, "WITHSCORES")
