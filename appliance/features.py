@@ -49,6 +49,6 @@ class Features:
     takeover: TakeoverDeps
     exposition: MetricsDeps
     checksum_errors: ChecksumErrors
+    events: EventJournal
     usage: UsageDeps | None = None
     """None: there is no database."""
-    events: EventJournal
