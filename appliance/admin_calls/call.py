@@ -103,6 +103,8 @@ class AdminCall(Generic[Deps]):
     logs: str = field(kw_only=True, default="")
     """The event that records the change and who made it; empty: the call changes nothing."""
     deadline_s: float = field(kw_only=True, default=SHORT_S)
+    csv: Callable[[Any], str] | None = field(kw_only=True, default=None)
+    """Renders the answer to a request with `format=csv`."""
     local: bool = field(kw_only=True, default=False)
     """Only on the control socket: for an operator of this machine, or it refers to a file there."""
 
