@@ -7,6 +7,8 @@ import secrets
 import string
 from dataclasses import dataclass, field
 
+from appliance.audit.store import AuditTable, WaitingEntries
+from appliance.audit.trail import AuditTrail
 from appliance.bbb.checksum_errors import ChecksumErrors
 from appliance.callbacks.analytics_files import AnalyticsFiles
 from appliance.callbacks.deps import CallbackDeps
@@ -113,6 +115,12 @@ def make_features(
         now_ms=now_ms,
         metrics=metrics,
         redis=redis,
+        audit=AuditTrail(
+            WaitingEntries(redis.background),
+            None if database is None else AuditTable(database),
+            *(log, faults, now_ms),
+            retention_days=settings.admin.audit_retention_days,
+        ),
         pool=pool,
         tenants=tenants,
         tokens=TokenDeps(
