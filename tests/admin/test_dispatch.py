@@ -20,7 +20,7 @@ from appliance.admin_calls.actors import Actor, Role
 from appliance.admin_calls.call import AdminCall
 from appliance.audit.rules import AuditQuery
 from appliance.audit.trail import RECORD_S
-from appliance.bbb.caller import Caller
+from appliance.bbb.signed_request import Caller
 from appliance.callbacks.rules import recording_ready
 from appliance.model import Tenant, TenantId
 from appliance.tenants import administration as tenant_admin
@@ -94,6 +94,7 @@ ROLES = {
         *("doctor", "listMeetings", "getMeetingInfo", "listCallbacks", "listAnalytics"),
         *("listRecordings", "getRecordingInfo", "getExpiredRecordings", "getImports", "getImport"),
         *("checkTakeover", "getTenants", "getTenantInfo", "getTenantSettings", "audit"),
+        *("getEvents", "followEvents"),
     },
     Role.OPERATOR: {
         *("updateServer", "enableServer", "cordonServer", "disableServer", "panicServer", "poll"),
