@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar, cast
@@ -28,9 +28,11 @@ from appliance.admin.openapi import make_document
 from appliance.admin_calls.actors import FILE_KEY
 from appliance.admin_calls.call import PREFIX, AdminCall, BoundAdminCall
 from appliance.admin_calls.fields import merge_fields, parse_body
+from appliance.audit.admin_calls import AUDIT_CALLS
 from appliance.bbb import errors
 from appliance.callbacks.admin_calls import CALLBACK_CALLS
 from appliance.doctor.admin_calls import DOCTOR_CALLS
+from appliance.events.admin_calls import EVENT_CALLS
 from appliance.features import Features
 from appliance.http.messages import AsgiApp, ClientGone, read_body
 from appliance.http.quart_app import make_quart_app
@@ -44,12 +46,15 @@ from appliance.takeover.admin_calls import TAKEOVER_CALLS
 from appliance.tenants.admin_calls import TENANT_CALLS
 from appliance.tenants.admin_setting_calls import SETTING_CALLS
 from appliance.tokens.admin_calls import TOKEN_CALLS
+from appliance.usage.admin_calls import USAGE_CALLS
 
 MAX_BODY_BYTES = 1024 * 1024
 BODY_TIMEOUT_S = 10.0
 DOCUMENT_NAME = "openapi.json"
 
 _JSON = "application/json; charset=utf-8"
+_CSV = "text/csv; charset=utf-8"
+_JSON_LINES = "application/x-ndjson"
 
 Deps = TypeVar("Deps")
 
@@ -71,10 +76,13 @@ _TABLES: tuple[_Table[Any], ...] = (
     _Table(MEETING_CALLS, lambda features: features.meetings),
     _Table(CALLBACK_CALLS, lambda features: features.callbacks),
     _Table(DOCTOR_CALLS, lambda features: features.doctor),
+    _Table(EVENT_CALLS, lambda features: features.events),
     _Table((*RECORDING_CALLS, *IMPORT_CALLS), lambda features: features.recordings),
     _Table(TAKEOVER_CALLS, lambda features: features.takeover),
     _Table((*TENANT_CALLS, *SETTING_CALLS), lambda features: features.tenants),
+    _Table(USAGE_CALLS, lambda features: features.usage),
     _Table(TOKEN_CALLS, lambda features: features.tokens),
+    _Table(AUDIT_CALLS, lambda features: features.audit),
 )
 
 CALLS: tuple[AdminCall[Any], ...] = tuple(call for table in _TABLES for call in table.calls)
@@ -83,7 +91,8 @@ CALLS: tuple[AdminCall[Any], ...] = tuple(call for table in _TABLES for call in 
 
 def make_admin_calls(features: Features) -> AdminCalls:
     """Return all calls, bound to their features."""
-    return AdminCalls(call for table in _TABLES for call in table.bind(features))
+    bound = (call for table in _TABLES for call in table.bind(features))
+    return AdminCalls(bound, features.audit, features.log)
 
 
 def make_control_app(features: Features) -> AsgiApp:
@@ -155,6 +164,8 @@ class _AdminViews:
             passed = cast(Callable[[], int | None], request.scope.get(FILE_KEY, _no_file))
             fields = merge_fields(parse_body(body), query)
             answer = await self._calls.make(name, actor, fields, passed())
+            if declaration.csv is not None and fields.get("format") == "csv":
+                return Response(declaration.csv(answer), content_type=_CSV)
             return _respond(answer, declaration.status)
         except (ClientGone, Denied):
             raise
@@ -206,11 +217,21 @@ def _check_method(method: str) -> None:
 
 
 def _respond(document: Any, status: int) -> Response:
+    """Return a response with a document, or with those of a stream as they come."""
+    if isinstance(document, AsyncIterator):
+        current_exchange().watch_client()
+        return Response(_render_lines(document), status, content_type=_JSON_LINES)
     try:
         body = msgspec.json.encode(document)
     except UnicodeEncodeError:  # the name of a file that is not UTF-8
         body = json.dumps(msgspec.to_builtins(document)).encode()
     return Response(body, status, content_type=_JSON)
+
+
+async def _render_lines(batches: AsyncIterator[Iterable[Any]]) -> AsyncIterator[bytes]:
+    """Yield a line for each document; an empty one for an empty batch."""
+    async for batch in batches:
+        yield b"".join(msgspec.json.encode(one) + b"\n" for one in batch) or b"\n"
 
 
 async def _keep_private(response: Response) -> Response:

@@ -29,6 +29,7 @@ from appliance.settings.model import (
     ServerSettings,
     Settings,
     StoreSettings,
+    UsageSettings,
     VoiceBridgeSettings,
     WebSettings,
 )
@@ -80,7 +81,9 @@ def build_settings(values: Values, environ: Mapping[str, str], *, is_root: bool)
         s3=_s3(values),
         fsapi=_fsapi(values, api.secrets),
         metrics=MetricsSettings(
-            binds=values.find(a.METRICS_BIND) or (), token=values.find(a.METRICS_TOKEN)
+            binds=values.find(a.METRICS_BIND) or (),
+            token=values.find(a.METRICS_TOKEN),
+            tenants=values.get(a.TENANT_METRICS),
         ),
         admin=_admin(values, api.secrets),
         console=ConsoleSettings(
@@ -97,6 +100,11 @@ def build_settings(values: Values, environ: Mapping[str, str], *, is_root: bool)
         locale=values.get(a.DEFAULT_LOCALE),
         callback_block_private=values.get(p.CALLBACK_BLOCK_PRIVATE),
         analytics_store=values.get(p.ANALYTICS_STORE),
+        usage=UsageSettings(
+            meeting_names=values.get(p.USAGE_MEETING_NAMES),
+            retention_days=values.get(p.USAGE_RETENTION_DAYS),
+            analytics_retention_days=values.get(p.ANALYTICS_RETENTION_DAYS),
+        ),
         tuning_off=_names(values, a.TUNING_OFF),
         retention_days=values.find(r.RECORDING_RETENTION_DAYS),
         warnings=(*values.warnings, *find_likely_mistakes(values)),
@@ -280,4 +288,7 @@ def _fsapi(values: Values, secrets: tuple[str, ...]) -> FsapiSettings:
 
 def _admin(values: Values, secrets: tuple[str, ...]) -> AdminSettings:
     own = values.find(a.ADMIN_SECRET)
-    return AdminSettings(secrets=(own,) if own else secrets)
+    return AdminSettings(
+        secrets=(own,) if own else secrets,
+        audit_retention_days=values.get(a.AUDIT_RETENTION_DAYS),
+    )

@@ -7,6 +7,8 @@ import secrets
 import string
 from dataclasses import dataclass, field
 
+from appliance.audit.store import AuditTable, WaitingEntries
+from appliance.audit.trail import AuditTrail
 from appliance.bbb.checksum_errors import ChecksumErrors
 from appliance.callbacks.analytics_files import AnalyticsFiles
 from appliance.callbacks.deps import CallbackDeps
@@ -48,6 +50,9 @@ from appliance.tenants.store import TenantLookup
 from appliance.tenants.token_client import TokenClient
 from appliance.tokens.deps import TokenDeps
 from appliance.tokens.store import TokenStore
+from appliance.usage.deps import UsageDeps
+from appliance.usage.store import UsageStore
+from appliance.usage.table import UsageTable
 from appliance.wiring.connections import Connections, now_ms, placement_rules
 from appliance.wiring.probes import make_probes
 from appliance.wiring.recordings import make_recording_deps, make_takeover_sources
@@ -103,7 +108,7 @@ def make_features(
     recordings = make_recording_deps(
         callbacks, database, redis.foreground, tasks.manual_imports, metrics
     )
-    servers = _make_servers(parts, callbacks)
+    servers = _make_servers(parts, callbacks, _make_usage(parts, pool, tenants))
     probes = make_probes(redis, database, connections.http, connections.bbb, now_ms)
     checksum_errors = ChecksumErrors(metrics.checksum_errors, log, now_ms)
     return Features(
@@ -113,24 +118,24 @@ def make_features(
         now_ms=now_ms,
         metrics=metrics,
         redis=redis,
+        audit=_make_audit(parts),
         pool=pool,
         tenants=tenants,
-        tokens=TokenDeps(
-            settings, log, now_ms, tenants, TokenStore(redis.foreground), secrets.token_bytes
-        ),
+        tokens=_make_tokens(parts, tenants),
         callbacks=callbacks,
         recordings=recordings,
         servers=servers,
+        usage=servers.usage,
         meetings=_make_meetings(parts, servers, tenants),
         dialin=DialInDeps(settings, log, faults, now_ms, VoiceBridges(redis.foreground), metrics),
         doctor=DoctorDeps(
-            *(settings, log, now_ms, servers, callbacks, tenants, recordings),
-            checksum_errors,
+            *(settings, log, now_ms, servers, callbacks, tenants, recordings, checksum_errors),
             probes,
         ),
         takeover=_make_takeover(parts, servers, recordings, probes),
         exposition=MetricsDeps(settings, log, faults, now_ms, metrics, pool, callbacks, recordings),
         checksum_errors=checksum_errors,
+        events=connections.events,
     )
 
 
@@ -147,6 +152,21 @@ def _make_tenants(parts: _Parts) -> TenantDeps:
             deadline_s=connect_s,
             random_bytes=secrets.token_bytes,
         ),
+    )
+
+
+def _make_tokens(parts: _Parts, tenants: TenantDeps) -> TokenDeps:
+    store = TokenStore(parts.connections.redis.foreground)
+    return TokenDeps(parts.settings, parts.log, now_ms, tenants, store, secrets.token_bytes)
+
+
+def _make_audit(parts: _Parts) -> AuditTrail:
+    database = parts.connections.database
+    return AuditTrail(
+        WaitingEntries(parts.connections.redis.background),
+        None if database is None else AuditTable(database),
+        *(parts.log, parts.faults, now_ms),
+        retention_days=parts.settings.admin.audit_retention_days,
     )
 
 
@@ -174,7 +194,24 @@ def _make_callbacks(parts: _Parts, pool: PoolDeps, tenants: TenantDeps) -> Callb
     )
 
 
-def _make_servers(parts: _Parts, callbacks: CallbackDeps) -> ServerDeps:
+def _make_usage(parts: _Parts, pool: PoolDeps, tenants: TenantDeps) -> UsageDeps | None:
+    database = parts.connections.database
+    if database is None:
+        return None
+    return UsageDeps(
+        settings=parts.settings,
+        log=parts.log,
+        faults=parts.faults,
+        now_ms=now_ms,
+        pool=pool,
+        tenants=tenants,
+        store=UsageStore(parts.connections.redis.background),
+        table=UsageTable(database),
+        instance=secrets.token_hex(8),
+    )
+
+
+def _make_servers(parts: _Parts, callbacks: CallbackDeps, usage: UsageDeps | None) -> ServerDeps:
     return ServerDeps(
         settings=parts.settings,
         log=parts.log,
@@ -189,6 +226,7 @@ def _make_servers(parts: _Parts, callbacks: CallbackDeps) -> ServerDeps:
         poll_soon=parts.tasks.poller.poll_soon,
         random=random.random,
         instance=secrets.token_hex(8),
+        usage=usage,
     )
 
 

@@ -17,6 +17,8 @@ from typing import Any
 
 import trio
 
+from appliance.audit.store import WaitingEntries
+from appliance.audit.trail import AuditTrail
 from appliance.bbb.checksum_errors import ChecksumErrors
 from appliance.bbb.client import BbbClient
 from appliance.callbacks.deps import CallbackDeps
@@ -30,6 +32,7 @@ from appliance.callbacks.url_store import CallbackUrls
 from appliance.dialin.deps import DialInDeps
 from appliance.dialin.store import VoiceBridges
 from appliance.doctor.deps import DoctorDeps
+from appliance.events.journal import EventJournal
 from appliance.fault_log import FaultLog
 from appliance.faults import StoreDown
 from appliance.features import Features
@@ -236,6 +239,12 @@ def make_test_features(
         now_ms=now_ms,
         metrics=metrics,
         redis=redis,
+        audit=AuditTrail(
+            WaitingEntries(redis.background),
+            None,
+            *(book, faults, now_ms),
+            retention_days=settings.admin.audit_retention_days,
+        ),
         pool=pool,
         tenants=tenants,
         tokens=TokenDeps(
@@ -267,6 +276,7 @@ def make_test_features(
             sources=make_takeover_sources(settings, redis, None, probes),
         ),
         checksum_errors=checksum_errors,
+        events=EventJournal(redis.background, now_ms, "test"),
         exposition=MetricsDeps(
             settings, book, faults, now_ms, metrics, pool, callbacks, recordings
         ),
