@@ -175,12 +175,6 @@ class RepairJson(Answer, frozen=True):
     ] = UNSET
 
 
-class DeletedRecordingsJson(Answer, frozen=True):
-    """deleteRecordings."""
-
-    deleted: Annotated[list[str], Meta(description="recordIDs.")]
-
-
 class AssignedJson(Answer, frozen=True):
     """addRecordingsToTenant."""
 
@@ -234,12 +228,10 @@ async def _update(deps: RecordingDeps, call: Call[UpdateRecordingsRequest]) -> l
     return list(map(recording_json, changed))
 
 
-async def _delete(
-    deps: RecordingDeps, call: Call[DeleteRecordingsRequest]
-) -> DeletedRecordingsJson:
+async def _delete(deps: RecordingDeps, call: Call[DeleteRecordingsRequest]) -> list[str]:
     ids = call.read().ids
-    await recording_admin.delete_recordings(deps, call.who, ids, call.actor.tenant_id)
-    return DeletedRecordingsJson(list(ids))
+    await recording_admin.delete_recordings(deps, call.who, ids)
+    return list(ids)
 
 
 async def _repair(deps: RecordingDeps, call: Call[RepairRecordingsRequest]) -> RepairJson:
@@ -349,13 +341,13 @@ RECORDING_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
     ),
     AdminCall(
         *("deleteRecordings", "POST", _delete, "recordings"),
-        "Deletes all recordings named with their files, or none.",
-        DeletedRecordingsJson(deleted=[RECORD_ID]),
+        "Deletes all recordings named with their files, or none; answers their recordIDs.",
+        [RECORD_ID],
         role=Role.ADMIN,
-        of_tenants=True,
         request={"ids": [RECORD_ID]},
         refusals=_NO_RECORDING,
         logs="recordings_deleted",
+        audited=NAMED_RECORDINGS,
         deadline_s=LONG_S,
     ),
     AdminCall(

@@ -122,19 +122,10 @@ async def change_recordings(
     return [one for one in found if one is not None]
 
 
-async def delete_recordings(
-    deps: RecordingDeps,
-    actor: str,
-    record_ids: Sequence[str],
-    tenant_id: TenantId | None = None,
-) -> None:
-    """Delete all given recordings with their files.
-
-    tenant_id: the recordings of others do not exist; None: all tenants. Raises Refused,
-    DatabaseDown.
-    """
+async def delete_recordings(deps: RecordingDeps, actor: str, record_ids: Sequence[str]) -> None:
+    """Delete all given recordings with their files. Raises Refused, DatabaseDown."""
     opened = open_recordings(deps)
-    async with open_change(deps, opened.store.lock_recordings(record_ids, tenant_id)) as locked:
+    async with open_change(deps, opened.store.lock_recordings(record_ids, None)) as locked:
         _check_all_there(record_ids, locked)
         for one in locked.recordings:
             if not await delete_locked(deps, opened.files, locked, one):

@@ -191,5 +191,5 @@ ROUTES = (
     _post("publish", publish),
     _post("protect", protect),
     _post("rename", rename),
-    _post("delete", delete, Role.ADMIN),
+    Route(f"{_ONE}/delete", delete, "POST", "recordings", Role.ADMIN),
 )

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from quart import Response
 
 from appliance.admin_calls.actors import Role
+from appliance.audit.rules import DONE, Change
 from appliance.console.core import (
     CallFailed,
     Console,
@@ -25,6 +26,7 @@ from appliance.console.pages.overview import DayChart, day_hours
 from appliance.console.pages.servers import shape_of, status_of
 from appliance.console.snapshot import Row, Snapshot
 from appliance.model import KnownMeeting, ServerId
+from appliance.servers.audited import server_snapshot
 
 _MEETINGS = 50
 _FIELDS = ("tag", "load_multiplier", "max_meetings", "max_users")
@@ -329,7 +331,10 @@ async def _form(
 
 async def show_secret(console: Console, visit: Visit) -> Response:
     """Show the secret; a POST, so that it is in the audit trail."""
-    answer = await console.call(visit, "getServerInfo", id=visit.view.param("id"))
+    server = (await _find(console, visit)).server
+    answer = await console.call(visit, "getServerInfo", id=server.id)
+    shown = [Change(server_snapshot(server).name, None, {"secret": "shown"})]
+    await console.features.audit.record(visit.viewer.actor.who, "getServerInfo", shown, DONE)
     return await show(console, visit, secret=answer.secret)
 
 
