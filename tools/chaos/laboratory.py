@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -106,13 +106,9 @@ class Laboratory:
         return self.disk / "spool"
 
     def master(self) -> RedisProcess:
-        """Return the Redis that is the master now, by its own account."""
-        for one in self.redis:
-            with suppress(OSError):
-                role = one.ask("ROLE")
-                if isinstance(role, list) and role[0] == "master" and role[2]:
-                    return one
-        return self.redis[0]
+        """Return the Redis that the Sentinels name."""
+        named = str(self.ask_sentinel("SENTINEL", "get-master-addr-by-name", MASTER)).split()
+        return next(one for one in self.redis if str(one.port) in named)
 
     def ask_sentinel(self, *words: str) -> object:
         """Send a command to the first Sentinel."""

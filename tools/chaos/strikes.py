@@ -48,6 +48,12 @@ def every(seconds: float, work: Callable[[], object]) -> Callable[[], Awaitable[
 
 
 async def _start_redis(lab: Laboratory, server: RedisProcess) -> None:
+    """Start it in the role that it has by now; other installations keep it in the configuration."""
+    master = lab.master()
+    if "--replicaof" in server.options:
+        server.options = server.options[: server.options.index("--replicaof")]
+    if master is not server:
+        server.options = (*server.options, "--replicaof", "127.0.0.1", str(master.port))
     await lab.workshop.run(server.start)
     await eventually(lambda: _is_up(server))
 
