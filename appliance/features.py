@@ -23,6 +23,7 @@ from appliance.settings import Settings
 from appliance.takeover.deps import TakeoverDeps
 from appliance.tenants.deps import TenantDeps
 from appliance.tokens.deps import TokenDeps
+from appliance.usage.deps import UsageDeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +50,5 @@ class Features:
     exposition: MetricsDeps
     checksum_errors: ChecksumErrors
     events: EventJournal
+    usage: UsageDeps | None = None
+    """None: there is no database."""
