@@ -133,7 +133,9 @@ def make_features(
             probes,
         ),
         takeover=_make_takeover(parts, servers, recordings, probes),
-        exposition=MetricsDeps(settings, log, faults, now_ms, metrics, pool, callbacks, recordings),
+        exposition=MetricsDeps(
+            *(settings, log, faults, now_ms, metrics, pool, callbacks, recordings, servers.usage)
+        ),
         checksum_errors=checksum_errors,
         events=connections.events,
     )
