@@ -438,7 +438,7 @@ async def test_token_that_is_not_good_is_refused_in_json(
             for asked in (target, sign_url(BASE, "getStatus", "", SECRET)):
                 answer = await public.ask("GET", asked, headers=[f"Authorization: Bearer {secret}"])
                 assert answer.status == 401
-                assert answer.headers["www-authenticate"].startswith("Bearer")
+                assert answer.headers["www-authenticate"] == "Bearer"
                 assert answer.headers["cache-control"] == "no-store"
                 assert set(json.loads(answer.body)) == {"error"}
 
