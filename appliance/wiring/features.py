@@ -129,8 +129,7 @@ def make_features(
         meetings=_make_meetings(parts, servers, tenants),
         dialin=DialInDeps(settings, log, faults, now_ms, VoiceBridges(redis.foreground), metrics),
         doctor=DoctorDeps(
-            *(settings, log, now_ms, servers, callbacks, tenants, recordings),
-            checksum_errors,
+            *(settings, log, now_ms, servers, callbacks, tenants, recordings, checksum_errors),
             probes,
         ),
         takeover=_make_takeover(parts, servers, recordings, probes),
