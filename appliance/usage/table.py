@@ -230,6 +230,11 @@ class UsageTable:
         )
         return done == f"DELETE {batch}"
 
+    async def read_names(self) -> dict[str, str]:
+        """Return the names of tenants by id, also of removed ones."""
+        found = await self.database.fetch("SELECT id, name FROM appliance.usage_tenants")
+        return {row[0]: row[1] for row in found}
+
     async def name_tenants(self, names: Mapping[str, str]) -> None:
         """Remember the names of tenants."""
         await self.database.execute(_NAME_TENANTS, list(names), list(names.values()))
