@@ -61,7 +61,7 @@ AUDITED: dict[str, tuple[str, dict[str, Any] | None, dict[str, Any] | None]] = {
         {"metadata": {"draft": "yes"}},
         {"metadata": {"course": "Physics"}},
     ),
-    "deleteRecordings": (f"recording {RECORD_ID}", {"protected": False}, None),
+    "deleteRecordings": (f"recording {RECORD_ID}", {}, None),
     "repairRecordings": (f"recording {RECORD_ID}/presentation", None, {"moved": True}),
     "addRecordingsToTenant": (
         "recordings without tenant",
