@@ -281,6 +281,8 @@ class Observation:
     videos: int
     listed: tuple[SeenMeeting, ...]
     bbb_version: str | None = None
+    stray_tenants: frozenset[str] = frozenset()
+    """Ids of tenants with meetings that the server lists and `listed` leaves out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,6 +187,11 @@ async def _record_success(
             for meeting in listed
             if known is None or meeting.id in known
         ),
+        stray_tenants=frozenset(
+            meeting.tenant_id
+            for meeting in listed
+            if known is not None and meeting.id not in known and meeting.tenant_id
+        ),
     )
     result = await deps.store.observe_server(
         observation, healthy_threshold=deps.settings.polling.healthy_threshold

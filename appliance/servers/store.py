@@ -232,6 +232,7 @@ def observation_arguments(
             "largest_meeting": seen.largest_meeting,
             "videos": seen.videos,
             "listed": listed,
+            "stray_tenants": sorted(seen.stray_tenants),
             "bbb_version": seen.bbb_version,
             "healthy_threshold": healthy_threshold,
             "ttl_s": rules.ttl_s,
@@ -252,7 +253,9 @@ def _listed_argument(meeting: SeenMeeting) -> dict[str, Any]:
         "name": meeting.name,
     }
     if meeting.is_breakout:
-        argument |= {"is_breakout": True, "tenant_id": meeting.tenant_id or ""}
+        argument["is_breakout"] = True
+    if meeting.tenant_id:
+        argument["tenant_id"] = meeting.tenant_id
     return argument
 
 
