@@ -11,10 +11,10 @@ from functools import partial
 import trio
 
 from appliance.bbb import errors
-from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError
 from appliance.bbb.meeting_list import MeetingEntry, MeetingList
 from appliance.bbb.params import Params
+from appliance.bbb.signed_request import Caller
 from appliance.bbb.xml import ReadMeeting, render_known_meeting, render_meetings
 from appliance.faults import BbbError
 from appliance.meetings.calls import report_failed_call

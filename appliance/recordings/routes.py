@@ -11,9 +11,8 @@ from typing import Any
 
 from quart import Blueprint, Response
 
-from appliance.bbb.caller import Caller
 from appliance.bbb.errors import Failure
-from appliance.bbb.signed_request import Accepts, SignedRequest
+from appliance.bbb.signed_request import Accepts, Caller, SignedRequest
 from appliance.bbb.xml import XML_TYPE
 from appliance.http.streaming import stream_response
 from appliance.recordings import calls as recordings

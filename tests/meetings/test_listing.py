@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 import pytest
 import trio
 
-from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError
 from appliance.bbb.params import Params
+from appliance.bbb.signed_request import Caller
 from appliance.meetings.calls import is_meeting_running
 from appliance.meetings.listing import HANGING_LIMIT_S, get_meetings
 from appliance.model import ServerId, ServerState, Tenant, TenantId
