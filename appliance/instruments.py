@@ -115,4 +115,6 @@ class Metrics:
     checksum_errors: Counter = field(
         default_factory=lambda: Counter("reason", known=CHECKSUM_REASONS)
     )
+    tenant_refused: Counter = field(default_factory=lambda: Counter("tenant", "limit"))
+    """Creates and joins beyond a limit of a tenant."""
     loop_lag: Histogram = field(default_factory=lambda: Histogram(bounds=SHORT_SECONDS))

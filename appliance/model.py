@@ -145,6 +145,44 @@ class Tenant:
     default_join: tuple[tuple[str, str], ...] = ()
     override_join: tuple[tuple[str, str], ...] = ()
     lrs: Lrs | None = None
+    create_rules: tuple[ParamRule, ...] = ()
+    join_rules: tuple[ParamRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ParamRule:
+    """How a parameter of create or join is changed; tenants/param_rules.py applies it."""
+
+    param: str
+    mode: str
+    value: str = field(default="", repr=False)
+    version: str = ""
+    """Pattern of the versions of BBB servers that it is for; empty: all."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitUse:
+    """A limit of a tenant, and how much of it is in use."""
+
+    name: str
+    maximum: float
+    used: float
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceNotes:
+    """What placing or joining a meeting tells beside its record."""
+
+    refused: LimitUse | None = None
+    """The limit that is reached."""
+    near: tuple[LimitUse, ...] = ()
+    """Limits of which 80 % are in use now, each once an hour."""
+    max_duration_min: int | None = None
+    bbb_version: str | None = None
+    """Of the meeting's server, if it was asked for."""
+
+
+NO_NOTES = PlaceNotes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +259,10 @@ class PlacementRequest:
     """The front-end gave no password at all."""
     logout_url: str | None = None
     """Where the front-end wants people to go whose join fails."""
+    recorded: bool = False
+    """The meeting may be recorded."""
+    wants_version: bool = False
+    """A parameter rule depends on the version of the server."""
 
 
 class PlacementOutcome(StrEnum):
@@ -237,6 +279,8 @@ class PlacementOutcome(StrEnum):
     NO_SERVER = "no_server"
     NO_TAGGED_SERVER = "no_tagged_server"
     NO_VOICE_BRIDGE = "no_voice_bridge"
+    LIMITED = "limited"
+    """A limit of the tenant is reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +291,7 @@ class Placement:
     meeting: Meeting | None = None
     moved_from: ServerId | None = None
     """The previous server of the meeting, which is offline, disabled or removed."""
+    notes: PlaceNotes = NO_NOTES
 
 
 @dataclass(frozen=True, slots=True)

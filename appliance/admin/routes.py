@@ -41,6 +41,7 @@ from appliance.servers.admin_calls import SERVER_CALLS
 from appliance.servers.admin_pool_calls import POOL_CALLS
 from appliance.takeover.admin_calls import TAKEOVER_CALLS
 from appliance.tenants.admin_calls import TENANT_CALLS
+from appliance.tenants.admin_limit_calls import LIMIT_CALLS
 from appliance.tenants.admin_setting_calls import SETTING_CALLS
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -71,7 +72,7 @@ _TABLES: tuple[_Table[Any], ...] = (
     _Table(DOCTOR_CALLS, lambda features: features.doctor),
     _Table((*RECORDING_CALLS, *IMPORT_CALLS), lambda features: features.recordings),
     _Table(TAKEOVER_CALLS, lambda features: features.takeover),
-    _Table((*TENANT_CALLS, *SETTING_CALLS), lambda features: features.tenants),
+    _Table((*TENANT_CALLS, *SETTING_CALLS, *LIMIT_CALLS), lambda features: features.tenants),
 )
 
 CALLS: tuple[AdminCall[Any], ...] = tuple(call for table in _TABLES for call in table.calls)

@@ -6,22 +6,27 @@ pool/records.py. Each method is one round trip and raises StoreDown when Redis c
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 from appliance.callbacks.ended_rules import MeetingRun
 from appliance.model import (
+    NO_NOTES,
+    LimitUse,
     Meeting,
     MeetingId,
     Placement,
     PlacementOutcome,
     PlacementRequest,
     PlacementRules,
+    PlaceNotes,
     ServerId,
     TenantId,
 )
 from appliance.pool.records import (
     NOTIFY_AFTER_END_MS,
+    RECORD_FIELDS,
     identity_of,
     parse_meeting,
     tenant_arguments,
@@ -47,17 +52,31 @@ class MeetingStore:
     rules: PlacementRules
 
     async def join_meeting(
-        self, meeting_id: MeetingId, tenant_id: TenantId | None, *, now_ms: int
-    ) -> Meeting | None:
-        """Count one user of a tenant's meeting and return its record; None: there is none."""
+        self,
+        meeting_id: MeetingId,
+        tenant_id: TenantId | None,
+        *,
+        now_ms: int,
+        wants_version: bool = False,
+    ) -> tuple[Meeting | None, PlaceNotes]:
+        """Count one user of a tenant's meeting and return its record.
+
+        None: there is none, or a limit of the tenant is reached.
+        """
         reply = await self.redis.foreground.run(
             "join_meeting",
             meeting_id,
             *tenant_arguments(tenant_id, meeting_id),
             now_ms,
             self.rules.join_buffer_ms,
+            int(wants_version),
         )
-        return None if reply is None else parse_meeting(reply)
+        if reply is None:
+            return None, NO_NOTES
+        if len(reply) == RECORD_FIELDS:
+            return parse_meeting(reply), NO_NOTES
+        notes = _parse_notes(reply.pop())
+        return (parse_meeting(reply) if reply else None), notes
 
     async def find_logout_url(
         self, meeting_id: MeetingId, tenant_id: TenantId | None
@@ -80,8 +99,11 @@ class MeetingStore:
             "place_meeting", placement_arguments(request, self.rules)
         )
         outcome = PlacementOutcome(reply[0])
+        notes = NO_NOTES
+        if len(reply) not in (2, 2 + RECORD_FIELDS):
+            notes = _parse_notes(reply.pop())
         meeting = parse_meeting(reply[2:]) if len(reply) > 2 else None
-        return Placement(outcome, meeting, ServerId(reply[1]) if reply[1] else None)
+        return Placement(outcome, meeting, ServerId(reply[1]) if reply[1] else None, notes)
 
     async def confirm_meeting(
         self,
@@ -152,6 +174,18 @@ class MeetingStore:
         return bool(reply)
 
 
+def _parse_notes(document: str) -> PlaceNotes:
+    """Parse what place_meeting.lua and join_meeting.lua append to their replies."""
+    found = json.loads(document)
+    refused, duration = found.get("refused"), found.get("max_duration")
+    return PlaceNotes(
+        refused=LimitUse(*refused) if refused else None,
+        near=tuple(LimitUse(*one) for one in found.get("near", ())),
+        max_duration_min=int(duration) if duration else None,
+        bbb_version=found.get("bbb_version") or None,
+    )
+
+
 def placement_arguments(request: PlacementRequest, rules: PlacementRules) -> str:
     """Return the argument of place_meeting.lua; values that are not given are absent, not null."""
     arguments: dict[str, Any] = {
@@ -178,6 +212,8 @@ def placement_arguments(request: PlacementRequest, rules: PlacementRules) -> str
         "size_hint": request.size_hint,
         "max_participants": request.max_participants,
         "logout_url": request.logout_url,
+        "recorded": request.recorded or None,
+        "versions": request.wants_version or None,
     }
     if request.replaces is not None:
         arguments["replaces"] = {

@@ -449,7 +449,7 @@ local function limits_of(tenant_id, now_ms)
     end
   end
 
-  function self.recording_bytes()
+  function self.recording_gb()
     return number(call('HGET', A .. 'recording_bytes', tenant_id), 0) / 1e9
   end
 
@@ -480,7 +480,7 @@ local function limits_of(tenant_id, now_ms)
 
   -- A size has no "one more": it is reached when it is.
   function self.admits_recording()
-    local used = self.recording_bytes()
+    local used = self.recording_gb()
     if used >= max.max_recordings_gb then
       self.events.refused = { 'max_recordings_gb', max.max_recordings_gb, used }
       return false

@@ -102,7 +102,8 @@ class ProductRule:
                 nursery.start_soon(self._join, meeting_id, now_ms)
 
     async def _join(self, meeting_id: MeetingId, now_ms: int) -> None:
-        assert await self._meeting_store.join_meeting(meeting_id, None, now_ms=now_ms) is not None
+        joined, _ = await self._meeting_store.join_meeting(meeting_id, None, now_ms=now_ms)
+        assert joined is not None
 
     async def end(self, run: Run, now_ms: int) -> None:
         """Forget the meeting, as the call of its meetingEndedURL does."""

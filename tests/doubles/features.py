@@ -55,6 +55,7 @@ from appliance.takeover.deps import TakeoverDeps
 from appliance.tenants.admin_store import TenantStore
 from appliance.tenants.cache import TenantCache
 from appliance.tenants.deps import TenantDeps
+from appliance.tenants.limits import LimitStore
 from appliance.tenants.store import TenantLookup
 from appliance.wiring.probes import make_probes
 from appliance.wiring.recordings import make_takeover_sources
@@ -164,6 +165,8 @@ def make_test_features(
         book,
         TenantStore(redis.background),
         TenantCache(TenantLookup(redis.foreground), now_ms),
+        LimitStore(redis.background),
+        now_ms,
     )
     hooks = HookStore(redis.background)
     callbacks = CallbackDeps(

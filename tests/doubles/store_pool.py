@@ -14,6 +14,7 @@ from typing import Any
 import trio
 
 from appliance.model import (
+    NO_NOTES,
     FailureResult,
     ListedMeeting,
     Meeting,
@@ -24,6 +25,7 @@ from appliance.model import (
     PlacementOutcome,
     PlacementRequest,
     PlacementRules,
+    PlaceNotes,
     SeenMeeting,
     ServerChange,
     ServerId,
@@ -48,6 +50,8 @@ class StorePool:
     store: PoolStore
     now_ms: int = START_MS
     numbers: int = 100_000_000
+    notes: PlaceNotes = NO_NOTES
+    """What the last join told beside the record."""
     loose_ends: bool = False
     """Set by tests that leave members without their hash."""
 
@@ -116,7 +120,9 @@ class StorePool:
     async def join(self, meeting_id: str, tenant: str | None = None) -> Meeting | None:
         """Join a meeting."""
         tenant_id = TenantId(tenant) if tenant else None
-        return await self.store.join_meeting(MeetingId(meeting_id), tenant_id, now_ms=self.now_ms)
+        asked = MeetingId(meeting_id)
+        meeting, self.notes = await self.store.join_meeting(asked, tenant_id, now_ms=self.now_ms)
+        return meeting
 
     async def find(self, meeting_id: str) -> Meeting | None:
         """Find a meeting."""

@@ -231,6 +231,7 @@ def tenant(*settings: tuple[str, str, bool, str], secrets: str = "s") -> Tenant:
         "secrets": secrets,
         "settings": settings or {},
         "lrs": {},
+        "rules": {},
     }
     found = parse_tenant(json.dumps(reply))
     assert found is not None
