@@ -327,7 +327,7 @@ class Observation:
     listed: tuple[SeenMeeting, ...]
     bbb_version: str | None = None
     stray_tenants: frozenset[str] = frozenset()
-    """Ids of tenants with meetings that the server lists and `listed` leaves out."""
+    """Tenants (their ids, empty for none) with meetings that `listed` leaves out."""
 
 
 @dataclass(frozen=True, slots=True)

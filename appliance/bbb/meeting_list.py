@@ -59,6 +59,14 @@ class MeetingList:
         return tuple(one.read.listed for one in self.entries if one.read.listed is not None)
 
 
+@dataclass(frozen=True, slots=True)
+class RawList:
+    """An answer with its bytes, to recognise the next one if it is the same."""
+
+    body: bytes = field(repr=False)
+    meetings: MeetingList
+
+
 class MeetingListReader:
     """Reads lists, with a cache of parsed meetings.
 

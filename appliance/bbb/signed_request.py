@@ -236,9 +236,9 @@ async def _read_document(request: Request, max_bytes: int) -> RequestBody:
     return RequestBody(content_type, b"".join(head), size)
 
 
-def xml_response(body: bytes, status: int = 200) -> Response:
+def xml_response(body: bytes, status: int = 200, *, more: Sequence[bytes] = ()) -> Response:
     """Return an XML response; API errors have status 200 too, as BBB's do."""
-    return Response(status, _XML, body)
+    return Response(status, _XML, body, more=more)
 
 
 def xml_failure(failure: Failure, status: int | None = None) -> Response:

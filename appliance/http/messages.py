@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -153,6 +153,8 @@ class Response:
     content_type: bytes
     body: bytes = field(repr=False)
     headers: Headers = field(default=(), repr=False)
+    more: Sequence[bytes] = field(default=(), repr=False)
+    """What follows the body, of which a large one is not to be copied."""
 
 
 def read_request(scope: Scope, receive: Receive, timeouts: ClientTimeouts) -> Request:
@@ -176,9 +178,12 @@ async def send_response(
 
     If the body of the request was not read, the connection is closed, after linger_s at most.
     """
+    length = len(response.body)
+    if response.more:
+        length += sum(map(len, response.more))
     headers = [
         (b"content-type", response.content_type),
-        (b"content-length", b"%d" % len(response.body)),
+        (b"content-length", b"%d" % length),
         *response.headers,
     ]
     if request_id is not None:
@@ -188,6 +193,10 @@ async def send_response(
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     body = b"" if request.method == "HEAD" else response.body
+    if response.more and body:
+        for piece in (body, *response.more):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        body = b""
     if unread:
         await send({"type": "http.response.body", "body": body, "more_body": True})
         await request.body.discard()

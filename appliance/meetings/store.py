@@ -21,6 +21,7 @@ from appliance.model import (
     PlacementRequest,
     PlacementRules,
     PlaceNotes,
+    Server,
     ServerId,
     TenantId,
 )
@@ -29,6 +30,7 @@ from appliance.pool.records import (
     RECORD_FIELDS,
     identity_of,
     parse_meeting,
+    parse_server,
     tenant_arguments,
 )
 from appliance.redis.store import RedisStores, to_script_json
@@ -42,6 +44,20 @@ class MeetingToEnd:
     meeting: Meeting
     detached: bool
     """Its server went offline."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListingServers:
+    """The servers that getMeetings is about."""
+
+    enabled: int
+    """All that are not disabled."""
+    online: int
+    """Of these."""
+    asked: list[Server]
+    """Online and with meetings of the caller."""
+    offline: list[ServerId]
+    """Offline and with meetings that are known."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +93,12 @@ class MeetingStore:
             return parse_meeting(reply), NO_NOTES
         notes = _parse_notes(reply.pop())
         return (parse_meeting(reply) if reply else None), notes
+
+    async def find_listing_servers(self, tenant_id: TenantId | None) -> ListingServers:
+        """Return the servers that getMeetings has to ask."""
+        reply = await self.redis.foreground.run("find_listing_servers", tenant_id or "")
+        enabled, online, asked, offline = reply
+        return ListingServers(enabled, online, [*map(parse_server, asked)], offline)
 
     async def find_logout_url(
         self, meeting_id: MeetingId, tenant_id: TenantId | None

@@ -99,6 +99,7 @@ def _counted(metrics: Metrics) -> Iterator[Metric]:
         ("meetings_detached", "Meetings whose server went offline.", metrics.detached),
         ("imports", "Imports of recordings, by result.", metrics.imports),
         ("checksum_errors", "Calls with a wrong checksum, by reason.", metrics.checksum_errors),
+        ("list_rounds", "Rounds of getMeetings, which calls share.", metrics.list_rounds),
         ("tenant_refused", "Creates and joins beyond a limit.", metrics.tenant_refused),
         ("slow_redis_round_trips", "Round trips to Redis over 0.2 s.", metrics.slow_redis),
         ("import_bytes", "Size of the tars imported.", metrics.import_bytes),

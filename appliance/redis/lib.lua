@@ -63,6 +63,20 @@ local function multiplier_of(stored)
   return 1
 end
 
+-- Return a server in the form that parse_server in pool/records.py reads, or nil if it was removed.
+local function reply_server(id)
+  local s = call('HMGET', P .. 'server:' .. id, 'url', 'secret', 'state', 'online', 'load_multiplier', 'tag',
+    'meetings', 'users', 'largest_meeting', 'videos', 'bbb_version')
+  if not s[1] then return nil end
+  local limits = call('HMGET', A .. 'server:' .. id, 'max_meetings', 'max_users')
+  local load = call('ZSCORE', P .. 'server_load', id) or call('ZSCORE', P .. 'cordoned_server_load', id)
+  local unhealthy, suspicion = call('HGET', P .. id, 'unhealthy_counter'), call('GET', A .. 'suspect:' .. id)
+  local unstable = s[4] == 'true' and is_unstable(unhealthy, suspicion)
+  return { id, s[1], text(s[2]), state_of(id, s[3]), text(s[4]), text(s[5]), text(s[6]),
+    text(s[7]), text(s[8]), text(s[9]), text(s[10]), text(s[11]), text(limits[1]), text(limits[2]),
+    text(load), text(unhealthy), text(suspicion), unstable and 1 or 0 }
+end
+
 -- Change the load of a server in the sorted set that holds it; a server in neither set stays out.
 local function add_load(server_id, amount)
   if amount == 0 then return end

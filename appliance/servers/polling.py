@@ -188,9 +188,9 @@ async def _record_success(
             if known is None or meeting.id in known
         ),
         stray_tenants=frozenset(
-            meeting.tenant_id
+            meeting.tenant_id or ""
             for meeting in listed
-            if known is not None and meeting.id not in known and meeting.tenant_id
+            if known is not None and meeting.id not in known
         ),
     )
     result = await deps.store.observe_server(

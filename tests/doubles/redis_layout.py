@@ -91,6 +91,7 @@ KINDS = (
         expires=True,
     ),
     _kind("index of tenant", "appliance:meetings_of_tenant:(.+)", "set", expires=True),
+    _kind("tenants indexed", "appliance:tenants_indexed", "string"),
     _kind("strays", "appliance:strays:(.+)", "set", expires=True, of="server"),
     _kind("limits", "appliance:limits:(.*)", "hash", *_LIMITS),
     _kind("limited", "appliance:limited", "set"),

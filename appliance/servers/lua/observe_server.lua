@@ -84,7 +84,8 @@ local function record_breakout(meeting)
 end
 
 local elsewhere = {} -- {meeting, server of its record}
-local strays = {} -- tenants with meetings here that have no record on this server
+-- Tenants ('' for none) with meetings here that have no record on this server; '*' tells that it was polled.
+local strays = { ['*'] = true }
 
 for _, tenant_id in ipairs(q.stray_tenants) do strays[tenant_id] = true end
 for _, meeting in ipairs(q.listed) do
@@ -94,7 +95,7 @@ for _, meeting in ipairs(q.listed) do
   if owner == sid then
     record_listed(meeting.id, meeting, m[2])
   else
-    if meeting.tenant_id then strays[meeting.tenant_id] = true end
+    strays[meeting.tenant_id or ''] = true
     if owner then
       elsewhere[#elsewhere + 1] = { meeting, owner }
     elseif meeting.is_breakout then
