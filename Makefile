@@ -1,7 +1,7 @@
 # On a new machine, `make run` and `make test` install what they need. `make` alone lists the targets.
 # ARGS is passed to the program of a target: make test ARGS="tests/bbb -k checksum".
 .DEFAULT_GOAL := help
-.PHONY: help venv dev run test test-compat lint bench bench-all soak docs man lock deb deb-test clean
+.PHONY: help venv dev run test test-compat lint bench bench-all soak docs screenshots man lock deb deb-test clean
 MAKEFLAGS += --no-print-directory
 ARGS ?=
 CODE = appliance tests benchmarks tools
@@ -51,6 +51,9 @@ docs: venv ## generate the sample configuration, its reference and the reference
 	@.venv/bin/python -m appliance.settings sample >config/new && mv config/new config/scalelite-appliance.default
 	@.venv/bin/python -m appliance.settings reference >docs/new && mv docs/new docs/configuration.md
 	@PYTHONPATH=. .venv/bin/python tools/admin_reference.py
+
+screenshots: dev ## take the pictures of docs/images with Chromium
+	@.venv/bin/python tools/screenshots.py
 
 man: dev ## generate the manual page and the completion for bash and zsh in build/man
 	@.venv/bin/python tools/make_manual.py build/man

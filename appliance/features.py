@@ -21,6 +21,7 @@ from appliance.servers.deps import ServerDeps
 from appliance.settings import Settings
 from appliance.takeover.deps import TakeoverDeps
 from appliance.tenants.deps import TenantDeps
+from appliance.tokens.deps import TokenDeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Features:
     redis: RedisStores
     pool: PoolDeps
     tenants: TenantDeps
+    tokens: TokenDeps
     callbacks: CallbackDeps
     recordings: RecordingDeps
     servers: ServerDeps

@@ -66,6 +66,16 @@ class RawList:
     body: bytes = field(repr=False)
     meetings: MeetingList
 
+    @property
+    def succeeded(self) -> bool:
+        """Return whether the server listed its meetings."""
+        return self.meetings.succeeded
+
+    @property
+    def message_key(self) -> str | None:
+        """Return the messageKey."""
+        return self.meetings.message_key
+
 
 class MeetingListReader:
     """Reads lists, with a cache of parsed meetings.

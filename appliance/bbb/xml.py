@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html import escape
@@ -51,6 +51,13 @@ _NO_MEETINGS = (
     b"<response><returncode>SUCCESS</returncode><meetings/><messageKey>noMeetings</messageKey>"
     b"<message>no meetings were found on this server</message></response>"
 )
+_NO_SESSIONS = (
+    b"<response><returncode>SUCCESS</returncode><sessions/><messageKey>noSessions</messageKey>"
+    # BBB's text, with its mistake.
+    b"<message>no sessions were found on this serverr</message></response>"
+)
+_SESSIONS_HEAD = b"<response><returncode>SUCCESS</returncode><sessions>"
+_SESSIONS_TAIL = b"</sessions></response>"
 _MEETINGS_HEAD = b"<response><returncode>SUCCESS</returncode><meetings>"
 _MEETINGS_TAIL = b"</meetings></response>"
 _NOT_RUNNING = b"<response><returncode>SUCCESS</returncode><running>false</running></response>"
@@ -183,12 +190,16 @@ def render_success(key: str, message: str) -> bytes:
     ).encode()
 
 
-def render_index(build: str | None) -> bytes:
-    """Render the answer of the API's index; `build` (BUILD_NUMBER) is left out if not set."""
+def render_index(build: str | None, bbb_version: str | None = None) -> bytes:
+    """Render the answer of the API's index, without what is not known.
+
+    `build` is BUILD_NUMBER, `bbb_version` that of the servers.
+    """
+    version = f"<bbbVersion>{_escape(bbb_version)}</bbbVersion>" if bbb_version else ""
     build_element = f"<build>{_escape(build)}</build>" if build else ""
     return (
         "<response><returncode>SUCCESS</returncode><version>2.0</version>"
-        f"<apiVersion>2.0</apiVersion>{build_element}</response>"
+        f"<apiVersion>2.0</apiVersion>{version}{build_element}</response>"
     ).encode()
 
 
@@ -205,6 +216,25 @@ def render_meetings(elements: Sequence[bytes]) -> tuple[bytes, ...]:
     if not any(elements):
         return (_NO_MEETINGS,)
     return (_MEETINGS_HEAD, *elements, _MEETINGS_TAIL)
+
+
+def select_sessions(body: bytes, meetings: Collection[str]) -> list[bytes]:
+    """Return the elements of a getSessions answer that are about meetings with these internal ids.
+
+    Raises MalformedAnswer.
+    """
+    return [
+        etree.tostring(session, encoding="utf-8", with_tail=False)
+        for session in _parse(body).iterfind("sessions/meeting")
+        if _text(session, "meetingID") in meetings
+    ]
+
+
+def render_sessions(elements: Sequence[bytes]) -> bytes:
+    """Render the getSessions answer with these `<meeting>` elements, or for none."""
+    if not elements:
+        return _NO_SESSIONS
+    return b"".join((_SESSIONS_HEAD, *elements, _SESSIONS_TAIL))
 
 
 def render_known_meeting(meeting: KnownMeeting) -> bytes:

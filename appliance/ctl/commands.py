@@ -24,6 +24,7 @@ from appliance.ctl.simulate import add_simulate
 from appliance.ctl.status import add_status
 from appliance.ctl.takeover import add_takeover
 from appliance.ctl.tenants import add_tenant_settings, add_tenants
+from appliance.ctl.tokens import add_tokens
 
 _ABOUT = "Administer the running appliance over its control socket."
 _EXIT_CODES = """\
@@ -88,6 +89,7 @@ def _add_all_commands(commands: Commands[Any]) -> None:
     add_analytics(commands)
     add_tenants(commands)
     add_tenant_settings(commands)
+    add_tokens(commands)
     recordings = add_recordings(commands)
     add_imports(recordings)
     add_prune(recordings)

@@ -1,29 +1,38 @@
-"""getMeetings: the lists of the servers with meetings of the caller in one.
+"""getMeetings and getSessions: the lists of the servers with meetings of the caller in one.
 
 Calls that arrive together share one round (rounds.py), and what has not changed since an earlier
 round is neither parsed nor rendered again. In the place of servers that do not answer stands what
-is known of their meetings. Source: BigBlueButton API reference, getMeetings.
+is known of their meetings. Source: BigBlueButton API reference, getMeetings;
+BBB's ApiController and get-sessions.ftlx.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 import trio
 
 from appliance.bbb import errors
 from appliance.bbb.errors import ApiError
-from appliance.bbb.meeting_list import RawList
+from appliance.bbb.meeting_list import MeetingList, RawList
 from appliance.bbb.params import Params
 from appliance.bbb.signed_request import Caller
-from appliance.bbb.xml import render_known_meeting, render_meetings
+from appliance.bbb.xml import (
+    ServerAnswer,
+    parse_tree,
+    render_known_meeting,
+    render_meetings,
+    render_sessions,
+    select_sessions,
+)
 from appliance.faults import BbbError
 from appliance.meetings.calls import report_failed_call
 from appliance.meetings.deps import MeetingDeps
 from appliance.meetings.rounds import SharedRounds
-from appliance.model import Server, ServerId, TenantId
+from appliance.model import Server, ServerId, Target, TenantId
 from appliance.system.threads import run_sized
 from appliance.tenants.view import show_list, show_meeting_elements
 
@@ -34,6 +43,8 @@ JOINED_BYTES = 256 * 1024
 _KEPT_BYTES = 16 << 20
 """Of all lists that are remembered, so little that they need not be given up after some time."""
 _KEPT_LIST_BYTES = 1 << 20
+
+_Answer = TypeVar("_Answer", MeetingList, RawList, ServerAnswer)
 
 Pieces = tuple[bytes, ...]
 """An answer, to be sent one after the other."""
@@ -79,13 +90,12 @@ class MeetingLists:
     async def _round(self, tenant_id: TenantId | None, params: Params) -> Pieces:
         self._deps.metrics.list_rounds.add()
         found = await self._deps.store.find_listing_servers(tenant_id)
-        lists = await self._gather(found.asked, params)
+        lists = await self._read_lists(found.asked, params)
         silent = [*(one.id for one in found.asked if one.id not in lists), *found.offline]
         shown = [await self._show(one, tenant_id) for one in lists.values()]
         if silent:
             shown.append(await self._show_known(silent, lists, tenant_id))
-        reached = bool(lists) or (found.online and not found.asked) or not found.enabled
-        if not reached and not any(shown):
+        if not found.reached_by(lists) and not any(shown):
             raise ApiError(errors.UNABLE_TO_ACCESS_SERVER)
         pieces = render_meetings(shown)
         if sum(map(len, pieces)) <= JOINED_BYTES:
@@ -116,37 +126,22 @@ class MeetingLists:
         elements = [render_known_meeting(one) for one in own if one.id not in listed]
         return b"".join(show_meeting_elements(elements, tenant_id) if tenant_id else elements)
 
-    async def _gather(self, asked: Sequence[Server], params: Params) -> dict[ServerId, _KeptList]:
-        lists: dict[ServerId, _KeptList] = {}
-        limit_s = self._deps.settings.servers.response_timeout_s
-        hanging_s = limit_s if all(one.hanging for one in asked) else min(limit_s, HANGING_LIMIT_S)
+    async def _read_lists(
+        self, asked: Sequence[Server], params: Params
+    ) -> dict[ServerId, _KeptList]:
+        async def ask(target: Target, limit_s: float) -> RawList:
+            kept = self._kept.get((target.id, params))
+            known = kept.raw if kept is not None else None
+            bbb = self._deps.pool.bbb
+            return await bbb.reread_meetings(target, params, known, deadline_s=limit_s)
 
-        async def ask(server: Server) -> None:
-            kept = self._kept.get((server.id, params))
-            try:
-                raw = await self._deps.pool.bbb.reread_meetings(
-                    server.target,
-                    params,
-                    kept.raw if kept is not None else None,
-                    deadline_s=hanging_s if server.hanging else limit_s,
-                )
-            except BbbError as error:
-                report_failed_call(self._deps, error, "getMeetings")
-                return
-            if not raw.meetings.succeeded:
-                key = raw.meetings.message_key
-                self._deps.faults.note(
-                    "server_refused_call", server.id, call="getMeetings", key=key
-                )
-                return
+        lists = {}
+        for server_id, raw in (await _gather(self._deps, asked, "getMeetings", ask)).items():
+            kept = self._kept.get((server_id, params))
             same = kept is not None and kept.raw is raw
-            lists[server.id] = kept if kept is not None and same else _KeptList(raw)
-
-        async with trio.open_nursery() as nursery:
-            for server in asked:
-                nursery.start_soon(ask, server)
+            lists[server_id] = kept if kept is not None and same else _KeptList(raw)
         self._keep(lists, params)
-        return {server.id: lists[server.id] for server in asked if server.id in lists}
+        return lists
 
     def _keep(self, lists: Mapping[ServerId, _KeptList], params: Params) -> None:
         """Remember lists in place of those that have not been asked for the longest time."""
@@ -157,3 +152,82 @@ class MeetingLists:
         used = sum(one.size for one in self._kept.values())
         while used > _KEPT_BYTES:
             used -= self._kept.pop(next(iter(self._kept))).size
+
+
+async def _gather(
+    deps: MeetingDeps,
+    asked: Sequence[Server],
+    call: str,
+    ask: Callable[[Target, float], Awaitable[_Answer]],
+) -> dict[ServerId, _Answer]:
+    """Ask servers concurrently, each with its limit in seconds; leave out those that fail."""
+    answers: dict[ServerId, _Answer] = {}
+    limit_s = deps.settings.servers.response_timeout_s
+    hanging_s = limit_s if all(one.hanging for one in asked) else min(limit_s, HANGING_LIMIT_S)
+
+    async def ask_one(server: Server) -> None:
+        try:
+            answer = await ask(server.target, hanging_s if server.hanging else limit_s)
+        except BbbError as error:
+            report_failed_call(deps, error, call)
+            return
+        if answer.succeeded:
+            answers[server.id] = answer
+        else:
+            deps.faults.note("server_refused_call", server.id, call=call, key=answer.message_key)
+
+    async with trio.open_nursery() as nursery:
+        for server in asked:
+            nursery.start_soon(ask_one, server)
+    return {server.id: answers[server.id] for server in asked if server.id in answers}
+
+
+async def get_sessions(deps: MeetingDeps, caller: Caller, params: Params) -> bytes:
+    """Ask all servers that have meetings of the caller for their sessions, and merge them.
+
+    A session names its meeting by the internal id alone: the servers' lists of meetings tell whose
+    it is. A server that fails is left out; it is an error only if all do. Takes RESPONSE_TIMEOUT at
+    most for each of the two rounds.
+    """
+    if deps.settings.api.get_meetings_disabled:
+        return render_sessions(())
+    found = await deps.store.find_listing_servers(caller.tenant_id)
+
+    def ask_list(target: Target, limit_s: float) -> Awaitable[MeetingList]:
+        return deps.pool.bbb.list_meetings(target, (), deadline_s=limit_s)
+
+    def ask(target: Target, limit_s: float) -> Awaitable[ServerAnswer]:
+        return deps.pool.bbb.call(target, "getSessions", params, deadline_s=limit_s)
+
+    lists = await _gather(deps, found.asked, "getMeetings", ask_list)
+    sizes = (len(entry.xml) for one in lists.values() for entry in one.entries)
+    own = await run_sized(sum(sizes), partial(_find_internal_ids, lists, caller))
+    asked = [server for server in found.asked if own.get(server.id)]
+    answers = await _gather(deps, asked, "getSessions", ask)
+    if not (found.reached_by(lists) and (answers or not asked)):
+        raise ApiError(errors.UNABLE_TO_ACCESS_SERVER)
+    size = sum(len(answer.body) for answer in answers.values())
+    return await run_sized(size, partial(_merge_sessions, answers, own))
+
+
+def _find_internal_ids(
+    lists: Mapping[ServerId, MeetingList], caller: Caller
+) -> dict[ServerId, frozenset[str]]:
+    """Return the internal ids of each server's meetings that are the caller's."""
+    return {
+        server_id: frozenset(
+            (parse_tree(entry.xml).findtext("internalMeetingID") or "").strip()
+            for entry in found.entries
+            if entry.read.tenant_id == caller.tenant_id
+        )
+        for server_id, found in lists.items()
+    }
+
+
+def _merge_sessions(
+    answers: Mapping[ServerId, ServerAnswer], own: Mapping[ServerId, frozenset[str]]
+) -> bytes:
+    elements: list[bytes] = []
+    for server_id, answer in answers.items():
+        elements += select_sessions(answer.body, own[server_id])
+    return render_sessions(elements)

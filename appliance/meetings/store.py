@@ -7,6 +7,7 @@ pool/records.py. Each method is one round trip and raises StoreDown when Redis c
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +59,10 @@ class ListingServers:
     """Online and with meetings of the caller."""
     offline: list[ServerId]
     """Offline and with meetings that are known."""
+
+    def reached_by(self, answered: Collection[ServerId]) -> bool:
+        """Whether servers have answered, or there was no need to ask any."""
+        return bool(answered) or not self.enabled or (self.online > 0 and not self.asked)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ so they are plain ASGI. All other paths are routes of one Quart application (pub
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import trio
 
@@ -42,6 +43,8 @@ from appliance.tenants.signed_calls import SignedCalls
 
 _WRONG_HOST = Response(403, b"text/plain; charset=utf-8", b"This host is not served here.\n")
 _BELOW_API = API_PREFIX + "/"
+_INDEXES = frozenset({API_PREFIX, "/bigbluebutton"})
+"""BBB's two; a slash at the end has been dropped."""
 _TIMEOUTS = ClientTimeouts()
 _SLASHES = re.compile("//+")
 _CALLS = ("/bigbluebutton/", "/scalelite/", "/health_check/", "/metrics/")
@@ -67,7 +70,9 @@ class PublicApp:
         )
         self._signed = SignedCalls(features.tenants, features.checksum_errors, self._origins)
         self._frequent = make_frequent_calls(features.meetings)
-        self._index = xml_response(render_index(api.build_number))
+        self._index = lru_cache(maxsize=8)(
+            lambda bbb_version: xml_response(render_index(api.build_number, bbb_version))
+        )
         self._routes = make_routes(features, self._signed, self._errors)
         self._call_names = CallNames(API_PREFIX, {*self._frequent, *names_of_calls(self._routes)})
         own_listener = bool(features.settings.fsapi.binds)
@@ -112,7 +117,7 @@ class PublicApp:
             return await check_health(self._features.redis, request, vanished)
         if not self._origins.allows(origin.host):
             return _WRONG_HOST
-        if path.startswith(_BELOW_API) or path == API_PREFIX:
+        if path.startswith(_BELOW_API) or path in _INDEXES:
             return await self._answer_api(request, origin)
         if path in DIALPLAN_PATHS and self._dialplan is not None:
             return await self._dialplan.handle(request)
@@ -129,7 +134,7 @@ class PublicApp:
             return xml_failure(errors.UNSUPPORTED_REQUEST, 404)
         name = request.path[len(_BELOW_API) :]
         if not name and request.method in ("GET", "POST", "HEAD"):
-            return self._index
+            return self._index(self._features.servers.remembered.bbb_version)
         call = self._frequent.get(name)
         if call is None and request.method in ("GET", "POST"):
             return None

@@ -8,8 +8,11 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import AdminCall, Answer, Call
 from appliance.admin_calls.fields import BadRequest, Fields, Text, reads
+from appliance.admin_calls.refusal import no_tenant
+from appliance.admin_calls.secrets import secret_if_named
 from appliance.tenants import limit_administration as limit_admin
 from appliance.tenants.admin_calls import DISABLED_REFUSAL, TENANT_ID
 from appliance.tenants.admin_setting_calls import TenantSettingJson, setting_json
@@ -73,7 +76,7 @@ class ParamJson(Answer, frozen=True):
     """A parameter of a call."""
 
     name: str
-    value: str
+    value: Annotated[str, secret_if_named("name")]
 
 
 class ShownCallsJson(Answer, frozen=True):
@@ -101,8 +104,16 @@ def _limits_json(seen: limit_admin.SeenLimits) -> dict[str, LimitUseJson]:
     }
 
 
+def _wanted(call: Call[TenantLimitsRequest]) -> str:
+    """Return which tenant a call is about. Raises Refused: it is not the caller's own."""
+    given, own = call.read().id, call.actor.tenant_id
+    if own and given not in ("", own):
+        raise no_tenant(given)
+    return own or given
+
+
 async def _get_tenant_limits(deps: TenantDeps, call: Call[TenantLimitsRequest]) -> TenantLimitsJson:
-    seen = await limit_admin.find_limits(deps, call.read().id)
+    seen = await limit_admin.find_limits(deps, _wanted(call))
     return TenantLimitsJson(seen.tenant_id or "", seen.name, _limits_json(seen))
 
 
@@ -115,7 +126,7 @@ async def _set_tenant_limits(
 
 
 async def _show_tenant(deps: TenantDeps, call: Call[TenantLimitsRequest]) -> TenantOverviewJson:
-    seen = await limit_admin.find_limits(deps, call.read().id)
+    seen = await limit_admin.find_limits(deps, _wanted(call))
     shown = await limit_admin.show_calls(deps, seen)
     return TenantOverviewJson(
         seen.tenant_id or "",
@@ -141,6 +152,8 @@ LIMIT_CALLS: tuple[AdminCall[TenantDeps], ...] = (
         TenantLimitsJson(TENANT_ID, "school", _USE),
         request={"id": TENANT_ID},
         refusals=_NO_TENANT,
+        role=Role.VIEWER,
+        of_tenants=True,
     ),
     AdminCall(
         *("setTenantLimits", "POST", _set_tenant_limits, "tenants"),
@@ -149,6 +162,7 @@ LIMIT_CALLS: tuple[AdminCall[TenantDeps], ...] = (
         request={"id": TENANT_ID, "limits": {"max_meetings": 20, "max_users": None}},
         refusals=_NO_TENANT,
         logs="tenant_limits_changed",
+        role=Role.ADMIN,
     ),
     AdminCall(
         *("showTenant", "GET", _show_tenant, "tenants"),
@@ -162,5 +176,7 @@ LIMIT_CALLS: tuple[AdminCall[TenantDeps], ...] = (
         ),
         request={"id": TENANT_ID},
         refusals=_NO_TENANT,
+        role=Role.VIEWER,
+        of_tenants=True,
     ),
 )

@@ -47,6 +47,8 @@ from appliance.tenants.limits import LimitStore
 from appliance.tenants.lrs import LrsPayloads
 from appliance.tenants.store import TenantLookup
 from appliance.tenants.token_client import TokenClient
+from appliance.tokens.deps import TokenDeps
+from appliance.tokens.store import TokenStore
 from appliance.wiring.connections import Connections, now_ms, placement_rules
 from appliance.wiring.probes import make_probes
 from appliance.wiring.recordings import make_recording_deps, make_takeover_sources
@@ -114,6 +116,9 @@ def make_features(
         redis=redis,
         pool=pool,
         tenants=tenants,
+        tokens=TokenDeps(
+            settings, log, now_ms, tenants, TokenStore(redis.foreground), secrets.token_bytes
+        ),
         callbacks=callbacks,
         recordings=recordings,
         servers=servers,

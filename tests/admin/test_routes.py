@@ -167,7 +167,7 @@ async def test_change_is_logged_with_who_made_it(redis_url: str, redis_namespace
         await control.post("addServer", {"url": URL, "secret": "s3cr3t", "id": "one"})
 
         (event,) = book_of(res).named("server_added")
-        assert event["by"].startswith(f"uid {os.getuid()}")
+        assert event["by"].startswith(f"uid={os.getuid()}")
         assert "s3cr3t" not in str(book_of(res).events)
 
 

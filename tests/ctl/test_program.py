@@ -252,5 +252,5 @@ async def test_change_is_logged_with_its_user(redis_url: str, redis_namespace: s
         await pool.control.ctl("servers", "cordon", "bbb-1")
 
         event = pool.log.named("server_state_set")[-1]
-        assert event["by"].startswith(f"uid {os.getuid()}")
+        assert event["by"].startswith(f"uid={os.getuid()}")
         assert event["state"] == "cordoned"

@@ -57,6 +57,8 @@ from appliance.tenants.cache import TenantCache
 from appliance.tenants.deps import TenantDeps
 from appliance.tenants.limits import LimitStore
 from appliance.tenants.store import TenantLookup
+from appliance.tokens.deps import TokenDeps
+from appliance.tokens.store import TokenStore
 from appliance.wiring.probes import make_probes
 from appliance.wiring.recordings import make_takeover_sources
 from tests.doubles.settings import settings_of
@@ -239,6 +241,9 @@ def make_test_features(
         redis=redis,
         pool=pool,
         tenants=tenants,
+        tokens=TokenDeps(
+            settings, book, now_ms, tenants, TokenStore(redis.foreground), secrets.token_bytes
+        ),
         callbacks=callbacks,
         recordings=recordings,
         servers=servers,
@@ -281,6 +286,7 @@ def rewire(features: Features, **changes: Any) -> Features:
     for name in (
         "pool",
         "tenants",
+        "tokens",
         "callbacks",
         "recordings",
         "servers",

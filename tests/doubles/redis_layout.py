@@ -82,6 +82,13 @@ KINDS = (
     _kind("handback", "appliance:handback", "string"),
     _kind("emptied", "appliance:emptied", "string"),
     _kind("doctor", "appliance:doctor", "string", expires=True),
+    _kind("tokens", "appliance:tokens", "hash"),
+    _kind(
+        "access token",
+        "appliance:token:(.+)",
+        "hash",
+        *("name", "role", "tenant_id", "created", "expires", "last_used"),
+    ),
     _kind("index", "appliance:meetings_of:(.+)", "set", of="server"),
     _kind(
         "our meeting",

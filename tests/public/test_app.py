@@ -35,7 +35,7 @@ PROBE = sign_url(API, "isMeetingRunning", "meetingID=abc", SECRET)
         (f"{API}/noSuchCall", 200),
         (f"{API}/create/more", 200),
         ("/bigbluebutton/apicreate", 404),
-        ("/bigbluebutton", 404),
+        ("/bigbluebutton/apis", 404),
         ("/index.html", 404),
         ("//index.html//", 404),
         (f"{API.upper()}/create", 404),

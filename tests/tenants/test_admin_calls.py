@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from appliance.admin_calls.actors import Actor
 from appliance.admin_calls.refusal import ErrorAnswer
 from appliance.ctl.client import Refusal
 from appliance.features import Features
@@ -123,7 +124,7 @@ async def test_settings_are_added_listed_and_removed(control: ControlDouble) -> 
     flat = {**fields, "tenant_id": uni, "override": False, "call": "join"}
     other = (await control.post("addTenantSetting", flat))["tenant_setting"]
 
-    first = {"id": added["id"], **fields, "call": ""}
+    first = {"id": added["id"], **fields, "call": "", "mode": "override", "version": ""}
     assert added["tenant_setting"] == first
     assert (other["override"], other["call"]) == ("false", "join")
     assert await control.get("getTenantSettings", tenant_id=uni) == [other]
@@ -156,7 +157,7 @@ async def test_change_is_logged_with_who_made_it(control: ControlDouble, res: Fe
 
     assert isinstance(res.log, EventBook)
     (event,) = res.log.named("tenant_added")
-    assert event["by"].startswith(f"uid {os.getuid()}")
+    assert event["by"].startswith(f"uid={os.getuid()}")
     assert "s3cr3t" not in str(res.log.events)
 
 
@@ -174,7 +175,7 @@ async def test_every_call_is_refused_without_multitenancy(
     async with open_features(redis_url, redis_namespace) as res:
         for call in (*TENANT_CALLS, *SETTING_CALLS):
             with pytest.raises(ErrorAnswer) as refusal:
-                await call.bind(res.tenants).run("me", {})
+                await call.bind(res.tenants).run(Actor("me"), {})
 
             assert refusal.value.status == 412
             assert refusal.value.document.message == "Multitenancy is disabled"  # Scalelite's
