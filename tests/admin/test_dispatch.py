@@ -303,7 +303,6 @@ async def see_limits(bearer: Bearer) -> None:
         assert status == 404
 
 
-
 OF_TENANTS: dict[str, Callable[[Bearer], Awaitable[None]]] = {
     "listMeetings": see_meetings,
     "getMeetingInfo": see_a_meeting,
