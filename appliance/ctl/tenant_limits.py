@@ -14,7 +14,7 @@ from appliance.ctl.client import ControlClient
 from appliance.ctl.console import Console
 from appliance.ctl.exit_codes import DONE, USAGE
 from appliance.ctl.names import takes_names
-from appliance.ctl.tables import Column, render_table
+from appliance.ctl.tables import Column
 
 _COLUMNS = (
     Column("LIMIT"),
@@ -73,7 +73,7 @@ def _show_limits(console: Console, found: Mapping[str, Any]) -> None:
         ]
         for name, use in found["limits"].items()
     ]
-    console.show(render_table(_COLUMNS, rows))
+    console.table(_COLUMNS, rows)
 
 
 def _number(value: float) -> str:

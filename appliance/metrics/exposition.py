@@ -24,6 +24,7 @@ from appliance.callbacks.rules import CallbackState
 from appliance.instruments import Counter, Histogram, Metrics
 from appliance.metrics.host import HostStatus
 from appliance.model import Server, ServerState
+from appliance.tenants.limits import TenantLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class StoreSnapshot:
     database: bool | None = None
     """Whether PostgreSQL answered."""
     host: HostStatus = field(default_factory=HostStatus)
+    limits: Mapping[str, TenantLimits] = field(default_factory=dict)
+    """By the name of the tenant."""
 
 
 class _MetricCollector(Collector):
@@ -73,6 +76,8 @@ class _MetricCollector(Collector):
         if self._seen.callbacks is not None:
             yield _callbacks(self._seen.callbacks)
         yield from _host(self._seen.host)
+        if self._seen.limits:
+            yield _limits(self._seen.limits)
 
 
 def render_metrics(metrics: Metrics, seen: StoreSnapshot, accept: str) -> tuple[str, bytes]:
@@ -173,6 +178,17 @@ def _host(host: HostStatus) -> Iterator[Metric]:
         ends = GaugeMetricFamily("scalelite_tls_certificate_end_timestamp_seconds", text)
         ends.add_metric([], host.certificate_ends_s)
         yield ends
+
+
+def _limits(limits: Mapping[str, TenantLimits]) -> Metric:
+    text = "Share of a limit of a tenant that is in use."
+    family = GaugeMetricFamily(
+        "scalelite_tenant_limit_used_ratio", text, labels=["tenant", "limit"]
+    )
+    for tenant, found in limits.items():
+        for name, used in found.used.items():
+            family.add_metric([tenant, name], used / found.limits[name] if used else 0.0)
+    return family
 
 
 def _callbacks(callbacks: Mapping[CallbackState, int]) -> Metric:
