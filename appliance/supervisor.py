@@ -224,6 +224,7 @@ def _services(
     return (
         ("poller", partial(poller.run, features.servers)),
         ("sweeper", partial(sweep_forever, features.servers)),
+        ("audit", features.audit.run),
         ("memory", trim_memory_forever),
         ("loop_lag", partial(measure_loop_lag, features.metrics.loop_lag)),
         ("ended_meetings", partial(notify_ended_forever, features.callbacks)),

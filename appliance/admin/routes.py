@@ -28,6 +28,7 @@ from appliance.admin.openapi import make_document
 from appliance.admin_calls.actors import FILE_KEY
 from appliance.admin_calls.call import PREFIX, AdminCall, BoundAdminCall
 from appliance.admin_calls.fields import merge_fields, parse_body
+from appliance.audit.admin_calls import AUDIT_CALLS
 from appliance.bbb import errors
 from appliance.callbacks.admin_calls import CALLBACK_CALLS
 from appliance.doctor.admin_calls import DOCTOR_CALLS
@@ -79,6 +80,7 @@ _TABLES: tuple[_Table[Any], ...] = (
     _Table(TAKEOVER_CALLS, lambda features: features.takeover),
     _Table((*TENANT_CALLS, *SETTING_CALLS, *LIMIT_CALLS), lambda features: features.tenants),
     _Table(TOKEN_CALLS, lambda features: features.tokens),
+    _Table(AUDIT_CALLS, lambda features: features.audit),
 )
 
 CALLS: tuple[AdminCall[Any], ...] = tuple(call for table in _TABLES for call in table.calls)
@@ -87,7 +89,8 @@ CALLS: tuple[AdminCall[Any], ...] = tuple(call for table in _TABLES for call in 
 
 def make_admin_calls(features: Features) -> AdminCalls:
     """Return all calls, bound to their features."""
-    return AdminCalls(call for table in _TABLES for call in table.bind(features))
+    bound = (call for table in _TABLES for call in table.bind(features))
+    return AdminCalls(bound, features.audit, features.log)
 
 
 def make_control_app(features: Features) -> AsgiApp:

@@ -14,21 +14,23 @@ from itertools import chain
 from typing import Any
 
 from appliance.model import (
-    DoubleMeeting,
-    FailureResult,
     ListedRecord,
     MeetingId,
-    Observation,
-    ObservationResult,
     PlacementRules,
-    PollStart,
-    SeenMeeting,
     ServerChange,
     ServerId,
     ServerState,
 )
 from appliance.pool.records import NOTIFY_AFTER_END_MS, NOTIFY_AFTER_LOSS_MS, parse_state
 from appliance.redis.store import Argument, RedisStores, to_script_json
+from appliance.servers.model import (
+    DoubleMeeting,
+    FailureResult,
+    Observation,
+    ObservationResult,
+    PollStart,
+    SeenMeeting,
+)
 
 CHUNK = 500
 """Meetings of a list per round trip. More would make the commands of other tasks wait."""

@@ -18,11 +18,9 @@ from appliance.model import (
     ListedMeeting,
     Meeting,
     MeetingId,
-    Observation,
     PlacementOutcome,
     PlacementRequest,
     PlacementRules,
-    SeenMeeting,
     ServerChange,
     ServerId,
     ServerState,
@@ -31,6 +29,10 @@ from appliance.pool.records import PoolRecords
 from appliance.redis.client import RedisAddress, Script
 from appliance.redis.store import RedisStores, load_scripts, open_redis_stores
 from appliance.servers.load import contributions, counts
+from appliance.servers.model import (
+    Observation,
+    SeenMeeting,
+)
 from appliance.servers.store import ServerStore
 from appliance.simulation.replay import Run
 

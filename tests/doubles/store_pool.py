@@ -15,18 +15,14 @@ import trio
 
 from appliance.model import (
     NO_NOTES,
-    FailureResult,
     ListedMeeting,
     Meeting,
     MeetingId,
-    Observation,
-    ObservationResult,
     Placement,
     PlacementOutcome,
     PlacementRequest,
     PlacementRules,
     PlaceNotes,
-    SeenMeeting,
     ServerChange,
     ServerId,
     ServerState,
@@ -34,6 +30,12 @@ from appliance.model import (
 )
 from appliance.redis.client import RedisAddress
 from appliance.servers.load import contributions
+from appliance.servers.model import (
+    FailureResult,
+    Observation,
+    ObservationResult,
+    SeenMeeting,
+)
 from tests.doubles.pool_store import PoolStore, open_pool_store
 from tests.doubles.redis_layout import layout_faults
 
