@@ -47,12 +47,14 @@ from appliance.tenants.admin_calls import TENANT_CALLS
 from appliance.tenants.admin_limit_calls import LIMIT_CALLS
 from appliance.tenants.admin_setting_calls import SETTING_CALLS
 from appliance.tokens.admin_calls import TOKEN_CALLS
+from appliance.usage.admin_calls import USAGE_CALLS
 
 MAX_BODY_BYTES = 1024 * 1024
 BODY_TIMEOUT_S = 10.0
 DOCUMENT_NAME = "openapi.json"
 
 _JSON = "application/json; charset=utf-8"
+_CSV = "text/csv; charset=utf-8"
 _JSON_LINES = "application/x-ndjson"
 
 Deps = TypeVar("Deps")
@@ -79,6 +81,7 @@ _TABLES: tuple[_Table[Any], ...] = (
     _Table((*RECORDING_CALLS, *IMPORT_CALLS), lambda features: features.recordings),
     _Table(TAKEOVER_CALLS, lambda features: features.takeover),
     _Table((*TENANT_CALLS, *SETTING_CALLS, *LIMIT_CALLS), lambda features: features.tenants),
+    _Table(USAGE_CALLS, lambda features: features.usage),
     _Table(TOKEN_CALLS, lambda features: features.tokens),
     _Table(AUDIT_CALLS, lambda features: features.audit),
 )
@@ -162,6 +165,8 @@ class _AdminViews:
             passed = cast(Callable[[], int | None], request.scope.get(FILE_KEY, _no_file))
             fields = merge_fields(parse_body(body), query)
             answer = await self._calls.make(name, actor, fields, passed())
+            if declaration.csv is not None and fields.get("format") == "csv":
+                return Response(declaration.csv(answer), content_type=_CSV)
             return _respond(answer, declaration.status)
         except (ClientGone, Denied):
             raise

@@ -28,6 +28,7 @@ from appliance.ctl.status import add_status
 from appliance.ctl.takeover import add_takeover
 from appliance.ctl.tenants import add_tenant_settings, add_tenants
 from appliance.ctl.tokens import add_tokens
+from appliance.ctl.usage import add_usage
 
 _ABOUT = (
     "Administer the running appliance over its control socket. Without a command: the pool in "
@@ -97,6 +98,7 @@ def _add_all_commands(commands: Commands[Any]) -> None:
     add_analytics(commands)
     add_tenants(commands)
     add_tenant_settings(commands)
+    add_usage(commands)
     add_tokens(commands)
     add_audit(commands)
     recordings = add_recordings(commands)

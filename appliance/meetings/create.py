@@ -79,6 +79,8 @@ async def create_meeting(
     answer = await creation.run()
     if urls and answer.succeeded:
         await keep_callback_urls(deps.callbacks, caller, meeting_id, urls, secret)
+    if answer.succeeded:
+        deps.metrics.tenant_creates.add(caller.tenant.name if caller.tenant else "")
     return show_answer(answer.body, caller.tenant_id, meeting_id)
 
 

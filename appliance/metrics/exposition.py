@@ -36,6 +36,21 @@ class SpoolStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class TenantNow:
+    """What a tenant has now."""
+
+    meetings: int = 0
+    users: int = 0
+    voice: int = 0
+    videos: int = 0
+    recording_bytes: int = 0
+
+
+MAX_TENANTS = 200
+OTHER_TENANTS = "other"
+
+
+@dataclass(frozen=True, slots=True)
 class StoreSnapshot:
     """A snapshot of the stores; None: a store did not answer, or is not configured."""
 
@@ -47,6 +62,8 @@ class StoreSnapshot:
     host: HostStatus = field(default_factory=HostStatus)
     limits: Mapping[str, TenantLimits] = field(default_factory=dict)
     """By the name of the tenant."""
+    tenants: Mapping[str, TenantNow] | None = None
+    """By name, empty without tenants; None: TENANT_METRICS is off."""
 
 
 class _MetricCollector(Collector):
@@ -78,6 +95,8 @@ class _MetricCollector(Collector):
         yield from _host(self._seen.host)
         if self._seen.limits:
             yield _limits(self._seen.limits)
+        if self._seen.tenants is not None:
+            yield from _tenants(self._seen.tenants, self._metrics.tenant_creates)
 
 
 def render_metrics(metrics: Metrics, seen: StoreSnapshot, accept: str) -> tuple[str, bytes]:
@@ -189,6 +208,40 @@ def _limits(limits: Mapping[str, TenantLimits]) -> Metric:
         for name, used in found.used.items():
             family.add_metric([tenant, name], used / found.limits[name] if used else 0.0)
     return family
+
+
+_PER_TENANT: tuple[tuple[str, str, Callable[[TenantNow], int]], ...] = (
+    ("meetings", "Meetings at the last polls.", lambda now: now.meetings),
+    ("users", "Users at the last polls.", lambda now: now.users),
+    ("voice", "Users with audio at the last polls.", lambda now: now.voice),
+    ("video", "Webcams at the last polls.", lambda now: now.videos),
+    ("recordings_bytes", "Size of the recordings.", lambda now: now.recording_bytes),
+)
+
+
+def _tenants(tenants: Mapping[str, TenantNow], creates: Counter) -> Iterator[Metric]:
+    names = sorted({*tenants, *(labels[0] for labels in creates.values)})
+    shown = set(names[:MAX_TENANTS])
+
+    def label(name: str) -> str:
+        return name if name in shown else OTHER_TENANTS
+
+    def add_up(values: Iterable[tuple[str, float]]) -> dict[str, float]:
+        sums: dict[str, float] = {}
+        for name, value in values:
+            sums[label(name)] = sums.get(label(name), 0.0) + value
+        return sums
+
+    for name, text, read in _PER_TENANT:
+        family = GaugeMetricFamily(f"scalelite_tenant_{name}", text, labels=["tenant"])
+        for tenant, value in add_up((one, read(now)) for one, now in tenants.items()).items():
+            family.add_metric([tenant], value)
+        yield family
+    text = "Creates that succeeded."
+    counted = CounterMetricFamily("scalelite_tenant_creates", text, labels=["tenant"])
+    for tenant, value in add_up((labels[0], n) for labels, n in creates.values.items()).items():
+        counted.add_metric([tenant], value)
+    yield counted
 
 
 def _callbacks(callbacks: Mapping[CallbackState, int]) -> Metric:

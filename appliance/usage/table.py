@@ -243,6 +243,11 @@ class UsageTable:
         found = await self.database.fetch(_RECORDING_BYTES, deadline_s=DEADLINE_S)
         return {TenantId(tenant) if tenant else None: size for tenant, size in found}
 
+    async def read_names(self) -> dict[str, str]:
+        """Return the names of tenants by id, also of removed ones."""
+        found = await self.database.fetch("SELECT id, name FROM appliance.usage_tenants")
+        return {row[0]: row[1] for row in found}
+
     async def name_tenants(self, names: Mapping[str, str]) -> None:
         """Remember the names of tenants."""
         await self.database.execute(_NAME_TENANTS, list(names), list(names.values()))

@@ -130,12 +130,13 @@ def make_features(
         meetings=_make_meetings(parts, servers, tenants),
         dialin=DialInDeps(settings, log, faults, now_ms, VoiceBridges(redis.foreground), metrics),
         doctor=DoctorDeps(
-            *(settings, log, now_ms, servers, callbacks, tenants, recordings),
-            checksum_errors,
+            *(settings, log, now_ms, servers, callbacks, tenants, recordings, checksum_errors),
             probes,
         ),
         takeover=_make_takeover(parts, servers, recordings, probes),
-        exposition=MetricsDeps(settings, log, faults, now_ms, metrics, pool, callbacks, recordings),
+        exposition=MetricsDeps(
+            *(settings, log, faults, now_ms, metrics, pool, callbacks, recordings, servers.usage)
+        ),
         checksum_errors=checksum_errors,
         events=connections.events,
     )
