@@ -97,13 +97,8 @@ def make_features(
     key_base = settings.secret_key_base or load_secret_key_base(settings.stores.state_dir)
     faults = FaultLog(log, now_ms)
     parts = _Parts(settings, log, faults, connections, tasks, key_base)
-    pool = PoolDeps(
-        PoolRecords(redis),
-        connections.bbb,
-        log,
-        now_ms,
-        end_reach_ms=settings.meetings.creating_limit_ms + END_REACH_MARGIN_MS,
-    )
+    end_reach_ms = settings.meetings.creating_limit_ms + END_REACH_MARGIN_MS
+    pool = PoolDeps(PoolRecords(redis), connections.bbb, log, now_ms, end_reach_ms)
     tenants = _make_tenants(parts)
     callbacks = _make_callbacks(parts, pool, tenants)
     recordings = make_recording_deps(
@@ -134,9 +129,7 @@ def make_features(
             probes,
         ),
         takeover=_make_takeover(parts, servers, recordings, probes),
-        exposition=MetricsDeps(
-            *(settings, log, faults, now_ms, metrics, pool, callbacks, recordings, servers.usage)
-        ),
+        exposition=_make_exposition(parts, servers, recordings),
         checksum_errors=checksum_errors,
         events=connections.events,
     )
@@ -252,6 +245,20 @@ def _make_meetings(parts: _Parts, servers: ServerDeps, tenants: TenantDeps) -> M
         new_password=_new_password,
         join_pages=JoinPages(load_page_texts(parts.log), parts.settings.locale),
         secret_key_base=parts.secret_key_base,
+    )
+
+
+def _make_exposition(parts: _Parts, servers: ServerDeps, recordings: RecordingDeps) -> MetricsDeps:
+    return MetricsDeps(
+        parts.settings,
+        parts.log,
+        parts.faults,
+        now_ms,
+        parts.connections.metrics,
+        servers.pool,
+        servers.callbacks,
+        recordings,
+        servers.usage,
     )
 
 
