@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar, cast
@@ -31,6 +31,7 @@ from appliance.admin_calls.fields import merge_fields, parse_body
 from appliance.bbb import errors
 from appliance.callbacks.admin_calls import CALLBACK_CALLS
 from appliance.doctor.admin_calls import DOCTOR_CALLS
+from appliance.events.admin_calls import EVENT_CALLS
 from appliance.features import Features
 from appliance.http.messages import AsgiApp, ClientGone, read_body
 from appliance.http.quart_app import make_quart_app
@@ -50,6 +51,7 @@ BODY_TIMEOUT_S = 10.0
 DOCUMENT_NAME = "openapi.json"
 
 _JSON = "application/json; charset=utf-8"
+_JSON_LINES = "application/x-ndjson"
 
 Deps = TypeVar("Deps")
 
@@ -71,6 +73,7 @@ _TABLES: tuple[_Table[Any], ...] = (
     _Table(MEETING_CALLS, lambda features: features.meetings),
     _Table(CALLBACK_CALLS, lambda features: features.callbacks),
     _Table(DOCTOR_CALLS, lambda features: features.doctor),
+    _Table(EVENT_CALLS, lambda features: features.events),
     _Table((*RECORDING_CALLS, *IMPORT_CALLS), lambda features: features.recordings),
     _Table(TAKEOVER_CALLS, lambda features: features.takeover),
     _Table((*TENANT_CALLS, *SETTING_CALLS), lambda features: features.tenants),
@@ -206,11 +209,21 @@ def _check_method(method: str) -> None:
 
 
 def _respond(document: Any, status: int) -> Response:
+    """Return a response with a document, or with those of a stream as they come."""
+    if isinstance(document, AsyncIterator):
+        current_exchange().watch_client()
+        return Response(_render_lines(document), status, content_type=_JSON_LINES)
     try:
         body = msgspec.json.encode(document)
     except UnicodeEncodeError:  # the name of a file that is not UTF-8
         body = json.dumps(msgspec.to_builtins(document)).encode()
     return Response(body, status, content_type=_JSON)
+
+
+async def _render_lines(batches: AsyncIterator[Iterable[Any]]) -> AsyncIterator[bytes]:
+    """Yield a line for each document; an empty one for an empty batch."""
+    async for batch in batches:
+        yield b"".join(msgspec.json.encode(one) + b"\n" for one in batch) or b"\n"
 
 
 async def _keep_private(response: Response) -> Response:

@@ -12,10 +12,10 @@ from typing import TypeVar
 import trio
 
 from appliance.bbb import errors
-from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError
 from appliance.bbb.meeting_list import MeetingEntry, MeetingList
 from appliance.bbb.params import Params
+from appliance.bbb.signed_request import Caller
 from appliance.bbb.xml import (
     ReadMeeting,
     ServerAnswer,

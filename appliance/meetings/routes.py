@@ -12,11 +12,9 @@ import quart
 from quart import Blueprint
 
 from appliance.bbb import errors
-from appliance.bbb.api_call import ApiCall, xml_response
-from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError, Failure
 from appliance.bbb.params import Params
-from appliance.bbb.signed_request import Accepts, SignedRequest
+from appliance.bbb.signed_request import Accepts, ApiCall, Caller, SignedRequest, xml_response
 from appliance.bbb.xml import XML_TYPE
 from appliance.faults import StoreDown
 from appliance.http.messages import Response

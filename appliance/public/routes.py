@@ -12,7 +12,7 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from appliance.admin.routes import make_public_admin_blueprint
-from appliance.bbb.api_call import NO_CACHE
+from appliance.bbb.signed_request import NO_CACHE
 from appliance.callbacks.hook_routes import make_hook_blueprint
 from appliance.callbacks.server_routes import make_server_blueprint
 from appliance.features import Features

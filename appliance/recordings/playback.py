@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import trio
 
-from appliance.bbb.caller import Caller
+from appliance.bbb.signed_request import Caller
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.http.file_response import OpenedFile
 from appliance.recordings.deps import RecordingDeps

@@ -10,9 +10,8 @@ from typing import Any
 
 from quart import Blueprint, Response
 
-from appliance.bbb.caller import Caller
 from appliance.bbb.errors import Failure
-from appliance.bbb.signed_request import Accepts, SignedRequest
+from appliance.bbb.signed_request import Accepts, Caller, SignedRequest
 from appliance.bbb.xml import XML_TYPE
 from appliance.http.quart_app import json_response
 from appliance.http.streaming import stream_response

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from appliance.admin.routes import CALLS
 from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import AdminCall
-from appliance.bbb.caller import Caller
+from appliance.bbb.signed_request import Caller
 from appliance.callbacks.rules import recording_ready
 from appliance.model import Tenant, TenantId
 from appliance.tenants import administration as tenant_admin

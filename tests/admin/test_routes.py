@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from appliance.bbb.caller import Caller
+from appliance.bbb.signed_request import Caller
 from appliance.ctl.client import ControlError, Refusal
 from appliance.features import Features
 from appliance.meetings.create import create_meeting

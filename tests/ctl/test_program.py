@@ -33,7 +33,7 @@ def test_exit_code_is_3_when_the_appliance_is_not_running(words: str, tmp_path: 
     assert done == Done(3, "", f"the appliance is not running (no socket {path})\n")
 
 
-@pytest.mark.parametrize("words", [[], ["nothing"], ["servers:nothing"], ["servers", "add"]])
+@pytest.mark.parametrize("words", [["nothing"], ["servers:nothing"], ["servers", "add"]])
 def test_exit_code_is_2_for_wrong_usage(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -30,6 +30,7 @@ from appliance.callbacks.url_store import CallbackUrls
 from appliance.dialin.deps import DialInDeps
 from appliance.dialin.store import VoiceBridges
 from appliance.doctor.deps import DoctorDeps
+from appliance.events.journal import EventJournal
 from appliance.fault_log import FaultLog
 from appliance.faults import StoreDown
 from appliance.features import Features
@@ -267,6 +268,7 @@ def make_test_features(
             sources=make_takeover_sources(settings, redis, None, probes),
         ),
         checksum_errors=checksum_errors,
+        events=EventJournal(redis.background, now_ms, "test"),
         exposition=MetricsDeps(
             settings, book, faults, now_ms, metrics, pool, callbacks, recordings
         ),

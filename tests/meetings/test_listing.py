@@ -11,9 +11,9 @@ import httpx
 import pytest
 import trio
 
-from appliance.bbb.caller import Caller
 from appliance.bbb.errors import UNABLE_TO_ACCESS_SERVER, ApiError
 from appliance.bbb.params import Params
+from appliance.bbb.signed_request import Caller
 from appliance.meetings.calls import is_meeting_running, join_meeting
 from appliance.meetings.listing import HANGING_LIMIT_S, get_meetings, get_sessions
 from appliance.model import ServerId, ServerState, Tenant, TenantId

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 import trio
 
-from appliance.http.server.head import MAX_HEAD_BYTES
+from appliance.http.server.fast_path import MAX_HEAD_BYTES
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.live_pool import open_live
 from tests.doubles.public import (
