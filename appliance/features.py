@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from appliance.audit.trail import AuditTrail
 from appliance.bbb.checksum_errors import ChecksumErrors
 from appliance.callbacks.deps import CallbackDeps
 from appliance.dialin.deps import DialInDeps
@@ -37,6 +38,7 @@ class Features:
     """Milliseconds since the epoch."""
     metrics: Metrics
     redis: RedisStores
+    audit: AuditTrail
     pool: PoolDeps
     tenants: TenantDeps
     tokens: TokenDeps

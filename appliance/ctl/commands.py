@@ -8,6 +8,7 @@ from typing import Any
 
 from appliance.ctl.analytics import add_analytics
 from appliance.ctl.arguments import PROGRAM, Commands, Parser, add_json_option
+from appliance.ctl.audit import add_audit
 from appliance.ctl.callbacks import add_callbacks
 from appliance.ctl.doctor import add_doctor
 from appliance.ctl.events import add_events
@@ -27,6 +28,7 @@ from appliance.ctl.status import add_status
 from appliance.ctl.takeover import add_takeover
 from appliance.ctl.tenants import add_tenant_settings, add_tenants
 from appliance.ctl.tokens import add_tokens
+from appliance.ctl.usage import add_usage
 
 _ABOUT = (
     "Administer the running appliance over its control socket. Without a command: the pool in "
@@ -96,7 +98,9 @@ def _add_all_commands(commands: Commands[Any]) -> None:
     add_analytics(commands)
     add_tenants(commands)
     add_tenant_settings(commands)
+    add_usage(commands)
     add_tokens(commands)
+    add_audit(commands)
     recordings = add_recordings(commands)
     add_imports(recordings)
     add_prune(recordings)

@@ -7,6 +7,8 @@ import secrets
 import string
 from dataclasses import dataclass, field
 
+from appliance.audit.store import AuditTable, WaitingEntries
+from appliance.audit.trail import AuditTrail
 from appliance.bbb.checksum_errors import ChecksumErrors
 from appliance.callbacks.analytics_files import AnalyticsFiles
 from appliance.callbacks.deps import CallbackDeps
@@ -116,11 +118,10 @@ def make_features(
         now_ms=now_ms,
         metrics=metrics,
         redis=redis,
+        audit=_make_audit(parts),
         pool=pool,
         tenants=tenants,
-        tokens=TokenDeps(
-            settings, log, now_ms, tenants, TokenStore(redis.foreground), secrets.token_bytes
-        ),
+        tokens=_make_tokens(parts, tenants),
         callbacks=callbacks,
         recordings=recordings,
         servers=servers,
@@ -128,12 +129,13 @@ def make_features(
         meetings=_make_meetings(parts, servers, tenants),
         dialin=DialInDeps(settings, log, faults, now_ms, VoiceBridges(redis.foreground), metrics),
         doctor=DoctorDeps(
-            *(settings, log, now_ms, servers, callbacks, tenants, recordings),
-            checksum_errors,
+            *(settings, log, now_ms, servers, callbacks, tenants, recordings, checksum_errors),
             probes,
         ),
         takeover=_make_takeover(parts, servers, recordings, probes),
-        exposition=MetricsDeps(settings, log, faults, now_ms, metrics, pool, callbacks, recordings),
+        exposition=MetricsDeps(
+            *(settings, log, faults, now_ms, metrics, pool, callbacks, recordings, servers.usage)
+        ),
         checksum_errors=checksum_errors,
         events=connections.events,
     )
@@ -152,6 +154,21 @@ def _make_tenants(parts: _Parts) -> TenantDeps:
             deadline_s=connect_s,
             random_bytes=secrets.token_bytes,
         ),
+    )
+
+
+def _make_tokens(parts: _Parts, tenants: TenantDeps) -> TokenDeps:
+    store = TokenStore(parts.connections.redis.foreground)
+    return TokenDeps(parts.settings, parts.log, now_ms, tenants, store, secrets.token_bytes)
+
+
+def _make_audit(parts: _Parts) -> AuditTrail:
+    database = parts.connections.database
+    return AuditTrail(
+        WaitingEntries(parts.connections.redis.background),
+        None if database is None else AuditTable(database),
+        *(parts.log, parts.faults, now_ms),
+        retention_days=parts.settings.admin.audit_retention_days,
     )
 
 
