@@ -96,13 +96,8 @@ def make_features(
     key_base = settings.secret_key_base or load_secret_key_base(settings.stores.state_dir)
     faults = FaultLog(log, now_ms)
     parts = _Parts(settings, log, faults, connections, tasks, key_base)
-    pool = PoolDeps(
-        PoolRecords(redis),
-        connections.bbb,
-        log,
-        now_ms,
-        end_reach_ms=settings.meetings.creating_limit_ms + END_REACH_MARGIN_MS,
-    )
+    end_reach_ms = settings.meetings.creating_limit_ms + END_REACH_MARGIN_MS
+    pool = PoolDeps(PoolRecords(redis), connections.bbb, log, now_ms, end_reach_ms)
     tenants = _make_tenants(parts)
     callbacks = _make_callbacks(parts, pool, tenants)
     recordings = make_recording_deps(
@@ -133,7 +128,9 @@ def make_features(
             probes,
         ),
         takeover=_make_takeover(parts, servers, recordings, probes),
-        exposition=MetricsDeps(settings, log, faults, now_ms, metrics, pool, callbacks, recordings),
+        exposition=MetricsDeps(
+            *(settings, log, faults, now_ms, metrics, pool, callbacks, recordings, servers.usage)
+        ),
         checksum_errors=checksum_errors,
         events=connections.events,
     )
