@@ -45,6 +45,7 @@ from appliance.takeover.deps import TakeoverDeps
 from appliance.tenants.admin_store import TenantStore
 from appliance.tenants.cache import TenantCache
 from appliance.tenants.deps import TenantDeps
+from appliance.tenants.limits import LimitStore
 from appliance.tenants.lrs import LrsPayloads
 from appliance.tenants.store import TenantLookup
 from appliance.tenants.token_client import TokenClient
@@ -128,9 +129,7 @@ def make_features(
             probes,
         ),
         takeover=_make_takeover(parts, servers, recordings, probes),
-        exposition=MetricsDeps(
-            *(settings, log, faults, now_ms, metrics, pool, callbacks, recordings, servers.usage)
-        ),
+        exposition=_make_exposition(parts, servers, recordings),
         checksum_errors=checksum_errors,
         events=connections.events,
     )
@@ -143,6 +142,8 @@ def _make_tenants(parts: _Parts) -> TenantDeps:
         log=parts.log,
         store=TenantStore(redis.background),
         cache=TenantCache(TenantLookup(redis.foreground), now_ms),
+        limits=LimitStore(redis.background),
+        now_ms=now_ms,
         lrs=LrsPayloads(
             TokenClient(parts.connections.http, connect_s),
             parts.faults,
@@ -247,6 +248,20 @@ def _make_meetings(parts: _Parts, servers: ServerDeps, tenants: TenantDeps) -> M
     )
 
 
+def _make_exposition(parts: _Parts, servers: ServerDeps, recordings: RecordingDeps) -> MetricsDeps:
+    return MetricsDeps(
+        parts.settings,
+        parts.log,
+        parts.faults,
+        now_ms,
+        parts.connections.metrics,
+        servers.pool,
+        servers.callbacks,
+        recordings,
+        servers.usage,
+    )
+
+
 def _make_takeover(
     parts: _Parts, servers: ServerDeps, recordings: RecordingDeps, probes: Probes
 ) -> TakeoverDeps:
@@ -263,5 +278,14 @@ def _make_takeover(
 
 
 def _new_password() -> str:
-    letters = string.ascii_letters + string.digits
-    return "".join(secrets.choice(letters) for _ in range(8))
+    """Return 8 letters and digits, each as likely as any other, for a single system call."""
+    found = b""
+    while len(found) < 8:
+        found += secrets.token_bytes(12).translate(_LETTERS, delete=_SURPLUS)
+    return found[:8].decode("ascii")
+
+
+_ALPHABET = (string.ascii_letters + string.digits).encode()
+_LETTERS = bytes(_ALPHABET[byte % 62] for byte in range(256))
+_SURPLUS = bytes(range(248, 256))
+"""Bytes beyond the last multiple of 62."""
