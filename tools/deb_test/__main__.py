@@ -35,13 +35,14 @@ from tools.deb_test.packages import (
     run,
 )
 from tools.deb_test.report import Report, StepFailed
+from tools.deb_test.repository import use_repository
 from tools.deb_test.scene import Scene
 from tools.deb_test.tree import PACKAGES, make_tree, write_sources
 from tools.deb_test.upgrade import remove_and_restore, upgrade
 from tools.deb_test.variants import use_external_stores, use_valkey
 from tools.deb_test.volumes import use_scalelites_volume
 
-GUESTS = ("main", "valkey", "documents", "external")
+GUESTS = ("main", "valkey", "documents", "external", "apt")
 
 
 def main() -> int:
@@ -101,7 +102,7 @@ def test(report: Report, directory: Path, options: argparse.Namespace) -> None:
             yield Scene(machine, report, servers)
 
     with bbb_servers(3) as servers:
-        for name, story in stories(options, package, older, external):
+        for name, story in stories(options, package, older, external, directory):
             with scene_of(name) as scene:
                 story(scene)
                 for server in servers:
@@ -109,7 +110,7 @@ def test(report: Report, directory: Path, options: argparse.Namespace) -> None:
 
 
 def stories(
-    options: argparse.Namespace, package: Path, older: Path, external: Path
+    options: argparse.Namespace, package: Path, older: Path, external: Path, directory: Path
 ) -> Iterator[tuple[str, Callable[[Scene], None]]]:
     """Yield the name and the steps of each guest."""
 
@@ -137,6 +138,7 @@ def stories(
         "valkey": lambda scene: use_valkey(scene, package),
         "documents": lambda scene: follow_documents(scene, package),
         "external": lambda scene: use_external_stores(scene, package, external),
+        "apt": lambda scene: use_repository(scene, package, older, directory),
     }
     only = "main" if options.quick else options.only
     for name, story in every.items():
