@@ -31,6 +31,7 @@ from appliance.postgres.database import Database
 from appliance.public.app import PublicApp
 from appliance.recordings.deps import RecordingAdmin
 from appliance.recordings.manual_imports import ManualImports
+from appliance.recordings.object_work import ObjectWork
 from appliance.recordings.recovery import finish_changes_forever
 from appliance.recordings.retention_task import run_retention_forever
 from appliance.redis.startup import GRACE_S, report_missing_redis, wait_for_redis
@@ -238,7 +239,16 @@ def _recording_services(
         ("spool_watcher", watcher.run),
         ("retention", partial(run_retention_forever, features.recordings)),
         ("unfinished_changes", partial(finish_changes_forever, features.recordings)),
+        *_object_services(features.recordings.work),
     )
+
+
+def _object_services(
+    work: ObjectWork | None,
+) -> tuple[tuple[str, Callable[[], Awaitable[None]]], ...]:
+    if work is None:
+        return ()
+    return (("object_work", work.work_forever), ("object_sweeper", work.sweep_forever))
 
 
 def _listeners(features: Features, log: EventLogger) -> dict[str, HttpServer]:

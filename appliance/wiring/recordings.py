@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from threading import Lock
+
 from appliance.callbacks.deps import CallbackDeps
 from appliance.doctor.deps import Probes
 from appliance.http.page_texts import load_error_texts
-from appliance.instruments import Metrics
+from appliance.instruments import S3_REASONS, Metrics
 from appliance.log import Log
 from appliance.postgres.database import Database
 from appliance.recordings.admin_store import RecordingTable
-from appliance.recordings.caption_files import CaptionFiles
+from appliance.recordings.bucket import Bucket
 from appliance.recordings.change_notes import ChangeNotes
 from appliance.recordings.deps import RecordingAdmin, RecordingDeps
-from appliance.recordings.file_locations import FileLocations
 from appliance.recordings.files import RecordingFiles
+from appliance.recordings.import_deps import Importer
 from appliance.recordings.import_history import ImportHistory
 from appliance.recordings.import_journal import ImportJournal
-from appliance.recordings.importer import Importer
 from appliance.recordings.manual_imports import ManualImports
 from appliance.recordings.merge import ImportRules
+from appliance.recordings.mixed_storage import MixedStorage
+from appliance.recordings.object_journal import ObjectJournal
+from appliance.recordings.object_keys import ObjectKeys
+from appliance.recordings.object_playback import ObjectPlayback
+from appliance.recordings.object_work import ObjectWork
+from appliance.recordings.objects import RecordingObjects
 from appliance.recordings.playback_tokens import PlaybackTokens
 from appliance.recordings.served_files import ServedFiles
 from appliance.recordings.spool import Spool
 from appliance.recordings.spool_admin import SpoolAdmin
 from appliance.recordings.spool_watcher import SpoolWatcher
+from appliance.recordings.storage import Storage
 from appliance.recordings.store import RecordingStore
 from appliance.redis.store import RedisStore, RedisStores
 from appliance.settings import Settings
@@ -44,6 +53,12 @@ def make_recording_deps(
 ) -> RecordingDeps:
     """Return the dependencies of recordings. `database` is None if it is disabled."""
     settings, log = callbacks.settings, callbacks.log
+    files: Storage = RecordingFiles(settings.recordings)
+    objects = None
+    if database is not None and settings.s3.enabled:
+        bucket = Bucket(settings.s3, count_faults(metrics))
+        objects = RecordingObjects(bucket, ObjectKeys(settings.s3.prefix))
+        files = MixedStorage(objects, RecordingFiles(settings.recordings))
     return RecordingDeps(
         settings=settings,
         log=log,
@@ -54,13 +69,20 @@ def make_recording_deps(
         tenants=callbacks.tenants,
         callbacks=callbacks,
         store=None if database is None else RecordingStore(database),
-        files=RecordingFiles(settings.recordings),
+        files=files,
+        work=(
+            None
+            if database is None or objects is None
+            else _make_object_work(callbacks, database, objects)
+        ),
+        objects=None if objects is None else ObjectPlayback(objects, settings.s3),
         change_notes=ChangeNotes(settings.recordings),
-        captions=CaptionFiles(),
         tokens=PlaybackTokens(redis, settings.protected.token_timeout_s),
         spool=None if database is None else Spool(settings.recordings),
         admin=(
-            None if database is None else _make_admin(callbacks, database, manual_imports, metrics)
+            None
+            if database is None
+            else _make_admin(callbacks, database, files, manual_imports, metrics)
         ),
         served=ServedFiles(settings.recordings),
         secret_key_base=callbacks.secret_key_base,
@@ -68,8 +90,36 @@ def make_recording_deps(
     )
 
 
+def count_faults(metrics: Metrics) -> Callable[[str], None]:
+    """Return a function that counts the errors of a bucket; any thread may call it."""
+    lock = Lock()
+
+    def count(code: str) -> None:
+        with lock:
+            metrics.s3_errors.add(code if code in S3_REASONS else "other")
+
+    return count
+
+
+def _make_object_work(
+    callbacks: CallbackDeps, database: Database, objects: RecordingObjects
+) -> ObjectWork:
+    return ObjectWork(
+        journal=ObjectJournal(database),
+        recordings=RecordingStore(database),
+        objects=objects,
+        log=callbacks.log,
+        faults=callbacks.faults,
+        sweep_interval_s=callbacks.settings.s3.sweep_interval_s,
+    )
+
+
 def _make_admin(
-    callbacks: CallbackDeps, database: Database, manual_imports: ManualImports, metrics: Metrics
+    callbacks: CallbackDeps,
+    database: Database,
+    files: Storage,
+    manual_imports: ManualImports,
+    metrics: Metrics,
 ) -> RecordingAdmin:
     settings, log = callbacks.settings, callbacks.log
     recordings = settings.recordings
@@ -77,17 +127,17 @@ def _make_admin(
         journal=ImportJournal(database, log, urls=callbacks.urls, wake=callbacks.queue.wake),
         recordings=RecordingStore(database),
         spool=Spool(recordings),
-        files=RecordingFiles(recordings),
+        files=files,
         rules=ImportRules(recordings.import_unpublished, settings.protected.enabled),
         log=log,
         notes=ChangeNotes(recordings),
         metrics=metrics,
+        in_bucket=settings.s3.enabled,
     )
     return RecordingAdmin(
         table=RecordingTable(database),
         history=ImportHistory(database),
         spool=SpoolAdmin(recordings),
-        places=FileLocations(recordings),
         importer=importer,
         start=manual_imports.start,
     )

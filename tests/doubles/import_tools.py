@@ -15,9 +15,10 @@ from appliance.postgres.asyncio_bridge import open_asyncio_loop
 from appliance.postgres.database import Database, open_postgres_store
 from appliance.recordings.change_notes import ChangeNotes
 from appliance.recordings.files import RecordingFiles
+from appliance.recordings.import_deps import Importer, RetryIntervals
 from appliance.recordings.import_journal import ImportJournal
 from appliance.recordings.import_model import SpooledTar
-from appliance.recordings.importer import Importer, RetryIntervals, import_tar
+from appliance.recordings.importer import import_tar
 from appliance.recordings.merge import ImportRules
 from appliance.recordings.recording import Recording
 from appliance.recordings.spool import Spool
@@ -27,7 +28,7 @@ from tests.doubles.features import EventBook
 from tests.doubles.settings import settings_of
 
 READY_S = 40.0
-NO_PAUSES = RetryIntervals(busy_s=0.05, database_s=0.1, retry_s=0.0, disk_s=0.05)
+NO_PAUSES = RetryIntervals(busy_s=0.05, database_s=0.1, retry_s=0.0, disk_s=0.05, bucket_s=0.05)
 
 
 def recording_settings(root: Path, **variables: str) -> RecordingSettings:

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.recordings.caption_files import CaptionFiles
 from appliance.recordings.files import RecordingFiles
 from appliance.recordings.playback_tokens import PlaybackTokens
 from appliance.recordings.recording import Recording
@@ -78,7 +77,6 @@ async def open_player(
             bare,
             recordings__store=store,
             recordings__files=RecordingFiles(recordings),
-            recordings__captions=CaptionFiles(),
             recordings__tokens=tokens,
             recordings__served=ServedFiles(recordings),
             recordings__secret_key_base=KEY,
