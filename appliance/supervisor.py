@@ -29,6 +29,7 @@ from appliance.log import EventLogger, get_logger, reopen_logs
 from appliance.metrics.routes import make_metrics_app
 from appliance.postgres.database import Database
 from appliance.public.app import PublicApp
+from appliance.recordings.bucket_client import Boto3Missing
 from appliance.recordings.deps import RecordingAdmin
 from appliance.recordings.manual_imports import ManualImports
 from appliance.recordings.object_work import ObjectWork
@@ -56,7 +57,9 @@ from appliance.wiring.features import Tasks, make_features
 from appliance.wiring.recordings import make_spool_watcher
 from appliance.wiring.status import describe_status
 
-START_ERRORS = (ListenError, ControlSocketError, EmbeddedStoresError, StateSecretError)
+START_ERRORS = (
+    *(ListenError, ControlSocketError, EmbeddedStoresError, StateSecretError, Boto3Missing),
+)
 """Errors that an operator must resolve before the appliance can run; their texts say how."""
 
 

@@ -69,7 +69,7 @@ def _is_authorized(expected: bytes) -> bool:
 
 
 async def _read(deps: MetricsDeps, host: HostReader) -> StoreSnapshot:
-    servers, spool, callbacks, database = None, None, None, None
+    servers, spool, callbacks, database, imports = None, None, None, None, None
     host_status = HostStatus()
     with trio.move_on_after(_READ_S):
         try:
@@ -82,9 +82,11 @@ async def _read(deps: MetricsDeps, host: HostReader) -> StoreSnapshot:
                 database = False
                 await deps.recordings.store.ping()
                 database = True
+            if deps.recordings.admin is not None:
+                imports = await deps.recordings.admin.importer.journal.count_waiting()
             callbacks = await deps.callbacks.queue.count()
         host_status = await trio.to_thread.run_sync(host.read, abandon_on_cancel=True)
-    return StoreSnapshot(servers, spool, callbacks, database, host_status)
+    return StoreSnapshot(servers, spool, callbacks, database, host_status, imports)
 
 
 async def _read_spool(deps: MetricsDeps) -> SpoolStatus | None:

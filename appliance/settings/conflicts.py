@@ -85,13 +85,6 @@ def serve_mode(values: Values) -> str:
 def _s3_conflicts(values: Values) -> Iterator[SettingProblem]:
     if not values.get(r.S3_RECORDING):
         return
-    # A Scalelite that stores in S3 must not silently become an appliance that stores on disk.
-    yield SettingProblem(
-        "S3_RECORDING",
-        '"true"',
-        "recordings in object storage are not supported yet; remove it to store them in"
-        " RECORDING_PUBLISH_DIR",
-    )
     needed: list[tuple[Variable[Any], str]] = [(r.S3_BUCKET_NAME, "S3_RECORDING is true")]
     if serve_mode(values) == "cloudfront" and not values.is_bad(r.S3_SERVE):
         needed += [

@@ -109,7 +109,7 @@ S3_RECORDING = Variable(
     "S3_RECORDING",
     BOOLEAN,
     False,
-    "Store the files in an object store. Not supported yet: true refuses to start.",
+    "Store the files of recordings in an object store (docs/object-storage.md).",
 )
 S3_BUCKET_NAME = Variable(
     "S3_BUCKET_NAME", text("a bucket name", r"[A-Za-z0-9._-]{1,255}"), None, "Name of the bucket.",

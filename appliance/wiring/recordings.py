@@ -13,6 +13,7 @@ from appliance.log import Log
 from appliance.postgres.database import Database
 from appliance.recordings.admin_store import RecordingTable
 from appliance.recordings.bucket import Bucket
+from appliance.recordings.bucket_client import check_boto3
 from appliance.recordings.change_notes import ChangeNotes
 from appliance.recordings.deps import RecordingAdmin, RecordingDeps
 from appliance.recordings.files import RecordingFiles
@@ -51,11 +52,15 @@ def make_recording_deps(
     manual_imports: ManualImports,
     metrics: Metrics,
 ) -> RecordingDeps:
-    """Return the dependencies of recordings. `database` is None if it is disabled."""
+    """Return the dependencies of recordings. `database` is None if it is disabled.
+
+    Raises Boto3Missing.
+    """
     settings, log = callbacks.settings, callbacks.log
     files: Storage = RecordingFiles(settings.recordings)
     objects = None
     if database is not None and settings.s3.enabled:
+        check_boto3()
         bucket = Bucket(settings.s3, count_faults(metrics))
         objects = RecordingObjects(bucket, ObjectKeys(settings.s3.prefix))
         files = MixedStorage(objects, RecordingFiles(settings.recordings))
