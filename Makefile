@@ -1,7 +1,7 @@
 # On a new machine, `make run` and `make test` install what they need. `make` alone lists the targets.
 # ARGS is passed to the program of a target: make test ARGS="tests/bbb -k checksum".
 .DEFAULT_GOAL := help
-.PHONY: help venv dev run test test-compat lint bench bench-all soak docs man lock deb deb-test clean
+.PHONY: help venv dev run test test-compat lint bench bench-all soak docs screenshots man lock deb apt-repo deb-test clean
 MAKEFLAGS += --no-print-directory
 ARGS ?=
 CODE = appliance tests benchmarks tools
@@ -52,6 +52,9 @@ docs: venv ## generate the sample configuration, its reference and the reference
 	@.venv/bin/python -m appliance.settings reference >docs/new && mv docs/new docs/configuration.md
 	@PYTHONPATH=. .venv/bin/python tools/admin_reference.py
 
+screenshots: dev ## take the pictures of docs/images with Chromium
+	@.venv/bin/python tools/screenshots.py
+
 man: dev ## generate the manual page and the completion for bash and zsh in build/man
 	@.venv/bin/python tools/make_manual.py build/man
 
@@ -60,6 +63,9 @@ lock: ## pin requirements/*.in (ARGS=--upgrade uses the newest releases)
 
 deb: ## build the Debian packages in dist/
 	@packaging/deb/build $(ARGS)
+
+apt-repo: ## build a signed package repository in dist/apt from dist/*.deb: KEY=FINGERPRINT
+	@packaging/apt/build --key "$(KEY)" $(ARGS)
 
 deb-test: dev ## build the packages, install and use them in virtual machines (root; six minutes)
 	@.venv/bin/python -m tools.deb_test $(ARGS)

@@ -9,6 +9,7 @@ from appliance.bbb.checksum_errors import ChecksumErrors
 from appliance.callbacks.deps import CallbackDeps
 from appliance.dialin.deps import DialInDeps
 from appliance.doctor.deps import DoctorDeps
+from appliance.events.journal import EventJournal
 from appliance.fault_log import FaultLog
 from appliance.instruments import Metrics
 from appliance.log import Log
@@ -21,6 +22,8 @@ from appliance.servers.deps import ServerDeps
 from appliance.settings import Settings
 from appliance.takeover.deps import TakeoverDeps
 from appliance.tenants.deps import TenantDeps
+from appliance.tokens.deps import TokenDeps
+from appliance.usage.deps import UsageDeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class Features:
     redis: RedisStores
     pool: PoolDeps
     tenants: TenantDeps
+    tokens: TokenDeps
     callbacks: CallbackDeps
     recordings: RecordingDeps
     servers: ServerDeps
@@ -45,3 +49,6 @@ class Features:
     takeover: TakeoverDeps
     exposition: MetricsDeps
     checksum_errors: ChecksumErrors
+    events: EventJournal
+    usage: UsageDeps | None = None
+    """None: there is no database."""

@@ -168,6 +168,7 @@ def configure_logging(
         raise ValueError(f"unknown log level {level!r}")
     target = sys.stderr if stream is None else stream
     handler = _ReopenableHandler(target)
+    handler.setLevel(LEVELS[level])  # as well, for `tap_log`
     handler.setFormatter(_formatter(_choose_format(log_format, target, journal_stream), target))
     root = logging.getLogger()
     for old in _own_handlers():
@@ -180,6 +181,34 @@ def configure_logging(
     logging.captureWarnings(True)
     # PyJWT warns in three lines whenever it uses a short secret; `ctl doctor` reports those.
     warnings.filterwarnings("ignore", "The HMAC key is")
+
+
+@contextmanager
+def tap_log(take: Callable[[Mapping[str, Any]], None]) -> Iterator[None]:
+    """Pass every event from INFO on to `take` as well, also those that LOG_LEVEL leaves out.
+
+    `take` gets the name as `event`, `level`, and the fields, none of them masked yet; it is called
+    in the thread that logs.
+    """
+    logger, handler = logging.getLogger(_ROOT_NAME), _TapHandler(take)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(min(level, logging.INFO))
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+class _TapHandler(logging.Handler):
+    def __init__(self, take: Callable[[Mapping[str, Any]], None]) -> None:
+        super().__init__(logging.INFO)
+        self._take = take
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if isinstance(record.msg, dict):  # an event, see wrap_for_formatter
+            self._take(record.msg)
 
 
 def print_failure(text: str, journal_stream: str | None) -> None:

@@ -149,7 +149,7 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class ListedMeeting:
-    """The fields of one `<meeting>` in a getMeetings answer that load and counts depend on."""
+    """The fields of one `<meeting>` in a getMeetings answer for load, counts and usage."""
 
     id: str
     create_time_ms: int
@@ -159,6 +159,34 @@ class ListedMeeting:
     is_breakout: bool
     name: str = ""
     tenant_id: str | None = None
+    original_id: str | None = None
+    """The front-end's id, where `id` holds only its hash (tenants/scoped_id.py)."""
+    voice: int = 0
+    listeners: int = 0
+    dial_in: int = 0
+    """Callers by telephone."""
+    recorded: bool = False
+    """It was created with record=true."""
+    origin: str = ""
+    """`meta_bbb-origin`: the kind of front-end."""
+    origin_server: str = ""
+    """`meta_bbb-origin-server-name`: the front-end."""
+    parent_id: str = ""
+    """Internal id of the parent of a breakout room."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRecord:
+    """What the record of a listed meeting says of it, if the appliance placed it."""
+
+    expected: int | None
+    """Reserved users."""
+    moved_from: str = ""
+    """The server that it was moved from, empty if it was not."""
+    run_ms: int = 0
+    """Arrival time of the create of the run that is recorded; 0: none is."""
+    created: int = 0
+    """createTime of that run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +319,8 @@ class PollStart:
     joins: float
     """Total load that joins have ever added to the server; what they add during the poll counts in
     addition to the load that the poll measures."""
+    usage_version: int = 0
+    """How often the usage of the server was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +345,7 @@ class ObservationResult:
 
     known: bool = True
     """False: the server was removed from the pool, or is disabled."""
+    usage_saved: bool = False
     online: bool = False
     came_online: bool = False
     auto_disabled: bool = False

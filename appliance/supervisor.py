@@ -52,6 +52,7 @@ from appliance.system.signals import watch_signals
 from appliance.system.state_secrets import StateSecretError
 from appliance.system.systemd import SystemdNotifier, feed_watchdog, report_status
 from appliance.system.tasks import Background, supervise
+from appliance.usage.writer import write_usage_forever
 from appliance.wiring.connections import Connections, open_connections
 from appliance.wiring.features import Tasks, make_features
 from appliance.wiring.recordings import make_spool_watcher
@@ -223,6 +224,7 @@ def _services(
     systemd: SystemdNotifier,
 ) -> tuple[tuple[str, Callable[[], Awaitable[None]]], ...]:
     """Return the services that do not depend on recordings."""
+    usage = features.usage
     return (
         ("poller", partial(poller.run, features.servers)),
         ("sweeper", partial(sweep_forever, features.servers)),
@@ -231,6 +233,7 @@ def _services(
         ("ended_meetings", partial(notify_ended_forever, features.callbacks)),
         ("callbacks", call_front_ends),
         ("status", partial(report_status, partial(describe_status, features), systemd.send)),
+        *([("usage", partial(write_usage_forever, usage))] if usage is not None else []),
     )
 
 

@@ -72,9 +72,7 @@ def test_run_reports_an_invalid_configuration(
     assert 'PORT="high"' in error
 
 
-@pytest.mark.parametrize(
-    ("words", "code"), [(["ctl", "bogus"], EX_USAGE), (["config"], EX_USAGE), (["ctl"], EX_USAGE)]
-)
+@pytest.mark.parametrize(("words", "code"), [(["ctl", "bogus"], EX_USAGE), (["config"], EX_USAGE)])
 def test_ctl_command_is_passed_on(
     capsys: pytest.CaptureFixture[str], words: list[str], code: int
 ) -> None:

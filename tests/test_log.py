@@ -27,6 +27,7 @@ from appliance.log import (
     get_logger,
     reopen_logs,
     request_context,
+    tap_log,
 )
 from appliance.settings.access_variables import LOG_FORMAT, LOG_LEVEL
 from tests.doubles.logs import logged, logging_restored
@@ -387,3 +388,20 @@ def test_reopening_has_no_effect_when_the_log_is_not_a_file() -> None:
         get_logger("x").info("e")
 
     assert logged("journal", emit) == "<6>e"
+
+
+def test_tap_gets_events_that_the_level_leaves_out(written: io.StringIO) -> None:
+    taken: list[tuple[str, object]] = []
+    configure_logging("warning", "json", stream=written)
+    log = get_logger("x")
+
+    with tap_log(lambda event: taken.append((event["event"], event["level"]))):
+        log.debug("detail")
+        log.info("change", server="bbb1")
+        log.warning("degraded")
+        logging.getLogger("library").warning("no event")
+    log.info("later")
+
+    assert taken == [("change", "info"), ("degraded", "warning")]
+    lines = [json.loads(line)["event"] for line in written.getvalue().splitlines()]
+    assert lines == ["degraded", "no event"]

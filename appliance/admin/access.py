@@ -1,23 +1,30 @@
 """Who may make admin calls on which listener, and how a listener denies a request.
 
 On the control socket the kernel has identified the peer (control_socket.py). On the public listener
-a request has a checksum made with ADMIN_SECRET (else LOADBALANCER_SECRET or one of
-LOADBALANCER_SECRETS; never a tenant's). It covers the name of the call and the query, not the body:
-a signed address is as good as the secret for that call, so it is never logged. A request that is
-denied before its call is looked at gets XML with status 200, as from Scalelite.
+a request has an access token, or a checksum made with ADMIN_SECRET (else LOADBALANCER_SECRET or one
+of LOADBALANCER_SECRETS; never a tenant's). The checksum covers the name of the call and the query,
+not the body: a signed address is as good as the secret for that call, so it is never logged. A
+request that is denied before its call is looked at gets XML with status 200, as from Scalelite; one
+with a token gets JSON (RFC 6750, section 3).
 Source: Scalelite's docs/api-README.md and its API controllers.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from quart import Request, Response
 
-from appliance.admin_calls.actors import ACTOR_KEY, CLIENT_KEY, UNKNOWN, remote_actor
+from appliance.admin_calls.actors import (
+    ACTOR_KEY,
+    CLIENT_KEY,
+    Actor,
+    shown_address,
+    signed_actor,
+)
 from appliance.bbb import errors
 from appliance.bbb.checksum import split_checksum, verify_checksum
 from appliance.bbb.errors import Failure
@@ -25,18 +32,31 @@ from appliance.bbb.params import Params, parse_query
 from appliance.bbb.xml import XML_TYPE, render_error
 from appliance.fault_log import FaultLog
 from appliance.settings import Settings
+from appliance.tokens.deps import TokenDeps
+from appliance.tokens.find import find_token
+from appliance.tokens.rules import parse_bearer
 
+_JSON = "application/json"
 _MAX_QUERY_BYTES = 64 * 1024
 
 
 class Denied(Exception):
     """Ends a request before its call is made."""
 
-    def __init__(self, failure: Failure, status: int = 200, allow: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        failure: Failure,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        *,
+        reason: str = "",
+    ) -> None:
         super().__init__(failure.key)
         self.failure = failure
         self.status = status
-        self.allow = ", ".join(allow)
+        self.headers = headers or {}
+        self.reason = reason
+        """Not empty: the answer is JSON with this reason, on any listener."""
 
 
 def no_such_call() -> Denied:
@@ -44,9 +64,9 @@ def no_such_call() -> Denied:
     return Denied(errors.UNSUPPORTED_REQUEST, 404)
 
 
-def wrong_method(allow: Iterable[str]) -> Denied:
+def wrong_method(allow: str) -> Denied:
     """Return the denial of a request that has another method than its call."""
-    return Denied(errors.UNSUPPORTED_REQUEST, 405, allow)
+    return Denied(errors.UNSUPPORTED_REQUEST, 405, {"Allow": allow})
 
 
 class Access(Protocol):
@@ -56,8 +76,11 @@ class Access(Protocol):
     def is_local(self) -> bool:
         """Whether clients are on this machine and may make calls about its files."""
 
-    def identify(self, name: str, request: Request) -> tuple[str, Params]:
-        """Return the actor of a call and the parameters of its query. Raises Denied."""
+    async def identify(self, name: str, request: Request) -> tuple[Actor, Params]:
+        """Return the actor of a call and the parameters of its query.
+
+        Raises Denied, StoreDown.
+        """
 
     def render(self, denied: Denied) -> Response:
         """Return the answer to a request that is denied."""
@@ -68,15 +91,15 @@ class ControlAccess:
 
     is_local = True
 
-    def identify(self, name: str, request: Request) -> tuple[str, Params]:
+    async def identify(self, name: str, request: Request) -> tuple[Actor, Params]:
         """Return the connected user."""
-        return str(request.scope.get(ACTOR_KEY, UNKNOWN)), parse_query(request.query_string)
+        scope = cast(dict[str, Any], request.scope)
+        return scope[ACTOR_KEY], parse_query(request.query_string)
 
     def render(self, denied: Denied) -> Response:
         """Say why in JSON, as calls do."""
         texts = {404: "no such call", 405: "this call has another method"}
-        body = json.dumps({"error": texts.get(denied.status, denied.failure.message)})
-        return Response(body, denied.status, content_type="application/json")
+        return _refuse_in_json(denied, texts.get(denied.status, denied.failure.message))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,26 +108,41 @@ class PublicAccess:
 
     settings: Settings
     faults: FaultLog
+    tokens: TokenDeps
 
     @property
     def is_local(self) -> bool:
         """Clients may be anywhere."""
         return False
 
-    def identify(self, name: str, request: Request) -> tuple[str, Params]:
-        """Check content type and checksum; nothing of the body has been read."""
-        if (
-            request.method == "POST"
-            and _has_body(request)
-            and request.mimetype != "application/json"
-        ):
-            raise Denied(errors.UNSUPPORTED_CONTENT_TYPE)
+    async def identify(self, name: str, request: Request) -> tuple[Actor, Params]:
+        """Check the token, or content type and checksum; nothing of the body has been read."""
         client = str(cast(dict[str, Any], request.scope)[CLIENT_KEY])
         query: bytes = request.query_string
+        secret = parse_bearer(request.headers.get("authorization"))
+        foreign_body = request.method == "POST" and _has_body(request) and request.mimetype != _JSON
+        if secret is not None:
+            actor = await self._find_bearer(secret, client)
+            if foreign_body:
+                reason = f"the body must be {_JSON}"
+                raise Denied(errors.UNSUPPORTED_CONTENT_TYPE, 415, reason=reason)
+            return actor, parse_query(query)
+        if foreign_body:
+            raise Denied(errors.UNSUPPORTED_CONTENT_TYPE)
         if not self._is_signed(name, query):
             self.faults.note("admin_checksum_wrong", client, call=name)
             raise Denied(errors.CHECKSUM_ERROR)
-        return remote_actor(client), parse_query(split_checksum(query)[0])
+        return signed_actor(client), parse_query(split_checksum(query)[0])
+
+    async def _find_bearer(self, secret: str, client: str) -> Actor:
+        token = await find_token(self.tokens, secret)
+        if token is None:
+            self.faults.note("admin_token_refused", client)
+            reason = "the token is unknown, has expired or was revoked"
+            headers = {"WWW-Authenticate": 'Bearer realm="scalelite-appliance"'}
+            raise Denied(errors.CHECKSUM_ERROR, 401, headers, reason=reason)
+        who = f"token {token.name} {shown_address(client)}"
+        return Actor(who, token.role, token.tenant_id)
 
     def _is_signed(self, name: str, query: bytes) -> bool:
         if len(query) > _MAX_QUERY_BYTES:
@@ -113,9 +151,15 @@ class PublicAccess:
         return verify_checksum(name, query, self.settings.admin.secrets, allowed) is not None
 
     def render(self, denied: Denied) -> Response:
-        """Render the failure as Scalelite does."""
+        """Render the failure as Scalelite does, or in JSON."""
+        if denied.reason:
+            return _refuse_in_json(denied, denied.reason)
         body = render_error(denied.failure.key, denied.failure.message)
         return Response(body, denied.status, content_type=XML_TYPE)
+
+
+def _refuse_in_json(denied: Denied, reason: str) -> Response:
+    return Response(json.dumps({"error": reason}), denied.status, content_type=_JSON)
 
 
 def _has_body(request: Request) -> bool:

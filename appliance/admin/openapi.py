@@ -33,10 +33,18 @@ _ABOUT_CHECKSUM = (
     "if it is set, else LOADBALANCER_SECRET or one of LOADBALANCER_SECRETS, never a tenant's. The "
     "body is not covered."
 )
+_ABOUT_TOKEN = (
+    "An access token, made by `ctl tokens add` or addToken. `x-role` of an operation is the lowest "
+    "role that may make it, `x-tenant` whether a tenant's token may: it sees and changes only what "
+    "is the tenant's."
+)
 _COMMON = {
     400: "A field is missing or cannot be accepted; nothing was done.",
+    401: "The token is unknown, has expired or was revoked.",
+    403: "The role of the token is too low, or it is a tenant's.",
     408: "The body of the request did not arrive.",
     413: "The body of the request is larger than 1 MiB.",
+    415: "The request has a token, and a body that is not JSON.",
     500: "The appliance failed; its log says why.",
     503: "A store is not reachable.",
     504: "It took too long; a part may have been done.",
@@ -60,17 +68,18 @@ def make_document(calls: Sequence[AdminCall[Any]], *, uploads: bool = False) -> 
             "license": {"name": "AGPL-3.0-or-later", "identifier": "AGPL-3.0-or-later"},
         },
         "tags": [{"name": name} for name in dict.fromkeys(call.group for call in public)],
-        "security": [{"checksum": []}],
+        "security": [{"token": []}, {"checksum": []}],
         "paths": paths,
         "components": {
             "schemas": schemas,
             "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "description": _ABOUT_TOKEN},
                 "checksum": {
                     "type": "apiKey",
                     "in": "query",
                     "name": "checksum",
                     "description": _ABOUT_CHECKSUM,
-                }
+                },
             },
         },
     }
@@ -135,6 +144,8 @@ def _describe(call: AdminCall[Any], answer: Schema, request: Schema) -> dict[str
         "operationId": call.name,
         "tags": [call.group],
         "summary": call.summary,
+        "x-role": call.role.value,
+        "x-tenant": call.of_tenants,
         "responses": _responses(call, answer),
     }
     if call.method == "POST":
@@ -168,7 +179,7 @@ def _responses(call: AdminCall[Any], answer: Schema) -> dict[str, Any]:
     responses["200"]["content"] = {**responses["200"]["content"], XML: {"schema": {}}}
     refusals = {**_COMMON, **call.refusals}
     if call.method == "GET":
-        del refusals[408], refusals[413]
+        del refusals[408], refusals[413], refusals[415]
     error = {"$ref": f"{_SCHEMAS}{ErrorJson.__name__.removesuffix(_SUFFIX)}"}
     for status, meaning in sorted(refusals.items()):
         responses[str(status)] = {"description": meaning, "content": {JSON: {"schema": error}}}

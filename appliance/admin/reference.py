@@ -50,7 +50,8 @@ def _render_call(call: AdminCall[Any], document: dict[str, Any]) -> str:
     lines += [f"{call.status}:", "", *_indent(example), ""]
     for status, meaning in call.refusals.items():
         lines += [f"{status}: {meaning}", ""]
-    return "\n".join([heading, "", call.summary, "", *lines])
+    role = f"Role: {call.role}{', also of a tenant' if call.of_tenants else ''}."
+    return "\n".join([heading, "", f"{call.summary} {role}", "", *lines])
 
 
 def _rows(schema: Schema, schemas: dict[str, Schema], within: str) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar, cast
@@ -22,6 +22,7 @@ from appliance.admin.access import (
     no_such_call,
     wrong_method,
 )
+from appliance.admin.dispatch import AdminCalls, check_role
 from appliance.admin.errors import answer_error
 from appliance.admin.openapi import make_document
 from appliance.admin_calls.actors import FILE_KEY
@@ -30,6 +31,7 @@ from appliance.admin_calls.fields import merge_fields, parse_body
 from appliance.bbb import errors
 from appliance.callbacks.admin_calls import CALLBACK_CALLS
 from appliance.doctor.admin_calls import DOCTOR_CALLS
+from appliance.events.admin_calls import EVENT_CALLS
 from appliance.features import Features
 from appliance.http.messages import AsgiApp, ClientGone, read_body
 from appliance.http.quart_app import make_quart_app
@@ -42,12 +44,14 @@ from appliance.servers.admin_pool_calls import POOL_CALLS
 from appliance.takeover.admin_calls import TAKEOVER_CALLS
 from appliance.tenants.admin_calls import TENANT_CALLS
 from appliance.tenants.admin_setting_calls import SETTING_CALLS
+from appliance.tokens.admin_calls import TOKEN_CALLS
 
 MAX_BODY_BYTES = 1024 * 1024
 BODY_TIMEOUT_S = 10.0
 DOCUMENT_NAME = "openapi.json"
 
 _JSON = "application/json; charset=utf-8"
+_JSON_LINES = "application/x-ndjson"
 
 Deps = TypeVar("Deps")
 
@@ -69,13 +73,20 @@ _TABLES: tuple[_Table[Any], ...] = (
     _Table(MEETING_CALLS, lambda features: features.meetings),
     _Table(CALLBACK_CALLS, lambda features: features.callbacks),
     _Table(DOCTOR_CALLS, lambda features: features.doctor),
+    _Table(EVENT_CALLS, lambda features: features.events),
     _Table((*RECORDING_CALLS, *IMPORT_CALLS), lambda features: features.recordings),
     _Table(TAKEOVER_CALLS, lambda features: features.takeover),
     _Table((*TENANT_CALLS, *SETTING_CALLS), lambda features: features.tenants),
+    _Table(TOKEN_CALLS, lambda features: features.tokens),
 )
 
 CALLS: tuple[AdminCall[Any], ...] = tuple(call for table in _TABLES for call in table.calls)
 """Every call, in the order of the documents."""
+
+
+def make_admin_calls(features: Features) -> AdminCalls:
+    """Return all calls, bound to their features."""
+    return AdminCalls(call for table in _TABLES for call in table.bind(features))
 
 
 def make_control_app(features: Features) -> AsgiApp:
@@ -97,7 +108,7 @@ def make_public_admin_blueprint(features: Features) -> Blueprint:
     Its application puts the address of the client, as trusted proxies report it, into the scope
     under CLIENT_KEY, and has checked the host.
     """
-    access = PublicAccess(features.settings, features.faults)
+    access = PublicAccess(features.settings, features.faults, features.tokens)
     return _make_blueprint(features, access)
 
 
@@ -132,45 +143,40 @@ class _AdminViews:
     def __init__(self, features: Features, access: Access) -> None:
         self._features = features
         self._access = access
-        bound = [call for table in _TABLES for call in table.bind(features)]
-        self._calls = {
-            call.declaration.name: call
-            for call in bound
-            if access.is_local or not call.declaration.local
-        }
+        self._calls = make_admin_calls(features)
 
     async def serve(self, name: str = "") -> Response:
         """Make a call and answer it. Raises Denied."""
-        call = self._find_call(name)
-        actor, query = self._access.identify(name, request)
-        declaration = call.declaration
+        declaration = self._find_call(name)
         try:
+            actor, query = await self._access.identify(name, request)
+            check_role(declaration, actor)
             body = b""
             if declaration.method == "POST":
                 received = current_exchange().request
                 body = await read_body(received, MAX_BODY_BYTES, limit_s=BODY_TIMEOUT_S)
             passed = cast(Callable[[], int | None], request.scope.get(FILE_KEY, _no_file))
-            answer = await call.run(actor, merge_fields(parse_body(body), query), passed())
+            fields = merge_fields(parse_body(body), query)
+            answer = await self._calls.make(name, actor, fields, passed())
             return _respond(answer, declaration.status)
-        except ClientGone:
+        except (ClientGone, Denied):
             raise
         except Exception as error:
             features = self._features
             failed = answer_error(declaration, error, features.faults, features.log)
             return _respond(failed.document, failed.status)
 
-    def _find_call(self, name: str) -> BoundAdminCall:
-        call = self._calls.get(name)
-        if call is None:
+    def _find_call(self, name: str) -> AdminCall[Any]:
+        call = self._calls.find(name)
+        if call is None or (call.local and not self._access.is_local):
             raise no_such_call()
-        _check_method(call.declaration.method)
+        _check_method(call.method)
         return call
 
     async def deny(self, denied: Denied) -> Response:
         """Answer a request whose call was not made."""
         response = self._access.render(denied)
-        if denied.allow:
-            response.headers["allow"] = denied.allow
+        response.headers.update(denied.headers)
         return response
 
     async def show_document(self) -> Response:
@@ -199,15 +205,25 @@ def _no_file() -> None:
 def _check_method(method: str) -> None:
     allowed = ("GET", "HEAD") if method == "GET" else (method,)
     if request.method not in allowed:
-        raise wrong_method(allowed)
+        raise wrong_method(", ".join(allowed))
 
 
 def _respond(document: Any, status: int) -> Response:
+    """Return a response with a document, or with those of a stream as they come."""
+    if isinstance(document, AsyncIterator):
+        current_exchange().watch_client()
+        return Response(_render_lines(document), status, content_type=_JSON_LINES)
     try:
         body = msgspec.json.encode(document)
     except UnicodeEncodeError:  # the name of a file that is not UTF-8
         body = json.dumps(msgspec.to_builtins(document)).encode()
     return Response(body, status, content_type=_JSON)
+
+
+async def _render_lines(batches: AsyncIterator[Iterable[Any]]) -> AsyncIterator[bytes]:
+    """Yield a line for each document; an empty one for an empty batch."""
+    async for batch in batches:
+        yield b"".join(msgspec.json.encode(one) + b"\n" for one in batch) or b"\n"
 
 
 async def _keep_private(response: Response) -> Response:

@@ -1,9 +1,17 @@
-"""Who makes a change, in the words of the log (`by=...`), and the ASGI scope keys that say it."""
+"""Who makes an admin call and what it may do, and the ASGI scope keys that say it.
+
+`Actor.who` is the text of the log (`by=...`) and of the audit trail.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import StrEnum
+
+from appliance.model import TenantId
+
 ACTOR_KEY = "appliance.actor"
-"""Scope key: the user connected to the control socket."""
+"""Scope key: the Actor connected to the control socket."""
 CLIENT_KEY = "appliance.client"
 """Scope key: the address of a client of the public listener, as trusted proxies report it."""
 FILE_KEY = "appliance.file"
@@ -13,11 +21,42 @@ _MAX_ADDRESS = 64
 """A proxy may have written it; no address is longer."""
 
 
-def local_actor(uid: int, user_name: str | None) -> str:
-    """Describe the user connected to the control socket; None: the uid has no name here."""
-    return f"uid {uid}" if user_name is None else f"uid {uid} ({user_name})"
+class Role(StrEnum):
+    """What a caller may do. Each role includes those before it."""
+
+    VIEWER = "viewer"
+    """Reads everything but secrets."""
+    OPERATOR = "operator"
+    """Also changes the states of servers, ends meetings, retries, publishes recordings."""
+    ADMIN = "admin"
+    """Everything, secrets included."""
+
+    def includes(self, needed: Role) -> bool:
+        """Return whether this role is enough where `needed` is asked for."""
+        order = list(Role)
+        return order.index(self) >= order.index(needed)
 
 
-def remote_actor(address: str) -> str:
-    """Describe the client of a signed request, which is known by its address only."""
-    return f"address {address[:_MAX_ADDRESS] or UNKNOWN}"
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who makes an admin call."""
+
+    who: str
+    role: Role = Role.ADMIN
+    tenant_id: TenantId | None = None
+    """The only tenant whose objects it sees and changes; None: the whole pool."""
+
+
+def local_actor(uid: int, user_name: str | None) -> Actor:
+    """Return the user connected to the control socket; None: the uid has no name here."""
+    return Actor(f"uid={uid}" if user_name is None else f"uid={uid} ({user_name})")
+
+
+def signed_actor(address: str) -> Actor:
+    """Return the client of a signed request, which is known by its address only."""
+    return Actor(f"checksum {shown_address(address)}")
+
+
+def shown_address(address: str) -> str:
+    """Return a client's address, cut to a sensible length."""
+    return address[:_MAX_ADDRESS] or UNKNOWN

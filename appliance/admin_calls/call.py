@@ -9,11 +9,14 @@ from __future__ import annotations
 import typing
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 import trio
+from msgspec import Meta
 
+from appliance.admin_calls.actors import Actor, Role
 from appliance.admin_calls.fields import Fields, Json, read_field, read_fields
 
 PREFIX = "/scalelite/api"
@@ -29,6 +32,17 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An object of an answer. Its class is called `…Json`; the document omits that suffix."""
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+Time = Annotated[str | None, Meta(description="In UTC, as 2026-11-25T10:40:07Z.")]
+
+
+def time_json(ms: int | None) -> str | None:
+    """Render milliseconds since the epoch as `2026-11-25T10:40:07Z`."""
+    if ms is None:
+        return None
+    return f"{_EPOCH + timedelta(seconds=ms // 1000):%Y-%m-%dT%H:%M:%SZ}"
+
+
 Request = TypeVar("Request", bound=Fields, covariant=True)
 Deps = TypeVar("Deps")
 
@@ -37,11 +51,16 @@ Deps = TypeVar("Deps")
 class Call(Generic[Request]):
     """One request: who makes it, and its fields from query and body."""
 
-    who: str
+    actor: Actor
     fields: Json
     request_type: type[Request]
     file: int | None = None
     """Descriptor of a file that the client has passed; closed after the call."""
+
+    @property
+    def who(self) -> str:
+        """Return who makes the call, for the log."""
+        return self.actor.who
 
     def read(self) -> Request:
         """Read the request. Raises BadRequest, Refused."""
@@ -69,6 +88,12 @@ class AdminCall(Generic[Deps]):
     summary: str
     example: Any
     """An answer."""
+    role: Role = field(kw_only=True)
+    """The lowest role that may make it; with secrets in the answer, those of type Secret are hidden
+    from all but admins."""
+    of_tenants: bool = field(kw_only=True, default=False)
+    """Whether a tenant's token may make it: then the handler sees and changes only what belongs to
+    `call.actor.tenant_id`."""
     request: Mapping[str, Any] = field(kw_only=True, default_factory=dict)
     """The fields of an example: parameters of a GET, body of a POST."""
     status: int = field(kw_only=True, default=200)
@@ -101,9 +126,9 @@ class AdminCall(Generic[Deps]):
         """Return the call with the dependencies of its feature."""
         request_type = self.request_type
 
-        async def run(who: str, fields: Json, file: int | None = None) -> Any:
+        async def run(actor: Actor, fields: Json, file: int | None = None) -> Any:
             with trio.fail_after(self.deadline_s):
-                return await self.handler(deps, Call(who, fields, request_type, file))
+                return await self.handler(deps, Call(actor, fields, request_type, file))
 
         return BoundAdminCall(self, run)
 

@@ -32,7 +32,8 @@ class CallNames:
 
     def __init__(self, prefix: str, calls: Iterable[str]) -> None:
         self._names = {f"{prefix}/{name}": name for name in calls}
-        self._names |= {prefix: "index", f"{prefix}/": "index", "/health_check": "health_check"}
+        self._names |= {prefix: "index", f"{prefix}/": "index", "/bigbluebutton": "index"}
+        self._names["/health_check"] = "health_check"
         self._names |= {"/fsapi": "fsapi", "/fsapi/": "fsapi", "/metrics": "metrics"}
         self._names["/"] = "health_check"
 
@@ -54,7 +55,7 @@ def result_of(status: int, body: bytes) -> str:
     if status >= 400:
         return REFUSED
     head = body[:_HEAD_BYTES]
-    if b"<returncode>FAILED" in head:
+    if b"<returncode>FAILED" in head or (head[:1] == b"{" and b'"FAILED"' in head):
         return ERROR if b"internalError" in head else REFUSED
     return OK
 

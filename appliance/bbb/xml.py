@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html import escape
@@ -51,6 +51,13 @@ _NO_MEETINGS = (
     b"<response><returncode>SUCCESS</returncode><meetings/><messageKey>noMeetings</messageKey>"
     b"<message>no meetings were found on this server</message></response>"
 )
+_NO_SESSIONS = (
+    b"<response><returncode>SUCCESS</returncode><sessions/><messageKey>noSessions</messageKey>"
+    # BBB's text, with its mistake.
+    b"<message>no sessions were found on this serverr</message></response>"
+)
+_SESSIONS_HEAD = b"<response><returncode>SUCCESS</returncode><sessions>"
+_SESSIONS_TAIL = b"</sessions></response>"
 _MEETINGS_HEAD = b"<response><returncode>SUCCESS</returncode><meetings>"
 _MEETINGS_TAIL = b"</meetings></response>"
 _NOT_RUNNING = b"<response><returncode>SUCCESS</returncode><running>false</running></response>"
@@ -112,7 +119,7 @@ def read_meeting_elements(elements: Sequence[bytes]) -> list[ReadMeeting] | None
     if b"<!" in joined or b"<?" in joined or _ODD_END(joined):
         return None
     try:
-        return [_read_meeting(meeting) for meeting in _parse(joined)]
+        return [_read_meeting(*one) for one in zip(_parse(joined), elements, strict=True)]
     except MalformedAnswer:
         return None
 
@@ -139,7 +146,7 @@ class MeetingElementParser:
             if _is_listed(meeting):
                 # Without the tail, which is white space between the elements.
                 xml = etree.tostring(meeting, encoding="utf-8", with_tail=False)
-                yield xml, _read_meeting(meeting)
+                yield xml, _read_meeting(meeting, xml)
                 meeting.clear()
 
     def close(self) -> tuple[bool, str | None]:
@@ -183,12 +190,16 @@ def render_success(key: str, message: str) -> bytes:
     ).encode()
 
 
-def render_index(build: str | None) -> bytes:
-    """Render the answer of the API's index; `build` (BUILD_NUMBER) is left out if not set."""
+def render_index(build: str | None, bbb_version: str | None = None) -> bytes:
+    """Render the answer of the API's index, without what is not known.
+
+    `build` is BUILD_NUMBER, `bbb_version` that of the servers.
+    """
+    version = f"<bbbVersion>{_escape(bbb_version)}</bbbVersion>" if bbb_version else ""
     build_element = f"<build>{_escape(build)}</build>" if build else ""
     return (
         "<response><returncode>SUCCESS</returncode><version>2.0</version>"
-        f"<apiVersion>2.0</apiVersion>{build_element}</response>"
+        f"<apiVersion>2.0</apiVersion>{version}{build_element}</response>"
     ).encode()
 
 
@@ -202,6 +213,25 @@ def render_meetings(elements: Sequence[bytes]) -> bytes:
     if not elements:
         return _NO_MEETINGS
     return b"".join((_MEETINGS_HEAD, *elements, _MEETINGS_TAIL))
+
+
+def select_sessions(body: bytes, meetings: Collection[str]) -> list[bytes]:
+    """Return the elements of a getSessions answer that are about meetings with these internal ids.
+
+    Raises MalformedAnswer.
+    """
+    return [
+        etree.tostring(session, encoding="utf-8", with_tail=False)
+        for session in _parse(body).iterfind("sessions/meeting")
+        if _text(session, "meetingID") in meetings
+    ]
+
+
+def render_sessions(elements: Sequence[bytes]) -> bytes:
+    """Render the getSessions answer with these `<meeting>` elements, or for none."""
+    if not elements:
+        return _NO_SESSIONS
+    return b"".join((_SESSIONS_HEAD, *elements, _SESSIONS_TAIL))
 
 
 def render_known_meeting(meeting: KnownMeeting) -> bytes:
@@ -277,26 +307,63 @@ def _text(element: etree._Element, path: str) -> str | None:
     return (element.findtext(path) or "").strip() or None
 
 
-def _read_meeting(meeting: etree._Element) -> ReadMeeting:
+def _read_meeting(meeting: etree._Element, xml: bytes) -> ReadMeeting:
     # One reverse pass, in which the first of equal names wins, takes a third of the time of six
     # searches.
-    texts = {str(child.tag): child.text or "" for child in meeting.iterchildren(reversed=True)}
-    tenant_id = _text(meeting, "metadata/tenant-id")
+    children = list(meeting.iterchildren(reversed=True))
+    texts = {str(child.tag): child.text or "" for child in children}
+    metadata = _read_metadata(children)
+    tenant_id = metadata.get("tenant-id")
     # Not stripped: white space is significant in an id.
     meeting_id = texts.get("meetingID")
     if not meeting_id:
         return ReadMeeting(None, tenant_id)
+    is_breakout = texts.get("isBreakout", "").strip() == "true"
     listed = ListedMeeting(
         id=meeting_id,
         create_time_ms=_number(texts, "createTime"),
         participants=_number(texts, "participantCount"),
         moderators=_number(texts, "moderatorCount"),
         videos=_number(texts, "videoCount"),
-        is_breakout=texts.get("isBreakout", "").strip() == "true",
+        is_breakout=is_breakout,
         name=texts.get("meetingName", "").strip()[:_MAX_NAME_CHARACTERS],
         tenant_id=tenant_id,
+        original_id=metadata.get("tenant-meeting-id"),
+        voice=_number(texts, "voiceParticipantCount"),
+        listeners=_number(texts, "listenerCount"),
+        dial_in=_count_callers(xml),
+        recorded=texts.get("recording", "").strip() == "true",
+        origin=metadata.get("bbb-origin", "")[:_MAX_NAME_CHARACTERS],
+        origin_server=metadata.get("bbb-origin-server-name", "")[:_MAX_NAME_CHARACTERS],
+        parent_id=_parent_of(meeting, texts) if is_breakout else "",
     )
     return ReadMeeting(listed, tenant_id)
+
+
+def _read_metadata(children: Sequence[etree._Element]) -> dict[str, str]:
+    """Return the metadata of a meeting, given its children in reverse; blank values are absent."""
+    found: dict[str, str] = {}
+    for child in children:
+        if child.tag == "metadata":
+            pairs = ((str(one.tag), (one.text or "").strip()) for one in child)
+            found = {name: value for name, value in pairs if value} | found
+    return found
+
+
+def _count_callers(xml: bytes) -> int:
+    """Return the number of callers by telephone: BBB gives them user ids that begin with `v_`.
+
+    Counted in the text: searching the attendees would take half as long as parsing does.
+    """
+    lowered = xml.lower()
+    return max(lowered.count(b"<userid>v_"), lowered.count(b"<clienttype>dial-in"))
+
+
+def _parent_of(meeting: etree._Element, texts: Mapping[str, str]) -> str:
+    # BBB 2.x has it in an element of its own.
+    return (
+        texts.get("parentMeetingID", "").strip() or _text(meeting, "breakout/parentMeetingID") or ""
+    )
 
 
 def _number(texts: Mapping[str, str], name: str) -> int:

@@ -6,8 +6,10 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Call
 from appliance.admin_calls.fields import Fields, RequiredText, RequiredTexts, Texts, limit, one_of
+from appliance.admin_calls.secrets import Secret
 from appliance.callbacks import analytics
 from appliance.callbacks.analytics_files import StoredReport
 from appliance.callbacks.deps import CallbackDeps
@@ -81,7 +83,7 @@ class CallbackJson(Answer, frozen=True):
     sending: Annotated[bool, Meta(description="An attempt is under way.")]
     receiver: Annotated[str, Meta(description="Scheme, host and port of the url.")]
     url: Annotated[
-        str, Meta(description="From the front-end; it may hold a token of the front-end's.")
+        Secret, Meta(description="From the front-end; it may hold a token of the front-end's.")
     ]
     tenant_id: str | None
     meeting_id: FrontEndId
@@ -238,6 +240,7 @@ CALLBACK_CALLS: tuple[AdminCall[CallbackDeps], ...] = (
             problems=[],
         ),
         request={"state": "pending", "limit": "50"},
+        role=Role.VIEWER,
     ),
     AdminCall(
         *("retryCallbacks", "POST", _retry, "callbacks"),
@@ -245,6 +248,7 @@ CALLBACK_CALLS: tuple[AdminCall[CallbackDeps], ...] = (
         _CHANGED_EXAMPLE,
         request={"ids": [_ID]},
         logs="callbacks_retried_by_hand",
+        role=Role.OPERATOR,
     ),
     AdminCall(
         *("dropCallbacks", "POST", _drop, "callbacks"),
@@ -252,6 +256,7 @@ CALLBACK_CALLS: tuple[AdminCall[CallbackDeps], ...] = (
         _CHANGED_EXAMPLE,
         request={"ids": [_ID]},
         logs="callbacks_dropped",
+        role=Role.ADMIN,
     ),
     AdminCall(
         *("listAnalytics", "GET", _list_analytics, "analytics"),
@@ -269,6 +274,7 @@ CALLBACK_CALLS: tuple[AdminCall[CallbackDeps], ...] = (
         ),
         request={"limit": "50"},
         deadline_s=LONG_S,
+        role=Role.VIEWER,
     ),
     AdminCall(
         *("getAnalytics", "GET", _get_analytics, "analytics"),
@@ -280,5 +286,6 @@ CALLBACK_CALLS: tuple[AdminCall[CallbackDeps], ...] = (
         request={"id": _RUN_ID},
         refusals={404: "No such report is kept."},
         deadline_s=LONG_S,
+        role=Role.ADMIN,
     ),
 )

@@ -12,9 +12,9 @@ from enum import Enum
 import trio
 
 from appliance.admin_calls.refusal import RefusalKind, Refused
-from appliance.bbb.caller import Caller
 from appliance.bbb.params import Params, replace_param
 from appliance.bbb.server_token import server_of_token
+from appliance.bbb.signed_request import Caller
 from appliance.callbacks.analytics_files import AnalyticsFiles, StoredReport
 from appliance.callbacks.analytics_rules import (
     ANALYTICS_PARAM,

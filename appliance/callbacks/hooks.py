@@ -6,9 +6,9 @@ A hook is registered on the servers immediately, as far as they answer, and late
 
 from __future__ import annotations
 
-from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError, Failure
 from appliance.bbb.params import Params, get
+from appliance.bbb.signed_request import Caller
 from appliance.callbacks.deps import CallbackDeps
 from appliance.callbacks.hook_rules import (
     CREATE_ERROR_KEY,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from appliance.bbb.caller import Caller
 from appliance.bbb.params import Params, get
+from appliance.bbb.signed_request import Caller
 from appliance.callbacks.analytics import set_report_url
 from appliance.callbacks.analytics_rules import extract_analytics_url
 from appliance.callbacks.attributes_yaml import (

@@ -6,6 +6,7 @@ An error of these parsers is exit code 2.
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
@@ -32,6 +33,8 @@ class Parser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
         """Parse the words; an unknown one is an error of the command that got it."""
+        if args and not any(isinstance(one, Commands) for one in self._actions):
+            args = self._options_first(args)
         parsed, rest = super().parse_known_args(args, namespace)
         if rest:
             options = [name for action in self._actions for name in action.option_strings]
@@ -39,6 +42,23 @@ class Parser(argparse.ArgumentParser):
             hint = did_you_mean(unknown.partition("=")[0], options)
             self.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
         return parsed, []
+
+    def _options_first(self, words: Sequence[str]) -> list[str]:
+        """Move the options before the other words: argparse wants these next to each other."""
+        options: list[str] = []
+        others: list[str] = []
+        rest = iter(words)
+        for word in rest:
+            if word == "--":
+                others += rest
+            elif len(word) < 2 or not word.startswith("-"):
+                others.append(word)
+            else:
+                options.append(word)
+                action = self._option_string_actions.get(word)
+                if action is not None and action.nargs is None:  # its value is the next word
+                    options += itertools.islice(rest, 1)
+        return [*options, "--", *others] if others else options
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         # Private in argparse, which would otherwise not call it: only the hint would be missing.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
@@ -92,6 +92,26 @@ class ControlClient:
         """
         content = json.dumps(body).encode()
         return self._call("POST", f"{PREFIX}/{call}", content, deadline_s, file)
+
+    def stream(self, call: str, **query: str) -> Iterator[Any]:
+        """Make a call whose answer goes on, and yield its lines; None for a sign of life."""
+        from urllib.parse import urlencode
+
+        connection = _UnixConnection(self._path, SHORT_S)
+        try:
+            connection.request("GET", f"{PREFIX}/{call}?{urlencode(query)}")
+            response = connection.getresponse()
+            if response.status >= 400:
+                _decode(response.status, response.read())
+            while line := response.readline():
+                yield json.loads(line) if line.strip() else None
+        except TimeoutError:
+            raise ControlError(f"the appliance sent nothing for {SHORT_S:g} s") from None
+        except (OSError, HTTPException, ValueError):
+            pass  # as at the end
+        finally:
+            connection.close()
+        raise ControlError("the appliance ended the connection")
 
     def _call(
         self,

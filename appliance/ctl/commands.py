@@ -10,8 +10,10 @@ from appliance.ctl.analytics import add_analytics
 from appliance.ctl.arguments import PROGRAM, Commands, Parser, add_json_option
 from appliance.ctl.callbacks import add_callbacks
 from appliance.ctl.doctor import add_doctor
+from appliance.ctl.events import add_events
 from appliance.ctl.local import add_config, add_database, add_secret, add_version
 from appliance.ctl.meetings import add_meetings, add_server_meetings
+from appliance.ctl.overview import show_overview
 from appliance.ctl.poll import add_poll
 from appliance.ctl.rake_names import MisusedTask, NotRake, parse_rake
 from appliance.ctl.recording_imports import add_imports
@@ -24,8 +26,12 @@ from appliance.ctl.simulate import add_simulate
 from appliance.ctl.status import add_status
 from appliance.ctl.takeover import add_takeover
 from appliance.ctl.tenants import add_tenant_settings, add_tenants
+from appliance.ctl.tokens import add_tokens
 
-_ABOUT = "Administer the running appliance over its control socket."
+_ABOUT = (
+    "Administer the running appliance over its control socket. Without a command: the pool in "
+    "short, and what to do next."
+)
 _EXIT_CODES = """\
 Exit codes: 0 done, 1 refused or failed (a line on standard error gives the reason), 2 usage,
 3 the appliance is not running. Names of Scalelite's rake tasks are accepted as well:
@@ -37,7 +43,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `scalelite-appliance ctl`."""
     parser = Parser(prog=f"{PROGRAM} ctl", description=_ABOUT, epilog=_EXIT_CODES)
     add_json_option(parser, default=False)
-    _add_all_commands(parser.add_subparsers(metavar="COMMAND", required=True))
+    parser.set_defaults(run=show_overview)
+    _add_all_commands(parser.add_subparsers(metavar="COMMAND"))
     return parser
 
 
@@ -69,7 +76,7 @@ def build_program_parser() -> argparse.ArgumentParser:
     about = "administer the running appliance"
     ctl = commands.add_parser("ctl", help=about, description=_ABOUT)
     add_json_option(ctl)
-    _add_all_commands(ctl.add_subparsers(metavar="COMMAND", required=True))
+    _add_all_commands(ctl.add_subparsers(metavar="COMMAND"))
     add_takeover(commands)
     _add_local_commands(commands)
     commands.add_parser("help", help="list the commands", description="List the commands.")
@@ -82,12 +89,14 @@ def _add_all_commands(commands: Commands[Any]) -> None:
     add_server_lists(servers)
     add_server_meetings(servers)
     add_status(commands)
+    add_events(commands)
     add_meetings(commands)
     add_poll(commands)
     add_callbacks(commands)
     add_analytics(commands)
     add_tenants(commands)
     add_tenant_settings(commands)
+    add_tokens(commands)
     recordings = add_recordings(commands)
     add_imports(recordings)
     add_prune(recordings)

@@ -88,6 +88,11 @@ class Console:
                 self.err.write("\n")
         return _is_yes(line)
 
+    def read_answer(self, question: str) -> str:
+        """Ask for a text on standard error; empty after Ctrl-D."""
+        print(question, end="", file=self.err, flush=True)
+        return self.stdin.readline().strip()
+
     def read_yes(self) -> bool:
         """Read a line and return whether it is `yes`, in any case."""
         return _is_yes(self.stdin.readline())

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
@@ -41,7 +42,8 @@ def _add_add(group: Commands[Any]) -> None:
     about = "add a disabled server; `bbb-conf --secret` on the server prints URL and secret"
     example = "servers add https://bbb1.example.com/bigbluebutton/api SECRET --enable"
     command = add_command(group, "add", add, about, example)
-    command.add_argument("url", metavar="URL", help="the URL that `bbb-conf --secret` prints")
+    about = "the URL that `bbb-conf --secret` prints; without it, it is asked for"
+    command.add_argument("url", metavar="URL", nargs="?", default="", type=_parse_url, help=about)
     about = "the server's secret; without it, or with -, it is asked for, or read from stdin"
     command.add_argument("secret", metavar="SECRET", nargs="?", default="-", help=about)
     _add_value_options(command)
@@ -85,6 +87,13 @@ def _add_value_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-meetings", metavar="N", type=_parse_maximum, help=about)
     about = "maximum number of users; 0: no limit"
     parser.add_argument("--max-users", metavar="N", type=_parse_maximum, help=about)
+
+
+def _parse_url(text: str) -> str:
+    """Refuse a missing URL where it cannot be asked for."""
+    if not text.strip() and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise argparse.ArgumentTypeError("it is missing, as `bbb-conf --secret` prints it")
+    return text
 
 
 def _parse_maximum(text: str) -> int:
@@ -136,8 +145,11 @@ def _show_block(console: Console, server: Mapping[str, Any]) -> None:
 
 
 def add(console: Console, client: ControlClient, args: Namespace) -> int:
-    """Add a server, show its version and clock, and enable it with --enable."""
-    url = _complete_url(console, args.url)
+    """Add a server, show its version and clock, and enable it with --enable.
+
+    On a terminal URL and secret are asked for if they are missing, and then whether to enable it.
+    """
+    url = _complete_url(console, args.url or _ask_url(console))
     fields = {"url": url, "secret": _read_secret(console, args.secret)}
     server = client.post("addServer", {"server": {**fields, **_given(args, "id", *_VALUES)}})
     if not console.as_json:
@@ -149,12 +161,19 @@ def add(console: Console, client: ControlClient, args: Namespace) -> int:
         found = client.get("inspectServer", id=server["id"])
     if not console.as_json and (found["answers"] or not args.enable):
         _show_found(console, found)
-    enabled = client.post("enableServer", {"id": server["id"]}) if args.enable else None
+    enable = args.enable or (not args.url and found["secret_right"] and console.ask("Enable it?"))
+    enabled = client.post("enableServer", {"id": server["id"]}) if enable else None
     if console.as_json:
         console.document({**server, **(enabled or {}), "found": found})
     elif enabled is not None:
         console.show(server_states.describe_enabled(enabled))
     return DONE if enabled is None or enabled["online"] == "online" else FAILED
+
+
+def _ask_url(console: Console) -> str:
+    """Ask for a URL; a host name will do."""
+    answer = console.read_answer("Host or URL ('bbb-conf --secret' on the server shows it): ")
+    return answer if "://" in answer or not answer else f"https://{answer}"
 
 
 def _complete_url(console: Console, given: str) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import AdminCall, Answer, Call
 from appliance.admin_calls.fields import NoFields
 from appliance.doctor.deps import DoctorDeps
@@ -83,6 +84,7 @@ DOCTOR_CALLS: tuple[AdminCall[DoctorDeps], ...] = (
                 )
             ],
         ),
+        role=Role.VIEWER,
     ),
     AdminCall(
         "inspectServer",
@@ -104,5 +106,6 @@ DOCTOR_CALLS: tuple[AdminCall[DoctorDeps], ...] = (
         ),
         request={"id": SERVER_ID},
         refusals=NO_SERVER,
+        role=Role.VIEWER,
     ),
 )

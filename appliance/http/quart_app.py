@@ -5,6 +5,9 @@ Source: Quart's documentation, "Configuration"; werkzeug.routing.
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from quart import Response
 from quart_trio import QuartTrio
 from werkzeug.exceptions import MethodNotAllowed
@@ -42,6 +45,12 @@ def make_quart_app(name: str) -> QuartTrio:
 def text_response(status: int, line: str, headers: dict[str, str] | None = None) -> Response:
     """Return one line of plain text, for clients that are programs."""
     return Response(f"{line}\n", status, headers, content_type="text/plain; charset=utf-8")
+
+
+def json_response(content: Any, status: int = 200) -> Response:
+    """Return a JSON document."""
+    body = json.dumps(content)
+    return Response(body, status, content_type="application/json; charset=utf-8")
 
 
 def to_quart(response: messages.Response) -> Response:

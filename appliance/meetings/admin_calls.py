@@ -7,8 +7,10 @@ from typing import Annotated
 from msgspec import Meta
 from msgspec.structs import asdict
 
+from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Call
 from appliance.admin_calls.fields import Fields, Flag, RequiredText, Texts
+from appliance.admin_calls.secrets import SecretsByName
 from appliance.meetings import administration as meeting_admin
 from appliance.meetings.administration import ServerMeetings, ShownMeeting
 from appliance.meetings.deps import MeetingDeps
@@ -72,7 +74,7 @@ class MeetingInfoJson(MeetingJson, frozen=True):
     participants: Number
     moderators: Number
     videos: Number
-    metadata: dict[str, str]
+    metadata: SecretsByName
 
 
 class RunningMeetingJson(Answer, frozen=True):
@@ -166,18 +168,19 @@ async def _get_server_meetings(
 
 
 async def _list_meetings(deps: MeetingDeps, call: Call[IdsRequest]) -> MeetingsJson:
-    found = await meeting_admin.find_meetings(deps, call.read().ids)
+    found = await meeting_admin.find_meetings(deps, call.read().ids, call.actor.tenant_id)
     return MeetingsJson([meeting_json(one) for one in found.meetings], list(found.unknown))
 
 
 async def _get_meeting_info(deps: MeetingDeps, call: Call[MeetingIdRequest]) -> MeetingInfoJson:
-    return _info_json(await meeting_admin.show_meeting(deps, call.read().id))
+    meeting_id = call.read().id
+    return _info_json(await meeting_admin.show_meeting(deps, meeting_id, call.actor.tenant_id))
 
 
 async def _end_meetings(deps: MeetingDeps, call: Call[EndMeetingsRequest]) -> EndedMeetingsJson:
     request = call.read()
     ids = None if request.all else request.ids
-    done = await meeting_admin.end_meetings(deps, call.who, ids)
+    done = await meeting_admin.end_meetings(deps, call.who, ids, call.actor.tenant_id)
     return EndedMeetingsJson(ended_json(done.meetings), list(done.unknown))
 
 
@@ -211,6 +214,7 @@ MEETING_CALLS: tuple[AdminCall[MeetingDeps], ...] = (
         request={"ids": [SERVER_ID]},
         refusals=NO_SERVER,
         deadline_s=LONG_S,
+        role=Role.VIEWER,
     ),
     AdminCall(
         *("listMeetings", "POST", _list_meetings, "meetings"),
@@ -218,6 +222,8 @@ MEETING_CALLS: tuple[AdminCall[MeetingDeps], ...] = (
         MeetingsJson(meetings=[_EXAMPLE], unknown=[]),
         request={"ids": ["room-7"]},
         deadline_s=LONG_S,
+        role=Role.VIEWER,
+        of_tenants=True,
     ),
     AdminCall(
         *("getMeetingInfo", "GET", _get_meeting_info, "meetings"),
@@ -237,6 +243,8 @@ MEETING_CALLS: tuple[AdminCall[MeetingDeps], ...] = (
         request={"id": "room-7"},
         refusals={404: "There is no meeting with this id.", 502: "Its server does not answer."},
         deadline_s=LONG_S,
+        role=Role.VIEWER,
+        of_tenants=True,
     ),
     AdminCall(
         *("endMeetings", "POST", _end_meetings, "meetings"),
@@ -245,5 +253,7 @@ MEETING_CALLS: tuple[AdminCall[MeetingDeps], ...] = (
         request={"ids": ["room-7"]},
         logs="meetings_ended",
         deadline_s=LONG_S,
+        role=Role.OPERATOR,
+        of_tenants=True,
     ),
 )

@@ -14,7 +14,7 @@ from appliance.admin_calls.refusal import RefusalKind, Refused, no_meeting
 from appliance.bbb.meeting_info import MeetingInfo, parse_meeting_info
 from appliance.faults import BbbError
 from appliance.meetings.deps import MeetingDeps
-from appliance.model import ListedMeeting, Meeting, MeetingId, Server
+from appliance.model import ListedMeeting, Meeting, MeetingId, Server, TenantId
 from appliance.pool.ending import NOT_FOUND, EndOutcome, EndRequest, EndResult, end_on_server
 from appliance.servers.administration import find_server, list_servers
 
@@ -53,28 +53,40 @@ class ServerMeetings:
     """Why its list could not be read; safe to show."""
 
 
-async def find_meetings(deps: MeetingDeps, ids: Sequence[str] = ()) -> FoundMeetings:
-    """Return the records of the pool, or those of `ids` in their order."""
+async def find_meetings(
+    deps: MeetingDeps, ids: Sequence[str] = (), tenant_id: TenantId | None = None
+) -> FoundMeetings:
+    """Return the records of the pool, or those of `ids` in their order.
+
+    tenant_id: the meetings of others do not exist; None: all tenants.
+    """
     if not ids:
-        return FoundMeetings(tuple(await deps.pool.records.list_meetings()))
+        meetings = await deps.pool.records.list_meetings()
+        return FoundMeetings(tuple(one for one in meetings if _is_of(one, tenant_id)))
     found: list[Meeting] = []
     unknown: list[MeetingId] = []
     for meeting_id in dict.fromkeys(map(MeetingId, ids)):
         meeting = await deps.pool.records.find_meeting(meeting_id, now_ms=deps.now_ms())
-        if meeting is None:
+        if meeting is None or not _is_of(meeting, tenant_id):
             unknown.append(meeting_id)
         else:
             found.append(meeting)
     return FoundMeetings(tuple(found), tuple(unknown))
 
 
-async def show_meeting(deps: MeetingDeps, meeting_id: str) -> ShownMeeting:
-    """Ask a meeting's server about it.
+def _is_of(meeting: Meeting, tenant_id: TenantId | None) -> bool:
+    return tenant_id is None or meeting.tenant_id == tenant_id
+
+
+async def show_meeting(
+    deps: MeetingDeps, meeting_id: str, tenant_id: TenantId | None = None
+) -> ShownMeeting:
+    """Ask a meeting's server about it. tenant_id: as in `find_meetings`.
 
     Raises Refused: the meeting is unknown (any more), or its server does not answer.
     """
     meeting = await deps.pool.records.find_meeting(MeetingId(meeting_id), now_ms=deps.now_ms())
-    if meeting is None or meeting.server is None:
+    if meeting is None or meeting.server is None or not _is_of(meeting, tenant_id):
         raise no_meeting(meeting_id)
     try:
         answer = await deps.pool.bbb.call(
@@ -97,14 +109,16 @@ def _unreachable(meeting: Meeting, reason: str) -> Refused:
     )
 
 
-async def end_meetings(deps: MeetingDeps, actor: str, ids: Sequence[str] | None) -> BulkEndResult:
+async def end_meetings(
+    deps: MeetingDeps, actor: str, ids: Sequence[str] | None, tenant_id: TenantId | None = None
+) -> BulkEndResult:
     """End the meetings of `ids`, or all (None); a record is deleted once its server has confirmed.
 
-    Raises Refused: `ids` is empty, which must never mean all.
+    tenant_id: as in `find_meetings`. Raises Refused: `ids` is empty, which must never mean all.
     """
     if ids is not None and not ids:
         raise Refused(RefusalKind.INVALID, "no meeting ids were given")
-    found = await find_meetings(deps, ids or ())
+    found = await find_meetings(deps, ids or (), tenant_id)
     ended: dict[MeetingId, EndResult] = {}
 
     async def end_group(group: Sequence[Meeting]) -> None:

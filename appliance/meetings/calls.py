@@ -9,11 +9,11 @@ from __future__ import annotations
 from functools import partial
 
 from appliance.bbb import errors
-from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError, Failure
 from appliance.bbb.meeting_id import read_meeting_id
 from appliance.bbb.params import Params, get, merge_params
 from appliance.bbb.request_body import RequestBody
+from appliance.bbb.signed_request import Caller
 from appliance.bbb.xml import ServerAnswer, render_not_running
 from appliance.faults import BbbError, ServerFault, StoreDown
 from appliance.meetings.create_params import with_stored_id

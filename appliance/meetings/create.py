@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from appliance.bbb import errors
-from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError
 from appliance.bbb.meeting_id import check_meeting_id, read_meeting_id
 from appliance.bbb.params import Params, get, merge_params, replace_param
 from appliance.bbb.request_body import RequestBody
+from appliance.bbb.signed_request import Caller
 from appliance.callbacks.ended_rules import ENDED_PARAM, EndUrlSigner, MeetingRun
 from appliance.callbacks.hook_rules import refusal_of_private_url
 from appliance.callbacks.rules import refusal_of_url
@@ -22,16 +22,16 @@ from appliance.callbacks.urls import (
     keep_callback_urls,
     note_refusal,
 )
-from appliance.meetings.deps import MeetingDeps
-from appliance.meetings.failover import Creation
-from appliance.meetings.join_failure import MAX_URL
-from appliance.meetings.placement_params import (
+from appliance.meetings.create_params import (
     clamp_duration,
     effective_tag,
     max_participants,
     parse_tag,
     size_hint,
 )
+from appliance.meetings.deps import MeetingDeps
+from appliance.meetings.failover import Creation
+from appliance.meetings.join_failure import MAX_URL
 from appliance.meetings.voice_bridge import candidates
 from appliance.model import MeetingId, PlacementRequest, ServerId
 from appliance.tenants.params import PARENT, add_tenant, drop_reserved

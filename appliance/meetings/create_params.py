@@ -1,19 +1,91 @@
-"""The parameters of a create that depend on the meeting's record and its server.
+"""The parameters of a create: those that placement depends on, and those that depend on it.
 
-Pure. Source: BigBlueButton API reference, create; docs/placement.md.
+The server is selected in between, in place_meeting.lua. Pure. Source: BigBlueButton API reference,
+create; docs/placement.md; the syntax of meta_server-tag is Scalelite's.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 from appliance.bbb.client import MAX_LINE_BYTES
 from appliance.bbb.params import Params, encode_query, get, replace_param
 from appliance.callbacks.end_callback_url import drop_relayed
 from appliance.callbacks.ended_rules import ENDED_PARAM
-from appliance.meetings.placement_params import TAG_PARAM
-from appliance.model import Meeting, MeetingId
+from appliance.model import Meeting, MeetingId, TagRequest
 from appliance.tenants.scoped_id import ORIGINAL_KEY, is_reversible
+
+TAG_PARAM = "meta_server-tag"
+SIZE_HINT_PARAM = "meta_bbb-meeting-size-hint"
+
+_MANY = 999_999_999
+"""Value of any longer number: above every meeting, and exact in Lua and Redis."""
+
+
+def parse_tag(value: str | None) -> TagRequest | None:
+    """Parse a server tag: a list separated by `;`, which a final `!` makes required.
+
+    Empty parts and white space around parts are ignored; `!` alone is no tag. None: no tag.
+    """
+    text = (value or "").strip()
+    required = text.endswith("!")
+    parts = [part.strip() for part in text.removesuffix("!").split(";")]
+    tags = tuple(dict.fromkeys(part for part in parts if part))
+    return TagRequest(tags, required) if tags else None
+
+
+def effective_tag(
+    front_end: Params,
+    *,
+    defaults: Sequence[Params],
+    overrides: Sequence[Params],
+    excluded: frozenset[str] = frozenset(),
+) -> str | None:
+    """Return the server tag of a create: the first non-empty one, by precedence.
+
+    Arguments as for `merge_params`, weakest first. Unlike there, a weaker value replaces an empty
+    one. `!` is not empty: it asks for no tag and so overrides a weaker one.
+    """
+    asked = () if TAG_PARAM in excluded else front_end
+    for layer in (*reversed(overrides), asked, *reversed(defaults)):
+        tag = (get(layer, TAG_PARAM) or "").strip()
+        if tag:
+            return tag
+    return None
+
+
+def size_hint(params: Params) -> int | None:
+    """Return the number of users that the front-end expects (at least 1), None if not given."""
+    return _positive(get(params, SIZE_HINT_PARAM))
+
+
+def max_participants(params: Params) -> int | None:
+    """Return the maximum number of users of a meeting (at least 1), None if there is no limit."""
+    return _positive(get(params, "maxParticipants"))
+
+
+def clamp_duration(value: str | None, max_min: int) -> str | None:
+    """Return the duration to send for a meeting, in minutes, at most `max_min`.
+
+    `max_min` of 0 is no limit. A value that BBB could read as unlimited or as more than the limit
+    (0, missing, not a plain number, for which BBB uses its default) becomes the limit.
+    """
+    if max_min <= 0:
+        return value
+    minutes = _positive(value)
+    return value if minutes is not None and minutes <= max_min else str(max_min)
+
+
+def _positive(text: str | None) -> int | None:
+    # Strict: int() accepts " 5", "1_0" and digits of other scripts, which BBB reads differently.
+    if text is None or not (text.isascii() and text.isdigit()):
+        return None
+    digits = text.lstrip("0")
+    if len(digits) > 9:
+        return _MANY
+    return int(digits) if digits else None
+
 
 ATTENDEE_PASSWORD_LENGTH = 12
 _PASSWORD_CHARACTERS = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"

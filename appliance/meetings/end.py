@@ -9,10 +9,10 @@ from __future__ import annotations
 from hmac import compare_digest
 
 from appliance.bbb import errors
-from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError
 from appliance.bbb.meeting_id import read_meeting_id
 from appliance.bbb.params import Params, get, replace_param
+from appliance.bbb.signed_request import Caller
 from appliance.bbb.xml import ServerAnswer, render_success
 from appliance.faults import Ambiguous, BbbError, NotSent, ServerFault
 from appliance.meetings.calls import report_failed_call

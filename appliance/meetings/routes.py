@@ -12,21 +12,24 @@ import quart
 from quart import Blueprint
 
 from appliance.bbb import errors
-from appliance.bbb.api_call import ApiCall, xml_response
-from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError, Failure
 from appliance.bbb.params import Params
-from appliance.bbb.signed_request import Accepts, SignedRequest
+from appliance.bbb.signed_request import Accepts, ApiCall, Caller, SignedRequest, xml_response
 from appliance.bbb.xml import XML_TYPE
 from appliance.faults import StoreDown
 from appliance.http.messages import Response
+from appliance.http.quart_app import json_response
 from appliance.meetings import calls as meetings
 from appliance.meetings.create import create_meeting
 from appliance.meetings.deps import MeetingDeps
 from appliance.meetings.end import end_meeting
 from appliance.meetings.join_failure import error_redirect, is_browser, wants_xml
-from appliance.meetings.listing import get_meetings
+from appliance.meetings.listing import get_meetings, get_sessions
 from appliance.tenants.signed_calls import SignedCalls
+
+_PLAIN, _WITH_KEY = ("getJoinUrl", "learningDashboard", "feedback"), ("guestWait", "enter")
+"""Calls with a session token, which only the server knows that issued it; refused in two forms."""
+_NO_SESSION = "The session token is not known here, only to the server of its meeting."
 
 
 def make_frequent_calls(deps: MeetingDeps) -> dict[str, ApiCall]:
@@ -96,7 +99,9 @@ def _redirect(url: str) -> Response:
 def make_meeting_blueprint(
     deps: MeetingDeps, calls: SignedCalls, passed_through: frozenset[str]
 ) -> Blueprint:
-    """Return insertDocument and the calls that are passed on to the server of their meeting."""
+    """Return insertDocument, getSessions, the calls that are passed on to the server of their
+    meeting, and the refusals of those that need a session token.
+    """
     blueprint = Blueprint("meetings", __name__)
 
     async def insert_document(caller: Caller, signed: SignedRequest) -> quart.Response:
@@ -105,8 +110,18 @@ def make_meeting_blueprint(
         body = await meetings.insert_document(deps, caller, signed.params, signed.body)
         return quart.Response(body, content_type=XML_TYPE)
 
-    own = "insertDocument"
-    calls.add(blueprint, own, insert_document, methods=("POST",), accepts=Accepts.XML)
-    for name in passed_through - {own}:
+    own = ("insertDocument", "getSessions")
+    calls.add(blueprint, own[0], insert_document, methods=("POST",), accepts=Accepts.XML)
+    calls.add_xml(blueprint, own[1], partial(get_sessions, deps))
+    for name in (*_PLAIN, *_WITH_KEY):
+        refuse = partial(_refuse_session, name)
+        blueprint.add_url_rule(f"/{name}", name, refuse, methods=("GET", "POST"))
+    for name in passed_through.difference(own, _PLAIN, _WITH_KEY):
         calls.add_xml(blueprint, name, partial(meetings.pass_through, deps, name))
     return blueprint
+
+
+def _refuse_session(name: str) -> quart.Response:
+    """Refuse as BBB refuses an unknown token: in JSON, whatever the checksum."""
+    key = {"messageKey": "missingSession"} if name in _WITH_KEY else {}
+    return json_response({"response": {"returncode": "FAILED", **key, "message": _NO_SESSION}})

@@ -6,13 +6,17 @@ so they are plain ASGI. All other paths are routes of one Quart application (pub
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
+
 import trio
 
 from appliance.admin_calls.actors import CLIENT_KEY
+from appliance.admin_calls.call import PREFIX as ADMIN_PREFIX
 from appliance.bbb import errors
-from appliance.bbb.api_call import xml_failure, xml_response
 from appliance.bbb.errors import ApiError
 from appliance.bbb.request_metrics import ERROR, CallNames, count_request, result_of
+from appliance.bbb.signed_request import xml_failure, xml_response
 from appliance.bbb.xml import render_index
 from appliance.dialin.routes import DIALPLAN_PATHS, DialplanEndpoint
 from appliance.features import Features
@@ -31,15 +35,23 @@ from appliance.http.origin import OriginReader, RequestOrigin
 from appliance.http.quart_exchange import Exchange
 from appliance.log import request_context
 from appliance.meetings.routes import make_frequent_calls
-from appliance.public.clean_path import clean_scope
 from appliance.public.errors import API_PREFIX, ErrorReader
 from appliance.public.health import HEALTH_PATHS, check_health
 from appliance.public.routes import make_routes, names_of_calls
+from appliance.recordings.upload_routes import UPLOAD_PREFIX
 from appliance.tenants.signed_calls import SignedCalls
 
 _WRONG_HOST = Response(403, b"text/plain; charset=utf-8", b"This host is not served here.\n")
 _BELOW_API = API_PREFIX + "/"
+_INDEXES = frozenset({API_PREFIX, "/bigbluebutton"})
+"""BBB's two; a slash at the end has been dropped."""
 _TIMEOUTS = ClientTimeouts()
+_SLASHES = re.compile("//+")
+_CALLS = ("/bigbluebutton/", "/scalelite/", "/health_check/", "/metrics/")
+"""Paths that are the same without a slash at the end. A recording's are not: links in its pages
+are relative to it."""
+_JSON_CALLS = ADMIN_PREFIX + "/"
+_NAMED_JSON = ADMIN_PREFIX + "/openapi.json"
 
 
 class PublicApp:
@@ -58,7 +70,9 @@ class PublicApp:
         )
         self._signed = SignedCalls(features.tenants, features.checksum_errors, self._origins)
         self._frequent = make_frequent_calls(features.meetings)
-        self._index = xml_response(render_index(api.build_number))
+        self._index = lru_cache(maxsize=8)(
+            lambda bbb_version: xml_response(render_index(api.build_number, bbb_version))
+        )
         self._routes = make_routes(features, self._signed, self._errors)
         self._call_names = CallNames(API_PREFIX, {*self._frequent, *names_of_calls(self._routes)})
         own_listener = bool(features.settings.fsapi.binds)
@@ -103,7 +117,7 @@ class PublicApp:
             return await check_health(self._features.redis, request, vanished)
         if not self._origins.allows(origin.host):
             return _WRONG_HOST
-        if path.startswith(_BELOW_API) or path == API_PREFIX:
+        if path.startswith(_BELOW_API) or path in _INDEXES:
             return await self._answer_api(request, origin)
         if path in DIALPLAN_PATHS and self._dialplan is not None:
             return await self._dialplan.handle(request)
@@ -120,7 +134,7 @@ class PublicApp:
             return xml_failure(errors.UNSUPPORTED_REQUEST, 404)
         name = request.path[len(_BELOW_API) :]
         if not name and request.method in ("GET", "POST", "HEAD"):
-            return self._index
+            return self._index(self._features.servers.remembered.bbb_version)
         call = self._frequent.get(name)
         if call is None and request.method in ("GET", "POST"):
             return None
@@ -147,3 +161,27 @@ class PublicApp:
             # The end of a response that was begun must not look like one: the connection is cut.
             if not exchange.started:
                 await send_response(send, xml_failure(failure), request, origin.request_id)
+
+
+def clean_scope(scope: Scope) -> Scope:
+    """Return an ASGI scope of type `http` with its path cleaned."""
+    path = clean_path(scope["path"])
+    return scope if path == scope["path"] else {**scope, "path": path}
+
+
+def clean_path(path: str) -> str:
+    """Return the path as it is routed: front-ends spell the same path in several ways.
+
+    Slashes are merged, one at the end of a call and `.json` after an admin call are dropped.
+    Greenlight 3.0.0 to 3.0.2 and version 1.9 of the Ruby gem send `//`, others a slash at the end,
+    and Rails, which a Scalelite runs on, takes `.json` after the name of a call.
+    """
+    if not path.startswith("/"):  # `*`, or a whole URL that is not this host's
+        return path
+    if "//" in path:
+        path = _SLASHES.sub("/", path)
+    if path.endswith("/") and path.startswith(_CALLS):
+        path = path[:-1]
+    if path.endswith(".json") and path.startswith(_JSON_CALLS) and path != _NAMED_JSON:
+        return path if path.startswith(UPLOAD_PREFIX) else path.removesuffix(".json")
+    return path

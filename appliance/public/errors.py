@@ -9,8 +9,8 @@ from quart import Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from appliance.bbb import errors
-from appliance.bbb.api_call import xml_failure
 from appliance.bbb.errors import ApiError, Failure
+from appliance.bbb.signed_request import xml_failure
 from appliance.fault_log import FaultLog
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.http.errors import HttpError

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from quart import Blueprint
+from quart import Blueprint, Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from appliance.admin.routes import make_public_admin_blueprint
+from appliance.bbb.signed_request import NO_CACHE
 from appliance.callbacks.hook_routes import make_hook_blueprint
 from appliance.callbacks.server_routes import make_server_blueprint
 from appliance.features import Features
@@ -42,10 +43,17 @@ def make_routes(features: Features, calls: SignedCalls, errors: ErrorReader) -> 
     app = make_quart_app(__name__)
     app.register_error_handler(HTTPException, refuse_route)
     app.register_error_handler(Exception, errors.handler(in_xml))
+    app.after_request(_forbid_caching)
     for blueprint, prefix, handle in _make_blueprints(app, features, calls, errors):
         blueprint.register_error_handler(Exception, handle)
         app.register_blueprint(blueprint, url_prefix=prefix)
     return app
+
+
+def _forbid_caching(response: Response) -> Response:
+    if request.path.startswith(API_PREFIX):
+        response.headers.setdefault(*NO_CACHE)
+    return response
 
 
 def names_of_calls(app: QuartTrio) -> frozenset[str]:

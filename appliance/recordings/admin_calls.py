@@ -6,12 +6,14 @@ null.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import asdict
 
+from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Call
 from appliance.admin_calls.fields import BadRequest, Fields, Flag, limit, one_of
 from appliance.recordings import administration as recording_admin
@@ -191,18 +193,26 @@ class PrunedJson(Answer, frozen=True):
 
 
 async def _list(deps: RecordingDeps, call: Call[ListRecordingsRequest]) -> RecordingsJson:
-    found, count = await recording_admin.list_recordings(deps, call.read().parse())
+    query = call.read().parse()
+    if own := call.actor.tenant_id:
+        if query.tenant_id not in (None, own):
+            return RecordingsJson([], 0)
+        query = dataclasses.replace(query, tenant_id=own)
+    found, count = await recording_admin.list_recordings(deps, query)
     return RecordingsJson(list(map(summary_json, found)), count)
 
 
 async def _show(deps: RecordingDeps, call: Call[RecordingIdRequest]) -> RecordingDetailsJson:
-    return details_json(await recording_admin.show_recording(deps, call.read().id))
+    own = call.actor.tenant_id
+    details = details_json(await recording_admin.show_recording(deps, call.read().id, own))
+    # A file that was imported may hold recordings of other tenants.
+    return details if own is None else msgspec.structs.replace(details, imports=[])
 
 
 async def _update(deps: RecordingDeps, call: Call[UpdateRecordingsRequest]) -> list[RecordingJson]:
     request = call.read()
     changed = await recording_admin.change_recordings(
-        deps, call.who, request.ids, request.parse(), request.publish
+        deps, call.who, request.ids, request.parse(), request.publish, call.actor.tenant_id
     )
     return list(map(recording_json, changed))
 
@@ -273,6 +283,8 @@ RECORDING_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
             "limit": "50",
         },
         deadline_s=LONG_S,
+        role=Role.VIEWER,
+        of_tenants=True,
     ),
     AdminCall(
         *("getRecordingInfo", "GET", _show, "recordings"),
@@ -295,6 +307,8 @@ RECORDING_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         request={"id": RECORD_ID},
         refusals=_NO_RECORDING,
         deadline_s=LONG_S,
+        role=Role.VIEWER,
+        of_tenants=True,
     ),
     AdminCall(
         *("updateRecordings", "POST", _update, "recordings"),
@@ -304,6 +318,8 @@ RECORDING_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         refusals=_NO_RECORDING,
         logs="recordings_changed",
         deadline_s=LONG_S,
+        role=Role.OPERATOR,
+        of_tenants=True,
     ),
     AdminCall(
         *("repairRecordings", "POST", _repair, "recordings"),
@@ -319,6 +335,7 @@ RECORDING_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         refusals=_NO_RECORDING,
         logs="recordings_repaired",
         deadline_s=LONG_S,
+        role=Role.ADMIN,
     ),
     AdminCall(
         *("addRecordingsToTenant", "POST", _assign, "recordings"),
@@ -328,6 +345,7 @@ RECORDING_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         refusals={404: "There is no such tenant or recording."},
         logs="recordings_assigned",
         deadline_s=LONG_S,
+        role=Role.ADMIN,
     ),
     AdminCall(
         *("getExpiredRecordings", "GET", _get_expired, "recordings"),
@@ -335,6 +353,7 @@ RECORDING_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         ExpiredJson(recordings=[SUMMARY_EXAMPLE], next_after=None, retention=_RETENTION_EXAMPLE),
         request={"days": "365", "after": "0"},
         deadline_s=LONG_S,
+        role=Role.VIEWER,
     ),
     AdminCall(
         *("pruneRecordings", "POST", _prune, "recordings"),
@@ -343,5 +362,6 @@ RECORDING_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         request={"days": 365},
         logs="recordings_expired",
         deadline_s=LONG_S,
+        role=Role.ADMIN,
     ),
 )

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from msgspec import Meta
 from msgspec.structs import replace
 
-from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Call
+from appliance.admin_calls.actors import Role
+from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Call, Time, time_json
 from appliance.admin_calls.fields import Fields, Flag, Text, count, limit, reads, required
 from appliance.recordings import import_administration as import_admin
 from appliance.recordings.admin_calls import DEFAULT_LIMIT, MAX_LIMIT
@@ -18,9 +19,7 @@ from appliance.recordings.admin_types import (
     ImportJson,
     Number,
     StoredTexts,
-    Time,
     import_json,
-    time_json,
 )
 from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.import_administration import ImportOverview
@@ -162,6 +161,7 @@ IMPORT_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         ),
         request={"failed": "false", "limit": "50"},
         deadline_s=LONG_S,
+        role=Role.VIEWER,
     ),
     AdminCall(
         *("getImport", "GET", _show, "recordings"),
@@ -169,6 +169,7 @@ IMPORT_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         IMPORT_EXAMPLE,
         request={"id": "1"},
         refusals={404: "There is no import with this id."},
+        role=Role.VIEWER,
     ),
     AdminCall(
         *("importRecording", "POST", _import, "recordings"),
@@ -188,6 +189,7 @@ IMPORT_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         logs="import_by_hand",
         deadline_s=LONG_S,
         local=True,
+        role=Role.ADMIN,
     ),
     AdminCall(
         *("retryImports", "POST", _retry, "recordings"),
@@ -196,5 +198,6 @@ IMPORT_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         request={"files": [FILE_EXAMPLE]},
         logs="imports_retried",
         deadline_s=LONG_S,
+        role=Role.OPERATOR,
     ),
 )

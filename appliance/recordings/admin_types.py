@@ -6,12 +6,11 @@ Times are ISO 8601 in UTC; ids and states are as the BBB API has them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, UnsetType
 
-from appliance.admin_calls.call import Answer
+from appliance.admin_calls.call import Answer, Time, time_json
 from appliance.admin_calls.fields import (
     NUMBER_VALUES,
     TEXTS_VALUES,
@@ -23,6 +22,7 @@ from appliance.admin_calls.fields import (
     text,
     texts,
 )
+from appliance.admin_calls.secrets import SecretsByName
 from appliance.bbb.xml_text import has_forbidden, is_xml_name
 from appliance.recordings.changes import read_switch
 from appliance.recordings.manual_imports import ManualImport
@@ -36,11 +36,8 @@ from appliance.recordings.summary import (
 from appliance.tenants.params import TENANT_PREFIX
 from appliance.tenants.retention import MAX_DAYS, RetentionRules
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
 Number = Annotated[int, Meta(ge=0)]
 Bytes = Annotated[int, Meta(ge=0, description="Bytes.")]
-Time = Annotated[str | None, Meta(description="In UTC, as 2026-11-25T10:40:07Z.")]
 
 
 # --- fields of requests --------------------------------------------------------------------------
@@ -163,7 +160,7 @@ class RecordingJson(CommonJson, frozen=True):
     """The rows of a recording."""
 
     participants: int | None
-    metadata: dict[str, str]
+    metadata: SecretsByName
     formats: list[FormatJson]
 
 
@@ -216,9 +213,9 @@ class ImportJson(Answer, frozen=True):
         ),
     ]
     uploaded: Annotated[
-        int | None, Meta(ge=0, description="Bytes in the bucket so far; null: no upload began.")
+        Number | None, Meta(description="Bytes in the bucket so far; null: no upload began.")
     ]
-    upload_size: Annotated[int | None, Meta(ge=0, description="Bytes to be uploaded.")]
+    upload_size: Annotated[Number | None, Meta(description="Bytes to be uploaded.")]
     unpacked: Annotated[
         Number | UnsetType,
         Meta(description="Bytes so far, while this appliance imports it by hand."),
@@ -247,13 +244,6 @@ class RetentionJson(Answer, frozen=True):
             description="Settings that are no number of days: nothing of these tenants is deleted."
         ),
     ]
-
-
-def time_json(ms: int | None) -> str | None:
-    """Render milliseconds since the epoch as `2026-11-25T10:40:07Z`."""
-    if ms is None:
-        return None
-    return f"{_EPOCH + timedelta(seconds=ms // 1000):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _common(one: RecordingSummary | Recording) -> Mapping[str, Any]:

@@ -56,12 +56,18 @@ async def list_recordings(
     return await open_recordings(deps).admin.table.list_summaries(query)
 
 
-async def show_recording(deps: RecordingDeps, record_id: str) -> RecordingDetails:
-    """Return all details of one recording. Raises Refused, DatabaseDown."""
+async def show_recording(
+    deps: RecordingDeps, record_id: str, tenant_id: TenantId | None = None
+) -> RecordingDetails:
+    """Return all details of one recording.
+
+    tenant_id: the recordings of others do not exist; None: all tenants. Raises Refused,
+    DatabaseDown.
+    """
     opened = open_recordings(deps)
     admin = opened.admin
     recording = await opened.store.find_recording(record_id)
-    if recording is None:
+    if recording is None or tenant_id not in (None, recording.tenant_id):
         raise _unknown([record_id])
     try:
         files = await deps.in_thread(partial(opened.files.locate, record_id))
@@ -78,15 +84,17 @@ async def change_recordings(
     record_ids: Sequence[str],
     changes: RecordingChanges,
     publish: bool | None,
+    tenant_id: TenantId | None = None,
 ) -> list[Recording]:
     """Change all given recordings, or none; return them as they are afterwards.
 
+    tenant_id: the recordings of others do not exist; None: all tenants.
     Raises Refused, DatabaseDown.
     """
     opened = open_recordings(deps)
     if changes.empty and publish is None:
         raise Refused(RefusalKind.INVALID, "nothing to change")
-    async with open_change(deps, opened.store.lock_recordings(record_ids, None)) as locked:
+    async with open_change(deps, opened.store.lock_recordings(record_ids, tenant_id)) as locked:
         _check_all_there(record_ids, locked)
         for one in locked.recordings if not changes.empty else ():
             await locked.update(one, metadata=changes.metadata, protected=changes.protected)

@@ -16,9 +16,9 @@ from itertools import islice
 import trio
 
 from appliance.bbb import errors
-from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError
 from appliance.bbb.params import Params, get
+from appliance.bbb.signed_request import Caller
 from appliance.faults import StoreDown
 from appliance.http.streaming import Sink
 from appliance.recordings.changes import read_changes, read_switch

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import trio
 
-from appliance.bbb.caller import Caller
+from appliance.bbb.signed_request import Caller
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.http.file_response import OpenedFile
 from appliance.http.messages import Request

@@ -5,16 +5,15 @@ The two text track calls are a blueprint of their own: they answer in JSON, erro
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from typing import Any
 
 from quart import Blueprint, Response
 
-from appliance.bbb.caller import Caller
 from appliance.bbb.errors import Failure
-from appliance.bbb.signed_request import Accepts, SignedRequest
+from appliance.bbb.signed_request import Accepts, Caller, SignedRequest
 from appliance.bbb.xml import XML_TYPE
+from appliance.http.quart_app import json_response
 from appliance.http.streaming import stream_response
 from appliance.recordings import calls as recordings
 from appliance.recordings import text_tracks
@@ -86,5 +85,4 @@ def _track(track: TextTrack, href: str) -> dict[str, str]:
 
 
 def _json(status: int = 200, /, **content: Any) -> Response:
-    body = json.dumps({"response": content})
-    return Response(body, status, content_type="application/json; charset=utf-8")
+    return json_response({"response": content}, status)

@@ -11,9 +11,9 @@ from functools import partial
 import trio
 
 from appliance.bbb import errors
-from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError, Failure
 from appliance.bbb.params import Params, get
+from appliance.bbb.signed_request import Caller
 from appliance.bbb.xml_text import drop_forbidden
 from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.language_names import language_name

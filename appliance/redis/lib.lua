@@ -188,9 +188,24 @@ local function end_hooks(meeting_id, tenant_id)
   end
 end
 
+local MAX_USAGE_ENDS = 100000
+
+-- Note for usage that a run has ended, unless its record is gone already: then a poll notices it.
+local function note_end(id, run_ms, tenant_id)
+  local a = call('HMGET', A .. 'meeting:' .. id, 'run_ms', 'created')
+  local sid = a[1] and tonumber(a[1]) == run_ms and call('HGET', P .. 'meeting:' .. id, 'server_id')
+  if not sid then return end
+  local key = A .. 'usage_ends'
+  if call('RPUSH', key, cjson.encode({ sid, id, text(tenant_id), a[1], text(a[2]) })) > MAX_USAGE_ENDS then
+    call('LPOP', key)
+  end
+  call('PEXPIRE', key, 600000)
+end
+
 -- Schedule the notification of a front-end at due_ms that a run has ended. Until then its server may
 -- report the end with more details (end_meeting.lua). Does nothing without a URL.
 local function notify_later(id, run_ms, ended_url, tenant_id, due_ms, marks, named)
+  note_end(id, run_ms, tenant_id)
   if not ended_url or ended_url == '' then return end
   local key = decimal(run_ms or 0) .. ':' .. id
   call('HSET', A .. 'ended', key, cjson.encode({
@@ -355,4 +370,52 @@ local function release_tenant_name(name, id)
       return
     end
   end
+end
+
+-- Usage (appliance/usage): `usage_of:` holds what was seen of a server, as the appliance that polled it
+-- last has added it up, and the number of times that it was written.
+local MAX_USAGE_ENTRIES = 1500000
+
+-- Append to a list that the database will get. If it has been away for too long, the oldest entries are
+-- dropped, and remembered as a time of their server that is missing. `time_of` returns both of an entry.
+local function append_usage(name, entries, time_of)
+  local key = A .. name
+  for _, entry in ipairs(entries) do
+    if call('RPUSH', key, entry) > MAX_USAGE_ENTRIES then
+      local sid, from_ms, to_ms = time_of(cjson.decode(call('LPOP', key)))
+      local known = call('HGET', A .. 'usage_dropped', sid)
+      local range = known and cjson.decode(known) or { from_ms, to_ms }
+      call('HSET', A .. 'usage_dropped', sid, '[' .. decimal(math.min(range[1], from_ms)) .. ','
+        .. decimal(math.max(range[2], to_ms)) .. ']')
+    end
+  end
+end
+
+-- Write what an appliance has added up, if it began with the stored version; return whether it did.
+-- `parts`: version, state (JSON; '' deletes it), number of entries of usage_runs, these, those of
+-- usage_minutes.
+local function save_usage(sid, parts)
+  local key = A .. 'usage_of:' .. sid
+  local version = tonumber(parts[1])
+  if number(call('HGET', key, 'version'), 0) ~= version then return 0 end
+  if parts[2] == '' then
+    call('DEL', key)
+    call('SREM', A .. 'usage_servers', sid)
+  else
+    call('HSET', key, 'version', decimal(version + 1), 'state', parts[2])
+    call('SADD', A .. 'usage_servers', sid)
+  end
+  local runs, minutes = {}, {}
+  for index = 4, #parts do
+    local list = index < 4 + tonumber(parts[3]) and runs or minutes
+    list[#list + 1] = parts[index]
+  end
+  append_usage('usage_runs', runs, function(entry)
+    if entry[1] == 'gap' then return entry[2], entry[3], entry[4] end
+    return entry[2], entry[3][3], entry[4]
+  end)
+  append_usage('usage_minutes', minutes, function(entry)
+    return entry[1], entry[2] * 60000, entry[2] * 60000 + 60000
+  end)
+  return 1
 end

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import asdict, replace
 
+from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import ID_MISSING, LONG_S, AdminCall, Call
 from appliance.admin_calls.fields import (
     FLAG_VALUES,
@@ -211,6 +212,11 @@ async def _add_server(deps: ServerDeps, call: Call[AddServerRequest]) -> ServerJ
 
 
 async def _update_server(deps: ServerDeps, call: Call[UpdateServerRequest]) -> ServerJson:
+    given = nested(call.fields, "server")
+    if call.actor.role is not Role.ADMIN and (given.get("secret") or given.get("url")):
+        # With another url the server's calls and users would go to a machine of the caller's.
+        reason = "changing the url or the secret of a server needs the role admin"
+        raise ErrorAnswer(403, ErrorJson(reason))
     server_id = call.read_id()
     server = await servers.find_server(deps, server_id)
     request = call.read().server
@@ -274,9 +280,10 @@ _ID_EXAMPLE = {"id": SERVER_ID}
 SERVER_CALLS: tuple[AdminCall[ServerDeps], ...] = (
     AdminCall(
         *("getServers", "GET", _get_servers, "servers"),
-        "All servers, with their secrets.",
+        "All servers; their secrets for admins only.",
         [SERVER_EXAMPLE],
         refusals={404: "There are no servers."},
+        role=Role.VIEWER,
     ),
     AdminCall(
         *("getServerInfo", "GET", _get_server_info, "servers"),
@@ -284,6 +291,7 @@ SERVER_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         SERVER_EXAMPLE,
         request=_ID_EXAMPLE,
         refusals=NO_SERVER,
+        role=Role.VIEWER,
     ),
     AdminCall(
         *("addServer", "POST", _add_server, "servers"),
@@ -298,16 +306,18 @@ SERVER_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         status=201,
         request={"server": {"url": URL_EXAMPLE, "secret": "SERVER-SECRET", "load_multiplier": 1.0}},
         logs="server_added",
+        role=Role.ADMIN,
     ),
     AdminCall(
         *("updateServer", "POST", _update_server, "servers"),
         "Changes what is given of a server. Disabling it leaves its meetings running; disableServer"
-        " and panicServer end them.",
+        " and panicServer end them. Url and secret are for admins.",
         SERVER_EXAMPLE,
         request={"id": SERVER_ID, "server": {"state": "enable", "tag": "lectures"}},
         refusals=NO_SERVER,
         logs="server_changed",
         deadline_s=LONG_S,
+        role=Role.OPERATOR,
     ),
     AdminCall(
         *("deleteServer", "POST", _delete_server, "servers"),
@@ -316,6 +326,7 @@ SERVER_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         request=_ID_EXAMPLE,
         refusals=NO_SERVER,
         logs="server_removed",
+        role=Role.ADMIN,
     ),
     AdminCall(
         *("panicServer", "POST", _panic_server, "servers"),
@@ -329,6 +340,7 @@ SERVER_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         refusals=NO_SERVER,
         logs="server_cleared",
         deadline_s=LONG_S,
+        role=Role.OPERATOR,
     ),
     AdminCall(
         *("enableServer", "POST", _enable_server, "servers"),
@@ -337,6 +349,7 @@ SERVER_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         request=_ID_EXAMPLE,
         refusals=NO_SERVER,
         logs="server_state_set",
+        role=Role.OPERATOR,
     ),
     AdminCall(
         *("cordonServer", "POST", _cordon_server, "servers"),
@@ -345,6 +358,7 @@ SERVER_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         request=_ID_EXAMPLE,
         refusals=NO_SERVER,
         logs="server_state_set",
+        role=Role.OPERATOR,
     ),
     AdminCall(
         *("disableServer", "POST", _disable_server, "servers"),
@@ -356,5 +370,6 @@ SERVER_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         refusals={**NO_SERVER, 409: "It is in use, and this was not confirmed."},
         logs="server_state_set",
         deadline_s=LONG_S,
+        role=Role.OPERATOR,
     ),
 )

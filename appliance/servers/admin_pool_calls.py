@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Call
 from appliance.admin_calls.fields import (
     BadRequest,
@@ -281,6 +282,7 @@ POOL_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         *("getStatus", "GET", _get_status, "pool"),
         "The state of the pool, without secrets.",
         PoolStatusJson(servers=[STATUS_EXAMPLE], meetings=3, users=41, available=1),
+        role=Role.VIEWER,
     ),
     AdminCall(
         *("poll", "POST", _poll, "pool"),
@@ -289,6 +291,7 @@ POOL_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         request={"what": "all"},
         refusals=NO_SERVER,
         deadline_s=LONG_S,
+        role=Role.OPERATOR,
     ),
     AdminCall(
         *("syncServers", "POST", _sync_servers, "servers"),
@@ -320,6 +323,7 @@ POOL_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         },
         logs="server_added",
         deadline_s=LONG_S,
+        role=Role.ADMIN,
     ),
     AdminCall(
         *("exportServers", "GET", _export_servers, "servers"),
@@ -328,6 +332,7 @@ POOL_CALLS: tuple[AdminCall[ServerDeps], ...] = (
             f"---\nservers:\n  bbb1:\n    url: {URL_EXAMPLE}\n    secret: SERVER-SECRET\n"
         ),
         request={"verbose": "false"},
+        role=Role.ADMIN,
     ),
     AdminCall(
         *("acceptEmpty", "POST", _accept_empty, "servers"),
@@ -336,6 +341,7 @@ POOL_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         AcceptedEmptyJson(success=_ACCEPTED),
         logs="empty_pool_accepted",
         local=True,
+        role=Role.ADMIN,
     ),
     AdminCall(
         *("addServers", "POST", _add_servers, "servers"),
@@ -348,5 +354,6 @@ POOL_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         request={"yaml": "servers: [{url: bbb9.example.com, secret: SERVER-SECRET, id: bbb9}]"},
         logs="server_added",
         deadline_s=LONG_S,
+        role=Role.ADMIN,
     ),
 )

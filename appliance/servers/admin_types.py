@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from appliance.admin_calls.call import Answer
+from appliance.admin_calls.secrets import Secret
 from appliance.bbb.endpoint import host_labels, host_of
 from appliance.model import Server, ServerState
 from appliance.pool.ending import EndOutcome, EndResult
@@ -34,7 +35,7 @@ class ServerJson(Answer, frozen=True):
 
     id: str
     url: str
-    secret: str
+    secret: Secret
     tag: Annotated[str, Meta(description="Empty: none.")]
     bbb_version: Annotated[str, Meta(description="Empty: not known.")]
     state: ServerState

@@ -15,6 +15,7 @@ from appliance.pool.deps import PoolDeps
 from appliance.servers.remembered import RememberedServers
 from appliance.servers.store import ServerStore
 from appliance.settings import Settings
+from appliance.usage.deps import UsageDeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +40,5 @@ class ServerDeps:
     """A random number, 0 <= x < 1."""
     instance: str
     """Identifies this process among the appliances on the same stores."""
+    usage: UsageDeps | None = None
+    """None: there is no database that it could be written to."""

@@ -15,6 +15,7 @@ from appliance.faults import StoreDown
 from appliance.model import Server, ServerId
 from appliance.servers.deps import ServerDeps
 from appliance.servers.polling import PollResult, poll_server
+from appliance.servers.remembered import common_version
 
 TICK_S = 0.5
 LEASE_MS = 5_000
@@ -86,6 +87,7 @@ class Poller:
         servers = {
             server.id: server for server in await deps.pool.records.list_servers(in_background=True)
         }
+        deps.remembered.bbb_version = common_version(servers.values())
         accepted = not servers and not await deps.store.have_vanished()
         await deps.remembered.observe(len(servers), accepted=accepted)
         held = set(

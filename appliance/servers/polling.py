@@ -6,7 +6,7 @@ and follows up: it checks meetings that were not listed and ends those that belo
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -17,6 +17,7 @@ from appliance.faults import BbbError, StoreDown
 from appliance.model import (
     FailureResult,
     ListedMeeting,
+    ListedRecord,
     MeetingId,
     Observation,
     ObservationResult,
@@ -29,7 +30,9 @@ from appliance.pool.ending import end_unwanted, forget_if_gone
 from appliance.servers.deps import ServerDeps
 from appliance.servers.doubles import log_double, resolve_double
 from appliance.servers.load import contributions, counts
-from appliance.servers.store import CHUNK
+from appliance.servers.store import CHUNK, expected_of
+from appliance.usage.observer import PreparedUsage, confirm_usage, prepare_usage
+from appliance.usage.tally import Poll, gap_limit_ms
 
 _FOLLOW_UPS_AT_ONCE = 8
 
@@ -153,9 +156,10 @@ async def _record_success(
 ) -> ObservationResult:
     load, now_ms, seen = deps.settings.load, deps.now_ms(), counts(listed)
     known = await _known_meetings(deps, server, listed)
+    records = await deps.store.listed_records([meeting.id for meeting in listed])
     each = contributions(
         listed,
-        await deps.store.expected_sizes([meeting.id for meeting in listed]),
+        expected_of(records),
         now_ms=now_ms,
         load_multiplier=server.load_multiplier,
         min_user_count=load.min_user_count,
@@ -173,27 +177,58 @@ async def _record_success(
         largest_meeting=seen.largest_meeting,
         videos=seen.videos,
         listed=tuple(
-            SeenMeeting(
-                meeting.id,
-                each.get(meeting.id, 0.0),
-                meeting.participants,
-                created_ms=meeting.create_time_ms,
-                moderators=meeting.moderators,
-                videos=meeting.videos,
-                name=meeting.name,
-                is_breakout=meeting.is_breakout,
-                tenant_id=meeting.tenant_id,
-            )
+            _seen(meeting, each.get(meeting.id, 0.0))
             for meeting in listed
             if known is None or meeting.id in known
         ),
     )
+    usage = await _prepare_usage(deps, server, start, now_ms, listed, records)
     result = await deps.store.observe_server(
-        observation, healthy_threshold=deps.settings.polling.healthy_threshold
+        observation,
+        healthy_threshold=deps.settings.polling.healthy_threshold,
+        usage=usage.arguments if usage else (),
     )
+    if deps.usage is not None and usage is not None and result.known:
+        await confirm_usage(deps.usage, usage, saved=result.usage_saved)
     _log_success(deps, server, result)
     await _follow_up(deps, server, result)
     return result
+
+
+def _seen(meeting: ListedMeeting, contribution: float) -> SeenMeeting:
+    return SeenMeeting(
+        meeting.id,
+        contribution,
+        meeting.participants,
+        created_ms=meeting.create_time_ms,
+        moderators=meeting.moderators,
+        videos=meeting.videos,
+        name=meeting.name,
+        is_breakout=meeting.is_breakout,
+        tenant_id=meeting.tenant_id,
+    )
+
+
+async def _prepare_usage(
+    deps: ServerDeps,
+    server: Server,
+    start: PollStart,
+    now_ms: int,
+    listed: Sequence[ListedMeeting],
+    records: Mapping[str, ListedRecord],
+) -> PreparedUsage | None:
+    if deps.usage is None:
+        return None
+    poll = Poll(
+        server=server.id,
+        tag=server.tag or "",
+        at_ms=now_ms,
+        listed=listed,
+        records=records,
+        gap_limit_ms=gap_limit_ms(deps.settings.polling.interval_s),
+        keep_names=deps.settings.usage.meeting_names,
+    )
+    return await prepare_usage(deps.usage, poll, start.usage_version)
 
 
 async def _known_meetings(

@@ -1,4 +1,6 @@
-"""How many servers the pool had, kept in STATE_DIR: notices that Redis has lost all of them.
+"""What this process remembers of the pool: notices that Redis has lost all servers.
+
+Their number is kept in STATE_DIR.
 
 FLUSHALL, another database in REDIS_URL or a replica without data leave a pool without servers,
 which looks like a new one. An operator who removes the last server leaves a mark in Redis
@@ -9,19 +11,21 @@ same Redis.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import trio
 
 from appliance.fault_log import FaultLog
 from appliance.log import Log
+from appliance.model import Server, ServerState
 
 FILE_NAME = "server_count"
 _MAX_BYTES = 20
 
 
 class RememberedServers:
-    """The number of servers in STATE_DIR, and whether they have vanished since."""
+    """The number of servers in STATE_DIR, whether they have vanished since, and their version."""
 
     def __init__(self, state_dir: Path, log: Log, faults: FaultLog) -> None:
         self._path = state_dir / FILE_NAME
@@ -32,6 +36,8 @@ class RememberedServers:
         self._known = 0
         self._vanished = False
         self._lock = trio.Lock()
+        self.bbb_version: str | None = None
+        """The version that all enabled servers have; None: not the same, or not known yet."""
 
     @property
     def vanished(self) -> int:
@@ -84,3 +90,9 @@ class RememberedServers:
             file.flush()
             os.fsync(file.fileno())
         new.replace(self._path)
+
+
+def common_version(servers: Iterable[Server]) -> str | None:
+    """Return the BBB version of all enabled servers, None if they differ or one is unknown."""
+    found = {one.bbb_version for one in servers if one.state is ServerState.ENABLED}
+    return found.pop() if len(found) == 1 else None

@@ -16,6 +16,7 @@ from typing import Any
 from appliance.model import (
     DoubleMeeting,
     FailureResult,
+    ListedRecord,
     MeetingId,
     Observation,
     ObservationResult,
@@ -27,7 +28,7 @@ from appliance.model import (
     ServerState,
 )
 from appliance.pool.records import NOTIFY_AFTER_END_MS, NOTIFY_AFTER_LOSS_MS, parse_state
-from appliance.redis.store import RedisStores, to_script_json
+from appliance.redis.store import Argument, RedisStores, to_script_json
 
 CHUNK = 500
 """Meetings of a list per round trip. More would make the commands of other tasks wait."""
@@ -100,17 +101,22 @@ class ServerStore:
         reply = await self.redis.background.run("begin_poll", server_id)
         if reply is None:
             return None
-        return PollStart(parse_state(reply[0]), float(reply[1] or 0))
+        return PollStart(parse_state(reply[0]), float(reply[1] or 0), int(reply[2] or 0))
 
-    async def expected_sizes(self, meeting_ids: Sequence[str]) -> dict[str, int]:
-        """Return the reserved size of those meetings that have a reservation.
+    async def listed_records(self, meeting_ids: Sequence[str]) -> dict[str, ListedRecord]:
+        """Return what the records of these meetings say that have one of the appliance.
 
         In chunks of CHUNK meetings, a round trip each.
         """
         prefix = self.redis.background.own_key("meeting:")
-        replies = await self._ask_each(meeting_ids, lambda id: [("HGET", prefix + id, "expected")])
+        fields = ("expected", "moved_from", "run_ms", "created")
+        replies = await self._ask_each(meeting_ids, lambda id: [("HMGET", prefix + id, *fields)])
         pairs = zip(meeting_ids, replies, strict=True)
-        return {meeting_id: int(float(reply)) for meeting_id, (reply,) in pairs if reply}
+        return {meeting_id: _parse_listed(one) for meeting_id, (one,) in pairs if any(one)}
+
+    async def expected_sizes(self, meeting_ids: Sequence[str]) -> dict[str, int]:
+        """Return the reserved size of those meetings that have a reservation."""
+        return expected_of(await self.listed_records(meeting_ids))
 
     async def known_meetings(
         self, server_id: ServerId, meeting_ids: Sequence[str]
@@ -140,11 +146,12 @@ class ServerStore:
         return replies
 
     async def observe_server(
-        self, seen: Observation, *, healthy_threshold: int
+        self, seen: Observation, *, healthy_threshold: int, usage: Sequence[Argument] = ()
     ) -> ObservationResult:
-        """Record a successful poll; see observe_server.lua."""
+        """Record a successful poll, and what was added up of it; see observe_server.lua."""
         request = observation_arguments(seen, self.rules, healthy_threshold=healthy_threshold)
-        return parse_observation(await self.redis.background.run("observe_server", request))
+        reply = await self.redis.background.run("observe_server", request, *usage)
+        return parse_observation(reply)
 
     async def move_meeting(
         self,
@@ -213,6 +220,22 @@ class ServerStore:
         async for pairs in redis.scan("HSCAN", redis.key("voice_bridges")):
             removed += await redis.run("sweep_voice_bridges", now_ms, grace_ms, *pairs[::2])
         return removed
+
+
+def _parse_listed(found: Sequence[str | None]) -> ListedRecord:
+    expected, moved_from, run_ms, created = found
+    return ListedRecord(
+        int(float(expected)) if expected else None,
+        moved_from or "",
+        int(run_ms or 0),
+        # A server wrote it.
+        int(created) if created and created.isdecimal() else 0,
+    )
+
+
+def expected_of(records: Mapping[str, ListedRecord]) -> dict[str, int]:
+    """Return the reserved size of those meetings that have a reservation."""
+    return {id: one.expected for id, one in records.items() if one.expected is not None}
 
 
 def observation_arguments(
@@ -288,6 +311,7 @@ def parse_observation(reply: str) -> ObservationResult:
     # cjson writes an empty list as {}: `list` makes both the same.
     return ObservationResult(
         known=True,
+        usage_saved=found.get("usage_saved") == 1,
         online=found["online"],
         came_online=found["came_online"],
         auto_disabled=found["auto_disabled"],

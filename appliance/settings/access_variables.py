@@ -191,6 +191,10 @@ METRICS_TOKEN = Variable(
     "METRICS_TOKEN", SECRET, None,
     "Bearer token for /metrics on the public listener, which does not serve it without a token.",
 )  # fmt: skip
+TENANT_METRICS = Variable(
+    "TENANT_METRICS", BOOLEAN, True,
+    "Show metrics of each tenant, up to 200 of them; the others are added up as `other`.",
+)  # fmt: skip
 CTL_SOCKET = Variable(
     "CTL_SOCKET", SOCKET_PATH, None,
     "Socket of `ctl`: mode 0660 and group scalelite-appliance if that exists, else mode 0600.",

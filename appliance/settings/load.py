@@ -33,6 +33,7 @@ from appliance.settings.model import (
     ServerSettings,
     Settings,
     StoreSettings,
+    UsageSettings,
     VoiceBridgeSettings,
     WebSettings,
 )
@@ -84,7 +85,9 @@ def build_settings(values: Values, environ: Mapping[str, str], *, is_root: bool)
         s3=_s3(values),
         fsapi=_fsapi(values, api.secrets),
         metrics=MetricsSettings(
-            binds=values.find(a.METRICS_BIND) or (), token=values.find(a.METRICS_TOKEN)
+            binds=values.find(a.METRICS_BIND) or (),
+            token=values.find(a.METRICS_TOKEN),
+            tenants=values.get(a.TENANT_METRICS),
         ),
         admin=_admin(values, api.secrets),
         control=ControlSettings(socket_path=Path(socket), group=CONTROL_GROUP),
@@ -96,6 +99,11 @@ def build_settings(values: Values, environ: Mapping[str, str], *, is_root: bool)
         locale=values.get(a.DEFAULT_LOCALE),
         callback_block_private=values.get(p.CALLBACK_BLOCK_PRIVATE),
         analytics_store=values.get(p.ANALYTICS_STORE),
+        usage=UsageSettings(
+            meeting_names=values.get(p.USAGE_MEETING_NAMES),
+            retention_days=values.get(p.USAGE_RETENTION_DAYS),
+            analytics_retention_days=values.get(p.ANALYTICS_RETENTION_DAYS),
+        ),
         tuning_off=_names(values, a.TUNING_OFF),
         retention_days=values.find(r.RECORDING_RETENTION_DAYS),
         warnings=(*values.warnings, *find_likely_mistakes(values)),

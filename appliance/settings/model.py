@@ -241,6 +241,17 @@ class MetricsSettings:
     binds: tuple[Bind, ...]
     token: str | None = field(repr=False)
     """None: not served on the public listener."""
+    tenants: bool = True
+    """Show metrics of tenants."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageSettings:
+    """What is remembered of meetings, and for how long."""
+
+    meeting_names: bool = False
+    retention_days: float = 400.0
+    analytics_retention_days: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +304,7 @@ class Settings:
     locale: str
     callback_block_private: bool
     analytics_store: bool
+    usage: UsageSettings
     retention_days: float | None
     tuning_off: frozenset[str]
     """Subset of kinds.TUNING_NAMES."""

@@ -146,6 +146,21 @@ ANALYTICS_STORE = Variable(
 
 _CALLS = variables_of(globals(), after="LOAD_FORECAST")
 
+USAGE_MEETING_NAMES = Variable(
+    "USAGE_MEETING_NAMES", BOOLEAN, False,
+    "Keep the names of meetings in the records of usage; their ids are kept in any case.",
+)  # fmt: skip
+USAGE_RETENTION_DAYS = Variable(
+    "USAGE_RETENTION_DAYS", duration("days"), 400.0,
+    "How long the record of each meeting run is kept for `ctl usage`.",
+)  # fmt: skip
+ANALYTICS_RETENTION_DAYS = Variable(
+    "ANALYTICS_RETENTION_DAYS", duration("days"), 30.0,
+    "How long stored analytics (ANALYTICS_STORE) are kept.",
+)  # fmt: skip
+
+_USAGE = variables_of(globals(), after="ANALYTICS_STORE")
+
 VOICE_BRIDGE_LEN = Variable(
     "VOICE_BRIDGE_LEN", count(3, 15, "digits"), 9,
     "Length of dial-in numbers; the BigBlueButton servers and VOICE_BRIDGE_MAX must allow it.",
@@ -195,10 +210,11 @@ FSAPI_MAX_GUESSES_PER_GATEWAY = Variable(
     " limit.",
 )  # fmt: skip
 
-_DIAL_IN = variables_of(globals(), after="ANALYTICS_STORE")
+_DIAL_IN = variables_of(globals(), after="ANALYTICS_RETENTION_DAYS")
 
 SECTIONS = (
     Section("BigBlueButton servers", "Calls, polling and load.", _POOL),
     Section("Meetings and API calls", "Limits and parameters of the calls of front-ends.", _CALLS),
+    Section("Usage", "What is remembered of meetings (docs/tenants.md).", _USAGE),
     Section("Dial-in", "Numbers, and the dialplan endpoint for FreeSWITCH.", _DIAL_IN),
 )

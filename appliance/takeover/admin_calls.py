@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Call
 from appliance.admin_calls.fields import BadRequest, Fields, Flag, reads, text
 from appliance.admin_calls.refusal import RefusalKind, Refused
@@ -190,6 +191,7 @@ TAKEOVER_CALLS: tuple[AdminCall[TakeoverDeps], ...] = (
         ),
         request={"part": "pool", "after": "0"},
         deadline_s=LONG_S,
+        role=Role.VIEWER,
     ),
     AdminCall(
         *("healTakeover", "POST", _heal, "takeover"),
@@ -198,6 +200,7 @@ TAKEOVER_CALLS: tuple[AdminCall[TakeoverDeps], ...] = (
         request={"part": "pool", "dry_run": False},
         logs="takeover_healed",
         deadline_s=LONG_S,
+        role=Role.ADMIN,
     ),
     AdminCall(
         "prepareHandback",
@@ -208,5 +211,6 @@ TAKEOVER_CALLS: tuple[AdminCall[TakeoverDeps], ...] = (
         HandbackJson(on=True),
         request={"on": True},
         logs="handback_prepared",
+        role=Role.ADMIN,
     ),
 )

@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
+from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import ID_MISSING, AdminCall, Answer, Call
 from appliance.admin_calls.fields import (
     Fields,
@@ -31,6 +32,7 @@ from appliance.admin_calls.refusal import (
     Refused,
     no_tenant,
 )
+from appliance.admin_calls.secrets import Secret
 from appliance.tenants import administration as tenant_admin
 from appliance.tenants.deps import TenantDeps
 from appliance.tenants.values import TENANT_FIELDS, TenantChange, TenantRecord
@@ -128,15 +130,15 @@ class TenantJson(Answer, frozen=True, omit_defaults=True):
 
     id: str
     name: str
-    secrets: Annotated[str, Meta(description="Separated by colons.")]
+    secrets: Annotated[Secret, Meta(description="Separated by colons.")]
     lrs_endpoint: str = ""
     lrs_username: str = ""
-    lrs_password: str = ""
+    lrs_password: Secret = ""
     kc_token_url: str = ""
     kc_client_id: str = ""
-    kc_client_secret: str = ""
+    kc_client_secret: Secret = ""
     kc_username: str = ""
-    kc_password: str = ""
+    kc_password: Secret = ""
 
 
 class TenantRecordJson(TenantJson, frozen=True, kw_only=True):
@@ -252,9 +254,10 @@ _RECORD_EXAMPLE = TenantRecordJson(
 TENANT_CALLS: tuple[AdminCall[TenantDeps], ...] = (
     AdminCall(
         *("getTenants", "GET", _get_tenants, "tenants"),
-        "All tenants, with their secrets.",
+        "All tenants; their secrets for admins only.",
         [TenantJson(id=TENANT_ID, name="school", secrets=_SECRETS)],
         refusals=DISABLED_REFUSAL,
+        role=Role.VIEWER,
     ),
     AdminCall(
         *("getTenantInfo", "GET", _get_tenant_info, "tenants"),
@@ -262,6 +265,7 @@ TENANT_CALLS: tuple[AdminCall[TenantDeps], ...] = (
         _RECORD_EXAMPLE,
         request=_ID_EXAMPLE,
         refusals=NO_TENANT,
+        role=Role.VIEWER,
     ),
     AdminCall(
         *("addTenant", "POST", _add_tenant, "tenants"),
@@ -271,6 +275,7 @@ TENANT_CALLS: tuple[AdminCall[TenantDeps], ...] = (
         request={"tenant": {"name": "academy", "secrets": _SECRETS}},
         refusals=DISABLED_REFUSAL,
         logs="tenant_added",
+        role=Role.ADMIN,
     ),
     AdminCall(
         *("updateTenant", "POST", _update_tenant, "tenants"),
@@ -279,6 +284,7 @@ TENANT_CALLS: tuple[AdminCall[TenantDeps], ...] = (
         request={"id": TENANT_ID, "tenant": {"secrets": _SECRETS}},
         refusals=NO_TENANT,
         logs="tenant_changed",
+        role=Role.ADMIN,
     ),
     AdminCall(
         *("deleteTenant", "POST", _delete_tenant, "tenants"),
@@ -287,5 +293,6 @@ TENANT_CALLS: tuple[AdminCall[TenantDeps], ...] = (
         request=_ID_EXAMPLE,
         refusals=NO_TENANT,
         logs="tenant_removed",
+        role=Role.ADMIN,
     ),
 )

@@ -7,9 +7,11 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import AdminCall, Answer, Call
 from appliance.admin_calls.fields import BadRequest, Fields, Text, reads, text
-from appliance.admin_calls.refusal import no_tenant_setting
+from appliance.admin_calls.refusal import no_tenant, no_tenant_setting
+from appliance.admin_calls.secrets import secret_if_named
 from appliance.model import TenantId
 from appliance.tenants import administration as tenant_admin
 from appliance.tenants.admin_calls import (
@@ -91,7 +93,7 @@ class TenantSettingJson(Answer, frozen=True):
     id: str
     tenant_id: str
     param: str
-    value: str
+    value: Annotated[str, secret_if_named("param")]
     override: Literal["true", "false"]
     call: Annotated[
         Literal["create", "join", ""],
@@ -125,7 +127,10 @@ def setting_json(setting: TenantSetting) -> TenantSettingJson:
 async def _get_tenant_settings(
     deps: TenantDeps, call: Call[TenantSettingsRequest]
 ) -> list[TenantSettingJson]:
-    found = await tenant_admin.list_settings(deps, call.read().tenant_id or None)
+    wanted, own = call.read().tenant_id, call.actor.tenant_id
+    if own and wanted not in ("", own):
+        raise no_tenant(wanted)
+    found = await tenant_admin.list_settings(deps, own or wanted or None)
     return list(map(setting_json, found))
 
 
@@ -162,6 +167,8 @@ SETTING_CALLS: tuple[AdminCall[TenantDeps], ...] = (
         [_SETTING_EXAMPLE],
         request={"tenant_id": TENANT_ID},
         refusals=NO_TENANT,
+        role=Role.VIEWER,
+        of_tenants=True,
     ),
     AdminCall(
         *("addTenantSetting", "POST", _add_tenant_setting, "tenants"),
@@ -179,6 +186,7 @@ SETTING_CALLS: tuple[AdminCall[TenantDeps], ...] = (
         },
         refusals=NO_TENANT,
         logs="tenant_setting_added",
+        role=Role.ADMIN,
     ),
     AdminCall(
         *("deleteTenantSetting", "POST", _delete_tenant_setting, "tenants"),
@@ -187,5 +195,6 @@ SETTING_CALLS: tuple[AdminCall[TenantDeps], ...] = (
         request={"id": _SETTING_ID},
         refusals={404: "There is no setting with this id.", **DISABLED_REFUSAL},
         logs="tenant_setting_removed",
+        role=Role.ADMIN,
     ),
 )

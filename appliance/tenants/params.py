@@ -1,7 +1,7 @@
 """Parameters of tenants: reserved ones, those added to a create, and the call of each setting.
 
 Unlike in Scalelite, a front-end cannot assign its meeting to another tenant, and settings for
-create do not appear in join URLs. Pure. Source: docs/multitenancy.md.
+create do not appear in join URLs. Pure. Source: docs/tenants.md.
 """
 
 from __future__ import annotations

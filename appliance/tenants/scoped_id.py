@@ -3,7 +3,7 @@
 The first meeting has the plain id, as in Scalelite. That of another tenant has the scoped id
 `{meetingID}~{tenant id}` in the stores and on its server, since equal ids on one BBB server would
 be one meeting. Front-ends and callbacks always get the original id. lib.lua (`kept_id`) decides
-which of the two ids a meeting has. Pure. Source: docs/multitenancy.md.
+which of the two ids a meeting has. Pure. Source: docs/tenants.md.
 """
 
 from __future__ import annotations

@@ -10,11 +10,10 @@ from collections.abc import Awaitable, Callable
 
 from quart import Blueprint, Response
 
-from appliance.bbb.caller import Caller
 from appliance.bbb.checksum_errors import ChecksumErrors
 from appliance.bbb.errors import ChecksumError, ChecksumReason
 from appliance.bbb.params import Params, get
-from appliance.bbb.signed_request import Accepts, SignedRequest, read_signed
+from appliance.bbb.signed_request import Accepts, Caller, SignedRequest, read_signed
 from appliance.bbb.xml import XML_TYPE
 from appliance.http.messages import Request
 from appliance.http.origin import OriginReader, RequestOrigin

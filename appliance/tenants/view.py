@@ -2,7 +2,7 @@
 
 They replace scoped ids by the original ones, remove the metadata that the appliance added for the
 servers, and restore the front-end's own end callback URL. Everything else is unchanged. Source:
-docs/multitenancy.md.
+docs/tenants.md.
 """
 
 from __future__ import annotations

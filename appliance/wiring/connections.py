@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from appliance.bbb.client import BbbClient
 from appliance.callbacks.connections import CallbackConnections, open_callback_connections
+from appliance.events.journal import EventJournal, open_journal
 from appliance.http.client.dial import open_ssl_context
 from appliance.http.client.pool import MAX_TOTAL, PoolTransport
 from appliance.instruments import Metrics
@@ -25,7 +27,7 @@ from appliance.system.embedded.stores import open_embedded_stores
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """Connections to stores, BBB servers and callback receivers."""
+    """Connections to stores, BBB servers and callback receivers, and the journal of events."""
 
     redis: RedisStores
     database: Database | None
@@ -34,6 +36,7 @@ class Connections:
     metrics: Metrics
     callbacks: CallbackConnections
     http: PoolTransport
+    events: EventJournal
 
 
 @asynccontextmanager
@@ -59,6 +62,7 @@ async def open_connections(
             min_replicas=stores.redis_min_replicas,
             slow=metrics.slow_redis,
         ) as redis,
+        open_journal(redis.background, now_ms, platform.node(), log) as events,
         _open_database(stores, embedded.database_url, metrics, log) as database,
         aclosing(
             PoolTransport(
@@ -78,7 +82,7 @@ async def open_connections(
             request_id=current_request_id,
         )
         async with open_callback_connections(settings, redis, database, now_ms, log) as callbacks:
-            yield Connections(redis, database, bbb, metrics, callbacks, pool)
+            yield Connections(redis, database, bbb, metrics, callbacks, pool, events)
 
 
 def _path(path: Path | None) -> str | None:

@@ -46,6 +46,11 @@ from appliance.tenants.deps import TenantDeps
 from appliance.tenants.lrs import LrsPayloads
 from appliance.tenants.store import TenantLookup
 from appliance.tenants.token_client import TokenClient
+from appliance.tokens.deps import TokenDeps
+from appliance.tokens.store import TokenStore
+from appliance.usage.deps import UsageDeps
+from appliance.usage.store import UsageStore
+from appliance.usage.table import UsageTable
 from appliance.wiring.connections import Connections, now_ms, placement_rules
 from appliance.wiring.probes import make_probes
 from appliance.wiring.recordings import make_recording_deps, make_takeover_sources
@@ -101,7 +106,7 @@ def make_features(
     recordings = make_recording_deps(
         callbacks, database, redis.foreground, tasks.manual_imports, metrics
     )
-    servers = _make_servers(parts, callbacks)
+    servers = _make_servers(parts, callbacks, _make_usage(parts, pool, tenants))
     probes = make_probes(redis, database, connections.http, connections.bbb, now_ms)
     checksum_errors = ChecksumErrors(metrics.checksum_errors, log, now_ms)
     return Features(
@@ -113,9 +118,13 @@ def make_features(
         redis=redis,
         pool=pool,
         tenants=tenants,
+        tokens=TokenDeps(
+            settings, log, now_ms, tenants, TokenStore(redis.foreground), secrets.token_bytes
+        ),
         callbacks=callbacks,
         recordings=recordings,
         servers=servers,
+        usage=servers.usage,
         meetings=_make_meetings(parts, servers, tenants),
         dialin=DialInDeps(settings, log, faults, now_ms, VoiceBridges(redis.foreground), metrics),
         doctor=DoctorDeps(
@@ -126,6 +135,7 @@ def make_features(
         takeover=_make_takeover(parts, servers, recordings, probes),
         exposition=MetricsDeps(settings, log, faults, now_ms, metrics, pool, callbacks, recordings),
         checksum_errors=checksum_errors,
+        events=connections.events,
     )
 
 
@@ -169,7 +179,24 @@ def _make_callbacks(parts: _Parts, pool: PoolDeps, tenants: TenantDeps) -> Callb
     )
 
 
-def _make_servers(parts: _Parts, callbacks: CallbackDeps) -> ServerDeps:
+def _make_usage(parts: _Parts, pool: PoolDeps, tenants: TenantDeps) -> UsageDeps | None:
+    database = parts.connections.database
+    if database is None:
+        return None
+    return UsageDeps(
+        settings=parts.settings,
+        log=parts.log,
+        faults=parts.faults,
+        now_ms=now_ms,
+        pool=pool,
+        tenants=tenants,
+        store=UsageStore(parts.connections.redis.background),
+        table=UsageTable(database),
+        instance=secrets.token_hex(8),
+    )
+
+
+def _make_servers(parts: _Parts, callbacks: CallbackDeps, usage: UsageDeps | None) -> ServerDeps:
     return ServerDeps(
         settings=parts.settings,
         log=parts.log,
@@ -184,6 +211,7 @@ def _make_servers(parts: _Parts, callbacks: CallbackDeps) -> ServerDeps:
         poll_soon=parts.tasks.poller.poll_soon,
         random=random.random,
         instance=secrets.token_hex(8),
+        usage=usage,
     )
 
 

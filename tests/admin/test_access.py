@@ -432,7 +432,7 @@ async def test_change_is_logged_with_the_address_that_trusted_proxies_report(
         )
         (event,) = public.log.named("server_added")
 
-        assert (event["by"], event["server"]) == (f"address {address}", "one")
+        assert (event["by"], event["server"]) == (f"checksum {address}", "one")
         assert "s3cr3t" not in str(public.log.events)
 
 

@@ -37,7 +37,7 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Say who is connected; /big sends more than a socket holds, /slow never answers."""
     if scope["path"] == "/slow":
         await trio.sleep_forever()
-    body = scope["appliance.actor"].encode()
+    body = scope["appliance.actor"].who.encode()
     if scope["path"] == "/big":
         body = b"x" * 8_000_000
     headers = [(b"content-length", b"%d" % len(body))]
@@ -112,7 +112,7 @@ async def test_request_is_served_with_the_name_of_its_user(path: Path) -> None:
         answer = await exchange(path, GET_AND_CLOSE)
 
         assert answer.startswith(b"HTTP/1.1 200")
-        assert f"uid {os.getuid()}".encode() in answer
+        assert f"uid={os.getuid()}".encode() in answer
         nursery.cancel_scope.cancel()
 
 
@@ -166,7 +166,7 @@ async def test_stranger_is_refused_even_if_the_file_lets_him_in(path: Path) -> N
         assert b'{"error": "this user may not use the control socket"}' in refused
         assert book.named("control_connection_refused") == [{"uid": 65_533}]
         assert member.startswith(b"HTTP/1.1 200")
-        assert b"uid 65533" in member
+        assert b"uid=65533" in member
         nursery.cancel_scope.cancel()
 
 

@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from appliance.admin.errors import answer_error
+from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import AdminCall, Answer, Call
 from appliance.admin_calls.fields import BadRequest, NoFields
 from appliance.admin_calls.refusal import ErrorAnswer, ErrorJson, RefusalKind, Refused
@@ -23,7 +24,9 @@ async def handler(deps: None, call: Call[NoFields]) -> Answer:
     return Answer()
 
 
-CALL: AdminCall[Any] = AdminCall("doIt", "POST", handler, "x", "Does it.", {}, deadline_s=7)
+CALL: AdminCall[Any] = AdminCall(
+    "doIt", "POST", handler, "x", "Does it.", {}, role=Role.ADMIN, deadline_s=7
+)
 
 
 def answer(error: Exception) -> tuple[int, dict[str, Any], EventBook]:

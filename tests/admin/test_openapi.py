@@ -13,6 +13,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 from appliance import __version__
 from appliance.admin.openapi import make_document
 from appliance.admin.routes import CALLS as ALL_CALLS
+from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import AdminCall, Answer, Call
 from appliance.admin_calls.fields import Fields, Flag, RequiredText
 
@@ -67,6 +68,8 @@ def test_call_is_described(call: AdminCall[Any]) -> None:
 
     assert call.summary.endswith(".")
     assert operation["operationId"] == call.name
+    assert operation["x-role"] == call.role
+    assert operation["x-tenant"] is call.of_tenants
     if call.method == "GET":
         assert "requestBody" not in operation
         assert not call.logs, "a GET changes nothing"
@@ -123,7 +126,7 @@ def test_document_has_the_types_of_the_handler() -> None:
     example = WholeJson(None, [PartJson("wheel")])
     request = {"part": {"kind": "wheel"}}
     calls = [
-        AdminCall(name, "POST", make_part, "x", "Y.", example, request=request)
+        AdminCall(name, "POST", make_part, "x", "Y.", example, request=request, role=Role.ADMIN)
         for name in ("a", "b")
     ]
 
@@ -148,7 +151,7 @@ def test_document_has_the_types_of_the_handler() -> None:
 
 
 def test_document_shows_every_value_that_is_accepted() -> None:
-    call = AdminCall("a", "POST", make_part, "x", "Y.", None)
+    call = AdminCall("a", "POST", make_part, "x", "Y.", None, role=Role.ADMIN)
 
     spare = make_document([call])["components"]["schemas"]["PartFields"]["properties"]["spare"]
 

@@ -54,7 +54,7 @@ positive_data_acceptance, since a schema cannot say what a good URL, tag or secr
 CONFIG: dict[str, Any] = {
     "generation": {
         "deterministic": True,
-        "max-examples": 12,
+        "max-examples": 4,
         "no-shrink": True,
         "database": "none",
         "with-security-parameters": False,
@@ -143,5 +143,5 @@ async def test_running_api_is_what_its_document_says(
     assert not findings.failures, "\n".join(findings.failures)
     described = {f"{call.method} /scalelite/api/{call.name}" for call in CALLS if not call.local}
     assert set(findings.statuses) == described
-    assert all(seen.total() >= 8 for seen in findings.statuses.values())
+    assert all(seen.total() >= 4 for seen in findings.statuses.values())
     assert not errors

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from appliance.admin.reference import MARK, render_reference
 from appliance.admin.routes import CALLS
+from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import AdminCall, Answer, Call
 from appliance.admin_calls.fields import Fields, Flag, RequiredText, one_of
 
@@ -57,10 +58,15 @@ def test_call_is_shown_with_its_fields_and_examples() -> None:
         ThingJson("b"),
         request={"id": "1"},
         refusals={404: "Nothing there."},
+        role=Role.OPERATOR,
+        of_tenants=True,
     )
     page = render_reference(f"head\n{MARK}old", [call])
 
-    assert page.startswith(f"head\n{MARK}\n### Things\n\n#### POST /scalelite/api/doIt\n\nDoes it.")
+    assert page.startswith(
+        f"head\n{MARK}\n### Things\n\n#### POST /scalelite/api/doIt\n\nDoes it. "
+    )
+    assert "Does it. Role: operator, also of a tenant.\n" in page
     assert "| `id` | required | string. Whose. |\n" in page
     assert "| `sub.x` | required | true or false. Whether. |\n" in page
     assert "| `word` |  | `one`, `two` |\n" in page

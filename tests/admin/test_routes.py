@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from appliance.bbb.caller import Caller
+from appliance.bbb.signed_request import Caller
 from appliance.ctl.client import ControlError, Refusal
 from appliance.features import Features
 from appliance.meetings.create import create_meeting
@@ -167,7 +167,7 @@ async def test_change_is_logged_with_who_made_it(redis_url: str, redis_namespace
         await control.post("addServer", {"url": URL, "secret": "s3cr3t", "id": "one"})
 
         (event,) = book_of(res).named("server_added")
-        assert event["by"].startswith(f"uid {os.getuid()}")
+        assert event["by"].startswith(f"uid={os.getuid()}")
         assert "s3cr3t" not in str(book_of(res).events)
 
 

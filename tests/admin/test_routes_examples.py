@@ -70,7 +70,7 @@ async def test_example_is_answered_as_described_and_a_change_is_logged_once(
         changes = [
             event
             for level, event, fields in events
-            if (level, fields.get("by")) == ("info", "address 127.0.0.1")
+            if (level, fields.get("by")) == ("info", "checksum 127.0.0.1")
         ]
         assert changes.count(call.logs) == (1 if call.logs else 0), events
         assert call.logs or not changes, f"{call.name} changes something: name it in `logs`"
@@ -94,7 +94,7 @@ async def test_change_over_the_socket_is_logged_with_uid_and_name(
 
         events = place.public.log.events[before:]
         (by,) = [fields["by"] for _, event, fields in events if event == call.logs]
-        assert by.startswith(f"uid {os.getuid()} (")
+        assert by.startswith(f"uid={os.getuid()} (")
 
 
 async def test_python_of_the_documentation_signs_calls_that_are_done(

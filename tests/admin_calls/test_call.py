@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 import trio
 
+from appliance.admin_calls.actors import Actor, Role
 from appliance.admin_calls.call import AdminCall, Answer, Call
 from appliance.admin_calls.fields import BadRequest, Fields, RequiredText, Text
+
+ME = Actor("me")
 
 
 class EchoRequest(Fields, frozen=True):
@@ -40,28 +43,30 @@ async def read_id(deps: str, call: Call[EchoRequest]) -> EchoJson:
 
 
 def test_types_are_those_of_the_handler() -> None:
-    call = AdminCall("echo", "GET", echo, "x", "Echoes.", [])
+    call = AdminCall("echo", "GET", echo, "x", "Echoes.", [], role=Role.VIEWER)
 
     assert call.request_type is EchoRequest
     assert call.answer_type == list[EchoJson]
 
 
 async def test_bound_call_reads_its_fields_and_has_its_dependencies() -> None:
-    call = AdminCall("echo", "GET", echo, "x", "Echoes.", []).bind("deps")
+    call = AdminCall("echo", "GET", echo, "x", "Echoes.", [], role=Role.VIEWER).bind("deps")
 
-    assert await call.run("me", {"id": "1", "other": "2"}) == [EchoJson("1 2 deps me")]
+    assert await call.run(ME, {"id": "1", "other": "2"}) == [EchoJson("1 2 deps me")]
     with pytest.raises(BadRequest, match="id is missing"):
-        await call.run("me", {})
+        await call.run(ME, {})
 
 
 async def test_id_is_read_alone() -> None:
-    call = AdminCall("id", "GET", read_id, "x", "Echoes.", []).bind("deps")
+    call = AdminCall("id", "GET", read_id, "x", "Echoes.", [], role=Role.VIEWER).bind("deps")
 
-    assert await call.run("me", {"id": "1", "other": 7}) == EchoJson("1")
+    assert await call.run(ME, {"id": "1", "other": 7}) == EchoJson("1")
 
 
 async def test_call_ends_at_its_deadline() -> None:
-    call = AdminCall("sleep", "GET", sleep, "x", "Sleeps.", [], deadline_s=0.01).bind("deps")
+    call = AdminCall(
+        "sleep", "GET", sleep, "x", "Sleeps.", [], role=Role.VIEWER, deadline_s=0.01
+    ).bind("deps")
 
     with pytest.raises(trio.TooSlowError):
-        await call.run("me", {"id": "1"})
+        await call.run(ME, {"id": "1"})

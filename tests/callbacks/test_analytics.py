@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from appliance.admin_calls.refusal import Refused
-from appliance.bbb.caller import Caller
+from appliance.bbb.signed_request import Caller
 from appliance.callbacks import analytics
 from appliance.callbacks.analytics import ReportOutcome, accept_report, find_reporter
 from appliance.callbacks.analytics_files import AnalyticsFiles

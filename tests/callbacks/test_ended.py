@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 import pytest
 import trio
 
-from appliance.bbb.caller import Caller
+from appliance.bbb.signed_request import Caller
 from appliance.callbacks.ended import notify_ended, notify_ended_forever, record_end
 from appliance.faults import StoreDown
 from appliance.meetings import calls as meetings

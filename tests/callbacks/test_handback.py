@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from appliance.bbb.caller import Caller
+from appliance.bbb.signed_request import Caller
 from appliance.callbacks.handback import Handback
 from appliance.meetings.create import create_meeting
 from tests.doubles.bbb_process import BbbProcess

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from appliance.bbb.caller import Caller
+from appliance.bbb.signed_request import Caller
 from appliance.callbacks.hook_rules import Hook
 from appliance.callbacks.hook_sync import sync_all_hooks, sync_server_hooks
 from appliance.model import ServerState, Tenant, TenantId

@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError
+from appliance.bbb.signed_request import Caller
 from appliance.callbacks.hook_rules import MAX_HOOKS
 from appliance.callbacks.hooks import create_hook, destroy_hook, list_hooks
 from appliance.model import ServerState, Tenant, TenantId

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from appliance.bbb.caller import Caller
+from appliance.bbb.signed_request import Caller
 from appliance.callbacks.attributes_yaml import RECORDING_READY, KeptUrls
 from appliance.callbacks.postgres_queue import PostgresQueue
 from appliance.callbacks.rules import id_of_secret

@@ -55,7 +55,6 @@ def test_json_option_is_accepted_at_every_position(words: str) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        "",
         "nothing",
         "servers nothing",
         "servers add",
@@ -112,6 +111,32 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert len(captured.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("servers add U --enable S", {"url": "U", "secret": "S", "enable": True, "id": None}),
+        ("servers add --id=x U --tag t S", {"url": "U", "secret": "S", "tag": "t", "id": "x"}),
+        ("servers add U --enable", {"url": "U", "secret": "-", "enable": True}),
+        ("servers add U --enable -", {"url": "U", "secret": "-", "enable": True}),
+        ("servers add --tag t -- U --secret", {"url": "U", "secret": "--secret", "tag": "t"}),
+        ("recordings update a --meta k=-v b --publish c", {"ids": ["a", "b", "c"]}),
+        ("meetings end a --yes b", {"ids": ["a", "b"], "yes": True}),
+        ("servers update a --tag", None),
+        ("servers enable a --no b", None),
+    ],
+)
+def test_options_may_stand_between_other_arguments(
+    words: str, expected: dict[str, object] | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if expected is None:
+        with pytest.raises(SystemExit):
+            build_parser().parse_args(words.split())
+        assert len(capsys.readouterr().err.splitlines()) == 1
+        return
+    found = vars(build_parser().parse_args(words.split()))
+    assert {name: found[name] for name in expected} == expected
 
 
 # --- the whole program ---------------------------------------------------------------------------

@@ -255,3 +255,33 @@ async def test_empty_pool_is_accepted_without_asking(redis_url: str, redis_names
 
         assert (refused.code, refused.out) == (1, "")
         assert refused.err == "the pool is not empty, it has 1 server\n"
+
+
+async def test_missing_values_are_asked_for_on_a_terminal(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_pool(redis_url, redis_namespace) as pool:
+        (bbb,) = pool.servers
+        terminal = Terminal(pool.control.path, ("servers", "add"))
+
+        def answer() -> tuple[int, str]:
+            terminal.wait_for("Host or URL")
+            terminal.type(f"{bbb.url.removesuffix('api')}\n")
+            terminal.wait_for("Secret")
+            terminal.type(f"{bbb.secret}\n")
+            terminal.wait_for("Enable it?")
+            terminal.type("yes\n")
+            return terminal.end()
+
+        code, screen = await trio.to_thread.run_sync(answer)
+        status = await pool.control.get("getStatus")
+        missing = await pool.control.ctl("servers", "add", "--enable")
+
+    assert code == 0, screen
+    assert f"the url is completed to {bbb.url}" in screen
+    assert f"answers, the secret is right, BigBlueButton {bbb.version}" in screen
+    assert screen.rstrip().endswith("enabled, online")
+    assert bbb.secret not in screen
+    assert [one["status"] for one in status["servers"]] == ["online"]
+    assert missing.code == 2
+    assert "bbb-conf --secret" in missing.err

@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import AdminCall
 from appliance.callbacks.analytics_files import AnalyticsFiles
 from appliance.callbacks.rules import recording_ready
@@ -24,6 +25,7 @@ from appliance.recordings.admin_calls import RECORDING_CALLS
 from appliance.recordings.admin_import_calls import IMPORT_CALLS
 from appliance.tenants import administration as tenant_admin
 from appliance.tenants.values import TenantChange, TenantSetting
+from appliance.tokens.rules import Token, digest_of
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.control import ControlDouble, open_control
 from tests.doubles.features import rewire
@@ -141,6 +143,12 @@ async def have_a_setting(place: Place) -> None:
     )
 
 
+async def have_an_access_token(place: Place) -> None:
+    """Have the access token of the examples."""
+    token = Token("monitoring", Role.VIEWER, None, 0, None)
+    assert await place.pool.res.tokens.store.add(token, digest_of("sla_x"))
+
+
 async def have_analytics(place: Place) -> None:
     """Keep the report of the examples."""
     place.analytics.save(RECORD_ID, b'{"meeting_id":"room-7","customer":"school"}')
@@ -196,6 +204,8 @@ async def have_no_servers(place: Place) -> None:
 
 PREPARED: dict[str, Callable[[Place], Awaitable[None]]] = {
     "acceptEmpty": have_no_servers,
+    "revokeToken": have_an_access_token,
+    "listTokens": have_an_access_token,
     "listCallbacks": have_a_callback,
     "retryCallbacks": have_a_callback,
     "dropCallbacks": have_a_callback,

@@ -108,6 +108,7 @@ class Api:
             "isMeetingRunning": self._is_meeting_running,
             "getMeetingInfo": self._get_meeting_info,
             "getMeetings": self._get_meetings,
+            "getSessions": self._get_sessions,
             "end": self._end,
             "insertDocument": self._insert_document,
             "sendChatMessage": self._send_chat_message,
@@ -202,6 +203,9 @@ class Api:
 
     def _get_meetings(self, request: Request, params: Params) -> Reply:
         return Reply(answers.meetings(self.state.meetings.values()))
+
+    def _get_sessions(self, request: Request, params: Params) -> Reply:
+        return Reply(answers.sessions(self.state.list_sessions()))
 
     def _end(self, request: Request, params: Params) -> Reply:
         meeting = self.state.find(_meeting_id(params))

@@ -232,6 +232,14 @@ class State:
         meeting.rendered = None
         return token, user
 
+    def list_sessions(self) -> list[tuple[str, Session]]:
+        """Return the sessions in meetings that have not ended, with their internal ids."""
+        return [
+            (meeting.internal_id, session)
+            for session in self.sessions.values()
+            if (meeting := self.meetings.get(session.meeting_id)) is not None
+        ]
+
     def set_users(self, meeting: Meeting, counts: dict[str, int], listed: bool) -> None:
         """Set counts of a meeting (participants, moderators, listeners, voice, videos).
 

@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Iterable
 
-from tests.doubles.bbb_state import Meeting, User
+from tests.doubles.bbb_state import Meeting, Session, User
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
@@ -95,6 +95,26 @@ def created(meeting: Meeting, new: bool) -> bytes:
 def meeting_info(meeting: Meeting) -> bytes:
     """Render the answer of getMeetingInfo."""
     return f"<response><returncode>SUCCESS</returncode>{_details(meeting)}</response>".encode()
+
+
+def sessions(listed: Iterable[tuple[str, Session]]) -> bytes:
+    """Render the answer of getSessions for sessions with their meetings' internal ids."""
+    parts = [
+        f"<meeting><meetingID>{internal_id}</meetingID>"
+        f"<meetingName>{escape(session.meeting_name)}</meetingName>"
+        f"<userName>{escape(session.user_name)}</userName></meeting>"
+        for internal_id, session in listed
+    ]
+    if not parts:
+        return (
+            b"<response><returncode>SUCCESS</returncode><sessions/>"
+            b"<messageKey>noSessions</messageKey>"
+            b"<message>no sessions were found on this serverr</message></response>"
+        )
+    listing = "".join(parts)
+    return (
+        f"<response><returncode>SUCCESS</returncode><sessions>{listing}</sessions></response>"
+    ).encode()
 
 
 def meetings(listed: Iterable[Meeting]) -> bytes:

@@ -17,7 +17,7 @@ from typing import Any
 
 import trio
 
-from appliance.bbb.caller import Caller
+from appliance.bbb.signed_request import Caller
 from appliance.recordings.calls import delete_recordings, publish_recordings
 from tests.doubles.features import rewire
 from tests.doubles.recording_pool import open_recording_pool

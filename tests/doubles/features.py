@@ -30,6 +30,7 @@ from appliance.callbacks.url_store import CallbackUrls
 from appliance.dialin.deps import DialInDeps
 from appliance.dialin.store import VoiceBridges
 from appliance.doctor.deps import DoctorDeps
+from appliance.events.journal import EventJournal
 from appliance.fault_log import FaultLog
 from appliance.faults import StoreDown
 from appliance.features import Features
@@ -56,6 +57,8 @@ from appliance.tenants.admin_store import TenantStore
 from appliance.tenants.cache import TenantCache
 from appliance.tenants.deps import TenantDeps
 from appliance.tenants.store import TenantLookup
+from appliance.tokens.deps import TokenDeps
+from appliance.tokens.store import TokenStore
 from appliance.wiring.probes import make_probes
 from appliance.wiring.recordings import make_takeover_sources
 from tests.doubles.settings import settings_of
@@ -236,6 +239,9 @@ def make_test_features(
         redis=redis,
         pool=pool,
         tenants=tenants,
+        tokens=TokenDeps(
+            settings, book, now_ms, tenants, TokenStore(redis.foreground), secrets.token_bytes
+        ),
         callbacks=callbacks,
         recordings=recordings,
         servers=servers,
@@ -262,6 +268,7 @@ def make_test_features(
             sources=make_takeover_sources(settings, redis, None, probes),
         ),
         checksum_errors=checksum_errors,
+        events=EventJournal(redis.background, now_ms, "test"),
         exposition=MetricsDeps(
             settings, book, faults, now_ms, metrics, pool, callbacks, recordings
         ),
@@ -278,6 +285,7 @@ def rewire(features: Features, **changes: Any) -> Features:
     for name in (
         "pool",
         "tenants",
+        "tokens",
         "callbacks",
         "recordings",
         "servers",

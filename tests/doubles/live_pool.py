@@ -16,9 +16,9 @@ from xml.etree import ElementTree
 
 import trio
 
-from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError
 from appliance.bbb.request_body import RequestBody
+from appliance.bbb.signed_request import Caller
 from appliance.faults import StoreDown
 from appliance.features import Features
 from appliance.meetings.create import create_meeting

@@ -16,8 +16,8 @@ from typing import Any
 import trio
 import trio.testing
 
-from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError
+from appliance.bbb.signed_request import Caller
 from appliance.faults import StoreDown
 from appliance.features import Features
 from appliance.http.client.pool import PoolTransport

@@ -78,12 +78,19 @@ KINDS = (
     _kind("handback", "appliance:handback", "string"),
     _kind("emptied", "appliance:emptied", "string"),
     _kind("doctor", "appliance:doctor", "string", expires=True),
+    _kind("tokens", "appliance:tokens", "hash"),
+    _kind(
+        "access token",
+        "appliance:token:(.+)",
+        "hash",
+        *("name", "role", "tenant_id", "created", "expires", "last_used"),
+    ),
     _kind("index", "appliance:meetings_of:(.+)", "set", of="server"),
     _kind(
         "our meeting",
         "appliance:meeting:(.+)",
         "hash",
-        *(*_OWN, *_SEATS, *_SEEN, "ended_url", "name", "logout_url", "logout_tenant"),
+        *(*_OWN, *_SEATS, *_SEEN, "ended_url", "name", "logout_url", "logout_tenant", "moved_from"),
         expires=True,
     ),
     _kind("hooks", "appliance:hooks", "hash"),
@@ -92,6 +99,7 @@ KINDS = (
     _kind("hooks of server", "appliance:hooks_on:(.+)", "hash", of="server"),
     _kind("ended", "appliance:ended", "hash"),
     _kind("ended due", "appliance:ended_due", "zset"),
+    _kind("events", "appliance:events", "stream"),
     _kind("setting calls", "appliance:setting_calls", "hash"),
     _kind("detached", "appliance:detached:(.+)", "hash", expires=True),
     _kind("claim", "appliance:detached_meeting:(.+)", "hash", *_MEETING, expires=True),
@@ -107,6 +115,12 @@ KINDS = (
     _kind("callback urls of", "appliance:callback_urls_of:(.+)", "string", expires=True),
     _kind("callbacks", "appliance:callbacks", "zset"),
     _kind("callbacks due", "appliance:callbacks_due", "zset"),
+    _kind("usage", "appliance:usage_of:(.+)", "hash", "version", "state"),
+    _kind("usage of servers", "appliance:usage_servers", "set"),
+    _kind("usage runs", "appliance:usage_(?:runs|minutes)", "list"),
+    _kind("usage ends", "appliance:usage_ends", "list", expires=True),
+    _kind("usage dropped", "appliance:usage_dropped", "hash"),
+    _kind("usage lease", "appliance:lease-usage", "string", expires=True),
     _kind("lease", "appliance:lease:(.+)", "string", expires=True),
     _kind("sweep", "appliance:lease-sweep", "string", expires=True),
     _kind("instances", "appliance:instances", "zset", expires=True),
@@ -173,6 +187,8 @@ async def _read(client: RedisClient, type_: str, key: str) -> Any:
         return set(await client.command("SMEMBERS", key))
     if type_ == "list":
         return await client.command("LRANGE", key, 0, -1)
+    if type_ == "stream":
+        return await client.command("XRANGE", key, "-", "+")
     if type_ == "string":
         return await client.command("GET", key)
     scores = ("ZRANGE", key, 0, -1, "WITHSCORES")

@@ -34,7 +34,7 @@ def test_server_added_over_http_is_in_ctl_and_in_the_log_but_no_secret(
     (listed,) = json.loads(empty_pool.appliance.ctl("servers", "list", "--json").stdout)
     assert {**listed, "bbb_version": ""} == server  # it may have been polled meanwhile
     event = empty_pool.appliance.wait_event("server_added", server=server["id"])
-    assert event["by"] == "address 127.0.0.1"
+    assert event["by"] == "checksum 127.0.0.1"
     assert front_end.key == "checksumError"
     log = empty_pool.appliance.log_text()
     assert "admin_checksum_wrong" in log

@@ -189,7 +189,7 @@ def test_changes_are_logged_with_who_made_them(pool: ServedPool) -> None:
     ctl(pool, "servers", "cordon", pool.ids[0])
 
     event = pool.appliance.wait_event("server_state_set", server=pool.ids[0], state="cordoned")
-    assert f"uid {os.geteuid()}" in event["by"]
+    assert f"uid={os.geteuid()}" in event["by"]
 
 
 def test_control_socket_is_closed_to_others(pool: ServedPool) -> None:

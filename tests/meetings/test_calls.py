@@ -9,10 +9,10 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 import trio
 
-from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError
 from appliance.bbb.params import Params
 from appliance.bbb.request_body import RequestBody
+from appliance.bbb.signed_request import Caller
 from appliance.faults import Ambiguous
 from appliance.meetings import calls as meetings
 from appliance.meetings.deps import MeetingDeps

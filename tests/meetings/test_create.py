@@ -9,9 +9,9 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError
 from appliance.bbb.request_body import RequestBody
+from appliance.bbb.signed_request import Caller
 from appliance.meetings.create import create_meeting
 from appliance.meetings.create_params import attendee_password
 from appliance.meetings.voice_bridge import candidates

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError
 from appliance.bbb.params import Params
+from appliance.bbb.signed_request import Caller
 from appliance.meetings.end import end_meeting
 from appliance.model import Tenant, TenantId
 from tests.doubles.bbb_process import BbbProcess

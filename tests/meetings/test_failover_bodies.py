@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import trio
 
-from appliance.bbb.caller import Caller
 from appliance.bbb.request_body import RequestBody
+from appliance.bbb.signed_request import Caller
 from appliance.http.errors import HttpError
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.features import rewire

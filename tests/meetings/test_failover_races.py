@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 import trio
 
-from appliance.bbb.caller import Caller
+from appliance.bbb.signed_request import Caller
 from appliance.callbacks.ended import record_end
 from appliance.meetings.calls import get_meeting_info
 from appliance.meetings.end import end_meeting

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
+from typing import Any
 from xml.etree import ElementTree
 
+import httpx
 import pytest
 import trio
 
-from appliance.bbb.caller import Caller
-from appliance.bbb.errors import ApiError
+from appliance.bbb.errors import UNABLE_TO_ACCESS_SERVER, ApiError
 from appliance.bbb.params import Params
-from appliance.meetings.calls import is_meeting_running
-from appliance.meetings.listing import HANGING_LIMIT_S, get_meetings
+from appliance.bbb.signed_request import Caller
+from appliance.meetings.calls import is_meeting_running, join_meeting
+from appliance.meetings.listing import HANGING_LIMIT_S, get_meetings, get_sessions
 from appliance.model import ServerId, ServerState, Tenant, TenantId
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.live_pool import QUICK, LivePool, open_live
@@ -273,3 +275,93 @@ async def test_meeting_of_a_disabled_server_is_not_shown(pool: LivePool) -> None
     await pool.lose("bbb-1")
 
     assert await listed(pool) == []
+
+
+# --- getSessions ----------------------------------------------------------------------------------
+
+
+async def sessions(pool: LivePool, caller: Caller = NOBODY) -> list[tuple[str, str]]:
+    """Return meeting and user of each session, sorted; the ids of all meetings must be right."""
+    root = ElementTree.fromstring(await get_sessions(pool.res.meetings, caller, ()))
+    assert root.findtext("returncode") == "SUCCESS"
+    internal = {
+        meeting["internal_id"]: meeting["name"]
+        for bbb in pool.servers
+        for meeting in bbb.meetings().values()
+    }
+    found = []
+    for one in root.iterfind("sessions/meeting"):
+        assert internal[one.findtext("meetingID") or ""] == one.findtext("meetingName")
+        found.append((one.findtext("meetingName") or "", one.findtext("userName") or ""))
+    if not found:
+        assert root.findtext("messageKey") == "noSessions"
+        assert root.find("sessions") is not None
+    return sorted(found)
+
+
+async def join(pool: LivePool, meeting_id: str, name: str, caller: Caller = NOBODY) -> None:
+    params = (("meetingID", meeting_id), ("fullName", name), ("role", "VIEWER"))
+    url = await join_meeting(pool.res.meetings, caller, params)
+    async with httpx.AsyncClient() as client:
+        assert (await client.get(url)).status_code == 302
+
+
+async def test_get_sessions_merges_those_of_the_servers_with_meetings(pool: LivePool) -> None:
+    for index, name in enumerate(("one", "two")):
+        await pool.redis("ZADD", "server_load", -1 - index, pool.servers[index].server_id)
+        await pool.create(name)
+        await join(pool, name, f"<{name}> & Co")
+    await join(pool, "two", "Ann")
+
+    assert await sessions(pool) == [
+        ("one", "<one> & Co"),
+        ("two", "<two> & Co"),
+        ("two", "Ann"),
+    ]
+    assert [len(bbb.requests("getSessions")) for bbb in pool.servers] == [1, 1, 0]
+
+
+async def test_get_sessions_shows_each_tenant_its_own(pool: LivePool) -> None:
+    for bbb in pool.servers[1:]:
+        await pool.set_state(bbb.server_id, ServerState.DISABLED)
+    own = ((SCHOOL, "room", "Ann"), (OTHER, "room", "Bob"), (NOBODY, "hall", "Cy"))
+    for caller, meeting_id, user in own:
+        await pool.create(meeting_id, caller=caller, name=meeting_id)
+        await join(pool, meeting_id, user, caller)
+
+    for caller, meeting_id, user in own:
+        assert await sessions(pool, caller) == [(meeting_id, user)]
+
+
+async def test_get_sessions_says_when_nobody_has_joined(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess], pool: LivePool
+) -> None:
+    assert await sessions(pool) == []
+    await pool.create("room")
+    assert await sessions(pool) == []
+    async with open_live(redis_url, f"{redis_namespace}x", bbbs, enable=False) as empty:
+        assert await sessions(empty) == []
+    hidden: dict[str, Any] = {"GET_MEETINGS_API_DISABLED": "true"}
+    async with open_live(redis_url, f"{redis_namespace}y", bbbs, **hidden) as closed:
+        assert await sessions(closed) == []
+
+
+@pytest.mark.parametrize("call", ["getMeetings", "getSessions"])
+@pytest.mark.parametrize("kind", ["hang", "half", "bomb", "failed"])
+async def test_get_sessions_leaves_out_a_server_that_fails(
+    pool: LivePool, call: str, kind: str
+) -> None:
+    for index, bbb in enumerate(pool.servers[:2]):
+        await pool.redis("ZADD", "server_load", -1 - index, bbb.server_id)
+        await pool.create(f"on {bbb.server_id}")
+        await join(pool, f"on {bbb.server_id}", "Ann")
+    pool.servers[0].add_fault(kind, call)
+
+    assert await sessions(pool) == [("on bbb-2", "Ann")]
+
+    pool.servers[1].add_fault(kind, call)
+    if call == "getMeetings":
+        pool.servers[2].add_fault(kind, call)
+    with pytest.raises(ApiError) as failed:
+        await get_sessions(pool.res.meetings, NOBODY, ())
+    assert failed.value.failure == UNABLE_TO_ACCESS_SERVER

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 import trio
 
-from appliance.http.server.head import MAX_HEAD_BYTES
+from appliance.http.server.fast_path import MAX_HEAD_BYTES
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.live_pool import open_live
 from tests.doubles.public import (
@@ -35,7 +35,7 @@ PROBE = sign_url(API, "isMeetingRunning", "meetingID=abc", SECRET)
         (f"{API}/noSuchCall", 200),
         (f"{API}/create/more", 200),
         ("/bigbluebutton/apicreate", 404),
-        ("/bigbluebutton", 404),
+        ("/bigbluebutton/apis", 404),
         ("/index.html", 404),
         ("//index.html//", 404),
         (f"{API.upper()}/create", 404),

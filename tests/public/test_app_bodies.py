@@ -106,6 +106,86 @@ async def test_create_by_get_form_and_document(
         assert posted["headers"]["content-type"] == "application/xml"
 
 
+LABELLED = "Content-Type: application/x-www-form-urlencoded"
+
+
+def chunked_body(*chunks: bytes) -> bytes:
+    return b"".join(b"%x\r\n%b\r\n" % (len(one), one) for one in chunks) + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize("prefix", [b"", b" \r\n\t", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n"])
+@pytest.mark.parametrize("call", ["create", "insertDocument"])
+async def test_document_that_is_labelled_as_a_form_is_passed_on(
+    call: str, prefix: bytes, redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with open_both(redis_url, redis_namespace, bbbs[:1]) as (public, pool):
+        if call == "insertDocument":
+            await pool.create("room")
+        bbbs[0].clear_requests()
+        target = sign_url(API, call, "meetingID=room", SECRET)
+        whole = await public.ask("POST", target, headers=[LABELLED], body=prefix + DOCUMENT)
+        head = request("POST", target, headers=[LABELLED, "Transfer-Encoding: chunked"])
+        pieces = [bytes([one]) for one in prefix + DOCUMENT[:2]] + [DOCUMENT[2:]]
+        in_pieces = await public.raw(head + chunked_body(*pieces))
+
+        assert (whole.returncode, in_pieces.returncode) == ("SUCCESS", "SUCCESS")
+        for posted in bbbs[0].requests(call):
+            assert posted["method"] == "POST"
+            assert posted["body_start"] == DOCUMENT.decode()
+            assert posted["headers"]["content-type"] == "application/xml"
+        assert len(bbbs[0].requests(call)) == 2
+
+
+async def test_large_document_that_is_labelled_as_a_form_is_streamed(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    document = b"<modules>" + b"x" * (2 * REPLAY_MAX_BYTES) + b"</modules>"
+    async with open_both(redis_url, redis_namespace, bbbs[:1]) as (public, _):
+        target = sign_url(API, "create", "meetingID=room", SECRET)
+        answer = await public.ask("POST", target, headers=[LABELLED], body=b"\n" + document)
+
+        assert answer.returncode == "SUCCESS"
+        (posted,) = bbbs[0].requests("create")
+        assert posted["body_sha256"] == hashlib.sha256(document).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("call", "body", "key"),
+    [
+        ("create", b"name=Other", ""),  # as in BBB: the query has parameters, so a form has none
+        ("create", b"\xef\xbb", ""),
+        ("insertDocument", b"a=<b/>", "unsupportedContentType"),
+        ("insertDocument", b"\xef\xbb", "unsupportedContentType"),
+        ("insertDocument", b" \n", "unsupportedContentType"),
+    ],
+)
+async def test_other_body_that_is_labelled_as_a_form_is_no_document(
+    call: str, body: bytes, key: str, redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with open_both(redis_url, redis_namespace, bbbs[:1]) as (public, pool):
+        await pool.create("room")
+        bbbs[0].clear_requests()
+        target = sign_url(API, call, "meetingID=room", SECRET)
+        answer = await public.ask("POST", target, headers=[LABELLED], body=body)
+
+        assert (answer.key or "") == (key or "duplicateWarning")
+        assert [one["method"] for one in bbbs[0].requests(call)] == ([] if key else ["GET"])
+
+
+@pytest.mark.parametrize("query", ["", "meetingID=room"])
+async def test_document_that_is_labelled_as_a_form_is_not_read_without_a_checksum(
+    query: str, redis_url: str, redis_namespace: str
+) -> None:
+    async with open_public(redis_url, redis_namespace) as public:
+        for call in ("create", "insertDocument"):
+            target = sign_url(API, call, query, "wrong")
+            answer = await public.ask("POST", target, headers=[LABELLED], body=DOCUMENT)
+            assert answer.key == "checksumError"
+            signed = sign_url(API, call, "", SECRET)  # and without a meetingID
+            answer = await public.ask("POST", signed, headers=[LABELLED], body=DOCUMENT)
+            assert answer.key == "missingParamMeetingID"
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_large_document_is_streamed_to_the_server(
     chunked: bool, redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]

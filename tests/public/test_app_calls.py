@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+import trio
 
 from appliance.model import ServerState
+from appliance.servers.poller import Poller
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.public import (
     API,
@@ -70,7 +74,7 @@ async def test_call_takes_its_methods_only(
         "ismeetingrunning",
         "create/x",
         "../api/create",
-        "getJoinUrl",
+        "getjoinurl",
         "noSuchCall",
         "hooks/Create",
         "create%00",
@@ -94,7 +98,10 @@ async def test_escaped_path_is_the_same_call(redis_url: str, redis_namespace: st
         assert (await public.ask("GET", target)).text("running") == "false"
 
 
-@pytest.mark.parametrize("path", [API, f"{API}/", f"{API}?x=1", f"{API}/?checksum=x"])
+@pytest.mark.parametrize(
+    "path",
+    [API, f"{API}/", f"{API}?x=1", f"{API}/?checksum=x", "/bigbluebutton", "/bigbluebutton/"],
+)
 @pytest.mark.parametrize("build", ["", "v1.2"])
 async def test_index_tells_version_and_build(
     path: str, build: str, redis_url: str, redis_namespace: str
@@ -107,6 +114,88 @@ async def test_index_tells_version_and_build(
             assert answer.text("version") == "2.0"
             assert answer.text("apiVersion") == "2.0"
             assert answer.text("build") == (build or None)
+            assert answer.text("bbbVersion") is None  # no server
+
+
+async def test_index_tells_the_version_that_all_enabled_servers_have(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async def until(version: str | None) -> None:
+        with trio.fail_after(40):
+            while (await public.ask("GET", API)).text("bbbVersion") != version:
+                await trio.sleep(0.02)
+
+    async with (
+        open_both(redis_url, redis_namespace, bbbs) as (public, pool),
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(Poller().run, pool.res.servers)
+        await until("3.0.10")
+        await pool.redis("HSET", "server:bbb-2", "bbb_version", "2.7.<3>")
+        await until(None)
+        for name in ("bbb-1", "bbb-3"):
+            await pool.set_state(name, ServerState.CORDONED)
+        await until("2.7.<3>")
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        API,
+        f"{API}/noSuchCall",
+        f"{API}/create",
+        f"{API}/getJoinUrl?sessionToken=x",
+        *(
+            sign_url(API, call, "meetingID=abc&recordID=abc", SECRET)
+            for call in (
+                *("isMeetingRunning", "getMeetingInfo", "getMeetings", "getSessions", "create"),
+                *("end", "sendChatMessage", "hooks/list", "getRecordings", "deleteRecordings"),
+                "getRecordingTextTracks",
+            )
+        ),
+    ],
+)
+async def test_no_answer_may_be_cached(target: str, redis_url: str, redis_namespace: str) -> None:
+    async with open_public(redis_url, redis_namespace) as public:
+        answer = await public.ask("GET", target)
+
+    assert answer.status == 200
+    assert answer.headers["cache-control"] == "no-cache"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    ("call", "key"),
+    [
+        ("getJoinUrl", None),
+        ("learningDashboard", None),
+        ("feedback", None),
+        ("guestWait", "missingSession"),
+        ("enter", "missingSession"),
+    ],
+)
+async def test_call_with_a_session_token_is_refused_in_json(
+    method: str, call: str, key: str | None, redis_url: str, redis_namespace: str
+) -> None:
+    named: dict[str, Any] = {"PASSTHROUGH_CALLS": f"sendChatMessage,getSessions,{call}"}
+    async with open_public(redis_url, redis_namespace, **named) as public:
+        answer = await public.ask(method, f"{API}/{call}?sessionToken=abc", body=b"")
+
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "application/json; charset=utf-8"
+    refusal = json.loads(answer.body)
+    assert list(refusal) == ["response"]
+    assert refusal["response"].pop("message")
+    assert refusal["response"] == {"returncode": "FAILED", **({"messageKey": key} if key else {})}
+
+
+async def test_sessions_need_a_checksum(redis_url: str, redis_namespace: str) -> None:
+    async with open_public(redis_url, redis_namespace) as public:
+        assert (await public.ask("GET", f"{API}/getSessions")).key == "checksumError"
+        for answer in (await public.call("getSessions"), await public.post_form("getSessions", "")):
+            assert (answer.returncode, answer.key) == ("SUCCESS", "noSessions")
+            assert b"<sessions/>" in answer.body
 
 
 async def test_call_with_a_wrong_checksum_leaves_a_trace(

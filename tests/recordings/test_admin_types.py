@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from appliance.admin_calls.call import time_json
 from appliance.admin_calls.fields import BadRequest, read_fields
 from appliance.recordings.admin_calls import (
     ListRecordingsRequest,
     RetentionRequest,
     UpdateRecordingsRequest,
 )
-from appliance.recordings.admin_types import import_json, time_json
+from appliance.recordings.admin_types import import_json
 from appliance.recordings.import_model import ImportState, SpooledTar
 from appliance.recordings.manual_imports import ManualImport
 from appliance.recordings.summary import ImportRecord, RecordingQuery

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,15 +28,31 @@ SHARES = 4
 TAKEOVER_S = 40.0
 
 
-async def kill_at(database_url: str, root: Path, name: str, point: int) -> int:
-    """Run an import that dies at a point; return how the process ended."""
+@pytest.fixture(scope="module")
+def driver() -> Iterator[subprocess.Popen[str]]:
+    """Start the program that forks an import for each line that it is sent."""
     command = [sys.executable, "-m", "tests.doubles.import_driver"]
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"}
-    done = await trio.run_process(
-        [*command, database_url, str(root), name, str(point)],
-        cwd=ROOT, env=environ, check=False, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    return done.returncode
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environ, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        yield process
+
+
+async def kill_at(
+    driver: subprocess.Popen[str], database_url: str, root: Path, name: str, point: int
+) -> int:
+    """Run an import that dies at a point; return how the process ended."""
+
+    def ask() -> int:
+        assert driver.stdin is not None
+        assert driver.stdout is not None
+        print(json.dumps([database_url, str(root), name, point]), file=driver.stdin, flush=True)
+        return int(driver.stdout.readline())
+
+    with trio.fail_after(TAKEOVER_S):
+        return await trio.to_thread.run_sync(ask, abandon_on_cancel=True)
 
 
 async def recover(bench: ImportBench, name: str) -> None:
@@ -69,13 +87,14 @@ async def check(bench: ImportBench, record_id: str, *, metadata: int = 1) -> Non
 
 
 async def test_import_that_is_killed_each_time_is_given_up(
-    database_url: str, tmp_path: Path
+    driver: subprocess.Popen[str], database_url: str, tmp_path: Path
 ) -> None:
     async with open_import_bench(database_url, tmp_path) as bench:
         tar = recording_tar(tmp_path, "r1", FORMATS)
         tar.rename(tmp_path / "spool" / tar.name)
         for _ in range(MAX_ATTEMPTS):
-            assert await kill_at(database_url, tmp_path, tar.name, UNPACKING) == -signal.SIGKILL
+            code = await kill_at(driver, database_url, tmp_path, tar.name, UNPACKING)
+            assert code == -signal.SIGKILL
         with trio.fail_after(TAKEOVER_S):
             while await bench.run(tar.name) is not None:
                 await trio.sleep(0.01)
@@ -90,7 +109,7 @@ async def test_import_that_is_killed_each_time_is_given_up(
 
 @pytest.mark.parametrize("share", range(SHARES))
 async def test_import_loses_and_doubles_nothing_when_killed_at_any_step(
-    database_url: str, tmp_path: Path, share: int
+    driver: subprocess.Popen[str], database_url: str, tmp_path: Path, share: int
 ) -> None:
     kills = 0
     async with open_import_bench(database_url, tmp_path) as bench:
@@ -98,7 +117,7 @@ async def test_import_loses_and_doubles_nothing_when_killed_at_any_step(
             record_id = f"r{point}"
             tar = recording_tar(tmp_path, record_id, FORMATS, metadata={"a": "1"})
             tar.rename(tmp_path / "spool" / tar.name)
-            code = await kill_at(database_url, tmp_path, tar.name, point)
+            code = await kill_at(driver, database_url, tmp_path, tar.name, point)
             assert code in (0, -signal.SIGKILL)
             kills += code != 0
             await recover(bench, tar.name)

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import trio
 
-from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError
+from appliance.bbb.signed_request import Caller
 from appliance.faults import DatabaseDown
 from appliance.recordings.calls import delete_recordings, publish_recordings
 from appliance.recordings.files import RecordingFiles

@@ -19,7 +19,7 @@ from appliance.recordings.rows import (
 from tests.doubles.recordings import fill, open_recordings
 
 DEADLINE_S = 110.0
-MANY = 100_000
+MANY = 30_000
 MEETING = "index_recordings_on_meeting_id"
 METADATA = "appliance_metadata_on_key_and_value"
 RECORD_ID = "appliance_recordings_on_record_id_prefix"
@@ -38,7 +38,7 @@ def filter_of(**wanted: object) -> RecordingFilter:
 PLANS = {
     "a page": (filter_of(offset=20, limit=10), STARTTIME),
     "meetings": (filter_of(meeting_ids=("meeting-7", "x")), MEETING),
-    "recordings": (filter_of(record_id_prefixes=("rec-0000007", "rec-009999")), RECORD_ID),
+    "recordings": (filter_of(record_id_prefixes=("rec-0000007", "rec-002999")), RECORD_ID),
     "metadata": (filter_of(metadata=(("course", "course-7"),)), METADATA),
     "tenant": (filter_of(tenant_id="tenant-7"), METADATA),
     "tenant's meeting": (filter_of(tenant_id="tenant-75", meeting_ids=("meeting-7",)), None),
@@ -60,7 +60,7 @@ async def plan_of(postgres: Database, wanted: RecordingFilter, mode: str) -> str
     return await postgres.run(work, transaction=True)
 
 
-async def test_listings_are_found_by_an_index_among_100_000_recordings(database_url: str) -> None:
+async def test_listings_are_found_by_an_index_among_30_000_recordings(database_url: str) -> None:
     with trio.fail_after(DEADLINE_S):
         async with open_recordings(database_url) as (postgres, _):
             await fill(postgres, MANY)

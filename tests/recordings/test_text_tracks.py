@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import trio
 
-from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError
+from appliance.bbb.signed_request import Caller
 from appliance.model import Tenant, TenantId
 from appliance.recordings.caption_files import CaptionFiles
 from appliance.recordings.files import RecordingFiles

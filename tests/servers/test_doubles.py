@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from appliance.bbb.caller import Caller
+from appliance.bbb.signed_request import Caller
 from appliance.meetings.calls import join_meeting
 from appliance.model import ServerId
 from tests.doubles.bbb_process import BbbProcess

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import trio
 
-from appliance.bbb.caller import Caller
 from appliance.bbb.errors import ApiError
+from appliance.bbb.signed_request import Caller
 from appliance.faults import StoreDown
 from appliance.meetings import calls as meetings
 from appliance.model import MeetingId, ServerId, ServerState

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from appliance.admin_calls.actors import Actor
 from appliance.admin_calls.refusal import ErrorAnswer
 from appliance.ctl.client import Refusal
 from appliance.features import Features
@@ -156,7 +157,7 @@ async def test_change_is_logged_with_who_made_it(control: ControlDouble, res: Fe
 
     assert isinstance(res.log, EventBook)
     (event,) = res.log.named("tenant_added")
-    assert event["by"].startswith(f"uid {os.getuid()}")
+    assert event["by"].startswith(f"uid={os.getuid()}")
     assert "s3cr3t" not in str(res.log.events)
 
 
@@ -174,7 +175,7 @@ async def test_every_call_is_refused_without_multitenancy(
     async with open_features(redis_url, redis_namespace) as res:
         for call in (*TENANT_CALLS, *SETTING_CALLS):
             with pytest.raises(ErrorAnswer) as refusal:
-                await call.bind(res.tenants).run("me", {})
+                await call.bind(res.tenants).run(Actor("me"), {})
 
             assert refusal.value.status == 412
             assert refusal.value.document.message == "Multitenancy is disabled"  # Scalelite's

@@ -1,11 +1,11 @@
-"""Parses requests and renders heads of responses without h11 where no state of HTTP/1.1 is needed.
+"""The limits of a request's head, and simple requests without h11.
 
 A request is simple if it arrived whole and is a GET without a body and without a request for
 another protocol; a response, if its one body is as long as its Content-Length says. Nearly all
 are. h11 reads and writes the others, and would read and write the simple ones to the byte as they
 are here (a test compares them), but needs 41 µs for a request and its response instead of 4. One
 exception: an HTTP/1.0 client that asks for it keeps its connection, as load generators do. Pure.
-Source: RFC 9112.
+Source: RFC 9112, for the limits its sections 2.2 to 3.2 and RFC 6585 section 5 (431).
 """
 
 from __future__ import annotations
@@ -14,9 +14,17 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from appliance.http.server.head import has_large_head
+MAX_HEAD_BYTES = 64 * 1024
+"""Request line and fields. Front-ends send long queries (a welcome text in `create`)."""
+MAX_FIELDS = 200
+"""Browsers and proxies send about 20."""
 
+Fields = list[tuple[bytes, bytes]]
 Headers = Sequence[tuple[bytes, bytes]]
+
+_END = re.compile(rb"\n\r?\n").search
+# Without user information, which no client may send (RFC 9110 section 4.2.4).
+_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#@]+)((?:[/?][^#]*)?)").fullmatch
 
 # Narrower than what h11 accepts: h11 decides about the rest.
 _FIELD = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]++:[\t -~\x80-\xff]*+\r\n"
@@ -29,6 +37,29 @@ _NOT_SIMPLE = frozenset({b"content-length", b"expect", b"transfer-encoding", b"u
 """Request headers that announce a body or another protocol."""
 _CONNECTION = frozenset({b"connection", b"transfer-encoding"})
 _WITHOUT_BODY = frozenset({204, 304})
+
+
+def has_large_head(received: bytes) -> bool:
+    """Return whether the head at the beginning of `received`, whole or not, is over a limit."""
+    end = _END(received, 0, MAX_HEAD_BYTES + 1)
+    size = end.end() if end else len(received)
+    # One line more than the fields, and an empty one.
+    return size > MAX_HEAD_BYTES or received.count(b"\n", 0, size) > MAX_FIELDS + 2
+
+
+def to_origin_form(target: bytes, headers: Fields) -> tuple[bytes, Fields]:
+    """Return the path and query of a target that is a whole URL, and its host as the Host field.
+
+    Any other target is returned unchanged. The names of `headers` are in lower case.
+    """
+    if target.startswith(b"/"):
+        return target, headers
+    absolute = _ABSOLUTE(target)
+    if absolute is None:
+        return target, headers
+    host, rest = absolute.groups()
+    path = rest if rest.startswith(b"/") else b"/" + rest
+    return path, [(b"host", host), *(field for field in headers if field[0] != b"host")]
 
 
 class SimpleRequest(NamedTuple):

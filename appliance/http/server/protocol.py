@@ -27,8 +27,14 @@ from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
 from hypercorn.protocol.http_stream import HTTPStream
 
-from appliance.http.server.fast_path import CLOSE, parse_request, render_head
-from appliance.http.server.head import MAX_HEAD_BYTES, has_large_head, to_origin_form
+from appliance.http.server.fast_path import (
+    CLOSE,
+    MAX_HEAD_BYTES,
+    has_large_head,
+    parse_request,
+    render_head,
+    to_origin_form,
+)
 
 _EMPTY_LINE = b"\r\n"
 _JOIN_BYTES = 64 * 1024

@@ -20,7 +20,7 @@ from hypercorn.trio.worker_context import WorkerContext
 
 from appliance.http.messages import AsgiApp
 from appliance.http.server.accept import AcceptedStream, ConnectionLimit, accept_forever
-from appliance.http.server.head import MAX_HEAD_BYTES
+from appliance.http.server.fast_path import MAX_HEAD_BYTES
 from appliance.http.server.interface import ListenerTimeouts, ServedConnection, ServedStream
 from appliance.http.server.sockets import Listener, ListenError, load_tls, open_listeners
 from appliance.http.server.tuning import choose_connection, hypercorn_version

@@ -16,7 +16,8 @@ if bridge ~= '' and bridge ~= r.voice_bridge and not call('HGET', P .. 'voice_br
   call('HDEL', P .. 'voice_bridges', r.voice_bridge)
 end
 local own = A .. 'meeting:' .. id
-call('HSET', own, 'placement', call('INCR', A .. 'placements'), 'reserved', 0, 'pending', 0, 'counted', 0)
+call('HSET', own, 'placement', call('INCR', A .. 'placements'), 'reserved', 0, 'pending', 0, 'counted', 0,
+  'moved_from', from)
 call('HDEL', own, 'created', 'seen_ms', 'own_passwords')
 if call('TTL', own) < 0 then call('EXPIRE', own, DETACHED_TTL_S) end
 call('SADD', A .. 'meetings_of:' .. to, id)

@@ -1,6 +1,7 @@
 -- Record a successful poll. The measured load replaces the estimate; reservations of meetings that the
 -- poll could not see yet, and joins since it began, are added to it.
--- ARGV[1]: JSON, see observation_arguments in servers/store.py. Reply: JSON, see parse_observation.
+-- ARGV[1]: JSON, see observation_arguments in servers/store.py; further ones: what usage was added up, as
+-- save_usage in lib.lua takes it. Reply: JSON, see parse_observation.
 
 local q = cjson.decode(ARGV[1])
 local sid, now_ms = q.server_id, q.now_ms
@@ -269,6 +270,9 @@ elseif online then
   local set = state == 'enabled' and 'server_load' or 'cordoned_server_load'
   call('ZADD', P .. set, decimal(load), sid)
 end
-return cjson.encode({ known = true, online = online, came_online = came_online, auto_disabled = auto_disabled,
+local parts = {}
+for index = 2, #ARGV do parts[#parts + 1] = ARGV[index] end
+local usage_saved = #parts > 0 and save_usage(sid, parts) or 0
+return cjson.encode({ known = true, usage_saved = usage_saved, online = online, came_online = came_online, auto_disabled = auto_disabled,
   load = load, taken_back = taken_back, to_end = to_end, missing = missing,
   doubles = doubles })

@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from appliance.http.server.head import MAX_FIELDS, MAX_HEAD_BYTES
+from appliance.http.server.fast_path import MAX_FIELDS, MAX_HEAD_BYTES
 from tests.doubles.public import ended, read_answer, receive
 from tests.doubles.served import GET, LAST, Served, body, echo, open_served, start
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.public.clean_path import clean_path, clean_scope
+from appliance.public.app import clean_path, clean_scope
 from tests.doubles.public import API, open_public
 from tests.doubles.settings import SECRET
 from tests.doubles.signing import sign_url

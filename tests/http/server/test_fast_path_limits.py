@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.http.server.head import MAX_FIELDS, MAX_HEAD_BYTES, has_large_head, to_origin_form
+from appliance.http.server.fast_path import (
+    MAX_FIELDS,
+    MAX_HEAD_BYTES,
+    has_large_head,
+    to_origin_form,
+)
 
 LINE = b"GET / HTTP/1.1\r\n"
 

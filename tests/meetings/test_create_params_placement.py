@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.bbb.params import Params, parse_query
-from appliance.meetings.placement_params import (
+from appliance.meetings.create_params import (
     clamp_duration,
     effective_tag,
     max_participants,

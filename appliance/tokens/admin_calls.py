@@ -1,0 +1,219 @@
+"""The admin calls about access tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from msgspec import Meta
+from msgspec.structs import asdict
+
+from appliance.admin_calls.actors import Role
+from appliance.admin_calls.call import AdminCall, Answer, Call, Time, time_json
+from appliance.admin_calls.fields import (
+    NUMBER_VALUES,
+    BadRequest,
+    Fields,
+    NoFields,
+    OptionalText,
+    RequiredText,
+    number,
+    reads,
+    text,
+)
+from appliance.admin_calls.refusal import ErrorAnswer, ErrorJson, RefusalKind, Refused, no_tenant
+from appliance.model import TenantId
+from appliance.tenants import administration as tenant_admin
+from appliance.tenants.admin_calls import DISABLED
+from appliance.tenants.values import TenantRecord
+from appliance.tokens.deps import TokenDeps
+from appliance.tokens.rules import (
+    MAX_DAYS,
+    MS_PER_DAY,
+    SECRET_BYTES,
+    Token,
+    digest_of,
+    is_name,
+    secret_of,
+)
+
+# --- requests ------------------------------------------------------------------------------------
+
+
+def _read_name(fields: Mapping[str, Any], name: str) -> str:
+    found = text(fields, name)
+    if not found or not is_name(found):
+        raise BadRequest(
+            f"{name} must be up to 64 letters, digits, dots, hyphens and underscores, beginning "
+            "with a letter or digit"
+        )
+    return found
+
+
+def _read_days(fields: Mapping[str, Any], name: str) -> float | None:
+    days = number(fields, name)
+    if days is not None and not 0 < days <= MAX_DAYS:
+        raise BadRequest(f"{name} must be greater than 0, at most {MAX_DAYS}")
+    return days
+
+
+def _read_role(fields: Mapping[str, Any], name: str) -> Role:
+    found = text(fields, name)
+    if found is None or found not in [*Role]:
+        raise BadRequest(f"{name} must be one of {', '.join(Role)}")
+    return Role(found)
+
+
+class AddTokenRequest(Fields, frozen=True):
+    """addToken."""
+
+    name: Annotated[str, Meta(min_length=1), reads(_read_name)]
+    role: Annotated[Role, reads(_read_role, {"enum": [*map(str, Role)]})]
+    tenant: Annotated[
+        OptionalText,
+        Meta(description="Id or name of the only tenant that it is for; empty: the pool."),
+    ] = None
+    days: Annotated[
+        float | None,
+        Meta(description="Until it expires; empty: never."),
+        reads(_read_days, NUMBER_VALUES),
+    ] = None
+
+
+class TokenNameRequest(Fields, frozen=True):
+    """revokeToken."""
+
+    name: RequiredText
+
+
+# --- answers -------------------------------------------------------------------------------------
+
+
+class TokenJson(Answer, frozen=True):
+    """An access token, without its secret."""
+
+    name: str
+    role: Role
+    tenant: Annotated[
+        str | None, Meta(description="Name of its tenant, or the id if it has none any more.")
+    ]
+    created: Time
+    expires: Time
+    last_used: Annotated[Time, Meta(description="Exact to a minute; null: never.")]
+
+
+class NewTokenJson(TokenJson, frozen=True, kw_only=True):
+    """A token that was added, with its secret, which is shown only now."""
+
+    token: str
+
+
+class RevokedTokenJson(Answer, frozen=True):
+    """revokeToken."""
+
+    success: str
+
+
+def _token_json(token: Token, tenant_names: Mapping[TenantId, str]) -> TokenJson:
+    tenant_id = token.tenant_id
+    return TokenJson(
+        name=token.name,
+        role=token.role,
+        tenant=None if tenant_id is None else tenant_names.get(tenant_id, tenant_id),
+        created=time_json(token.created_ms),
+        expires=time_json(token.expires_ms),
+        last_used=time_json(token.last_used_ms),
+    )
+
+
+# --- handlers ------------------------------------------------------------------------------------
+
+
+async def _add(deps: TokenDeps, call: Call[AddTokenRequest]) -> NewTokenJson:
+    request = call.read()
+    tenant = await _find_tenant(deps, request.tenant) if request.tenant else None
+    now_ms, secret = deps.now_ms(), secret_of(deps.random_bytes(SECRET_BYTES))
+    token = Token(
+        name=request.name,
+        role=request.role,
+        tenant_id=None if tenant is None else tenant.id,
+        created_ms=now_ms,
+        expires_ms=None if request.days is None else now_ms + round(request.days * MS_PER_DAY),
+    )
+    if not await deps.store.add(token, digest_of(secret)):
+        raise Refused(RefusalKind.INVALID, f"there is a token named {token.name} already")
+    about = {"name": token.name, "role": token.role.value, "tenant": token.tenant_id}
+    deps.log.info("token_added", **about, by=call.who)
+    names = {} if tenant is None else {tenant.id: tenant.name}
+    return NewTokenJson(**asdict(_token_json(token, names)), token=secret)
+
+
+async def _find_tenant(deps: TokenDeps, word: str) -> TenantRecord:
+    """Return the tenant of an id, else of a name. Raises Refused, ErrorAnswer."""
+    if not deps.settings.api.multitenancy:
+        hint = f"{DISABLED}: set MULTITENANCY_ENABLED=true and restart the appliance"
+        raise ErrorAnswer(412, ErrorJson(hint, message=DISABLED))
+    tenants = await tenant_admin.list_tenants(deps.tenants)
+    for tenant in tenants:
+        if tenant.id == word:
+            return tenant
+    for tenant in tenants:
+        if tenant.name.lower() == word.lower():
+            return tenant
+    raise no_tenant(word)
+
+
+async def _list(deps: TokenDeps, call: Call[NoFields]) -> list[TokenJson]:
+    tokens = await deps.store.list_tokens()
+    names: dict[TenantId, str] = {}
+    if any(token.tenant_id for token in tokens):
+        names = {one.id: one.name for one in await tenant_admin.list_tenants(deps.tenants)}
+    return [_token_json(token, names) for token in tokens]
+
+
+async def _revoke(deps: TokenDeps, call: Call[TokenNameRequest]) -> RevokedTokenJson:
+    name = call.read().name
+    if not await deps.store.remove(name):
+        raise Refused(RefusalKind.NOT_FOUND, f"there is no token named {name}")
+    deps.log.info("token_revoked", name=name, by=call.who)
+    return RevokedTokenJson(f"Token {name} was revoked")
+
+
+# --- the table -----------------------------------------------------------------------------------
+
+_EXAMPLE = TokenJson(
+    name="monitoring",
+    role=Role.VIEWER,
+    tenant=None,
+    created="2026-11-25T10:40:07Z",
+    expires="2027-11-25T10:40:07Z",
+    last_used=None,
+)
+
+TOKEN_CALLS: tuple[AdminCall[TokenDeps], ...] = (
+    AdminCall(
+        *("listTokens", "GET", _list, "tokens"),
+        "All access tokens, also those that have expired.",
+        [_EXAMPLE],
+        role=Role.ADMIN,
+    ),
+    AdminCall(
+        *("addToken", "POST", _add, "tokens"),
+        "Adds an access token. Its secret, `token`, is shown only in this answer.",
+        NewTokenJson(**asdict(_EXAMPLE), token="sla_ACCESS-TOKEN"),
+        request={"name": "monitoring", "role": "viewer", "days": 365},
+        status=201,
+        refusals={404: "There is no such tenant.", 412: f"{DISABLED}."},
+        logs="token_added",
+        role=Role.ADMIN,
+    ),
+    AdminCall(
+        *("revokeToken", "POST", _revoke, "tokens"),
+        "Revokes an access token: from now on it is refused.",
+        RevokedTokenJson("Token monitoring was revoked"),
+        request={"name": "monitoring"},
+        refusals={404: "There is no token of this name."},
+        logs="token_revoked",
+        role=Role.ADMIN,
+    ),
+)

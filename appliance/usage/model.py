@@ -1,0 +1,149 @@
+"""The values of usage: what is remembered of a polled server, and what is written to the database.
+
+They are stored as JSON arrays (msgspec), since all runs of a server are written at each poll.
+Times are milliseconds since the epoch by the clock of the appliances.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import msgspec
+
+from appliance.model import ServerId
+
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+
+
+class Run(msgspec.Struct, array_like=True):
+    """One run of a meeting, from its create to its end, as far as it was polled."""
+
+    id: str
+    """The stored id, which may be a scoped one (tenants/scoped_id.py)."""
+    created: int
+    """createTime by the clock of its server, which distinguishes the runs of a meeting."""
+    began_ms: int
+    meeting_id: str
+    """The front-end's id."""
+    run_ms: int = 0
+    """Arrival time of its create, by which other parts of the appliance name it; 0: unknown."""
+    tenant: str = ""
+    name: str = ""
+    tag: str = ""
+    origin: str = ""
+    origin_server: str = ""
+    breakout_of: str = ""
+    moved_from: str = ""
+    recorded: bool = False
+    first_join_ms: int = 0
+    users: int = 0
+    """At the last poll; so are the next four."""
+    voice: int = 0
+    videos: int = 0
+    listeners: int = 0
+    dial_in: int = 0
+    user_ms: float = 0.0
+    dial_in_ms: float = 0.0
+    gap_ms: int = 0
+    """Time in which it may have had users that no poll saw; not part of `user_ms`."""
+    peak_users: int = 0
+    peak_voice: int = 0
+    peak_videos: int = 0
+    peak_listeners: int = 0
+    peak_dial_in: int = 0
+    lost: bool = False
+    """Its server has not answered for long, so it has been written as ended already."""
+
+    @property
+    def key(self) -> str:
+        """Return what identifies the run on its server."""
+        return f"{self.id} {self.created}"
+
+    @property
+    def internal_id(self) -> str:
+        """Return BBB's internal id, which it makes of the meetingID and createTime."""
+        digest = hashlib.sha1(self.id.encode("utf-8", "replace"), usedforsecurity=False)
+        return f"{digest.hexdigest()}-{self.created}"
+
+
+class Sums(msgspec.Struct, array_like=True):
+    """What a tenant had on a server in one minute: greatest numbers, and sums."""
+
+    meetings: int = 0
+    users: int = 0
+    voice: int = 0
+    videos: int = 0
+    user_ms: float = 0.0
+    recorded_ms: float = 0.0
+    dial_in_ms: float = 0.0
+
+    def raise_to(self, other: Sums) -> None:
+        """Raise the greatest numbers to those of `other`."""
+        self.meetings = max(self.meetings, other.meetings)
+        self.users = max(self.users, other.users)
+        self.voice = max(self.voice, other.voice)
+        self.videos = max(self.videos, other.videos)
+
+
+Minutes = dict[int, dict[str, Sums]]
+"""By minute since the epoch and tenant."""
+
+
+class ServerUsage(msgspec.Struct, array_like=True):
+    """What has been seen of one server and is not in the database yet."""
+
+    polled_ms: int = 0
+    """Time of the last poll; 0: never."""
+    runs: list[Run] = msgspec.field(default_factory=list)
+    ended: list[str] = msgspec.field(default_factory=list)
+    """Keys of runs whose end was reported, until the server lists them no more."""
+    minutes: Minutes = msgspec.field(default_factory=dict)
+
+
+class EndedRun(msgspec.Struct, array_like=True, tag="run"):
+    """A run to be written to the database."""
+
+    server: str
+    run: Run
+    ended_ms: int
+    noticed: str
+    """How: see tally.py."""
+
+
+class Gap(msgspec.Struct, array_like=True, tag="gap"):
+    """A time in which a server was not polled although it may have had meetings."""
+
+    server: str
+    began_ms: int
+    ended_ms: int
+
+
+class ServerMinute(msgspec.Struct, array_like=True):
+    """The finished sums of one minute on one server."""
+
+    server: str
+    minute: int
+    tenants: dict[str, Sums]
+
+
+@dataclass(slots=True)
+class Finished:
+    """What a step has finished, to be written to the database."""
+
+    entries: list[EndedRun | Gap]
+    minutes: list[ServerMinute]
+
+
+@dataclass(frozen=True, slots=True)
+class EndNote:
+    """A run whose end was reported, or asked for by a front-end or an operator."""
+
+    server_id: ServerId
+    id: str
+    tenant: str
+    run_ms: int
+    created: int
+    """createTime; 0: unknown."""

@@ -1,0 +1,135 @@
+"""What usage keeps in Redis: the state of each server, and what the database is to get.
+
+Every method is one round trip unless it says otherwise, and raises StoreDown when Redis cannot be
+used. The rules are in lib.lua (save_usage) and lua/.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from appliance.model import ServerId
+from appliance.redis.store import Argument, RedisStore
+from appliance.usage.model import EndedRun, EndNote, Finished, Gap, ServerMinute, ServerUsage
+
+RUNS, MINUTES = "usage_runs", "usage_minutes"
+"""The lists of what the database is to get."""
+
+ENDS = "usage_ends"
+"""The list of runs that have ended (note_end in lib.lua)."""
+
+_encode = msgspec.json.Encoder().encode
+_decode_state = msgspec.json.Decoder(ServerUsage).decode
+_decode_entry = msgspec.json.Decoder(EndedRun | Gap).decode
+_decode_minute = msgspec.json.Decoder(ServerMinute).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Entries that wait for the database, oldest first."""
+
+    name: str
+    texts: list[str]
+    """As they are stored."""
+
+    def entries(self) -> list[EndedRun | Gap]:
+        """Return the entries of RUNS."""
+        return [_decode_entry(text) for text in self.texts]
+
+    def minutes(self) -> list[ServerMinute]:
+        """Return the entries of MINUTES."""
+        return [_decode_minute(text) for text in self.texts]
+
+
+def usage_arguments(version: int, state: ServerUsage | None, finished: Finished) -> list[Argument]:
+    """Return the arguments of save_usage in lib.lua; without a state it is deleted."""
+    return [
+        version,
+        "" if state is None else _encode(state).decode(),
+        len(finished.entries),
+        *(_encode(one).decode() for one in finished.entries),
+        *(_encode(one).decode() for one in finished.minutes),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class UsageStore:
+    """Reads and writes usage in Redis."""
+
+    redis: RedisStore
+
+    async def read(self, server_id: ServerId) -> tuple[int, ServerUsage]:
+        """Return the version and the state of a server; 0 and an empty one: nothing is known."""
+        return (await self.read_all([server_id]))[server_id]
+
+    async def read_all(
+        self, server_ids: Sequence[ServerId]
+    ) -> dict[ServerId, tuple[int, ServerUsage]]:
+        """Return versions and states of servers."""
+        keys = [self.redis.own_key(f"usage_of:{server_id}") for server_id in server_ids]
+        commands = [["HMGET", key, "version", "state"] for key in keys]
+        replies = await self.redis.pipeline(commands) if commands else []
+        return {
+            server_id: (int(version or 0), _decode_state(state) if state else ServerUsage())
+            for server_id, (version, state) in zip(server_ids, replies, strict=True)
+        }
+
+    async def known_servers(self) -> list[ServerId]:
+        """Return the servers that have a state, also removed ones."""
+        found = await self.redis.command("SMEMBERS", self.redis.own_key("usage_servers"))
+        return [ServerId(one) for one in found]
+
+    async def save(self, server_id: ServerId, arguments: Sequence[Argument]) -> bool:
+        """Write a state; False: another appliance has written since it was read."""
+        return bool(await self.redis.run("save_usage", server_id, *arguments))
+
+    async def claim(self, instance: str, *, lease_ms: int) -> bool:
+        """Claim or renew the right to write to the database."""
+        return bool(await self.redis.run("lease_usage", instance, lease_ms))
+
+    async def read_waiting(self, name: str, limit: int) -> Waiting:
+        """Return the oldest entries of RUNS or MINUTES."""
+        return Waiting(
+            name, await self.redis.command("LRANGE", self.redis.own_key(name), 0, limit - 1)
+        )
+
+    async def drop(self, waiting: Waiting) -> None:
+        """Remove entries that the database has."""
+        if waiting.texts:
+            await self.redis.run("drop_usage", waiting.name, len(waiting.texts), waiting.texts[0])
+
+    async def read_ends(self, limit: int) -> list[EndNote]:
+        """Return the oldest notes of ended runs."""
+        found = await self.redis.command("LRANGE", self.redis.own_key(ENDS), 0, limit - 1)
+        return [_parse_end(json.loads(text)) for text in found]
+
+    async def drop_ends(self, number: int) -> None:
+        """Remove the oldest notes. A note that is handled twice has no effect."""
+        await self.redis.command("LTRIM", self.redis.own_key(ENDS), number, -1)
+
+    async def read_dropped(self) -> list[Gap]:
+        """Return the times of servers whose entries were dropped, as there were too many."""
+        found = await self.redis.command("HGETALL", self.redis.own_key("usage_dropped"))
+        pairs = zip(found[::2], found[1::2], strict=True)
+        return [Gap(server_id, *map(int, json.loads(text))) for server_id, text in pairs]
+
+    async def forget_dropped(self, gaps: Sequence[Gap]) -> None:
+        """Remove these times."""
+        key = self.redis.own_key("usage_dropped")
+        await self.redis.command("HDEL", key, *(gap.server for gap in gaps))
+
+    async def wait_lengths(self) -> tuple[int, int]:
+        """Return how many entries of RUNS and MINUTES wait."""
+        names = (self.redis.own_key(name) for name in (RUNS, MINUTES))
+        runs, minutes = await self.redis.pipeline([["LLEN", name] for name in names])
+        return int(runs), int(minutes)
+
+
+def _parse_end(note: list[str]) -> EndNote:
+    server_id, meeting_id, tenant, run_ms, created = note
+    known = int(created) if created.isdecimal() else 0
+    return EndNote(ServerId(server_id), meeting_id, tenant, int(run_ms), known)

@@ -1,0 +1,160 @@
+"""The task that writes usage to the database, by one appliance for all on the same Redis.
+
+While the database is away, everything waits in Redis. Also closes the runs whose end was reported,
+and those of servers that are not polled any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import NoReturn, TypeVar
+
+import trio
+
+from appliance.faults import DatabaseDown, StoreDown
+from appliance.model import ServerId, ServerState
+from appliance.postgres.errors import DatabaseRefused
+from appliance.usage.deps import UsageDeps
+from appliance.usage.model import DAY_MS, MINUTE_MS, EndNote, Finished, ServerUsage
+from appliance.usage.observer import change_usage
+from appliance.usage.store import MINUTES, RUNS
+from appliance.usage.table import KEEP_MINUTES_DAYS
+from appliance.usage.tally import close_lost, end_run, gap_limit_ms
+
+PAUSE_S = 2.0
+LEASE_MS = 90_000
+"""Longer than a statement may take."""
+BATCH = 500
+MINUTE_S, HOUR_S = 60.0, 3600.0
+_DAY_S = 86_400.0
+FORGOTTEN_AFTER_MS = DAY_MS
+"""When the runs of a server that does not answer are given up (as detached meetings are)."""
+UNPOLLED_MS = 2 * MINUTE_MS
+"""When the runs of a server that was disabled or removed are closed."""
+
+T = TypeVar("T")
+
+
+async def write_usage_forever(deps: UsageDeps, *, pause_s: float = PAUSE_S) -> NoReturn:
+    """Write usage until cancelled, every `pause_s` seconds."""
+    tenants: dict[str, str] = {}
+    next_minute_s = next_hour_s = trio.current_time()
+    while True:
+        try:
+            if await deps.store.claim(deps.instance, lease_ms=LEASE_MS):
+                now_s = trio.current_time()
+                await close_ended(deps)
+                if now_s >= next_minute_s:
+                    next_minute_s = now_s + MINUTE_S
+                    await close_unpolled(deps)
+                await write_waiting(deps)
+                if next_minute_s == now_s + MINUTE_S:
+                    await _name_tenants(deps, tenants)
+                    await deps.table.roll_up()
+                if now_s >= next_hour_s:
+                    next_hour_s = now_s + HOUR_S
+                    await prune_usage(deps)
+        except (DatabaseDown, DatabaseRefused) as error:
+            deps.faults.note("usage_waits_for_database", "postgres", reason=str(error))
+        except StoreDown as error:
+            deps.faults.note("usage_waits_for_store", "redis", reason=str(error))
+        await trio.sleep(pause_s)
+
+
+async def write_waiting(deps: UsageDeps) -> int:
+    """Write what waits in Redis; return the number of entries. Raises StoreDown, DatabaseDown."""
+    written = 0
+    for name in (RUNS, MINUTES):
+        while (waiting := await deps.store.read_waiting(name, BATCH)).texts:
+            if name == RUNS:
+                await _write(deps, deps.table.add_runs, waiting.entries())
+            else:
+                await _write(deps, deps.table.add_minutes, waiting.minutes())
+            await deps.store.drop(waiting)
+            written += len(waiting.texts)
+    dropped = await deps.store.read_dropped()
+    if dropped:
+        await deps.table.add_runs(dropped)
+        await deps.store.forget_dropped(dropped)
+        deps.log.error("usage_dropped", servers=len(dropped), effect="recorded as gaps")
+    return written
+
+
+async def _write(
+    deps: UsageDeps, add: Callable[[Sequence[T]], Awaitable[None]], entries: Sequence[T]
+) -> None:
+    """Write entries; one that the database refuses is left out, so that it stops no others."""
+    try:
+        await add(entries)
+    except DatabaseRefused as error:
+        if len(entries) == 1:
+            deps.log.error("usage_refused", reason=str(error))
+            return
+        middle = len(entries) // 2
+        await _write(deps, add, entries[:middle])
+        await _write(deps, add, entries[middle:])
+
+
+async def close_ended(deps: UsageDeps) -> None:
+    """Close the runs whose end was noted. Raises StoreDown."""
+    notes = await deps.store.read_ends(BATCH)
+    by_server: dict[ServerId, list[EndNote]] = {}
+    for note in notes:
+        by_server.setdefault(note.server_id, []).append(note)
+    for server_id, its_notes in by_server.items():
+        await change_usage(deps, server_id, partial(_end_runs, its_notes, deps.now_ms()))
+    if notes:
+        await deps.store.drop_ends(len(notes))
+
+
+def _end_runs(notes: Sequence[EndNote], now_ms: int, state: ServerUsage) -> Finished:
+    finished = Finished([], [])
+    for note in notes:
+        finished.entries += end_run(state, note, now_ms).entries
+    return finished
+
+
+async def close_unpolled(deps: UsageDeps) -> None:
+    """Write what is known of servers that are not polled any more. Raises StoreDown."""
+    servers = await deps.pool.records.list_servers(in_background=True)
+    polled = {one.id for one in servers if one.state is not ServerState.DISABLED}
+    limit_ms = gap_limit_ms(deps.settings.polling.interval_s)
+    known = await deps.store.read_all(await deps.store.known_servers())
+    for server_id, (_, state) in known.items():
+        unpolled_ms = deps.now_ms() - state.polled_ms
+        if unpolled_ms < (limit_ms if server_id in polled else UNPOLLED_MS):
+            continue
+        remove = unpolled_ms > FORGOTTEN_AFTER_MS or server_id not in {one.id for one in servers}
+        if remove or state.minutes or any(not run.lost for run in state.runs):
+            close = partial(_close_lost, server_id, state.polled_ms)
+            await change_usage(deps, server_id, close, remove=remove)
+
+
+def _close_lost(server_id: ServerId, polled_ms: int, state: ServerUsage) -> Finished | None:
+    # It may have been polled meanwhile.
+    return close_lost(state, server_id) if state.polled_ms == polled_ms else None
+
+
+async def prune_usage(deps: UsageDeps) -> None:
+    """Delete what is too old, and make days of old hours. Raises DatabaseDown."""
+    keep_s = deps.settings.usage.retention_days * _DAY_S
+    for what, age_s in (
+        ("minutes", KEEP_MINUTES_DAYS * _DAY_S),
+        ("runs", keep_s),
+        ("gaps", keep_s),
+    ):
+        while await deps.table.delete_old(what, age_s):
+            await deps.store.claim(deps.instance, lease_ms=LEASE_MS)
+    while await deps.table.make_days():
+        await deps.store.claim(deps.instance, lease_ms=LEASE_MS)
+
+
+async def _name_tenants(deps: UsageDeps, known: dict[str, str]) -> None:
+    if not deps.settings.api.multitenancy:
+        return
+    names = {str(one.id): one.name for one in await deps.tenants.store.list_tenants()}
+    changed = {id: name for id, name in names.items() if known.get(id) != name}
+    if changed:
+        await deps.table.name_tenants(changed)
+        known.update(changed)

@@ -1,0 +1,73 @@
+"""`tools/screenshots.py`: write the pictures of docs/images anew, from the running appliance.
+
+Needs Chromium and its driver, Redis, and the packages of requirements/dev.in. Takes some seconds.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # run as a script: its packages are found from the root
+
+from tests.doubles.appliance_client import ATTENDEE_PW  # noqa: E402
+from tests.doubles.appliance_process import ApplianceProcess  # noqa: E402
+from tests.doubles.bbb_process import bbb_servers  # noqa: E402
+from tests.doubles.browser import Browser, open_browser  # noqa: E402
+
+IMAGES = ROOT / "docs" / "images"
+MAX_BYTES = 60_000
+"""Of one picture, so that the repository stays small."""
+
+
+def main() -> int:
+    """Write all pictures; return the exit code."""
+    IMAGES.mkdir(exist_ok=True)
+    with open_pool() as appliance, open_browser() as browser:
+        take_join_pages(appliance, browser)
+    too_large = [path for path in IMAGES.glob("*.png") if path.stat().st_size > MAX_BYTES]
+    for path in too_large:
+        print(f"screenshots: {path.name} has more than {MAX_BYTES} bytes", file=sys.stderr)
+    return 1 if too_large else 0
+
+
+@contextmanager
+def open_pool() -> Iterator[ApplianceProcess]:
+    """Run an appliance with one simulated server, which has a meeting but is disabled."""
+    with (
+        tempfile.TemporaryDirectory(prefix="screenshots-") as directory,
+        bbb_servers(1) as (server,),
+        ApplianceProcess(Path(directory), DB_DISABLED="true") as appliance,
+    ):
+        server_id = appliance.add_server(server)
+        appliance.front.create("seminar")
+        disabled = {"id": server_id, "server": {"state": "disable"}}  # its meetings stay
+        appliance.control.post("updateServer", disabled)
+        yield appliance
+
+
+def take_join_pages(appliance: ApplianceProcess, browser: Browser) -> None:
+    """Take the pages that people see whose join fails."""
+
+    def take(name: str, meeting_id: str) -> None:
+        join = {"meetingID": meeting_id, "fullName": "Ann", "password": ATTENDEE_PW}
+        target = appliance.front.target("join", join)
+        browser.driver.get(f"http://127.0.0.1:{appliance.front.port}{target}")
+        browser.save_screenshot(IMAGES / f"{name}.png")
+
+    browser.set_up(still=True, width=800, height=460)
+    take("join-not-started", "lecture")
+    browser.set_up(still=True, width=800, height=460, dark=True)
+    take("join-moving-dark", "seminar")
+    browser.set_up(still=True, width=360, height=640, language="de")
+    take("join-not-started-phone-de", "lecture")
+    browser.set_up(still=True, width=360, height=640, language="de", dark=True, scripts=False)
+    take("join-moving-phone-de-dark", "seminar")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
