@@ -39,6 +39,7 @@ from appliance.http.quart_exchange import current_exchange, serve_quart
 from appliance.meetings.admin_calls import MEETING_CALLS
 from appliance.recordings.admin_calls import RECORDING_CALLS
 from appliance.recordings.admin_import_calls import IMPORT_CALLS
+from appliance.recordings.admin_move_calls import MOVE_CALLS
 from appliance.servers.admin_calls import SERVER_CALLS
 from appliance.servers.admin_pool_calls import POOL_CALLS
 from appliance.takeover.admin_calls import TAKEOVER_CALLS
@@ -74,7 +75,7 @@ _TABLES: tuple[_Table[Any], ...] = (
     _Table(CALLBACK_CALLS, lambda features: features.callbacks),
     _Table(DOCTOR_CALLS, lambda features: features.doctor),
     _Table(EVENT_CALLS, lambda features: features.events),
-    _Table((*RECORDING_CALLS, *IMPORT_CALLS), lambda features: features.recordings),
+    _Table((*RECORDING_CALLS, *IMPORT_CALLS, *MOVE_CALLS), lambda features: features.recordings),
     _Table(TAKEOVER_CALLS, lambda features: features.takeover),
     _Table((*TENANT_CALLS, *SETTING_CALLS), lambda features: features.tenants),
     _Table(TOKEN_CALLS, lambda features: features.tokens),

@@ -17,6 +17,7 @@ from appliance.recordings.change_notes import ChangeNotes
 from appliance.recordings.import_deps import Importer
 from appliance.recordings.import_history import ImportHistory
 from appliance.recordings.manual_imports import ManualImport
+from appliance.recordings.move_model import Moves
 from appliance.recordings.object_playback import ObjectPlayback
 from appliance.recordings.object_work import ObjectWork
 from appliance.recordings.playback_tokens import PlaybackTokens
@@ -43,6 +44,9 @@ class RecordingAdmin:
     importer: Importer
     start: Callable[[Callable[[], Awaitable[object]]], None]
     """Starts a job in the background; jobs run one after the other, without a time limit."""
+    start_move: Callable[[Callable[[], Awaitable[object]]], None]
+    """Starts a job beside the others."""
+    moves: Moves = field(default_factory=Moves)
     under_way: dict[int, ManualImport] = field(default_factory=dict)
     """Running manual imports, by import id."""
 

@@ -102,6 +102,20 @@ class RecordingFiles(FileLocations):
             staged = _copy_into(root, directory, name)
         return str(staged)
 
+    def new_staged(self, record_id: str, format: str, *, published: bool) -> str:
+        """Make an empty directory on the file system of its destination, for `place`."""
+        _check(record_id, format)
+        staged = _aside(self._root(published), INCOMING, f"{format}.{record_id}")
+        staged.mkdir()
+        return str(staged)
+
+    def record_ids(self) -> list[str]:
+        """Return the recordings with files."""
+        roots = (self._published, self._unpublished)
+        folders = [root / name for root in roots for name in _formats_below(root)]
+        names = {path.name for folder in folders for path in _children(folder)}
+        return sorted(filter(is_record_id, names))
+
     def unstage(self, staged: str) -> None:
         """Remove a staged directory that will not be placed."""
         shutil.rmtree(staged, ignore_errors=True)

@@ -16,7 +16,7 @@ from appliance.postgres.database import Connection, Database
 from appliance.postgres.transaction import Transaction, open_transaction
 from appliance.recordings.storage import NewObjects
 
-LOCK_CLASS = 0x5CA1F
+LOCK_CLASS = 0x5CA20
 """First half of the key of an advisory lock on a recording's objects; the other is a hash."""
 HOLD_S = 24 * 3600.0
 LEASE_S = 60.0

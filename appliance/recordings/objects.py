@@ -86,6 +86,21 @@ class RecordingObjects:
             name for root in roots for name in self.bucket.list_folders(root) if is_format(name)
         }
 
+    def record_ids(self) -> list[str]:
+        """Return the recordings with objects."""
+        names = {
+            name
+            for format in self.formats()
+            for published in _STATES
+            for name in self.recordings_of(format, published=published)
+        }
+        return sorted(names)
+
+    def recordings_of(self, format: str, *, published: bool) -> list[str]:
+        """Return the recordings with published or unpublished objects of a format."""
+        folder = f"{self.keys.state(published=published)}{format}/"
+        return [name for name in self.bucket.list_folders(folder) if is_record_id(name)]
+
     def locate(self, record_id: str) -> list[FormatFiles]:
         """Return the number and size of the objects; a format may have some in both places."""
         found = []

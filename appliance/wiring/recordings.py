@@ -41,6 +41,7 @@ from appliance.settings.model import RecordingSettings
 from appliance.system.inotify import open_directory_watch
 from appliance.takeover.deps import TakeoverSources
 from appliance.takeover.file_survey import FileSurvey
+from appliance.takeover.object_survey import ObjectSurvey
 from appliance.takeover.pool_survey import PoolSurvey
 from appliance.takeover.recording_survey import RecordingSurvey
 
@@ -58,11 +59,8 @@ def make_recording_deps(
     """
     settings, log = callbacks.settings, callbacks.log
     files: Storage = RecordingFiles(settings.recordings)
-    objects = None
-    if database is not None and settings.s3.enabled:
-        check_boto3()
-        bucket = Bucket(settings.s3, count_faults(metrics))
-        objects = RecordingObjects(bucket, ObjectKeys(settings.s3.prefix))
+    objects = None if database is None else _open_objects(settings, metrics)
+    if objects is not None:
         files = MixedStorage(objects, RecordingFiles(settings.recordings))
     return RecordingDeps(
         settings=settings,
@@ -93,6 +91,15 @@ def make_recording_deps(
         secret_key_base=callbacks.secret_key_base,
         error_texts=load_error_texts(settings.locale, log),
     )
+
+
+def _open_objects(settings: Settings, metrics: Metrics) -> RecordingObjects | None:
+    """Return the objects of recordings; None: they are stored on the disk. Raises Boto3Missing."""
+    if not settings.s3.enabled:
+        return None
+    check_boto3()
+    bucket = Bucket(settings.s3, count_faults(metrics))
+    return RecordingObjects(bucket, ObjectKeys(settings.s3.prefix))
 
 
 def count_faults(metrics: Metrics) -> Callable[[str], None]:
@@ -145,6 +152,7 @@ def _make_admin(
         spool=SpoolAdmin(recordings),
         importer=importer,
         start=manual_imports.start,
+        start_move=manual_imports.start_beside,
     )
 
 
@@ -162,6 +170,13 @@ def make_spool_watcher(recordings: RecordingSettings, importer: Importer, log: L
     )
 
 
+def _make_survey(settings: Settings, database: Database | None) -> FileSurvey:
+    objects = None if database is None else _open_objects(settings, Metrics())
+    if objects is None:
+        return FileSurvey(settings.recordings)
+    return ObjectSurvey(settings.recordings, objects)
+
+
 def make_takeover_sources(
     settings: Settings,
     redis: RedisStores,
@@ -172,6 +187,6 @@ def make_takeover_sources(
     return TakeoverSources(
         pool=PoolSurvey(redis.background.client, redis.background.namespace),
         recordings=None if database is None else RecordingSurvey(database),
-        files=FileSurvey(settings.recordings),
+        files=_make_survey(settings, database),
         ask_server=probes.server,
     )

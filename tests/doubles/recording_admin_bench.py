@@ -103,6 +103,7 @@ async def open_admin_bench_of(
             spool=SpoolAdmin(settings),
             importer=bench.tools,
             start=by_hand.start,
+            start_move=by_hand.start_beside,
         )
         own, probes = replace(bare.settings, recordings=settings), bare.doctor.probes
         assert probes is not None

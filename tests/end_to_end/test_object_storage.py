@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import urllib.request
@@ -117,3 +118,80 @@ def test_import_waits_for_the_object_store(
         proxy.fault = ""
     appliance.wait_event("recording_imported", IMPORT_S, recordings=["r3"])
     wait_for(lambda: s3.keys(bucket) == keys_of("r3", "published"), 60, "r2 is deleted")
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in root.rglob("*")
+        if path.is_file() and not any(part.startswith(".") for part in path.parts)
+    }
+
+
+def test_recordings_are_moved_and_back(
+    appliance: ApplianceProcess, proxy: FaultyProxy, s3: S3Server, bucket: str, tmp_path: Path
+) -> None:
+    for record_id in ("m1", "m2"):
+        deliver(appliance, tmp_path, record_id)
+        appliance.wait_event("recording_imported", IMPORT_S, recordings=[record_id])
+    appliance.front.get("publishRecordings", recordID="m2", publish="false")
+    before = s3.keys(bucket)
+    assert keys_of("m1", "published") | keys_of("m2", "unpublished") <= before
+    move = ("recordings", "move", "--to")
+
+    dry = appliance.ctl(*move, "disk", "--all", "--dry-run")
+    assert (dry.returncode, s3.keys(bucket)) == (0, before)
+    assert {"m1", "m2"} <= set(dry.stdout.splitlines())
+    proxy.fault = "503 SlowDown"
+    failed = appliance.ctl(*move, "disk", "m1")
+    proxy.fault = ""
+    assert failed.returncode == 1
+    assert "m1" in failed.stderr
+    assert "SlowDown" in failed.stderr
+    assert s3.keys(bucket) == before
+
+    done = appliance.ctl(*move, "disk", "--all")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {"m1", "m2"} <= set(done.stdout.splitlines())
+    assert s3.keys(bucket) == set()
+    published = tree(appliance.directory("publish"))
+    assert (
+        published["presentation/m1/video/webcams.webm"]
+        == FILES["presentation"]["video/webcams.webm"]
+    )
+    assert "presentation/m2/1.svg" in tree(appliance.directory("unpublish"))
+    assert ask(appliance, "/presentation/m1/video/webcams.webm").status == 200
+    assert ask(appliance, "/presentation/m2/1.svg").status == 404
+
+    back = appliance.ctl(*move, "s3", "m1", "m2", "--json")
+    assert (back.returncode, json.loads(back.stdout)["count"]) == (0, 2)
+    assert keys_of("m1", "published") | keys_of("m2", "unpublished") <= s3.keys(bucket)
+    assert tree(appliance.directory("publish")) == {
+        name: content for name, content in published.items() if "/m1/" not in name
+    }
+    unknown = appliance.ctl(*move, "s3", "nobody")
+    assert (unknown.returncode, "nobody: no such recording" in unknown.stderr) == (1, True)
+    assert appliance.ctl(*move, "s3").returncode == 2
+
+
+def test_doctor_and_takeover_check_look_at_the_bucket(
+    appliance: ApplianceProcess, proxy: FaultyProxy, s3: S3Server, bucket: str, tmp_path: Path
+) -> None:
+    deliver(appliance, tmp_path, "d1")
+    appliance.wait_event("recording_imported", IMPORT_S, recordings=["d1"])
+    s3.client.put_object(Bucket=bucket, Key="published/video/stranger/video.webm", Body=b"x")
+    healthy = appliance.control.post("doctor", {})
+    checks = {one["check"]: one["level"] for one in healthy["findings"]}
+    assert checks[f"bucket {bucket}"] == "ok"
+    assert not any(".appliance-check" in key for key in s3.keys(bucket))
+    check = appliance.ctl("takeover", "check", "--json")
+    assert "published/video/stranger" in check.stdout
+    assert "d1" not in check.stdout
+
+    proxy.fault = "403 InvalidAccessKeyId"
+    broken = appliance.ctl("doctor")
+    proxy.fault = ""
+    assert broken.returncode == 1
+    assert f"bucket {bucket}" in broken.stdout
+    assert "InvalidAccessKeyId" in broken.stdout
+    s3.client.delete_object(Bucket=bucket, Key="published/video/stranger/video.webm")
