@@ -96,7 +96,7 @@ MOVE_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         status=202,
         role=Role.ADMIN,
         request={"to": "disk", "dry_run": True},
-        logs="recordings_moved",
+        logs="recordings_moving",
         deadline_s=LONG_S,
     ),
     AdminCall(

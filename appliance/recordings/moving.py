@@ -53,6 +53,9 @@ async def start_move(
         raise Refused(RefusalKind.INVALID, "recordings are being moved already")
     move.asked_s = trio.current_time()
     admin.moves.newest = move
+    to = "s3" if move.to_bucket else "disk"
+    fields = {"count": len(record_ids) or "all", "dry_run": move.dry_run}
+    deps.log.info("recordings_moving", by=actor, to=to, **fields)
     admin.start_move(partial(_run, deps, actor, record_ids, move))
     return move
 
