@@ -126,4 +126,8 @@ class Metrics:
     checksum_errors: Counter = field(
         default_factory=lambda: Counter("reason", known=CHECKSUM_REASONS)
     )
+    tenant_refused: Counter = field(default_factory=lambda: Counter("tenant", "limit"))
+    """Creates and joins beyond a limit of a tenant."""
+    tenant_creates: Counter = field(default_factory=lambda: Counter("tenant"))
+    """Creates that were answered with SUCCESS, repeated ones included, by name of the tenant."""
     loop_lag: Histogram = field(default_factory=lambda: Histogram(bounds=SHORT_SECONDS))

@@ -17,6 +17,8 @@ import trio
 
 from appliance.admin.control_socket import ControlSocketError, serve_control
 from appliance.admin.routes import make_control_app
+from appliance.callbacks.analytics import prune_reports_forever
+from appliance.callbacks.analytics_files import AnalyticsFiles
 from appliance.callbacks.attempt import make_callback_tools
 from appliance.callbacks.connections import CallbackConnections
 from appliance.callbacks.ended import notify_ended_forever
@@ -35,6 +37,7 @@ from appliance.recordings.manual_imports import ManualImports
 from appliance.recordings.object_work import ObjectWork
 from appliance.recordings.recovery import finish_changes_forever
 from appliance.recordings.retention_task import run_retention_forever
+from appliance.recordings.sizes import measure_recordings_forever
 from appliance.redis.startup import GRACE_S, report_missing_redis, wait_for_redis
 from appliance.servers.poller import Poller
 from appliance.servers.sweeper import sweep_forever
@@ -224,15 +227,18 @@ def _services(
     systemd: SystemdNotifier,
 ) -> tuple[tuple[str, Callable[[], Awaitable[None]]], ...]:
     """Return the services that do not depend on recordings."""
-    usage = features.usage
+    usage, reports = features.usage, AnalyticsFiles(features.settings.stores.state_dir)
+    prune_reports = partial(prune_reports_forever, features.callbacks, reports)
     return (
         ("poller", partial(poller.run, features.servers)),
         ("sweeper", partial(sweep_forever, features.servers)),
+        ("audit", features.audit.run),
         ("memory", trim_memory_forever),
         ("loop_lag", partial(measure_loop_lag, features.metrics.loop_lag)),
         ("ended_meetings", partial(notify_ended_forever, features.callbacks)),
         ("callbacks", call_front_ends),
         ("status", partial(report_status, partial(describe_status, features), systemd.send)),
+        ("analytics_retention", prune_reports),
         *([("usage", partial(write_usage_forever, usage))] if usage is not None else []),
     )
 
@@ -245,6 +251,7 @@ def _recording_services(
         ("spool_watcher", watcher.run),
         ("retention", partial(run_retention_forever, features.recordings)),
         ("unfinished_changes", partial(finish_changes_forever, features.recordings)),
+        ("recording_sizes", partial(measure_recordings_forever, features.recordings)),
         *_object_services(features.recordings.work),
     )
 

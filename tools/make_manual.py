@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT))
 from appliance import __version__  # noqa: E402
 from appliance.ctl.arguments import PROGRAM  # noqa: E402
 from appliance.ctl.commands import build_program_parser  # noqa: E402
+from appliance.ctl.completion import kinds_by_action  # noqa: E402
 from appliance.settings.reading import SECTIONS  # noqa: E402
 from appliance.settings.table import Variable  # noqa: E402
 
@@ -46,6 +47,22 @@ _scalelite_appliance() {{
 
 complete -o bashdefault -F _scalelite_appliance {PROGRAM}
 """
+
+OBJECTS = "_scalelite_appliance_objects_"
+OBJECT_FUNCTIONS = {
+    "bash": """\
+{name}() {{
+    scalelite-appliance ctl --complete {kind} "$1" 2>/dev/null
+}}
+""",
+    "zsh": """\
+{name}() {{
+    local found=(${{(f)"$(scalelite-appliance ctl --complete {kind} "$PREFIX" 2>/dev/null)"}})
+    compadd -a found
+}}
+""",
+}
+"""Functions that ask the running appliance for the objects of a kind."""
 
 
 def main(arguments: list[str]) -> int:
@@ -79,12 +96,18 @@ def parsers_below(parser: argparse.ArgumentParser) -> Iterator[argparse.Argument
 
 def render_completion(shell: str) -> str:
     """Return the completion of the whole program for a shell."""
-    program = build_program_parser()
+    program, kinds = build_program_parser(), set[str]()
     for parser in parsers_below(program):
         for action in parser._actions:
             if isinstance(action.metavar, str) and action.metavar.startswith("FILE"):
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
-    text: str = shtab.complete(program, shell=shell)
+        for action, kind in kinds_by_action(parser):
+            word = f"{OBJECTS}{kind}"
+            kinds.add(kind)
+            action.complete = {"bash": word, "zsh": word}  # type: ignore[attr-defined]
+    form = OBJECT_FUNCTIONS[shell]
+    preamble = "\n".join(form.format(name=f"{OBJECTS}{kind}", kind=kind) for kind in sorted(kinds))
+    text: str = shtab.complete(program, shell=shell, preamble=preamble)
     return f"{text.rstrip()}\n"
 
 

@@ -139,7 +139,7 @@ class PublicAccess:
         if token is None:
             self.faults.note("admin_token_refused", client)
             reason = "the token is unknown, has expired or was revoked"
-            headers = {"WWW-Authenticate": 'Bearer realm="scalelite-appliance"'}
+            headers = {"WWW-Authenticate": "Bearer"}
             raise Denied(errors.CHECKSUM_ERROR, 401, headers, reason=reason)
         who = f"token {token.name} {shown_address(client)}"
         return Actor(who, token.role, token.tenant_id)

@@ -28,6 +28,7 @@ from appliance.admin.openapi import make_document
 from appliance.admin_calls.actors import FILE_KEY
 from appliance.admin_calls.call import PREFIX, AdminCall, BoundAdminCall
 from appliance.admin_calls.fields import merge_fields, parse_body
+from appliance.audit.admin_calls import AUDIT_CALLS
 from appliance.bbb import errors
 from appliance.callbacks.admin_calls import CALLBACK_CALLS
 from appliance.doctor.admin_calls import DOCTOR_CALLS
@@ -37,6 +38,7 @@ from appliance.http.messages import AsgiApp, ClientGone, read_body
 from appliance.http.quart_app import make_quart_app
 from appliance.http.quart_exchange import current_exchange, serve_quart
 from appliance.meetings.admin_calls import MEETING_CALLS
+from appliance.privacy.admin_calls import PRIVACY_CALLS
 from appliance.recordings.admin_calls import RECORDING_CALLS
 from appliance.recordings.admin_import_calls import IMPORT_CALLS
 from appliance.recordings.admin_move_calls import MOVE_CALLS
@@ -46,12 +48,14 @@ from appliance.takeover.admin_calls import TAKEOVER_CALLS
 from appliance.tenants.admin_calls import TENANT_CALLS
 from appliance.tenants.admin_setting_calls import SETTING_CALLS
 from appliance.tokens.admin_calls import TOKEN_CALLS
+from appliance.usage.admin_calls import USAGE_CALLS
 
 MAX_BODY_BYTES = 1024 * 1024
 BODY_TIMEOUT_S = 10.0
 DOCUMENT_NAME = "openapi.json"
 
 _JSON = "application/json; charset=utf-8"
+_CSV = "text/csv; charset=utf-8"
 _JSON_LINES = "application/x-ndjson"
 
 Deps = TypeVar("Deps")
@@ -78,7 +82,10 @@ _TABLES: tuple[_Table[Any], ...] = (
     _Table((*RECORDING_CALLS, *IMPORT_CALLS, *MOVE_CALLS), lambda features: features.recordings),
     _Table(TAKEOVER_CALLS, lambda features: features.takeover),
     _Table((*TENANT_CALLS, *SETTING_CALLS), lambda features: features.tenants),
+    _Table(USAGE_CALLS, lambda features: features.usage),
+    _Table(PRIVACY_CALLS, lambda features: features.privacy),
     _Table(TOKEN_CALLS, lambda features: features.tokens),
+    _Table(AUDIT_CALLS, lambda features: features.audit),
 )
 
 CALLS: tuple[AdminCall[Any], ...] = tuple(call for table in _TABLES for call in table.calls)
@@ -87,7 +94,8 @@ CALLS: tuple[AdminCall[Any], ...] = tuple(call for table in _TABLES for call in 
 
 def make_admin_calls(features: Features) -> AdminCalls:
     """Return all calls, bound to their features."""
-    return AdminCalls(call for table in _TABLES for call in table.bind(features))
+    bound = (call for table in _TABLES for call in table.bind(features))
+    return AdminCalls(bound, features.audit, features.log)
 
 
 def make_control_app(features: Features) -> AsgiApp:
@@ -159,6 +167,8 @@ class _AdminViews:
             passed = cast(Callable[[], int | None], request.scope.get(FILE_KEY, _no_file))
             fields = merge_fields(parse_body(body), query)
             answer = await self._calls.make(name, actor, fields, passed())
+            if declaration.csv is not None and fields.get("format") == "csv":
+                return Response(declaration.csv(answer), content_type=_CSV)
             return _respond(answer, declaration.status)
         except (ClientGone, Denied):
             raise

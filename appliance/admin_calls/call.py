@@ -76,6 +76,28 @@ class Call(Generic[Request]):
 
 
 @dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An object at one moment, for the audit trail."""
+
+    name: str
+    """As the trail shows it: `server ID (bbb1.example.org)`."""
+    values: Mapping[str, Any]
+    """What can be changed of it. The trail hides secrets, which their names tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audited(Generic[Deps]):
+    """What the audit trail shows of a call."""
+
+    read: Callable[[Deps, Call[Any], Any], Awaitable[Mapping[str, Snapshot]]]
+    """Returns the objects that the call is about, by their ids; missing ones are left out. It is
+    called before the call, with None as answer, and after it, with the answer or None. The fields
+    of the call have not been checked."""
+    unchanged: bool = True
+    """Whether to record the call although it changed nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class AdminCall(Generic[Deps]):
     """The declaration of a call."""
 
@@ -101,8 +123,13 @@ class AdminCall(Generic[Deps]):
     refusals: Mapping[int, str] = field(kw_only=True, default_factory=dict)
     """Other statuses and their meaning, besides those that every call may have."""
     logs: str = field(kw_only=True, default="")
-    """The event that records the change and who made it; empty: the call changes nothing."""
+    """The event that records the change and who made it; empty: the call changes nothing. The audit
+    trail records every call that has one."""
+    audited: Audited[Deps] | None = field(kw_only=True, default=None)
+    """None: the trail shows the fields of the request."""
     deadline_s: float = field(kw_only=True, default=SHORT_S)
+    csv: Callable[[Any], str] | None = field(kw_only=True, default=None)
+    """Renders the answer to a request with `format=csv`."""
     local: bool = field(kw_only=True, default=False)
     """Only on the control socket: for an operator of this machine, or it refers to a file there."""
 
@@ -130,7 +157,12 @@ class AdminCall(Generic[Deps]):
             with trio.fail_after(self.deadline_s):
                 return await self.handler(deps, Call(actor, fields, request_type, file))
 
-        return BoundAdminCall(self, run)
+        async def observe(actor: Actor, fields: Json, answer: Any) -> Mapping[str, Snapshot]:
+            if self.audited is None:
+                return {}
+            return await self.audited.read(deps, Call(actor, fields, request_type), answer)
+
+        return BoundAdminCall(self, run, observe)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,3 +176,5 @@ class BoundAdminCall:
     Raises BadRequest, Refused, ErrorAnswer, StoreDown, DatabaseDown; trio.TooSlowError after the
     deadline.
     """
+    observe: Callable[[Actor, Json, Any], Awaitable[Mapping[str, Snapshot]]]
+    """Takes the actor, the fields and the answer or None; see Audited. Raises anything."""

@@ -82,7 +82,15 @@ def read_field(kind: type[Fields], fields: Mapping[str, Any], name: str) -> Any:
 @cache
 def _readers_of(kind: type[Fields]) -> dict[str, Reader]:
     info = cast(msgspec.inspect.StructType, msgspec.inspect.type_info(kind))
-    return {field.name: _reader_of(field.type) for field in info.fields}
+    return {
+        field.name: partial(_read_named, _reader_of(field.type), field.encode_name)
+        for field in info.fields
+    }
+
+
+def _read_named(read: Reader, encoded: str, fields: Mapping[str, Any], name: str) -> Any:
+    """Read a field whose name in requests may differ: `from` is a word of Python."""
+    return read(fields, encoded)
 
 
 def _reader_of(kind: msgspec.inspect.Type) -> Reader:

@@ -16,6 +16,8 @@ from appliance.log import Log
 _MINUTE_MS = 60_000
 _HOUR_MINUTES = 60
 _MAX_CLIENTS = 1000
+_MAX_LINES = 30
+"""Per minute, for all clients together: anybody can make such calls from many addresses."""
 
 
 @dataclass(slots=True)
@@ -37,6 +39,8 @@ class ChecksumErrors:
         self._now_ms = now_ms
         self._clients: dict[str, _Client] = {}
         """By address; the one that was silent for longest first."""
+        self._lines: tuple[int, int] = (0, 0)
+        """A minute, and the lines logged in it."""
 
     def note(self, error: ChecksumError, *, call: str, host: str, client: str) -> None:
         """Record a call; `client` is the address that made it, '' if unknown."""
@@ -54,7 +58,7 @@ class ChecksumErrors:
             seen.per_minute[minute] = seen.per_minute.get(minute, 0) + 1
             _forget_before(seen.per_minute, minute - _HOUR_MINUTES)
         # A clock that was set back must not suppress the line until it has caught up.
-        if not 0 <= now_ms - seen.logged_ms < _MINUTE_MS:
+        if not 0 <= now_ms - seen.logged_ms < _MINUTE_MS and self._may_log(now_ms // _MINUTE_MS):
             self._log_client(error, seen, call=call, host=host, client=client)
             seen.logged_ms, seen.unlogged = now_ms, 0
 
@@ -69,6 +73,11 @@ class ChecksumErrors:
             for address, client in self._clients.items()
         ]
         return sorted((one for one in sums if one[1]), key=lambda one: (-one[1], one[0]))
+
+    def _may_log(self, minute: int) -> bool:
+        lines = self._lines[1] if self._lines[0] == minute else 0
+        self._lines = minute, lines + 1
+        return lines < _MAX_LINES
 
     def _log_client(
         self, error: ChecksumError, seen: _Client, *, call: str, host: str, client: str

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from msgspec import Meta
 
 from appliance.admin_calls.actors import Role
-from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Call
+from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Audited, Call, Snapshot
 from appliance.admin_calls.fields import Fields, RequiredText, RequiredTexts, Texts, limit, one_of
 from appliance.admin_calls.secrets import Secret
 from appliance.callbacks import analytics
@@ -208,6 +209,14 @@ async def _get_analytics(deps: CallbackDeps, call: Call[ReportIdRequest]) -> Rep
     return ReportJson(report_id, await analytics.show_report(deps, report_id))
 
 
+def _audited(state: str) -> Audited[CallbackDeps]:
+    async def read(deps: CallbackDeps, call: Call[Any], answer: Any) -> Mapping[str, Snapshot]:
+        changed = () if answer is None else answer.ids
+        return {one: Snapshot(f"callback {one}", {"state": state}) for one in changed}
+
+    return Audited(read, unchanged=False)
+
+
 # --- the table -----------------------------------------------------------------------------------
 
 _ID = "r50d858e0985ecc7f"
@@ -248,6 +257,7 @@ CALLBACK_CALLS: tuple[AdminCall[CallbackDeps], ...] = (
         _CHANGED_EXAMPLE,
         request={"ids": [_ID]},
         logs="callbacks_retried_by_hand",
+        audited=_audited("pending"),
         role=Role.OPERATOR,
     ),
     AdminCall(
@@ -256,6 +266,7 @@ CALLBACK_CALLS: tuple[AdminCall[CallbackDeps], ...] = (
         _CHANGED_EXAMPLE,
         request={"ids": [_ID]},
         logs="callbacks_dropped",
+        audited=_audited("dropped"),
         role=Role.ADMIN,
     ),
     AdminCall(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from enum import Enum
+from typing import NoReturn
 
 import trio
 
@@ -128,6 +129,25 @@ async def _keep(deps: CallbackDeps, files: AnalyticsFiles, report: Report, sent:
         await trio.to_thread.run_sync(files.save, file_name_of(report), sent)
     except OSError as error:
         deps.log.error("analytics_not_stored", meeting=report.meeting_id, reason=error.strerror)
+
+
+PRUNE_EVERY_S = 3600.0
+_DAY_MS = 86_400_000
+
+
+async def prune_reports_forever(
+    deps: CallbackDeps, files: AnalyticsFiles, *, every_s: float = PRUNE_EVERY_S
+) -> NoReturn:
+    """Delete reports that are older than ANALYTICS_RETENTION_DAYS: now, and then every hour."""
+    keep_ms = round(deps.settings.usage.analytics_retention_days * _DAY_MS)
+    while True:
+        try:
+            deleted = await trio.to_thread.run_sync(files.prune_old, deps.now_ms() - keep_ms)
+            if deleted:
+                deps.log.info("analytics_pruned", reports=deleted)
+        except OSError as error:
+            deps.log.error("analytics_not_pruned", reason=error.strerror)
+        await trio.sleep(every_s)
 
 
 async def list_reports(deps: CallbackDeps, limit: int) -> list[StoredReport]:

@@ -1,7 +1,7 @@
 """Stored reports about meetings: one file for each run, in STATE_DIR/analytics.
 
-They contain the names of users, so only the appliance's user may read them. The oldest are deleted
-when there are too many.
+They contain the names of users, so only the appliance's user may read them. Those that are too old
+(ANALYTICS_RETENTION_DAYS) are deleted, and the oldest when there are too many.
 """
 
 from __future__ import annotations
@@ -66,6 +66,13 @@ class AnalyticsFiles:
             self._prune()
         self._saved += 1
 
+    def rewrite(self, name: str, body: bytes) -> None:
+        """Replace a report, which keeps its age."""
+        path = self.directory / f"{name}{_SUFFIX}"
+        before = path.stat()
+        self.save(name, body)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
     def read(self, name: str) -> bytes | None:
         """Return a report, None if it does not exist."""
         path = self.directory / f"{name}{_SUFFIX}"
@@ -96,9 +103,20 @@ class AnalyticsFiles:
                     found.append((name, status.st_mtime_ns // 1_000_000, status.st_size))
         return sorted(found, key=lambda one: (one[1], one[0]), reverse=True)
 
+    def prune_old(self, before_ms: int) -> int:
+        """Delete the reports that were received before a time; return their number."""
+        old = [name for name, received_ms, _ in self._all() if received_ms < before_ms]
+        for name in old:
+            self.remove(name)
+        return len(old)
+
+    def remove(self, name: str) -> None:
+        """Delete a report, if it exists."""
+        (self.directory / f"{name}{_SUFFIX}").unlink(missing_ok=True)
+
     def _prune(self) -> None:
         left = self.max_total_bytes
         for number, (name, _, size) in enumerate(self._all()):
             left -= size
             if number >= self.max_files or left < 0:
-                (self.directory / f"{name}{_SUFFIX}").unlink(missing_ok=True)
+                self.remove(name)

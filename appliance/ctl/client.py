@@ -59,8 +59,10 @@ def find_socket(environ: Mapping[str, str], *, is_root: bool) -> str:
 class ControlClient:
     """Calls the appliance over its control socket. All methods raise ControlError."""
 
-    def __init__(self, socket_path: str) -> None:
+    def __init__(self, socket_path: str, limit_s: float = LONG_S) -> None:
+        """`limit_s`: for each call; the calls have limits of their own besides."""
         self._path = socket_path
+        self._limit_s = limit_s
 
     def get(self, call: str, **query: str) -> Any:
         """Make a call that reads, and return the decoded JSON."""
@@ -121,7 +123,7 @@ class ControlClient:
         deadline_s: float,
         file: int | None = None,
     ) -> Any:
-        connection = _UnixConnection(self._path, deadline_s, file)
+        connection = _UnixConnection(self._path, min(deadline_s, self._limit_s), file)
         headers = {"Connection": "close", "Content-Type": "application/json"}
         try:
             connection.request(method, target, body, headers)

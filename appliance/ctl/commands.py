@@ -8,6 +8,7 @@ from typing import Any
 
 from appliance.ctl.analytics import add_analytics
 from appliance.ctl.arguments import PROGRAM, Commands, Parser, add_json_option
+from appliance.ctl.audit import add_audit
 from appliance.ctl.callbacks import add_callbacks
 from appliance.ctl.doctor import add_doctor
 from appliance.ctl.events import add_events
@@ -15,6 +16,7 @@ from appliance.ctl.local import add_config, add_database, add_secret, add_versio
 from appliance.ctl.meetings import add_meetings, add_server_meetings
 from appliance.ctl.overview import show_overview
 from appliance.ctl.poll import add_poll
+from appliance.ctl.privacy import add_privacy
 from appliance.ctl.rake_names import MisusedTask, NotRake, parse_rake
 from appliance.ctl.recording_imports import add_imports
 from appliance.ctl.recording_moves import add_move
@@ -28,6 +30,7 @@ from appliance.ctl.status import add_status
 from appliance.ctl.takeover import add_takeover
 from appliance.ctl.tenants import add_tenant_settings, add_tenants
 from appliance.ctl.tokens import add_tokens
+from appliance.ctl.usage import add_usage
 
 _ABOUT = (
     "Administer the running appliance over its control socket. Without a command: the pool in "
@@ -97,7 +100,10 @@ def _add_all_commands(commands: Commands[Any]) -> None:
     add_analytics(commands)
     add_tenants(commands)
     add_tenant_settings(commands)
+    add_usage(commands)
+    add_privacy(commands)
     add_tokens(commands)
+    add_audit(commands)
     recordings = add_recordings(commands)
     add_imports(recordings)
     add_prune(recordings)

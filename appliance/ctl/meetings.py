@@ -76,7 +76,7 @@ def list_table(console: Console, client: ControlClient, args: Namespace) -> int:
             for meeting in answer["meetings"]
         ]
         console.table(_COLUMNS, rows)
-    return _report_unknown(console, answer)
+    return _report_unknown(console, answer, args)
 
 
 def list_blocks(console: Console, client: ControlClient, args: Namespace) -> int:
@@ -88,7 +88,7 @@ def list_blocks(console: Console, client: ControlClient, args: Namespace) -> int
         console.show(f"\nMeetingID: {meeting['id']}")
         console.show(f"\tServer ID: {meeting['server_id']}")
         console.show(f"\tServer Url: {meeting['server_url']}")
-    return _report_unknown(console, answer)
+    return _report_unknown(console, answer, args)
 
 
 def _find(client: ControlClient, args: Namespace) -> Mapping[str, Any]:
@@ -96,9 +96,9 @@ def _find(client: ControlClient, args: Namespace) -> Mapping[str, Any]:
     return answer
 
 
-def _report_unknown(console: Console, answer: Mapping[str, Any]) -> int:
+def _report_unknown(console: Console, answer: Mapping[str, Any], args: Namespace) -> int:
     for meeting_id in answer["unknown"]:
-        console.error(f"no meeting with id {meeting_id}")
+        console.error(f"no meeting with id {meeting_id}{getattr(args, 'hint', '')}")
     return FAILED if answer["unknown"] else DONE
 
 
@@ -137,7 +137,7 @@ def end(console: Console, client: ControlClient, args: Namespace) -> int:
     body = {"ids": args.ids} if args.ids else {"all": True}
     with waiting(console, "ending the meetings"):
         answer = client.post("endMeetings", body, deadline_s=LONG_S)
-    failed = _report_ended(console, answer)
+    failed = _report_ended(console, answer, args)
     if console.rake and not answer["unknown"]:
         console.line("OK")
     return FAILED if answer["unknown"] or failed else DONE
@@ -160,7 +160,7 @@ def _confirm_end(console: Console, ids: list[str]) -> bool:
     return agreed
 
 
-def _report_ended(console: Console, answer: Mapping[str, Any]) -> int:
+def _report_ended(console: Console, answer: Mapping[str, Any], args: Namespace) -> int:
     """Show the result for each meeting; return the number of failures."""
     ended = answer["meetings"]
     failed = [meeting for meeting in ended if meeting["outcome"] == "failed"]
@@ -173,7 +173,7 @@ def _report_ended(console: Console, answer: Mapping[str, Any]) -> int:
             console.show(f"Clearing Meeting id={meeting['id']}")
     for meeting in failed:
         console.error(f"WARNING: Could not end meeting id={meeting['id']}: {meeting['reason']}")
-    _report_unknown(console, answer)
+    _report_unknown(console, answer, args)
     return len(failed)
 
 

@@ -13,6 +13,7 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from appliance.ctl.arguments import did_you_mean
 from appliance.ctl.client import LONG_S, ControlClient, ControlError, Refusal
 from appliance.ctl.console import Console
 
@@ -46,13 +47,23 @@ def resolve_arguments(console: Console, client: ControlClient, args: Namespace) 
     if not given or console.rake:
         return
     words = [given] if isinstance(given, str) else given
-    known = _LISTS[kind](client, words)
+    known = list_known(client, kind, words)
     found = [resolve(kind, word, known) for word in words]
+    args.hint = _find_hint(found, known)
     for word, one in zip(words, found, strict=True):
         if word.lower() not in (one.id.lower(), *one.names):
             console.error(f"note: {word} is {kind} {one}")
     ids = [one.id for one in found]
     setattr(args, dest, ids[0] if isinstance(given, str) else ids)
+
+
+def _find_hint(found: Sequence[Named], known: Sequence[Named]) -> str:
+    """Return what the first word that stands for nothing may mean; empty: nothing is alike."""
+    ids = {one.id for one in known}
+    unknown = next((one.id for one in found if one.id not in ids), "")
+    # Not bbb10 for bbb1, which may have been removed.
+    names = [text for one in known for text in (*one.names, one.id) if not text.startswith(unknown)]
+    return did_you_mean(unknown, names) if unknown else ""
 
 
 def resolve(kind: str, word: str, known: Sequence[Named]) -> Named:
@@ -88,6 +99,11 @@ def _is_random(text: str) -> bool:
 
 
 # --- what there is -------------------------------------------------------------------------------
+
+
+def list_known(client: ControlClient, kind: str, words: Sequence[str] = ()) -> list[Named]:
+    """Return everything of a kind; if all words are ids, perhaps only these."""
+    return _LISTS[kind](client, words)
 
 
 def _list_servers(client: ControlClient, words: Sequence[str]) -> list[Named]:

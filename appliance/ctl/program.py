@@ -7,6 +7,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 
+from appliance.ctl import completion
 from appliance.ctl.arguments import PROGRAM
 from appliance.ctl.client import ControlClient, ControlError, NotRunning, Refusal, find_socket
 from appliance.ctl.commands import build_parser
@@ -22,6 +23,9 @@ _NAME = f"{PROGRAM} ctl"
 def main(argv: Sequence[str], standalone: Standalone) -> int:
     """Run a command and return its exit code. argv: the words after `ctl`."""
     open_streams()
+    if argv[:1] == [completion.FLAG]:
+        path = find_socket(os.environ, is_root=os.geteuid() == 0)
+        return completion.complete(ControlClient(path, completion.LIMIT_S), argv[1:])
     parsed = _parse(list(argv))
     if isinstance(parsed, int):
         return parsed
@@ -51,7 +55,7 @@ def main(argv: Sequence[str], standalone: Standalone) -> int:
         console.error(str(error))
         return NOT_RUNNING
     except ControlError as error:
-        _report(console, error, None if rake is None else rake.server_id)
+        _report(console, error, None if rake is None else rake.server_id, args)
         return FAILED
 
 
@@ -83,14 +87,14 @@ def _is_utf8(word: str) -> bool:
     return True
 
 
-def _report(console: Console, error: ControlError, server_id: str | None) -> None:
+def _report(console: Console, error: ControlError, server_id: str | None, args: Namespace) -> None:
     if not isinstance(error, Refusal):
         # Of a local command; an invalid configuration has a line for each problem.
         lines = str(error).splitlines()
         for line in lines:
             console.error(f"ERROR: {line}" if console.rake else line)
     elif not console.rake:
-        console.error(str(error))
+        console.error(f"{error}{getattr(args, 'hint', '') if error.status == 404 else ''}")
     elif error.status == 404 and server_id is not None:
         console.error(f"ERROR: No server found with id: {server_id}")
     elif error.status == 412:

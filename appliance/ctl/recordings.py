@@ -9,6 +9,7 @@ from typing import Any
 
 from appliance.ctl.arguments import Commands, add_command, add_group, add_limit_option
 from appliance.ctl.client import LONG_S, ControlClient
+from appliance.ctl.completion import offers
 from appliance.ctl.console import Console
 from appliance.ctl.exit_codes import DONE, FAILED, USAGE
 from appliance.ctl.names import takes_names
@@ -36,7 +37,8 @@ def add_recordings(commands: Commands[Any]) -> Commands[Any]:
     about = "show recordings, the newest first"
     example = "recordings list --meeting math-101 --state unpublished"
     command = add_command(group, "list", list_all, about, example)
-    command.add_argument("--meeting", metavar="ID", help="only with this meetingID")
+    about = "only with this meetingID"
+    offers(command.add_argument("--meeting", metavar="ID", help=about), "meeting")
     about = "only in this state (default: all except deleted)"
     command.add_argument("--state", choices=STATES, help=about)
     command.add_argument("--tenant", metavar="ID", help="only of this tenant: its id or name")
@@ -45,7 +47,7 @@ def add_recordings(commands: Commands[Any]) -> Commands[Any]:
     about = "show the metadata, formats, files and user changes of a recording"
     example = "recordings show 183f0bf3a0982a127bdb8161e0c44eb696b3e75c-1531240585189"
     command = add_command(group, "show", show, about, example)
-    command.add_argument("id", metavar="ID", help="the recordID")
+    offers(command.add_argument("id", metavar="ID", help="the recordID"), "recording")
     _add_update(group)
     _add_add_to_tenant(group)
     return group
@@ -55,7 +57,8 @@ def _add_update(group: Commands[Any]) -> None:
     about = "change recordings; without a change: move files from a wrong directory"
     example = "recordings update ID1 ID2 --unpublish --meta course=Physics --meta draft="
     command = add_command(group, "update", update, about, example)
-    command.add_argument("ids", metavar="ID", nargs="*", help="recordIDs (default for moves: all)")
+    about = "recordIDs (default for moves: all)"
+    offers(command.add_argument("ids", metavar="ID", nargs="*", help=about), "recording")
     _add_switch(command, "publish", "allow playback", "prevent playback")
     _add_switch(command, "protect", "require one-time links for playback", "allow any link")
     about = "set metadata; an empty value removes it"
@@ -83,7 +86,8 @@ def _add_add_to_tenant(group: Commands[Any]) -> None:
     about = "assign recordings to a tenant; without recordIDs all that have no tenant"
     example = "recordings add-to-tenant 9a870f45-ec23-4d29-828b-4673f3536d7b"
     command = add_command(group, "add-to-tenant", add_to_tenant, about, example)
-    command.add_argument("ids", metavar="ID", nargs="*", help="only these recordIDs")
+    about = "only these recordIDs"
+    offers(command.add_argument("ids", metavar="ID", nargs="*", help=about), "recording")
     about = "id or name of the tenant, see `tenants list`"
     command.add_argument("tenant", metavar="TENANT", help=about)
     takes_names(command, "tenant", "tenant")

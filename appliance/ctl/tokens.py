@@ -8,6 +8,7 @@ from typing import Any
 
 from appliance.ctl.arguments import Commands, add_command, add_group, parse_positive_number
 from appliance.ctl.client import ControlClient
+from appliance.ctl.completion import offers
 from appliance.ctl.console import Console
 from appliance.ctl.exit_codes import DONE
 from appliance.ctl.names import takes_names
@@ -43,7 +44,8 @@ def add_tokens(commands: Commands[Any]) -> None:
     command.add_argument("--days", metavar="N", type=parse_positive_number, help=about)
     about = "revoke a token; it is refused at once by every appliance"
     command = add_command(group, "revoke", revoke, about, "tokens revoke monitoring")
-    command.add_argument("name", metavar="NAME", help="name of the token, see `tokens list`")
+    about = "name of the token, see `tokens list`"
+    offers(command.add_argument("name", metavar="NAME", help=about), "token")
 
 
 def show(console: Console, client: ControlClient, args: Namespace) -> int:

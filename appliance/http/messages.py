@@ -27,6 +27,10 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 MIN_RATE = 1024
 """Bytes per second. A client that sends less occupies a connection for nothing."""
+_SMALL_BODY_BYTES = 64 * 1024
+_REFUSAL_PAUSE_S = 0.25
+LINGERS = "appliance.lingers"
+"""In the ASGI state of connections that drop an unread body themselves, after the response."""
 _MAX_LENGTH_DIGITS = 18
 """More than any real Content-Length has; Python refuses to parse thousands of digits."""
 
@@ -53,10 +57,14 @@ class ClientTimeouts:
 class Body:
     """The body of one request, to be read once."""
 
-    __slots__ = ("_arrived", "_left_s", "_receive", "ended", "timeouts")
+    __slots__ = ("_arrived", "_left_s", "_lingers", "_receive", "ended", "timeouts")
 
-    def __init__(self, receive: Receive, timeouts: ClientTimeouts) -> None:
+    def __init__(
+        self, receive: Receive, timeouts: ClientTimeouts, *, lingers: bool = False
+    ) -> None:
+        """`lingers`: the connection drops what is not read."""
         self._receive = receive
+        self._lingers = lingers
         self.timeouts = timeouts
         self.ended = False
         self._arrived = 0
@@ -97,7 +105,9 @@ class Body:
             self.ended = self.ended or not message.get("more_body", False)
 
     async def discard(self) -> None:
-        """Read and drop what the client still sends, for linger_s."""
+        """Read and drop what the client still sends, for linger_s, unless the connection does."""
+        if self._lingers:
+            return
         with trio.move_on_after(self.timeouts.linger_s):
             try:
                 while await self.read_chunk():
@@ -163,7 +173,7 @@ def read_request(scope: Scope, receive: Receive, timeouts: ClientTimeouts) -> Re
         path=scope["path"],
         query=scope["query_string"],
         headers=dict(scope["headers"]),
-        body=Body(receive, timeouts),
+        body=Body(receive, timeouts, lingers=LINGERS in (scope.get("state") or ())),
         peer=client[0] if client else None,
         scheme=scope.get("scheme", "http"),
     )
@@ -174,7 +184,8 @@ async def send_response(
 ) -> None:
     """Send a response, with `request_id` as X-Request-ID.
 
-    If the body of the request was not read, the connection is closed, after linger_s at most.
+    If the body of the request was not read, the connection is closed, after linger_s at most; the
+    response to a large one is late, which bounds how many a client can send.
     """
     headers = [
         (b"content-type", response.content_type),
@@ -186,6 +197,9 @@ async def send_response(
     unread = request.has_body() and not request.body.ended
     if unread:
         headers.append((b"connection", b"close"))
+        length = request.content_length()
+        if length is None or length > _SMALL_BODY_BYTES:
+            await trio.sleep(_REFUSAL_PAUSE_S)
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     body = b"" if request.method == "HEAD" else response.body
     if unread:

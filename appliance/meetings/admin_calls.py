@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from msgspec import Meta
 from msgspec.structs import asdict
 
 from appliance.admin_calls.actors import Role
-from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Call
+from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Audited, Call, Snapshot
 from appliance.admin_calls.fields import Fields, Flag, RequiredText, Texts
 from appliance.admin_calls.secrets import SecretsByName
 from appliance.meetings import administration as meeting_admin
@@ -184,6 +185,25 @@ async def _end_meetings(deps: MeetingDeps, call: Call[EndMeetingsRequest]) -> En
     return EndedMeetingsJson(ended_json(done.meetings), list(done.unknown))
 
 
+async def _read_ended(deps: MeetingDeps, call: Call[Any], answer: Any) -> Mapping[str, Snapshot]:
+    """Read the meetings that a call is to end; those that it could not end, with the reason."""
+    request = call.read()
+    if not request.ids and not request.all:
+        return {}
+    ids = () if request.all else request.ids
+    found = await meeting_admin.find_meetings(deps, ids, call.actor.tenant_id)
+    failed = {one.id: one.reason for one in answer.meetings if one.reason} if answer else {}
+    return {
+        one.id: Snapshot(
+            f"meeting {one.id}",
+            {"server_id": one.server_id, "tenant_id": one.tenant_id}
+            | ({"not_ended": failed[one.id]} if one.id in failed else {}),
+        )
+        for one in found.meetings
+        if answer is None or one.id in failed or not request.all
+    }
+
+
 # --- the table -----------------------------------------------------------------------------------
 
 _EXAMPLE = MeetingJson(
@@ -253,6 +273,7 @@ MEETING_CALLS: tuple[AdminCall[MeetingDeps], ...] = (
         request={"ids": ["room-7"]},
         logs="meetings_ended",
         deadline_s=LONG_S,
+        audited=Audited(_read_ended),
         role=Role.OPERATOR,
         of_tenants=True,
     ),

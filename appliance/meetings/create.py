@@ -67,6 +67,8 @@ async def create_meeting(
     answer = await Creation(deps, request, tag, sent, body, signer, lrs).run()
     if urls and answer.succeeded:
         await keep_callback_urls(deps.callbacks, caller, meeting_id, urls, secret)
+    if answer.succeeded:
+        deps.metrics.tenant_creates.add(caller.tenant.name if caller.tenant else "")
     return show_answer(answer.body, caller.tenant_id, meeting_id)
 
 

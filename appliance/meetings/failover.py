@@ -23,6 +23,7 @@ from appliance.faults import BbbError, NotSent, ServerFault, StoreDown
 from appliance.meetings.calls import report_failed_call
 from appliance.meetings.create_call import CreateCall, target_of
 from appliance.meetings.deps import MeetingDeps
+from appliance.meetings.store import Confirmation
 from appliance.model import (
     Meeting,
     Placement,
@@ -31,7 +32,7 @@ from appliance.model import (
     Replaced,
     ServerState,
 )
-from appliance.pool.ending import NOT_FOUND, end_unwanted
+from appliance.pool.ending import NOT_FOUND, end_run, end_unwanted
 
 MAX_SERVERS = 3
 """Maximum number of servers that one create tries."""
@@ -80,6 +81,8 @@ class Creation:
         """The record that this request wrote, until it is confirmed, undone or moved."""
         self._may_exist = False
         """Whether the last server may have created the meeting although the call failed."""
+        self._ended_run = False
+        """Whether a run was ended because an `end` under way could hit it."""
         self._failed: Meeting | None = None
         """The unconfirmed record whose server failed last, about to be moved."""
 
@@ -230,14 +233,18 @@ class Creation:
 
     async def _confirm(self, meeting: Meeting, answer: ServerAnswer) -> ServerAnswer | None:
         # The server has the meeting, so the record must not be undone any more.
-        self._mine = None
-        if await self._record_confirmed(meeting, answer):
+        mine, self._mine = self._mine, None
+        recorded = await self._record_confirmed(meeting, answer)
+        if recorded is Confirmation.CONFIRMED:
             return answer
+        if recorded is Confirmation.ENDING:
+            self._mine = mine
+            return await self._create_another_run(meeting, answer)
         current = await self._deps.pool.records.find_meeting(meeting.id, now_ms=self._deps.now_ms())
         if (
             current is not None
             and current.server_id == meeting.server_id
-            and await self._record_confirmed(current, answer)
+            and await self._record_confirmed(current, answer) is Confirmation.CONFIRMED
         ):
             return answer
         # The meeting belongs to another server by now, or was ended or forgotten: end the one that
@@ -245,7 +252,23 @@ class Creation:
         await end_leftover(self._deps, meeting, self._password(meeting))
         return None
 
-    async def _record_confirmed(self, meeting: Meeting, answer: ServerAnswer) -> bool:
+    async def _create_another_run(
+        self, meeting: Meeting, ending: ServerAnswer
+    ) -> ServerAnswer | None:
+        """Create again after ending the run that the late `end` of an earlier create may hit."""
+        if self._ended_run:
+            raise ApiError(errors.UNABLE_TO_CREATE)
+        self._ended_run = True
+        try:
+            await end_run(self._deps.pool, target_of(meeting), ending)
+        except BbbError as error:
+            report_failed_call(self._deps, error, "end")
+            await self._fail(meeting, error)
+            return None
+        self._end_signer = self._end_signer.next_attempt(self._deps.now_ms())
+        return await self._create_on(meeting)
+
+    async def _record_confirmed(self, meeting: Meeting, answer: ServerAnswer) -> Confirmation:
         return await self._deps.store.confirm_meeting(
             meeting,
             now_ms=self._deps.now_ms(),

@@ -7,6 +7,7 @@ pool/records.py. Each method is one round trip and raises StoreDown when Redis c
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 from appliance.callbacks.ended_rules import MeetingRun
@@ -28,6 +29,16 @@ from appliance.pool.records import (
 )
 from appliance.redis.store import RedisStores, to_script_json
 from appliance.tenants.scoped_id import scoped_id
+
+
+class Confirmation(IntEnum):
+    """What became of recording that a server has created a meeting."""
+
+    CHANGED = 0
+    """The record has changed since."""
+    CONFIRMED = 1
+    ENDING = 2
+    """The server has a run that an `end` under way may hit at any moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +103,8 @@ class MeetingStore:
         began: bool = True,
         created: str | None = None,
         moderator_pw: str = "",
-    ) -> bool:
-        """Record that the server created the meeting; False: the record has changed since.
+    ) -> Confirmation:
+        """Record that the server created the meeting.
 
         `began`: this create began `run`; otherwise the server had the meeting already, as it also
         had if `created`, its createTime, is that of the recorded run. `moderator_pw`: the password
@@ -106,7 +117,7 @@ class MeetingStore:
             *(*identity_of(meeting), now_ms, self.rules.ttl_s),
             *(run_ms, ended_url, created or "", moderator_pw),
         )
-        return bool(reply)
+        return Confirmation(reply)
 
     async def find_meeting_to_end(
         self, meeting_id: MeetingId, tenant_id: TenantId | None, *, now_ms: int

@@ -12,6 +12,7 @@ from appliance.log import Log
 from appliance.pool.deps import PoolDeps
 from appliance.recordings.deps import RecordingDeps
 from appliance.settings import Settings
+from appliance.usage.deps import UsageDeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +28,4 @@ class MetricsDeps:
     pool: PoolDeps
     callbacks: CallbackDeps
     recordings: RecordingDeps
+    usage: UsageDeps | None = None

@@ -35,6 +35,21 @@ class SpoolStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class TenantNow:
+    """What a tenant has now."""
+
+    meetings: int = 0
+    users: int = 0
+    voice: int = 0
+    videos: int = 0
+    recording_bytes: int = 0
+
+
+MAX_TENANTS = 200
+OTHER_TENANTS = "other"
+
+
+@dataclass(frozen=True, slots=True)
 class StoreSnapshot:
     """A snapshot of the stores; None: a store did not answer, or is not configured."""
 
@@ -44,6 +59,8 @@ class StoreSnapshot:
     database: bool | None = None
     """Whether PostgreSQL answered."""
     host: HostStatus = field(default_factory=HostStatus)
+    tenants: Mapping[str, TenantNow] | None = None
+    """By name, empty without tenants; None: TENANT_METRICS is off."""
     imports_waiting: Mapping[str, int] | None = None
     """Imports that wait for a storage, by reason."""
 
@@ -77,6 +94,8 @@ class _MetricCollector(Collector):
         if self._seen.imports_waiting is not None:
             yield _imports_waiting(self._seen.imports_waiting)
         yield from _host(self._seen.host)
+        if self._seen.tenants is not None:
+            yield from _tenants(self._seen.tenants, self._metrics.tenant_creates)
 
 
 def render_metrics(metrics: Metrics, seen: StoreSnapshot, accept: str) -> tuple[str, bytes]:
@@ -103,6 +122,7 @@ def _counted(metrics: Metrics) -> Iterator[Metric]:
         ("meetings_detached", "Meetings whose server went offline.", metrics.detached),
         ("imports", "Imports of recordings, by result.", metrics.imports),
         ("checksum_errors", "Calls with a wrong checksum, by reason.", metrics.checksum_errors),
+        ("tenant_refused", "Creates and joins beyond a limit.", metrics.tenant_refused),
         ("slow_redis_round_trips", "Round trips to Redis over 0.2 s.", metrics.slow_redis),
         ("import_bytes", "Size of the tars imported.", metrics.import_bytes),
         ("s3_errors", "Errors of the object store, by its code.", metrics.s3_errors),
@@ -184,6 +204,40 @@ def _host(host: HostStatus) -> Iterator[Metric]:
         ends = GaugeMetricFamily("scalelite_tls_certificate_end_timestamp_seconds", text)
         ends.add_metric([], host.certificate_ends_s)
         yield ends
+
+
+_PER_TENANT: tuple[tuple[str, str, Callable[[TenantNow], int]], ...] = (
+    ("meetings", "Meetings at the last polls.", lambda now: now.meetings),
+    ("users", "Users at the last polls.", lambda now: now.users),
+    ("voice", "Users with audio at the last polls.", lambda now: now.voice),
+    ("video", "Webcams at the last polls.", lambda now: now.videos),
+    ("recordings_bytes", "Size of the recordings.", lambda now: now.recording_bytes),
+)
+
+
+def _tenants(tenants: Mapping[str, TenantNow], creates: Counter) -> Iterator[Metric]:
+    names = sorted({*tenants, *(labels[0] for labels in creates.values)})
+    shown = set(names[:MAX_TENANTS])
+
+    def label(name: str) -> str:
+        return name if name in shown else OTHER_TENANTS
+
+    def add_up(values: Iterable[tuple[str, float]]) -> dict[str, float]:
+        sums: dict[str, float] = {}
+        for name, value in values:
+            sums[label(name)] = sums.get(label(name), 0.0) + value
+        return sums
+
+    for name, text, read in _PER_TENANT:
+        family = GaugeMetricFamily(f"scalelite_tenant_{name}", text, labels=["tenant"])
+        for tenant, value in add_up((one, read(now)) for one, now in tenants.items()).items():
+            family.add_metric([tenant], value)
+        yield family
+    text = "Creates that succeeded."
+    counted = CounterMetricFamily("scalelite_tenant_creates", text, labels=["tenant"])
+    for tenant, value in add_up((labels[0], n) for labels, n in creates.values.items()).items():
+        counted.add_metric([tenant], value)
+    yield counted
 
 
 def _callbacks(callbacks: Mapping[CallbackState, int]) -> Metric:

@@ -20,6 +20,7 @@ from appliance.http.quart_exchange import serve_quart
 from appliance.metrics.deps import MetricsDeps
 from appliance.metrics.exposition import SpoolStatus, StoreSnapshot, render_metrics
 from appliance.metrics.host import HostReader, HostStatus
+from appliance.metrics.tenants import TenantReader
 
 METRICS_PATH = "/metrics"
 _READ_S = 5.0
@@ -28,14 +29,14 @@ _READ_S = 5.0
 def make_metrics_blueprint(deps: MetricsDeps, token: str | None) -> Blueprint:
     """Return the metrics, for requests with the token; None: for every request."""
     blueprint = Blueprint("metrics", __name__)
-    host = HostReader(deps.settings)
+    host, tenants = HostReader(deps.settings), TenantReader()
     expected = None if token is None else _digest(token.encode())
 
     @blueprint.route(METRICS_PATH, methods=("GET", "HEAD"))
     async def metrics() -> Response:
         if expected is not None and not _is_authorized(expected):
             return text_response(401, "Wrong token.", {"www-authenticate": "Bearer"})
-        seen = await _read(deps, host)
+        seen = await _read(deps, host, tenants)
         if seen.servers is not None:
             deps.metrics.polls.forget("server", frozenset(server.id for server in seen.servers))
         content_type, body = render_metrics(deps.metrics, seen, request.headers.get("accept", ""))
@@ -68,14 +69,15 @@ def _is_authorized(expected: bytes) -> bool:
     return right and scheme.lower() == "bearer"
 
 
-async def _read(deps: MetricsDeps, host: HostReader) -> StoreSnapshot:
+async def _read(deps: MetricsDeps, host: HostReader, tenant_reader: TenantReader) -> StoreSnapshot:
     servers, spool, callbacks, database, imports = None, None, None, None, None
-    host_status = HostStatus()
+    host_status, tenants = HostStatus(), None
     with trio.move_on_after(_READ_S):
         try:
             servers = await deps.pool.records.list_servers(in_background=True)
         except StoreDown as error:
             deps.faults.note("metrics_without_store", "redis", reason=str(error))
+        tenants = await tenant_reader.read(deps, servers)
         spool = await _read_spool(deps)
         with suppress(StoreDown, DatabaseDown):
             if deps.recordings.store is not None:
@@ -86,7 +88,7 @@ async def _read(deps: MetricsDeps, host: HostReader) -> StoreSnapshot:
                 imports = await deps.recordings.admin.importer.journal.count_waiting()
             callbacks = await deps.callbacks.queue.count()
         host_status = await trio.to_thread.run_sync(host.read, abandon_on_cancel=True)
-    return StoreSnapshot(servers, spool, callbacks, database, host_status, imports)
+    return StoreSnapshot(servers, spool, callbacks, database, host_status, tenants, imports)
 
 
 async def _read_spool(deps: MetricsDeps) -> SpoolStatus | None:

@@ -19,8 +19,6 @@ from appliance.pool.deps import PoolDeps
 
 NOT_FOUND = "notFound"
 """BBB's messageKey for an unknown meeting."""
-WRONG_PASSWORD = "invalidPassword"
-"""BBB's messageKey for an `end` with a wrong moderator password."""
 MAX_CALLS_PER_SERVER = 8
 GIVE_UP_AFTER = 8
 """After this number of consecutive unanswered calls the other meetings of a server are not tried: a
@@ -84,9 +82,10 @@ async def end_unwanted(
 ) -> bool | None:
     """End a meeting on a server that it is not placed on. Best effort: one attempt.
 
-    Until the server has answered, and for `end_reach_ms` if it does not, creates of this id are not
-    placed there. Return whether the server ended the meeting; None: the meeting is placed there by
-    now, or is to be taken back there, or the server did not answer. Raises StoreDown.
+    Until the server has answered, and for `end_reach_ms` if it does not, no create of this id is
+    acknowledged for the run that is ended. Return whether the server ended the meeting; None: the
+    meeting is placed there by now, or is to be taken back there, or the server did not answer.
+    Raises StoreDown.
     """
     try:
         answer = await _call_end(deps, target, EndRequest(meeting_id, password))
@@ -96,23 +95,52 @@ async def end_unwanted(
     return None if answer is None else answer.succeeded
 
 
+async def end_run(deps: PoolDeps, target: Target, created: ServerAnswer) -> None:
+    """End the run that a server's answer to a create names. Raises BbbError: no answer."""
+    run = parse_tree(created.body)
+    internal_id = MeetingId(run.findtext("internalMeetingID") or "")
+    await _end(deps, target, internal_id, run.findtext("moderatorPW") or "")
+
+
 async def _call_end(deps: PoolDeps, target: Target, meeting: EndRequest) -> ServerAnswer | None:
-    """Announce an `end` and send it; None: it was not sent, as the meeting is placed there."""
+    """Announce an `end` and send it; None: it was not sent, as the meeting is placed there.
+
+    It names the run by its internal id, so that it does no harm to a newer run if it is late.
+    Source: BigBlueButton's ServiceUtils.findMeetingFromMeetingID. A server that finds no meeting by
+    that id (before BBB 2.4) is sent the meetingID.
+    """
+    info = await deps.bbb.call(target, "getMeetingInfo", (("meetingID", meeting.id),))
+    if not info.succeeded:
+        if info.message_key == NOT_FOUND:
+            await deps.records.finish_end(meeting.id, target.id, "", answered=True)
+        return info
+    run = parse_tree(info.body)
+    # Of several creates of this id another one may have been executed than the one recorded.
+    password = run.findtext("moderatorPW") or meeting.moderator_pw
+    internal_id = run.findtext("internalMeetingID")
+    if internal_id and info.created:
+        named = EndRequest(MeetingId(internal_id), password)
+        answer = await _announce_and_end(deps, target, meeting.id, named, info.created)
+        if answer is None or answer.message_key != NOT_FOUND:
+            return answer
+    return await _announce_and_end(deps, target, meeting.id, EndRequest(meeting.id, password), "")
+
+
+async def _announce_and_end(
+    deps: PoolDeps, target: Target, meeting_id: MeetingId, named: EndRequest, created: str
+) -> ServerAnswer | None:
     now_ms = deps.now_ms()
-    number = await deps.records.begin_end(
-        meeting.id, target.id, now_ms=now_ms, until_ms=now_ms + deps.end_reach_ms
+    token = await deps.records.begin_end(
+        meeting_id, target.id, created, now_ms=now_ms, until_ms=now_ms + deps.end_reach_ms
     )
-    if not number:
+    if not token:
         return None
     try:
-        answer = await _end(deps, target, meeting.id, meeting.moderator_pw)
-        if answer.message_key == WRONG_PASSWORD:
-            # Of several creates of this id another one was executed than the one that is recorded.
-            answer = await _end_with_its_password(deps, target, meeting.id, answer)
+        answer = await _end(deps, target, named.id, named.moderator_pw)
     except (NotSent, ServerFault):
-        await deps.records.finish_end(meeting.id, target.id, number, answered=False)
+        await deps.records.finish_end(meeting_id, target.id, token, answered=False)
         raise
-    await deps.records.finish_end(meeting.id, target.id, number, answered=True)
+    await deps.records.finish_end(meeting_id, target.id, token, answered=True)
     return answer
 
 
@@ -120,15 +148,6 @@ async def _end(
     deps: PoolDeps, target: Target, meeting_id: MeetingId, password: str
 ) -> ServerAnswer:
     return await deps.bbb.call(target, "end", (("meetingID", meeting_id), ("password", password)))
-
-
-async def _end_with_its_password(
-    deps: PoolDeps, target: Target, meeting_id: MeetingId, refusal: ServerAnswer
-) -> ServerAnswer:
-    """End a meeting with the password that its server has for it."""
-    info = await deps.bbb.call(target, "getMeetingInfo", (("meetingID", meeting_id),))
-    password = parse_tree(info.body).findtext("moderatorPW")
-    return await _end(deps, target, meeting_id, password) if password else refusal
 
 
 class _ServerEndCalls:

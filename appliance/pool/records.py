@@ -78,18 +78,30 @@ class PoolRecords:
         return bool(reply)
 
     async def begin_end(
-        self, meeting_id: MeetingId, server_id: ServerId, *, now_ms: int, until_ms: int
-    ) -> int:
-        """Announce an `end` that may arrive until `until_ms`; 0: it must not be ended."""
-        return int(
-            await self.redis.foreground.run("begin_end", meeting_id, server_id, now_ms, until_ms)
+        self,
+        meeting_id: MeetingId,
+        server_id: ServerId,
+        created: str,
+        *,
+        now_ms: int,
+        until_ms: int,
+    ) -> str:
+        """Announce an `end` that may arrive until `until_ms`; return its token, or ''.
+
+        `created`: createTime of the only run that it can hit, '' if it can hit any run. Without a
+        token the meeting must not be ended.
+        """
+        return str(
+            await self.redis.foreground.run(
+                "begin_end", meeting_id, server_id, now_ms, until_ms, created
+            )
         )
 
     async def finish_end(
-        self, meeting_id: MeetingId, server_id: ServerId, number: int, *, answered: bool
+        self, meeting_id: MeetingId, server_id: ServerId, token: str, *, answered: bool
     ) -> None:
         """Withdraw the announcement of an `end` that was answered, or cannot arrive any more."""
-        await self.redis.foreground.run("finish_end", meeting_id, server_id, number, int(answered))
+        await self.redis.foreground.run("finish_end", meeting_id, server_id, token, int(answered))
 
     async def list_meetings(self) -> list[Meeting]:
         """Return all records, sorted by id. Takes two round trips for every 500 meetings."""

@@ -44,6 +44,11 @@ from appliance.recordings.admin_types import (
     rules_json,
     summary_json,
 )
+from appliance.recordings.audited import (
+    MOVED_RECORDINGS,
+    NAMED_RECORDINGS,
+    PRUNED_RECORDINGS,
+)
 from appliance.recordings.changes import RecordingChanges, is_changeable, read_changes
 from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.recording import RecordingStates
@@ -318,6 +323,7 @@ RECORDING_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         refusals=_NO_RECORDING,
         logs="recordings_changed",
         deadline_s=LONG_S,
+        audited=NAMED_RECORDINGS,
         role=Role.OPERATOR,
         of_tenants=True,
     ),
@@ -335,6 +341,7 @@ RECORDING_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         refusals=_NO_RECORDING,
         logs="recordings_repaired",
         deadline_s=LONG_S,
+        audited=MOVED_RECORDINGS,
         role=Role.ADMIN,
     ),
     AdminCall(
@@ -345,6 +352,7 @@ RECORDING_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         refusals={404: "There is no such tenant or recording."},
         logs="recordings_assigned",
         deadline_s=LONG_S,
+        audited=NAMED_RECORDINGS,
         role=Role.ADMIN,
     ),
     AdminCall(
@@ -362,6 +370,7 @@ RECORDING_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         request={"days": 365},
         logs="recordings_expired",
         deadline_s=LONG_S,
+        audited=PRUNED_RECORDINGS,
         role=Role.ADMIN,
     ),
 )

@@ -21,6 +21,7 @@ from appliance.recordings.admin_types import (
     StoredTexts,
     import_json,
 )
+from appliance.recordings.audited import ONE_IMPORT, RETRIED_IMPORTS
 from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.import_administration import ImportOverview
 from appliance.recordings.import_model import SpooledTar
@@ -189,6 +190,7 @@ IMPORT_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         logs="import_by_hand",
         deadline_s=LONG_S,
         local=True,
+        audited=ONE_IMPORT,
         role=Role.ADMIN,
     ),
     AdminCall(
@@ -198,6 +200,7 @@ IMPORT_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         request={"files": [FILE_EXAMPLE]},
         logs="imports_retried",
         deadline_s=LONG_S,
+        audited=RETRIED_IMPORTS,
         role=Role.OPERATOR,
     ),
 )

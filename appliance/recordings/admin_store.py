@@ -6,7 +6,7 @@ they are to be deleted. Truth: Scalelite's tables; `appliance.daily_work` says w
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from appliance.postgres.database import Connection, Database, Record
@@ -89,6 +89,34 @@ INSERT INTO appliance.daily_work (name, finished_at) VALUES ($1, clock_timestamp
 ON CONFLICT (name) DO UPDATE SET finished_at = EXCLUDED.finished_at
 """
 
+# $1: seconds in which an import counts as new; $2: whether recordings that were never measured,
+# or long ago, count as well.
+_UNMEASURED = """
+SELECT record_id FROM (
+    SELECT unnest(i.record_ids) AS record_id FROM appliance.imports i
+    WHERE i.created_at > now() - interval '7 days'
+        AND i.finished_at > now() - make_interval(secs => $1)
+    UNION
+    SELECT r.record_id FROM public.recordings r
+    JOIN public.playback_formats f ON f.recording_id = r.id
+    LEFT JOIN appliance.recording_sizes s ON (s.record_id, s.format) = (r.record_id, f.format)
+    WHERE $2 AND coalesce(s.measured_at, '-infinity') < now() - interval '30 days'
+) found
+WHERE EXISTS (SELECT FROM public.recordings r
+    WHERE r.record_id = found.record_id AND coalesce(r.state, '') <> 'deleted')
+LIMIT $3
+"""
+# A format without files, for example in an object store, keeps the size that it had.
+_RECORD_SIZES = """
+INSERT INTO appliance.recording_sizes (record_id, format, bytes)
+SELECT $1, f.format, coalesce(x.bytes, 0)
+FROM public.recordings r JOIN public.playback_formats f ON f.recording_id = r.id
+LEFT JOIN unnest($2::text[], $3::bigint[]) AS x (format, bytes) ON x.format = f.format
+WHERE r.record_id = $1
+ON CONFLICT (record_id, format) DO UPDATE SET measured_at = now(), bytes =
+    CASE WHEN EXCLUDED.bytes = 0 THEN recording_sizes.bytes ELSE EXCLUDED.bytes END
+"""
+
 
 class RecordingTable:
     """The rows; every method raises DatabaseDown, and DatabaseRefused for a fault of ours."""
@@ -167,6 +195,15 @@ class RecordingTable:
         async with open_transaction(self._store, hold_s=CHANGE_HOLD_S) as transaction:
             rows = await transaction.run(work, deadline_s=LONG_S)
             yield LockedRecordings(transaction, tuple(recording_of(row) for row in rows))
+
+    async def list_unmeasured(self, new_s: float, limit: int, *, everything: bool) -> list[str]:
+        """Return recordings that were imported within `new_s`, or whose size is not known."""
+        found = await self._store.fetch(_UNMEASURED, new_s, everything, limit, deadline_s=LONG_S)
+        return [row[0] for row in found]
+
+    async def record_sizes(self, record_id: str, sizes: Mapping[str, int]) -> None:
+        """Record the size of the files of each format, in bytes."""
+        await self._store.execute(_RECORD_SIZES, record_id, list(sizes), list(sizes.values()))
 
     @asynccontextmanager
     async def claim_daily(self, name: str, interval_s: float) -> AsyncIterator[bool]:

@@ -90,4 +90,4 @@ class RecordingDeps:
 
     async def in_thread(self, call: Callable[[], T]) -> T:
         """Run a blocking call of the storage."""
-        return await trio.to_thread.run_sync(call, limiter=self.threads)
+        return await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self.threads)

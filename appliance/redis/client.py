@@ -82,6 +82,7 @@ class RedisClient:
         self._fields = {"connection": name} if name else {}
         self._link: RedisLink | None = None
         self._master: tuple[str, int] | None = None
+        self._moving = False
         self._up = trio.Event()
         self._down_since = trio.current_time()
         self._down_reason: str | None = None
@@ -92,6 +93,11 @@ class RedisClient:
     def connected(self) -> bool:
         """Whether there is a connection."""
         return self._link is not None
+
+    @property
+    def master(self) -> tuple[str, int] | None:
+        """Return the address that it is connected to; None: none, or a failover is under way."""
+        return None if self._moving or self._link is None else self._master
 
     @property
     def down_reason(self) -> str | None:
@@ -187,7 +193,7 @@ class RedisClient:
                 self._note_down(error.reason)
             else:
                 up_at = self._note_up()
-                self._master = master
+                self._master, self._moving = master, False
                 link = RedisLink(wire, self._deadline_s, self._note_refusal, self._note_lost)
                 self._link = link
                 self._up.set()
@@ -211,9 +217,13 @@ class RedisClient:
     async def _drop_when_master_moves(self, link: RedisLink, master: tuple[str, int]) -> None:
         sentinels, name = self._address.sentinels, self._address.sentinel_master or ""
         moved = await wait_for_another_master(
-            ask_sentinel, follow_sentinel, sentinels, name, master
+            ask_sentinel, follow_sentinel, sentinels, name, master, self._note_moving
         )
+        self._moving = False
         link.drop(f"the master is now {moved.host}:{moved.port}")
+
+    def _note_moving(self, moving: bool) -> None:
+        self._moving = moving
 
     def _note_up(self) -> float:
         now = trio.current_time()

@@ -220,14 +220,14 @@ async def ask_sentinel(
 
 
 async def follow_sentinel(
-    host: str, port: int, channel: str, on_message: Callable[[], None]
+    host: str, port: int, channels: tuple[str, ...], on_message: Callable[[], None]
 ) -> None:
-    """Subscribe to a channel of a Sentinel until the connection is lost."""
+    """Subscribe to channels of a Sentinel until the connection is lost."""
     try:
         wire = await connect_tcp(host, port)
         with ExitStack() as stack:
             stack.callback(wire.close)
-            await wire.send_all(pack(("SUBSCRIBE", channel)))
+            await wire.send_all(pack(("SUBSCRIBE", *channels)))
             while await wire.receive_some():
                 on_message()  # what it says is asked for, since this may be a part of a message
     except LOST:

@@ -248,21 +248,24 @@ local function detach(id, r, now_ms, abandoned, requested)
 end
 
 -- An `end` that an appliance sends to a server, which may arrive late. `ending:` holds those of a meeting
--- as '{server id} {number}', by the time until which they may arrive.
-local function announce_end(id, sid, now_ms, until_ms)
+-- as '{server id} {number}@{createTime}', by the time until which they may arrive; without a createTime
+-- ('') it could hit any run of the meeting. Returns '{number}@{createTime}'.
+local function announce_end(id, sid, now_ms, until_ms, created)
   local key = A .. 'ending:' .. id
-  local number_of_end = call('INCR', A .. 'placements')
+  local token = call('INCR', A .. 'placements') .. '@' .. created
   call('ZREMRANGEBYSCORE', key, '-inf', decimal(now_ms))
-  call('ZADD', key, decimal(until_ms), sid .. ' ' .. number_of_end)
-  call('PEXPIRE', key, decimal(until_ms - now_ms))
-  return number_of_end
+  call('ZADD', key, decimal(until_ms), sid .. ' ' .. token)
+  if call('PTTL', key) < until_ms - now_ms then call('PEXPIRE', key, decimal(until_ms - now_ms)) end
+  return token
 end
 
--- Return the servers that an `end` of this meeting may still reach, as a set.
-local function servers_to_be_ended(id, now_ms)
+-- Return the runs that an `end` of this meeting may still hit, as sets of createTimes by server.
+local function runs_to_be_ended(id, now_ms)
   local servers = {}
   for _, member in ipairs(call('ZRANGEBYSCORE', A .. 'ending:' .. id, '(' .. decimal(now_ms), '+inf')) do
-    servers[string.match(member, '^(.*) %d+$')] = true
+    local sid, created = string.match(member, '^(.*) %d+@(%d*)$')
+    servers[sid] = servers[sid] or {}
+    servers[sid][created] = true
   end
   return servers
 end

@@ -2,14 +2,16 @@
 
 A planned failover leaves the old master alive: it accepts writes, which are lost when the Sentinels
 turn it into a replica some ten seconds later. So every Sentinel is asked once a second, and at once
-when one publishes +switch-master; the connection is dropped as soon as one names another master.
+when one publishes that a failover begins or that the master is another one; the connection is
+dropped as soon as one names another master. From the beginning of a failover until then writes may
+reach the old master and a replica of it, but not the replica that becomes the master.
 Source: redis.io, "Sentinel client spec" and "High availability with Redis Sentinel".
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import trio
@@ -20,10 +22,12 @@ ASK_S = 1.0
 RETRY_S = 2.0
 """Pause before a lost subscription is opened again."""
 
+CHANNELS = ("+try-failover", "+switch-master")
+"""Published by a Sentinel: a failover begins, the master is another one."""
 Ask = Callable[[str, int, tuple[tuple[str, ...], ...]], Awaitable[list[Any] | None]]
 """Sends commands to a Sentinel (host, port) and returns its replies, None if there are none."""
-Follow = Callable[[str, int, str, Callable[[], None]], Awaitable[None]]
-"""Subscribes to a channel of a Sentinel and calls back for each message, until it is lost."""
+Follow = Callable[[str, int, tuple[str, ...], Callable[[], None]], Awaitable[None]]
+"""Subscribes to channels of a Sentinel and calls back for each message, until it is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,8 @@ class Master:
     port: int
     epoch: int
     """The configuration epoch: a Sentinel with a higher one knows more."""
+    moving: bool
+    """Whether a failover is under way."""
 
     @property
     def address(self) -> tuple[str, int]:
@@ -48,6 +54,7 @@ async def find_master(
 
     During a failover the Sentinel that leads it names the new master before its epoch counts up:
     among equal epochs another address than `avoid`, the one that was in use, is preferred.
+    `moving` is what any of them says.
     """
     found: list[Master] = []
 
@@ -60,7 +67,10 @@ async def find_master(
     async with trio.open_nursery() as nursery:
         for host, port in sentinels:
             nursery.start_soon(ask_one, host, port)
-    return max(found, key=lambda one: (one.epoch, one.address != avoid), default=None)
+    if not found:
+        return None
+    newest = max(found, key=lambda one: (one.epoch, one.address != avoid))
+    return replace(newest, moving=any(one.moving for one in found))
 
 
 async def wait_for_another_master(
@@ -69,13 +79,17 @@ async def wait_for_another_master(
     sentinels: tuple[tuple[str, int], ...],
     name: str,
     current: tuple[str, int],
+    on_moving: Callable[[bool], None] = lambda _: None,
 ) -> Master:
-    """Return the new master as soon as the Sentinels name another one than `current`."""
+    """Return the new master as soon as the Sentinels name another one than `current`.
+
+    `on_moving` is told, again and again, whether a failover is under way.
+    """
     notice = [trio.Event()]
 
     async def follow_forever(host: str, port: int) -> None:
         while True:
-            await follow(host, port, "+switch-master", lambda: notice[0].set())
+            await follow(host, port, CHANNELS, lambda: notice[0].set())
             await trio.sleep(RETRY_S)
 
     async with trio.open_nursery() as nursery:
@@ -83,6 +97,8 @@ async def wait_for_another_master(
             nursery.start_soon(follow_forever, host, port)
         while True:
             master = await find_master(ask, sentinels, name, current)
+            if master is not None:
+                on_moving(master.moving)
             if master is not None and master.address != current:
                 nursery.cancel_scope.cancel()
                 return master
@@ -102,6 +118,7 @@ def _parse(replies: list[Any] | None) -> Master | None:
     details = replies[1] if isinstance(replies[1], list) else []
     fields = dict(zip(details[::2], details[1::2], strict=False))
     try:
-        return Master(str(host), int(port), int(fields.get("config-epoch", 0)))
+        moving = "failover_in_progress" in str(fields.get("flags", "")).split(",")
+        return Master(str(host), int(port), int(fields.get("config-epoch", 0)), moving)
     except ValueError:
         return None

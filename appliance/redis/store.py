@@ -67,6 +67,11 @@ class RedisStore:
     namespace: str
     scripts: Mapping[str, Script]
 
+    @property
+    def master(self) -> tuple[str, int] | None:
+        """Return the address of Redis; None: not connected, or a failover is under way."""
+        return self.client.master
+
     async def run(self, script: str, *args: Argument) -> Any:
         """Run the script of this name; its first key is the namespace."""
         try:
@@ -123,7 +128,8 @@ class RedisStores:
     async def wait_replicated(self) -> None:
         """Wait until `min_replicas` replicas have everything that was written before.
 
-        Returns at once without `min_replicas`. Raises StoreDown: they have not within 1 s.
+        Returns at once without `min_replicas`. Raises StoreDown: they have not within 1 s, or the
+        master is being replaced: the replicas that confirm may not be the one that takes over.
         """
         if self.confirmation is None:
             return
@@ -134,6 +140,9 @@ class RedisStores:
         _, acknowledged = await self.confirmation.pipeline([mark, wait])
         if acknowledged < self.min_replicas:
             raise StoreDown(f"fewer than {self.min_replicas} replicas have confirmed the write")
+        master = self.confirmation.master
+        if master is None or master != self.foreground.master:
+            raise StoreDown("the master is being replaced")
 
     async def ping(self) -> None:
         """Check that Redis answers. Raises StoreDown."""

@@ -55,6 +55,7 @@ from appliance.servers.admin_types import (
     server_json,
     server_status_json,
 )
+from appliance.servers.audited import ONE_SERVER
 from appliance.servers.deps import ServerDeps
 from appliance.servers.values import MAX_LIMIT, NewServer
 
@@ -306,6 +307,7 @@ SERVER_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         status=201,
         request={"server": {"url": URL_EXAMPLE, "secret": "SERVER-SECRET", "load_multiplier": 1.0}},
         logs="server_added",
+        audited=ONE_SERVER,
         role=Role.ADMIN,
     ),
     AdminCall(
@@ -317,6 +319,7 @@ SERVER_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         refusals=NO_SERVER,
         logs="server_changed",
         deadline_s=LONG_S,
+        audited=ONE_SERVER,
         role=Role.OPERATOR,
     ),
     AdminCall(
@@ -326,6 +329,7 @@ SERVER_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         request=_ID_EXAMPLE,
         refusals=NO_SERVER,
         logs="server_removed",
+        audited=ONE_SERVER,
         role=Role.ADMIN,
     ),
     AdminCall(
@@ -340,6 +344,7 @@ SERVER_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         refusals=NO_SERVER,
         logs="server_cleared",
         deadline_s=LONG_S,
+        audited=ONE_SERVER,
         role=Role.OPERATOR,
     ),
     AdminCall(
@@ -349,6 +354,7 @@ SERVER_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         request=_ID_EXAMPLE,
         refusals=NO_SERVER,
         logs="server_state_set",
+        audited=ONE_SERVER,
         role=Role.OPERATOR,
     ),
     AdminCall(
@@ -358,6 +364,7 @@ SERVER_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         request=_ID_EXAMPLE,
         refusals=NO_SERVER,
         logs="server_state_set",
+        audited=ONE_SERVER,
         role=Role.OPERATOR,
     ),
     AdminCall(
@@ -370,6 +377,7 @@ SERVER_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         refusals={**NO_SERVER, 409: "It is in use, and this was not confirmed."},
         logs="server_state_set",
         deadline_s=LONG_S,
+        audited=ONE_SERVER,
         role=Role.OPERATOR,
     ),
 )

@@ -39,6 +39,7 @@ from appliance.servers.admin_types import (
     polls_json,
     status_json,
 )
+from appliance.servers.audited import ALL_SERVERS, EMPTY_POOL
 from appliance.servers.deps import ServerDeps
 from appliance.servers.sync import AddedServer, StepOutcome, SyncedServer
 from appliance.servers.sync_plan import StepKind, SyncMode, named_values
@@ -323,6 +324,7 @@ POOL_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         },
         logs="server_added",
         deadline_s=LONG_S,
+        audited=ALL_SERVERS,
         role=Role.ADMIN,
     ),
     AdminCall(
@@ -341,6 +343,7 @@ POOL_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         AcceptedEmptyJson(success=_ACCEPTED),
         logs="empty_pool_accepted",
         local=True,
+        audited=EMPTY_POOL,
         role=Role.ADMIN,
     ),
     AdminCall(
@@ -354,6 +357,7 @@ POOL_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         request={"yaml": "servers: [{url: bbb9.example.com, secret: SERVER-SECRET, id: bbb9}]"},
         logs="server_added",
         deadline_s=LONG_S,
+        audited=ALL_SERVERS,
         role=Role.ADMIN,
     ),
 )

@@ -21,6 +21,7 @@ from appliance.settings.kinds import (
     TUNINGS,
     choice,
     count,
+    duration,
     text,
 )
 from appliance.settings.table import Section, Variable, variables_of
@@ -57,6 +58,10 @@ ADMIN_SECRET = Variable(
     "ADMIN_SECRET", SECRET, None,
     "Signs /scalelite/api calls. Set it so that front-ends cannot administer the appliance.",
     default_text="LOADBALANCER_SECRET and LOADBALANCER_SECRETS",
+)  # fmt: skip
+AUDIT_RETENTION_DAYS = Variable(
+    "AUDIT_RETENTION_DAYS", duration("days"), 365.0,
+    "How long the audit trail keeps who changed what; see `ctl audit`.",
 )  # fmt: skip
 SECRET_KEY_BASE = Variable(
     "SECRET_KEY_BASE", SECRET, None,

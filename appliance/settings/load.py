@@ -294,4 +294,7 @@ def _fsapi(values: Values, secrets: tuple[str, ...]) -> FsapiSettings:
 
 def _admin(values: Values, secrets: tuple[str, ...]) -> AdminSettings:
     own = values.find(a.ADMIN_SECRET)
-    return AdminSettings(secrets=(own,) if own else secrets)
+    return AdminSettings(
+        secrets=(own,) if own else secrets,
+        audit_retention_days=values.get(a.AUDIT_RETENTION_DAYS),
+    )

@@ -259,6 +259,7 @@ class AdminSettings:
     """The admin API."""
 
     secrets: tuple[str, ...] = field(repr=False)
+    audit_retention_days: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from appliance.admin_calls.actors import Role
-from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Call
+from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Audited, Call, Snapshot
 from appliance.admin_calls.fields import BadRequest, Fields, Flag, reads, text
 from appliance.admin_calls.refusal import RefusalKind, Refused
 from appliance.takeover.deps import TakeoverDeps
@@ -172,6 +172,22 @@ def _readable() -> Iterator[None]:
         raise Refused(RefusalKind.INVALID, reason) from error
 
 
+async def _read_healed(deps: TakeoverDeps, call: Call[Any], answer: Any) -> Mapping[str, Snapshot]:
+    request = call.read()
+    if answer is None or request.dry_run or not answer.findings:
+        return {}
+    values = {one.text: one.count for one in answer.findings}
+    return {"": Snapshot(f"takeover {_cursor(request).part}", values)}
+
+
+async def _read_handback(
+    deps: TakeoverDeps, call: Call[Any], answer: Any
+) -> Mapping[str, Snapshot]:
+    handback = deps.servers.callbacks.handback
+    await handback.refresh()
+    return {"": Snapshot("handback", {"on": handback.prepared})}
+
+
 # --- the table -----------------------------------------------------------------------------------
 
 _FINDING_EXAMPLE = TakeoverFindingJson(
@@ -200,6 +216,7 @@ TAKEOVER_CALLS: tuple[AdminCall[TakeoverDeps], ...] = (
         request={"part": "pool", "dry_run": False},
         logs="takeover_healed",
         deadline_s=LONG_S,
+        audited=Audited(_read_healed, unchanged=False),
         role=Role.ADMIN,
     ),
     AdminCall(
@@ -211,6 +228,7 @@ TAKEOVER_CALLS: tuple[AdminCall[TakeoverDeps], ...] = (
         HandbackJson(on=True),
         request={"on": True},
         logs="handback_prepared",
+        audited=Audited(_read_handback),
         role=Role.ADMIN,
     ),
 )

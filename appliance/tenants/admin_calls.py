@@ -34,6 +34,7 @@ from appliance.admin_calls.refusal import (
 )
 from appliance.admin_calls.secrets import Secret
 from appliance.tenants import administration as tenant_admin
+from appliance.tenants.audited import ONE_TENANT
 from appliance.tenants.deps import TenantDeps
 from appliance.tenants.values import TENANT_FIELDS, TenantChange, TenantRecord
 
@@ -275,6 +276,7 @@ TENANT_CALLS: tuple[AdminCall[TenantDeps], ...] = (
         request={"tenant": {"name": "academy", "secrets": _SECRETS}},
         refusals=DISABLED_REFUSAL,
         logs="tenant_added",
+        audited=ONE_TENANT,
         role=Role.ADMIN,
     ),
     AdminCall(
@@ -284,6 +286,7 @@ TENANT_CALLS: tuple[AdminCall[TenantDeps], ...] = (
         request={"id": TENANT_ID, "tenant": {"secrets": _SECRETS}},
         refusals=NO_TENANT,
         logs="tenant_changed",
+        audited=ONE_TENANT,
         role=Role.ADMIN,
     ),
     AdminCall(
@@ -293,6 +296,7 @@ TENANT_CALLS: tuple[AdminCall[TenantDeps], ...] = (
         request=_ID_EXAMPLE,
         refusals=NO_TENANT,
         logs="tenant_removed",
+        audited=ONE_TENANT,
         role=Role.ADMIN,
     ),
 )

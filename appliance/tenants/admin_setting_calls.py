@@ -23,6 +23,7 @@ from appliance.tenants.admin_calls import (
     id_reader,
     with_tenants,
 )
+from appliance.tenants.audited import ONE_SETTING
 from appliance.tenants.deps import TenantDeps
 from appliance.tenants.values import TenantSetting
 
@@ -186,6 +187,7 @@ SETTING_CALLS: tuple[AdminCall[TenantDeps], ...] = (
         },
         refusals=NO_TENANT,
         logs="tenant_setting_added",
+        audited=ONE_SETTING,
         role=Role.ADMIN,
     ),
     AdminCall(
@@ -195,6 +197,7 @@ SETTING_CALLS: tuple[AdminCall[TenantDeps], ...] = (
         request={"id": _SETTING_ID},
         refusals={404: "There is no setting with this id.", **DISABLED_REFUSAL},
         logs="tenant_setting_removed",
+        audited=ONE_SETTING,
         role=Role.ADMIN,
     ),
 )

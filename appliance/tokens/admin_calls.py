@@ -9,7 +9,15 @@ from msgspec import Meta
 from msgspec.structs import asdict
 
 from appliance.admin_calls.actors import Role
-from appliance.admin_calls.call import AdminCall, Answer, Call, Time, time_json
+from appliance.admin_calls.call import (
+    AdminCall,
+    Answer,
+    Audited,
+    Call,
+    Snapshot,
+    Time,
+    time_json,
+)
 from appliance.admin_calls.fields import (
     NUMBER_VALUES,
     BadRequest,
@@ -179,6 +187,15 @@ async def _revoke(deps: TokenDeps, call: Call[TokenNameRequest]) -> RevokedToken
     return RevokedTokenJson(f"Token {name} was revoked")
 
 
+async def _read_token(deps: TokenDeps, call: Call[Any], answer: Any) -> Mapping[str, Snapshot]:
+    for token in await deps.store.list_tokens():
+        if token.name == call.fields.get("name"):
+            values = {"role": token.role.value, "tenant_id": token.tenant_id}
+            values["expires"] = time_json(token.expires_ms)
+            return {token.name: Snapshot(f"token {token.name}", values)}
+    return {}
+
+
 # --- the table -----------------------------------------------------------------------------------
 
 _EXAMPLE = TokenJson(
@@ -205,6 +222,7 @@ TOKEN_CALLS: tuple[AdminCall[TokenDeps], ...] = (
         status=201,
         refusals={404: "There is no such tenant.", 412: f"{DISABLED}."},
         logs="token_added",
+        audited=Audited(_read_token),
         role=Role.ADMIN,
     ),
     AdminCall(
@@ -214,6 +232,7 @@ TOKEN_CALLS: tuple[AdminCall[TokenDeps], ...] = (
         request={"name": "monitoring"},
         refusals={404: "There is no token of this name."},
         logs="token_revoked",
+        audited=Audited(_read_token),
         role=Role.ADMIN,
     ),
 )

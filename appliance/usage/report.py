@@ -18,7 +18,6 @@ from appliance.postgres.database import Connection, Database, Record
 from appliance.usage.model import MINUTE_MS, Gap, ServerUsage
 from appliance.usage.table import run_id
 
-DIMENSIONS = ("hour", "day", "month", "tenant", "server", "origin", "meeting")
 PERIODS = {"hour": 'YYYY-MM-DD"T"HH24":00"', "day": "YYYY-MM-DD", "month": "YYYY-MM"}
 """Formats of to_char, all in UTC."""
 DEADLINE_S = 14.0
@@ -133,7 +132,7 @@ class Question:
     to_ms: int
     """Exclusive. Both are at full hours, UTC."""
     by: tuple[str, ...] = ("tenant",)
-    """Of DIMENSIONS, at most one of PERIODS."""
+    """Of csv_text.DIMENSIONS."""
     tenant: str | None = None
     """Id; None: all."""
 

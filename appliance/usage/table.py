@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from appliance.model import TenantId
 from appliance.postgres.database import Connection, Database
 from appliance.usage.model import MINUTE_MS, EndedRun, Gap, ServerMinute
 
@@ -151,6 +152,13 @@ SELECT * FROM unnest($1::text[], $2::text[])
 ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name
 """
 
+_RECORDING_BYTES = """
+SELECT nullif(t.value, ''), sum(s.bytes)::bigint
+FROM appliance.recording_sizes s JOIN public.recordings r ON r.record_id = s.record_id
+LEFT JOIN public.metadata t ON t.recording_id = r.id AND t.key = 'tenant-id'
+WHERE r.deleted_at IS NULL GROUP BY 1
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class UsageTable:
@@ -229,6 +237,16 @@ class UsageTable:
             _DELETE_OLD[what], older_than_s, batch, deadline_s=DEADLINE_S
         )
         return done == f"DELETE {batch}"
+
+    async def recording_bytes(self) -> dict[TenantId | None, int]:
+        """Return the size of the recordings of each tenant, None: of no tenant."""
+        found = await self.database.fetch(_RECORDING_BYTES, deadline_s=DEADLINE_S)
+        return {TenantId(tenant) if tenant else None: size for tenant, size in found}
+
+    async def read_names(self) -> dict[str, str]:
+        """Return the names of tenants by id, also of removed ones."""
+        found = await self.database.fetch("SELECT id, name FROM appliance.usage_tenants")
+        return {row[0]: row[1] for row in found}
 
     async def name_tenants(self, names: Mapping[str, str]) -> None:
         """Remember the names of tenants."""

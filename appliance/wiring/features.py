@@ -7,6 +7,8 @@ import secrets
 import string
 from dataclasses import dataclass, field
 
+from appliance.audit.store import AuditTable, WaitingEntries
+from appliance.audit.trail import AuditTrail
 from appliance.bbb.checksum_errors import ChecksumErrors
 from appliance.callbacks.analytics_files import AnalyticsFiles
 from appliance.callbacks.deps import CallbackDeps
@@ -94,13 +96,8 @@ def make_features(
     key_base = settings.secret_key_base or load_secret_key_base(settings.stores.state_dir)
     faults = FaultLog(log, now_ms)
     parts = _Parts(settings, log, faults, connections, tasks, key_base)
-    pool = PoolDeps(
-        PoolRecords(redis),
-        connections.bbb,
-        log,
-        now_ms,
-        end_reach_ms=settings.meetings.creating_limit_ms + END_REACH_MARGIN_MS,
-    )
+    end_reach_ms = settings.meetings.creating_limit_ms + END_REACH_MARGIN_MS
+    pool = PoolDeps(PoolRecords(redis), connections.bbb, log, now_ms, end_reach_ms)
     tenants = _make_tenants(parts)
     callbacks = _make_callbacks(parts, pool, tenants)
     recordings = make_recording_deps(
@@ -116,11 +113,10 @@ def make_features(
         now_ms=now_ms,
         metrics=metrics,
         redis=redis,
+        audit=_make_audit(parts),
         pool=pool,
         tenants=tenants,
-        tokens=TokenDeps(
-            settings, log, now_ms, tenants, TokenStore(redis.foreground), secrets.token_bytes
-        ),
+        tokens=_make_tokens(parts, tenants),
         callbacks=callbacks,
         recordings=recordings,
         servers=servers,
@@ -128,12 +124,11 @@ def make_features(
         meetings=_make_meetings(parts, servers, tenants),
         dialin=DialInDeps(settings, log, faults, now_ms, VoiceBridges(redis.foreground), metrics),
         doctor=DoctorDeps(
-            *(settings, log, now_ms, servers, callbacks, tenants, recordings),
-            checksum_errors,
+            *(settings, log, now_ms, servers, callbacks, tenants, recordings, checksum_errors),
             probes,
         ),
         takeover=_make_takeover(parts, servers, recordings, probes),
-        exposition=MetricsDeps(settings, log, faults, now_ms, metrics, pool, callbacks, recordings),
+        exposition=_make_exposition(parts, servers, recordings),
         checksum_errors=checksum_errors,
         events=connections.events,
     )
@@ -152,6 +147,21 @@ def _make_tenants(parts: _Parts) -> TenantDeps:
             deadline_s=connect_s,
             random_bytes=secrets.token_bytes,
         ),
+    )
+
+
+def _make_tokens(parts: _Parts, tenants: TenantDeps) -> TokenDeps:
+    store = TokenStore(parts.connections.redis.foreground)
+    return TokenDeps(parts.settings, parts.log, now_ms, tenants, store, secrets.token_bytes)
+
+
+def _make_audit(parts: _Parts) -> AuditTrail:
+    database = parts.connections.database
+    return AuditTrail(
+        WaitingEntries(parts.connections.redis.background),
+        None if database is None else AuditTable(database),
+        *(parts.log, parts.faults, now_ms),
+        retention_days=parts.settings.admin.audit_retention_days,
     )
 
 
@@ -232,6 +242,20 @@ def _make_meetings(parts: _Parts, servers: ServerDeps, tenants: TenantDeps) -> M
         new_password=_new_password,
         join_pages=JoinPages(load_page_texts(parts.log), parts.settings.locale),
         secret_key_base=parts.secret_key_base,
+    )
+
+
+def _make_exposition(parts: _Parts, servers: ServerDeps, recordings: RecordingDeps) -> MetricsDeps:
+    return MetricsDeps(
+        parts.settings,
+        parts.log,
+        parts.faults,
+        now_ms,
+        parts.connections.metrics,
+        servers.pool,
+        servers.callbacks,
+        recordings,
+        servers.usage,
     )
 
 

@@ -6,15 +6,20 @@ The tables go through all calls, so that a new call fails here until it is decid
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from appliance.admin.routes import CALLS
-from appliance.admin_calls.actors import Role
+import trio
+
+from appliance.admin.routes import CALLS, make_admin_calls
+from appliance.admin_calls.actors import Actor, Role
 from appliance.admin_calls.call import AdminCall
+from appliance.audit.rules import AuditQuery
+from appliance.audit.trail import RECORD_S
 from appliance.bbb.signed_request import Caller
 from appliance.callbacks.rules import recording_ready
 from appliance.model import Tenant, TenantId
@@ -33,14 +38,17 @@ from tests.doubles.admin_examples import (
     open_place,
 )
 from tests.doubles.bbb_process import BbbProcess
+from tests.doubles.features import open_features
 from tests.doubles.public import Answer, open_public
 from tests.doubles.recording_admin_bench import add_with_files
 from tests.doubles.recordings import make_recording
+from tests.doubles.redis_processes import redis_process
 from tests.doubles.settings import SECRET
 from tests.doubles.signing import sign_url
 
 pytest_plugins = ["tests.doubles.live_pool_fixtures"]
 
+EMPTY = "servers: {}"
 PUBLIC = [call for call in CALLS if not call.local]
 OTHER_ID = TenantId("0e9c1f6a-1b7d-4e0e-8d3c-5a2b6f4d9c11")
 RECORDS = {TENANT_ID: f"{'a' * 40}-1700000000001", OTHER_ID: f"{'b' * 40}-1700000000002"}
@@ -85,7 +93,8 @@ ROLES = {
         *("getServers", "getServerInfo", "getServerMeetings", "inspectServer", "getStatus"),
         *("doctor", "listMeetings", "getMeetingInfo", "listCallbacks", "listAnalytics"),
         *("listRecordings", "getRecordingInfo", "getExpiredRecordings", "getImports", "getImport"),
-        *("checkTakeover", "getTenants", "getTenantInfo", "getTenantSettings"),
+        *("checkTakeover", "getTenants", "getTenantInfo", "getTenantSettings", "audit"),
+        *("getEvents", "followEvents", "usage", "usageTimetable"),
     },
     Role.OPERATOR: {
         *("updateServer", "enableServer", "cordonServer", "disableServer", "panicServer", "poll"),
@@ -291,12 +300,22 @@ async def see_settings(bearer: Bearer) -> None:
     assert status == 404
 
 
+async def see_usage(bearer: Bearer) -> None:
+    """usage: its own, and without the servers; tests/usage/ has the figures."""
+    assert (await bearer.ask("usage"))[0] == 200
+    assert (await bearer.ask("usage", tenant=TENANT_ID))[0] == 200
+    assert (await bearer.ask("usage", tenant=OTHER_ID))[0] == 404
+    assert (await bearer.ask("usage", tenant="other"))[0] == 404
+    assert (await bearer.ask("usage", by="server"))[0] == 400
+
+
 OF_TENANTS: dict[str, Callable[[Bearer], Awaitable[None]]] = {
     "listMeetings": see_meetings,
     "getMeetingInfo": see_a_meeting,
     "listRecordings": see_recordings,
     "getRecordingInfo": see_a_recording,
     "getTenantSettings": see_settings,
+    "usage": see_usage,
     "updateRecordings": change_recordings,
     "endMeetings": end_meetings,
 }
@@ -351,6 +370,63 @@ async def have_two_tenants(place: Place) -> None:
         await add_with_files(place.recordings, make_recording(record_id, metadata=metadata))
 
 
+# --- the audit trail -----------------------------------------------------------------------------
+
+
+async def test_call_that_is_refused_is_recorded_with_the_reason(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with open_place(redis_url, redis_namespace, bbbs) as place:
+        operator = await bearer_of(place, Role.OPERATOR)
+        bbbs[0].create_meeting("room")
+        await place.pool.poll(SERVER_ID)
+        assert (await operator.ask("cordonServer", "POST", {"id": "none"}))[0] == 404
+        assert (await operator.ask("disableServer", "POST", {"id": SERVER_ID}))[0] == 409
+
+        disabled, unknown = await place.public.res.audit.search(AuditQuery())
+
+        assert unknown.object == "servers none"
+        assert unknown.result == "failed: Couldn't find server with id=none"
+        assert disabled.who == "token operator-pool 127.0.0.1"
+        assert (disabled.before, disabled.after) == ({}, {})
+        assert disabled.result.startswith("failed: ")
+        assert "in use" in disabled.result
+
+
+async def test_call_that_was_not_understood_or_not_allowed_is_not_recorded(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with open_place(redis_url, redis_namespace, bbbs) as place:
+        viewer = await bearer_of(place, Role.VIEWER)
+        admin = await bearer_of(place, Role.ADMIN)
+
+        assert (await viewer.ask("cordonServer", "POST", {"id": SERVER_ID}))[0] == 403
+        assert (await admin.ask("addServer", "POST", {"server": {}}))[0] == 400
+        assert (await admin.ask("syncServers", "POST", {"yaml": EMPTY, "dry_run": True}))[0] == 200
+
+        assert await place.public.res.audit.search(AuditQuery()) == []
+
+
+async def test_trail_that_hangs_does_not_hold_up_a_change(
+    redis_url: str, redis_namespace: str
+) -> None:
+    with redis_process() as audit_redis:
+        async with (
+            open_features(redis_url, redis_namespace) as res,
+            open_features(audit_redis.unix_url, redis_namespace) as elsewhere,
+        ):
+            calls = make_admin_calls(replace(res, audit=elsewhere.audit))
+            fields = {"url": "https://a.example/bigbluebutton/api", "secret": "s", "id": "one"}
+            audit_redis.signal(signal.SIGSTOP)
+            with trio.fail_after(RECORD_S + 5):
+                added = await calls.make("addServer", Actor("me"), fields)
+            audit_redis.signal(signal.SIGCONT)
+
+            assert added.id == "one"
+            await elsewhere.audit.flush()
+            assert [one.who for one in await elsewhere.audit.search(AuditQuery())] == ["me"]
+
+
 # --- tokens that are not good --------------------------------------------------------------------
 
 
@@ -372,7 +448,7 @@ async def test_token_that_is_not_good_is_refused_in_json(
             for asked in (target, sign_url(BASE, "getStatus", "", SECRET)):
                 answer = await public.ask("GET", asked, headers=[f"Authorization: Bearer {secret}"])
                 assert answer.status == 401
-                assert answer.headers["www-authenticate"].startswith("Bearer")
+                assert answer.headers["www-authenticate"] == "Bearer"
                 assert answer.headers["cache-control"] == "no-store"
                 assert set(json.loads(answer.body)) == {"error"}
 

@@ -19,10 +19,14 @@ from openapi_schema_validator import OAS31Validator
 from appliance.admin.openapi import make_document
 from appliance.admin.routes import CALLS
 from appliance.admin_calls.call import AdminCall
+from appliance.audit.rules import AuditEntry, AuditQuery
 from tests.doubles.admin_examples import (
     OF_RECORDINGS,
     PREPARED,
+    RECORD_ID,
     SERVER_ID,
+    SETTING_ID,
+    TENANT_ID,
     RecordingRoom,
     open_place,
 )
@@ -35,6 +39,48 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "admin-api.md"
 DOCUMENT = json.loads(json.dumps(make_document(CALLS)))
 PUBLIC = [call for call in CALLS if not call.local]
 CHANGES = [call for call in CALLS if call.logs]
+
+
+NEW_SERVER = {"secret": "***", "load_multiplier": 1.0, "tag": ""}
+STATE = {"state": "enabled"}
+AUDITED: dict[str, tuple[str, dict[str, Any] | None, dict[str, Any] | None]] = {
+    "addServer": ("server ", None, {**NEW_SERVER, "state": "disabled"}),
+    "updateServer": (f"server {SERVER_ID} (", {"tag": ""}, {"tag": "lectures"}),
+    "deleteServer": (f"server {SERVER_ID} (", {**NEW_SERVER, **STATE}, None),
+    "panicServer": (f"server {SERVER_ID} (", STATE, {"state": "disabled"}),
+    "enableServer": (f"server {SERVER_ID} (", {}, {}),
+    "cordonServer": (f"server {SERVER_ID} (", STATE, {"state": "cordoned"}),
+    "disableServer": (f"server {SERVER_ID} (", STATE, {"state": "disabled"}),
+    "syncServers": ("server bbb9.example.com", None, {**NEW_SERVER, **STATE}),
+    "addServers": ("server bbb9 (bbb9.example.com)", None, {**NEW_SERVER, "state": "disabled"}),
+    "endMeetings": ("meeting room-7", {"tenant_id": None}, None),
+    "erase": ("traces of a meeting", {}, {}),
+    "retryCallbacks": ("callback ", None, {"state": "pending"}),
+    "dropCallbacks": ("callback ", None, {"state": "dropped"}),
+    "updateRecordings": (
+        f"recording {RECORD_ID}",
+        {"metadata": {"draft": "yes"}},
+        {"metadata": {"course": "Physics"}},
+    ),
+    "repairRecordings": (f"recording {RECORD_ID}/presentation", None, {"moved": True}),
+    "addRecordingsToTenant": (
+        "recordings without tenant",
+        None,
+        {"count": 1, "tenant_id": TENANT_ID},
+    ),
+    "pruneRecordings": (f"recording {RECORD_ID}", None, {"state": "deleted"}),
+    "retryImports": (f"import {RECORD_ID}.tar", None, {"problem": None}),
+    "healTakeover": ("takeover pool", None, {"meetings whose server was removed": 1}),
+    "prepareHandback": ("handback", {"on": False}, {"on": True}),
+    "addTenant": ("tenant ", None, {"name": "academy", "secrets": "***"}),
+    "updateTenant": (f"tenant {TENANT_ID}", {"secrets": "***"}, {"secrets": "*** (changed)"}),
+    "deleteTenant": (f"tenant {TENANT_ID} (school)", {"secrets": "***"}, None),
+    "addTenantSetting": ("tenant-setting ", None, {"value": "Hello", "override": True}),
+    "deleteTenantSetting": (f"tenant-setting {SETTING_ID} (welcome", {"value": "Hello"}, None),
+    "addToken": ("token monitoring", None, {"role": "viewer"}),
+    "revokeToken": ("token monitoring", {"role": "viewer"}, None),
+}
+"""What the audit trail says of the example of each change: object, values before and after."""
 
 
 @pytest.fixture
@@ -75,6 +121,21 @@ async def test_example_is_answered_as_described_and_a_change_is_logged_once(
         assert changes.count(call.logs) == (1 if call.logs else 0), events
         assert call.logs or not changes, f"{call.name} changes something: name it in `logs`"
         assert "SECRET" not in str(events)
+        entries = await place.public.res.audit.search(AuditQuery())
+        assert len(entries) == (1 if call.logs else 0)
+        if call.logs:
+            check_entry(entries[0], call.name)
+
+
+def check_entry(entry: AuditEntry, name: str) -> None:
+    """Check what the audit trail says of the example of a call."""
+    assert (entry.call, entry.who, entry.result) == (name, "checksum 127.0.0.1", "done")
+    assert "SECRET" not in str(entry)
+    kind, before, after = AUDITED[name]
+    assert entry.object.startswith(kind)
+    for expected, values in ((before, entry.before), (after, entry.after)):
+        assert (values is None) == (expected is None)
+        assert (expected or {}).items() <= (values or {}).items()
 
 
 @pytest.mark.parametrize("call", CHANGES, ids=lambda call: call.name)

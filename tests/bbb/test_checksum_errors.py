@@ -49,6 +49,18 @@ def test_line_is_logged_once_a_minute_for_each_client() -> None:
     }
 
 
+def test_lines_of_many_clients_are_bounded_and_counts_are_kept() -> None:
+    book = Book()
+    for number in range(40):
+        book.note(client=f"198.51.100.{number}")
+    assert len(book.log.named("checksum_wrong")) == 30
+    book.now_ms += MINUTE_MS
+    book.note(client="198.51.100.39")
+
+    (*_, last) = book.log.named("checksum_wrong")
+    assert (last["client"], last["count"]) == ("198.51.100.39", 2)
+
+
 def test_clock_that_is_set_back_suppresses_no_line() -> None:
     book = Book()
     book.note()

@@ -27,6 +27,9 @@ from appliance.recordings.admin_move_calls import MOVE_CALLS
 from appliance.tenants import administration as tenant_admin
 from appliance.tenants.values import TenantChange, TenantSetting
 from appliance.tokens.rules import Token, digest_of
+from appliance.usage.admin_calls import USAGE_CALLS
+from appliance.usage.model import EndedRun, Run
+from appliance.usage.table import UsageTable
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.control import ControlDouble, open_control
 from tests.doubles.features import rewire
@@ -46,7 +49,14 @@ TENANT_ID = TenantId("6d1f7c0e-8f43-4d6b-9a55-0c2f5a1b7e21")
 SETTING_ID = "c1b0f4de-2a9e-4f0a-8a34-b9b4f9e0d312"
 MEETING_ID = "room-7"
 RECORD_ID = "183f0bf3a0982a127bdb8161e0c44eb696b3e75c-1531240585189"
-OF_RECORDINGS = frozenset(call.name for call in (*RECORDING_CALLS, *IMPORT_CALLS, *MOVE_CALLS))
+_OF_DATABASE: tuple[AdminCall[Any], ...] = (
+    *RECORDING_CALLS,
+    *IMPORT_CALLS,
+    *MOVE_CALLS,
+    *USAGE_CALLS,
+)
+OF_RECORDINGS = frozenset(call.name for call in _OF_DATABASE)
+"""Calls that need the database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +178,15 @@ async def have_a_recording(place: Place, *, wrong: bool = False) -> None:
     await add_with_files(place.recordings, made, wrong=wrong)
 
 
+async def have_a_past_meeting(place: Place) -> None:
+    """Have a meeting on the day of the examples."""
+    assert place.recordings is not None
+    began_ms = 1_764_057_600_000  # 2025-11-25 08:00
+    run = Run("room", began_ms, began_ms, "room", peak_users=24)
+    ended = EndedRun(str(SERVER_ID), run, began_ms + 3_000_000, "reported")
+    await UsageTable(place.recordings.database).add_runs([ended])
+
+
 async def have_files(place: Place) -> None:
     """Have the tar of the examples, in `failed/` and elsewhere, and a line in the journal."""
     assert place.recordings is not None
@@ -219,6 +238,7 @@ PREPARED: dict[str, Callable[[Place], Awaitable[None]]] = {
     "healTakeover": have_a_stale_meeting,
     "getTenantSettings": have_a_setting,
     "deleteTenantSetting": have_a_setting,
+    "usageTimetable": have_a_past_meeting,
     "getImports": have_files,
     "getImport": have_files,
     "importRecording": have_files,

@@ -17,6 +17,8 @@ from typing import Any
 
 import trio
 
+from appliance.audit.store import WaitingEntries
+from appliance.audit.trail import AuditTrail
 from appliance.bbb.checksum_errors import ChecksumErrors
 from appliance.bbb.client import BbbClient
 from appliance.callbacks.deps import CallbackDeps
@@ -237,6 +239,12 @@ def make_test_features(
         now_ms=now_ms,
         metrics=metrics,
         redis=redis,
+        audit=AuditTrail(
+            WaitingEntries(redis.background),
+            None,
+            *(book, faults, now_ms),
+            retention_days=settings.admin.audit_retention_days,
+        ),
         pool=pool,
         tenants=tenants,
         tokens=TokenDeps(

@@ -26,6 +26,7 @@ from tests.doubles.features import EventBook, open_features, rewire
 from tests.doubles.import_tools import ImportBench, open_import_bench, recording_settings
 from tests.doubles.pool_store import pool_store
 from tests.doubles.recordings import add
+from tests.doubles.usage import make_usage
 
 DAY_MS = 86_400_000
 
@@ -115,7 +116,8 @@ async def open_admin_bench_of(
             recordings__admin=admin,
             takeover__sources=make_takeover_sources(own, bare.redis, bench.database, probes),
         )
-        yield res, bench
+        usage = make_usage(bare, bench.database)
+        yield replace(rewire(res, servers__usage=usage), usage=usage), bench
         nursery.cancel_scope.cancel()
 
 

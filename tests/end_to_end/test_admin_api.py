@@ -39,3 +39,25 @@ def test_server_added_over_http_is_in_ctl_and_in_the_log_but_no_secret(
     log = empty_pool.appliance.log_text()
     assert "admin_checksum_wrong" in log
     assert not [word for word in (bbb.secret, ADMIN_SECRET, target[-64:]) if word in log]
+
+
+def test_token_is_made_used_audited_and_revoked(empty_pool: ServedPool) -> None:
+    ctl, front = empty_pool.appliance.ctl, empty_pool.front
+    secret = ctl("tokens", "add", "deploy", "--role", "admin", "--days", "1").stdout.strip()
+    headers = {**JSON, "Authorization": f"Bearer {secret}"}
+    fields = {"server": {"url": "https://a.example/bigbluebutton/api", "secret": "s3cr3t-word"}}
+
+    added = front.fetch("POST", f"{BASE}/addServer", json.dumps(fields).encode(), headers)
+    entries = json.loads(front.fetch("GET", f"{BASE}/audit?who=token", None, headers).body)
+    from_ctl = json.loads(ctl("audit", "--json", "--who", "uid=", "--object", "deploy").stdout)
+    ctl("tokens", "revoke", "deploy")
+    refused = front.fetch("GET", f"{BASE}/getStatus", None, headers)
+
+    assert added.status == 201
+    (entry,) = entries
+    assert (entry["who"], entry["call"]) == ("token deploy 127.0.0.1", "addServer")
+    assert entry["object"].startswith(f"server {json.loads(added.body)['id']}")
+    assert [one["call"] for one in from_ctl] == ["addToken"]
+    assert refused.status == 401
+    log = empty_pool.appliance.log_text()
+    assert not [word for word in (secret, "s3cr3t-word") if word in log + str(entries)]

@@ -11,12 +11,14 @@ import trio.testing
 
 from appliance.http.errors import HttpError
 from appliance.http.messages import (
+    LINGERS,
     Body,
     Chunks,
     ClientGone,
     ClientTimeouts,
     Request,
     Response,
+    read_request,
     send_response,
 )
 
@@ -276,3 +278,35 @@ async def test_unread_body_is_read_for_a_while_after_the_answer(
     assert recorder.bodies == [(b"hello", True), (b"", False)]
     assert recorder.sent[1][0] == began
     assert recorder.sent[2][0] - began == pytest.approx(waited_s)
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_late"),
+    [
+        ({b"content-length": b"65536"}, False),
+        ({b"content-length": b"65537"}, True),
+        ({b"transfer-encoding": b"chunked"}, True),
+    ],
+)
+async def test_answer_is_late_when_a_large_body_is_not_read(
+    headers: dict[bytes, bytes], is_late: bool, autojump_clock: trio.testing.MockClock
+) -> None:
+    recorder, began = Recorder(), trio.current_time()
+    await send_response(recorder.send, ANSWER, request_of(part(b"a"), headers=headers), None)
+
+    assert (recorder.sent[0][0] > began) is is_late
+
+
+async def test_unread_body_is_left_to_a_connection_that_drops_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    recorder, began = Recorder(), trio.current_time()
+    scope = {
+        **{"method": "POST", "path": "/", "query_string": b"", "state": {LINGERS: True}},
+        "headers": [(b"content-length", b"4")],
+    }
+    request = read_request(scope, trio.sleep_forever, TIMEOUTS)
+    await send_response(recorder.send, ANSWER, request, None)
+
+    assert trio.current_time() == began
+    assert recorder.bodies[-1] == (b"", False)

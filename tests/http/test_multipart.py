@@ -77,6 +77,9 @@ def test_boundary_is_found(content_type: str) -> None:
         (b"--b\r\nX: y\r\n\r\n1\r\n--b--", TYPE),
         (b"--b\r\n\xff: y\r\n\r\n1\r\n--b--", TYPE),
         (FIELD % (b"a", b"1") * 1001 + END, TYPE),
+        (b"--b" + b" " * 2000 + FIELD[3:] % (b"a", b"1") + END, TYPE),
+        (FIELD % (b'a"' + b";a=b" * 8 + b';c="', b"1") + END, TYPE),
+        (b"preamble\r\n" + FIELD % (b"a", b"1") + END, TYPE),
     ],
 )
 def test_malformed_body_is_none(body: bytes, content_type: str) -> None:

@@ -16,7 +16,7 @@ from appliance.bbb.signed_request import Caller
 from appliance.callbacks.ended import record_end
 from appliance.meetings.calls import get_meeting_info
 from appliance.meetings.end import end_meeting
-from tests.doubles.bbb_process import BbbProcess, until
+from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.features import open_features, rewire
 from tests.doubles.live_pool import QUICK, LivePool, open_live
 
@@ -210,7 +210,7 @@ async def end_under_way(
 
 
 @pytest.mark.parametrize("appliance", ["same", "second"])
-async def test_create_waits_for_the_end_of_what_an_earlier_one_left(
+async def test_create_gets_another_run_than_the_one_that_an_end_is_under_way_for(
     redis_url: str, redis_namespace: str, bbbs: list[BbbProcess], appliance: str
 ) -> None:
     async with (
@@ -218,20 +218,16 @@ async def test_create_waits_for_the_end_of_what_an_earlier_one_left(
         open_features(redis_url, redis_namespace, RESPONSE_TIMEOUT="60") as second,
     ):
         asked = replace(pool, res=second) if appliance == "second" else pool
-        answers: list[dict[str, str]] = []
+        left = bbbs[0].meetings()["room"]["internal_id"]
 
-        async def create() -> None:
-            answers.append(await asked.create())
+        created = await asked.create()
 
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(create)
-            await until(lambda: ("ending",) in asked.res.metrics.placements.values, 40)
-            assert answers == []
-            pool.servers[0].clear_faults()
+        assert (created["returncode"], created["messageKey"]) == ("SUCCESS", "")
+        assert created["internalMeetingID"] != left
+        bbbs[0].clear_faults()  # the late `end` is executed
         await pool.settled()
-
-        assert (answers[0]["returncode"], answers[0]["messageKey"]) == ("SUCCESS", "")
-        assert (pool.holders(), await pool.home()) == (["bbb-1"], "bbb-1")
+        assert bbbs[0].meetings()["room"]["internal_id"] == created["internalMeetingID"]
+        assert await pool.home() == "bbb-1"
 
 
 async def test_meeting_that_was_moved_under_its_create_is_ended_where_it_was_created(
@@ -290,17 +286,26 @@ async def test_leftover_is_ended_although_its_password_is_not_the_recorded_one(
     assert pool.holders() == []
 
 
-async def test_create_is_refused_while_an_unanswered_end_may_still_arrive(
+async def test_create_is_refused_when_the_run_that_may_be_ended_cannot_be_ended(
     redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
 ) -> None:
     async with end_under_way(redis_url, redis_namespace, bbbs, **QUICK) as pool:
-        await pool.settled()  # the `end` has timed out
+        bbbs[0].add_fault("close", "end", times=1)
 
         assert await pool.failure() == UNABLE
-        assert pool.calls("create") == [1]
 
-        await pool.redis("DEL", "appliance:ending:room")  # as when its time has passed
-        assert (await pool.create())["returncode"] == "SUCCESS"
+
+async def test_meeting_is_ended_by_its_meeting_id_when_the_server_knows_no_internal_ids(
+    pool: LivePool,
+) -> None:
+    first = pool.servers[0]
+    first.add_fault("status", "create", status=504, executed=True, times=1)
+    first.add_fault("failed", "end", key="notFound", times=1)
+
+    assert await pool.failure() == UNABLE
+    await pool.settled()
+
+    assert (pool.holders(), pool.calls("end")) == ([], [2, 0, 0])
 
 
 async def test_leftover_is_not_ended_where_the_meeting_was_placed_again(

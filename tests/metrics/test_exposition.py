@@ -6,7 +6,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from appliance.callbacks.rules import CallbackState
 from appliance.instruments import Metrics
-from appliance.metrics.exposition import SpoolStatus, StoreSnapshot, render_metrics
+from appliance.metrics.exposition import SpoolStatus, StoreSnapshot, TenantNow, render_metrics
 from appliance.model import Server, ServerId, ServerState
 from tests.doubles.prometheus_text import samples
 
@@ -89,3 +89,20 @@ def test_openmetrics_are_valid_too() -> None:
     assert kind.startswith("application/openmetrics-text")
     families = parse_open(text.decode())  # type: ignore[no-untyped-call]
     assert len(list(families)) > 15
+
+
+def test_tenants_beyond_the_first_are_added_up() -> None:
+    metrics = Metrics()
+    tenants = {f"t{number:03}": TenantNow(1, number, 2, 3, 1000) for number in range(203)}
+    for name in ("t000", "t001", "t202"):
+        metrics.tenant_creates.add(name)
+
+    read = samples(render_metrics(metrics, StoreSnapshot(None, tenants=tenants), "")[1])
+
+    assert read["scalelite_tenant_users", ("t150",)] == 150
+    assert read["scalelite_tenant_users", ("other",)] == 200 + 201 + 202
+    assert read["scalelite_tenant_recordings_bytes", ("other",)] == 3000
+    assert read["scalelite_tenant_creates_total", ("t001",)] == 1
+    assert read["scalelite_tenant_creates_total", ("other",)] == 1
+    without = render_metrics(metrics, StoreSnapshot(None), "")[1]
+    assert b"scalelite_tenant_users" not in without

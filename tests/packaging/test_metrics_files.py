@@ -7,17 +7,18 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from appliance.callbacks.rules import CallbackState
 from appliance.instruments import Metrics
-from appliance.metrics.exposition import SpoolStatus, StoreSnapshot, render_metrics
+from appliance.metrics.exposition import SpoolStatus, StoreSnapshot, TenantNow, render_metrics
 from appliance.metrics.host import HostStatus
 from appliance.model import Server, ServerId
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "config/prometheus/scalelite-appliance.rules.yml"
-DASHBOARD = ROOT / "config/grafana/scalelite-appliance.json"
+DASHBOARDS = sorted((ROOT / "config/grafana").glob("*.json"))
 DOCUMENT = ROOT / "docs/metrics.md"
 NAME = re.compile(r"\b(?:scalelite|process)_[a-z_]+[a-z]\b")
 
@@ -28,7 +29,8 @@ def families() -> dict[str, str]:
     text = render_metrics(
         Metrics(),
         StoreSnapshot(
-            [server], SpoolStatus(0, 0.0), {CallbackState.FAILED: 0}, True, HostStatus((), 1.0)
+            *([server], SpoolStatus(0, 0.0), {CallbackState.FAILED: 0}, True, HostStatus((), 1.0)),
+            tenants={"school": TenantNow()},
         ),
         "",
     )[1].decode()
@@ -67,8 +69,9 @@ def test_alerts_use_existing_metrics_and_give_advice() -> None:
         assert rule["expr"].count("(") == rule["expr"].count(")")
 
 
-def test_dashboard_uses_existing_metrics() -> None:
-    dashboard = json.loads(DASHBOARD.read_text())
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_dashboard_uses_existing_metrics(path: Path) -> None:
+    dashboard = json.loads(path.read_text())
 
     assert not unknown(expressions(dashboard["panels"]))
     ids = [panel["id"] for panel in dashboard["panels"]]

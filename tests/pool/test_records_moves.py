@@ -24,7 +24,7 @@ T1, T2 = TenantId("t1"), TenantId("t2")
 
 
 async def confirm(pool: StorePool, meeting: Meeting) -> bool:
-    return await pool.store.confirm_meeting(meeting, now_ms=pool.now_ms)
+    return bool(await pool.store.confirm_meeting(meeting, now_ms=pool.now_ms))
 
 
 async def extend(pool: StorePool, meeting: Meeting) -> bool:

@@ -39,3 +39,14 @@ async def test_newest_knowledge_counts(answers: list[Any], expected: Any) -> Non
     master = await find_master(ask, sentinels, "pool", OLD)
 
     assert (master.address if master else None) == expected
+
+
+async def test_failover_that_one_sentinel_knows_of_is_under_way() -> None:
+    async def ask(host: str, port: int, commands: tuple[tuple[str, ...], ...]) -> Any:
+        address, details = answer(OLD, 3) or []
+        return [address, [*details, "flags", "master,failover_in_progress" if port else "master"]]
+
+    sentinels = tuple(("sentinel", number) for number in range(2))
+    masters = [await find_master(ask, sentinels[:count], "pool", None) for count in (1, 2)]
+
+    assert [one.moving for one in masters if one] == [False, True]

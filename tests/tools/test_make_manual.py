@@ -116,7 +116,7 @@ def test_page_has_every_variable(page: str) -> None:
 # --- completion ----------------------------------------------------------------------------------
 
 
-def complete(made: Path, words: str, directory: Path | None = None) -> set[str]:
+def complete(made: Path, words: str, directory: Path | None = None, **variables: str) -> set[str]:
     """Return the completions that bash offers for the last word."""
     line = ["scalelite-appliance", *words.split(" ")]
     script = "\n".join(
@@ -135,6 +135,7 @@ def complete(made: Path, words: str, directory: Path | None = None) -> set[str]:
         timeout=DEADLINE_S,
         check=True,
         cwd=directory,
+        env={**os.environ, **variables},
     )
     assert done.stderr == ""
     return set(done.stdout.split())
@@ -182,6 +183,29 @@ def test_bash_completes_files(made: Path, words: str, offered: set[str], tmp_pat
         (tmp_path / name).touch()
 
     assert complete(made, words, tmp_path) == offered
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        ("ctl servers drain bb", "server bb"),
+        ("ctl servers meetings one tw", "server tw"),
+        ("ctl meetings end --yes ", "meeting "),
+        ("ctl tenants remove ", "tenant "),
+        ("ctl recordings list --tenant = s", "tenant s"),
+        ("ctl recordings show 18", "recording 18"),
+        ("ctl tokens revoke ", "token "),
+    ],
+)
+def test_bash_asks_the_appliance_for_objects(
+    made: Path, words: str, asked: str, tmp_path: Path
+) -> None:
+    program = tmp_path / "scalelite-appliance"
+    program.write_text('#!/bin/sh\necho "$3/$4"; echo lost >&2\n')
+    program.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+
+    assert complete(made, words, PATH=path) == {asked.replace(" ", "/")}
 
 
 def test_bash_offers_every_command_of_each_group(made: Path) -> None:

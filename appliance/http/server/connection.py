@@ -4,7 +4,8 @@ Corrected:
 - A request body that the application does not read never blocks the end of the connection.
 - A send can be cancelled, so that a client that never reads does not hold up a stop.
 - A connection that is closed while a second request waits in its buffer ends.
-- The response to a request that was refused unread arrives: what its client still sends is read.
+- The response to a request that was refused unread arrives: what its client still sends is dropped,
+  in the kernel and at a bounded rate, since it may be a flood.
 Made cheaper, for a small request:
 - The server looks for idle connections every few seconds. Hypercorn starts and cancels a task
   around each request: 40 to 60 µs.
@@ -31,7 +32,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
-from appliance.http.messages import AsgiApp, Message
+from appliance.http.messages import LINGERS, AsgiApp, Message
 from appliance.http.server.accept import AcceptedStream
 from appliance.http.server.interface import ListenerTimeouts, ServedStream
 from appliance.http.server.protocol import Http1Protocol
@@ -39,7 +40,10 @@ from appliance.log import Log
 
 _INBOX_SIZE = 10
 _LINGER_S = 5.0
-_LINGER_BYTES = 1024 * 1024
+_DROP_PAUSE_S = 0.01
+_DROP_BYTES = 1024 * 1024
+"""What a client sends after it was refused is dropped in such steps. A client that floods the
+listener waits meanwhile, as its buffers are full."""
 
 
 class _Inbox:
@@ -114,7 +118,8 @@ class TunedConnection(TCPServer):
     ) -> None:
         # Hypercorn takes plain streams too; its annotation names TLS only.
         tls: Any = stream
-        super().__init__(app, config, context, ConnectionState({}), tls)  # type: ignore[arg-type]
+        state = ConnectionState({LINGERS: True})
+        super().__init__(app, config, context, state, tls)  # type: ignore[arg-type]
         self._client = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
         self._timeouts = timeouts
         self._log = log
@@ -123,8 +128,6 @@ class TunedConnection(TCPServer):
         self._idle = True
         self._idle_since_s = math.inf
         """On Trio's clock; infinite until the handshake is done."""
-        self._linger_bytes = _LINGER_BYTES
-        """How much is still read after a request was refused."""
 
     def close_if_idle(self, since_s: float = math.inf) -> None:
         """Close at once unless a request is running or ended after `since_s` (Trio's clock)."""
@@ -176,7 +179,10 @@ class TunedConnection(TCPServer):
                 if self._reading.cancel_called:
                     break  # too late: the request would run, and its response might be cut off
                 await self.protocol.handle(RawData(data))
-                if not data or self._is_lingering_over(data):
+                if not data:
+                    break
+                if self.protocol.refused:
+                    await self._drop_rest()
                     break
         await self.protocol.handle(Closed())
 
@@ -222,12 +228,17 @@ class TunedConnection(TCPServer):
         """
         with suppress(OSError):  # the client has closed it already
             self._client.socket.shutdown(socket.SHUT_WR)
+        self._idle = True
         self._idle_since_s = trio.current_time() - self._timeouts.keep_alive_s + _LINGER_S
 
-    def _is_lingering_over(self, dropped: bytes) -> bool:
-        if self.protocol.refused:
-            self._linger_bytes -= len(dropped)
-        return self._linger_bytes <= 0
+    async def _drop_rest(self) -> None:
+        """Drop what a refused client still sends, without copying it (MSG_TRUNC, tcp(7))."""
+        with trio.move_on_after(_LINGER_S), suppress(OSError, trio.ClosedResourceError):
+            while True:
+                await trio.sleep(_DROP_PAUSE_S)
+                await trio.lowlevel.wait_readable(self._client.socket)
+                if not self._client.socket.recv(_DROP_BYTES, socket.MSG_TRUNC):
+                    return
 
     async def _close(self) -> None:
         self._client.close()

@@ -82,7 +82,7 @@ class Http1Protocol(H11Protocol):
         self._last = False
         """Whether no request is accepted after this one."""
         self.refused = False
-        """Whether a request could not be read: what else arrives is dropped."""
+        """Whether a request was not read to its end: what else arrives is dropped."""
 
     async def _check_protocol(self, event: h11.Request) -> None:
         """Ignore every request for another protocol, as RFC 9110 section 7.8 allows."""
@@ -214,6 +214,7 @@ class Http1Protocol(H11Protocol):
         """Prepare for the next request, or close."""
         self._head = None
         if not self._simple:
+            self.refused = self.refused or self.connection.their_state is h11.SEND_BODY
             await super()._maybe_recycle()
             self._skip_empty_line()
             return

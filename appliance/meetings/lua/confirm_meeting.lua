@@ -5,10 +5,13 @@
 -- the front-end wants to have called at the end; may be empty. created: the server's createTime, which
 -- is different for each run; empty if the answer had none, so that a new run cannot be detected.
 -- moderator_pw: the password that the server chose for a new run; empty if the create gave it one.
--- Reply: 1, or 0 if the record has changed since (the caller reloads it and follows the winner).
+-- Reply: 1; 0 if the record has changed since (the caller reloads it and follows the winner); 2 if the
+-- server has the run that an `end` under way may hit (pool/ending.py): it must not be acknowledged.
 local id = ARGV[1]
 local r = read_record(id)
 if not r or r.server_id ~= ARGV[2] or r.placement ~= tonumber(ARGV[3]) then return 0 end
+local ending = runs_to_be_ended(id, tonumber(ARGV[4]))[ARGV[2]]
+if ending and (ARGV[8] == '' or ending[ARGV[8]]) then return 2 end
 if r.creating_ms then
   call('HDEL', A .. 'meeting:' .. id, 'creating')
   call('HSET', A .. 'meeting:' .. id, 'confirmed_ms', ARGV[4])

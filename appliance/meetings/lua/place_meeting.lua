@@ -64,8 +64,8 @@ end
 -- Ranks: tag (0, 1); +2 unstable (selected only if no stable server is left); +4 a server on which a
 -- create of this meeting just failed ambiguously, or where an earlier run is still to be ended, since
 -- that `end` could hit the new run. So a stable untagged server is preferred to an unstable one with
--- the tag, unless the tag is required. A server that an `end` of this meeting may still reach is not
--- eligible: if there is no other, the create waits ('ending').
+-- the tag, unless the tag is required. A server that an `end` of this meeting may still reach, of any of
+-- its runs, is not eligible: if there is no other, the create waits ('ending').
 local avoided = call('GET', A .. 'avoid:' .. id)
 local found_any, best, best_rank, best_load = false, {}, WORST_RANK, nil
 local ending, must_wait = {}, false
@@ -171,7 +171,7 @@ if record then
   end
 end
 
-ending = servers_to_be_ended(id, q.now_ms)
+for server_id, runs in pairs(runs_to_be_ended(id, q.now_ms)) do ending[server_id] = runs[''] end
 local chosen = choose_server()
 if not chosen then
   if must_wait then return { 'ending', '' } end

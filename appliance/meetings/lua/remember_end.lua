@@ -24,5 +24,5 @@ local _, ended_url = run_of(id)
 detach(id, r, now_ms, true, true)
 forget(id)
 notify_later(id, run_ms, ended_url, r.tenant_id, due_ms)
-if ARGV[8] ~= '0' then announce_end(id, sid, now_ms, tonumber(ARGV[8])) end
+if ARGV[8] ~= '0' then announce_end(id, sid, now_ms, tonumber(ARGV[8]), '') end
 return 1

@@ -1,9 +1,11 @@
 -- Announce an `end` of a meeting on a server that the meeting is not placed on. Until finish_end.lua, or
--- until_ms at the latest, no create of that id is placed there: the `end` could hit the new run.
--- ARGV: meeting id, server id, now_ms, until_ms. Reply: the number of this `end`, or 0 if the meeting must
--- not be ended there: it is placed on that server by now, or it was detached there and is to be taken back.
+-- until_ms at the latest, a create of that id does not end up with the run that the `end` could hit
+-- (confirm_meeting.lua), or is not placed there if it could hit any run (place_meeting.lua).
+-- ARGV: meeting id, server id, now_ms, until_ms, createTime of the run or ''. Reply: the token of this `end`,
+-- or '' if the meeting must not be ended there: it is placed on that server by now, or it was detached there
+-- and is to be taken back.
 local id, sid, now_ms, until_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local home = call('HGET', P .. 'meeting:' .. id, 'server_id')
-if home == sid then return 0 end
-if has_claim(sid, id) and (not home or call('HEXISTS', A .. 'meeting:' .. id, 'creating') == 1) then return 0 end
-return announce_end(id, sid, now_ms, until_ms)
+if home == sid then return '' end
+if has_claim(sid, id) and (not home or call('HEXISTS', A .. 'meeting:' .. id, 'creating') == 1) then return '' end
+return announce_end(id, sid, now_ms, until_ms, ARGV[5])

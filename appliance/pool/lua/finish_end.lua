@@ -1,5 +1,5 @@
 -- Withdraw the announcement of an `end` that cannot reach its server any more: it was answered, or never
--- sent. ARGV: meeting id, server id, number of the `end`, answered (1/0). Reply: 1.
+-- sent. ARGV: meeting id, server id, token of the `end`, answered (1/0). Reply: 1.
 local id, sid = ARGV[1], ARGV[2]
 call('ZREM', A .. 'ending:' .. id, sid .. ' ' .. ARGV[3])
 if ARGV[4] == '1' then

@@ -195,7 +195,7 @@ local function resolve_detached(id, d)
     to_end[#to_end + 1] = { id, d.moderator_pw }
     return false
   end
-  if servers_to_be_ended(id, now_ms)[sid] then return false end
+  if runs_to_be_ended(id, now_ms)[sid] then return false end
   take_back(id, d, listed[id])
   taken_back[#taken_back + 1] = id
   return true
@@ -221,7 +221,7 @@ local doubles_key = A .. 'doubles:' .. sid
 
 local function compare_double(meeting, owner, before)
   local id = meeting.id
-  if call('HEXISTS', A .. 'detached:' .. sid, id) == 1 or servers_to_be_ended(id, now_ms)[sid] then return nil end
+  if call('HEXISTS', A .. 'detached:' .. sid, id) == 1 or runs_to_be_ended(id, now_ms)[sid] then return nil end
   local a = call('HMGET', A .. 'meeting:' .. id, 'creating', 'confirmed_ms', 'seen_ms', 'users', 'joins', 'placement')
   if a[1] or number(a[2], 0) >= q.began_ms then return nil end
   if not a[3] or call('HGET', P .. 'server:' .. owner, 'online') ~= 'true' then return nil end

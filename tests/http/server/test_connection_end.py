@@ -58,6 +58,14 @@ async def test_last_request_is_answered_when_bytes_follow_it(
     assert asked == 1
 
 
+async def test_answer_arrives_though_the_body_of_its_request_was_not_read() -> None:
+    head = b"POST /unread HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000\r\n\r\n"
+    async with open_served() as served:
+        answer = await served.all_of(head + b"x" * 5_000_000)
+
+    assert answer.endswith(b"http POST /unread ")
+
+
 async def test_request_is_not_carried_out_when_the_answer_before_it_ends_the_connection() -> None:
     sent, go_on = trio.Event(), trio.Event()
     asked = 0

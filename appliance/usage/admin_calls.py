@@ -1,0 +1,278 @@
+"""The admin calls about usage: what was used, and what the pool was like."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from appliance.admin_calls.actors import Role
+from appliance.admin_calls.call import AdminCall, Answer, Call, Time, time_json
+from appliance.admin_calls.fields import BadRequest, Fields, OptionalText, one_of, reads, text
+from appliance.admin_calls.refusal import RefusalKind, Refused, no_tenant
+from appliance.model import TenantId
+from appliance.usage.csv_text import DIMENSIONS, PERIODS, parse_by, render_csv
+from appliance.usage.deps import UsageDeps
+from appliance.usage.history import find_busiest_day, list_classes
+from appliance.usage.model import MINUTE_MS, Gap
+from appliance.usage.report import Question, Used, answer
+
+_DATE = re.compile(r"(\d{4})-(\d\d)(?:-(\d\d)(?:[T ](\d\d)(?::00(?::00)?)?Z?)?)?").fullmatch
+_NO_DATABASE = "usage is kept in the database, and DB_DISABLED or RECORDING_DISABLED is set"
+
+
+def _read_time(fields: Mapping[str, Any], name: str) -> datetime | None:
+    given = text(fields, name)
+    if not given:
+        return None
+    match = _DATE(given.strip())
+    try:
+        if match is None:
+            raise ValueError
+        year, month, day, hour = (int(part) if part else None for part in match.groups())
+        return datetime(year or 0, month or 0, day or 1, hour or 0, tzinfo=UTC)
+    except ValueError:
+        raise BadRequest(
+            f"{name} must be a date such as 2026-11-01, or a full hour such as 2026-11-01T13:00"
+        ) from None
+
+
+def _read_by(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    given = text(fields, name) or "tenant"
+    try:
+        return parse_by(given)
+    except ValueError:
+        raise BadRequest(f"{name} must be one of {', '.join(DIMENSIONS)}; not {given!r}") from None
+
+
+_TIME_VALUES = {"type": ["string", "null"]}
+_DateField = Annotated[datetime | None, reads(_read_time, _TIME_VALUES)]
+
+
+class UsageRequest(Fields, frozen=True, rename={"since": "from", "until": "to"}):
+    """usage."""
+
+    tenant: Annotated[OptionalText, Meta(description="Id or name; default: all.")] = None
+    since: Annotated[
+        _DateField, Meta(description="A date, or a full hour, UTC; default: this month.")
+    ] = None
+    until: Annotated[_DateField, Meta(description="Exclusive.")] = None
+    by: Annotated[
+        tuple[str, ...],
+        reads(_read_by, {"type": ["string", "null"]}),
+        Meta(description=f"{', '.join(DIMENSIONS)}; several are separated by commas."),
+    ] = ("tenant",)
+    format: Annotated[
+        OptionalText, one_of("json", "csv", refusal="format must be json or csv, not {!r}")
+    ] = None
+
+
+class UsageLineJson(Answer, frozen=True, kw_only=True):
+    """What was used; the columns that were asked for come first."""
+
+    tenant: Annotated[str | UnsetType, Meta(description="Its name; empty without tenants.")] = UNSET
+    server: str | UnsetType = UNSET
+    origin: str | UnsetType = UNSET
+    meeting: str | UnsetType = UNSET
+    period: Annotated[
+        str | UnsetType, Meta(description="2026-11-25T13:00, 2026-11-25 or 2026-11, UTC.")
+    ] = UNSET
+    meetings: Annotated[int, Meta(description="Runs that began in the period.")]
+    distinct_meetings: int
+    user_minutes: float
+    peak_users: Annotated[int, Meta(description="At once.")]
+    peak_meetings: int
+    recorded_minutes: Annotated[float, Meta(description="Of runs created with record=true.")]
+    recording_bytes: Annotated[int, Meta(description="Recordings that are stored now.")]
+    dial_in_minutes: float
+
+
+class UsageGapJson(Answer, frozen=True):
+    """A time in which a server was not polled although it may have had meetings."""
+
+    server: str
+    began: Time
+    ended: Time
+
+
+class UsageJson(Answer, frozen=True):
+    """usage."""
+
+    usage: list[UsageLineJson]
+    gaps: list[UsageGapJson]
+
+
+class UsageTimetableRequest(Fields, frozen=True):
+    """usageTimetable."""
+
+    day: Annotated[
+        _DateField, Meta(description="Default: the fullest day of the last four weeks.")
+    ] = None
+
+
+class PastClassJson(Answer, frozen=True):
+    """Meetings that were alike."""
+
+    start: Annotated[str, Meta(description="HH:MM, UTC.")]
+    minutes: int
+    users: Annotated[int, Meta(description="At most at once.")]
+    count: int
+
+
+class UsageTimetableJson(Answer, frozen=True):
+    """The meetings of a day."""
+
+    day: str
+    classes: list[PastClassJson]
+
+
+async def _usage(deps: UsageDeps | None, call: Call[UsageRequest]) -> UsageJson:
+    if deps is None:
+        raise Refused(RefusalKind.INVALID, _NO_DATABASE)
+    request = call.read()
+    from_at, to_at = _period(deps, request)
+    tenant = await _find_tenant(deps, call, request.tenant)
+    by = request.by
+    if call.actor.tenant_id is not None and "server" in by:
+        raise Refused(RefusalKind.INVALID, "the servers are not shown to tenants")
+    if "meeting" in by and "tenant" not in by and deps.settings.api.multitenancy:
+        # Two tenants may have meetings of the same id.
+        by = ("tenant", *by) if tenant is None else by
+    question = Question(_ms(from_at), _ms(to_at), by, tenant)
+    known = await deps.store.read_all(await deps.store.known_servers())
+    live = {str(server_id): state for server_id, (_, state) in known.items()}
+    found = await answer(deps.table.database, question, live)
+    names = found.tenants | {
+        str(one.id): one.name for one in await deps.tenants.store.list_tenants()
+    }
+    lines = [_line_json(line, by, names) for line in found.lines]
+    return UsageJson(lines, [] if call.actor.tenant_id else list(map(_gap_json, found.gaps)))
+
+
+def _period(deps: UsageDeps, request: UsageRequest) -> tuple[datetime, datetime]:
+    now = datetime.fromtimestamp(deps.now_ms() / 1000, UTC)
+    begin, end = request.since, request.until
+    if begin is None:
+        last = now if end is None else end - timedelta(milliseconds=1)
+        begin = last.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    if end is None:
+        end = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    if begin >= end:
+        raise BadRequest("from must be before to, which is exclusive")
+    return begin, end
+
+
+def _ms(at: datetime) -> int:
+    return round(at.timestamp()) * 1000
+
+
+async def _find_tenant(deps: UsageDeps, call: Call[UsageRequest], given: str | None) -> str | None:
+    """Return the id of a tenant, given its id or name. Raises Refused."""
+    own = call.actor.tenant_id
+    if not given:
+        return own
+    known = {str(one.id): one.name for one in await deps.tenants.store.list_tenants()}
+    for tenant_id, name in ((await deps.table.read_names()) | known).items():
+        if given == tenant_id or given.lower() == name.lower():
+            if own not in (None, tenant_id):
+                break
+            return TenantId(tenant_id)
+    raise no_tenant(given)
+
+
+def _line_json(line: Used, by: tuple[str, ...], names: Mapping[str, str]) -> UsageLineJson:
+    keys = {
+        "period" if name in PERIODS else name: names.get(value, value)
+        if name == "tenant"
+        else value
+        for name, value in zip(by, line.key, strict=True)
+    }
+    return UsageLineJson(
+        **keys,
+        meetings=line.meetings,
+        distinct_meetings=line.distinct_meetings,
+        user_minutes=_minutes(line.user_ms),
+        peak_users=line.peak_users,
+        peak_meetings=line.peak_meetings,
+        recorded_minutes=_minutes(line.recorded_ms),
+        recording_bytes=line.recording_bytes,
+        dial_in_minutes=_minutes(line.dial_in_ms),
+    )
+
+
+def _minutes(ms: float) -> float:
+    return round(ms / MINUTE_MS, 2)
+
+
+def _gap_json(gap: Gap) -> UsageGapJson:
+    return UsageGapJson(gap.server, time_json(gap.began_ms), time_json(gap.ended_ms))
+
+
+def _render_csv(found: UsageJson) -> str:
+    return render_csv([msgspec.to_builtins(line) for line in found.usage], ("tenant",))
+
+
+async def _timetable(
+    deps: UsageDeps | None, call: Call[UsageTimetableRequest]
+) -> UsageTimetableJson:
+    if deps is None:
+        raise Refused(RefusalKind.INVALID, _NO_DATABASE)
+    database = deps.table.database
+    day = call.read().day or await find_busiest_day(database, deps.now_ms())
+    found = [] if day is None else await list_classes(database, day)
+    if day is None or not found:
+        raise Refused(RefusalKind.NOT_FOUND, "no meetings are recorded of that time")
+    classes = [
+        PastClassJson(
+            f"{one.start_min // 60:02}:{one.start_min % 60:02}", one.minutes, one.users, one.count
+        )
+        for one in found
+    ]
+    return UsageTimetableJson(f"{day:%Y-%m-%d}", classes)
+
+
+USAGE_CALLS: tuple[AdminCall[UsageDeps | None], ...] = (
+    AdminCall(
+        *("usage", "GET", _usage, "usage"),
+        "What was used: meetings, user-minutes, peaks, recordings, dial-in.",
+        UsageJson(
+            [
+                UsageLineJson(
+                    tenant="school",
+                    meetings=412,
+                    distinct_meetings=57,
+                    user_minutes=351204.5,
+                    peak_users=388,
+                    peak_meetings=31,
+                    recorded_minutes=1840.0,
+                    recording_bytes=48318382080,
+                    dial_in_minutes=212.5,
+                )
+            ],
+            [UsageGapJson("bbb1.example.com", "2026-11-25T10:40:07Z", "2026-11-25T11:02:41Z")],
+        ),
+        role=Role.VIEWER,
+        of_tenants=True,
+        request={
+            "tenant": "school",
+            "from": "2026-11-01",
+            "to": "2026-12-01",
+            "by": "tenant",
+            "format": "json",
+        },
+        refusals={404: "There is no such tenant."},
+        csv=_render_csv,
+    ),
+    AdminCall(
+        *("usageTimetable", "GET", _timetable, "usage"),
+        "The meetings of a day of the past, as `simulate` takes them.",
+        UsageTimetableJson("2025-11-25", [PastClassJson("08:00", 50, 24, 1)]),
+        role=Role.VIEWER,
+        request={"day": "2025-11-25"},
+        refusals={404: "No meetings are recorded of that time."},
+    ),
+)
