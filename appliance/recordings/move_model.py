@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from appliance.recordings.storage import Transfer
@@ -27,8 +28,8 @@ class Move:
     running: bool = True
     results: list[MoveResult] = field(default_factory=list)
     transfer: Transfer = field(default_factory=Transfer)
-    asked_s: float = 0.0
-    """When its progress was read last, on Trio's clock."""
+    asked_s: float = math.inf
+    """When its progress was read last, on Trio's clock; infinite: it goes on without."""
 
 
 @dataclass(slots=True)

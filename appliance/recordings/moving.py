@@ -72,7 +72,7 @@ async def _run(deps: RecordingDeps, actor: str, record_ids: Sequence[str], move:
     try:
         files = deps.files
         if isinstance(files, MixedStorage) and deps.store is not None and deps.work is not None:
-            mover = _Mover(files, deps.store, deps.work.journal, move, deps.log)
+            mover = Mover(files, deps.store, deps.work.journal, move, deps.log)
             await mover.run(record_ids)
     except (DatabaseDown, OSError) as error:
         reason = str(error) if isinstance(error, DatabaseDown) else error.strerror or "I/O error"
@@ -88,7 +88,9 @@ async def _run(deps: RecordingDeps, actor: str, record_ids: Sequence[str], move:
 
 
 @dataclass(slots=True)
-class _Mover:
+class Mover:
+    """Moves recordings; the parts of one move."""
+
     files: MixedStorage
     store: RecordingStore
     journal: ObjectJournal

@@ -19,6 +19,9 @@ import trio
 
 from appliance.recordings.bucket import Bucket
 from appliance.recordings.importer import import_tar
+from appliance.recordings.move_model import Move
+from appliance.recordings.moving import Mover
+from appliance.recordings.object_journal import ObjectJournal
 from appliance.recordings.object_keys import ObjectKeys
 from appliance.recordings.objects import RecordingObjects
 from tests.doubles.import_tools import ImportBench, open_import_bench, open_object_work, storage_of
@@ -100,8 +103,28 @@ async def operate(url: str, root: Path, s3: tuple[str, str], operation: str, las
         await put_recording(bench, record_id)
         work = open_object_work(bench.database, deadly, bench.log)
         work.journal = cast(Any, Deadly(work.journal, passed))
+        if operation.startswith("move"):
+            files = storage_of(bench.settings, deadly)
+            if operation == "move to s3":
+                await move(bench, bench.files, record_id, bench_journal(bench), to_bucket=False)
+            await move(bench, files, record_id, work.journal, to_bucket=operation == "move to s3")
+            return
         await change(bench, record_id, operation)
         await work.work_once()
+
+
+def bench_journal(bench: ImportBench) -> ObjectJournal:
+    """Return the journal of a bench."""
+    return ObjectJournal(bench.database)
+
+
+async def move(
+    bench: ImportBench, files: Any, record_id: str, journal: Any, *, to_bucket: bool
+) -> None:
+    """Move a recording."""
+    found = Move(to_bucket, dry_run=False)
+    await Mover(files, bench.recordings, journal, found, cast(Any, bench.log)).run([record_id])
+    assert [one.problem for one in found.results] == [None]
 
 
 async def change(bench: ImportBench, record_id: str, operation: str) -> None:

@@ -7,11 +7,14 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import trio
 
 from appliance.recordings.importer import import_tar, remove_leftovers
+from appliance.recordings.move_model import Move
+from appliance.recordings.moving import Mover
 from tests.doubles.import_tools import ImportBench, open_import_bench
 from tests.doubles.object_driver import FORMATS
 from tests.doubles.s3 import S3Server, open_objects
@@ -120,3 +123,32 @@ async def test_change_is_completed(
             for key in (expected_keys(f"r{number}", "unpublished") if operation != "delete" else ())
         ]
         assert s3.keys(bucket) == set(expected)
+
+
+@pytest.mark.parametrize("operation", ["move to s3", "move to disk"])
+async def test_move_is_completed_when_it_is_repeated(
+    database_url: str, tmp_path: Path, s3: S3Server, operation: str
+) -> None:
+    to_bucket = operation == "move to s3"
+    async with open_killed(database_url, tmp_path, s3, operation) as (bench, bucket, kills):
+        assert kills >= 2
+        assert bench.work is not None
+        for number in range(1, kills + 2):
+            found = Move(to_bucket, dry_run=False)
+            mover = Mover(
+                cast(Any, bench.files), bench.recordings, bench.work.journal, found,
+                cast(Any, bench.log),
+            )  # fmt: skip
+            with trio.fail_after(RECOVERY_S):
+                await mover.run([f"r{number}"])
+            assert [one.problem for one in found.results] == [None]
+        await bench.work.sweep()
+
+        expected = {
+            key
+            for number in range(1, kills + 2)
+            for key in expected_keys(f"r{number}", "published")
+        }
+        assert s3.keys(bucket) == (expected if to_bucket else set())
+        assert bench.tree() == (set() if to_bucket else expected)
+        assert await bench.database.fetch("SELECT 1 FROM appliance.object_uploads") == []
