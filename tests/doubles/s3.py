@@ -5,6 +5,7 @@ The fixture `s3` (s3_fixtures.py) starts one per session; every test makes a buc
 
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
 import sys
@@ -17,6 +18,9 @@ from copy import copy
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from appliance.recordings.bucket import Bucket
 from appliance.recordings.object_keys import ObjectKeys
@@ -122,3 +126,10 @@ def _wait_for(process: subprocess.Popen[bytes], url: str) -> None:
         else:
             return
     raise AssertionError("the S3 server does not answer")
+
+
+def pem_key() -> tuple[rsa.RSAPrivateKey, str]:
+    """Return a key, and its value for CF_PRIVATE_KEY_B64."""
+    key = rsa.generate_private_key(65537, 2048)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    return key, base64.b64encode(pem).decode()

@@ -13,15 +13,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import trio
-from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA1
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from appliance.recordings.object_playback import parent_domain
 from tests.doubles.playback import Player, open_player
 from tests.doubles.public import Answer, request
-from tests.doubles.s3 import S3Server, s3_settings
+from tests.doubles.s3 import S3Server, pem_key, s3_settings
 
 DEADLINE_S = 60.0
 VIDEO = bytes(range(256)) * 2000
@@ -169,12 +167,6 @@ async def test_fault_is_answered_with_503(open_s3: Open, fault: str, s3: S3Serve
                 answer = await get(player, f"/presentation/rec-1/{path}")
                 assert (answer.status, answer.headers["retry-after"]) == (503, "10")
             assert player.public.log.named("object_not_opened")
-
-
-def pem_key() -> tuple[rsa.RSAPrivateKey, str]:
-    key = rsa.generate_private_key(65537, 2048)
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
-    return key, base64.b64encode(pem).decode()
 
 
 async def test_cloudfront_gets_signed_cookies(open_s3: Open) -> None:
