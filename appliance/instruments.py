@@ -139,6 +139,8 @@ class Metrics:
     checksum_errors: Counter = field(
         default_factory=lambda: Counter("reason", known=CHECKSUM_REASONS)
     )
+    list_rounds: Counter = field(default_factory=Counter)
+    """Rounds of getMeetings to the servers, which calls share."""
     tenant_refused: Counter = field(default_factory=lambda: Counter("tenant", "limit"))
     """Creates and joins beyond a limit of a tenant."""
     tenant_creates: Counter = field(default_factory=lambda: Counter("tenant"))

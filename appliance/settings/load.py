@@ -150,6 +150,8 @@ def _api(values: Values) -> ApiSettings:
         override_create=values.find(p.OVERRIDE_CREATE_PARAMS) or (),
         default_join=values.find(p.DEFAULT_JOIN_PARAMS) or (),
         override_join=values.find(p.OVERRIDE_JOIN_PARAMS) or (),
+        create_rules=values.find(p.CREATE_PARAM_RULES) or (),
+        join_rules=values.find(p.JOIN_PARAM_RULES) or (),
         get_meetings_disabled=values.get(p.GET_MEETINGS_API_DISABLED),
         passthrough_calls=_names(values, p.PASSTHROUGH_CALLS),
         request_max_bytes=values.get(p.REQUEST_MAX_BYTES),

@@ -12,6 +12,8 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
 
+from appliance.model import ParamRule
+
 
 class Algorithm(StrEnum):
     """Hash algorithms for the checksums of the BigBlueButton API, weakest first."""
@@ -59,6 +61,8 @@ class ApiSettings:
     override_create: tuple[tuple[str, str], ...] = field(repr=False)
     default_join: tuple[tuple[str, str], ...] = field(repr=False)
     override_join: tuple[tuple[str, str], ...] = field(repr=False)
+    create_rules: tuple[ParamRule, ...] = field(repr=False)
+    join_rules: tuple[ParamRule, ...] = field(repr=False)
     get_meetings_disabled: bool
     passthrough_calls: frozenset[str]
     request_max_bytes: int
