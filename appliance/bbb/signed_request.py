@@ -269,9 +269,9 @@ async def _buffer(source: Chunks, content_type: str, length: int | None) -> Requ
     return RequestBody(content_type, b"".join(head), size)
 
 
-def xml_response(body: bytes, status: int = 200) -> Response:
+def xml_response(body: bytes, status: int = 200, *, more: Sequence[bytes] = ()) -> Response:
     """Return an XML response; API errors have status 200 too, as BBB's do."""
-    return Response(status, _XML, body, _HEADERS)
+    return Response(status, _XML, body, _HEADERS, more)
 
 
 def xml_failure(failure: Failure, status: int | None = None) -> Response:

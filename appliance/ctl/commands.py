@@ -29,6 +29,7 @@ from appliance.ctl.status import add_status
 from appliance.ctl.takeover import add_takeover
 from appliance.ctl.tenants import add_tenant_settings, add_tenants
 from appliance.ctl.tokens import add_tokens
+from appliance.ctl.top import add_top
 from appliance.ctl.usage import add_usage
 
 _ABOUT = (
@@ -93,6 +94,7 @@ def _add_all_commands(commands: Commands[Any]) -> None:
     add_server_meetings(servers)
     add_status(commands)
     add_events(commands)
+    add_top(commands)
     add_meetings(commands)
     add_poll(commands)
     add_callbacks(commands)

@@ -24,6 +24,7 @@ from appliance.callbacks.rules import CallbackState
 from appliance.instruments import Counter, Histogram, Metrics
 from appliance.metrics.host import HostStatus
 from appliance.model import Server, ServerState
+from appliance.tenants.limits import TenantLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,8 @@ class StoreSnapshot:
     database: bool | None = None
     """Whether PostgreSQL answered."""
     host: HostStatus = field(default_factory=HostStatus)
+    limits: Mapping[str, TenantLimits] = field(default_factory=dict)
+    """By the name of the tenant."""
     tenants: Mapping[str, TenantNow] | None = None
     """By name, empty without tenants; None: TENANT_METRICS is off."""
 
@@ -90,6 +93,8 @@ class _MetricCollector(Collector):
         if self._seen.callbacks is not None:
             yield _callbacks(self._seen.callbacks)
         yield from _host(self._seen.host)
+        if self._seen.limits:
+            yield _limits(self._seen.limits)
         if self._seen.tenants is not None:
             yield from _tenants(self._seen.tenants, self._metrics.tenant_creates)
 
@@ -118,6 +123,7 @@ def _counted(metrics: Metrics) -> Iterator[Metric]:
         ("meetings_detached", "Meetings whose server went offline.", metrics.detached),
         ("imports", "Imports of recordings, by result.", metrics.imports),
         ("checksum_errors", "Calls with a wrong checksum, by reason.", metrics.checksum_errors),
+        ("list_rounds", "Rounds of getMeetings, which calls share.", metrics.list_rounds),
         ("tenant_refused", "Creates and joins beyond a limit.", metrics.tenant_refused),
         ("slow_redis_round_trips", "Round trips to Redis over 0.2 s.", metrics.slow_redis),
         ("import_bytes", "Size of the tars imported.", metrics.import_bytes),
@@ -191,6 +197,17 @@ def _host(host: HostStatus) -> Iterator[Metric]:
         ends = GaugeMetricFamily("scalelite_tls_certificate_end_timestamp_seconds", text)
         ends.add_metric([], host.certificate_ends_s)
         yield ends
+
+
+def _limits(limits: Mapping[str, TenantLimits]) -> Metric:
+    text = "Share of a limit of a tenant that is in use."
+    family = GaugeMetricFamily(
+        "scalelite_tenant_limit_used_ratio", text, labels=["tenant", "limit"]
+    )
+    for tenant, found in limits.items():
+        for name, used in found.used.items():
+            family.add_metric([tenant, name], used / found.limits[name] if used else 0.0)
+    return family
 
 
 _PER_TENANT: tuple[tuple[str, str, Callable[[TenantNow], int]], ...] = (

@@ -148,6 +148,10 @@ def identity_of(meeting: Meeting) -> tuple[str, str, int]:
     return meeting.id, meeting.server_id, meeting.placement
 
 
+RECORD_FIELDS = 15
+"""Of `reply_record` in lib.lua."""
+
+
 def parse_meeting(reply: Sequence[Any]) -> Meeting:
     """Parse `reply_record` of lib.lua."""
     (

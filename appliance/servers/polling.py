@@ -14,15 +14,11 @@ import trio
 
 from appliance.callbacks.hook_sync import sync_server_hooks
 from appliance.faults import BbbError, StoreDown
+from appliance.instruments import LastPoll
 from appliance.model import (
-    FailureResult,
     ListedMeeting,
     ListedRecord,
     MeetingId,
-    Observation,
-    ObservationResult,
-    PollStart,
-    SeenMeeting,
     Server,
     ServerState,
 )
@@ -30,6 +26,13 @@ from appliance.pool.ending import end_unwanted, forget_if_gone
 from appliance.servers.deps import ServerDeps
 from appliance.servers.doubles import log_double, resolve_double
 from appliance.servers.load import contributions, counts
+from appliance.servers.model import (
+    FailureResult,
+    Observation,
+    ObservationResult,
+    PollStart,
+    SeenMeeting,
+)
 from appliance.servers.store import CHUNK, expected_of
 from appliance.usage.observer import PreparedUsage, confirm_usage, prepare_usage
 from appliance.usage.tally import Poll, gap_limit_ms
@@ -61,6 +64,14 @@ async def poll_server(deps: ServerDeps, server: Server, *, read_version: bool) -
     Takes at most POLLER_WAIT_TIMEOUT each for the poll, reading the version and following up.
     Raises StoreDown.
     """
+    began_s = trio.current_time()
+    result = await _poll(deps, server, read_version=read_version)
+    took_s = trio.current_time() - began_s
+    deps.metrics.last_polls[server.id] = LastPoll(deps.now_ms(), took_s, result.reason)
+    return result
+
+
+async def _poll(deps: ServerDeps, server: Server, *, read_version: bool) -> PollResult:
     start = await deps.store.begin_poll(server.id)
     if start is None:
         return PollResult(server, succeeded=False, reason="not in the pool any more")
@@ -181,6 +192,7 @@ async def _record_success(
             for meeting in listed
             if known is None or meeting.id in known
         ),
+        stray_tenants=_strays(listed, known),
     )
     usage = await _prepare_usage(deps, server, start, now_ms, listed, records)
     result = await deps.store.observe_server(
@@ -193,6 +205,12 @@ async def _record_success(
     _log_success(deps, server, result)
     await _follow_up(deps, server, result)
     return result
+
+
+def _strays(listed: Sequence[ListedMeeting], known: frozenset[str] | None) -> frozenset[str]:
+    if known is None:
+        return frozenset()
+    return frozenset(one.tenant_id or "" for one in listed if one.id not in known)
 
 
 def _seen(meeting: ListedMeeting, contribution: float) -> SeenMeeting:

@@ -11,12 +11,14 @@ import binascii
 import math
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from appliance.model import ParamRule
 from appliance.redaction import MASK, is_secret_name
 from appliance.settings.model import Algorithm
+from appliance.settings.param_rules import MODES, parse_rules, render_rule
 
 T = TypeVar("T")
 
@@ -258,6 +260,20 @@ def _show_params(params: tuple[tuple[str, str], ...]) -> str:
 
 PARAMS: Kind[tuple[tuple[str, str], ...]] = Kind(
     r"name=value,name=value ('\,' for a comma in a value)", parse_params, _show_params
+)
+
+
+def _show_rules(rules: tuple[ParamRule, ...]) -> str:
+    shown = (replace(one, value=MASK) if is_secret_name(one.param) else one for one in rules)
+    return "; ".join(map(render_rule, shown))
+
+
+RULES: Kind[tuple[ParamRule, ...]] = Kind(
+    r"NAME MODE [VALUE] [version=PATTERN] separated by ';' ('\;' in a value), MODE one of "
+    + ", ".join(MODES)
+    + "; cap and floor take a number, map old:new, require and remove no VALUE",
+    parse_rules,
+    _show_rules,
 )
 
 

@@ -15,6 +15,7 @@ from appliance.settings.model import (
     Algorithm,
     ApiSettings,
     Bind,
+    ConsoleSettings,
     ControlSettings,
     FsapiSettings,
     LoadSettings,
@@ -85,6 +86,11 @@ def build_settings(values: Values, environ: Mapping[str, str], *, is_root: bool)
             tenants=values.get(a.TENANT_METRICS),
         ),
         admin=_admin(values, api.secrets),
+        console=ConsoleSettings(
+            enabled=values.get(a.CONSOLE_ENABLED),
+            binds=values.find(a.CONSOLE_BIND) or (),
+            show_names=values.get(a.CONSOLE_SHOW_NAMES),
+        ),
         control=ControlSettings(socket_path=Path(socket), group=CONTROL_GROUP),
         log=LogSettings(
             level=values.get(a.LOG_LEVEL),
@@ -139,6 +145,8 @@ def _api(values: Values) -> ApiSettings:
         override_create=values.find(p.OVERRIDE_CREATE_PARAMS) or (),
         default_join=values.find(p.DEFAULT_JOIN_PARAMS) or (),
         override_join=values.find(p.OVERRIDE_JOIN_PARAMS) or (),
+        create_rules=values.find(p.CREATE_PARAM_RULES) or (),
+        join_rules=values.find(p.JOIN_PARAM_RULES) or (),
         get_meetings_disabled=values.get(p.GET_MEETINGS_API_DISABLED),
         passthrough_calls=_names(values, p.PASSTHROUGH_CALLS),
         request_max_bytes=values.get(p.REQUEST_MAX_BYTES),

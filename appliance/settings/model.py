@@ -12,6 +12,8 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
 
+from appliance.model import ParamRule
+
 
 class Algorithm(StrEnum):
     """Hash algorithms for the checksums of the BigBlueButton API, weakest first."""
@@ -59,6 +61,8 @@ class ApiSettings:
     override_create: tuple[tuple[str, str], ...] = field(repr=False)
     default_join: tuple[tuple[str, str], ...] = field(repr=False)
     override_join: tuple[tuple[str, str], ...] = field(repr=False)
+    create_rules: tuple[ParamRule, ...] = field(repr=False)
+    join_rules: tuple[ParamRule, ...] = field(repr=False)
     get_meetings_disabled: bool
     passthrough_calls: frozenset[str]
     request_max_bytes: int
@@ -252,6 +256,17 @@ class AdminSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsoleSettings:
+    """The web console."""
+
+    enabled: bool = True
+    binds: tuple[Bind, ...] = ()
+    """Empty: served on the public listener."""
+    show_names: bool = False
+    """Whether administrators see the names of users."""
+
+
+@dataclass(frozen=True, slots=True)
 class ControlSettings:
     """The Unix socket of `ctl`."""
 
@@ -287,6 +302,7 @@ class Settings:
     fsapi: FsapiSettings
     metrics: MetricsSettings
     admin: AdminSettings
+    console: ConsoleSettings
     control: ControlSettings
     log: LogSettings
     secret_key_base: str | None = field(repr=False)

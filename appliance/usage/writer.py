@@ -53,6 +53,7 @@ async def write_usage_forever(deps: UsageDeps, *, pause_s: float = PAUSE_S) -> N
                 if next_minute_s == now_s + MINUTE_S:
                     await _name_tenants(deps, tenants)
                     await deps.table.roll_up()
+                    await record_recording_bytes(deps)
                 if now_s >= next_hour_s:
                     next_hour_s = now_s + HOUR_S
                     await prune_usage(deps)
@@ -135,6 +136,16 @@ async def close_unpolled(deps: UsageDeps) -> None:
 def _close_lost(server_id: ServerId, polled_ms: int, state: ServerUsage) -> Finished | None:
     # It may have been polled meanwhile.
     return close_lost(state, server_id) if state.polled_ms == polled_ms else None
+
+
+async def record_recording_bytes(deps: UsageDeps) -> None:
+    """Record the size of recordings for the limit on it, if a tenant has one.
+
+    Raises StoreDown, DatabaseDown.
+    """
+    limits = await deps.tenants.limits.read_all(now_ms=deps.now_ms())
+    if any("max_recordings_gb" in one.limits for one in limits.values()):
+        await deps.tenants.limits.record_recordings(await deps.table.recording_bytes())
 
 
 async def prune_usage(deps: UsageDeps) -> None:

@@ -45,6 +45,7 @@ from appliance.takeover.deps import TakeoverDeps
 from appliance.tenants.admin_store import TenantStore
 from appliance.tenants.cache import TenantCache
 from appliance.tenants.deps import TenantDeps
+from appliance.tenants.limits import LimitStore
 from appliance.tenants.lrs import LrsPayloads
 from appliance.tenants.store import TenantLookup
 from appliance.tenants.token_client import TokenClient
@@ -141,6 +142,8 @@ def _make_tenants(parts: _Parts) -> TenantDeps:
         log=parts.log,
         store=TenantStore(redis.background),
         cache=TenantCache(TenantLookup(redis.foreground), now_ms),
+        limits=LimitStore(redis.background),
+        now_ms=now_ms,
         lrs=LrsPayloads(
             TokenClient(parts.connections.http, connect_s),
             parts.faults,

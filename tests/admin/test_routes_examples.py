@@ -62,6 +62,7 @@ AUDITED: dict[str, tuple[str, dict[str, Any] | None, dict[str, Any] | None]] = {
         {"metadata": {"draft": "yes"}},
         {"metadata": {"course": "Physics"}},
     ),
+    "deleteRecordings": (f"recording {RECORD_ID}", {}, None),
     "repairRecordings": (f"recording {RECORD_ID}/presentation", None, {"moved": True}),
     "addRecordingsToTenant": (
         "recordings without tenant",

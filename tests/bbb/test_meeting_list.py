@@ -18,12 +18,13 @@ from appliance.bbb.xml import (
     render_meetings,
 )
 from appliance.model import ListedMeeting
-from appliance.tenants.view import merge_lists
+from appliance.tenants.view import show_list
 
 DATA = Path(__file__).parents[1] / "data" / "bbb-responses"
 REAL = (DATA / "getMeetingsSuccess.xml").read_bytes()
 HEAD = b"<response><returncode>SUCCESS</returncode><meetings>"
 TAIL = b"</meetings></response>"
+NO_MEETINGS = b"".join(render_meetings(()))
 
 
 def listed_in(body: bytes) -> tuple[ListedMeeting, ...]:
@@ -39,7 +40,8 @@ def parse_meetings(body: bytes) -> tuple[ListedMeeting, ...]:
 
 
 def merge_meetings(bodies: list[bytes], *, tenant_id: str | None) -> bytes:
-    return merge_lists([MeetingListReader().read(body) for body in bodies], tenant_id)
+    lists = [MeetingListReader().read(body) for body in bodies]
+    return b"".join(render_meetings([show_list(one, tenant_id) for one in lists]))
 
 
 def answer(inside: str) -> bytes:
@@ -314,7 +316,7 @@ def test_meeting_is_left_out_when_it_has_no_id() -> None:
     assert [meeting.id for meeting in parse_meetings(body)] == ["a"]
 
 
-@pytest.mark.parametrize("body", [render_meetings(()), answer(""), answer("<meetings/>")])
+@pytest.mark.parametrize("body", [NO_MEETINGS, answer(""), answer("<meetings/>")])
 def test_meetings_are_none_when_the_server_lists_none(body: bytes) -> None:
     assert parse_meetings(body) == ()
 
@@ -361,7 +363,7 @@ def test_merged_meetings_are_utf8_whatever_the_servers_encoding() -> None:
     "bodies",
     [
         [],
-        [render_meetings(())],
+        [NO_MEETINGS],
         [answer(""), answer("<meetings>\n</meetings>")],
         [render_error("checksumError", "no")],
     ],
@@ -369,7 +371,7 @@ def test_merged_meetings_are_utf8_whatever_the_servers_encoding() -> None:
 def test_merged_meetings_say_so_when_there_are_none(bodies: list[bytes]) -> None:
     merged = merge_meetings(bodies, tenant_id=None)
 
-    assert merged == render_meetings(())
+    assert merged == NO_MEETINGS
     assert parse_answer(merged).message_key == "noMeetings"
 
 
