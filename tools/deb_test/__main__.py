@@ -34,6 +34,7 @@ from tools.deb_test.packages import (
     run,
 )
 from tools.deb_test.report import Report, StepFailed
+from tools.deb_test.repository import use_repository
 from tools.deb_test.scene import Scene
 from tools.deb_test.tree import PACKAGES, make_tree, write_sources
 from tools.deb_test.upgrade import remove_and_restore, upgrade
@@ -46,7 +47,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="deb-test", description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="the steps for CI")
     parser.add_argument("--piuparts", action="store_true", help="run piuparts as well")
-    parser.add_argument("--only", choices=("main", "valkey", "external"), help="a single guest")
+    parser.add_argument(
+        "--only", choices=("main", "valkey", "external", "apt"), help="a single guest"
+    )
     options = parser.parse_args()
     if os.geteuid() != 0:
         print("deb-test: root is required", file=sys.stderr)
@@ -98,7 +101,7 @@ def test(report: Report, directory: Path, options: argparse.Namespace) -> None:
             yield Scene(machine, report, servers)
 
     with bbb_servers(3) as servers:
-        for name, story in stories(options, package, older, external):
+        for name, story in stories(options, package, older, external, directory):
             with scene_of(name) as scene:
                 story(scene)
                 for server in servers:
@@ -106,7 +109,7 @@ def test(report: Report, directory: Path, options: argparse.Namespace) -> None:
 
 
 def stories(
-    options: argparse.Namespace, package: Path, older: Path, external: Path
+    options: argparse.Namespace, package: Path, older: Path, external: Path, directory: Path
 ) -> Iterator[tuple[str, Callable[[Scene], None]]]:
     """Yield the name and the steps of each guest."""
 
@@ -132,6 +135,7 @@ def stories(
         "main": first_meeting if options.quick else life_cycle,
         "valkey": lambda scene: use_valkey(scene, package),
         "external": lambda scene: use_external_stores(scene, package, external),
+        "apt": lambda scene: use_repository(scene, package, older, directory),
     }
     only = "main" if options.quick else options.only
     for name, story in every.items():
