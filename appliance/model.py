@@ -270,6 +270,7 @@ class PlacementRequest:
     moderator_pw: str | None = field(repr=False)
     """Given by the front-end; None: keep the stored one, else use `new_moderator_pw`."""
     new_moderator_pw: str = field(repr=False)
+    """Empty if `moderator_pw` is given."""
     voice_bridges: tuple[str, ...]
     """Candidates in order; the first free one is taken."""
     now_ms: int

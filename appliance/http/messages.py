@@ -141,9 +141,10 @@ class Request:
 
     def has_body(self) -> bool:
         """Return whether the request announces a body."""
-        if b"transfer-encoding" in self.headers:
+        length = self.headers.get(b"content-length")
+        if length is not None and length.strip(b"0 "):
             return True
-        return self.headers.get(b"content-length", b"").strip(b"0 ") != b""
+        return b"transfer-encoding" in self.headers
 
     def content_length(self) -> int | None:
         """Return the announced length of the body in bytes, None if there is none."""

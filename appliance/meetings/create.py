@@ -154,7 +154,7 @@ def _placement_request(
         meeting_id=meeting_id,
         tenant_id=caller.tenant_id,
         moderator_pw=moderator_pw,
-        new_moderator_pw=deps.new_password(),
+        new_moderator_pw="" if moderator_pw else deps.new_password(),
         own_passwords=not (moderator_pw or get(sent, "attendeePW")),
         voice_bridges=candidates(meeting_id, bridges.length, external=external),
         now_ms=deps.now_ms(),

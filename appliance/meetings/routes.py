@@ -90,9 +90,10 @@ async def _failed_join(
     target = error_redirect(signed.params, logout_url, failure)
     if target is not None:
         return _redirect(target)
-    if not is_browser(signed.accept):
+    request = signed.request
+    if request is None or not is_browser(request.header(b"accept") or ""):
         return None
-    return deps.join_pages.render(failure, signed.accept_language)
+    return deps.join_pages.render(failure, request.header(b"accept-language") or "")
 
 
 def _redirect(url: str) -> Response:

@@ -278,5 +278,14 @@ def _make_takeover(
 
 
 def _new_password() -> str:
-    letters = string.ascii_letters + string.digits
-    return "".join(secrets.choice(letters) for _ in range(8))
+    """Return 8 letters and digits, each as likely as any other, for a single system call."""
+    found = b""
+    while len(found) < 8:
+        found += secrets.token_bytes(12).translate(_LETTERS, delete=_SURPLUS)
+    return found[:8].decode("ascii")
+
+
+_ALPHABET = (string.ascii_letters + string.digits).encode()
+_LETTERS = bytes(_ALPHABET[byte % 62] for byte in range(256))
+_SURPLUS = bytes(range(248, 256))
+"""Bytes beyond the last multiple of 62."""
