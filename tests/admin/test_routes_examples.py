@@ -62,7 +62,7 @@ AUDITED: dict[str, tuple[str, dict[str, Any] | None, dict[str, Any] | None]] = {
         {"metadata": {"draft": "yes"}},
         {"metadata": {"course": "Physics"}},
     ),
-    "deleteRecordings": (f"recording {RECORD_ID}", {}, None),
+    "deleteRecordings": (f"recording {RECORD_ID}", {}, {}),
     "repairRecordings": (f"recording {RECORD_ID}/presentation", None, {"moved": True}),
     "addRecordingsToTenant": (
         "recordings without tenant",

@@ -76,8 +76,7 @@ async def test_recording_is_played_and_sought(
     files |= {"presentation/d1/slide-1.png": PNG, "video/webcams.webm": long_media()}
     for name, content in files.items():
         key = f"published/presentation/rec-1/{name}"
-        s3.client.put_object(Bucket=bucket, Key=key, Body=content)
-    s3.client.put_bucket_acl(Bucket=bucket, ACL="public-read")
+        s3.client.put_object(Bucket=bucket, Key=key, Body=content, ACL="public-read")
     variables = {
         "S3_SERVE": serve,
         "CLOUDFRONT_URL": f"{s3.url}/{bucket}",
@@ -96,6 +95,7 @@ async def test_recording_is_played_and_sought(
         url = f"http://127.0.0.1:{player.public.port}/playback/presentation/2.3/rec-1"
         title = await trio.to_thread.run_sync(watch, browser, url)
 
+        assert "failed" not in title, title
         seen = json.loads(title.removeprefix("done "))
         assert {name: seen[name] for name in LOADED} == {name: len(files[name]) for name in LOADED}
         assert (seen["slide"], seen["duration"]) == (1, LENGTH_S)
