@@ -25,7 +25,7 @@ DOCUMENTS = [
 ]
 OTHER_NAMES = {
     *("BIGBLUEBUTTON_ENDPOINT", "BIGBLUEBUTTON_SECRET", "TCP_USER_TIMEOUT"),
-    *("APPLIANCE_COMMAND", "HASH_ALGO_FOR_HOOKS"),
+    *("APPLIANCE_COMMAND", "HASH_ALGO_FOR_HOOKS", "AWS_PROFILE"),
     *("NGINX_SSL", "SCALELITE_NGINX_EXTRA_OPTS", "SCALELITE_RECORDING_DIR"),
 }
 """Variables of Greenlight, the kernel, the tests, the PHP client and Scalelite's containers."""
