@@ -64,6 +64,8 @@ class StoreSnapshot:
     """By the name of the tenant."""
     tenants: Mapping[str, TenantNow] | None = None
     """By name, empty without tenants; None: TENANT_METRICS is off."""
+    imports_waiting: Mapping[str, int] | None = None
+    """Imports that wait for a storage, by reason."""
 
 
 class _MetricCollector(Collector):
@@ -92,6 +94,8 @@ class _MetricCollector(Collector):
             yield from _spool(self._seen.spool)
         if self._seen.callbacks is not None:
             yield _callbacks(self._seen.callbacks)
+        if self._seen.imports_waiting is not None:
+            yield _imports_waiting(self._seen.imports_waiting)
         yield from _host(self._seen.host)
         if self._seen.limits:
             yield _limits(self._seen.limits)
@@ -127,6 +131,7 @@ def _counted(metrics: Metrics) -> Iterator[Metric]:
         ("tenant_refused", "Creates and joins beyond a limit.", metrics.tenant_refused),
         ("slow_redis_round_trips", "Round trips to Redis over 0.2 s.", metrics.slow_redis),
         ("import_bytes", "Size of the tars imported.", metrics.import_bytes),
+        ("s3_errors", "Errors of the object store, by its code.", metrics.s3_errors),
     ):
         yield _counter(f"scalelite_{name}", text, counter)
 
@@ -181,6 +186,14 @@ def _spool(spool: SpoolStatus) -> Iterator[Metric]:
     age = GaugeMetricFamily("scalelite_spool_oldest_seconds", "Age of the oldest of them.")
     age.add_metric([], spool.oldest_age_s)
     yield age
+
+
+def _imports_waiting(waiting: Mapping[str, int]) -> Metric:
+    text = "Imports that wait for a storage."
+    family = GaugeMetricFamily("scalelite_imports_waiting", text, labels=["reason"])
+    for reason, number in waiting.items():
+        family.add_metric([reason], number)
+    return family
 
 
 def _host(host: HostStatus) -> Iterator[Metric]:

@@ -72,7 +72,7 @@ def _is_authorized(expected: bytes) -> bool:
 
 
 async def _read(deps: MetricsDeps, host: HostReader, tenant_reader: TenantReader) -> StoreSnapshot:
-    servers, spool, callbacks, database = None, None, None, None
+    servers, spool, callbacks, database, imports = None, None, None, None, None
     host_status, tenants = HostStatus(), None
     limits: dict[str, TenantLimits] = {}
     with trio.move_on_after(_READ_S):
@@ -89,9 +89,11 @@ async def _read(deps: MetricsDeps, host: HostReader, tenant_reader: TenantReader
                 database = False
                 await deps.recordings.store.ping()
                 database = True
+            if deps.recordings.admin is not None:
+                imports = await deps.recordings.admin.importer.journal.count_waiting()
             callbacks = await deps.callbacks.queue.count()
         host_status = await trio.to_thread.run_sync(host.read, abandon_on_cancel=True)
-    return StoreSnapshot(servers, spool, callbacks, database, host_status, limits, tenants)
+    return StoreSnapshot(servers, spool, callbacks, database, host_status, limits, tenants, imports)
 
 
 async def _read_limits(deps: MetricsDeps) -> dict[str, TenantLimits]:

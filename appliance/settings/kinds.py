@@ -212,6 +212,33 @@ def names(separators: str, expected: str, pattern: str = r"\S+") -> Kind[tuple[s
     return Kind(expected, parse, show)
 
 
+def _parse_prefix(raw: str) -> str:
+    parts = [part for part in _require_printable(raw.strip()).split("/") if part]
+    if any(part in (".", "..") for part in parts) or len("/".join(parts).encode()) > 400:
+        raise ValueError(raw)
+    return "/".join(parts)
+
+
+OBJECT_PREFIX: Kind[str] = Kind("a path such as scalelite or a/b", _parse_prefix, str)
+
+
+_SSE = re.compile(r"AES256|aws:kms(?::[!-~]{1,500})?").fullmatch
+
+
+def _parse_sse(raw: str) -> str | None:
+    raw = raw.strip()
+    if raw == "none":
+        return None
+    if _SSE(raw) is None:
+        raise ValueError(raw)
+    return raw
+
+
+SSE: Kind[str | None] = Kind(
+    "none, AES256, aws:kms or aws:kms:KEY", _parse_sse, lambda value: value or "none"
+)
+
+
 TUNING_NAMES = ("connections", "asyncio-loop", "garbage-collector", "allocator")
 TUNINGS = names(",", f"any of {', '.join(TUNING_NAMES)}, separated by ','", "|".join(TUNING_NAMES))
 

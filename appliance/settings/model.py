@@ -200,8 +200,19 @@ class S3Settings:
 
     enabled: bool
     bucket: str | None
+    prefix: str
+    """Without slashes at its ends; may be empty."""
     endpoint_url: str | None
     region: str | None
+    addressing: str
+    """auto, path or virtual."""
+    ca_file: Path | None
+    serve: str
+    """mixed, proxy, redirect or cloudfront."""
+    sse: str | None
+    """AES256, aws:kms or aws:kms:KEY."""
+    storage_class: str | None
+    sweep_interval_s: float
     access_key_id: str | None
     secret_access_key: str | None = field(repr=False)
     session_token: str | None = field(repr=False)

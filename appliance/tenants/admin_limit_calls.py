@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from appliance.admin_calls.actors import Role
-from appliance.admin_calls.call import AdminCall, Answer, Call
+from appliance.admin_calls.call import AdminCall, Answer, Audited, Call, Snapshot
 from appliance.admin_calls.fields import BadRequest, Fields, Text, reads
 from appliance.admin_calls.refusal import no_tenant
 from appliance.admin_calls.secrets import secret_if_named
@@ -125,6 +125,12 @@ async def _set_tenant_limits(
     return TenantLimitsJson(seen.tenant_id or "", seen.name, _limits_json(seen))
 
 
+async def _read_limits_of(deps: TenantDeps, call: Call[Any], answer: Any) -> Mapping[str, Snapshot]:
+    seen = await limit_admin.find_limits(deps, call.read().id)
+    which = f"{seen.tenant_id} ({seen.name})" if seen.tenant_id else DEFAULT_TENANT
+    return {"": Snapshot(f"limits of tenant {which}", seen.limits.limits)}
+
+
 async def _show_tenant(deps: TenantDeps, call: Call[TenantLimitsRequest]) -> TenantOverviewJson:
     seen = await limit_admin.find_limits(deps, _wanted(call))
     shown = await limit_admin.show_calls(deps, seen)
@@ -162,6 +168,7 @@ LIMIT_CALLS: tuple[AdminCall[TenantDeps], ...] = (
         request={"id": TENANT_ID, "limits": {"max_meetings": 20, "max_users": None}},
         refusals=_NO_TENANT,
         logs="tenant_limits_changed",
+        audited=Audited(_read_limits_of),
         role=Role.ADMIN,
     ),
     AdminCall(

@@ -278,6 +278,26 @@ def test_meetings_are_read_in_order_with_their_numbers() -> None:
     )
 
 
+def test_what_usage_is_made_of_is_read() -> None:
+    caller = "<attendee><userID>v_7</userID><clientType>dial-in-user</clientType></attendee>"
+    body = listing_of(
+        "<meetingID>a</meetingID><recording>true</recording><listenerCount>4</listenerCount>"
+        "<voiceParticipantCount>3</voiceParticipantCount>"
+        f"<attendees>{caller}{caller}<attendee><userID>w_1</userID></attendee></attendees>"
+        "<metadata><bbb-origin>Moodle</bbb-origin><tenant-id>t-1</tenant-id>"
+        "<bbb-origin-server-name>lms.example.org</bbb-origin-server-name></metadata>",
+        "<meetingID>b</meetingID><isBreakout>true</isBreakout>"
+        "<breakout><parentMeetingID>p-1</parentMeetingID></breakout>",
+    )
+
+    first, second = parse_meetings(body)
+
+    assert (first.recorded, first.listeners, first.voice, first.dial_in) == (True, 4, 3, 2)
+    assert (first.origin, first.origin_server) == ("Moodle", "lms.example.org")
+    assert first.tenant_id == "t-1"
+    assert (second.parent_id, second.dial_in, second.origin) == ("p-1", 0, "")
+
+
 @pytest.mark.parametrize(
     "text", ["", " ", "x", "-3", "1.5", "1e3", "0x1", "1_0", "٣", "²", "9" * 5000, "<b>1</b>"]
 )

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.doubles.bbb_process import bbb_servers
+from tools.deb_test.documents import follow_backup, follow_documents
 from tools.deb_test.failures import reboot, survive_failures
 from tools.deb_test.first_meeting import hold_first_meeting
 from tools.deb_test.hardening import check_units, compare_with_systemd, run_end_to_end_tests
@@ -41,15 +42,15 @@ from tools.deb_test.upgrade import remove_and_restore, upgrade
 from tools.deb_test.variants import use_external_stores, use_valkey
 from tools.deb_test.volumes import use_scalelites_volume
 
+GUESTS = ("main", "valkey", "documents", "external", "apt")
+
 
 def main() -> int:
     """Run the test and return the exit code: 0, 1 for a failed step, 2 without root."""
     parser = argparse.ArgumentParser(prog="deb-test", description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="the steps for CI")
     parser.add_argument("--piuparts", action="store_true", help="run piuparts as well")
-    parser.add_argument(
-        "--only", choices=("main", "valkey", "external", "apt"), help="a single guest"
-    )
+    parser.add_argument("--only", choices=GUESTS, help="a single guest")
     options = parser.parse_args()
     if os.geteuid() != 0:
         print("deb-test: root is required", file=sys.stderr)
@@ -82,7 +83,7 @@ def test(report: Report, directory: Path, options: argparse.Namespace) -> None:
             with report.step("a new Debian system is created"):
                 wanted = [[f"{PACKAGES}/{package.name}"]]
                 if not options.quick:
-                    wanted.append(["valkey-server"])
+                    wanted += [["valkey-server"], ["jq"]]
                 make_tree(tree, [*packages, older], wanted)
     if obstacle:
         if not options.quick:
@@ -116,6 +117,7 @@ def stories(
     def first_meeting(scene: Scene) -> None:
         hold_first_meeting(scene, package)
         check_units(scene)
+        follow_backup(scene, package)
         reboot(scene)
 
     def life_cycle(scene: Scene) -> None:
@@ -134,6 +136,7 @@ def stories(
     every = {
         "main": first_meeting if options.quick else life_cycle,
         "valkey": lambda scene: use_valkey(scene, package),
+        "documents": lambda scene: follow_documents(scene, package),
         "external": lambda scene: use_external_stores(scene, package, external),
         "apt": lambda scene: use_repository(scene, package, older, directory),
     }
