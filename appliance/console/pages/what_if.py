@@ -68,6 +68,7 @@ async def _simulate(
         await trio.Path(timetable).write_text("\n".join(lines) + "\n", "utf-8")
         request = {
             "timetable": str(timetable),
+            "classes": None,
             "multipliers": list(left),
             "capacity": capacity,
             "known": 0.9,
@@ -81,7 +82,8 @@ async def _simulate(
             with trio.fail_after(LIMIT_S):
                 async with console.simulations:
                     done = await trio.run_process(
-                        [*command, json.dumps(request)],
+                        command,
+                        stdin=json.dumps(request).encode(),
                         capture_stdout=True,
                         capture_stderr=True,
                         check=False,
