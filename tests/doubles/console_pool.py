@@ -106,8 +106,8 @@ async def poll_forever(opened: OpenConsole, count: int) -> None:
     """Poll as the appliance would, every server once a minute; a few users come and go."""
     number, chance = 0, random.Random(11)
     while True:
-        await trio.sleep(60 / count)
-        number = number % count + 1
+        await trio.sleep(60 / max(1, count))
+        number = number % max(1, count) + 1
         server_id = f"bbb{number}"
         row = opened.console.live.reader.last.by_id.get(server_id)
         users = 0 if row is None else max(0, row.server.users + chance.randint(-3, 3))
