@@ -7,6 +7,7 @@ import sys
 
 import botocore.exceptions
 import pytest
+from botocore.exceptions import SSLError
 
 from appliance.recordings.bucket import Bucket
 from appliance.recordings.bucket_client import BucketFault, translated
@@ -32,7 +33,7 @@ def test_appliance_without_object_storage_does_not_import_boto3() -> None:
         (botocore.exceptions.ConnectTimeoutError(endpoint_url="http://x"), "Timeout"),
         (botocore.exceptions.NoCredentialsError(), "NoCredentials"),
         (botocore.exceptions.ConnectionClosedError(endpoint_url="http://x"), "ConnectionFailed"),
-        (botocore.exceptions.SSLError(endpoint_url="http://x", error="x"), "ConnectionFailed"),
+        (SSLError(endpoint_url="http://x", error=OSError("x")), "ConnectionFailed"),
         (botocore.exceptions.ClientError({"Error": {"Code": "SlowDown"}}, "PutObject"), "SlowDown"),
         (botocore.exceptions.ClientError({"Error": {"Code": "503"}}, "Head"), "ServiceUnavailable"),
         (botocore.exceptions.ClientError({"Error": {"Code": "404"}}, "Head"), "404"),
