@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from appliance.audit.trail import AuditTrail
 from appliance.bbb.checksum_errors import ChecksumErrors
+from appliance.callbacks.analytics_files import AnalyticsFiles
 from appliance.callbacks.deps import CallbackDeps
 from appliance.dialin.deps import DialInDeps
 from appliance.doctor.deps import DoctorDeps
@@ -17,6 +18,8 @@ from appliance.log import Log
 from appliance.meetings.deps import MeetingDeps
 from appliance.metrics.deps import MetricsDeps
 from appliance.pool.deps import PoolDeps
+from appliance.privacy.deps import PrivacyDeps
+from appliance.privacy.store import PrivacyStore
 from appliance.recordings.deps import RecordingDeps
 from appliance.redis.store import RedisStores
 from appliance.servers.deps import ServerDeps
@@ -54,3 +57,15 @@ class Features:
     events: EventJournal
     usage: UsageDeps | None = None
     """None: there is no database."""
+
+    @property
+    def privacy(self) -> PrivacyDeps:
+        """Return the dependencies of erasing traces, which has none of its own."""
+        usage = self.usage
+        return PrivacyDeps(
+            self.log,
+            self.recordings,
+            self.callbacks.analytics_files or AnalyticsFiles(self.settings.stores.state_dir),
+            usage,
+            None if usage is None else PrivacyStore(usage.table.database, self.redis.background),
+        )

@@ -28,6 +28,17 @@ CHECKSUM_REASONS = ("wrong", "missing", "algorithm", "tenant")
 Labels = tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class LastPoll:
+    """The last poll of a server by this process."""
+
+    ended_ms: int
+    """Milliseconds since the epoch."""
+    seconds: float
+    failure: str
+    """Why it failed, safe to show; empty: it succeeded."""
+
+
 class Counter:
     """Number of times that an event has happened."""
 
@@ -102,6 +113,8 @@ class Metrics:
     detached: Counter = field(default_factory=Counter)
     """Meetings whose server went offline."""
     polls: Histogram = field(default_factory=lambda: Histogram("server", "result"))
+    last_polls: dict[str, LastPoll] = field(default_factory=dict)
+    """By server id; not exported."""
     imports: Counter = field(
         default_factory=lambda: Counter("result", known=("done", "retried", "failed"))
     )

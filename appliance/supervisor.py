@@ -23,6 +23,9 @@ from appliance.callbacks.attempt import make_callback_tools
 from appliance.callbacks.connections import CallbackConnections
 from appliance.callbacks.ended import notify_ended_forever
 from appliance.callbacks.sender import CallbackSender
+from appliance.console.app import make_console_app
+from appliance.console.core import Console
+from appliance.console.routes import make_console
 from appliance.dialin.routes import DialplanApp
 from appliance.features import Features
 from appliance.http.server.server import HttpServer
@@ -160,7 +163,8 @@ async def _serve(
     sender = _callback_sender(connections.callbacks, log)
     tasks = Tasks(background, poller, sender, manual_imports)
     features = make_features(settings, connections, tasks, log)
-    listeners = _listeners(features, log)
+    console = make_console(features) if settings.console.enabled else None
+    listeners = _listeners(features, console, log)
     drained = {name: trio.Event() for name in listeners}
 
     async with trio.open_nursery() as services:
@@ -179,6 +183,8 @@ async def _serve(
             await services.start(manual_imports.run)
             for name, service in _recording_services(features, features.recordings.admin, log):
                 services.start_soon(supervise, name, service, log)
+        if console is not None:
+            services.start_soon(supervise, "console", console.live.run, log)
         if systemd.watchdog_s is not None:
             own_url = _own_url(urls["listening"])
             feed = partial(feed_watchdog, own_url, systemd.watchdog_s, systemd.send)
@@ -189,6 +195,8 @@ async def _serve(
         log.info("ready", **opened, control=str(settings.control.socket_path))
         await stop.wait()
         systemd.send("STOPPING=1", "STATUS=stopping")
+        if console is not None:
+            console.live.stopping.set()
         for listener_drained in drained.values():
             await listener_drained.wait()
         services.cancel_scope.cancel()
@@ -251,13 +259,18 @@ def _recording_services(
     )
 
 
-def _listeners(features: Features, log: EventLogger) -> dict[str, HttpServer]:
+def _listeners(
+    features: Features, console: Console | None, log: EventLogger
+) -> dict[str, HttpServer]:
     """Return the listeners by their field in the `ready` log line; all but the first optional."""
     web, tuned = features.settings.web, "connections" not in features.settings.tuning_off
     clients = web.max_connections or math.inf
     metrics = make_metrics_app(features.exposition)
+    own = features.settings.console.binds
+    shared = None if own else console
     asked = (
-        ("listening", PublicApp(features), web.binds, clients),
+        ("listening", PublicApp(features, console=shared), web.binds, clients),
+        *((("console", make_console_app(console), own, _FEW_CLIENTS * 16),) if console else ()),
         ("dialplan", DialplanApp(features.dialin), features.settings.fsapi.binds, _FEW_CLIENTS),
         ("metrics", metrics, features.settings.metrics.binds, _FEW_CLIENTS),
     )

@@ -9,11 +9,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import random
 import shlex
 import signal
 import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +39,16 @@ from tools.demo_appliance import (  # noqa: E402
 )
 
 SERVERS = ("bbb1", "bbb2", "bbb3")
+TOKEN = "demo"
+CLASSES = (
+    ("analysis-2", "Analysis II", 64),
+    ("physics-101", "Physics 101", 41),
+    ("law-seminar", "Seminar on civil law", 18),
+    ("staff", "Staff meeting", 9),
+    ("office-hours", "Office hours", 3),
+)
+"""Id, name and usual number of users of the meetings that make the pool look alive."""
+CHANGE_S = 4.0
 MEETING = {"meetingID": "demo", "name": "Demo", "moderatorPW": "mp", "attendeePW": "ap"}
 
 
@@ -54,8 +67,9 @@ def main(arguments: list[str]) -> int:
             appliance.wait_until_ready()
             _fill_pool(appliance, servers)
             appliance.wait_until_online(SERVERS)
-            _print_tour(appliance, servers)
-            _watch(appliance, servers, signals)
+            classes = _begin_classes(appliance, servers)
+            _print_tour(appliance, servers, _make_token(appliance))
+            _watch(appliance, servers, signals, classes)
     except Interrupted:
         say("stopped")
     except (DemoError, ControlError, RuntimeError, OSError, subprocess.SubprocessError) as error:
@@ -144,7 +158,41 @@ def _fill_pool(appliance: Appliance, servers: list[BbbProcess]) -> None:
         )
 
 
-def _print_tour(appliance: Appliance, servers: list[BbbProcess]) -> None:
+def _make_token(appliance: Appliance) -> str:
+    """Return a new token for the console; that of an earlier run ends."""
+    with contextlib.suppress(ControlError):
+        appliance.control.post("revokeToken", {"name": TOKEN})
+    token: str = appliance.control.post("addToken", {"name": TOKEN, "role": "admin"})["token"]
+    return token
+
+
+def _begin_classes(appliance: Appliance, servers: list[BbbProcess]) -> dict[str, BbbProcess]:
+    """Create a few meetings with users; return the server of each."""
+    for meeting_id, name, _ in CLASSES:
+        create = {"meetingID": meeting_id, "name": name, "moderatorPW": "mp", "attendeePW": "ap"}
+        with urllib.request.urlopen(sign_url(appliance.api, "create", create, SECRET), timeout=10):
+            pass
+    begun = {}
+    for server in servers:
+        for meeting_id, _, users in CLASSES:
+            if meeting_id in server.meetings():
+                server.set_users(meeting_id, participants=users, videos=users // 5)
+                begun[meeting_id] = server
+    return begun
+
+
+def _change_users(classes: dict[str, BbbProcess], left: dict[str, int]) -> None:
+    """Have a few users join or leave one of the meetings, if it still runs."""
+    meeting_id, _, users = random.choice(CLASSES)
+    server = classes.get(meeting_id)
+    if server is None or server.server_id not in left:
+        return
+    with contextlib.suppress(RuntimeError, OSError):
+        now = max(1, users + random.randint(-users // 3, users // 3))
+        server.set_users(meeting_id, participants=now, videos=now // 5)
+
+
+def _print_tour(appliance: Appliance, servers: list[BbbProcess], token: str) -> None:
     def url(call: str, **params: str) -> str:
         return sign_url(appliance.api, call, params, SECRET)
 
@@ -157,6 +205,10 @@ def _print_tour(appliance: Appliance, servers: list[BbbProcess]) -> None:
 The appliance is running with {len(servers)} simulated servers, for this host only.
   API     {appliance.api}
   secret  {SECRET} (public: do not use it in production)
+
+In a browser: the console, with the token to log in.
+  {appliance.api.removesuffix("bigbluebutton/api")}scalelite/
+  {token}
 
 In a browser: create a meeting, join it as moderator, check that it is running.
   {create}
@@ -173,12 +225,21 @@ In another terminal:
 Ctrl-C stops everything.""")
 
 
-def _watch(appliance: Appliance, servers: list[BbbProcess], signals: Signals) -> None:
+def _watch(
+    appliance: Appliance,
+    servers: list[BbbProcess],
+    signals: Signals,
+    classes: dict[str, BbbProcess],
+) -> None:
     """Watch the child processes. Raises Interrupted; DemoError: the appliance has ended."""
     left = {server.server_id: server.pid for server in servers if server.pid is not None}
+    next_change_s = time.monotonic()
     while True:
         signals.pause()
         appliance.check()
+        if time.monotonic() >= next_change_s:
+            next_change_s = time.monotonic() + CHANGE_S
+            _change_users(classes, left)
         for name, pid in list(left.items()):
             # WNOWAIT: BbbProcess collects the exit status.
             ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)

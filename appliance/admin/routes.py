@@ -38,6 +38,8 @@ from appliance.http.messages import AsgiApp, ClientGone, read_body
 from appliance.http.quart_app import make_quart_app
 from appliance.http.quart_exchange import current_exchange, serve_quart
 from appliance.meetings.admin_calls import MEETING_CALLS
+from appliance.metrics.admin_calls import METRICS_CALLS
+from appliance.privacy.admin_calls import PRIVACY_CALLS
 from appliance.recordings.admin_calls import RECORDING_CALLS
 from appliance.recordings.admin_import_calls import IMPORT_CALLS
 from appliance.servers.admin_calls import SERVER_CALLS
@@ -77,10 +79,12 @@ _TABLES: tuple[_Table[Any], ...] = (
     _Table(CALLBACK_CALLS, lambda features: features.callbacks),
     _Table(DOCTOR_CALLS, lambda features: features.doctor),
     _Table(EVENT_CALLS, lambda features: features.events),
+    _Table(METRICS_CALLS, lambda features: features.exposition),
     _Table((*RECORDING_CALLS, *IMPORT_CALLS), lambda features: features.recordings),
     _Table(TAKEOVER_CALLS, lambda features: features.takeover),
     _Table((*TENANT_CALLS, *SETTING_CALLS), lambda features: features.tenants),
     _Table(USAGE_CALLS, lambda features: features.usage),
+    _Table(PRIVACY_CALLS, lambda features: features.privacy),
     _Table(TOKEN_CALLS, lambda features: features.tokens),
     _Table(AUDIT_CALLS, lambda features: features.audit),
 )

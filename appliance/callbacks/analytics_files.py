@@ -66,6 +66,13 @@ class AnalyticsFiles:
             self._prune()
         self._saved += 1
 
+    def rewrite(self, name: str, body: bytes) -> None:
+        """Replace a report, which keeps its age."""
+        path = self.directory / f"{name}{_SUFFIX}"
+        before = path.stat()
+        self.save(name, body)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
     def read(self, name: str) -> bytes | None:
         """Return a report, None if it does not exist."""
         path = self.directory / f"{name}{_SUFFIX}"

@@ -16,6 +16,7 @@ from appliance.ctl.local import add_config, add_database, add_secret, add_versio
 from appliance.ctl.meetings import add_meetings, add_server_meetings
 from appliance.ctl.overview import show_overview
 from appliance.ctl.poll import add_poll
+from appliance.ctl.privacy import add_privacy
 from appliance.ctl.rake_names import MisusedTask, NotRake, parse_rake
 from appliance.ctl.recording_imports import add_imports
 from appliance.ctl.recording_retention import add_prune
@@ -28,6 +29,7 @@ from appliance.ctl.status import add_status
 from appliance.ctl.takeover import add_takeover
 from appliance.ctl.tenants import add_tenant_settings, add_tenants
 from appliance.ctl.tokens import add_tokens
+from appliance.ctl.top import add_top
 from appliance.ctl.usage import add_usage
 
 _ABOUT = (
@@ -92,6 +94,7 @@ def _add_all_commands(commands: Commands[Any]) -> None:
     add_server_meetings(servers)
     add_status(commands)
     add_events(commands)
+    add_top(commands)
     add_meetings(commands)
     add_poll(commands)
     add_callbacks(commands)
@@ -99,6 +102,7 @@ def _add_all_commands(commands: Commands[Any]) -> None:
     add_tenants(commands)
     add_tenant_settings(commands)
     add_usage(commands)
+    add_privacy(commands)
     add_tokens(commands)
     add_audit(commands)
     recordings = add_recordings(commands)

@@ -77,7 +77,7 @@ def suggest(status: Mapping[str, Any], problems: Sequence[Mapping[str, Any]]) ->
     if problems:
         found.append(("ctl events --since 1h", "shows what happened in the last hour"))
     found += [
-        ("ctl status --watch", "shows the servers as they change"),
+        ("ctl top", "shows the servers as they change; cordons, drains and enables them"),
         ("ctl events --follow", "shows what happens"),
         ("ctl doctor", "checks stores, directories, clocks, secrets and servers"),
     ]

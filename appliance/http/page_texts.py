@@ -22,6 +22,8 @@ LOCALE_DIRS = (
 )
 """Directories of the package, of a checkout, and of the operator."""
 _MAX_BYTES = 256 * 1024
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""That of libyaml, where PyYAML has it: ten times as fast."""
 
 
 def load_error_texts(
@@ -52,10 +54,34 @@ def load_page_texts(
     return {name: load_error_texts(name, log, directories) for name in sorted(names)}
 
 
+def load_texts(
+    section: str, log: Log, directories: Sequence[Path] = LOCALE_DIRS
+) -> dict[str, dict[str, str]]:
+    """Return the messages of a section of every language for which there is a file.
+
+    Files hold `{locale: {section: {message: translation}}}`.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for directory in directories:
+        for path in sorted(directory.glob("*.yml")) if directory.is_dir() else ():
+            words = _mapping(_load(path, path.stem, log).get(section))
+            messages = found.setdefault(path.stem, {})
+            messages.update({str(key): str(text) for key, text in words.items()})
+    return found
+
+
 def _read(path: Path, locale: str, log: Log) -> dict[str, dict[str, str]]:
+    errors = _mapping(_load(path, locale, log).get("errors"))
+    return {
+        str(name): {str(key): str(text) for key, text in _mapping(words).items()}
+        for name, words in errors.items()
+    }
+
+
+def _load(path: Path, locale: str, log: Log) -> dict[object, object]:
     try:
         with path.open("rb") as file:
-            content = yaml.safe_load(file.read(_MAX_BYTES))
+            content = yaml.load(file.read(_MAX_BYTES), _LOADER)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
@@ -64,11 +90,7 @@ def _read(path: Path, locale: str, log: Log) -> dict[str, dict[str, str]]:
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
         log.warning("locale_not_read", path=str(path), reason="no YAML")
         return {}
-    errors = _mapping(_mapping(_mapping(content).get(locale)).get("errors"))
-    return {
-        str(name): {str(key): str(text) for key, text in _mapping(words).items()}
-        for name, words in errors.items()
-    }
+    return _mapping(_mapping(content).get(locale))
 
 
 def _mapping(value: object) -> dict[object, object]:

@@ -18,6 +18,7 @@ from appliance.bbb.errors import ApiError
 from appliance.bbb.request_metrics import ERROR, CallNames, count_request, result_of
 from appliance.bbb.signed_request import xml_failure, xml_response
 from appliance.bbb.xml import render_index
+from appliance.console.core import Console
 from appliance.dialin.routes import DIALPLAN_PATHS, DialplanEndpoint
 from appliance.features import Features
 from appliance.http.messages import (
@@ -57,7 +58,13 @@ _NAMED_JSON = ADMIN_PREFIX + "/openapi.json"
 class PublicApp:
     """Answers every request of the public listener."""
 
-    def __init__(self, features: Features, timeouts: ClientTimeouts = _TIMEOUTS) -> None:
+    def __init__(
+        self,
+        features: Features,
+        timeouts: ClientTimeouts = _TIMEOUTS,
+        console: Console | None = None,
+    ) -> None:
+        """`console`: served here; None: it is disabled, or has a listener of its own."""
         api = features.settings.api
         self._features = features
         self._timeouts = timeouts
@@ -73,7 +80,7 @@ class PublicApp:
         self._index = lru_cache(maxsize=8)(
             lambda bbb_version: xml_response(render_index(api.build_number, bbb_version))
         )
-        self._routes = make_routes(features, self._signed, self._errors)
+        self._routes = make_routes(features, self._signed, self._errors, console)
         self._call_names = CallNames(API_PREFIX, {*self._frequent, *names_of_calls(self._routes)})
         own_listener = bool(features.settings.fsapi.binds)
         self._dialplan = None if own_listener else DialplanEndpoint(features.dialin, self._origins)

@@ -15,6 +15,8 @@ from appliance.admin.routes import make_public_admin_blueprint
 from appliance.bbb.signed_request import NO_CACHE
 from appliance.callbacks.hook_routes import make_hook_blueprint
 from appliance.callbacks.server_routes import make_server_blueprint
+from appliance.console.core import Console
+from appliance.console.routes import make_console_blueprint
 from appliance.features import Features
 from appliance.http.quart_app import make_quart_app
 from appliance.meetings.routes import make_meeting_blueprint
@@ -38,7 +40,9 @@ from appliance.recordings.upload_routes import make_upload_blueprint
 from appliance.tenants.signed_calls import SignedCalls
 
 
-def make_routes(features: Features, calls: SignedCalls, errors: ErrorReader) -> QuartTrio:
+def make_routes(
+    features: Features, calls: SignedCalls, errors: ErrorReader, console: Console | None = None
+) -> QuartTrio:
     """Return the application; a request that no route takes is answered in XML."""
     app = make_quart_app(__name__)
     app.register_error_handler(HTTPException, refuse_route)
@@ -47,6 +51,10 @@ def make_routes(features: Features, calls: SignedCalls, errors: ErrorReader) -> 
     for blueprint, prefix, handle in _make_blueprints(app, features, calls, errors):
         blueprint.register_error_handler(Exception, handle)
         app.register_blueprint(blueprint, url_prefix=prefix)
+    if console is not None:
+        blueprint = make_console_blueprint(console)
+        blueprint.register_error_handler(Exception, errors.handler(in_text))
+        app.register_blueprint(blueprint)
     return app
 
 

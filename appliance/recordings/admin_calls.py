@@ -119,6 +119,12 @@ class UpdateRecordingsRequest(Fields, frozen=True):
         return changes
 
 
+class DeleteRecordingsRequest(Fields, frozen=True):
+    """deleteRecordings."""
+
+    ids: Annotated[RequiredStoredTexts, Meta(description="The recordIDs.")]
+
+
 class RepairRecordingsRequest(Fields, frozen=True):
     """repairRecordings."""
 
@@ -220,6 +226,12 @@ async def _update(deps: RecordingDeps, call: Call[UpdateRecordingsRequest]) -> l
         deps, call.who, request.ids, request.parse(), request.publish, call.actor.tenant_id
     )
     return list(map(recording_json, changed))
+
+
+async def _delete(deps: RecordingDeps, call: Call[DeleteRecordingsRequest]) -> list[str]:
+    ids = call.read().ids
+    await recording_admin.delete_recordings(deps, call.who, ids)
+    return list(ids)
 
 
 async def _repair(deps: RecordingDeps, call: Call[RepairRecordingsRequest]) -> RepairJson:
@@ -326,6 +338,17 @@ RECORDING_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         audited=NAMED_RECORDINGS,
         role=Role.OPERATOR,
         of_tenants=True,
+    ),
+    AdminCall(
+        *("deleteRecordings", "POST", _delete, "recordings"),
+        "Deletes all recordings named with their files, or none; answers their recordIDs.",
+        [RECORD_ID],
+        role=Role.ADMIN,
+        request={"ids": [RECORD_ID]},
+        refusals=_NO_RECORDING,
+        logs="recordings_deleted",
+        audited=NAMED_RECORDINGS,
+        deadline_s=LONG_S,
     ),
     AdminCall(
         *("repairRecordings", "POST", _repair, "recordings"),

@@ -13,7 +13,12 @@ import trio
 
 from appliance.admin_calls.refusal import RefusalKind, Refused
 from appliance.model import TenantId
-from appliance.recordings.calls import open_change, publish_locked
+from appliance.recordings.calls import (
+    delete_locked,
+    empty_trash,
+    open_change,
+    publish_locked,
+)
 from appliance.recordings.changes import RecordingChanges
 from appliance.recordings.deps import RecordingAdmin, RecordingDeps
 from appliance.recordings.files import RecordingFiles
@@ -115,6 +120,19 @@ async def change_recordings(
     )
     found = [await opened.store.find_recording(record_id) for record_id in record_ids]
     return [one for one in found if one is not None]
+
+
+async def delete_recordings(deps: RecordingDeps, actor: str, record_ids: Sequence[str]) -> None:
+    """Delete all given recordings with their files. Raises Refused, DatabaseDown."""
+    opened = open_recordings(deps)
+    async with open_change(deps, opened.store.lock_recordings(record_ids, None)) as locked:
+        _check_all_there(record_ids, locked)
+        for one in locked.recordings:
+            if not await delete_locked(deps, opened.files, locked, one):
+                reason = f"the files of {one.record_id} cannot be deleted (the log says why)"
+                raise Refused(RefusalKind.INVALID, reason)
+    deps.log.info("recordings_deleted", by=actor, record_ids=list(record_ids))
+    deps.later(empty_trash, deps, opened.files)
 
 
 def _check_all_there(record_ids: Sequence[str], locked: LockedRecordings) -> None:

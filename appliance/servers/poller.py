@@ -97,6 +97,7 @@ class Poller:
         )
         for server_id in [known for known in self._polled if known not in held]:
             self._polled.pop(server_id).scope.cancel()
+            deps.metrics.last_polls.pop(server_id, None)
         for server_id in held:
             polled = self._polled.get(server_id)
             if polled is None:

@@ -14,6 +14,7 @@ import trio
 
 from appliance.callbacks.hook_sync import sync_server_hooks
 from appliance.faults import BbbError, StoreDown
+from appliance.instruments import LastPoll
 from appliance.model import (
     FailureResult,
     ListedMeeting,
@@ -61,6 +62,14 @@ async def poll_server(deps: ServerDeps, server: Server, *, read_version: bool) -
     Takes at most POLLER_WAIT_TIMEOUT each for the poll, reading the version and following up.
     Raises StoreDown.
     """
+    began_s = trio.current_time()
+    result = await _poll(deps, server, read_version=read_version)
+    took_s = trio.current_time() - began_s
+    deps.metrics.last_polls[server.id] = LastPoll(deps.now_ms(), took_s, result.reason)
+    return result
+
+
+async def _poll(deps: ServerDeps, server: Server, *, read_version: bool) -> PollResult:
     start = await deps.store.begin_poll(server.id)
     if start is None:
         return PollResult(server, succeeded=False, reason="not in the pool any more")

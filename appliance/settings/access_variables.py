@@ -205,6 +205,21 @@ CTL_SOCKET = Variable(
     "Socket of `ctl`: mode 0660 and group scalelite-appliance if that exists, else mode 0600.",
     default_text="/run/scalelite-appliance/ctl.sock, not root: under $XDG_RUNTIME_DIR or STATE_DIR",
 )  # fmt: skip
+CONSOLE_ENABLED = Variable(
+    "CONSOLE_ENABLED", BOOLEAN, True,
+    "Serve the web console at /scalelite/ (docs/console.md). It is refused over plain HTTP, except"
+    " on this host or behind a trusted proxy that received HTTPS.",
+)  # fmt: skip
+CONSOLE_BIND = Variable(
+    "CONSOLE_BIND", BINDS, None,
+    "Separate listener for the web console, such as an address of the internal network; the public"
+    " listener does not serve it then. Syntax of BIND.",
+    default_text="the public listener", example="ssl://10.0.0.5:3443",
+)  # fmt: skip
+CONSOLE_SHOW_NAMES = Variable(
+    "CONSOLE_SHOW_NAMES", BOOLEAN, False,
+    "The web console shows the names of a meeting's users to administrators.",
+)  # fmt: skip
 DEFAULT_LOCALE = Variable(
     "DEFAULT_LOCALE", text("a language such as en or pt-BR", r"[A-Za-z]{2,3}(?:[-_]\w{2,8})*"),
     "en",
@@ -224,5 +239,5 @@ SECTIONS = (
     Section("Access", "Secrets and host names.", _ACCESS),
     Section("Listeners", "Addresses, TLS and reverse proxies.", _LISTENERS),
     Section("Stores", "Redis for servers and meetings, PostgreSQL for recordings.", _STORES),
-    Section("Operation", "Log, metrics, control socket, language.", _OPERATION),
+    Section("Operation", "Log, metrics, control socket, console, language.", _OPERATION),
 )

@@ -63,7 +63,7 @@ def _listener_conflicts(values: Values) -> Iterator[SettingProblem]:
             yield SettingProblem(other.name, None, f"set it, because {one.name} is set")
     if values.is_set(cert) or values.is_bad(cert):
         return
-    for variable in (a.BIND, a.METRICS_BIND, p.FSAPI_BIND):
+    for variable in (a.BIND, a.METRICS_BIND, a.CONSOLE_BIND, p.FSAPI_BIND):
         if any(bind.scheme == "ssl" for bind in values.find(variable) or ()):
             yield SettingProblem(variable.name, None, "ssl:// needs TLS_CERT_FILE and TLS_KEY_FILE")
 

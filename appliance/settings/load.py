@@ -15,6 +15,7 @@ from appliance.settings.model import (
     Algorithm,
     ApiSettings,
     Bind,
+    ConsoleSettings,
     ControlSettings,
     FsapiSettings,
     LoadSettings,
@@ -85,6 +86,11 @@ def build_settings(values: Values, environ: Mapping[str, str], *, is_root: bool)
             tenants=values.get(a.TENANT_METRICS),
         ),
         admin=_admin(values, api.secrets),
+        console=ConsoleSettings(
+            enabled=values.get(a.CONSOLE_ENABLED),
+            binds=values.find(a.CONSOLE_BIND) or (),
+            show_names=values.get(a.CONSOLE_SHOW_NAMES),
+        ),
         control=ControlSettings(socket_path=Path(socket), group=CONTROL_GROUP),
         log=LogSettings(
             level=values.get(a.LOG_LEVEL),

@@ -252,6 +252,17 @@ class AdminSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsoleSettings:
+    """The web console."""
+
+    enabled: bool = True
+    binds: tuple[Bind, ...] = ()
+    """Empty: served on the public listener."""
+    show_names: bool = False
+    """Whether administrators see the names of users."""
+
+
+@dataclass(frozen=True, slots=True)
 class ControlSettings:
     """The Unix socket of `ctl`."""
 
@@ -287,6 +298,7 @@ class Settings:
     fsapi: FsapiSettings
     metrics: MetricsSettings
     admin: AdminSettings
+    console: ConsoleSettings
     control: ControlSettings
     log: LogSettings
     secret_key_base: str | None = field(repr=False)

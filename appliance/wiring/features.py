@@ -128,9 +128,7 @@ def make_features(
             probes,
         ),
         takeover=_make_takeover(parts, servers, recordings, probes),
-        exposition=MetricsDeps(
-            *(settings, log, faults, now_ms, metrics, pool, callbacks, recordings, servers.usage)
-        ),
+        exposition=_make_exposition(parts, servers, recordings),
         checksum_errors=checksum_errors,
         events=connections.events,
     )
@@ -244,6 +242,20 @@ def _make_meetings(parts: _Parts, servers: ServerDeps, tenants: TenantDeps) -> M
         new_password=_new_password,
         join_pages=JoinPages(load_page_texts(parts.log), parts.settings.locale),
         secret_key_base=parts.secret_key_base,
+    )
+
+
+def _make_exposition(parts: _Parts, servers: ServerDeps, recordings: RecordingDeps) -> MetricsDeps:
+    return MetricsDeps(
+        parts.settings,
+        parts.log,
+        parts.faults,
+        now_ms,
+        parts.connections.metrics,
+        servers.pool,
+        servers.callbacks,
+        recordings,
+        servers.usage,
     )
 
 

@@ -101,6 +101,7 @@ ROLES = {
         *("endMeetings", "retryImports", "retryCallbacks", "updateRecordings"),
     },
     Role.ADMIN: {
+        "deleteRecordings",
         *("addServer", "addServers", "deleteServer", "syncServers", "exportServers"),
         *("acceptEmpty", "addTenant", "updateTenant", "deleteTenant", "addTenantSetting"),
         *("deleteTenantSetting", "dropCallbacks", "getAnalytics", "repairRecordings"),

@@ -54,6 +54,7 @@ AUDITED: dict[str, tuple[str, dict[str, Any] | None, dict[str, Any] | None]] = {
     "syncServers": ("server bbb9.example.com", None, {**NEW_SERVER, **STATE}),
     "addServers": ("server bbb9 (bbb9.example.com)", None, {**NEW_SERVER, "state": "disabled"}),
     "endMeetings": ("meeting room-7", {"tenant_id": None}, None),
+    "erase": ("traces of a meeting", {}, {}),
     "retryCallbacks": ("callback ", None, {"state": "pending"}),
     "dropCallbacks": ("callback ", None, {"state": "dropped"}),
     "updateRecordings": (
@@ -61,6 +62,7 @@ AUDITED: dict[str, tuple[str, dict[str, Any] | None, dict[str, Any] | None]] = {
         {"metadata": {"draft": "yes"}},
         {"metadata": {"course": "Physics"}},
     ),
+    "deleteRecordings": (f"recording {RECORD_ID}", {}, None),
     "repairRecordings": (f"recording {RECORD_ID}/presentation", None, {"moved": True}),
     "addRecordingsToTenant": (
         "recordings without tenant",

@@ -24,16 +24,16 @@ def server(name: str, state: str = "enabled", status: str = "online", meetings: 
 @pytest.mark.parametrize(
     ("servers", "problems", "expected"),
     [
-        ([], [], ["servers add --enable", "doctor", "status --watch"]),
-        ([server("a")], [], ["status --watch", "events --follow", "doctor"]),
+        ([], [], ["servers add --enable", "doctor", "top"]),
+        ([server("a")], [], ["top", "events --follow", "doctor"]),
         ([server("a")], [GIVEN_UP],
-         ["recordings imports --failed", "events --since 1h", "status --watch"]),
+         ["recordings imports --failed", "events --since 1h", "top"]),
         ([server("a", status="offline"), server("b", status="unstable")], [LOST],
          ["doctor", "poll", "events --since 1h"]),
         ([server("a", "disabled", "offline")], [],
-         ["servers enable a", "status --watch", "events --follow"]),
+         ["servers enable a", "top", "events --follow"]),
         ([server("a", "cordoned", meetings=2), server("b", "disabled")], [],
-         ["servers drain a --wait", "servers enable b", "status --watch"]),
+         ["servers drain a --wait", "servers enable b", "top"]),
     ],
 )  # fmt: skip
 def test_commands_suit_the_state(
@@ -66,7 +66,7 @@ async def test_overview_of_a_running_pool(redis_url: str, redis_namespace: str) 
     assert "\n1 problem in the last hour, the last one:\n\t" in done.out
     assert "the connection to Redis is lost: x\\x1b[1m" in done.out
     assert lines[-3].startswith(f"  {PROGRAM} ctl events --since 1h  ")
-    assert [one["command"] for one in found["suggestions"]][1] == f"{PROGRAM} ctl status --watch"
+    assert [one["command"] for one in found["suggestions"]][1] == f"{PROGRAM} ctl top"
     assert found["servers"][0]["status"] == "online"
 
 

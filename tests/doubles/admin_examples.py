@@ -241,7 +241,7 @@ PREPARED: dict[str, Callable[[Place], Awaitable[None]]] = {
     **dict.fromkeys(
         (
             *("listRecordings", "getRecordingInfo", "updateRecordings", "addRecordingsToTenant"),
-            *("getExpiredRecordings", "pruneRecordings"),
+            *("deleteRecordings", "getExpiredRecordings", "pruneRecordings"),
         ),
         have_a_recording,
     ),

@@ -78,6 +78,7 @@ KINDS = (
     _kind("handback", "appliance:handback", "string"),
     _kind("emptied", "appliance:emptied", "string"),
     _kind("doctor", "appliance:doctor", "string", expires=True),
+    _kind("console session", "appliance:console_ended:(.+)", "string", expires=True),
     _kind("audit", "appliance:audit", "list"),
     _kind("tokens", "appliance:tokens", "hash"),
     _kind(

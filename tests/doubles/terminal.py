@@ -20,7 +20,8 @@ _CHUNK = 65_536
 class Terminal:
     """A running ctl; `end` must be called."""
 
-    def __init__(self, socket_path: Path, words: Sequence[str]) -> None:
+    def __init__(self, socket_path: Path, words: Sequence[str], modules: str = "") -> None:
+        """`modules`: a directory of Python modules that come before all others."""
         self._master, slave = pty.openpty()
         self._screen = b""
         self._process = subprocess.Popen(
@@ -28,7 +29,7 @@ class Terminal:
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            env=ctl_environment(socket_path, TERM="xterm"),
+            env=_put_first(modules, ctl_environment(socket_path, TERM="xterm")),
             cwd="/",
             start_new_session=True,
         )
@@ -54,6 +55,11 @@ class Terminal:
                 self._screen += chunk
         os.close(self._master)
         return self._process.wait(END_LIMIT_S), self._screen.decode()
+
+
+def _put_first(modules: str, environ: dict[str, str]) -> dict[str, str]:
+    path = environ["PYTHONPATH"]
+    return {**environ, "PYTHONPATH": f"{modules}{os.pathsep}{path}" if modules else path}
 
 
 def on_terminal(socket_path: Path, words: Sequence[str], answer: str = "") -> tuple[int, str]:

@@ -156,6 +156,9 @@ def test_printed_commands_work_and_ctrl_c_ends_all_processes(tmp_path: Path) -> 
         demo.wait_for(LAST_LINE)
         processes = demo.processes()
 
+        assert "sla_" in demo.text
+        assert 'name="token"' in fetch(f"http://127.0.0.1:{demo.port}/scalelite/")
+        assert "analysis-2" in demo.ctl("meetings list")
         assert "<returncode>SUCCESS</returncode>" in fetch(demo.url("create"))
         assert "A simulated BigBlueButton server." in fetch(demo.url("join"))
         assert "<running>true</running>" in fetch(demo.url("isMeetingRunning"))

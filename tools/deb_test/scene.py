@@ -71,12 +71,16 @@ class Scene:
 
     def configure(self, **variables: str) -> None:
         """Edit variables in the configuration, and restart the service."""
+        self.edit(**variables)
+        self.machine.run("systemctl", "restart", UNIT)
+
+    def edit(self, **variables: str) -> None:
+        """Edit variables in the configuration."""
         path = self.machine.path(CONFIGURATION)
         text = path.read_text()
         for name, value in variables.items():
             text = re.sub(rf"^#?{name}=.*$", f"{name}={value}", text, count=1, flags=re.MULTILINE)
         path.write_text(text)
-        self.machine.run("systemctl", "restart", UNIT)
 
     def drop_in(self, text: str, name: str = "test.conf") -> None:
         """Add a drop-in to the unit and restart it."""

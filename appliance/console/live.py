@@ -1,0 +1,253 @@
+"""Pages that change by themselves: their parts are rendered once for all who look, and sent as they
+change over Server-Sent Events.
+
+All who look at the same view (page, parameters, language, role) share a channel, which renders the
+parts at its interval and sends what has changed. Nothing is read or rendered while nobody looks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import trio
+
+from appliance.console.history import History
+from appliance.console.snapshot import (
+    Snapshot,
+    SnapshotReader,
+    count_errors,
+    count_refused,
+)
+from appliance.faults import DatabaseDown, StoreDown
+from appliance.features import Features
+
+SNAPSHOT_S = 1.0
+PING_S = 15.0
+"""An idle stream is written to this often, so that a client that has gone is noticed."""
+MAX_STREAMS = 500
+_IDLE_S = 5.0
+"""How long a channel lives on without viewers: who reloads a page comes back to it."""
+_SHARE = 0.05
+"""Of a processor that snapshots may take: those of very large pools are read less often."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListPart:
+    """A list whose entries change one by one; in its order, by their keys."""
+
+    opening: str
+    closing: str
+    entries: Mapping[str, str]
+
+    def __html__(self) -> str:
+        """Return the whole list, for templates."""
+        return f"{self.opening}{''.join(self.entries.values())}{self.closing}"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What changes on a page: HTML by the key that its element has in `data-part`."""
+
+    html: Mapping[str, str] = field(default_factory=dict)
+    lists: Mapping[str, ListPart] = field(default_factory=dict)
+
+    def whole(self) -> dict[str, str]:
+        """Return everything."""
+        return {**self.html, **{key: one.__html__() for key, one in self.lists.items()}}
+
+    def changes_since(self, before: Parts) -> dict[str, str]:
+        """Return what differs; a list as a whole only if entries have come or gone."""
+        changed = {k: v for k, v in self.html.items() if before.html.get(k) != v}
+        for key, now in self.lists.items():
+            old = before.lists.get(key)
+            if old is None or old.entries.keys() != now.entries.keys():
+                changed[key] = now.__html__()
+                continue
+            changed |= {k: v for k, v in now.entries.items() if old.entries[k] != v}
+        return changed
+
+
+Render = Callable[[Snapshot], Awaitable[Parts]]
+
+
+class Channel:
+    """The viewers of one view."""
+
+    def __init__(self, render: Render, interval_s: float) -> None:
+        self.render = render
+        self.interval_s = interval_s
+        self.viewers = 0
+        self.version = 0
+        self.parts: Parts | None = None
+        self.message = b""
+        """What has changed with `version`."""
+        self.changed = trio.Event()
+        self.needed = trio.Event()
+
+    def publish(self, parts: Parts) -> None:
+        """Take newly rendered parts; wake the viewers if they differ."""
+        before, self.parts = self.parts, parts
+        changes = parts.whole() if before is None else parts.changes_since(before)
+        if changes:
+            self.version += 1
+            self.message = encode_event("parts", changes)
+            event, self.changed = self.changed, trio.Event()
+            event.set()
+
+
+class Follower:
+    """One viewer of a channel."""
+
+    def __init__(self, channel: Channel, stopping: trio.Event) -> None:
+        self._channel = channel
+        self._stopping = stopping
+        self._version = -1
+        self._silent_s = 0.0
+
+    async def next(self, wait_s: float) -> bytes:
+        """Return the next message: everything first, then what changes; b"" after `wait_s`.
+
+        A viewer that reads too slowly for every change gets everything again.
+        """
+        channel = self._channel
+        if channel.version == self._version or channel.parts is None:
+            with trio.move_on_after(wait_s):
+                await self._wait()
+        if channel.parts is None or channel.version == self._version:
+            self._silent_s += wait_s
+            if self._silent_s < PING_S:
+                return b""
+            self._silent_s = 0.0
+            return b": nothing has changed\n\n"
+        one_behind = channel.version == self._version + 1 and self._version >= 0
+        self._version, self._silent_s = channel.version, 0.0
+        if one_behind:
+            return channel.message
+        return encode_event("parts", channel.parts.whole())
+
+    async def _wait(self) -> None:
+        async with trio.open_nursery() as nursery:
+
+            async def until(event: trio.Event) -> None:
+                await event.wait()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(until, self._channel.changed)
+            nursery.start_soon(until, self._stopping)
+
+
+def encode_event(name: str, document: object) -> bytes:
+    """Return a server-sent event whose data is JSON."""
+    data = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return f"event: {name}\ndata: {data}\n\n".encode("utf-8", "replace")
+
+
+class Live:
+    """The snapshots, the history and the channels of one console."""
+
+    def __init__(self, features: Features) -> None:
+        self.features = features
+        self.history = History()
+        self.reader = SnapshotReader(features)
+        self.streams = 0
+        self.stopping = trio.Event()
+        """Ends every stream."""
+        self._channels: dict[Hashable, Channel] = {}
+        self._nursery: trio.Nursery | None = None
+        self._lock = trio.Lock()
+        self._read_at_s: float | None = None
+        self._interval_s = SNAPSHOT_S
+
+    async def run(self) -> None:
+        """Host the channels and sample the history, until cancelled."""
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                await self._sample_forever()
+        finally:
+            self._nursery = None
+            self._channels.clear()
+
+    async def _sample_forever(self) -> None:
+        while True:
+            try:
+                servers = await self.features.pool.records.list_servers(in_background=True)
+            except StoreDown:
+                pass  # a gap
+            else:
+                self.history.add(
+                    self.features.now_ms() // 60_000,
+                    servers,
+                    refused=count_refused(self.features),
+                    errors=count_errors(self.features),
+                )
+            await trio.sleep(60 - self.features.now_ms() / 1000 % 60 + 0.5)
+
+    async def snapshot(self) -> Snapshot:
+        """Return the snapshot of this second; only the first caller reads it."""
+        async with self._lock:
+            now_s = trio.current_time()
+            if self._read_at_s is None or now_s - self._read_at_s >= 0.9 * self._interval_s:
+                await self.reader.read()
+                took_s = trio.current_time() - now_s
+                self._interval_s = min(10.0, max(SNAPSHOT_S, took_s / _SHARE))
+                self._read_at_s = now_s
+                self._examine()
+            return self.reader.last
+
+    def forget(self) -> None:
+        """Have the next snapshot read anew, after a change."""
+        self._read_at_s = None
+
+    def _examine(self) -> None:
+        if self._nursery is not None:
+            self._nursery.start_soon(self._examine_quietly)
+
+    async def _examine_quietly(self, again: bool = False) -> None:
+        try:
+            await self.reader.examine(again=again)
+        except Exception as error:
+            self.features.log.error("console_examination_failed", exc_info=error)
+
+    @contextmanager
+    def watch(self, key: Hashable, render: Render, interval_s: float) -> Iterator[Channel]:
+        """Join the channel of a view, which is opened for its first viewer."""
+        channel = self._channels.get(key)
+        if channel is None:
+            channel = Channel(render, interval_s)
+            if self._nursery is not None:
+                self._channels[key] = channel
+                self._nursery.start_soon(self._serve, key, channel)
+        channel.viewers += 1
+        self.streams += 1
+        channel.needed.set()
+        try:
+            yield channel
+        finally:
+            channel.viewers -= 1
+            self.streams -= 1
+
+    async def _serve(self, key: Hashable, channel: Channel) -> None:
+        """Render the parts of a view until nobody looks any more."""
+        try:
+            while True:
+                try:
+                    channel.publish(await channel.render(await self.snapshot()))
+                except (StoreDown, DatabaseDown):
+                    pass  # the page has what it had; the overview says why
+                except Exception as error:
+                    self.features.log.error("console_part_failed", exc_info=error)
+                    await trio.sleep(_IDLE_S)
+                await trio.sleep(max(channel.interval_s, self._interval_s))
+                if not channel.viewers:
+                    channel.needed = trio.Event()
+                    with trio.move_on_after(_IDLE_S):
+                        await channel.needed.wait()
+                    if not channel.viewers:
+                        return
+        finally:
+            if self._channels.get(key) is channel:
+                del self._channels[key]

@@ -1,0 +1,33 @@
+"""The pages of the console, each a module with the routes of the page and of its changes.
+
+A module has `ROUTES`, and `LIVE` where parts of its page change by themselves.
+"""
+
+from __future__ import annotations
+
+from quart import Response
+
+from appliance.console.core import Console, LivePage, PageFailed, Route, Visit
+from appliance.console.pages import (
+    callbacks,
+    doctor,
+    meetings,
+    overview,
+    recordings,
+    server,
+    servers,
+)
+
+_MODULES = (overview, servers, server, meetings, recordings, callbacks, doctor)
+
+PAGES: tuple[Route, ...] = tuple(route for module in _MODULES for route in module.ROUTES)
+LIVE_PAGES: dict[str, LivePage] = {
+    module.LIVE.name: module.LIVE for module in _MODULES if hasattr(module, "LIVE")
+}
+
+
+async def _nothing(console: Console, visit: Visit) -> Response:
+    raise PageFailed(404, "There is no such page")
+
+
+NOTHING = Route("/<path:rest>", _nothing, for_tenants=True)

@@ -1,0 +1,230 @@
+"""Meetings: search, detail, end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from lxml import etree
+from markupsafe import escape
+from quart import Response
+
+from appliance.admin_calls.actors import Role
+from appliance.console.core import (
+    CallFailed,
+    Console,
+    Done,
+    LivePage,
+    Notice,
+    PageFailed,
+    Route,
+    View,
+    Visit,
+)
+from appliance.console.live import ListPart, Parts
+from appliance.console.snapshot import Snapshot
+from appliance.faults import BbbError
+from appliance.meetings.administration import find_meetings
+
+PAGE_ROWS = 100
+PARAMS = ("q", "server", "tenant", "sort", "p")
+_FIELDS = ("name", "users", "moderators", "videos", "seen_created", "created")
+_CHUNK = 500
+_MAX_NAMES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ShownMeeting:
+    """A line of the list: the record, and what the last poll of its server saw."""
+
+    id: str
+    name: str
+    server_id: str
+    server: str
+    """Label of its server."""
+    tenant: str
+    reachable: bool
+    voice_bridge: str
+    users: int
+    moderators: int
+    videos: int
+    created_ms: int | None
+
+
+async def show(console: Console, visit: Visit) -> Response:
+    """Show the list."""
+    return await console.live_page(visit, LIVE)
+
+
+async def parts(console: Console, view: View, seen: Snapshot) -> Parts:
+    """Render a page of the list."""
+    actor = view.actor
+    answer = await console.calls.make("listMeetings", actor, {})
+    meetings = await _describe(console, answer.meetings, seen)
+    found = _choose(meetings, view)
+    pages = max(1, -(-len(found) // PAGE_ROWS))
+    number = view.param("p", "1")
+    current = min(pages, max(1, int(number) if number.isdecimal() and len(number) < 6 else 1))
+    shown = found[(current - 1) * PAGE_ROWS : current * PAGE_ROWS]
+    kept = [(name, value) for name, value in view.params if name != "p"]
+    href = f"/scalelite/meetings?{urlencode(kept)}{'&' if kept else ''}"
+    entries = {
+        f"meeting:{escape(one.id)}": console.part("meeting_row", view, one=one) for one in shown
+    }
+    texts = view.texts
+    counted = texts.meetings(len(found))
+    if len(found) < len(meetings):
+        counted = texts.t("{n} of {total} meetings", n=len(found), total=len(meetings))
+    users = texts.users(sum(one.users for one in found))
+    return Parts(
+        {
+            "summary": console.part("summary", view, text=f"{counted}, {users}"),
+            "pages": console.part("pages", view, count=pages, current=current, href=href),
+        },
+        {"meetings": ListPart('<tbody data-part="meetings">', "</tbody>", entries)},
+    )
+
+
+async def _describe(console: Console, records: Sequence[Any], seen: Snapshot) -> list[ShownMeeting]:
+    """Add to records what the polls have seen of the meetings."""
+    redis = console.features.redis.background
+    tenants = await read_tenant_names(console)
+    found: list[ShownMeeting] = []
+    for start in range(0, len(records), _CHUNK):
+        chunk = records[start : start + _CHUNK]
+        replies = await redis.pipeline(
+            [("HMGET", redis.own_key(f"meeting:{one.id}"), *_FIELDS) for one in chunk]
+        )
+        for one, values in zip(chunk, replies, strict=True):
+            name, users, moderators, videos, seen_ms, created_ms = (value or "" for value in values)
+            row = seen.by_id.get(one.server_id)
+            found.append(
+                ShownMeeting(
+                    id=one.id,
+                    name=name,
+                    server_id=one.server_id,
+                    server=row.label if row else one.server_id,
+                    tenant=tenants.get(one.tenant_id, one.tenant_id),
+                    reachable=one.reachable,
+                    voice_bridge=one.voice_bridge or "",
+                    users=_int(users),
+                    moderators=_int(moderators),
+                    videos=_int(videos),
+                    created_ms=_int(seen_ms or created_ms) or None,
+                )
+            )
+    return found
+
+
+async def read_tenant_names(console: Console) -> dict[str, str]:
+    """Return the names of the tenants by id."""
+    if not console.settings.api.multitenancy:
+        return {}
+    tenants = await console.features.tenants.store.list_tenants()
+    return {tenant.id: tenant.name for tenant in tenants}
+
+
+def _int(text: str) -> int:
+    try:
+        return int(float(text))
+    except ValueError:
+        return 0
+
+
+def _choose(meetings: Sequence[ShownMeeting], view: View) -> list[ShownMeeting]:
+    words = view.param("q").lower().split()
+    server, tenant = view.param("server"), view.param("tenant")
+    found = [
+        one
+        for one in meetings
+        if (not server or one.server_id == server)
+        and (not tenant or one.tenant == tenant)
+        and all(word in f"{one.name} {one.id} {one.server} {one.tenant}".lower() for word in words)
+    ]
+    if view.param("sort") == "name":
+        return sorted(found, key=lambda one: (one.name or one.id).lower())
+    if view.param("sort") == "age":
+        return sorted(found, key=lambda one: one.created_ms or 0)
+    return sorted(found, key=lambda one: -one.users)
+
+
+# --- one meeting ---------------------------------------------------------------------------------
+
+
+async def show_one(console: Console, visit: Visit) -> Response:
+    """Show a meeting as its server describes it now."""
+    meeting_id = visit.view.param("id")
+    info, problem = await console.try_call(visit, "getMeetingInfo", id=meeting_id)
+    listed = await console.call(visit, "listMeetings", ids=[meeting_id])
+    if not listed.meetings:
+        raise PageFailed(404, "There is no such meeting; perhaps it has just ended")
+    snapshot = await console.live.snapshot()
+    (one,) = await _describe(console, listed.meetings, snapshot)
+    allowed = console.settings.console.show_names and visit.viewer.may(Role.ADMIN)
+    names = await _read_names(console, meeting_id) if allowed and info is not None else None
+    return await console.page(
+        visit, "meeting.html", one=one, info=info, problem=problem, names=names
+    )
+
+
+async def _read_names(console: Console, meeting_id: str) -> list[str] | None:
+    """Return the names of the users; None: its server does not say them."""
+    found = await find_meetings(console.features.meetings, [meeting_id])
+    server = found.meetings[0].server if found.meetings else None
+    if server is None:
+        return None
+    try:
+        answer = await console.features.pool.bbb.call(
+            server, "getMeetingInfo", (("meetingID", meeting_id),)
+        )
+    except BbbError:
+        return None
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
+    root = etree.fromstring(answer.body, parser)
+    names = [(one.text or "").strip() for one in root.iterfind("attendees/attendee/fullName")]
+    return sorted(names, key=str.lower)[:_MAX_NAMES]
+
+
+async def end(console: Console, visit: Visit) -> Response | Done:
+    """End a meeting; asks first."""
+    texts, meeting_id = visit.texts, visit.view.param("id")
+    if not visit.field("confirmed"):
+        info, _ = await console.try_call(visit, "getMeetingInfo", id=meeting_id)
+        line = texts.t("Its server does not say how many users it has.")
+        if info is not None:
+            line = texts.n(info.participants, "One user is in it.", "{n} users are in it.")
+        name = info.name if info is not None and info.name else meeting_id
+        return await console.page(
+            visit,
+            "confirm.html",
+            title=texts.t("End {meeting}?", meeting=name),
+            lines=[line],
+            action=f"{_path(meeting_id)}/end",
+            fields=(),
+            typed="",
+            button=texts.t("End {meeting}", meeting=name),
+            back=_path(meeting_id),
+        )
+    answer = await console.call(visit, "endMeetings", ids=[meeting_id])
+    if answer.unknown:
+        raise PageFailed(404, "There is no such meeting; perhaps it has just ended")
+    (result,) = answer.meetings
+    if result.outcome.value == "failed":
+        raise CallFailed(502, f"{meeting_id}: {result.reason}")
+    text = texts.t("{meeting} was ended", meeting=meeting_id)
+    return Done(Notice(text), "/scalelite/meetings")
+
+
+def _path(meeting_id: str) -> str:
+    return f"/scalelite/meetings/{quote(meeting_id, safe='')}"
+
+
+LIVE = LivePage("meetings", parts, 5.0, PARAMS, for_tenants=True)
+_ONE = "/meetings/<path:id>"
+ROUTES = (
+    Route("/meetings", show, page="meetings", params=PARAMS, for_tenants=True),
+    Route(_ONE, show_one, page="meetings", for_tenants=True),
+    Route(f"{_ONE}/end", end, "POST", "meetings", Role.OPERATOR, for_tenants=True),
+)

@@ -1,0 +1,216 @@
+"""The overview: one sentence, what is wrong, the figures, the pool as a picture, the last day."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+
+from quart import Response
+
+from appliance.console.charts import usage_share
+from appliance.console.core import Console, LivePage, Route, View, Visit
+from appliance.console.live import Parts
+from appliance.console.problems import find_problems, free_seats
+from appliance.console.snapshot import Snapshot
+from appliance.console.texts import UNKNOWN, Texts, local_time
+from appliance.doctor.findings import Level
+from appliance.model import ServerState
+
+_SHOWN = 6
+"""Problems that are listed; the others are on the doctor's page."""
+_DAY_CHARTS = (
+    ("users", "Users", "/scalelite/servers?sort=users"),
+    ("meetings", "Meetings", "/scalelite/meetings"),
+    ("refused", "Creates refused", "/scalelite/servers"),
+    ("errors", "Calls with an internal error", "/scalelite/doctor"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number of the overview and the page that is behind it."""
+
+    title: str
+    value: str
+    href: str
+    note: str = ""
+    level: str = ""
+    """warn or fail; empty: nothing is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DayChart:
+    """One chart of the last day."""
+
+    title: str
+    href: str
+    values: list[float]
+    now: str
+    most: str
+    label: str
+
+
+async def show(console: Console, visit: Visit) -> Response:
+    """Show the overview; a tenant's token begins with its meetings."""
+    if visit.view.tenant_id is not None:
+        return redirect_to("/scalelite/meetings")
+    return await console.live_page(visit, LIVE)
+
+
+def redirect_to(path: str) -> Response:
+    """Return the way to another page."""
+    response = Response("", 303)
+    response.headers["location"] = path
+    return response
+
+
+async def parts(console: Console, view: View, seen: Snapshot) -> Parts:
+    """Render the parts of the overview."""
+    texts = view.texts
+    return Parts(
+        {
+            "banner": _banner(console, view, seen),
+            "figures": console.part("figures", view, figures=_figures(console, seen, texts)),
+            "skyline": _skyline(console, view, seen),
+            "charts": _charts(console, view),
+        }
+    )
+
+
+def _banner(console: Console, view: View, seen: Snapshot) -> str:
+    texts = view.texts
+    problems = find_problems(seen)
+    worst = problems[0].level if problems else Level.OK
+    level, sentence = judge(texts, worst, len(problems))
+    enabled = [one for one in seen.servers if one.state is ServerState.ENABLED]
+    summary = texts.t(
+        "{online} of {enabled} enabled servers online, {meetings}, {users}",
+        online=sum(server.online for server in enabled),
+        enabled=len(enabled),
+        meetings=texts.meetings(seen.meetings),
+        users=texts.users(seen.users),
+    )
+    if seen.store_down:
+        summary = texts.t("As it was at {time}:", time=texts.clock(seen.at_ms)) + " " + summary
+    return console.part(
+        "banner",
+        view,
+        level=level,
+        sentence=sentence,
+        summary=summary,
+        problems=problems[:_SHOWN],
+        more=max(0, len(problems) - _SHOWN),
+    )
+
+
+def judge(texts: Texts, worst: Level, count: int) -> tuple[str, str]:
+    """Return the level of the pool and the sentence that says it."""
+    if worst is Level.OK:
+        return "ok", texts.t("All is well")
+    if worst is Level.FAIL:
+        return "fail", texts.n(count, "One thing is wrong", "{n} things are wrong")
+    return "warn", texts.n(count, "One thing needs a look", "{n} things need a look")
+
+
+def _figures(console: Console, seen: Snapshot, texts: Texts) -> list[Figure]:
+    servers = seen.servers
+    enabled = [server for server in servers if server.state is ServerState.ENABLED]
+    online = sum(server.online for server in enabled)
+    others = Counter(server.state.value for server in servers)
+    note = ", ".join(
+        f"{texts.number(others[word])} {word}" for word in ("cordoned", "disabled") if others[word]
+    )
+    free, seats = free_seats(servers)
+    refused = sum(value for value in console.live.history.day("refused")[-60:] if value == value)
+    work = seen.work
+    dead = "fail" if online < len(enabled) else ""
+    return [
+        Figure("Servers online", f"{online}/{len(enabled)}", "/scalelite/servers", note, dead),
+        Figure("Meetings", texts.number(seen.meetings), "/scalelite/meetings"),
+        Figure("Users", texts.number(seen.users), "/scalelite/servers?sort=users"),
+        Figure(
+            "Free seats",
+            texts.number(free),
+            "/scalelite/servers",
+            texts.t("of {n}", n=seats) if seats else texts.t("no server has a maximum"),
+        ),
+        Figure(
+            "Creates refused",
+            texts.number(refused),
+            "/scalelite/#day",
+            texts.t("in the last hour"),
+            "warn" if refused else "",
+        ),
+        _waiting("Imports", work.imports_waiting, work.imports_failed, "recordings", texts),
+        _waiting("Callbacks", work.callbacks_waiting, work.callbacks_failed, "callbacks", texts),
+    ]
+
+
+def _waiting(
+    title: str, waiting: int | None, failed: int | None, page: str, texts: Texts
+) -> Figure:
+    """Return the figure of a queue; None: it is not used, or its store is away."""
+    if waiting is None:
+        return Figure(title, UNKNOWN, f"/scalelite/{page}")
+    note = texts.t("waiting")
+    if failed:
+        note += f", {texts.t('{n} failed', n=failed)}"
+    return Figure(
+        title, texts.number(waiting), f"/scalelite/{page}", note, "warn" if failed else ""
+    )
+
+
+def _skyline(console: Console, view: View, seen: Snapshot) -> str:
+    rows = seen.rows
+    highest = max((row.server.load or 0.0 for row in rows), default=0.0)
+    count = Counter(
+        "off"
+        if row.server.state is ServerState.DISABLED
+        else "dead"
+        if not row.server.online
+        else "cordoned"
+        if row.server.state is ServerState.CORDONED
+        else "up"
+        for row in rows
+    )
+    full = sum((usage_share(row, highest) or 0.0) >= 0.9 for row in rows if row.server.max_users)
+    legend = [
+        ("up", "takes meetings", (count["up"], "/scalelite/servers?state=enabled&status=online")),
+        ("cordoned", "cordoned", (count["cordoned"], "/scalelite/servers?state=cordoned")),
+        ("dead", "does not answer", (count["dead"], "/scalelite/servers?status=offline")),
+        ("off", "disabled", (count["off"], "/scalelite/servers?state=disabled")),
+    ]
+    if full:
+        legend.insert(1, ("hot", "nearly full", (full, "/scalelite/servers?sort=users")))
+    label = view.texts.t(
+        "How much each of the {n} servers is used, by name from left to right", n=len(rows)
+    )
+    return console.part("skyline", view, rows=rows, label=label, legend=legend)
+
+
+def _charts(console: Console, view: View) -> str:
+    texts, charts = view.texts, []
+    for name, title, href in _DAY_CHARTS:
+        values = console.live.history.day(name)
+        known = [value for value in values if value == value]
+        now, most = (known[-1], max(known)) if known else (None, None)
+        label = texts.t(
+            "{title} in the last 24 hours: now {now}, at most {most}",
+            title=texts.t(title),
+            now=texts.number(now),
+            most=texts.number(most),
+        )
+        chart = DayChart(title, href, values, texts.number(now), texts.number(most), label)
+        charts.append(chart)
+    return console.part("charts", view, charts=charts, hours=day_hours(console))
+
+
+def day_hours(console: Console) -> list[str]:
+    """Return the labels below a chart of the last day: every six hours, the last one now."""
+    now = local_time(console.features.now_ms())
+    return [(now - timedelta(hours=back)).strftime("%H:%M") for back in (24, 18, 12, 6, 0)]
+
+
+LIVE = LivePage("overview", parts)
+ROUTES = (Route("/", show, page="overview", for_tenants=True),)

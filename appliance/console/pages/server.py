@@ -1,0 +1,368 @@
+"""One server: its page, the changes of its state, adding and editing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from quart import Response
+
+from appliance.admin_calls.actors import Role
+from appliance.audit.rules import DONE, Change
+from appliance.console.core import (
+    CallFailed,
+    Console,
+    Done,
+    LivePage,
+    Notice,
+    PageFailed,
+    Route,
+    View,
+    Visit,
+)
+from appliance.console.live import Parts
+from appliance.console.pages.overview import DayChart, day_hours
+from appliance.console.pages.servers import shape_of, status_of
+from appliance.console.snapshot import Row, Snapshot
+from appliance.model import KnownMeeting, ServerId
+from appliance.servers.audited import server_snapshot
+
+_MEETINGS = 50
+_FIELDS = ("tag", "load_multiplier", "max_meetings", "max_users")
+_UNDO = {"enabled": "enableServer", "cordoned": "cordonServer", "disabled": "disableServer"}
+
+
+async def show(console: Console, visit: Visit, secret: str = "") -> Response:
+    """Show a server."""
+    row = await _find(console, visit)
+    return await console.live_page(
+        visit, LIVE, id=row.server.id, label=row.label, server=row.server, secret=secret
+    )
+
+
+async def _find(console: Console, visit: Visit) -> Row:
+    server_id = visit.view.param("id")
+    row = (await console.live.snapshot()).by_id.get(server_id)
+    if row is None:
+        console.live.forget()  # it may have been added this second
+        row = (await console.live.snapshot()).by_id.get(server_id)
+    if row is None:
+        raise PageFailed(404, "There is no such server")
+    return row
+
+
+async def parts(console: Console, view: View, seen: Snapshot) -> Parts:
+    """Render what changes on the page of a server."""
+    row = seen.by_id.get(view.param("id"))
+    if row is None:
+        return Parts()
+    server = row.server
+    values = {
+        "row": row,
+        "s": server,
+        "shape": shape_of(server),
+        "status": status_of(server),
+        "drained": 1 - server.meetings / row.drain_from if row.drain_from else None,
+    }
+    found = await read_meetings(console, server.id)
+    return Parts(
+        {
+            "server": console.part("server", view, **values),
+            "buttons": console.part("server_buttons", view, **values),
+            "meetings": console.part(
+                "server_meetings",
+                view,
+                s=server,
+                meetings=found[:_MEETINGS],
+                more=max(0, len(found) - _MEETINGS),
+            ),
+            "charts": _charts(console, view, server.id),
+        }
+    )
+
+
+async def read_meetings(console: Console, server_id: str) -> list[KnownMeeting]:
+    """Return the meetings of a server as of its last poll, the fullest first."""
+    records = console.features.pool.records
+    found = await records.list_known_meetings([ServerId(server_id)])
+    return sorted(found, key=lambda one: -one.participants)
+
+
+def _charts(console: Console, view: View, server_id: str) -> str:
+    texts, charts = view.texts, []
+    samples = console.live.history.day_of(server_id)
+    for title, values in zip(("Users", "Meetings"), samples, strict=True):
+        known = [value for value in values if value == value]
+        now, most = (known[-1], max(known)) if known else (None, None)
+        label = texts.t(
+            "{title} in the last 24 hours: now {now}, at most {most}",
+            title=texts.t(title),
+            now=texts.number(now),
+            most=texts.number(most),
+        )
+        charts.append(
+            DayChart(title, "#day", list(values), texts.number(now), texts.number(most), label)
+        )
+    return console.part("charts", view, charts=charts, hours=day_hours(console))
+
+
+# --- states --------------------------------------------------------------------------------------
+
+
+async def cordon(console: Console, visit: Visit) -> Done:
+    """Give it no new meetings."""
+    return await _set_state(console, visit, "cordonServer", "{server} is cordoned")
+
+
+async def drain(console: Console, visit: Visit) -> Done:
+    """Give it no new meetings; it is disabled once it is empty."""
+    return await _set_state(
+        console,
+        visit,
+        "cordonServer",
+        "{server} is draining: {meetings}, {users} at the last poll; it is disabled once it is"
+        " empty",
+    )
+
+
+async def enable(console: Console, visit: Visit) -> Done:
+    """Let it take meetings."""
+    return await _set_state(console, visit, "enableServer", "{server} is enabled")
+
+
+async def _set_state(console: Console, visit: Visit, call: str, text: str) -> Done:
+    row = await _find(console, visit)
+    server = row.server
+    answer = await console.call(visit, call, id=server.id)
+    meetings, users = visit.texts.meetings(server.meetings), visit.texts.users(server.users)
+    shown = visit.texts.t(text, server=row.label, meetings=meetings, users=users)
+    details: tuple[str, ...] = ()
+    kind = "done"
+    if call == "enableServer" and answer.poll is not None and not answer.poll.succeeded:
+        kind = "failed"
+        details = (visit.texts.t("It does not answer: {reason}", reason=answer.poll.reason),)
+    undo = console.sign_undo([(server.id, server.state.value)])
+    return Done(Notice(shown, kind, undo, details), _path(server.id))
+
+
+async def undo(console: Console, visit: Visit) -> Done:
+    """Take back a change of states, for ten seconds."""
+    now_s = console.features.now_ms() / 1000
+    changed = console.signer.read_until("undo", visit.field("undo"), now_s=now_s)
+    if changed is None:
+        raise PageFailed(409, "It is too late to undo this")
+    for server_id, state in changed:
+        if state in _UNDO:
+            await console.call(visit, _UNDO[state], id=server_id)
+    to = _path(changed[0][0]) if len(changed) == 1 else "/scalelite/servers"
+    return Done(Notice(visit.texts.t("Undone")), to)
+
+
+async def disable(console: Console, visit: Visit) -> Response | Done:
+    """Disable it and end its meetings; asks first while it is in use."""
+    row = await _find(console, visit)
+    fields: dict[str, Any] = {"id": row.server.id}
+    if visit.field("confirmed"):
+        _check_typed(visit, row)
+        fields["confirmed"] = True
+    try:
+        answer = await console.call(visit, "disableServer", **fields)
+    except CallFailed as error:
+        if error.status != 409:
+            raise
+        return await _confirm(
+            console, visit, row, "Disable", visit.texts.t("Its meetings are ended at once.")
+        )
+    text = visit.texts.t(
+        "{server} is disabled; ended: {meetings}",
+        server=row.label,
+        meetings=visit.texts.meetings(len(answer.ended)),
+    )
+    return Done(Notice(text), _path(row.server.id))
+
+
+async def panic(console: Console, visit: Visit) -> Response | Done:
+    """Forget and end its meetings, and disable it; always asks first."""
+    row = await _find(console, visit)
+    if not visit.field("confirmed"):
+        line = visit.texts.t(
+            "For a broken server: its meetings are forgotten, so that they can begin elsewhere at"
+            " once, and ended as far as it answers."
+        )
+        return await _confirm(console, visit, row, "Panic", line)
+    _check_typed(visit, row)
+    answer = await console.call(visit, "panicServer", id=row.server.id)
+    text = visit.texts.t(
+        "{server} is disabled; forgotten: {meetings}",
+        server=row.label,
+        meetings=visit.texts.meetings(len(answer.meetings)),
+    )
+    return Done(Notice(text), _path(row.server.id))
+
+
+async def remove(console: Console, visit: Visit) -> Response | Done:
+    """Remove it from the pool; asks first."""
+    row = await _find(console, visit)
+    if not visit.field("confirmed"):
+        line = visit.texts.t("It is taken out of the pool; a server with meetings is not removed.")
+        return await _confirm(console, visit, row, "Remove", line)
+    _check_typed(visit, row)
+    await console.call(visit, "deleteServer", id=row.server.id)
+    text = visit.texts.t("{server} was removed", server=row.label)
+    return Done(Notice(text), "/scalelite/servers")
+
+
+def _check_typed(visit: Visit, row: Row) -> None:
+    if visit.field("typed").lower() != row.label.lower():
+        raise PageFailed(400, "What was typed is not the name of the server; nothing was changed")
+
+
+async def _confirm(console: Console, visit: Visit, row: Row, verb: str, line: str) -> Response:
+    """Ask before meetings are ended, with the numbers."""
+    texts, server = visit.texts, row.server
+    numbers = texts.t(
+        "It has {meetings} with {users} now.",
+        meetings=texts.meetings(server.meetings),
+        users=texts.users(server.users),
+    )
+    return await console.page(
+        visit,
+        "confirm.html",
+        title=f"{texts.t(verb)} {row.label}?",
+        lines=[numbers, line],
+        action=f"{_path(server.id)}/{verb.lower()}",
+        fields=(),
+        typed=row.label,
+        button=f"{texts.t(verb)} {row.label}",
+        back=_path(server.id),
+    )
+
+
+async def poll(console: Console, visit: Visit) -> Done:
+    """Poll it now."""
+    row = await _find(console, visit)
+    (result,) = await console.call(visit, "poll", ids=[row.server.id], what="servers")
+    if result.succeeded:
+        text = visit.texts.t(
+            "{server} answers: {meetings}, {users}",
+            server=row.label,
+            meetings=visit.texts.meetings(result.meetings),
+            users=visit.texts.users(result.users),
+        )
+        return Done(Notice(text), _path(row.server.id))
+    text = visit.texts.t("{server} does not answer", server=row.label)
+    return Done(Notice(text, "failed", details=(result.reason,)), _path(row.server.id))
+
+
+# --- adding and editing --------------------------------------------------------------------------
+
+
+async def show_add(console: Console, visit: Visit) -> Response:
+    """Show the form for a new server."""
+    return await _form(console, visit, {})
+
+
+async def add(console: Console, visit: Visit) -> Response | Done:
+    """Add a server, and say what was found when it was tried."""
+    texts = visit.texts
+    fields = {name: visit.field(name) for name in ("url", "secret", *_FIELDS)}
+    try:
+        server = await console.call(visit, "addServer", server=fields)
+    except CallFailed as error:
+        return await _form(console, visit, fields, problem=str(error))
+    found, problem = await console.try_call(visit, "inspectServer", id=server.id)
+    details = [problem or f"{found.finding.text}. {found.finding.advice}".rstrip(". ")]
+    right = found is not None and found.secret_right
+    if right and visit.field("enable"):
+        await console.call(visit, "enableServer", id=server.id)
+        text = texts.t("{server} was added and enabled", server=server.url)
+    else:
+        text = texts.t("{server} was added; it is disabled", server=server.url)
+    notice = Notice(text, "done" if right else "failed", details=tuple(details))
+    return Done(notice, _path(server.id))
+
+
+async def show_edit(console: Console, visit: Visit) -> Response:
+    """Show the form with the values of a server."""
+    server = (await _find(console, visit)).server
+    values = {name: _shown(getattr(server, name)) for name in ("url", *_FIELDS)}
+    return await _form(console, visit, values)
+
+
+def _shown(value: object) -> str:
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+async def edit(console: Console, visit: Visit) -> Response | Done:
+    """Change a server; an empty secret stays as it is."""
+    row = await _find(console, visit)
+    fields = {name: visit.field(name) for name in ("url", "secret", *_FIELDS)}
+    change = {**fields, **{name: fields[name] or "0" for name in ("max_meetings", "max_users")}}
+    try:
+        await console.call(visit, "updateServer", id=row.server.id, server=change)
+    except CallFailed as error:
+        return await _form(console, visit, fields, problem=str(error))
+    return Done(
+        Notice(visit.texts.t("{server} was changed", server=row.label)), _path(row.server.id)
+    )
+
+
+async def _form(
+    console: Console, visit: Visit, values: Mapping[str, str], problem: str = ""
+) -> Response:
+    server_id = visit.view.param("id")
+    row = await _find(console, visit) if server_id else None
+    shown = {name: values.get(name, "") for name in ("url", *_FIELDS)}
+    label = row.label if row else ""
+    title = visit.texts.t("Edit {server}", server=label) if row else visit.texts.t("Add a server")
+    return await console.page(
+        visit,
+        "server_form.html",
+        400 if problem else 200,
+        id=server_id,
+        label=label,
+        title=title,
+        problem=problem,
+        values=shown,
+        action=f"{_path(server_id)}/edit" if row else "/scalelite/servers/add",
+    )
+
+
+async def show_secret(console: Console, visit: Visit) -> Response:
+    """Show the secret; a POST, so that it is in the audit trail."""
+    server = (await _find(console, visit)).server
+    answer = await console.call(visit, "getServerInfo", id=server.id)
+    shown = [Change(server_snapshot(server).name, None, {"secret": "shown"})]
+    await console.features.audit.record(visit.viewer.actor.who, "getServerInfo", shown, DONE)
+    return await show(console, visit, secret=answer.secret)
+
+
+def _path(server_id: str) -> str:
+    return f"/scalelite/servers/{quote(server_id, safe='')}"
+
+
+LIVE = LivePage("server", parts, params=("id",))
+_ONE = "/servers/<id>"
+
+
+def _post(name: str, handler: Any, role: Role = Role.OPERATOR) -> Route:
+    return Route(f"{_ONE}/{name}", handler, "POST", "servers", role)
+
+
+ROUTES = (
+    Route("/servers/add", show_add, page="servers", role=Role.ADMIN),
+    Route("/servers/add", add, "POST", "servers", Role.ADMIN),
+    Route(_ONE, show, page="servers"),
+    Route(f"{_ONE}/edit", show_edit, page="servers", role=Role.ADMIN),
+    _post("edit", edit, Role.ADMIN),
+    _post("cordon", cordon),
+    _post("drain", drain),
+    _post("enable", enable),
+    _post("disable", disable),
+    _post("panic", panic),
+    _post("poll", poll),
+    _post("remove", remove, Role.ADMIN),
+    _post("secret", show_secret, Role.ADMIN),
+    Route("/undo", undo, "POST", "servers", Role.OPERATOR),
+)

@@ -1,0 +1,202 @@
+"""The list of servers: filter, order, pages, and the changes of several at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from markupsafe import escape
+from quart import Response
+
+from appliance.admin_calls.actors import Role
+from appliance.console.charts import usage_share
+from appliance.console.core import (
+    CallFailed,
+    Console,
+    Done,
+    LivePage,
+    Notice,
+    PageFailed,
+    Route,
+    View,
+    Visit,
+)
+from appliance.console.live import ListPart, Parts
+from appliance.console.snapshot import Row, Snapshot
+from appliance.model import Server, ServerState
+
+PAGE_ROWS = 100
+_MAX_AT_ONCE = 200
+PARAMS = ("q", "state", "status", "sort", "p")
+_ORDERS: dict[str, Callable[[Row], Any]] = {
+    "load": lambda row: -(-1.0 if row.server.load is None else row.server.load),
+    "users": lambda row: -row.server.users,
+    "meetings": lambda row: -row.server.meetings,
+    "state": lambda row: (list(ServerState).index(row.server.state), row.server.online),
+}
+
+
+async def show(console: Console, visit: Visit) -> Response:
+    """Show the list."""
+    return await console.live_page(visit, LIVE)
+
+
+async def parts(console: Console, view: View, seen: Snapshot) -> Parts:
+    """Render the rows of a page of the list."""
+    found = choose_rows(seen.rows, view)
+    pages = max(1, -(-len(found) // PAGE_ROWS))
+    number = view.param("p", "1")
+    current = min(pages, max(1, int(number) if number.isdecimal() and len(number) < 6 else 1))
+    shown = found[(current - 1) * PAGE_ROWS : current * PAGE_ROWS]
+    highest = max((row.server.load or 0.0 for row in seen.rows), default=0.0)
+    entries = {
+        f"server:{escape(row.server.id)}": _row(console, view, row, highest) for row in shown
+    }
+    kept = [(name, value) for name, value in view.params if name != "p"]
+    href = f"/scalelite/servers?{urlencode(kept)}{'&' if kept else ''}"
+    return Parts(
+        {
+            "summary": console.part("summary", view, text=_summarise(view, seen, found)),
+            "pages": console.part("pages", view, count=pages, current=current, href=href),
+        },
+        {"servers": ListPart('<tbody data-part="servers">', "</tbody>", entries)},
+    )
+
+
+def choose_rows(rows: Sequence[Row], view: View) -> list[Row]:
+    """Return the rows that the parameters of a view ask for, in their order."""
+    words = view.param("q").lower().split()
+    state, status = view.param("state"), view.param("status")
+    found = [
+        row
+        for row in rows
+        if (not state or row.server.state.value == state)
+        and (not status or status_of(row.server) == status)
+        and all(word in _haystack(row) for word in words)
+    ]
+    order = _ORDERS.get(view.param("sort"))
+    return sorted(found, key=order) if order else found
+
+
+def _haystack(row: Row) -> str:
+    server = row.server
+    return f"{row.label} {server.id} {server.tag or ''} {server.bbb_version or ''}".lower()
+
+
+def status_of(server: Server) -> str:
+    """Return the status in the words of ctl."""
+    return "unstable" if server.unstable else "online" if server.online else "offline"
+
+
+def shape_of(server: Server) -> str:
+    """Return the shape that stands for state and status."""
+    if server.state is ServerState.DISABLED:
+        return "off"
+    if not server.online:
+        return "fail"
+    if server.unstable:
+        return "warn"
+    return "half" if server.state is ServerState.CORDONED else "ok"
+
+
+def _row(console: Console, view: View, row: Row, highest: float) -> str:
+    history = console.live.history
+    minute = history.pool[-1].minute if history.pool else 0
+    share = usage_share(row, highest)
+    key = (view.texts.language, view.role, row, minute, share and round(share, 2))
+    known = console.rows.get(key)
+    if known is None:
+        if len(console.rows) > 20_000:
+            console.rows.clear()
+        known = console.rows[key] = console.part(
+            "server_row",
+            view,
+            row=row,
+            s=row.server,
+            share=share,
+            status=status_of(row.server),
+            shape=shape_of(row.server),
+            hour=history.hour_of(row.server.id),
+        )
+    return known
+
+
+def _summarise(view: View, seen: Snapshot, found: Sequence[Row]) -> str:
+    texts = view.texts
+    users = sum(row.server.users for row in found)
+    meetings = sum(row.server.meetings for row in found)
+    counted = texts.n(len(found), "{n} server", "{n} servers")
+    if len(found) < len(seen.rows):
+        counted = texts.t("{n} of {total} servers", n=len(found), total=len(seen.rows))
+    text = f"{counted}, {texts.meetings(meetings)}, {texts.users(users)}"
+    if seen.store_down:
+        text = texts.t("As it was at {time}:", time=texts.clock(seen.at_ms)) + " " + text
+    return text
+
+
+# --- changes of several --------------------------------------------------------------------------
+
+
+async def cordon(console: Console, visit: Visit) -> Done:
+    """Cordon the selected servers."""
+    return await _change(
+        console, visit, "cordonServer", ("{n} server cordoned", "{n} servers cordoned")
+    )
+
+
+async def enable(console: Console, visit: Visit) -> Done:
+    """Enable the selected servers."""
+    return await _change(
+        console, visit, "enableServer", ("{n} server enabled", "{n} servers enabled")
+    )
+
+
+async def poll(console: Console, visit: Visit) -> Done:
+    """Poll the selected servers."""
+    ids = _selected(visit)
+    polls = await console.call(visit, "poll", ids=ids, what="servers")
+    failed = [f"{one.hostname}: {one.reason}" for one in polls if not one.succeeded]
+    text = visit.texts.n(len(polls), "{n} server polled", "{n} servers polled")
+    if failed:
+        text += visit.texts.t(", {n} do not answer", n=len(failed))
+    notice = Notice(text, "failed" if failed else "done", details=tuple(failed))
+    return Done(notice, "/scalelite/servers")
+
+
+async def _change(console: Console, visit: Visit, call: str, texts: tuple[str, str]) -> Done:
+    rows = (await console.live.snapshot()).rows
+    before = {str(row.server.id): row.server.state.value for row in rows}
+    changed: list[tuple[str, str]] = []
+    failed: list[str] = []
+    for server_id in _selected(visit):
+        try:
+            await console.call(visit, call, id=server_id)
+            changed.append((server_id, before.get(server_id, "")))
+        except CallFailed as error:
+            failed.append(str(error))
+    notice = Notice(
+        visit.texts.n(len(changed), *texts),
+        "failed" if failed else "done",
+        console.sign_undo(changed) if changed and len(changed) <= 25 else "",
+        tuple(failed),
+    )
+    return Done(notice, "/scalelite/servers")
+
+
+def _selected(visit: Visit) -> list[str]:
+    ids = visit.form.get("ids", [])
+    if not ids:
+        raise PageFailed(400, "Select servers first")
+    if len(ids) > _MAX_AT_ONCE:
+        raise PageFailed(400, "These are too many servers at once")
+    return ids
+
+
+LIVE = LivePage("servers", parts, params=PARAMS)
+ROUTES = (
+    Route("/servers", show, page="servers", params=PARAMS),
+    Route("/servers/cordon", cordon, "POST", "servers", Role.OPERATOR),
+    Route("/servers/enable", enable, "POST", "servers", Role.OPERATOR),
+    Route("/servers/poll", poll, "POST", "servers", Role.OPERATOR),
+)

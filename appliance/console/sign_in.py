@@ -1,0 +1,163 @@
+"""Who looks at the console, and whether a request may be answered at all.
+
+Every request looks its token up again, so that one that was revoked ends its sessions.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http.cookies import CookieError, SimpleCookie
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from appliance.admin_calls.actors import Actor, Role
+from appliance.console.sessions import COOKIE, SESSION_S, Session, Signer
+from appliance.faults import StoreDown
+from appliance.features import Features
+from appliance.http.messages import Request
+from appliance.http.origin import RequestOrigin, strip_port
+from appliance.tokens.find import ADMIN_SECRET, AttemptLimiter, find_login
+from appliance.tokens.rules import Token, digest_of
+
+RECHECK_S = 2.0
+_MAX_TOKEN = 4096
+_MAX_CHECKED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Somebody who is logged in."""
+
+    session: Session
+    token: Token
+
+    @property
+    def name(self) -> str:
+        """Return the name of the token."""
+        return self.token.name
+
+    @property
+    def actor(self) -> Actor:
+        """Return who makes the changes, for the audit trail."""
+        named = self.token.name if self.token.name != ADMIN_SECRET else "ADMIN_SECRET"
+        return Actor(f"console token {named}", self.token.role, self.token.tenant_id)
+
+    def may(self, role: Role) -> bool:
+        """Whether the token has a role."""
+        return self.token.role.includes(role)
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """Opens sessions and finds those of requests."""
+
+    features: Features
+    signer: Signer
+    _checked: dict[str, tuple[float, Viewer | None]] = field(default_factory=dict)
+    limiter: AttemptLimiter = field(default_factory=lambda: AttemptLimiter(time.monotonic))
+
+    async def open(self, secret: str, address: str) -> Viewer | None:
+        """Return a new session for a token or ADMIN_SECRET; None: wrong. Raises StoreDown."""
+        digest = digest_of(secret.strip()[:_MAX_TOKEN])
+        token = await find_login(self.features.tokens, digest)
+        if token is None:
+            self.limiter.note_failure(address)
+            self.features.faults.note("console_login_refused", address)
+            return None
+        self.features.log.info("console_login", token=token.name, client=address)
+        now_s = self.features.now_ms() // 1000
+        return Viewer(Session(secrets.token_urlsafe(18), digest, now_s + SESSION_S), token)
+
+    async def find(self, request: Request) -> Viewer | None:
+        """Return who makes a request; None: nobody is logged in. Raises StoreDown."""
+        cookie = read_cookies(request).get(COOKIE)
+        now_s = self.features.now_ms() / 1000
+        session = None if cookie is None else self.signer.read_session(cookie, now_s=now_s)
+        return None if session is None else await self.check(session)
+
+    async def recheck(self, session: Session) -> Viewer | None:
+        """Return the viewer of an open stream, as of the last two seconds. Raises StoreDown."""
+        now_s = time.monotonic()
+        known = self._checked.get(session.id)
+        if known is None or now_s - known[0] > RECHECK_S:
+            if len(self._checked) > _MAX_CHECKED:
+                self._checked.clear()
+            known = self._checked[session.id] = now_s, await self.check(session)
+        return known[1]
+
+    async def close(self, viewer: Viewer) -> None:
+        """End a session before its time, on every appliance."""
+        left_s = viewer.session.ends_s - self.features.now_ms() // 1000
+        redis = self.features.redis.background
+        await redis.command("SET", self._ended_key(viewer.session), 1, "EX", max(1, left_s))
+        self._checked.pop(viewer.session.id, None)
+        self.features.log.info("console_logout", token=viewer.name)
+
+    async def check(self, session: Session) -> Viewer | None:
+        """Return the viewer of a session; None: it has ended with its token. Raises StoreDown."""
+        if self.features.now_ms() / 1000 >= session.ends_s:
+            return None
+        token = await find_login(self.features.tokens, session.proof)
+        if token is None or await self._has_ended(session):
+            return None
+        return Viewer(session, token)
+
+    async def _has_ended(self, session: Session) -> bool:
+        try:
+            return bool(
+                await self.features.redis.background.command("EXISTS", self._ended_key(session))
+            )
+        except StoreDown:
+            if session.proof in map(digest_of, self.features.settings.admin.secrets):
+                return False  # the operator who repairs Redis sees the console without it
+            raise
+
+    def _ended_key(self, session: Session) -> str:
+        return self.features.redis.background.own_key(f"console_ended:{session.id}")
+
+
+def read_cookies(request: Request) -> Mapping[str, str]:
+    """Return the cookies of a request by name."""
+    try:
+        found = SimpleCookie(request.header(b"cookie") or "")
+    except CookieError:
+        return {}
+    return {name: morsel.value for name, morsel in found.items()}
+
+
+def is_private(request: Request, origin: RequestOrigin, client: str) -> bool:
+    """Whether nobody on the way can read the request: HTTPS, or from this host itself.
+
+    `client`: the client's address as trusted proxies report it. A proxy on this host that says that
+    its own client came over plain HTTP is believed.
+    """
+    if origin.scheme == "https":
+        return True
+    if not (request.peer is None or _is_loopback(request.peer)):
+        return False
+    return b"x-forwarded-proto" not in request.headers or _is_loopback(client)
+
+
+def is_own_origin(given: str, origin: RequestOrigin) -> bool:
+    """Whether the Origin header of a request names the console itself: scheme, host and port."""
+    try:
+        return bool(origin.base_url) and _parts(given) == _parts(origin.base_url)
+    except ValueError:
+        return False
+
+
+def _parts(url: str) -> tuple[str, str | None, int]:
+    found = urlsplit(url)
+    return found.scheme, found.hostname, found.port or (443 if found.scheme == "https" else 80)
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        found = ip_address(strip_port(address) if address.startswith("[") else address)
+    except ValueError:
+        return False
+    mapped = getattr(found, "ipv4_mapped", None) or found
+    return bool(mapped.is_loopback)

@@ -1,0 +1,233 @@
+"""What the console shows of the pool: read once a second while somebody looks, for all viewers.
+
+A store that is away leaves the last picture with the reason, so that pages say it and recover by
+themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import trio
+
+from appliance.bbb.endpoint import host_labels
+from appliance.callbacks.rules import CallbackState
+from appliance.doctor.doctor import examine
+from appliance.doctor.findings import Finding
+from appliance.faults import DatabaseDown, StoreDown
+from appliance.features import Features
+from appliance.instruments import LastPoll
+from appliance.model import PlacementOutcome, Server
+from appliance.servers.administration import list_servers
+
+_READ_S = 4.0
+_SLOW_EVERY_S = 5.0
+"""How often the database and the spool are asked."""
+_DOCTOR_EVERY_S = 300.0
+_REFUSED = (
+    PlacementOutcome.NO_SERVER,
+    PlacementOutcome.NO_TAGGED_SERVER,
+    PlacementOutcome.NO_VOICE_BRIDGE,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What `doctor` found last."""
+
+    findings: tuple[Finding, ...] = ()
+    at_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What waits and what failed besides meetings; None: not known, or not used."""
+
+    imports_waiting: int | None = None
+    imports_failed: int | None = None
+    callbacks_waiting: int | None = None
+    callbacks_failed: int | None = None
+    database_down: str = ""
+    """Why PostgreSQL cannot be used; empty: it answers, or is not used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A server with what else is known of it."""
+
+    server: Server
+    label: str
+    """Its host name, with the port where several share it."""
+    poll: LastPoll | None
+    """None: polled by another appliance, or not yet."""
+    drain_from: int
+    """Meetings that it had when it was cordoned; 0: not cordoned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The pool at one moment."""
+
+    at_ms: int
+    rows: tuple[Row, ...] = ()
+    """In natural order of their labels."""
+    by_id: Mapping[str, Row] = field(default_factory=dict)
+    store_down: str = ""
+    """Why Redis cannot be used: the rest is as it was before."""
+    vanished: int = 0
+    """Number of servers that Redis has lost."""
+    work: Work = Work()
+    examination: Examination = Examination()
+    refused: float = 0.0
+    """Creates that found no server since this appliance started."""
+
+    @property
+    def servers(self) -> list[Server]:
+        """Return the servers."""
+        return [row.server for row in self.rows]
+
+    @property
+    def meetings(self) -> int:
+        """Return the number of meetings."""
+        return sum(row.server.meetings for row in self.rows)
+
+    @property
+    def users(self) -> int:
+        """Return the number of users."""
+        return sum(row.server.users for row in self.rows)
+
+
+class SnapshotReader:
+    """Reads snapshots; what is slow to read is read less often."""
+
+    def __init__(self, features: Features) -> None:
+        self._features = features
+        self._drains: dict[str, int] = {}
+        self._slow_at_s = -_SLOW_EVERY_S
+        self._work = Work()
+        self._doctor_at_s: float | None = None
+        self._examining = False
+        self.examination = Examination()
+        self.last = Snapshot(features.now_ms())
+
+    async def read(self) -> Snapshot:
+        """Read the pool now."""
+        features = self._features
+        refused = count_refused(features)
+        work = await self._read_work()
+        try:
+            with trio.fail_after(_READ_S):
+                servers = await list_servers(features.servers)
+        except StoreDown as error:
+            return self._keep(refused, work, str(error) or "no connection")
+        except trio.TooSlowError:
+            return self._keep(refused, work, f"no answer within {_READ_S:g} s")
+        self._note_drains(servers)
+        labels = host_labels([server.url for server in servers])
+        polls = features.metrics.last_polls
+        rows = tuple(
+            Row(server, label, polls.get(server.id), self._drains.get(server.id, 0))
+            for server, label in zip(servers, labels, strict=True)
+        )
+        self.last = Snapshot(
+            features.now_ms(),
+            rows,
+            {row.server.id: row for row in rows},
+            "",
+            features.servers.remembered.vanished,
+            work,
+            self.examination,
+            refused,
+        )
+        return self.last
+
+    def _keep(self, refused: float, work: Work, reason: str) -> Snapshot:
+        last = self.last
+        self.last = Snapshot(
+            last.at_ms,
+            last.rows,
+            last.by_id,
+            reason,
+            last.vanished,
+            work,
+            self.examination,
+            refused,
+        )
+        return self.last
+
+    def _note_drains(self, servers: tuple[Server, ...]) -> None:
+        self._drains = {
+            server.id: max(self._drains.get(server.id, 0), server.meetings)
+            for server in servers
+            if server.state.value == "cordoned"
+        }
+
+    async def _read_work(self) -> Work:
+        now_s = trio.current_time()
+        if now_s - self._slow_at_s >= _SLOW_EVERY_S:
+            self._slow_at_s = now_s
+            with trio.move_on_after(_READ_S):
+                self._work = await read_work(self._features)
+        return self._work
+
+    async def examine(self, *, again: bool = False) -> None:
+        """Have `doctor` look at everything if that was long ago, or `again`; takes up to 10 s."""
+        now_s = trio.current_time()
+        due = self._doctor_at_s is None or now_s - self._doctor_at_s >= _DOCTOR_EVERY_S
+        if self._examining or not (due or again) or self._features.doctor.probes is None:
+            return
+        self._examining = True
+        try:
+            findings = await examine(self._features.doctor)
+            self.examination = Examination(tuple(findings), self._features.now_ms())
+        finally:
+            self._doctor_at_s = trio.current_time()
+            self._examining = False
+
+
+def count_refused(features: Features) -> float:
+    """Return how many creates found no server since this appliance started."""
+    values = features.metrics.placements.values
+    return sum(values.get((one.value,), 0.0) for one in _REFUSED)
+
+
+def count_errors(features: Features) -> float:
+    """Return how many calls ended with an internal error since this appliance started."""
+    return float(
+        sum(
+            counts[-1]
+            for (_, result), counts, _ in features.metrics.requests.read()
+            if result == "error"
+        )
+    )
+
+
+async def read_work(features: Features) -> Work:
+    """Read what waits and what failed."""
+    spool = features.recordings.admin.spool if features.recordings.admin else None
+    waiting = await _in_thread(lambda: len(spool.scan())) if spool else None
+    failed = await _in_thread(lambda: len(spool.list_failed())) if spool else None
+    pending: int | None = None
+    lost: int | None = None
+    down = ""
+    try:
+        if features.recordings.store is not None:
+            await features.recordings.store.ping()
+        counts = await features.callbacks.queue.count()
+        pending, lost = counts[CallbackState.PENDING], counts[CallbackState.FAILED]
+    except DatabaseDown as error:
+        down = str(error) or "no connection"
+    except StoreDown:
+        pass  # said by the snapshot itself
+    return Work(waiting, failed, pending, lost, down)
+
+
+async def _in_thread(read: Callable[[], T]) -> T | None:
+    try:
+        return await trio.to_thread.run_sync(read, abandon_on_cancel=True)
+    except OSError:
+        return None  # doctor says why

@@ -1,0 +1,162 @@
+// The console in a browser: takes the parts of a page as they change, sends small changes without
+// loading the page, and lets the keyboard walk through lists. Every page works without it.
+
+const body = document.body;
+
+// --- parts that change ---------------------------------------------------------------------------
+
+/** Make `old` like `next` with as few changes as possible, so that focus and selection stay. */
+function morph(old, next) {
+  if (old.nodeType !== next.nodeType || old.nodeName !== next.nodeName) {
+    old.replaceWith(next);
+    return;
+  }
+  if (old.nodeType !== Node.ELEMENT_NODE) {
+    if (old.data !== next.data) old.data = next.data;
+    return;
+  }
+  for (const { name } of [...old.attributes]) if (!next.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name, value } of [...next.attributes]) {
+    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  }
+  const fresh = [...next.childNodes];
+  fresh.forEach((child, index) => {
+    const known = old.childNodes[index];
+    if (known) morph(known, child);
+    else old.append(child);
+  });
+  while (old.childNodes.length > fresh.length) old.lastChild.remove();
+}
+
+function parse(html) {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  return template.content.firstElementChild;
+}
+
+function take(parts) {
+  for (const [key, html] of Object.entries(parts)) {
+    const old = document.querySelector(`[data-part="${CSS.escape(key)}"]`);
+    const next = parse(html);
+    if (old && next) morph(old, next);
+  }
+}
+
+const live = document.getElementById("live");
+let source = null;
+
+function say(word) {
+  if (!live) return;
+  live.textContent = live.dataset[word];
+  live.classList.toggle("lost", word === "lost");
+}
+
+function listen() {
+  if (!body.dataset.stream || source) return;
+  source = new EventSource(body.dataset.stream);
+  source.addEventListener("open", () => say("live"));
+  source.addEventListener("parts", (event) => take(JSON.parse(event.data)));
+  source.addEventListener("ended", () => location.reload());
+  source.addEventListener("error", () => {
+    say("lost");
+    if (source && source.readyState === EventSource.CLOSED) {
+      source = null;
+      setTimeout(listen, 3000);
+    }
+  });
+}
+
+// A page that the browser keeps for its Back button must not keep its stream: a host has six.
+addEventListener("pagehide", () => {
+  if (source) source.close();
+  source = null;
+});
+addEventListener("pageshow", listen);
+
+// --- small changes -------------------------------------------------------------------------------
+
+const notice = document.getElementById("notice");
+let fading = 0;
+
+function announce(html) {
+  notice.innerHTML = html;
+  prepareNotice();
+}
+
+/** Count down what can be undone, and take the button away in time. */
+function prepareNotice() {
+  clearInterval(fading);
+  const shown = notice && notice.querySelector("[data-undo]");
+  if (!shown) return;
+  let left = Number(shown.dataset.undo);
+  const words = shown.querySelector(".countdown");
+  const tick = () => {
+    words.textContent = left > 0 ? `${left} s` : "";
+    if (left-- > 0) return;
+    clearInterval(fading);
+    shown.querySelector("form").remove();
+  };
+  tick();
+  fading = setInterval(tick, 1000);
+}
+
+addEventListener("submit", async (event) => {
+  const form = event.target;
+  const button = event.submitter;
+  if (!button || button.dataset.inline === undefined) return;
+  event.preventDefault();
+  button.disabled = true;
+  const target = button.getAttribute("formaction") || form.getAttribute("action");
+  try {
+    const answer = await fetch(target, {
+      method: "POST",
+      headers: { "X-Fragment": "1" },
+      body: new URLSearchParams(new FormData(form)),
+    });
+    if (answer.redirected || answer.status === 401) location.reload();
+    else announce(await answer.text());
+    for (const box of document.querySelectorAll("input[name=ids]:checked")) box.checked = false;
+  } catch {
+    say("lost");
+  } finally {
+    button.disabled = false;
+  }
+});
+
+addEventListener("change", (event) => {
+  const all = event.target;
+  if (all.dataset.pickAll === undefined) return;
+  for (const box of document.querySelectorAll("input[name=ids]")) box.checked = all.checked;
+});
+
+// --- keyboard ------------------------------------------------------------------------------------
+
+const openers = () => [...document.querySelectorAll("[data-rows] [data-open]")];
+
+addEventListener("keydown", (event) => {
+  const at = event.target;
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "Escape" && at.matches("[data-search]")) at.blur();
+  if (at.matches("input, textarea, select")) {
+    if (event.key !== "ArrowDown" || !at.matches("[data-search]")) return;
+  }
+  if (event.key === "/") {
+    const search = document.querySelector("[data-search]");
+    if (search) {
+      event.preventDefault();
+      search.focus();
+      search.select();
+    }
+  }
+  if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
+  const rows = openers();
+  if (!rows.length) return;
+  const here = rows.indexOf(document.activeElement);
+  if (here < 0 && event.key === "ArrowUp") return;
+  const next = rows[Math.min(rows.length - 1, Math.max(0, here + (event.key === "ArrowDown" ? 1 : -1)))];
+  event.preventDefault();
+  next.focus();
+  next.scrollIntoView({ block: "nearest" });
+});
+
+prepareNotice();

@@ -1,0 +1,87 @@
+"""The admin call that erases traces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from appliance.admin_calls.actors import Role
+from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Audited, Call, Snapshot
+from appliance.admin_calls.fields import BadRequest, Fields, Flag, OptionalText
+from appliance.admin_calls.refusal import no_tenant
+from appliance.privacy.deps import PrivacyDeps
+from appliance.privacy.erase import erase
+from appliance.privacy.store import Kind, Subject
+
+
+class EraseRequest(Fields, frozen=True):
+    """erase."""
+
+    meeting: Annotated[OptionalText, Meta(description="A front-end's meetingID.")] = None
+    user: Annotated[OptionalText, Meta(description="Name or id of a user.")] = None
+    tenant: Annotated[OptionalText, Meta(description="Id or name of a tenant.")] = None
+    dry_run: Annotated[Flag, Meta(description="Only count.")] = False
+
+
+class ErasedJson(Answer, frozen=True):
+    """erase."""
+
+    runs: Annotated[int, Meta(description="Records of meeting runs.")]
+    analytics: Annotated[int, Meta(description="Reports, deleted or without the user.")]
+    recordings: Annotated[int, Meta(description="Recordings whose metadata were removed.")]
+    callbacks: Annotated[int, Meta(description="Calls to front-ends, sent and waiting.")]
+    dry_run: bool
+
+
+async def _erase(deps: PrivacyDeps, call: Call[EraseRequest]) -> ErasedJson:
+    request = call.read()
+    named = [
+        Subject(kind, value)
+        for kind in Kind
+        if (value := getattr(request, kind.value)) is not None and value.strip()
+    ]
+    if len(named) != 1:
+        raise BadRequest("give one of meeting, user and tenant")
+    subject, tenant_name = named[0], ""
+    if subject.kind is Kind.TENANT:
+        tenant_id, tenant_name = await _find_tenant(deps, subject.value)
+        subject = Subject(Kind.TENANT, tenant_id)
+    found = await erase(deps, call.who, subject, tenant_name, dry_run=request.dry_run)
+    return ErasedJson(
+        found.runs, found.analytics, found.recordings, found.callbacks, request.dry_run
+    )
+
+
+async def _find_tenant(deps: PrivacyDeps, given: str) -> tuple[str, str]:
+    """Return id and name, also of a tenant that was removed. Raises Refused."""
+    tenants = await deps.recordings.tenants.store.list_tenants()
+    known = {str(one.id): one.name for one in tenants}
+    if deps.usage is not None:
+        known = await deps.usage.table.read_names() | known
+    for tenant_id, name in known.items():
+        if given == tenant_id or given.lower() == name.lower():
+            return tenant_id, name
+    raise no_tenant(given)
+
+
+async def _read_subject(deps: PrivacyDeps, call: Call[Any], answer: Any) -> Mapping[str, Snapshot]:
+    # The trail must not keep what was erased.
+    kinds = [kind.value for kind in Kind if call.fields.get(kind.value)]
+    return {kind: Snapshot(f"traces of a {kind}", {}) for kind in kinds}
+
+
+PRIVACY_CALLS: tuple[AdminCall[PrivacyDeps], ...] = (
+    AdminCall(
+        *("erase", "POST", _erase, "privacy"),
+        "Erases the traces of a meeting, a user or a tenant, except in logs and backups.",
+        ErasedJson(3, 3, 1, 4, False),
+        role=Role.ADMIN,
+        request={"meeting": "room-7"},
+        refusals={404: "There is no such tenant."},
+        logs="traces_erased",
+        audited=Audited(_read_subject),
+        deadline_s=LONG_S,
+    ),
+)

@@ -1,0 +1,153 @@
+"""Finds and deletes traces in PostgreSQL and Redis. Each method raises as the stores do."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from appliance.postgres.database import Connection, Database
+from appliance.privacy.rules import spellings
+from appliance.redis.store import RedisStore
+from appliance.tenants.params import TENANT_KEY
+
+DEADLINE_S = 60.0
+
+
+class Kind(StrEnum):
+    """What is erased."""
+
+    MEETING = "meeting"
+    USER = "user"
+    TENANT = "tenant"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whose traces are erased: a front-end's meetingID, a name or id of a user, a tenant's id."""
+
+    kind: Kind
+    value: str
+
+
+_PAIRS = "(SELECT id FROM appliance.usage_pairs WHERE tenant = $1 AND scope IN (0, 1))"
+_RUNS = {
+    Kind.MEETING: ("appliance.meeting_runs WHERE meeting_id = $1",),
+    Kind.USER: (),
+    Kind.TENANT: (
+        f"appliance.meeting_runs WHERE pair IN {_PAIRS}",
+        f"appliance.usage_minutes WHERE pair IN {_PAIRS}",
+        f"appliance.usage_hours WHERE pair IN {_PAIRS}",
+        "appliance.usage_tenants WHERE id = $1",
+    ),
+}
+_CALLBACKS = {
+    Kind.MEETING: (
+        "appliance.callbacks WHERE meeting_id = $1",
+        "appliance.callback_origins WHERE meeting_id = $1",
+        "public.callback_data WHERE meeting_id = $1",
+    ),
+    Kind.USER: (
+        "appliance.callbacks WHERE position($1::bytea IN body) > 0"
+        " OR position($2::bytea IN body) > 0",
+    ),
+    Kind.TENANT: (
+        "appliance.callbacks WHERE tenant_id = $1",
+        "public.callback_data WHERE meeting_id IN (SELECT meeting_id"
+        " FROM appliance.callback_origins WHERE tenant_id = $1)",
+        "appliance.callback_origins WHERE tenant_id = $1",
+    ),
+}
+_RECORDINGS = {
+    Kind.MEETING: "r.meeting_id = $1 AND m.key <> $2",
+    Kind.USER: "m.value = $1 AND m.key <> $2",
+    Kind.TENANT: "m.key <> $2 AND EXISTS (SELECT FROM public.metadata t"
+    " WHERE t.recording_id = r.id AND t.key = $2 AND t.value = $1)",
+}
+_METADATA = """
+SELECT r.record_id, array_agg(m.key ORDER BY m.key) FROM public.recordings r
+JOIN public.metadata m ON m.recording_id = r.id
+WHERE coalesce(r.state, '') <> 'deleted' AND {wanted} GROUP BY r.record_id ORDER BY 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PrivacyStore:
+    """The traces in the stores."""
+
+    database: Database
+    redis: RedisStore
+
+    async def erase_runs(self, subject: Subject, *, dry_run: bool) -> int:
+        """Delete the records of meeting runs, and a tenant's samples; return the number of runs."""
+        return await self._delete(_RUNS[subject.kind], [subject.value], dry_run)
+
+    async def erase_callbacks(self, subject: Subject, *, dry_run: bool) -> int:
+        """Delete calls to front-ends, sent and waiting, and kept URLs; return the number."""
+        arguments: list[object] = [subject.value]
+        if subject.kind is Kind.USER:
+            written = spellings(subject.value)
+            arguments = [written[0], written[-1]]
+        number = await self._delete(_CALLBACKS[subject.kind], arguments, dry_run)
+        return number + await self._erase_waiting(subject, dry_run=dry_run)
+
+    async def find_metadata(self, subject: Subject) -> list[tuple[str, list[str]]]:
+        """Return recordings and those keys of their metadata that are traces."""
+        statement = _METADATA.format(wanted=_RECORDINGS[subject.kind])
+        found = await self.database.fetch(
+            statement, subject.value, TENANT_KEY, deadline_s=DEADLINE_S
+        )
+        return [(record_id, list(keys)) for record_id, keys in found]
+
+    async def _delete(
+        self, wanted: Sequence[str], arguments: Sequence[object], dry_run: bool
+    ) -> int:
+        """Delete rows; return the number of those of the first table."""
+
+        async def work(connection: Connection) -> int:
+            numbers = []
+            for one in wanted:
+                if dry_run:
+                    count = await connection.fetchval(f"SELECT count(*) FROM {one}", *arguments)
+                    numbers.append(int(count))
+                else:
+                    done = await connection.execute(f"DELETE FROM {one}", *arguments)
+                    numbers.append(int(done.rpartition(" ")[2]))
+            return numbers[0] if numbers else 0
+
+        return await self.database.run(work, deadline_s=DEADLINE_S, transaction=True)
+
+    async def _erase_waiting(self, subject: Subject, *, dry_run: bool) -> int:
+        """Delete the callbacks that Redis keeps while the database is away."""
+        ids = await self.redis.command("ZRANGE", self.redis.own_key("callbacks"), 0, -1)
+        keys = [self.redis.own_key(f"callback:{one}") for one in ids]
+        found = await self.redis.pipeline([("HGET", key, "data") for key in keys]) if keys else []
+        matching = [
+            one for one, data in zip(ids, found, strict=True) if data and _concerns(data, subject)
+        ]
+        if matching and not dry_run:
+            own = self.redis.own_key
+            await self.redis.pipeline(
+                [
+                    ("ZREM", own("callbacks"), *matching),
+                    ("ZREM", own("callbacks_due"), *matching),
+                    ("DEL", *(own(f"callback:{one}") for one in matching)),
+                ]
+            )
+        return len(matching)
+
+    async def forget_meeting(self, meeting_id: str) -> None:
+        """Delete what Redis remembers of a meeting after its end."""
+        names = (f"size:{meeting_id}", f"callback_urls_of:{meeting_id}")
+        await self.redis.command("DEL", *map(self.redis.own_key, names))
+
+
+def _concerns(data: str, subject: Subject) -> bool:
+    document = json.loads(data)
+    if subject.kind is Kind.USER:
+        body = base64.b64decode(document.get("body", ""))
+        return any(text in body for text in spellings(subject.value))
+    name = "meeting_id" if subject.kind is Kind.MEETING else "tenant_id"
+    return bool(document.get(name) == subject.value)

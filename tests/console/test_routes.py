@@ -1,0 +1,422 @@
+"""Who may see the console, and what it takes to change something: over plain HTTP."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator, Mapping
+
+import pytest
+import trio
+
+from appliance.console.texts import Languages, Texts
+from appliance.model import ServerId, ServerState, TenantId
+from appliance.tenants.values import TenantChange
+from appliance.tokens.find import MAX_FAILURES
+from tests.doubles.console import ConsoleClient, OpenConsole, open_console
+from tests.doubles.public import open_public
+from tests.doubles.settings import SECRET
+from tests.doubles.store_servers import private_redis
+
+DOWN = "Redis does not answer"
+REFUSED = (
+    ("viewer", "servers/bbb1/cordon"),
+    ("viewer", "servers/bbb1/poll"),
+    ("viewer", "undo"),
+    ("viewer", "recordings/retry"),
+    ("viewer", "callbacks/retry"),
+    ("viewer", "meetings/bbb1-0/end"),
+    ("operator", "servers/bbb1/remove"),
+    ("operator", "servers/bbb1/edit"),
+    ("operator", "servers/bbb1/secret"),
+    ("operator", "servers/add"),
+)
+PAGES = ("", "servers", "servers/bbb1", "meetings", "recordings", "callbacks", "doctor")
+
+
+@pytest.fixture
+async def opened(redis_url: str, redis_namespace: str) -> AsyncIterator[OpenConsole]:
+    """Give a console with one server."""
+    async with open_console(redis_url, redis_namespace) as found:
+        await found.add_server("bbb1", users=12)
+        yield found
+
+
+async def state_of(opened: OpenConsole) -> ServerState:
+    """Return the state of bbb1."""
+    found = await opened.features.pool.records.find_server(ServerId("bbb1"))
+    assert found is not None
+    return found.state
+
+
+# --- login ---------------------------------------------------------------------------------------
+
+
+async def test_login_opens_a_session_with_a_token_or_the_secret(opened: OpenConsole) -> None:
+    for secret in (await opened.make_token("viewer"), SECRET):
+        client = opened.client()
+
+        answer = await client.log_in(secret)
+
+        cookie = answer.headers["set-cookie"]
+        assert answer.status == 303
+        assert answer.headers["location"] == "/scalelite/"
+        for word in ("HttpOnly", "Secure", "SameSite=Strict", "Path=/scalelite/", "Max-Age=43200"):
+            assert word in cookie
+        assert secret not in cookie
+        assert "12 users" in await client.get("/scalelite/")
+
+
+async def test_login_is_refused_with_what_is_no_valid_token(opened: OpenConsole) -> None:
+    old = await opened.make_token("admin", expires_ms=opened.features.now_ms() - 1)
+    for secret in ("", "sla_unknown", old, "x" * 5000, "\0"):
+        answer = await opened.client().log_in(secret)
+
+        assert answer.status == 401
+        assert "set-cookie" not in answer.headers
+        assert b"wrong, has expired or was revoked" in answer.body
+
+
+async def test_login_is_throttled_for_an_address(opened: OpenConsole) -> None:
+    right = await opened.make_token("viewer")
+    client = opened.client()
+    for _ in range(MAX_FAILURES):
+        assert (await client.log_in("sla_wrong")).status == 401
+
+    throttled = await client.log_in(right)
+    other = await client.log_in(right, "X-Forwarded-For: 203.0.113.9")
+
+    assert throttled.status == 429
+    assert int(throttled.headers["retry-after"]) > 0
+    assert other.status == 303
+
+
+async def test_login_from_another_site_is_refused(opened: OpenConsole) -> None:
+    body = f"token={SECRET}".encode()
+    answer = await opened.client().ask(
+        "POST", "/scalelite/", "Origin: https://evil.test", body=body
+    )
+
+    assert answer.status == 403
+
+
+async def test_login_goes_on_to_pages_of_the_console_only(opened: OpenConsole) -> None:
+    client = opened.client()
+    first = await client.ask("GET", "/scalelite/servers?q=bbb1")
+    assert first.status == 303
+    assert first.headers["location"] == "/scalelite/?next=/scalelite/servers%3Fq%3Dbbb1"
+
+    for wanted, reached in (
+        ("/scalelite/servers", "/scalelite/servers"),
+        ("https://evil.test/", "/scalelite/"),
+        ("//evil.test/scalelite/", "/scalelite/"),
+        ("/scalelite/\\evil", "/scalelite/"),
+    ):
+        answer = await opened.client().post("/scalelite/", csrf="", token=SECRET, next=wanted)
+        assert answer.headers["location"] == reached
+
+
+async def test_session_ends_when_its_token_is_revoked(opened: OpenConsole) -> None:
+    client = await opened.log_in("viewer")
+
+    async with client.stream("page=servers") as stream:
+        assert (await stream.next())[0] == "parts"
+        assert await opened.features.tokens.store.remove("viewer")
+        with trio.fail_after(5):
+            while (await stream.next())[0] != "ended":
+                pass
+
+    assert (await client.ask("GET", "/scalelite/servers")).status == 303
+    assert (await client.ask("GET", "/scalelite/stream?page=servers")).status == 401
+
+
+async def test_session_ends_with_log_out(opened: OpenConsole) -> None:
+    client = await opened.log_in("viewer")
+    cookies = dict(client.cookies)
+
+    answer = await client.post("/scalelite/logout")
+
+    assert answer.status == 303
+    assert "scalelite_console=;" in answer.headers["set-cookie"]
+    stolen = ConsoleClient(opened.public, cookies)
+    assert (await stolen.ask("GET", "/scalelite/servers")).status == 303
+
+
+async def test_session_of_another_installation_is_none(opened: OpenConsole) -> None:
+    client = await opened.log_in("admin")
+    value = client.cookies["scalelite_console"]
+    body, _, mac = value.partition(".")
+    for forged in ("", "x", value[:-2], f"{body}.{mac[::-1]}", f"{body}x.{mac}", "." + mac, "é.é"):
+        client.cookies["scalelite_console"] = forged
+        assert (await client.ask("GET", "/scalelite/servers")).status == 303
+
+
+# --- pages ---------------------------------------------------------------------------------------
+
+
+async def test_pages_keep_others_out(opened: OpenConsole) -> None:
+    client = await opened.log_in("viewer")
+    for path in PAGES:
+        answer = await client.ask("GET", f"/scalelite/{path}")
+
+        policy = answer.headers["content-security-policy"]
+        assert answer.status == 200, path
+        assert policy.startswith("default-src 'none';")
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert "nonce" not in policy
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert b"style=" not in answer.body
+        assert b"bbb-secret-5b1" not in answer.body
+        assert b" onclick" not in answer.body
+
+
+async def test_pages_are_refused_over_plain_http_from_elsewhere(opened: OpenConsole) -> None:
+    client = await opened.log_in("viewer")
+    far = ("X-Forwarded-For: 203.0.113.9", "X-Forwarded-Proto: http")
+    safe = ("X-Forwarded-For: 203.0.113.9", "X-Forwarded-Proto: https")
+
+    assert (await client.ask("GET", "/scalelite/", *far)).status == 403
+    assert (await client.ask("POST", "/scalelite/", *far, body=b"token=x")).status == 403
+    assert (await client.ask("GET", "/scalelite/", *safe)).status == 200
+
+
+async def test_unknown_page_is_not_found(opened: OpenConsole) -> None:
+    client = await opened.log_in("viewer")
+    for path in (
+        "nothing",
+        "servers/bbb9",
+        "meetings/none",
+        "static/none.js",
+        "servers/bbb1/edit/x",
+    ):
+        assert (await client.ask("GET", f"/scalelite/{path}")).status == 404
+
+
+async def test_search_texts_are_escaped(opened: OpenConsole) -> None:
+    client = await opened.log_in("viewer")
+
+    page = await client.get("/scalelite/servers?q=%22%3E%3Cscript%3Ealert(1)%3C/script%3E&p=-1")
+
+    assert "<script>alert" not in page
+    assert "No server is like that" in page
+
+
+async def test_console_disabled_or_bound_elsewhere_is_not_found(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_public(redis_url, redis_namespace) as public:  # without a console
+        answer = await public.ask("GET", "/scalelite/")
+
+    assert answer.status == 404
+
+
+class Missing(dict[str, str]):
+    """Messages of a language that remember what was asked for in vain."""
+
+    def __init__(self, known: Mapping[str, str]) -> None:
+        super().__init__(known)
+        self.missing: set[str] = set()
+
+    def get(self, message: str, default: str = "") -> str:  # type: ignore[override]
+        """Return a translation."""
+        if message not in self:
+            self.missing.add(message)
+        return super().get(message, default)
+
+
+async def test_every_message_is_translated_into_german(opened: OpenConsole) -> None:
+    languages = opened.console.languages
+    known = Missing(languages.by_name["de"].messages)
+    german = Languages("en", {**languages.by_name, "de": Texts("de", known)})
+    opened.console.languages = german
+    await opened.add_server("bbb2", users=3, state=ServerState.CORDONED, max_users=3)
+    await opened.add_server("bbb3", state=ServerState.DISABLED)
+    client = await opened.log_in("admin")
+
+    for path in (*PAGES, "servers/bbb2", "servers/add", "servers/bbb1/edit", "nothing"):
+        answer = await client.ask("GET", f"/scalelite/{path}", "Accept-Language: de")
+        assert b'<html lang="de">' in answer.body
+    for verb in ("cordon", "enable", "drain", "disable", "panic", "remove", "poll"):
+        await client.post(f"/scalelite/servers/bbb1/{verb}", "Accept-Language: de")
+    await opened.client().ask("GET", "/scalelite/", "Accept-Language: de")
+
+    assert not known.missing
+
+
+# --- changes -------------------------------------------------------------------------------------
+
+
+async def test_change_needs_origin_and_csrf_token(opened: OpenConsole) -> None:
+    client = await opened.log_in("operator")
+    other = await opened.log_in("admin")
+    path = "/scalelite/servers/bbb1/cordon"
+
+    for headers, csrf in (
+        (("Origin: https://evil.test",), None),
+        (("Origin: null",), None),
+        ((f"Origin: https://127.0.0.1:{opened.public.port}",), None),
+        (("Origin: http://127.0.0.1",), None),
+        ((), ""),
+        ((), "x"),
+        ((), await other.csrf()),
+    ):
+        answer = await client.post(path, *headers, csrf=csrf)
+        assert answer.status == 403, (headers, csrf)
+    assert (await opened.client().post(path, csrf="x")).status == 401
+    assert (await client.ask("GET", path)).status == 404
+    assert await state_of(opened) is ServerState.ENABLED
+
+    token = await client.csrf()
+    answer = await client.post(path, f"X-CSRF-Token: {token}", csrf="")
+    assert answer.status == 303
+    assert await state_of(opened) is ServerState.CORDONED
+
+
+async def test_change_needs_its_role(opened: OpenConsole) -> None:
+    clients = {role: await opened.log_in(role) for role in ("viewer", "operator", "admin")}
+    for role, path in REFUSED:
+        answer = await clients[role].post(f"/scalelite/{path}")
+        assert answer.status == 403, (role, path)
+    assert await state_of(opened) is ServerState.ENABLED
+
+    assert (await clients["admin"].post("/scalelite/servers/bbb1/secret")).status == 200
+    assert (await clients["operator"].post("/scalelite/servers/bbb1/drain")).status == 303
+    assert await state_of(opened) is ServerState.CORDONED
+
+
+async def test_buttons_are_those_of_the_role(opened: OpenConsole) -> None:
+    viewer, operator = await opened.log_in("viewer"), await opened.log_in("operator")
+
+    assert "formaction" not in await viewer.get("/scalelite/servers")
+    page = await operator.get("/scalelite/servers/bbb1")
+    assert "/cordon" in page
+    assert "/remove" not in page
+
+
+async def test_tenants_token_sees_no_page_of_the_pool(redis_url: str, redis_namespace: str) -> None:
+    async with open_console(
+        redis_url, redis_namespace, MULTITENANCY_ENABLED="true", BASE_URL="127.0.0.1"
+    ) as opened:
+        await opened.add_server("bbb1", users=3)
+        school = TenantChange(name="school", secrets="s" * 40)
+        await opened.features.tenants.store.add_tenant(TenantId("t1"), school)
+        client = await opened.log_in("admin", tenant="t1")
+
+        for path in ("servers", "servers/bbb1", "callbacks", "doctor", "stream?page=servers"):
+            assert (await client.ask("GET", f"/scalelite/{path}")).status == 403, path
+        assert (await client.ask("POST", "/scalelite/servers/bbb1/cordon")).status == 403
+        start = await client.ask("GET", "/scalelite/")
+        assert start.headers["location"] == "/scalelite/meetings"
+        assert "no such meeting" in await client.get("/scalelite/meetings")
+
+
+async def test_disable_asks_for_the_name_while_the_server_is_in_use(opened: OpenConsole) -> None:
+    client = await opened.log_in("operator")
+    path = "/scalelite/servers/bbb1/disable"
+
+    asked = await client.post(path)
+    wrong = await client.post(path, confirmed="true", typed="bbb2.example.org")
+
+    assert asked.status == 200
+    assert b"It has 1 meeting with 12 users now." in asked.body
+    assert wrong.status == 400
+    assert await state_of(opened) is ServerState.ENABLED
+    assert (await client.post(path, confirmed="true", typed="bbb1.example.org")).status == 303
+    assert await state_of(opened) is ServerState.DISABLED
+
+
+async def test_undo_restores_the_state_only_with_its_signature(opened: OpenConsole) -> None:
+    client = await opened.log_in("operator")
+    answer = await client.post("/scalelite/servers/bbb1/cordon", "X-Fragment: 1")
+    undo = answer.body.decode().partition('name="undo" value="')[2].partition('"')[0]
+    assert await state_of(opened) is ServerState.CORDONED
+
+    for forged in ("", undo[:-3], opened.console.signer.sign("undo", [[["bbb1", "enabled"]], 0])):
+        assert (await client.post("/scalelite/undo", undo=forged)).status == 409
+    assert await state_of(opened) is ServerState.CORDONED
+    assert (await client.post("/scalelite/undo", undo=undo)).status == 303
+    assert await state_of(opened) is ServerState.ENABLED
+
+
+async def test_secret_is_shown_to_admins_alone(opened: OpenConsole) -> None:
+    client = await opened.log_in("admin")
+
+    answer = await client.post("/scalelite/servers/bbb1/secret")
+
+    assert b"bbb-secret-5b1" in answer.body
+    assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_bad_forms_are_refused(opened: OpenConsole) -> None:
+    client = await opened.log_in("operator")
+    origin = f"Origin: {client.origin}"
+
+    huge = await client.ask("POST", "/scalelite/undo", origin, body=b"x" * 300_000)
+    many = await client.ask("POST", "/scalelite/undo", origin, body=b"a=1&" * 6000)
+
+    assert huge.status == 413
+    assert many.status == 400
+
+
+# --- streams -------------------------------------------------------------------------------------
+
+
+async def test_stream_sends_everything_and_then_what_changes(opened: OpenConsole) -> None:
+    await opened.add_server("bbb2")
+    client = await opened.log_in("viewer")
+    async with client.stream("page=servers") as stream:
+        name, parts = await stream.next()
+        assert name == "parts"
+        assert 'data-part="server:bbb1"' in parts["servers"]
+
+        await opened.features.servers.store.set_server_state(ServerId("bbb2"), ServerState.CORDONED)
+        with trio.fail_after(3):
+            _, changed = await stream.next()
+
+        assert set(changed) == {"server:bbb2"}
+        assert "cordoned" in changed["server:bbb2"]
+
+
+async def test_stream_of_a_client_that_left_is_given_up(opened: OpenConsole) -> None:
+    client = await opened.log_in("viewer")
+    live = opened.console.live
+    async with client.stream("page=overview") as stream:
+        await stream.next()
+        assert live.streams == 1
+
+    with trio.fail_after(20):
+        while live.streams:
+            await trio.sleep(0.02)
+
+
+async def test_streams_end_when_the_appliance_stops(opened: OpenConsole) -> None:
+    client = await opened.log_in("viewer")
+    async with client.stream("page=overview") as stream:
+        await stream.next()
+        opened.console.live.stopping.set()
+
+        with trio.fail_after(2), pytest.raises(EOFError):
+            await stream.next()
+
+
+async def test_store_that_is_away_is_said_and_recovered_from(redis_namespace: str) -> None:
+    with private_redis() as redis:
+        async with open_console(redis.url, redis_namespace) as opened:
+            await opened.add_server("bbb1", users=3)
+            token, secret = await opened.log_in("viewer"), opened.client()
+            assert (await secret.log_in(SECRET)).status == 303
+            async with token.stream("page=overview") as stream:
+                await stream.next()
+                redis.process.send_signal(signal.SIGSTOP)
+                try:
+                    with trio.fail_after(15):
+                        while DOWN not in (await stream.next())[1].get("banner", ""):
+                            pass
+                    assert (await token.ask("GET", "/scalelite/servers")).status == 503
+                finally:
+                    redis.process.send_signal(signal.SIGCONT)
+                with trio.fail_after(15):
+                    while DOWN in (await stream.next())[1].get("banner", DOWN):
+                        pass
+            assert "3 users" in await token.get("/scalelite/")

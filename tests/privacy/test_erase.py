@@ -1,0 +1,172 @@
+"""Erasing traces: what is found, what is left, and that nothing else is touched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.callbacks.analytics_files import AnalyticsFiles
+from appliance.callbacks.postgres_queue import PostgresQueue
+from appliance.callbacks.queue import CallbackQueue
+from appliance.callbacks.rules import analytics
+from appliance.model import TenantId
+from appliance.privacy.rules import without_person
+from appliance.usage.model import EndedRun, Run
+from tests.doubles.control import ControlDouble, open_control
+from tests.doubles.features import open_features, rewire
+from tests.doubles.import_tools import ImportBench
+from tests.doubles.recording_admin_bench import add_with_files, open_admin_bench_of
+from tests.doubles.recordings import make_recording
+
+ADA = "Ada Löve"
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """An appliance with traces of two meetings of two tenants."""
+
+    control: ControlDouble
+    files: AnalyticsFiles
+    bench: ImportBench
+
+    async def rows(self, table: str) -> int:
+        """Return the number of rows of a table."""
+        row = await self.bench.database.fetchrow(f"SELECT count(*) FROM {table}")
+        assert row is not None
+        return int(row[0])
+
+    async def metadata(self) -> dict[str, dict[str, str]]:
+        """Return the metadata of each recording."""
+        found = await self.bench.database.fetch(
+            "SELECT record_id, key, value FROM public.metadata m"
+            " JOIN public.recordings r ON r.id = recording_id ORDER BY 1, 2"
+        )
+        result: dict[str, dict[str, str]] = {}
+        for record_id, key, value in found:
+            result.setdefault(record_id, {})[key] = value
+        return result
+
+
+def report(meeting: str, customer: str) -> bytes:
+    document = {
+        "meeting_id": meeting,
+        "customer": customer,
+        "data": {"attendees": [{"name": ADA, "ext_user_id": "u-1"}, {"name": "Bob"}]},
+    }
+    return json.dumps(document, ensure_ascii=meeting == "m-1").encode()
+
+
+@pytest.fixture
+async def traces(
+    redis_url: str, redis_namespace: str, database_url: str, tmp_path: Path
+) -> AsyncIterator[Traces]:
+    async with (
+        open_features(redis_url, redis_namespace, MULTITENANCY_ENABLED="true") as bare,
+        open_admin_bench_of(bare, database_url, tmp_path) as (res, bench),
+    ):
+        files = AnalyticsFiles(tmp_path)
+        queue = CallbackQueue(
+            (PostgresQueue(bench.database), *res.callbacks.queue.stores), lambda: None, res.log
+        )
+        assert res.usage is not None
+        for number, tenant in ((1, "t-1"), (2, "t-2")):
+            meeting = f"m-{number}"
+            run = Run(meeting, 1_760_000_000_000 + number, 1_760_000_000_000, meeting, 0, tenant)
+            await res.usage.table.add_runs([EndedRun("a", run, 1_760_000_060_000, "poll")])
+            files.save(f"run-{number}", report(meeting, tenant))
+            metadata = (("tenant-id", tenant), ("owner", ADA), ("course", "Physics"))
+            made = make_recording(f"rec-{number}", metadata=metadata, meeting_id=meeting)
+            await add_with_files(bench, made)
+            callback = analytics(
+                "https://lms.example/a",
+                report(meeting, tenant),
+                meeting_id=meeting,
+                tenant_id=TenantId(tenant),
+            )
+            for store in queue.stores:
+                assert await store.add(callback, f"key-{number}")
+        await res.usage.table.name_tenants({"t-1": "school", "t-2": "t-2"})
+        res = rewire(res, callbacks__analytics_files=files)
+        async with open_control(res) as control:
+            yield Traces(control, files, bench)
+
+
+async def test_dry_run_counts_and_changes_nothing(traces: Traces) -> None:
+    done = await traces.control.ctl("privacy", "erase", "--meeting", "m-1", "--dry-run", "--json")
+
+    assert done.json == {
+        "runs": 1,
+        "analytics": 1,
+        "recordings": 1,
+        "callbacks": 2,
+        "dry_run": True,
+    }
+    assert await traces.rows("appliance.meeting_runs") == 2
+    assert await traces.rows("appliance.callbacks") == 2
+    assert len(traces.files.names(10)) == 2
+
+
+async def test_meeting_is_erased_and_no_other(traces: Traces) -> None:
+    refused = await traces.control.ctl("privacy", "erase", "--meeting", "m-1")
+    done = await traces.control.ctl("privacy", "erase", "--meeting", "m-1", "--yes")
+
+    assert (refused.code, done.code) == (1, 0)
+    assert "--yes" in refused.err
+    assert done.out.startswith("erased: 1 meeting run, 1 analytics report, metadata of 1 recording")
+    assert await traces.rows("appliance.meeting_runs") == 1
+    assert await traces.rows("appliance.callbacks") == 1
+    assert [name for name, _, _ in traces.files.names(10)] == ["run-2"]
+    assert await traces.metadata() == {
+        "rec-1": {"tenant-id": "t-1"},
+        "rec-2": {"course": "Physics", "owner": ADA, "tenant-id": "t-2"},
+    }
+    again = await traces.control.post("erase", {"meeting": "m-1"})
+    assert {value for name, value in again.items() if name != "dry_run"} == {0}
+
+
+async def test_user_is_erased_from_reports_metadata_and_callbacks(traces: Traces) -> None:
+    age = {name: ms for name, ms, _ in traces.files.names(10)}
+
+    found = await traces.control.post("erase", {"user": ADA})
+
+    assert (found["runs"], found["analytics"], found["recordings"]) == (0, 2, 2)
+    assert found["callbacks"] == 4
+    for name in ("run-1", "run-2"):
+        document = json.loads(traces.files.read(name) or b"")
+        assert document["data"]["attendees"] == [{"name": "Bob"}]
+    assert {name: ms for name, ms, _ in traces.files.names(10)} == age
+    assert all("owner" not in one for one in (await traces.metadata()).values())
+    assert await traces.rows("appliance.meeting_runs") == 2
+
+
+async def test_tenant_is_erased_by_name(traces: Traces) -> None:
+    found = await traces.control.post("erase", {"tenant": "School"})
+
+    assert (found["runs"], found["recordings"], found["callbacks"]) == (1, 1, 2)
+    assert await traces.rows("appliance.usage_tenants") == 1
+    assert await traces.rows("appliance.meeting_runs") == 1
+
+
+async def test_nothing_or_two_things_are_refused(traces: Traces) -> None:
+    for words in ((), ("--meeting", "m", "--user", "u")):
+        assert (await traces.control.ctl("privacy", "erase", *words)).code == 2
+    unknown = await traces.control.ctl("privacy", "erase", "--tenant", "nobody", "--yes")
+    assert (unknown.code, unknown.out) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        ({"users": [{"userId": "u-1", "x": 1}, {"userId": "u-2"}]}, {"users": [{"userId": "u-2"}]}),
+        ({"u-1": {"talks": 3}, "u-2": 1}, {"u-2": 1}),
+        ({"title": "u-1", "course": ["u-1", "b"]}, {"title": "", "course": ["", "b"]}),
+        ({"by": {"name": "u-1"}, "n": None}, {"n": None}),
+    ],
+)
+def test_person_is_removed_wherever_reports_have_it(document: Any, expected: Any) -> None:
+    assert without_person(document, "u-1") == expected

@@ -1,0 +1,170 @@
+"""Types the commands of the documents in a guest, in their order, as an operator does.
+
+A block of code is indented by four spaces (in a list by six), or fenced. A comment before it says
+what it is, and readers of the page do not see it; a block without one is commands of a shell:
+
+    <!-- settings -->        lines for /etc/default/scalelite-appliance
+    <!-- not run: reason -->
+
+A block with lines that begin with `$ ` shows commands with their output, in which `…` stands for
+anything, and a line that is only `…` for any lines.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tools.deb_test.packages import ROOT
+from tools.deb_test.scene import CONFIGURATION, UNIT, Scene
+
+NOT_RUN, SETTINGS, COMMANDS, SESSION = "not run", "settings", "commands", "session"
+_MARK = re.compile(r"<!-- (not run|settings)(?:: .+)? -->").fullmatch
+_LIST = re.compile(r"(?:[-*]|\d+\.) ").match
+_PROMPT = "$ "
+_ANY = "…"
+_PLACE = "/run/documents"
+"""Keeps the directory and the variables of the shell from block to block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block of code of a document."""
+
+    line: int
+    """Number of its first line."""
+    kind: str
+    lines: tuple[str, ...]
+
+
+def read_blocks(text: str) -> Iterator[Block]:
+    """Yield the blocks of a Markdown document. Pure."""
+    lines = text.split("\n")
+    mark, indent, number = "", 4, 0
+    while number < len(lines):
+        line, first = lines[number], number
+        if line.startswith("```"):
+            number = next(i for i in range(first + 1, len(lines)) if lines[i].startswith("```"))
+            yield _make_block(first + 2, mark, lines[first + 1 : number])
+            mark, number = "", number + 1
+        elif line.startswith(" " * indent) and (first == 0 or not lines[first - 1].strip()):
+            while number < len(lines) and (
+                lines[number].startswith(" " * indent) or not lines[number].strip()
+            ):
+                number += 1
+            found = [one[indent:] for one in lines[first:number]]
+            yield _make_block(first + 1, mark, found)
+            mark = ""
+        else:
+            number += 1
+            if found_mark := _MARK(line.strip()):
+                mark = found_mark[1]
+            elif line.strip():
+                mark = ""
+                indent = indent if line.startswith(" ") else 6 if _LIST(line) else 4
+
+
+def _make_block(line: int, mark: str, lines: Sequence[str]) -> Block:
+    kept = "\n".join(lines).rstrip().split("\n")
+    is_session = any(one.startswith(_PROMPT) for one in kept)
+    return Block(line, mark or (SESSION if is_session else COMMANDS), tuple(kept))
+
+
+def split_session(lines: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Return the commands of a session, each with the lines that it prints. Pure."""
+    steps: list[tuple[str, list[str]]] = []
+    for line in lines:
+        if line.startswith(_PROMPT):
+            steps.append((line.removeprefix(_PROMPT), []))
+        elif line.startswith("> "):  # the shell's prompt for the rest of a command
+            command, printed = steps[-1]
+            steps[-1] = (f"{command}\n{line.removeprefix('> ')}", printed)
+        else:
+            steps[-1][1].append(line)
+    return steps
+
+
+def is_printed(expected: Sequence[str], output: str) -> bool:
+    """Return whether an output is the one of a document. Pure."""
+    form = "\n".join(line.rstrip() for line in expected).strip()
+    parts = [
+        r"(?:.*\n?)*?" if part == f"{_ANY}\n" else re.escape(part).replace(_ANY, ".*?")
+        for part in (form + "\n").splitlines(keepends=True)
+    ]
+    found = "\n".join(line.rstrip() for line in output.strip().split("\n"))
+    return re.fullmatch("".join(parts), found + "\n") is not None
+
+
+class Reader:
+    """An operator who follows a document in a guest."""
+
+    def __init__(self, scene: Scene, changes: Sequence[tuple[str, str]]) -> None:
+        """`changes`: patterns and what stands for them here, such as the address of a server."""
+        self._scene = scene
+        self._changes = changes
+
+    def follow(self, name: str, sections: Sequence[str] = ()) -> int:
+        """Do everything that a document says, or these sections; return the number of blocks.
+
+        Raises AssertionError: a command fails, or prints something else.
+        """
+        text = (ROOT / name).read_text()
+        skipped = [_section_at(text, block.line) not in sections for block in read_blocks(text)]
+        done = 0
+        self._scene.machine.shell(f"mkdir -p {_PLACE}; echo cd /root >{_PLACE}/state")
+        for block, skip in zip(read_blocks(text), skipped, strict=True):
+            if block.kind == NOT_RUN or (sections and skip):
+                continue
+            done += 1
+            where = f"{name}, line {block.line}"
+            if block.kind == SETTINGS:
+                self._scene.edit(**dict(line.split("=", 1) for line in self._settings(block)))
+            elif block.kind == COMMANDS:
+                self._type("\n".join(block.lines), where)
+            else:
+                for command, printed in split_session(block.lines):
+                    output = self._type(command, where)
+                    assert is_printed(printed, output), f"{where}: {command}\nprints:\n{output}"
+        return done
+
+    def _settings(self, block: Block) -> Iterator[str]:
+        for line in block.lines:
+            setting = self._change(line).split(" #")[0].strip()
+            if setting:
+                yield setting
+
+    def _change(self, text: str) -> str:
+        for pattern, here in self._changes:
+            text = re.sub(pattern, here, text, flags=re.MULTILINE)
+        return text
+
+    def _type(self, commands: str, where: str) -> str:
+        """Run commands in the shell that the ones before have left; return what they print."""
+        script = (
+            f". {_PLACE}/state\n{self._change(commands)}\n"
+            f"{{ set | grep -E '^[a-z_]+=' || true; echo \"cd '$PWD'\"; }} >{_PLACE}/state\n"
+        )
+        try:
+            return self._scene.machine.run("bash", "-eu", "-c", script)
+        except RuntimeError as error:
+            raise AssertionError(f"{where}: {commands}\n{error}") from None
+
+
+def _section_at(text: str, line: int) -> str:
+    """Return the heading above a line."""
+    above = text.split("\n")[:line]
+    headings = [one.lstrip("# ") for one in above if re.match(r"##+ ", one)]
+    return headings[-1] if headings else ""
+
+
+def reset(scene: Scene, configuration: str) -> None:
+    """Undo what a document has changed: configuration, drop-ins, servers."""
+    machine = scene.machine
+    machine.shell(f"rm -rf /etc/systemd/system/{UNIT}.service.d; systemctl daemon-reload")
+    machine.path(CONFIGURATION).write_text(configuration)
+    machine.run("systemctl", "restart", UNIT)
+    scene.wait_serving()
+    listed = scene.ctl("servers", "list")
+    for server_id in re.findall(r"^id: (.+)$", listed, re.MULTILINE):
+        scene.ctl("servers", "remove", server_id, "--force")
