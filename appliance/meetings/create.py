@@ -64,6 +64,7 @@ async def create_meeting(
     if parent_server is not None:
         request = replace(request, only_server=parent_server)
     signer = _end_signer(deps, caller, sent, request.now_ms)
+    request = replace(request, ended_url=signer.run.ended_url)
     answer = await Creation(deps, request, tag, sent, body, signer, lrs).run()
     if urls and answer.succeeded:
         await keep_callback_urls(deps.callbacks, caller, meeting_id, urls, secret)

@@ -42,6 +42,7 @@ from appliance.recordings.merge import (
 from appliance.recordings.recording import Recording
 from appliance.recordings.spool import Spool
 from appliance.recordings.store import RecordingStore
+from appliance.system.exhaustion import is_own_limit
 
 MAX_CONCURRENCY = 4
 """Each import holds a connection to PostgreSQL, two while it moves files; the pool has 10."""
@@ -175,7 +176,7 @@ async def _attempt(importer: Importer, entry: ImportEntry) -> float | None:
     except DiskFull as error:
         return await _wait(importer, entry, str(error))
     except OSError as error:
-        return await _wait(importer, entry, _reason_of(error))
+        return await _wait(importer, entry, _reason_of(error), soon=is_own_limit(error))
     except DatabaseDown:
         importer.interrupted.add(entry.id)
         raise
@@ -362,11 +363,12 @@ async def _fail(importer: Importer, entry: ImportEntry, reason: str) -> float | 
     return wait_s
 
 
-async def _wait(importer: Importer, entry: ImportEntry, reason: str) -> float:
-    wait_s = importer.retry_intervals.disk_s
+async def _wait(i: Importer, entry: ImportEntry, reason: str, *, soon: bool = False) -> float:
+    # Descriptors are free again in seconds, a disk is not.
+    wait_s = i.retry_intervals.busy_s if soon else i.retry_intervals.disk_s
     if entry.error != reason:  # logged once, not at every attempt
-        importer.log.warning("recording_import_waits", file=entry.tar.name, reason=reason)
-    await importer.journal.retry_later(entry.id, reason, wait_s=wait_s, counts=False)
+        i.log.warning("recording_import_waits", file=entry.tar.name, reason=reason)
+    await i.journal.retry_later(entry.id, reason, wait_s=wait_s, counts=False)
     return wait_s
 
 
@@ -393,8 +395,6 @@ async def _clear(importer: Importer, tar: SpooledTar, remove: Callable[[], None]
 
 def _reason_of(error: OSError) -> str:
     """Return the error and its directory: without file names, so that it is logged once."""
-    if error.errno in _FULL:
-        return _FULL[error.errno]
     name = error.filename2 or error.filename
     where = f" in {os.path.dirname(name)}" if isinstance(name, str) else ""
-    return f"{error.strerror or 'I/O error'}{where}"
+    return _FULL.get(error.errno or 0) or f"{error.strerror or 'I/O error'}{where}"
