@@ -25,6 +25,15 @@ SHORT_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1
 CHECKSUM_REASONS = ("wrong", "missing", "algorithm", "tenant")
 """Why a call was not taken for signed; see bbb.errors.ChecksumReason."""
 
+S3_REASONS = (
+    *("AccessDenied", "BadRequest", "ExpiredToken", "InternalError", "InvalidAccessKeyId"),
+    *("NoSuchBucket", "QuotaExceeded", "RequestTimeTooSkewed", "RequestTimeout"),
+    *("ServiceUnavailable", "SignatureDoesNotMatch", "SlowDown"),
+    *("Timeout", "ConnectionFailed", "NoCredentials", "ChecksumMismatch"),
+    "other",
+)
+"""Error codes of S3, and of failures before its answer."""
+
 Labels = tuple[str, ...]
 
 
@@ -119,6 +128,8 @@ class Metrics:
         default_factory=lambda: Counter("result", known=("done", "retried", "failed"))
     )
     import_bytes: Counter = field(default_factory=Counter)
+    s3_errors: Counter = field(default_factory=lambda: Counter("reason", known=S3_REASONS))
+    """Errors of the object store, by its code."""
     stores: Histogram = field(default_factory=lambda: Histogram("store", bounds=SHORT_SECONDS))
     """Round trips, including the wait for a connection."""
     slow_redis: Counter = field(
@@ -128,6 +139,8 @@ class Metrics:
     checksum_errors: Counter = field(
         default_factory=lambda: Counter("reason", known=CHECKSUM_REASONS)
     )
+    list_rounds: Counter = field(default_factory=Counter)
+    """Rounds of getMeetings to the servers, which calls share."""
     tenant_refused: Counter = field(default_factory=lambda: Counter("tenant", "limit"))
     """Creates and joins beyond a limit of a tenant."""
     tenant_creates: Counter = field(default_factory=lambda: Counter("tenant"))

@@ -145,6 +145,44 @@ class Tenant:
     default_join: tuple[tuple[str, str], ...] = ()
     override_join: tuple[tuple[str, str], ...] = ()
     lrs: Lrs | None = None
+    create_rules: tuple[ParamRule, ...] = ()
+    join_rules: tuple[ParamRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ParamRule:
+    """How a parameter of create or join is changed; tenants/param_rules.py applies it."""
+
+    param: str
+    mode: str
+    value: str = field(default="", repr=False)
+    version: str = ""
+    """Pattern of the versions of BBB servers that it is for; empty: all."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitUse:
+    """A limit of a tenant, and how much of it is in use."""
+
+    name: str
+    maximum: float
+    used: float
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceNotes:
+    """What placing or joining a meeting tells beside its record."""
+
+    refused: LimitUse | None = None
+    """The limit that is reached."""
+    near: tuple[LimitUse, ...] = ()
+    """Limits of which 80 % are in use now, each once an hour."""
+    max_duration_min: int | None = None
+    bbb_version: str | None = None
+    """Of the meeting's server, if it was asked for."""
+
+
+NO_NOTES = PlaceNotes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +270,7 @@ class PlacementRequest:
     moderator_pw: str | None = field(repr=False)
     """Given by the front-end; None: keep the stored one, else use `new_moderator_pw`."""
     new_moderator_pw: str = field(repr=False)
+    """Empty if `moderator_pw` is given."""
     voice_bridges: tuple[str, ...]
     """Candidates in order; the first free one is taken."""
     now_ms: int
@@ -250,6 +289,10 @@ class PlacementRequest:
     logout_url: str | None = None
     """Where the front-end wants people to go whose join fails."""
     ended_url: str | None = None  # the front-end's, should the create not be confirmed
+    recorded: bool = False
+    """The meeting may be recorded."""
+    wants_version: bool = False
+    """A parameter rule depends on the version of the server."""
 
 
 class PlacementOutcome(StrEnum):
@@ -266,6 +309,8 @@ class PlacementOutcome(StrEnum):
     NO_SERVER = "no_server"
     NO_TAGGED_SERVER = "no_tagged_server"
     NO_VOICE_BRIDGE = "no_voice_bridge"
+    LIMITED = "limited"
+    """A limit of the tenant is reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,99 +321,7 @@ class Placement:
     meeting: Meeting | None = None
     moved_from: ServerId | None = None
     """The previous server of the meeting, which is offline, disabled or removed."""
-
-
-@dataclass(frozen=True, slots=True)
-class SeenMeeting:
-    """One listed meeting, as a poll passes it to the store."""
-
-    id: str
-    contribution: float
-    """Its share of the server's load."""
-    participants: int
-    created_ms: int = 0
-    moderators: int = 0
-    videos: int = 0
-    name: str = ""
-    is_breakout: bool = False
-    tenant_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """Findings of one successful poll of a server."""
-
-    server_id: ServerId
-    began_ms: int
-    now_ms: int
-    joins_before: float
-    """`PollStart.joins` when the poll began."""
-    load: float
-    meetings: int
-    users: int
-    largest_meeting: int
-    videos: int
-    listed: tuple[SeenMeeting, ...]
-    bbb_version: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PollStart:
-    """State of a server in the store when a poll begins."""
-
-    state: ServerState
-    joins: float
-    """Total load that joins have ever added to the server; what they add during the poll counts in
-    addition to the load that the poll measures."""
-    usage_version: int = 0
-    """How often the usage of the server was written."""
-
-
-@dataclass(frozen=True, slots=True)
-class DoubleMeeting:
-    """A meeting that the polled server lists beside the server of its record."""
-
-    id: MeetingId
-    server_id: ServerId
-    """The server of its record."""
-    placement: int
-    joins: int
-    """Joins that the record counted when the poll was recorded."""
-    new: bool
-    """The previous poll did not find it."""
-    action: str
-    """`end_here`, `move_here` (end it on the server of its record) or empty: nothing yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class ObservationResult:
-    """Changes made by a successful poll."""
-
-    known: bool = True
-    """False: the server was removed from the pool, or is disabled."""
-    usage_saved: bool = False
-    online: bool = False
-    came_online: bool = False
-    auto_disabled: bool = False
-    """It was cordoned and has become empty."""
-    load: float = 0.0
-    taken_back: tuple[MeetingId, ...] = ()
-    to_end: tuple[tuple[MeetingId, str], ...] = field(default=(), repr=False)
-    """Meetings (id, moderator password) that run there but now belong to another server."""
-    missing: tuple[tuple[MeetingId, int], ...] = ()
-    """Recorded meetings (id, placement) that the server did not list."""
-    doubles: tuple[DoubleMeeting, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class FailureResult:
-    """Changes made by a failed poll."""
-
-    known: bool = True
-    unhealthy_count: int = 0
-    went_offline: bool = False
-    detached: int = 0
-    """Number of meetings that were detached because of it."""
+    notes: PlaceNotes = NO_NOTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,10 @@ from appliance.log import EventLogger, get_logger, reopen_logs
 from appliance.metrics.routes import make_metrics_app
 from appliance.postgres.database import Database
 from appliance.public.app import PublicApp
+from appliance.recordings.bucket_client import Boto3Missing
 from appliance.recordings.deps import RecordingAdmin
 from appliance.recordings.manual_imports import ManualImports
+from appliance.recordings.object_work import ObjectWork
 from appliance.recordings.recovery import finish_changes_forever
 from appliance.recordings.retention_task import run_retention_forever
 from appliance.recordings.sizes import measure_recordings_forever
@@ -62,7 +64,9 @@ from appliance.wiring.features import Tasks, make_features
 from appliance.wiring.recordings import make_spool_watcher
 from appliance.wiring.status import describe_status
 
-START_ERRORS = (ListenError, ControlSocketError, EmbeddedStoresError, StateSecretError)
+START_ERRORS = (
+    *(ListenError, ControlSocketError, EmbeddedStoresError, StateSecretError, Boto3Missing),
+)
 """Errors that an operator must resolve before the appliance can run; their texts say how."""
 
 
@@ -256,7 +260,16 @@ def _recording_services(
         ("retention", partial(run_retention_forever, features.recordings)),
         ("unfinished_changes", partial(finish_changes_forever, features.recordings)),
         ("recording_sizes", partial(measure_recordings_forever, features.recordings)),
+        *_object_services(features.recordings.work),
     )
+
+
+def _object_services(
+    work: ObjectWork | None,
+) -> tuple[tuple[str, Callable[[], Awaitable[None]]], ...]:
+    if work is None:
+        return ()
+    return (("object_work", work.work_forever), ("object_sweeper", work.sweep_forever))
 
 
 def _listeners(

@@ -1,10 +1,11 @@
-"""getMeetings of 3, 30 and 100 servers of 50 meetings, with and without a hanging server.
+"""getMeetings of 3, 30 and 100 servers, with and without a hanging server.
 
     python benchmarks/lists.py [--quick] [--pools 3x50,30x50]
 
 Runs the appliance on a private Redis with simulated servers (many_servers.py) and sends requests on
-one connection. The hanging server answered its last poll and then stops answering: the first call
-waits for it, the later ones are measured separately.
+one connection, then on 16, where calls can share a round to the servers. The hanging server
+answered its last poll and then stops answering: the first call waits for it, the later ones are
+measured separately.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ ROOT = Path(__file__).resolve().parent.parent
 if __package__ in (None, ""):  # run as a script: benchmarks and tests are found from the root
     sys.path[0] = str(ROOT)
 
-from benchmarks.load_generator import Client, fault  # noqa: E402
+from benchmarks.load_generator import Client, Job, Report, fault  # noqa: E402
 from benchmarks.many_servers import HOST, meeting_id  # noqa: E402
+from benchmarks.measuring import Generator  # noqa: E402
 from benchmarks.poll import wait_for_first_polls  # noqa: E402
 from benchmarks.poll_pool import PollPool, run_poll_pool  # noqa: E402
 from benchmarks.pool import SECRET  # noqa: E402
@@ -34,10 +36,13 @@ from benchmarks.report import render_table  # noqa: E402
 from benchmarks.scenarios import Workload, exchanges  # noqa: E402
 from tests.doubles.appliance_process import ApplianceProcess  # noqa: E402
 
-POOLS = ("3x50", "30x50", "100x50")
+POOLS = ("3x67", "3x200", "30x50", "100x50")
 QUICK_POOLS = ("3x10",)
 POLL_INTERVAL_S = 60.0
 ANSWER_LIMIT_S = 60.0
+CONNECTIONS = 16
+BARE_ANSWER_MS = 0.061
+"""CPU time of a bare answer with Trio and h11, the unit in which a call is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,11 @@ class Figures:
     cpu_ms: float
     """CPU time of the appliance per call."""
     size_kb: float
+    shared_per_s: float
+    """Calls at 16 connections."""
+    shared_cpu_ms: float
+    rounds_per_call: float
+    """Requests to each server per call at 16 connections."""
     first_ms: float
     """Latency of the first call after a server began to hang."""
     later_ms: float
@@ -95,7 +105,8 @@ def main(arguments: Sequence[str]) -> int:
     for pool in pools:
         servers, meetings_each = map(int, pool.split("x"))
         print(f"lists: {pool}", flush=True)
-        found.append(measure(servers, meetings_each, 3 if options.quick else options.repeat))
+        repeat, seconds = (3, 0.5) if options.quick else (options.repeat, 3.0)
+        found.append(measure(servers, meetings_each, repeat, seconds))
     print(f"\n{render(found)}\n")
     options.output.mkdir(parents=True, exist_ok=True)
     path = options.output / f"lists-{datetime.datetime.now():%Y%m%d-%H%M%S}.json"
@@ -104,7 +115,7 @@ def main(arguments: Sequence[str]) -> int:
     return int(any(each.wrong for each in found))
 
 
-def measure(servers: int, meetings_each: int, repeat: int) -> Figures:
+def measure(servers: int, meetings_each: int, repeat: int, seconds: float) -> Figures:
     """Measure one pool."""
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as name,
@@ -112,10 +123,10 @@ def measure(servers: int, meetings_each: int, repeat: int) -> Figures:
         pool.appliance(POLL_INTERVAL_S) as appliance,
     ):
         wait_for_first_polls(pool)
-        return _measure(pool, appliance, repeat)
+        return _measure(pool, appliance, repeat, seconds)
 
 
-def _measure(pool: PollPool, appliance: ApplianceProcess, repeat: int) -> Figures:
+def _measure(pool: PollPool, appliance: ApplianceProcess, repeat: int, seconds: float) -> Figures:
     assert appliance.pid is not None
     client = ListClient(appliance, meeting_id(1, 0))
     client.call()
@@ -123,16 +134,41 @@ def _measure(pool: PollPool, appliance: ApplianceProcess, repeat: int) -> Figure
     healthy = [client.call() for _ in range(repeat)]
     used_ms = (cpu_s(appliance.pid) - before_s) * 1000 / repeat
     size = client.size
+    pool.servers.command("counts")
+    report = _share(appliance, seconds)
+    asked = sum(pool.servers.command("counts").get("getMeetings", [0])) / pool.servers.servers
     pool.servers.command("hang")
     first = client.call()
     later = [client.call() for _ in range(repeat)]
     return Figures(
         *(pool.servers.servers, pool.servers.meetings_each),
         *(statistics.median(healthy), max(healthy), used_ms, size / 1000),
+        report.requests / report.seconds,
+        report.cpu_s["appliance"] * 1000 / max(report.requests, 1),
+        asked / max(report.requests, 1),
         *(first, statistics.median(later), max(later)),
         rss_mb=rss_mb(appliance.pid),
-        wrong=client.wrong,
+        wrong=client.wrong + report.errors,
     )
+
+
+def _share(appliance: ApplianceProcess, seconds: float) -> Report:
+    """Call on several connections at once."""
+    assert appliance.pid is not None
+    job = Job(
+        scenario="getMeetings",
+        host=HOST,
+        port=appliance.front.port,
+        connections=CONNECTIONS,
+        warm_up_s=0.0,
+        seconds=seconds,
+        secret=SECRET,
+        meetings=[meeting_id(1, 0)],
+        label="lists",
+        pids={"appliance": appliance.pid},
+    )
+    with Generator() as generator:
+        return generator.do(job)
 
 
 def render(found: Sequence[Figures]) -> str:
@@ -140,6 +176,7 @@ def render(found: Sequence[Figures]) -> str:
     rows = [
         [
             *("servers", "meetings", "kB", "ms", "worst", "CPU ms"),
+            *("at 16: calls/s", "CPU ms", "units", "rounds/call"),
             *("hanging: first ms", "later", "worst later", "RSS MB", "wrong"),
         ]
     ]
@@ -148,6 +185,8 @@ def render(found: Sequence[Figures]) -> str:
             [
                 *(str(each.servers), str(each.meetings_each), f"{each.size_kb:.0f}"),
                 *(f"{each.healthy_ms:.1f}", f"{each.healthy_worst_ms:.1f}", f"{each.cpu_ms:.2f}"),
+                *(f"{each.shared_per_s:.0f}", f"{each.shared_cpu_ms:.2f}"),
+                *(f"{each.shared_cpu_ms / BARE_ANSWER_MS:.1f}", f"{each.rounds_per_call:.2f}"),
                 *(f"{each.first_ms:.0f}", f"{each.later_ms:.1f}", f"{each.later_worst_ms:.1f}"),
                 *(f"{each.rss_mb:.0f}", str(each.wrong)),
             ]

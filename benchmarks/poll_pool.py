@@ -20,7 +20,6 @@ import trio
 
 from appliance.model import (
     MeetingId,
-    Observation,
     PlacementOutcome,
     PlacementRequest,
     PlacementRules,
@@ -29,6 +28,9 @@ from appliance.model import (
     ServerState,
 )
 from appliance.redis.client import RedisAddress
+from appliance.servers.model import (
+    Observation,
+)
 from benchmarks.many_servers import AGE_MS, HOST, meeting_id
 from benchmarks.pool import SECRET
 from tests.doubles.appliance_process import ApplianceProcess

@@ -20,7 +20,11 @@ import trio
 import trio.testing
 
 # Redis and PostgreSQL for whoever asks for them.
-pytest_plugins = ["tests.doubles.stores", "tests.doubles.certificates"]
+pytest_plugins = [
+    "tests.doubles.stores",
+    "tests.doubles.certificates",
+    "tests.doubles.s3_fixtures",
+]
 
 # For one async test. Below pytest-timeout's limit (pyproject.toml), which interrupts Trio itself,
 # so that every later async test fails too; it stays for what hangs outside of Trio.

@@ -128,7 +128,7 @@ def _polish(value: Any) -> Any:
     accepted = value.get(LENIENT)
     if accepted is not None:
         kept = {key: value[key] for key in ("description", "default") if key in value}
-        return _polish({**accepted, **kept})
+        return _polish({**kept, **accepted})
     polished = {key: _polish(item) for key, item in value.items()}
     for key in ("$ref", "title"):
         if isinstance(polished.get(key), str):

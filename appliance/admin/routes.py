@@ -42,10 +42,12 @@ from appliance.metrics.admin_calls import METRICS_CALLS
 from appliance.privacy.admin_calls import PRIVACY_CALLS
 from appliance.recordings.admin_calls import RECORDING_CALLS
 from appliance.recordings.admin_import_calls import IMPORT_CALLS
+from appliance.recordings.admin_move_calls import MOVE_CALLS
 from appliance.servers.admin_calls import SERVER_CALLS
 from appliance.servers.admin_pool_calls import POOL_CALLS
 from appliance.takeover.admin_calls import TAKEOVER_CALLS
 from appliance.tenants.admin_calls import TENANT_CALLS
+from appliance.tenants.admin_limit_calls import LIMIT_CALLS
 from appliance.tenants.admin_setting_calls import SETTING_CALLS
 from appliance.tokens.admin_calls import TOKEN_CALLS
 from appliance.usage.admin_calls import USAGE_CALLS
@@ -80,9 +82,9 @@ _TABLES: tuple[_Table[Any], ...] = (
     _Table(DOCTOR_CALLS, lambda features: features.doctor),
     _Table(EVENT_CALLS, lambda features: features.events),
     _Table(METRICS_CALLS, lambda features: features.exposition),
-    _Table((*RECORDING_CALLS, *IMPORT_CALLS), lambda features: features.recordings),
+    _Table((*RECORDING_CALLS, *IMPORT_CALLS, *MOVE_CALLS), lambda features: features.recordings),
     _Table(TAKEOVER_CALLS, lambda features: features.takeover),
-    _Table((*TENANT_CALLS, *SETTING_CALLS), lambda features: features.tenants),
+    _Table((*TENANT_CALLS, *SETTING_CALLS, *LIMIT_CALLS), lambda features: features.tenants),
     _Table(USAGE_CALLS, lambda features: features.usage),
     _Table(PRIVACY_CALLS, lambda features: features.privacy),
     _Table(TOKEN_CALLS, lambda features: features.tokens),

@@ -60,6 +60,17 @@ def verify_checksum(
     the checksum. An empty secret never matches.
     """
     query, given = split_checksum(raw_query)
+    return verify_split(call, query, given, secrets, allowed)
+
+
+def verify_split(
+    call: str,
+    query: bytes,
+    given: str | None,
+    secrets: Sequence[str],
+    allowed: frozenset[Algorithm],
+) -> str | None:
+    """Return the same for a query that `split_checksum` has split already."""
     return _matching_secret(call, (query,), given, secrets, allowed)
 
 

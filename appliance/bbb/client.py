@@ -19,7 +19,8 @@ import httpx
 import trio
 
 from appliance.bbb.checksum import sign, signed_query
-from appliance.bbb.meeting_list import MeetingList, MeetingListReader, MeetingListStream
+from appliance.bbb.list_reading import ListReading
+from appliance.bbb.meeting_list import MeetingList, MeetingListReader, RawList
 from appliance.bbb.params import Params, encode_query
 from appliance.bbb.request_body import RequestBody
 from appliance.bbb.xml import MalformedAnswer, ServerAnswer, parse_answer, parse_version
@@ -31,10 +32,6 @@ from appliance.model import ServerId, Target
 from appliance.settings import Algorithm
 from appliance.system.exhaustion import is_own_limit
 from appliance.system.threads import run_sized
-
-LIST_BLOCK_BYTES = 256 * 1024
-"""Longer lists of meetings are parsed in blocks of this size, so that a list which is too long is
-given up when it becomes so."""
 
 MAX_LINE_BYTES = 8192
 """Maximum length of a request line that nginx and Tomcat accept."""
@@ -145,8 +142,30 @@ class BbbClient:
 
         Raises NotSent, Ambiguous, ServerFault.
         """
+        return await self._list(target, params, deadline_s, ListReading(self._lists))
+
+    async def reread_meetings(
+        self,
+        target: Target,
+        params: Params,
+        known: RawList | None,
+        *,
+        deadline_s: float | None = None,
+    ) -> RawList:
+        """Return the server's getMeetings answer with its bytes.
+
+        It is `known` if that is the same: then nothing is parsed. Raises as `list_meetings`.
+        """
+        reading = ListReading(self._lists, known, keeps_body=True)
+        meetings = await self._list(target, params, deadline_s, reading)
+        if known is not None and meetings is known.meetings:
+            return known
+        return RawList(reading.body, meetings)
+
+    async def _list(
+        self, target: Target, params: Params, deadline_s: float | None, reading: ListReading
+    ) -> MeetingList:
         request = self._request(target, "getMeetings", params, post_form=False, body=None)
-        reading = _ListReading(self._lists)
         try:
             await self._fetch(target, request, deadline_s, reading.take)
             return await reading.finish()
@@ -237,39 +256,6 @@ class BbbClient:
         if answer.status != 200:
             raise _status_fault(target.id, answer, request.body_started)
         return answer.body
-
-
-class _ListReading:
-    """Reads a list while it arrives; a large one in blocks, each in a thread."""
-
-    def __init__(self, reader: MeetingListReader) -> None:
-        self._reader = reader
-        self._stream: MeetingListStream | None = None
-        self._parts: list[bytes | bytearray] = []
-        self._size = 0
-
-    async def take(self, part: bytes | bytearray) -> None:
-        """Take a part of the answer. Raises MalformedAnswer."""
-        self._parts.append(part)
-        self._size += len(part)
-        if self._size >= LIST_BLOCK_BYTES:
-            if self._stream is None:
-                self._stream = self._reader.begin()
-            await trio.to_thread.run_sync(self._stream.feed, self._take_block())
-
-    async def finish(self) -> MeetingList:
-        """Return the list. Raises MalformedAnswer."""
-        block = self._take_block()
-        if self._stream is None:
-            return await run_sized(len(block), partial(self._reader.read, block))
-        await trio.to_thread.run_sync(self._stream.feed, block)
-        return await trio.to_thread.run_sync(self._stream.finish)
-
-    def _take_block(self) -> bytes:
-        block = b"".join(self._parts)
-        self._parts.clear()
-        self._size = 0
-        return block
 
 
 @dataclass(slots=True)

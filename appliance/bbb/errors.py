@@ -140,12 +140,36 @@ TOO_MANY_PARAMETERS = Failure(
     "requestTooLarge", f"The request has more than {MAX_PARAMETERS} parameters."
 )
 
+LIMIT_REACHED = {
+    "max_meetings": Failure(
+        "meetingLimitReached", "The maximum number of meetings at the same time is reached."
+    ),
+    "max_users": Failure(
+        "userLimitReached", "The maximum number of users at the same time is reached."
+    ),
+    "max_users_per_meeting": Failure(
+        "userLimitReached", "The maximum number of users of this meeting is reached."
+    ),
+    "max_recordings_gb": Failure(
+        "recordingLimitReached", "The storage for recordings is used up; nothing can be recorded."
+    ),
+    "max_creates_per_minute": Failure(
+        "rateLimited", "Too many meetings were created within a minute. Please try again later."
+    ),
+}
+"""By the limit of a tenant that is reached (docs/tenants.md)."""
+
 _KEY_OF_STATUS = {408: "requestTimeout", 413: "requestTooLarge"}
 
 
 def failure_of(error: HttpError) -> Failure:
     """Return the failure of a request that could not be read; its HTTP status stays."""
     return Failure(_KEY_OF_STATUS[error.status], error.reason, error.status)
+
+
+def missing_parameter(param: str) -> Failure:
+    """Return the failure of a call without a parameter that a rule requires."""
+    return Failure("missingParameter", f"You must specify the parameter {param}.")
 
 
 def no_recording(record_id: str) -> Failure:

@@ -59,6 +59,24 @@ class MeetingList:
         return tuple(one.read.listed for one in self.entries if one.read.listed is not None)
 
 
+@dataclass(frozen=True, slots=True)
+class RawList:
+    """An answer with its bytes, to recognise the next one if it is the same."""
+
+    body: bytes = field(repr=False)
+    meetings: MeetingList
+
+    @property
+    def succeeded(self) -> bool:
+        """Return whether the server listed its meetings."""
+        return self.meetings.succeeded
+
+    @property
+    def message_key(self) -> str | None:
+        """Return the messageKey."""
+        return self.meetings.message_key
+
+
 class MeetingListReader:
     """Reads lists, with a cache of parsed meetings.
 

@@ -19,7 +19,7 @@ from appliance.bbb.checksum import (
     algorithm_of,
     split_checksum,
     verify_body_checksum,
-    verify_checksum,
+    verify_split,
 )
 from appliance.bbb.errors import ApiError, ChecksumError, ChecksumReason, Failure
 from appliance.bbb.params import (
@@ -98,9 +98,8 @@ class SignedRequest:
     file: bytes | None = field(default=None, repr=False)
     secret: str = field(default="", repr=False)
     """The secret that signed it."""
-    accept: str = ""
-    """The Accept header, and the languages that the client prefers."""
-    accept_language: str = ""
+    request: Request | None = field(default=None, repr=False)
+    """For its headers, of a request without a document."""
 
 
 async def read_signed(
@@ -130,27 +129,24 @@ async def read_signed(
         read = partial(_read_signed_form, call, form, url_checksum, secrets, allowed)
         secret, params = await run_sized(len(form), read, inline_bytes=INLINE_BYTES)
     else:
-        verified = verify_checksum(call, request.query, secrets, allowed)
+        verified = verify_split(call, rest, url_checksum, secrets, allowed)
         if verified is None:
             raise _refusal(url_checksum, allowed)
         secret, params = verified, parse_query(rest)
-    # Includes the removed checksum: a second one with an escaped name would be passed to a server.
-    repeated = repeated_guarded_name((("checksum", ""), *params))
-    if repeated is not None:
-        raise ChecksumError(ChecksumReason.WRONG, repeated=repeated)
-    params = keep_last(params)
+    names = dict(params)
+    # A second checksum, with an escaped name, would be passed to a server.
+    if len(names) != len(params) or "checksum" in names:
+        repeated = repeated_guarded_name((("checksum", ""), *params))
+        if repeated is not None:
+            raise ChecksumError(ChecksumReason.WRONG, repeated=repeated)
+        params = keep_last(params)
     if media_type in XML_TYPES:
         return SignedRequest(params, await _read_document(request, max_bytes), secret=secret)
     if media_type == FORM and accepts in _TAKE_XML:
         return SignedRequest(params, await _read_labelled_form(request, max_bytes), secret=secret)
     if posted and accepts is Accepts.FILE:
         return SignedRequest(params, file=await _read_file(request), secret=secret)
-    return SignedRequest(
-        params,
-        secret=secret,
-        accept=request.header(b"accept") or "",
-        accept_language=request.header(b"accept-language") or "",
-    )
+    return SignedRequest(params, None, None, secret, request)
 
 
 def _read_signed_form(
@@ -269,9 +265,9 @@ async def _buffer(source: Chunks, content_type: str, length: int | None) -> Requ
     return RequestBody(content_type, b"".join(head), size)
 
 
-def xml_response(body: bytes, status: int = 200) -> Response:
+def xml_response(body: bytes, status: int = 200, *, more: Sequence[bytes] = ()) -> Response:
     """Return an XML response; API errors have status 200 too, as BBB's do."""
-    return Response(status, _XML, body, _HEADERS)
+    return Response(status, _XML, body, _HEADERS, more)
 
 
 def xml_failure(failure: Failure, status: int | None = None) -> Response:

@@ -208,11 +208,14 @@ def render_not_running() -> bytes:
     return _NOT_RUNNING
 
 
-def render_meetings(elements: Sequence[bytes]) -> bytes:
-    """Render the getMeetings answer with these `<meeting>` elements, or for none."""
-    if not elements:
-        return _NO_MEETINGS
-    return b"".join((_MEETINGS_HEAD, *elements, _MEETINGS_TAIL))
+def render_meetings(elements: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Render the getMeetings answer with these (groups of) `<meeting>` elements, or for none.
+
+    Return it in parts, so that a large one is not copied.
+    """
+    if not any(elements):
+        return (_NO_MEETINGS,)
+    return (_MEETINGS_HEAD, *elements, _MEETINGS_TAIL)
 
 
 def select_sessions(body: bytes, meetings: Collection[str]) -> list[bytes]:

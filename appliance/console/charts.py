@@ -145,3 +145,19 @@ def usage_share(row: Row, highest: float) -> float | None:
     if server.max_users:
         return server.users / server.max_users
     return server.load / highest if highest else 0.0
+
+
+def draw_columns(values: Sequence[float], label: str) -> Markup:
+    """Return a column for each value, the oldest at the left."""
+    top = max(values, default=0.0) or 1.0
+    width = 100.0 / max(1, len(values))
+    columns = "".join(
+        f"M{i * width + 0.2:.2f} 100v-{95 * value / top:.1f}h{width - 0.4:.2f}V100z"
+        for i, value in enumerate(values)
+        if value > 0
+    )
+    return Markup(
+        f'<svg class="day" viewBox="0 0 100 100" preserveAspectRatio="none" role="img"'
+        f' aria-label="{escape(label)}"><path class="grid" d="M0 99.5H100"/>'
+        f'<path class="column" d="{columns}"/></svg>'
+    )

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import trio
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from quart import Response
@@ -164,6 +165,8 @@ class Console:
         self.sign_in = SignIn(features, self.signer)
         self.assets = _read_assets()
         self.templates = _make_environment(self.assets)
+        self.simulations = trio.CapacityLimiter(1)
+        """One simulation at a time."""
         self.rows: dict[object, str] = {}
         """Rendered rows of servers, which few changes between two seconds touch."""
 
@@ -347,7 +350,6 @@ _PAGES = (
     ("doctor", "Doctor", "/scalelite/doctor", Role.VIEWER, False),
     ("what-if", "What if", "/scalelite/what-if", Role.VIEWER, False),
 )
-_READY = {"overview", "servers", "meetings", "recordings", "callbacks", "doctor"}
 
 
 def _navigation(viewer: Viewer, may: object, multitenancy: bool) -> list[tuple[str, str, str]]:
@@ -358,7 +360,6 @@ def _navigation(viewer: Viewer, may: object, multitenancy: bool) -> list[tuple[s
         if viewer.may(role)
         and (for_tenants or viewer.token.tenant_id is None)
         and (multitenancy or name != "tenants")
-        and name in _READY
     ]
 
 

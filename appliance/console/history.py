@@ -72,6 +72,13 @@ class History:
         self._last_refused, self._last_errors = refused, errors
         self.pool.append(PoolMinute(minute, users, meetings, *more))
 
+    def begin_with(self, minutes: Sequence[PoolMinute]) -> None:
+        """Take older minutes of the pool, in order, before those that were sampled."""
+        first = self.pool[0].minute if self.pool else math.inf
+        room = DAY_MIN - len(self.pool)
+        older = [one for one in minutes if one.minute < first]
+        self.pool.extendleft(reversed(older[max(0, len(older) - room) :]))
+
     def _add_server(self, minute: int, server: Server) -> None:
         kept = self._servers.setdefault(server.id, _ServerHistory())
         answers = server.online

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from appliance.console.history import History
+from appliance.console.history import DAY_MIN, History, PoolMinute
 from appliance.console.snapshot import (
     Snapshot,
     SnapshotReader,
@@ -23,6 +23,7 @@ from appliance.console.snapshot import (
 )
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.features import Features
+from appliance.usage.history import read_history
 
 SNAPSHOT_S = 1.0
 PING_S = 15.0
@@ -166,10 +167,29 @@ class Live:
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
+                nursery.start_soon(self._remember)
                 await self._sample_forever()
         finally:
             self._nursery = None
             self._channels.clear()
+
+    async def _remember(self) -> None:
+        """Take the last day from the database, if it is there: a restart shows no empty chart."""
+        usage, now_ms = self.features.usage, self.features.now_ms()
+        if usage is None:
+            return
+        try:
+            points = await read_history(
+                usage.table.database, None, now_ms - DAY_MIN * 60_000, now_ms, 60_000
+            )
+        except DatabaseDown:
+            return
+        known = [
+            PoolMinute(one.at_ms // 60_000, one.users, one.meetings or 0, 0.0, 0.0)
+            for one in points
+            if one.users is not None
+        ]
+        self.history.begin_with(known)
 
     async def _sample_forever(self) -> None:
         while True:

@@ -19,6 +19,7 @@ from appliance.ctl.poll import add_poll
 from appliance.ctl.privacy import add_privacy
 from appliance.ctl.rake_names import MisusedTask, NotRake, parse_rake
 from appliance.ctl.recording_imports import add_imports
+from appliance.ctl.recording_moves import add_move
 from appliance.ctl.recording_retention import add_prune
 from appliance.ctl.recordings import add_recordings
 from appliance.ctl.server_lists import add_server_lists
@@ -108,6 +109,7 @@ def _add_all_commands(commands: Commands[Any]) -> None:
     recordings = add_recordings(commands)
     add_imports(recordings)
     add_prune(recordings)
+    add_move(recordings)
     add_doctor(commands)
     add_takeover(commands)
     _add_local_commands(commands)

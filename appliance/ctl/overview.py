@@ -68,7 +68,7 @@ def summarize(status: Mapping[str, Any]) -> str:
     if not servers:
         return "There are no servers yet."
     load = f"{counted(status['meetings'], 'meeting')}, {counted(status['users'], 'user')}"
-    return f"{status['available']} of {counted(len(servers), 'server')} take meetings; {load}"
+    return f"{status['available']} of {counted(len(servers), 'server')} available; {load}"
 
 
 def suggest(status: Mapping[str, Any], problems: Sequence[Mapping[str, Any]]) -> list[Suggestion]:
@@ -99,7 +99,7 @@ def _find_work(servers: Sequence[Mapping[str, Any]], events: Set[str]) -> Iterat
     if idle and not used:
         yield (
             f"ctl servers enable {idle[0]['hostname']}",
-            "lets it take meetings; no other server does",
+            "lets it available; no other server does",
         )
     if "recording_import_given_up" in events:
         yield ("ctl recordings imports --failed", "shows recordings that could not be imported")

@@ -114,7 +114,11 @@ def _is_over(one: Mapping[str, Any]) -> bool:
 
 def _show(progress: Progress, one: Mapping[str, Any]) -> None:
     name, size = one["file"].rpartition("/")[2], one["size"]
-    if one["state"] == "placing":
+    if one["state"] == "placing" and one["upload_size"]:
+        uploaded, whole = one["uploaded"], one["upload_size"]
+        text = f"{name}: uploading, {format_size(uploaded)} of {format_size(whole)}"
+        progress.show(min(uploaded, whole), whole, text, phase=f"{name}: uploading")
+    elif one["state"] == "placing":
         progress.show(size, size, f"{name}: moving", phase=f"{name}: moving")
     elif one["state"] == "extracting":
         # A compressed tar unpacks to more than its size; then the bar stays full.
@@ -162,6 +166,9 @@ def list_imports(console: Console, client: ControlClient, args: Namespace) -> in
 
 def _row(one: Mapping[str, Any]) -> tuple[object, ...]:
     note = one["error"] or ", ".join(one["recordings"])
+    if one["state"] == "placing" and one["upload_size"]:
+        sizes = format_size(one["uploaded"]), format_size(one["upload_size"])
+        note = f"uploading, {sizes[0]} of {sizes[1]}"
     if one["state"] == "waiting" and one["next_try"]:
         note = f"next attempt {format_time(one['next_try'])}: {note}"
     return (

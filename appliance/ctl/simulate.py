@@ -1,6 +1,7 @@
 """`simulate`: the load of a pool under a timetable, without a running appliance.
 
-The simulation runs in a separate process (appliance/simulation): ctl must not import its modules.
+With --from-history the running appliance tells what to replay. The simulation runs in a separate
+process (appliance/simulation): ctl must not import its modules.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from appliance.ctl.arguments import Commands, add_command, parse_positive_number
 from appliance.ctl.client import ControlClient
 from appliance.ctl.console import Console
-from appliance.ctl.exit_codes import DONE, FAILED
+from appliance.ctl.exit_codes import DONE, FAILED, USAGE
 from appliance.ctl.tables import Column
 
 _COLUMNS = (Column("RULE"), Column("WORST SERVER", right=True), Column("x FAIR", right=True))
@@ -36,6 +37,10 @@ def add_simulate(commands: Commands[Any]) -> None:
         " count, name); default: a generated morning of a school"
     )
     command.add_argument("timetable", metavar="FILE.csv", nargs="?", help=about)
+    about = "in place of a timetable the meetings of a past day; needs the running appliance"
+    command.add_argument("--from-history", action="store_true", help=about)
+    about = "the day for --from-history, UTC (default: the fullest of the last four weeks)"
+    command.add_argument("--day", metavar="DATE", help=about)
     pool = command.add_mutually_exclusive_group()
     about = "number of equal servers; default with --capacity: the number that is required"
     pool.add_argument("--servers", metavar="N", type=_parse_servers, help=about)
@@ -82,8 +87,12 @@ def _parse_share(text: str) -> float:
 
 def simulate(console: Console, client: ControlClient, args: Namespace) -> int:
     """Replay the timetable and show the result."""
+    if args.from_history if args.timetable else args.day and not args.from_history:
+        console.error("give a timetable, or --from-history and perhaps --day")
+        return USAGE
     request = {
         "timetable": args.timetable,
+        "classes": _past_classes(client, args.day) if args.from_history else None,
         "multipliers": args.multipliers or [1.0] * (args.servers or 0),
         "capacity": args.capacity,
         "known": args.known,
@@ -96,7 +105,8 @@ def simulate(console: Console, client: ControlClient, args: Namespace) -> int:
     if console.is_terminal and not console.as_json:
         print("simulating ...", file=console.err, flush=True)
     done = subprocess.run(
-        [sys.executable, "-m", "appliance.simulation", json.dumps(request)],
+        [sys.executable, "-m", "appliance.simulation"],
+        input=json.dumps(request),  # the meetings of a day are too long for an argument
         capture_output=True,
         text=True,
         timeout=_LIMIT_S,
@@ -113,6 +123,12 @@ def simulate(console: Console, client: ControlClient, args: Namespace) -> int:
     else:
         _show(console, found)
     return DONE
+
+
+def _past_classes(client: ControlClient, day: str | None) -> list[dict[str, Any]]:
+    found = client.get_long("usageTimetable", **({"day": day} if day else {}))
+    classes: list[dict[str, Any]] = found["classes"]
+    return classes
 
 
 def _show(console: Console, found: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from appliance.ctl.client import ControlClient
 from appliance.ctl.console import Console
 from appliance.ctl.exit_codes import DONE, FAILED, USAGE
 from appliance.ctl.names import takes_names
+from appliance.ctl.tenant_limits import add_tenant_limits
 
 FIELDS = (
     *("name", "secrets", "lrs_endpoint", "lrs_username", "lrs_password"),
@@ -32,6 +33,8 @@ _FIELD_OPTIONS = (
     ("--kc-username", "user name for the token endpoint"),
     ("--kc-password", "password for the token endpoint"),
 )
+MODES = ("default", "override", "require", "map", "append", "floor", "cap", "remove")
+"""Those of settings/param_rules.py, which would load much more."""
 TENANT_HELP = "id or name of the tenant, or its beginning, see `tenants list`"
 _SECRETS = "one or more secrets, separated by : or ,"
 
@@ -58,6 +61,7 @@ def add_tenants(commands: Commands[Any]) -> None:
     _add_tenant_id(command)
     about = "even if it has meetings: they continue, but front-ends cannot reach them any more"
     command.add_argument("--force", action="store_true", help=about)
+    add_tenant_limits(group)
 
 
 def _add_tenant_id(parser: argparse.ArgumentParser, dest: str = "id", metavar: str = "ID") -> None:
@@ -79,13 +83,19 @@ def add_tenant_settings(commands: Commands[Any]) -> None:
     command = add_command(group, "add", add_setting, about, example)
     _add_tenant_id(command, "tenant_id", "TENANT_ID")
     command.add_argument("param", metavar="PARAM", help="name of the parameter")
-    command.add_argument("value", metavar="VALUE", help="value of the parameter")
+    about = "value of the parameter; none for the modes remove and require"
+    command.add_argument("value", metavar="VALUE", nargs="?", help=about)
     command.add_argument(
         "override",
         metavar="true|false",
         choices=("true", "false"),
+        nargs="?",
         help="true: override the value of the front-end; false: use it as the default",
     )
+    about = "a rule in place of true or false: " + ", ".join(MODES)
+    command.add_argument("--mode", choices=MODES, metavar="MODE", help=about)
+    about = "only for BBB servers whose version matches, such as 4.*"
+    command.add_argument("--version", metavar="PATTERN", help=about)
     about = "only for this call (default: all calls that have the parameter)"
     command.add_argument("--call", choices=("create", "join"), help=about)
     about = "remove a setting"
@@ -202,16 +212,23 @@ def list_settings(console: Console, client: ControlClient, args: Namespace) -> i
 def _show_setting(console: Console, setting: Mapping[str, Any]) -> None:
     console.show(f"  id: {setting['id']}")
     for name in ("param", "value", "override"):
-        console.show(f"\t{name}: {setting[name]}")
-    if setting["call"]:
-        console.show(f"\tcall: {setting['call']}")
+        if name != "override" or setting[name]:
+            console.show(f"\t{name}: {setting[name]}")
+    if not setting["override"]:
+        console.show(f"\tmode: {setting['mode']}")
+    for name in ("version", "call"):
+        if setting[name]:
+            console.show(f"\t{name}: {setting[name]}")
 
 
 def add_setting(console: Console, client: ControlClient, args: Namespace) -> int:
     """Add a setting and show its id."""
-    fields = {name: getattr(args, name) for name in ("tenant_id", "param", "value", "override")}
-    if args.call is not None:
-        fields["call"] = args.call
+    if (args.mode is None) == (args.override is None):
+        console.error("say true, false or --mode after the value, and only one of them")
+        return USAGE
+    names = ("tenant_id", "param", "value", "override", "call", "mode", "version")
+    given = {name: getattr(args, name) for name in names}
+    fields = {name: value for name, value in given.items() if value is not None}
     answer = client.post("addTenantSetting", {"tenant_setting": fields})
     return _done(console, answer["tenant_setting"], "OK", f"New TenantSetting id: {answer['id']}")
 

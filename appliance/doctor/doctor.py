@@ -17,6 +17,7 @@ import trio
 from appliance.admin_calls.refusal import RefusalKind, Refused
 from appliance.bbb.server_facts import ServerFacts
 from appliance.callbacks.rules import CallbackState
+from appliance.doctor.bucket_findings import bucket_check, judge_bucket
 from appliance.doctor.deps import DoctorDeps, Probes
 from appliance.doctor.directory_findings import Place, judge_file_systems, judge_places
 from appliance.doctor.findings import Finding, fail, ok, warn
@@ -37,6 +38,8 @@ from appliance.doctor.store_findings import judge_database, judge_redis
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.log import Log
 from appliance.model import Server
+from appliance.recordings.bucket_facts import read_bucket_facts
+from appliance.recordings.mixed_storage import MixedStorage
 from appliance.servers.administration import find_server, list_servers
 from appliance.system.disk_facts import DirectoryFacts
 
@@ -68,6 +71,7 @@ async def examine(deps: DoctorDeps, *, check_s: float = _CHECK_S) -> list[Findin
         ("redis", examination.redis),
         ("postgresql", examination.database),
         ("directories", examination.directories),
+        (bucket_check(deps.settings.s3.bucket), examination.bucket),
         ("recordings", examination.recordings),
         ("callbacks", examination.callbacks),
         ("tenants", examination.tenants),
@@ -181,6 +185,14 @@ class _Examination:
         found = [places[name] for name, *_ in wanted]
         moved = [place for place in found if place.name in ("work", "published", "unpublished")]
         return [*judge_places(found, self._probes.user), *judge_file_systems(moved)]
+
+    async def bucket(self) -> list[Finding]:
+        """Check the bucket of recordings."""
+        files = self._deps.recordings.files
+        if not isinstance(files, MixedStorage):
+            return []
+        read = partial(read_bucket_facts, files.objects, lambda: self._deps.now_ms() / 1000)
+        return judge_bucket(await self._in_thread(read))
 
     async def recordings(self) -> list[Finding]:
         """Check for tars that were not imported."""

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate, parsedate_to_datetime
 from types import TracebackType
+from typing import Protocol
 
 import trio
 from quart import Response
@@ -36,6 +37,32 @@ _RANGE = re.compile(r"bytes\s*=\s*([0-9]{0,100})\s*-\s*([0-9]{0,100})\s*", re.IG
 _SECOND_NS = 1_000_000_000
 
 
+class ServedFile(Protocol):
+    """A file that is sent: on a disk, or an object in a bucket. The methods block."""
+
+    @property
+    def name(self) -> str:
+        """Return the name, which decides the content type."""
+
+    @property
+    def size(self) -> int:
+        """Return the size in bytes."""
+
+    @property
+    def modified_ns(self) -> int:
+        """Return the time of the last change since the epoch."""
+
+    @property
+    def tag(self) -> str:
+        """Return the ETag, with quotes."""
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Return `count` bytes, fewer at the end of the file only. Raises: OSError."""
+
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
+
+
 class OpenedFile:
     """A regular file, open until `close`. The methods block."""
 
@@ -44,6 +71,11 @@ class OpenedFile:
         self.name = name
         self.size = found.st_size
         self.modified_ns = found.st_mtime_ns
+
+    @property
+    def tag(self) -> str:
+        """Return the ETag: equal on every appliance that serves the file from a shared disk."""
+        return f'"{self.modified_ns:x}-{self.size:x}"'
 
     def read(self, offset: int, count: int) -> bytes:
         """Return `count` bytes, fewer at the end of the file only. Raises: OSError."""
@@ -72,14 +104,20 @@ class Span:
     length: int
 
 
-def file_response(file: OpenedFile, extra: Sequence[tuple[str, str]], log: Log) -> Response:
+def file_response(
+    file: ServedFile,
+    extra: Sequence[tuple[str, str]],
+    log: Log,
+    *,
+    threads: trio.CapacityLimiter | None = None,
+) -> Response:
     """Return the response to the current request: the file, a part of it, or its validators only.
 
-    Takes the file over and closes it.
+    Takes the file over and closes it. threads: for reading; None: Trio's own.
     """
     exchange = current_exchange()
     request = exchange.request
-    tag, modified = entity_tag(file), formatdate(file.modified_ns // _SECOND_NS, usegmt=True)
+    tag, modified = file.tag, formatdate(file.modified_ns // _SECOND_NS, usegmt=True)
     headers = [("etag", tag), ("last-modified", modified), *extra]
     if has_changed(request.headers, tag, file.modified_ns // _SECOND_NS):
         return _respond(412, [("content-length", "0"), *headers])
@@ -101,7 +139,7 @@ def file_response(file: OpenedFile, extra: Sequence[tuple[str, str]], log: Log) 
         return _respond(status, headers)
     exchange.stall_s = STALL_S
     exchange.watch_client()
-    return _respond(status, headers, _FileBody(file, span, request.path, log))
+    return _respond(status, headers, _FileBody(file, span, request.path, log, threads))
 
 
 def _respond(
@@ -110,11 +148,6 @@ def _respond(
     response = Response(body, status)
     response.headers = Headers(headers)  # without those that Quart adds
     return response
-
-
-def entity_tag(file: OpenedFile) -> str:
-    """Return the ETag of a file: equal on every appliance that serves it from a shared disk."""
-    return f'"{file.modified_ns:x}-{file.size:x}"'
 
 
 def has_changed(headers: Mapping[bytes, bytes], tag: str, modified_s: int) -> bool:
@@ -179,8 +212,16 @@ def _seconds(date: str) -> float | None:
 class _FileBody(ResponseBody):
     """Reads a part of an open file, and closes it."""
 
-    def __init__(self, file: OpenedFile, span: Span, path: str, log: Log) -> None:
+    def __init__(
+        self,
+        file: ServedFile,
+        span: Span,
+        path: str,
+        log: Log,
+        threads: trio.CapacityLimiter | None,
+    ) -> None:
         self._file = file
+        self._threads = threads
         self._offset, self._left = span.start, span.length
         self._path = path
         self._log = log
@@ -202,7 +243,9 @@ class _FileBody(ResponseBody):
             raise StopAsyncIteration
         count = min(self._left, CHUNK_BYTES)
         try:
-            chunk = await trio.to_thread.run_sync(self._file.read, self._offset, count)
+            chunk = await trio.to_thread.run_sync(
+                self._file.read, self._offset, count, limiter=self._threads
+            )
         except OSError as error:
             raise self._cut_off(error.strerror or "I/O error") from error
         if len(chunk) < count:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -141,9 +141,10 @@ class Request:
 
     def has_body(self) -> bool:
         """Return whether the request announces a body."""
-        if b"transfer-encoding" in self.headers:
+        length = self.headers.get(b"content-length")
+        if length is not None and length.strip(b"0 "):
             return True
-        return self.headers.get(b"content-length", b"").strip(b"0 ") != b""
+        return b"transfer-encoding" in self.headers
 
     def content_length(self) -> int | None:
         """Return the announced length of the body in bytes, None if there is none."""
@@ -163,6 +164,8 @@ class Response:
     content_type: bytes
     body: bytes = field(repr=False)
     headers: Headers = field(default=(), repr=False)
+    more: Sequence[bytes] = field(default=(), repr=False)
+    """What follows the body, of which a large one is not to be copied."""
 
 
 def read_request(scope: Scope, receive: Receive, timeouts: ClientTimeouts) -> Request:
@@ -187,9 +190,12 @@ async def send_response(
     If the body of the request was not read, the connection is closed, after linger_s at most; the
     response to a large one is late, which bounds how many a client can send.
     """
+    size = len(response.body)
+    if response.more:
+        size += sum(map(len, response.more))
     headers = [
         (b"content-type", response.content_type),
-        (b"content-length", b"%d" % len(response.body)),
+        (b"content-length", b"%d" % size),
         *response.headers,
     ]
     if request_id is not None:
@@ -202,6 +208,10 @@ async def send_response(
             await trio.sleep(_REFUSAL_PAUSE_S)
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     body = b"" if request.method == "HEAD" else response.body
+    if response.more and body:
+        for piece in (body, *response.more):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        body = b""
     if unread:
         await send({"type": "http.response.body", "body": body, "more_body": True})
         await request.body.discard()

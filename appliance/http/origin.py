@@ -38,7 +38,12 @@ class RequestOrigin:
     @property
     def base_url(self) -> str:
         """Return scheme and host for URLs that lead back here; '' if no valid host is named."""
-        return f"{self.scheme}://{self.authority}" if _AUTHORITY(self.authority) else ""
+        return _base_url(self.scheme, self.authority)
+
+
+@lru_cache(maxsize=64)
+def _base_url(scheme: str, authority: str) -> str:
+    return f"{scheme}://{authority}" if _AUTHORITY(authority) else ""
 
 
 class OriginReader:
@@ -61,27 +66,20 @@ class OriginReader:
     def read(self, request: Request) -> RequestOrigin:
         """Return the origin of a request."""
         headers = request.headers
-        host = headers.get(b"host", b"")
-        forwarded = headers.get(b"x-forwarded-host")
-        scheme = headers.get(b"x-forwarded-proto", b"").rpartition(b",")[2].strip().lower()
-        if (forwarded or scheme) and not self._is_trusted(request.peer):
-            forwarded, scheme = None, b""
-        if forwarded:
+        host, scheme = headers.get(b"host", b""), request.scheme
+        forwarded, protocol = headers.get(b"x-forwarded-host"), headers.get(b"x-forwarded-proto")
+        if (forwarded or protocol) and self._is_trusted(request.peer):
             # The last entry is the host that the nearest proxy received; Rails reads it so too.
-            host = forwarded.rpartition(b",")[2]
+            host = forwarded.rpartition(b",")[2] if forwarded else host
+            last = (protocol or b"").rpartition(b",")[2].strip().lower()
+            scheme = last.decode() if last in (b"http", b"https") else scheme
         request_id = headers.get(b"x-request-id")
         if request_id is not None and not _REQUEST_ID(request_id):
             request_id = None
         trusted = request_id is not None and self._is_trusted(request.peer)
-        authority = host.decode("latin-1").strip()
-        known = scheme in (b"http", b"https")
-        return RequestOrigin(
-            strip_port(authority).lower(),
-            request_id,
-            request_id.decode() if request_id is not None and trusted else None,
-            authority,
-            scheme.decode() if known else request.scheme,
-        )
+        authority, name = _parse_host(host)
+        trusted_id = request_id.decode() if request_id is not None and trusted else None
+        return RequestOrigin(name, request_id, trusted_id, authority, scheme)
 
     def client_address(self, request: Request) -> str:
         """Return the client's address as far as trusted proxies name it; '' if none is known.
@@ -106,6 +104,13 @@ class OriginReader:
             return True
         label, _, base = host.partition(".")
         return self._multitenancy and bool(label) and base in self._allowed
+
+
+@lru_cache(maxsize=64)
+def _parse_host(host: bytes) -> tuple[str, str]:
+    """Return the authority and the name of a Host field; few hosts are asked for."""
+    authority = host.decode("latin-1").strip()
+    return authority, strip_port(authority).lower()
 
 
 def strip_port(host: str) -> str:

@@ -11,16 +11,31 @@ from functools import partial
 from appliance.bbb import errors
 from appliance.bbb.errors import ApiError, Failure
 from appliance.bbb.meeting_id import read_meeting_id
-from appliance.bbb.params import Params, get, merge_params
+from appliance.bbb.params import Params, get
 from appliance.bbb.request_body import RequestBody
 from appliance.bbb.signed_request import Caller
 from appliance.bbb.xml import ServerAnswer, render_not_running
 from appliance.faults import BbbError, ServerFault, StoreDown
 from appliance.meetings.create_params import with_stored_id
 from appliance.meetings.deps import MeetingDeps
-from appliance.model import Meeting, MeetingId, ServerId, Target
+from appliance.model import (
+    NO_NOTES,
+    LimitUse,
+    Meeting,
+    MeetingId,
+    PlaceNotes,
+    ServerId,
+    Target,
+)
 from appliance.pool.ending import forget_if_unknown
 from appliance.system.threads import run_sized
+from appliance.tenants.limits import DEFAULT_TENANT
+from appliance.tenants.param_rules import (
+    apply_rules,
+    join_layers,
+    merge_join_params,
+    needs_version,
+)
 from appliance.tenants.view import show_answer
 
 TOO_LARGE = frozenset({413, 414, 431})
@@ -47,18 +62,24 @@ async def get_meeting_info(deps: MeetingDeps, caller: Caller, params: Params) ->
 async def join_meeting(deps: MeetingDeps, caller: Caller, params: Params) -> str:
     """Return the signed URL of the server's join, and count the user as load of the server."""
     meeting_id = _meeting_id(params)
-    meeting = await deps.store.join_meeting(meeting_id, caller.tenant_id, now_ms=deps.now_ms())
+    api, tenant = deps.settings.api, caller.tenant
+    merged = merge_join_params(params, api, tenant)
+    layers = join_layers(api, tenant)
+    meeting, notes = await deps.store.join_meeting(
+        meeting_id,
+        caller.tenant_id,
+        now_ms=deps.now_ms(),
+        wants_version=bool(layers) and needs_version(layers),
+    )
+    if notes is not NO_NOTES:
+        report_limits(deps, caller, notes)
     if meeting is None:
-        raise ApiError(errors.MEETING_NOT_FOUND)
+        failure = errors.LIMIT_REACHED[notes.refused.name] if notes.refused else None
+        raise ApiError(failure or errors.MEETING_NOT_FOUND)
     if not meeting.reachable:
         raise ApiError(errors.SERVER_UNAVAILABLE)
-    api, tenant = deps.settings.api, caller.tenant
-    merged = merge_params(
-        params,
-        defaults=(api.default_join, tenant.default_join if tenant else ()),
-        overrides=(api.override_join, tenant.override_join if tenant else ()),
-        excluded=api.join_exclude,
-    )
+    if notes.bbb_version is not None:
+        merged = apply_rules(merged, layers, notes.bbb_version)
     return deps.pool.bbb.join_url(_target(meeting), with_stored_id(merged, meeting))
 
 
@@ -102,6 +123,21 @@ def report_failed_call(deps: MeetingDeps, error: BbbError, call: str) -> None:
     if isinstance(error, ServerFault) and error.status in TOO_LARGE:
         return
     deps.later(_suspect, deps, error.server_id, not isinstance(error, ServerFault))
+
+
+def report_limits(deps: MeetingDeps, caller: Caller, notes: PlaceNotes) -> None:
+    """Log and count what a create or a join tells about the limits of its tenant."""
+    tenant = caller.tenant.name if caller.tenant else DEFAULT_TENANT
+    for near in notes.near:
+        deps.log.warning("tenant_limit_near", tenant=tenant, **_shown(near))
+    if notes.refused is not None:
+        deps.metrics.tenant_refused.add(tenant, notes.refused.name)
+        subject = f"{tenant} {notes.refused.name}"
+        deps.faults.note("tenant_limit_reached", subject, tenant=tenant, **_shown(notes.refused))
+
+
+def _shown(use: LimitUse) -> dict[str, object]:
+    return {"limit": use.name, "maximum": use.maximum, "used": use.used}
 
 
 async def _suspect(deps: MeetingDeps, server_id: ServerId, silent: bool) -> None:

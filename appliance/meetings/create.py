@@ -7,11 +7,12 @@ create; docs/placement.md.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from appliance.bbb import errors
 from appliance.bbb.errors import ApiError
 from appliance.bbb.meeting_id import check_meeting_id, read_meeting_id
-from appliance.bbb.params import Params, get, merge_params, replace_param
+from appliance.bbb.params import Params, get, replace_param
 from appliance.bbb.request_body import RequestBody
 from appliance.bbb.signed_request import Caller
 from appliance.callbacks.ended_rules import ENDED_PARAM, EndUrlSigner, MeetingRun
@@ -23,7 +24,7 @@ from appliance.callbacks.urls import (
     note_refusal,
 )
 from appliance.meetings.create_params import (
-    clamp_duration,
+    TAG_PARAM,
     effective_tag,
     max_participants,
     parse_tag,
@@ -33,8 +34,16 @@ from appliance.meetings.deps import MeetingDeps
 from appliance.meetings.failover import Creation
 from appliance.meetings.join_failure import MAX_URL
 from appliance.meetings.voice_bridge import candidates
-from appliance.model import MeetingId, PlacementRequest, ServerId
-from appliance.tenants.params import PARENT, add_tenant, drop_reserved
+from appliance.model import MeetingId, PlacementRequest, PlaceNotes, ServerId
+from appliance.tenants.param_rules import (
+    Layers,
+    apply_rules,
+    cap_duration,
+    create_layers,
+    merge_create_params,
+    needs_version,
+)
+from appliance.tenants.params import PARENT, drop_reserved
 from appliance.tenants.view import show_answer
 
 
@@ -56,7 +65,8 @@ async def create_meeting(
     if failure is not None:
         raise ApiError(failure)
     params = drop_reserved(params, caller.tenant)
-    merged, urls = extract_callback_urls(deps.callbacks, caller, _merge(deps, caller, params))
+    merged = merge_create_params(params, deps.settings.api, caller.tenant)
+    merged, urls = extract_callback_urls(deps.callbacks, caller, merged)
     sent, parent_server = await _name_parent(deps, caller, merged)
     # Runs before placement so that it does not use up the creating deadline.
     lrs = await deps.tenants.lrs.document(caller.tenant) if deps.tenants.lrs else None
@@ -65,7 +75,9 @@ async def create_meeting(
         request = replace(request, only_server=parent_server)
     signer = _end_signer(deps, caller, sent, request.now_ms)
     request = replace(request, ended_url=signer.run.ended_url)
-    answer = await Creation(deps, request, tag, sent, body, signer, lrs).run()
+    fit = partial(_fit_to_server, deps, caller)
+    creation = Creation(deps, caller, request, tag, sent, fit, body, signer, lrs)
+    answer = await creation.run()
     if urls and answer.succeeded:
         await keep_callback_urls(deps.callbacks, caller, meeting_id, urls, secret)
     if answer.succeeded:
@@ -93,22 +105,14 @@ def _end_signer(deps: MeetingDeps, caller: Caller, sent: Params, now_ms: int) ->
     return EndUrlSigner(base_url, run, deps.secret_key_base, ended_url or None, handback)
 
 
-def _merge(deps: MeetingDeps, caller: Caller, params: Params) -> Params:
-    """Return the parameters that do not depend on the server."""
-    api, tenant = deps.settings.api, caller.tenant
-    merged = merge_params(
-        params,
-        defaults=(api.default_create, tenant.default_create if tenant else ()),
-        overrides=(api.override_create, tenant.override_create if tenant else ()),
-        excluded=api.create_exclude,
-    )
-    limit_min = api.max_meeting_duration_min
-    if limit_min:
-        merged = replace_param(
-            merged, "duration", clamp_duration(get(merged, "duration"), limit_min)
+def _fit_to_server(deps: MeetingDeps, caller: Caller, params: Params, notes: PlaceNotes) -> Params:
+    """Return the parameters for the server that a meeting was placed on. Raises ApiError."""
+    if notes.bbb_version is not None:
+        params = apply_rules(
+            params, create_layers(deps.settings.api, caller.tenant), notes.bbb_version
         )
-    # Settings could contain the tenant's metadata in another case: BBB lower-cases the names.
-    return add_tenant(drop_reserved(merged, tenant), tenant) if tenant else merged
+        params = cap_duration(params, deps.settings.api.max_meeting_duration_min)
+    return cap_duration(params, notes.max_duration_min or 0)
 
 
 async def _name_parent(
@@ -136,19 +140,22 @@ def _placement_request(
     deps: MeetingDeps, caller: Caller, meeting_id: MeetingId, params: Params, sent: Params
 ) -> tuple[PlacementRequest, str]:
     api, tenant, bridges = deps.settings.api, caller.tenant, deps.settings.voice_bridge
+    layers = create_layers(api, tenant)
     tag = effective_tag(
         params,
         defaults=(api.default_create, tenant.default_create if tenant else ()),
         overrides=(api.override_create, tenant.override_create if tenant else ()),
         excluded=api.create_exclude,
     )
+    if layers:
+        tag = _tag_by_rules(tag, layers)
     moderator_pw = get(sent, "moderatorPW") or None
     external = get(params, "voiceBridge") if bridges.use_external else None
     request = PlacementRequest(
         meeting_id=meeting_id,
         tenant_id=caller.tenant_id,
         moderator_pw=moderator_pw,
-        new_moderator_pw=deps.new_password(),
+        new_moderator_pw="" if moderator_pw else deps.new_password(),
         own_passwords=not (moderator_pw or get(sent, "attendeePW")),
         voice_bridges=candidates(meeting_id, bridges.length, external=external),
         now_ms=deps.now_ms(),
@@ -157,5 +164,13 @@ def _placement_request(
         size_hint=size_hint(sent),
         max_participants=max_participants(sent),
         logout_url=(get(sent, "logoutURL") or "")[:MAX_URL] or None,
+        recorded=(get(sent, "record") or "").strip().lower() == "true",
+        wants_version=bool(layers) and needs_version(layers),
     )
     return request, tag or ""
+
+
+def _tag_by_rules(tag: str | None, layers: Layers) -> str | None:
+    """Return the tag after the rules for it; those for a version come too late."""
+    own = tuple(tuple(rule for rule in one if rule.param == TAG_PARAM) for one in layers)
+    return get(apply_rules(((TAG_PARAM, tag),) if tag else (), own), TAG_PARAM)

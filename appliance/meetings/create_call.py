@@ -37,7 +37,8 @@ class CreateCall:
         self._meeting_id = request.meeting_id
         self._moderator_pw = request.moderator_pw
         self._none_given = request.own_passwords
-        self._params = params
+        self.params = params
+        """Those that do not depend on the record of the meeting."""
         self._body = body
         self._lrs = lrs
         self.body_spent = False
@@ -49,7 +50,7 @@ class CreateCall:
         Raises NotSent, Ambiguous, ServerFault, and exceptions of the body.
         """
         params = server_params(
-            self._params,
+            self.params,
             meeting,
             asked_for=self._meeting_id,
             moderator_pw=self._password(meeting),

@@ -65,18 +65,6 @@ def max_participants(params: Params) -> int | None:
     return _positive(get(params, "maxParticipants"))
 
 
-def clamp_duration(value: str | None, max_min: int) -> str | None:
-    """Return the duration to send for a meeting, in minutes, at most `max_min`.
-
-    `max_min` of 0 is no limit. A value that BBB could read as unlimited or as more than the limit
-    (0, missing, not a plain number, for which BBB uses its default) becomes the limit.
-    """
-    if max_min <= 0:
-        return value
-    minutes = _positive(value)
-    return value if minutes is not None and minutes <= max_min else str(max_min)
-
-
 def _positive(text: str | None) -> int | None:
     # Strict: int() accepts " 5", "1_0" and digits of other scripts, which BBB reads differently.
     if text is None or not (text.isascii() and text.isdigit()):

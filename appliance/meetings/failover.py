@@ -8,6 +8,7 @@ record and follows the winner. However a request ends, it leaves no unconfirmed 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import trio
@@ -16,19 +17,22 @@ from appliance.bbb import errors
 from appliance.bbb.errors import ApiError, Failure
 from appliance.bbb.params import Params
 from appliance.bbb.request_body import RequestBody
+from appliance.bbb.signed_request import Caller
 from appliance.bbb.xml import ServerAnswer
 from appliance.callbacks.ended_rules import EndUrlSigner
 from appliance.callbacks.hook_sync import sync_meeting_hooks
 from appliance.faults import BbbError, NotSent, ServerFault, StoreDown
-from appliance.meetings.calls import report_failed_call
+from appliance.meetings.calls import report_failed_call, report_limits
 from appliance.meetings.create_call import CreateCall, target_of
 from appliance.meetings.deps import MeetingDeps
 from appliance.meetings.store import Confirmation
 from appliance.model import (
+    NO_NOTES,
     Meeting,
     Placement,
     PlacementOutcome,
     PlacementRequest,
+    PlaceNotes,
     Replaced,
     ServerState,
 )
@@ -60,21 +64,26 @@ class Creation:
     def __init__(
         self,
         deps: MeetingDeps,
+        caller: Caller,
         request: PlacementRequest,
         tag: str,
         params: Params,
+        fit: Callable[[Params, PlaceNotes], Params],
         body: RequestBody | None,
         signer: EndUrlSigner,
         lrs: str | None,
     ) -> None:
         """Place by `request`, and send `params`, `body` and `lrs` to the server.
 
-        `tag` is the text of the requested tag, for errors; `lrs` holds the credentials of the
-        tenant's LRS, which are encrypted for each server.
+        `fit` changes the parameters by what a placement tells of the server and of limits. `tag` is
+        the text of the requested tag, for errors; `lrs` holds the credentials of the tenant's LRS,
+        which are encrypted for each server.
         """
         self._deps = deps
         self._request = request
+        self._caller = caller
         self._tag = tag
+        self._params, self._fit = params, fit
         self._call = CreateCall(deps, request, params, body, lrs)
         self._end_signer = signer
         self._mine: Meeting | None = None
@@ -107,13 +116,16 @@ class Creation:
         for _ in range(_MAX_STEPS):
             placement = await self._place()
             meeting = await self._accept(placement)
+            if placement.notes is not NO_NOTES:
+                self._call.params = self._fit(self._params, placement.notes)
             if not await self._is_still_there(placement.outcome, meeting):
                 self._request = replace(
                     self._request,
                     replaces=Replaced(meeting.server_id, meeting.placement, even_if_confirmed=True),
                 )
                 continue
-            self._request = replace(self._request, replaces=None)
+            if self._request.replaces is not None:
+                self._request = replace(self._request, replaces=None)
             answer = await self._create_on(meeting)
             if answer is not None:
                 return answer
@@ -141,12 +153,16 @@ class Creation:
             await trio.sleep(_END_PAUSE_S)
 
     async def _place_once(self) -> Placement:
-        self._request = replace(self._request, now_ms=self._deps.now_ms())
+        now_ms = self._deps.now_ms()
+        if now_ms != self._request.now_ms:  # mostly equal: a copy takes 5 µs
+            self._request = replace(self._request, now_ms=now_ms)
         # Shielded (the store has its own timeout): a request cancelled here would not know which
         # record it has to undo.
         with trio.CancelScope(shield=True):
             placement = await self._deps.store.place_meeting(self._request)
         self._deps.metrics.placements.add(placement.outcome.value)
+        if placement.notes is not NO_NOTES:
+            report_limits(self._deps, self._caller, placement.notes)
         return placement
 
     async def _accept(self, placement: Placement) -> Meeting:
@@ -155,7 +171,7 @@ class Creation:
         meeting = placement.meeting
         if meeting is None:
             if failed is None:
-                raise ApiError(self._refuse(placement.outcome))
+                raise ApiError(self._refuse(placement))
             if self._may_undo(failed):
                 await self._abandon(failed)
             raise ApiError(errors.UNABLE_TO_CREATE)
@@ -184,7 +200,10 @@ class Creation:
             server=meeting.server_id,
         )
 
-    def _refuse(self, outcome: PlacementOutcome) -> Failure:
+    def _refuse(self, placement: Placement) -> Failure:
+        outcome, refused = placement.outcome, placement.notes.refused
+        if refused is not None:
+            return errors.LIMIT_REACHED[refused.name]
         if outcome is not PlacementOutcome.FOREIGN:  # a mistake of the front-end
             self._deps.faults.note(
                 "no_place_for_meeting", outcome, meeting=self._request.meeting_id

@@ -23,6 +23,12 @@ FALLBACK: Texts = {
         "itself and takes you to the meeting as soon as possible.",
         "action": "Try again now",
     },
+    "join_full": {
+        "title": "This meeting is full",
+        "info": "The maximum number of people is reached. You can try again when somebody has "
+        "left.",
+        "action": "Try again",
+    },
     "join_refused": {
         "title": "You cannot join this meeting",
         "info": "Please open the meeting again from where you found the link.",
@@ -30,6 +36,7 @@ FALLBACK: Texts = {
     },
 }
 """English texts that replace missing ones."""
+_PAGES = {"notFound": "join_not_started", "userLimitReached": "join_full"}
 
 
 class JoinPages:
@@ -43,10 +50,8 @@ class JoinPages:
         """Return the page of a failure in the best language for a visitor."""
         language = choose_language(accept_language, ("en", *self._texts), self._default)
         waits = failure.key in WAITING_KEYS
-        if failure.key == "notFound":
-            name = "join_not_started"
-        else:
-            name = "join_moving" if waits else "join_refused"
+        refused = "join_moving" if waits else "join_refused"
+        name = _PAGES.get(failure.key, refused)
         given, default = self._texts.get(language, {}).get(name, {}), FALLBACK[name]
         title, info, action = (
             given.get(key) or default[key] for key in ("title", "info", "action")

@@ -1,11 +1,15 @@
-"""getMeetings and getSessions: the lists of all servers in one.
+"""getMeetings and getSessions: the lists of the servers with meetings of the caller in one.
 
-Source: BigBlueButton API reference, getMeetings; BBB's ApiController and get-sessions.ftlx.
+Calls that arrive together share one round (rounds.py), and what has not changed since an earlier
+round is neither parsed nor rendered again. In the place of servers that do not answer stands what
+is known of their meetings. Source: BigBlueButton API reference, getMeetings;
+BBB's ApiController and get-sessions.ftlx.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -13,11 +17,10 @@ import trio
 
 from appliance.bbb import errors
 from appliance.bbb.errors import ApiError
-from appliance.bbb.meeting_list import MeetingEntry, MeetingList
+from appliance.bbb.meeting_list import MeetingList, RawList
 from appliance.bbb.params import Params
 from appliance.bbb.signed_request import Caller
 from appliance.bbb.xml import (
-    ReadMeeting,
     ServerAnswer,
     parse_tree,
     render_known_meeting,
@@ -28,69 +31,127 @@ from appliance.bbb.xml import (
 from appliance.faults import BbbError
 from appliance.meetings.calls import report_failed_call
 from appliance.meetings.deps import MeetingDeps
-from appliance.model import KnownMeeting, Server, ServerId, ServerState, Target
+from appliance.meetings.rounds import SharedRounds
+from appliance.model import Server, ServerId, Target, TenantId
 from appliance.system.threads import run_sized
-from appliance.tenants.view import merge_lists
+from appliance.tenants.view import show_list, show_meeting_elements
 
 HANGING_LIMIT_S = 1.0
 """Limit for a server whose last call got no answer or whose last poll failed."""
-_Answer = TypeVar("_Answer", MeetingList, ServerAnswer)
+JOINED_BYTES = 256 * 1024
+"""A shorter answer is sent in one piece."""
+_KEPT_BYTES = 16 << 20
+"""Of all lists that are remembered, so little that they need not be given up after some time."""
+_KEPT_LIST_BYTES = 1 << 20
+
+_Answer = TypeVar("_Answer", MeetingList, RawList, ServerAnswer)
+
+Pieces = tuple[bytes, ...]
+"""An answer, to be sent one after the other."""
 
 
-async def get_meetings(deps: MeetingDeps, caller: Caller, params: Params) -> bytes:
-    """Ask all servers that are online and not disabled concurrently, and merge their lists.
+@dataclass(slots=True)
+class _KeptList:
+    """What a server listed in the last round."""
 
-    A server that fails is logged and polled; in its place, and in that of servers that are offline,
-    stand the meetings that the store knows of them. It is an error only if no server answers and no
-    meeting of the caller is known. Takes RESPONSE_TIMEOUT at most, connecting included. A server
-    that does not answer delays only one call by that: until its next poll it gets HANGING_LIMIT_S,
-    unless no other server is left.
-    """
-    if deps.settings.api.get_meetings_disabled:
-        return render_meetings(())
-    servers = await _list_servers(deps)
-    lists = await _gather_lists(deps, servers, params)
-    silent = [server.id for server in servers if server.id not in lists]
-    answered = list(lists.values())
-    if silent:
-        known = await deps.pool.records.list_known_meetings(silent)
-        answered.append(_list_known(known, answered, caller))
-        if not lists and not answered[-1].entries:
+    raw: RawList
+    shown: dict[TenantId | None, bytes] = field(default_factory=dict)
+    """The elements for each tenant that asked."""
+
+    @property
+    def size(self) -> int:
+        """Return about how many bytes it takes: its answer, the elements, the views of them."""
+        return 2 * len(self.raw.body) + sum(map(len, self.shown.values()))
+
+
+class MeetingLists:
+    """Answers getMeetings."""
+
+    def __init__(self, deps: MeetingDeps) -> None:
+        self._deps = deps
+        self._rounds: SharedRounds[Pieces] = SharedRounds()
+        self._kept: dict[tuple[ServerId, Params], _KeptList] = {}
+
+    async def get(self, caller: Caller, params: Params) -> Pieces:
+        """Return the meetings of the caller. Raises ApiError, StoreDown.
+
+        Only servers that are online, not disabled and have meetings of the caller are asked, all at
+        once. A server that fails is logged and polled; in its place, and in that of servers that
+        are offline, stand the meetings that the store knows of them. It is an error only if no
+        server answers and no meeting of the caller is known. A round takes RESPONSE_TIMEOUT at
+        most, connecting included. A server that does not answer delays only one round by that:
+        until its next poll it gets HANGING_LIMIT_S, unless no other server is left.
+        """
+        if self._deps.settings.api.get_meetings_disabled:
+            return render_meetings(())
+        key = (caller.tenant_id, params)
+        return await self._rounds.share(key, partial(self._round, caller.tenant_id, params))
+
+    async def _round(self, tenant_id: TenantId | None, params: Params) -> Pieces:
+        self._deps.metrics.list_rounds.add()
+        found = await self._deps.store.find_listing_servers(tenant_id)
+        lists = await self._read_lists(found.asked, params)
+        silent = [*(one.id for one in found.asked if one.id not in lists), *found.offline]
+        shown = [await self._show(one, tenant_id) for one in lists.values()]
+        if silent:
+            shown.append(await self._show_known(silent, lists, tenant_id))
+        if not found.reached_by(lists) and not any(shown):
             raise ApiError(errors.UNABLE_TO_ACCESS_SERVER)
-    size = sum(len(entry.xml) for one in answered for entry in one.entries)
-    return await run_sized(size, partial(merge_lists, answered, caller.tenant_id))
+        pieces = render_meetings(shown)
+        if sum(map(len, pieces)) <= JOINED_BYTES:
+            return (b"".join(pieces),)
+        return pieces
 
+    async def _show(self, one: _KeptList, tenant_id: TenantId | None) -> bytes:
+        shown = one.shown.get(tenant_id)
+        if shown is None:
+            listed = one.raw.meetings
+            show = partial(show_list, listed, tenant_id)
+            size = sum(len(entry.xml) for entry in listed.entries)
+            shown = one.shown[tenant_id] = await run_sized(size, show)
+        return shown
 
-def _list_known(
-    known: Sequence[KnownMeeting], lists: Sequence[MeetingList], caller: Caller
-) -> MeetingList:
-    """Return the caller's known meetings that no server lists."""
-    listed = {meeting.id for one in lists for meeting in one.listed}
-    return MeetingList(
-        True,
-        None,
-        tuple(
-            MeetingEntry(render_known_meeting(meeting), ReadMeeting(None, meeting.tenant_id))
-            for meeting in known
-            if meeting.tenant_id == caller.tenant_id and meeting.id not in listed
-        ),
-    )
+    async def _show_known(
+        self,
+        silent: Sequence[ServerId],
+        lists: Mapping[ServerId, _KeptList],
+        tenant_id: TenantId | None,
+    ) -> bytes:
+        """Return the caller's known meetings of silent servers that no other server lists."""
+        known = await self._deps.pool.records.list_known_meetings(silent)
+        own = [meeting for meeting in known if meeting.tenant_id == tenant_id]
+        if not own:
+            return b""
+        listed = {one.id for each in lists.values() for one in each.raw.meetings.listed}
+        elements = [render_known_meeting(one) for one in own if one.id not in listed]
+        return b"".join(show_meeting_elements(elements, tenant_id) if tenant_id else elements)
 
+    async def _read_lists(
+        self, asked: Sequence[Server], params: Params
+    ) -> dict[ServerId, _KeptList]:
+        async def ask(target: Target, limit_s: float) -> RawList:
+            kept = self._kept.get((target.id, params))
+            known = kept.raw if kept is not None else None
+            bbb = self._deps.pool.bbb
+            return await bbb.reread_meetings(target, params, known, deadline_s=limit_s)
 
-async def _list_servers(deps: MeetingDeps) -> list[Server]:
-    servers = await deps.pool.records.list_servers()
-    return [server for server in servers if server.state is not ServerState.DISABLED]
+        lists = {}
+        for server_id, raw in (await _gather(self._deps, asked, "getMeetings", ask)).items():
+            kept = self._kept.get((server_id, params))
+            same = kept is not None and kept.raw is raw
+            lists[server_id] = kept if kept is not None and same else _KeptList(raw)
+        self._keep(lists, params)
+        return lists
 
-
-async def _gather_lists(
-    deps: MeetingDeps, servers: Sequence[Server], params: Params
-) -> dict[ServerId, MeetingList]:
-    """Return the lists of the servers that are online and answer."""
-
-    def ask(target: Target, limit_s: float) -> Awaitable[MeetingList]:
-        return deps.pool.bbb.list_meetings(target, params, deadline_s=limit_s)
-
-    return await _gather(deps, [one for one in servers if one.online], "getMeetings", ask)
+    def _keep(self, lists: Mapping[ServerId, _KeptList], params: Params) -> None:
+        """Remember lists in place of those that have not been asked for the longest time."""
+        for server_id, one in lists.items():
+            self._kept.pop((server_id, params), None)
+            if len(one.raw.body) <= _KEPT_LIST_BYTES:
+                self._kept[server_id, params] = one
+        used = sum(one.size for one in self._kept.values())
+        while used > _KEPT_BYTES:
+            used -= self._kept.pop(next(iter(self._kept))).size
 
 
 async def _gather(
@@ -130,17 +191,20 @@ async def get_sessions(deps: MeetingDeps, caller: Caller, params: Params) -> byt
     """
     if deps.settings.api.get_meetings_disabled:
         return render_sessions(())
-    servers = await _list_servers(deps)
-    lists = await _gather_lists(deps, servers, ())
-    sizes = (len(entry.xml) for one in lists.values() for entry in one.entries)
-    own = await run_sized(sum(sizes), partial(_find_internal_ids, lists, caller))
-    asked = [server for server in servers if own.get(server.id)]
+    found = await deps.store.find_listing_servers(caller.tenant_id)
+
+    def ask_list(target: Target, limit_s: float) -> Awaitable[MeetingList]:
+        return deps.pool.bbb.list_meetings(target, (), deadline_s=limit_s)
 
     def ask(target: Target, limit_s: float) -> Awaitable[ServerAnswer]:
         return deps.pool.bbb.call(target, "getSessions", params, deadline_s=limit_s)
 
+    lists = await _gather(deps, found.asked, "getMeetings", ask_list)
+    sizes = (len(entry.xml) for one in lists.values() for entry in one.entries)
+    own = await run_sized(sum(sizes), partial(_find_internal_ids, lists, caller))
+    asked = [server for server in found.asked if own.get(server.id)]
     answers = await _gather(deps, asked, "getSessions", ask)
-    if (servers and not lists) or (asked and not answers):
+    if not (found.reached_by(lists) and (answers or not asked)):
         raise ApiError(errors.UNABLE_TO_ACCESS_SERVER)
     size = sum(len(answer.body) for answer in answers.values())
     return await run_sized(size, partial(_merge_sessions, answers, own))

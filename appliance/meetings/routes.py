@@ -24,7 +24,7 @@ from appliance.meetings.create import create_meeting
 from appliance.meetings.deps import MeetingDeps
 from appliance.meetings.end import end_meeting
 from appliance.meetings.join_failure import error_redirect, is_browser, wants_xml
-from appliance.meetings.listing import get_meetings, get_sessions
+from appliance.meetings.listing import MeetingLists, get_sessions
 from appliance.tenants.signed_calls import SignedCalls
 
 _PLAIN, _WITH_KEY = ("getJoinUrl", "learningDashboard", "feedback"), ("guestWait", "enter")
@@ -39,7 +39,7 @@ def make_frequent_calls(deps: MeetingDeps) -> dict[str, ApiCall]:
         "join": ApiCall(partial(_join, deps), frozenset({"GET", "HEAD"}), Accepts.NOTHING),
         "isMeetingRunning": ApiCall(_in_xml(meetings.is_meeting_running, deps)),
         "getMeetingInfo": ApiCall(_in_xml(meetings.get_meeting_info, deps)),
-        "getMeetings": ApiCall(_in_xml(get_meetings, deps)),
+        "getMeetings": ApiCall(partial(_get_meetings, MeetingLists(deps))),
         "end": ApiCall(_in_xml(end_meeting, deps)),
     }
 
@@ -51,6 +51,11 @@ def _in_xml(
         return xml_response(await use_case(deps, caller, signed.params))
 
     return answer
+
+
+async def _get_meetings(lists: MeetingLists, caller: Caller, signed: SignedRequest) -> Response:
+    first, *more = await lists.get(caller, signed.params)
+    return xml_response(first, more=more)
 
 
 async def _create(deps: MeetingDeps, caller: Caller, signed: SignedRequest) -> Response:
@@ -85,9 +90,10 @@ async def _failed_join(
     target = error_redirect(signed.params, logout_url, failure)
     if target is not None:
         return _redirect(target)
-    if not is_browser(signed.accept):
+    request = signed.request
+    if request is None or not is_browser(request.header(b"accept") or ""):
         return None
-    return deps.join_pages.render(failure, signed.accept_language)
+    return deps.join_pages.render(failure, request.header(b"accept-language") or "")
 
 
 def _redirect(url: str) -> Response:

@@ -6,25 +6,33 @@ pool/records.py. Each method is one round trip and raises StoreDown when Redis c
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
 from appliance.callbacks.ended_rules import MeetingRun
 from appliance.model import (
+    NO_NOTES,
+    LimitUse,
     Meeting,
     MeetingId,
     Placement,
     PlacementOutcome,
     PlacementRequest,
     PlacementRules,
+    PlaceNotes,
+    Server,
     ServerId,
     TenantId,
 )
 from appliance.pool.records import (
     NOTIFY_AFTER_END_MS,
+    RECORD_FIELDS,
     identity_of,
     parse_meeting,
+    parse_server,
     tenant_arguments,
 )
 from appliance.redis.store import RedisStores, to_script_json
@@ -50,6 +58,24 @@ class MeetingToEnd:
     """Its server went offline."""
 
 
+@dataclass(frozen=True, slots=True)
+class ListingServers:
+    """The servers that getMeetings is about."""
+
+    enabled: int
+    """All that are not disabled."""
+    online: int
+    """Of these."""
+    asked: list[Server]
+    """Online and with meetings of the caller."""
+    offline: list[ServerId]
+    """Offline and with meetings that are known."""
+
+    def reached_by(self, answered: Collection[ServerId]) -> bool:
+        """Whether servers have answered, or there was no need to ask any."""
+        return bool(answered) or not self.enabled or (self.online > 0 and not self.asked)
+
+
 @dataclass(frozen=True)
 class MeetingStore:
     """Places, confirms and joins meetings."""
@@ -58,17 +84,37 @@ class MeetingStore:
     rules: PlacementRules
 
     async def join_meeting(
-        self, meeting_id: MeetingId, tenant_id: TenantId | None, *, now_ms: int
-    ) -> Meeting | None:
-        """Count one user of a tenant's meeting and return its record; None: there is none."""
+        self,
+        meeting_id: MeetingId,
+        tenant_id: TenantId | None,
+        *,
+        now_ms: int,
+        wants_version: bool = False,
+    ) -> tuple[Meeting | None, PlaceNotes]:
+        """Count one user of a tenant's meeting and return its record.
+
+        None: there is none, or a limit of the tenant is reached.
+        """
         reply = await self.redis.foreground.run(
             "join_meeting",
             meeting_id,
             *tenant_arguments(tenant_id, meeting_id),
             now_ms,
             self.rules.join_buffer_ms,
+            int(wants_version),
         )
-        return None if reply is None else parse_meeting(reply)
+        if reply is None:
+            return None, NO_NOTES
+        if len(reply) == RECORD_FIELDS:
+            return parse_meeting(reply), NO_NOTES
+        notes = _parse_notes(reply.pop())
+        return (parse_meeting(reply) if reply else None), notes
+
+    async def find_listing_servers(self, tenant_id: TenantId | None) -> ListingServers:
+        """Return the servers that getMeetings has to ask."""
+        reply = await self.redis.foreground.run("find_listing_servers", tenant_id or "")
+        enabled, online, asked, offline = reply
+        return ListingServers(enabled, online, [*map(parse_server, asked)], offline)
 
     async def find_logout_url(
         self, meeting_id: MeetingId, tenant_id: TenantId | None
@@ -91,8 +137,11 @@ class MeetingStore:
             "place_meeting", placement_arguments(request, self.rules)
         )
         outcome = PlacementOutcome(reply[0])
+        notes = NO_NOTES
+        if len(reply) not in (2, 2 + RECORD_FIELDS):
+            notes = _parse_notes(reply.pop())
         meeting = parse_meeting(reply[2:]) if len(reply) > 2 else None
-        return Placement(outcome, meeting, ServerId(reply[1]) if reply[1] else None)
+        return Placement(outcome, meeting, ServerId(reply[1]) if reply[1] else None, notes)
 
     async def confirm_meeting(
         self,
@@ -163,6 +212,18 @@ class MeetingStore:
         return bool(reply)
 
 
+def _parse_notes(document: str) -> PlaceNotes:
+    """Parse what place_meeting.lua and join_meeting.lua append to their replies."""
+    found = json.loads(document)
+    refused, duration = found.get("refused"), found.get("max_duration")
+    return PlaceNotes(
+        refused=LimitUse(*refused) if refused else None,
+        near=tuple(LimitUse(*one) for one in found.get("near", ())),
+        max_duration_min=int(duration) if duration else None,
+        bbb_version=found.get("bbb_version") or None,
+    )
+
+
 def placement_arguments(request: PlacementRequest, rules: PlacementRules) -> str:
     """Return the argument of place_meeting.lua; values that are not given are absent, not null."""
     arguments: dict[str, Any] = {
@@ -190,6 +251,8 @@ def placement_arguments(request: PlacementRequest, rules: PlacementRules) -> str
         "max_participants": request.max_participants,
         "logout_url": request.logout_url,
         "ended_url": request.ended_url,
+        "recorded": request.recorded or None,
+        "versions": request.wants_version or None,
     }
     if request.replaces is not None:
         arguments["replaces"] = {

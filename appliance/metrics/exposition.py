@@ -24,6 +24,7 @@ from appliance.callbacks.rules import CallbackState
 from appliance.instruments import Counter, Histogram, Metrics
 from appliance.metrics.host import HostStatus
 from appliance.model import Server, ServerState
+from appliance.tenants.limits import TenantLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,12 @@ class StoreSnapshot:
     database: bool | None = None
     """Whether PostgreSQL answered."""
     host: HostStatus = field(default_factory=HostStatus)
+    limits: Mapping[str, TenantLimits] = field(default_factory=dict)
+    """By the name of the tenant."""
     tenants: Mapping[str, TenantNow] | None = None
     """By name, empty without tenants; None: TENANT_METRICS is off."""
+    imports_waiting: Mapping[str, int] | None = None
+    """Imports that wait for a storage, by reason."""
 
 
 class _MetricCollector(Collector):
@@ -89,7 +94,11 @@ class _MetricCollector(Collector):
             yield from _spool(self._seen.spool)
         if self._seen.callbacks is not None:
             yield _callbacks(self._seen.callbacks)
+        if self._seen.imports_waiting is not None:
+            yield _imports_waiting(self._seen.imports_waiting)
         yield from _host(self._seen.host)
+        if self._seen.limits:
+            yield _limits(self._seen.limits)
         if self._seen.tenants is not None:
             yield from _tenants(self._seen.tenants, self._metrics.tenant_creates)
 
@@ -118,9 +127,11 @@ def _counted(metrics: Metrics) -> Iterator[Metric]:
         ("meetings_detached", "Meetings whose server went offline.", metrics.detached),
         ("imports", "Imports of recordings, by result.", metrics.imports),
         ("checksum_errors", "Calls with a wrong checksum, by reason.", metrics.checksum_errors),
+        ("list_rounds", "Rounds of getMeetings, which calls share.", metrics.list_rounds),
         ("tenant_refused", "Creates and joins beyond a limit.", metrics.tenant_refused),
         ("slow_redis_round_trips", "Round trips to Redis over 0.2 s.", metrics.slow_redis),
         ("import_bytes", "Size of the tars imported.", metrics.import_bytes),
+        ("s3_errors", "Errors of the object store, by its code.", metrics.s3_errors),
     ):
         yield _counter(f"scalelite_{name}", text, counter)
 
@@ -177,6 +188,14 @@ def _spool(spool: SpoolStatus) -> Iterator[Metric]:
     yield age
 
 
+def _imports_waiting(waiting: Mapping[str, int]) -> Metric:
+    text = "Imports that wait for a storage."
+    family = GaugeMetricFamily("scalelite_imports_waiting", text, labels=["reason"])
+    for reason, number in waiting.items():
+        family.add_metric([reason], number)
+    return family
+
+
 def _host(host: HostStatus) -> Iterator[Metric]:
     for name, text, sizes in (
         ("free", "Room for the appliance.", [disk.free_bytes for disk in host.disks]),
@@ -191,6 +210,17 @@ def _host(host: HostStatus) -> Iterator[Metric]:
         ends = GaugeMetricFamily("scalelite_tls_certificate_end_timestamp_seconds", text)
         ends.add_metric([], host.certificate_ends_s)
         yield ends
+
+
+def _limits(limits: Mapping[str, TenantLimits]) -> Metric:
+    text = "Share of a limit of a tenant that is in use."
+    family = GaugeMetricFamily(
+        "scalelite_tenant_limit_used_ratio", text, labels=["tenant", "limit"]
+    )
+    for tenant, found in limits.items():
+        for name, used in found.used.items():
+            family.add_metric([tenant, name], used / found.limits[name] if used else 0.0)
+    return family
 
 
 _PER_TENANT: tuple[tuple[str, str, Callable[[TenantNow], int]], ...] = (

@@ -21,6 +21,8 @@ from appliance.metrics.deps import MetricsDeps
 from appliance.metrics.exposition import SpoolStatus, StoreSnapshot, render_metrics
 from appliance.metrics.host import HostReader, HostStatus
 from appliance.metrics.tenants import TenantReader
+from appliance.model import TenantId
+from appliance.tenants.limits import DEFAULT_TENANT, TenantLimits
 
 METRICS_PATH = "/metrics"
 _READ_S = 5.0
@@ -70,13 +72,16 @@ def _is_authorized(expected: bytes) -> bool:
 
 
 async def _read(deps: MetricsDeps, host: HostReader, tenant_reader: TenantReader) -> StoreSnapshot:
-    servers, spool, callbacks, database = None, None, None, None
+    servers, spool, callbacks, database, imports = None, None, None, None, None
     host_status, tenants = HostStatus(), None
+    limits: dict[str, TenantLimits] = {}
     with trio.move_on_after(_READ_S):
         try:
             servers = await deps.pool.records.list_servers(in_background=True)
         except StoreDown as error:
             deps.faults.note("metrics_without_store", "redis", reason=str(error))
+        else:
+            limits = await _read_limits(deps)
         tenants = await tenant_reader.read(deps, servers)
         spool = await _read_spool(deps)
         with suppress(StoreDown, DatabaseDown):
@@ -84,9 +89,26 @@ async def _read(deps: MetricsDeps, host: HostReader, tenant_reader: TenantReader
                 database = False
                 await deps.recordings.store.ping()
                 database = True
+            if deps.recordings.admin is not None:
+                imports = await deps.recordings.admin.importer.journal.count_waiting()
             callbacks = await deps.callbacks.queue.count()
         host_status = await trio.to_thread.run_sync(host.read, abandon_on_cancel=True)
-    return StoreSnapshot(servers, spool, callbacks, database, host_status, tenants)
+    return StoreSnapshot(servers, spool, callbacks, database, host_status, limits, tenants, imports)
+
+
+async def _read_limits(deps: MetricsDeps) -> dict[str, TenantLimits]:
+    """Return the limits of those who have any, by name; of many tenants only some."""
+    tenants = deps.callbacks.tenants
+    if not deps.settings.metrics.tenants:
+        return {}
+    try:
+        found = await tenants.limits.read_all(now_ms=deps.now_ms())
+        names: dict[TenantId | None, str] = {None: DEFAULT_TENANT}
+        if any(found):
+            names |= {one.id: one.name for one in await tenants.store.list_tenants()}
+    except StoreDown:
+        return {}
+    return {names[one]: limits for one, limits in list(found.items())[:200] if one in names}
 
 
 async def _read_spool(deps: MetricsDeps) -> SpoolStatus | None:

@@ -148,6 +148,10 @@ def identity_of(meeting: Meeting) -> tuple[str, str, int]:
     return meeting.id, meeting.server_id, meeting.placement
 
 
+RECORD_FIELDS = 15
+"""Of `reply_record` in lib.lua."""
+
+
 def parse_meeting(reply: Sequence[Any]) -> Meeting:
     """Parse `reply_record` of lib.lua."""
     (
@@ -200,12 +204,12 @@ def parse_known_meeting(reply: Sequence[str]) -> KnownMeeting:
     )
 
 
+_STATES: dict[str, ServerState] = {one.value: one for one in ServerState}
+
+
 def parse_state(state: str) -> ServerState:
     """Parse a stored state; an unknown word means disabled, the safe choice."""
-    try:
-        return ServerState(state)
-    except ValueError:
-        return ServerState.DISABLED
+    return _STATES.get(state, ServerState.DISABLED)
 
 
 def parse_server(reply: Sequence[Any]) -> Server:

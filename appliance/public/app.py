@@ -172,8 +172,10 @@ class PublicApp:
 
 def clean_scope(scope: Scope) -> Scope:
     """Return an ASGI scope of type `http` with its path cleaned."""
-    path = clean_path(scope["path"])
-    return scope if path == scope["path"] else {**scope, "path": path}
+    path = scope["path"]
+    if not path.endswith(("/", ".json")) and "//" not in path:
+        return scope
+    return {**scope, "path": clean_path(path)}
 
 
 def clean_path(path: str) -> str:

@@ -205,6 +205,17 @@ class ImportJson(Answer, frozen=True):
     started: Time
     finished: Time
     next_try: Time
+    wait_reason: Annotated[
+        str | None,
+        Meta(
+            description="What it waits for: `disk`, or the error code of the object store, such as"
+            " SlowDown; null: it does not."
+        ),
+    ]
+    uploaded: Annotated[
+        Number | None, Meta(description="Bytes in the bucket so far; null: no upload began.")
+    ]
+    upload_size: Annotated[Number | None, Meta(description="Bytes to be uploaded.")]
     unpacked: Annotated[
         Number | UnsetType,
         Meta(description="Bytes so far, while this appliance imports it by hand."),
@@ -314,6 +325,9 @@ def import_json(one: ImportRecord, by_hand: ManualImport | None = None) -> Impor
         started=time_json(one.started_ms),
         finished=time_json(one.finished_ms),
         next_try=time_json(one.next_try_ms),
+        wait_reason=one.wait_reason,
+        uploaded=one.uploaded,
+        upload_size=one.upload_size,
         unpacked=UNSET if by_hand is None else by_hand.unpacked,
     )
 
@@ -369,4 +383,7 @@ IMPORT_EXAMPLE = ImportJson(
     started="2026-11-25T10:40:07Z",
     finished="2026-11-25T10:40:19Z",
     next_try=None,
+    wait_reason=None,
+    uploaded=None,
+    upload_size=None,
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import trio
 
@@ -21,8 +22,8 @@ from appliance.recordings.calls import (
 )
 from appliance.recordings.changes import RecordingChanges
 from appliance.recordings.deps import RecordingAdmin, RecordingDeps
-from appliance.recordings.files import RecordingFiles
 from appliance.recordings.recording import Recording
+from appliance.recordings.storage import Storage
 from appliance.recordings.store import LockedRecordings, RecordingStore
 from appliance.recordings.summary import (
     RecordingDetails,
@@ -42,7 +43,7 @@ class OpenedRecordings:
 
     admin: RecordingAdmin
     store: RecordingStore
-    files: RecordingFiles
+    files: Storage
 
 
 def open_recordings(deps: RecordingDeps) -> OpenedRecordings:
@@ -74,7 +75,7 @@ async def show_recording(
     if recording is None or tenant_id not in (None, recording.tenant_id):
         raise _unknown([record_id])
     try:
-        files = await trio.to_thread.run_sync(admin.places.locate, record_id)
+        files = await deps.in_thread(partial(opened.files.locate, record_id))
     except OSError as error:
         raise _unreadable(error) from error
     removed = await admin.table.removed_metadata(recording.id)
@@ -227,7 +228,7 @@ async def repair_recordings(
         rows = await opened.admin.table.page(after, REPAIR_ROWS)
         page = {row.record_id: (row.published, row.formats) for row in rows}
         repair = Repair(len(rows), rows[-1].id if len(rows) == REPAIR_ROWS else None)
-    wrong = await _find_misplaced(opened.admin, page, repair)
+    wrong = await _find_misplaced(opened.files, page, repair)
     if dry_run:
         repair.moved = [f"{record_id}/{name}" for record_id, names in wrong for name in names]
         return repair
@@ -243,14 +244,14 @@ def _expected(recording: Recording) -> tuple[bool, tuple[str, ...]]:
 
 
 async def _find_misplaced(
-    admin: RecordingAdmin, page: dict[str, tuple[bool, tuple[str, ...]]], repair: Repair
+    files: Storage, page: dict[str, tuple[bool, tuple[str, ...]]], repair: Repair
 ) -> list[tuple[str, list[str]]]:
     """Return the recordings with misplaced formats, and add missing ones to `repair`."""
 
     def find() -> list[tuple[str, list[str]]]:
         wrong = []
         for record_id, (published, formats) in page.items():
-            found = admin.places.where(record_id)
+            found = files.where(record_id)
             repair.missing += [f"{record_id}/{name}" for name in formats if name not in found]
             names = [name for name, places in found.items() if places != (published, not published)]
             if names:
@@ -270,7 +271,7 @@ async def _repair_files(opened: OpenedRecordings, record_id: str, repair: Repair
             published = recording.published
             move = opened.files.publish if published else opened.files.unpublish
             try:
-                found = await trio.to_thread.run_sync(opened.admin.places.where, record_id)
+                found = await trio.to_thread.run_sync(opened.files.where, record_id)
                 for name, places in sorted(found.items()):
                     if places != (published, not published):
                         await trio.to_thread.run_sync(move, record_id, name)

@@ -25,8 +25,10 @@ from appliance.recordings.changes import read_changes, read_switch
 from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.files import RecordingFiles
 from appliance.recordings.filter import RecordingFilter, read_filter, split_ids
+from appliance.recordings.mixed_storage import disk_of
 from appliance.recordings.playback_tokens import PlaybackTokens
 from appliance.recordings.recording import Recording
+from appliance.recordings.storage import Storage
 from appliance.recordings.store import LockedRecordings, RecordingStore
 from appliance.recordings.tenant_view import show_recording
 from appliance.recordings.xml import (
@@ -134,13 +136,16 @@ async def open_change(
 ) -> AsyncIterator[LockedRecordings]:
     """Lock recordings whose files are to be moved, and delete the change notes after the commit.
 
-    If the block or the commit fails, the notes stay, and recovery.py restores consistency.
+    If the block or the commit fails, the notes stay, and recovery.py restores consistency. Objects
+    follow after the commit.
     """
     async with lock as locked:
         yield locked
     if locked.notes and deps.change_notes is not None:
         with suppress(OSError):
             await trio.to_thread.run_sync(deps.change_notes.remove, locked.notes)
+    if locked.moving and deps.work is not None:
+        await deps.work.settle(locked.moving)
 
 
 async def _write_note(
@@ -154,7 +159,7 @@ async def _write_note(
 
 
 async def publish_locked(
-    deps: RecordingDeps, files: RecordingFiles, locked: LockedRecordings, *, publish: bool
+    deps: RecordingDeps, files: Storage, locked: LockedRecordings, *, publish: bool
 ) -> bool:
     """Publish or unpublish locked recordings, all or none; False: none, and the reason is logged.
 
@@ -164,20 +169,24 @@ async def publish_locked(
         return False
     for one in locked.recordings:
         await locked.set_published(one, publish)
+    if deps.work is not None:
+        await locked.queue_object_work(locked.recordings)
     return True
 
 
 async def _move(
-    deps: RecordingDeps, files: RecordingFiles, locked: LockedRecordings, *, publish: bool
+    deps: RecordingDeps, files: Storage, locked: LockedRecordings, *, publish: bool
 ) -> bool:
-    """Move the files of every format; False: nothing was moved."""
+    """Move the files of every format on the disk; False: nothing was moved."""
     recordings = locked.recordings
     wanted = [(one.record_id, shown.format) for one in recordings for shown in one.formats]
     try:
-        missing = await trio.to_thread.run_sync(_find_missing, files, wanted)
+        missing = await deps.in_thread(partial(_find_missing, files, wanted))
         if missing is None:
             await _write_note(deps, locked, recordings, delete=False)
-            await trio.to_thread.run_sync(partial(_move_all, files, wanted, publish=publish))
+            await trio.to_thread.run_sync(
+                partial(_move_all, disk_of(files), wanted, publish=publish)
+            )
     except OSError as error:
         record_ids = [one.record_id for one in recordings][:_NAMED_IN_LOG]
         fields = {"record_ids": record_ids, "path": error.filename2 or error.filename}
@@ -189,12 +198,10 @@ async def _move(
     return missing is None
 
 
-def _find_missing(
-    files: RecordingFiles, wanted: Sequence[tuple[str, str]]
-) -> tuple[str, str] | None:
+def _find_missing(files: Storage, wanted: Sequence[tuple[str, str]]) -> tuple[str, str] | None:
     """Return a format without files, None if all have files."""
     for record_id, format in wanted:
-        if files.find(format, record_id) is None:
+        if not files.has(format, record_id):
             return record_id, format
     return None
 
@@ -259,7 +266,7 @@ async def delete_recordings(deps: RecordingDeps, caller: Caller, params: Params)
 
 
 async def delete_locked(
-    deps: RecordingDeps, files: RecordingFiles, locked: LockedRecordings, recording: Recording
+    deps: RecordingDeps, files: Storage, locked: LockedRecordings, recording: Recording
 ) -> bool:
     """Delete one locked recording; False: deleting its files failed, and nothing was changed.
 
@@ -267,16 +274,18 @@ async def delete_locked(
     """
     try:
         await _write_note(deps, locked, [recording], delete=True)
-        await trio.to_thread.run_sync(files.remove, recording.record_id)
+        await trio.to_thread.run_sync(disk_of(files).remove, recording.record_id)
     except OSError as error:
         record_id = recording.record_id
         deps.log.error("recording_not_deleted", record_id=record_id, reason=error.strerror)
         return False
     await locked.delete(recording)
+    if deps.work is not None:
+        await locked.queue_object_work([recording])
     return True
 
 
-async def empty_trash(deps: RecordingDeps, files: RecordingFiles) -> None:
+async def empty_trash(deps: RecordingDeps, files: Storage) -> None:
     """Remove the files of deleted recordings from the disk."""
     try:
         await trio.to_thread.run_sync(files.empty_trash)
@@ -284,7 +293,7 @@ async def empty_trash(deps: RecordingDeps, files: RecordingFiles) -> None:
         deps.log.warning("recording_trash_stays", reason=error.strerror)
 
 
-def _open_stores(deps: RecordingDeps) -> tuple[RecordingStore, RecordingFiles]:
+def _open_stores(deps: RecordingDeps) -> tuple[RecordingStore, Storage]:
     """Return the stores of the calls. Raises ApiError (notFound): recordings are disabled."""
     if deps.store is None or deps.files is None:
         raise ApiError(errors.RECORDINGS_NOT_FOUND)

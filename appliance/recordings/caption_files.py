@@ -8,17 +8,16 @@ Source: bbb-playback, which reads these files.
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 from appliance.recordings.text_track_rules import (
-    UPLOADED,
     TextTrack,
     add_track,
-    read_index,
+    is_uploaded,
+    parse_index,
     render_index,
 )
 
@@ -40,24 +39,23 @@ class CaptionFiles:
         The file is written before the index.
         """
         tracks = add_track(_index(directory), track)
-        entries = render_index(tracks)
+        index = render_index(tracks)
         _replace(directory / tracks[-1].file_name, webvtt)
-        _replace(directory / INDEX, json.dumps(entries, ensure_ascii=False, indent=2).encode())
+        _replace(directory / INDEX, index)
 
     def carry_over(self, old: Path, new: Path) -> None:
         """Copy the tracks that users added to a directory into the one that replaces it."""
         for track in self.read_tracks(old):
-            if track.source == UPLOADED:
+            if is_uploaded(track):
                 with suppress(IsADirectoryError, NotADirectoryError):  # not a file
                     self.write_track(new, track, (old / track.file_name).read_bytes())
 
 
 def _index(directory: Path) -> list[TextTrack]:
     """Read the index; a missing or broken one has no tracks."""
-    try:
-        return read_index(json.loads((directory / INDEX).read_bytes()))
-    except (FileNotFoundError, ValueError, RecursionError):
-        return []
+    with suppress(FileNotFoundError):
+        return parse_index((directory / INDEX).read_bytes())
+    return []
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
+
+import trio
 
 from appliance.callbacks.deps import CallbackDeps
 from appliance.fault_log import FaultLog
 from appliance.log import Log
 from appliance.pool.deps import PoolDeps
 from appliance.recordings.admin_store import RecordingTable
-from appliance.recordings.caption_files import CaptionFiles
 from appliance.recordings.change_notes import ChangeNotes
-from appliance.recordings.file_locations import FileLocations
-from appliance.recordings.files import RecordingFiles
+from appliance.recordings.import_deps import Importer
 from appliance.recordings.import_history import ImportHistory
-from appliance.recordings.importer import Importer
 from appliance.recordings.manual_imports import ManualImport
+from appliance.recordings.move_model import Moves
+from appliance.recordings.object_playback import ObjectPlayback
+from appliance.recordings.object_work import ObjectWork
 from appliance.recordings.playback_tokens import PlaybackTokens
 from appliance.recordings.served_files import ServedFiles
 from appliance.recordings.spool import Spool
 from appliance.recordings.spool_admin import SpoolAdmin
+from appliance.recordings.storage import Storage
 from appliance.recordings.store import RecordingStore
 from appliance.settings import Settings
 from appliance.tenants.deps import TenantDeps
+
+_STORAGE_THREADS = 32
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +41,12 @@ class RecordingAdmin:
     table: RecordingTable
     history: ImportHistory
     spool: SpoolAdmin
-    places: FileLocations
     importer: Importer
     start: Callable[[Callable[[], Awaitable[object]]], None]
     """Starts a job in the background; jobs run one after the other, without a time limit."""
+    start_move: Callable[[Callable[[], Awaitable[object]]], None]
+    """Starts a job beside the others."""
+    moves: Moves = field(default_factory=Moves)
     under_way: dict[int, ManualImport] = field(default_factory=dict)
     """Running manual imports, by import id."""
 
@@ -58,9 +67,12 @@ class RecordingDeps:
     callbacks: CallbackDeps
     store: RecordingStore | None = None
     """None: DB_DISABLED or RECORDING_DISABLED."""
-    files: RecordingFiles | None = None
+    files: Storage | None = None
+    work: ObjectWork | None = None
+    """None: recordings are not stored in a bucket."""
+    objects: ObjectPlayback | None = None
+    """None: likewise."""
     change_notes: ChangeNotes | None = None
-    captions: CaptionFiles | None = None
     tokens: PlaybackTokens | None = None
     spool: Spool | None = None
     """None: imports are disabled."""
@@ -71,3 +83,11 @@ class RecordingDeps:
     """Signs the cookies of protected recordings; from the settings or generated in STATE_DIR."""
     error_texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Texts of the error pages in the configured language."""
+    threads: trio.CapacityLimiter = field(
+        default_factory=lambda: trio.CapacityLimiter(_STORAGE_THREADS)
+    )
+    """For the storage, so that one that hangs does not delay other calls."""
+
+    async def in_thread(self, call: Callable[[], T]) -> T:
+        """Run a blocking call of the storage."""
+        return await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self.threads)

@@ -20,7 +20,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from appliance.recordings.caption_files import CaptionFiles
+from appliance.recordings.file_locations import FileLocations
 from appliance.recordings.recording import is_format, is_record_id
+from appliance.recordings.storage import NewObjects, Transfer
+from appliance.recordings.text_track_rules import TextTrack
 from appliance.settings.model import RecordingSettings
 from appliance.system.file_system import exchange, has_room, write_out
 
@@ -33,12 +36,14 @@ _DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644  # readable by nginx
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-class RecordingFiles:
+class RecordingFiles(FileLocations):
     """The published and the unpublished files. Every method raises OSError."""
 
-    def __init__(self, settings: RecordingSettings) -> None:
+    def __init__(self, settings: RecordingSettings, captions: CaptionFiles | None = None) -> None:
+        super().__init__(settings)
         self._published = settings.publish_dir
         self._unpublished = settings.unpublish_dir
+        self._captions = captions or CaptionFiles()
 
     def publish(self, record_id: str, format: str) -> bool:
         """Move a format to the published files; False: no files. Completes interrupted moves."""
@@ -58,23 +63,27 @@ class RecordingFiles:
                 return path
         return None
 
+    def has(self, format: str, record_id: str) -> bool:
+        """Return whether a format has files, published or not."""
+        return self.find(format, record_id) is not None
+
     def is_published(self, format: str, record_id: str) -> bool:
         """Return whether a format has published files."""
         known = is_format(format) and is_record_id(record_id)
         return known and (self._published / format / record_id).is_dir()
 
-    def formats(self, record_id: str) -> set[str]:
-        """Return the formats with files, published or not."""
-        if not is_record_id(record_id):
-            return set()
-        return {
-            name
-            for root in (self._published, self._unpublished)
-            for name in _formats_below(root)
-            if (root / name / record_id).is_dir()
-        }
+    def check(self) -> None:
+        """Do nothing: a disk that fails is noticed in time."""
 
-    def stage(self, source: str, record_id: str, format: str, *, published: bool) -> str:
+    def new_objects(
+        self, source: str, record_id: str, format: str, *, published: bool
+    ) -> NewObjects | None:
+        """Return None: `empty_trash` finds what a crash leaves."""
+        return None
+
+    def stage(
+        self, source: str, record_id: str, format: str, *, published: bool, transfer: Transfer
+    ) -> str:
         """Move or copy a directory to the file system of its destination; return its new path.
 
         This is the slow step: `place`, which follows, only renames. `source` may not exist
@@ -93,6 +102,20 @@ class RecordingFiles:
             staged = _copy_into(root, directory, name)
         return str(staged)
 
+    def new_staged(self, record_id: str, format: str, *, published: bool) -> str:
+        """Make an empty directory on the file system of its destination, for `place`."""
+        _check(record_id, format)
+        staged = _aside(self._root(published), INCOMING, f"{format}.{record_id}")
+        staged.mkdir()
+        return str(staged)
+
+    def record_ids(self) -> list[str]:
+        """Return the recordings with files."""
+        roots = (self._published, self._unpublished)
+        folders = [root / name for root in roots for name in _formats_below(root)]
+        names = {path.name for folder in folders for path in _children(folder)}
+        return sorted(filter(is_record_id, names))
+
     def unstage(self, staged: str) -> None:
         """Remove a staged directory that will not be placed."""
         shutil.rmtree(staged, ignore_errors=True)
@@ -108,7 +131,7 @@ class RecordingFiles:
         root, other = self._root(published), self._root(not published)
         directory = Path(source)
         for old in (other, root):
-            CaptionFiles().carry_over(old / format / record_id, directory)
+            self._captions.carry_over(old / format / record_id, directory)
         _set_modes(directory)
         _sync(directory)
         _put(directory, root, record_id, format)
@@ -118,13 +141,33 @@ class RecordingFiles:
     def _root(self, published: bool) -> Path:
         return self._published if published else self._unpublished
 
-    def remove(self, record_id: str) -> None:
-        """Rename all files of a recording aside; `empty_trash` removes them."""
+    def remove(self, record_id: str, format: str | None = None) -> None:
+        """Rename the files of a recording aside, or of one format; `empty_trash` removes them."""
         if not is_record_id(record_id):
             return
         for root in (self._published, self._unpublished):
-            for format in _formats_below(root):
-                _discard(root, root / format / record_id)
+            for name in _formats_below(root) if format is None else (format,):
+                _discard(root, root / name / record_id)
+
+    def read_tracks(self, record_id: str, format: str) -> list[TextTrack]:
+        """Return the text tracks of the index whose files exist."""
+        directory = self.find(format, record_id)
+        return [] if directory is None else self._captions.read_tracks(directory)
+
+    def read_track(self, record_id: str, format: str, track: TextTrack) -> bytes:
+        """Return the file of a text track."""
+        directory = self.find(format, record_id)
+        if directory is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), track.file_name)
+        return (directory / track.file_name).read_bytes()
+
+    def write_track(self, record_id: str, format: str, track: TextTrack, webvtt: bytes) -> bool:
+        """Add a text track or replace the one of its kind and language; False: no files."""
+        directory = self.find(format, record_id)
+        if directory is None:
+            return False
+        self._captions.write_track(directory, track, webvtt)
+        return True
 
     def empty_trash(self, *, abandoned_s: float = ABANDONED_S) -> None:
         """Remove files that were renamed aside, and copies that a crash left behind."""

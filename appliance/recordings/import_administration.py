@@ -15,8 +15,9 @@ from appliance.admin_calls.refusal import RefusalKind, Refused
 from appliance.faults import DatabaseDown
 from appliance.recordings.administration import open_recordings
 from appliance.recordings.deps import RecordingAdmin, RecordingDeps
+from appliance.recordings.import_deps import Importer
 from appliance.recordings.import_model import ImportState, SpooledTar
-from appliance.recordings.importer import Importer, import_tar, retry_import
+from appliance.recordings.importer import import_tar, retry_import
 from appliance.recordings.manual_imports import ManualImport
 from appliance.recordings.summary import FailedTar, ImportRecord
 

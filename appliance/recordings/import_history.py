@@ -16,7 +16,8 @@ FORGET_DEADLINE_S = 60.0
 # For a lock on two integers, objid is the second one, unsigned (PostgreSQL manual, pg_locks).
 _ROWS = f"""
 SELECT i.id, file, size_bytes, mtime_ns, inode, state, error, attempts, undelete, record_ids,
-    created_at, started_at, finished_at, next_try_at, EXISTS (
+    created_at, started_at, finished_at, next_try_at, wait_reason, uploaded_bytes, upload_bytes,
+    EXISTS (
         SELECT FROM pg_catalog.pg_locks l
         WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND l.classid = {LOCK_CLASS}
             AND l.objid::bigint = hashtext(i.file)::bigint & 4294967295
@@ -34,7 +35,8 @@ WHERE i.file = $1 AND i.size_bytes = $2 AND i.mtime_ns = $3 AND i.inode = $4
 """
 _RESTART = """
 UPDATE appliance.imports SET state = 'waiting', attempts = 0, error = NULL, undelete = $2,
-    record_ids = '{}', created_at = now(), started_at = NULL, finished_at = NULL, next_try_at = NULL
+    record_ids = '{}', created_at = now(), started_at = NULL, finished_at = NULL,
+    next_try_at = NULL, wait_reason = NULL, uploaded_bytes = NULL, upload_bytes = NULL
 WHERE id = $1
 """
 _FORGET = """
@@ -94,6 +96,9 @@ def _record_of(row: Record) -> ImportRecord:
         started_ms=_ms(row, "started_at"),
         finished_ms=_ms(row, "finished_at"),
         next_try_ms=_ms(row, "next_try_at"),
+        wait_reason=row["wait_reason"] if row["state"] == ImportState.WAITING else None,
+        uploaded=row["uploaded_bytes"],
+        upload_size=row["upload_bytes"],
     )
 
 

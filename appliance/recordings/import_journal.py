@@ -8,7 +8,7 @@ every step of an import can be repeated.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
@@ -16,11 +16,13 @@ from appliance.callbacks.url_store import CallbackUrls
 from appliance.faults import StoreDown
 from appliance.log import Log
 from appliance.postgres.database import Connection, Database, Record
-from appliance.postgres.transaction import open_transaction
+from appliance.postgres.transaction import Transaction, open_transaction
 from appliance.recordings.import_model import ImportEntry, ImportState, SpooledTar
 from appliance.recordings.merge import ImportOutcome, ImportResult, ImportRules
+from appliance.recordings.object_journal import ObjectJournal, complete_uploads, lock_objects
 from appliance.recordings.ready_callback import queue_recording_ready
 from appliance.recordings.recording import Recording
+from appliance.recordings.storage import NewObjects
 from appliance.recordings.store import RecordingStore
 
 CLAIM_HOLD_S = 24 * 3600.0
@@ -40,6 +42,7 @@ RETURNING {_COLUMNS}
 """
 _BEGIN = """
 UPDATE appliance.imports SET state = $2, attempts = attempts + $3, error = NULL,
+    wait_reason = NULL, uploaded_bytes = NULL, upload_bytes = NULL,
     started_at = COALESCE(started_at, now())
 WHERE id = $1
 """
@@ -51,8 +54,14 @@ WHERE id = $1
 """
 _RETRY = """
 UPDATE appliance.imports SET state = $2, error = $3, attempts = GREATEST(attempts - $4, 0),
-    next_try_at = now() + $5::float8 * interval '1 second'
+    next_try_at = now() + $5::float8 * interval '1 second', wait_reason = $6
 WHERE id = $1
+"""
+_PROGRESS = "UPDATE appliance.imports SET uploaded_bytes = $2, upload_bytes = $3 WHERE id = $1"
+_COUNT_WAITING = """
+SELECT wait_reason, count(*) FROM appliance.imports
+WHERE state = 'waiting' AND wait_reason IS NOT NULL AND next_try_at > now() - interval '10 minutes'
+GROUP BY wait_reason
 """
 _FAILED = """
 UPDATE appliance.imports SET state = $2, error = $3, attempts = GREATEST(attempts, 1),
@@ -90,6 +99,7 @@ class ImportJournal:
         self._wake = wake
         self._log = log
         self._recordings = RecordingStore(store)
+        self._claims: dict[int, Transaction] = {}
 
     @asynccontextmanager
     async def claim(self, tar: SpooledTar) -> AsyncIterator[ImportEntry | None]:
@@ -97,16 +107,41 @@ class ImportJournal:
 
         None: another import has claimed it.
         """
-        async with self._lock(_storable(tar.name)) as locked:
-            yield await self._find(tar) if locked else None
+        async with self._lock(_storable(tar.name)) as claim:
+            if claim is None:
+                yield None
+                return
+            entry = await self._find(tar)
+            self._claims[entry.id] = claim
+            try:
+                yield entry
+            finally:
+                del self._claims[entry.id]
 
     @asynccontextmanager
-    async def _lock(self, name: str) -> AsyncIterator[bool]:
+    async def _lock(self, name: str) -> AsyncIterator[Transaction | None]:
         async def lock(connection: Connection) -> bool:
             return bool(await connection.fetchval(_LOCK, LOCK_CLASS, name))
 
         async with open_transaction(self._store, hold_s=CLAIM_HOLD_S) as transaction:
-            yield await transaction.run(lock)
+            yield transaction if await transaction.run(lock) else None
+
+    async def lock_objects(self, import_id: int, record_ids: Iterable[str]) -> bool:
+        """Lock the objects of recordings as long as the claim is held; False: not all are free."""
+        return await lock_objects(self._claims[import_id], record_ids)
+
+    async def note_uploads(self, import_id: int, new: NewObjects) -> None:
+        """Record which objects an import is going to make."""
+        await ObjectJournal(self._store).note_uploads(import_id, new)
+
+    async def note_progress(self, import_id: int, done_bytes: int, total_bytes: int) -> None:
+        """Record how much of an import is uploaded."""
+        await self._store.execute(_PROGRESS, import_id, done_bytes, total_bytes)
+
+    async def count_waiting(self) -> dict[str, int]:
+        """Return the number of imports that wait for a storage, by reason."""
+        rows = await self._store.fetch(_COUNT_WAITING)
+        return {row["wait_reason"]: row["count"] for row in rows}
 
     async def _find(self, tar: SpooledTar) -> ImportEntry:
         row = await self._store.fetchrow(_FIND, *_key_of(tar))
@@ -119,7 +154,7 @@ class ImportJournal:
         sql = "SELECT file FROM appliance.imports WHERE id = $1"
         row = await self._store.fetchrow(sql, import_id)
         async with self._lock("" if row is None else row["file"]) as locked:
-            yield locked
+            yield locked is not None
 
     async def begin(self, import_id: int, *, counts: bool = True) -> None:
         """Record an attempt before it unpacks the tar, since it may end the process."""
@@ -134,16 +169,27 @@ class ImportJournal:
         await self._store.execute(_STATE, import_id, state)
 
     async def write_recording(
-        self, import_id: int, recording: Recording, rules: ImportRules, *, state: ImportState
+        self,
+        import_id: int,
+        recording: Recording,
+        rules: ImportRules,
+        *,
+        state: ImportState,
+        uploaded: Sequence[str] = (),
     ) -> ImportResult:
         """Write a recording's rows and, in the same transaction, the state of the import and the
-        recording-ready callback."""
+        recording-ready callback.
+
+        uploaded: formats whose objects this import has made.
+        """
         queued = False
 
         async def also(connection: Connection, result: ImportResult) -> None:
             nonlocal queued
             if result.outcome is ImportOutcome.DELETED:
                 return  # the tar must be kept
+            if uploaded:
+                await complete_uploads(connection, import_id, recording.record_id, uploaded)
             await connection.execute(_DONE, import_id, state, recording.record_id)
             queued = await queue_recording_ready(
                 connection, recording, result, import_id, self._log
@@ -157,10 +203,16 @@ class ImportJournal:
             self._wake()
         return result
 
-    async def retry_later(self, import_id: int, error: str, *, wait_s: float, counts: bool) -> None:
-        """Record why an attempt failed, when the next is due, and whether this one `counts`."""
+    async def retry_later(
+        self, import_id: int, error: str, *, wait_s: float, counts: bool, reason: str | None = None
+    ) -> None:
+        """Record why an attempt failed, when the next is due, and whether this one `counts`.
+
+        reason: of an import that waits for a storage, for the metrics.
+        """
         text, uncounted = _storable(error), 0 if counts else 1
-        await self._store.execute(_RETRY, import_id, ImportState.WAITING, text, uncounted, wait_s)
+        values = (ImportState.WAITING, text, uncounted, wait_s, reason)
+        await self._store.execute(_RETRY, import_id, *values)
 
     async def give_up(self, import_id: int, error: str) -> None:
         """Record that an import failed permanently."""

@@ -9,22 +9,16 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from typing import TypeVar
 
 import trio
 
 from appliance.faults import DatabaseDown
-from appliance.instruments import Metrics
-from appliance.log import Log
-from appliance.recordings.change_notes import ChangeNotes
-from appliance.recordings.files import RecordingFiles
-from appliance.recordings.import_journal import ImportJournal
+from appliance.recordings.bucket_client import BucketFault
+from appliance.recordings.import_deps import Importer
 from appliance.recordings.import_model import (
-    MAX_ATTEMPTS,
     BrokenTar,
     DiskFull,
     HostileTar,
@@ -32,68 +26,22 @@ from appliance.recordings.import_model import (
     ImportState,
     SpooledTar,
 )
+from appliance.recordings.import_placement import note_changes, place_recording, repair_places
 from appliance.recordings.import_plan import ImportPlan, PlannedRecording, plan_import
 from appliance.recordings.merge import (
     ImportOutcome,
     ImportRules,
     is_deleted,
-    published_after_import,
 )
-from appliance.recordings.recording import Recording
-from appliance.recordings.spool import Spool
-from appliance.recordings.store import RecordingStore
 from appliance.system.exhaustion import is_own_limit
 
-MAX_CONCURRENCY = 4
-"""Each import holds a connection to PostgreSQL, two while it moves files; the pool has 10."""
 STOP_LIMIT_S = 2.0
 INTERRUPTED = "the appliance was killed during each attempt; `ctl recordings retry` starts again"
 DELETED = "the recording was deleted; `ctl recordings import --undelete` brings it back"
 
+DISK = "disk"
+"""Reason of an import that waits for the disk; else it is the error code of the bucket."""
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class RetryIntervals:
-    """Seconds until the next attempt at a tar."""
-
-    busy_s: float = 5.0
-    """Another appliance imports it and may die."""
-    database_s: float = 10.0
-    retry_s: float = 60.0
-    """After a failure; doubled after the second."""
-    disk_s: float = 300.0
-    """After an error that the tar did not cause. It is retried without limit and not counted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Importer:
-    """Dependencies of imports."""
-
-    journal: ImportJournal
-    recordings: RecordingStore
-    spool: Spool
-    files: RecordingFiles
-    rules: ImportRules
-    log: Log
-    retry_intervals: RetryIntervals = RetryIntervals()
-    max_attempts: int = MAX_ATTEMPTS
-    notes: ChangeNotes | None = None
-    metrics: Metrics = field(default_factory=Metrics)
-    threads: trio.CapacityLimiter = field(
-        default_factory=lambda: trio.CapacityLimiter(MAX_CONCURRENCY + 1)
-    )
-    """Separate threads, so that a hanging disk blocks nothing else."""
-    stuck: set[SpooledTar] = field(default_factory=set)
-    """Finished tars that could not be removed from the spool, which was logged."""
-    interrupted: set[int] = field(default_factory=set)
-    """Imports that the loss of the database interrupted here; their next attempt does not count."""
-
-    async def in_thread(self, call: Callable[[], T]) -> T:
-        """Run a blocking call; on cancellation its thread is abandoned, which calls tolerate."""
-        return await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self.threads)
 
 
 async def import_tar(importer: Importer, tar: SpooledTar) -> float | None:
@@ -160,6 +108,11 @@ async def _import_claimed(importer: Importer, entry: ImportEntry) -> float | Non
         return entry.wait_s
     if entry.attempts >= importer.max_attempts and entry.id not in importer.interrupted:
         return await _give_up(importer, entry, INTERRUPTED)
+    try:
+        # Else a large tar would be unpacked again and again while the object store is away.
+        await importer.in_thread(importer.files.check)
+    except BucketFault as error:
+        return await _wait(importer, entry, _reason_of(error), error.code)
     return await _attempt(importer, entry)
 
 
@@ -174,9 +127,12 @@ async def _attempt(importer: Importer, entry: ImportEntry) -> float | None:
     except (HostileTar, BrokenTar) as error:
         return await _fail(importer, entry, str(error))
     except DiskFull as error:
-        return await _wait(importer, entry, str(error))
+        return await _wait(importer, entry, str(error), DISK)
+    except BucketFault as error:
+        return await _wait(importer, entry, _reason_of(error), error.code)
     except OSError as error:
-        return await _wait(importer, entry, _reason_of(error), soon=is_own_limit(error))
+        soon = is_own_limit(error)
+        return await _wait(importer, entry, _reason_of(error), DISK, soon=soon)
     except DatabaseDown:
         importer.interrupted.add(entry.id)
         raise
@@ -195,6 +151,9 @@ async def _unpack_and_place(importer: Importer, entry: ImportEntry) -> float | N
         if not plan.recordings:
             raise BrokenTar("; ".join(plan.problems) or "no {format}/{recordID} in it")
         await importer.journal.note(entry.id, ImportState.PLACING)
+        record_ids = [planned.recording.record_id for planned in plan.recordings]
+        if importer.in_bucket and not await importer.journal.lock_objects(entry.id, record_ids):
+            raise BucketFault("Busy", "the objects of the recording are being moved or replaced")
         problems = await _import_recordings(importer, entry, plan)
     except Exception:
         await _discard(importer, work)
@@ -272,83 +231,20 @@ async def _import_recording(
     for source in planned.sources:
         if source.shown_xml is not None:
             await importer.in_thread(partial(importer.spool.show, source, source.shown_xml))
-    published = await _place(importer, planned, known, rules)
-    async with _noted(importer, recording.record_id, known is not None):
-        result = await importer.journal.write_recording(entry.id, recording, rules, state=state)
+    placed = await place_recording(importer, entry.id, planned, known, rules)
+    published = placed.published
+    async with note_changes(importer, recording.record_id, known is not None):
+        result = await importer.journal.write_recording(
+            entry.id, recording, rules, state=state, uploaded=placed.uploaded
+        )
         if result.outcome is ImportOutcome.DELETED:  # meanwhile
             await importer.in_thread(partial(importer.files.remove, recording.record_id))
             return False
         # The other formats were not moved, and a user may have moved all of them meanwhile.
         before = published if known is None else known.published
         if not before == published == result.published:
-            await _repair(importer, recording.record_id)
+            await repair_places(importer, recording.record_id)
     return True
-
-
-async def _place(
-    importer: Importer, planned: PlannedRecording, known: Recording | None, rules: ImportRules
-) -> bool:
-    """Move the files of every format to their place; return whether they are published.
-
-    Copying to another file system is done before the row is locked, so that other changes of the
-    recording do not wait long.
-    """
-    files, staged = importer.files, list[str]()
-    expected = published_after_import(known, planned.recording, rules)
-    try:
-        for source in planned.sources:
-            stage = partial(files.stage, source.path, source.record_id, source.format)
-            staged.append(await importer.in_thread(partial(stage, published=expected)))
-        return await _place_staged(importer, planned, staged, known, rules)
-    except Exception:
-        for path in staged:
-            await importer.in_thread(partial(files.unstage, path))
-        raise
-
-
-async def _place_staged(
-    importer: Importer,
-    planned: PlannedRecording,
-    staged: Sequence[str],
-    known: Recording | None,
-    rules: ImportRules,
-) -> bool:
-    """Move the staged files while the row is locked, so that no user moves them concurrently.
-
-    A change by a user between this and writing the rows is detected then.
-    """
-    recording = planned.recording
-    async with importer.recordings.lock_recordings([recording.record_id], None) as locked:
-        known = next(iter(locked.recordings), known)
-        published = published_after_import(known, recording, rules)
-        for source, path in zip(planned.sources, staged, strict=True):
-            place = partial(importer.files.place, path, source.record_id, source.format)
-            await importer.in_thread(partial(place, published=published))
-    return published
-
-
-@asynccontextmanager
-async def _noted(importer: Importer, record_id: str, known: bool) -> AsyncIterator[None]:
-    """Keep a change note during the block if the recording exists already.
-
-    A user may publish or unpublish it before the commit. If the process then ends, the note makes
-    recovery.py move the files of the finished import.
-    """
-    if importer.notes is None or not known:
-        yield
-        return
-    name = await importer.in_thread(partial(importer.notes.write, [record_id], delete=False))
-    yield
-    await importer.in_thread(partial(importer.notes.remove, [name]))
-
-
-async def _repair(importer: Importer, record_id: str) -> None:
-    """Move the files of every format to where they belong according to the row."""
-    async with importer.recordings.lock_recordings([record_id], None) as locked:
-        for recording in locked.recordings:
-            move = importer.files.publish if recording.published else importer.files.unpublish
-            for shown in recording.formats:
-                await importer.in_thread(partial(move, record_id, shown.format))
 
 
 async def _fail(importer: Importer, entry: ImportEntry, reason: str) -> float | None:
@@ -363,12 +259,19 @@ async def _fail(importer: Importer, entry: ImportEntry, reason: str) -> float | 
     return wait_s
 
 
-async def _wait(i: Importer, entry: ImportEntry, reason: str, *, soon: bool = False) -> float:
-    # Descriptors are free again in seconds, a disk is not.
-    wait_s = i.retry_intervals.busy_s if soon else i.retry_intervals.disk_s
+async def _wait(
+    importer: Importer, entry: ImportEntry, reason: str, kind: str, *, soon: bool = False
+) -> float:
+    """Retry after the disk's or the bucket's interval; `kind` is the reason in the metrics.
+
+    `soon`: for want of descriptors, which are free again in seconds.
+    """
+    intervals = importer.retry_intervals
+    wait_s = intervals.disk_s if kind == DISK else intervals.bucket_s
+    wait_s = intervals.busy_s if soon else wait_s
     if entry.error != reason:  # logged once, not at every attempt
-        i.log.warning("recording_import_waits", file=entry.tar.name, reason=reason)
-    await i.journal.retry_later(entry.id, reason, wait_s=wait_s, counts=False)
+        importer.log.warning("recording_import_waits", file=entry.tar.name, reason=reason)
+    await importer.journal.retry_later(entry.id, reason, wait_s=wait_s, counts=False, reason=kind)
     return wait_s
 
 

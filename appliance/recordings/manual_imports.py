@@ -43,10 +43,17 @@ class ManualImports:
     def start(self, job: Callable[[], Awaitable[object]]) -> None:
         """Run a job after the previous ones; ignored while the appliance stops."""
         if self._nursery is not None:
-            self._nursery.start_soon(self._run, job)
+            self._nursery.start_soon(self._run, job, self._one)
 
-    async def _run(self, job: Callable[[], Awaitable[object]]) -> None:
-        async with self._one:
+    def start_beside(self, job: Callable[[], Awaitable[object]]) -> None:
+        """Run a job that is no import beside the others."""
+        if self._nursery is not None:
+            self._nursery.start_soon(self._run, job, trio.CapacityLimiter(1))
+
+    async def _run(
+        self, job: Callable[[], Awaitable[object]], limiter: trio.CapacityLimiter
+    ) -> None:
+        async with limiter:
             try:
                 await job()
             except Exception as error:

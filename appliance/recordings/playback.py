@@ -10,16 +10,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from email.utils import formatdate
+from functools import partial
+from urllib.parse import urlsplit
 
 import trio
 
 from appliance.bbb.signed_request import Caller
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.http.file_response import OpenedFile
+from appliance.http.messages import Request
 from appliance.recordings.deps import RecordingDeps
+from appliance.recordings.object_playback import (
+    COOKIES_S,
+    ObjectFile,
+    ObjectRedirect,
+    parent_domain,
+    render_cloudfront_cookie,
+)
 from appliance.recordings.playback_rules import (
     NotAFile,
     cookie_path,
+    is_inline,
     is_shown,
     is_valid_cookie,
     is_valid_token,
@@ -34,6 +46,9 @@ from appliance.recordings.store import RecordingStore
 
 _KEEP_MS = 1000
 _MAX_ENTRIES = 10_000
+_CONDITIONS = (
+    *(b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range"),
+)
 
 
 class _PendingRead:
@@ -184,6 +199,36 @@ async def open_recording_file(
 ) -> OpenedFile | NotAFile:
     """Open a file of a published recording; the caller closes it. Raises OSError."""
     return await trio.to_thread.run_sync(files.open_published, format, record_id, names)
+
+
+async def find_object(
+    deps: RecordingDeps, request: Request, record_id: str, format: str, names: Sequence[str]
+) -> ObjectFile | ObjectRedirect | NotAFile:
+    """Return an object of a recording, or where the viewer gets it. Raises BucketFault."""
+    objects = deps.objects
+    if objects is None:
+        return NotAFile.MISSING
+    wanted: str | None = request.header(b"range") or ""
+    if request.method != "GET" or any(name in request.headers for name in _CONDITIONS):
+        wanted = None
+    find = partial(
+        objects.find,
+        *(format, record_id, names),
+        wanted_range=wanted,
+        attachment=not is_inline(format),
+        now_s=deps.now_ms() / 1000,
+    )
+    return await trio.to_thread.run_sync(find, limiter=objects.threads)
+
+
+def set_cookies(deps: RecordingDeps, found: ObjectRedirect, host: str) -> list[tuple[str, str]]:
+    """Return the Set-Cookie headers of a redirect to CloudFront."""
+    domain = parent_domain(host, urlsplit(deps.settings.s3.cloudfront_url or "").hostname or "")
+    expires = formatdate(deps.now_ms() / 1000 + COOKIES_S, usegmt=True)
+    return [
+        ("set-cookie", render_cloudfront_cookie(name, value, domain=domain, expires=expires))
+        for name, value in found.cookies
+    ]
 
 
 async def open_player_file(files: ServedFiles, names: tuple[str, ...]) -> OpenedFile | NotAFile:

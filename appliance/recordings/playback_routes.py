@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import parse_qs, quote
 
+import trio
 from quart import Blueprint, Response, request
 
 from appliance.http.content_types import HTML, content_type_of
-from appliance.http.file_response import OpenedFile, file_response
+from appliance.http.file_response import ServedFile, file_response
 from appliance.http.quart_exchange import current_exchange
 from appliance.recordings import playback
+from appliance.recordings.bucket_client import BucketFault
 from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.error_pages import ErrorPages
+from appliance.recordings.object_playback import ObjectRedirect
 from appliance.recordings.playback import RecordingLookup, Viewer
 from appliance.recordings.playback_rules import (
     NotAFile,
@@ -59,7 +62,10 @@ def make_playback_blueprint(
 
     @blueprint.errorhandler(OSError)
     async def show_unavailable(error: OSError) -> Response:
-        deps.log.error("file_not_opened", path=request.path, reason=error.strerror)
+        if isinstance(error, BucketFault):  # an outage that ends by itself
+            deps.faults.note("object_not_opened", deps.settings.s3.bucket or "", reason=str(error))
+        else:
+            deps.log.error("file_not_opened", path=request.path, reason=error.strerror)
         return pages.unavailable()
 
     return blueprint
@@ -124,12 +130,33 @@ class _Views:
         if not inside:
             return _redirect(301, _with_slash())
         headers = _headers_of(found, format)
+        if self._deps.objects is not None:
+            return await self._show_from_either(record_id, format, inside, headers)
         if self._accel:
             to_nginx = ("x-accel-redirect", accel_path(format, record_id, inside))
             content_type = content_type_of(inside[-1])
             return _empty(200, (to_nginx, *headers), content_type)
         file = await playback.open_recording_file(self._files, record_id, format, inside)
         return self._show(file, headers)
+
+    async def _show_from_either(
+        self, record_id: str, format: str, inside: tuple[str, ...], headers: Headers
+    ) -> Response:
+        """Send a file from the disk or, if it is not there, from the bucket."""
+        file = await playback.open_recording_file(self._files, record_id, format, inside)
+        if not isinstance(file, NotAFile) and self._accel:
+            file.close()
+            to_nginx = ("x-accel-redirect", accel_path(format, record_id, inside))
+            return _empty(200, (to_nginx, *headers), content_type_of(inside[-1]))
+        if file is not NotAFile.MISSING:
+            return self._show(file, headers)
+        exchange = current_exchange()
+        found = await playback.find_object(self._deps, exchange.request, record_id, format, inside)
+        if not isinstance(found, ObjectRedirect):
+            threads = None if self._deps.objects is None else self._deps.objects.threads
+            return self._show(found, headers, threads)
+        cookies = playback.set_cookies(self._deps, found, exchange.origin.host)
+        return _redirect(found.status, found.url, (("cache-control", "no-store"), *cookies))
 
     async def show_player(self, path: str) -> Response:
         """Send a file of the BBB player."""
@@ -143,12 +170,17 @@ class _Views:
                 return _redirect(307, moved)
         return self._show(file, ())
 
-    def _show(self, file: OpenedFile | NotAFile, headers: Headers) -> Response:
+    def _show(
+        self,
+        file: ServedFile | NotAFile,
+        headers: Headers,
+        threads: trio.CapacityLimiter | None = None,
+    ) -> Response:
         if file is NotAFile.DIRECTORY:
             return _redirect(301, _with_slash(), headers)
         if isinstance(file, NotAFile):
             return self._pages.not_found()
-        return file_response(file, headers, self._deps.log)
+        return file_response(file, headers, self._deps.log, threads=threads)
 
 
 def _are_names(record_id: str, format: str) -> bool:

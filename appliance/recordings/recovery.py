@@ -17,6 +17,7 @@ from appliance.recordings.change_notes import ChangeNotes
 from appliance.recordings.changes import ChangeNote
 from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.files import RecordingFiles
+from appliance.recordings.mixed_storage import disk_of
 from appliance.recordings.recording import Recording
 from appliance.recordings.store import LockedRecordings, RecordingStore
 
@@ -57,9 +58,10 @@ async def finish_changes(deps: RecordingDeps, *, older_than_s: float) -> int:
     A running change holds the lock of its rows, so this waits for its end. A note that cannot be
     processed, for example on a full disk, does not block the others. Raises DatabaseDown, OSError.
     """
-    notes, store, files = deps.change_notes, deps.store, deps.files
-    if notes is None or store is None or files is None:
+    notes, store = deps.change_notes, deps.store
+    if notes is None or store is None or deps.files is None:
         return 0
+    files = disk_of(deps.files)
     found = await trio.to_thread.run_sync(partial(notes.read, older_than_s=older_than_s))
     failure: OSError | None = None
     for note in found:
@@ -84,6 +86,8 @@ async def _finish(
         for one in locked.recordings:
             if note.delete:
                 await _delete(files, locked, one)
+                if deps.work is not None:
+                    await locked.queue_object_work([one])
                 repaired.append(one.record_id)
             elif await trio.to_thread.run_sync(_repair, files, one):
                 repaired.append(one.record_id)

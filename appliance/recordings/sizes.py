@@ -6,6 +6,7 @@ little. One appliance does it for all. Source: docs/tenants.md.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NoReturn
 
 import trio
@@ -13,7 +14,7 @@ import trio
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.postgres.errors import DatabaseRefused
 from appliance.recordings.administration import open_recordings
-from appliance.recordings.deps import RecordingAdmin, RecordingDeps
+from appliance.recordings.deps import RecordingDeps
 
 NAME = "sizes"
 PAUSE_S = 30.0
@@ -50,17 +51,15 @@ async def measure_recordings(
         for _ in range(MAX_BATCHES if due else 0):
             found = await admin.table.list_unmeasured(new_s, BATCH, everything=everything)
             for record_id in found:
-                await _measure(admin, record_id)
+                await _measure(deps, record_id)
             measured, new_s = measured + len(found), 0.0
             if not everything or len(found) < BATCH:
                 break
     return measured
 
 
-async def _measure(admin: RecordingAdmin, record_id: str) -> None:
-    sizes: dict[str, int] = {}
-    for one in await trio.to_thread.run_sync(
-        admin.places.locate, record_id, abandon_on_cancel=True
-    ):
+async def _measure(deps: RecordingDeps, record_id: str) -> None:
+    opened, sizes = open_recordings(deps), dict[str, int]()
+    for one in await deps.in_thread(partial(opened.files.locate, record_id)):
         sizes[one.format] = sizes.get(one.format, 0) + one.size
-    await admin.table.record_sizes(record_id, sizes)
+    await opened.admin.table.record_sizes(record_id, sizes)

@@ -22,16 +22,11 @@ import trio
 
 from appliance.faults import DatabaseDown
 from appliance.log import Log
-from appliance.recordings.files import RecordingFiles
+from appliance.recordings.import_deps import MAX_CONCURRENCY, Importer
 from appliance.recordings.import_model import SpooledTar, is_tar_name
-from appliance.recordings.importer import (
-    MAX_CONCURRENCY,
-    Importer,
-    Leftovers,
-    import_tar,
-    remove_leftovers,
-)
+from appliance.recordings.importer import Leftovers, import_tar, remove_leftovers
 from appliance.recordings.spool import Spool
+from appliance.recordings.storage import Storage
 from appliance.system.inotify import DirectoryWatch
 
 SETTLE_S = 2.0
@@ -54,7 +49,7 @@ class SpoolWatcher:
 
     tools: Importer
     spool: Spool
-    trash: RecordingFiles
+    trash: Storage
     open_watch: OpenWatch
     log: Log
     scan_interval_s: float

@@ -16,6 +16,7 @@ from appliance.postgres.database import POOL_SIZE, Connection, Database, Record
 from appliance.postgres.transaction import Transaction, open_transaction
 from appliance.recordings.filter import RecordingFilter
 from appliance.recordings.merge import ImportResult, ImportRules, state_of
+from appliance.recordings.object_journal import lock_objects, queue_object_work
 from appliance.recordings.recording import Recording, RecordingStates
 from appliance.recordings.rows import READ_ONE, READ_SOME, count_sql, listing_sql, recording_of
 from appliance.recordings.upsert import upsert_recording
@@ -89,6 +90,22 @@ class LockedRecordings:
         self._transaction = transaction
         self.recordings = recordings
         self.notes: list[str] = []
+        self.moving: list[str] = []
+        """Recordings whose objects follow the change of their rows (object_work.py)."""
+
+    async def queue_object_work(self, recordings: Sequence[Recording]) -> None:
+        """Have the objects of recordings follow the changes of their rows after the commit."""
+        record_ids = [one.record_id for one in recordings]
+
+        async def work(connection: Connection) -> None:
+            await queue_object_work(connection, record_ids)
+
+        await self._transaction.run(work)
+        self.moving += record_ids
+
+    async def lock_objects(self, record_id: str) -> bool:
+        """Lock the objects of a recording, too; False: they are being moved or replaced."""
+        return await lock_objects(self._transaction, [record_id])
 
     async def set_published(self, recording: Recording, published: bool) -> None:
         """Record that a user published or unpublished a recording."""

@@ -68,6 +68,11 @@ class ImportRecord:
     started_ms: int | None
     finished_ms: int | None
     next_try_ms: int | None
+    wait_reason: str | None = None
+    """Why it waits for a storage: `disk`, or the error code of the bucket."""
+    uploaded: int | None = None
+    """Bytes stored in the bucket so far; None: nothing was uploaded yet."""
+    upload_size: int | None = None
 
     @property
     def interrupted(self) -> bool:

@@ -7,6 +7,7 @@ list of `{locale, localeName}` in `captions.json` and a file `caption_{locale}.v
 from __future__ import annotations
 
 import codecs
+import json
 import re
 from dataclasses import dataclass, replace
 
@@ -122,9 +123,17 @@ def add_track(tracks: list[TextTrack], track: TextTrack) -> list[TextTrack]:
     return [*kept, replace(track, locale=other if _plain(track.lang) in taken else "")]
 
 
-def render_index(tracks: list[TextTrack]) -> list[dict[str, str]]:
-    """Return the entries of `captions.json`."""
-    return [
+def parse_index(content: bytes | None) -> list[TextTrack]:
+    """Read `captions.json`; a missing or broken one has no tracks."""
+    try:
+        return [] if content is None else read_index(json.loads(content))
+    except (ValueError, RecursionError):
+        return []
+
+
+def render_index(tracks: list[TextTrack]) -> bytes:
+    """Return the content of `captions.json`."""
+    entries = [
         {
             "locale": one.locale or one.lang,
             "localeName": one.label,
@@ -134,6 +143,12 @@ def render_index(tracks: list[TextTrack]) -> list[dict[str, str]]:
         }
         for one in tracks
     ]
+    return json.dumps(entries, ensure_ascii=False, indent=2).encode()
+
+
+def is_uploaded(track: TextTrack) -> bool:
+    """Return whether a user added a track, so that an import keeps it."""
+    return track.source == UPLOADED
 
 
 def _plain(lang: str) -> str:

@@ -15,14 +15,13 @@ from appliance.bbb.errors import ApiError, Failure
 from appliance.bbb.params import Params, get
 from appliance.bbb.signed_request import Caller
 from appliance.bbb.xml_text import drop_forbidden
-from appliance.recordings.caption_files import CaptionFiles
 from appliance.recordings.deps import RecordingDeps
-from appliance.recordings.files import RecordingFiles
 from appliance.recordings.language_names import language_name
 from appliance.recordings.merge import is_deleted
 from appliance.recordings.playback_rules import cookie_path, sign_path
 from appliance.recordings.recording import Recording
-from appliance.recordings.store import RecordingStore
+from appliance.recordings.storage import Storage
+from appliance.recordings.store import LockedRecordings, RecordingStore
 from appliance.recordings.text_track_rules import (
     KINDS,
     UPLOADED,
@@ -33,6 +32,7 @@ from appliance.recordings.text_track_rules import (
 
 FORMAT = "presentation"
 _MAX_LABEL = 200
+_OBJECTS_WAIT_S, _OBJECTS_POLL_S = 10.0, 0.25
 
 
 async def list_tracks(
@@ -42,15 +42,16 @@ async def list_tracks(
 
     Raises ApiError, DatabaseDown.
     """
-    store, files, captions = _open_stores(deps)
+    store, files = _open_stores(deps)
     record_id = _require(params, "recordID")
     recording = await store.find_recording(record_id)
     if recording is None or is_deleted(recording) or not _belongs(caller, recording):
         raise ApiError(errors.no_recording(record_id))
-    directory = await trio.to_thread.run_sync(files.find, FORMAT, record_id)
-    if directory is None:
-        return []
-    tracks = await trio.to_thread.run_sync(captions.read_tracks, directory)
+    try:
+        tracks = await deps.in_thread(partial(files.read_tracks, record_id, FORMAT))
+    except OSError as error:
+        deps.log.error("text_tracks_not_read", record_id=record_id, reason=error.strerror)
+        raise ApiError(errors.INTERNAL_ERROR) from error
     return [(_address(deps, recording, track), track) for track in tracks]
 
 
@@ -73,16 +74,17 @@ async def put_track(
 
     `uploaded` is WebVTT, SRT or SSA/ASS. Raises ApiError, DatabaseDown.
     """
-    store, files, captions = _open_stores(deps)
+    store, files = _open_stores(deps)
     record_id, track = _require(params, "recordID"), _read_track(params)
     if not uploaded or not uploaded.strip():
         raise ApiError(errors.EMPTY_TEXT_TRACK)
     async with store.lock_recordings([record_id], caller.tenant_id) as locked:
         if not locked.recordings:
             raise ApiError(errors.no_recording(record_id))
-        save = partial(_save, files, captions, record_id, track, uploaded)
+        save = partial(_save, files, record_id, track, uploaded)
         try:
-            taken = await trio.to_thread.run_sync(save)
+            free = deps.work is None or await _lock_objects(locked, record_id)
+            taken = free and await deps.in_thread(save)
         except OSError as error:
             deps.log.error("text_track_not_written", record_id=record_id, reason=error.strerror)
             taken = False
@@ -91,19 +93,19 @@ async def put_track(
     return record_id, taken
 
 
-def _save(
-    files: RecordingFiles,
-    captions: CaptionFiles,
-    record_id: str,
-    track: TextTrack,
-    uploaded: bytes,
-) -> bool:
+async def _lock_objects(locked: LockedRecordings, record_id: str) -> bool:
+    """Wait until the objects of a recording are not being moved; False: it takes too long."""
+    with trio.move_on_after(_OBJECTS_WAIT_S):
+        # Another process may hold it, whose end is no event here.
+        while not await locked.lock_objects(record_id):  # noqa: ASYNC110
+            await trio.sleep(_OBJECTS_POLL_S)
+        return True
+    return False
+
+
+def _save(files: Storage, record_id: str, track: TextTrack, uploaded: bytes) -> bool:
     webvtt = to_webvtt(uploaded)
-    directory = files.find(FORMAT, record_id)
-    if webvtt is None or directory is None:
-        return False
-    captions.write_track(directory, track, webvtt)
-    return True
+    return webvtt is not None and files.write_track(record_id, FORMAT, track, webvtt)
 
 
 def _read_track(params: Params) -> TextTrack:
@@ -132,7 +134,7 @@ def _belongs(caller: Caller, recording: Recording) -> bool:
     return caller.tenant_id is None or recording.tenant_id == caller.tenant_id
 
 
-def _open_stores(deps: RecordingDeps) -> tuple[RecordingStore, RecordingFiles, CaptionFiles]:
-    if deps.store is None or deps.files is None or deps.captions is None:
+def _open_stores(deps: RecordingDeps) -> tuple[RecordingStore, Storage]:
+    if deps.store is None or deps.files is None:
         raise ApiError(errors.RECORDINGS_NOT_FOUND)
-    return deps.store, deps.files, deps.captions
+    return deps.store, deps.files

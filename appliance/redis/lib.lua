@@ -9,6 +9,7 @@ local A = P .. 'appliance:'
 local DETACHED_TTL_S = 86400
 local DETACHED_TTL_MS = DETACHED_TTL_S * 1000
 local SIZE_TTL_S = 60 * 86400
+local TENANT_INDEX_TTL_S = 30 * 86400
 
 local function number(value, default)
   return tonumber(value) or default
@@ -60,6 +61,20 @@ local function multiplier_of(stored)
   -- Scalelite stores any value; tonumber also accepts "nan" and "inf".
   if value > 0 and value < math.huge then return value end
   return 1
+end
+
+-- Return a server in the form that parse_server in pool/records.py reads, or nil if it was removed.
+local function reply_server(id)
+  local s = call('HMGET', P .. 'server:' .. id, 'url', 'secret', 'state', 'online', 'load_multiplier', 'tag',
+    'meetings', 'users', 'largest_meeting', 'videos', 'bbb_version')
+  if not s[1] then return nil end
+  local limits = call('HMGET', A .. 'server:' .. id, 'max_meetings', 'max_users')
+  local load = call('ZSCORE', P .. 'server_load', id) or call('ZSCORE', P .. 'cordoned_server_load', id)
+  local unhealthy, suspicion = call('HGET', P .. id, 'unhealthy_counter'), call('GET', A .. 'suspect:' .. id)
+  local unstable = s[4] == 'true' and is_unstable(unhealthy, suspicion)
+  return { id, s[1], text(s[2]), state_of(id, s[3]), text(s[4]), text(s[5]), text(s[6]),
+    text(s[7]), text(s[8]), text(s[9]), text(s[10]), text(s[11]), text(limits[1]), text(limits[2]),
+    text(load), text(unhealthy), text(suspicion), unstable and 1 or 0 }
 end
 
 -- Change the load of a server in the sorted set that holds it; a server in neither set stays out.
@@ -124,6 +139,15 @@ local function reply_record(id, r, now_ms)
     r.run_ms and decimal(r.run_ms) or '', r.own_passwords and 1 or 0 }
 end
 
+-- Add a record to the indexes of its server and its tenant ('' or false: none). Members that are left over
+-- are removed where they are read.
+local function index_meeting(id, server_id, tenant_id)
+  call('SADD', A .. 'meetings_of:' .. server_id, id)
+  if not tenant_id or tenant_id == '' then return end
+  local key = A .. 'meetings_of_tenant:' .. tenant_id
+  if call('SADD', key, id) == 1 then call('EXPIRE', key, TENANT_INDEX_TTL_S) end
+end
+
 -- Whether the request that placed the meeting may still be running, so that others must not remove
 -- the record.
 local function is_creating(r, now_ms)
@@ -157,8 +181,9 @@ end
 -- Remove a record and everything that belongs to it. Its voice bridge number stays reserved while the
 -- meeting is detached, since it may come back with that number.
 local function forget(id)
-  local m = call('HMGET', P .. 'meeting:' .. id, 'server_id', 'voice_bridge')
+  local m = call('HMGET', P .. 'meeting:' .. id, 'server_id', 'voice_bridge', 'tenant_id')
   if m[1] then uncount(m[1], id) end
+  if m[3] then call('SREM', A .. 'meetings_of_tenant:' .. m[3], id) end
   call('DEL', P .. 'meeting:' .. id, A .. 'meeting:' .. id)
   call('SREM', P .. 'meetings', id)
   if m[2] then free_voice_bridge(id, m[2]) end
@@ -373,6 +398,164 @@ local function release_tenant_name(name, id)
       return
     end
   end
+end
+
+-- The meetings of a tenant that have a record ('' without tenants), one at a time.
+local function each_meeting(tenant_id)
+  local index = tenant_id ~= '' and A .. 'meetings_of_tenant:' .. tenant_id
+  local ids, at = call('SMEMBERS', index or P .. 'meetings'), 0
+  return function()
+    while true do
+      at = at + 1
+      local id = ids[at]
+      if not id then return nil end
+      local m = call('HMGET', P .. 'meeting:' .. id, 'server_id', 'tenant_id')
+      if m[1] and text(m[2]) == tenant_id then return id, m[1] end
+      if index then call('SREM', index, id) end
+    end
+  end
+end
+
+-- Joins that no poll has seen, as the field `joining` of a meeting holds them: '{ms},{joins},{polls};' for
+-- each second with joins; `polls` are those that could have seen them. Such a join counts until two such
+-- polls, or for 60 s: people need some seconds from the redirect to the meeting, so a poll that began within
+-- 5 s is none. Returns their number and the text without those that are over. `poll`: {began_ms, seen}, to
+-- count a poll that saw `seen` more users than the one before.
+local function count_joining(stored, now_ms, poll)
+  local count, kept, seen = 0, {}, poll and poll.seen or 0
+  for ms, joins, polls in string.gmatch(stored or '', '(%d+),(%d+),(%d+);') do
+    ms, joins, polls = tonumber(ms), tonumber(joins), tonumber(polls)
+    local arrived = math.max(0, math.min(joins, seen))
+    joins, seen = joins - arrived, seen - arrived
+    if poll and poll.began_ms >= ms + 6000 then polls = polls + 1 end
+    -- Without such a poll it is kept until there could be one even at an interval of 60 s.
+    local over = polls >= 2 or now_ms - ms >= (polls > 0 and 61000 or 75000)
+    if joins > 0 and not over then
+      count = count + joins
+      kept[#kept + 1] = decimal(ms) .. ',' .. joins .. ',' .. polls .. ';'
+    end
+  end
+  return count, table.concat(kept)
+end
+
+-- The limits of a tenant ('' without tenants; docs/tenants.md), or nil if it has none: then this costs one
+-- command. Each rule answers from counts that can only be too high, and counts exactly before it refuses.
+local function limits_of(tenant_id, now_ms)
+  local stored = call('HGETALL', A .. 'limits:' .. tenant_id)
+  if #stored == 0 then return nil end
+  local max, self = {}, { events = {} }
+  for i = 1, #stored, 2 do max[stored[i]] = tonumber(stored[i + 1]) end
+  self.max = max
+
+  -- Whether one more is allowed with `used` there now. At 80 % the reply tells it once an hour.
+  local function allows(limit, used)
+    if used >= max[limit] then
+      self.events.refused = { limit, max[limit], used }
+      return false
+    end
+    used = used + 1
+    if used >= max[limit] * 0.8 and
+      call('SET', A .. 'limit_warned:' .. limit .. ':' .. tenant_id, 1, 'NX', 'PX', 3600000) then
+      self.events.near = self.events.near or {}
+      table.insert(self.events.near, { limit, max[limit], used })
+    end
+    return true
+  end
+
+  function self.meetings()
+    local index = tenant_id ~= '' and A .. 'meetings_of_tenant:' .. tenant_id or P .. 'meetings'
+    local used = call('SCARD', index)
+    if used < max.max_meetings then return used end
+    used = 0
+    for _ in each_meeting(tenant_id) do used = used + 1 end
+    return used
+  end
+
+  -- Creates of new meetings within the last minute, of which the oldest is the last in the list.
+  function self.creates()
+    local key = A .. 'creates:' .. tenant_id
+    while true do
+      local oldest = call('LINDEX', key, -1)
+      if not oldest or math.abs(now_ms - tonumber(oldest)) < 60000 then return call('LLEN', key) end
+      call('RPOP', key)
+    end
+  end
+
+  function self.recording_gb()
+    return number(call('HGET', A .. 'recording_bytes', tenant_id), 0) / 1e9
+  end
+
+  -- Users of all meetings, counted again after a second or more (later the more meetings there are);
+  -- joins in between are added.
+  function self.users()
+    local key = A .. 'users_of:' .. tenant_id
+    local known = call('HMGET', key, 'users', 'counted_ms', 'meetings')
+    local age_ms = now_ms - number(known[2], -math.huge)
+    if known[1] and age_ms >= 0 and age_ms < 1000 + number(known[3], 0) then return tonumber(known[1]) end
+    local users, meetings = 0, 0
+    for id in each_meeting(tenant_id) do
+      local a = call('HMGET', A .. 'meeting:' .. id, 'users', 'joining')
+      meetings = meetings + 1
+      users = users + number(a[1], 0) + count_joining(a[2], now_ms)
+    end
+    call('HSET', key, 'users', users, 'counted_ms', decimal(now_ms), 'meetings', meetings)
+    call('EXPIRE', key, 60)
+    return users
+  end
+
+  function self.admits_create(recorded)
+    return (not max.max_meetings or allows('max_meetings', self.meetings()))
+      and (not max.max_creates_per_minute or allows('max_creates_per_minute', self.creates()))
+      and (not max.max_recordings_gb or not recorded
+        or self.admits_recording())
+  end
+
+  -- A size has no "one more": it is reached when it is.
+  function self.admits_recording()
+    local used = self.recording_gb()
+    if used >= max.max_recordings_gb then
+      self.events.refused = { 'max_recordings_gb', max.max_recordings_gb, used }
+      return false
+    end
+    return allows('max_recordings_gb', used - 1)
+  end
+
+  function self.count_create()
+    if not max.max_creates_per_minute then return end
+    call('LPUSH', A .. 'creates:' .. tenant_id, decimal(now_ms))
+    call('PEXPIRE', A .. 'creates:' .. tenant_id, 60000)
+  end
+
+  -- Count one user who joins a meeting, or refuse.
+  function self.admits_join(id)
+    if not max.max_users and not max.max_users_per_meeting then return true end
+    local key = A .. 'meeting:' .. id
+    local a = call('HMGET', key, 'users', 'joining')
+    local joining, kept = count_joining(a[2], now_ms)
+    if max.max_users_per_meeting and not allows('max_users_per_meeting', number(a[1], 0) + joining) then
+      return false
+    end
+    if max.max_users then
+      if not allows('max_users', self.users()) then return false end
+      call('HINCRBY', A .. 'users_of:' .. tenant_id, 'users', 1)
+    end
+    local head, ms, joins, polls = string.match(kept, '^(.-)(%d+),(%d+),(%d+);$')
+    if ms and polls == '0' and math.abs(now_ms - tonumber(ms)) < 1000 then
+      kept = head .. ms .. ',' .. decimal(tonumber(joins) + 1) .. ',0;'
+    else
+      kept = kept .. decimal(now_ms) .. ',1,0;'
+    end
+    call('HSET', key, 'joining', kept)
+    if call('TTL', key) < 0 then call('EXPIRE', key, DETACHED_TTL_S) end
+    return true
+  end
+
+  -- The events as a script's reply holds them, '' without any.
+  function self.reply()
+    return next(self.events) and cjson.encode(self.events) or ''
+  end
+
+  return self
 end
 
 -- Usage (appliance/usage): `usage_of:` holds what was seen of a server, as the appliance that polled it

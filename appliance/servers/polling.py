@@ -16,14 +16,9 @@ from appliance.callbacks.hook_sync import sync_server_hooks
 from appliance.faults import BbbError, StoreDown
 from appliance.instruments import LastPoll
 from appliance.model import (
-    FailureResult,
     ListedMeeting,
     ListedRecord,
     MeetingId,
-    Observation,
-    ObservationResult,
-    PollStart,
-    SeenMeeting,
     Server,
     ServerState,
 )
@@ -31,6 +26,13 @@ from appliance.pool.ending import end_unwanted, forget_if_gone
 from appliance.servers.deps import ServerDeps
 from appliance.servers.doubles import log_double, resolve_double
 from appliance.servers.load import contributions, counts
+from appliance.servers.model import (
+    FailureResult,
+    Observation,
+    ObservationResult,
+    PollStart,
+    SeenMeeting,
+)
 from appliance.servers.store import CHUNK, expected_of
 from appliance.usage.observer import PreparedUsage, confirm_usage, prepare_usage
 from appliance.usage.tally import Poll, gap_limit_ms
@@ -190,6 +192,7 @@ async def _record_success(
             for meeting in listed
             if known is None or meeting.id in known
         ),
+        stray_tenants=_strays(listed, known),
     )
     usage = await _prepare_usage(deps, server, start, now_ms, listed, records)
     result = await deps.store.observe_server(
@@ -202,6 +205,12 @@ async def _record_success(
     _log_success(deps, server, result)
     await _follow_up(deps, server, result)
     return result
+
+
+def _strays(listed: Sequence[ListedMeeting], known: frozenset[str] | None) -> frozenset[str]:
+    if known is None:
+        return frozenset()
+    return frozenset(one.tenant_id or "" for one in listed if one.id not in known)
 
 
 def _seen(meeting: ListedMeeting, contribution: float) -> SeenMeeting:

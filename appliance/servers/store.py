@@ -14,21 +14,23 @@ from itertools import chain
 from typing import Any
 
 from appliance.model import (
-    DoubleMeeting,
-    FailureResult,
     ListedRecord,
     MeetingId,
-    Observation,
-    ObservationResult,
     PlacementRules,
-    PollStart,
-    SeenMeeting,
     ServerChange,
     ServerId,
     ServerState,
 )
 from appliance.pool.records import NOTIFY_AFTER_END_MS, NOTIFY_AFTER_LOSS_MS, parse_state
 from appliance.redis.store import Argument, RedisStores, to_script_json
+from appliance.servers.model import (
+    DoubleMeeting,
+    FailureResult,
+    Observation,
+    ObservationResult,
+    PollStart,
+    SeenMeeting,
+)
 
 CHUNK = 500
 """Meetings of a list per round trip. More would make the commands of other tasks wait."""
@@ -255,6 +257,7 @@ def observation_arguments(
             "largest_meeting": seen.largest_meeting,
             "videos": seen.videos,
             "listed": listed,
+            "stray_tenants": sorted(seen.stray_tenants),
             "bbb_version": seen.bbb_version,
             "healthy_threshold": healthy_threshold,
             "ttl_s": rules.ttl_s,
@@ -275,7 +278,9 @@ def _listed_argument(meeting: SeenMeeting) -> dict[str, Any]:
         "name": meeting.name,
     }
     if meeting.is_breakout:
-        argument |= {"is_breakout": True, "tenant_id": meeting.tenant_id or ""}
+        argument["is_breakout"] = True
+    if meeting.tenant_id:
+        argument["tenant_id"] = meeting.tenant_id
     return argument
 
 

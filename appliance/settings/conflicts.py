@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from appliance.settings import access_variables as a
 from appliance.settings import pool_variables as p
 from appliance.settings import recording_variables as r
 from appliance.settings.kinds import MAX_SOCKET_PATH_BYTES
 from appliance.settings.reading import SettingProblem, Values
+from appliance.settings.table import Variable
 
 
 def database_disabled(values: Values) -> bool:
@@ -75,15 +77,27 @@ def _store_conflicts(values: Values) -> Iterator[SettingProblem]:
             yield SettingProblem(other.name, None, f"set it, because {one.name} is set")
 
 
+def serve_mode(values: Values) -> str:
+    """Return how recordings are played; Scalelite uses CloudFront as soon as its URL is set."""
+    return values.find(r.S3_SERVE) or ("cloudfront" if values.is_set(r.CLOUDFRONT_URL) else "mixed")
+
+
 def _s3_conflicts(values: Values) -> Iterator[SettingProblem]:
-    # A Scalelite that stores in S3 must not silently become an appliance that stores on disk.
-    if values.get(r.S3_RECORDING):
-        yield SettingProblem(
-            "S3_RECORDING",
-            '"true"',
-            "recordings in object storage are not supported yet; remove it to store them in"
-            " RECORDING_PUBLISH_DIR",
-        )
+    if not values.get(r.S3_RECORDING):
+        return
+    needed: list[tuple[Variable[Any], str]] = [(r.S3_BUCKET_NAME, "S3_RECORDING is true")]
+    if serve_mode(values) == "cloudfront" and not values.is_bad(r.S3_SERVE):
+        needed += [
+            (variable, "S3_SERVE is cloudfront")
+            for variable in (r.CLOUDFRONT_URL, r.CF_KEY_PAIR_ID, r.CF_PRIVATE_KEY_B64)
+        ]
+    for variable, reason in needed:
+        if not values.is_set(variable) and not values.is_bad(variable):
+            yield SettingProblem(variable.name, None, f"set it, because {reason}")
+    key: Variable[Any] = r.AWS_ACCESS_KEY_ID
+    for one, other in ((key, r.AWS_SECRET_ACCESS_KEY), (r.AWS_SECRET_ACCESS_KEY, key)):
+        if values.is_set(one) and not values.is_set(other) and not values.is_bad(other):
+            yield SettingProblem(other.name, None, f"set it, because {one.name} is set")
 
 
 def find_likely_mistakes(values: Values) -> Iterator[str]:

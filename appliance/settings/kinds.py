@@ -11,12 +11,14 @@ import binascii
 import math
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from appliance.model import ParamRule
 from appliance.redaction import MASK, is_secret_name
 from appliance.settings.model import Algorithm
+from appliance.settings.param_rules import MODES, parse_rules, render_rule
 
 T = TypeVar("T")
 
@@ -210,6 +212,33 @@ def names(separators: str, expected: str, pattern: str = r"\S+") -> Kind[tuple[s
     return Kind(expected, parse, show)
 
 
+def _parse_prefix(raw: str) -> str:
+    parts = [part for part in _require_printable(raw.strip()).split("/") if part]
+    if any(part in (".", "..") for part in parts) or len("/".join(parts).encode()) > 400:
+        raise ValueError(raw)
+    return "/".join(parts)
+
+
+OBJECT_PREFIX: Kind[str] = Kind("a path such as scalelite or a/b", _parse_prefix, str)
+
+
+_SSE = re.compile(r"AES256|aws:kms(?::[!-~]{1,500})?").fullmatch
+
+
+def _parse_sse(raw: str) -> str | None:
+    raw = raw.strip()
+    if raw == "none":
+        return None
+    if _SSE(raw) is None:
+        raise ValueError(raw)
+    return raw
+
+
+SSE: Kind[str | None] = Kind(
+    "none, AES256, aws:kms or aws:kms:KEY", _parse_sse, lambda value: value or "none"
+)
+
+
 TUNING_NAMES = ("connections", "asyncio-loop", "garbage-collector", "allocator")
 TUNINGS = names(",", f"any of {', '.join(TUNING_NAMES)}, separated by ','", "|".join(TUNING_NAMES))
 
@@ -258,6 +287,20 @@ def _show_params(params: tuple[tuple[str, str], ...]) -> str:
 
 PARAMS: Kind[tuple[tuple[str, str], ...]] = Kind(
     r"name=value,name=value ('\,' for a comma in a value)", parse_params, _show_params
+)
+
+
+def _show_rules(rules: tuple[ParamRule, ...]) -> str:
+    shown = (replace(one, value=MASK) if is_secret_name(one.param) else one for one in rules)
+    return "; ".join(map(render_rule, shown))
+
+
+RULES: Kind[tuple[ParamRule, ...]] = Kind(
+    r"NAME MODE [VALUE] [version=PATTERN] separated by ';' ('\;' in a value), MODE one of "
+    + ", ".join(MODES)
+    + "; cap and floor take a number, map old:new, require and remove no VALUE",
+    parse_rules,
+    _show_rules,
 )
 
 

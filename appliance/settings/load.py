@@ -9,7 +9,12 @@ from pathlib import Path
 from appliance.settings import access_variables as a
 from appliance.settings import pool_variables as p
 from appliance.settings import recording_variables as r
-from appliance.settings.conflicts import database_disabled, find_conflicts, find_likely_mistakes
+from appliance.settings.conflicts import (
+    database_disabled,
+    find_conflicts,
+    find_likely_mistakes,
+    serve_mode,
+)
 from appliance.settings.model import (
     AdminSettings,
     Algorithm,
@@ -145,6 +150,8 @@ def _api(values: Values) -> ApiSettings:
         override_create=values.find(p.OVERRIDE_CREATE_PARAMS) or (),
         default_join=values.find(p.DEFAULT_JOIN_PARAMS) or (),
         override_join=values.find(p.OVERRIDE_JOIN_PARAMS) or (),
+        create_rules=values.find(p.CREATE_PARAM_RULES) or (),
+        join_rules=values.find(p.JOIN_PARAM_RULES) or (),
         get_meetings_disabled=values.get(p.GET_MEETINGS_API_DISABLED),
         passthrough_calls=_names(values, p.PASSTHROUGH_CALLS),
         request_max_bytes=values.get(p.REQUEST_MAX_BYTES),
@@ -260,8 +267,15 @@ def _s3(values: Values) -> S3Settings:
     return S3Settings(
         enabled=values.get(r.S3_RECORDING),
         bucket=values.find(r.S3_BUCKET_NAME),
+        prefix=values.get(r.S3_PREFIX),
         endpoint_url=values.find(r.S3_ENDPOINT_URL),
-        region=values.find(r.AWS_REGION),
+        region=values.find(r.S3_REGION),
+        addressing=values.get(r.S3_ADDRESSING),
+        ca_file=values.find(r.S3_CA_FILE),
+        serve=serve_mode(values),
+        sse=values.find(r.S3_SSE),
+        storage_class=values.find(r.S3_STORAGE_CLASS),
+        sweep_interval_s=values.get(r.S3_SWEEP_INTERVAL),
         access_key_id=values.find(r.AWS_ACCESS_KEY_ID),
         secret_access_key=values.find(r.AWS_SECRET_ACCESS_KEY),
         session_token=values.find(r.AWS_SESSION_TOKEN),

@@ -12,6 +12,8 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
 
+from appliance.model import ParamRule
+
 
 class Algorithm(StrEnum):
     """Hash algorithms for the checksums of the BigBlueButton API, weakest first."""
@@ -59,6 +61,8 @@ class ApiSettings:
     override_create: tuple[tuple[str, str], ...] = field(repr=False)
     default_join: tuple[tuple[str, str], ...] = field(repr=False)
     override_join: tuple[tuple[str, str], ...] = field(repr=False)
+    create_rules: tuple[ParamRule, ...] = field(repr=False)
+    join_rules: tuple[ParamRule, ...] = field(repr=False)
     get_meetings_disabled: bool
     passthrough_calls: frozenset[str]
     request_max_bytes: int
@@ -196,8 +200,19 @@ class S3Settings:
 
     enabled: bool
     bucket: str | None
+    prefix: str
+    """Without slashes at its ends; may be empty."""
     endpoint_url: str | None
     region: str | None
+    addressing: str
+    """auto, path or virtual."""
+    ca_file: Path | None
+    serve: str
+    """mixed, proxy, redirect or cloudfront."""
+    sse: str | None
+    """AES256, aws:kms or aws:kms:KEY."""
+    storage_class: str | None
+    sweep_interval_s: float
     access_key_id: str | None
     secret_access_key: str | None = field(repr=False)
     session_token: str | None = field(repr=False)

@@ -7,6 +7,7 @@ from appliance.settings.kinds import (
     BOOLEAN,
     PARAMS,
     PATH,
+    RULES,
     SECRET,
     SIZE,
     count,
@@ -120,6 +121,16 @@ DEFAULT_JOIN_PARAMS = Variable(
 OVERRIDE_JOIN_PARAMS = Variable(
     "OVERRIDE_JOIN_PARAMS", PARAMS, None,
     "Parameters of join that front-ends cannot override.", example="excludeFromDashboard=true",
+)  # fmt: skip
+CREATE_PARAM_RULES = Variable(
+    "CREATE_PARAM_RULES", RULES, None,
+    "Rules for parameters of create, applied after the defaults and overrides (docs/tenants.md).",
+    example="duration cap 120; disabledFeatures append chat; "
+    "meetingLayout map CUSTOM_LAYOUT:SMART_LAYOUT version=4.*",
+)  # fmt: skip
+JOIN_PARAM_RULES = Variable(
+    "JOIN_PARAM_RULES", RULES, None,
+    "The same for join.", example="userID require; avatarURL remove",
 )  # fmt: skip
 GET_MEETINGS_API_DISABLED = Variable(
     "GET_MEETINGS_API_DISABLED", BOOLEAN, False,

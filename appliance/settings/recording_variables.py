@@ -10,10 +10,13 @@ from pathlib import Path
 from appliance.settings.addresses import HTTP_URL
 from appliance.settings.kinds import (
     BOOLEAN,
+    OBJECT_PREFIX,
     PATH,
     PEM_BASE64,
     SECRET,
     SIZE,
+    SSE,
+    choice,
     count,
     duration,
     names,
@@ -106,20 +109,53 @@ S3_RECORDING = Variable(
     "S3_RECORDING",
     BOOLEAN,
     False,
-    "Store the files in an object store. Not supported yet: true refuses to start.",
+    "Store the files of recordings in an object store (docs/object-storage.md).",
 )
 S3_BUCKET_NAME = Variable(
     "S3_BUCKET_NAME", text("a bucket name", r"[A-Za-z0-9._-]{1,255}"), None, "Name of the bucket.",
 )  # fmt: skip
+S3_PREFIX = Variable(
+    "S3_PREFIX", OBJECT_PREFIX, "",
+    "Begins the keys of all objects, for a bucket with other contents.",
+    default_text="none", example="scalelite",
+)  # fmt: skip
 S3_ENDPOINT_URL = Variable(
     "S3_ENDPOINT_URL", HTTP_URL, None,
-    "Endpoint of an S3-compatible store such as MinIO.",
+    "Endpoint of an S3-compatible store such as MinIO; browsers must reach it, unless"
+    " S3_SERVE=proxy.",
     default_text="AWS",
 )  # fmt: skip
-AWS_REGION = Variable(
-    "AWS_REGION", text("a region such as eu-central-1", r"[A-Za-z0-9-]{1,64}"), None,
+S3_REGION = Variable(
+    "S3_REGION", text("a region such as eu-central-1", r"[A-Za-z0-9-]{1,64}"), None,
     "Region of the bucket.",
-    fallbacks=("AWS_DEFAULT_REGION",),
+    fallbacks=("AWS_REGION", "AWS_DEFAULT_REGION"),
+)  # fmt: skip
+S3_ADDRESSING = Variable(
+    "S3_ADDRESSING", choice(("auto", "path", "virtual")), "auto",
+    "Where requests name the bucket: in the path or in the host name.",
+)  # fmt: skip
+S3_CA_FILE = Variable(
+    "S3_CA_FILE", PATH, None, "Certificates (PEM) that the endpoint's is verified with.",
+    default_text="botocore's",
+)  # fmt: skip
+S3_SERVE = Variable(
+    "S3_SERVE", choice(("mixed", "proxy", "redirect", "cloudfront")), None,
+    "How recordings are played: text through the appliance and media from the bucket (mixed),"
+    " everything through the appliance (proxy), everything from the bucket (redirect), or from"
+    " CloudFront (cloudfront).",
+    default_text="cloudfront if CLOUDFRONT_URL is set, else mixed",
+)  # fmt: skip
+S3_SSE = Variable(
+    "S3_SSE", SSE, None, "Encryption of objects at rest: none, AES256, aws:kms or aws:kms:KEY.",
+    default_text="none", example="AES256",
+)  # fmt: skip
+S3_STORAGE_CLASS = Variable(
+    "S3_STORAGE_CLASS", text("a storage class such as STANDARD_IA", r"[A-Z0-9_]{1,64}"), None,
+    "Storage class of objects.", default_text="the bucket's",
+)  # fmt: skip
+S3_SWEEP_INTERVAL = Variable(
+    "S3_SWEEP_INTERVAL", duration("s"), 3600.0,
+    "Time between two searches for uploads and objects of imports that never ended.",
 )  # fmt: skip
 AWS_ACCESS_KEY_ID = Variable(
     "AWS_ACCESS_KEY_ID", _WORD, None, "Id of the access key.",

@@ -1,4 +1,4 @@
-"""The simulation as a program: one JSON document as argument, one on standard output.
+"""The simulation as a program: one JSON document on standard input, one on standard output.
 
 Started by ctl/simulate.py, because ctl must start fast and loads no driver. On failure it prints
 one line on standard error and exits with 1.
@@ -15,7 +15,7 @@ import trio
 
 from appliance.log import configure_logging, get_logger
 from appliance.simulation.study import Options, render_picture, run_study, to_json
-from appliance.simulation.timetable import Row, TimetableError, parse_timetable
+from appliance.simulation.timetable import MAX_USERS, Row, TimetableError, parse_timetable
 from appliance.system.embedded.state import EmbeddedStoresError
 
 
@@ -25,7 +25,7 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
     Raises TimetableError, OSError, EmbeddedStoresError.
     """
     options = Options(
-        rows=_rows(request["timetable"]),
+        rows=_past_rows(request["classes"]) or _rows(request["timetable"]),
         multipliers=tuple(request["multipliers"]) if request["multipliers"] else None,
         capacity=request["capacity"],
         known=request["known"],
@@ -50,6 +50,22 @@ def _rows(path: str | None) -> tuple[Row, ...]:
         raise TimetableError("it is not UTF-8 text") from None
 
 
+def _past_rows(classes: list[dict[str, Any]] | None) -> tuple[Row, ...]:
+    """Return the meetings of a day of the past, as the appliance tells them."""
+    rows = tuple(
+        Row(
+            start_min=int(one["start"][:2]) * 60 + int(one["start"][3:]),
+            minutes=one["minutes"],
+            users=one["users"],
+            count=one["count"],
+        )
+        for one in classes or ()
+    )
+    if sum(row.users * row.count for row in rows) > MAX_USERS:
+        raise TimetableError(f"the meetings of that day have more than {MAX_USERS} users in all")
+    return rows
+
+
 EXAMPLE = tuple(
     Row(start_min=hour * 60, minutes=50, users=users, count=count, name="example")
     for hour in (8, 9, 10)
@@ -60,7 +76,7 @@ EXAMPLE = tuple(
 
 def _run() -> int:
     try:
-        print(json.dumps(main(json.loads(sys.argv[1]))))
+        print(json.dumps(main(json.load(sys.stdin))))
     except (TimetableError, EmbeddedStoresError) as error:
         print(error, file=sys.stderr)
     except OSError as error:

@@ -18,11 +18,9 @@ from appliance.model import (
     ListedMeeting,
     Meeting,
     MeetingId,
-    Observation,
     PlacementOutcome,
     PlacementRequest,
     PlacementRules,
-    SeenMeeting,
     ServerChange,
     ServerId,
     ServerState,
@@ -31,6 +29,10 @@ from appliance.pool.records import PoolRecords
 from appliance.redis.client import RedisAddress, Script
 from appliance.redis.store import RedisStores, load_scripts, open_redis_stores
 from appliance.servers.load import contributions, counts
+from appliance.servers.model import (
+    Observation,
+    SeenMeeting,
+)
 from appliance.servers.store import ServerStore
 from appliance.simulation.replay import Run
 
@@ -102,7 +104,8 @@ class ProductRule:
                 nursery.start_soon(self._join, meeting_id, now_ms)
 
     async def _join(self, meeting_id: MeetingId, now_ms: int) -> None:
-        assert await self._meeting_store.join_meeting(meeting_id, None, now_ms=now_ms) is not None
+        joined, _ = await self._meeting_store.join_meeting(meeting_id, None, now_ms=now_ms)
+        assert joined is not None
 
     async def end(self, run: Run, now_ms: int) -> None:
         """Forget the meeting, as the call of its meetingEndedURL does."""

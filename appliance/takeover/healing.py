@@ -56,7 +56,7 @@ async def _heal_pool(deps: TakeoverDeps, who: str, *, dry_run: bool) -> StepResu
     """Sweep, and report what it removed; a later sweep removes the rest."""
     sources, settings = open_sources(deps), deps.settings
     result = StepResult()
-    if sources.recordings is not None and not settings.s3.enabled:
+    if sources.recordings is not None:
         result.next = Cursor("recordings")
         result.total = sum((await sources.recordings.count_by_state()).values())
     before = await _self_healing(sources, settings)

@@ -131,10 +131,6 @@ async def _check_directories(sources: TakeoverSources, settings: Settings) -> St
         result.findings = [TakeoverFinding(Verdict.FINE, text)]
         return result
     result.next = Cursor("database")
-    if settings.s3.enabled:
-        text = "files of recordings in S3, which are not inspected"
-        result.findings = [TakeoverFinding(Verdict.FINE, text)]
-        return result
     files = sources.files
     directories = await trio.to_thread.run_sync(files.directories)
     waiting = await trio.to_thread.run_sync(files.tars)
@@ -163,7 +159,7 @@ async def _check_database(sources: TakeoverSources, settings: Settings) -> StepR
         waiting = await survey.callbacks(MAX_CALLBACKS)
         result.findings += await trio.to_thread.run_sync(_judge_callbacks, waiting)
     result.total = sum(counts.values())
-    result.next = None if settings.s3.enabled else Cursor("recordings")
+    result.next = Cursor("recordings")
     return result
 
 

@@ -9,10 +9,11 @@ from msgspec import Meta
 
 from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import AdminCall, Answer, Call
-from appliance.admin_calls.fields import BadRequest, Fields, Text, reads, text
+from appliance.admin_calls.fields import BadRequest, Fields, OptionalText, Text, reads, text
 from appliance.admin_calls.refusal import no_tenant, no_tenant_setting
 from appliance.admin_calls.secrets import secret_if_named
 from appliance.model import TenantId
+from appliance.settings.param_rules import DEFAULT, MODES, OVERRIDE, WITHOUT_VALUE
 from appliance.tenants import administration as tenant_admin
 from appliance.tenants.admin_calls import (
     DISABLED_REFUSAL,
@@ -57,20 +58,39 @@ class NewSettingFields(Fields, frozen=True):
     override: Annotated[
         bool | None,
         Meta(description="Whether it takes precedence over the front-end's value."),
-        reads(_read_override, {"enum": [True, False, "true", "false"]}),
-    ]
+        reads(_read_override, {"enum": [True, False, "true", "false", None]}),
+    ] = None
     call: Annotated[
         str | None,
         Meta(description="Empty: the calls that know the parameter."),
         reads(text, {"enum": ["create", "join", "", None]}),
     ] = None
+    mode: Annotated[
+        OptionalText, Meta(description=f"In place of override: {', '.join(MODES)}.")
+    ] = None
+    version: Annotated[
+        OptionalText, Meta(description="Pattern of the BBB versions that it is for, such as 4.*.")
+    ] = None
 
     def parse(self) -> TenantSetting:
         """Return the setting. Raises BadRequest."""
-        if not self.tenant_id or not self.param or self.value is None or self.override is None:
+        override, mode, version = self.override, self.mode or "", self.version or ""
+        if mode and override is not None:
+            raise BadRequest("give either override or mode")
+        if mode in (DEFAULT, OVERRIDE) and not version:  # Scalelite knows these
+            mode, override = "", mode == OVERRIDE
+        value = "" if mode in WITHOUT_VALUE and self.value is None else self.value
+        if not self.tenant_id or not self.param or value is None:
             raise BadRequest("tenant_id, param, value and override are required")
+        if override is None and not mode:
+            raise BadRequest("tenant_id, param, value and override are required")
+        if version and not mode:
+            mode = OVERRIDE if override else DEFAULT
         owner = TenantId(self.tenant_id)
-        return TenantSetting("", owner, self.param, self.value, self.override, self.call or "")
+        return TenantSetting(
+            *("", owner, self.param, value, bool(override) and not mode),
+            *(self.call or "", mode, version),
+        )
 
 
 class AddSettingRequest(Fields, frozen=True):
@@ -95,11 +115,16 @@ class TenantSettingJson(Answer, frozen=True):
     tenant_id: str
     param: str
     value: Annotated[str, secret_if_named("param")]
-    override: Literal["true", "false"]
+    override: Annotated[
+        Literal["true", "false", ""],
+        Meta(description="Empty: a parameter rule, which Scalelite does not know."),
+    ]
     call: Annotated[
         Literal["create", "join", ""],
         Meta(description="Empty: the calls that know the parameter."),
     ]
+    mode: Annotated[str, Meta(description=f"One of {', '.join(MODES)}.")]
+    version: Annotated[str, Meta(description="Pattern of BBB versions; empty: all.")]
 
 
 class AddedSettingJson(Answer, frozen=True):
@@ -116,8 +141,10 @@ def setting_json(setting: TenantSetting) -> TenantSettingJson:
         tenant_id=setting.tenant_id,
         param=setting.param,
         value=setting.value,
-        override="true" if setting.override else "false",
+        override="" if setting.mode else "true" if setting.override else "false",
         call=setting.call,  # type: ignore[arg-type]  # checked before it is stored
+        mode=setting.rule.mode,
+        version=setting.version,
     )
 
 
@@ -158,6 +185,8 @@ _SETTING_EXAMPLE = TenantSettingJson(
     value="Hello",
     override="true",
     call="create",
+    mode="override",
+    version="",
 )
 
 
@@ -173,7 +202,7 @@ SETTING_CALLS: tuple[AdminCall[TenantDeps], ...] = (
     ),
     AdminCall(
         *("addTenantSetting", "POST", _add_tenant_setting, "tenants"),
-        "Adds a parameter that the calls of a tenant get.",
+        "Adds a parameter, or a rule for one, that the calls of a tenant get.",
         AddedSettingJson(_SETTING_ID, _SETTING_EXAMPLE),
         status=201,
         request={
@@ -192,7 +221,7 @@ SETTING_CALLS: tuple[AdminCall[TenantDeps], ...] = (
     ),
     AdminCall(
         *("deleteTenantSetting", "POST", _delete_tenant_setting, "tenants"),
-        "Removes a setting of a tenant.",
+        "Removes a setting or a rule of a tenant.",
         DeletedJson(_SETTING_ID, f"TenantSetting id={_SETTING_ID} was destroyed"),
         request={"id": _SETTING_ID},
         refusals={404: "There is no setting with this id.", **DISABLED_REFUSAL},

@@ -83,6 +83,15 @@ class TenantStore:
 
     async def add_setting(self, setting: TenantSetting) -> Saved:
         """Add a setting; TAKEN: the tenant has one of this param, call and kind already."""
+        if setting.mode:
+            rule = {
+                **{"param": setting.param, "mode": setting.mode, "value": setting.value},
+                **{"version": setting.version, "call": setting.call},
+            }
+            document = json.dumps(rule, ensure_ascii=False)
+            return _parse_saved(
+                await self.redis.run("save_param_rule", setting.id, setting.tenant_id, document)
+            )
         reply = await self.redis.run(
             "save_tenant_setting",
             *(setting.id, setting.tenant_id, setting.param, setting.value),
@@ -103,8 +112,9 @@ def _parse_tenant(tenant_id: str, flat: Sequence[str]) -> TenantRecord:
 
 
 def _parse_setting(item: Sequence[str], tenant_id: str) -> TenantSetting:
-    setting_id, param, value, override, call = item
-    return TenantSetting(setting_id, TenantId(tenant_id), param, value, override == "true", call)
+    setting_id, param, value, override, call, mode, version = item
+    owner = TenantId(tenant_id)
+    return TenantSetting(setting_id, owner, param, value, override == "true", call, mode, version)
 
 
 def _parse_saved(reply: Sequence[Any]) -> Saved:

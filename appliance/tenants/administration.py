@@ -166,6 +166,6 @@ def _logged(setting: TenantSetting) -> dict[str, object]:
         "tenant": setting.tenant_id,
         "setting": setting.id,
         "param": setting.param,
-        "override": setting.override,
+        **({"mode": setting.mode} if setting.mode else {"override": setting.override}),
         "call": setting.call or "any",
     }

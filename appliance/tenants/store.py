@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from appliance.model import Tenant, TenantId
+from appliance.model import ParamRule, Tenant, TenantId
 from appliance.redis.store import RedisStore
 from appliance.tenants.lrs_rules import lrs_of
-from appliance.tenants.params import calls_of_setting
+from appliance.tenants.params import CREATE, JOIN, calls_of_setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,12 @@ def parse_tenant(reply: str | None) -> Tenant | None:
     for param, value, override, call in list(found["settings"]):
         for kind in calls_of_setting(param, call):
             merged.setdefault((kind, override), []).append((param, value))
+    rules: dict[str, list[ParamRule]] = {}
+    for one in sorted(map(json.loads, found["rules"]), key=lambda one: int(one["order"])):
+        for kind in calls_of_setting(one["param"], one["call"]):
+            rules.setdefault(kind, []).append(
+                ParamRule(one["param"], one["mode"], one["value"], one["version"])
+            )
     secrets = tuple(secret for secret in found["secrets"].split(":") if secret)
     return Tenant(
         id=TenantId(found["id"]),
@@ -41,4 +47,6 @@ def parse_tenant(reply: str | None) -> Tenant | None:
         default_join=tuple(merged.get(("join", False), ())),
         override_join=tuple(merged.get(("join", True), ())),
         lrs=lrs_of(dict(found["lrs"])),
+        create_rules=tuple(rules.get(CREATE, ())),
+        join_rules=tuple(rules.get(JOIN, ())),
     )

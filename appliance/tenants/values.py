@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 
 from appliance.bbb.endpoint import MAX_TEXT, UnacceptableValue, check_secret, check_url
-from appliance.model import TenantId
+from appliance.model import ParamRule, TenantId
+from appliance.settings.param_rules import DEFAULT, OVERRIDE, check_rule
 from appliance.tenants.retention import MAX_DAYS, is_retention
 from appliance.tenants.retention import PARAM as RETENTION_PARAM
 
@@ -85,6 +86,16 @@ class TenantSetting:
     """Whether it overrides the front-end's value."""
     call: str = ""
     """`create` or `join`; empty: the calls that have the parameter."""
+    mode: str = ""
+    """Of a parameter rule, which Scalelite does not know; empty: a default or an override."""
+    version: str = ""
+    """Of a parameter rule: pattern of the BBB versions that it is for."""
+
+    @property
+    def rule(self) -> ParamRule:
+        """Return the setting as a rule."""
+        mode = self.mode or (OVERRIDE if self.override else DEFAULT)
+        return ParamRule(self.param, mode, self.value, self.version)
 
 
 class SaveOutcome(StrEnum):
@@ -184,10 +195,17 @@ def check_setting(setting: TenantSetting) -> TenantSetting:
         raise UnacceptableValue(f"the value must not be longer than {MAX_VALUE} characters")
     if any(unicodedata.category(char) in ("Cc", "Cs") for char in setting.value):
         raise UnacceptableValue("the value must not hold control characters or line breaks")
-    if setting.param == RETENTION_PARAM and not is_retention(setting.value):
+    if setting.param == RETENTION_PARAM and not setting.mode and not is_retention(setting.value):
         raise UnacceptableValue(
             f"{RETENTION_PARAM} must be a number of days up to {MAX_DAYS}, or 0 for no limit"
         )
+    if setting.mode:
+        try:
+            check_rule(setting.rule)
+        except ValueError as error:
+            raise UnacceptableValue(str(error)) from None
+        if setting.param == RETENTION_PARAM:
+            raise UnacceptableValue(f"{RETENTION_PARAM} is no parameter of a call")
     if setting.call and setting.call not in CALLS:
         raise UnacceptableValue("call must be create or join, or be left out")
     return setting

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from lxml import etree
 
 from appliance.bbb.meeting_list import MeetingList
-from appliance.bbb.xml import parse_tree, render_meetings
+from appliance.bbb.xml import parse_tree
 from appliance.tenants.end_callback import END_CALLBACK_KEY, RELAY_URL_HINT, original_url
 from appliance.tenants.scoped_id import ORIGINAL_KEY, SEPARATOR, front_end_id, scoped_id
 
@@ -29,16 +29,14 @@ def needs_view(body: bytes, tenant_id: str) -> bool:
     return any(hint.encode("utf-8", "surrogateescape") in body for hint in hints)
 
 
-def merge_lists(lists: Sequence[MeetingList], tenant_id: str | None) -> bytes:
-    """Merge lists into one answer, with each element as its server wrote it.
+def show_list(one: MeetingList, tenant_id: str | None) -> bytes:
+    """Return the `<meeting>` elements of a list for a front-end, as its server wrote them.
 
-    With `tenant_id` the answer contains only that tenant's meetings, as views for its front-end;
-    without, only meetings of no tenant.
+    With `tenant_id` those of that tenant's meetings, as views for its front-end; without, those of
+    meetings of no tenant.
     """
-    elements = [
-        entry.xml for one in lists for entry in one.entries if entry.read.tenant_id == tenant_id
-    ]
-    return render_meetings(show_meeting_elements(elements, tenant_id) if tenant_id else elements)
+    elements = [entry.xml for entry in one.entries if entry.read.tenant_id == tenant_id]
+    return b"".join(show_meeting_elements(elements, tenant_id) if tenant_id else elements)
 
 
 def show_answer(body: bytes, tenant_id: str | None, meeting_id: str) -> bytes:
@@ -54,7 +52,7 @@ def show_answer(body: bytes, tenant_id: str | None, meeting_id: str) -> bytes:
 
 
 def show_meeting_elements(elements: Sequence[bytes], tenant_id: str) -> list[bytes]:
-    """Return the views of a tenant's `<meeting>` elements, from all servers."""
+    """Return the views of a tenant's `<meeting>` elements of one server."""
     parsed = {
         index: parse_tree(element)
         for index, element in enumerate(elements)
@@ -74,7 +72,7 @@ def show_meeting_as(root: etree._Element, tenant_id: str, meeting_id: str) -> No
 
 
 def show_meetings(meetings: Iterable[etree._Element], tenant_id: str) -> None:
-    """Change a tenant's `<meeting>` elements, from all servers, into their views."""
+    """Change a tenant's `<meeting>` elements of one server into their views."""
     own = [
         (meeting, meeting.findtext("meetingID") or "", _original(meeting)) for meeting in meetings
     ]

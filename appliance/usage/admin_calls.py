@@ -63,7 +63,7 @@ class UsageRequest(Fields, frozen=True, rename={"since": "from", "until": "to"})
     until: Annotated[_DateField, Meta(description="Exclusive.")] = None
     by: Annotated[
         tuple[str, ...],
-        reads(_read_by, {"type": ["string", "null"]}),
+        reads(_read_by, {"type": ["string", "null"], "default": "tenant"}),
         Meta(description=f"{', '.join(DIMENSIONS)}; several are separated by commas."),
     ] = ("tenant",)
     format: Annotated[

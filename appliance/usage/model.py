@@ -101,6 +101,8 @@ class ServerUsage(msgspec.Struct, array_like=True):
     ended: list[str] = msgspec.field(default_factory=list)
     """Keys of runs whose end was reported, until the server lists them no more."""
     minutes: Minutes = msgspec.field(default_factory=dict)
+    closed: dict[str, int] = msgspec.field(default_factory=dict)
+    """Keys of runs that polls have closed, with the time: their end may be reported after that."""
 
 
 class EndedRun(msgspec.Struct, array_like=True, tag="run"):

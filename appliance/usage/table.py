@@ -168,7 +168,11 @@ class UsageTable:
 
     async def add_runs(self, entries: Sequence[EndedRun | Gap]) -> None:
         """Write ended runs and gaps, in one transaction."""
-        runs = {row["id"]: row for row in map(_run_row, _of(EndedRun, entries))}
+        runs: dict[str, dict[str, Any]] = {}
+        for row in map(_run_row, _of(EndedRun, entries)):
+            before = runs.get(row["id"])
+            if before is None or row["user_ms"] >= before["user_ms"]:
+                runs[row["id"]] = row
         gaps = {(gap.server, gap.began_ms): gap for gap in _of(Gap, entries)}
         rows = [
             {"server": gap.server, "began": gap.began_ms, "ended": gap.ended_ms}

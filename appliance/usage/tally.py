@@ -30,6 +30,8 @@ from appliance.usage.model import (
 SHORTEST_GAP_MS = 5 * MINUTE_MS
 """A restart, or a few failed polls, make no gap."""
 GAP_INTERVALS = 3
+LATE_REPORT_MS = 30 * MINUTE_MS
+"""How long after a poll has noticed an end it may still be reported."""
 
 REPORTED, POLL, GAP, LOST = "reported", "poll", "gap", "lost"
 """How an end was noticed: the server reported it, a poll did not list the run any more, so did the
@@ -87,7 +89,10 @@ def observe(state: ServerUsage, poll: Poll) -> Finished:
     for run in [run for run in state.runs if run.key not in listed]:
         if not run.lost:
             finished.entries.append(_end_unlisted(state, poll, run, now_ms, is_gap))
+        state.closed[run.key] = now_ms
         del known[run.key]
+    for key in [key for key, ms in state.closed.items() if ms < now_ms - LATE_REPORT_MS]:
+        del state.closed[key]
     if lived_through:
         finished.entries.append(Gap(poll.server, before_ms, now_ms))
     state.runs, state.ended, state.polled_ms = list(known.values()), still_listed, now_ms
@@ -107,7 +112,8 @@ def end_run(state: ServerUsage, note: EndNote, at_ms: int) -> Finished:
         state.runs.remove(run)
     else:
         key = f"{note.id} {note.created}"
-        if not note.created or key in (*state.ended, *(one.key for one in state.runs)):
+        known = (*state.ended, *state.closed, *(one.key for one in state.runs))
+        if not note.created or key in known:
             return finished
         run = Run(
             id=note.id,

@@ -23,8 +23,9 @@ from appliance.usage.table import KEEP_MINUTES_DAYS
 from appliance.usage.tally import close_lost, end_run, gap_limit_ms
 
 PAUSE_S = 2.0
-LEASE_MS = 90_000
-"""Longer than a statement may take."""
+LEASE_MS = 10_000
+"""When another appliance goes on in place of one that died. A statement may take longer: then two
+may write the same, which does no harm."""
 BATCH = 500
 MINUTE_S, HOUR_S = 60.0, 3600.0
 _DAY_S = 86_400.0
@@ -52,6 +53,7 @@ async def write_usage_forever(deps: UsageDeps, *, pause_s: float = PAUSE_S) -> N
                 if next_minute_s == now_s + MINUTE_S:
                     await _name_tenants(deps, tenants)
                     await deps.table.roll_up()
+                    await record_recording_bytes(deps)
                 if now_s >= next_hour_s:
                     next_hour_s = now_s + HOUR_S
                     await prune_usage(deps)
@@ -134,6 +136,16 @@ async def close_unpolled(deps: UsageDeps) -> None:
 def _close_lost(server_id: ServerId, polled_ms: int, state: ServerUsage) -> Finished | None:
     # It may have been polled meanwhile.
     return close_lost(state, server_id) if state.polled_ms == polled_ms else None
+
+
+async def record_recording_bytes(deps: UsageDeps) -> None:
+    """Record the size of recordings for the limit on it, if a tenant has one.
+
+    Raises StoreDown, DatabaseDown.
+    """
+    limits = await deps.tenants.limits.read_all(now_ms=deps.now_ms())
+    if any("max_recordings_gb" in one.limits for one in limits.values()):
+        await deps.tenants.limits.record_recordings(await deps.table.recording_bytes())
 
 
 async def prune_usage(deps: UsageDeps) -> None:

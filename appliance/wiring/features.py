@@ -45,6 +45,7 @@ from appliance.takeover.deps import TakeoverDeps
 from appliance.tenants.admin_store import TenantStore
 from appliance.tenants.cache import TenantCache
 from appliance.tenants.deps import TenantDeps
+from appliance.tenants.limits import LimitStore
 from appliance.tenants.lrs import LrsPayloads
 from appliance.tenants.store import TenantLookup
 from appliance.tenants.token_client import TokenClient
@@ -141,6 +142,8 @@ def _make_tenants(parts: _Parts) -> TenantDeps:
         log=parts.log,
         store=TenantStore(redis.background),
         cache=TenantCache(TenantLookup(redis.foreground), now_ms),
+        limits=LimitStore(redis.background),
+        now_ms=now_ms,
         lrs=LrsPayloads(
             TokenClient(parts.connections.http, connect_s),
             parts.faults,
@@ -275,5 +278,14 @@ def _make_takeover(
 
 
 def _new_password() -> str:
-    letters = string.ascii_letters + string.digits
-    return "".join(secrets.choice(letters) for _ in range(8))
+    """Return 8 letters and digits, each as likely as any other, for a single system call."""
+    found = b""
+    while len(found) < 8:
+        found += secrets.token_bytes(12).translate(_LETTERS, delete=_SURPLUS)
+    return found[:8].decode("ascii")
+
+
+_ALPHABET = (string.ascii_letters + string.digits).encode()
+_LETTERS = bytes(_ALPHABET[byte % 62] for byte in range(256))
+_SURPLUS = bytes(range(248, 256))
+"""Bytes beyond the last multiple of 62."""

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from threading import Lock
+
 from appliance.callbacks.deps import CallbackDeps
 from appliance.doctor.deps import Probes
 from appliance.http.page_texts import load_error_texts
-from appliance.instruments import Metrics
+from appliance.instruments import S3_REASONS, Metrics
 from appliance.log import Log
 from appliance.postgres.database import Database
 from appliance.recordings.admin_store import RecordingTable
-from appliance.recordings.caption_files import CaptionFiles
+from appliance.recordings.bucket import Bucket
+from appliance.recordings.bucket_client import check_boto3
 from appliance.recordings.change_notes import ChangeNotes
 from appliance.recordings.deps import RecordingAdmin, RecordingDeps
-from appliance.recordings.file_locations import FileLocations
 from appliance.recordings.files import RecordingFiles
+from appliance.recordings.import_deps import Importer
 from appliance.recordings.import_history import ImportHistory
 from appliance.recordings.import_journal import ImportJournal
-from appliance.recordings.importer import Importer
 from appliance.recordings.manual_imports import ManualImports
 from appliance.recordings.merge import ImportRules
+from appliance.recordings.mixed_storage import MixedStorage
+from appliance.recordings.object_journal import ObjectJournal
+from appliance.recordings.object_keys import ObjectKeys
+from appliance.recordings.object_playback import ObjectPlayback
+from appliance.recordings.object_work import ObjectWork
+from appliance.recordings.objects import RecordingObjects
 from appliance.recordings.playback_tokens import PlaybackTokens
 from appliance.recordings.served_files import ServedFiles
 from appliance.recordings.spool import Spool
 from appliance.recordings.spool_admin import SpoolAdmin
 from appliance.recordings.spool_watcher import SpoolWatcher
+from appliance.recordings.storage import Storage
 from appliance.recordings.store import RecordingStore
 from appliance.redis.store import RedisStore, RedisStores
 from appliance.settings import Settings
@@ -31,6 +41,7 @@ from appliance.settings.model import RecordingSettings
 from appliance.system.inotify import open_directory_watch
 from appliance.takeover.deps import TakeoverSources
 from appliance.takeover.file_survey import FileSurvey
+from appliance.takeover.object_survey import ObjectSurvey
 from appliance.takeover.pool_survey import PoolSurvey
 from appliance.takeover.recording_survey import RecordingSurvey
 
@@ -42,8 +53,15 @@ def make_recording_deps(
     manual_imports: ManualImports,
     metrics: Metrics,
 ) -> RecordingDeps:
-    """Return the dependencies of recordings. `database` is None if it is disabled."""
+    """Return the dependencies of recordings. `database` is None if it is disabled.
+
+    Raises Boto3Missing.
+    """
     settings, log = callbacks.settings, callbacks.log
+    files: Storage = RecordingFiles(settings.recordings)
+    objects = None if database is None else _open_objects(settings, metrics)
+    if objects is not None:
+        files = MixedStorage(objects, RecordingFiles(settings.recordings))
     return RecordingDeps(
         settings=settings,
         log=log,
@@ -54,13 +72,20 @@ def make_recording_deps(
         tenants=callbacks.tenants,
         callbacks=callbacks,
         store=None if database is None else RecordingStore(database),
-        files=RecordingFiles(settings.recordings),
+        files=files,
+        work=(
+            None
+            if database is None or objects is None
+            else _make_object_work(callbacks, database, objects)
+        ),
+        objects=None if objects is None else ObjectPlayback(objects, settings.s3),
         change_notes=ChangeNotes(settings.recordings),
-        captions=CaptionFiles(),
         tokens=PlaybackTokens(redis, settings.protected.token_timeout_s),
         spool=None if database is None else Spool(settings.recordings),
         admin=(
-            None if database is None else _make_admin(callbacks, database, manual_imports, metrics)
+            None
+            if database is None
+            else _make_admin(callbacks, database, files, manual_imports, metrics)
         ),
         served=ServedFiles(settings.recordings),
         secret_key_base=callbacks.secret_key_base,
@@ -68,8 +93,45 @@ def make_recording_deps(
     )
 
 
+def _open_objects(settings: Settings, metrics: Metrics) -> RecordingObjects | None:
+    """Return the objects of recordings; None: they are stored on the disk. Raises Boto3Missing."""
+    if not settings.s3.enabled:
+        return None
+    check_boto3()
+    bucket = Bucket(settings.s3, count_faults(metrics))
+    return RecordingObjects(bucket, ObjectKeys(settings.s3.prefix))
+
+
+def count_faults(metrics: Metrics) -> Callable[[str], None]:
+    """Return a function that counts the errors of a bucket; any thread may call it."""
+    lock = Lock()
+
+    def count(code: str) -> None:
+        with lock:
+            metrics.s3_errors.add(code if code in S3_REASONS else "other")
+
+    return count
+
+
+def _make_object_work(
+    callbacks: CallbackDeps, database: Database, objects: RecordingObjects
+) -> ObjectWork:
+    return ObjectWork(
+        journal=ObjectJournal(database),
+        recordings=RecordingStore(database),
+        objects=objects,
+        log=callbacks.log,
+        faults=callbacks.faults,
+        sweep_interval_s=callbacks.settings.s3.sweep_interval_s,
+    )
+
+
 def _make_admin(
-    callbacks: CallbackDeps, database: Database, manual_imports: ManualImports, metrics: Metrics
+    callbacks: CallbackDeps,
+    database: Database,
+    files: Storage,
+    manual_imports: ManualImports,
+    metrics: Metrics,
 ) -> RecordingAdmin:
     settings, log = callbacks.settings, callbacks.log
     recordings = settings.recordings
@@ -77,19 +139,20 @@ def _make_admin(
         journal=ImportJournal(database, log, urls=callbacks.urls, wake=callbacks.queue.wake),
         recordings=RecordingStore(database),
         spool=Spool(recordings),
-        files=RecordingFiles(recordings),
+        files=files,
         rules=ImportRules(recordings.import_unpublished, settings.protected.enabled),
         log=log,
         notes=ChangeNotes(recordings),
         metrics=metrics,
+        in_bucket=settings.s3.enabled,
     )
     return RecordingAdmin(
         table=RecordingTable(database),
         history=ImportHistory(database),
         spool=SpoolAdmin(recordings),
-        places=FileLocations(recordings),
         importer=importer,
         start=manual_imports.start,
+        start_move=manual_imports.start_beside,
     )
 
 
@@ -107,6 +170,13 @@ def make_spool_watcher(recordings: RecordingSettings, importer: Importer, log: L
     )
 
 
+def _make_survey(settings: Settings, database: Database | None) -> FileSurvey:
+    objects = None if database is None else _open_objects(settings, Metrics())
+    if objects is None:
+        return FileSurvey(settings.recordings)
+    return ObjectSurvey(settings.recordings, objects)
+
+
 def make_takeover_sources(
     settings: Settings,
     redis: RedisStores,
@@ -117,6 +187,6 @@ def make_takeover_sources(
     return TakeoverSources(
         pool=PoolSurvey(redis.background.client, redis.background.namespace),
         recordings=None if database is None else RecordingSurvey(database),
-        files=FileSurvey(settings.recordings),
+        files=_make_survey(settings, database),
         ask_server=probes.server,
     )

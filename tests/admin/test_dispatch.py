@@ -94,7 +94,8 @@ ROLES = {
         *("doctor", "listMeetings", "getMeetingInfo", "listCallbacks", "listAnalytics"),
         *("listRecordings", "getRecordingInfo", "getExpiredRecordings", "getImports", "getImport"),
         *("checkTakeover", "getTenants", "getTenantInfo", "getTenantSettings", "audit"),
-        *("getEvents", "followEvents", "usage", "usageTimetable"),
+        *("getEvents", "followEvents", "getActivity", "usage", "usageTimetable"),
+        *("getTenantLimits", "showTenant"),
     },
     Role.OPERATOR: {
         *("updateServer", "enableServer", "cordonServer", "disableServer", "panicServer", "poll"),
@@ -106,7 +107,7 @@ ROLES = {
         *("acceptEmpty", "addTenant", "updateTenant", "deleteTenant", "addTenantSetting"),
         *("deleteTenantSetting", "dropCallbacks", "getAnalytics", "repairRecordings"),
         *("addRecordingsToTenant", "pruneRecordings", "importRecording", "healTakeover"),
-        *("prepareHandback", "listTokens", "addToken", "revokeToken"),
+        *("prepareHandback", "erase", "listTokens", "addToken", "revokeToken", "setTenantLimits"),
     },
 }
 
@@ -194,6 +195,7 @@ async def test_only_admins_see_secrets(
         assert shown[Role.ADMIN] == {
             *("getServers", "getServerInfo", "updateServer", "getTenants", "getTenantInfo"),
             *("getTenantSettings", "listCallbacks", "getRecordingInfo", "getMeetingInfo"),
+            "showTenant",
             "updateRecordings",
         }
         assert not place.public.log.errors
@@ -301,6 +303,16 @@ async def see_settings(bearer: Bearer) -> None:
     assert status == 404
 
 
+async def see_limits(bearer: Bearer) -> None:
+    """getTenantLimits, showTenant: its own."""
+    for call in ("getTenantLimits", "showTenant"):
+        for query in ({}, {"id": TENANT_ID}):
+            _, own = await bearer.ask(call, **query)
+            assert own["id"] == TENANT_ID
+        status, _ = await bearer.ask(call, id=OTHER_ID)
+        assert status == 404
+
+
 async def see_usage(bearer: Bearer) -> None:
     """usage: its own, and without the servers; tests/usage/ has the figures."""
     assert (await bearer.ask("usage"))[0] == 200
@@ -316,6 +328,8 @@ OF_TENANTS: dict[str, Callable[[Bearer], Awaitable[None]]] = {
     "listRecordings": see_recordings,
     "getRecordingInfo": see_a_recording,
     "getTenantSettings": see_settings,
+    "getTenantLimits": see_limits,
+    "showTenant": see_limits,
     "usage": see_usage,
     "updateRecordings": change_recordings,
     "endMeetings": end_meetings,

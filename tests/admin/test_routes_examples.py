@@ -62,7 +62,7 @@ AUDITED: dict[str, tuple[str, dict[str, Any] | None, dict[str, Any] | None]] = {
         {"metadata": {"draft": "yes"}},
         {"metadata": {"course": "Physics"}},
     ),
-    "deleteRecordings": (f"recording {RECORD_ID}", {}, None),
+    "deleteRecordings": (f"recording {RECORD_ID}", {}, {}),
     "repairRecordings": (f"recording {RECORD_ID}/presentation", None, {"moved": True}),
     "addRecordingsToTenant": (
         "recordings without tenant",
@@ -75,6 +75,11 @@ AUDITED: dict[str, tuple[str, dict[str, Any] | None, dict[str, Any] | None]] = {
     "prepareHandback": ("handback", {"on": False}, {"on": True}),
     "addTenant": ("tenant ", None, {"name": "academy", "secrets": "***"}),
     "updateTenant": (f"tenant {TENANT_ID}", {"secrets": "***"}, {"secrets": "*** (changed)"}),
+    "setTenantLimits": (
+        f"limits of tenant {TENANT_ID} (school)",
+        {"max_meetings": None},
+        {"max_meetings": 20},
+    ),
     "deleteTenant": (f"tenant {TENANT_ID} (school)", {"secrets": "***"}, None),
     "addTenantSetting": ("tenant-setting ", None, {"value": "Hello", "override": True}),
     "deleteTenantSetting": (f"tenant-setting {SETTING_ID} (welcome", {"value": "Hello"}, None),

@@ -18,12 +18,13 @@ from appliance.bbb.xml import (
     render_meetings,
 )
 from appliance.model import ListedMeeting
-from appliance.tenants.view import merge_lists
+from appliance.tenants.view import show_list
 
 DATA = Path(__file__).parents[1] / "data" / "bbb-responses"
 REAL = (DATA / "getMeetingsSuccess.xml").read_bytes()
 HEAD = b"<response><returncode>SUCCESS</returncode><meetings>"
 TAIL = b"</meetings></response>"
+NO_MEETINGS = b"".join(render_meetings(()))
 
 
 def listed_in(body: bytes) -> tuple[ListedMeeting, ...]:
@@ -39,7 +40,8 @@ def parse_meetings(body: bytes) -> tuple[ListedMeeting, ...]:
 
 
 def merge_meetings(bodies: list[bytes], *, tenant_id: str | None) -> bytes:
-    return merge_lists([MeetingListReader().read(body) for body in bodies], tenant_id)
+    lists = [MeetingListReader().read(body) for body in bodies]
+    return b"".join(render_meetings([show_list(one, tenant_id) for one in lists]))
 
 
 def answer(inside: str) -> bytes:
@@ -276,6 +278,26 @@ def test_meetings_are_read_in_order_with_their_numbers() -> None:
     )
 
 
+def test_what_usage_is_made_of_is_read() -> None:
+    caller = "<attendee><userID>v_7</userID><clientType>dial-in-user</clientType></attendee>"
+    body = listing_of(
+        "<meetingID>a</meetingID><recording>true</recording><listenerCount>4</listenerCount>"
+        "<voiceParticipantCount>3</voiceParticipantCount>"
+        f"<attendees>{caller}{caller}<attendee><userID>w_1</userID></attendee></attendees>"
+        "<metadata><bbb-origin>Moodle</bbb-origin><tenant-id>t-1</tenant-id>"
+        "<bbb-origin-server-name>lms.example.org</bbb-origin-server-name></metadata>",
+        "<meetingID>b</meetingID><isBreakout>true</isBreakout>"
+        "<breakout><parentMeetingID>p-1</parentMeetingID></breakout>",
+    )
+
+    first, second = parse_meetings(body)
+
+    assert (first.recorded, first.listeners, first.voice, first.dial_in) == (True, 4, 3, 2)
+    assert (first.origin, first.origin_server) == ("Moodle", "lms.example.org")
+    assert first.tenant_id == "t-1"
+    assert (second.parent_id, second.dial_in, second.origin) == ("p-1", 0, "")
+
+
 @pytest.mark.parametrize(
     "text", ["", " ", "x", "-3", "1.5", "1e3", "0x1", "1_0", "٣", "²", "9" * 5000, "<b>1</b>"]
 )
@@ -294,7 +316,7 @@ def test_meeting_is_left_out_when_it_has_no_id() -> None:
     assert [meeting.id for meeting in parse_meetings(body)] == ["a"]
 
 
-@pytest.mark.parametrize("body", [render_meetings(()), answer(""), answer("<meetings/>")])
+@pytest.mark.parametrize("body", [NO_MEETINGS, answer(""), answer("<meetings/>")])
 def test_meetings_are_none_when_the_server_lists_none(body: bytes) -> None:
     assert parse_meetings(body) == ()
 
@@ -341,7 +363,7 @@ def test_merged_meetings_are_utf8_whatever_the_servers_encoding() -> None:
     "bodies",
     [
         [],
-        [render_meetings(())],
+        [NO_MEETINGS],
         [answer(""), answer("<meetings>\n</meetings>")],
         [render_error("checksumError", "no")],
     ],
@@ -349,7 +371,7 @@ def test_merged_meetings_are_utf8_whatever_the_servers_encoding() -> None:
 def test_merged_meetings_say_so_when_there_are_none(bodies: list[bytes]) -> None:
     merged = merge_meetings(bodies, tenant_id=None)
 
-    assert merged == render_meetings(())
+    assert merged == NO_MEETINGS
     assert parse_answer(merged).message_key == "noMeetings"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,11 +11,17 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
+import trio
 
 from appliance.admin_calls.refusal import Refused
 from appliance.bbb.signed_request import Caller
 from appliance.callbacks import analytics
-from appliance.callbacks.analytics import ReportOutcome, accept_report, find_reporter
+from appliance.callbacks.analytics import (
+    ReportOutcome,
+    accept_report,
+    find_reporter,
+    prune_reports_forever,
+)
 from appliance.callbacks.analytics_files import AnalyticsFiles
 from appliance.callbacks.analytics_rules import BadReport
 from appliance.callbacks.attributes_yaml import KeptUrls
@@ -24,7 +31,7 @@ from appliance.meetings.create import create_meeting
 from appliance.model import Tenant, TenantId
 from tests.doubles.bbb_callbacks import bearer_token
 from tests.doubles.bbb_process import BbbProcess
-from tests.doubles.features import rewire
+from tests.doubles.features import open_features, rewire
 from tests.doubles.live_pool import LivePool, open_live
 
 pytest_plugins = ["tests.doubles.live_pool_fixtures"]
@@ -252,3 +259,22 @@ async def test_file_that_somebody_broke_is_listed_all_the_same(
 async def test_without_keeping_it_is_said_how_to_switch_it_on(pool: LivePool) -> None:
     with pytest.raises(Refused, match="ANALYTICS_STORE=true"):
         await analytics.list_reports(pool.res.callbacks, 10)
+
+
+async def test_reports_are_pruned_at_the_start(
+    redis_url: str, redis_namespace: str, tmp_path: Path
+) -> None:
+    files = AnalyticsFiles(tmp_path)
+    files.save("old", b"{}")
+    os.utime(files.directory / "old.json", (1_000, 1_000))
+    files.save("new", b"{}")
+    async with (
+        open_features(redis_url, redis_namespace, ANALYTICS_RETENTION_DAYS="30") as res,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(prune_reports_forever, res.callbacks, files)
+        while len(files.names(10)) > 1:
+            await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+
+    assert [name for name, _, _ in files.names(10)] == ["new"]

@@ -72,3 +72,15 @@ def test_report_that_cannot_be_kept_leaves_nothing_behind(tmp_path: Path) -> Non
         files.save("run-2", b"x")
     assert sorted(path.name for path in files.directory.iterdir()) == ["run-1.json", "run-2.json"]
     assert files.read("run-1") == b"before"
+
+
+def test_old_reports_are_deleted_by_their_age(tmp_path: Path) -> None:
+    files = AnalyticsFiles(tmp_path)
+    for name, time_s in (("old", 1_000), ("new", 2_000)):
+        files.save(name, b"x")
+        os.utime(files.directory / f"{name}.json", (time_s, time_s))
+    files.rewrite("old", b"changed")
+
+    assert files.prune_old(1_500_000) == 1
+    assert [name for name, _, _ in files.names(10)] == ["new"]
+    assert AnalyticsFiles(tmp_path / "none").prune_old(1) == 0

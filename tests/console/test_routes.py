@@ -17,6 +17,7 @@ from tests.doubles.public import open_public
 from tests.doubles.settings import SECRET
 from tests.doubles.store_servers import private_redis
 
+CLASSES = "08:00,45,30,6\r\n09:00,45,20,2"
 DOWN = "Redis does not answer"
 REFUSED = (
     ("viewer", "servers/bbb1/cordon"),
@@ -30,7 +31,10 @@ REFUSED = (
     ("operator", "servers/bbb1/secret"),
     ("operator", "servers/add"),
 )
-PAGES = ("", "servers", "servers/bbb1", "meetings", "recordings", "callbacks", "doctor")
+PAGES = (
+    *("", "servers", "servers/bbb1", "meetings", "recordings", "callbacks", "audit", "doctor"),
+    "what-if",
+)
 
 
 @pytest.fixture
@@ -420,3 +424,25 @@ async def test_store_that_is_away_is_said_and_recovered_from(redis_namespace: st
                     while DOWN in (await stream.next())[1].get("banner", DOWN):
                         pass
             assert "3 users" in await token.get("/scalelite/")
+
+
+# --- what if -------------------------------------------------------------------------------------
+
+
+async def test_what_if_simulates_given_classes_on_the_servers_that_are_left(
+    opened: OpenConsole,
+) -> None:
+    await opened.add_server("bbb2")
+    client = await opened.log_in("viewer")
+
+    empty = await client.post("/scalelite/what-if", lost="0", capacity="100", classes="")
+    none_left = await client.post("/scalelite/what-if", lost="2", capacity="100", classes="")
+    wrong = await client.post("/scalelite/what-if", lost="0", capacity="9", classes="noon,1,2,3")
+    answer = await client.post("/scalelite/what-if", lost="1", capacity="100", classes=CLASSES)
+
+    assert (empty.status, none_left.status, wrong.status) == (400, 400, 400)
+    assert b"start must be HH:MM" in wrong.body
+    assert answer.status == 200
+    assert b"With 1 servers" in answer.body
+    assert b"They are not enough." in answer.body
+    assert b"data:image/svg+xml;base64," in answer.body

@@ -48,7 +48,7 @@ def test_commands_suit_the_state(
 def test_pool_is_a_line() -> None:
     status = {"servers": [server("a"), server("b")], "available": 1, "meetings": 1, "users": 20}
 
-    assert summarize(status) == "1 of 2 servers take meetings; 1 meeting, 20 users"
+    assert summarize(status) == "1 of 2 servers available; 1 meeting, 20 users"
 
 
 async def test_overview_of_a_running_pool(redis_url: str, redis_namespace: str) -> None:
@@ -61,7 +61,7 @@ async def test_overview_of_a_running_pool(redis_url: str, redis_namespace: str) 
 
     lines = done.out.splitlines()
     assert (done.code, done.err) == (0, "")
-    assert lines[0] == "1 of 1 server take meetings; 0 meetings, 0 users"
+    assert lines[0] == "1 of 1 server available; 0 meetings, 0 users"
     assert lines[2].startswith("HOSTNAME  ")
     assert "\n1 problem in the last hour, the last one:\n\t" in done.out
     assert "the connection to Redis is lost: x\\x1b[1m" in done.out

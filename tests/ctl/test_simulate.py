@@ -81,3 +81,10 @@ def test_unusable_file_is_one_line_and_exit_code_1(
 )
 def test_invalid_options_are_wrong_usage(arguments: str) -> None:
     assert simulate(*arguments.split()).returncode == 2
+
+
+def test_history_needs_the_running_appliance() -> None:
+    done = simulate("--from-history")
+
+    assert done.returncode == 3
+    assert "not running" in done.stderr

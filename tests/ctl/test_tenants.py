@@ -130,7 +130,7 @@ async def test_settings_are_added_listed_and_removed(control: ControlDouble) -> 
     )
     assert own.json == {
         **{"id": own.json["id"], "tenant_id": uni, "param": "guest", "value": "true"},
-        **{"override": "false", "call": "join"},
+        **{"override": "false", "call": "join", "mode": "default", "version": ""},
     }
 
     blocks = {

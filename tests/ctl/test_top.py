@@ -74,7 +74,7 @@ async def test_keys_select_sort_cordon_drain_and_enable(
         states = [one["state"] for one in (await pool.control.get("getStatus"))["servers"]]
 
     assert code == 0
-    assert "2 of 2 servers take meetings; 1 meeting" in screen
+    assert "2 of 2 servers available; 1 meeting" in screen
     assert sorted(states) == ["cordoned", "enabled"]
 
 

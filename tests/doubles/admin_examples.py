@@ -23,6 +23,7 @@ from appliance.features import Features
 from appliance.model import ServerChange, ServerId, ServerState, TenantId
 from appliance.recordings.admin_calls import RECORDING_CALLS
 from appliance.recordings.admin_import_calls import IMPORT_CALLS
+from appliance.recordings.admin_move_calls import MOVE_CALLS
 from appliance.tenants import administration as tenant_admin
 from appliance.tenants.values import TenantChange, TenantSetting
 from appliance.tokens.rules import Token, digest_of
@@ -48,7 +49,12 @@ TENANT_ID = TenantId("6d1f7c0e-8f43-4d6b-9a55-0c2f5a1b7e21")
 SETTING_ID = "c1b0f4de-2a9e-4f0a-8a34-b9b4f9e0d312"
 MEETING_ID = "room-7"
 RECORD_ID = "183f0bf3a0982a127bdb8161e0c44eb696b3e75c-1531240585189"
-_OF_DATABASE: tuple[AdminCall[Any], ...] = (*RECORDING_CALLS, *IMPORT_CALLS, *USAGE_CALLS)
+_OF_DATABASE: tuple[AdminCall[Any], ...] = (
+    *RECORDING_CALLS,
+    *IMPORT_CALLS,
+    *MOVE_CALLS,
+    *USAGE_CALLS,
+)
 OF_RECORDINGS = frozenset(call.name for call in _OF_DATABASE)
 """Calls that need the database."""
 

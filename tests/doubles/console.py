@@ -19,8 +19,9 @@ from appliance.admin_calls.actors import Role
 from appliance.console.core import Console
 from appliance.console.routes import make_console
 from appliance.features import Features
-from appliance.model import Observation, SeenMeeting, ServerChange, ServerId, ServerState, TenantId
+from appliance.model import ServerChange, ServerId, ServerState, TenantId
 from appliance.public.app import PublicApp
+from appliance.servers.model import Observation, SeenMeeting
 from appliance.settings import Bind
 from appliance.tokens.rules import Token, digest_of
 from tests.doubles.features import open_features

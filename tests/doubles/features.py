@@ -58,6 +58,7 @@ from appliance.takeover.deps import TakeoverDeps
 from appliance.tenants.admin_store import TenantStore
 from appliance.tenants.cache import TenantCache
 from appliance.tenants.deps import TenantDeps
+from appliance.tenants.limits import LimitStore
 from appliance.tenants.store import TenantLookup
 from appliance.tokens.deps import TokenDeps
 from appliance.tokens.store import TokenStore
@@ -169,6 +170,8 @@ def make_test_features(
         book,
         TenantStore(redis.background),
         TenantCache(TenantLookup(redis.foreground), now_ms),
+        LimitStore(redis.background),
+        now_ms,
     )
     hooks = HookStore(redis.background)
     callbacks = CallbackDeps(

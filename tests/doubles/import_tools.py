@@ -11,23 +11,30 @@ from typing import Any
 import trio
 
 from appliance.callbacks.url_store import CallbackUrls
+from appliance.fault_log import FaultLog
 from appliance.postgres.asyncio_bridge import open_asyncio_loop
 from appliance.postgres.database import Database, open_postgres_store
 from appliance.recordings.change_notes import ChangeNotes
 from appliance.recordings.files import RecordingFiles
+from appliance.recordings.import_deps import Importer, RetryIntervals
 from appliance.recordings.import_journal import ImportJournal
 from appliance.recordings.import_model import SpooledTar
-from appliance.recordings.importer import Importer, RetryIntervals, import_tar
+from appliance.recordings.importer import import_tar
 from appliance.recordings.merge import ImportRules
+from appliance.recordings.mixed_storage import MixedStorage
+from appliance.recordings.object_journal import ObjectJournal
+from appliance.recordings.object_work import ObjectWork
+from appliance.recordings.objects import RecordingObjects
 from appliance.recordings.recording import Recording
 from appliance.recordings.spool import Spool
+from appliance.recordings.storage import Storage
 from appliance.recordings.store import RecordingStore
 from appliance.settings.model import RecordingSettings
-from tests.doubles.features import EventBook
+from tests.doubles.features import EventBook, now_ms
 from tests.doubles.settings import settings_of
 
 READY_S = 40.0
-NO_PAUSES = RetryIntervals(busy_s=0.05, database_s=0.1, retry_s=0.0, disk_s=0.05)
+NO_PAUSES = RetryIntervals(busy_s=0.05, database_s=0.1, retry_s=0.0, disk_s=0.05, bucket_s=0.05)
 
 
 def recording_settings(root: Path, **variables: str) -> RecordingSettings:
@@ -52,9 +59,16 @@ class ImportBench:
     recordings: RecordingStore
     journal: ImportJournal
     spool: Spool
-    files: RecordingFiles
+    files: Storage
     tools: Importer
     log: EventBook
+    work: ObjectWork | None = None
+    """None: recordings are stored on the disk."""
+
+    @property
+    def settings(self) -> RecordingSettings:
+        """Return the settings, whose directories are below `root`."""
+        return recording_settings(self.root)
 
     def tar(self, name: str) -> SpooledTar:
         """Return a tar in the spool."""
@@ -88,12 +102,16 @@ async def open_import_bench(
     *,
     urls: CallbackUrls | None = None,
     wake: Callable[[], None] = lambda: None,
+    objects: RecordingObjects | None = None,
     **variables: str,
 ) -> AsyncIterator[ImportBench]:
-    """Open and migrate the database, and create the directories."""
+    """Open and migrate the database, and create the directories.
+
+    objects: the bucket that recordings are imported into; None: the disk.
+    """
     log: Any = EventBook()
     settings = recording_settings(root, **variables)
-    spool, files = Spool(settings), RecordingFiles(settings)
+    spool, files = Spool(settings), storage_of(settings, objects)
     spool.make()
     async with open_asyncio_loop(), open_postgres_store(database_url, log=log) as database:
         with trio.fail_after(READY_S):
@@ -109,5 +127,25 @@ async def open_import_bench(
             log=log,
             retry_intervals=NO_PAUSES,
             notes=ChangeNotes(settings),
+            in_bucket=objects is not None,
         )
-        yield ImportBench(root, database, recordings, journal, spool, files, tools, log)
+        work = None if objects is None else open_object_work(database, objects, log)
+        yield ImportBench(root, database, recordings, journal, spool, files, tools, log, work)
+
+
+def storage_of(settings: RecordingSettings, objects: RecordingObjects | None) -> Storage:
+    """Return the storage of an appliance with these directories."""
+    disk = RecordingFiles(settings)
+    return disk if objects is None else MixedStorage(objects, disk)
+
+
+def open_object_work(database: Database, objects: RecordingObjects, log: Any) -> ObjectWork:
+    """Return the work on objects, which nobody does by itself."""
+    return ObjectWork(
+        journal=ObjectJournal(database),
+        recordings=RecordingStore(database),
+        objects=objects,
+        log=log,
+        faults=FaultLog(log, now_ms),
+        sweep_interval_s=3600.0,
+    )

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from appliance.recordings.caption_files import CaptionFiles
+from appliance.recordings.bucket import Bucket
 from appliance.recordings.files import RecordingFiles
+from appliance.recordings.object_keys import ObjectKeys
+from appliance.recordings.object_playback import ObjectPlayback
+from appliance.recordings.objects import RecordingObjects
 from appliance.recordings.playback_tokens import PlaybackTokens
 from appliance.recordings.recording import Recording
 from appliance.recordings.served_files import ServedFiles
 from appliance.recordings.store import RecordingStore
+from appliance.settings.model import S3Settings
 from tests.doubles.features import open_features, rewire
 from tests.doubles.public import Public, serve_public
 from tests.doubles.recordings import add, make_format, make_recording, open_recordings
@@ -60,9 +64,15 @@ class Player:
 
 @asynccontextmanager
 async def open_player(
-    redis_url: str, namespace: str, database_url: str, directory: Path, **variables: str
+    redis_url: str,
+    namespace: str,
+    database_url: str,
+    directory: Path,
+    *,
+    s3: S3Settings | None = None,
+    **variables: str,
 ) -> AsyncIterator[Player]:
-    """Serve an appliance whose files are below `directory`."""
+    """Serve an appliance whose files are below `directory` and, with `s3`, in a bucket."""
     paths = [directory / name for name in ("published", "unpublished", "playback")]
     names = ("RECORDING_PUBLISH_DIR", "RECORDING_UNPUBLISH_DIR", "PLAYBACK_DIR")
     for path in paths:
@@ -72,13 +82,17 @@ async def open_player(
         open_features(redis_url, namespace, log=None, **environment) as bare,
         open_recordings(database_url) as (_, store),
     ):
+        if s3 is not None:
+            settings = replace(bare.settings, s3=s3)
+            objects = RecordingObjects(Bucket(s3), ObjectKeys(s3.prefix))
+            playing = ObjectPlayback(objects, s3)
+            bare = rewire(bare, settings=settings, recordings__objects=playing)
         recordings = bare.settings.recordings
         tokens = PlaybackTokens(bare.redis.foreground, 60)
         res = rewire(
             bare,
             recordings__store=store,
             recordings__files=RecordingFiles(recordings),
-            recordings__captions=CaptionFiles(),
             recordings__tokens=tokens,
             recordings__served=ServedFiles(recordings),
             recordings__secret_key_base=KEY,

@@ -16,7 +16,6 @@ from appliance.features import Features
 from appliance.recordings.admin_store import RecordingTable
 from appliance.recordings.change_notes import ChangeNotes
 from appliance.recordings.deps import RecordingAdmin
-from appliance.recordings.file_locations import FileLocations
 from appliance.recordings.import_history import ImportHistory
 from appliance.recordings.manual_imports import ManualImports
 from appliance.recordings.recording import Recording
@@ -103,9 +102,9 @@ async def open_admin_bench_of(
             table=RecordingTable(bench.database),
             history=ImportHistory(bench.database),
             spool=SpoolAdmin(settings),
-            places=FileLocations(settings),
             importer=bench.tools,
             start=by_hand.start,
+            start_move=by_hand.start_beside,
         )
         own, probes = replace(bare.settings, recordings=settings), bare.doctor.probes
         assert probes is not None

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from appliance.features import Features
 from appliance.postgres.database import Database
-from appliance.recordings.caption_files import CaptionFiles
 from appliance.recordings.change_notes import ChangeNotes
 from appliance.recordings.files import RecordingFiles
 from appliance.recordings.recording import Recording
@@ -87,7 +86,6 @@ async def open_recording_pool(
             recordings__store=store,
             recordings__files=files,
             recordings__change_notes=ChangeNotes(bare.settings.recordings),
-            recordings__captions=CaptionFiles(),
             recordings__tokens=tokens,
         )
         async with serve_public(res) as public:

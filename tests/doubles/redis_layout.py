@@ -43,6 +43,10 @@ _SERVER = ("url", "secret", "tag", "online", "load_multiplier", "state", *_COUNT
 _OWN = ("placement", "creating", "confirmed_ms", "placed_ms", "run_ms", "created", "own_passwords")
 _SEEN = ("users", "moderators", "videos", "seen_created", "seen_ms")
 _SEATS = ("expected", "joins", "reserved", "pending", "counted")
+_LIMITS = (
+    *("max_meetings", "max_users", "max_users_per_meeting", "max_duration"),
+    *("max_recordings_gb", "max_creates_per_minute"),
+)
 _CALLBACK = (
     *("host", "data", "state", "attempts", "created", "since", "due", "status", "error"),
     *("owner", "till"),
@@ -92,10 +96,36 @@ KINDS = (
         "our meeting",
         "appliance:meeting:(.+)",
         "hash",
-        *(*_OWN, *_SEATS, *_SEEN, "ended_url", "wanted_url", "name", "moved_from"),
-        *("logout_url", "logout_tenant"),
+        *(
+            *_OWN,
+            *_SEATS,
+            *_SEEN,
+            "ended_url",
+            "wanted_url",
+            "name",
+            "logout_url",
+            "logout_tenant",
+            "moved_from",
+            "joining",
+        ),
         expires=True,
     ),
+    _kind("index of tenant", "appliance:meetings_of_tenant:(.+)", "set", expires=True),
+    _kind("tenants indexed", "appliance:tenants_indexed", "string"),
+    _kind("strays", "appliance:strays:(.+)", "set", expires=True, of="server"),
+    _kind("limits", "appliance:limits:(.*)", "hash", *_LIMITS),
+    _kind("limited", "appliance:limited", "set"),
+    _kind("limit warned", "appliance:limit_warned:(.+)", "string", expires=True),
+    _kind("creates", "appliance:creates:(.*)", "list", expires=True),
+    _kind(
+        "users of",
+        "appliance:users_of:(.*)",
+        "hash",
+        *("users", "counted_ms", "meetings"),
+        expires=True,
+    ),
+    _kind("recording bytes", "appliance:recording_bytes", "hash"),
+    _kind("param rules", "appliance:param_rules:(.+)", "hash"),
     _kind("hooks", "appliance:hooks", "hash"),
     _kind("hook ids", "appliance:hook_ids", "string"),
     _kind("hooks of meeting", "appliance:hooks_of:(.+)", "set"),

@@ -14,17 +14,15 @@ from typing import Any
 import trio
 
 from appliance.model import (
-    FailureResult,
+    NO_NOTES,
     ListedMeeting,
     Meeting,
     MeetingId,
-    Observation,
-    ObservationResult,
     Placement,
     PlacementOutcome,
     PlacementRequest,
     PlacementRules,
-    SeenMeeting,
+    PlaceNotes,
     ServerChange,
     ServerId,
     ServerState,
@@ -32,6 +30,12 @@ from appliance.model import (
 )
 from appliance.redis.client import RedisAddress
 from appliance.servers.load import contributions
+from appliance.servers.model import (
+    FailureResult,
+    Observation,
+    ObservationResult,
+    SeenMeeting,
+)
 from tests.doubles.pool_store import PoolStore, open_pool_store
 from tests.doubles.redis_layout import layout_faults
 
@@ -48,6 +52,8 @@ class StorePool:
     store: PoolStore
     now_ms: int = START_MS
     numbers: int = 100_000_000
+    notes: PlaceNotes = NO_NOTES
+    """What the last join told beside the record."""
     loose_ends: bool = False
     """Set by tests that leave members without their hash."""
 
@@ -116,7 +122,9 @@ class StorePool:
     async def join(self, meeting_id: str, tenant: str | None = None) -> Meeting | None:
         """Join a meeting."""
         tenant_id = TenantId(tenant) if tenant else None
-        return await self.store.join_meeting(MeetingId(meeting_id), tenant_id, now_ms=self.now_ms)
+        asked = MeetingId(meeting_id)
+        meeting, self.notes = await self.store.join_meeting(asked, tenant_id, now_ms=self.now_ms)
+        return meeting
 
     async def find(self, meeting_id: str) -> Meeting | None:
         """Find a meeting."""

@@ -14,7 +14,6 @@ from typing import Any
 
 import httpx
 
-from appliance.recordings.caption_files import CaptionFiles
 from appliance.recordings.files import RecordingFiles
 from appliance.recordings.playback_tokens import PlaybackTokens
 from appliance.recordings.served_files import ServedFiles
@@ -138,7 +137,6 @@ async def open_two_tenants(
             pool.res,
             recordings__store=store,
             recordings__files=RecordingFiles(settings),
-            recordings__captions=CaptionFiles(),
             recordings__tokens=PlaybackTokens(pool.res.redis.foreground, 60),
             recordings__served=ServedFiles(settings),
             recordings__secret_key_base="k" * 64,

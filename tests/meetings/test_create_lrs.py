@@ -18,7 +18,7 @@ from appliance.bbb.signed_request import Caller
 from appliance.http.client.dial import open_ssl_context
 from appliance.http.client.pool import PoolTransport
 from appliance.meetings import calls as meetings
-from appliance.meetings.listing import get_meetings
+from appliance.meetings.listing import MeetingLists
 from appliance.model import Lrs, Tenant, TenantId
 from appliance.tenants.lrs import LrsPayloads
 from appliance.tenants.token_client import TokenClient
@@ -143,7 +143,7 @@ async def test_front_end_neither_sets_nor_sees_the_payload(pool: LivePool) -> No
     params = (("meetingID", "room"),)
     for answer in (
         await meetings.get_meeting_info(pool.res.meetings, caller(BASIC), params),
-        await get_meetings(pool.res.meetings, caller(BASIC), ()),
+        b"".join(await MeetingLists(pool.res.meetings).get(caller(BASIC), ())),
     ):
         assert b"<meetingID>room</meetingID>" in answer
         assert b"<tenant-id>t-1</tenant-id>" in answer

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from appliance.bbb.params import Params, parse_query
 from appliance.meetings.create_params import (
-    clamp_duration,
     effective_tag,
     max_participants,
     parse_tag,
@@ -140,34 +139,3 @@ def test_size_is_unknown_when_it_is_not_given() -> None:
 
     assert size_hint(params) is None
     assert max_participants(params) is None
-
-
-@pytest.mark.parametrize(
-    ("value", "max_min", "sent"),
-    [
-        (None, 0, None),
-        ("", 0, ""),
-        ("abc", 0, "abc"),
-        ("500", 0, "500"),
-        (None, 90, "90"),
-        ("", 90, "90"),
-        ("0", 90, "90"),
-        ("00", 90, "90"),
-        ("91", 90, "90"),
-        ("90", 90, "90"),
-        ("89", 90, "89"),
-        ("1", 90, "1"),
-        ("030", 90, "030"),
-        ("-1", 90, "90"),
-        (" 30", 90, "90"),
-        ("30.5", 90, "90"),
-        ("3_0", 90, "90"),
-        ("٣", 90, "90"),
-        ("abc", 90, "90"),
-        ("9" * 10_000, 90, "90"),
-    ],
-)
-def test_duration_is_held_within_the_limit(
-    value: str | None, max_min: int, sent: str | None
-) -> None:
-    assert clamp_duration(value, max_min) == sent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
+from itertools import chain
 from typing import Any
 from xml.etree import ElementTree
 
@@ -15,7 +16,8 @@ from appliance.bbb.errors import UNABLE_TO_ACCESS_SERVER, ApiError
 from appliance.bbb.params import Params
 from appliance.bbb.signed_request import Caller
 from appliance.meetings.calls import is_meeting_running, join_meeting
-from appliance.meetings.listing import HANGING_LIMIT_S, get_meetings, get_sessions
+from appliance.meetings.end import end_meeting
+from appliance.meetings.listing import HANGING_LIMIT_S, MeetingLists, get_sessions
 from appliance.model import ServerId, ServerState, Tenant, TenantId
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.live_pool import QUICK, LivePool, open_live
@@ -36,23 +38,38 @@ async def pool(
         yield opened
 
 
+async def get_meetings(pool: LivePool, caller: Caller = NOBODY) -> bytes:
+    """Return the answer to getMeetings."""
+    return b"".join(await MeetingLists(pool.res.meetings).get(caller, ()))
+
+
+async def begin(pool: LivePool, *names: str, on: str = "", **fields: Any) -> None:
+    """Begin meetings on servers (default: one on each) that no load balancer knows, and poll."""
+    for bbb in pool.servers:
+        if on in ("", bbb.server_id):
+            for name in names or [f"on {bbb.server_id}"]:
+                bbb.create_meeting(name, **fields)
+            await pool.poll(bbb.server_id)
+            bbb.clear_requests()
+
+
 async def failure(pool: LivePool) -> str:
     """Ask for the meetings, which must fail; return key and text."""
     with pytest.raises(ApiError) as failed:
-        await get_meetings(pool.res.meetings, NOBODY, ())
+        await get_meetings(pool)
     return f"{failed.value.key}: {failed.value.message}"
 
 
 async def elements_of(pool: LivePool, caller: Caller = NOBODY) -> list[dict[str, str]]:
     """Return the children of each meeting that getMeetings answers."""
-    root = ElementTree.fromstring(await get_meetings(pool.res.meetings, caller, ()))
+    root = ElementTree.fromstring(await get_meetings(pool, caller))
     found = root.iterfind("meetings/meeting")
     return [{child.tag: child.text or "" for child in meeting} for meeting in found]
 
 
 async def listed(pool: LivePool, caller: Caller = NOBODY) -> list[str]:
     """The meetings that getMeetings answers, sorted."""
-    root = ElementTree.fromstring(await get_meetings(pool.res.meetings, caller, ()))
+    root = ElementTree.fromstring(await get_meetings(pool, caller))
     assert root.findtext("returncode") == "SUCCESS"
     found = sorted(item.text or "" for item in root.iterfind("meetings/meeting/meetingID"))
     if not found:
@@ -61,8 +78,7 @@ async def listed(pool: LivePool, caller: Caller = NOBODY) -> list[str]:
 
 
 async def test_get_meetings_merges_what_every_server_lists(pool: LivePool) -> None:
-    for bbb in pool.servers:
-        bbb.create_meeting(f"on {bbb.server_id}")
+    await begin(pool)
 
     assert await listed(pool) == ["on bbb-1", "on bbb-2", "on bbb-3"]
 
@@ -88,8 +104,7 @@ async def test_get_meetings_asks_cordoned_servers_but_no_disabled_or_lost_one(
     redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
 ) -> None:
     async with open_live(redis_url, redis_namespace, bbbs, **QUICK) as pool:
-        for bbb in bbbs:
-            bbb.create_meeting(f"on {bbb.server_id}")
+        await begin(pool)
         await pool.set_state("bbb-1", ServerState.CORDONED)
         await pool.set_state("bbb-2", ServerState.DISABLED)
         await pool.lose("bbb-3")
@@ -114,8 +129,7 @@ async def test_get_meetings_can_be_switched_off(
 async def test_get_meetings_shows_what_is_known_of_a_server_that_fails(
     pool: LivePool, kind: str
 ) -> None:
-    for bbb in pool.servers:
-        bbb.create_meeting(f"on {bbb.server_id}")
+    await begin(pool)
     await pool.redis("ZADD", "server_load", -1, "bbb-2")
     await pool.create("placed there")
     pool.servers[1].add_fault(kind, "getMeetings")
@@ -133,6 +147,8 @@ async def test_get_meetings_fails_when_no_server_answers_and_nothing_is_known(
     pool: LivePool, offline: bool
 ) -> None:
     await pool.create(caller=SCHOOL)
+    if not offline:
+        await begin(pool)
     for bbb in pool.servers:
         bbb.add_fault("status", "getMeetings")
         if offline:
@@ -150,7 +166,8 @@ async def test_get_meetings_waits_for_a_server_that_hangs_only_once(
         redis_url, redis_namespace, bbbs, RESPONSE_TIMEOUT="5", POLLER_WAIT_TIMEOUT="5"
     )
     async with opening as pool:
-        pool.servers[0].create_meeting("room")
+        await begin(pool, "room", on="bbb-1")
+        await begin(pool, "on bbb-2", on="bbb-2")
         pool.servers[1].add_fault("hang", "getMeetings")
         took_s = []
         for _ in range(2):
@@ -180,8 +197,8 @@ async def test_get_meetings_hears_a_slow_server_out_of_which_another_call_failed
 
 
 async def test_get_meetings_hears_servers_out_when_all_hang(pool: LivePool) -> None:
+    await begin(pool)
     for bbb in pool.servers:
-        bbb.create_meeting(f"on {bbb.server_id}")
         await pool.res.pool.records.suspect_server(ServerId(bbb.server_id), silent=True)
 
     assert await listed(pool) == ["on bbb-1", "on bbb-2", "on bbb-3"]
@@ -192,6 +209,7 @@ async def test_get_meetings_asks_all_servers_at_once(
 ) -> None:
     """So that it takes one deadline at most, not the sum of many."""
     async with open_live(redis_url, redis_namespace, bbbs, RESPONSE_TIMEOUT="300") as pool:
+        await begin(pool)
         for bbb in pool.servers:
             bbb.add_fault("hang", "getMeetings")
         async with trio.open_nursery() as nursery:
@@ -203,10 +221,122 @@ async def test_get_meetings_asks_all_servers_at_once(
 
 async def test_get_meetings_merges_long_lists_too(pool: LivePool) -> None:
     for bbb in pool.servers:
-        for number in range(80):
-            bbb.create_meeting(f"{bbb.server_id} {number}", welcome="w", name="n" * 900)
+        names = [f"{bbb.server_id} {number}" for number in range(80)]
+        await begin(pool, *names, on=bbb.server_id, welcome="w", name="n" * 900)
 
     assert len(await listed(pool)) == 240
+
+
+# --- which servers are asked ----------------------------------------------------------------------
+
+
+async def asked(pool: LivePool, caller: Caller = NOBODY) -> list[int]:
+    """Return how often each server is asked for one call."""
+    for bbb in pool.servers:
+        bbb.clear_requests()
+    await get_meetings(pool, caller)
+    return pool.calls("getMeetings")
+
+
+@pytest.mark.parametrize("caller", [NOBODY, SCHOOL])
+async def test_only_servers_with_meetings_of_the_caller_are_asked(
+    pool: LivePool, caller: Caller
+) -> None:
+    if caller is SCHOOL:
+        await pool.create("other", caller=OTHER)
+    assert await asked(pool, caller) == [0, 0, 0]
+    await pool.redis("ZADD", "server_load", -1, "bbb-2")
+    await pool.create("room", caller=caller)
+    assert await asked(pool, caller) == [0, 1, 0]
+    assert await listed(pool, caller) == ["room"]
+
+    await pool.poll("bbb-2")
+    assert await asked(pool, caller) == [0, 1, 0]
+    await end_meeting(pool.res.meetings, caller, ROOM)
+    assert await asked(pool, caller) == [0, 0, 0]
+    assert await listed(pool, caller) == []
+
+
+@pytest.mark.parametrize(("caller", "tenant"), [(NOBODY, ""), (SCHOOL, "t-1")])
+async def test_meetings_that_others_created_on_a_server_are_listed_after_its_poll(
+    pool: LivePool, caller: Caller, tenant: str
+) -> None:
+    fields = {"meta_tenant-id": tenant} if tenant else {}
+    await begin(pool, "direct", on="bbb-3", **fields)
+
+    assert await asked(pool, caller) == [0, 0, 1]
+    assert await listed(pool, caller) == ["direct"]
+    assert await asked(pool, OTHER) == [0, 0, 0]
+    pool.servers[2].forget_meetings()
+    await pool.poll("bbb-3")
+    assert await asked(pool, caller) == [0, 0, 0]
+
+
+@pytest.mark.parametrize(("caller", "tenant"), [(NOBODY, ""), (SCHOOL, "t-1")])
+async def test_meeting_that_a_scalelite_beside_has_just_created_is_listed(
+    pool: LivePool, caller: Caller, tenant: str
+) -> None:
+    await pool.create("known", caller=caller)
+    assert await listed(pool, caller) == ["known"]
+    fields = {"server_id": "bbb-2", "moderator_pw": "m", "voice_bridge": "7"}
+    fields |= {"tenant_id": tenant} if tenant else {}
+    await pool.redis("HSET", "meeting:theirs", *chain.from_iterable(fields.items()))
+    await pool.redis("EXPIRE", "meeting:theirs", 60)
+    await pool.redis("SADD", "meetings", "theirs")
+    await pool.redis("HSET", "voice_bridges", "7", "theirs")
+    pool.servers[1].create_meeting("theirs", **({"meta_tenant-id": tenant} if tenant else {}))
+
+    assert await listed(pool, caller) == ["known", "theirs"]
+
+
+async def test_a_server_that_no_poll_has_seen_is_asked(pool: LivePool) -> None:
+    pool.servers[0].create_meeting("direct")
+    await pool.redis("DEL", "appliance:strays:bbb-1")  # an earlier version has polled it
+
+    assert await listed(pool) == ["direct"]
+
+
+# --- calls that share a round ---------------------------------------------------------------------
+
+
+async def test_calls_that_arrive_during_a_round_share_the_next_one(pool: LivePool) -> None:
+    await begin(pool, "first", on="bbb-1")
+    pool.servers[0].add_fault("delay", "getMeetings", seconds=0.1)
+    lists, found = MeetingLists(pool.res.meetings), []
+
+    async def call() -> None:
+        answer = b"".join(await lists.get(NOBODY, ()))
+        found.append(b"<meetingID>late</meetingID>" in answer)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(call)
+        await pool.servers[0].until_called("getMeetings")
+        pool.servers[0].create_meeting("late")
+        for _ in range(20):
+            nursery.start_soon(call)
+
+    assert found[-20:] == [True] * 20
+    assert pool.calls("getMeetings") == [2, 0, 0]
+    assert pool.res.metrics.list_rounds.values[()] == 2
+
+
+async def test_a_list_that_has_changed_in_a_long_answer_is_read_again(pool: LivePool) -> None:
+    names = [f"room {number}" for number in range(300)]
+    await begin(pool, *names, on="bbb-1", name="n" * 900)
+    lists = MeetingLists(pool.res.meetings)
+
+    async def ids() -> list[str]:
+        root = ElementTree.fromstring(b"".join(await lists.get(NOBODY, ())))
+        return sorted(one.text or "" for one in root.iterfind("meetings/meeting/meetingID"))
+
+    first, again = await lists.get(NOBODY, ()), await lists.get(NOBODY, ())
+    assert len(first) > 1  # sent in parts
+    assert all(one is other for one, other in zip(first, again, strict=True))
+    assert await ids() == sorted(names)
+    pool.servers[0].create_meeting("zz")
+    assert await ids() == [*sorted(names), "zz"]
+    pool.servers[0].forget_meetings()
+    assert await ids() == []
 
 
 # --- what is known of servers that do not answer --------------------------------------------------
@@ -360,8 +490,6 @@ async def test_get_sessions_leaves_out_a_server_that_fails(
     assert await sessions(pool) == [("on bbb-2", "Ann")]
 
     pool.servers[1].add_fault(kind, call)
-    if call == "getMeetings":
-        pool.servers[2].add_fault(kind, call)
     with pytest.raises(ApiError) as failed:
         await get_sessions(pool.res.meetings, NOBODY, ())
     assert failed.value.failure == UNABLE_TO_ACCESS_SERVER

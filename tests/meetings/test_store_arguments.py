@@ -11,13 +11,15 @@ import pytest
 from appliance.meetings.store import placement_arguments
 from appliance.model import (
     MeetingId,
-    Observation,
     PlacementRequest,
     PlacementRules,
     Replaced,
     ServerChange,
     ServerId,
     TagRequest,
+)
+from appliance.servers.model import (
+    Observation,
 )
 from appliance.servers.store import change_arguments, observation_arguments
 

@@ -134,3 +134,20 @@ async def test_requests_placements_and_servers_are_counted(
     }
     polled = {labels[1] for name, labels in read if name == "scalelite_poll_seconds_count"}
     assert polled == {bbbs[0].server_id}
+
+
+async def test_limits_of_tenants_are_shown_with_what_is_in_use(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with own_listener(redis_url, redis_namespace) as public:
+        assert b"limit_used" not in (await public.ask("GET", "/metrics")).body
+        limits = {"max_meetings": "4", "max_duration": "60"}
+        await public.res.tenants.limits.change(None, limits)
+        public.res.metrics.tenant_refused.add("default", "max_meetings")
+
+        found = samples((await public.ask("GET", "/metrics")).body)
+
+    labels = ("max_meetings", "default")
+    assert found["scalelite_tenant_limit_used_ratio", labels] == 0.0
+    assert found["scalelite_tenant_refused_total", labels] == 1.0
+    assert len([name for name, _ in found if "limit_used_ratio" in name]) == 1

@@ -8,14 +8,16 @@ import pytest
 
 from appliance.model import (
     MeetingId,
-    Observation,
     PlacementRules,
-    PollStart,
     ServerChange,
     ServerId,
     ServerState,
 )
 from appliance.pool.records import SUSPECT_MS
+from appliance.servers.model import (
+    Observation,
+    PollStart,
+)
 from tests.doubles.store_pool import MINUTE_MS, StorePool, open_store_pool
 
 pytest_plugins = ["tests.doubles.store_pool_fixtures"]

@@ -8,11 +8,8 @@ from typing import Any
 import pytest
 
 from appliance.model import (
-    DoubleMeeting,
-    FailureResult,
     Meeting,
     MeetingId,
-    ObservationResult,
     Server,
     ServerId,
     ServerState,
@@ -21,6 +18,11 @@ from appliance.model import (
     TenantId,
 )
 from appliance.pool.records import parse_meeting, parse_server, parse_state
+from appliance.servers.model import (
+    DoubleMeeting,
+    FailureResult,
+    ObservationResult,
+)
 from appliance.servers.store import parse_failure, parse_observation
 from appliance.tenants.store import parse_tenant
 
@@ -231,6 +233,7 @@ def tenant(*settings: tuple[str, str, bool, str], secrets: str = "s") -> Tenant:
         "secrets": secrets,
         "settings": settings or {},
         "lrs": {},
+        "rules": {},
     }
     found = parse_tenant(json.dumps(reply))
     assert found is not None

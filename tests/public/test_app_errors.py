@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from appliance.features import Features
-from appliance.recordings.caption_files import CaptionFiles
 from appliance.recordings.files import RecordingFiles
 from appliance.recordings.served_files import ServedFiles
 from appliance.recordings.spool import Spool
@@ -123,7 +122,6 @@ async def test_defect_is_reported_as_the_clients_of_a_route_expect(
             recordings__spool=Spool(recording_settings(tmp_path)),
             recordings__served=ServedFiles(recordings),
             recordings__store=store,
-            recordings__captions=CaptionFiles(),
             recordings__files=RecordingFiles(recordings),
         )
         async with serve_public(res) as public:

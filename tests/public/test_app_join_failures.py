@@ -93,3 +93,23 @@ async def test_logout_url_of_the_create_is_used_when_the_server_is_disabled(
     assert status == 302
     assert headers["location"].startswith("https://lms.example/end?m=&errors=")
     assert "serverUnavailable" in headers["location"]
+
+
+async def test_browser_that_meets_a_full_meeting_gets_a_page_in_its_language(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with (
+        open_live(redis_url, redis_namespace, bbbs[:1]) as pool,
+        serve_public(pool.res) as public,
+    ):
+        await pool.create()
+        await pool.res.tenants.limits.change(None, {"max_users": "0"})
+
+        status, headers, page = await join(public, *BROWSER)
+        xml = await join(public)
+
+    assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert '<html lang="de">' in page
+    assert "Dieses Meeting ist voll" in page
+    assert "http-equiv" not in page
+    assert (xml[0], "<messageKey>userLimitReached</messageKey>" in xml[2]) == (200, True)

@@ -35,7 +35,7 @@ class FullDisk(RecordingFiles):
             raise OSError(28, "No space left on device")
         return super().unpublish(record_id, format)
 
-    def remove(self, record_id: str) -> None:
+    def remove(self, record_id: str, format: str | None = None) -> None:
         """Fail."""
         raise OSError(30, "Read-only file system")
 

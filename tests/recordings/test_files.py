@@ -12,6 +12,7 @@ import pytest
 
 from appliance.recordings.caption_files import CaptionFiles
 from appliance.recordings.files import INCOMING, REMOVED, RecordingFiles
+from appliance.recordings.storage import Transfer
 from appliance.recordings.text_track_rules import TextTrack
 from tests.doubles.import_tools import recording_settings
 
@@ -132,10 +133,10 @@ def test_staged_files_are_placed_wherever_they_belong_by_then(
 ) -> None:
     source = write(tmp_path / "work", a="1")
     source.chmod(0o500)
-    staged = Path(files.stage(str(source), "r1", "video", published=False))
+    staged = Path(files.stage(str(source), "r1", "video", published=False, transfer=Transfer()))
     assert read(staged) == {"a": "1"}
     assert staged.stat().st_dev == roots[1].stat().st_dev
-    assert files.formats("r1") == set()
+    assert files.where("r1") == {}
 
     files.place(str(staged), "r1", "video", published=published)
 
@@ -145,7 +146,7 @@ def test_staged_files_are_placed_wherever_they_belong_by_then(
 
 def test_staged_files_that_are_not_wanted_are_gone(files: RecordingFiles, tmp_path: Path) -> None:
     source = write(tmp_path / "work", a="1")
-    staged = files.stage(str(source), "r1", "video", published=False)
+    staged = files.stage(str(source), "r1", "video", published=False, transfer=Transfer())
     files.unstage(staged)
     files.unstage(staged)
     assert not Path(staged).exists()
@@ -174,11 +175,11 @@ def test_remove_takes_every_copy_and_trash_is_emptied(
         for format in ("video", "notes"):
             write(root / format / "r1", a="1")
             write(root / format / "r2", a="1")
-    assert files.formats("r1") == {"video", "notes"}
+    assert set(files.where("r1")) == {"video", "notes"}
     files.remove("r1")
     files.remove("r1")
-    assert files.formats("r1") == set()
-    assert files.formats("r2") == {"video", "notes"}
+    assert files.where("r1") == {}
+    assert set(files.where("r2")) == {"video", "notes"}
     assert len(list((roots[0] / REMOVED).iterdir())) == 2
     files.empty_trash()
     assert list((roots[0] / REMOVED).iterdir()) == []

@@ -32,7 +32,7 @@ def opener(redis_url: str, redis_namespace: str, database_url: str, tmp_path: Pa
     """Give what opens an appliance with these variables."""
 
     def opened(**variables: str) -> AbstractAsyncContextManager[Player]:
-        return open_player(redis_url, redis_namespace, database_url, tmp_path, **variables)
+        return open_player(redis_url, redis_namespace, database_url, tmp_path, s3=None, **variables)
 
     return opened
 

@@ -109,7 +109,7 @@ async def test_nothing_is_deleted_where_nothing_is_set(opened: RecordingAdminBen
 class Stubborn(RecordingFiles):
     """Files of which those of one recording cannot be moved."""
 
-    def remove(self, record_id: str) -> None:
+    def remove(self, record_id: str, format: str | None = None) -> None:
         """Fail for r1."""
         if record_id == "r1":
             raise OSError(30, "Read-only file system")

@@ -12,6 +12,7 @@ from appliance.bbb.errors import ApiError
 from appliance.bbb.signed_request import Caller
 from appliance.model import Tenant, TenantId
 from appliance.recordings.caption_files import CaptionFiles
+from appliance.recordings.files import RecordingFiles
 from appliance.recordings.text_track_rules import TextTrack
 from appliance.recordings.text_tracks import list_tracks, put_track
 from tests.doubles.features import rewire
@@ -67,7 +68,9 @@ async def test_full_disk_is_a_failed_upload(stores: Any) -> None:
     with trio.fail_after(DEADLINE_S):
         async with open_recording_pool(*stores) as pool:
             await pool.add(make_recording())
-            res = rewire(pool.res, recordings__captions=FullDisk())
+            res = rewire(
+                pool.res, recordings__files=RecordingFiles(pool.res.settings.recordings, FullDisk())
+            )
 
             assert await put_track(res.recordings, NOBODY, PARAMS, VTT) == ("rec-1", False)
             ((event, _),) = pool.public.log.errors

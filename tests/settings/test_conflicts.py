@@ -62,6 +62,30 @@ def test_embedded_stores_need_no_secret_key_base() -> None:
     assert settings_of().secret_key_base is None
 
 
+S3 = {"S3_RECORDING": "true", "S3_BUCKET_NAME": "b"}
+
+
+def test_cloudfront_needs_its_key() -> None:
+    wanted = ["CLOUDFRONT_URL", "CF_KEY_PAIR_ID", "CF_PRIVATE_KEY_B64"]
+    lines = refusal(**S3, S3_SERVE="cloudfront").splitlines()[1:]
+    assert [line.split(":")[0].strip() for line in lines] == wanted
+    lines = refusal(**S3, CLOUDFRONT_URL="https://cdn.example.org").splitlines()[1:]
+    assert [line.split(":")[0].strip() for line in lines] == wanted[1:]
+
+
+@pytest.mark.parametrize(
+    ("variables", "mode"),
+    [({}, "mixed"), ({"S3_SERVE": "proxy", "CLOUDFRONT_URL": "https://c.example"}, "proxy")],
+)
+def test_recordings_are_played_as_set(variables: dict[str, str], mode: str) -> None:
+    assert settings_of(**S3, **variables).s3.serve == mode
+
+
+@pytest.mark.parametrize(("raw", "prefix"), [("", ""), ("/", ""), ("a", "a"), ("/a//b/", "a/b")])
+def test_prefix_has_no_slash_at_its_ends(raw: str, prefix: str) -> None:
+    assert settings_of(**S3, S3_PREFIX=raw).s3.prefix == prefix
+
+
 @pytest.mark.parametrize(
     ("variables", "name"),
     [
@@ -72,7 +96,13 @@ def test_embedded_stores_need_no_secret_key_base() -> None:
         ({"FSAPI_BIND": "tcp://a:1 ssl://a:2"}, "FSAPI_BIND"),
         ({"REDIS_SENTINELS": "a:1", "SECRET_KEY_BASE": "k"}, "REDIS_SENTINEL_MASTER"),
         ({"REDIS_SENTINEL_MASTER": "m"}, "REDIS_SENTINELS"),
-        ({"S3_RECORDING": "true", "S3_BUCKET_NAME": "b"}, "S3_RECORDING"),
+        ({"S3_RECORDING": "true"}, "S3_BUCKET_NAME"),
+        ({**S3, "AWS_ACCESS_KEY_ID": "id"}, "AWS_SECRET_ACCESS_KEY"),
+        ({**S3, "S3_SERVE": "redirected"}, "S3_SERVE"),
+        ({**S3, "S3_SSE": "aes"}, "S3_SSE"),
+        ({**S3, "S3_SSE": "aws:kms:"}, "S3_SSE"),
+        ({**S3, "S3_ADDRESSING": "host"}, "S3_ADDRESSING"),
+        ({**S3, "S3_PREFIX": "a/../b"}, "S3_PREFIX"),
         ({"VOICE_BRIDGE_MIN": "7", "VOICE_BRIDGE_MAX": "6"}, "VOICE_BRIDGE_MIN"),
         ({"STATE_DIR": "/x", "CTL_SOCKET": "/" + "y" * 107}, "CTL_SOCKET"),
     ],
@@ -88,7 +118,9 @@ def test_half_of_a_pair_is_refused(variables: dict[str, str], name: str) -> None
     "variables",
     [
         {"TLS_CERT_FILE": "/c", "TLS_KEY_FILE": "/k", "BIND": "ssl://a:1"},
-        {"S3_RECORDING": "false", "S3_BUCKET_NAME": "b"},
+        {"S3_RECORDING": "false"},
+        S3,
+        {**S3, "S3_SERVE": "Proxy", "S3_SSE": "aws:kms:alias/k", "S3_ADDRESSING": "virtual"},
         {"AWS_ACCESS_KEY_ID": "id"},
         {"VOICE_BRIDGE_MIN": "9", "VOICE_BRIDGE_MAX": "9"},
     ],

@@ -124,7 +124,7 @@ async def test_settings_are_added_listed_and_removed(control: ControlDouble) -> 
     flat = {**fields, "tenant_id": uni, "override": False, "call": "join"}
     other = (await control.post("addTenantSetting", flat))["tenant_setting"]
 
-    first = {"id": added["id"], **fields, "call": ""}
+    first = {"id": added["id"], **fields, "call": "", "mode": "override", "version": ""}
     assert added["tenant_setting"] == first
     assert (other["override"], other["call"]) == ("false", "join")
     assert await control.get("getTenantSettings", tenant_id=uni) == [other]

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from appliance.bbb.meeting_list import MeetingListReader
-from appliance.bbb.xml import parse_answer
+from appliance.bbb.xml import parse_answer, render_meetings
 from appliance.recordings.tenant_view import show_metadata_xml, show_recording
 from appliance.tenants.scoped_id import scoped_id
-from appliance.tenants.view import merge_lists, needs_view, show_answer
+from appliance.tenants.view import needs_view, show_answer, show_list
 from tests.doubles.recording_tars import metadata_xml
 from tests.doubles.recordings import make_recording
 
@@ -28,7 +28,8 @@ def answer(content: str) -> bytes:
 
 
 def merge_meetings(bodies: list[bytes], *, tenant_id: str) -> bytes:
-    return merge_lists([MeetingListReader().read(body) for body in bodies], tenant_id)
+    lists = [MeetingListReader().read(body) for body in bodies]
+    return b"".join(render_meetings([show_list(one, tenant_id) for one in lists]))
 
 
 def listing(*meetings: str) -> bytes:

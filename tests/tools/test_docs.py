@@ -70,7 +70,7 @@ def test_every_redis_key_is_described() -> None:
 
 def keys_of(pattern: str) -> list[str]:
     """Return the keys of a pattern as the document writes them."""
-    key = pattern.replace("(.+)", "*").removeprefix("appliance:")
+    key = re.sub(r"\(\.[+*]\)", "*", pattern).removeprefix("appliance:")
     choice = re.search(r"\(\?:(.*)\)", key)
     if choice is None:
         return [key]

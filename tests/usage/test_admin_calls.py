@@ -160,3 +160,10 @@ async def test_timetable_of_a_past_day_is_what_simulate_takes(used: UsedPool) ->
         day = datetime.fromtimestamp(used.clock[0] / 1000, UTC)
         found = await control.get("usageTimetable", day=f"{day:%Y-%m-%d}")
         assert sorted(one["users"] for one in found["classes"]) == [4, 10]
+        words = ("--from-history", "--day", f"{day:%Y-%m-%d}", "--servers", "1", "--json")
+        done = await control.ctl("simulate", *words)
+        assert done.code == 0, done.err
+        simulated = done.json
+        assert (simulated["classes"], simulated["largest_class"]) == (2, pytest.approx(10, abs=8))
+        both = await control.ctl("simulate", "t.csv", "--from-history")
+        assert both.code == 2

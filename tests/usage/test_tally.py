@@ -75,6 +75,16 @@ def test_run_that_no_poll_has_seen_is_recorded_when_its_end_is_reported() -> Non
     assert (ended.run.began_ms, ended.run.user_ms) == (START_MS, 0)
 
 
+def test_report_after_a_poll_has_noticed_the_end_counts_nothing() -> None:
+    state = ServerUsage()
+    poll(state, 1, listed(10))
+    assert len(poll(state, 2).entries) == 1
+
+    assert end_run(state, note(), START_MS + 2 * MINUTE_MS).entries == []
+    poll(state, 60)
+    assert state.closed == {}
+
+
 def test_new_run_of_a_meeting_ends_the_one_before() -> None:
     state = ServerUsage()
     poll(state, 1, listed(10))

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.doubles.bbb_process import bbb_servers
+from tools.deb_test.documents import follow_backup, follow_documents
 from tools.deb_test.failures import reboot, survive_failures
 from tools.deb_test.first_meeting import hold_first_meeting
 from tools.deb_test.hardening import check_units, compare_with_systemd, run_end_to_end_tests
@@ -34,11 +35,14 @@ from tools.deb_test.packages import (
     run,
 )
 from tools.deb_test.report import Report, StepFailed
+from tools.deb_test.repository import use_repository
 from tools.deb_test.scene import Scene
 from tools.deb_test.tree import PACKAGES, make_tree, write_sources
 from tools.deb_test.upgrade import remove_and_restore, upgrade
 from tools.deb_test.variants import use_external_stores, use_valkey
 from tools.deb_test.volumes import use_scalelites_volume
+
+GUESTS = ("main", "valkey", "documents", "external", "apt")
 
 
 def main() -> int:
@@ -46,7 +50,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="deb-test", description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="the steps for CI")
     parser.add_argument("--piuparts", action="store_true", help="run piuparts as well")
-    parser.add_argument("--only", choices=("main", "valkey", "external"), help="a single guest")
+    parser.add_argument("--only", choices=GUESTS, help="a single guest")
     options = parser.parse_args()
     if os.geteuid() != 0:
         print("deb-test: root is required", file=sys.stderr)
@@ -79,7 +83,7 @@ def test(report: Report, directory: Path, options: argparse.Namespace) -> None:
             with report.step("a new Debian system is created"):
                 wanted = [[f"{PACKAGES}/{package.name}"]]
                 if not options.quick:
-                    wanted.append(["valkey-server"])
+                    wanted += [["valkey-server"], ["jq"]]
                 make_tree(tree, [*packages, older], wanted)
     if obstacle:
         if not options.quick:
@@ -98,7 +102,7 @@ def test(report: Report, directory: Path, options: argparse.Namespace) -> None:
             yield Scene(machine, report, servers)
 
     with bbb_servers(3) as servers:
-        for name, story in stories(options, package, older, external):
+        for name, story in stories(options, package, older, external, directory):
             with scene_of(name) as scene:
                 story(scene)
                 for server in servers:
@@ -106,13 +110,14 @@ def test(report: Report, directory: Path, options: argparse.Namespace) -> None:
 
 
 def stories(
-    options: argparse.Namespace, package: Path, older: Path, external: Path
+    options: argparse.Namespace, package: Path, older: Path, external: Path, directory: Path
 ) -> Iterator[tuple[str, Callable[[Scene], None]]]:
     """Yield the name and the steps of each guest."""
 
     def first_meeting(scene: Scene) -> None:
         hold_first_meeting(scene, package)
         check_units(scene)
+        follow_backup(scene, package)
         reboot(scene)
 
     def life_cycle(scene: Scene) -> None:
@@ -131,7 +136,9 @@ def stories(
     every = {
         "main": first_meeting if options.quick else life_cycle,
         "valkey": lambda scene: use_valkey(scene, package),
+        "documents": lambda scene: follow_documents(scene, package),
         "external": lambda scene: use_external_stores(scene, package, external),
+        "apt": lambda scene: use_repository(scene, package, older, directory),
     }
     only = "main" if options.quick else options.only
     for name, story in every.items():

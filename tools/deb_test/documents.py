@@ -6,8 +6,9 @@ what it is, and readers of the page do not see it; a block without one is comman
     <!-- settings -->        lines for /etc/default/scalelite-appliance
     <!-- not run: reason -->
 
-A block with lines that begin with `$ ` shows commands with their output, in which `…` stands for
-anything, and a line that is only `…` for any lines.
+A fenced block of another language than a shell's is not run. A block with lines that begin with
+`$ ` shows commands with their output, in which `…` stands for anything, and a line that is only `…`
+for any lines.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tools.deb_test.packages import ROOT
 from tools.deb_test.scene import CONFIGURATION, UNIT, Scene
+from tools.deb_test.tree import PACKAGES
 
 NOT_RUN, SETTINGS, COMMANDS, SESSION = "not run", "settings", "commands", "session"
 _MARK = re.compile(r"<!-- (not run|settings)(?:: .+)? -->").fullmatch
 _LIST = re.compile(r"(?:[-*]|\d+\.) ").match
+_SHELLS = ("", "sh", "shell", "console")
 _PROMPT = "$ "
 _ANY = "…"
 _PLACE = "/run/documents"
@@ -46,6 +50,8 @@ def read_blocks(text: str) -> Iterator[Block]:
         line, first = lines[number], number
         if line.startswith("```"):
             number = next(i for i in range(first + 1, len(lines)) if lines[i].startswith("```"))
+            if line.strip("`") not in _SHELLS:
+                mark = NOT_RUN
             yield _make_block(first + 2, mark, lines[first + 1 : number])
             mark, number = "", number + 1
         elif line.startswith(" " * indent) and (first == 0 or not lines[first - 1].strip()):
@@ -58,10 +64,9 @@ def read_blocks(text: str) -> Iterator[Block]:
             mark = ""
         else:
             number += 1
-            if found_mark := _MARK(line.strip()):
-                mark = found_mark[1]
-            elif line.strip():
-                mark = ""
+            found_mark = _MARK(line.strip())
+            if line.strip():
+                mark = found_mark[1] if found_mark else ""
                 indent = indent if line.startswith(" ") else 6 if _LIST(line) else 4
 
 
@@ -89,7 +94,7 @@ def is_printed(expected: Sequence[str], output: str) -> bool:
     """Return whether an output is the one of a document. Pure."""
     form = "\n".join(line.rstrip() for line in expected).strip()
     parts = [
-        r"(?:.*\n?)*?" if part == f"{_ANY}\n" else re.escape(part).replace(_ANY, ".*?")
+        r"(?:.*\n)*?" if part.strip() == _ANY else re.escape(part).replace(_ANY, ".*?")
         for part in (form + "\n").splitlines(keepends=True)
     ]
     found = "\n".join(line.rstrip() for line in output.strip().split("\n"))
@@ -125,7 +130,8 @@ class Reader:
             else:
                 for command, printed in split_session(block.lines):
                     output = self._type(command, where)
-                    assert is_printed(printed, output), f"{where}: {command}\nprints:\n{output}"
+                    expected = [self._change(one) for one in printed]
+                    assert is_printed(expected, output), f"{where}: {command}\nprints:\n{output}"
         return done
 
     def _settings(self, block: Block) -> Iterator[str]:
@@ -158,13 +164,95 @@ def _section_at(text: str, line: int) -> str:
     return headings[-1] if headings else ""
 
 
-def reset(scene: Scene, configuration: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What is followed of a document, and what is set before."""
+
+    name: str
+    sections: tuple[str, ...] = ()
+    """Empty: all of them."""
+    settings: tuple[tuple[str, str], ...] = ()
+
+
+DOCUMENTS = (
+    Document("README.md", sections=("Install",)),
+    Document("docs/installation.md"),
+    Document("docs/upgrade.md"),
+    Document("docs/backup.md"),
+    Document("docs/tls.md"),
+    Document("docs/behind-nginx.md"),
+    # The ids of servers are not known before.
+    Document("docs/administration.md", settings=(("SERVER_ID_IS_HOSTNAME", "true"),)),
+    Document("docs/recordings.md", settings=(("RECORDING_RETENTION_DAYS", "365"),)),
+    Document("docs/metrics.md"),
+    Document("docs/stores.md"),
+    Document("docs/troubleshooting.md"),
+)
+_APT = (
+    "apt-get --yes --quiet --no-install-recommends --allow-downgrades "
+    "-o Dpkg::Options::=--force-confold -o Dpkg::Use-Pty=0 "
+)
+_LINEAGE = "/etc/letsencrypt/live/bbb.example.org"
+_CERTBOT = (
+    f"(umask 077; mkdir -p {_LINEAGE}; cd {_LINEAGE}; openssl req -quiet -x509 -newkey rsa:2048 "
+    "-nodes -days 20 -subj /CN=bbb.example.org -keyout privkey.pem -out fullchain.pem)"
+)
+
+
+def changes_of(scene: Scene, package: Path) -> list[tuple[str, str]]:
+    """Return what stands here for the names of the documents: packages, a server, the Internet."""
+    server = scene.servers[0]
+    base = server.url.removesuffix("/bigbluebutton/api")
+    host = re.sub(r"https?://|:\d+$", "", base)
+    return [
+        (r"\./scalelite-appliance_\S+_all\.deb", f"{PACKAGES}/{package.name}"),
+        (r"^apt install (?:nginx|certbot)$", "true"),
+        (r"^apt ", _APT),
+        (r"^certbot .*$", _CERTBOT),
+        (r"^editor .*$", "true"),
+        (r"\bssh \S+ (?:'[^']*'|\w+)", "true"),
+        (r"https://bbb1\.example\.(?:org|com)(?=/bigbluebutton)", base),
+        (r"(?<=/api[ ,])SECRET", server.secret),
+        (r"^secret = SECRET", f"secret = {server.secret}"),
+        (r"^server = bbb1\.example\.org", f"server = {host}"),
+        (r"\bID\b", host),
+    ]
+
+
+def follow_documents(scene: Scene, package: Path) -> None:
+    """Follow the first hour on a new machine, then the other documents, each from the beginning."""
+    machine = scene.machine
+    reader = Reader(scene, changes_of(scene, package))
+    with scene.step("docs/first-hour.md is followed on a new machine"):
+        scene.install(package)
+        scene.use_secret()
+        scene.wait_serving()
+        configuration = machine.path(CONFIGURATION).read_text()
+        assert reader.follow("docs/first-hour.md") > 5
+    scene.install("jq")  # docs/administration.md
+    machine.shell("useradd --create-home alice; systemctl unmask nginx")
+    machine.shell("rm -f /etc/nginx/sites-enabled/default")
+    for document in DOCUMENTS:
+        with scene.step(f"{document.name} is followed"):
+            reset(scene, configuration, document.settings)
+            reader.follow(document.name, document.sections)
+
+
+def follow_backup(scene: Scene, package: Path) -> None:
+    """Follow one document, for `--quick`."""
+    with scene.step("docs/backup.md is followed"):
+        Reader(scene, changes_of(scene, package)).follow("docs/backup.md", ("Back up",))
+
+
+def reset(scene: Scene, configuration: str, settings: Sequence[tuple[str, str]]) -> None:
     """Undo what a document has changed: configuration, drop-ins, servers."""
     machine = scene.machine
     machine.shell(f"rm -rf /etc/systemd/system/{UNIT}.service.d; systemctl daemon-reload")
     machine.path(CONFIGURATION).write_text(configuration)
-    machine.run("systemctl", "restart", UNIT)
+    scene.configure(**dict(settings))
     scene.wait_serving()
     listed = scene.ctl("servers", "list")
     for server_id in re.findall(r"^id: (.+)$", listed, re.MULTILINE):
         scene.ctl("servers", "remove", server_id, "--force")
+    for server in scene.servers:
+        server.forget_meetings()

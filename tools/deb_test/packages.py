@@ -18,7 +18,7 @@ BUILD = "packaging/deb/build"
 OLDER = "0.0.1"
 """Version of the package that is upgraded from."""
 _NOBODY = 65534
-_TOOLS = ("lintian", "mmdebstrap", "openssl", "systemd-container", "util-linux")
+_TOOLS = ("apt-utils", "gpg", "lintian", "mmdebstrap", "openssl", "systemd-container", "util-linux")
 
 
 def install_tools(*more: str) -> None:

@@ -9,6 +9,7 @@ from quart import Response
 
 from appliance.console.core import Console, LivePage, PageFailed, Route, Visit
 from appliance.console.pages import (
+    audit,
     callbacks,
     doctor,
     meetings,
@@ -16,9 +17,22 @@ from appliance.console.pages import (
     recordings,
     server,
     servers,
+    tenants,
+    what_if,
 )
 
-_MODULES = (overview, servers, server, meetings, recordings, callbacks, doctor)
+_MODULES = (
+    overview,
+    servers,
+    server,
+    meetings,
+    recordings,
+    tenants,
+    callbacks,
+    audit,
+    doctor,
+    what_if,
+)
 
 PAGES: tuple[Route, ...] = tuple(route for module in _MODULES for route in module.ROUTES)
 LIVE_PAGES: dict[str, LivePage] = {

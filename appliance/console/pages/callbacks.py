@@ -49,5 +49,5 @@ async def drop(console: Console, visit: Visit) -> Done:
 ROUTES = (
     Route("/callbacks", show, page="callbacks", params=("state",)),
     Route("/callbacks/retry", retry, "POST", "callbacks", Role.OPERATOR),
-    Route("/callbacks/drop", drop, "POST", "callbacks", Role.OPERATOR),
+    Route("/callbacks/drop", drop, "POST", "callbacks", Role.ADMIN),
 )

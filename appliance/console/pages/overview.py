@@ -15,10 +15,12 @@ from appliance.console.problems import find_problems, free_seats
 from appliance.console.snapshot import Snapshot
 from appliance.console.texts import UNKNOWN, Texts, local_time
 from appliance.doctor.findings import Level
+from appliance.events.journal import Event
 from appliance.model import ServerState
 
 _SHOWN = 6
 """Problems that are listed; the others are on the doctor's page."""
+_EVENTS = 12
 _DAY_CHARTS = (
     ("users", "Users", "/scalelite/servers?sort=users"),
     ("meetings", "Meetings", "/scalelite/meetings"),
@@ -74,8 +76,14 @@ async def parts(console: Console, view: View, seen: Snapshot) -> Parts:
             "figures": console.part("figures", view, figures=_figures(console, seen, texts)),
             "skyline": _skyline(console, view, seen),
             "charts": _charts(console, view),
+            "events": console.part("events", view, events=await _read_events(console)),
         }
     )
+
+
+async def _read_events(console: Console) -> list[Event]:
+    """Return the last events of all appliances, the newest first."""
+    return (await console.features.events.recent(_EVENTS))[::-1]
 
 
 def _banner(console: Console, view: View, seen: Snapshot) -> str:

@@ -41,6 +41,8 @@ _WITHOUT_BODY = frozenset({204, 304})
 
 def has_large_head(received: bytes) -> bool:
     """Return whether the head at the beginning of `received`, whole or not, is over a limit."""
+    if len(received) <= MAX_HEAD_BYTES and received.count(b"\n") <= MAX_FIELDS:
+        return False  # wherever the head ends
     end = _END(received, 0, MAX_HEAD_BYTES + 1)
     size = end.end() if end else len(received)
     # One line more than the fields, and an empty one.

@@ -2,7 +2,9 @@
 -- reserve its voice bridge number and write its record. All in one step, so that concurrent creates
 -- spread over the pool and two creates of one id get the same server.
 -- ARGV[1]: JSON, see placement_arguments in meetings/store.py.
--- Reply: {outcome, moved_from or '', record...}.
+-- Reply: {outcome, moved_from or '', record..., and JSON if the tenant has limits or q.versions is given:
+-- {max_duration, bbb_version, near = {{limit, maximum, used}, ...}}}. A create beyond a limit gets
+-- {'limited', '', JSON {refused = {limit, maximum, used}}}.
 
 local q = cjson.decode(ARGV[1])
 local id = kept_id(q.id, text(q.scoped_id), q.tenant_id)
@@ -150,6 +152,19 @@ local function choose_server()
   return best[math.floor(tie_breaker * #best) + 1]
 end
 
+local limits = limits_of(q.tenant_id, q.now_ms)
+
+local function reply_placement(outcome, moved_from, record)
+  local reply = { outcome, moved_from, unpack(reply_record(id, record, q.now_ms)) }
+  if limits or q.versions then
+    local more = limits and limits.events or {}
+    more.max_duration = limits and limits.max.max_duration
+    more.bbb_version = q.versions and call('HGET', P .. 'server:' .. record.server_id, 'bbb_version') or nil
+    reply[#reply + 1] = cjson.encode(more)
+  end
+  return reply
+end
+
 local record = read_record(id)
 local moved_from = ''
 if record then
@@ -161,7 +176,7 @@ if record then
   local replace = r and record.server_id == r.server_id and record.placement == r.placement
     and (r.even_if_confirmed or record.creating_ms ~= nil)
   if not replace and not lost then
-    return { 'known', '', unpack(reply_record(id, record, q.now_ms)) }
+    return reply_placement('known', '', record)
   end
   if foreign then
     forget(id)
@@ -169,6 +184,11 @@ if record then
   elseif not replace then
     moved_from = record.server_id
   end
+end
+
+-- A meeting that is placed again is none more.
+if limits and not record and not limits.admits_create(q.recorded) then
+  return { 'limited', '', limits.reply() }
 end
 
 for server_id, runs in pairs(runs_to_be_ended(id, q.now_ms)) do ending[server_id] = runs[''] end
@@ -232,7 +252,8 @@ if q.ended_url then call('HSET', A .. 'meeting:' .. id, 'wanted_url', q.ended_ur
 call('EXPIRE', P .. 'meeting:' .. id, decimal(q.ttl_s))
 call('EXPIRE', A .. 'meeting:' .. id, decimal(q.ttl_s))
 call('SADD', P .. 'meetings', id)
-call('SADD', A .. 'meetings_of:' .. chosen.id, id)
+index_meeting(id, chosen.id, q.tenant_id)
+if limits and not record then limits.count_create() end
 add_pending(chosen.id, 1, expected)
 add_load(chosen.id, load)
-return { 'placed', moved_from, unpack(reply_record(id, read_record(id), q.now_ms)) }
+return reply_placement('placed', moved_from, read_record(id))

@@ -5,9 +5,9 @@ local now_ms, grace_ms, removed = tonumber(ARGV[1]), tonumber(ARGV[2]), 0
 local notes = A .. 'stale_meetings'
 drop_old_notes(notes, now_ms, grace_ms)
 
-local function index(id, sid)
+local function index(id, sid, tenant_id)
   call('ZREM', notes, id)
-  call('SADD', A .. 'meetings_of:' .. sid, id)
+  index_meeting(id, sid, tenant_id)
   -- A Scalelite on the same stores writes the record before it calls the server. Its placement time
   -- is unknown; taking the present time gives it the same grace in polls as the appliance's creates.
   if call('HSETNX', A .. 'meeting:' .. id, 'placed_ms', decimal(now_ms)) == 1 then
@@ -18,7 +18,8 @@ end
 
 for i = 3, #ARGV do
   local id = ARGV[i]
-  local sid = call('HGET', P .. 'meeting:' .. id, 'server_id')
+  local m = call('HMGET', P .. 'meeting:' .. id, 'server_id', 'tenant_id')
+  local sid = m[1]
   if not sid then
     if is_stale(notes, id, now_ms, grace_ms) then
       call('SREM', P .. 'meetings', id)
@@ -26,7 +27,7 @@ for i = 3, #ARGV do
       removed = removed + 1
     end
   elseif call('EXISTS', P .. 'server:' .. sid) == 1 then
-    index(id, sid)
+    index(id, sid, m[2])
   else
     forget(id)
     removed = removed + 1

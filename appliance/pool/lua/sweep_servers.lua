@@ -4,7 +4,7 @@ local removed = 0
 for _, sid in ipairs(call('SMEMBERS', A .. 'servers')) do
   if call('EXISTS', P .. 'server:' .. sid) == 0 then
     call('DEL', A .. 'server:' .. sid, A .. 'load:' .. sid, A .. 'meetings_of:' .. sid, A .. 'hooks_on:' .. sid,
-      A .. 'doubles:' .. sid)
+      A .. 'doubles:' .. sid, A .. 'strays:' .. sid)
     call('SREM', A .. 'servers', sid)
     removed = removed + 1
   end

@@ -44,16 +44,21 @@ local function remember_size(id, participants, placement)
   end
 end
 
-local function record_listed(id, meeting)
+local function record_listed(id, meeting, tenant_id)
   local key = A .. 'meeting:' .. id
-  local a = call('HMGET', key, 'placement', 'creating', 'placed_ms', 'expected')
+  local a = call('HMGET', key, 'placement', 'creating', 'placed_ms', 'expected', 'joining', 'users')
+  if a[5] then
+    local seen = meeting.participants - number(a[6], 0)
+    local _, kept = count_joining(a[5], now_ms, { began_ms = q.began_ms, seen = seen })
+    if kept == '' then call('HDEL', key, 'joining') else call('HSET', key, 'joining', kept) end
+  end
   -- Expected users count towards the limits as they do in the load.
   local pending = 0
   if a[4] and now_ms - number(a[3], 0) < q.join_buffer_ms then
     pending = math.max(0, tonumber(a[4]) - meeting.participants)
   end
   pending_users = pending_users + pending
-  call('SADD', A .. 'meetings_of:' .. sid, id)
+  index_meeting(id, sid, tenant_id)
   call('HSET', key, 'reserved', decimal(meeting.contribution), 'pending', decimal(pending), 'counted', 1,
     'users', decimal(meeting.participants), 'moderators', decimal(meeting.moderators),
     'videos', decimal(meeting.videos), 'name', meeting.name, 'seen_created', decimal(meeting.created_ms),
@@ -82,17 +87,30 @@ local function record_breakout(meeting)
 end
 
 local elsewhere = {} -- {meeting, server of its record}
+-- Tenants ('' for none) with meetings here that have no record on this server; '*' tells that it was polled.
+local strays = { ['*'] = true }
 
+for _, tenant_id in ipairs(q.stray_tenants) do strays[tenant_id] = true end
 for _, meeting in ipairs(q.listed) do
   listed[meeting.id] = meeting
-  local owner = call('HGET', P .. 'meeting:' .. meeting.id, 'server_id')
+  local m = call('HMGET', P .. 'meeting:' .. meeting.id, 'server_id', 'tenant_id')
+  local owner = m[1]
   if owner == sid then
-    record_listed(meeting.id, meeting)
-  elseif owner then
-    elsewhere[#elsewhere + 1] = { meeting, owner }
-  elseif meeting.is_breakout then
-    record_breakout(meeting)
+    record_listed(meeting.id, meeting, m[2])
+  else
+    strays[meeting.tenant_id or ''] = true
+    if owner then
+      elsewhere[#elsewhere + 1] = { meeting, owner }
+    elseif meeting.is_breakout then
+      record_breakout(meeting)
+    end
   end
+end
+
+call('DEL', A .. 'strays:' .. sid)
+for tenant_id in pairs(strays) do
+  call('SADD', A .. 'strays:' .. sid, tenant_id)
+  call('EXPIRE', A .. 'strays:' .. sid, BREAKOUT_TTL_S)
 end
 
 -- Whether the answer cannot be expected to list a meeting: it was placed or confirmed since the poll
@@ -165,7 +183,7 @@ local function take_back(id, d, meeting)
   end
   call('DEL', A .. 'meeting:' .. id)
   call('HSET', A .. 'meeting:' .. id, unpack(own))
-  record_listed(id, meeting)
+  record_listed(id, meeting, d.tenant_id)
 end
 
 local taken_back, to_end = {}, {}

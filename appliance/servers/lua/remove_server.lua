@@ -26,7 +26,8 @@ for i = 1, #detached, 2 do
   end
 end
 call('DEL', P .. 'server:' .. sid, P .. sid, A .. 'server:' .. sid, A .. 'load:' .. sid, A .. 'meetings_of:' .. sid,
-  A .. 'detached:' .. sid, A .. 'lease:' .. sid, A .. 'suspect:' .. sid, A .. 'hooks_on:' .. sid, A .. 'doubles:' .. sid)
+  A .. 'detached:' .. sid, A .. 'lease:' .. sid, A .. 'suspect:' .. sid, A .. 'hooks_on:' .. sid, A .. 'doubles:' .. sid,
+  A .. 'strays:' .. sid)
 call('SREM', A .. 'servers', sid)
 call('SREM', P .. 'servers', sid)
 if call('SCARD', P .. 'servers') == 0 then call('SET', A .. 'emptied', 1) end

@@ -1,5 +1,5 @@
 -- Find the tenant of a host label. ARGV: host label in lower case.
--- Reply: JSON {id, name, secrets, settings = [...], lrs = {...}} or nil; `lrs` contains the fields for LRS
+-- Reply: JSON {id, name, secrets, settings = [...], rules = [JSON, ...], lrs = {...}} or nil; `lrs` contains the fields for LRS
 -- and Keycloak of a tenant that has an LRS.
 local function tenant_id_of(label)
   local id = call('HGET', P .. 'tenant_name:' .. label, 'id')
@@ -33,4 +33,5 @@ if text(t[3]) ~= '' then
     if string.find(fields[i], '^lrs_') or string.find(fields[i], '^kc_') then lrs[fields[i]] = fields[i + 1] end
   end
 end
-return cjson.encode({ id = id, name = t[1], secrets = text(t[2]), settings = settings, lrs = lrs })
+return cjson.encode({ id = id, name = t[1], secrets = text(t[2]), settings = settings, lrs = lrs,
+  rules = call('HVALS', A .. 'param_rules:' .. id) })

@@ -16,6 +16,8 @@ for _, setting in ipairs(call('SMEMBERS', P .. 'tenant_settings:' .. id)) do
   call('DEL', P .. 'tenant_setting:' .. setting)
   call('HDEL', A .. 'setting_calls', setting)
 end
-call('DEL', P .. 'tenant_settings:' .. id, key)
+call('DEL', P .. 'tenant_settings:' .. id, key, A .. 'meetings_of_tenant:' .. id, A .. 'limits:' .. id,
+  A .. 'param_rules:' .. id)
+call('SREM', A .. 'limited', id)
 call('SREM', P .. 'tenants', id)
 return 0

@@ -1,0 +1,70 @@
+"""Tenants: what each uses now and used this month, its limits and settings."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from quart import Response
+
+from appliance.console.charts import draw_columns
+from appliance.console.core import Console, PageFailed, Route, Visit
+from appliance.console.pages.overview import redirect_to
+
+
+async def show(console: Console, visit: Visit) -> Response:
+    """Show all tenants; a tenant's token sees its own."""
+    if visit.view.tenant_id is not None:
+        return redirect_to(f"/scalelite/tenants/{quote(visit.view.tenant_id, safe='')}")
+    found = await console.call(visit, "getTenants")
+    tenants = found if isinstance(found, list) else []
+    lines, problem = await console.try_call(visit, "usage", by="tenant")
+    used = {one.tenant: one for one in lines.usage} if lines else {}
+    limits = {
+        one.id: await console.try_call(visit, "getTenantLimits", id=one.id) for one in tenants
+    }
+    shown = [(one, used.get(one.name), limits[one.id][0]) for one in tenants]
+    return await console.page(visit, "tenants.html", tenants=shown, problem=problem)
+
+
+async def show_one(console: Console, visit: Visit) -> Response:
+    """Show a tenant: its limits, its days of this month, what its calls look like."""
+    tenant_id = visit.view.param("id")
+    if visit.view.tenant_id not in (None, tenant_id):
+        raise PageFailed(404, "There is no such tenant")
+    one = await console.call(visit, "showTenant", id=tenant_id)
+    usage, problem = await console.try_call(visit, "usage", by="day", tenant=tenant_id)
+    days = _by_day(console, usage.usage if usage else ())
+    charts = [
+        (title, draw_columns([getattr(day, name, 0) or 0 for day in days], visit.texts.t(title)))
+        for title, name in (("User-minutes per day", "user_minutes"), ("Most users", "peak_users"))
+    ]
+    return await console.page(
+        visit, "tenant.html", one=one, id=tenant_id, usage=usage, charts=charts, problem=problem
+    )
+
+
+def _by_day(console: Console, lines: Any) -> list[Any]:
+    """Return the line of each day of this month until today, None where nothing was used."""
+    now = datetime.fromtimestamp(console.features.now_ms() / 1000, UTC)
+    known = {line.period: line for line in lines}
+    return [known.get(f"{now:%Y-%m}-{day:02}") for day in range(1, now.day + 1)]
+
+
+async def show_csv(console: Console, visit: Visit) -> Response:
+    """Send the usage of this month by day as CSV."""
+    answer = await console.call(visit, "usage", by="day", tenant=visit.view.param("id"))
+    declaration = console.calls.find("usage")
+    assert declaration is not None
+    assert declaration.csv is not None
+    response = Response(declaration.csv(answer), content_type="text/csv; charset=utf-8")
+    response.headers["content-disposition"] = 'attachment; filename="usage.csv"'
+    return response
+
+
+ROUTES = (
+    Route("/tenants", show, page="tenants", for_tenants=True),
+    Route("/tenants/<id>", show_one, page="tenants", for_tenants=True),
+    Route("/tenants/<id>/usage.csv", show_csv, page="tenants", for_tenants=True),
+)

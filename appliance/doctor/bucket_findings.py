@@ -1,0 +1,69 @@
+"""Judge the bucket of recordings. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from appliance.doctor.findings import Finding, fail, ok, warn
+from appliance.doctor.store_findings import judge_clock
+from appliance.recordings.bucket_facts import BucketFacts
+
+_POLICY = "give the key the rights that docs/object-storage.md lists"
+_ADVICE = {
+    "NoSuchBucket": "create it, or correct S3_BUCKET_NAME and S3_REGION",
+    "AccessDenied": _POLICY,
+    "InvalidAccessKeyId": "correct AWS_ACCESS_KEY_ID",
+    "SignatureDoesNotMatch": "correct AWS_SECRET_ACCESS_KEY, or the clock of this host",
+    "RequestTimeTooSkewed": "run NTP on this host (`timedatectl`)",
+    "NoCredentials": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role",
+}
+_UNREACHABLE = "check S3_ENDPOINT_URL and the network; imports wait, playback answers 503"
+
+
+def judge_bucket(facts: BucketFacts) -> list[Finding]:
+    """Judge the bucket."""
+    check = f"bucket {facts.bucket}"
+    if facts.failure:
+        return [fail(check, f"it cannot be used: {facts.failure}", _advice(facts.failure))]
+    return [*_judge_rights(check, facts), *_judge_rules(check, facts)]
+
+
+def bucket_check(bucket: str | None) -> str:
+    """Return the name of the check."""
+    return f"bucket {bucket or ''}"
+
+
+def _advice(failure: str) -> str:
+    code = failure.removeprefix("S3 ").partition(":")[0]
+    return _ADVICE.get(code, _UNREACHABLE)
+
+
+def _judge_rights(check: str, facts: BucketFacts) -> Iterator[Finding]:
+    failures = {
+        "written": facts.write_failure,
+        "read": facts.read_failure,
+        "deleted": facts.delete_failure,
+    }
+    for word, failure in failures.items():
+        if failure:
+            yield fail(check, f"objects cannot be {word}: {failure}", _advice(failure))
+    if not any(failures.values()):
+        yield ok(check, "objects can be written, read and deleted")
+    yield judge_clock("clock of the object store", facts.skew_s or 0.0)
+
+
+def _judge_rules(check: str, facts: BucketFacts) -> Iterator[Finding]:
+    if facts.versioning and not facts.ends_versions:
+        yield warn(
+            f"{check}, versions",
+            "deleted recordings stay as old versions for ever",
+            "add a lifecycle rule that deletes noncurrent versions",
+        )
+    elif facts.versioning is not None:
+        kept = "old versions are deleted by a rule" if facts.versioning else "none are kept"
+        yield ok(f"{check}, versions", kept)
+    if facts.ends_uploads is not None:
+        text = "a lifecycle rule ends unfinished ones"
+        if not facts.ends_uploads:
+            text = "no lifecycle rule ends unfinished ones; the appliance removes its own"
+        yield ok(f"{check}, uploads", text)

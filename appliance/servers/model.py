@@ -1,0 +1,102 @@
+"""What polls find and what they change: data between polling.py and store.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from appliance.model import MeetingId, ServerId, ServerState
+
+
+@dataclass(frozen=True, slots=True)
+class SeenMeeting:
+    """One listed meeting, as a poll passes it to the store."""
+
+    id: str
+    contribution: float
+    """Its share of the server's load."""
+    participants: int
+    created_ms: int = 0
+    moderators: int = 0
+    videos: int = 0
+    name: str = ""
+    is_breakout: bool = False
+    tenant_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Findings of one successful poll of a server."""
+
+    server_id: ServerId
+    began_ms: int
+    now_ms: int
+    joins_before: float
+    """`PollStart.joins` when the poll began."""
+    load: float
+    meetings: int
+    users: int
+    largest_meeting: int
+    videos: int
+    listed: tuple[SeenMeeting, ...]
+    bbb_version: str | None = None
+    stray_tenants: frozenset[str] = frozenset()
+    """Tenants (their ids, empty for none) with meetings that `listed` leaves out."""
+
+
+@dataclass(frozen=True, slots=True)
+class PollStart:
+    """State of a server in the store when a poll begins."""
+
+    state: ServerState
+    joins: float
+    """Total load that joins have ever added to the server; what they add during the poll counts in
+    addition to the load that the poll measures."""
+    usage_version: int = 0
+    """How often the usage of the server was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class DoubleMeeting:
+    """A meeting that the polled server lists beside the server of its record."""
+
+    id: MeetingId
+    server_id: ServerId
+    """The server of its record."""
+    placement: int
+    joins: int
+    """Joins that the record counted when the poll was recorded."""
+    new: bool
+    """The previous poll did not find it."""
+    action: str
+    """`end_here`, `move_here` (end it on the server of its record) or empty: nothing yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObservationResult:
+    """Changes made by a successful poll."""
+
+    known: bool = True
+    """False: the server was removed from the pool, or is disabled."""
+    usage_saved: bool = False
+    online: bool = False
+    came_online: bool = False
+    auto_disabled: bool = False
+    """It was cordoned and has become empty."""
+    load: float = 0.0
+    taken_back: tuple[MeetingId, ...] = ()
+    to_end: tuple[tuple[MeetingId, str], ...] = field(default=(), repr=False)
+    """Meetings (id, moderator password) that run there but now belong to another server."""
+    missing: tuple[tuple[MeetingId, int], ...] = ()
+    """Recorded meetings (id, placement) that the server did not list."""
+    doubles: tuple[DoubleMeeting, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FailureResult:
+    """Changes made by a failed poll."""
+
+    known: bool = True
+    unhealthy_count: int = 0
+    went_offline: bool = False
+    detached: int = 0
+    """Number of meetings that were detached because of it."""

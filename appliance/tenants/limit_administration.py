@@ -1,0 +1,108 @@
+"""The operator's commands for limits of tenants, and for looking at what their calls become."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from appliance.admin_calls.refusal import ErrorAnswer, ErrorJson, RefusalKind, Refused, no_tenant
+from appliance.bbb.params import Params
+from appliance.model import ParamRule, Tenant, TenantId
+from appliance.tenants import administration as tenant_admin
+from appliance.tenants.deps import TenantDeps
+from appliance.tenants.limits import DEFAULT_TENANT, TenantLimits, check_limit
+from appliance.tenants.param_rules import (
+    cap_duration,
+    create_layers,
+    join_layers,
+    merge_create_params,
+    merge_join_params,
+)
+from appliance.tenants.values import TenantSetting
+
+REQUIRED = "(required)"
+"""Stands in shown calls for what front-ends must give."""
+_NO_TENANTS = f"Multitenancy is disabled: there are only the limits of `{DEFAULT_TENANT}`"
+
+
+@dataclass(frozen=True, slots=True)
+class SeenLimits:
+    """The limits of a tenant, or of a pool without tenants."""
+
+    tenant_id: TenantId | None
+    name: str
+    limits: TenantLimits
+
+
+@dataclass(frozen=True, slots=True)
+class ShownCalls:
+    """The settings of a tenant, and its calls as they are passed on."""
+
+    settings: tuple[TenantSetting, ...]
+    create: Params
+    join: Params
+
+
+async def find_limits(deps: TenantDeps, given: str) -> SeenLimits:
+    """Return the limits of a tenant by its id. Raises Refused, ErrorAnswer: there is none such."""
+    tenant_id, name = await _find(deps, given)
+    return SeenLimits(tenant_id, name, await deps.limits.read(tenant_id, now_ms=deps.now_ms()))
+
+
+async def change_limits(
+    deps: TenantDeps, actor: str, given: str, values: Mapping[str, str]
+) -> SeenLimits:
+    """Set limits, remove those with an empty value, and return all.
+
+    Raises Refused, ErrorAnswer: there is no such tenant, or a value is invalid.
+    """
+    tenant_id, name = await _find(deps, given)
+    try:
+        checked = {limit: check_limit(limit, value) for limit, value in values.items()}
+    except ValueError as error:
+        raise Refused(RefusalKind.INVALID, str(error)) from error
+    if checked:
+        if not await deps.limits.change(tenant_id, checked):
+            raise no_tenant(given)
+        deps.log.info("tenant_limits_changed", tenant=name, limits=checked, by=actor)
+    return await find_limits(deps, given)
+
+
+async def _find(deps: TenantDeps, given: str) -> tuple[TenantId | None, str]:
+    if deps.settings.api.multitenancy:
+        tenant = await tenant_admin.find_tenant(deps, given)
+        return tenant.id, tenant.name
+    if given in ("", DEFAULT_TENANT):
+        return None, DEFAULT_TENANT
+    raise ErrorAnswer(412, ErrorJson(_NO_TENANTS, message="Multitenancy is disabled"))
+
+
+async def show_calls(deps: TenantDeps, seen: SeenLimits) -> ShownCalls:
+    """Return what a create and a join become for which a front-end gives only what is needed.
+
+    Rules for versions of servers are left out. Raises Refused: the tenant does not exist.
+    """
+    settings: tuple[TenantSetting, ...] = ()
+    tenant: Tenant | None = None
+    if seen.tenant_id is not None:
+        settings = await tenant_admin.list_settings(deps, seen.tenant_id)
+        tenant = await deps.cache.find(seen.name)
+    api = deps.settings.api
+    of_create, of_join = create_layers(api, tenant), join_layers(api, tenant)
+    create = _with_required((("meetingID", "MEETING"), ("name", "NAME")), of_create)
+    create = merge_create_params(create, api, tenant)
+    duration = seen.limits.limits.get("max_duration")
+    join = _with_required((("meetingID", "MEETING"), ("fullName", "NAME")), of_join)
+    return ShownCalls(
+        settings,
+        cap_duration(create, int(duration or 0)),
+        merge_join_params(join, api, tenant),
+    )
+
+
+def _with_required(params: Params, layers: tuple[tuple[ParamRule, ...], ...]) -> Params:
+    given = dict(params)
+    rules = [rule for layer in layers for rule in layer if rule.mode == "require"]
+    return tuple({rule.param: REQUIRED for rule in rules if rule.param not in given}.items()) + (
+        params
+    )
