@@ -1,7 +1,7 @@
 # On a new machine, `make run` and `make test` install what they need. `make` alone lists the targets.
 # ARGS is passed to the program of a target: make test ARGS="tests/bbb -k checksum".
 .DEFAULT_GOAL := help
-.PHONY: help venv dev run test test-compat lint bench bench-all soak chaos docs screenshots man lock deb apt-repo image release deb-test clean
+.PHONY: help venv dev run test test-compat test-s3 lint bench bench-all soak chaos docs screenshots man lock deb apt-repo image release deb-test clean
 MAKEFLAGS += --no-print-directory
 ARGS ?=
 CODE = appliance tests benchmarks tools
@@ -26,6 +26,11 @@ test: dev ## run the test suite
 test-compat: dev ## run client libraries of PyPI and npm against the appliance (two minutes)
 	@tools/compat-clients
 	@.venv/bin/python -m pytest -n0 tests/compat $(ARGS)
+
+test-s3: dev ## run the tests of object storage against OpenStack Swift (three minutes)
+	@tools/swift-packages
+	@.venv/bin/python tools/swift_s3.py .venv/bin/python -m pytest -n0 tests/recordings/test_storage.py \
+		tests/recordings/test_object_playback.py tests/end_to_end/test_object_storage.py $(ARGS)
 
 lint: dev ## check style, types, layers and forbidden text
 	@.venv/bin/ruff check $(CODE)

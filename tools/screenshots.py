@@ -5,11 +5,16 @@ Needs Chromium and its driver, Redis, and the packages of requirements/dev.in. T
 
 from __future__ import annotations
 
+import json
+import os
+import secrets
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # run as a script: its packages are found from the root
@@ -20,15 +25,18 @@ from tests.doubles.bbb_process import bbb_servers  # noqa: E402
 from tests.doubles.browser import Browser, open_browser  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
-MAX_BYTES = 60_000
+MAX_BYTES = 120_000
 """Of one picture, so that the repository stays small."""
 
 
 def main() -> int:
     """Write all pictures; return the exit code."""
     IMAGES.mkdir(exist_ok=True)
-    with open_pool() as appliance, open_browser() as browser:
-        take_join_pages(appliance, browser)
+    with open_browser() as browser:
+        with open_pool() as appliance:
+            take_join_pages(appliance, browser)
+        with open_console_pool() as (base, token):
+            take_console(base, token, browser)
     too_large = [path for path in IMAGES.glob("*.png") if path.stat().st_size > MAX_BYTES]
     for path in too_large:
         print(f"screenshots: {path.name} has more than {MAX_BYTES} bytes", file=sys.stderr)
@@ -67,6 +75,44 @@ def take_join_pages(appliance: ApplianceProcess, browser: Browser) -> None:
     take("join-not-started-phone-de", "lecture")
     browser.set_up(still=True, width=360, height=640, language="de", dark=True, scripts=False)
     take("join-moving-phone-de-dark", "seminar")
+
+
+@contextmanager
+def open_console_pool() -> Iterator[tuple[str, str]]:
+    """Serve a made-up pool of 24 servers; give the console's address and a token."""
+    command = [sys.executable, str(ROOT / "tests" / "doubles" / "console_pool.py"), "24"]
+    environ = {**os.environ, "LOADBALANCER_SECRET": secrets.token_hex(20)}
+    with subprocess.Popen(
+        command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        found = json.loads(process.stdout.readline())
+        yield f"http://127.0.0.1:{found['port']}/scalelite/", found["token"]
+        process.stdin.close()
+
+
+def take_console(base: str, token: str, browser: Browser) -> None:
+    """Take the pages of the console (docs/console.md)."""
+
+    def take(name: str, page: str, **visitor: Any) -> None:
+        browser.set_up(still=True, **visitor)
+        browser.driver.get(base + page)
+        browser.wait_for_title("Scalelite")
+        browser.save_screenshot(IMAGES / f"console-{name}.png")
+
+    browser.reset()
+    browser.driver.get(base)
+    browser.driver.find_element("id", "token").send_keys(token + "\n")
+    browser.wait_for_title("Overview")
+    take("overview", "", width=1280, height=860)
+    take("overview-phone-dark", "", width=360, height=780, dark=True)
+    take("servers", "servers", width=1360, height=470)
+    take("servers-dark", "servers", width=1360, height=470, dark=True)
+    take("server", "servers/bbb2", width=1280, height=900)
+    take("meetings", "meetings", width=1280, height=620)
+    take("doctor", "doctor", width=1280, height=620)
+    take("overview-de", "", width=1280, height=520, language="de")
 
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from msgspec import Meta
 
 from appliance.admin_calls.actors import Role
-from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Call
+from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Audited, Call, Snapshot
 from appliance.admin_calls.fields import Fields, Flag, limit, one_of
 from appliance.recordings import moving
 from appliance.recordings.admin_types import RECORD_ID, After, Number, StoredTexts
@@ -75,6 +76,14 @@ async def _start(deps: RecordingDeps, call: Call[MoveRecordingsRequest]) -> Move
     return _move_json(await moving.start_move(deps, call.who, request.ids, move), 0)
 
 
+async def _read_move(deps: RecordingDeps, call: Call[Any], answer: Any) -> Mapping[str, Snapshot]:
+    if answer is None:
+        return {}
+    request = call.read()
+    values = {"to": request.to, "ids": list(request.ids) or "all", "dry_run": request.dry_run}
+    return {"": Snapshot("recordings", values)}
+
+
 async def _get(deps: RecordingDeps, call: Call[MoveRequest]) -> MoveJson:
     return _move_json(moving.read_move(deps), call.read().after)
 
@@ -97,6 +106,7 @@ MOVE_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         role=Role.ADMIN,
         request={"to": "disk", "dry_run": True},
         logs="recordings_moving",
+        audited=Audited(_read_move),
         deadline_s=LONG_S,
     ),
     AdminCall(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -31,11 +31,16 @@ from appliance.servers.sync_plan import (
     shared_urls,
 )
 from appliance.servers.values import NewServer
+from appliance.servers.yaml_entry import ServerListProblem
+from appliance.servers.yaml_limits import parse_tenant_limits
 from appliance.servers.yaml_list import (
+    BadServerList,
     parse_new_servers,
     parse_server_list,
     render_server_list,
 )
+from appliance.tenants.limit_administration import change_limits, tenant_ids
+from appliance.tenants.limits import DEFAULT_TENANT
 
 APPLY_S = 570.0
 """Less than the deadline of the admin call, so that the answer can report the progress."""
@@ -91,15 +96,37 @@ async def sync_servers(
     known = {server.id for server in present}
     # In a thread: libyaml takes milliseconds, but PyYAML in pure Python may take long.
     wanted = await trio.to_thread.run_sync(parse_server_list, text, known)
+    limits = await _find_limits(deps, text)
     held = Counter(meeting.server_id for meeting in await deps.pool.records.list_meetings())
     steps = plan_sync(wanted, present, held, mode)
-    notes = _notes({one.id: one.url for one in wanted})
+    notes = (*_notes({one.id: one.url for one in wanted}), *_limit_notes(limits))
     if dry_run:
         planned = tuple(SyncedServer(step, StepOutcome.PLANNED) for step in steps)
         return SyncResult(planned, notes)
     sync = _Sync(deps, actor, mode)
     await sync.apply(steps, apply_s)
+    if not sync.failure:
+        await sync.set_limits(limits)
     return SyncResult(sync.results(steps), notes, sync.failure)
+
+
+async def _find_limits(deps: ServerDeps, text: str) -> dict[str, Mapping[str, str]]:
+    """Return the limits of a file by id of the tenant. Raises BadServerList."""
+    found, problems = await trio.to_thread.run_sync(parse_tenant_limits, text)
+    ids = await tenant_ids(deps.callbacks.tenants) if found else {}
+    for name in found:
+        if name not in ids:
+            problems.append(ServerListProblem(0, name, "there is no such tenant"))
+    if problems:
+        raise BadServerList(problems)
+    return {ids[name]: values for name, values in found.items()}
+
+
+def _limit_notes(limits: Mapping[str, Mapping[str, str]]) -> tuple[str, ...]:
+    return tuple(
+        f"limits of {tenant}: {' '.join(f'{name}={value}' for name, value in values.items())}"
+        for tenant, values in limits.items()
+    )
 
 
 def _notes(urls: dict[ServerId, str]) -> tuple[str, ...]:
@@ -128,6 +155,16 @@ class _Sync:
                     break
         if scope.cancelled_caught:
             self.failure = f"not done within {deadline_s:g} seconds"
+
+    async def set_limits(self, limits: Mapping[str, Mapping[str, str]]) -> None:
+        """Set the limits of tenants."""
+        try:
+            for tenant_id, values in limits.items():
+                await change_limits(self._deps.callbacks.tenants, self._actor, tenant_id, values)
+        except StoreDown:
+            self.failure = "the meeting store (Redis) was lost on the way"
+        except Refused as error:  # the tenant was removed by another call
+            self.failure = str(error)
 
     def results(self, steps: Sequence[SyncStep]) -> tuple[SyncedServer, ...]:
         """Return the result of each step; an interrupted one is uncertain."""
@@ -196,7 +233,15 @@ class _Sync:
 
 async def export_servers(deps: ServerDeps, *, verbose: bool) -> str:
     """Return the pool as a file for `sync_servers`; it contains the servers' secrets."""
-    return render_server_list(await list_servers(deps), verbose=verbose)
+    tenants = deps.callbacks.tenants
+    found = await tenants.limits.read_all(now_ms=deps.now_ms())
+    names = {one_id: name for name, one_id in (await tenant_ids(tenants)).items()} if found else {}
+    limits = {
+        names[key]: one
+        for one_id, one in found.items()
+        if (key := one_id or DEFAULT_TENANT) in names
+    }
+    return render_server_list(await list_servers(deps), limits, verbose=verbose)
 
 
 # --- add-all -------------------------------------------------------------------------------------

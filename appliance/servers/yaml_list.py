@@ -19,9 +19,11 @@ from appliance.bbb.endpoint import check_url
 from appliance.model import Server, ServerId, ServerState
 from appliance.servers.values import NewServer, check_id
 from appliance.servers.yaml_entry import EntryReader, ServerListProblem, field_name
+from appliance.servers.yaml_limits import render_tenant_limits
 from appliance.servers.yaml_nodes import Mapping as YamlMapping
 from appliance.servers.yaml_nodes import Node, UnreadableYaml, parse_yaml
 from appliance.servers.yaml_nodes import Sequence as YamlSequence
+from appliance.tenants.limits import TenantLimits
 
 _FIELDS = ("url", "secret", "enabled", "load_multiplier", "tag", "max_meetings", "max_users")
 _SHOWN_ONLY = ("state", "load", "bbb_version", "online")
@@ -150,9 +152,18 @@ def _complete_url(text: str) -> str:
     return check_url(f"https://{text}/bigbluebutton/api" if _BARE_HOST(text) else text)
 
 
-def render_server_list(servers: Sequence[Server], *, verbose: bool = False) -> str:
+def render_server_list(
+    servers: Sequence[Server],
+    limits: Mapping[str, TenantLimits] = MappingProxyType({}),
+    *,
+    verbose: bool = False,
+) -> str:
     """Return a file that makes a pool like this one. It contains the servers' secrets."""
-    document = {"servers": {server.id: _render(server, verbose) for server in servers}}
+    document: dict[str, Any] = {
+        "servers": {server.id: _render(server, verbose) for server in servers}
+    }
+    if limits:
+        document["tenants"] = render_tenant_limits(limits)
     text: str = yaml.dump(
         document,
         Dumper=_DUMPER,

@@ -77,6 +77,13 @@ async def _find(deps: TenantDeps, given: str) -> tuple[TenantId | None, str]:
     raise ErrorAnswer(412, ErrorJson(_NO_TENANTS, message="Multitenancy is disabled"))
 
 
+async def tenant_ids(deps: TenantDeps) -> dict[str, str]:
+    """Return the ids by which limits are set, by name; without multitenancy only `default`."""
+    if not deps.settings.api.multitenancy:
+        return {DEFAULT_TENANT: DEFAULT_TENANT}
+    return {one.name: one.id for one in await tenant_admin.list_tenants(deps)}
+
+
 async def show_calls(deps: TenantDeps, seen: SeenLimits) -> ShownCalls:
     """Return what a create and a join become for which a front-end gives only what is needed.
 

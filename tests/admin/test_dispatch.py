@@ -94,7 +94,7 @@ ROLES = {
         *("doctor", "listMeetings", "getMeetingInfo", "listCallbacks", "listAnalytics"),
         *("listRecordings", "getRecordingInfo", "getExpiredRecordings", "getImports", "getImport"),
         *("checkTakeover", "getTenants", "getTenantInfo", "getTenantSettings", "audit"),
-        *("getEvents", "followEvents", "getActivity", "usage", "usageTimetable"),
+        *("getMove", "getEvents", "followEvents", "getActivity", "usage", "usageTimetable"),
         *("getTenantLimits", "showTenant"),
     },
     Role.OPERATOR: {
@@ -107,7 +107,15 @@ ROLES = {
         *("acceptEmpty", "addTenant", "updateTenant", "deleteTenant", "addTenantSetting"),
         *("deleteTenantSetting", "dropCallbacks", "getAnalytics", "repairRecordings"),
         *("addRecordingsToTenant", "pruneRecordings", "importRecording", "healTakeover"),
-        *("prepareHandback", "erase", "listTokens", "addToken", "revokeToken", "setTenantLimits"),
+        *(
+            "moveRecordings",
+            "prepareHandback",
+            "erase",
+            "listTokens",
+            "addToken",
+            "revokeToken",
+            "setTenantLimits",
+        ),
     },
 }
 

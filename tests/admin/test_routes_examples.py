@@ -69,6 +69,7 @@ AUDITED: dict[str, tuple[str, dict[str, Any] | None, dict[str, Any] | None]] = {
         None,
         {"count": 1, "tenant_id": TENANT_ID},
     ),
+    "moveRecordings": ("recordings", None, {"to": "disk", "ids": "all", "dry_run": True}),
     "pruneRecordings": (f"recording {RECORD_ID}", None, {"state": "deleted"}),
     "retryImports": (f"import {RECORD_ID}.tar", None, {"problem": None}),
     "healTakeover": ("takeover pool", None, {"meetings whose server was removed": 1}),

@@ -179,12 +179,19 @@ async def add_server(
     **values: Any,
 ) -> None:
     """Add a server that has answered one poll; without users it has no meetings."""
-    store, now_ms = features.servers.store, features.now_ms()
-    one = ServerId(server_id)
+    store, one = features.servers.store, ServerId(server_id)
     url = f"https://{server_id}.example.org/bigbluebutton/api"
     await store.add_server(one, ServerChange(**{"url": url, "secret": "bbb-secret-5b1", **values}))
     await store.set_server_state(one, ServerState.ENABLED)
-    count = meetings if users else 0
+    await observe(features, server_id, users, meetings if users else 0)
+    if state is not ServerState.ENABLED:
+        await store.set_server_state(one, state)
+
+
+async def observe(features: Features, server_id: str, users: int, count: int) -> None:
+    """Record a poll that found so many users in `count` meetings."""
+    store, now_ms = features.servers.store, features.now_ms()
+    one = ServerId(server_id)
     seen = tuple(
         SeenMeeting(f"{server_id}-{number}", users / count, users // count, now_ms)
         for number in range(count)
@@ -206,8 +213,6 @@ async def add_server(
         bbb_version="3.0.10",
     )
     await store.observe_server(observation, healthy_threshold=1)
-    if state is not ServerState.ENABLED:
-        await store.set_server_state(one, state)
 
 
 @asynccontextmanager

@@ -30,7 +30,9 @@ from tests.doubles.ports import free_port
 from tests.doubles.settings import settings_of
 
 START_S = 30.0
-KEY_ID, KEY = "testing", "testing-secret"
+_OTHER = os.environ.get("APPLIANCE_TEST_S3", "").split()
+"""URL, key id and key of a running server that is used instead of moto's (`make test-s3`)."""
+KEY_ID, KEY = _OTHER[1:] if _OTHER else ("testing", "testing-secret")
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,10 @@ def _shared_bucket(url: str) -> Bucket:
 
 @contextmanager
 def serve_s3() -> Iterator[S3Server]:
-    """Run moto's server."""
+    """Run moto's server, or use the one of APPLIANCE_TEST_S3."""
+    if _OTHER:
+        yield S3Server(_OTHER[0])
+        return
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     environ = {"PATH": os.environ["PATH"], "MOTO_S3_DEFAULT_KEY_BUFFER_SIZE": str(64 << 20)}

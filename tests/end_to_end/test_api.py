@@ -154,7 +154,7 @@ def test_chat_message_is_passed_through(pool: ServedPool) -> None:
     assert pool.holder("chat").meetings()["chat"]["chat"] == ["Hi & bye"]
 
 
-@pytest.mark.parametrize("call", ["getJoinUrl", "hooks/ping", "nothing", "Create"])
+@pytest.mark.parametrize("call", ["getjoinurl", "hooks/ping", "nothing", "Create"])
 def test_unknown_call_is_unsupported(pool: ServedPool, call: str) -> None:
     answer = pool.front.get(call, meetingID="m1")
 

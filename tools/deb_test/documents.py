@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools.deb_test.configuration import try_configurations
 from tools.deb_test.packages import ROOT
 from tools.deb_test.scene import CONFIGURATION, UNIT, Scene
 from tools.deb_test.tree import PACKAGES
@@ -229,6 +230,8 @@ def follow_documents(scene: Scene, package: Path) -> None:
         scene.wait_serving()
         configuration = machine.path(CONFIGURATION).read_text()
         assert reader.follow("docs/first-hour.md") > 5
+    reset(scene, configuration)
+    try_configurations(scene)
     scene.install("jq")  # docs/administration.md
     machine.shell("useradd --create-home alice; systemctl unmask nginx")
     machine.shell("rm -f /etc/nginx/sites-enabled/default")
@@ -244,10 +247,11 @@ def follow_backup(scene: Scene, package: Path) -> None:
         Reader(scene, changes_of(scene, package)).follow("docs/backup.md", ("Back up",))
 
 
-def reset(scene: Scene, configuration: str, settings: Sequence[tuple[str, str]]) -> None:
+def reset(scene: Scene, configuration: str, settings: Sequence[tuple[str, str]] = ()) -> None:
     """Undo what a document has changed: configuration, drop-ins, servers."""
     machine = scene.machine
     machine.shell(f"rm -rf /etc/systemd/system/{UNIT}.service.d; systemctl daemon-reload")
+    machine.run("systemctl", "stop", "nginx")
     machine.path(CONFIGURATION).write_text(configuration)
     scene.configure(**dict(settings))
     scene.wait_serving()

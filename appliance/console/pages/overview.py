@@ -25,7 +25,7 @@ _DAY_CHARTS = (
     ("users", "Users", "/scalelite/servers?sort=users"),
     ("meetings", "Meetings", "/scalelite/meetings"),
     ("refused", "Creates refused", "/scalelite/servers"),
-    ("errors", "Calls with an internal error", "/scalelite/doctor"),
+    ("errors", "Internal errors", "/scalelite/doctor"),
 )
 
 
