@@ -175,13 +175,13 @@ class Live:
 
     async def _remember(self) -> None:
         """Take the last day from the database, if it is there: a restart shows no empty chart."""
-        usage, now_ms = self.features.usage, self.features.now_ms()
-        if usage is None:
+        if self.features.usage is None:
             return
+        database = self.features.usage.table.database
+        await database.wait_ready()
+        now_ms = self.features.now_ms()
         try:
-            points = await read_history(
-                usage.table.database, None, now_ms - DAY_MIN * 60_000, now_ms, 60_000
-            )
+            points = await read_history(database, None, now_ms - DAY_MIN * 60_000, now_ms, 60_000)
         except DatabaseDown:
             return
         known = [

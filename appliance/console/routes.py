@@ -44,6 +44,7 @@ MAX_FORM_BYTES = 256 * 1024
 _FORM_S = 10.0
 _CHECK_S = 3.0
 """How often an open stream looks its session up: a revoked token ends it within 5 s."""
+_NO_SLASH = PREFIX.encode()
 _HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
@@ -199,6 +200,8 @@ class _Views:
     def _ask_to_log_in(self, texts: Texts) -> Response:
         if request.method == "POST":
             return self._login_page(texts, 401, "Log in first")
+        if cast(dict[str, Any], request.scope).get("raw_path", b"").partition(b"?")[0] == _NO_SLASH:
+            return _redirect(f"{PREFIX}/")  # where the cookie is sent
         if request.path.rstrip("/") == PREFIX:
             return self._login_page(texts, 200, "")
         target = f"{PREFIX}/?next={quote(request.full_path.rstrip('?'), safe='/')}"

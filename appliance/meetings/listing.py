@@ -9,7 +9,7 @@ BBB's ApiController and get-sessions.ftlx.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
@@ -32,6 +32,7 @@ from appliance.faults import BbbError
 from appliance.meetings.calls import report_failed_call
 from appliance.meetings.deps import MeetingDeps
 from appliance.meetings.rounds import SharedRounds
+from appliance.meetings.store import ListingServers
 from appliance.model import Server, ServerId, Target, TenantId
 from appliance.system.threads import run_sized
 from appliance.tenants.view import show_list, show_meeting_elements
@@ -90,7 +91,7 @@ class MeetingLists:
     async def _round(self, tenant_id: TenantId | None, params: Params) -> Pieces:
         self._deps.metrics.list_rounds.add()
         found = await self._deps.store.find_listing_servers(tenant_id)
-        lists = await self._read_lists(found.asked, params)
+        lists = await self._read_lists(found, params)
         silent = [*(one.id for one in found.asked if one.id not in lists), *found.offline]
         shown = [await self._show(one, tenant_id) for one in lists.values()]
         if silent:
@@ -126,9 +127,7 @@ class MeetingLists:
         elements = [render_known_meeting(one) for one in own if one.id not in listed]
         return b"".join(show_meeting_elements(elements, tenant_id) if tenant_id else elements)
 
-    async def _read_lists(
-        self, asked: Sequence[Server], params: Params
-    ) -> dict[ServerId, _KeptList]:
+    async def _read_lists(self, found: ListingServers, params: Params) -> dict[ServerId, _KeptList]:
         async def ask(target: Target, limit_s: float) -> RawList:
             kept = self._kept.get((target.id, params))
             known = kept.raw if kept is not None else None
@@ -136,7 +135,7 @@ class MeetingLists:
             return await bbb.reread_meetings(target, params, known, deadline_s=limit_s)
 
         lists = {}
-        for server_id, raw in (await _gather(self._deps, asked, "getMeetings", ask)).items():
+        for server_id, raw in (await _gather(self._deps, found, "getMeetings", ask)).items():
             kept = self._kept.get((server_id, params))
             same = kept is not None and kept.raw is raw
             lists[server_id] = kept if kept is not None and same else _KeptList(raw)
@@ -156,14 +155,19 @@ class MeetingLists:
 
 async def _gather(
     deps: MeetingDeps,
-    asked: Sequence[Server],
+    found: ListingServers,
     call: str,
     ask: Callable[[Target, float], Awaitable[_Answer]],
 ) -> dict[ServerId, _Answer]:
-    """Ask servers concurrently, each with its limit in seconds; leave out those that fail."""
+    """Ask servers concurrently, each with its limit in seconds; leave out those that fail.
+
+    A hanging server gets the whole time only if there is none that could answer instead.
+    """
+    asked = found.asked
     answers: dict[ServerId, _Answer] = {}
     limit_s = deps.settings.servers.response_timeout_s
-    hanging_s = limit_s if all(one.hanging for one in asked) else min(limit_s, HANGING_LIMIT_S)
+    alone = found.online <= len(asked) and all(one.hanging for one in asked)
+    hanging_s = limit_s if alone else min(limit_s, HANGING_LIMIT_S)
 
     async def ask_one(server: Server) -> None:
         try:
@@ -199,11 +203,11 @@ async def get_sessions(deps: MeetingDeps, caller: Caller, params: Params) -> byt
     def ask(target: Target, limit_s: float) -> Awaitable[ServerAnswer]:
         return deps.pool.bbb.call(target, "getSessions", params, deadline_s=limit_s)
 
-    lists = await _gather(deps, found.asked, "getMeetings", ask_list)
+    lists = await _gather(deps, found, "getMeetings", ask_list)
     sizes = (len(entry.xml) for one in lists.values() for entry in one.entries)
     own = await run_sized(sum(sizes), partial(_find_internal_ids, lists, caller))
     asked = [server for server in found.asked if own.get(server.id)]
-    answers = await _gather(deps, asked, "getSessions", ask)
+    answers = await _gather(deps, replace(found, asked=asked), "getSessions", ask)
     if not (found.reached_by(lists) and (answers or not asked)):
         raise ApiError(errors.UNABLE_TO_ACCESS_SERVER)
     size = sum(len(answer.body) for answer in answers.values())

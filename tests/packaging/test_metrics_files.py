@@ -15,6 +15,7 @@ from appliance.instruments import Metrics
 from appliance.metrics.exposition import SpoolStatus, StoreSnapshot, TenantNow, render_metrics
 from appliance.metrics.host import HostStatus
 from appliance.model import Server, ServerId
+from appliance.tenants.limits import TenantLimits
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "config/prometheus/scalelite-appliance.rules.yml"
@@ -31,6 +32,8 @@ def families() -> dict[str, str]:
         StoreSnapshot(
             *([server], SpoolStatus(0, 0.0), {CallbackState.FAILED: 0}, True, HostStatus((), 1.0)),
             tenants={"school": TenantNow()},
+            limits={"school": TenantLimits({"max_users": 2.0}, {"max_users": 1.0})},
+            imports_waiting={},
         ),
         "",
     )[1].decode()
@@ -79,6 +82,6 @@ def test_dashboard_uses_existing_metrics(path: Path) -> None:
 
 
 def test_document_describes_each_metric() -> None:
-    described = set(re.findall(r"`(scalelite_[a-z_]+)`", DOCUMENT.read_text()))
+    described = set(re.findall(r"`(scalelite_[a-z0-9_]+)`", DOCUMENT.read_text()))
 
     assert described == {name for name in families() if name.startswith("scalelite_")}
