@@ -216,7 +216,7 @@ def changes_of(scene: Scene, package: Path) -> list[tuple[str, str]]:
         (r"(?<=/api[ ,])SECRET", server.secret),
         (r"^secret = SECRET", f"secret = {server.secret}"),
         (r"^server = bbb1\.example\.org", f"server = {host}"),
-        (r"\bID\b", host),
+        (r"(?<=drain )ID\b|(?<=enable )ID\b|(?<=\[)ID(?=\])", host),
     ]
 
 
