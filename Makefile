@@ -48,6 +48,7 @@ bench-all: bench ## measure placement, lists, polling and recordings as well (20
 	@.venv/bin/python benchmarks/lists.py
 	@.venv/bin/python benchmarks/poll.py
 	@.venv/bin/python benchmarks/recordings.py
+	@.venv/bin/python benchmarks/object_storage.py
 
 soak: dev ## ten minutes of load with bad clients and a bad server; check for leaks
 	@.venv/bin/python benchmarks/soak.py $(ARGS)

@@ -144,7 +144,7 @@ async def open_change(
     if locked.notes and deps.change_notes is not None:
         with suppress(OSError):
             await trio.to_thread.run_sync(deps.change_notes.remove, locked.notes)
-    if locked.moving and deps.work is not None:
+    if deps.work is not None:
         await deps.work.settle(locked.moving)
 
 
@@ -170,7 +170,7 @@ async def publish_locked(
     for one in locked.recordings:
         await locked.set_published(one, publish)
     if deps.work is not None:
-        await locked.queue_object_work(locked.recordings)
+        await locked.queue_object_work(locked.recordings, awaited=True)
     return True
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from appliance.recordings.text_track_rules import (
 
 _MAX_KEY_BYTES = 1024
 _STATES = (True, False)
+_REMEMBERED_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class RecordingObjects:
     def __init__(self, bucket: Bucket, keys: ObjectKeys) -> None:
         self.bucket = bucket
         self.keys = keys
+        self._failed: tuple[float, BucketFault | None] = 0.0, None
 
     def publish(self, record_id: str, format: str) -> bool:
         """Move a format to the published objects; False: it has none. Completes a broken move."""
@@ -114,8 +117,19 @@ class RecordingObjects:
         return found
 
     def check(self) -> None:
-        """Raise BucketFault if the bucket cannot be reached now."""
-        self.bucket.exists(self.keys.state(published=True))
+        """Raise BucketFault if the bucket cannot be reached now, or could not a moment ago.
+
+        Many imports ask, and a bucket that hangs keeps each waiting for half a minute.
+        """
+        failed_s, fault = self._failed
+        if fault is not None and time.monotonic() - failed_s < _REMEMBERED_S:
+            raise BucketFault(fault.code, (fault.strerror or "").partition(": ")[2])
+        self._failed = 0.0, None
+        try:
+            self.bucket.exists(self.keys.state(published=True))
+        except BucketFault as found:
+            self._failed = time.monotonic(), found
+            raise
 
     def new_objects(
         self, source: str, record_id: str, format: str, *, published: bool

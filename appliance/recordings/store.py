@@ -91,9 +91,12 @@ class LockedRecordings:
         self.recordings = recordings
         self.notes: list[str] = []
         self.moving: list[str] = []
-        """Recordings whose objects follow the change of their rows (object_work.py)."""
+        """Recordings whose objects follow the change of their rows (object_work.py), which the
+        caller waits for."""
 
-    async def queue_object_work(self, recordings: Sequence[Recording]) -> None:
+    async def queue_object_work(
+        self, recordings: Sequence[Recording], *, awaited: bool = False
+    ) -> None:
         """Have the objects of recordings follow the changes of their rows after the commit."""
         record_ids = [one.record_id for one in recordings]
 
@@ -101,7 +104,7 @@ class LockedRecordings:
             await queue_object_work(connection, record_ids)
 
         await self._transaction.run(work)
-        self.moving += record_ids
+        self.moving += record_ids if awaited else []
 
     async def lock_objects(self, record_id: str) -> bool:
         """Lock the objects of a recording, too; False: they are being moved or replaced."""
