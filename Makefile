@@ -1,7 +1,7 @@
 # On a new machine, `make run` and `make test` install what they need. `make` alone lists the targets.
 # ARGS is passed to the program of a target: make test ARGS="tests/bbb -k checksum".
 .DEFAULT_GOAL := help
-.PHONY: help venv dev run test test-compat test-s3 lint bench bench-all soak docs screenshots man lock deb apt-repo image release deb-test clean
+.PHONY: help venv dev run test test-compat test-s3 lint bench bench-all soak chaos docs screenshots man lock deb apt-repo image release deb-test clean
 MAKEFLAGS += --no-print-directory
 ARGS ?=
 CODE = appliance tests benchmarks tools
@@ -52,6 +52,9 @@ bench-all: bench ## measure placement, lists, polling and recordings as well (20
 
 soak: dev ## ten minutes of load with bad clients and a bad server; check for leaks
 	@.venv/bin/python benchmarks/soak.py $(ARGS)
+
+chaos: dev ## strike stores, servers and appliances for ten minutes; check that nothing is lost or doubled
+	@.venv/bin/python -m tools.chaos $(ARGS)
 
 docs: venv ## generate the sample configuration, its reference and the reference of the admin calls
 	@.venv/bin/python -m appliance.settings sample >config/new && mv config/new config/scalelite-appliance.default

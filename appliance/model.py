@@ -288,6 +288,7 @@ class PlacementRequest:
     """The front-end gave no password at all."""
     logout_url: str | None = None
     """Where the front-end wants people to go whose join fails."""
+    ended_url: str | None = None  # the front-end's, should the create not be confirmed
     recorded: bool = False
     """The meeting may be recorded."""
     wants_version: bool = False

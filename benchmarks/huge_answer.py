@@ -65,7 +65,8 @@ def _measure(build: Build, name: str, meetings: int, size: int, wait_s: float) -
         meter = Meter(pool, generator)
         quiet, before = _index(meter), rss_mb(pool.pid)
         url = f"http://{HOST}:{port}/bigbluebutton/api"
-        pool.ctl("servers", "add", url, SECRET, "--id", "huge", "--enable")
+        with contextlib.suppress(PoolError):  # it does not come online with too long a list
+            pool.ctl("servers", "add", url, SECRET, "--id", "huge", "--enable")
         with _polled(pool) as peak:
             busy = _index(meter)
         time.sleep(wait_s)

@@ -74,6 +74,7 @@ async def create_meeting(
     if parent_server is not None:
         request = replace(request, only_server=parent_server)
     signer = _end_signer(deps, caller, sent, request.now_ms)
+    request = replace(request, ended_url=signer.run.ended_url)
     fit = partial(_fit_to_server, deps, caller)
     creation = Creation(deps, caller, request, tag, sent, fit, body, signer, lrs)
     answer = await creation.run()

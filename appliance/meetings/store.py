@@ -250,6 +250,7 @@ def placement_arguments(request: PlacementRequest, rules: PlacementRules) -> str
         "size_hint": request.size_hint,
         "max_participants": request.max_participants,
         "logout_url": request.logout_url,
+        "ended_url": request.ended_url,
         "recorded": request.recorded or None,
         "versions": request.wants_version or None,
     }

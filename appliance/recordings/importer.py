@@ -33,6 +33,7 @@ from appliance.recordings.merge import (
     ImportRules,
     is_deleted,
 )
+from appliance.system.exhaustion import is_own_limit
 
 STOP_LIMIT_S = 2.0
 INTERRUPTED = "the appliance was killed during each attempt; `ctl recordings retry` starts again"
@@ -130,7 +131,8 @@ async def _attempt(importer: Importer, entry: ImportEntry) -> float | None:
     except BucketFault as error:
         return await _wait(importer, entry, _reason_of(error), error.code)
     except OSError as error:
-        return await _wait(importer, entry, _reason_of(error), DISK)
+        soon = is_own_limit(error)
+        return await _wait(importer, entry, _reason_of(error), DISK, soon=soon)
     except DatabaseDown:
         importer.interrupted.add(entry.id)
         raise
@@ -257,10 +259,16 @@ async def _fail(importer: Importer, entry: ImportEntry, reason: str) -> float | 
     return wait_s
 
 
-async def _wait(importer: Importer, entry: ImportEntry, reason: str, kind: str) -> float:
-    """Retry after the disk's or the bucket's interval; `kind` is the reason in the metrics."""
+async def _wait(
+    importer: Importer, entry: ImportEntry, reason: str, kind: str, *, soon: bool = False
+) -> float:
+    """Retry after the disk's or the bucket's interval; `kind` is the reason in the metrics.
+
+    `soon`: for want of descriptors, which are free again in seconds.
+    """
     intervals = importer.retry_intervals
     wait_s = intervals.disk_s if kind == DISK else intervals.bucket_s
+    wait_s = intervals.busy_s if soon else wait_s
     if entry.error != reason:  # logged once, not at every attempt
         importer.log.warning("recording_import_waits", file=entry.tar.name, reason=reason)
     await importer.journal.retry_later(entry.id, reason, wait_s=wait_s, counts=False, reason=kind)
@@ -290,8 +298,6 @@ async def _clear(importer: Importer, tar: SpooledTar, remove: Callable[[], None]
 
 def _reason_of(error: OSError) -> str:
     """Return the error and its directory: without file names, so that it is logged once."""
-    if error.errno in _FULL:
-        return _FULL[error.errno]
     name = error.filename2 or error.filename
     where = f" in {os.path.dirname(name)}" if isinstance(name, str) else ""
-    return f"{error.strerror or 'I/O error'}{where}"
+    return _FULL.get(error.errno or 0) or f"{error.strerror or 'I/O error'}{where}"

@@ -28,7 +28,7 @@ from appliance.redis.connection import (
 )
 from appliance.redis.errors import NoScriptError, RedisDown, RedisError
 from appliance.redis.link import MAX_OUTSTANDING, RedisLink
-from appliance.redis.sentinel import wait_for_another_master
+from appliance.redis.sentinel import find_master, wait_for_another_master
 
 __all__ = [
     "RedisAddress",
@@ -103,6 +103,15 @@ class RedisClient:
     def down_reason(self) -> str | None:
         """Return why there is no connection; None: there is one, or none was tried yet."""
         return self._down_reason
+
+    async def is_master_staying(self) -> bool:
+        """Ask the Sentinels whether this master stays: none knows another, or of a failover."""
+        sentinels = self._address.sentinels
+        if not sentinels:
+            return True
+        name = self._address.sentinel_master or ""
+        master = await find_master(ask_sentinel, sentinels, name, self._master)
+        return master is not None and not master.moving and master.address == self._master
 
     async def wait_connected(self) -> None:
         """Wait until there is a connection, without a time limit."""

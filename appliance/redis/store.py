@@ -67,11 +67,6 @@ class RedisStore:
     namespace: str
     scripts: Mapping[str, Script]
 
-    @property
-    def master(self) -> tuple[str, int] | None:
-        """Return the address of Redis; None: not connected, or a failover is under way."""
-        return self.client.master
-
     async def run(self, script: str, *args: Argument) -> Any:
         """Run the script of this name; its first key is the namespace."""
         try:
@@ -112,6 +107,40 @@ class RedisStore:
         return f"{self.namespace}:appliance:{name}"
 
 
+class ReplicaCheck:
+    """Waits until what was written is on the replicas, of which one may take over at any moment."""
+
+    def __init__(self, foreground: RedisStore, confirmation: RedisStore, minimum: int) -> None:
+        """Wait on `confirmation` for what `foreground` has written."""
+        self._foreground = foreground
+        self._confirmation = confirmation
+        self._minimum = minimum
+        self._expected = minimum
+        """Replicas that confirmed last time: one that hangs is not waited for again and again."""
+
+    async def wait(self) -> None:
+        """Wait for all connected replicas, `minimum` at least.
+
+        In a planned failover the master lives on with the other replicas, which may confirm what
+        the one that takes over has not received. So if one has left or is late, the Sentinels are
+        asked. Raises StoreDown: too few within REPLICATED_MS, or the master is being replaced.
+        """
+        # WAIT is about the writes of its own connection, so that needs one: all earlier writes,
+        # of any connection, come before it in the stream of replication.
+        mark = ("INCR", self._confirmation.own_key("replicated"))
+        wait = ("WAIT", self._expected, REPLICATED_MS)
+        _, confirmed, role = await self._confirmation.pipeline([mark, wait, ("ROLE",)])
+        if confirmed < self._minimum:
+            raise StoreDown(f"fewer than {self._minimum} replicas have confirmed the write")
+        connected = len(role[2]) if role[0] == "master" else 0
+        client = self._confirmation.client
+        if confirmed < max(self._expected, connected) and not await client.is_master_staying():
+            raise StoreDown("the master is being replaced")
+        if client.master is None or client.master != self._foreground.client.master:
+            raise StoreDown("the master is being replaced")
+        self._expected = max(self._minimum, min(confirmed, connected))
+
+
 @dataclass(frozen=True, slots=True)
 class RedisStores:
     """Both connections to the Redis that all appliances of a pool share."""
@@ -121,28 +150,16 @@ class RedisStores:
     background: RedisStore
     """For polls, sweeps and administration, so that a long script delays no API call."""
 
-    confirmation: RedisStore | None = None
-    """A connection for WAIT, which blocks the connection that sends it."""
-    min_replicas: int = 0
+    replicas: ReplicaCheck | None = None
+    """With a connection for WAIT, which blocks the connection that sends it."""
 
     async def wait_replicated(self) -> None:
-        """Wait until `min_replicas` replicas have everything that was written before.
+        """Wait until replicas have everything that was written before, if that is wanted.
 
-        Returns at once without `min_replicas`. Raises StoreDown: they have not within 1 s, or the
-        master is being replaced: the replicas that confirm may not be the one that takes over.
+        Raises StoreDown: see ReplicaCheck.
         """
-        if self.confirmation is None:
-            return
-        # WAIT is about the writes of its own connection, so that needs one: all earlier writes,
-        # of any connection, come before it in the stream of replication.
-        mark = ("INCR", self.confirmation.own_key("replicated"))
-        wait = ("WAIT", self.min_replicas, REPLICATED_MS)
-        _, acknowledged = await self.confirmation.pipeline([mark, wait])
-        if acknowledged < self.min_replicas:
-            raise StoreDown(f"fewer than {self.min_replicas} replicas have confirmed the write")
-        master = self.confirmation.master
-        if master is None or master != self.foreground.master:
-            raise StoreDown("the master is being replaced")
+        if self.replicas is not None:
+            await self.replicas.wait()
 
     async def ping(self) -> None:
         """Check that Redis answers. Raises StoreDown."""
@@ -178,13 +195,8 @@ async def open_redis_stores(
     async with AsyncExitStack() as stack:
         foreground = await stack.enter_async_context(opened(name="calls"))
         background = await stack.enter_async_context(patient())
-        confirmation = None
+        calls, replicas = RedisStore(foreground, namespace, scripts), None
         if min_replicas:
             client = await stack.enter_async_context(confirming())
-            confirmation = RedisStore(client, namespace, scripts)
-        yield RedisStores(
-            RedisStore(foreground, namespace, scripts),
-            RedisStore(background, namespace, scripts),
-            confirmation,
-            min_replicas,
-        )
+            replicas = ReplicaCheck(calls, RedisStore(client, namespace, scripts), min_replicas)
+        yield RedisStores(calls, RedisStore(background, namespace, scripts), replicas)

@@ -101,6 +101,7 @@ KINDS = (
             *_SEATS,
             *_SEEN,
             "ended_url",
+            "wanted_url",
             "name",
             "logout_url",
             "logout_tenant",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from appliance.model import (
@@ -254,6 +256,23 @@ async def test_poll_confirms_what_was_left_in_creation_but_runs(pool: StorePool)
     assert found is not None
     assert found.confirmed
     assert not await pool.store.abandon_meeting(meeting, now_ms=pool.now_ms, may_exist=True)
+
+
+async def test_front_end_is_notified_of_the_end_of_what_a_poll_confirmed(pool: StorePool) -> None:
+    """As after a failover of Redis that kept the placement and lost the confirmation."""
+    one = await pool.add("a")
+    url = "https://lms.example.org/ended"
+    for meeting_id, seen in (("seen", {"seen": 1}), ("unseen", {})):
+        await pool.create(meeting_id, confirm=False, ended_url=url)
+        pool.now_ms += pool.store.rules.creating_ms
+        await pool.poll(one, seen)
+        meeting = await pool.find(meeting_id)
+        assert meeting is not None
+        await pool.store.forget_meeting(meeting, now_ms=pool.now_ms)
+
+    entries = await pool.redis("HGETALL", "appliance:ended")
+    assert [json.loads(entry)["id"] for entry in entries[1::2]] == ["seen"]
+    assert json.loads(entries[1])["url"] == url
 
 
 @pytest.mark.parametrize("threshold", [1, 2, 5])

@@ -365,6 +365,15 @@ class FullSpool(Spool):
         raise OSError(self.code, os.strerror(self.code), str(self.make_work(work) / "video/1"))
 
 
+async def test_import_waits_only_briefly_for_descriptors(bench: ImportBench) -> None:
+    spool = FullSpool(recording_settings(bench.root))
+    spool.code = errno.EMFILE
+    pauses = replace(bench.tools.retry_intervals, busy_s=0.25, disk_s=300.0)
+    exhausted = replace(bench.tools, spool=spool, retry_intervals=pauses)
+
+    assert await import_tar(exhausted, bench.tar(drop(bench, "r1", VIDEO))) == 0.25
+
+
 @pytest.mark.parametrize(
     ("code", "reason"),
     [(errno.ENOSPC, "the disk is full"), (errno.EDQUOT, "the disk quota is used up")],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from typing import Any
@@ -48,10 +49,12 @@ async def open_stores(address: RedisAddress) -> AsyncIterator[RedisStores]:
     async with open_redis_stores(
         address, namespace="n", scripts={}, log=log, min_replicas=1
     ) as stores:
-        assert stores.confirmation is not None
         with trio.fail_after(40):
-            for store in (stores.foreground, stores.confirmation):
-                await store.client.wait_connected()
+            await stores.foreground.client.wait_connected()
+            while True:
+                with suppress(StoreDown):
+                    await stores.wait_replicated()
+                    break
         yield stores
 
 
@@ -66,6 +69,21 @@ async def test_write_is_acknowledged_when_a_replica_has_it() -> None:
             replica.kill()
             with pytest.raises(StoreDown, match="fewer than 1 replicas"):
                 await stores.wait_replicated()
+
+
+async def test_replica_that_hangs_is_waited_for_once() -> None:
+    with replicated(2) as servers:
+        await until_in_sync(servers)
+        async with open_stores(RedisAddress(servers[0].unix_url)) as stores:
+            await stores.wait_replicated()
+            servers[2].signal(signal.SIGSTOP)
+            began_s = trio.current_time()
+            for _ in range(20):
+                await stores.wait_replicated()
+            took_s = trio.current_time() - began_s
+            servers[2].signal(signal.SIGCONT)
+
+    assert took_s < 5
 
 
 async def test_acknowledged_writes_survive_a_planned_failover_with_two_replicas() -> None:

@@ -57,8 +57,6 @@ class Experiment:
     client: Client
     ledger: Ledger
     times: Times
-    reported: int = 0
-    """Findings that are in the row of an earlier experiment: not repeated."""
 
     async def run(self, faults: Sequence[Fault]) -> Result:
         """Strike, and return what came of it."""
@@ -179,6 +177,8 @@ class Experiment:
         for room in list(self.ledger.rooms.values()):
             if room.state is State.ENDED or room.id in bad:
                 del self.ledger.rooms[room.id]
+            if room.id in bad:
+                self.ledger.reported.add(room.id)
 
 
 def _p99_ms(samples: Sequence[Sample], affected: set[int]) -> float:

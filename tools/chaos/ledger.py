@@ -73,6 +73,8 @@ class Ledger:
     samples: list[Sample] = field(default_factory=list)
     losses: list[tuple[int, int]] = field(default_factory=list)
     """(server, milliseconds since the epoch) when a server lost all its meetings."""
+    reported: set[str] = field(default_factory=set)
+    """Meetings that an earlier comparison found wrong."""
     crossed: list[str] = field(default_factory=list)
     """Answers that belong to another request."""
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
@@ -105,7 +107,7 @@ class Ledger:
         found = Findings(lost=list(self.crossed))
         for room in self.rooms.values():
             self._check_room(room, holders.get(room.id, {}), known.get(room.id), found)
-        for meeting_id in holders.keys() - self.rooms.keys():
+        for meeting_id in holders.keys() - self.rooms.keys() - self.reported:
             found.orphans.append(f"{meeting_id} was never asked for")
         return found
 

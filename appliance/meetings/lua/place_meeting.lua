@@ -247,6 +247,8 @@ if moved_from ~= '' then call('HSET', A .. 'meeting:' .. id, 'moved_from', moved
 if q.logout_url then
   call('HSET', A .. 'meeting:' .. id, 'logout_url', q.logout_url, 'logout_tenant', q.tenant_id)
 end
+-- For a meeting that is known to run although its create was never confirmed (observe_server.lua).
+if q.ended_url then call('HSET', A .. 'meeting:' .. id, 'wanted_url', q.ended_url) end
 call('EXPIRE', P .. 'meeting:' .. id, decimal(q.ttl_s))
 call('EXPIRE', A .. 'meeting:' .. id, decimal(q.ttl_s))
 call('SADD', P .. 'meetings', id)

@@ -70,6 +70,8 @@ local function record_listed(id, meeting, tenant_id)
     -- create must not remove it.
     call('HDEL', key, 'creating')
     call('HSET', key, 'confirmed_ms', decimal(now_ms))
+    local wanted = call('HGET', key, 'wanted_url')
+    if wanted then call('HSETNX', key, 'ended_url', wanted) end
     call('DEL', A .. 'detached_meeting:' .. id)
   end
   call('EXPIRE', P .. 'meeting:' .. id, decimal(q.ttl_s))
