@@ -15,11 +15,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from appliance.recordings.bucket import CONCURRENCY, Bucket
-from appliance.recordings.object_keys import ObjectKeys
-from appliance.recordings.objects import RecordingObjects
-from appliance.recordings.storage import Transfer
-from tests.doubles.s3 import S3Server, s3_settings, serve_s3
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[0] = str(ROOT)
+
+from appliance.recordings.bucket import CONCURRENCY, Bucket  # noqa: E402
+from appliance.recordings.object_keys import ObjectKeys  # noqa: E402
+from appliance.recordings.objects import RecordingObjects  # noqa: E402
+from appliance.recordings.storage import Transfer  # noqa: E402
+from tests.doubles.s3 import S3Server, s3_settings, serve_s3  # noqa: E402
 
 
 def write_files(root: Path, count: int, size: int) -> Path:

@@ -37,7 +37,7 @@ def test_every_test_file_names_a_module() -> None:
         if path.name == "test_house.py" or OTHER_TESTS.intersection(folder.parts):
             continue
         siblings = (ROOT / "appliance" / folder).iterdir()
-        # test_redis_store_leases.py may hold one part of what redis_store.py does.
+        # test_failover_races.py may hold one part of what failover.py does.
         names = {sibling.stem.strip("_") for sibling in siblings}
         if not any(re.match(rf"test_{name}(_|$)", path.stem) for name in names):
             strays.append(str(path.relative_to(ROOT)))

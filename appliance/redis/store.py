@@ -1,4 +1,4 @@
-"""The two connections to Redis with the Lua scripts, on which the stores of the features build.
+"""The connections to Redis with the Lua scripts, on which the stores of the features build.
 
 A script is one atomic rule and one round trip. Translates RedisDown to StoreDown for all features.
 Knows no key, only the namespace.

@@ -24,7 +24,7 @@ from appliance.model import (
 )
 from appliance.pool.ending import end_unwanted, forget_if_gone
 from appliance.servers.deps import ServerDeps
-from appliance.servers.doubles import log_double, resolve_double
+from appliance.servers.duplicate_meetings import log_double, resolve_double
 from appliance.servers.load import contributions, counts
 from appliance.servers.model import (
     FailureResult,

@@ -2,6 +2,6 @@
 
 Begin with study.py. timetable.py and traces.py make the input, replay.py is the simulated pool,
 rules.py has the placement rules, line_plot.py and svg.py draw the result. Uses the store of the
-pool (redis_store.py), servers/load.py and system/. The running appliance never imports this
+pool (meetings/store.py), servers/load.py and system/. The running appliance never imports this
 package: ctl/simulate.py starts it as a process of its own.
 """

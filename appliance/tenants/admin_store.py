@@ -1,7 +1,7 @@
 """The administration of tenants and their settings in Redis, one Lua script a method.
 
 Keys and forms are Scalelite's, but for `appliance:setting_calls` (docs/stores.md). Every
-method raises StoreDown when Redis cannot be used. What requests ask is in redis_store.py.
+method raises StoreDown when Redis cannot be used. What requests ask is in store.py.
 """
 
 from __future__ import annotations

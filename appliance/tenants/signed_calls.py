@@ -1,7 +1,8 @@
 """The signed calls of the BBB API: the caller of a request, and what its checksum covers.
 
-The only place that verifies the checksum of a call; the frequent calls use `SignedCalls.read`, all
-others are views of blueprints. Source: BigBlueButton API reference, "Usage/Security".
+The only place that verifies the checksum of a BBB API call; the frequent calls use
+`SignedCalls.read`, all others are views of blueprints.
+Source: BigBlueButton API reference, "Usage/Security".
 """
 
 from __future__ import annotations

@@ -186,7 +186,7 @@ if record then
   end
 end
 
--- A meeting that is placed again is none more.
+-- A meeting that is placed again does not count as another one.
 if limits and not record and not limits.admits_create(q.recorded) then
   return { 'limited', '', limits.reply() }
 end
