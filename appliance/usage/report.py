@@ -70,10 +70,11 @@ FROM (SELECT {expressions}, peak_users FROM runs) each GROUP BY {keys}
 # At most so many: each run counts with its greatest number of users while it lasts.
 _RUN_PEAKS = """
 , changes AS (
-    SELECT {expressions}, date_trunc('minute', greatest(created_at, $1)) AS at,
+    SELECT {expressions}, date_bin('1 minute', greatest(created_at, $1), '2000-01-01 00:00Z') AS at,
         peak_users AS users, 1 AS meetings FROM runs
     UNION ALL
-    SELECT {expressions}, date_trunc('minute', ended_at) + interval '1 minute', -peak_users, -1
+    SELECT {expressions}, date_bin('1 minute', ended_at, '2000-01-01 00:00Z') + interval '1 minute',
+        -peak_users, -1
     FROM runs
 ), steps AS (SELECT {keys}, at, sum(users) AS users, sum(meetings) AS meetings
     FROM changes GROUP BY {keys}, at)
@@ -233,7 +234,9 @@ def _grouping(by: Sequence[str], *, at: str, **columns: str) -> dict[str, str]:
     for number, name in enumerate(by):
         source = columns.get(name, name)
         if name in PERIODS:
-            source = f"date_trunc('{name}', {at}, 'UTC')"
+            source = f"date_trunc('month', {at}, 'UTC')"
+            if name != "month":  # half the time
+                source = f"date_bin('1 {name}', {at}, '2000-01-01 00:00Z')"
         expressions.append(f"{source} AS k{number}")
     return {
         "keys": ", ".join(f"k{number}" for number in range(len(by))),
