@@ -82,7 +82,8 @@ async def test_follow_shows_old_and_new_events_until_ctrl_c(
             await trio.to_thread.run_sync(terminal.wait_for, "server_online")
         finally:
             terminal.interrupt()
-            code, screen = await trio.to_thread.run_sync(terminal.end)
+            with trio.fail_after(30, shield=True):
+                code, screen = await trio.to_thread.run_sync(terminal.end)
 
     lines = [json.loads(line) for line in screen.splitlines() if line.startswith("{")]
     assert code == 0

@@ -103,10 +103,8 @@ async def _restart(lab: Laboratory, ledger: Ledger, server: int) -> AsyncIterato
     """Kill the server with all its meetings, and start it at the end."""
     lab.servers[server].kill()
     ledger.losses.append((server, int(time.time() * 1000)))
-    try:
-        yield
-    finally:
-        await lab.workshop.run(lab.servers[server].start)
+    yield
+    await lab.workshop.run(lab.servers[server].start)
 
 
 def _bad(name: str, kind: str = "", **options: Any) -> Fault:

@@ -70,10 +70,8 @@ async def redis_killed(lab: Laboratory, _ledger: Ledger, _n: int) -> AsyncIterat
     """Kill the master for good; the Sentinels name another one."""
     master = lab.master()
     await lab.workshop.run(master.kill)
-    try:
-        yield
-    finally:
-        await _start_redis(lab, master)
+    yield
+    await _start_redis(lab, master)
 
 
 @asynccontextmanager
@@ -149,10 +147,8 @@ async def redis_cut(lab: Laboratory, _ledger: Ledger, _n: int) -> AsyncIterator[
 async def postgres_stopped(lab: Laboratory, _ledger: Ledger, _n: int) -> AsyncIterator[None]:
     """Stop it in order."""
     await lab.workshop.run(lab.postgres.stop)
-    try:
-        yield
-    finally:
-        await lab.workshop.run(lab.postgres.start)
+    yield
+    await lab.workshop.run(lab.postgres.start)
 
 
 @asynccontextmanager
@@ -235,10 +231,8 @@ async def bad_tars(lab: Laboratory, _ledger: Ledger, _n: int) -> AsyncIterator[N
 async def appliance_killed(lab: Laboratory, _ledger: Ledger, _n: int) -> AsyncIterator[None]:
     """Kill the first appliance, and start it at the end."""
     await lab.workshop.run(lab.appliances[0].kill)
-    try:
-        yield
-    finally:
-        await lab.workshop.run(lab.appliances[0].start)
+    yield
+    await lab.workshop.run(lab.appliances[0].start)
 
 
 @asynccontextmanager
@@ -246,10 +240,8 @@ async def appliance_stopped(lab: Laboratory, _ledger: Ledger, _n: int) -> AsyncI
     """Stop the first appliance in order, and start it at the end."""
     stopping = lab.appliances[0]
     await lab.workshop.run(stopping.terminate, 60.0)
-    try:
-        yield
-    finally:
-        await lab.workshop.run(stopping.start)
+    yield
+    await lab.workshop.run(stopping.start)
 
 
 @asynccontextmanager
