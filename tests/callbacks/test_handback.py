@@ -83,4 +83,4 @@ async def test_operator_prepares_a_handback_for_all_appliances(pool: LivePool) -
             assert pool.res.callbacks.handback.prepared == other.prepared == prepared
         assert (await control.ctl("takeover", "prepare-handback", "x")).code == 2
     assert [event["on"] for event in pool.log.named("handback_prepared")] == [True, False]
-    assert pool.log.named("handback_prepared")[0]["by"].startswith("uid ")
+    assert pool.log.named("handback_prepared")[0]["by"].startswith("uid=")

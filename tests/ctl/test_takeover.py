@@ -96,4 +96,4 @@ async def test_heal_shows_each_repair_first_as_dry_run(place: RecordingAdminBenc
     assert dry.out.endswith(f"Would be repaired:\n  formats in the wrong directory: 8\n{names}")
     assert done.out.endswith(f"Repaired:\n  formats in the wrong directory: 8\n{names}")
     assert again.out.endswith("nothing to repair\n")
-    assert place.log.named("takeover_healed")[0]["by"].startswith("uid ")
+    assert place.log.named("takeover_healed")[0]["by"].startswith("uid=")

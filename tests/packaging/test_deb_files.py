@@ -37,6 +37,8 @@ def requirements() -> dict[str, str]:
 def dependencies() -> dict[str, str]:
     """Return the minimum version, or "", of each Python module the package depends on."""
     control = (DEB / "debian/control").read_text()
+    # Up to the Recommends and Suggests of the package, without which a feature is off.
+    control = "".join(re.split(r"(?m)^(?:Recommends|Suggests):(?:.*\n(?: .*\n)*)", control))
     found = re.findall(r"^ python3-([a-z0-9-]+)(?: \(>= ([0-9.]+)\))?,$", control, re.MULTILINE)
     modules = dict(found)
     return {name: minimum for name, minimum in modules.items() if name not in BUILD_MODULES}

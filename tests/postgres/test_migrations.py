@@ -28,7 +28,8 @@ ALL = [
     "0007_callback_data",
     "0008_daily_work",
     "0009_usage",
-    "0020_audit",
+    "0010_object_storage",
+    "0011_audit",
 ]
 TABLES = ["recordings", "metadata", "playback_formats", "thumbnails", "callback_data"]
 VERSIONS = "SELECT version FROM public.schema_migrations ORDER BY 1"

@@ -60,6 +60,9 @@ class Watched:
         self._count = count
         self.counts: list[tuple[str, int]] = []
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
     def stage(self, *args: Any, **kwargs: Any) -> str:
         """Count, and do what may take long."""
         self.counts.append(("stage", trio.from_thread.run(self._count)))
