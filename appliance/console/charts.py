@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup, escape
 
-from appliance.console.snapshot import Row
+from appliance.console.snapshot import ServerRow
 from appliance.model import ServerState
 
 _POINTS = 288
@@ -98,7 +98,7 @@ def _areas(values: Sequence[float], top: float) -> Iterator[str]:
             yield f"L{x} {y:g}"
 
 
-def draw_skyline(rows: Sequence[Row], label: str) -> Markup:
+def draw_skyline(rows: Sequence[ServerRow], label: str) -> Markup:
     """Return all servers side by side, each as high as it is used: the picture of the pool.
 
     Height is the share of its maximum of users, else its load among the highest load. What takes no
@@ -124,7 +124,7 @@ def draw_skyline(rows: Sequence[Row], label: str) -> Markup:
     )
 
 
-def _tower(row: Row, highest: float) -> tuple[str, float]:
+def _tower(row: ServerRow, highest: float) -> tuple[str, float]:
     server = row.server
     if server.state is ServerState.DISABLED:
         return "off", 0.0
@@ -137,7 +137,7 @@ def _tower(row: Row, highest: float) -> tuple[str, float]:
     return ("hot" if share >= 0.9 and server.max_users else "up"), height
 
 
-def usage_share(row: Row, highest: float) -> float | None:
+def usage_share(row: ServerRow, highest: float) -> float | None:
     """Return how full a server is, from 0 to 1; None: it takes no meetings."""
     server = row.server
     if server.load is None:

@@ -22,8 +22,8 @@ from appliance.admin_calls.actors import Actor, Role
 from appliance.console.charts import draw_bar, draw_day, draw_skyline, draw_sparkline
 from appliance.console.live import Live, Parts
 from appliance.console.sessions import COOKIE_PATH, NOTICE_COOKIE, UNDO_S, Signer
-from appliance.console.sign_in import SignIn, Viewer, read_cookies
-from appliance.console.snapshot import Snapshot
+from appliance.console.sign_in import SignedInViewer, SignIn, read_cookies
+from appliance.console.snapshot import PoolSnapshot
 from appliance.console.texts import Languages, Texts
 from appliance.features import Features
 from appliance.http.messages import ClientGone
@@ -35,7 +35,7 @@ PREFIX = "/scalelite"
 _NOTICE_S = 60
 
 
-class CallFailed(Exception):
+class ChangeFailed(Exception):
     """An admin call was refused or failed; `str()` is one line for the operator."""
 
     def __init__(self, status: int, reason: str) -> None:
@@ -72,7 +72,7 @@ class View:
 class Visit:
     """One request of somebody who is logged in."""
 
-    viewer: Viewer
+    viewer: SignedInViewer
     view: View
     form: Mapping[str, list[str]] = field(default_factory=dict)
 
@@ -121,7 +121,7 @@ class Route:
     path: str
     """Below /scalelite."""
     handler: Callable[[Console, Visit], Awaitable[Response | Done]]
-    """Raises PageFailed, CallFailed."""
+    """Raises PageFailed, ChangeFailed."""
     method: str = "GET"
     page: str = ""
     """The entry of the navigation that it belongs to."""
@@ -142,7 +142,7 @@ class LivePage:
     """A page whose parts change by themselves."""
 
     name: str
-    parts: Callable[[Console, View, Snapshot], Awaitable[Parts]]
+    parts: Callable[[Console, View, PoolSnapshot], Awaitable[Parts]]
     interval_s: float = 1.0
     params: tuple[str, ...] = ()
     """Those of its address on which its parts depend."""
@@ -170,8 +170,8 @@ class Console:
         self.rows: dict[object, str] = {}
         """Rendered rows of servers, which few changes between two seconds touch."""
 
-    async def call(self, visit: Visit | Viewer, name: str, **fields: Any) -> Any:
-        """Make an admin call as the viewer and return its answer. Raises CallFailed."""
+    async def call(self, visit: Visit | SignedInViewer, name: str, **fields: Any) -> Any:
+        """Make an admin call as the viewer and return its answer. Raises ChangeFailed."""
         viewer = visit.viewer if isinstance(visit, Visit) else visit
         try:
             return await self.calls.make(name, viewer.actor, fields)
@@ -181,13 +181,15 @@ class Console:
             declaration = self.calls.find(name)
             assert declaration is not None
             failed = answer_error(declaration, error, self.features.faults, self.features.log)
-            raise CallFailed(failed.status, failed.document.error) from error
+            raise ChangeFailed(failed.status, failed.document.error) from error
 
-    async def try_call(self, visit: Visit | Viewer, name: str, **fields: Any) -> tuple[Any, str]:
+    async def try_call(
+        self, visit: Visit | SignedInViewer, name: str, **fields: Any
+    ) -> tuple[Any, str]:
         """Return the answer of a call, or None and why it failed."""
         try:
             return await self.call(visit, name, **fields), ""
-        except CallFailed as error:
+        except ChangeFailed as error:
             return None, str(error)
 
     def part(self, name: str, view: View, **values: Any) -> str:
@@ -352,7 +354,9 @@ _PAGES = (
 )
 
 
-def _navigation(viewer: Viewer, may: object, multitenancy: bool) -> list[tuple[str, str, str]]:
+def _navigation(
+    viewer: SignedInViewer, may: object, multitenancy: bool
+) -> list[tuple[str, str, str]]:
     """Return the pages that a viewer may see: name, title, address."""
     return [
         (name, title, href)

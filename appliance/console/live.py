@@ -16,7 +16,7 @@ import trio
 
 from appliance.console.history import DAY_MIN, History, PoolMinute
 from appliance.console.snapshot import (
-    Snapshot,
+    PoolSnapshot,
     SnapshotReader,
     count_errors,
     count_refused,
@@ -71,7 +71,7 @@ class Parts:
         return changed
 
 
-Render = Callable[[Snapshot], Awaitable[Parts]]
+Render = Callable[[PoolSnapshot], Awaitable[Parts]]
 
 
 class Channel:
@@ -206,7 +206,7 @@ class Live:
                 )
             await trio.sleep(60 - self.features.now_ms() / 1000 % 60 + 0.5)
 
-    async def snapshot(self) -> Snapshot:
+    async def snapshot(self) -> PoolSnapshot:
         """Return the snapshot of this second; only the first caller reads it."""
         async with self._lock:
             now_s = trio.current_time()

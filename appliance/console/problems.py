@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from appliance.console.snapshot import Row, Snapshot
+from appliance.console.snapshot import PoolSnapshot, ServerRow
 from appliance.doctor.findings import Finding, Level
 from appliance.model import Server, ServerState
 
@@ -37,14 +37,14 @@ class Problem:
     from_doctor: bool = False
 
 
-def find_problems(seen: Snapshot) -> list[Problem]:
+def find_problems(seen: PoolSnapshot) -> list[Problem]:
     """Return everything that is wrong, the worst first."""
     found = [*_of_stores(seen), *_of_pool(seen), *_of_servers(seen), *_of_work(seen)]
     found += _of_doctor(seen)
     return sorted(found, key=lambda one: one.level is not Level.FAIL)
 
 
-def _of_stores(seen: Snapshot) -> Iterator[Problem]:
+def _of_stores(seen: PoolSnapshot) -> Iterator[Problem]:
     if seen.store_down:
         yield Problem(
             Level.FAIL,
@@ -63,7 +63,7 @@ def _of_stores(seen: Snapshot) -> Iterator[Problem]:
         )
 
 
-def _of_pool(seen: Snapshot) -> Iterator[Problem]:
+def _of_pool(seen: PoolSnapshot) -> Iterator[Problem]:
     servers = seen.servers
     enabled = [server for server in servers if server.state is ServerState.ENABLED]
     if not servers and seen.vanished:
@@ -107,7 +107,7 @@ def _of_pool(seen: Snapshot) -> Iterator[Problem]:
         )
 
 
-def _of_servers(seen: Snapshot) -> Iterator[Problem]:
+def _of_servers(seen: PoolSnapshot) -> Iterator[Problem]:
     dead = [row for row in seen.rows if _is_wanted(row.server) and not row.server.online]
     weak = [row for row in seen.rows if _is_wanted(row.server) and row.server.unstable]
     yield from _each(
@@ -131,7 +131,7 @@ def _is_wanted(server: Server) -> bool:
 
 
 def _each(
-    rows: Sequence[Row], level: Level, texts: tuple[str, str], advice: str, href: str
+    rows: Sequence[ServerRow], level: Level, texts: tuple[str, str], advice: str, href: str
 ) -> Iterator[Problem]:
     if len(rows) > _NAMED:
         yield Problem(level, texts[1], advice, href, {"n": len(rows), "reason": ""})
@@ -146,7 +146,7 @@ def _each(
         yield Problem(level, texts[0], advice, f"/scalelite/servers/{row.server.id}", values)
 
 
-def _of_work(seen: Snapshot) -> Iterator[Problem]:
+def _of_work(seen: PoolSnapshot) -> Iterator[Problem]:
     if failed := seen.work.imports_failed:
         yield Problem(
             Level.WARN,
@@ -165,7 +165,7 @@ def _of_work(seen: Snapshot) -> Iterator[Problem]:
         )
 
 
-def _of_doctor(seen: Snapshot) -> Iterator[Problem]:
+def _of_doctor(seen: PoolSnapshot) -> Iterator[Problem]:
     silent = {
         f"server {row.server.id}"
         for row in seen.rows

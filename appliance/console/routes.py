@@ -17,7 +17,7 @@ from appliance.admin.routes import make_admin_calls
 from appliance.admin_calls.actors import CLIENT_KEY
 from appliance.console.core import (
     PREFIX,
-    CallFailed,
+    ChangeFailed,
     Console,
     Done,
     LivePage,
@@ -31,7 +31,7 @@ from appliance.console.core import (
 from appliance.console.live import MAX_STREAMS, Follower, Live, encode_event
 from appliance.console.pages import LIVE_PAGES, NOTHING, PAGES
 from appliance.console.sessions import COOKIE, COOKIE_PATH, LOGIN_FORM_S, NOTICE_COOKIE, SESSION_S
-from appliance.console.sign_in import Viewer, is_own_origin, is_private
+from appliance.console.sign_in import SignedInViewer, is_own_origin, is_private
 from appliance.console.texts import Texts, load_languages
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.features import Features
@@ -70,7 +70,7 @@ def make_console_blueprint(console: Console) -> Blueprint:
     Its application puts the address of the client, as trusted proxies report it, into the scope
     under CLIENT_KEY.
     """
-    views = _Views(console)
+    views = _PageViews(console)
     blueprint = Blueprint("console", __name__, url_prefix=PREFIX)
     blueprint.after_request(_add_headers)
 
@@ -94,7 +94,7 @@ async def _add_headers(response: Response) -> Response:
     return response
 
 
-class _Views:
+class _PageViews:
     """The views of the blueprint."""
 
     def __init__(self, console: Console) -> None:
@@ -157,11 +157,11 @@ class _Views:
                 self._check_csrf(viewer, form)
             _check_viewer(route, viewer)
             done = await route.handler(console, visit)
-        except (PageFailed, CallFailed) as error:
+        except (PageFailed, ChangeFailed) as error:
             return await self._finish(visit, error)
         return done if isinstance(done, Response) else await self._finish(visit, done)
 
-    async def _finish(self, visit: Visit, done: Done | PageFailed | CallFailed) -> Response:
+    async def _finish(self, visit: Visit, done: Done | PageFailed | ChangeFailed) -> Response:
         """Answer a change: with the next page, or with the notice alone for console.js."""
         console = self._console
         if isinstance(done, Done):
@@ -190,7 +190,7 @@ class _Views:
             samesite="Strict",
         )
 
-    def _check_csrf(self, viewer: Viewer, form: dict[str, list[str]]) -> None:
+    def _check_csrf(self, viewer: SignedInViewer, form: dict[str, list[str]]) -> None:
         given = request.headers.get("x-csrf-token") or form.get("csrf_token", [""])[0]
         if not self._console.signer.is_csrf_token(viewer.session, given):
             raise PageFailed(403, "The form is not of this session: load the page again")
@@ -301,7 +301,9 @@ class _Views:
         response.headers["x-accel-buffering"] = "no"
         return response
 
-    async def _follow(self, viewer: Viewer, page: LivePage, view: View) -> AsyncIterator[bytes]:
+    async def _follow(
+        self, viewer: SignedInViewer, page: LivePage, view: View
+    ) -> AsyncIterator[bytes]:
         """Yield the events of a stream; ends with the session, and when the appliance stops."""
         console = self._console
         with console.live.watch(
@@ -317,7 +319,7 @@ class _Views:
                     yield encode_event("ended", {})
                     return
 
-    async def _has_ended(self, viewer: Viewer) -> bool:
+    async def _has_ended(self, viewer: SignedInViewer) -> bool:
         try:
             return await self._console.sign_in.recheck(viewer.session) is None
         except StoreDown:
@@ -343,7 +345,7 @@ def _check_origin() -> None:
         raise PageFailed(403, "This request comes from another site")
 
 
-def _check_viewer(route: Route, viewer: Viewer) -> None:
+def _check_viewer(route: Route, viewer: SignedInViewer) -> None:
     if viewer.token.tenant_id is not None and not route.for_tenants:
         raise PageFailed(403, "This page is not for the token of a tenant")
     if not viewer.may(route.role):

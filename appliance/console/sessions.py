@@ -25,7 +25,7 @@ _MAX_SIGNED = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class ConsoleSession:
     """A login."""
 
     id: str
@@ -70,23 +70,23 @@ class Signer:
 
     # --- sessions ---------------------------------------------------------------------------------
 
-    def sign_session(self, session: Session) -> str:
+    def sign_session(self, session: ConsoleSession) -> str:
         """Return the value of the cookie."""
         return self.sign("session", [session.id, session.proof, session.ends_s])
 
-    def read_session(self, cookie: str, *, now_s: float) -> Session | None:
+    def read_session(self, cookie: str, *, now_s: float) -> ConsoleSession | None:
         """Return the session of a cookie; None: it is none, or has ended."""
         found = self.read("session", cookie)
         if found is None:
             return None
-        session = Session(*found)
+        session = ConsoleSession(*found)
         return session if now_s < session.ends_s else None
 
-    def csrf_token(self, session: Session) -> str:
+    def csrf_token(self, session: ConsoleSession) -> str:
         """Return the token that every form of a session has."""
         return _encode(self._mac("csrf", session.id.encode()))
 
-    def is_csrf_token(self, session: Session, given: str) -> bool:
+    def is_csrf_token(self, session: ConsoleSession, given: str) -> bool:
         """Whether a form was made for this session."""
         return hmac.compare_digest(
             self.csrf_token(session).encode(), given.encode("utf-8", "replace")

@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from appliance.admin_calls.actors import Actor, Role
-from appliance.console.sessions import COOKIE, SESSION_S, Session, Signer
+from appliance.console.sessions import COOKIE, SESSION_S, ConsoleSession, Signer
 from appliance.faults import StoreDown
 from appliance.features import Features
 from appliance.http.messages import Request
@@ -28,10 +28,10 @@ _MAX_CHECKED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Viewer:
+class SignedInViewer:
     """Somebody who is logged in."""
 
-    session: Session
+    session: ConsoleSession
     token: Token
 
     @property
@@ -56,10 +56,10 @@ class SignIn:
 
     features: Features
     signer: Signer
-    _checked: dict[str, tuple[float, Viewer | None]] = field(default_factory=dict)
+    _checked: dict[str, tuple[float, SignedInViewer | None]] = field(default_factory=dict)
     limiter: AttemptLimiter = field(default_factory=lambda: AttemptLimiter(time.monotonic))
 
-    async def open(self, secret: str, address: str) -> Viewer | None:
+    async def open(self, secret: str, address: str) -> SignedInViewer | None:
         """Return a new session for a token or ADMIN_SECRET; None: wrong. Raises StoreDown."""
         digest = digest_of(secret.strip()[:_MAX_TOKEN])
         token = await find_login(self.features.tokens, digest)
@@ -69,16 +69,18 @@ class SignIn:
             return None
         self.features.log.info("console_login", token=token.name, client=address)
         now_s = self.features.now_ms() // 1000
-        return Viewer(Session(secrets.token_urlsafe(18), digest, now_s + SESSION_S), token)
+        return SignedInViewer(
+            ConsoleSession(secrets.token_urlsafe(18), digest, now_s + SESSION_S), token
+        )
 
-    async def find(self, request: Request) -> Viewer | None:
+    async def find(self, request: Request) -> SignedInViewer | None:
         """Return who makes a request; None: nobody is logged in. Raises StoreDown."""
         cookie = read_cookies(request).get(COOKIE)
         now_s = self.features.now_ms() / 1000
         session = None if cookie is None else self.signer.read_session(cookie, now_s=now_s)
         return None if session is None else await self.check(session)
 
-    async def recheck(self, session: Session) -> Viewer | None:
+    async def recheck(self, session: ConsoleSession) -> SignedInViewer | None:
         """Return the viewer of an open stream, as of the last two seconds. Raises StoreDown."""
         now_s = time.monotonic()
         known = self._checked.get(session.id)
@@ -88,7 +90,7 @@ class SignIn:
             known = self._checked[session.id] = now_s, await self.check(session)
         return known[1]
 
-    async def close(self, viewer: Viewer) -> None:
+    async def close(self, viewer: SignedInViewer) -> None:
         """End a session before its time, on every appliance."""
         left_s = viewer.session.ends_s - self.features.now_ms() // 1000
         redis = self.features.redis.background
@@ -96,16 +98,16 @@ class SignIn:
         self._checked.pop(viewer.session.id, None)
         self.features.log.info("console_logout", token=viewer.name)
 
-    async def check(self, session: Session) -> Viewer | None:
+    async def check(self, session: ConsoleSession) -> SignedInViewer | None:
         """Return the viewer of a session; None: it has ended with its token. Raises StoreDown."""
         if self.features.now_ms() / 1000 >= session.ends_s:
             return None
         token = await find_login(self.features.tokens, session.proof)
         if token is None or await self._has_ended(session):
             return None
-        return Viewer(session, token)
+        return SignedInViewer(session, token)
 
-    async def _has_ended(self, session: Session) -> bool:
+    async def _has_ended(self, session: ConsoleSession) -> bool:
         try:
             return bool(
                 await self.features.redis.background.command("EXISTS", self._ended_key(session))
@@ -115,7 +117,7 @@ class SignIn:
                 return False  # the operator who repairs Redis sees the console without it
             raise
 
-    def _ended_key(self, session: Session) -> str:
+    def _ended_key(self, session: ConsoleSession) -> str:
         return self.features.redis.background.own_key(f"console_ended:{session.id}")
 
 

@@ -56,7 +56,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ServerRow:
     """A server with what else is known of it."""
 
     server: Server
@@ -69,13 +69,13 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class PoolSnapshot:
     """The pool at one moment."""
 
     at_ms: int
-    rows: tuple[Row, ...] = ()
+    rows: tuple[ServerRow, ...] = ()
     """In natural order of their labels."""
-    by_id: Mapping[str, Row] = field(default_factory=dict)
+    by_id: Mapping[str, ServerRow] = field(default_factory=dict)
     store_down: str = ""
     """Why Redis cannot be used: the rest is as it was before."""
     vanished: int = 0
@@ -112,9 +112,9 @@ class SnapshotReader:
         self._doctor_at_s: float | None = None
         self._examining = False
         self.examination = Examination()
-        self.last = Snapshot(features.now_ms())
+        self.last = PoolSnapshot(features.now_ms())
 
-    async def read(self) -> Snapshot:
+    async def read(self) -> PoolSnapshot:
         """Read the pool now."""
         features = self._features
         refused = count_refused(features)
@@ -130,10 +130,10 @@ class SnapshotReader:
         labels = host_labels([server.url for server in servers])
         polls = features.metrics.last_polls
         rows = tuple(
-            Row(server, label, polls.get(server.id), self._drains.get(server.id, 0))
+            ServerRow(server, label, polls.get(server.id), self._drains.get(server.id, 0))
             for server, label in zip(servers, labels, strict=True)
         )
-        self.last = Snapshot(
+        self.last = PoolSnapshot(
             features.now_ms(),
             rows,
             {row.server.id: row for row in rows},
@@ -145,9 +145,9 @@ class SnapshotReader:
         )
         return self.last
 
-    def _keep(self, refused: float, work: Work, reason: str) -> Snapshot:
+    def _keep(self, refused: float, work: Work, reason: str) -> PoolSnapshot:
         last = self.last
-        self.last = Snapshot(
+        self.last = PoolSnapshot(
             last.at_ms,
             last.rows,
             last.by_id,

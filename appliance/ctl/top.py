@@ -56,7 +56,7 @@ def add_top(commands: Commands[Any]) -> None:
 
 def run_top(console: Console, client: ControlClient, args: Namespace) -> int:
     """Show the view until q or Ctrl-C; with --json a single snapshot."""
-    view = View(client)
+    view = TopView(client)
     view.look()
     if console.as_json:
         console.document({"status": view.status, "activity": view.snapshots[-1]})
@@ -108,7 +108,7 @@ def _wait_for_keys(limit_s: float) -> list[str]:
 
 
 @dataclass(slots=True)
-class View:
+class TopView:
     """What is known of the appliance, and which server is selected."""
 
     client: ControlClient
@@ -240,7 +240,7 @@ def _find_p95(buckets: Sequence[int], bounds: Sequence[float]) -> float:
 # --- drawing -------------------------------------------------------------------------------------
 
 
-def draw(view: View, height: int) -> Group:
+def draw(view: TopView, height: int) -> Group:
     """Return the screen."""
     from rich.console import Group
     from rich.text import Text
@@ -297,7 +297,7 @@ def _draw_calls(rates: Sequence[Rate]) -> Table:
     return table
 
 
-def _draw_servers(view: View, polls: Mapping[str, Rate], room: int) -> Table:
+def _draw_servers(view: TopView, polls: Mapping[str, Rate], room: int) -> Table:
     table = _new_table(
         *(("HOST", False), ("STATE", False), ("STATUS", False), ("MEETINGS", True)),
         *(("USERS", True), ("VIDEOS", True), ("LOAD", True), ("POLL MS", True)),

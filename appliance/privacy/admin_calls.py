@@ -13,7 +13,7 @@ from appliance.admin_calls.fields import BadRequest, Fields, Flag, OptionalText
 from appliance.admin_calls.refusal import no_tenant
 from appliance.privacy.deps import PrivacyDeps
 from appliance.privacy.erase import erase
-from appliance.privacy.store import Kind, Subject
+from appliance.privacy.store import Subject, TraceKind
 
 
 class EraseRequest(Fields, frozen=True):
@@ -39,15 +39,15 @@ async def _erase(deps: PrivacyDeps, call: Call[EraseRequest]) -> ErasedJson:
     request = call.read()
     named = [
         Subject(kind, value)
-        for kind in Kind
+        for kind in TraceKind
         if (value := getattr(request, kind.value)) is not None and value.strip()
     ]
     if len(named) != 1:
         raise BadRequest("give one of meeting, user and tenant")
     subject, tenant_name = named[0], ""
-    if subject.kind is Kind.TENANT:
+    if subject.kind is TraceKind.TENANT:
         tenant_id, tenant_name = await _find_tenant(deps, subject.value)
-        subject = Subject(Kind.TENANT, tenant_id)
+        subject = Subject(TraceKind.TENANT, tenant_id)
     found = await erase(deps, call.who, subject, tenant_name, dry_run=request.dry_run)
     return ErasedJson(
         found.runs, found.analytics, found.recordings, found.callbacks, request.dry_run
@@ -68,7 +68,7 @@ async def _find_tenant(deps: PrivacyDeps, given: str) -> tuple[str, str]:
 
 async def _read_subject(deps: PrivacyDeps, call: Call[Any], answer: Any) -> Mapping[str, Snapshot]:
     # The trail must not keep what was erased.
-    kinds = [kind.value for kind in Kind if call.fields.get(kind.value)]
+    kinds = [kind.value for kind in TraceKind if call.fields.get(kind.value)]
     return {kind: Snapshot(f"traces of a {kind}", {}) for kind in kinds}
 
 

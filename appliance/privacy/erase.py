@@ -16,7 +16,7 @@ import trio
 from appliance.admin_calls.refusal import RefusalKind, Refused
 from appliance.privacy.deps import PrivacyDeps
 from appliance.privacy.rules import without_person
-from appliance.privacy.store import Kind, Subject
+from appliance.privacy.store import Subject, TraceKind
 from appliance.recordings.administration import change_recordings
 from appliance.recordings.changes import RecordingChanges
 from appliance.usage.writer import write_waiting
@@ -54,7 +54,7 @@ async def erase(
             await _erase_metadata(deps, actor, subject, dry_run),
             await deps.store.erase_callbacks(subject, dry_run=dry_run),
         )
-        if subject.kind is Kind.MEETING and not dry_run:
+        if subject.kind is TraceKind.MEETING and not dry_run:
             await deps.store.forget_meeting(subject.value)
     if not dry_run:
         # Without the name, which would be a new trace.
@@ -86,9 +86,9 @@ async def _erase_reports(
 ) -> int:
     """Delete stored analytics, or remove a person from them; return the number of reports."""
     change: Callable[[Any], Any] = {
-        Kind.MEETING: lambda one: None if one.get("meeting_id") == subject.value else one,
-        Kind.USER: lambda one: without_person(one, subject.value),
-        Kind.TENANT: lambda one: None if one.get("customer") == tenant_name else one,
+        TraceKind.MEETING: lambda one: None if one.get("meeting_id") == subject.value else one,
+        TraceKind.USER: lambda one: without_person(one, subject.value),
+        TraceKind.TENANT: lambda one: None if one.get("customer") == tenant_name else one,
     }[subject.kind]
 
     def work() -> int:

@@ -16,7 +16,7 @@ from appliance.tenants.params import TENANT_KEY
 DEADLINE_S = 60.0
 
 
-class Kind(StrEnum):
+class TraceKind(StrEnum):
     """What is erased."""
 
     MEETING = "meeting"
@@ -28,15 +28,15 @@ class Kind(StrEnum):
 class Subject:
     """Whose traces are erased: a front-end's meetingID, a name or id of a user, a tenant's id."""
 
-    kind: Kind
+    kind: TraceKind
     value: str
 
 
 _PAIRS = "(SELECT id FROM appliance.usage_pairs WHERE tenant = $1 AND scope IN (0, 1))"
 _RUNS = {
-    Kind.MEETING: ("appliance.meeting_runs WHERE meeting_id = $1",),
-    Kind.USER: (),
-    Kind.TENANT: (
+    TraceKind.MEETING: ("appliance.meeting_runs WHERE meeting_id = $1",),
+    TraceKind.USER: (),
+    TraceKind.TENANT: (
         f"appliance.meeting_runs WHERE pair IN {_PAIRS}",
         f"appliance.usage_minutes WHERE pair IN {_PAIRS}",
         f"appliance.usage_hours WHERE pair IN {_PAIRS}",
@@ -44,16 +44,16 @@ _RUNS = {
     ),
 }
 _CALLBACKS = {
-    Kind.MEETING: (
+    TraceKind.MEETING: (
         "appliance.callbacks WHERE meeting_id = $1",
         "appliance.callback_origins WHERE meeting_id = $1",
         "public.callback_data WHERE meeting_id = $1",
     ),
-    Kind.USER: (
+    TraceKind.USER: (
         "appliance.callbacks WHERE position($1::bytea IN body) > 0"
         " OR position($2::bytea IN body) > 0",
     ),
-    Kind.TENANT: (
+    TraceKind.TENANT: (
         "appliance.callbacks WHERE tenant_id = $1",
         "public.callback_data WHERE meeting_id IN (SELECT meeting_id"
         " FROM appliance.callback_origins WHERE tenant_id = $1)",
@@ -61,9 +61,9 @@ _CALLBACKS = {
     ),
 }
 _RECORDINGS = {
-    Kind.MEETING: "r.meeting_id = $1 AND m.key <> $2",
-    Kind.USER: "m.value = $1 AND m.key <> $2",
-    Kind.TENANT: "m.key <> $2 AND EXISTS (SELECT FROM public.metadata t"
+    TraceKind.MEETING: "r.meeting_id = $1 AND m.key <> $2",
+    TraceKind.USER: "m.value = $1 AND m.key <> $2",
+    TraceKind.TENANT: "m.key <> $2 AND EXISTS (SELECT FROM public.metadata t"
     " WHERE t.recording_id = r.id AND t.key = $2 AND t.value = $1)",
 }
 _METADATA = """
@@ -87,7 +87,7 @@ class PrivacyStore:
     async def erase_callbacks(self, subject: Subject, *, dry_run: bool) -> int:
         """Delete calls to front-ends, sent and waiting, and kept URLs; return the number."""
         arguments: list[object] = [subject.value]
-        if subject.kind is Kind.USER:
+        if subject.kind is TraceKind.USER:
             written = spellings(subject.value)
             arguments = [written[0], written[-1]]
         number = await self._delete(_CALLBACKS[subject.kind], arguments, dry_run)
@@ -146,8 +146,8 @@ class PrivacyStore:
 
 def _concerns(data: str, subject: Subject) -> bool:
     document = json.loads(data)
-    if subject.kind is Kind.USER:
+    if subject.kind is TraceKind.USER:
         body = base64.b64decode(document.get("body", ""))
         return any(text in body for text in spellings(subject.value))
-    name = "meeting_id" if subject.kind is Kind.MEETING else "tenant_id"
+    name = "meeting_id" if subject.kind is TraceKind.MEETING else "tenant_id"
     return bool(document.get(name) == subject.value)

@@ -17,7 +17,7 @@ from appliance.fault_log import FaultLog
 from appliance.model import Keycloak, Tenant
 from appliance.tenants.lrs_rules import (
     SALT_BYTES,
-    Token,
+    LrsToken,
     TokenUnavailable,
     basic_document,
     seal,
@@ -53,7 +53,7 @@ class LrsPayloads:
         self._faults = faults
         self._deadline_s = deadline_s
         self._random_bytes = random_bytes
-        self._tokens = _SharedCache[Keycloak, Token | None](clock_s)
+        self._tokens = _SharedCache[Keycloak, LrsToken | None](clock_s)
         self._sealed = _SharedCache[tuple[str, str], str](clock_s)
         self._threads = trio.CapacityLimiter(_THREADS)
 
@@ -81,8 +81,8 @@ class LrsPayloads:
 
         return await self._sealed.get((document, secret), work)
 
-    async def _token(self, tenant: Tenant, keycloak: Keycloak) -> Token | None:
-        async def work() -> tuple[Token | None, float]:
+    async def _token(self, tenant: Tenant, keycloak: Keycloak) -> LrsToken | None:
+        async def work() -> tuple[LrsToken | None, float]:
             reason = "no answer in time"
             with trio.move_on_after(self._deadline_s):
                 try:

@@ -44,7 +44,7 @@ class TokenUnavailable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class LrsToken:
     """An access token."""
 
     text: str = field(repr=False)
@@ -80,7 +80,7 @@ def basic_document(lrs: Lrs) -> str | None:
     )
 
 
-def token_document(lrs: Lrs, token: Token) -> str:
+def token_document(lrs: Lrs, token: LrsToken) -> str:
     """Return the plaintext with an access token."""
     return json.dumps({"lrs_endpoint": lrs.endpoint, "lrs_token": token.text})
 
@@ -118,7 +118,7 @@ def token_request(keycloak: Keycloak) -> Params:
     )
 
 
-def read_token(status: int, body: bytes) -> Token:
+def read_token(status: int, body: bytes) -> LrsToken:
     """Parse the answer of a token endpoint. Raises TokenUnavailable."""
     try:
         content = json.loads(body)
@@ -130,7 +130,7 @@ def read_token(status: int, body: bytes) -> Token:
     text = fields.get("access_token")
     if not isinstance(text, str) or not 0 < len(text) <= _MAX_TOKEN:
         raise TokenUnavailable("the answer has no access_token")
-    return Token(text, _keep_s(fields.get("expires_in")))
+    return LrsToken(text, _keep_s(fields.get("expires_in")))
 
 
 def _error_code(fields: Mapping[str, object]) -> str:

@@ -15,7 +15,7 @@ from appliance.bbb.params import encode_query
 from appliance.http.client.dial import parse_origin
 from appliance.http.client.pool import ExchangeLimits, PoolTransport
 from appliance.model import Keycloak
-from appliance.tenants.lrs_rules import Token, TokenUnavailable, read_token, token_request
+from appliance.tenants.lrs_rules import LrsToken, TokenUnavailable, read_token, token_request
 
 _MAX_ANSWER_BYTES = 64 * 1024
 _HEADERS = [
@@ -33,7 +33,7 @@ class TokenClient:
     deadline_s: float
     """For one request, including connecting."""
 
-    async def fetch(self, keycloak: Keycloak) -> Token:
+    async def fetch(self, keycloak: Keycloak) -> LrsToken:
         """Return a new token. Raises TokenUnavailable."""
         form = encode_query(token_request(keycloak)).encode()
         try:

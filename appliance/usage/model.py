@@ -18,7 +18,7 @@ HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 
 
-class Run(msgspec.Struct, array_like=True):
+class UsageRun(msgspec.Struct, array_like=True):
     """One run of a meeting, from its create to its end, as far as it was polled."""
 
     id: str
@@ -97,7 +97,7 @@ class ServerUsage(msgspec.Struct, array_like=True):
 
     polled_ms: int = 0
     """Time of the last poll; 0: never."""
-    runs: list[Run] = msgspec.field(default_factory=list)
+    runs: list[UsageRun] = msgspec.field(default_factory=list)
     ended: list[str] = msgspec.field(default_factory=list)
     """Keys of runs whose end was reported, until the server lists them no more."""
     minutes: Minutes = msgspec.field(default_factory=dict)
@@ -109,7 +109,7 @@ class EndedRun(msgspec.Struct, array_like=True, tag="run"):
     """A run to be written to the database."""
 
     server: str
-    run: Run
+    run: UsageRun
     ended_ms: int
     noticed: str
     """How: see tally.py."""

@@ -162,7 +162,7 @@ class Used:
 
 
 @dataclass(slots=True)
-class Answer:
+class UsageAnswer:
     """An answer."""
 
     lines: list[Used]
@@ -172,11 +172,13 @@ class Answer:
     """Names of tenants by id."""
 
 
-async def answer(database: Database, question: Question, live: Mapping[str, ServerUsage]) -> Answer:
+async def answer(
+    database: Database, question: Question, live: Mapping[str, ServerUsage]
+) -> UsageAnswer:
     """Return what was used. `live`: the states of servers in Redis. Raises DatabaseDown."""
     lines: dict[tuple[str, ...], Used] = {}
 
-    async def work(connection: Connection) -> Answer:
+    async def work(connection: Connection) -> UsageAnswer:
         await connection.execute(_MEMORY)
         for statement, arguments in _statements(question, live):
             for record in await connection.fetch(statement, *arguments):
@@ -184,7 +186,7 @@ async def answer(database: Database, question: Question, live: Mapping[str, Serv
         gaps = await connection.fetch(_GAPS, *_bounds(question))
         names = await connection.fetch("SELECT id, name FROM appliance.usage_tenants")
         found = sorted(lines.values(), key=lambda line: line.key)
-        return Answer(found, [Gap(*row) for row in gaps], dict(map(tuple, names)))
+        return UsageAnswer(found, [Gap(*row) for row in gaps], dict(map(tuple, names)))
 
     return await database.run(work, deadline_s=DEADLINE_S, transaction=True)
 

@@ -21,10 +21,10 @@ from appliance.usage.model import (
     Finished,
     Gap,
     Minutes,
-    Run,
     ServerMinute,
     ServerUsage,
     Sums,
+    UsageRun,
 )
 
 SHORTEST_GAP_MS = 5 * MINUTE_MS
@@ -115,7 +115,7 @@ def end_run(state: ServerUsage, note: EndNote, at_ms: int) -> Finished:
         known = (*state.ended, *state.closed, *(one.key for one in state.runs))
         if not note.created or key in known:
             return finished
-        run = Run(
+        run = UsageRun(
             id=note.id,
             created=note.created,
             # By the clock of the appliance.
@@ -143,7 +143,9 @@ def close_lost(state: ServerUsage, server: str) -> Finished:
     return finished
 
 
-def _begin(meeting: ListedMeeting, poll: Poll, before_ms: int, now_ms: int, is_gap: bool) -> Run:
+def _begin(
+    meeting: ListedMeeting, poll: Poll, before_ms: int, now_ms: int, is_gap: bool
+) -> UsageRun:
     """Return a run that was not listed before, without users.
 
     If the poll before should have listed it, the clocks of server and appliance differ.
@@ -153,7 +155,7 @@ def _begin(meeting: ListedMeeting, poll: Poll, before_ms: int, now_ms: int, is_g
     unseen_ms = now_ms - began_ms
     tenant = meeting.tenant_id or ""
     record = poll.records.get(meeting.id)
-    return Run(
+    return UsageRun(
         id=meeting.id,
         created=meeting.create_time_ms,
         began_ms=began_ms,
@@ -171,7 +173,7 @@ def _begin(meeting: ListedMeeting, poll: Poll, before_ms: int, now_ms: int, is_g
 
 
 def _advance(
-    minutes: Minutes, run: Run, meeting: ListedMeeting, since_ms: int, now_ms: int
+    minutes: Minutes, run: UsageRun, meeting: ListedMeeting, since_ms: int, now_ms: int
 ) -> None:
     """Bring a run to what a poll has found."""
     users, dial_in = meeting.participants, meeting.dial_in
@@ -188,7 +190,9 @@ def _advance(
     run.peak_dial_in = max(run.peak_dial_in, dial_in)
 
 
-def _end_unlisted(state: ServerUsage, poll: Poll, run: Run, now_ms: int, is_gap: bool) -> EndedRun:
+def _end_unlisted(
+    state: ServerUsage, poll: Poll, run: UsageRun, now_ms: int, is_gap: bool
+) -> EndedRun:
     """Close a run that ended at an unknown time since the last poll: in the middle of it."""
     if is_gap:
         return EndedRun(poll.server, run, state.polled_ms, GAP)
@@ -198,7 +202,7 @@ def _end_unlisted(state: ServerUsage, poll: Poll, run: Run, now_ms: int, is_gap:
 
 
 def _spread(
-    minutes: Minutes, run: Run, since_ms: int, until_ms: int, users: int, dial_in: int
+    minutes: Minutes, run: UsageRun, since_ms: int, until_ms: int, users: int, dial_in: int
 ) -> None:
     """Add the time of a run's users, whose number changes evenly to `users`, to the minutes."""
     length = until_ms - since_ms
@@ -222,7 +226,7 @@ def _spread(
         at = edge
 
 
-def tenant_totals(runs: Sequence[Run]) -> dict[str, Sums]:
+def tenant_totals(runs: Sequence[UsageRun]) -> dict[str, Sums]:
     """Return the numbers of each tenant at the last poll."""
     totals: dict[str, Sums] = {}
     for run in runs:

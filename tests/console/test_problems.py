@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from appliance.console.problems import find_problems, free_seats
-from appliance.console.snapshot import Examination, Row, Snapshot, Work
+from appliance.console.snapshot import Examination, PoolSnapshot, ServerRow, Work
 from appliance.doctor.findings import Finding, Level, fail, ok, warn
 from appliance.instruments import LastPoll
 from appliance.model import Server, ServerId, ServerState
@@ -19,13 +19,13 @@ def server(number: int, **values: object) -> Server:
     return Server(ServerId(f"bbb{number}"), f"https://bbb{number}", "s", **{**known, **values})  # type: ignore[arg-type]
 
 
-def snapshot(*servers: Server, failure: str = "", **values: object) -> Snapshot:
+def snapshot(*servers: Server, failure: str = "", **values: object) -> PoolSnapshot:
     """Return a snapshot of servers whose last poll failed so, or not."""
-    rows = tuple(Row(one, one.id, LastPoll(0, 0.1, failure), 0) for one in servers)
-    return Snapshot(0, rows, {row.server.id: row for row in rows}, **values)  # type: ignore[arg-type]
+    rows = tuple(ServerRow(one, one.id, LastPoll(0, 0.1, failure), 0) for one in servers)
+    return PoolSnapshot(0, rows, {row.server.id: row for row in rows}, **values)  # type: ignore[arg-type]
 
 
-def texts(seen: Snapshot) -> list[str]:
+def texts(seen: PoolSnapshot) -> list[str]:
     """Return the problems in words, with their values."""
     return [one.text.format_map(one.values) for one in find_problems(seen)]
 
@@ -50,7 +50,7 @@ def test_pool_without_faults_has_no_problem() -> None:
         (snapshot(server(1), work=Work(callbacks_failed=1)), "1 calls to front-ends failed"),
     ],
 )
-def test_problem_is_named_first(seen: Snapshot, expected: str) -> None:
+def test_problem_is_named_first(seen: PoolSnapshot, expected: str) -> None:
     assert texts(seen)[0].startswith(expected)
 
 

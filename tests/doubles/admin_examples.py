@@ -28,7 +28,7 @@ from appliance.tenants import administration as tenant_admin
 from appliance.tenants.values import TenantChange, TenantSetting
 from appliance.tokens.rules import Token, digest_of
 from appliance.usage.admin_calls import USAGE_CALLS
-from appliance.usage.model import EndedRun, Run
+from appliance.usage.model import EndedRun, UsageRun
 from appliance.usage.table import UsageTable
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.control import ControlDouble, open_control
@@ -182,7 +182,7 @@ async def have_a_past_meeting(place: Place) -> None:
     """Have a meeting on the day of the examples."""
     assert place.recordings is not None
     began_ms = 1_764_057_600_000  # 2025-11-25 08:00
-    run = Run("room", began_ms, began_ms, "room", peak_users=24)
+    run = UsageRun("room", began_ms, began_ms, "room", peak_users=24)
     ended = EndedRun(str(SERVER_ID), run, began_ms + 3_000_000, "reported")
     await UsageTable(place.recordings.database).add_runs([ended])
 

@@ -16,7 +16,7 @@ from appliance.callbacks.queue import CallbackQueue
 from appliance.callbacks.rules import analytics
 from appliance.model import TenantId
 from appliance.privacy.rules import without_person
-from appliance.usage.model import EndedRun, Run
+from appliance.usage.model import EndedRun, UsageRun
 from tests.doubles.control import ControlDouble, open_control
 from tests.doubles.features import open_features, rewire
 from tests.doubles.import_tools import ImportBench
@@ -76,7 +76,9 @@ async def traces(
         assert res.usage is not None
         for number, tenant in ((1, "t-1"), (2, "t-2")):
             meeting = f"m-{number}"
-            run = Run(meeting, 1_760_000_000_000 + number, 1_760_000_000_000, meeting, 0, tenant)
+            run = UsageRun(
+                meeting, 1_760_000_000_000 + number, 1_760_000_000_000, meeting, 0, tenant
+            )
             await res.usage.table.add_runs([EndedRun("a", run, 1_760_000_060_000, "poll")])
             files.save(f"run-{number}", report(meeting, tenant))
             metadata = (("tenant-id", tenant), ("owner", ADA), ("course", "Physics"))

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from appliance.model import Keycloak, Lrs
 from appliance.tenants.lrs_rules import (
-    Token,
+    LrsToken,
     TokenUnavailable,
     basic_document,
     lrs_of,
@@ -97,7 +97,7 @@ def test_documents_are_what_bbb_webhooks_reads() -> None:
         "lrs_username": "u",
         "lrs_password": "p",
     }
-    token = token_document(lrs, Token("t", 1))
+    token = token_document(lrs, LrsToken("t", 1))
     assert json.loads(token) == {"lrs_endpoint": ENDPOINT, "lrs_token": "t"}
     assert basic_document(Lrs(ENDPOINT)) is None
 
@@ -131,7 +131,7 @@ def test_token_is_asked_for_by_the_password_grant() -> None:
 )
 def test_token_is_kept_somewhat_shorter_than_it_is_valid(expires_in: Any, keep_s: float) -> None:
     body = json.dumps({"access_token": "t", "expires_in": expires_in}).encode()
-    assert read_token(200, body) == Token("t", keep_s)
+    assert read_token(200, body) == LrsToken("t", keep_s)
 
 
 @pytest.mark.parametrize(
@@ -157,5 +157,5 @@ def test_other_answer_is_no_token(status: int, body: bytes, reason: str) -> None
 
 def test_secrets_are_in_no_repr() -> None:
     lrs = Lrs(ENDPOINT, "u", "lrs-password", Keycloak("https://kc", "c", "kc-secret", "u", "kc-pw"))
-    text = f"{lrs!r} {Token('the-token', 1)!r}"
+    text = f"{lrs!r} {LrsToken('the-token', 1)!r}"
     assert not any(secret in text for secret in ("lrs-password", "kc-secret", "kc-pw", "the-token"))

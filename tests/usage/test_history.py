@@ -18,9 +18,9 @@ from appliance.usage.model import (
     MINUTE_MS,
     EndedRun,
     Gap,
-    Run,
     ServerMinute,
     Sums,
+    UsageRun,
 )
 from appliance.usage.table import UsageTable
 from tests.doubles.usage import open_database
@@ -97,7 +97,9 @@ async def test_classes_of_a_day_are_a_timetable(database_url: str) -> None:
         runs = []
         for number, (users, moved) in enumerate([(20, ""), (20, ""), (7, ""), (3, "b"), (0, "")]):
             began = EIGHT_MS + (number == 2) * HOUR_MS + number
-            run = Run(f"r{number}", began, began, f"r{number}", peak_users=users, moved_from=moved)
+            run = UsageRun(
+                f"r{number}", began, began, f"r{number}", peak_users=users, moved_from=moved
+            )
             runs.append(EndedRun("a", run, began + 50 * MINUTE_MS, "poll"))
         await table.add_runs(runs)
         day = await database.fetchrow("SELECT '2025-10-20 00:00Z'::timestamptz")

@@ -13,7 +13,7 @@ from quart import Response
 
 from appliance.admin_calls.actors import Role
 from appliance.console.core import (
-    CallFailed,
+    ChangeFailed,
     Console,
     Done,
     LivePage,
@@ -24,7 +24,7 @@ from appliance.console.core import (
     Visit,
 )
 from appliance.console.live import ListPart, Parts
-from appliance.console.snapshot import Snapshot
+from appliance.console.snapshot import PoolSnapshot
 from appliance.faults import BbbError
 from appliance.meetings.administration import find_meetings
 
@@ -36,7 +36,7 @@ _MAX_NAMES = 500
 
 
 @dataclass(frozen=True, slots=True)
-class ShownMeeting:
+class MeetingPage:
     """A line of the list: the record, and what the last poll of its server saw."""
 
     id: str
@@ -58,7 +58,7 @@ async def show(console: Console, visit: Visit) -> Response:
     return await console.live_page(visit, LIVE)
 
 
-async def parts(console: Console, view: View, seen: Snapshot) -> Parts:
+async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
     """Render a page of the list."""
     actor = view.actor
     answer = await console.calls.make("listMeetings", actor, {})
@@ -87,11 +87,13 @@ async def parts(console: Console, view: View, seen: Snapshot) -> Parts:
     )
 
 
-async def _describe(console: Console, records: Sequence[Any], seen: Snapshot) -> list[ShownMeeting]:
+async def _describe(
+    console: Console, records: Sequence[Any], seen: PoolSnapshot
+) -> list[MeetingPage]:
     """Add to records what the polls have seen of the meetings."""
     redis = console.features.redis.background
     tenants = await read_tenant_names(console)
-    found: list[ShownMeeting] = []
+    found: list[MeetingPage] = []
     for start in range(0, len(records), _CHUNK):
         chunk = records[start : start + _CHUNK]
         replies = await redis.pipeline(
@@ -101,7 +103,7 @@ async def _describe(console: Console, records: Sequence[Any], seen: Snapshot) ->
             name, users, moderators, videos, seen_ms, created_ms = (value or "" for value in values)
             row = seen.by_id.get(one.server_id)
             found.append(
-                ShownMeeting(
+                MeetingPage(
                     id=one.id,
                     name=name,
                     server_id=one.server_id,
@@ -133,7 +135,7 @@ def _int(text: str) -> int:
         return 0
 
 
-def _choose(meetings: Sequence[ShownMeeting], view: View) -> list[ShownMeeting]:
+def _choose(meetings: Sequence[MeetingPage], view: View) -> list[MeetingPage]:
     words = view.param("q").lower().split()
     server, tenant = view.param("server"), view.param("tenant")
     found = [
@@ -212,7 +214,7 @@ async def end(console: Console, visit: Visit) -> Response | Done:
         raise PageFailed(404, "There is no such meeting; perhaps it has just ended")
     (result,) = answer.meetings
     if result.outcome.value == "failed":
-        raise CallFailed(502, f"{meeting_id}: {result.reason}")
+        raise ChangeFailed(502, f"{meeting_id}: {result.reason}")
     text = texts.t("{meeting} was ended", meeting=meeting_id)
     return Done(Notice(text), "/scalelite/meetings")
 

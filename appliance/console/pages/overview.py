@@ -12,7 +12,7 @@ from appliance.console.charts import usage_share
 from appliance.console.core import Console, LivePage, Route, View, Visit
 from appliance.console.live import Parts
 from appliance.console.problems import find_problems, free_seats
-from appliance.console.snapshot import Snapshot
+from appliance.console.snapshot import PoolSnapshot
 from appliance.console.texts import UNKNOWN, Texts, local_time
 from appliance.doctor.findings import Level
 from appliance.events.journal import Event
@@ -67,7 +67,7 @@ def redirect_to(path: str) -> Response:
     return response
 
 
-async def parts(console: Console, view: View, seen: Snapshot) -> Parts:
+async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
     """Render the parts of the overview."""
     texts = view.texts
     return Parts(
@@ -86,7 +86,7 @@ async def _read_events(console: Console) -> list[Event]:
     return (await console.features.events.recent(_EVENTS))[::-1]
 
 
-def _banner(console: Console, view: View, seen: Snapshot) -> str:
+def _banner(console: Console, view: View, seen: PoolSnapshot) -> str:
     texts = view.texts
     problems = find_problems(seen)
     worst = problems[0].level if problems else Level.OK
@@ -121,7 +121,7 @@ def judge(texts: Texts, worst: Level, count: int) -> tuple[str, str]:
     return "warn", texts.n(count, "One thing needs a look", "{n} things need a look")
 
 
-def _figures(console: Console, seen: Snapshot, texts: Texts) -> list[Figure]:
+def _figures(console: Console, seen: PoolSnapshot, texts: Texts) -> list[Figure]:
     servers = seen.servers
     enabled = [server for server in servers if server.state is ServerState.ENABLED]
     online = sum(server.online for server in enabled)
@@ -169,7 +169,7 @@ def _waiting(
     )
 
 
-def _skyline(console: Console, view: View, seen: Snapshot) -> str:
+def _skyline(console: Console, view: View, seen: PoolSnapshot) -> str:
     rows = seen.rows
     highest = max((row.server.load or 0.0 for row in rows), default=0.0)
     count = Counter(

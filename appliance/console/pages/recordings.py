@@ -23,7 +23,7 @@ from appliance.console.core import (
 )
 from appliance.console.live import Parts
 from appliance.console.pages.meetings import read_tenant_names
-from appliance.console.snapshot import Snapshot
+from appliance.console.snapshot import PoolSnapshot
 
 PARAMS = ("q", "state", "tenant")
 _NEWEST = 1000
@@ -70,7 +70,7 @@ def _search(recordings: Sequence[Any], query: str) -> list[Any]:
     ]
 
 
-async def parts(console: Console, view: View, seen: Snapshot) -> Parts:
+async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
     """Render the pipeline of imports."""
     if view.tenant_id is not None or console.features.recordings.admin is None:
         return Parts({"imports": ""})

@@ -11,7 +11,7 @@ from quart import Response
 from appliance.admin_calls.actors import Role
 from appliance.audit.rules import DONE, Change
 from appliance.console.core import (
-    CallFailed,
+    ChangeFailed,
     Console,
     Done,
     LivePage,
@@ -24,7 +24,7 @@ from appliance.console.core import (
 from appliance.console.live import Parts
 from appliance.console.pages.overview import DayChart, day_hours
 from appliance.console.pages.servers import shape_of, status_of
-from appliance.console.snapshot import Row, Snapshot
+from appliance.console.snapshot import PoolSnapshot, ServerRow
 from appliance.model import KnownMeeting, ServerId
 from appliance.servers.audited import server_snapshot
 
@@ -41,7 +41,7 @@ async def show(console: Console, visit: Visit, secret: str = "") -> Response:
     )
 
 
-async def _find(console: Console, visit: Visit) -> Row:
+async def _find(console: Console, visit: Visit) -> ServerRow:
     server_id = visit.view.param("id")
     row = (await console.live.snapshot()).by_id.get(server_id)
     if row is None:
@@ -52,7 +52,7 @@ async def _find(console: Console, visit: Visit) -> Row:
     return row
 
 
-async def parts(console: Console, view: View, seen: Snapshot) -> Parts:
+async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
     """Render what changes on the page of a server."""
     row = seen.by_id.get(view.param("id"))
     if row is None:
@@ -168,7 +168,7 @@ async def disable(console: Console, visit: Visit) -> Response | Done:
         fields["confirmed"] = True
     try:
         answer = await console.call(visit, "disableServer", **fields)
-    except CallFailed as error:
+    except ChangeFailed as error:
         if error.status != 409:
             raise
         return await _confirm(
@@ -213,12 +213,14 @@ async def remove(console: Console, visit: Visit) -> Response | Done:
     return Done(Notice(text), "/scalelite/servers")
 
 
-def _check_typed(visit: Visit, row: Row) -> None:
+def _check_typed(visit: Visit, row: ServerRow) -> None:
     if visit.field("typed").lower() != row.label.lower():
         raise PageFailed(400, "What was typed is not the name of the server; nothing was changed")
 
 
-async def _confirm(console: Console, visit: Visit, row: Row, verb: str, line: str) -> Response:
+async def _confirm(
+    console: Console, visit: Visit, row: ServerRow, verb: str, line: str
+) -> Response:
     """Ask before meetings are ended, with the numbers."""
     texts, server = visit.texts, row.server
     numbers = texts.t(
@@ -269,7 +271,7 @@ async def add(console: Console, visit: Visit) -> Response | Done:
     fields = {name: visit.field(name) for name in ("url", "secret", *_FIELDS)}
     try:
         server = await console.call(visit, "addServer", server=fields)
-    except CallFailed as error:
+    except ChangeFailed as error:
         return await _form(console, visit, fields, problem=str(error))
     found, problem = await console.try_call(visit, "inspectServer", id=server.id)
     details = [problem or f"{found.finding.text}. {found.finding.advice}".rstrip(". ")]
@@ -301,7 +303,7 @@ async def edit(console: Console, visit: Visit) -> Response | Done:
     change = {**fields, **{name: fields[name] or "0" for name in ("max_meetings", "max_users")}}
     try:
         await console.call(visit, "updateServer", id=row.server.id, server=change)
-    except CallFailed as error:
+    except ChangeFailed as error:
         return await _form(console, visit, fields, problem=str(error))
     return Done(
         Notice(visit.texts.t("{server} was changed", server=row.label)), _path(row.server.id)

@@ -12,7 +12,7 @@ from quart import Response
 from appliance.admin_calls.actors import Role
 from appliance.console.charts import usage_share
 from appliance.console.core import (
-    CallFailed,
+    ChangeFailed,
     Console,
     Done,
     LivePage,
@@ -23,13 +23,13 @@ from appliance.console.core import (
     Visit,
 )
 from appliance.console.live import ListPart, Parts
-from appliance.console.snapshot import Row, Snapshot
+from appliance.console.snapshot import PoolSnapshot, ServerRow
 from appliance.model import Server, ServerState
 
 PAGE_ROWS = 100
 _MAX_AT_ONCE = 200
 PARAMS = ("q", "state", "status", "sort", "p")
-_ORDERS: dict[str, Callable[[Row], Any]] = {
+_ORDERS: dict[str, Callable[[ServerRow], Any]] = {
     "load": lambda row: -(-1.0 if row.server.load is None else row.server.load),
     "users": lambda row: -row.server.users,
     "meetings": lambda row: -row.server.meetings,
@@ -42,7 +42,7 @@ async def show(console: Console, visit: Visit) -> Response:
     return await console.live_page(visit, LIVE)
 
 
-async def parts(console: Console, view: View, seen: Snapshot) -> Parts:
+async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
     """Render the rows of a page of the list."""
     found = choose_rows(seen.rows, view)
     pages = max(1, -(-len(found) // PAGE_ROWS))
@@ -64,7 +64,7 @@ async def parts(console: Console, view: View, seen: Snapshot) -> Parts:
     )
 
 
-def choose_rows(rows: Sequence[Row], view: View) -> list[Row]:
+def choose_rows(rows: Sequence[ServerRow], view: View) -> list[ServerRow]:
     """Return the rows that the parameters of a view ask for, in their order."""
     words = view.param("q").lower().split()
     state, status = view.param("state"), view.param("status")
@@ -79,7 +79,7 @@ def choose_rows(rows: Sequence[Row], view: View) -> list[Row]:
     return sorted(found, key=order) if order else found
 
 
-def _haystack(row: Row) -> str:
+def _haystack(row: ServerRow) -> str:
     server = row.server
     return f"{row.label} {server.id} {server.tag or ''} {server.bbb_version or ''}".lower()
 
@@ -100,7 +100,7 @@ def shape_of(server: Server) -> str:
     return "half" if server.state is ServerState.CORDONED else "ok"
 
 
-def _row(console: Console, view: View, row: Row, highest: float) -> str:
+def _row(console: Console, view: View, row: ServerRow, highest: float) -> str:
     history = console.live.history
     minute = history.pool[-1].minute if history.pool else 0
     share = usage_share(row, highest)
@@ -122,7 +122,7 @@ def _row(console: Console, view: View, row: Row, highest: float) -> str:
     return known
 
 
-def _summarise(view: View, seen: Snapshot, found: Sequence[Row]) -> str:
+def _summarise(view: View, seen: PoolSnapshot, found: Sequence[ServerRow]) -> str:
     texts = view.texts
     users = sum(row.server.users for row in found)
     meetings = sum(row.server.meetings for row in found)
@@ -173,7 +173,7 @@ async def _change(console: Console, visit: Visit, call: str, texts: tuple[str, s
         try:
             await console.call(visit, call, id=server_id)
             changed.append((server_id, before.get(server_id, "")))
-        except CallFailed as error:
+        except ChangeFailed as error:
             failed.append(str(error))
     notice = Notice(
         visit.texts.n(len(changed), *texts),
