@@ -152,12 +152,13 @@ async def test_usage_without_database_is_refused() -> None:
 
 
 async def test_timetable_of_a_past_day_is_what_simulate_takes(used: UsedPool) -> None:
+    # The day on which they begin: shortly before midnight they end on the next one.
+    day = datetime.fromtimestamp(used.clock[0] / 1000, UTC)
     await have_meetings(used)
     used.pool.bbb("bbb-2").end_meeting("chess", callback=False)
     await used.pass_time(2)
     await used.write()
     async with open_control(used.features) as control:
-        day = datetime.fromtimestamp(used.clock[0] / 1000, UTC)
         found = await control.get("usageTimetable", day=f"{day:%Y-%m-%d}")
         assert sorted(one["users"] for one in found["classes"]) == [4, 10]
         words = ("--from-history", "--day", f"{day:%Y-%m-%d}", "--servers", "1", "--json")
