@@ -90,7 +90,7 @@ async def _remember(
     stored = meeting.moderator_pw
     if password and stored and not _are_equal(password, stored):
         raise ApiError(errors.INVALID_PASSWORD)
-    now_ms = deps.now_ms()
+    now_ms, term = deps.now_ms(), deps.store.redis.term
     remembered = await deps.store.remember_end(
         meeting,
         detached=detached,
@@ -98,6 +98,7 @@ async def _remember(
         until_ms=now_ms + deps.pool.end_reach_ms if sent else 0,
     )
     if remembered:
+        await deps.store.redis.wait_replicated(term)  # Redis alone knows that it is to be ended
         deps.log.info("end_remembered", meeting=meeting.id, server=meeting.server_id)
     return remembered
 

@@ -68,7 +68,7 @@ class Experiment:
         client.paused = False
         await trio.sleep(self.times.quiet_s)
         struck = len(ledger.samples)
-        affected = set(range(sum(fault.of_server for fault in faults)))
+        affected = ledger.struck = set(range(sum(fault.of_server for fault in faults)))
         async with AsyncExitStack() as stack:
             for number, fault in enumerate(sorted(faults, key=lambda one: not one.of_server)):
                 await stack.enter_async_context(fault.strike(self.lab, ledger, number))

@@ -36,6 +36,9 @@ class Room:
     """Of the last acknowledged create."""
     server: int | None = None
     """Where the last acknowledged join led to."""
+    repeated_ms: int = 0
+    """When the first create since the last acknowledged one was sent, milliseconds since the epoch;
+    0: none was."""
     ended_s: float = 0.0
     busy: trio.Lock = field(default_factory=trio.Lock)
 
@@ -73,6 +76,8 @@ class Ledger:
     samples: list[Sample] = field(default_factory=list)
     losses: list[tuple[int, int]] = field(default_factory=list)
     """(server, milliseconds since the epoch) when a server lost all its meetings."""
+    struck: set[int] = field(default_factory=set)
+    """The servers that this experiment strikes."""
     reported: set[str] = field(default_factory=set)
     """Meetings that an earlier comparison found wrong."""
     crossed: list[str] = field(default_factory=list)
@@ -90,6 +95,18 @@ class Ledger:
         created_ms = int(room.internal_id.rpartition("-")[2] or 0)
         return any(
             room.server in (server, None) and created_ms <= at_ms for server, at_ms in self.losses
+        )
+
+    def _was_replaced(self, room: Room, holders: dict[int, str], known: str | None) -> bool:
+        """Return whether a create that was not answered has begun a later run, which is known.
+
+        So it is with a server that is away: the repeat moves the meeting to another one.
+        """
+        run = next(iter(holders.values()), "")
+        return (
+            run == known != room.internal_id
+            and room.server in (None, *self.struck)
+            and 0 < room.repeated_ms <= int(run.rpartition("-")[2])
         )
 
     def of_state(self, *states: State) -> list[Room]:
@@ -117,7 +134,9 @@ class Ledger:
         if len(holders) > 1:
             found.doubled.append(f"{room.id} is on {holders}")
         elif room.state is State.LIVE and not self.is_excused(room):
-            if room.internal_id not in holders.values():
+            if self._was_replaced(room, holders, known):
+                room.internal_id, room.server = str(known), None
+            elif room.internal_id not in holders.values():
                 found.lost.append(f"{room.id} {room.internal_id} does not run: {holders}")
             elif known != room.internal_id:
                 found.lost.append(f"{room.id} runs on {holders} and is known as {known}")
