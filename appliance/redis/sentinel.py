@@ -89,14 +89,21 @@ async def wait_for_another_master(
 ) -> Master:
     """Return the new master as soon as the Sentinels name another one than `current`.
 
-    `on_moving` is called at each round with whether a failover is under way.
+    `on_moving` is called with whether a failover is under way: with each round, and at once when a
+    Sentinel publishes something.
     """
-    notice = [trio.Event()]
+    notice = trio.Event()
     moved_s = -math.inf
+
+    def note() -> None:
+        nonlocal moved_s
+        moved_s = trio.current_time()
+        on_moving(True)
+        notice.set()
 
     async def follow_forever(host: str, port: int) -> None:
         while True:
-            await follow(host, port, CHANNELS, lambda: notice[0].set())
+            await follow(host, port, CHANNELS, note)
             await trio.sleep(RETRY_S)
 
     async with trio.open_nursery() as nursery:
@@ -113,8 +120,8 @@ async def wait_for_another_master(
                 nursery.cancel_scope.cancel()
                 return master
             with trio.move_on_after(ASK_S):
-                await notice[0].wait()
-            notice[0] = trio.Event()
+                await notice.wait()
+            notice = trio.Event()
 
 
 def _questions(name: str) -> tuple[tuple[str, ...], ...]:

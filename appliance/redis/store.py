@@ -121,6 +121,8 @@ class ReplicaCheck:
         self._minimum = minimum
         self._expected = minimum
         """Replicas that confirmed last time: one that hangs is waited for only once."""
+        self._connected = 0
+        """Replicas that were connected last time."""
         self._term = -1
         self._left_s = -math.inf
         """When replicas were first missed while a Sentinel was silent."""
@@ -135,7 +137,7 @@ class ReplicaCheck:
         """
         client = self._confirmation.client
         if client.term != self._term:
-            self._term, self._expected = client.term, self._minimum
+            self._term, self._expected, self._connected = client.term, self._minimum, 0
         # WAIT is about the writes of its own connection, so that needs one: all earlier writes,
         # of any connection, come before it in the stream of replication.
         mark = ("INCR", self._confirmation.own_key("replicated"))
@@ -144,7 +146,7 @@ class ReplicaCheck:
         if confirmed < self._minimum:
             raise StoreDown(f"fewer than {self._minimum} replicas have confirmed the write")
         connected = len(role[2]) if role[0] == "master" else 0
-        if confirmed >= max(self._expected, connected):
+        if confirmed >= connected >= self._connected:
             self._left_s = -math.inf
         elif not await self._is_master_staying():
             raise StoreDown("the master is being replaced")
@@ -152,7 +154,7 @@ class ReplicaCheck:
             raise StoreDown("the master is being replaced")
         if self._foreground.client.term != term:
             raise StoreDown("the master was replaced since the write began")
-        self._expected = max(self._minimum, min(confirmed, connected))
+        self._expected, self._connected = max(self._minimum, min(confirmed, connected)), connected
 
     async def _is_master_staying(self) -> bool:
         """Ask the Sentinels; one that is silent may lead a failover, but not for ever."""
