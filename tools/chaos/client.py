@@ -187,6 +187,8 @@ class Client:
         answer = await self.fetch(call, params)
         took_s = trio.current_time() - began_s
         acknowledged = answer.succeeded or answer.status == 302
+        key = answer.text("messageKey") or answer.text("returncode") or str(answer.status)
+        room.calls.append(f"{time.time():.3f} after {took_s:.2f} s: {call} {key} {answer.location}")
         self.ledger.samples.append(Sample(began_s, call, server, took_s, acknowledged))
         return answer
 

@@ -177,6 +177,8 @@ class Experiment:
         self.ledger.recordings.clear()
         bad = "\n".join((*findings.lost, *findings.doubled, *findings.orphans))
         for room in list(self.ledger.rooms.values()):
+            if room.id in bad.split():
+                findings.stories.append([room.id, *room.calls, *self.lab.log_about(room.id)])
             if room.state is State.ENDED or room.id in bad:
                 del self.ledger.rooms[room.id]
             if room.id in bad:

@@ -9,6 +9,7 @@ to another server than the meeting's. Orphan: a meeting on a server that no appl
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -40,6 +41,8 @@ class Room:
     """When the first create since the last acknowledged one was sent, milliseconds since the epoch;
     0: none was."""
     ended_s: float = 0.0
+    calls: deque[str] = field(default_factory=lambda: deque(maxlen=20))
+    """The last ones, with their answers."""
     busy: trio.Lock = field(default_factory=trio.Lock)
 
 
@@ -61,6 +64,8 @@ class Findings:
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
+    stories: list[list[str]] = field(default_factory=list)
+    """Of each meeting that is wrong: its id, its calls, what was logged about it."""
 
     def __bool__(self) -> bool:
         return bool(self.lost or self.doubled or self.orphans)
