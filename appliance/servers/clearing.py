@@ -69,9 +69,7 @@ async def panic_server(
     return await clear_server(deps, actor, server, end=not skip_end_calls)
 
 
-async def clear_server(
-    deps: ServerDeps, actor: str, server: Server, *, end: bool
-) -> ClearedServer:
+async def clear_server(deps: ServerDeps, actor: str, server: Server, *, end: bool) -> ClearedServer:
     """Delete the records of a server's meetings, and end them unless `end` is false.
 
     Raises Refused: the server does not exist.

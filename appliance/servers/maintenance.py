@@ -51,6 +51,14 @@ _USUAL_DAYS = 28
 _SOON_MS = 60_000
 """A window that drains its server so soon has to do with the users that are there."""
 _BY = "maintenance"
+_EVENTS = {
+    "draining": "maintenance_draining",
+    "open": "maintenance_open",
+    "postponed": "maintenance_postponed",
+    "missed": "maintenance_missed",
+    "gone": "maintenance_gone",
+}
+"""Of advance_maintenance.lua, as they are logged."""
 
 
 @dataclass(frozen=True)
@@ -273,7 +281,9 @@ class Maintenance:
                 try:
                     await self.act(nursery)
                 except StoreDown as error:
-                    self._deps.faults.note("maintenance_waits_for_store", "redis", reason=str(error))
+                    self._deps.faults.note(
+                        "maintenance_waits_for_store", "redis", reason=str(error)
+                    )
                 await trio.sleep(TICK_S)
 
     async def act(self, nursery: trio.Nursery) -> None:
@@ -311,13 +321,11 @@ class Maintenance:
         return self._forecast
 
     def _report(self, event: str, window: Window) -> None:
-        fields = _named(window)
-        if event == "postponed":
-            self._deps.log.warning("maintenance_postponed", **fields)
-        elif event == "missed":
-            self._deps.log.warning("maintenance_missed", **fields)
-        elif event != "ending":
-            self._deps.log.info(f"maintenance_{event}", **fields)
+        name = _EVENTS.get(event)
+        if name is not None:
+            log = self._deps.log
+            report = log.warning if event in ("postponed", "missed") else log.info
+            report(name, **_named(window))
 
     async def _follow_up(self, name: str, work: Callable[[], Any]) -> None:
         if name in self._under_way:

@@ -29,7 +29,8 @@ _HORIZON_WEEKS = 53
 """Of windows that repeat, so much of the future is compared with others."""
 
 _TIME = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:[.,]\d{1,9})?)([Zz]|[+-]\d\d:?\d\d)(?:\[([^\[\]]+)\])?",
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:[.,]\d{1,9})?)([Zz]|[+-]\d\d:?\d\d)"
+    r"(?:\[([^\[\]]+)\])?",
     re.ASCII,
 ).fullmatch
 _DURATION = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,7})s)?", re.ASCII)
@@ -92,7 +93,7 @@ class Window:
         if self.phase is Phase.PLANNED:
             return now_ms >= self.cordon_ms
         if self.phase is Phase.DRAINING:
-            return now_ms >= self.from_ms
+            return self.cancelled or now_ms >= self.from_ms
         # While it is open its meetings may still have to be ended.
         return True
 
@@ -123,7 +124,8 @@ class Window:
             return [(self.cordon_ms, until_ms)]
         if not self.every:
             return [(self.cordon_ms, self.until_ms)]
-        found, from_ms, length = [], self.from_ms, self.until_ms - self.from_ms
+        found: list[tuple[int, int]] = []
+        from_ms, length = self.from_ms, self.until_ms - self.from_ms
         while from_ms - self.lead_ms < until_ms and len(found) < _HORIZON_WEEKS:
             found.append((from_ms - self.lead_ms, from_ms + length))
             from_ms = add_week(from_ms, self.zone)
@@ -214,7 +216,7 @@ def check_window(window: Window, now_ms: int) -> Window:
         raise UnacceptableValue("until is in the past")
     if window.every and until_ms is None:
         raise UnacceptableValue("a window that repeats needs until")
-    if window.every and window.lead_ms > window.longest_lead_ms:
+    if window.every and not 0 <= window.lead_ms <= window.longest_lead_ms:
         raise UnacceptableValue("a weekly window must be over before the next one begins to drain")
     if len(window.reason) > MAX_REASON:
         raise UnacceptableValue(f"reason must not be longer than {MAX_REASON} characters")
@@ -228,7 +230,11 @@ def check_window(window: Window, now_ms: int) -> Window:
 
 def dump_window(window: Window) -> dict[str, Any]:
     """Return a window as it is stored: values that are not given are absent."""
-    return {name: value for name, value in asdict(window).items() if value not in (None, "", False)}
+    return {
+        name: value
+        for name, value in asdict(window).items()
+        if value is not None and value is not False and value != ""
+    }
 
 
 def load_window(stored: dict[str, Any]) -> Window:

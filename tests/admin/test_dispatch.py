@@ -95,11 +95,12 @@ ROLES = {
         *("listRecordings", "getRecordingInfo", "getExpiredRecordings", "getImports", "getImport"),
         *("checkTakeover", "getTenants", "getTenantInfo", "getTenantSettings", "audit"),
         *("getMove", "getEvents", "followEvents", "getActivity", "usage", "usageTimetable"),
-        *("getTenantLimits", "showTenant"),
+        *("getTenantLimits", "showTenant", "listMaintenance"),
     },
     Role.OPERATOR: {
         *("updateServer", "enableServer", "cordonServer", "disableServer", "panicServer", "poll"),
         *("endMeetings", "retryImports", "retryCallbacks", "updateRecordings"),
+        *("addMaintenance", "cancelMaintenance"),
     },
     Role.ADMIN: {
         "deleteRecordings",

@@ -79,6 +79,8 @@ KINDS = (
         of="server",
     ),
     _kind("our servers", "appliance:servers", "set"),
+    _kind("maintenance", "appliance:maintenance", "hash"),
+    _kind("maintained", "appliance:maintained", "hash"),
     _kind("handback", "appliance:handback", "string"),
     _kind("emptied", "appliance:emptied", "string"),
     _kind("doctor", "appliance:doctor", "string", expires=True),

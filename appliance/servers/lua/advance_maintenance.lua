@@ -111,10 +111,11 @@ local function advance(w)
     return
   end
   if w.phase == 'planned' and now_ms >= w.from_ms - w.lead_ms then begin(w, state_of(w.server_id, s[2])) end
-  if w.phase == 'draining' and now_ms >= w.from_ms then
+  local over = w.cancelled or (w.until_ms and now_ms >= w.until_ms)
+  if w.phase == 'draining' and now_ms >= w.from_ms and not over then
     open(w, state_of(w.server_id, call('HGET', P .. 'server:' .. w.server_id, 'state')))
   end
-  if (w.phase == 'open' or w.phase == 'draining') and (w.cancelled or (w.until_ms and now_ms >= w.until_ms)) then
+  if (w.phase == 'open' or w.phase == 'draining') and over then
     w.phase, w.claim_ms = 'ending', nil
     report('ending', w)
     keep(w)
