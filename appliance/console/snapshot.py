@@ -18,6 +18,8 @@ from appliance.doctor.doctor import examine
 from appliance.doctor.findings import Finding
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.features import Features
+from appliance.fleet.autoscale import read_capacity
+from appliance.fleet.capacity import Capacity
 from appliance.instruments import LastPoll
 from appliance.model import PlacementOutcome, Server
 from appliance.servers.administration import list_servers
@@ -84,6 +86,8 @@ class PoolSnapshot:
     examination: Examination = Examination()
     refused: float = 0.0
     """Creates that found no server since this appliance started."""
+    capacity: Capacity | None = None
+    """None: nothing was read yet."""
 
     @property
     def servers(self) -> list[Server]:
@@ -122,6 +126,7 @@ class SnapshotReader:
         try:
             with trio.fail_after(_READ_S):
                 servers = await list_servers(features.servers)
+                capacity, _ = await read_capacity(features.fleet, servers)
         except StoreDown as error:
             return self._keep(refused, work, str(error) or "no connection")
         except trio.TooSlowError:
@@ -142,6 +147,7 @@ class SnapshotReader:
             work,
             self.examination,
             refused,
+            capacity,
         )
         return self.last
 
@@ -156,6 +162,7 @@ class SnapshotReader:
             work,
             self.examination,
             refused,
+            last.capacity,
         )
         return self.last
 

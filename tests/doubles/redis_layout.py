@@ -79,6 +79,13 @@ KINDS = (
         of="server",
     ),
     _kind("our servers", "appliance:servers", "set"),
+    _kind(
+        "hook of the autoscaler",
+        "appliance:autoscale:(url|command)",
+        "hash",
+        *("desired", "safe", "online", "told_ms", "failures", "error"),
+    ),
+    _kind("autoscaler lease", "appliance:lease-autoscale", "string", expires=True),
     _kind("handback", "appliance:handback", "string"),
     _kind("emptied", "appliance:emptied", "string"),
     _kind("doctor", "appliance:doctor", "string", expires=True),
