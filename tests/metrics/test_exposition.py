@@ -9,6 +9,7 @@ from appliance.fleet.capacity import FleetNote, plan_capacity
 from appliance.instruments import Metrics
 from appliance.metrics.exposition import SpoolStatus, StoreSnapshot, TenantNow, render_metrics
 from appliance.model import Server, ServerId, ServerState
+from appliance.tenants.limits import TenantLimits
 from tests.doubles.prometheus_text import samples
 from tests.doubles.settings import settings_of
 
@@ -127,3 +128,16 @@ def test_capacity_is_told() -> None:
     assert read["scalelite_pool_drainable_servers", ()] == 0
     assert read["scalelite_pool_safe_to_stop_servers", ()] == 1
     assert read["scalelite_pool_needed_servers", ("none",)] == 3
+
+
+def test_limit_of_zero_is_used_up_by_anything() -> None:
+    limits = {
+        "school": TenantLimits({"max_users": 0.0, "max_meetings": 0.0}, {"max_users": 3.0}),
+        "other": TenantLimits({"max_users": 0.0}, {"max_users": 0.0}),
+    }
+
+    _, text = render_metrics(Metrics(), StoreSnapshot(None, None, None, limits=limits), "")
+
+    read = samples(text)
+    assert read["scalelite_tenant_limit_used_ratio", ("max_users", "school")] == 1.0
+    assert read["scalelite_tenant_limit_used_ratio", ("max_users", "other")] == 0.0
