@@ -81,7 +81,7 @@ KINDS = (
     _kind("our servers", "appliance:servers", "set"),
     _kind(
         "hook of the autoscaler",
-        "appliance:autoscale:(url|command)",
+        "appliance:autoscale:(.+)",
         "hash",
         *("desired", "safe", "online", "told_ms", "failures", "error"),
     ),

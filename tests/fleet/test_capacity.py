@@ -13,7 +13,7 @@ from appliance.settings import FleetSettings
 from tests.doubles.settings import settings_of
 
 
-def fleet(**variables: str) -> FleetSettings:
+def fleet(**variables: Any) -> FleetSettings:
     return settings_of(**{"SEATS_PER_SERVER": "100", **variables}).fleet
 
 
@@ -27,7 +27,7 @@ def plan(
     *servers: Server,
     history: int | None = 0,
     notes: dict[str, FleetNote] | None = None,
-    **variables: str,
+    **variables: Any,
 ) -> Capacity:
     known = {one.id: FleetNote(polled=True) for one in servers}
     known |= {ServerId(name): note for name, note in (notes or {}).items()}
@@ -52,7 +52,7 @@ def plan(
     ],
 )
 def test_desired_servers_carry_the_users_with_headroom(
-    users: int, history: int, variables: dict[str, str], desired: int
+    users: int, history: int, variables: dict[str, Any], desired: int
 ) -> None:
     assert plan(server("a", users), history=history, **variables).desired_servers == desired
 
