@@ -339,6 +339,8 @@ def rewire(features: Features, **changes: Any) -> Features:
 def rules_of(settings: Settings) -> PlacementRules:
     """Return the placement rules that settings ask for."""
     return PlacementRules(
+        weights=settings.load.weights,
+        count_moderators_twice=settings.load.count_moderators_twice,
         min_user_count=settings.load.min_user_count,
         join_buffer_ms=settings.load.join_buffer_ms,
         forecast=settings.load.forecast,
