@@ -40,6 +40,9 @@ _TEXTS: Mapping[Kind, Mapping[str, str]] = {
         "maintenance_missed": "the maintenance of {server} did not take place ({window})",
         "maintenance_gone": "window {window} is dropped, since {server} was removed",
         "empty_pool_accepted": "the pool was accepted as empty",
+        "autoscaler_told": "the autoscaler was told: {reported}, {desired_servers} servers needed",
+        "autoscaler_not_told": "the autoscaler did not accept {reported}: {reason}",
+        "autoscale_command_failed": "the autoscaler's command failed",
         "hooks_not_kept": "web hooks cannot be registered on {subject}",
     },
     "meeting": {

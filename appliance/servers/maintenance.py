@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NoReturn
+from zoneinfo import ZoneInfo
 
 import trio
 
@@ -36,7 +37,8 @@ from appliance.servers.maintenance_rules import (
     overlaps,
 )
 from appliance.servers.polling import poll_server
-from appliance.usage.history import forecast_hour, longest_usual_meeting
+from appliance.usage.deps import UsageDeps
+from appliance.usage.history import Forecast, forecast_hour, longest_usual_meeting
 from appliance.usage.model import HOUR_MS
 
 TICK_S = 1.0
@@ -245,10 +247,15 @@ async def _expected_users(deps: ServerDeps, window: Window) -> int:
     until_ms = window.until_ms or window.from_ms + HOUR_MS
     hours = range(window.cordon_ms, until_ms, HOUR_MS)[:_FORECAST_HOURS]
     try:
-        found = [await forecast_hour(deps.usage.table.database, at_ms) for at_ms in hours]
+        found = [await _forecast(deps, deps.usage, at_ms) for at_ms in hours]
     except DatabaseDown:
         return 0
     return max((one.users for one in found), default=0)
+
+
+async def _forecast(deps: ServerDeps, usage: UsageDeps, at_ms: int) -> Forecast:
+    name = deps.settings.fleet.time_zone
+    return await forecast_hour(usage.table.database, at_ms, zone=ZoneInfo(name) if name else None)
 
 
 def _named(window: Window) -> dict[str, Any]:
@@ -316,7 +323,7 @@ class Maintenance:
         if now_s >= self._forecast_until_s:
             self._forecast_until_s = now_s + _FORECAST_S
             with suppress(DatabaseDown):
-                found = await forecast_hour(self._deps.usage.table.database, now_ms)
+                found = await _forecast(self._deps, self._deps.usage, now_ms)
                 self._forecast = found.users
         return self._forecast
 
