@@ -93,9 +93,11 @@ class _MetricCollector(Collector):
         if self._seen.spool is not None:
             yield from _spool(self._seen.spool)
         if self._seen.callbacks is not None:
-            yield _callbacks(self._seen.callbacks)
+            counts = {state.value: number for state, number in self._seen.callbacks.items()}
+            yield _gauges("scalelite_callbacks", "Calls to front-ends.", "state", counts)
         if self._seen.imports_waiting is not None:
-            yield _imports_waiting(self._seen.imports_waiting)
+            text, waiting = "Imports that wait for a storage.", self._seen.imports_waiting
+            yield _gauges("scalelite_imports_waiting", text, "reason", waiting)
         yield from _host(self._seen.host)
         if self._seen.limits:
             yield _limits(self._seen.limits)
@@ -188,11 +190,11 @@ def _spool(spool: SpoolStatus) -> Iterator[Metric]:
     yield age
 
 
-def _imports_waiting(waiting: Mapping[str, int]) -> Metric:
-    text = "Imports that wait for a storage."
-    family = GaugeMetricFamily("scalelite_imports_waiting", text, labels=["reason"])
-    for reason, number in waiting.items():
-        family.add_metric([reason], number)
+def _gauges(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    """Return a gauge for each value of a label."""
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for value, number in values.items():
+        family.add_metric([value], number)
     return family
 
 
@@ -219,7 +221,9 @@ def _limits(limits: Mapping[str, TenantLimits]) -> Metric:
     )
     for tenant, found in limits.items():
         for name, used in found.used.items():
-            family.add_metric([tenant, name], used / found.limits[name] if used else 0.0)
+            limit = found.limits[name]
+            # With a limit of 0 nothing is allowed; what is there already counts as all of it.
+            family.add_metric([tenant, name], used / limit if limit else float(used > 0))
     return family
 
 
@@ -246,19 +250,10 @@ def _tenants(tenants: Mapping[str, TenantNow], creates: Counter) -> Iterator[Met
         return sums
 
     for name, text, read in _PER_TENANT:
-        family = GaugeMetricFamily(f"scalelite_tenant_{name}", text, labels=["tenant"])
-        for tenant, value in add_up((one, read(now)) for one, now in tenants.items()).items():
-            family.add_metric([tenant], value)
-        yield family
+        sums = add_up((one, read(now)) for one, now in tenants.items())
+        yield _gauges(f"scalelite_tenant_{name}", text, "tenant", sums)
     text = "Creates that succeeded."
     counted = CounterMetricFamily("scalelite_tenant_creates", text, labels=["tenant"])
     for tenant, value in add_up((labels[0], n) for labels, n in creates.values.items()).items():
         counted.add_metric([tenant], value)
     yield counted
-
-
-def _callbacks(callbacks: Mapping[CallbackState, int]) -> Metric:
-    family = GaugeMetricFamily("scalelite_callbacks", "Calls to front-ends.", labels=["state"])
-    for state, number in callbacks.items():
-        family.add_metric([state.value], number)
-    return family

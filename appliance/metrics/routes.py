@@ -18,7 +18,7 @@ from appliance.http.messages import AsgiApp
 from appliance.http.quart_app import make_quart_app, refuse_method, text_response
 from appliance.http.quart_exchange import serve_quart
 from appliance.metrics.deps import MetricsDeps
-from appliance.metrics.exposition import SpoolStatus, StoreSnapshot, render_metrics
+from appliance.metrics.exposition import MAX_TENANTS, SpoolStatus, StoreSnapshot, render_metrics
 from appliance.metrics.host import HostReader, HostStatus
 from appliance.metrics.tenants import TenantReader
 from appliance.model import TenantId
@@ -108,7 +108,7 @@ async def _read_limits(deps: MetricsDeps) -> dict[str, TenantLimits]:
             names |= {one.id: one.name for one in await tenants.store.list_tenants()}
     except StoreDown:
         return {}
-    return {names[one]: limits for one, limits in list(found.items())[:200] if one in names}
+    return {names[one]: limits for one, limits in list(found.items())[:MAX_TENANTS] if one in names}
 
 
 async def _read_spool(deps: MetricsDeps) -> SpoolStatus | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from appliance.settings import access_variables as a
+from appliance.settings import fleet_variables as f
 from appliance.settings import pool_variables as p
 from appliance.settings import recording_variables as r
 from appliance.settings.kinds import MAX_SOCKET_PATH_BYTES
@@ -31,6 +32,11 @@ def find_conflicts(values: Values, socket: str) -> Iterator[SettingProblem]:
     if low > high:
         yield SettingProblem(
             "VOICE_BRIDGE_MIN", f'"{low}"', f"expected at most VOICE_BRIDGE_MAX ({high})"
+        )
+    least, most = values.get(f.POOL_MIN_SERVERS), values.find(f.POOL_MAX_SERVERS)
+    if most is not None and least > most:
+        yield SettingProblem(
+            "POOL_MIN_SERVERS", f'"{least}"', f"expected at most POOL_MAX_SERVERS ({most})"
         )
     if len(socket.encode()) > MAX_SOCKET_PATH_BYTES and not values.is_bad(a.CTL_SOCKET):
         yield SettingProblem(

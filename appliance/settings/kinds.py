@@ -10,10 +10,12 @@ import base64
 import binascii
 import math
 import re
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from appliance.model import ParamRule
 from appliance.redaction import MASK, is_secret_name
@@ -210,6 +212,32 @@ def names(separators: str, expected: str, pattern: str = r"\S+") -> Kind[tuple[s
         return separators[0].join(value)
 
     return Kind(expected, parse, show)
+
+
+def _parse_command(raw: str) -> tuple[str, ...]:
+    found = tuple(shlex.split(_require_printable(raw)))
+    if not found or not found[0]:
+        raise ValueError(raw)
+    return found
+
+
+COMMAND: Kind[tuple[str, ...]] = Kind(
+    "a program and its arguments, quoted as in a shell", _parse_command, shlex.join
+)
+
+
+def _parse_time_zone(raw: str) -> str:
+    name = _require_printable(raw.strip())
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, OSError):  # the name of a folder is an OSError
+        raise ValueError(raw) from None
+    return name
+
+
+TIME_ZONE: Kind[str] = Kind(
+    "a time zone of the IANA database, such as Europe/Berlin", _parse_time_zone, str
+)
 
 
 def _parse_prefix(raw: str) -> str:

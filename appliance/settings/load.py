@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from appliance.settings import access_variables as a
+from appliance.settings import fleet_variables as f
 from appliance.settings import pool_variables as p
 from appliance.settings import recording_variables as r
 from appliance.settings.conflicts import (
@@ -22,6 +23,7 @@ from appliance.settings.model import (
     Bind,
     ConsoleSettings,
     ControlSettings,
+    FleetSettings,
     FsapiSettings,
     LoadSettings,
     LogSettings,
@@ -110,6 +112,7 @@ def build_settings(values: Values, environ: Mapping[str, str], *, is_root: bool)
             retention_days=values.get(p.USAGE_RETENTION_DAYS),
             analytics_retention_days=values.get(p.ANALYTICS_RETENTION_DAYS),
         ),
+        fleet=_fleet(values, api.secrets),
         tuning_off=_names(values, a.TUNING_OFF),
         retention_days=values.find(r.RECORDING_RETENTION_DAYS),
         warnings=(*values.warnings, *find_likely_mistakes(values)),
@@ -305,4 +308,20 @@ def _admin(values: Values, secrets: tuple[str, ...]) -> AdminSettings:
     return AdminSettings(
         secrets=(own,) if own else secrets,
         audit_retention_days=values.get(a.AUDIT_RETENTION_DAYS),
+    )
+
+
+def _fleet(values: Values, secrets: tuple[str, ...]) -> FleetSettings:
+    return FleetSettings(
+        seats_per_server=values.get(f.SEATS_PER_SERVER),
+        headroom_percent=values.get(f.POOL_HEADROOM),
+        min_servers=values.get(f.POOL_MIN_SERVERS),
+        max_servers=values.find(f.POOL_MAX_SERVERS),
+        time_zone=values.find(f.POOL_TIME_ZONE),
+        autoscale_url=values.find(f.AUTOSCALE_URL),
+        autoscale_command=values.find(f.AUTOSCALE_COMMAND) or (),
+        autoscale_timeout_s=values.get(f.AUTOSCALE_TIMEOUT),
+        autoscale_secret=(
+            values.find(f.AUTOSCALE_SECRET) or values.find(a.ADMIN_SECRET) or secrets[0]
+        ),
     )

@@ -259,6 +259,25 @@ class UsageSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class FleetSettings:
+    """The size of the pool, and what asks for servers."""
+
+    seats_per_server: int
+    """Users of a server without `max_users`."""
+    headroom_percent: int
+    min_servers: int
+    max_servers: int | None
+    """None: no limit."""
+    time_zone: str | None
+    """IANA name of the users' time zone; None: that of the machine."""
+    autoscale_url: str | None = field(repr=False)
+    autoscale_command: tuple[str, ...] = field(repr=False)
+    """Empty: none."""
+    autoscale_timeout_s: float
+    autoscale_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class AdminSettings:
     """The admin API."""
 
@@ -322,6 +341,7 @@ class Settings:
     callback_block_private: bool
     analytics_store: bool
     usage: UsageSettings
+    fleet: FleetSettings
     retention_days: float | None
     tuning_off: frozenset[str]
     """Subset of kinds.TUNING_NAMES."""

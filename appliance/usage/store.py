@@ -122,12 +122,6 @@ class UsageStore:
         key = self.redis.own_key("usage_dropped")
         await self.redis.command("HDEL", key, *(gap.server for gap in gaps))
 
-    async def wait_lengths(self) -> tuple[int, int]:
-        """Return how many entries of RUNS and MINUTES wait."""
-        names = (self.redis.own_key(name) for name in (RUNS, MINUTES))
-        runs, minutes = await self.redis.pipeline([["LLEN", name] for name in names])
-        return int(runs), int(minutes)
-
 
 def _parse_end(note: list[str]) -> EndNote:
     server_id, meeting_id, tenant, run_ms, created = note

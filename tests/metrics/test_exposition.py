@@ -8,6 +8,7 @@ from appliance.callbacks.rules import CallbackState
 from appliance.instruments import Metrics
 from appliance.metrics.exposition import SpoolStatus, StoreSnapshot, TenantNow, render_metrics
 from appliance.model import Server, ServerId, ServerState
+from appliance.tenants.limits import TenantLimits
 from tests.doubles.prometheus_text import samples
 
 BUSY = Server(
@@ -106,3 +107,16 @@ def test_tenants_beyond_the_first_are_added_up() -> None:
     assert read["scalelite_tenant_creates_total", ("other",)] == 1
     without = render_metrics(metrics, StoreSnapshot(None), "")[1]
     assert b"scalelite_tenant_users" not in without
+
+
+def test_limit_of_zero_is_used_up_by_anything() -> None:
+    limits = {
+        "school": TenantLimits({"max_users": 0.0, "max_meetings": 0.0}, {"max_users": 3.0}),
+        "other": TenantLimits({"max_users": 0.0}, {"max_users": 0.0}),
+    }
+
+    _, text = render_metrics(Metrics(), StoreSnapshot(None, None, None, limits=limits), "")
+
+    read = samples(text)
+    assert read["scalelite_tenant_limit_used_ratio", ("max_users", "school")] == 1.0
+    assert read["scalelite_tenant_limit_used_ratio", ("max_users", "other")] == 0.0

@@ -108,10 +108,8 @@ for _, meeting in ipairs(q.listed) do
 end
 
 call('DEL', A .. 'strays:' .. sid)
-for tenant_id in pairs(strays) do
-  call('SADD', A .. 'strays:' .. sid, tenant_id)
-  call('EXPIRE', A .. 'strays:' .. sid, BREAKOUT_TTL_S)
-end
+for tenant_id in pairs(strays) do call('SADD', A .. 'strays:' .. sid, tenant_id) end
+call('EXPIRE', A .. 'strays:' .. sid, BREAKOUT_TTL_S)
 
 -- Whether the answer cannot be expected to list a meeting: it was placed or confirmed since the poll
 -- began, or is being created. A record written by Scalelite (no placement number) has a grace period.
