@@ -34,6 +34,7 @@ from appliance.callbacks.admin_calls import CALLBACK_CALLS
 from appliance.doctor.admin_calls import DOCTOR_CALLS
 from appliance.events.admin_calls import EVENT_CALLS
 from appliance.features import Features
+from appliance.fleet.admin_calls import FLEET_CALLS
 from appliance.http.messages import AsgiApp, ClientGone, read_body
 from appliance.http.quart_app import make_quart_app
 from appliance.http.quart_exchange import current_exchange, serve_quart
@@ -78,6 +79,7 @@ class _Table(Generic[Deps]):
 
 _TABLES: tuple[_Table[Any], ...] = (
     _Table((*SERVER_CALLS, *POOL_CALLS), lambda features: features.servers),
+    _Table(FLEET_CALLS, lambda features: features.fleet),
     _Table(MEETING_CALLS, lambda features: features.meetings),
     _Table(CALLBACK_CALLS, lambda features: features.callbacks),
     _Table(DOCTOR_CALLS, lambda features: features.doctor),

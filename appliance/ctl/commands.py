@@ -12,6 +12,7 @@ from appliance.ctl.audit import add_audit
 from appliance.ctl.callbacks import add_callbacks
 from appliance.ctl.doctor import add_doctor
 from appliance.ctl.events import add_events
+from appliance.ctl.fleet import add_fleet
 from appliance.ctl.local import add_config, add_database, add_secret, add_version
 from appliance.ctl.meetings import add_meetings, add_server_meetings
 from appliance.ctl.overview import show_overview
@@ -95,6 +96,7 @@ def _add_all_commands(commands: Commands[Any]) -> None:
     add_server_lists(servers)
     add_server_meetings(servers)
     add_status(commands)
+    add_fleet(commands)
     add_events(commands)
     add_top(commands)
     add_meetings(commands)

@@ -25,6 +25,7 @@ from appliance.settings.param_rules import MODES, parse_rules, render_rule
 T = TypeVar("T")
 
 _NUMBER = re.compile(r"(?:[0-9]{1,15}(?:\.[0-9]{0,9})?|\.[0-9]{1,9})").fullmatch
+_FLOAT = re.compile(r"[0-9.eE+-]{1,40}").fullmatch
 _COUNT = re.compile(r"[0-9]{1,15}").fullmatch
 _SIZE = re.compile(r"([0-9]{1,16})\s?(?:([KMGT])(?:iB)?|B)?").fullmatch
 _POWERS = {"K": 10, "M": 20, "G": 30, "T": 40}
@@ -115,6 +116,18 @@ def count(low: int = 0, high: int = MAX_COUNT, unit: str = "") -> Kind[int]:
         return int(raw)
 
     return Kind(f"a whole number from {low} to {high}", parse, str, unit)
+
+
+def amount(high: int) -> Kind[float]:
+    """Return the kind of numbers from 0 to high, decimals allowed."""
+
+    def parse(raw: str) -> float:
+        raw = raw.strip()
+        if _FLOAT(raw) is None or not 0 <= float(raw) <= high:
+            raise ValueError(raw)
+        return abs(float(raw))  # "-0" is 0
+
+    return Kind(f"a number from 0 to {high}, such as 3 or 0.5", parse, show_number)
 
 
 def per_minute() -> Kind[int]:

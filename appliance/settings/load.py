@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from appliance.model import LoadWeights
 from appliance.settings import access_variables as a
 from appliance.settings import fleet_variables as f
 from appliance.settings import pool_variables as p
@@ -203,7 +204,18 @@ def _load(values: Values) -> LoadSettings:
         join_buffer_ms=round(values.get(p.LOAD_JOIN_BUFFER_TIME) * 60_000),
         count_moderators_twice=values.get(p.LOAD_COUNT_MODERATORS_TWICE),
         forecast=values.get(p.LOAD_FORECAST),
+        weights=_load_weights(values),
     )
+
+
+def _load_weights(values: Values) -> LoadWeights | None:
+    variables = (p.LOAD_PER_USER, p.LOAD_PER_VIDEO, p.LOAD_PER_VOICE, p.LOAD_PER_MEETING)
+    if not any(values.is_set(variable) for variable in variables):
+        return None
+    found, plain = (values.find(variable) for variable in variables), LoadWeights()
+    defaults = (plain.user, plain.video, plain.voice, plain.meeting)
+    given = zip(found, defaults, strict=True)
+    return LoadWeights(*(default if value is None else value for value, default in given))
 
 
 def _meetings(values: Values) -> MeetingSettings:

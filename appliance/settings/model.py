@@ -12,7 +12,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
 
-from appliance.model import ParamRule
+from appliance.model import LoadWeights, ParamRule
 
 
 class Algorithm(StrEnum):
@@ -115,6 +115,7 @@ class LoadSettings:
     join_buffer_ms: int
     count_moderators_twice: bool
     forecast: bool
+    weights: LoadWeights | None
 
 
 @dataclass(frozen=True, slots=True)
