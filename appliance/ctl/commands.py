@@ -22,6 +22,7 @@ from appliance.ctl.privacy import add_privacy
 from appliance.ctl.rake_names import MisusedTask, NotRake, parse_rake
 from appliance.ctl.recording_imports import add_imports
 from appliance.ctl.recording_moves import add_move
+from appliance.ctl.recording_player import add_player
 from appliance.ctl.recording_retention import add_prune
 from appliance.ctl.recordings import add_recordings
 from appliance.ctl.server_lists import add_server_lists
@@ -114,6 +115,7 @@ def _add_all_commands(commands: Commands[Any]) -> None:
     add_imports(recordings)
     add_prune(recordings)
     add_move(recordings)
+    add_player(recordings)
     add_doctor(commands)
     add_takeover(commands)
     _add_local_commands(commands)

@@ -96,6 +96,7 @@ ROLES = {
         *("checkTakeover", "getTenants", "getTenantInfo", "getTenantSettings", "audit"),
         *("getMove", "getEvents", "followEvents", "getActivity", "usage", "usageTimetable"),
         *("getTenantLimits", "showTenant", "capacity", "autoscalePlan", "listMaintenance"),
+        *("getTenantLimits", "showTenant", "capacity", "autoscalePlan", "getPlayer"),
     },
     Role.OPERATOR: {
         *("updateServer", "enableServer", "cordonServer", "disableServer", "panicServer", "poll"),
@@ -110,6 +111,7 @@ ROLES = {
         *("addRecordingsToTenant", "pruneRecordings", "importRecording", "healTakeover"),
         *(
             "moveRecordings",
+            "installPlayer",
             "prepareHandback",
             "erase",
             "listTokens",
