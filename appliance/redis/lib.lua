@@ -233,6 +233,7 @@ local function end_hooks(meeting_id, tenant_id)
 end
 
 local MAX_USAGE_ENDS = 100000
+local VERSION_ENDS_MS = 60000
 
 -- Note for usage that a run has ended, unless its record is gone already: then a poll notices it.
 local function note_end(id, run_ms, tenant_id)
@@ -244,6 +245,11 @@ local function note_end(id, run_ms, tenant_id)
     call('LPOP', key)
   end
   call('PEXPIRE', key, 600000)
+  -- While versions have shares: short meetings count against them (watch_versions.lua).
+  if call('EXISTS', A .. 'version_shares') == 1 then
+    call('RPUSH', A .. 'version_ends', cjson.encode({ sid, a[1] }))
+    call('PEXPIRE', A .. 'version_ends', VERSION_ENDS_MS)
+  end
 end
 
 -- Schedule the notification of a front-end at due_ms that a run has ended. Until then its server may
