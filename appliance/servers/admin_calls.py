@@ -57,7 +57,7 @@ from appliance.servers.admin_types import (
 )
 from appliance.servers.audited import ONE_SERVER
 from appliance.servers.deps import ServerDeps
-from appliance.servers.values import MAX_LIMIT, NewServer
+from appliance.servers.values import MAX_LIMIT, MAX_PORT, NewServer
 
 NO_SERVER = {404: "There is no server with this id."}
 _STATES = {
@@ -100,6 +100,16 @@ MaximumField = Annotated[
     reads(whole, {"minimum": 0, "maximum": MAX_LIMIT}),
 ]
 
+DialInField = Annotated[
+    OptionalText,
+    Meta(description="Template of dial strings (docs/dial-in.md); empty: FSAPI_BRIDGE."),
+]
+PortField = Annotated[
+    OptionalWhole,
+    Meta(description="The port for dial-in; 0: 5060."),
+    reads(whole, {"minimum": 0, "maximum": MAX_PORT}),
+]
+
 
 class ServerIdRequest(Fields, frozen=True):
     """A call about one server."""
@@ -119,6 +129,8 @@ class NewServerFields(Fields, frozen=True):
     tag: TagField = None
     max_meetings: MaximumField = None
     max_users: MaximumField = None
+    dial_in: DialInField = None
+    dial_in_port: PortField = None
 
     def parse(self) -> NewServer:
         """Return the server. Raises BadRequest."""
@@ -133,6 +145,8 @@ class NewServerFields(Fields, frozen=True):
             tag=self.tag or "",
             max_meetings=self.max_meetings or 0,
             max_users=self.max_users or 0,
+            dial_in=self.dial_in or "",
+            dial_in_port=self.dial_in_port or 0,
         )
 
 
@@ -143,7 +157,7 @@ class AddServerRequest(Fields, frozen=True):
 
 
 class ServerChangeFields(Fields, frozen=True):
-    """Changes of a server; an empty field leaves a value as it is, except the tag."""
+    """Changes of a server; an empty field leaves a value as it is, except tag and dial_in."""
 
     state: Annotated[str | None, one_of(*_STATES, refusal="Invalid state parameter: {}")] = None
     url: Annotated[OptionalText, Meta(description="Its API endpoint, http or https.")] = None
@@ -152,6 +166,8 @@ class ServerChangeFields(Fields, frozen=True):
     tag: TagField = None
     max_meetings: MaximumField = None
     max_users: MaximumField = None
+    dial_in: DialInField = None
+    dial_in_port: PortField = None
 
     def parse(self) -> ServerChange:
         """Return the change of the values; the state is another step."""
@@ -162,6 +178,8 @@ class ServerChangeFields(Fields, frozen=True):
             tag=self.tag,
             max_meetings=self.max_meetings,
             max_users=self.max_users,
+            dial_in=self.dial_in,
+            dial_in_port=self.dial_in_port,
         )
 
 

@@ -17,6 +17,7 @@ from appliance.model import Server, ServerState
 from appliance.pool.ending import EndOutcome, EndResult
 from appliance.servers.administration import PoolStatus
 from appliance.servers.polling import PollResult
+from appliance.servers.values import MAX_PORT
 
 UNAVAILABLE: Literal["unavailable"] = "unavailable"
 
@@ -44,6 +45,12 @@ class ServerJson(Answer, frozen=True):
     online: Online
     max_meetings: Maximum
     max_users: Maximum
+    dial_in: Annotated[
+        str, Meta(description="Template of dial strings of calls; empty: FSAPI_BRIDGE.")
+    ]
+    dial_in_port: Annotated[
+        Annotated[int, Meta(ge=1, le=MAX_PORT)] | None, Meta(description="null: 5060.")
+    ]
 
 
 class ServerStatusJson(Answer, frozen=True):
@@ -146,6 +153,8 @@ def server_json(server: Server) -> ServerJson:
         online=_online(server.online),
         max_meetings=server.max_meetings,
         max_users=server.max_users,
+        dial_in=server.dial_in or "",
+        dial_in_port=server.dial_in_port,
     )
 
 
@@ -236,6 +245,8 @@ SERVER_EXAMPLE = ServerJson(
     online="online",
     max_meetings=None,
     max_users=None,
+    dial_in="sofia/external/{pin}@{host}:{port}",
+    dial_in_port=5062,
 )
 STATUS_EXAMPLE = ServerStatusJson(
     hostname="bbb1.example.com",

@@ -49,6 +49,8 @@ def test_server_has_the_fields_and_types_of_scalelite() -> None:
         "online": "online",
         "max_meetings": None,
         "max_users": None,
+        "dial_in": "",
+        "dial_in_port": None,
     }
     offline = server_json(dataclasses.replace(SERVER, online=False, load=None))
     assert (offline.online, offline.load) == ("offline", "unavailable")
