@@ -106,7 +106,7 @@ def make_features(
     tenants = _make_tenants(parts)
     callbacks = _make_callbacks(parts, pool, tenants)
     recordings = make_recording_deps(
-        callbacks, database, redis.foreground, tasks.manual_imports, metrics
+        *(callbacks, database, redis.foreground, tasks.manual_imports, metrics, connections.http)
     )
     servers = _make_servers(parts, callbacks, _make_usage(parts, pool, tenants))
     fleet = _make_fleet(parts, pool)

@@ -52,6 +52,7 @@ from appliance.model import PlacementRules
 from appliance.pool.deps import PoolDeps
 from appliance.pool.records import PoolRecords
 from appliance.recordings.deps import RecordingDeps
+from appliance.recordings.player_source import PlayerSource
 from appliance.redis.client import RedisAddress
 from appliance.redis.store import RedisStores, load_scripts, open_redis_stores
 from appliance.servers.deps import ServerDeps
@@ -203,6 +204,7 @@ def make_test_features(
         pool=pool,
         tenants=tenants,
         callbacks=callbacks,
+        player=PlayerSource(http, now_ms),
         secret_key_base="k" * 64,
     )
     servers = ServerDeps(
