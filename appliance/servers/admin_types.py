@@ -27,6 +27,14 @@ Load = Annotated[
     Meta(description="`unavailable` if the server takes no meetings."),
 ]
 Multiplier = Annotated[str, Meta(pattern=r"^[0-9.e+-]+$", description="A number, as a text.")]
+Owed = Annotated[
+    int,
+    Meta(ge=0, description="Recordings of meetings that have ended there which have not arrived."),
+]
+Awaited = Annotated[
+    int,
+    Meta(ge=0, description="Those of them that are younger than RECORDING_OWED_HOURS."),
+]
 Maximum = Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="null: there is no limit.")]
 
 
@@ -44,6 +52,8 @@ class ServerJson(Answer, frozen=True):
     online: Online
     max_meetings: Maximum
     max_users: Maximum
+    recordings_owed: Owed
+    recordings_awaited: Awaited
 
 
 class ServerStatusJson(Answer, frozen=True):
@@ -65,6 +75,8 @@ class ServerStatusJson(Answer, frozen=True):
     online: Online
     max_meetings: Maximum
     max_users: Maximum
+    recordings_owed: Owed
+    recordings_awaited: Awaited
 
 
 class PollJson(Answer, frozen=True):
@@ -146,6 +158,8 @@ def server_json(server: Server) -> ServerJson:
         online=_online(server.online),
         max_meetings=server.max_meetings,
         max_users=server.max_users,
+        recordings_owed=server.recordings_owed,
+        recordings_awaited=server.recordings_awaited,
     )
 
 
@@ -168,6 +182,8 @@ def server_status_json(server: Server, hostname: str | None = None) -> ServerSta
         online=_online(server.online),
         max_meetings=server.max_meetings,
         max_users=server.max_users,
+        recordings_owed=server.recordings_owed,
+        recordings_awaited=server.recordings_awaited,
     )
 
 
@@ -236,6 +252,8 @@ SERVER_EXAMPLE = ServerJson(
     online="online",
     max_meetings=None,
     max_users=None,
+    recordings_owed=0,
+    recordings_awaited=0,
 )
 STATUS_EXAMPLE = ServerStatusJson(
     hostname="bbb1.example.com",
@@ -254,6 +272,8 @@ STATUS_EXAMPLE = ServerStatusJson(
     online="online",
     max_meetings=None,
     max_users=None,
+    recordings_owed=0,
+    recordings_awaited=0,
 )
 POLL_EXAMPLE = PollJson(
     id=SERVER_ID,

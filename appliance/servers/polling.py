@@ -224,6 +224,7 @@ def _seen(meeting: ListedMeeting, contribution: float) -> SeenMeeting:
         name=meeting.name,
         is_breakout=meeting.is_breakout,
         tenant_id=meeting.tenant_id,
+        recorded=meeting.recorded,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from appliance.settings import access_variables as a
+from appliance.settings import fleet_variables as f
 from appliance.settings import pool_variables as p
 from appliance.settings import recording_variables as r
 from appliance.settings.conflicts import (
@@ -22,6 +23,7 @@ from appliance.settings.model import (
     Bind,
     ConsoleSettings,
     ControlSettings,
+    FleetSettings,
     FsapiSettings,
     LoadSettings,
     LogSettings,
@@ -110,9 +112,18 @@ def build_settings(values: Values, environ: Mapping[str, str], *, is_root: bool)
             retention_days=values.get(p.USAGE_RETENTION_DAYS),
             analytics_retention_days=values.get(p.ANALYTICS_RETENTION_DAYS),
         ),
+        fleet=_fleet(values),
         tuning_off=_names(values, a.TUNING_OFF),
         retention_days=values.find(r.RECORDING_RETENTION_DAYS),
         warnings=(*values.warnings, *find_likely_mistakes(values)),
+    )
+
+
+def _fleet(values: Values) -> FleetSettings:
+    return FleetSettings(
+        recording_owed_ms=round(values.get(f.RECORDING_OWED_HOURS) * 3_600_000),
+        retired_ms=round(values.get(f.RETIRED_SERVER_DAYS) * 86_400_000),
+        self_register_polls=values.get(f.SELF_REGISTER_POLLS),
     )
 
 

@@ -217,7 +217,7 @@ def _make_servers(parts: _Parts, callbacks: CallbackDeps, usage: UsageDeps | Non
         now_ms=now_ms,
         later=parts.tasks.background.later,
         pool=callbacks.pool,
-        store=ServerStore(parts.connections.redis, parts.rules),
+        store=ServerStore(parts.connections.redis, parts.rules, parts.settings.fleet),
         remembered=RememberedServers(parts.settings.stores.state_dir, parts.log, parts.faults),
         callbacks=callbacks,
         metrics=parts.connections.metrics,

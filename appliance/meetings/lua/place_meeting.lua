@@ -242,6 +242,7 @@ call('HSET', P .. 'meeting:' .. id, unpack(fields))
 call('HSET', A .. 'meeting:' .. id, 'placement', placement, 'creating', decimal(q.creating_until_ms),
   'expected', decimal(expected), 'joins', 0, 'placed_ms', decimal(q.now_ms), 'reserved', decimal(load),
   'pending', decimal(expected), 'counted', 1, 'own_passwords', q.own_passwords and 1 or 0)
+if q.recorded then call('HSET', A .. 'meeting:' .. id, 'recorded', 1) end
 if moved_from ~= '' then call('HSET', A .. 'meeting:' .. id, 'moved_from', moved_from) end
 -- For people whose join fails (meetings/join_failure.py).
 if q.logout_url then
