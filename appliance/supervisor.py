@@ -28,6 +28,7 @@ from appliance.console.core import Console
 from appliance.console.routes import make_console
 from appliance.dialin.routes import DialplanApp
 from appliance.features import Features
+from appliance.fleet.autoscale import autoscale_forever, make_hooks
 from appliance.http.server.server import HttpServer
 from appliance.http.server.sockets import ListenError
 from appliance.log import EventLogger, get_logger, reopen_logs
@@ -235,6 +236,7 @@ def _services(
     systemd: SystemdNotifier,
 ) -> tuple[tuple[str, Callable[[], Awaitable[None]]], ...]:
     """Return the services that do not depend on recordings."""
+    hooks = make_hooks(features.fleet)
     usage, reports = features.usage, AnalyticsFiles(features.settings.stores.state_dir)
     prune_reports = partial(prune_reports_forever, features.callbacks, reports)
     return (
@@ -248,6 +250,7 @@ def _services(
         ("status", partial(report_status, partial(describe_status, features), systemd.send)),
         ("analytics_retention", prune_reports),
         *([("usage", partial(write_usage_forever, usage))] if usage is not None else []),
+        *([("autoscaler", partial(autoscale_forever, features.fleet, hooks))] if hooks else []),
     )
 
 

@@ -30,6 +30,9 @@ _TEXTS: Mapping[Kind, Mapping[str, str]] = {
         "servers_vanished": "all {servers} servers have vanished from Redis",
         "servers_back": "{servers} servers are in Redis again",
         "empty_pool_accepted": "the pool was accepted as empty",
+        "autoscaler_told": "the autoscaler was told: {reported}, {desired_servers} servers needed",
+        "autoscaler_not_told": "the autoscaler did not accept {reported}: {reason}",
+        "autoscale_command_failed": "the autoscaler's command failed",
         "hooks_not_kept": "web hooks cannot be registered on {subject}",
     },
     "meeting": {

@@ -77,6 +77,23 @@ local function reply_server(id)
     text(load), text(unhealthy), text(suspicion), unstable and 1 or 0 }
 end
 
+-- The load of one meeting on a server of multiplier 1 (docs/placement.md), and the seats that it takes.
+-- `w`: the weights {user, video, voice, meeting}; nil: Scalelite's formula, in which each seat is 1.
+-- `seen`: its counts at a poll, nil before one. `expected`: the counts it is expected to reach, nil unless users
+-- are still joining; then the greater of the two counts.
+local function load_of(w, seen, expected, moderators_twice)
+  seen, expected = seen or {}, expected or {}
+  local function most(name) return math.max(seen[name] or 0, expected[name] or 0) end
+  if w then
+    local users = most('participants')
+    return w.user * users + w.video * most('videos') + w.voice * most('voice') + w.meeting, users
+  end
+  -- participantCount includes the moderators; Scalelite counts them twice.
+  local attendees = (seen.participants or 0) + (moderators_twice and seen.moderators or 0)
+  local seats = math.max(attendees, expected.participants or 0)
+  return seats, seats
+end
+
 -- Change the load of a server in the sorted set that holds it; a server in neither set stays out.
 local function add_load(server_id, amount)
   if amount == 0 then return end
@@ -280,9 +297,10 @@ local function detach(id, r, now_ms, abandoned, requested)
   for index = 1, 6 do seen[index] = text(seen[index]) end
   abandoned = abandoned or (r.creating_ms ~= nil and is_detached(id))
   local run_ms, ended_url = run_of(id)
+  local more = call('HMGET', A .. 'meeting:' .. id, 'expected_videos', 'expected_voice')
   call('HSET', A .. 'detached:' .. r.server_id, id, cjson.encode({
     moderator_pw = r.moderator_pw, voice_bridge = r.voice_bridge, tenant_id = r.tenant_id,
-    expected = r.expected, joins = r.joins, placed_ms = r.placed_ms, own_passwords = r.own_passwords,
+    expected = r.expected, expected_videos = more[1] or nil, expected_voice = more[2] or nil, joins = r.joins, placed_ms = r.placed_ms, own_passwords = r.own_passwords,
     run_ms = run_ms, created = call('HGET', A .. 'meeting:' .. id, 'created') or nil,
     ended_url = ended_url, detached_ms = now_ms, abandoned = abandoned, seen = seen,
     requested = requested }))

@@ -32,7 +32,7 @@ async def with_debts(deps: UsageDeps | None, servers: Sequence[Server]) -> list[
 
 def awaited_since_ms(deps: UsageDeps) -> int:
     """Return when runs ended whose recording is still waited for."""
-    return deps.now_ms() - deps.settings.fleet.recording_owed_ms
+    return deps.now_ms() - deps.settings.registry.recording_owed_ms
 
 
 async def settle_debts(deps: UsageDeps, debts: Debts) -> None:

@@ -174,12 +174,6 @@ class UsageStore:
         here, retired = await self.redis.pipeline([["SMEMBERS", keys[0]], ["HKEYS", keys[1]]])
         return {ServerId(one) for one in (*here, *retired)}
 
-    async def wait_lengths(self) -> tuple[int, int]:
-        """Return how many entries of RUNS and MINUTES wait."""
-        names = (self.redis.own_key(name) for name in (RUNS, MINUTES))
-        runs, minutes = await self.redis.pipeline([["LLEN", name] for name in names])
-        return int(runs), int(minutes)
-
 
 def _parse_end(note: list[str]) -> EndNote:
     server_id, meeting_id, tenant, run_ms, created, marks, recorded = note

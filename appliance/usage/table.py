@@ -175,7 +175,7 @@ _RECORDING_BYTES = """
 SELECT nullif(t.value, ''), sum(s.bytes)::bigint
 FROM appliance.recording_sizes s JOIN public.recordings r ON r.record_id = s.record_id
 LEFT JOIN public.metadata t ON t.recording_id = r.id AND t.key = 'tenant-id'
-WHERE r.deleted_at IS NULL GROUP BY 1
+WHERE coalesce(r.state, '') <> 'deleted' GROUP BY 1
 """
 
 
@@ -235,9 +235,9 @@ class UsageTable:
         if rows:
             await self.database.run(work, deadline_s=DEADLINE_S, transaction=True)
 
-    async def roll_up(self, *, at_most: int = 50, delay_min: int = ROLLUP_DELAY_MIN) -> int:
-        """Compute the hours whose minutes have changed, once they are over; return their number."""
-        found = await self.database.fetch(_NEXT_CHANGED_HOURS, delay_min, at_most)
+    async def roll_up(self, *, at_most: int = 50) -> None:
+        """Compute the hours whose minutes have changed, once they are over."""
+        found = await self.database.fetch(_NEXT_CHANGED_HOURS, ROLLUP_DELAY_MIN, at_most)
         for (at,) in found:
 
             async def work(connection: Connection, at: object = at) -> None:
@@ -245,21 +245,20 @@ class UsageTable:
                     await connection.execute(statement, at)
 
             await self.database.run(work, deadline_s=DEADLINE_S, transaction=True)
-        return len(found)
 
-    async def make_days(self, keep_days: int = KEEP_HOURS_DAYS) -> int:
+    async def make_days(self) -> int:
         """Replace the hours of old days by one row each; return the number of days."""
-        found = await self.database.fetch(_OLD_DAYS, keep_days, deadline_s=DEADLINE_S)
+        found = await self.database.fetch(_OLD_DAYS, KEEP_HOURS_DAYS, deadline_s=DEADLINE_S)
         for (day,) in found:
             await self.database.execute(_MAKE_DAY, day, deadline_s=DEADLINE_S)
         return len(found)
 
-    async def delete_old(self, what: str, older_than_s: float, *, batch: int = BATCH) -> bool:
+    async def delete_old(self, what: str, older_than_s: float) -> bool:
         """Delete a batch of old minutes, runs or gaps; return whether there are more."""
         done = await self.database.execute(
-            _DELETE_OLD[what], older_than_s, batch, deadline_s=DEADLINE_S
+            _DELETE_OLD[what], older_than_s, BATCH, deadline_s=DEADLINE_S
         )
-        return done == f"DELETE {batch}"
+        return done == f"DELETE {BATCH}"
 
     async def forgive(self, runs: Sequence[tuple[str, str]]) -> None:
         """Note that these runs owe nothing: server and internal id of each."""
@@ -294,10 +293,10 @@ class UsageTable:
         found = await self.database.fetch(_RECORDING_BYTES, deadline_s=DEADLINE_S)
         return {TenantId(tenant) if tenant else None: size for tenant, size in found}
 
-    async def read_names(self) -> dict[str, str]:
-        """Return the names of tenants by id, also of removed ones."""
+    async def read_names(self, living: Mapping[str, str]) -> dict[str, str]:
+        """Return the names of tenants by id: those of `living`, then those of removed ones."""
         found = await self.database.fetch("SELECT id, name FROM appliance.usage_tenants")
-        return {row[0]: row[1] for row in found}
+        return {**living, **{row[0]: row[1] for row in found if row[0] not in living}}
 
     async def name_tenants(self, names: Mapping[str, str]) -> None:
         """Remember the names of tenants."""

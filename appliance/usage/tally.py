@@ -69,9 +69,11 @@ def observe(state: ServerUsage, poll: Poll) -> Finished:
         _fill_between(state, before_ms, now_ms)
     known = {run.key: run for run in state.runs}
     ended, still_listed = set(state.ended), []
+    listed: set[str] = set()
     lived_through = is_gap and any(not run.lost for run in state.runs)
     for meeting in poll.listed:
         key = f"{meeting.id} {meeting.create_time_ms}"
+        listed.add(key)
         if key in ended:
             still_listed.append(key)
             continue
@@ -88,12 +90,11 @@ def observe(state: ServerUsage, poll: Poll) -> Finished:
         record = poll.records.get(meeting.id)
         if record is not None and record.created == meeting.create_time_ms:
             run.run_ms = record.run_ms
-    listed = {f"{one.id} {one.create_time_ms}" for one in poll.listed}
-    for run in [run for run in state.runs if run.key not in listed]:
+    for key in [key for key in known if key not in listed]:
+        run = known.pop(key)
         if not run.lost:
             _close(state, finished, _end_unlisted(state, poll, run, now_ms, is_gap))
-        state.closed[run.key] = now_ms
-        del known[run.key]
+        state.closed[key] = now_ms
     _forget_reported(state, now_ms - LATE_REPORT_MS)
     if lived_through:
         finished.entries.append(Gap(poll.server, before_ms, now_ms))

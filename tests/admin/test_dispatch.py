@@ -95,7 +95,7 @@ ROLES = {
         *("listRecordings", "getRecordingInfo", "getExpiredRecordings", "getImports", "getImport"),
         *("checkTakeover", "getTenants", "getTenantInfo", "getTenantSettings", "audit"),
         *("getMove", "getEvents", "followEvents", "getActivity", "usage", "usageTimetable"),
-        *("getTenantLimits", "showTenant"),
+        *("getTenantLimits", "showTenant", "capacity", "autoscalePlan", "getPlayer"),
     },
     Role.OPERATOR: {
         *("updateServer", "enableServer", "cordonServer", "disableServer", "panicServer", "poll"),
@@ -109,6 +109,7 @@ ROLES = {
         *("addRecordingsToTenant", "pruneRecordings", "importRecording", "healTakeover"),
         *(
             "moveRecordings",
+            "installPlayer",
             "prepareHandback",
             "erase",
             "listTokens",

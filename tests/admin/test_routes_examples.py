@@ -70,6 +70,7 @@ AUDITED: dict[str, tuple[str, dict[str, Any] | None, dict[str, Any] | None]] = {
         {"count": 1, "tenant_id": TENANT_ID},
     ),
     "moveRecordings": ("recordings", None, {"to": "disk", "ids": "all", "dry_run": True}),
+    "installPlayer": ("player", None, {"version": "5.1.3", "source": SERVER_ID}),
     "pruneRecordings": (f"recording {RECORD_ID}", None, {"state": "deleted"}),
     "retryImports": (f"import {RECORD_ID}.tar", None, {"problem": None}),
     "healTakeover": ("takeover pool", None, {"meetings whose server was removed": 1}),

@@ -35,6 +35,7 @@ from tests.doubles.control import ControlDouble, open_control
 from tests.doubles.features import rewire
 from tests.doubles.import_tools import ImportBench
 from tests.doubles.live_pool import LivePool, open_live
+from tests.doubles.player_build import serve_player
 from tests.doubles.pool_store import pool_store
 from tests.doubles.public import LINGER, Public, serve_public
 from tests.doubles.recording_admin_bench import add_with_files, open_admin_bench_of
@@ -69,6 +70,8 @@ class Place:
     recordings: ImportBench | None
     """None: it has no recordings."""
     analytics: AnalyticsFiles
+    server: BbbProcess
+    """The server of the examples."""
 
     def body_of(self, call: AdminCall[Any]) -> Any:
         """Return the body of a call's example, with a path of this machine."""
@@ -108,9 +111,13 @@ async def open_place(
 
     It has recordings if there is room for them.
     """
-    variables: Any = {"CONNECT_TIMEOUT": "0.3", "MULTITENANCY_ENABLED": "true"}
     with TemporaryDirectory() as kept:
-        files = AnalyticsFiles(Path(kept))
+        files = AnalyticsFiles(Path(kept) / "analytics")
+        variables: Any = {
+            "CONNECT_TIMEOUT": "0.3",
+            "MULTITENANCY_ENABLED": "true",
+            "PLAYBACK_DIR": f"{kept}/playback",
+        }
         async with (
             open_live(redis_url, redis_namespace, bbbs[1:], spread=True, **variables) as pool,
             _with_recordings(rewire(pool.res, callbacks__analytics_files=files), room) as (
@@ -127,7 +134,7 @@ async def open_place(
             await pool.poll(SERVER_ID)
             new = TenantChange(name="school", secrets="s1:s2")
             await tenant_admin.add_tenant(pool.res.tenants, "test", new, new_id=lambda: TENANT_ID)
-            yield Place(public, pool, control, recordings, files)
+            yield Place(public, pool, control, recordings, files, bbbs[0])
 
 
 @asynccontextmanager
@@ -215,6 +222,11 @@ async def have_a_stale_meeting(place: Place) -> None:
     )
 
 
+async def have_a_player(place: Place) -> None:
+    """Have the player of the examples on the server of the examples."""
+    serve_player(place.server)
+
+
 async def have_no_servers(place: Place) -> None:
     """Empty the pool."""
     servers = place.pool.res.servers
@@ -243,6 +255,7 @@ PREPARED: dict[str, Callable[[Place], Awaitable[None]]] = {
     "getImport": have_files,
     "importRecording": have_files,
     "retryImports": have_files,
+    "installPlayer": have_a_player,
     "repairRecordings": partial(have_a_recording, wrong=True),
     **dict.fromkeys(
         (

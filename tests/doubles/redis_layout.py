@@ -42,7 +42,15 @@ _COUNTS = ("meetings", "users", "largest_meeting", "videos")
 _SERVER = ("url", "secret", "tag", "online", "load_multiplier", "state", *_COUNTS, "bbb_version")
 _OWN = ("placement", "creating", "confirmed_ms", "placed_ms", "run_ms", "created", "own_passwords")
 _SEEN = ("users", "moderators", "videos", "seen_created", "seen_ms")
-_SEATS = ("expected", "joins", "reserved", "pending", "counted")
+_SEATS = (
+    "expected",
+    "expected_videos",
+    "expected_voice",
+    "joins",
+    "reserved",
+    "pending",
+    "counted",
+)
 _LIMITS = (
     *("max_meetings", "max_users", "max_users_per_meeting", "max_duration"),
     *("max_recordings_gb", "max_creates_per_minute"),
@@ -79,6 +87,13 @@ KINDS = (
         of="server",
     ),
     _kind("our servers", "appliance:servers", "set"),
+    _kind(
+        "hook of the autoscaler",
+        "appliance:autoscale:(.+)",
+        "hash",
+        *("desired", "safe", "online", "told_ms", "failures", "error"),
+    ),
+    _kind("autoscaler lease", "appliance:lease-autoscale", "string", expires=True),
     _kind("handback", "appliance:handback", "string"),
     _kind("emptied", "appliance:emptied", "string"),
     _kind("doctor", "appliance:doctor", "string", expires=True),
@@ -137,7 +152,7 @@ KINDS = (
     _kind("setting calls", "appliance:setting_calls", "hash"),
     _kind("detached", "appliance:detached:(.+)", "hash", expires=True),
     _kind("claim", "appliance:detached_meeting:(.+)", "hash", *_MEETING, expires=True),
-    _kind("size", "appliance:size:(.+)", "hash", "run", "peak", expires=True),
+    _kind("size", "appliance:size:(.+)", "hash", "run", "peak", "videos", "voice", expires=True),
     _kind("doubles", "appliance:doubles:(.+)", "hash", expires=True),
     _kind("breakout", "appliance:breakout:(.+)", "hash", "server_id", "tenant_id", expires=True),
     _kind("ending", "appliance:ending:(.+)", "zset", expires=True),
@@ -170,7 +185,7 @@ KINDS = (
 _NUMBER = re.compile(r"-?\d+(\.\d+)?").fullmatch
 _NUMBERS = {
     *(*_OWN, *_SEATS, *_SEEN, *_COUNTS),
-    *("max_meetings", "max_users", "pending_meetings", "peak"),
+    *("max_meetings", "max_users", "pending_meetings", "peak", "voice"),
 }
 
 

@@ -184,8 +184,7 @@ class Replay:
                 for one in here
             ],
             records={
-                one.id: ListedRecord(1, one.moved_from, one.created_ms, one.created_ms)
-                for one in here
+                one.id: ListedRecord(one.moved_from, one.created_ms, one.created_ms) for one in here
             },
             gap_limit_ms=gap_limit_ms(INTERVAL_MS / 1000),
         )

@@ -31,7 +31,7 @@ SECRETS = [variable.name for variable in VARIABLES if variable.secret]
 
 
 def test_every_constant_is_named_after_its_variable() -> None:
-    for module in (access_variables, pool_variables, fleet_variables, recording_variables):
+    for module in (access_variables, fleet_variables, pool_variables, recording_variables):
         constants = {k: v for k, v in vars(module).items() if isinstance(v, Variable)}
         assert {name: variable.name for name, variable in constants.items()} == {
             name: name for name in constants
