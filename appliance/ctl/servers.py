@@ -16,6 +16,7 @@ from appliance.ctl.arguments import Commands, add_command, add_group, parse_posi
 from appliance.ctl.client import LONG_S, ControlClient, Refusal
 from appliance.ctl.console import Console
 from appliance.ctl.exit_codes import DONE, FAILED, USAGE
+from appliance.ctl.maintenance import describe_next
 from appliance.ctl.progress import waiting
 
 _VALUES = ("load_multiplier", "tag", "max_meetings", "max_users")
@@ -141,6 +142,8 @@ def _show_block(console: Console, server: Mapping[str, Any]) -> None:
     for name in ("max_meetings", "max_users", "recordings_owed"):
         if server.get(name):
             console.show(f"\t{name.replace('_', ' ')}: {server[name]}")
+    if server.get("maintenance"):
+        console.show(f"\tmaintenance: {describe_next(server['maintenance'])}")
     console.show(f"\t{server['online']}")
 
 

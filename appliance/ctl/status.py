@@ -11,6 +11,7 @@ from appliance.ctl.arguments import Commands, add_command, parse_positive_number
 from appliance.ctl.client import ControlClient, ControlError
 from appliance.ctl.console import Console
 from appliance.ctl.exit_codes import DONE
+from appliance.ctl.maintenance import add_next_lines
 from appliance.ctl.tables import Column, render_table
 
 _COLUMNS = (
@@ -79,6 +80,8 @@ def _show_once(console: Console, answer: Mapping[str, Any]) -> None:
     console.line(
         render_status(answer, colours=console.colours, width=console.width, rake=console.rake)
     )
+    if not console.rake:
+        add_next_lines(console, answer["servers"])
 
 
 def render_status(

@@ -35,9 +35,11 @@ local function state_of(id, stored)
   return 'disabled'
 end
 
--- Set the state of a server and move its load to the sorted set of that state.
+-- Set the state of a server and move its load to the sorted set of that state. A maintenance window that
+-- had changed it has no say in it any more (advance_maintenance.lua).
 local function set_state(sid, state)
   call('HSET', P .. 'server:' .. sid, 'state', state)
+  call('HDEL', A .. 'maintained', sid)
   local load = call('ZSCORE', P .. 'server_load', sid) or call('ZSCORE', P .. 'cordoned_server_load', sid)
   call('ZREM', P .. 'server_load', sid)
   call('ZREM', P .. 'cordoned_server_load', sid)

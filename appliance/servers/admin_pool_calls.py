@@ -41,6 +41,7 @@ from appliance.servers.admin_types import (
 )
 from appliance.servers.audited import ALL_SERVERS, EMPTY_POOL
 from appliance.servers.deps import ServerDeps
+from appliance.servers.maintenance_calls import maintenance_of
 from appliance.servers.sync import AddedServer, StepOutcome, SyncedServer
 from appliance.servers.sync_plan import StepKind, SyncMode, named_values
 from appliance.servers.yaml_list import BadServerList
@@ -214,7 +215,7 @@ def _added_json(one: AddedServer) -> AddedServerJson:
 
 
 async def _get_status(deps: ServerDeps, call: Call[NoFields]) -> PoolStatusJson:
-    return status_json(await servers.read_status(deps))
+    return status_json(await servers.read_status(deps), await maintenance_of(deps))
 
 
 async def _poll(deps: ServerDeps, call: Call[PollRequest]) -> list[PollJson]:

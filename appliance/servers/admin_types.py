@@ -5,7 +5,8 @@ Fields that Scalelite has keep its names and types (Scalelite's docs/api-README.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -13,11 +14,13 @@ from msgspec import Meta
 from appliance.admin_calls.call import Answer
 from appliance.admin_calls.secrets import Secret
 from appliance.bbb.endpoint import host_labels, host_of
-from appliance.model import Server, ServerState
+from appliance.model import Server, ServerId, ServerState
 from appliance.pool.ending import EndOutcome, EndResult
 from appliance.servers.administration import PoolStatus
+from appliance.servers.maintenance_calls import MaintenanceJson
 from appliance.servers.polling import PollResult
 
+NO_MAINTENANCE: Mapping[ServerId, MaintenanceJson] = MappingProxyType({})
 UNAVAILABLE: Literal["unavailable"] = "unavailable"
 
 Number = Annotated[int, Meta(ge=0)]
@@ -36,6 +39,10 @@ Awaited = Annotated[
     Meta(ge=0, description="Those of them that are younger than RECORDING_OWED_HOURS."),
 ]
 Maximum = Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="null: there is no limit.")]
+NextMaintenance = Annotated[
+    MaintenanceJson | None,
+    Meta(description="Under way, or the next; only in lists, getServerInfo and getStatus."),
+]
 
 
 class ServerJson(Answer, frozen=True):
@@ -54,6 +61,7 @@ class ServerJson(Answer, frozen=True):
     max_users: Maximum
     recordings_owed: Owed
     recordings_awaited: Awaited
+    maintenance: NextMaintenance = None
 
 
 class ServerStatusJson(Answer, frozen=True):
@@ -77,6 +85,7 @@ class ServerStatusJson(Answer, frozen=True):
     max_users: Maximum
     recordings_owed: Owed
     recordings_awaited: Awaited
+    maintenance: NextMaintenance = None
 
 
 class PollJson(Answer, frozen=True):
@@ -132,19 +141,19 @@ class ClearedServerJson(Answer, frozen=True):
     meetings: list[EndedMeetingJson]
 
 
-class EnabledServerJson(ServerStatusJson, frozen=True):
+class EnabledServerJson(ServerStatusJson, frozen=True, kw_only=True):
     """enableServer."""
 
     poll: PollJson | None
 
 
-class DisabledServerJson(ServerStatusJson, frozen=True):
+class DisabledServerJson(ServerStatusJson, frozen=True, kw_only=True):
     """disableServer."""
 
     ended: list[EndedMeetingJson]
 
 
-def server_json(server: Server) -> ServerJson:
+def server_json(server: Server, maintenance: MaintenanceJson | None = None) -> ServerJson:
     """Render a server as getServers does."""
     return ServerJson(
         id=server.id,
@@ -160,10 +169,13 @@ def server_json(server: Server) -> ServerJson:
         max_users=server.max_users,
         recordings_owed=server.recordings_owed,
         recordings_awaited=server.recordings_awaited,
+        maintenance=maintenance,
     )
 
 
-def server_status_json(server: Server, hostname: str | None = None) -> ServerStatusJson:
+def server_status_json(
+    server: Server, hostname: str | None = None, maintenance: MaintenanceJson | None = None
+) -> ServerStatusJson:
     """Render a row of the status table; `hostname`: a label that is unique in the table."""
     return ServerStatusJson(
         hostname=hostname or host_of(server.url),
@@ -184,6 +196,7 @@ def server_status_json(server: Server, hostname: str | None = None) -> ServerSta
         max_users=server.max_users,
         recordings_owed=server.recordings_owed,
         recordings_awaited=server.recordings_awaited,
+        maintenance=maintenance,
     )
 
 
@@ -195,11 +208,14 @@ def _online(online: bool) -> Online:
     return "online" if online else "offline"
 
 
-def status_json(status: PoolStatus) -> PoolStatusJson:
+def status_json(
+    status: PoolStatus, maintenance: Mapping[ServerId, MaintenanceJson] = NO_MAINTENANCE
+) -> PoolStatusJson:
     """Render the state of the pool."""
     labels = host_labels([server.url for server in status.servers])
+    windows = [maintenance.get(server.id) for server in status.servers]
     return PoolStatusJson(
-        servers=list(map(server_status_json, status.servers, labels)),
+        servers=list(map(server_status_json, status.servers, labels, windows)),
         meetings=status.meetings,
         users=status.users,
         available=status.available,

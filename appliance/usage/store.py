@@ -134,7 +134,7 @@ class UsageStore:
     async def read_debts(self) -> Debts:
         """Return the recordings that servers owe. Two round trips."""
         servers = await self.redis.command("SMEMBERS", self.redis.own_key("owed"))
-        commands = [["ZRANGE", self._owed(one), 0, -1, "WITHSCORES"] for one in servers]
+        commands = [("ZRANGE", self._owed(one), 0, -1, "WITHSCORES") for one in map(str, servers)]
         replies = await self.redis.pipeline(commands) if commands else []
         return {
             ServerId(server): dict(zip(found[::2], map(int, found[1::2]), strict=True))

@@ -87,6 +87,8 @@ KINDS = (
         of="server",
     ),
     _kind("our servers", "appliance:servers", "set"),
+    _kind("maintenance", "appliance:maintenance", "hash"),
+    _kind("maintained", "appliance:maintained", "hash"),
     _kind(
         "hook of the autoscaler",
         "appliance:autoscale:(.+)",
