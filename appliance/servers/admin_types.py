@@ -19,6 +19,7 @@ from appliance.pool.ending import EndOutcome, EndResult
 from appliance.servers.administration import PoolStatus
 from appliance.servers.maintenance_calls import MaintenanceJson
 from appliance.servers.polling import PollResult
+from appliance.servers.values import MAX_PORT
 
 NO_MAINTENANCE: Mapping[ServerId, MaintenanceJson] = MappingProxyType({})
 UNAVAILABLE: Literal["unavailable"] = "unavailable"
@@ -30,6 +31,14 @@ Load = Annotated[
     Meta(description="`unavailable` if the server takes no meetings."),
 ]
 Multiplier = Annotated[str, Meta(pattern=r"^[0-9.e+-]+$", description="A number, as a text.")]
+Owed = Annotated[
+    int,
+    Meta(ge=0, description="Recordings of meetings that have ended there which have not arrived."),
+]
+Awaited = Annotated[
+    int,
+    Meta(ge=0, description="Those of them that are younger than RECORDING_OWED_HOURS."),
+]
 Maximum = Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="null: there is no limit.")]
 NextMaintenance = Annotated[
     MaintenanceJson | None,
@@ -51,6 +60,14 @@ class ServerJson(Answer, frozen=True):
     online: Online
     max_meetings: Maximum
     max_users: Maximum
+    dial_in: Annotated[
+        str, Meta(description="Template of dial strings of calls; empty: FSAPI_BRIDGE.")
+    ]
+    dial_in_port: Annotated[
+        Annotated[int, Meta(ge=1, le=MAX_PORT)] | None, Meta(description="null: 5060.")
+    ]
+    recordings_owed: Owed
+    recordings_awaited: Awaited
     maintenance: NextMaintenance = None
 
 
@@ -73,6 +90,8 @@ class ServerStatusJson(Answer, frozen=True):
     online: Online
     max_meetings: Maximum
     max_users: Maximum
+    recordings_owed: Owed
+    recordings_awaited: Awaited
     maintenance: NextMaintenance = None
 
 
@@ -155,6 +174,10 @@ def server_json(server: Server, maintenance: MaintenanceJson | None = None) -> S
         online=_online(server.online),
         max_meetings=server.max_meetings,
         max_users=server.max_users,
+        dial_in=server.dial_in or "",
+        dial_in_port=server.dial_in_port,
+        recordings_owed=server.recordings_owed,
+        recordings_awaited=server.recordings_awaited,
         maintenance=maintenance,
     )
 
@@ -180,6 +203,8 @@ def server_status_json(
         online=_online(server.online),
         max_meetings=server.max_meetings,
         max_users=server.max_users,
+        recordings_owed=server.recordings_owed,
+        recordings_awaited=server.recordings_awaited,
         maintenance=maintenance,
     )
 
@@ -252,6 +277,10 @@ SERVER_EXAMPLE = ServerJson(
     online="online",
     max_meetings=None,
     max_users=None,
+    dial_in="sofia/external/{pin}@{host}:{port}",
+    dial_in_port=5062,
+    recordings_owed=0,
+    recordings_awaited=0,
 )
 STATUS_EXAMPLE = ServerStatusJson(
     hostname="bbb1.example.com",
@@ -270,6 +299,8 @@ STATUS_EXAMPLE = ServerStatusJson(
     online="online",
     max_meetings=None,
     max_users=None,
+    recordings_owed=0,
+    recordings_awaited=0,
 )
 POLL_EXAMPLE = PollJson(
     id=SERVER_ID,

@@ -95,7 +95,14 @@ ROLES = {
         *("listRecordings", "getRecordingInfo", "getExpiredRecordings", "getImports", "getImport"),
         *("checkTakeover", "getTenants", "getTenantInfo", "getTenantSettings", "audit"),
         *("getMove", "getEvents", "followEvents", "getActivity", "usage", "usageTimetable"),
-        *("getTenantLimits", "showTenant", "capacity", "autoscalePlan", "listMaintenance", "getVersions"),
+        *(
+            "getTenantLimits",
+            "showTenant",
+            "capacity",
+            "autoscalePlan",
+            "listMaintenance",
+            "getVersions",
+        ),
         *("getTenantLimits", "showTenant", "capacity", "autoscalePlan", "getPlayer"),
     },
     Role.OPERATOR: {

@@ -28,8 +28,8 @@ def environ() -> dict[str, str]:
     return {
         **SHORT_TIMEOUTS,
         "POLL_INTERVAL": "600",
-        "CREATE_PARAM_RULES": "audioBridge override bbb-webrtc-sfu version=4.*; meetingLayout override"
-        " CUSTOM_LAYOUT version=3.0*",
+        "CREATE_PARAM_RULES": "audioBridge override bbb-webrtc-sfu version=4.*;"
+        " meetingLayout override CUSTOM_LAYOUT version=3.0*",
         "JOIN_PARAM_RULES": "userdata-bbb_v override four version=4.*",
     }
 
