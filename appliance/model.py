@@ -63,6 +63,10 @@ class Server:
     unstable: bool = False
     """Online, but its last poll or a call since failed: placement prefers other servers. Decided by
     `is_unstable` in lib.lua, for placements and for this field."""
+    recordings_owed: int = 0
+    """Recordings of ended meetings that have not arrived; only where operators are shown it."""
+    recordings_awaited: int = 0
+    """Those of them that keep it from being removed (RECORDING_OWED_HOURS)."""
 
     @property
     def hanging(self) -> bool:

@@ -32,7 +32,10 @@ def add_servers(commands: Commands[Any]) -> Commands[Any]:
     about = "remove a server from the pool"
     command = add_command(group, "remove", remove, about, "servers remove bbb1.example.com")
     server_states.add_server_id(command)
-    about = "even if it has meetings: they continue, but front-ends cannot reach them any more"
+    about = (
+        "even if it has meetings, which continue but cannot be reached any more, or has to deliver"
+        " recordings"
+    )
     command.add_argument("--force", action="store_true", help=about)
     about = "confirm that the pool is meant to be empty after its servers have vanished from Redis"
     add_command(group, "accept-empty", accept_empty, about, "servers accept-empty")
@@ -136,7 +139,7 @@ def _show_block(console: Console, server: Mapping[str, Any]) -> None:
     console.show(f"\tload multiplier: {server['load_multiplier']}")
     console.show(f"\tbbb version: {server['bbb_version']}")
     console.show(f"\ttag: {server['tag']}")
-    for name in ("max_meetings", "max_users"):
+    for name in ("max_meetings", "max_users", "recordings_owed"):
         if server.get(name):
             console.show(f"\t{name.replace('_', ' ')}: {server[name]}")
     if server.get("maintenance"):

@@ -131,6 +131,7 @@ def is_safe_to_stop(server: Server, note: FleetNote) -> bool:
         and note.polled
         and not note.maintained
         and not (server.meetings or server.users or note.pending_users)
+        and not server.recordings_awaited
     )
 
 

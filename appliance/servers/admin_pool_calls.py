@@ -144,6 +144,7 @@ class SyncStepJson(Answer, frozen=True):
         dict[str, str | float], Meta(description="The new values; the secret is hidden.")
     ]
     meetings: Annotated[int, Meta(ge=0)]
+    recordings_owed: Annotated[int, Meta(ge=0, description="Those that keep it from going.")]
     outcome: Outcome
     reason: Annotated[str, Meta(description="Why it failed.")]
     ended: list[EndedMeetingJson]
@@ -187,6 +188,7 @@ def _step_json(one: SyncedServer) -> SyncStepJson:
         kind=step.kind,
         changes=_changes_json(step.change),
         meetings=step.meetings,
+        recordings_owed=step.owed,
         outcome=one.outcome,
         reason=one.reason,
         ended=ended_json(one.ended),
@@ -313,6 +315,7 @@ POOL_CALLS: tuple[AdminCall[ServerDeps], ...] = (
                         "state": "enabled",
                     },
                     meetings=0,
+                    recordings_owed=0,
                     outcome=StepOutcome.DONE,
                     reason="",
                     ended=[],

@@ -30,6 +30,14 @@ Load = Annotated[
     Meta(description="`unavailable` if the server takes no meetings."),
 ]
 Multiplier = Annotated[str, Meta(pattern=r"^[0-9.e+-]+$", description="A number, as a text.")]
+Owed = Annotated[
+    int,
+    Meta(ge=0, description="Recordings of meetings that have ended there which have not arrived."),
+]
+Awaited = Annotated[
+    int,
+    Meta(ge=0, description="Those of them that are younger than RECORDING_OWED_HOURS."),
+]
 Maximum = Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="null: there is no limit.")]
 NextMaintenance = Annotated[
     MaintenanceJson | None,
@@ -51,6 +59,8 @@ class ServerJson(Answer, frozen=True):
     online: Online
     max_meetings: Maximum
     max_users: Maximum
+    recordings_owed: Owed
+    recordings_awaited: Awaited
     maintenance: NextMaintenance = None
 
 
@@ -73,6 +83,8 @@ class ServerStatusJson(Answer, frozen=True):
     online: Online
     max_meetings: Maximum
     max_users: Maximum
+    recordings_owed: Owed
+    recordings_awaited: Awaited
     maintenance: NextMaintenance = None
 
 
@@ -155,6 +167,8 @@ def server_json(server: Server, maintenance: MaintenanceJson | None = None) -> S
         online=_online(server.online),
         max_meetings=server.max_meetings,
         max_users=server.max_users,
+        recordings_owed=server.recordings_owed,
+        recordings_awaited=server.recordings_awaited,
         maintenance=maintenance,
     )
 
@@ -180,6 +194,8 @@ def server_status_json(
         online=_online(server.online),
         max_meetings=server.max_meetings,
         max_users=server.max_users,
+        recordings_owed=server.recordings_owed,
+        recordings_awaited=server.recordings_awaited,
         maintenance=maintenance,
     )
 
@@ -252,6 +268,8 @@ SERVER_EXAMPLE = ServerJson(
     online="online",
     max_meetings=None,
     max_users=None,
+    recordings_owed=0,
+    recordings_awaited=0,
 )
 STATUS_EXAMPLE = ServerStatusJson(
     hostname="bbb1.example.com",
@@ -270,6 +288,8 @@ STATUS_EXAMPLE = ServerStatusJson(
     online="online",
     max_meetings=None,
     max_users=None,
+    recordings_owed=0,
+    recordings_awaited=0,
 )
 POLL_EXAMPLE = PollJson(
     id=SERVER_ID,

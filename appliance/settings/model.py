@@ -279,6 +279,17 @@ class FleetSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RegistrySettings:
+    """How servers join the pool, and what is left when they leave it."""
+
+    recording_owed_ms: int = 48 * 3_600_000
+    """Age up to which a recording that is owed keeps its server from being removed."""
+    retired_ms: int = 14 * 86_400_000
+    """How long a removed server is known as retired; 0: not at all."""
+    self_register_polls: int = 3
+
+
+@dataclass(frozen=True, slots=True)
 class AdminSettings:
     """The admin API."""
 
@@ -343,6 +354,7 @@ class Settings:
     analytics_store: bool
     usage: UsageSettings
     fleet: FleetSettings
+    registry: RegistrySettings
     retention_days: float | None
     tuning_off: frozenset[str]
     """Subset of kinds.TUNING_NAMES."""

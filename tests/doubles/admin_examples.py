@@ -245,7 +245,7 @@ async def have_no_servers(place: Place) -> None:
     """Empty the pool."""
     servers = place.pool.res.servers
     for server in await servers.pool.records.list_servers():
-        await servers.store.remove_server(server.id, force=True)
+        await servers.store.remove_server(server.id, force=True, now_ms=0)
 
 
 PREPARED: dict[str, Callable[[Place], Awaitable[None]]] = {

@@ -363,7 +363,7 @@ async def test_window_of_a_removed_server_is_dropped(
     async with open_bench(redis_url, redis_namespace, bbbs[:2]) as bench:
         await bench.plan()
         await bench.act(60)
-        await bench.deps.store.remove_server(ServerId("bbb-1"), force=True)
+        await bench.deps.store.remove_server(ServerId("bbb-1"), force=True, now_ms=0)
         await bench.act(0.1)
 
         assert (await bench.phases(), bench.logged()[-1]) == ([], "gone")
