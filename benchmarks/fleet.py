@@ -24,7 +24,9 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -45,29 +47,33 @@ from tests.doubles.usage import open_database
 
 TIMETABLE = """\
 start,users,minutes,count,name
-08:00,20,45,14,lesson
-08:15,40,90,2,lecture
-09:00,20,45,16,lesson
-10:00,20,45,16,lesson
-10:15,40,90,2,lecture
-11:00,20,45,14,lesson
-12:00,15,45,6,lesson
-13:00,10,40,4,club
-14:00,20,45,10,lesson
-15:00,20,45,8,lesson
-16:00,12,60,4,club
+08:00,20,45,32,lesson
+08:15,40,90,4,lecture
+09:00,20,45,34,lesson
+10:00,20,45,34,lesson
+10:15,40,90,4,lecture
+11:00,20,45,30,lesson
+12:00,15,45,12,lesson
+13:00,10,40,8,club
+14:00,20,45,20,lesson
+15:00,20,45,16,lesson
+16:00,12,60,8,club
 """
 _TODAY = int(time.time() // 86_400)
 MONDAY_MS = ((_TODAY - 4 + 3) // 7 * 7 - 3) * DAY_MS
 """A Monday of at least four days ago, 0:00 UTC: no file seems to be older than it is, and the
 database, which has the clock of the machine, keeps the hours of four weeks before."""
 WEEK_MS = 7 * DAY_MS
-SEATS = 100
+SEATS, LIMIT = 150, 200
+"""Of a server: what it is planned for (SEATS_PER_SERVER), and its max_users."""
+OLD, NEW = "3.0.10", "3.0.12"
+"""Versions of BBB: machines that boot on the second day have the new one."""
 KNOWN, RECORDED = 0.9, 0.25
 """Shares of the classes whose size the front-end knows, and that are recorded."""
 MIN_MS = 60_000
 _STEP_S = 0.03
 _NO_SOCKETS = shutil.ignore_patterns("*.sock", "state")
+_START_RATE = 30.0
 _SAMPLE_MS = 3 * MIN_MS
 
 
@@ -87,20 +93,29 @@ class Plan:
     boot_s: float = 180.0
     recording_s: float = 3600.0
     seed: int = 1
-    first_hour: int = 0
+    headroom_percent: int = 20
+    window_min: int = 11 * 60 + 30
+    """Minute of the second day at which a maintenance window is asked for."""
+    share: float = 1.0
+    """Of the classes of each row."""
     last_hour: int = 24
-    """Classes that begin at another time are left out."""
+    """Classes that begin later are left out."""
+    grown: bool = False
+    """The pool has grown before the day begins: a short day leaves no time for that."""
 
 
 SHORT = Plan(
     days=1,
-    from_min=7 * 60,
-    to_min=10 * 60 + 50,
+    from_min=7 * 60 + 50,
+    to_min=9 * 60 + 45,
     crash_min=8 * 60 + 25,
-    rate=900.0,
-    boot_s=120.0,
-    recording_s=1200.0,
+    rate=600.0,
+    boot_s=60.0,
+    recording_s=600.0,
+    headroom_percent=60,
+    share=0.3,
     last_hour=9,
+    grown=True,
 )
 
 
@@ -141,9 +156,9 @@ def make_classes(rows: list[Row], day: int, plan: Plan) -> list[Class]:
     """Return the classes of a day; times are milliseconds since the epoch."""
     rng, found = random.Random(f"{plan.seed} {day}"), []
     for number, row in enumerate(rows):
-        if not plan.first_hour <= row.start_min // 60 < plan.last_hour:
+        if row.start_min // 60 >= plan.last_hour:
             continue
-        for copy in range(row.count):
+        for copy in range(math.ceil(row.count * plan.share)):
             start_ms = MONDAY_MS + day * DAY_MS + row.start_min * MINUTE_MS
             size, name = next_attendance(rng, row.users), f"{row.name}-{number}-{copy}"
             session = take_place(rng, name, start_ms, row.minutes * MINUTE_MS, size)
@@ -287,6 +302,40 @@ class School:
                 threading.Thread(target=self._hold, args=(one,), daemon=True).start()
 
 
+class Upgrade:
+    """The upgrade of the server that has the old version longest, in a maintenance window."""
+
+    def __init__(self, appliance: ApplianceProcess, cloud: Cloud) -> None:
+        self._appliance = appliance
+        self._cloud = cloud
+
+    def begin(self) -> None:
+        """Ask for a window in an hour, and boot the machine anew when it is open."""
+        status = self._appliance.control.get("getStatus")["servers"]
+        old = {
+            one["id"] for one in status if one["state"] == "enabled" and one["bbb_version"] == OLD
+        }
+        name = next(one["name"] for one in self._cloud.events() if one["name"] in old)
+        from_s = self._cloud.clock.now_s() + 3600
+        times = [
+            datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds")
+            for at_s in (from_s, from_s + 2400)
+        ]
+        words = ("--from", times[0], "--until", times[1], "--lead", "50m")
+        done = self._appliance.ctl("servers", "maintenance", name, *words)
+        assert done.returncode == 0, done.stderr
+        threading.Thread(target=self._reboot, args=(name,), daemon=True).start()
+
+    def _reboot(self, name: str) -> None:
+        wait_for(lambda: self._phase(name) == "open", 60, "the window")
+        self._cloud.crash(name)
+        self._cloud.start(name)
+
+    def _phase(self, name: str) -> str:
+        window = self._appliance.server(name)["maintenance"]
+        return str(window and window["phase"])
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """What came of it."""
@@ -300,8 +349,8 @@ class Result:
     oracle_hours: float
     machines: int
     hook_calls: int
-    refused_uploads: int
-    """Refused; the machine tried again."""
+    upgraded: int
+    """Servers that were upgraded in a maintenance window."""
 
     def problems(self) -> list[str]:
         """Return what must not be."""
@@ -320,8 +369,8 @@ def _open_pool(
     directory: Path, plan: Plan, redis_url: str, database_url: str
 ) -> Iterator[tuple[ApplianceProcess, Cloud]]:
     cloud, port = Cloud(directory / "cloud"), free_port()
-    cloud.configure(CloudSettings(port, boot_s=plan.boot_s, recording_s=plan.recording_s))
-    cloud.clock.set((MONDAY_MS + plan.from_min * MIN_MS) / 1000, plan.rate)
+    cloud.configure(CloudSettings(port, plan.boot_s, plan.recording_s, OLD))
+    cloud.clock.set((MONDAY_MS + plan.from_min * MIN_MS) / 1000, _START_RATE)
     tool = [sys.executable, str(ROOT / "tests" / "doubles" / "cloud.py"), str(cloud.directory)]
     appliance = ApplianceProcess(
         directory,
@@ -332,6 +381,7 @@ def _open_pool(
         SECRET_KEY_BASE="k" * 64,
         POOL_TIME_ZONE="UTC",
         SEATS_PER_SERVER=str(SEATS),
+        POOL_HEADROOM=str(plan.headroom_percent),
         # Seconds of the machine, not of the clock; but by that, creates count as failed.
         CONNECT_TIMEOUT="2",
         RESPONSE_TIMEOUT="3000",
@@ -343,7 +393,7 @@ def _open_pool(
         ),
         SCALE_POOL_CLOUD=shlex.join(tool),
         SCALE_POOL_CTL=shlex.join([sys.executable, "-m", "appliance", "ctl"]),
-        SCALE_POOL_OPTIONS=f"--max-users {SEATS}",
+        SCALE_POOL_OPTIONS=f"--max-users {LIMIT}",
         PYTHONPATH=str(ROOT),
         LOG_LEVEL="info",
     )
@@ -364,17 +414,19 @@ def run(plan: Plan, directory: Path, redis_url: str, database_url: str) -> Resul
         classes = [one for day in range(plan.days) for one in make_classes(rows, day, plan)]
         school = School(appliance, cloud, classes)
         # The pool begins with nothing: the first call of the hook makes its first server.
-        wait_for(lambda: appliance.control.get("capacity")["seats"] > 0, 60, "the first server")
+        wait_for(partial(_has_grown, appliance, plan), 60, "the first servers")
         cloud.clock.set((MONDAY_MS + plan.from_min * MIN_MS) / 1000, plan.rate)
         for day in range(plan.days):
             begin_ms = MONDAY_MS + day * DAY_MS
             cloud.clock.change_rate(plan.rate)
-            crash_ms = begin_ms + plan.crash_min * MIN_MS
-            school.play(
-                begin_ms + plan.to_min * MIN_MS,
-                {crash_ms: school.crash_fullest} if day == 0 else {},
-            )
+            if day == 0:
+                events = {begin_ms + plan.crash_min * MIN_MS: school.crash_fullest}
+            else:
+                upgrade = Upgrade(appliance, cloud)
+                events = {begin_ms + plan.window_min * MIN_MS: upgrade.begin}
+            school.play(begin_ms + plan.to_min * MIN_MS, events)
             if day + 1 < plan.days:
+                cloud.configure(replace(cloud.settings, version=NEW))
                 cloud.clock.change_rate(plan.night_rate)
                 school.play(begin_ms + DAY_MS + plan.from_min * MIN_MS, {})
         cloud.clock.change_rate(plan.rate)
@@ -382,10 +434,10 @@ def run(plan: Plan, directory: Path, redis_url: str, database_url: str) -> Resul
         until_ms = school.now_ms()
         calls = len(appliance.events("autoscaler_told"))
         appliance.sensitive.clear()  # simulated servers' secrets are in no log; ids are not secret
-    events = cloud.events()
+    happened = cloud.events()
     begin_ms = MONDAY_MS + plan.from_min * MIN_MS
     most: dict[str, int] = {}
-    for event in events:
+    for event in happened:
         if event["event"] == "most_users":
             most[event["name"]] = max(most.get(event["name"], 0), event["users"])
     needed = _needed(school.classes, begin_ms, until_ms, plan)
@@ -393,13 +445,19 @@ def run(plan: Plan, directory: Path, redis_url: str, database_url: str) -> Resul
         findings=school.findings,
         lost_recordings=sorted(school.findings.recordings - known),
         most_users=most,
-        server_hours=_server_hours(events, until_ms),
+        server_hours=_server_hours(happened, until_ms),
         fixed_hours=max(needed) * (until_ms - begin_ms) / 3_600_000,
         oracle_hours=sum(needed) * MIN_MS / 3_600_000,
-        machines=sum(event["event"] == "created" for event in events),
+        machines=sum(event["event"] == "created" for event in happened),
         hook_calls=calls,
-        refused_uploads=sum(event["event"] == "refused" for event in events),
+        upgraded=_count_upgraded(happened),
     )
+
+
+def _has_grown(appliance: ApplianceProcess, plan: Plan) -> bool:
+    found = appliance.control.get("autoscalePlan")
+    wanted = found["capacity"]["desired_servers"] if plan.grown else 1
+    return bool(found["available"] >= wanted)
 
 
 def _wait_for_recordings(appliance: ApplianceProcess, school: School) -> set[str]:
@@ -411,6 +469,14 @@ def _wait_for_recordings(appliance: ApplianceProcess, school: School) -> set[str
         if school.findings.recordings <= known or time.monotonic() > deadline_s:
             return known
         time.sleep(0.2)
+
+
+def _count_upgraded(events: list[dict[str, Any]]) -> int:
+    versions: dict[str, set[str]] = {}
+    for event in events:
+        if event["event"] == "ready":
+            versions.setdefault(event["name"], set()).add(event["version"])
+    return sum(found == {OLD, NEW} for found in versions.values())
 
 
 def _server_hours(events: list[dict[str, Any]], until_ms: int) -> float:
@@ -427,9 +493,9 @@ def _server_hours(events: list[dict[str, Any]], until_ms: int) -> float:
 def _needed(classes: list[Class], begin_ms: int, until_ms: int, plan: Plan) -> list[int]:
     """Return, for each minute, the servers of one who knows the day, with the same headroom."""
     users = [count_users(classes, at_ms) for at_ms in range(begin_ms, until_ms, MIN_MS)]
-    ahead = math.ceil(plan.boot_s / 60) + 1
+    ahead, room = math.ceil(plan.boot_s / 60) + 1, 1 + plan.headroom_percent / 100
     return [
-        max(1, math.ceil(max(users[number : number + ahead]) * 1.2 / SEATS))
+        max(1, math.ceil(max(users[number : number + ahead]) * room / SEATS))
         for number in range(len(users))
     ]
 
@@ -456,8 +522,9 @@ def describe(result: Result) -> str:
         ("creates repeated after the loss of a server", found.repeated),
         ("recordings", len(found.recordings)),
         ("recordings lost", len(result.lost_recordings)),
-        ("most users on a server", f"{max(result.most_users.values(), default=0)} of {SEATS}"),
+        ("most users on a server", f"{max(result.most_users.values(), default=0)} of {LIMIT}"),
         ("machines made", result.machines),
+        ("servers upgraded in a maintenance window", result.upgraded),
         ("calls of the hook", result.hook_calls),
         ("server-hours", f"{result.server_hours:.1f}"),
         ("server-hours of the best fixed pool", f"{result.fixed_hours:.1f}"),

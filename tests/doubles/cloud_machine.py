@@ -109,7 +109,6 @@ class Machine:
                 self.server.state.set_users(meeting, counts, listed=False)
         if users > self._most_users:
             self._most_users = users
-            _write(self._disk / "most_users", users)
             self._cloud.note("most_users", self.name, users=users)
 
     def _record(self, meeting: Meeting) -> None:
