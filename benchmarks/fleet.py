@@ -107,7 +107,7 @@ class Plan:
 SHORT = Plan(
     days=1,
     from_min=7 * 60 + 50,
-    to_min=9 * 60 + 45,
+    to_min=10 * 60,
     crash_min=8 * 60 + 25,
     rate=600.0,
     boot_s=60.0,
