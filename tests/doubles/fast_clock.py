@@ -1,22 +1,29 @@
 """A clock that runs faster than the machine's, shared by processes through a small file.
 
-    python tests/doubles/fast_clock.py FILE MODULE [ARGUMENT…]
+    python tests/doubles/fast_clock.py FILE run MODULE [ARGUMENT…]
+    python tests/doubles/fast_clock.py FILE slow N PROGRAM [ARGUMENT…]
 
-runs a module whose `time.time` and `time.time_ns` are those of the clock; whatever waits does so in
-real time. So a school day of minutes has the dates and hours of a real one.
+The first runs a module whose `time.time` and `time.time_ns` are those of the clock; whatever waits
+does so in real time. So a school day of minutes has the dates and hours of a real one. The second
+runs a program with the clock slowed down by N: else a program that takes a second would take
+minutes of the clock.
 """
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import runpy
 import struct
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-_FORMAT = struct.Struct("ddd")
+_FORMAT = struct.Struct("dddd")
 _real_s = time.time
 
 
@@ -27,23 +34,37 @@ class FastClock:
         """Open a clock; a file that is missing is made, with a clock that shows the real time."""
         if not path.exists():
             made = path.with_suffix(".new")
-            made.write_bytes(_FORMAT.pack(_real_s(), _real_s(), 1.0))
+            made.write_bytes(_FORMAT.pack(_real_s(), _real_s(), 1.0, 1.0))
             made.rename(path)
+        self._path = path
         with path.open("r+b") as file:
             self._shared = mmap.mmap(file.fileno(), _FORMAT.size)
 
     def now_s(self) -> float:
         """Return the time."""
-        since_s, shown_s, rate = _FORMAT.unpack_from(self._shared)
-        return float(shown_s + (_real_s() - since_s) * rate)
+        since_s, shown_s, rate, slowed = _FORMAT.unpack_from(self._shared)
+        return float(shown_s + (_real_s() - since_s) * rate / slowed)
 
     def set(self, shown_s: float, rate: float) -> None:
         """Let the clock go on from a time at a rate."""
-        self._shared[:] = _FORMAT.pack(_real_s(), shown_s, rate)
+        with self._changed() as (_, _, _, slowed):
+            self._shared[:] = _FORMAT.pack(_real_s(), shown_s, rate, slowed)
 
     def change_rate(self, rate: float) -> None:
         """Let the clock go on from now at another rate."""
-        self.set(self.now_s(), rate)
+        with self._changed() as (_, _, _, slowed):
+            self._shared[:] = _FORMAT.pack(_real_s(), self.now_s(), rate, slowed)
+
+    def slow(self, slowed: float) -> None:
+        """Let the clock go on from now at so much less than its rate."""
+        with self._changed() as (_, _, rate, _):
+            self._shared[:] = _FORMAT.pack(_real_s(), self.now_s(), rate, slowed)
+
+    @contextmanager
+    def _changed(self) -> Iterator[tuple[float, ...]]:
+        with self._path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield _FORMAT.unpack_from(self._shared)
 
     def install(self) -> None:
         """Make it the clock of this process."""
@@ -52,12 +73,20 @@ class FastClock:
 
 
 def main() -> None:
-    """Run a module with the clock of a file."""
-    path, module, *arguments = sys.argv[1:]
+    """Run a module with the clock of a file, or a program with the clock slowed down."""
+    path, verb, *words = sys.argv[1:]
+    clock = FastClock(Path(path))
+    if verb == "slow":
+        clock.slow(float(words[0]))
+        try:
+            code = subprocess.call(words[1:])
+        finally:
+            clock.slow(1.0)
+        sys.exit(code)
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    FastClock(Path(path)).install()
-    sys.argv = [module, *arguments]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    clock.install()
+    sys.argv = words
+    runpy.run_module(words[0], run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""config/autoscale: the worked example of AUTOSCALE_COMMAND, against a fake cloud and a fake ctl."""
+"""config/autoscale: the example of AUTOSCALE_COMMAND, against a fake cloud and a fake ctl."""
 
 from __future__ import annotations
 
