@@ -48,6 +48,10 @@ class Server:
     tag: str | None = None
     max_meetings: int | None = None
     max_users: int | None = None
+    dial_in: str | None = None
+    """Template of the dial string of calls to its meetings; None: FSAPI_BRIDGE."""
+    dial_in_port: int | None = None
+    """The port for it; None: that of SIP."""
     load: float | None = None
     """None: in no load set, because it was never measured, is offline or is disabled."""
     meetings: int = 0
@@ -63,6 +67,10 @@ class Server:
     unstable: bool = False
     """Online, but its last poll or a call since failed: placement prefers other servers. Decided by
     `is_unstable` in lib.lua, for placements and for this field."""
+    recordings_owed: int = 0
+    """Recordings of ended meetings that have not arrived; only where operators are shown it."""
+    recordings_awaited: int = 0
+    """Those of them that keep it from being removed (RECORDING_OWED_HOURS)."""
 
     @property
     def hanging(self) -> bool:
@@ -217,8 +225,6 @@ class ListedMeeting:
 class ListedRecord:
     """What the record of a listed meeting says of it, if the appliance placed it."""
 
-    expected: int | None
-    """Reserved users."""
     moved_from: str = ""
     """The server that it was moved from, empty if it was not."""
     run_ms: int = 0
@@ -293,6 +299,8 @@ class PlacementRequest:
     """The meeting may be recorded."""
     wants_version: bool = False
     """A parameter rule depends on the version of the server."""
+    shares: bool = False
+    """Versions of servers may have shares of the new meetings."""
 
 
 class PlacementOutcome(StrEnum):
@@ -326,7 +334,7 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class ServerChange:
-    """New values of a server; None keeps a value, an empty tag or a limit of 0 removes it."""
+    """New values of a server; None keeps a value, an empty text or a limit of 0 removes it."""
 
     url: str | None = None
     secret: str | None = field(default=None, repr=False)
@@ -334,13 +342,38 @@ class ServerChange:
     tag: str | None = None
     max_meetings: int | None = None
     max_users: int | None = None
+    dial_in: str | None = None
+    dial_in_port: int | None = None
     state: ServerState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadWeights:
+    """What the load of a meeting consists of; see `load_of` in redis/lib.lua."""
+
+    user: float = 1.0
+    video: float = 0.0
+    voice: float = 0.0
+    meeting: float = 0.0
+
+    def to_script(self) -> dict[str, float]:
+        """Return the weights as scripts take them."""
+        return {
+            "user": self.user,
+            "video": self.video,
+            "voice": self.voice,
+            "meeting": self.meeting,
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class PlacementRules:
     """Settings that placements and meeting records depend on."""
 
+    weights: LoadWeights | None = None
+    """None: Scalelite's formula."""
+    count_moderators_twice: bool = True
+    """In Scalelite's formula."""
     min_user_count: int = 15
     join_buffer_ms: int = 15 * 60_000
     forecast: bool = True

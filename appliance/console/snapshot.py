@@ -18,6 +18,8 @@ from appliance.doctor.doctor import examine
 from appliance.doctor.findings import Finding
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.features import Features
+from appliance.fleet.autoscale import read_capacity
+from appliance.fleet.capacity import Capacity
 from appliance.instruments import LastPoll
 from appliance.model import PlacementOutcome, Server, ServerState
 from appliance.servers.administration import list_servers
@@ -82,6 +84,8 @@ class PoolSnapshot:
     """Number of servers that Redis has lost."""
     work: Work = Work()
     examination: Examination = Examination()
+    capacity: Capacity | None = None
+    """None: nothing was read yet."""
 
     @property
     def servers(self) -> list[Server]:
@@ -126,6 +130,7 @@ class SnapshotReader:
         try:
             with trio.fail_after(_READ_S):
                 servers = await list_servers(features.servers)
+                capacity, _ = await read_capacity(features.fleet, servers)
         except StoreDown as error:
             return self._keep(work, str(error) or "no connection")
         except trio.TooSlowError:
@@ -145,6 +150,7 @@ class SnapshotReader:
             features.servers.remembered.vanished,
             work,
             self.examination,
+            capacity,
         )
         return self.last
 

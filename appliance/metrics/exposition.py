@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 from appliance import __version__
 from appliance.bbb.endpoint import host_of
 from appliance.callbacks.rules import CallbackState
+from appliance.fleet.capacity import Capacity
 from appliance.instruments import Counter, Histogram, Metrics
 from appliance.metrics.host import HostStatus
 from appliance.model import Server, ServerState
@@ -66,6 +67,7 @@ class StoreSnapshot:
     """By name, empty without tenants; None: TENANT_METRICS is off."""
     imports_waiting: Mapping[str, int] | None = None
     """Imports that wait for a storage, by reason."""
+    capacity: Capacity | None = None
 
 
 class _MetricCollector(Collector):
@@ -90,6 +92,8 @@ class _MetricCollector(Collector):
             yield up
         if self._seen.servers is not None:
             yield from _servers(self._seen.servers)
+        if self._seen.capacity is not None:
+            yield from _capacity(self._seen.capacity)
         if self._seen.spool is not None:
             yield from _spool(self._seen.spool)
         if self._seen.callbacks is not None:
@@ -160,6 +164,10 @@ _PER_SERVER: tuple[tuple[str, str, Callable[[Server], float | None]], ...] = (
     ("meetings", "Meetings at its last poll.", lambda server: server.meetings),
     ("users", "Users at its last poll.", lambda server: server.users),
     ("videos", "Videos at its last poll.", lambda server: server.videos),
+    (
+        *("recordings_owed", "Recordings of ended meetings that have not arrived."),
+        lambda server: server.recordings_owed,
+    ),
 )
 
 
@@ -179,6 +187,31 @@ def _servers(servers: Iterable[Server]) -> Iterator[Metric]:
         for state in ServerState:
             states.add_metric([*labels, state.value], float(server.state is state))
     yield states
+
+
+_OF_POOL: tuple[tuple[str, str, Callable[[Capacity], int]], ...] = (
+    ("users", "Users at the last polls.", lambda one: one.demand.users),
+    ("meetings", "Meetings at the last polls.", lambda one: one.meetings),
+    ("seats", "Seats of the servers that take meetings.", lambda one: one.seats),
+    ("free_seats", "Seats that are free.", lambda one: one.free_seats),
+    ("forecast_users", "Users in the next hour.", lambda one: one.demand.forecast),
+    ("desired_servers", "Servers that are needed.", lambda one: one.desired_servers),
+    ("available_servers", "Servers that take meetings.", lambda one: one.available),
+    ("drainable_servers", "Servers that are not needed.", lambda one: len(one.drainable)),
+    ("safe_to_stop_servers", "Servers that can be stopped.", lambda one: len(one.safe_to_stop)),
+)
+
+
+def _capacity(capacity: Capacity) -> Iterator[Metric]:
+    for name, text, read in _OF_POOL:
+        family = GaugeMetricFamily(f"scalelite_pool_{name}", text)
+        family.add_metric([], read(capacity))
+        yield family
+    text = "Servers that are needed, by tag."
+    family = GaugeMetricFamily("scalelite_pool_needed_servers", text, labels=["tag"])
+    for tag, number in capacity.needed.items():
+        family.add_metric([tag], number)
+    yield family
 
 
 def _spool(spool: SpoolStatus) -> Iterator[Metric]:

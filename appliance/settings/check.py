@@ -82,6 +82,9 @@ def _derived(settings: Settings) -> dict[str, tuple[str, str]]:
             "derived from MAX_MEETING_DURATION",
         ),
     }
+    if settings.load.weights:
+        for name, weight in settings.load.weights.to_script().items():
+            rows[f"LOAD_PER_{name.upper()}"] = (show_number(weight), "default")
     if settings.api.base_url:
         rows["BASE_URL"] = (settings.api.base_url, "derived from URL_HOST")
     if stores.database_disabled:

@@ -25,6 +25,7 @@ from appliance.settings.param_rules import MODES, parse_rules, render_rule
 T = TypeVar("T")
 
 _NUMBER = re.compile(r"(?:[0-9]{1,15}(?:\.[0-9]{0,9})?|\.[0-9]{1,9})").fullmatch
+_FLOAT = re.compile(r"[0-9.eE+-]{1,40}").fullmatch
 _COUNT = re.compile(r"[0-9]{1,15}").fullmatch
 _SIZE = re.compile(r"([0-9]{1,16})\s?(?:([KMGT])(?:iB)?|B)?").fullmatch
 _POWERS = {"K": 10, "M": 20, "G": 30, "T": 40}
@@ -117,6 +118,18 @@ def count(low: int = 0, high: int = MAX_COUNT, unit: str = "") -> Kind[int]:
     return Kind(f"a whole number from {low} to {high}", parse, str, unit)
 
 
+def amount(high: int) -> Kind[float]:
+    """Return the kind of numbers from 0 to high, decimals allowed."""
+
+    def parse(raw: str) -> float:
+        raw = raw.strip()
+        if _FLOAT(raw) is None or not 0 <= float(raw) <= high:
+            raise ValueError(raw)
+        return abs(float(raw))  # "-0" is 0
+
+    return Kind(f"a number from 0 to {high}, such as 3 or 0.5", parse, show_number)
+
+
 def per_minute() -> Kind[int]:
     """Return the kind of rates: `30` or `30/min`."""
     number = count()
@@ -134,8 +147,13 @@ def show_number(value: float) -> str:
 
 
 def duration(unit: str, *, zero: bool = False, max_s: float = MAX_SECONDS) -> Kind[float]:
-    """Return the kind of durations in a unit (`s`, `min`, `days`), decimals allowed."""
-    word, seconds = {"s": ("seconds", 1), "min": ("minutes", 60), "days": ("days", 86400)}[unit]
+    """Return the kind of durations in a unit (`s`, `min`, `h`, `days`), decimals allowed."""
+    word, seconds = {
+        "s": ("seconds", 1),
+        "min": ("minutes", 60),
+        "h": ("hours", 3600),
+        "days": ("days", 86400),
+    }[unit]
     high = math.floor(max_s / seconds)
 
     def parse(raw: str) -> float:

@@ -11,11 +11,12 @@ from appliance.console.charts import tower_of
 from appliance.console.core import Console, LivePage, Route, View, Visit
 from appliance.console.live import Parts
 from appliance.console.pages.shared import draw_day_charts, redirect_to
-from appliance.console.problems import find_problems, free_seats
+from appliance.console.problems import find_problems
 from appliance.console.snapshot import PoolSnapshot
 from appliance.console.texts import UNKNOWN, Texts
 from appliance.doctor.findings import Level
 from appliance.events.journal import Event
+from appliance.fleet.capacity import Capacity
 from appliance.model import ServerState
 
 _SHOWN = 6
@@ -110,7 +111,7 @@ def _figures(console: Console, seen: PoolSnapshot, texts: Texts) -> list[Figure]
     note = ", ".join(
         f"{texts.number(others[word])} {word}" for word in ("cordoned", "disabled") if others[word]
     )
-    free, seats = free_seats(servers)
+    capacity = seen.capacity
     refused = sum(value for value in console.live.history.day("refused")[-60:] if value == value)
     work = seen.work
     dead = "fail" if online < len(enabled) else ""
@@ -120,10 +121,11 @@ def _figures(console: Console, seen: PoolSnapshot, texts: Texts) -> list[Figure]
         Figure("Users", texts.number(seen.users), "/scalelite/servers?sort=users"),
         Figure(
             "Free seats",
-            texts.number(free),
+            UNKNOWN if capacity is None else texts.number(capacity.free_seats),
             "/scalelite/servers",
-            texts.t("of {n}", n=seats) if seats else texts.t("no server has a maximum"),
+            "" if capacity is None else texts.t("of {n}", n=texts.number(capacity.seats)),
         ),
+        _needed(capacity, texts),
         Figure(
             "Creates refused",
             texts.number(refused),
@@ -134,6 +136,17 @@ def _figures(console: Console, seen: PoolSnapshot, texts: Texts) -> list[Figure]
         _waiting("Imports", work.imports_waiting, work.imports_failed, "recordings", texts),
         _waiting("Callbacks", work.callbacks_waiting, work.callbacks_failed, "callbacks", texts),
     ]
+
+
+def _needed(capacity: Capacity | None, texts: Texts) -> Figure:
+    """Return the figure of the servers that are needed within an hour."""
+    href = "/scalelite/servers"
+    if capacity is None:
+        return Figure("Servers needed", UNKNOWN, href)
+    notes = [texts.t("for {users}", users=texts.users(capacity.demand.most))]
+    if capacity.safe_to_stop:
+        notes.append(texts.t("{n} can be stopped", n=len(capacity.safe_to_stop)))
+    return Figure("Servers needed", texts.number(capacity.desired_servers), href, ", ".join(notes))
 
 
 def _waiting(

@@ -9,7 +9,7 @@
 local q = cjson.decode(ARGV[1])
 local id = kept_id(q.id, text(q.scoped_id), q.tenant_id)
 local CHUNK = 32
-local WORST_RANK = 8
+local WORST_RANK = 16
 
 -- Whether a voice bridge number is free, belongs to this meeting, or to one that no longer exists: its
 -- owner has no record and is not detached.
@@ -30,13 +30,17 @@ local function take_voice_bridge(first)
   return nil
 end
 
-local function expected_size()
-  local expected = q.min_user_count
-  if not q.forecast then return expected end
-  local known = q.size_hint or number(call('HGET', A .. 'size:' .. id, 'peak'), 0)
-  expected = math.max(expected, math.min(known, q.size_cap))
-  if q.max_participants then expected = math.min(expected, q.max_participants) end
-  return expected
+-- What the meeting is expected to reach. Cameras and voices are known from its last run only, and are needed
+-- only with weights.
+local function forecast()
+  local users = q.min_user_count
+  if not q.forecast then return { participants = users } end
+  local size = q.weights and call('HMGET', A .. 'size:' .. id, 'peak', 'videos', 'voice')
+    or { not q.size_hint and call('HGET', A .. 'size:' .. id, 'peak') }
+  users = math.max(users, math.min(q.size_hint or number(size[1], 0), q.size_cap))
+  if q.max_participants then users = math.min(users, q.max_participants) end
+  local function at_most(known) return math.min(number(known, 0), users) end
+  return { participants = users, videos = at_most(size[2]), voice = at_most(size[3]) }
 end
 
 local function below_limits(server_id, polled_meetings, polled_users)
@@ -63,11 +67,40 @@ local function tag_rank(tag)
   return nil
 end
 
+-- Shares of versions (docs/fleet.md), in parts of WHOLE, only read if q.shares. Each new meeting adds the
+-- share of a version to its credit, and a meeting that is placed there takes WHOLE from it.
+local WHOLE = 10000
+local shares, credits, gain = nil, nil, 1
+if q.shares and not q.only_server then
+  local stored = call('HGETALL', A .. 'version_shares')
+  for i = 1, #stored, 2 do
+    shares, credits = shares or {}, credits or {}
+    shares[stored[i]] = tonumber(stored[i + 1])
+    credits[stored[i]] = number(call('HGET', A .. 'version_credits', stored[i]), 0)
+  end
+end
+
+-- Whether a server of this version would get more than its share with this meeting.
+local function exceeds_share(version)
+  local share = version and shares[version]
+  return share and (share == 0 or credits[version] + gain * share < WHOLE)
+end
+
+local function count_for_shares(chosen_version)
+  for version, share in pairs(shares) do
+    local credit = credits[version] + gain * share
+    if version == chosen_version then credit = math.max(0, credit - WHOLE) end
+    -- Bounded, so that a version that got none for a while does not get many at once.
+    call('HSET', A .. 'version_credits', version, decimal(math.min(credit, 2 * WHOLE)))
+  end
+end
+
 -- Ranks: tag (0, 1); +2 unstable (selected only if no stable server is left); +4 a server on which a
 -- create of this meeting just failed ambiguously, or where an earlier run is still to be ended, since
 -- that `end` could hit the new run. So a stable untagged server is preferred to an unstable one with
 -- the tag, unless the tag is required. A server that an `end` of this meeting may still reach, of any of
--- its runs, is not eligible: if there is no other, the create waits ('ending').
+-- its runs, is not eligible: if there is no other, the create waits ('ending'). +8 a version beyond its
+-- share: no create is refused because of one.
 local avoided = call('GET', A .. 'avoid:' .. id)
 local found_any, best, best_rank, best_load = false, {}, WORST_RANK, nil
 local ending, must_wait = {}, false
@@ -92,9 +125,11 @@ local function consider(server_id, load)
   end
   local left = call('HGET', A .. 'detached:' .. server_id, id)
   if left or avoided == server_id then rank = rank + 4 end
+  local version = shares and call('HGET', P .. 'server:' .. server_id, 'bbb_version')
+  if shares and exceeds_share(version) then rank = rank + 8 end
   if rank < best_rank then best, best_rank, best_load = {}, rank, load end
   if rank == best_rank and load == best_load then
-    best[#best + 1] = { id = server_id, multiplier = multiplier_of(s[5]), left = left }
+    best[#best + 1] = { id = server_id, multiplier = multiplier_of(s[5]), left = left, version = version }
   end
 end
 
@@ -192,6 +227,7 @@ if limits and not record and not limits.admits_create(q.recorded) then
 end
 
 for server_id, runs in pairs(runs_to_be_ended(id, q.now_ms)) do ending[server_id] = runs[''] end
+if record then gain = 0 end -- it was counted when it was placed first
 local chosen = choose_server()
 if not chosen then
   if must_wait then return { 'ending', '' } end
@@ -229,8 +265,9 @@ end
 call('DEL', P .. 'meeting:' .. id, A .. 'meeting:' .. id)
 if record and record.voice_bridge ~= voice_bridge then free_voice_bridge(id, record.voice_bridge) end
 
-local expected = expected_size()
-local load = expected * chosen.multiplier
+local forecast_counts = forecast()
+local expected = forecast_counts.participants
+local load = load_of(q.weights, nil, forecast_counts) * chosen.multiplier
 local placement = call('INCR', A .. 'placements')
 local fields = { 'server_id', chosen.id, 'moderator_pw', q.moderator_pw or kept_pw or q.new_moderator_pw,
   'voice_bridge', voice_bridge }
@@ -242,6 +279,11 @@ call('HSET', P .. 'meeting:' .. id, unpack(fields))
 call('HSET', A .. 'meeting:' .. id, 'placement', placement, 'creating', decimal(q.creating_until_ms),
   'expected', decimal(expected), 'joins', 0, 'placed_ms', decimal(q.now_ms), 'reserved', decimal(load),
   'pending', decimal(expected), 'counted', 1, 'own_passwords', q.own_passwords and 1 or 0)
+if q.recorded then call('HSET', A .. 'meeting:' .. id, 'recorded', 1) end
+if q.weights then
+  call('HSET', A .. 'meeting:' .. id, 'expected_videos', decimal(forecast_counts.videos or 0),
+    'expected_voice', decimal(forecast_counts.voice or 0))
+end
 if moved_from ~= '' then call('HSET', A .. 'meeting:' .. id, 'moved_from', moved_from) end
 -- For people whose join fails (meetings/join_failure.py).
 if q.logout_url then
@@ -256,4 +298,5 @@ index_meeting(id, chosen.id, q.tenant_id)
 if limits and not record then limits.count_create() end
 add_pending(chosen.id, 1, expected)
 add_load(chosen.id, load)
+if shares then count_for_shares(chosen.version) end
 return reply_placement('placed', moved_from, read_record(id))
