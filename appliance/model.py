@@ -48,6 +48,10 @@ class Server:
     tag: str | None = None
     max_meetings: int | None = None
     max_users: int | None = None
+    dial_in: str | None = None
+    """Template of the dial string of calls to its meetings; None: FSAPI_BRIDGE."""
+    dial_in_port: int | None = None
+    """The port for it; None: that of SIP."""
     load: float | None = None
     """None: in no load set, because it was never measured, is offline or is disabled."""
     meetings: int = 0
@@ -63,6 +67,10 @@ class Server:
     unstable: bool = False
     """Online, but its last poll or a call since failed: placement prefers other servers. Decided by
     `is_unstable` in lib.lua, for placements and for this field."""
+    recordings_owed: int = 0
+    """Recordings of ended meetings that have not arrived; only where operators are shown it."""
+    recordings_awaited: int = 0
+    """Those of them that keep it from being removed (RECORDING_OWED_HOURS)."""
 
     @property
     def hanging(self) -> bool:
@@ -324,7 +332,7 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class ServerChange:
-    """New values of a server; None keeps a value, an empty tag or a limit of 0 removes it."""
+    """New values of a server; None keeps a value, an empty text or a limit of 0 removes it."""
 
     url: str | None = None
     secret: str | None = field(default=None, repr=False)
@@ -332,6 +340,8 @@ class ServerChange:
     tag: str | None = None
     max_meetings: int | None = None
     max_users: int | None = None
+    dial_in: str | None = None
+    dial_in_port: int | None = None
     state: ServerState | None = None
 
 

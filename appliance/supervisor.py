@@ -43,6 +43,7 @@ from appliance.recordings.recovery import finish_changes_forever
 from appliance.recordings.retention_task import run_retention_forever
 from appliance.recordings.sizes import measure_recordings_forever
 from appliance.redis.startup import GRACE_S, report_missing_redis, wait_for_redis
+from appliance.servers.maintenance import Maintenance
 from appliance.servers.poller import Poller
 from appliance.servers.sweeper import sweep_forever
 from appliance.settings import Settings
@@ -242,6 +243,7 @@ def _services(
     return (
         ("poller", partial(poller.run, features.servers)),
         ("sweeper", partial(sweep_forever, features.servers)),
+        ("maintenance", Maintenance(features.servers).run),
         ("audit", features.audit.run),
         ("memory", trim_memory_forever),
         ("loop_lag", partial(measure_loop_lag, features.metrics.loop_lag)),

@@ -14,6 +14,7 @@ from appliance.ctl.doctor import add_doctor
 from appliance.ctl.events import add_events
 from appliance.ctl.fleet import add_fleet
 from appliance.ctl.local import add_config, add_database, add_secret, add_version
+from appliance.ctl.maintenance import add_maintenance
 from appliance.ctl.meetings import add_meetings, add_server_meetings
 from appliance.ctl.overview import show_overview
 from appliance.ctl.poll import add_poll
@@ -93,6 +94,7 @@ def build_program_parser() -> argparse.ArgumentParser:
 def _add_all_commands(commands: Commands[Any]) -> None:
     servers = add_servers(commands)
     add_server_states(servers)
+    add_maintenance(servers)
     add_server_lists(servers)
     add_server_meetings(servers)
     add_status(commands)

@@ -24,6 +24,7 @@ from appliance.fleet.events import FleetEvent, Told, accept, find_events, observ
 from appliance.model import Server
 from appliance.redaction import mask_text
 from appliance.settings.reading import KNOWN_NAMES
+from appliance.usage.debts import with_debts
 
 TICK_S = 1.0
 LEASE_MS = 8_000
@@ -50,7 +51,8 @@ async def read_capacity(
 ) -> tuple[Capacity, Sequence[Server]]:
     """Return what the pool has and needs, and its servers. Raises StoreDown."""
     if servers is None:
-        servers = await deps.pool.records.list_servers(in_background=True)
+        found = await deps.pool.records.list_servers(in_background=True)
+        servers = await with_debts(deps.usage, found)
     notes = await deps.store.read_notes([server.id for server in servers])
     history = await deps.past.expect(deps.now_ms())
     return plan_capacity(servers, notes, history, deps.settings.fleet), servers

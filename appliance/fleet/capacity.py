@@ -24,6 +24,8 @@ class FleetNote:
     """Users that are expected in meetings that were created, and have not been seen yet."""
     polled: bool = False
     """It took part in the pool once; a server that was only added did not."""
+    maintained: bool = False
+    """It is under maintenance, and comes back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,9 @@ def is_safe_to_stop(server: Server, note: FleetNote) -> bool:
     return (
         server.state is ServerState.DISABLED
         and note.polled
+        and not note.maintained
         and not (server.meetings or server.users or note.pending_users)
+        and not server.recordings_awaited
     )
 
 

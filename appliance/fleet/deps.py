@@ -12,6 +12,7 @@ from appliance.fleet.store import FleetStore
 from appliance.log import Log
 from appliance.pool.deps import PoolDeps
 from appliance.settings import Settings
+from appliance.usage.deps import UsageDeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +31,5 @@ class FleetDeps:
     """Calls AUTOSCALE_URL, also at a private address."""
     instance: str
     """Identifies this process among the appliances on the same stores."""
+    usage: UsageDeps | None = None
+    """What servers owe; None: there is no database."""

@@ -27,8 +27,8 @@ class FleetStore:
             return {}
         found = await self.redis.run("read_fleet", *server_ids)
         return {
-            server_id: FleetNote(max(0, int(pending or 0)), bool(polled))
-            for server_id, (pending, polled) in zip(server_ids, found, strict=True)
+            server_id: FleetNote(max(0, int(pending or 0)), bool(polled), bool(maintained))
+            for server_id, (pending, polled, maintained) in zip(server_ids, found, strict=True)
         }
 
     async def claim(self, instance: str, *, lease_ms: int) -> bool:

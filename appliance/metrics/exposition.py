@@ -164,6 +164,10 @@ _PER_SERVER: tuple[tuple[str, str, Callable[[Server], float | None]], ...] = (
     ("meetings", "Meetings at its last poll.", lambda server: server.meetings),
     ("users", "Users at its last poll.", lambda server: server.users),
     ("videos", "Videos at its last poll.", lambda server: server.videos),
+    (
+        *("recordings_owed", "Recordings of ended meetings that have not arrived."),
+        lambda server: server.recordings_owed,
+    ),
 )
 
 

@@ -24,6 +24,7 @@ from appliance.metrics.host import HostReader, HostStatus
 from appliance.metrics.tenants import TenantReader
 from appliance.model import TenantId
 from appliance.tenants.limits import DEFAULT_TENANT, TenantLimits
+from appliance.usage.debts import with_debts
 
 METRICS_PATH = "/metrics"
 _READ_S = 5.0
@@ -78,7 +79,8 @@ async def _read(deps: MetricsDeps, host: HostReader, tenant_reader: TenantReader
     limits: dict[str, TenantLimits] = {}
     with trio.move_on_after(_READ_S):
         try:
-            servers = await deps.pool.records.list_servers(in_background=True)
+            found = await deps.pool.records.list_servers(in_background=True)
+            servers = await with_debts(deps.usage, found)
         except StoreDown as error:
             deps.faults.note("metrics_without_store", "redis", reason=str(error))
         else:

@@ -35,9 +35,11 @@ local function state_of(id, stored)
   return 'disabled'
 end
 
--- Set the state of a server and move its load to the sorted set of that state.
+-- Set the state of a server and move its load to the sorted set of that state. A maintenance window that
+-- had changed it has no say in it any more (advance_maintenance.lua).
 local function set_state(sid, state)
   call('HSET', P .. 'server:' .. sid, 'state', state)
+  call('HDEL', A .. 'maintained', sid)
   local load = call('ZSCORE', P .. 'server_load', sid) or call('ZSCORE', P .. 'cordoned_server_load', sid)
   call('ZREM', P .. 'server_load', sid)
   call('ZREM', P .. 'cordoned_server_load', sid)
@@ -68,13 +70,14 @@ local function reply_server(id)
   local s = call('HMGET', P .. 'server:' .. id, 'url', 'secret', 'state', 'online', 'load_multiplier', 'tag',
     'meetings', 'users', 'largest_meeting', 'videos', 'bbb_version')
   if not s[1] then return nil end
-  local limits = call('HMGET', A .. 'server:' .. id, 'max_meetings', 'max_users')
+  local limits = call('HMGET', A .. 'server:' .. id, 'max_meetings', 'max_users', 'dial_in', 'dial_in_port')
   local load = call('ZSCORE', P .. 'server_load', id) or call('ZSCORE', P .. 'cordoned_server_load', id)
   local unhealthy, suspicion = call('HGET', P .. id, 'unhealthy_counter'), call('GET', A .. 'suspect:' .. id)
   local unstable = s[4] == 'true' and is_unstable(unhealthy, suspicion)
   return { id, s[1], text(s[2]), state_of(id, s[3]), text(s[4]), text(s[5]), text(s[6]),
     text(s[7]), text(s[8]), text(s[9]), text(s[10]), text(s[11]), text(limits[1]), text(limits[2]),
-    text(load), text(unhealthy), text(suspicion), unstable and 1 or 0 }
+    text(load), text(unhealthy), text(suspicion), unstable and 1 or 0,
+    text(limits[3]), text(limits[4]) }
 end
 
 -- The load of one meeting on a server of multiplier 1 (docs/placement.md), and the seats that it takes.
@@ -232,22 +235,45 @@ end
 
 local MAX_USAGE_ENDS = 100000
 
--- Note for usage that a run has ended, unless its record is gone already: then a poll notices it.
-local function note_end(id, run_ms, tenant_id)
-  local a = call('HMGET', A .. 'meeting:' .. id, 'run_ms', 'created')
+-- Recordings that a server owes (docs/fleet.md): a sorted set of internal ids by the end of their runs.
+-- `debts`: internal id -> time of the end, or 0: it is not owed.
+local function change_debts(sid, debts)
+  local key = A .. 'owed:' .. sid
+  for internal_id, ended_ms in pairs(debts) do
+    if ended_ms > 0 then
+      call('ZADD', key, decimal(ended_ms), internal_id)
+      call('SADD', A .. 'owed', sid)
+    else
+      call('ZREM', key, internal_id)
+    end
+  end
+  if call('EXISTS', key) == 0 then call('SREM', A .. 'owed', sid) end
+end
+
+local function append_end(sid, id, tenant_id, run_ms, created, marks, recorded)
+  local key = A .. 'usage_ended'
+  local note = cjson.encode({ sid, id, text(tenant_id), run_ms, text(created), text(marks), text(recorded) })
+  if call('RPUSH', key, note) > MAX_USAGE_ENDS then call('LPOP', key) end
+  call('PEXPIRE', key, 600000)
+end
+
+-- Note for usage that a run has ended, unless its record is gone already: then a poll notices it. `marks`:
+-- 'true' or 'false' if its server has told whether it has recording marks. What it owes counts from now
+-- (due_ms) on, so that its server does not look empty and free of debts in between.
+local function note_end(id, run_ms, tenant_id, due_ms, marks)
+  local a = call('HMGET', A .. 'meeting:' .. id, 'run_ms', 'created', 'recorded')
   local sid = a[1] and tonumber(a[1]) == run_ms and call('HGET', P .. 'meeting:' .. id, 'server_id')
   if not sid then return end
-  local key = A .. 'usage_ends'
-  if call('RPUSH', key, cjson.encode({ sid, id, text(tenant_id), a[1], text(a[2]) })) > MAX_USAGE_ENDS then
-    call('LPOP', key)
+  append_end(sid, id, tenant_id, a[1], a[2], marks, a[3])
+  if a[2] and a[3] == '1' and marks ~= 'false' then
+    change_debts(sid, { [redis.sha1hex(id) .. '-' .. a[2]] = math.max(due_ms, 1) })
   end
-  call('PEXPIRE', key, 600000)
 end
 
 -- Schedule the notification of a front-end at due_ms that a run has ended. Until then its server may
 -- report the end with more details (end_meeting.lua). Does nothing without a URL.
 local function notify_later(id, run_ms, ended_url, tenant_id, due_ms, marks, named)
-  note_end(id, run_ms, tenant_id)
+  note_end(id, run_ms, tenant_id, due_ms, marks)
   if not ended_url or ended_url == '' then return end
   local key = decimal(run_ms or 0) .. ':' .. id
   call('HSET', A .. 'ended', key, cjson.encode({
@@ -596,8 +622,8 @@ local function append_usage(name, entries, time_of)
 end
 
 -- Write what an appliance has added up, if it began with the stored version; return whether it did.
--- `parts`: version, state (JSON; '' deletes it), number of entries of usage_runs, these, those of
--- usage_minutes.
+-- `parts`: version, state (JSON; '' deletes it), number of entries of usage_runs, debts as change_debts
+-- takes them (JSON, '' without), the entries, those of usage_minutes.
 local function save_usage(sid, parts)
   local key = A .. 'usage_of:' .. sid
   local version = tonumber(parts[1])
@@ -610,8 +636,16 @@ local function save_usage(sid, parts)
     call('SADD', A .. 'usage_servers', sid)
   end
   local runs, minutes = {}, {}
-  for index = 4, #parts do
-    local list = index < 4 + tonumber(parts[3]) and runs or minutes
+  if parts[4] ~= '' then
+    local debts = cjson.decode(parts[4])
+    change_debts(sid, debts)
+    -- What the database may have as owed, or will have.
+    for internal_id, ended_ms in pairs(debts) do
+      call(ended_ms > 0 and 'SREM' or 'SADD', A .. 'usage_settled', cjson.encode({ sid, internal_id }))
+    end
+  end
+  for index = 5, #parts do
+    local list = index < 5 + tonumber(parts[3]) and runs or minutes
     list[#list + 1] = parts[index]
   end
   append_usage('usage_runs', runs, function(entry)

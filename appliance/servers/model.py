@@ -77,6 +77,32 @@ class ObservationResult:
 
 
 @dataclass(frozen=True, slots=True)
+class RemovalResult:
+    """What came of a removal: it is refused if the server has meetings or owes recordings."""
+
+    known: bool
+    meetings: int = 0
+    owed: int = 0
+    """Recordings younger than RECORDING_OWED_HOURS that have not arrived."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the server was removed."""
+        return self.known and not self.meetings and not self.owed
+
+    @property
+    def reason(self) -> str:
+        """Return why it was refused."""
+        if self.meetings:
+            return _counted(self.meetings, "meeting")
+        return f"{_counted(self.owed, 'recording')} to deliver"
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+@dataclass(frozen=True, slots=True)
 class FailureResult:
     """Changes made by a failed poll."""
 

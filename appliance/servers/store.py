@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
@@ -30,7 +30,9 @@ from appliance.servers.model import (
     Observation,
     ObservationResult,
     PollStart,
+    RemovalResult,
 )
+from appliance.settings.model import RegistrySettings
 
 CHUNK = 500
 """Meetings of a list per round trip. More would make the commands of other tasks wait."""
@@ -42,6 +44,7 @@ class ServerStore:
 
     redis: RedisStores
     rules: PlacementRules
+    registry: RegistrySettings = field(default_factory=RegistrySettings)
 
     async def add_server(self, server_id: ServerId, change: ServerChange) -> bool:
         """Add a server, disabled and offline; False: the id exists."""
@@ -59,10 +62,17 @@ class ServerStore:
         before = await self.redis.background.run("set_server_state", server_id, state.value)
         return None if before is None else parse_state(before)
 
-    async def remove_server(self, server_id: ServerId, *, force: bool) -> int | None:
-        """Remove a server; None: done; n > 0: refused, it has n meetings; -1: unknown server."""
-        reply = await self.redis.background.run("remove_server", server_id, int(force))
-        return None if reply[0] == 0 else int(reply[0])
+    async def remove_server(
+        self, server_id: ServerId, *, force: bool, now_ms: int
+    ) -> RemovalResult:
+        """Remove a server, without `force` only if it is empty and owes no recent recording.
+
+        It is known as retired from now on.
+        """
+        owed_since_ms = max(0, now_ms - self.registry.recording_owed_ms)
+        arguments = server_id, int(force), now_ms, owed_since_ms, int(self.registry.retired_ms > 0)
+        meetings, owed = await self.redis.background.run("remove_server", *arguments)
+        return RemovalResult(meetings >= 0, max(meetings, 0), owed)
 
     async def have_vanished(self) -> bool:
         """Return whether there are no servers, and no operator caused or accepted that."""
@@ -263,6 +273,8 @@ def _listed_argument(meeting: ListedMeeting, rules: PlacementRules) -> dict[str,
     argument = {**_counts_argument(meeting, rules), "name": meeting.name}
     if meeting.tenant_id:
         argument["tenant_id"] = meeting.tenant_id
+    if meeting.recorded:
+        argument["recorded"] = True
     return argument
 
 
@@ -291,15 +303,21 @@ def change_arguments(
         "load_multiplier": change.load_multiplier,
         "tag": change.tag or None,
     }
-    limits = {"max_meetings": change.max_meetings, "max_users": change.max_users}
+    # Fields of the appliance; 0 or an empty text removes one.
+    own: dict[str, str | int | None] = {
+        "max_meetings": change.max_meetings,
+        "max_users": change.max_users,
+        "dial_in": change.dial_in,
+        "dial_in_port": change.dial_in_port,
+    }
     return to_script_json(
         {
             "id": server_id,
             "new": new,
             "fields": {**fields, **{k: str(v) for k, v in given.items() if v is not None}},
             "removed": ["tag"] if change.tag == "" else [],
-            "limits": {name: str(value) for name, value in limits.items() if value},
-            "removed_limits": [name for name, value in limits.items() if value == 0],
+            "own": {name: str(value) for name, value in own.items() if value},
+            "removed_own": [name for name, value in own.items() if value in (0, "")],
             "state": change.state,
         }
     )

@@ -1,4 +1,4 @@
-"""Table of variables: the size of the pool, and what asks for servers. Rows only."""
+"""Table of variables: the size of the pool, and servers that come and go. Rows only."""
 
 from __future__ import annotations
 
@@ -47,9 +47,27 @@ AUTOSCALE_SECRET = Variable(
     default_text="ADMIN_SECRET, else the first of LOADBALANCER_SECRET and LOADBALANCER_SECRETS",
 )  # fmt: skip
 
-SECTIONS = (
-    Section(
-        "Size of the pool", "Capacity, forecast and autoscaling (docs/fleet.md).",
-        variables_of(globals()),
-    ),
+_SIZE = variables_of(globals())
+
+RECORDING_OWED_HOURS = Variable(
+    "RECORDING_OWED_HOURS", duration("h", zero=True), 48.0,
+    "How long a recording that a server still owes keeps it from being removed. 0: it does not.",
 )  # fmt: skip
+RETIRED_SERVER_DAYS = Variable(
+    "RETIRED_SERVER_DAYS", duration("days", zero=True), 14.0,
+    "How long recordings, analytics and ends of meetings are accepted from a server that was"
+    " removed. 0: not at all.",
+)  # fmt: skip
+SELF_REGISTER_POLLS = Variable(
+    "SELF_REGISTER_POLLS", count(1, 1000), 3,
+    "Consecutive successful polls after which a server that registered itself is enabled.",
+)  # fmt: skip
+
+_CHANGE = variables_of(globals(), after="AUTOSCALE_SECRET")
+
+SECTIONS = (
+    Section("Size of the pool", "Capacity, forecast and autoscaling (docs/fleet.md).", _SIZE),
+    Section(
+        "Servers that come and go", "Recordings owed, retired servers (docs/fleet.md).", _CHANGE
+    ),
+)

@@ -147,8 +147,13 @@ def show_number(value: float) -> str:
 
 
 def duration(unit: str, *, zero: bool = False, max_s: float = MAX_SECONDS) -> Kind[float]:
-    """Return the kind of durations in a unit (`s`, `min`, `days`), decimals allowed."""
-    word, seconds = {"s": ("seconds", 1), "min": ("minutes", 60), "days": ("days", 86400)}[unit]
+    """Return the kind of durations in a unit (`s`, `min`, `h`, `days`), decimals allowed."""
+    word, seconds = {
+        "s": ("seconds", 1),
+        "min": ("minutes", 60),
+        "h": ("hours", 3600),
+        "days": ("days", 86400),
+    }[unit]
     high = math.floor(max_s / seconds)
 
     def parse(raw: str) -> float:

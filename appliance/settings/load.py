@@ -33,6 +33,7 @@ from appliance.settings.model import (
     PollingSettings,
     ProtectedSettings,
     RecordingSettings,
+    RegistrySettings,
     S3Settings,
     ServerSettings,
     Settings,
@@ -108,15 +109,28 @@ def build_settings(values: Values, environ: Mapping[str, str], *, is_root: bool)
         locale=values.get(a.DEFAULT_LOCALE),
         callback_block_private=values.get(p.CALLBACK_BLOCK_PRIVATE),
         analytics_store=values.get(p.ANALYTICS_STORE),
-        usage=UsageSettings(
-            meeting_names=values.get(p.USAGE_MEETING_NAMES),
-            retention_days=values.get(p.USAGE_RETENTION_DAYS),
-            analytics_retention_days=values.get(p.ANALYTICS_RETENTION_DAYS),
-        ),
+        usage=_usage(values),
         fleet=_fleet(values, api.secrets),
+        registry=_registry(values),
         tuning_off=_names(values, a.TUNING_OFF),
         retention_days=values.find(r.RECORDING_RETENTION_DAYS),
         warnings=(*values.warnings, *find_likely_mistakes(values)),
+    )
+
+
+def _usage(values: Values) -> UsageSettings:
+    return UsageSettings(
+        meeting_names=values.get(p.USAGE_MEETING_NAMES),
+        retention_days=values.get(p.USAGE_RETENTION_DAYS),
+        analytics_retention_days=values.get(p.ANALYTICS_RETENTION_DAYS),
+    )
+
+
+def _registry(values: Values) -> RegistrySettings:
+    return RegistrySettings(
+        recording_owed_ms=round(values.get(f.RECORDING_OWED_HOURS) * 3_600_000),
+        retired_ms=round(values.get(f.RETIRED_SERVER_DAYS) * 86_400_000),
+        self_register_polls=values.get(f.SELF_REGISTER_POLLS),
     )
 
 
@@ -312,6 +326,7 @@ def _fsapi(values: Values, secrets: tuple[str, ...]) -> FsapiSettings:
         max_attempts_per_min=values.get(p.FSAPI_MAX_ATTEMPTS),
         max_guesses_per_gateway_per_min=values.get(p.FSAPI_MAX_GUESSES_PER_GATEWAY),
         context=values.get(p.FSAPI_CONTEXT),
+        bridge=values.find(p.FSAPI_BRIDGE),
     )
 
 

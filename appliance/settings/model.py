@@ -237,6 +237,8 @@ class FsapiSettings:
     max_guesses_per_gateway_per_min: int
     """0: no limit."""
     context: str
+    bridge: str | None
+    """Template of dial strings; None: the default one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +278,17 @@ class FleetSettings:
     """Empty: none."""
     autoscale_timeout_s: float
     autoscale_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrySettings:
+    """How servers join the pool, and what is left when they leave it."""
+
+    recording_owed_ms: int = 48 * 3_600_000
+    """Age up to which a recording that is owed keeps its server from being removed."""
+    retired_ms: int = 14 * 86_400_000
+    """How long a removed server is known as retired; 0: not at all."""
+    self_register_polls: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +356,7 @@ class Settings:
     analytics_store: bool
     usage: UsageSettings
     fleet: FleetSettings
+    registry: RegistrySettings
     retention_days: float | None
     tuning_off: frozenset[str]
     """Subset of kinds.TUNING_NAMES."""

@@ -74,6 +74,12 @@ WHERE created_at >= $1 AND created_at < $2 AND peak_users > 0 AND breakout_of IS
     AND moved_from IS NULL
 ORDER BY created_at
 """
+_USUAL_LENGTH = """
+SELECT round(1000 * extract(epoch FROM
+    percentile_disc(0.95) WITHIN GROUP (ORDER BY ended_at - created_at)))::bigint
+FROM appliance.meeting_runs
+WHERE created_at >= to_timestamp($1 / 1000.0) AND peak_users > 0 AND breakout_of IS NULL
+"""
 _BUSIEST_DAY = """
 SELECT date_trunc('day', at, 'UTC') AS day FROM appliance.usage_hours h
 JOIN appliance.usage_pairs p ON p.id = h.pair
@@ -137,6 +143,15 @@ async def read_history(
         unknown = at_ms + step_ms <= first_ms or (gap and not numbers[0])
         points.append(Point(at_ms, *((None,) * 4 if unknown else numbers)))
     return points
+
+
+async def longest_usual_meeting(database: Database, since_ms: int) -> int | None:
+    """Return the milliseconds that 95 % of the meetings since then took at most; None: no meetings.
+
+    Raises DatabaseDown.
+    """
+    found = await database.fetchrow(_USUAL_LENGTH, since_ms, deadline_s=DEADLINE_S)
+    return None if found is None or found[0] is None else int(found[0])
 
 
 def same_hours(at_ms: int, weeks: int, zone: tzinfo | None) -> list[datetime]:

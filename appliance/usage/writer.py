@@ -6,6 +6,7 @@ and those of servers that are not polled any more.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import NoReturn, TypeVar
@@ -15,6 +16,7 @@ import trio
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.model import ServerId, ServerState
 from appliance.postgres.errors import DatabaseRefused
+from appliance.usage.debts import restore_debts, settle_debts
 from appliance.usage.deps import UsageDeps
 from appliance.usage.model import DAY_MS, MINUTE_MS, EndNote, Finished, ServerUsage
 from appliance.usage.observer import change_usage
@@ -46,14 +48,17 @@ async def write_usage_forever(deps: UsageDeps, *, pause_s: float = PAUSE_S) -> N
             if await deps.store.claim(deps.instance, lease_ms=LEASE_MS):
                 now_s = trio.current_time()
                 is_minute = now_s >= next_minute_s
+                debts = await deps.store.read_debts()
                 await close_ended(deps)
                 if is_minute:
                     next_minute_s = now_s + MINUTE_S
                     await close_unpolled(deps)
                 await write_waiting(deps)
+                await settle_debts(deps, debts)
                 if is_minute:
                     await _name_tenants(deps, tenants)
                     await deps.table.roll_up()
+                    await restore_debts(deps)
                     await record_recording_bytes(deps)
                 if now_s >= next_hour_s:
                     next_hour_s = now_s + HOUR_S
@@ -74,6 +79,9 @@ async def write_waiting(deps: UsageDeps) -> None:
             else:
                 await _write(deps, deps.table.add_minutes, waiting.minutes())
             await deps.store.drop(waiting)
+    if settled := await deps.store.read_settled():
+        await deps.table.forgive([(server, id) for server, id in map(json.loads, settled)])
+        await deps.store.drop_settled(settled)
     dropped = await deps.store.read_dropped()
     if dropped:
         await deps.table.add_runs(dropped)
@@ -111,7 +119,9 @@ async def close_ended(deps: UsageDeps) -> None:
 def _end_runs(notes: Sequence[EndNote], now_ms: int, state: ServerUsage) -> Finished:
     finished = Finished([], [])
     for note in notes:
-        finished.entries += end_run(state, note, now_ms).entries
+        ended = end_run(state, note, now_ms)
+        finished.entries += ended.entries
+        finished.debts |= ended.debts
     return finished
 
 

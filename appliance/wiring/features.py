@@ -109,7 +109,7 @@ def make_features(
         *(callbacks, database, redis.foreground, tasks.manual_imports, metrics, connections.http)
     )
     servers = _make_servers(parts, callbacks, _make_usage(parts, pool, tenants))
-    fleet = _make_fleet(parts, pool)
+    fleet = _make_fleet(parts, servers)
     probes = make_probes(redis, database, connections.http, connections.bbb, now_ms)
     checksum_errors = ChecksumErrors(metrics.checksum_errors, log, now_ms)
     return Features(
@@ -223,7 +223,7 @@ def _make_servers(parts: _Parts, callbacks: CallbackDeps, usage: UsageDeps | Non
         now_ms=now_ms,
         later=parts.tasks.background.later,
         pool=callbacks.pool,
-        store=ServerStore(parts.connections.redis, parts.rules),
+        store=ServerStore(parts.connections.redis, parts.rules, parts.settings.registry),
         remembered=RememberedServers(parts.settings.stores.state_dir, parts.log, parts.faults),
         callbacks=callbacks,
         metrics=parts.connections.metrics,
@@ -254,7 +254,7 @@ def _make_meetings(parts: _Parts, servers: ServerDeps, tenants: TenantDeps) -> M
     )
 
 
-def _make_fleet(parts: _Parts, pool: PoolDeps) -> FleetDeps:
+def _make_fleet(parts: _Parts, servers: ServerDeps) -> FleetDeps:
     settings, connections = parts.settings, parts.connections
     timeouts = settings.servers
     return FleetDeps(
@@ -262,7 +262,7 @@ def _make_fleet(parts: _Parts, pool: PoolDeps) -> FleetDeps:
         log=parts.log,
         faults=parts.faults,
         now_ms=now_ms,
-        pool=pool,
+        pool=servers.pool,
         store=FleetStore(connections.redis.background),
         past=PastWeeks(connections.database, settings.fleet.time_zone, parts.faults),
         client=CallbackClient(
@@ -271,6 +271,7 @@ def _make_fleet(parts: _Parts, pool: PoolDeps) -> FleetDeps:
             response_timeout_s=timeouts.response_timeout_s,
         ),
         instance=secrets.token_hex(8),
+        usage=servers.usage,
     )
 
 

@@ -51,6 +51,16 @@ AUDITED: dict[str, tuple[str, dict[str, Any] | None, dict[str, Any] | None]] = {
     "enableServer": (f"server {SERVER_ID} (", {}, {}),
     "cordonServer": (f"server {SERVER_ID} (", STATE, {"state": "cordoned"}),
     "disableServer": (f"server {SERVER_ID} (", STATE, {"state": "disabled"}),
+    "addMaintenance": (
+        "maintenance window ",
+        None,
+        {"lead_s": 5400, "reason": "upgrade to 3.0.12", "cancelled": False},
+    ),
+    "cancelMaintenance": (
+        f"maintenance window 8f3a1c07 of server {SERVER_ID}",
+        {"lead_s": 0, "cancelled": False},
+        None,
+    ),
     "syncServers": ("server bbb9.example.com", None, {**NEW_SERVER, **STATE}),
     "addServers": ("server bbb9 (bbb9.example.com)", None, {**NEW_SERVER, "state": "disabled"}),
     "endMeetings": ("meeting room-7", {"tenant_id": None}, None),

@@ -10,6 +10,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +25,9 @@ from appliance.model import ServerChange, ServerId, ServerState, TenantId
 from appliance.recordings.admin_calls import RECORDING_CALLS
 from appliance.recordings.admin_import_calls import IMPORT_CALLS
 from appliance.recordings.admin_move_calls import MOVE_CALLS
+from appliance.servers.maintenance import windows_of
+from appliance.servers.maintenance_calls import EXAMPLE_FROM, EXAMPLE_UNTIL
+from appliance.servers.maintenance_rules import Window
 from appliance.tenants import administration as tenant_admin
 from appliance.tenants.values import TenantChange, TenantSetting
 from appliance.tokens.rules import Token, digest_of
@@ -74,9 +78,12 @@ class Place:
     """The server of the examples."""
 
     def body_of(self, call: AdminCall[Any]) -> Any:
-        """Return the body of a call's example, with a path of this machine."""
+        """Return the body of a call's example, with a path of this machine and times to come."""
         text = json.dumps(call.request)
         root = "/" if self.recordings is None else str(self.recordings.root)
+        for number, time in enumerate((EXAMPLE_FROM, EXAMPLE_UNTIL), start=1):
+            later = datetime.now(UTC) + timedelta(days=number)
+            text = text.replace(time, f"{later:%Y-%m-%dT%H:%M:%SZ}")
         return json.loads(text.replace("/srv/recordings", root))
 
     async def ask(self, call: AdminCall[Any]) -> tuple[int, Any]:
@@ -151,6 +158,13 @@ async def _with_recordings(
 async def have_a_meeting(place: Place) -> None:
     """Have the meeting of the examples."""
     await place.pool.create(MEETING_ID)
+
+
+async def have_a_window(place: Place) -> None:
+    """Have a maintenance window of the server of the examples."""
+    from_ms = place.pool.res.now_ms() + 86_400_000
+    window = Window("8f3a1c07", SERVER_ID, from_ms, from_ms + 3_600_000, 0)
+    await windows_of(place.pool.res.servers).add(window)
 
 
 async def have_a_setting(place: Place) -> None:
@@ -231,13 +245,15 @@ async def have_no_servers(place: Place) -> None:
     """Empty the pool."""
     servers = place.pool.res.servers
     for server in await servers.pool.records.list_servers():
-        await servers.store.remove_server(server.id, force=True)
+        await servers.store.remove_server(server.id, force=True, now_ms=0)
 
 
 PREPARED: dict[str, Callable[[Place], Awaitable[None]]] = {
     "acceptEmpty": have_no_servers,
     "revokeToken": have_an_access_token,
     "listTokens": have_an_access_token,
+    "listMaintenance": have_a_window,
+    "cancelMaintenance": have_a_window,
     "listCallbacks": have_a_callback,
     "retryCallbacks": have_a_callback,
     "dropCallbacks": have_a_callback,

@@ -214,7 +214,7 @@ def make_test_features(
         now_ms=now_ms,
         later=later,
         pool=pool,
-        store=ServerStore(redis, rules),
+        store=ServerStore(redis, rules, settings.registry),
         remembered=RememberedServers(settings.stores.state_dir, book, faults),
         callbacks=callbacks,
         metrics=metrics,

@@ -8,14 +8,15 @@ from dataclasses import replace
 from typing import Any
 
 from appliance.dialin.dialplan import WrongPins
-from appliance.dialin.store import VoiceBridges
+from appliance.dialin.store import FoundMeeting, VoiceBridges
 from appliance.features import Features
 from appliance.meetings.store import MeetingStore
-from appliance.model import Meeting, PlacementRules, Tenant
+from appliance.model import PlacementRules, Tenant
 from appliance.pool.records import PoolRecords
 from appliance.redis.client import RedisAddress, RedisClient
 from appliance.redis.store import RedisStores, load_scripts, open_redis_stores
 from appliance.servers.store import ServerStore
+from appliance.settings.model import RegistrySettings
 from appliance.tenants.cache import TenantCache
 from appliance.tenants.store import TenantLookup
 from tests.doubles.features import rewire
@@ -27,6 +28,7 @@ class PoolStore(PoolRecords, ServerStore, MeetingStore):
     def __init__(self, redis: RedisStores, rules: PlacementRules) -> None:
         object.__setattr__(self, "redis", redis)
         object.__setattr__(self, "rules", rules)
+        object.__setattr__(self, "registry", RegistrySettings())
 
     @property
     def client(self) -> RedisClient:
@@ -49,7 +51,7 @@ class PoolStore(PoolRecords, ServerStore, MeetingStore):
 
     async def find_voice_bridge(
         self, pin: str, parent: str | None, **fields: Any
-    ) -> Meeting | WrongPins:
+    ) -> FoundMeeting | WrongPins:
         """Return the meeting of a PIN, or count a wrong one."""
         return await VoiceBridges(self.redis.foreground).find_voice_bridge(pin, parent, **fields)
 

@@ -78,7 +78,13 @@ KINDS = (
         "tenant setting", "tenant_setting:(.+)", "hash", "param", "value", "override", "tenant_id"
     ),
     _kind("token", "protector_token_(.+)", "string", expires=True),
-    _kind("our server", "appliance:server:(.+)", "hash", "max_meetings", "max_users", of="server"),
+    _kind(
+        "our server",
+        "appliance:server:(.+)",
+        "hash",
+        *("max_meetings", "max_users", "dial_in", "dial_in_port"),
+        of="server",
+    ),
     _kind(
         "our load",
         "appliance:load:(.+)",
@@ -87,6 +93,8 @@ KINDS = (
         of="server",
     ),
     _kind("our servers", "appliance:servers", "set"),
+    _kind("maintenance", "appliance:maintenance", "hash"),
+    _kind("maintained", "appliance:maintained", "hash"),
     _kind(
         "hook of the autoscaler",
         "appliance:autoscale:(.+)",
@@ -122,6 +130,7 @@ KINDS = (
             "logout_tenant",
             "moved_from",
             "joining",
+            "recorded",
         ),
         expires=True,
     ),
@@ -166,7 +175,11 @@ KINDS = (
     _kind("usage", "appliance:usage_of:(.+)", "hash", "version", "state"),
     _kind("usage of servers", "appliance:usage_servers", "set"),
     _kind("usage runs", "appliance:usage_(?:runs|minutes)", "list"),
-    _kind("usage ends", "appliance:usage_ends", "list", expires=True),
+    _kind("usage ends", "appliance:usage_ended", "list", expires=True),
+    _kind("usage settled", "appliance:usage_settled", "set"),
+    _kind("owed", "appliance:owed:(.+)", "zset"),
+    _kind("retired", "appliance:retired", "hash"),
+    _kind("owing servers", "appliance:owed", "set"),
     _kind("usage dropped", "appliance:usage_dropped", "hash"),
     _kind("usage lease", "appliance:lease-usage", "string", expires=True),
     _kind("lease", "appliance:lease:(.+)", "string", expires=True),
@@ -180,7 +193,7 @@ KINDS = (
 _NUMBER = re.compile(r"-?\d+(\.\d+)?").fullmatch
 _NUMBERS = {
     *(*_OWN, *_SEATS, *_SEEN, *_COUNTS),
-    *("max_meetings", "max_users", "pending_meetings", "peak", "voice"),
+    *("max_meetings", "max_users", "pending_meetings", "peak", "voice", "dial_in_port"),
 }
 
 

@@ -115,6 +115,7 @@ def test_servers_out_of_service_are_not_drainable() -> None:
         ({"meetings": 1}, FleetNote(polled=True), False),
         ({"users": 1}, FleetNote(polled=True), False),
         ({}, FleetNote(polled=True, pending_users=1), False),
+        ({}, FleetNote(polled=True, maintained=True), False),
         ({}, FleetNote(polled=False), False),
     ],
 )

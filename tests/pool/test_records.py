@@ -63,7 +63,7 @@ COLD: dict[str, Callable[[StorePool, Any], Awaitable[Any]]] = {
     "add_server": lambda pool, m: pool.store.add_server(A, ServerChange(url="http://a")),
     "update_server": lambda pool, m: pool.store.update_server(A, ServerChange(tag="t")),
     "set_server_state": lambda pool, m: pool.store.set_server_state(A, ServerState.ENABLED),
-    "remove_server": lambda pool, m: pool.store.remove_server(A, force=True),
+    "remove_server": lambda pool, m: pool.store.remove_server(A, force=True, now_ms=0),
     "clear_server": lambda pool, m: pool.store.clear_server(A, now_ms=1, to_be_ended=True),
     "lease_servers": lambda pool, m: lease(pool),
     "release_leases": lambda pool, m: pool.store.release_leases("me", [A]),

@@ -196,7 +196,10 @@ async def remove(console: Console, visit: Visit) -> Response | Done:
     """Remove it from the pool; asks first."""
     row = await _find(console, visit)
     if not visit.field("confirmed"):
-        line = visit.texts.t("It is taken out of the pool; a server with meetings is not removed.")
+        line = visit.texts.t(
+            "It is taken out of the pool; a server with meetings, or with recordings to deliver, is"
+            " not removed."
+        )
         return await _confirm(console, visit, row, "Remove", line)
     _check_typed(visit, row)
     await console.call(visit, "deleteServer", id=row.server.id)

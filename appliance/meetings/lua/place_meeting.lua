@@ -247,6 +247,7 @@ call('HSET', P .. 'meeting:' .. id, unpack(fields))
 call('HSET', A .. 'meeting:' .. id, 'placement', placement, 'creating', decimal(q.creating_until_ms),
   'expected', decimal(expected), 'joins', 0, 'placed_ms', decimal(q.now_ms), 'reserved', decimal(load),
   'pending', decimal(expected), 'counted', 1, 'own_passwords', q.own_passwords and 1 or 0)
+if q.recorded then call('HSET', A .. 'meeting:' .. id, 'recorded', 1) end
 if q.weights then
   call('HSET', A .. 'meeting:' .. id, 'expected_videos', decimal(forecast_counts.videos or 0),
     'expected_voice', decimal(forecast_counts.voice or 0))

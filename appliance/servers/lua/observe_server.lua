@@ -93,7 +93,7 @@ local function record_listed(id, meeting, tenant_id)
   call('HSET', key, 'reserved', decimal(contributions[id] or 0), 'pending', decimal(pending), 'counted', 1,
     'users', decimal(meeting.participants), 'moderators', decimal(meeting.moderators),
     'videos', decimal(meeting.videos), 'name', meeting.name, 'seen_created', decimal(meeting.created_ms),
-    'seen_ms', decimal(now_ms))
+    'seen_ms', decimal(now_ms), 'recorded', meeting.recorded and 1 or 0)
   if a[2] and tonumber(a[2]) > now_ms then
     creating_here = true
   elseif a[2] then

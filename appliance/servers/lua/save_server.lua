@@ -1,5 +1,5 @@
 -- Add or change a server. ARGV[1]: JSON {id, new, fields = {...}, removed = [...],
--- limits = {...}, removed_limits = [...], state = ... (optional)}. Reply: 1; 0 if it exists already
+-- own = {...}, removed_own = [...] (fields of the appliance), state = ... (optional)}. Reply: 1; 0 if it exists already
 -- (new) or does not exist (change).
 local q = cjson.decode(ARGV[1])
 local key = P .. 'server:' .. q.id
@@ -10,6 +10,7 @@ if q.new then
   call('DEL', A .. 'emptied')
   -- Keys that remain of an earlier server of this id must not be taken for those of the new one.
   call('DEL', P .. q.id, A .. 'server:' .. q.id, A .. 'load:' .. q.id)
+  call('HDEL', A .. 'maintained', q.id)
   call('SREM', P .. 'server_enabled', q.id)
   call('ZREM', P .. 'server_load', q.id)
   call('ZREM', P .. 'cordoned_server_load', q.id)
@@ -17,7 +18,7 @@ end
 call('SADD', A .. 'servers', q.id)
 for name, value in pairs(q.fields) do call('HSET', key, name, value) end
 for _, name in ipairs(q.removed) do call('HDEL', key, name) end
-for name, value in pairs(q.limits) do call('HSET', A .. 'server:' .. q.id, name, value) end
-for _, name in ipairs(q.removed_limits) do call('HDEL', A .. 'server:' .. q.id, name) end
+for name, value in pairs(q.own) do call('HSET', A .. 'server:' .. q.id, name, value) end
+for _, name in ipairs(q.removed_own) do call('HDEL', A .. 'server:' .. q.id, name) end
 if q.state then set_state(q.id, q.state) end
 return 1
