@@ -93,6 +93,8 @@ def take_recording(browser: Browser) -> None:
         with ApplianceProcess(root, **variables) as appliance:
             name = "Biology 101: how cells divide"
             files = presentation_files(said=[one for one in CHAT if "<" not in one[1]])
+            # Without thumbnails the slides themselves are shown.
+            files = {key: one for key, one in files.items() if "/thumbnails/" not in key}
             tar = recording_tar(root, record_id, {"presentation": files}, name=name)
             (appliance.spool / ".moving").write_bytes(tar.read_bytes())
             (appliance.spool / ".moving").rename(appliance.spool / tar.name)
