@@ -115,6 +115,8 @@ ROLES = {
             "addToken",
             "revokeToken",
             "setTenantLimits",
+            "writeBackup",
+            "restoreBackup",
         ),
     },
 }
