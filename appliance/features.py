@@ -14,6 +14,7 @@ from appliance.dialin.deps import DialInDeps
 from appliance.doctor.deps import DoctorDeps
 from appliance.events.journal import EventJournal
 from appliance.fault_log import FaultLog
+from appliance.fleet.deps import FleetDeps
 from appliance.instruments import Metrics
 from appliance.log import Log
 from appliance.meetings.deps import MeetingDeps
@@ -49,6 +50,7 @@ class Features:
     callbacks: CallbackDeps
     recordings: RecordingDeps
     servers: ServerDeps
+    fleet: FleetDeps
     meetings: MeetingDeps
     dialin: DialInDeps
     doctor: DoctorDeps

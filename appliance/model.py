@@ -63,6 +63,10 @@ class Server:
     unstable: bool = False
     """Online, but its last poll or a call since failed: placement prefers other servers. Decided by
     `is_unstable` in lib.lua, for placements and for this field."""
+    recordings_owed: int = 0
+    """Recordings of ended meetings that have not arrived; only where operators are shown it."""
+    recordings_awaited: int = 0
+    """Those of them that keep it from being removed (RECORDING_OWED_HOURS)."""
 
     @property
     def hanging(self) -> bool:
@@ -217,8 +221,6 @@ class ListedMeeting:
 class ListedRecord:
     """What the record of a listed meeting says of it, if the appliance placed it."""
 
-    expected: int | None
-    """Reserved users."""
     moved_from: str = ""
     """The server that it was moved from, empty if it was not."""
     run_ms: int = 0
@@ -338,9 +340,32 @@ class ServerChange:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadWeights:
+    """What the load of a meeting consists of; see `load_of` in redis/lib.lua."""
+
+    user: float = 1.0
+    video: float = 0.0
+    voice: float = 0.0
+    meeting: float = 0.0
+
+    def to_script(self) -> dict[str, float]:
+        """Return the weights as scripts take them."""
+        return {
+            "user": self.user,
+            "video": self.video,
+            "voice": self.voice,
+            "meeting": self.meeting,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class PlacementRules:
     """Settings that placements and meeting records depend on."""
 
+    weights: LoadWeights | None = None
+    """None: Scalelite's formula."""
+    count_moderators_twice: bool = True
+    """In Scalelite's formula."""
     min_user_count: int = 15
     join_buffer_ms: int = 15 * 60_000
     forecast: bool = True

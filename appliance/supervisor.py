@@ -28,6 +28,7 @@ from appliance.console.core import Console
 from appliance.console.routes import make_console
 from appliance.dialin.routes import DialplanApp
 from appliance.features import Features
+from appliance.fleet.autoscale import autoscale_forever, make_hooks
 from appliance.http.server.server import HttpServer
 from appliance.http.server.sockets import ListenError
 from appliance.log import EventLogger, get_logger, reopen_logs
@@ -42,6 +43,7 @@ from appliance.recordings.recovery import finish_changes_forever
 from appliance.recordings.retention_task import run_retention_forever
 from appliance.recordings.sizes import measure_recordings_forever
 from appliance.redis.startup import GRACE_S, report_missing_redis, wait_for_redis
+from appliance.servers.maintenance import Maintenance
 from appliance.servers.poller import Poller
 from appliance.servers.sweeper import sweep_forever
 from appliance.settings import Settings
@@ -235,11 +237,13 @@ def _services(
     systemd: SystemdNotifier,
 ) -> tuple[tuple[str, Callable[[], Awaitable[None]]], ...]:
     """Return the services that do not depend on recordings."""
+    hooks = make_hooks(features.fleet)
     usage, reports = features.usage, AnalyticsFiles(features.settings.stores.state_dir)
     prune_reports = partial(prune_reports_forever, features.callbacks, reports)
     return (
         ("poller", partial(poller.run, features.servers)),
         ("sweeper", partial(sweep_forever, features.servers)),
+        ("maintenance", Maintenance(features.servers).run),
         ("audit", features.audit.run),
         ("memory", trim_memory_forever),
         ("loop_lag", partial(measure_loop_lag, features.metrics.loop_lag)),
@@ -248,6 +252,7 @@ def _services(
         ("status", partial(report_status, partial(describe_status, features), systemd.send)),
         ("analytics_retention", prune_reports),
         *([("usage", partial(write_usage_forever, usage))] if usage is not None else []),
+        *([("autoscaler", partial(autoscale_forever, features.fleet, hooks))] if hooks else []),
     )
 
 

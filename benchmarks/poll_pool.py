@@ -145,7 +145,7 @@ async def _fill_server(
 ) -> None:
     """Place the meetings of a server while it is the only enabled one."""
     await store.set_server_state(server, ServerState.ENABLED)
-    empty = Observation(server, now_ms, now_ms, 0.0, 0.0, 0, 0, 0, 0, ())
+    empty = Observation(server, now_ms, now_ms, 0.0, 0, 0, 0, 0, ())
     await store.observe_server(empty, healthy_threshold=1)
     async with trio.open_nursery() as nursery:
         for place in range(count):

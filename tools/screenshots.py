@@ -1,4 +1,4 @@
-"""`tools/screenshots.py`: write the pictures of docs/images anew, from the running appliance.
+"""`tools/screenshots.py`: take the pictures of docs/images from a running appliance.
 
 Needs Chromium and its driver, Redis, and the packages of requirements/dev.in. Takes some seconds.
 """

@@ -1,4 +1,4 @@
-"""Makes admin calls: the one place that all of them pass, whoever makes them.
+"""Makes admin calls: every call of every client passes here.
 
 The control socket, the admin API over HTTP and the console make their calls here, so that no call
 can forget who may make it, to hide secrets, and to record what it changed.
@@ -16,7 +16,7 @@ from appliance.admin_calls.call import AdminCall, BoundAdminCall, Snapshot
 from appliance.admin_calls.fields import BadRequest, Json
 from appliance.admin_calls.refusal import ErrorAnswer, ErrorJson, Refused
 from appliance.admin_calls.secrets import hide_secrets
-from appliance.audit.rules import DONE, change_of_fields, compare
+from appliance.audit.rules import DONE, Change, change_of_fields, compare
 from appliance.audit.trail import RECORD_S, AuditTrail
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.log import Log
@@ -84,19 +84,18 @@ class AdminCalls:
         declaration = call.declaration
         audited = declaration.audited
         after = await self._observe(call, actor, fields, answer)
+        changes: list[Change] = []
         if audited is not None and before is not None and after is not None:
             changes = compare(before, after, unchanged=audited.unchanged)
             if not changes and not audited.unchanged and result == DONE:
                 return
-        else:
-            changes = []
         changes = changes or [change_of_fields(declaration.group, fields)]
         await self._trail.record(actor.who, declaration.name, changes, result)
 
     async def _observe(
         self, call: BoundAdminCall, actor: Actor, fields: Json, answer: Any
     ) -> Mapping[str, Snapshot] | None:
-        """Return the objects of a call, None if they cannot be read: the call goes on without."""
+        """Return the objects of a call; None: they cannot be read, which does not stop it."""
         try:
             with trio.fail_after(OBSERVE_S):
                 return await call.observe(actor, fields, answer)

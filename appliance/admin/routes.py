@@ -35,6 +35,7 @@ from appliance.callbacks.admin_calls import CALLBACK_CALLS
 from appliance.doctor.admin_calls import DOCTOR_CALLS
 from appliance.events.admin_calls import EVENT_CALLS
 from appliance.features import Features
+from appliance.fleet.admin_calls import FLEET_CALLS
 from appliance.http.messages import AsgiApp, ClientGone, read_body
 from appliance.http.quart_app import make_quart_app
 from appliance.http.quart_exchange import current_exchange, serve_quart
@@ -44,8 +45,10 @@ from appliance.privacy.admin_calls import PRIVACY_CALLS
 from appliance.recordings.admin_calls import RECORDING_CALLS
 from appliance.recordings.admin_import_calls import IMPORT_CALLS
 from appliance.recordings.admin_move_calls import MOVE_CALLS
+from appliance.recordings.admin_player_calls import PLAYER_CALLS
 from appliance.servers.admin_calls import SERVER_CALLS
 from appliance.servers.admin_pool_calls import POOL_CALLS
+from appliance.servers.maintenance_calls import MAINTENANCE_CALLS
 from appliance.takeover.admin_calls import TAKEOVER_CALLS
 from appliance.tenants.admin_calls import TENANT_CALLS
 from appliance.tenants.admin_limit_calls import LIMIT_CALLS
@@ -77,13 +80,17 @@ class _Table(Generic[Deps]):
 
 
 _TABLES: tuple[_Table[Any], ...] = (
-    _Table((*SERVER_CALLS, *POOL_CALLS), lambda features: features.servers),
+    _Table((*SERVER_CALLS, *POOL_CALLS, *MAINTENANCE_CALLS), lambda features: features.servers),
+    _Table(FLEET_CALLS, lambda features: features.fleet),
     _Table(MEETING_CALLS, lambda features: features.meetings),
     _Table(CALLBACK_CALLS, lambda features: features.callbacks),
     _Table(DOCTOR_CALLS, lambda features: features.doctor),
     _Table(EVENT_CALLS, lambda features: features.events),
     _Table(METRICS_CALLS, lambda features: features.exposition),
-    _Table((*RECORDING_CALLS, *IMPORT_CALLS, *MOVE_CALLS), lambda features: features.recordings),
+    _Table(
+        (*RECORDING_CALLS, *IMPORT_CALLS, *MOVE_CALLS, *PLAYER_CALLS),
+        lambda features: features.recordings,
+    ),
     _Table(TAKEOVER_CALLS, lambda features: features.takeover),
     _Table((*TENANT_CALLS, *SETTING_CALLS, *LIMIT_CALLS), lambda features: features.tenants),
     _Table(USAGE_CALLS, lambda features: features.usage),

@@ -11,7 +11,7 @@ from msgspec import Meta
 from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Call, time_json
 from appliance.admin_calls.fields import BadRequest, Fields, Text, limit, reads, text
-from appliance.audit.rules import DONE, AuditEntry, AuditQuery
+from appliance.audit.rules import DONE, AuditEntry, AuditQuery, cut
 from appliance.audit.trail import AuditTrail
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 10_000
@@ -78,7 +78,7 @@ def entry_json(entry: AuditEntry) -> AuditEntryJson:
 
 async def _audit(trail: AuditTrail, call: Call[AuditRequest]) -> list[AuditEntryJson]:
     request = call.read()
-    query = AuditQuery(request.since, request.object, request.who, request.limit)
+    query = AuditQuery(request.since, cut(request.object), cut(request.who), request.limit)
     return list(map(entry_json, await trail.search(query)))
 
 

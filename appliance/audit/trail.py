@@ -130,7 +130,7 @@ class AuditTrail:
             for entry in entries:
                 try:
                     await table.add([entry])
-                except DatabaseRefused as error:  # it would be refused again for ever
+                except DatabaseRefused as error:  # a retry would be refused as well
                     self.log.error("audit_entry_refused", call=entry.call, reason=str(error))
 
     async def prune(self) -> None:

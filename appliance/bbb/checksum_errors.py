@@ -17,7 +17,7 @@ _MINUTE_MS = 60_000
 _HOUR_MINUTES = 60
 _MAX_CLIENTS = 1000
 _MAX_LINES = 30
-"""Per minute, for all clients together: anybody can make such calls from many addresses."""
+"""Per minute, for all clients together, since such calls can come from many addresses."""
 
 
 @dataclass(slots=True)

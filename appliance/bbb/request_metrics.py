@@ -21,7 +21,8 @@ _HEAD_BYTES = 200
 _PREFIXES = (
     ("/bigbluebutton/api", "unsupported"),
     ("/scalelite/api/recordings/", "upload"),
-    ("/scalelite/", "admin"),
+    ("/scalelite/api/", "admin"),
+    ("/scalelite", "console"),
     ("/recording/", "playback"),
     ("/playback/", "playback"),
 )

@@ -39,11 +39,11 @@ def draw_sparkline(values: Sequence[float], label: str) -> Markup:
     )
 
 
-def draw_day(values: Sequence[float], label: str, *, top: float | None = None) -> Markup:
+def draw_day(values: Sequence[float], label: str) -> Markup:
     """Return an area over the last day with a line for every six hours."""
     points = _condense(values, _POINTS)
     known = [value for value in points if not math.isnan(value)]
-    top = top or max(known, default=0.0) or 1.0
+    top = max(known, default=0.0) or 1.0
     line = "".join(_line(points, top, 94.0, 3.0))
     area = "".join(_areas(points, top))
     grid = "".join(f"M{x} 0V100" for x in (72, 144, 216))
@@ -111,7 +111,7 @@ def draw_skyline(rows: Sequence[ServerRow], label: str) -> Markup:
     gap = min(0.4, width * 0.2)
     paths: dict[str, list[str]] = {"up": [], "hot": [], "cordoned": [], "off": [], "dead": []}
     for number, row in enumerate(rows):
-        kind, height = _tower(row, highest)
+        kind, height = tower_of(row, highest)
         x, w = number * width, width - gap
         y, h = (78 - height, height) if kind in ("up", "hot", "cordoned") else (82, 16.0)
         paths[kind].append(f"M{x:.2f} {y:.1f}h{w:.2f}v{h:.1f}h-{w:.2f}z")
@@ -124,7 +124,8 @@ def draw_skyline(rows: Sequence[ServerRow], label: str) -> Markup:
     )
 
 
-def _tower(row: ServerRow, highest: float) -> tuple[str, float]:
+def tower_of(row: ServerRow, highest: float) -> tuple[str, float]:
+    """Return what a server is drawn as, and its height."""
     server = row.server
     if server.state is ServerState.DISABLED:
         return "off", 0.0

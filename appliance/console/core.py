@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +33,7 @@ from appliance.model import TenantId
 HOME = Path(__file__).parent
 PREFIX = "/scalelite"
 _NOTICE_S = 60
+_MAX_CACHED = 20_000
 
 
 class ChangeFailed(Exception):
@@ -70,7 +71,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One request of somebody who is logged in."""
+    """One request of a logged-in viewer."""
 
     viewer: SignedInViewer
     view: View
@@ -167,8 +168,16 @@ class Console:
         self.templates = _make_environment(self.assets)
         self.simulations = trio.CapacityLimiter(1)
         """One simulation at a time."""
-        self.rows: dict[object, str] = {}
-        """Rendered rows of servers, which few changes between two seconds touch."""
+        self._rendered: dict[Hashable, tuple[Hashable, str]] = {}
+
+    def cached(self, place: Hashable, state: Hashable, render: Callable[[], str]) -> str:
+        """Return the HTML at a place; it is rendered only when its state has changed."""
+        known = self._rendered.get(place)
+        if known is None or known[0] != state:
+            if len(self._rendered) > _MAX_CACHED:
+                self._rendered.clear()
+            known = self._rendered[place] = state, render()
+        return known[1]
 
     async def call(self, visit: Visit | SignedInViewer, name: str, **fields: Any) -> Any:
         """Make an admin call as the viewer and return its answer. Raises ChangeFailed."""

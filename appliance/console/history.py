@@ -2,7 +2,7 @@
 process.
 
 Bounded: pool 1,440 samples; a server 60 of the last hour and 288 of five minutes: about 4 kB, 8 MB
-for 2,000 servers. A restart begins anew.
+for 2,000 servers. A restart loses them; live.py reads the pool's minutes back.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 change over Server-Sent Events.
 
 All who look at the same view (page, parameters, language, role) share a channel, which renders the
-parts at its interval and sends what has changed. Nothing is read or rendered while nobody looks.
+parts at its interval and sends what has changed. Without viewers nothing is read or rendered.
 """
 
 from __future__ import annotations
@@ -211,24 +211,24 @@ class Live:
         async with self._lock:
             now_s = trio.current_time()
             if self._read_at_s is None or now_s - self._read_at_s >= 0.9 * self._interval_s:
+                self._read_at_s = now_s  # before, since `forget` may be called meanwhile
                 await self.reader.read()
                 took_s = trio.current_time() - now_s
                 self._interval_s = min(10.0, max(SNAPSHOT_S, took_s / _SHARE))
-                self._read_at_s = now_s
                 self._examine()
             return self.reader.last
 
     def forget(self) -> None:
-        """Have the next snapshot read anew, after a change."""
+        """Make the next `snapshot` read the pool, after a change."""
         self._read_at_s = None
 
     def _examine(self) -> None:
         if self._nursery is not None:
             self._nursery.start_soon(self._examine_quietly)
 
-    async def _examine_quietly(self, again: bool = False) -> None:
+    async def _examine_quietly(self) -> None:
         try:
-            await self.reader.examine(again=again)
+            await self.reader.examine()
         except Exception as error:
             self.features.log.error("console_examination_failed", exc_info=error)
 
@@ -251,7 +251,7 @@ class Live:
             self.streams -= 1
 
     async def _serve(self, key: Hashable, channel: Channel) -> None:
-        """Render the parts of a view until nobody looks any more."""
+        """Render the parts of a view until it has no viewers."""
         try:
             while True:
                 try:

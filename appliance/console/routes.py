@@ -1,6 +1,6 @@
 """Everything below /scalelite/ but the admin API: who may see it, its headers, the pages.
 
-A request is answered only if nobody on the way can read it, and with a session; a change needs a
+A request is answered only over a private connection and with a session; a change needs a
 POST from the console itself (Origin) with the CSRF token of the session.
 """
 

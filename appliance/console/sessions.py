@@ -104,11 +104,6 @@ class Signer:
         return found[0] if found is not None and now_s <= found[1] else None
 
 
-def proof_of(secret: str) -> str:
-    """Return what a session keeps of the token or secret that it was opened with."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
-
-
 def _encode(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 

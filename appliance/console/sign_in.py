@@ -9,9 +9,10 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address
 from urllib.parse import urlsplit
+
+from werkzeug.http import parse_cookie
 
 from appliance.admin_calls.actors import Actor, Role
 from appliance.console.sessions import COOKIE, SESSION_S, ConsoleSession, Signer
@@ -74,7 +75,7 @@ class SignIn:
         )
 
     async def find(self, request: Request) -> SignedInViewer | None:
-        """Return who makes a request; None: nobody is logged in. Raises StoreDown."""
+        """Return the viewer of a request; None: not logged in. Raises StoreDown."""
         cookie = read_cookies(request).get(COOKIE)
         now_s = self.features.now_ms() / 1000
         session = None if cookie is None else self.signer.read_session(cookie, now_s=now_s)
@@ -124,14 +125,14 @@ class SignIn:
 def read_cookies(request: Request) -> Mapping[str, str]:
     """Return the cookies of a request by name."""
     try:
-        found = SimpleCookie(request.header(b"cookie") or "")
-    except CookieError:
+        # Not the standard library's: one odd cookie of another application makes it read none.
+        return parse_cookie(request.header(b"cookie"))
+    except UnicodeDecodeError:
         return {}
-    return {name: morsel.value for name, morsel in found.items()}
 
 
 def is_private(request: Request, origin: RequestOrigin, client: str) -> bool:
-    """Whether nobody on the way can read the request: HTTPS, or from this host itself.
+    """Return whether the connection is private: HTTPS, or from this host itself.
 
     `client`: the client's address as trusted proxies report it. A proxy on this host that says that
     its own client came over plain HTTP is believed.

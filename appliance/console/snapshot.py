@@ -1,4 +1,4 @@
-"""What the console shows of the pool: read once a second while somebody looks, for all viewers.
+"""The state of the pool for all viewers: read once a second while a page is open.
 
 A store that is away leaves the last picture with the reason, so that pages say it and recover by
 themselves.
@@ -7,7 +7,7 @@ themselves.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import trio
@@ -18,8 +18,10 @@ from appliance.doctor.doctor import examine
 from appliance.doctor.findings import Finding
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.features import Features
+from appliance.fleet.autoscale import read_capacity
+from appliance.fleet.capacity import Capacity
 from appliance.instruments import LastPoll
-from appliance.model import PlacementOutcome, Server
+from appliance.model import PlacementOutcome, Server, ServerState
 from appliance.servers.administration import list_servers
 
 _READ_S = 4.0
@@ -82,13 +84,18 @@ class PoolSnapshot:
     """Number of servers that Redis has lost."""
     work: Work = Work()
     examination: Examination = Examination()
-    refused: float = 0.0
-    """Creates that found no server since this appliance started."""
+    capacity: Capacity | None = None
+    """None: nothing was read yet."""
 
     @property
     def servers(self) -> list[Server]:
         """Return the servers."""
         return [row.server for row in self.rows]
+
+    @property
+    def highest_load(self) -> float:
+        """Return the load of the server with the highest one."""
+        return max((row.server.load or 0.0 for row in self.rows), default=0.0)
 
     @property
     def meetings(self) -> int:
@@ -108,6 +115,8 @@ class SnapshotReader:
         self._features = features
         self._drains: dict[str, int] = {}
         self._slow_at_s = -_SLOW_EVERY_S
+        # Not Trio's default limiter: a directory that hangs keeps its thread.
+        self._threads = trio.CapacityLimiter(1)
         self._work = Work()
         self._doctor_at_s: float | None = None
         self._examining = False
@@ -117,15 +126,15 @@ class SnapshotReader:
     async def read(self) -> PoolSnapshot:
         """Read the pool now."""
         features = self._features
-        refused = count_refused(features)
         work = await self._read_work()
         try:
             with trio.fail_after(_READ_S):
                 servers = await list_servers(features.servers)
+                capacity, _ = await read_capacity(features.fleet, servers)
         except StoreDown as error:
-            return self._keep(refused, work, str(error) or "no connection")
+            return self._keep(work, str(error) or "no connection")
         except trio.TooSlowError:
-            return self._keep(refused, work, f"no answer within {_READ_S:g} s")
+            return self._keep(work, f"no answer within {_READ_S:g} s")
         self._note_drains(servers)
         labels = host_labels([server.url for server in servers])
         polls = features.metrics.last_polls
@@ -141,29 +150,19 @@ class SnapshotReader:
             features.servers.remembered.vanished,
             work,
             self.examination,
-            refused,
+            capacity,
         )
         return self.last
 
-    def _keep(self, refused: float, work: Work, reason: str) -> PoolSnapshot:
-        last = self.last
-        self.last = PoolSnapshot(
-            last.at_ms,
-            last.rows,
-            last.by_id,
-            reason,
-            last.vanished,
-            work,
-            self.examination,
-            refused,
-        )
+    def _keep(self, work: Work, reason: str) -> PoolSnapshot:
+        self.last = replace(self.last, store_down=reason, work=work, examination=self.examination)
         return self.last
 
     def _note_drains(self, servers: tuple[Server, ...]) -> None:
         self._drains = {
             server.id: max(self._drains.get(server.id, 0), server.meetings)
             for server in servers
-            if server.state.value == "cordoned"
+            if server.state is ServerState.CORDONED
         }
 
     async def _read_work(self) -> Work:
@@ -171,14 +170,14 @@ class SnapshotReader:
         if now_s - self._slow_at_s >= _SLOW_EVERY_S:
             self._slow_at_s = now_s
             with trio.move_on_after(_READ_S):
-                self._work = await read_work(self._features)
+                self._work = await read_work(self._features, self._threads)
         return self._work
 
-    async def examine(self, *, again: bool = False) -> None:
-        """Have `doctor` look at everything if that was long ago, or `again`; takes up to 10 s."""
+    async def examine(self) -> None:
+        """Run `doctor` if its last run was long ago; takes up to 10 s."""
         now_s = trio.current_time()
         due = self._doctor_at_s is None or now_s - self._doctor_at_s >= _DOCTOR_EVERY_S
-        if self._examining or not (due or again) or self._features.doctor.probes is None:
+        if self._examining or not due or self._features.doctor.probes is None:
             return
         self._examining = True
         try:
@@ -206,11 +205,11 @@ def count_errors(features: Features) -> float:
     )
 
 
-async def read_work(features: Features) -> Work:
+async def read_work(features: Features, threads: trio.CapacityLimiter) -> Work:
     """Read what waits and what failed."""
     spool = features.recordings.admin.spool if features.recordings.admin else None
-    waiting = await _in_thread(lambda: len(spool.scan())) if spool else None
-    failed = await _in_thread(lambda: len(spool.list_failed())) if spool else None
+    waiting = await _in_thread(lambda: len(spool.scan()), threads) if spool else None
+    failed = await _in_thread(spool.count_failed, threads) if spool else None
     pending: int | None = None
     lost: int | None = None
     down = ""
@@ -226,8 +225,8 @@ async def read_work(features: Features) -> Work:
     return Work(waiting, failed, pending, lost, down)
 
 
-async def _in_thread(read: Callable[[], T]) -> T | None:
+async def _in_thread(read: Callable[[], T], threads: trio.CapacityLimiter) -> T | None:
     try:
-        return await trio.to_thread.run_sync(read, abandon_on_cancel=True)
+        return await trio.to_thread.run_sync(read, abandon_on_cancel=True, limiter=threads)
     except OSError:
         return None  # doctor says why

@@ -13,7 +13,9 @@ from appliance.ctl.backup import add_backup
 from appliance.ctl.callbacks import add_callbacks
 from appliance.ctl.doctor import add_doctor
 from appliance.ctl.events import add_events
+from appliance.ctl.fleet import add_fleet
 from appliance.ctl.local import add_config, add_database, add_secret, add_version
+from appliance.ctl.maintenance import add_maintenance
 from appliance.ctl.meetings import add_meetings, add_server_meetings
 from appliance.ctl.overview import show_overview
 from appliance.ctl.poll import add_poll
@@ -21,6 +23,7 @@ from appliance.ctl.privacy import add_privacy
 from appliance.ctl.rake_names import MisusedTask, NotRake, parse_rake
 from appliance.ctl.recording_imports import add_imports
 from appliance.ctl.recording_moves import add_move
+from appliance.ctl.recording_player import add_player
 from appliance.ctl.recording_retention import add_prune
 from appliance.ctl.recordings import add_recordings
 from appliance.ctl.server_lists import add_server_lists
@@ -92,9 +95,11 @@ def build_program_parser() -> argparse.ArgumentParser:
 def _add_all_commands(commands: Commands[Any]) -> None:
     servers = add_servers(commands)
     add_server_states(servers)
+    add_maintenance(servers)
     add_server_lists(servers)
     add_server_meetings(servers)
     add_status(commands)
+    add_fleet(commands)
     add_events(commands)
     add_top(commands)
     add_meetings(commands)
@@ -112,6 +117,7 @@ def _add_all_commands(commands: Commands[Any]) -> None:
     add_imports(recordings)
     add_prune(recordings)
     add_move(recordings)
+    add_player(recordings)
     add_doctor(commands)
     add_takeover(commands)
     _add_local_commands(commands)

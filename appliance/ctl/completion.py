@@ -19,6 +19,8 @@ LIMIT_S = 2.0
 """For the answer of the appliance."""
 _MOST = 200
 _RECORDING, _TOKEN = "recording", "token"
+_WINDOW, _MAINTAINED = "window", "maintained"
+"""A maintenance window or a server that has one; the first word of `servers maintenance`."""
 _SAFE = re.compile(r"[\w@%+=:,./~-]+", re.ASCII).fullmatch
 """What no shell interprets: ids of meetings are chosen by users of front-ends."""
 
@@ -58,6 +60,12 @@ def _list(client: ControlClient, kind: str) -> tuple[list[str], list[str]]:
         return [one["record_id"] for one in answer["recordings"]], []
     if kind == _TOKEN:
         return [one["name"] for one in client.get("listTokens")], []
+    if kind == _WINDOW:
+        windows = client.get("listMaintenance")
+        return sorted({one for each in windows for one in (each["id"], each["server_id"])}), []
+    if kind == _MAINTAINED:
+        names, ids = _list(client, "server")
+        return [*names, "cancel", "list"], ids
     known = list_known(client, kind)
     named = [name for one in known for name in one.names]
     return named or [one.id for one in known], [one.id for one in known]

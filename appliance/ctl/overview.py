@@ -14,7 +14,7 @@ from appliance.ctl.console import Console
 from appliance.ctl.down import explain_error, inspect_without_appliance
 from appliance.ctl.exit_codes import DONE, FAILED, NOT_RUNNING
 from appliance.ctl.status import render_status
-from appliance.ctl.tables import BOLD, counted, paint
+from appliance.ctl.tables import BOLD, counted, join_first, paint
 from appliance.redaction import escape_control
 
 _ROWS = 12
@@ -99,7 +99,7 @@ def _find_work(servers: Sequence[Mapping[str, Any]], events: Set[str]) -> Iterat
     if idle and not used:
         yield (
             f"ctl servers enable {idle[0]['hostname']}",
-            "lets it available; no other server does",
+            "lets it take meetings; no other server does",
         )
     if "recording_import_given_up" in events:
         yield ("ctl recordings imports --failed", "shows recordings that could not be imported")
@@ -114,8 +114,7 @@ def _find_work(servers: Sequence[Mapping[str, Any]], events: Set[str]) -> Iterat
 
 
 def _names(servers: Sequence[Mapping[str, Any]]) -> str:
-    first = servers[0]["hostname"]
-    return first if len(servers) == 1 else f"{first} and {len(servers) - 1} more"
+    return join_first([one["hostname"] for one in servers], 1)
 
 
 def _find_problems(client: ControlClient) -> list[Mapping[str, Any]]:

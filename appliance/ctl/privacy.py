@@ -49,7 +49,7 @@ def _confirm(console: Console, found: Mapping[str, Any]) -> bool:
     if not console.can_ask():
         console.error("this cannot be undone: repeat it with --yes")
         return False
-    if console.ask(f"{_describe(found)} will be erased for ever."):
+    if console.ask(f"{_describe(found)} will be erased permanently."):
         return True
     console.error("nothing was erased")
     return False

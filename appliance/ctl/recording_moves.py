@@ -8,6 +8,7 @@ from typing import Any
 
 from appliance.ctl.arguments import Commands, add_command
 from appliance.ctl.client import LONG_S, ControlClient
+from appliance.ctl.completion import offers
 from appliance.ctl.console import Console
 from appliance.ctl.exit_codes import DONE, FAILED, USAGE
 from appliance.ctl.progress import Progress
@@ -21,7 +22,7 @@ def add_move(recordings: Commands[Any]) -> None:
     about = "move the files of recordings to the bucket or to the disk, verified"
     example = "recordings move --to s3 --all --dry-run"
     command = add_command(recordings, "move", move, about, example)
-    command.add_argument("ids", metavar="ID", nargs="*", help="recordIDs")
+    offers(command.add_argument("ids", metavar="ID", nargs="*", help="recordIDs"), "recording")
     command.add_argument("--to", choices=("s3", "disk"), required=True, help="where to")
     command.add_argument("--all", action="store_true", help="all recordings that are not there yet")
     about = "only show the recordings that would be moved"

@@ -152,9 +152,16 @@ def _describe(server: Mapping[str, Any]) -> str:
         case "remove":
             return "remove"
         case "evict":
-            return f"end {counted(server['meetings'], 'meeting')} and remove"
-    verb = "cordon" if state else "wait"
-    return f"{verb}: it has {counted(server['meetings'], 'meeting')}; a later sync removes it"
+            return f"end {counted(server['meetings'], 'meeting')} and remove{_owed(server)}"
+    verb, has = "cordon" if state else "wait", counted(server["meetings"], "meeting")
+    if not server["meetings"]:
+        has = f"{counted(server['recordings_owed'], 'recording')} to deliver"
+    return f"{verb}: it has {has}; a later sync removes it"
+
+
+def _owed(server: Mapping[str, Any]) -> str:
+    owed = server["recordings_owed"]
+    return f", although it has {counted(owed, 'recording')} to deliver" if owed else ""
 
 
 def _values(changes: Mapping[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from appliance.ctl.arguments import Commands, add_command
 from appliance.ctl.client import LONG_S, ControlClient, Refusal
 from appliance.ctl.console import Console
-from appliance.ctl.exit_codes import DONE, FAILED
+from appliance.ctl.exit_codes import DONE, FAILED, USAGE
 from appliance.ctl.names import takes_names
 from appliance.ctl.progress import waiting
 from appliance.ctl.tables import counted, render_bar
@@ -48,6 +48,8 @@ def add_server_states(servers: Commands[Any]) -> None:
     add_server_id(command)
     about = "wait until it is empty and disabled"
     command.add_argument("--wait", action="store_true", help=about)
+    about = "with --wait: also until its recordings have arrived (RECORDING_OWED_HOURS)"
+    command.add_argument("--recordings", action="store_true", help=about)
 
 
 def add_server_id(command: argparse.ArgumentParser) -> None:
@@ -179,14 +181,19 @@ def _report_cleared(
 
 def drain(console: Console, client: ControlClient, args: Namespace) -> int:
     """Cordon a server, and with --wait wait until it is disabled."""
+    if args.recordings and not args.wait:
+        console.error("--recordings is for --wait")
+        return USAGE
     server = _find_row(client, args.id)
-    if server["state"] == "disabled":
+    owes = args.recordings and server["recordings_awaited"]
+    if server["state"] == "disabled" and not owes:
         return _finish_drain(console, server, "already disabled")
     if not args.wait:
         return cordon(console, client, args)
-    client.post("cordonServer", {"id": args.id})
+    if server["state"] != "disabled":
+        client.post("cordonServer", {"id": args.id})
     try:
-        return _Drain(console, client, args.id).wait()
+        return _Drain(console, client, args.id, recordings=args.recordings).wait()
     except KeyboardInterrupt:
         if console.is_terminal:
             console.err.write("\n")  # below the progress bar
@@ -194,11 +201,17 @@ def drain(console: Console, client: ControlClient, args: Namespace) -> int:
         raise
 
 
-class _Drain:
-    """Waits until a cordoned server is empty and disabled."""
+_DRAINED = "drained: empty and disabled"
 
-    def __init__(self, console: Console, client: ControlClient, server_id: str) -> None:
+
+class _Drain:
+    """Waits until a cordoned server is empty and disabled, and owes no recordings."""
+
+    def __init__(
+        self, console: Console, client: ControlClient, server_id: str, *, recordings: bool
+    ) -> None:
         self._console = console
+        self._recordings = recordings
         self._client = client
         self._id = server_id
         self._most = 0
@@ -207,15 +220,17 @@ class _Drain:
 
     def wait(self) -> int:
         """Wait, and return the exit code."""
-        next_poll_s = 0.0
+        next_poll_s, disabled = 0.0, False
         while True:
-            if time.monotonic() >= next_poll_s:
+            if time.monotonic() >= next_poll_s and not disabled:
                 self._client.post("poll", {"ids": [self._id]}, deadline_s=LONG_S)
                 next_poll_s = time.monotonic() + _DRAIN_POLL_S
             server = _find_row(self._client, self._id)
-            if server["state"] == "disabled":
+            disabled = server["state"] == "disabled"
+            if disabled and not (self._recordings and server["recordings_awaited"]):
                 self._end_line()
-                return _finish_drain(self._console, server, "drained: empty and disabled")
+                arrived = ", its recordings have arrived" if self._recordings else ""
+                return _finish_drain(self._console, server, f"{_DRAINED}{arrived}")
             if (problem := _drain_problem(server)) is not None:
                 self._end_line()
                 self._console.error(f"server {self._id} {problem}")
@@ -228,6 +243,8 @@ class _Drain:
         self._most = max(self._most, left)
         users = counted(server["users"], "user")
         text = f"draining: {counted(left, 'meeting')}, {users} left"
+        if server["state"] == "disabled":
+            text = f"empty: {counted(server['recordings_awaited'], 'recording')} to deliver"
         if self._live:
             bar = render_bar(self._most - left, self._most)
             self._console.out.write(f"\r\x1b[K{bar} {text}")
@@ -243,6 +260,8 @@ class _Drain:
 
 
 def _drain_problem(server: Mapping[str, Any]) -> str | None:
+    if server["state"] == "disabled":
+        return None
     if server["state"] == "enabled":
         return "was enabled again in the meantime"
     if server["status"] == "offline":

@@ -16,6 +16,7 @@ from appliance.ctl.arguments import Commands, add_command, add_group, parse_posi
 from appliance.ctl.client import LONG_S, ControlClient, Refusal
 from appliance.ctl.console import Console
 from appliance.ctl.exit_codes import DONE, FAILED, USAGE
+from appliance.ctl.maintenance import describe_next
 from appliance.ctl.progress import waiting
 
 _VALUES = ("load_multiplier", "tag", "max_meetings", "max_users")
@@ -31,7 +32,10 @@ def add_servers(commands: Commands[Any]) -> Commands[Any]:
     about = "remove a server from the pool"
     command = add_command(group, "remove", remove, about, "servers remove bbb1.example.com")
     server_states.add_server_id(command)
-    about = "even if it has meetings: they continue, but front-ends cannot reach them any more"
+    about = (
+        "even if it has meetings, which continue but cannot be reached any more, or has to deliver"
+        " recordings"
+    )
     command.add_argument("--force", action="store_true", help=about)
     about = "confirm that the pool is meant to be empty after its servers have vanished from Redis"
     add_command(group, "accept-empty", accept_empty, about, "servers accept-empty")
@@ -135,9 +139,11 @@ def _show_block(console: Console, server: Mapping[str, Any]) -> None:
     console.show(f"\tload multiplier: {server['load_multiplier']}")
     console.show(f"\tbbb version: {server['bbb_version']}")
     console.show(f"\ttag: {server['tag']}")
-    for name in ("max_meetings", "max_users"):
+    for name in ("max_meetings", "max_users", "recordings_owed"):
         if server.get(name):
             console.show(f"\t{name.replace('_', ' ')}: {server[name]}")
+    if server.get("maintenance"):
+        console.show(f"\tmaintenance: {describe_next(server['maintenance'])}")
     console.show(f"\t{server['online']}")
 
 

@@ -87,7 +87,7 @@ def _parse_share(text: str) -> float:
 
 def simulate(console: Console, client: ControlClient, args: Namespace) -> int:
     """Replay the timetable and show the result."""
-    if args.from_history if args.timetable else args.day and not args.from_history:
+    if (args.timetable and args.from_history) or (args.day and not args.from_history):
         console.error("give a timetable, or --from-history and perhaps --day")
         return USAGE
     request = {

@@ -11,6 +11,7 @@ from appliance.ctl.arguments import Commands, add_command, parse_positive_number
 from appliance.ctl.client import ControlClient, ControlError
 from appliance.ctl.console import Console
 from appliance.ctl.exit_codes import DONE
+from appliance.ctl.maintenance import add_next_lines
 from appliance.ctl.tables import Column, render_table
 
 _COLUMNS = (
@@ -25,6 +26,8 @@ _COLUMNS = (
     Column("BBB VERSION", drop=3),
     Column("TAG", drop=4),
 )
+_OWED = Column("OWED", right=True, drop=5)
+"""Recordings that have not arrived; shown if there are any."""
 _CLEAR = "\x1b[H\x1b[2J"
 
 
@@ -74,12 +77,18 @@ def _show_once(console: Console, answer: Mapping[str, Any]) -> None:
         return
     if console.rake:
         console.line()
-    console.line(render_status(answer, colours=console.colours, width=console.width))
+    console.line(
+        render_status(answer, colours=console.colours, width=console.width, rake=console.rake)
+    )
+    if not console.rake:
+        add_next_lines(console, answer["servers"])
 
 
-def render_status(answer: Mapping[str, Any], *, colours: bool, width: int | None) -> str:
-    """Return the table of a getStatus answer."""
-    rows = [
+def render_status(
+    answer: Mapping[str, Any], *, colours: bool, width: int | None, rake: bool = False
+) -> str:
+    """Return the table of a getStatus answer; `rake`: with the columns of Scalelite only."""
+    rows: list[tuple[Any, ...]] = [
         (
             server["hostname"],
             server["state"],
@@ -94,4 +103,11 @@ def render_status(answer: Mapping[str, Any], *, colours: bool, width: int | None
         )
         for server in answer["servers"]
     ]
-    return render_table(_COLUMNS, rows, colours=colours, width=width)
+    columns: tuple[Column, ...] = _COLUMNS
+    if not rake and any(server.get("recordings_owed") for server in answer["servers"]):
+        columns = (*_COLUMNS, _OWED)
+        rows = [
+            (*row, server["recordings_owed"])
+            for row, server in zip(rows, answer["servers"], strict=True)
+        ]
+    return render_table(columns, rows, colours=colours, width=width)

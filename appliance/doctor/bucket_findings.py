@@ -22,7 +22,7 @@ _UNREACHABLE = "check S3_ENDPOINT_URL and the network; imports wait, playback an
 
 def judge_bucket(facts: BucketFacts) -> list[Finding]:
     """Judge the bucket."""
-    check = f"bucket {facts.bucket}"
+    check = bucket_check(facts.bucket)
     if facts.failure:
         return [fail(check, f"it cannot be used: {facts.failure}", _advice(facts.failure))]
     return [*_judge_rights(check, facts), *_judge_rules(check, facts)]
@@ -56,7 +56,7 @@ def _judge_rules(check: str, facts: BucketFacts) -> Iterator[Finding]:
     if facts.versioning and not facts.ends_versions:
         yield warn(
             f"{check}, versions",
-            "deleted recordings stay as old versions for ever",
+            "deleted recordings are kept as old versions without a time limit",
             "add a lifecycle rule that deletes noncurrent versions",
         )
     elif facts.versioning is not None:

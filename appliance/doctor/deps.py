@@ -10,9 +10,10 @@ from appliance.bbb.checksum_errors import ChecksumErrors
 from appliance.bbb.server_facts import ServerFacts
 from appliance.callbacks.deps import CallbackDeps
 from appliance.log import Log
-from appliance.model import Target
+from appliance.model import Server, Target
 from appliance.postgres.facts import DatabaseFacts
 from appliance.recordings.deps import RecordingDeps
+from appliance.recordings.player_files import PlayerBuild
 from appliance.redis.facts import RedisFacts
 from appliance.servers.deps import ServerDeps
 from appliance.settings import Settings
@@ -39,6 +40,8 @@ class Probes:
     file_limit: Callable[[], int]
     user: str
     """Name of the user that this process runs as."""
+    player: Callable[[Server], Awaitable[PlayerBuild | None]]
+    """Returns which player of recordings a server has; None: it has none, or does not answer."""
 
 
 @dataclass(frozen=True, slots=True)

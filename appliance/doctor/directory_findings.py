@@ -26,8 +26,6 @@ class Place:
     facts: DirectoryFacts
     variable: str
     """The setting that names the directory."""
-    read_only: bool = False
-    """Only read, and optional."""
 
 
 READ_ONLY = os.strerror(errno.EROFS)
@@ -41,14 +39,6 @@ def judge_places(places: Sequence[Place], user: str) -> list[Finding]:
 def _judge_place(place: Place, user: str) -> Finding:
     check, path = f"directory {place.name}", place.facts.path
     problem = place.facts.problem
-    if place.read_only:
-        if problem == MISSING:
-            return warn(
-                check,
-                f"{path} is missing: recordings of the format presentation cannot be played",
-                f"install bbb-playback, or set {place.variable} to its directory",
-            )
-        return ok(check, path)
     if problem == MISSING:
         # Modes of the Debian package: the group writes into the spool and reads the others.
         mode, owner = ("2770" if place.name == "spool" else "2750"), shlex.quote(user)

@@ -28,6 +28,7 @@ from appliance.doctor.host_findings import (
     judge_file_limit,
     judge_name,
 )
+from appliance.doctor.player_findings import judge_player
 from appliance.doctor.server_findings import judge_doubles, judge_pool, judge_server, timed_out
 from appliance.doctor.settings_findings import (
     judge_server_secrets,
@@ -37,9 +38,11 @@ from appliance.doctor.settings_findings import (
 from appliance.doctor.store_findings import judge_database, judge_redis
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.log import Log
-from appliance.model import Server
+from appliance.model import Server, ServerState
 from appliance.recordings.bucket_facts import read_bucket_facts
 from appliance.recordings.mixed_storage import MixedStorage
+from appliance.recordings.player import PlayerDirectory
+from appliance.recordings.player_files import PlayerBuild
 from appliance.servers.administration import find_server, list_servers
 from appliance.system.disk_facts import DirectoryFacts
 
@@ -54,6 +57,8 @@ _START_REDIS = (
     " (`journalctl -u scalelite-appliance-redis`); else start it"
 )
 _OLD_TAR_S = 3600.0
+_MAX_PLAYERS = 20
+"""Servers that are asked for their player; a pool has one or two versions."""
 _MAX_HOSTS = 20
 """Tenants whose host is resolved; one wildcard record usually covers all of them."""
 
@@ -73,6 +78,7 @@ async def examine(deps: DoctorDeps, *, check_s: float = _CHECK_S) -> list[Findin
         ("directories", examination.directories),
         (bucket_check(deps.settings.s3.bucket), examination.bucket),
         ("recordings", examination.recordings),
+        ("player", examination.player),
         ("callbacks", examination.callbacks),
         ("tenants", examination.tenants),
         ("front-ends", examination.front_ends),
@@ -159,25 +165,24 @@ class _Examination:
     async def directories(self) -> list[Finding]:
         """Check the directories, each in its own thread: one that hangs hides no other."""
         stores, recordings = self._deps.settings.stores, self._deps.settings.recordings
-        wanted = []
+        wanted: list[tuple[str, Path, str]] = []
         if stores.redis_embedded or stores.database_embedded:
-            wanted.append(("state", stores.state_dir, "STATE_DIR", False))
+            wanted.append(("state", stores.state_dir, "STATE_DIR"))
         if not recordings.disabled and self._probes.database is not None:
             wanted += [
-                ("spool", recordings.spool_dir, "RECORDING_SPOOL_DIR", False),
-                ("work", recordings.work_dir, "RECORDING_WORK_DIR", False),
-                ("published", recordings.publish_dir, "RECORDING_PUBLISH_DIR", False),
-                ("unpublished", recordings.unpublish_dir, "RECORDING_UNPUBLISH_DIR", False),
-                ("playback", recordings.playback_dir, "PLAYBACK_DIR", True),
+                ("spool", recordings.spool_dir, "RECORDING_SPOOL_DIR"),
+                ("work", recordings.work_dir, "RECORDING_WORK_DIR"),
+                ("published", recordings.publish_dir, "RECORDING_PUBLISH_DIR"),
+                ("unpublished", recordings.unpublish_dir, "RECORDING_UNPUBLISH_DIR"),
             ]
         places: dict[str, Place] = {}
 
-        async def inspect(name: str, path: Path, variable: str, read_only: bool) -> None:
+        async def inspect(name: str, path: Path, variable: str) -> None:
             late = f"no answer within {self._part_s:g} s, perhaps from an NFS server"
             facts = DirectoryFacts(str(path), late)
             with trio.move_on_after(self._part_s):
-                facts = await self._in_thread(partial(self._probes.directory, path, not read_only))
-            places[name] = Place(name, facts, variable, read_only)
+                facts = await self._in_thread(partial(self._probes.directory, path, True))
+            places[name] = Place(name, facts, variable)
 
         async with trio.open_nursery() as nursery:
             for row in wanted:
@@ -225,6 +230,28 @@ class _Examination:
                 )
             )
         return findings or [ok("imports", f"none failed, {len(waiting)} tars wait")]
+
+    async def player(self) -> list[Finding]:
+        """Check the player of recordings: that it is there, and not older than the servers'."""
+        recordings = self._deps.settings.recordings
+        if recordings.disabled or self._probes.database is None:
+            return []
+        installed = await self._in_thread(PlayerDirectory(recordings.playback_dir).read)
+        found: dict[str, PlayerBuild | None] = {}
+        servers = [
+            one
+            for one in await list_servers(self._deps.servers)
+            if one.online and one.state is ServerState.ENABLED
+        ]
+
+        async def ask(server: Server) -> None:
+            found[server.id] = await self._probes.player(server)
+
+        with trio.move_on_after(self._part_s):
+            async with trio.open_nursery() as nursery:
+                for server in servers[:_MAX_PLAYERS]:
+                    nursery.start_soon(ask, server)
+        return [judge_player(installed, {name: one for name, one in found.items() if one})]
 
     async def callbacks(self) -> list[Finding]:
         """Check for calls that front-ends did not accept."""

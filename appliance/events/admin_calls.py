@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import Annotated, Any
 
 from msgspec import Meta
+from msgspec.structs import asdict
 
 from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import AdminCall, Answer, Call
@@ -52,17 +53,7 @@ class EventsJson(Answer, frozen=True):
 
 def render_event(event: Event) -> EventJson:
     """Return an event as the calls answer it."""
-    return EventJson(
-        id=event.id,
-        time=event.time,
-        time_ms=event.time_ms,
-        kind=event.kind,
-        level=event.level,
-        event=event.event,
-        text=event.text,
-        appliance=event.appliance,
-        fields=event.fields,
-    )
+    return EventJson(time=event.time, **asdict(event))
 
 
 async def _get_events(journal: EventJournal, call: Call[EventsRequest]) -> EventsJson:

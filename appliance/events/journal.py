@@ -135,7 +135,7 @@ class EventJournal:
 
     async def recent(self, limit: int = 100, *, since_ms: int = 0) -> list[Event]:
         """Return the last events, the oldest first; while Redis is away only those of this host."""
-        found = {event.id: event for event in self._own}
+        found = {event.id: event for event in list(self._own)}
         with suppress(StoreDown):
             key = self._redis.own_key(_KEY)
             rows = await self._redis.command("XREVRANGE", key, "+", "-", "COUNT", limit)
@@ -151,7 +151,7 @@ class EventJournal:
         Yields a list at once, and an empty one after HEARTBEAT_S without an event.
         """
         position = await self._find_end()
-        shown = {event.id for event in self._own}
+        shown = {event.id for event in list(self._own)}
         first = await self.recent(limit, since_ms=since_ms) if limit else []
         shown.update(event.id for event in first)
         yielded_s = trio.current_time()
@@ -162,7 +162,7 @@ class EventJournal:
             new = [event for event in (*self._own, *others) if event.id not in shown]
             shown.update(event.id for event in new)
             if len(shown) > _MAX_SHOWN:  # `position` has passed all others
-                shown = {event.id for event in self._own}
+                shown = {event.id for event in list(self._own)}
             if new or trio.current_time() >= yielded_s + HEARTBEAT_S:
                 yielded_s = trio.current_time()
                 yield sorted(new, key=lambda event: event.time_ms)

@@ -1,7 +1,7 @@
 """Multipart bodies: the text fields, or one file.
 
-Holds no I/O. The checksum of a multipart form is over its fields, so anybody can have a body of a
-mebibyte parsed: it is split at the boundary, and the heads of its parts are short. (Werkzeug's
+Holds no I/O. The checksum of a multipart form is over its fields, so any client can have a body of
+a mebibyte parsed: it is split at the boundary, and the heads of its parts are short. (Werkzeug's
 parser takes a second for some bodies of that size, in expressions during which nothing else runs.)
 Source: RFC 7578, RFC 2046 section 5.1.
 """

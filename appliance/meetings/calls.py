@@ -69,7 +69,7 @@ async def join_meeting(deps: MeetingDeps, caller: Caller, params: Params) -> str
         meeting_id,
         caller.tenant_id,
         now_ms=deps.now_ms(),
-        wants_version=bool(layers) and needs_version(layers),
+        wants_version=needs_version(layers),
     )
     if notes is not NO_NOTES:
         report_limits(deps, caller, notes)

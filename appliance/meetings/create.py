@@ -6,7 +6,6 @@ create; docs/placement.md.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 from appliance.bbb import errors
@@ -70,11 +69,10 @@ async def create_meeting(
     sent, parent_server = await _name_parent(deps, caller, merged)
     # Runs before placement so that it does not use up the creating deadline.
     lrs = await deps.tenants.lrs.document(caller.tenant) if deps.tenants.lrs else None
-    request, tag = _placement_request(deps, caller, meeting_id, params, sent)
-    if parent_server is not None:
-        request = replace(request, only_server=parent_server)
-    signer = _end_signer(deps, caller, sent, request.now_ms)
-    request = replace(request, ended_url=signer.run.ended_url)
+    signer = _end_signer(deps, caller, sent, deps.now_ms())
+    request, tag = _placement_request(
+        deps, caller, meeting_id, params, sent, run=signer.run, only_server=parent_server
+    )
     fit = partial(_fit_to_server, deps, caller)
     creation = Creation(deps, caller, request, tag, sent, fit, body, signer, lrs)
     answer = await creation.run()
@@ -137,7 +135,14 @@ async def _name_parent(
 
 
 def _placement_request(
-    deps: MeetingDeps, caller: Caller, meeting_id: MeetingId, params: Params, sent: Params
+    deps: MeetingDeps,
+    caller: Caller,
+    meeting_id: MeetingId,
+    params: Params,
+    sent: Params,
+    *,
+    run: MeetingRun,
+    only_server: ServerId | None,
 ) -> tuple[PlacementRequest, str]:
     api, tenant, bridges = deps.settings.api, caller.tenant, deps.settings.voice_bridge
     layers = create_layers(api, tenant)
@@ -158,14 +163,16 @@ def _placement_request(
         new_moderator_pw="" if moderator_pw else deps.new_password(),
         own_passwords=not (moderator_pw or get(sent, "attendeePW")),
         voice_bridges=candidates(meeting_id, bridges.length, external=external),
-        now_ms=deps.now_ms(),
+        now_ms=run.began_ms,
         tie_breaker=deps.random(),
         tag=parse_tag(tag),
         size_hint=size_hint(sent),
         max_participants=max_participants(sent),
         logout_url=(get(sent, "logoutURL") or "")[:MAX_URL] or None,
         recorded=(get(sent, "record") or "").strip().lower() == "true",
-        wants_version=bool(layers) and needs_version(layers),
+        wants_version=needs_version(layers),
+        only_server=only_server,
+        ended_url=run.ended_url,
     )
     return request, tag or ""
 

@@ -102,6 +102,7 @@ class MeetingStore:
             now_ms,
             self.rules.join_buffer_ms,
             int(wants_version),
+            *((self.rules.weights.user,) if self.rules.weights else ()),
         )
         if reply is None:
             return None, NO_NOTES
@@ -242,6 +243,7 @@ def placement_arguments(request: PlacementRequest, rules: PlacementRules) -> str
         "ttl_s": rules.ttl_s,
         "min_user_count": rules.min_user_count,
         "forecast": rules.forecast,
+        "weights": rules.weights and rules.weights.to_script(),
         "size_cap": rules.size_cap,
         "excluded": dict.fromkeys(request.excluded, True),
         "only_server": request.only_server,

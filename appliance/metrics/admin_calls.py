@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from itertools import pairwise
 from typing import Annotated
 
 from msgspec import Meta
@@ -41,7 +42,7 @@ class ActivityJson(Answer, frozen=True):
 def _times(histogram: Histogram) -> list[TimesJson]:
     found = []
     for (name, result), cumulative, seconds in histogram.read():
-        own = [more - less for less, more in zip([0, *cumulative], cumulative, strict=False)]
+        own = [more - less for less, more in pairwise([0, *cumulative])]
         found.append(TimesJson(name, result, cumulative[-1], seconds, own))
     return found
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from appliance.callbacks.deps import CallbackDeps
 from appliance.fault_log import FaultLog
+from appliance.fleet.deps import FleetDeps
 from appliance.instruments import Metrics
 from appliance.log import Log
 from appliance.pool.deps import PoolDeps
@@ -28,4 +29,5 @@ class MetricsDeps:
     pool: PoolDeps
     callbacks: CallbackDeps
     recordings: RecordingDeps
+    fleet: FleetDeps
     usage: UsageDeps | None = None

@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 from appliance import __version__
 from appliance.bbb.endpoint import host_of
 from appliance.callbacks.rules import CallbackState
+from appliance.fleet.capacity import Capacity
 from appliance.instruments import Counter, Histogram, Metrics
 from appliance.metrics.host import HostStatus
 from appliance.model import Server, ServerState
@@ -66,6 +67,7 @@ class StoreSnapshot:
     """By name, empty without tenants; None: TENANT_METRICS is off."""
     imports_waiting: Mapping[str, int] | None = None
     """Imports that wait for a storage, by reason."""
+    capacity: Capacity | None = None
 
 
 class _MetricCollector(Collector):
@@ -90,12 +92,16 @@ class _MetricCollector(Collector):
             yield up
         if self._seen.servers is not None:
             yield from _servers(self._seen.servers)
+        if self._seen.capacity is not None:
+            yield from _capacity(self._seen.capacity)
         if self._seen.spool is not None:
             yield from _spool(self._seen.spool)
         if self._seen.callbacks is not None:
-            yield _callbacks(self._seen.callbacks)
+            counts = {state.value: number for state, number in self._seen.callbacks.items()}
+            yield _gauges("scalelite_callbacks", "Calls to front-ends.", "state", counts)
         if self._seen.imports_waiting is not None:
-            yield _imports_waiting(self._seen.imports_waiting)
+            text, waiting = "Imports that wait for a storage.", self._seen.imports_waiting
+            yield _gauges("scalelite_imports_waiting", text, "reason", waiting)
         yield from _host(self._seen.host)
         if self._seen.limits:
             yield _limits(self._seen.limits)
@@ -158,6 +164,10 @@ _PER_SERVER: tuple[tuple[str, str, Callable[[Server], float | None]], ...] = (
     ("meetings", "Meetings at its last poll.", lambda server: server.meetings),
     ("users", "Users at its last poll.", lambda server: server.users),
     ("videos", "Videos at its last poll.", lambda server: server.videos),
+    (
+        *("recordings_owed", "Recordings of ended meetings that have not arrived."),
+        lambda server: server.recordings_owed,
+    ),
 )
 
 
@@ -179,6 +189,31 @@ def _servers(servers: Iterable[Server]) -> Iterator[Metric]:
     yield states
 
 
+_OF_POOL: tuple[tuple[str, str, Callable[[Capacity], int]], ...] = (
+    ("users", "Users at the last polls.", lambda one: one.demand.users),
+    ("meetings", "Meetings at the last polls.", lambda one: one.meetings),
+    ("seats", "Seats of the servers that take meetings.", lambda one: one.seats),
+    ("free_seats", "Seats that are free.", lambda one: one.free_seats),
+    ("forecast_users", "Users in the next hour.", lambda one: one.demand.forecast),
+    ("desired_servers", "Servers that are needed.", lambda one: one.desired_servers),
+    ("available_servers", "Servers that take meetings.", lambda one: one.available),
+    ("drainable_servers", "Servers that are not needed.", lambda one: len(one.drainable)),
+    ("safe_to_stop_servers", "Servers that can be stopped.", lambda one: len(one.safe_to_stop)),
+)
+
+
+def _capacity(capacity: Capacity) -> Iterator[Metric]:
+    for name, text, read in _OF_POOL:
+        family = GaugeMetricFamily(f"scalelite_pool_{name}", text)
+        family.add_metric([], read(capacity))
+        yield family
+    text = "Servers that are needed, by tag."
+    family = GaugeMetricFamily("scalelite_pool_needed_servers", text, labels=["tag"])
+    for tag, number in capacity.needed.items():
+        family.add_metric([tag], number)
+    yield family
+
+
 def _spool(spool: SpoolStatus) -> Iterator[Metric]:
     files = GaugeMetricFamily("scalelite_spool_files", "Tars that wait to be imported.")
     files.add_metric([], spool.files)
@@ -188,11 +223,11 @@ def _spool(spool: SpoolStatus) -> Iterator[Metric]:
     yield age
 
 
-def _imports_waiting(waiting: Mapping[str, int]) -> Metric:
-    text = "Imports that wait for a storage."
-    family = GaugeMetricFamily("scalelite_imports_waiting", text, labels=["reason"])
-    for reason, number in waiting.items():
-        family.add_metric([reason], number)
+def _gauges(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    """Return a gauge for each value of a label."""
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for value, number in values.items():
+        family.add_metric([value], number)
     return family
 
 
@@ -219,7 +254,9 @@ def _limits(limits: Mapping[str, TenantLimits]) -> Metric:
     )
     for tenant, found in limits.items():
         for name, used in found.used.items():
-            family.add_metric([tenant, name], used / found.limits[name] if used else 0.0)
+            limit = found.limits[name]
+            # With a limit of 0 nothing is allowed; what is there already counts as all of it.
+            family.add_metric([tenant, name], used / limit if limit else float(used > 0))
     return family
 
 
@@ -246,19 +283,10 @@ def _tenants(tenants: Mapping[str, TenantNow], creates: Counter) -> Iterator[Met
         return sums
 
     for name, text, read in _PER_TENANT:
-        family = GaugeMetricFamily(f"scalelite_tenant_{name}", text, labels=["tenant"])
-        for tenant, value in add_up((one, read(now)) for one, now in tenants.items()).items():
-            family.add_metric([tenant], value)
-        yield family
+        sums = add_up((one, read(now)) for one, now in tenants.items())
+        yield _gauges(f"scalelite_tenant_{name}", text, "tenant", sums)
     text = "Creates that succeeded."
     counted = CounterMetricFamily("scalelite_tenant_creates", text, labels=["tenant"])
     for tenant, value in add_up((labels[0], n) for labels, n in creates.values.items()).items():
         counted.add_metric([tenant], value)
     yield counted
-
-
-def _callbacks(callbacks: Mapping[CallbackState, int]) -> Metric:
-    family = GaugeMetricFamily("scalelite_callbacks", "Calls to front-ends.", labels=["state"])
-    for state, number in callbacks.items():
-        family.add_metric([state.value], number)
-    return family

@@ -14,15 +14,17 @@ from quart import Blueprint, Response, request
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from appliance.faults import DatabaseDown, StoreDown
+from appliance.fleet.autoscale import read_capacity
 from appliance.http.messages import AsgiApp
 from appliance.http.quart_app import make_quart_app, refuse_method, text_response
 from appliance.http.quart_exchange import serve_quart
 from appliance.metrics.deps import MetricsDeps
-from appliance.metrics.exposition import SpoolStatus, StoreSnapshot, render_metrics
+from appliance.metrics.exposition import MAX_TENANTS, SpoolStatus, StoreSnapshot, render_metrics
 from appliance.metrics.host import HostReader, HostStatus
 from appliance.metrics.tenants import TenantReader
 from appliance.model import TenantId
 from appliance.tenants.limits import DEFAULT_TENANT, TenantLimits
+from appliance.usage.debts import with_debts
 
 METRICS_PATH = "/metrics"
 _READ_S = 5.0
@@ -73,15 +75,18 @@ def _is_authorized(expected: bytes) -> bool:
 
 async def _read(deps: MetricsDeps, host: HostReader, tenant_reader: TenantReader) -> StoreSnapshot:
     servers, spool, callbacks, database, imports = None, None, None, None, None
-    host_status, tenants = HostStatus(), None
+    host_status, tenants, capacity = HostStatus(), None, None
     limits: dict[str, TenantLimits] = {}
     with trio.move_on_after(_READ_S):
         try:
-            servers = await deps.pool.records.list_servers(in_background=True)
+            found = await deps.pool.records.list_servers(in_background=True)
+            servers = await with_debts(deps.usage, found)
         except StoreDown as error:
             deps.faults.note("metrics_without_store", "redis", reason=str(error))
         else:
             limits = await _read_limits(deps)
+            with suppress(StoreDown):
+                capacity, _ = await read_capacity(deps.fleet, servers)
         tenants = await tenant_reader.read(deps, servers)
         spool = await _read_spool(deps)
         with suppress(StoreDown, DatabaseDown):
@@ -93,7 +98,9 @@ async def _read(deps: MetricsDeps, host: HostReader, tenant_reader: TenantReader
                 imports = await deps.recordings.admin.importer.journal.count_waiting()
             callbacks = await deps.callbacks.queue.count()
         host_status = await trio.to_thread.run_sync(host.read, abandon_on_cancel=True)
-    return StoreSnapshot(servers, spool, callbacks, database, host_status, limits, tenants, imports)
+    return StoreSnapshot(
+        *(servers, spool, callbacks, database, host_status, limits, tenants, imports, capacity)
+    )
 
 
 async def _read_limits(deps: MetricsDeps) -> dict[str, TenantLimits]:
@@ -108,7 +115,7 @@ async def _read_limits(deps: MetricsDeps) -> dict[str, TenantLimits]:
             names |= {one.id: one.name for one in await tenants.store.list_tenants()}
     except StoreDown:
         return {}
-    return {names[one]: limits for one, limits in list(found.items())[:200] if one in names}
+    return {names[one]: limits for one, limits in list(found.items())[:MAX_TENANTS] if one in names}
 
 
 async def _read_spool(deps: MetricsDeps) -> SpoolStatus | None:

@@ -55,7 +55,7 @@ class TenantReader:
             self._sizes_until_s = trio.current_time() + SIZES_EVERY_S
         names: dict[str, str] = {}
         if usage.settings.api.multitenancy:
-            names = {str(one.id): one.name for one in await usage.tenants.store.list_tenants()}
+            names = await usage.tenants.store.read_names()
         return {
             names.get(tenant, tenant): _now(
                 numbers.get(tenant, (0, 0, 0, 0)), self._sizes.get(tenant, 0)

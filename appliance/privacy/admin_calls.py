@@ -10,10 +10,10 @@ from msgspec import Meta
 from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Audited, Call, Snapshot
 from appliance.admin_calls.fields import BadRequest, Fields, Flag, OptionalText
-from appliance.admin_calls.refusal import no_tenant
 from appliance.privacy.deps import PrivacyDeps
 from appliance.privacy.erase import erase
 from appliance.privacy.store import Subject, TraceKind
+from appliance.tenants.administration import match_tenant
 
 
 class EraseRequest(Fields, frozen=True):
@@ -56,14 +56,11 @@ async def _erase(deps: PrivacyDeps, call: Call[EraseRequest]) -> ErasedJson:
 
 async def _find_tenant(deps: PrivacyDeps, given: str) -> tuple[str, str]:
     """Return id and name, also of a tenant that was removed. Raises Refused."""
-    tenants = await deps.recordings.tenants.store.list_tenants()
-    known = {str(one.id): one.name for one in tenants}
+    names = await deps.recordings.tenants.store.read_names()
     if deps.usage is not None:
-        known = await deps.usage.table.read_names() | known
-    for tenant_id, name in known.items():
-        if given == tenant_id or given.lower() == name.lower():
-            return tenant_id, name
-    raise no_tenant(given)
+        names = await deps.usage.table.read_names(names)
+    tenant_id = match_tenant(names, given)
+    return tenant_id, names[tenant_id]
 
 
 async def _read_subject(deps: PrivacyDeps, call: Call[Any], answer: Any) -> Mapping[str, Snapshot]:

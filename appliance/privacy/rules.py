@@ -29,11 +29,11 @@ def without_person(document: Any, person: str) -> Any:
 def is_about(value: Any, person: str) -> bool:
     """Return whether an object is that of a person: one of its texts is the name or id."""
     return isinstance(value, dict) and any(
-        text == person and _names_someone(key) for key, text in value.items()
+        text == person and _names_person(key) for key, text in value.items()
     )
 
 
-def _names_someone(key: str) -> bool:
+def _names_person(key: str) -> bool:
     lowered = key.lower()
     return "name" in lowered or "user" in lowered or lowered == "id"
 

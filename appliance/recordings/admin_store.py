@@ -93,9 +93,12 @@ ON CONFLICT (name) DO UPDATE SET finished_at = EXCLUDED.finished_at
 # or long ago, count as well.
 _UNMEASURED = """
 SELECT record_id FROM (
-    SELECT unnest(i.record_ids) AS record_id FROM appliance.imports i
+    SELECT new.record_id FROM appliance.imports i
+    CROSS JOIN LATERAL unnest(i.record_ids) AS new (record_id)
     WHERE i.created_at > now() - interval '7 days'
         AND i.finished_at > now() - make_interval(secs => $1)
+        AND NOT EXISTS (SELECT FROM appliance.recording_sizes s
+            WHERE s.record_id = new.record_id AND s.measured_at > i.finished_at)
     UNION
     SELECT r.record_id FROM public.recordings r
     JOIN public.playback_formats f ON f.recording_id = r.id

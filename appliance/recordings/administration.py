@@ -228,12 +228,12 @@ async def repair_recordings(
         rows = await opened.admin.table.page(after, REPAIR_ROWS)
         page = {row.record_id: (row.published, row.formats) for row in rows}
         repair = Repair(len(rows), rows[-1].id if len(rows) == REPAIR_ROWS else None)
-    wrong = await _find_misplaced(opened.files, page, repair)
+    wrong = await _find_misplaced(deps, opened.files, page, repair)
     if dry_run:
         repair.moved = [f"{record_id}/{name}" for record_id, names in wrong for name in names]
         return repair
     for record_id, _ in wrong:
-        await _repair_files(opened, record_id, repair)
+        await _repair_files(deps, opened, record_id, repair)
     if repair.moved or repair.failed:
         deps.log.info("recordings_repaired", by=actor, moved=repair.moved, failed=repair.failed)
     return repair
@@ -244,7 +244,10 @@ def _expected(recording: Recording) -> tuple[bool, tuple[str, ...]]:
 
 
 async def _find_misplaced(
-    files: Storage, page: dict[str, tuple[bool, tuple[str, ...]]], repair: Repair
+    deps: RecordingDeps,
+    files: Storage,
+    page: dict[str, tuple[bool, tuple[str, ...]]],
+    repair: Repair,
 ) -> list[tuple[str, list[str]]]:
     """Return the recordings with misplaced formats, and add missing ones to `repair`."""
 
@@ -259,19 +262,24 @@ async def _find_misplaced(
         return wrong
 
     try:
-        return await trio.to_thread.run_sync(find)
+        return await deps.in_thread(find)
     except OSError as error:
         raise _unreadable(error) from error
 
 
-async def _repair_files(opened: OpenedRecordings, record_id: str, repair: Repair) -> None:
+async def _repair_files(
+    deps: RecordingDeps, opened: OpenedRecordings, record_id: str, repair: Repair
+) -> None:
     """Check a recording again with its row locked, and move its files."""
     async with opened.store.lock_recordings([record_id], None) as locked:
+        if deps.work is not None and not await locked.lock_objects(record_id):
+            repair.failed.append(f"{record_id}: its objects are being moved or replaced")
+            return
         for recording in locked.recordings:
             published = recording.published
             move = opened.files.publish if published else opened.files.unpublish
             try:
-                found = await trio.to_thread.run_sync(opened.files.where, record_id)
+                found = await deps.in_thread(partial(opened.files.where, record_id))
                 for name, places in sorted(found.items()):
                     if places != (published, not published):
                         await trio.to_thread.run_sync(move, record_id, name)

@@ -1,4 +1,4 @@
-"""What the audit trail shows of recordings and their imports."""
+"""Snapshots of recordings and their imports for the audit trail."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ MAX_READ = 50
 
 
 async def _read_named(deps: RecordingDeps, call: Call[Any], answer: Any) -> Mapping[str, Snapshot]:
-    """Read the recordings that a call names; what no call names, only by number."""
+    """Read the recordings that a call names; of a call for all without tenant, their number."""
     ids = call.fields.get("ids") or ()
     count = getattr(answer, "count", None)
     if not ids and count is not None:
         tenant_id = call.fields.get("tenant_id")
         values = {"count": count, "tenant_id": tenant_id}
         return {"all": Snapshot("recordings without tenant", values)}
+    if deps.store is None or not isinstance(ids, list):
+        return {}
     found = {}
-    for record_id in ids[:MAX_READ] if deps.store is not None and isinstance(ids, list) else ():
-        recording = None if deps.store is None else await deps.store.find_recording(record_id)
+    for record_id in ids[:MAX_READ]:
+        recording = await deps.store.find_recording(record_id)
         if recording is not None:
             values = {
                 "published": recording.published,
@@ -35,7 +37,7 @@ async def _read_named(deps: RecordingDeps, call: Call[Any], answer: Any) -> Mapp
 
 
 async def _read_moved(deps: RecordingDeps, call: Call[Any], answer: Any) -> Mapping[str, Snapshot]:
-    if answer is None or call.fields.get("dry_run") in (True, "true", "1", "yes", "on"):
+    if answer is None or call.read().dry_run:
         return {}
     return {name: Snapshot(f"recording {name}", {"moved": True}) for name in answer.moved}
 

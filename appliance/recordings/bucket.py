@@ -10,7 +10,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -104,9 +104,9 @@ class Bucket:
 
         None: there is no such object. `arguments` are Range and IfMatch.
         """
-        client: Any = self._client(playing=True)
         answer: Mapping[str, Any] | None = None
         with self._translated(missing_ok=True):
+            client: Any = self._client(playing=True)
             answer = client.get_object(Bucket=self.name, Key=key, **arguments)
         return answer
 
@@ -124,13 +124,13 @@ class Bucket:
         content = None
         with (
             self._translated(missing_ok=True),
-            self._client().get_object(Bucket=self.name, Key=key)["Body"] as body,
+            closing(self._client().get_object(Bucket=self.name, Key=key)["Body"]) as body,
         ):
             content = body.read(limit)
         return content
 
     def presign(self, key: str, **arguments: str) -> str:
-        """Return a URL with which anybody can read an object for PRESIGNED_S seconds."""
+        """Return a URL that grants read access to an object for PRESIGNED_S seconds."""
         params = {"Bucket": self.name, "Key": key, **arguments}
         with self._translated():
             client = self._client(playing=True)
@@ -154,7 +154,7 @@ class Bucket:
         """
         import boto3.s3.transfer as transfers
 
-        client: Any = self._client()
+        progress: Any = [transfers.ProgressCallbackInvoker(transfer.add)]
         by_size: dict[int, list[tuple[Path, str]]] = {}
         for path, key in files:
             by_size.setdefault(part_size(path.stat().st_size), []).append((path, key))
@@ -165,9 +165,11 @@ class Bucket:
                 max_concurrency=CONCURRENCY,
                 preferred_transfer_client="classic",
             )
-            manager = transfers.create_transfer_manager(client, config)
-            progress: Any = [_Progress(transfer)]
-            with self._managed(manager):
+            # Leaving the block waits for the transfers, or after an error cancels them.
+            with (
+                self._translated(),
+                transfers.create_transfer_manager(self._client(), config) as manager,
+            ):
                 futures = [
                     manager.upload(
                         str(path), self.name, key,
@@ -211,7 +213,7 @@ class Bucket:
             source, path = pair
             with self._translated():
                 answer = self._client().get_object(Bucket=self.name, Key=source.key)
-                with answer["Body"] as body, path.open("xb") as file:
+                with closing(answer["Body"]) as body, path.open("xb") as file:
                     while chunk := body.read(_CHUNK_BYTES):
                         if transfer.stop.is_set():
                             raise BucketFault("Stopped", "")
@@ -230,12 +232,12 @@ class Bucket:
         """
         if path.stat().st_size != stored.size:
             return False
-        if stored.tag in _entity_tags(path, stored.size, stored.tag):
+        if stored.tag == _expected_tag(path, stored.size, stored.tag):
             return True
         digest = hashlib.sha256()
         with (
             self._translated(),
-            self._client().get_object(Bucket=self.name, Key=stored.key)["Body"] as body,
+            closing(self._client().get_object(Bucket=self.name, Key=stored.key)["Body"]) as body,
         ):
             while chunk := body.read(_CHUNK_BYTES):
                 digest.update(chunk)
@@ -258,9 +260,9 @@ class Bucket:
                         self._count(code)
                         raise BucketFault(code, error.get("Message", ""))
 
-    def abort_uploads(self, prefix: str, keys: Iterable[str]) -> int:
+    def abort_uploads(self, prefix: str, keys: Iterable[str]) -> None:
         """Abort the unfinished uploads of these keys, which begin with `prefix`."""
-        wanted, found = frozenset(keys), 0
+        wanted = frozenset(keys)
         with self._translated():
             pages = self._client().get_paginator("list_multipart_uploads").paginate(
                 Bucket=self.name, Prefix=prefix
@@ -271,26 +273,20 @@ class Bucket:
                     self._client().abort_multipart_upload(
                         Bucket=self.name, Key=one["Key"], UploadId=one["UploadId"]
                     )
-                    found += 1
-        return found
 
     # --- the rest ----------------------------------------------------------------------------
 
     def call(self, operation: str, **arguments: Any) -> Mapping[str, Any]:
         """Call an operation on the bucket that doctor needs."""
-        client: Any = self._client(playing=True)
         with self._translated():
+            client: Any = self._client(playing=True)
             answer: Mapping[str, Any] = getattr(client, operation)(Bucket=self.name, **arguments)
         return answer
 
     def _in_parallel(self, work: Callable[[Any], None], items: Sequence[Any]) -> None:
         with ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="s3") as pool:
-            try:
-                for _ in pool.map(work, items):
-                    pass
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
+            for _ in pool.map(work, items):  # after an error it begins no other
+                pass
 
     def _storage(self) -> dict[str, str]:
         """Return the arguments of an upload or copy that the settings ask for."""
@@ -313,35 +309,8 @@ class Bucket:
                 self._clients[playing] = client
             return client
 
-    @contextmanager
-    def _managed(self, manager: Any) -> Iterator[None]:
-        with self._translated():
-            try:
-                yield
-            except BaseException:
-                manager.shutdown(cancel=True)
-                raise
-            manager.shutdown()
-
     def _translated(self, *, missing_ok: bool = False) -> AbstractContextManager[bool | None]:
         return translated(self._count, missing_ok=missing_ok)
-
-
-class _Progress:
-    """A subscriber of s3transfer that adds to the progress of a transfer."""
-
-    def __init__(self, transfer: Transfer) -> None:
-        self._transfer = transfer
-
-    def on_queued(self, **_: object) -> None:
-        """Required by s3transfer."""
-
-    def on_progress(self, bytes_transferred: int, **_: object) -> None:
-        """Called in any thread; negative before a retry."""
-        self._transfer.add(bytes_transferred)
-
-    def on_done(self, **_: object) -> None:
-        """Required by s3transfer."""
 
 
 def _wait_for(futures: Sequence[Any], transfer: Transfer) -> None:
@@ -353,21 +322,22 @@ def _wait_for(futures: Sequence[Any], transfer: Transfer) -> None:
         future.result()
 
 
-def _entity_tags(path: Path, size: int, tag: str) -> Iterator[str]:
-    """Yield the tags that an equal object may have, if it was stored like that of `tag`."""
+def _expected_tag(path: Path, size: int, tag: str) -> str | None:
+    """Return the tag of an equal object that was stored like that of `tag`; None: not known."""
     _, dash, parts = tag.partition("-")
     if not dash:
         with path.open("rb") as file:
-            yield hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).hexdigest()
-        return
+            return hashlib.file_digest(
+                file, partial(hashlib.md5, usedforsecurity=False)
+            ).hexdigest()
     part_bytes = part_size(size)
     if parts != str(max(1, -(-size // part_bytes))):
-        return
+        return None
     digests = hashlib.md5(usedforsecurity=False)
     with path.open("rb") as file:
         for _ in range(int(parts)):
             digests.update(_digest_of(file, part_bytes))
-    yield f"{digests.hexdigest()}-{parts}"
+    return f"{digests.hexdigest()}-{parts}"
 
 
 def _digest_of(file: Any, size: int) -> bytes:

@@ -30,7 +30,7 @@ _BY_STATUS = {
 
 
 class BucketFault(OSError):
-    """The object store failed; `code` is S3's, or one of ours for a failure before its answer."""
+    """The object store failed; `code` is that of S3, or one defined here without an answer."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(errno.EIO, f"S3 {code}: {text}" if text else f"S3 {code}")

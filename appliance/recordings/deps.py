@@ -21,6 +21,7 @@ from appliance.recordings.move_model import Moves
 from appliance.recordings.object_playback import ObjectPlayback
 from appliance.recordings.object_work import ObjectWork
 from appliance.recordings.playback_tokens import PlaybackTokens
+from appliance.recordings.player_source import PlayerSource
 from appliance.recordings.served_files import ServedFiles
 from appliance.recordings.spool import Spool
 from appliance.recordings.spool_admin import SpoolAdmin
@@ -79,6 +80,8 @@ class RecordingDeps:
     admin: RecordingAdmin | None = None
     served: ServedFiles | None = None
     """None: playback is disabled."""
+    player: PlayerSource | None = None
+    """BBB servers' players. None: only in tests."""
     secret_key_base: str = field(default="", repr=False)
     """Signs the cookies of protected recordings; from the settings or generated in STATE_DIR."""
     error_texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

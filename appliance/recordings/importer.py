@@ -109,7 +109,7 @@ async def _import_claimed(importer: Importer, entry: ImportEntry) -> float | Non
     if entry.attempts >= importer.max_attempts and entry.id not in importer.interrupted:
         return await _give_up(importer, entry, INTERRUPTED)
     try:
-        # Else a large tar would be unpacked again and again while the object store is away.
+        # Otherwise a large tar would be unpacked at each attempt while the bucket is away.
         await importer.in_thread(importer.files.check)
     except BucketFault as error:
         return await _wait(importer, entry, _reason_of(error), error.code)

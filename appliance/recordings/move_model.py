@@ -29,7 +29,12 @@ class Move:
     results: list[MoveResult] = field(default_factory=list)
     transfer: Transfer = field(default_factory=Transfer)
     asked_s: float = math.inf
-    """When its progress was read last, on Trio's clock; infinite: it goes on without."""
+    """When its progress was read last, on Trio's clock; infinite: the move continues without."""
+
+    @property
+    def to(self) -> str:
+        """Return the destination as `ctl` names it."""
+        return "s3" if self.to_bucket else "disk"
 
 
 @dataclass(slots=True)

@@ -32,9 +32,11 @@ from appliance.recordings.recording import Recording
 from appliance.recordings.store import RecordingStore
 
 MAX_CONCURRENCY = 4
-"""Each recording holds a connection to PostgreSQL."""
+"""Each recording holds a connection to PostgreSQL, two while its row is locked."""
 _LEASE_S = 60.0
-"""A move that nobody has asked about for so long begins no further recording."""
+"""A move whose progress no client has requested for so long starts no further recording."""
+_UNSTAGE_S = 5.0
+"""A copy that is not removed by then is removed with the trash."""
 _TRIES = 3
 """For a recording that a user publishes or unpublishes while it is copied."""
 
@@ -53,9 +55,8 @@ async def start_move(
         raise Refused(RefusalKind.INVALID, "recordings are being moved already")
     move.asked_s = trio.current_time()
     admin.moves.newest = move
-    to = "s3" if move.to_bucket else "disk"
     fields = {"count": len(record_ids) or "all", "dry_run": move.dry_run}
-    deps.log.info("recordings_moving", by=actor, to=to, **fields)
+    deps.log.info("recordings_moving", by=actor, to=move.to, **fields)
     admin.start_move(partial(_run, deps, actor, record_ids, move))
     return move
 
@@ -82,9 +83,8 @@ async def _run(deps: RecordingDeps, actor: str, record_ids: Sequence[str], move:
         move.running = False
         moved = sum(one.problem is None for one in move.results)
         if not move.dry_run:
-            to = "s3" if move.to_bucket else "disk"
             failed = len(move.results) - moved
-            deps.log.info("recordings_moved", by=actor, to=to, count=moved, failed=failed)
+            deps.log.info("recordings_moved", by=actor, to=move.to, count=moved, failed=failed)
 
 
 @dataclass(slots=True)
@@ -119,7 +119,7 @@ class Mover:
             for record_id in wanted:
                 await limiter.acquire_on_behalf_of(record_id)
                 if trio.current_time() - move.asked_s > _LEASE_S:
-                    move.results.append(MoveResult("", "stopped: nobody asks for its progress"))
+                    move.results.append(MoveResult("", "stopped: no client asks for its progress"))
                     break
                 nursery.start_soon(self._limited, limiter, record_id, bool(record_ids))
 
@@ -130,9 +130,7 @@ class Mover:
             if not moved and (self.move.dry_run or not named):
                 self.move.total -= 1  # not in the database, or in its place already
                 return
-        except _NotMoved as error:
-            problem = str(error)
-        except BrokenTar as error:
+        except (_NotMoved, BrokenTar) as error:
             problem = str(error)
         except DatabaseDown as error:
             problem = f"PostgreSQL cannot be used: {error}"
@@ -181,7 +179,7 @@ class Mover:
         record_id, published = recording.record_id, recording.published
         settle = self._disk.publish if published else self._disk.unpublish
         await self._thread(partial(settle, record_id, format))
-        directory = self._disk.find(format, record_id)
+        directory = await self._thread(partial(self._disk.find, format, record_id))
         if directory is None:
             return
         names = (str(directory), record_id, format)
@@ -190,7 +188,7 @@ class Mover:
         store = partial(self._objects.store, *names, published=published)
         await self._thread(partial(store, transfer=self.move.transfer))
         async with self.store.lock_recordings([record_id], None) as locked:
-            await self._follow(locked.recordings, format, published, self._objects)
+            await self._follow(locked.recordings, format, published)
             await self.journal.complete_uploads(MOVE, record_id, [format])
             if locked.recordings:
                 await self._thread(partial(self._disk.remove, record_id, format))
@@ -213,17 +211,16 @@ class Mover:
                 if not locked.recordings:
                     raise _NotMoved("it was deleted meanwhile")
         except BaseException:
-            self._disk.unstage(staged)
+            with trio.move_on_after(_UNSTAGE_S, shield=True):
+                await self._thread(partial(self._disk.unstage, staged))
             raise
         await self._thread(partial(self._objects.remove, record_id, format))
 
-    async def _follow(
-        self, locked: Sequence[Recording], format: str, published: bool, objects: RecordingObjects
-    ) -> None:
+    async def _follow(self, locked: Sequence[Recording], format: str, published: bool) -> None:
         """Move objects to where the row says now."""
         for now in locked:
             if now.published != published:
-                move = objects.publish if now.published else objects.unpublish
+                move = self._objects.publish if now.published else self._objects.unpublish
                 await self._thread(partial(move, now.record_id, format))
 
     async def _thread(self, call: Callable[[], T]) -> T:

@@ -9,6 +9,7 @@ Source: docs/object-storage.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -55,11 +56,11 @@ class ObjectWork:
         """Look for work now."""
         self._wake.set()
 
-    async def settle(self, record_ids: Iterable[str], *, limit_s: float = SETTLE_S) -> None:
-        """Wake the worker, and wait until the objects of recordings have followed, or a limit."""
+    async def settle(self, record_ids: Iterable[str]) -> None:
+        """Wake the worker, and wait until the objects of recordings have followed, or SETTLE_S."""
         waiting = [self._awaited.setdefault(one, trio.Event()) for one in record_ids]
         self.wake()
-        with trio.move_on_after(limit_s):
+        with trio.move_on_after(SETTLE_S):
             for event in waiting:
                 await event.wait()
 
@@ -95,7 +96,8 @@ class ObjectWork:
             except OSError as error:
                 reason = error.strerror or "I/O error"
                 self.faults.note("objects_not_moved", work.record_id, reason=reason)
-                await self.journal.postpone(work, reason, wait_s=_RETRY_S)
+                with suppress(DatabaseDown):  # its lease ends
+                    await self.journal.postpone(work, reason, wait_s=_RETRY_S)
             except DatabaseDown:
                 return  # its lease ends
             except Exception as error:
@@ -119,10 +121,10 @@ class ObjectWork:
         if event is not None:
             event.set()
 
-    # --- what dead imports and moves left ----------------------------------------------------
+    # --- leftovers of dead imports and moves -------------------------------------------------
 
     async def sweep_forever(self) -> None:
-        """Remove what they left, at once and at intervals, until cancelled."""
+        """Remove leftovers of dead imports and moves, at once and at intervals, until cancelled."""
         while True:
             try:
                 await self.sweep()

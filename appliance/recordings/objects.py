@@ -67,9 +67,7 @@ class RecordingObjects:
 
     def has(self, format: str, record_id: str) -> bool:
         """Return whether a format has objects, published or not."""
-        if not (is_format(format) and is_record_id(record_id)):
-            return False
-        return any(self._exists(format, record_id, published) for published in _STATES)
+        return self._present(record_id, format) is not None
 
     def where(self, record_id: str) -> dict[str, tuple[bool, bool]]:
         """Return for each format with objects whether it has published and unpublished ones."""
@@ -275,6 +273,8 @@ class RecordingObjects:
 
     def _present(self, record_id: str, format: str) -> str | None:
         """Return what the keys of a format begin with, the published ones first."""
+        if not (is_format(format) and is_record_id(record_id)):
+            return None
         for published in _STATES:
             if self._exists(format, record_id, published):
                 return self.keys.directory(format, record_id, published=published)

@@ -45,6 +45,10 @@ class SpoolAdmin:
                 found.append(FailedTar(tar, _read_reason(path)))
         return found
 
+    def count_failed(self) -> int:
+        """Return the number of tars in `failed/`."""
+        return len(self._spool.failed_names())
+
     def find_file(self, path: str) -> SpooledTar:
         """Return a file of this machine, named relative to the spool if it is a tar there
         (`r1.tar`, `failed/r1.tar`), else by its real path. Raises OSError: not a readable file.

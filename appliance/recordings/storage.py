@@ -68,7 +68,7 @@ class Storage(Protocol):
     def new_objects(
         self, source: str, record_id: str, format: str, *, published: bool
     ) -> NewObjects | None:
-        """Return what `stage` is going to leave behind after a crash; None: nothing for ever."""
+        """Return the objects that `stage` would leave after a crash; None: there are none."""
 
     def stage(
         self, source: str, record_id: str, format: str, *, published: bool, transfer: Transfer

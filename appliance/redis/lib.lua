@@ -35,9 +35,11 @@ local function state_of(id, stored)
   return 'disabled'
 end
 
--- Set the state of a server and move its load to the sorted set of that state.
+-- Set the state of a server and move its load to the sorted set of that state. A maintenance window that
+-- had changed it has no say in it any more (advance_maintenance.lua).
 local function set_state(sid, state)
   call('HSET', P .. 'server:' .. sid, 'state', state)
+  call('HDEL', A .. 'maintained', sid)
   local load = call('ZSCORE', P .. 'server_load', sid) or call('ZSCORE', P .. 'cordoned_server_load', sid)
   call('ZREM', P .. 'server_load', sid)
   call('ZREM', P .. 'cordoned_server_load', sid)
@@ -75,6 +77,23 @@ local function reply_server(id)
   return { id, s[1], text(s[2]), state_of(id, s[3]), text(s[4]), text(s[5]), text(s[6]),
     text(s[7]), text(s[8]), text(s[9]), text(s[10]), text(s[11]), text(limits[1]), text(limits[2]),
     text(load), text(unhealthy), text(suspicion), unstable and 1 or 0 }
+end
+
+-- The load of one meeting on a server of multiplier 1 (docs/placement.md), and the seats that it takes.
+-- `w`: the weights {user, video, voice, meeting}; nil: Scalelite's formula, in which each seat is 1.
+-- `seen`: its counts at a poll, nil before one. `expected`: the counts it is expected to reach, nil unless users
+-- are still joining; then the greater of the two counts.
+local function load_of(w, seen, expected, moderators_twice)
+  seen, expected = seen or {}, expected or {}
+  local function most(name) return math.max(seen[name] or 0, expected[name] or 0) end
+  if w then
+    local users = most('participants')
+    return w.user * users + w.video * most('videos') + w.voice * most('voice') + w.meeting, users
+  end
+  -- participantCount includes the moderators; Scalelite counts them twice.
+  local attendees = (seen.participants or 0) + (moderators_twice and seen.moderators or 0)
+  local seats = math.max(attendees, expected.participants or 0)
+  return seats, seats
 end
 
 -- Change the load of a server in the sorted set that holds it; a server in neither set stays out.
@@ -215,22 +234,45 @@ end
 
 local MAX_USAGE_ENDS = 100000
 
--- Note for usage that a run has ended, unless its record is gone already: then a poll notices it.
-local function note_end(id, run_ms, tenant_id)
-  local a = call('HMGET', A .. 'meeting:' .. id, 'run_ms', 'created')
+-- Recordings that a server owes (docs/fleet.md): a sorted set of internal ids by the end of their runs.
+-- `debts`: internal id -> time of the end, or 0: it is not owed.
+local function change_debts(sid, debts)
+  local key = A .. 'owed:' .. sid
+  for internal_id, ended_ms in pairs(debts) do
+    if ended_ms > 0 then
+      call('ZADD', key, decimal(ended_ms), internal_id)
+      call('SADD', A .. 'owed', sid)
+    else
+      call('ZREM', key, internal_id)
+    end
+  end
+  if call('EXISTS', key) == 0 then call('SREM', A .. 'owed', sid) end
+end
+
+local function append_end(sid, id, tenant_id, run_ms, created, marks, recorded)
+  local key = A .. 'usage_ended'
+  local note = cjson.encode({ sid, id, text(tenant_id), run_ms, text(created), text(marks), text(recorded) })
+  if call('RPUSH', key, note) > MAX_USAGE_ENDS then call('LPOP', key) end
+  call('PEXPIRE', key, 600000)
+end
+
+-- Note for usage that a run has ended, unless its record is gone already: then a poll notices it. `marks`:
+-- 'true' or 'false' if its server has told whether it has recording marks. What it owes counts from now
+-- (due_ms) on, so that its server does not look empty and free of debts in between.
+local function note_end(id, run_ms, tenant_id, due_ms, marks)
+  local a = call('HMGET', A .. 'meeting:' .. id, 'run_ms', 'created', 'recorded')
   local sid = a[1] and tonumber(a[1]) == run_ms and call('HGET', P .. 'meeting:' .. id, 'server_id')
   if not sid then return end
-  local key = A .. 'usage_ends'
-  if call('RPUSH', key, cjson.encode({ sid, id, text(tenant_id), a[1], text(a[2]) })) > MAX_USAGE_ENDS then
-    call('LPOP', key)
+  append_end(sid, id, tenant_id, a[1], a[2], marks, a[3])
+  if a[2] and a[3] == '1' and marks ~= 'false' then
+    change_debts(sid, { [redis.sha1hex(id) .. '-' .. a[2]] = math.max(due_ms, 1) })
   end
-  call('PEXPIRE', key, 600000)
 end
 
 -- Schedule the notification of a front-end at due_ms that a run has ended. Until then its server may
 -- report the end with more details (end_meeting.lua). Does nothing without a URL.
 local function notify_later(id, run_ms, ended_url, tenant_id, due_ms, marks, named)
-  note_end(id, run_ms, tenant_id)
+  note_end(id, run_ms, tenant_id, due_ms, marks)
   if not ended_url or ended_url == '' then return end
   local key = decimal(run_ms or 0) .. ':' .. id
   call('HSET', A .. 'ended', key, cjson.encode({
@@ -257,9 +299,10 @@ local function detach(id, r, now_ms, abandoned, requested)
   for index = 1, 6 do seen[index] = text(seen[index]) end
   abandoned = abandoned or (r.creating_ms ~= nil and is_detached(id))
   local run_ms, ended_url = run_of(id)
+  local more = call('HMGET', A .. 'meeting:' .. id, 'expected_videos', 'expected_voice')
   call('HSET', A .. 'detached:' .. r.server_id, id, cjson.encode({
     moderator_pw = r.moderator_pw, voice_bridge = r.voice_bridge, tenant_id = r.tenant_id,
-    expected = r.expected, joins = r.joins, placed_ms = r.placed_ms, own_passwords = r.own_passwords,
+    expected = r.expected, expected_videos = more[1] or nil, expected_voice = more[2] or nil, joins = r.joins, placed_ms = r.placed_ms, own_passwords = r.own_passwords,
     run_ms = run_ms, created = call('HGET', A .. 'meeting:' .. id, 'created') or nil,
     ended_url = ended_url, detached_ms = now_ms, abandoned = abandoned, seen = seen,
     requested = requested }))
@@ -578,8 +621,8 @@ local function append_usage(name, entries, time_of)
 end
 
 -- Write what an appliance has added up, if it began with the stored version; return whether it did.
--- `parts`: version, state (JSON; '' deletes it), number of entries of usage_runs, these, those of
--- usage_minutes.
+-- `parts`: version, state (JSON; '' deletes it), number of entries of usage_runs, debts as change_debts
+-- takes them (JSON, '' without), the entries, those of usage_minutes.
 local function save_usage(sid, parts)
   local key = A .. 'usage_of:' .. sid
   local version = tonumber(parts[1])
@@ -592,8 +635,16 @@ local function save_usage(sid, parts)
     call('SADD', A .. 'usage_servers', sid)
   end
   local runs, minutes = {}, {}
-  for index = 4, #parts do
-    local list = index < 4 + tonumber(parts[3]) and runs or minutes
+  if parts[4] ~= '' then
+    local debts = cjson.decode(parts[4])
+    change_debts(sid, debts)
+    -- What the database may have as owed, or will have.
+    for internal_id, ended_ms in pairs(debts) do
+      call(ended_ms > 0 and 'SREM' or 'SADD', A .. 'usage_settled', cjson.encode({ sid, internal_id }))
+    end
+  end
+  for index = 5, #parts do
+    local list = index < 5 + tonumber(parts[3]) and runs or minutes
     list[#list + 1] = parts[index]
   end
   append_usage('usage_runs', runs, function(entry)

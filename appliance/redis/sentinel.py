@@ -83,7 +83,7 @@ async def wait_for_another_master(
 ) -> Master:
     """Return the new master as soon as the Sentinels name another one than `current`.
 
-    `on_moving` is told, again and again, whether a failover is under way.
+    `on_moving` is called at each round with whether a failover is under way.
     """
     notice = [trio.Event()]
 

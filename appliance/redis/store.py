@@ -116,7 +116,7 @@ class ReplicaCheck:
         self._confirmation = confirmation
         self._minimum = minimum
         self._expected = minimum
-        """Replicas that confirmed last time: one that hangs is not waited for again and again."""
+        """Replicas that confirmed last time: one that hangs is waited for only once."""
 
     async def wait(self) -> None:
         """Wait for all connected replicas, `minimum` at least.

@@ -57,6 +57,7 @@ from appliance.servers.admin_types import (
 )
 from appliance.servers.audited import ONE_SERVER
 from appliance.servers.deps import ServerDeps
+from appliance.servers.maintenance_calls import maintenance_of
 from appliance.servers.values import MAX_LIMIT, NewServer
 
 NO_SERVER = {404: "There is no server with this id."}
@@ -201,11 +202,13 @@ async def _get_servers(deps: ServerDeps, call: Call[NoFields]) -> list[ServerJso
     found = await servers.list_servers(deps)
     if not found:
         raise ErrorAnswer(404, ErrorJson("No servers are configured"))
-    return [server_json(server) for server in found]
+    windows = await maintenance_of(deps)
+    return [server_json(server, windows.get(server.id)) for server in found]
 
 
 async def _get_server_info(deps: ServerDeps, call: Call[ServerIdRequest]) -> ServerJson:
-    return server_json(await servers.find_server(deps, call.read().id))
+    server = await servers.find_server(deps, call.read().id)
+    return server_json(server, (await maintenance_of(deps)).get(server.id))
 
 
 async def _add_server(deps: ServerDeps, call: Call[AddServerRequest]) -> ServerJson:

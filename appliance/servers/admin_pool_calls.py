@@ -41,6 +41,7 @@ from appliance.servers.admin_types import (
 )
 from appliance.servers.audited import ALL_SERVERS, EMPTY_POOL
 from appliance.servers.deps import ServerDeps
+from appliance.servers.maintenance_calls import maintenance_of
 from appliance.servers.sync import AddedServer, StepOutcome, SyncedServer
 from appliance.servers.sync_plan import StepKind, SyncMode, named_values
 from appliance.servers.yaml_list import BadServerList
@@ -143,6 +144,7 @@ class SyncStepJson(Answer, frozen=True):
         dict[str, str | float], Meta(description="The new values; the secret is hidden.")
     ]
     meetings: Annotated[int, Meta(ge=0)]
+    recordings_owed: Annotated[int, Meta(ge=0, description="Those that keep it from going.")]
     outcome: Outcome
     reason: Annotated[str, Meta(description="Why it failed.")]
     ended: list[EndedMeetingJson]
@@ -186,6 +188,7 @@ def _step_json(one: SyncedServer) -> SyncStepJson:
         kind=step.kind,
         changes=_changes_json(step.change),
         meetings=step.meetings,
+        recordings_owed=step.owed,
         outcome=one.outcome,
         reason=one.reason,
         ended=ended_json(one.ended),
@@ -212,7 +215,7 @@ def _added_json(one: AddedServer) -> AddedServerJson:
 
 
 async def _get_status(deps: ServerDeps, call: Call[NoFields]) -> PoolStatusJson:
-    return status_json(await servers.read_status(deps))
+    return status_json(await servers.read_status(deps), await maintenance_of(deps))
 
 
 async def _poll(deps: ServerDeps, call: Call[PollRequest]) -> list[PollJson]:
@@ -312,6 +315,7 @@ POOL_CALLS: tuple[AdminCall[ServerDeps], ...] = (
                         "state": "enabled",
                     },
                     meetings=0,
+                    recordings_owed=0,
                     outcome=StepOutcome.DONE,
                     reason="",
                     ended=[],

@@ -5,7 +5,8 @@ Fields that Scalelite has keep its names and types (Scalelite's docs/api-README.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -13,11 +14,13 @@ from msgspec import Meta
 from appliance.admin_calls.call import Answer
 from appliance.admin_calls.secrets import Secret
 from appliance.bbb.endpoint import host_labels, host_of
-from appliance.model import Server, ServerState
+from appliance.model import Server, ServerId, ServerState
 from appliance.pool.ending import EndOutcome, EndResult
 from appliance.servers.administration import PoolStatus
+from appliance.servers.maintenance_calls import MaintenanceJson
 from appliance.servers.polling import PollResult
 
+NO_MAINTENANCE: Mapping[ServerId, MaintenanceJson] = MappingProxyType({})
 UNAVAILABLE: Literal["unavailable"] = "unavailable"
 
 Number = Annotated[int, Meta(ge=0)]
@@ -27,7 +30,19 @@ Load = Annotated[
     Meta(description="`unavailable` if the server takes no meetings."),
 ]
 Multiplier = Annotated[str, Meta(pattern=r"^[0-9.e+-]+$", description="A number, as a text.")]
+Owed = Annotated[
+    int,
+    Meta(ge=0, description="Recordings of meetings that have ended there which have not arrived."),
+]
+Awaited = Annotated[
+    int,
+    Meta(ge=0, description="Those of them that are younger than RECORDING_OWED_HOURS."),
+]
 Maximum = Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="null: there is no limit.")]
+NextMaintenance = Annotated[
+    MaintenanceJson | None,
+    Meta(description="Under way, or the next; only in lists, getServerInfo and getStatus."),
+]
 
 
 class ServerJson(Answer, frozen=True):
@@ -44,6 +59,9 @@ class ServerJson(Answer, frozen=True):
     online: Online
     max_meetings: Maximum
     max_users: Maximum
+    recordings_owed: Owed
+    recordings_awaited: Awaited
+    maintenance: NextMaintenance = None
 
 
 class ServerStatusJson(Answer, frozen=True):
@@ -65,6 +83,9 @@ class ServerStatusJson(Answer, frozen=True):
     online: Online
     max_meetings: Maximum
     max_users: Maximum
+    recordings_owed: Owed
+    recordings_awaited: Awaited
+    maintenance: NextMaintenance = None
 
 
 class PollJson(Answer, frozen=True):
@@ -120,19 +141,19 @@ class ClearedServerJson(Answer, frozen=True):
     meetings: list[EndedMeetingJson]
 
 
-class EnabledServerJson(ServerStatusJson, frozen=True):
+class EnabledServerJson(ServerStatusJson, frozen=True, kw_only=True):
     """enableServer."""
 
     poll: PollJson | None
 
 
-class DisabledServerJson(ServerStatusJson, frozen=True):
+class DisabledServerJson(ServerStatusJson, frozen=True, kw_only=True):
     """disableServer."""
 
     ended: list[EndedMeetingJson]
 
 
-def server_json(server: Server) -> ServerJson:
+def server_json(server: Server, maintenance: MaintenanceJson | None = None) -> ServerJson:
     """Render a server as getServers does."""
     return ServerJson(
         id=server.id,
@@ -146,10 +167,15 @@ def server_json(server: Server) -> ServerJson:
         online=_online(server.online),
         max_meetings=server.max_meetings,
         max_users=server.max_users,
+        recordings_owed=server.recordings_owed,
+        recordings_awaited=server.recordings_awaited,
+        maintenance=maintenance,
     )
 
 
-def server_status_json(server: Server, hostname: str | None = None) -> ServerStatusJson:
+def server_status_json(
+    server: Server, hostname: str | None = None, maintenance: MaintenanceJson | None = None
+) -> ServerStatusJson:
     """Render a row of the status table; `hostname`: a label that is unique in the table."""
     return ServerStatusJson(
         hostname=hostname or host_of(server.url),
@@ -168,6 +194,9 @@ def server_status_json(server: Server, hostname: str | None = None) -> ServerSta
         online=_online(server.online),
         max_meetings=server.max_meetings,
         max_users=server.max_users,
+        recordings_owed=server.recordings_owed,
+        recordings_awaited=server.recordings_awaited,
+        maintenance=maintenance,
     )
 
 
@@ -179,11 +208,14 @@ def _online(online: bool) -> Online:
     return "online" if online else "offline"
 
 
-def status_json(status: PoolStatus) -> PoolStatusJson:
+def status_json(
+    status: PoolStatus, maintenance: Mapping[ServerId, MaintenanceJson] = NO_MAINTENANCE
+) -> PoolStatusJson:
     """Render the state of the pool."""
     labels = host_labels([server.url for server in status.servers])
+    windows = [maintenance.get(server.id) for server in status.servers]
     return PoolStatusJson(
-        servers=list(map(server_status_json, status.servers, labels)),
+        servers=list(map(server_status_json, status.servers, labels, windows)),
         meetings=status.meetings,
         users=status.users,
         available=status.available,
@@ -236,6 +268,8 @@ SERVER_EXAMPLE = ServerJson(
     online="online",
     max_meetings=None,
     max_users=None,
+    recordings_owed=0,
+    recordings_awaited=0,
 )
 STATUS_EXAMPLE = ServerStatusJson(
     hostname="bbb1.example.com",
@@ -254,6 +288,8 @@ STATUS_EXAMPLE = ServerStatusJson(
     online="online",
     max_meetings=None,
     max_users=None,
+    recordings_owed=0,
+    recordings_awaited=0,
 )
 POLL_EXAMPLE = PollJson(
     id=SERVER_ID,

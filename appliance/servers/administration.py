@@ -21,6 +21,7 @@ from appliance.servers.deps import ServerDeps
 from appliance.servers.polling import PollResult, poll_server
 from appliance.servers.sync_plan import named_values
 from appliance.servers.values import NewServer, check_change, check_id
+from appliance.usage.debts import with_debts
 
 FIRST_POLL_DEADLINE_S = 5.0
 """How long enabling waits for the first poll before it answers that the poll is still running."""
@@ -64,7 +65,7 @@ async def read_status(deps: ServerDeps) -> PoolStatus:
 
 async def list_servers(deps: ServerDeps) -> tuple[Server, ...]:
     """Return all servers in natural order of their host names: bbb2 before bbb10."""
-    servers = await deps.pool.records.list_servers()
+    servers = await with_debts(deps.usage, await deps.pool.records.list_servers())
     return tuple(sorted(servers, key=lambda one: (natural_key(host_of(one.url)), one.id)))
 
 
@@ -73,7 +74,7 @@ async def find_server(deps: ServerDeps, server_id: str) -> Server:
     server = await deps.pool.records.find_server(ServerId(server_id))
     if server is None:
         raise no_server(server_id)
-    return server
+    return (await with_debts(deps.usage, [server]))[0]
 
 
 async def add_server(
@@ -172,18 +173,21 @@ async def set_server_state(
 async def remove_server(deps: ServerDeps, actor: str, server_id: str, *, force: bool) -> None:
     """Remove a server; with `force` also the records of its meetings, although they continue.
 
-    Raises Refused: it does not exist, or has meetings and `force` is not set.
+    Raises Refused: it does not exist, or has meetings or owes recordings and `force` is not set.
     """
     removed = await deps.pool.records.find_server(ServerId(server_id))
     hooks = (await deps.callbacks.hooks.read(ServerId(server_id))).registered
-    held = await deps.store.remove_server(ServerId(server_id), force=force)
-    if held == -1:
+    result = await deps.store.remove_server(ServerId(server_id), force=force, now_ms=deps.now_ms())
+    if not result.known:
         raise no_server(server_id)
-    if held is not None:
-        meetings = "1 meeting" if held == 1 else f"{held} meetings"
+    if not result.done:
+        advice = (
+            "drain or panic it first"
+            if result.meetings
+            else "wait for " + ("it" if result.owed == 1 else "them")
+        )
         raise Refused(
-            RefusalKind.INVALID,
-            f"server {server_id} has {meetings}; drain or panic it first, or use force",
+            RefusalKind.INVALID, f"server {server_id} has {result.reason}; {advice}, or use force"
         )
     deps.log.info("server_removed", server=server_id, forced=force, by=actor)
     if removed is not None and hooks:

@@ -35,7 +35,7 @@ async def disable_server(
     if not confirmed:
         await _refuse_if_in_use(deps, server)
     await set_server_state(deps, actor, server_id, ServerState.DISABLED)
-    return await _clear(deps, actor, server, end=True)
+    return await clear_server(deps, actor, server, end=True)
 
 
 async def _refuse_if_in_use(deps: ServerDeps, server: Server) -> None:
@@ -66,10 +66,14 @@ async def panic_server(
     server = await find_server(deps, server_id)
     if not keep_state:
         await set_server_state(deps, actor, server_id, ServerState.DISABLED)
-    return await _clear(deps, actor, server, end=not skip_end_calls)
+    return await clear_server(deps, actor, server, end=not skip_end_calls)
 
 
-async def _clear(deps: ServerDeps, actor: str, server: Server, *, end: bool) -> ClearedServer:
+async def clear_server(deps: ServerDeps, actor: str, server: Server, *, end: bool) -> ClearedServer:
+    """Delete the records of a server's meetings, and end them unless `end` is false.
+
+    Raises Refused: the server does not exist.
+    """
     held = await deps.store.clear_server(server.id, now_ms=deps.now_ms(), to_be_ended=end)
     if held is None:
         raise no_server(server.id)

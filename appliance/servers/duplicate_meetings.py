@@ -10,15 +10,10 @@ from dataclasses import dataclass
 
 from appliance.bbb.xml import parse_tree
 from appliance.faults import BbbError
-from appliance.model import (
-    Server,
-    Target,
-)
+from appliance.model import Server, Target
 from appliance.pool.ending import end_unwanted
 from appliance.servers.deps import ServerDeps
-from appliance.servers.model import (
-    DoubleMeeting,
-)
+from appliance.servers.model import DoubleMeeting
 
 END_HERE, MOVE_HERE = "end_here", "move_here"
 """The copy of the polled server is to be ended, or that of the server of the record."""

@@ -1,15 +1,16 @@
-"""The load and the counts of a server, computed from its getMeetings answer.
+"""What a poll of a server counts, from its getMeetings answer.
 
-observe_server.lua adds the reservations made since the poll began. The formula is Scalelite's
-(docs/placement.md), because operators tune LOAD_MIN_USER_COUNT and the load multipliers for it.
+The load is computed by observe_server.lua (`load_of` in redis/lib.lua), which also knows what the
+meetings are expected to reach.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from appliance.model import ListedMeeting
+from appliance.model import ListedMeeting, ServerId
+from appliance.servers.model import Observation
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,35 +23,6 @@ class Counts:
     videos: int
 
 
-def contributions(
-    meetings: Sequence[ListedMeeting],
-    expected: Mapping[str, int],
-    *,
-    now_ms: int,
-    load_multiplier: float,
-    min_user_count: int,
-    join_buffer_ms: int,
-    count_moderators_twice: bool,
-) -> dict[str, float]:
-    """Return the contribution of each meeting to the load of its server, by meeting id.
-
-    `expected` is the stored reservation by meeting id; a meeting that the appliance did not place
-    has none and counts as `min_user_count`. `now_ms` and the meetings' create times are Unix times.
-    Breakout rooms contribute nothing and are left out.
-    """
-    seats: dict[str, int] = {}
-    for meeting in meetings:
-        if meeting.is_breakout:
-            continue
-        # participantCount includes the moderators; Scalelite counts them twice.
-        count = meeting.participants + (meeting.moderators if count_moderators_twice else 0)
-        if now_ms - meeting.create_time_ms < join_buffer_ms:
-            count = max(count, expected.get(meeting.id, min_user_count))
-        # If a server lists an id twice, both contribute.
-        seats[meeting.id] = seats.get(meeting.id, 0) + count
-    return {meeting_id: load_multiplier * count for meeting_id, count in seats.items()}
-
-
 def counts(meetings: Sequence[ListedMeeting]) -> Counts:
     """Return the numbers of meetings, users and videos of a server, and its largest meeting."""
     return Counts(
@@ -58,4 +30,35 @@ def counts(meetings: Sequence[ListedMeeting]) -> Counts:
         users=sum(meeting.participants for meeting in meetings),
         largest_meeting=max((meeting.participants for meeting in meetings), default=0),
         videos=sum(meeting.videos for meeting in meetings),
+    )
+
+
+def make_observation(
+    server_id: ServerId,
+    meetings: Sequence[ListedMeeting],
+    *,
+    began_ms: int,
+    now_ms: int,
+    joins_before: float,
+    known: Collection[str] | None = None,
+) -> Observation:
+    """Return what observe_server.lua is told of a poll.
+
+    `known` are the meetings that Redis has to know of, None: all. Times are Unix times.
+    """
+    seen = counts(meetings)
+    listed = [one for one in meetings if known is None or one.id in known]
+    others = [one for one in meetings if known is not None and one.id not in known]
+    return Observation(
+        server_id=server_id,
+        began_ms=began_ms,
+        now_ms=now_ms,
+        joins_before=joins_before,
+        meetings=seen.meetings,
+        users=seen.users,
+        largest_meeting=seen.largest_meeting,
+        videos=seen.videos,
+        listed=tuple(listed),
+        others=tuple(one for one in others if not one.is_breakout),
+        stray_tenants=frozenset(one.tenant_id or "" for one in others),
     )

@@ -4,23 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from appliance.model import MeetingId, ServerId, ServerState
-
-
-@dataclass(frozen=True, slots=True)
-class SeenMeeting:
-    """One listed meeting, as a poll passes it to the store."""
-
-    id: str
-    contribution: float
-    """Its share of the server's load."""
-    participants: int
-    created_ms: int = 0
-    moderators: int = 0
-    videos: int = 0
-    name: str = ""
-    is_breakout: bool = False
-    tenant_id: str | None = None
+from appliance.model import ListedMeeting, MeetingId, ServerId, ServerState
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +16,13 @@ class Observation:
     now_ms: int
     joins_before: float
     """`PollStart.joins` when the poll began."""
-    load: float
     meetings: int
     users: int
     largest_meeting: int
     videos: int
-    listed: tuple[SeenMeeting, ...]
+    listed: tuple[ListedMeeting, ...]
+    others: tuple[ListedMeeting, ...] = ()
+    """Further meetings, of which Redis knows nothing; they only count."""
     bbb_version: str | None = None
     stray_tenants: frozenset[str] = frozenset()
     """Tenants (their ids, empty for none) with meetings that `listed` leaves out."""
@@ -49,8 +34,8 @@ class PollStart:
 
     state: ServerState
     joins: float
-    """Total load that joins have ever added to the server; what they add during the poll counts in
-    addition to the load that the poll measures."""
+    """Users whose joins have ever added to the load of the server, times its multiplier; what they
+    add during the poll counts in addition to the load that the poll measures."""
     usage_version: int = 0
     """How often the usage of the server was written."""
 
@@ -89,6 +74,32 @@ class ObservationResult:
     missing: tuple[tuple[MeetingId, int], ...] = ()
     """Recorded meetings (id, placement) that the server did not list."""
     doubles: tuple[DoubleMeeting, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalResult:
+    """What came of a removal: it is refused if the server has meetings or owes recordings."""
+
+    known: bool
+    meetings: int = 0
+    owed: int = 0
+    """Recordings younger than RECORDING_OWED_HOURS that have not arrived."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the server was removed."""
+        return self.known and not self.meetings and not self.owed
+
+    @property
+    def reason(self) -> str:
+        """Return why it was refused."""
+        if self.meetings:
+            return _counted(self.meetings, "meeting")
+        return f"{_counted(self.owed, 'recording')} to deliver"
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ and follows up: it checks meetings that were not listed and ends those that belo
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -17,7 +17,6 @@ from appliance.faults import BbbError, StoreDown
 from appliance.instruments import LastPoll
 from appliance.model import (
     ListedMeeting,
-    ListedRecord,
     MeetingId,
     Server,
     ServerState,
@@ -25,15 +24,13 @@ from appliance.model import (
 from appliance.pool.ending import end_unwanted, forget_if_gone
 from appliance.servers.deps import ServerDeps
 from appliance.servers.duplicate_meetings import log_double, resolve_double
-from appliance.servers.load import contributions, counts
+from appliance.servers.load import counts, make_observation
 from appliance.servers.model import (
     FailureResult,
-    Observation,
     ObservationResult,
     PollStart,
-    SeenMeeting,
 )
-from appliance.servers.store import CHUNK, expected_of
+from appliance.servers.store import CHUNK
 from appliance.usage.observer import PreparedUsage, confirm_usage, prepare_usage
 from appliance.usage.tally import Poll, gap_limit_ms
 
@@ -165,36 +162,16 @@ async def _record_success(
     began_ms: int,
     listed: Sequence[ListedMeeting],
 ) -> ObservationResult:
-    load, now_ms, seen = deps.settings.load, deps.now_ms(), counts(listed)
-    known = await _known_meetings(deps, server, listed)
-    records = await deps.store.listed_records([meeting.id for meeting in listed])
-    each = contributions(
+    now_ms = deps.now_ms()
+    observation = make_observation(
+        server.id,
         listed,
-        expected_of(records),
-        now_ms=now_ms,
-        load_multiplier=server.load_multiplier,
-        min_user_count=load.min_user_count,
-        join_buffer_ms=load.join_buffer_ms,
-        count_moderators_twice=load.count_moderators_twice,
-    )
-    observation = Observation(
-        server_id=server.id,
         began_ms=began_ms,
         now_ms=now_ms,
         joins_before=start.joins,
-        load=sum(each.values()),
-        meetings=seen.meetings,
-        users=seen.users,
-        largest_meeting=seen.largest_meeting,
-        videos=seen.videos,
-        listed=tuple(
-            _seen(meeting, each.get(meeting.id, 0.0))
-            for meeting in listed
-            if known is None or meeting.id in known
-        ),
-        stray_tenants=_strays(listed, known),
+        known=await _known_meetings(deps, server, listed),
     )
-    usage = await _prepare_usage(deps, server, start, now_ms, listed, records)
+    usage = await _prepare_usage(deps, server, start, now_ms, listed)
     result = await deps.store.observe_server(
         observation,
         healthy_threshold=deps.settings.polling.healthy_threshold,
@@ -207,33 +184,12 @@ async def _record_success(
     return result
 
 
-def _strays(listed: Sequence[ListedMeeting], known: frozenset[str] | None) -> frozenset[str]:
-    if known is None:
-        return frozenset()
-    return frozenset(one.tenant_id or "" for one in listed if one.id not in known)
-
-
-def _seen(meeting: ListedMeeting, contribution: float) -> SeenMeeting:
-    return SeenMeeting(
-        meeting.id,
-        contribution,
-        meeting.participants,
-        created_ms=meeting.create_time_ms,
-        moderators=meeting.moderators,
-        videos=meeting.videos,
-        name=meeting.name,
-        is_breakout=meeting.is_breakout,
-        tenant_id=meeting.tenant_id,
-    )
-
-
 async def _prepare_usage(
     deps: ServerDeps,
     server: Server,
     start: PollStart,
     now_ms: int,
     listed: Sequence[ListedMeeting],
-    records: Mapping[str, ListedRecord],
 ) -> PreparedUsage | None:
     if deps.usage is None:
         return None
@@ -242,7 +198,7 @@ async def _prepare_usage(
         tag=server.tag or "",
         at_ms=now_ms,
         listed=listed,
-        records=records,
+        records=await deps.store.listed_records([meeting.id for meeting in listed]),
         gap_limit_ms=gap_limit_ms(deps.settings.polling.interval_s),
         keep_names=deps.settings.usage.meeting_names,
     )

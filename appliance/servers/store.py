@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
 from appliance.model import (
+    ListedMeeting,
     ListedRecord,
     MeetingId,
     PlacementRules,
@@ -29,8 +30,9 @@ from appliance.servers.model import (
     Observation,
     ObservationResult,
     PollStart,
-    SeenMeeting,
+    RemovalResult,
 )
+from appliance.settings.model import RegistrySettings
 
 CHUNK = 500
 """Meetings of a list per round trip. More would make the commands of other tasks wait."""
@@ -42,6 +44,7 @@ class ServerStore:
 
     redis: RedisStores
     rules: PlacementRules
+    registry: RegistrySettings = field(default_factory=RegistrySettings)
 
     async def add_server(self, server_id: ServerId, change: ServerChange) -> bool:
         """Add a server, disabled and offline; False: the id exists."""
@@ -59,10 +62,17 @@ class ServerStore:
         before = await self.redis.background.run("set_server_state", server_id, state.value)
         return None if before is None else parse_state(before)
 
-    async def remove_server(self, server_id: ServerId, *, force: bool) -> int | None:
-        """Remove a server; None: done; n > 0: refused, it has n meetings; -1: unknown server."""
-        reply = await self.redis.background.run("remove_server", server_id, int(force))
-        return None if reply[0] == 0 else int(reply[0])
+    async def remove_server(
+        self, server_id: ServerId, *, force: bool, now_ms: int
+    ) -> RemovalResult:
+        """Remove a server, without `force` only if it is empty and owes no recent recording.
+
+        It is known as retired from now on.
+        """
+        owed_since_ms = max(0, now_ms - self.registry.recording_owed_ms)
+        arguments = server_id, int(force), now_ms, owed_since_ms, int(self.registry.retired_ms > 0)
+        meetings, owed = await self.redis.background.run("remove_server", *arguments)
+        return RemovalResult(meetings >= 0, max(meetings, 0), owed)
 
     async def have_vanished(self) -> bool:
         """Return whether there are no servers, and no operator caused or accepted that."""
@@ -111,14 +121,10 @@ class ServerStore:
         In chunks of CHUNK meetings, a round trip each.
         """
         prefix = self.redis.background.own_key("meeting:")
-        fields = ("expected", "moved_from", "run_ms", "created")
+        fields = ("moved_from", "run_ms", "created")
         replies = await self._ask_each(meeting_ids, lambda id: [("HMGET", prefix + id, *fields)])
         pairs = zip(meeting_ids, replies, strict=True)
         return {meeting_id: _parse_listed(one) for meeting_id, (one,) in pairs if any(one)}
-
-    async def expected_sizes(self, meeting_ids: Sequence[str]) -> dict[str, int]:
-        """Return the reserved size of those meetings that have a reservation."""
-        return expected_of(await self.listed_records(meeting_ids))
 
     async def known_meetings(
         self, server_id: ServerId, meeting_ids: Sequence[str]
@@ -225,9 +231,8 @@ class ServerStore:
 
 
 def _parse_listed(found: Sequence[str | None]) -> ListedRecord:
-    expected, moved_from, run_ms, created = found
+    moved_from, run_ms, created = found
     return ListedRecord(
-        int(float(expected)) if expected else None,
         moved_from or "",
         int(run_ms or 0),
         # A server wrote it.
@@ -235,52 +240,56 @@ def _parse_listed(found: Sequence[str | None]) -> ListedRecord:
     )
 
 
-def expected_of(records: Mapping[str, ListedRecord]) -> dict[str, int]:
-    """Return the reserved size of those meetings that have a reservation."""
-    return {id: one.expected for id, one in records.items() if one.expected is not None}
-
-
 def observation_arguments(
     seen: Observation, rules: PlacementRules, *, healthy_threshold: int
 ) -> str:
     """Return the argument of observe_server.lua."""
-    listed = [_listed_argument(meeting) for meeting in seen.listed]
     return to_script_json(
         {
             "server_id": seen.server_id,
             "began_ms": seen.began_ms,
             "now_ms": seen.now_ms,
             "joins_before": seen.joins_before,
-            "load": seen.load,
             "meetings": seen.meetings,
             "users": seen.users,
             "largest_meeting": seen.largest_meeting,
             "videos": seen.videos,
-            "listed": listed,
+            "listed": [_listed_argument(meeting, rules) for meeting in seen.listed],
+            "others": [_counts_argument(meeting, rules) for meeting in seen.others],
             "stray_tenants": sorted(seen.stray_tenants),
             "bbb_version": seen.bbb_version,
             "healthy_threshold": healthy_threshold,
             "ttl_s": rules.ttl_s,
             "join_buffer_ms": rules.join_buffer_ms,
+            "min_user_count": rules.min_user_count,
+            "moderators_twice": rules.count_moderators_twice,
+            "weights": rules.weights and rules.weights.to_script(),
             "notify_after_ms": NOTIFY_AFTER_LOSS_MS,
         }
     )
 
 
-def _listed_argument(meeting: SeenMeeting) -> dict[str, Any]:
-    argument: dict[str, Any] = {
-        "id": meeting.id,
-        "contribution": meeting.contribution,
-        "participants": meeting.participants,
-        "created_ms": meeting.created_ms,
-        "moderators": meeting.moderators,
-        "videos": meeting.videos,
-        "name": meeting.name,
-    }
-    if meeting.is_breakout:
-        argument["is_breakout"] = True
+def _listed_argument(meeting: ListedMeeting, rules: PlacementRules) -> dict[str, Any]:
+    argument = {**_counts_argument(meeting, rules), "name": meeting.name}
     if meeting.tenant_id:
         argument["tenant_id"] = meeting.tenant_id
+    if meeting.recorded:
+        argument["recorded"] = True
+    return argument
+
+
+def _counts_argument(meeting: ListedMeeting, rules: PlacementRules) -> dict[str, Any]:
+    argument: dict[str, Any] = {
+        "id": meeting.id,
+        "participants": meeting.participants,
+        "created_ms": meeting.create_time_ms,
+        "moderators": meeting.moderators,
+        "videos": meeting.videos,
+    }
+    if rules.weights:
+        argument["voice"] = meeting.voice
+    if meeting.is_breakout:
+        argument["is_breakout"] = True
     return argument
 
 

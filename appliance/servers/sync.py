@@ -22,6 +22,7 @@ from appliance.pool.ending import EndResult
 from appliance.servers.administration import add_server, list_servers, logged_change
 from appliance.servers.clearing import panic_server
 from appliance.servers.deps import ServerDeps
+from appliance.servers.model import RemovalResult
 from appliance.servers.sync_plan import (
     StepKind,
     SyncMode,
@@ -204,10 +205,11 @@ class _Sync:
         return SyncedServer(step, StepOutcome.DONE)
 
     async def _remove(self, step: SyncStep) -> SyncedServer:
-        held = await self._deps.store.remove_server(step.server_id, force=False)
-        if held is not None and held > 0:  # a meeting was placed there meanwhile
-            return await self._remove_occupied(replace(step, meetings=held))
-        if held is None:
+        result = await self._take_out(step, force=False)
+        if result.meetings or result.owed:  # a meeting was placed there, or has ended, meanwhile
+            held = replace(step, meetings=result.meetings, owed=result.owed)
+            return await self._remove_occupied(held)
+        if result.done:
             self._log("server_removed", step, forced=False)
         return SyncedServer(step, StepOutcome.DONE)
 
@@ -216,16 +218,20 @@ class _Sync:
             return await self._evict(replace(step, kind=StepKind.EVICT))
         server = await self._deps.pool.records.find_server(step.server_id)
         state = ServerState.DISABLED if server is None else server.state
-        return await self._apply(cordoning(step.server_id, state, step.meetings))
+        return await self._apply(cordoning(step.server_id, state, step.meetings, step.owed))
 
     async def _evict(self, step: SyncStep) -> SyncedServer:
         try:
             cleared = await panic_server(self._deps, self._actor, step.server_id)
         except Refused:  # removed by another call
             return SyncedServer(step, StepOutcome.DONE)
-        await self._deps.store.remove_server(step.server_id, force=True)
+        await self._take_out(step, force=True)
         self._log("server_removed", step, forced=True)
         return SyncedServer(step, StepOutcome.DONE, ended=cleared.meetings)
+
+    async def _take_out(self, step: SyncStep, *, force: bool) -> RemovalResult:
+        now_ms = self._deps.now_ms()
+        return await self._deps.store.remove_server(step.server_id, force=force, now_ms=now_ms)
 
     def _log(self, event: str, step: SyncStep, **more: object) -> None:
         self._deps.log.info(event, server=step.server_id, **more, by=self._actor)

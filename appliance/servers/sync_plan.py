@@ -35,7 +35,7 @@ class StepKind(StrEnum):
     """Not in the file; kept because of the mode."""
     REMOVE = "remove"
     CORDON = "cordon"
-    """Not in the file, but it has meetings; to be removed by a later sync."""
+    """Not in the file, but it has meetings or owes recordings; to be removed by a later sync."""
     EVICT = "evict"
     """Not in the file: its meetings are ended, then it is removed."""
 
@@ -53,6 +53,8 @@ class SyncStep:
     """ADD: all values; CHANGE: those that differ."""
     meetings: int = 0
     """Number of recorded meetings on a server that the file does not contain."""
+    owed: int = 0
+    """Number of recordings that such a server still has to deliver."""
 
     @property
     def changes_something(self) -> bool:
@@ -127,18 +129,19 @@ def _wanted_state(wanted: WantedServer, server: Server) -> ServerState | None:
 def _removal(server: Server, meetings: int, mode: SyncMode) -> SyncStep:
     if mode is SyncMode.KEEP:
         return SyncStep(server.id, StepKind.KEEP)
-    if not meetings:
+    owed = server.recordings_awaited
+    if not meetings and not owed:
         return SyncStep(server.id, StepKind.REMOVE)
     if mode is SyncMode.FORCE:
-        return SyncStep(server.id, StepKind.EVICT, meetings=meetings)
-    return cordoning(server.id, server.state, meetings)
+        return SyncStep(server.id, StepKind.EVICT, meetings=meetings, owed=owed)
+    return cordoning(server.id, server.state, meetings, owed)
 
 
-def cordoning(server_id: ServerId, state: ServerState, meetings: int) -> SyncStep:
+def cordoning(server_id: ServerId, state: ServerState, meetings: int, owed: int) -> SyncStep:
     """Return the step for a server that is not in the file and not empty."""
     enabled = state is ServerState.ENABLED
     change = ServerChange(state=ServerState.CORDONED if enabled else None)
-    return SyncStep(server_id, StepKind.CORDON, change, meetings)
+    return SyncStep(server_id, StepKind.CORDON, change, meetings, owed)
 
 
 def named_values(change: ServerChange) -> dict[str, object]:

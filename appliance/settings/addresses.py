@@ -71,6 +71,20 @@ def _parse_http_url(raw: str) -> str:
 HTTP_URL: Kind[str] = Kind("an http:// or https:// URL", _parse_http_url, str)
 
 
+def _parse_hook_url(raw: str) -> str:
+    address, mark, query = raw.strip().partition("?")
+    if "#" in query or not query.isprintable() or " " in query:
+        raise ValueError(raw)
+    return f"{_parse_http_url(address)}{mark}{query}"
+
+
+HOOK_URL: Kind[str] = Kind(
+    "an http:// or https:// URL, with or without a query",
+    _parse_hook_url,
+    lambda url: f"{url.partition('?')[0]}?{MASK}" if "?" in url else url,
+)
+
+
 def _split_host_port(raw: str) -> tuple[str, int]:
     match = _HOST_PORT(raw)
     if match is None or int(match[3]) > _MAX_PORT:

@@ -75,18 +75,27 @@ def _derived(settings: Settings) -> dict[str, tuple[str, str]]:
         "SECRET_KEY_BASE": (MASK, "generated"),
         "BIND": (show_binds(settings.web.binds), "derived from PORT"),
         "ADMIN_SECRET": (":".join(MASK for _ in settings.admin.secrets), _from_secrets(settings)),
+        "AUTOSCALE_SECRET": (MASK, _autoscale_secret_source(settings)),
         "FSAPI_PASSWORD": (MASK, _from_secrets(settings)),
         "FSAPI_MAX_DURATION": (
             show_number(fsapi.max_duration_s / 60),
             "derived from MAX_MEETING_DURATION",
         ),
     }
+    if settings.load.weights:
+        for name, weight in settings.load.weights.to_script().items():
+            rows[f"LOAD_PER_{name.upper()}"] = (show_number(weight), "default")
     if settings.api.base_url:
         rows["BASE_URL"] = (settings.api.base_url, "derived from URL_HOST")
     if stores.database_disabled:
         rows["RECORDING_DISABLED"] = (show_boolean(True), "derived from DB_DISABLED")
         rows["DB_DISABLED"] = (show_boolean(True), "derived from RECORDING_DISABLED")
     return rows
+
+
+def _autoscale_secret_source(settings: Settings) -> str:
+    own = settings.admin.secrets != settings.api.secrets
+    return "derived from ADMIN_SECRET" if own else _from_secrets(settings)
 
 
 def _from_secrets(settings: Settings) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from appliance.settings import access_variables as a
+from appliance.settings import fleet_variables as f
 from appliance.settings import pool_variables as p
 from appliance.settings import recording_variables as r
 from appliance.settings.kinds import MAX_SOCKET_PATH_BYTES
@@ -31,6 +32,11 @@ def find_conflicts(values: Values, socket: str) -> Iterator[SettingProblem]:
     if low > high:
         yield SettingProblem(
             "VOICE_BRIDGE_MIN", f'"{low}"', f"expected at most VOICE_BRIDGE_MAX ({high})"
+        )
+    least, most = values.get(f.POOL_MIN_SERVERS), values.find(f.POOL_MAX_SERVERS)
+    if most is not None and least > most:
+        yield SettingProblem(
+            "POOL_MIN_SERVERS", f'"{least}"', f"expected at most POOL_MAX_SERVERS ({most})"
         )
     if len(socket.encode()) > MAX_SOCKET_PATH_BYTES and not values.is_bad(a.CTL_SOCKET):
         yield SettingProblem(
@@ -112,5 +118,17 @@ def find_likely_mistakes(values: Values) -> Iterator[str]:
     binds = values.find(a.BIND) or ()
     if values.is_set(a.TLS_CERT_FILE) and binds and all(bind.scheme != "ssl" for bind in binds):
         yield "TLS_CERT_FILE: not used, because BIND has no ssl:// address"
+    yield from _weight_mistakes(values)
     if values.find(p.FSAPI_PASSWORD) == "":
         yield "FSAPI_PASSWORD: empty, so the dialplan endpoint answers without a password"
+
+
+def _weight_mistakes(values: Values) -> Iterator[str]:
+    variables = (p.LOAD_PER_USER, p.LOAD_PER_VIDEO, p.LOAD_PER_VOICE, p.LOAD_PER_MEETING)
+    given = [variable.name for variable in variables if values.is_set(variable)]
+    if not given:
+        return
+    if values.find(p.LOAD_PER_USER) == 0 and not any(map(values.find, variables)):
+        yield "LOAD_PER_USER: all weights are 0, so that servers are chosen at random"
+    if values.is_set(p.LOAD_COUNT_MODERATORS_TWICE):
+        yield f"LOAD_COUNT_MODERATORS_TWICE: not used, because {given[0]} is set"

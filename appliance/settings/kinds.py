@@ -10,10 +10,12 @@ import base64
 import binascii
 import math
 import re
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from appliance.model import ParamRule
 from appliance.redaction import MASK, is_secret_name
@@ -23,6 +25,7 @@ from appliance.settings.param_rules import MODES, parse_rules, render_rule
 T = TypeVar("T")
 
 _NUMBER = re.compile(r"(?:[0-9]{1,15}(?:\.[0-9]{0,9})?|\.[0-9]{1,9})").fullmatch
+_FLOAT = re.compile(r"[0-9.eE+-]{1,40}").fullmatch
 _COUNT = re.compile(r"[0-9]{1,15}").fullmatch
 _SIZE = re.compile(r"([0-9]{1,16})\s?(?:([KMGT])(?:iB)?|B)?").fullmatch
 _POWERS = {"K": 10, "M": 20, "G": 30, "T": 40}
@@ -115,6 +118,18 @@ def count(low: int = 0, high: int = MAX_COUNT, unit: str = "") -> Kind[int]:
     return Kind(f"a whole number from {low} to {high}", parse, str, unit)
 
 
+def amount(high: int) -> Kind[float]:
+    """Return the kind of numbers from 0 to high, decimals allowed."""
+
+    def parse(raw: str) -> float:
+        raw = raw.strip()
+        if _FLOAT(raw) is None or not 0 <= float(raw) <= high:
+            raise ValueError(raw)
+        return abs(float(raw))  # "-0" is 0
+
+    return Kind(f"a number from 0 to {high}, such as 3 or 0.5", parse, show_number)
+
+
 def per_minute() -> Kind[int]:
     """Return the kind of rates: `30` or `30/min`."""
     number = count()
@@ -132,8 +147,13 @@ def show_number(value: float) -> str:
 
 
 def duration(unit: str, *, zero: bool = False, max_s: float = MAX_SECONDS) -> Kind[float]:
-    """Return the kind of durations in a unit (`s`, `min`, `days`), decimals allowed."""
-    word, seconds = {"s": ("seconds", 1), "min": ("minutes", 60), "days": ("days", 86400)}[unit]
+    """Return the kind of durations in a unit (`s`, `min`, `h`, `days`), decimals allowed."""
+    word, seconds = {
+        "s": ("seconds", 1),
+        "min": ("minutes", 60),
+        "h": ("hours", 3600),
+        "days": ("days", 86400),
+    }[unit]
     high = math.floor(max_s / seconds)
 
     def parse(raw: str) -> float:
@@ -210,6 +230,32 @@ def names(separators: str, expected: str, pattern: str = r"\S+") -> Kind[tuple[s
         return separators[0].join(value)
 
     return Kind(expected, parse, show)
+
+
+def _parse_command(raw: str) -> tuple[str, ...]:
+    found = tuple(shlex.split(_require_printable(raw)))
+    if not found or not found[0]:
+        raise ValueError(raw)
+    return found
+
+
+COMMAND: Kind[tuple[str, ...]] = Kind(
+    "a program and its arguments, quoted as in a shell", _parse_command, shlex.join
+)
+
+
+def _parse_time_zone(raw: str) -> str:
+    name = _require_printable(raw.strip())
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, OSError):  # the name of a folder is an OSError
+        raise ValueError(raw) from None
+    return name
+
+
+TIME_ZONE: Kind[str] = Kind(
+    "a time zone of the IANA database, such as Europe/Berlin", _parse_time_zone, str
+)
 
 
 def _parse_prefix(raw: str) -> str:

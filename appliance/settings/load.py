@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from appliance.model import LoadWeights
 from appliance.settings import access_variables as a
+from appliance.settings import fleet_variables as f
 from appliance.settings import pool_variables as p
 from appliance.settings import recording_variables as r
 from appliance.settings.conflicts import (
@@ -22,6 +24,7 @@ from appliance.settings.model import (
     Bind,
     ConsoleSettings,
     ControlSettings,
+    FleetSettings,
     FsapiSettings,
     LoadSettings,
     LogSettings,
@@ -30,6 +33,7 @@ from appliance.settings.model import (
     PollingSettings,
     ProtectedSettings,
     RecordingSettings,
+    RegistrySettings,
     S3Settings,
     ServerSettings,
     Settings,
@@ -105,14 +109,28 @@ def build_settings(values: Values, environ: Mapping[str, str], *, is_root: bool)
         locale=values.get(a.DEFAULT_LOCALE),
         callback_block_private=values.get(p.CALLBACK_BLOCK_PRIVATE),
         analytics_store=values.get(p.ANALYTICS_STORE),
-        usage=UsageSettings(
-            meeting_names=values.get(p.USAGE_MEETING_NAMES),
-            retention_days=values.get(p.USAGE_RETENTION_DAYS),
-            analytics_retention_days=values.get(p.ANALYTICS_RETENTION_DAYS),
-        ),
+        usage=_usage(values),
+        fleet=_fleet(values, api.secrets),
+        registry=_registry(values),
         tuning_off=_names(values, a.TUNING_OFF),
         retention_days=values.find(r.RECORDING_RETENTION_DAYS),
         warnings=(*values.warnings, *find_likely_mistakes(values)),
+    )
+
+
+def _usage(values: Values) -> UsageSettings:
+    return UsageSettings(
+        meeting_names=values.get(p.USAGE_MEETING_NAMES),
+        retention_days=values.get(p.USAGE_RETENTION_DAYS),
+        analytics_retention_days=values.get(p.ANALYTICS_RETENTION_DAYS),
+    )
+
+
+def _registry(values: Values) -> RegistrySettings:
+    return RegistrySettings(
+        recording_owed_ms=round(values.get(f.RECORDING_OWED_HOURS) * 3_600_000),
+        retired_ms=round(values.get(f.RETIRED_SERVER_DAYS) * 86_400_000),
+        self_register_polls=values.get(f.SELF_REGISTER_POLLS),
     )
 
 
@@ -200,7 +218,18 @@ def _load(values: Values) -> LoadSettings:
         join_buffer_ms=round(values.get(p.LOAD_JOIN_BUFFER_TIME) * 60_000),
         count_moderators_twice=values.get(p.LOAD_COUNT_MODERATORS_TWICE),
         forecast=values.get(p.LOAD_FORECAST),
+        weights=_load_weights(values),
     )
+
+
+def _load_weights(values: Values) -> LoadWeights | None:
+    variables = (p.LOAD_PER_USER, p.LOAD_PER_VIDEO, p.LOAD_PER_VOICE, p.LOAD_PER_MEETING)
+    if not any(values.is_set(variable) for variable in variables):
+        return None
+    found, plain = (values.find(variable) for variable in variables), LoadWeights()
+    defaults = (plain.user, plain.video, plain.voice, plain.meeting)
+    given = zip(found, defaults, strict=True)
+    return LoadWeights(*(default if value is None else value for value, default in given))
 
 
 def _meetings(values: Values) -> MeetingSettings:
@@ -305,4 +334,20 @@ def _admin(values: Values, secrets: tuple[str, ...]) -> AdminSettings:
     return AdminSettings(
         secrets=(own,) if own else secrets,
         audit_retention_days=values.get(a.AUDIT_RETENTION_DAYS),
+    )
+
+
+def _fleet(values: Values, secrets: tuple[str, ...]) -> FleetSettings:
+    return FleetSettings(
+        seats_per_server=values.get(f.SEATS_PER_SERVER),
+        headroom_percent=values.get(f.POOL_HEADROOM),
+        min_servers=values.get(f.POOL_MIN_SERVERS),
+        max_servers=values.find(f.POOL_MAX_SERVERS),
+        time_zone=values.find(f.POOL_TIME_ZONE),
+        autoscale_url=values.find(f.AUTOSCALE_URL),
+        autoscale_command=values.find(f.AUTOSCALE_COMMAND) or (),
+        autoscale_timeout_s=values.get(f.AUTOSCALE_TIMEOUT),
+        autoscale_secret=(
+            values.find(f.AUTOSCALE_SECRET) or values.find(a.ADMIN_SECRET) or secrets[0]
+        ),
     )

@@ -12,7 +12,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
 
-from appliance.model import ParamRule
+from appliance.model import LoadWeights, ParamRule
 
 
 class Algorithm(StrEnum):
@@ -115,6 +115,7 @@ class LoadSettings:
     join_buffer_ms: int
     count_moderators_twice: bool
     forecast: bool
+    weights: LoadWeights | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +260,36 @@ class UsageSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class FleetSettings:
+    """The size of the pool, and what asks for servers."""
+
+    seats_per_server: int
+    """Users of a server without `max_users`."""
+    headroom_percent: int
+    min_servers: int
+    max_servers: int | None
+    """None: no limit."""
+    time_zone: str | None
+    """IANA name of the users' time zone; None: that of the machine."""
+    autoscale_url: str | None = field(repr=False)
+    autoscale_command: tuple[str, ...] = field(repr=False)
+    """Empty: none."""
+    autoscale_timeout_s: float
+    autoscale_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrySettings:
+    """How servers join the pool, and what is left when they leave it."""
+
+    recording_owed_ms: int = 48 * 3_600_000
+    """Age up to which a recording that is owed keeps its server from being removed."""
+    retired_ms: int = 14 * 86_400_000
+    """How long a removed server is known as retired; 0: not at all."""
+    self_register_polls: int = 3
+
+
+@dataclass(frozen=True, slots=True)
 class AdminSettings:
     """The admin API."""
 
@@ -322,6 +353,8 @@ class Settings:
     callback_block_private: bool
     analytics_store: bool
     usage: UsageSettings
+    fleet: FleetSettings
+    registry: RegistrySettings
     retention_days: float | None
     tuning_off: frozenset[str]
     """Subset of kinds.TUNING_NAMES."""

@@ -10,6 +10,7 @@ from appliance.settings.kinds import (
     RULES,
     SECRET,
     SIZE,
+    amount,
     count,
     duration,
     names,
@@ -19,6 +20,7 @@ from appliance.settings.kinds import (
 from appliance.settings.table import Section, Variable, variables_of
 
 _SECONDS = duration("s")
+_WEIGHT = amount(1_000_000_000)
 _PARAM_NAMES = names(",", "parameter names separated by ','", r"[^\s=&]+")
 
 CONNECT_TIMEOUT = Variable(
@@ -83,6 +85,25 @@ LOAD_COUNT_MODERATORS_TWICE = Variable(
 LOAD_FORECAST = Variable(
     "LOAD_FORECAST", BOOLEAN, True,
     "Expect a meeting to reach the size of a hint, or of its last run.",
+)  # fmt: skip
+LOAD_PER_USER = Variable(
+    "LOAD_PER_USER", _WEIGHT, None,
+    "Load of each participant. If any of the LOAD_PER_… variables is set, they replace Scalelite's"
+    " formula, in which LOAD_COUNT_MODERATORS_TWICE is; see docs/placement.md.",
+    default_text="1, if another weight is set", example="1",
+)  # fmt: skip
+LOAD_PER_VIDEO = Variable(
+    "LOAD_PER_VIDEO", _WEIGHT, None, "Load of each camera (`videoCount`), besides its user's.",
+    default_text="0, if another weight is set", example="3",
+)  # fmt: skip
+LOAD_PER_VOICE = Variable(
+    "LOAD_PER_VOICE", _WEIGHT, None,
+    "Load of each microphone (`voiceParticipantCount`), besides its user's.",
+    default_text="0, if another weight is set", example="0.5",
+)  # fmt: skip
+LOAD_PER_MEETING = Variable(
+    "LOAD_PER_MEETING", _WEIGHT, None, "Load of each meeting, besides its users'.",
+    default_text="0, if another weight is set", example="2",
 )  # fmt: skip
 
 _POOL = variables_of(globals())
@@ -155,7 +176,7 @@ ANALYTICS_STORE = Variable(
     "ANALYTICS_STORE", BOOLEAN, False, "Store the analytics of meetings as JSON in STATE_DIR.",
 )  # fmt: skip
 
-_CALLS = variables_of(globals(), after="LOAD_FORECAST")
+_CALLS = variables_of(globals(), after="LOAD_PER_MEETING")
 
 USAGE_MEETING_NAMES = Variable(
     "USAGE_MEETING_NAMES", BOOLEAN, False,

@@ -12,7 +12,12 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from appliance.redaction import MASK, escape_control, mask_text
-from appliance.settings import access_variables, pool_variables, recording_variables
+from appliance.settings import (
+    access_variables,
+    fleet_variables,
+    pool_variables,
+    recording_variables,
+)
 from appliance.settings.addresses import POSTGRESQL, REDIS
 from appliance.settings.kinds import Kind
 from appliance.settings.package_files import SOURCES, source_of
@@ -24,6 +29,7 @@ T = TypeVar("T")
 SECTIONS = (
     *access_variables.SECTIONS,
     *pool_variables.SECTIONS,
+    *fleet_variables.SECTIONS,
     *recording_variables.SECTIONS,
 )
 VARIABLES: tuple[Variable[Any], ...] = tuple(

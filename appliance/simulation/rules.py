@@ -1,7 +1,7 @@
 """The placement rules to compare.
 
-ProductRule uses the appliance's own code: RedisStore with its Lua scripts on a real Redis, and
-servers/load.py, so that the measured rule is the running one. The others are small models.
+ProductRule uses the appliance's own code: its stores with their Lua scripts on a real Redis, so
+that the measured rule is the running one. The others are small models.
 """
 
 from __future__ import annotations
@@ -28,11 +28,7 @@ from appliance.model import (
 from appliance.pool.records import PoolRecords
 from appliance.redis.client import RedisAddress, Script
 from appliance.redis.store import RedisStores, load_scripts, open_redis_stores
-from appliance.servers.load import contributions, counts
-from appliance.servers.model import (
-    Observation,
-    SeenMeeting,
-)
+from appliance.servers.load import make_observation
 from appliance.servers.store import ServerStore
 from appliance.simulation.replay import Run
 
@@ -115,32 +111,13 @@ class ProductRule:
     async def poll(self, server: int, listed: Sequence[ListedMeeting], now_ms: int) -> None:
         """Record the poll as servers/polling.py does."""
         await self._flush()
-        server_id, rules = _server_id(server), self._servers.rules
+        server_id = _server_id(server)
         start = await self._servers.begin_poll(server_id)
         assert start is not None
-        each = contributions(
-            listed,
-            await self._servers.expected_sizes([meeting.id for meeting in listed]),
-            now_ms=now_ms,
-            load_multiplier=self._multipliers[server],
-            min_user_count=rules.min_user_count,
-            join_buffer_ms=rules.join_buffer_ms,
-            count_moderators_twice=True,
+        seen = make_observation(
+            server_id, listed, began_ms=now_ms, now_ms=now_ms, joins_before=start.joins
         )
-        seen = counts(listed)
-        observation = Observation(
-            server_id=server_id,
-            began_ms=now_ms,
-            now_ms=now_ms,
-            joins_before=start.joins,
-            load=sum(each.values()),
-            meetings=seen.meetings,
-            users=seen.users,
-            largest_meeting=seen.largest_meeting,
-            videos=0,
-            listed=tuple(SeenMeeting(m.id, each[m.id], m.participants) for m in listed),
-        )
-        await self._servers.observe_server(observation, healthy_threshold=1)
+        await self._servers.observe_server(seen, healthy_threshold=1)
 
     async def lose(self, server: int, now_ms: int) -> None:
         """Take the server offline, which detaches its meetings."""

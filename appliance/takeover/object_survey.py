@@ -14,6 +14,7 @@ from appliance.settings.model import RecordingSettings
 from appliance.takeover.file_survey import FileSurvey
 from appliance.takeover.recording_findings import DirectoryState, Places
 
+_BUCKET = "s3://"
 _KEEP_S = 60.0
 """How long a listing of the bucket is used: an inspection asks for it in many steps."""
 _LOCAL = frozenset({"RECORDING_PUBLISH_DIR", "RECORDING_UNPUBLISH_DIR"})
@@ -50,11 +51,12 @@ class ObjectSurvey(FileSurvey):
 
     def recordings_in(self, folder: str) -> list[str]:
         """Return the recordings that have files in a directory of a format."""
-        named = self._named()
-        return sorted(named[folder]) if folder in named else super().recordings_in(folder)
+        if not folder.startswith(_BUCKET):  # without asking a bucket that may be down
+            return super().recordings_in(folder)
+        return sorted(self._named().get(folder, ()))
 
     def _named(self) -> dict[str, frozenset[str]]:
-        root = f"s3://{self._objects.bucket.name}/"
+        root = f"{_BUCKET}{self._objects.bucket.name}/"
         return {
             f"{root}{self._objects.keys.state(published=published)}{format}": names
             for (format, published), names in self._list().items()

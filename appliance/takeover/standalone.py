@@ -23,19 +23,24 @@ from appliance.http.client.pool import PoolTransport
 from appliance.log import Log, get_logger
 from appliance.postgres.asyncio_bridge import open_asyncio_loop
 from appliance.postgres.database import open_postgres_store
+from appliance.recordings.bucket import Bucket
+from appliance.recordings.bucket_client import Boto3Missing, check_boto3
+from appliance.recordings.object_keys import ObjectKeys
+from appliance.recordings.objects import RecordingObjects
 from appliance.redis.client import RedisAddress, open_redis_client
 from appliance.settings import ServerSettings, Settings, StoreSettings
 from appliance.takeover.admin_calls import step_json
 from appliance.takeover.deps import TakeoverSources
 from appliance.takeover.file_survey import FileSurvey
 from appliance.takeover.inspection import Cursor, check_step
+from appliance.takeover.object_survey import ObjectSurvey
 from appliance.takeover.pool_survey import PoolSurvey
 from appliance.takeover.recording_survey import RecordingSurvey
 
 CONNECT_S = 10.0
 COMMAND_S = 30.0
 
-INSPECTION_ERRORS = (StoreDown, DatabaseDown, OSError)
+INSPECTION_ERRORS = (StoreDown, DatabaseDown, OSError, Boto3Missing)
 """Errors that the operator must resolve first; their texts say how."""
 
 Show = Callable[[dict[str, Any]], None]
@@ -51,12 +56,21 @@ async def inspect_stores(settings: Settings, show: Show) -> None:
         _open_recordings(settings.stores, log) as recordings,
         _open_servers(settings.servers) as servers,
     ):
-        sources = TakeoverSources(pool, recordings, FileSurvey(settings.recordings), servers.read)
+        sources = TakeoverSources(pool, recordings, _survey_files(settings), servers.read)
         cursor: Cursor | None = Cursor()
         while cursor is not None:
             result = await check_step(sources, settings, cursor)
             show(msgspec.to_builtins(step_json(result)))
             cursor = result.next
+
+
+def _survey_files(settings: Settings) -> FileSurvey:
+    """Return what reads the files of recordings: on the disk, with S3 in the bucket as well."""
+    if not settings.s3.enabled:
+        return FileSurvey(settings.recordings)
+    check_boto3()
+    objects = RecordingObjects(Bucket(settings.s3), ObjectKeys(settings.s3.prefix))
+    return ObjectSurvey(settings.recordings, objects)
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
-from appliance.admin_calls.actors import Role
+from appliance.admin_calls.actors import Actor, Role
 from appliance.admin_calls.call import ID_MISSING, AdminCall, Answer, Call
 from appliance.admin_calls.fields import (
     Fields,
@@ -190,14 +190,27 @@ Result = TypeVar("Result")
 Handler = Callable[[TenantDeps, Call[Any]], Awaitable[Result]]
 
 
+def tenant_of(actor: Actor, given: str) -> str:
+    """Return the tenant that a call is about. Raises Refused: it is not the caller's own."""
+    own = actor.tenant_id
+    if own and given not in ("", own):
+        raise no_tenant(given)
+    return own or given
+
+
+def check_multitenancy(deps: TenantDeps) -> None:
+    """Refuse a call while multitenancy is disabled, in Scalelite's words. Raises ErrorAnswer."""
+    if not deps.settings.api.multitenancy:
+        hint = f"{DISABLED}: set MULTITENANCY_ENABLED=true and restart the appliance"
+        raise ErrorAnswer(412, ErrorJson(hint, message=DISABLED))
+
+
 def with_tenants(handler: Handler[Result]) -> Handler[Result]:
-    """Refuse the call while multitenancy is disabled, in Scalelite's words."""
+    """Refuse the call while multitenancy is disabled."""
 
     @functools.wraps(handler)
     async def answer(deps: TenantDeps, call: Call[Any]) -> Result:
-        if not deps.settings.api.multitenancy:
-            hint = f"{DISABLED}: set MULTITENANCY_ENABLED=true and restart the appliance"
-            raise ErrorAnswer(412, ErrorJson(hint, message=DISABLED))
+        check_multitenancy(deps)
         return await handler(deps, call)
 
     return answer

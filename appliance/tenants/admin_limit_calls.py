@@ -11,10 +11,9 @@ from msgspec import Meta
 from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import AdminCall, Answer, Audited, Call, Snapshot
 from appliance.admin_calls.fields import BadRequest, Fields, Text, reads
-from appliance.admin_calls.refusal import no_tenant
 from appliance.admin_calls.secrets import secret_if_named
 from appliance.tenants import limit_administration as limit_admin
-from appliance.tenants.admin_calls import DISABLED_REFUSAL, TENANT_ID
+from appliance.tenants.admin_calls import DISABLED_REFUSAL, TENANT_ID, tenant_of
 from appliance.tenants.admin_setting_calls import TenantSettingJson, setting_json
 from appliance.tenants.deps import TenantDeps
 from appliance.tenants.limits import DEFAULT_TENANT, LIMITS
@@ -104,16 +103,8 @@ def _limits_json(seen: limit_admin.SeenLimits) -> dict[str, LimitUseJson]:
     }
 
 
-def _wanted(call: Call[TenantLimitsRequest]) -> str:
-    """Return which tenant a call is about. Raises Refused: it is not the caller's own."""
-    given, own = call.read().id, call.actor.tenant_id
-    if own and given not in ("", own):
-        raise no_tenant(given)
-    return own or given
-
-
 async def _get_tenant_limits(deps: TenantDeps, call: Call[TenantLimitsRequest]) -> TenantLimitsJson:
-    seen = await limit_admin.find_limits(deps, _wanted(call))
+    seen = await limit_admin.find_limits(deps, tenant_of(call.actor, call.read().id))
     return TenantLimitsJson(seen.tenant_id or "", seen.name, _limits_json(seen))
 
 
@@ -132,7 +123,7 @@ async def _read_limits_of(deps: TenantDeps, call: Call[Any], answer: Any) -> Map
 
 
 async def _show_tenant(deps: TenantDeps, call: Call[TenantLimitsRequest]) -> TenantOverviewJson:
-    seen = await limit_admin.find_limits(deps, _wanted(call))
+    seen = await limit_admin.find_limits(deps, tenant_of(call.actor, call.read().id))
     shown = await limit_admin.show_calls(deps, seen)
     return TenantOverviewJson(
         seen.tenant_id or "",

@@ -10,7 +10,7 @@ from msgspec import Meta
 from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import AdminCall, Answer, Call
 from appliance.admin_calls.fields import BadRequest, Fields, OptionalText, Text, reads, text
-from appliance.admin_calls.refusal import no_tenant, no_tenant_setting
+from appliance.admin_calls.refusal import no_tenant_setting
 from appliance.admin_calls.secrets import secret_if_named
 from appliance.model import TenantId
 from appliance.settings.param_rules import DEFAULT, MODES, OVERRIDE, WITHOUT_VALUE
@@ -22,6 +22,7 @@ from appliance.tenants.admin_calls import (
     TENANT_ID,
     DeletedJson,
     id_reader,
+    tenant_of,
     with_tenants,
 )
 from appliance.tenants.audited import ONE_SETTING
@@ -80,9 +81,8 @@ class NewSettingFields(Fields, frozen=True):
         if mode in (DEFAULT, OVERRIDE) and not version:  # Scalelite knows these
             mode, override = "", mode == OVERRIDE
         value = "" if mode in WITHOUT_VALUE and self.value is None else self.value
-        if not self.tenant_id or not self.param or value is None:
-            raise BadRequest("tenant_id, param, value and override are required")
-        if override is None and not mode:
+        unknown = override is None and not mode
+        if not self.tenant_id or not self.param or value is None or unknown:
             raise BadRequest("tenant_id, param, value and override are required")
         if version and not mode:
             mode = OVERRIDE if override else DEFAULT
@@ -155,10 +155,8 @@ def setting_json(setting: TenantSetting) -> TenantSettingJson:
 async def _get_tenant_settings(
     deps: TenantDeps, call: Call[TenantSettingsRequest]
 ) -> list[TenantSettingJson]:
-    wanted, own = call.read().tenant_id, call.actor.tenant_id
-    if own and wanted not in ("", own):
-        raise no_tenant(wanted)
-    found = await tenant_admin.list_settings(deps, own or wanted or None)
+    wanted = tenant_of(call.actor, call.read().tenant_id)
+    found = await tenant_admin.list_settings(deps, wanted or None)
     return list(map(setting_json, found))
 
 

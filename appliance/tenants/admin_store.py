@@ -36,6 +36,10 @@ class TenantStore:
         found = await self.redis.run("list_tenants", "", 0)
         return [_parse_tenant(tenant_id, flat) for tenant_id, flat, _ in found]
 
+    async def read_names(self) -> dict[str, str]:
+        """Return the names of all tenants by id."""
+        return {str(one.id): one.name for one in await self.list_tenants()}
+
     async def find_tenant(self, tenant_id: TenantId) -> TenantRecord | None:
         """Return one tenant, None if there is no such."""
         if not tenant_id:

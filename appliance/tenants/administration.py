@@ -8,7 +8,7 @@ values of secrets.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from appliance.admin_calls.fields import natural_key
@@ -39,6 +39,19 @@ async def find_tenant(deps: TenantDeps, tenant_id: str) -> TenantRecord:
     if tenant is None:
         raise no_tenant(tenant_id)
     return tenant
+
+
+def match_tenant(names: Mapping[str, str], given: str) -> str:
+    """Return the id of the tenant with this id, else with this name, in any case.
+
+    `names` are those of tenants by id; the first of equal names counts. Raises Refused.
+    """
+    if given in names:
+        return given
+    for tenant_id, name in names.items():
+        if name.lower() == given.lower():
+            return tenant_id
+    raise no_tenant(given)
 
 
 async def add_tenant(

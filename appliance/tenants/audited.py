@@ -29,13 +29,16 @@ async def _read_tenant(deps: TenantDeps, call: Call[Any], answer: Any) -> Mappin
 
 async def _read_setting(deps: TenantDeps, call: Call[Any], answer: Any) -> Mapping[str, Snapshot]:
     setting_id = _id_of(call, answer)
-    for setting in await deps.store.list_settings(None) or () if setting_id else ():
+    if not setting_id:
+        return {}
+    for setting in await deps.store.list_settings(None) or ():
         if setting.id == setting_id:
             name = f"tenant-setting {setting_id} ({setting.param} of tenant {setting.tenant_id})"
-            hidden = is_secret_name(setting.param)
-            value = MASK if hidden else setting.value
-            values = {"value": value, "override": setting.override, "call": setting.call}
-            return {setting_id: Snapshot(name, values)}
+            kind: dict[str, object] = {"override": setting.override}
+            if setting.mode:
+                kind = {"mode": setting.mode, "version": setting.version}
+            value = MASK if is_secret_name(setting.param) else setting.value
+            return {setting_id: Snapshot(name, {"value": value, **kind, "call": setting.call})}
     return {}
 
 

@@ -65,7 +65,7 @@ async def change_limits(
         if not await deps.limits.change(tenant_id, checked):
             raise no_tenant(given)
         deps.log.info("tenant_limits_changed", tenant=name, limits=checked, by=actor)
-    return await find_limits(deps, given)
+    return SeenLimits(tenant_id, name, await deps.limits.read(tenant_id, now_ms=deps.now_ms()))
 
 
 async def _find(deps: TenantDeps, given: str) -> tuple[TenantId | None, str]:

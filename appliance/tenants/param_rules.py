@@ -45,9 +45,7 @@ def merge_create_params(params: Params, api: ApiSettings, tenant: Tenant | None)
         overrides=(api.override_create, tenant.override_create if tenant else ()),
         excluded=api.create_exclude,
     )
-    layers = create_layers(api, tenant)
-    if layers:
-        merged = apply_rules(merged, layers)
+    merged = apply_rules(merged, create_layers(api, tenant))
     merged = cap_duration(merged, api.max_meeting_duration_min)
     # Settings could contain the tenant's metadata in another case: BBB lower-cases the names.
     return add_tenant(drop_reserved(merged, tenant), tenant) if tenant else merged
@@ -61,8 +59,7 @@ def merge_join_params(params: Params, api: ApiSettings, tenant: Tenant | None) -
         overrides=(api.override_join, tenant.override_join if tenant else ()),
         excluded=api.join_exclude,
     )
-    layers = join_layers(api, tenant)
-    return apply_rules(merged, layers) if layers else merged
+    return apply_rules(merged, join_layers(api, tenant))
 
 
 def cap_duration(params: Params, max_min: int) -> Params:
@@ -79,11 +76,12 @@ def apply_rules(params: Params, layers: Layers, version: str | None = None) -> P
     for layer in layers:
         rules = [rule for rule in layer if _applies(rule, version)]
         for mode in MODES:
-            for rule in rules:
-                if rule.mode == mode and rule.mode != "map":
-                    params = _apply(params, rule)
             if mode == "map":
                 params = _map_values(params, rules)
+                continue
+            for rule in rules:
+                if rule.mode == mode:
+                    params = _apply(params, rule)
     return params
 
 

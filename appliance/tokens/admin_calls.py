@@ -29,11 +29,10 @@ from appliance.admin_calls.fields import (
     reads,
     text,
 )
-from appliance.admin_calls.refusal import ErrorAnswer, ErrorJson, RefusalKind, Refused, no_tenant
+from appliance.admin_calls.refusal import RefusalKind, Refused
 from appliance.model import TenantId
-from appliance.tenants import administration as tenant_admin
-from appliance.tenants.admin_calls import DISABLED
-from appliance.tenants.values import TenantRecord
+from appliance.tenants.admin_calls import DISABLED_REFUSAL, check_multitenancy
+from appliance.tenants.administration import match_tenant
 from appliance.tokens.deps import TokenDeps
 from appliance.tokens.rules import (
     MAX_DAYS,
@@ -122,7 +121,7 @@ class RevokedTokenJson(Answer, frozen=True):
     success: str
 
 
-def _token_json(token: Token, tenant_names: Mapping[TenantId, str]) -> TokenJson:
+def _token_json(token: Token, tenant_names: Mapping[str, str]) -> TokenJson:
     tenant_id = token.tenant_id
     return TokenJson(
         name=token.name,
@@ -139,12 +138,17 @@ def _token_json(token: Token, tenant_names: Mapping[TenantId, str]) -> TokenJson
 
 async def _add(deps: TokenDeps, call: Call[AddTokenRequest]) -> NewTokenJson:
     request = call.read()
-    tenant = await _find_tenant(deps, request.tenant) if request.tenant else None
+    names: dict[str, str] = {}
+    tenant_id = None
+    if request.tenant:
+        check_multitenancy(deps.tenants)
+        names = await deps.tenants.store.read_names()
+        tenant_id = TenantId(match_tenant(names, request.tenant))
     now_ms, secret = deps.now_ms(), secret_of(deps.random_bytes(SECRET_BYTES))
     token = Token(
         name=request.name,
         role=request.role,
-        tenant_id=None if tenant is None else tenant.id,
+        tenant_id=tenant_id,
         created_ms=now_ms,
         expires_ms=None if request.days is None else now_ms + round(request.days * MS_PER_DAY),
     )
@@ -152,30 +156,14 @@ async def _add(deps: TokenDeps, call: Call[AddTokenRequest]) -> NewTokenJson:
         raise Refused(RefusalKind.INVALID, f"there is a token named {token.name} already")
     about = {"name": token.name, "role": token.role.value, "tenant": token.tenant_id}
     deps.log.info("token_added", **about, by=call.who)
-    names = {} if tenant is None else {tenant.id: tenant.name}
     return NewTokenJson(**asdict(_token_json(token, names)), token=secret)
-
-
-async def _find_tenant(deps: TokenDeps, word: str) -> TenantRecord:
-    """Return the tenant of an id, else of a name. Raises Refused, ErrorAnswer."""
-    if not deps.settings.api.multitenancy:
-        hint = f"{DISABLED}: set MULTITENANCY_ENABLED=true and restart the appliance"
-        raise ErrorAnswer(412, ErrorJson(hint, message=DISABLED))
-    tenants = await tenant_admin.list_tenants(deps.tenants)
-    for tenant in tenants:
-        if tenant.id == word:
-            return tenant
-    for tenant in tenants:
-        if tenant.name.lower() == word.lower():
-            return tenant
-    raise no_tenant(word)
 
 
 async def _list(deps: TokenDeps, call: Call[NoFields]) -> list[TokenJson]:
     tokens = await deps.store.list_tokens()
-    names: dict[TenantId, str] = {}
+    names: dict[str, str] = {}
     if any(token.tenant_id for token in tokens):
-        names = {one.id: one.name for one in await tenant_admin.list_tenants(deps.tenants)}
+        names = await deps.tenants.store.read_names()
     return [_token_json(token, names) for token in tokens]
 
 
@@ -220,7 +208,7 @@ TOKEN_CALLS: tuple[AdminCall[TokenDeps], ...] = (
         NewTokenJson(**asdict(_EXAMPLE), token="sla_ACCESS-TOKEN"),
         request={"name": "monitoring", "role": "viewer", "days": 365},
         status=201,
-        refusals={404: "There is no such tenant.", 412: f"{DISABLED}."},
+        refusals={404: "There is no such tenant.", **DISABLED_REFUSAL},
         logs="token_added",
         audited=Audited(_read_token),
         role=Role.ADMIN,

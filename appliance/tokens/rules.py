@@ -50,7 +50,7 @@ def secret_of(random_bytes: bytes) -> str:
 def digest_of(secret: str) -> str:
     """Return the SHA-256 of a secret in hexadecimal digits.
 
-    No salt and no slow hash: a secret has 256 random bits, which no one can guess.
+    No salt and no slow hash: a secret has 256 random bits, which cannot be guessed.
     """
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
 

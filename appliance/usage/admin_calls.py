@@ -15,6 +15,7 @@ from appliance.admin_calls.call import AdminCall, Answer, Call, Time, time_json
 from appliance.admin_calls.fields import BadRequest, Fields, OptionalText, one_of, reads, text
 from appliance.admin_calls.refusal import RefusalKind, Refused, no_tenant
 from appliance.model import TenantId
+from appliance.tenants.administration import match_tenant
 from appliance.usage.csv_text import DIMENSIONS, PERIODS, parse_by, render_csv
 from appliance.usage.deps import UsageDeps
 from appliance.usage.history import find_busiest_day, list_classes
@@ -34,7 +35,10 @@ def _read_time(fields: Mapping[str, Any], name: str) -> datetime | None:
         if match is None:
             raise ValueError
         year, month, day, hour = (int(part) if part else None for part in match.groups())
-        return datetime(year or 0, month or 0, day or 1, hour or 0, tzinfo=UTC)
+        found = datetime(year or 0, month or 0, day or 1, hour or 0, tzinfo=UTC)
+        if not 1 < found.year < 9999:  # a day before or after must be a date as well
+            raise ValueError
+        return found
     except ValueError:
         raise BadRequest(
             f"{name} must be a date such as 2026-11-01, or a full hour such as 2026-11-01T13:00"
@@ -135,20 +139,17 @@ async def _usage(deps: UsageDeps | None, call: Call[UsageRequest]) -> UsageJson:
         raise Refused(RefusalKind.INVALID, _NO_DATABASE)
     request = call.read()
     from_at, to_at = _period(deps, request)
-    tenant = await _find_tenant(deps, call, request.tenant)
+    names = await deps.table.read_names(await deps.tenants.store.read_names())
+    tenant = _find_tenant(names, call.actor.tenant_id, request.tenant)
     by = request.by
     if call.actor.tenant_id is not None and "server" in by:
         raise Refused(RefusalKind.INVALID, "the servers are not shown to tenants")
-    if "meeting" in by and "tenant" not in by and deps.settings.api.multitenancy:
-        # Two tenants may have meetings of the same id.
-        by = ("tenant", *by) if tenant is None else by
+    if tenant is None and "meeting" in by and "tenant" not in by and deps.settings.api.multitenancy:
+        by = ("tenant", *by)  # two tenants may have meetings of the same id
     question = Question(_ms(from_at), _ms(to_at), by, tenant)
     known = await deps.store.read_all(await deps.store.known_servers())
     live = {str(server_id): state for server_id, (_, state) in known.items()}
     found = await answer(deps.table.database, question, live)
-    names = found.tenants | {
-        str(one.id): one.name for one in await deps.tenants.store.list_tenants()
-    }
     lines = [_line_json(line, by, names) for line in found.lines]
     return UsageJson(lines, [] if call.actor.tenant_id else list(map(_gap_json, found.gaps)))
 
@@ -170,27 +171,24 @@ def _ms(at: datetime) -> int:
     return round(at.timestamp()) * 1000
 
 
-async def _find_tenant(deps: UsageDeps, call: Call[UsageRequest], given: str | None) -> str | None:
-    """Return the id of a tenant, given its id or name. Raises Refused."""
-    own = call.actor.tenant_id
+def _find_tenant(names: Mapping[str, str], own: TenantId | None, given: str | None) -> str | None:
+    """Return the id of the tenant that is asked for; None: of all.
+
+    Raises Refused: it is unknown, or not the caller's own.
+    """
     if not given:
         return own
-    known = {str(one.id): one.name for one in await deps.tenants.store.list_tenants()}
-    for tenant_id, name in ((await deps.table.read_names()) | known).items():
-        if given == tenant_id or given.lower() == name.lower():
-            if own not in (None, tenant_id):
-                break
-            return TenantId(tenant_id)
-    raise no_tenant(given)
+    found = match_tenant(names, given)
+    if own not in (None, found):
+        raise no_tenant(given)
+    return found
 
 
 def _line_json(line: Used, by: tuple[str, ...], names: Mapping[str, str]) -> UsageLineJson:
-    keys = {
-        "period" if name in PERIODS else name: names.get(value, value)
-        if name == "tenant"
-        else value
-        for name, value in zip(by, line.key, strict=True)
-    }
+    keys = {}
+    for name, value in zip(by, line.key, strict=True):
+        shown = names.get(value, value) if name == "tenant" else value
+        keys["period" if name in PERIODS else name] = shown
     return UsageLineJson(
         **keys,
         meetings=line.meetings,

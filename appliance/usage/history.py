@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from statistics import median
 
 from appliance.postgres.database import Database
-from appliance.usage.model import HOUR_MS, MINUTE_MS
+from appliance.usage.model import MINUTE_MS
 
 WEEK = timedelta(weeks=1)
 MAX_POINTS = 5_000
@@ -73,6 +73,12 @@ FROM appliance.meeting_runs
 WHERE created_at >= $1 AND created_at < $2 AND peak_users > 0 AND breakout_of IS NULL
     AND moved_from IS NULL
 ORDER BY created_at
+"""
+_USUAL_LENGTH = """
+SELECT round(1000 * extract(epoch FROM
+    percentile_disc(0.95) WITHIN GROUP (ORDER BY ended_at - created_at)))::bigint
+FROM appliance.meeting_runs
+WHERE created_at >= to_timestamp($1 / 1000.0) AND peak_users > 0 AND breakout_of IS NULL
 """
 _BUSIEST_DAY = """
 SELECT date_trunc('day', at, 'UTC') AS day FROM appliance.usage_hours h
@@ -139,13 +145,34 @@ async def read_history(
     return points
 
 
-async def forecast_hour(database: Database, at_ms: int, weeks: int = 4) -> Forecast:
+async def longest_usual_meeting(database: Database, since_ms: int) -> int | None:
+    """Return the milliseconds that 95 % of the meetings since then took at most; None: no meetings.
+
+    Raises DatabaseDown.
+    """
+    found = await database.fetchrow(_USUAL_LENGTH, since_ms, deadline_s=DEADLINE_S)
+    return None if found is None or found[0] is None else int(found[0])
+
+
+def same_hours(at_ms: int, weeks: int, zone: tzinfo | None) -> list[datetime]:
+    """Return the hours (UTC) of the last weeks in which a clock in that zone showed the same.
+
+    zone: None is that of the machine. Usage is kept by full hours of UTC; where the zone is half an
+    hour off, those are meant in which the time lies.
+    """
+    local = datetime.fromtimestamp(at_ms / 1000, zone)  # without a zone, in that of the machine
+    past = [(local - number * WEEK).timestamp() for number in range(1, weeks + 1)]
+    return [datetime.fromtimestamp(at_s // 3600 * 3600, UTC) for at_s in past]
+
+
+async def forecast_hour(
+    database: Database, at_ms: int, weeks: int = 4, zone: tzinfo | None = UTC
+) -> Forecast:
     """Return what the pool will have in the hour of a time. Raises DatabaseDown.
 
     Weeks without any meeting in that hour count as zero; those before the first record do not.
     """
-    at = datetime.fromtimestamp(at_ms // HOUR_MS * HOUR_MS / 1000, UTC)
-    hours = [at - number * WEEK for number in range(1, weeks + 1)]
+    hours = same_hours(at_ms, weeks, zone)
     first = await database.fetchrow(_FIRST, deadline_s=DEADLINE_S)
     known = [one for one in hours if first is not None and first[0] and one >= first[0]]
     found = {row[0]: (row[1], row[2]) for row in await database.fetch(_SAME_HOURS, known)}

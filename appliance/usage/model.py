@@ -7,7 +7,7 @@ Times are milliseconds since the epoch by the clock of the appliances.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -88,6 +88,9 @@ class Sums(msgspec.Struct, array_like=True):
         self.videos = max(self.videos, other.videos)
 
 
+Debts = dict[ServerId, dict[str, int]]
+"""When the runs ended whose recording a server owes, by internal id; 0: it does not (any more)."""
+
 Minutes = dict[int, dict[str, Sums]]
 """By minute since the epoch and tenant."""
 
@@ -103,6 +106,14 @@ class ServerUsage(msgspec.Struct, array_like=True):
     minutes: Minutes = msgspec.field(default_factory=dict)
     closed: dict[str, int] = msgspec.field(default_factory=dict)
     """Keys of runs that polls have closed, with the time: their end may be reported after that."""
+    unmarked: dict[str, tuple[int, int]] = msgspec.field(default_factory=dict)
+    """Recorded runs that have ended, and whose server may still say whether they have recording
+    marks: createTime and time of the end, by `late_key`."""
+
+
+def late_key(id: str, run_ms: int) -> str:
+    """Return what a late report about a run names it by."""
+    return f"{run_ms} {id}"
 
 
 class EndedRun(msgspec.Struct, array_like=True, tag="run"):
@@ -113,6 +124,13 @@ class EndedRun(msgspec.Struct, array_like=True, tag="run"):
     ended_ms: int
     noticed: str
     """How: see tally.py."""
+    marks: str = ""
+    """`true` or `false`: whether it has recording marks; empty: not known."""
+
+    @property
+    def owes(self) -> bool:
+        """Return whether its server owes the recording."""
+        return self.run.recorded and self.marks != "false"
 
 
 class Gap(msgspec.Struct, array_like=True, tag="gap"):
@@ -137,6 +155,8 @@ class Finished:
 
     entries: list[EndedRun | Gap]
     minutes: list[ServerMinute]
+    debts: dict[str, int] = field(default_factory=dict)
+    """The end of runs whose recording the server owes, by internal id; 0: it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,3 +169,7 @@ class EndNote:
     run_ms: int
     created: int
     """createTime; 0: unknown."""
+    marks: str = ""
+    """As in EndedRun."""
+    recorded: bool = False
+    """Created, or last seen by a poll, with record=true."""

@@ -1,6 +1,6 @@
 """Adds the findings of polls to the usage of their servers.
 
-The state of a server is written in the step that records its poll, if nobody has written it since
+The state of a server is written together with its poll, if it was not written since
 it was read: so any number of appliances can poll a server, and nothing counts twice. The rules are
 in tally.py.
 """

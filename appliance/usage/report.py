@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -163,13 +163,11 @@ class Used:
 
 @dataclass(slots=True)
 class UsageAnswer:
-    """An answer."""
+    """The answer to a question."""
 
     lines: list[Used]
     gaps: list[Gap]
     """Times in which servers were not polled although they may have had meetings."""
-    tenants: dict[str, str] = field(default_factory=dict)
-    """Names of tenants by id."""
 
 
 async def answer(
@@ -184,9 +182,8 @@ async def answer(
             for record in await connection.fetch(statement, *arguments):
                 _add(lines, record, question.by)
         gaps = await connection.fetch(_GAPS, *_bounds(question))
-        names = await connection.fetch("SELECT id, name FROM appliance.usage_tenants")
         found = sorted(lines.values(), key=lambda line: line.key)
-        return UsageAnswer(found, [Gap(*row) for row in gaps], dict(map(tuple, names)))
+        return UsageAnswer(found, [Gap(*row) for row in gaps])
 
     return await database.run(work, deadline_s=DEADLINE_S, transaction=True)
 

@@ -14,12 +14,20 @@ import msgspec
 
 from appliance.model import ServerId
 from appliance.redis.store import Argument, RedisStore
-from appliance.usage.model import EndedRun, EndNote, Finished, Gap, ServerMinute, ServerUsage
+from appliance.usage.model import (
+    Debts,
+    EndedRun,
+    EndNote,
+    Finished,
+    Gap,
+    ServerMinute,
+    ServerUsage,
+)
 
 RUNS, MINUTES = "usage_runs", "usage_minutes"
 """The lists of what the database is to get."""
 
-ENDS = "usage_ends"
+ENDS = "usage_ended"
 """The list of runs that have ended (note_end in lib.lua)."""
 
 _encode = msgspec.json.Encoder().encode
@@ -51,6 +59,7 @@ def usage_arguments(version: int, state: ServerUsage | None, finished: Finished)
         version,
         "" if state is None else _encode(state).decode(),
         len(finished.entries),
+        _encode(finished.debts).decode() if finished.debts else "",
         *(_encode(one).decode() for one in finished.entries),
         *(_encode(one).decode() for one in finished.minutes),
     ]
@@ -122,14 +131,52 @@ class UsageStore:
         key = self.redis.own_key("usage_dropped")
         await self.redis.command("HDEL", key, *(gap.server for gap in gaps))
 
-    async def wait_lengths(self) -> tuple[int, int]:
-        """Return how many entries of RUNS and MINUTES wait."""
-        names = (self.redis.own_key(name) for name in (RUNS, MINUTES))
-        runs, minutes = await self.redis.pipeline([["LLEN", name] for name in names])
-        return int(runs), int(minutes)
+    async def read_debts(self) -> Debts:
+        """Return the recordings that servers owe. Two round trips."""
+        servers = await self.redis.command("SMEMBERS", self.redis.own_key("owed"))
+        commands = [("ZRANGE", self._owed(one), 0, -1, "WITHSCORES") for one in map(str, servers)]
+        replies = await self.redis.pipeline(commands) if commands else []
+        return {
+            ServerId(server): dict(zip(found[::2], map(int, found[1::2]), strict=True))
+            for server, found in zip(servers, replies, strict=True)
+        }
+
+    async def count_debts(
+        self, server_ids: Sequence[ServerId], *, since_ms: int
+    ) -> dict[ServerId, tuple[int, int]]:
+        """Return how many recordings each server owes, and of how many since `since_ms`."""
+        commands: list[Sequence[Argument]] = []
+        for server_id in server_ids:
+            key = self._owed(server_id)
+            commands += ("ZCARD", key), ("ZCOUNT", key, max(0, since_ms), "+inf")
+        found = await self.redis.pipeline(commands) if commands else []
+        return dict(zip(server_ids, zip(found[::2], found[1::2], strict=True), strict=True))
+
+    async def change_debts(self, changes: Debts) -> None:
+        """Change what servers owe, as `Finished.debts` does."""
+        await self.redis.run("change_debts", _encode(changes).decode())
+
+    async def read_settled(self) -> list[str]:
+        """Return the runs that turned out to owe nothing: JSON of server and internal id."""
+        found = await self.redis.command("SMEMBERS", self.redis.own_key("usage_settled"))
+        return [str(one) for one in found]
+
+    async def drop_settled(self, entries: Sequence[str]) -> None:
+        """Remove runs of which the database knows that."""
+        await self.redis.command("SREM", self.redis.own_key("usage_settled"), *entries)
+
+    def _owed(self, server_id: str) -> str:
+        return self.redis.own_key(f"owed:{server_id}")
+
+    async def known_to_pool(self) -> set[ServerId]:
+        """Return the servers of the pool, and the retired ones."""
+        keys = self.redis.key("servers"), self.redis.own_key("retired")
+        here, retired = await self.redis.pipeline([["SMEMBERS", keys[0]], ["HKEYS", keys[1]]])
+        return {ServerId(one) for one in (*here, *retired)}
 
 
 def _parse_end(note: list[str]) -> EndNote:
-    server_id, meeting_id, tenant, run_ms, created = note
+    server_id, meeting_id, tenant, run_ms, created, marks, recorded = note
     known = int(created) if created.isdecimal() else 0
-    return EndNote(ServerId(server_id), meeting_id, tenant, int(run_ms), known)
+    run = ServerId(server_id), meeting_id, tenant, int(run_ms), known
+    return EndNote(*run, marks=marks, recorded=recorded == "1")

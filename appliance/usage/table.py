@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.model import TenantId
+from appliance.model import ServerId, TenantId
 from appliance.postgres.database import Connection, Database
-from appliance.usage.model import MINUTE_MS, EndedRun, Gap, ServerMinute
+from appliance.usage.model import MINUTE_MS, Debts, EndedRun, Gap, ServerMinute
 
 KEEP_MINUTES_DAYS = 8
 KEEP_HOURS_DAYS = 400
@@ -36,26 +36,45 @@ ON CONFLICT DO NOTHING
 _ADD_RUNS = """
 INSERT INTO appliance.meeting_runs (id, created_at, first_join_at, ended_at, user_ms, dial_in_ms,
     gap_ms, pair, peak_users, peak_voice, peak_videos, peak_listeners, dial_in_callers, mean_users,
-    recorded, noticed, meeting_id, internal_id, name, tag, origin, origin_server, breakout_of,
+    recorded, owes, noticed, meeting_id, internal_id, name, tag, origin, origin_server, breakout_of,
     moved_from)
 SELECT x.id, to_timestamp(x.began / 1000.0), to_timestamp(x.joined / 1000.0),
     to_timestamp(x.ended / 1000.0), x.user_ms, x.dial_in_ms, x.gap_ms, p.id, x.peak_users,
     x.peak_voice, x.peak_videos, x.peak_listeners, x.dial_in_callers, x.mean_users, x.recorded,
-    x.noticed, x.meeting_id, x.internal_id, x.name, x.tag, x.origin, x.origin_server,
+    x.owes, x.noticed, x.meeting_id, x.internal_id, x.name, x.tag, x.origin, x.origin_server,
     x.breakout_of, x.moved_from
 FROM json_to_recordset($1::json) AS x (id uuid, tenant text, server text, began bigint,
     joined bigint, ended bigint, user_ms bigint, dial_in_ms bigint, gap_ms bigint, peak_users int,
     peak_voice int, peak_videos int, peak_listeners int, dial_in_callers int, mean_users real,
-    recorded boolean, noticed text, meeting_id text, internal_id text, name text, tag text,
-    origin text, origin_server text, breakout_of text, moved_from text)
+    recorded boolean, owes boolean, noticed text, meeting_id text, internal_id text, name text,
+    tag text, origin text, origin_server text, breakout_of text, moved_from text)
 JOIN appliance.usage_pairs p ON (p.scope, p.tenant, p.server) = (0, x.tenant, x.server)
 ON CONFLICT (id) DO UPDATE SET first_join_at = EXCLUDED.first_join_at,
     ended_at = EXCLUDED.ended_at, noticed = EXCLUDED.noticed, user_ms = EXCLUDED.user_ms,
     dial_in_ms = EXCLUDED.dial_in_ms, gap_ms = EXCLUDED.gap_ms, mean_users = EXCLUDED.mean_users,
     peak_users = EXCLUDED.peak_users, peak_voice = EXCLUDED.peak_voice,
     peak_videos = EXCLUDED.peak_videos, peak_listeners = EXCLUDED.peak_listeners,
-    dial_in_callers = EXCLUDED.dial_in_callers, recorded = EXCLUDED.recorded
+    dial_in_callers = EXCLUDED.dial_in_callers, recorded = EXCLUDED.recorded, owes = EXCLUDED.owes
 WHERE EXCLUDED.user_ms >= meeting_runs.user_ms
+"""
+_SETTLE = "UPDATE appliance.meeting_runs SET owes = false WHERE id = ANY ($1::uuid[]) AND owes"
+# Of an import, also if a user has deleted the recording since.
+_SETTLE_ARRIVED = """
+WITH owed AS (SELECT * FROM unnest($1::uuid[], $2::text[]) AS x (id, record_id)),
+arrived AS (
+    SELECT id FROM owed
+    WHERE EXISTS (SELECT FROM public.recordings r WHERE r.record_id = owed.record_id)
+),
+settled AS (
+    UPDATE appliance.meeting_runs m SET owes = false FROM arrived WHERE m.id = arrived.id AND owes
+)
+SELECT id FROM arrived
+UNION SELECT id FROM owed JOIN appliance.meeting_runs m USING (id) WHERE NOT m.owes
+"""
+_READ_DEBTS = """
+SELECT p.server, m.internal_id, (extract(epoch FROM m.ended_at) * 1000)::bigint
+FROM appliance.meeting_runs m JOIN appliance.usage_pairs p ON p.id = m.pair
+WHERE m.owes AND p.server = ANY ($1::text[])
 """
 _ADD_GAPS = """
 INSERT INTO appliance.usage_gaps (server, began_at, ended_at)
@@ -156,7 +175,7 @@ _RECORDING_BYTES = """
 SELECT nullif(t.value, ''), sum(s.bytes)::bigint
 FROM appliance.recording_sizes s JOIN public.recordings r ON r.record_id = s.record_id
 LEFT JOIN public.metadata t ON t.recording_id = r.id AND t.key = 'tenant-id'
-WHERE r.deleted_at IS NULL GROUP BY 1
+WHERE coalesce(r.state, '') <> 'deleted' GROUP BY 1
 """
 
 
@@ -216,9 +235,9 @@ class UsageTable:
         if rows:
             await self.database.run(work, deadline_s=DEADLINE_S, transaction=True)
 
-    async def roll_up(self, *, at_most: int = 50, delay_min: int = ROLLUP_DELAY_MIN) -> int:
-        """Compute the hours whose minutes have changed, once they are over; return their number."""
-        found = await self.database.fetch(_NEXT_CHANGED_HOURS, delay_min, at_most)
+    async def roll_up(self, *, at_most: int = 50) -> None:
+        """Compute the hours whose minutes have changed, once they are over."""
+        found = await self.database.fetch(_NEXT_CHANGED_HOURS, ROLLUP_DELAY_MIN, at_most)
         for (at,) in found:
 
             async def work(connection: Connection, at: object = at) -> None:
@@ -226,31 +245,58 @@ class UsageTable:
                     await connection.execute(statement, at)
 
             await self.database.run(work, deadline_s=DEADLINE_S, transaction=True)
-        return len(found)
 
-    async def make_days(self, keep_days: int = KEEP_HOURS_DAYS) -> int:
+    async def make_days(self) -> int:
         """Replace the hours of old days by one row each; return the number of days."""
-        found = await self.database.fetch(_OLD_DAYS, keep_days, deadline_s=DEADLINE_S)
+        found = await self.database.fetch(_OLD_DAYS, KEEP_HOURS_DAYS, deadline_s=DEADLINE_S)
         for (day,) in found:
             await self.database.execute(_MAKE_DAY, day, deadline_s=DEADLINE_S)
         return len(found)
 
-    async def delete_old(self, what: str, older_than_s: float, *, batch: int = BATCH) -> bool:
+    async def delete_old(self, what: str, older_than_s: float) -> bool:
         """Delete a batch of old minutes, runs or gaps; return whether there are more."""
         done = await self.database.execute(
-            _DELETE_OLD[what], older_than_s, batch, deadline_s=DEADLINE_S
+            _DELETE_OLD[what], older_than_s, BATCH, deadline_s=DEADLINE_S
         )
-        return done == f"DELETE {batch}"
+        return done == f"DELETE {BATCH}"
+
+    async def forgive(self, runs: Sequence[tuple[str, str]]) -> None:
+        """Note that these runs owe nothing: server and internal id of each."""
+        ids = [run_id(*one) for one in runs]
+        await self.database.execute(_SETTLE, ids, deadline_s=DEADLINE_S)
+
+    async def settle(self, debts: Debts) -> Debts:
+        """Settle the debts whose recording has arrived; return these, and those settled before.
+
+        Each with the time 0, as UsageStore.change_debts takes it.
+        """
+        asked = {run_id(server, one): (server, one) for server, ids in debts.items() for one in ids}
+        ids, record_ids = list(asked), [one for _, one in asked.values()]
+        found = await self.database.fetch(_SETTLE_ARRIVED, ids, record_ids, deadline_s=DEADLINE_S)
+        settled: Debts = {}
+        for (id,) in found:
+            server, internal_id = asked[id]
+            settled.setdefault(server, {})[internal_id] = 0
+        return settled
+
+    async def read_debts(self, server_ids: Collection[ServerId]) -> Debts:
+        """Return the recordings that these servers owe."""
+        debts: Debts = {}
+        for server, internal_id, ended_ms in await self.database.fetch(
+            _READ_DEBTS, list(server_ids), deadline_s=DEADLINE_S
+        ):
+            debts.setdefault(ServerId(server), {})[internal_id] = ended_ms
+        return debts
 
     async def recording_bytes(self) -> dict[TenantId | None, int]:
         """Return the size of the recordings of each tenant, None: of no tenant."""
         found = await self.database.fetch(_RECORDING_BYTES, deadline_s=DEADLINE_S)
         return {TenantId(tenant) if tenant else None: size for tenant, size in found}
 
-    async def read_names(self) -> dict[str, str]:
-        """Return the names of tenants by id, also of removed ones."""
+    async def read_names(self, living: Mapping[str, str]) -> dict[str, str]:
+        """Return the names of tenants by id: those of `living`, then those of removed ones."""
         found = await self.database.fetch("SELECT id, name FROM appliance.usage_tenants")
-        return {row[0]: row[1] for row in found}
+        return {**living, **{row[0]: row[1] for row in found if row[0] not in living}}
 
     async def name_tenants(self, names: Mapping[str, str]) -> None:
         """Remember the names of tenants."""
@@ -283,6 +329,7 @@ def _run_row(ended: EndedRun) -> dict[str, Any]:
         "dial_in_callers": run.peak_dial_in,
         "mean_users": run.user_ms / seen_ms if seen_ms > 0 else run.peak_users,
         "recorded": run.recorded,
+        "owes": ended.owes,
         "noticed": ended.noticed,
         "meeting_id": run.meeting_id,
         "internal_id": internal_id,

@@ -4,6 +4,8 @@ Between two polls the number of users is taken to change evenly, from 0 at the c
 to 0 at its end. So a user's arrival and departure are each known to half a poll interval. Where no
 poll succeeded for longer than `gap_limit_ms`, nothing is added: that is a gap, which is recorded.
 Breakout rooms have runs of their own, but do not count: their users are still in the parent.
+A run with record=true that has ended owes its recording, unless its server has said that nobody
+pressed the button (docs/fleet.md).
 Source: docs/tenants.md.
 """
 
@@ -25,6 +27,7 @@ from appliance.usage.model import (
     ServerUsage,
     Sums,
     UsageRun,
+    late_key,
 )
 
 SHORTEST_GAP_MS = 5 * MINUTE_MS
@@ -66,9 +69,11 @@ def observe(state: ServerUsage, poll: Poll) -> Finished:
         _fill_between(state, before_ms, now_ms)
     known = {run.key: run for run in state.runs}
     ended, still_listed = set(state.ended), []
+    listed: set[str] = set()
     lived_through = is_gap and any(not run.lost for run in state.runs)
     for meeting in poll.listed:
         key = f"{meeting.id} {meeting.create_time_ms}"
+        listed.add(key)
         if key in ended:
             still_listed.append(key)
             continue
@@ -78,21 +83,19 @@ def observe(state: ServerUsage, poll: Poll) -> Finished:
             lived_through = lived_through or (is_gap and run.gap_ms > 0)
             since_ms = now_ms if run.gap_ms else run.began_ms
         else:
-            run.lost = False
+            _find_again(run, finished)
             run.gap_ms += now_ms - before_ms if is_gap else 0
             since_ms = now_ms if is_gap else before_ms
         _advance(state.minutes, run, meeting, since_ms, now_ms)
         record = poll.records.get(meeting.id)
         if record is not None and record.created == meeting.create_time_ms:
             run.run_ms = record.run_ms
-    listed = {f"{one.id} {one.create_time_ms}" for one in poll.listed}
-    for run in [run for run in state.runs if run.key not in listed]:
+    for key in [key for key in known if key not in listed]:
+        run = known.pop(key)
         if not run.lost:
-            finished.entries.append(_end_unlisted(state, poll, run, now_ms, is_gap))
-        state.closed[run.key] = now_ms
-        del known[run.key]
-    for key in [key for key, ms in state.closed.items() if ms < now_ms - LATE_REPORT_MS]:
-        del state.closed[key]
+            _close(state, finished, _end_unlisted(state, poll, run, now_ms, is_gap))
+        state.closed[key] = now_ms
+    _forget_reported(state, now_ms - LATE_REPORT_MS)
     if lived_through:
         finished.entries.append(Gap(poll.server, before_ms, now_ms))
     state.runs, state.ended, state.polled_ms = list(known.values()), still_listed, now_ms
@@ -101,8 +104,24 @@ def observe(state: ServerUsage, poll: Poll) -> Finished:
     return finished
 
 
+def _find_again(run: UsageRun, finished: Finished) -> None:
+    if run.lost and run.recorded:
+        finished.debts[run.internal_id] = 0
+    run.lost = False
+
+
+def _forget_reported(state: ServerUsage, before_ms: int) -> None:
+    """Forget the runs whose end will not be reported any more."""
+    state.closed = {key: ms for key, ms in state.closed.items() if ms >= before_ms}
+    unmarked = state.unmarked.items()
+    state.unmarked = {key: run for key, run in unmarked if run[1] >= before_ms}
+
+
 def end_run(state: ServerUsage, note: EndNote, at_ms: int) -> Finished:
-    """Close a run that has ended since the last poll, also one that no poll has seen."""
+    """Close a run that has ended since the last poll, also one that no poll has seen.
+
+    If it is closed already, the note may say whether it has recording marks.
+    """
     finished = Finished([], [])
     at_ms = max(at_ms, state.polled_ms)
     run = next((one for one in state.runs if (one.id, one.run_ms) == (note.id, note.run_ms)), None)
@@ -114,6 +133,7 @@ def end_run(state: ServerUsage, note: EndNote, at_ms: int) -> Finished:
         key = f"{note.id} {note.created}"
         known = (*state.ended, *state.closed, *(one.key for one in state.runs))
         if not note.created or key in known:
+            _settle_late(state, finished, note)
             return finished
         run = UsageRun(
             id=note.id,
@@ -122,10 +142,31 @@ def end_run(state: ServerUsage, note: EndNote, at_ms: int) -> Finished:
             began_ms=min(max(note.run_ms, state.polled_ms), at_ms),
             meeting_id=front_end_id(note.id, note.tenant or None),
             tenant=note.tenant,
+            run_ms=note.run_ms,
+            recorded=note.recorded,
         )
     state.ended.append(run.key)
-    finished.entries.append(EndedRun(note.server_id, run, at_ms, REPORTED))
+    _close(state, finished, EndedRun(note.server_id, run, at_ms, REPORTED, note.marks))
+    if note.recorded and not run.recorded:  # what note_end in lib.lua has assumed
+        finished.debts[run.internal_id] = 0
     return finished
+
+
+def _close(state: ServerUsage, finished: Finished, ended: EndedRun) -> None:
+    """Add a run that has ended, and note what its server owes."""
+    finished.entries.append(ended)
+    run = ended.run
+    if run.recorded:
+        finished.debts[run.internal_id] = ended.ended_ms if ended.owes else 0
+        if not ended.marks and run.run_ms:
+            state.unmarked[late_key(run.id, run.run_ms)] = run.created, ended.ended_ms
+
+
+def _settle_late(state: ServerUsage, finished: Finished, note: EndNote) -> None:
+    """Take a report of recording marks that came after the end was known."""
+    found = state.unmarked.pop(late_key(note.id, note.run_ms), None) if note.marks else None
+    if found is not None and note.marks == "false":
+        finished.debts[UsageRun(note.id, found[0], 0, "").internal_id] = 0
 
 
 def close_lost(state: ServerUsage, server: str) -> Finished:
@@ -138,7 +179,7 @@ def close_lost(state: ServerUsage, server: str) -> Finished:
     for run in state.runs:
         if not run.lost:
             run.lost = True
-            finished.entries.append(EndedRun(server, run, state.polled_ms, LOST))
+            _close(state, finished, EndedRun(server, run, state.polled_ms, LOST))
     _take_minutes(state, server, None, finished)
     return finished
 

@@ -6,6 +6,7 @@ and those of servers that are not polled any more.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import NoReturn, TypeVar
@@ -15,6 +16,7 @@ import trio
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.model import ServerId, ServerState
 from appliance.postgres.errors import DatabaseRefused
+from appliance.usage.debts import restore_debts, settle_debts
 from appliance.usage.deps import UsageDeps
 from appliance.usage.model import DAY_MS, MINUTE_MS, EndNote, Finished, ServerUsage
 from appliance.usage.observer import change_usage
@@ -45,14 +47,18 @@ async def write_usage_forever(deps: UsageDeps, *, pause_s: float = PAUSE_S) -> N
         try:
             if await deps.store.claim(deps.instance, lease_ms=LEASE_MS):
                 now_s = trio.current_time()
+                is_minute = now_s >= next_minute_s
+                debts = await deps.store.read_debts()
                 await close_ended(deps)
-                if now_s >= next_minute_s:
+                if is_minute:
                     next_minute_s = now_s + MINUTE_S
                     await close_unpolled(deps)
                 await write_waiting(deps)
-                if next_minute_s == now_s + MINUTE_S:
+                await settle_debts(deps, debts)
+                if is_minute:
                     await _name_tenants(deps, tenants)
                     await deps.table.roll_up()
+                    await restore_debts(deps)
                     await record_recording_bytes(deps)
                 if now_s >= next_hour_s:
                     next_hour_s = now_s + HOUR_S
@@ -64,9 +70,8 @@ async def write_usage_forever(deps: UsageDeps, *, pause_s: float = PAUSE_S) -> N
         await trio.sleep(pause_s)
 
 
-async def write_waiting(deps: UsageDeps) -> int:
-    """Write what waits in Redis; return the number of entries. Raises StoreDown, DatabaseDown."""
-    written = 0
+async def write_waiting(deps: UsageDeps) -> None:
+    """Write what waits in Redis. Raises StoreDown, DatabaseDown."""
     for name in (RUNS, MINUTES):
         while (waiting := await deps.store.read_waiting(name, BATCH)).texts:
             if name == RUNS:
@@ -74,13 +79,14 @@ async def write_waiting(deps: UsageDeps) -> int:
             else:
                 await _write(deps, deps.table.add_minutes, waiting.minutes())
             await deps.store.drop(waiting)
-            written += len(waiting.texts)
+    if settled := await deps.store.read_settled():
+        await deps.table.forgive([(server, id) for server, id in map(json.loads, settled)])
+        await deps.store.drop_settled(settled)
     dropped = await deps.store.read_dropped()
     if dropped:
         await deps.table.add_runs(dropped)
         await deps.store.forget_dropped(dropped)
         deps.log.error("usage_dropped", servers=len(dropped), effect="recorded as gaps")
-    return written
 
 
 async def _write(
@@ -113,13 +119,16 @@ async def close_ended(deps: UsageDeps) -> None:
 def _end_runs(notes: Sequence[EndNote], now_ms: int, state: ServerUsage) -> Finished:
     finished = Finished([], [])
     for note in notes:
-        finished.entries += end_run(state, note, now_ms).entries
+        ended = end_run(state, note, now_ms)
+        finished.entries += ended.entries
+        finished.debts |= ended.debts
     return finished
 
 
 async def close_unpolled(deps: UsageDeps) -> None:
     """Write what is known of servers that are not polled any more. Raises StoreDown."""
     servers = await deps.pool.records.list_servers(in_background=True)
+    listed = {one.id for one in servers}
     polled = {one.id for one in servers if one.state is not ServerState.DISABLED}
     limit_ms = gap_limit_ms(deps.settings.polling.interval_s)
     known = await deps.store.read_all(await deps.store.known_servers())
@@ -127,7 +136,7 @@ async def close_unpolled(deps: UsageDeps) -> None:
         unpolled_ms = deps.now_ms() - state.polled_ms
         if unpolled_ms < (limit_ms if server_id in polled else UNPOLLED_MS):
             continue
-        remove = unpolled_ms > FORGOTTEN_AFTER_MS or server_id not in {one.id for one in servers}
+        remove = unpolled_ms > FORGOTTEN_AFTER_MS or server_id not in listed
         if remove or state.minutes or any(not run.lost for run in state.runs):
             close = partial(_close_lost, server_id, state.polled_ms)
             await change_usage(deps, server_id, close, remove=remove)
@@ -165,7 +174,7 @@ async def prune_usage(deps: UsageDeps) -> None:
 async def _name_tenants(deps: UsageDeps, known: dict[str, str]) -> None:
     if not deps.settings.api.multitenancy:
         return
-    names = {str(one.id): one.name for one in await deps.tenants.store.list_tenants()}
+    names = await deps.tenants.store.read_names()
     changed = {id: name for id, name in names.items() if known.get(id) != name}
     if changed:
         await deps.table.name_tenants(changed)

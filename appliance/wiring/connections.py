@@ -100,6 +100,8 @@ def _redis_address(stores: StoreSettings, embedded_url: str | None) -> RedisAddr
 def placement_rules(settings: Settings) -> PlacementRules:
     """Return the settings that placements and meeting records depend on."""
     return PlacementRules(
+        weights=settings.load.weights,
+        count_moderators_twice=settings.load.count_moderators_twice,
         min_user_count=settings.load.min_user_count,
         join_buffer_ms=settings.load.join_buffer_ms,
         forecast=settings.load.forecast,

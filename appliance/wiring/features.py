@@ -11,6 +11,7 @@ from appliance.audit.store import AuditTable, WaitingEntries
 from appliance.audit.trail import AuditTrail
 from appliance.bbb.checksum_errors import ChecksumErrors
 from appliance.callbacks.analytics_files import AnalyticsFiles
+from appliance.callbacks.client import CallbackClient
 from appliance.callbacks.deps import CallbackDeps
 from appliance.callbacks.ended_store import EndedStore
 from appliance.callbacks.handback import Handback
@@ -23,6 +24,9 @@ from appliance.dialin.store import VoiceBridges
 from appliance.doctor.deps import DoctorDeps, Probes
 from appliance.fault_log import FaultLog
 from appliance.features import Features
+from appliance.fleet.deps import FleetDeps
+from appliance.fleet.forecast import PastWeeks
+from appliance.fleet.store import FleetStore
 from appliance.http.page_texts import load_page_texts
 from appliance.log import EventLogger
 from appliance.meetings.deps import MeetingDeps
@@ -102,9 +106,10 @@ def make_features(
     tenants = _make_tenants(parts)
     callbacks = _make_callbacks(parts, pool, tenants)
     recordings = make_recording_deps(
-        callbacks, database, redis.foreground, tasks.manual_imports, metrics
+        *(callbacks, database, redis.foreground, tasks.manual_imports, metrics, connections.http)
     )
     servers = _make_servers(parts, callbacks, _make_usage(parts, pool, tenants))
+    fleet = _make_fleet(parts, servers)
     probes = make_probes(redis, database, connections.http, connections.bbb, now_ms)
     checksum_errors = ChecksumErrors(metrics.checksum_errors, log, now_ms)
     return Features(
@@ -122,6 +127,7 @@ def make_features(
         recordings=recordings,
         servers=servers,
         usage=servers.usage,
+        fleet=fleet,
         meetings=_make_meetings(parts, servers, tenants),
         dialin=DialInDeps(settings, log, faults, now_ms, VoiceBridges(redis.foreground), metrics),
         doctor=DoctorDeps(
@@ -129,7 +135,7 @@ def make_features(
             probes,
         ),
         takeover=_make_takeover(parts, servers, recordings, probes),
-        exposition=_make_exposition(parts, servers, recordings),
+        exposition=_make_exposition(parts, servers, recordings, fleet),
         checksum_errors=checksum_errors,
         events=connections.events,
     )
@@ -217,7 +223,7 @@ def _make_servers(parts: _Parts, callbacks: CallbackDeps, usage: UsageDeps | Non
         now_ms=now_ms,
         later=parts.tasks.background.later,
         pool=callbacks.pool,
-        store=ServerStore(parts.connections.redis, parts.rules),
+        store=ServerStore(parts.connections.redis, parts.rules, parts.settings.registry),
         remembered=RememberedServers(parts.settings.stores.state_dir, parts.log, parts.faults),
         callbacks=callbacks,
         metrics=parts.connections.metrics,
@@ -248,7 +254,30 @@ def _make_meetings(parts: _Parts, servers: ServerDeps, tenants: TenantDeps) -> M
     )
 
 
-def _make_exposition(parts: _Parts, servers: ServerDeps, recordings: RecordingDeps) -> MetricsDeps:
+def _make_fleet(parts: _Parts, servers: ServerDeps) -> FleetDeps:
+    settings, connections = parts.settings, parts.connections
+    timeouts = settings.servers
+    return FleetDeps(
+        settings=settings,
+        log=parts.log,
+        faults=parts.faults,
+        now_ms=now_ms,
+        pool=servers.pool,
+        store=FleetStore(connections.redis.background),
+        past=PastWeeks(connections.database, settings.fleet.time_zone, parts.faults),
+        client=CallbackClient(
+            connections.http,
+            connect_timeout_s=timeouts.connect_timeout_s,
+            response_timeout_s=timeouts.response_timeout_s,
+        ),
+        instance=secrets.token_hex(8),
+        usage=servers.usage,
+    )
+
+
+def _make_exposition(
+    parts: _Parts, servers: ServerDeps, recordings: RecordingDeps, fleet: FleetDeps
+) -> MetricsDeps:
     return MetricsDeps(
         parts.settings,
         parts.log,
@@ -258,6 +287,7 @@ def _make_exposition(parts: _Parts, servers: ServerDeps, recordings: RecordingDe
         servers.pool,
         servers.callbacks,
         recordings,
+        fleet,
         servers.usage,
     )
 

@@ -7,6 +7,7 @@ from threading import Lock
 
 from appliance.callbacks.deps import CallbackDeps
 from appliance.doctor.deps import Probes
+from appliance.http.client.pool import PoolTransport
 from appliance.http.page_texts import load_error_texts
 from appliance.instruments import S3_REASONS, Metrics
 from appliance.log import Log
@@ -29,6 +30,7 @@ from appliance.recordings.object_playback import ObjectPlayback
 from appliance.recordings.object_work import ObjectWork
 from appliance.recordings.objects import RecordingObjects
 from appliance.recordings.playback_tokens import PlaybackTokens
+from appliance.recordings.player_source import PlayerSource
 from appliance.recordings.served_files import ServedFiles
 from appliance.recordings.spool import Spool
 from appliance.recordings.spool_admin import SpoolAdmin
@@ -52,6 +54,7 @@ def make_recording_deps(
     redis: RedisStore,
     manual_imports: ManualImports,
     metrics: Metrics,
+    http: PoolTransport,
 ) -> RecordingDeps:
     """Return the dependencies of recordings. `database` is None if it is disabled.
 
@@ -88,6 +91,7 @@ def make_recording_deps(
             else _make_admin(callbacks, database, files, manual_imports, metrics)
         ),
         served=ServedFiles(settings.recordings),
+        player=PlayerSource(http, callbacks.now_ms),
         secret_key_base=callbacks.secret_key_base,
         error_texts=load_error_texts(settings.locale, log),
     )

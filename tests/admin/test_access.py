@@ -76,6 +76,7 @@ async def test_calls_of_scalelite_have_its_paths_codes_and_fields(
             "online": "offline",
             "max_meetings": None,
             "max_users": None,
+            "maintenance": None,
         }
         listed = await get(public, "getServers")
         assert (listed.status, document_of(listed)) == (200, [server])

@@ -95,11 +95,13 @@ ROLES = {
         *("listRecordings", "getRecordingInfo", "getExpiredRecordings", "getImports", "getImport"),
         *("checkTakeover", "getTenants", "getTenantInfo", "getTenantSettings", "audit"),
         *("getMove", "getEvents", "followEvents", "getActivity", "usage", "usageTimetable"),
-        *("getTenantLimits", "showTenant"),
+        *("getTenantLimits", "showTenant", "capacity", "autoscalePlan", "listMaintenance"),
+        *("getTenantLimits", "showTenant", "capacity", "autoscalePlan", "getPlayer"),
     },
     Role.OPERATOR: {
         *("updateServer", "enableServer", "cordonServer", "disableServer", "panicServer", "poll"),
         *("endMeetings", "retryImports", "retryCallbacks", "updateRecordings"),
+        *("addMaintenance", "cancelMaintenance"),
     },
     Role.ADMIN: {
         "deleteRecordings",
@@ -109,6 +111,7 @@ ROLES = {
         *("addRecordingsToTenant", "pruneRecordings", "importRecording", "healTakeover"),
         *(
             "moveRecordings",
+            "installPlayer",
             "prepareHandback",
             "erase",
             "listTokens",

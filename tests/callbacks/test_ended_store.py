@@ -113,7 +113,7 @@ async def test_front_ends_of_a_removed_servers_meetings_are_notified(
     await begin(pool)
     if detached:
         await pool.lose(one)
-    assert await pool.store.remove_server(one, force=not detached) is None
+    assert (await pool.store.remove_server(one, force=not detached, now_ms=0)).done
     assert await notified(pool) == [("m", URL)]
 
 

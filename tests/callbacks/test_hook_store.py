@@ -97,7 +97,7 @@ async def test_registrations_are_remembered_until_forgotten(pool: StorePool) -> 
 async def test_removed_server_leaves_no_registrations(pool: StorePool) -> None:
     hooks, one = HookStore(pool.store.redis.background), await pool.add("a")
     await hooks.record(one, Registration(URL, "1", None, "x"))
-    await pool.store.remove_server(one, force=True)
+    await pool.store.remove_server(one, force=True, now_ms=0)
     assert (await hooks.read(one)).registered == ()
     await hooks.record(one, Registration(URL, "1", None, "x"))
     assert await pool.redis("EXISTS", "appliance:hooks_on:a") == 0

@@ -55,7 +55,7 @@ async def cleared_with_its_server(pool: StorePool) -> None:
 
 
 async def removed_with_its_server(pool: StorePool) -> None:
-    await pool.store.remove_server(A, force=True)
+    await pool.store.remove_server(A, force=True, now_ms=0)
 
 
 async def gone_when_its_server_is_back(pool: StorePool) -> None:

@@ -154,6 +154,16 @@ async def test_session_of_another_installation_is_none(opened: OpenConsole) -> N
         assert (await client.ask("GET", "/scalelite/servers")).status == 303
 
 
+async def test_odd_cookies_of_other_applications_do_not_end_a_session(opened: OpenConsole) -> None:
+    client = await opened.log_in("viewer")
+    session = client.cookies["scalelite_console"]
+    client.cookies = {}
+    for odd in ("flag; ", "path=/x; ", 'j={"a":1}; '):
+        cookie = f"Cookie: {odd}scalelite_console={session}"
+        answer = await client.ask("GET", "/scalelite/servers", cookie)
+        assert answer.status == 200, odd
+
+
 # --- pages ---------------------------------------------------------------------------------------
 
 

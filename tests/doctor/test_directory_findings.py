@@ -46,15 +46,6 @@ def test_missing_spool_is_advised_with_group_write_permission() -> None:
     assert "install -d -o bbb -g bbb -m 2770 /s" in finding.advice
 
 
-def test_read_only_directory_never_fails() -> None:
-    place = Place("playback", DirectoryFacts("/p", MISSING), "PLAYBACK_DIR", read_only=True)
-
-    (missing,) = judge_places([place], "bbb")
-    (there,) = judge_places([replace(place, facts=replace(GOOD, free_bytes=0))], "bbb")
-
-    assert (missing.level, there.level) == (Level.WARN, Level.OK)
-
-
 def test_different_file_systems_are_reported() -> None:
     other = Place("published", replace(GOOD, device=2), "X")
     gone = Place("unpublished", replace(GOOD, problem=MISSING), "Y")

@@ -6,6 +6,7 @@ The fact finders behind the probes are tested in the folders of the engines.
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,9 +27,10 @@ from appliance.doctor.doctor import examine
 from appliance.doctor.findings import Finding, Level
 from appliance.faults import DatabaseDown
 from appliance.features import Features
-from appliance.model import ServerChange, ServerId, ServerState, Target
+from appliance.model import Server, ServerChange, ServerId, ServerState, Target
 from appliance.postgres.facts import DatabaseFacts
 from appliance.recordings.deps import RecordingAdmin
+from appliance.recordings.player_files import PlayerBuild
 from appliance.recordings.spool_admin import SpoolAdmin
 from appliance.system.disk_facts import DirectoryFacts
 from appliance.tenants import administration as tenant_admin
@@ -36,6 +38,7 @@ from appliance.tenants.values import TenantChange
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.callback_contract import WHO, claim, ready
 from tests.doubles.features import EventBook, open_features, rewire
+from tests.doubles.player_build import write_player
 from tests.doubles.redis_processes import redis_process
 
 pytest_plugins = ["tests.doubles.live_pool_fixtures"]
@@ -58,6 +61,7 @@ def variables_of(folder: Path, **variables: str) -> dict[str, Any]:
     for name, path in found.items():
         if name.endswith("_DIR"):
             Path(path).mkdir(exist_ok=True)
+    write_player(folder / "playback/presentation/2.3")
     return {**found, **variables}
 
 
@@ -67,6 +71,10 @@ async def good_database() -> DatabaseFacts:
 
 async def good_server(target: Target) -> ServerFacts:
     return ServerFacts(version="3.0.4", skew_s=0.0)
+
+
+async def good_player(server: Server) -> PlayerBuild:
+    return PlayerBuild("5.1.3")
 
 
 def roomy(path: Path, write: bool) -> DirectoryFacts:
@@ -87,7 +95,8 @@ async def healthy(
         )
         key = f"{namespace}:server:a"
         await res.redis.foreground.client.command("HSET", key, "online", "true")
-        yield rewire(res, doctor__probes=replace(cast(Probes, probes), server=good_server))
+        probes = replace(cast(Probes, probes), server=good_server, player=good_player)
+        yield rewire(res, doctor__probes=probes)
 
 
 def bad(findings: list[Finding]) -> list[tuple[str, Level]]:
@@ -204,12 +213,12 @@ async def test_missing_directories_are_reported(
         (tmp_path / "work").rmdir()
         (tmp_path / "unpublish").rmdir()
         (tmp_path / "unpublish").touch()
-        (tmp_path / "playback").rmdir()
+        shutil.rmtree(tmp_path / "playback")
         found = bad(await examine(rewire(res, doctor__probes=probes).doctor))
 
     assert ("directory work", WARN) in found
     assert ("directory unpublished", FAIL) in found
-    assert ("directory playback", WARN) in found
+    assert ("player", WARN) in found
 
 
 async def test_directory_on_another_file_system_is_reported(

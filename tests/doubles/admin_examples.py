@@ -10,6 +10,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +25,9 @@ from appliance.model import ServerChange, ServerId, ServerState, TenantId
 from appliance.recordings.admin_calls import RECORDING_CALLS
 from appliance.recordings.admin_import_calls import IMPORT_CALLS
 from appliance.recordings.admin_move_calls import MOVE_CALLS
+from appliance.servers.maintenance import windows_of
+from appliance.servers.maintenance_calls import EXAMPLE_FROM, EXAMPLE_UNTIL
+from appliance.servers.maintenance_rules import Window
 from appliance.tenants import administration as tenant_admin
 from appliance.tenants.values import TenantChange, TenantSetting
 from appliance.tokens.rules import Token, digest_of
@@ -35,6 +39,7 @@ from tests.doubles.control import ControlDouble, open_control
 from tests.doubles.features import rewire
 from tests.doubles.import_tools import ImportBench
 from tests.doubles.live_pool import LivePool, open_live
+from tests.doubles.player_build import serve_player
 from tests.doubles.pool_store import pool_store
 from tests.doubles.public import LINGER, Public, serve_public
 from tests.doubles.recording_admin_bench import add_with_files, open_admin_bench_of
@@ -69,11 +74,16 @@ class Place:
     recordings: ImportBench | None
     """None: it has no recordings."""
     analytics: AnalyticsFiles
+    server: BbbProcess
+    """The server of the examples."""
 
     def body_of(self, call: AdminCall[Any]) -> Any:
-        """Return the body of a call's example, with a path of this machine."""
+        """Return the body of a call's example, with a path of this machine and times to come."""
         text = json.dumps(call.request)
         root = "/" if self.recordings is None else str(self.recordings.root)
+        for number, time in enumerate((EXAMPLE_FROM, EXAMPLE_UNTIL), start=1):
+            later = datetime.now(UTC) + timedelta(days=number)
+            text = text.replace(time, f"{later:%Y-%m-%dT%H:%M:%SZ}")
         return json.loads(text.replace("/srv/recordings", root))
 
     async def ask(self, call: AdminCall[Any]) -> tuple[int, Any]:
@@ -108,9 +118,13 @@ async def open_place(
 
     It has recordings if there is room for them.
     """
-    variables: Any = {"CONNECT_TIMEOUT": "0.3", "MULTITENANCY_ENABLED": "true"}
     with TemporaryDirectory() as kept:
-        files = AnalyticsFiles(Path(kept))
+        files = AnalyticsFiles(Path(kept) / "analytics")
+        variables: Any = {
+            "CONNECT_TIMEOUT": "0.3",
+            "MULTITENANCY_ENABLED": "true",
+            "PLAYBACK_DIR": f"{kept}/playback",
+        }
         async with (
             open_live(redis_url, redis_namespace, bbbs[1:], spread=True, **variables) as pool,
             _with_recordings(rewire(pool.res, callbacks__analytics_files=files), room) as (
@@ -127,7 +141,7 @@ async def open_place(
             await pool.poll(SERVER_ID)
             new = TenantChange(name="school", secrets="s1:s2")
             await tenant_admin.add_tenant(pool.res.tenants, "test", new, new_id=lambda: TENANT_ID)
-            yield Place(public, pool, control, recordings, files)
+            yield Place(public, pool, control, recordings, files, bbbs[0])
 
 
 @asynccontextmanager
@@ -144,6 +158,13 @@ async def _with_recordings(
 async def have_a_meeting(place: Place) -> None:
     """Have the meeting of the examples."""
     await place.pool.create(MEETING_ID)
+
+
+async def have_a_window(place: Place) -> None:
+    """Have a maintenance window of the server of the examples."""
+    from_ms = place.pool.res.now_ms() + 86_400_000
+    window = Window("8f3a1c07", SERVER_ID, from_ms, from_ms + 3_600_000, 0)
+    await windows_of(place.pool.res.servers).add(window)
 
 
 async def have_a_setting(place: Place) -> None:
@@ -215,17 +236,24 @@ async def have_a_stale_meeting(place: Place) -> None:
     )
 
 
+async def have_a_player(place: Place) -> None:
+    """Have the player of the examples on the server of the examples."""
+    serve_player(place.server)
+
+
 async def have_no_servers(place: Place) -> None:
     """Empty the pool."""
     servers = place.pool.res.servers
     for server in await servers.pool.records.list_servers():
-        await servers.store.remove_server(server.id, force=True)
+        await servers.store.remove_server(server.id, force=True, now_ms=0)
 
 
 PREPARED: dict[str, Callable[[Place], Awaitable[None]]] = {
     "acceptEmpty": have_no_servers,
     "revokeToken": have_an_access_token,
     "listTokens": have_an_access_token,
+    "listMaintenance": have_a_window,
+    "cancelMaintenance": have_a_window,
     "listCallbacks": have_a_callback,
     "retryCallbacks": have_a_callback,
     "dropCallbacks": have_a_callback,
@@ -243,6 +271,7 @@ PREPARED: dict[str, Callable[[Place], Awaitable[None]]] = {
     "getImport": have_files,
     "importRecording": have_files,
     "retryImports": have_files,
+    "installPlayer": have_a_player,
     "repairRecordings": partial(have_a_recording, wrong=True),
     **dict.fromkeys(
         (

@@ -7,6 +7,7 @@ the received requests here, and set meetings and faults.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections import deque
 from collections.abc import Callable
@@ -37,6 +38,7 @@ class Control:
         callbacks: list[dict[str, Any]],
         on_end: Callable[[Meeting], None],
         hooks: Hooks,
+        pages: dict[str, Reply],
     ) -> None:
         self._state = state
         self._faults = faults
@@ -45,6 +47,7 @@ class Control:
         self._callbacks = callbacks
         self._on_end = on_end
         self._hooks = hooks
+        self._pages = pages
         self._verbs: dict[str, Callable[[Body], Any]] = {
             "state": self._show_state,
             "requests": self._show_requests,
@@ -59,6 +62,7 @@ class Control:
             "faults": self._set_faults,
             "clear_faults": self._clear_faults,
             "drop_connections": self._drop_connections,
+            "serve_pages": self._serve_pages,
         }
 
     def handle_head(self, request: Request, connection: Connection) -> bool:
@@ -114,6 +118,14 @@ class Control:
             self._on_end(meeting)
         else:
             self._state.end(meeting)
+        return {}
+
+    def _serve_pages(self, body: Body) -> Body:
+        """Serve these instead of those before: path to [status, type, base64, headers]."""
+        self._pages.clear()
+        for path, (status, kind, content, headers) in body.items():
+            extra = tuple((name, value) for name, value in headers)
+            self._pages[path] = Reply(base64.b64decode(content), kind, status, extra)
         return {}
 
     def _forget_meetings(self, body: Body) -> Body:

@@ -45,6 +45,8 @@ class BbbServer:
     def __init__(self, options: argparse.Namespace) -> None:
         self.state = State()
         self.hooks = Hooks()
+        self.pages: dict[str, Reply] = {}
+        """What else it serves, by path; a path that ends with `*` stands for all below it."""
         self.log: deque[Request] = deque(maxlen=options.log_size)
         self.callbacks: list[dict[str, Any]] = []
         self.listener = Listener(options.port, self)
@@ -81,14 +83,19 @@ class BbbServer:
         self.log.append(request)
         call = call_name(request.path)
         if call is None:
-            page = self.api.client_page(request) if request.path == CLIENT_PATH else NOT_FOUND
-            connection.send(page.encode())
+            page = self.api.client_page(request) if request.path == CLIENT_PATH else None
+            connection.send((page or self._find_page(request.path)).encode())
             return
         fault = self.faults.take(call, request) if self.faults.active else None
         if fault is None:
             connection.send(self._answer(call, request).encode())
         else:
             self.faults.strike(fault, request, connection, lambda: self._answer(call, request))
+
+    def _find_page(self, path: bytes) -> Reply:
+        text = path.decode("latin-1")
+        fallbacks = (key for key in self.pages if key[-1] == "*" and text.startswith(key[:-1]))
+        return self.pages.get(text) or self.pages.get(next(fallbacks, ""), NOT_FOUND)
 
     def _answer(self, call: str, request: Request) -> Reply:
         reply = self.api.answer(call, request)
@@ -180,6 +187,7 @@ async def _serve(options: argparse.Namespace) -> None:
             server.callbacks,
             server.end_meeting,
             server.hooks,
+            server.pages,
         ),
     )
     server.listener.open()

@@ -19,9 +19,9 @@ from appliance.admin_calls.actors import Role
 from appliance.console.core import Console
 from appliance.console.routes import make_console
 from appliance.features import Features
-from appliance.model import ServerChange, ServerId, ServerState, TenantId
+from appliance.model import ListedMeeting, ServerChange, ServerId, ServerState, TenantId
 from appliance.public.app import PublicApp
-from appliance.servers.model import Observation, SeenMeeting
+from appliance.servers.load import make_observation
 from appliance.settings import Bind
 from appliance.tokens.rules import Token, digest_of
 from tests.doubles.features import open_features
@@ -192,26 +192,17 @@ async def observe(features: Features, server_id: str, users: int, count: int) ->
     """Record a poll that found so many users in `count` meetings."""
     store, now_ms = features.servers.store, features.now_ms()
     one = ServerId(server_id)
-    seen = tuple(
-        SeenMeeting(f"{server_id}-{number}", users / count, users // count, now_ms)
+    created_ms = now_ms - 20 * 60_000  # nobody is expected to join any more
+    seen = [
+        ListedMeeting(f"{server_id}-{number}", created_ms, users // count, 0, 0, False)
         for number in range(count)
-    )
+    ]
     start = await store.begin_poll(one)
     assert start is not None
-    largest = max((meeting.participants for meeting in seen), default=0)
-    observation = Observation(
-        server_id=one,
-        began_ms=now_ms,
-        now_ms=now_ms,
-        joins_before=start.joins,
-        load=float(users),
-        meetings=count,
-        users=users,
-        largest_meeting=largest,
-        videos=0,
-        listed=seen,
-        bbb_version="3.0.10",
+    observation = make_observation(
+        one, seen, began_ms=now_ms, now_ms=now_ms, joins_before=start.joins
     )
+    observation = replace(observation, users=users, bbb_version="3.0.10")
     await store.observe_server(observation, healthy_threshold=1)
 
 

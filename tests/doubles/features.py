@@ -21,6 +21,7 @@ from appliance.audit.store import WaitingEntries
 from appliance.audit.trail import AuditTrail
 from appliance.bbb.checksum_errors import ChecksumErrors
 from appliance.bbb.client import BbbClient
+from appliance.callbacks.client import CallbackClient
 from appliance.callbacks.deps import CallbackDeps
 from appliance.callbacks.ended_store import EndedStore
 from appliance.callbacks.handback import Handback
@@ -36,6 +37,9 @@ from appliance.events.journal import EventJournal
 from appliance.fault_log import FaultLog
 from appliance.faults import StoreDown
 from appliance.features import Features
+from appliance.fleet.deps import FleetDeps
+from appliance.fleet.forecast import PastWeeks
+from appliance.fleet.store import FleetStore
 from appliance.http.client.dial import open_ssl_context
 from appliance.http.client.pool import PoolTransport
 from appliance.http.page_texts import load_page_texts
@@ -48,6 +52,7 @@ from appliance.model import PlacementRules
 from appliance.pool.deps import PoolDeps
 from appliance.pool.records import PoolRecords
 from appliance.recordings.deps import RecordingDeps
+from appliance.recordings.player_source import PlayerSource
 from appliance.redis.client import RedisAddress
 from appliance.redis.store import RedisStores, load_scripts, open_redis_stores
 from appliance.servers.deps import ServerDeps
@@ -199,6 +204,7 @@ def make_test_features(
         pool=pool,
         tenants=tenants,
         callbacks=callbacks,
+        player=PlayerSource(http, now_ms),
         secret_key_base="k" * 64,
     )
     servers = ServerDeps(
@@ -208,7 +214,7 @@ def make_test_features(
         now_ms=now_ms,
         later=later,
         pool=pool,
-        store=ServerStore(redis, rules),
+        store=ServerStore(redis, rules, settings.registry),
         remembered=RememberedServers(settings.stores.state_dir, book, faults),
         callbacks=callbacks,
         metrics=metrics,
@@ -233,6 +239,17 @@ def make_test_features(
         join_pages=JoinPages(load_page_texts(book), settings.locale),
         secret_key_base="k" * 64,
     )
+    fleet = FleetDeps(
+        settings=settings,
+        log=book,
+        faults=faults,
+        now_ms=now_ms,
+        pool=pool,
+        store=FleetStore(redis.background),
+        past=PastWeeks(None, settings.fleet.time_zone, faults),
+        client=CallbackClient(http, connect_timeout_s=5, response_timeout_s=10),
+        instance=secrets.token_hex(8),
+    )
     probes = make_probes(redis, None, http, bbb, now_ms)
     checksum_errors = ChecksumErrors(metrics.checksum_errors, book, now_ms)
     return Features(
@@ -256,6 +273,7 @@ def make_test_features(
         callbacks=callbacks,
         recordings=recordings,
         servers=servers,
+        fleet=fleet,
         meetings=meetings,
         dialin=DialInDeps(settings, book, faults, now_ms, VoiceBridges(redis.foreground), metrics),
         doctor=DoctorDeps(
@@ -281,7 +299,7 @@ def make_test_features(
         checksum_errors=checksum_errors,
         events=EventJournal(redis.background, now_ms, "test"),
         exposition=MetricsDeps(
-            settings, book, faults, now_ms, metrics, pool, callbacks, recordings
+            settings, book, faults, now_ms, metrics, pool, callbacks, recordings, fleet
         ),
     )
 
@@ -300,6 +318,7 @@ def rewire(features: Features, **changes: Any) -> Features:
         "callbacks",
         "recordings",
         "servers",
+        "fleet",
         "meetings",
         "dialin",
         "doctor",
@@ -322,6 +341,8 @@ def rewire(features: Features, **changes: Any) -> Features:
 def rules_of(settings: Settings) -> PlacementRules:
     """Return the placement rules that settings ask for."""
     return PlacementRules(
+        weights=settings.load.weights,
+        count_moderators_twice=settings.load.count_moderators_twice,
         min_user_count=settings.load.min_user_count,
         join_buffer_ms=settings.load.join_buffer_ms,
         forecast=settings.load.forecast,

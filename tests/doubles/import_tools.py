@@ -140,7 +140,7 @@ def storage_of(settings: RecordingSettings, objects: RecordingObjects | None) ->
 
 
 def open_object_work(database: Database, objects: RecordingObjects, log: Any) -> ObjectWork:
-    """Return the work on objects, which nobody does by itself."""
+    """Return the worker for objects; tests run its steps."""
     return ObjectWork(
         journal=ObjectJournal(database),
         recordings=RecordingStore(database),

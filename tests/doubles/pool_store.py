@@ -16,6 +16,7 @@ from appliance.pool.records import PoolRecords
 from appliance.redis.client import RedisAddress, RedisClient
 from appliance.redis.store import RedisStores, load_scripts, open_redis_stores
 from appliance.servers.store import ServerStore
+from appliance.settings.model import RegistrySettings
 from appliance.tenants.cache import TenantCache
 from appliance.tenants.store import TenantLookup
 from tests.doubles.features import rewire
@@ -27,6 +28,7 @@ class PoolStore(PoolRecords, ServerStore, MeetingStore):
     def __init__(self, redis: RedisStores, rules: PlacementRules) -> None:
         object.__setattr__(self, "redis", redis)
         object.__setattr__(self, "rules", rules)
+        object.__setattr__(self, "registry", RegistrySettings())
 
     @property
     def client(self) -> RedisClient:

@@ -42,7 +42,15 @@ _COUNTS = ("meetings", "users", "largest_meeting", "videos")
 _SERVER = ("url", "secret", "tag", "online", "load_multiplier", "state", *_COUNTS, "bbb_version")
 _OWN = ("placement", "creating", "confirmed_ms", "placed_ms", "run_ms", "created", "own_passwords")
 _SEEN = ("users", "moderators", "videos", "seen_created", "seen_ms")
-_SEATS = ("expected", "joins", "reserved", "pending", "counted")
+_SEATS = (
+    "expected",
+    "expected_videos",
+    "expected_voice",
+    "joins",
+    "reserved",
+    "pending",
+    "counted",
+)
 _LIMITS = (
     *("max_meetings", "max_users", "max_users_per_meeting", "max_duration"),
     *("max_recordings_gb", "max_creates_per_minute"),
@@ -79,6 +87,15 @@ KINDS = (
         of="server",
     ),
     _kind("our servers", "appliance:servers", "set"),
+    _kind("maintenance", "appliance:maintenance", "hash"),
+    _kind("maintained", "appliance:maintained", "hash"),
+    _kind(
+        "hook of the autoscaler",
+        "appliance:autoscale:(.+)",
+        "hash",
+        *("desired", "safe", "online", "told_ms", "failures", "error"),
+    ),
+    _kind("autoscaler lease", "appliance:lease-autoscale", "string", expires=True),
     _kind("handback", "appliance:handback", "string"),
     _kind("emptied", "appliance:emptied", "string"),
     _kind("doctor", "appliance:doctor", "string", expires=True),
@@ -107,6 +124,7 @@ KINDS = (
             "logout_tenant",
             "moved_from",
             "joining",
+            "recorded",
         ),
         expires=True,
     ),
@@ -136,7 +154,7 @@ KINDS = (
     _kind("setting calls", "appliance:setting_calls", "hash"),
     _kind("detached", "appliance:detached:(.+)", "hash", expires=True),
     _kind("claim", "appliance:detached_meeting:(.+)", "hash", *_MEETING, expires=True),
-    _kind("size", "appliance:size:(.+)", "hash", "run", "peak", expires=True),
+    _kind("size", "appliance:size:(.+)", "hash", "run", "peak", "videos", "voice", expires=True),
     _kind("doubles", "appliance:doubles:(.+)", "hash", expires=True),
     _kind("breakout", "appliance:breakout:(.+)", "hash", "server_id", "tenant_id", expires=True),
     _kind("ending", "appliance:ending:(.+)", "zset", expires=True),
@@ -151,7 +169,11 @@ KINDS = (
     _kind("usage", "appliance:usage_of:(.+)", "hash", "version", "state"),
     _kind("usage of servers", "appliance:usage_servers", "set"),
     _kind("usage runs", "appliance:usage_(?:runs|minutes)", "list"),
-    _kind("usage ends", "appliance:usage_ends", "list", expires=True),
+    _kind("usage ends", "appliance:usage_ended", "list", expires=True),
+    _kind("usage settled", "appliance:usage_settled", "set"),
+    _kind("owed", "appliance:owed:(.+)", "zset"),
+    _kind("retired", "appliance:retired", "hash"),
+    _kind("owing servers", "appliance:owed", "set"),
     _kind("usage dropped", "appliance:usage_dropped", "hash"),
     _kind("usage lease", "appliance:lease-usage", "string", expires=True),
     _kind("lease", "appliance:lease:(.+)", "string", expires=True),
@@ -165,7 +187,7 @@ KINDS = (
 _NUMBER = re.compile(r"-?\d+(\.\d+)?").fullmatch
 _NUMBERS = {
     *(*_OWN, *_SEATS, *_SEEN, *_COUNTS),
-    *("max_meetings", "max_users", "pending_meetings", "peak"),
+    *("max_meetings", "max_users", "pending_meetings", "peak", "voice"),
 }
 
 

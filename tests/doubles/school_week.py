@@ -5,6 +5,7 @@ The clock is that of the replay. Two appliances share a real Redis; which of the
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -183,8 +184,7 @@ class Replay:
                 for one in here
             ],
             records={
-                one.id: ListedRecord(1, one.moved_from, one.created_ms, one.created_ms)
-                for one in here
+                one.id: ListedRecord(one.moved_from, one.created_ms, one.created_ms) for one in here
             },
             gap_limit_ms=gap_limit_ms(INTERVAL_MS / 1000),
         )
@@ -209,10 +209,9 @@ class Replay:
             one.told = True
             one.runs.add(one.created_ms)
             note = EndNote(ServerId(one.server), one.id, one.tenant, one.created_ms, one.created_ms)
-            text = (
-                f'["{note.server_id}","{note.id}","{note.tenant}","{note.run_ms}","{note.created}"]'
-            )
-            await redis.command("RPUSH", redis.own_key("usage_ends"), text)
+            values = note.server_id, note.id, note.tenant, str(note.run_ms), str(note.created)
+            text = json.dumps([*values, "", ""])
+            await redis.command("RPUSH", redis.own_key("usage_ended"), text)
             now_ms, self.clock.now_ms = self.clock.now_ms, one.ended_ms
             await close_ended(deps)
             self.clock.now_ms = now_ms

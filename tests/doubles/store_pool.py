@@ -1,12 +1,12 @@
 """A pool of servers in a real Redis, driven only by calls of the store, without servers.
 
 The clock stands still until a test moves it. The results of polls are made as in
-servers/polling.py: from listed meetings, with the load formula of servers/load.py.
+servers/polling.py, from listed meetings.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,12 +29,10 @@ from appliance.model import (
     TenantId,
 )
 from appliance.redis.client import RedisAddress
-from appliance.servers.load import contributions
+from appliance.servers.load import make_observation
 from appliance.servers.model import (
     FailureResult,
-    Observation,
     ObservationResult,
-    SeenMeeting,
 )
 from tests.doubles.pool_store import PoolStore, open_pool_store
 from tests.doubles.redis_layout import layout_faults
@@ -133,49 +131,35 @@ class StorePool:
     async def poll(
         self,
         server: ServerId,
-        listed: Mapping[str, int] | None = None,
+        listed: Mapping[str, int] | Sequence[ListedMeeting] | None = None,
         *,
         began_ms: int | None = None,
         joins_before: float | None = None,
         age_ms: int = 0,
-        multiplier: float = 1.0,
         healthy_threshold: int = 1,
         bbb_version: str | None = None,
     ) -> ObservationResult:
-        """Record a successful poll that listed meetings with their participants.
+        """Record a successful poll that listed meetings, each with its participants or as a whole.
 
         The poll took no time unless `began_ms` is given; the meetings are `age_ms` old.
         """
-        rules, start = self.store.rules, await self.store.begin_poll(server)
-        created_ms = self.now_ms - age_ms
-        meetings = [
-            ListedMeeting(id_, created_ms, count, 0, 0, is_breakout=False)
-            for id_, count in (listed or {}).items()
-        ]
-        each = contributions(
-            meetings,
-            await self.store.expected_sizes([meeting.id for meeting in meetings]),
-            now_ms=self.now_ms,
-            load_multiplier=multiplier,
-            min_user_count=rules.min_user_count,
-            join_buffer_ms=rules.join_buffer_ms,
-            count_moderators_twice=True,
-        )
+        start = await self.store.begin_poll(server)
+        if isinstance(listed, Mapping) or listed is None:
+            created_ms = self.now_ms - age_ms
+            listed = [
+                ListedMeeting(id_, created_ms, count, 0, 0, is_breakout=False)
+                for id_, count in (listed or {}).items()
+            ]
         if joins_before is None:
             joins_before = start.joins if start else 0.0
-        observation = Observation(
-            server_id=server,
+        observation = make_observation(
+            server,
+            listed,
             began_ms=self.now_ms if began_ms is None else began_ms,
             now_ms=self.now_ms,
             joins_before=joins_before,
-            load=sum(each.values()),
-            meetings=len(meetings),
-            users=sum(meeting.participants for meeting in meetings),
-            largest_meeting=max((meeting.participants for meeting in meetings), default=0),
-            videos=0,
-            listed=tuple(SeenMeeting(m.id, each[m.id], m.participants) for m in meetings),
-            bbb_version=bbb_version,
         )
+        observation = replace(observation, bbb_version=bbb_version)
         return await self.store.observe_server(observation, healthy_threshold=healthy_threshold)
 
     async def fail(
@@ -189,6 +173,14 @@ class StorePool:
     async def lose(self, server: ServerId) -> FailureResult:
         """Take a server offline."""
         return await self.fail(server, threshold=1)
+
+    async def expected(self, meeting_id: str) -> list[str | None]:
+        """Return what is expected of a meeting: users, videos, voices."""
+        names = ("expected", "expected_videos", "expected_voice")
+        found: list[str | None] = await self.redis(
+            "HMGET", f"appliance:meeting:{meeting_id}", *names
+        )
+        return found
 
     async def load(self, server: ServerId) -> float | None:
         """Return a server's load, None if it is in no load set."""

@@ -151,7 +151,7 @@ async def test_detached_meeting_is_not_found(pool: LivePool) -> None:
 
 async def test_meeting_of_a_removed_server_is_not_found(pool: LivePool) -> None:
     await pool.create()
-    await pool.res.servers.store.remove_server(ServerId("bbb-1"), force=True)
+    await pool.res.servers.store.remove_server(ServerId("bbb-1"), force=True, now_ms=0)
 
     await check_unknown(pool)
 

@@ -234,7 +234,7 @@ async def disable(pool: LivePool) -> None:
 
 
 async def remove(pool: LivePool) -> None:
-    await pool.res.servers.store.remove_server(ServerId("bbb-1"), force=True)
+    await pool.res.servers.store.remove_server(ServerId("bbb-1"), force=True, now_ms=0)
 
 
 @pytest.mark.parametrize("gone", [lose, detach, disable, remove])

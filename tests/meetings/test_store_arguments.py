@@ -33,7 +33,7 @@ REQUEST = PlacementRequest(
     now_ms=1_700_000_000_123,
     tie_breaker=0.5,
 )
-SEEN = Observation(ServerId("a"), 1, 2, 0.0, 1.5, 0, 0, 0, 0, ())
+SEEN = Observation(ServerId("a"), 1, 2, 0.0, 0, 0, 0, 0, ())
 
 
 def rendered(**fields: Any) -> dict[str, Any]:
@@ -79,9 +79,9 @@ def test_text_that_is_no_utf8_is_not_escaped() -> None:
 
 
 @pytest.mark.parametrize("load", [float("nan"), float("inf")])
-def test_load_that_is_no_number_is_refused(load: float) -> None:
+def test_sum_of_joins_that_is_no_number_is_refused(load: float) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        observation_arguments(replace(SEEN, load=load), RULES, healthy_threshold=1)
+        observation_arguments(replace(SEEN, joins_before=load), RULES, healthy_threshold=1)
 
 
 def test_version_that_was_not_read_is_absent() -> None:

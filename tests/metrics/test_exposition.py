@@ -5,10 +5,13 @@ from __future__ import annotations
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open
 
 from appliance.callbacks.rules import CallbackState
+from appliance.fleet.capacity import FleetNote, plan_capacity
 from appliance.instruments import Metrics
 from appliance.metrics.exposition import SpoolStatus, StoreSnapshot, TenantNow, render_metrics
 from appliance.model import Server, ServerId, ServerState
+from appliance.tenants.limits import TenantLimits
 from tests.doubles.prometheus_text import samples
+from tests.doubles.settings import settings_of
 
 BUSY = Server(
     id=ServerId('b"1'),
@@ -106,3 +109,35 @@ def test_tenants_beyond_the_first_are_added_up() -> None:
     assert read["scalelite_tenant_creates_total", ("other",)] == 1
     without = render_metrics(metrics, StoreSnapshot(None), "")[1]
     assert b"scalelite_tenant_users" not in without
+
+
+def test_capacity_is_told() -> None:
+    settings = settings_of(SEATS_PER_SERVER="20").fleet
+    notes = {IDLE.id: FleetNote(polled=True)}
+    capacity = plan_capacity([BUSY, IDLE], notes, 50, settings)
+
+    read = samples(render_metrics(Metrics(), StoreSnapshot([BUSY, IDLE], capacity=capacity), "")[1])
+
+    assert read["scalelite_pool_desired_servers", ()] == 3
+    assert read["scalelite_pool_users", ()] == 41
+    assert read["scalelite_pool_meetings", ()] == 3
+    assert read["scalelite_pool_seats", ()] == 20
+    assert read["scalelite_pool_free_seats", ()] == 0
+    assert read["scalelite_pool_forecast_users", ()] == 50
+    assert read["scalelite_pool_available_servers", ()] == 1
+    assert read["scalelite_pool_drainable_servers", ()] == 0
+    assert read["scalelite_pool_safe_to_stop_servers", ()] == 1
+    assert read["scalelite_pool_needed_servers", ("none",)] == 3
+
+
+def test_limit_of_zero_is_used_up_by_anything() -> None:
+    limits = {
+        "school": TenantLimits({"max_users": 0.0, "max_meetings": 0.0}, {"max_users": 3.0}),
+        "other": TenantLimits({"max_users": 0.0}, {"max_users": 0.0}),
+    }
+
+    _, text = render_metrics(Metrics(), StoreSnapshot(None, None, None, limits=limits), "")
+
+    read = samples(text)
+    assert read["scalelite_tenant_limit_used_ratio", ("max_users", "school")] == 1.0
+    assert read["scalelite_tenant_limit_used_ratio", ("max_users", "other")] == 0.0

@@ -43,7 +43,7 @@ async def test_detached_meeting_is_taken_back_as_it_was(pool: StorePool) -> None
     assert (after.moderator_pw, after.tenant_id) == (before.moderator_pw, T1)
     assert after.confirmed
     assert await pool.redis("HMGET", "appliance:meeting:m:ü %1", "expected", "joins") == ["30", "5"]
-    # Its own reservation: it was gone from expected_sizes when this poll's load was computed.
+    # Its own reservation: it was gone from the record when this poll's load was computed.
     assert (await pool.poll(one, {"m:ü %1": 4})).load == 30
     assert await pool.redis("EXISTS", "appliance:detached:a") == 0
 

@@ -112,9 +112,9 @@ async def test_poll_keeps_joins_made_since_it_began(pool: StorePool) -> None:
     await pool.join("m")
     await pool.join("m")
     pool.now_ms += 1
-    result = await pool.poll(one, {"m": 2}, joins_before=start.joins, multiplier=2.0)
+    result = await pool.poll(one, {"m": 2}, joins_before=start.joins)
     assert result.load == 2 * 2 + 2 * 2
-    assert (await pool.poll(one, {"m": 4}, multiplier=2.0)).load == 8
+    assert (await pool.poll(one, {"m": 4})).load == 8
 
 
 @pytest.mark.parametrize("kind", ["begin", "fail", "observe"])
@@ -195,7 +195,6 @@ async def test_poll_stores_counts_and_version(pool: StorePool) -> None:
             began_ms=pool.now_ms,
             now_ms=pool.now_ms,
             joins_before=0,
-            load=12.5,
             meetings=7,
             users=100_000_000,
             largest_meeting=4,
@@ -208,7 +207,7 @@ async def test_poll_stores_counts_and_version(pool: StorePool) -> None:
     found = await pool.store.find_server(one)
     assert found is not None
     assert (found.meetings, found.users, found.largest_meeting) == (7, 100_000_000, 4)
-    assert (found.videos, found.bbb_version, found.load) == (3, "3.0.10", 12.5)
+    assert (found.videos, found.bbb_version, found.load) == (3, "3.0.10", 0)
     assert await pool.redis("HGET", "server:a", "users") == "100000000"
 
 
@@ -368,7 +367,7 @@ async def test_cordoned_server_stays_while_a_meeting_without_load_is_new(
 
 async def test_cordoned_server_stays_while_users_are_in_breakout_rooms(pool: StorePool) -> None:
     one = await pool.add("a", state=ServerState.CORDONED)
-    seen = Observation(one, pool.now_ms, pool.now_ms, 0, 0, 1, 6, 6, 0, ())
+    seen = Observation(one, pool.now_ms, pool.now_ms, 0, 1, 6, 6, 0, ())
     assert not (await pool.store.observe_server(seen, healthy_threshold=1)).auto_disabled
 
 

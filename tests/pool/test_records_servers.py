@@ -88,7 +88,7 @@ async def test_unknown_server_is_not_changed(pool: StorePool) -> None:
     assert await pool.store.set_server_state(A, ServerState.ENABLED) is None
     assert await pool.store.find_server(A) is None
     assert await pool.store.list_servers() == []
-    assert await pool.store.remove_server(A, force=True) == -1
+    assert not (await pool.store.remove_server(A, force=True, now_ms=0)).known
     assert await pool.store.clear_server(A, now_ms=pool.now_ms, to_be_ended=True) is None
 
 
@@ -207,15 +207,15 @@ async def test_remove_refuses_while_there_are_meetings_unless_forced(pool: Store
     await pool.add("b", load=90)
     await pool.redis("ZADD", "server_load", 91, "a")
     kept = await pool.create("kept")
-    assert await pool.store.remove_server(one, force=False) == 2
+    assert (await pool.store.remove_server(one, force=False, now_ms=0)).meetings == 2
     assert await pool.find("m1") is not None
-    assert await pool.store.remove_server(one, force=True) is None
+    assert (await pool.store.remove_server(one, force=True, now_ms=0)).done
     assert [server.id for server in await pool.store.list_servers()] == ["b"]
     assert [meeting.id for meeting in await pool.store.list_meetings()] == ["kept"]
     assert await pool.bridges() == {kept.voice_bridge: "kept"}
 
 
-async def test_removed_server_leaves_nothing_behind(pool: StorePool) -> None:
+async def test_removed_server_leaves_only_what_its_late_uploads_need(pool: StorePool) -> None:
     one = await pool.add("a", max_users=5, tag="big")
     await pool.store.update_server(one, ServerChange(tag="", max_users=0))
     await pool.create("m", size_hint=1, max_participants=1)
@@ -225,10 +225,13 @@ async def test_removed_server_leaves_nothing_behind(pool: StorePool) -> None:
     await pool.lose(one)
     await pool.store.suspect_server(one)
     await pool.fail(one)
-    assert await pool.store.remove_server(one, force=False) is None
+    assert (await pool.store.remove_server(one, force=False, now_ms=0)).done
     keys = await pool.store.client.command("KEYS", f"{pool.namespace}:*")
     left = {key.removeprefix(f"{pool.namespace}:") for key in keys}
-    assert left == {"appliance:emptied", "appliance:instances", "appliance:placements"}
+    assert left == {
+        *("appliance:emptied", "appliance:instances", "appliance:placements"),
+        "appliance:retired",
+    }
 
 
 async def test_server_removed_by_a_scalelite_is_swept(pool: StorePool) -> None:

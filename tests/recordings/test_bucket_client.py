@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import botocore.exceptions
 import pytest
@@ -11,7 +12,9 @@ from botocore.exceptions import SSLError
 
 from appliance.recordings.bucket import Bucket
 from appliance.recordings.bucket_client import BucketFault, translated
+from appliance.recordings.storage import Transfer
 from tests.doubles.s3 import S3Server, s3_settings
+from tests.doubles.s3_proxy import faulty_proxy
 
 
 def test_appliance_without_object_storage_does_not_import_boto3() -> None:
@@ -60,3 +63,17 @@ def test_wrong_bucket_and_closed_port_are_faults(s3: S3Server) -> None:
     with pytest.raises(BucketFault) as fault:
         Bucket(s3_settings("http://127.0.0.1:9", "b")).exists("")
     assert fault.value.code == "ConnectionFailed"
+
+
+def test_uploads_that_fail_beside_others_are_a_fault_of_the_bucket(
+    s3: S3Server, tmp_path: Path
+) -> None:
+    files = [(tmp_path / str(number), f"a/{number}") for number in range(12)]
+    for path, _ in files:
+        path.write_bytes(b"x" * 300_000)
+    with faulty_proxy(s3.url) as proxy:
+        bucket = Bucket(s3_settings(proxy.url, s3.make_bucket()))
+        proxy.fault = "503 SlowDown"
+
+        with pytest.raises(BucketFault):
+            bucket.upload(files, Transfer())

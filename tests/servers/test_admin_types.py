@@ -49,6 +49,9 @@ def test_server_has_the_fields_and_types_of_scalelite() -> None:
         "online": "online",
         "max_meetings": None,
         "max_users": None,
+        "recordings_owed": 0,
+        "recordings_awaited": 0,
+        "maintenance": None,
     }
     offline = server_json(dataclasses.replace(SERVER, online=False, load=None))
     assert (offline.online, offline.load) == ("offline", "unavailable")

@@ -1,26 +1,23 @@
-"""Load and counts of a server from its meetings."""
+"""Load and counts of a server from its meetings: observe_server.lua on a real Redis."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from appliance.model import ListedMeeting
-from appliance.servers.load import Counts, contributions, counts
+from appliance.model import ListedMeeting, LoadWeights, PlacementRules, ServerId, ServerState
+from appliance.servers.load import Counts, counts, make_observation
+from tests.doubles.store_pool import START_MS as NOW_MS
+from tests.doubles.store_pool import StorePool, open_store_pool
 
-NOW_MS = 1_700_000_000_000
+pytest_plugins = ["tests.doubles.store_pool_fixtures"]
+
 BUFFER_MS = 900_000
 OLD_MS = NOW_MS - BUFFER_MS
 YOUNG_MS = OLD_MS + 1
-
-RULES: dict[str, Any] = {
-    "now_ms": NOW_MS,
-    "load_multiplier": 1.0,
-    "min_user_count": 15,
-    "join_buffer_ms": BUFFER_MS,
-    "count_moderators_twice": True,
-}
+CAMERAS = LoadWeights(user=1.0, video=4.0, voice=0.5, meeting=2.0)
 
 
 def listed(
@@ -30,8 +27,28 @@ def listed(
     moderators: int = 0,
     videos: int = 0,
     is_breakout: bool = False,
+    voice: int = 0,
 ) -> ListedMeeting:
-    return ListedMeeting(meeting_id, created_ms, participants, moderators, videos, is_breakout)
+    return ListedMeeting(
+        meeting_id, created_ms, participants, moderators, videos, is_breakout, voice=voice
+    )
+
+
+async def measured(
+    pool: StorePool, meetings: list[ListedMeeting], expected: dict[str, int], multiplier: float
+) -> float:
+    """Return the load after a poll; `expected` are the seats reserved by id."""
+    one = await pool.add("a", load_multiplier=multiplier)
+    for meeting_id, seats in expected.items():
+        rules = pool.store.rules
+        object.__setattr__(pool.store, "rules", replace(rules, min_user_count=seats))
+        await pool.create(meeting_id)
+        object.__setattr__(pool.store, "rules", rules)
+    await pool.poll(one, meetings)
+    await pool.check_layout()
+    load = await pool.load(one)
+    assert load is not None
+    return load
 
 
 @pytest.mark.parametrize(
@@ -77,7 +94,7 @@ def listed(
         pytest.param(
             [listed(participants=8), listed("n", YOUNG_MS)],
             {},
-            {"load_multiplier": 0.5},
+            {"multiplier": 0.5},
             11.5,
             id="multiplier",
         ),
@@ -86,25 +103,179 @@ def listed(
         ),
     ],
 )
-def test_load_follows_the_formula(
-    meetings: list[ListedMeeting], expected: dict[str, int], rules: dict[str, Any], load: float
+async def test_load_follows_scalelites_formula(
+    redis_url: str,
+    redis_namespace: str,
+    meetings: list[ListedMeeting],
+    expected: dict[str, int],
+    rules: dict[str, Any],
+    load: float,
 ) -> None:
-    assert sum(contributions(meetings, expected, **(RULES | rules)).values()) == load
+    multiplier = rules.pop("multiplier", 1.0)
+    async with open_store_pool(redis_url, redis_namespace, PlacementRules(**rules)) as pool:
+        assert await measured(pool, meetings, expected, multiplier) == load
 
 
-def test_contributions_are_per_meeting_without_breakout_rooms() -> None:
+@pytest.mark.parametrize(
+    ("meetings", "expected", "weights", "load"),
+    [
+        pytest.param([], {}, CAMERAS, 0, id="no meeting"),
+        pytest.param([listed(participants=7, moderators=2)], {}, CAMERAS, 9, id="moderators once"),
+        pytest.param(
+            [listed(participants=10, videos=3, voice=4)], {}, CAMERAS, 26, id="each weight"
+        ),
+        pytest.param(
+            [listed(participants=10, videos=3, voice=4), listed("n", participants=1)],
+            {},
+            CAMERAS,
+            29,
+            id="two meetings",
+        ),
+        pytest.param([listed("n", YOUNG_MS, participants=3)], {}, CAMERAS, 5, id="young, not ours"),
+        pytest.param([listed(created_ms=YOUNG_MS)], {"m": 40}, CAMERAS, 42, id="young, reserved"),
+        pytest.param(
+            [listed(created_ms=YOUNG_MS, participants=50, videos=1)],
+            {"m": 40},
+            CAMERAS,
+            56,
+            id="young and full",
+        ),
+        pytest.param([listed(created_ms=OLD_MS)], {"m": 40}, CAMERAS, 2, id="old, reserved"),
+        pytest.param(
+            [listed(participants=99, videos=9, is_breakout=True)], {}, CAMERAS, 0, id="breakout"
+        ),
+        pytest.param(
+            [listed(participants=9, videos=5)],
+            {},
+            LoadWeights(user=0, video=0.25),
+            1.25,
+            id="cameras alone",
+        ),
+    ],
+)
+@pytest.mark.parametrize("multiplier", [1.0, 2.5])
+async def test_load_follows_the_weights(
+    redis_url: str,
+    redis_namespace: str,
+    meetings: list[ListedMeeting],
+    expected: dict[str, int],
+    weights: LoadWeights,
+    load: float,
+    multiplier: float,
+) -> None:
+    async with open_store_pool(redis_url, redis_namespace, PlacementRules(weights)) as pool:
+        assert await measured(pool, meetings, expected, multiplier) == load * multiplier
+
+
+async def test_a_create_and_joins_add_what_the_weights_say(
+    redis_url: str, redis_namespace: str
+) -> None:
+    rules = PlacementRules(LoadWeights(3.0, 4.0, 5.0, 7.0), min_user_count=2)
+    async with open_store_pool(redis_url, redis_namespace, rules) as pool:
+        one = await pool.add("a", load_multiplier=2.0)
+        meeting = await pool.create("m")
+        loads = [await pool.load(one)]
+        for _ in range(3):
+            await pool.join("m")
+            loads.append(await pool.load(one))
+        assert loads == [2 * (2 * 3 + 7)] * 3 + [2 * (3 * 3 + 7)]
+        await pool.forget(meeting)
+        assert await pool.load(one) == 0
+
+
+async def test_joins_during_a_poll_are_added_with_the_weight_of_a_user(
+    redis_url: str, redis_namespace: str
+) -> None:
+    rules = PlacementRules(LoadWeights(3.0, meeting=1.0), min_user_count=0)
+    async with open_store_pool(redis_url, redis_namespace, rules) as pool:
+        one = await pool.add("a", load_multiplier=2.0, max_users=4)
+        await pool.create("m")
+        await pool.join("m")
+        start = await pool.store.begin_poll(one)
+        assert start is not None
+        await pool.join("m")
+        await pool.join("m")
+        result = await pool.poll(one, {"m": 1}, joins_before=start.joins)
+        assert result.load == 2 * (1 + 3 * 1 + 3 * 2)
+        assert await pool.redis("HGET", "appliance:load:a", "pending_users") == "2"
+
+
+async def test_cameras_of_the_last_run_are_expected_of_the_next(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_store_pool(redis_url, redis_namespace, PlacementRules(CAMERAS)) as pool:
+        one = await pool.add("a")
+        meeting = await pool.create("m")
+        await pool.poll(one, [listed(participants=20, videos=10, voice=12)])
+        await pool.poll(one, [listed(participants=30, videos=2, voice=20)])
+        await pool.forget(meeting)
+        await pool.poll(one, [])
+        await pool.create("m")
+        assert await pool.expected("m") == ["30", "10", "20"]
+        assert await pool.load(one) == 30 + 4 * 10 + 0.5 * 20 + 2
+        await pool.poll(one, [listed(created_ms=NOW_MS, participants=3, videos=12)])
+        assert await pool.load(one) == 30 + 4 * 12 + 0.5 * 20 + 2
+
+        await pool.lose(one)
+        await pool.poll(one, [listed(created_ms=NOW_MS, participants=3)])
+        assert await pool.expected("m") == ["30", "10", "20"]
+        await pool.create("new", max_participants=5)
+        assert await pool.expected("new") == ["5", "0", "0"]
+
+
+async def test_least_loaded_server_is_the_one_with_fewer_cameras(
+    redis_url: str, redis_namespace: str
+) -> None:
+    for weights, least in ((None, "b"), (CAMERAS, "a")):
+        name = f"{redis_namespace}-{least}"
+        async with open_store_pool(redis_url, name, PlacementRules(weights)) as pool:
+            a, b = await pool.add("a"), await pool.add("b")
+            await pool.poll(a, [listed("x", participants=50)])
+            await pool.poll(b, [listed("y", participants=20, videos=20)])
+            assert (await pool.create("m")).server_id == least
+
+
+async def test_cordoned_server_with_a_load_of_0_stays_while_a_meeting_is_expected(
+    redis_url: str, redis_namespace: str
+) -> None:
+    rules = PlacementRules(LoadWeights(user=0.0, video=1.0))
+    async with open_store_pool(redis_url, redis_namespace, rules) as pool:
+        one = await pool.add("a")
+        await pool.create("m")
+        await pool.store.set_server_state(one, ServerState.CORDONED)
+        result = await pool.poll(one, [listed(created_ms=NOW_MS)])
+        assert (result.load, result.auto_disabled) == (0, False)
+        assert (await pool.poll(one, [listed()])).auto_disabled
+
+
+@pytest.mark.parametrize("weights", [None, CAMERAS])
+async def test_meetings_that_redis_need_not_know_count_the_same(
+    redis_url: str, redis_namespace: str, weights: LoadWeights | None
+) -> None:
     meetings = [
-        listed("a", participants=3),
-        listed("b", YOUNG_MS),
+        listed("a", participants=3, videos=2),
+        listed("b", YOUNG_MS, moderators=1),
         listed("b-1", participants=3, is_breakout=True),
-        listed("c"),
     ]
+    loads = []
+    async with open_store_pool(redis_url, redis_namespace, PlacementRules(weights)) as pool:
+        one = await pool.add("a")
+        for known in (None, {"a"}, set[str]()):
+            seen = make_observation(
+                one, meetings, began_ms=NOW_MS, now_ms=NOW_MS, joins_before=0, known=known
+            )
+            assert seen.users == 6
+            loads.append((await pool.store.observe_server(seen, healthy_threshold=1)).load)
+    assert loads == [18.0 if weights is None else 15.0] * 3
 
-    assert contributions(meetings, {"b": 20}, **(RULES | {"load_multiplier": 2.0})) == {
-        "a": 6.0,
-        "b": 40.0,
-        "c": 0.0,
-    }
+
+def test_tenants_of_meetings_that_redis_need_not_know_are_named() -> None:
+    meetings = [listed("a"), replace(listed("b"), tenant_id="t"), listed("c", is_breakout=True)]
+    seen = make_observation(
+        ServerId("s"), meetings, began_ms=1, now_ms=2, joins_before=0, known={"a"}
+    )
+    assert (seen.listed, seen.others) == ((meetings[0],), (meetings[1],))
+    assert seen.stray_tenants == {"t", ""}
 
 
 def test_counts_include_breakout_rooms() -> None:

@@ -103,7 +103,7 @@ async def test_changes_of_a_server_are_followed_at_once(
             await pool.set_state("bbb-1", ServerState.DISABLED)
             await soon(lambda: len(bbbs[1].requests("index")) == 1, "a look at the version")
 
-            await pool.res.servers.store.remove_server(ServerId("bbb-1"), force=True)
+            await pool.res.servers.store.remove_server(ServerId("bbb-1"), force=True, now_ms=0)
             await soon(lambda: not at_work.held, "the end of its task")
             assert polls(bbbs[1]) == 1
 

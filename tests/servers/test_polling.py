@@ -162,7 +162,7 @@ async def test_poll_ends_the_suspicion(pool: LivePool) -> None:
 
 async def test_poll_of_a_server_that_is_gone_asks_nobody(pool: LivePool) -> None:
     server = await pool.server("bbb-1")
-    await pool.res.servers.store.remove_server(server.id, force=True)
+    await pool.res.servers.store.remove_server(server.id, force=True, now_ms=0)
 
     result = await poll_server(pool.res.servers, server, read_version=True)
 

@@ -147,6 +147,11 @@ def test_long_default_of_the_control_socket_is_refused() -> None:
             "TLS_CERT_FILE: not used",
         ),
         ({"FSAPI_PASSWORD": ""}, "FSAPI_PASSWORD: empty"),
+        ({"LOAD_PER_USER": "0", "LOAD_PER_VIDEO": "0"}, "LOAD_PER_USER: all weights are 0"),
+        (
+            {"LOAD_PER_VIDEO": "3", "LOAD_COUNT_MODERATORS_TWICE": "true"},
+            "LOAD_COUNT_MODERATORS_TWICE: not used, because LOAD_PER_VIDEO is set",
+        ),
     ],
 )
 def test_likely_mistake_is_reported_with_a_warning(variables: dict[str, str], start: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from appliance.model import LoadWeights
 from tests.doubles.settings import refusal, settings_of
 
 MAX_COUNT = 2**31 - 1
@@ -22,6 +23,7 @@ def test_defaults_are_those_of_scalelite_or_documented() -> None:
     assert (load.min_user_count, load.join_buffer_ms) == (15, 15 * 60 * 1000)
     assert load.count_moderators_twice
     assert load.forecast
+    assert load.weights is None
     assert settings.meetings.ttl_s == 86400
     assert settings.api.request_max_bytes == 256 * 1024 * 1024
     assert settings.api.max_meeting_duration_min == 0
@@ -94,3 +96,27 @@ def test_passthrough_calls_are_a_list(raw: str, calls: set[str]) -> None:
 @pytest.mark.parametrize("raw", ["../x", "a b", "*", "a//b", "/a", ","])
 def test_passthrough_calls_are_names(raw: str) -> None:
     assert "PASSTHROUGH_CALLS" in refusal(PASSTHROUGH_CALLS=raw)
+
+
+@pytest.mark.parametrize(
+    ("variables", "weights"),
+    [
+        ({"LOAD_PER_VIDEO": "3"}, LoadWeights(video=3)),
+        ({"LOAD_PER_USER": "0", "LOAD_PER_VOICE": " 0.5 "}, LoadWeights(user=0, voice=0.5)),
+        ({"LOAD_PER_MEETING": "1e3"}, LoadWeights(meeting=1000)),
+        ({"LOAD_PER_USER": "1"}, LoadWeights()),
+        ({"LOAD_PER_USER": "", "LOAD_PER_VIDEO": ""}, None),
+    ],
+)
+def test_any_weight_replaces_the_formula_of_scalelite(
+    variables: dict[str, str], weights: LoadWeights | None
+) -> None:
+    assert settings_of(**variables).load.weights == weights
+
+
+@pytest.mark.parametrize(
+    "name", ["LOAD_PER_USER", "LOAD_PER_VIDEO", "LOAD_PER_VOICE", "LOAD_PER_MEETING"]
+)
+@pytest.mark.parametrize("raw", ["-1", "-0.5", "nan", "inf", "-inf", "1e999", "1,5", "two", "1 2"])
+def test_weight_that_is_no_number_from_0_is_refused(name: str, raw: str) -> None:
+    assert f'{name}="{raw}": expected a number from 0' in refusal(**{name: raw})

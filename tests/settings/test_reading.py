@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from appliance.settings import access_variables, pool_variables, recording_variables
+from appliance.settings import (
+    access_variables,
+    fleet_variables,
+    pool_variables,
+    recording_variables,
+)
 from appliance.settings.reading import KNOWN_NAMES, VARIABLES, read_values
 from appliance.settings.recording_variables import WITHOUT_MEANING
 from appliance.settings.table import Variable
@@ -26,7 +31,7 @@ SECRETS = [variable.name for variable in VARIABLES if variable.secret]
 
 
 def test_every_constant_is_named_after_its_variable() -> None:
-    for module in (access_variables, pool_variables, recording_variables):
+    for module in (access_variables, fleet_variables, pool_variables, recording_variables):
         constants = {k: v for k, v in vars(module).items() if isinstance(v, Variable)}
         assert {name: variable.name for name, variable in constants.items()} == {
             name: name for name in constants

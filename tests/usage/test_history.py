@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
 import pytest
 
 from appliance.usage.history import (
@@ -11,6 +15,7 @@ from appliance.usage.history import (
     forecast_hour,
     list_classes,
     read_history,
+    same_hours,
 )
 from appliance.usage.model import (
     DAY_MS,
@@ -89,6 +94,43 @@ async def test_forecast_is_made_of_the_same_hour_of_the_last_weeks(database_url:
         busiest = await find_busiest_day(database, monday)
         assert busiest is not None
         assert f"{busiest:%Y-%m-%d}" == "2025-10-27"
+
+
+@pytest.mark.parametrize(
+    ("zone", "at", "hours"),
+    [
+        ("UTC", "2025-11-03T08:30Z", ["10-27T08", "10-20T08", "10-13T08"]),
+        # Eight o'clock in Berlin is an hour earlier in UTC before daylight saving time ends.
+        ("Europe/Berlin", "2025-11-03T07:00Z", ["10-27T07", "10-20T06", "10-13T06"]),
+        ("Europe/Berlin", "2025-04-01T06:00Z", ["03-25T07", "03-18T07", "03-11T07"]),
+        # Half an hour off: the hours of UTC in which that time lies.
+        ("Asia/Kolkata", "2025-11-03T02:30Z", ["10-27T02", "10-20T02", "10-13T02"]),
+        # 2:30 did not exist a week before.
+        ("Europe/Berlin", "2025-04-06T00:30Z", ["03-30T01", "03-23T01", "03-16T01"]),
+    ],
+)
+def test_same_hours_are_those_of_the_clock_of_the_users(
+    zone: str, at: str, hours: list[str]
+) -> None:
+    at_ms = round(datetime.fromisoformat(at).timestamp() * 1000)
+
+    found = same_hours(at_ms, 3, ZoneInfo(zone))
+
+    assert [f"{one:%m-%dT%H}" for one in found] == hours
+    assert {one.utcoffset() for one in found} == {timedelta()}
+
+
+def test_same_hours_without_a_zone_are_those_of_the_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    at_ms = round(datetime.fromisoformat("2025-11-03T07:00Z").timestamp() * 1000)
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        found = same_hours(at_ms, 2, None)
+    time.tzset()
+
+    assert [f"{one:%m-%dT%H}" for one in found] == ["10-27T07", "10-20T06"]
 
 
 async def test_classes_of_a_day_are_a_timetable(database_url: str) -> None:

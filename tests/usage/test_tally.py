@@ -27,7 +27,7 @@ def listed(
 def poll(state: ServerUsage, minutes: float, *meetings: ListedMeeting) -> Finished:
     """Poll `minutes` after the start; the state goes through JSON, as it does between polls."""
     at_ms = START_MS + round(minutes * MINUTE_MS)
-    records = {one.id: ListedRecord(None, "", START_MS, one.create_time_ms) for one in meetings}
+    records = {one.id: ListedRecord("", START_MS, one.create_time_ms) for one in meetings}
     found = observe(state, Poll("bbb", "blue", at_ms, meetings, records, LIMIT_MS))
     again = msgspec.json.decode(msgspec.json.encode(state), type=ServerUsage)
     assert again == state

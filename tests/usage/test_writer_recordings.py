@@ -36,3 +36,6 @@ async def test_recordings_of_a_tenant_use_up_its_limit(
         stored = await deps.pool.records.redis.background.command("HGET", key, "t1")
         assert int(stored) == 1_200_000_000
         assert TenantId("t1") in await deps.table.recording_bytes()
+
+        await database.execute("UPDATE recordings SET state = 'deleted' WHERE record_id = 'r1'")
+        assert (await deps.table.recording_bytes())[TenantId("t1")] == 600_000_000

@@ -158,7 +158,9 @@ class Experiment:
                 findings.lost.append(f"{room.id} ended and its front-end was not told")
         for record_id, room in self.ledger.recordings.items():
             if not told[f"/ready/{room.id}"]:
-                findings.lost.append(f"{record_id} of {room.id} came and nobody was told")
+                findings.lost.append(
+                    f"{record_id} of {room.id} came, its front-end was not notified"
+                )
 
     async def _check_recordings(self, findings: Findings) -> None:
         for record_id in self.ledger.recordings:

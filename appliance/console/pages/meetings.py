@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from lxml import etree
-from markupsafe import escape
 from quart import Response
 
 from appliance.admin_calls.actors import Role
@@ -24,11 +23,11 @@ from appliance.console.core import (
     Visit,
 )
 from appliance.console.live import ListPart, Parts
+from appliance.console.pages.shared import cut_page
 from appliance.console.snapshot import PoolSnapshot
 from appliance.faults import BbbError
 from appliance.meetings.administration import find_meetings
 
-PAGE_ROWS = 100
 PARAMS = ("q", "server", "tenant", "sort", "p")
 _FIELDS = ("name", "users", "moderators", "videos", "seen_created", "created")
 _CHUNK = 500
@@ -64,15 +63,8 @@ async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
     answer = await console.calls.make("listMeetings", actor, {})
     meetings = await _describe(console, answer.meetings, seen)
     found = _choose(meetings, view)
-    pages = max(1, -(-len(found) // PAGE_ROWS))
-    number = view.param("p", "1")
-    current = min(pages, max(1, int(number) if number.isdecimal() and len(number) < 6 else 1))
-    shown = found[(current - 1) * PAGE_ROWS : current * PAGE_ROWS]
-    kept = [(name, value) for name, value in view.params if name != "p"]
-    href = f"/scalelite/meetings?{urlencode(kept)}{'&' if kept else ''}"
-    entries = {
-        f"meeting:{escape(one.id)}": console.part("meeting_row", view, one=one) for one in shown
-    }
+    shown, links = cut_page(console, view, found)
+    entries = {f"meeting:{one.id}": console.part("meeting_row", view, one=one) for one in shown}
     texts = view.texts
     counted = texts.meetings(len(found))
     if len(found) < len(meetings):
@@ -81,7 +73,7 @@ async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
     return Parts(
         {
             "summary": console.part("summary", view, text=f"{counted}, {users}"),
-            "pages": console.part("pages", view, count=pages, current=current, href=href),
+            "pages": links,
         },
         {"meetings": ListPart('<tbody data-part="meetings">', "</tbody>", entries)},
     )

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import timedelta
 
 from quart import Response
 
-from appliance.console.charts import usage_share
+from appliance.console.charts import tower_of
 from appliance.console.core import Console, LivePage, Route, View, Visit
 from appliance.console.live import Parts
-from appliance.console.problems import find_problems, free_seats
+from appliance.console.pages.shared import draw_day_charts, redirect_to
+from appliance.console.problems import find_problems
 from appliance.console.snapshot import PoolSnapshot
-from appliance.console.texts import UNKNOWN, Texts, local_time
+from appliance.console.texts import UNKNOWN, Texts
 from appliance.doctor.findings import Level
 from appliance.events.journal import Event
+from appliance.fleet.capacity import Capacity
 from appliance.model import ServerState
 
 _SHOWN = 6
@@ -41,30 +42,11 @@ class Figure:
     """warn or fail; empty: nothing is wrong with it."""
 
 
-@dataclass(frozen=True, slots=True)
-class DayChart:
-    """One chart of the last day."""
-
-    title: str
-    href: str
-    values: list[float]
-    now: str
-    most: str
-    label: str
-
-
 async def show(console: Console, visit: Visit) -> Response:
     """Show the overview; a tenant's token begins with its meetings."""
     if visit.view.tenant_id is not None:
         return redirect_to("/scalelite/meetings")
     return await console.live_page(visit, LIVE)
-
-
-def redirect_to(path: str) -> Response:
-    """Return the way to another page."""
-    response = Response("", 303)
-    response.headers["location"] = path
-    return response
 
 
 async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
@@ -129,7 +111,7 @@ def _figures(console: Console, seen: PoolSnapshot, texts: Texts) -> list[Figure]
     note = ", ".join(
         f"{texts.number(others[word])} {word}" for word in ("cordoned", "disabled") if others[word]
     )
-    free, seats = free_seats(servers)
+    capacity = seen.capacity
     refused = sum(value for value in console.live.history.day("refused")[-60:] if value == value)
     work = seen.work
     dead = "fail" if online < len(enabled) else ""
@@ -139,10 +121,11 @@ def _figures(console: Console, seen: PoolSnapshot, texts: Texts) -> list[Figure]
         Figure("Users", texts.number(seen.users), "/scalelite/servers?sort=users"),
         Figure(
             "Free seats",
-            texts.number(free),
+            UNKNOWN if capacity is None else texts.number(capacity.free_seats),
             "/scalelite/servers",
-            texts.t("of {n}", n=seats) if seats else texts.t("no server has a maximum"),
+            "" if capacity is None else texts.t("of {n}", n=texts.number(capacity.seats)),
         ),
+        _needed(capacity, texts),
         Figure(
             "Creates refused",
             texts.number(refused),
@@ -153,6 +136,17 @@ def _figures(console: Console, seen: PoolSnapshot, texts: Texts) -> list[Figure]
         _waiting("Imports", work.imports_waiting, work.imports_failed, "recordings", texts),
         _waiting("Callbacks", work.callbacks_waiting, work.callbacks_failed, "callbacks", texts),
     ]
+
+
+def _needed(capacity: Capacity | None, texts: Texts) -> Figure:
+    """Return the figure of the servers that are needed within an hour."""
+    href = "/scalelite/servers"
+    if capacity is None:
+        return Figure("Servers needed", UNKNOWN, href)
+    notes = [texts.t("for {users}", users=texts.users(capacity.demand.most))]
+    if capacity.safe_to_stop:
+        notes.append(texts.t("{n} can be stopped", n=len(capacity.safe_to_stop)))
+    return Figure("Servers needed", texts.number(capacity.desired_servers), href, ", ".join(notes))
 
 
 def _waiting(
@@ -171,20 +165,15 @@ def _waiting(
 
 def _skyline(console: Console, view: View, seen: PoolSnapshot) -> str:
     rows = seen.rows
-    highest = max((row.server.load or 0.0 for row in rows), default=0.0)
-    count = Counter(
-        "off"
-        if row.server.state is ServerState.DISABLED
-        else "dead"
-        if not row.server.online
-        else "cordoned"
-        if row.server.state is ServerState.CORDONED
-        else "up"
-        for row in rows
-    )
-    full = sum((usage_share(row, highest) or 0.0) >= 0.9 for row in rows if row.server.max_users)
+    highest = seen.highest_load
+    count = Counter(tower_of(row, highest)[0] for row in rows)
+    full = count["hot"]
     legend = [
-        ("up", "takes meetings", (count["up"], "/scalelite/servers?state=enabled&status=online")),
+        (
+            "up",
+            "takes meetings",
+            (count["up"] + full, "/scalelite/servers?state=enabled&status=online"),
+        ),
         ("cordoned", "cordoned", (count["cordoned"], "/scalelite/servers?state=cordoned")),
         ("dead", "does not answer", (count["dead"], "/scalelite/servers?status=offline")),
         ("off", "disabled", (count["off"], "/scalelite/servers?state=disabled")),
@@ -198,26 +187,10 @@ def _skyline(console: Console, view: View, seen: PoolSnapshot) -> str:
 
 
 def _charts(console: Console, view: View) -> str:
-    texts, charts = view.texts, []
-    for name, title, href in _DAY_CHARTS:
-        values = console.live.history.day(name)
-        known = [value for value in values if value == value]
-        now, most = (known[-1], max(known)) if known else (None, None)
-        label = texts.t(
-            "{title} in the last 24 hours: now {now}, at most {most}",
-            title=texts.t(title),
-            now=texts.number(now),
-            most=texts.number(most),
-        )
-        chart = DayChart(title, href, values, texts.number(now), texts.number(most), label)
-        charts.append(chart)
-    return console.part("charts", view, charts=charts, hours=day_hours(console))
-
-
-def day_hours(console: Console) -> list[str]:
-    """Return the labels below a chart of the last day: every six hours, the last one now."""
-    now = local_time(console.features.now_ms())
-    return [(now - timedelta(hours=back)).strftime("%H:%M") for back in (24, 18, 12, 6, 0)]
+    day = console.live.history.day
+    return draw_day_charts(
+        console, view, "", lambda: [(title, href, day(name)) for name, title, href in _DAY_CHARTS]
+    )
 
 
 LIVE = LivePage("overview", parts)

@@ -23,6 +23,7 @@ from appliance.console.core import (
 )
 from appliance.console.live import Parts
 from appliance.console.pages.meetings import read_tenant_names
+from appliance.console.pages.shared import redirect_to
 from appliance.console.snapshot import PoolSnapshot
 
 PARAMS = ("q", "state", "tenant")
@@ -48,7 +49,7 @@ async def show(console: Console, visit: Visit) -> Response:
             exact = await console.call(visit, "listRecordings", meeting_id=query, **fields)
             found = list(exact.recordings)
         if not found and (await console.try_call(visit, "getRecordingInfo", id=query))[0]:
-            return Response("", 303, {"location": _path(query)})
+            return redirect_to(_path(query))
     return await console.live_page(
         visit,
         LIVE,

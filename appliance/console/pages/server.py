@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -22,8 +22,8 @@ from appliance.console.core import (
     Visit,
 )
 from appliance.console.live import Parts
-from appliance.console.pages.overview import DayChart, day_hours
 from appliance.console.pages.servers import shape_of, status_of
+from appliance.console.pages.shared import draw_day_charts
 from appliance.console.snapshot import PoolSnapshot, ServerRow
 from appliance.model import KnownMeeting, ServerId
 from appliance.servers.audited import server_snapshot
@@ -90,21 +90,12 @@ async def read_meetings(console: Console, server_id: str) -> list[KnownMeeting]:
 
 
 def _charts(console: Console, view: View, server_id: str) -> str:
-    texts, charts = view.texts, []
-    samples = console.live.history.day_of(server_id)
-    for title, values in zip(("Users", "Meetings"), samples, strict=True):
-        known = [value for value in values if value == value]
-        now, most = (known[-1], max(known)) if known else (None, None)
-        label = texts.t(
-            "{title} in the last 24 hours: now {now}, at most {most}",
-            title=texts.t(title),
-            now=texts.number(now),
-            most=texts.number(most),
-        )
-        charts.append(
-            DayChart(title, "#day", list(values), texts.number(now), texts.number(most), label)
-        )
-    return console.part("charts", view, charts=charts, hours=day_hours(console))
+    def read() -> Iterator[tuple[str, str, Sequence[float]]]:
+        samples = console.live.history.day_of(server_id)
+        for title, values in zip(("Users", "Meetings"), samples, strict=True):
+            yield title, "#day", values
+
+    return draw_day_charts(console, view, server_id, read)
 
 
 # --- states --------------------------------------------------------------------------------------
@@ -205,7 +196,10 @@ async def remove(console: Console, visit: Visit) -> Response | Done:
     """Remove it from the pool; asks first."""
     row = await _find(console, visit)
     if not visit.field("confirmed"):
-        line = visit.texts.t("It is taken out of the pool; a server with meetings is not removed.")
+        line = visit.texts.t(
+            "It is taken out of the pool; a server with meetings, or with recordings to deliver, is"
+            " not removed."
+        )
         return await _confirm(console, visit, row, "Remove", line)
     _check_typed(visit, row)
     await console.call(visit, "deleteServer", id=row.server.id)

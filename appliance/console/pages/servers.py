@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
-from urllib.parse import urlencode
 
-from markupsafe import escape
 from quart import Response
 
 from appliance.admin_calls.actors import Role
@@ -23,10 +21,10 @@ from appliance.console.core import (
     Visit,
 )
 from appliance.console.live import ListPart, Parts
+from appliance.console.pages.shared import cut_page
 from appliance.console.snapshot import PoolSnapshot, ServerRow
 from appliance.model import Server, ServerState
 
-PAGE_ROWS = 100
 _MAX_AT_ONCE = 200
 PARAMS = ("q", "state", "status", "sort", "p")
 _ORDERS: dict[str, Callable[[ServerRow], Any]] = {
@@ -45,20 +43,13 @@ async def show(console: Console, visit: Visit) -> Response:
 async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
     """Render the rows of a page of the list."""
     found = choose_rows(seen.rows, view)
-    pages = max(1, -(-len(found) // PAGE_ROWS))
-    number = view.param("p", "1")
-    current = min(pages, max(1, int(number) if number.isdecimal() and len(number) < 6 else 1))
-    shown = found[(current - 1) * PAGE_ROWS : current * PAGE_ROWS]
-    highest = max((row.server.load or 0.0 for row in seen.rows), default=0.0)
-    entries = {
-        f"server:{escape(row.server.id)}": _row(console, view, row, highest) for row in shown
-    }
-    kept = [(name, value) for name, value in view.params if name != "p"]
-    href = f"/scalelite/servers?{urlencode(kept)}{'&' if kept else ''}"
+    shown, links = cut_page(console, view, found)
+    highest = seen.highest_load
+    entries = {f"server:{row.server.id}": _row(console, view, row, highest) for row in shown}
     return Parts(
         {
             "summary": console.part("summary", view, text=_summarise(view, seen, found)),
-            "pages": console.part("pages", view, count=pages, current=current, href=href),
+            "pages": links,
         },
         {"servers": ListPart('<tbody data-part="servers">', "</tbody>", entries)},
     )
@@ -104,12 +95,9 @@ def _row(console: Console, view: View, row: ServerRow, highest: float) -> str:
     history = console.live.history
     minute = history.pool[-1].minute if history.pool else 0
     share = usage_share(row, highest)
-    key = (view.texts.language, view.role, row, minute, share and round(share, 2))
-    known = console.rows.get(key)
-    if known is None:
-        if len(console.rows) > 20_000:
-            console.rows.clear()
-        known = console.rows[key] = console.part(
+
+    def render() -> str:
+        return console.part(
             "server_row",
             view,
             row=row,
@@ -119,7 +107,9 @@ def _row(console: Console, view: View, row: ServerRow, highest: float) -> str:
             shape=shape_of(row.server),
             hour=history.hour_of(row.server.id),
         )
-    return known
+
+    place = ("server", view.texts.language, view.role, row.server.id)
+    return console.cached(place, (row, minute, share and round(share, 2)), render)
 
 
 def _summarise(view: View, seen: PoolSnapshot, found: Sequence[ServerRow]) -> str:

@@ -10,7 +10,7 @@ from quart import Response
 
 from appliance.console.charts import draw_columns
 from appliance.console.core import Console, PageFailed, Route, Visit
-from appliance.console.pages.overview import redirect_to
+from appliance.console.pages.shared import redirect_to
 
 
 async def show(console: Console, visit: Visit) -> Response:

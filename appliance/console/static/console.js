@@ -1,4 +1,4 @@
-// The console in a browser: takes the parts of a page as they change, sends small changes without
+// The console in a browser: applies the parts of a page as they change, sends small changes without
 // loading the page, and lets the keyboard walk through lists. Every page works without it.
 
 const body = document.body;
@@ -20,9 +20,16 @@ function morph(old, next) {
     if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   }
   const fresh = [...next.childNodes];
+  // Parts are found by their key: a row that moves takes its checkbox along.
+  const keyed = new Map([...old.children].filter((one) => one.dataset.part).map((one) => [one.dataset.part, one]));
   fresh.forEach((child, index) => {
-    const known = old.childNodes[index];
-    if (known) morph(known, child);
+    const at = old.childNodes[index];
+    const key = child.dataset?.part;
+    const same = key && keyed.get(key);
+    if (key) {
+      if (!same || same !== at) old.insertBefore(same ?? child, at ?? null);
+      if (same) morph(same, child);
+    } else if (at) morph(at, child);
     else old.append(child);
   });
   while (old.childNodes.length > fresh.length) old.lastChild.remove();
@@ -111,11 +118,11 @@ addEventListener("submit", async (event) => {
     const answer = await fetch(target, {
       method: "POST",
       headers: { "X-Fragment": "1" },
-      body: new URLSearchParams(new FormData(form)),
+      body: new URLSearchParams(new FormData(form, button)),
     });
     if (answer.redirected || answer.status === 401) location.reload();
     else announce(await answer.text());
-    for (const box of document.querySelectorAll("input[name=ids]:checked")) box.checked = false;
+    for (const box of document.querySelectorAll("input[name=ids]:checked, [data-pick-all]:checked")) box.checked = false;
   } catch {
     say("lost");
   } finally {

@@ -1,7 +1,7 @@
 -- Count one user of a meeting. The load of the server rises by one user once the reservation of the
 -- meeting is used up or has expired.
 -- ARGV: meeting id, scoped id and tenant id (both '' without tenants), now_ms, join_buffer_ms, '1' if the
--- version of the server is wanted.
+-- version of the server is wanted, and with weights that of a user.
 -- Reply: nil, or the record of that tenant's meeting or breakout room, and if there is more to tell JSON:
 -- {bbb_version, near = {{limit, maximum, used}, ...}}. Beyond a limit only JSON: {refused = {limit, maximum,
 -- used}}.
@@ -27,10 +27,11 @@ if r.online and r.state ~= 'disabled' then
   local joins = r.joins + 1
   -- A record written by Scalelite has no reservation, so each join counts, as it does in Scalelite.
   if not r.expected or joins > r.expected or now_ms - r.placed_ms > buffer_ms then
-    add_load(r.server_id, r.multiplier)
+    local load = r.multiplier * number(ARGV[7], 1)
+    add_load(r.server_id, load)
     call('HINCRBYFLOAT', A .. 'load:' .. r.server_id, 'joins', decimal(r.multiplier))
     add_pending(r.server_id, 0, 1)
-    if r.expected then call('HINCRBYFLOAT', A .. 'meeting:' .. id, 'reserved', decimal(r.multiplier)) end
+    if r.expected then call('HINCRBYFLOAT', A .. 'meeting:' .. id, 'reserved', decimal(load)) end
   end
   if r.expected then call('HINCRBY', A .. 'meeting:' .. id, 'joins', 1) end
 end

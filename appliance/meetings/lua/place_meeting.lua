@@ -30,13 +30,17 @@ local function take_voice_bridge(first)
   return nil
 end
 
-local function expected_size()
-  local expected = q.min_user_count
-  if not q.forecast then return expected end
-  local known = q.size_hint or number(call('HGET', A .. 'size:' .. id, 'peak'), 0)
-  expected = math.max(expected, math.min(known, q.size_cap))
-  if q.max_participants then expected = math.min(expected, q.max_participants) end
-  return expected
+-- What the meeting is expected to reach. Cameras and voices are known from its last run only, and are needed
+-- only with weights.
+local function forecast()
+  local users = q.min_user_count
+  if not q.forecast then return { participants = users } end
+  local size = q.weights and call('HMGET', A .. 'size:' .. id, 'peak', 'videos', 'voice')
+    or { not q.size_hint and call('HGET', A .. 'size:' .. id, 'peak') }
+  users = math.max(users, math.min(q.size_hint or number(size[1], 0), q.size_cap))
+  if q.max_participants then users = math.min(users, q.max_participants) end
+  local function at_most(known) return math.min(number(known, 0), users) end
+  return { participants = users, videos = at_most(size[2]), voice = at_most(size[3]) }
 end
 
 local function below_limits(server_id, polled_meetings, polled_users)
@@ -229,8 +233,9 @@ end
 call('DEL', P .. 'meeting:' .. id, A .. 'meeting:' .. id)
 if record and record.voice_bridge ~= voice_bridge then free_voice_bridge(id, record.voice_bridge) end
 
-local expected = expected_size()
-local load = expected * chosen.multiplier
+local forecast_counts = forecast()
+local expected = forecast_counts.participants
+local load = load_of(q.weights, nil, forecast_counts) * chosen.multiplier
 local placement = call('INCR', A .. 'placements')
 local fields = { 'server_id', chosen.id, 'moderator_pw', q.moderator_pw or kept_pw or q.new_moderator_pw,
   'voice_bridge', voice_bridge }
@@ -242,6 +247,11 @@ call('HSET', P .. 'meeting:' .. id, unpack(fields))
 call('HSET', A .. 'meeting:' .. id, 'placement', placement, 'creating', decimal(q.creating_until_ms),
   'expected', decimal(expected), 'joins', 0, 'placed_ms', decimal(q.now_ms), 'reserved', decimal(load),
   'pending', decimal(expected), 'counted', 1, 'own_passwords', q.own_passwords and 1 or 0)
+if q.recorded then call('HSET', A .. 'meeting:' .. id, 'recorded', 1) end
+if q.weights then
+  call('HSET', A .. 'meeting:' .. id, 'expected_videos', decimal(forecast_counts.videos or 0),
+    'expected_voice', decimal(forecast_counts.voice or 0))
+end
 if moved_from ~= '' then call('HSET', A .. 'meeting:' .. id, 'moved_from', moved_from) end
 -- For people whose join fails (meetings/join_failure.py).
 if q.logout_url then

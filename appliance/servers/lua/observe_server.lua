@@ -1,5 +1,5 @@
--- Record a successful poll. The measured load replaces the estimate; reservations of meetings that the
--- poll could not see yet, and joins since it began, are added to it.
+-- Record a successful poll. The load of the listed meetings replaces the estimate; reservations of meetings
+-- that the poll could not see yet, and joins since it began, are added to it.
 -- ARGV[1]: JSON, see observation_arguments in servers/store.py; further ones: what usage was added up, as
 -- save_usage in lib.lua takes it. Reply: JSON, see parse_observation.
 
@@ -35,13 +35,44 @@ end
 
 local listed, pending_meetings, pending_users, creating_here = {}, 0, 0, false
 
--- Record the peak of a meeting for the forecast of its next run.
-local function remember_size(id, participants, placement)
-  local size = call('HMGET', A .. 'size:' .. id, 'run', 'peak')
-  if size[1] ~= placement or participants > number(size[2], -1) then
-    call('HSET', A .. 'size:' .. id, 'run', placement, 'peak', decimal(participants))
-    call('EXPIRE', A .. 'size:' .. id, SIZE_TTL_S)
+local multiplier = multiplier_of(s[4])
+local load, seats, contributions = 0, 0, {}
+
+-- Add a listed meeting to the load and the seats of the server. Of a young meeting that the appliance did not
+-- place, Scalelite's formula expects a minimum.
+local function count_load(meeting)
+  if meeting.is_breakout then return end
+  local expected
+  if now_ms - meeting.created_ms < q.join_buffer_ms then
+    local a = call('HMGET', A .. 'meeting:' .. meeting.id, 'expected', 'expected_videos', 'expected_voice')
+    local users = number(a[1], not q.weights and q.min_user_count or nil)
+    expected = users and { participants = users, videos = number(a[2], 0), voice = number(a[3], 0) }
   end
+  local own_load, own_seats = load_of(q.weights, meeting, expected, q.moderators_twice)
+  load, seats = load + multiplier * own_load, seats + own_seats
+  -- If a server lists an id twice, both count.
+  contributions[meeting.id] = (contributions[meeting.id] or 0) + multiplier * own_load
+end
+
+-- Record the peaks of a meeting for the forecast of its next run.
+local function remember_size(id, meeting, placement)
+  local key = A .. 'size:' .. id
+  local size = call('HMGET', key, 'run', 'peak', 'videos', 'voice')
+  local new, changes = size[1] ~= placement, {}
+  local function remember(name, value, known)
+    if new or value > number(known, -1) then
+      changes[#changes + 1] = name
+      changes[#changes + 1] = decimal(value)
+    end
+  end
+  remember('peak', meeting.participants, size[2])
+  if q.weights then
+    remember('videos', meeting.videos, size[3])
+    remember('voice', meeting.voice, size[4])
+  end
+  if #changes == 0 then return end
+  call('HSET', key, 'run', placement, unpack(changes))
+  call('EXPIRE', key, SIZE_TTL_S)
 end
 
 local function record_listed(id, meeting, tenant_id)
@@ -59,10 +90,10 @@ local function record_listed(id, meeting, tenant_id)
   end
   pending_users = pending_users + pending
   index_meeting(id, sid, tenant_id)
-  call('HSET', key, 'reserved', decimal(meeting.contribution), 'pending', decimal(pending), 'counted', 1,
+  call('HSET', key, 'reserved', decimal(contributions[id] or 0), 'pending', decimal(pending), 'counted', 1,
     'users', decimal(meeting.participants), 'moderators', decimal(meeting.moderators),
     'videos', decimal(meeting.videos), 'name', meeting.name, 'seen_created', decimal(meeting.created_ms),
-    'seen_ms', decimal(now_ms))
+    'seen_ms', decimal(now_ms), 'recorded', meeting.recorded and 1 or 0)
   if a[2] and tonumber(a[2]) > now_ms then
     creating_here = true
   elseif a[2] then
@@ -76,7 +107,7 @@ local function record_listed(id, meeting, tenant_id)
   end
   call('EXPIRE', P .. 'meeting:' .. id, decimal(q.ttl_s))
   call('EXPIRE', key, decimal(q.ttl_s))
-  remember_size(id, meeting.participants, text(a[1]))
+  remember_size(id, meeting, text(a[1]))
 end
 
 -- A breakout room that the server created itself has no record, but can be found by its id.
@@ -91,8 +122,10 @@ local elsewhere = {} -- {meeting, server of its record}
 local strays = { ['*'] = true }
 
 for _, tenant_id in ipairs(q.stray_tenants) do strays[tenant_id] = true end
+for _, meeting in ipairs(q.others) do count_load(meeting) end
 for _, meeting in ipairs(q.listed) do
   listed[meeting.id] = meeting
+  count_load(meeting)
   local m = call('HMGET', P .. 'meeting:' .. meeting.id, 'server_id', 'tenant_id')
   local owner = m[1]
   if owner == sid then
@@ -108,10 +141,8 @@ for _, meeting in ipairs(q.listed) do
 end
 
 call('DEL', A .. 'strays:' .. sid)
-for tenant_id in pairs(strays) do
-  call('SADD', A .. 'strays:' .. sid, tenant_id)
-  call('EXPIRE', A .. 'strays:' .. sid, BREAKOUT_TTL_S)
-end
+for tenant_id in pairs(strays) do call('SADD', A .. 'strays:' .. sid, tenant_id) end
+call('EXPIRE', A .. 'strays:' .. sid, BREAKOUT_TTL_S)
 
 -- Whether the answer cannot be expected to list a meeting: it was placed or confirmed since the poll
 -- began, or is being created. A record written by Scalelite (no placement number) has a grace period.
@@ -161,25 +192,11 @@ local function take_back(id, d, meeting)
   local placement = d.expected and call('INCR', A .. 'placements') or 0
   local own = { 'placement', placement, 'confirmed_ms', decimal(now_ms),
     'joins', decimal(d.joins or 0), 'placed_ms', decimal(d.placed_ms or 0) }
-  if d.expected then
-    own[#own + 1] = 'expected'
-    own[#own + 1] = decimal(d.expected)
-  end
-  if d.run_ms then
-    own[#own + 1] = 'run_ms'
-    own[#own + 1] = decimal(d.run_ms)
-  end
-  if d.created then
-    own[#own + 1] = 'created'
-    own[#own + 1] = d.created
-  end
-  if d.ended_url then
-    own[#own + 1] = 'ended_url'
-    own[#own + 1] = d.ended_url
-  end
-  if d.own_passwords then
-    own[#own + 1] = 'own_passwords'
-    own[#own + 1] = 1
+  local kept = { expected = d.expected, expected_videos = d.expected_videos, expected_voice = d.expected_voice,
+    run_ms = d.run_ms, created = d.created, ended_url = d.ended_url, own_passwords = d.own_passwords and 1 or nil }
+  for name, value in pairs(kept) do
+    own[#own + 1] = name
+    own[#own + 1] = type(value) == 'number' and decimal(value) or value
   end
   call('DEL', A .. 'meeting:' .. id)
   call('HSET', A .. 'meeting:' .. id, unpack(own))
@@ -271,13 +288,13 @@ if online and (#elsewhere > 0 or call('EXISTS', doubles_key) == 1) then
 end
 
 local joins = math.max(0, number(call('HGET', A .. 'load:' .. sid, 'joins'), 0) - q.joins_before)
-local load = q.load + pending + joins
-local joined = math.floor(joins / multiplier_of(s[4]) + 0.5)
+load = load + pending + joins * (q.weights and q.weights.user or 1)
+local joined = math.floor(joins / multiplier + 0.5)
 call('HSET', A .. 'load:' .. sid, 'pending_meetings', decimal(pending_meetings),
   'pending_users', decimal(pending_users + joined))
 
--- Cordoned and empty: no load, no users in breakout rooms (which are no load), nothing pending.
-local auto_disabled = online and state == 'cordoned' and load == 0 and q.users == 0
+-- Cordoned and empty: no seats (a weight may be 0), no users in breakout rooms (which take none), nothing pending.
+local auto_disabled = online and state == 'cordoned' and seats == 0 and load == 0 and q.users == 0
   and pending_meetings == 0 and not creating_here
 if online then
   call('ZREM', P .. 'server_load', sid)

@@ -1,14 +1,17 @@
 -- Remove a server. Its meetings are not monitored any more: their front-ends are notified that they
 -- have ended, in agreement with getMeetingInfo.
--- ARGV: server id, force (1/0). Reply: {-1} unknown; {n} refused because of n meetings;
--- {0, forgotten} removed.
+-- What its programs send later is still accepted: `retired` (servers/retired.py).
+-- ARGV: server id, force (1/0), now_ms, since when a recording that it owes must not be given up, whether to
+-- keep it as retired (1/0). Reply: {-1, 0} unknown; {meetings, recordings} refused because of them; {0, 0}
+-- removed.
 local sid = ARGV[1]
-if call('EXISTS', P .. 'server:' .. sid) == 0 then return { -1 } end
+if call('EXISTS', P .. 'server:' .. sid) == 0 then return { -1, 0 } end
 local ids = {}
 for _, id in ipairs(call('SMEMBERS', P .. 'meetings')) do
   if call('HGET', P .. 'meeting:' .. id, 'server_id') == sid then ids[#ids + 1] = id end
 end
-if #ids > 0 and ARGV[2] ~= '1' then return { #ids } end
+local owed = call('ZCOUNT', A .. 'owed:' .. sid, ARGV[4], '+inf')
+if ARGV[2] ~= '1' and (#ids > 0 or owed > 0) then return { #ids, owed } end
 for _, id in ipairs(ids) do
   local run_ms, ended_url = run_of(id)
   local tenant_id = call('HGET', P .. 'meeting:' .. id, 'tenant_id')
@@ -25,6 +28,11 @@ for i = 1, #detached, 2 do
     drop_claim(sid, detached[i], d.voice_bridge)
   end
 end
+if ARGV[5] == '1' then
+  local s = call('HMGET', P .. 'server:' .. sid, 'url', 'secret')
+  local retired = cjson.encode({ url = text(s[1]), secret = text(s[2]), at = tonumber(ARGV[3]) })
+  call('HSET', A .. 'retired', sid, retired)
+end
 call('DEL', P .. 'server:' .. sid, P .. sid, A .. 'server:' .. sid, A .. 'load:' .. sid, A .. 'meetings_of:' .. sid,
   A .. 'detached:' .. sid, A .. 'lease:' .. sid, A .. 'suspect:' .. sid, A .. 'hooks_on:' .. sid, A .. 'doubles:' .. sid,
   A .. 'strays:' .. sid)
@@ -34,4 +42,4 @@ if call('SCARD', P .. 'servers') == 0 then call('SET', A .. 'emptied', 1) end
 call('SREM', P .. 'server_enabled', sid)
 call('ZREM', P .. 'server_load', sid)
 call('ZREM', P .. 'cordoned_server_load', sid)
-return { 0, #ids }
+return { 0, 0 }

@@ -10,6 +10,7 @@ if q.new then
   call('DEL', A .. 'emptied')
   -- Keys that remain of an earlier server of this id must not be taken for those of the new one.
   call('DEL', P .. q.id, A .. 'server:' .. q.id, A .. 'load:' .. q.id)
+  call('HDEL', A .. 'maintained', q.id)
   call('SREM', P .. 'server_enabled', q.id)
   call('ZREM', P .. 'server_load', q.id)
   call('ZREM', P .. 'cordoned_server_load', q.id)

@@ -1,0 +1,66 @@
+"""What Redis knows of the fleet besides the servers, and what the autoscaler's hooks were told.
+
+Every method is one round trip and raises StoreDown when Redis cannot be used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from appliance.fleet.capacity import FleetNote
+from appliance.fleet.events import Told
+from appliance.model import ServerId
+from appliance.redis.store import RedisStore
+
+
+@dataclass(frozen=True, slots=True)
+class FleetStore:
+    """The keys of the fleet, on the connection for background work."""
+
+    redis: RedisStore
+
+    async def read_notes(self, server_ids: Sequence[ServerId]) -> dict[ServerId, FleetNote]:
+        """Return what is known of these servers."""
+        if not server_ids:
+            return {}
+        found = await self.redis.run("read_fleet", *server_ids)
+        return {
+            server_id: FleetNote(max(0, int(pending or 0)), bool(polled), bool(maintained))
+            for server_id, (pending, polled, maintained) in zip(server_ids, found, strict=True)
+        }
+
+    async def claim(self, instance: str, *, lease_ms: int) -> bool:
+        """Claim or renew the right to call the hooks; False: another appliance has it."""
+        return bool(await self.redis.run("lease_autoscale", instance, lease_ms))
+
+    async def release(self, instance: str) -> None:
+        """Give the right back, if this appliance has it."""
+        await self.redis.run("lease_autoscale", instance, 0)
+
+    async def read_told(self, hook: str) -> Told:
+        """Return what a hook was told."""
+        flat = await self.redis.command("HGETALL", self.redis.own_key(f"autoscale:{hook}"))
+        found = dict(zip(flat[::2], flat[1::2], strict=True))
+        return Told(
+            desired=int(found["desired"]) if found.get("desired") else None,
+            safe=frozenset(json.loads(found.get("safe") or "[]")),
+            online=frozenset(json.loads(found.get("online") or "[]")),
+            told_ms=int(found.get("told_ms") or 0),
+            failures=int(found.get("failures") or 0),
+            error=found.get("error", ""),
+        )
+
+    async def save_told(self, instance: str, hook: str, told: Told) -> bool:
+        """Record what a hook was told; False: another appliance has taken over."""
+        fields = {
+            "desired": "" if told.desired is None else told.desired,
+            "safe": json.dumps(sorted(told.safe)),
+            "online": json.dumps(sorted(told.online)),
+            "told_ms": told.told_ms,
+            "failures": told.failures,
+            "error": told.error,
+        }
+        flat = [part for pair in fields.items() for part in pair]
+        return bool(await self.redis.run("save_hook", instance, hook, *flat))
