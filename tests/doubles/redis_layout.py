@@ -78,7 +78,13 @@ KINDS = (
         "tenant setting", "tenant_setting:(.+)", "hash", "param", "value", "override", "tenant_id"
     ),
     _kind("token", "protector_token_(.+)", "string", expires=True),
-    _kind("our server", "appliance:server:(.+)", "hash", "max_meetings", "max_users", of="server"),
+    _kind(
+        "our server",
+        "appliance:server:(.+)",
+        "hash",
+        *("max_meetings", "max_users", "dial_in", "dial_in_port"),
+        of="server",
+    ),
     _kind(
         "our load",
         "appliance:load:(.+)",
@@ -187,7 +193,7 @@ KINDS = (
 _NUMBER = re.compile(r"-?\d+(\.\d+)?").fullmatch
 _NUMBERS = {
     *(*_OWN, *_SEATS, *_SEEN, *_COUNTS),
-    *("max_meetings", "max_users", "pending_meetings", "peak", "voice"),
+    *("max_meetings", "max_users", "pending_meetings", "peak", "voice", "dial_in_port"),
 }
 
 
