@@ -36,6 +36,7 @@ from appliance.ctl.tenants import add_tenant_settings, add_tenants
 from appliance.ctl.tokens import add_tokens
 from appliance.ctl.top import add_top
 from appliance.ctl.usage import add_usage
+from appliance.ctl.versions import add_versions
 
 _ABOUT = (
     "Administer the running appliance over its control socket. Without a command: the pool in "
@@ -108,6 +109,7 @@ def _add_all_commands(commands: Commands[Any]) -> None:
     add_analytics(commands)
     add_tenants(commands)
     add_tenant_settings(commands)
+    add_versions(commands)
     add_usage(commands)
     add_privacy(commands)
     add_tokens(commands)

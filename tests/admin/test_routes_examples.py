@@ -52,6 +52,11 @@ AUDITED: dict[str, tuple[str, dict[str, Any] | None, dict[str, Any] | None]] = {
     "enableServer": (f"server {SERVER_ID} (", {}, {}),
     "cordonServer": (f"server {SERVER_ID} (", STATE, {"state": "cordoned"}),
     "disableServer": (f"server {SERVER_ID} (", STATE, {"state": "disabled"}),
+    "shareVersion": (
+        "share of version 3.0.12",
+        {"percent": "no limit"},
+        {"percent": 10.0},
+    ),
     "addMaintenance": (
         "maintenance window ",
         None,
