@@ -47,6 +47,7 @@ from appliance.recordings.admin_move_calls import MOVE_CALLS
 from appliance.recordings.admin_player_calls import PLAYER_CALLS
 from appliance.servers.admin_calls import SERVER_CALLS
 from appliance.servers.admin_pool_calls import POOL_CALLS
+from appliance.servers.cluster_proxy_calls import CLUSTER_PROXY_CALLS
 from appliance.servers.maintenance_calls import MAINTENANCE_CALLS
 from appliance.takeover.admin_calls import TAKEOVER_CALLS
 from appliance.tenants.admin_calls import TENANT_CALLS
@@ -79,7 +80,10 @@ class _Table(Generic[Deps]):
 
 
 _TABLES: tuple[_Table[Any], ...] = (
-    _Table((*SERVER_CALLS, *POOL_CALLS, *MAINTENANCE_CALLS), lambda features: features.servers),
+    _Table(
+        (*SERVER_CALLS, *POOL_CALLS, *MAINTENANCE_CALLS, *CLUSTER_PROXY_CALLS),
+        lambda features: features.servers,
+    ),
     _Table(FLEET_CALLS, lambda features: features.fleet),
     _Table(MEETING_CALLS, lambda features: features.meetings),
     _Table(CALLBACK_CALLS, lambda features: features.callbacks),

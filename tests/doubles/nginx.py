@@ -58,6 +58,11 @@ class Nginx:
 
     port: int
     error_log: Path
+    process: subprocess.Popen[bytes]
+
+    def reload(self) -> None:
+        """Have the configuration read again; requests get the new one a moment later."""
+        self.process.send_signal(signal.SIGHUP)
 
     def fetch(
         self, method: str, target: str, body: bytes | None = None, headers: Mapping[str, str] = {}
@@ -105,6 +110,13 @@ def run_nginx(directory: Path, *, appliance_port: int, published: Path) -> Itera
     for old, new in changes.items():
         assert old in site, f"{SITE.name} lacks {old}"
         site = site.replace(old, new)
+    with serve_site(directory, site, port) as nginx:
+        yield nginx
+
+
+@contextmanager
+def serve_site(directory: Path, site: str, port: int) -> Iterator[Nginx]:
+    """Run nginx with a `server {}` that listens on a port of the loopback interface."""
     (directory / "site.conf").write_text(site)
     # Started by root, its workers would run as the user nobody, who cannot read the directory.
     user = "user root;" if os.geteuid() == 0 else ""
@@ -115,7 +127,7 @@ def run_nginx(directory: Path, *, appliance_port: int, published: Path) -> Itera
     )
     try:
         wait_for(lambda: _listens(port, process), START_S, "nginx listens")
-        yield Nginx(port, directory / "error.log")
+        yield Nginx(port, directory / "error.log", process)
     finally:
         process.send_signal(signal.SIGQUIT)
         try:
