@@ -13,6 +13,7 @@ from appliance.admin_calls.refusal import RefusalKind, Refused
 from appliance.bbb.endpoint import UnacceptableValue
 from appliance.servers import administration
 from appliance.servers.admin_calls import NO_SERVER
+from appliance.servers.admin_types import SERVER_ID
 from appliance.servers.cluster_proxy import (
     DEFAULT_PROXY,
     make_settings,
@@ -76,9 +77,11 @@ CLUSTER_PROXY_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         "What the nginx of BBB's cluster proxy, or a BBB server behind it, is to be told"
         " (docs/cluster-proxy.md).",
         ClusterProxyJson(
-            text="location /bbb1/html5client/ {\n    proxy_pass …;\n}\n", files={}, refused=[]
+            text="# ---- /etc/default/bbb-graphql-server\nHASURA_GRAPHQL_CORS_DOMAIN=…\n",
+            files={"/etc/default/bbb-graphql-server": "HASURA_GRAPHQL_CORS_DOMAIN=…\n"},
+            refused=[],
         ),
-        request={},
+        request={"id": SERVER_ID, "proxy": "proxy.example.com"},
         refusals=NO_SERVER,
         role=Role.VIEWER,
     ),

@@ -61,8 +61,12 @@ class Nginx:
     process: subprocess.Popen[bytes]
 
     def reload(self) -> None:
-        """Have the configuration read again; requests get the new one a moment later."""
+        """Have the configuration read again, and wait until no worker has the old one."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children")
+        before = set(children.read_text().split())
         self.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: not before & set(children.read_text().split()), STOP_S, "old workers end")
 
     def fetch(
         self, method: str, target: str, body: bytes | None = None, headers: Mapping[str, str] = {}

@@ -9,7 +9,6 @@ import contextlib
 import http.client
 import threading
 from collections.abc import Iterator
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,7 +16,6 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.doubles.appliance_pool import ServedPool
-from tests.doubles.appliance_process import wait_for
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.ctl_program import ctl
 from tests.doubles.nginx import serve_site
@@ -88,10 +86,6 @@ def fetch(port: int, target: str, **headers: str) -> tuple[int, str]:
         return answer.status, answer.read().decode()
 
 
-def is_echoed(port: int, target: str, text: str) -> bool:
-    return fetch(port, target) == (200, text)
-
-
 def redirection(url: str) -> str:
     """Return where a BBB server sends who joins."""
     parts = urlsplit(url)
@@ -138,10 +132,7 @@ def test_users_join_through_the_proxy_and_new_servers_follow(
             ("/bbb-3/html5client/locales/de.json?x=1", "/bbb-3/html5client/locales/de.json?x=1"),
             ("/bbb-3/bigbluebutton/api/rest?y", "/bigbluebutton/api/rest?y"),
         ):
-            # The old worker may still take connections.
-            wait_for(
-                partial(is_echoed, proxy_port, path, f"{seen} 127.0.0.1:{echo_port}"), WAIT_S, path
-            )
+            assert fetch(proxy_port, path) == (200, f"{seen} 127.0.0.1:{echo_port}")
         upgrade = {"Upgrade": "websocket", "Connection": "Upgrade"}
         connection = http.client.HTTPConnection("127.0.0.1", proxy_port, timeout=WAIT_S)
         with contextlib.closing(connection):
