@@ -83,10 +83,7 @@ class _Table(Generic[Deps]):
 
 _TABLES: tuple[_Table[Any], ...] = (
     _Table(
-        (
-            *(*SERVER_CALLS, *POOL_CALLS, *MAINTENANCE_CALLS, *VERSION_CALLS),
-            *CLUSTER_PROXY_CALLS,
-        ),
+        (*SERVER_CALLS, *POOL_CALLS, *MAINTENANCE_CALLS, *VERSION_CALLS, *CLUSTER_PROXY_CALLS),
         lambda features: features.servers,
     ),
     _Table(FLEET_CALLS, lambda features: features.fleet),
