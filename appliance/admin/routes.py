@@ -29,6 +29,7 @@ from appliance.admin_calls.actors import FILE_KEY
 from appliance.admin_calls.call import PREFIX, AdminCall, BoundAdminCall
 from appliance.admin_calls.fields import merge_fields, parse_body
 from appliance.audit.admin_calls import AUDIT_CALLS
+from appliance.backup.admin_calls import BACKUP_CALLS
 from appliance.bbb import errors
 from appliance.callbacks.admin_calls import CALLBACK_CALLS
 from appliance.doctor.admin_calls import DOCTOR_CALLS
@@ -100,6 +101,7 @@ _TABLES: tuple[_Table[Any], ...] = (
     _Table(PRIVACY_CALLS, lambda features: features.privacy),
     _Table(TOKEN_CALLS, lambda features: features.tokens),
     _Table(AUDIT_CALLS, lambda features: features.audit),
+    _Table(BACKUP_CALLS, lambda features: features.backup),
 )
 
 CALLS: tuple[AdminCall[Any], ...] = tuple(call for table in _TABLES for call in table.calls)

@@ -9,6 +9,7 @@ from typing import Any
 from appliance.ctl.analytics import add_analytics
 from appliance.ctl.arguments import PROGRAM, Commands, Parser, add_json_option
 from appliance.ctl.audit import add_audit
+from appliance.ctl.backup import add_backup
 from appliance.ctl.callbacks import add_callbacks
 from appliance.ctl.doctor import add_doctor
 from appliance.ctl.events import add_events
@@ -113,6 +114,7 @@ def _add_all_commands(commands: Commands[Any]) -> None:
     add_privacy(commands)
     add_tokens(commands)
     add_audit(commands)
+    add_backup(commands)
     recordings = add_recordings(commands)
     add_imports(recordings)
     add_prune(recordings)

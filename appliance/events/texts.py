@@ -111,6 +111,9 @@ _TEXTS: Mapping[Kind, Mapping[str, str]] = {
         "tenant_setting_removed": "a setting of tenant {tenant} was removed: {param}",
     },
     "appliance": {
+        "backup_written": "a backup was made",
+        "backup_restored": "a backup was restored",
+        "restore_incomplete": "the rows of a backup were not restored",
         "ready": "the appliance is ready",
         "stopping": "the appliance is stopping",
         "certificate_reloaded": "the TLS certificate was read again",

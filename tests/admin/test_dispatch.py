@@ -125,6 +125,8 @@ ROLES = {
             "addToken",
             "revokeToken",
             "setTenantLimits",
+            "writeBackup",
+            "restoreBackup",
         ),
     },
 }
