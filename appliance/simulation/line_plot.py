@@ -59,7 +59,7 @@ def _panel(panel: Panel, colours: Mapping[str, str], top: float) -> list[str]:
         parts.append(f'<line class="g" x1="{LEFT}" x2="{LEFT + WIDTH}" y1="{y}" y2="{y}"/>')
         parts.append(_text(LEFT - 6, y + 4, f"{ceiling * step / 4:g}", anchor="end"))
         hour = first + span * step / 4
-        clock = f"{int(hour):02}:{int(hour * 60) % 60:02}"
+        clock = f"{int(hour) % 24:02}:{int(hour * 60) % 60:02}"
         parts.append(_text(LEFT + WIDTH * step / 4, top + HEIGHT + 18, clock, anchor="middle"))
     if panel.level is not None:
         ends = f"{place(first, panel.level)} {place(last, panel.level)}"
