@@ -299,6 +299,8 @@ class PlacementRequest:
     """The meeting may be recorded."""
     wants_version: bool = False
     """A parameter rule depends on the version of the server."""
+    shares: bool = False
+    """Versions of servers may have shares of the new meetings."""
 
 
 class PlacementOutcome(StrEnum):

@@ -234,6 +234,7 @@ local function end_hooks(meeting_id, tenant_id)
 end
 
 local MAX_USAGE_ENDS = 100000
+local VERSION_ENDS_MS = 60000
 
 -- Recordings that a server owes (docs/fleet.md): a sorted set of internal ids by the end of their runs.
 -- `debts`: internal id -> time of the end, or 0: it is not owed.
@@ -267,6 +268,11 @@ local function note_end(id, run_ms, tenant_id, due_ms, marks)
   append_end(sid, id, tenant_id, a[1], a[2], marks, a[3])
   if a[2] and a[3] == '1' and marks ~= 'false' then
     change_debts(sid, { [redis.sha1hex(id) .. '-' .. a[2]] = math.max(due_ms, 1) })
+  end
+  -- While versions have shares: short meetings count against them (watch_versions.lua).
+  if call('EXISTS', A .. 'version_shares') == 1 then
+    call('RPUSH', A .. 'version_ends', cjson.encode({ sid, a[1] }))
+    call('PEXPIRE', A .. 'version_ends', VERSION_ENDS_MS)
   end
 end
 

@@ -95,13 +95,20 @@ ROLES = {
         *("listRecordings", "getRecordingInfo", "getExpiredRecordings", "getImports", "getImport"),
         *("checkTakeover", "getTenants", "getTenantInfo", "getTenantSettings", "audit"),
         *("getMove", "getEvents", "followEvents", "getActivity", "usage", "usageTimetable"),
-        *("getTenantLimits", "showTenant", "capacity", "autoscalePlan", "listMaintenance"),
+        *(
+            "getTenantLimits",
+            "showTenant",
+            "capacity",
+            "autoscalePlan",
+            "listMaintenance",
+            "getVersions",
+        ),
         *("getTenantLimits", "showTenant", "capacity", "autoscalePlan", "getPlayer"),
     },
     Role.OPERATOR: {
         *("updateServer", "enableServer", "cordonServer", "disableServer", "panicServer", "poll"),
         *("endMeetings", "retryImports", "retryCallbacks", "updateRecordings"),
-        *("addMaintenance", "cancelMaintenance"),
+        *("addMaintenance", "cancelMaintenance", "shareVersion"),
     },
     Role.ADMIN: {
         "deleteRecordings",
@@ -118,6 +125,8 @@ ROLES = {
             "addToken",
             "revokeToken",
             "setTenantLimits",
+            "writeBackup",
+            "restoreBackup",
         ),
     },
 }

@@ -30,6 +30,9 @@ REFUSED = (
     ("operator", "servers/bbb1/edit"),
     ("operator", "servers/bbb1/secret"),
     ("operator", "servers/add"),
+    ("operator", "tenants/t1/limits"),
+    ("operator", "tenants/t1/settings"),
+    ("operator", "tenants/t1/settings/remove"),
 )
 PAGES = (
     *("", "servers", "servers/bbb1", "meetings", "recordings", "callbacks", "audit", "doctor"),
@@ -330,7 +333,8 @@ async def test_tenants_token_sees_no_page_of_the_pool(redis_url: str, redis_name
 
         for path in ("servers", "servers/bbb1", "callbacks", "doctor", "stream?page=servers"):
             assert (await client.ask("GET", f"/scalelite/{path}")).status == 403, path
-        assert (await client.ask("POST", "/scalelite/servers/bbb1/cordon")).status == 403
+        for path in ("servers/bbb1/cordon", "tenants/t1/limits", "tenants/t1/settings"):
+            assert (await client.post(f"/scalelite/{path}")).status == 403, path
         start = await client.ask("GET", "/scalelite/")
         assert start.headers["location"] == "/scalelite/meetings"
         assert "no such meeting" in await client.get("/scalelite/meetings")
