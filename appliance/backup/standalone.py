@@ -18,6 +18,7 @@ from appliance.backup.plan import Mode
 from appliance.backup.transfer import (
     BackupDeps,
     Conflicts,
+    Part,
     TransferError,
     restore_backup,
     write_backup,
@@ -91,7 +92,8 @@ async def _transfer(
     deps: BackupDeps, call: str, body: Mapping[str, Any], descriptor: int
 ) -> dict[str, Any]:
     if call == "writeBackup":
-        answer = BackupJson(counts_json(await write_backup(deps, descriptor)))
+        part = Part(body["part"])
+        answer = BackupJson(counts_json(await write_backup(deps, descriptor, part=part)))
     else:
         mode, dry_run = Mode(body["mode"]), bool(body["dry_run"])
         done = await restore_backup(deps, descriptor, mode, dry_run=dry_run)
