@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -52,6 +53,8 @@ async def transfer(
     Raises TRANSFER_ERRORS, possibly in exception groups.
     """
     log, stores = get_logger("appliance"), settings.stores
+    if call == "writeBackup" and body["part"] == Part.POOL:
+        stores = replace(stores, database_disabled=True)  # it need not be started
     async with (
         open_embedded_stores(
             stores.state_dir,

@@ -53,6 +53,7 @@ def use_ansible(scene: Scene, package: Path) -> None:
         pid = scene.main_pid()
         assert _play(scene, variables) == 0
         assert scene.main_pid() == pid
+    scene.wait_online(len(servers))
     hold_meeting(scene)
     with scene.step("a run with another setting changes that one, and the meeting goes on"):
         variables["scalelite_appliance_settings"]["POLL_INTERVAL"] = 8
