@@ -99,7 +99,7 @@ def backup(console: Console, client: ControlClient, args: Namespace) -> int:
         console.document({"file": path, **answer})
     else:
         found = ", ".join(f"{name} {one['total']}" for name, one in _shown(answer))
-        console.show(f"{path}: {found or 'the pool is empty'}")
+        console.show(f"{path}: {found or 'there is nothing to keep'}")
     return DONE
 
 
@@ -176,7 +176,7 @@ def _show(console: Console, answer: Answer, dry_run: bool, created: str) -> None
     if rows:
         console.table(_COLUMNS, rows)
     word = "would be restored" if dry_run else "restored"
-    console.show(f"{word}: the pool as of {created}" if rows else "the backup is of an empty pool")
+    console.show(f"{word}: the pool as of {created}" if rows else "the backup is empty")
 
 
 def _shown(answer: Answer) -> list[tuple[str, Mapping[str, int]]]:
