@@ -29,7 +29,14 @@ from appliance.doctor.host_findings import (
     judge_name,
 )
 from appliance.doctor.player_findings import judge_player
-from appliance.doctor.server_findings import judge_doubles, judge_pool, judge_server, timed_out
+from appliance.doctor.server_findings import (
+    judge_doubles,
+    judge_pool,
+    judge_server,
+    judge_shares,
+    judge_windows,
+    timed_out,
+)
 from appliance.doctor.settings_findings import (
     judge_server_secrets,
     judge_settings,
@@ -44,6 +51,8 @@ from appliance.recordings.mixed_storage import MixedStorage
 from appliance.recordings.player import PlayerDirectory
 from appliance.recordings.player_files import PlayerBuild
 from appliance.servers.administration import find_server, list_servers
+from appliance.servers.maintenance import list_windows
+from appliance.servers.maintenance_rules import Phase
 from appliance.system.disk_facts import DirectoryFacts
 
 _CHECK_S = 9.0
@@ -299,12 +308,16 @@ class _Examination:
     async def servers(self) -> list[Finding]:
         """Check every server."""
         servers = await list_servers(self._deps.servers)
+        windows = await list_windows(self._deps.servers)
+        away = {one.server_id for one in windows if one.phase in (Phase.OPEN, Phase.DRAINING)}
         asked: dict[str, Finding] = {}
         limiter = trio.CapacityLimiter(_SERVERS_AT_ONCE)
 
         async def ask(server: Server) -> None:
             async with limiter:
-                asked[server.id] = judge_server(server, await self._probes.server(server.target))
+                facts = await self._probes.server(server.target)
+                maintained = server.id in away and server.state is ServerState.DISABLED
+                asked[server.id] = judge_server(server, facts, maintained=maintained)
 
         with trio.move_on_after(self._part_s):
             async with trio.open_nursery() as nursery:
@@ -314,7 +327,10 @@ class _Examination:
         doubles = await self._deps.servers.store.list_doubles([server.id for server in servers])
         secrets = judge_server_secrets(servers)
         pool = judge_pool(servers, vanished=self._deps.servers.remembered.vanished)
-        return [*pool, *each, *secrets, *judge_doubles(doubles)]
+        shares = (await self._deps.servers.shares.read()).values()
+        stopped = [one for one in shares if one.stopped_ms is not None]
+        planned = [*judge_windows(windows), *judge_shares(stopped)]
+        return [*pool, *each, *secrets, *judge_doubles(doubles), *planned]
 
     async def host(self) -> list[Finding]:
         """Check this host: certificates, names, limits."""
