@@ -86,7 +86,7 @@ def _ctl(words: Sequence[str]) -> int:
     if interruptible:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        return ctl.main(words, Standalone(_migrate_database, _inspect_stores))
+        return ctl.main(words, Standalone(_migrate_database, _inspect_stores, _transfer))
     except KeyboardInterrupt:
         return EX_INTERRUPTED
 
@@ -147,6 +147,37 @@ def _inspect_stores(environ: Mapping[str, str], show: Callable[[dict[str, Any]],
         failures = _leaves(group)
     if failures:
         raise ControlError(f"the inspection was not completed: {failures[0]}")
+
+
+def _transfer(call: str, body: Mapping[str, Any], descriptor: int) -> dict[str, Any]:
+    """Back up or restore the stores of the environment. Raises ControlError."""
+    from appliance.ctl.client import ControlError, Refusal
+    from appliance.log import configure_logging
+    from appliance.settings import SettingsError, load_settings
+
+    try:
+        settings = load_settings(os.environ, is_root=os.geteuid() == 0)
+    except SettingsError as error:
+        raise ControlError(str(error)) from None
+    configure_logging("error", settings.log.format)
+
+    import trio
+
+    from appliance.backup import standalone as backup
+    from appliance.ctl.unit import become_service_user
+
+    become_service_user(os.environ)
+    failures: list[BaseException] = []
+    answer: dict[str, Any] = {}
+    try:
+        answer = trio.run(backup.transfer, settings, call, body, descriptor)
+    except* backup.TRANSFER_ERRORS as group:
+        failures = _leaves(group)
+    if failures and isinstance(failures[0], backup.Conflicts):
+        raise Refusal(str(failures[0]), 409, "confirmation_needed")
+    if failures:
+        raise ControlError(str(failures[0]))
+    return answer
 
 
 # --- run -----------------------------------------------------------------------------------------

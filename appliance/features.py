@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from appliance.audit.trail import AuditTrail
+from appliance.backup.transfer import BackupDeps
 from appliance.bbb.checksum_errors import ChecksumErrors
 from appliance.callbacks.analytics_files import AnalyticsFiles
 from appliance.callbacks.deps import CallbackDeps
@@ -71,3 +72,9 @@ class Features:
             usage,
             None if usage is None else PrivacyStore(usage.table.database, self.redis.background),
         )
+
+    @property
+    def backup(self) -> BackupDeps:
+        """Return the dependencies of backup and restore, which have none of their own."""
+        database = None if self.usage is None else self.usage.table.database
+        return BackupDeps(self.log, self.now_ms, self.redis.background, database)

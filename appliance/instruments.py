@@ -116,6 +116,8 @@ class Metrics:
         default_factory=lambda: Counter("outcome", known=(one.value for one in PlacementOutcome))
     )
     """Results of placements: placed, known, or the reason why there is no server."""
+    server_creates: Counter = field(default_factory=lambda: Counter("server", "result"))
+    """Creates of new meetings on servers, `ok` or `failed`."""
     failovers: Counter = field(default_factory=Counter)
     moves: Counter = field(default_factory=Counter)
     """Meetings created on another server because theirs was offline, disabled or removed."""

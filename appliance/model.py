@@ -48,6 +48,10 @@ class Server:
     tag: str | None = None
     max_meetings: int | None = None
     max_users: int | None = None
+    dial_in: str | None = None
+    """Template of the dial string of calls to its meetings; None: FSAPI_BRIDGE."""
+    dial_in_port: int | None = None
+    """The port for it; None: that of SIP."""
     load: float | None = None
     """None: in no load set, because it was never measured, is offline or is disabled."""
     meetings: int = 0
@@ -295,6 +299,8 @@ class PlacementRequest:
     """The meeting may be recorded."""
     wants_version: bool = False
     """A parameter rule depends on the version of the server."""
+    shares: bool = False
+    """Versions of servers may have shares of the new meetings."""
 
 
 class PlacementOutcome(StrEnum):
@@ -328,7 +334,7 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class ServerChange:
-    """New values of a server; None keeps a value, an empty tag or a limit of 0 removes it."""
+    """New values of a server; None keeps a value, an empty text or a limit of 0 removes it."""
 
     url: str | None = None
     secret: str | None = field(default=None, repr=False)
@@ -336,6 +342,8 @@ class ServerChange:
     tag: str | None = None
     max_meetings: int | None = None
     max_users: int | None = None
+    dial_in: str | None = None
+    dial_in_port: int | None = None
     state: ServerState | None = None
 
 

@@ -46,6 +46,7 @@ from appliance.redis.startup import GRACE_S, report_missing_redis, wait_for_redi
 from appliance.servers.maintenance import Maintenance
 from appliance.servers.poller import Poller
 from appliance.servers.sweeper import sweep_forever
+from appliance.servers.versions import watch_versions_forever
 from appliance.settings import Settings
 from appliance.system.embedded.state import EmbeddedStoresError
 from appliance.system.process import (
@@ -244,6 +245,7 @@ def _services(
         ("poller", partial(poller.run, features.servers)),
         ("sweeper", partial(sweep_forever, features.servers)),
         ("maintenance", Maintenance(features.servers).run),
+        ("versions", partial(watch_versions_forever, features.servers)),
         ("audit", features.audit.run),
         ("memory", trim_memory_forever),
         ("loop_lag", partial(measure_loop_lag, features.metrics.loop_lag)),

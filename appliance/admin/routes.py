@@ -29,6 +29,7 @@ from appliance.admin_calls.actors import FILE_KEY
 from appliance.admin_calls.call import PREFIX, AdminCall, BoundAdminCall
 from appliance.admin_calls.fields import merge_fields, parse_body
 from appliance.audit.admin_calls import AUDIT_CALLS
+from appliance.backup.admin_calls import BACKUP_CALLS
 from appliance.bbb import errors
 from appliance.callbacks.admin_calls import CALLBACK_CALLS
 from appliance.doctor.admin_calls import DOCTOR_CALLS
@@ -49,6 +50,7 @@ from appliance.servers.admin_calls import SERVER_CALLS
 from appliance.servers.admin_pool_calls import POOL_CALLS
 from appliance.servers.maintenance_calls import MAINTENANCE_CALLS
 from appliance.servers.registration_calls import REGISTRATION_CALLS
+from appliance.servers.version_calls import VERSION_CALLS
 from appliance.takeover.admin_calls import TAKEOVER_CALLS
 from appliance.tenants.admin_calls import TENANT_CALLS
 from appliance.tenants.admin_limit_calls import LIMIT_CALLS
@@ -81,7 +83,7 @@ class _Table(Generic[Deps]):
 
 _TABLES: tuple[_Table[Any], ...] = (
     _Table(
-        (*SERVER_CALLS, *POOL_CALLS, *REGISTRATION_CALLS, *MAINTENANCE_CALLS),
+        (*SERVER_CALLS, *POOL_CALLS, *REGISTRATION_CALLS, *MAINTENANCE_CALLS, *VERSION_CALLS),
         lambda features: features.servers,
     ),
     _Table(FLEET_CALLS, lambda features: features.fleet),
@@ -100,6 +102,7 @@ _TABLES: tuple[_Table[Any], ...] = (
     _Table(PRIVACY_CALLS, lambda features: features.privacy),
     _Table(TOKEN_CALLS, lambda features: features.tokens),
     _Table(AUDIT_CALLS, lambda features: features.audit),
+    _Table(BACKUP_CALLS, lambda features: features.backup),
 )
 
 CALLS: tuple[AdminCall[Any], ...] = tuple(call for table in _TABLES for call in table.calls)

@@ -7,6 +7,7 @@ admin/routes.py on admin/control_socket.py.
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -59,7 +60,7 @@ def find_socket(environ: Mapping[str, str], *, is_root: bool) -> str:
 class ControlClient:
     """Calls the appliance over its control socket. All methods raise ControlError."""
 
-    def __init__(self, socket_path: str, limit_s: float = LONG_S) -> None:
+    def __init__(self, socket_path: str, limit_s: float = math.inf) -> None:
         """`limit_s`: for each call; the calls have limits of their own besides."""
         self._path = socket_path
         self._limit_s = limit_s

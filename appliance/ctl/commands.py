@@ -9,6 +9,7 @@ from typing import Any
 from appliance.ctl.analytics import add_analytics
 from appliance.ctl.arguments import PROGRAM, Commands, Parser, add_json_option
 from appliance.ctl.audit import add_audit
+from appliance.ctl.backup import add_backup
 from appliance.ctl.callbacks import add_callbacks
 from appliance.ctl.doctor import add_doctor
 from appliance.ctl.events import add_events
@@ -35,6 +36,7 @@ from appliance.ctl.tenants import add_tenant_settings, add_tenants
 from appliance.ctl.tokens import add_tokens
 from appliance.ctl.top import add_top
 from appliance.ctl.usage import add_usage
+from appliance.ctl.versions import add_versions
 
 _ABOUT = (
     "Administer the running appliance over its control socket. Without a command: the pool in "
@@ -107,10 +109,12 @@ def _add_all_commands(commands: Commands[Any]) -> None:
     add_analytics(commands)
     add_tenants(commands)
     add_tenant_settings(commands)
+    add_versions(commands)
     add_usage(commands)
     add_privacy(commands)
     add_tokens(commands)
     add_audit(commands)
+    add_backup(commands)
     recordings = add_recordings(commands)
     add_imports(recordings)
     add_prune(recordings)

@@ -19,7 +19,7 @@ LIMIT_S = 2.0
 """For the answer of the appliance."""
 _MOST = 200
 _RECORDING, _TOKEN = "recording", "token"
-_WINDOW, _MAINTAINED = "window", "maintained"
+_VERSION, _WINDOW, _MAINTAINED = "version", "window", "maintained"
 """A maintenance window or a server that has one; the first word of `servers maintenance`."""
 _SAFE = re.compile(r"[\w@%+=:,./~-]+", re.ASCII).fullmatch
 """What no shell interprets: ids of meetings are chosen by users of front-ends."""
@@ -63,6 +63,8 @@ def _list(client: ControlClient, kind: str) -> tuple[list[str], list[str]]:
     if kind == _WINDOW:
         windows = client.get("listMaintenance")
         return sorted({one for each in windows for one in (each["id"], each["server_id"])}), []
+    if kind == _VERSION:
+        return [one["version"] for one in client.get("getVersions") if one["version"]], []
     if kind == _MAINTAINED:
         names, ids = _list(client, "server")
         return [*names, "cancel", "list"], ids

@@ -18,7 +18,7 @@ from appliance.ctl.down import (
     FindingFields,
     explain_error,
     inspect_without_appliance,
-    with_secrets_file,
+    with_host_findings,
 )
 from appliance.ctl.exit_codes import DONE, FAILED, NOT_RUNNING
 from appliance.ctl.progress import waiting
@@ -43,9 +43,9 @@ def doctor(console: Console, client: ControlClient, args: Namespace) -> int:
     except ControlError as error:
         path = find_socket(os.environ, is_root=os.geteuid() == 0)
         found = [explain_error(path, error), *inspect_without_appliance()]
-        _show(console, with_secrets_file(found), healthy=False)
+        _show(console, with_host_findings(found), healthy=False)
         return NOT_RUNNING if isinstance(error, NotRunning) else FAILED
-    found = with_secrets_file(answer["findings"])
+    found = with_host_findings(answer["findings"])
     healthy = all(finding["level"] != "fail" for finding in found)
     _show(console, found, healthy=healthy)
     return DONE if healthy else FAILED

@@ -14,6 +14,7 @@ from appliance.ctl.client import ControlError, NotRunning
 
 UNIT = "scalelite-appliance"
 REDIS_UNIT = "scalelite-appliance-redis"
+BACKUP_UNIT = "scalelite-appliance-backup"
 SECRETS_FILE = "/etc/scalelite-appliance/secrets.env"
 _BOOTED = "/run/systemd/system"
 _PROPERTIES = "LoadState,ActiveState,SubState,Result,ExecMainStatus,NRestarts,StatusText"
@@ -175,7 +176,23 @@ def _fail(check: str, text: str, advice: str) -> FindingFields:
     return {"check": check, "level": "fail", "text": text, "advice": advice}
 
 
-def with_secrets_file(findings: Sequence[FindingFields]) -> list[FindingFields]:
-    """Add the finding about the package's secrets."""
-    own = inspect_secrets_file()
-    return [*findings] if own is None else [*findings, own]
+def explain_backup_unit(shown: str, environ: Mapping[str, str]) -> FindingFields | None:
+    """Return a finding about the package's daily backup; None: it is not installed."""
+    values = _properties(shown)
+    if values.get("LoadState") != "loaded":
+        return None
+    if values.get("Result", "") not in ("", "success", "exec-condition"):
+        text = f"the last one failed: {BACKUP_UNIT}.service is {_state(values)}"
+        return _fail("backup", text, f"`journalctl -u {BACKUP_UNIT} -n 20` shows the reason")
+    is_set = environ.get("BACKUP_PASSPHRASE") or environ.get("BACKUP_PASSPHRASE_FILE")
+    text = "made every day" if is_set else "none is made: BACKUP_PASSPHRASE is not set"
+    return {"check": "backup", "level": "ok", "text": text, "advice": ""}
+
+
+def with_host_findings(findings: Sequence[FindingFields]) -> list[FindingFields]:
+    """Add the findings about the package's secrets and backups."""
+    own = [inspect_secrets_file()]
+    if os.path.isdir(_BOOTED):
+        shown = _run("systemctl", "show", f"--property={_PROPERTIES}", f"{BACKUP_UNIT}.service")
+        own.append(explain_backup_unit(shown, os.environ))
+    return [*findings, *(one for one in own if one is not None)]

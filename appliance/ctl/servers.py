@@ -21,7 +21,7 @@ from appliance.ctl.names import takes_names
 from appliance.ctl.progress import waiting
 from appliance.ctl.tables import Column, format_time
 
-_VALUES = ("load_multiplier", "tag", "max_meetings", "max_users")
+_VALUES = ("load_multiplier", "tag", "max_meetings", "max_users", "dial_in", "dial_in_port")
 
 
 def add_servers(commands: Commands[Any]) -> Commands[Any]:
@@ -101,6 +101,13 @@ def _add_value_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-meetings", metavar="N", type=_parse_maximum, help=about)
     about = "maximum number of users; 0: no limit"
     parser.add_argument("--max-users", metavar="N", type=_parse_maximum, help=about)
+    about = (
+        "where calls to its meetings are sent, such as 'sofia/external/{pin}@{host}:{port}'; with"
+        " {pin}, {host}, {port} and {meeting}; '' for FSAPI_BRIDGE"
+    )
+    parser.add_argument("--dial-in", metavar="D", help=about)
+    about = "the {port} of --dial-in (5060); 0: the default"
+    parser.add_argument("--dial-in-port", metavar="N", type=_parse_maximum, help=about)
 
 
 def _parse_url(text: str) -> str:
@@ -177,7 +184,7 @@ def _show_block(console: Console, server: Mapping[str, Any]) -> None:
     console.show(f"\tload multiplier: {server['load_multiplier']}")
     console.show(f"\tbbb version: {server['bbb_version']}")
     console.show(f"\ttag: {server['tag']}")
-    for name in ("max_meetings", "max_users", "recordings_owed"):
+    for name in ("max_meetings", "max_users", "dial_in", "dial_in_port", "recordings_owed"):
         if server.get(name):
             console.show(f"\t{name.replace('_', ' ')}: {server[name]}")
     if server.get("maintenance"):
@@ -246,7 +253,8 @@ def update(console: Console, client: ControlClient, args: Namespace) -> int:
     given = _given(args, "url", "secret", *_VALUES)
     if not given and not console.rake:
         console.error(
-            "nothing to change: give --url, --secret, --load-multiplier, --tag or --max-…"
+            "nothing to change: give --url, --secret, --load-multiplier, --tag, --max-… or"
+            " --dial-in…"
         )
         return USAGE
     if "url" in given:

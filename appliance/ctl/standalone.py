@@ -12,9 +12,12 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Standalone:
-    """Access to the stores that an environment names. Both functions raise ControlError."""
+    """Access to the stores that an environment names. The functions raise ControlError."""
 
     migrate_database: Callable[[], list[str]]
     """Migrates the database of this process's environment; returns the applied migrations."""
     inspect_stores: Callable[[Mapping[str, str], Callable[[dict[str, Any]], None]], None]
     """Inspects the stores of an environment for a takeover; passes on the JSON of each step."""
+    transfer: Callable[[str, Mapping[str, Any], int], dict[str, Any]]
+    """Does what a call of backup/ does, on the stores of this process's environment; takes the name
+    of the call, its fields and a pipe. The process becomes the user of the service."""

@@ -29,9 +29,9 @@ from appliance.dialin.dialplan import (
     parent_pin,
     step_after_wrong_pin,
 )
-from appliance.dialin.store import GuessCounters
+from appliance.dialin.store import FoundMeeting, GuessCounters
 from appliance.faults import StoreDown
-from appliance.model import Meeting
+from appliance.settings.dial_string import DEFAULT_BRIDGE, DEFAULT_PORT, fill_dial_string
 from appliance.tenants.scoped_id import front_end_id
 
 GUESSING_DELAY_S = 0.5
@@ -62,7 +62,8 @@ async def answer_call(deps: DialInDeps, call: IncomingCall, gateway: str) -> Cal
     return _connect(deps, call, found)
 
 
-def _connect(deps: DialInDeps, call: IncomingCall, meeting: Meeting) -> CallStep | Bridge:
+def _connect(deps: DialInDeps, call: IncomingCall, found: FoundMeeting) -> CallStep | Bridge:
+    meeting = found.meeting
     if meeting.server is None or not meeting.reachable:
         return CallStep.REPROMPT
     host = media_host(meeting.server.url)
@@ -71,7 +72,12 @@ def _connect(deps: DialInDeps, call: IncomingCall, meeting: Meeting) -> CallStep
         return CallStep.REPROMPT
     deps.log.info("call_connected", meeting=meeting.id, server=meeting.server_id)
     meeting_id = front_end_id(meeting.id, meeting.tenant_id)
-    return Bridge(meeting_id, shown_name(call), shown_number(call), call.pin, host)
+    template = found.dial_in or deps.settings.fsapi.bridge
+    if template is None:
+        template = DEFAULT_BRIDGE + (":{port}" if found.port else "")
+    port = found.port or DEFAULT_PORT
+    target = fill_dial_string(template, pin=call.pin, host=host, port=port, meeting=meeting.id)
+    return Bridge(meeting_id, shown_name(call), shown_number(call), target)
 
 
 async def _refuse(deps: DialInDeps, call: IncomingCall, gateway: str, wrong: WrongPins) -> CallStep:

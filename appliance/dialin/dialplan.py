@@ -62,8 +62,8 @@ class Bridge:
     """As the meeting sees it."""
     caller_number: str
     """As the meeting sees it."""
-    pin: str
-    host: str
+    dial_string: str
+    """Where the call is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +210,7 @@ def _bridge_actions(bridge: Bridge) -> list[_Action]:
         ("set", "sip_cid_type=none"),
         ("set", f"call_timeout={BRIDGE_TIMEOUT_S}"),
         ("set", f"{_EXPAND_ONCE}=false"),
-        ("bridge", f"sofia/external/{bridge.pin}@{bridge.host}"),
+        ("bridge", bridge.dial_string),
     ]
 
 

@@ -20,6 +20,17 @@ class GuessCounters:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundMeeting:
+    """The meeting of a PIN, and how its server wants to be called."""
+
+    meeting: Meeting
+    dial_in: str = ""
+    """Template of dial strings; empty: the server has none of its own."""
+    port: int = 0
+    """0: not set."""
+
+
+@dataclass(frozen=True, slots=True)
 class VoiceBridges:
     """Finds meetings by their voice bridge numbers."""
 
@@ -27,7 +38,7 @@ class VoiceBridges:
 
     async def find_voice_bridge(
         self, pin: str, parent: str | None, *, counters: GuessCounters, now_ms: int
-    ) -> Meeting | WrongPins:
+    ) -> FoundMeeting | WrongPins:
         """Return the meeting of a PIN, or of its parent's, or count a wrong PIN.
 
         See find_voice_bridge.lua. Raises StoreDown.
@@ -40,5 +51,5 @@ class VoiceBridges:
             *(counters.gateway, WRONG_PINS_WINDOW_MS),
         )
         if reply[0] == "found":
-            return parse_meeting(reply[1:])
+            return FoundMeeting(parse_meeting(reply[3:]), reply[1], int(reply[2] or 0))
         return WrongPins(*(int(count) for count in reply[1:]))

@@ -39,6 +39,8 @@ _TEXTS: Mapping[Kind, Mapping[str, str]] = {
         " without it now ({window})",
         "maintenance_missed": "the maintenance of {server} did not take place ({window})",
         "maintenance_gone": "window {window} is dropped, since {server} was removed",
+        "version_share_set": "version {version} gets at most {percent} % of the new meetings",
+        "version_share_stopped": "version {version} gets no new meetings any more",
         "empty_pool_accepted": "the pool was accepted as empty",
         "autoscaler_told": "the autoscaler was told: {reported}, {desired_servers} servers needed",
         "autoscaler_not_told": "the autoscaler did not accept {reported}: {reason}",
@@ -110,6 +112,9 @@ _TEXTS: Mapping[Kind, Mapping[str, str]] = {
         "tenant_setting_removed": "a setting of tenant {tenant} was removed: {param}",
     },
     "appliance": {
+        "backup_written": "a backup was made",
+        "backup_restored": "a backup was restored",
+        "restore_incomplete": "the rows of a backup were not restored",
         "ready": "the appliance is ready",
         "stopping": "the appliance is stopping",
         "certificate_reloaded": "the TLS certificate was read again",

@@ -171,6 +171,7 @@ def _placement_request(
         logout_url=(get(sent, "logoutURL") or "")[:MAX_URL] or None,
         recorded=(get(sent, "record") or "").strip().lower() == "true",
         wants_version=needs_version(layers),
+        shares=deps.servers.shares.active,
         only_server=only_server,
         ended_url=run.ended_url,
     )

@@ -42,6 +42,8 @@ MAX_SERVERS = 3
 """Maximum number of servers that one create tries."""
 DUPLICATE = "duplicateWarning"
 """messageKey of BBB's SUCCESS for a create of a meeting that exists already."""
+_FAULTS_OF_CALLERS = frozenset({"idNotUnique", "nonUniqueVoiceBridge"})
+"""FAILED for a create that says nothing about the server."""
 _MAX_STEPS = 12
 """Bounds the loop when many requests move one record at once."""
 _END_PAUSE_S = 0.1
@@ -238,12 +240,17 @@ class Creation:
             answer = await self._call.send(meeting, self._end_signer)
         except BbbError as error:
             report_failed_call(self._deps, error, "create")
+            if not error.own_limit:
+                self._deps.metrics.server_creates.add(meeting.server_id, "failed")
             if meeting.confirmed:
                 raise ApiError(errors.UNABLE_TO_CREATE) from error
             await self._fail(meeting, error)
             return None
         if answer.succeeded and not (meeting.confirmed and answer.message_key == DUPLICATE):
+            self._deps.metrics.server_creates.add(meeting.server_id, "ok")
             return await self._confirm(meeting, answer)
+        if not answer.succeeded and answer.message_key not in _FAULTS_OF_CALLERS:
+            self._deps.metrics.server_creates.add(meeting.server_id, "failed")
         if not answer.succeeded and not meeting.confirmed:
             self._may_exist = False
             if self._may_undo(meeting):

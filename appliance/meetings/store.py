@@ -255,6 +255,7 @@ def placement_arguments(request: PlacementRequest, rules: PlacementRules) -> str
         "ended_url": request.ended_url,
         "recorded": request.recorded or None,
         "versions": request.wants_version or None,
+        "shares": request.shares or None,
     }
     if request.replaces is not None:
         arguments["replaces"] = {

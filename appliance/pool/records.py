@@ -233,6 +233,8 @@ def parse_server(reply: Sequence[Any]) -> Server:
         unhealthy,
         suspicion,
         unstable,
+        dial_in,
+        dial_in_port,
     ) = reply
     multiplier = _float(load_multiplier)
     return Server(
@@ -255,6 +257,8 @@ def parse_server(reply: Sequence[Any]) -> Server:
         suspected=bool(suspicion),
         silent=suspicion == "silent",
         unstable=bool(unstable),
+        dial_in=dial_in or None,
+        dial_in_port=_int(dial_in_port),
     )
 
 

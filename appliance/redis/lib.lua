@@ -71,13 +71,14 @@ local function reply_server(id)
   local s = call('HMGET', P .. 'server:' .. id, 'url', 'secret', 'state', 'online', 'load_multiplier', 'tag',
     'meetings', 'users', 'largest_meeting', 'videos', 'bbb_version')
   if not s[1] then return nil end
-  local limits = call('HMGET', A .. 'server:' .. id, 'max_meetings', 'max_users')
+  local limits = call('HMGET', A .. 'server:' .. id, 'max_meetings', 'max_users', 'dial_in', 'dial_in_port')
   local load = call('ZSCORE', P .. 'server_load', id) or call('ZSCORE', P .. 'cordoned_server_load', id)
   local unhealthy, suspicion = call('HGET', P .. id, 'unhealthy_counter'), call('GET', A .. 'suspect:' .. id)
   local unstable = s[4] == 'true' and is_unstable(unhealthy, suspicion)
   return { id, s[1], text(s[2]), state_of(id, s[3]), text(s[4]), text(s[5]), text(s[6]),
     text(s[7]), text(s[8]), text(s[9]), text(s[10]), text(s[11]), text(limits[1]), text(limits[2]),
-    text(load), text(unhealthy), text(suspicion), unstable and 1 or 0 }
+    text(load), text(unhealthy), text(suspicion), unstable and 1 or 0,
+    text(limits[3]), text(limits[4]) }
 end
 
 -- The load of one meeting on a server of multiplier 1 (docs/placement.md), and the seats that it takes.
@@ -234,6 +235,7 @@ local function end_hooks(meeting_id, tenant_id)
 end
 
 local MAX_USAGE_ENDS = 100000
+local VERSION_ENDS_MS = 60000
 
 -- Recordings that a server owes (docs/fleet.md): a sorted set of internal ids by the end of their runs.
 -- `debts`: internal id -> time of the end, or 0: it is not owed.
@@ -275,6 +277,11 @@ local function note_end(id, run_ms, tenant_id, due_ms, marks)
   append_end(sid, id, tenant_id, a[1], a[2], marks, a[3])
   if a[2] and a[3] == '1' and marks ~= 'false' then
     change_debts(sid, { [redis.sha1hex(id) .. '-' .. a[2]] = math.max(due_ms, 1) })
+  end
+  -- While versions have shares: short meetings count against them (watch_versions.lua).
+  if call('EXISTS', A .. 'version_shares') == 1 then
+    call('RPUSH', A .. 'version_ends', cjson.encode({ sid, a[1] }))
+    call('PEXPIRE', A .. 'version_ends', VERSION_ENDS_MS)
   end
 end
 

@@ -58,7 +58,7 @@ from appliance.servers.admin_types import (
 from appliance.servers.audited import ONE_SERVER
 from appliance.servers.deps import ServerDeps
 from appliance.servers.maintenance_calls import maintenance_of
-from appliance.servers.values import MAX_LIMIT, NewServer
+from appliance.servers.values import MAX_LIMIT, MAX_PORT, NewServer
 
 NO_SERVER = {404: "There is no server with this id."}
 _STATES = {
@@ -101,6 +101,16 @@ MaximumField = Annotated[
     reads(whole, {"minimum": 0, "maximum": MAX_LIMIT}),
 ]
 
+DialInField = Annotated[
+    OptionalText,
+    Meta(description="Template of dial strings (docs/dial-in.md); empty: FSAPI_BRIDGE."),
+]
+PortField = Annotated[
+    OptionalWhole,
+    Meta(description="The port for dial-in; 0: 5060."),
+    reads(whole, {"minimum": 0, "maximum": MAX_PORT}),
+]
+
 
 class ServerIdRequest(Fields, frozen=True):
     """A call about one server."""
@@ -108,7 +118,18 @@ class ServerIdRequest(Fields, frozen=True):
     id: IdField
 
 
-class NewServerFields(Fields, frozen=True):
+class ValueFields(Fields, frozen=True, kw_only=True):
+    """Values that a server has unless it is given others."""
+
+    load_multiplier: MultiplierField = None
+    tag: TagField = None
+    max_meetings: MaximumField = None
+    max_users: MaximumField = None
+    dial_in: DialInField = None
+    dial_in_port: PortField = None
+
+
+class NewServerFields(ValueFields, frozen=True):
     """A server to be added."""
 
     url: Annotated[Text, Meta(min_length=1, description="Its API endpoint, http or https.")]
@@ -116,25 +137,13 @@ class NewServerFields(Fields, frozen=True):
         Text, Meta(min_length=1, description="Its secret, as `bbb-conf --secret` shows it.")
     ]
     id: Annotated[OptionalText, Meta(description="Default: a new one.")] = None
-    load_multiplier: MultiplierField = None
-    tag: TagField = None
-    max_meetings: MaximumField = None
-    max_users: MaximumField = None
 
     def parse(self) -> NewServer:
         """Return the server. Raises BadRequest."""
         if not self.url or not self.secret:
             raise BadRequest("Server needs a URL and a secret")
-        return NewServer(
-            url=self.url,
-            secret=self.secret,
-            id=self.id or None,
-            # Scalelite takes 0 for "not given" here, and only here.
-            load_multiplier=self.load_multiplier or 1.0,
-            tag=self.tag or "",
-            max_meetings=self.max_meetings or 0,
-            max_users=self.max_users or 0,
-        )
+        # Scalelite takes a load multiplier of 0 for "not given" here, and only here.
+        return NewServer(**{name: value for name, value in asdict(self).items() if value})
 
 
 class AddServerRequest(Fields, frozen=True):
@@ -143,27 +152,17 @@ class AddServerRequest(Fields, frozen=True):
     server: NewServerFields
 
 
-class ServerChangeFields(Fields, frozen=True):
-    """Changes of a server; an empty field leaves a value as it is, except the tag."""
+class ServerChangeFields(ValueFields, frozen=True):
+    """Changes of a server; an empty field leaves a value as it is, except tag and dial_in."""
 
     state: Annotated[str | None, one_of(*_STATES, refusal="Invalid state parameter: {}")] = None
     url: Annotated[OptionalText, Meta(description="Its API endpoint, http or https.")] = None
     secret: OptionalText = None
-    load_multiplier: MultiplierField = None
-    tag: TagField = None
-    max_meetings: MaximumField = None
-    max_users: MaximumField = None
 
     def parse(self) -> ServerChange:
         """Return the change of the values; the state is another step."""
-        return ServerChange(
-            url=self.url or None,
-            secret=self.secret or None,
-            load_multiplier=self.load_multiplier,
-            tag=self.tag,
-            max_meetings=self.max_meetings,
-            max_users=self.max_users,
-        )
+        values = {name: value for name, value in asdict(self).items() if name != "state"}
+        return ServerChange(**{**values, "url": self.url or None, "secret": self.secret or None})
 
 
 class UpdateServerRequest(Fields, frozen=True):

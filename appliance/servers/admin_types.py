@@ -19,6 +19,7 @@ from appliance.pool.ending import EndOutcome, EndResult
 from appliance.servers.administration import PoolStatus
 from appliance.servers.maintenance_calls import MaintenanceJson
 from appliance.servers.polling import PollResult
+from appliance.servers.values import MAX_PORT
 
 NO_MAINTENANCE: Mapping[ServerId, MaintenanceJson] = MappingProxyType({})
 UNAVAILABLE: Literal["unavailable"] = "unavailable"
@@ -59,6 +60,12 @@ class ServerJson(Answer, frozen=True):
     online: Online
     max_meetings: Maximum
     max_users: Maximum
+    dial_in: Annotated[
+        str, Meta(description="Template of dial strings of calls; empty: FSAPI_BRIDGE.")
+    ]
+    dial_in_port: Annotated[
+        Annotated[int, Meta(ge=1, le=MAX_PORT)] | None, Meta(description="null: 5060.")
+    ]
     recordings_owed: Owed
     recordings_awaited: Awaited
     maintenance: NextMaintenance = None
@@ -167,6 +174,8 @@ def server_json(server: Server, maintenance: MaintenanceJson | None = None) -> S
         online=_online(server.online),
         max_meetings=server.max_meetings,
         max_users=server.max_users,
+        dial_in=server.dial_in or "",
+        dial_in_port=server.dial_in_port,
         recordings_owed=server.recordings_owed,
         recordings_awaited=server.recordings_awaited,
         maintenance=maintenance,
@@ -268,6 +277,8 @@ SERVER_EXAMPLE = ServerJson(
     online="online",
     max_meetings=None,
     max_users=None,
+    dial_in="sofia/external/{pin}@{host}:{port}",
+    dial_in_port=5062,
     recordings_owed=0,
     recordings_awaited=0,
 )

@@ -25,6 +25,8 @@ def server_snapshot(server: Server, **more: Any) -> Snapshot:
             "tag": server.tag or "",
             "max_meetings": server.max_meetings,
             "max_users": server.max_users,
+            "dial_in": server.dial_in or "",
+            "dial_in_port": server.dial_in_port,
             **more,
         },
     )

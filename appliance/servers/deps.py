@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from appliance.audit.trail import AuditTrail
 from appliance.callbacks.deps import CallbackDeps
 from appliance.fault_log import FaultLog
 from appliance.instruments import Metrics
@@ -13,6 +14,7 @@ from appliance.log import Log
 from appliance.model import ServerId
 from appliance.pool.deps import PoolDeps
 from appliance.servers.remembered import RememberedServers
+from appliance.servers.shares import VersionShares
 from appliance.servers.store import ServerStore
 from appliance.settings import Settings
 from appliance.usage.deps import UsageDeps
@@ -40,5 +42,8 @@ class ServerDeps:
     """A random number, 0 <= x < 1."""
     instance: str
     """Identifies this process among the appliances on the same stores."""
+    shares: VersionShares
+    audit: AuditTrail | None = None
+    """None: what tasks change is only logged."""
     usage: UsageDeps | None = None
     """None: there is no database that it could be written to."""

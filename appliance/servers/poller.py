@@ -84,6 +84,7 @@ class Poller:
     ) -> None:
         await deps.callbacks.hook_cache.refresh()
         await deps.callbacks.handback.refresh()
+        await deps.shares.refresh()
         servers = {
             server.id: server for server in await deps.pool.records.list_servers(in_background=True)
         }

@@ -20,6 +20,7 @@ from appliance.model import Server, ServerChange, Target
 from appliance.pool.retired import RetiredServer
 from appliance.servers.administration import add_server, find_server, update_server
 from appliance.servers.deps import ServerDeps
+from appliance.servers.sync_plan import named_values
 from appliance.servers.values import NewServer
 from appliance.usage.debts import with_debts
 
@@ -77,23 +78,17 @@ def _id_for(url: str) -> Callable[[], object]:
 async def _bring_up_to_date(
     deps: ServerDeps, actor: str, known: Server, change: ServerChange
 ) -> Server:
-    present = {
-        "secret": known.secret,
-        "load_multiplier": known.load_multiplier,
-        "tag": known.tag or "",
-        "max_meetings": known.max_meetings or 0,
-        "max_users": known.max_users or 0,
-    }
     different = {
         name: value
-        for name, old in present.items()
-        if (value := getattr(change, name)) is not None and value != old
+        for name, value in named_values(change).items()
+        if value != getattr(known, name) and (value or getattr(known, name))
     }
     if not different:
         return await find_server(deps, known.id)
     if "secret" in different:
-        await _require_proof(deps, known, different["secret"])
-    return await update_server(deps, actor, known.id, ServerChange(**different))
+        await _require_proof(deps, known, change.secret or "")
+    kept = {name: None for name in named_values(change) if name not in different}
+    return await update_server(deps, actor, known.id, replace(change, **kept))
 
 
 async def _require_proof(deps: ServerDeps, known: Server, secret: str) -> None:

@@ -79,13 +79,8 @@ def _retired_json(one: Retirement) -> RetiredServerJson:
 
 async def _register(deps: ServerDeps, call: Call[RegisterServerRequest]) -> RegisteredServerJson:
     given = call.read().server
-    change = ServerChange(
-        secret=given.secret,
-        load_multiplier=given.load_multiplier or None,
-        tag=given.tag,
-        max_meetings=given.max_meetings,
-        max_users=given.max_users,
-    )
+    values = {name: value for name, value in asdict(given).items() if name not in ("id", "url")}
+    change = ServerChange(**{**values, "load_multiplier": given.load_multiplier or None})
     done = await registration.register_server(deps, call.who, given.parse(), change)
     return RegisteredServerJson(**asdict(server_json(done.server)), new=done.new)
 

@@ -327,15 +327,21 @@ def change_arguments(
         "load_multiplier": change.load_multiplier,
         "tag": change.tag or None,
     }
-    limits = {"max_meetings": change.max_meetings, "max_users": change.max_users}
+    # Fields of the appliance; 0 or an empty text removes one.
+    own: dict[str, str | int | None] = {
+        "max_meetings": change.max_meetings,
+        "max_users": change.max_users,
+        "dial_in": change.dial_in,
+        "dial_in_port": change.dial_in_port,
+    }
     return to_script_json(
         {
             "id": server_id,
             "new": new,
             "fields": {**fields, **{k: str(v) for k, v in given.items() if v is not None}},
             "removed": ["tag"] if change.tag == "" else [],
-            "limits": {name: str(value) for name, value in limits.items() if value},
-            "removed_limits": [name for name, value in limits.items() if value == 0],
+            "own": {name: str(value) for name, value in own.items() if value},
+            "removed_own": [name for name, value in own.items() if value in (0, "")],
             "state": change.state,
             "retired": list(retired),
         }

@@ -101,6 +101,8 @@ def _all_values(wanted: WantedServer) -> ServerChange:
         tag=wanted.tag or None,
         max_meetings=wanted.max_meetings or None,
         max_users=wanted.max_users or None,
+        dial_in=wanted.dial_in or None,
+        dial_in_port=wanted.dial_in_port or None,
         state=ServerState.ENABLED if wanted.enabled else None,
     )
 
@@ -113,6 +115,8 @@ def _difference(wanted: WantedServer, server: Server) -> ServerChange:
         "tag": (wanted.tag, server.tag or ""),
         "max_meetings": (wanted.max_meetings, server.max_meetings or 0),
         "max_users": (wanted.max_users, server.max_users or 0),
+        "dial_in": (wanted.dial_in, server.dial_in or ""),
+        "dial_in_port": (wanted.dial_in_port, server.dial_in_port or 0),
     }
     values = {name: new for name, (new, old) in pairs.items() if new is not None and new != old}
     return ServerChange(**values, state=_wanted_state(wanted, server))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Validation of a server's values: URL, id, secret, tag, load multiplier and limits.
+"""Validation of a server's values: URL, id, secret, tag, load multiplier, limits and dial-in.
 
 Pure. Each check returns the value to store or raises UnacceptableValue with a readable reason that
 contains no secret. Source: docs/stores.md (fields of a server; key names that an id must not use).
@@ -12,8 +12,10 @@ from dataclasses import dataclass, field, replace
 
 from appliance.bbb.endpoint import MAX_TEXT, UnacceptableValue, check_secret, check_url
 from appliance.model import ServerChange, ServerId
+from appliance.settings.dial_string import check_dial_string
 
 MAX_LIMIT = 10_000_000
+MAX_PORT = 65_535
 MIN_MULTIPLIER, MAX_MULTIPLIER = 1e-6, 1e6
 """Loads are products and quotients of it, and must stay finite: 1e308 times 15 is infinite."""
 
@@ -41,6 +43,8 @@ class NewServer:
     tag: str = ""
     max_meetings: int = 0
     max_users: int = 0
+    dial_in: str = ""
+    dial_in_port: int = 0
 
     @property
     def change(self) -> ServerChange:
@@ -52,6 +56,8 @@ class NewServer:
             tag=self.tag,
             max_meetings=self.max_meetings,
             max_users=self.max_users,
+            dial_in=self.dial_in,
+            dial_in_port=self.dial_in_port,
         )
 
 
@@ -67,6 +73,8 @@ def check_change(change: ServerChange) -> ServerChange:
         tag=None if change.tag is None else check_tag(change.tag),
         max_meetings=_check_limit("max_meetings", change.max_meetings),
         max_users=_check_limit("max_users", change.max_users),
+        dial_in=None if change.dial_in is None else check_dial_in(change.dial_in),
+        dial_in_port=None if change.dial_in_port is None else check_port(change.dial_in_port),
     )
 
 
@@ -93,6 +101,21 @@ def check_tag(tag: str) -> str:
     if len(tag) > MAX_TEXT:
         raise UnacceptableValue(f"the tag must not be longer than {MAX_TEXT} characters")
     return tag
+
+
+def check_dial_in(template: str) -> str:
+    """Check the template of dial strings; empty means none."""
+    try:
+        return check_dial_string(template) if template.strip(" ") else ""
+    except ValueError as error:
+        raise UnacceptableValue(str(error)) from None
+
+
+def check_port(port: int) -> int:
+    """Check the port for dial-in; 0 means none."""
+    if not 0 <= port <= MAX_PORT:
+        raise UnacceptableValue(f"dial_in_port must be from 1 to {MAX_PORT}, or 0 for the default")
+    return port
 
 
 def check_multiplier(value: float) -> float:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from appliance.bbb.endpoint import UnacceptableValue, check_secret
-from appliance.servers.values import MAX_LIMIT, check_id, check_multiplier, check_tag
+from appliance.servers.values import MAX_LIMIT, check_id, check_multiplier
 from appliance.servers.yaml_nodes import RUBY_DECIMAL, Mapping, Node, Scalar
 
 _SCALELITE_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}").fullmatch
@@ -115,11 +115,11 @@ class EntryReader:
         """Read the secret."""
         return self.required("secret", check_secret)
 
-    def tag(self) -> str | None:
-        """Read the tag; a field without value removes it."""
-        if "tag" in self._given and self._value("tag") is None:
+    def removable(self, name: str, check: Callable[[str], str]) -> str | None:
+        """Read a string; a field without value removes it."""
+        if name in self._given and self._value(name) is None:
             return ""
-        return self.text("tag", check_tag, None)
+        return self.text(name, check, None)
 
     def boolean(self, name: str) -> bool:
         """Read a boolean, true by default."""
@@ -141,15 +141,15 @@ class EntryReader:
             self.add_problem(value.line, str(error))
             return 1.0
 
-    def limit(self, name: str) -> int | None:
+    def limit(self, name: str, most: int = MAX_LIMIT) -> int | None:
         """Read a limit; 0 or a field without value removes it."""
         if name not in self._given:
             return None
         value = self._value(name)
         number = 0.0 if value is None else _number(value)
-        if value is not None and not (number.is_integer() and 0 <= number <= MAX_LIMIT):
+        if value is not None and not (number.is_integer() and 0 <= number <= most):
             self.add_problem(
-                value.line, f"`{name}` must be a whole number up to {MAX_LIMIT}, 0 for no limit"
+                value.line, f"`{name}` must be a whole number up to {most}, 0 for no limit"
             )
             return None
         return int(number)

@@ -17,7 +17,7 @@ import yaml
 
 from appliance.bbb.endpoint import check_url
 from appliance.model import Server, ServerId, ServerState
-from appliance.servers.values import NewServer, check_id
+from appliance.servers.values import MAX_PORT, NewServer, check_dial_in, check_id, check_tag
 from appliance.servers.yaml_entry import EntryReader, ServerListProblem, field_name
 from appliance.servers.yaml_limits import render_tenant_limits
 from appliance.servers.yaml_nodes import Mapping as YamlMapping
@@ -25,10 +25,11 @@ from appliance.servers.yaml_nodes import Node, UnreadableYaml, parse_yaml
 from appliance.servers.yaml_nodes import Sequence as YamlSequence
 from appliance.tenants.limits import TenantLimits
 
-_FIELDS = ("url", "secret", "enabled", "load_multiplier", "tag", "max_meetings", "max_users")
+_VALUES = ("load_multiplier", "tag", "max_meetings", "max_users", "dial_in", "dial_in_port")
+_FIELDS = ("url", "secret", "enabled", *_VALUES)
 _SHOWN_ONLY = ("state", "load", "bbb_version", "online")
 """Written by export --verbose and by Scalelite; ignored when a list is read."""
-_NEW_FIELDS = ("url", "secret", "id", "load_multiplier", "tag", "max_meetings", "max_users")
+_NEW_FIELDS = ("url", "secret", "id", *_VALUES)
 _BARE_HOST = re.compile(
     r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9])?(?::[0-9]{1,5})?"
 ).fullmatch
@@ -49,6 +50,8 @@ class WantedServer:
     tag: str | None = None
     max_meetings: int | None = None
     max_users: int | None = None
+    dial_in: str | None = None
+    dial_in_port: int | None = None
 
 
 class BadServerList(Exception):
@@ -105,9 +108,11 @@ def _wanted(entry: EntryReader) -> WantedServer:
         secret=entry.secret(),
         enabled=entry.boolean("enabled"),
         load_multiplier=entry.multiplier(),
-        tag=entry.tag(),
+        tag=entry.removable("tag", check_tag),
         max_meetings=entry.limit("max_meetings"),
         max_users=entry.limit("max_users"),
+        dial_in=entry.removable("dial_in", check_dial_in),
+        dial_in_port=entry.limit("dial_in_port", MAX_PORT),
     )
 
 
@@ -141,9 +146,11 @@ def _new_server(entry: EntryReader) -> NewServer:
         secret=entry.secret(),
         id=entry.text("id", check_id, None),
         load_multiplier=entry.multiplier(),
-        tag=entry.tag() or "",
+        tag=entry.removable("tag", check_tag) or "",
         max_meetings=entry.limit("max_meetings") or 0,
         max_users=entry.limit("max_users") or 0,
+        dial_in=entry.removable("dial_in", check_dial_in) or "",
+        dial_in_port=entry.limit("dial_in_port", MAX_PORT) or 0,
     )
 
 
@@ -193,6 +200,10 @@ def _render(server: Server, verbose: bool) -> dict[str, Any]:
         fields["max_meetings"] = server.max_meetings
     if server.max_users:
         fields["max_users"] = server.max_users
+    if server.dial_in:
+        fields["dial_in"] = server.dial_in
+    if server.dial_in_port:
+        fields["dial_in_port"] = server.dial_in_port
     if verbose:
         fields["state"] = server.state.value
         fields["load"] = _UNKNOWN_LOAD if server.load is None else server.load

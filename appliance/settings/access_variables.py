@@ -220,6 +220,16 @@ CONSOLE_SHOW_NAMES = Variable(
     "CONSOLE_SHOW_NAMES", BOOLEAN, False,
     "The web console shows the names of a meeting's users to administrators.",
 )  # fmt: skip
+BACKUP_PASSPHRASE = Variable(
+    "BACKUP_PASSPHRASE", SECRET, None,
+    "Passphrase of the secrets in backups (`ctl backup`, `ctl restore`). With the package, a daily"
+    " backup is made once it is set; without it none can be restored, so keep it elsewhere, too.",
+)  # fmt: skip
+BACKUP_DIR = Variable(
+    "BACKUP_DIR", PATH, None,
+    "Used by the package only: where the daily backups are, of which 7 and 4 weekly ones are kept.",
+    default_text="/var/backups/scalelite-appliance",
+)  # fmt: skip
 DEFAULT_LOCALE = Variable(
     "DEFAULT_LOCALE", text("a language such as en or pt-BR", r"[A-Za-z]{2,3}(?:[-_]\w{2,8})*"),
     "en",

@@ -13,6 +13,7 @@ from typing import Literal
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from appliance.redaction import MASK, mask_url
+from appliance.settings.dial_string import check_dial_string
 from appliance.settings.kinds import MAX_SOCKET_PATH_BYTES, Kind
 from appliance.settings.model import Bind
 
@@ -255,4 +256,16 @@ REDIS: Kind[str] = Kind(
     _parse_redis_url,
     show_store_url,
     secret=True,
+)
+
+
+def _parse_dial_string(raw: str) -> str:
+    return check_dial_string(raw)
+
+
+DIAL_STRING: Kind[str] = Kind(
+    "a dial string such as sofia/external/{pin}@{host}:{port}, with no other braces than {pin},"
+    " {host}, {port} and {meeting}, and without $, \\, quotes, %XX and control characters",
+    _parse_dial_string,
+    str,
 )

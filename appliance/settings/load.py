@@ -326,6 +326,7 @@ def _fsapi(values: Values, secrets: tuple[str, ...]) -> FsapiSettings:
         max_attempts_per_min=values.get(p.FSAPI_MAX_ATTEMPTS),
         max_guesses_per_gateway_per_min=values.get(p.FSAPI_MAX_GUESSES_PER_GATEWAY),
         context=values.get(p.FSAPI_CONTEXT),
+        bridge=values.find(p.FSAPI_BRIDGE),
     )
 
 

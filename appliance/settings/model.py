@@ -237,6 +237,8 @@ class FsapiSettings:
     max_guesses_per_gateway_per_min: int
     """0: no limit."""
     context: str
+    bridge: str | None
+    """Template of dial strings; None: the default one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from appliance.settings.addresses import BINDS
+from appliance.settings.addresses import BINDS, DIAL_STRING
+from appliance.settings.dial_string import DEFAULT_BRIDGE
 from appliance.settings.kinds import (
     BOOLEAN,
     PARAMS,
@@ -230,6 +231,13 @@ FSAPI_CONTEXT = Variable(
     "public",
     "Dialplan context of the gateway in which callers arrive. Requests of other contexts are"
     " answered with `not found`.",
+)  # fmt: skip
+FSAPI_BRIDGE = Variable(
+    "FSAPI_BRIDGE", DIAL_STRING, None,
+    "Where the gateway sends a call: {pin} is the number that was entered, {host} and {port} are"
+    " those of the meeting's server, {meeting} is its id; `servers update --dial-in` sets it for"
+    " one server.",
+    default_text=DEFAULT_BRIDGE, example="sofia/external/{pin}@{host}:{port}",
 )  # fmt: skip
 FSAPI_MAX_ATTEMPTS = Variable(
     "FSAPI_MAX_ATTEMPTS", per_minute(), 30,

@@ -42,6 +42,7 @@ from appliance.recordings.manual_imports import ManualImports
 from appliance.servers.deps import ServerDeps
 from appliance.servers.poller import Poller
 from appliance.servers.remembered import RememberedServers
+from appliance.servers.shares import VersionShares
 from appliance.servers.store import ServerStore
 from appliance.settings import Settings
 from appliance.system.state_secrets import load_secret_key_base
@@ -110,7 +111,8 @@ def make_features(
     recordings = make_recording_deps(
         *(callbacks, database, redis.foreground, tasks.manual_imports, metrics, connections.http)
     )
-    servers = _make_servers(parts, callbacks, _make_usage(parts, pool, tenants))
+    audit = _make_audit(parts)
+    servers = _make_servers(parts, callbacks, _make_usage(parts, pool, tenants), audit)
     fleet = _make_fleet(parts, servers)
     probes = make_probes(redis, database, connections.http, connections.bbb, now_ms)
     checksum_errors = ChecksumErrors(metrics.checksum_errors, log, now_ms)
@@ -121,7 +123,7 @@ def make_features(
         now_ms=now_ms,
         metrics=metrics,
         redis=redis,
-        audit=_make_audit(parts),
+        audit=audit,
         pool=pool,
         tenants=tenants,
         tokens=_make_tokens(parts, tenants),
@@ -217,7 +219,9 @@ def _make_usage(parts: _Parts, pool: PoolDeps, tenants: TenantDeps) -> UsageDeps
     )
 
 
-def _make_servers(parts: _Parts, callbacks: CallbackDeps, usage: UsageDeps | None) -> ServerDeps:
+def _make_servers(
+    parts: _Parts, callbacks: CallbackDeps, usage: UsageDeps | None, audit: AuditTrail
+) -> ServerDeps:
     return ServerDeps(
         settings=parts.settings,
         log=parts.log,
@@ -232,6 +236,8 @@ def _make_servers(parts: _Parts, callbacks: CallbackDeps, usage: UsageDeps | Non
         poll_soon=parts.tasks.poller.poll_soon,
         random=random.random,
         instance=secrets.token_hex(8),
+        shares=VersionShares(parts.connections.redis.background),
+        audit=audit,
         usage=usage,
     )
 

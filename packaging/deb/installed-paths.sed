@@ -1,3 +1,3 @@
 # Paths of the repository in the documents, as the package installs the files (sed -E).
-s,(\.\./)*config/(bbb|freeswitch|grafana|locales|nginx|prometheus)/,/usr/share/scalelite-appliance/\2/,g
+s,(\.\./)*config/(autoscale|bbb|freeswitch|grafana|locales|nginx|prometheus)/,/usr/share/scalelite-appliance/\2/,g
 s,(\.\./)*packaging/deb/examples/,/usr/share/doc/scalelite-appliance/examples/,g

@@ -96,13 +96,20 @@ ROLES = {
         *("listRecordings", "getRecordingInfo", "getExpiredRecordings", "getImports", "getImport"),
         *("checkTakeover", "getTenants", "getTenantInfo", "getTenantSettings", "audit"),
         *("getMove", "getEvents", "followEvents", "getActivity", "usage", "usageTimetable"),
-        *("getTenantLimits", "showTenant", "capacity", "autoscalePlan", "listMaintenance"),
+        *(
+            "getTenantLimits",
+            "showTenant",
+            "capacity",
+            "autoscalePlan",
+            "listMaintenance",
+            "getVersions",
+        ),
         *("getTenantLimits", "showTenant", "capacity", "autoscalePlan", "getPlayer"),
     },
     Role.OPERATOR: {
         *("updateServer", "enableServer", "cordonServer", "disableServer", "panicServer", "poll"),
         *("endMeetings", "retryImports", "retryCallbacks", "updateRecordings"),
-        *("addMaintenance", "cancelMaintenance", "servers/self"),
+        *("addMaintenance", "cancelMaintenance", "shareVersion", "servers/self"),
     },
     Role.ADMIN: {
         *("deleteRecordings", "forgetServer"),
@@ -119,6 +126,8 @@ ROLES = {
             "addToken",
             "revokeToken",
             "setTenantLimits",
+            "writeBackup",
+            "restoreBackup",
         ),
     },
 }

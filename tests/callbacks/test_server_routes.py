@@ -237,7 +237,8 @@ async def test_removed_server_may_still_report(both: tuple[Public, LivePool]) ->
     assert [one["status"] for one in bbb.callbacks()] == [200, 200]
     await pool.settled()
     await notify_ended(pool.res.callbacks)
-    assert {one.callback.url for one in await queued(pool)} == {LMS, LMS_EVENTS}
+    called = {one.callback.url.partition("&")[0] for one in await queued(pool)}
+    assert called == {LMS, LMS_EVENTS}
 
     await forget_retired(pool.res.servers, "me", bbb.server_id)
     assert await post(public, bearer_token(bbb.secret), b'{"meeting_id":"room"}') == 401

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.ctl.down import (
+    explain_backup_unit,
     explain_journal,
     explain_redis_unit,
     explain_unit,
@@ -113,3 +114,25 @@ def test_mode_of_the_secrets_is_judged(mode: int, level: str, tmp_path: Path) ->
     assert finding is not None
     assert finding["level"] == level
     assert inspect_secrets_file(str(tmp_path / "gone")) is None
+
+
+@pytest.mark.parametrize(
+    ("shown", "environ", "level", "text"),
+    [
+        ("ActiveState=inactive\nResult=exec-condition\n", {}, "ok", "none is made"),
+        ("ActiveState=inactive\nResult=success\n", {"BACKUP_PASSPHRASE": "x"}, "ok", "every day"),
+        (
+            "ActiveState=failed\nResult=exit-code\nExecMainStatus=3\n",
+            {"BACKUP_PASSPHRASE_FILE": "/f"},
+            "fail",
+            "scalelite-appliance-backup.service is failed (exit-code, exit code 3)",
+        ),
+    ],
+)
+def test_failed_backup_is_told(shown: str, environ: dict[str, str], level: str, text: str) -> None:
+    finding = explain_backup_unit(f"LoadState=loaded\n{shown}", environ)
+
+    assert finding is not None
+    assert finding["level"] == level
+    assert text in finding["text"]
+    assert explain_backup_unit("LoadState=not-found\n", environ) is None

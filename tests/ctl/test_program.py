@@ -21,7 +21,7 @@ from tests.doubles.control import Done, ctl_environment, run_ctl
 from tests.doubles.pool import Pool, open_pool
 from tests.doubles.redis_processes import redis_process
 
-STANDALONE = Standalone(list, lambda environ, show: None)
+STANDALONE = Standalone(list, lambda environ, show: None, lambda call, body, pipe: {})
 
 
 @pytest.mark.parametrize("words", ["status", "servers", "meetings end --yes", "poll:all"])

@@ -75,7 +75,7 @@ async def test_all_problems_are_reported_and_nothing_is_changed(
             "- has 2 problems; nothing was changed:\n"
             "  line 2: server a: it has no secret\n"
             "  line 3: server b: unknown field `laod` (known: url, secret, enabled,"
-            " load_multiplier, tag, max_meetings, max_users)\n"
+            " load_multiplier, tag, max_meetings, max_users, dial_in, dial_in_port)\n"
         )
         many = "servers:\n" + "".join(f"  s{number}: {{}}\n" for number in range(300))
         endless = (await ctl("servers", "sync", "-", stdin=many)).err.splitlines()

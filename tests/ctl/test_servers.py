@@ -285,3 +285,32 @@ async def test_missing_values_are_asked_for_on_a_terminal(
     assert [one["status"] for one in status["servers"]] == ["online"]
     assert missing.code == 2
     assert "bbb-conf --secret" in missing.err
+
+
+async def test_dial_in_of_a_server_is_set_checked_shown_and_removed(
+    redis_url: str, redis_namespace: str
+) -> None:
+    template = "sofia/external/{pin}@{host}:{port}"
+    async with open_pool(redis_url, redis_namespace, 0) as pool:
+        ctl = pool.control.ctl
+        words = ("--id", "one", "--dial-in", template, "--dial-in-port", "5062")
+        assert (await ctl("servers", "add", URL, "s3cr3t", *words)).code == 0
+        (server,) = (await ctl("servers", "list", "--json")).json
+        assert (server["dial_in"], server["dial_in_port"]) == (template, 5062)
+        listed = (await ctl("servers", "list")).out
+        assert f"\tdial in: {template}\n\tdial in port: 5062\n" in listed
+        exported = (await ctl("servers", "export")).out
+        assert f"    dial_in: {template}\n    dial_in_port: 5062\n" in exported
+
+        for bad in ("sofia/${pin}", "a'b", 'a"b', "a\\b", "{pin}{x}", "{", "a\x01b"):
+            refused = await ctl("servers", "update", "one", "--dial-in", bad)
+            assert (refused.code, "dial string" in refused.err) == (1, True), bad
+        assert (await ctl("servers", "update", "one", "--dial-in-port", "70000")).code == 1
+        assert (await ctl("servers", "list")).out == listed
+        bad_list = "servers: {one: {secret: s, dial_in: '${x}'}}"
+        assert (await ctl("servers", "sync", "-", stdin=bad_list)).code == 1
+
+        removed = ("servers", "update", "one", "--dial-in", "", "--dial-in-port", "0")
+        assert await ctl(*removed) == OK
+        (server,) = (await ctl("servers", "list", "--json")).json
+        assert (server["dial_in"], server["dial_in_port"]) == ("", None)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 import trio
 
 from appliance.dialin.caller import IncomingCall
 from appliance.dialin.calls import GUESSING_DELAY_S, answer_call
-from appliance.dialin.dialplan import Bridge, CallStep
+from appliance.dialin.dialplan import Bridge, CallStep, PromptRules, render_answer
 from appliance.features import Features
-from appliance.model import ServerState
+from appliance.model import ServerChange, ServerId, ServerState
 from tests.doubles.features import EventBook, open_features
+from tests.doubles.freeswitch import Gateway
 from tests.doubles.pool_store import pool_store
 from tests.doubles.redis_processes import redis_process
 from tests.doubles.store_pool import StorePool
@@ -22,6 +25,10 @@ from tests.doubles.store_pool import StorePool
 PIN = "123456789"
 CALL = IncomingCall(PIN, PIN, "Anna", "+4930123456", hide_name=False, hide_number=False)
 GATEWAY = "203.0.113.10"
+
+
+def bridge(pin: str) -> Bridge:
+    return Bridge("math", "Anna", "+493012XXXX", f"sofia/external/{pin}@bbb1.example")
 
 
 @dataclass(frozen=True)
@@ -84,8 +91,8 @@ async def dial_in(redis_url: str, redis_namespace: str) -> AsyncIterator[DialIn]
     ("pin", "answer"),
     [
         ("", CallStep.PROMPT),
-        (PIN, Bridge("math", "Anna", "+493012XXXX", PIN, "bbb1.example")),
-        (f"{PIN}7", Bridge("math", "Anna", "+493012XXXX", f"{PIN}7", "bbb1.example")),
+        (PIN, bridge(PIN)),
+        (f"{PIN}7", bridge(f"{PIN}7")),
         ("12345678", CallStep.REPROMPT),
         (f"{PIN}77", CallStep.REPROMPT),
         ("12345678*", CallStep.REPROMPT),
@@ -256,3 +263,63 @@ async def test_caller_is_asked_again_while_redis_is_down(redis_namespace: str) -
             await dial_in.pool.add("bbb2.example")
             again = await dial_in.pool.create("other", voice_bridges=("44444",))
             assert isinstance(await dial_in.call(again.voice_bridge), Bridge)
+
+
+# --- dial strings --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("bridge_of_all", "change", "target"),
+    [
+        ("", {}, f"sofia/external/{PIN}@bbb1.example"),
+        ("", {"dial_in_port": 5062}, f"sofia/external/{PIN}@bbb1.example:5062"),
+        ("a/{pin}@{host}:{port}", {}, f"a/{PIN}@bbb1.example:5060"),
+        ("a/{pin}@{host}:{port}", {"dial_in_port": 5062}, f"a/{PIN}@bbb1.example:5062"),
+        ("a/{pin}", {"dial_in": "b/{meeting}/{pin}"}, f"b/math/{PIN}"),
+        ("", {"dial_in": "b/{pin}:{port}", "dial_in_port": 7}, f"b/{PIN}:7"),
+    ],
+)
+async def test_call_is_sent_where_the_server_or_the_setting_says(
+    redis_url: str, redis_namespace: str, bridge_of_all: str, change: dict[str, Any], target: str
+) -> None:
+    async with opened(redis_url, redis_namespace, FSAPI_BRIDGE=bridge_of_all) as dial_in:
+        await dial_in.pool.store.update_server(ServerId("bbb1.example"), ServerChange(**change))
+        answer = await dial_in.call()
+        assert isinstance(answer, Bridge)
+        assert answer.dial_string == target
+
+
+@pytest.mark.parametrize(
+    "meeting_id",
+    ["${system id}", "x,y|z", "{a=b}", "'\"\\", "%24%7Bsystem id%7D", "a\r\nVia: b", "[x]&<y>"],
+)
+async def test_hostile_meeting_id_runs_nothing_in_a_dial_string(
+    dial_in: DialIn, meeting_id: str
+) -> None:
+    template = "[sip_h_X-Meeting={meeting}]sofia/external/{pin}@{host}:{port}"
+    change = ServerChange(dial_in=template)
+    await dial_in.pool.store.update_server(ServerId("bbb1.example"), change)
+    await dial_in.pool.create(meeting_id, voice_bridges=("777777777",))
+    answer = await dial_in.call("777777777")
+    gateway = Gateway()
+    gateway.run(render_answer(answer, "777777777", PromptRules(5, 9, 0)), "777777777")
+    application, data = gateway.executed[-1]
+    assert application == "bridge"
+    assert gateway.evaluated == gateway.dropped == []
+    assert re.fullmatch(
+        r"\[sip_h_X-Meeting=[\w.~=-]+\]sofia/external/777777777@bbb1\.example:5060", data
+    )
+
+
+async def test_number_that_a_server_invents_reaches_no_dial_string(dial_in: DialIn) -> None:
+    """A server may answer a create with any voiceBridge; a caller can enter digits alone."""
+    for bridge_number in ("${system id}", "1|sofia/external/2@evil", "12345,67890"):
+        await dial_in.pool.create(f"m {bridge_number}", voice_bridges=(bridge_number,))
+        assert await dial_in.call(bridge_number) is CallStep.REPROMPT
+
+
+@pytest.mark.parametrize("host", ["a,b", "x|y", "[x]", "a b", "$x", "a%24b", "{x}"])
+async def test_hostile_host_is_never_called(dial_in: DialIn, host: str) -> None:
+    url = f"https://{host}/bigbluebutton/api"
+    await dial_in.pool.store.update_server(ServerId("bbb1.example"), ServerChange(url=url))
+    assert await dial_in.call() is CallStep.REPROMPT

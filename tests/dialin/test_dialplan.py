@@ -38,7 +38,8 @@ from tests.doubles.freeswitch import (
 RULES = PromptRules(pin_min=5, pin_max=9, max_duration_s=0)
 NUMBER = "49305550100"
 CALL = IncomingCall(NUMBER, "", "Anna", "+4930123456", hide_name=False, hide_number=False)
-BRIDGE = Bridge("math-101", "Anna", "+493012XXXX", "123456789", "bbb1.example")
+TARGET = "sofia/external/123456789@bbb1.example"
+BRIDGE = Bridge("math-101", "Anna", "+493012XXXX", TARGET)
 
 ASK = [
     (
@@ -279,7 +280,7 @@ def test_nothing_that_a_caller_sends_is_evaluated(
 ) -> None:
     posted = decode_url(post_value(receive_caller_id(name)))
     call = replace(CALL, caller_name=posted, caller_number=posted, number=number)
-    bridge = Bridge(meeting_id, shown_name(call), shown_number(call), "12345", "bbb1.example")
+    bridge = Bridge(meeting_id, shown_name(call), shown_number(call), TARGET)
     gateway = Gateway(knows_expand_once)
 
     gateway.run(render_answer(bridge, number, RULES), number)
@@ -289,7 +290,7 @@ def test_nothing_that_a_caller_sends_is_evaluated(
         assert name_at_server(seen) == seen
         assert gateway.variables["effective_caller_id_number"] == bridge.caller_number
         assert gateway.variables["meeting_id"] == defuse(meeting_id)
-        assert gateway.executed[-1] == ("bridge", "sofia/external/12345@bbb1.example")
+        assert gateway.executed[-1] == ("bridge", TARGET)
         for variable in ("meeting_id", "effective_caller_id_name"):
             gateway.execute("set", f"copy=${{{variable}}}")
             assert gateway.evaluated == [variable]  # and nothing within its value

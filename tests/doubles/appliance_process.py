@@ -79,6 +79,7 @@ class ApplianceProcess:
         """Words that must not be in the log."""
         self.expected_errors: set[str] = set()
         """Events that may be logged at ERROR."""
+        self.command = COMMAND
         self._process: subprocess.Popen[bytes] | None = None
         self._log_from = 0
 
@@ -99,7 +100,7 @@ class ApplianceProcess:
         """
         self._log_from = self.log_file.stat().st_size if self.log_file.exists() else 0
         # The kernel stops it if pytest, or the thread that starts it, ends.
-        command = ["setpriv", "--pdeathsig", "TERM", "--", *COMMAND, "run"]
+        command = ["setpriv", "--pdeathsig", "TERM", "--", *self.command, "run"]
         with self.log_file.open("ab") as output:
             self._process = subprocess.Popen(
                 command,

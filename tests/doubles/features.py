@@ -59,6 +59,7 @@ from appliance.redis.client import RedisAddress
 from appliance.redis.store import RedisStores, load_scripts, open_redis_stores
 from appliance.servers.deps import ServerDeps
 from appliance.servers.remembered import RememberedServers
+from appliance.servers.shares import VersionShares
 from appliance.servers.store import ServerStore
 from appliance.settings import Settings
 from appliance.takeover.deps import TakeoverDeps
@@ -211,6 +212,12 @@ def make_test_features(
         player=PlayerSource(http, now_ms),
         secret_key_base="k" * 64,
     )
+    audit = AuditTrail(
+        WaitingEntries(redis.background),
+        None,
+        *(book, faults, now_ms),
+        retention_days=settings.admin.audit_retention_days,
+    )
     servers = ServerDeps(
         settings=settings,
         log=book,
@@ -225,6 +232,8 @@ def make_test_features(
         poll_soon=lambda _server_id: None,
         random=random.random,
         instance=secrets.token_hex(8),
+        shares=VersionShares(redis.background),
+        audit=audit,
     )
     meetings = MeetingDeps(
         settings=settings,
@@ -263,12 +272,7 @@ def make_test_features(
         now_ms=now_ms,
         metrics=metrics,
         redis=redis,
-        audit=AuditTrail(
-            WaitingEntries(redis.background),
-            None,
-            *(book, faults, now_ms),
-            retention_days=settings.admin.audit_retention_days,
-        ),
+        audit=audit,
         pool=pool,
         tenants=tenants,
         tokens=TokenDeps(

@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from appliance.dialin.dialplan import WrongPins
-from appliance.dialin.store import VoiceBridges
+from appliance.dialin.store import FoundMeeting, VoiceBridges
 from appliance.features import Features
 from appliance.meetings.store import MeetingStore
-from appliance.model import Meeting, PlacementRules, Tenant
+from appliance.model import PlacementRules, Tenant
 from appliance.pool.records import PoolRecords
 from appliance.redis.client import RedisAddress, RedisClient
 from appliance.redis.store import RedisStores, load_scripts, open_redis_stores
@@ -51,7 +51,7 @@ class PoolStore(PoolRecords, ServerStore, MeetingStore):
 
     async def find_voice_bridge(
         self, pin: str, parent: str | None, **fields: Any
-    ) -> Meeting | WrongPins:
+    ) -> FoundMeeting | WrongPins:
         """Return the meeting of a PIN, or count a wrong one."""
         return await VoiceBridges(self.redis.foreground).find_voice_bridge(pin, parent, **fields)
 

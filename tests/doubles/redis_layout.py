@@ -78,7 +78,13 @@ KINDS = (
         "tenant setting", "tenant_setting:(.+)", "hash", "param", "value", "override", "tenant_id"
     ),
     _kind("token", "protector_token_(.+)", "string", expires=True),
-    _kind("our server", "appliance:server:(.+)", "hash", "max_meetings", "max_users", of="server"),
+    _kind(
+        "our server",
+        "appliance:server:(.+)",
+        "hash",
+        *("max_meetings", "max_users", "dial_in", "dial_in_port"),
+        of="server",
+    ),
     _kind(
         "our load",
         "appliance:load:(.+)",
@@ -88,6 +94,11 @@ KINDS = (
     ),
     _kind("our servers", "appliance:servers", "set"),
     _kind("maintenance", "appliance:maintenance", "hash"),
+    _kind("version shares", "appliance:version_(?:shares|notes|credits)", "hash"),
+    _kind("version trial", "appliance:version_trial", "hash", expires=True),
+    _kind("version creates", "appliance:version_creates:(.+)", "hash", expires=True),
+    _kind("version ends", "appliance:version_ends", "list", expires=True),
+    _kind("version lease", "appliance:lease-versions", "string", expires=True),
     _kind("maintained", "appliance:maintained", "hash"),
     _kind(
         "hook of the autoscaler",
@@ -124,6 +135,7 @@ KINDS = (
             "logout_tenant",
             "moved_from",
             "joining",
+            "watched",
             "recorded",
         ),
         expires=True,
@@ -189,7 +201,7 @@ KINDS = (
 _NUMBER = re.compile(r"-?\d+(\.\d+)?").fullmatch
 _NUMBERS = {
     *(*_OWN, *_SEATS, *_SEEN, *_COUNTS),
-    *("max_meetings", "max_users", "pending_meetings", "peak", "voice"),
+    *("max_meetings", "max_users", "pending_meetings", "peak", "voice", "dial_in_port"),
 }
 
 

@@ -108,6 +108,22 @@ def test_local_store_is_used_unless_another_is_configured(
 
 
 @pytest.mark.parametrize(
+    ("environ", "wanted"),
+    [
+        ({}, False),
+        ({"BACKUP_PASSPHRASE": ""}, False),
+        ({"BACKUP_PASSPHRASE": "x"}, True),
+        ({"BACKUP_PASSPHRASE_FILE": "/f"}, True),
+    ],
+)
+def test_backup_is_made_once_a_passphrase_is_set(environ: dict[str, str], wanted: bool) -> None:
+    command = [str(DEB / "libexec/backup"), "--wanted"]
+    path = {"PATH": "/usr/bin:/bin"}
+
+    assert (subprocess.run(command, env={**path, **environ}, check=False).returncode == 0) == wanted
+
+
+@pytest.mark.parametrize(
     ("name", "renewed", "is_taken"),
     [
         ("", "bbb.example.org", True),

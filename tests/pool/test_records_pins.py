@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from appliance.dialin.dialplan import CALL_WINDOW_MS, WRONG_PINS_WINDOW_MS, WrongPins
-from appliance.dialin.store import GuessCounters
+from appliance.dialin.store import FoundMeeting, GuessCounters
 from appliance.model import Meeting, ServerState
 from tests.doubles.store_pool import StorePool, open_store_pool
 
@@ -22,7 +22,8 @@ async def look_up(
     *,
     counters: GuessCounters = COUNTERS,
 ) -> Meeting | WrongPins:
-    return await pool.store.find_voice_bridge(pin, parent, counters=counters, now_ms=pool.now_ms)
+    found = await pool.store.find_voice_bridge(pin, parent, counters=counters, now_ms=pool.now_ms)
+    return found.meeting if isinstance(found, FoundMeeting) else found
 
 
 async def found_id(pool: StorePool, pin: str, parent: str | None = None) -> str | None:

@@ -103,6 +103,8 @@ SERVER: dict[str, Any] = {
     "unhealthy": "2",
     "suspicion": "",
     "unstable": 1,
+    "dial_in": "a/{pin}",
+    "dial_in_port": "5062",
 }
 
 
@@ -129,6 +131,8 @@ def test_server_is_parsed() -> None:
         bbb_version="3.0.10",
         unhealthy_count=2,
         unstable=True,
+        dial_in="a/{pin}",
+        dial_in_port=5062,
     )
 
 

@@ -19,6 +19,8 @@ CHANGE = ServerChange(
     tag="big",
     max_meetings=10,
     max_users=300,
+    dial_in="a/{pin}",
+    dial_in_port=5062,
 )
 ADDED = Server(
     id=A,
@@ -28,6 +30,8 @@ ADDED = Server(
     tag="big",
     max_meetings=10,
     max_users=300,
+    dial_in="a/{pin}",
+    dial_in_port=5062,
 )
 
 
@@ -67,8 +71,8 @@ CHANGES = {
     ),
     "no limit": (ServerChange(max_meetings=0), {"max_meetings": None}),
     "no limits": (
-        ServerChange(max_meetings=0, max_users=0),
-        {"max_meetings": None, "max_users": None},
+        ServerChange(max_meetings=0, max_users=0, dial_in="", dial_in_port=0),
+        {"max_meetings": None, "max_users": None, "dial_in": None, "dial_in_port": None},
     ),
 }
 

@@ -49,6 +49,8 @@ def test_server_has_the_fields_and_types_of_scalelite() -> None:
         "online": "online",
         "max_meetings": None,
         "max_users": None,
+        "dial_in": "",
+        "dial_in_port": None,
         "recordings_owed": 0,
         "recordings_awaited": 0,
         "maintenance": None,

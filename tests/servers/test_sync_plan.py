@@ -50,6 +50,8 @@ def test_new_server_is_added_with_all_values_in_its_state() -> None:
         (replace(WANTED, tag=""), None),
         (replace(WANTED, max_users=3), ServerChange(max_users=3)),
         (replace(WANTED, max_meetings=0), None),
+        (replace(WANTED, dial_in="a/{pin}"), ServerChange(dial_in="a/{pin}")),
+        (replace(WANTED, dial_in="", dial_in_port=0), None),
         (replace(WANTED, enabled=False), ServerChange(state=CORDONED)),
     ],
 )

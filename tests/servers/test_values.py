@@ -137,7 +137,9 @@ def test_multiplier_that_a_load_can_have_is_taken(value: float) -> None:
 
 
 def test_change_is_checked_whole() -> None:
-    change = NewServer("http://bbb1/api", "secret", load_multiplier=2, tag="gpu").change
+    change = NewServer(
+        "http://bbb1/api", "secret", load_multiplier=2, tag="gpu", dial_in="a/{pin}"
+    ).change
 
     assert check_change(change) == change
     assert check_change(ServerChange()) == ServerChange()
@@ -152,6 +154,9 @@ def test_change_is_checked_whole() -> None:
         ServerChange(load_multiplier=-2.0),
         ServerChange(max_meetings=-1),
         ServerChange(max_users=10**9),
+        ServerChange(dial_in="sofia/external/${pin}"),
+        ServerChange(dial_in_port=65_536),
+        ServerChange(dial_in_port=-1),
     ],
 )
 def test_change_is_refused_when_one_value_is(change: ServerChange) -> None:

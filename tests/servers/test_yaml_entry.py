@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from appliance.bbb.endpoint import check_url
+from appliance.servers.values import check_tag
 from appliance.servers.yaml_entry import EntryReader, ServerListProblem
 from appliance.servers.yaml_nodes import Mapping, parse_yaml
 
@@ -75,7 +76,7 @@ def test_bad_limit_is_a_problem(text: str) -> None:
 def test_tag_is_absent_removed_or_set(text: str, tag: str | None) -> None:
     entry, problems = read(f"secret: s\n{text}")
 
-    assert entry.tag() == tag
+    assert entry.removable("tag", check_tag) == tag
     assert not problems
 
 

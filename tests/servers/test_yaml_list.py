@@ -62,7 +62,16 @@ ONE = Server(
     online=True,
     load=3.5,
 )
-TWO = Server(ServerId("123"), "http://b/api", "0123", load_multiplier=2.5, tag="yes", max_users=9)
+TWO = Server(
+    ServerId("123"),
+    "http://b/api",
+    "0123",
+    load_multiplier=2.5,
+    tag="yes",
+    max_users=9,
+    dial_in="a/{pin}",
+    dial_in_port=5062,
+)
 
 
 def test_example_of_scalelites_readme_is_read() -> None:
@@ -93,7 +102,7 @@ def test_export_is_what_sync_reads(verbose: bool) -> None:
 
     assert parse_server_list(text) == (
         WantedServer(ONE.id, ONE.url, "s", True),
-        WantedServer(TWO.id, TWO.url, "0123", False, 2.5, "yes", None, 9),
+        WantedServer(TWO.id, TWO.url, "0123", False, 2.5, "yes", None, 9, "a/{pin}", 5062),
     )
 
 

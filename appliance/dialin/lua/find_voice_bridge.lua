@@ -4,7 +4,7 @@
 -- number of its own is reserved for it.
 -- ARGV: PIN, parent's number or '', now_ms, then three times the name of a counter ('': none) and
 -- its window in ms, which begins with the first wrong PIN: of the call, the number, the gateway.
--- Reply: {'found', record...} or {'unknown', wrong PINs of the call, the number, the gateway}.
+-- Reply: {'found', the server's dial_in and dial_in_port ('' if not set), record...} or {'unknown', wrong PINs of the call, the number, the gateway}.
 local pin, parent, now_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
 -- An entry may be left over from an ended meeting, or an earlier number of it; sweeps remove it.
@@ -18,7 +18,10 @@ end
 
 local id, r = find(pin)
 if not id and parent ~= '' then id, r = find(parent) end
-if id then return { 'found', unpack(reply_record(id, r, now_ms)) } end
+if id then
+  local s = call('HMGET', A .. 'server:' .. r.server_id, 'dial_in', 'dial_in_port')
+  return { 'found', text(s[1]), text(s[2]), unpack(reply_record(id, r, now_ms)) }
+end
 
 local reply = { 'unknown' }
 for i = 4, 8, 2 do

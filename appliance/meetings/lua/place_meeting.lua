@@ -9,7 +9,7 @@
 local q = cjson.decode(ARGV[1])
 local id = kept_id(q.id, text(q.scoped_id), q.tenant_id)
 local CHUNK = 32
-local WORST_RANK = 8
+local WORST_RANK = 16
 
 -- Whether a voice bridge number is free, belongs to this meeting, or to one that no longer exists: its
 -- owner has no record and is not detached.
@@ -67,11 +67,40 @@ local function tag_rank(tag)
   return nil
 end
 
+-- Shares of versions (docs/fleet.md), in parts of WHOLE, only read if q.shares. Each new meeting adds the
+-- share of a version to its credit, and a meeting that is placed there takes WHOLE from it.
+local WHOLE = 10000
+local shares, credits, gain = nil, nil, 1
+if q.shares and not q.only_server then
+  local stored = call('HGETALL', A .. 'version_shares')
+  for i = 1, #stored, 2 do
+    shares, credits = shares or {}, credits or {}
+    shares[stored[i]] = tonumber(stored[i + 1])
+    credits[stored[i]] = number(call('HGET', A .. 'version_credits', stored[i]), 0)
+  end
+end
+
+-- Whether a server of this version would get more than its share with this meeting.
+local function exceeds_share(version)
+  local share = version and shares[version]
+  return share and (share == 0 or credits[version] + gain * share < WHOLE)
+end
+
+local function count_for_shares(chosen_version)
+  for version, share in pairs(shares) do
+    local credit = credits[version] + gain * share
+    if version == chosen_version then credit = math.max(0, credit - WHOLE) end
+    -- Bounded, so that a version that got none for a while does not get many at once.
+    call('HSET', A .. 'version_credits', version, decimal(math.min(credit, 2 * WHOLE)))
+  end
+end
+
 -- Ranks: tag (0, 1); +2 unstable (selected only if no stable server is left); +4 a server on which a
 -- create of this meeting just failed ambiguously, or where an earlier run is still to be ended, since
 -- that `end` could hit the new run. So a stable untagged server is preferred to an unstable one with
 -- the tag, unless the tag is required. A server that an `end` of this meeting may still reach, of any of
--- its runs, is not eligible: if there is no other, the create waits ('ending').
+-- its runs, is not eligible: if there is no other, the create waits ('ending'). +8 a version beyond its
+-- share: no create is refused because of one.
 local avoided = call('GET', A .. 'avoid:' .. id)
 local found_any, best, best_rank, best_load = false, {}, WORST_RANK, nil
 local ending, must_wait = {}, false
@@ -96,9 +125,11 @@ local function consider(server_id, load)
   end
   local left = call('HGET', A .. 'detached:' .. server_id, id)
   if left or avoided == server_id then rank = rank + 4 end
+  local version = shares and call('HGET', P .. 'server:' .. server_id, 'bbb_version')
+  if shares and exceeds_share(version) then rank = rank + 8 end
   if rank < best_rank then best, best_rank, best_load = {}, rank, load end
   if rank == best_rank and load == best_load then
-    best[#best + 1] = { id = server_id, multiplier = multiplier_of(s[5]), left = left }
+    best[#best + 1] = { id = server_id, multiplier = multiplier_of(s[5]), left = left, version = version }
   end
 end
 
@@ -196,6 +227,7 @@ if limits and not record and not limits.admits_create(q.recorded) then
 end
 
 for server_id, runs in pairs(runs_to_be_ended(id, q.now_ms)) do ending[server_id] = runs[''] end
+if record then gain = 0 end -- it was counted when it was placed first
 local chosen = choose_server()
 if not chosen then
   if must_wait then return { 'ending', '' } end
@@ -266,4 +298,5 @@ index_meeting(id, chosen.id, q.tenant_id)
 if limits and not record then limits.count_create() end
 add_pending(chosen.id, 1, expected)
 add_load(chosen.id, load)
+if shares then count_for_shares(chosen.version) end
 return reply_placement('placed', moved_from, read_record(id))

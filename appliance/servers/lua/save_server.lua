@@ -1,6 +1,6 @@
 -- Add or change a server. ARGV[1]: JSON {id, new, fields = {...}, removed = [...],
--- limits = {...}, removed_limits = [...], state = ... (optional), retired = [...] (optional)}: ids under which
--- a new server was retired; it takes over what they owe. Reply: 1; 0 if it exists already
+-- own = {...}, removed_own = [...] (fields of the appliance), state = ... (optional), retired = [...] (optional:
+-- ids under which a new server was retired; it takes over what they owe)}. Reply: 1; 0 if it exists already
 -- (new) or does not exist (change).
 local q = cjson.decode(ARGV[1])
 local key = P .. 'server:' .. q.id
@@ -24,7 +24,7 @@ end
 call('SADD', A .. 'servers', q.id)
 for name, value in pairs(q.fields) do call('HSET', key, name, value) end
 for _, name in ipairs(q.removed) do call('HDEL', key, name) end
-for name, value in pairs(q.limits) do call('HSET', A .. 'server:' .. q.id, name, value) end
-for _, name in ipairs(q.removed_limits) do call('HDEL', A .. 'server:' .. q.id, name) end
+for name, value in pairs(q.own) do call('HSET', A .. 'server:' .. q.id, name, value) end
+for _, name in ipairs(q.removed_own) do call('HDEL', A .. 'server:' .. q.id, name) end
 if q.state then set_state(q.id, q.state) end
 return 1
