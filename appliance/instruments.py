@@ -69,6 +69,12 @@ class Counter:
         """Count the event for these label values."""
         self.values[labels] = self.values.get(labels, 0.0) + amount
 
+    def forget(self, label: str, kept: frozenset[str]) -> None:
+        """Drop the series whose value of `label` is not in `kept`."""
+        index = self.labels.index(label)
+        for labels in [labels for labels in self.values if labels[index] not in kept]:
+            del self.values[labels]
+
 
 class Histogram:
     """Distribution of durations over buckets."""

@@ -11,10 +11,13 @@ import secrets
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from selenium.webdriver.support.wait import WebDriverWait
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # run as a script: its packages are found from the root
@@ -23,8 +26,11 @@ from tests.doubles.appliance_client import ATTENDEE_PW  # noqa: E402
 from tests.doubles.appliance_process import ApplianceProcess  # noqa: E402
 from tests.doubles.bbb_process import bbb_servers  # noqa: E402
 from tests.doubles.browser import Browser, open_browser  # noqa: E402
+from tests.doubles.presentation import CHAT, presentation_files  # noqa: E402
+from tests.doubles.recording_tars import recording_tar  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
+READY = "return document.body.dataset.ready"
 MAX_BYTES = 120_000
 """Of one picture, so that the repository stays small."""
 
@@ -37,6 +43,7 @@ def main() -> int:
             take_join_pages(appliance, browser)
         with open_console_pool() as (base, token):
             take_console(base, token, browser)
+        take_recording(browser)
     too_large = [path for path in IMAGES.glob("*.png") if path.stat().st_size > MAX_BYTES]
     for path in too_large:
         print(f"screenshots: {path.name} has more than {MAX_BYTES} bytes", file=sys.stderr)
@@ -75,6 +82,37 @@ def take_join_pages(appliance: ApplianceProcess, browser: Browser) -> None:
     take("join-not-started-phone-de", "lecture")
     browser.set_up(still=True, width=360, height=640, language="de", dark=True, scripts=False)
     take("join-moving-phone-de-dark", "seminar")
+
+
+def take_recording(browser: Browser) -> None:
+    """Take the plain page of a recording (docs/recordings.md)."""
+    record_id = "rec-1"
+    with tempfile.TemporaryDirectory(prefix="screenshots-") as directory:
+        root = Path(directory)
+        variables = {"POLL_INTERVAL": "600", "PLAYBACK_DIR": f"{root}/playback"}
+        with ApplianceProcess(root, **variables) as appliance:
+            name = "Biology 101: how cells divide"
+            files = presentation_files(said=[one for one in CHAT if "<" not in one[1]])
+            # Without thumbnails the slides themselves are shown.
+            files = {key: one for key, one in files.items() if "/thumbnails/" not in key}
+            tar = recording_tar(root, record_id, {"presentation": files}, name=name)
+            (appliance.spool / ".moving").write_bytes(tar.read_bytes())
+            (appliance.spool / ".moving").rename(appliance.spool / tar.name)
+            appliance.wait_event("recording_imported", 60, recordings=[record_id])
+            url = f"http://127.0.0.1:{appliance.front.port}/playback/presentation/2.3/{record_id}"
+            for suffix, visitor in (
+                ("", {"width": 1280, "height": 800}),
+                ("-phone-dark", {"width": 360, "height": 780, "dark": True}),
+            ):
+                browser.reset()
+                browser.set_up(still=True, **visitor)  # type: ignore[arg-type]
+                browser.driver.get(url)
+                wait = WebDriverWait(browser.driver, 40, 0.05)
+                wait.until(lambda driver: driver.execute_script(READY))
+                seek = "document.getElementById('webcams').currentTime = 3.8"
+                browser.driver.execute_script(seek)
+                time.sleep(1)  # until the picture is drawn
+                browser.save_screenshot(IMAGES / f"recording{suffix}.png")
 
 
 @contextmanager

@@ -48,6 +48,7 @@ from appliance.recordings.admin_move_calls import MOVE_CALLS
 from appliance.recordings.admin_player_calls import PLAYER_CALLS
 from appliance.servers.admin_calls import SERVER_CALLS
 from appliance.servers.admin_pool_calls import POOL_CALLS
+from appliance.servers.cluster_proxy_calls import CLUSTER_PROXY_CALLS
 from appliance.servers.maintenance_calls import MAINTENANCE_CALLS
 from appliance.servers.registration_calls import REGISTRATION_CALLS
 from appliance.servers.version_calls import VERSION_CALLS
@@ -83,7 +84,10 @@ class _Table(Generic[Deps]):
 
 _TABLES: tuple[_Table[Any], ...] = (
     _Table(
-        (*SERVER_CALLS, *POOL_CALLS, *REGISTRATION_CALLS, *MAINTENANCE_CALLS, *VERSION_CALLS),
+        (
+            *(*SERVER_CALLS, *POOL_CALLS, *REGISTRATION_CALLS, *MAINTENANCE_CALLS),
+            *(*VERSION_CALLS, *CLUSTER_PROXY_CALLS),
+        ),
         lambda features: features.servers,
     ),
     _Table(FLEET_CALLS, lambda features: features.fleet),

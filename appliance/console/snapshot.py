@@ -23,6 +23,9 @@ from appliance.fleet.capacity import Capacity
 from appliance.instruments import LastPoll
 from appliance.model import PlacementOutcome, Server, ServerState
 from appliance.servers.administration import list_servers
+from appliance.servers.maintenance import list_windows, next_windows
+from appliance.servers.maintenance_rules import Window
+from appliance.servers.versions import VersionRow, list_versions
 
 _READ_S = 4.0
 _SLOW_EVERY_S = 5.0
@@ -68,6 +71,8 @@ class ServerRow:
     """None: polled by another appliance, or not yet."""
     drain_from: int
     """Meetings that it had when it was cordoned; 0: not cordoned."""
+    window: Window | None = None
+    """Its maintenance that is under way, or comes next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,8 @@ class PoolSnapshot:
     examination: Examination = Examination()
     capacity: Capacity | None = None
     """None: nothing was read yet."""
+    versions: tuple[VersionRow, ...] = ()
+    """Of BBB, in natural order."""
 
     @property
     def servers(self) -> list[Server]:
@@ -118,6 +125,8 @@ class SnapshotReader:
         # Not Trio's default limiter: a directory that hangs keeps its thread.
         self._threads = trio.CapacityLimiter(1)
         self._work = Work()
+        self._versions_at_s = -_SLOW_EVERY_S
+        self._versions: tuple[VersionRow, ...] = ()
         self._doctor_at_s: float | None = None
         self._examining = False
         self.examination = Examination()
@@ -131,6 +140,8 @@ class SnapshotReader:
             with trio.fail_after(_READ_S):
                 servers = await list_servers(features.servers)
                 capacity, _ = await read_capacity(features.fleet, servers)
+                windows = next_windows(await list_windows(features.servers))
+                await self._read_versions()
         except StoreDown as error:
             return self._keep(work, str(error) or "no connection")
         except trio.TooSlowError:
@@ -139,7 +150,10 @@ class SnapshotReader:
         labels = host_labels([server.url for server in servers])
         polls = features.metrics.last_polls
         rows = tuple(
-            ServerRow(server, label, polls.get(server.id), self._drains.get(server.id, 0))
+            ServerRow(
+                *(server, label, polls.get(server.id), self._drains.get(server.id, 0)),
+                window=windows.get(server.id),
+            )
             for server, label in zip(servers, labels, strict=True)
         )
         self.last = PoolSnapshot(
@@ -151,6 +165,7 @@ class SnapshotReader:
             work,
             self.examination,
             capacity,
+            versions=self._versions,
         )
         return self.last
 
@@ -164,6 +179,12 @@ class SnapshotReader:
             for server in servers
             if server.state is ServerState.CORDONED
         }
+
+    async def _read_versions(self) -> None:
+        now_s = trio.current_time()
+        if now_s - self._versions_at_s >= _SLOW_EVERY_S:
+            self._versions_at_s = now_s
+            self._versions = tuple(await list_versions(self._features.servers))
 
     async def _read_work(self) -> Work:
         now_s = trio.current_time()

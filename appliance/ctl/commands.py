@@ -11,6 +11,7 @@ from appliance.ctl.arguments import PROGRAM, Commands, Parser, add_json_option
 from appliance.ctl.audit import add_audit
 from appliance.ctl.backup import add_backup
 from appliance.ctl.callbacks import add_callbacks
+from appliance.ctl.cluster_proxy import add_cluster_proxy
 from appliance.ctl.doctor import add_doctor
 from appliance.ctl.events import add_events
 from appliance.ctl.fleet import add_fleet
@@ -101,6 +102,7 @@ def _add_all_commands(commands: Commands[Any]) -> None:
     add_server_meetings(servers)
     add_status(commands)
     add_fleet(commands)
+    add_cluster_proxy(commands)
     add_events(commands)
     add_top(commands)
     add_meetings(commands)

@@ -29,7 +29,14 @@ from appliance.doctor.host_findings import (
     judge_name,
 )
 from appliance.doctor.player_findings import judge_player
-from appliance.doctor.server_findings import judge_doubles, judge_pool, judge_server, timed_out
+from appliance.doctor.server_findings import (
+    judge_doubles,
+    judge_pool,
+    judge_server,
+    judge_shares,
+    judge_windows,
+    timed_out,
+)
 from appliance.doctor.settings_findings import (
     judge_server_secrets,
     judge_settings,
@@ -37,6 +44,7 @@ from appliance.doctor.settings_findings import (
 )
 from appliance.doctor.store_findings import judge_database, judge_redis
 from appliance.faults import DatabaseDown, StoreDown
+from appliance.fleet.autoscale import make_hooks
 from appliance.log import Log
 from appliance.model import Server, ServerState
 from appliance.recordings.bucket_facts import read_bucket_facts
@@ -44,6 +52,8 @@ from appliance.recordings.mixed_storage import MixedStorage
 from appliance.recordings.player import PlayerDirectory
 from appliance.recordings.player_files import PlayerBuild
 from appliance.servers.administration import find_server, list_servers
+from appliance.servers.maintenance import list_windows
+from appliance.servers.maintenance_rules import Phase
 from appliance.system.disk_facts import DirectoryFacts
 
 _CHECK_S = 9.0
@@ -57,6 +67,7 @@ _START_REDIS = (
     " (`journalctl -u scalelite-appliance-redis`); else start it"
 )
 _OLD_TAR_S = 3600.0
+_MAX_HOOK_FAILURES = 3
 _MAX_PLAYERS = 20
 """Servers that are asked for their player; a pool has one or two versions."""
 _MAX_HOSTS = 20
@@ -80,6 +91,7 @@ async def examine(deps: DoctorDeps, *, check_s: float = _CHECK_S) -> list[Findin
         ("recordings", examination.recordings),
         ("player", examination.player),
         ("callbacks", examination.callbacks),
+        ("autoscaler", examination.autoscaler),
         ("tenants", examination.tenants),
         ("front-ends", examination.front_ends),
         ("servers", examination.servers),
@@ -265,6 +277,19 @@ class _Examination:
             return [warn("callbacks", text, advice)]
         return [ok("callbacks", f"none failed, {waiting} wait")]
 
+    async def autoscaler(self) -> list[Finding]:
+        """Check whether the hooks of the autoscaler accept calls."""
+        fleet, findings = self._deps.fleet, []
+        for hook in make_hooks(fleet):
+            name, told = f"AUTOSCALE_{hook.name.upper()}", await fleet.store.read_told(hook.name)
+            if told.failures >= _MAX_HOOK_FAILURES:
+                text = f"{name} did not accept {told.failures} calls in a row: {told.error}"
+                advice = "nothing is lost, it is tried again; `ctl autoscale plan` shows what waits"
+                findings.append(warn("autoscaler", text, advice))
+            else:
+                findings.append(ok("autoscaler", f"{name} accepts calls"))
+        return findings
+
     async def tenants(self) -> list[Finding]:
         """Check the tenants: their secrets, and whether their hosts can be resolved."""
         api = self._deps.settings.api
@@ -299,12 +324,16 @@ class _Examination:
     async def servers(self) -> list[Finding]:
         """Check every server."""
         servers = await list_servers(self._deps.servers)
+        windows = await list_windows(self._deps.servers)
+        away = {one.server_id for one in windows if one.phase in (Phase.OPEN, Phase.DRAINING)}
         asked: dict[str, Finding] = {}
         limiter = trio.CapacityLimiter(_SERVERS_AT_ONCE)
 
         async def ask(server: Server) -> None:
             async with limiter:
-                asked[server.id] = judge_server(server, await self._probes.server(server.target))
+                facts = await self._probes.server(server.target)
+                maintained = server.id in away and server.state is ServerState.DISABLED
+                asked[server.id] = judge_server(server, facts, maintained=maintained)
 
         with trio.move_on_after(self._part_s):
             async with trio.open_nursery() as nursery:
@@ -314,7 +343,10 @@ class _Examination:
         doubles = await self._deps.servers.store.list_doubles([server.id for server in servers])
         secrets = judge_server_secrets(servers)
         pool = judge_pool(servers, vanished=self._deps.servers.remembered.vanished)
-        return [*pool, *each, *secrets, *judge_doubles(doubles)]
+        shares = (await self._deps.servers.shares.read()).values()
+        stopped = [one for one in shares if one.stopped_ms is not None]
+        planned = [*judge_windows(windows), *judge_shares(stopped)]
+        return [*pool, *each, *secrets, *judge_doubles(doubles), *planned]
 
     async def host(self) -> list[Finding]:
         """Check this host: certificates, names, limits."""

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from appliance.bbb.server_facts import ServerFacts
 from appliance.doctor.findings import Finding, fail, ok, warn
 from appliance.model import Server, ServerState
+from appliance.servers.maintenance_rules import Phase, Window
+from appliance.servers.shares import Share
 from appliance.servers.sync_plan import shared_urls
 
 OLDEST_VERSION = (2, 6)
@@ -15,9 +17,14 @@ SKEW_WARN_S = 5.0
 SKEW_FAIL_S = 120.0
 
 
-def judge_server(server: Server, facts: ServerFacts) -> Finding:
-    """Judge one server; only its most serious problem is returned."""
+def judge_server(server: Server, facts: ServerFacts, *, maintained: bool = False) -> Finding:
+    """Judge one server; only its most serious problem is returned.
+
+    maintained: it is disabled for a maintenance window.
+    """
     check = f"server {server.id}"
+    if facts.failure and maintained:
+        return ok(check, f"under maintenance, does not answer: {facts.failure}")
     if facts.failure:
         return _judge_dead(check, server, facts.failure)
     if facts.secret_refused:
@@ -105,6 +112,35 @@ def judge_pool(servers: Sequence[Server], *, vanished: int = 0) -> list[Finding]
     if not findings:
         findings.append(ok(check, f"{enabled} of {len(servers)} enabled"))
     return findings
+
+
+def judge_windows(windows: Sequence[Window]) -> list[Finding]:
+    """Judge the maintenance windows; those that are planned are not mentioned."""
+    findings = []
+    for one in windows:
+        check = f"maintenance of {one.server_id}"
+        if one.phase is Phase.ENDING:
+            text = "it is over, but the server does not answer, so that it stays disabled"
+            advice = f"start it; if it does not come back: `ctl servers remove {one.server_id}`"
+            findings.append(warn(check, text, advice))
+        elif one.phase is not Phase.PLANNED:
+            findings.append(ok(check, f"window {one.id} is {one.phase.value}"))
+        elif one.postponed_ms is not None:
+            advice = "add servers, or plan it for another time (`ctl servers maintenance list`)"
+            findings.append(warn(check, "it waits: the pool cannot do without the server", advice))
+    return findings
+
+
+def judge_shares(stopped: Sequence[Share]) -> list[Finding]:
+    """Judge the shares of versions that were stopped because of failures."""
+    return [
+        warn(
+            f"version {one.version}",
+            f"it gets no new meetings any more: {one.reason}",
+            f"see the log and the servers; then `ctl versions share {one.version} P%`, or --none",
+        )
+        for one in stopped
+    ]
 
 
 def judge_doubles(doubles: Sequence[tuple[str, str, str]]) -> list[Finding]:

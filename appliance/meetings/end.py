@@ -36,16 +36,18 @@ async def end_meeting(deps: MeetingDeps, caller: Caller, params: Params) -> byte
     If the server does not answer, the meeting is forgotten and ended when the server is back.
     Raises ApiError, StoreDown.
     """
-    meeting_id = read_meeting_id(get(params, "meetingID"))
+    meeting_id, term = read_meeting_id(get(params, "meetingID")), deps.store.redis.term
     found = await deps.store.find_meeting_to_end(meeting_id, caller.tenant_id, now_ms=deps.now_ms())
     meeting = found.meeting if found else None
-    if found is None or meeting is None or meeting.server is None:
-        raise ApiError(errors.MEETING_NOT_FOUND)
     password = get(params, "password")
-    if found.detached:
-        if not await _remember(deps, meeting, password, detached=True):
-            raise ApiError(errors.MEETING_NOT_FOUND)
-        return _END_SENT
+    if found is not None and found.detached and meeting is not None:
+        if await _remember(deps, meeting, password, detached=True):
+            return _END_SENT
+        meeting = None
+    if meeting is None or meeting.server is None:
+        # A front-end whose end failed takes this for its success: a failover must not undo it.
+        await deps.store.redis.wait_replicated(term)
+        raise ApiError(errors.MEETING_NOT_FOUND)
     if not password and meeting.moderator_pw:
         params = replace_param(params, "password", meeting.moderator_pw)
     try:
@@ -90,7 +92,7 @@ async def _remember(
     stored = meeting.moderator_pw
     if password and stored and not _are_equal(password, stored):
         raise ApiError(errors.INVALID_PASSWORD)
-    now_ms = deps.now_ms()
+    now_ms, term = deps.now_ms(), deps.store.redis.term
     remembered = await deps.store.remember_end(
         meeting,
         detached=detached,
@@ -98,6 +100,7 @@ async def _remember(
         until_ms=now_ms + deps.pool.end_reach_ms if sent else 0,
     )
     if remembered:
+        await deps.store.redis.wait_replicated(term)  # Redis alone knows that it is to be ended
         deps.log.info("end_remembered", meeting=meeting.id, server=meeting.server_id)
     return remembered
 

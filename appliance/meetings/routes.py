@@ -59,10 +59,11 @@ async def _get_meetings(lists: MeetingLists, caller: Caller, signed: SignedReque
 
 
 async def _create(deps: MeetingDeps, caller: Caller, signed: SignedRequest) -> Response:
+    term = deps.store.redis.term
     made = create_meeting(deps, caller, signed.params, signed.body, secret=signed.secret)
     answer = await made
     # Else a failover right after the answer could lose the meeting (REDIS_MIN_REPLICAS).
-    await deps.store.redis.wait_replicated()
+    await deps.store.redis.wait_replicated(term)
     return xml_response(answer)
 
 

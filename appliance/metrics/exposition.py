@@ -68,6 +68,10 @@ class StoreSnapshot:
     imports_waiting: Mapping[str, int] | None = None
     """Imports that wait for a storage, by reason."""
     capacity: Capacity | None = None
+    maintained: frozenset[str] = frozenset()
+    """Servers whose maintenance window is under way."""
+    shares: Mapping[str, float] = field(default_factory=dict)
+    """Version of BBB → its share of new meetings, from 0 to 1."""
 
 
 class _MetricCollector(Collector):
@@ -91,7 +95,9 @@ class _MetricCollector(Collector):
             up.add_metric([], float(self._seen.database))
             yield up
         if self._seen.servers is not None:
-            yield from _servers(self._seen.servers)
+            yield from _servers(self._seen.servers, self._seen.maintained)
+            text, shares = "Share of new meetings that a version gets.", self._seen.shares
+            yield _gauges("scalelite_version_share_ratio", text, "version", shares)
         if self._seen.capacity is not None:
             yield from _capacity(self._seen.capacity)
         if self._seen.spool is not None:
@@ -129,6 +135,7 @@ def _counted(metrics: Metrics) -> Iterator[Metric]:
     for name, text, counter in (
         ("placements", "Creates, by what the store decided.", metrics.placements),
         ("failovers", "Creates that went on to another server.", metrics.failovers),
+        ("server_creates", "Creates on servers, by result.", metrics.server_creates),
         ("meetings_moved", "Meetings created again on another server.", metrics.moves),
         ("meetings_detached", "Meetings whose server went offline.", metrics.detached),
         ("imports", "Imports of recordings, by result.", metrics.imports),
@@ -171,7 +178,7 @@ _PER_SERVER: tuple[tuple[str, str, Callable[[Server], float | None]], ...] = (
 )
 
 
-def _servers(servers: Iterable[Server]) -> Iterator[Metric]:
+def _servers(servers: Iterable[Server], maintained: frozenset[str]) -> Iterator[Metric]:
     known = [(server, [server.id, host_of(server.url)]) for server in servers]
     for name, text, read in _PER_SERVER:
         family = GaugeMetricFamily(f"scalelite_server_{name}", text, labels=["server", "host"])
@@ -187,6 +194,11 @@ def _servers(servers: Iterable[Server]) -> Iterator[Metric]:
         for state in ServerState:
             states.add_metric([*labels, state.value], float(server.state is state))
     yield states
+    text = "Whether its maintenance window is under way."
+    family = GaugeMetricFamily("scalelite_server_maintenance", text, labels=["server", "host"])
+    for server, labels in known:
+        family.add_metric(labels, float(server.id in maintained))
+    yield family
 
 
 _OF_POOL: tuple[tuple[str, str, Callable[[Capacity], int]], ...] = (

@@ -23,6 +23,9 @@ from appliance.metrics.exposition import MAX_TENANTS, SpoolStatus, StoreSnapshot
 from appliance.metrics.host import HostReader, HostStatus
 from appliance.metrics.tenants import TenantReader
 from appliance.model import TenantId
+from appliance.servers.maintenance import WindowStore
+from appliance.servers.maintenance_rules import Phase
+from appliance.servers.shares import VersionShares
 from appliance.tenants.limits import DEFAULT_TENANT, TenantLimits
 from appliance.usage.debts import with_debts
 
@@ -42,7 +45,9 @@ def make_metrics_blueprint(deps: MetricsDeps, token: str | None) -> Blueprint:
             return text_response(401, "Wrong token.", {"www-authenticate": "Bearer"})
         seen = await _read(deps, host, tenants)
         if seen.servers is not None:
-            deps.metrics.polls.forget("server", frozenset(server.id for server in seen.servers))
+            known = frozenset(server.id for server in seen.servers)
+            deps.metrics.polls.forget("server", known)
+            deps.metrics.server_creates.forget("server", known)
         content_type, body = render_metrics(deps.metrics, seen, request.headers.get("accept", ""))
         return Response(body, content_type=content_type)
 
@@ -76,6 +81,8 @@ def _is_authorized(expected: bytes) -> bool:
 async def _read(deps: MetricsDeps, host: HostReader, tenant_reader: TenantReader) -> StoreSnapshot:
     servers, spool, callbacks, database, imports = None, None, None, None, None
     host_status, tenants, capacity = HostStatus(), None, None
+    maintained: frozenset[str] = frozenset()
+    shares: dict[str, float] = {}
     limits: dict[str, TenantLimits] = {}
     with trio.move_on_after(_READ_S):
         try:
@@ -87,6 +94,12 @@ async def _read(deps: MetricsDeps, host: HostReader, tenant_reader: TenantReader
             limits = await _read_limits(deps)
             with suppress(StoreDown):
                 capacity, _ = await read_capacity(deps.fleet, servers)
+                windows = await WindowStore(deps.pool.records.redis.background).read_all()
+                maintained = frozenset(
+                    one.server_id for one in windows if one.phase is not Phase.PLANNED
+                )
+                found_shares = await VersionShares(deps.pool.records.redis.background).read()
+                shares = {one.version: one.percent / 100 for one in found_shares.values()}
         tenants = await tenant_reader.read(deps, servers)
         spool = await _read_spool(deps)
         with suppress(StoreDown, DatabaseDown):
@@ -99,7 +112,9 @@ async def _read(deps: MetricsDeps, host: HostReader, tenant_reader: TenantReader
             callbacks = await deps.callbacks.queue.count()
         host_status = await trio.to_thread.run_sync(host.read, abandon_on_cancel=True)
     return StoreSnapshot(
-        *(servers, spool, callbacks, database, host_status, limits, tenants, imports, capacity)
+        *(servers, spool, callbacks, database, host_status, limits, tenants, imports, capacity),
+        maintained=maintained,
+        shares=shares,
     )
 
 

@@ -106,17 +106,19 @@ class ObjectPlayback:
         wanted_range: str | None,
         attachment: bool,
         now_s: float,
+        head: bool = False,
     ) -> ObjectFile | ObjectRedirect | NotAFile:
         """Return an object or where it is. Raises BucketFault.
 
         names: from playback_rules.split_path; '' at the end stands for index.html. wanted_range:
         the Range header of a GET without conditions; '' if there is none; None: do not begin to
-        read. attachment: whether browsers should download the file.
+        read. attachment: whether browsers should download the file. head: a HEAD, by which BBB's
+        player asks which videos there are; answered here, since presigned URLs are for GET only.
         """
         path = "/".join((*names[:-1], names[-1] or INDEX))
         if not path.isprintable() or len(path.encode("utf-8", "replace")) > 900:
             return NotAFile.MISSING
-        streamed = self._is_streamed(path)
+        streamed = self._is_streamed(path) or (head and self._settings.serve != "cloudfront")
         for published in (True, False):
             key = self._objects.keys.directory(format, record_id, published=published) + path
             if streamed or (self._settings.serve == "cloudfront" and not published):

@@ -111,6 +111,7 @@ class PlaybackLink:
     """Path and query."""
     cookie: str | None = None
     """Value of a Set-Cookie header."""
+    protected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,7 @@ async def open_link(
     if not token or await read(token) != (record_id, format):
         return None
     if not consume:
-        return PlaybackLink(target)
+        return PlaybackLink(target, protected=True)
     timeout_s = deps.settings.protected.cookie_timeout_s
     value = sign_cookie(
         format,
@@ -163,7 +164,7 @@ async def open_link(
     cookie = render_cookie(
         format, record_id, value, max_age_s=timeout_s, user_agent=viewer.user_agent
     )
-    return PlaybackLink(target, cookie)
+    return PlaybackLink(target, cookie, protected=True)
 
 
 async def find_playable(
@@ -217,6 +218,7 @@ async def find_object(
         wanted_range=wanted,
         attachment=not is_inline(format),
         now_s=deps.now_ms() / 1000,
+        head=request.method == "HEAD",
     )
     return await trio.to_thread.run_sync(find, limiter=objects.threads)
 

@@ -7,6 +7,7 @@ may not be seen get the same page. Source: docs/recordings.md.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from urllib.parse import parse_qs, quote
 
 import trio
@@ -20,14 +21,18 @@ from appliance.recordings.bucket_client import BucketFault
 from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.error_pages import ErrorPages
 from appliance.recordings.object_playback import ObjectRedirect
+from appliance.recordings.plain_page import ASSETS, PLAIN_FORMAT, PLAIN_PAGE, PlainPage
 from appliance.recordings.playback import RecordingLookup, Viewer
 from appliance.recordings.playback_rules import (
     NotAFile,
     accel_path,
     cookie_name,
+    cookie_path,
     cookies_named,
     is_inline,
     moved_address,
+    needs_player,
+    recording_of_page,
     split_path,
 )
 from appliance.recordings.recording import Recording, is_format, is_record_id
@@ -79,6 +84,7 @@ class _Views:
         self._files = files
         self._pages = pages
         self._lookup = RecordingLookup(deps.store, deps.now_ms)
+        self._plain = PlainPage(deps.settings, deps.log)
         self._accel = deps.settings.recordings.x_accel_redirect
 
     async def follow_link(self, path: str) -> Response:
@@ -108,7 +114,11 @@ class _Views:
         if link is None:
             return self._pages.not_found()
         cookie = () if link.cookie is None else (("set-cookie", link.cookie),)
-        return _redirect(307, link.target, (("cache-control", "no-store"), *cookie))
+        target = link.target
+        if link.protected and needs_player(target) and not await self._has_player():
+            # Where browsers send the cookie, which they do not below /playback/.
+            target = f"{cookie_path(format, record_id)}/{PLAIN_PAGE}"
+        return _redirect(307, target, (("cache-control", "no-store"), *cookie))
 
     async def show_recording(self, format: str, path: str) -> Response:
         """Send a file of a recording."""
@@ -116,19 +126,13 @@ class _Views:
         if names is None:
             return self._pages.not_found()
         record_id, inside = names[0], names[1:]
-        caller = await find_caller(self._deps.tenants, current_exchange().origin)
-        if caller is None or not _are_names(record_id, format):
-            return self._pages.not_found()
-        cookies = cookies_named(request.headers.get("cookie", ""), cookie_name(format, record_id))
-        token = parse_qs(request.query_string.decode("latin-1")).get("token", [""])[0]
-        viewer = Viewer(caller, cookies=cookies, token=token)
-        found = await playback.find_playable(
-            self._deps, self._lookup, viewer, record_id, format, inside
-        )
+        found = await self._find(record_id, format, inside)
         if found is None:
             return self._pages.not_found()
         if not inside:
             return _redirect(301, _with_slash())
+        if format == PLAIN_FORMAT and inside == (PLAIN_PAGE,):
+            return await self._render_plain(found)
         headers = _headers_of(found, format)
         if self._deps.objects is not None:
             return await self._show_from_either(record_id, format, inside, headers)
@@ -138,6 +142,18 @@ class _Views:
             return _empty(200, (to_nginx, *headers), content_type)
         file = await playback.open_recording_file(self._files, record_id, format, inside)
         return self._show(file, headers)
+
+    async def _find(self, record_id: str, format: str, inside: tuple[str, ...]) -> Recording | None:
+        """Return a recording if whoever asks has access to a file of it."""
+        caller = await find_caller(self._deps.tenants, current_exchange().origin)
+        if caller is None or not _are_names(record_id, format):
+            return None
+        cookies = cookies_named(request.headers.get("cookie", ""), cookie_name(format, record_id))
+        token = parse_qs(request.query_string.decode("latin-1")).get("token", [""])[0]
+        viewer = Viewer(caller, cookies=cookies, token=token)
+        return await playback.find_playable(
+            self._deps, self._lookup, viewer, record_id, format, inside
+        )
 
     async def _show_from_either(
         self, record_id: str, format: str, inside: tuple[str, ...], headers: Headers
@@ -159,16 +175,30 @@ class _Views:
         return _redirect(found.status, found.url, (("cache-control", "no-store"), *cookies))
 
     async def show_player(self, path: str) -> Response:
-        """Send a file of the BBB player."""
+        """Send a file of the BBB player, or the plain page in place of the player."""
         names = split_path(path)
-        if names is None:
+        if names is None or any(name.startswith(".") for name in names):
             return self._pages.not_found()
+        if names[0] == ASSETS:
+            asset = await trio.to_thread.run_sync(self._plain.asset, names[1:])
+            return asset or self._pages.not_found()
         file = await playback.open_player_file(self._files, names)
         if isinstance(file, NotAFile):
+            record_id = recording_of_page(names)
+            if record_id is not None:
+                found = await self._find(record_id, PLAIN_FORMAT, (PLAIN_PAGE,))
+                return self._pages.not_found() if found is None else await self._render_plain(found)
             moved = moved_address(names, request.query_string.decode("latin-1"))
             if moved is not None:
                 return _redirect(307, moved)
         return self._show(file, ())
+
+    async def _has_player(self) -> bool:
+        return await trio.to_thread.run_sync(self._files.has_player)
+
+    async def _render_plain(self, recording: Recording) -> Response:
+        render = partial(self._plain.render, recording, request.accept_languages)
+        return await trio.to_thread.run_sync(render)
 
     def _show(
         self,

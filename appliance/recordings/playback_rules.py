@@ -62,6 +62,19 @@ def player_page(names: tuple[str, ...]) -> tuple[str, ...] | None:
     return (*_PLAYER_APPLICATION.split("/"), "index.html") if inside else None
 
 
+def recording_of_page(names: tuple[str, ...]) -> str | None:
+    """Return the recording whose page in BBB's player an address is; None: it is none."""
+    parts = names[:-1] if names[-1] == "" else names
+    if parts[:-1] == tuple(_PLAYER_APPLICATION.split("/")) and is_record_id(parts[-1]):
+        return parts[-1]
+    return None
+
+
+def needs_player(target: str) -> bool:
+    """Whether the target of a link is a page of BBB's player."""
+    return target.startswith("/playback/presentation/")
+
+
 def moved_address(names: tuple[str, ...], query: str) -> str | None:
     """Return the new address of an old address below /playback/, None if it has none.
 

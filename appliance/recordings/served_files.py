@@ -14,6 +14,7 @@ from pathlib import Path
 
 from appliance.http.file_response import OpenedFile
 from appliance.recordings.playback_rules import NotAFile
+from appliance.recordings.player import PlayerDirectory
 from appliance.settings.model import RecordingSettings
 
 INDEX = "index.html"
@@ -37,6 +38,10 @@ class ServedFiles:
         `format` and `record_id` are checked names, `names` come from playback_rules.split_path.
         """
         return open_inside(self._published / format, (record_id,), names)
+
+    def has_player(self) -> bool:
+        """Whether BBB's player of the format presentation is installed."""
+        return PlayerDirectory(self._player).is_installed()
 
     def open_player(self, names: Sequence[str]) -> OpenedFile | NotAFile:
         """Open a file of the BBB player. Raises OSError."""

@@ -83,6 +83,8 @@ class RedisClient:
         self._link: RedisLink | None = None
         self._master: tuple[str, int] | None = None
         self._moving = False
+        self.term = 0
+        """Counts up when a failover begins, and with each new master."""
         self._up = trio.Event()
         self._down_since = trio.current_time()
         self._down_reason: str | None = None
@@ -104,14 +106,21 @@ class RedisClient:
         """Return why there is no connection; None: there is one, or none was tried yet."""
         return self._down_reason
 
-    async def is_master_staying(self) -> bool:
-        """Ask the Sentinels whether this master stays: none knows another, or of a failover."""
+    async def is_master_staying(self) -> bool | None:
+        """Ask the Sentinels whether this master stays: none knows another, or of a failover.
+
+        None: one did not answer, and it may be the one that leads a failover.
+        """
         sentinels = self._address.sentinels
         if not sentinels:
             return True
         name = self._address.sentinel_master or ""
         master = await find_master(ask_sentinel, sentinels, name, self._master)
-        return master is not None and not master.moving and master.address == self._master
+        if master is None:
+            return None
+        if master.moving or master.address != self._master:
+            return False
+        return True if master.unanimous else None
 
     async def wait_connected(self) -> None:
         """Wait until there is a connection, without a time limit."""
@@ -202,6 +211,7 @@ class RedisClient:
                 self._note_down(error.reason)
             else:
                 up_at = self._note_up()
+                self.term += master != self._master
                 self._master, self._moving = master, False
                 link = RedisLink(wire, self._deadline_s, self._note_refusal, self._note_lost)
                 self._link = link
@@ -232,6 +242,7 @@ class RedisClient:
         link.drop(f"the master is now {moved.host}:{moved.port}")
 
     def _note_moving(self, moving: bool) -> None:
+        self.term += moving and not self._moving
         self._moving = moving
 
     def _note_up(self) -> float:

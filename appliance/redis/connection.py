@@ -228,7 +228,8 @@ async def follow_sentinel(
         with ExitStack() as stack:
             stack.callback(wire.close)
             await wire.send_all(pack(("SUBSCRIBE", *channels)))
-            while await wire.receive_some():
-                on_message()  # what it says is asked for, since this may be a part of a message
+            while data := await wire.receive_some():
+                if b"message" in data:  # and not the answer to SUBSCRIBE
+                    on_message()  # what it says is asked for, since this may be a part of it
     except LOST:
         return

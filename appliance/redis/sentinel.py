@@ -10,6 +10,7 @@ Source: redis.io, "Sentinel client spec" and "High availability with Redis Senti
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +20,8 @@ import trio
 TIMEOUT_S = 0.5
 ASK_S = 1.0
 """Time between two rounds of questions."""
+UNSURE_S = 10.0
+"""How long a Sentinel that is silent may lead a failover: then it is over, or another leads it."""
 RETRY_S = 2.0
 """Pause before a lost subscription is opened again."""
 
@@ -40,6 +43,8 @@ class Master:
     """The configuration epoch: a Sentinel with a higher one knows more."""
     moving: bool
     """Whether a failover is under way."""
+    unanimous: bool = False
+    """Whether every Sentinel has answered."""
 
     @property
     def address(self) -> tuple[str, int]:
@@ -70,7 +75,8 @@ async def find_master(
     if not found:
         return None
     newest = max(found, key=lambda one: (one.epoch, one.address != avoid))
-    return replace(newest, moving=any(one.moving for one in found))
+    moving, unanimous = any(one.moving for one in found), len(found) == len(sentinels)
+    return replace(newest, moving=moving, unanimous=unanimous)
 
 
 async def wait_for_another_master(
@@ -83,13 +89,21 @@ async def wait_for_another_master(
 ) -> Master:
     """Return the new master as soon as the Sentinels name another one than `current`.
 
-    `on_moving` is called at each round with whether a failover is under way.
+    `on_moving` is called with whether a failover is under way: with each round, and at once when a
+    Sentinel publishes something.
     """
-    notice = [trio.Event()]
+    notice = trio.Event()
+    moved_s = -math.inf
+
+    def note() -> None:
+        nonlocal moved_s
+        moved_s = trio.current_time()
+        on_moving(True)
+        notice.set()
 
     async def follow_forever(host: str, port: int) -> None:
         while True:
-            await follow(host, port, CHANNELS, lambda: notice[0].set())
+            await follow(host, port, CHANNELS, note)
             await trio.sleep(RETRY_S)
 
     async with trio.open_nursery() as nursery:
@@ -97,14 +111,17 @@ async def wait_for_another_master(
             nursery.start_soon(follow_forever, host, port)
         while True:
             master = await find_master(ask, sentinels, name, current)
+            now_s = trio.current_time()
             if master is not None:
-                on_moving(master.moving)
+                moved_s = now_s if master.moving else moved_s
+                unsure = not master.unanimous and now_s - moved_s < UNSURE_S
+                on_moving(master.moving or unsure)
             if master is not None and master.address != current:
                 nursery.cancel_scope.cancel()
                 return master
             with trio.move_on_after(ASK_S):
-                await notice[0].wait()
-            notice[0] = trio.Event()
+                await notice.wait()
+            notice = trio.Event()
 
 
 def _questions(name: str) -> tuple[tuple[str, ...], ...]:

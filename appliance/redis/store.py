@@ -7,12 +7,15 @@ Knows no key, only the namespace.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
 from typing import Any
+
+import trio
 
 from appliance.faults import StoreDown
 from appliance.instruments import Counter, Histogram
@@ -24,6 +27,7 @@ from appliance.redis.client import (
     Script,
     open_redis_client,
 )
+from appliance.redis.sentinel import UNSURE_S
 
 SCAN_CHUNK = 500
 """Entries per round trip of `RedisStore.scan`."""
@@ -117,14 +121,23 @@ class ReplicaCheck:
         self._minimum = minimum
         self._expected = minimum
         """Replicas that confirmed last time: one that hangs is waited for only once."""
+        self._connected = 0
+        """Replicas that were connected last time."""
+        self._term = -1
+        self._left_s = -math.inf
+        """When replicas were first missed while a Sentinel was silent."""
 
-    async def wait(self) -> None:
-        """Wait for all connected replicas, `minimum` at least.
+    async def wait(self, term: int) -> None:
+        """Wait for all connected replicas, `minimum` at least; the writes began in `term`.
 
         In a planned failover the master lives on with the other replicas, which may confirm what
         the one that takes over has not received. So if one has left or is late, the Sentinels are
-        asked. Raises StoreDown: too few within REPLICATED_MS, or the master is being replaced.
+        asked. Raises StoreDown: too few within REPLICATED_MS, or the master is being replaced or
+        has been since the writes began, which may then be on the old one.
         """
+        client = self._confirmation.client
+        if client.term != self._term:
+            self._term, self._expected, self._connected = client.term, self._minimum, 0
         # WAIT is about the writes of its own connection, so that needs one: all earlier writes,
         # of any connection, come before it in the stream of replication.
         mark = ("INCR", self._confirmation.own_key("replicated"))
@@ -133,12 +146,25 @@ class ReplicaCheck:
         if confirmed < self._minimum:
             raise StoreDown(f"fewer than {self._minimum} replicas have confirmed the write")
         connected = len(role[2]) if role[0] == "master" else 0
-        client = self._confirmation.client
-        if confirmed < max(self._expected, connected) and not await client.is_master_staying():
+        if confirmed >= connected >= self._connected:
+            self._left_s = -math.inf
+        elif not await self._is_master_staying():
             raise StoreDown("the master is being replaced")
         if client.master is None or client.master != self._foreground.client.master:
             raise StoreDown("the master is being replaced")
-        self._expected = max(self._minimum, min(confirmed, connected))
+        if self._foreground.client.term != term:
+            raise StoreDown("the master was replaced since the write began")
+        self._expected, self._connected = max(self._minimum, min(confirmed, connected)), connected
+
+    async def _is_master_staying(self) -> bool:
+        """Ask the Sentinels; one that is silent may lead a failover, but not for ever."""
+        staying, now_s = await self._confirmation.client.is_master_staying(), trio.current_time()
+        if staying is not None:
+            self._left_s = -math.inf
+            return staying
+        if self._left_s == -math.inf:
+            self._left_s = now_s
+        return now_s - self._left_s > UNSURE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +179,18 @@ class RedisStores:
     replicas: ReplicaCheck | None = None
     """With a connection for WAIT, which blocks the connection that sends it."""
 
-    async def wait_replicated(self) -> None:
-        """Wait until replicas have everything that was written before, if that is wanted.
+    @property
+    def term(self) -> int:
+        """Return what `wait_replicated` wants to know: read it before the first write."""
+        return self.foreground.client.term
+
+    async def wait_replicated(self, term: int) -> None:
+        """Wait until replicas have everything that was written since `term`, if that is wanted.
 
         Raises StoreDown: see ReplicaCheck.
         """
         if self.replicas is not None:
-            await self.replicas.wait()
+            await self.replicas.wait(term)
 
     async def ping(self) -> None:
         """Check that Redis answers. Raises StoreDown."""

@@ -6,7 +6,6 @@ and stops the share of a version that fails more often than the others. Source: 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
@@ -34,7 +33,7 @@ SHORT_MS = 60_000 + round(TICK_S * 1000)
 """An end is noticed up to a tick later."""
 UNSEEN_MS = 30_000
 """So long after a join there must be a user: BBB takes some seconds, its users too."""
-SETTLE_MS = 5_000
+SETTLE_MS = 20_000
 """Polls within this time of the join say nothing."""
 PERIOD_H = 24
 """What failed is shown of the last 24 hours."""
@@ -149,7 +148,8 @@ class VersionWatch:
         for server in sorted({server for server, _ in fresh}):
             for result in ("ok", "failed"):
                 labels = server, result
-                more = values.get(labels, 0.0) - self._counted.get(labels, 0.0)
+                value, before = values.get(labels, 0.0), self._counted.get(labels, 0.0)
+                more = value - before if value >= before else value  # it was forgotten
                 rows += [server] if result == "ok" else []
                 rows.append(f"{more:.0f}")
         if fresh:
@@ -208,10 +208,3 @@ async def watch_versions_forever(deps: ServerDeps) -> NoReturn:
         except StoreDown as error:
             deps.faults.note("versions_wait_for_store", "redis", reason=str(error))
         await trio.sleep(TICK_S)
-
-
-def failing(rows: list[VersionRow]) -> Iterator[Share]:
-    """Yield the shares that were stopped because of failures."""
-    for row in rows:
-        if row.share is not None and row.share.stopped_ms is not None:
-            yield row.share

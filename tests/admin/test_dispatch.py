@@ -90,7 +90,14 @@ async def bearer_of(place: Place, role: Role, tenant_id: TenantId | None = None)
 
 ROLES = {
     Role.VIEWER: {
-        *("getServers", "getServerInfo", "getServerMeetings", "inspectServer", "getStatus"),
+        *(
+            "getServers",
+            "clusterProxy",
+            "getServerInfo",
+            "getServerMeetings",
+            "inspectServer",
+            "getStatus",
+        ),
         *("getRetiredServers", "getRefusedUploads"),
         *("doctor", "listMeetings", "getMeetingInfo", "listCallbacks", "listAnalytics"),
         *("listRecordings", "getRecordingInfo", "getExpiredRecordings", "getImports", "getImport"),

@@ -21,7 +21,10 @@ from tests.doubles.store_servers import PostgresServer, RedisServer
 
 pytest_plugins = ["tests.doubles.browser_fixtures"]
 
-PAGES = ("", "servers", "servers/{id}", "meetings", "recordings", "callbacks", "doctor")
+PAGES = (
+    *("", "servers", "servers/{id}", "meetings", "recordings", "callbacks", "audit", "doctor"),
+    "what-if",
+)
 WAIT_S = 20.0
 
 
@@ -246,6 +249,17 @@ def test_keyboard_searches_and_opens(visitor: Visitor) -> None:
 # --- meetings ------------------------------------------------------------------------------------
 
 
+def test_enter_on_a_selected_server_changes_nothing(visitor: Visitor) -> None:
+    visitor.log_in()
+    visitor.open("servers")
+    box = visitor.find(f"{visitor.row(0)} input[type=checkbox]")
+    box.click()
+    box.send_keys(Key.ENTER)
+    visitor.open("servers")
+
+    assert "cordoned" not in visitor.text(visitor.row(0))
+
+
 def test_meeting_is_found_and_ended(visitor: Visitor) -> None:
     visitor.pool.front.create("algebra", name="Linear Algebra")
     holder = visitor.pool.holder("algebra")
@@ -281,6 +295,60 @@ def test_failed_import_is_retried(visitor: Visitor) -> None:
 
     visitor.wait(lambda: "1 import begins again" in visitor.text("#notice"))
     assert not (failed / "broken.tar").exists()
+
+
+# --- tenants -------------------------------------------------------------------------------------
+
+
+def test_admin_changes_limits_and_settings_of_a_tenant(
+    browser: Browser,
+    redis_server: RedisServer,
+    postgres_server: PostgresServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    namespace = f"t{uuid.uuid4().hex[:12]}"
+    with postgres_server.new_database() as database:
+        variables = {
+            "REDIS_URL": redis_server.url,
+            "REDIS_NAMESPACE": namespace,
+            "DATABASE_URL": postgres_server.url(database),
+            "SECRET_KEY_BASE": "k" * 64,
+            "MULTITENANCY_ENABLED": "true",
+            "BASE_URL": "127.0.0.1",
+        }
+        directory = tmp_path_factory.mktemp("tenants")
+        with ApplianceProcess(directory, **variables) as appliance:
+            school = {"name": "school", "secrets": "s" * 40}
+            tenant_id = appliance.control.post("addTenant", {"tenant": school})["id"]
+            keys = Keys(redis_server.socket_path, namespace)
+            pool = ServedPool(appliance, [], keys)
+            visitor = Visitor(browser, pool, f"http://127.0.0.1:{pool.front.port}")
+            visitor.log_in("admin")
+            visitor.open(f"tenants/{tenant_id}")
+            visitor.find("input[name=max_users]").send_keys("250", Key.ENTER)
+            visitor.wait(lambda: "The limits were changed" in visitor.text("#notice"))
+            visitor.find("input[name=param]").send_keys("duration")
+            visitor.find("input[name=value]").send_keys("90")
+            visitor.find("select[name=mode] option[value=cap]").click()
+            visitor.press("Add")
+            visitor.wait(lambda: "duration was set" in visitor.text("#notice"))
+            overview = appliance.control.get("showTenant", id=tenant_id)
+
+            assert overview["limits"]["max_users"]["limit"] == 250
+            assert [(one["param"], one["mode"]) for one in overview["settings"]] == [
+                ("duration", "cap")
+            ]
+            for path, width in (("tenants", 360), (f"tenants/{tenant_id}", 360), ("tenants", 1440)):
+                browser.set_up(width=width, height=900)
+                visitor.open(path)
+                assert browser.overflow_px() == 0, path
+                assert not browser.find_barriers(), path
+            visitor.open(f"tenants/{tenant_id}")
+            visitor.press("Remove duration")
+            visitor.wait(lambda: "The setting was removed" in visitor.text("#notice"))
+
+            browser.set_up()
+            assert not browser.take_log()
 
 
 # --- every page ----------------------------------------------------------------------------------

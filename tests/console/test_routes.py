@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import signal
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 
 import pytest
 import trio
 
+from appliance.console.pages.shared import describe_window
 from appliance.console.texts import Languages, Texts
 from appliance.model import ServerId, ServerState, TenantId
+from appliance.servers.maintenance import windows_of
+from appliance.servers.maintenance_rules import Phase, Window
+from appliance.servers.shares import Share
 from appliance.tenants.values import TenantChange
 from appliance.tokens.find import MAX_FAILURES
 from tests.doubles.console import ConsoleClient, OpenConsole, open_console
@@ -30,6 +35,9 @@ REFUSED = (
     ("operator", "servers/bbb1/edit"),
     ("operator", "servers/bbb1/secret"),
     ("operator", "servers/add"),
+    ("operator", "tenants/t1/limits"),
+    ("operator", "tenants/t1/settings"),
+    ("operator", "tenants/t1/settings/remove"),
 )
 PAGES = (
     *("", "servers", "servers/bbb1", "meetings", "recordings", "callbacks", "audit", "doctor"),
@@ -68,6 +76,17 @@ async def test_login_opens_a_session_with_a_token_or_the_secret(opened: OpenCons
             assert word in cookie
         assert secret not in cookie
         assert "12 users" in await client.get("/scalelite/")
+
+
+async def test_overview_shows_seats_and_how_many_servers_are_needed(opened: OpenConsole) -> None:
+    client = opened.client()
+    await client.log_in(SECRET)
+
+    page = await client.get("/scalelite/")
+
+    assert "Servers needed" in page
+    assert "for 12 users" in page
+    assert "<b>188</b> <span>of 200</span>" in page
 
 
 async def test_login_is_refused_with_what_is_no_valid_token(opened: OpenConsole) -> None:
@@ -246,16 +265,72 @@ async def test_every_message_is_translated_into_german(opened: OpenConsole) -> N
     opened.console.languages = german
     await opened.add_server("bbb2", users=3, state=ServerState.CORDONED, max_users=3)
     await opened.add_server("bbb3", state=ServerState.DISABLED)
+    for window in windows_of_each_phase():
+        describe_window(german.by_name["de"], window)
+        await windows_of(opened.features.servers).add(window)
+    await opened.features.servers.shares.save(Share("3.0.4", 0))
     client = await opened.log_in("admin")
 
     for path in (*PAGES, "servers/bbb2", "servers/add", "servers/bbb1/edit", "nothing"):
         answer = await client.ask("GET", f"/scalelite/{path}", "Accept-Language: de")
         assert b'<html lang="de">' in answer.body
-    for verb in ("cordon", "enable", "drain", "disable", "panic", "remove", "poll"):
+    verbs = ("cordon", "enable", "drain", "disable", "panic", "remove", "poll")
+    for verb in (*verbs, "maintenance", "maintenance"):
         await client.post(f"/scalelite/servers/bbb1/{verb}", "Accept-Language: de")
     await opened.client().ask("GET", "/scalelite/", "Accept-Language: de")
 
     assert not known.missing
+
+
+# --- maintenance and versions --------------------------------------------------------------------
+
+
+def windows_of_each_phase() -> list[Window]:
+    """Return windows of bbb1: the first one is under way."""
+    one = Window("w0", ServerId("bbb1"), 1_764_500_000_000, 1_764_503_600_000, 0, reason="disks")
+    return [
+        replace(one, phase=Phase.OPEN),
+        replace(one, id="w1", until_ms=None, phase=Phase.OPEN),
+        replace(one, id="w2", phase=Phase.DRAINING),
+        replace(one, id="w3", phase=Phase.ENDING),
+        replace(one, id="w4", postponed_ms=1),
+        replace(one, id="w5", every="weekly"),
+        replace(one, id="w6", until_ms=None),
+    ]
+
+
+async def test_maintenance_is_shown_and_cancelled(opened: OpenConsole) -> None:
+    window = replace(windows_of_each_phase()[-2], reason="new <disks>")
+    await windows_of(opened.features.servers).add(window)
+    viewer, operator = await opened.log_in("viewer"), await opened.log_in("operator")
+
+    for path in ("", "servers", "servers/bbb1"):
+        page = await viewer.get(f"/scalelite/{path}")
+        assert "aintenance from 2025-11-30" in page, path
+        assert "<disks>" not in page
+        assert "/servers/bbb1/maintenance" not in page
+    assert "new &lt;disks&gt;" in page
+    assert "/servers/bbb1/maintenance" in await operator.get("/scalelite/servers/bbb1")
+
+    assert (await viewer.post("/scalelite/servers/bbb1/maintenance")).status == 403
+    assert (await operator.post("/scalelite/servers/bbb1/maintenance")).status == 303
+    assert await windows_of(opened.features.servers).read_all() == []
+    assert "aintenance from" not in await viewer.get("/scalelite/servers/bbb1")
+
+
+async def test_versions_are_listed_with_their_shares(opened: OpenConsole) -> None:
+    shares = opened.features.servers.shares
+    await shares.save(Share("4.0.1", 1000))
+    await shares.save(Share("4.0.2", 0, stopped_ms=1, reason="3 of 3 <creates>"))
+    client = await opened.log_in("viewer")
+
+    page = await client.get("/scalelite/servers")
+
+    versions = page.partition('data-part="versions"')[2]
+    assert "4.0.1" in versions
+    assert "10.0 %" in versions
+    assert "3 of 3 &lt;creates&gt;" in versions
+    assert "no limit" in versions
 
 
 # --- changes -------------------------------------------------------------------------------------
@@ -319,7 +394,8 @@ async def test_tenants_token_sees_no_page_of_the_pool(redis_url: str, redis_name
 
         for path in ("servers", "servers/bbb1", "callbacks", "doctor", "stream?page=servers"):
             assert (await client.ask("GET", f"/scalelite/{path}")).status == 403, path
-        assert (await client.ask("POST", "/scalelite/servers/bbb1/cordon")).status == 403
+        for path in ("servers/bbb1/cordon", "tenants/t1/limits", "tenants/t1/settings"):
+            assert (await client.post(f"/scalelite/{path}")).status == 403, path
         start = await client.ask("GET", "/scalelite/")
         assert start.headers["location"] == "/scalelite/meetings"
         assert "no such meeting" in await client.get("/scalelite/meetings")

@@ -9,8 +9,17 @@ import pytest
 
 from appliance.bbb.server_facts import ServerFacts
 from appliance.doctor.findings import Level
-from appliance.doctor.server_findings import judge_doubles, judge_pool, judge_server, timed_out
+from appliance.doctor.server_findings import (
+    judge_doubles,
+    judge_pool,
+    judge_server,
+    judge_shares,
+    judge_windows,
+    timed_out,
+)
 from appliance.model import Server, ServerId, ServerState
+from appliance.servers.maintenance_rules import Phase, Window
+from appliance.servers.shares import Share
 
 SERVER = Server(ServerId("one"), "https://a/api", "s", ServerState.ENABLED, online=True)
 FACTS = ServerFacts(version="3.0.4", skew_s=0.4)
@@ -45,6 +54,39 @@ def test_server_is_judged(
     assert (finding.check, finding.level) == ("server one", level)
     assert advice in finding.advice
     assert bool(finding.advice) == (level is not Level.OK)
+
+
+def test_server_under_maintenance_may_be_silent() -> None:
+    server = replace(SERVER, state=ServerState.DISABLED)
+
+    finding = judge_server(server, replace(FACTS, failure="refused"), maintained=True)
+
+    assert (finding.level, finding.text) == (
+        Level.OK,
+        "under maintenance, does not answer: refused",
+    )
+
+
+def test_windows_are_judged_by_their_phase() -> None:
+    window = Window("w1", SERVER.id, 1, 2, 0)
+    windows = [
+        window,
+        replace(window, phase=Phase.DRAINING),
+        replace(window, phase=Phase.ENDING),
+        replace(window, postponed_ms=5),
+    ]
+
+    found = judge_windows(windows)
+
+    assert [one.level for one in found] == [Level.OK, Level.WARN, Level.WARN]
+    assert {one.check for one in found} == {"maintenance of one"}
+
+
+def test_stopped_share_is_a_warning() -> None:
+    (finding,) = judge_shares([Share("4.0.1", 0, stopped_ms=5, reason="3 of 3 creates")])
+
+    assert (finding.check, finding.level) == ("version 4.0.1", Level.WARN)
+    assert "3 of 3 creates" in finding.text
 
 
 def test_good_server_shows_version_and_whether_its_clock_was_seen() -> None:

@@ -83,7 +83,7 @@ class BbbServer:
         self.log.append(request)
         call = call_name(request.path)
         if call is None:
-            page = self.api.client_page(request) if request.path == CLIENT_PATH else None
+            page = self.api.client_page(request) if request.path.endswith(CLIENT_PATH) else None
             connection.send((page or self._find_page(request.path)).encode())
             return
         fault = self.faults.take(call, request) if self.faults.active else None

@@ -293,6 +293,7 @@ def make_test_features(
             tenants,
             recordings,
             checksum_errors,
+            fleet,
             probes,
         ),
         takeover=TakeoverDeps(

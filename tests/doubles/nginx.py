@@ -58,6 +58,15 @@ class Nginx:
 
     port: int
     error_log: Path
+    process: subprocess.Popen[bytes]
+
+    def reload(self) -> None:
+        """Have the configuration read again, and wait until no worker has the old one."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children")
+        before = set(children.read_text().split())
+        self.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: not before & set(children.read_text().split()), STOP_S, "old workers end")
 
     def fetch(
         self, method: str, target: str, body: bytes | None = None, headers: Mapping[str, str] = {}
@@ -105,6 +114,13 @@ def run_nginx(directory: Path, *, appliance_port: int, published: Path) -> Itera
     for old, new in changes.items():
         assert old in site, f"{SITE.name} lacks {old}"
         site = site.replace(old, new)
+    with serve_site(directory, site, port) as nginx:
+        yield nginx
+
+
+@contextmanager
+def serve_site(directory: Path, site: str, port: int) -> Iterator[Nginx]:
+    """Run nginx with a `server {}` that listens on a port of the loopback interface."""
     (directory / "site.conf").write_text(site)
     # Started by root, its workers would run as the user nobody, who cannot read the directory.
     user = "user root;" if os.geteuid() == 0 else ""
@@ -115,7 +131,7 @@ def run_nginx(directory: Path, *, appliance_port: int, published: Path) -> Itera
     )
     try:
         wait_for(lambda: _listens(port, process), START_S, "nginx listens")
-        yield Nginx(port, directory / "error.log")
+        yield Nginx(port, directory / "error.log", process)
     finally:
         process.send_signal(signal.SIGQUIT)
         try:

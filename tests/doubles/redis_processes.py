@@ -110,9 +110,12 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
-    """Poll until `condition()` is true, without blocking other tasks."""
+    """Poll as `wait_until` does, without blocking other tasks."""
     with trio.fail_after(_READY_S):
-        while not condition():
+        while True:
+            with suppress(OSError):
+                if condition():
+                    return
             await trio.sleep(0.002)
 
 

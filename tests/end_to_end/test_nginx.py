@@ -29,6 +29,7 @@ def appliance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppliancePro
         POLL_INTERVAL="600",
         X_ACCEL_REDIRECT="true",
         PROTECTED_RECORDINGS_ENABLED="true",
+        PLAYBACK_DIR=str(root / "playback"),
     ) as started:
         yield started
 
@@ -137,6 +138,35 @@ def test_links_are_https_and_protected_ones_open_once(
     assert nginx.fetch("GET", link).status == 404
     played = nginx.fetch("GET", PLAYED, headers={"Cookie": cookie.partition(";")[0]})
     assert (played.status, played.body) == (200, VIDEO)
+
+
+def test_plain_page_is_shown_through_nginx_with_the_rights_of_the_files(
+    appliance: ApplianceProcess, nginx: Nginx
+) -> None:
+    page, below = "/playback/presentation/2.3/rec-1", "/presentation/rec-1/playback.html"
+    _protect(appliance, "false")
+    _wait_status(nginx, page, 200)
+    for target in (page, below):
+        shown = nginx.fetch("GET", target)
+        assert (shown.status, shown.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        assert b"<title>A meeting</title>" in shown.body
+        assert "default-src 'none'" in shown.headers["content-security-policy"]
+    assets = re.findall(rb'"(/playback/plain/[^"]+)"', shown.body)
+    types = [nginx.fetch("GET", one.decode()).headers["content-type"] for one in assets]
+    assert types == ["text/css; charset=utf-8", "text/javascript; charset=utf-8"]
+
+    _protect(appliance, "true")
+    _wait_status(nginx, page, 404)
+    assert nginx.fetch("GET", below).status == 404
+    links = appliance.front.get("getRecordings", recordID="rec-1").xml.iterfind(".//format")
+    urls = {one.findtext("type"): one.findtext("url") or "" for one in links}
+    link = urlsplit(urls["presentation"])
+    opened = nginx.fetch("GET", f"{link.path}?{link.query}")
+    assert (opened.status, opened.headers["location"]) == (307, below)
+    cookie = opened.headers["set-cookie"].partition(";")[0]
+    appliance.sensitive.update({link.query.partition("=")[2], cookie.partition("=")[2]})
+    for target in (page, below):
+        assert nginx.fetch("GET", target, headers={"Cookie": cookie}).status == 200
 
 
 def test_link_that_leads_out_of_the_recording_is_not_followed(

@@ -73,6 +73,20 @@ def test_what_alerts_count_is_there_before_it_happens() -> None:
     assert read["scalelite_meetings_detached_total", ()] == 0
 
 
+def test_windows_and_shares_are_told() -> None:
+    metrics = Metrics()
+    metrics.server_creates.add(BUSY.id, "failed")
+    seen = StoreSnapshot([BUSY], maintained=frozenset({BUSY.id}), shares={"4.0.1": 0.1})
+
+    read = samples(render_metrics(metrics, seen, "")[1])
+
+    assert read["scalelite_version_share_ratio", ("4.0.1",)] == 0.1
+    for name in ("scalelite_server_creates_total", "scalelite_server_maintenance"):
+        assert [value for (found, _), value in read.items() if found == name] == [1]
+    metrics.server_creates.forget("server", frozenset())
+    assert not metrics.server_creates.values
+
+
 def test_without_redis_the_rest_is_told() -> None:
     read = samples(render_metrics(Metrics(), StoreSnapshot(None), "")[1])
 

@@ -114,6 +114,19 @@ async def test_media_are_redirected_to_the_bucket(open_s3: Open) -> None:
             assert query["response-content-disposition"] == ["attachment"]
 
 
+@pytest.mark.parametrize("serve", ["mixed", "redirect"])
+async def test_head_is_answered_since_a_url_of_the_bucket_is_for_get_only(
+    open_s3: Open, serve: str
+) -> None:
+    with trio.fail_after(DEADLINE_S):
+        async with open_s3(S3_SERVE=serve) as player:
+            answer = await get(player, "/presentation/rec-1/video/webcams.webm", method="HEAD")
+            assert (answer.status, answer.body) == (200, b"")
+            assert answer.headers["content-length"] == str(len(VIDEO))
+            missing = await get(player, "/presentation/rec-1/video/none.webm", method="HEAD")
+            assert missing.status == 404
+
+
 async def test_everything_is_proxied_or_redirected(open_s3: Open) -> None:
     with trio.fail_after(DEADLINE_S):
         async with open_s3(S3_SERVE="proxy") as player:

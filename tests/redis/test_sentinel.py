@@ -1,12 +1,13 @@
-"""Which master the Sentinels name, from answers as Sentinels give them."""
+"""What the Sentinels know of a master, from answers as Sentinels give them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+import trio
 
-from appliance.redis.sentinel import find_master
+from appliance.redis.sentinel import find_master, wait_for_another_master
 
 OLD, NEW = ("10.0.0.1", 6379), ("10.0.0.2", 6379)
 
@@ -50,3 +51,30 @@ async def test_failover_that_one_sentinel_knows_of_is_under_way() -> None:
     masters = [await find_master(ask, sentinels[:count], "pool", None) for count in (1, 2)]
 
     assert [one.moving for one in masters if one] == [False, True]
+
+
+async def test_sentinel_that_falls_silent_in_its_failover_may_still_lead_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Asked once a second: it leads for 2 s and is silent from then on, the other knows nothing."""
+    seen: list[tuple[int, bool]] = []
+
+    async def ask(host: str, port: int, commands: tuple[tuple[str, ...], ...]) -> Any:
+        address, details = answer(OLD, 3) or []
+        if port and trio.current_time() - began_s > 2:
+            return None
+        return [address, [*details, "flags", "master,failover_in_progress" if port else "master"]]
+
+    async def follow(host: str, port: int, channels: Any, on_message: Any) -> None:
+        await trio.sleep_forever()
+
+    def note(moving: bool) -> None:
+        seen.append((round(trio.current_time() - began_s), moving))
+
+    sentinels = (("sentinel", 0), ("sentinel", 1))
+    began_s = trio.current_time()
+    with trio.move_on_after(15):
+        await wait_for_another_master(ask, follow, sentinels, "pool", OLD, note)
+
+    assert [second for second, moving in seen if moving] == list(range(12))
+    assert [second for second, moving in seen if not moving] == [12, 13, 14]

@@ -53,7 +53,7 @@ async def open_stores(address: RedisAddress) -> AsyncIterator[RedisStores]:
             await stores.foreground.client.wait_connected()
             while True:
                 with suppress(StoreDown):
-                    await stores.wait_replicated()
+                    await stores.wait_replicated(stores.term)
                     break
         yield stores
 
@@ -63,23 +63,23 @@ async def test_write_is_acknowledged_when_a_replica_has_it() -> None:
         await until_in_sync([master, replica])
         async with open_stores(RedisAddress(master.unix_url)) as stores:
             await stores.foreground.command("SET", "key", "value")
-            await stores.wait_replicated()
+            await stores.wait_replicated(stores.term)
             assert replica.ask("GET", "key") == "value"
 
             replica.kill()
             with pytest.raises(StoreDown, match="fewer than 1 replicas"):
-                await stores.wait_replicated()
+                await stores.wait_replicated(stores.term)
 
 
 async def test_replica_that_hangs_is_waited_for_once() -> None:
     with replicated(2) as servers:
         await until_in_sync(servers)
         async with open_stores(RedisAddress(servers[0].unix_url)) as stores:
-            await stores.wait_replicated()
+            await stores.wait_replicated(stores.term)
             servers[2].signal(signal.SIGSTOP)
             began_s = trio.current_time()
             for _ in range(20):
-                await stores.wait_replicated()
+                await stores.wait_replicated(stores.term)
             took_s = trio.current_time() - began_s
             servers[2].signal(signal.SIGCONT)
 
@@ -97,7 +97,7 @@ async def test_acknowledged_writes_survive_a_planned_failover_with_two_replicas(
                 for number in itertools.count():
                     with suppress(StoreDown):
                         await stores.foreground.command("SET", f"key {number}", "x")
-                        await stores.wait_replicated()
+                        await stores.wait_replicated(stores.term)
                         written.append(f"key {number}")
                     await trio.sleep(0.005)
 
@@ -112,6 +112,28 @@ async def test_acknowledged_writes_survive_a_planned_failover_with_two_replicas(
         (new,) = [server for server in servers if "role:master" in info(server)]
         assert len(written) > 50
         assert [key for key in written if new.ask("GET", key) != "x"] == []
+
+
+async def test_write_that_began_before_a_failover_is_not_acknowledged_by_the_new_master() -> None:
+    with replicated(2) as servers, sentinel_process(servers[0].port) as port:
+        await until_in_sync(servers)
+        async with open_stores(RedisAddress("redis://", (("127.0.0.1", port),), "pool")) as stores:
+            term = stores.term
+            await stores.foreground.command("SET", "key", "x")
+            await stores.wait_replicated(term)
+            await until_two_replicas_are_known(port)
+            await fail_over(port)
+            with trio.fail_after(60):
+                while stores.foreground.client.master in (None, ("127.0.0.1", servers[0].port)):
+                    await trio.sleep(0.05)
+
+            with pytest.raises(StoreDown, match="replaced"):
+                await stores.wait_replicated(term)
+            with trio.fail_after(60):  # the other replica has to follow the new master first
+                while True:
+                    with suppress(StoreDown):
+                        await stores.wait_replicated(stores.term)
+                        break
 
 
 def info(server: RedisProcess) -> str:

@@ -133,3 +133,35 @@ def test_rows_fit_a_terminal() -> None:
     lines = [head(), *row(result).splitlines()]
     assert all(len(line) <= 80 for line in lines), lines
     assert len(lines) == 3
+
+
+@pytest.mark.parametrize(
+    ("server", "repeated_ms", "known", "lost"),
+    [
+        (1, 1500, "aa-2000", 0),
+        (None, 1500, "aa-2000", 0),
+        (2, 1500, "aa-2000", 1),  # that server was never away
+        (1, 0, "aa-2000", 1),  # nobody asked for another run
+        (1, 2500, "aa-2000", 1),  # it was asked for later
+        (1, 1500, None, 1),
+    ],
+)
+def test_run_that_an_unanswered_create_replaced_on_a_lost_server_is_excused(
+    server: int | None, repeated_ms: int, known: str | None, lost: int
+) -> None:
+    ledger = ledger_with(State.LIVE, server=server)
+    ledger.rooms["room"].repeated_ms, ledger.struck = repeated_ms, {0, 1}
+
+    assert len(ledger.check_meetings({"room": {3: "aa-2000"}}, {"room": known}).lost) == lost
+
+
+@pytest.mark.parametrize(("run", "expected"), [("aa-2000", (0, 1)), ("aa-1000", (1, 0))])
+def test_run_of_an_unanswered_create_that_outlives_its_meeting_is_an_orphan(
+    run: str, expected: tuple[int, int]
+) -> None:
+    ledger = ledger_with(State.ENDED, server=1)
+    ledger.rooms["room"].repeated_ms, ledger.struck = 1500, {1}
+
+    found = ledger.check_meetings({"room": {3: run}}, {"room": None})
+
+    assert (len(found.lost), len(found.orphans)) == expected

@@ -25,11 +25,13 @@ DOCUMENTS = [
 ]
 OTHER_NAMES = {
     *("BIGBLUEBUTTON_ENDPOINT", "BIGBLUEBUTTON_SECRET", "TCP_USER_TIMEOUT"),
+    *("BBB_GRAPHQL_MIDDLEWARE_ORIGIN", "HASURA_GRAPHQL_CORS_DOMAIN", "JDK_JAVA_OPTIONS"),
     *("APPLIANCE_COMMAND", "HASH_ALGO_FOR_HOOKS", "AWS_PROFILE"),
     *("NGINX_SSL", "SCALELITE_NGINX_EXTRA_OPTS", "SCALELITE_RECORDING_DIR"),
     *("APT_URL", "VCS_BROWSER", "VCS_GIT", "SCALE_POOL_PREFIX"),
 }
-"""Variables of Greenlight, the kernel, tests, the PHP client, AWS, releases, Scalelite, scripts."""
+"""Variables of BigBlueButton, Greenlight, the kernel, tests, the PHP client, AWS, releases,
+Scalelite, scripts."""
 PATH = re.compile(r"`((?:appliance|tests|config|docs|tools|benchmarks)/[\w./-]*)`")
 
 

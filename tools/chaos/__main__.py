@@ -54,6 +54,8 @@ def main(arguments: Sequence[str]) -> int:
         found = result.findings
         for line in (*found.lost, *found.doubled, *found.orphans):
             print(f"{result.name}: {line}")
+        for title, *lines in found.stories:
+            print(f"\n{title}", *lines, sep="\n  ")
     return 1 if any(one.findings.lost or one.findings.doubled for one in results) else 0
 
 

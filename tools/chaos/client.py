@@ -125,6 +125,7 @@ class Client:
     async def create(self, room: Room) -> bool:
         """Create or repeat; return whether it was acknowledged."""
         receiver = self.lab.receiver
+        room.repeated_ms = room.repeated_ms or int(time.time() * 1000)
         urls = {
             "meetingEndedURL": receiver.url(f"/ended/{room.id}"),
             "meta_bbb-recording-ready-url": receiver.url(f"/ready/{room.id}"),
@@ -138,7 +139,7 @@ class Client:
         internal_id = answer.text("internalMeetingID")
         if room.internal_id != internal_id:
             room.server, room.internal_id = None, internal_id
-        room.state = State.LIVE
+        room.state, room.repeated_ms = State.LIVE, 0
         return True
 
     async def join(self, room: Room) -> None:
@@ -186,6 +187,8 @@ class Client:
         answer = await self.fetch(call, params)
         took_s = trio.current_time() - began_s
         acknowledged = answer.succeeded or answer.status == 302
+        key = answer.text("messageKey") or answer.text("returncode") or str(answer.status)
+        room.calls.append(f"{time.time():.3f} after {took_s:.2f} s: {call} {key} {answer.location}")
         self.ledger.samples.append(Sample(began_s, call, server, took_s, acknowledged))
         return answer
 

@@ -68,7 +68,7 @@ class Experiment:
         client.paused = False
         await trio.sleep(self.times.quiet_s)
         struck = len(ledger.samples)
-        affected = set(range(sum(fault.of_server for fault in faults)))
+        affected = ledger.struck = set(range(sum(fault.of_server for fault in faults)))
         async with AsyncExitStack() as stack:
             for number, fault in enumerate(sorted(faults, key=lambda one: not one.of_server)):
                 await stack.enter_async_context(fault.strike(self.lab, ledger, number))
@@ -177,6 +177,8 @@ class Experiment:
         self.ledger.recordings.clear()
         bad = "\n".join((*findings.lost, *findings.doubled, *findings.orphans))
         for room in list(self.ledger.rooms.values()):
+            if room.id in bad.split():
+                findings.stories.append([room.id, *room.calls, *self.lab.log_about(room.id)])
             if room.state is State.ENDED or room.id in bad:
                 del self.ledger.rooms[room.id]
             if room.id in bad:

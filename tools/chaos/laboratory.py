@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import subprocess
@@ -131,6 +132,13 @@ class Laboratory:
     def log_lines(self) -> list[int]:
         """Return how many lines each appliance has logged."""
         return [one.log_text().count("\n") for one in self.appliances]
+
+    def log_about(self, meeting_id: str) -> list[str]:
+        """Return what the appliances have logged about a meeting."""
+        quoted = json.dumps(meeting_id)
+        return [
+            line for one in self.appliances for line in one.log_text().split("\n") if quoted in line
+        ]
 
     def server_of(self, url: str) -> int | None:
         """Return the index of the server that a URL belongs to."""

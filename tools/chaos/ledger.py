@@ -9,6 +9,7 @@ to another server than the meeting's. Orphan: a meeting on a server that no appl
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -36,7 +37,12 @@ class Room:
     """Of the last acknowledged create."""
     server: int | None = None
     """Where the last acknowledged join led to."""
+    repeated_ms: int = 0
+    """When the first create since the last acknowledged one was sent, milliseconds since the epoch;
+    0: none was."""
     ended_s: float = 0.0
+    calls: deque[str] = field(default_factory=lambda: deque(maxlen=20))
+    """The last ones, with their answers."""
     busy: trio.Lock = field(default_factory=trio.Lock)
 
 
@@ -58,6 +64,8 @@ class Findings:
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
+    stories: list[list[str]] = field(default_factory=list)
+    """Of each meeting that is wrong: its id, its calls, what was logged about it."""
 
     def __bool__(self) -> bool:
         return bool(self.lost or self.doubled or self.orphans)
@@ -73,6 +81,8 @@ class Ledger:
     samples: list[Sample] = field(default_factory=list)
     losses: list[tuple[int, int]] = field(default_factory=list)
     """(server, milliseconds since the epoch) when a server lost all its meetings."""
+    struck: set[int] = field(default_factory=set)
+    """The servers that this experiment strikes."""
     reported: set[str] = field(default_factory=set)
     """Meetings that an earlier comparison found wrong."""
     crossed: list[str] = field(default_factory=list)
@@ -90,6 +100,20 @@ class Ledger:
         created_ms = int(room.internal_id.rpartition("-")[2] or 0)
         return any(
             room.server in (server, None) and created_ms <= at_ms for server, at_ms in self.losses
+        )
+
+    def _was_replaced(self, room: Room, holders: dict[int, str], known: str | None) -> bool:
+        """Return whether a create that was not answered has begun a later run.
+
+        So it is with a server that is away: the repeat moves the meeting to another one.
+        `known`: the run that must be known, None: none.
+        """
+        run = next(iter(holders.values()), "")
+        return (
+            known in (None, run)
+            and run != room.internal_id
+            and room.server in (None, *self.struck)
+            and 0 < room.repeated_ms <= int(run.rpartition("-")[2])
         )
 
     def of_state(self, *states: State) -> list[Room]:
@@ -117,12 +141,16 @@ class Ledger:
         if len(holders) > 1:
             found.doubled.append(f"{room.id} is on {holders}")
         elif room.state is State.LIVE and not self.is_excused(room):
-            if room.internal_id not in holders.values():
+            if known is not None and self._was_replaced(room, holders, known):
+                room.internal_id, room.server = str(known), None
+            elif room.internal_id not in holders.values():
                 found.lost.append(f"{room.id} {room.internal_id} does not run: {holders}")
             elif known != room.internal_id:
                 found.lost.append(f"{room.id} runs on {holders} and is known as {known}")
             elif room.server is not None and room.server not in holders:
                 found.doubled.append(f"{room.id} is on {holders}, joins led to {room.server}")
+        elif room.state is State.ENDED and holders and self._was_replaced(room, holders, None):
+            found.orphans.append(f"{room.id} was begun on {holders} by a create without an answer")
         elif room.state is State.ENDED and holders:
             found.lost.append(f"{room.id} was ended and runs on {holders}")
         elif holders and known not in holders.values():

@@ -10,7 +10,7 @@ from quart import Response
 from appliance.console.charts import tower_of
 from appliance.console.core import Console, LivePage, Route, View, Visit
 from appliance.console.live import Parts
-from appliance.console.pages.shared import draw_day_charts, redirect_to
+from appliance.console.pages.shared import describe_window, draw_day_charts, redirect_to
 from appliance.console.problems import find_problems
 from appliance.console.snapshot import PoolSnapshot
 from appliance.console.texts import UNKNOWN, Texts
@@ -22,6 +22,7 @@ from appliance.model import ServerState
 _SHOWN = 6
 """Problems that are listed; the others are on the doctor's page."""
 _EVENTS = 12
+_WINDOWS = 6
 _DAY_CHARTS = (
     ("users", "Users", "/scalelite/servers?sort=users"),
     ("meetings", "Meetings", "/scalelite/meetings"),
@@ -57,10 +58,19 @@ async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
             "banner": _banner(console, view, seen),
             "figures": console.part("figures", view, figures=_figures(console, seen, texts)),
             "skyline": _skyline(console, view, seen),
+            "windows": _windows(console, view, seen),
             "charts": _charts(console, view),
             "events": console.part("events", view, events=await _read_events(console)),
         }
     )
+
+
+def _windows(console: Console, view: View, seen: PoolSnapshot) -> str:
+    """Render the maintenance that is under way or comes next, of a few servers."""
+    rows = [row for row in seen.rows if row.window is not None]
+    rows.sort(key=lambda row: row.window.from_ms if row.window else 0)
+    shown = [(row, describe_window(view.texts, row.window)) for row in rows[:_WINDOWS]]
+    return console.part("windows", view, windows=shown, more=max(0, len(rows) - _WINDOWS))
 
 
 async def _read_events(console: Console) -> list[Event]:

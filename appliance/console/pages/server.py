@@ -23,7 +23,7 @@ from appliance.console.core import (
 )
 from appliance.console.live import Parts
 from appliance.console.pages.servers import shape_of, status_of
-from appliance.console.pages.shared import draw_day_charts
+from appliance.console.pages.shared import describe_window, draw_day_charts
 from appliance.console.snapshot import PoolSnapshot, ServerRow
 from appliance.model import KnownMeeting, ServerId
 from appliance.servers.audited import server_snapshot
@@ -63,6 +63,7 @@ async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
         "s": server,
         "shape": shape_of(server),
         "status": status_of(server),
+        "window": describe_window(view.texts, row.window),
         "drained": 1 - server.meetings / row.drain_from if row.drain_from else None,
     }
     found = await read_meetings(console, server.id)
@@ -148,6 +149,18 @@ async def undo(console: Console, visit: Visit) -> Done:
             await console.call(visit, _UNDO[state], id=server_id)
     to = _path(changed[0][0]) if len(changed) == 1 else "/scalelite/servers"
     return Done(Notice(visit.texts.t("Undone")), to)
+
+
+async def cancel_maintenance(console: Console, visit: Visit) -> Done:
+    """Cancel the maintenance window that is under way or comes next."""
+    row = await _find(console, visit)
+    window = row.window
+    if window is None:
+        raise PageFailed(404, "No maintenance is planned for this server")
+    await console.call(visit, "cancelMaintenance", id=window.id)
+    console.live.forget()
+    text = visit.texts.t("The maintenance of {server} is cancelled", server=row.label)
+    return Done(Notice(text), _path(row.server.id))
 
 
 async def disable(console: Console, visit: Visit) -> Response | Done:
@@ -358,6 +371,7 @@ ROUTES = (
     _post("disable", disable),
     _post("panic", panic),
     _post("poll", poll),
+    _post("maintenance", cancel_maintenance),
     _post("remove", remove, Role.ADMIN),
     _post("secret", show_secret, Role.ADMIN),
     Route("/undo", undo, "POST", "servers", Role.OPERATOR),

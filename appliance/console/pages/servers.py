@@ -21,7 +21,7 @@ from appliance.console.core import (
     Visit,
 )
 from appliance.console.live import ListPart, Parts
-from appliance.console.pages.shared import cut_page
+from appliance.console.pages.shared import cut_page, describe_window
 from appliance.console.snapshot import PoolSnapshot, ServerRow
 from appliance.model import Server, ServerState
 
@@ -50,6 +50,7 @@ async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
         {
             "summary": console.part("summary", view, text=_summarise(view, seen, found)),
             "pages": links,
+            "versions": console.part("versions", view, versions=seen.versions),
         },
         {"servers": ListPart('<tbody data-part="servers">', "</tbody>", entries)},
     )
@@ -105,6 +106,7 @@ def _row(console: Console, view: View, row: ServerRow, highest: float) -> str:
             share=share,
             status=status_of(row.server),
             shape=shape_of(row.server),
+            window=describe_window(view.texts, row.window),
             hour=history.hour_of(row.server.id),
         )
 

@@ -12,7 +12,8 @@ from urllib.parse import urlencode
 from quart import Response
 
 from appliance.console.core import Console, View
-from appliance.console.texts import local_time
+from appliance.console.texts import Texts, local_time
+from appliance.servers.maintenance_rules import Phase, Window
 
 PAGE_ROWS = 100
 
@@ -83,3 +84,23 @@ def _day_hours(console: Console) -> list[str]:
     """Return the labels below a chart of the last day: every six hours, the last one now."""
     now = local_time(console.features.now_ms())
     return [(now - timedelta(hours=back)).strftime("%H:%M") for back in (24, 18, 12, 6, 0)]
+
+
+def describe_window(texts: Texts, window: Window | None) -> str:
+    """Return in words what is planned for a server, or under way; empty: nothing."""
+    if window is None:
+        return ""
+    begin, end = texts.moment(window.from_ms), texts.moment(window.until_ms)
+    if window.phase is Phase.DRAINING:
+        return texts.t("drained for maintenance at {begin}", begin=begin)
+    if window.phase is Phase.ENDING:
+        return texts.t("maintenance is over; it is enabled once it answers")
+    if window.phase is Phase.OPEN:
+        open_end = texts.t("under maintenance until it is cancelled")
+        closed = texts.t("under maintenance until {end}", end=end)
+        return open_end if window.until_ms is None else closed
+    if window.postponed_ms is not None:
+        return texts.t("maintenance waits until the pool can do without it")
+    if window.until_ms is None:
+        return texts.t("maintenance from {begin} on", begin=begin)
+    return texts.t("maintenance from {begin} to {end}", begin=begin, end=end)

@@ -1,4 +1,4 @@
-"""Tenants: what each uses now and used this month, its limits and settings."""
+"""Tenants: what each uses now and used this month; its limits and settings, which admins change."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from urllib.parse import quote
 
 from quart import Response
 
+from appliance.admin_calls.actors import Role
 from appliance.console.charts import draw_columns
-from appliance.console.core import Console, PageFailed, Route, Visit
+from appliance.console.core import Console, Done, Notice, PageFailed, Route, Visit
 from appliance.console.pages.shared import redirect_to
+from appliance.settings.param_rules import MODES
+from appliance.tenants.limits import LIMITS
 
 
 async def show(console: Console, visit: Visit) -> Response:
     """Show all tenants; a tenant's token sees its own."""
     if visit.view.tenant_id is not None:
-        return redirect_to(f"/scalelite/tenants/{quote(visit.view.tenant_id, safe='')}")
+        return redirect_to(_path(visit.view.tenant_id))
     found = await console.call(visit, "getTenants")
     tenants = found if isinstance(found, list) else []
     lines, problem = await console.try_call(visit, "usage", by="tenant")
@@ -41,8 +44,22 @@ async def show_one(console: Console, visit: Visit) -> Response:
         for title, name in (("User-minutes per day", "user_minutes"), ("Most users", "peak_users"))
     ]
     return await console.page(
-        visit, "tenant.html", one=one, id=tenant_id, usage=usage, charts=charts, problem=problem
+        visit,
+        "tenant.html",
+        one=one,
+        id=tenant_id,
+        usage=usage,
+        charts=charts,
+        problem=problem,
+        limit_names=LIMITS,
+        modes=MODES,
+        plain=_plain,
     )
+
+
+def _plain(number: float) -> str:
+    """Return a limit as it is typed: `50`, `0.5`."""
+    return str(int(number)) if number == int(number) else str(number)
 
 
 def _by_day(console: Console, lines: Any) -> list[Any]:
@@ -63,8 +80,46 @@ async def show_csv(console: Console, visit: Visit) -> Response:
     return response
 
 
+# --- changes -------------------------------------------------------------------------------------
+
+
+async def set_limits(console: Console, visit: Visit) -> Done:
+    """Set the limits as the form has them; an empty field is no limit."""
+    tenant_id = visit.view.param("id")
+    values = {name: visit.field(name) for name in LIMITS if name in visit.form}
+    await console.call(visit, "setTenantLimits", id=tenant_id, limits=values)
+    return _changed(visit, "The limits were changed")
+
+
+async def add_setting(console: Console, visit: Visit) -> Done:
+    """Add a parameter, or a rule for one, that the calls of the tenant get."""
+    names = ("param", "value", "mode", "call", "version")
+    setting = {name: visit.field(name) for name in names}
+    setting["tenant_id"] = visit.view.param("id")
+    await console.call(visit, "addTenantSetting", tenant_setting=setting)
+    return _changed(visit, "{param} was set", param=setting["param"])
+
+
+async def remove_setting(console: Console, visit: Visit) -> Done:
+    """Remove a setting."""
+    await console.call(visit, "deleteTenantSetting", id=visit.field("setting"))
+    return _changed(visit, "The setting was removed")
+
+
+def _changed(visit: Visit, text: str, **values: Any) -> Done:
+    return Done(Notice(visit.texts.t(text, **values)), _path(visit.view.param("id")))
+
+
+def _path(tenant_id: str) -> str:
+    return f"/scalelite/tenants/{quote(tenant_id, safe='')}"
+
+
+_ONE = "/tenants/<id>"
 ROUTES = (
     Route("/tenants", show, page="tenants", for_tenants=True),
-    Route("/tenants/<id>", show_one, page="tenants", for_tenants=True),
-    Route("/tenants/<id>/usage.csv", show_csv, page="tenants", for_tenants=True),
+    Route(_ONE, show_one, page="tenants", for_tenants=True),
+    Route(f"{_ONE}/usage.csv", show_csv, page="tenants", for_tenants=True),
+    Route(f"{_ONE}/limits", set_limits, "POST", "tenants", Role.ADMIN),
+    Route(f"{_ONE}/settings", add_setting, "POST", "tenants", Role.ADMIN),
+    Route(f"{_ONE}/settings/remove", remove_setting, "POST", "tenants", Role.ADMIN),
 )

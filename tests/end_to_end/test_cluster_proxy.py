@@ -1,0 +1,146 @@
+"""BBB's cluster proxy: a real nginx with what `ctl cluster-proxy nginx` prints, before two servers.
+
+The simulated servers send who joins to the proxy, as `cluster-proxy bbb` has BBB do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.doubles.appliance_pool import ServedPool
+from tests.doubles.bbb_process import BbbProcess
+from tests.doubles.ctl_program import ctl
+from tests.doubles.nginx import serve_site
+from tests.doubles.ports import free_port
+
+WAIT_S = 40.0
+
+
+@pytest.fixture(scope="module")
+def proxy_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def servers(proxy_port: int) -> Iterator[list[BbbProcess]]:
+    """Give two servers that send users to the proxy, under a path of their own."""
+    with contextlib.ExitStack() as stack:
+        yield [
+            stack.enter_context(
+                BbbProcess(server_id=one, public_url=f"http://127.0.0.1:{proxy_port}/{one}")
+            )
+            for one in ("bbb-1", "bbb-2")
+        ]
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Answers with what it was asked; a websocket is opened."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        if self.headers["Upgrade"]:
+            self.send_response(101)
+            self.send_header("Upgrade", self.headers["Upgrade"])
+            self.send_header("Connection", self.headers["Connection"])
+            self.end_headers()
+            self.wfile.write(b"through the socket: " + self.rfile.readline())
+            self.close_connection = True
+            return
+        body = f"{self.path} {self.headers['Host']}".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Write nothing."""
+
+
+@contextlib.contextmanager
+def echo_server() -> Iterator[int]:
+    """Serve Echo on a port."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def fetch(port: int, target: str, **headers: str) -> tuple[int, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT_S)
+    with contextlib.closing(connection):
+        connection.request("GET", target, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+
+def redirection(url: str) -> str:
+    """Return where a BBB server sends who joins."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=WAIT_S)
+    with contextlib.closing(connection):
+        connection.request("GET", f"{parts.path}?{parts.query}")
+        return connection.getresponse().headers["Location"]
+
+
+def test_users_join_through_the_proxy_and_new_servers_follow(
+    empty_pool: ServedPool, proxy_port: int, tmp_path: Path
+) -> None:
+    pool = empty_pool
+    pool.ids = [pool.appliance.add_server(bbb, id=bbb.server_id) for bbb in pool.servers]
+    included = tmp_path / "cluster-proxy.conf"
+    included.write_text(ctl(pool, "cluster-proxy", "nginx"))
+    site = f"server {{\n  listen 127.0.0.1:{proxy_port};\n  include {included};\n}}\n"
+    directory = tmp_path / "nginx"
+    directory.mkdir()
+    with serve_site(directory, site, proxy_port) as nginx, echo_server() as echo_port:
+        for number in range(4):
+            meeting = f"room-{number}"
+            assert pool.front.create(meeting).returncode == "SUCCESS"
+            server_id = pool.id_of(pool.holder(meeting))
+            url = urlsplit(redirection(pool.front.join(meeting).location))
+            assert (url.netloc, url.path) == (
+                f"127.0.0.1:{proxy_port}",
+                f"/{server_id}/html5client/join",
+            )
+            status, page = fetch(proxy_port, f"{url.path}?{url.query}")
+            assert status == 200
+            assert "You are in the meeting" in page
+            assert server_id in page
+        assert {pool.id_of(pool.holder(f"room-{number}")) for number in range(4)} == {*pool.ids}
+        assert fetch(proxy_port, "/bbb-3/html5client/")[0] == 404
+
+        # A further server: the file is written anew, and nginx reloaded.
+        url_of_third = f"http://127.0.0.1:{echo_port}/bigbluebutton/api"
+        third = {"url": url_of_third, "secret": "s3cret-3", "id": "bbb-3"}
+        pool.appliance.control.post("addServer", {"server": third})
+        included.write_text(ctl(pool, "cluster-proxy", "nginx"))
+        nginx.reload()
+        for path, seen in (
+            ("/bbb-3/html5client/locales/de.json?x=1", "/bbb-3/html5client/locales/de.json?x=1"),
+            ("/bbb-3/bigbluebutton/api/rest?y", "/bigbluebutton/api/rest?y"),
+        ):
+            assert fetch(proxy_port, path) == (200, f"{seen} 127.0.0.1:{echo_port}")
+        upgrade = {"Upgrade": "websocket", "Connection": "Upgrade"}
+        connection = http.client.HTTPConnection("127.0.0.1", proxy_port, timeout=WAIT_S)
+        with contextlib.closing(connection):
+            connection.request("GET", "/bbb-3/html5client/sockjs", headers=upgrade)
+            assert connection.sock is not None
+            reader = connection.sock.makefile("rb")
+            head = list(iter(reader.readline, b"\r\n"))
+            assert head[0].startswith(b"HTTP/1.1 101 ")
+            assert b"Upgrade: websocket\r\n" in head
+            connection.sock.sendall(b"hello\n")
+            assert reader.readline() == b"through the socket: hello\n"

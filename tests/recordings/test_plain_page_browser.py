@@ -1,0 +1,271 @@
+"""The plain page of a recording in a real Chromium, with a recording that ffmpeg has made."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
+
+from tests.doubles.browser import Browser
+from tests.doubles.playback import Player, open_player
+from tests.doubles.presentation import CHAT, HOSTILE, presentation_files
+from tests.doubles.s3 import S3Server, s3_settings
+
+pytest_plugins = ["tests.doubles.browser_fixtures"]
+
+Opener = Callable[..., AbstractAsyncContextManager[Player]]
+SEEN = """
+const all = (query) => [...document.querySelectorAll(query)];
+const get = (id) => document.getElementById(id);
+const video = get("webcams"), screen = get("screen");
+const current = (list) => all(`#${list} li`).findIndex(
+  (one) => one.ariaCurrent || one.firstElementChild.ariaCurrent);
+return {
+  time: video.currentTime, duration: video.duration, paused: video.paused,
+  slide: current("slide-list"), message: current("chat-list"),
+  picture: get("picture").href.baseVal.split("/").pop(), view: get("slide").getAttribute("viewBox"),
+  position: get("position").textContent, label: get("slide").getAttribute("aria-label"),
+  screen: screen.hidden ? null : screen.currentTime,
+  captions: [...video.textTracks].map((one) => [one.language, one.label, one.mode]),
+};"""
+SEEK = """
+const [position, done] = arguments, video = document.getElementById("webcams");
+video.addEventListener("seeked", () => requestAnimationFrame(() => done()), {once: true});
+video.currentTime = position;"""
+
+
+@pytest.fixture
+def opener(redis_url: str, redis_namespace: str, database_url: str, tmp_path: Path) -> Opener:
+    @asynccontextmanager
+    async def opened(
+        files: Mapping[str, bytes] | None = None, **options: Any
+    ) -> AsyncIterator[Player]:
+        stores = (redis_url, redis_namespace, database_url, tmp_path)
+        async with open_player(*stores, **options) as player:
+            await player.add("rec-1", name="Biology 101", start_ms=1_764_000_000_000)
+            if "s3" not in options:
+                for name, content in (presentation_files() if files is None else files).items():
+                    path = player.published / "presentation/rec-1" / name
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(content)
+            yield player
+
+    return opened
+
+
+async def show(browser: Browser, player: Player, path: str = "") -> None:
+    """Open the page, and wait until it has read everything."""
+    path = path or "/playback/presentation/2.3/rec-1"
+    url = f"http://127.0.0.1:{player.public.port}{path}"
+
+    def work() -> None:
+        browser.driver.get(url)
+        ready = "return document.body.dataset.ready"
+        WebDriverWait(browser.driver, 40, 0.05).until(lambda one: one.execute_script(ready))
+
+    await trio.to_thread.run_sync(work)
+
+
+async def run(browser: Browser, script: str, *values: Any) -> Any:
+    return await trio.to_thread.run_sync(lambda: browser.driver.execute_script(script, *values))
+
+
+async def seek(browser: Browser, position: float) -> Any:
+    """Go to a time of the video, and return what is seen."""
+    browser.driver.set_script_timeout(20)
+    await trio.to_thread.run_sync(lambda: browser.driver.execute_async_script(SEEK, position))
+    return await run(browser, SEEN)
+
+
+async def press(browser: Browser, key: str) -> Any:
+    chain = ActionChains(browser.driver).send_keys(getattr(Keys, key, key))
+    await trio.to_thread.run_sync(chain.perform)
+    await trio.sleep(0.3)
+    return await run(browser, SEEN)
+
+
+async def test_slides_screen_and_chat_follow_the_video(opener: Opener, browser: Browser) -> None:
+    async with opener() as player:
+        await show(browser, player)
+
+        assert browser.driver.title == "Biology 101"
+        date = await run(browser, "return document.getElementById('began').textContent")
+        assert "November 24, 2025" in date
+        for position, expected in (
+            (0.5, {"slide": 0, "picture": "slide1.svg", "position": "Slide 1 of 3", "message": -1}),
+            (3.5, {"slide": 1, "picture": "slide2.svg", "view": "0 0 1600 900", "message": 0}),
+            (5.0, {"slide": 1, "view": "400 200 800 450", "screen": None, "message": 1}),
+            (7.0, {"screen": 7, "position": "Screen"}),
+            (10.5, {"slide": 2, "picture": "slide3.svg", "message": 3, "screen": None}),
+            (1.0, {"slide": 0, "label": "Slide 1 of 3: Why cells divide\nWhat we know"}),
+        ):
+            seen = await seek(browser, position)
+            if seen["screen"] is not None:
+                seen["screen"] = round(seen["screen"])
+            assert {name: seen[name] for name in expected} == expected, position
+        assert round(seen["duration"]) == 12
+        assert [one[:2] for one in seen["captions"]] == [
+            ["en-US", "English (United States)"],
+            ["de", "Deutsch"],
+        ]
+        loaded = "return [...document.querySelectorAll('.thumb img')].map(one => one.naturalWidth)"
+        widths = await run(browser, loaded)
+        assert all(widths), widths
+        assert len(widths) == 3
+        # The missing thumbnails are replaced by the slides.
+        assert all("thumb-" in one for one in browser.take_log())
+
+
+async def test_page_is_used_by_keyboard_and_by_its_buttons(
+    opener: Opener, browser: Browser
+) -> None:
+    async with opener() as player:
+        await show(browser, player)
+
+        assert (await press(browser, "n"))["slide"] == 1
+        assert (await press(browser, "n"))["slide"] == 2
+        assert (await press(browser, "p"))["slide"] == 1
+        assert (await press(browser, "ARROW_RIGHT"))["time"] == pytest.approx(12, abs=0.5)
+        assert (await press(browser, "ARROW_LEFT"))["time"] == pytest.approx(2, abs=0.5)
+        assert [one[2] for one in (await press(browser, "c"))["captions"]] == [
+            "showing",
+            "disabled",
+        ]
+        assert (await press(browser, " "))["paused"] is False
+        assert (await press(browser, "k"))["paused"] is True
+        for query, slide in (
+            ("#slide-list li:nth-child(3) button", 2),
+            ("#chat-list li:nth-child(2) button", 1),
+            ("#previous", 0),
+        ):
+            await run(browser, "document.querySelector(arguments[0]).click()", query)
+            await trio.sleep(0.3)
+            assert (await run(browser, SEEN))["slide"] == slide, query
+
+
+async def test_chat_with_markup_is_text(opener: Opener, browser: Browser) -> None:
+    async with opener() as player:
+        await show(browser, player)
+
+        script = (
+            "return [...document.querySelectorAll('#chat-list li')].map(one => ["
+            + ",".join(f"one.querySelector('{name}').textContent" for name in ("b", "p"))
+            + "])"
+        )
+        found = await run(browser, script)
+        assert found == [[name, text] for _, name, text in CHAT]
+        assert await run(browser, "return document.querySelectorAll('#chat img').length") == 0
+        link = await run(browser, "return document.querySelector('#chat a').href")
+        assert link == "https://example.org/slides?a=1&b=2"
+        assert browser.driver.title == "Biology 101"
+
+
+ODD: dict[str, bytes] = {
+    "shapes.svg": b"""<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">
+<image in="0" xlink:href="https://evil.example/x.png"/><image in="1" xlink:href="../rec-2/x.png"/>
+<image in="2" xlink:href="javascript:alert(1)"/><image in="-1 NaN 1e99 x" xlink:href="a.svg"/>
+<image in="3 1" xlink:href="presentation/p/slide-1.png" width="NaN" height="-3"/>
+<script>document.title = "run"</script></svg>""",
+    "panzooms.xml": b"<recording><event timestamp='0'><viewBox>1 2 NaN 4</viewBox></event>"
+    b"<event timestamp='1'><viewBox>9e9 0 1 1</viewBox></event></recording>",
+    "slides_new.xml": b"<popcorn><chattimeline in='x' message='no time'/>"
+    b"<chattimeline in='2' message='&lt;script&gt;document.title = 1&lt;/script&gt;'/>"
+    b"<chattimeline in='1' name='N' message='&amp;lt;b&amp;gt; &amp;amp;amp;'/></popcorn>",
+    "presentation_text.json": b'{"p": {"slide-1": {"a": 1}}, "q": null}',
+    "captions.json": b'[{"locale": "../../x"}, {"locale": "xx"}, null, 7]',
+    "caption_xx.vtt": b"<html>",
+    "deskshare.xml": b"<recording><event start_timestamp='-5' stop_timestamp='x'/>",
+}
+
+
+async def test_odd_files_do_no_harm(opener: Opener, browser: Browser) -> None:
+    async with opener(ODD) as player:
+        await show(browser, player)
+
+        seen = await run(browser, SEEN)
+        assert browser.driver.title == "Biology 101"
+        expected = {"slide": 0, "picture": "slide-1.png", "view": "0 0 1600 900", "captions": []}
+        assert {name: seen[name] for name in expected} == expected
+        times = "return [...document.querySelectorAll('#slide-list .at')].map(one => one.innerText)"
+        assert await run(browser, times) == ["0:01", "0:03"]
+        texts = "return [...document.querySelectorAll('#chat p')].map(one => one.textContent)"
+        assert await run(browser, texts) == [
+            "<b> &amp;",
+            "<script>document.title = 1</script>",
+        ]
+        # Without a video the slides are turned by hand.
+        assert (await press(browser, "n"))["slide"] == 1
+        assert not any("evil" in one or "rec-2" in one for one in browser.take_log())
+
+
+async def test_recording_without_files_says_so(opener: Opener, browser: Browser) -> None:
+    async with opener({}) as player:
+        await show(browser, player)
+
+        shown = "return document.getElementById('failed').innerText"
+        assert "cannot be played" in await run(browser, shown)
+        assert browser.find_barriers() == []
+
+
+async def test_page_fits_the_screen_and_is_accessible(opener: Opener, browser: Browser) -> None:
+    async with opener() as player:
+        for width, dark in itertools.product((360, 1440), (False, True)):
+            browser.set_up(width=width, height=800, dark=dark, language="de")
+            await show(browser, player)
+            await seek(browser, 3.5)
+
+            assert browser.overflow_px() == 0
+            assert await trio.to_thread.run_sync(browser.find_barriers) == []
+            shown = await run(browser, "return document.body.innerText")
+            assert "Folie 2 von 3" in shown
+            assert "24. November 2025" in shown
+
+
+async def test_protected_recording_is_played_by_its_link_only(
+    opener: Opener, browser: Browser
+) -> None:
+    async with opener() as player:
+        await player.protect("rec-1")
+        (token,) = await player.tokens.issue_tokens([("rec-1", "presentation")])
+
+        # The cookie is Secure, which browsers take over HTTP from this machine only.
+        await show(browser, player, f"/recording/rec-1/presentation?token={token}")
+
+        assert (await seek(browser, 3.5))["picture"] == "slide2.svg"
+        assert browser.driver.current_url.endswith("/presentation/rec-1/playback.html")
+        await trio.to_thread.run_sync(browser.driver.refresh)
+        assert browser.driver.title == "Biology 101"
+        browser.reset()
+        url = f"http://127.0.0.1:{player.public.port}/presentation/rec-1/playback.html"
+        await trio.to_thread.run_sync(browser.driver.get, url)
+        assert browser.driver.title == "Recording Not Found"
+
+
+@pytest.mark.parametrize("serve", ["mixed", "redirect"])
+async def test_recording_in_a_bucket_is_played(
+    opener: Opener, browser: Browser, s3: S3Server, serve: str
+) -> None:
+    bucket = s3.make_bucket()
+    for name, content in presentation_files().items():
+        key = f"published/presentation/rec-1/{name}"
+        s3.client.put_object(Bucket=bucket, Key=key, Body=content)
+    async with opener(s3=s3_settings(s3.url, bucket, S3_SERVE=serve)) as player:
+        (player.published / "presentation/rec-1/index.html").unlink()
+        await show(browser, player)
+
+        seen = await seek(browser, 7.5)
+        assert (seen["slide"], round(seen["screen"])) == (1, 8)
+        assert len(seen["captions"]) == 2
+        assert not [one for one in browser.take_log() if "Policy" in one]
+        assert HOSTILE in json.dumps(await run(browser, "return document.body.innerText")).replace(
+            '\\"', '"'
+        )
