@@ -53,6 +53,7 @@ KINDS = (
     KeyKind("servers", "server_load|cordoned_server_load", members="server"),
     KeyKind("servers", "server:(.+)", owner="server", counted=True),
     KeyKind("servers", _APPLIANCE_SERVER, owner="server"),
+    KeyKind("servers", "appliance:retired", sealed=True),
     KeyKind("tenants", "tenants", members="tenant"),
     KeyKind("tenants", "tenant:(.+)", owner="tenant", counted=True),
     KeyKind("tenants", "tenant_name:.+"),
@@ -81,6 +82,7 @@ KINDS = (
     KeyKind("callbacks", "appliance:(?:ended|callback_urls|callback_urls_of:.+)", sealed=True),
     KeyKind("usage_state", "appliance:usage_of:(.+)", owner="server"),
     KeyKind("usage_state", "appliance:usage_.+"),
+    KeyKind("usage_state", "appliance:owed(?::.+)?"),
     KeyKind("other", "appliance:.+"),
     KeyKind("other", ".+"),
 )
