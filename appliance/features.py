@@ -70,7 +70,7 @@ class Features:
             self.recordings,
             self.callbacks.analytics_files or AnalyticsFiles(self.settings.stores.state_dir),
             usage,
-            None if usage is None else PrivacyStore(usage.table.database, self.redis.background),
+            PrivacyStore(None if usage is None else usage.table.database, self.redis.background),
         )
 
     @property

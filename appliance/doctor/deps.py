@@ -9,6 +9,7 @@ from pathlib import Path
 from appliance.bbb.checksum_errors import ChecksumErrors
 from appliance.bbb.server_facts import ServerFacts
 from appliance.callbacks.deps import CallbackDeps
+from appliance.fleet.deps import FleetDeps
 from appliance.log import Log
 from appliance.model import Server, Target
 from appliance.postgres.facts import DatabaseFacts
@@ -57,5 +58,6 @@ class DoctorDeps:
     tenants: TenantDeps
     recordings: RecordingDeps
     checksum_errors: ChecksumErrors
+    fleet: FleetDeps
     probes: Probes | None = None
     """None: doctor is not available."""

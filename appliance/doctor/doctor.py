@@ -44,6 +44,7 @@ from appliance.doctor.settings_findings import (
 )
 from appliance.doctor.store_findings import judge_database, judge_redis
 from appliance.faults import DatabaseDown, StoreDown
+from appliance.fleet.autoscale import make_hooks
 from appliance.log import Log
 from appliance.model import Server, ServerState
 from appliance.recordings.bucket_facts import read_bucket_facts
@@ -66,6 +67,7 @@ _START_REDIS = (
     " (`journalctl -u scalelite-appliance-redis`); else start it"
 )
 _OLD_TAR_S = 3600.0
+_MAX_HOOK_FAILURES = 3
 _MAX_PLAYERS = 20
 """Servers that are asked for their player; a pool has one or two versions."""
 _MAX_HOSTS = 20
@@ -89,6 +91,7 @@ async def examine(deps: DoctorDeps, *, check_s: float = _CHECK_S) -> list[Findin
         ("recordings", examination.recordings),
         ("player", examination.player),
         ("callbacks", examination.callbacks),
+        ("autoscaler", examination.autoscaler),
         ("tenants", examination.tenants),
         ("front-ends", examination.front_ends),
         ("servers", examination.servers),
@@ -273,6 +276,19 @@ class _Examination:
             text = f"{failed} calls to front-ends failed and are no longer tried"
             return [warn("callbacks", text, advice)]
         return [ok("callbacks", f"none failed, {waiting} wait")]
+
+    async def autoscaler(self) -> list[Finding]:
+        """Check whether the hooks of the autoscaler accept calls."""
+        fleet, findings = self._deps.fleet, []
+        for hook in make_hooks(fleet):
+            name, told = f"AUTOSCALE_{hook.name.upper()}", await fleet.store.read_told(hook.name)
+            if told.failures >= _MAX_HOOK_FAILURES:
+                text = f"{name} did not accept {told.failures} calls in a row: {told.error}"
+                advice = "nothing is lost, it is tried again; `ctl autoscale plan` shows what waits"
+                findings.append(warn("autoscaler", text, advice))
+            else:
+                findings.append(ok("autoscaler", f"{name} accepts calls"))
+        return findings
 
     async def tenants(self) -> list[Finding]:
         """Check the tenants: their secrets, and whether their hosts can be resolved."""

@@ -19,7 +19,7 @@ KEEP_S = 600.0
 """How long an hour that was read is used."""
 PAUSE_S = 10.0
 """After a failure, so that a database that is down does not delay every call."""
-_READ_S = 3.0
+_READ_S = 2.0
 _KEPT_HOURS = 6
 
 

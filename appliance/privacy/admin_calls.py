@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -48,6 +49,8 @@ async def _erase(deps: PrivacyDeps, call: Call[EraseRequest]) -> ErasedJson:
     if subject.kind is TraceKind.TENANT:
         tenant_id, tenant_name = await _find_tenant(deps, subject.value)
         subject = Subject(TraceKind.TENANT, tenant_id)
+    elif subject.kind is TraceKind.MEETING:
+        subject = replace(subject, tenant_ids=tuple(await _read_tenants(deps)))
     found = await erase(deps, call.who, subject, tenant_name, dry_run=request.dry_run)
     return ErasedJson(
         found.runs, found.analytics, found.recordings, found.callbacks, request.dry_run
@@ -56,11 +59,15 @@ async def _erase(deps: PrivacyDeps, call: Call[EraseRequest]) -> ErasedJson:
 
 async def _find_tenant(deps: PrivacyDeps, given: str) -> tuple[str, str]:
     """Return id and name, also of a tenant that was removed. Raises Refused."""
-    names = await deps.recordings.tenants.store.read_names()
-    if deps.usage is not None:
-        names = await deps.usage.table.read_names(names)
+    names = await _read_tenants(deps)
     tenant_id = match_tenant(names, given)
     return tenant_id, names[tenant_id]
+
+
+async def _read_tenants(deps: PrivacyDeps) -> dict[str, str]:
+    """Return the names of all tenants by id, also of those that were removed."""
+    names = await deps.recordings.tenants.store.read_names()
+    return names if deps.usage is None else await deps.usage.table.read_names(names)
 
 
 async def _read_subject(deps: PrivacyDeps, call: Call[Any], answer: Any) -> Mapping[str, Snapshot]:

@@ -20,4 +20,4 @@ class PrivacyDeps:
     reports: AnalyticsFiles
     usage: UsageDeps | None
     """None: there is no database, and no traces in it."""
-    store: PrivacyStore | None
+    store: PrivacyStore

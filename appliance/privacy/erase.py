@@ -44,18 +44,16 @@ async def erase(
     if not subject.value.strip():
         raise Refused(RefusalKind.INVALID, "name a meeting, a user or a tenant")
     analytics = await _erase_reports(deps, subject, tenant_name, dry_run)
-    erased = Erased(analytics=analytics)
-    if deps.store is not None:
-        if deps.usage is not None and not dry_run:
-            await write_waiting(deps.usage)  # what would be written after the deletion
-        erased = Erased(
-            await deps.store.erase_runs(subject, dry_run=dry_run),
-            analytics,
-            await _erase_metadata(deps, actor, subject, dry_run),
-            await deps.store.erase_callbacks(subject, dry_run=dry_run),
-        )
-        if subject.kind is TraceKind.MEETING and not dry_run:
-            await deps.store.forget_meeting(subject.value)
+    if deps.usage is not None and not dry_run:
+        await write_waiting(deps.usage)  # what would be written after the deletion
+    erased = Erased(
+        await deps.store.erase_runs(subject, dry_run=dry_run),
+        analytics,
+        await _erase_metadata(deps, actor, subject, dry_run),
+        await deps.store.erase_callbacks(subject, dry_run=dry_run),
+    )
+    if not dry_run:
+        await deps.store.forget(subject)
     if not dry_run:
         # Without the name, which would be a new trace.
         deps.log.info(
@@ -72,7 +70,7 @@ async def erase(
 
 async def _erase_metadata(deps: PrivacyDeps, actor: str, subject: Subject, dry_run: bool) -> int:
     """Remove metadata of recordings, also from their files; return the number of recordings."""
-    if deps.store is None or deps.recordings.admin is None:
+    if deps.recordings.admin is None:
         return 0
     found = await deps.store.find_metadata(subject)
     for record_id, keys in found if not dry_run else ():

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from appliance.postgres.database import Connection, Database
 from appliance.privacy.rules import spellings
-from appliance.redis.store import RedisStore
+from appliance.redis.store import SCAN_CHUNK, Argument, RedisStore
 from appliance.tenants.params import TENANT_KEY
+from appliance.tenants.scoped_id import SEPARATOR, scoped_id
 
 DEADLINE_S = 60.0
+_REMEMBERED = ("size:", "callback_urls_of:")
+"""Keys with a meeting's stored id that outlive it."""
 
 
 class TraceKind(StrEnum):
@@ -30,11 +33,18 @@ class Subject:
 
     kind: TraceKind
     value: str
+    tenant_ids: tuple[str, ...] = ()
+    """All tenants: each may have had a meeting of this meetingID."""
+
+    @property
+    def values(self) -> list[str]:
+        """Return all ids of the meeting in the stores; the value alone for other kinds."""
+        return [self.value, *(scoped_id(self.value, one) for one in self.tenant_ids)]
 
 
 _PAIRS = "(SELECT id FROM appliance.usage_pairs WHERE tenant = $1 AND scope IN (0, 1))"
 _RUNS = {
-    TraceKind.MEETING: ("appliance.meeting_runs WHERE meeting_id = $1",),
+    TraceKind.MEETING: ("appliance.meeting_runs WHERE meeting_id = ANY($1)",),
     TraceKind.USER: (),
     TraceKind.TENANT: (
         f"appliance.meeting_runs WHERE pair IN {_PAIRS}",
@@ -45,9 +55,9 @@ _RUNS = {
 }
 _CALLBACKS = {
     TraceKind.MEETING: (
-        "appliance.callbacks WHERE meeting_id = $1",
-        "appliance.callback_origins WHERE meeting_id = $1",
-        "public.callback_data WHERE meeting_id = $1",
+        "appliance.callbacks WHERE meeting_id = ANY($1)",
+        "appliance.callback_origins WHERE meeting_id = ANY($1)",
+        "public.callback_data WHERE meeting_id = ANY($1)",
     ),
     TraceKind.USER: (
         "appliance.callbacks WHERE position($1::bytea IN body) > 0"
@@ -61,7 +71,7 @@ _CALLBACKS = {
     ),
 }
 _RECORDINGS = {
-    TraceKind.MEETING: "r.meeting_id = $1 AND m.key <> $2",
+    TraceKind.MEETING: "r.meeting_id = ANY($1) AND m.key <> $2",
     TraceKind.USER: "m.value = $1 AND m.key <> $2",
     TraceKind.TENANT: "m.key <> $2 AND EXISTS (SELECT FROM public.metadata t"
     " WHERE t.recording_id = r.id AND t.key = $2 AND t.value = $1)",
@@ -77,16 +87,16 @@ WHERE coalesce(r.state, '') <> 'deleted' AND {wanted} GROUP BY r.record_id ORDER
 class PrivacyStore:
     """The traces in the stores."""
 
-    database: Database
+    database: Database | None
     redis: RedisStore
 
     async def erase_runs(self, subject: Subject, *, dry_run: bool) -> int:
         """Delete the records of meeting runs, and a tenant's samples; return the number of runs."""
-        return await self._delete(_RUNS[subject.kind], [subject.value], dry_run)
+        return await self._delete(_RUNS[subject.kind], [_argument(subject)], dry_run)
 
     async def erase_callbacks(self, subject: Subject, *, dry_run: bool) -> int:
         """Delete calls to front-ends, sent and waiting, and kept URLs; return the number."""
-        arguments: list[object] = [subject.value]
+        arguments: list[object] = [_argument(subject)]
         if subject.kind is TraceKind.USER:
             written = spellings(subject.value)
             arguments = [written[0], written[-1]]
@@ -95,11 +105,38 @@ class PrivacyStore:
 
     async def find_metadata(self, subject: Subject) -> list[tuple[str, list[str]]]:
         """Return recordings and those keys of their metadata that are traces."""
+        if self.database is None:
+            return []
         statement = _METADATA.format(wanted=_RECORDINGS[subject.kind])
         found = await self.database.fetch(
-            statement, subject.value, TENANT_KEY, deadline_s=DEADLINE_S
+            statement, _argument(subject), TENANT_KEY, deadline_s=DEADLINE_S
         )
         return [(record_id, list(keys)) for record_id, keys in found]
+
+    async def forget(self, subject: Subject) -> None:
+        """Delete what Redis remembers of meetings after their end, and their URLs."""
+        own = self.redis.own_key
+        names = [f"{kind}{one}" for kind in _REMEMBERED for one in subject.values]
+        if subject.kind is TraceKind.TENANT:
+            names = [name async for name in self._names_of_tenant(subject.value)]
+        pending = await self.redis.command("LRANGE", own("callback_urls"), 0, -1)
+        commands: list[Sequence[Argument]] = [("DEL", own(name)) for name in names]
+        commands += [
+            ("LREM", own("callback_urls"), 1, one) for one in pending if _concerns(one, subject)
+        ]
+        if subject.kind is not TraceKind.USER and commands:
+            await self.redis.pipeline(commands)
+
+    async def _names_of_tenant(self, tenant_id: str) -> AsyncIterator[str]:
+        """Yield the names of the keys of a tenant's scoped ids; plain ids do not tell theirs."""
+        prefix, cursor = self.redis.own_key(""), "0"
+        while True:
+            cursor, keys = await self.redis.command("SCAN", cursor, "COUNT", SCAN_CHUNK)
+            for name in (key.removeprefix(prefix) for key in keys if key.startswith(prefix)):
+                if name.startswith(_REMEMBERED) and name.endswith(f"{SEPARATOR}{tenant_id}"):
+                    yield name
+            if cursor == "0":
+                return
 
     async def _delete(
         self, wanted: Sequence[str], arguments: Sequence[object], dry_run: bool
@@ -117,10 +154,12 @@ class PrivacyStore:
                     numbers.append(int(done.rpartition(" ")[2]))
             return numbers[0] if numbers else 0
 
+        if self.database is None:
+            return 0
         return await self.database.run(work, deadline_s=DEADLINE_S, transaction=True)
 
     async def _erase_waiting(self, subject: Subject, *, dry_run: bool) -> int:
-        """Delete the callbacks that Redis keeps while the database is away."""
+        """Delete the callbacks that Redis keeps while the database is away, or without one."""
         ids = await self.redis.command("ZRANGE", self.redis.own_key("callbacks"), 0, -1)
         keys = [self.redis.own_key(f"callback:{one}") for one in ids]
         found = await self.redis.pipeline([("HGET", key, "data") for key in keys]) if keys else []
@@ -138,10 +177,9 @@ class PrivacyStore:
             )
         return len(matching)
 
-    async def forget_meeting(self, meeting_id: str) -> None:
-        """Delete what Redis remembers of a meeting after its end."""
-        names = (f"size:{meeting_id}", f"callback_urls_of:{meeting_id}")
-        await self.redis.command("DEL", *map(self.redis.own_key, names))
+
+def _argument(subject: Subject) -> str | list[str]:
+    return subject.values if subject.kind is TraceKind.MEETING else subject.value
 
 
 def _concerns(data: str, subject: Subject) -> bool:
@@ -149,5 +187,6 @@ def _concerns(data: str, subject: Subject) -> bool:
     if subject.kind is TraceKind.USER:
         body = base64.b64decode(document.get("body", ""))
         return any(text in body for text in spellings(subject.value))
-    name = "meeting_id" if subject.kind is TraceKind.MEETING else "tenant_id"
-    return bool(document.get(name) == subject.value)
+    if subject.kind is TraceKind.MEETING:
+        return document.get("meeting_id") in subject.values
+    return bool(document.get("tenant_id") == subject.value)

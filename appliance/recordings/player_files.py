@@ -23,6 +23,8 @@ PLAYER_PATH = "presentation/2.3"
 """Below PLAYBACK_DIR."""
 ADDRESS = f"/playback/{PLAYER_PATH}/"
 INDEX, MANIFEST, VERSION_FILE = "index.html", "asset-manifest.json", "bbb-playback-version"
+LICENSE = ".LICENSE.txt"
+"""Follows the name of a script."""
 MAX_FILES = 2000
 """The build of bbb-playback 5.1 has 42."""
 MAX_FILE_BYTES = 64 << 20
@@ -30,7 +32,7 @@ MAX_BYTES = 256 << 20
 """Of all files; that build has 19 MB, its source maps included."""
 
 _MAX_NAME_BYTES, _MAX_DEPTH = 200, 16
-_OPTIONAL = (".map", ".LICENSE.txt")
+_OPTIONAL = (".map", LICENSE)
 """Names of files that browsers do without; a packager may leave them out."""
 _IN_LINE = ("data:", "blob:", "about:", "#")
 _CSS_URL = re.compile(

@@ -25,6 +25,7 @@ from appliance.recordings.player import InstalledPlayer, PlayerDirectory, check_
 from appliance.recordings.player_files import (
     ADDRESS,
     INDEX,
+    LICENSE,
     MANIFEST,
     MAX_BYTES,
     MAX_FILE_BYTES,
@@ -123,6 +124,8 @@ class _Download:
             content = await self._fetch(name)
             if name.endswith(".css"):
                 wanted += parse_style_sheet(content, name)
+            elif name.endswith(".js"):
+                wanted.append(f"{name}{LICENSE}")  # which only a comment in the script names
 
     async def _fetch(self, name: str) -> bytes:
         """Fetch a file, and return it if it is a text that names others."""

@@ -33,7 +33,7 @@ SHORT_MS = 60_000 + round(TICK_S * 1000)
 """An end is noticed up to a tick later."""
 UNSEEN_MS = 30_000
 """So long after a join there must be a user: BBB takes some seconds, its users too."""
-SETTLE_MS = 5_000
+SETTLE_MS = 20_000
 """Polls within this time of the join say nothing."""
 PERIOD_H = 24
 """What failed is shown of the last 24 hours."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from textwrap import fill
 
 from appliance.simulation.svg import COLOURS, STYLE, nice_ceiling
 
 WIDTH, HEIGHT = 820, 240
 LEFT, TOP, GAP, LEGEND = 60, 40, 70, 170
+_LINE = 200
+"""Length of a line of the file."""
 
 Points = Sequence[tuple[float, float]]
 
@@ -59,7 +62,7 @@ def _panel(panel: Panel, colours: Mapping[str, str], top: float) -> list[str]:
         parts.append(f'<line class="g" x1="{LEFT}" x2="{LEFT + WIDTH}" y1="{y}" y2="{y}"/>')
         parts.append(_text(LEFT - 6, y + 4, f"{ceiling * step / 4:g}", anchor="end"))
         hour = first + span * step / 4
-        clock = f"{int(hour):02}:{int(hour * 60) % 60:02}"
+        clock = f"{int(hour) % 24:02}:{int(hour * 60) % 60:02}"
         parts.append(_text(LEFT + WIDTH * step / 4, top + HEIGHT + 18, clock, anchor="middle"))
     if panel.level is not None:
         ends = f"{place(first, panel.level)} {place(last, panel.level)}"
@@ -67,7 +70,7 @@ def _panel(panel: Panel, colours: Mapping[str, str], top: float) -> list[str]:
             f'<polyline points="{ends}" fill="none" stroke="#6b7280" stroke-dasharray="6 4"/>'
         )
     for name, points in panel.lines.items():
-        path = " ".join(place(x, y) for x, y in points)
+        path = fill(" ".join(place(x, y) for x, y in points), _LINE)
         parts.append(
             f'<polyline points="{path}" fill="none" stroke="{colours[name]}" stroke-width="1.5"/>'
         )

@@ -134,7 +134,7 @@ def make_features(
         dialin=DialInDeps(settings, log, faults, now_ms, VoiceBridges(redis.foreground), metrics),
         doctor=DoctorDeps(
             *(settings, log, now_ms, servers, callbacks, tenants, recordings, checksum_errors),
-            probes,
+            *(fleet, probes),
         ),
         takeover=_make_takeover(parts, servers, recordings, probes),
         exposition=_make_exposition(parts, servers, recordings, fleet),

@@ -78,6 +78,17 @@ async def test_login_opens_a_session_with_a_token_or_the_secret(opened: OpenCons
         assert "12 users" in await client.get("/scalelite/")
 
 
+async def test_overview_shows_seats_and_how_many_servers_are_needed(opened: OpenConsole) -> None:
+    client = opened.client()
+    await client.log_in(SECRET)
+
+    page = await client.get("/scalelite/")
+
+    assert "Servers needed" in page
+    assert "for 12 users" in page
+    assert "<b>188</b> <span>of 200</span>" in page
+
+
 async def test_login_is_refused_with_what_is_no_valid_token(opened: OpenConsole) -> None:
     old = await opened.make_token("admin", expires_ms=opened.features.now_ms() - 1)
     for secret in ("", "sla_unknown", old, "x" * 5000, "\0"):

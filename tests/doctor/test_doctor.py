@@ -27,6 +27,7 @@ from appliance.doctor.doctor import examine
 from appliance.doctor.findings import Finding, Level
 from appliance.faults import DatabaseDown
 from appliance.features import Features
+from appliance.fleet.autoscale import make_hooks, tell
 from appliance.model import Server, ServerChange, ServerId, ServerState, Target
 from appliance.postgres.facts import DatabaseFacts
 from appliance.recordings.deps import RecordingAdmin
@@ -370,6 +371,21 @@ async def test_failed_calls_to_front_ends_are_reported(
         await buffer.record_result(WHO, queued, AttemptResult(CallbackState.FAILED, 404))
 
         assert ("callbacks", WARN) in bad(await examine(res.doctor))
+
+
+async def test_autoscaler_that_accepts_no_calls_is_reported(
+    redis_url: str, redis_namespace: str, tmp_path: Path
+) -> None:
+    variables = {"AUTOSCALE_COMMAND": "/bin/false"}
+    async with healthy(redis_url, redis_namespace, tmp_path, **variables) as res:
+        (hook,) = make_hooks(res.fleet)
+        assert await res.fleet.store.claim(res.fleet.instance, lease_ms=60_000)
+        for failures in (1, 2):
+            assert await tell(res.fleet, hook) == failures
+        assert "autoscaler" not in {check for check, _ in bad(await examine(res.doctor))}
+        assert await tell(res.fleet, hook) == 3
+
+        assert ("autoscaler", WARN) in bad(await examine(res.doctor))
 
 
 async def test_doctor_is_refused_without_probes(redis_url: str, redis_namespace: str) -> None:

@@ -53,10 +53,7 @@ class Machine:
 
     async def run(self) -> None:
         """Boot, then serve until the machine is killed."""
-        booted_s = time.time() + self._settings.boot_s
-        while time.time() < booted_s:
-            await asyncio.sleep(_STEP_S)
-        self.server = BbbServer(
+        self.server = BbbServer(  # takes its port, at which connections are refused until then
             Namespace(
                 log_size=10,
                 port=self._port,
@@ -67,6 +64,9 @@ class Machine:
                 no_callbacks=False,
             )
         )
+        booted_s = time.time() + self._settings.boot_s
+        while time.time() < booted_s:
+            await asyncio.sleep(_STEP_S)
         self._recover()
         self.server.listener.open()
         self._cloud.note("ready", self.name, version=self._settings.version)

@@ -211,13 +211,22 @@ async def open_console(
     redis_url: str, namespace: str, **variables: Any
 ) -> AsyncIterator[OpenConsole]:
     """Serve the console of an appliance without servers."""
-    async with open_features(redis_url, namespace, **variables) as features:
-        console = make_console(features)
-        web = replace(features.settings.web, binds=(Bind("tcp", "127.0.0.1", 0),))
-        app = PublicApp(features, console=console)
-        async with serving(app, web, features.log) as (_, urls, _), trio.open_nursery() as nursery:
-            nursery.start_soon(console.live.run)
-            port = int(urls[0].rpartition(":")[2])
-            yield OpenConsole(features, console, Public(features, port))
-            console.live.stopping.set()
-            nursery.cancel_scope.cancel()
+    async with (
+        open_features(redis_url, namespace, **variables) as features,
+        open_console_of(features) as opened,
+    ):
+        yield opened
+
+
+@asynccontextmanager
+async def open_console_of(features: Features) -> AsyncIterator[OpenConsole]:
+    """Serve the console of an appliance."""
+    console = make_console(features)
+    web = replace(features.settings.web, binds=(Bind("tcp", "127.0.0.1", 0),))
+    app = PublicApp(features, console=console)
+    async with serving(app, web, features.log) as (_, urls, _), trio.open_nursery() as nursery:
+        nursery.start_soon(console.live.run)
+        port = int(urls[0].rpartition(":")[2])
+        yield OpenConsole(features, console, Public(features, port))
+        console.live.stopping.set()
+        nursery.cancel_scope.cancel()

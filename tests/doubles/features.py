@@ -289,6 +289,7 @@ def make_test_features(
             tenants,
             recordings,
             checksum_errors,
+            fleet,
             probes,
         ),
         takeover=TakeoverDeps(

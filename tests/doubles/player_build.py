@@ -60,6 +60,7 @@ def player_files(version: str = "5.1.3", **changes: bytes | None) -> dict[str, b
         "static/css/main.0bc52097.css.map": b"{}",
         f"static/js/{MAIN}": b"document.title='Playback'",
         f"static/js/{MAIN}.map": b"{}",
+        f"static/js/{MAIN}.LICENSE.txt": b"MIT",
         FONT: b"wOFF",
         "static/media/logo.874db01bcc20deeccee9.png": b"\x89PNG",
     }

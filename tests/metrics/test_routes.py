@@ -129,6 +129,7 @@ async def test_requests_placements_and_servers_are_counted(
     assert read["scalelite_request_seconds_count", ("analytics_callback", "refused")] == 1
     assert read["scalelite_placements_total", ("placed",)] == 1
     assert read["scalelite_placements_total", ("known",)] == 1
+    assert read["scalelite_pool_desired_servers", ()] >= 1
     assert {labels[1] for name, labels in read if name == "scalelite_server_online"} == {
         bbb.server_id for bbb in bbbs
     }

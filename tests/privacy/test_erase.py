@@ -16,6 +16,8 @@ from appliance.callbacks.queue import CallbackQueue
 from appliance.callbacks.rules import analytics
 from appliance.model import TenantId
 from appliance.privacy.rules import without_person
+from appliance.redis.store import RedisStore
+from appliance.tenants.scoped_id import scoped_id
 from appliance.usage.model import EndedRun, UsageRun
 from tests.doubles.control import ControlDouble, open_control
 from tests.doubles.features import open_features, rewire
@@ -33,6 +35,7 @@ class Traces:
     control: ControlDouble
     files: AnalyticsFiles
     bench: ImportBench
+    redis: RedisStore
 
     async def rows(self, table: str) -> int:
         """Return the number of rows of a table."""
@@ -95,7 +98,7 @@ async def traces(
         await res.usage.table.name_tenants({"t-1": "school", "t-2": "t-2"})
         res = rewire(res, callbacks__analytics_files=files)
         async with open_control(res) as control:
-            yield Traces(control, files, bench)
+            yield Traces(control, files, bench, res.redis.background)
 
 
 async def test_dry_run_counts_and_changes_nothing(traces: Traces) -> None:
@@ -129,6 +132,53 @@ async def test_meeting_is_erased_and_no_other(traces: Traces) -> None:
     }
     again = await traces.control.post("erase", {"meeting": "m-1"})
     assert {value for name, value in again.items() if name != "dry_run"} == {0}
+
+
+async def test_meeting_is_erased_under_its_scoped_ids_and_from_redis(traces: Traces) -> None:
+    redis, scoped = traces.redis, scoped_id("m-1", "t-2")
+    await add_with_files(traces.bench, make_recording("rec-3", meeting_id=scoped))
+    keys = [redis.own_key(f"size:{one}") for one in ("m-1", scoped, "m-2")]
+    for key in keys:
+        await redis.command("HSET", key, "peak", "5")
+    waiting = [json.dumps({"meeting_id": one, "tenant_id": None}) for one in ("m-1", "m-2")]
+    await redis.command("RPUSH", redis.own_key("callback_urls"), *waiting)
+
+    found = await traces.control.post("erase", {"meeting": "m-1"})
+
+    assert found["recordings"] == 2
+    assert [await redis.command("EXISTS", key) for key in keys] == [0, 0, 1]
+    assert await redis.command("LRANGE", redis.own_key("callback_urls"), 0, -1) == waiting[1:]
+
+
+async def test_tenant_is_erased_from_redis(traces: Traces) -> None:
+    redis = traces.redis
+    keys = [redis.own_key(f"size:{scoped_id('m-1', one)}") for one in ("t-1", "t-2")]
+    for key in keys:
+        await redis.command("HSET", key, "peak", "5")
+
+    await traces.control.post("erase", {"tenant": "school"})
+
+    assert [await redis.command("EXISTS", key) for key in keys] == [0, 1]
+
+
+async def test_callbacks_without_a_database_are_erased(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with (
+        open_features(redis_url, redis_namespace, DB_DISABLED="true") as res,
+        open_control(res) as control,
+    ):
+        for meeting in ("m-1", "m-2"):
+            callback = analytics("https://lms.example/a", b"{}", meeting_id=meeting, tenant_id=None)
+            assert await res.callbacks.queue.stores[-1].add(callback, meeting)
+
+        found = await control.post("erase", {"meeting": "m-1"})
+
+        assert found["callbacks"] == 1
+        left = await res.redis.background.command(
+            "ZCARD", res.redis.background.own_key("callbacks")
+        )
+        assert left == 1
 
 
 async def test_user_is_erased_from_reports_metadata_and_callbacks(traces: Traces) -> None:

@@ -26,6 +26,7 @@ def test_build_names_its_files() -> None:
 
     assert build == MAIN
     own = {"asset-manifest.json", "bbb-playback-version", "index.html"}
+    own.add(f"static/js/{MAIN}.LICENSE.txt")
     assert own | {*names, *page, *style} == set(FILES)
     assert style == [FONT, "static/media/logo.874db01bcc20deeccee9.png"]
 

@@ -77,10 +77,11 @@ async def test_player_is_fetched_whole(
     assert await source.ask(server_of(bbb)) == made.build
 
 
-async def test_source_maps_may_be_missing(
+async def test_source_maps_and_licences_may_be_missing(
     bbb: BbbProcess, source: PlayerSource, tmp_path: Path
 ) -> None:
-    files = {name: one for name, one in player_files().items() if not name.endswith(".map")}
+    optional = (".map", ".LICENSE.txt")
+    files = {name: one for name, one in player_files().items() if not name.endswith(optional)}
     serve_player(bbb, files)
 
     await source.install(server_of(bbb), PlayerDirectory(tmp_path))

@@ -23,9 +23,11 @@ from appliance.servers.maintenance import (
     plan_window,
 )
 from appliance.servers.maintenance_rules import DEFAULT_LEAD_MS, WEEK_MS, Phase, Window
+from appliance.usage.model import EndedRun, ServerMinute, Sums, UsageRun
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.features import rewire
 from tests.doubles.live_pool import LivePool, open_live
+from tests.doubles.usage import make_usage, open_database
 
 pytest_plugins = ["tests.doubles.live_pool_fixtures"]
 
@@ -367,6 +369,33 @@ async def test_window_of_a_removed_server_is_dropped(
         await bench.act(0.1)
 
         assert (await bench.phases(), bench.logged()[-1]) == ([], "gone")
+
+
+async def test_past_decides_about_lead_and_room(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess], database_url: str
+) -> None:
+    variables = {"SEATS_PER_SERVER": "100", "POOL_TIME_ZONE": "UTC"}
+    async with (
+        open_bench(redis_url, redis_namespace, bbbs[:2], **variables) as bench,
+        open_database(database_url) as database,
+    ):
+        usage = make_usage(bench.pool.res, database)
+        res = rewire(bench.pool.res, servers__usage=usage)
+        bench.pool = replace(bench.pool, res=res)
+        begin_ms = bench.clock[0] // HOUR_MS * HOUR_MS - WEEK_MS
+        run = UsageRun(
+            id="m", created=1, began_ms=begin_ms, peak_users=3, meeting_id="m", tenant=""
+        )
+        await usage.table.add_runs([EndedRun("bbb-1", run, begin_ms + 50 * MINUTE_MS, "poll")])
+        busy = begin_ms // MINUTE_MS + 6 * 60
+        minutes = ServerMinute("bbb-1", busy, {"": Sums(meetings=1, users=90)})
+        await usage.table.add_minutes([minutes])
+        await usage.table.roll_up()
+
+        with pytest.raises(Refused, match="90 users are expected and POOL_HEADROOM asks for 108"):
+            await bench.plan(begin=6 * 60, end=7 * 60, lead=None)
+        planned = await bench.plan(begin=2 * 60, end=3 * 60, lead=None)
+        assert planned.lead_ms == 50 * MINUTE_MS
 
 
 async def test_lead_is_two_hours_while_nothing_is_known(

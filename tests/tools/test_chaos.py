@@ -153,3 +153,15 @@ def test_run_that_an_unanswered_create_replaced_on_a_lost_server_is_excused(
     ledger.rooms["room"].repeated_ms, ledger.struck = repeated_ms, {0, 1}
 
     assert len(ledger.check_meetings({"room": {3: "aa-2000"}}, {"room": known}).lost) == lost
+
+
+@pytest.mark.parametrize(("run", "expected"), [("aa-2000", (0, 1)), ("aa-1000", (1, 0))])
+def test_run_of_an_unanswered_create_that_outlives_its_meeting_is_an_orphan(
+    run: str, expected: tuple[int, int]
+) -> None:
+    ledger = ledger_with(State.ENDED, server=1)
+    ledger.rooms["room"].repeated_ms, ledger.struck = 1500, {1}
+
+    found = ledger.check_meetings({"room": {3: run}}, {"room": None})
+
+    assert (len(found.lost), len(found.orphans)) == expected

@@ -14,6 +14,7 @@ from appliance.usage.history import (
     find_busiest_day,
     forecast_hour,
     list_classes,
+    longest_usual_meeting,
     read_history,
     same_hours,
 )
@@ -131,6 +132,38 @@ def test_same_hours_without_a_zone_are_those_of_the_machine(
     time.tzset()
 
     assert [f"{one:%m-%dT%H}" for one in found] == ["10-27T07", "10-20T06"]
+
+
+async def test_longest_usual_meeting_is_longer_than_95_of_100(database_url: str) -> None:
+    async with open_database(database_url) as database:
+        assert await longest_usual_meeting(database, 0) is None
+        runs = [
+            EndedRun(
+                "a",
+                UsageRun(
+                    id=f"m{number}",
+                    created=number,
+                    began_ms=EIGHT_MS,
+                    peak_users=users,
+                    meeting_id=f"m{number}",
+                    tenant="",
+                    breakout_of=parent,
+                ),
+                EIGHT_MS + length * MINUTE_MS,
+                "poll",
+            )
+            for number, (length, users, parent) in enumerate(
+                [
+                    *((minute, 3, "") for minute in range(1, 101)),
+                    *[(999, 0, "")] * 50,
+                    *[(999, 5, "x")] * 50,
+                ]
+            )
+        ]
+        await UsageTable(database).add_runs(runs)
+
+        assert await longest_usual_meeting(database, 0) == 95 * MINUTE_MS
+        assert await longest_usual_meeting(database, EIGHT_MS + 1) is None
 
 
 async def test_classes_of_a_day_are_a_timetable(database_url: str) -> None:

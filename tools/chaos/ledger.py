@@ -103,13 +103,15 @@ class Ledger:
         )
 
     def _was_replaced(self, room: Room, holders: dict[int, str], known: str | None) -> bool:
-        """Return whether a create that was not answered has begun a later run, which is known.
+        """Return whether a create that was not answered has begun a later run.
 
         So it is with a server that is away: the repeat moves the meeting to another one.
+        `known`: the run that must be known, None: none.
         """
         run = next(iter(holders.values()), "")
         return (
-            run == known != room.internal_id
+            known in (None, run)
+            and run != room.internal_id
             and room.server in (None, *self.struck)
             and 0 < room.repeated_ms <= int(run.rpartition("-")[2])
         )
@@ -139,7 +141,7 @@ class Ledger:
         if len(holders) > 1:
             found.doubled.append(f"{room.id} is on {holders}")
         elif room.state is State.LIVE and not self.is_excused(room):
-            if self._was_replaced(room, holders, known):
+            if known is not None and self._was_replaced(room, holders, known):
                 room.internal_id, room.server = str(known), None
             elif room.internal_id not in holders.values():
                 found.lost.append(f"{room.id} {room.internal_id} does not run: {holders}")
@@ -147,6 +149,8 @@ class Ledger:
                 found.lost.append(f"{room.id} runs on {holders} and is known as {known}")
             elif room.server is not None and room.server not in holders:
                 found.doubled.append(f"{room.id} is on {holders}, joins led to {room.server}")
+        elif room.state is State.ENDED and holders and self._was_replaced(room, holders, None):
+            found.orphans.append(f"{room.id} was begun on {holders} by a create without an answer")
         elif room.state is State.ENDED and holders:
             found.lost.append(f"{room.id} was ended and runs on {holders}")
         elif holders and known not in holders.values():

@@ -53,6 +53,7 @@ def install(scene: Scene, *packages: Path | str) -> None:
             "/var/lib/scalelite-appliance-redis": "700 _scalelite:_scalelite",
             "/var/bigbluebutton/spool": "2770 _scalelite:_scalelite",
             "/var/bigbluebutton/published": "2750 _scalelite:_scalelite",
+            "/var/bigbluebutton/playback": "2755 _scalelite:_scalelite",
         }
         found = {path: machine.run("stat", "--format=%a %U:%G", path).strip() for path in expected}
         assert found == expected, found

@@ -90,6 +90,8 @@ async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
 def _progress(one: Any) -> float | None:
     """Return how far an import is, as a share: of the bytes where they are counted, else of its
     three steps; None: it waits."""
+    if one.state == "placing" and one.upload_size:
+        return float(min(1.0, (one.uploaded or 0) / one.upload_size))
     if one.unpacked is UNSET or not one.size:
         return _STEPS.get(one.state)
     return float(min(1.0, one.unpacked / one.size))
