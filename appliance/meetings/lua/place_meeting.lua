@@ -101,7 +101,10 @@ end
 -- the tag, unless the tag is required. A server that an `end` of this meeting may still reach, of any of
 -- its runs, is not eligible: if there is no other, the create waits ('ending'). +8 a version beyond its
 -- share: no create is refused because of one.
+-- With weights the load of a server is judged as it would be with this meeting: of unequal servers a strong one
+-- gets the large classes.
 local avoided = call('GET', A .. 'avoid:' .. id)
+local forecast_counts, own_load -- of this meeting, once it is to be placed
 local found_any, best, best_rank, best_load = false, {}, WORST_RANK, nil
 local ending, must_wait = {}, false
 
@@ -127,9 +130,11 @@ local function consider(server_id, load)
   if left or avoided == server_id then rank = rank + 4 end
   local version = shares and call('HGET', P .. 'server:' .. server_id, 'bbb_version')
   if shares and exceeds_share(version) then rank = rank + 8 end
-  if rank < best_rank then best, best_rank, best_load = {}, rank, load end
+  local multiplier = multiplier_of(s[5])
+  if q.weights then load = load + own_load * multiplier end
+  if rank < best_rank or (rank == best_rank and load < best_load) then best, best_rank, best_load = {}, rank, load end
   if rank == best_rank and load == best_load then
-    best[#best + 1] = { id = server_id, multiplier = multiplier_of(s[5]), left = left, version = version }
+    best[#best + 1] = { id = server_id, multiplier = multiplier, left = left, version = version }
   end
 end
 
@@ -228,6 +233,8 @@ end
 
 for server_id, runs in pairs(runs_to_be_ended(id, q.now_ms)) do ending[server_id] = runs[''] end
 if record then gain = 0 end -- it was counted when it was placed first
+forecast_counts = forecast()
+own_load = load_of(q.weights, nil, forecast_counts)
 local chosen = choose_server()
 if not chosen then
   if must_wait then return { 'ending', '' } end
@@ -265,9 +272,8 @@ end
 call('DEL', P .. 'meeting:' .. id, A .. 'meeting:' .. id)
 if record and record.voice_bridge ~= voice_bridge then free_voice_bridge(id, record.voice_bridge) end
 
-local forecast_counts = forecast()
 local expected = forecast_counts.participants
-local load = load_of(q.weights, nil, forecast_counts) * chosen.multiplier
+local load = own_load * chosen.multiplier
 local placement = call('INCR', A .. 'placements')
 local fields = { 'server_id', chosen.id, 'moderator_pw', q.moderator_pw or kept_pw or q.new_moderator_pw,
   'voice_bridge', voice_bridge }
