@@ -40,7 +40,18 @@ local function forecast()
   users = math.max(users, math.min(q.size_hint or number(size[1], 0), q.size_cap))
   if q.max_participants then users = math.min(users, q.max_participants) end
   local function at_most(known) return math.min(number(known, 0), users) end
-  return { participants = users, videos = at_most(size[2]), voice = at_most(size[3]) }
+  return { participants = users, videos = at_most(size[2]), voice = at_most(size[3]) }, size
+end
+
+-- What the meeting may reach, for the choice among unequal servers: what is not known of it is assumed to be
+-- much, so that a strong server gets it.
+local function worst_case(counts, size)
+  local users = counts.participants
+  if not q.size_hint and not (size and size[1]) then users = math.max(users, 4 * q.min_user_count) end
+  if q.max_participants then users = math.min(users, q.max_participants) end
+  local known = size and size[2]
+  return { participants = users, videos = known and counts.videos or users / 2,
+    voice = known and counts.voice or users / 2 }
 end
 
 local function below_limits(server_id, polled_meetings, polled_users)
@@ -101,10 +112,10 @@ end
 -- the tag, unless the tag is required. A server that an `end` of this meeting may still reach, of any of
 -- its runs, is not eligible: if there is no other, the create waits ('ending'). +8 a version beyond its
 -- share: no create is refused because of one.
--- With weights the load of a server is judged as it would be with this meeting: of unequal servers a strong one
--- gets the large classes.
+-- With weights the load of a server is judged as it could be with this meeting: of unequal servers a strong one
+-- gets the large classes, and those of which nothing is known.
 local avoided = call('GET', A .. 'avoid:' .. id)
-local forecast_counts, own_load -- of this meeting, once it is to be placed
+local forecast_counts, own_load, worst_load -- of this meeting, once it is to be placed
 local found_any, best, best_rank, best_load = false, {}, WORST_RANK, nil
 local ending, must_wait = {}, false
 
@@ -131,7 +142,7 @@ local function consider(server_id, load)
   local version = shares and call('HGET', P .. 'server:' .. server_id, 'bbb_version')
   if shares and exceeds_share(version) then rank = rank + 8 end
   local multiplier = multiplier_of(s[5])
-  if q.weights then load = load + own_load * multiplier end
+  if worst_load then load = load + worst_load * multiplier end
   if rank < best_rank or (rank == best_rank and load < best_load) then best, best_rank, best_load = {}, rank, load end
   if rank == best_rank and load == best_load then
     best[#best + 1] = { id = server_id, multiplier = multiplier, left = left, version = version }
@@ -233,8 +244,10 @@ end
 
 for server_id, runs in pairs(runs_to_be_ended(id, q.now_ms)) do ending[server_id] = runs[''] end
 if record then gain = 0 end -- it was counted when it was placed first
-forecast_counts = forecast()
+local size
+forecast_counts, size = forecast()
 own_load = load_of(q.weights, nil, forecast_counts)
+worst_load = q.weights and load_of(q.weights, nil, worst_case(forecast_counts, size))
 local chosen = choose_server()
 if not chosen then
   if must_wait then return { 'ending', '' } end
