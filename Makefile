@@ -1,7 +1,7 @@
 # On a new machine, `make run` and `make test` install what they need. `make` alone lists the targets.
 # ARGS is passed to the program of a target: make test ARGS="tests/bbb -k checksum".
 .DEFAULT_GOAL := help
-.PHONY: help venv dev run test test-compat test-s3 lint bench bench-all soak chaos docs screenshots man lock deb apt-repo image release deb-test clean
+.PHONY: help venv dev run test test-compat test-s3 lint bench bench-all bench-fleet soak chaos docs screenshots man lock deb apt-repo image release deb-test clean
 MAKEFLAGS += --no-print-directory
 ARGS ?=
 CODE = appliance tests benchmarks tools
@@ -49,6 +49,9 @@ bench-all: bench ## measure placement, lists, polling and recordings as well (20
 	@.venv/bin/python benchmarks/poll.py
 	@.venv/bin/python benchmarks/recordings.py
 	@.venv/bin/python benchmarks/object_storage.py
+
+bench-fleet: dev ## play two school days in a cloud (seven minutes)
+	@.venv/bin/python -m benchmarks.fleet $(ARGS)
 
 soak: dev ## ten minutes of load with bad clients and a bad server; check for leaks
 	@.venv/bin/python benchmarks/soak.py $(ARGS)

@@ -120,7 +120,9 @@ class PublicAccess:
         client = str(cast(dict[str, Any], request.scope)[CLIENT_KEY])
         query: bytes = request.query_string
         secret = parse_bearer(request.headers.get("authorization"))
-        foreign_body = request.method == "POST" and _has_body(request) and request.mimetype != _JSON
+        foreign_body = (
+            request.method in ("POST", "PUT") and _has_body(request) and request.mimetype != _JSON
+        )
         if secret is not None:
             actor = await self._find_bearer(secret, client)
             if foreign_body:

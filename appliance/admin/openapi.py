@@ -109,7 +109,7 @@ def _make_schemas(
     answers = {call.name: polished[2 * index] for index, call in enumerate(calls)}
     requests = {call.name: polished[2 * index + 1] for index, call in enumerate(calls)}
     schemas = {name.removesuffix(_SUFFIX): _polish(one) for name, one in components.items()}
-    posted = {call.request_type for call in calls if call.method == "POST"}
+    posted = {call.request_type for call in calls if call.method != "GET"}
     for call in calls:
         if call.method == "GET":
             name = call.request_type.__name__
@@ -141,14 +141,14 @@ def _polish(value: Any) -> Any:
 
 def _describe(call: AdminCall[Any], answer: Schema, request: Schema) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        "operationId": call.name,
+        "operationId": call.name.replace("/", "_"),
         "tags": [call.group],
         "summary": call.summary,
         "x-role": call.role.value,
         "x-tenant": call.of_tenants,
         "responses": _responses(call, answer),
     }
-    if call.method == "POST":
+    if call.method != "GET":
         operation["requestBody"] = {
             "required": any(one.required for one in msgspec.structs.fields(call.request_type)),
             "content": {JSON: {"schema": request, "example": call.request}},
@@ -174,7 +174,9 @@ def _responses(call: AdminCall[Any], answer: Schema) -> dict[str, Any]:
         "200": {"description": "Not done: `FAILED` with a messageKey.", "content": {}},
         str(call.status): {"description": "Done.", "content": content},
     }
-    if call.status == 200:
+    if call.known_status is not None:
+        responses[str(call.known_status)]["content"] = content
+    if 200 in (call.status, call.known_status):
         responses["200"]["description"] = "Done; or, in XML, not done: `FAILED` with a messageKey."
     responses["200"]["content"] = {**responses["200"]["content"], XML: {"schema": {}}}
     refusals = {**_COMMON, **call.refusals}

@@ -50,6 +50,7 @@ from appliance.servers.admin_calls import SERVER_CALLS
 from appliance.servers.admin_pool_calls import POOL_CALLS
 from appliance.servers.cluster_proxy_calls import CLUSTER_PROXY_CALLS
 from appliance.servers.maintenance_calls import MAINTENANCE_CALLS
+from appliance.servers.registration_calls import REGISTRATION_CALLS
 from appliance.servers.version_calls import VERSION_CALLS
 from appliance.takeover.admin_calls import TAKEOVER_CALLS
 from appliance.tenants.admin_calls import TENANT_CALLS
@@ -83,7 +84,10 @@ class _Table(Generic[Deps]):
 
 _TABLES: tuple[_Table[Any], ...] = (
     _Table(
-        (*SERVER_CALLS, *POOL_CALLS, *MAINTENANCE_CALLS, *VERSION_CALLS, *CLUSTER_PROXY_CALLS),
+        (
+            *(*SERVER_CALLS, *POOL_CALLS, *REGISTRATION_CALLS, *MAINTENANCE_CALLS),
+            *(*VERSION_CALLS, *CLUSTER_PROXY_CALLS),
+        ),
         lambda features: features.servers,
     ),
     _Table(FLEET_CALLS, lambda features: features.fleet),
@@ -178,7 +182,7 @@ class _AdminViews:
             actor, query = await self._access.identify(name, request)
             check_role(declaration, actor)
             body = b""
-            if declaration.method == "POST":
+            if declaration.method != "GET":
                 received = current_exchange().request
                 body = await read_body(received, MAX_BODY_BYTES, limit_s=BODY_TIMEOUT_S)
             passed = cast(Callable[[], int | None], request.scope.get(FILE_KEY, _no_file))
@@ -186,7 +190,7 @@ class _AdminViews:
             answer = await self._calls.make(name, actor, fields, passed())
             if declaration.csv is not None and fields.get("format") == "csv":
                 return Response(declaration.csv(answer), content_type=_CSV)
-            return _respond(answer, declaration.status)
+            return _respond(answer, declaration.status_of(answer))
         except (ClientGone, Denied):
             raise
         except Exception as error:

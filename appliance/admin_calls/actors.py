@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from appliance.model import TenantId
 
@@ -60,3 +61,8 @@ def signed_actor(address: str) -> Actor:
 def shown_address(address: str) -> str:
     """Return a client's address, cut to a sensible length."""
     return address[:_MAX_ADDRESS] or UNKNOWN
+
+
+def client_of(scope: Any) -> str:
+    """Return the address of the client of a request to the public listener, for the log."""
+    return shown_address(str(scope.get(CLIENT_KEY, UNKNOWN)))

@@ -102,7 +102,7 @@ class AdminCall(Generic[Deps]):
     """The declaration of a call."""
 
     name: str
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "PUT"]
     handler: Callable[[Deps, Call[Any]], Awaitable[Any]]
     """Takes the dependencies of its feature and `call: Call[request type]`."""
     group: str
@@ -120,6 +120,8 @@ class AdminCall(Generic[Deps]):
     """The fields of an example: parameters of a GET, body of a POST."""
     status: int = field(kw_only=True, default=200)
     """Of the answer."""
+    known_status: int | None = field(kw_only=True, default=None)
+    """Of an answer whose field `new` is false."""
     refusals: Mapping[int, str] = field(kw_only=True, default_factory=dict)
     """Other statuses and their meaning, besides those that every call may have."""
     logs: str = field(kw_only=True, default="")
@@ -132,6 +134,12 @@ class AdminCall(Generic[Deps]):
     """Renders the answer to a request with `format=csv`."""
     local: bool = field(kw_only=True, default=False)
     """Only on the control socket: for an operator of this machine, or it refers to a file there."""
+
+    def status_of(self, answer: Any) -> int:
+        """Return the status of an answer."""
+        if self.known_status is not None and not answer.new:
+            return self.known_status
+        return self.status
 
     @property
     def request_type(self) -> type[Fields]:

@@ -65,11 +65,19 @@ def _base_url(deps: CallbackDeps, caller: Caller) -> str:
 
 
 async def find_reporter(deps: CallbackDeps, authorization: str | None) -> ServerId | None:
-    """Return the server that signed the token; None: the token is not valid. Raises StoreDown."""
+    """Return the server, also a retired one, that signed the token; None: the token is not valid.
+
+    Raises StoreDown.
+    """
     if not authorization:
         return None
+    now_ms = deps.now_ms()
     servers = await deps.pool.records.list_servers()
-    return server_of_token(servers, authorization, now_s=deps.now_ms() / 1000)
+    found = server_of_token(servers, authorization, now_s=now_ms / 1000)
+    if found is None:
+        retired = [one.server for one in await deps.pool.retired.read_all(now_ms=now_ms)]
+        found = server_of_token(retired, authorization, now_s=now_ms / 1000)
+    return found
 
 
 async def accept_report(deps: CallbackDeps, tenant: Tenant | None, body: bytes) -> ReportOutcome:

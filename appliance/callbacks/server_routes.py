@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from quart import Blueprint, Response, request
 
+from appliance.admin_calls.actors import client_of
 from appliance.callbacks import analytics
 from appliance.callbacks.analytics_rules import ANALYTICS_CALL, MAX_BODY_BYTES, BadReport
 from appliance.callbacks.deps import CallbackDeps
@@ -27,11 +28,11 @@ def make_server_blueprint(deps: CallbackDeps) -> Blueprint:
 
     @blueprint.get(f"/{ENDED_CALL}")
     async def meeting_ended() -> Response:
-        return _answer_end(await record_end(deps, request.query_string))
+        return _answer_end(deps, await record_end(deps, request.query_string))
 
     @blueprint.get(f"/{END_CALLBACK_CALL}")
     async def end_callback() -> Response:
-        return _answer_end(await relay_end(deps, request.query_string))
+        return _answer_end(deps, await relay_end(deps, request.query_string))
 
     @blueprint.post(f"/{ANALYTICS_CALL}")
     async def analytics_callback() -> Response:
@@ -47,7 +48,9 @@ def make_server_blueprint(deps: CallbackDeps) -> Blueprint:
     return blueprint
 
 
-def _answer_end(accepted: bool) -> Response:
+def _answer_end(deps: CallbackDeps, accepted: bool) -> Response:
+    if not accepted:
+        deps.faults.note("meeting_end_refused", client_of(request.scope), reason="not signed by us")
     # BBB takes no other status for a success, not even 204 (CallbackUrlService).
     return text_response(200, "ok") if accepted else text_response(403, "not signed by us")
 
@@ -57,6 +60,7 @@ async def _take_analytics(deps: CallbackDeps) -> Response:
     exchange = current_exchange()
     reporter = await analytics.find_reporter(deps, request.headers.get("authorization"))
     if reporter is None:
+        deps.faults.note("analytics_refused", client_of(request.scope), reason="no valid token")
         return text_response(401, "no valid token", {"www-authenticate": "Bearer"})
     body = await read_body(exchange.request, MAX_BODY_BYTES)
     caller = await find_caller(deps.tenants, exchange.origin)

@@ -112,6 +112,10 @@ def _list_servers(client: ControlClient, words: Sequence[str]) -> list[Named]:
     ]
 
 
+def _list_retired(client: ControlClient, words: Sequence[str]) -> list[Named]:
+    return [Named(one["id"], (one["hostname"].lower(),)) for one in client.get("getRetiredServers")]
+
+
 def _list_tenants(client: ControlClient, words: Sequence[str]) -> list[Named]:
     try:
         found = client.get("getTenants")
@@ -132,6 +136,7 @@ def _list_meetings(client: ControlClient, words: Sequence[str]) -> list[Named]:
 
 _LISTS: dict[str, Callable[[ControlClient, Sequence[str]], list[Named]]] = {
     "server": _list_servers,
+    "retired server": _list_retired,
     "tenant": _list_tenants,
     "meeting": _list_meetings,
 }

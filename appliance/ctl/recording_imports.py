@@ -29,6 +29,15 @@ _COLUMNS = (
     Column("NOTE"),
 )
 
+_REFUSED_COLUMNS = (
+    Column("TIME (UTC)"),
+    Column("RECORDING"),
+    Column("SERVER"),
+    Column("SENDER", drop=2),
+    Column("ATTEMPTS", right=True, drop=1),
+    Column("REASON"),
+)
+
 
 def add_imports(recordings: Commands[Any]) -> None:
     """Add the commands of this module to the group `recordings`."""
@@ -41,6 +50,8 @@ def add_imports(recordings: Commands[Any]) -> None:
     about = "show the journal of imports, and the tars in the spool and in failed/"
     command = add_command(recordings, "imports", list_imports, about, "recordings imports --failed")
     command.add_argument("--failed", action="store_true", help="only failed imports")
+    about = "uploads of servers that were refused, and not accepted since"
+    command.add_argument("--refused", action="store_true", help=about)
     add_limit_option(command, DEFAULT_LIMIT, MAX_LIMIT)
     about = "import tars of failed/ again: these, or all"
     example = "recordings retry 183f0bf3-1531240585189.tar"
@@ -142,7 +153,9 @@ def _reason(last: Mapping[str, Any]) -> str:
 
 
 def list_imports(console: Console, client: ControlClient, args: Namespace) -> int:
-    """Show the journal, and the tars in the spool and in failed/."""
+    """Show the journal, and the tars in the spool and in failed/; or the refused uploads."""
+    if args.refused:
+        return _list_refused(console, client)
     answer = client.get_long("getImports", limit=str(args.limit), failed=str(args.failed).lower())
     if console.as_json:
         console.document(answer)
@@ -161,6 +174,22 @@ def list_imports(console: Console, client: ControlClient, args: Namespace) -> in
             reason = tar["reason"] or "unknown reason"
             console.show(f"\t{tar['file']}, {format_size(tar['size'])}: {reason}")
         console.line("`recordings retry` imports them again")
+    return DONE
+
+
+def _list_refused(console: Console, client: ControlClient) -> int:
+    found = client.get("getRefusedUploads")
+    if console.as_json:
+        console.document(found)
+        return DONE
+    rows = [
+        (
+            *(format_time(one["last"]), one["record_id"], one["server"], one["client"]),
+            *(one["attempts"], one["reason"]),
+        )
+        for one in found
+    ]
+    console.table(_REFUSED_COLUMNS, rows)
     return DONE
 
 

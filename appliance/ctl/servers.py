@@ -17,7 +17,9 @@ from appliance.ctl.client import LONG_S, ControlClient, Refusal
 from appliance.ctl.console import Console
 from appliance.ctl.exit_codes import DONE, FAILED, USAGE
 from appliance.ctl.maintenance import describe_next
+from appliance.ctl.names import takes_names
 from appliance.ctl.progress import waiting
+from appliance.ctl.tables import Column, format_time
 
 _VALUES = ("load_multiplier", "tag", "max_meetings", "max_users", "dial_in", "dial_in_port")
 
@@ -26,7 +28,10 @@ def add_servers(commands: Commands[Any]) -> Commands[Any]:
     """Add the group `servers` with the commands of this module."""
     group = add_group(commands, "servers", "manage the BigBlueButton servers", list_all)
     about = "show every server with its id, URL, secret and load"
-    add_command(group, "list", list_all, about, "servers list --json | jq -r '.[].id'")
+    example = "servers list --json | jq -r '.[].id'"
+    command = add_command(group, "list", list_all, about, example)
+    about = "servers that were removed, and from which recordings are still accepted"
+    command.add_argument("--retired", action="store_true", help=about)
     _add_add(group)
     _add_update(group)
     about = "remove a server from the pool"
@@ -37,6 +42,11 @@ def add_servers(commands: Commands[Any]) -> Commands[Any]:
         " recordings"
     )
     command.add_argument("--force", action="store_true", help=about)
+    about = "forget a retired server: its recordings are refused from now on"
+    command = add_command(group, "forget", forget, about, "servers forget bbb1.example.com")
+    about = "id or host of the retired server, or its beginning, see `servers list --retired`"
+    command.add_argument("id", metavar="ID", help=about)
+    takes_names(command, "retired server", "id")
     about = "confirm that the pool is meant to be empty after its servers have vanished from Redis"
     add_command(group, "accept-empty", accept_empty, about, "servers accept-empty")
     return group
@@ -117,7 +127,9 @@ def _parse_maximum(text: str) -> int:
 
 
 def list_all(console: Console, client: ControlClient, args: Namespace) -> int:
-    """Show every server."""
+    """Show every server, or those that were removed."""
+    if getattr(args, "retired", False):
+        return _list_retired(console, client)
     found = _get_servers(client)
     if console.as_json:
         console.document(found)
@@ -125,6 +137,32 @@ def list_all(console: Console, client: ControlClient, args: Namespace) -> int:
         console.error("No servers are configured")
     for server in [] if console.as_json else found:
         _show_block(console, server)
+    return DONE
+
+
+_RETIRED_COLUMNS = (
+    Column("HOSTNAME"),
+    Column("ID", drop=2),
+    Column("URL", drop=1),
+    Column("RETIRED (UTC)"),
+    Column("UNTIL (UTC)"),
+    Column("OWED", right=True),
+)
+
+
+def _list_retired(console: Console, client: ControlClient) -> int:
+    found = client.get("getRetiredServers")
+    if console.as_json:
+        console.document(found)
+        return DONE
+    rows = [
+        (
+            *(one["hostname"], one["id"], one["url"]),
+            *(format_time(one["retired"]), format_time(one["until"]), one["recordings_owed"]),
+        )
+        for one in found
+    ]
+    console.table(_RETIRED_COLUMNS, rows)
     return DONE
 
 
@@ -260,6 +298,11 @@ def remove(console: Console, client: ControlClient, args: Namespace) -> int:
     """Remove a server."""
     answer = client.post("deleteServer", {"id": args.id, "force": args.force})
     return _report_ok(console, answer)
+
+
+def forget(console: Console, client: ControlClient, args: Namespace) -> int:
+    """Forget a retired server."""
+    return _report_ok(console, client.post("forgetServer", {"id": args.id}))
 
 
 def accept_empty(console: Console, client: ControlClient, args: Namespace) -> int:

@@ -60,6 +60,7 @@ _TEXTS: Mapping[Kind, Mapping[str, str]] = {
     },
     "recording": {
         "recording_received": "{record} was uploaded",
+        "recording_upload_refused": "{record} was not accepted: {reason}",
         "recording_imported": "{file} was imported",
         "recording_import_waits": "{file} waits",
         "recording_import_failed": "{file} was not imported; it is tried again in {wait_s} s",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from appliance.bbb.client import BbbClient
 from appliance.log import Log
 from appliance.pool.records import PoolRecords
+from appliance.pool.retired import RetiredServers
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,7 @@ class PoolDeps:
     """Dependencies: the records of the pool and the client of its servers."""
 
     records: PoolRecords
+    retired: RetiredServers
     bbb: BbbClient
     log: Log
     now_ms: Callable[[], int]

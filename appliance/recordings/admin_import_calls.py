@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Call, Time, time_json
-from appliance.admin_calls.fields import Fields, Flag, Text, count, limit, reads, required
+from appliance.admin_calls.fields import Fields, Flag, NoFields, Text, count, limit, reads, required
 from appliance.recordings import import_administration as import_admin
 from appliance.recordings.admin_calls import DEFAULT_LIMIT, MAX_LIMIT
 from appliance.recordings.admin_types import (
@@ -89,6 +89,19 @@ class ImportsJson(Answer, frozen=True):
     failed: list[FailedTarJson]
 
 
+class RefusedUploadJson(Answer, frozen=True):
+    """An upload that was refused."""
+
+    record_id: str
+    server: Annotated[str, Meta(description="As the sender names it; empty: it does not.")]
+    client: Annotated[str, Meta(description="The address of the sender.")]
+    reason: str
+    status: Annotated[int, Meta(description="Of the answer.")]
+    attempts: Number
+    first: Time
+    last: Time
+
+
 class RetriedImportJson(Answer, frozen=True):
     """The result of a retry."""
 
@@ -141,6 +154,22 @@ async def _retry(deps: RecordingDeps, call: Call[RetryImportsRequest]) -> list[R
     return [RetriedImportJson(one.file, one.problem) for one in retried]
 
 
+async def _list_refused(deps: RecordingDeps, call: Call[NoFields]) -> list[RefusedUploadJson]:
+    return [
+        RefusedUploadJson(
+            record_id=one.record_id,
+            server=one.server,
+            client=one.client,
+            reason=one.reason,
+            status=one.status,
+            attempts=one.attempts,
+            first=time_json(one.first),
+            last=time_json(one.at),
+        )
+        for one in await deps.refused.read_all(now_ms=deps.now_ms())
+    ]
+
+
 # --- the table -----------------------------------------------------------------------------------
 
 IMPORT_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
@@ -170,6 +199,23 @@ IMPORT_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         IMPORT_EXAMPLE,
         request={"id": "1"},
         refusals={404: "There is no import with this id."},
+        role=Role.VIEWER,
+    ),
+    AdminCall(
+        *("getRefusedUploads", "GET", _list_refused, "recordings"),
+        "Recordings whose upload was refused, and not accepted since, the latest first.",
+        [
+            RefusedUploadJson(
+                record_id=FILE_EXAMPLE.removesuffix(".tar"),
+                server="bbb1.example.com",
+                client="192.0.2.7",
+                reason="unknown server",
+                status=401,
+                attempts=3,
+                first="2026-11-25T10:40:07Z",
+                last="2026-11-25T11:10:07Z",
+            )
+        ],
         role=Role.VIEWER,
     ),
     AdminCall(

@@ -22,6 +22,7 @@ from appliance.recordings.object_playback import ObjectPlayback
 from appliance.recordings.object_work import ObjectWork
 from appliance.recordings.playback_tokens import PlaybackTokens
 from appliance.recordings.player_source import PlayerSource
+from appliance.recordings.refused_uploads import RefusedUploads
 from appliance.recordings.served_files import ServedFiles
 from appliance.recordings.spool import Spool
 from appliance.recordings.spool_admin import SpoolAdmin
@@ -66,6 +67,7 @@ class RecordingDeps:
     pool: PoolDeps
     tenants: TenantDeps
     callbacks: CallbackDeps
+    refused: RefusedUploads
     store: RecordingStore | None = None
     """None: DB_DISABLED or RECORDING_DISABLED."""
     files: Storage | None = None

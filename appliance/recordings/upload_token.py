@@ -6,6 +6,8 @@ servers. Pure. Source: docs/recordings.md; RFC 7519.
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +20,7 @@ CLOCK_SKEW_S = 60
 """Tolerance for the begin of validity. The end needs none: the appliance's script requests 5 of the
 allowed 10 minutes, so that clocks may differ by 5 minutes in both directions."""
 _MAX_TOKEN = 4096
+_MAX_NAME = 200
 _MAX_TIME_S = 10**11
 _OPTIONS: Any = {
     "require": ["exp", "sub", "recordID"],
@@ -46,6 +49,40 @@ def server_of_upload(
         if claims is not None and claims["sub"] in (server.id, urlsplit(server.url).hostname):
             return server.id if _is_for(claims, record_id, now_s) else None
     return None
+
+
+def reason_of_refusal(
+    servers: Sequence[Server], authorization: str | None, record_id: str, *, now_s: float
+) -> tuple[str, str]:
+    """Return why no server is allowed to upload, for operators, and the server's name or ''.
+
+    The name is what the sender says that it is.
+    """
+    scheme, _, token = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        return "it has no token", ""
+    claims = _read_unproven(token.strip()) if len(token) <= _MAX_TOKEN else None
+    if claims is None or not isinstance(claims.get("sub"), str):
+        return "its token cannot be read, or names no server", ""
+    name = claims["sub"][:_MAX_NAME]
+    named = [one for one in servers if name in (one.id, urlsplit(one.url).hostname)]
+    if not named:
+        return "unknown server", name
+    if not any(_claims(token.strip(), one.secret) for one in named):
+        return "wrong secret", name
+    if claims.get("recordID") != record_id:
+        return "its token is for another recording", name
+    return "its token has expired or is valid for too long; check the clock of the server", name
+
+
+def _read_unproven(token: str) -> dict[str, Any] | None:
+    """Return the claims of a token without checking who signed it."""
+    try:
+        payload = token.split(".")[1]
+        found = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (IndexError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _is_for(claims: dict[str, Any], record_id: str, now_s: float) -> bool:

@@ -39,6 +39,7 @@ end
 -- had changed it has no say in it any more (advance_maintenance.lua).
 local function set_state(sid, state)
   call('HSET', P .. 'server:' .. sid, 'state', state)
+  call('HDEL', A .. 'registering', sid) -- it does not enable itself any more
   call('HDEL', A .. 'maintained', sid)
   local load = call('ZSCORE', P .. 'server_load', sid) or call('ZSCORE', P .. 'cordoned_server_load', sid)
   call('ZREM', P .. 'server_load', sid)
@@ -249,6 +250,14 @@ local function change_debts(sid, debts)
     end
   end
   if call('EXISTS', key) == 0 then call('SREM', A .. 'owed', sid) end
+end
+
+-- What a server owes is expected from it under another id.
+local function move_debts(from, to)
+  local owed = call('ZRANGE', A .. 'owed:' .. from, 0, -1, 'WITHSCORES')
+  for i = 1, #owed, 2 do change_debts(to, { [owed[i]] = tonumber(owed[i + 1]) }) end
+  call('DEL', A .. 'owed:' .. from)
+  call('SREM', A .. 'owed', from)
 end
 
 local function append_end(sid, id, tenant_id, run_ms, created, marks, recorded)

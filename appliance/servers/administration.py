@@ -17,6 +17,7 @@ from appliance.admin_calls.refusal import RefusalKind, Refused, no_server
 from appliance.bbb.endpoint import UnacceptableValue, host_of, url_key
 from appliance.callbacks.hook_sync import remove_server_hooks
 from appliance.model import Server, ServerChange, ServerId, ServerState
+from appliance.pool.retired import RetiredServer
 from appliance.servers.deps import ServerDeps
 from appliance.servers.polling import PollResult, poll_server
 from appliance.servers.sync_plan import named_values
@@ -84,17 +85,18 @@ async def add_server(
     *,
     new_id: Callable[[], object] = uuid.uuid4,
 ) -> Server:
-    """Add a server, disabled and offline.
+    """Add a server, disabled and offline; one that was retired gets its id again.
 
     Raises Refused: a value is invalid, or the id or the URL is in the pool already.
     """
+    retired = [one.server.id for one in await find_retired(deps, new.url)]
     try:
         change = check_change(new.change)
-        server_id = _choose_id(deps, new, new_id)
+        server_id = _choose_id(deps, new, new_id, retired)
     except UnacceptableValue as error:
         raise Refused(RefusalKind.INVALID, str(error)) from error
     await _refuse_known_url(deps, new.url, server_id)
-    if not await deps.store.add_server(server_id, change):
+    if not await deps.store.add_server(server_id, change, retired):
         raise Refused(RefusalKind.INVALID, f"a server with id {server_id} exists already")
     deps.log.info("server_added", server=server_id, url=new.url, by=actor)
     return await find_server(deps, server_id)
@@ -107,9 +109,21 @@ async def _refuse_known_url(deps: ServerDeps, url: str, server_id: str) -> None:
             raise Refused(RefusalKind.INVALID, f"server {server.id} has this url already")
 
 
-def _choose_id(deps: ServerDeps, new: NewServer, new_id: Callable[[], object]) -> ServerId:
+async def find_retired(deps: ServerDeps, url: str) -> list[RetiredServer]:
+    """Return the servers with this URL that were removed. Raises StoreDown."""
+    return await deps.pool.retired.of_url(url, now_ms=deps.now_ms())
+
+
+def _choose_id(
+    deps: ServerDeps,
+    new: NewServer,
+    new_id: Callable[[], object],
+    retired: Sequence[ServerId],
+) -> ServerId:
     if new.id is not None:
         return check_id(new.id)
+    if retired:
+        return retired[0]
     if deps.settings.servers.id_is_hostname:
         return check_id(host_of(new.url))
     return check_id(str(new_id()))

@@ -38,6 +38,8 @@ class PollStart:
     add during the poll counts in addition to the load that the poll measures."""
     usage_version: int = 0
     """How often the usage of the server was written."""
+    registering: bool = False
+    """It has registered itself, and is enabled after enough good polls."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,8 +151,8 @@ class Poller:
         outcome = "ok" if result.succeeded else "failed"
         deps.metrics.polls.observe(took_s, polled.server.id, outcome)
         polled.successes += result.succeeded
-        if _is_undecided(result):
-            return polling.retry_interval_s
+        if result.registering or _is_undecided(result):
+            return min(polling.retry_interval_s, polling.interval_s)
         polled.may_poll_early = result.online
         if not polled.staggered:
             polled.staggered = True

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import trio
 
+from appliance.bbb.meeting_list import MeetingList
 from appliance.callbacks.hook_sync import sync_server_hooks
 from appliance.faults import BbbError, StoreDown
 from appliance.instruments import LastPoll
@@ -53,6 +54,8 @@ class PollResult:
     users: int = 0
     load: float | None = None
     bbb_version: str | None = None
+    registering: bool = False
+    """It has registered itself, and has to be polled again soon."""
 
 
 async def poll_server(deps: ServerDeps, server: Server, *, read_version: bool) -> PollResult:
@@ -72,23 +75,21 @@ async def _poll(deps: ServerDeps, server: Server, *, read_version: bool) -> Poll
     start = await deps.store.begin_poll(server.id)
     if start is None:
         return PollResult(server, succeeded=False, reason="not in the pool any more")
+    if start.registering:
+        return await _poll_registering(deps, server)
     if start.state is ServerState.DISABLED:
         return await _poll_disabled(deps, server)
     began_ms = deps.now_ms()
-    try:
-        with trio.fail_after(deps.settings.polling.deadline_s):
-            found = await deps.pool.bbb.list_meetings(server.target)
-    except BbbError as error:
-        if error.own_limit:
-            return _report_own_limit(deps, server, error.reason)
-        return await _record_failure(deps, server, error.reason)
-    except trio.TooSlowError:
-        return await _record_failure(deps, server, "no answer within POLLER_WAIT_TIMEOUT")
-    if not found.succeeded:
-        return await _record_failure(deps, server, "the server answered FAILED")
+    found = await _list_meetings(deps, server)
+    if isinstance(found, _Failure):
+        if found.own_limit:
+            return _report_own_limit(deps, server, found.reason)
+        return await _record_failure(deps, server, found.reason)
     listed = found.listed
     result = await _record_success(deps, server, start, began_ms, listed)
-    version = await check_version(deps, server) if read_version else None
+    # A server that comes back may have been upgraded.
+    is_due = read_version or result.came_online
+    version = await check_version(deps, server) if is_due else None
     await _sync_hooks(deps, server, result, verify=read_version)
     return PollResult(
         server,
@@ -99,6 +100,25 @@ async def _poll(deps: ServerDeps, server: Server, *, read_version: bool) -> Poll
         load=result.load,
         bbb_version=(version and version.bbb_version) or server.bbb_version,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why a server has not listed its meetings."""
+
+    reason: str
+    own_limit: bool = False
+
+
+async def _list_meetings(deps: ServerDeps, server: Server) -> MeetingList | _Failure:
+    try:
+        with trio.fail_after(deps.settings.polling.deadline_s):
+            found = await deps.pool.bbb.list_meetings(server.target)
+    except BbbError as error:
+        return _Failure(error.reason, error.own_limit)
+    except trio.TooSlowError:
+        return _Failure("no answer within POLLER_WAIT_TIMEOUT")
+    return found if found.succeeded else _Failure("the server answered FAILED")
 
 
 async def _sync_hooks(
@@ -131,6 +151,19 @@ async def _poll_disabled(deps: ServerDeps, server: Server) -> PollResult:
         deps.log.info("server_online", server=server.id, state=ServerState.DISABLED.value)
         return replace(result, online=True)
     return result
+
+
+async def _poll_registering(deps: ServerDeps, server: Server) -> PollResult:
+    """Ask a server that has registered itself for its meetings; enough such polls enable it."""
+    found = await _list_meetings(deps, server)
+    reason = found.reason if isinstance(found, _Failure) else ""
+    if isinstance(found, _Failure) and found.own_limit:
+        return _report_own_limit(deps, server, reason)
+    if await deps.store.count_good_poll(server.id, good=not reason):
+        enabled = {"state": ServerState.ENABLED.value, "before": ServerState.DISABLED.value}
+        deps.log.info("server_state_set", server=server.id, **enabled, by="self-registration")
+        return await _poll(deps, server, read_version=True)
+    return PollResult(server, succeeded=not reason, reason=reason, registering=True)
 
 
 async def check_version(deps: ServerDeps, server: Server) -> PollResult:

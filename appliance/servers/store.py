@@ -46,10 +46,15 @@ class ServerStore:
     rules: PlacementRules
     registry: RegistrySettings = field(default_factory=RegistrySettings)
 
-    async def add_server(self, server_id: ServerId, change: ServerChange) -> bool:
-        """Add a server, disabled and offline; False: the id exists."""
+    async def add_server(
+        self, server_id: ServerId, change: ServerChange, retired: Sequence[ServerId] = ()
+    ) -> bool:
+        """Add a server, disabled and offline; False: the id exists.
+
+        `retired`: the ids under which a server with this URL was in the pool before.
+        """
         fields = {"online": "false", "state": ServerState.DISABLED.value}
-        request = change_arguments(server_id, change, new=True, fields=fields)
+        request = change_arguments(server_id, change, new=True, fields=fields, retired=retired)
         return bool(await self.redis.background.run("save_server", request))
 
     async def update_server(self, server_id: ServerId, change: ServerChange) -> bool:
@@ -113,7 +118,21 @@ class ServerStore:
         reply = await self.redis.background.run("begin_poll", server_id)
         if reply is None:
             return None
-        return PollStart(parse_state(reply[0]), float(reply[1] or 0), int(reply[2] or 0))
+        state, joins, version, registering = reply
+        return PollStart(
+            parse_state(state), float(joins or 0), int(version or 0), bool(registering)
+        )
+
+    async def begin_registration(self, server_id: ServerId) -> None:
+        """Let polls enable a server that has registered itself."""
+        redis = self.redis.background
+        await redis.command("HSET", redis.own_key("registering"), server_id, 0)
+
+    async def count_good_poll(self, server_id: ServerId, *, good: bool) -> bool:
+        """Count a poll of such a server; return whether it was enabled."""
+        needed = self.registry.self_register_polls
+        arguments = server_id, int(good), needed
+        return int(await self.redis.background.run("count_good_poll", *arguments)) == 1
 
     async def listed_records(self, meeting_ids: Sequence[str]) -> dict[str, ListedRecord]:
         """Return what the records of these meetings say that have one of the appliance.
@@ -294,7 +313,12 @@ def _counts_argument(meeting: ListedMeeting, rules: PlacementRules) -> dict[str,
 
 
 def change_arguments(
-    server_id: ServerId, change: ServerChange, *, new: bool, fields: Mapping[str, str]
+    server_id: ServerId,
+    change: ServerChange,
+    *,
+    new: bool,
+    fields: Mapping[str, str],
+    retired: Sequence[ServerId] = (),
 ) -> str:
     """Return the argument of save_server.lua; `fields` are set in addition to the change."""
     given = {
@@ -319,6 +343,7 @@ def change_arguments(
             "own": {name: str(value) for name, value in own.items() if value},
             "removed_own": [name for name, value in own.items() if value in (0, "")],
             "state": change.state,
+            "retired": list(retired),
         }
     )
 

@@ -26,6 +26,7 @@ async def sweep_forever(
         try:
             if await deps.store.claim_sweep(deps.instance, lease_ms=lease_ms):
                 removed = await deps.store.sweep(now_ms=deps.now_ms(), grace_ms=grace_ms)
+                removed += await deps.pool.retired.sweep(now_ms=deps.now_ms())
                 if removed:
                     deps.log.info("store_swept", removed=removed)
         except StoreDown:

@@ -19,7 +19,7 @@ from appliance.bbb.endpoint import url_key
 from appliance.faults import StoreDown
 from appliance.model import Server, ServerId, ServerState
 from appliance.pool.ending import EndResult
-from appliance.servers.administration import add_server, list_servers, logged_change
+from appliance.servers.administration import add_server, find_retired, list_servers, logged_change
 from appliance.servers.clearing import panic_server
 from appliance.servers.deps import ServerDeps
 from appliance.servers.model import RemovalResult
@@ -187,7 +187,8 @@ class _Sync:
         return SyncedServer(step, StepOutcome.DONE)
 
     async def _add(self, step: SyncStep) -> SyncedServer:
-        if not await self._deps.store.add_server(step.server_id, step.change):
+        retired = [one.server.id for one in await find_retired(self._deps, step.change.url or "")]
+        if not await self._deps.store.add_server(step.server_id, step.change, retired):
             return SyncedServer(step, StepOutcome.FAILED, "another server got this id meanwhile")
         state = step.change.state or ServerState.DISABLED
         self._log("server_added", step, url=step.change.url, state=state.value)

@@ -52,13 +52,20 @@ async def restore_debts(deps: UsageDeps) -> None:
     """
     written_ms = deps.now_ms() - WRITTEN_MS
     here, known = await deps.store.read_debts(), await deps.store.known_to_pool()
-    there = await deps.table.read_debts(known)
+    there = await deps.table.read_debts()
+    # A server may have another id by now.
+    in_redis, in_database = ({id for owed in all.values() for id in owed} for all in (here, there))
     changes: Debts = {}
-    for server in {*here, *there}:
-        redis, database = here.get(server, {}), there.get(server, {})
-        lost = {id: ms for id, ms in database.items() if id not in redis}
-        gone = {id: 0 for id, ms in redis.items() if id not in database and ms < written_ms}
-        if lost or gone:
-            changes[server] = {**lost, **gone}
+    for server, owed in here.items():
+        changes[server] = {
+            id: 0
+            for id, ms in owed.items()
+            if server not in known or (id not in in_database and ms < written_ms)
+        }
+    for server, owed in there.items():
+        if server in known:
+            lost = {id: ms for id, ms in owed.items() if id not in in_redis}
+            changes.setdefault(server, {}).update(lost)
+    changes = {server: one for server, one in changes.items() if one}
     if changes:
         await deps.store.change_debts(changes)

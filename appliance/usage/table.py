@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,11 +62,12 @@ _SETTLE = "UPDATE appliance.meeting_runs SET owes = false WHERE id = ANY ($1::uu
 _SETTLE_ARRIVED = """
 WITH owed AS (SELECT * FROM unnest($1::uuid[], $2::text[]) AS x (id, record_id)),
 arrived AS (
-    SELECT id FROM owed
+    SELECT id, record_id FROM owed
     WHERE EXISTS (SELECT FROM public.recordings r WHERE r.record_id = owed.record_id)
 ),
 settled AS (
-    UPDATE appliance.meeting_runs m SET owes = false FROM arrived WHERE m.id = arrived.id AND owes
+    UPDATE appliance.meeting_runs m SET owes = false FROM arrived
+    WHERE m.internal_id = arrived.record_id AND owes
 )
 SELECT id FROM arrived
 UNION SELECT id FROM owed JOIN appliance.meeting_runs m USING (id) WHERE NOT m.owes
@@ -74,7 +75,7 @@ UNION SELECT id FROM owed JOIN appliance.meeting_runs m USING (id) WHERE NOT m.o
 _READ_DEBTS = """
 SELECT p.server, m.internal_id, (extract(epoch FROM m.ended_at) * 1000)::bigint
 FROM appliance.meeting_runs m JOIN appliance.usage_pairs p ON p.id = m.pair
-WHERE m.owes AND p.server = ANY ($1::text[])
+WHERE m.owes
 """
 _ADD_GAPS = """
 INSERT INTO appliance.usage_gaps (server, began_at, ended_at)
@@ -279,12 +280,11 @@ class UsageTable:
             settled.setdefault(server, {})[internal_id] = 0
         return settled
 
-    async def read_debts(self, server_ids: Collection[ServerId]) -> Debts:
-        """Return the recordings that these servers owe."""
+    async def read_debts(self) -> Debts:
+        """Return the recordings that are owed, by the id that their server had then."""
         debts: Debts = {}
-        for server, internal_id, ended_ms in await self.database.fetch(
-            _READ_DEBTS, list(server_ids), deadline_s=DEADLINE_S
-        ):
+        found = await self.database.fetch(_READ_DEBTS, deadline_s=DEADLINE_S)
+        for server, internal_id, ended_ms in found:
             debts.setdefault(ServerId(server), {})[internal_id] = ended_ms
         return debts
 

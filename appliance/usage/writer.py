@@ -128,7 +128,7 @@ def _end_runs(notes: Sequence[EndNote], now_ms: int, state: ServerUsage) -> Fini
 async def close_unpolled(deps: UsageDeps) -> None:
     """Write what is known of servers that are not polled any more. Raises StoreDown."""
     servers = await deps.pool.records.list_servers(in_background=True)
-    listed = {one.id for one in servers}
+    kept = await deps.store.known_to_pool()  # a retired one may still report ends
     polled = {one.id for one in servers if one.state is not ServerState.DISABLED}
     limit_ms = gap_limit_ms(deps.settings.polling.interval_s)
     known = await deps.store.read_all(await deps.store.known_servers())
@@ -136,7 +136,7 @@ async def close_unpolled(deps: UsageDeps) -> None:
         unpolled_ms = deps.now_ms() - state.polled_ms
         if unpolled_ms < (limit_ms if server_id in polled else UNPOLLED_MS):
             continue
-        remove = unpolled_ms > FORGOTTEN_AFTER_MS or server_id not in listed
+        remove = unpolled_ms > FORGOTTEN_AFTER_MS or server_id not in kept
         if remove or state.minutes or any(not run.lost for run in state.runs):
             close = partial(_close_lost, server_id, state.polled_ms)
             await change_usage(deps, server_id, close, remove=remove)

@@ -36,6 +36,7 @@ from appliance.metrics.deps import MetricsDeps
 from appliance.model import PlacementRules
 from appliance.pool.deps import PoolDeps
 from appliance.pool.records import PoolRecords
+from appliance.pool.retired import RetiredServers
 from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.manual_imports import ManualImports
 from appliance.servers.deps import ServerDeps
@@ -103,7 +104,8 @@ def make_features(
     faults = FaultLog(log, now_ms)
     parts = _Parts(settings, log, faults, connections, tasks, key_base)
     end_reach_ms = settings.meetings.creating_limit_ms + END_REACH_MARGIN_MS
-    pool = PoolDeps(PoolRecords(redis), connections.bbb, log, now_ms, end_reach_ms)
+    retired = RetiredServers(redis.background, settings.registry.retired_ms)
+    pool = PoolDeps(PoolRecords(redis), retired, connections.bbb, log, now_ms, end_reach_ms)
     tenants = _make_tenants(parts)
     callbacks = _make_callbacks(parts, pool, tenants)
     recordings = make_recording_deps(

@@ -31,6 +31,7 @@ from appliance.recordings.object_work import ObjectWork
 from appliance.recordings.objects import RecordingObjects
 from appliance.recordings.playback_tokens import PlaybackTokens
 from appliance.recordings.player_source import PlayerSource
+from appliance.recordings.refused_uploads import RefusedUploads
 from appliance.recordings.served_files import ServedFiles
 from appliance.recordings.spool import Spool
 from appliance.recordings.spool_admin import SpoolAdmin
@@ -74,6 +75,7 @@ def make_recording_deps(
         pool=callbacks.pool,
         tenants=callbacks.tenants,
         callbacks=callbacks,
+        refused=RefusedUploads(redis),
         store=None if database is None else RecordingStore(database),
         files=files,
         work=(

@@ -76,6 +76,8 @@ async def test_calls_of_scalelite_have_its_paths_codes_and_fields(
             "online": "offline",
             "max_meetings": None,
             "max_users": None,
+            "recordings_owed": 0,
+            "recordings_awaited": 0,
             "maintenance": None,
         }
         listed = await get(public, "getServers")

@@ -74,7 +74,7 @@ class Bearer:
         target = f"{BASE}/{name}" + (f"?{urlencode(query)}" if query else "")
         data = body if isinstance(body, bytes) else json.dumps(body or {}).encode()
         headers = [f"Authorization: Bearer {self.secret}", "Content-Type: application/json"]
-        data = data if method == "POST" else b""
+        data = data if method != "GET" else b""
         return await self.place.public.ask(method, target, headers=headers, body=data)
 
 
@@ -98,6 +98,7 @@ ROLES = {
             "inspectServer",
             "getStatus",
         ),
+        *("getRetiredServers", "getRefusedUploads"),
         *("doctor", "listMeetings", "getMeetingInfo", "listCallbacks", "listAnalytics"),
         *("listRecordings", "getRecordingInfo", "getExpiredRecordings", "getImports", "getImport"),
         *("checkTakeover", "getTenants", "getTenantInfo", "getTenantSettings", "audit"),
@@ -115,10 +116,10 @@ ROLES = {
     Role.OPERATOR: {
         *("updateServer", "enableServer", "cordonServer", "disableServer", "panicServer", "poll"),
         *("endMeetings", "retryImports", "retryCallbacks", "updateRecordings"),
-        *("addMaintenance", "cancelMaintenance", "shareVersion"),
+        *("addMaintenance", "cancelMaintenance", "shareVersion", "servers/self"),
     },
     Role.ADMIN: {
-        "deleteRecordings",
+        *("deleteRecordings", "forgetServer"),
         *("addServer", "addServers", "deleteServer", "syncServers", "exportServers"),
         *("acceptEmpty", "addTenant", "updateTenant", "deleteTenant", "addTenantSetting"),
         *("deleteTenantSetting", "dropCallbacks", "getAnalytics", "repairRecordings"),
@@ -152,14 +153,14 @@ async def test_call_is_refused_to_lower_roles_before_its_fields_are_read(
         for role in Role:
             bearer = await bearer_of(place, role)
             for call in PUBLIC:
-                body = b"{" if call.method == "POST" else None
+                body = b"{" if call.method != "GET" else None
                 status, document = await bearer.ask(call.name, call.method, body)
 
                 about = (call.name, role, document)
                 if not role.includes(call.role):
                     assert status == 403, about
                     assert f"needs the role {call.role}" in document["error"]
-                elif call.method == "POST":
+                elif call.method != "GET":
                     assert (status, document["error"]) == (400, "the body is not valid JSON"), about
                 else:
                     assert status not in (401, 403), about
@@ -255,7 +256,7 @@ async def ask_example(place: Place, bearer: Bearer, call: AdminCall[Any]) -> Ans
     """Ask a call as its example does."""
     if call.method == "GET":
         return await bearer.send(call.name, **dict(call.request))
-    return await bearer.send(call.name, "POST", place.body_of(call))
+    return await bearer.send(call.name, call.method, place.body_of(call))
 
 
 # --- tenants -------------------------------------------------------------------------------------

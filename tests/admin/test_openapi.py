@@ -67,7 +67,7 @@ def test_call_is_described(call: AdminCall[Any]) -> None:
     operation = operation_of(call)
 
     assert call.summary.endswith(".")
-    assert operation["operationId"] == call.name
+    assert operation["operationId"] == call.name.replace("/", "_")
     assert operation["x-role"] == call.role
     assert operation["x-tenant"] is call.of_tenants
     if call.method == "GET":
@@ -83,7 +83,7 @@ def test_examples_are_what_the_schemas_say(call: AdminCall[Any]) -> None:
 
     answer = operation["responses"][str(call.status)]["content"]["application/json"]
     check(answer["example"], answer["schema"])
-    if call.method == "POST":
+    if call.method != "GET":
         body = operation["requestBody"]["content"]["application/json"]
         check(body["example"], body["schema"])
     for parameter in operation.get("parameters", ()):

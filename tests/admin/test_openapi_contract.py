@@ -72,7 +72,7 @@ class Signer(AuthBase):
         assert request.url is not None
         base, _, query = request.url.partition("?")
         kept = "&".join(part for part in query.split("&") if not part.startswith("checksum="))
-        name = base.rpartition("/")[2]
+        name = base.partition("/scalelite/api/")[2]
         signed = hashlib.sha256(f"{name}{kept}{SECRET}".encode()).hexdigest()
         request.url = f"{base}?{kept}{'&' if kept else ''}checksum={signed}"
         return request

@@ -15,6 +15,8 @@ from appliance.callbacks.ended import notify_ended
 from appliance.callbacks.ended_rules import EndUrlSigner, MeetingRun
 from appliance.callbacks.rules import QueuedCallback
 from appliance.model import MeetingId, ServerId
+from appliance.servers.administration import remove_server
+from appliance.servers.registration import forget_retired
 from tests.doubles.bbb_callbacks import bearer_token
 from tests.doubles.bbb_process import BbbProcess, until
 from tests.doubles.live_pool import LivePool
@@ -222,6 +224,25 @@ async def test_analytics_come_from_the_server_and_go_on_to_the_front_end(
     assert set(document) == {
         *("version", "meeting_id", "internal_meeting_id", "data", "customer"),
     }
+
+
+async def test_removed_server_may_still_report(both: tuple[Public, LivePool]) -> None:
+    """Its analytics are accepted, and so is the end of a meeting, even if it is known by then."""
+    public, pool = both
+    await create(public, meetingKeepEvents="true", meetingEndedURL=LMS, **{ANALYTICS: LMS_EVENTS})
+    bbb = pool.servers[0]
+    await remove_server(pool.res.servers, "me", bbb.server_id, force=True)
+    bbb.end_meeting("room")
+    await until(lambda: len(bbb.callbacks()) == 2, WITHIN_S, "two calls")
+    assert [one["status"] for one in bbb.callbacks()] == [200, 200]
+    await pool.settled()
+    await notify_ended(pool.res.callbacks)
+    called = {one.callback.url.partition("&")[0] for one in await queued(pool)}
+    assert called == {LMS, LMS_EVENTS}
+
+    await forget_retired(pool.res.servers, "me", bbb.server_id)
+    assert await post(public, bearer_token(bbb.secret), b'{"meeting_id":"room"}') == 401
+    assert public.log.named("analytics_refused")
 
 
 async def test_analytics_without_a_good_token_are_not_taken(

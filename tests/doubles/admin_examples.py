@@ -25,6 +25,7 @@ from appliance.model import ServerChange, ServerId, ServerState, TenantId
 from appliance.recordings.admin_calls import RECORDING_CALLS
 from appliance.recordings.admin_import_calls import IMPORT_CALLS
 from appliance.recordings.admin_move_calls import MOVE_CALLS
+from appliance.recordings.refused_uploads import RefusedUpload
 from appliance.servers.maintenance import windows_of
 from appliance.servers.maintenance_calls import EXAMPLE_FROM, EXAMPLE_UNTIL
 from appliance.servers.maintenance_rules import Window
@@ -95,7 +96,7 @@ class Place:
             target = sign_url(BASE, call.name, "", SECRET)
             body = json.dumps(self.body_of(call)).encode()
             headers = ["Content-Type: application/json"]
-            answer = await self.public.ask("POST", target, headers=headers, body=body)
+            answer = await self.public.ask(call.method, target, headers=headers, body=body)
         return answer.status, json.loads(answer.body)
 
 
@@ -248,8 +249,24 @@ async def have_no_servers(place: Place) -> None:
         await servers.store.remove_server(server.id, force=True, now_ms=0)
 
 
+async def have_a_retired_server(place: Place) -> None:
+    """Remove the server of the examples."""
+    deps = place.pool.res.servers
+    await deps.store.remove_server(SERVER_ID, force=True, now_ms=deps.now_ms())
+
+
+async def have_a_refused_upload(place: Place) -> None:
+    """Refuse the recording of the examples."""
+    now_ms = place.pool.res.now_ms()
+    refused = RefusedUpload(RECORD_ID, "bbb1", "192.0.2.7", "unknown server", 401, now_ms)
+    await place.pool.res.recordings.refused.note(refused)
+
+
 PREPARED: dict[str, Callable[[Place], Awaitable[None]]] = {
     "acceptEmpty": have_no_servers,
+    "getRetiredServers": have_a_retired_server,
+    "forgetServer": have_a_retired_server,
+    "getRefusedUploads": have_a_refused_upload,
     "revokeToken": have_an_access_token,
     "listTokens": have_an_access_token,
     "listMaintenance": have_a_window,

@@ -51,8 +51,10 @@ from appliance.metrics.deps import MetricsDeps
 from appliance.model import PlacementRules
 from appliance.pool.deps import PoolDeps
 from appliance.pool.records import PoolRecords
+from appliance.pool.retired import RetiredServers
 from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.player_source import PlayerSource
+from appliance.recordings.refused_uploads import RefusedUploads
 from appliance.redis.client import RedisAddress
 from appliance.redis.store import RedisStores, load_scripts, open_redis_stores
 from appliance.servers.deps import ServerDeps
@@ -170,7 +172,8 @@ def make_test_features(
 ) -> Features:
     """Put the features together as wiring/features.py does, without recordings."""
     rules, faults, metrics = rules_of(settings), FaultLog(book, now_ms), Metrics()
-    pool = PoolDeps(PoolRecords(redis), bbb, book, now_ms)
+    retired = RetiredServers(redis.background, settings.registry.retired_ms)
+    pool = PoolDeps(PoolRecords(redis), retired, bbb, book, now_ms)
     tenants = TenantDeps(
         settings,
         book,
@@ -205,6 +208,7 @@ def make_test_features(
         pool=pool,
         tenants=tenants,
         callbacks=callbacks,
+        refused=RefusedUploads(redis.foreground),
         player=PlayerSource(http, now_ms),
         secret_key_base="k" * 64,
     )

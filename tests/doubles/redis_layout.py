@@ -185,6 +185,8 @@ KINDS = (
     _kind("usage settled", "appliance:usage_settled", "set"),
     _kind("owed", "appliance:owed:(.+)", "zset"),
     _kind("retired", "appliance:retired", "hash"),
+    _kind("registering", "appliance:registering", "hash"),
+    _kind("refused uploads", "appliance:refused_uploads", "hash", expires=True),
     _kind("owing servers", "appliance:owed", "set"),
     _kind("usage dropped", "appliance:usage_dropped", "hash"),
     _kind("usage lease", "appliance:lease-usage", "string", expires=True),

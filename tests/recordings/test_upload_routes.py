@@ -15,8 +15,12 @@ import trio
 
 from appliance.http.messages import ClientTimeouts
 from appliance.model import ServerChange, ServerId
+from appliance.recordings.refused_uploads import MAX_REFUSED, RefusedUpload
 from appliance.recordings.spool import Spool
 from appliance.recordings.upload_schema import UPLOAD
+from appliance.servers.administration import remove_server
+from appliance.servers.registration import forget_retired
+from tests.doubles.control import open_control
 from tests.doubles.features import open_features, rewire
 from tests.doubles.import_tools import recording_settings
 from tests.doubles.public import Answer, Public, read_answer, serve_public
@@ -211,3 +215,71 @@ async def test_upload_to_a_spool_that_cannot_be_written_is_put_off(
         assert [event for event, _ in public.log.errors] == ["recording_upload_refused"]
     assert answer.status == 503
     check_described(answer)
+
+
+REASONS = {
+    "none": ("it has no token", ""),
+    "garbage": ("its token cannot be read, or names no server", ""),
+    "other secret": ("wrong secret", "bbb1"),
+    "other recording": ("its token is for another recording", "bbb1"),
+    "other server": ("unknown server", "bbb2"),
+    "expired": ("its token has expired or is valid for too long", "bbb1"),
+    "unsigned": ("wrong secret", "bbb1"),
+    "other algorithm": ("wrong secret", "bbb1"),
+}
+
+
+async def test_operators_see_what_was_refused_and_why(
+    redis_url: str, redis_namespace: str, tmp_path: Path
+) -> None:
+    async with (
+        open_uploads(redis_url, redis_namespace, tmp_path, RECORDING_MAX_BYTES="4M") as public,
+        open_control(public.res) as control,
+    ):
+        for number, (name, (reason, server)) in enumerate(REASONS.items(), start=1):
+            await public.ask("PUT", PATH, headers=BAD_TOKENS[name], body=b"tar")
+            (one,) = (await control.ctl("recordings", "imports", "--refused", "--json")).json
+            assert (one["record_id"], one["server"], one["client"]) == ("r1", server, "127.0.0.1")
+            assert (one["reason"][: len(reason)], one["attempts"]) == (reason, number)
+        logged = public.log.named("recording_upload_refused")
+        assert (logged[0]["record"], logged[0]["reason"]) == ("r1", "it has no token")
+        shown = (await control.ctl("recordings", "imports", "--refused")).out
+        assert "wrong secret" in shown
+
+        large = "/scalelite/api/recordings/r9"
+        headers = bearer(token(recordID="r9"))
+        assert (
+            await public.ask("PUT", large, headers=headers, body=b"x" * 5_000_000)
+        ).status == 413
+        (newest, _) = await control.get("getRefusedUploads")
+        assert (newest["record_id"], newest["status"]) == ("r9", 413)
+
+        # Once it is accepted, it is no more among them.
+        assert (await public.ask("PUT", PATH, headers=bearer(token()), body=TAR)).status == 201
+        assert [one["record_id"] for one in await control.get("getRefusedUploads")] == ["r9"]
+
+
+async def test_refused_uploads_are_bounded(redis_url: str, redis_namespace: str) -> None:
+    async with open_features(redis_url, redis_namespace) as res:
+        refused, now_ms = res.recordings.refused, res.now_ms()
+        for number in range(MAX_REFUSED + 5):
+            await refused.note(RefusedUpload(f"r{number}", "b", "c", "why", 401, now_ms + number))
+        found = await refused.read_all(now_ms=now_ms)
+        assert (len(found), found[-1].record_id) == (MAX_REFUSED, "r5")
+        assert await refused.read_all(now_ms=now_ms + 15 * 86_400_000) == []
+
+
+async def test_upload_of_a_removed_server_is_accepted_until_it_is_forgotten(
+    redis_url: str, redis_namespace: str, tmp_path: Path
+) -> None:
+    async with open_uploads(redis_url, redis_namespace, tmp_path) as public:
+        await remove_server(public.res.servers, "me", "bbb1", force=False)
+        for sub in ("bbb1", "bbb1.example.org"):
+            headers = bearer(token(sub=sub))
+            assert (await public.ask("PUT", PATH, headers=headers, body=TAR)).status == 201
+        for bad in ("other secret", "other recording"):
+            assert (await public.ask("PUT", PATH, headers=BAD_TOKENS[bad], body=TAR)).status == 401
+        await forget_retired(public.res.servers, "me", "bbb1")
+        assert (await public.ask("PUT", PATH, headers=bearer(token()), body=TAR)).status == 401
+        (one,) = await public.res.recordings.refused.read_all(now_ms=public.res.now_ms())
+        assert one.reason == "unknown server"

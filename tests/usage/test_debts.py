@@ -67,7 +67,7 @@ async def owed(used: UsedPool) -> tuple[int, int]:
 
 
 async def in_database(used: UsedPool) -> int:
-    return sum(map(len, (await used.usage.table.read_debts([ServerId("bbb-1")])).values()))
+    return sum(map(len, (await used.usage.table.read_debts()).values()))
 
 
 def database(used: UsedPool) -> Database:

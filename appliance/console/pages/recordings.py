@@ -31,6 +31,7 @@ _NEWEST = 1000
 """Among so many a search by words looks; an exact meetingID or recordID is always found."""
 _SHOWN = 100
 _IMPORTS = 20
+_REFUSED = 20
 _STEPS = {"extracting": 1 / 3, "placing": 2 / 3}
 _RUNNING = ("waiting", "extracting", "placing", "interrupted")
 
@@ -81,8 +82,16 @@ async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
         return Parts({"imports": ""})
     running = [(one, _progress(one)) for one in answer.imports if one.state in _RUNNING]
     done = [one for one in answer.imports if one.state not in _RUNNING]
+    refused = await console.calls.make("getRefusedUploads", view.actor, {})
     html = console.part(
-        "imports", view, running=running, done=done[:8], spool=answer.spool, failed=answer.failed
+        "imports",
+        view,
+        running=running,
+        done=done[:8],
+        spool=answer.spool,
+        failed=answer.failed,
+        refused=refused[:_REFUSED],
+        refused_count=len(refused),
     )
     return Parts({"imports": html})
 

@@ -37,6 +37,7 @@ call('DEL', P .. 'server:' .. sid, P .. sid, A .. 'server:' .. sid, A .. 'load:'
   A .. 'detached:' .. sid, A .. 'lease:' .. sid, A .. 'suspect:' .. sid, A .. 'hooks_on:' .. sid, A .. 'doubles:' .. sid,
   A .. 'strays:' .. sid)
 call('SREM', A .. 'servers', sid)
+call('HDEL', A .. 'registering', sid)
 call('SREM', P .. 'servers', sid)
 if call('SCARD', P .. 'servers') == 0 then call('SET', A .. 'emptied', 1) end
 call('SREM', P .. 'server_enabled', sid)

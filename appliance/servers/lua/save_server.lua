@@ -1,5 +1,6 @@
 -- Add or change a server. ARGV[1]: JSON {id, new, fields = {...}, removed = [...],
--- own = {...}, removed_own = [...] (fields of the appliance), state = ... (optional)}. Reply: 1; 0 if it exists already
+-- own = {...}, removed_own = [...] (fields of the appliance), state = ... (optional), retired = [...] (optional:
+-- ids under which a new server was retired; it takes over what they owe)}. Reply: 1; 0 if it exists already
 -- (new) or does not exist (change).
 local q = cjson.decode(ARGV[1])
 local key = P .. 'server:' .. q.id
@@ -11,9 +12,14 @@ if q.new then
   -- Keys that remain of an earlier server of this id must not be taken for those of the new one.
   call('DEL', P .. q.id, A .. 'server:' .. q.id, A .. 'load:' .. q.id)
   call('HDEL', A .. 'maintained', q.id)
+  call('HDEL', A .. 'registering', q.id)
   call('SREM', P .. 'server_enabled', q.id)
   call('ZREM', P .. 'server_load', q.id)
   call('ZREM', P .. 'cordoned_server_load', q.id)
+  for _, id in ipairs(q.retired or {}) do
+    call('HDEL', A .. 'retired', id)
+    if id ~= q.id then move_debts(id, q.id) end
+  end
 end
 call('SADD', A .. 'servers', q.id)
 for name, value in pairs(q.fields) do call('HSET', key, name, value) end
