@@ -22,6 +22,7 @@ from appliance.admin_calls.refusal import RefusalKind, Refused, no_server
 from appliance.bbb.endpoint import UnacceptableValue
 from appliance.faults import BbbError, DatabaseDown, StoreDown
 from appliance.model import Server, ServerId, ServerState
+from appliance.postgres.errors import DatabaseRefused
 from appliance.redis.store import RedisStore, to_script_json
 from appliance.servers.clearing import clear_server
 from appliance.servers.deps import ServerDeps
@@ -46,6 +47,8 @@ CLAIM_MS = 5_000
 """When a follow-up that failed is tried again, by any appliance."""
 GIVE_UP_MS = DAY_MS
 """A window that finds no room in the pool for this long is dropped."""
+_PAST_S = 3.0
+"""For what the database knows of the past: windows do not wait for one that hangs."""
 _FORECAST_S = 60.0
 _FORECAST_HOURS = 12
 """A long window is compared with the users that are expected in its first hours."""
@@ -183,13 +186,11 @@ async def cancel_windows(deps: ServerDeps, actor: str, name: str) -> list[Window
 
 async def usual_lead(deps: ServerDeps) -> int:
     """Return the length of the pool's longest usual meeting, in milliseconds."""
-    if deps.usage is None:
-        return DEFAULT_LEAD_MS
-    since_ms = deps.now_ms() - _USUAL_DAYS * DAY_MS
-    try:
-        found = await longest_usual_meeting(deps.usage.table.database, since_ms)
-    except DatabaseDown:
-        return DEFAULT_LEAD_MS
+    found: int | None = None
+    if deps.usage is not None:
+        since_ms = deps.now_ms() - _USUAL_DAYS * DAY_MS
+        with trio.move_on_after(_PAST_S), suppress(DatabaseDown, DatabaseRefused):
+            found = await longest_usual_meeting(deps.usage.table.database, since_ms)
     return DEFAULT_LEAD_MS if found is None else min(found, DAY_MS // 2)
 
 
@@ -246,11 +247,11 @@ async def _expected_users(deps: ServerDeps, window: Window) -> int:
         return 0
     until_ms = window.until_ms or window.from_ms + HOUR_MS
     hours = range(window.cordon_ms, until_ms, HOUR_MS)[:_FORECAST_HOURS]
-    try:
-        found = [await _forecast(deps, deps.usage, at_ms) for at_ms in hours]
-    except DatabaseDown:
-        return 0
-    return max((one.users for one in found), default=0)
+    most = 0
+    with trio.move_on_after(_PAST_S), suppress(DatabaseDown, DatabaseRefused):
+        for at_ms in hours:
+            most = max(most, (await _forecast(deps, deps.usage, at_ms)).users)
+    return most
 
 
 async def _forecast(deps: ServerDeps, usage: UsageDeps, at_ms: int) -> Forecast:
@@ -322,7 +323,7 @@ class Maintenance:
         now_s = trio.current_time()
         if now_s >= self._forecast_until_s:
             self._forecast_until_s = now_s + _FORECAST_S
-            with suppress(DatabaseDown):
+            with trio.move_on_after(_PAST_S), suppress(DatabaseDown, DatabaseRefused):
                 found = await _forecast(self._deps, self._deps.usage, now_ms)
                 self._forecast = found.users
         return self._forecast

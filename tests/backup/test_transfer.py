@@ -66,6 +66,7 @@ POOL: Mapping[str, Any] = {
 }
 """What is in Redis, by the type of the value: set, hash, [(member, score)] or text."""
 SECRETS = ("m-pw", "s1:s2", "lrs-pw", "hidden-pw", "hook-word", "body-word")
+HIDDEN = '{"api_key":"json-word"}'
 LIVING = ("meeting:math", "appliance:meeting:math", "appliance:size:math")
 
 
@@ -411,7 +412,9 @@ async def test_table_and_key_of_a_later_version_are_taken(pools: Pools) -> None:
     here, there, source, target = pools
     assert source.database is not None
     assert target.database is not None
-    await put(here, {"appliance:scaling": {"wanted": "3"}, "server:a": {"weight": "0.5"}})
+    await put(
+        here, {"appliance:scaling": {"wanted": "3", "x": HIDDEN}, "server:a": {"weight": "0.5"}}
+    )
     for database in (source.database, target.database):
         await database.execute(
             "CREATE TABLE appliance.machines (id serial PRIMARY KEY, name text, api_key text)"
@@ -422,10 +425,13 @@ async def test_table_and_key_of_a_later_version_are_taken(pools: Pools) -> None:
 
     lines = await take_lines(source)
     assert b"key-word" not in make_file(lines)
+    assert b"json-word" not in make_file(lines)
     await give_lines(target, read_file(make_file(lines)))
 
     store = there.redis.background
-    assert await store.command("HGETALL", store.key("appliance:scaling")) == ["wanted", "3"]
+    assert await store.command("HGETALL", store.key("appliance:scaling")) == [
+        *("wanted", "3", "x", HIDDEN),
+    ]
     assert (await state_of(there))["server:a"]["weight"] == "0.5"
     await target.database.execute("INSERT INTO appliance.machines (name) VALUES ('m3')")
     rows = await target.database.fetch("SELECT id, name, api_key FROM appliance.machines")
