@@ -150,7 +150,8 @@ def test_run_that_an_unanswered_create_replaced_on_a_lost_server_is_excused(
     server: int | None, repeated_ms: int, known: str | None, lost: int
 ) -> None:
     ledger = ledger_with(State.LIVE, server=server)
-    ledger.rooms["room"].repeated_ms, ledger.struck = repeated_ms, {0, 1}
+    room = ledger.rooms["room"]
+    room.repeated_ms, room.home, ledger.struck = repeated_ms, server, {0, 1}
 
     assert len(ledger.check_meetings({"room": {3: "aa-2000"}}, {"room": known}).lost) == lost
 
@@ -160,7 +161,7 @@ def test_run_of_an_unanswered_create_that_outlives_its_meeting_is_an_orphan(
     run: str, expected: tuple[int, int]
 ) -> None:
     ledger = ledger_with(State.ENDED, server=1)
-    ledger.rooms["room"].repeated_ms, ledger.struck = 1500, {1}
+    ledger.rooms["room"].unanswered = True
 
     found = ledger.check_meetings({"room": {3: run}}, {"room": None})
 

@@ -125,7 +125,8 @@ class Client:
     async def create(self, room: Room) -> bool:
         """Create or repeat; return whether it was acknowledged."""
         receiver = self.lab.receiver
-        room.repeated_ms = room.repeated_ms or int(time.time() * 1000)
+        if not room.repeated_ms:
+            room.repeated_ms, room.home = int(time.time() * 1000), room.server
         urls = {
             "meetingEndedURL": receiver.url(f"/ended/{room.id}"),
             "meta_bbb-recording-ready-url": receiver.url(f"/ready/{room.id}"),
@@ -134,6 +135,7 @@ class Client:
             "create", room, meetingID=room.id, name=room.id, record="true", **PASSWORDS, **urls
         )
         if not answer.succeeded:
+            room.unanswered = True
             return False
         self._check_owner(room, answer.text("meetingID"))
         internal_id = answer.text("internalMeetingID")

@@ -37,6 +37,10 @@ class Room:
     """Of the last acknowledged create."""
     server: int | None = None
     """Where the last acknowledged join led to."""
+    unanswered: bool = False
+    """Whether a create ever was, so that it may have begun a run that nobody knows."""
+    home: int | None = None
+    """`server` when the first of the creates that `repeated_ms` is about was sent."""
     repeated_ms: int = 0
     """When the first create since the last acknowledged one was sent, milliseconds since the epoch;
     0: none was."""
@@ -103,16 +107,14 @@ class Ledger:
         )
 
     def _was_replaced(self, room: Room, holders: dict[int, str], known: str | None) -> bool:
-        """Return whether a create that was not answered has begun a later run.
+        """Return whether a create that was not answered has begun a later run, which is known.
 
         So it is with a server that is away: the repeat moves the meeting to another one.
-        `known`: the run that must be known, None: none.
         """
         run = next(iter(holders.values()), "")
         return (
-            known in (None, run)
-            and run != room.internal_id
-            and room.server in (None, *self.struck)
+            run == known != room.internal_id
+            and room.home in (None, *self.struck)
             and 0 < room.repeated_ms <= int(run.rpartition("-")[2])
         )
 
@@ -141,15 +143,20 @@ class Ledger:
         if len(holders) > 1:
             found.doubled.append(f"{room.id} is on {holders}")
         elif room.state is State.LIVE and not self.is_excused(room):
-            if known is not None and self._was_replaced(room, holders, known):
-                room.internal_id, room.server = str(known), None
+            if self._was_replaced(room, holders, known):
+                room.internal_id, room.server = str(known), next(iter(holders))
             elif room.internal_id not in holders.values():
                 found.lost.append(f"{room.id} {room.internal_id} does not run: {holders}")
             elif known != room.internal_id:
                 found.lost.append(f"{room.id} runs on {holders} and is known as {known}")
             elif room.server is not None and room.server not in holders:
                 found.doubled.append(f"{room.id} is on {holders}, joins led to {room.server}")
-        elif room.state is State.ENDED and holders and self._was_replaced(room, holders, None):
+        elif (
+            room.state is State.ENDED
+            and holders
+            and room.unanswered
+            and room.internal_id not in holders.values()
+        ):
             found.orphans.append(f"{room.id} was begun on {holders} by a create without an answer")
         elif room.state is State.ENDED and holders:
             found.lost.append(f"{room.id} was ended and runs on {holders}")
