@@ -34,7 +34,7 @@ from appliance.model import PlacementRules  # noqa: E402
 from appliance.simulation.line_plot import Panel, render_lines  # noqa: E402
 from appliance.simulation.replay import HEADROOM, Outcome, fair_load, replay  # noqa: E402
 from appliance.simulation.rules import SIMPLE_RULES, OracleRule, open_product_rule  # noqa: E402
-from appliance.simulation.traces import TRACES  # noqa: E402
+from appliance.simulation.traces import TRACES, Trace, with_cameras  # noqa: E402
 from benchmarks.report import render_table  # noqa: E402
 from tests.doubles.store_servers import private_redis  # noqa: E402
 
@@ -44,6 +44,8 @@ GOAL, FIRST_GOAL = 1.10, 1.15
 PRODUCT = "product"
 UNAIDED = "product, no forecast"
 TRIED = "product, script"
+USERS_ONLY = "product, users only"
+"""With cameras: Scalelite's formula, which does not know them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class Task:
     trace: str
     seed: int
     small: bool
+    cameras: bool
     script: str
     """Text of another place_meeting.lua to compare with, or ''."""
 
@@ -78,7 +81,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parse_options(arguments)
     began_s = time.monotonic()
     tasks = [
-        Task(trace, seed, options.quick, options.script or "")
+        Task(trace, seed, options.quick, options.cameras, options.script or "")
         for trace in options.traces
         for seed in range(options.seed, options.seed + options.seeds)
     ]
@@ -98,6 +101,7 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     add("--seed", type=int, default=1, help="the first seed (1)")
     add("--seeds", type=_few, default=3, help="number of seeds, of which medians are taken (3)")
     add("--traces", type=_traces, default=tuple(TRACES), help=f"of {','.join(TRACES)}")
+    add("--cameras", action="store_true", help="with cameras, and weights for them")
     add("--quick", action="store_true", help="a quarter of the servers and classes, one seed")
     add("--script", type=_script, help="another place_meeting.lua to compare with")
     add("--output", type=Path, default=RESULTS, help="directory for JSON and SVG")
@@ -139,12 +143,23 @@ def run_task(task: Task) -> list[Outcome]:
         return trio.run(_run_rules, task, redis.url)
 
 
+def _trace_of(task: Task) -> Trace:
+    trace = TRACES[task.trace](task.seed, task.small)
+    return with_cameras(trace, task.seed) if task.cameras else trace
+
+
 async def _run_rules(task: Task, redis_url: str) -> list[Outcome]:
-    trace, seed = TRACES[task.trace](task.seed, task.small), task.seed
-    found = [await replay(trace, rule(trace.multipliers, seed), seed) for rule in SIMPLE_RULES]
-    variants = [(PRODUCT, PlacementRules(), ""), (UNAIDED, PlacementRules(forecast=False), "")]
+    trace, seed = _trace_of(task), task.seed
+    found = [await replay(trace, rule(trace, seed), seed) for rule in SIMPLE_RULES]
+    weights = trace.weights if task.cameras else None
+    variants = [
+        (PRODUCT, PlacementRules(weights), ""),
+        (UNAIDED, PlacementRules(weights, forecast=False), ""),
+    ]
+    if task.cameras:
+        variants.append((USERS_ONLY, PlacementRules(), ""))
     if task.script:
-        variants.append((TRIED, PlacementRules(), task.script))
+        variants.append((TRIED, PlacementRules(weights), task.script))
     for name, rules, script in variants:
         async with open_product_rule(
             redis_url, name, trace.multipliers, seed, rules=rules, place_meeting=script
@@ -223,7 +238,8 @@ def _write(
 
 def _panel(outcomes: Sequence[Outcome], options: argparse.Namespace) -> Panel:
     name = outcomes[0].trace
-    capacity = HEADROOM * fair_load(TRACES[name](options.seed, options.quick))
+    task = Task(name, options.seed, options.quick, options.cameras, "")
+    capacity = HEADROOM * fair_load(_trace_of(task))
     lines = {each.rule: each.worst for each in outcomes}
     return Panel(f"{name}: users x multiplier; dashed: capacity", lines, capacity)
 
@@ -236,7 +252,12 @@ def _to_json(
 ) -> dict[str, Any]:
     return {
         "taken": now.isoformat(timespec="seconds"),
-        "options": {"seed": options.seed, "seeds": options.seeds, "quick": options.quick},
+        "options": {
+            "seed": options.seed,
+            "seeds": options.seeds,
+            "quick": options.quick,
+            "cameras": options.cameras,
+        },
         "rows": [asdict(row) for row in rows],
         "outcomes": [
             {

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import AdminCall, Answer, Call
-from appliance.admin_calls.fields import BadRequest, Fields, Flag, NoFields, one_of
+from appliance.admin_calls.fields import BadRequest, Fields, Flag, one_of
 from appliance.admin_calls.refusal import RefusalKind, Refused
 from appliance.backup.plan import Count, Mode
 from appliance.backup.transfer import (
@@ -17,13 +17,23 @@ from appliance.backup.transfer import (
     BackupDeps,
     Conflicts,
     Counts,
+    Part,
     TransferError,
     restore_backup,
     write_backup,
 )
 from appliance.postgres.errors import DatabaseRefused
 
+_PARTS = tuple(part.value for part in Part)
 _MODES = tuple(mode.value for mode in Mode)
+
+
+class BackupRequest(Fields, frozen=True):
+    """writeBackup."""
+
+    part: Annotated[
+        str | None, one_of(*_PARTS, refusal=f"part must be one of {', '.join(_PARTS)}")
+    ] = None
 
 
 class RestoreRequest(Fields, frozen=True):
@@ -62,9 +72,10 @@ def _count_json(count: Count) -> CountJson:
     return CountJson(count.total, count.added, count.kept, count.replaced)
 
 
-async def _write(deps: BackupDeps, call: Call[NoFields]) -> BackupJson:
+async def _write(deps: BackupDeps, call: Call[BackupRequest]) -> BackupJson:
+    part = Part(call.read().part or Part.ALL)
     try:
-        counts = await write_backup(deps, _pipe_of(call.file))
+        counts = await write_backup(deps, _pipe_of(call.file), part=part)
     except (TransferError, DatabaseRefused) as error:
         raise Refused(RefusalKind.INVALID, str(error)) from None
     deps.log.info("backup_written", by=call.who, **_totals(counts))
@@ -103,6 +114,7 @@ BACKUP_CALLS: tuple[AdminCall[BackupDeps], ...] = (
         "Writes the pool, secrets included, into a pipe that is passed with the request.",
         BackupJson({"servers": CountJson(3), "recordings": CountJson(1204)}),
         role=Role.ADMIN,
+        request={"part": "all"},
         logs="backup_written",
         local=True,
         deadline_s=HOLD_S,

@@ -156,7 +156,8 @@ def _mark_secrets(entry: Entry) -> Any:
         return [{SECRET: one} for one in value] if kind.sealed and entry.type == "list" else value
     if entry.type != "hash":
         return value
-    # A parameter's name tells whether its value is one: moderatorPW.
+    # A parameter's name tells whether its value is one: moderatorPW. So may a JSON that only its
+    # feature knows.
     named = is_secret_name(str(value.get("param", "")))
     return {
         field: {SECRET: text}
@@ -164,6 +165,7 @@ def _mark_secrets(entry: Entry) -> Any:
         or is_secret_name(field)
         or (named and field == "value")
         or (":param_rules:" in entry.key and is_secret_name(_param_of(text)))
+        or (kind.section == "other" and is_secret_name(text))
         else text
         for field, text in value.items()
     }

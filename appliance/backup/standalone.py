@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from appliance.backup.plan import Mode
 from appliance.backup.transfer import (
     BackupDeps,
     Conflicts,
+    Part,
     TransferError,
     restore_backup,
     write_backup,
@@ -51,6 +53,8 @@ async def transfer(
     Raises TRANSFER_ERRORS, possibly in exception groups.
     """
     log, stores = get_logger("appliance"), settings.stores
+    if call == "writeBackup" and body["part"] == Part.POOL:
+        stores = replace(stores, database_disabled=True)  # it need not be started
     async with (
         open_embedded_stores(
             stores.state_dir,
@@ -91,7 +95,8 @@ async def _transfer(
     deps: BackupDeps, call: str, body: Mapping[str, Any], descriptor: int
 ) -> dict[str, Any]:
     if call == "writeBackup":
-        answer = BackupJson(counts_json(await write_backup(deps, descriptor)))
+        part = Part(body["part"])
+        answer = BackupJson(counts_json(await write_backup(deps, descriptor, part=part)))
     else:
         mode, dry_run = Mode(body["mode"]), bool(body["dry_run"])
         done = await restore_backup(deps, descriptor, mode, dry_run=dry_run)

@@ -13,6 +13,7 @@ import stat
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 
 import trio
@@ -52,6 +53,16 @@ MAX_LINE_BYTES = 64 * 1024 * 1024
 Counts = Mapping[str, Count]
 
 
+class Part(StrEnum):
+    """What of a pool a backup has."""
+
+    ALL = "all"
+    POOL = "pool"
+    """What Redis has: all that creates and joins need."""
+    HISTORY = "history"
+    """What PostgreSQL has, which may be usage and recordings of years."""
+
+
 class TransferError(Exception):
     """A backup or a restore was not done; `str()` says why, in one line."""
 
@@ -89,16 +100,17 @@ def open_pipe(descriptor: int) -> trio.lowlevel.FdStream:
     return trio.lowlevel.FdStream(os.dup(descriptor))
 
 
-async def write_backup(deps: BackupDeps, descriptor: int) -> Counts:
-    """Write the pool into a pipe, and return how many objects there are of each kind.
+async def write_backup(deps: BackupDeps, descriptor: int, *, part: Part = Part.ALL) -> Counts:
+    """Write the pool, or a part, into a pipe; return how many objects there are of each kind.
 
     Raises StoreDown, DatabaseDown, DatabaseRefused, TransferError.
     """
     counts: dict[str, Count] = {}
     async with open_pipe(descriptor) as pipe:
         try:
-            await _send_entries(deps, pipe, counts)
-            if deps.database is not None:
+            if part is not Part.HISTORY:
+                await _send_entries(deps, pipe, counts)
+            if deps.database is not None and part is not Part.POOL:
                 async with open_transaction(deps.database, hold_s=HOLD_S) as transaction:
                     await _send_rows(transaction, pipe, counts)
             await pipe.send_all(END + b"\n")
@@ -182,7 +194,9 @@ async def restore_backup(
         entries = await _receive_entries(lines)
         if deps.database is not None:
             await _wait_ready(deps.database)
-        counts = await _restore_entries(deps, entries, mode, dry_run)
+        counts: dict[str, Count] = {}
+        if entries is not None:
+            counts = await _restore_entries(deps, entries, mode, dry_run)
         if deps.database is None:
             return Restored(counts | {RECORDINGS: Count()})
         try:
@@ -247,9 +261,11 @@ class _Lines:
         return self._waiting.popleft()
 
 
-async def _receive_entries(lines: _Lines) -> list[Entry]:
-    entries: list[Entry] = []
+async def _receive_entries(lines: _Lines) -> list[Entry] | None:
+    """Return the entries; None: it is the backup of a history, which says nothing of the pool."""
+    entries: list[Entry] | None = None
     while await lines.next_section() in SECTIONS:
+        entries = entries or []
         while chunk := await lines.chunk():
             try:
                 entries += [parse_entry(json.loads(line)) for line in chunk]

@@ -52,6 +52,8 @@ def add_backup(commands: Commands[Any]) -> None:
     _add_arguments(command, "the file to write; an older one is replaced")
     about = f"FILE is a directory: write pool-DATE.json, keep {DAILY} days and {WEEKLY} more weeks"
     command.add_argument("--rotate", action="store_true", help=about)
+    about = "pool: what creates and joins need; history: recordings and usage (default: all)"
+    command.add_argument("--part", choices=("all", "pool", "history"), default="all", help=about)
     about = "restore the pool from a file into the appliance's stores"
     command = add_command(commands, "restore", restore, about, "restore pool.json --dry-run")
     _add_arguments(command, "a file that `ctl backup` wrote")
@@ -84,7 +86,8 @@ def backup(console: Console, client: ControlClient, args: Namespace) -> int:
     path: str = os.path.join(args.file, f"pool-{created[:10]}.json") if args.rotate else args.file
     with waiting(console, "backing up"), new_file(path) as file:
         writer = BackupWriter(file, passphrase, created)
-        with _exchange(client, args, "writeBackup", {}, sends=False) as (pipe, finish):
+        body = {"part": args.part}
+        with _exchange(client, args, "writeBackup", body, sends=False) as (pipe, finish):
             complete = _copy(pipe, writer)
             answer = finish()
         if not complete:
@@ -96,7 +99,7 @@ def backup(console: Console, client: ControlClient, args: Namespace) -> int:
         console.document({"file": path, **answer})
     else:
         found = ", ".join(f"{name} {one['total']}" for name, one in _shown(answer))
-        console.show(f"{path}: {found or 'the pool is empty'}")
+        console.show(f"{path}: {found or 'there is nothing to keep'}")
     return DONE
 
 
@@ -173,7 +176,7 @@ def _show(console: Console, answer: Answer, dry_run: bool, created: str) -> None
     if rows:
         console.table(_COLUMNS, rows)
     word = "would be restored" if dry_run else "restored"
-    console.show(f"{word}: the pool as of {created}" if rows else "the backup is of an empty pool")
+    console.show(f"{word}: the pool as of {created}" if rows else "the backup is empty")
 
 
 def _shown(answer: Answer) -> list[tuple[str, Mapping[str, int]]]:

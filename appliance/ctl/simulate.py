@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from appliance.ctl.exit_codes import DONE, FAILED, USAGE
 from appliance.ctl.tables import Column
 
 _COLUMNS = (Column("RULE"), Column("WORST SERVER", right=True), Column("x FAIR", right=True))
+_WEIGHTS = {"user": "user", "video": "camera", "voice": "microphone", "meeting": "meeting"}
 _LIMIT_S = 3600
 _DEFAULT_SERVERS = 4
 _MAX_SERVERS = 1000
@@ -34,7 +36,7 @@ def add_simulate(commands: Commands[Any]) -> None:
     command = add_command(commands, "simulate", simulate, about, example)
     about = (
         "a class per line, first line: start,users (HH:MM and a number; optional columns: minutes,"
-        " count, name); default: a generated morning of a school"
+        " count, cameras, name); default: a generated morning of a school"
     )
     command.add_argument("timetable", metavar="FILE.csv", nargs="?", help=about)
     about = "in place of a timetable the meetings of a past day; needs the running appliance"
@@ -46,11 +48,16 @@ def add_simulate(commands: Commands[Any]) -> None:
     pool.add_argument("--servers", metavar="N", type=_parse_servers, help=about)
     about = "load multiplier of each server; 0.5 for a server of twice the capacity"
     pool.add_argument("--multipliers", metavar="M,M,...", type=_parse_multipliers, help=about)
-    about = "users that a server of multiplier 1 can carry"
+    about = "users that a server of multiplier 1 can carry; with weights: the load"
     command.add_argument("--capacity", metavar="USERS", type=_parse_users, help=about)
     about = "share of classes that took place before, so that their size is known (0.9)"
     command.add_argument("--known", metavar="SHARE", type=_parse_share, default=0.9, help=about)
     command.add_argument("--no-forecast", action="store_true", help="as with LOAD_FORECAST=false")
+    for name, about in _WEIGHTS.items():
+        text = f"load of each {about}, as with LOAD_PER_{name.upper()}"
+        command.add_argument(f"--per-{name}", metavar="N", type=_parse_weight, help=text)
+    about = "share of the users with a camera and a microphone, if weights are given (0.25)"
+    command.add_argument("--cameras", metavar="SHARE", type=_parse_share, default=0.25, help=about)
     command.add_argument("--seed", metavar="N", type=int, default=1, help="random seed (1)")
     about = "draw the load of the fullest server over the day"
     command.add_argument("--picture", metavar="FILE.svg", help=about)
@@ -73,6 +80,16 @@ def _parse_multipliers(text: str) -> list[float]:
     if len(values) > _MAX_SERVERS:
         raise argparse.ArgumentTypeError(f"more than {_MAX_SERVERS} servers")
     return values
+
+
+def _parse_weight(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not (value >= 0 and math.isfinite(value)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0")
+    return value
 
 
 def _parse_share(text: str) -> float:
@@ -98,6 +115,8 @@ def simulate(console: Console, client: ControlClient, args: Namespace) -> int:
         "known": args.known,
         "forecast": not args.no_forecast,
         "seed": args.seed,
+        "weights": _given_weights(args),
+        "cameras": args.cameras,
         "picture": args.picture,
     }
     if not request["multipliers"] and args.capacity is None:
@@ -125,6 +144,12 @@ def simulate(console: Console, client: ControlClient, args: Namespace) -> int:
     return DONE
 
 
+def _given_weights(args: Namespace) -> dict[str, float] | None:
+    given = {name: getattr(args, f"per_{name}") for name in _WEIGHTS}
+    found = {name: value for name, value in given.items() if value is not None}
+    return found or None
+
+
 def _past_classes(client: ControlClient, day: str | None) -> list[dict[str, Any]]:
     found = client.get_long("usageTimetable", **({"day": day} if day else {}))
     classes: list[dict[str, Any]] = found["classes"]
@@ -148,13 +173,15 @@ def _show(console: Console, found: dict[str, Any]) -> None:
         ],
     )
     console.line()
+    unit = "users" if found["weights"] is None else "weighted load"
     console.line(
-        "WORST SERVER: highest load of a server (users x multiplier); x FAIR: relative to an\n"
-        "equal distribution of the users."
+        f"WORST SERVER: highest load of a server ({unit} x multiplier); x FAIR: relative to an\n"
+        f"equal distribution of the {unit}."
     )
     console.line()
     needed, lost = found["capacity_needed"], found["capacity_needed_if_one_is_lost"]
-    console.line(f"A server of multiplier 1 must carry {needed} users,")
+    amount = f"{needed} users" if found["weights"] is None else f"a load of {needed}"
+    console.line(f"A server of multiplier 1 must carry {amount},")
     console.line(f"or {lost} to tolerate the loss of a server at the worst moment.")
     if found["capacity"] is not None:
         verdict = (
@@ -164,13 +191,14 @@ def _show(console: Console, found: dict[str, Any]) -> None:
             if found["enough"]
             else "NOT enough"
         )
-        if found["largest_class"] > found["capacity"]:
+        if found["largest_load"] > found["capacity"]:
             console.line(
                 f"The largest class, of {found['largest_class']} users, exceeds the capacity of a"
                 " server."
             )
+        each = "users" if found["weights"] is None else "of load"
         console.line(
-            f"With {found['capacity']} users each, {found['servers']} servers are {verdict}."
+            f"With {found['capacity']} {each} each, {found['servers']} servers are {verdict}."
         )
     if found.get("picture"):
         console.line(f"The picture was written to {found['picture']}.")

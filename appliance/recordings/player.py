@@ -123,6 +123,8 @@ class PlayerDirectory:
 
 def discard(staged: Path) -> None:
     """Remove what was staged, or the player that it has replaced; nothing may be there."""
+    if staged.is_symlink():  # an operator's, in place of the directory
+        staged.unlink(missing_ok=True)
     shutil.rmtree(staged, ignore_errors=True)
 
 

@@ -87,7 +87,9 @@ async def _poll(deps: ServerDeps, server: Server, *, read_version: bool) -> Poll
         return await _record_failure(deps, server, found.reason)
     listed = found.listed
     result = await _record_success(deps, server, start, began_ms, listed)
-    version = await check_version(deps, server) if read_version else None
+    # A server that comes back may have been upgraded.
+    is_due = read_version or result.came_online
+    version = await check_version(deps, server) if is_due else None
     await _sync_hooks(deps, server, result, verify=read_version)
     return PollResult(
         server,

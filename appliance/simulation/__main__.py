@@ -14,6 +14,7 @@ from typing import Any
 import trio
 
 from appliance.log import configure_logging, get_logger
+from appliance.model import LoadWeights
 from appliance.simulation.study import Options, render_picture, run_study, to_json
 from appliance.simulation.timetable import MAX_USERS, Row, TimetableError, parse_timetable
 from appliance.system.embedded.state import EmbeddedStoresError
@@ -31,6 +32,8 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
         known=request["known"],
         forecast=request["forecast"],
         seed=request["seed"],
+        weights=LoadWeights(**request["weights"]) if request["weights"] else None,
+        cameras=request["cameras"],
     )
     configure_logging("error", "console", journal_stream=None)
     study = trio.run(run_study, options, get_logger("simulate"))

@@ -11,11 +11,11 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from appliance.model import ListedMeeting
+from appliance.model import ListedMeeting, LoadWeights
 from appliance.simulation.traces import DAY_MS, MINUTE_MS, SECOND_MS, Session, Trace
 
 POLL_MS = 60 * SECOND_MS
@@ -36,7 +36,17 @@ class Run:
     server: int = -1
     created_ms: int = 0
     users: int = 0
+    cameras: int = 0
     leaving: bool = False
+
+    def cost(self, weights: LoadWeights) -> float:
+        """Return what the meeting costs its server now."""
+        return cost_of(weights, self.users, self.cameras)
+
+
+def cost_of(weights: LoadWeights, users: int, cameras: int) -> float:
+    """Return what a meeting costs a server; who has a camera has a microphone, too."""
+    return weights.user * users + (weights.video + weights.voice) * cameras + weights.meeting
 
 
 class Rule(Protocol):
@@ -64,7 +74,10 @@ class Rule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of one rule on one trace. Load is users x multiplier of their server."""
+    """The result of one rule on one trace. Load is the cost of meetings x multiplier of a server.
+
+    Without cameras the cost is the number of users.
+    """
 
     trace: str
     rule: str
@@ -73,7 +86,7 @@ class Outcome:
     fair: float
     """Load of each server at the fullest moment if users were spread perfectly."""
     over_users: int
-    """Users above the capacity of their servers at the worst moment."""
+    """Load above the capacity of the servers at the worst moment."""
     over_user_minutes: float
     """The same, summed over time."""
     worst: tuple[tuple[float, float], ...] = field(repr=False)
@@ -97,22 +110,29 @@ def fair_load(trace: Trace) -> float:
 
     Lost servers count as available; `replay` samples the higher share after a loss.
     """
-    changes = sorted(
-        [(ms, 1) for s in trace.sessions for ms in s.joins_ms]
-        + [(ms, -1) for s in trace.sessions for ms in s.leaves_ms]
-    )
-    users = most = 0
-    for ms, change in changes:
-        users += change
+    cost = most = 0.0
+    for ms, change in sorted(_changes(trace)):
+        cost += change
         if trace.measured_from_ms <= ms < trace.measured_to_ms:
-            most = max(most, users)
+            most = max(most, cost)
     return most / sum(1 / multiplier for multiplier in trace.multipliers)
+
+
+def _changes(trace: Trace) -> Iterator[tuple[int, float]]:
+    """Yield the time and the amount of every change of the cost of the pool."""
+    weights = trace.weights
+    for session in trace.sessions:
+        yield session.created_ms, weights.meeting
+        yield session.leaves_ms[-1], -weights.meeting
+        for times, sign in ((session.joins_ms, 1), (session.leaves_ms, -1)):
+            for number, ms in enumerate(times):
+                camera = weights.video + weights.voice if session.has_camera(number) else 0.0
+                yield ms, sign * (weights.user + camera)
 
 
 class _World:
     def __init__(self, trace: Trace, rule: Rule, seed: int) -> None:
         self.trace, self.rule = trace, rule
-        self.users = [0] * len(trace.multipliers)
         self.alive = [True] * len(trace.multipliers)
         self.runs: list[dict[str, Run]] = [{} for _ in trace.multipliers]
         self._seed = seed
@@ -129,7 +149,7 @@ class _World:
         for session in sessions:
             self._at(session.created_ms, "create", Run(session))
         rng = random.Random(f"phases {self._seed}")
-        phases = [rng.randrange(POLL_MS) for _ in self.users]
+        phases = [rng.randrange(POLL_MS) for _ in self.alive]
         busy = sorted((s.created_ms, s.leaves_ms[-1] + POLL_MS) for s in sessions)
         for begin, finish in _merged(busy):
             for server, phase in enumerate(phases):
@@ -160,27 +180,28 @@ class _World:
             await self._create(ms, run)
         elif run.server < 0:
             return  # its server was lost; its users return to a new run
-        elif kind == "join":
+        elif kind.startswith("join"):
             run.users += 1
-            self.users[run.server] += 1
+            run.cameras += kind == "join, camera"
             await self.rule.join(run, ms)
         else:
-            await self._leave(ms, run)
+            await self._leave(ms, run, camera=kind == "leave, camera")
 
     async def _create(self, ms: int, run: Run) -> None:
         run.created_ms = ms
         run.server = await self.rule.place(run, ms)
         assert self.alive[run.server], "placed on a lost server"
         self.runs[run.server][run.session.id] = run
-        for join_ms in run.session.joins_ms:
-            self._at(join_ms, "join", run)
-        for leave_ms in run.session.leaves_ms:
-            self._at(leave_ms, "leave", run)
+        times = (("join", run.session.joins_ms), ("leave", run.session.leaves_ms))
+        for kind, moments in times:
+            for number, moment_ms in enumerate(moments):
+                camera = ", camera" if run.session.has_camera(number) else ""
+                self._at(moment_ms, kind + camera, run)
 
-    async def _leave(self, ms: int, run: Run) -> None:
+    async def _leave(self, ms: int, run: Run, *, camera: bool) -> None:
         run.users -= 1
+        run.cameras -= camera
         run.leaving = True
-        self.users[run.server] -= 1
         if run.users == 0:
             del self.runs[run.server][run.session.id]
             await self.rule.end(run, ms)
@@ -189,7 +210,10 @@ class _World:
         if self.alive[server]:
             listed = [
                 # The teacher is the moderator.
-                ListedMeeting(name, run.created_ms, run.users, min(run.users, 1), 0, False)
+                ListedMeeting(
+                    *(name, run.created_ms, run.users, min(run.users, 1), run.cameras, False),
+                    voice=run.cameras,
+                )
                 for name, run in self.runs[server].items()
             ]
             await self.rule.poll(server, listed, ms)
@@ -197,7 +221,6 @@ class _World:
     async def _lose(self, ms: int, server: int) -> None:
         runs, self.runs[server] = self.runs[server], {}
         self.alive[server] = False
-        self.users[server] = 0
         await self.rule.lose(server, ms)
         for run in runs.values():
             run.server = -1
@@ -212,16 +235,18 @@ class _World:
             join_ms if join_ms > again_ms else again_ms + SECOND_MS + rng.randint(0, REJOIN_MS)
             for join_ms in session.joins_ms
         )
-        back = Session(session.id, again_ms, tuple(joins), session.leaves_ms)
+        back = replace(session, created_ms=again_ms, joins_ms=tuple(joins))
         if joins[-1] < session.leaves_ms[0]:
             self._at(again_ms, "create", Run(back))
 
     def _sample(self, ms: int) -> None:
         multipliers = self.trace.multipliers
         alive = [number for number, there in enumerate(self.alive) if there]
-        worst = max(self.users[number] * multipliers[number] for number in alive)
-        fair = sum(self.users) / sum(1 / multipliers[number] for number in alive)
-        over = sum(max(0, self.users[n] - self._capacities[n]) for n in alive)
+        weights = self.trace.weights
+        costs = [sum(run.cost(weights) for run in runs.values()) for runs in self.runs]
+        worst = max(costs[number] * multipliers[number] for number in alive)
+        fair = sum(costs) / sum(1 / multipliers[number] for number in alive)
+        over = sum(max(0, costs[n] - self._capacities[n]) for n in alive)
         self._samples.append((ms, worst, fair, over))
 
     def outcome(self) -> Outcome:

@@ -30,7 +30,8 @@ from appliance.redis.client import RedisAddress, Script
 from appliance.redis.store import RedisStores, load_scripts, open_redis_stores
 from appliance.servers.load import make_observation
 from appliance.servers.store import ServerStore
-from appliance.simulation.replay import Run
+from appliance.simulation.replay import Run, cost_of
+from appliance.simulation.traces import Trace
 
 CONNECT_S = 10.0
 
@@ -162,9 +163,9 @@ class _SimpleRule:
     name = ""
     learns = False
 
-    def __init__(self, multipliers: Sequence[float], seed: int) -> None:
-        self.multipliers = multipliers
-        self.alive = list(range(len(multipliers)))
+    def __init__(self, trace: Trace, seed: int) -> None:
+        self.multipliers, self.weights = trace.multipliers, trace.weights
+        self.alive = list(range(len(trace.multipliers)))
         self.rng = random.Random(f"{self.name} {seed}")
 
     def choose(self, run: Run) -> int:
@@ -197,9 +198,9 @@ class ScaleliteRule(_SimpleRule):
 
     name = "Scalelite"
 
-    def __init__(self, multipliers: Sequence[float], seed: int) -> None:
-        super().__init__(multipliers, seed)
-        self._load = [0.0] * len(multipliers)
+    def __init__(self, trace: Trace, seed: int) -> None:
+        super().__init__(trace, seed)
+        self._load = [0.0] * len(self.multipliers)
         self._rules = PlacementRules()
 
     def choose(self, run: Run) -> int:
@@ -241,9 +242,9 @@ class RoundRobinRule(_SimpleRule):
 
     name = "round-robin"
 
-    def __init__(self, multipliers: Sequence[float], seed: int) -> None:
-        super().__init__(multipliers, seed)
-        self._turns = [0.0] * len(multipliers)
+    def __init__(self, trace: Trace, seed: int) -> None:
+        super().__init__(trace, seed)
+        self._turns = [0.0] * len(self.multipliers)
 
     def choose(self, run: Run) -> int:
         """Choose the server with the fewest turns for its size."""
@@ -257,23 +258,24 @@ class OracleRule(_SimpleRule):
 
     name = "oracle"
 
-    def __init__(self, multipliers: Sequence[float], seed: int) -> None:
-        super().__init__(multipliers, seed)
-        self._runs: list[set[Run]] = [set() for _ in multipliers]
+    def __init__(self, trace: Trace, seed: int) -> None:
+        super().__init__(trace, seed)
+        self._runs: list[set[Run]] = [set() for _ in self.multipliers]
 
     def choose(self, run: Run) -> int:
         """Choose the server with the least load before this meeting."""
-        server = min(self.alive, key=lambda n: self._seats(n) * self.multipliers[n])
+        server = min(self.alive, key=lambda n: self._cost(n) * self.multipliers[n])
         self._runs[server].add(run)
         return server
 
-    def _seats(self, server: int) -> int:
+    def _cost(self, server: int) -> float:
         return sum(
-            run.users if run.leaving else self._final_size(run) for run in self._runs[server]
+            run.cost(self.weights) if run.leaving else self._final_cost(run)
+            for run in self._runs[server]
         )
 
-    def _final_size(self, run: Run) -> int:
-        return run.session.size
+    def _final_cost(self, run: Run) -> float:
+        return cost_of(self.weights, run.session.size, run.session.cameras)
 
     async def end(self, run: Run, now_ms: int) -> None:
         """Remove the meeting."""
@@ -296,8 +298,8 @@ class FittingRule(OracleRule):
 
     def choose(self, run: Run) -> int:
         """Choose the server with the least load including this meeting."""
-        size = run.session.size
-        server = min(self.alive, key=lambda n: (self._seats(n) + size) * self.multipliers[n])
+        cost = self._final_cost(run)
+        server = min(self.alive, key=lambda n: (self._cost(n) + cost) * self.multipliers[n])
         self._runs[server].add(run)
         return server
 
@@ -311,17 +313,17 @@ class YesterdayRule(OracleRule):
     name = "yesterday"
     learns = True
 
-    def __init__(self, multipliers: Sequence[float], seed: int) -> None:
-        super().__init__(multipliers, seed)
-        self._known: dict[str, int] = {}
+    def __init__(self, trace: Trace, seed: int) -> None:
+        super().__init__(trace, seed)
+        self._known: dict[str, tuple[int, int]] = {}
 
-    def _final_size(self, run: Run) -> int:
-        known = self._known.get(run.session.id, PlacementRules().min_user_count)
-        return max(known, run.users)
+    def _final_cost(self, run: Run) -> float:
+        users, cameras = self._known.get(run.session.id, (PlacementRules().min_user_count, 0))
+        return cost_of(self.weights, max(users, run.users), max(cameras, run.cameras))
 
     async def end(self, run: Run, now_ms: int) -> None:
         """Remember the final size of the meeting."""
-        self._known[run.session.id] = run.session.size
+        self._known[run.session.id] = run.session.size, run.session.cameras
         await super().end(run, now_ms)
 
 

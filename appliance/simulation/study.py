@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from appliance.log import Log
-from appliance.model import PlacementRules
+from appliance.model import LoadWeights, PlacementRules
 from appliance.simulation.line_plot import Panel, render_lines
-from appliance.simulation.replay import SAMPLE_MS, Outcome, fair_load, replay
+from appliance.simulation.replay import SAMPLE_MS, Outcome, cost_of, fair_load, replay
 from appliance.simulation.rules import OracleRule, ScaleliteRule, open_product_rule
 from appliance.simulation.timetable import Row, make_trace
-from appliance.simulation.traces import MINUTE_MS, Trace
+from appliance.simulation.traces import MINUTE_MS, USERS_ALONE, Trace
 from appliance.system.embedded.stores import open_embedded_stores
 
 APPLIANCE, SCALELITE, PERFECT = "appliance", "Scalelite", "perfect"
+USERS_ONLY = "appliance, users only"
+"""Without the weights, if there are some."""
 MAX_SERVERS = 1000
 _TRIALS = 8
 """Maximum of pool sizes to try in the search for a sufficient one."""
@@ -38,10 +40,14 @@ class Options:
     multipliers: tuple[float, ...] | None
     """Load multiplier of each server; None: find the sufficient number of equal servers."""
     capacity: int | None
-    """Users that a server of multiplier 1 can carry."""
+    """Users that a server of multiplier 1 can carry, or load in the unit of the weights."""
     known: float
     forecast: bool
     seed: int
+    weights: LoadWeights | None = None
+    """None: Scalelite's formula, and cameras cost nothing."""
+    cameras: float = 0.0
+    """Share of users with a camera."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +82,9 @@ async def _find_pool(options: Options, redis_url: str) -> Study:
     """
     capacity = options.capacity
     assert capacity is not None
-    trace = make_trace(options.rows, (1.0,), seed=options.seed, known=options.known)
-    users, _ = _fullest(trace)
-    count = max(2, math.ceil(users * _FIRST_GUESS / capacity) + 1)
-    hopeless = max(session.size for session in trace.sessions) > capacity
+    trace = _make_trace(options, (1.0,))
+    count = max(2, math.ceil(fair_load(trace) * _FIRST_GUESS / capacity) + 1)
+    hopeless = _largest(trace) > capacity
     too_few, enough = 1, 0
     for _ in range(0 if hopeless else _TRIALS):
         pool = replace(trace, multipliers=(1.0,) * count)
@@ -98,19 +103,36 @@ async def _find_pool(options: Options, redis_url: str) -> Study:
 
 async def _study(options: Options, multipliers: Sequence[float], redis_url: str) -> Study:
     seed = options.seed
-    trace = make_trace(options.rows, multipliers, seed=seed, known=options.known)
+    trace = _make_trace(options, multipliers)
     users, fullest_ms = _fullest(trace)
+    outcomes = {APPLIANCE: await _replay(options, trace, redis_url)}
+    if options.weights:
+        plain = replace(options, weights=None)
+        outcomes[USERS_ONLY] = await _replay(plain, trace, redis_url)
+    outcomes[SCALELITE] = await replay(trace, ScaleliteRule(trace, seed), seed)
+    outcomes[PERFECT] = await replay(trace, OracleRule(trace, seed), seed)
     return Study(
         trace,
-        {
-            APPLIANCE: await _replay(options, trace, redis_url),
-            SCALELITE: await replay(trace, ScaleliteRule(multipliers, seed), seed),
-            PERFECT: await replay(trace, OracleRule(multipliers, seed), seed),
-        },
+        outcomes,
         await _replay(options, _with_loss(trace), redis_url),
         users,
         fullest_ms,
     )
+
+
+def _make_trace(options: Options, multipliers: Sequence[float]) -> Trace:
+    return make_trace(
+        options.rows,
+        multipliers,
+        seed=options.seed,
+        known=options.known,
+        cameras=options.cameras,
+        weights=options.weights or USERS_ALONE,
+    )
+
+
+def _largest(trace: Trace) -> float:
+    return max(cost_of(trace.weights, one.size, one.cameras) for one in trace.sessions)
 
 
 def _with_loss(trace: Trace) -> Trace:
@@ -123,7 +145,7 @@ def _with_loss(trace: Trace) -> Trace:
 
 
 async def _replay(options: Options, trace: Trace, redis_url: str) -> Outcome:
-    rules, seed = PlacementRules(forecast=options.forecast), options.seed
+    rules, seed = PlacementRules(options.weights, forecast=options.forecast), options.seed
     async with open_product_rule(
         redis_url, APPLIANCE, trace.multipliers, seed, rules=rules
     ) as rule:
@@ -155,6 +177,8 @@ def to_json(study: Study, options: Options) -> dict[str, Any]:
         "classes": len(measured),
         "largest_class": max(session.size for session in measured),
         "users_at_peak": study.users,
+        "weights": options.weights and options.weights.to_script(),
+        "largest_load": round(_largest(study.trace)),
         "peak_time": f"{minute // 60:02}:{minute % 60:02}",
         "servers": len(study.trace.multipliers),
         "multipliers": list(study.trace.multipliers),
@@ -178,5 +202,6 @@ def render_picture(study: Study, options: Options) -> str:
     level_name = "capacity" if options.capacity else "a fair share of the peak"
     lines = {name: one.worst for name, one in study.outcomes.items()}
     lines["appliance, a server lost"] = study.lost.worst
-    panel = Panel(f"users x multiplier; dashed: {level_name}", lines, level)
+    unit = "weighted load" if options.weights else "users"
+    panel = Panel(f"{unit} x multiplier; dashed: {level_name}", lines, level)
     return render_lines([panel], f"The most loaded of {len(study.trace.multipliers)} servers")

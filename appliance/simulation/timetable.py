@@ -1,8 +1,8 @@
 """An operator's timetable as a trace: a CSV file with a row for each kind of class.
 
 Pure and seeded. The columns are named in the first line, in any order: `start` (HH:MM) and `users`;
-optional are `minutes` (duration, default 50), `count` (number of such classes, default 1) and
-`name`. The separator is a comma, semicolon or tab.
+optional are `minutes` (duration, default 50), `count` (number of such classes, default 1),
+`cameras` (usual number of users with one) and `name`. The separator is a comma, semicolon or tab.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import csv
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from appliance.model import LoadWeights
 from appliance.simulation.traces import (
     DAY_MS,
     MINUTE_MS,
+    USERS_ALONE,
     Session,
     Trace,
     next_attendance,
@@ -26,7 +28,7 @@ MAX_USERS = 500_000
 """Sum over all classes; a larger timetable would take hours to replay."""
 DEFAULT_MINUTES = 50
 _CLOCK = re.compile(r"([01]?\d|2[0-3])[:.]([0-5]\d)").fullmatch
-_KNOWN = ("start", "users", "minutes", "count", "name")
+_KNOWN = ("start", "users", "minutes", "count", "cameras", "name")
 
 
 class TimetableError(Exception):
@@ -44,6 +46,8 @@ class Row:
     """Usual number of users of each class."""
     count: int = 1
     name: str = ""
+    cameras: int | None = None
+    """Usual number of users with a camera; None: not known."""
 
 
 def parse_timetable(text: str) -> list[Row]:
@@ -60,7 +64,7 @@ def parse_timetable(text: str) -> list[Row]:
     if unknown or missing:
         raise TimetableError(
             f"line {numbered[0][0]}: the columns must be start,users and may be "
-            f"minutes,count,name; found {','.join(heading)}"
+            f"minutes,count,cameras,name; found {','.join(heading)}"
         )
     rows = [
         _parse_row(number, dict(zip(heading, found, strict=False)))
@@ -77,7 +81,9 @@ def _parse_row(line: int, cells: Mapping[str, str]) -> Row:
     clock = _CLOCK(cells["start"].strip())
     if clock is None:
         raise TimetableError(f"line {line}: start must be HH:MM, not {cells['start'].strip()!r}")
+    given = (cells.get("cameras") or "").strip()
     return Row(
+        cameras=_number(line, cells, "cameras", 0, 10_000) if given else None,
         start_min=int(clock[1]) * 60 + int(clock[2]),
         minutes=_number(line, cells, "minutes", 5, 24 * 60, DEFAULT_MINUTES),
         users=_number(line, cells, "users", 1, 10_000),
@@ -103,25 +109,35 @@ def _number(
 
 
 def make_trace(
-    rows: Sequence[Row], multipliers: Sequence[float], *, seed: int, known: float
+    rows: Sequence[Row],
+    multipliers: Sequence[float],
+    *,
+    seed: int,
+    known: float,
+    cameras: float = 0.0,
+    weights: LoadWeights = USERS_ALONE,
 ) -> Trace:
     """Return two days of a timetable, the second of which is measured.
 
     `known` is the share of classes that also take place on the first day, so that the forecast
-    knows their size. Attendance differs from day to day.
+    knows their size. Attendance differs from day to day. `cameras` is the share of users with a
+    camera where a row has no number.
     """
     rng = random.Random(f"timetable {seed}")
     sessions: list[Session] = []
+
+    def add(row: Row, name: str, start_ms: int) -> None:
+        size = next_attendance(rng, row.users)
+        one = take_place(rng, name, start_ms, row.minutes * MINUTE_MS, size)
+        share = cameras if row.cameras is None else min(1.0, row.cameras / row.users)
+        sessions.append(replace(one, cameras=round(share * size)))
+
     for number, row in enumerate(rows):
         for copy in range(row.count):
             name = f"{row.name or 'class'}-{number}-{copy}"
-            start_ms, length_ms = row.start_min * MINUTE_MS, row.minutes * MINUTE_MS
             if rng.random() < known:
-                sessions.append(
-                    take_place(rng, name, start_ms, length_ms, next_attendance(rng, row.users))
-                )
-            size = next_attendance(rng, row.users)
-            sessions.append(take_place(rng, name, DAY_MS + start_ms, length_ms, size))
+                add(row, name, row.start_min * MINUTE_MS)
+            add(row, name, DAY_MS + row.start_min * MINUTE_MS)
     first = min(row.start_min for row in rows) * MINUTE_MS
     last = max(row.start_min + row.minutes for row in rows) * MINUTE_MS
     return Trace(
@@ -130,4 +146,5 @@ def make_trace(
         tuple(sessions),
         DAY_MS + first - 6 * MINUTE_MS,
         DAY_MS + last + 15 * MINUTE_MS,
+        weights=weights,
     )

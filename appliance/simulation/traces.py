@@ -12,6 +12,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from appliance.model import LoadWeights
+
 SECOND_MS = 1_000
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -27,6 +29,9 @@ JOIN_WINDOW_MS = 10 * MINUTE_MS
 LEAVE_WINDOW_MS = 2 * MINUTE_MS
 RECURRING = 0.9
 """Share of the second day's classes that also took place on the first day."""
+USERS_ALONE = LoadWeights()
+CAMERA_WEIGHTS = LoadWeights(user=1.0, video=4.0, voice=0.5, meeting=2.0)
+CAMERA_CAP = 40
 ATTENDANCE_SPREAD = 0.15
 """Standard deviation of the logarithm of a class's size from day to day."""
 
@@ -42,11 +47,17 @@ class Session:
     """One for each user, in order."""
     leaves_ms: tuple[int, ...]
     """One for each user, in order; the last one ends the meeting."""
+    cameras: int = 0
+    """Users with a camera, and so a microphone; the others listen."""
 
     @property
     def size(self) -> int:
         """Return the final number of users."""
         return len(self.joins_ms)
+
+    def has_camera(self, number: int) -> bool:
+        """Whether the user who joins, or leaves, in this place has a camera; spread evenly."""
+        return (number + 1) * self.cameras // self.size > number * self.cameras // self.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,8 @@ class Trace:
     measured_to_ms: int
     lost: tuple[tuple[int, int], ...] = ()
     """(time, number of the server) of servers that fail and do not return."""
+    weights: LoadWeights = USERS_ALONE
+    """What users, cameras, microphones and meetings cost a server."""
 
 
 def timetable(seed: int, small: bool = False) -> Trace:
@@ -120,6 +133,24 @@ def steady(seed: int, small: bool = False) -> Trace:
         DAY_MS + 9 * HOUR_MS + 30 * MINUTE_MS,
         DAY_MS + 11 * HOUR_MS,
     )
+
+
+def with_cameras(trace: Trace, seed: int, weights: LoadWeights = CAMERA_WEIGHTS) -> Trace:
+    """Return the trace with cameras, and what they cost.
+
+    In half of the classes only the teacher has one, in three of ten some users, in two of ten most;
+    a class keeps its habit from day to day. At most CAMERA_CAP of a class.
+    """
+    sessions = []
+    for session in trace.sessions:
+        habit = random.Random(f"cameras {seed} {session.id}")
+        kind, share = habit.random(), habit.random()
+        share = 0.0 if kind < 0.5 else 0.1 + 0.4 * share if kind < 0.8 else 0.6 + 0.4 * share
+        today = random.Random(f"cameras {seed} {session.id} {session.created_ms}")
+        share *= today.lognormvariate(0, ATTENDANCE_SPREAD)
+        cameras = min(max(1, round(share * session.size)), session.size, CAMERA_CAP)
+        sessions.append(replace(session, cameras=cameras))
+    return replace(trace, sessions=tuple(sessions), weights=weights)
 
 
 TRACES: dict[str, Callable[[int, bool], Trace]] = {

@@ -90,13 +90,21 @@ def state_of(server: dict[str, Any]) -> str:
 def repair(cloud: Cloud, machines: dict[str, str], servers: dict[str, str]) -> None:
     """Start machines that have stopped: what they have recorded is on their disks.
 
-    A machine without a server is one that this script, interrupted, has not added or not deleted.
-    It is not touched: if Redis has lost the servers, that is all of them.
+    A machine without a server is one that this script, interrupted, has not deleted or not added.
+    It is deleted only if its server was removed and owes nothing: if Redis has lost the servers,
+    all machines are without.
     """
-    for name, state in machines.items():
-        if name not in servers:
+    orphans = [name for name in machines if name not in servers]
+    listed = json.loads(ctl("servers", "list", "--retired", "--json")) if orphans else []
+    gone = {one["id"] for one in listed if not one["recordings_awaited"]}
+    for name in orphans:
+        if name in gone:
+            cloud.delete(name)
+            print(f"deleted {name}, whose server was removed")
+        else:
             print(f"{name} is not in the pool: add it, or delete it by hand")
-        elif state == "stopped" and servers[name] != "maintenance":
+    for name, state in servers.items():
+        if machines.get(name) == "stopped" and state != "maintenance":
             cloud.start(name)
             print(f"started {name} again")
 

@@ -12,7 +12,7 @@ import pytest
 
 from appliance.backup import transfer
 from appliance.backup.plan import Mode
-from appliance.backup.transfer import BackupDeps, Conflicts, TransferError, write_backup
+from appliance.backup.transfer import BackupDeps, Conflicts, Part, TransferError, write_backup
 from appliance.callbacks.postgres_queue import PostgresQueue
 from appliance.callbacks.rules import recording_ready
 from appliance.ctl import backup_file
@@ -66,6 +66,7 @@ POOL: Mapping[str, Any] = {
 }
 """What is in Redis, by the type of the value: set, hash, [(member, score)] or text."""
 SECRETS = ("m-pw", "s1:s2", "lrs-pw", "hidden-pw", "hook-word", "body-word")
+HIDDEN = '{"api_key":"json-word"}'
 LIVING = ("meeting:math", "appliance:meeting:math", "appliance:size:math")
 
 
@@ -385,12 +386,35 @@ async def test_pool_without_a_database_is_moved_without_rows(pools: Pools) -> No
     assert done.failure == ""
 
 
+async def test_history_can_follow_later(pools: Pools) -> None:
+    """A move that must be quick: first what meetings need, then the rows."""
+    _, there, source, target = pools
+    assert source.database is not None
+    assert target.database is not None
+
+    lines = await take_lines(source, part=Part.POOL)
+    await give_lines(target, read_file(make_file(lines)))
+    assert (await state_of(there))["meetings"] == {"math"}
+    assert await target.database.fetch("SELECT FROM recordings") == []
+    store = there.redis.background
+    await store.command("DEL", *map(store.key, ("meeting:math", "appliance:meeting:math")))
+    before = await state_of(there)
+    history = read_file(make_file(await take_lines(source, part=Part.HISTORY)))
+    for mode in Mode:
+        await give_lines(target, history, mode)
+
+    assert await state_of(there) == before, "a meeting that has ended does not come back"
+    assert await rows_of(target.database) == await rows_of(source.database)
+
+
 async def test_table_and_key_of_a_later_version_are_taken(pools: Pools) -> None:
     """A feature that keeps something new need not think of backups."""
     here, there, source, target = pools
     assert source.database is not None
     assert target.database is not None
-    await put(here, {"appliance:scaling": {"wanted": "3"}, "server:a": {"weight": "0.5"}})
+    await put(
+        here, {"appliance:scaling": {"wanted": "3", "x": HIDDEN}, "server:a": {"weight": "0.5"}}
+    )
     for database in (source.database, target.database):
         await database.execute(
             "CREATE TABLE appliance.machines (id serial PRIMARY KEY, name text, api_key text)"
@@ -401,10 +425,13 @@ async def test_table_and_key_of_a_later_version_are_taken(pools: Pools) -> None:
 
     lines = await take_lines(source)
     assert b"key-word" not in make_file(lines)
+    assert b"json-word" not in make_file(lines)
     await give_lines(target, read_file(make_file(lines)))
 
     store = there.redis.background
-    assert await store.command("HGETALL", store.key("appliance:scaling")) == ["wanted", "3"]
+    assert await store.command("HGETALL", store.key("appliance:scaling")) == [
+        *("wanted", "3", "x", HIDDEN),
+    ]
     assert (await state_of(there))["server:a"]["weight"] == "0.5"
     await target.database.execute("INSERT INTO appliance.machines (name) VALUES ('m3')")
     rows = await target.database.fetch("SELECT id, name, api_key FROM appliance.machines")

@@ -37,7 +37,7 @@ def test_goal_is_judged_against_the_oracle(peak: float, verdict: str) -> None:
         for rule, load in (("oracle", 100.0), ("product", peak))
     ]
 
-    rows = summarise({Task("steady", 1, False, ""): outcomes})
+    rows = summarise({Task("steady", 1, False, False, ""): outcomes})
 
     assert render_goal(rows).endswith(verdict)
 

@@ -532,3 +532,11 @@ async def test_what_if_simulates_given_classes_on_the_servers_that_are_left(
     assert b"With 1 servers" in answer.body
     assert b"They are not enough." in answer.body
     assert b"data:image/svg+xml;base64," in answer.body
+    assert b"Scalelite&#39;s formula" not in answer.body
+    weights = {"per_video": "4", "cameras": "50"}
+    asked = {"lost": "1", "capacity": "100", "classes": CLASSES}
+    weighted = await client.post("/scalelite/what-if", **asked, **weights)
+    assert weighted.status == 200
+    assert b"Scalelite&#39;s formula" in weighted.body
+    for bad in ({"per_user": "-1"}, {"per_voice": "nan"}, {"cameras": "101"}):
+        assert (await client.post("/scalelite/what-if", **asked, **bad)).status == 400

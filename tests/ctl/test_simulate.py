@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,22 @@ def test_simulation_is_a_command_of_ctl_and_prints_json(tmp_path: Path) -> None:
     done = simulate(str(table), "--servers", "2", "--json", top=("ctl", "simulate"))
 
     assert json.loads(done.stdout)["servers"] == 2
+
+
+def test_weights_are_compared_with_users_alone(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("start,users,minutes,cameras\n08:00,20,30,20\n08:00,20,30,0\n")
+    weights = ("--per-video", "4", "--per-meeting", "1.5")
+
+    done = simulate(str(table), "--servers", "2", "--capacity", "500", *weights)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"^appliance, users only +\d+", done.stdout, re.MULTILINE)
+    assert "highest load of a server (weighted load x multiplier)" in done.stdout
+    assert "must carry a load of" in done.stdout
+    for bad in ("-1", "nan", "inf", "x"):
+        refused = simulate("--per-user", bad)
+        assert (refused.returncode, "is not a number from 0" in refused.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

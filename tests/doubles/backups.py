@@ -10,13 +10,13 @@ from typing import Any
 import trio
 
 from appliance.backup.plan import Mode
-from appliance.backup.transfer import BackupDeps, Restored, restore_backup, write_backup
+from appliance.backup.transfer import BackupDeps, Part, Restored, restore_backup, write_backup
 from appliance.ctl.backup_file import BackupReader, BackupWriter
 
 PASSPHRASE = "correct horse battery staple"
 
 
-async def take_lines(deps: BackupDeps) -> list[bytes]:
+async def take_lines(deps: BackupDeps, *, part: Part = Part.ALL) -> list[bytes]:
     """Return the lines of a backup, without the line breaks."""
     read_end, write_end = os.pipe()
     found: list[bytes] = []
@@ -28,7 +28,7 @@ async def take_lines(deps: BackupDeps) -> list[bytes]:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(read)
         try:
-            await write_backup(deps, write_end)
+            await write_backup(deps, write_end, part=part)
         finally:
             os.close(write_end)
     return b"".join(found).splitlines()

@@ -17,7 +17,7 @@ import trio
 from appliance.fleet import autoscale
 from appliance.fleet.autoscale import autoscale_forever, make_hooks, read_capacity, tell
 from appliance.fleet.deps import FleetDeps
-from appliance.model import ServerState
+from appliance.model import ServerId, ServerState
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.callback_receiver import CallbackReceiver, Received
 from tests.doubles.live_pool import LivePool, open_live
@@ -133,15 +133,19 @@ async def test_hook_is_told_of_servers_that_are_safe_to_stop_or_offline(
         assert (lost["event"], lost["server"]) == ("server_offline", "bbb-2")
 
 
-async def test_server_that_was_only_added_is_not_safe_to_stop(
+async def test_server_that_was_only_added_or_is_registering_is_not_safe_to_stop(
     redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
 ) -> None:
     async with open_live(redis_url, redis_namespace, bbbs[:1], **VARIABLES) as pool:
         await pool.register(bbbs[1])
         await pool.set_state("bbb-2", ServerState.DISABLED)
-        found, _ = await read_capacity(pool.res.fleet)
+        await pool.set_state("bbb-1", ServerState.DISABLED)
+        drained, _ = await read_capacity(pool.res.fleet)
+        await pool.res.servers.store.begin_registration(ServerId("bbb-1"))
+        registering, _ = await read_capacity(pool.res.fleet)
 
-    assert found.safe_to_stop == ()
+    assert drained.safe_to_stop == ("bbb-1",)
+    assert registering.safe_to_stop == ()
 
 
 async def test_failed_call_is_made_again_with_what_is_so_by_then(

@@ -23,11 +23,16 @@ if words == ["list"]:
     print(json.dumps(state["machines"]))
 elif words[:2] == ["status", "--json"]:
     print(json.dumps(state["servers"]))
+elif words[:3] == ["servers", "list", "--retired"]:
+    print(json.dumps(state["retired"]))
 elif words[0] == "create":
     print("https://" + words[1] + ".example.org/bigbluebutton/api")
 elif words[:2] == state.get("refuses"):
     sys.exit("it is refused")
 """
+
+
+QUESTIONS = (["list"], ["status", "--json"], ["servers", "list", "--retired", "--json"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,7 @@ class Place:
         self, machines: dict[str, str], servers: dict[str, Any], code: int = 0, **capacity: Any
     ) -> list[list[str]]:
         """Run the script; return what it did, without questions."""
-        refuses = capacity.pop("refuses", None)
+        refuses, retired = capacity.pop("refuses", None), capacity.pop("retired", {})
         state = {
             "machines": [{"name": name, "state": word} for name, word in machines.items()],
             "servers": [
@@ -52,6 +57,9 @@ class Place:
                 for name, one in servers.items()
             ],
             "refuses": refuses,
+            "retired": [
+                {"id": name, "recordings_awaited": awaited} for name, awaited in retired.items()
+            ],
         }
         file, tool = self.directory / "state", self.directory / "tool.py"
         file.write_text(json.dumps(state))
@@ -78,7 +86,7 @@ class Place:
         if code:
             assert "it is refused" in done.stderr
         made = [json.loads(line) for line in calls.read_text().splitlines()]
-        return [one for one in made if one[1:] not in (["list"], ["status", "--json"])]
+        return [one for one in made if one[1:] not in QUESTIONS]
 
 
 @pytest.fixture
@@ -159,6 +167,12 @@ def test_server_under_maintenance_is_left_alone(place: Place) -> None:
 
     assert ["ctl", "servers", "enable", B] not in calls
     assert any(one[1] == "create" for one in calls)
+
+
+def test_machine_is_deleted_later_if_its_server_was_removed_and_owes_nothing(
+    place: Place,
+) -> None:
+    assert place.scale(UP, {A: "enabled"}, retired={B: 0, C: 1}) == [["cloud", "delete", B]]
 
 
 def test_machines_without_servers_are_not_deleted(place: Place) -> None:

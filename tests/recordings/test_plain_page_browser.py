@@ -47,11 +47,14 @@ video.currentTime = position;"""
 def opener(redis_url: str, redis_namespace: str, database_url: str, tmp_path: Path) -> Opener:
     @asynccontextmanager
     async def opened(
-        files: Mapping[str, bytes] | None = None, **options: Any
+        files: Mapping[str, bytes] | None = None,
+        name: str | None = "Biology 101",
+        start_ms: int | None = 1_764_000_000_000,
+        **options: Any,
     ) -> AsyncIterator[Player]:
         stores = (redis_url, redis_namespace, database_url, tmp_path)
         async with open_player(*stores, **options) as player:
-            await player.add("rec-1", name="Biology 101", start_ms=1_764_000_000_000)
+            await player.add("rec-1", name=name, start_ms=start_ms)
             if "s3" not in options:
                 for name, content in (presentation_files() if files is None else files).items():
                     path = player.published / "presentation/rec-1" / name
@@ -142,6 +145,13 @@ async def test_page_is_used_by_keyboard_and_by_its_buttons(
         ]
         assert (await press(browser, " "))["paused"] is False
         assert (await press(browser, "k"))["paused"] is True
+        # A key that the browser's own controls know counts once.
+        await run(
+            browser, "const v = document.getElementById('webcams'); v.focus(); v.currentTime = 0"
+        )
+        assert (await press(browser, " "))["paused"] is False
+        assert (await press(browser, " "))["paused"] is True
+        assert (await press(browser, "ARROW_RIGHT"))["time"] > 2
         for query, slide in (
             ("#slide-list li:nth-child(3) button", 2),
             ("#chat-list li:nth-child(2) button", 1),
@@ -170,6 +180,8 @@ async def test_chat_with_markup_is_text(opener: Opener, browser: Browser) -> Non
 
 
 ODD: dict[str, bytes] = {
+    "metadata.xml": b"<recording><start_time>1764000000000</start_time><meta><meetingName>"
+    b"&lt;img src=x onerror=alert(1)&gt;</meetingName></meta></recording>",
     "shapes.svg": b"""<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">
 <image in="0" xlink:href="https://evil.example/x.png"/><image in="1" xlink:href="../rec-2/x.png"/>
 <image in="2" xlink:href="javascript:alert(1)"/><image in="-1 NaN 1e99 x" xlink:href="a.svg"/>
@@ -188,11 +200,13 @@ ODD: dict[str, bytes] = {
 
 
 async def test_odd_files_do_no_harm(opener: Opener, browser: Browser) -> None:
-    async with opener(ODD) as player:
+    async with opener(ODD, name=None, start_ms=None) as player:
         await show(browser, player)
 
         seen = await run(browser, SEEN)
-        assert browser.driver.title == "Biology 101"
+        assert browser.driver.title == "<img src=x onerror=alert(1)>"
+        date = await run(browser, "return document.getElementById('began').textContent")
+        assert "November 24, 2025" in date
         expected = {"slide": 0, "picture": "slide-1.png", "view": "0 0 1600 900", "captions": []}
         assert {name: seen[name] for name in expected} == expected
         times = "return [...document.querySelectorAll('#slide-list .at')].map(one => one.innerText)"

@@ -137,6 +137,19 @@ def test_player_that_was_copied_by_hand_is_recognised(tmp_path: Path) -> None:
     assert found.files == len(player_files())
 
 
+def test_link_in_place_of_the_directory_is_replaced_and_its_target_kept(tmp_path: Path) -> None:
+    other = write_player(tmp_path / "other", player_files("5.0.2"))
+    directory = PlayerDirectory(tmp_path / "playback")
+    directory.path.parent.mkdir(parents=True)
+    directory.path.symlink_to(other)
+
+    install(directory, player_files())
+
+    assert contents(directory.path) == player_files()
+    assert contents(other) == player_files("5.0.2")
+    assert [one.name for one in directory.path.parent.iterdir()] == ["2.3"]
+
+
 def test_what_a_killed_installation_left_is_removed(tmp_path: Path) -> None:
     directory = PlayerDirectory(tmp_path)
     old, new = directory.stage(), directory.stage()

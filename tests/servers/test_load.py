@@ -289,3 +289,14 @@ def test_counts_include_breakout_rooms() -> None:
 
 def test_counts_are_zero_when_nothing_runs() -> None:
     assert counts([]) == Counts(meetings=0, users=0, largest_meeting=0, videos=0)
+
+
+async def test_large_class_goes_to_the_strong_one_of_unequal_servers(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_store_pool(redis_url, redis_namespace, PlacementRules(CAMERAS)) as pool:
+        weak = await pool.add("weak", load_multiplier=2.0)
+        strong = await pool.add("strong", load_multiplier=0.5)
+        await pool.poll(strong, [listed("x", participants=40)])  # a load of 21, of none
+        assert (await pool.create("small", max_participants=2)).server_id == weak
+        assert (await pool.create("large", size_hint=100)).server_id == strong

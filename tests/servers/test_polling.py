@@ -634,3 +634,14 @@ async def test_store_that_goes_away_while_meetings_are_looked_for_is_no_crash(
                 MeetingId("room 0"), now_ms=pool.res.now_ms()
             )
             assert found is None
+
+
+async def test_server_that_comes_back_is_asked_for_its_version(pool: LivePool) -> None:
+    await pool.redis("HSET", "server:bbb-1", "bbb_version", "2.7.1")
+    await pool.poll("bbb-1")
+    assert (await pool.server("bbb-1")).bbb_version == "2.7.1"
+    await pool.lose("bbb-1")
+    while not (await pool.poll("bbb-1")).online:
+        pass
+
+    assert (await pool.server("bbb-1")).bbb_version == "3.0.10"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from appliance.model import PlacementRules
+from appliance.model import LoadWeights, PlacementRules
 from appliance.simulation.replay import Outcome, Run, fair_load, replay
 from appliance.simulation.rules import (
     SIMPLE_RULES,
@@ -42,14 +44,14 @@ UNEVEN = _trace(*(_session(f"class-{n}", size) for n, size in enumerate((40, 10,
 
 
 async def test_oracle_spreads_by_final_size() -> None:
-    outcome = await replay(UNEVEN, OracleRule(UNEVEN.multipliers, 1), 1)
+    outcome = await replay(UNEVEN, OracleRule(UNEVEN, 1), 1)
 
     assert (outcome.peak, outcome.fair, outcome.spread) == (40, 40, 1.0)
     assert outcome.over_users == 0
 
 
 async def test_round_robin_spreads_by_number() -> None:
-    outcome = await replay(UNEVEN, RoundRobinRule(UNEVEN.multipliers, 1), 1)
+    outcome = await replay(UNEVEN, RoundRobinRule(UNEVEN, 1), 1)
 
     assert outcome.peak == 50
 
@@ -57,7 +59,7 @@ async def test_round_robin_spreads_by_number() -> None:
 async def test_larger_server_has_less_load_for_the_same_users() -> None:
     trace = _trace(_session("a", 30), multipliers=(0.5,))
 
-    outcome = await replay(trace, OracleRule(trace.multipliers, 1), 1)
+    outcome = await replay(trace, OracleRule(trace, 1), 1)
 
     assert (outcome.peak, fair_load(trace)) == (15, 15)
 
@@ -67,7 +69,7 @@ async def test_scalelite_sends_a_burst_to_the_emptier_server() -> None:
     sessions += [_session(f"new-{n}", 30, START_MS + 10 * MINUTE_MS + n) for n in range(8)]
     trace = _trace(*sessions)
 
-    outcome = await replay(trace, ScaleliteRule(trace.multipliers, 1), 1)
+    outcome = await replay(trace, ScaleliteRule(trace, 1), 1)
 
     assert outcome.peak == 8 * 30
 
@@ -75,7 +77,7 @@ async def test_scalelite_sends_a_burst_to_the_emptier_server() -> None:
 async def test_users_above_capacity_are_counted() -> None:
     trace = _trace(_session("a", 100))
 
-    outcome = await replay(trace, OracleRule(trace.multipliers, 1), 1)
+    outcome = await replay(trace, OracleRule(trace, 1), 1)
 
     assert outcome.over_users == 38  # 100 less 1.25 times a fair share of 50, rounded
     assert outcome.over_user_minutes == pytest.approx(37.5 * 29, rel=0.02)
@@ -84,7 +86,7 @@ async def test_users_above_capacity_are_counted() -> None:
 async def test_class_is_created_on_another_server_when_its_server_is_lost() -> None:
     lost = ((START_MS + 5 * MINUTE_MS, 0),)
     trace = _trace(_session("a", 20), _session("b", 10), lost=lost)
-    rule = OracleRule(trace.multipliers, 1)
+    rule = OracleRule(trace, 1)
     placed: list[tuple[str, int]] = []
     choose = rule.choose
 
@@ -104,7 +106,7 @@ async def test_class_is_created_on_another_server_when_its_server_is_lost() -> N
 async def test_every_rule_completes_a_small_trace(name: str) -> None:
     trace = TRACES[name](3, True)
     for rule in SIMPLE_RULES:
-        outcome = await replay(trace, rule(trace.multipliers, 3), 3)
+        outcome = await replay(trace, rule(trace, 3), 3)
         assert outcome.spread >= 0.99
         assert outcome.worst
 
@@ -127,3 +129,24 @@ async def test_product_places_by_the_sizes_of_the_day_before_when_it_forecasts()
 async def _replay_product(url: str, trace: Trace, rules: PlacementRules) -> Outcome:
     async with open_product_rule(url, "product", trace.multipliers, 1, rules=rules) as rule:
         return await replay(trace, rule, 1)
+
+
+async def test_cameras_cost_what_the_weights_say() -> None:
+    """Two classes of 30 with cameras and two of 40 without: users alone say nothing of that."""
+    weights = LoadWeights(user=1.0, video=4.0, voice=0.5, meeting=2.0)
+    sizes = ((30, 30), (30, 30), (40, 0), (40, 0))
+    today = [
+        replace(_session(f"class-{n}", size), cameras=cameras)
+        for n, (size, cameras) in enumerate(sizes)
+    ]
+    before = [
+        replace(_session(s.id, s.size, s.created_ms - DAY_MS), cameras=s.cameras) for s in today
+    ]
+    trace = _trace(*before, *today, weights=weights)
+    one = 30 * 5.5 + 2 + 40 + 2
+    assert fair_load(trace) == one
+    assert (await replay(trace, OracleRule(trace, 1), 1)).peak == one
+
+    with private_redis() as redis:
+        counted = await _replay_product(redis.url, trace, PlacementRules(weights))
+    assert counted.peak == one

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from xml.etree import ElementTree
 
+from appliance.model import LoadWeights
 from appliance.simulation.study import Options, render_picture, run_study, to_json
 from appliance.simulation.timetable import Row
 from tests.doubles.features import EventBook
@@ -70,3 +71,18 @@ async def test_picture_has_a_line_for_each_rule() -> None:
     root = ElementTree.fromstring(render_picture(study, SMALL))
 
     assert len(list(root.iter("{http://www.w3.org/2000/svg}polyline"))) == 5
+
+
+async def test_study_with_weights_shows_what_users_alone_would_miss() -> None:
+    rows = (Row(480, 30, 30, 4, cameras=30), Row(480, 30, 30, 4, cameras=0))
+    weights = LoadWeights(user=1.0, video=5.0)
+    options = replace(SMALL, rows=rows, multipliers=(1.0, 1.0), weights=weights, capacity=2000)
+
+    study = await run_study(options, EventBook())
+
+    found = to_json(study, options)
+    assert list(found["rules"]) == ["appliance", "appliance, users only", "Scalelite", "perfect"]
+    assert found["weights"] == {"user": 1.0, "video": 5.0, "voice": 0.0, "meeting": 0.0}
+    assert found["largest_load"] > 5 * found["largest_class"]
+    assert found["capacity_needed"] > 3 * found["users_at_peak"] / 2
+    assert "weighted load x multiplier" in render_picture(study, options)

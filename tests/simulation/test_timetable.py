@@ -14,6 +14,7 @@ from appliance.simulation.traces import DAY_MS, MINUTE_MS
         ("start,users\n08:00,25\n", [Row(480, 50, 25)]),
         ("\ufeffusers;start\r\n25;8.15\r\n\r\n", [Row(495, 50, 25)]),
         ("Start\tMinutes\tUsers\tCount\tName\n23:59\t90\t3\t\tart\n", [Row(1439, 90, 3, 1, "art")]),
+        ("start,users,cameras\n8:00,9,\n8:00,9,4\n", [Row(480, 50, 9), Row(480, 50, 9, cameras=4)]),
         ('# exported\nname,start,users\n"a,b",0:00,1\n', [Row(0, 50, 1, 1, "a,b")]),
     ],
 )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from appliance.simulation.traces import (
+    CAMERA_CAP,
     DAY_MS,
     HOUR_MS,
     JOIN_WINDOW_MS,
     MINUTE_MS,
     TRACES,
+    with_cameras,
 )
 
 
@@ -47,3 +49,21 @@ def test_timetable_has_most_classes_on_both_days() -> None:
     second = {s.id for s in trace.sessions if s.created_ms > DAY_MS}
 
     assert 0.8 < len(first & second) / len(second) < 1
+
+
+@pytest.mark.parametrize("name", TRACES)
+def test_classes_keep_their_habit_of_cameras(name: str) -> None:
+    trace = TRACES[name](5, True)
+    seen = with_cameras(trace, 5)
+
+    assert with_cameras(trace, 5) == seen
+    shares: dict[str, list[float]] = {}
+    for session in seen.sessions:
+        assert 1 <= session.cameras <= min(session.size, CAMERA_CAP)
+        assert sum(map(session.has_camera, range(session.size))) == session.cameras
+        if session.size >= 10:
+            shares.setdefault(session.id, []).append(session.cameras / session.size)
+    pairs = [pair for pair in shares.values() if len(pair) == 2]
+    assert sum(abs(one - other) for one, other in pairs) / len(pairs) < 0.1
+    assert sum(one < 0.15 for one, _ in pairs) > len(pairs) / 4
+    assert sum(one > 0.5 for one, _ in pairs) > len(pairs) / 20

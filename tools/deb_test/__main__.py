@@ -14,11 +14,12 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.doubles.bbb_process import bbb_servers
+from tools.deb_test.ansible import WANTED, use_ansible
 from tools.deb_test.documents import follow_backup, follow_documents
 from tools.deb_test.failures import reboot, survive_failures
 from tools.deb_test.first_meeting import hold_first_meeting
@@ -42,7 +43,7 @@ from tools.deb_test.upgrade import remove_and_restore, upgrade
 from tools.deb_test.variants import use_external_stores, use_valkey
 from tools.deb_test.volumes import use_scalelites_volume
 
-GUESTS = ("main", "valkey", "documents", "external", "apt")
+GUESTS = ("main", "valkey", "documents", "external", "apt", "ansible")
 
 
 def main() -> int:
@@ -81,9 +82,9 @@ def test(report: Report, directory: Path, options: argparse.Namespace) -> None:
             check_reproducible(report, directory, packages)
         if not obstacle:
             with report.step("a new Debian system is created"):
-                wanted = [[f"{PACKAGES}/{package.name}"]]
+                wanted: list[Sequence[str]] = [[f"{PACKAGES}/{package.name}"]]
                 if not options.quick:
-                    wanted += [["valkey-server"], ["jq"]]
+                    wanted += [["valkey-server"], ["jq"], WANTED]
                 make_tree(tree, [*packages, older], wanted)
     if obstacle:
         if not options.quick:
@@ -138,6 +139,7 @@ def stories(
         "valkey": lambda scene: use_valkey(scene, package),
         "documents": lambda scene: follow_documents(scene, package),
         "external": lambda scene: use_external_stores(scene, package, external),
+        "ansible": lambda scene: use_ansible(scene, package),
         "apt": lambda scene: use_repository(scene, package, older, directory),
     }
     only = "main" if options.quick else options.only

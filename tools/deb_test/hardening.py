@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from appliance.settings.environment_file import parse_environment_file
 from tools.deb_test.machine import CHECKOUT
-from tools.deb_test.scene import UNITS, Scene
+from tools.deb_test.scene import UNIT, UNITS, Scene
 
 THRESHOLD = 15
 """Maximum exposure level of systemd-analyze, in tenths."""
@@ -62,7 +62,7 @@ def compare_with_systemd(scene: Scene) -> None:
 def check_units(scene: Scene) -> None:
     """Check the units with systemd-analyze."""
     with scene.step("systemd-analyze: the units are valid and hardened"):
-        for unit in UNITS:
+        for unit in (*UNITS, f"{UNIT}-backup"):
             path = f"/usr/lib/systemd/system/{unit}.service"
             output = scene.machine.run("systemd-analyze", "verify", "--man=no", path)
             assert not output, output

@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +24,32 @@ from appliance.model import ServerState
 
 LIMIT_S = 60.0
 _MAX_TIMETABLE = 100_000
+_MAX_WEIGHT = 1_000_000
 _DEFAULT_CAPACITY = 200
+_DEFAULT_CAMERAS = 25
+"""Percent of users."""
 _HEAD = "start,minutes,users,count"
+_WEIGHTS = ("user", "video", "voice", "meeting")
 
 
 async def show(console: Console, visit: Visit) -> Response:
     """Show the questions."""
-    return await _page(console, visit, {"lost": "1", "capacity": str(await _capacity(console))})
+    given = {"lost": "1", "capacity": str(await _capacity(console))}
+    weights = console.settings.load.weights
+    known = weights.to_script() if weights else {}
+    given |= {f"per_{name}": f"{known[name]:g}" if known else "" for name in _WEIGHTS}
+    return await _page(console, visit, {**given, "cameras": str(_DEFAULT_CAMERAS)})
 
 
 async def ask(console: Console, visit: Visit) -> Response:
     """Simulate, and show the answer."""
-    given = {name: visit.field(name) for name in ("lost", "capacity", "classes")}
+    names = ("lost", "capacity", "classes", "cameras", *(f"per_{name}" for name in _WEIGHTS))
+    given = {name: visit.field(name) for name in names}
     lost, capacity = _number(given["lost"], 0, 1000), _number(given["capacity"], 1, 1_000_000)
     if len(given["classes"]) > _MAX_TIMETABLE:
         raise PageFailed(400, "The timetable is too long")
+    cameras = _number(given["cameras"] or str(_DEFAULT_CAMERAS), 0, 100) / 100
+    cost = {"weights": _read_weights(given), "cameras": cameras}
     multipliers = await _multipliers(console)
     left = multipliers[lost:]
     if not left:
@@ -49,7 +60,7 @@ async def ask(console: Console, visit: Visit) -> Response:
         problem = "There is no past day yet: give a timetable"
         return await _page(console, visit, given, problem=problem)
     try:
-        found = await _simulate(console, [_HEAD, *lines], left, capacity)
+        found = await _simulate(console, [_HEAD, *lines], left, capacity, cost)
     except SimulationFailed as error:
         return await _page(console, visit, given, problem=str(error))
     return await _page(console, visit, given, found=found, day=day, servers=len(left))
@@ -60,7 +71,11 @@ class SimulationFailed(Exception):
 
 
 async def _simulate(
-    console: Console, lines: Sequence[str], left: Sequence[float], capacity: int
+    console: Console,
+    lines: Sequence[str],
+    left: Sequence[float],
+    capacity: int,
+    cost: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Run the simulator. Raises SimulationFailed."""
     with tempfile.TemporaryDirectory(prefix="scalelite-what-if-") as directory:
@@ -74,6 +89,7 @@ async def _simulate(
             "known": 0.9,
             "forecast": True,
             "seed": 1,
+            **cost,
             "picture": str(picture),
         }
         command = ["nice", "-n", "10", sys.executable, "-m", "appliance.simulation"]
@@ -119,6 +135,21 @@ async def _capacity(console: Console) -> int:
     servers = (await console.live.snapshot()).servers
     known = sorted(one.max_users for one in servers if one.max_users)
     return known[len(known) // 2] if known else _DEFAULT_CAPACITY
+
+
+def _read_weights(given: Mapping[str, str]) -> dict[str, float] | None:
+    """Return the weights that are given, None if none is."""
+    texts = {name: given[f"per_{name}"].strip() for name in _WEIGHTS}
+    found = {}
+    for name, text in texts.items():
+        if text:
+            try:
+                found[name] = float(text.replace(",", "."))
+            except ValueError:
+                found[name] = -1.0
+            if not 0 <= found[name] <= _MAX_WEIGHT:  # also refuses NaN
+                raise PageFailed(400, "One of the numbers is out of range")
+    return found or None
 
 
 def _number(text: str, low: int, high: int) -> int:

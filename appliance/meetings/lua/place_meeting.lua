@@ -40,7 +40,18 @@ local function forecast()
   users = math.max(users, math.min(q.size_hint or number(size[1], 0), q.size_cap))
   if q.max_participants then users = math.min(users, q.max_participants) end
   local function at_most(known) return math.min(number(known, 0), users) end
-  return { participants = users, videos = at_most(size[2]), voice = at_most(size[3]) }
+  return { participants = users, videos = at_most(size[2]), voice = at_most(size[3]) }, size
+end
+
+-- What the meeting may reach, for the choice among unequal servers: what is not known of it is assumed to be
+-- much, so that a strong server gets it.
+local function worst_case(counts, size)
+  local users = counts.participants
+  if not q.size_hint and not (size and size[1]) then users = math.max(users, 4 * q.min_user_count) end
+  if q.max_participants then users = math.min(users, q.max_participants) end
+  local known = size and size[2]
+  return { participants = users, videos = known and counts.videos or users / 2,
+    voice = known and counts.voice or users / 2 }
 end
 
 local function below_limits(server_id, polled_meetings, polled_users)
@@ -101,7 +112,10 @@ end
 -- the tag, unless the tag is required. A server that an `end` of this meeting may still reach, of any of
 -- its runs, is not eligible: if there is no other, the create waits ('ending'). +8 a version beyond its
 -- share: no create is refused because of one.
+-- With weights the load of a server is judged as it could be with this meeting: of unequal servers a strong one
+-- gets the large classes, and those of which nothing is known.
 local avoided = call('GET', A .. 'avoid:' .. id)
+local forecast_counts, own_load, worst_load -- of this meeting, once it is to be placed
 local found_any, best, best_rank, best_load = false, {}, WORST_RANK, nil
 local ending, must_wait = {}, false
 
@@ -127,9 +141,11 @@ local function consider(server_id, load)
   if left or avoided == server_id then rank = rank + 4 end
   local version = shares and call('HGET', P .. 'server:' .. server_id, 'bbb_version')
   if shares and exceeds_share(version) then rank = rank + 8 end
-  if rank < best_rank then best, best_rank, best_load = {}, rank, load end
+  local multiplier = multiplier_of(s[5])
+  if worst_load then load = load + worst_load * multiplier end
+  if rank < best_rank or (rank == best_rank and load < best_load) then best, best_rank, best_load = {}, rank, load end
   if rank == best_rank and load == best_load then
-    best[#best + 1] = { id = server_id, multiplier = multiplier_of(s[5]), left = left, version = version }
+    best[#best + 1] = { id = server_id, multiplier = multiplier, left = left, version = version }
   end
 end
 
@@ -228,6 +244,10 @@ end
 
 for server_id, runs in pairs(runs_to_be_ended(id, q.now_ms)) do ending[server_id] = runs[''] end
 if record then gain = 0 end -- it was counted when it was placed first
+local size
+forecast_counts, size = forecast()
+own_load = load_of(q.weights, nil, forecast_counts)
+worst_load = q.weights and load_of(q.weights, nil, worst_case(forecast_counts, size))
 local chosen = choose_server()
 if not chosen then
   if must_wait then return { 'ending', '' } end
@@ -265,9 +285,8 @@ end
 call('DEL', P .. 'meeting:' .. id, A .. 'meeting:' .. id)
 if record and record.voice_bridge ~= voice_bridge then free_voice_bridge(id, record.voice_bridge) end
 
-local forecast_counts = forecast()
 local expected = forecast_counts.participants
-local load = load_of(q.weights, nil, forecast_counts) * chosen.multiplier
+local load = own_load * chosen.multiplier
 local placement = call('INCR', A .. 'placements')
 local fields = { 'server_id', chosen.id, 'moderator_pw', q.moderator_pw or kept_pw or q.new_moderator_pw,
   'voice_bridge', voice_bridge }

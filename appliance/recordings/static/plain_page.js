@@ -351,6 +351,7 @@ class Page {
     }[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!run || onButton) return;
     event.preventDefault();
+    event.stopPropagation(); // the browser's own controls of the video know some of the keys, too
     run();
   }
 }
@@ -393,7 +394,7 @@ async function start() {
   for (const name of ["timeupdate", "seeking", "seeked", "play", "pause", "ratechange"]) {
     webcams.addEventListener(name, () => page.show());
   }
-  document.addEventListener("keydown", (event) => page.press(event));
+  document.addEventListener("keydown", (event) => page.press(event), {capture: true});
   get("previous").addEventListener("click", () => page.step(-1));
   get("next").addEventListener("click", () => page.step(1));
   get("full").addEventListener("click", toggleFull);
