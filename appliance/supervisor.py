@@ -43,7 +43,7 @@ from appliance.recordings.recovery import finish_changes_forever
 from appliance.recordings.retention_task import run_retention_forever
 from appliance.recordings.sizes import measure_recordings_forever
 from appliance.redis.startup import GRACE_S, report_missing_redis, wait_for_redis
-from appliance.servers.maintenance import Maintenance
+from appliance.servers.maintenance_task import Maintenance
 from appliance.servers.poller import Poller
 from appliance.servers.sweeper import sweep_forever
 from appliance.servers.versions import watch_versions_forever

@@ -1,30 +1,23 @@
-"""Maintenance windows: plan, list and cancel them, and the task that acts on them.
-
-A window cordons its server, disables it and enables it again; lua/advance_maintenance.lua decides
-when, once for all appliances. It gives back only the state that it has changed itself. Source:
-docs/fleet.md.
-"""
+"""Maintenance windows: plan, list and cancel them. Source: docs/fleet.md."""
 
 from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import trio
 
 from appliance.admin_calls.refusal import RefusalKind, Refused, no_server
 from appliance.bbb.endpoint import UnacceptableValue
-from appliance.faults import BbbError, DatabaseDown, StoreDown
+from appliance.faults import DatabaseDown
 from appliance.model import Server, ServerId, ServerState
 from appliance.postgres.errors import DatabaseRefused
 from appliance.redis.store import RedisStore, to_script_json
-from appliance.servers.clearing import clear_server
 from appliance.servers.deps import ServerDeps
 from appliance.servers.maintenance_rules import (
     DAY_MS,
@@ -37,33 +30,17 @@ from appliance.servers.maintenance_rules import (
     load_window,
     overlaps,
 )
-from appliance.servers.polling import poll_server
 from appliance.usage.deps import UsageDeps
 from appliance.usage.history import Forecast, forecast_hour, longest_usual_meeting
 from appliance.usage.model import HOUR_MS
 
-TICK_S = 1.0
-CLAIM_MS = 5_000
-"""When a follow-up that failed is tried again, by any appliance."""
-GIVE_UP_MS = DAY_MS
-"""A window that finds no room in the pool for this long is dropped."""
-_PAST_S = 3.0
+PAST_S = 3.0
 """For what the database knows of the past: windows do not wait for one that hangs."""
-_FORECAST_S = 60.0
 _FORECAST_HOURS = 12
 """A long window is compared with the users that are expected in its first hours."""
 _USUAL_DAYS = 28
 _SOON_MS = 60_000
 """A window that drains its server so soon has to do with the users that are there."""
-_BY = "maintenance"
-_EVENTS = {
-    "draining": "maintenance_draining",
-    "open": "maintenance_open",
-    "postponed": "maintenance_postponed",
-    "missed": "maintenance_missed",
-    "gone": "maintenance_gone",
-}
-"""Of advance_maintenance.lua, as they are logged."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +132,7 @@ async def plan_window(
     await store.add(window)
     deps.log.info(
         "maintenance_planned",
-        **_named(window),
+        **named(window),
         lead_s=window.lead_ms // 1000,
         every=window.every or "once",
         by=actor,
@@ -180,7 +157,7 @@ async def cancel_windows(deps: ServerDeps, actor: str, name: str) -> list[Window
         known: Window | None = window
         while known is not None and await store.settle(known, "cancel") is None:
             known = next((one for one in await store.read_all() if one.id == window.id), None)
-        deps.log.info("maintenance_cancelled", **_named(window), by=actor)
+        deps.log.info("maintenance_cancelled", **named(window), by=actor)
     return found
 
 
@@ -189,7 +166,7 @@ async def usual_lead(deps: ServerDeps) -> int:
     found: int | None = None
     if deps.usage is not None:
         since_ms = deps.now_ms() - _USUAL_DAYS * DAY_MS
-        with trio.move_on_after(_PAST_S), suppress(DatabaseDown, DatabaseRefused):
+        with trio.move_on_after(PAST_S), suppress(DatabaseDown, DatabaseRefused):
             found = await longest_usual_meeting(deps.usage.table.database, since_ms)
     return DEFAULT_LEAD_MS if found is None else min(found, DAY_MS // 2)
 
@@ -248,18 +225,18 @@ async def _expected_users(deps: ServerDeps, window: Window) -> int:
     until_ms = window.until_ms or window.from_ms + HOUR_MS
     hours = range(window.cordon_ms, until_ms, HOUR_MS)[:_FORECAST_HOURS]
     most = 0
-    with trio.move_on_after(_PAST_S), suppress(DatabaseDown, DatabaseRefused):
+    with trio.move_on_after(PAST_S), suppress(DatabaseDown, DatabaseRefused):
         for at_ms in hours:
-            most = max(most, (await _forecast(deps, deps.usage, at_ms)).users)
+            most = max(most, (await forecast_users(deps, deps.usage, at_ms)).users)
     return most
 
 
-async def _forecast(deps: ServerDeps, usage: UsageDeps, at_ms: int) -> Forecast:
+async def forecast_users(deps: ServerDeps, usage: UsageDeps, at_ms: int) -> Forecast:
     name = deps.settings.fleet.time_zone
     return await forecast_hour(usage.table.database, at_ms, zone=ZoneInfo(name) if name else None)
 
 
-def _named(window: Window) -> dict[str, Any]:
+def named(window: Window) -> dict[str, Any]:
     return {
         "window": window.id,
         "server": window.server_id,
@@ -267,121 +244,3 @@ def _named(window: Window) -> dict[str, Any]:
         "ends_ms": window.until_ms,
         "reason": window.reason,
     }
-
-
-# --- the task ------------------------------------------------------------------------------------
-
-
-class Maintenance:
-    """Acts on the windows of the pool, together with the other appliances."""
-
-    def __init__(self, deps: ServerDeps) -> None:
-        self._deps = deps
-        self._store = windows_of(deps)
-        self._under_way: set[str] = set()
-        self._forecast = 0
-        self._forecast_until_s = 0.0
-
-    async def run(self) -> NoReturn:
-        """Act until cancelled, every second."""
-        async with trio.open_nursery() as nursery:
-            while True:
-                try:
-                    await self.act(nursery)
-                except StoreDown as error:
-                    self._deps.faults.note(
-                        "maintenance_waits_for_store", "redis", reason=str(error)
-                    )
-                await trio.sleep(TICK_S)
-
-    async def act(self, nursery: trio.Nursery) -> None:
-        """Do what is due now; follow-ups run in the nursery. Raises StoreDown."""
-        now_ms = self._deps.now_ms()
-        due = [one for one in await self._store.read_all() if one.is_due(now_ms)]
-        if not due:
-            return
-        planned = any(one.phase is Phase.PLANNED for one in due)
-        fleet = self._deps.settings.fleet
-        facts = {
-            "now_ms": now_ms,
-            "seats": fleet.seats_per_server,
-            "headroom": fleet.headroom_percent,
-            "forecast": await self._read_forecast(now_ms) if planned else 0,
-            "claim_ms": CLAIM_MS,
-            "give_up_ms": GIVE_UP_MS,
-        }
-        for event, window in await self._store.advance(facts):
-            if event in ("clear", "finish"):
-                work = self._clear if event == "clear" else self._finish
-                nursery.start_soon(self._follow_up, window.id, partial(work, window))
-            else:
-                self._report(event, window)
-
-    async def _read_forecast(self, now_ms: int) -> int:
-        if self._deps.usage is None:
-            return 0
-        now_s = trio.current_time()
-        if now_s >= self._forecast_until_s:
-            self._forecast_until_s = now_s + _FORECAST_S
-            with trio.move_on_after(_PAST_S), suppress(DatabaseDown, DatabaseRefused):
-                found = await _forecast(self._deps, self._deps.usage, now_ms)
-                self._forecast = found.users
-        return self._forecast
-
-    def _report(self, event: str, window: Window) -> None:
-        name = _EVENTS.get(event)
-        if name is not None:
-            log = self._deps.log
-            report = log.warning if event in ("postponed", "missed") else log.info
-            report(name, **_named(window))
-
-    async def _follow_up(self, name: str, work: Callable[[], Any]) -> None:
-        if name in self._under_way:
-            return
-        self._under_way.add(name)
-        try:
-            await work()
-        except StoreDown:
-            pass  # tried again after CLAIM_MS
-        except Exception as error:  # a defect must not stop the windows of other servers
-            self._deps.log.error("maintenance_failed", window=name, exc_info=error)
-        finally:
-            self._under_way.discard(name)
-
-    async def _clear(self, window: Window) -> None:
-        """End the meetings that a server has left, so that they can begin elsewhere."""
-        server = await self._deps.pool.records.find_server(window.server_id)
-        if server is not None:
-            with suppress(Refused):  # removed meanwhile
-                await clear_server(self._deps, f"{_BY} {window.id}", server, end=True)
-        await self._store.settle(window, "cleared")
-
-    async def _finish(self, window: Window) -> None:
-        """Give a server its state back, if the window had changed it and it answers."""
-        deps = self._deps
-        server = await deps.pool.records.find_server(window.server_id)
-        if server is not None and server.id in await self._store.read_restored():
-            failure = await self._ask(server)
-            if failure:
-                deps.faults.note("maintenance_waits", server.id, window=window.id, reason=failure)
-                return
-        usual_ms = await usual_lead(deps) if window.every and window.lead_is_usual else None
-        following = window.next_occurrence(deps.now_ms(), usual_ms)
-        restored = await self._store.settle(window, "finished", following)
-        if restored is None:
-            return
-        deps.log.info("maintenance_ended", **_named(window), state=restored or "kept")
-        if restored == ServerState.ENABLED.value and server is not None:
-            enabled = replace(server, state=ServerState.ENABLED)
-            await poll_server(deps, enabled, read_version=True)
-
-    async def _ask(self, server: Server) -> str:
-        """Return why a server does not answer as it should; empty: it does."""
-        try:
-            with trio.fail_after(self._deps.settings.polling.deadline_s):
-                found = await self._deps.pool.bbb.list_meetings(server.target)
-        except BbbError as error:
-            return error.reason
-        except trio.TooSlowError:
-            return "no answer within POLLER_WAIT_TIMEOUT"
-        return "" if found.succeeded else "the server answered FAILED"

@@ -12,17 +12,12 @@ import pytest
 import trio
 
 from appliance.admin_calls.refusal import RefusalKind, Refused
+from appliance.audit.rules import AuditQuery
 from appliance.model import ServerChange, ServerId, ServerState
 from appliance.servers.deps import ServerDeps
-from appliance.servers.maintenance import (
-    CLAIM_MS,
-    GIVE_UP_MS,
-    Maintenance,
-    cancel_windows,
-    list_windows,
-    plan_window,
-)
+from appliance.servers.maintenance import cancel_windows, list_windows, plan_window
 from appliance.servers.maintenance_rules import DEFAULT_LEAD_MS, WEEK_MS, Phase, Window
+from appliance.servers.maintenance_task import CLAIM_MS, GIVE_UP_MS, Maintenance
 from appliance.usage.model import EndedRun, ServerMinute, Sums, UsageRun
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.features import rewire
@@ -126,6 +121,13 @@ async def test_window_drains_disables_and_enables_its_server(
         assert (await bench.state(), await bench.phases()) == ("enabled", [])
         assert (await bench.pool.server("bbb-1")).online
         assert bench.logged() == ["planned", "draining", "open", "ended"]
+        entries = list(reversed(await bench.pool.res.audit.search(AuditQuery())))
+        assert {one.who.partition(" ")[0] for one in entries} == {"maintenance"}
+        assert [(one.before, one.after) for one in entries] == [
+            ({"state": "enabled"}, {"state": "cordoned"}),
+            ({"state": "enabled"}, {"state": "disabled"}),
+            ({"state": "disabled"}, {"state": "enabled"}),
+        ]
 
 
 async def test_meetings_that_are_left_are_ended_and_begin_elsewhere(

@@ -24,9 +24,10 @@ _RECAP = re.compile(r"ok=\d+\s+changed=(\d+)\s+unreachable=0\s+failed=0")
 def use_ansible(scene: Scene, package: Path) -> None:
     """Install, configure and add servers by the role; run it again; make backups."""
     machine = scene.machine
+    tags = ('it\'s "a" $tag', "", "")
     servers = {
-        f"bbb{number}": {"url": server.url, "secret": server.secret, "tag": 'it\'s "a" $tag'}
-        for number, server in enumerate(scene.servers)
+        f"bbb{number}": {"url": server.url, "secret": server.secret, "tag": tag}
+        for number, (server, tag) in enumerate(zip(scene.servers, tags, strict=True))
     }
     variables: dict[str, Any] = {
         "ansible_connection": "local",
