@@ -300,21 +300,3 @@ async def test_large_class_goes_to_the_strong_one_of_unequal_servers(
         await pool.poll(strong, [listed("x", participants=40)])  # a load of 21, of none
         assert (await pool.create("small", max_participants=2)).server_id == weak
         assert (await pool.create("large", size_hint=100)).server_id == strong
-
-
-async def test_new_meeting_is_expected_to_have_the_usual_cameras(
-    redis_url: str, redis_namespace: str
-) -> None:
-    async with open_store_pool(redis_url, redis_namespace, PlacementRules(CAMERAS)) as pool:
-        one = await pool.add("a")
-        meeting = await pool.create("m")
-        assert await pool.expected("m") == ["15", "0", "0"]
-        await pool.poll(one, [listed(participants=300, videos=128, voice=256)])
-        await pool.forget(meeting)
-        await pool.create("m")
-        assert await pool.expected("m") == ["300", "128", "256"]
-        await pool.create("new")
-        assert await pool.expected("new") == ["15", "2", "4"]
-        await pool.create("tiny", max_participants=1)
-        assert await pool.expected("tiny") == ["1", "1", "1"]
-        await pool.check_layout()

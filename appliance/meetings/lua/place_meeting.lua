@@ -9,7 +9,6 @@
 local q = cjson.decode(ARGV[1])
 local id = kept_id(q.id, text(q.scoped_id), q.tenant_id)
 local CHUNK = 32
-local MEAN_OF = 64 -- meetings
 local WORST_RANK = 16
 
 -- Whether a voice bridge number is free, belongs to this meeting, or to one that no longer exists: its
@@ -31,20 +30,7 @@ local function take_voice_bridge(first)
   return nil
 end
 
--- The usual numbers of cameras and microphones of meetings that took place before: a moving average over those
--- that are placed, which `size` is added to. {} before the first.
-local function usual_media(size)
-  local key = A .. 'size_mean'
-  local stored = call('HMGET', key, 'videos', 'voice')
-  local mean = { videos = number(stored[1], 0), voice = number(stored[2], 0) }
-  local function moved(before, seen)
-    return string.format('%.3f', before + (number(seen, 0) - before) / MEAN_OF)
-  end
-  if size[2] then call('HSET', key, 'videos', moved(mean.videos, size[2]), 'voice', moved(mean.voice, size[3])) end
-  return mean
-end
-
--- What the meeting is expected to reach, and what is known of its last run. Cameras and microphones are needed
+-- What the meeting is expected to reach. Cameras and voices are known from its last run only, and are needed
 -- only with weights.
 local function forecast()
   local users = q.min_user_count
@@ -53,17 +39,15 @@ local function forecast()
     or { not q.size_hint and call('HGET', A .. 'size:' .. id, 'peak') }
   users = math.max(users, math.min(q.size_hint or number(size[1], 0), q.size_cap))
   if q.max_participants then users = math.min(users, q.max_participants) end
-  if not q.weights then return { participants = users }, size end
-  local usual = usual_media(size)
-  local function at_most(known, otherwise) return math.min(math.floor(number(known, otherwise)), users) end
-  return { participants = users, videos = at_most(size[2], usual.videos), voice = at_most(size[3], usual.voice) }, size
+  local function at_most(known) return math.min(number(known, 0), users) end
+  return { participants = users, videos = at_most(size[2]), voice = at_most(size[3]) }, size
 end
 
 -- What the meeting may reach, for the choice among unequal servers: what is not known of it is assumed to be
 -- much, so that a strong server gets it.
 local function worst_case(counts, size)
   local users = counts.participants
-  if not q.size_hint and not (size and size[1]) then users = math.max(users, 8 * q.min_user_count) end
+  if not q.size_hint and not (size and size[1]) then users = math.max(users, 4 * q.min_user_count) end
   if q.max_participants then users = math.min(users, q.max_participants) end
   local known = size and size[2]
   return { participants = users, videos = known and counts.videos or users / 2,
