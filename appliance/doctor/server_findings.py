@@ -111,6 +111,21 @@ def judge_pool(servers: Sequence[Server], *, vanished: int = 0) -> list[Finding]
         )
     if not findings:
         findings.append(ok(check, f"{enabled} of {len(servers)} enabled"))
+    return [*findings, *_judge_debts(servers)]
+
+
+def _judge_debts(servers: Sequence[Server]) -> list[Finding]:
+    """Judge recordings that should have arrived long ago."""
+    findings = []
+    for server in servers:
+        if overdue := server.recordings_owed - server.recordings_awaited:
+            number = "1 recording has" if overdue == 1 else f"{overdue} recordings have"
+            text = f"{number} not arrived within RECORDING_OWED_HOURS"
+            advice = (
+                "`bbb-record --watch` there shows whether they were made,"
+                " `ctl recordings imports --refused` whether they were refused"
+            )
+            findings.append(warn(f"recordings of {server.id}", text, advice))
     return findings
 
 

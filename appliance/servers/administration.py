@@ -84,8 +84,11 @@ async def add_server(
     new: NewServer,
     *,
     new_id: Callable[[], object] = uuid.uuid4,
+    registering: bool = False,
 ) -> Server:
     """Add a server, disabled and offline; one that was retired gets its id again.
+
+    `registering`: polls enable it (registration.py).
 
     Raises Refused: a value is invalid, or the id or the URL is in the pool already.
     """
@@ -96,7 +99,7 @@ async def add_server(
     except UnacceptableValue as error:
         raise Refused(RefusalKind.INVALID, str(error)) from error
     await _refuse_known_url(deps, new.url, server_id)
-    if not await deps.store.add_server(server_id, change, retired):
+    if not await deps.store.add_server(server_id, change, retired, registering=registering):
         raise Refused(RefusalKind.INVALID, f"a server with id {server_id} exists already")
     deps.log.info("server_added", server=server_id, url=new.url, by=actor)
     return await find_server(deps, server_id)

@@ -53,15 +53,14 @@ async def register_server(
     known = await _find_by_url(deps, new.url)
     if known is None:
         try:
-            server = await add_server(deps, actor, new, new_id=_id_for(new.url))
-        except Refused:
-            # It may have been registered by another call just now.
-            known = await _find_by_url(deps, new.url)
-            if known is None:
-                raise
-        else:
-            await deps.store.begin_registration(server.id)
+            server = await add_server(deps, actor, new, new_id=_id_for(new.url), registering=True)
             return Registered(server, new=True)
+        except Refused:
+            known = await _find_by_url(deps, new.url)
+    if known is None:
+        # Either a value cannot be accepted, or a server that had this URL before has the id.
+        return Registered(await add_server(deps, actor, new, registering=True), new=True)
+    # Or it was registered by another call just now.
     return Registered(await _bring_up_to_date(deps, actor, known, change), new=False)
 
 

@@ -47,14 +47,21 @@ class ServerStore:
     registry: RegistrySettings = field(default_factory=RegistrySettings)
 
     async def add_server(
-        self, server_id: ServerId, change: ServerChange, retired: Sequence[ServerId] = ()
+        self,
+        server_id: ServerId,
+        change: ServerChange,
+        retired: Sequence[ServerId] = (),
+        *,
+        registering: bool = False,
     ) -> bool:
         """Add a server, disabled and offline; False: the id exists.
 
-        `retired`: the ids under which a server with this URL was in the pool before.
+        `retired`: the ids under which a server with this URL was in the pool before. `registering`:
+        it has registered itself, and enough good polls enable it (count_good_poll).
         """
         fields = {"online": "false", "state": ServerState.DISABLED.value}
-        request = change_arguments(server_id, change, new=True, fields=fields, retired=retired)
+        more = {"retired": list(retired), "registering": registering}
+        request = change_arguments(server_id, change, new=True, fields=fields, more=more)
         return bool(await self.redis.background.run("save_server", request))
 
     async def update_server(self, server_id: ServerId, change: ServerChange) -> bool:
@@ -122,11 +129,6 @@ class ServerStore:
         return PollStart(
             parse_state(state), float(joins or 0), int(version or 0), bool(registering)
         )
-
-    async def begin_registration(self, server_id: ServerId) -> None:
-        """Let polls enable a server that has registered itself."""
-        redis = self.redis.background
-        await redis.command("HSET", redis.own_key("registering"), server_id, 0)
 
     async def count_good_poll(self, server_id: ServerId, *, good: bool) -> bool:
         """Count a poll of such a server; return whether it was enabled."""
@@ -318,7 +320,7 @@ def change_arguments(
     *,
     new: bool,
     fields: Mapping[str, str],
-    retired: Sequence[ServerId] = (),
+    more: Mapping[str, object] | None = None,
 ) -> str:
     """Return the argument of save_server.lua; `fields` are set in addition to the change."""
     given = {
@@ -343,7 +345,7 @@ def change_arguments(
             "own": {name: str(value) for name, value in own.items() if value},
             "removed_own": [name for name, value in own.items() if value in (0, "")],
             "state": change.state,
-            "retired": list(retired),
+            **(more or {}),
         }
     )
 

@@ -79,6 +79,8 @@ async def test_calls_of_scalelite_have_its_paths_codes_and_fields(
             "recordings_owed": 0,
             "recordings_awaited": 0,
             "maintenance": None,
+            "dial_in": "",
+            "dial_in_port": None,
         }
         listed = await get(public, "getServers")
         assert (listed.status, document_of(listed)) == (200, [server])

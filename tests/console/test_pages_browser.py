@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+import urllib.error
+import urllib.request
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -295,6 +297,22 @@ def test_failed_import_is_retried(visitor: Visitor) -> None:
 
     visitor.wait(lambda: "1 import begins again" in visitor.text("#notice"))
     assert not (failed / "broken.tar").exists()
+
+
+def test_refused_uploads_and_what_servers_owe_are_shown(visitor: Visitor) -> None:
+    pool = visitor.pool
+    url = f"http://127.0.0.1:{pool.appliance.front.port}/scalelite/api/recordings/rec-1"
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(urllib.request.Request(url, b"tar", method="PUT"), timeout=20)
+    now_ms = int(time.time() * 1000)
+    pool.keys.ask("ZADD", f"appliance:owed:{pool.ids[0]}", now_ms, f"{'a' * 40}-{now_ms}")
+    visitor.log_in()
+    visitor.open("recordings")
+    visitor.wait(lambda: "it has no token" in visitor.text("#refused"))
+    visitor.open("servers")
+    visitor.wait(lambda: "1 recording owed" in visitor.text())
+    visitor.open(f"servers/{pool.ids[0]}")
+    visitor.wait(lambda: "Recordings owed\n1" in visitor.text())
 
 
 # --- tenants -------------------------------------------------------------------------------------

@@ -114,6 +114,16 @@ def test_pool_is_judged_as_a_whole() -> None:
     assert (same.level, same.text) == (Level.FAIL, "one and two are the same server")
 
 
+def test_recordings_that_are_overdue_are_a_warning() -> None:
+    waiting = replace(SERVER, recordings_owed=2, recordings_awaited=2)
+    overdue = replace(SERVER, recordings_owed=3, recordings_awaited=2)
+
+    assert [one.level for one in judge_pool([waiting])] == [Level.OK]
+    _, finding = judge_pool([overdue])
+    assert (finding.check, finding.level) == ("recordings of one", Level.WARN)
+    assert finding.text == "1 recording has not arrived within RECORDING_OWED_HOURS"
+
+
 def test_meeting_on_two_servers_is_a_warning() -> None:
     (finding,) = judge_doubles([("room", "a", "b")])
     assert (finding.check, finding.level) == ("meeting room", Level.WARN)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import trio
 
 from appliance.admin_calls.actors import Role
 from appliance.admin_calls.refusal import Refused
@@ -144,6 +145,29 @@ async def test_id_that_is_taken_is_refused(pool: LivePool) -> None:
     with pytest.raises(Refused, match="id one exists already"):
         await register(pool, pool.servers[1], id="one")
     assert not (await register(pool, pool.servers[0], id="two")).new
+
+
+async def test_url_that_another_server_had_before_gets_another_id(pool: LivePool) -> None:
+    first, second = pool.servers
+    one = (await register(pool, first)).server.id
+    moved = ServerChange(url=second.url, secret=second.secret)
+    await administration.update_server(pool.res.servers, "me", one, moved)
+    again = await register(pool, first)
+    assert (again.new, again.server.id != one) == (True, True)
+
+
+async def test_servers_that_register_at_once_are_added_once(pool: LivePool) -> None:
+    found: list[Registered] = []
+
+    async def one() -> None:
+        found.append(await register(pool, pool.servers[0]))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(6):
+            nursery.start_soon(one)
+    assert sum(each.new for each in found) == 1
+    assert len({each.server.id for each in found}) == 1
+    assert len(await pool.res.pool.records.list_servers()) == 1
 
 
 # --- retired servers -----------------------------------------------------------------------------
