@@ -47,7 +47,7 @@ end
 -- much, so that a strong server gets it.
 local function worst_case(counts, size)
   local users = counts.participants
-  if not q.size_hint and not (size and size[1]) then users = math.max(users, 4 * q.min_user_count) end
+  if not q.size_hint and not (size and size[1]) then users = math.max(users, 8 * q.min_user_count) end
   if q.max_participants then users = math.min(users, q.max_participants) end
   local known = size and size[2]
   return { participants = users, videos = known and counts.videos or users / 2,
