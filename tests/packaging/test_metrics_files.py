@@ -11,11 +11,13 @@ import pytest
 import yaml
 
 from appliance.callbacks.rules import CallbackState
+from appliance.fleet.capacity import plan_capacity
 from appliance.instruments import Metrics
 from appliance.metrics.exposition import SpoolStatus, StoreSnapshot, TenantNow, render_metrics
 from appliance.metrics.host import HostStatus
 from appliance.model import Server, ServerId
 from appliance.tenants.limits import TenantLimits
+from tests.doubles.settings import settings_of
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "config/prometheus/scalelite-appliance.rules.yml"
@@ -34,6 +36,8 @@ def families() -> dict[str, str]:
             tenants={"school": TenantNow()},
             limits={"school": TenantLimits({"max_users": 2.0}, {"max_users": 1.0})},
             imports_waiting={},
+            capacity=plan_capacity([server], {}, 0, settings_of().fleet),
+            shares={"3.0.12": 0.1},
         ),
         "",
     )[1].decode()
