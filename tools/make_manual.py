@@ -52,12 +52,12 @@ OBJECTS = "_scalelite_appliance_objects_"
 OBJECT_FUNCTIONS = {
     "bash": """\
 {name}() {{
-    scalelite-appliance ctl --complete {kind} "$1" 2>/dev/null
+    scalelite-appliance ctl --complete "{kind}" "$1" 2>/dev/null
 }}
 """,
     "zsh": """\
 {name}() {{
-    local found=(${{(f)"$(scalelite-appliance ctl --complete {kind} "$PREFIX" 2>/dev/null)"}})
+    local found=(${{(f)"$(scalelite-appliance ctl --complete "{kind}" "$PREFIX" 2>/dev/null)"}})
     compadd -a found
 }}
 """,
@@ -102,16 +102,21 @@ def render_completion(shell: str) -> str:
             if isinstance(action.metavar, str) and action.metavar.startswith("FILE"):
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
         for action, kind in kinds_by_action(parser):
-            word = f"{OBJECTS}{kind}"
+            word = _function_of(kind)
             kinds.add(kind)
             action.complete = {"bash": word, "zsh": word}  # type: ignore[attr-defined]
     form = OBJECT_FUNCTIONS[shell]
-    preamble = "\n".join(form.format(name=f"{OBJECTS}{kind}", kind=kind) for kind in sorted(kinds))
+    preamble = "\n".join(form.format(name=_function_of(kind), kind=kind) for kind in sorted(kinds))
     text: str = shtab.complete(program, shell=shell, preamble=preamble)
     return f"{text.rstrip()}\n"
 
 
 # --- manual page ---------------------------------------------------------------------------------
+
+
+def _function_of(kind: str) -> str:
+    """Return the shell function that asks for the objects of a kind."""
+    return OBJECTS + kind.replace(" ", "_")
 
 
 def render_manual() -> str:

@@ -92,7 +92,7 @@ def test_version_that_was_not_read_is_absent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "fields", "removed", "limits", "removed_limits"),
+    ("change", "fields", "removed", "own", "removed_own"),
     [
         (ServerChange(), {}, [], {}, []),
         (ServerChange(url="u", secret="s"), {"url": "u", "secret": "s"}, [], {}, []),
@@ -107,14 +107,14 @@ def test_change_is_given(
     change: ServerChange,
     fields: dict[str, str],
     removed: list[str],
-    limits: dict[str, str],
-    removed_limits: list[str],
+    own: dict[str, str],
+    removed_own: list[str],
 ) -> None:
     assert json.loads(change_arguments(ServerId("a"), change, new=True, fields={"x": "y"})) == {
         "id": "a",
         "new": True,
         "fields": {"x": "y", **fields},
         "removed": removed,
-        "limits": limits,
-        "removed_limits": removed_limits,
+        "own": own,
+        "removed_own": removed_own,
     }

@@ -30,6 +30,7 @@ ALL = [
     "0009_usage",
     "0010_object_storage",
     "0011_audit",
+    "0012_recordings_owed",
 ]
 TABLES = ["recordings", "metadata", "playback_formats", "thumbnails", "callback_data"]
 VERSIONS = "SELECT version FROM public.schema_migrations ORDER BY 1"

@@ -40,6 +40,8 @@ PROBE = sign_url(API, "isMeetingRunning", "meetingID=abc", SECRET)
 class DefectiveStore:
     """A store that raises what no store should, once it is told to."""
 
+    background: Any = None
+
     def __init__(self, store: Any) -> None:
         self._store = store
         self.error: Exception | None = None

@@ -25,6 +25,8 @@ from tests.doubles.settings import SECRET, settings_of
 class EmptyStore:
     """A store that knows nothing."""
 
+    background: Any = None
+
     async def nothing(self, *_args: Any, **_named: Any) -> None:
         """Find nothing."""
         await trio.lowlevel.checkpoint()
