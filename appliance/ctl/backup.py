@@ -79,7 +79,8 @@ def _add_arguments(command: Any, about: str) -> None:
 def backup(console: Console, client: ControlClient, args: Namespace) -> int:
     """Write the pool into a file with mode 0600, all or nothing."""
     # Imported here, as elsewhere in this module: every command of ctl imports it.
-    from appliance.ctl.backup_file import BackupWriter, new_file
+    from appliance.ctl.backup_file import BackupWriter
+    from appliance.system.new_file import new_file
 
     passphrase = _read_passphrase(console, args, repeat=True)
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

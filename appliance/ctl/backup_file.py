@@ -14,9 +14,7 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
 from appliance import __version__
@@ -29,7 +27,7 @@ SCRYPT_COST, SCRYPT_BLOCK, SCRYPT_LANES = 2**16, 8, 1
 MAX_SCRYPT_COST = 2**20
 _SALT_BYTES, _NONCE_BYTES, _KEY_BYTES = 16, 12, 32
 _KNOWN = b"scalelite-appliance backup"
-"""Sealed in the head, so that a wrong passphrase is told before anything else is read."""
+"""Encrypted in the first line, so that a wrong passphrase is found before anything else is read."""
 _ENCRYPTED = "$encrypted"
 _MARKED = re.compile(rb'\{"\$secret" ?: ')
 """A line with a secret: the spaces are PostgreSQL's and json's."""
@@ -271,30 +269,3 @@ def _check_version(version: Any) -> None:
 
 def _damaged(number: int) -> BackupError:
     return BackupError(f"the file is damaged: line {number} cannot be read")
-
-
-@contextmanager
-def new_file(path: str) -> Iterator[BinaryIO]:
-    """Open a new file with mode 0600 that takes the place of `path` when the block has succeeded.
-
-    Raises OSError, and then `path` is as it was.
-    """
-    directory = os.path.dirname(path) or "."
-    descriptor, temporary = tempfile.mkstemp(
-        prefix=f".{os.path.basename(path)}.", suffix=".new", dir=directory
-    )
-    try:
-        with open(descriptor, "wb") as file:  # mkstemp has set the mode
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
-    place = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(place)
-    finally:
-        os.close(place)

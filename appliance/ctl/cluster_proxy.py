@@ -8,9 +8,7 @@ nothing.
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
-import tempfile
 import time
 from argparse import Namespace
 from collections.abc import Mapping
@@ -22,6 +20,7 @@ from appliance.ctl.client import ControlClient, ControlError
 from appliance.ctl.console import Console
 from appliance.ctl.exit_codes import DONE, FAILED, USAGE
 from appliance.ctl.server_states import add_server_id
+from appliance.system.new_file import new_file
 
 _INTERVAL_S = 2.0
 _RELOAD_LIMIT_S = 60.0
@@ -175,16 +174,7 @@ def _run_command(command: str) -> str:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write a file anew; a reader sees the old or the new one. Raises OSError."""
+    """Write a file; an existing one keeps its mode. Raises OSError."""
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, mode)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    with new_file(path, mode) as file:
+        file.write(text.encode())

@@ -8,8 +8,6 @@ Source: bbb-playback, which reads these files.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from appliance.recordings.text_track_rules import (
     parse_index,
     render_index,
 )
+from appliance.system.new_file import new_file
 
 INDEX = "captions.json"
 _FILE_MODE = 0o644
@@ -59,16 +58,5 @@ def _index(directory: Path) -> list[TextTrack]:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees the old or the new one, also after a crash."""
-    descriptor, name = tempfile.mkstemp(prefix=".", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fchmod(file.fileno(), _FILE_MODE)
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except OSError:
-        with suppress(OSError):
-            os.unlink(name)
-        raise
+    with new_file(path, _FILE_MODE) as file:
+        file.write(content)

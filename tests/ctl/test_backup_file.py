@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from appliance.ctl import backup_file
-from appliance.ctl.backup_file import BackupError, new_file
+from appliance.ctl.backup_file import BackupError
+from appliance.system.new_file import new_file
 from tests.doubles.backups import make_file, read_file
 
 LINES = [

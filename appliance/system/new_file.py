@@ -1,0 +1,40 @@
+"""Replacing a file as a whole. Blocks; imports little, since ctl uses it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def new_file(path: str | Path, mode: int = 0o600) -> Iterator[BinaryIO]:
+    """Open a new file that takes the place of `path` when the block has succeeded.
+
+    A reader sees the old or the new one, also after a crash.
+
+    Raises OSError, and then `path` is as it was.
+    """
+    directory = os.path.dirname(path) or "."
+    descriptor, temporary = tempfile.mkstemp(
+        prefix=f".{os.path.basename(path)}.", suffix=".new", dir=directory
+    )
+    try:
+        with open(descriptor, "wb") as file:
+            os.fchmod(descriptor, mode)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    place = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(place)
+    finally:
+        os.close(place)
