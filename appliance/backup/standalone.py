@@ -29,8 +29,7 @@ from appliance.log import get_logger
 from appliance.postgres.asyncio_bridge import open_asyncio_loop
 from appliance.postgres.database import open_postgres_store
 from appliance.postgres.errors import DatabaseRefused
-from appliance.redis.client import RedisAddress
-from appliance.redis.store import load_scripts, open_redis_stores
+from appliance.redis.store import load_scripts, open_redis_stores, redis_address
 from appliance.settings import Settings
 from appliance.system.embedded.state import EmbeddedStoresError
 from appliance.system.embedded.stores import open_embedded_stores
@@ -64,11 +63,7 @@ async def transfer(
         ) as embedded,
         open_asyncio_loop(tuned="asyncio-loop" not in settings.tuning_off, log=log),
         open_redis_stores(
-            RedisAddress(
-                stores.redis_url or embedded.redis_url or "redis://",
-                stores.redis_sentinels,
-                stores.redis_sentinel_master,
-            ),
+            redis_address(stores, embedded.redis_url),
             namespace=stores.redis_namespace,
             scripts=load_scripts(),
             log=log,

@@ -28,6 +28,7 @@ from appliance.redis.client import (
     open_redis_client,
 )
 from appliance.redis.sentinel import UNSURE_S
+from appliance.settings import StoreSettings
 
 SCAN_CHUNK = 500
 """Entries per round trip of `RedisStore.scan`."""
@@ -157,7 +158,7 @@ class ReplicaCheck:
         self._expected, self._connected = max(self._minimum, min(confirmed, connected)), connected
 
     async def _is_master_staying(self) -> bool:
-        """Ask the Sentinels; one that is silent may lead a failover, but not for ever."""
+        """Ask the Sentinels. One that does not answer may lead a failover, for UNSURE_S at most."""
         staying, now_s = await self._confirmation.client.is_master_staying(), trio.current_time()
         if staying is not None:
             self._left_s = -math.inf
@@ -195,6 +196,15 @@ class RedisStores:
     async def ping(self) -> None:
         """Check that Redis answers. Raises StoreDown."""
         await self.foreground.command("PING")
+
+
+def redis_address(stores: StoreSettings, embedded_url: str | None = None) -> RedisAddress:
+    """Return the address by the settings, else that of the embedded Redis."""
+    return RedisAddress(
+        stores.redis_url or embedded_url or "redis://",
+        stores.redis_sentinels,
+        stores.redis_sentinel_master,
+    )
 
 
 @asynccontextmanager

@@ -27,7 +27,8 @@ from appliance.recordings.bucket import Bucket
 from appliance.recordings.bucket_client import Boto3Missing, check_boto3
 from appliance.recordings.object_keys import ObjectKeys
 from appliance.recordings.objects import RecordingObjects
-from appliance.redis.client import RedisAddress, open_redis_client
+from appliance.redis.client import open_redis_client
+from appliance.redis.store import redis_address
 from appliance.settings import ServerSettings, Settings, StoreSettings
 from appliance.takeover.admin_calls import step_json
 from appliance.takeover.deps import TakeoverSources
@@ -78,9 +79,7 @@ async def _open_pool(stores: StoreSettings, log: Log) -> AsyncIterator[PoolSurve
     if stores.redis_embedded:
         yield None
         return
-    address = RedisAddress(
-        stores.redis_url or "redis://", stores.redis_sentinels, stores.redis_sentinel_master
-    )
+    address = redis_address(stores)
     async with open_redis_client(address, deadline_s=COMMAND_S, log=log) as client:
         with trio.move_on_after(CONNECT_S):
             await client.wait_connected()

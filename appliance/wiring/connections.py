@@ -19,8 +19,7 @@ from appliance.log import EventLogger, current_request_id
 from appliance.model import PlacementRules
 from appliance.postgres.asyncio_bridge import open_asyncio_loop
 from appliance.postgres.database import Database, open_postgres_store
-from appliance.redis.client import RedisAddress
-from appliance.redis.store import RedisStores, load_scripts, open_redis_stores
+from appliance.redis.store import RedisStores, load_scripts, open_redis_stores, redis_address
 from appliance.settings import Settings, StoreSettings
 from appliance.system.embedded.stores import open_embedded_stores
 
@@ -54,7 +53,7 @@ async def open_connections(
         ) as embedded,
         open_asyncio_loop(tuned="asyncio-loop" not in settings.tuning_off, log=log),
         open_redis_stores(
-            _redis_address(stores, embedded.redis_url),
+            redis_address(stores, embedded.redis_url),
             namespace=stores.redis_namespace,
             scripts=load_scripts(),
             log=log,
@@ -87,14 +86,6 @@ async def open_connections(
 
 def _path(path: Path | None) -> str | None:
     return None if path is None else str(path)
-
-
-def _redis_address(stores: StoreSettings, embedded_url: str | None) -> RedisAddress:
-    return RedisAddress(
-        stores.redis_url or embedded_url or "redis://",
-        stores.redis_sentinels,
-        stores.redis_sentinel_master,
-    )
 
 
 def placement_rules(settings: Settings) -> PlacementRules:

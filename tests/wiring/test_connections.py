@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from appliance.redis.store import redis_address
 from appliance.settings import Settings, load_settings
 from appliance.wiring import connections as outside
 
@@ -13,7 +14,7 @@ def settings(**environ: str) -> Settings:
     return load_settings({"LOADBALANCER_SECRET": "s" * 20, **environ}, is_root=False)
 
 
-def testplacement_rules_come_from_the_settings() -> None:
+def test_placement_rules_come_from_the_settings() -> None:
     rules = outside.placement_rules(
         settings(
             LOAD_MIN_USER_COUNT="7",
@@ -39,4 +40,4 @@ def testplacement_rules_come_from_the_settings() -> None:
 def test_redis_is_the_configured_one_or_the_embedded(
     environ: dict[str, str], embedded: str | None, url: str
 ) -> None:
-    assert outside._redis_address(settings(**environ).stores, embedded).url == url
+    assert redis_address(settings(**environ).stores, embedded).url == url
