@@ -6,15 +6,21 @@ namespace in Redis: much quicker than a process for each test.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redis
 
 from tests.doubles.appliance_client import FrontEnd
 from tests.doubles.appliance_process import ApplianceProcess
 from tests.doubles.bbb_process import BbbProcess
+
+if TYPE_CHECKING:
+    import pytest
+
+    from tests.doubles.store_servers import RedisServer
 
 SHORT_TIMEOUTS = {"CONNECT_TIMEOUT": "2", "RESPONSE_TIMEOUT": "2", "POLLER_WAIT_TIMEOUT": "2"}
 """Environment variables for tests with servers that do not answer."""
@@ -40,6 +46,26 @@ class Keys:
             keys = set(client.scan_iter(f"{self._prefix}*", count=1000)) - {emptied}
             if keys:
                 client.delete(*keys)
+
+
+@contextmanager
+def two_appliances(
+    redis_server: RedisServer, directories: pytest.TempPathFactory, namespace: str, **environ: str
+) -> Iterator[list[ApplianceProcess]]:
+    """Run two appliances on the same stores that differ in nothing."""
+    shared = {
+        "REDIS_URL": redis_server.url,
+        "REDIS_NAMESPACE": namespace,
+        "DB_DISABLED": "true",
+        "SECRET_KEY_BASE": "k" * 64,
+        "LOADBALANCER_SECRET": "the-secret-of-both-appliances",
+        **environ,
+    }
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(ApplianceProcess(directories.mktemp(name), **shared))
+            for name in ("first", "second")
+        ]
 
 
 class ServedPool:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from appliance.ctl.client import Refusal
-from tests.doubles.appliance_pool import Keys, ServedPool
+from tests.doubles.appliance_pool import Keys, ServedPool, two_appliances
 from tests.doubles.appliance_process import ApplianceProcess, wait_for
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.ctl_program import FAILED, USAGE, ctl, ctl_json
@@ -29,21 +28,13 @@ def appliances(
 ) -> Iterator[list[ApplianceProcess]]:
     """Give two appliances that differ in nothing."""
     environ = {
-        "REDIS_URL": redis_server.url,
-        "REDIS_NAMESPACE": "maintenance",
-        "DB_DISABLED": "true",
-        "SECRET_KEY_BASE": "k" * 64,
-        "LOADBALANCER_SECRET": "the-secret-of-both-appliances",
         "POLL_INTERVAL": "1",
         "CONNECT_TIMEOUT": "1",
         "RESPONSE_TIMEOUT": "2",
         "POLLER_WAIT_TIMEOUT": "2",
     }
-    with ExitStack() as stack:
-        yield [
-            stack.enter_context(ApplianceProcess(tmp_path_factory.mktemp(name), **environ))
-            for name in ("first", "second")
-        ]
+    with two_appliances(redis_server, tmp_path_factory, "maintenance", **environ) as both:
+        yield both
 
 
 @pytest.fixture

@@ -6,14 +6,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
 import pytest
 
 from tests.doubles.appliance_client import Answer
-from tests.doubles.appliance_pool import Keys, ServedPool
+from tests.doubles.appliance_pool import Keys, ServedPool, two_appliances
 from tests.doubles.appliance_process import ApplianceProcess, wait_for
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.store_servers import RedisServer
@@ -40,22 +39,14 @@ def appliances(
 ) -> Iterator[list[ApplianceProcess]]:
     """Give two appliances that differ in nothing."""
     environ = {
-        "REDIS_URL": redis_server.url,
-        "REDIS_NAMESPACE": "two-appliances",
-        "DB_DISABLED": "true",
-        "SECRET_KEY_BASE": "k" * 64,
-        "LOADBALANCER_SECRET": "the-secret-of-both-appliances",
         "POLL_INTERVAL": str(INTERVAL_S),
         "POLL_RETRY_INTERVAL": "0.2",
         "POLLER_WAIT_TIMEOUT": "1",
         "CONNECT_TIMEOUT": "1",
         "RESPONSE_TIMEOUT": "4",
     }
-    with ExitStack() as stack:
-        yield [
-            stack.enter_context(ApplianceProcess(tmp_path_factory.mktemp(name), **environ))
-            for name in ("first", "second")
-        ]
+    with two_appliances(redis_server, tmp_path_factory, "two-appliances", **environ) as both:
+        yield both
 
 
 @pytest.fixture

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from tests.doubles.appliance_client import Answer, FrontEnd
-from tests.doubles.appliance_pool import Keys, ServedPool
+from tests.doubles.appliance_pool import Keys, ServedPool, two_appliances
 from tests.doubles.appliance_process import ApplianceProcess, wait_for
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.store_servers import RedisServer
@@ -31,20 +30,12 @@ def appliances(
 ) -> Iterator[list[ApplianceProcess]]:
     """Give two appliances with multitenancy that differ in nothing."""
     environ = {
-        "REDIS_URL": redis_server.url,
-        "REDIS_NAMESPACE": "two-changed",
-        "DB_DISABLED": "true",
-        "SECRET_KEY_BASE": "k" * 64,
-        "LOADBALANCER_SECRET": "the-secret-of-both-appliances",
         "MULTITENANCY_ENABLED": "true",
         "URL_HOST": DOMAIN,
         "POLL_INTERVAL": "600",
     }
-    with ExitStack() as stack:
-        yield [
-            stack.enter_context(ApplianceProcess(tmp_path_factory.mktemp(name), **environ))
-            for name in ("first", "second")
-        ]
+    with two_appliances(redis_server, tmp_path_factory, "two-changed", **environ) as both:
+        yield both
 
 
 @dataclass
