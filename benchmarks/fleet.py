@@ -131,7 +131,7 @@ class Class:
     machine: str = ""
     """Where it runs; empty: nowhere yet."""
     lost: bool = False
-    """Its server died, so it is being created anew."""
+    """Its server died, so it is being created again."""
 
     @property
     def ends_ms(self) -> int:
@@ -288,7 +288,7 @@ class School:
     def crash_fullest(self) -> bool:
         """Have the machine with the most users die, if there is one.
 
-        Its classes are created anew.
+        Its classes are created again.
         """
         now_ms = self.now_ms()
         running = [one for one in self.classes if one.machine and one.ends_ms > now_ms]
@@ -314,7 +314,7 @@ class Upgrade:
         self._cloud = cloud
 
     def begin(self) -> bool:
-        """Ask for a window in an hour, and boot the machine anew when it is open."""
+        """Ask for a window in an hour, and boot the machine again when it is open."""
         status = self._appliance.control.get("getStatus")["servers"]
         old = {
             one["id"] for one in status if one["state"] == "enabled" and one["bbb_version"] == OLD

@@ -62,7 +62,7 @@ class CapacityJson(Answer, frozen=True):
 
 
 class FleetEventJson(Answer, frozen=True):
-    """What a hook is told next."""
+    """What is sent to a hook next."""
 
     event: EventKind
     server: Annotated[str | None, Meta(description="null: it is about the pool.")]

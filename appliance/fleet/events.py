@@ -1,4 +1,4 @@
-"""What the autoscaler is told: events, and what would be done about them. Pure.
+"""The events that the autoscaler gets, and what would be done about them. Pure.
 
 A hook is not sent a log of changes: what it was told is compared with what is so now. So nothing is
 lost while it is away, nothing is old when it arrives, and the last call always holds.
@@ -56,8 +56,8 @@ class Told:
 def observe(told: Told, capacity: Capacity, servers: Collection[Server]) -> Told:
     """Return what a hook knows, without what has passed by itself.
 
-    A server that is in use again can become safe to stop anew, and one that is online again can go
-    offline anew.
+    A server that is in use again can become safe to stop again, and one that is online again can go
+    offline again.
     """
     used = {server.id for server in servers if server.state is not ServerState.DISABLED}
     online = {server.id for server in servers if server.online} | told.online
@@ -67,7 +67,7 @@ def observe(told: Told, capacity: Capacity, servers: Collection[Server]) -> Told
 
 
 def find_events(told: Told, capacity: Capacity, servers: Collection[Server]) -> list[FleetEvent]:
-    """Return what a hook has to be told. `told`: as `observe` returns it."""
+    """Return what has to be sent to a hook. `told`: as `observe` returns it."""
     found = [
         FleetEvent(EventKind.OFFLINE, server.id)
         for server in servers

@@ -144,7 +144,7 @@ class _Views:
         return self._show(file, headers)
 
     async def _find(self, record_id: str, format: str, inside: tuple[str, ...]) -> Recording | None:
-        """Return a recording if whoever asks has access to a file of it."""
+        """Return a recording if the client has access to a file of it."""
         caller = await find_caller(self._deps.tenants, current_exchange().origin)
         if caller is None or not _are_names(record_id, format):
             return None

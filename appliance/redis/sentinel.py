@@ -21,7 +21,7 @@ TIMEOUT_S = 0.5
 ASK_S = 1.0
 """Time between two rounds of questions."""
 UNSURE_S = 10.0
-"""How long a Sentinel that is silent may lead a failover: then it is over, or another leads it."""
+"""How long a Sentinel without an answer may lead a failover: then it is over, or another leads."""
 RETRY_S = 2.0
 """Pause before a lost subscription is opened again."""
 

@@ -38,11 +38,11 @@ from appliance.servers import administration as servers
 from appliance.servers import clearing as server_clearing
 from appliance.servers.admin_types import (
     ENDED_EXAMPLE,
+    NEW_SERVER_EXAMPLE,
     POLL_EXAMPLE,
     SERVER_EXAMPLE,
     SERVER_ID,
     STATUS_EXAMPLE,
-    UNAVAILABLE,
     URL_EXAMPLE,
     ClearedServerJson,
     DeletedServerJson,
@@ -299,13 +299,7 @@ SERVER_CALLS: tuple[AdminCall[ServerDeps], ...] = (
     AdminCall(
         *("addServer", "POST", _add_server, "servers"),
         "Adds a server, disabled; updateServer or enableServer puts it to work.",
-        replace(
-            SERVER_EXAMPLE,
-            bbb_version="",
-            state=ServerState.DISABLED,
-            load=UNAVAILABLE,
-            online="offline",
-        ),
+        NEW_SERVER_EXAMPLE,
         status=201,
         request={"server": {"url": URL_EXAMPLE, "secret": "SERVER-SECRET", "load_multiplier": 1.0}},
         logs="server_added",

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Annotated, Literal
 
 from msgspec import Meta
+from msgspec.structs import replace
 
 from appliance.admin_calls.call import Answer
 from appliance.admin_calls.secrets import Secret
@@ -281,6 +282,9 @@ SERVER_EXAMPLE = ServerJson(
     dial_in_port=5062,
     recordings_owed=0,
     recordings_awaited=0,
+)
+NEW_SERVER_EXAMPLE = replace(
+    SERVER_EXAMPLE, bbb_version="", state=ServerState.DISABLED, load=UNAVAILABLE, online="offline"
 )
 STATUS_EXAMPLE = ServerStatusJson(
     hostname="bbb1.example.com",

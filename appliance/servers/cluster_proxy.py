@@ -43,7 +43,7 @@ def origin_of(server: Server) -> str:
     origin = f"{parts.scheme}://{parts.netloc}"
     known = parts.scheme in ("http", "https") and server.url.lower().startswith(origin.lower())
     if not known or not _HOST(parts.netloc):
-        raise UnacceptableValue("the url of the server has no host that a proxy could be told")
+        raise UnacceptableValue("the url of the server has no host that a proxy could use")
     return origin
 
 

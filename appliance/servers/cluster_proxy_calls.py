@@ -1,4 +1,4 @@
-"""The admin call about BBB's cluster proxy: what its nginx and the BBB servers are to be told."""
+"""The admin call about BBB's cluster proxy: the settings of its nginx and of the BBB servers."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ async def _locations(deps: ServerDeps) -> ClusterProxyJson:
 CLUSTER_PROXY_CALLS: tuple[AdminCall[ServerDeps], ...] = (
     AdminCall(
         *("clusterProxy", "GET", _cluster_proxy, "servers"),
-        "What the nginx of BBB's cluster proxy, or a BBB server behind it, is to be told"
+        "The settings for the nginx of BBB's cluster proxy, or for a BBB server behind it"
         " (docs/cluster-proxy.md).",
         ClusterProxyJson(
             text="# ---- /etc/default/bbb-graphql-server\nHASURA_GRAPHQL_CORS_DOMAIN=…\n",

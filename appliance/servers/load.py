@@ -42,7 +42,7 @@ def make_observation(
     joins_before: float,
     known: Collection[str] | None = None,
 ) -> Observation:
-    """Return what observe_server.lua is told of a poll.
+    """Return the arguments of observe_server.lua for a poll.
 
     `known` are the meetings that Redis has to know of, None: all. Times are Unix times.
     """

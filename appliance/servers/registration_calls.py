@@ -6,19 +6,18 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from msgspec import Meta
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict
 
 from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import AdminCall, Answer, Audited, Call, Snapshot, Time, time_json
 from appliance.admin_calls.fields import Fields, NoFields, nested, text
 from appliance.bbb.endpoint import host_of, url_key
-from appliance.model import ServerChange, ServerState
+from appliance.model import ServerChange
 from appliance.servers import registration
 from appliance.servers.admin_calls import IdField, NewServerFields
 from appliance.servers.admin_types import (
-    SERVER_EXAMPLE,
+    NEW_SERVER_EXAMPLE,
     SERVER_ID,
-    UNAVAILABLE,
     URL_EXAMPLE,
     Awaited,
     DeletedServerJson,
@@ -126,18 +125,7 @@ REGISTRATION_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         "Registers a server, for programs that start servers. One whose url is known is brought to"
         " the values that are given, and keeps its state; a new one is enabled after"
         " SELF_REGISTER_POLLS good polls.",
-        RegisteredServerJson(
-            **asdict(
-                replace(
-                    SERVER_EXAMPLE,
-                    bbb_version="",
-                    state=ServerState.DISABLED,
-                    load=UNAVAILABLE,
-                    online="offline",
-                )
-            ),
-            new=True,
-        ),
+        RegisteredServerJson(**asdict(NEW_SERVER_EXAMPLE), new=True),
         status=201,
         known_status=200,
         request={"server": {"url": URL_EXAMPLE, "secret": "SERVER-SECRET", "tag": ""}},

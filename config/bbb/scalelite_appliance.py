@@ -115,7 +115,7 @@ def deliver_all(config, queue):
                 continue
             with locked(queue / NAMES):
                 now = tar.stat()
-                # Packed anew meanwhile, with one more format: that one is sent by its own run.
+                # Packed again meanwhile, with one more format: that one is sent by its own run.
                 if (before.st_ino, before.st_mtime_ns) != (now.st_ino, now.st_mtime_ns):
                     continue
                 tar.unlink()

@@ -1,5 +1,5 @@
 -- Set or remove the share of new meetings that a version of BBB gets. What was counted of versions begins
--- anew.
+-- again.
 -- ARGV: version, share in parts of 10,000 ('': none), JSON about it, the share that it must have now ('':
 -- any). Reply: 1; 0 if it has another share now.
 local shares = A .. 'version_shares'
