@@ -94,8 +94,18 @@ def show(console: Console, client: ControlClient, args: Namespace) -> int:
         version = f"version={setting['version']}" if setting["version"] else ""
         call = f"(only {setting['call']})" if setting["call"] else ""
         console.show("setting: " + " ".join(part for part in (*parts, version, call) if part))
-    for call in ("create", "join"):
-        console.show(f"{call}:")
-        for param in found["calls"][call]:
-            console.show(f"\t{param['name']}={param['value']}")
+    for rule in found["pool_rules"]:
+        version = f"version={rule['version']}" if rule["version"] else ""
+        words = (rule["call"], rule["param"], rule["mode"], rule["value"], version)
+        console.show("rule of the pool: " + " ".join(word for word in words if word))
+    _show_calls(console, found["calls"], "")
+    for one in found["versions"]:
+        _show_calls(console, one, f" on servers of version {one['version']}")
     return DONE
+
+
+def _show_calls(console: Console, calls: Mapping[str, Any], where: str) -> None:
+    for call in ("create", "join"):
+        console.show(f"{call}{where}:")
+        for param in calls[call]:
+            console.show(f"\t{param['name']}={param['value']}")

@@ -12,6 +12,7 @@ from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import AdminCall, Answer, Audited, Call, Snapshot
 from appliance.admin_calls.fields import BadRequest, Fields, Text, reads
 from appliance.admin_calls.secrets import secret_if_named
+from appliance.bbb.params import Params
 from appliance.tenants import limit_administration as limit_admin
 from appliance.tenants.admin_calls import DISABLED_REFUSAL, TENANT_ID, tenant_of
 from appliance.tenants.admin_setting_calls import TenantSettingJson, setting_json
@@ -78,6 +79,24 @@ class ParamJson(Answer, frozen=True):
     value: Annotated[str, secret_if_named("name")]
 
 
+class PoolRuleJson(Answer, frozen=True):
+    """A rule of CREATE_PARAM_RULES or JOIN_PARAM_RULES."""
+
+    call: str
+    param: str
+    mode: str
+    value: Annotated[str, secret_if_named("param")]
+    version: Annotated[str, Meta(description="Pattern of the servers' version; empty: all.")]
+
+
+class VersionCallsJson(Answer, frozen=True):
+    """Parameters of the same calls on servers of a version."""
+
+    version: Annotated[str, Meta(description="A pattern of the rules.")]
+    create: list[ParamJson]
+    join: list[ParamJson]
+
+
 class ShownCallsJson(Answer, frozen=True):
     """Parameters of calls for which a front-end gives nothing but what they need."""
 
@@ -92,7 +111,11 @@ class TenantOverviewJson(Answer, frozen=True):
     name: str
     limits: dict[str, LimitUseJson]
     settings: list[TenantSettingJson]
+    pool_rules: list[PoolRuleJson]
     calls: ShownCallsJson
+    versions: Annotated[
+        list[VersionCallsJson], Meta(description="For each version that rules are for.")
+    ]
 
 
 def _limits_json(seen: limit_admin.SeenLimits) -> dict[str, LimitUseJson]:
@@ -130,10 +153,21 @@ async def _show_tenant(deps: TenantDeps, call: Call[TenantLimitsRequest]) -> Ten
         seen.name,
         _limits_json(seen),
         [setting_json(one) for one in shown.settings],
-        ShownCallsJson(
-            [ParamJson(*pair) for pair in shown.create], [ParamJson(*pair) for pair in shown.join]
-        ),
+        [
+            PoolRuleJson(name, rule.param, rule.mode, rule.value, rule.version)
+            for name, rules in (("create", shown.pool_create), ("join", shown.pool_join))
+            for rule in rules
+        ],
+        ShownCallsJson(_params_json(shown.create), _params_json(shown.join)),
+        [
+            VersionCallsJson(version, _params_json(create), _params_json(join))
+            for version, (create, join) in shown.by_version.items()
+        ],
     )
+
+
+def _params_json(params: Params) -> list[ParamJson]:
+    return [ParamJson(*pair) for pair in params]
 
 
 _NO_TENANT = {
@@ -167,10 +201,18 @@ LIMIT_CALLS: tuple[AdminCall[TenantDeps], ...] = (
         "A tenant's limits and settings, and what its creates and joins will look like.",
         TenantOverviewJson(
             *(TENANT_ID, "school", _USE, []),
+            [PoolRuleJson("create", "duration", "cap", "90", "4.*")],
             ShownCallsJson(
                 [ParamJson("meetingID", "MEETING"), ParamJson("duration", "120")],
                 [ParamJson("meetingID", "MEETING"), ParamJson("fullName", "NAME")],
             ),
+            [
+                VersionCallsJson(
+                    "4.*",
+                    [ParamJson("meetingID", "MEETING"), ParamJson("duration", "90")],
+                    [ParamJson("meetingID", "MEETING"), ParamJson("fullName", "NAME")],
+                )
+            ],
         ),
         request={"id": TENANT_ID},
         refusals=_NO_TENANT,

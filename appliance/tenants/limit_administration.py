@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from appliance.admin_calls.refusal import ErrorAnswer, ErrorJson, RefusalKind, Refused, no_tenant
 from appliance.bbb.params import Params
@@ -12,6 +13,8 @@ from appliance.tenants import administration as tenant_admin
 from appliance.tenants.deps import TenantDeps
 from appliance.tenants.limits import DEFAULT_TENANT, TenantLimits, check_limit
 from appliance.tenants.param_rules import (
+    Layers,
+    apply_rules,
     cap_duration,
     create_layers,
     join_layers,
@@ -41,6 +44,11 @@ class ShownCalls:
     settings: tuple[TenantSetting, ...]
     create: Params
     join: Params
+    pool_create: tuple[ParamRule, ...]
+    """The rules of the whole pool."""
+    pool_join: tuple[ParamRule, ...]
+    by_version: Mapping[str, tuple[Params, Params]]
+    """Create and join on servers whose version matches a pattern of the rules."""
 
 
 async def find_limits(deps: TenantDeps, given: str) -> SeenLimits:
@@ -87,7 +95,7 @@ async def tenant_ids(deps: TenantDeps) -> dict[str, str]:
 async def show_calls(deps: TenantDeps, seen: SeenLimits) -> ShownCalls:
     """Return what a create and a join become for which a front-end gives only what is needed.
 
-    Rules for versions of servers are left out. Raises Refused: the tenant does not exist.
+    Raises Refused: the tenant does not exist.
     """
     settings: tuple[TenantSetting, ...] = ()
     tenant: Tenant | None = None
@@ -98,13 +106,28 @@ async def show_calls(deps: TenantDeps, seen: SeenLimits) -> ShownCalls:
     of_create, of_join = create_layers(api, tenant), join_layers(api, tenant)
     create = _with_required((("meetingID", "MEETING"), ("name", "NAME")), of_create)
     create = merge_create_params(create, api, tenant)
-    duration = seen.limits.limits.get("max_duration")
+    max_min = int(seen.limits.limits.get("max_duration") or 0)
     join = _with_required((("meetingID", "MEETING"), ("fullName", "NAME")), of_join)
-    return ShownCalls(
-        settings,
-        cap_duration(create, int(duration or 0)),
-        merge_join_params(join, api, tenant),
+    join = merge_join_params(join, api, tenant)
+    rules = [rule for layer in (*of_create, *of_join) for rule in layer]
+    by_version = {
+        # A pattern stands for its servers: it also matches wider patterns, such as 4.* for 4.0.*.
+        version: (
+            cap_duration(_on_version(create, of_create, version), max_min),
+            _on_version(join, of_join, version),
+        )
+        for version in dict.fromkeys(rule.version for rule in rules if rule.version)
+    }
+    create = cap_duration(create, max_min)
+    return ShownCalls(settings, create, join, api.create_rules, api.join_rules, by_version)
+
+
+def _on_version(params: Params, layers: Layers, version: str) -> Params:
+    needed = tuple(
+        tuple(r for r in layer if r.mode == "require" and fnmatchcase(version, r.version))
+        for layer in layers
     )
+    return apply_rules(_with_required(params, needed), layers, version)
 
 
 def _with_required(params: Params, layers: tuple[tuple[ParamRule, ...], ...]) -> Params:

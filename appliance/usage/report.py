@@ -9,6 +9,7 @@ that are stored now. Breakout rooms do not count. Source: docs/tenants.md.
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,68 +21,106 @@ from appliance.usage.table import run_id
 
 PERIODS = {"hour": "%Y-%m-%dT%H:00", "day": "%Y-%m-%d", "month": "%Y-%m"}
 """Formats of their beginnings, all in UTC."""
-_MEMORY = "SET LOCAL work_mem = '96MB'"
-"""With the default of 4 MB a million runs are sorted on disk, which takes three times as long."""
+_SETTINGS = """
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
+SET LOCAL work_mem = '96MB';
+SET LOCAL jit = off;
+SET LOCAL plan_cache_mode = force_custom_plan;
+"""
+"""All statements see the same runs. With the default of 4 MB a million runs are sorted on disk,
+which takes three times as long; compiling statements takes longer than it saves."""
 DEADLINE_S = 14.0
 
 _LONGEST_RUN = "30 days"
-# $1, $2: the period; $3: tenant or null; $4: runs that are not in the database, as JSON.
+# $1, $2: the period; $3: tenant or null; $4: runs that are not in the database, as JSON. Tenants
+# and servers are hashes of their ids, in arrays by pair: a join takes as long as all the rest.
 _RUNS = f"""
-WITH runs AS (
-    SELECT p.tenant COLLATE "C" AS tenant, p.server COLLATE "C" AS server,
-        r.meeting_id COLLATE "C" AS meeting_id, coalesce(r.origin, '') COLLATE "C" AS origin,
-        r.created_at, r.ended_at, r.user_ms, r.dial_in_ms, r.recorded, r.peak_users
-    FROM appliance.meeting_runs r JOIN appliance.usage_pairs p ON p.id = r.pair
+WITH pairs AS MATERIALIZED (
+    SELECT array_agg(hashtextextended(tenant, 0) ORDER BY n) AS tenants,
+        array_agg(hashtextextended(server, 0) ORDER BY n) AS servers
+    FROM generate_series(1, (SELECT max(id) FROM appliance.usage_pairs)) AS n
+    LEFT JOIN appliance.usage_pairs p ON p.id = n
+), runs AS NOT MATERIALIZED (
+    SELECT (SELECT tenants FROM pairs)[r.pair] AS tenant,
+        (SELECT servers FROM pairs)[r.pair] AS server, r.meeting_id COLLATE "C" AS meeting_id,
+        coalesce(r.origin, '') COLLATE "C" AS origin, r.created_at, r.ended_at, r.user_ms,
+        r.dial_in_ms, r.recorded, r.peak_users
+    FROM appliance.meeting_runs r
     WHERE r.created_at >= $1::timestamptz - interval '{_LONGEST_RUN}' AND r.created_at < $2
-        AND r.ended_at >= $1 AND r.breakout_of IS NULL AND ($3::text IS NULL OR p.tenant = $3)
+        AND r.ended_at >= $1 AND r.breakout_of IS NULL
+        AND ($3::text IS NULL
+            OR (SELECT tenants FROM pairs)[r.pair] = hashtextextended($3, 0))
     UNION ALL
-    SELECT x.tenant, x.server, x.meeting_id, x.origin, to_timestamp(x.began / 1000.0),
-        to_timestamp(x.seen / 1000.0), x.user_ms, x.dial_in_ms, x.recorded, x.peak_users
-    FROM json_to_recordset($4::json) AS x (id uuid, tenant text, server text, meeting_id text,
-        origin text, began bigint, seen bigint, user_ms bigint, dial_in_ms bigint,
-        recorded boolean, peak_users int)
+    SELECT hashtextextended(x.tenant, 0), hashtextextended(x.server, 0), x.meeting_id, x.origin,
+        to_timestamp(x.began / 1000.0), to_timestamp(x.seen / 1000.0), x.user_ms, x.dial_in_ms,
+        x.recorded, x.peak_users
+    FROM json_to_recordset($4::json) AS x (tenant text, server text, meeting_id text, origin text,
+        began bigint, seen bigint, user_ms bigint, dial_in_ms bigint, recorded boolean,
+        peak_users int)
     WHERE x.began < extract(epoch FROM $2::timestamptz) * 1000
         AND x.seen >= extract(epoch FROM $1::timestamptz) * 1000
         AND ($3::text IS NULL OR x.tenant = $3)
-        AND NOT EXISTS (SELECT FROM appliance.meeting_runs r WHERE r.id = x.id)
 )
 """
-_COUNTS = """
-SELECT {keys}, sum(n)::bigint AS meetings, count(*) AS distinct_meetings
-FROM (SELECT {expressions}, tenant AS t, meeting_id AS m, count(*) AS n
-    FROM runs WHERE created_at >= $1 GROUP BY {numbers}, t, m) each
-GROUP BY {keys}
+# Of a million meetings two have the same hash once in 37 million answers.
+_MEETING = "hashtextextended(meeting_id, tenant)"
+_COUNTS = f"""
+SELECT {{keys}}, sum(n)::bigint AS meetings, count(*) AS distinct_meetings
+FROM (SELECT {{expressions}}, {_MEETING} AS meeting, count(*) AS n
+    FROM runs WHERE created_at >= $1 GROUP BY {{numbers}}, meeting) each
+GROUP BY {{keys}}
 """
-# The part of a run that is in the period.
-_SHARE = """CASE WHEN created_at >= $1 AND ended_at <= $2 OR ended_at <= created_at THEN 1.0
-    ELSE extract(epoch FROM least(ended_at, $2) - greatest(created_at, $1))
-        / extract(epoch FROM ended_at - created_at) END"""
-_RUN_SUMS = f"""
-SELECT {{keys}}, sum(user_ms * share)::float8 AS user_ms, sum(dial_in_ms * share)::float8
-    AS dial_in_ms, sum(CASE WHEN recorded THEN extract(epoch FROM least(ended_at, $2)
-        - greatest(created_at, $1)) * 1000 ELSE 0 END)::float8 AS recorded_ms
-FROM (SELECT {{expressions}}, *, ({_SHARE}) AS share FROM runs) each GROUP BY {{keys}}
+# The same if a meeting has few runs in each group: sorting them takes half the time.
+_COUNTS_IN_TIME = f"""
+SELECT {{keys}}, count(*) AS meetings, count(DISTINCT meeting) AS distinct_meetings
+FROM (SELECT {{expressions}}, {_MEETING} AS meeting
+    FROM runs WHERE created_at >= $1 OFFSET 0) each
+GROUP BY {{keys}}
 """
-# A meeting has one run at a time.
-_MEETING_PEAKS = """
-SELECT {keys}, max(peak_users) AS peak_users, 1 AS peak_meetings
-FROM (SELECT {expressions}, peak_users FROM runs) each GROUP BY {keys}
+# The part of a run that is in the period, and how much of that was recorded.
+_SHARES = """(SELECT {expressions}, *, CASE
+        WHEN created_at >= $1 AND ended_at <= $2 OR ended_at <= created_at THEN 1.0::float8
+        ELSE date_part('epoch', least(ended_at, $2) - greatest(created_at, $1))
+            / date_part('epoch', ended_at - created_at) END AS share,
+    CASE WHEN recorded THEN 1000 * date_part('epoch', least(ended_at, $2)
+        - greatest(created_at, $1)) ELSE 0 END AS recorded_ms FROM runs)"""
+_SUMS = """sum(user_ms * share) AS user_ms, sum(dial_in_ms * share) AS dial_in_ms,
+    sum(recorded_ms) AS recorded_ms"""
+# By meeting, each of which has one run at a time.
+_MEETINGS = f"""
+SELECT {{keys}}, sum(meetings)::bigint AS meetings,
+    count(*) FILTER (WHERE meetings > 0) AS distinct_meetings, sum(user_ms) AS user_ms,
+    sum(dial_in_ms) AS dial_in_ms, sum(recorded_ms) AS recorded_ms,
+    max(peak_users) AS peak_users, 1 AS peak_meetings
+FROM (SELECT {{keys}}, tenant, count(*) FILTER (WHERE created_at >= $1) AS meetings, {_SUMS},
+        max(peak_users) AS peak_users
+    FROM {_SHARES} each GROUP BY {{keys}}, tenant) each
+GROUP BY {{keys}}
 """
-# At most so many: each run counts with its greatest number of users while it lasts.
-_RUN_PEAKS = """
-, changes AS (
-    SELECT {expressions}, date_bin('1 minute', greatest(created_at, $1), '2000-01-01 00:00Z') AS at,
-        peak_users AS users, 1 AS meetings FROM runs
+# By origin. Peaks are at most so many: each run counts with its greatest number of users while it
+# lasts, by the minute.
+_ORIGINS = f"""
+, begun AS (
+    SELECT {{keys}}, date_bin('1 minute', greatest(created_at, $1), '2000-01-01 00:00Z') AS at,
+        sum(peak_users)::int AS users, count(*)::int AS runs, {_SUMS}
+    FROM {_SHARES} each GROUP BY {{keys}}, at
+), changes AS (
+    SELECT {{keys}}, at, users, runs FROM begun
     UNION ALL
-    SELECT {expressions}, date_bin('1 minute', ended_at, '2000-01-01 00:00Z') + interval '1 minute',
-        -peak_users, -1
-    FROM runs
-), steps AS (SELECT {keys}, at, sum(users) AS users, sum(meetings) AS meetings
-    FROM changes GROUP BY {keys}, at)
-SELECT {keys}, max(users)::bigint AS peak_users, max(meetings)::bigint AS peak_meetings
-FROM (SELECT {keys}, sum(users) OVER each AS users, sum(meetings) OVER each AS meetings
-    FROM steps WINDOW each AS (PARTITION BY {keys} ORDER BY at)) running
-GROUP BY {keys}
+    SELECT {{expressions}}, date_bin('1 minute', ended_at, '2000-01-01 00:00Z')
+        + interval '1 minute' AS at, -sum(peak_users)::int, -count(*)::int
+    FROM runs GROUP BY {{numbers}}, at
+), steps AS (
+    SELECT {{keys}}, at, sum(users)::int AS users, sum(runs)::int AS runs
+    FROM changes GROUP BY {{keys}}, at
+), peaks AS (
+    SELECT {{keys}}, max(users)::bigint AS peak_users, max(runs)::bigint AS peak_meetings
+    FROM (SELECT {{keys}}, sum(users) OVER each AS users, sum(runs) OVER each AS runs
+        FROM steps WINDOW each AS (PARTITION BY {{keys}} ORDER BY at)) running
+    GROUP BY {{keys}}
+)
+SELECT * FROM peaks JOIN (SELECT {{keys}}, sum(user_ms) AS user_ms, sum(dial_in_ms) AS dial_in_ms,
+    sum(recorded_ms) AS recorded_ms FROM begun GROUP BY {{keys}}) sums USING ({{keys}})
 """
 # $4: minutes that are not in the database, as JSON; $5: scope.
 _SAMPLES = """
@@ -127,6 +166,12 @@ WHERE coalesce(r.state, '') <> 'deleted' AND ($3::text IS NULL OR coalesce(t.val
     AND (NOT $4 OR (r.starttime >= $1 AT TIME ZONE 'UTC' AND r.starttime < $2 AT TIME ZONE 'UTC'))
 GROUP BY {numbers}
 """
+# What the hashes of tenants and servers are of; $1: ids of runs that are not in the database.
+_NAMES = """
+SELECT hashtextextended(id, 0), id FROM (SELECT tenant FROM appliance.usage_pairs
+    UNION SELECT server FROM appliance.usage_pairs UNION SELECT unnest($1::text[])) ids (id)
+"""
+_STORED = "SELECT id FROM appliance.meeting_runs WHERE id = ANY ($1::uuid[])"
 _GAPS = """
 SELECT server, (extract(epoch FROM began_at) * 1000)::bigint, (extract(epoch FROM ended_at) *
     1000)::bigint FROM appliance.usage_gaps WHERE began_at < $2 AND ended_at > $1 ORDER BY 2, 1
@@ -175,12 +220,19 @@ async def answer(
 ) -> UsageAnswer:
     """Return what was used. `live`: the states of servers in Redis. Raises DatabaseDown."""
     lines: dict[tuple[str, ...], Used] = {}
+    live_runs = _live_runs(live)
 
     async def work(connection: Connection) -> UsageAnswer:
-        await connection.execute(_MEMORY)
-        for statement, arguments in _statements(question, live):
+        await connection.execute(_SETTINGS)
+        stored = {row[0] for row in await connection.fetch(_STORED, list(live_runs))}
+        runs = [run for id, run in live_runs.items() if id not in stored]
+        names: dict[int, str] = {}
+        if "tenant" in question.by or "server" in question.by:
+            ids = [run[name] for run in runs for name in ("tenant", "server")]
+            names.update((row[0], row[1]) for row in await connection.fetch(_NAMES, ids))
+        for statement, arguments in _statements(question, runs, live):
             for record in await connection.fetch(statement, *arguments):
-                _add(lines, record, question.by)
+                _add(lines, record, question.by, names)
         gaps = await connection.fetch(_GAPS, *_bounds(question))
         found = sorted(lines.values(), key=lambda line: line.key)
         return UsageAnswer(found, [Gap(*row) for row in gaps])
@@ -189,34 +241,40 @@ async def answer(
 
 
 def _statements(
-    question: Question, live: Mapping[str, ServerUsage]
+    question: Question, live_runs: Sequence[Mapping[str, Any]], live: Mapping[str, ServerUsage]
 ) -> list[tuple[str, tuple[object, ...]]]:
     by = question.by
+    in_time = any(name in PERIODS for name in by)
     bounds = (*_bounds(question), question.tenant)
-    runs = (*bounds, json.dumps(_live_runs(live)))
+    runs = (*bounds, json.dumps(live_runs))
     grouped = _grouping(by, at="created_at", origin="origin", meeting="meeting_id")
-    found: list[tuple[str, tuple[object, ...]]] = [(_RUNS + _COUNTS.format(**grouped), runs)]
-    if "origin" in by or "meeting" in by:
-        found.append((_RUNS + _RUN_SUMS.format(**grouped), runs))
-        peaks = _MEETING_PEAKS if "meeting" in by else _RUN_PEAKS
-        found.append((_RUNS + peaks.format(**grouped), runs))
+    found: list[tuple[str, tuple[object, ...]]] = []
+    if "meeting" in by:
+        found.append((_RUNS + _MEETINGS.format(**grouped), runs))
     else:
-        tenant, server = "tenant" in by or question.tenant is not None, "server" in by
-        scope = {(True, True): 0, (True, False): 1, (False, True): 2, (False, False): 3}
-        parts = {
-            "tenant": "p.tenant" if tenant else "''",
-            "server": "p.server" if server else "''",
-        }
-        statement = _SAMPLES.format(**_grouping(by, at="at"), **parts)
-        found.append((statement, (*bounds, json.dumps(_live_minutes(live)), scope[tenant, server])))
+        counts = _COUNTS_IN_TIME if in_time else _COUNTS
+        found.append((_RUNS + counts.format(**grouped), runs))
+        if "origin" in by:
+            found.append((_RUNS + _ORIGINS.format(**grouped), runs))
+        else:
+            found.append(_samples(question, live))
     if "server" not in by:
         own = {"tenant": "coalesce(t.value, '')", "origin": "coalesce(o.value, '')"}
         grouped = _grouping(
             by, at="(r.starttime AT TIME ZONE 'UTC')", meeting="r.meeting_id", **own
         )
-        in_period = any(name in PERIODS for name in by)
-        found.append((_RECORDINGS.format(**grouped), (*bounds, in_period)))
+        found.append((_RECORDINGS.format(**grouped), (*bounds, in_time)))
     return found
+
+
+def _samples(question: Question, live: Mapping[str, ServerUsage]) -> tuple[str, tuple[object, ...]]:
+    by = question.by
+    tenant, server = "tenant" in by or question.tenant is not None, "server" in by
+    scope = {(True, True): 0, (True, False): 1, (False, True): 2, (False, False): 3}
+    parts = {"tenant": "p.tenant" if tenant else "''", "server": "p.server" if server else "''"}
+    statement = _SAMPLES.format(**_grouping(by, at="at"), **parts)
+    minutes = json.dumps(_live_minutes(live))
+    return statement, (*_bounds(question), question.tenant, minutes, scope[tenant, server])
 
 
 def _bounds(question: Question) -> tuple[datetime, datetime]:
@@ -244,10 +302,9 @@ def _grouping(by: Sequence[str], *, at: str, **columns: str) -> dict[str, str]:
     }
 
 
-def _live_runs(live: Mapping[str, ServerUsage]) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": str(run_id(server, run.internal_id)),
+def _live_runs(live: Mapping[str, ServerUsage]) -> dict[uuid.UUID, dict[str, Any]]:
+    return {
+        run_id(server, run.internal_id): {
             "tenant": run.tenant,
             "server": server,
             "meeting_id": run.meeting_id.replace("\0", ""),
@@ -262,7 +319,7 @@ def _live_runs(live: Mapping[str, ServerUsage]) -> list[dict[str, Any]]:
         for server, state in live.items()
         for run in state.runs
         if not run.breakout_of and not run.lost
-    ]
+    }
 
 
 def _live_minutes(live: Mapping[str, ServerUsage]) -> list[dict[str, Any]]:
@@ -283,15 +340,20 @@ def _live_minutes(live: Mapping[str, ServerUsage]) -> list[dict[str, Any]]:
     ]
 
 
-def _add(lines: dict[tuple[str, ...], Used], record: Record, by: Sequence[str]) -> None:
+def _add(
+    lines: dict[tuple[str, ...], Used],
+    record: Record,
+    by: Sequence[str],
+    names: Mapping[int, str],
+) -> None:
     values = dict(record)
-    key = tuple(_key(values.pop(f"k{number}"), name) for number, name in enumerate(by))
+    key = tuple(_key(values.pop(f"k{number}"), name, names) for number, name in enumerate(by))
     line = lines.setdefault(key, Used(key))
     for name, value in values.items():
         setattr(line, name, value or 0)
 
 
-def _key(value: Any, name: str) -> str:
+def _key(value: Any, name: str, names: Mapping[int, str]) -> str:
     if isinstance(value, datetime):
         return value.astimezone(UTC).strftime(PERIODS[name])
-    return str(value or "")
+    return names[value] if isinstance(value, int) else str(value or "")

@@ -52,7 +52,7 @@ async def control(redis_url: str, redis_namespace: str):  # type: ignore[no-unty
             redis_url,
             redis_namespace,
             MULTITENANCY_ENABLED="true",
-            CREATE_PARAM_RULES="duration cap 200",
+            CREATE_PARAM_RULES="duration cap 200; duration cap 30 version=4.*",
         ) as res,
         open_control(res) as opened,
     ):
@@ -104,6 +104,14 @@ async def test_rules_are_added_listed_shown_and_removed(control: ControlDouble) 
     assert "\tduration=100\n" in shown
     assert "\twelcome=Hello\n" in shown
     assert "\tuserID=(required)\n" in shown
+
+    # Rules for versions, those of the pool as well.
+    assert "rule of the pool: create duration cap 30 version=4.*\n" in shown
+    general, _, on_4 = shown.partition("create on servers of version 4.*:\n")
+    assert "\tduration=30\n" not in general
+    create, _, join = on_4.partition("join on servers of version 4.*:\n")
+    assert {"\tduration=30", "\twelcome=Hello"} <= set(create.splitlines())
+    assert "\tuserID=(required)" in join
 
     again = await control.ctl(*add, "duration", "5", "--mode", "cap")
     assert "the tenant has a setting of duration already" in again.err
