@@ -58,6 +58,7 @@ from appliance.tenants.admin_limit_calls import LIMIT_CALLS
 from appliance.tenants.admin_setting_calls import SETTING_CALLS
 from appliance.tokens.admin_calls import TOKEN_CALLS
 from appliance.usage.admin_calls import USAGE_CALLS
+from appliance.usage.debt_calls import DEBT_CALLS
 
 MAX_BODY_BYTES = 1024 * 1024
 BODY_TIMEOUT_S = 10.0
@@ -102,7 +103,7 @@ _TABLES: tuple[_Table[Any], ...] = (
     ),
     _Table(TAKEOVER_CALLS, lambda features: features.takeover),
     _Table((*TENANT_CALLS, *SETTING_CALLS, *LIMIT_CALLS), lambda features: features.tenants),
-    _Table(USAGE_CALLS, lambda features: features.usage),
+    _Table((*USAGE_CALLS, *DEBT_CALLS), lambda features: features.usage),
     _Table(PRIVACY_CALLS, lambda features: features.privacy),
     _Table(TOKEN_CALLS, lambda features: features.tokens),
     _Table(AUDIT_CALLS, lambda features: features.audit),

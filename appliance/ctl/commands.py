@@ -22,6 +22,7 @@ from appliance.ctl.overview import show_overview
 from appliance.ctl.poll import add_poll
 from appliance.ctl.privacy import add_privacy
 from appliance.ctl.rake_names import MisusedTask, NotRake, parse_rake
+from appliance.ctl.recording_debts import add_debts
 from appliance.ctl.recording_imports import add_imports
 from appliance.ctl.recording_moves import add_move
 from appliance.ctl.recording_player import add_player
@@ -119,6 +120,7 @@ def _add_all_commands(commands: Commands[Any]) -> None:
     add_backup(commands)
     recordings = add_recordings(commands)
     add_imports(recordings)
+    add_debts(recordings)
     add_prune(recordings)
     add_move(recordings)
     add_player(recordings)

@@ -19,6 +19,7 @@ LIMIT_S = 2.0
 """For the answer of the appliance."""
 _MOST = 200
 _RECORDING, _TOKEN = "recording", "token"
+_OWED = "owed recording"
 _VERSION, _WINDOW, _MAINTAINED = "version", "window", "maintained"
 """A maintenance window or a server that has one; the first word of `servers maintenance`."""
 _SAFE = re.compile(r"[\w@%+=:,./~-]+", re.ASCII).fullmatch
@@ -58,6 +59,10 @@ def _list(client: ControlClient, kind: str) -> tuple[list[str], list[str]]:
     if kind == _RECORDING:
         answer = client.get_long("listRecordings", limit=str(_MOST))
         return [one["record_id"] for one in answer["recordings"]], []
+    if kind == _OWED:
+        owed = client.get("getOwedRecordings")
+        names = [one["meeting"] for one in owed if one["meeting"]]
+        return names, [one["record_id"] for one in owed]
     if kind == _TOKEN:
         return [one["name"] for one in client.get("listTokens")], []
     if kind == _WINDOW:

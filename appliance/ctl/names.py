@@ -116,6 +116,11 @@ def _list_retired(client: ControlClient, words: Sequence[str]) -> list[Named]:
     return [Named(one["id"], (one["hostname"].lower(),)) for one in client.get("getRetiredServers")]
 
 
+def _list_owing(client: ControlClient, words: Sequence[str]) -> list[Named]:
+    hosts = {one["server"]: one["hostname"].lower() for one in client.get("getOwedRecordings")}
+    return [Named(server_id, (host,)) for server_id, host in hosts.items()]
+
+
 def _list_tenants(client: ControlClient, words: Sequence[str]) -> list[Named]:
     try:
         found = client.get("getTenants")
@@ -137,6 +142,7 @@ def _list_meetings(client: ControlClient, words: Sequence[str]) -> list[Named]:
 _LISTS: dict[str, Callable[[ControlClient, Sequence[str]], list[Named]]] = {
     "server": _list_servers,
     "retired server": _list_retired,
+    "owing server": _list_owing,
     "tenant": _list_tenants,
     "meeting": _list_meetings,
 }

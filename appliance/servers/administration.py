@@ -19,6 +19,7 @@ from appliance.callbacks.hook_sync import remove_server_hooks
 from appliance.model import Server, ServerChange, ServerId, ServerState
 from appliance.pool.retired import RetiredServer
 from appliance.servers.deps import ServerDeps
+from appliance.servers.model import RemovalResult
 from appliance.servers.polling import PollResult, poll_server
 from appliance.servers.sync.plan import named_values
 from appliance.servers.values import NewServer, check_change, check_id
@@ -187,29 +188,37 @@ async def set_server_state(
     return replace(await find_server(deps, server_id), state=state)
 
 
-async def remove_server(deps: ServerDeps, actor: str, server_id: str, *, force: bool) -> None:
+async def remove_server(
+    deps: ServerDeps, actor: str, server_id: str, *, force: bool, only_disabled: bool = False
+) -> None:
     """Remove a server; with `force` also the records of its meetings, although they continue.
 
-    Raises Refused: it does not exist, or has meetings or owes recordings and `force` is not set.
+    Raises Refused: it does not exist, or has meetings or owes recordings and `force` is not set, or
+    is not disabled although `only_disabled` is set.
     """
     removed = await deps.pool.records.find_server(ServerId(server_id))
     hooks = (await deps.callbacks.hooks.read(ServerId(server_id))).registered
-    result = await deps.store.remove_server(ServerId(server_id), force=force, now_ms=deps.now_ms())
+    result = await deps.store.remove_server(
+        ServerId(server_id), force=force, now_ms=deps.now_ms(), only_disabled=only_disabled
+    )
     if not result.known:
         raise no_server(server_id)
     if not result.done:
-        advice = (
-            "drain or panic it first"
-            if result.meetings
-            else "wait for " + ("it" if result.owed == 1 else "them")
-        )
-        raise Refused(
-            RefusalKind.INVALID, f"server {server_id} has {result.reason}; {advice}, or use force"
-        )
+        reason = _why_kept(server_id, result) + ("" if only_disabled else ", or use force")
+        raise Refused(RefusalKind.INVALID, reason)
     deps.log.info("server_removed", server=server_id, forced=force, by=actor)
     if removed is not None and hooks:
         # The server may be used elsewhere, and must not send events to these front-ends any more.
         deps.later(remove_server_hooks, deps.callbacks, removed.target, hooks)
+
+
+def _why_kept(server_id: str, result: RemovalResult) -> str:
+    if result.in_service:
+        return f"server {server_id} is not disabled; cordon it, and wait until it is empty"
+    advice = "drain or panic it first"
+    if not result.meetings:
+        advice = "wait for " + ("it" if result.owed == 1 else "them")
+    return f"server {server_id} has {result.reason}; {advice}"
 
 
 async def accept_empty(deps: ServerDeps, actor: str) -> None:

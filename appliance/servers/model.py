@@ -86,11 +86,13 @@ class RemovalResult:
     meetings: int = 0
     owed: int = 0
     """Recordings younger than RECORDING_OWED_HOURS that have not arrived."""
+    in_service: bool = False
+    """It is not disabled, as was required."""
 
     @property
     def done(self) -> bool:
         """Whether the server was removed."""
-        return self.known and not self.meetings and not self.owed
+        return self.known and not (self.meetings or self.owed or self.in_service)
 
     @property
     def reason(self) -> str:

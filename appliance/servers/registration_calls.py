@@ -10,7 +10,7 @@ from msgspec.structs import asdict
 
 from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import AdminCall, Answer, Audited, Call, Snapshot, Time, time_json
-from appliance.admin_calls.fields import Fields, NoFields, nested, text
+from appliance.admin_calls.fields import Fields, NoFields, Text, nested, text
 from appliance.bbb.endpoint import host_of, url_key
 from appliance.model import ServerChange
 from appliance.servers import registration
@@ -25,6 +25,7 @@ from appliance.servers.admin_types import (
     ServerJson,
     server_json,
 )
+from appliance.servers.administration import remove_server
 from appliance.servers.audited import server_snapshot
 from appliance.servers.deps import ServerDeps
 from appliance.servers.registration import Retirement
@@ -73,6 +74,13 @@ def _retired_json(one: Retirement) -> RetiredServerJson:
     )
 
 
+class RetiringServerRequest(Fields, frozen=True):
+    """retireServer."""
+
+    id: Text = ""
+    url: Annotated[Text, Meta(description="Its API endpoint, in place of the id.")] = ""
+
+
 # --- handlers ------------------------------------------------------------------------------------
 
 
@@ -86,6 +94,17 @@ async def _register(deps: ServerDeps, call: Call[RegisterServerRequest]) -> Regi
 
 async def _list_retired(deps: ServerDeps, call: Call[NoFields]) -> list[RetiredServerJson]:
     return [_retired_json(one) for one in await registration.list_retired(deps)]
+
+
+async def _retire(deps: ServerDeps, call: Call[RetiringServerRequest]) -> DeletedServerJson:
+    request = call.read()
+    server_id = request.id
+    if not server_id:
+        known = await deps.pool.records.list_servers()
+        same = (one.id for one in known if url_key(one.url) == url_key(request.url))
+        server_id = next(same, "") if request.url else ""
+    await remove_server(deps, call.who, server_id, force=False, only_disabled=True)
+    return DeletedServerJson(f"Server id={server_id} was removed")
 
 
 async def _forget(deps: ServerDeps, call: Call[RetiredServerRequest]) -> DeletedServerJson:
@@ -104,6 +123,15 @@ async def _read_registered(
     url = text(nested(call.fields, "server"), "url") or ""
     servers = await deps.pool.records.list_servers()
     return {one.id: server_snapshot(one) for one in servers if url_key(one.url) == url_key(url)}
+
+
+async def _read_retiring(deps: ServerDeps, call: Call[Any], answer: Any) -> Mapping[str, Snapshot]:
+    url = text(call.fields, "url") or ""
+    return {
+        one.id: server_snapshot(one)
+        for one in await deps.pool.records.list_servers()
+        if one.id == call.fields.get("id") or (url and url_key(one.url) == url_key(url))
+    }
 
 
 async def _read_retired(deps: ServerDeps, call: Call[Any], answer: Any) -> Mapping[str, Snapshot]:
@@ -149,6 +177,20 @@ REGISTRATION_CALLS: tuple[AdminCall[ServerDeps], ...] = (
             )
         ],
         role=Role.VIEWER,
+    ),
+    AdminCall(
+        *("retireServer", "POST", _retire, "servers"),
+        "Removes a server that is disabled and empty and awaits no recordings, for programs that"
+        " stop servers.",
+        DeletedServerJson(f"Server id={SERVER_ID} was removed"),
+        request={"id": SERVER_ID},
+        refusals={
+            400: "It is not disabled, has meetings, or owes recordings.",
+            404: "There is no server with this id or url.",
+        },
+        logs="server_removed",
+        audited=Audited(_read_retiring),
+        role=Role.OPERATOR,
     ),
     AdminCall(
         *("forgetServer", "POST", _forget, "servers"),

@@ -75,16 +75,18 @@ class ServerStore:
         return None if before is None else parse_state(before)
 
     async def remove_server(
-        self, server_id: ServerId, *, force: bool, now_ms: int
+        self, server_id: ServerId, *, force: bool, now_ms: int, only_disabled: bool = False
     ) -> RemovalResult:
         """Remove a server, without `force` only if it is empty and owes no recent recording.
 
-        It is known as retired from now on.
+        It is known as retired from now on. only_disabled: refused in any other state.
         """
         owed_since_ms = max(0, now_ms - self.registry.recording_owed_ms)
         arguments = server_id, int(force), now_ms, owed_since_ms, int(self.registry.retired_ms > 0)
-        meetings, owed = await self.redis.background.run("remove_server", *arguments)
-        return RemovalResult(meetings >= 0, max(meetings, 0), owed)
+        meetings, owed = await self.redis.background.run(
+            "remove_server", *arguments, int(only_disabled)
+        )
+        return RemovalResult(meetings != -1, max(meetings, 0), owed, in_service=meetings == -2)
 
     async def have_vanished(self) -> bool:
         """Return whether there are no servers, and no operator caused or accepted that."""

@@ -156,6 +156,10 @@ class UsageStore:
         """Change what servers owe, as `Finished.debts` does."""
         await self.redis.run("change_debts", _encode(changes).decode())
 
+    async def dismiss_debts(self, server_id: ServerId, internal_ids: Sequence[str]) -> None:
+        """Forget recordings that a server owes; the database is told later (read_settled)."""
+        await self.redis.run("dismiss_debts", server_id, *internal_ids)
+
     async def read_settled(self) -> list[str]:
         """Return the runs that turned out to owe nothing: JSON of server and internal id."""
         found = await self.redis.command("SMEMBERS", self.redis.own_key("usage_settled"))

@@ -77,6 +77,7 @@ SELECT p.server, m.internal_id, (extract(epoch FROM m.ended_at) * 1000)::bigint
 FROM appliance.meeting_runs m JOIN appliance.usage_pairs p ON p.id = m.pair
 WHERE m.owes
 """
+_READ_DEBT_MEETINGS = "SELECT internal_id, meeting_id FROM appliance.meeting_runs WHERE owes"
 _ADD_GAPS = """
 INSERT INTO appliance.usage_gaps (server, began_at, ended_at)
 SELECT x.server, to_timestamp(x.began / 1000.0), to_timestamp(x.ended / 1000.0)
@@ -287,6 +288,11 @@ class UsageTable:
         for server, internal_id, ended_ms in found:
             debts.setdefault(ServerId(server), {})[internal_id] = ended_ms
         return debts
+
+    async def read_debt_meetings(self) -> dict[str, str]:
+        """Return the meetings whose recordings are owed, by internal id."""
+        found = await self.database.fetch(_READ_DEBT_MEETINGS, deadline_s=DEADLINE_S)
+        return {row[0]: row[1] for row in found}
 
     async def recording_bytes(self) -> dict[TenantId | None, int]:
         """Return the size of the recordings of each tenant, None: of no tenant."""

@@ -98,7 +98,7 @@ ROLES = {
             "inspectServer",
             "getStatus",
         ),
-        *("getRetiredServers", "getRefusedUploads"),
+        *("getRetiredServers", "getRefusedUploads", "getOwedRecordings"),
         *("doctor", "listMeetings", "getMeetingInfo", "listCallbacks", "listAnalytics"),
         *("listRecordings", "getRecordingInfo", "getExpiredRecordings", "getImports", "getImport"),
         *("checkTakeover", "getTenants", "getTenantInfo", "getTenantSettings", "audit"),
@@ -116,10 +116,10 @@ ROLES = {
     Role.OPERATOR: {
         *("updateServer", "enableServer", "cordonServer", "disableServer", "panicServer", "poll"),
         *("endMeetings", "retryImports", "retryCallbacks", "updateRecordings"),
-        *("addMaintenance", "cancelMaintenance", "shareVersion", "servers/self"),
+        *("addMaintenance", "cancelMaintenance", "shareVersion", "servers/self", "retireServer"),
     },
     Role.ADMIN: {
-        *("deleteRecordings", "forgetServer"),
+        *("deleteRecordings", "forgetServer", "dismissRecordings"),
         *("addServer", "addServers", "deleteServer", "syncServers", "exportServers"),
         *("acceptEmpty", "addTenant", "updateTenant", "deleteTenant", "addTenantSetting"),
         *("deleteTenantSetting", "dropCallbacks", "getAnalytics", "repairRecordings"),

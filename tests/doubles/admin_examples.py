@@ -33,6 +33,7 @@ from appliance.tenants import administration as tenant_admin
 from appliance.tenants.values import TenantChange, TenantSetting
 from appliance.tokens.rules import Token, digest_of
 from appliance.usage.admin_calls import USAGE_CALLS
+from appliance.usage.debt_calls import DEBT_CALLS
 from appliance.usage.model import EndedRun, UsageRun
 from appliance.usage.table import UsageTable
 from tests.doubles.bbb_process import BbbProcess
@@ -60,6 +61,7 @@ _OF_DATABASE: tuple[AdminCall[Any], ...] = (
     *IMPORT_CALLS,
     *MOVE_CALLS,
     *USAGE_CALLS,
+    *DEBT_CALLS,
 )
 OF_RECORDINGS = frozenset(call.name for call in _OF_DATABASE)
 """Calls that need the database."""
@@ -255,6 +257,18 @@ async def have_a_retired_server(place: Place) -> None:
     await deps.store.remove_server(SERVER_ID, force=True, now_ms=deps.now_ms())
 
 
+async def have_a_disabled_server(place: Place) -> None:
+    """Disable the server of the examples."""
+    await place.pool.res.servers.store.set_server_state(SERVER_ID, ServerState.DISABLED)
+
+
+async def have_a_debt(place: Place) -> None:
+    """Have the server of the examples owe the recording of the examples."""
+    usage = place.pool.res.usage
+    assert usage is not None
+    await usage.store.change_debts({SERVER_ID: {RECORD_ID: usage.now_ms()}})
+
+
 async def have_a_refused_upload(place: Place) -> None:
     """Refuse the recording of the examples."""
     now_ms = place.pool.res.now_ms()
@@ -266,6 +280,9 @@ PREPARED: dict[str, Callable[[Place], Awaitable[None]]] = {
     "acceptEmpty": have_no_servers,
     "getRetiredServers": have_a_retired_server,
     "forgetServer": have_a_retired_server,
+    "retireServer": have_a_disabled_server,
+    "getOwedRecordings": have_a_debt,
+    "dismissRecordings": have_a_debt,
     "getRefusedUploads": have_a_refused_upload,
     "revokeToken": have_an_access_token,
     "listTokens": have_an_access_token,

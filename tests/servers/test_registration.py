@@ -11,13 +11,15 @@ import trio
 from appliance.admin_calls.actors import Role
 from appliance.admin_calls.refusal import Refused
 from appliance.audit.rules import AuditQuery
+from appliance.bbb.signed_request import Caller
+from appliance.meetings.end import end_meeting
 from appliance.model import ServerChange, ServerId, ServerState
 from appliance.servers import administration
 from appliance.servers.registration import Registered, list_retired, register_server
 from appliance.servers.sync.apply import sync_servers
 from appliance.servers.values import NewServer
 from tests.admin.test_dispatch import bearer_of
-from tests.doubles.admin_examples import TENANT_ID, open_place
+from tests.doubles.admin_examples import SERVER_ID, TENANT_ID, open_place
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.control import open_control
 from tests.doubles.features import rewire
@@ -94,6 +96,41 @@ BAD_VALUES: dict[str, Any] = {
     "max_users": "many",
     "tag": "none",
 }
+
+
+async def test_operator_removes_a_server_that_is_safe_to_stop_and_no_other(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    """retireServer, for the program that has registered it."""
+    async with open_place(redis_url, redis_namespace, bbbs[:2]) as place:
+        operator = await bearer_of(place, Role.OPERATOR)
+        store = place.pool.res.servers.store
+
+        async def retire(**body: str) -> tuple[int, str]:
+            status, document = await operator.ask("retireServer", "POST", body)
+            return status, document.get("error", "")
+
+        status, reason = await retire(id=SERVER_ID)
+        assert (status, "is not disabled" in reason, "force" in reason) == (400, True, False)
+        await place.pool.create("room")
+        await store.set_server_state(SERVER_ID, ServerState.DISABLED)
+        status, reason = await retire(id=SERVER_ID)
+        assert (status, "has 1 meeting" in reason) == (400, True)
+        for nothing in ({"id": "none"}, {"url": "https://none.example/bigbluebutton/api"}, {}):
+            assert (await retire(**nothing))[0] == 404
+        assert (await operator.ask("deleteServer", "POST", {"id": SERVER_ID}))[0] == 403
+
+        await end_meeting(
+            place.pool.res.meetings, Caller(base_url="http://127.0.0.1:9"), (("meetingID", "room"),)
+        )
+        assert await retire(url=bbbs[0].url.rstrip("/") + "/") == (200, "")
+        assert [one.retired.server.id for one in await list_retired(place.pool.res.servers)] == [
+            SERVER_ID
+        ]
+        entry = (await place.public.res.audit.search(AuditQuery()))[0]
+        assert entry.call == "retireServer"
+        assert entry.before is not None
+        assert entry.before["url"] == bbbs[0].url
 
 
 async def test_new_server_is_enabled_after_enough_good_polls_in_a_row(pool: LivePool) -> None:

@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from appliance.admin_calls.refusal import Refused
+from appliance.audit.rules import DONE, AuditQuery
 from appliance.bbb.signed_request import Caller
 from appliance.callbacks.ended import record_end
 from appliance.meetings.end import end_meeting
@@ -263,3 +264,51 @@ async def test_operators_see_it_and_wait_for_it(used: UsedPool) -> None:
             "drained: empty and disabled, its recordings have arrived"
         )
         assert (await control.ctl("servers", "remove", "bbb-1")).code == 0
+
+
+async def test_debt_is_listed_and_dismissed_for_good(used: UsedPool) -> None:
+    """By the meeting or the recording; what the database is told later does not bring it back."""
+    kept, lost = await create(used, "kept"), await create(used, "lost")
+    await used.pass_time(1)
+    for number, meeting_id in enumerate(("kept", "lost")):
+        await report(used, "true", number)
+        used.pool.bbb("bbb-1").end_meeting(meeting_id, callback=False)
+    await close_ended(used.usage)
+    async with open_control(used.features) as control:
+
+        async def ctl(*words: str) -> Done:
+            return await control.ctl("recordings", *words)
+
+        listed = (await ctl("owed", "bbb-1", "--json")).json
+        assert {one["record_id"] for one in listed} == {kept, lost}
+        assert {one["server"] for one in listed} == {"bbb-1"}
+        for words, code, reason in (
+            (("bbb-1",), 2, "name recordings or meetings"),
+            (("bbb-1", lost, "--all"), 2, "name recordings or meetings"),
+            (("bbb-1", "nothing"), 1, "server bbb-1 owes no recording of nothing"),
+        ):
+            done = await ctl("dismiss", *words)
+            assert (done.code, reason in done.err) == (code, True), done.err
+
+        done = await ctl("dismiss", "bbb-1", lost)  # before its run is written
+        assert (done.code, done.out) == (0, "1 recording dismissed\n")
+        assert await owed(used) == (1, 1)
+        for _ in range(2):
+            await used.pass_time(1)
+            await tick(used)
+            await restore_debts(used.usage)
+        await tick(used)
+        assert await owed(used) == (1, 1)
+        assert await in_database(used) == 1
+
+        (named,) = (await ctl("owed", "--json")).json
+        assert (named["meeting"], named["awaited"]) == ("kept", True)
+        assert (await ctl("dismiss", "bbb-1", "kept")).code == 0
+        await tick(used)
+        await restore_debts(used.usage)
+        assert await owed(used) == (0, 0)
+        assert await in_database(used) == 0
+        assert (await ctl("owed", "--json")).json == []
+        entries = await used.features.audit.search(AuditQuery())
+        before = [one.before for one in entries if one.result == DONE]
+        assert [len(one["owed"]) for one in before if one] == [1, 2]

@@ -2,10 +2,13 @@
 -- have ended, in agreement with getMeetingInfo.
 -- What its programs send later is still accepted: `retired` (servers/retired.py).
 -- ARGV: server id, force (1/0), now_ms, since when a recording that it owes must not be given up, whether to
--- keep it as retired (1/0). Reply: {-1, 0} unknown; {meetings, recordings} refused because of them; {0, 0}
--- removed.
+-- keep it as retired (1/0), whether it must be disabled (1/0). Reply: {-1, 0} unknown; {-2, 0} refused, as it is
+-- not disabled; {meetings, recordings} refused because of them; {0, 0} removed.
 local sid = ARGV[1]
 if call('EXISTS', P .. 'server:' .. sid) == 0 then return { -1, 0 } end
+if ARGV[6] == '1' and state_of(sid, call('HGET', P .. 'server:' .. sid, 'state')) ~= 'disabled' then
+  return { -2, 0 }
+end
 local ids = {}
 for _, id in ipairs(call('SMEMBERS', P .. 'meetings')) do
   if call('HGET', P .. 'meeting:' .. id, 'server_id') == sid then ids[#ids + 1] = id end
