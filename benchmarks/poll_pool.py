@@ -31,7 +31,7 @@ from appliance.redis.client import RedisAddress
 from appliance.servers.model import (
     Observation,
 )
-from benchmarks.many_servers import AGE_MS, HOST, meeting_id
+from benchmarks.many_servers import AGE_MS, ATTENDEES, HOST, meeting_id
 from benchmarks.pool import SECRET
 from tests.doubles.appliance_process import ApplianceProcess
 from tests.doubles.pool_store import PoolStore, open_pool_store
@@ -47,10 +47,11 @@ CONNECT_S = 10.0
 class ManyServers:
     """The process of the simulated servers."""
 
-    def __init__(self, servers: int, meetings_each: int) -> None:
+    def __init__(self, servers: int, meetings_each: int, attendees: int = ATTENDEES) -> None:
         self.servers, self.meetings_each = servers, meetings_each
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.many_servers", str(servers), str(meetings_each)],
+            [sys.executable, "-m", "benchmarks.many_servers"]
+            + [str(number) for number in (servers, meetings_each, attendees)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,
@@ -117,11 +118,13 @@ class PollPool:
 
 
 @contextlib.contextmanager
-def run_poll_pool(servers: int, meetings_each: int, directory: Path) -> Iterator[PollPool]:
+def run_poll_pool(
+    servers: int, meetings_each: int, directory: Path, attendees: int = ATTENDEES
+) -> Iterator[PollPool]:
     """Run servers and a Redis that knows all their meetings while the block runs."""
     with (
         private_redis() as redis,
-        contextlib.closing(ManyServers(servers, meetings_each)) as pool,
+        contextlib.closing(ManyServers(servers, meetings_each, attendees)) as pool,
     ):
         trio.run(_fill, redis.url, pool)
         yield PollPool(pool, redis, directory)

@@ -44,7 +44,7 @@ class ServerDeps:
     instance: str
     """Identifies this process among the appliances on the same stores."""
     shares: VersionShares
-    tenants: TenantCache
+    tenant_cache: TenantCache
     audit: AuditTrail | None = None
     """None: what tasks change is only logged."""
     usage: UsageDeps | None = None

@@ -99,7 +99,7 @@ class Poller:
         await deps.shares.refresh()
         asked_ms = deps.now_ms()
         marks = await deps.store.watch_pool(deps.instance, lease_ms=LEASE_MS)
-        deps.tenants.note_mark(marks.tenants, asked_ms=asked_ms)
+        deps.tenant_cache.note_mark(marks.tenants, asked_ms=asked_ms)
         before, self._marks = self._marks, None
         if before is None or before.servers != marks.servers or not deps.remembered.servers:
             await self._read_all(deps)

@@ -237,7 +237,7 @@ def _make_servers(
         random=random.random,
         instance=secrets.token_hex(8),
         shares=VersionShares(parts.connections.redis.background),
-        tenants=callbacks.tenants.cache,
+        tenant_cache=callbacks.tenants.cache,
         audit=audit,
         usage=usage,
     )

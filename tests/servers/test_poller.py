@@ -375,6 +375,9 @@ async def test_list_is_read_on_a_change_and_what_a_scalelite_changes_is_found(
             for name in ("server_enabled", "servers"):
                 await pool.redis("SREM", name, "bbb-2")
             await soon(lambda: at_work.held == {"bbb-1", "bbb-3"}, "the end of its task")
+            for name in ("server_enabled", "servers"):
+                await pool.redis("SADD", name, "bbb-2")
+            await soon(lambda: len(at_work.held) == 3, "its new task")
 
 
 class CountedLists(PoolRecords):
