@@ -1,6 +1,6 @@
 """One process that simulates very many BBB servers for the poll benchmark.
 
-    python -m benchmarks.many_servers SERVERS MEETINGS ATTENDEES
+    python -m benchmarks.many_servers SERVERS MEETINGS [ATTENDEES]
 
 Server N has the path /sN/bigbluebutton/api on a common port; server 0 has a port of its own, so
 that it can refuse connections or hang while the others work. Prints its ports as JSON, then reads
@@ -24,7 +24,6 @@ HOST = "127.0.0.1"
 AGE_MS = 30 * 60_000
 """Age of all meetings: past the join buffer."""
 ATTENDEES = 2
-"""Of each meeting, unless it is said."""
 _REQUEST = re.compile(rb"GET /s(\d+)/bigbluebutton/api/?([A-Za-z]*)")
 _MARK, _TAIL = "MEETING-ID", "</meetings></response>"
 
@@ -37,7 +36,7 @@ def meeting_id(server: int, number: int) -> str:
 class Pool:
     """The simulated servers."""
 
-    def __init__(self, servers: int, meetings_each: int, attendees: int = ATTENDEES) -> None:
+    def __init__(self, servers: int, meetings_each: int, attendees: int) -> None:
         self.servers, self.meetings_each = servers, meetings_each
         self.counts: Counter[tuple[int, str]] = Counter()
         self.hanging = False
@@ -112,7 +111,7 @@ class _Connection(asyncio.Protocol):
             )
 
 
-async def serve(servers: int, meetings_each: int, attendees: int) -> None:
+async def serve(servers: int, meetings_each: int, attendees: int = ATTENDEES) -> None:
     """Serve until stdin ends."""
     pool, loop = Pool(servers, meetings_each, attendees), asyncio.get_running_loop()
     crowd: set[asyncio.Transport] = set()

@@ -49,9 +49,9 @@ class ManyServers:
 
     def __init__(self, servers: int, meetings_each: int, attendees: int = ATTENDEES) -> None:
         self.servers, self.meetings_each = servers, meetings_each
+        numbers = map(str, (servers, meetings_each, attendees))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.many_servers"]
-            + [str(number) for number in (servers, meetings_each, attendees)],
+            [sys.executable, "-m", "benchmarks.many_servers", *numbers],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,
@@ -121,7 +121,10 @@ class PollPool:
 def run_poll_pool(
     servers: int, meetings_each: int, directory: Path, attendees: int = ATTENDEES
 ) -> Iterator[PollPool]:
-    """Run servers and a Redis that knows all their meetings while the block runs."""
+    """Run servers and a Redis that knows all their meetings while the block runs.
+
+    `attendees` are listed of each meeting.
+    """
     with (
         private_redis() as redis,
         contextlib.closing(ManyServers(servers, meetings_each, attendees)) as pool,
@@ -140,7 +143,7 @@ async def _fill(url: str, pool: ManyServers) -> None:
         now_ms = round(time.time() * 1000) - AGE_MS
         ids = [ServerId(f"server-{number:04}") for number in range(pool.servers)]
         for number, server in enumerate(ids):
-            change = ServerChange(url=pool.url(number), secret="secret of a server")
+            change = ServerChange(url=pool.url(number), secret="secret-of-a-server")
             await store.add_server(server, change)
             await _fill_server(store, server, number, pool.meetings_each, now_ms)
         for server in ids:

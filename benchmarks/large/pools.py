@@ -78,7 +78,8 @@ def run_large_pool(
 ) -> Iterator[LargePool]:
     """Run a pool and an appliance, and wait until it has polled every server.
 
-    `environ` are further environment variables of the appliance.
+    `attendees` are listed of each meeting; `environ` are further environment variables of the
+    appliance.
     """
     with run_poll_pool(servers, meetings_each, setting.directory, attendees) as pool:
         metrics = {"METRICS_BIND": f"tcp://{HOST}:0", "LOG_LEVEL": "info"}
