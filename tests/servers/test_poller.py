@@ -190,8 +190,9 @@ async def test_suspicion_hurries_the_next_poll(
     async with open_live(
         redis_url, redis_namespace, bbbs[:2], POLL_INTERVAL="60", POLL_RETRY_INTERVAL="0.2"
     ) as pool:
-        async with running(rewire(pool.res, servers__random=lambda: 0.99)):
-            await soon(lambda: polls(bbbs[0]) == polls(bbbs[1]) == 1)
+        async with running(rewire(pool.res, servers__random=lambda: 0.99)) as at_work:
+            # A suspicion that comes during a poll is superseded by it.
+            await soon(lambda: at_work.successes("bbb-1") == at_work.successes("bbb-2") == 1)
             for expected in (2, 3):
                 await pool.res.pool.records.suspect_server(ServerId("bbb-1"))
                 await bbbs[0].until_called("getMeetings", expected, SOON_S)
