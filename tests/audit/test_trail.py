@@ -17,7 +17,8 @@ from appliance.faults import DatabaseDown
 from appliance.postgres.asyncio_bridge import open_asyncio_loop
 from appliance.postgres.database import Database, open_postgres_store
 from appliance.redis.client import RedisAddress
-from appliance.redis.store import RedisStore, load_scripts, open_redis_stores
+from appliance.redis.scripts import load_scripts
+from appliance.redis.store import RedisStore, open_redis_stores
 from tests.doubles.features import EventBook
 from tests.doubles.recordings import open_recordings
 from tests.doubles.redis_processes import redis_process
