@@ -258,5 +258,6 @@ def reset(scene: Scene, configuration: str, settings: Sequence[tuple[str, str]] 
     listed = scene.ctl("servers", "list")
     for server_id in re.findall(r"^id: (.+)$", listed, re.MULTILINE):
         scene.ctl("servers", "remove", server_id, "--force")
+        scene.ctl("servers", "forget", server_id)
     for server in scene.servers:
         server.forget_meetings()
