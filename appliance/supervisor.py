@@ -43,10 +43,10 @@ from appliance.recordings.recovery import finish_changes_forever
 from appliance.recordings.retention_task import run_retention_forever
 from appliance.recordings.sizes import measure_recordings_forever
 from appliance.redis.startup import GRACE_S, report_missing_redis, wait_for_redis
-from appliance.servers.maintenance_task import Maintenance
+from appliance.servers.maintenance.task import Maintenance
 from appliance.servers.poller import Poller
 from appliance.servers.sweeper import sweep_forever
-from appliance.servers.versions import watch_versions_forever
+from appliance.servers.versions.watch import watch_versions_forever
 from appliance.settings import Settings
 from appliance.system.embedded.state import EmbeddedStoresError
 from appliance.system.process import (

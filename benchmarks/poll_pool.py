@@ -97,8 +97,11 @@ class PollPool:
     directory: Path
 
     @contextlib.contextmanager
-    def appliance(self, interval_s: float) -> Iterator[ApplianceProcess]:
-        """Run an appliance on them; it has begun the first polls when it is ready."""
+    def appliance(self, interval_s: float, **more: str) -> Iterator[ApplianceProcess]:
+        """Run an appliance on them; it has begun the first polls when it is ready.
+
+        `more` are further environment variables.
+        """
         environ = {
             "REDIS_URL": self.redis.url,
             "REDIS_NAMESPACE": NAMESPACE,
@@ -107,6 +110,7 @@ class PollPool:
             "SECRET_KEY_BASE": SECRET * 4,
             "POLL_INTERVAL": f"{interval_s:g}",
             "LOG_LEVEL": "info",
+            **more,
         }
         with ApplianceProcess(self.directory, **environ) as appliance:
             yield appliance

@@ -6,6 +6,7 @@ Sources: proc(5); clock_getcpuclockid(3), whose clock ids are computed from the 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -55,6 +56,16 @@ def find_descendant(pid: int, name: str) -> int | None:
     return None
 
 
-def _children(pid: int) -> list[int]:
+def descendants(pid: int | str = "self") -> list[int]:
+    """Return all processes below `pid`. One that ends meanwhile may be among them."""
+    found = []
+    for child in _children(pid):
+        found.append(child)
+        with contextlib.suppress(OSError):
+            found += descendants(child)
+    return found
+
+
+def _children(pid: int | str) -> list[int]:
     listings = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(child) for listing in listings for child in listing.read_text().split()]

@@ -12,9 +12,9 @@ import trio
 from appliance.console.pages.shared import describe_window
 from appliance.console.texts import Languages, Texts
 from appliance.model import ServerId, ServerState, TenantId
-from appliance.servers.maintenance import windows_of
-from appliance.servers.maintenance_rules import Phase, Window
-from appliance.servers.shares import Share
+from appliance.servers.maintenance.rules import Phase, Window
+from appliance.servers.maintenance.windows import windows_of
+from appliance.servers.versions.shares import Share
 from appliance.tenants.values import TenantChange
 from appliance.tokens.find import MAX_FAILURES
 from tests.doubles.console import ConsoleClient, OpenConsole, open_console

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from appliance.servers.yaml_entry import ServerListProblem, field_name
-from appliance.servers.yaml_nodes import Mapping as YamlMapping
-from appliance.servers.yaml_nodes import Node, Scalar, parse_yaml
+from appliance.servers.sync.yaml_entry import ServerListProblem, field_name
+from appliance.servers.sync.yaml_nodes import Mapping as YamlMapping
+from appliance.servers.sync.yaml_nodes import Node, Scalar, parse_yaml
 from appliance.tenants.limits import TenantLimits, check_limit
 
 Limits = Mapping[str, Mapping[str, str]]

@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from appliance.bbb.endpoint import UnacceptableValue, check_secret
+from appliance.servers.sync.yaml_nodes import RUBY_DECIMAL, Mapping, Node, Scalar
 from appliance.servers.values import MAX_LIMIT, check_id, check_multiplier
-from appliance.servers.yaml_nodes import RUBY_DECIMAL, Mapping, Node, Scalar
 
 _SCALELITE_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}").fullmatch
 _NUMBER = re.compile(r"[0-9]{0,15}(?:\.[0-9]{0,15})?(?:[eE][+-]?[0-9]{1,3})?").fullmatch

@@ -12,9 +12,9 @@ from appliance.admin_calls.call import AdminCall, Answer, Audited, Call, Snapsho
 from appliance.admin_calls.fields import BadRequest, Fields, NoFields, RequiredText, reads
 from appliance.admin_calls.refusal import RefusalKind, Refused
 from appliance.bbb.endpoint import UnacceptableValue
-from appliance.servers import versions
 from appliance.servers.deps import ServerDeps
-from appliance.servers.shares import parse_percent
+from appliance.servers.versions import watch
+from appliance.servers.versions.shares import parse_percent
 
 
 def _read_percent(fields: Mapping[str, Any], name: str) -> int:
@@ -65,7 +65,7 @@ class VersionShareJson(Answer, frozen=True):
     servers: Annotated[int, Meta(ge=0, description="That have this version now.")]
 
 
-def version_json(row: versions.VersionRow) -> VersionJson:
+def version_json(row: watch.VersionRow) -> VersionJson:
     """Render a version."""
     share = row.share
     return VersionJson(
@@ -84,12 +84,12 @@ def version_json(row: versions.VersionRow) -> VersionJson:
 
 
 async def _get_versions(deps: ServerDeps, call: Call[NoFields]) -> list[VersionJson]:
-    return list(map(version_json, await versions.list_versions(deps)))
+    return list(map(version_json, await watch.list_versions(deps)))
 
 
 async def _share_version(deps: ServerDeps, call: Call[ShareVersionRequest]) -> VersionShareJson:
     request = call.read()
-    share = await versions.share_version(deps, call.who, request.version, request.percent)
+    share = await watch.share_version(deps, call.who, request.version, request.percent)
     servers = await deps.pool.records.list_servers()
     have = sum(server.bbb_version == request.version for server in servers)
     return VersionShareJson(request.version, share.percent if share else None, have)

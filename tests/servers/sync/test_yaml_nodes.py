@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.servers.yaml_nodes import (
+from appliance.servers.sync.yaml_nodes import (
     MAX_CHARS,
     MAX_DEPTH,
     Mapping,

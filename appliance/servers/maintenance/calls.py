@@ -23,9 +23,14 @@ from appliance.admin_calls.fields import (
 from appliance.admin_calls.refusal import RefusalKind, Refused
 from appliance.bbb.endpoint import UnacceptableValue
 from appliance.model import ServerId
-from appliance.servers import maintenance
 from appliance.servers.deps import ServerDeps
-from appliance.servers.maintenance_rules import Moment, Phase, Window, parse_lead, parse_time
+from appliance.servers.maintenance.rules import Moment, Phase, Window, parse_lead, parse_time
+from appliance.servers.maintenance.windows import (
+    cancel_windows,
+    list_windows,
+    next_windows,
+    plan_window,
+)
 
 _TIME_FORM = "ISO 8601 with seconds and zone: 2026-12-01T22:00:00+01:00."
 
@@ -137,10 +142,8 @@ def maintenance_json(window: Window) -> MaintenanceJson:
 
 async def maintenance_of(deps: ServerDeps) -> dict[ServerId, MaintenanceJson]:
     """Return the window of each server that is under way or comes next. Raises StoreDown."""
-    windows = await maintenance.list_windows(deps)
-    return {
-        server: maintenance_json(one) for server, one in maintenance.next_windows(windows).items()
-    }
+    windows = await list_windows(deps)
+    return {server: maintenance_json(one) for server, one in next_windows(windows).items()}
 
 
 # --- handlers ------------------------------------------------------------------------------------
@@ -159,18 +162,18 @@ async def _add(deps: ServerDeps, call: Call[AddMaintenanceRequest]) -> Maintenan
         zone=request.begins.zone,
         reason=(request.reason or "").strip(),
     )
-    planned = await maintenance.plan_window(deps, call.who, window, lead_ms=request.lead)
+    planned = await plan_window(deps, call.who, window, lead_ms=request.lead)
     return maintenance_json(planned)
 
 
 async def _list(deps: ServerDeps, call: Call[NoFields]) -> list[MaintenanceJson]:
-    return list(map(maintenance_json, await maintenance.list_windows(deps)))
+    return list(map(maintenance_json, await list_windows(deps)))
 
 
 async def _cancel(
     deps: ServerDeps, call: Call[CancelMaintenanceRequest]
 ) -> CancelledMaintenanceJson:
-    found = await maintenance.cancel_windows(deps, call.who, call.read().id)
+    found = await cancel_windows(deps, call.who, call.read().id)
     windows = "1 window was" if len(found) == 1 else f"{len(found)} windows were"
     return CancelledMaintenanceJson(
         f"{windows} cancelled", [maintenance_json(window) for window in found]
@@ -178,7 +181,7 @@ async def _cancel(
 
 
 async def _read_windows(deps: ServerDeps, call: Call[Any], answer: Any) -> Mapping[str, Snapshot]:
-    windows = await maintenance.list_windows(deps)
+    windows = await list_windows(deps)
     return {
         one.id: Snapshot(
             f"maintenance window {one.id} of server {one.server_id}",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from appliance.bbb.endpoint import check_url
+from appliance.servers.sync.yaml_entry import EntryReader, ServerListProblem
+from appliance.servers.sync.yaml_nodes import Mapping, parse_yaml
 from appliance.servers.values import check_tag
-from appliance.servers.yaml_entry import EntryReader, ServerListProblem
-from appliance.servers.yaml_nodes import Mapping, parse_yaml
 
 NAMES = ("url", "secret", "enabled", "load_multiplier", "tag", "max_users")
 

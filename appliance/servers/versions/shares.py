@@ -1,6 +1,6 @@
 """Shares: which part of the new meetings a version of BBB gets. Source: docs/fleet.md.
 
-A share is kept in Redis; meetings/lua/place_meeting.lua keeps to it, and versions.py watches what
+A share is kept in Redis; meetings/lua/place_meeting.lua keeps to it, and watch.py watches what
 becomes of the meetings. Here is what is stored, and the rule by which a share is stopped.
 """
 

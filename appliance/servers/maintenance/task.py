@@ -23,8 +23,14 @@ from appliance.postgres.errors import DatabaseRefused
 from appliance.servers.audited import server_snapshot
 from appliance.servers.clearing import clear_server
 from appliance.servers.deps import ServerDeps
-from appliance.servers.maintenance import PAST_S, forecast_users, named, usual_lead, windows_of
-from appliance.servers.maintenance_rules import DAY_MS, Phase, Window
+from appliance.servers.maintenance.rules import DAY_MS, Phase, Window
+from appliance.servers.maintenance.windows import (
+    PAST_S,
+    forecast_users,
+    named,
+    usual_lead,
+    windows_of,
+)
 from appliance.servers.polling import poll_server
 
 TICK_S = 1.0

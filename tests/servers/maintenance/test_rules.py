@@ -9,7 +9,7 @@ import pytest
 
 from appliance.bbb.endpoint import UnacceptableValue
 from appliance.model import ServerId
-from appliance.servers.maintenance_rules import (
+from appliance.servers.maintenance.rules import (
     DAY_MS,
     WEEK_MS,
     Phase,

@@ -7,7 +7,7 @@ import trio
 
 from appliance.bbb.endpoint import UnacceptableValue
 from appliance.model import PlacementOutcome, ServerId
-from appliance.servers.shares import (
+from appliance.servers.versions.shares import (
     WHOLE,
     Share,
     VersionShares,

@@ -19,7 +19,7 @@ from appliance.model import Server, ServerId, ServerState
 from appliance.postgres.errors import DatabaseRefused
 from appliance.redis.store import RedisStore, to_script_json
 from appliance.servers.deps import ServerDeps
-from appliance.servers.maintenance_rules import (
+from appliance.servers.maintenance.rules import (
     DAY_MS,
     DEFAULT_LEAD_MS,
     MAX_WINDOWS,

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from appliance.bbb.endpoint import url_key
 from appliance.model import Server, ServerChange, ServerId, ServerState
-from appliance.servers.yaml_list import WantedServer
+from appliance.servers.sync.yaml_list import WantedServer
 
 
 class SyncMode(StrEnum):

@@ -17,12 +17,12 @@ import yaml
 
 from appliance.bbb.endpoint import check_url
 from appliance.model import Server, ServerId, ServerState
+from appliance.servers.sync.yaml_entry import EntryReader, ServerListProblem, field_name
+from appliance.servers.sync.yaml_limits import render_tenant_limits
+from appliance.servers.sync.yaml_nodes import Mapping as YamlMapping
+from appliance.servers.sync.yaml_nodes import Node, UnreadableYaml, parse_yaml
+from appliance.servers.sync.yaml_nodes import Sequence as YamlSequence
 from appliance.servers.values import MAX_PORT, NewServer, check_dial_in, check_id, check_tag
-from appliance.servers.yaml_entry import EntryReader, ServerListProblem, field_name
-from appliance.servers.yaml_limits import render_tenant_limits
-from appliance.servers.yaml_nodes import Mapping as YamlMapping
-from appliance.servers.yaml_nodes import Node, UnreadableYaml, parse_yaml
-from appliance.servers.yaml_nodes import Sequence as YamlSequence
 from appliance.tenants.limits import TenantLimits
 
 _VALUES = ("load_multiplier", "tag", "max_meetings", "max_users", "dial_in", "dial_in_port")

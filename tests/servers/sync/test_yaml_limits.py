@@ -6,9 +6,9 @@ import pytest
 
 from appliance.features import Features
 from appliance.model import TenantId
-from appliance.servers.sync import export_servers, sync_servers
-from appliance.servers.yaml_limits import parse_tenant_limits
-from appliance.servers.yaml_list import BadServerList
+from appliance.servers.sync.apply import export_servers, sync_servers
+from appliance.servers.sync.yaml_limits import parse_tenant_limits
+from appliance.servers.sync.yaml_list import BadServerList
 from appliance.tenants.administration import add_tenant
 from appliance.tenants.values import TenantChange
 from tests.doubles.features import open_features

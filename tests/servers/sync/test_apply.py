@@ -13,15 +13,15 @@ from appliance.features import Features
 from appliance.model import Meeting, MeetingId, PlacementRequest, Server, ServerId, ServerState
 from appliance.pool.ending import EndOutcome
 from appliance.servers.administration import list_servers
-from appliance.servers.sync import (
+from appliance.servers.sync.apply import (
     StepOutcome,
     SyncedServer,
     add_all_servers,
     export_servers,
     sync_servers,
 )
-from appliance.servers.sync_plan import StepKind, SyncMode
-from appliance.servers.yaml_list import BadServerList
+from appliance.servers.sync.plan import StepKind, SyncMode
+from appliance.servers.sync.yaml_list import BadServerList
 from tests.doubles.features import EventBook, open_features, rewire
 from tests.doubles.pool_store import PoolStore, with_store
 from tests.doubles.redis_layout import layout_faults

@@ -14,9 +14,9 @@ from appliance.audit.rules import AuditQuery
 from appliance.bbb.signed_request import Caller
 from appliance.instruments import Metrics
 from appliance.meetings.calls import join_meeting
-from appliance.servers.maintenance_rules import DAY_MS
-from appliance.servers.shares import Share
-from appliance.servers.versions import UNSEEN_MS, VersionWatch, list_versions, version_key
+from appliance.servers.maintenance.rules import DAY_MS
+from appliance.servers.versions.shares import Share
+from appliance.servers.versions.watch import UNSEEN_MS, VersionWatch, list_versions, version_key
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.features import rewire
 from tests.doubles.live_pool import LivePool, open_live

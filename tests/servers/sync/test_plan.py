@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from appliance.model import Server, ServerChange, ServerId, ServerState
-from appliance.servers.sync_plan import (
+from appliance.servers.sync.plan import (
     StepKind,
     SyncMode,
     SyncStep,
@@ -15,7 +15,7 @@ from appliance.servers.sync_plan import (
     plan_sync,
     shared_urls,
 )
-from appliance.servers.yaml_list import WantedServer
+from appliance.servers.sync.yaml_list import WantedServer
 
 ENABLED, CORDONED, DISABLED = ServerState.ENABLED, ServerState.CORDONED, ServerState.DISABLED
 A = ServerId("a")

@@ -23,7 +23,7 @@ from appliance.servers.administration import add_server, find_retired, list_serv
 from appliance.servers.clearing import panic_server
 from appliance.servers.deps import ServerDeps
 from appliance.servers.model import RemovalResult
-from appliance.servers.sync_plan import (
+from appliance.servers.sync.plan import (
     StepKind,
     SyncMode,
     SyncStep,
@@ -31,15 +31,15 @@ from appliance.servers.sync_plan import (
     plan_sync,
     shared_urls,
 )
-from appliance.servers.values import NewServer
-from appliance.servers.yaml_entry import ServerListProblem
-from appliance.servers.yaml_limits import parse_tenant_limits
-from appliance.servers.yaml_list import (
+from appliance.servers.sync.yaml_entry import ServerListProblem
+from appliance.servers.sync.yaml_limits import parse_tenant_limits
+from appliance.servers.sync.yaml_list import (
     BadServerList,
     parse_new_servers,
     parse_server_list,
     render_server_list,
 )
+from appliance.servers.values import NewServer
 from appliance.tenants.limit_administration import change_limits, tenant_ids
 from appliance.tenants.limits import DEFAULT_TENANT
 

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from appliance.model import Server, ServerId, ServerState
-from appliance.servers.yaml_list import (
+from appliance.servers.sync.yaml_list import (
     BadServerList,
     WantedServer,
     parse_new_servers,

@@ -18,7 +18,7 @@ from appliance.faults import StoreDown
 from appliance.model import Server
 from appliance.redis.store import RedisStore
 from appliance.servers.deps import ServerDeps
-from appliance.servers.shares import (
+from appliance.servers.versions.shares import (
     WHOLE,
     Excess,
     Share,
