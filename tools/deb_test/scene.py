@@ -79,11 +79,15 @@ class Scene:
         self.machine.run("systemctl", "restart", UNIT)
 
     def edit(self, **variables: str) -> None:
-        """Edit variables in the configuration."""
+        """Edit variables in the configuration, or add them to it."""
         path = self.machine.path(CONFIGURATION)
         text = path.read_text()
         for name, value in variables.items():
-            text = re.sub(rf"^#?{name}=.*$", f"{name}={value}", text, count=1, flags=re.MULTILINE)
+            line, present = f"{name}={value}", re.compile(rf"^#?{name}=.*$", re.MULTILINE)
+            if present.search(text):
+                text = present.sub(lambda _, line=line: line, text, count=1)
+            else:
+                text += f"{line}\n"
         path.write_text(text)
 
     def drop_in(self, text: str, name: str = "test.conf") -> None:
