@@ -14,6 +14,7 @@ for any lines.
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +80,7 @@ def read_blocks(text: str) -> Iterator[Block]:
 
 
 def _make_block(line: int, mark: str, lines: Sequence[str]) -> Block:
-    kept = "\n".join(lines).rstrip().split("\n")
+    kept = textwrap.dedent("\n".join(lines)).rstrip().split("\n")
     is_session = any(one.startswith(_PROMPT) for one in kept)
     return Block(line, mark or (SESSION if is_session else COMMANDS), tuple(kept))
 
@@ -274,7 +275,7 @@ def follow_object_storage(scene: Scene, package: Path, configuration: str) -> No
         bucket = s3.make_bucket()
         reset(scene, configuration, [("S3_ENDPOINT_URL", s3.url), ("S3_ADDRESSING", "path")])
         changes = [
-            (r"^\s*editor (/etc/scalelite-appliance/s3\.secret)$", rf"printf %s {KEY} >\1"),
+            (r"^editor (/etc/scalelite-appliance/s3\.secret)$", rf"printf %s {KEY} >\1"),
             (r"(?<=S3_BUCKET_NAME=).*$", bucket),
             (r"(?<=AWS_ACCESS_KEY_ID=).*$", KEY_ID),
             (r"\b[0-9a-f]{40}-\d{13}\b", RECORDING),
@@ -306,6 +307,7 @@ def follow_migration(scene: Scene, package: Path) -> None:
         lines = "".join(f"{name}={value}\n" for name, value in environ.items())
         machine.path("/etc/default/scalelite").write_text(lines)
         make_scalelite_files(machine.path("/var/bigbluebutton"))
+        machine.path("/var/bigbluebutton/recording/scalelite").mkdir(parents=True)
         machine.run("chown", "-R", "1000:2000", "/var/bigbluebutton")
         reader = Reader(scene, changes_of(scene, package))
         assert reader.follow("docs/migration.md") > 9
