@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from benchmarks.large.beside import CallSource
 from benchmarks.large.scenario import Figure, Setting
-from benchmarks.many_servers import HOST, meeting_id
+from benchmarks.many_servers import ATTENDEES, HOST, meeting_id
 from benchmarks.poll import wait_for_first_polls
 from benchmarks.poll_pool import PollPool, run_poll_pool
 from benchmarks.process_figures import cpu_s, rss_mb
@@ -74,13 +74,14 @@ class LargePool:
 
 @contextlib.contextmanager
 def run_large_pool(
-    setting: Setting, servers: int, meetings_each: int, **environ: str
+    setting: Setting, servers: int, meetings_each: int, attendees: int = ATTENDEES, **environ: str
 ) -> Iterator[LargePool]:
     """Run a pool and an appliance, and wait until it has polled every server.
 
-    `environ` are further environment variables of the appliance.
+    `attendees` are listed of each meeting; `environ` are further environment variables of the
+    appliance.
     """
-    with run_poll_pool(servers, meetings_each, setting.directory) as pool:
+    with run_poll_pool(servers, meetings_each, setting.directory, attendees) as pool:
         metrics = {"METRICS_BIND": f"tcp://{HOST}:0", "LOG_LEVEL": "info"}
         with pool.appliance(POLL_INTERVAL_S, **(metrics | environ)) as appliance:
             wait_for_first_polls(pool)
