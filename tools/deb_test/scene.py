@@ -83,11 +83,9 @@ class Scene:
         path = self.machine.path(CONFIGURATION)
         text = path.read_text()
         for name, value in variables.items():
-            line, present = f"{name}={value}", re.compile(rf"^#?{name}=.*$", re.MULTILINE)
-            if present.search(text):
-                text = present.sub(lambda _, line=line: line, text, count=1)
-            else:
-                text += f"{line}\n"
+            found = re.search(rf"^#?{name}=.*$", text, re.MULTILINE)
+            first, last = found.span() if found else (len(text), len(text))
+            text = f"{text[:first]}{name}={value}{text[last:] or chr(10)}"
         path.write_text(text)
 
     def drop_in(self, text: str, name: str = "test.conf") -> None:
