@@ -34,8 +34,17 @@ def machine_cpu_s() -> float:
 
 def rss_mb(pid: int) -> float:
     """Return the resident memory of a process in MB (10^6). Raises OSError: no such process."""
+    return _status_mb(pid, "VmRSS:")
+
+
+def peak_mb(pid: int | None) -> float:
+    """Return the peak of the resident memory of a process in MB. Raises OSError."""
+    return _status_mb(pid, "VmHWM:")
+
+
+def _status_mb(pid: int | None, field: str) -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(field):
             return int(line.split()[1]) * 1024 / 1e6
     return 0.0
 
