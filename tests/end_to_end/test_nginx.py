@@ -38,7 +38,7 @@ def appliance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppliancePro
 def nginx(appliance: ApplianceProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     root = tmp_path_factory.mktemp("site")
     published = appliance.directory("publish")
-    with run_nginx(root / "nginx", appliance_port=appliance.front.port, published=published) as one:
+    with run_nginx(root / "nginx", appliance.front.port, published=published) as one:
         # Over HTTPS, through nginx, as a BBB server delivers: more than nginx's usual 1 MB.
         with BbbProcess(server_id="bbb1") as bbb:
             words = ("servers", "add", bbb.url, bbb.secret, "--id", "bbb1", "--enable")
