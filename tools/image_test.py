@@ -1,8 +1,8 @@
-"""`make image-test`: runs the image with podman, alone and as two replicas that are restarted in turn.
+"""`make image-test`: runs the image with podman, alone and as two replicas restarted in turn.
 
-Requires root. Everything runs in namespaces that end with this program: its own control groups, since
-podman needs the unified hierarchy, and a network that has only a loopback. Two minutes without the
-build of the image, which is made if dist/ has none.
+Requires root. Everything runs in namespaces that end with this program: its own control groups,
+since podman needs the unified hierarchy, and a network that has only a loopback. Two minutes
+without the build of the image, which is made if dist/ has none.
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ def prepare(archive: Path) -> int:
     inside = [sys.executable, "-m", "tools.image_test", "--archive", str(archive.resolve())]
     namespaces = ("--mount", "--cgroup", "--pid", "--fork", "--kill-child", "--propagation=private")
     command = ["unshare", *namespaces, "sh", "-c", _ENTER, "enter", *inside]
-    return subprocess.run(command, cwd=ROOT, env={**os.environ, _INSIDE: "1"}, check=False).returncode
+    return subprocess.run(
+        command, cwd=ROOT, env={**os.environ, _INSIDE: "1"}, check=False
+    ).returncode
 
 
 class Podman:
@@ -77,7 +79,12 @@ class Podman:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         storage = ("--root", str(directory / "storage"), "--runroot", str(directory / "run"))
-        self._command = ("podman", *storage, "--storage-driver=overlay", "--cgroup-manager=cgroupfs")
+        self._command = (
+            "podman",
+            *storage,
+            "--storage-driver=overlay",
+            "--cgroup-manager=cgroupfs",
+        )
 
     def ask(self, *words: str) -> str:
         """Run podman and return its output. Raises RuntimeError."""
@@ -87,8 +94,9 @@ class Podman:
         """Run a container as docs/containers.md says, wait until it is healthy, return a client."""
         variables = {"LOADBALANCER_SECRET": SECRET, "BIND": f"tcp://127.0.0.1:{port}", **environ}
         self.ask(
-            "run", "--detach", "--name", name, "--network=host", "--cgroups=disabled", "--read-only",
-            "--stop-timeout=45", "--cap-drop=ALL", "--security-opt=no-new-privileges", *options,
+            "run", "--detach", "--name", name, "--network=host", "--cgroups=disabled",
+            "--read-only", "--stop-timeout=45", "--cap-drop=ALL",
+            "--security-opt=no-new-privileges", *options,
             *(f"--env={key}={value}" for key, value in variables.items()), IMAGE,
         )  # fmt: skip
         front = FrontEnd(port, SECRET)
@@ -144,7 +152,9 @@ def test(report: Report, podman: Podman, archive: Path) -> None:
 def hold_meeting(report: Report, podman: Podman, servers: list[BbbProcess]) -> None:
     """Use a container with the embedded stores, and restart it."""
     volume = "--volume=pool:/var/lib/scalelite-appliance"
-    with report.step("with embedded stores: a meeting is created and joined, the rest is read-only"):
+    with report.step(
+        "with embedded stores: a meeting is created and joined, the rest is read-only"
+    ):
         front = podman.start("pool", 3000, volume)
         podman.add_servers("pool", servers)
         assert front.create("first").returncode == "SUCCESS"
@@ -212,7 +222,9 @@ def restart_in_turn(report: Report, podman: Podman, fronts: dict[str, FrontEnd])
                 podman.wait_healthy(name, fronts[name])
                 time.sleep(TAKEN_AGAIN_S)
         took_s = time.monotonic() - began_s
-        print(f"{load.answered[0]} calls in {took_s:.0f} s, {len(load.failures)} failed", flush=True)
+        print(
+            f"{load.answered[0]} calls in {took_s:.0f} s, {len(load.failures)} failed", flush=True
+        )
         with report.step("every call was answered"):
             assert not load.failures, load.failures
 

@@ -34,7 +34,9 @@ def appliances(
 
 
 @pytest.fixture(scope="module")
-def nginx(appliances: list[ApplianceProcess], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+def nginx(
+    appliances: list[ApplianceProcess], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Nginx]:
     ports = [one.front.port for one in appliances]
     root = tmp_path_factory.mktemp("site")
     with run_nginx(root / "nginx", *ports, published=Path(root)) as one:
