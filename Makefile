@@ -1,7 +1,7 @@
 # On a new machine, `make run` and `make test` install what they need. `make` alone lists the targets.
 # ARGS is passed to the program of a target: make test ARGS="tests/bbb -k checksum".
 .DEFAULT_GOAL := help
-.PHONY: help venv dev run test test-compat test-s3 lint bench bench-all bench-fleet soak chaos docs screenshots man lock deb apt-repo image image-test release deb-test clean
+.PHONY: help venv dev run test test-compat test-s3 lint bench bench-all bench-fleet bench-large soak chaos docs screenshots man lock deb apt-repo image image-test release deb-test clean
 MAKEFLAGS += --no-print-directory
 ARGS ?=
 CODE = appliance tests benchmarks tools
@@ -54,6 +54,9 @@ bench-all: bench ## measure placement, lists, polling and recordings as well (20
 
 bench-fleet: dev ## play two school days in a cloud (seven minutes)
 	@.venv/bin/python -m benchmarks.fleet $(ARGS)
+
+bench-large: dev ## measure pools of 2,000 servers, huge lists and what they do to other calls (half an hour)
+	@.venv/bin/python -m benchmarks.large $(ARGS)
 
 soak: dev ## ten minutes of load with bad clients and a bad server; check for leaks
 	@.venv/bin/python benchmarks/soak.py $(ARGS)

@@ -12,6 +12,7 @@ so they take no locks. Labels must come from small known sets, because every com
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -33,6 +34,9 @@ S3_REASONS = (
     "other",
 )
 """Error codes of S3, and of failures before its answer."""
+
+_SLOT_S, _SLOTS = 6.0, 10
+"""Of a recent maximum."""
 
 Labels = tuple[str, ...]
 
@@ -113,6 +117,34 @@ class Histogram:
             del self._counts[labels], self._sums[labels]
 
 
+class RecentMaximum:
+    """The largest value of the last minute, and of up to a tenth of that more.
+
+    Unlike a maximum since the last scrape it can be read by several.
+    """
+
+    __slots__ = ("_slots",)
+
+    def __init__(self) -> None:
+        self._slots: deque[tuple[int, float]] = deque()
+        """Number and maximum of each slot of time with a value, oldest first."""
+
+    def note(self, value: float, now_s: float) -> None:
+        """Take a value at a time of a monotonic clock."""
+        slot = int(now_s / _SLOT_S)
+        if self._slots and self._slots[-1][0] == slot:
+            if value > self._slots[-1][1]:
+                self._slots[-1] = slot, value
+            return
+        self._slots.append((slot, value))
+        while self._slots[0][0] < slot - _SLOTS:
+            self._slots.popleft()
+
+    def read(self) -> float:
+        """Return the maximum as of the last value, 0 before the first."""
+        return max((value for _, value in self._slots), default=0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Metrics:
     """The instruments of one process."""
@@ -154,3 +186,5 @@ class Metrics:
     tenant_creates: Counter = field(default_factory=lambda: Counter("tenant"))
     """Creates that were answered with SUCCESS, repeated ones included, by name of the tenant."""
     loop_lag: Histogram = field(default_factory=lambda: Histogram(bounds=SHORT_SECONDS))
+    loop_pause: RecentMaximum = field(default_factory=RecentMaximum)
+    """Longest time in seconds for which the event loop ran no other task."""

@@ -43,19 +43,19 @@ from appliance.recordings.recovery import finish_changes_forever
 from appliance.recordings.retention_task import run_retention_forever
 from appliance.recordings.sizes import measure_recordings_forever
 from appliance.redis.startup import GRACE_S, report_missing_redis, wait_for_redis
-from appliance.servers.maintenance_task import Maintenance
+from appliance.servers.maintenance.task import Maintenance
 from appliance.servers.poller import Poller
 from appliance.servers.sweeper import sweep_forever
-from appliance.servers.versions import watch_versions_forever
+from appliance.servers.versions.watch import watch_versions_forever
 from appliance.settings import Settings
 from appliance.system.embedded.state import EmbeddedStoresError
 from appliance.system.process import (
-    measure_loop_lag,
     raise_file_limit,
     share_connections,
     trim_memory_forever,
     tune_allocator,
     tune_garbage_collector,
+    watch_loop,
 )
 from appliance.system.signals import watch_signals
 from appliance.system.state_secrets import StateSecretError
@@ -248,7 +248,7 @@ def _services(
         ("versions", partial(watch_versions_forever, features.servers)),
         ("audit", features.audit.run),
         ("memory", trim_memory_forever),
-        ("loop_lag", partial(measure_loop_lag, features.metrics.loop_lag)),
+        ("loop_lag", partial(watch_loop, features.metrics.loop_lag, features.metrics.loop_pause)),
         ("ended_meetings", partial(notify_ended_forever, features.callbacks)),
         ("callbacks", call_front_ends),
         ("status", partial(report_status, partial(describe_status, features), systemd.send)),

@@ -1,6 +1,6 @@
 """One process that simulates very many BBB servers for the poll benchmark.
 
-    python -m benchmarks.many_servers SERVERS MEETINGS
+    python -m benchmarks.many_servers SERVERS MEETINGS [ATTENDEES]
 
 Server N has the path /sN/bigbluebutton/api on a common port; server 0 has a port of its own, so
 that it can refuse connections or hang while the others work. Prints its ports as JSON, then reads
@@ -36,11 +36,11 @@ def meeting_id(server: int, number: int) -> str:
 class Pool:
     """The simulated servers."""
 
-    def __init__(self, servers: int, meetings_each: int) -> None:
+    def __init__(self, servers: int, meetings_each: int, attendees: int) -> None:
         self.servers, self.meetings_each = servers, meetings_each
         self.counts: Counter[tuple[int, str]] = Counter()
         self.hanging = False
-        self._pieces, self._head = _template()
+        self._pieces, self._head = _template(attendees)
         self._index = index("3.0.10", f"http://{HOST}/bigbluebutton")
         self._running = running(True)
 
@@ -59,9 +59,9 @@ class Pool:
         return {call: [counts[n, call] for n in range(self.servers)] for call in calls}
 
 
-def _template() -> tuple[list[str], str]:
+def _template(attendees: int) -> tuple[list[str], str]:
     """Return the text of a meeting, split at its id, and the text before the first meeting."""
-    users = [User(f"w_{n:012}", f"Student Number {n}", "VIEWER") for n in range(ATTENDEES)]
+    users = [User(f"w_{n:012}", f"Student Number {n}", "VIEWER") for n in range(attendees)]
     meeting = Meeting(
         id=_MARK,
         internal_id=f"183f0bf3a0982a127bdb8161e0c44eb696b3e75c-{_MARK}",
@@ -72,7 +72,7 @@ def _template() -> tuple[list[str], str]:
         voice_bridge="70000",
         metadata={"bbb-origin": "Moodle", "bbb-context-name": "Botany", "bbb-context-id": "1234"},
         has_user_joined=True,
-        participants=ATTENDEES,
+        participants=attendees,
         moderators=1,
         users=users,
     )
@@ -111,9 +111,9 @@ class _Connection(asyncio.Protocol):
             )
 
 
-async def serve(servers: int, meetings_each: int) -> None:
+async def serve(servers: int, meetings_each: int, attendees: int = ATTENDEES) -> None:
     """Serve until stdin ends."""
-    pool, loop = Pool(servers, meetings_each), asyncio.get_running_loop()
+    pool, loop = Pool(servers, meetings_each, attendees), asyncio.get_running_loop()
     crowd: set[asyncio.Transport] = set()
     first: set[asyncio.Transport] = set()
     common = await loop.create_server(lambda: _Connection(pool, crowd, False), HOST, 0)
@@ -144,4 +144,4 @@ def _write(value: object) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(serve(*map(int, sys.argv[1:])))

@@ -31,7 +31,7 @@ from appliance.redis.client import RedisAddress
 from appliance.servers.model import (
     Observation,
 )
-from benchmarks.many_servers import AGE_MS, HOST, meeting_id
+from benchmarks.many_servers import AGE_MS, ATTENDEES, HOST, meeting_id
 from benchmarks.pool import SECRET
 from tests.doubles.appliance_process import ApplianceProcess
 from tests.doubles.pool_store import PoolStore, open_pool_store
@@ -47,10 +47,11 @@ CONNECT_S = 10.0
 class ManyServers:
     """The process of the simulated servers."""
 
-    def __init__(self, servers: int, meetings_each: int) -> None:
+    def __init__(self, servers: int, meetings_each: int, attendees: int = ATTENDEES) -> None:
         self.servers, self.meetings_each = servers, meetings_each
+        numbers = map(str, (servers, meetings_each, attendees))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.many_servers", str(servers), str(meetings_each)],
+            [sys.executable, "-m", "benchmarks.many_servers", *numbers],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,
@@ -97,8 +98,11 @@ class PollPool:
     directory: Path
 
     @contextlib.contextmanager
-    def appliance(self, interval_s: float) -> Iterator[ApplianceProcess]:
-        """Run an appliance on them; it has begun the first polls when it is ready."""
+    def appliance(self, interval_s: float, **more: str) -> Iterator[ApplianceProcess]:
+        """Run an appliance on them; it has begun the first polls when it is ready.
+
+        `more` are further environment variables.
+        """
         environ = {
             "REDIS_URL": self.redis.url,
             "REDIS_NAMESPACE": NAMESPACE,
@@ -107,17 +111,23 @@ class PollPool:
             "SECRET_KEY_BASE": SECRET * 4,
             "POLL_INTERVAL": f"{interval_s:g}",
             "LOG_LEVEL": "info",
+            **more,
         }
         with ApplianceProcess(self.directory, **environ) as appliance:
             yield appliance
 
 
 @contextlib.contextmanager
-def run_poll_pool(servers: int, meetings_each: int, directory: Path) -> Iterator[PollPool]:
-    """Run servers and a Redis that knows all their meetings while the block runs."""
+def run_poll_pool(
+    servers: int, meetings_each: int, directory: Path, attendees: int = ATTENDEES
+) -> Iterator[PollPool]:
+    """Run servers and a Redis that knows all their meetings while the block runs.
+
+    `attendees` are listed of each meeting.
+    """
     with (
         private_redis() as redis,
-        contextlib.closing(ManyServers(servers, meetings_each)) as pool,
+        contextlib.closing(ManyServers(servers, meetings_each, attendees)) as pool,
     ):
         trio.run(_fill, redis.url, pool)
         yield PollPool(pool, redis, directory)
@@ -133,7 +143,7 @@ async def _fill(url: str, pool: ManyServers) -> None:
         now_ms = round(time.time() * 1000) - AGE_MS
         ids = [ServerId(f"server-{number:04}") for number in range(pool.servers)]
         for number, server in enumerate(ids):
-            change = ServerChange(url=pool.url(number), secret="secret of a server")
+            change = ServerChange(url=pool.url(number), secret="secret-of-a-server")
             await store.add_server(server, change)
             await _fill_server(store, server, number, pool.meetings_each, now_ms)
         for server in ids:

@@ -6,6 +6,7 @@ Sources: proc(5); clock_getcpuclockid(3), whose clock ids are computed from the 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -33,8 +34,17 @@ def machine_cpu_s() -> float:
 
 def rss_mb(pid: int) -> float:
     """Return the resident memory of a process in MB (10^6). Raises OSError: no such process."""
+    return _status_mb(pid, "VmRSS:")
+
+
+def peak_mb(pid: int | None) -> float:
+    """Return the peak of the resident memory of a process in MB. Raises OSError."""
+    return _status_mb(pid, "VmHWM:")
+
+
+def _status_mb(pid: int | None, field: str) -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(field):
             return int(line.split()[1]) * 1024 / 1e6
     return 0.0
 
@@ -55,6 +65,16 @@ def find_descendant(pid: int, name: str) -> int | None:
     return None
 
 
-def _children(pid: int) -> list[int]:
+def descendants(pid: int | str = "self") -> list[int]:
+    """Return all processes below `pid`. One that ends meanwhile may be among them."""
+    found = []
+    for child in _children(pid):
+        found.append(child)
+        with contextlib.suppress(OSError):
+            found += descendants(child)
+    return found
+
+
+def _children(pid: int | str) -> list[int]:
     listings = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(child) for listing in listings for child in listing.read_text().split()]

@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,15 +35,27 @@ PLAYBACK_BYTES = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class CallsBeside:
+    """The latency of API calls before and during imports, as medians over slices of SLICE_S, so
+    that a short disturbance does not count."""
+
+    quiet_p50_ms: float
+    busy_p50_ms: float
+    quiet_p99_ms: float
+    busy_p99_ms: float
+    quiet_busy: float
+    busy_busy: float
+    """CPU time of the appliance, in cores."""
+    errors: int
+
+
+@dataclass(frozen=True, slots=True)
 class ImportResult:
     """The result of one import."""
 
     megabytes: float
     seconds: float
-    quiet_p99_ms: float
-    busy_p99_ms: float
-    """Both are medians over slices of SLICE_S, so that a short disturbance does not count."""
-    errors: int
+    calls: CallsBeside
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +106,14 @@ def measure_import(
 ) -> ImportResult:
     """Measure the import of a recording while the mix of API calls runs."""
     tar = write_tar(directory, megabytes, files)
+    target = Path(appliance.environ["RECORDING_SPOOL_DIR"]) / tar.name
+    calls = measure_calls_beside(appliance, lambda: tar.rename(target))
+    found = appliance.events("recording_imported", recordings=[RECORD_ID])
+    return ImportResult(megabytes, found[0]["took_s"], calls)
+
+
+def measure_calls_beside(appliance: ApplianceProcess, begin: Callable[[], object]) -> CallsBeside:
+    """Measure the mix of API calls before and during imports, which `begin` puts in the spool."""
     with bbb_servers(3) as servers, Generator() as generator:
         for server in servers:
             appliance.add_server(server)
@@ -106,20 +126,25 @@ def measure_import(
                 server.set_users(meeting, participants=2, moderators=1, listed=True)
         quiet = [_measure_mix(appliance, generator, meetings, f"quiet{n}") for n in range(5)]
         began_s = time.monotonic()
-        target = Path(appliance.environ["RECORDING_SPOOL_DIR"]) / tar.name
-        tar.rename(target)
+        begin()
         busy: list[Report] = []
-        while not (found := appliance.events("recording_imported", recordings=[RECORD_ID])):
+        while any(Path(appliance.environ["RECORDING_SPOOL_DIR"]).glob("*.tar")):
             if time.monotonic() - began_s > IMPORT_LIMIT_S:
                 raise SystemExit(f"not imported after {IMPORT_LIMIT_S:g} s")
             busy.append(_measure_mix(appliance, generator, meetings, f"busy{len(busy)}"))
-    return ImportResult(
-        megabytes,
-        found[0]["took_s"],
+    return CallsBeside(
+        statistics.median(map(_p50, quiet)),
+        statistics.median(map(_p50, busy)),
         statistics.median(map(_p99, quiet)),
         statistics.median(map(_p99, busy)),
+        _busy(quiet),
+        _busy(busy),
         sum(each.errors for each in busy + quiet),
     )
+
+
+def _busy(reports: Sequence[Report]) -> float:
+    return sum(one.cpu_s["appliance"] for one in reports) / sum(one.seconds for one in reports)
 
 
 def _measure_mix(
@@ -172,6 +197,10 @@ def measure_lists(
         report.cpu_s["appliance"] * 1000 / max(report.requests, 1),
         report.errors,
     )
+
+
+def _p50(report: Report) -> float:
+    return report.latency_ms[SHARES.index(0.5)]
 
 
 def _p99(report: Report) -> float:

@@ -27,7 +27,7 @@ if __package__ in (None, ""):  # run as a script: tests are found from the root
     sys.path[0] = str(ROOT)
 
 from benchmarks.figures import TARGETS  # noqa: E402
-from benchmarks.process_figures import cpu_s  # noqa: E402
+from benchmarks.process_figures import cpu_s, peak_mb  # noqa: E402
 from benchmarks.recording_flow import measure_import, measure_lists, measure_playback  # noqa: E402
 from tests.doubles.appliance_process import ApplianceProcess  # noqa: E402
 from tests.doubles.recordings import fill_statements  # noqa: E402
@@ -112,14 +112,6 @@ def measure(appliance: ApplianceProcess, case: Case) -> Result:
     )
 
 
-def peak_mb(pid: int | None) -> float:
-    """Return the peak resident memory of a process in MB (10^6)."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024 / 1e6
-    return 0.0
-
-
 def main(arguments: Sequence[str]) -> int:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(
@@ -168,8 +160,8 @@ def main(arguments: Sequence[str]) -> int:
         print(
             f"import of {imported.megabytes:.0f} MB: "
             f"{imported.megabytes / imported.seconds:.0f} MB/s; p99 of the mix "
-            f"{imported.quiet_p99_ms:.1f} -> {imported.busy_p99_ms:.1f} ms, "
-            f"{imported.errors} errors"
+            f"{imported.calls.quiet_p99_ms:.1f} -> {imported.calls.busy_p99_ms:.1f} ms, "
+            f"{imported.calls.errors} errors"
         )
         for clients in (1, 50):
             played = measure_playback(appliance, clients, 3 if options.quick else 50)

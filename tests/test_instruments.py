@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.instruments import Counter, Histogram
+from appliance.instruments import Counter, Histogram, RecentMaximum
 
 
 def test_counter_counts_each_combination_of_labels_separately() -> None:
@@ -61,3 +61,23 @@ def test_forget_drops_the_series_that_are_not_kept() -> None:
     histogram.forget("server", frozenset({"a"}))
 
     assert [labels for labels, *_ in histogram.read()] == [("a", "ok"), ("a", "failed")]
+
+
+def test_recent_maximum_is_that_of_the_last_minute() -> None:
+    recent = RecentMaximum()
+    assert recent.read() == 0.0
+
+    read = []
+    for now_s, value in ((100, 0.2), (103, 0.5), (104, 0.1), (160, 0.3), (163, 0.1), (169, 0.0)):
+        recent.note(value, now_s)
+        read.append(recent.read())
+
+    assert read == [0.2, 0.5, 0.5, 0.5, 0.5, 0.3]
+
+
+def test_recent_maximum_forgets_what_was_before_a_long_gap() -> None:
+    recent = RecentMaximum()
+    recent.note(2.0, 0.0)
+    recent.note(0.1, 1e6)
+
+    assert recent.read() == 0.1

@@ -49,9 +49,9 @@ from appliance.recordings.admin_player_calls import PLAYER_CALLS
 from appliance.servers.admin_calls import SERVER_CALLS
 from appliance.servers.admin_pool_calls import POOL_CALLS
 from appliance.servers.cluster_proxy_calls import CLUSTER_PROXY_CALLS
-from appliance.servers.maintenance_calls import MAINTENANCE_CALLS
+from appliance.servers.maintenance.calls import MAINTENANCE_CALLS
 from appliance.servers.registration_calls import REGISTRATION_CALLS
-from appliance.servers.version_calls import VERSION_CALLS
+from appliance.servers.versions.calls import VERSION_CALLS
 from appliance.takeover.admin_calls import TAKEOVER_CALLS
 from appliance.tenants.admin_calls import TENANT_CALLS
 from appliance.tenants.admin_limit_calls import LIMIT_CALLS

@@ -11,8 +11,9 @@ from msgspec import Meta
 from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Call, time_json
 from appliance.admin_calls.fields import BadRequest, Fields, Text, limit, reads, text
+from appliance.admin_calls.refusal import ErrorAnswer, ErrorJson
 from appliance.audit.rules import DONE, AuditEntry, AuditQuery, cut
-from appliance.audit.trail import AuditTrail
+from appliance.audit.trail import AuditTrail, TrailIncomplete
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 10_000
 
@@ -63,6 +64,12 @@ class AuditEntryJson(Answer, frozen=True):
     result: Annotated[str, Meta(description=f"`{DONE}`, or why it was not done.")]
 
 
+class AuditIncompleteJson(ErrorJson, frozen=True):
+    """A store does not answer: what is missing, and what can be shown all the same."""
+
+    entries: tuple[AuditEntryJson, ...] = ()
+
+
 def entry_json(entry: AuditEntry) -> AuditEntryJson:
     """Render an entry."""
     return AuditEntryJson(
@@ -79,7 +86,11 @@ def entry_json(entry: AuditEntry) -> AuditEntryJson:
 async def _audit(trail: AuditTrail, call: Call[AuditRequest]) -> list[AuditEntryJson]:
     request = call.read()
     query = AuditQuery(request.since, cut(request.object), cut(request.who), request.limit)
-    return list(map(entry_json, await trail.search(query)))
+    try:
+        return list(map(entry_json, await trail.search(query)))
+    except TrailIncomplete as error:
+        document = AuditIncompleteJson(str(error), entries=tuple(map(entry_json, error.entries)))
+        raise ErrorAnswer(503, document) from error
 
 
 AUDIT_CALLS: tuple[AdminCall[AuditTrail], ...] = (
@@ -98,6 +109,7 @@ AUDIT_CALLS: tuple[AdminCall[AuditTrail], ...] = (
             )
         ],
         request={"since": "2026-11-25", "object": "bbb1", "who": "", "limit": "100"},
+        refusals={503: "A store does not answer. `entries` are those that were found elsewhere."},
         role=Role.VIEWER,
         deadline_s=LONG_S,
     ),

@@ -36,6 +36,14 @@ _DAY_MS = 86_400_000
 _MAX_HELD = 1000
 
 
+class TrailIncomplete(Exception):
+    """A store does not answer: `str()` says which and what is missing; `entries` were found."""
+
+    def __init__(self, reason: str, entries: list[AuditEntry]) -> None:
+        super().__init__(reason)
+        self.entries = entries
+
+
 @dataclass(slots=True)
 class AuditTrail:
     """The audit trail of all appliances on the same stores."""
@@ -83,13 +91,29 @@ class AuditTrail:
             self.faults.note("audit_entries_dropped", "redis", count=dropped)
 
     async def search(self, query: AuditQuery) -> list[AuditEntry]:
-        """Return the entries of a search, newest first. Raises DatabaseDown, StoreDown."""
+        """Return the entries of a search, newest first. Raises TrailIncomplete."""
+        waiting: list[AuditEntry] = []
+        kept: list[AuditEntry] = []
+        missing: list[str] = []
         # Redis first: what is moved to the database meanwhile is found twice, not missed.
-        waiting = parse_waiting(await self.waiting.read(), query)
+        try:
+            waiting = parse_waiting(await self.waiting.read(), query)
+        except StoreDown as error:
+            missing.append(
+                f"Redis does not answer ({_why(error)}): the latest changes may be missing"
+            )
+        try:
+            kept = [] if self.table is None else await self.table.find(query)
+        except DatabaseDown as error:
+            missing.append(
+                f"PostgreSQL does not answer ({_why(error)}): only changes that have not been"
+                " written to it yet are shown"
+            )
         held = [entry for entry in self._held if query.accepts(entry)]
-        kept = [] if self.table is None else await self.table.find(query)
         found = {entry.id: entry for entry in (*kept, *waiting, *held)}
         newest = sorted(found.values(), key=lambda entry: entry.time_ms, reverse=True)
+        if missing:
+            raise TrailIncomplete("; ".join(missing), newest[: query.limit])
         return newest[: query.limit]
 
     # --- the background ---------------------------------------------------------------------------
@@ -143,3 +167,7 @@ class AuditTrail:
         old = [text for text in texts for one in parse_entries([text]) if one.time_ms < before_ms]
         if old:
             await self.waiting.remove(old)
+
+
+def _why(error: StoreDown | DatabaseDown) -> str:
+    return str(error) or "no connection"

@@ -29,7 +29,8 @@ from appliance.log import get_logger
 from appliance.postgres.asyncio_bridge import open_asyncio_loop
 from appliance.postgres.database import open_postgres_store
 from appliance.postgres.errors import DatabaseRefused
-from appliance.redis.store import load_scripts, open_redis_stores, redis_address
+from appliance.redis.scripts import load_scripts
+from appliance.redis.store import open_redis_stores, redis_address
 from appliance.settings import Settings
 from appliance.system.embedded.state import EmbeddedStoresError
 from appliance.system.embedded.stores import open_embedded_stores

@@ -6,8 +6,9 @@ from quart import Response
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from appliance.admin_calls.actors import CLIENT_KEY
-from appliance.console.core import PREFIX, Console
+from appliance.console.core import Console
 from appliance.console.routes import make_console_blueprint
+from appliance.console.templating import PREFIX
 from appliance.http.messages import (
     AsgiApp,
     ClientGone,

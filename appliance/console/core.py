@@ -2,46 +2,45 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Awaitable, Callable, Hashable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import trio
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from quart import Response
 
-from appliance import __version__
 from appliance.admin.dispatch import AdminCalls
 from appliance.admin.errors import answer_error
 from appliance.admin_calls.actors import Actor, Role
-from appliance.console.charts import draw_bar, draw_day, draw_skyline, draw_sparkline
+from appliance.admin_calls.refusal import ErrorJson
 from appliance.console.live import Live, Parts
+from appliance.console.problems import find_store_problems
 from appliance.console.sessions import COOKIE_PATH, NOTICE_COOKIE, UNDO_S, Signer
 from appliance.console.sign_in import SignedInViewer, SignIn, read_cookies
 from appliance.console.snapshot import PoolSnapshot
+from appliance.console.templating import make_environment, read_assets
 from appliance.console.texts import Languages, Texts
+from appliance.faults import DatabaseDown, StoreDown
 from appliance.features import Features
 from appliance.http.messages import ClientGone
 from appliance.http.quart_exchange import current_exchange
 from appliance.model import TenantId
 
-HOME = Path(__file__).parent
-PREFIX = "/scalelite"
+AGAIN_S = 5
+"""When a page is loaded again that could not show everything."""
 _NOTICE_S = 60
+_NO_PROBLEM = '<div data-part="stores"></div>'
 _MAX_CACHED = 20_000
 
 
 class ChangeFailed(Exception):
     """An admin call was refused or failed; `str()` is one line for the operator."""
 
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
+    def __init__(self, status: int, document: ErrorJson) -> None:
+        super().__init__(document.error)
         self.status = status
+        self.document = document
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +163,8 @@ class Console:
         self.live = live
         self.signer = Signer.of(features.recordings.secret_key_base)
         self.sign_in = SignIn(features, self.signer)
-        self.assets = _read_assets()
-        self.templates = _make_environment(self.assets)
+        self.assets = read_assets()
+        self.templates = make_environment(self.assets)
         self.simulations = trio.CapacityLimiter(1)
         """One simulation at a time."""
         self._rendered: dict[Hashable, tuple[Hashable, str]] = {}
@@ -179,25 +178,23 @@ class Console:
             known = self._rendered[place] = state, render()
         return known[1]
 
-    async def call(self, visit: Visit | SignedInViewer, name: str, **fields: Any) -> Any:
+    async def call(self, caller: Visit | View, name: str, **fields: Any) -> Any:
         """Make an admin call as the viewer and return its answer. Raises ChangeFailed."""
-        viewer = visit.viewer if isinstance(visit, Visit) else visit
+        actor = caller.viewer.actor if isinstance(caller, Visit) else caller.actor
         try:
-            return await self.calls.make(name, viewer.actor, fields)
+            return await self.calls.make(name, actor, fields)
         except ClientGone:
             raise
         except Exception as error:
             declaration = self.calls.find(name)
             assert declaration is not None
             failed = answer_error(declaration, error, self.features.faults, self.features.log)
-            raise ChangeFailed(failed.status, failed.document.error) from error
+            raise ChangeFailed(failed.status, failed.document) from error
 
-    async def try_call(
-        self, visit: Visit | SignedInViewer, name: str, **fields: Any
-    ) -> tuple[Any, str]:
+    async def try_call(self, caller: Visit | View, name: str, **fields: Any) -> tuple[Any, str]:
         """Return the answer of a call, or None and why it failed."""
         try:
-            return await self.call(visit, name, **fields), ""
+            return await self.call(caller, name, **fields), ""
         except ChangeFailed as error:
             return None, str(error)
 
@@ -214,8 +211,31 @@ class Console:
             **values,
         )
 
-    async def page(self, visit: Visit, template: str, status: int = 200, **values: Any) -> Response:
-        """Render a whole page for a viewer."""
+    async def parts(self, page: LivePage, view: View, seen: PoolSnapshot) -> Parts:
+        """Render the parts of a page, and what every page says: which store is away."""
+        stores = self._stores(view, seen)
+        try:
+            parts = await page.parts(self, view, seen)
+        except (StoreDown, DatabaseDown):
+            return Parts({"stores": stores})  # the page keeps what it had
+        return replace(parts, html={**parts.html, "stores": stores})
+
+    def _stores(self, view: View, seen: PoolSnapshot) -> str:
+        """Return what a page says above its content while a store is away."""
+        # The overview says it in its own words.
+        problems = [] if view.page == "overview" else find_store_problems(seen)
+        return self.part("stores", view, problems=problems) if problems else _NO_PROBLEM
+
+    async def page(
+        self,
+        visit: Visit,
+        template: str,
+        status: int = 200,
+        *,
+        incomplete: bool = False,
+        **values: Any,
+    ) -> Response:
+        """Render a whole page for a viewer; one that is `incomplete` is soon loaded again."""
         snapshot = await self.live.snapshot()
         view, texts = visit.view, visit.texts
         html = self.templates.get_template(template).render(
@@ -230,17 +250,18 @@ class Console:
             notice=self._take_notice(),
             multitenancy=self.settings.api.multitenancy,
             snapshot=snapshot,
-            **values,
+            **{"stream": [("page", "still")], "stores": self._stores(view, snapshot), **values},
         )
         response = html_response(html, status)
+        if incomplete:
+            response.headers["refresh"] = str(AGAIN_S)
         if NOTICE_COOKIE in read_cookies(current_exchange().request):
             response.delete_cookie(NOTICE_COOKIE, path=COOKIE_PATH)
         return response
 
     async def live_page(self, visit: Visit, page: LivePage, **values: Any) -> Response:
         """Render a page with its parts, and the address of the stream of its changes."""
-        snapshot = await self.live.snapshot()
-        parts = await page.parts(self, visit.view, snapshot)
+        parts = await page.parts(self, visit.view, await self.live.snapshot())
         shown = {**{key: Markup(html) for key, html in parts.html.items()}, **parts.lists}
         query = [("page", page.name), *visit.view.params]
         return await self.page(visit, f"{page.name}.html", parts=shown, stream=query, **values)
@@ -281,99 +302,6 @@ class _Permits:
     def administer(self) -> bool:
         """Whether it changes everything and sees secrets."""
         return self.role.includes(Role.ADMIN)
-
-
-@dataclass(frozen=True)
-class Asset:
-    """A static file, kept in memory."""
-
-    body: bytes
-    content_type: str
-
-    @cached_property
-    def tag(self) -> str:
-        """Return what names this version of the file."""
-        return hashlib.sha256(self.body).hexdigest()[:16]
-
-
-_TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-}
-
-
-def _read_assets() -> dict[str, Asset]:
-    return {
-        path.name: Asset(path.read_bytes(), _TYPES[path.suffix])
-        for path in sorted((HOME / "static").iterdir())
-        if path.suffix in _TYPES
-    }
-
-
-def _make_environment(assets: Mapping[str, Asset]) -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(HOME / "templates"),
-        autoescape=True,
-        auto_reload=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    environment.globals.update(
-        asset=lambda name: f"{PREFIX}/static/{name}?v={assets[name].tag}",
-        bar=draw_bar,
-        sparkline=draw_sparkline,
-        day_chart=draw_day,
-        skyline=draw_skyline,
-        mark=_mark,
-        navigation=_navigation,
-        version=__version__,
-    )
-    environment.filters["pattern"] = lambda text: re.sub(r"([.*+?^${}()|\[\]\\/])", r"\\\1", text)
-    return environment
-
-
-_SHAPES = {
-    "ok": '<circle cx="8" cy="8" r="6"/>',
-    "half": '<path d="M8 2a6 6 0 0 0 0 12z"/><circle class="ring" cx="8" cy="8" r="5.25"/>',
-    "off": '<circle class="ring" cx="8" cy="8" r="5.25"/>',
-    "warn": '<path d="M8 1.5 15 14H1z"/>',
-    "fail": '<path d="M4 2l4 4 4-4 2 2-4 4 4 4-2 2-4-4-4 4-2-2 4-4-4-4z"/>',
-}
-"""State by shape as well as by colour."""
-
-
-def _mark(kind: str) -> Markup:
-    return Markup(
-        f'<svg class="mark {kind}" viewBox="0 0 16 16" aria-hidden="true">{_SHAPES[kind]}</svg>'
-    )
-
-
-_PAGES = (
-    ("overview", "Overview", "/scalelite/", Role.VIEWER, False),
-    ("servers", "Servers", "/scalelite/servers", Role.VIEWER, False),
-    ("meetings", "Meetings", "/scalelite/meetings", Role.VIEWER, True),
-    ("recordings", "Recordings", "/scalelite/recordings", Role.VIEWER, True),
-    ("tenants", "Tenants", "/scalelite/tenants", Role.VIEWER, True),
-    ("callbacks", "Callbacks", "/scalelite/callbacks", Role.VIEWER, False),
-    ("audit", "Audit", "/scalelite/audit", Role.VIEWER, False),
-    ("doctor", "Doctor", "/scalelite/doctor", Role.VIEWER, False),
-    ("what-if", "What if", "/scalelite/what-if", Role.VIEWER, False),
-)
-
-
-def _navigation(
-    viewer: SignedInViewer, may: object, multitenancy: bool
-) -> list[tuple[str, str, str]]:
-    """Return the pages that a viewer may see: name, title, address."""
-    return [
-        (name, title, href)
-        for name, title, href, role, for_tenants in _PAGES
-        if viewer.may(role)
-        and (for_tenants or viewer.token.tenant_id is None)
-        and (multitenancy or name != "tenants")
-    ]
 
 
 def html_response(html: str, status: int = 200) -> Response:

@@ -34,14 +34,20 @@ class Problem:
     """The page that shows more."""
     values: dict[str, Any] = field(default_factory=dict)
     """What the placeholders of text and advice stand for."""
-    from_doctor: bool = False
+    check: str = ""
+    """The check of doctor that found it, before its text; empty: the console itself."""
 
 
 def find_problems(seen: PoolSnapshot) -> list[Problem]:
     """Return everything that is wrong, the worst first."""
-    found = [*_of_stores(seen), *_of_pool(seen), *_of_servers(seen), *_of_work(seen)]
+    found = [*find_store_problems(seen), *_of_pool(seen), *_of_servers(seen), *_of_work(seen)]
     found += _of_doctor(seen)
     return sorted(found, key=lambda one: one.level is not Level.FAIL)
+
+
+def find_store_problems(seen: PoolSnapshot) -> list[Problem]:
+    """Return which store is away."""
+    return list(_of_stores(seen))
 
 
 def _of_stores(seen: PoolSnapshot) -> Iterator[Problem]:
@@ -183,8 +189,7 @@ def _of_doctor(seen: PoolSnapshot) -> Iterator[Problem]:
             yield Problem(level, text, findings[0].advice, "/scalelite/doctor", values)
             continue
         for one in findings:
-            text = f"{one.check}: {one.text}"
-            yield Problem(level, text, one.advice, "/scalelite/doctor", from_doctor=True)
+            yield Problem(level, one.text, one.advice, "/scalelite/doctor", check=one.check)
 
 
 def free_seats(servers: Sequence[Server]) -> tuple[int | None, int]:

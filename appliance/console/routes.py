@@ -16,7 +16,7 @@ from quart import Blueprint, Response, request
 from appliance.admin.routes import make_admin_calls
 from appliance.admin_calls.actors import CLIENT_KEY
 from appliance.console.core import (
-    PREFIX,
+    AGAIN_S,
     ChangeFailed,
     Console,
     Done,
@@ -32,6 +32,7 @@ from appliance.console.live import MAX_STREAMS, Follower, Live, encode_event
 from appliance.console.pages import LIVE_PAGES, NOTHING, PAGES
 from appliance.console.sessions import COOKIE, COOKIE_PATH, LOGIN_FORM_S, NOTICE_COOKIE, SESSION_S
 from appliance.console.sign_in import SignedInViewer, is_own_origin, is_private
+from appliance.console.templating import PREFIX
 from appliance.console.texts import Texts, load_languages
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.features import Features
@@ -136,7 +137,7 @@ class _PageViews:
             x=texts, t=texts.t, reason=texts.t(reason)
         )
         response = html_response(html, 503)
-        response.headers["retry-after"] = response.headers["refresh"] = "5"
+        response.headers["retry-after"] = response.headers["refresh"] = str(AGAIN_S)
         return response
 
     async def _serve(self, route: Route, texts: Texts, path: dict[str, str]) -> Response:
@@ -168,13 +169,16 @@ class _PageViews:
             console.live.forget()
             notice, status = done.notice, 200
         else:
-            notice, status = Notice(visit.texts.t(str(done)), "failed"), done.status
+            notice, status = Notice(visit.texts.tell(str(done)), "failed"), done.status
         if request.headers.get("x-fragment"):
             csrf = console.signer.csrf_token(visit.viewer.session)
             html = console.part("notice", visit.view, notice=notice, csrf=csrf)
             return html_response(html, status)
         if not isinstance(done, Done):
-            return await console.page(visit, "failed.html", status, reason=notice.text)
+            again = status == 503 and request.method == "GET"
+            return await console.page(
+                visit, "failed.html", status, reason=notice.text, incomplete=again
+            )
         response = _redirect(done.to)
         self._set_cookie(response, NOTICE_COOKIE, console.sign_notice(notice), 60)
         return response
@@ -307,7 +311,7 @@ class _PageViews:
         """Yield the events of a stream; ends with the session, and when the appliance stops."""
         console = self._console
         with console.live.watch(
-            view.key, partial(page.parts, console, view), page.interval_s
+            view.key, partial(console.parts, page, view), page.interval_s
         ) as channel:
             yield b"retry: 2000\n\n"
             follower = Follower(channel, console.live.stopping)

@@ -23,9 +23,9 @@ from appliance.fleet.capacity import Capacity
 from appliance.instruments import LastPoll
 from appliance.model import PlacementOutcome, Server, ServerState
 from appliance.servers.administration import list_servers
-from appliance.servers.maintenance import list_windows, next_windows
-from appliance.servers.maintenance_rules import Window
-from appliance.servers.versions import VersionRow, list_versions
+from appliance.servers.maintenance.rules import Window
+from appliance.servers.maintenance.windows import list_windows, next_windows
+from appliance.servers.versions.watch import VersionRow, list_versions
 
 _READ_S = 4.0
 _SLOW_EVERY_S = 5.0

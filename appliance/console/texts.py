@@ -6,17 +6,41 @@ no translation is shown in English.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
+from appliance.events.journal import Event
+from appliance.events.texts import describe
 from appliance.http.page_texts import load_texts
 from appliance.log import Log
 
 ENGLISH = "en"
 UNKNOWN = "\N{EN DASH}"
+_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+
+
+_MAX_TOLD = 10_000
+_LEAST_WORDS = 7
+"""Characters beside the placeholders that a message must have to be recognised."""
+
+
+@cache
+def _patterns_of(messages: tuple[str, ...]) -> list[tuple[re.Pattern[str], list[str], str]]:
+    """Return the messages with placeholders as patterns, the most particular ones first."""
+    found = []
+    for message in messages:
+        words = _PLACEHOLDER.split(message)  # text, name, text, name … text
+        size = sum(map(len, words[::2]))
+        if len(words) > 1 and size >= _LEAST_WORDS:
+            form = "(.+?)".join(map(re.escape, words[::2]))
+            found.append((size, re.compile(form, re.DOTALL), words[1::2], message))
+    found.sort(key=lambda one: -one[0])
+    return [(pattern, names, message) for _, pattern, names, message in found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +49,7 @@ class Texts:
 
     language: str
     messages: Mapping[str, str] = field(default_factory=dict, repr=False)
+    _told: dict[str, str] = field(default_factory=dict, repr=False)
 
     def t(self, message: str, **values: Any) -> str:
         """Translate a message and fill in its values; numbers are grouped."""
@@ -36,6 +61,34 @@ class Texts:
             for name, value in values.items()
         }
         return text.format_map(shown)
+
+    def tell(self, text: str) -> str:
+        """Translate a text that the appliance has composed: a finding of doctor, a refusal.
+
+        It is found among the messages by its words: `{path} is missing` for `/mnt is missing`.
+        """
+        if not self.messages or not text:
+            return text
+        known = self._told.get(text)
+        if known is None:
+            if len(self._told) >= _MAX_TOLD:
+                self._told.clear()
+            known = self._told[text] = self._compose(text)
+        return known
+
+    def _compose(self, text: str) -> str:
+        if text in self.messages:
+            return self.messages[text]
+        for pattern, names, message in _patterns_of(tuple(self.messages)):
+            if found := pattern.fullmatch(text):
+                # A part that is a sentence itself, such as the reason of a failure.
+                parts = [self.tell(part) if " " in part else part for part in found.groups()]
+                return self.messages[message].format_map(dict(zip(names, parts, strict=True)))
+        return text
+
+    def event(self, event: Event) -> str:
+        """Return what happened."""
+        return describe(event.event, event.fields, self.t) if self.messages else event.text
 
     def n(self, count: int, one: str, many: str, **values: Any) -> str:
         """Translate the message for one or the one for another number of things (`{n}`)."""

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from appliance.ctl.arguments import Commands, add_command, add_limit_option
-from appliance.ctl.client import ControlClient
+from appliance.ctl.client import ControlClient, Refusal
 from appliance.ctl.console import Console
-from appliance.ctl.exit_codes import DONE
+from appliance.ctl.exit_codes import DONE, FAILED
 from appliance.ctl.tables import Column
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 10_000
@@ -48,14 +48,22 @@ def _parse_time(text: str) -> str:
 
 
 def show(console: Console, client: ControlClient, args: Namespace) -> int:
-    """Show the entries in a table."""
+    """Show the entries in a table; with a store away those that are found, and what is missing."""
     given = {"since": args.since, "object": args.object, "who": args.who, "limit": str(args.limit)}
-    found = client.get_long("audit", **{name: text for name, text in given.items() if text})
+    missing = ""
+    try:
+        found = client.get_long("audit", **{name: text for name, text in given.items() if text})
+    except Refusal as error:
+        if error.entries is None:
+            raise
+        found, missing = error.entries, str(error)
     if console.as_json:
         console.document(found)
     else:
         console.table(_COLUMNS, list(map(_row, found)))
-    return DONE
+    if missing:
+        console.error(missing)
+    return FAILED if missing else DONE
 
 
 def _row(entry: Mapping[str, Any]) -> tuple[object, ...]:

@@ -34,7 +34,12 @@ class Refusal(ControlError):
     """The appliance answered with an error."""
 
     def __init__(
-        self, reason: str, status: int, kind: str = "", problems: Sequence[str] = ()
+        self,
+        reason: str,
+        status: int,
+        kind: str = "",
+        problems: Sequence[str] = (),
+        entries: Sequence[Any] | None = None,
     ) -> None:
         super().__init__(reason)
         self.status = status
@@ -43,6 +48,8 @@ class Refusal(ControlError):
         """`confirmation_needed`, `not_found` …, see admin_calls/refusal.py."""
         self.problems = tuple(problems)
         """All problems of the request, if the call lists them."""
+        self.entries = entries
+        """What can be shown all the same; None: nothing."""
 
 
 def find_socket(environ: Mapping[str, str], *, is_root: bool) -> str:
@@ -154,7 +161,7 @@ def _decode(status: int, content: bytes) -> Any:
     reason = str(error.get("error") or f"HTTP status {status}")
     problems = error.get("problems")
     listed = [str(one) for one in problems] if isinstance(problems, list) else []
-    raise Refusal(reason, status, str(error.get("kind", "")), listed)
+    raise Refusal(reason, status, str(error.get("kind", "")), listed, error.get("entries"))
 
 
 class _UnixConnection(HTTPConnection):

@@ -51,7 +51,8 @@ def _judge_place(place: Place, user: str) -> Finding:
             )
         return fail(check, f"{path} is missing", f"`{made}`, or change {place.variable}")
     if problem == NOT_A_DIRECTORY:
-        return fail(check, f"{path} is {problem}", f"move it away, or change {place.variable}")
+        advice = f"move it away, or change {place.variable}"
+        return fail(check, f"{path} is not a directory", advice)
     if problem == READ_ONLY:
         # The unit protects the system (ProtectSystem=strict); findmnt shows whether it is the disk.
         drop_in = f"`ReadWritePaths={path}` in a drop-in (`systemctl edit scalelite-appliance`)"

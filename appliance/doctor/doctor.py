@@ -52,8 +52,8 @@ from appliance.recordings.mixed_storage import MixedStorage
 from appliance.recordings.player import PlayerDirectory
 from appliance.recordings.player_files import PlayerBuild
 from appliance.servers.administration import find_server, list_servers
-from appliance.servers.maintenance import list_windows
-from appliance.servers.maintenance_rules import Phase
+from appliance.servers.maintenance.rules import Phase
+from appliance.servers.maintenance.windows import list_windows
 from appliance.system.disk_facts import DirectoryFacts
 
 _CHECK_S = 9.0

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from appliance.bbb.server_facts import ServerFacts
 from appliance.doctor.findings import Finding, fail, ok, warn
 from appliance.model import Server, ServerState
-from appliance.servers.maintenance_rules import Phase, Window
-from appliance.servers.shares import Share
-from appliance.servers.sync_plan import shared_urls
+from appliance.servers.maintenance.rules import Phase, Window
+from appliance.servers.sync.plan import shared_urls
+from appliance.servers.versions.shares import Share
 
 OLDEST_VERSION = (2, 6)
 SKEW_WARN_S = 5.0

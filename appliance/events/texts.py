@@ -6,7 +6,7 @@ with or without one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 Kind = Literal[
@@ -128,7 +128,7 @@ _TEXTS: Mapping[Kind, Mapping[str, str]] = {
 }
 KINDS: Mapping[str, Kind] = {name: kind for kind, texts in _TEXTS.items() for name in texts}
 """The kind of each event that is shown."""
-_FORMS = {name: text for texts in _TEXTS.values() for name, text in texts.items()}
+FORMS = {name: text for texts in _TEXTS.values() for name, text in texts.items()}
 _LAST = (("reason", ": {}"), ("exception", ": {}"), ("by", " (by {})"))
 """Fields that are added to every text."""
 
@@ -141,16 +141,16 @@ def kind_of(event: str, level: str, *, is_change: bool = False) -> Kind | None:
     return KINDS.get(event, "appliance" if is_change or level in ("error", "critical") else None)
 
 
-def describe(event: str, fields: Mapping[str, Any]) -> str:
-    """Return the text of an event."""
-    form = _FORMS.get(event)
+def describe(event: str, fields: Mapping[str, Any], translate: Callable[[str], str] = str) -> str:
+    """Return the text of an event; `translate` gives the texts of FORMS in another language."""
+    form = translate(FORMS[event]) if event in FORMS else None
     if form is None:
         named = " ".join(f"{name}={_say(value)}" for name, value in fields.items())
         return f"{event.replace('_', ' ')}: {named}" if named else event.replace("_", " ")
     text = form.format_map(_Said(fields))
     for name, more in _LAST:
         if fields.get(name) and f"{{{name}}}" not in form:
-            text += more.format(_say(fields[name]))
+            text += translate(more).format(_say(fields[name]))
     return text
 
 

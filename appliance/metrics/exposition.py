@@ -147,6 +147,10 @@ def _counted(metrics: Metrics) -> Iterator[Metric]:
         ("s3_errors", "Errors of the object store, by its code.", metrics.s3_errors),
     ):
         yield _counter(f"scalelite_{name}", text, counter)
+    text = "Longest pause of the event loop in the last minute."
+    pause = GaugeMetricFamily("scalelite_loop_pause_max_seconds", text)
+    pause.add_metric([], metrics.loop_pause.read())
+    yield pause
 
 
 def _histogram(name: str, text: str, histogram: Histogram) -> Metric:

@@ -23,9 +23,9 @@ from appliance.metrics.exposition import MAX_TENANTS, SpoolStatus, StoreSnapshot
 from appliance.metrics.host import HostReader, HostStatus
 from appliance.metrics.tenants import TenantReader
 from appliance.model import TenantId
-from appliance.servers.maintenance import WindowStore
-from appliance.servers.maintenance_rules import Phase
-from appliance.servers.shares import VersionShares
+from appliance.servers.maintenance.rules import Phase
+from appliance.servers.maintenance.windows import WindowStore
+from appliance.servers.versions.shares import VersionShares
 from appliance.tenants.limits import DEFAULT_TENANT, TenantLimits
 from appliance.usage.debts import with_debts
 

@@ -35,7 +35,9 @@ _COLUMNS = """
 SELECT r.id, r.record_id, r.meeting_id, r.name, r.state, r.published, r.protected, r.starttime,
     r.endtime, t.tenant, ARRAY(
         SELECT format FROM public.playback_formats WHERE recording_id = r.id ORDER BY format
-    )::text[] AS formats
+    )::text[] AS formats, (
+        SELECT sum(bytes) FROM appliance.recording_sizes WHERE record_id = r.record_id
+    )::bigint AS size
 FROM public.recordings r
 """
 _NOT_DELETED = f"r.state IS DISTINCT FROM '{RecordingStates.DELETED}'"
@@ -249,4 +251,5 @@ def _summary_of(row: Record) -> RecordingSummary:
         start_ms=ms_of(row["starttime"]),
         end_ms=ms_of(row["endtime"]),
         formats=tuple(format for format in row["formats"] if format),
+        size=row["size"],
     )

@@ -144,6 +144,7 @@ class RecordingSummaryJson(CommonJson, frozen=True):
     """A line of a listing."""
 
     formats: list[str]
+    size: Annotated[int | None, Meta(description="Bytes of all files; null: not measured yet.")]
 
 
 class FormatJson(Answer, frozen=True):
@@ -262,7 +263,7 @@ def _common(one: RecordingSummary | Recording) -> Mapping[str, Any]:
 
 def summary_json(one: RecordingSummary) -> RecordingSummaryJson:
     """Render a line of a listing."""
-    return RecordingSummaryJson(**_common(one), formats=list(one.formats))
+    return RecordingSummaryJson(**_common(one), formats=list(one.formats), size=one.size)
 
 
 def recording_json(one: Recording) -> RecordingJson:
@@ -354,7 +355,7 @@ _COMMON_EXAMPLE: dict[str, Any] = {
     "start_time": "2023-11-14T22:13:20Z",
     "end_time": "2023-11-14T23:13:20Z",
 }
-SUMMARY_EXAMPLE = RecordingSummaryJson(**_COMMON_EXAMPLE, formats=["presentation"])
+SUMMARY_EXAMPLE = RecordingSummaryJson(**_COMMON_EXAMPLE, formats=["presentation"], size=84_912_773)
 RECORDING_EXAMPLE = RecordingJson(
     **_COMMON_EXAMPLE,
     participants=7,

@@ -36,6 +36,8 @@ ABANDONED_UPLOAD_S = 24 * 3600.0
 _WRITE_OUT_EVERY = 8 << 20
 _LONGEST_NAME = 200
 """Of a name that gets a prefix or suffix; a file name has at most 255 bytes."""
+SMALL_BYTES = 256 << 10
+"""Files up to this size need not be on the disk on their way to a bucket."""
 _METADATA = "metadata.xml"
 _WORK_PREFIX, _UPLOAD_PREFIX = "appliance-import-", ".upload-"
 
@@ -43,7 +45,9 @@ _WORK_PREFIX, _UPLOAD_PREFIX = "appliance-import-", ".upload-"
 class Spool:
     """The spool and work directories. Every method raises OSError."""
 
-    def __init__(self, settings: RecordingSettings) -> None:
+    def __init__(self, settings: RecordingSettings, *, small_bytes: int = 0) -> None:
+        """`small_bytes`: see extract_tar; for files that are soon in a bucket, SMALL_BYTES."""
+        self._small_bytes = small_bytes
         self.directory = settings.spool_dir
         self._failed = settings.spool_dir / FAILED
         self._work = settings.work_dir
@@ -72,8 +76,8 @@ class Spool:
 
     def unpack(self, tar: SpooledTar, work: str, stop: Callable[[], bool]) -> list[UnpackedFormat]:
         """Unpack a tar and return its formats. Raises as `extract_tar`."""
-        target = self.make_work(work)
-        extract_tar(self.directory / tar.name, target, self.limits, stop=stop)
+        target, path = self.make_work(work), self.directory / tar.name
+        extract_tar(path, target, self.limits, stop=stop, small_bytes=self._small_bytes)
         return self.unpacked(target)
 
     def make_work(self, work: str) -> Path:

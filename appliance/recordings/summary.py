@@ -36,6 +36,8 @@ class RecordingSummary:
     start_ms: int | None
     end_ms: int | None
     formats: tuple[str, ...] = ()
+    size: int | None = None
+    """Bytes of all files; None: not measured yet."""
 
 
 @dataclass(frozen=True, slots=True)

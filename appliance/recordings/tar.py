@@ -60,17 +60,19 @@ def extract_tar(
     *,
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[int], None] = lambda _bytes: None,
+    small_bytes: int = 0,
 ) -> int:
     """Unpack an archive into a directory that exists and is empty; return the bytes of its files.
 
     source: a path, or the descriptor of an open file.
     `stop` is asked for every member and every megabyte, `progress` gets the number of bytes written
-    since the last call. After an error, what was unpacked before stays in the directory.
+    since the last call. Files up to `small_bytes` are not written out at once, because they are
+    removed soon. After an error, what was unpacked before stays in the directory.
     Raises HostileTar, BrokenTar, DiskFull, Stopped, OSError.
     """
     try:
         with open_tar_stream(source) as stream:
-            return _Extraction(stream, target, limits, stop, progress).run()
+            return _Extraction(stream, target, limits, stop, progress, small_bytes).run()
     except OSError as error:
         raise _translate(error) from error
 
@@ -196,12 +198,14 @@ class _Extraction:
         limits: TarLimits,
         stop: Callable[[], bool],
         progress: Callable[[int], None],
+        small_bytes: int,
     ) -> None:
         self._stream = stream
         self._target = str(target)
         self._limits = limits
         self._stop = stop
         self._progress = progress
+        self._small_bytes = small_bytes
         self._members = 0
         self._bytes = 0
         self._unchecked_bytes = _CHECK_DISK_EVERY_BYTES
@@ -281,6 +285,7 @@ class _Extraction:
         self._parent = parent
 
     def _write(self, path: str, left: int) -> None:
+        small = left <= self._small_bytes
         with open(_create(path), "wb", buffering=0) as file:
             while left:
                 self._check_stop()
@@ -289,7 +294,7 @@ class _Extraction:
                 _write_all(file, chunk)
                 self._progress(len(chunk))
                 self._unwritten_bytes += len(chunk)
-                if self._unwritten_bytes >= _WRITE_OUT_EVERY_BYTES or not left:
+                if not small and (self._unwritten_bytes >= _WRITE_OUT_EVERY_BYTES or not left):
                     self._unwritten_bytes = 0
                     write_out(file.fileno())
 

@@ -1,4 +1,5 @@
--- Functions shared by all scripts; the loader prepends this file to each of them.
+-- Definitions shared by all scripts. The loader puts those that a script uses, directly or through others,
+-- in front of it (load_scripts in scripts.py): each begins with `local` in the first column.
 -- KEYS[1] is the namespace with its colon ("scalelite:"). P is the prefix of Scalelite's keys, whose
 -- hashes must get no further fields (Scalelite rejects unknown ones); A is that of the appliance's.
 -- Times are milliseconds since the epoch and arguments of the caller.

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from importlib.resources import files
 from typing import Any
 
 import trio
@@ -38,21 +37,9 @@ REPLICATED_MS = 1000
 
 Argument = str | int | float
 
+
 # Created once: with options, json.dumps creates an encoder for each call.
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
-
-
-def load_scripts() -> dict[str, Script]:
-    """Return the scripts of every feature (`appliance/*/lua/`) by name, `lib.lua` in front."""
-    root = files("appliance")
-    library = (root / "redis" / "lib.lua").read_text("utf-8")
-    sources = {
-        path.name.removesuffix(".lua"): path.read_text("utf-8")
-        for feature in root.iterdir()
-        if (folder := feature / "lua").is_dir()
-        for path in folder.iterdir()
-    }
-    return {name: Script(name, f"{library}\n{text}") for name, text in sources.items()}
 
 
 def to_script_json(arguments: Mapping[str, Any]) -> str:

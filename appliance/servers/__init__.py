@@ -2,7 +2,7 @@
 
 Begin in `polling.py` (with `poller.py`, which schedules polls, and `lua/observe_server.lua`), or in
 `administration.py` for the operator's commands. `remembered.py` notices that Redis has lost all
-servers. `maintenance.py` acts on maintenance windows, `versions.py` watches over the shares of BBB
-versions. May use callbacks/, pool/, tenants/ and what is below them, but neither meetings/ nor
-recordings/.
+servers. `maintenance/` plans and acts on maintenance windows, `versions/` gives versions of BBB
+their share of the new meetings, `sync/` reads and applies server lists. May use callbacks/, pool/,
+tenants/ and what is below them, but neither meetings/ nor recordings/.
 """

@@ -57,7 +57,7 @@ from appliance.servers.admin_types import (
 )
 from appliance.servers.audited import ONE_SERVER
 from appliance.servers.deps import ServerDeps
-from appliance.servers.maintenance_calls import maintenance_of
+from appliance.servers.maintenance.calls import maintenance_of
 from appliance.servers.values import MAX_LIMIT, MAX_PORT, NewServer
 
 NO_SERVER = {404: "There is no server with this id."}

@@ -26,7 +26,6 @@ from appliance.admin_calls.refusal import ErrorAnswer, ErrorJson, RefusalKind
 from appliance.model import Server, ServerChange
 from appliance.servers import administration as servers
 from appliance.servers import polling
-from appliance.servers import sync as server_sync
 from appliance.servers.admin_calls import NO_SERVER
 from appliance.servers.admin_types import (
     POLL_EXAMPLE,
@@ -41,11 +40,12 @@ from appliance.servers.admin_types import (
 )
 from appliance.servers.audited import ALL_SERVERS, EMPTY_POOL
 from appliance.servers.deps import ServerDeps
-from appliance.servers.maintenance_calls import maintenance_of
-from appliance.servers.sync import AddedServer, StepOutcome, SyncedServer
-from appliance.servers.sync_plan import StepKind, SyncMode, named_values
-from appliance.servers.yaml_list import BadServerList
-from appliance.servers.yaml_nodes import MAX_CHARS
+from appliance.servers.maintenance.calls import maintenance_of
+from appliance.servers.sync import apply as server_sync
+from appliance.servers.sync.apply import AddedServer, StepOutcome, SyncedServer
+from appliance.servers.sync.plan import StepKind, SyncMode, named_values
+from appliance.servers.sync.yaml_list import BadServerList
+from appliance.servers.sync.yaml_nodes import MAX_CHARS
 
 _HIDDEN = "*****"
 _ACCEPTED = "The pool is empty, and the servers that it had are forgotten"

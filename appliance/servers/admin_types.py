@@ -18,7 +18,7 @@ from appliance.bbb.endpoint import host_labels, host_of
 from appliance.model import Server, ServerId, ServerState
 from appliance.pool.ending import EndOutcome, EndResult
 from appliance.servers.administration import PoolStatus
-from appliance.servers.maintenance_calls import MaintenanceJson
+from appliance.servers.maintenance.calls import MaintenanceJson
 from appliance.servers.polling import PollResult
 from appliance.servers.values import MAX_PORT
 

@@ -20,7 +20,7 @@ from appliance.model import Server, ServerChange, ServerId, ServerState
 from appliance.pool.retired import RetiredServer
 from appliance.servers.deps import ServerDeps
 from appliance.servers.polling import PollResult, poll_server
-from appliance.servers.sync_plan import named_values
+from appliance.servers.sync.plan import named_values
 from appliance.servers.values import NewServer, check_change, check_id
 from appliance.usage.debts import with_debts
 

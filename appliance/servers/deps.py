@@ -14,8 +14,8 @@ from appliance.log import Log
 from appliance.model import ServerId
 from appliance.pool.deps import PoolDeps
 from appliance.servers.remembered import RememberedServers
-from appliance.servers.shares import VersionShares
 from appliance.servers.store import ServerStore
+from appliance.servers.versions.shares import VersionShares
 from appliance.settings import Settings
 from appliance.usage.deps import UsageDeps
 

@@ -20,7 +20,7 @@ from appliance.model import Server, ServerChange, Target
 from appliance.pool.retired import RetiredServer
 from appliance.servers.administration import add_server, find_server, update_server
 from appliance.servers.deps import ServerDeps
-from appliance.servers.sync_plan import named_values
+from appliance.servers.sync.plan import named_values
 from appliance.servers.values import NewServer
 from appliance.usage.debts import with_debts
 

@@ -27,7 +27,8 @@ from appliance.model import (
 )
 from appliance.pool.records import PoolRecords
 from appliance.redis.client import RedisAddress, Script
-from appliance.redis.store import RedisStores, load_scripts, open_redis_stores
+from appliance.redis.scripts import load_scripts
+from appliance.redis.store import RedisStores, open_redis_stores
 from appliance.servers.load import make_observation
 from appliance.servers.store import ServerStore
 from appliance.simulation.replay import Run, cost_of

@@ -19,7 +19,8 @@ from appliance.log import EventLogger, current_request_id
 from appliance.model import PlacementRules
 from appliance.postgres.asyncio_bridge import open_asyncio_loop
 from appliance.postgres.database import Database, open_postgres_store
-from appliance.redis.store import RedisStores, load_scripts, open_redis_stores, redis_address
+from appliance.redis.scripts import load_scripts
+from appliance.redis.store import RedisStores, open_redis_stores, redis_address
 from appliance.settings import Settings, StoreSettings
 from appliance.system.embedded.stores import open_embedded_stores
 

@@ -42,8 +42,8 @@ from appliance.recordings.manual_imports import ManualImports
 from appliance.servers.deps import ServerDeps
 from appliance.servers.poller import Poller
 from appliance.servers.remembered import RememberedServers
-from appliance.servers.shares import VersionShares
 from appliance.servers.store import ServerStore
+from appliance.servers.versions.shares import VersionShares
 from appliance.settings import Settings
 from appliance.system.state_secrets import load_secret_key_base
 from appliance.system.tasks import Background

@@ -33,7 +33,7 @@ from appliance.recordings.playback_tokens import PlaybackTokens
 from appliance.recordings.player_source import PlayerSource
 from appliance.recordings.refused_uploads import RefusedUploads
 from appliance.recordings.served_files import ServedFiles
-from appliance.recordings.spool import Spool
+from appliance.recordings.spool import SMALL_BYTES, Spool
 from appliance.recordings.spool_admin import SpoolAdmin
 from appliance.recordings.spool_watcher import SpoolWatcher
 from appliance.recordings.storage import Storage
@@ -144,7 +144,7 @@ def _make_admin(
     importer = Importer(
         journal=ImportJournal(database, log, urls=callbacks.urls, wake=callbacks.queue.wake),
         recordings=RecordingStore(database),
-        spool=Spool(recordings),
+        spool=Spool(recordings, small_bytes=SMALL_BYTES if settings.s3.enabled else 0),
         files=files,
         rules=ImportRules(recordings.import_unpublished, settings.protected.enabled),
         log=log,

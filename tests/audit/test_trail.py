@@ -11,13 +11,14 @@ import trio
 
 from appliance.audit.rules import DONE, AuditEntry, AuditQuery, Change
 from appliance.audit.store import MAX_WAITING, AuditTable, WaitingEntries
-from appliance.audit.trail import AuditTrail
+from appliance.audit.trail import AuditTrail, TrailIncomplete
 from appliance.fault_log import FaultLog
 from appliance.faults import DatabaseDown
 from appliance.postgres.asyncio_bridge import open_asyncio_loop
 from appliance.postgres.database import Database, open_postgres_store
 from appliance.redis.client import RedisAddress
-from appliance.redis.store import RedisStore, load_scripts, open_redis_stores
+from appliance.redis.scripts import load_scripts
+from appliance.redis.store import RedisStore, open_redis_stores
 from tests.doubles.features import EventBook
 from tests.doubles.recordings import open_recordings
 from tests.doubles.redis_processes import redis_process
@@ -186,10 +187,11 @@ async def test_entries_wait_while_the_database_is_away(
 
         with pytest.raises(DatabaseDown):
             await trail.flush()
-        with pytest.raises(DatabaseDown):
+        with pytest.raises(TrailIncomplete, match=r"PostgreSQL .*written") as caught:
             await trail.search(AuditQuery())
 
         assert await bench.waiting() == 1
+        assert shown(caught.value.entries) == ["uid=0 (root)"]
 
 
 async def test_redis_keeps_the_newest_entries_without_a_database(
@@ -221,6 +223,9 @@ async def test_change_is_not_held_up_by_redis_and_its_entry_follows(
             redis.kill()
             with trio.fail_after(5):
                 await record(trail, "while it was away")
+                with pytest.raises(TrailIncomplete, match="Redis does not answer") as caught:
+                    await trail.search(AuditQuery())
+                assert shown(caught.value.entries) == ["while it was away"]
 
             redis.start()
             await bench.redis.client.wait_connected()

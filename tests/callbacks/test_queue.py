@@ -34,7 +34,8 @@ from appliance.faults import CallFailed, CallRefused, DatabaseDown, StoreDown
 from appliance.features import Features
 from appliance.model import TenantId
 from appliance.redis.client import RedisAddress, open_redis_client
-from appliance.redis.store import RedisStore, load_scripts
+from appliance.redis.scripts import load_scripts
+from appliance.redis.store import RedisStore
 from appliance.tenants.values import TenantChange
 from tests.doubles.callback_contract import ready
 from tests.doubles.features import EventBook, now_ms, open_features, rewire

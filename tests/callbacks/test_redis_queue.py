@@ -12,7 +12,8 @@ from appliance.callbacks.redis_queue import RedisQueue
 from appliance.callbacks.rules import AttemptResult, CallbackState
 from appliance.faults import StoreDown
 from appliance.redis.client import RedisAddress, RedisClient, open_redis_client
-from appliance.redis.store import RedisStore, load_scripts
+from appliance.redis.scripts import load_scripts
+from appliance.redis.store import RedisStore
 from tests.doubles.callback_contract import CONTRACT, DONE, LEASE_S, OTHER, WHO, claim, ready
 from tests.doubles.features import now_ms
 from tests.doubles.redis_layout import layout_faults

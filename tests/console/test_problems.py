@@ -82,7 +82,7 @@ def test_findings_of_doctor_are_added_unless_the_snapshot_says_it_anyway() -> No
 
     assert texts(seen) == [
         "bbb2 is enabled and does not answer",
-        "certificate: ends soon",
+        "ends soon",
         "secret: 6 findings of the doctor, the first: is short",
     ]
 

@@ -9,15 +9,19 @@ from dataclasses import replace
 import pytest
 import trio
 
+from appliance.audit.store import AuditTable
 from appliance.console.pages.shared import describe_window
 from appliance.console.texts import Languages, Texts
 from appliance.model import ServerId, ServerState, TenantId
-from appliance.servers.maintenance import windows_of
-from appliance.servers.maintenance_rules import Phase, Window
-from appliance.servers.shares import Share
+from appliance.postgres.asyncio_bridge import open_asyncio_loop
+from appliance.postgres.database import open_postgres_store
+from appliance.servers.maintenance.rules import Phase, Window
+from appliance.servers.maintenance.windows import windows_of
+from appliance.servers.versions.shares import Share
 from appliance.tenants.values import TenantChange
 from appliance.tokens.find import MAX_FAILURES
 from tests.doubles.console import ConsoleClient, OpenConsole, open_console
+from tests.doubles.features import EventBook
 from tests.doubles.public import open_public
 from tests.doubles.settings import SECRET
 from tests.doubles.store_servers import private_redis
@@ -41,7 +45,7 @@ REFUSED = (
 )
 PAGES = (
     *("", "servers", "servers/bbb1", "meetings", "recordings", "callbacks", "audit", "doctor"),
-    "what-if",
+    *("tenants", "what-if"),
 )
 
 
@@ -504,12 +508,54 @@ async def test_store_that_is_away_is_said_and_recovered_from(redis_namespace: st
                         while DOWN not in (await stream.next())[1].get("banner", ""):
                             pass
                     assert (await token.ask("GET", "/scalelite/servers")).status == 503
+                    page = await secret.get("/scalelite/what-if")
+                    assert DOWN in page.partition('data-part="stores"')[2].partition("<h1>")[0]
                 finally:
                     redis.process.send_signal(signal.SIGCONT)
                 with trio.fail_after(15):
                     while DOWN in (await stream.next())[1].get("banner", DOWN):
                         pass
             assert "3 users" in await token.get("/scalelite/")
+
+
+async def test_audit_page_shows_what_waits_while_the_database_is_away_and_goes_on(
+    opened: OpenConsole,
+) -> None:
+    client = await opened.log_in("operator")
+    await client.post("/scalelite/servers/bbb1/cordon")
+    nowhere = "postgresql://127.0.0.1:1/nothing"
+    async with (
+        open_asyncio_loop(),
+        open_postgres_store(nowhere, prepared_statements=True, log=EventBook()) as away,
+    ):
+        opened.features.audit.table = AuditTable(away)
+        page = await client.get("/scalelite/audit", "Accept-Language: de")
+        async with client.stream("page=audit") as stream:
+            _, parts = await stream.next()
+            opened.features.audit.table = None
+            with trio.fail_after(10):
+                _, later = await stream.next()
+
+    assert "PostgreSQL antwortet nicht (" in page
+    assert "cordonServer" in page
+    assert "PostgreSQL does not answer" in parts["audit"]
+    assert "PostgreSQL" not in later["audit"]
+    assert "cordonServer" in later["audit"]
+
+
+async def test_server_shows_what_happened_to_it_in_the_language_of_the_viewer(
+    opened: OpenConsole,
+) -> None:
+    journal = opened.features.events
+    for name in ("bbb1", "bbb2"):
+        fields = {"server": name, "state": "cordoned", "before": "enabled", "by": "token anna"}
+        journal.take({"event": "server_state_set", "level": "info", **fields})
+    client = await opened.log_in("viewer")
+
+    page = await client.get("/scalelite/servers/bbb1", "Accept-Language: de")
+
+    assert "bbb1 wurde auf cordoned gesetzt, vorher enabled (durch token anna)" in page
+    assert "bbb2 wurde" not in page
 
 
 # --- what if -------------------------------------------------------------------------------------

@@ -8,9 +8,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from appliance.audit.store import AuditTable
 from appliance.features import Features
+from appliance.postgres.asyncio_bridge import open_asyncio_loop
+from appliance.postgres.database import open_postgres_store
 from tests.doubles.control import ControlDouble, open_control
-from tests.doubles.features import open_features
+from tests.doubles.features import EventBook, open_features
 
 URL = "https://bbb1.example.com/bigbluebutton/api"
 
@@ -70,6 +73,27 @@ async def test_entries_are_chosen_by_time_object_and_person(control: ControlDoub
     assert await chosen("--who", "nobody-here") == []
     assert sorted(await chosen("--since", "2020-01-01")) == ["one", "two"]
     assert await chosen("--since", "2999-01-01T00:00:00Z") == []
+
+
+async def test_what_waits_is_shown_while_the_database_is_away(
+    res: Features, control: ControlDouble
+) -> None:
+    await control.ctl("servers", "add", URL, "hidden-word", "--id", "one")
+    nowhere = "postgresql://127.0.0.1:1/nothing"
+    async with (
+        open_asyncio_loop(),
+        open_postgres_store(nowhere, prepared_statements=True, log=EventBook()) as away,
+    ):
+        res.audit.table = AuditTable(away)
+        shown = await control.ctl("audit", "--json")
+        table = await control.ctl("audit", "--object", "one")
+
+    for done in (shown, table):
+        assert done.code == 1
+        assert done.err.startswith("PostgreSQL does not answer (")
+        assert done.err.endswith("only changes that have not been written to it yet are shown\n")
+    assert [one["call"] for one in shown.json] == ["addServer"]
+    assert "server one" in table.out
 
 
 @pytest.mark.parametrize("word", ["yesterday", "2026-13-01", ""])

@@ -12,7 +12,8 @@ from appliance.callbacks.rules import AttemptResult, CallbackState
 from appliance.ctl.callbacks import STATES
 from appliance.features import Features
 from appliance.redis.client import RedisAddress, open_redis_client
-from appliance.redis.store import RedisStore, load_scripts
+from appliance.redis.scripts import load_scripts
+from appliance.redis.store import RedisStore
 from tests.doubles.callback_contract import claim, ready
 from tests.doubles.control import ControlDouble, Done, open_control
 from tests.doubles.features import EventBook, open_features, rewire

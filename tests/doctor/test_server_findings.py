@@ -18,8 +18,8 @@ from appliance.doctor.server_findings import (
     timed_out,
 )
 from appliance.model import Server, ServerId, ServerState
-from appliance.servers.maintenance_rules import Phase, Window
-from appliance.servers.shares import Share
+from appliance.servers.maintenance.rules import Phase, Window
+from appliance.servers.versions.shares import Share
 
 SERVER = Server(ServerId("one"), "https://a/api", "s", ServerState.ENABLED, online=True)
 FACTS = ServerFacts(version="3.0.4", skew_s=0.4)

@@ -26,9 +26,9 @@ from appliance.recordings.admin_calls import RECORDING_CALLS
 from appliance.recordings.admin_import_calls import IMPORT_CALLS
 from appliance.recordings.admin_move_calls import MOVE_CALLS
 from appliance.recordings.refused_uploads import RefusedUpload
-from appliance.servers.maintenance import windows_of
-from appliance.servers.maintenance_calls import EXAMPLE_FROM, EXAMPLE_UNTIL
-from appliance.servers.maintenance_rules import Window
+from appliance.servers.maintenance.calls import EXAMPLE_FROM, EXAMPLE_UNTIL
+from appliance.servers.maintenance.rules import Window
+from appliance.servers.maintenance.windows import windows_of
 from appliance.tenants import administration as tenant_admin
 from appliance.tenants.values import TenantChange, TenantSetting
 from appliance.tokens.rules import Token, digest_of

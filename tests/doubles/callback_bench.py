@@ -22,7 +22,8 @@ from appliance.http.client.pool import PoolTransport
 from appliance.model import TenantId
 from appliance.postgres.database import Database
 from appliance.redis.client import RedisAddress, RedisClient, open_redis_client
-from appliance.redis.store import RedisStore, load_scripts
+from appliance.redis.scripts import load_scripts
+from appliance.redis.store import RedisStore
 from tests.doubles.bbb_process import until
 from tests.doubles.features import EventBook, now_ms
 from tests.doubles.recordings import open_recordings

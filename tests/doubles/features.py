@@ -56,11 +56,12 @@ from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.player_source import PlayerSource
 from appliance.recordings.refused_uploads import RefusedUploads
 from appliance.redis.client import RedisAddress
-from appliance.redis.store import RedisStores, load_scripts, open_redis_stores
+from appliance.redis.scripts import load_scripts
+from appliance.redis.store import RedisStores, open_redis_stores
 from appliance.servers.deps import ServerDeps
 from appliance.servers.remembered import RememberedServers
-from appliance.servers.shares import VersionShares
 from appliance.servers.store import ServerStore
+from appliance.servers.versions.shares import VersionShares
 from appliance.settings import Settings
 from appliance.takeover.deps import TakeoverDeps
 from appliance.tenants.admin_store import TenantStore

@@ -26,7 +26,8 @@ from appliance.meetings.create import create_meeting
 from appliance.meetings.end import end_meeting
 from appliance.model import ServerChange, ServerId, ServerState
 from appliance.redis.errors import RedisDown
-from appliance.redis.store import RedisStore, RedisStores, load_scripts
+from appliance.redis.scripts import load_scripts
+from appliance.redis.store import RedisStore, RedisStores
 from appliance.servers.polling import poll_server
 from appliance.settings import Settings
 from tests.doubles.bbb_state import Meeting

@@ -14,7 +14,8 @@ from appliance.meetings.store import MeetingStore
 from appliance.model import PlacementRules, Tenant
 from appliance.pool.records import PoolRecords
 from appliance.redis.client import RedisAddress, RedisClient
-from appliance.redis.store import RedisStores, load_scripts, open_redis_stores
+from appliance.redis.scripts import load_scripts
+from appliance.redis.store import RedisStores, open_redis_stores
 from appliance.servers.store import ServerStore
 from appliance.settings.model import RegistrySettings
 from appliance.tenants.cache import TenantCache

@@ -221,6 +221,10 @@ class Snapshot:
         return {part: value for kind, part, value, _ in self.found.values() if kind.name == name}
 
 
+GONE = -2
+"""The answer of TTL for a key that does not exist, here since it has just expired."""
+
+
 async def take_snapshot(client: RedisClient, namespace: str) -> Snapshot:
     """Read all keys of the namespace."""
     snapshot = Snapshot()
@@ -237,7 +241,9 @@ async def take_snapshot(client: RedisClient, namespace: str) -> Snapshot:
             continue
         part = match[1] if match.re.groups else ""
         value = await _read(client, type_, key)
-        snapshot.found[name] = kind, part, value, await client.command("TTL", key)
+        ttl_s = await client.command("TTL", key)
+        if ttl_s != GONE:
+            snapshot.found[name] = kind, part, value, ttl_s
     return snapshot
 
 

@@ -19,7 +19,7 @@ class FaultyProxy:
     url: str
     fault: str = ""
     """'': none; `503 SlowDown`: an answer with this status and code; `hang`; `cut`: the connection
-    ends after 100 kB of a request."""
+    ends after 100 kB of a request; `slow`: 1 MB/s; `change`: the word `intact` becomes `broken`."""
     requests: int = 0
     """Connections that were answered with a fault."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -43,6 +43,10 @@ class FaultyProxy:
                         if passed > 100_000:
                             self.requests += 1
                             break
+                    elif fault == "slow":
+                        threading.Event().wait(len(data) / 1e6)
+                    elif fault == "change":
+                        data = data.replace(b"intact", b"broken")
                     elif fault:
                         self.requests += 1
                         self._refuse(client, *fault.split(" ", 1))

@@ -177,8 +177,8 @@ def test_recordings_are_moved_and_back(
 def test_doctor_and_takeover_check_look_at_the_bucket(
     appliance: ApplianceProcess, proxy: FaultyProxy, s3: S3Server, bucket: str, tmp_path: Path
 ) -> None:
-    deliver(appliance, tmp_path, "d1")
-    appliance.wait_event("recording_imported", IMPORT_S, recordings=["d1"])
+    deliver(appliance, tmp_path, "checked-one")
+    appliance.wait_event("recording_imported", IMPORT_S, recordings=["checked-one"])
     s3.client.put_object(Bucket=bucket, Key="published/video/stranger/video.webm", Body=b"x")
     healthy = appliance.control.post("doctor", {})
     checks = {one["check"]: one["level"] for one in healthy["findings"]}
@@ -186,7 +186,7 @@ def test_doctor_and_takeover_check_look_at_the_bucket(
     assert not any(".appliance-check" in key for key in s3.keys(bucket))
     check = appliance.ctl("takeover", "check", "--json")
     assert "published/video/stranger" in check.stdout
-    assert "d1" not in check.stdout
+    assert "checked-one" not in check.stdout
 
     proxy.fault = "403 InvalidAccessKeyId"
     broken = appliance.ctl("doctor")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import appliance
-from appliance.events.texts import _FORMS, KINDS, describe, kind_of
+from appliance.events.texts import FORMS, KINDS, describe, kind_of
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_every_event_with_a_text_is_logged_somewhere() -> None:
 def test_texts_have_named_fields_only() -> None:
     assert all(
         name
-        for form in _FORMS.values()
+        for form in FORMS.values()
         for _, name, _, _ in Formatter().parse(form)
         if name is not None
     )

@@ -29,7 +29,7 @@ from hypothesis.stateful import (
 from appliance.http.client.dial import open_ssl_context
 from appliance.http.client.pool import PoolTransport
 from appliance.redis.client import RedisAddress, open_redis_client
-from appliance.redis.store import load_scripts
+from appliance.redis.scripts import load_scripts
 from tests.doubles.features import EventBook
 from tests.doubles.model_world import PASSWORDS, World
 from tests.doubles.settings import settings_of

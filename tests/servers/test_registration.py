@@ -14,7 +14,7 @@ from appliance.audit.rules import AuditQuery
 from appliance.model import ServerChange, ServerId, ServerState
 from appliance.servers import administration
 from appliance.servers.registration import Registered, list_retired, register_server
-from appliance.servers.sync import sync_servers
+from appliance.servers.sync.apply import sync_servers
 from appliance.servers.values import NewServer
 from tests.admin.test_dispatch import bearer_of
 from tests.doubles.admin_examples import TENANT_ID, open_place

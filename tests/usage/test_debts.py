@@ -17,7 +17,7 @@ from appliance.metrics.exposition import StoreSnapshot, render_metrics
 from appliance.model import ServerId
 from appliance.postgres.database import Database
 from appliance.servers.administration import list_servers, remove_server
-from appliance.servers.sync import sync_servers
+from appliance.servers.sync.apply import sync_servers
 from appliance.usage.debts import restore_debts, settle_debts, with_debts
 from appliance.usage.model import DAY_MS, HOUR_MS
 from appliance.usage.tally import LATE_REPORT_MS

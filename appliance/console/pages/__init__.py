@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from quart import Response
 
-from appliance.console.core import Console, LivePage, PageFailed, Route, Visit
+from appliance.console.core import Console, LivePage, PageFailed, Route, View, Visit
+from appliance.console.live import Parts
 from appliance.console.pages import (
     audit,
     callbacks,
@@ -20,6 +21,7 @@ from appliance.console.pages import (
     tenants,
     what_if,
 )
+from appliance.console.snapshot import PoolSnapshot
 
 _MODULES = (
     overview,
@@ -35,8 +37,17 @@ _MODULES = (
 )
 
 PAGES: tuple[Route, ...] = tuple(route for module in _MODULES for route in module.ROUTES)
+
+
+async def _no_parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
+    return Parts()
+
+
+_STILL = LivePage("still", _no_parts, for_tenants=True)
+"""All other pages: they say that a store is away."""
 LIVE_PAGES: dict[str, LivePage] = {
-    module.LIVE.name: module.LIVE for module in _MODULES if hasattr(module, "LIVE")
+    page.name: page
+    for page in (_STILL, *(module.LIVE for module in _MODULES if hasattr(module, "LIVE")))
 }
 
 

@@ -4,19 +4,33 @@ from __future__ import annotations
 
 from quart import Response
 
-from appliance.console.core import Console, Route, Visit
+from appliance.console.core import ChangeFailed, Console, LivePage, Route, View, Visit
+from appliance.console.live import Parts
+from appliance.console.snapshot import PoolSnapshot
 
 _LIMIT = 200
+PARAMS = ("object", "who", "since")
 
 
 async def show(console: Console, visit: Visit) -> Response:
     """Show the newest changes, or those that a search finds."""
-    view = visit.view
-    fields = {name: view.param(name) for name in ("object", "who", "since")}
-    entries, problem = await console.try_call(visit, "audit", **fields, limit=str(_LIMIT))
-    return await console.page(
-        visit, "audit.html", entries=entries or [], problem=problem, limit=_LIMIT
-    )
+    return await console.live_page(visit, LIVE)
 
 
-ROUTES = (Route("/audit", show, page="audit", params=("object", "who", "since")),)
+async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
+    """Render the entries; while a store is away those that are elsewhere, with what is missing."""
+    fields = {name: view.param(name) for name in PARAMS}
+    problem = ""
+    try:
+        entries = await console.call(view, "audit", **fields, limit=str(_LIMIT))
+    except ChangeFailed as error:
+        entries, problem = list(getattr(error.document, "entries", ())), str(error)
+
+    def render() -> str:
+        return console.part("audit", view, entries=entries, problem=problem, limit=_LIMIT)
+
+    return Parts({"audit": console.cached(view.key, (entries, problem), render)})
+
+
+LIVE = LivePage("audit", parts, 3.0, PARAMS)
+ROUTES = (Route("/audit", show, page="audit", params=PARAMS),)

@@ -11,6 +11,7 @@ from lxml import etree
 from quart import Response
 
 from appliance.admin_calls.actors import Role
+from appliance.admin_calls.refusal import ErrorJson
 from appliance.console.core import (
     ChangeFailed,
     Console,
@@ -61,7 +62,7 @@ async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
     """Render a page of the list."""
     actor = view.actor
     answer = await console.calls.make("listMeetings", actor, {})
-    meetings = await _describe(console, answer.meetings, seen)
+    meetings = await describe_meetings(console, answer.meetings, seen)
     found = _choose(meetings, view)
     shown, links = cut_page(console, view, found)
     entries = {f"meeting:{one.id}": console.part("meeting_row", view, one=one) for one in shown}
@@ -79,7 +80,7 @@ async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
     )
 
 
-async def _describe(
+async def describe_meetings(
     console: Console, records: Sequence[Any], seen: PoolSnapshot
 ) -> list[MeetingPage]:
     """Add to records what the polls have seen of the meetings."""
@@ -155,7 +156,7 @@ async def show_one(console: Console, visit: Visit) -> Response:
     if not listed.meetings:
         raise PageFailed(404, "There is no such meeting; perhaps it has just ended")
     snapshot = await console.live.snapshot()
-    (one,) = await _describe(console, listed.meetings, snapshot)
+    (one,) = await describe_meetings(console, listed.meetings, snapshot)
     allowed = console.settings.console.show_names and visit.viewer.may(Role.ADMIN)
     names = await _read_names(console, meeting_id) if allowed and info is not None else None
     return await console.page(
@@ -206,7 +207,7 @@ async def end(console: Console, visit: Visit) -> Response | Done:
         raise PageFailed(404, "There is no such meeting; perhaps it has just ended")
     (result,) = answer.meetings
     if result.outcome.value == "failed":
-        raise ChangeFailed(502, f"{meeting_id}: {result.reason}")
+        raise ChangeFailed(502, ErrorJson(f"{meeting_id}: {result.reason}"))
     text = texts.t("{meeting} was ended", meeting=meeting_id)
     return Done(Notice(text), "/scalelite/meetings")
 

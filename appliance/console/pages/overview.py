@@ -60,7 +60,9 @@ async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
             "skyline": _skyline(console, view, seen),
             "windows": _windows(console, view, seen),
             "charts": _charts(console, view),
-            "events": console.part("events", view, events=await _read_events(console)),
+            "events": console.part(
+                "events", view, events=await _read_events(console), of_server=False
+            ),
         }
     )
 

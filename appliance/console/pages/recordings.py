@@ -58,6 +58,7 @@ async def show(console: Console, visit: Visit) -> Response:
         count=answer.count if answer else 0,
         shown=min(len(found), _SHOWN),
         problem=problem,
+        incomplete=bool(problem),
         tenants=await read_tenant_names(console),
         newest=_NEWEST,
     )

@@ -25,10 +25,12 @@ from appliance.console.live import Parts
 from appliance.console.pages.servers import shape_of, status_of
 from appliance.console.pages.shared import describe_window, draw_day_charts
 from appliance.console.snapshot import PoolSnapshot, ServerRow
+from appliance.events.journal import Event
 from appliance.model import KnownMeeting, ServerId
 from appliance.servers.audited import server_snapshot
 
 _MEETINGS = 50
+_EVENTS, _EVENTS_SEARCHED = 12, 300
 _FIELDS = ("tag", "load_multiplier", "max_meetings", "max_users")
 _UNDO = {"enabled": "enableServer", "cordoned": "cordonServer", "disabled": "disableServer"}
 
@@ -79,8 +81,19 @@ async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
                 more=max(0, len(found) - _MEETINGS),
             ),
             "charts": _charts(console, view, server.id),
+            "events": console.part(
+                "events", view, events=await _read_events(console, server.id), of_server=True
+            ),
         }
     )
+
+
+async def _read_events(console: Console, server_id: str) -> list[Event]:
+    """Return what happened to a server lately, the newest first."""
+    recent = await console.features.events.recent(_EVENTS_SEARCHED)
+    names = ("server", "subject", "other", "moved_from")
+    of_it = [one for one in recent if server_id in {one.fields.get(name) for name in names}]
+    return of_it[::-1][:_EVENTS]
 
 
 async def read_meetings(console: Console, server_id: str) -> list[KnownMeeting]:

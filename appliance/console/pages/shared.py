@@ -13,7 +13,7 @@ from quart import Response
 
 from appliance.console.core import Console, View
 from appliance.console.texts import Texts, local_time
-from appliance.servers.maintenance_rules import Phase, Window
+from appliance.servers.maintenance.rules import Phase, Window
 
 PAGE_ROWS = 100
 

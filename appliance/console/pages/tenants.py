@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -11,6 +13,7 @@ from quart import Response
 from appliance.admin_calls.actors import Role
 from appliance.console.charts import draw_columns
 from appliance.console.core import Console, Done, Notice, PageFailed, Route, Visit
+from appliance.console.pages.meetings import describe_meetings
 from appliance.console.pages.shared import redirect_to
 from appliance.settings.param_rules import MODES
 from appliance.tenants.limits import LIMITS
@@ -20,6 +23,8 @@ async def show(console: Console, visit: Visit) -> Response:
     """Show all tenants; a tenant's token sees its own."""
     if visit.view.tenant_id is not None:
         return redirect_to(_path(visit.view.tenant_id))
+    if not console.settings.api.multitenancy:
+        return await console.page(visit, "tenants.html", tenants=[], problem="")
     found = await console.call(visit, "getTenants")
     tenants = found if isinstance(found, list) else []
     lines, problem = await console.try_call(visit, "usage", by="tenant")
@@ -27,8 +32,23 @@ async def show(console: Console, visit: Visit) -> Response:
     limits = {
         one.id: await console.try_call(visit, "getTenantLimits", id=one.id) for one in tenants
     }
-    shown = [(one, used.get(one.name), limits[one.id][0]) for one in tenants]
-    return await console.page(visit, "tenants.html", tenants=shown, problem=problem)
+    now = await _count_now(console, visit)
+    shown = [(one, used.get(one.name), limits[one.id][0], now[one.id]) for one in tenants]
+    return await console.page(
+        visit, "tenants.html", tenants=shown, problem=problem, incomplete=bool(problem)
+    )
+
+
+async def _count_now(console: Console, visit: Visit) -> Mapping[str, Sequence[int]]:
+    """Return how many meetings and users each tenant has, by id, as of the last polls."""
+    seen = await console.live.snapshot()
+    answer = await console.call(visit, "listMeetings")
+    now: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
+    meetings = await describe_meetings(console, answer.meetings, seen)
+    for record, one in zip(answer.meetings, meetings, strict=True):
+        now[record.tenant_id][0] += 1
+        now[record.tenant_id][1] += one.users
+    return now
 
 
 async def show_one(console: Console, visit: Visit) -> Response:
@@ -38,6 +58,7 @@ async def show_one(console: Console, visit: Visit) -> Response:
         raise PageFailed(404, "There is no such tenant")
     one = await console.call(visit, "showTenant", id=tenant_id)
     usage, problem = await console.try_call(visit, "usage", by="day", tenant=tenant_id)
+    now = (await _count_now(console, visit))[tenant_id]
     days = _by_day(console, usage.usage if usage else ())
     charts = [
         (title, draw_columns([getattr(day, name, 0) or 0 for day in days], visit.texts.t(title)))
@@ -51,6 +72,8 @@ async def show_one(console: Console, visit: Visit) -> Response:
         usage=usage,
         charts=charts,
         problem=problem,
+        incomplete=bool(problem),
+        now=now,
         limit_names=LIMITS,
         modes=MODES,
         plain=_plain,

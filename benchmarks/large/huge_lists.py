@@ -1,0 +1,136 @@
+"""One server of a small pool lists 64 MiB of meetings, within MAX_MEETINGS_PER_SERVER or beyond."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import multiprocessing
+import threading
+import time
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+
+from appliance.ctl.client import ControlError
+from benchmarks.large.pools import LargePool, run_large_pool
+from benchmarks.large.scenario import Figure, Setting, scenario
+from benchmarks.many_servers import HOST
+
+LIST_BYTES = 64 << 20
+WITHIN, BEYOND = 4_900, 400_000
+"""Meetings; 5,000 are allowed."""
+WAIT_S = 60.0
+LIMIT_RATIO = 1.3
+SECRET = "secret-of-the-huge-server"
+
+
+@scenario("list-within", "a server lists 64 MiB, 4,900 meetings")
+def measure_within(setting: Setting) -> Iterator[Figure]:
+    """Yield memory and latency of other calls while a long list is polled again and again."""
+    yield from _measure(setting, setting.sized(WITHIN, 100))
+
+
+@scenario("list-beyond", "a server lists 64 MiB, 400,000 meetings")
+def measure_beyond(setting: Setting) -> Iterator[Figure]:
+    """Yield the same of a list that is given up."""
+    yield from _measure(setting, setting.sized(BEYOND, 6_000))
+
+
+def _measure(setting: Setting, meetings: int) -> Iterator[Figure]:
+    size = LIST_BYTES // (20 if setting.quick else 1) // meetings
+    with run_large_pool(setting, 3, 67) as pool, _huge_server(meetings, size) as port:
+        pool.settle()
+        before_mb = pool.rss_mb()
+        yield Figure("memory before", before_mb, "MB")
+        url = f"http://{HOST}:{port}/bigbluebutton/api"
+        fields = {"id": "huge", "url": url, "secret": SECRET}
+        pool.appliance.control.post("addServer", {"server": fields})
+        with _peak(pool) as peak:
+            beside = pool.source.beside(setting.window_s, lambda: _poll(pool))
+        yield Figure("memory at most", max(peak), "MB")
+        yield from beside.figures(3.0)
+        yield from pool.pause("while it is polled all the time")
+        deadline_s = time.monotonic() + WAIT_S
+        while (after_mb := pool.rss_mb()) > LIMIT_RATIO * before_mb:
+            if time.monotonic() > deadline_s:
+                break
+            time.sleep(0.5)
+        yield Figure("memory within 60 s after, ratio", after_mb / before_mb, "", LIMIT_RATIO)
+
+
+def _poll(pool: LargePool) -> None:
+    with contextlib.suppress(ControlError):  # it does not come online with too long a list
+        pool.appliance.control.post("enableServer", {"id": "huge"})
+
+
+@contextlib.contextmanager
+def _peak(pool: LargePool) -> Iterator[list[float]]:
+    """Yield the memory in MB at each moment of the block."""
+    peak, stop = [0.0], threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(0.02):
+            peak.append(pool.rss_mb())
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        stop.set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def _huge_server(meetings: int, size: int) -> Iterator[int]:
+    """Run a server that lists so many meetings with so many bytes each; yield its port."""
+    context = multiprocessing.get_context("spawn")
+    parent, child = context.Pipe()
+    server = context.Process(target=_serve, args=(child, meetings, size), daemon=True)
+    server.start()
+    try:
+        yield parent.recv()
+    finally:
+        server.kill()
+        server.join()
+
+
+def _serve(ready: Connection, meetings: int, size: int) -> None:
+    head = "<response><returncode>SUCCESS</returncode>"
+    index = f"{head}<version>2.0</version></response>".encode()
+    runs = 0
+
+    def listed() -> bytes:
+        """Return a list in which each meeting differs from that of the list before."""
+        nonlocal runs
+        runs += 1
+        start = f"<createTime>1700000000000</createTime><participantCount>{runs}</participantCount>"
+        frame = f"<meeting><meetingID>huge-123456</meetingID>{start}<welcome></welcome></meeting>"
+        filler = "x" * max(size - len(frame), 0)
+        elements = "".join(
+            f"<meeting><meetingID>huge-{number:06}</meetingID>{start}<welcome>{filler}</welcome>"
+            "</meeting>"
+            for number in range(meetings)
+        )
+        return f"{head}<meetings>{elements}</meetings></response>".encode()
+
+    class Server(http.server.ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            pass  # the appliance has closed the connection
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            content = listed() if "getMeetings" in self.path else index
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            with contextlib.suppress(ConnectionError):  # the appliance gives up a long list
+                self.wfile.write(content)
+
+        def log_message(self, *_args: object) -> None:
+            pass
+
+    with Server((HOST, 0), Handler) as server:
+        ready.send(server.server_port)
+        server.serve_forever()
