@@ -153,7 +153,7 @@ def test_plain_page_is_shown_through_nginx_with_the_rights_of_the_files(
         assert "default-src 'none'" in shown.headers["content-security-policy"]
     assets = re.findall(rb'"(/playback/plain/[^"]+)"', shown.body)
     types = [nginx.fetch("GET", one.decode()).headers["content-type"] for one in assets]
-    assert types == ["text/css; charset=utf-8", "text/javascript; charset=utf-8"]
+    assert types == ["text/css; charset=utf-8"] + 2 * ["text/javascript; charset=utf-8"]
 
     _protect(appliance, "true")
     _wait_status(nginx, page, 404)
