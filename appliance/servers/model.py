@@ -43,6 +43,20 @@ class PollStart:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolMarks:
+    """Marks of lists in the store: one that is equal to an earlier one says that nothing changed.
+
+    A Scalelite on the same stores changes the marks only when it adds or removes something, or
+    changes which servers are enabled or online.
+    """
+
+    servers: str
+    leases: str
+    """Which appliance polls which server."""
+    tenants: str
+
+
+@dataclass(frozen=True, slots=True)
 class DoubleMeeting:
     """A meeting that the polled server lists beside the server of its record."""
 

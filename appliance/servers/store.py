@@ -30,6 +30,7 @@ from appliance.servers.model import (
     Observation,
     ObservationResult,
     PollStart,
+    PoolMarks,
     RemovalResult,
 )
 from appliance.settings.model import RegistrySettings
@@ -107,14 +108,20 @@ class ServerStore:
         )
         return None if reply is None else [(MeetingId(item), pw) for item, pw in reply]
 
+    async def watch_pool(self, instance: str, *, lease_ms: int) -> PoolMarks:
+        """Renew this appliance's part in polling; return marks of what it may have to read."""
+        return PoolMarks(*await self.redis.background.run("watch_pool", instance, lease_ms))
+
     async def lease_servers(
-        self, instance: str, server_ids: Sequence[ServerId], *, now_ms: int, lease_ms: int
-    ) -> list[ServerId]:
-        """Claim and renew the right to poll; return the servers this appliance polls."""
-        reply = await self.redis.background.run(
-            "lease_servers", instance, now_ms, lease_ms, *server_ids
-        )
-        return [ServerId(item) for item in reply]
+        self, instance: str, server_ids: Sequence[ServerId], *, lease_ms: int
+    ) -> tuple[str, list[ServerId]]:
+        """Claim the right to poll; return the mark of the leases, and those of this appliance.
+
+        They are kept for as long as watch_pool is called.
+        """
+        reply = await self.redis.background.run("lease_servers", instance, lease_ms, *server_ids)
+        mark, held = reply
+        return mark, [ServerId(item) for item in held]
 
     async def release_leases(self, instance: str, server_ids: Sequence[ServerId]) -> None:
         """Release the leases of this process, so that another one takes over immediately."""
@@ -226,7 +233,8 @@ class ServerStore:
     async def record_version(self, server_id: ServerId, bbb_version: str) -> None:
         """Store the BBB version that a server, even a disabled one, reported."""
         fields = {"bbb_version": bbb_version}
-        request = change_arguments(server_id, ServerChange(), new=False, fields=fields)
+        more = {"quiet": True}
+        request = change_arguments(server_id, ServerChange(), new=False, fields=fields, more=more)
         await self.redis.background.run("save_server", request)
 
     async def claim_sweep(self, instance: str, *, lease_ms: int) -> bool:

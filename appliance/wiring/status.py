@@ -30,7 +30,11 @@ async def _describe_pool(features: Features) -> tuple[str, str]:
     """Return a text about the pool, and why Redis does not answer; one of them is empty."""
     try:
         with trio.fail_after(_ASK_S):
-            servers = await features.pool.records.list_servers(in_background=True)
+            servers = tuple(features.servers.remembered.servers.values())
+            if servers:
+                await features.redis.ping()
+            else:
+                servers = tuple(await features.pool.records.list_servers(in_background=True))
     except StoreDown as error:
         return "", str(error) or "no connection"
     except trio.TooSlowError:
