@@ -31,7 +31,12 @@ from appliance.dialin.dialplan import (
 )
 from appliance.dialin.store import FoundMeeting, GuessCounters
 from appliance.faults import StoreDown
-from appliance.settings.dial_string import DEFAULT_BRIDGE, DEFAULT_PORT, fill_dial_string
+from appliance.settings.dial_string import (
+    DEFAULT_BRIDGE,
+    DEFAULT_PORT,
+    check_dial_string,
+    fill_dial_string,
+)
 from appliance.tenants.scoped_id import front_end_id
 
 GUESSING_DELAY_S = 0.5
@@ -70,11 +75,17 @@ def _connect(deps: DialInDeps, call: IncomingCall, found: FoundMeeting) -> CallS
     if host is None:
         deps.faults.note("server_without_host", meeting.server_id)
         return CallStep.REPROMPT
-    deps.log.info("call_connected", meeting=meeting.id, server=meeting.server_id)
-    meeting_id = front_end_id(meeting.id, meeting.tenant_id)
     template = found.dial_in or deps.settings.fsapi.bridge
     if template is None:
         template = DEFAULT_BRIDGE + (":{port}" if found.port else "")
+    try:
+        # That of a server is in Redis, where others may have written it.
+        template = check_dial_string(template)
+    except ValueError as error:
+        deps.faults.note("dial_in_refused", meeting.server_id, reason=str(error))
+        return CallStep.REPROMPT
+    deps.log.info("call_connected", meeting=meeting.id, server=meeting.server_id)
+    meeting_id = front_end_id(meeting.id, meeting.tenant_id)
     port = found.port or DEFAULT_PORT
     target = fill_dial_string(template, pin=call.pin, host=host, port=port, meeting=meeting.id)
     return Bridge(meeting_id, shown_name(call), shown_number(call), target)

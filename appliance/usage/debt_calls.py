@@ -125,7 +125,7 @@ async def _dismiss(
     if chosen:
         ids = [one.record_id for one in chosen]
         await deps.store.dismiss_debts(ServerId(request.server), ids)
-        deps.log.warning("recordings_dismissed", server=request.server, recordings=ids, by=call.who)
+        deps.log.info("recordings_dismissed", server=request.server, recordings=ids, by=call.who)
     return DismissedRecordingsJson(await _json(deps, chosen))
 
 

@@ -90,6 +90,12 @@ AUDITED: dict[str, tuple[str, dict[str, Any] | None, dict[str, Any] | None]] = {
     "moveRecordings": ("recordings", None, {"to": "disk", "ids": "all", "dry_run": True}),
     "installPlayer": ("player", None, {"version": "5.1.3", "source": SERVER_ID}),
     "pruneRecordings": (f"recording {RECORD_ID}", None, {"state": "deleted"}),
+    "retireServer": (f"server {SERVER_ID}", {"state": "disabled"}, None),
+    "dismissRecordings": (
+        f"recordings owed by server {SERVER_ID}",
+        {"owed": [RECORD_ID]},
+        {"owed": []},
+    ),
     "retryImports": (f"import {RECORD_ID}.tar", None, {"problem": None}),
     "healTakeover": ("takeover pool", None, {"meetings whose server was removed": 1}),
     "prepareHandback": ("handback", {"on": False}, {"on": True}),

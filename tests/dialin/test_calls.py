@@ -311,6 +311,17 @@ async def test_hostile_meeting_id_runs_nothing_in_a_dial_string(
     )
 
 
+@pytest.mark.parametrize(
+    "template", ["${system id}", "a/{pin}@{host}'", "{x=y}a/{pin}", "a\n{pin}"]
+)
+async def test_hostile_template_in_redis_is_never_used(dial_in: DialIn, template: str) -> None:
+    """The appliance would have refused it; something else has written it."""
+    redis = dial_in.pool.store.redis.background
+    key = redis.own_key("server:bbb1.example")
+    await redis.command("HSET", key, "dial_in", template)
+    assert await dial_in.call() is CallStep.REPROMPT
+
+
 async def test_number_that_a_server_invents_reaches_no_dial_string(dial_in: DialIn) -> None:
     """A server may answer a create with any voiceBridge; a caller can enter digits alone."""
     for bridge_number in ("${system id}", "1|sofia/external/2@evil", "12345,67890"):

@@ -264,7 +264,7 @@ async def have_a_disabled_server(place: Place) -> None:
 
 async def have_a_debt(place: Place) -> None:
     """Have the server of the examples owe the recording of the examples."""
-    usage = place.pool.res.usage
+    usage = place.public.res.usage
     assert usage is not None
     await usage.store.change_debts({SERVER_ID: {RECORD_ID: usage.now_ms()}})
 

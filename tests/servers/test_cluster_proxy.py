@@ -142,3 +142,40 @@ def test_settings_of_a_server_are_those_of_its_version(
     text = render_settings(files)
     for path, part in files.items():
         assert f"# ---- {path}\n{part}" in text
+
+
+HOSTILE = "ab1.-_:/@;{}$ \n'\"#[]\\%&<>=*"
+
+
+@given(
+    st.text(HOSTILE), st.text(HOSTILE), st.text("3.0 alpha\n;'\"${}=٣²"), st.text("ab1.-:;\n$'\" /")
+)
+def test_no_answer_of_a_server_adds_a_setting(
+    rest: str, server_id: str, version: str, proxy: str
+) -> None:
+    """URL, id and the version that a server claims: each file has the lines that it always has."""
+    made = server(server_id, f"https://{rest}", version)
+    try:
+        files = make_settings(made, proxy)
+    except UnacceptableValue:
+        return
+    plain = make_settings(server(), "proxy.example.com")
+    if set(files) != set(plain):
+        plain = make_settings(server(version="2.7.0"), "proxy.example.com")
+    assert set(files) == set(plain)
+    for path, text in files.items():
+        assert text.count("\n") == plain[path].count("\n")
+        for mark in ";{}$'\"#\\":
+            assert text.count(mark) == plain[path].count(mark), path
+    lines = files[PROPERTIES].splitlines()
+    expected = plain[PROPERTIES].splitlines()
+    assert [line.split("=")[0] for line in lines] == [line.split("=")[0] for line in expected]
+    loaded, usual = (
+        yaml.safe_load(one["/etc/bigbluebutton/bbb-html5.yml"]) for one in (files, plain)
+    )
+    assert shape_of(loaded) == shape_of(usual)
+
+
+def shape_of(value: object) -> object:
+    """Return a document with its names and without its values."""
+    return {k: shape_of(v) for k, v in value.items()} if isinstance(value, dict) else type(value)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.settings.dial_string import DEFAULT_BRIDGE, check_dial_string, fill_dial_string
-from tests.doubles.freeswitch import is_expanded
+from tests.doubles.freeswitch import decode_url, is_expanded
 from tests.doubles.settings import refusal, settings_of
 
 GOOD = [
@@ -80,3 +80,23 @@ def test_meeting_ids_hold_nothing_that_freeswitch_reads(meeting: str) -> None:
     assert not is_expanded(found)
     raw = re.sub(rb"=(..)", lambda code: bytes.fromhex(code[1].decode()), found.encode())
     assert raw.decode() == meeting  # so no two ids become the same
+
+
+@given(
+    st.text("abc123:@/[]=,|.- ${}%\\'\"+\n{pin}")
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    st.lists(st.sampled_from(["{pin}", "{host}", "{port}", "{meeting}", "$", "{", "}", "%", "\\"])),
+    st.text("ab${}\\'\"%,|<>& \n"),
+)
+def test_template_that_is_accepted_runs_nothing(text: str, parts: list[str], meeting: str) -> None:
+    """Whatever is around and between the placeholders, and whatever a front-end calls a meeting."""
+    for template in (text, text.join(parts)):
+        try:
+            accepted = check_dial_string(template)
+        except ValueError:
+            continue
+        found = fill_dial_string(accepted, pin="12345", host="[::1]", port=5062, meeting=meeting)
+        assert not is_expanded(found)
+        assert decode_url(found) == found  # nothing appears for who gets the call
+        assert found.isprintable()
+        assert not set("${}\\'\"") & set(found)
