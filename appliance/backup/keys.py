@@ -88,7 +88,7 @@ KINDS = (
 )
 TRANSIENT = re.compile(
     r"protector_token_.+|appliance:(?:"
-    r"lease[:-].+|instances|events|doctor|audit|emptied|handback|replicated|stale_.+"
+    r"lease[:-].+|leases|pollers|poller:.+|changes|instances|events|doctor|audit|emptied|handback|replicated|stale_.+"
     r"|(?:console_ended|wrong_pins|ending|suspect|avoid|strays|breakout|limit_warned|creates"
     r"|users_of):.*)",
     re.DOTALL,

@@ -76,6 +76,8 @@ def plan_restore(
         commands += _write(entry, before.get(entry.key), objects)
     if objects.added.get("server"):
         commands.append(("DEL", "appliance:emptied"))
+    if commands:
+        commands += (("HINCRBY", "appliance:changes", name, 1) for name in ("servers", "tenants"))
     return Plan(commands, _count(living, existing, objects, mode), conflicts)
 
 

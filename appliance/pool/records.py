@@ -22,7 +22,7 @@ from appliance.model import (
     Target,
     TenantId,
 )
-from appliance.redis.store import RedisStores
+from appliance.redis.store import RedisStore, RedisStores
 from appliance.tenants.scoped_id import scoped_id
 
 NOTIFY_AFTER_LOSS_MS = 5_000
@@ -30,6 +30,8 @@ NOTIFY_AFTER_LOSS_MS = 5_000
 appliance's meetingEndedURL at about that time, with more details."""
 NOTIFY_AFTER_END_MS = 15_000
 """The same after an `end`: the server first removes all users."""
+CHUNK = 200
+"""Servers per round trip. More would make calls wait, in Redis and in this process."""
 SUSPECT_MS = 30_000
 """How long a failed call counts against a server if no poll decides before."""
 
@@ -120,14 +122,27 @@ class PoolRecords:
         return [parse_known_meeting(reply) for reply in sorted(found)]
 
     async def list_servers(self, *, in_background: bool = False) -> list[Server]:
-        """Return all servers, sorted by id."""
+        """Return all servers, sorted by id.
+
+        Takes a round trip, and one for every CHUNK servers, which other commands come between.
+        """
         redis = self.redis.background if in_background else self.redis.foreground
-        return [parse_server(item) for item in await redis.run("list_servers")]
+        ids = sorted(await redis.command("SMEMBERS", redis.key("servers")))
+        return await _read_servers(redis, ids)
+
+    async def read_servers(self, server_ids: Sequence[ServerId]) -> list[Server]:
+        """Return those of these servers that exist. Takes a round trip for every CHUNK servers."""
+        return await _read_servers(self.redis.background, server_ids)
+
+    async def count_pool(self) -> tuple[int, int, int, int]:
+        """Return how many servers are enabled, and of these online, and all meetings and users."""
+        enabled, online, meetings, users = await self.redis.background.run("count_pool")
+        return enabled, online, meetings, users
 
     async def find_server(self, server_id: ServerId) -> Server | None:
         """Return one server, None if it does not exist."""
-        found = await self.redis.background.run("list_servers", server_id)
-        return parse_server(found[0]) if found else None
+        found = await self.read_servers([server_id])
+        return found[0] if found else None
 
     async def suspect_server(self, server_id: ServerId, *, silent: bool = False) -> bool:
         """Record that a call to a server failed; False: that was recorded before.
@@ -136,6 +151,14 @@ class PoolRecords:
         """
         arguments = (server_id, SUSPECT_MS, int(silent))
         return bool(await self.redis.foreground.run("suspect_server", *arguments))
+
+
+async def _read_servers(redis: RedisStore, server_ids: Sequence[str]) -> list[Server]:
+    found: list[Server] = []
+    for begin in range(0, len(server_ids), CHUNK):
+        replies = await redis.run("list_servers", *server_ids[begin : begin + CHUNK])
+        found += map(parse_server, replies)
+    return found
 
 
 def tenant_arguments(tenant_id: TenantId | None, meeting_id: MeetingId) -> tuple[str, str]:

@@ -58,21 +58,23 @@ async def list_recordings(deps: RecordingDeps, caller: Caller, params: Params, s
         return
     if settings.recordings.api_filtered and not wanted.names_recordings:
         raise ApiError(errors.MISSING_RECORDING_FILTER)
-    pagination = await _paginate(deps.store, wanted) if wanted.paged else b""
     writer = RecordingWriter(caller.base_url, show_protected=settings.protected.enabled)
-    listed = not wanted.matches_nothing and await _send_listing(
-        deps, deps.store, wanted, writer, send
-    )
+    if wanted.matches_nothing:
+        listed, total = False, await _count_unlisted(deps.store, wanted)
+    else:
+        listed, total = await _send_listing(deps, deps.store, wanted, writer, send)
+    pagination = render_pagination(wanted.offset, wanted.limit, total) if wanted.paged else b""
     await send((LISTING_TAIL if listed else NO_RECORDINGS) + pagination + LISTING_END)
     if writer.invalid:
         named = sorted(writer.invalid)[:_NAMED_IN_LOG]
         deps.log.warning("recordings_not_xml", count=len(writer.invalid), record_ids=named)
 
 
-async def _paginate(store: RecordingStore, wanted: RecordingFilter) -> bytes:
+async def _count_unlisted(store: RecordingStore, wanted: RecordingFilter) -> int:
+    """Return how many recordings match if the page is of none, since its limit is 0."""
     every_page = replace(wanted, offset=0, limit=None)
-    total = 0 if every_page.matches_nothing else await store.count_listed(every_page)
-    return render_pagination(wanted.offset, wanted.limit, total)
+    counted = wanted.paged and not every_page.matches_nothing
+    return await store.count_listed(every_page) if counted else 0
 
 
 async def _send_listing(
@@ -81,11 +83,17 @@ async def _send_listing(
     wanted: RecordingFilter,
     writer: RecordingWriter,
     send: Sink,
-) -> bool:
-    """Send the head and the matching recordings; False: there are none, and nothing was sent."""
+) -> tuple[bool, int]:
+    """Send the head and the matching recordings, nothing if there are none.
+
+    Returns whether there are any, and how many on all pages, if pages are wanted.
+    """
     async with store.open_listing(wanted) as listing:
+        chunk = await listing.next_chunk()
+        # Before anything is sent: it may fail.
+        total = await store.count_listed(wanted, listing.plan, len(chunk)) if wanted.paged else 0
         head = LISTING_HEAD
-        while chunk := await listing.next_chunk():
+        while chunk:
             tokens = await _issue_tokens(deps.tokens, chunk)
             written = [
                 writer.write(
@@ -97,7 +105,8 @@ async def _send_listing(
             ]
             await send(head + "".join(written).encode())
             head = b""
-    return not head
+            chunk = await listing.next_chunk()
+    return not head, total
 
 
 async def _issue_tokens(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from appliance.postgres.database import Record
 from appliance.recordings.filter import RecordingFilter
@@ -59,34 +59,105 @@ READ_SOME = _READ.format(
 )
 
 
-def listing_sql(wanted: RecordingFilter, most: int | None = None) -> tuple[str, list[object]]:
+By: TypeAlias = Literal["names", "metadata", "tenant", "time"]
+"""How recordings are found: by their ids, by the matching or the tenant's metadata, or by reading
+them from the newest on, whose other conditions are checked one recording at a time."""
+Place: TypeAlias = tuple[datetime, int]
+"""The start and the row id of a recording, behind which the next page begins."""
+FEW = 2_000
+"""Matches up to which recordings are found by their metadata."""
+_SAMPLE = 2_000
+"""Recordings of which is estimated how many match."""
+
+
+def listing_sql(
+    wanted: RecordingFilter,
+    most: int | None = None,
+    *,
+    by: By | None = None,
+    after: Place | None = None,
+    newest: int | None = None,
+) -> tuple[str, list[object]]:
     """Return the statement that lists recordings, newest first, and its arguments.
 
-    `most` limits the result without changing the query plan.
+    `most` limits the result without changing the query plan. `after`: instead of the offset.
+    `newest`: only so many recordings are looked at.
     """
-    where, args = _where(wanted)
+    where, args = _where(wanted, by or _usual(wanted))
 
     def argument(value: object) -> str:
         args.append(value)
         return f"${len(args)}"
 
+    order = _NEWEST.format("c.")
+    place = ""
+    if after is not None:
+        at, id = argument(after[0]), argument(after[1])
+        place = f"(c.starttime, c.id) < ({at}::timestamp, {id}::bigint)"
+    table = "public.recordings c"
+    if newest is not None:
+        begin = f"WHERE {place}" if place else ""
+        table = f"(SELECT * FROM {table} {begin} ORDER BY {order} LIMIT {argument(newest)}) c"
+    elif place:
+        where = f"{where} AND {place}" if where else f"WHERE {place}"
     limit = "" if wanted.limit is None else f"LIMIT {argument(wanted.limit)}"
-    offset = f"OFFSET {argument(wanted.offset)}" if wanted.offset else "OFFSET 0"
-    chosen = (
-        f"SELECT c.* FROM public.recordings c {where} ORDER BY {_NEWEST.format('c.')}"
-        f" {limit} {offset}"
-    )
+    offset = f"OFFSET {argument(wanted.offset)}" if wanted.offset and not after else "OFFSET 0"
+    chosen = f"SELECT c.* FROM {table} {where} ORDER BY {order} {limit} {offset}"
     sql = _READ.format(chosen=chosen, order=_NEWEST.format("r."))
     return (sql if most is None else f"{sql} LIMIT {most:d}"), args
 
 
-def count_sql(wanted: RecordingFilter) -> tuple[str, list[object]]:
+def _usual(wanted: RecordingFilter) -> By:
+    if wanted.names_recordings:
+        return "names"
+    if wanted.metadata is not None:
+        return "metadata"
+    return "time" if wanted.tenant_id is None else "tenant"
+
+
+def count_sql(wanted: RecordingFilter, by: By) -> tuple[str, list[object]]:
     """Return the statement that counts the recordings of all pages, and its arguments."""
-    where, args = _where(wanted)
+    where, args = _where(wanted, by)
     return f"SELECT count(*) FROM public.recordings c {where}", args
 
 
-def _where(wanted: RecordingFilter) -> tuple[str, list[object]]:
+def probe_sql(wanted: RecordingFilter) -> tuple[str, list[object]]:
+    """Return the statement that counts what the metadata and the tenant match, up to FEW + 1."""
+    pairs = wanted.metadata or ()
+    args: list[object] = [[key for key, _ in pairs], [value for _, value in pairs]]
+    args += [
+        [TENANT_KEY] if wanted.tenant_id else [],
+        [wanted.tenant_id] if wanted.tenant_id else [],
+    ]
+    columns = [
+        f"(SELECT count(*) FROM ({_FOUND.format(keys=f'${keys}', values=f'${keys + 1}')}"
+        f" LIMIT {FEW + 1}) x) AS {name}"
+        for keys, name in ((1, "metadata"), (3, "tenant"))
+    ]
+    return f"SELECT {', '.join(columns)}", args
+
+
+def estimate_sql(wanted: RecordingFilter) -> tuple[str, list[object]]:
+    """Return the statement that looks at a sample of the table, and its arguments.
+
+    The sample is the same as long as the table is, so that all pages say the same.
+    """
+    where, args = _where(wanted, "time")
+    return (
+        "SELECT s.total, count(c.id) AS sampled,"
+        f" count(c.id) FILTER ({where}) AS found"
+        f" FROM (SELECT {_TABLE_ROWS} AS total) s CROSS JOIN public.recordings c TABLESAMPLE"
+        f" SYSTEM ((SELECT least(100.0, 100.0 * {_SAMPLE} / greatest({_TABLE_ROWS}, 1))))"
+        " REPEATABLE (1) GROUP BY s.total",
+        args,
+    )
+
+
+# As of the last ANALYZE, which comes by itself; -1 before the first.
+_TABLE_ROWS = "(SELECT reltuples::bigint FROM pg_class WHERE oid = 'public.recordings'::regclass)"
+
+
+def _where(wanted: RecordingFilter, by: By) -> tuple[str, list[object]]:
     args: list[object] = []
     conditions = []
 
@@ -105,10 +176,17 @@ def _where(wanted: RecordingFilter) -> tuple[str, list[object]]:
     if wanted.metadata is not None:
         keys = argument([key for key, _ in wanted.metadata])
         values = argument([value for _, value in wanted.metadata])
-        conditions.append(_METADATA.format(keys=keys, values=values))
+        conditions.append(_metadata(keys, values, found=by == "metadata"))
     if wanted.tenant_id is not None:
-        conditions.append(_TENANT.format(tenant=argument(wanted.tenant_id)))
+        keys, values = argument([TENANT_KEY]), argument([wanted.tenant_id])
+        conditions.append(_metadata(keys, values, found=by == "tenant"))
     return (f"WHERE {' AND '.join(conditions)}" if conditions else ""), args
+
+
+def _metadata(keys: str, values: str, *, found: bool) -> str:
+    """Return the condition that one of these pairs matches; `found`: by the index of the pairs."""
+    condition = f"c.id IN ({_FOUND})" if found else _HAS
+    return condition.format(keys=keys, values=values)
 
 
 # The range of each prefix is read separately from the index on `record_id text_pattern_ops`. With
@@ -122,17 +200,18 @@ _RECORD_IDS = """c.id IN (
 )"""
 
 # Compare the hash, which is indexed, and the value, since hashes can collide.
-_METADATA = """c.id IN (
+_FOUND = """
     SELECT found.recording_id FROM unnest({keys}::text[], {values}::text[]) AS wanted (key, value)
     CROSS JOIN LATERAL (
         SELECT recording_id FROM public.metadata
         WHERE key = wanted.key AND md5(value) = md5(wanted.value) AND value = wanted.value OFFSET 0
     ) found
-)"""
+"""
 
-_TENANT = f"""c.id IN (
-    SELECT recording_id FROM public.metadata
-    WHERE key = '{TENANT_KEY}' AND md5(value) = md5({{tenant}}::text) AND value = {{tenant}}::text
+# OFFSET 0: one look-up for each recording that comes by, never a join with all that match.
+_HAS = """EXISTS (
+    SELECT FROM public.metadata WHERE recording_id = c.id AND key = ANY({keys}::text[])
+        AND (key, value) IN (SELECT * FROM unnest({keys}::text[], {values}::text[])) OFFSET 0
 )"""
 
 

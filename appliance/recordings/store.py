@@ -8,22 +8,32 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import trio
 
 from appliance.faults import DatabaseDown
-from appliance.postgres.database import POOL_SIZE, Connection, Database, Record
+from appliance.postgres.database import POOL_SIZE, Connection, Database
 from appliance.postgres.transaction import Transaction, open_transaction
 from appliance.recordings.filter import RecordingFilter
+from appliance.recordings.listing import (
+    CHUNK_ROWS,
+    PagePlaces,
+    Plan,
+    RecordingListing,
+    ShortListing,
+    count_listed,
+    plan_listing,
+    plan_stream,
+    read_short,
+)
 from appliance.recordings.merge import ImportResult, ImportRules, state_of
 from appliance.recordings.object_journal import lock_objects, queue_object_work
 from appliance.recordings.recording import Recording, RecordingStates
-from appliance.recordings.rows import READ_ONE, READ_SOME, count_sql, listing_sql, recording_of
+from appliance.recordings.rows import READ_ONE, READ_SOME, recording_of
 from appliance.recordings.upsert import upsert_recording
 from appliance.tenants.params import TENANT_KEY
 
-CHUNK_ROWS = 250
-"""About 600 kB of XML, which a listing holds in memory at a time."""
 LISTING_HOLD_S = 900.0
 LISTINGS_AT_ONCE = POOL_SIZE // 2
 """A slow client occupies a connection; the others are reserved for everything else."""
@@ -32,55 +42,6 @@ CHANGE_HOLD_S = 1800.0
 """While the row is locked, files may have to be copied to another file system."""
 
 AlsoWrite = Callable[[Connection, ImportResult], Awaitable[None]]
-
-
-class RecordingListing:
-    """One listing: a cursor on one statement, read in chunks."""
-
-    def __init__(
-        self, transaction: Transaction, wanted: RecordingFilter, *, own_session: bool
-    ) -> None:
-        self._transaction = transaction
-        self._own_session = own_session
-        self._wanted = wanted
-        self._ended = False
-        self._rows: AsyncIterator[Record] | None = None
-
-    async def next_chunk(self) -> list[Recording]:
-        """Return the next recordings; an empty list at the end, when the connection is released."""
-        if self._ended:
-            return []
-        chunk = await self._transaction.run(self._read)
-        if len(chunk) < CHUNK_ROWS:
-            self._ended = True
-            await self._transaction.commit()
-        return chunk
-
-    async def _read(self, connection: Connection) -> list[Recording]:
-        if self._rows is None:
-            if not self._own_session:
-                await connection.execute("SET LOCAL jit = off")
-            sql, args = listing_sql(self._wanted)
-            # Iterating over a cursor saves one round trip.
-            self._rows = aiter(connection.cursor(sql, *args, prefetch=CHUNK_ROWS))
-        chunk = []
-        async for row in self._rows:
-            chunk.append(recording_of(row))
-            if len(chunk) == CHUNK_ROWS:
-                break
-        return chunk
-
-
-class ShortListing:
-    """A listing that was read in one query."""
-
-    def __init__(self, recordings: list[Recording]) -> None:
-        self._recordings = recordings
-
-    async def next_chunk(self) -> list[Recording]:
-        """Return all recordings, then none."""
-        chunk, self._recordings = self._recordings, []
-        return chunk
 
 
 class LockedRecordings:
@@ -161,6 +122,7 @@ class RecordingStore:
     def __init__(self, store: Database) -> None:
         self._store = store
         self._listings = trio.Semaphore(LISTINGS_AT_ONCE)
+        self._places = PagePlaces()
         self.change_count = 0
         """Number of changes that were made through this object; what was read before is stale."""
 
@@ -173,10 +135,12 @@ class RecordingStore:
         self, wanted: RecordingFilter
     ) -> AsyncIterator[RecordingListing | ShortListing]:
         """Start a listing, newest first, with one SQL statement for any number of recordings."""
-        short = await self._read_short(wanted)
+        plan = await plan_listing(self._store, wanted)
+        short = await read_short(self._store, wanted, plan, self._places)
         if short is not None:
             yield short
             return
+        by = await plan_stream(self._store, wanted, plan)
         with trio.move_on_after(LISTING_WAIT_S) as deadline:
             await self._listings.acquire()
         if deadline.cancelled_caught:
@@ -184,30 +148,25 @@ class RecordingStore:
         try:
             async with open_transaction(self._store, hold_s=LISTING_HOLD_S) as transaction:
                 own_session = self._store.prepared_statements
-                yield RecordingListing(transaction, wanted, own_session=own_session)
+                yield RecordingListing(transaction, wanted, plan, by, own_session=own_session)
         finally:
             self._listings.release()
 
-    async def count_listed(self, wanted: RecordingFilter) -> int:
-        """Return the number of recordings that match, on all pages."""
-        sql, args = count_sql(wanted)
-        row = await self._store.fetchrow(sql, *args)
-        return row["count"] if row is not None else 0
+    async def count_listed(
+        self, wanted: RecordingFilter, plan: Plan | None = None, first: int | None = None
+    ) -> int:
+        """Return the number of recordings that match, on all pages; of very many an estimate.
 
-    async def _read_short(self, wanted: RecordingFilter) -> ShortListing | None:
-        """Read a listing in one round trip; None: it is, or may be, longer than a chunk.
-
-        A cursor needs a transaction and so three round trips, which take longer than reading the
-        recordings of one course.
+        `plan` is that of the page, `first` the number of recordings in its first chunk.
         """
-        short = wanted.names_recordings or (wanted.limit or CHUNK_ROWS + 1) <= CHUNK_ROWS
-        if not short or not self._store.prepared_statements:
-            return None
-        sql, args = listing_sql(wanted, CHUNK_ROWS + 1)
-        rows = await self._store.fetch(sql, *args)
-        return (
-            ShortListing([recording_of(row) for row in rows]) if len(rows) <= CHUNK_ROWS else None
-        )
+        end = wanted.offset + (first or 0)
+        is_last = first is not None and first < min(wanted.limit or CHUNK_ROWS, CHUNK_ROWS)
+        if is_last and (first or not wanted.offset):
+            return end
+        every_page = replace(wanted, offset=0, limit=None)
+        plan = plan or await plan_listing(self._store, every_page)
+        count, exact = await count_listed(self._store, every_page, plan)
+        return count if exact or is_last else max(count, end + 1)
 
     @asynccontextmanager
     async def lock_recordings(
@@ -233,6 +192,7 @@ class RecordingStore:
         finally:
             # After an error, too: the commit may have been made.
             self.change_count += 1
+            self._places.clear()
 
     async def has_deleted(self, record_ids: Sequence[str], tenant_id: str | None) -> bool:
         """Return whether one of these recordings was deleted; `tenant_id` as lock_recordings."""

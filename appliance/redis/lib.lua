@@ -40,6 +40,7 @@ end
 -- had changed it has no say in it any more (advance_maintenance.lua).
 local function set_state(sid, state)
   call('HSET', P .. 'server:' .. sid, 'state', state)
+  call('HINCRBY', A .. 'changes', 'servers', 1)
   call('HDEL', A .. 'registering', sid) -- it does not enable itself any more
   call('HDEL', A .. 'maintained', sid)
   local load = call('ZSCORE', P .. 'server_load', sid) or call('ZSCORE', P .. 'cordoned_server_load', sid)

@@ -40,6 +40,22 @@ class PollStart:
     """How often the usage of the server was written."""
     registering: bool = False
     """It has registered itself, and is enabled after enough good polls."""
+    has_hooks: bool = False
+    """There may be web hooks to register or to remove on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolMarks:
+    """Marks of lists in the store: one that is equal to an earlier one says that nothing changed.
+
+    A Scalelite on the same stores changes the marks only when it adds or removes something, or
+    changes which servers are enabled or online.
+    """
+
+    servers: str
+    leases: str
+    """Which appliance polls which server."""
+    tenants: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,25 +1,35 @@
 """The poller: one task for each server whose lease this process holds.
 
-Twice a second it reads the servers and renews the leases, so that changes made through any
-appliance take effect within a second, and the servers of a dead appliance are taken over. A slow or
-dead server does not delay the others. The rules are in polling.py and the scripts.
+Twice a second it renews its part in polling and asks whether a server or a lease has changed
+(watch_pool.lua). Only then it reads the list, so that changes made through any appliance take
+effect within a second, and the servers of a dead appliance are taken over. What a Scalelite changes
+in a server it finds by reading some servers each time, in turn. A slow or dead server does not
+delay the others. The rules are in polling.py and the scripts.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
 import trio
 
 from appliance.faults import StoreDown
 from appliance.model import Server, ServerId
 from appliance.servers.deps import ServerDeps
+from appliance.servers.model import PoolMarks
 from appliance.servers.polling import PollResult, poll_server
 from appliance.servers.remembered import common_version
 
 TICK_S = 0.5
 LEASE_MS = 5_000
 """Ten ticks: the time until another appliance takes over the servers of a dead one."""
+READ_PER_TICK = 25
+"""Servers that are read without a notice, of those that this appliance polls."""
+TURN_TICKS = 20
+"""Ticks in which all of them are read; so long it takes at most until a change by a Scalelite is
+seen."""
 _VERSION_EVERY = 10
 _STORE_PAUSE_S = 1.0
 _RELEASE_S = 2.0
@@ -48,6 +58,10 @@ class Poller:
 
     def __init__(self) -> None:
         self._polled: dict[ServerId, _PolledServer] = {}
+        self._marks: PoolMarks | None = None
+        """Of what was read; None: nothing yet, or it has to be read again."""
+        self._turn = 0
+        """Index of the next server to be read without a notice."""
 
     def poll_soon(self, server_id: ServerId) -> None:
         """Poll a server now if this process polls it; others see the suspicion in the store."""
@@ -70,6 +84,7 @@ class Poller:
         finally:
             held = list(self._polled)
             self._polled.clear()
+            self._marks = None
             with trio.move_on_after(_RELEASE_S, shield=True):
                 await self._release(deps, held)
 
@@ -85,27 +100,63 @@ class Poller:
         await deps.callbacks.hook_cache.refresh()
         await deps.callbacks.handback.refresh()
         await deps.shares.refresh()
-        servers = {
-            server.id: server for server in await deps.pool.records.list_servers(in_background=True)
-        }
-        deps.remembered.bbb_version = common_version(servers.values())
-        accepted = not servers and not await deps.store.have_vanished()
-        await deps.remembered.observe(len(servers), accepted=accepted)
-        held = set(
-            await deps.store.lease_servers(
-                deps.instance, list(servers), now_ms=deps.now_ms(), lease_ms=LEASE_MS
-            )
+        asked_ms = deps.now_ms()
+        marks = await deps.store.watch_pool(deps.instance, lease_ms=LEASE_MS)
+        deps.tenant_cache.note_mark(marks.tenants, asked_ms=asked_ms)
+        before, self._marks = self._marks, None
+        if before is None or before.servers != marks.servers or not deps.remembered.servers:
+            await self._read_all(deps)
+            before = None
+        elif not await self._read_some(deps):
+            return  # one is gone: all are read at the next tick
+        if before is None or before.leases != marks.leases:
+            marks = replace(marks, leases=await self._lease(deps, nursery, limiter))
+        self._marks = marks
+
+    async def _read_all(self, deps: ServerDeps) -> None:
+        found = await deps.pool.records.list_servers(in_background=True)
+        deps.remembered.servers = {server.id: server for server in found}
+        deps.remembered.bbb_version = common_version(found)
+        accepted = not found and not await deps.store.have_vanished()
+        await deps.remembered.observe(len(found), accepted=accepted)
+        self._follow(found)
+
+    async def _read_some(self, deps: ServerDeps) -> bool:
+        """Read some servers, and those under suspicion; return whether all are still there."""
+        ids = list(self._polled)
+        if self._turn >= len(ids):
+            self._turn = 0
+            await deps.remembered.observe(len(deps.remembered.servers), accepted=False)
+        count = max(READ_PER_TICK, math.ceil(len(ids) / TURN_TICKS))
+        some = dict.fromkeys(ids[self._turn : self._turn + count])
+        self._turn += count
+        some |= dict.fromkeys(id for id, one in self._polled.items() if one.server.suspected)
+        found = await deps.pool.records.read_servers(list(some))
+        deps.remembered.servers |= {server.id: server for server in found}
+        self._follow(found)
+        return len(found) == len(some)
+
+    def _follow(self, found: Iterable[Server]) -> None:
+        """Tell the tasks of these servers how they are now."""
+        for server in found:
+            if polled := self._polled.get(server.id):
+                self._update(polled, server)
+
+    async def _lease(
+        self, deps: ServerDeps, nursery: trio.Nursery, limiter: trio.CapacityLimiter
+    ) -> str:
+        """Poll the servers that this appliance may; return the mark of the leases."""
+        mark, ids = await deps.store.lease_servers(
+            deps.instance, list(deps.remembered.servers), lease_ms=LEASE_MS
         )
+        held = set(ids)
         for server_id in [known for known in self._polled if known not in held]:
             self._polled.pop(server_id).scope.cancel()
             deps.metrics.last_polls.pop(server_id, None)
-        for server_id in held:
-            polled = self._polled.get(server_id)
-            if polled is None:
-                polled = self._polled[server_id] = _PolledServer(servers[server_id])
-                nursery.start_soon(self._poll_forever, deps, polled, limiter)
-            else:
-                self._update(polled, servers[server_id])
+        for server_id in [one for one in ids if one not in self._polled]:
+            polled = self._polled[server_id] = _PolledServer(deps.remembered.servers[server_id])
+            nursery.start_soon(self._poll_forever, deps, polled, limiter)
+        return mark
 
     def _update(self, polled: _PolledServer, server: Server) -> None:
         before, polled.server = polled.server, server

@@ -1,4 +1,4 @@
-"""What this process remembers of the pool: notices that Redis has lost all servers.
+"""What this process remembers of the pool: its servers, and whether Redis has lost all of them.
 
 Their number is kept in STATE_DIR.
 
@@ -18,7 +18,7 @@ import trio
 
 from appliance.fault_log import FaultLog
 from appliance.log import Log
-from appliance.model import Server, ServerState
+from appliance.model import Server, ServerId, ServerState
 
 FILE_NAME = "server_count"
 _MAX_BYTES = 20
@@ -36,6 +36,9 @@ class RememberedServers:
         self._known = 0
         self._vanished = False
         self._lock = trio.Lock()
+        self.servers: dict[ServerId, Server] = {}
+        """The servers, sorted by id, as the poller has read them: what polls count in them may be
+        some seconds old."""
         self.bbb_version: str | None = None
         """The version that all enabled servers have; None: not the same, or not known yet."""
 

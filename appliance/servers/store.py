@@ -30,6 +30,7 @@ from appliance.servers.model import (
     Observation,
     ObservationResult,
     PollStart,
+    PoolMarks,
     RemovalResult,
 )
 from appliance.settings.model import RegistrySettings
@@ -107,14 +108,20 @@ class ServerStore:
         )
         return None if reply is None else [(MeetingId(item), pw) for item, pw in reply]
 
+    async def watch_pool(self, instance: str, *, lease_ms: int) -> PoolMarks:
+        """Renew this appliance's part in polling; return marks of what it may have to read."""
+        return PoolMarks(*await self.redis.background.run("watch_pool", instance, lease_ms))
+
     async def lease_servers(
-        self, instance: str, server_ids: Sequence[ServerId], *, now_ms: int, lease_ms: int
-    ) -> list[ServerId]:
-        """Claim and renew the right to poll; return the servers this appliance polls."""
-        reply = await self.redis.background.run(
-            "lease_servers", instance, now_ms, lease_ms, *server_ids
-        )
-        return [ServerId(item) for item in reply]
+        self, instance: str, server_ids: Sequence[ServerId], *, lease_ms: int
+    ) -> tuple[str, list[ServerId]]:
+        """Claim the right to poll; return the mark of the leases, and those of this appliance.
+
+        They are kept for as long as watch_pool is called.
+        """
+        reply = await self.redis.background.run("lease_servers", instance, lease_ms, *server_ids)
+        mark, held = reply
+        return mark, [ServerId(item) for item in held]
 
     async def release_leases(self, instance: str, server_ids: Sequence[ServerId]) -> None:
         """Release the leases of this process, so that another one takes over immediately."""
@@ -125,9 +132,9 @@ class ServerStore:
         reply = await self.redis.background.run("begin_poll", server_id)
         if reply is None:
             return None
-        state, joins, version, registering = reply
+        state, joins, version, registering, hooks = reply
         return PollStart(
-            parse_state(state), float(joins or 0), int(version or 0), bool(registering)
+            parse_state(state), float(joins or 0), int(version or 0), bool(registering), bool(hooks)
         )
 
     async def count_good_poll(self, server_id: ServerId, *, good: bool) -> bool:

@@ -1,7 +1,7 @@
 """The operator's commands for tenants and their settings.
 
-Every change is validated, logged and effective immediately in this process; other appliances cache
-a tenant for half a second (cache.py). Log lines contain the actor and the changed fields, but no
+Every change is validated, logged and effective immediately in this process; other appliances see
+it within a second (cache.py). Log lines contain the actor and the changed fields, but no
 values of secrets.
 """
 

@@ -69,7 +69,7 @@ def pair(
 
 def owners(pair: Pair) -> dict[str, str | None]:
     """Return who holds the lease of each server."""
-    return {one: pair.pool.keys.ask("GET", f"appliance:lease:{one}") for one in pair.pool.ids}
+    return {one: pair.pool.keys.ask("HGET", "appliance:leases", one) for one in pair.pool.ids}
 
 
 def is_shared(pair: Pair) -> bool:

@@ -52,19 +52,20 @@ HOT: dict[str, Callable[[StorePool, Any], Awaitable[Any]]] = {
     ),
     "find_tenant": lambda pool, m: pool.store.find_tenant("school"),
     "suspect_server": lambda pool, m: pool.store.suspect_server(A),
-    "list_servers": lambda pool, m: pool.store.list_servers(),
     "ping": lambda pool, m: pool.store.ping(),
 }
 
 
 COLD: dict[str, Callable[[StorePool, Any], Awaitable[Any]]] = {
     "list_meetings": lambda pool, m: pool.store.list_meetings(),
+    "list_servers": lambda pool, m: pool.store.list_servers(in_background=True),
     "find_server": lambda pool, m: pool.store.find_server(A),
     "add_server": lambda pool, m: pool.store.add_server(A, ServerChange(url="http://a")),
     "update_server": lambda pool, m: pool.store.update_server(A, ServerChange(tag="t")),
     "set_server_state": lambda pool, m: pool.store.set_server_state(A, ServerState.ENABLED),
     "remove_server": lambda pool, m: pool.store.remove_server(A, force=True, now_ms=0),
     "clear_server": lambda pool, m: pool.store.clear_server(A, now_ms=1, to_be_ended=True),
+    "watch_pool": lambda pool, m: pool.store.watch_pool("me", lease_ms=1),
     "lease_servers": lambda pool, m: lease(pool),
     "release_leases": lambda pool, m: pool.store.release_leases("me", [A]),
     "begin_poll": lambda pool, m: pool.store.begin_poll(A),
@@ -80,7 +81,7 @@ MEETING = Meeting(id=MeetingId("m"), server_id=A, moderator_pw="pw", voice_bridg
 
 
 async def lease(pool: StorePool) -> object:
-    return await pool.store.lease_servers("me", [A], now_ms=1, lease_ms=1)
+    return await pool.store.lease_servers("me", [A], lease_ms=1)
 
 
 @pytest.mark.parametrize("call", HOT.values(), ids=HOT.keys())

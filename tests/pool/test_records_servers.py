@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -225,7 +227,7 @@ async def test_removed_server_leaves_only_what_its_late_uploads_need(pool: Store
     await pool.create("m", size_hint=1, max_participants=1)
     await pool.join("m")
     await pool.join("m")
-    await pool.store.lease_servers("me", [one], now_ms=pool.now_ms, lease_ms=5000)
+    await lease(pool, "me", one)
     await pool.lose(one)
     await pool.store.suspect_server(one)
     await pool.fail(one)
@@ -233,8 +235,8 @@ async def test_removed_server_leaves_only_what_its_late_uploads_need(pool: Store
     keys = await pool.store.client.command("KEYS", f"{pool.namespace}:*")
     left = {key.removeprefix(f"{pool.namespace}:") for key in keys}
     assert left == {
-        *("appliance:emptied", "appliance:instances", "appliance:placements"),
-        "appliance:retired",
+        *("appliance:emptied", "appliance:changes", "appliance:placements"),
+        *("appliance:pollers", "appliance:poller:me", "appliance:retired"),
     }
 
 
@@ -250,14 +252,13 @@ async def test_server_removed_by_a_scalelite_is_swept(pool: StorePool) -> None:
     await pool.store.sweep(now_ms=pool.now_ms, grace_ms=60_000)
     keys = await pool.store.client.command("KEYS", f"{pool.namespace}:*")
     left = {key.removeprefix(f"{pool.namespace}:") for key in keys}
-    assert left == {"appliance:placements", "appliance:size:m"}
+    assert left == {"appliance:changes", "appliance:placements", "appliance:size:m"}
 
 
 async def lease(pool: StorePool, instance: str, *servers: ServerId) -> list[ServerId]:
     """Claim with leases of five seconds."""
-    return await pool.store.lease_servers(
-        instance, servers or (A, B, C), now_ms=pool.now_ms, lease_ms=5000
-    )
+    await pool.store.watch_pool(instance, lease_ms=5000)
+    return (await pool.store.lease_servers(instance, servers or (A, B, C), lease_ms=5000))[1]
 
 
 async def test_one_appliance_polls_all_servers(pool: StorePool) -> None:
@@ -285,11 +286,10 @@ async def test_what_a_dead_appliance_held_is_taken_over(pool: StorePool) -> None
         await pool.add(name)
     await lease(pool, "dead")
     assert await lease(pool, "me") == []
-    pool.now_ms += 5000
-    # Redis' own clock would have let the leases run out.
-    for name in "abc":
-        assert 0 < await pool.redis("PTTL", f"appliance:lease:{name}") <= 5000
-        await pool.redis("DEL", f"appliance:lease:{name}")
+    before = await pool.store.watch_pool("me", lease_ms=5000)
+    assert 0 < await pool.redis("PTTL", "appliance:poller:dead") <= 5000
+    await pool.redis("DEL", "appliance:poller:dead")  # as it would run out
+    assert (await pool.store.watch_pool("me", lease_ms=5000)).leases != before.leases
     assert await lease(pool, "me") == [A, B, C]
 
 
@@ -304,8 +304,63 @@ async def test_leases_given_back_are_free_at_once(pool: StorePool) -> None:
     assert await lease(pool, "two") == [C, A, B]
 
 
+async def test_lease_of_a_server_that_a_scalelite_removed_is_dropped(pool: StorePool) -> None:
+    pool.loose_ends = True
+    for name in "ab":
+        await pool.add(name)
+    await lease(pool, "me", A, B)
+    await pool.redis("DEL", "server:b")
+    await pool.redis("SREM", "servers", "b")
+    assert await lease(pool, "me", A) == [A]
+    assert await pool.redis("HGETALL", "appliance:leases") == ["a", "me"]
+
+
+MARKED: dict[str, Callable[[StorePool], Awaitable[Any]]] = {
+    "add": lambda pool: pool.store.add_server(ServerId("d"), ServerChange(url="http://d/")),
+    "change": lambda pool: pool.store.update_server(A, ServerChange(secret="other")),
+    "state": lambda pool: pool.store.set_server_state(A, ServerState.CORDONED),
+    "remove": lambda pool: pool.store.remove_server(A, force=True, now_ms=0),
+    "suspicion": lambda pool: pool.store.suspect_server(A),
+    "failure": lambda pool: pool.fail(A),
+    "a Scalelite adds": lambda pool: pool.redis("SADD", "servers", "e"),
+    "a Scalelite disables": lambda pool: pool.redis("SREM", "server_enabled", "a"),
+}
+
+
+@pytest.mark.parametrize("change", MARKED.values(), ids=MARKED.keys())
+async def test_mark_of_the_servers_changes_with_them(
+    pool: StorePool, change: Callable[[StorePool], Awaitable[Any]]
+) -> None:
+    pool.loose_ends = True
+    await pool.add("a")
+    await pool.add("b")
+    before = await pool.store.watch_pool("me", lease_ms=5000)
+    assert await pool.store.watch_pool("me", lease_ms=5000) == before
+    await change(pool)
+    after = await pool.store.watch_pool("me", lease_ms=5000)
+    assert after.servers != before.servers
+    assert (after.leases, after.tenants) == (before.leases, before.tenants)
+
+
+async def test_mark_of_the_servers_changes_at_no_usual_poll(pool: StorePool) -> None:
+    one = await pool.add("a")
+    await pool.create("m")
+    before = await pool.store.watch_pool("me", lease_ms=5000)
+    await pool.poll(one, {"m": 3})
+    await pool.join("m")
+    assert await pool.store.watch_pool("me", lease_ms=5000) == before
+
+
+async def test_mark_of_the_servers_changes_when_a_poll_ends_a_suspicion(pool: StorePool) -> None:
+    one = await pool.add("a")
+    await pool.store.suspect_server(one)
+    before = await pool.store.watch_pool("me", lease_ms=5000)
+    await pool.poll(one, {})
+    assert (await pool.store.watch_pool("me", lease_ms=5000)).servers != before.servers
+
+
 async def test_no_servers_no_leases(pool: StorePool) -> None:
-    assert await pool.store.lease_servers("me", [], now_ms=1, lease_ms=5000) == []
+    assert (await pool.store.lease_servers("me", [], lease_ms=5000))[1] == []
     await pool.store.release_leases("me", [])
 
 

@@ -11,7 +11,7 @@ import pytest
 import trio
 from lxml import etree
 
-from appliance.recordings.store import CHUNK_ROWS
+from appliance.recordings.listing import CHUNK_ROWS
 from tests.doubles.public import API, Answer, open_public
 from tests.doubles.recording_pool import open_recording_pool
 from tests.doubles.recordings import fill, make_format, make_recording

@@ -98,7 +98,7 @@ def test_values_are_arguments_and_never_text() -> None:
         RecordingFilter((evil,), (evil,), (evil,), ((evil, evil),), evil, offset=1, limit=2)
     )
     assert "DROP" not in sql
-    assert len(args) == 9
+    assert len(args) == 10
 
 
 def test_cut_is_at_the_very_end_so_that_the_rows_are_found_as_without_it() -> None:

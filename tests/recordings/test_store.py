@@ -18,8 +18,9 @@ from appliance.faults import DatabaseDown
 from appliance.postgres.asyncio_bridge import open_asyncio_loop
 from appliance.postgres.database import Database, open_postgres_store
 from appliance.recordings.filter import RecordingFilter
+from appliance.recordings.listing import CHUNK_ROWS
 from appliance.recordings.recording import Recording
-from appliance.recordings.store import CHUNK_ROWS, LISTINGS_AT_ONCE, RecordingStore
+from appliance.recordings.store import LISTINGS_AT_ONCE, RecordingStore
 from tests.doubles.recordings import (
     START_MS,
     add,

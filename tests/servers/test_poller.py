@@ -7,10 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 
+import pytest
 import trio
 
 from appliance.features import Features
-from appliance.model import ServerChange, ServerId, ServerState
+from appliance.model import Server, ServerChange, ServerId, ServerState
+from appliance.pool.records import PoolRecords
+from appliance.servers import poller
 from appliance.servers.poller import Poller
 from tests.doubles.bbb_process import BbbProcess, until
 from tests.doubles.features import rewire
@@ -45,11 +48,11 @@ class Running:
 @asynccontextmanager
 async def running(res: Features) -> AsyncIterator[Running]:
     """Run a poller for the block."""
-    poller = Poller()
-    res = rewire(res, servers__poll_soon=poller.poll_soon)
+    made = Poller()
+    res = rewire(res, servers__poll_soon=made.poll_soon)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(poller.run, res.servers)
-        yield Running(poller, res, nursery.cancel_scope)
+        nursery.start_soon(made.run, res.servers)
+        yield Running(made, res, nursery.cancel_scope)
         nursery.cancel_scope.cancel()
 
 
@@ -187,8 +190,9 @@ async def test_suspicion_hurries_the_next_poll(
     async with open_live(
         redis_url, redis_namespace, bbbs[:2], POLL_INTERVAL="60", POLL_RETRY_INTERVAL="0.2"
     ) as pool:
-        async with running(rewire(pool.res, servers__random=lambda: 0.99)):
-            await soon(lambda: polls(bbbs[0]) == polls(bbbs[1]) == 1)
+        async with running(rewire(pool.res, servers__random=lambda: 0.99)) as at_work:
+            # A suspicion that comes during a poll is superseded by it.
+            await soon(lambda: at_work.successes("bbb-1") == at_work.successes("bbb-2") == 1)
             for expected in (2, 3):
                 await pool.res.pool.records.suspect_server(ServerId("bbb-1"))
                 await bbbs[0].until_called("getMeetings", expected, SOON_S)
@@ -328,9 +332,9 @@ async def test_servers_of_a_dead_appliance_are_taken_over_when_its_leases_run_ou
 ) -> None:
     async with open_live(redis_url, redis_namespace, bbbs) as pool:
         ids = [ServerId(bbb.server_id) for bbb in bbbs]
-        held = await pool.res.servers.store.lease_servers(
-            "dead", ids, now_ms=pool.res.now_ms(), lease_ms=1000
-        )
+        store = pool.res.servers.store
+        await store.watch_pool("dead", lease_ms=1000)
+        _, held = await store.lease_servers("dead", ids, lease_ms=1000)
         assert len(held) == 3
         async with running(pool.res) as survivor:
             with trio.fail_after(40):
@@ -345,8 +349,47 @@ async def test_leases_are_given_back_at_the_end(
         async with running(pool.res) as at_work:
             await soon(lambda: len(at_work.held) == 3)
 
-        for bbb in bbbs:
-            assert await pool.redis("GET", f"appliance:lease:{bbb.server_id}") is None
+        assert await pool.redis("HGETALL", "appliance:leases") == []
+
+
+async def test_list_is_read_on_a_change_and_what_a_scalelite_changes_is_found(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(poller, "TICK_S", 0.02)
+    monkeypatch.setattr(poller, "READ_PER_TICK", 1)
+    async with open_live(redis_url, redis_namespace, bbbs) as pool:
+        lists = CountedLists(pool.res.pool.records.redis)
+        async with running(rewire(pool.res, pool__records=lists)) as at_work:
+            await soon(lambda: len(at_work.held) == 3)
+            await soon(lambda: all(at_work.successes(one.server_id) for one in bbbs))
+            await trio.sleep(0.2)
+            before = lists.whole
+
+            await trio.sleep(0.5)
+            assert lists.whole == before
+
+            await pool.redis("HSET", "server:bbb-3", "load_multiplier", "2")
+            count = polls(bbbs[2])
+            await soon(lambda: polls(bbbs[2]) > count, "a poll under the new multiplier")
+            assert lists.whole == before
+
+            for name in ("server_enabled", "servers"):
+                await pool.redis("SREM", name, "bbb-2")
+            await soon(lambda: at_work.held == {"bbb-1", "bbb-3"}, "the end of its task")
+            for name in ("server_enabled", "servers"):
+                await pool.redis("SADD", name, "bbb-2")
+            await soon(lambda: len(at_work.held) == 3, "its new task")
+
+
+class CountedLists(PoolRecords):
+    """Counts how often the whole list of the servers is read."""
+
+    whole = 0
+
+    async def list_servers(self, *, in_background: bool = False) -> list[Server]:
+        """Count, and return all servers."""
+        type(self).whole += 1
+        return await super().list_servers(in_background=in_background)
 
 
 # --- trouble --------------------------------------------------------------------------------------

@@ -88,6 +88,66 @@ async def test_tenant_is_kept_for_a_second_and_read_anew_then(tenants: Tenants) 
     assert await secrets(tenants) == ("s3",)
 
 
+async def mark(tenants: Tenants) -> None:
+    """Read the mark, as the poller does."""
+    marks = await tenants.pool.store.watch_pool("me", lease_ms=5000)
+    tenants.cache.note_mark(marks.tenants, asked_ms=tenants.clock.now_ms)
+
+
+async def test_tenant_is_kept_for_seconds_while_the_mark_is_fresh(tenants: Tenants) -> None:
+    await mark(tenants)
+    assert await secrets(tenants) == ("s1", "s2")
+    await tenants.save("school", "s3")
+    for _ in range(5):
+        tenants.clock.now_ms += 500
+        await mark(tenants)
+        assert await secrets(tenants) == ("s1", "s2")
+
+    tenants.clock.now_ms += 500
+    await mark(tenants)
+    assert await secrets(tenants) == ("s3",)
+
+    await tenants.save("school", "s4")
+    tenants.clock.now_ms += 999
+    assert await secrets(tenants) == ("s3",)
+    tenants.clock.now_ms += 1
+    assert await secrets(tenants) == ("s4",)  # the mark is too old
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments"),
+    [
+        ("save_tenant", ['{"id":"id-school","new":false,"fields":{"secrets":"n"},"removed":[]}']),
+        ("save_tenant_setting", ["x", "id-school", "muteOnStart", "true", "false", ""]),
+        (
+            "save_param_rule",
+            ["r", "id-school", '{"param":"a","mode":"rename","value":"b","version":"","call":""}'],
+        ),
+        ("remove_tenant", ["id-school", "1"]),
+    ],
+)
+async def test_change_by_another_appliance_is_seen_with_the_next_mark(
+    tenants: Tenants, script: str, arguments: list[str]
+) -> None:
+    tenants.pool.loose_ends = True
+    await mark(tenants)
+    before = await tenants.cache.find("school")
+    await tenants.pool.store.redis.background.run(script, *arguments)
+    assert await tenants.cache.find("school") == before
+
+    await mark(tenants)
+
+    assert await tenants.cache.find("school") != before
+
+
+async def test_tenant_that_a_scalelite_adds_is_found_with_the_next_mark(tenants: Tenants) -> None:
+    await mark(tenants)
+    assert await secrets(tenants, "new") is None
+    await tenants.save("new", "s")
+    await mark(tenants)
+    assert await secrets(tenants, "new") == ("s",)
+
+
 async def test_tenant_that_was_missing_is_found_within_a_second(tenants: Tenants) -> None:
     assert await secrets(tenants, "new") is None
     await tenants.save("new", "s")

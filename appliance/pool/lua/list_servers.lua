@@ -1,13 +1,11 @@
--- Read servers. ARGV: nothing (all servers) or one server id.
--- Reply: a list of servers, sorted by id; see parse_server in pool/records.py.
-local ids = ARGV[1] and { ARGV[1] } or call('SMEMBERS', P .. 'servers')
-table.sort(ids)
+-- Read servers. ARGV: server ids... Reply: a list of those that exist, in this order; see parse_server in
+-- pool/records.py.
 local reply = {}
-for _, id in ipairs(ids) do
+for _, id in ipairs(ARGV) do
   local server = reply_server(id)
   if server then
     reply[#reply + 1] = server
-  elseif not ARGV[1] then
+  else
     -- Another load balancer may remove the hash and leave the memberships: clean up.
     call('SREM', P .. 'servers', id)
     call('SREM', P .. 'server_enabled', id)

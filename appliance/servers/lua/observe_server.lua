@@ -20,7 +20,7 @@ local ABANDONED_GRACE_MS = 60000
 call('SADD', A .. 'servers', sid)
 local online, came_online = s[3] == 'true', false
 call('HSET', P .. sid, 'unhealthy_counter', 0)
-call('DEL', A .. 'suspect:' .. sid) -- superseded by this poll
+local changed = call('DEL', A .. 'suspect:' .. sid) == 1 -- superseded by this poll
 if not online then
   local healthy = call('HINCRBY', P .. sid, 'healthy_counter', 1)
   if healthy >= q.healthy_threshold then
@@ -301,12 +301,14 @@ if online then
   call('ZREM', P .. 'cordoned_server_load', sid)
 end
 if auto_disabled then
+  changed = true
   call('HSET', server_key, 'state', 'disabled')
   call('SREM', P .. 'server_enabled', sid)
 elseif online then
   local set = state == 'enabled' and 'server_load' or 'cordoned_server_load'
   call('ZADD', P .. set, decimal(load), sid)
 end
+if changed or came_online then call('HINCRBY', A .. 'changes', 'servers', 1) end
 local parts = {}
 for index = 2, #ARGV do parts[#parts + 1] = ARGV[index] end
 local usage_saved = #parts > 0 and save_usage(sid, parts) or 0

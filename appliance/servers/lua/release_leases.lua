@@ -1,6 +1,9 @@
 -- Release the leases of an appliance that stops. ARGV: instance id, server ids... Reply: 1.
+local key = A .. 'leases'
 for i = 2, #ARGV do
-  if call('GET', A .. 'lease:' .. ARGV[i]) == ARGV[1] then call('DEL', A .. 'lease:' .. ARGV[i]) end
+  if call('HGET', key, ARGV[i]) == ARGV[1] then call('HDEL', key, ARGV[i]) end
 end
-call('ZREM', A .. 'instances', ARGV[1])
+call('SREM', A .. 'pollers', ARGV[1])
+call('DEL', A .. 'poller:' .. ARGV[1])
+call('HINCRBY', A .. 'changes', 'leases', 1)
 return 1

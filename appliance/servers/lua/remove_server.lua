@@ -34,10 +34,12 @@ if ARGV[5] == '1' then
   call('HSET', A .. 'retired', sid, retired)
 end
 call('DEL', P .. 'server:' .. sid, P .. sid, A .. 'server:' .. sid, A .. 'load:' .. sid, A .. 'meetings_of:' .. sid,
-  A .. 'detached:' .. sid, A .. 'lease:' .. sid, A .. 'suspect:' .. sid, A .. 'hooks_on:' .. sid, A .. 'doubles:' .. sid,
+  A .. 'detached:' .. sid, A .. 'suspect:' .. sid, A .. 'hooks_on:' .. sid, A .. 'doubles:' .. sid,
   A .. 'strays:' .. sid)
 call('SREM', A .. 'servers', sid)
 call('HDEL', A .. 'registering', sid)
+call('HDEL', A .. 'leases', sid)
+call('HINCRBY', A .. 'changes', 'servers', 1)
 call('SREM', P .. 'servers', sid)
 if call('SCARD', P .. 'servers') == 0 then call('SET', A .. 'emptied', 1) end
 call('SREM', P .. 'server_enabled', sid)

@@ -21,4 +21,5 @@ end
 rule.order = last + 1
 call('HSET', key, id, cjson.encode(rule))
 call('SADD', A .. 'limited', tenant)
+call('HINCRBY', A .. 'changes', 'tenants', 1)
 return { 1 }
