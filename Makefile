@@ -1,7 +1,7 @@
 # On a new machine, `make run` and `make test` install what they need. `make` alone lists the targets.
 # ARGS is passed to the program of a target: make test ARGS="tests/bbb -k checksum".
 .DEFAULT_GOAL := help
-.PHONY: help venv dev run test test-compat test-s3 lint bench bench-all bench-fleet bench-large soak chaos docs screenshots man lock deb apt-repo image release deb-test clean
+.PHONY: help venv dev run test test-compat test-s3 lint bench bench-all bench-fleet bench-large soak chaos docs screenshots man lock deb apt-repo image image-test release deb-test clean
 MAKEFLAGS += --no-print-directory
 ARGS ?=
 CODE = appliance tests benchmarks tools
@@ -86,6 +86,9 @@ apt-repo: ## build a signed package repository in dist/apt from dist/*.deb: KEY=
 
 image: ## build an OCI image in dist/ from the Debian package (root)
 	@packaging/image/build $(ARGS)
+
+image-test: dev ## run the image with podman: alone, and two replicas restarted in turn (root; two minutes)
+	@.venv/bin/python -m tools.image_test $(ARGS)
 
 release: ## make a release in dist/ from a clean checkout: KEY=FINGERPRINT (docs/releasing.md; root)
 	@tools/release "$(KEY)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -90,6 +91,24 @@ def test_ctl_imports_nothing_heavy() -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True
     )
+
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_start_imports_no_library_that_it_does_not_need() -> None:
+    program = (
+        "import sys; from appliance.command_line import run_command as run;"
+        "assert run(['run']) == 78; import appliance.supervisor;"
+        "from appliance.redis.url import parse_redis_url as parse; parse('unix:///run/r.sock');"
+        "roots = {name.partition('.')[0] for name, one in sys.modules.items() if one};"
+        "print(sorted(roots & {'rich', 'pygments', 'redis', 'boto3', 'botocore'}))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PORT": "invalid", "PATH": os.environ["PATH"]},
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
 
     assert done.stdout.splitlines()[-1] == "[]"
 

@@ -7,7 +7,7 @@ import platform
 import re
 import time
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -37,6 +37,7 @@ def add_events(commands: Commands[Any]) -> None:
     about = "show only events about this"
     command.add_argument("--kind", choices=_KINDS, help=about)
     add_limit_option(command, default=_SHOWN, maximum=_MOST)
+    command.set_defaults(limit=None)  # the default depends on --since
 
 
 def parse_since(text: str) -> int:
@@ -53,49 +54,48 @@ def parse_since(text: str) -> int:
 
 def show_events(console: Console, client: ControlClient, args: Namespace) -> int:
     """Show the last events, and with --follow all that come."""
-    limit = _MOST if args.since or args.kind else args.limit
-    if args.follow:
-        with suppress(KeyboardInterrupt):
-            for event in _follow(console, client, limit, args.since):
-                if args.kind in (None, event["kind"]):
-                    _show(console, event)
-                    console.out.flush()
-        return DONE
-    answer = client.get("getEvents", limit=str(limit), since_ms=str(args.since))
-    found = [one for one in answer["events"] if args.kind in (None, one["kind"])]
-    if not args.since:
-        found = found[-args.limit :]
-    if console.as_json:
+    limit = args.limit or (_MOST if args.since else _SHOWN)
+    asked = _MOST if args.kind else limit
+    recent = client.get("getEvents", limit=str(asked), since_ms=str(args.since))["events"]
+    found = [one for one in recent if args.kind in (None, one["kind"])][-limit:]
+    if console.as_json and not args.follow:
         console.document(found)
         return DONE
     for event in found:
         _show(console, event)
-    if not found:
+    if args.follow:
+        console.out.flush()
+        with suppress(KeyboardInterrupt):
+            for event in _follow(console, client, recent, args.since):
+                if args.kind in (None, event["kind"]):
+                    _show(console, event)
+                    console.out.flush()
+    elif not found:
         console.error("no events")
     return DONE
 
 
 def _follow(
-    console: Console, client: ControlClient, limit: int, since_ms: int
+    console: Console, client: ControlClient, recent: Sequence[Mapping[str, Any]], since_ms: int
 ) -> Iterator[Mapping[str, Any]]:
-    """Yield events without end; the appliance may be restarted meanwhile."""
-    last_ms, shown, began, away = since_ms, set[str](), False, False
+    """Yield events after the recent ones, without end; the appliance may be restarted meanwhile."""
+    last_ms = max([since_ms, *(event["time_ms"] for event in recent)])
+    shown = {event["id"] for event in recent}
+    away = False
     while True:
         try:
-            for event in client.stream("followEvents", limit=str(limit), since_ms=str(last_ms)):
+            for event in client.stream("followEvents", limit=str(_MOST), since_ms=str(last_ms)):
                 if away:
                     console.error("the appliance is back")
-                began, away = True, False
+                away = False
                 if event is None or event["id"] in shown:
                     continue
-                limit, last_ms = _MOST, max(last_ms, event["time_ms"])
+                last_ms = max(last_ms, event["time_ms"])
                 shown.add(event["id"])
                 yield event
         except Refusal:
             raise
         except ControlError as error:
-            if not began:
-                raise
             if not away:
                 console.error(f"{error}; waiting for it (Ctrl-C ends)")
             away = True

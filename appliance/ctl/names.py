@@ -3,7 +3,7 @@
 A command declares with `takes_names` which argument holds ids. Before it runs, each word is
 replaced by the id that it stands for: an exact id wins, then a name (of a server: its host), then
 the beginning of an id or a name that no other has. A word that stands for nothing is kept, and the
-appliance refuses it. Words of rake tasks are ids.
+appliance refuses it. This is so for rake tasks as well, which know only ids in Scalelite.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def resolve_arguments(console: Console, client: ControlClient, args: Namespace) 
     """Replace names by ids in the arguments of a command. Raises ControlError, AmbiguousName."""
     kind, dest = getattr(args, "named", ("", ""))
     given = getattr(args, dest) if kind else None
-    if not given or console.rake:
+    if not given:
         return
     words = [given] if isinstance(given, str) else given
     known = list_known(client, kind, words)

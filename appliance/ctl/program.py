@@ -89,10 +89,10 @@ def _is_utf8(word: str) -> bool:
 
 def _report(console: Console, error: ControlError, server_id: str | None, args: Namespace) -> None:
     if not isinstance(error, Refusal):
-        # Of a local command; an invalid configuration has a line for each problem.
-        lines = str(error).splitlines()
-        for line in lines:
-            console.error(f"ERROR: {line}" if console.rake else line)
+        # Of a local command: an invalid configuration has a line for each problem, an ambiguous
+        # name one for each candidate.
+        for number, line in enumerate(str(error).splitlines()):
+            console.error(f"ERROR: {line}" if console.rake and number == 0 else line)
     elif not console.rake:
         console.error(f"{error}{getattr(args, 'hint', '') if error.status == 404 else ''}")
     elif error.status == 404 and server_id is not None:

@@ -51,6 +51,9 @@ async def test_events_are_a_line_each_and_json(redis_url: str, redis_namespace: 
             await pool.control.ctl("events", "--since", "1h", "--kind", "server", "--json")
         ).json
         last = (await pool.control.ctl("events", "--limit", "1", "--json")).json
+        since = (await pool.control.ctl("events", "--since", "1h", "--limit", "2", "--json")).json
+        of_kind = ("--kind", "server", "--limit", "1", "--json")
+        one = (await pool.control.ctl("events", *of_kind)).json
         none = await pool.control.ctl("events", "--since", "2100-01-01")
 
     assert (empty.code, empty.out, empty.err) == (0, "", "no events\n")
@@ -63,6 +66,8 @@ async def test_events_are_a_line_each_and_json(redis_url: str, redis_namespace: 
     assert [one["event"] for one in found] == ["server_offline", "server_online"]
     assert found[0]["fields"]["detached_meetings"] == 2
     assert [one["event"] for one in last] == ["server_online"]
+    assert [one["event"] for one in since] == ["recording_imported", "server_online"]
+    assert [event["event"] for event in one] == ["server_online"]
     assert none.out == ""
 
 
@@ -74,8 +79,10 @@ async def test_follow_shows_old_and_new_events_until_ctrl_c(
     redis_url: str, redis_namespace: str
 ) -> None:
     async with open_pool(redis_url, redis_namespace, 0) as pool:
+        pool.res.events.take(IMPORTED)
         pool.res.events.take(OFFLINE)
-        terminal = follow(pool, "--json")
+        pool.res.events.take(IMPORTED)
+        terminal = follow(pool, "--json", "--since", "1h", "--limit", "1", "--kind", "server")
         try:
             await trio.to_thread.run_sync(terminal.wait_for, "server_offline")
             pool.res.events.take(ONLINE)

@@ -75,6 +75,24 @@ async def test_server_is_addressed_by_host_and_beginning(
         assert [await state(pool, one) for one in ("bee", "beta")] == ["disabled", "cordoned"]
 
 
+async def test_rake_task_takes_hosts_and_beginnings_too(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_pool(redis_url, redis_namespace, 0) as pool:
+        for server_id, url in (("one", "http://a.invalid:1"), ("two", "http://a.invalid:2")):
+            await pool.control.post("addServer", {"url": url, "secret": "s", "id": server_id})
+
+        refused = await pool.control.ctl("servers:cordon[a.invalid]")
+        done = await pool.control.ctl("servers:cordon[tw]")
+
+        assert (refused.code, refused.out) == (1, "Cordoning server a.invalid...\n")
+        first, *candidates = refused.err.splitlines()
+        assert first == "ERROR: a.invalid stands for several servers; nothing was changed:"
+        assert sorted(candidates) == ["  one (a.invalid:1)", "  two (a.invalid:2)"]
+        assert (done.code, done.out) == (0, "Cordoning server tw...\nOK\n")
+        assert [await state(pool, one) for one in ("one", "two")] == ["disabled", "cordoned"]
+
+
 async def test_meeting_is_addressed_by_its_beginning(redis_url: str, redis_namespace: str) -> None:
     async with open_pool(redis_url, redis_namespace) as pool:
         await pool.enable_all()

@@ -38,7 +38,7 @@ def appliance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppliancePro
 def nginx(appliance: ApplianceProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     root = tmp_path_factory.mktemp("site")
     published = appliance.directory("publish")
-    with run_nginx(root / "nginx", appliance_port=appliance.front.port, published=published) as one:
+    with run_nginx(root / "nginx", appliance.front.port, published=published) as one:
         # Over HTTPS, through nginx, as a BBB server delivers: more than nginx's usual 1 MB.
         with BbbProcess(server_id="bbb1") as bbb:
             words = ("servers", "add", bbb.url, bbb.secret, "--id", "bbb1", "--enable")
@@ -153,7 +153,7 @@ def test_plain_page_is_shown_through_nginx_with_the_rights_of_the_files(
         assert "default-src 'none'" in shown.headers["content-security-policy"]
     assets = re.findall(rb'"(/playback/plain/[^"]+)"', shown.body)
     types = [nginx.fetch("GET", one.decode()).headers["content-type"] for one in assets]
-    assert types == ["text/css; charset=utf-8", "text/javascript; charset=utf-8"]
+    assert types == ["text/css; charset=utf-8"] + 2 * ["text/javascript; charset=utf-8"]
 
     _protect(appliance, "true")
     _wait_status(nginx, page, 404)

@@ -41,6 +41,7 @@ def endpoint(
             endpoint("example.org", username="ann", password="w%40rt"),
         ),
         ("redis:///5?host=elsewhere&port=7001", endpoint("elsewhere", 7001, 5)),
+        ("unix:///run/redis.sock", endpoint(path="/run/redis.sock")),
         ("unix:///run/redis.sock?db=4", endpoint(path="/run/redis.sock", db=4)),
         ("unix:///run/a%20socket", endpoint(path="/run/a socket")),
         ("unix://:wort@/run/redis.sock", endpoint(path="/run/redis.sock", password="wort")),

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tests.doubles.bbb_process import bbb_servers
 from tools.deb_test.ansible import WANTED, use_ansible
-from tools.deb_test.documents import follow_backup, follow_documents
+from tools.deb_test.documents import follow_backup, follow_documents, follow_migration
 from tools.deb_test.failures import reboot, survive_failures
 from tools.deb_test.first_meeting import hold_first_meeting
 from tools.deb_test.hardening import check_units, compare_with_systemd, run_end_to_end_tests
@@ -43,7 +43,7 @@ from tools.deb_test.upgrade import remove_and_restore, upgrade
 from tools.deb_test.variants import use_external_stores, use_valkey
 from tools.deb_test.volumes import use_scalelites_volume
 
-GUESTS = ("main", "valkey", "documents", "external", "apt", "ansible")
+GUESTS = ("main", "valkey", "documents", "migration", "external", "apt", "ansible")
 
 
 def main() -> int:
@@ -58,7 +58,7 @@ def main() -> int:
         return 2
     # Remove guests and trees also after SIGTERM.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
-    report = Report()
+    report = Report("deb-test")
     failed = None
     with scratch_directory() as directory:
         try:
@@ -84,7 +84,7 @@ def test(report: Report, directory: Path, options: argparse.Namespace) -> None:
             with report.step("a new Debian system is created"):
                 wanted: list[Sequence[str]] = [[f"{PACKAGES}/{package.name}"]]
                 if not options.quick:
-                    wanted += [["valkey-server"], ["jq"], WANTED]
+                    wanted += [["valkey-server"], ["jq"], ["python3-boto3"], WANTED]
                 make_tree(tree, [*packages, older], wanted)
     if obstacle:
         if not options.quick:
@@ -138,6 +138,7 @@ def stories(
         "main": first_meeting if options.quick else life_cycle,
         "valkey": lambda scene: use_valkey(scene, package),
         "documents": lambda scene: follow_documents(scene, package),
+        "migration": lambda scene: follow_migration(scene, package),
         "external": lambda scene: use_external_stores(scene, package, external),
         "ansible": lambda scene: use_ansible(scene, package),
         "apt": lambda scene: use_repository(scene, package, older, directory),

@@ -14,10 +14,18 @@ for any lines.
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.doubles.bbb_process import bbb_servers
+from tests.doubles.postgres_process import postgres_process
+from tests.doubles.redis_processes import redis_process
+from tests.doubles.s3 import KEY, KEY_ID, serve_s3
+from tests.doubles.scalelite_data import write_scalelite_data
+from tests.doubles.scalelite_files import DUMP, make_scalelite_files
+from tests.doubles.scalelite_place import ENVIRONMENT, SERVER_IDS
 from tools.deb_test.configuration import try_configurations
 from tools.deb_test.packages import ROOT
 from tools.deb_test.scene import CONFIGURATION, UNIT, Scene
@@ -72,7 +80,7 @@ def read_blocks(text: str) -> Iterator[Block]:
 
 
 def _make_block(line: int, mark: str, lines: Sequence[str]) -> Block:
-    kept = "\n".join(lines).rstrip().split("\n")
+    kept = textwrap.dedent("\n".join(lines)).rstrip().split("\n")
     is_session = any(one.startswith(_PROMPT) for one in kept)
     return Block(line, mark or (SESSION if is_session else COMMANDS), tuple(kept))
 
@@ -126,6 +134,8 @@ class Reader:
             where = f"{name}, line {block.line}"
             if block.kind == SETTINGS:
                 self._scene.edit(**dict(line.split("=", 1) for line in self._settings(block)))
+                # 78: a value is invalid; what they name may be made by the next commands.
+                self._type("scalelite-appliance config check >/dev/null || test $? != 78", where)
             elif block.kind == COMMANDS:
                 self._type("\n".join(block.lines), where)
             else:
@@ -173,6 +183,8 @@ class Document:
     sections: tuple[str, ...] = ()
     """Empty: all of them."""
     settings: tuple[tuple[str, str], ...] = ()
+    has_server: bool = False
+    """Whether there is a server in the pool before."""
 
 
 DOCUMENTS = (
@@ -188,7 +200,16 @@ DOCUMENTS = (
     Document("docs/metrics.md"),
     Document("docs/stores.md"),
     Document("docs/troubleshooting.md"),
+    Document("docs/several-machines.md"),
+    Document("docs/callbacks.md"),
+    Document("docs/console.md"),
+    Document("docs/dial-in.md", settings=(("FSAPI_PASSWORD", "PASSWORD"),), has_server=True),
+    Document("docs/tenants.md", settings=(("MULTITENANCY_ENABLED", "true"),)),
 )
+OTHER_DOCUMENTS = ("docs/first-hour.md", "docs/object-storage.md", "docs/migration.md")
+"""Those that are followed in functions of their own."""
+RECORDING = "0123456789abcdef0123456789abcdef01234567-1764000000000"
+"""The recording that docs/first-hour.md makes."""
 _APT = (
     "apt-get --yes --quiet --no-install-recommends --allow-downgrades "
     "-o Dpkg::Options::=--force-confold -o Dpkg::Use-Pty=0 "
@@ -210,13 +231,17 @@ def changes_of(scene: Scene, package: Path) -> list[tuple[str, str]]:
         (r"^apt install (?:nginx|certbot)$", "true"),
         (r"^apt ", _APT),
         (r"^certbot .*$", _CERTBOT),
+        (r"https://scalelite\.example\.com(?=/fsapi)", "http://127.0.0.1:3000"),
+        # There is no terminal that could be asked.
+        (r"(privacy erase --(?!.*--dry-run).*)$", r"\1 --yes"),
+        (r"\bSETTING_ID\b", "$(scalelite-appliance ctl tenant-settings --json | jq -r '.[0].id')"),
         (r"^editor .*$", "true"),
         (r"\bssh \S+ (?:'[^']*'|\w+)", "true"),
         (r"https://bbb1\.example\.(?:org|com)(?=/bigbluebutton)", base),
         (r"(?<=/api[ ,])SECRET", server.secret),
         (r"^secret = SECRET", f"secret = {server.secret}"),
         (r"^server = bbb1\.example\.org", f"server = {host}"),
-        (r"(?<=drain )ID\b|(?<=enable )ID\b|(?<=\[)ID(?=\])", host),
+        (r"(?<=drain )ID\b|(?<=enable )ID\b|(?<=servers update )ID\b|(?<=\[)ID(?=\])", host),
     ]
 
 
@@ -232,13 +257,62 @@ def follow_documents(scene: Scene, package: Path) -> None:
         assert reader.follow("docs/first-hour.md") > 5
     reset(scene, configuration)
     try_configurations(scene)
+    follow_object_storage(scene, package, configuration)
     scene.install("jq")  # docs/administration.md
     machine.shell("useradd --create-home alice; systemctl unmask nginx")
     machine.shell("rm -f /etc/nginx/sites-enabled/default")
     for document in DOCUMENTS:
         with scene.step(f"{document.name} is followed"):
             reset(scene, configuration, document.settings)
+            if document.has_server:
+                scene.ctl("servers", "add", scene.servers[0].url, scene.servers[0].secret)
             reader.follow(document.name, document.sections)
+
+
+def follow_object_storage(scene: Scene, package: Path, configuration: str) -> None:
+    """Follow one document with an S3 server beside the guest, and the recording of first-hour."""
+    with serve_s3() as s3, scene.step("docs/object-storage.md is followed, with an S3 server"):
+        bucket = s3.make_bucket()
+        reset(scene, configuration, [("S3_ENDPOINT_URL", s3.url), ("S3_ADDRESSING", "path")])
+        changes = [
+            (r"^editor (/etc/scalelite-appliance/s3\.secret)$", rf"printf %s {KEY} >\1"),
+            (r"(?<=S3_BUCKET_NAME=).*$", bucket),
+            (r"(?<=AWS_ACCESS_KEY_ID=).*$", KEY_ID),
+            (r"\b[0-9a-f]{40}-\d{13}\b", RECORDING),
+            # It is on the disk again at the end, so look before.
+            (r"^(.*move --to disk .*)$", rf"curl -sf 127.0.0.1:3000/presentation/{RECORDING}/\n\1"),
+        ]
+        reader = Reader(scene, [*changes, *changes_of(scene, package)])
+        assert reader.follow("docs/object-storage.md") > 4
+        assert scene.machine.path(f"/var/bigbluebutton/published/presentation/{RECORDING}").is_dir()
+    reset(scene, configuration)
+
+
+def follow_migration(scene: Scene, package: Path) -> None:
+    """Follow one document on a machine without the package, beside the stores of a Scalelite."""
+    machine = scene.machine
+    with (
+        redis_process() as redis,
+        postgres_process("the-password-of-the-test") as postgres,
+        bbb_servers(len(SERVER_IDS)) as servers,
+        scene.step("docs/migration.md is followed, from Scalelite's stores and back"),
+    ):
+        postgres.start()
+        postgres.sql(DUMP.read_text(), "scalelite")
+        write_scalelite_data(
+            redis.socket_path, "scalelite", dict(zip(SERVER_IDS, servers, strict=True))
+        )
+        stores = {"REDIS_URL": redis.tcp_url, "REDIS_NAMESPACE": "scalelite"}
+        environ = {**ENVIRONMENT, **stores, "DATABASE_URL": postgres.url}
+        lines = "".join(f"{name}={value}\n" for name, value in environ.items())
+        machine.path("/etc/default/scalelite").write_text(lines)
+        make_scalelite_files(machine.path("/var/bigbluebutton"))
+        machine.path("/var/bigbluebutton/recording/scalelite").mkdir(parents=True)
+        machine.run("chown", "-R", "1000:2000", "/var/bigbluebutton")
+        reader = Reader(scene, changes_of(scene, package))
+        assert reader.follow("docs/migration.md") > 9
+        assert machine.show(UNIT, "UnitFileState") == "enabled"
+        assert not machine.is_active(UNIT)  # it was handed back
 
 
 def follow_backup(scene: Scene, package: Path) -> None:
@@ -258,5 +332,6 @@ def reset(scene: Scene, configuration: str, settings: Sequence[tuple[str, str]] 
     listed = scene.ctl("servers", "list")
     for server_id in re.findall(r"^id: (.+)$", listed, re.MULTILINE):
         scene.ctl("servers", "remove", server_id, "--force")
+        scene.ctl("servers", "forget", server_id)
     for server in scene.servers:
         server.forget_meetings()

@@ -79,11 +79,13 @@ class Scene:
         self.machine.run("systemctl", "restart", UNIT)
 
     def edit(self, **variables: str) -> None:
-        """Edit variables in the configuration."""
+        """Edit variables in the configuration, or add them to it."""
         path = self.machine.path(CONFIGURATION)
         text = path.read_text()
         for name, value in variables.items():
-            text = re.sub(rf"^#?{name}=.*$", f"{name}={value}", text, count=1, flags=re.MULTILINE)
+            found = re.search(rf"^#?{name}=.*$", text, re.MULTILINE)
+            first, last = found.span() if found else (len(text), len(text))
+            text = f"{text[:first]}{name}={value}{text[last:] or chr(10)}"
         path.write_text(text)
 
     def drop_in(self, text: str, name: str = "test.conf") -> None:

@@ -37,8 +37,10 @@ from appliance.servers.sync.yaml_list import (
     BadServerList,
     parse_new_servers,
     parse_server_list,
+    read_document,
     render_server_list,
 )
+from appliance.servers.sync.yaml_nodes import Node
 from appliance.servers.values import NewServer
 from appliance.tenants.limit_administration import change_limits, tenant_ids
 from appliance.tenants.limits import DEFAULT_TENANT
@@ -96,8 +98,9 @@ async def sync_servers(
     present = await list_servers(deps)
     known = {server.id for server in present}
     # In a thread: libyaml takes milliseconds, but PyYAML in pure Python may take long.
-    wanted = await trio.to_thread.run_sync(parse_server_list, text, known)
-    limits = await _find_limits(deps, text)
+    document = await trio.to_thread.run_sync(read_document, text)
+    wanted = await trio.to_thread.run_sync(parse_server_list, document, known)
+    limits = await _find_limits(deps, document)
     held = Counter(meeting.server_id for meeting in await deps.pool.records.list_meetings())
     steps = plan_sync(wanted, present, held, mode)
     notes = (*_notes({one.id: one.url for one in wanted}), *_limit_notes(limits))
@@ -111,9 +114,9 @@ async def sync_servers(
     return SyncResult(sync.results(steps), notes, sync.failure)
 
 
-async def _find_limits(deps: ServerDeps, text: str) -> dict[str, Mapping[str, str]]:
+async def _find_limits(deps: ServerDeps, document: Node) -> dict[str, Mapping[str, str]]:
     """Return the limits of a file by id of the tenant. Raises BadServerList."""
-    found, problems = await trio.to_thread.run_sync(parse_tenant_limits, text)
+    found, problems = parse_tenant_limits(document)
     ids = await tenant_ids(deps.callbacks.tenants) if found else {}
     for name in found:
         if name not in ids:

@@ -13,18 +13,18 @@ from collections.abc import Mapping
 
 from appliance.servers.sync.yaml_entry import ServerListProblem, field_name
 from appliance.servers.sync.yaml_nodes import Mapping as YamlMapping
-from appliance.servers.sync.yaml_nodes import Node, Scalar, parse_yaml
+from appliance.servers.sync.yaml_nodes import Node, Scalar
 from appliance.tenants.limits import TenantLimits, check_limit
 
 Limits = Mapping[str, Mapping[str, str]]
 """By name of the tenant; an empty value removes a limit."""
 
 
-def parse_tenant_limits(text: str) -> tuple[Limits, list[ServerListProblem]]:
-    """Return the limits of a file, and what is wrong with them. Raises UnreadableYaml."""
+def parse_tenant_limits(document: Node) -> tuple[Limits, list[ServerListProblem]]:
+    """Return the limits of a file, and what is wrong with them."""
     problems: list[ServerListProblem] = []
     found: dict[str, dict[str, str]] = {}
-    for name, tenant in _pairs(_child(parse_yaml(text), "tenants"), "tenants", problems):
+    for name, tenant in _pairs(_child(document, "tenants"), "tenants", problems):
         values = found.setdefault(name, {})
         for limit, node in _pairs(_child(tenant, "limits"), name, problems):
             if not isinstance(node, Scalar):

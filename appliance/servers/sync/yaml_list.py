@@ -62,13 +62,21 @@ class BadServerList(Exception):
         self.problems = tuple(problems)
 
 
-def parse_server_list(text: str, known_ids: Collection[str] = ()) -> tuple[WantedServer, ...]:
+def read_document(text: str) -> Node:
+    """Return the document of a file. Raises BadServerList: it is no YAML."""
+    try:
+        return parse_yaml(text)
+    except UnreadableYaml as error:
+        raise BadServerList([ServerListProblem(error.line, "", str(error))]) from None
+
+
+def parse_server_list(document: Node, known_ids: Collection[str] = ()) -> tuple[WantedServer, ...]:
     """Return the servers of a file for `servers sync`, in its order.
 
     `known_ids` are those of the servers in the pool, which may be any that Scalelite allows.
     Raises BadServerList.
     """
-    servers = _find_servers(text)
+    servers = _find_servers(document)
     if not isinstance(servers, YamlMapping):
         reason = "`servers` must map ids to servers, as `servers export` prints them"
         raise BadServerList([ServerListProblem(servers.line, "", reason)])
@@ -88,11 +96,7 @@ def parse_server_list(text: str, known_ids: Collection[str] = ()) -> tuple[Wante
     return tuple(wanted)
 
 
-def _find_servers(text: str) -> Node:
-    try:
-        document = parse_yaml(text)
-    except UnreadableYaml as error:
-        raise BadServerList([ServerListProblem(error.line, "", str(error))]) from None
+def _find_servers(document: Node) -> Node:
     if isinstance(document, YamlMapping):
         for name, node in document.pairs:
             if field_name(name) == "servers":
@@ -121,7 +125,7 @@ def parse_new_servers(text: str, taken: Mapping[str, str] = _NONE) -> tuple[NewS
 
     `taken` are the URLs of the servers in the pool, by id. Raises BadServerList.
     """
-    servers = _find_servers(text)
+    servers = _find_servers(read_document(text))
     if not isinstance(servers, YamlSequence):
         reason = "`servers` must be a list here (`- url: …`); a file of ids is for `servers sync`"
         raise BadServerList([ServerListProblem(servers.line, "", reason)])

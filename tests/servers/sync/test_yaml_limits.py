@@ -8,7 +8,7 @@ from appliance.features import Features
 from appliance.model import TenantId
 from appliance.servers.sync.apply import export_servers, sync_servers
 from appliance.servers.sync.yaml_limits import parse_tenant_limits
-from appliance.servers.sync.yaml_list import BadServerList
+from appliance.servers.sync.yaml_list import BadServerList, read_document
 from appliance.tenants.administration import add_tenant
 from appliance.tenants.values import TenantChange
 from tests.doubles.features import open_features
@@ -25,11 +25,11 @@ tenants:
 
 def test_limits_are_read_by_tenant_and_empty_ones_are_removed() -> None:
     text = f"{SERVERS}{SCHOOL}      max_users:\n  other:\n  third: {{limits: {{}}}}\n"
-    assert parse_tenant_limits(text) == (
+    assert parse_tenant_limits(read_document(text)) == (
         {"school": {"max_meetings": "20", "max_recordings_gb": "1.5", "max_users": ""}},
         [],
     )
-    assert parse_tenant_limits(SERVERS) == ({}, [])
+    assert parse_tenant_limits(read_document(SERVERS)) == ({}, [])
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,9 @@ async def test_sync_sets_limits_and_export_writes_them(
         assert await limits_of(res, school.id) == {"max_meetings": 20, "max_recordings_gb": 1.5}
 
         exported = await export_servers(res.servers, verbose=False)
-        assert parse_tenant_limits(exported) == parse_tenant_limits(SERVERS + SCHOOL)
+        assert parse_tenant_limits(read_document(exported)) == parse_tenant_limits(
+            read_document(SERVERS + SCHOOL)
+        )
         emptied = SERVERS + "tenants:\n  school:\n    limits:\n      max_meetings: ''\n"
         await sync_servers(res.servers, "test", emptied)
         assert await limits_of(res, school.id) == {"max_recordings_gb": 1.5}

@@ -12,6 +12,7 @@ from appliance.servers.sync.yaml_list import (
     WantedServer,
     parse_new_servers,
     parse_server_list,
+    read_document,
     render_server_list,
 )
 
@@ -75,7 +76,7 @@ TWO = Server(
 
 
 def test_example_of_scalelites_readme_is_read() -> None:
-    first, second = parse_server_list(README_SYNC)
+    first, second = parse_server_list(read_document(README_SYNC))
 
     assert first == WantedServer(
         ServerId("bbb1.example.com"),
@@ -91,7 +92,7 @@ def test_example_of_scalelites_readme_is_read() -> None:
 
 
 def test_what_scalelite_exports_is_read() -> None:
-    (one,) = parse_server_list(RUBY_EXPORT)
+    (one,) = parse_server_list(read_document(RUBY_EXPORT))
 
     assert (one.secret, one.load_multiplier, one.enabled) == ("s", 2.0, True)
 
@@ -100,7 +101,7 @@ def test_what_scalelite_exports_is_read() -> None:
 def test_export_is_what_sync_reads(verbose: bool) -> None:
     text = render_server_list((ONE, TWO), verbose=verbose)
 
-    assert parse_server_list(text) == (
+    assert parse_server_list(read_document(text)) == (
         WantedServer(ONE.id, ONE.url, "s", True),
         WantedServer(TWO.id, TWO.url, "0123", False, 2.5, "yes", None, 9, "a/{pin}", 5062),
     )
@@ -126,11 +127,11 @@ def test_secrets_are_in_no_repr_and_in_no_problem() -> None:
     )
 
     with pytest.raises(BadServerList) as bad:
-        parse_server_list(text)
+        parse_server_list(read_document(text))
 
     assert len(bad.value.problems) == 4
     assert "t0p" not in str(bad.value)
-    assert "t0p" not in repr(parse_server_list("servers: {a: {secret: t0p}}"))
+    assert "t0p" not in repr(parse_server_list(read_document("servers: {a: {secret: t0p}}")))
 
 
 @pytest.mark.parametrize(
@@ -173,13 +174,13 @@ def test_secrets_are_in_no_repr_and_in_no_problem() -> None:
 )
 def test_every_problem_is_found(text: str, problems: list[str]) -> None:
     with pytest.raises(BadServerList) as bad:
-        parse_server_list(text)
+        parse_server_list(read_document(text))
 
     assert [str(problem) for problem in bad.value.problems] == problems
 
 
 def test_no_servers_at_all_is_a_list_when_it_is_said_so() -> None:
-    assert parse_server_list("servers: {}") == ()
+    assert parse_server_list(read_document("servers: {}")) == ()
 
 
 def test_bare_hosts_of_add_all_become_api_endpoints() -> None:
