@@ -102,7 +102,7 @@ async def test_operator_removes_a_server_that_is_safe_to_stop_and_no_other(
     redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
 ) -> None:
     """retireServer, for the program that has registered it."""
-    async with open_place(redis_url, redis_namespace, bbbs[:2]) as place:
+    async with open_place(redis_url, redis_namespace, bbbs[:1]) as place:
         operator = await bearer_of(place, Role.OPERATOR)
         store = place.pool.res.servers.store
 
