@@ -1,7 +1,7 @@
 # On a new machine, `make run` and `make test` install what they need. `make` alone lists the targets.
 # ARGS is passed to the program of a target: make test ARGS="tests/bbb -k checksum".
 .DEFAULT_GOAL := help
-.PHONY: help venv dev run test test-compat test-s3 lint bench bench-all bench-fleet bench-large soak chaos docs screenshots man lock deb apt-repo image release deb-test clean
+.PHONY: help venv dev run test test-compat test-s3 lint bench bench-all bench-fleet bench-large soak chaos docs screenshots man lock deb apt-repo image image-test release deb-test clean
 MAKEFLAGS += --no-print-directory
 ARGS ?=
 CODE = appliance tests benchmarks tools
@@ -27,10 +27,13 @@ test-compat: dev ## run client libraries of PyPI and npm against the appliance (
 	@tools/compat-clients
 	@.venv/bin/python -m pytest -n0 tests/compat $(ARGS)
 
-test-s3: dev ## run the tests of object storage against OpenStack Swift (three minutes)
+test-s3: dev ## run the tests of object storage against OpenStack Swift, and with Debian's boto3 (five minutes)
 	@tools/swift-packages
 	@.venv/bin/python tools/swift_s3.py .venv/bin/python -m pytest -n0 tests/recordings/test_storage.py \
+		tests/recordings/test_bucket.py tests/recordings/test_importer_bucket_faults.py \
 		tests/recordings/test_object_playback.py tests/end_to_end/test_object_storage.py $(ARGS)
+	@tools/debian-boto3 .venv/bin/python -m pytest -n0 tests/recordings/test_storage.py tests/recordings/test_bucket.py \
+		tests/recordings/test_bucket_client.py tests/recordings/test_object_tags.py $(ARGS) || [ $$? = 75 ]
 
 lint: dev ## check style, types, layers and forbidden text
 	@.venv/bin/ruff check $(CODE)
@@ -86,6 +89,9 @@ apt-repo: ## build a signed package repository in dist/apt from dist/*.deb: KEY=
 
 image: ## build an OCI image in dist/ from the Debian package (root)
 	@packaging/image/build $(ARGS)
+
+image-test: dev ## run the image with podman: alone, and two replicas restarted in turn (root; two minutes)
+	@.venv/bin/python -m tools.image_test $(ARGS)
 
 release: ## make a release in dist/ from a clean checkout: KEY=FINGERPRINT (docs/releasing.md; root)
 	@tools/release "$(KEY)"

@@ -5,8 +5,9 @@ hold (servers, their loads, queued callbacks) are not counted here: metrics/rout
 when a scrape asks.
 
 The classes replace those of prometheus_client where a request passes: an observation costs well
-under a microsecond instead of several, and each API call makes two. Only the event loop uses them,
-so they take no locks. Labels must come from small known sets, because every combination is kept.
+under a microsecond instead of several, and each API call makes two. Only the event loop changes
+them, so they take no locks; a thread may read them, since readers copy what may grow meanwhile.
+Labels must come from small known sets, because every combination is kept.
 """
 
 from __future__ import annotations
@@ -103,12 +104,17 @@ class Histogram:
 
     def read(self) -> Iterator[tuple[Labels, list[int], float]]:
         """Yield label values, cumulative counts (each bucket and all below it), and the sum."""
-        for labels, counts in self._counts.items():
+        for labels, counts in list(self._counts.items()):
             total, cumulative = 0, []
             for count in counts:
                 total += count
                 cumulative.append(total)
             yield labels, cumulative, self._sums[labels]
+
+    def totals(self) -> Iterator[tuple[Labels, int]]:
+        """Yield label values and how many values were counted for them."""
+        for labels, counts in list(self._counts.items()):
+            yield labels, sum(counts)
 
     def forget(self, label: str, kept: frozenset[str]) -> None:
         """Drop the series whose value of `label` is not in `kept`."""

@@ -55,6 +55,7 @@ from appliance.system.process import (
     trim_memory_forever,
     tune_allocator,
     tune_garbage_collector,
+    tune_threads,
     watch_loop,
 )
 from appliance.system.signals import watch_signals
@@ -91,6 +92,7 @@ async def run(settings: Settings) -> None:
     if limits.clients < (settings.web.max_connections or 0):
         log.warning("client_connections_limited", maximum=limits.clients)
     tune_allocator(settings.tuning_off)
+    tune_threads(settings.tuning_off)
     reload = _Reload(systemd, log)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch_signals, stop, nursery.cancel_scope.cancel, reload.run, log)

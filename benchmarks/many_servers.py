@@ -15,17 +15,20 @@ import json
 import re
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
+from urllib.parse import unquote_plus
 
 from tests.doubles.bbb_state import Meeting, User
-from tests.doubles.bbb_xml_answers import index, meetings, running
+from tests.doubles.bbb_xml_answers import created, index, meetings, running
 
 HOST = "127.0.0.1"
 AGE_MS = 30 * 60_000
 """Age of all meetings: past the join buffer."""
 ATTENDEES = 2
 _REQUEST = re.compile(rb"GET /s(\d+)/bigbluebutton/api/?([A-Za-z]*)")
+_MEETING = re.compile(rb"[?&]meetingID=([^& ]+)")
 _MARK, _TAIL = "MEETING-ID", "</meetings></response>"
+_INFO = "<response><returncode>SUCCESS</returncode>"
 
 
 def meeting_id(server: int, number: int) -> str:
@@ -40,15 +43,23 @@ class Pool:
         self.servers, self.meetings_each = servers, meetings_each
         self.counts: Counter[tuple[int, str]] = Counter()
         self.hanging = False
-        self._pieces, self._head = _template(attendees)
+        self._pieces, self._head, self._made = _template(attendees)
+        self._created: defaultdict[int, list[str]] = defaultdict(list)
         self._index = index("3.0.10", f"http://{HOST}/bigbluebutton")
         self._running = running(True)
 
-    def answer(self, server: int, call: str) -> bytes:
+    def answer(self, server: int, call: str, meeting: str) -> bytes:
         """Count a call and return the body of its answer."""
         self.counts[server, call or "index"] += 1
+        if call == "create":
+            self._created[server].append(meeting)
+            return meeting.join(self._made).encode()
+        if call == "getMeetingInfo":
+            details = meeting.join(self._pieces).removeprefix("<meeting>")
+            return f"{_INFO}{details.removesuffix('</meeting>')}</response>".encode()
         if call == "getMeetings":
-            ids = (meeting_id(server, n) for n in range(self.meetings_each))
+            ids = [meeting_id(server, n) for n in range(self.meetings_each)]
+            ids += self._created.get(server, ())
             return (self._head + "".join(id_.join(self._pieces) for id_ in ids) + _TAIL).encode()
         return self._running if call == "isMeetingRunning" else self._index
 
@@ -59,8 +70,11 @@ class Pool:
         return {call: [counts[n, call] for n in range(self.servers)] for call in calls}
 
 
-def _template(attendees: int) -> tuple[list[str], str]:
-    """Return the text of a meeting, split at its id, and the text before the first meeting."""
+def _template(attendees: int) -> tuple[list[str], str, list[str]]:
+    """Return the text of a meeting, split at its id, and the text before the first meeting.
+
+    The third is the answer of a create, split as well.
+    """
     users = [User(f"w_{n:012}", f"Student Number {n}", "VIEWER") for n in range(attendees)]
     meeting = Meeting(
         id=_MARK,
@@ -78,7 +92,8 @@ def _template(attendees: int) -> tuple[list[str], str]:
     )
     text = meetings([meeting]).decode()
     head, _, rest = text.partition("<meeting>")
-    return f"<meeting>{rest.removesuffix(_TAIL)}".split(_MARK), head
+    made = created(meeting, new=True).decode().split(_MARK)
+    return f"<meeting>{rest.removesuffix(_TAIL)}".split(_MARK), head, made
 
 
 class _Connection(asyncio.Protocol):
@@ -104,7 +119,9 @@ class _Connection(asyncio.Protocol):
             if asked is None:
                 self._transport.abort()
                 return
-            body = self._pool.answer(int(asked[1]), asked[2].decode())
+            named = _MEETING.search(head)
+            meeting = unquote_plus(named[1].decode()) if named else ""
+            body = self._pool.answer(int(asked[1]), asked[2].decode(), meeting)
             self._transport.write(
                 b"HTTP/1.1 200 OK\r\nContent-Type: text/xml;charset=utf-8\r\n"
                 b"Content-Length: %d\r\n\r\n%b" % (len(body), body)

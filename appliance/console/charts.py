@@ -7,6 +7,7 @@ All are stretched by the style sheet, so they hold no text; strokes keep their w
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup, escape
@@ -14,6 +15,8 @@ from markupsafe import Markup, escape
 from appliance.console.snapshot import ServerRow
 from appliance.model import ServerState
 
+MANY = 300
+"""Servers that can be told apart in the picture of the pool."""
 _POINTS = 288
 """Points of a chart of a day: one for five minutes."""
 
@@ -102,17 +105,16 @@ def draw_skyline(rows: Sequence[ServerRow], label: str) -> Markup:
     """Return all servers side by side, each as high as it is used: the picture of the pool.
 
     Height is the share of its maximum of users, else its load among the highest load. What takes no
-    meetings is drawn below the line.
+    meetings is drawn below the line. More than MANY servers are in the order of their height.
     """
     if not rows:
         return Markup("")
     highest = max((row.server.load or 0.0 for row in rows), default=0.0) or 1.0
     width = 100.0 / len(rows)
-    gap = min(0.4, width * 0.2)
+    gap = 0.0 if len(rows) > MANY else min(0.4, width * 0.2)
     paths: dict[str, list[str]] = {"up": [], "hot": [], "cordoned": [], "off": [], "dead": []}
-    for number, row in enumerate(rows):
-        kind, height = tower_of(row, highest)
-        x, w = number * width, width - gap
+    for number, count, kind, height in _towers(rows, highest):
+        x, w = number * width, count * width - gap
         y, h = (78 - height, height) if kind in ("up", "hot", "cordoned") else (82, 16.0)
         paths[kind].append(f"M{x:.2f} {y:.1f}h{w:.2f}v{h:.1f}h-{w:.2f}z")
     drawn = "".join(
@@ -122,6 +124,24 @@ def draw_skyline(rows: Sequence[ServerRow], label: str) -> Markup:
         f'<svg class="skyline" viewBox="0 0 100 100" preserveAspectRatio="none" role="img"'
         f' aria-label="{escape(label)}"><path class="ground" d="M0 80H100"/>{drawn}</svg>'
     )
+
+
+def _towers(rows: Sequence[ServerRow], highest: float) -> Iterator[tuple[int, int, str, float]]:
+    """Yield first place, number of places, kind and height of each tower.
+
+    Too many servers to be told apart are sorted by height, and those of the same height are one.
+    """
+    towers = [tower_of(row, highest) for row in rows]
+    if len(rows) <= MANY:
+        yield from ((at, 1, *tower) for at, tower in enumerate(towers))
+        return
+    counts = Counter((kind, float(round(height))) for kind, height in towers)
+    place = 0
+    for (kind, height), count in sorted(
+        counts.items(), key=lambda one: (one[0][0] not in ("up", "hot"), -one[0][1], one[0][0])
+    ):
+        yield place, count, kind, height
+        place += count
 
 
 def tower_of(row: ServerRow, highest: float) -> tuple[str, float]:

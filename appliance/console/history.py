@@ -38,7 +38,9 @@ class PoolMinute:
 
 
 @dataclass(slots=True)
-class _ServerHistory:
+class ServerHistory:
+    """The last hour and day of a server."""
+
     hour: deque[float] = field(default_factory=lambda: deque(maxlen=HOUR_MIN))
     users: array[float] = field(default_factory=lambda: array("f"))
     meetings: array[float] = field(default_factory=lambda: array("f"))
@@ -49,7 +51,7 @@ class History:
 
     def __init__(self) -> None:
         self.pool: deque[PoolMinute] = deque(maxlen=DAY_MIN)
-        self._servers: dict[str, _ServerHistory] = {}
+        self.servers: dict[str, ServerHistory] = {}
         self._last_refused = self._last_errors = GAP
 
     def add(self, minute: int, servers: Iterable[Server], *, refused: float, errors: float) -> None:
@@ -63,8 +65,8 @@ class History:
             users += server.users
             meetings += server.meetings
             self._add_server(minute, server)
-        for gone in self._servers.keys() - seen:
-            del self._servers[gone]
+        for gone in self.servers.keys() - seen:
+            del self.servers[gone]
         more = [
             0.0 if math.isnan(before) else max(0.0, now - before)
             for before, now in ((self._last_refused, refused), (self._last_errors, errors))
@@ -80,7 +82,7 @@ class History:
         self.pool.extendleft(reversed(older[max(0, len(older) - room) :]))
 
     def _add_server(self, minute: int, server: Server) -> None:
-        kept = self._servers.setdefault(server.id, _ServerHistory())
+        kept = self.servers.setdefault(server.id, ServerHistory())
         answers = server.online
         kept.hour.append(float(server.users) if answers else GAP)
         if minute % STEP_MIN == 0 or not kept.users:
@@ -91,12 +93,12 @@ class History:
 
     def hour_of(self, server_id: str) -> Sequence[float]:
         """Return the users of a server in the last hour, minute by minute, oldest first."""
-        kept = self._servers.get(server_id)
+        kept = self.servers.get(server_id)
         return () if kept is None else tuple(kept.hour)
 
     def day_of(self, server_id: str) -> tuple[Sequence[float], Sequence[float]]:
         """Return users and meetings of a server in the last day, every STEP_MIN minutes."""
-        kept = self._servers.get(server_id)
+        kept = self.servers.get(server_id)
         return ((), ()) if kept is None else (tuple(kept.users), tuple(kept.meetings))
 
     def day(self, field_name: str) -> list[float]:

@@ -16,6 +16,7 @@ from appliance.model import Server, ServerState
 
 _NAMED = 4
 """How many servers with the same problem are named one by one."""
+_WHAT_THEY_SHARE = "Check first what they have in common: network, power, name server, certificate"
 _SCARCE = 0.1
 """Fewer free seats than this share is said."""
 _SEEN_ANYWAY = ("redis", "postgresql", "imports", "callbacks", "servers")
@@ -115,6 +116,8 @@ def _of_pool(seen: PoolSnapshot) -> Iterator[Problem]:
 
 def _of_servers(seen: PoolSnapshot) -> Iterator[Problem]:
     dead = [row for row in seen.rows if _is_wanted(row.server) and not row.server.online]
+    if len(dead) > _NAMED and not any(row.server.online for row in seen.rows):
+        dead = []  # the pool as a whole: said already
     weak = [row for row in seen.rows if _is_wanted(row.server) and row.server.unstable]
     yield from _each(
         dead,
@@ -140,7 +143,7 @@ def _each(
     rows: Sequence[ServerRow], level: Level, texts: tuple[str, str], advice: str, href: str
 ) -> Iterator[Problem]:
     if len(rows) > _NAMED:
-        yield Problem(level, texts[1], advice, href, {"n": len(rows), "reason": ""})
+        yield Problem(level, texts[1], _WHAT_THEY_SHARE, href, {"n": len(rows)})
         return
     for row in rows:
         failure = row.poll.failure if row.poll else ""

@@ -93,6 +93,8 @@ class PoolSnapshot:
     """None: nothing was read yet."""
     versions: tuple[VersionRow, ...] = ()
     """Of BBB, in natural order."""
+    windows: tuple[Window, ...] = ()
+    """All maintenance windows, the next ones first."""
 
     @property
     def servers(self) -> list[Server]:
@@ -140,13 +142,14 @@ class SnapshotReader:
             with trio.fail_after(_READ_S):
                 servers = await list_servers(features.servers)
                 capacity, _ = await read_capacity(features.fleet, servers)
-                windows = next_windows(await list_windows(features.servers))
+                planned = tuple(await list_windows(features.servers))
                 await self._read_versions()
         except StoreDown as error:
             return self._keep(work, str(error) or "no connection")
         except trio.TooSlowError:
             return self._keep(work, f"no answer within {_READ_S:g} s")
         self._note_drains(servers)
+        windows = next_windows(planned)
         labels = host_labels([server.url for server in servers])
         polls = features.metrics.last_polls
         rows = tuple(
@@ -166,6 +169,7 @@ class SnapshotReader:
             self.examination,
             capacity,
             versions=self._versions,
+            windows=planned,
         )
         return self.last
 

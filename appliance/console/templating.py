@@ -92,12 +92,16 @@ def _mark(kind: str) -> Markup:
     )
 
 
+_COMMAND = re.compile("`([^`]+)`")
+
+
 def _tell(texts: Texts, text: str) -> Markup:
     """Return a text of the appliance in the viewer's language, else marked as English."""
     told = texts.tell(text)
+    shown = Markup(_COMMAND.sub(r"<code>\1</code>", str(escape(told))))
     if told == text and texts.language != ENGLISH:
-        return Markup(f'<span lang="{ENGLISH}">{escape(text)}</span>')
-    return escape(told)
+        return Markup(f'<span lang="{ENGLISH}">{shown}</span>')
+    return shown
 
 
 _PAGES = (

@@ -51,6 +51,8 @@ def add_maintenance(servers: Commands[Any]) -> None:
     about = "repeat it; only `weekly` is possible"
     command.add_argument("--every", metavar="weekly", help=about)
     command.add_argument("--reason", metavar="TEXT", help="what is done, for the lists")
+    about = "change this window of the server, which has not begun, instead of planning another"
+    offers(command.add_argument("--replaces", metavar="WINDOW", help=about), "window")
 
 
 def run(console: Console, client: ControlClient, args: Namespace) -> int:
@@ -61,6 +63,7 @@ def run(console: Console, client: ControlClient, args: Namespace) -> int:
         "lead": args.lead,
         "every": args.every,
         "reason": args.reason,
+        "replaces": args.replaces,
     }
     given = {name: value for name, value in given.items() if value is not None}
     if args.what in (LIST, CANCEL):

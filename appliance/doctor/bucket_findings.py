@@ -9,6 +9,10 @@ from appliance.doctor.store_findings import judge_clock
 from appliance.recordings.bucket_facts import BucketFacts
 
 _POLICY = "give the key the rights that docs/object-storage.md lists"
+_TOKEN = "renew AWS_SESSION_TOKEN, or give the machine a role"
+_REGION = "correct S3_REGION, or S3_ENDPOINT_URL"
+_BUSY = "the store is overloaded or has a fault: ask its operator; imports are tried again"
+_FULL = "make room in the bucket, or raise its quota; imports wait"
 _ADVICE = {
     "NoSuchBucket": "create it, or correct S3_BUCKET_NAME and S3_REGION",
     "AccessDenied": _POLICY,
@@ -16,8 +20,21 @@ _ADVICE = {
     "SignatureDoesNotMatch": "correct AWS_SECRET_ACCESS_KEY, or the clock of this host",
     "RequestTimeTooSkewed": "run NTP on this host (`timedatectl`)",
     "NoCredentials": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role",
+    "ExpiredToken": _TOKEN,
+    "InvalidToken": _TOKEN,
+    "PermanentRedirect": _REGION,
+    "AuthorizationHeaderMalformed": _REGION,
+    "IllegalLocationConstraintException": _REGION,
+    "InternalError": _BUSY,
+    "ServiceUnavailable": _BUSY,
+    "SlowDown": _BUSY,
+    "QuotaExceeded": _FULL,
+    "InsufficientStorage": _FULL,
+    "XMinioStorageFull": _FULL,
 }
-_UNREACHABLE = "check S3_ENDPOINT_URL and the network; imports wait, playback answers 503"
+_UNREACHABLE = (
+    "check S3_ENDPOINT_URL, S3_CA_FILE and the network; imports wait, playback answers 503"
+)
 
 
 def judge_bucket(facts: BucketFacts) -> list[Finding]:

@@ -11,6 +11,7 @@ import hmac
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NoReturn
 
 import msgspec
@@ -24,6 +25,7 @@ from appliance.fleet.events import FleetEvent, Told, accept, find_events, observ
 from appliance.model import Server
 from appliance.redaction import mask_text
 from appliance.settings.reading import KNOWN_NAMES
+from appliance.system.threads import run_sized
 from appliance.usage.debts import with_debts
 
 TICK_S = 1.0
@@ -32,6 +34,8 @@ LEASE_MS = 8_000
 SIGNATURE_HEADER = "X-Scalelite-Signature"
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 60.0
 _RELEASE_S = 2.0
+_SERVER_BYTES = 500
+"""Planning for a server takes as long as parsing this much (system/threads.py)."""
 _PASSED_NAMES = frozenset({"CTL_SOCKET", "STATE_DIR"})
 """Variables of the appliance that a command is given, for `ctl`; the others have secrets."""
 
@@ -55,7 +59,8 @@ async def read_capacity(
         servers = await with_debts(deps.usage, found)
     notes = await deps.store.read_notes([server.id for server in servers])
     history = await deps.past.expect(deps.now_ms())
-    return plan_capacity(servers, notes, history, deps.settings.fleet), servers
+    plan = partial(plan_capacity, servers, notes, history, deps.settings.fleet)
+    return await run_sized(len(servers) * _SERVER_BYTES, plan), servers
 
 
 def capacity_fields(capacity: Capacity) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What Redis knows of the fleet besides the servers, and what the autoscaler's hooks were told.
 
-Every method is one round trip and raises StoreDown when Redis cannot be used.
+Every method is one round trip unless it says otherwise, and raises StoreDown when Redis cannot be
+used.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from appliance.fleet.capacity import FleetNote
 from appliance.fleet.events import Told
 from appliance.model import ServerId
+from appliance.pool.records import CHUNK
 from appliance.redis.store import RedisStore
 
 
@@ -22,14 +24,15 @@ class FleetStore:
     redis: RedisStore
 
     async def read_notes(self, server_ids: Sequence[ServerId]) -> dict[ServerId, FleetNote]:
-        """Return what is known of these servers."""
-        if not server_ids:
-            return {}
-        found = await self.redis.run("read_fleet", *server_ids)
-        return {
-            server_id: FleetNote(max(0, int(pending or 0)), bool(polled), bool(maintained))
-            for server_id, (pending, polled, maintained) in zip(server_ids, found, strict=True)
-        }
+        """Return what is known of these servers. Takes a round trip for every CHUNK servers."""
+        notes: dict[ServerId, FleetNote] = {}
+        for begin in range(0, len(server_ids), CHUNK):
+            some = server_ids[begin : begin + CHUNK]
+            found = await self.redis.run("read_fleet", *some)
+            for server_id, (pending, polled, maintained) in zip(some, found, strict=True):
+                users = max(0, int(pending or 0))
+                notes[server_id] = FleetNote(users, bool(polled), bool(maintained))
+        return notes
 
     async def claim(self, instance: str, *, lease_ms: int) -> bool:
         """Claim or renew the right to call the hooks; False: another appliance has it."""

@@ -1,12 +1,14 @@
 """Renders the metrics in the Prometheus exposition formats, with the client library.
 
-Pure: counters and a snapshot of the stores in, text out. Source: docs/metrics.md.
+Pure: counters and a snapshot of the stores in, text out. May run in a thread.
+Source: docs/metrics.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import add
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import (
@@ -19,12 +21,12 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from appliance import __version__
-from appliance.bbb.endpoint import host_of
 from appliance.callbacks.rules import CallbackState
 from appliance.fleet.capacity import Capacity
-from appliance.instruments import Counter, Histogram, Metrics
+from appliance.instruments import Counter, Histogram, Labels, Metrics
 from appliance.metrics.host import HostStatus
-from appliance.model import Server, ServerState
+from appliance.metrics.server_lines import render_servers
+from appliance.model import Server
 from appliance.tenants.limits import TenantLimits
 
 
@@ -46,6 +48,9 @@ class TenantNow:
     videos: int = 0
     recording_bytes: int = 0
 
+
+_END = b"# EOF\n"
+"""Of OpenMetrics."""
 
 MAX_TENANTS = 200
 OTHER_TENANTS = "other"
@@ -95,7 +100,6 @@ class _MetricCollector(Collector):
             up.add_metric([], float(self._seen.database))
             yield up
         if self._seen.servers is not None:
-            yield from _servers(self._seen.servers, self._seen.maintained)
             text, shares = "Share of new meetings that a version gets.", self._seen.shares
             yield _gauges("scalelite_version_share_ratio", text, "version", shares)
         if self._seen.capacity is not None:
@@ -121,21 +125,29 @@ def render_metrics(metrics: Metrics, seen: StoreSnapshot, accept: str) -> tuple[
     ProcessCollector(registry=registry)
     registry.register(_MetricCollector(metrics, seen))
     encode, content_type = choose_encoder(accept)
-    return content_type, encode(registry)
+    text = encode(registry)
+    if seen.servers is not None:
+        open_metrics = text.endswith(_END)
+        own = render_servers(seen.servers, seen.maintained, metrics, open_metrics=open_metrics)
+        text = text.removesuffix(_END) + own + (_END if open_metrics else b"")
+    return content_type, text
 
 
 def _counted(metrics: Metrics) -> Iterator[Metric]:
     for name, text, histogram in (
         ("request_seconds", "Requests, by call and result.", metrics.requests),
-        ("poll_seconds", "Polls by this process.", metrics.polls),
         ("store_seconds", "Round trips to the stores.", metrics.stores),
         ("loop_lag_seconds", "How late the event loop was.", metrics.loop_lag),
     ):
-        yield _histogram(f"scalelite_{name}", text, histogram)
+        yield _histogram(
+            f"scalelite_{name}", text, histogram.labels, histogram.bounds, histogram.read()
+        )
+    found = _add_up(metrics.polls)
+    text = "Polls by this process, by result."
+    yield _histogram("scalelite_poll_seconds", text, ["result"], metrics.polls.bounds, found)
     for name, text, counter in (
         ("placements", "Creates, by what the store decided.", metrics.placements),
         ("failovers", "Creates that went on to another server.", metrics.failovers),
-        ("server_creates", "Creates on servers, by result.", metrics.server_creates),
         ("meetings_moved", "Meetings created again on another server.", metrics.moves),
         ("meetings_detached", "Meetings whose server went offline.", metrics.detached),
         ("imports", "Imports of recordings, by result.", metrics.imports),
@@ -153,56 +165,36 @@ def _counted(metrics: Metrics) -> Iterator[Metric]:
     yield pause
 
 
-def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
-    family = HistogramMetricFamily(name, text, labels=list(histogram.labels))
-    bounds = [*(repr(bound) for bound in histogram.bounds), "+Inf"]
-    for labels, counts, total in histogram.read():
-        buckets = [(bound, float(count)) for bound, count in zip(bounds, counts, strict=True)]
-        family.add_metric(list(labels), buckets, sum_value=total)
+def _add_up(polls: Histogram) -> Iterator[tuple[Labels, list[int], float]]:
+    """Yield result, cumulative counts and the sum of the polls of all servers."""
+    by_result: dict[str, tuple[list[int], float]] = {}
+    for (_, result), counts, total in polls.read():
+        before, sum_before = by_result.get(result, ([0] * len(counts), 0.0))
+        by_result[result] = [*map(add, before, counts)], sum_before + total
+    for result, (counts, total) in by_result.items():
+        yield (result,), counts, total
+
+
+def _histogram(
+    name: str,
+    text: str,
+    labels: Sequence[str],
+    bounds: Sequence[float],
+    found: Iterable[tuple[Labels, list[int], float]],
+) -> Metric:
+    family = HistogramMetricFamily(name, text, labels=list(labels))
+    ends = [*(repr(bound) for bound in bounds), "+Inf"]
+    for values, counts, total in found:
+        buckets = [(end, float(count)) for end, count in zip(ends, counts, strict=True)]
+        family.add_metric(list(values), buckets, sum_value=total)
     return family
 
 
 def _counter(name: str, text: str, counter: Counter) -> Metric:
     family = CounterMetricFamily(name, text, labels=list(counter.labels))
-    for labels, value in counter.values.items():
+    for labels, value in list(counter.values.items()):
         family.add_metric(list(labels), value)
     return family
-
-
-_PER_SERVER: tuple[tuple[str, str, Callable[[Server], float | None]], ...] = (
-    ("online", "Whether it answers its polls.", lambda server: float(server.online)),
-    ("load", "Load; missing if it takes no meetings.", lambda server: server.load),
-    ("meetings", "Meetings at its last poll.", lambda server: server.meetings),
-    ("users", "Users at its last poll.", lambda server: server.users),
-    ("videos", "Videos at its last poll.", lambda server: server.videos),
-    (
-        *("recordings_owed", "Recordings of ended meetings that have not arrived."),
-        lambda server: server.recordings_owed,
-    ),
-)
-
-
-def _servers(servers: Iterable[Server], maintained: frozenset[str]) -> Iterator[Metric]:
-    known = [(server, [server.id, host_of(server.url)]) for server in servers]
-    for name, text, read in _PER_SERVER:
-        family = GaugeMetricFamily(f"scalelite_server_{name}", text, labels=["server", "host"])
-        for server, labels in known:
-            value = read(server)
-            if value is not None:
-                family.add_metric(labels, value)
-        yield family
-    states = GaugeMetricFamily(
-        "scalelite_server_state", "1 for the state it is in.", labels=["server", "host", "state"]
-    )
-    for server, labels in known:
-        for state in ServerState:
-            states.add_metric([*labels, state.value], float(server.state is state))
-    yield states
-    text = "Whether its maintenance window is under way."
-    family = GaugeMetricFamily("scalelite_server_maintenance", text, labels=["server", "host"])
-    for server, labels in known:
-        family.add_metric(labels, float(server.id in maintained))
-    yield family
 
 
 _OF_POOL: tuple[tuple[str, str, Callable[[Capacity], int]], ...] = (
@@ -286,7 +278,8 @@ _PER_TENANT: tuple[tuple[str, str, Callable[[TenantNow], int]], ...] = (
 
 
 def _tenants(tenants: Mapping[str, TenantNow], creates: Counter) -> Iterator[Metric]:
-    names = sorted({*tenants, *(labels[0] for labels in creates.values)})
+    created = list(creates.values.items())
+    names = sorted({*tenants, *(labels[0] for labels, _ in created)})
     shown = set(names[:MAX_TENANTS])
 
     def label(name: str) -> str:
@@ -303,6 +296,6 @@ def _tenants(tenants: Mapping[str, TenantNow], creates: Counter) -> Iterator[Met
         yield _gauges(f"scalelite_tenant_{name}", text, "tenant", sums)
     text = "Creates that succeeded."
     counted = CounterMetricFamily("scalelite_tenant_creates", text, labels=["tenant"])
-    for tenant, value in add_up((labels[0], n) for labels, n in creates.values.items()).items():
+    for tenant, value in add_up((labels[0], number) for labels, number in created).items():
         counted.add_metric([tenant], value)
     yield counted

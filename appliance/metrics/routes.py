@@ -5,9 +5,11 @@ Never fails because a store does: what this process has counted is shown all the
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import hmac
 from contextlib import suppress
+from functools import partial
 
 import trio
 from quart import Blueprint, Response, request
@@ -18,6 +20,7 @@ from appliance.fleet.autoscale import read_capacity
 from appliance.http.messages import AsgiApp
 from appliance.http.quart_app import make_quart_app, refuse_method, text_response
 from appliance.http.quart_exchange import serve_quart
+from appliance.instruments import Metrics
 from appliance.metrics.deps import MetricsDeps
 from appliance.metrics.exposition import MAX_TENANTS, SpoolStatus, StoreSnapshot, render_metrics
 from appliance.metrics.host import HostReader, HostStatus
@@ -31,6 +34,8 @@ from appliance.usage.debts import with_debts
 
 METRICS_PATH = "/metrics"
 _READ_S = 5.0
+_UNZIPPED_BYTES = 16 * 1024
+"""Up to this size compressing is not worth the time."""
 
 
 def make_metrics_blueprint(deps: MetricsDeps, token: str | None) -> Blueprint:
@@ -48,8 +53,10 @@ def make_metrics_blueprint(deps: MetricsDeps, token: str | None) -> Blueprint:
             known = frozenset(server.id for server in seen.servers)
             deps.metrics.polls.forget("server", known)
             deps.metrics.server_creates.forget("server", known)
-        content_type, body = render_metrics(deps.metrics, seen, request.headers.get("accept", ""))
-        return Response(body, content_type=content_type)
+        accept, codings = (request.headers.get(name, "") for name in ("accept", "accept-encoding"))
+        render = partial(_render, deps.metrics, seen, accept, zipped=_accepts_gzip(codings))
+        content_type, body, headers = await trio.to_thread.run_sync(render)
+        return Response(body, content_type=content_type, headers=headers)
 
     return blueprint
 
@@ -76,6 +83,27 @@ def _is_authorized(expected: bytes) -> bool:
     # Hashes are compared, so that not even the length of the token shows.
     right = hmac.compare_digest(_digest(given.strip().encode("latin-1")), expected)
     return right and scheme.lower() == "bearer"
+
+
+def _render(
+    metrics: Metrics, seen: StoreSnapshot, accept: str, *, zipped: bool
+) -> tuple[str, bytes, dict[str, str]]:
+    """Return content type, body and headers."""
+    content_type, body = render_metrics(metrics, seen, accept)
+    headers = {"vary": "accept, accept-encoding"}
+    if zipped and len(body) > _UNZIPPED_BYTES:
+        body = gzip.compress(body, compresslevel=1, mtime=0)
+        headers["content-encoding"] = "gzip"
+    return content_type, body, headers
+
+
+def _accepts_gzip(codings: str) -> bool:
+    """Return whether an Accept-Encoding header has gzip, and does not refuse it by q=0."""
+    for coding in codings.lower().split(","):
+        name, _, weight = coding.partition(";")
+        if name.strip() == "gzip":
+            return weight.partition("=")[2].strip(" .0") != "" or not weight.strip()
+    return False
 
 
 async def _read(deps: MetricsDeps, host: HostReader, tenant_reader: TenantReader) -> StoreSnapshot:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 
 import trio
 
@@ -11,11 +12,14 @@ from appliance.faults import DatabaseDown, StoreDown
 from appliance.metrics.deps import MetricsDeps
 from appliance.metrics.exposition import TenantNow
 from appliance.model import Server
+from appliance.system.threads import run_sized
 from appliance.usage.deps import UsageDeps
 from appliance.usage.tally import tenant_totals
 
 SIZES_EVERY_S = 300.0
 """Adding the sizes of 100,000 recordings up takes a tenth of a second."""
+_RUN_BYTES = 50
+"""Adding a run up takes as long as parsing this much (system/threads.py)."""
 
 
 class TenantReader:
@@ -42,12 +46,13 @@ class TenantReader:
             return {}
 
     async def _read(self, usage: UsageDeps, online: Sequence[Server]) -> dict[str, TenantNow]:
-        numbers: dict[str, Sequence[int]] = {}
-        for _, state in (await usage.store.read_all([server.id for server in online])).values():
-            for tenant, total in tenant_totals(state.runs).items():
-                before = numbers.get(tenant, (0, 0, 0, 0))
-                more = total.meetings, total.users, total.voice, total.videos
-                numbers[tenant] = [one + other for one, other in zip(before, more, strict=True)]
+        states = await usage.store.read_all([server.id for server in online])
+        runs = [run for _, state in states.values() for run in state.runs]
+        totals = await run_sized(len(runs) * _RUN_BYTES, partial(tenant_totals, runs))
+        numbers = {
+            tenant: (total.meetings, total.users, total.voice, total.videos)
+            for tenant, total in totals.items()
+        }
         if trio.current_time() >= self._sizes_until_s:
             with suppress(DatabaseDown):
                 found = await usage.table.recording_bytes()

@@ -134,6 +134,11 @@ class PoolRecords:
         """Return those of these servers that exist. Takes a round trip for every CHUNK servers."""
         return await _read_servers(self.redis.background, server_ids)
 
+    async def count_pool(self) -> tuple[int, int, int, int]:
+        """Return how many servers are enabled, and of these online, and all meetings and users."""
+        enabled, online, meetings, users = await self.redis.background.run("count_pool")
+        return enabled, online, meetings, users
+
     async def find_server(self, server_id: ServerId) -> Server | None:
         """Return one server, None if it does not exist."""
         found = await self.read_servers([server_id])

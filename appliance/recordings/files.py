@@ -17,6 +17,7 @@ import shutil
 import time
 import uuid
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from appliance.recordings.caption_files import CaptionFiles
@@ -25,7 +26,7 @@ from appliance.recordings.recording import is_format, is_record_id
 from appliance.recordings.storage import NewObjects, Transfer
 from appliance.recordings.text_track_rules import TextTrack
 from appliance.settings.model import RecordingSettings
-from appliance.system.file_system import exchange, has_room, write_out
+from appliance.system.file_system import has_room, replace_directory, write_out
 
 INCOMING, REMOVED = ".incoming", ".removed"
 ABANDONED_S = 24 * 3600.0
@@ -263,25 +264,9 @@ def _copy_file(source: str, target: str) -> None:
 
 
 def _replace(source: Path, root: Path, target: Path) -> None:
-    """Rename onto a directory that may exist; atomic where two names can be exchanged."""
-    try:
-        source.rename(target)  # also replaces an empty directory
-        return
-    except OSError as error:
-        # ENOTDIR: an operator moved the directory to another disk and left a link.
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-            raise
-    if exchange(source, target):
+    """Rename onto a directory that may exist, which goes into the trash."""
+    if replace_directory(source, target, partial(_aside, root, REMOVED, target.name)) == source:
         _discard(root, source)
-        return
-    # NFS cannot exchange names: between the two renames a reader finds no files.
-    old = _aside(root, REMOVED, target.name)
-    target.rename(old)
-    try:
-        source.rename(target)
-    except OSError:
-        old.rename(target)
-        raise
 
 
 def _discard(root: Path, path: Path) -> None:

@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+import uuid
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -35,7 +35,7 @@ from appliance.recordings.player_files import (
     parse_version,
 )
 from appliance.recordings.tar import TarLimits, extract_tar
-from appliance.system.file_system import exchange, has_room
+from appliance.system.file_system import has_room, replace_directory
 
 _RECORD = ".installed.json"
 _STAGED = ".2.3-"
@@ -173,20 +173,11 @@ def _seal(directory: Path) -> None:
                 os.close(descriptor)
 
 
-def _exchange(staged: Path, target: Path, swap: Callable[[Path, Path], bool] = exchange) -> None:
-    """Put a directory where another one may be; the other one is then where the first one was."""
-    if not os.path.lexists(target):
-        staged.rename(target)
-    elif not swap(staged, target):  # NFS: for a moment there is none
-        aside = Path(tempfile.mkdtemp(prefix=_STAGED, dir=target.parent)) / "old"
-        target.rename(aside)
-        try:
-            staged.rename(target)
-        except OSError:
-            aside.rename(target)
-            raise
-        finally:
-            discard(aside.parent)
+def _exchange(staged: Path, target: Path) -> None:
+    """Put a directory where another one may be, and remove that one."""
+    old = replace_directory(staged, target, lambda: target.parent / f"{_STAGED}{uuid.uuid4().hex}")
+    if old is not None:
+        discard(old)
     descriptor = os.open(target.parent, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -223,12 +223,3 @@ async def accept_empty(deps: ServerDeps, actor: str) -> None:
     await deps.store.accept_empty()
     await deps.remembered.observe(0, accepted=True)
     deps.log.info("empty_pool_accepted", by=actor)
-
-
-def describe_pool(servers: Sequence[Server]) -> str:
-    """Return one line about the pool, for the status line of systemd."""
-    enabled = [server for server in servers if server.state is ServerState.ENABLED]
-    online = sum(server.online for server in enabled)
-    meetings = sum(server.meetings for server in servers)
-    users = sum(server.users for server in servers)
-    return f"{online} of {len(enabled)} enabled servers online, {meetings} meetings, {users} users"

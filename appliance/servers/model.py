@@ -40,6 +40,8 @@ class PollStart:
     """How often the usage of the server was written."""
     registering: bool = False
     """It has registered itself, and is enabled after enough good polls."""
+    has_hooks: bool = False
+    """There may be web hooks to register or to remove on it."""
 
 
 @dataclass(frozen=True, slots=True)

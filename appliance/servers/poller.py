@@ -9,6 +9,7 @@ delay the others. The rules are in polling.py and the scripts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -24,9 +25,11 @@ from appliance.servers.remembered import common_version
 TICK_S = 0.5
 LEASE_MS = 5_000
 """Ten ticks: the time until another appliance takes over the servers of a dead one."""
-READ_PER_TICK = 100
-"""Servers that are read without a notice; so a Scalelite's change is seen after one tick for every
-hundred servers."""
+READ_PER_TICK = 25
+"""Servers that are read without a notice, of those that this appliance polls."""
+TURN_TICKS = 20
+"""Ticks in which all of them are read; so long it takes at most until a change by a Scalelite is
+seen."""
 _VERSION_EVERY = 10
 _STORE_PAUSE_S = 1.0
 _RELEASE_S = 2.0
@@ -120,14 +123,14 @@ class Poller:
 
     async def _read_some(self, deps: ServerDeps) -> bool:
         """Read some servers, and those under suspicion; return whether all are still there."""
-        ids = list(deps.remembered.servers)
+        ids = list(self._polled)
         if self._turn >= len(ids):
             self._turn = 0
-            deps.remembered.bbb_version = common_version(deps.remembered.servers.values())
-            await deps.remembered.observe(len(ids), accepted=False)
-        some = dict.fromkeys(ids[self._turn : self._turn + READ_PER_TICK])
-        self._turn += READ_PER_TICK
-        some |= dict.fromkeys(one.id for one in deps.remembered.servers.values() if one.suspected)
+            await deps.remembered.observe(len(deps.remembered.servers), accepted=False)
+        count = max(READ_PER_TICK, math.ceil(len(ids) / TURN_TICKS))
+        some = dict.fromkeys(ids[self._turn : self._turn + count])
+        self._turn += count
+        some |= dict.fromkeys(id for id, one in self._polled.items() if one.server.suspected)
         found = await deps.pool.records.read_servers(list(some))
         deps.remembered.servers |= {server.id: server for server in found}
         self._follow(found)

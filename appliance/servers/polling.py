@@ -90,7 +90,8 @@ async def _poll(deps: ServerDeps, server: Server, *, read_version: bool) -> Poll
     # A server that comes back may have been upgraded.
     is_due = read_version or result.came_online
     version = await check_version(deps, server) if is_due else None
-    await _sync_hooks(deps, server, result, verify=read_version)
+    if start.has_hooks:
+        await _sync_hooks(deps, server, result, verify=read_version)
     return PollResult(
         server,
         succeeded=True,
@@ -263,6 +264,8 @@ def _log_success(deps: ServerDeps, server: Server, result: ObservationResult) ->
 
 async def _follow_up(deps: ServerDeps, server: Server, result: ObservationResult) -> None:
     """End and check meetings until the deadline of a poll; the next poll continues."""
+    if not (result.to_end or result.doubles or result.missing):
+        return
     limiter = trio.CapacityLimiter(_FOLLOW_UPS_AT_ONCE)
 
     async def follow(work: Callable[..., Awaitable[None]], *args: object) -> None:

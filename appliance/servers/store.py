@@ -132,9 +132,9 @@ class ServerStore:
         reply = await self.redis.background.run("begin_poll", server_id)
         if reply is None:
             return None
-        state, joins, version, registering = reply
+        state, joins, version, registering, hooks = reply
         return PollStart(
-            parse_state(state), float(joins or 0), int(version or 0), bool(registering)
+            parse_state(state), float(joins or 0), int(version or 0), bool(registering), bool(hooks)
         )
 
     async def count_good_poll(self, server_id: ServerId, *, good: bool) -> bool:
@@ -233,8 +233,7 @@ class ServerStore:
     async def record_version(self, server_id: ServerId, bbb_version: str) -> None:
         """Store the BBB version that a server, even a disabled one, reported."""
         fields = {"bbb_version": bbb_version}
-        more = {"quiet": True}
-        request = change_arguments(server_id, ServerChange(), new=False, fields=fields, more=more)
+        request = change_arguments(server_id, ServerChange(), new=False, fields=fields)
         await self.redis.background.run("save_server", request)
 
     async def claim_sweep(self, instance: str, *, lease_ms: int) -> bool:

@@ -239,7 +239,8 @@ DEFAULT_LOCALE = Variable(
 TUNING_OFF = Variable(
     "TUNING_OFF", TUNINGS, None,
     "Optimisations to turn off, to find the cause of a problem: `connections` (use Hypercorn's HTTP"
-    " protocol), `asyncio-loop`, `garbage-collector`, `allocator` (docs/performance.md).",
+    " protocol), `asyncio-loop`, `garbage-collector`, `allocator`, `thread-switches`"
+    " (docs/architecture.md).",
     example="connections,asyncio-loop",
 )  # fmt: skip
 

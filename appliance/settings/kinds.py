@@ -285,7 +285,9 @@ SSE: Kind[str | None] = Kind(
 )
 
 
-TUNING_NAMES = ("connections", "asyncio-loop", "garbage-collector", "allocator")
+TUNING_NAMES = (
+    *("connections", "asyncio-loop", "garbage-collector", "allocator", "thread-switches"),
+)
 TUNINGS = names(",", f"any of {', '.join(TUNING_NAMES)}, separated by ','", "|".join(TUNING_NAMES))
 
 

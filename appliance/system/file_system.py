@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -57,6 +58,32 @@ def rename_new(source: Path, target: Path) -> None:
 def exchange(one: Path, other: Path) -> bool:
     """Exchange two directories atomically. False: the file system cannot."""
     return _renameat2(one, other, _RENAME_EXCHANGE) == 0
+
+
+def replace_directory(source: Path, target: Path, aside: Callable[[], Path]) -> Path | None:
+    """Rename a directory onto a name that may be taken; return where the old one is then, or None.
+
+    Atomic where two names can be exchanged; on NFS, between two renames, there is none for a
+    moment. `aside` returns a free name on the same file system for that. Raises OSError: all is as
+    it was.
+    """
+    try:
+        source.rename(target)  # also replaces an empty directory
+        return None
+    except OSError as error:
+        # ENOTDIR: an operator moved the directory to another disk and left a link.
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+    if exchange(source, target):
+        return source
+    old = aside()
+    target.rename(old)
+    try:
+        source.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
+    return old
 
 
 def _renameat2(source: Path, target: Path, flags: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import resource
+import sys
 import time
 from collections.abc import Container
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ RESERVED_FILES = 256
 """For stores, the control socket, the log, imports, and the private listeners."""
 _LEAST_CONNECTIONS = 64
 _UNLIMITED_FILES = 1 << 20
+_SWITCH_S = 0.0005
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 """Constants of <malloc.h>."""
 _MALLOC_OPTIONS = (
@@ -75,6 +77,17 @@ def tune_allocator(off: Container[str] = ()) -> bool:
     if mallopt is None or "allocator" in off:
         return False
     return all([mallopt(option, value) == 1 for option, value in _MALLOC_OPTIONS])
+
+
+def tune_threads(off: Container[str] = ()) -> None:
+    """Have threads that compute give way to the event loop after half a millisecond.
+
+    The loop gives the interpreter's lock up at every send and receive, and gets it back after the
+    switch interval, several times in a call. With Python's 5 ms a call beside one computing thread
+    took 10 ms at the median, with this 1 ms, and the thread is as fast.
+    """
+    if "thread-switches" not in off:
+        sys.setswitchinterval(_SWITCH_S)
 
 
 def tune_garbage_collector(off: Container[str] = ()) -> None:

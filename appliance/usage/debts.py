@@ -26,6 +26,8 @@ async def with_debts(deps: UsageDeps | None, servers: Sequence[Server]) -> list[
     owed = await deps.store.count_debts(ids, since_ms=awaited_since_ms(deps))
     return [
         replace(one, recordings_owed=owed[one.id][0], recordings_awaited=owed[one.id][1])
+        if one.id in owed
+        else one
         for one in servers
     ]
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from appliance.model import ServerId
+from appliance.pool.records import CHUNK
 from appliance.redis.store import Argument, RedisStore
 from appliance.usage.model import (
     Debts,
@@ -78,14 +79,18 @@ class UsageStore:
     async def read_all(
         self, server_ids: Sequence[ServerId]
     ) -> dict[ServerId, tuple[int, ServerUsage]]:
-        """Return versions and states of servers."""
-        keys = [self.redis.own_key(f"usage_of:{server_id}") for server_id in server_ids]
-        commands = [["HMGET", key, "version", "state"] for key in keys]
-        replies = await self.redis.pipeline(commands) if commands else []
-        return {
-            server_id: (int(version or 0), _decode_state(state) if state else ServerUsage())
-            for server_id, (version, state) in zip(server_ids, replies, strict=True)
-        }
+        """Return versions and states of servers. Takes a round trip for every CHUNK servers."""
+        found: dict[ServerId, tuple[int, ServerUsage]] = {}
+        for begin in range(0, len(server_ids), CHUNK):
+            some = server_ids[begin : begin + CHUNK]
+            keys = [self.redis.own_key(f"usage_of:{server_id}") for server_id in some]
+            replies = await self.redis.pipeline(
+                [("HMGET", key, "version", "state") for key in keys]
+            )
+            for server_id, (version, state) in zip(some, replies, strict=True):
+                known = _decode_state(state) if state else ServerUsage()
+                found[server_id] = int(version or 0), known
+        return found
 
     async def known_servers(self) -> list[ServerId]:
         """Return the servers that have a state, also removed ones."""
@@ -144,13 +149,19 @@ class UsageStore:
     async def count_debts(
         self, server_ids: Sequence[ServerId], *, since_ms: int
     ) -> dict[ServerId, tuple[int, int]]:
-        """Return how many recordings each server owes, and of how many since `since_ms`."""
+        """Return how many recordings servers owe, and of how many since `since_ms`.
+
+        Only of those that owe any. Two round trips.
+        """
+        owing = set(await self.redis.command("SMEMBERS", self.redis.own_key("owed")))
+        owing &= set(server_ids)
         commands: list[Sequence[Argument]] = []
-        for server_id in server_ids:
+        for server_id in owing:
             key = self._owed(server_id)
             commands += ("ZCARD", key), ("ZCOUNT", key, max(0, since_ms), "+inf")
         found = await self.redis.pipeline(commands) if commands else []
-        return dict(zip(server_ids, zip(found[::2], found[1::2], strict=True), strict=True))
+        counts = zip(found[::2], found[1::2], strict=True)
+        return dict(zip(map(ServerId, owing), counts, strict=True))
 
     async def change_debts(self, changes: Debts) -> None:
         """Change what servers owe, as `Finished.debts` does."""

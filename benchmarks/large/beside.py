@@ -27,6 +27,8 @@ class Calls:
     p99_ms: float
     worst_ms: float
     errors: int
+    per_s: float
+    """Calls that were answered."""
 
 
 @dataclass(slots=True)
@@ -59,6 +61,8 @@ class CallSource:
     """Ids of meetings that exist."""
     call: str = "isMeetingRunning"
     rate_per_s: float = RATE_PER_S
+    label: str = "large"
+    """Meetings that are created begin with it."""
 
     def measure(self, seconds: float) -> Calls:
         """Call for some seconds."""
@@ -71,7 +75,7 @@ class CallSource:
             seconds=seconds,
             secret=SECRET,
             meetings=list(self.meetings),
-            label="large",
+            label=self.label,
             pids={},
             rate=self.rate_per_s,
         )
@@ -104,4 +108,4 @@ class CallSource:
 
 def _calls(report: Report) -> Calls:
     p50, p99, worst = (report.latency_ms[SHARES.index(share)] for share in (0.5, 0.99, 1.0))
-    return Calls(p50, p99, worst, report.errors)
+    return Calls(p50, p99, worst, report.errors, report.requests / report.seconds)

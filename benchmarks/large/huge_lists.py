@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import itertools
 import multiprocessing
 import threading
 import time
@@ -94,24 +95,23 @@ def _huge_server(meetings: int, size: int) -> Iterator[int]:
         server.join()
 
 
+def _make_list(head: str, meetings: int, size: int, users: int) -> bytes:
+    start = f"<createTime>1700000000000</createTime><participantCount>{users}</participantCount>"
+    frame = f"<meeting><meetingID>huge-123456</meetingID>{start}<welcome></welcome></meeting>"
+    filler = "x" * max(size - len(frame), 0)
+    elements = "".join(
+        f"<meeting><meetingID>huge-{number:06}</meetingID>{start}<welcome>{filler}</welcome>"
+        "</meeting>"
+        for number in range(meetings)
+    )
+    return f"{head}<meetings>{elements}</meetings></response>".encode()
+
+
 def _serve(ready: Connection, meetings: int, size: int) -> None:
     head = "<response><returncode>SUCCESS</returncode>"
     index = f"{head}<version>2.0</version></response>".encode()
-    runs = 0
-
-    def listed() -> bytes:
-        """Return a list in which each meeting differs from that of the list before."""
-        nonlocal runs
-        runs += 1
-        start = f"<createTime>1700000000000</createTime><participantCount>{runs}</participantCount>"
-        frame = f"<meeting><meetingID>huge-123456</meetingID>{start}<welcome></welcome></meeting>"
-        filler = "x" * max(size - len(frame), 0)
-        elements = "".join(
-            f"<meeting><meetingID>huge-{number:06}</meetingID>{start}<welcome>{filler}</welcome>"
-            "</meeting>"
-            for number in range(meetings)
-        )
-        return f"{head}<meetings>{elements}</meetings></response>".encode()
+    # A meeting that says what it said in the list before is not parsed again.
+    lists = itertools.cycle([_make_list(head, meetings, size, users) for users in (1, 2)])
 
     class Server(http.server.ThreadingHTTPServer):
         def handle_error(self, request: object, client_address: object) -> None:
@@ -121,7 +121,7 @@ def _serve(ready: Connection, meetings: int, size: int) -> None:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            content = listed() if "getMeetings" in self.path else index
+            content = next(lists) if "getMeetings" in self.path else index
             self.send_response(200)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import signal
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 import trio
 
+from appliance.audit.rules import AuditQuery
 from appliance.audit.store import AuditTable
 from appliance.console.pages.shared import describe_window
-from appliance.console.texts import Languages, Texts
+from appliance.console.texts import Languages, Texts, local_time
 from appliance.model import ServerId, ServerState, TenantId
 from appliance.postgres.asyncio_bridge import open_asyncio_loop
 from appliance.postgres.database import open_postgres_store
@@ -275,12 +277,17 @@ async def test_every_message_is_translated_into_german(opened: OpenConsole) -> N
     await opened.features.servers.shares.save(Share("3.0.4", 0))
     client = await opened.log_in("admin")
 
-    for path in (*PAGES, "servers/bbb2", "servers/add", "servers/bbb1/edit", "nothing"):
+    forms = ("servers/add", "servers/bbb1/edit", "servers/bbb1/plan", "servers/bbb1/plan?window=w6")
+    for path in (*PAGES, "servers/bbb2", *forms, "servers/retired", "nothing"):
         answer = await client.ask("GET", f"/scalelite/{path}", "Accept-Language: de")
         assert b'<html lang="de">' in answer.body
     verbs = ("cordon", "enable", "drain", "disable", "panic", "remove", "poll")
-    for verb in (*verbs, "maintenance", "maintenance"):
-        await client.post(f"/scalelite/servers/bbb1/{verb}", "Accept-Language: de")
+    for verb in (*verbs, "maintenance", "plan"):
+        for shown in ("w6", "none"):
+            await client.post(
+                f"/scalelite/servers/bbb1/{verb}", "Accept-Language: de", window=shown
+            )
+    await client.post("/scalelite/servers/retired/forget", "Accept-Language: de", server="bbb1")
     await opened.client().ask("GET", "/scalelite/", "Accept-Language: de")
 
     assert not known.missing
@@ -316,10 +323,76 @@ async def test_maintenance_is_shown_and_cancelled(opened: OpenConsole) -> None:
     assert "new &lt;disks&gt;" in page
     assert "/servers/bbb1/maintenance" in await operator.get("/scalelite/servers/bbb1")
 
-    assert (await viewer.post("/scalelite/servers/bbb1/maintenance")).status == 403
-    assert (await operator.post("/scalelite/servers/bbb1/maintenance")).status == 303
+    path = "/scalelite/servers/bbb1/maintenance"
+    assert (await viewer.post(path, window=window.id)).status == 403
+    assert (await operator.post(path, window="none")).status == 404
+    assert (await operator.post(path, window=window.id)).status == 303
     assert await windows_of(opened.features.servers).read_all() == []
     assert "aintenance from" not in await viewer.get("/scalelite/servers/bbb1")
+
+
+async def test_maintenance_is_planned_and_changed(opened: OpenConsole) -> None:
+    client, store = await opened.log_in("operator"), windows_of(opened.features.servers)
+    path, at = "/scalelite/servers/bbb1/plan", local_time(opened.features.now_ms() + 86_400_000)
+    begin = at.replace(second=0, microsecond=0)
+    typed = begin.strftime("%Y-%m-%dT%H:%M")
+
+    refused = await client.post(path, **{"from": "soon"}, lead="0", reason="new disks")
+    assert refused.status == 400
+    assert b"from must be a time" in refused.body
+    assert b'value="new disks"' in refused.body  # what was typed stays
+    planned = await client.post(path, **{"from": typed}, lead="30m", reason="new disks")
+    assert planned.status == 303
+    (window,) = await store.read_all()
+    assert (window.from_ms, window.until_ms) == (round(begin.timestamp() * 1000), None)
+    assert (window.lead_ms, window.reason) == (1_800_000, "new disks")
+
+    form = await client.get(f"{path}?window={window.id}")
+    assert f'value="{typed}"' in form
+    assert 'value="30m"' in form
+    until = (begin + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M")
+    fields = {"from": typed, "until": until, "every": "weekly", "lead": "0"}
+    assert (await client.post(f"{path}?window={window.id}", **fields)).status == 303
+    (changed,) = await store.read_all()
+    assert (changed.id, changed.every, changed.lead_ms) == (window.id, "weekly", 0)
+    assert changed.until_ms == window.from_ms + 3_600_000
+
+    assert (await client.post(f"{path}?window=none", **fields)).status == 400
+    refusal, change, first, _ = await opened.features.audit.search(AuditQuery())
+    assert refusal.result == "failed: server bbb1 has no maintenance window none"
+    assert (first.before, first.result, change.result) == (None, "done", "done")
+    assert change.before == {"until": None, "lead_s": 1800, "every": "", "reason": "new disks"}
+
+
+async def test_removed_servers_and_what_is_owed_are_shown(opened: OpenConsole) -> None:
+    await opened.add_server("bbb2")
+    await opened.features.servers.store.remove_server(
+        ServerId("bbb2"), force=True, now_ms=opened.features.now_ms()
+    )
+    client, admin = await opened.log_in("viewer"), await opened.log_in("admin")
+
+    page = await client.get("/scalelite/servers/retired")
+    assert "bbb2.example.org" in page
+    assert "/retired/forget" not in page
+    forget = "/scalelite/servers/retired/forget"
+    assert b"Forget bbb2?" in (await admin.post(forget, server="bbb2")).body
+    assert (await admin.post(forget, server="bbb2", confirmed="true")).status == 303
+    assert "bbb2.example.org" not in await client.get("/scalelite/servers/retired")
+
+
+async def test_form_of_a_server_has_its_dial_in(opened: OpenConsole) -> None:
+    client, path = await opened.log_in("admin"), "/scalelite/servers/bbb1/edit"
+    url = "https://bbb1.example.org/bigbluebutton/api"
+    bridge = "sofia/external/{pin}@{host}:{port}"
+
+    fields = {"url": url, "load_multiplier": "1"}
+    bad = await client.post(path, **fields, dial_in="sofia/${x}")
+    assert bad.status == 400
+    assert (await client.post(path, **fields, dial_in=bridge, dial_in_port="5062")).status == 303
+    assert f'value="{bridge}"' in await client.get(path)
+    assert "port 5062" in await client.get("/scalelite/servers/bbb1")
+    assert (await client.post(path, **fields)).status == 303
+    assert "as FSAPI_BRIDGE says" in await client.get("/scalelite/servers/bbb1")
 
 
 async def test_versions_are_listed_with_their_shares(opened: OpenConsole) -> None:

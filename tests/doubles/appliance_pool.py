@@ -16,6 +16,7 @@ import redis
 from tests.doubles.appliance_client import FrontEnd
 from tests.doubles.appliance_process import ApplianceProcess
 from tests.doubles.bbb_process import BbbProcess
+from tests.doubles.ports import free_port
 
 if TYPE_CHECKING:
     import pytest
@@ -52,7 +53,7 @@ class Keys:
 def two_appliances(
     redis_server: RedisServer, directories: pytest.TempPathFactory, namespace: str, **environ: str
 ) -> Iterator[list[ApplianceProcess]]:
-    """Run two appliances on the same stores that differ in nothing."""
+    """Run two appliances on the same stores that differ in nothing but their ports."""
     shared = {
         "REDIS_URL": redis_server.url,
         "REDIS_NAMESPACE": namespace,
@@ -63,7 +64,11 @@ def two_appliances(
     }
     with ExitStack() as stack:
         yield [
-            stack.enter_context(ApplianceProcess(directories.mktemp(name), **shared))
+            stack.enter_context(
+                ApplianceProcess(
+                    directories.mktemp(name), BIND=f"tcp://127.0.0.1:{free_port()}", **shared
+                )
+            )
             for name in ("first", "second")
         ]
 

@@ -176,14 +176,16 @@ async def add_server(
     users: int = 0,
     meetings: int = 1,
     state: ServerState = ServerState.ENABLED,
+    answers: bool = True,
     **values: Any,
 ) -> None:
-    """Add a server that has answered one poll; without users it has no meetings."""
+    """Add a server that has answered one poll, or none; without users it has no meetings."""
     store, one = features.servers.store, ServerId(server_id)
     url = f"https://{server_id}.example.org/bigbluebutton/api"
     await store.add_server(one, ServerChange(**{"url": url, "secret": "bbb-secret-5b1", **values}))
     await store.set_server_state(one, ServerState.ENABLED)
-    await observe(features, server_id, users, meetings if users else 0)
+    if answers:
+        await observe(features, server_id, users, meetings if users else 0)
     if state is not ServerState.ENABLED:
         await store.set_server_state(one, state)
 

@@ -20,6 +20,7 @@ from tests.doubles.ports import free_port
 SITE = Path(__file__).resolve().parents[2] / "config" / "nginx" / "scalelite-appliance.conf"
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 HOST = "bbb.example.org"
+_SERVER = "server 127.0.0.1:3000 fail_timeout=1s;"
 START_S = STOP_S = 40.0
 REQUEST_S = 40.0
 
@@ -88,8 +89,11 @@ class Nginx:
 
 
 @contextmanager
-def run_nginx(directory: Path, *, appliance_port: int, published: Path) -> Iterator[Nginx]:
-    """Run nginx while the block runs; only ports, paths and certificate differ from the package."""
+def run_nginx(directory: Path, *ports: int, published: Path) -> Iterator[Nginx]:
+    """Run nginx while the block runs, in front of the appliances on these ports.
+
+    Only ports, paths and certificate differ from the package.
+    """
     directory.mkdir()
     port = free_port()
     certificate, key = directory / "cert.pem", directory / "key.pem"
@@ -103,7 +107,7 @@ def run_nginx(directory: Path, *, appliance_port: int, published: Path) -> Itera
         timeout=START_S,
     )
     changes = {
-        "server 127.0.0.1:3000;": f"server 127.0.0.1:{appliance_port};",
+        _SERVER: "\n  ".join(_SERVER.replace("3000", str(one)) for one in ports),
         "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
         "listen [::]:443 ssl;": "",
         "/etc/ssl/certs/ssl-cert-snakeoil.pem": str(certificate),

@@ -1,8 +1,8 @@
 """A recording of the format presentation, with the files that BigBlueButton 2.4 to 3.0 writes.
 
-Webcams and a shared screen of twelve seconds, made by ffmpeg; three slides, one of them zoomed;
-chat with links and markup; captions. Source: record-and-playback/presentation/scripts/publish/
-presentation.rb of BigBlueButton; bbb-playback (src/utils/builder.js).
+Webcams and a shared screen of twelve seconds, made by ffmpeg; three slides, drawings on the first,
+the second zoomed; a pointer; chat with links and markup; captions. Source: record-and-playback/
+presentation/scripts/publish/presentation.rb of BigBlueButton; bbb-playback (src/utils/builder.js).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from functools import cache
 from html import escape
 from tempfile import TemporaryDirectory
 
+from tests.doubles.drawings import POLL, Whiteboard, canvas_svg, poll_svg, tldraw_json
 from tests.doubles.recording_tars import metadata_xml
 
 LENGTH_S = 12
@@ -75,12 +76,12 @@ def slide(number: int, width: int = 1600, height: int = 900) -> bytes:
     ).encode()
 
 
-def shapes_svg() -> bytes:
-    """Return shapes.svg: the times of the slides, and what was drawn on them."""
+def shapes_svg(whiteboard: Whiteboard) -> bytes:
+    """Return shapes.svg: the times of the slides and, in the format "svg", the drawings."""
     ends = (*SLIDES[1:], float(LENGTH_S))
     images = "".join(
         f'<image id="image{n}" class="slide" in="{begin}" out="{end}"'
-        f' xlink:href="presentation/{PRESENTATION}/svgs/slide{n}.svg" width="1600" height="900"'
+        f' xlink:href="{slide_file(n, whiteboard)}" width="1600" height="900"'
         f' x="0" y="0" style="visibility:hidden"'
         f' text="presentation/{PRESENTATION}/textfiles/slide-{n}.txt"/>'
         for n, (begin, end) in enumerate(zip(SLIDES, ends, strict=True), 1)
@@ -90,11 +91,26 @@ def shapes_svg() -> bytes:
         '<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN"'
         ' "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd">\n'
         '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
-        ' id="svgfile" style="position:absolute" height="600" width="800" version="1.1"'
-        f' viewBox="0 0 800 600">{images}<g class="canvas" id="canvas1" image="image1"'
-        ' display="none"><g id="image1-draw1" class="shape" timestamp="1.5" undo="-1"'
-        ' shape="image1-rect1" style="stroke:#ff0000;visibility:hidden">'
-        '<image xlink:href="presentation/poll.svg"/></g></g></svg>'
+        ' id="svgfile" style="position:absolute;height:600px;width:800px" version="1.1"'
+        f' viewBox="0 0 800 600">{images}'
+        f"{canvas_svg(PRESENTATION) if whiteboard == 'svg' else ''}</svg>"
+    ).encode()
+
+
+def slide_file(number: int, whiteboard: Whiteboard) -> str:
+    """Return the name of a slide: until BigBlueButton 2.5 a picture, then an SVG."""
+    name = f"slide-{number}.png" if whiteboard == "svg" else f"svgs/slide{number}.svg"
+    return f"presentation/{PRESENTATION}/{name}"
+
+
+def events_xml(name: str, tag: str, events: Sequence[tuple[float, str]], whiteboard: str) -> bytes:
+    """Return panzooms.xml or cursor.xml."""
+    inside = "".join(
+        f'<event timestamp="{at}"><{tag}>{text}</{tag}></event>' for at, text in events
+    )
+    tldraw = str(whiteboard != "svg").lower()
+    return (
+        f'<?xml version="1.0"?>\n<recording id="{name}" tldraw="{tldraw}">{inside}</recording>'
     ).encode()
 
 
@@ -102,6 +118,7 @@ def presentation_files(
     record_id: str = "rec-1",
     name: str = "Biology 101",
     said: Sequence[tuple[float, str, str]] = CHAT,
+    whiteboard: Whiteboard = "tldraw2",
 ) -> dict[str, bytes]:
     """Return the files of a recording by name."""
     chat = "".join(
@@ -110,19 +127,18 @@ def presentation_files(
         f' message="{escape(as_html(text))}"/>'
         for at, who, text in said
     )
-    views = ((0.0, "0.0 0.0 1600.0 900.0"), (4.5, "400.0 200.0 800.0 450.0"))
-    panzooms = "".join(
-        f'<event timestamp="{at}"><viewBox>{box}</viewBox></event>'
-        for at, box in (*views, (9.0, "0.0 0.0 1600.0 900.0"))
-    )
+    # tldraw has the place of its camera, in units of its own; the same place on the slide in all.
+    whole = "0.0 0.0 1600.0 900.0"
+    zoomed = "400.0 200.0 800.0 450.0" if whiteboard == "svg" else "-360.0 -180.0 800.0 450.0"
+    views = ((0.0, whole), (4.5, zoomed), (9.0, whole))
+    points = ((0.0, "-1.0 -1.0"), (4.6, "0.5 0.5" if whiteboard == "svg" else "720.0 382.5"))
     texts = {f"slide-{n}": f"{title}\nWhat we know" for n, title in enumerate(TITLES, 1)}
     folder = f"presentation/{PRESENTATION}"
-    return {
+    files = {
         "metadata.xml": metadata_xml(record_id, name=name).encode(),
-        "shapes.svg": shapes_svg(),
-        "panzooms.xml": f'<?xml version="1.0"?>\n<recording id="panzoom_events">{panzooms}'
-        "</recording>".encode(),
-        "cursor.xml": b'<?xml version="1.0"?>\n<recording id="cursor_events"/>',
+        "shapes.svg": shapes_svg(whiteboard),
+        "panzooms.xml": events_xml("panzoom_events", "viewBox", views, whiteboard),
+        "cursor.xml": events_xml("cursor_events", "cursor", points, whiteboard),
         "deskshare.xml": f'<?xml version="1.0"?>\n<recording id="deskshare_events"><event'
         f' start_timestamp="{SHARE[0]}" stop_timestamp="{SHARE[1]}" video_width="640"'
         ' video_height="360"/></recording>'.encode(),
@@ -134,9 +150,16 @@ def presentation_files(
         "caption_de.vtt": b"WEBVTT\n\n00:00.000 --> 00:05.000\nGuten Morgen zusammen.\n",
         "video/webcams.webm": webcams(),
         "deskshare/deskshare.webm": screen(),
-        **{f"{folder}/svgs/slide{n}.svg": slide(n) for n in (1, 2, 3)},
         f"{folder}/thumbnails/thumb-1.png": slide_picture(1),
     }
+    for number in (1, 2, 3):
+        content = slide_picture(number) if whiteboard == "svg" else slide(number)
+        files[slide_file(number, whiteboard)] = content
+    if whiteboard == "svg":
+        files[f"{folder}/{POLL}"] = poll_svg()
+    else:
+        files["tldraw.json"] = tldraw_json(whiteboard)
+    return files
 
 
 def as_html(text: str) -> str:
@@ -148,7 +171,7 @@ def as_html(text: str) -> str:
 
 @cache
 def slide_picture(number: int) -> bytes:
-    """Return the thumbnail of a slide, a PNG in its colour."""
+    """Return a PNG in the colour of a slide."""
     colour = COLOURS[number - 1].replace("#", "0x")
     done = subprocess.run(
         [

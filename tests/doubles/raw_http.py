@@ -159,6 +159,8 @@ class Authority:
 
     ca_file: str
     server_context: ssl.SSLContext
+    certificate: str
+    key: str
 
 
 def make_authority(folder: Path) -> Authority:
@@ -181,4 +183,5 @@ def make_authority(folder: Path) -> Authority:
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "server.pem", folder / "server.key")
-    return Authority(str(folder / "ca.pem"), context)
+    certificate, key_file = str(folder / "server.pem"), str(folder / "server.key")
+    return Authority(str(folder / "ca.pem"), context, certificate, key_file)

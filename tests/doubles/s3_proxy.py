@@ -18,10 +18,11 @@ class FaultyProxy:
 
     url: str
     fault: str = ""
-    """'': none; `503 SlowDown`: an answer with this status and code; `hang`; `cut`: the connection
-    ends after 100 kB of a request; `slow`: 1 MB/s; `change`: the word `intact` becomes `broken`."""
+    """'': none; `503 SlowDown`: an answer with this status and code; `PUT 503 SlowDown`: to PUT
+    only; `storm`: every second request gets 503; `hang`; `cut`: the connection ends after 100 kB
+    of a request; `slow`: 1 MB/s; `change`: the word `intact` becomes `broken`."""
     requests: int = 0
-    """Connections that were answered with a fault."""
+    """Requests that met a fault."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def serve(self, client: socket.socket, target: tuple[str, int]) -> None:
@@ -29,34 +30,47 @@ class FaultyProxy:
         with client, socket.create_connection(target) as server:
             back = threading.Thread(target=_copy, args=(server, client), daemon=True)
             back.start()
-            passed = 0
             with suppress(OSError):
+                passed = 0
                 while data := client.recv(65536):
-                    fault = self.fault
-                    if fault == "hang":
-                        self.requests += 1
-                        while self.fault == "hang":
-                            threading.Event().wait(0.05)
+                    passed += len(data)
+                    if self._strikes(client, data, passed):
                         break
-                    if fault == "cut":
-                        passed += len(data)
-                        if passed > 100_000:
-                            self.requests += 1
-                            break
-                    elif fault == "slow":
-                        threading.Event().wait(len(data) / 1e6)
-                    elif fault == "change":
+                    if self.fault == "change":
                         data = data.replace(b"intact", b"broken")
-                    elif fault:
-                        self.requests += 1
-                        self._refuse(client, *fault.split(" ", 1))
-                        break
                     server.sendall(data)
             with suppress(OSError):
                 server.shutdown(socket.SHUT_RDWR)
             with suppress(OSError):
                 client.shutdown(socket.SHUT_RDWR)
             back.join()
+
+    def _strikes(self, client: socket.socket, data: bytes, passed: int) -> bool:
+        """Do what the fault does to some bytes; return whether the connection ends.
+
+        passed: bytes of the connection so far.
+        """
+        fault = self.fault
+        method, _, answer = fault.partition(" ")
+        if fault in ("", "change") or (method == "PUT" and not data.startswith(b"PUT ")):
+            return False
+        if fault == "slow":
+            threading.Event().wait(len(data) / 1e6)
+            return False
+        if fault == "cut" and passed <= 100_000:
+            return False
+        with self._lock:
+            self.requests += 1
+            odd = self.requests % 2
+        if fault == "storm":
+            if not odd or not data.startswith((b"PUT ", b"POST ", b"GET ", b"DELETE ")):
+                return False
+            fault = "503 SlowDown"
+        while fault == "hang" == self.fault:
+            threading.Event().wait(0.05)
+        if fault not in ("cut", "hang"):
+            self._refuse(client, *(answer if method == "PUT" else fault).split(" ", 1))
+        return True
 
     def _refuse(self, client: socket.socket, status: str, code: str) -> None:
         body = _ERROR.format(code).encode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import jwt
@@ -12,7 +13,10 @@ import pytest
 
 from tests.doubles.appliance_process import ApplianceProcess, wait_for
 from tests.doubles.bbb_process import BbbProcess
-from tests.doubles.nginx import HOST, Nginx, run_nginx
+from tests.doubles.nginx import HOST, Nginx, run_nginx, serve_site
+from tests.doubles.player_build import ADDRESS, player_files
+from tests.doubles.ports import free_port
+from tests.doubles.raw_http import Authority
 from tests.doubles.recording_tars import recording_tar
 
 VIDEO = bytes(range(256)) * 8000
@@ -22,7 +26,9 @@ PLAYED = "/video/rec-1/video.webm"
 
 
 @pytest.fixture(scope="module")
-def appliance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApplianceProcess]:
+def appliance(
+    tmp_path_factory: pytest.TempPathFactory, authority: Authority
+) -> Iterator[ApplianceProcess]:
     root = tmp_path_factory.mktemp("nginx")
     with ApplianceProcess(
         root,
@@ -30,6 +36,7 @@ def appliance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppliancePro
         X_ACCEL_REDIRECT="true",
         PROTECTED_RECORDINGS_ENABLED="true",
         PLAYBACK_DIR=str(root / "playback"),
+        BBB_CA_FILE=authority.ca_file,
     ) as started:
         yield started
 
@@ -38,7 +45,7 @@ def appliance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppliancePro
 def nginx(appliance: ApplianceProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     root = tmp_path_factory.mktemp("site")
     published = appliance.directory("publish")
-    with run_nginx(root / "nginx", appliance_port=appliance.front.port, published=published) as one:
+    with run_nginx(root / "nginx", appliance.front.port, published=published) as one:
         # Over HTTPS, through nginx, as a BBB server delivers: more than nginx's usual 1 MB.
         with BbbProcess(server_id="bbb1") as bbb:
             words = ("servers", "add", bbb.url, bbb.secret, "--id", "bbb1", "--enable")
@@ -153,7 +160,7 @@ def test_plain_page_is_shown_through_nginx_with_the_rights_of_the_files(
         assert "default-src 'none'" in shown.headers["content-security-policy"]
     assets = re.findall(rb'"(/playback/plain/[^"]+)"', shown.body)
     types = [nginx.fetch("GET", one.decode()).headers["content-type"] for one in assets]
-    assert types == ["text/css; charset=utf-8", "text/javascript; charset=utf-8"]
+    assert types == ["text/css; charset=utf-8"] + 2 * ["text/javascript; charset=utf-8"]
 
     _protect(appliance, "true")
     _wait_status(nginx, page, 404)
@@ -178,3 +185,28 @@ def test_link_that_leads_out_of_the_recording_is_not_followed(
     (published / "video" / "rec-1" / "leak").symlink_to(published.parent / "appliance.log")
 
     assert nginx.fetch("GET", "/video/rec-1/leak").status == 404
+
+
+def test_player_is_installed_from_a_server_with_a_certificate_of_a_private_authority(
+    appliance: ApplianceProcess, authority: Authority, tmp_path: Path
+) -> None:
+    files = player_files()
+    for name, content in files.items():
+        path = tmp_path / "www" / ADDRESS.strip("/") / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    port = free_port()
+    site = (
+        f"server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {authority.certificate};"
+        f" ssl_certificate_key {authority.key}; root {tmp_path}/www; }}\n"
+    )
+    with serve_site(tmp_path, site, port):
+        for host, trusted in (("127.0.0.1", False), ("localhost", True)):
+            url, name = f"https://{host}:{port}/bigbluebutton/api", f"at-{host}"
+            assert appliance.ctl("servers", "add", url, "s" * 40, "--id", name).returncode == 0
+            done = appliance.ctl("recordings", "player", "install", name)
+            assert (done.returncode == 0) is trusted, done.stderr
+            assert trusted or "certificate" in done.stderr.lower(), done.stderr
+            assert appliance.ctl("servers", "remove", name, "--force").returncode == 0
+    installed = Path(appliance.environ["PLAYBACK_DIR"]) / "presentation/2.3"
+    assert {name: (installed / name).read_bytes() for name in files} == files

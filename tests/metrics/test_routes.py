@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -133,8 +134,26 @@ async def test_requests_placements_and_servers_are_counted(
     assert {labels[1] for name, labels in read if name == "scalelite_server_online"} == {
         bbb.server_id for bbb in bbbs
     }
-    polled = {labels[1] for name, labels in read if name == "scalelite_poll_seconds_count"}
-    assert polled == {bbbs[0].server_id}
+    assert read["scalelite_poll_seconds_count", ("ok",)] == 1
+    polled = {labels for name, labels in read if name == "scalelite_server_polls_failed_total"}
+    assert polled == {(bbbs[0].server_id,)}
+
+
+@pytest.mark.parametrize(
+    ("accepted", "zipped"),
+    [("gzip", True), ("br, gzip;q=0.5", True), ("gzip;q=0", False), ("br", False)],
+)
+async def test_large_answers_are_compressed_for_those_who_accept_it(
+    accepted: str, zipped: bool, redis_url: str, redis_namespace: str
+) -> None:
+    async with own_listener(redis_url, redis_namespace) as public:
+        for number in range(200):
+            public.res.metrics.requests.observe(0.1, f"call-{number}", "ok")
+        answer = await public.ask("GET", "/metrics", headers=[f"Accept-Encoding: {accepted}"])
+
+    assert (answer.headers.get("content-encoding") == "gzip") is zipped
+    text = gzip.decompress(answer.body) if zipped else answer.body
+    assert samples(text)["scalelite_request_seconds_count", ("call-7", "ok")] == 1
 
 
 async def test_limits_of_tenants_are_shown_with_what_is_in_use(

@@ -16,6 +16,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.doubles.browser import Browser
+from tests.doubles.drawings import POLL, TEXT, Whiteboard
 from tests.doubles.playback import Player, open_player
 from tests.doubles.presentation import CHAT, HOSTILE, presentation_files
 from tests.doubles.s3 import S3Server, s3_settings
@@ -128,6 +129,58 @@ async def test_slides_screen_and_chat_follow_the_video(opener: Opener, browser: 
         assert all("thumb-" in one for one in browser.take_log())
 
 
+DRAWN = """
+const drawn = document.getElementById("drawn"), {width, x} = drawn.getBBox();
+const more = {
+  foreignObject: (one) => [one.textContent],
+  image: (one) => [one.href.baseVal.split("/").pop()],
+};
+const inside = (one) => [one.localName, ...(more[one.localName]?.(one) ?? [])];
+return {
+  shapes: [...drawn.children].map((one) => [...one.children].map(inside)),
+  right: (drawn.getAttribute("transform") ?? "1").match(/[\\d.]+/)[0] * (x + width),
+};"""
+POINTER = """
+const one = document.getElementById("pointer"), hidden = one.style.display === "none";
+return hidden ? null : ["cx", "cy"].map((name) => Math.round(one.getAttribute(name)));"""
+
+
+@pytest.mark.parametrize("whiteboard", ["svg", "tldraw1", "tldraw2"])
+async def test_drawings_and_pointer_follow_the_video(
+    opener: Opener, browser: Browser, whiteboard: Whiteboard
+) -> None:
+    line, text, poll = [["path"]], ["foreignObject", TEXT], [["image", POLL]]
+    if whiteboard != "svg":
+        asked = {"tldraw1": "A: 3", "tldraw2": "Which one?\nA: 3\nB: 1"}[whiteboard]
+        poll = [["path"], ["foreignObject", asked]]
+    arrow = [["line"]] if whiteboard == "svg" else line
+    async with opener(presentation_files(whiteboard=whiteboard)) as player:
+        await show(browser, player)
+
+        for position, shapes in (
+            (0.5, []),
+            (1.1, [line]),
+            (1.5, [line, line]),
+            (2.0, [line, line, arrow, line, [text], poll]),
+            (2.6, [line, arrow, line, [text], poll]),
+            (3.5, []),
+            (1.1, [line]),
+        ):
+            await seek(browser, position)
+            found = await run(browser, DRAWN)
+            assert found["shapes"] == shapes, position
+            # The same place on the slide, in units of whatever.
+            if position == 1.1:
+                assert found["right"] == pytest.approx(300, abs=1)
+            if position == 1.5:
+                assert found["right"] == pytest.approx(700, abs=1)
+        assert await run(browser, POINTER) is None
+        seen = await seek(browser, 5.0)
+        assert seen["view"] == "400 200 800 450"
+        assert await run(browser, POINTER) == [800, 425]
+        assert all("thumb-" in one for one in browser.take_log())
+
+
 async def test_page_is_used_by_keyboard_and_by_its_buttons(
     opener: Opener, browser: Browser
 ) -> None:
@@ -179,15 +232,32 @@ async def test_chat_with_markup_is_text(opener: Opener, browser: Browser) -> Non
         assert browser.driver.title == "Biology 101"
 
 
+ODD_TLDRAW = b"""{"bbb_version": {}, "1": null, "2": {"shapes": 7}, "y": {"shapes": [null, 7, {},
+{"timestamp": 0, "undo": -1}, {"timestamp": 0, "undo": -1, "shape_data": {"type": "text", "id": "t",
+"style": {"color": "url(https://evil.example/c)", "size": "constructor"}, "point": ["1)", 1e99],
+"text": "<img src=x onerror='document.title=1'>"}}, {"timestamp": 0, "undo": -1, "shape_data": {
+"type": "draw", "id": "d", "x": 0, "y": 0, "opacity": "url(x)", "rotation": "x)", "props": {
+"segments": [{"points": [{"x": "url(https://evil.example/q)"}, null]}],
+"color": "__proto__"}}}]}}"""
 ODD: dict[str, bytes] = {
     "metadata.xml": b"<recording><start_time>1764000000000</start_time><meta><meetingName>"
     b"&lt;img src=x onerror=alert(1)&gt;</meetingName></meta></recording>",
     "shapes.svg": b"""<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">
 <image in="0" xlink:href="https://evil.example/x.png"/><image in="1" xlink:href="../rec-2/x.png"/>
 <image in="2" xlink:href="javascript:alert(1)"/><image in="-1 NaN 1e99 x" xlink:href="a.svg"/>
-<image in="3 1" xlink:href="presentation/p/slide-1.png" width="NaN" height="-3"/>
+<image in="3 1" id="x" xlink:href="presentation/p/slide-1.png" width="NaN" height="-3"/>
+<g class="canvas" image="x"><g class="shape" timestamp="0" undo="-1" shape="a"
+ style="stroke:url(https://evil.example/s);fill:#ff0000;x:y" onload="document.title = 'run'">
+<script>document.title = "run"</script><path d="M0 0L9 9" onload="document.title = 'run'"/>
+<path d="url(https://evil.example/d)"/><image xlink:href="https://evil.example/i.svg"/>
+<use xlink:href="https://evil.example/u.svg"/><switch><foreignObject x="0" y="0"><p
+ xmlns="http://www.w3.org/1999/xhtml"><img src="https://evil.example/p"
+ onerror="document.title='run'"/>
+&lt;img src=x onerror="document.title=1"&gt;</p></foreignObject></switch></g>
+<g class="shape" timestamp="NaN"/></g>
 <script>document.title = "run"</script></svg>""",
-    "panzooms.xml": b"<recording><event timestamp='0'><viewBox>1 2 NaN 4</viewBox></event>"
+    "tldraw.json": ODD_TLDRAW,
+    "panzooms.xml": b"<recording><event timestamp='-3'><viewBox>1 2 NaN 4</viewBox></event>"
     b"<event timestamp='1'><viewBox>9e9 0 1 1</viewBox></event></recording>",
     "slides_new.xml": b"<popcorn><chattimeline in='x' message='no time'/>"
     b"<chattimeline in='2' message='&lt;script&gt;document.title = 1&lt;/script&gt;'/>"
@@ -211,6 +281,11 @@ async def test_odd_files_do_no_harm(opener: Opener, browser: Browser) -> None:
         assert {name: seen[name] for name in expected} == expected
         times = "return [...document.querySelectorAll('#slide-list .at')].map(one => one.innerText)"
         assert await run(browser, times) == ["0:01", "0:03"]
+        drawn = await run(browser, "return document.getElementById('drawn').outerHTML")
+        assert "evil" not in drawn
+        assert "onload" not in drawn
+        assert drawn.count("<path") == 1
+        assert "&lt;img src=x onerror=" in drawn
         texts = "return [...document.querySelectorAll('#chat p')].map(one => one.textContent)"
         assert await run(browser, texts) == [
             "<b> &amp;",

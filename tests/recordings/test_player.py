@@ -14,6 +14,7 @@ import pytest
 from appliance.recordings import player
 from appliance.recordings.player import InstalledPlayer, PlayerDirectory
 from appliance.recordings.player_files import PlayerBuild, UnusablePlayer
+from appliance.system import file_system
 from tests.doubles.player_build import MAIN, player_files, write_player
 
 NOW_MS, BUILT_MS = 1_764_000_000_000, 1_729_520_138_000
@@ -76,8 +77,7 @@ def test_player_is_installed_and_replaced(tmp_path: Path) -> None:
 def test_player_is_replaced_where_directories_cannot_be_exchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    swap = player._exchange
-    monkeypatch.setattr(player, "_exchange", lambda a, b: swap(a, b, lambda _a, _b: False))
+    monkeypatch.setattr(file_system, "exchange", lambda _one, _other: False)
     directory = PlayerDirectory(tmp_path)
     for version in ("5.0.2", "5.1.3"):
         install(directory, player_files(version))

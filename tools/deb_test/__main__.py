@@ -58,7 +58,7 @@ def main() -> int:
         return 2
     # Remove guests and trees also after SIGTERM.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
-    report = Report()
+    report = Report("deb-test")
     failed = None
     with scratch_directory() as directory:
         try:

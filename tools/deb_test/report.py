@@ -1,4 +1,4 @@
-"""Reports the steps of the package test with their duration and number."""
+"""Reports the steps of a test with their duration and number."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ class StepFailed(Exception):
 class Report:
     """Prints a line per step, the details of a failure, and a summary."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         self.passed = 0
+        self._name = name
         self._began_s = time.monotonic()
 
     @contextmanager
@@ -39,6 +40,6 @@ class Report:
         """Print the summary and return the exit code."""
         took_s = time.monotonic() - self._began_s
         end = "all steps passed" if failed is None else f"FAILED at: {failed}"
-        print(f"deb-test: {self.passed} steps passed in {took_s:.0f} s; {end}", flush=True)
+        print(f"{self._name}: {self.passed} steps passed in {took_s:.0f} s; {end}", flush=True)
         sys.stdout.flush()
         return 0 if failed is None else 1

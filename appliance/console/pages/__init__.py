@@ -12,7 +12,9 @@ from appliance.console.live import Parts
 from appliance.console.pages import (
     audit,
     callbacks,
+    debts,
     doctor,
+    maintenance,
     meetings,
     overview,
     recordings,
@@ -26,7 +28,9 @@ from appliance.console.snapshot import PoolSnapshot
 _MODULES = (
     overview,
     servers,
+    debts,
     server,
+    maintenance,
     meetings,
     recordings,
     tenants,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from quart import Response
 
-from appliance.console.charts import tower_of
+from appliance.console.charts import MANY, tower_of
 from appliance.console.core import Console, LivePage, Route, View, Visit
 from appliance.console.live import Parts
 from appliance.console.pages.shared import describe_window, draw_day_charts, redirect_to
@@ -128,7 +128,13 @@ def _figures(console: Console, seen: PoolSnapshot, texts: Texts) -> list[Figure]
     work = seen.work
     dead = "fail" if online < len(enabled) else ""
     return [
-        Figure("Servers online", f"{online}/{len(enabled)}", "/scalelite/servers", note, dead),
+        Figure(
+            "Servers online",
+            f"{texts.number(online)}/{texts.number(len(enabled))}",
+            "/scalelite/servers",
+            note,
+            dead,
+        ),
         Figure("Meetings", texts.number(seen.meetings), "/scalelite/meetings"),
         Figure("Users", texts.number(seen.users), "/scalelite/servers?sort=users"),
         Figure(
@@ -192,9 +198,9 @@ def _skyline(console: Console, view: View, seen: PoolSnapshot) -> str:
     ]
     if full:
         legend.insert(1, ("hot", "nearly full", (full, "/scalelite/servers?sort=users")))
-    label = view.texts.t(
-        "How much each of the {n} servers is used, by name from left to right", n=len(rows)
-    )
+    many = "How much each of the {n} servers is used, the fullest at the left"
+    few = "How much each of the {n} servers is used, by name from left to right"
+    label = view.texts.t(many if len(rows) > MANY else few, n=len(rows))
     return console.part("skyline", view, rows=rows, label=label, legend=legend)
 
 

@@ -31,19 +31,21 @@ from appliance.servers.audited import server_snapshot
 
 _MEETINGS = 50
 _EVENTS, _EVENTS_SEARCHED = 12, 300
-_FIELDS = ("tag", "load_multiplier", "max_meetings", "max_users")
+_FIELDS = ("tag", "load_multiplier", "max_meetings", "max_users", "dial_in", "dial_in_port")
+_NUMBERS = ("max_meetings", "max_users", "dial_in_port")
 _UNDO = {"enabled": "enableServer", "cordoned": "cordonServer", "disabled": "disableServer"}
 
 
 async def show(console: Console, visit: Visit, secret: str = "") -> Response:
     """Show a server."""
-    row = await _find(console, visit)
+    row = await find_row(console, visit)
     return await console.live_page(
         visit, LIVE, id=row.server.id, label=row.label, server=row.server, secret=secret
     )
 
 
-async def _find(console: Console, visit: Visit) -> ServerRow:
+async def find_row(console: Console, visit: Visit) -> ServerRow:
+    """Return the server of a page. Raises PageFailed: there is none."""
     server_id = visit.view.param("id")
     row = (await console.live.snapshot()).by_id.get(server_id)
     if row is None:
@@ -65,7 +67,11 @@ async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
         "s": server,
         "shape": shape_of(server),
         "status": status_of(server),
-        "window": describe_window(view.texts, row.window),
+        "windows": [
+            (one, describe_window(view.texts, one))
+            for one in seen.windows
+            if one.server_id == server.id
+        ],
         "drained": 1 - server.meetings / row.drain_from if row.drain_from else None,
     }
     found = await read_meetings(console, server.id)
@@ -137,7 +143,7 @@ async def enable(console: Console, visit: Visit) -> Done:
 
 
 async def _set_state(console: Console, visit: Visit, call: str, text: str) -> Done:
-    row = await _find(console, visit)
+    row = await find_row(console, visit)
     server = row.server
     answer = await console.call(visit, call, id=server.id)
     meetings, users = visit.texts.meetings(server.meetings), visit.texts.users(server.users)
@@ -148,7 +154,7 @@ async def _set_state(console: Console, visit: Visit, call: str, text: str) -> Do
         kind = "failed"
         details = (visit.texts.t("It does not answer: {reason}", reason=answer.poll.reason),)
     undo = console.sign_undo([(server.id, server.state.value)])
-    return Done(Notice(shown, kind, undo, details), _path(server.id))
+    return Done(Notice(shown, kind, undo, details), path_of(server.id))
 
 
 async def undo(console: Console, visit: Visit) -> Done:
@@ -160,25 +166,13 @@ async def undo(console: Console, visit: Visit) -> Done:
     for server_id, state in changed:
         if state in _UNDO:
             await console.call(visit, _UNDO[state], id=server_id)
-    to = _path(changed[0][0]) if len(changed) == 1 else "/scalelite/servers"
+    to = path_of(changed[0][0]) if len(changed) == 1 else "/scalelite/servers"
     return Done(Notice(visit.texts.t("Undone")), to)
-
-
-async def cancel_maintenance(console: Console, visit: Visit) -> Done:
-    """Cancel the maintenance window that is under way or comes next."""
-    row = await _find(console, visit)
-    window = row.window
-    if window is None:
-        raise PageFailed(404, "No maintenance is planned for this server")
-    await console.call(visit, "cancelMaintenance", id=window.id)
-    console.live.forget()
-    text = visit.texts.t("The maintenance of {server} is cancelled", server=row.label)
-    return Done(Notice(text), _path(row.server.id))
 
 
 async def disable(console: Console, visit: Visit) -> Response | Done:
     """Disable it and end its meetings; asks first while it is in use."""
-    row = await _find(console, visit)
+    row = await find_row(console, visit)
     fields: dict[str, Any] = {"id": row.server.id}
     if visit.field("confirmed"):
         _check_typed(visit, row)
@@ -196,12 +190,12 @@ async def disable(console: Console, visit: Visit) -> Response | Done:
         server=row.label,
         meetings=visit.texts.meetings(len(answer.ended)),
     )
-    return Done(Notice(text), _path(row.server.id))
+    return Done(Notice(text), path_of(row.server.id))
 
 
 async def panic(console: Console, visit: Visit) -> Response | Done:
     """Forget and end its meetings, and disable it; always asks first."""
-    row = await _find(console, visit)
+    row = await find_row(console, visit)
     if not visit.field("confirmed"):
         line = visit.texts.t(
             "For a broken server: its meetings are forgotten, so that they can begin elsewhere at"
@@ -215,12 +209,12 @@ async def panic(console: Console, visit: Visit) -> Response | Done:
         server=row.label,
         meetings=visit.texts.meetings(len(answer.meetings)),
     )
-    return Done(Notice(text), _path(row.server.id))
+    return Done(Notice(text), path_of(row.server.id))
 
 
 async def remove(console: Console, visit: Visit) -> Response | Done:
     """Remove it from the pool; asks first."""
-    row = await _find(console, visit)
+    row = await find_row(console, visit)
     if not visit.field("confirmed"):
         line = visit.texts.t(
             "It is taken out of the pool; a server with meetings, or with recordings to deliver, is"
@@ -253,17 +247,17 @@ async def _confirm(
         "confirm.html",
         title=f"{texts.t(verb)} {row.label}?",
         lines=[numbers, line],
-        action=f"{_path(server.id)}/{verb.lower()}",
+        action=f"{path_of(server.id)}/{verb.lower()}",
         fields=(),
         typed=row.label,
         button=f"{texts.t(verb)} {row.label}",
-        back=_path(server.id),
+        back=path_of(server.id),
     )
 
 
 async def poll(console: Console, visit: Visit) -> Done:
     """Poll it now."""
-    row = await _find(console, visit)
+    row = await find_row(console, visit)
     (result,) = await console.call(visit, "poll", ids=[row.server.id], what="servers")
     if result.succeeded:
         text = visit.texts.t(
@@ -272,9 +266,9 @@ async def poll(console: Console, visit: Visit) -> Done:
             meetings=visit.texts.meetings(result.meetings),
             users=visit.texts.users(result.users),
         )
-        return Done(Notice(text), _path(row.server.id))
+        return Done(Notice(text), path_of(row.server.id))
     text = visit.texts.t("{server} does not answer", server=row.label)
-    return Done(Notice(text, "failed", details=(result.reason,)), _path(row.server.id))
+    return Done(Notice(text, "failed", details=(result.reason,)), path_of(row.server.id))
 
 
 # --- adding and editing --------------------------------------------------------------------------
@@ -302,12 +296,12 @@ async def add(console: Console, visit: Visit) -> Response | Done:
     else:
         text = texts.t("{server} was added; it is disabled", server=server.url)
     notice = Notice(text, "done" if right else "failed", details=tuple(details))
-    return Done(notice, _path(server.id))
+    return Done(notice, path_of(server.id))
 
 
 async def show_edit(console: Console, visit: Visit) -> Response:
     """Show the form with the values of a server."""
-    server = (await _find(console, visit)).server
+    server = (await find_row(console, visit)).server
     values = {name: _shown(getattr(server, name)) for name in ("url", *_FIELDS)}
     return await _form(console, visit, values)
 
@@ -318,15 +312,15 @@ def _shown(value: object) -> str:
 
 async def edit(console: Console, visit: Visit) -> Response | Done:
     """Change a server; an empty secret stays as it is."""
-    row = await _find(console, visit)
+    row = await find_row(console, visit)
     fields = {name: visit.field(name) for name in ("url", "secret", *_FIELDS)}
-    change = {**fields, **{name: fields[name] or "0" for name in ("max_meetings", "max_users")}}
+    change = {**fields, **{name: fields[name] or "0" for name in _NUMBERS}}
     try:
         await console.call(visit, "updateServer", id=row.server.id, server=change)
     except ChangeFailed as error:
         return await _form(console, visit, fields, problem=str(error))
     return Done(
-        Notice(visit.texts.t("{server} was changed", server=row.label)), _path(row.server.id)
+        Notice(visit.texts.t("{server} was changed", server=row.label)), path_of(row.server.id)
     )
 
 
@@ -334,7 +328,7 @@ async def _form(
     console: Console, visit: Visit, values: Mapping[str, str], problem: str = ""
 ) -> Response:
     server_id = visit.view.param("id")
-    row = await _find(console, visit) if server_id else None
+    row = await find_row(console, visit) if server_id else None
     shown = {name: values.get(name, "") for name in ("url", *_FIELDS)}
     label = row.label if row else ""
     title = visit.texts.t("Edit {server}", server=label) if row else visit.texts.t("Add a server")
@@ -347,20 +341,21 @@ async def _form(
         title=title,
         problem=problem,
         values=shown,
-        action=f"{_path(server_id)}/edit" if row else "/scalelite/servers/add",
+        action=f"{path_of(server_id)}/edit" if row else "/scalelite/servers/add",
     )
 
 
 async def show_secret(console: Console, visit: Visit) -> Response:
     """Show the secret; a POST, so that it is in the audit trail."""
-    server = (await _find(console, visit)).server
+    server = (await find_row(console, visit)).server
     answer = await console.call(visit, "getServerInfo", id=server.id)
     shown = [Change(server_snapshot(server).name, None, {"secret": "shown"})]
     await console.features.audit.record(visit.viewer.actor.who, "getServerInfo", shown, DONE)
     return await show(console, visit, secret=answer.secret)
 
 
-def _path(server_id: str) -> str:
+def path_of(server_id: str) -> str:
+    """Return the address of the page of a server."""
     return f"/scalelite/servers/{quote(server_id, safe='')}"
 
 
@@ -384,7 +379,6 @@ ROUTES = (
     _post("disable", disable),
     _post("panic", panic),
     _post("poll", poll),
-    _post("maintenance", cancel_maintenance),
     _post("remove", remove, Role.ADMIN),
     _post("secret", show_secret, Role.ADMIN),
     Route("/undo", undo, "POST", "servers", Role.OPERATOR),

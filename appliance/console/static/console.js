@@ -166,4 +166,7 @@ addEventListener("keydown", (event) => {
   next.scrollIntoView({ block: "nearest" });
 });
 
+// On a phone the pages are a line that is wider than the screen.
+document.querySelector(".rail [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 prepareNotice();

@@ -113,6 +113,44 @@ class ConnectionLimit:
             with trio.move_on_after(_MAX_PAUSE_S):
                 await self._closed.park()
 
+    async def wait_unused(self) -> None:
+        """Wait until no connection is open."""
+        while self._open:
+            await self._closed.park()
+
+
+def accept_waiting(
+    listening: socket.socket,
+    serve: Callable[[AcceptedStream], Awaitable[None]],
+    nursery: trio.Nursery,
+    limit: ConnectionLimit,
+    most: int = BATCH,
+) -> None:
+    """Run `serve` in the nursery for the connections that wait, at most `most`.
+
+    Raises OSError: descriptors or memory are exhausted.
+    """
+
+    async def serve_counted(stream: AcceptedStream) -> None:
+        try:
+            await serve(stream)
+        finally:
+            limit.leave()
+
+    for _ in range(most):
+        if limit.reached:  # another listener may have used it up
+            return
+        try:
+            stream = AcceptedStream(listening.accept()[0])
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno in EXHAUSTED:
+                raise
+            continue  # the client has closed the connection already
+        limit.enter()
+        nursery.start_soon(serve_counted, stream)
+
 
 async def accept_forever(
     listening: socket.socket,
@@ -122,30 +160,14 @@ async def accept_forever(
     limit: ConnectionLimit,
 ) -> NoReturn:
     """Run `serve` in the nursery for each connection; `serve` closes the connection."""
-
-    async def serve_counted(stream: AcceptedStream) -> None:
-        try:
-            await serve(stream)
-        finally:
-            limit.leave()
-
     logged_s, pause_s = -_LOG_INTERVAL_S, PAUSE_S
     while True:
         await trio.lowlevel.wait_readable(listening)
         await limit.wait()
         try:
-            for _ in range(BATCH):
-                if limit.reached:  # another listener may have used it up
-                    break
-                stream = AcceptedStream(listening.accept()[0])
-                limit.enter()
-                nursery.start_soon(serve_counted, stream)
-                pause_s = PAUSE_S
-        except BlockingIOError:
-            continue
+            accept_waiting(listening, serve, nursery, limit)
+            pause_s = PAUSE_S
         except OSError as error:
-            if error.errno not in EXHAUSTED:
-                continue  # the client has closed the connection already
             now_s = trio.current_time()
             if now_s - logged_s >= _LOG_INTERVAL_S:
                 logged_s = now_s

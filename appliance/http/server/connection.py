@@ -128,11 +128,17 @@ class TunedConnection(TCPServer):
         self._idle = True
         self._idle_since_s = math.inf
         """On Trio's clock; infinite until the handshake is done."""
+        self._ending = False
 
     def close_if_idle(self, since_s: float = math.inf) -> None:
         """Close at once unless a request is running or ended after `since_s` (Trio's clock)."""
         if self._idle and self._idle_since_s <= since_s:
             self._reading.cancel()
+
+    def end(self) -> None:
+        """Close at once, or after the response to the running request."""
+        self._ending = True
+        self.close_if_idle()
 
     async def run(self) -> None:
         """Serve to the end; the caller closes the stream. Raises: OSError."""
@@ -167,10 +173,10 @@ class TunedConnection(TCPServer):
         return False
 
     async def _read_data(self) -> None:
-        """Pass on what arrives until the client ends the stream or `close_if_idle` does."""
+        """Pass on what arrives until the client ends the stream, or the server the connection."""
         with trio.CancelScope() as self._reading:
             self._note_idle(True)
-            while not self.context.terminated.is_set() or not self._idle:
+            while not self._ending or not self._idle:
                 try:
                     data = bytes(await self.stream.receive_some(MAX_RECV))
                 except (trio.ClosedResourceError, trio.BrokenResourceError) as error:
@@ -251,6 +257,8 @@ class TunedConnection(TCPServer):
         self._idle = idle
         if idle:
             self._idle_since_s = trio.current_time()
+            if self._ending:
+                self._reading.cancel()
 
 
 def _drop_traceback(error: Exception) -> None:

@@ -43,3 +43,6 @@ class HypercornConnection(TCPServer):
 
     def close_if_idle(self, since_s: float = math.inf) -> None:
         """Do nothing: Hypercorn has a deadline for each idle connection, and awaits the stop."""
+
+    def end(self) -> None:
+        """Do nothing, for the same reason."""

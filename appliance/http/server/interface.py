@@ -31,6 +31,8 @@ class ListenerTimeouts:
     """A client that takes no bytes for so long is cut off (TCP_USER_TIMEOUT)."""
     drain_s: float = 25.0
     """For running requests when the server stops."""
+    last_request_s: float = 1.0
+    """For a request that is on its way when the server stops: it still gets its response."""
 
 
 class ServedConnection(Protocol):
@@ -41,6 +43,9 @@ class ServedConnection(Protocol):
 
     def close_if_idle(self, since_s: float = math.inf) -> None:
         """Close at once unless a request is running or ended after `since_s` (Trio's clock)."""
+
+    def end(self) -> None:
+        """Close at once, or after the response to the running request."""
 
 
 ConnectionFactory: TypeAlias = Callable[

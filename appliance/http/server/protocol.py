@@ -175,8 +175,6 @@ class Http1Protocol(H11Protocol):
         """Send a part of a response; its head goes out with the first part of its body."""
         if isinstance(event, Response):
             headers = [*event.headers, *self.config.response_headers("h11")]
-            if self._last:
-                headers.append((b"connection", b"close"))
             self._head = Response(STREAM_ID, headers, event.status_code)
         elif isinstance(event, Body):
             if not await self._respond_simply(event.data):
@@ -195,6 +193,11 @@ class Http1Protocol(H11Protocol):
         response, self._head = self._head, None
         if response is None:
             return False
+        headers = response.headers
+        if self._last or self.context.terminated.is_set():
+            # So that no client sends a request while the connection is being closed.
+            self._connection_header = CLOSE
+            headers = [*headers, (b"connection", CLOSE)]
         if self._simple:
             head = render_head(
                 response.status_code, response.headers, len(body), self._connection_header
@@ -206,7 +209,7 @@ class Http1Protocol(H11Protocol):
                 return True
             self._leave_to_h11()
         self._unsent_head = self._render(
-            h11.Response(headers=response.headers, status_code=response.status_code)
+            h11.Response(headers=headers, status_code=response.status_code)
         )
         return False
 
@@ -218,11 +221,7 @@ class Http1Protocol(H11Protocol):
             await super()._maybe_recycle()
             self._skip_empty_line()
             return
-        stays = (
-            self._responded
-            and self._connection_header != CLOSE
-            and not self.context.terminated.is_set()
-        )
+        stays = self._responded and self._connection_header != CLOSE
         self._simple, self._responded = b"", False
         await self._close_stream()
         if stays:

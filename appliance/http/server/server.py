@@ -2,7 +2,8 @@
 
 Connections are accepted and served here one by one, because an error in one of them must not end
 the others: Hypercorn's own `serve` ends with the first exception.
-On stop the listeners and idle connections close at once; running requests get a while to finish.
+On stop the listeners close at once. Connections close after a response that says so; those on which
+no request arrives within a second, then. Running requests get a while to finish.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import logging
 import math
 import ssl
 import time
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack, suppress
 from functools import partial
 
 import trio
@@ -19,10 +21,15 @@ from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
 
 from appliance.http.messages import AsgiApp
-from appliance.http.server.accept import AcceptedStream, ConnectionLimit, accept_forever
+from appliance.http.server.accept import (
+    AcceptedStream,
+    ConnectionLimit,
+    accept_forever,
+    accept_waiting,
+)
 from appliance.http.server.fast_path import MAX_HEAD_BYTES
 from appliance.http.server.interface import ListenerTimeouts, ServedConnection, ServedStream
-from appliance.http.server.sockets import Listener, ListenError, load_tls, open_listeners
+from appliance.http.server.sockets import BACKLOG, Listener, ListenError, load_tls, open_listeners
 from appliance.http.server.tuning import choose_connection, hypercorn_version
 from appliance.log import Log
 from appliance.settings import WebSettings
@@ -81,9 +88,12 @@ class HttpServer:
                     task_status.started([listener.url for listener in listeners])
                     await stop.wait()
                     accepting.cancel_scope.cancel()
-                stack.close()
-                await self._close_idle()
                 connections.cancel_scope.deadline = trio.current_time() + self._timeouts.drain_s
+                await self._context.terminated.set()
+                for listener in listeners:
+                    self._accept_last(listener, connections)
+                stack.close()
+                await self._end_connections()
 
     def reload_certificate(self) -> None:
         """Load the TLS files again; new connections use the new certificate.
@@ -99,11 +109,15 @@ class HttpServer:
         else:
             self._log.info("certificate_reloaded")
 
-    async def _close_idle(self) -> None:
-        """Close connections without a request now, the others after their response."""
-        await self._context.terminated.set()
+    async def _end_connections(self) -> None:
+        """Wait for requests that are on their way, then let every connection end.
+
+        A proxy may have sent one on a connection that it keeps, before it sees the end of that.
+        """
+        with trio.move_on_after(self._timeouts.last_request_s):
+            await self._limit.wait_unused()
         for connection in list(self._open):
-            connection.close_if_idle()
+            connection.end()
 
     async def _close_unused(self) -> None:
         """Close, until cancelled, the connections that are idle for longer than keep_alive_s."""
@@ -121,8 +135,17 @@ class HttpServer:
             connection.close_if_idle(since_s)
 
     async def _accept(self, listener: Listener, connections: trio.Nursery) -> None:
-        serve = partial(self._serve, tls=listener.tls)
+        serve = self._serving(listener)
         await accept_forever(listener.socket, serve, connections, self._log, self._limit)
+
+    def _accept_last(self, listener: Listener, connections: trio.Nursery) -> None:
+        """Accept what the kernel has accepted already: closing the listener would reset it."""
+        serve = self._serving(listener)
+        with suppress(OSError):
+            accept_waiting(listener.socket, serve, connections, self._limit, BACKLOG)
+
+    def _serving(self, listener: Listener) -> Callable[[AcceptedStream], Awaitable[None]]:
+        return partial(self._serve, tls=listener.tls)
 
     async def _serve(self, client: AcceptedStream, *, tls: bool) -> None:
         """Serve one connection to its end; raises nothing but Cancelled."""

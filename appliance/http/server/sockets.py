@@ -17,7 +17,7 @@ from pathlib import Path
 from appliance.http.server.accept import prepare_listener
 from appliance.settings import Bind, WebSettings
 
-_BACKLOG = 1024
+BACKLOG = 1024
 """Clients of a Unix socket get EAGAIN beyond it; the kernel lowers it to net.core.somaxconn."""
 _SOCKET_MODE = 0o666
 """The directory of a Unix socket decides who may connect: the proxy runs as another user."""
@@ -50,7 +50,7 @@ def open_listeners(binds: Sequence[Bind], *, unread_s: float) -> Iterator[list[L
             try:
                 bound = stack.enter_context(_bound(bind, binds))
                 prepare_listener(bound, unread_s)
-                bound.listen(_BACKLOG)
+                bound.listen(BACKLOG)
             except OSError as error:
                 raise ListenError(f"cannot listen on {bind}: {error}") from error
             listeners.append(Listener(bound, bind.scheme == "ssl", _url(bind, bound)))

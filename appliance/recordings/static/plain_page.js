@@ -2,10 +2,11 @@
 // writes, all of which may be missing or hold anything: what they say becomes text, numbers that are
 // checked, and addresses below the recording's own directory; never markup.
 
+const {Drawings} = await import(document.body.dataset.drawings);
 const get = (id) => document.getElementById(id);
 const words = document.body.dataset;
 const base = new URL(words.files, location.href);
-const [parts, slide, picture] = ["parts", "slide", "picture"].map(get);
+const [parts, slide, picture, pointer] = ["parts", "slide", "picture", "pointer"].map(get);
 const [webcams, screen, chatList, slideList] = ["webcams", "screen", "chat-list", "slide-list"].map(get);
 const MOST = 5000; // of anything that becomes elements
 const LONGEST_S = 1e6;
@@ -23,8 +24,8 @@ async function read(name) {
 }
 
 async function readXml(name) {
-  // Without the styles of shapes.svg, which the policy of the page refuses, loudly.
-  const text = (await read(name)).replace(/\sstyle\s*=\s*("[^"]*"|'[^']*')/g, "");
+  // The styles of shapes.svg under another name: the policy of the page refuses them, loudly.
+  const text = (await read(name)).replace(/\sstyle(\s*=\s*["'])/g, " data-style$1");
   const found = new DOMParser().parseFromString(text || "<none/>", "text/xml");
   return found.querySelector("parsererror") ? document.implementation.createDocument(null, "none") : found;
 }
@@ -80,6 +81,7 @@ function parseSlides(shapes, texts) {
     const text = path && texts?.[path[1]]?.[`slide-${path[2]}`];
     const one = {
       src,
+      id: image.getAttribute("id"),
       isScreen: reference.startsWith("presentation/deskshare/"),
       size: usable ? [width, height] : [1600, 900],
       thumb: path ? own(`presentation/${path[1]}/thumbnails/thumb-${path[2]}.png`) : null,
@@ -103,6 +105,19 @@ function parseViews(panzooms) {
   }
   return views.sort(byTime);
 }
+
+function parsePointers(cursor) {
+  const pointers = [];
+  for (const event of cursor.getElementsByTagName("event")) {
+    const at = seconds(event.getAttribute("timestamp"));
+    const [x, y] = (event.textContent || "").trim().split(/\s+/).map(Number.parseFloat);
+    if (at !== null) pointers.push({at, x, y, shown: x >= 0 && x < 1e5 && y >= 0 && y < 1e5});
+  }
+  return pointers.sort(byTime);
+}
+
+/** Whether a file has the units of tldraw (BigBlueButton 2.6 and later). */
+const isTldraw = (file) => file.documentElement.getAttribute("tldraw") === "true";
 
 function parseShares(deskshare, slides) {
   const shares = [];
@@ -263,12 +278,13 @@ function toggleCaptions() {
 
 class Page {
   hasSound = false; // whether there is a video or a sound that says what the time is
-  #slides; #views; #shares; #chat; #now = 0; #shown = -2; #place = "";
+  #slides; #shares; #chat; #board; #now = 0; #shown = -2; #place = "";
   #inSlides = new Follower(slideList);
   #inChat = new Follower(chatList);
 
-  constructor(slides, views, shares, chat) {
-    [this.#slides, this.#views, this.#shares, this.#chat] = [slides, views, shares, chat];
+  /** `board`: what is on the slides, {drawings, views, pointers}, and the units of these two. */
+  constructor(slides, shares, chat, board) {
+    [this.#slides, this.#shares, this.#chat, this.#board] = [slides, shares, chat, board];
     slideList.append(...slides.map((one, index) => slideEntry(one, index, () => this.go(one.at))));
     chatList.append(...chat.map((one) => chatEntry(one, () => this.go(one.at))));
   }
@@ -293,6 +309,7 @@ class Page {
     // Before the first slide that one is shown: nothing would be a black page.
     const index = this.#slides.length ? Math.max(0, currentIndex(this.#slides, now)) : -1;
     if (index !== this.#shown) this.#showSlide(index);
+    this.#board.drawings.show(this.#slides[index], now);
     this.#showView(this.#slides[index], now);
     this.#showScreen(now);
     this.#inSlides.show(index, (item) => item?.firstElementChild, "true");
@@ -314,11 +331,21 @@ class Page {
 
   #showView(one, now) {
     if (!one) return;
-    const [width, height] = one.size;
-    const [x, y, w, h] = this.#views[currentIndex(this.#views, now)]?.box ?? [0, 0, width, height];
+    const {drawings, views, viewsOfTldraw} = this.#board, [width, height] = one.size, scale = drawings.scale(one.size);
+    let [x, y, w, h] = views[currentIndex(views, now)]?.box ?? [0, 0, width, height];
+    if (viewsOfTldraw) [x, y] = [-x / scale || 0, -y / scale || 0]; // where its camera moves the slide
     const inside = x < width && y < height && x + w > 0 && y + h > 0;
     const box = inside ? [x, y, w, h] : [0, 0, width, height];
     slide.setAttribute("viewBox", box.join(" "));
+    this.#showPointer(box, scale, now);
+  }
+
+  #showPointer([x, y, width, height], scale, now) {
+    const {pointers, pointersOfTldraw} = this.#board, one = pointers[currentIndex(pointers, now)];
+    pointer.style.display = one?.shown ? "" : "none";
+    if (!one?.shown) return;
+    const [cx, cy] = pointersOfTldraw ? [one.x / scale, one.y / scale] : [x + one.x * width, y + one.y * height];
+    for (const [name, value] of Object.entries({cx, cy, r: width / 160})) pointer.setAttribute(name, value);
   }
 
   #showScreen(now) {
@@ -378,13 +405,18 @@ function place(name, there) {
 }
 
 async function start() {
-  const [shapes, panzooms, deskshare, popcorn, metadata] = await Promise.all(
-    ["shapes.svg", "panzooms.xml", "deskshare.xml", "slides_new.xml", "metadata.xml"].map(readXml),
-  );
+  const names = ["shapes.svg", "panzooms.xml", "cursor.xml", "deskshare.xml", "slides_new.xml", "metadata.xml"];
+  const [shapes, panzooms, cursor, deskshare, popcorn, metadata] = await Promise.all(names.map(readXml));
   showTitle(metadata);
   const slides = parseSlides(shapes, await readJson("presentation_text.json"));
+  const ofTldraw = [panzooms, cursor].some(isTldraw) || slides.some((one) => one.src.includes("/svgs/"));
+  const tldraw = ofTldraw ? await readJson("tldraw.json") : null;
   const shares = parseShares(deskshare, slides), chat = parseChat(popcorn);
-  const page = new Page(slides, parseViews(panzooms), shares, chat);
+  const page = new Page(slides, shares, chat, {
+    drawings: new Drawings(get("drawn"), shapes, tldraw, own),
+    views: parseViews(panzooms), viewsOfTldraw: isTldraw(panzooms),
+    pointers: parsePointers(cursor), pointersOfTldraw: isTldraw(cursor),
+  });
   const isStage = slides.length > 0 || shares.length > 0;
   place("stage", isStage);
   place("slides", slides.length > 0);
@@ -398,8 +430,8 @@ async function start() {
   get("previous").addEventListener("click", () => page.step(-1));
   get("next").addEventListener("click", () => page.step(1));
   get("full").addEventListener("click", toggleFull);
-  const names = ["video/webcams.webm", "video/webcams.mp4", "audio/audio.webm", "audio/audio.ogg"];
-  page.hasSound = await load(webcams, names);
+  const videos = ["video/webcams.webm", "video/webcams.mp4", "audio/audio.webm", "audio/audio.ogg"];
+  page.hasSound = await load(webcams, videos);
   place("camera", page.hasSound);
   parts.hidden = !(page.hasSound || isStage || chat.length);
   get("failed").hidden = !parts.hidden;

@@ -1,7 +1,7 @@
 -- Add or change a server. ARGV[1]: JSON {id, new, fields = {...}, removed = [...],
 -- own = {...}, removed_own = [...] (fields of the appliance), state = ... (optional), retired = [...] (optional:
 -- ids under which a new server was retired; it takes over what they owe), registering = true (optional: polls
--- enable it), quiet = true (optional: nothing that appliances must read at once)}. Reply: 1; 0 if it exists already
+-- enable it)}. Reply: 1; 0 if it exists already
 -- (new) or does not exist (change).
 local q = cjson.decode(ARGV[1])
 local key = P .. 'server:' .. q.id
@@ -27,7 +27,7 @@ for name, value in pairs(q.fields) do call('HSET', key, name, value) end
 for _, name in ipairs(q.removed) do call('HDEL', key, name) end
 for name, value in pairs(q.own) do call('HSET', A .. 'server:' .. q.id, name, value) end
 for _, name in ipairs(q.removed_own) do call('HDEL', A .. 'server:' .. q.id, name) end
-if not q.quiet then call('HINCRBY', A .. 'changes', 'servers', 1) end
+call('HINCRBY', A .. 'changes', 'servers', 1)
 if q.state then set_state(q.id, q.state) end
 if q.registering then call('HSET', A .. 'registering', q.id, 0) end
 return 1

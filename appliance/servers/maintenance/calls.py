@@ -84,6 +84,9 @@ class AddMaintenanceRequest(
         None
     )
     reason: OptionalText = None
+    replaces: Annotated[
+        OptionalText, Meta(description="A planned window of the server that it takes the place of.")
+    ] = None
 
 
 class CancelMaintenanceRequest(Fields, frozen=True):
@@ -153,7 +156,7 @@ async def _add(deps: ServerDeps, call: Call[AddMaintenanceRequest]) -> Maintenan
     request = call.read()
     assert request.begins is not None
     window = Window(
-        id="",
+        id=(request.replaces or "").strip(),
         server_id=ServerId(request.id),
         from_ms=request.begins.ms,
         until_ms=request.ends.ms if request.ends else None,
@@ -235,7 +238,7 @@ MAINTENANCE_CALLS: tuple[AdminCall[ServerDeps], ...] = (
             "lead": "90m",
             "reason": "upgrade to 3.0.12",
         },
-        refusals={404: "There is no server with this id."},
+        refusals={404: "There is no server, or no window to replace, with this id."},
         logs="maintenance_planned",
         audited=_WINDOWS,
         role=Role.OPERATOR,

@@ -103,18 +103,25 @@ def next_windows(windows: Sequence[Window]) -> dict[ServerId, Window]:
 async def plan_window(
     deps: ServerDeps, actor: str, window: Window, *, lead_ms: int | None
 ) -> Window:
-    """Check and store a window with a new id; `lead_ms` None: the longest usual meeting.
+    """Check and store a window; `lead_ms` None: the longest usual meeting.
 
+    A new one has no id; with the id of a planned one it takes that one's place.
     Raises Refused: it is not possible, or the pool could not do without the server.
     """
     store, now_ms = windows_of(deps), deps.now_ms()
-    windows = await store.read_all()
+    known = await store.read_all()
+    replaced = _find_planned(known, window) if window.id else None
+    windows = [one for one in known if one is not replaced]
     servers = {one.id: one for one in await deps.pool.records.list_servers()}
     if window.server_id not in servers:
         raise no_server(window.server_id)
     usual_ms = await usual_lead(deps) if lead_ms is None else lead_ms
     window = replace(
-        window, id=secrets.token_hex(4), by=actor, lead_ms=usual_ms, lead_is_usual=lead_ms is None
+        window,
+        id=window.id or secrets.token_hex(4),
+        by=actor,
+        lead_ms=usual_ms,
+        lead_is_usual=lead_ms is None,
     )
     if window.lead_is_usual:
         window = replace(window, lead_ms=min(usual_ms, window.longest_lead_ms))
@@ -129,7 +136,10 @@ async def plan_window(
             reason = f"server {window.server_id} has window {other.id} at that time already"
             raise Refused(RefusalKind.INVALID, reason)
     await _refuse_without_room(deps, window, windows, servers)
-    await store.add(window)
+    if replaced is None:
+        await store.add(window)
+    elif await store.settle(replaced, "replace", window) is None:
+        raise _begun(window.id)
     deps.log.info(
         "maintenance_planned",
         **named(window),
@@ -138,6 +148,22 @@ async def plan_window(
         by=actor,
     )
     return window
+
+
+def _find_planned(windows: Sequence[Window], wanted: Window) -> Window:
+    """Return the window that another one is to replace. Raises Refused."""
+    same = [one for one in windows if (one.id, one.server_id) == (wanted.id, wanted.server_id)]
+    if not same:
+        reason = f"server {wanted.server_id} has no maintenance window {wanted.id}"
+        raise Refused(RefusalKind.NOT_FOUND, reason)
+    if same[0].phase is not Phase.PLANNED:
+        raise _begun(wanted.id)
+    return same[0]
+
+
+def _begun(window_id: str) -> Refused:
+    reason = f"window {window_id} has begun: it can be cancelled, not changed"
+    return Refused(RefusalKind.INVALID, reason)
 
 
 async def cancel_windows(deps: ServerDeps, actor: str, name: str) -> list[Window]:

@@ -1,13 +1,15 @@
-"""The orderly stop of the server: what closes at once, and what is waited for."""
+"""The orderly stop of the server: what closes when, and what is waited for."""
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import trio
@@ -33,6 +35,9 @@ from tests.doubles.raw_http import Authority, make_authority
 def authority(tmp_path: Path) -> Authority:
     """A private CA with a certificate for localhost."""
     return make_authority(tmp_path)
+
+
+SOON = ListenerTimeouts(drain_s=60, last_request_s=0.2)
 
 
 class StoppableServer:
@@ -85,8 +90,8 @@ async def open_stoppable(
     server.close()
 
 
-async def test_stop_closes_listeners_and_idle_connections_at_once() -> None:
-    async with open_stoppable(timeouts=ListenerTimeouts(drain_s=60)) as server:
+async def test_stop_closes_listeners_at_once_and_idle_connections_soon() -> None:
+    async with open_stoppable(timeouts=SOON) as server:
         fresh, used, half = [await server.connect() for _ in range(3)]
         await used.send_all(GET)
         await read_answer(used)
@@ -95,17 +100,52 @@ async def test_stop_closes_listeners_and_idle_connections_at_once() -> None:
 
         began_s = time.monotonic()
         server.stop.set()
-        for stream in (fresh, used, half):
-            assert await ended(stream)
+        await trio.testing.wait_all_tasks_blocked(0.01)
         with pytest.raises(OSError, match="failed"):
             await server.connect()
+        for stream in (fresh, used, half):
+            assert await ended(stream)
     assert server.ended_s is not None
     assert server.ended_s - began_s < 30
 
 
+@pytest.mark.parametrize("asked", [GET, request("POST", "/", body=b"body")], ids=["simple", "h11"])
+async def test_request_on_its_way_to_a_kept_or_new_connection_is_answered(asked: bytes) -> None:
+    async with open_stoppable(timeouts=ListenerTimeouts(drain_s=60, last_request_s=60)) as server:
+        used, fresh = await server.connect(), await server.connect()
+        await used.send_all(GET)
+        assert "connection" not in (await read_answer(used)).headers
+        server.stop.set()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+
+        for stream in (used, fresh):
+            await stream.send_all(asked)
+            answer = await read_answer(stream)
+            assert answer.status == 200
+            assert answer.headers["connection"] == "close"
+            assert await ended(stream)
+    assert server.ended_s is not None  # without waiting for further requests
+
+
+async def test_connections_that_the_kernel_has_accepted_are_served() -> None:
+    async with open_stoppable(timeouts=ListenerTimeouts(drain_s=60, last_request_s=60)) as server:
+        address = urlsplit(server.url)
+        sockets = [socket.socket() for _ in range(100)]
+        for one in sockets:  # without a checkpoint, so that the server cannot accept them before
+            one.connect((address.hostname, address.port))
+            one.sendall(GET)
+        server.stop.set()
+
+        for one in sockets:
+            one.setblocking(False)
+            stream = trio.SocketStream(trio.socket.from_stdlib_socket(one))
+            assert (await read_answer(stream)).status == 200
+            await stream.aclose()
+
+
 async def test_stop_ends_a_tls_handshake_under_way(tmp_path: Path, authority: Authority) -> None:
     web = tls_settings(tmp_path, "ssl://127.0.0.1:0")
-    async with open_stoppable(web, ListenerTimeouts(drain_s=60)) as server:
+    async with open_stoppable(web, SOON) as server:
         stream = await server.connect()
         await trio.testing.wait_all_tasks_blocked(0.01)
 

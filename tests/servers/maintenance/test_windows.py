@@ -48,7 +48,7 @@ class Bench:
         """Plan a window that begins and ends after so many minutes."""
         lead = more.pop("lead", 30)
         window = Window(
-            id="",
+            id=more.pop("id", ""),
             server_id=ServerId(server),
             from_ms=self.clock[0] + begin * MINUTE_MS,
             until_ms=None if end is None else self.clock[0] + end * MINUTE_MS,
@@ -262,6 +262,23 @@ async def test_cancelled_window_gives_the_server_back(
         with pytest.raises(Refused) as refused:
             await cancel_windows(bench.deps, "tester", "bbb-1")
         assert refused.value.kind is RefusalKind.NOT_FOUND
+
+
+async def test_window_is_changed_until_it_has_begun(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with open_bench(redis_url, redis_namespace, bbbs[:2]) as bench:
+        first = await bench.plan(begin=60, end=120)
+        changed = await bench.plan(begin=90, end=180, id=first.id, reason="new disks")
+
+        assert await list_windows(bench.deps) == [changed]
+        assert changed.id == first.id
+        with pytest.raises(Refused, match="has no maintenance window nothing") as caught:
+            await bench.plan(begin=600, end=660, id="nothing")
+        assert caught.value.kind is RefusalKind.NOT_FOUND
+        await bench.act(minutes=60)
+        with pytest.raises(Refused, match="has begun"):
+            await bench.plan(begin=600, end=660, id=first.id)
 
 
 async def test_windows_that_leave_no_server_are_refused(
