@@ -37,6 +37,8 @@ _LEASE_S = 60.0
 """A move whose progress no client has requested for so long starts no further recording."""
 _UNSTAGE_S = 5.0
 """A copy that is not removed by then is removed with the trash."""
+_CLAIM_S, _BUSY_S = 15.0, 0.5
+"""How long a recording is waited for: after a crash the sweeper removes what the last move left."""
 _TRIES = 3
 """For a recording that a user publishes or unpublishes while it is copied."""
 
@@ -156,14 +158,18 @@ class Mover:
             raise _NotMoved("it has no files")
         if not formats or self.move.dry_run:
             return bool(formats)
-        for _ in range(_TRIES):
+        tries, deadline_s = _TRIES, trio.current_time() + _CLAIM_S
+        while tries:
             async with self.journal.claim(record_id) as free:
-                if not free:
-                    raise _NotMoved("it is being imported or moved; try again")
-                try:
-                    return await self._move_formats(record_id, sorted(formats))
-                except FileNotFoundError:
-                    continue  # published or unpublished meanwhile
+                if free:
+                    try:
+                        return await self._move_formats(record_id, sorted(formats))
+                    except FileNotFoundError:
+                        tries -= 1  # published or unpublished meanwhile
+                        continue
+            if trio.current_time() > deadline_s:
+                raise _NotMoved("it is being imported or moved; try again")
+            await trio.sleep(_BUSY_S)
         raise _NotMoved("it was changed meanwhile; try again")
 
     async def _move_formats(self, record_id: str, formats: Sequence[str]) -> bool:

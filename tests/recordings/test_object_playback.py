@@ -16,7 +16,9 @@ import trio
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA1
 
+from appliance.recordings.bucket_client import cloudfront_cookies
 from appliance.recordings.object_playback import parent_domain
+from tests.doubles.cloudfront import KEY_PAIR_ID, refusal
 from tests.doubles.playback import Player, open_player
 from tests.doubles.public import Answer, request
 from tests.doubles.s3 import S3Server, pem_key, s3_settings
@@ -206,6 +208,20 @@ async def test_cloudfront_gets_signed_cookies(open_s3: Open) -> None:
             media = await get(player, "/presentation/rec-1/video/webcams.webm")
             assert media.headers["location"] == f"{base}/video/webcams.webm"
             assert (await get(player, "/presentation/rec-1/metadata.xml")).body == XML
+
+
+def test_cookies_open_one_recording_and_end() -> None:
+    key, pem = pem_key()
+    now_s, base = 1_000_000, "https://cdn.example.org/published/presentation/rec-1"
+    settings = s3_settings("http://x", "b", CF_KEY_PAIR_ID=KEY_PAIR_ID, CF_PRIVATE_KEY_B64=pem)
+    cookies = cloudfront_cookies(settings, f"{base}/*", now_s + 300)
+    public = key.public_key()
+
+    assert refusal(cookies, f"{base}/video/webcams.webm", public, now_s) == ""
+    assert refusal(cookies, f"{base}/video/webcams.webm", public, now_s + 300) == "expired"
+    assert refusal(cookies, f"{base}0/metadata.xml", public, now_s) == "another resource"
+    assert "no valid cookies" in refusal({}, f"{base}/a", public, now_s)
+    assert "no valid cookies" in refusal(cookies, f"{base}/a", pem_key()[0].public_key(), now_s)
 
 
 def ask_as_browser(player: Player, path: str) -> HTTPResponse:
