@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ def main() -> int:
             take_join_pages(appliance, browser)
         with open_console_pool() as (base, token):
             take_console(base, token, browser)
+        take_stored_pages(browser)
         take_recording(browser)
     too_large = [path for path in IMAGES.glob("*.png") if path.stat().st_size > MAX_BYTES]
     for path in too_large:
@@ -130,8 +131,8 @@ def open_console_pool() -> Iterator[tuple[str, str]]:
         process.stdin.close()
 
 
-def take_console(base: str, token: str, browser: Browser) -> None:
-    """Take the pages of the console (docs/console.md)."""
+def log_in(base: str, token: str, browser: Browser) -> Callable[..., None]:
+    """Log in to a console, and return what takes a picture of one of its pages."""
 
     def take(name: str, page: str, **visitor: Any) -> None:
         browser.set_up(still=True, **visitor)
@@ -143,6 +144,43 @@ def take_console(base: str, token: str, browser: Browser) -> None:
     browser.driver.get(base)
     browser.driver.find_element("id", "token").send_keys(token + "\n")
     browser.wait_for_title("Overview")
+    return take
+
+
+def take_stored_pages(browser: Browser) -> None:
+    """Take the pages of the console that need a database (docs/console.md)."""
+    with tempfile.TemporaryDirectory(prefix="screenshots-") as directory:
+        root = Path(directory)
+        variables = {"MULTITENANCY_ENABLED": "true", "BASE_URL": "127.0.0.1"}
+        with ApplianceProcess(root, **variables) as appliance:
+            control = appliance.control
+            for name, most in (("school", "250"), ("college", "1200"), ("library", "")):
+                tenant = {"name": name, "secrets": secrets.token_hex(20)}
+                tenant_id = control.post("addTenant", {"tenant": tenant})["id"]
+                limits = {"max_users": most, "max_recordings_gb": "50"}
+                control.post("setTenantLimits", {"id": tenant_id, "limits": limits})
+            for number, name in enumerate(("Physics 101", "Analysis II"), start=1):
+                files = {"presentation": presentation_files()}
+                tar = recording_tar(root, f"rec-{number}", files, name=name)
+                (appliance.spool / ".moving").write_bytes(tar.read_bytes())
+                (appliance.spool / ".moving").rename(appliance.spool / tar.name)
+                appliance.wait_event("recording_imported", 60, recordings=[f"rec-{number}"])
+            (appliance.spool / "failed").mkdir(exist_ok=True)
+            (appliance.spool / "failed" / "rec-3.tar").write_bytes(b"no tar" * 200)
+            (appliance.spool / "failed" / "rec-3.tar.error").write_text("not a tar header")
+            token = control.post("addToken", {"name": "anna", "role": "admin"})["token"]
+            base = f"http://127.0.0.1:{appliance.front.port}/scalelite/"
+            take = log_in(base, token, browser)
+            take("recordings", "recordings", width=1280, height=560)
+            take("tenants", "tenants", width=1280, height=360)
+            take("callbacks", "callbacks", width=1280, height=360)
+            take("audit", "audit", width=1280, height=400)
+            take("what-if", "what-if", width=1280, height=860)
+
+
+def take_console(base: str, token: str, browser: Browser) -> None:
+    """Take the pages of the console that show a pool (docs/console.md)."""
+    take = log_in(base, token, browser)
     take("overview", "", width=1280, height=860)
     take("overview-phone-dark", "", width=360, height=780, dark=True)
     take("servers", "servers", width=1360, height=470)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
@@ -24,6 +24,8 @@ LENIENT = "x-lenient"
 """Key of the schema that describes accepted values where the type of a field is narrower."""
 
 _READ = "read"
+_MAX_SORTED = 8192
+"""Names whose sort key is remembered."""
 _TRUE = re.compile(r"true|1|yes|on", re.IGNORECASE).fullmatch
 _FALSE = re.compile(r"false|0|no|off|", re.IGNORECASE).fullmatch
 
@@ -264,6 +266,7 @@ Texts = Annotated[tuple[str, ...], reads(texts, TEXTS_VALUES)]
 RequiredTexts = Annotated[tuple[GivenText, ...], Meta(min_length=1), reads(required(texts))]
 
 
+@lru_cache(_MAX_SORTED)
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
     """Return a sort key that puts bbb2 before bbb10."""
     parts = re.split(r"(\d{1,18})", text.lower())

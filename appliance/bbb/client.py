@@ -136,13 +136,19 @@ class BbbClient:
         return await self._send(target, request, parse_answer, deadline_s)
 
     async def list_meetings(
-        self, target: Target, params: Params = (), *, deadline_s: float | None = None
+        self,
+        target: Target,
+        params: Params = (),
+        *,
+        deadline_s: float | None = None,
+        keeps_elements: bool = True,
     ) -> MeetingList:
-        """Return the server's getMeetings answer, which may be FAILED.
+        """Return the server's getMeetings answer, which may be FAILED, with or without its XML.
 
         Raises NotSent, Ambiguous, ServerFault.
         """
-        return await self._list(target, params, deadline_s, ListReading(self._lists))
+        reading = ListReading(self._lists, keeps_elements=keeps_elements)
+        return await self._list(target, params, deadline_s, reading)
 
     async def reread_meetings(
         self,

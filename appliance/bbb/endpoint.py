@@ -9,10 +9,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from urllib.parse import SplitResult, urlsplit
 
 MAX_TEXT = 255
 MAX_URL = 2048
+_MAX_HOSTS = 8192
+"""URLs whose host is remembered: those of a pool are asked for again and again."""
 
 _HOST = re.compile(
     r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]+\]"
@@ -70,6 +73,7 @@ def _split(url: str) -> SplitResult:
     return parts
 
 
+@lru_cache(_MAX_HOSTS)
 def host_of(url: str) -> str:
     """Return the host name of a URL in lower case, the URL itself if it has none."""
     try:

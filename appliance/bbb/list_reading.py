@@ -26,9 +26,15 @@ class ListReading:
     """
 
     def __init__(
-        self, reader: MeetingListReader, known: RawList | None = None, *, keeps_body: bool = False
+        self,
+        reader: MeetingListReader,
+        known: RawList | None = None,
+        *,
+        keeps_body: bool = False,
+        keeps_elements: bool = True,
     ) -> None:
         self._reader = reader
+        self._keeps_elements = keeps_elements
         self._stream: MeetingListStream | None = None
         self._parts: list[bytes | bytearray] = []
         self._size = 0
@@ -59,7 +65,8 @@ class ListReading:
             await self._leave_known()
         block = self._take_block()
         if self._stream is None:
-            return await run_sized(len(block), partial(self._reader.read, block))
+            read = partial(self._reader.read, block, keeps_elements=self._keeps_elements)
+            return await run_sized(len(block), read)
         await trio.to_thread.run_sync(self._stream.feed, block)
         return await trio.to_thread.run_sync(self._stream.finish)
 
@@ -76,7 +83,7 @@ class ListReading:
             self._body.append(part)
         if self._size >= LIST_BLOCK_BYTES:
             if self._stream is None:
-                self._stream = self._reader.begin()
+                self._stream = self._reader.begin(keeps_elements=self._keeps_elements)
             await trio.to_thread.run_sync(self._stream.feed, self._take_block())
 
     def _take_block(self) -> bytes:

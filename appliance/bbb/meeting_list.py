@@ -41,7 +41,7 @@ class MeetingEntry:
     """One meeting of a list."""
 
     xml: bytes = field(repr=False)
-    """Its element as the server wrote it, in UTF-8."""
+    """Its element as the server wrote it, in UTF-8; empty if it was not to be kept."""
     read: ReadMeeting
 
 
@@ -105,15 +105,17 @@ class MeetingListReader:
         self._recent: dict[int, ReadMeeting] = {}
         self._previous: dict[int, ReadMeeting] = {}
 
-    def read(self, body: bytes) -> MeetingList:
+    def read(self, body: bytes, *, keeps_elements: bool = True) -> MeetingList:
         """Read a whole answer. Raises MalformedAnswer, also for more than `max_meetings`."""
-        stream = self.begin()
+        stream = self.begin(keeps_elements=keeps_elements)
         stream.feed(body)
         return stream.finish()
 
-    def begin(self) -> MeetingListStream:
-        """Begin to read an answer in blocks."""
-        return MeetingListStream(self.read_elements, self._max_meetings)
+    def begin(self, *, keeps_elements: bool = True) -> MeetingListStream:
+        """Begin to read an answer in blocks; without its elements it may be of any size."""
+        return MeetingListStream(
+            self.read_elements, self._max_meetings, keeps_elements=keeps_elements
+        )
 
     def read_elements(self, elements: list[bytes]) -> list[ReadMeeting] | None:
         """Return the values of `<meeting>` elements; None: one may not be an element by itself."""
@@ -148,7 +150,10 @@ class MeetingListStream:
         self,
         read_elements: Callable[[list[bytes]], list[ReadMeeting] | None],
         max_meetings: float,
+        *,
+        keeps_elements: bool = True,
     ) -> None:
+        self._keeps_elements = keeps_elements
         self._read_elements = read_elements
         self._max_meetings = max_meetings
         self._head = b""
@@ -202,25 +207,26 @@ class MeetingListStream:
         read = self._read_elements(elements)
         if read is None:
             return False
-        self._entries.extend(map(MeetingEntry, elements, read))
+        kept = elements if self._keeps_elements else [b""] * len(elements)
+        self._entries.extend(map(MeetingEntry, kept, read))
         self._pending = [rest]
         return True
 
     def _leave_usual_form(self, head: bytes, pending: bytes) -> MeetingElementParser:
-        """Parse everything once more, without assumptions about its format.
+        """Parse what follows the meetings that were read, without assumptions about its format.
 
-        `head` is the part that stood before the meetings which were read, if it was read.
+        `head` is the part that stood before those, if it was read: where they were, the parser is
+        inside the same elements as right after the head.
         """
         parser = self._parser = MeetingElementParser()
-        elements = b"".join(entry.xml for entry in self._entries)
-        self._pending, self._entries = [], []
-        self._parse(parser, head + elements + pending)
+        self._pending = []
+        self._parse(parser, head + pending)
         return parser
 
     def _parse(self, parser: MeetingElementParser, block: bytes) -> None:
         for xml, read in parser.feed(block):
             self._limit(1)
-            self._entries.append(MeetingEntry(xml, read))
+            self._entries.append(MeetingEntry(xml if self._keeps_elements else b"", read))
 
     def _limit(self, more: int) -> None:
         if len(self._entries) + more > self._max_meetings:

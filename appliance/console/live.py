@@ -255,7 +255,9 @@ class Live:
         try:
             while True:
                 try:
-                    channel.publish(await channel.render(await self.snapshot()))
+                    seen = await self.snapshot()
+                    await trio.lowlevel.checkpoint()
+                    channel.publish(await channel.render(seen))
                 except (StoreDown, DatabaseDown):
                     pass  # the page has what it had; the overview says why
                 except Exception as error:

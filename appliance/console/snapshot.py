@@ -141,6 +141,7 @@ class SnapshotReader:
         try:
             with trio.fail_after(_READ_S):
                 servers = await list_servers(features.servers)
+                await trio.lowlevel.checkpoint()
                 capacity, _ = await read_capacity(features.fleet, servers)
                 planned = tuple(await list_windows(features.servers))
                 await self._read_versions()
@@ -148,9 +149,12 @@ class SnapshotReader:
             return self._keep(work, str(error) or "no connection")
         except trio.TooSlowError:
             return self._keep(work, f"no answer within {_READ_S:g} s")
+        # Thousands of servers take some milliseconds at each step: calls come in between.
+        await trio.lowlevel.checkpoint()
         self._note_drains(servers)
         windows = next_windows(planned)
         labels = host_labels([server.url for server in servers])
+        await trio.lowlevel.checkpoint()
         polls = features.metrics.last_polls
         rows = tuple(
             ServerRow(
@@ -159,6 +163,7 @@ class SnapshotReader:
             )
             for server, label in zip(servers, labels, strict=True)
         )
+        await trio.lowlevel.checkpoint()
         self.last = PoolSnapshot(
             features.now_ms(),
             rows,

@@ -22,11 +22,24 @@ Command = Callable[[Console, ControlClient, argparse.Namespace], int]
 Commands = argparse._SubParsersAction  # argparse has no public name for it
 
 
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Wraps the lines of descriptions, but not examples, which are indented."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        import textwrap  # only for --help
+
+        # Private in argparse, which would otherwise not call it: only long lines would remain.
+        return "\n".join(
+            line if line.startswith(" ") else textwrap.fill(line, width)
+            for line in text.splitlines()
+        )
+
+
 class Parser(argparse.ArgumentParser):
     """A parser without abbreviations, whose errors are a single line."""
 
     def __init__(self, **options: Any) -> None:
-        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        options.setdefault("formatter_class", _HelpFormatter)
         super().__init__(allow_abbrev=False, **options)
 
     def parse_known_args(  # type: ignore[override]
@@ -66,6 +79,8 @@ class Parser(argparse.ArgumentParser):
             super()._check_value(action, value)
         except argparse.ArgumentError as error:
             hint = did_you_mean(str(value), [str(one) for one in action.choices or ()])
+            if isinstance(action, Commands):
+                self.error(f"no such command: {value}{hint}")
             if hint:
                 error.message = f"invalid choice: {value!r}{hint}"
             raise

@@ -41,12 +41,14 @@ from appliance.ctl.versions import add_versions
 
 _ABOUT = (
     "Administer the running appliance over its control socket. Without a command: the pool in "
-    "short, and what to do next."
+    "short, and what to do next. `help COMMAND` explains a command."
 )
 _EXIT_CODES = """\
-Exit codes: 0 done, 1 refused or failed (a line on standard error gives the reason), 2 usage,
-3 the appliance is not running. Names of Scalelite's rake tasks are accepted as well:
-  scalelite-appliance ctl 'servers:add[https://bbb1.example.com/bigbluebutton/api,SECRET,2.0]'
+Exit codes: 0 done; 1 refused or failed, with the reason on standard error;
+2 wrong usage; 3 the appliance is not running.
+
+Names of Scalelite's rake tasks are accepted as well:
+  scalelite-appliance ctl 'servers:cordon[bbb1.example.com]'
 """
 
 

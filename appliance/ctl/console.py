@@ -88,10 +88,10 @@ class Console:
                 self.err.write("\n")
         return _is_yes(line)
 
-    def read_answer(self, question: str) -> str:
-        """Ask for a text on standard error; empty after Ctrl-D."""
+    def read_line(self, question: str) -> str:
+        """Ask for a text on standard error; return it with its line break, empty after Ctrl-D."""
         print(question, end="", file=self.err, flush=True)
-        return self.stdin.readline().strip()
+        return self.stdin.readline()
 
     def read_yes(self) -> bool:
         """Read a line and return whether it is `yes`, in any case."""

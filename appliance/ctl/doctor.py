@@ -25,6 +25,7 @@ from appliance.ctl.progress import waiting
 from appliance.ctl.tables import GREEN, RED, YELLOW, paint
 
 _WORDS = {"ok": ("OK", GREEN), "warn": ("WARN", YELLOW), "fail": ("FAIL", RED)}
+_NAME_COLUMNS = 24
 
 
 def add_doctor(commands: Commands[Any]) -> None:
@@ -56,18 +57,36 @@ def _show(console: Console, findings: Sequence[FindingFields], *, healthy: bool)
         console.document({"healthy": healthy, "findings": list(findings)})
         return
     width = max(len(finding["check"]) for finding in findings)
+    if console.width is not None:  # a terminal; longer names have a line of their own there
+        width = min(width, _NAME_COLUMNS)
     for finding in findings:
         word, colour = _WORDS[finding["level"]]
         shown = paint(word, colour) if console.colours else word
         gap = " " * (4 - len(word))
         # Backquotes are markup for documentation.
         text, advice = (finding[name].replace("`", "'") for name in ("text", "advice"))
-        check = finding["check"].ljust(width)
         console.out.write(f"{shown}{gap}  ")
-        console.show(f"{check}  {text}")
-        if advice:
+        for line in fit_finding(finding["check"], text, width, console.width):
+            console.show(line)
+        if advice:  # not wrapped: it has commands to copy
             console.show(f"\t-> {advice}")
     console.line(_summarize(findings))
+
+
+def fit_finding(check: str, text: str, width: int, screen: int | None) -> list[str]:
+    """Return what follows the level: in a line, or wrapped to the columns of a terminal. Pure.
+
+    width: columns of the names; screen: of the terminal, None for a pipe.
+    """
+    line = f"{check.ljust(width)}  {text}"
+    if screen is None or 6 + len(line) <= screen:
+        return [line]
+    import textwrap  # only for terminals
+
+    indent = (8 + width) * " "
+    parts = textwrap.wrap(text, max(screen - len(indent), 30), break_on_hyphens=False)
+    first = check if len(check) > width else f"{check.ljust(width)}  {parts.pop(0)}"
+    return [first, *(f"{indent}{part}" for part in parts)]
 
 
 def _summarize(findings: Sequence[FindingFields]) -> str:

@@ -22,6 +22,8 @@ _ROWS = 12
 _SHOWN = 3
 _HOUR_MS = 3_600_000
 
+_NEXT_LINE = "\n      "
+
 Suggestion = tuple[str, str]
 """A command without its beginning, and what it does here."""
 _DOWN: tuple[Suggestion, ...] = (
@@ -58,7 +60,7 @@ def show_overview(console: Console, client: ControlClient, args: Namespace) -> i
         console.show(f"{counted(len(events), 'problem')} in the last hour, the last one:")
         last = f"{time.strftime('%H:%M:%S', time.localtime(events[-1]['time_ms'] / 1000))}  "
         console.show(f"\t{last}{events[-1]['text']}")
-    _show_commands(console, commands)
+    show_commands(console, commands)
     return DONE
 
 
@@ -146,17 +148,20 @@ def _show_failure(console: Console, first: str, others: Sequence[str], code: int
     for text in (first, *others):
         for line in text.replace("`", "'").splitlines():
             console.error(f"  {line}" if line.startswith("->") else line)
-    _show_commands(console, _DOWN)
+    show_commands(console, _DOWN)
     return code
 
 
-def _show_commands(console: Console, commands: Sequence[Suggestion]) -> None:
+def show_commands(console: Console, commands: Sequence[Suggestion]) -> None:
+    """Show commands with what they do: beside them, or below them on a narrow terminal."""
     console.line()
     width = max(len(_complete(command)) for command, _ in commands)
+    longest = 4 + width + max(len(effect) for _, effect in commands)
+    fits = console.width is None or longest <= console.width
     for command, effect in commands:
-        text = escape_control(_complete(command)).ljust(width)
+        text = escape_control(_complete(command)).ljust(width if fits else 0)
         shown = paint(text, BOLD) if console.colours else text
-        console.line(f"  {shown}  {escape_control(effect)}")
+        console.line(f"  {shown}{'  ' if fits else _NEXT_LINE}{escape_control(effect)}")
 
 
 def _complete(command: str) -> str:

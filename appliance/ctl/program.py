@@ -64,6 +64,8 @@ def _parse(words: list[str]) -> tuple[Namespace, RakeTask | None] | int:
     if invalid := [word for word in words if not _is_utf8(word)]:
         print(f"{_NAME}: {invalid[0]!a} is not UTF-8 text", file=sys.stderr)
         return USAGE
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
     try:
         rake = parse_rake(words)
     except MisusedTask as error:  # for rake, this is a failed task

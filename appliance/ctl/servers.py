@@ -222,8 +222,11 @@ def add(console: Console, client: ControlClient, args: Namespace) -> int:
 
 
 def _ask_url(console: Console) -> str:
-    """Ask for a URL; a host name will do."""
-    answer = console.read_answer("Host or URL ('bbb-conf --secret' on the server shows it): ")
+    """Ask for a URL until there is one; a host name will do. Empty after Ctrl-D."""
+    question = "Host or URL ('bbb-conf --secret' on the server shows it): "
+    while (line := console.read_line(question)).strip() == "" and line:
+        console.error("a host such as bbb1.example.com is needed; Ctrl-C ends")
+    answer = line.strip()
     return answer if "://" in answer or not answer else f"https://{answer}"
 
 

@@ -26,6 +26,7 @@ _WEIGHTS = {"user": "user", "video": "camera", "voice": "microphone", "meeting":
 _LIMIT_S = 3600
 _DEFAULT_SERVERS = 4
 _MAX_SERVERS = 1000
+_MAX_CELLS = 20
 _MAX_USERS = 1_000_000
 
 
@@ -50,6 +51,8 @@ def add_simulate(commands: Commands[Any]) -> None:
     pool.add_argument("--multipliers", metavar="M,M,...", type=_parse_multipliers, help=about)
     about = "users that a server of multiplier 1 can carry; with weights: the load"
     command.add_argument("--capacity", metavar="USERS", type=_parse_users, help=about)
+    about = "divide the servers into cells, each a pool of its own behind a router (1)"
+    command.add_argument("--cells", metavar="N", type=_parse_cells, default=1, help=about)
     about = "share of classes that took place before, so that their size is known (0.9)"
     command.add_argument("--known", metavar="SHARE", type=_parse_share, default=0.9, help=about)
     command.add_argument("--no-forecast", action="store_true", help="as with LOAD_FORECAST=false")
@@ -66,6 +69,12 @@ def add_simulate(commands: Commands[Any]) -> None:
 def _parse_servers(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MAX_SERVERS):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {_MAX_SERVERS}")
+    return int(text)
+
+
+def _parse_cells(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MAX_CELLS):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {_MAX_CELLS}")
     return int(text)
 
 
@@ -117,6 +126,7 @@ def simulate(console: Console, client: ControlClient, args: Namespace) -> int:
         "seed": args.seed,
         "weights": _given_weights(args),
         "cameras": args.cameras,
+        "cells": args.cells,
         "picture": args.picture,
     }
     if not request["multipliers"] and args.capacity is None:
@@ -160,6 +170,8 @@ def _show(console: Console, found: dict[str, Any]) -> None:
     servers = f"{found['servers']} servers"
     if len(set(found["multipliers"])) > 1 or found["multipliers"][0] != 1:
         servers += " (multipliers " + ", ".join(f"{m:g}" for m in found["multipliers"]) + ")"
+    if found["cells"] > 1:
+        servers += f" in {found['cells']} cells"
     console.line(
         f"{found['classes']} classes, {found['users_at_peak']} users at {found['peak_time']}, "
         f"on {servers}"

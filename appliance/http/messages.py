@@ -28,6 +28,8 @@ Headers = tuple[tuple[bytes, bytes], ...]
 MIN_RATE = 1024
 """Bytes per second. A client that sends less occupies a connection for nothing."""
 _SMALL_BODY_BYTES = 64 * 1024
+_SLICE_BYTES = 256 * 1024
+"""Sent before other tasks run."""
 _REFUSAL_PAUSE_S = 0.25
 LINGERS = "appliance.lingers"
 """In the ASGI state of connections that drop an unread body themselves, after the response."""
@@ -209,7 +211,12 @@ async def send_response(
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     body = b"" if request.method == "HEAD" else response.body
     if response.more and body:
+        sent = 0
         for piece in (body, *response.more):
+            sent += len(piece)
+            if sent > _SLICE_BYTES:  # the client may take it as fast as it is sent
+                sent = 0
+                await trio.lowlevel.checkpoint()
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         body = b""
     if unread:

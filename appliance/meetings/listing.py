@@ -41,6 +41,8 @@ HANGING_LIMIT_S = 1.0
 """Limit for a server whose last call got no answer or whose last poll failed."""
 JOINED_BYTES = 256 * 1024
 """A shorter answer is sent in one piece."""
+_SLICE_BYTES = 1 << 20
+"""Put together before other tasks run."""
 _KEPT_BYTES = 16 << 20
 """Of all lists that are remembered, so little that they need not be given up after some time."""
 _KEPT_LIST_BYTES = 1 << 20
@@ -93,7 +95,13 @@ class MeetingLists:
         found = await self._deps.store.find_listing_servers(tenant_id)
         lists = await self._read_lists(found, params)
         silent = [*(one.id for one in found.asked if one.id not in lists), *found.offline]
-        shown = [await self._show(one, tenant_id) for one in lists.values()]
+        shown, size = [], 0
+        for one in lists.values():
+            shown.append(await self._show(one, tenant_id))
+            size += len(shown[-1])
+            if size > _SLICE_BYTES:
+                size = 0
+                await trio.lowlevel.checkpoint()
         if silent:
             shown.append(await self._show_known(silent, lists, tenant_id))
         if not found.reached_by(lists) and not any(shown):
@@ -149,8 +157,10 @@ class MeetingLists:
             if len(one.raw.body) <= _KEPT_LIST_BYTES:
                 self._kept[server_id, params] = one
         used = sum(one.size for one in self._kept.values())
-        while used > _KEPT_BYTES:
-            used -= self._kept.pop(next(iter(self._kept))).size
+        for key in list(self._kept):
+            if used <= _KEPT_BYTES:
+                break
+            used -= self._kept.pop(key).size
 
 
 async def _gather(

@@ -114,7 +114,7 @@ class _Failure:
 async def _list_meetings(deps: ServerDeps, server: Server) -> MeetingList | _Failure:
     try:
         with trio.fail_after(deps.settings.polling.deadline_s):
-            found = await deps.pool.bbb.list_meetings(server.target)
+            found = await deps.pool.bbb.list_meetings(server.target, keeps_elements=False)
     except BbbError as error:
         return _Failure(error.reason, error.own_limit)
     except trio.TooSlowError:

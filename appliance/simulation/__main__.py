@@ -34,6 +34,7 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
         seed=request["seed"],
         weights=LoadWeights(**request["weights"]) if request["weights"] else None,
         cameras=request["cameras"],
+        cells=request.get("cells", 1),
     )
     configure_logging("error", "console", journal_stream=None)
     study = trio.run(run_study, options, get_logger("simulate"))

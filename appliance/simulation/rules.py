@@ -136,19 +136,25 @@ async def open_product_rule(
     *,
     rules: PlacementRules,
     place_meeting: str = "",
+    namespace: str = "bench",
+    flush: bool = True,
 ) -> AsyncIterator[ProductRule]:
-    """Open the product's rule on an empty Redis; `place_meeting` is another Lua text to try."""
+    """Open the product's rule on a Redis, which is emptied before, unless `flush` is False.
+
+    `place_meeting` is another Lua text to try.
+    """
     scripts = load_scripts()
     if place_meeting:
         scripts["place_meeting"] = Script("place_meeting", place_meeting)
     address = RedisAddress(url)
     async with open_redis_stores(
-        address, namespace="bench", scripts=scripts, log=get_logger("simulation")
+        address, namespace=namespace, scripts=scripts, log=get_logger("simulation")
     ) as redis:
         with trio.fail_after(CONNECT_S):
             await redis.foreground.client.wait_connected()
             await redis.background.client.wait_connected()
-        await redis.foreground.command("FLUSHALL")
+        if flush:
+            await redis.foreground.command("FLUSHALL")
         rule = ProductRule(redis, rules, name, multipliers, seed)
         await rule.add_servers()
         yield rule

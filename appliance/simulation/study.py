@@ -15,14 +15,17 @@ from typing import Any
 
 from appliance.log import Log
 from appliance.model import LoadWeights, PlacementRules
+from appliance.simulation.cells import open_cells_rule
 from appliance.simulation.line_plot import Panel, render_lines
 from appliance.simulation.replay import SAMPLE_MS, Outcome, cost_of, fair_load, replay
-from appliance.simulation.rules import OracleRule, ScaleliteRule, open_product_rule
+from appliance.simulation.rules import OracleRule, ScaleliteRule
 from appliance.simulation.timetable import Row, make_trace
 from appliance.simulation.traces import MINUTE_MS, USERS_ALONE, Trace
 from appliance.system.embedded.stores import open_embedded_stores
 
 APPLIANCE, SCALELITE, PERFECT = "appliance", "Scalelite", "perfect"
+ONE_POOL = "appliance, one pool"
+"""Without cells, if there are some."""
 USERS_ONLY = "appliance, users only"
 """Without the weights, if there are some."""
 MAX_SERVERS = 1000
@@ -48,6 +51,8 @@ class Options:
     """None: Scalelite's formula, and cameras cost nothing."""
     cameras: float = 0.0
     """Share of users with a camera."""
+    cells: int = 1
+    """Pools of their own, into which the servers are divided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,7 @@ async def _find_pool(options: Options, redis_url: str) -> Study:
     capacity = options.capacity
     assert capacity is not None
     trace = _make_trace(options, (1.0,))
-    count = max(2, math.ceil(fair_load(trace) * _FIRST_GUESS / capacity) + 1)
+    count = max(2, options.cells, math.ceil(fair_load(trace) * _FIRST_GUESS / capacity) + 1)
     hopeless = _largest(trace) > capacity
     too_few, enough = 1, 0
     for _ in range(0 if hopeless else _TRIALS):
@@ -109,6 +114,8 @@ async def _study(options: Options, multipliers: Sequence[float], redis_url: str)
     if options.weights:
         plain = replace(options, weights=None)
         outcomes[USERS_ONLY] = await _replay(plain, trace, redis_url)
+    if options.cells > 1:
+        outcomes[ONE_POOL] = await _replay(replace(options, cells=1), trace, redis_url)
     outcomes[SCALELITE] = await replay(trace, ScaleliteRule(trace, seed), seed)
     outcomes[PERFECT] = await replay(trace, OracleRule(trace, seed), seed)
     return Study(
@@ -146,8 +153,9 @@ def _with_loss(trace: Trace) -> Trace:
 
 async def _replay(options: Options, trace: Trace, redis_url: str) -> Outcome:
     rules, seed = PlacementRules(options.weights, forecast=options.forecast), options.seed
-    async with open_product_rule(
-        redis_url, APPLIANCE, trace.multipliers, seed, rules=rules
+    cells = min(options.cells, len(trace.multipliers))
+    async with open_cells_rule(
+        redis_url, APPLIANCE, trace.multipliers, seed, rules=rules, cells=cells
     ) as rule:
         return await replay(trace, rule, seed)
 
@@ -181,6 +189,7 @@ def to_json(study: Study, options: Options) -> dict[str, Any]:
         "largest_load": round(_largest(study.trace)),
         "peak_time": f"{minute // 60:02}:{minute % 60:02}",
         "servers": len(study.trace.multipliers),
+        "cells": options.cells,
         "multipliers": list(study.trace.multipliers),
         "rules": {
             name: {"worst_server": round(one.peak), "fair_share": round(one.fair, 1)}

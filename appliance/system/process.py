@@ -116,9 +116,10 @@ async def trim_memory_forever(*, interval_s: float = TRIM_INTERVAL_S) -> NoRetur
         if read_rss_bytes() - usual > TRIM_BYTES:
             gc.collect()  # a cycle may hold a whole list of meetings
             await trio.to_thread.run_sync(_trim)
-            usual = read_rss_bytes()
-        else:
-            usual = min(usual, read_rss_bytes())
+            # Half of it may be in use only for the moment: so it is tried again, and what stays
+            # becomes usual after some times.
+            usual = (usual + read_rss_bytes()) // 2
+        usual = min(usual, read_rss_bytes())
 
 
 def read_rss_bytes() -> int:

@@ -112,9 +112,10 @@ def test_list_says_what_the_document_says(body: bytes) -> None:
         b"",
     ],
 )
-def test_list_is_the_same_in_blocks_of_any_size(size: int, body: bytes) -> None:
+@pytest.mark.parametrize("kept", [True, False])
+def test_list_is_the_same_in_blocks_of_any_size(size: int, body: bytes, kept: bool) -> None:
     def read_in_blocks() -> MeetingList:
-        stream = MeetingListReader().begin()
+        stream = MeetingListReader().begin(keeps_elements=kept)
         for begin in range(0, len(body), size):
             stream.feed(body[begin : begin + size])
         return stream.finish()
@@ -128,6 +129,7 @@ def test_list_is_the_same_in_blocks_of_any_size(size: int, body: bytes) -> None:
         found = read_in_blocks()
         assert (found.listed, found.message_key) == (whole.listed, whole.message_key)
         assert whole.listed
+        assert all(bool(entry.xml) is kept for entry in found.entries)
 
 
 @pytest.mark.parametrize("extra", [b"", b"<!-- parsed in the other way -->"])

@@ -6,11 +6,32 @@ import socket
 import threading
 from pathlib import Path
 
+import pytest
+
 from appliance.ctl.client import ControlError, NotRunning
+from appliance.ctl.doctor import fit_finding
 from appliance.ctl.down import explain_error
 from tests.doubles.control import run_ctl
 from tests.doubles.pool import open_pool
 from tests.doubles.redis_processes import short_directory
+
+WORDS = "words and words and words and words and words and"
+
+
+@pytest.mark.parametrize(
+    ("check", "screen", "expected"),
+    [
+        ("redis", None, [f"redis       {WORDS}"]),
+        ("redis", 80, [f"redis       {WORDS}"]),
+        ("redis", 56, [f"redis       {WORDS[:35]}", f"{18 * ' '}{WORDS[36:]}"]),
+        ("a long long name", 56,
+         ["a long long name", f"{18 * ' '}{WORDS[:35]}", f"{18 * ' '}{WORDS[36:]}"]),
+    ],
+)  # fmt: skip
+def test_finding_is_wrapped_on_a_terminal_only(
+    check: str, screen: int | None, expected: list[str]
+) -> None:
+    assert fit_finding(check, WORDS, 10, screen) == expected
 
 
 async def test_findings_are_shown_and_a_failure_is_exit_code_1(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from appliance.ctl.overview import suggest, summarize
+from appliance.ctl.console import Console
+from appliance.ctl.overview import show_commands, suggest, summarize
 from tests.doubles.control import run_ctl
 from tests.doubles.pool import open_pool
 from tests.doubles.redis_processes import redis_process
@@ -49,6 +51,32 @@ def test_pool_is_a_line() -> None:
     status = {"servers": [server("a"), server("b")], "available": 1, "meetings": 1, "users": 20}
 
     assert summarize(status) == "1 of 2 servers available; 1 meeting, 20 users"
+
+
+class Screen(io.StringIO):
+    """A terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_what_a_command_does_is_below_it_where_it_does_not_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    commands = suggest({"servers": [server("bbb1.example.com", status="offline")]}, [])
+    shown = {}
+    for columns in ("80", "132"):
+        monkeypatch.setenv("COLUMNS", columns)
+        screen = Screen()
+        show_commands(Console(screen, screen, screen, no_color=True), commands)
+        shown[columns] = screen.getvalue().splitlines()
+
+    assert max(map(len, shown["80"])) <= 80
+    assert shown["80"][1:3] == [
+        "  scalelite-appliance ctl doctor",
+        "      says why bbb1.example.com cannot be reached or used",
+    ]
+    assert len(shown["132"]) == 4
 
 
 async def test_overview_of_a_running_pool(redis_url: str, redis_namespace: str) -> None:

@@ -44,6 +44,19 @@ def test_exit_code_is_2_for_wrong_usage(
     assert len(captured.err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [(["help"], "COMMAND"), (["help", "servers", "add"], "--max-users"), (["help", "to"], None)],
+)
+def test_help_explains_a_command(
+    words: list[str], expected: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words, STANDALONE) == (2 if expected is None else 0)
+
+    shown = capsys.readouterr()
+    assert (expected or "no such command: to; did you mean: ") in shown.out + shown.err
+
+
 @pytest.mark.parametrize("words", ["servers:add[x]", "servers:enable", "tenants:add[x]"])
 def test_exit_code_is_1_when_a_rake_task_has_no_argument(
     words: str, capsys: pytest.CaptureFixture[str]

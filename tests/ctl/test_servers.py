@@ -266,6 +266,8 @@ async def test_missing_values_are_asked_for_on_a_terminal(
 
         def answer() -> tuple[int, str]:
             terminal.wait_for("Host or URL")
+            terminal.type("\n")  # a mistake
+            terminal.wait_for("Host or URL", 2)
             terminal.type(f"{bbb.url.removesuffix('api')}\n")
             terminal.wait_for("Secret")
             terminal.type(f"{bbb.secret}\n")

@@ -241,7 +241,8 @@ def changes_of(scene: Scene, package: Path) -> list[tuple[str, str]]:
         (r"(?<=/api[ ,])SECRET", server.secret),
         (r"^secret = SECRET", f"secret = {server.secret}"),
         (r"^server = bbb1\.example\.org", f"server = {host}"),
-        (r"(?<=drain )ID\b|(?<=enable )ID\b|(?<=servers update )ID\b|(?<=\[)ID(?=\])", host),
+        (r"(?<=\[)ID(?=\])", host),
+        (r"(ctl servers [a-z]+ )ID\b", rf"\g<1>{host}"),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+import trio
 from quart import Response
 
 from appliance.console.charts import MANY, tower_of
@@ -53,13 +54,14 @@ async def show(console: Console, visit: Visit) -> Response:
 async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
     """Render the parts of the overview."""
     texts = view.texts
+    html: dict[str, str] = {}
+    for name, render in _PARTS.items():
+        html[name] = render(console, view, seen)
+        await trio.lowlevel.checkpoint()  # with thousands of servers each takes milliseconds
     return Parts(
         {
-            "banner": _banner(console, view, seen),
+            **html,
             "figures": console.part("figures", view, figures=_figures(console, seen, texts)),
-            "skyline": _skyline(console, view, seen),
-            "windows": _windows(console, view, seen),
-            "charts": _charts(console, view),
             "events": console.part(
                 "events", view, events=await _read_events(console), of_server=False
             ),
@@ -204,12 +206,13 @@ def _skyline(console: Console, view: View, seen: PoolSnapshot) -> str:
     return console.part("skyline", view, rows=rows, label=label, legend=legend)
 
 
-def _charts(console: Console, view: View) -> str:
+def _charts(console: Console, view: View, seen: PoolSnapshot) -> str:
     day = console.live.history.day
     return draw_day_charts(
         console, view, "", lambda: [(title, href, day(name)) for name, title, href in _DAY_CHARTS]
     )
 
 
+_PARTS = {"banner": _banner, "skyline": _skyline, "windows": _windows, "charts": _charts}
 LIVE = LivePage("overview", parts)
 ROUTES = (Route("/", show, page="overview", for_tenants=True),)

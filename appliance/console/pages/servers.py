@@ -50,7 +50,11 @@ async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
         {
             "summary": console.part("summary", view, text=_summarise(view, seen, found)),
             "pages": links,
-            "versions": console.part("versions", view, versions=seen.versions),
+            "versions": console.cached(
+                ("versions", view.texts.language),
+                seen.versions,
+                lambda: console.part("versions", view, versions=seen.versions),
+            ),
         },
         {"servers": ListPart('<tbody data-part="servers">', "</tbody>", entries)},
     )
