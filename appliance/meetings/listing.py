@@ -157,8 +157,10 @@ class MeetingLists:
             if len(one.raw.body) <= _KEPT_LIST_BYTES:
                 self._kept[server_id, params] = one
         used = sum(one.size for one in self._kept.values())
-        while used > _KEPT_BYTES:
-            used -= self._kept.pop(next(iter(self._kept))).size
+        for key in list(self._kept):
+            if used <= _KEPT_BYTES:
+                break
+            used -= self._kept.pop(key).size
 
 
 async def _gather(
