@@ -35,10 +35,10 @@ from appliance.log import EventLogger, get_logger, reopen_logs
 from appliance.metrics.routes import make_metrics_app
 from appliance.postgres.database import Database
 from appliance.public.app import PublicApp
-from appliance.recordings.bucket_client import Boto3Missing
 from appliance.recordings.deps import RecordingAdmin
-from appliance.recordings.manual_imports import ManualImports
-from appliance.recordings.object_work import ObjectWork
+from appliance.recordings.imports.manual import ManualImports
+from appliance.recordings.objects.bucket_client import Boto3Missing
+from appliance.recordings.objects.work import ObjectWork
 from appliance.recordings.recovery import finish_changes_forever
 from appliance.recordings.retention_task import run_retention_forever
 from appliance.recordings.sizes import measure_recordings_forever

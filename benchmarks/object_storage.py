@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if __package__ in (None, ""):  # run as a script: tests are found from the root
     sys.path[0] = str(ROOT)
 
-from appliance.recordings.bucket import CONCURRENCY, Bucket  # noqa: E402
+from appliance.recordings.objects.bucket import CONCURRENCY, Bucket  # noqa: E402
 from benchmarks.process_figures import cpu_s, peak_mb  # noqa: E402
 from benchmarks.recording_flow import measure_calls_beside  # noqa: E402
 from benchmarks.s3_sink import serve_sink  # noqa: E402

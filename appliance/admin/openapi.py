@@ -14,7 +14,7 @@ from appliance import __version__
 from appliance.admin_calls.call import PREFIX, AdminCall
 from appliance.admin_calls.fields import LENIENT
 from appliance.admin_calls.refusal import ErrorJson
-from appliance.recordings.upload_schema import UPLOAD, UPLOAD_PATH, UPLOAD_SCHEME, UPLOAD_TOKEN
+from appliance.recordings.uploads.schema import UPLOAD, UPLOAD_PATH, UPLOAD_SCHEME, UPLOAD_TOKEN
 
 JSON = "application/json"
 XML = "application/xml"

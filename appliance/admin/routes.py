@@ -43,9 +43,9 @@ from appliance.meetings.admin_calls import MEETING_CALLS
 from appliance.metrics.admin_calls import METRICS_CALLS
 from appliance.privacy.admin_calls import PRIVACY_CALLS
 from appliance.recordings.admin_calls import RECORDING_CALLS
-from appliance.recordings.admin_import_calls import IMPORT_CALLS
-from appliance.recordings.admin_move_calls import MOVE_CALLS
-from appliance.recordings.admin_player_calls import PLAYER_CALLS
+from appliance.recordings.imports.admin_calls import IMPORT_CALLS
+from appliance.recordings.objects.admin_calls import MOVE_CALLS
+from appliance.recordings.player.admin_calls import PLAYER_CALLS
 from appliance.servers.admin_calls import SERVER_CALLS
 from appliance.servers.admin_pool_calls import POOL_CALLS
 from appliance.servers.cluster_proxy_calls import CLUSTER_PROXY_CALLS

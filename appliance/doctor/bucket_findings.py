@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from appliance.doctor.findings import Finding, fail, ok, warn
 from appliance.doctor.store_findings import judge_clock
-from appliance.recordings.bucket_facts import BucketFacts
+from appliance.recordings.objects.bucket_facts import BucketFacts
 
 _POLICY = "give the key the rights that docs/object-storage.md lists"
 _TOKEN = "renew AWS_SESSION_TOKEN, or give the machine a role"

@@ -14,7 +14,7 @@ from appliance.log import Log
 from appliance.model import Server, Target
 from appliance.postgres.facts import DatabaseFacts
 from appliance.recordings.deps import RecordingDeps
-from appliance.recordings.player_files import PlayerBuild
+from appliance.recordings.player.files import PlayerBuild
 from appliance.redis.facts import RedisFacts
 from appliance.servers.deps import ServerDeps
 from appliance.settings import Settings

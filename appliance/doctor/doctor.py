@@ -47,10 +47,10 @@ from appliance.faults import DatabaseDown, StoreDown
 from appliance.fleet.autoscale import make_hooks
 from appliance.log import Log
 from appliance.model import Server, ServerState
-from appliance.recordings.bucket_facts import read_bucket_facts
-from appliance.recordings.mixed_storage import MixedStorage
-from appliance.recordings.player import PlayerDirectory
-from appliance.recordings.player_files import PlayerBuild
+from appliance.recordings.objects.bucket_facts import read_bucket_facts
+from appliance.recordings.objects.mixed_storage import MixedStorage
+from appliance.recordings.player.files import PlayerBuild
+from appliance.recordings.player.installation import PlayerDirectory
 from appliance.servers.administration import find_server, list_servers
 from appliance.servers.maintenance.rules import Phase
 from appliance.servers.maintenance.windows import list_windows

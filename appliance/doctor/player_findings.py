@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from appliance.doctor.findings import Finding, ok, warn
-from appliance.recordings.player import InstalledPlayer
-from appliance.recordings.player_files import PlayerBuild, is_older
+from appliance.recordings.player.files import PlayerBuild, is_older
+from appliance.recordings.player.installation import InstalledPlayer
 
 CHECK = "player"
 

@@ -39,7 +39,7 @@ from appliance.meetings.routes import make_frequent_calls
 from appliance.public.errors import API_PREFIX, ErrorReader
 from appliance.public.health import HEALTH_PATHS, check_health
 from appliance.public.routes import make_routes, names_of_calls
-from appliance.recordings.upload_routes import UPLOAD_PREFIX
+from appliance.recordings.uploads.routes import UPLOAD_PREFIX
 from appliance.tenants.signed_calls import SignedCalls
 
 _WRONG_HOST = Response(403, b"text/plain; charset=utf-8", b"This host is not served here.\n")

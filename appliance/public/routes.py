@@ -29,14 +29,14 @@ from appliance.public.errors import (
     in_xml,
     refuse_route,
 )
-from appliance.recordings.error_pages import ErrorPages
-from appliance.recordings.playback_routes import make_playback_blueprint
+from appliance.recordings.playback.error_pages import ErrorPages
+from appliance.recordings.playback.routes import make_playback_blueprint
 from appliance.recordings.routes import (
     in_json,
     make_recording_blueprint,
     make_text_track_blueprint,
 )
-from appliance.recordings.upload_routes import make_upload_blueprint
+from appliance.recordings.uploads.routes import make_upload_blueprint
 from appliance.tenants.signed_calls import SignedCalls
 
 

@@ -25,8 +25,8 @@ from appliance.recordings.changes import read_changes, read_switch
 from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.files import RecordingFiles
 from appliance.recordings.filter import RecordingFilter, read_filter, split_ids
-from appliance.recordings.mixed_storage import disk_of
-from appliance.recordings.playback_tokens import PlaybackTokens
+from appliance.recordings.objects.mixed_storage import disk_of
+from appliance.recordings.playback.tokens import PlaybackTokens
 from appliance.recordings.recording import Recording
 from appliance.recordings.storage import Storage
 from appliance.recordings.store import LockedRecordings, RecordingStore

@@ -20,11 +20,11 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from appliance.recordings.caption_files import CaptionFiles
 from appliance.recordings.file_locations import FileLocations
 from appliance.recordings.recording import is_format, is_record_id
 from appliance.recordings.storage import NewObjects, Transfer
-from appliance.recordings.text_track_rules import TextTrack
+from appliance.recordings.text_tracks.caption_files import CaptionFiles
+from appliance.recordings.text_tracks.rules import TextTrack
 from appliance.settings.model import RecordingSettings
 from appliance.system.file_system import has_room, replace_directory, write_out
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from appliance.recordings.object_keys import part_size
+from appliance.recordings.objects.keys import part_size
 
 _CHUNK_BYTES = 1 << 20
 md5 = partial(hashlib.md5, usedforsecurity=False)

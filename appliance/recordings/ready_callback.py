@@ -13,7 +13,7 @@ from appliance.callbacks.url_store import find_urls
 from appliance.log import Log
 from appliance.model import TenantId
 from appliance.postgres.database import Connection
-from appliance.recordings.merge import ImportOutcome, ImportResult
+from appliance.recordings.imports.merge import ImportOutcome, ImportResult
 from appliance.recordings.recording import Recording
 
 _MAX_INTEGER = 2**31

@@ -17,7 +17,7 @@ from appliance.recordings.change_notes import ChangeNotes
 from appliance.recordings.changes import ChangeNote
 from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.files import RecordingFiles
-from appliance.recordings.mixed_storage import disk_of
+from appliance.recordings.objects.mixed_storage import disk_of
 from appliance.recordings.recording import Recording
 from appliance.recordings.store import LockedRecordings, RecordingStore
 

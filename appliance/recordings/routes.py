@@ -16,9 +16,9 @@ from appliance.bbb.xml import XML_TYPE
 from appliance.http.quart_app import json_response
 from appliance.http.streaming import stream_response
 from appliance.recordings import calls as recordings
-from appliance.recordings import text_tracks
 from appliance.recordings.deps import RecordingDeps
-from appliance.recordings.text_track_rules import TextTrack
+from appliance.recordings.text_tracks import calls as text_tracks
+from appliance.recordings.text_tracks.rules import TextTrack
 from appliance.tenants.signed_calls import SignedCalls
 
 

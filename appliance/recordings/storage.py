@@ -1,4 +1,4 @@
-"""What recordings are stored in: a disk (files.py) or a bucket (objects.py), under one contract.
+"""What recordings are stored in: a disk (files.py) or a bucket (objects/), under one contract.
 
 With S3_RECORDING imports are stored in the bucket, and files that are on the disk already stay
 there until `ctl recordings move`. Everything blocks, is called in threads and raises OSError.
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from appliance.recordings.summary import FormatFiles
-from appliance.recordings.text_track_rules import TextTrack
+from appliance.recordings.text_tracks.rules import TextTrack
 
 
 @dataclass(slots=True)

@@ -16,6 +16,8 @@ from appliance.faults import DatabaseDown
 from appliance.postgres.database import POOL_SIZE, Connection, Database
 from appliance.postgres.transaction import Transaction, open_transaction
 from appliance.recordings.filter import RecordingFilter
+from appliance.recordings.imports.merge import ImportResult, ImportRules, state_of
+from appliance.recordings.imports.upsert import upsert_recording
 from appliance.recordings.listing import (
     CHUNK_ROWS,
     PagePlaces,
@@ -27,11 +29,9 @@ from appliance.recordings.listing import (
     plan_stream,
     read_short,
 )
-from appliance.recordings.merge import ImportResult, ImportRules, state_of
-from appliance.recordings.object_journal import lock_objects, queue_object_work
+from appliance.recordings.objects.journal import lock_objects, queue_object_work
 from appliance.recordings.recording import Recording, RecordingStates
 from appliance.recordings.rows import READ_ONE, READ_SOME, recording_of
-from appliance.recordings.upsert import upsert_recording
 from appliance.tenants.params import TENANT_KEY
 
 LISTING_HOLD_S = 900.0
@@ -52,7 +52,7 @@ class LockedRecordings:
         self.recordings = recordings
         self.notes: list[str] = []
         self.moving: list[str] = []
-        """Recordings whose objects follow the change of their rows (object_work.py), which the
+        """Recordings whose objects follow the change of their rows (objects/work.py), which the
         caller waits for."""
 
     async def queue_object_work(

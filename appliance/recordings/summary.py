@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from appliance.recordings.import_model import ImportState, SpooledTar
+from appliance.recordings.imports.model import ImportState, SpooledTar
 from appliance.recordings.recording import Recording
 
 

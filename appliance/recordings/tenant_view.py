@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from lxml import etree
 
-from appliance.recordings.metadata_xml import parse_metadata_tree
+from appliance.recordings.imports.metadata_xml import parse_metadata_tree
 from appliance.recordings.recording import Recording
 from appliance.tenants.end_callback import END_CALLBACK_KEY, RELAY_URL_HINT, original_url
 from appliance.tenants.params import TENANT_KEY

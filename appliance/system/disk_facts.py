@@ -15,7 +15,7 @@ MISSING = "missing"
 NOT_A_DIRECTORY = "not a directory"
 
 _PREFIX = ".appliance-doctor-"
-"""Starts with a dot, so that recordings/spool.py does not take the file for a recording."""
+"""Starts with a dot, so that recordings/imports/spool.py does not take the file for a recording."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from appliance.recordings.import_model import is_tar_name
+from appliance.recordings.imports.model import is_tar_name
+from appliance.recordings.imports.spool import FAILED
 from appliance.recordings.recording import is_format, is_record_id
-from appliance.recordings.spool import FAILED
 from appliance.settings.model import RecordingSettings
 from appliance.takeover.recording_findings import DirectoryState, Places
 

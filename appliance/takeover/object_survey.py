@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from appliance.recordings.objects import RecordingObjects
+from appliance.recordings.objects.objects import RecordingObjects
 from appliance.recordings.recording import is_record_id
 from appliance.settings.model import RecordingSettings
 from appliance.takeover.file_survey import FileSurvey

@@ -23,10 +23,10 @@ from appliance.http.client.pool import PoolTransport
 from appliance.log import Log, get_logger
 from appliance.postgres.asyncio_bridge import open_asyncio_loop
 from appliance.postgres.database import open_postgres_store
-from appliance.recordings.bucket import Bucket
-from appliance.recordings.bucket_client import Boto3Missing, check_boto3
-from appliance.recordings.object_keys import ObjectKeys
-from appliance.recordings.objects import RecordingObjects
+from appliance.recordings.objects.bucket import Bucket
+from appliance.recordings.objects.bucket_client import Boto3Missing, check_boto3
+from appliance.recordings.objects.keys import ObjectKeys
+from appliance.recordings.objects.objects import RecordingObjects
 from appliance.redis.client import open_redis_client
 from appliance.redis.store import redis_address
 from appliance.settings import ServerSettings, Settings, StoreSettings

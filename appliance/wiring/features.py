@@ -38,7 +38,7 @@ from appliance.pool.deps import PoolDeps
 from appliance.pool.records import PoolRecords
 from appliance.pool.retired import RetiredServers
 from appliance.recordings.deps import RecordingDeps
-from appliance.recordings.manual_imports import ManualImports
+from appliance.recordings.imports.manual import ManualImports
 from appliance.servers.deps import ServerDeps
 from appliance.servers.poller import Poller
 from appliance.servers.remembered import RememberedServers

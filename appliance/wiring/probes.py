@@ -10,7 +10,7 @@ from appliance.doctor.deps import Probes
 from appliance.http.client.pool import PoolTransport
 from appliance.postgres.database import Database
 from appliance.postgres.facts import DatabaseFactFinder
-from appliance.recordings.player_source import PlayerSource
+from appliance.recordings.player.source import PlayerSource
 from appliance.redis.facts import RedisFactFinder
 from appliance.redis.store import RedisStores
 from appliance.system.disk_facts import inspect_directory

@@ -13,31 +13,31 @@ from appliance.instruments import S3_REASONS, Metrics
 from appliance.log import Log
 from appliance.postgres.database import Database
 from appliance.recordings.admin_store import RecordingTable
-from appliance.recordings.bucket import Bucket
-from appliance.recordings.bucket_client import check_boto3
 from appliance.recordings.change_notes import ChangeNotes
 from appliance.recordings.deps import RecordingAdmin, RecordingDeps
 from appliance.recordings.files import RecordingFiles
-from appliance.recordings.import_deps import Importer
-from appliance.recordings.import_history import ImportHistory
-from appliance.recordings.import_journal import ImportJournal
-from appliance.recordings.manual_imports import ManualImports
-from appliance.recordings.merge import ImportRules
-from appliance.recordings.mixed_storage import MixedStorage
-from appliance.recordings.object_journal import ObjectJournal
-from appliance.recordings.object_keys import ObjectKeys
-from appliance.recordings.object_playback import ObjectPlayback
-from appliance.recordings.object_work import ObjectWork
-from appliance.recordings.objects import RecordingObjects
-from appliance.recordings.playback_tokens import PlaybackTokens
-from appliance.recordings.player_source import PlayerSource
-from appliance.recordings.refused_uploads import RefusedUploads
-from appliance.recordings.served_files import ServedFiles
-from appliance.recordings.spool import SMALL_BYTES, Spool
-from appliance.recordings.spool_admin import SpoolAdmin
-from appliance.recordings.spool_watcher import SpoolWatcher
+from appliance.recordings.imports.deps import Importer
+from appliance.recordings.imports.history import ImportHistory
+from appliance.recordings.imports.journal import ImportJournal
+from appliance.recordings.imports.manual import ManualImports
+from appliance.recordings.imports.merge import ImportRules
+from appliance.recordings.imports.spool import SMALL_BYTES, Spool
+from appliance.recordings.imports.spool_admin import SpoolAdmin
+from appliance.recordings.imports.spool_watcher import SpoolWatcher
+from appliance.recordings.objects.bucket import Bucket
+from appliance.recordings.objects.bucket_client import check_boto3
+from appliance.recordings.objects.journal import ObjectJournal
+from appliance.recordings.objects.keys import ObjectKeys
+from appliance.recordings.objects.mixed_storage import MixedStorage
+from appliance.recordings.objects.objects import RecordingObjects
+from appliance.recordings.objects.work import ObjectWork
+from appliance.recordings.playback.from_bucket import ObjectPlayback
+from appliance.recordings.playback.served_files import ServedFiles
+from appliance.recordings.playback.tokens import PlaybackTokens
+from appliance.recordings.player.source import PlayerSource
 from appliance.recordings.storage import Storage
 from appliance.recordings.store import RecordingStore
+from appliance.recordings.uploads.refused import RefusedUploads
 from appliance.redis.store import RedisStore, RedisStores
 from appliance.settings import Settings
 from appliance.settings.model import RecordingSettings

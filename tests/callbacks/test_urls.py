@@ -17,8 +17,8 @@ from appliance.callbacks.rules import id_of_secret
 from appliance.callbacks.url_store import CallbackUrls
 from appliance.meetings.create import create_meeting
 from appliance.model import Tenant, TenantId
-from appliance.recordings.import_journal import ImportJournal
-from appliance.recordings.importer import import_tar
+from appliance.recordings.imports.importer import import_tar
+from appliance.recordings.imports.journal import ImportJournal
 from appliance.redis.client import RedisAddress, open_redis_client
 from appliance.redis.store import RedisStore
 from tests.doubles.bbb_process import BbbProcess

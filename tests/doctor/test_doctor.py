@@ -31,8 +31,8 @@ from appliance.fleet.autoscale import make_hooks, tell
 from appliance.model import Server, ServerChange, ServerId, ServerState, Target
 from appliance.postgres.facts import DatabaseFacts
 from appliance.recordings.deps import RecordingAdmin
-from appliance.recordings.player_files import PlayerBuild
-from appliance.recordings.spool_admin import SpoolAdmin
+from appliance.recordings.imports.spool_admin import SpoolAdmin
+from appliance.recordings.player.files import PlayerBuild
 from appliance.system.disk_facts import DirectoryFacts
 from appliance.tenants import administration as tenant_admin
 from appliance.tenants.values import TenantChange

@@ -6,8 +6,8 @@ import pytest
 
 from appliance.doctor.findings import Level
 from appliance.doctor.player_findings import judge_player
-from appliance.recordings.player import InstalledPlayer
-from appliance.recordings.player_files import PlayerBuild
+from appliance.recordings.player.files import PlayerBuild
+from appliance.recordings.player.installation import InstalledPlayer
 
 DAY_MS = 86_400_000
 

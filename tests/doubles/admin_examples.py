@@ -23,9 +23,9 @@ from appliance.callbacks.rules import recording_ready
 from appliance.features import Features
 from appliance.model import ServerChange, ServerId, ServerState, TenantId
 from appliance.recordings.admin_calls import RECORDING_CALLS
-from appliance.recordings.admin_import_calls import IMPORT_CALLS
-from appliance.recordings.admin_move_calls import MOVE_CALLS
-from appliance.recordings.refused_uploads import RefusedUpload
+from appliance.recordings.imports.admin_calls import IMPORT_CALLS
+from appliance.recordings.objects.admin_calls import MOVE_CALLS
+from appliance.recordings.uploads.refused import RefusedUpload
 from appliance.servers.maintenance.calls import EXAMPLE_FROM, EXAMPLE_UNTIL
 from appliance.servers.maintenance.rules import Window
 from appliance.servers.maintenance.windows import windows_of

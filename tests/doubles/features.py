@@ -53,8 +53,8 @@ from appliance.pool.deps import PoolDeps
 from appliance.pool.records import PoolRecords
 from appliance.pool.retired import RetiredServers
 from appliance.recordings.deps import RecordingDeps
-from appliance.recordings.player_source import PlayerSource
-from appliance.recordings.refused_uploads import RefusedUploads
+from appliance.recordings.player.source import PlayerSource
+from appliance.recordings.uploads.refused import RefusedUploads
 from appliance.redis.client import RedisAddress
 from appliance.redis.scripts import load_scripts
 from appliance.redis.store import RedisStores, open_redis_stores

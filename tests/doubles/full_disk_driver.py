@@ -12,7 +12,7 @@ from pathlib import Path
 
 import trio
 
-from appliance.recordings.import_model import ImportState
+from appliance.recordings.imports.model import ImportState
 from tests.doubles.import_tools import NO_PAUSES, ImportBench, open_import_bench
 from tests.doubles.recording_tars import recording_tar
 

@@ -20,7 +20,7 @@ from typing import Any, cast
 
 import trio
 
-from appliance.recordings.importer import import_tar
+from appliance.recordings.imports.importer import import_tar
 from tests.doubles.import_tools import open_import_bench
 
 _STEPS = (

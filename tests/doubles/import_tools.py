@@ -16,17 +16,17 @@ from appliance.postgres.asyncio_bridge import open_asyncio_loop
 from appliance.postgres.database import Database, open_postgres_store
 from appliance.recordings.change_notes import ChangeNotes
 from appliance.recordings.files import RecordingFiles
-from appliance.recordings.import_deps import Importer, RetryIntervals
-from appliance.recordings.import_journal import ImportJournal
-from appliance.recordings.import_model import SpooledTar
-from appliance.recordings.importer import import_tar
-from appliance.recordings.merge import ImportRules
-from appliance.recordings.mixed_storage import MixedStorage
-from appliance.recordings.object_journal import ObjectJournal
-from appliance.recordings.object_work import ObjectWork
-from appliance.recordings.objects import RecordingObjects
+from appliance.recordings.imports.deps import Importer, RetryIntervals
+from appliance.recordings.imports.importer import import_tar
+from appliance.recordings.imports.journal import ImportJournal
+from appliance.recordings.imports.merge import ImportRules
+from appliance.recordings.imports.model import SpooledTar
+from appliance.recordings.imports.spool import Spool
+from appliance.recordings.objects.journal import ObjectJournal
+from appliance.recordings.objects.mixed_storage import MixedStorage
+from appliance.recordings.objects.objects import RecordingObjects
+from appliance.recordings.objects.work import ObjectWork
 from appliance.recordings.recording import Recording
-from appliance.recordings.spool import Spool
 from appliance.recordings.storage import Storage
 from appliance.recordings.store import RecordingStore
 from appliance.settings.model import RecordingSettings

@@ -17,13 +17,13 @@ from typing import Any, cast
 
 import trio
 
-from appliance.recordings.bucket import Bucket
-from appliance.recordings.importer import import_tar
-from appliance.recordings.move_model import Move
-from appliance.recordings.moving import Mover
-from appliance.recordings.object_journal import ObjectJournal
-from appliance.recordings.object_keys import ObjectKeys
-from appliance.recordings.objects import RecordingObjects
+from appliance.recordings.imports.importer import import_tar
+from appliance.recordings.objects.bucket import Bucket
+from appliance.recordings.objects.journal import ObjectJournal
+from appliance.recordings.objects.keys import ObjectKeys
+from appliance.recordings.objects.move_model import Move
+from appliance.recordings.objects.moving import Mover
+from appliance.recordings.objects.objects import RecordingObjects
 from tests.doubles.import_tools import ImportBench, open_import_bench, open_object_work, storage_of
 from tests.doubles.recording_tars import recording_tar
 from tests.doubles.s3 import s3_settings

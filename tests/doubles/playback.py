@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from appliance.recordings.bucket import Bucket
 from appliance.recordings.files import RecordingFiles
-from appliance.recordings.object_keys import ObjectKeys
-from appliance.recordings.object_playback import ObjectPlayback
-from appliance.recordings.objects import RecordingObjects
-from appliance.recordings.playback_tokens import PlaybackTokens
+from appliance.recordings.objects.bucket import Bucket
+from appliance.recordings.objects.keys import ObjectKeys
+from appliance.recordings.objects.objects import RecordingObjects
+from appliance.recordings.playback.from_bucket import ObjectPlayback
+from appliance.recordings.playback.served_files import ServedFiles
+from appliance.recordings.playback.tokens import PlaybackTokens
 from appliance.recordings.recording import Recording
-from appliance.recordings.served_files import ServedFiles
 from appliance.recordings.store import RecordingStore
 from appliance.settings.model import S3Settings
 from tests.doubles.features import open_features, rewire

@@ -16,10 +16,10 @@ from appliance.features import Features
 from appliance.recordings.admin_store import RecordingTable
 from appliance.recordings.change_notes import ChangeNotes
 from appliance.recordings.deps import RecordingAdmin
-from appliance.recordings.import_history import ImportHistory
-from appliance.recordings.manual_imports import ManualImports
+from appliance.recordings.imports.history import ImportHistory
+from appliance.recordings.imports.manual import ManualImports
+from appliance.recordings.imports.spool_admin import SpoolAdmin
 from appliance.recordings.recording import Recording
-from appliance.recordings.spool_admin import SpoolAdmin
 from appliance.wiring.recordings import make_takeover_sources
 from tests.doubles.control import ControlDouble, Done, open_control
 from tests.doubles.features import EventBook, open_features, rewire

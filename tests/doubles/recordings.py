@@ -11,7 +11,7 @@ import trio
 
 from appliance.postgres.asyncio_bridge import open_asyncio_loop
 from appliance.postgres.database import Database, open_postgres_store
-from appliance.recordings.merge import ImportRules
+from appliance.recordings.imports.merge import ImportRules
 from appliance.recordings.recording import PlaybackFormat, Recording, Thumbnail
 from appliance.recordings.store import RecordingStore
 

@@ -22,9 +22,9 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from appliance.recordings.bucket import Bucket
-from appliance.recordings.object_keys import ObjectKeys
-from appliance.recordings.objects import RecordingObjects
+from appliance.recordings.objects.bucket import Bucket
+from appliance.recordings.objects.keys import ObjectKeys
+from appliance.recordings.objects.objects import RecordingObjects
 from appliance.settings.model import S3Settings
 from tests.doubles.ports import free_port
 from tests.doubles.settings import settings_of

@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 
 from appliance.recordings.files import RecordingFiles
-from appliance.recordings.playback_tokens import PlaybackTokens
-from appliance.recordings.served_files import ServedFiles
+from appliance.recordings.playback.served_files import ServedFiles
+from appliance.recordings.playback.tokens import PlaybackTokens
 from appliance.recordings.store import RecordingStore
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.features import rewire

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.http.file_response import CHUNK_BYTES, Span, parse_range
-from appliance.recordings.served_files import ServedFiles
+from appliance.recordings.playback.served_files import ServedFiles
 from tests.doubles.features import open_features, rewire
 from tests.doubles.public import Answer, Public, receive, request, serve_public
 

@@ -8,7 +8,7 @@ import pytest
 
 from appliance.http.page_texts import LOCALE_DIRS, load_error_texts
 from appliance.meetings.join_pages import FALLBACK as JOIN_FALLBACK
-from appliance.recordings.error_pages import FALLBACK
+from appliance.recordings.playback.error_pages import FALLBACK
 from tests.doubles.features import EventBook
 
 OWN = "{0}:\n  errors:\n    recording_not_found:\n      title: {1}\n"

@@ -12,8 +12,8 @@ import pytest
 
 from appliance.features import Features
 from appliance.recordings.files import RecordingFiles
-from appliance.recordings.served_files import ServedFiles
-from appliance.recordings.spool import Spool
+from appliance.recordings.imports.spool import Spool
+from appliance.recordings.playback.served_files import ServedFiles
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.features import open_features, rewire
 from tests.doubles.import_tools import recording_settings

@@ -14,8 +14,8 @@ from appliance.recordings.admin_calls import (
     UpdateRecordingsRequest,
 )
 from appliance.recordings.admin_types import import_json
-from appliance.recordings.import_model import ImportState, SpooledTar
-from appliance.recordings.manual_imports import ManualImport
+from appliance.recordings.imports.manual import ManualImport
+from appliance.recordings.imports.model import ImportState, SpooledTar
 from appliance.recordings.summary import ImportRecord, RecordingQuery
 
 TAR = SpooledTar("r1.tar", 10, 10**18, 5)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from appliance.recordings.caption_files import CaptionFiles
 from appliance.recordings.files import INCOMING, REMOVED, RecordingFiles
 from appliance.recordings.storage import Transfer
-from appliance.recordings.text_track_rules import TextTrack
+from appliance.recordings.text_tracks.caption_files import CaptionFiles
+from appliance.recordings.text_tracks.rules import TextTrack
 from tests.doubles.import_tools import recording_settings
 
 OTHER_DISK = Path("/dev/shm")

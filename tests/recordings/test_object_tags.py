@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.recordings.bucket import Bucket
-from appliance.recordings.object_keys import PART_BYTES
 from appliance.recordings.object_tags import expected_tag, tag_in_parts
+from appliance.recordings.objects.bucket import Bucket
+from appliance.recordings.objects.keys import PART_BYTES
 from appliance.recordings.storage import Transfer
 from tests.doubles.s3 import S3Server, s3_settings
 

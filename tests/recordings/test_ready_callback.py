@@ -13,9 +13,9 @@ import trio
 from appliance.callbacks.attributes_yaml import RECORDING_READY, KeptUrls
 from appliance.callbacks.rules import Callback, Signing
 from appliance.model import TenantId
-from appliance.recordings.import_journal import ImportJournal
-from appliance.recordings.import_model import ImportState, SpooledTar
-from appliance.recordings.merge import ImportRules
+from appliance.recordings.imports.journal import ImportJournal
+from appliance.recordings.imports.merge import ImportRules
+from appliance.recordings.imports.model import ImportState, SpooledTar
 from appliance.recordings.recording import Recording
 from tests.doubles.callback_bench import CallbackBench, open_callback_bench
 from tests.doubles.recordings import make_format, make_recording

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from appliance.recordings.files import RecordingFiles
-from appliance.recordings.mixed_storage import MixedStorage
+from appliance.recordings.objects.mixed_storage import MixedStorage
 from appliance.recordings.storage import Storage, Transfer
-from appliance.recordings.text_track_rules import TextTrack
+from appliance.recordings.text_tracks.rules import TextTrack
 from tests.doubles.import_tools import recording_settings
 from tests.doubles.s3 import S3Server, open_objects
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.recordings.import_model import ImportState, SpooledTar
+from appliance.recordings.imports.model import ImportState, SpooledTar
 from appliance.recordings.summary import ImportRecord
 
 

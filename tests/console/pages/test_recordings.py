@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from appliance.recordings.import_model import ImportState, SpooledTar
+from appliance.recordings.imports.model import ImportState, SpooledTar
 from tests.doubles.console import open_console_of
 from tests.doubles.features import open_features
 from tests.doubles.recording_admin_bench import open_admin_bench_of

@@ -1,0 +1,343 @@
+"""The objects of recordings in a bucket; see keys.py for their keys.
+
+A bucket cannot rename. A format is replaced object by object, its metadata.xml last, and moved by
+copies inside the bucket, after which the originals are deleted: whatever is interrupted, nothing is
+missing, and repeating it completes it. Viewers find a published format in either place meanwhile
+(playback/from_bucket.py). Everything blocks and is called in threads.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.recordings.imports.model import BrokenTar
+from appliance.recordings.objects.bucket import Bucket, StoredObject
+from appliance.recordings.objects.bucket_client import BucketFault
+from appliance.recordings.objects.keys import PART_BYTES, ObjectKeys
+from appliance.recordings.recording import is_format, is_record_id
+from appliance.recordings.storage import NewObjects, Transfer
+from appliance.recordings.summary import FormatFiles
+from appliance.recordings.text_tracks.caption_files import INDEX, CaptionFiles
+from appliance.recordings.text_tracks.rules import (
+    TextTrack,
+    add_track,
+    is_uploaded,
+    parse_index,
+    render_index,
+)
+
+_MAX_KEY_BYTES = 1024
+_STATES = (True, False)
+_REMEMBERED_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _LocalFile:
+    path: Path
+    key: str
+    size: int
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it is uploaded last, while the row of the recording is locked."""
+        name = self.key.rpartition("/")[2]
+        return name in (INDEX, "metadata.xml") or name.startswith("caption_")
+
+
+class RecordingObjects:
+    """The published and unpublished objects. Every method raises OSError (BucketFault)."""
+
+    def __init__(self, bucket: Bucket, keys: ObjectKeys) -> None:
+        self.bucket = bucket
+        self.keys = keys
+        self._failed: tuple[float, BucketFault | None] = 0.0, None
+
+    def publish(self, record_id: str, format: str) -> bool:
+        """Move a format to the published objects; False: it has none. Completes a broken move."""
+        return self._move(record_id, format, published=True)
+
+    def unpublish(self, record_id: str, format: str) -> bool:
+        """Move a format to the unpublished objects; False: it has none. See `publish`."""
+        return self._move(record_id, format, published=False)
+
+    def has(self, format: str, record_id: str) -> bool:
+        """Return whether a format has objects, published or not."""
+        return self._present(record_id, format) is not None
+
+    def where(self, record_id: str) -> dict[str, tuple[bool, bool]]:
+        """Return for each format with objects whether it has published and unpublished ones."""
+        if not is_record_id(record_id):
+            return {}
+        found = {}
+        for format in sorted(self.formats()):
+            places = tuple(self._exists(format, record_id, published) for published in _STATES)
+            if any(places):
+                found[format] = (places[0], places[1])
+        return found
+
+    def formats(self) -> set[str]:
+        """Return the formats of all recordings."""
+        roots = [self.keys.state(published=published) for published in _STATES]
+        return {
+            name for root in roots for name in self.bucket.list_folders(root) if is_format(name)
+        }
+
+    def record_ids(self) -> list[str]:
+        """Return the recordings with objects."""
+        names = {
+            name
+            for format in self.formats()
+            for published in _STATES
+            for name in self.recordings_of(format, published=published)
+        }
+        return sorted(names)
+
+    def recordings_of(self, format: str, *, published: bool) -> list[str]:
+        """Return the recordings with published or unpublished objects of a format."""
+        folder = f"{self.keys.state(published=published)}{format}/"
+        return [name for name in self.bucket.list_folders(folder) if is_record_id(name)]
+
+    def locate(self, record_id: str) -> list[FormatFiles]:
+        """Return the number and size of the objects; a format may have some in both places."""
+        found = []
+        for format, places in self.where(record_id).items():
+            for published, there in zip(_STATES, places, strict=True):
+                if there:
+                    prefix = self.keys.directory(format, record_id, published=published)
+                    sizes = [one.size for one in self.bucket.list_objects(prefix)]
+                    path = f"s3://{self.bucket.name}/{prefix}"
+                    found.append(FormatFiles(format, path, published, len(sizes), sum(sizes)))
+        return found
+
+    def check(self) -> None:
+        """Raise BucketFault if the bucket cannot be reached now, or could not a moment ago.
+
+        Many imports ask, and a bucket that hangs keeps each waiting for half a minute.
+        """
+        failed_s, fault = self._failed
+        if fault is not None and time.monotonic() - failed_s < _REMEMBERED_S:
+            raise BucketFault(fault.code, (fault.strerror or "").partition(": ")[2])
+        self._failed = 0.0, None
+        try:
+            self.bucket.exists(self.keys.state(published=True))
+        except BucketFault as found:
+            self._failed = time.monotonic(), found
+            raise
+
+    def new_objects(
+        self, source: str, record_id: str, format: str, *, published: bool
+    ) -> NewObjects:
+        """Return the objects that storing a directory will add. Raises BrokenTar."""
+        prefix = self.keys.directory(format, record_id, published=published)
+        there = {one.key for one in self.bucket.list_objects(prefix)}
+        keys = [one.key for one in self._local_files(source, prefix) if one.key not in there]
+        names = tuple(key.removeprefix(prefix) for key in keys)
+        return NewObjects(record_id, format, published, names)
+
+    def discard(self, new: NewObjects) -> None:
+        """Remove the objects and unfinished uploads of a format that was not completed."""
+        prefix = self.keys.directory(new.format, new.record_id, published=new.published)
+        keys = [prefix + name for name in new.names]
+        self.bucket.abort_uploads(prefix, keys)
+        self.bucket.delete(keys)
+
+    def stage(
+        self, source: str, record_id: str, format: str, *, published: bool, transfer: Transfer
+    ) -> str:
+        """Upload the files of a directory, except of the few that decide what viewers see."""
+        prefix = self.keys.directory(format, record_id, published=published)
+        files = [one for one in self._local_files(source, prefix) if not one.is_late]
+        self._upload(prefix, files, transfer)
+        return f"{'published' if published else 'unpublished'}:{source}"
+
+    def unstage(self, staged: str) -> None:
+        """Leave the objects to the next attempt, or to the sweeper."""
+
+    def place(
+        self,
+        staged: str,
+        record_id: str,
+        format: str,
+        *,
+        published: bool,
+        carried: Iterable[tuple[TextTrack, bytes]] = (),
+    ) -> None:
+        """Upload the rest of a staged directory, and remove what it replaces.
+
+        carried: text tracks that users added to files on the disk.
+        """
+        state, _, source = staged.partition(":")
+        if (state == "published") != published:
+            self._move(record_id, format, published=published)
+        for track, webvtt in (*carried, *self._uploaded_tracks(record_id, format)):
+            CaptionFiles().write_track(Path(source), track, webvtt)
+        prefix = self.keys.directory(format, record_id, published=published)
+        files = self._local_files(source, prefix)
+        self._upload(prefix, [one for one in files if one.is_late], Transfer())
+        self._delete_others(record_id, format, {one.key for one in files}, published=published)
+
+    def store(
+        self, source: str, record_id: str, format: str, *, published: bool, transfer: Transfer
+    ) -> None:
+        """Make a directory the objects of a format, replacing the present ones, and verify them.
+
+        Those that are stored already are not uploaded again.
+        """
+        prefix = self.keys.directory(format, record_id, published=published)
+        files = self._local_files(source, prefix)
+        there = {one.key: one for one in self.bucket.list_objects(prefix)}
+        missing = [
+            one
+            for one in files
+            if one.key not in there or not self.bucket.matches(there[one.key], one.path)
+        ]
+        transfer.add(sum(one.size for one in files) - sum(one.size for one in missing))
+        self._upload(prefix, missing, transfer)
+        self._delete_others(record_id, format, {one.key for one in files}, published=published)
+
+    def remove(self, record_id: str, format: str | None = None) -> None:
+        """Delete all objects of a recording, or of one format."""
+        if not is_record_id(record_id):
+            return
+        for name in self.formats() if format is None else (format,):
+            for published in _STATES:
+                prefix = self.keys.directory(name, record_id, published=published)
+                self.bucket.delete(one.key for one in self.bucket.list_objects(prefix))
+
+    def empty_trash(self) -> None:
+        """Do nothing: objects are deleted, not put aside."""
+
+    def fetch(
+        self, record_id: str, format: str, target: Path, *, published: bool, transfer: Transfer
+    ) -> None:
+        """Download a format into a new directory, and verify every file."""
+        prefix = self.keys.directory(format, record_id, published=published)
+        pairs = []
+        for one in self.bucket.list_objects(prefix):
+            names = one.key.removeprefix(prefix).split("/")
+            if not names[-1]:
+                continue  # the mark of a directory that other programs make
+            if any(name in ("", ".", "..") for name in names) or "\0" in one.key:
+                raise OSError(errno.EINVAL, f"no file can have the name of {one.key}")
+            path = target.joinpath(*names)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pairs.append((one, path))
+        transfer.total_bytes += sum(one.size for one, _ in pairs)
+        self.bucket.download(pairs, transfer)
+
+    def read_tracks(self, record_id: str, format: str) -> list[TextTrack]:
+        """Return the tracks of the index whose objects exist."""
+        prefix = self._present(record_id, format)
+        return [] if prefix is None else self._tracks(prefix)
+
+    def read_track(self, record_id: str, format: str, track: TextTrack) -> bytes:
+        """Return the content of a track."""
+        prefix = self._present(record_id, format)
+        found = None if prefix is None else self.bucket.read(prefix + track.file_name)
+        if found is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), track.file_name)
+        return found
+
+    def write_track(self, record_id: str, format: str, track: TextTrack, webvtt: bytes) -> bool:
+        """Add or replace a track, its file before the index; False: the format has no objects."""
+        prefix = self._present(record_id, format)
+        if prefix is None:
+            return False
+        tracks = add_track(self._index(prefix), track)
+        self.bucket.put(prefix + tracks[-1].file_name, webvtt)
+        self.bucket.put(prefix + INDEX, render_index(tracks))
+        return True
+
+    def _uploaded_tracks(self, record_id: str, format: str) -> Iterator[tuple[TextTrack, bytes]]:
+        """Yield the tracks that users added, wherever the format is, with their contents."""
+        for published in _STATES:
+            prefix = self.keys.directory(format, record_id, published=published)
+            for track in filter(is_uploaded, self._tracks(prefix)):
+                webvtt = self.bucket.read(prefix + track.file_name)
+                if webvtt is not None:
+                    yield track, webvtt
+
+    def _tracks(self, prefix: str) -> list[TextTrack]:
+        found = self._index(prefix)
+        keys = self.bucket.list_objects(f"{prefix}caption_") if found else ()
+        there = {one.key.removeprefix(prefix) for one in keys}
+        return [one for one in found if one.file_name in there]
+
+    def _index(self, prefix: str) -> list[TextTrack]:
+        return parse_index(self.bucket.read(prefix + INDEX))
+
+    def _present(self, record_id: str, format: str) -> str | None:
+        """Return what the keys of a format begin with, the published ones first."""
+        if not (is_format(format) and is_record_id(record_id)):
+            return None
+        for published in _STATES:
+            if self._exists(format, record_id, published):
+                return self.keys.directory(format, record_id, published=published)
+        return None
+
+    def _exists(self, format: str, record_id: str, published: bool) -> bool:
+        return self.bucket.exists(self.keys.directory(format, record_id, published=published))
+
+    def _move(self, record_id: str, format: str, *, published: bool) -> bool:
+        if not (is_format(format) and is_record_id(record_id)):
+            return False
+        source = self.keys.directory(format, record_id, published=not published)
+        target = self.keys.directory(format, record_id, published=published)
+        objects = list(self.bucket.list_objects(source))
+        there = {one.key: one for one in self.bucket.list_objects(target)}
+        if not objects:
+            return bool(there)
+        pairs = [(one, target + one.key.removeprefix(source)) for one in objects]
+        self.bucket.copy([pair for pair in pairs if not _is_copy(pair, there)], Transfer())
+        sizes = {one.key: one.size for one in self.bucket.list_objects(target)}
+        for one, key in pairs:
+            if sizes.get(key) != one.size:
+                raise BucketFault("ChecksumMismatch", f"{one.key} was not copied completely")
+        self.bucket.delete(one.key for one in objects)
+        return True
+
+    def _upload(self, prefix: str, files: Sequence[_LocalFile], transfer: Transfer) -> None:
+        """Upload files, and verify their sizes and checksums."""
+        transfer.total_bytes += sum(one.size for one in files)
+        if large := [one.key for one in files if one.size > PART_BYTES]:
+            self.bucket.abort_uploads(prefix, large)
+        self.bucket.upload([(one.path, one.key) for one in files], transfer)
+
+    def _delete_others(
+        self, record_id: str, format: str, kept: set[str], *, published: bool
+    ) -> None:
+        """Delete the objects of a format that do not belong to its newest version."""
+        for state in _STATES:
+            prefix = self.keys.directory(format, record_id, published=state)
+            others = [one.key for one in self.bucket.list_objects(prefix) if one.key not in kept]
+            self.bucket.delete(others)
+
+    def _local_files(self, source: str, prefix: str) -> list[_LocalFile]:
+        """Return the files below a directory. Raises BrokenTar: a name cannot be a key."""
+        files = []
+        for folder, _, names in os.walk(source):
+            for name in sorted(names):
+                path = Path(folder) / name
+                if not path.is_file():
+                    continue  # a link to nothing, or to a directory
+                key = prefix + path.relative_to(source).as_posix()
+                try:
+                    long = len(key.encode()) > _MAX_KEY_BYTES
+                except UnicodeEncodeError:
+                    long = True
+                if long or not key.isprintable():
+                    raise BrokenTar(f"the name of a file cannot be that of an object: {name!a}")
+                files.append(_LocalFile(path, key, path.stat().st_size))
+        return files
+
+
+def _is_copy(pair: tuple[StoredObject, str], there: dict[str, StoredObject]) -> bool:
+    """Return whether an object was copied to a key by an earlier attempt."""
+    source, key = pair
+    copy = there.get(key)
+    return copy is not None and (copy.size, copy.tag) == (source.size, source.tag)

@@ -1,0 +1,1 @@
+"""BBB's player: where it comes from, and how it is installed. Begin in `installation`."""

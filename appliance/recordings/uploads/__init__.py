@@ -1,0 +1,1 @@
+"""Uploads of recordings over HTTP into the spool. Begin in `receiving`."""
