@@ -306,6 +306,7 @@ def test_refused_uploads_and_what_servers_owe_are_shown(visitor: Visitor) -> Non
         urllib.request.urlopen(urllib.request.Request(url, b"tar", method="PUT"), timeout=20)
     now_ms = int(time.time() * 1000)
     pool.keys.ask("ZADD", f"appliance:owed:{pool.ids[0]}", now_ms, f"{'a' * 40}-{now_ms}")
+    pool.keys.ask("SADD", "appliance:owed", pool.ids[0])
     visitor.log_in()
     visitor.open("recordings")
     visitor.wait(lambda: "it has no token" in visitor.text("#refused"))
