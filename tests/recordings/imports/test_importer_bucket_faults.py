@@ -38,7 +38,8 @@ class Store:
     bucket: str
 
     async def attempt(self, *, url: str = "") -> float | None:
-        """Try to import the tar, with new connections and nothing remembered."""
+        """Try to import the tar, due or not, with new connections and nothing remembered."""
+        await self.bench.database.execute("UPDATE appliance.imports SET next_try_at = now()")
         files = storage_of(self.bench.settings, open_objects(url or self.proxy.url, self.bucket))
         tools = replace(self.bench.tools, files=files)
         return await import_tar(tools, self.bench.tar("r1.tar"))
