@@ -132,7 +132,11 @@ class Poller:
         self._turn += count
         some |= dict.fromkeys(id for id, one in self._polled.items() if one.server.suspected)
         found = await deps.pool.records.read_servers(list(some))
-        deps.remembered.servers |= {server.id: server for server in found}
+        known = deps.remembered.servers
+        upgraded = any(one.bbb_version != known[one.id].bbb_version for one in found)
+        known |= {server.id: server for server in found}
+        if upgraded:
+            deps.remembered.bbb_version = common_version(known.values())
         self._follow(found)
         return len(found) == len(some)
 

@@ -69,7 +69,11 @@ async def feed_watchdog(
     # A third each for answer and pause: one round may fail.
     third_s = watchdog_s / 3
     limit_s = min(third_s, _ANSWER_S)
-    async with httpx.AsyncClient(timeout=limit_s, verify=verify, trust_env=False) as client:
+    # A connection that is kept would delay the stop of the listener by its own.
+    unkept = httpx.Limits(max_keepalive_connections=0)
+    async with httpx.AsyncClient(
+        timeout=limit_s, verify=verify, trust_env=False, limits=unkept
+    ) as client:
         while True:
             if url is None or await _answers(client, url, limit_s):
                 notify("WATCHDOG=1")

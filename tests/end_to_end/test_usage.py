@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from appliance.servers.poller import LEASE_MS
 from tests.doubles.appliance_client import MODERATOR_PW
 from tests.doubles.appliance_process import ApplianceProcess, wait_for
 from tests.doubles.bbb_process import BbbProcess
@@ -54,12 +55,14 @@ def test_usage_is_exact_across_a_kill_a_takeover_and_a_database_that_was_away(
             bbb.set_users("physics", participants=100, voice=7)
             soon(lambda: usage(one) != [] and usage(one)[0]["peak_users"] == 100, "live usage")
             one.kill()
+            killed_s = time.monotonic()
             one.start()
             postgres.stop()
             soon(lambda: one.ctl("usage").returncode == 1, "no database")
             with ApplianceProcess(tmp_path / "two", **environ) as two:
                 one.terminate()
-                time.sleep(2)
+                # Its lease to poll the server has expired, and another has polled since.
+                time.sleep(max(2, killed_s + LEASE_MS / 1000 + 1.5 - time.monotonic()))
                 lasted_s = time.monotonic() - began_s
                 two.front.get("end", meetingID="physics", password=MODERATOR_PW)
                 bbb.forget_meetings()

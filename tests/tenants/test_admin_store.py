@@ -54,8 +54,9 @@ def setting(id: str, **fields: Any) -> TenantSetting:
 
 
 async def keys(pool: StorePool) -> set[str]:
+    """Return the keys but for the counter of changes."""
     found = await pool.store.bulk.command("KEYS", f"{pool.namespace}:*")
-    return {key.removeprefix(f"{pool.namespace}:") for key in found}
+    return {key.removeprefix(f"{pool.namespace}:") for key in found} - {"appliance:changes"}
 
 
 async def hash_of(pool: StorePool, key: str) -> dict[str, str]:

@@ -6,10 +6,11 @@
 local q = cjson.decode(ARGV[1])
 local sid, now_ms = q.server_id, q.now_ms
 local server_key = P .. 'server:' .. sid
-local s = call('HMGET', server_key, 'url', 'state', 'online', 'load_multiplier')
+local s = call('HMGET', server_key, 'url', 'state', 'online', 'load_multiplier', 'bbb_version')
 if not s[1] then return cjson.encode({ known = false }) end
 local state = state_of(sid, s[2])
-if q.bbb_version then call('HSET', server_key, 'bbb_version', q.bbb_version) end
+local changed = q.bbb_version ~= nil and q.bbb_version ~= s[5]
+if changed then call('HSET', server_key, 'bbb_version', q.bbb_version) end
 if state == 'disabled' then return cjson.encode({ known = false }) end
 
 local FOREIGN_GRACE_MS = 30000
@@ -20,7 +21,7 @@ local ABANDONED_GRACE_MS = 60000
 call('SADD', A .. 'servers', sid)
 local online, came_online = s[3] == 'true', false
 call('HSET', P .. sid, 'unhealthy_counter', 0)
-local changed = call('DEL', A .. 'suspect:' .. sid) == 1 -- superseded by this poll
+if call('DEL', A .. 'suspect:' .. sid) == 1 then changed = true end -- superseded by this poll
 if not online then
   local healthy = call('HINCRBY', P .. sid, 'healthy_counter', 1)
   if healthy >= q.healthy_threshold then

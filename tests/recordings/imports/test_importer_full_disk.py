@@ -8,7 +8,7 @@ from pathlib import Path
 
 import trio
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 DEADLINE_S = 50.0
 # Who is not root becomes it in a user namespace of his own, and may mount there.
 NAMESPACE = ["unshare", *(["--user", "--map-root-user"] if os.geteuid() else []), "--mount"]

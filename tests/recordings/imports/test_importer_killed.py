@@ -18,7 +18,7 @@ from appliance.recordings.imports.model import MAX_ATTEMPTS, ImportState
 from tests.doubles.import_tools import ImportBench, open_import_bench
 from tests.doubles.recording_tars import recording_tar
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FORMATS = {"video": {"video.webm": b"v" * 5000}, "presentation": {"1.svg": b"<svg/>"}}
 MAX_POINTS = 60
 UNPACKING = 4

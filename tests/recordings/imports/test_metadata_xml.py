@@ -16,7 +16,7 @@ from appliance.recordings.imports.metadata_xml import (
 from appliance.recordings.recording import is_format, is_record_id
 from tests.doubles.recording_tars import metadata_xml
 
-DATA = Path(__file__).resolve().parents[1] / "data/recordings"
+DATA = Path(__file__).resolve().parents[2] / "data/recordings"
 GOOD = metadata_xml("r1", "video", name="Ä & b", metadata={"a": "1", "empty": ""})
 
 

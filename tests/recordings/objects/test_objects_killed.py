@@ -19,7 +19,7 @@ from tests.doubles.import_tools import ImportBench, open_import_bench
 from tests.doubles.object_driver import FORMATS
 from tests.doubles.s3 import S3Server, open_objects
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 RECOVERY_S = 60.0
 
 

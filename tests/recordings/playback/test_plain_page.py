@@ -21,7 +21,7 @@ from tests.doubles.settings import settings_of
 DEADLINE_S = 60
 PAGE = "/playback/presentation/2.3/rec-1"
 BELOW = "/presentation/rec-1/playback.html"
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 async def get(player: Player, target: str, *headers: str, method: str = "GET") -> Answer:
