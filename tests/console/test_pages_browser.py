@@ -254,9 +254,10 @@ def test_keyboard_searches_and_opens(visitor: Visitor) -> None:
 def test_enter_on_a_selected_server_changes_nothing(visitor: Visitor) -> None:
     visitor.log_in()
     visitor.open("servers")
-    box = visitor.find(f"{visitor.row(0)} input[type=checkbox]")
-    box.click()
-    box.send_keys(Key.ENTER)
+    visitor.wait(lambda: visitor.text("#live") == "live")  # rows may be replaced until then
+    box = f"{visitor.row(0)} input[type=checkbox]"
+    visitor.find(box).click()
+    visitor.find(box).send_keys(Key.ENTER)
     visitor.open("servers")
 
     assert "cordoned" not in visitor.text(visitor.row(0))
@@ -389,8 +390,12 @@ def test_pages_have_no_barriers_and_fit(visitor: Visitor) -> None:
 def test_pages_are_read_and_used_without_scripts(visitor: Visitor) -> None:
     visitor.browser.set_up(scripts=False)
     visitor.log_in()
-    visitor.open("servers")
-    assert "enabled" in visitor.text(visitor.row(0))
+
+    def is_enabled() -> bool:  # what is shown may be a second old, and does not change by itself
+        visitor.open("servers")
+        return "enabled" in visitor.text(visitor.row(0))
+
+    visitor.wait(is_enabled)
     visitor.press("Cordon", visitor.row(0))
 
     visitor.wait(lambda: "is cordoned" in visitor.text("#notice"))
