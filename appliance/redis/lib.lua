@@ -36,11 +36,16 @@ local function state_of(id, stored)
   return 'disabled'
 end
 
+-- Count a change of the list of servers, leases or tenants, so that appliances read it again (watch_pool.lua).
+local function note_change(list)
+  call('HINCRBY', A .. 'changes', list, 1)
+end
+
 -- Set the state of a server and move its load to the sorted set of that state. A maintenance window that
 -- had changed it has no say in it any more (advance_maintenance.lua).
 local function set_state(sid, state)
   call('HSET', P .. 'server:' .. sid, 'state', state)
-  call('HINCRBY', A .. 'changes', 'servers', 1)
+  note_change('servers')
   call('HDEL', A .. 'registering', sid) -- it does not enable itself any more
   call('HDEL', A .. 'maintained', sid)
   local load = call('ZSCORE', P .. 'server_load', sid) or call('ZSCORE', P .. 'cordoned_server_load', sid)

@@ -40,5 +40,5 @@ def test_a_script_of_a_hot_call_makes_nothing_that_it_does_not_use(name: str) ->
 
 
 def test_the_library_is_not_in_front_of_a_script_that_does_without() -> None:
-    assert "function" not in SCRIPTS["release_leases"].source
+    assert "function" not in SCRIPTS["list_tokens"].source
     assert "limits_of" not in SCRIPTS["find_meeting"].source

@@ -7,5 +7,5 @@ if call('EXISTS', P .. 'server:' .. ARGV[1]) == 0 then return 0 end
 local known = call('GET', key)
 if known == 'silent' or (known and ARGV[3] ~= '1') then return 0 end
 call('SET', key, ARGV[3] == '1' and 'silent' or 'failed', 'PX', ARGV[2])
-call('HINCRBY', A .. 'changes', 'servers', 1)
+note_change('servers')
 return 1

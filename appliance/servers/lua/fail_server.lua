@@ -15,7 +15,7 @@ call('HSET', P .. sid, 'healthy_counter', 0)
 local unhealthy = call('HINCRBY', P .. sid, 'unhealthy_counter', 1)
 call('DEL', A .. 'suspect:' .. sid) -- superseded by this poll
 local was_online = s[3] == 'true'
-if was_online or unhealthy == 1 then call('HINCRBY', A .. 'changes', 'servers', 1) end
+if was_online or unhealthy == 1 then note_change('servers') end
 if was_online and unhealthy < tonumber(ARGV[3]) then return { unhealthy, 0, 0 } end
 
 -- When the server goes offline, the whole set: a Scalelite on the same stores places meetings too.

@@ -37,5 +37,5 @@ for id in pairs(owners) do
   if not wanted[id] and call('EXISTS', P .. 'server:' .. id) == 0 then call('HDEL', key, id) end
 end
 call('PEXPIRE', key, lease_ms)
-if changed then call('HINCRBY', A .. 'changes', 'leases', 1) end
+if changed then note_change('leases') end
 return { text(call('HGET', A .. 'changes', 'leases')), held }

@@ -309,7 +309,7 @@ elseif online then
   local set = state == 'enabled' and 'server_load' or 'cordoned_server_load'
   call('ZADD', P .. set, decimal(load), sid)
 end
-if changed or came_online then call('HINCRBY', A .. 'changes', 'servers', 1) end
+if changed or came_online then note_change('servers') end
 local parts = {}
 for index = 2, #ARGV do parts[#parts + 1] = ARGV[index] end
 local usage_saved = #parts > 0 and save_usage(sid, parts) or 0

@@ -9,6 +9,6 @@ if s[3] ~= 'true' then
   if call('HINCRBY', P .. sid, 'healthy_counter', 1) < tonumber(ARGV[2]) then return 0 end
   call('HSET', P .. 'server:' .. sid, 'online', 'true')
 end
-call('HINCRBY', A .. 'changes', 'servers', 1)
+note_change('servers')
 call('HSET', P .. sid, 'unhealthy_counter', 0)
 return s[3] == 'true' and 0 or 1

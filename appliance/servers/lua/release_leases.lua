@@ -5,5 +5,5 @@ for i = 2, #ARGV do
 end
 call('SREM', A .. 'pollers', ARGV[1])
 call('DEL', A .. 'poller:' .. ARGV[1])
-call('HINCRBY', A .. 'changes', 'leases', 1)
+note_change('leases')
 return 1

@@ -27,7 +27,7 @@ for name, value in pairs(q.fields) do call('HSET', key, name, value) end
 for _, name in ipairs(q.removed) do call('HDEL', key, name) end
 for name, value in pairs(q.own) do call('HSET', A .. 'server:' .. q.id, name, value) end
 for _, name in ipairs(q.removed_own) do call('HDEL', A .. 'server:' .. q.id, name) end
-call('HINCRBY', A .. 'changes', 'servers', 1)
+note_change('servers')
 if q.state then set_state(q.id, q.state) end
 if q.registering then call('HSET', A .. 'registering', q.id, 0) end
 return 1

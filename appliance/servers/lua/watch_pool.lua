@@ -14,7 +14,7 @@ for _, one in ipairs(call('SMEMBERS', A .. 'pollers')) do
 end
 call('PEXPIRE', A .. 'pollers', lease_ms)
 call('PEXPIRE', A .. 'leases', lease_ms)
-if changed then call('HINCRBY', A .. 'changes', 'leases', 1) end
+if changed then note_change('leases') end
 local counts = call('HMGET', A .. 'changes', 'servers', 'leases', 'tenants')
 local servers = table.concat({ text(counts[1]), call('SCARD', P .. 'servers'), call('SCARD', P .. 'server_enabled'),
   call('ZCARD', P .. 'server_load'), call('ZCARD', P .. 'cordoned_server_load') }, ' ')

@@ -20,5 +20,5 @@ call('DEL', P .. 'tenant_settings:' .. id, key, A .. 'meetings_of_tenant:' .. id
   A .. 'param_rules:' .. id)
 call('SREM', A .. 'limited', id)
 call('SREM', P .. 'tenants', id)
-call('HINCRBY', A .. 'changes', 'tenants', 1)
+note_change('tenants')
 return 0

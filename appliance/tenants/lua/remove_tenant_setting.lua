@@ -8,7 +8,7 @@ if call('EXISTS', key) == 0 then
     local rule = call('HGET', A .. 'param_rules:' .. tenant, id)
     if rule then
       call('HDEL', A .. 'param_rules:' .. tenant, id)
-      call('HINCRBY', A .. 'changes', 'tenants', 1)
+      note_change('tenants')
       local r = cjson.decode(rule)
       return { id, r.param, r.value, '', r.call, r.mode, r.version, tenant }
     end
@@ -17,7 +17,7 @@ if call('EXISTS', key) == 0 then
 end
 local for_call = text(call('HGET', A .. 'setting_calls', id))
 call('DEL', key)
-call('HINCRBY', A .. 'changes', 'tenants', 1)
+note_change('tenants')
 call('HDEL', A .. 'setting_calls', id)
 if s[4] then call('SREM', P .. 'tenant_settings:' .. s[4], id) end
 return { id, text(s[1]), text(s[2]), text(s[3]), for_call, '', '', text(s[4]) }

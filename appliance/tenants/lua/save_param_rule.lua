@@ -21,5 +21,5 @@ end
 rule.order = last + 1
 call('HSET', key, id, cjson.encode(rule))
 call('SADD', A .. 'limited', tenant)
-call('HINCRBY', A .. 'changes', 'tenants', 1)
+note_change('tenants')
 return { 1 }

@@ -17,5 +17,5 @@ end
 for field, value in pairs(q.fields) do call('HSET', key, field, value) end
 for _, field in ipairs(q.removed) do call('HDEL', key, field) end
 call('SADD', P .. 'tenants', q.id)
-call('HINCRBY', A .. 'changes', 'tenants', 1)
+note_change('tenants')
 return { 1 }

@@ -13,5 +13,5 @@ end
 call('HSET', P .. 'tenant_setting:' .. id, 'param', param, 'value', value, 'override', override, 'tenant_id', tenant)
 if for_call ~= '' then call('HSET', A .. 'setting_calls', id, for_call) end
 call('SADD', P .. 'tenant_settings:' .. tenant, id)
-call('HINCRBY', A .. 'changes', 'tenants', 1)
+note_change('tenants')
 return { 1 }
