@@ -74,16 +74,16 @@ def listing_sql(
     wanted: RecordingFilter,
     most: int | None = None,
     *,
-    by: By | None = None,
+    by: By,
     after: Place | None = None,
     newest: int | None = None,
 ) -> tuple[str, list[object]]:
     """Return the statement that lists recordings, newest first, and its arguments.
 
     `most` limits the result without changing the query plan. `after`: instead of the offset.
-    `newest`: only so many recordings are looked at.
+    `newest`: at most so many recordings are examined.
     """
-    where, args = _where(wanted, by or _usual(wanted))
+    where, args = _where(wanted, by)
 
     def argument(value: object) -> str:
         args.append(value)
@@ -105,14 +105,6 @@ def listing_sql(
     chosen = f"SELECT c.* FROM {table} {where} ORDER BY {order} {limit} {offset}"
     sql = _READ.format(chosen=chosen, order=_NEWEST.format("r."))
     return (sql if most is None else f"{sql} LIMIT {most:d}"), args
-
-
-def _usual(wanted: RecordingFilter) -> By:
-    if wanted.names_recordings:
-        return "names"
-    if wanted.metadata is not None:
-        return "metadata"
-    return "time" if wanted.tenant_id is None else "tenant"
 
 
 def count_sql(wanted: RecordingFilter, by: By) -> tuple[str, list[object]]:

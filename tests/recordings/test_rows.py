@@ -12,6 +12,7 @@ from appliance.postgres.database import Database
 from appliance.recordings.filter import RecordingFilter
 from appliance.recordings.rows import (
     READ_ONE,
+    By,
     listing_sql,
     prefix_range,
     timestamp_of,
@@ -35,22 +36,26 @@ def filter_of(**wanted: object) -> RecordingFilter:
     return RecordingFilter(**wanted)  # type: ignore[arg-type]
 
 
-PLANS = {
-    "a page": (filter_of(offset=20, limit=10), STARTTIME),
-    "meetings": (filter_of(meeting_ids=("meeting-7", "x")), MEETING),
-    "recordings": (filter_of(record_id_prefixes=("rec-0000007", "rec-002999")), RECORD_ID),
-    "metadata": (filter_of(metadata=(("course", "course-7"),)), METADATA),
-    "tenant": (filter_of(tenant_id="tenant-7"), METADATA),
-    "tenant's meeting": (filter_of(tenant_id="tenant-75", meeting_ids=("meeting-7",)), None),
-    "any state": (filter_of(states=None, meeting_ids=("meeting-7",)), MEETING),
+PLANS: dict[str, tuple[RecordingFilter, By, str | None]] = {
+    "a page": (filter_of(offset=20, limit=10), "time", STARTTIME),
+    "meetings": (filter_of(meeting_ids=("meeting-7", "x")), "names", MEETING),
+    "recordings": (filter_of(record_id_prefixes=("rec-0000007", "rec-002999")), "names", RECORD_ID),
+    "metadata": (filter_of(metadata=(("course", "course-7"),)), "metadata", METADATA),
+    "tenant": (filter_of(tenant_id="tenant-7"), "tenant", METADATA),
+    "tenant's meeting": (
+        filter_of(tenant_id="tenant-75", meeting_ids=("meeting-7",)),
+        "names",
+        None,
+    ),
+    "any state": (filter_of(states=None, meeting_ids=("meeting-7",)), "names", MEETING),
 }
-"""Filter, and the index by which its recordings must be found. A listing of everything is not here:
-it may as well be read from end to end. None: by either of two."""
+"""Filter, how its recordings are found, and the index that must serve it. A listing of everything
+is not here: it may as well be read from end to end. None: by either of two."""
 
 
-async def plan_of(postgres: Database, wanted: RecordingFilter, mode: str) -> str:
+async def plan_of(postgres: Database, wanted: RecordingFilter, by: By, mode: str) -> str:
     """Return the plan of a listing as PostgreSQL makes it with (custom) or without its values."""
-    sql, args = listing_sql(wanted)
+    sql, args = listing_sql(wanted, by=by)
 
     async def work(connection: object) -> str:
         await connection.execute(f"SET LOCAL plan_cache_mode = {mode}")  # type: ignore[attr-defined]
@@ -64,10 +69,10 @@ async def test_listings_are_found_by_an_index_among_30_000_recordings(database_u
     with trio.fail_after(DEADLINE_S):
         async with open_recordings(database_url) as (postgres, _):
             await fill(postgres, MANY)
-            for (name, (wanted, index)), mode in itertools.product(
+            for (name, (wanted, by, index)), mode in itertools.product(
                 PLANS.items(), ("force_custom_plan", "force_generic_plan")
             ):
-                plan = await plan_of(postgres, wanted, mode)
+                plan = await plan_of(postgres, wanted, by, mode)
 
                 used = set(re.findall(r"Scan (?:using|on) (\w+)", plan))
                 assert index is None or index in used, (name, mode, plan)
@@ -95,7 +100,8 @@ def test_prefix_is_a_range(prefix: str, high: str) -> None:
 def test_values_are_arguments_and_never_text() -> None:
     evil = "'; DROP TABLE recordings; --"
     sql, args = listing_sql(
-        RecordingFilter((evil,), (evil,), (evil,), ((evil, evil),), evil, offset=1, limit=2)
+        RecordingFilter((evil,), (evil,), (evil,), ((evil, evil),), evil, offset=1, limit=2),
+        by="names",
     )
     assert "DROP" not in sql
     assert len(args) == 10
@@ -104,7 +110,8 @@ def test_values_are_arguments_and_never_text() -> None:
 def test_cut_is_at_the_very_end_so_that_the_rows_are_found_as_without_it() -> None:
     wanted = RecordingFilter(("meeting",))
 
-    assert listing_sql(wanted, 251)[0] == f"{listing_sql(wanted)[0]} LIMIT 251"
+    whole, _ = listing_sql(wanted, by="names")
+    assert listing_sql(wanted, 251, by="names")[0] == f"{whole} LIMIT 251"
 
 
 def test_times_are_utc_to_the_millisecond() -> None:
