@@ -20,9 +20,9 @@ CONFIGURATION = "/etc/default/scalelite-appliance"
 SECRETS = "/etc/scalelite-appliance/secrets.env"
 PORT = 3000
 _HOST_ADVICE = re.compile(
-    r"WARNING (?:Memory overcommit|you have Transparent Huge Pages|The TCP backlog)|: redis_slow "
+    r"WARNING (?:Memory overcommit|you have Transparent Huge Pages|The TCP backlog)"
 )
-"""What is said about the host, which a guest cannot change: its kernel, and that it is busy."""
+"""What Redis says about the kernel of the host, which a guest cannot change."""
 SETTLE_S = 90.0
 """Deadline for a condition; only a slow and busy host comes near it."""
 
