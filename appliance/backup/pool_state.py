@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from appliance.backup.keys import TYPES, Entry, Value, classify, is_taken, to_type
-from appliance.redis.store import RedisStore
+from appliance.redis.store import RedisStore, in_chunks
 
 CHUNK = 500
 """Keys per round trip."""
@@ -41,8 +41,8 @@ async def read_entries(redis: RedisStore, now_ms: int) -> list[Entry]:
         key=lambda key: (not classify(key)[0].owner, key),
     )
     entries: list[Entry] = []
-    for start in range(0, len(names), CHUNK):
-        entries += await _read_chunk(redis, names[start : start + CHUNK], now_ms)
+    for chunk in in_chunks(names, CHUNK):
+        entries += await _read_chunk(redis, chunk, now_ms)
     return sorted(entries, key=lambda entry: entry.key)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from appliance.callbacks.rules import (
     CLOCK_TOLERANCE_S,
@@ -22,7 +22,7 @@ from appliance.callbacks.rules import (
     host_of_url,
     longest_delays_s,
 )
-from appliance.redis.store import RedisStore
+from appliance.redis.store import RedisStore, in_chunks
 
 KEEP_S = 7 * 86400
 """How long a failed or dropped callback is kept."""
@@ -94,7 +94,7 @@ class RedisQueue:
         key = self._redis.own_key("callbacks_due")
         later = await self._redis.command("ZRANGEBYSCORE", key, f"({now_ms + tolerance_ms}", "+inf")
         changed = 0
-        for chunk in _chunks(later):
+        for chunk in in_chunks(later, _CHUNK):
             changed += await self._redis.run(
                 "advance_callbacks", now_ms, len(limits_ms), *limits_ms, *chunk
             )
@@ -108,7 +108,7 @@ class RedisQueue:
         """Return the newest callbacks, newest first."""
         ids = await self._redis.command("ZREVRANGE", self._redis.own_key("callbacks"), 0, -1)
         found: list[QueuedCallback] = []
-        for chunk in _chunks(ids):
+        for chunk in in_chunks(ids, _CHUNK):
             commands = [("HGETALL", self._redis.own_key(f"callback:{one}")) for one in chunk]
             for one, flat in zip(chunk, await self._redis.pipeline(commands), strict=True):
                 queued = self._queued_of(one, flat) if flat else None
@@ -141,7 +141,7 @@ class RedisQueue:
     async def _change(self, what: str, owner: str, time: int, ids: Sequence[str]) -> list[str]:
         """Change callbacks in small chunks, since a script blocks Redis while it runs."""
         changed = list[str]()
-        for chunk in _chunks(ids):
+        for chunk in in_chunks(ids, _CHUNK):
             changed += await self._redis.run(
                 "change_callbacks", what, owner, self._now_ms(), time, *chunk
             )
@@ -200,7 +200,3 @@ def _parse(text: str) -> Callback:
 
 def _ours(ids: Sequence[str]) -> list[str]:
     return [one for one in ids if one.startswith("r")]
-
-
-def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK))

@@ -14,7 +14,7 @@ from appliance.fleet.capacity import FleetNote
 from appliance.fleet.events import Told
 from appliance.model import ServerId
 from appliance.pool.records import CHUNK
-from appliance.redis.store import RedisStore
+from appliance.redis.store import RedisStore, in_chunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,9 @@ class FleetStore:
     redis: RedisStore
 
     async def read_notes(self, server_ids: Sequence[ServerId]) -> dict[ServerId, FleetNote]:
-        """Return what is known of these servers. Takes a round trip for every CHUNK servers."""
+        """Return the notes on these servers. Takes one round trip per CHUNK servers."""
         notes: dict[ServerId, FleetNote] = {}
-        for begin in range(0, len(server_ids), CHUNK):
-            some = server_ids[begin : begin + CHUNK]
+        for some in in_chunks(server_ids, CHUNK):
             found = await self.redis.run("read_fleet", *some)
             for server_id, (pending, polled, maintained) in zip(some, found, strict=True):
                 users = max(0, int(pending or 0))

@@ -22,7 +22,7 @@ from appliance.model import (
     Target,
     TenantId,
 )
-from appliance.redis.store import RedisStore, RedisStores
+from appliance.redis.store import RedisStore, RedisStores, in_chunks
 from appliance.tenants.scoped_id import scoped_id
 
 NOTIFY_AFTER_LOSS_MS = 5_000
@@ -124,14 +124,14 @@ class PoolRecords:
     async def list_servers(self, *, in_background: bool = False) -> list[Server]:
         """Return all servers, sorted by id.
 
-        Takes a round trip, and one for every CHUNK servers, which other commands come between.
+        Takes one round trip for the ids and one per CHUNK servers; other commands run in between.
         """
         redis = self.redis.background if in_background else self.redis.foreground
         ids = sorted(await redis.command("SMEMBERS", redis.key("servers")))
         return await _read_servers(redis, ids)
 
     async def read_servers(self, server_ids: Sequence[ServerId]) -> list[Server]:
-        """Return those of these servers that exist. Takes a round trip for every CHUNK servers."""
+        """Return the servers that exist among these. Takes one round trip per CHUNK servers."""
         return await _read_servers(self.redis.background, server_ids)
 
     async def count_pool(self) -> tuple[int, int, int, int]:
@@ -155,9 +155,8 @@ class PoolRecords:
 
 async def _read_servers(redis: RedisStore, server_ids: Sequence[str]) -> list[Server]:
     found: list[Server] = []
-    for begin in range(0, len(server_ids), CHUNK):
-        replies = await redis.run("list_servers", *server_ids[begin : begin + CHUNK])
-        found += map(parse_server, replies)
+    for some in in_chunks(server_ids, CHUNK):
+        found += map(parse_server, await redis.run("list_servers", *some))
     return found
 
 

@@ -23,7 +23,7 @@ from appliance.model import (
     ServerState,
 )
 from appliance.pool.records import NOTIFY_AFTER_END_MS, NOTIFY_AFTER_LOSS_MS, parse_state
-from appliance.redis.store import Argument, RedisStores, to_script_json
+from appliance.redis.store import Argument, RedisStores, in_chunks, to_script_json
 from appliance.servers.model import (
     DoubleMeeting,
     FailureResult,
@@ -177,8 +177,8 @@ class ServerStore:
     ) -> list[list[Any]]:
         """Return the replies to the commands about each meeting."""
         replies: list[list[Any]] = []
-        for begin in range(0, len(meeting_ids), CHUNK):
-            asked = [commands(meeting_id) for meeting_id in meeting_ids[begin : begin + CHUNK]]
+        for some in in_chunks(meeting_ids, CHUNK):
+            asked = [commands(meeting_id) for meeting_id in some]
             left = iter(await self.redis.background.pipeline(list(chain.from_iterable(asked))))
             replies.extend([next(left) for _ in one] for one in asked)
         return replies

@@ -14,6 +14,7 @@ import trio
 from appliance.admin_calls.refusal import RefusalKind, Refused
 from appliance.bbb.server_facts import ServerFacts
 from appliance.model import Target
+from appliance.redis.store import in_chunks
 from appliance.settings import Settings
 from appliance.takeover.deps import TakeoverDeps, TakeoverSources
 from appliance.takeover.findings import TakeoverFinding, Verdict, found
@@ -182,8 +183,8 @@ async def _check_folder(sources: TakeoverSources, number: int) -> StepResult:
     folder = folders[number]
     names = await trio.to_thread.run_sync(sources.files.recordings_in, folder)
     known: set[str] = set()
-    for start in range(0, len(names), _CHUNK):
-        known |= await open_recording_survey(sources).known(names[start : start + _CHUNK])
+    for chunk in in_chunks(names, _CHUNK):
+        known |= await open_recording_survey(sources).known(chunk)
     findings = list(judge_strangers(folder, names, known, await _tar_ids(sources)))
     return StepResult(findings, Cursor("folders", number + 1))
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from appliance.faults import StoreDown
 from appliance.redis.client import RedisClient, RedisDown, RedisError
+from appliance.redis.store import in_chunks
 from appliance.takeover.pool_findings import (
     APPLIANCE_PREFIX,
     CLAIM_PREFIX,
@@ -126,8 +127,7 @@ class PoolSurvey:
     async def _ask(self, command: str, names: Sequence[str]) -> list[Any]:
         """Run a command on many keys."""
         replies: list[Any] = []
-        for start in range(0, len(names), _CHUNK):
-            chunk = names[start : start + _CHUNK]
+        for chunk in in_chunks(names, _CHUNK):
             asked = [[command, f"{self.namespace}:{name}"] for name in chunk]
             replies += await self.client.pipeline(asked)
         return replies

@@ -14,7 +14,7 @@ import msgspec
 
 from appliance.model import ServerId
 from appliance.pool.records import CHUNK
-from appliance.redis.store import Argument, RedisStore
+from appliance.redis.store import Argument, RedisStore, in_chunks
 from appliance.usage.model import (
     Debts,
     EndedRun,
@@ -79,10 +79,9 @@ class UsageStore:
     async def read_all(
         self, server_ids: Sequence[ServerId]
     ) -> dict[ServerId, tuple[int, ServerUsage]]:
-        """Return versions and states of servers. Takes a round trip for every CHUNK servers."""
+        """Return versions and states of servers. Takes one round trip per CHUNK servers."""
         found: dict[ServerId, tuple[int, ServerUsage]] = {}
-        for begin in range(0, len(server_ids), CHUNK):
-            some = server_ids[begin : begin + CHUNK]
+        for some in in_chunks(server_ids, CHUNK):
             keys = [self.redis.own_key(f"usage_of:{server_id}") for server_id in some]
             replies = await self.redis.pipeline(
                 [("HMGET", key, "version", "state") for key in keys]
@@ -168,7 +167,7 @@ class UsageStore:
         await self.redis.run("change_debts", _encode(changes).decode())
 
     async def dismiss_debts(self, server_id: ServerId, internal_ids: Sequence[str]) -> None:
-        """Forget recordings that a server owes; the database is told later (read_settled)."""
+        """Forget recordings that a server owes; read_settled brings it to the database."""
         await self.redis.run("dismiss_debts", server_id, *internal_ids)
 
     async def read_settled(self) -> list[str]:

@@ -28,6 +28,7 @@ from appliance.console.pages.shared import cut_page
 from appliance.console.snapshot import PoolSnapshot
 from appliance.faults import BbbError
 from appliance.meetings.administration import find_meetings
+from appliance.redis.store import in_chunks
 
 PARAMS = ("q", "server", "tenant", "sort", "p")
 _FIELDS = ("name", "users", "moderators", "videos", "seen_created", "created")
@@ -87,8 +88,7 @@ async def describe_meetings(
     redis = console.features.redis.background
     tenants = await read_tenant_names(console)
     found: list[MeetingPage] = []
-    for start in range(0, len(records), _CHUNK):
-        chunk = records[start : start + _CHUNK]
+    for chunk in in_chunks(records, _CHUNK):
         replies = await redis.pipeline(
             [("HMGET", redis.own_key(f"meeting:{one.id}"), *_FIELDS) for one in chunk]
         )
