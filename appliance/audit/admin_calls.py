@@ -65,7 +65,7 @@ class AuditEntryJson(Answer, frozen=True):
 
 
 class AuditIncompleteJson(ErrorJson, frozen=True):
-    """A store does not answer: what is missing, and what can be shown all the same."""
+    """The answer while a store is unreachable: the reason, and the entries of the other stores."""
 
     entries: tuple[AuditEntryJson, ...] = ()
 

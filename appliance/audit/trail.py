@@ -37,7 +37,7 @@ _MAX_HELD = 1000
 
 
 class TrailIncomplete(Exception):
-    """A store does not answer: `str()` says which and what is missing; `entries` were found."""
+    """A store is unreachable: `str()` names it and the missing entries; `entries` were found."""
 
     def __init__(self, reason: str, entries: list[AuditEntry]) -> None:
         super().__init__(reason)

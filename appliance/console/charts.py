@@ -16,7 +16,7 @@ from appliance.console.snapshot import ServerRow
 from appliance.model import ServerState
 
 MANY = 300
-"""Servers that can be told apart in the picture of the pool."""
+"""Up to this many servers are drawn one by one."""
 _POINTS = 288
 """Points of a chart of a day: one for five minutes."""
 
@@ -129,7 +129,7 @@ def draw_skyline(rows: Sequence[ServerRow], label: str) -> Markup:
 def _towers(rows: Sequence[ServerRow], highest: float) -> Iterator[tuple[int, int, str, float]]:
     """Yield first place, number of places, kind and height of each tower.
 
-    Too many servers to be told apart are sorted by height, and those of the same height are one.
+    More than MANY servers are sorted by height, and servers of the same height share a tower.
     """
     towers = [tower_of(row, highest) for row in rows]
     if len(rows) <= MANY:

@@ -169,7 +169,7 @@ class _PageViews:
             console.live.forget()
             notice, status = done.notice, 200
         else:
-            notice, status = Notice(visit.texts.tell(str(done)), "failed"), done.status
+            notice, status = Notice(visit.texts.translate(str(done)), "failed"), done.status
         if request.headers.get("x-fragment"):
             csrf = console.signer.csrf_token(visit.viewer.session)
             html = console.part("notice", visit.view, notice=notice, csrf=csrf)

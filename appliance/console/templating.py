@@ -68,7 +68,7 @@ def make_environment(assets: Mapping[str, Asset]) -> Environment:
         day_chart=draw_day,
         skyline=draw_skyline,
         mark=_mark,
-        tell=_tell,
+        translate=_translate,
         navigation=_navigation,
         version=__version__,
     )
@@ -95,11 +95,11 @@ def _mark(kind: str) -> Markup:
 _COMMAND = re.compile("`([^`]+)`")
 
 
-def _tell(texts: Texts, text: str) -> Markup:
+def _translate(texts: Texts, text: str) -> Markup:
     """Return a text of the appliance in the viewer's language, else marked as English."""
-    told = texts.tell(text)
-    shown = Markup(_COMMAND.sub(r"<code>\1</code>", str(escape(told))))
-    if told == text and texts.language != ENGLISH:
+    translated = texts.translate(text)
+    shown = Markup(_COMMAND.sub(r"<code>\1</code>", str(escape(translated))))
+    if translated == text and texts.language != ENGLISH:
         return Markup(f'<span lang="{ENGLISH}">{shown}</span>')
     return shown
 

@@ -24,7 +24,7 @@ _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
-_MAX_TOLD = 10_000
+_MAX_TRANSLATED = 10_000
 _LEAST_WORDS = 7
 """Characters beside the placeholders that a message must have to be recognised."""
 
@@ -49,7 +49,7 @@ class Texts:
 
     language: str
     messages: Mapping[str, str] = field(default_factory=dict, repr=False)
-    _told: dict[str, str] = field(default_factory=dict, repr=False)
+    _translated: dict[str, str] = field(default_factory=dict, repr=False)
 
     def t(self, message: str, **values: Any) -> str:
         """Translate a message and fill in its values; numbers are grouped."""
@@ -62,18 +62,18 @@ class Texts:
         }
         return text.format_map(shown)
 
-    def tell(self, text: str) -> str:
+    def translate(self, text: str) -> str:
         """Translate a text that the appliance has composed: a finding of doctor, a refusal.
 
         It is found among the messages by its words: `{path} is missing` for `/mnt is missing`.
         """
         if not self.messages or not text:
             return text
-        known = self._told.get(text)
+        known = self._translated.get(text)
         if known is None:
-            if len(self._told) >= _MAX_TOLD:
-                self._told.clear()
-            known = self._told[text] = self._compose(text)
+            if len(self._translated) >= _MAX_TRANSLATED:
+                self._translated.clear()
+            known = self._translated[text] = self._compose(text)
         return known
 
     def _compose(self, text: str) -> str:
@@ -82,7 +82,7 @@ class Texts:
         for pattern, names, message in _patterns_of(tuple(self.messages)):
             if found := pattern.fullmatch(text):
                 # A part that is a sentence itself, such as the reason of a failure.
-                parts = [self.tell(part) if " " in part else part for part in found.groups()]
+                parts = [self.translate(part) if " " in part else part for part in found.groups()]
                 return self.messages[message].format_map(dict(zip(names, parts, strict=True)))
         return text
 

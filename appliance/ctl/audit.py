@@ -48,7 +48,7 @@ def _parse_time(text: str) -> str:
 
 
 def show(console: Console, client: ControlClient, args: Namespace) -> int:
-    """Show the entries in a table; with a store away those that are found, and what is missing."""
+    """Show the entries in a table; while a store is unreachable, those of the others."""
     given = {"since": args.since, "object": args.object, "who": args.who, "limit": str(args.limit)}
     missing = ""
     try:

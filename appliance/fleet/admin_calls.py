@@ -62,7 +62,7 @@ class CapacityJson(Answer, frozen=True):
 
 
 class FleetEventJson(Answer, frozen=True):
-    """What is sent to a hook next."""
+    """The next event for a hook."""
 
     event: EventKind
     server: Annotated[str | None, Meta(description="null: it is about the pool.")]

@@ -67,7 +67,7 @@ def observe(told: Told, capacity: Capacity, servers: Collection[Server]) -> Told
 
 
 def find_events(told: Told, capacity: Capacity, servers: Collection[Server]) -> list[FleetEvent]:
-    """Return what has to be sent to a hook. `told`: as `observe` returns it."""
+    """Return the events to send to a hook. `told`: the result of `observe`."""
     found = [
         FleetEvent(EventKind.OFFLINE, server.id)
         for server in servers

@@ -17,7 +17,6 @@ from appliance.servers.remembered import RememberedServers
 from appliance.servers.store import ServerStore
 from appliance.servers.versions.shares import VersionShares
 from appliance.settings import Settings
-from appliance.tenants.cache import TenantCache
 from appliance.usage.deps import UsageDeps
 
 
@@ -44,7 +43,6 @@ class ServerDeps:
     instance: str
     """Identifies this process among the appliances on the same stores."""
     shares: VersionShares
-    tenant_cache: TenantCache
     audit: AuditTrail | None = None
     """None: what tasks change is only logged."""
     usage: UsageDeps | None = None

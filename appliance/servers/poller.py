@@ -2,8 +2,8 @@
 
 Twice a second it renews its part in polling and asks whether a server or a lease has changed
 (watch_pool.lua). Only then it reads the list, so that changes made through any appliance take
-effect within a second, and the servers of a dead appliance are taken over. What a Scalelite changes
-in a server it finds by reading some servers each time, in turn. A slow or dead server does not
+effect within a second, and the servers of a dead appliance are taken over. Changes of a server by
+a Scalelite are found by reading some servers each time, round-robin. A slow or dead server does not
 delay the others. The rules are in polling.py and the scripts.
 """
 
@@ -59,7 +59,7 @@ class Poller:
     def __init__(self) -> None:
         self._polled: dict[ServerId, _PolledServer] = {}
         self._marks: PoolMarks | None = None
-        """Of what was read; None: nothing yet, or it has to be read again."""
+        """The marks of the lists as last read; None: they must be read."""
         self._turn = 0
         """Index of the next server to be read without a notice."""
 
@@ -102,7 +102,7 @@ class Poller:
         await deps.shares.refresh()
         asked_ms = deps.now_ms()
         marks = await deps.store.watch_pool(deps.instance, lease_ms=LEASE_MS)
-        deps.tenant_cache.note_mark(marks.tenants, asked_ms=asked_ms)
+        deps.callbacks.tenants.cache.note_mark(marks.tenants, asked_ms=asked_ms)
         before, self._marks = self._marks, None
         if before is None or before.servers != marks.servers or not deps.remembered.servers:
             await self._read_all(deps)

@@ -12,7 +12,7 @@ from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import AdminCall, Answer, Audited, Call, Snapshot, Time, time_json
 from appliance.admin_calls.fields import Fields, NoFields, Text, nested, text
 from appliance.bbb.endpoint import host_of, url_key
-from appliance.model import ServerChange
+from appliance.model import Server, ServerChange
 from appliance.servers import registration
 from appliance.servers.admin_calls import IdField, NewServerFields
 from appliance.servers.admin_types import (
@@ -98,13 +98,18 @@ async def _list_retired(deps: ServerDeps, call: Call[NoFields]) -> list[RetiredS
 
 async def _retire(deps: ServerDeps, call: Call[RetiringServerRequest]) -> DeletedServerJson:
     request = call.read()
-    server_id = request.id
-    if not server_id:
-        known = await deps.pool.records.list_servers()
-        same = (one.id for one in known if url_key(one.url) == url_key(request.url))
-        server_id = next(same, "") if request.url else ""
+    found = await _find_retiring(deps, request.id, request.url)
+    server_id = request.id if found is None else found.id
     await remove_server(deps, call.who, server_id, force=False, only_disabled=True)
     return DeletedServerJson(f"Server id={server_id} was removed")
+
+
+async def _find_retiring(deps: ServerDeps, server_id: str, url: str) -> Server | None:
+    """Return the server with an id or, without one, with an API endpoint."""
+    for one in await deps.pool.records.list_servers():
+        if one.id == server_id if server_id else url and url_key(one.url) == url_key(url):
+            return one
+    return None
 
 
 async def _forget(deps: ServerDeps, call: Call[RetiredServerRequest]) -> DeletedServerJson:
@@ -126,12 +131,9 @@ async def _read_registered(
 
 
 async def _read_retiring(deps: ServerDeps, call: Call[Any], answer: Any) -> Mapping[str, Snapshot]:
-    url = text(call.fields, "url") or ""
-    return {
-        one.id: server_snapshot(one)
-        for one in await deps.pool.records.list_servers()
-        if one.id == call.fields.get("id") or (url and url_key(one.url) == url_key(url))
-    }
+    server_id, url = (text(call.fields, name) or "" for name in ("id", "url"))
+    found = await _find_retiring(deps, server_id, url)
+    return {} if found is None else {found.id: server_snapshot(found)}
 
 
 async def _read_retired(deps: ServerDeps, call: Call[Any], answer: Any) -> Mapping[str, Snapshot]:

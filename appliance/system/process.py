@@ -139,7 +139,7 @@ async def watch_loop(lag: Histogram, pause: RecentMaximum) -> NoReturn:
 
     To wake a task costs a tenth of a millisecond where nothing else is to be done, and little
     beside other work. So it is woken often only while the process, its threads included, is busy;
-    of a pause it sees what is left when it is due, and of several nearly all of the longest.
+    it measures the part of a pause after its own time is due: of several, nearly the longest.
     """
     interval_s, next_lag_s = LOOP_IDLE_S, 0.0
     used_s = time.process_time()

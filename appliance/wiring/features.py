@@ -237,7 +237,6 @@ def _make_servers(
         random=random.random,
         instance=secrets.token_hex(8),
         shares=VersionShares(parts.connections.redis.background),
-        tenant_cache=callbacks.tenants.cache,
         audit=audit,
         usage=usage,
     )

@@ -242,6 +242,7 @@ def test_keyboard_searches_and_opens(visitor: Visitor) -> None:
     search = visitor.driver.switch_to.active_element
     search.send_keys(port, Key.ENTER)
     visitor.wait(lambda: f"q={port}" in visitor.driver.current_url)
+    visitor.wait(lambda: visitor.text("#live") == "live")
     visitor.find("body").send_keys(Key.ARROW_DOWN)
     visitor.driver.switch_to.active_element.send_keys(Key.ENTER)
 

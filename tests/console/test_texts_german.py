@@ -38,7 +38,7 @@ def test_every_event_is_translated(german: Texts) -> None:
 
 @pytest.mark.parametrize("path", sorted(DOCTOR.glob("*.py")), ids=lambda path: path.stem)
 def test_every_finding_is_translated(path: Path, german: Texts) -> None:
-    missing = sorted({text for text in texts_of(path) if german.tell(text) == text})
+    missing = sorted({text for text in texts_of(path) if german.translate(text) == text})
 
     assert not missing
 

@@ -233,7 +233,6 @@ def make_test_features(
         poll_soon=lambda _server_id: None,
         random=random.random,
         instance=secrets.token_hex(8),
-        tenant_cache=callbacks.tenants.cache,
         shares=VersionShares(redis.background),
         audit=audit,
     )

@@ -18,7 +18,7 @@ async def show(console: Console, visit: Visit) -> Response:
 
 
 async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
-    """Render the entries; while a store is away those that are elsewhere, with what is missing."""
+    """Render the entries; while a store is unreachable, those of the others and the reason."""
     fields = {name: view.param(name) for name in PARAMS}
     problem = ""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,8 +10,10 @@ from quart import Response
 
 from appliance.admin_calls.actors import Role
 from appliance.console.core import Console, Done, Notice, Route, Visit
-from appliance.model import Server, ServerId
+from appliance.console.pages.server import path_of
+from appliance.model import ServerId
 from appliance.servers.registration_calls import RetiredServerJson
+from appliance.usage.debt_calls import OwedRecordingJson
 
 _RUNS = 20
 
@@ -22,33 +25,30 @@ class Debtor:
     label: str
     href: str
     """Empty: it was removed from the pool."""
-    owed: int
-    awaited: int
-    """Those that are younger than RECORDING_OWED_HOURS."""
-    runs: Sequence[tuple[str, int]]
-    """The oldest ones: internal id of the meeting, when it ended."""
+    owed: Sequence[OwedRecordingJson]
+    """The oldest ones first."""
+
+    @property
+    def awaited(self) -> int:
+        """Return how many are younger than RECORDING_OWED_HOURS."""
+        return sum(one.awaited for one in self.owed)
 
 
 async def show(console: Console, visit: Visit) -> Response:
     """Show both."""
     seen = await console.live.snapshot()
     retired: list[RetiredServerJson] = await console.call(visit, "getRetiredServers")
-    usage = console.features.usage
-    debts = {} if usage is None else await usage.store.read_debts()
-
-    def debtor(server_id: str, label: str, href: str, one: Server | RetiredServerJson) -> Debtor:
-        runs = sorted(debts.get(ServerId(server_id), {}).items(), key=lambda run: run[1])[:_RUNS]
-        return Debtor(label, href, one.recordings_owed, one.recordings_awaited, runs)
-
-    each = [
-        debtor(row.server.id, row.label, f"/scalelite/servers/{row.server.id}", row.server)
-        for row in seen.rows
-    ]
-    each += [debtor(one.id, one.hostname, "", one) for one in retired]
-    found = [one for one in each if one.owed]
-    found.sort(key=lambda one: -one.owed)
+    owed: defaultdict[str, list[OwedRecordingJson]] = defaultdict(list)
+    for one in await console.call(visit, "getOwedRecordings"):
+        owed[one.server].append(one)
+    places = {row.server.id: (row.label, path_of(row.server.id)) for row in seen.rows}
+    places |= {ServerId(one.id): (one.hostname, "") for one in retired}
+    found = [Debtor(*place, owed[id]) for id, place in places.items() if id in owed]
+    found.sort(key=lambda one: -len(one.owed))
     hours = round(console.settings.registry.recording_owed_ms / 3_600_000)
-    return await console.page(visit, "debts.html", debtors=found, retired=retired, hours=hours)
+    return await console.page(
+        visit, "debts.html", debtors=found, retired=retired, hours=hours, shown=_RUNS
+    )
 
 
 async def forget(console: Console, visit: Visit) -> Response | Done:

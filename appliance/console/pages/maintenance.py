@@ -86,7 +86,8 @@ def _with_zone(text: str, zone: str | None) -> str:
     """Return a time of the form, which is one of this host, with its zone.
 
     `zone`: the pool's, which is named if it is this host's zone at that time; then a weekly window
-    keeps its hour when clocks change. What is no time is returned as it is, to be refused.
+    keeps its hour when clocks change. Other text is returned unchanged, and
+    the call refuses it.
     """
     try:
         at = datetime.fromisoformat(text)

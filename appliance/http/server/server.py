@@ -2,8 +2,8 @@
 
 Connections are accepted and served here one by one, because an error in one of them must not end
 the others: Hypercorn's own `serve` ends with the first exception.
-On stop the listeners close at once. Connections close after a response that says so; those on which
-no request arrives within a second, then. Running requests get a while to finish.
+On stop the listeners close at once. A connection closes after a response with `Connection: close`,
+or after a second without a request. Running requests get `drain_s` to finish.
 """
 
 from __future__ import annotations

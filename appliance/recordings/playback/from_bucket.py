@@ -1,6 +1,6 @@
 """Plays recordings from a bucket: streamed through the appliance, or by redirects (S3_SERVE).
 
-Access was checked before (access.py), and is checked for every request. Objects are looked for
+access.py checks access before every request. Objects are looked for
 among the published ones first: those of a recording that was published just now, or by a program
 that moves nothing, may be among the unpublished ones. Everything that blocks is called in threads.
 Source: docs/object-storage.md; Scalelite's playback_controller.rb (CloudFront).

@@ -21,7 +21,7 @@ Limits = Mapping[str, Mapping[str, str]]
 
 
 def parse_tenant_limits(document: Node) -> tuple[Limits, list[ServerListProblem]]:
-    """Return the limits of a file, and what is wrong with them."""
+    """Return the limits of a file, and the problems found in them."""
     problems: list[ServerListProblem] = []
     found: dict[str, dict[str, str]] = {}
     for name, tenant in _pairs(_child(document, "tenants"), "tenants", problems):

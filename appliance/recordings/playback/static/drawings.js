@@ -1,4 +1,4 @@
-// What was drawn on the slides of a recording, at its time: until BigBlueButton 2.5 in shapes.svg,
+// The drawings on the slides of a recording, each at its time: until BigBlueButton 2.5 in shapes.svg,
 // from 2.6 on as data of tldraw 1 or 2 in tldraw.json, whose shapes are drawn here in a plain way.
 // Nothing of either file becomes markup: elements, attributes and values are those named below.
 // Source: BigBlueButton, record-and-playback/presentation/scripts/publish/presentation.rb.
@@ -175,7 +175,7 @@ function drawTldraw(shape, find) {
 
 // --- the layer over the slide ------------------------------------------------------------------------
 
-/** What was drawn: by the id of a slide's image, versions of shapes with their times. */
+/** The drawings: by the id of a slide's image, versions of shapes with their times. */
 export class Drawings {
   /** How far the units of tldraw are from those of a slide: its size at most, or null. */
   #most = null;
@@ -226,7 +226,7 @@ export class Drawings {
     return this.#most ? Math.min(this.#most[0] / width, this.#most[1] / height) : 1;
   }
 
-  /** Draw what was on a slide at that time. */
+  /** Draw the shapes that a slide had at that time. */
   show(slide, now) {
     const seen = (this.#canvases.get(slide?.id) ?? []).filter((one) => one.at <= now + 0.05 && now + 0.05 < one.end);
     if (seen.length === this.#drawn.size && seen.every((one) => this.#drawn.has(one))) return;
