@@ -96,9 +96,9 @@ async def test_urls_are_added_to_those_that_scalelite_wrote(bench: CallbackBench
 
 
 async def test_migration_takes_whatever_scalelite_wrote(
-    database_url: str, postgres_server: PostgresServer
+    empty_database_url: str, postgres_server: PostgresServer
 ) -> None:
-    name = urlsplit(database_url).path.removeprefix("/")
+    name = urlsplit(empty_database_url).path.removeprefix("/")
     postgres_server.sql(SCALELITE_DUMP.read_text(), name)
     # Random, or it would be compressed until it fits.
     postgres_server.sql(
@@ -106,7 +106,7 @@ async def test_migration_takes_whatever_scalelite_wrote(
         " now(), now() FROM generate_series(1, 300) n",
         name,
     )
-    async with open_recordings(database_url) as (database, _):
+    async with open_recordings(empty_database_url) as (database, _):
         assert database.ready
 
 

@@ -60,8 +60,8 @@ EXTERNAL = {
 UP_TO_DATE = "nothing to do: the database has the schema of this version\n"
 
 
-def test_database_is_migrated_once(database_url: str) -> None:
-    environ = {**EXTERNAL, "DATABASE_URL": database_url}
+def test_database_is_migrated_once(empty_database_url: str) -> None:
+    environ = {**EXTERNAL, "DATABASE_URL": empty_database_url}
 
     first = run_ctl(NOWHERE, "database", "migrate", **environ)
 

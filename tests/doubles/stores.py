@@ -10,8 +10,12 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+import trio
 
+from appliance.postgres.asyncio_bridge import open_asyncio_loop
+from appliance.postgres.migrations import migrate
 from tests.doubles.store_servers import (
+    DatabaseSupply,
     PostgresServer,
     RedisServer,
     private_postgres,
@@ -45,8 +49,32 @@ def postgres_server() -> Iterator[PostgresServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def database_supply(postgres_server: PostgresServer) -> Iterator[DatabaseSupply]:
+    """Give the session's supply of databases, copies of one that is migrated once."""
+    with postgres_server.new_database() as template:
+        trio.run(_migrate, postgres_server.url(template))
+        supply = DatabaseSupply(postgres_server, template)
+        try:
+            yield supply
+        finally:
+            supply.close()
+
+
+async def _migrate(database_url: str) -> None:
+    async with open_asyncio_loop():
+        await migrate(database_url)
+
+
 @pytest.fixture
-def database_url(postgres_server: PostgresServer) -> Iterator[str]:
-    """Give the URL of an empty database of the test."""
+def database_url(postgres_server: PostgresServer, database_supply: DatabaseSupply) -> Iterator[str]:
+    """Give the URL of a database of the test, migrated and else empty."""
+    with database_supply.take() as name:
+        yield postgres_server.url(name)
+
+
+@pytest.fixture
+def empty_database_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """Give the URL of a database of the test, without the appliance's schema."""
     with postgres_server.new_database() as name:
         yield postgres_server.url(name)

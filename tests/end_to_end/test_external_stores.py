@@ -222,12 +222,12 @@ def test_database_is_migrated_over_a_unix_socket(
     tmp_path: Path,
     store: RedisProcess,
     postgres_server: PostgresServer,
-    database_url: str,
+    empty_database_url: str,
 ) -> None:
-    urls = {"REDIS_URL": url_with_password(store), "DATABASE_URL": database_url}
+    urls = {"REDIS_URL": url_with_password(store), "DATABASE_URL": empty_database_url}
     with ApplianceProcess(tmp_path, **urls, **COMMON) as appliance:
         appliance.wait_event("database_ready")
-        name = database_url.partition("/t")[2].partition("?")[0]
+        name = empty_database_url.partition("/t")[2].partition("?")[0]
         assert postgres_server.sql("SELECT count(*) FROM recordings", f"t{name}") == "0"
         assert not appliance.children()
 

@@ -51,6 +51,12 @@ async def open_store(
             yield store
 
 
+@pytest.fixture
+def database_url(empty_database_url: str) -> str:
+    """Give a database without the appliance's schema."""
+    return empty_database_url
+
+
 @contextmanager
 def short_directory() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="sl-", ignore_cleanup_errors=True) as name:

@@ -46,6 +46,12 @@ async def asyncio_side() -> AsyncIterator[None]:
 
 
 @pytest.fixture
+def database_url(empty_database_url: str) -> str:
+    """Give a database without the appliance's schema."""
+    return empty_database_url
+
+
+@pytest.fixture
 def database(database_url: str) -> str:
     """Return the name of the test's database, for `postgres_server.sql`."""
     return database_url.partition("@/")[2].partition("?")[0]

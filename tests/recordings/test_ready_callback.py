@@ -117,11 +117,11 @@ async def test_recording_of_a_tenant_is_told_to_that_tenant(importing: Importing
 
 
 async def test_callbacks_that_a_scalelite_left_are_sent(
-    redis_url: str, redis_namespace: str, database_url: str, postgres_server: PostgresServer
+    redis_url: str, redis_namespace: str, empty_database_url: str, postgres_server: PostgresServer
 ) -> None:
-    name = urlsplit(database_url).path.removeprefix("/")
+    name = urlsplit(empty_database_url).path.removeprefix("/")
     postgres_server.sql(SCALELITE_DUMP.read_text(), name)
-    async with open_callback_bench(redis_url, redis_namespace, database_url) as bench:
+    async with open_callback_bench(redis_url, redis_namespace, empty_database_url) as bench:
         importing = Importing(bench, ImportJournal(bench.database, bench.log, urls=bench.urls), [])
         of = "981810d6-1b91-4022-9f8d-71c128cd378e"
         await importing.run(make_recording("new", meeting_id="phys", metadata=(("tenant-id", of),)))

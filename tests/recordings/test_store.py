@@ -337,10 +337,10 @@ async def test_deleted_recording_keeps_its_row_only(database_url: str) -> None:
 
 
 async def test_scalelites_recordings_are_listed(
-    database_url: str, postgres_server: PostgresServer
+    empty_database_url: str, postgres_server: PostgresServer
 ) -> None:
-    postgres_server.sql(SCALELITE_SQL.read_text(), urlsplit(database_url).path[1:])
-    async with opened(database_url) as (_, store):
+    postgres_server.sql(SCALELITE_SQL.read_text(), urlsplit(empty_database_url).path[1:])
+    async with opened(empty_database_url) as (_, store):
         found = await recordings(store)
         assert [(one.meeting_id, one.state) for one in found] == [
             ("phys", "published"),

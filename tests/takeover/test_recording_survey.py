@@ -24,6 +24,12 @@ from tests.doubles.store_servers import PostgresServer
 
 
 @pytest.fixture
+def database_url(empty_database_url: str) -> str:
+    """Give a database without the appliance's schema."""
+    return empty_database_url
+
+
+@pytest.fixture
 def database(database_url: str) -> str:
     """Return the name of the test's database."""
     return database_url.partition("@/")[2].partition("?")[0]
