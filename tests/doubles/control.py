@@ -1,6 +1,7 @@
 """A control socket for tests, with the real routes and Hypercorn, and the ctl program.
 
-ctl runs in a process of its own.
+ctl runs in a process of its own: a fork of one that has imported it (forked_ctl.py), or, where the
+start of Python matters, a Python of its own.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from appliance.admin.routes import make_control_app
 from appliance.ctl.client import ControlClient
 from appliance.features import Features
 from appliance.settings import ControlSettings
+from tests.doubles.forked_ctl import run_forked
 from tests.doubles.redis_processes import short_directory
 
 NO_GROUP = "no-such-group-here"
@@ -58,18 +60,24 @@ def ctl_environment(socket_path: Path | str, **variables: str) -> dict[str, str]
     }
 
 
-def run_ctl(socket_path: Path | str, *words: str, stdin: str = "", **variables: str) -> Done:
-    """Run ctl in a process of its own and return its result."""
-    done = subprocess.run(
-        [sys.executable, "-m", "appliance", "ctl", *words],
-        env=ctl_environment(socket_path, **variables),
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=CTL_DEADLINE_S,
-        check=False,
-        cwd="/",
-    )
+def run_ctl(
+    socket_path: Path | str, *words: str, stdin: str = "", alone: bool = False, **variables: str
+) -> Done:
+    """Run ctl in a process and return its result; `alone`: in a Python of its own."""
+    environ = ctl_environment(socket_path, **variables)
+    if alone:
+        done = subprocess.run(
+            [sys.executable, "-m", "appliance", "ctl", *words],
+            env=environ,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=CTL_DEADLINE_S,
+            check=False,
+            cwd="/",
+        )
+    else:
+        done = run_forked(words, environ=environ, stdin=stdin, cwd="/", timeout_s=CTL_DEADLINE_S)
     return Done(done.returncode, done.stdout, done.stderr)
 
 
@@ -88,9 +96,11 @@ class ControlDouble:
         """Make a call with a body in a thread. Raises ControlError."""
         return await trio.to_thread.run_sync(self.client.post, call, body)
 
-    async def ctl(self, *words: str, stdin: str = "", **variables: str) -> Done:
-        """Run ctl with this socket."""
-        run = partial(run_ctl, self.path, *words, stdin=stdin, **variables)
+    async def ctl(
+        self, *words: str, stdin: str = "", alone: bool = False, **variables: str
+    ) -> Done:
+        """Run ctl with this socket; `alone`: in a Python of its own."""
+        run = partial(run_ctl, self.path, *words, stdin=stdin, alone=alone, **variables)
         return await trio.to_thread.run_sync(run)
 
 
