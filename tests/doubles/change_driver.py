@@ -7,10 +7,8 @@ namespace, database URL, directory, call (`unpublish` or `delete`). Prints the n
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,40 +17,14 @@ import trio
 
 from appliance.bbb.signed_request import Caller
 from appliance.recordings.calls import delete_recordings, publish_recordings
+from tests.doubles.deadly import Deadly, KillAt, kill_at_each_step
 from tests.doubles.features import rewire
 from tests.doubles.recording_pool import open_recording_pool
 from tests.doubles.recordings import make_format, make_recording
 
 FORMATS = (make_format("presentation"), make_format("video"))
 MAX_STEPS = 40
-_BLOCKING = ("publish", "unpublish", "write", "remove")
-
-
-class Deadly:
-    """A proxy that counts the steps of an object."""
-
-    def __init__(self, real: object, passed: Callable[[], None]) -> None:
-        self._real = real
-        self._passed = passed
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._real, name)
-        if name in ("set_published", "delete"):
-
-            async def step(*args: Any) -> None:
-                await method(*args)
-                self._passed()
-
-            return step
-        if name not in _BLOCKING:
-            return method
-
-        def blocking(*args: Any, **kwargs: Any) -> Any:
-            result = method(*args, **kwargs)
-            self._passed()
-            return result
-
-        return blocking
+_STEPS = ("set_published", "delete", "publish", "unpublish", "write", "remove")
 
 
 class DeadlyStore(Deadly):
@@ -61,27 +33,19 @@ class DeadlyStore(Deadly):
     @asynccontextmanager
     async def lock_recordings(self, *args: Any) -> AsyncIterator[Any]:
         """Lock recordings."""
-        real: Any = self._real
-        async with real.lock_recordings(*args) as locked:
-            yield Deadly(locked, self._passed)
+        async with self._real.lock_recordings(*args) as locked:
+            yield Deadly(locked, _STEPS, self._point)
 
 
 async def change(stores: list[str], root: Path, call: str, last: int) -> None:
     """Change a recording, and kill this process after the step `last`."""
-    steps = 0
-
-    def passed() -> None:
-        nonlocal steps
-        steps += 1
-        if steps == last:
-            os.kill(os.getpid(), signal.SIGKILL)
-
+    point = KillAt(last)
     record_id = f"r{last}"
     async with open_recording_pool(stores[0], stores[1], stores[2], root) as pool:
         await pool.add(make_recording(record_id, formats=FORMATS))
-        store: Any = DeadlyStore(pool.res.recordings.store, passed)
-        files: Any = Deadly(pool.res.recordings.files, passed)
-        notes: Any = Deadly(pool.res.recordings.change_notes, passed)
+        store: Any = DeadlyStore(pool.res.recordings.store, _STEPS, point)
+        files: Any = Deadly(pool.res.recordings.files, _STEPS, point)
+        notes: Any = Deadly(pool.res.recordings.change_notes, _STEPS, point)
         res = rewire(
             pool.res,
             recordings__store=store,
@@ -98,16 +62,7 @@ async def change(stores: list[str], root: Path, call: str, last: int) -> None:
 
 def main(stores: list[str], root: Path, call: str) -> int:
     """Run children that are killed after the first step, after the second, and so on."""
-    for step in range(1, MAX_STEPS):
-        child = os.fork()
-        if not child:
-            trio.run(change, stores, root, call, step)
-            os._exit(0)
-        _, status = os.waitpid(child, 0)
-        if os.waitstatus_to_exitcode(status) == 0:
-            return step - 1
-        assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
-    raise SystemExit("there are more steps than MAX_STEPS")
+    return kill_at_each_step(lambda step: trio.run(change, stores, root, call, step), MAX_STEPS)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,7 @@ database URL, directory, S3 URL, bucket, operation. Prints the number of kills.
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -24,6 +21,7 @@ from appliance.recordings.objects.keys import ObjectKeys
 from appliance.recordings.objects.move_model import Move
 from appliance.recordings.objects.moving import Mover
 from appliance.recordings.objects.objects import RecordingObjects
+from tests.doubles.deadly import Deadly, KillAt, kill_at_each_step
 from tests.doubles.import_tools import ImportBench, open_import_bench, open_object_work, storage_of
 from tests.doubles.recording_tars import recording_tar
 from tests.doubles.s3 import s3_settings
@@ -31,40 +29,12 @@ from tests.doubles.s3 import s3_settings
 FORMATS = {"video": {"video.webm": b"v" * 5000}}
 """One format: each more adds ten steps."""
 MAX_STEPS = 60
-_BUCKET = ("put", "upload", "copy", "delete", "abort_uploads")
-_JOURNAL = (
+_STEPS = (
+    *("put", "upload", "copy", "delete", "abort_uploads"),  # of the bucket
     *("begin", "note", "note_uploads", "write_recording", "finish", "complete_uploads"),
-    *("lock_objects", "forget_uploads"),
+    *("lock_objects", "forget_uploads"),  # of the journal
+    *("unpack", "discard", "accept", "place", "remove"),  # of the files
 )
-_FILES = ("unpack", "discard", "accept", "place", "remove")
-
-
-class Deadly:
-    """A proxy that counts the steps of an object."""
-
-    def __init__(self, real: object, passed: Callable[[], None]) -> None:
-        self._real = real
-        self._passed = passed
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._real, name)
-        if name in _JOURNAL:
-
-            async def step(*args: Any, **kwargs: Any) -> Any:
-                result = await method(*args, **kwargs)
-                self._passed()
-                return result
-
-            return step
-        if name not in (*_BUCKET, *_FILES):
-            return method
-
-        def blocking(*args: Any, **kwargs: Any) -> Any:
-            result = method(*args, **kwargs)
-            self._passed()
-            return result
-
-        return blocking
 
 
 async def put_recording(bench: ImportBench, record_id: str) -> None:
@@ -74,35 +44,27 @@ async def put_recording(bench: ImportBench, record_id: str) -> None:
     assert await bench.run(tar.name) is None
 
 
-async def operate(url: str, root: Path, s3: tuple[str, str], operation: str, last: int) -> None:
+async def operate(url: str, root: Path, bucket: Bucket, operation: str, last: int) -> None:
     """Do an operation, and kill this process after the step `last`."""
-    steps = 0
-
-    def passed() -> None:
-        nonlocal steps
-        steps += 1
-        if steps == last:
-            os.kill(os.getpid(), signal.SIGKILL)
-
+    point = KillAt(last)
     record_id = f"r{last}"
     keys = ObjectKeys("")
-    bucket = Bucket(s3_settings(*s3))
-    deadly = RecordingObjects(cast(Any, Deadly(bucket, passed)), keys)
+    deadly = RecordingObjects(cast(Any, Deadly(bucket, _STEPS, point)), keys)
     async with open_import_bench(url, root, objects=RecordingObjects(bucket, keys)) as bench:
         if operation == "import":
             tar = recording_tar(root, record_id, FORMATS, metadata={"a": "1"})
             tar.rename(root / "spool" / tar.name)
             tools = replace(
                 bench.tools,
-                journal=cast(Any, Deadly(bench.journal, passed)),
-                spool=cast(Any, Deadly(bench.spool, passed)),
+                journal=cast(Any, Deadly(bench.journal, _STEPS, point)),
+                spool=cast(Any, Deadly(bench.spool, _STEPS, point)),
                 files=storage_of(bench.settings, deadly),
             )
             assert await import_tar(tools, bench.tar(tar.name)) is None
             return
         await put_recording(bench, record_id)
         work = open_object_work(bench.database, deadly, bench.log)
-        work.journal = cast(Any, Deadly(work.journal, passed))
+        work.journal = cast(Any, Deadly(work.journal, _STEPS, point))
         if operation.startswith("move"):
             files = storage_of(bench.settings, deadly)
             if operation == "move to s3":
@@ -140,18 +102,11 @@ async def change(bench: ImportBench, record_id: str, operation: str) -> None:
 
 def main(url: str, root: Path, s3: tuple[str, str], operation: str) -> int:
     """Run children that are killed after the first step, after the second, and so on."""
-    import boto3  # noqa: F401  # once, not in each child
-
-    for step in range(1, MAX_STEPS):
-        child = os.fork()
-        if not child:
-            trio.run(operate, url, root, s3, operation, step)
-            os._exit(0)
-        _, status = os.waitpid(child, 0)
-        if os.waitstatus_to_exitcode(status) == 0:
-            return step - 1
-        assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
-    raise SystemExit("there are more steps than MAX_STEPS")
+    bucket = Bucket(s3_settings(*s3))
+    bucket._client()  # half a second, once and not in each child
+    return kill_at_each_step(
+        lambda step: trio.run(operate, url, root, bucket, operation, step), MAX_STEPS
+    )
 
 
 if __name__ == "__main__":
